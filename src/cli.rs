@@ -1,0 +1,1 @@
+//! The arguments, and nothing of the machine.

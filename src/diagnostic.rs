@@ -1,0 +1,1 @@
+//! Everything said about the user's text.

@@ -1,0 +1,1 @@
+//! Text to Desired. Never sees the machine.

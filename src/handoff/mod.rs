@@ -1,0 +1,1 @@
+//! What the rest of the image must be told once the network stands.

@@ -1,0 +1,3 @@
+//! The only room that speaks netlink, sysctl and ethtool.
+
+pub mod session;

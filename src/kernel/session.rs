@@ -1,0 +1,1 @@
+//! A netlink session with bounds, extended acks and batches.

@@ -1,0 +1,3 @@
+//! The whole program on one screen: arguments, stages, exit code.
+
+fn main() {}

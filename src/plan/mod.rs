@@ -1,0 +1,1 @@
+//! Resolved and Inventory to Plan: what differs, in which order.

@@ -1,0 +1,1 @@
+//! Desired and Inventory to Resolved: where a MAC meets a NIC.

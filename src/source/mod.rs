@@ -1,0 +1,1 @@
+//! Where the description comes from.
