@@ -1,0 +1,92 @@
+//! What changes in the kernel, as it happens: a socket in netlink's multicast groups.
+//!
+//! For those who wait: for a carrier, a neighbour, the end of duplicate address detection. A waiter opens
+//! the [`Monitor`] first and reads the state after, so that nothing falls between. Where the kernel spoke
+//! faster than we read, [`Event::Resync`] says that the state must be read anew.
+
+use std::collections::VecDeque;
+
+use netlink_sys::{Socket, SocketAddr, protocols};
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio::io::unix::AsyncFd;
+
+use super::session::{Failure, READ_BUFFER, Read, read_next, register};
+use super::wire;
+
+/// Receive buffer asked for, in bytes: a thousand links coming up at once.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Groups of `NETLINK_ROUTE` notifications (linux/rtnetlink.h, `RTNLGRP_…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Group {
+    /// Links made, changed (flags, carrier, attributes) and gone.
+    Link = 1,
+    /// Neighbour entries.
+    Neighbour = 3,
+    /// IPv4 addresses.
+    Ipv4Address = 5,
+    /// IPv4 routes.
+    Ipv4Route = 7,
+    /// IPv6 addresses, with the flags of duplicate address detection.
+    Ipv6Address = 9,
+    /// IPv6 routes.
+    Ipv6Route = 11,
+}
+
+/// One notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A message of type `kind` (`RTM_NEWLINK`, …) with what stands behind its header.
+    Message {
+        /// Message type.
+        kind: u16,
+        /// Fixed header and attributes.
+        payload: Vec<u8>,
+    },
+    /// Notifications were lost: read the state again.
+    Resync,
+}
+
+/// A stream of notifications.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: AsyncFd<Socket>,
+    incoming: Vec<u8>,
+    pending: VecDeque<Event>,
+}
+
+impl Monitor {
+    /// Joins `groups` in the calling thread's network namespace. Needs a tokio runtime.
+    pub fn open(groups: &[Group]) -> Result<Self, Failure> {
+        let mut socket = Socket::new(protocols::NETLINK_ROUTE)?;
+        socket.bind(&SocketAddr::new(0, 0))?;
+        for group in groups {
+            socket.add_membership(*group as u32)?;
+        }
+        Self::over(socket)
+    }
+
+    fn over(socket: Socket) -> Result<Self, Failure> {
+        // Refused without CAP_NET_ADMIN; a smaller buffer only means an earlier Resync.
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
+        Ok(Self { socket: register(socket)?, incoming: vec![0; READ_BUFFER], pending: VecDeque::new() })
+    }
+
+    /// The next notification, however long that takes: the caller sets the bound. Cancel safe.
+    pub async fn next(&mut self) -> Result<Event, Failure> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Ok(event);
+            }
+            match read_next(&self.socket, &mut self.incoming).await? {
+                Read::Datagram(length) => {
+                    let events = wire::frames(&self.incoming[..length]);
+                    self.pending
+                        .extend(events.map(|f| Event::Message { kind: f.kind, payload: f.payload.to_vec() }));
+                }
+                Read::Overrun | Read::Cut => return Ok(Event::Resync),
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The kernel room on the running kernel, in a private network namespace. The oracle is ip(8).
+
+#[path = "netns/namespace.rs"]
+mod namespace;
+#[path = "netns/session.rs"]
+mod session;

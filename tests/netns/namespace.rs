@@ -1,0 +1,53 @@
+//! A private network namespace for each test, and `ip -j` as the oracle in it.
+
+use std::process::Command;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+
+/// Set in a test that runs itself again as root of a user namespace.
+const INSIDE: &str = "NETAPPLY_TEST_IN_USER_NAMESPACE";
+
+/// Runs `body` in a network namespace of its own, with `lo` up and /sys showing it. Without root the test
+/// runs itself again under `unshare -r`. A machine that allows neither fails the test: nothing is skipped.
+pub(crate) fn in_namespace(body: impl AsyncFnOnce() + Send + 'static) {
+    if !nix::unistd::geteuid().is_root() && std::env::var_os(INSIDE).is_none() {
+        let name = std::thread::current().name().expect("tests run in named threads").to_owned();
+        let itself = std::env::current_exe().unwrap();
+        let mut again = Command::new("unshare");
+        again.args(["-r", "-n", "-m"]).arg(itself).args(["--exact", "--nocapture", &name]).env(INSIDE, "1");
+        let status = again.status();
+        assert!(status.expect("`unshare` runs").success(), "{name} fails under unshare");
+        return;
+    }
+    // A thread has namespaces of its own; the other tests keep theirs.
+    let thread = std::thread::Builder::new().spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("root may make namespaces");
+        let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("mounts become private");
+        mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>).expect("sysfs mounts");
+        ip("link set lo up");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(body());
+    });
+    if let Err(panic) = thread.unwrap().join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Runs ip(8) with the arguments in `line`; it must succeed.
+pub(crate) fn ip(line: &str) {
+    let output = Command::new("ip").args(line.split_whitespace()).output().expect("iproute2 is installed");
+    assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What `ip -j -d` says.
+pub(crate) fn ip_json(line: &str) -> Value {
+    let output = Command::new("ip").args(["-j", "-d"]).args(line.split_whitespace()).output().unwrap();
+    assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
+    if output.stdout.trim_ascii().is_empty() {
+        return Value::Array(Vec::new());
+    }
+    serde_json::from_slice(&output.stdout).expect("ip -j writes JSON")
+}
