@@ -1,0 +1,82 @@
+//! Config drives as their producers make them, from a list of paths and texts.
+
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// An image on this machine; gone when dropped.
+pub(crate) struct Drive {
+    folder: TempDir,
+    image: PathBuf,
+}
+
+impl Drive {
+    /// The image's file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.image
+    }
+}
+
+/// An ISO 9660 image. `options` are those of mkisofs: `-r` for Rock Ridge, `-J` for Joliet, `-V LABEL`.
+pub(crate) fn iso(options: &[&str], files: &[(&str, &str)]) -> Drive {
+    let (folder, tree, image) = stage(files);
+    let mut command = Command::new("xorriso");
+    command.args(["-as", "mkisofs", "-quiet"]).args(options).arg("-o").arg(&image).arg(&tree);
+    run(command);
+    Drive { folder, image }
+}
+
+/// The ISO image that Ironic inserts into a BMC: Rock Ridge only, labelled config-2, nothing but network data.
+pub(crate) fn ironic_iso(network_data: &str) -> Drive {
+    let publisher = "8b1f2b9e-1c4c-4d0a-9f0e-5d3f6c2a7e10";
+    iso(
+        &["-r", "-V", "config-2", "-l", "-publisher", publisher],
+        &[("openstack/latest/network_data.json", network_data)],
+    )
+}
+
+/// The ISO image that cloud-localds and virt-install make for a virtual machine, with its network description.
+pub(crate) fn cidata_iso(network_config: &str) -> Drive {
+    iso(
+        &["-J", "-r", "-V", "cidata"],
+        &[
+            ("meta-data", "instance-id: i-1\n"),
+            ("user-data", "#cloud-config\n"),
+            ("network-config", network_config),
+        ],
+    )
+}
+
+/// A whole-disk VFAT image, as Nova and some BMC tools make it.
+pub(crate) fn vfat(label: &str, files: &[(&str, &str)]) -> Drive {
+    let (folder, tree, image) = stage(files);
+    let mut command = Command::new("mkfs.vfat");
+    command.args(["-n", label, "-C"]).arg(&image).arg("4096");
+    run(command);
+    let mut command = Command::new("sh");
+    command.args(["-ec", "mcopy -s -i \"$0\" * ::/"]).arg(&image).current_dir(&tree);
+    run(command);
+    Drive { folder, image }
+}
+
+fn stage(files: &[(&str, &str)]) -> (TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder for the drive");
+    let tree = folder.path().join("tree");
+    for (path, text) in files {
+        let path = tree.join(path);
+        std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("a folder on the drive");
+        std::fs::write(path, text).expect("a file on the drive");
+    }
+    let image = folder.path().join("image");
+    (folder, tree, image)
+}
+
+fn run(mut command: Command) {
+    // Debian keeps mkfs.vfat where an ordinary user does not look.
+    command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}: run tests/setup"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

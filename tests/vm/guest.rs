@@ -1,0 +1,415 @@
+//! A guest: a throwaway machine with Debian's kernel under QEMU's software emulation, driven from a test.
+//!
+//! `Guest::builder()…boot()` takes about three seconds; [`Guest::run`] then runs shell scripts in it as root, one
+//! after the other, and gives back what they printed. Nothing in a guest lasts: each test boots its own. Every wait
+//! has a bound, QEMU ends with the test that started it, and a failing test shows the end of the guest's console.
+
+// Two test programs include this file, and neither needs all of it.
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
+use nix::sys::time::TimeVal;
+
+/// How long a guest may take to boot. Software emulation on a busy machine is slow; three seconds are usual.
+const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// How long one script may run.
+const RUN_LIMIT: Duration = Duration::from_secs(120);
+/// Slots for hot-plugged PCI devices, named `slot0` and so on in [`Guest::monitor`] commands.
+const SLOTS: usize = 2;
+
+/// Which of Debian's kernels to boot.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Kernel {
+    /// linux-image-cloud-amd64: virtio and network protocols only, and quick.
+    #[default]
+    Cloud,
+    /// linux-image-amd64: 9p, USB, AHCI and real NIC drivers as well.
+    Full,
+}
+
+/// What a guest is made of. Methods add to it; [`Builder::boot`] starts it.
+#[derive(Default)]
+pub(crate) struct Builder {
+    kernel: Kernel,
+    memory_mib: Option<u32>,
+    words: Vec<String>,
+    devices: Vec<String>,
+    nics: usize,
+    drives: usize,
+    files: Vec<(String, Vec<u8>, u32)>,
+    root: Option<PathBuf>,
+}
+
+/// A running guest.
+pub(crate) struct Guest {
+    qemu: Child,
+    agent: BufReader<UnixStream>,
+    monitor: BufReader<UnixStream>,
+    folder: tempfile::TempDir,
+    last_script: String,
+}
+
+/// What a script in the guest printed, and how it ended.
+pub(crate) struct Output {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Builder {
+    /// Boots that kernel instead of the small one.
+    pub(crate) fn kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    /// Gives the guest that much memory instead of 512 MiB.
+    pub(crate) fn memory(mut self, mib: u32) -> Self {
+        self.memory_mib = Some(mib);
+        self
+    }
+
+    /// Adds words to the kernel's command line.
+    pub(crate) fn words(mut self, words: &str) -> Self {
+        self.words.push(words.to_owned());
+        self
+    }
+
+    /// Adds a virtio NIC with this permanent MAC. NICs on the same wire see each other. It reports a speed and full
+    /// duplex: without them the kernel keeps LACP off on it.
+    pub(crate) fn nic(mut self, mac: &str, wire: u32) -> Self {
+        let id = self.nics;
+        self.nics += 1;
+        self.qemu(&["-netdev", &format!("hubport,id=net{id},hubid={wire}")]).qemu(&[
+            "-device",
+            &format!("virtio-net-pci,netdev=net{id},mac={mac},speed=10000,duplex=full,romfile="),
+        ])
+    }
+
+    /// Adds a SCSI CD-ROM drive with this image in it: `/dev/sr0`, then `/dev/sr1`.
+    pub(crate) fn cd(self, image: &Path) -> Self {
+        self.scsi("scsi-cd", image)
+    }
+
+    /// Adds a SCSI disk with this image, read-only: `/dev/sda`, then `/dev/sdb`.
+    pub(crate) fn disk(self, image: &Path) -> Self {
+        self.scsi("scsi-hd", image)
+    }
+
+    /// Adds a CD-ROM drive on the chipset's own SATA controller, as a BMC or a hypervisor offers it. Needs
+    /// [`Kernel::Full`].
+    pub(crate) fn sata_cd(mut self, image: &Path) -> Self {
+        let id = self.next_drive(image);
+        self.qemu(&["-device", &format!("ide-cd,drive={id}")])
+    }
+
+    /// Puts a file into the guest before anything runs there. `mode` is as in chmod(1), 0o755 for programs.
+    pub(crate) fn file(mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> Self {
+        self.files.push((path.to_owned(), content.into(), mode));
+        self
+    }
+
+    /// Installs the netapply of this build as `/usr/bin/netapply`.
+    pub(crate) fn netapply(self) -> Self {
+        let binary = std::fs::read(env!("CARGO_BIN_EXE_netapply")).expect("cargo built netapply");
+        self.file("/usr/bin/netapply", binary, 0o755)
+    }
+
+    /// Boots systemd from this ext4 image instead of the small root of scripts; the image itself stays unchanged.
+    pub(crate) fn root(mut self, image: &Path) -> Self {
+        self.root = Some(image.to_owned());
+        self
+    }
+
+    /// Adds anything else to QEMU's arguments.
+    pub(crate) fn qemu(mut self, arguments: &[&str]) -> Self {
+        self.devices.extend(arguments.iter().map(|each| (*each).to_owned()));
+        self
+    }
+
+    fn next_drive(&mut self, image: &Path) -> String {
+        let id = format!("drive{}", self.drives);
+        self.drives += 1;
+        let image = image.display();
+        self.devices.push("-drive".to_owned());
+        self.devices.push(format!("if=none,id={id},format=raw,readonly=on,file={image}"));
+        id
+    }
+
+    fn scsi(mut self, device: &str, image: &Path) -> Self {
+        let id = self.next_drive(image);
+        self.qemu(&["-device", &format!("{device},bus=scsi0.0,drive={id}")])
+    }
+
+    /// Boots the guest and waits until it takes scripts.
+    pub(crate) fn boot(self) -> Guest {
+        let image = image(self.kernel);
+        let folder = tempfile::tempdir().expect("a folder for the guest");
+        let path = |name: &str| folder.path().join(name);
+        self.write_initrd(&image.join("initrd"), &path("files"), &path("initrd"));
+        let agent = listen(&path("agent"));
+        let monitor = listen(&path("monitor"));
+        let log = std::fs::File::create(path("qemu")).expect("a file for QEMU's messages");
+        let qemu = self.command(&image, folder.path()).stderr(log).spawn().expect("setpriv starts QEMU");
+        let connect = |listener: &UnixListener| match listener.accept() {
+            Ok((stream, _)) => BufReader::new(stream),
+            Err(error) => panic!("QEMU did not start: {error}\n{}", tail(&path("qemu"), 20)),
+        };
+        let monitor = connect(&monitor);
+        let agent = connect(&agent);
+        let mut guest = Guest { qemu, agent, monitor, folder, last_script: "(boot)".to_owned() };
+        guest.monitor_hello();
+        limit(guest.agent.get_ref(), BOOT_LIMIT);
+        let ready = guest.read_line();
+        assert_eq!(ready, "ready", "the guest's agent says so once it takes scripts");
+        guest
+    }
+
+    /// The common initrd, followed by a second archive with this guest's own files: the kernel unpacks both.
+    fn write_initrd(&self, common: &Path, staging: &Path, initrd: &Path) {
+        std::fs::create_dir(staging).expect("a folder for the guest's files");
+        put(staging, "/agent", include_bytes!("guest-agent"), 0o755);
+        for (path, content, mode) in &self.files {
+            put(&staging.join("files"), path, content, *mode);
+        }
+        std::fs::copy(common, initrd).expect("a copy of the initrd");
+        let status = Command::new("sh")
+            .args(["-ec", "find . | cpio -o -H newc --quiet -R 0:0 >>\"$0\""])
+            .arg(initrd)
+            .current_dir(staging)
+            .status()
+            .expect("sh runs");
+        assert!(status.success(), "cpio packs the guest's files");
+    }
+
+    fn command(&self, image: &Path, folder: &Path) -> Command {
+        let path = |name: &str| folder.join(name).display().to_string();
+        let mut words = format!("console=ttyS0 console=ttyS1 panic=-1 quiet {}", self.words.join(" "));
+        // Ends with the thread that runs the test, however that ends.
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--pdeathsig",
+            "KILL",
+            "qemu-system-x86_64",
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]);
+        // KVM is left alone: where it is offered to machines like CI's, guests hang on it.
+        command.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]);
+        command.args(["-m", &self.memory_mib.unwrap_or(512).to_string()]);
+        command.args(["-serial", &format!("file:{}", path("console0"))]);
+        command.args(["-serial", &format!("file:{}", path("console1"))]);
+        command.args(["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
+        command.args(["-chardev", &format!("socket,id=agent,path={}", path("agent"))]);
+        command.args(["-device", "virtserialport,chardev=agent,name=agent"]);
+        command.args(["-qmp", &format!("unix:{}", path("monitor"))]);
+        command.args(["-device", "virtio-scsi-pci,id=scsi0"]);
+        for slot in 0..SLOTS {
+            command.args(["-device", &format!("pcie-root-port,id=slot{slot},chassis={}", slot + 1)]);
+        }
+        if let Some(root) = &self.root {
+            let root = root.display();
+            command.args(["-drive", &format!("if=virtio,format=raw,snapshot=on,file={root}")]);
+            words.push_str(" lab.root=/dev/vda");
+        }
+        command.args(&self.devices);
+        command.arg("-kernel").arg(image.join("vmlinuz")).args([
+            "-initrd",
+            &path("initrd"),
+            "-append",
+            &words,
+        ]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+}
+
+impl Guest {
+    /// A guest without NICs and drives, to add to.
+    pub(crate) fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs a shell script as root, in /tmp, to its end.
+    pub(crate) fn run(&mut self, script: &str) -> Output {
+        self.last_script = script.to_owned();
+        let request = format!("{}\n{script}", script.len());
+        self.agent.get_mut().write_all(request.as_bytes()).expect("the guest takes a script");
+        limit(self.agent.get_ref(), RUN_LIMIT);
+        let line = self.read_line();
+        let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [status, stdout, stderr] = numbers[..] else { panic!("the guest's agent answered {line}") };
+        let mut read = |length: usize| {
+            let mut bytes = vec![0; length];
+            self.agent.read_exact(&mut bytes).expect("the guest sends what it promised");
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        Output {
+            status: i32::try_from(status).expect("a small number"),
+            stdout: read(stdout),
+            stderr: read(stderr),
+        }
+    }
+
+    /// Runs a script that must succeed; returns what it printed.
+    #[track_caller]
+    pub(crate) fn ok(&mut self, script: &str) -> String {
+        self.exits(0, script).stdout
+    }
+
+    /// Runs a script that must end with this status.
+    #[track_caller]
+    pub(crate) fn exits(&mut self, status: i32, script: &str) -> Output {
+        let output = self.run(script);
+        assert!(
+            output.status == status,
+            "status {} instead of {status} from\n{script}\n--- stdout\n{}--- stderr\n{}",
+            output.status,
+            output.stdout,
+            output.stderr
+        );
+        output
+    }
+
+    /// Runs a script that must succeed and print JSON, as `ip -j` does.
+    #[track_caller]
+    pub(crate) fn json(&mut self, script: &str) -> serde_json::Value {
+        let text = self.ok(script);
+        // ip -j prints nothing at all where there is nothing to list.
+        let text = if text.trim().is_empty() { "[]" } else { &text };
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in what {script} printed:\n{text}"))
+    }
+
+    /// Waits, inside the guest, until the condition (a shell command) holds; fails after 60 seconds.
+    #[track_caller]
+    pub(crate) fn until(&mut self, condition: &str) {
+        self.ok(&format!("for i in $(seq 300); do if {condition}; then exit 0; fi; sleep 0.2; done; exit 1"));
+    }
+
+    /// Runs a command of QEMU's human monitor, for instance to plug or unplug a device:
+    /// `device_add virtio-net-pci,netdev=net0,mac=…,bus=slot0`. Returns its answer, empty for most.
+    #[track_caller]
+    pub(crate) fn monitor(&mut self, command: &str) -> String {
+        let request = serde_json::json!({
+            "execute": "human-monitor-command", "arguments": {"command-line": command}});
+        self.qmp(&request).as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Plugs a SCSI disk (`scsi-hd`) or CD-ROM drive (`scsi-cd`) with this image in, under a name for later.
+    #[track_caller]
+    pub(crate) fn plug_drive(&mut self, device: &str, name: &str, image: &Path) {
+        let image = image.display();
+        self.monitor(&format!("drive_add 0 if=none,id={name},format=raw,readonly=on,file={image}"));
+        let answer = self.monitor(&format!("device_add {device},bus=scsi0.0,drive={name},id={name}"));
+        assert!(answer.is_empty(), "QEMU plugs the drive in: {answer}");
+    }
+
+    /// Plugs a virtio NIC into `slot0` or `slot1`.
+    #[track_caller]
+    pub(crate) fn plug_nic(&mut self, slot: usize, mac: &str, wire: u32) {
+        let mut answer = self.monitor(&format!("netdev_add hubport,id=plug{slot},hubid={wire}"));
+        answer += &self.monitor(&format!(
+            "device_add virtio-net-pci,netdev=plug{slot},mac={mac},speed=10000,duplex=full,romfile=,bus=slot{slot}"
+        ));
+        assert!(answer.is_empty(), "QEMU plugs the NIC in: {answer}");
+    }
+
+    /// Everything that was written to a serial console so far: 0 or 1.
+    pub(crate) fn console(&self, number: usize) -> String {
+        let path = self.folder.path().join(format!("console{number}"));
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).replace('\r', "")
+    }
+
+    fn monitor_hello(&mut self) {
+        limit(self.monitor.get_ref(), RUN_LIMIT);
+        let mut greeting = String::new();
+        self.monitor.read_line(&mut greeting).expect("QEMU's monitor greets");
+        self.qmp(&serde_json::json!({"execute": "qmp_capabilities"}));
+    }
+
+    fn qmp(&mut self, request: &serde_json::Value) -> serde_json::Value {
+        writeln!(self.monitor.get_mut(), "{request}").expect("QEMU's monitor takes a command");
+        loop {
+            let mut line = String::new();
+            self.monitor.read_line(&mut line).expect("QEMU's monitor answers");
+            let answer: serde_json::Value = serde_json::from_str(&line).expect("QEMU's monitor speaks JSON");
+            // Lines with "event" come in between.
+            match (answer.get("return"), answer.get("error")) {
+                (Some(value), _) => return value.clone(),
+                (_, Some(error)) => panic!("QEMU refused {request}: {error}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn read_line(&mut self) -> String {
+        let mut line = String::new();
+        match self.agent.read_line(&mut line) {
+            Ok(0) => panic!("the guest is gone, during: {}", self.last_script),
+            Ok(_) => line.trim_end().to_owned(),
+            Err(error) => panic!("the guest does not answer ({error}), during: {}", self.last_script),
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let console = tail(&self.folder.path().join("console0"), 40);
+            eprintln!("--- last script\n{}\n--- end of the guest's console\n{console}---", self.last_script);
+        }
+        // It may be gone already, which is what is wanted.
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+/// The folder with vmlinuz and initrd, made by the script beside this file where it is not there yet.
+fn image(kernel: Kernel) -> PathBuf {
+    let flavour = match kernel {
+        Kernel::Cloud => "cloud",
+        Kernel::Full => "amd64",
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/image");
+    let output = Command::new(script).arg(flavour).output().expect("tests/vm/image runs");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "tests/vm/image {flavour} failed:\n{messages}");
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+}
+
+/// Writes a file under a folder, making the folders on the way.
+fn put(folder: &Path, path: &str, content: &[u8], mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join(path.trim_start_matches('/'));
+    std::fs::create_dir_all(path.parent().expect("a file has a folder"))
+        .expect("a folder for a guest's file");
+    std::fs::write(&path, content).expect("a guest's file is written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
+        .expect("a guest's file has its mode");
+}
+
+fn listen(path: &Path) -> UnixListener {
+    let listener = UnixListener::bind(path).expect("a socket for QEMU");
+    // Bounds accept(2) too: QEMU connects as soon as it starts, or never.
+    setsockopt(&listener, ReceiveTimeout, &TimeVal::new(60, 0)).expect("a bound on the socket");
+    listener
+}
+
+fn limit(stream: &UnixStream, limit: Duration) {
+    stream.set_read_timeout(Some(limit)).expect("a bound on the socket");
+}
+
+fn tail(path: &Path, lines: usize) -> String {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).replace('\r', "");
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
