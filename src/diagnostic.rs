@@ -1,1 +1,126 @@
-//! Everything said about the user's text.
+//! Everything that is said about the user's text: what is wrong or assumed, where, and what to do.
+//!
+//! A [`Diagnostic`] carries a [`Code`] that never changes its meaning; `netapply explain CODE` prints the row of the
+//! table in [`codes`]. Rendering needs the documents, for the source line and the path in it.
+
+mod codes;
+mod render;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::model::Place;
+pub use codes::Code;
+pub use render::{Renderer, Style};
+
+/// How bad it is. The order is from harmless to fatal.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// No effect here; never shown on the console of a boot.
+    Note,
+    /// Something was assumed or changed.
+    Warning,
+    /// Cannot work as written.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        })
+    }
+}
+
+/// One thing said about the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What it is about, stably.
+    pub code: Code,
+    /// How bad.
+    pub severity: Severity,
+    /// What is wrong: one sentence without a full stop, names and values in it.
+    pub message: String,
+    /// Where; [`Place::NONE`] where no place in the text is to blame.
+    pub at: Place,
+    /// What to do, where the message does not say it already.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// A diagnostic of the severity that the code's row has.
+    pub fn new(code: Code, at: Place, message: impl Into<String>) -> Self {
+        Diagnostic { code, severity: code.severity(), message: message.into(), at, hint: None }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Overrides the severity of the code's row.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+}
+
+/// The worst severity among `diagnostics`.
+pub fn worst(diagnostics: &[Diagnostic]) -> Option<Severity> {
+    diagnostics.iter().map(|d| d.severity).max()
+}
+
+/// The candidate that `wrong` was most likely meant to be: at most a third of its letters differ.
+pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (wrong.chars().count() / 3).max(1);
+    let near = candidates.into_iter().map(|c| (distance(wrong, c), c)).filter(|(d, _)| *d <= limit);
+    near.min_by_key(|(d, _)| *d).map(|(_, c)| c)
+}
+
+/// Levenshtein distance; `-` and `_` count as one letter, case does not count. Texts over 64 letters are far apart.
+fn distance(a: &str, b: &str) -> usize {
+    let fold = |t: &str| -> Vec<char> {
+        t.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
+    };
+    let (a, b) = (fold(a), fold(b));
+    if a.len() > 64 || b.len() > 64 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let up = *cell;
+            left = (diagonal + usize::from(x != y)).min(up + 1).min(left + 1);
+            diagonal = up;
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_finds_slips_and_no_strangers() {
+        let keys = ["bond_mode", "bond_links", "mtu"];
+        assert_eq!(nearest("bond-mode", keys), Some("bond_mode"));
+        assert_eq!(nearest("bond_lnks", keys), Some("bond_links"));
+        assert_eq!(nearest("MTU", keys), Some("mtu"));
+        assert_eq!(nearest("gateway", keys), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

@@ -1,1 +1,239 @@
-//! The machine as the kernel describes it now.
+//! The machine as the kernel describes it: links, addresses, routes, rules. Serializable, so that a bug report becomes
+//! a test (`netapply inventory`, `--inventory FILE`). Knows nothing of netlink; `kernel` fills it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::attribute::Value;
+use crate::model::{AddressGeneration, MacAddr, RouteKind, Scope};
+
+/// Everything that netapply compares with a description.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Inventory {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// Kernel release (`uname -r`).
+    pub kernel: String,
+    /// Links by index, ascending.
+    pub links: Vec<ObservedLink>,
+    /// Addresses.
+    pub addresses: Vec<AddressEntry>,
+    /// Routes of every table but `local`, without cached ones.
+    pub routes: Vec<RouteEntry>,
+    /// Policy rules, without the three that the kernel makes.
+    pub rules: Vec<RuleEntry>,
+    /// What could not be decoded, for a person. Normally empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undecoded: Vec<String>,
+}
+
+/// A link of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ObservedLink {
+    /// Kernel index.
+    pub index: u32,
+    /// Kernel name.
+    pub name: String,
+    /// Alternative names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub altnames: Vec<String>,
+    /// Current hardware address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddr>,
+    /// Permanent hardware address (`IFLA_PERM_ADDRESS`, kernel 5.6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permanent_mac: Option<MacAddr>,
+    /// `IFLA_INFO_KIND`; empty for hardware.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// Link layer, as in ip(8): `ether`, `infiniband`, `loopback`, …
+    pub layer: String,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// `IFF_LOWER_UP`.
+    pub carrier: bool,
+    /// RFC 2863 state in lower case: `up`, `down`, `lowerlayerdown`, …
+    pub operstate: String,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// Smallest MTU that the driver takes; 0 is unknown.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub min_mtu: u32,
+    /// Largest MTU that the driver takes; 0 is unknown.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_mtu: u32,
+    /// Name of its bond, bridge or VRF.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
+    /// Name of the link it is made on, where that is in this namespace (`IFLA_LINK`); a veth's peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Driver, for hardware.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub driver: String,
+    /// Where the device sits: the target of /sys/class/net/X/device without its root, `pci0000:00/0000:00:03.0/virtio1`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub bus: String,
+    /// Options of its kind, by the table's names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, Value>,
+    /// Options it has as a port, by the table's names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub port: BTreeMap<String, Value>,
+    /// How IPv6 addresses are generated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<AddressGeneration>,
+    /// Token for addresses from router advertisements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Ipv6Addr>,
+    /// net.ipv6.conf.X settings that netapply may set: `accept_ra`, `use_tempaddr`, `mtu`, `disable_ipv6`, `accept_dad`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ipv6: BTreeMap<String, i64>,
+    /// Offload features that are on or off, by ethtool's name; read only for links whose description names one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub features: BTreeMap<String, bool>,
+    /// Wake-on-LAN by magic packet; read only where the description asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_on_lan: Option<bool>,
+    /// False while udev has not finished with a NIC (it runs, and has no entry for it yet).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udev_done: Option<bool>,
+}
+
+impl ObservedLink {
+    /// A NIC: hardware, or a veth (which is what a container has), not made by netapply's own kinds.
+    pub fn is_nic(&self) -> bool {
+        (self.kind.is_empty() || self.kind == "veth") && self.layer != "loopback"
+    }
+
+    /// Has this name or alternative name.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.altnames.iter().any(|a| a == name)
+    }
+}
+
+/// An address in the kernel's form: observed, or to be there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddressEntry {
+    /// Name of its link.
+    pub link: String,
+    /// Address and prefix (`IFA_LOCAL` where there is one).
+    pub net: IpNet,
+    /// Far end of a point-to-point address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<IpNet>,
+    /// IPv4 broadcast address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broadcast: Option<Ipv4Addr>,
+    /// IPv4 label, where it is not the link's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Scope.
+    pub scope: Scope,
+    /// Preferred lifetime in seconds; `None` is forever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred: Option<u32>,
+    /// Valid lifetime in seconds; `None` is forever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<u32>,
+    /// Duplicate detection has not ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tentative: bool,
+    /// Duplicate detection found another owner.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub duplicate: bool,
+    /// Put there for good, not by router advertisements or a lease (`IFA_F_PERMANENT`).
+    pub permanent: bool,
+    /// `IFA_PROTO` (kernel 5.18): 0 unspecified, 1 loopback, 2 router advertisement, 3 link-local.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub protocol: u32,
+}
+
+/// A route in the kernel's form: observed, or to be there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteEntry {
+    /// Destination.
+    pub to: IpNet,
+    /// Name of the link; `None` for one that has none, or several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// Made on-link (`RTNH_F_ONLINK`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub on_link: bool,
+    /// Type.
+    pub kind: RouteKind,
+    /// Scope (IPv4).
+    pub scope: Scope,
+    /// Who made it (`rtm_protocol`): 2 kernel, 3 boot, 4 static, 9 router advertisement, 16 DHCP.
+    pub protocol: u8,
+    /// Priority.
+    pub metric: u32,
+    /// Table.
+    pub table: u32,
+    /// Preferred source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// Metrics: `mtu`, `initcwnd`, `initrwnd`, `advmss`, by ip(8)'s names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, u32>,
+    /// Has several next hops; netapply makes no such routes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub multipath: bool,
+}
+
+/// A policy rule in the kernel's form: observed, or to be there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleEntry {
+    /// 4 or 6.
+    pub family: u8,
+    /// Source prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpNet>,
+    /// Destination prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<IpNet>,
+    /// Table.
+    pub table: u32,
+    /// Priority.
+    pub priority: u32,
+    /// Firewall mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<u32>,
+    /// Type of service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tos: Option<u8>,
+    /// Who made it (`FRA_PROTOCOL`): 2 kernel, 4 static.
+    #[serde(default)]
+    pub protocol: u8,
+    /// Has selectors that netapply does not know, so it is not netapply's.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub foreign: bool,
+}
+
+impl Inventory {
+    /// The link with this kernel name.
+    pub fn link(&self, name: &str) -> Option<&ObservedLink> {
+        self.links.iter().find(|l| l.name == name)
+    }
+
+    /// The link with this kernel name or alternative name.
+    pub fn called(&self, name: &str) -> Option<&ObservedLink> {
+        self.link(name).or_else(|| self.links.iter().find(|l| l.is_called(name)))
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}

@@ -1,1 +1,16 @@
-//! The vocabulary that every room shares.
+//! The vocabulary that every room shares: what a description asks for, in types that are checked once.
+//!
+//! Nothing here knows a format, a file or the kernel. `format` fills a [`Desired`], `resolve` joins it with the
+//! machine, `plan` compares. Link options live in one table, [`attribute`].
+
+pub mod attribute;
+mod link;
+mod net;
+mod primitive;
+
+pub use link::{
+    Activation, Dynamic, Ipv6, Kind, Link, LinkRef, Match, NamePattern, Naming, Peer, Settings, Wireguard,
+    WishedMac,
+};
+pub use net::{Address, AddressGeneration, Desired, Family, Resolver, Route, RouteKind, Rule, Scope};
+pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place, VlanId};

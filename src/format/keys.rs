@@ -1,0 +1,117 @@
+//! What becomes of each key of each format: the one table behind unknown-key messages, the reference in docs/ and the
+//! test that every key has a case.
+//!
+//! A format declares an [`Object`] for each kind of mapping it reads. [`Fields`] walks such a mapping: it reports the
+//! keys that are unknown or have no effect at once, and hands out the others.
+
+use super::tree::{Entry, Node, Value};
+use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::model::Place;
+
+/// Keys whose values are never shown.
+pub const SECRETS: &[&str] = &["private-key", "shared", "password", "private_key", "preshared"];
+
+/// A kind of mapping in a format.
+#[derive(Debug)]
+pub struct Object {
+    /// As the reference shows it: `links[] (bond)`.
+    pub name: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+}
+
+/// A key of a mapping.
+#[derive(Debug)]
+pub struct Key {
+    /// As it is written.
+    pub name: &'static str,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// What it means here: the reference's text, and the reason in a message.
+    pub what: &'static str,
+}
+
+/// What becomes of a key.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It has an effect.
+    Applied,
+    /// It is accepted and has no effect here: a note.
+    NoEffect,
+    /// The format has it and netapply cannot do it: an error with the reason.
+    Unsupported,
+    /// It has an effect, and another key should be used instead: a warning with [`Key::what`].
+    Deprecated,
+    /// Left to a client in the image: a note.
+    LeftToOthers,
+}
+
+/// Shorthand for a row.
+pub const fn key(name: &'static str, fate: Fate, what: &'static str) -> Key {
+    Key { name, fate, what }
+}
+
+/// The keys of one mapping of the text. Keys that the table does not know, or that have no effect, are reported when it
+/// is made.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    /// Where the mapping begins.
+    pub at: Place,
+    entries: &'a [Entry],
+}
+
+impl<'a> Fields<'a> {
+    /// Reads `node` as the mapping `object`. `None`, with a diagnostic, where it is no mapping; null counts as empty.
+    pub fn new(node: &'a Node, object: &'static Object, said: &mut Vec<Diagnostic>) -> Option<Self> {
+        let entries: &[Entry] = match &node.value {
+            Value::Map(entries) => entries,
+            Value::Null => &[],
+            _ => {
+                let message = format!("{} should be a mapping, not {}", object.name, node.noun());
+                said.push(Diagnostic::new(Code::WrongShape, node.at, message));
+                return None;
+            }
+        };
+        for entry in entries {
+            said.extend(report(object, entry));
+        }
+        Some(Fields { at: node.at, entries })
+    }
+
+    /// The value of a key, unless it is null or absent.
+    pub fn get(&self, name: &str) -> Option<&'a Node> {
+        self.entry(name).map(|e| &e.value).filter(|n| !matches!(n.value, Value::Null))
+    }
+
+    /// The entry of a key, even if its value is null. The last of several, as every reader of these formats takes it.
+    pub fn entry(&self, name: &str) -> Option<&'a Entry> {
+        self.entries.iter().rev().find(|e| e.key == name)
+    }
+
+    /// Every entry, for mappings whose keys are names.
+    pub fn entries(&self) -> &'a [Entry] {
+        self.entries
+    }
+}
+
+fn report(object: &Object, entry: &Entry) -> Option<Diagnostic> {
+    let Some(key) = object.keys.iter().find(|k| k.name == entry.key) else {
+        let near = nearest(&entry.key, object.keys.iter().map(|k| k.name));
+        let message = format!("unknown key \"{}\" in {}, ignored", entry.key, object.name);
+        let said = Diagnostic::new(Code::UnknownKey, entry.key_at, message);
+        return Some(match near {
+            Some(near) => said.hint(format!("did you mean \"{near}\"?")),
+            None => said,
+        });
+    };
+    let (code, message) = match key.fate {
+        Fate::Applied => return None,
+        Fate::NoEffect => (Code::NoEffect, format!("\"{}\" has no effect here: {}", key.name, key.what)),
+        Fate::Unsupported => (Code::Unsupported, format!("\"{}\" cannot be done: {}", key.name, key.what)),
+        Fate::Deprecated => (Code::DeprecatedKey, format!("\"{}\" is deprecated: {}", key.name, key.what)),
+        Fate::LeftToOthers => {
+            (Code::LeftToOthers, format!("\"{}\" is left to the image: {}", key.name, key.what))
+        }
+    };
+    Some(Diagnostic::new(code, entry.key_at, message))
+}

@@ -1,0 +1,248 @@
+//! One tree of values with line and column, from JSON and from YAML.
+//!
+//! Scalars keep their text: whether `1500`, `"1500"` or `yes` is a number, a text or a truth is each format's own
+//! decision. [`parse`] is the entry; [`path_of`] finds the way back from a place to the keys that lead there.
+
+mod json;
+mod yaml;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::Place;
+
+/// Bytes of text that are read.
+pub const MAX_BYTES: usize = 10 << 20;
+/// Values in one text.
+const MAX_NODES: usize = 500_000;
+/// Levels of lists and mappings.
+const MAX_DEPTH: usize = 100;
+
+/// A value and where it begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its first character.
+    pub at: Place,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// JSON's `null`; in YAML nothing, `~` or `null`.
+    Null,
+    /// Anything without parts.
+    Scalar(Scalar),
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the order of the text; a key may stand twice.
+    Map(Vec<Entry>),
+}
+
+/// A scalar's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scalar {
+    /// As written, without quotes and escapes.
+    pub text: String,
+    /// True where it was quoted: certainly meant as a text.
+    pub quoted: bool,
+}
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_at: Place,
+    /// The value.
+    pub value: Node,
+}
+
+impl Node {
+    /// The text of a scalar.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(scalar) => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
+    /// The items of a list; none for anything else.
+    pub fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The value of a key of a mapping, the last where it stands twice.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().rev().find(|e| e.key == key).map(|e| &e.value),
+            _ => None,
+        }
+    }
+
+    /// What it is, for a message: `a list`.
+    pub fn noun(&self) -> &'static str {
+        match self.value {
+            Value::Null => "null",
+            Value::Scalar(_) => "a single value",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Reads JSON or YAML text, whichever it is; `file` is the index that the places get. `None` with an error where it is
+/// neither. A byte-order mark is passed over.
+pub fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<Node> {
+    let start = Place { file, line: 1, column: 1 };
+    if text.len() > MAX_BYTES {
+        said.push(Diagnostic::new(Code::TooLarge, start, "the text is larger than 10 MiB"));
+        return None;
+    }
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if body.trim().is_empty() {
+        said.push(Diagnostic::new(Code::EmptyText, start, "the text is empty"));
+        return None;
+    }
+    let root = if body.trim_start().starts_with(['{', '[']) {
+        match json::parse(body, file, said) {
+            // YAML's flow style looks like JSON: `{version: 2}`. Where both refuse, JSON's message is the right one.
+            Err(wrong) => yaml::parse(body, file, &mut Vec::new()).map_err(|_| wrong),
+            root => root,
+        }
+    } else {
+        yaml::parse(body, file, said)
+    };
+    root.map_err(|wrong| said.push(wrong)).ok()
+}
+
+/// The keys and indexes that lead to the value (or key) at a place: `links[2].bond_mode`. Where nothing begins exactly
+/// there, the path of the last value that begins before it. Empty for the root.
+pub fn path_of(root: &Node, at: Place) -> String {
+    let mut path = String::new();
+    let mut node = root;
+    loop {
+        let next = match &node.value {
+            Value::List(items) => {
+                let index = items.partition_point(|n| n.at <= at).checked_sub(1);
+                index.and_then(|i| items.get(i).map(|n| (format!("[{i}]"), n)))
+            }
+            Value::Map(entries) => {
+                let index = entries.partition_point(|e| e.key_at <= at).checked_sub(1);
+                index.and_then(|i| entries.get(i)).map(|e| {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    (format!("{dot}{}", e.key), &e.value)
+                })
+            }
+            _ => None,
+        };
+        match next {
+            Some((step, child)) if at.is_known() => {
+                path.push_str(&step);
+                node = child;
+                if child.at > at {
+                    return path;
+                }
+            }
+            _ => return path,
+        }
+    }
+}
+
+/// Reports a key that a mapping has already.
+fn check_duplicate(entries: &[Entry], key: &str, at: Place, said: &mut Vec<Diagnostic>) {
+    // Mappings are small, and those that are not would make this quadratic: they are checked near the end only.
+    let near = entries.len().saturating_sub(64);
+    if let Some(first) = entries.iter().skip(near).find(|e| e.key == key) {
+        let message = format!(
+            "the key \"{key}\" stands twice (first in line {}); the last one is used",
+            first.key_at.line
+        );
+        said.push(Diagnostic::new(Code::DuplicateKey, at, message).hint("remove one of the two"));
+    }
+}
+
+fn too_many(at: Place) -> Diagnostic {
+    Diagnostic::new(Code::TooLarge, at, "more than 500,000 values, or more than 100 levels deep")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
+        let mut said = Vec::new();
+        let root = parse(text, 0, &mut said);
+        (root, said)
+    }
+
+    #[test]
+    fn json_and_yaml_give_one_tree_and_places() {
+        let (json, said) = read("{\"links\": [\n  {\"id\": \"a\", \"mtu\": 9000, \"x\": null}]}");
+        assert!(said.is_empty());
+        let (yaml, said) = read("links:\n- id: 'a'\n  mtu: 9000\n  x:\n");
+        assert!(said.is_empty());
+        let (json, yaml) = (json.unwrap(), yaml.unwrap());
+        for root in [&json, &yaml] {
+            let link = &root.get("links").unwrap().items()[0];
+            assert_eq!(link.get("id").unwrap().text(), Some("a"));
+            assert_eq!(link.get("mtu").unwrap().text(), Some("9000"));
+            assert_eq!(link.get("x").unwrap().value, Value::Null);
+        }
+        let mtu = json.get("links").unwrap().items()[0].get("mtu").unwrap().at;
+        assert_eq!((mtu.line, mtu.column), (2, 22));
+        assert_eq!(path_of(&json, mtu), "links[0].mtu");
+        let mtu = yaml.get("links").unwrap().items()[0].get("mtu").unwrap().at;
+        assert_eq!((mtu.line, mtu.column), (3, 8));
+        assert_eq!(path_of(&yaml, mtu), "links[0].mtu");
+    }
+
+    #[test]
+    fn what_json_allows_is_read_as_json_does() {
+        let (root, _) = read(r#"{"a": "\ud83d\ude00 \"x\"", "b": [-1.5e3, true, {}], "c": "é"}"#);
+        let root = root.unwrap();
+        assert_eq!(root.get("a").unwrap().text(), Some("\u{1f600} \"x\""));
+        assert_eq!(root.get("b").unwrap().items()[0].text(), Some("-1.5e3"));
+        assert_eq!(root.get("c").unwrap().text(), Some("é"));
+    }
+
+    #[test]
+    fn a_broken_text_says_where() {
+        let (root, said) = read("{\"links\": [\n  {\"id\": \"a\"},,\n]}");
+        assert!(root.is_none());
+        assert_eq!((said[0].code, said[0].at.line, said[0].at.column), (Code::Syntax, 2, 15));
+        let (root, said) = read("network:\n\tversion: 2\n");
+        assert!(root.is_none());
+        assert_eq!((said[0].code, said[0].at.line), (Code::Syntax, 2));
+        for empty in ["", " \n", "\u{feff}"] {
+            assert_eq!(read(empty).1[0].code, Code::EmptyText);
+        }
+    }
+
+    #[test]
+    fn bombs_and_depths_are_refused() {
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..12 {
+            let refs = vec![format!("*a{}", i - 1); 10].join(", ");
+            bomb.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
+        }
+        assert_eq!(read(&bomb).1[0].code, Code::TooLarge);
+        assert_eq!(read(&"[".repeat(100_000)).1[0].code, Code::Syntax);
+        let deep = format!("{}{}", "[".repeat(110), "]".repeat(110));
+        assert_eq!(read(&deep).1[0].code, Code::TooLarge);
+        assert!(read(&"- ".repeat(1000)).0.is_none());
+    }
+
+    #[test]
+    fn merge_keys_and_duplicates() {
+        let (root, said) = read("base: &b {mtu: 1, x: 2}\nlink: {<<: *b, mtu: 3}\nlink: 4\n");
+        assert_eq!(said.len(), 1);
+        assert_eq!(said[0].code, Code::DuplicateKey);
+        let Value::Map(entries) = root.unwrap().value else { panic!() };
+        assert_eq!(entries[1].value.get("mtu").unwrap().text(), Some("3"));
+        assert_eq!(entries[1].value.get("x").unwrap().text(), Some("2"));
+    }
+}

@@ -1,0 +1,134 @@
+//! JSON: serde_json says whether the text is valid, a scanner then finds the places.
+
+use super::{Entry, MAX_DEPTH, MAX_NODES, Node, Scalar, Value, check_duplicate, too_many};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::Place;
+
+/// Reads valid JSON; the error is serde_json's, with its place.
+pub(super) fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
+    if let Err(wrong) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        let at = Place { file, line: wrong.line().max(1) as u32, column: wrong.column().max(1) as u32 };
+        let full = wrong.to_string();
+        let message = full.split(" at line ").next().unwrap_or_default();
+        return Err(
+            Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {message}")).hint(hint(message))
+        );
+    }
+    let mut scanner = Scanner { rest: text, file, line: 1, column: 1, nodes: 0, said };
+    scanner.value(0)
+}
+
+fn hint(message: &str) -> &'static str {
+    if message.starts_with("EOF") {
+        "the file ends in the middle: was it cut off when it was written or uploaded?"
+    } else {
+        "check the text before this place for a missing or extra comma, quote or bracket"
+    }
+}
+
+/// Walks a text that is known to be valid JSON, so that it only has to find where things begin.
+struct Scanner<'a, 'd> {
+    rest: &'a str,
+    file: u16,
+    line: u32,
+    column: u32,
+    nodes: usize,
+    said: &'d mut Vec<Diagnostic>,
+}
+
+impl<'a> Scanner<'a, '_> {
+    fn here(&self) -> Place {
+        Place { file: self.file, line: self.line, column: self.column }
+    }
+
+    /// Takes `bytes` bytes, which end at a character's border.
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        for c in taken.chars() {
+            if c == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+        taken
+    }
+
+    /// The next character that is not blank.
+    fn peek(&mut self) -> u8 {
+        let blank = self.rest.len() - self.rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
+        self.take(blank);
+        self.rest.bytes().next().unwrap_or(0)
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Node, Diagnostic> {
+        let first = self.peek();
+        let at = self.here();
+        self.nodes += 1;
+        if self.nodes > MAX_NODES || depth > MAX_DEPTH {
+            return Err(too_many(at));
+        }
+        let value = match first {
+            b'{' => self.map(depth)?,
+            b'[' => self.list(depth)?,
+            b'"' => Value::Scalar(Scalar { text: self.string(), quoted: true }),
+            _ => {
+                let end = self.rest.find([',', ']', '}', ' ', '\t', '\n', '\r']).unwrap_or(self.rest.len());
+                match self.take(end) {
+                    "null" => Value::Null,
+                    plain => Value::Scalar(Scalar { text: plain.to_owned(), quoted: false }),
+                }
+            }
+        };
+        Ok(Node { at, value })
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Value, Diagnostic> {
+        let mut entries: Vec<Entry> = Vec::new();
+        self.take(1);
+        while self.peek() == b'"' {
+            let key_at = self.here();
+            let key = self.string();
+            check_duplicate(&entries, &key, key_at, self.said);
+            self.peek();
+            self.take(1); // the colon
+            let value = self.value(depth + 1)?;
+            entries.push(Entry { key, key_at, value });
+            if self.peek() == b',' {
+                self.take(1);
+            }
+        }
+        self.take(1);
+        Ok(Value::Map(entries))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Diagnostic> {
+        let mut items = Vec::new();
+        self.take(1);
+        while !matches!(self.peek(), b']' | 0) {
+            items.push(self.value(depth + 1)?);
+            if self.peek() == b',' {
+                self.take(1);
+            }
+        }
+        self.take(1);
+        Ok(Value::List(items))
+    }
+
+    fn string(&mut self) -> String {
+        let mut end = 1;
+        let bytes = self.rest.as_bytes();
+        loop {
+            match bytes.get(end) {
+                Some(b'\\') => end += 2,
+                Some(b'"') | None => break,
+                _ => end += 1,
+            }
+        }
+        let raw = self.take(end + 1);
+        let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+        if inner.contains('\\') { serde_json::from_str(raw).unwrap_or_default() } else { inner.to_owned() }
+    }
+}

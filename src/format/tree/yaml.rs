@@ -1,0 +1,189 @@
+//! YAML: saphyr-parser's events to a tree. Aliases are copied within a bound, `<<` merges, a second document is refused.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+
+use super::{Entry, MAX_DEPTH, MAX_NODES, Node, Scalar, Value, check_duplicate, too_many};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::Place;
+
+/// Values that aliases may copy: a bomb of nested aliases ends here.
+const MAX_COPIES: usize = 100_000;
+
+/// Reads YAML; the error has the parser's place.
+pub(super) fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
+    let mut builder =
+        Builder { file, open: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, copies: 0, said };
+    for next in Parser::new_from_str(text) {
+        let (event, span) = next.map_err(|wrong| {
+            let at = builder.place(wrong.marker());
+            Diagnostic::new(Code::Syntax, at, format!("not valid YAML: {}", wrong.info()))
+                .hint(hint(text, at))
+        })?;
+        let at = builder.place(&span.start);
+        builder.event(event, at)?;
+    }
+    let nothing = Node { at: Place { file, line: 1, column: 1 }, value: Value::Null };
+    Ok(builder.root.unwrap_or(nothing))
+}
+
+fn hint(text: &str, at: Place) -> &'static str {
+    let line = text.lines().nth((at.line as usize).saturating_sub(1)).unwrap_or_default();
+    if line.contains('\t') {
+        "YAML does not allow tabs for indentation: use blanks"
+    } else {
+        "check the indentation and the quotes of this line and the one before"
+    }
+}
+
+/// A list or mapping whose end has not come yet.
+struct Open {
+    node: Node,
+    anchor: usize,
+    /// In a mapping: the key that waits for its value.
+    key: Option<(String, Place)>,
+    /// In a mapping: what its merge keys bring.
+    merged: Vec<Entry>,
+}
+
+struct Builder<'d> {
+    file: u16,
+    open: Vec<Open>,
+    root: Option<Node>,
+    anchors: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+    copies: usize,
+    said: &'d mut Vec<Diagnostic>,
+}
+
+impl Builder<'_> {
+    /// Lines count from 1 in the parser, columns from 0.
+    fn place(&self, marker: &Marker) -> Place {
+        Place { file: self.file, line: marker.line().max(1) as u32, column: marker.col() as u32 + 1 }
+    }
+
+    fn event(&mut self, event: Event<'_>, at: Place) -> Result<(), Diagnostic> {
+        match event {
+            Event::DocumentStart(_) if self.root.is_some() => {
+                return Err(Diagnostic::new(Code::Syntax, at, "a second YAML document begins here")
+                    .hint("keep one document in the file"));
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let quoted = style != ScalarStyle::Plain || tag.is_some_and(|t| t.suffix == "str");
+                let null = !quoted && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let value = if null {
+                    Value::Null
+                } else {
+                    Value::Scalar(Scalar { text: text.into_owned(), quoted })
+                };
+                self.add(Node { at, value }, anchor, 1)?;
+            }
+            Event::Alias(anchor) => self.alias(anchor, at)?,
+            Event::SequenceStart(anchor, _) => self.begin(Value::List(Vec::new()), anchor, at)?,
+            Event::MappingStart(anchor, _) => self.begin(Value::Map(Vec::new()), anchor, at)?,
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(mut done) = self.open.pop() {
+                    if let Value::Map(entries) = &mut done.node.value {
+                        done.merged.retain(|e| !entries.iter().any(|own| own.key == e.key));
+                        entries.splice(0..0, done.merged);
+                    }
+                    self.add(done.node, done.anchor, 1)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, value: Value, anchor: usize, at: Place) -> Result<(), Diagnostic> {
+        if self.open.len() > MAX_DEPTH {
+            return Err(too_many(at));
+        }
+        self.open.push(Open { node: Node { at, value }, anchor, key: None, merged: Vec::new() });
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, at: Place) -> Result<(), Diagnostic> {
+        let Some((node, size)) = self.anchors.get(&anchor) else {
+            return Err(Diagnostic::new(Code::Syntax, at, "an alias to an anchor that is not complete here"));
+        };
+        self.copies += size;
+        if self.copies > MAX_COPIES {
+            return Err(Diagnostic::new(
+                Code::TooLarge,
+                at,
+                "aliases multiply the text beyond 100,000 values",
+            ));
+        }
+        let (mut node, size) = (node.clone(), *size);
+        // The copy is said to stand where the alias stands, so that paths stay in order.
+        node.at = at;
+        self.add(node, 0, size)
+    }
+
+    /// Puts a complete value of `size` values where it belongs.
+    fn add(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Diagnostic> {
+        self.nodes += size;
+        if self.nodes > MAX_NODES {
+            return Err(too_many(node.at));
+        }
+        if anchor > 0 {
+            let size = count(&node);
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match (&mut parent.node.value, parent.key.take()) {
+            (Value::List(items), _) => items.push(node),
+            (Value::Map(entries), Some((key, key_at))) => {
+                if key == "<<" && merge(&mut parent.merged, &node) {
+                    return Ok(());
+                }
+                check_duplicate(entries, &key, key_at, self.said);
+                entries.push(Entry { key, key_at, value: node });
+            }
+            (Value::Map(_), None) => match node.value {
+                Value::Scalar(scalar) => parent.key = Some((scalar.text, node.at)),
+                Value::Null => parent.key = Some((String::new(), node.at)),
+                _ => {
+                    return Err(Diagnostic::new(
+                        Code::Syntax,
+                        node.at,
+                        format!("{} cannot be a key", node.noun()),
+                    ));
+                }
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// YAML 1.1's merge key: collects the mappings' entries, the first mapping's where several have one.
+fn merge(merged: &mut Vec<Entry>, from: &Node) -> bool {
+    let sources = match &from.value {
+        Value::Map(_) => std::slice::from_ref(from),
+        Value::List(items) => items.as_slice(),
+        _ => return false,
+    };
+    for source in sources {
+        let Value::Map(entries) = &source.value else { return false };
+        for entry in entries {
+            if !merged.iter().any(|m| m.key == entry.key) {
+                merged.push(entry.clone());
+            }
+        }
+    }
+    true
+}
+
+fn count(node: &Node) -> usize {
+    match &node.value {
+        Value::List(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Value::Map(entries) => 1 + entries.iter().map(|e| 1 + count(&e.value)).sum::<usize>(),
+        _ => 1,
+    }
+}

@@ -1,0 +1,143 @@
+//! The rows. Numbers from linux/if_link.h, restrictions from drivers/net/bonding/bond_options.c, words from ip-link(8).
+
+use super::{Attribute, Change, Form, Print};
+use crate::model::Kind;
+
+use Change::{Anytime, Down, DownWithoutMembers, Never, WithoutMembers};
+
+/// A row that may change at any time, in every mode, on every kernel; [`Attribute`]'s other fields by the methods.
+const fn row(name: &'static str, nla: u16, form: Form) -> Attribute {
+    Attribute { name, nla, form, change: Anytime, modes: &[], since: "", print: Print::Value }
+}
+
+impl Attribute {
+    const fn when(mut self, change: Change) -> Self {
+        self.change = change;
+        self
+    }
+    const fn only(mut self, modes: &'static [&'static str]) -> Self {
+        self.modes = modes;
+        self
+    }
+    const fn since(mut self, kernel: &'static str) -> Self {
+        self.since = kernel;
+        self
+    }
+    const fn print(mut self, print: Print) -> Self {
+        self.print = print;
+        self
+    }
+}
+
+/// The options of a kind of link.
+pub fn of_kind(kind: Kind) -> &'static [Attribute] {
+    match kind {
+        Kind::Bond => BOND,
+        Kind::Bridge => BRIDGE,
+        Kind::Vlan => VLAN,
+        Kind::Vrf => VRF,
+        _ => &[],
+    }
+}
+
+/// The options that a port of this kind of link has.
+pub fn of_port(controller: Kind) -> &'static [Attribute] {
+    match controller {
+        Kind::Bond => BOND_PORT,
+        Kind::Bridge => BRIDGE_PORT,
+        _ => &[],
+    }
+}
+
+const LACP: &[&str] = &["802.3ad"];
+const ONE_ACTIVE: &[&str] = &["active-backup", "balance-tlb", "balance-alb"];
+const ARP_MONITORED: &[&str] = &["balance-rr", "active-backup", "balance-xor", "broadcast"];
+
+static BOND: &[Attribute] = &[
+    row("mode", 1, Form::Word8(BOND_MODES)).when(DownWithoutMembers),
+    row("miimon", 3, Form::U32),
+    row("updelay", 4, Form::U32),
+    row("downdelay", 5, Form::U32),
+    row("peer_notify_delay", 28, Form::U32).since("5.3"),
+    row("use_carrier", 6, Form::Bool),
+    row("arp_interval", 7, Form::U32).only(ARP_MONITORED),
+    row("arp_ip_target", 8, Form::Ip4List),
+    row("arp_validate", 9, Form::Word32(ARP_VALIDATE)).only(ARP_MONITORED),
+    row("arp_all_targets", 10, Form::Word32(&[("any", 0), ("all", 1)])),
+    row("ns_ip6_target", 31, Form::Ip6List).since("5.19"),
+    row("missed_max", 30, Form::U8).only(ARP_MONITORED).since("5.17"),
+    row("primary", 11, Form::Link).only(ONE_ACTIVE),
+    row("primary_reselect", 12, Form::Word8(&[("always", 0), ("better", 1), ("failure", 2)])),
+    row("active_slave", 2, Form::Link).only(ONE_ACTIVE),
+    row("fail_over_mac", 13, Form::Word8(&[("none", 0), ("active", 1), ("follow", 2)])).when(WithoutMembers),
+    row("xmit_hash_policy", 14, Form::Word8(HASH_POLICIES)),
+    row("resend_igmp", 15, Form::U32),
+    row("num_grat_arp", 16, Form::U8),
+    row("all_slaves_active", 17, Form::Bool),
+    row("min_links", 18, Form::U32),
+    row("lp_interval", 19, Form::U32),
+    row("packets_per_slave", 20, Form::U32).only(&["balance-rr"]),
+    row("tlb_dynamic_lb", 27, Form::Bool).when(Down).only(&["balance-tlb", "balance-alb"]),
+    row("lacp_rate", 21, Form::Word8(&[("slow", 0), ("fast", 1)])).when(Down).only(LACP),
+    row("lacp_active", 29, Form::Word8(&[("off", 0), ("on", 1)])).when(Down).only(LACP).since("5.15"),
+    row("ad_select", 22, Form::Word8(&[("stable", 0), ("bandwidth", 1), ("count", 2)])).when(Down),
+    row("ad_actor_sys_prio", 24, Form::U16).when(Down).only(LACP),
+    row("ad_user_port_key", 25, Form::U16).when(Down).only(LACP),
+    row("ad_actor_system", 26, Form::Mac).when(Down).only(LACP),
+    row("coupled_control", 32, Form::Bool).when(Down).only(LACP).since("6.9"),
+];
+
+const BOND_MODES: &[(&str, u32)] = &[
+    ("balance-rr", 0),
+    ("active-backup", 1),
+    ("balance-xor", 2),
+    ("broadcast", 3),
+    ("802.3ad", 4),
+    ("balance-tlb", 5),
+    ("balance-alb", 6),
+];
+
+const HASH_POLICIES: &[(&str, u32)] =
+    &[("layer2", 0), ("layer3+4", 1), ("layer2+3", 2), ("encap2+3", 3), ("encap3+4", 4), ("vlan+srcmac", 5)];
+
+const ARP_VALIDATE: &[(&str, u32)] = &[
+    ("none", 0),
+    ("active", 1),
+    ("backup", 2),
+    ("all", 3),
+    ("filter", 4),
+    ("filter_active", 5),
+    ("filter_backup", 6),
+];
+
+static BOND_PORT: &[Attribute] = &[row("queue_id", 5, Form::U16), row("prio", 9, Form::I32).since("6.0")];
+
+/// Times are in 1/100 s (USER_HZ), as ip(8) takes them.
+static BRIDGE: &[Attribute] = &[
+    row("forward_delay", 1, Form::U32),
+    row("hello_time", 2, Form::U32),
+    row("max_age", 3, Form::U32),
+    row("ageing_time", 4, Form::U32),
+    row("stp_state", 5, Form::Bool32),
+    row("priority", 6, Form::U16),
+    row("vlan_filtering", 7, Form::Bool),
+    row("group_fwd_mask", 9, Form::U16),
+    row("mcast_snooping", 23, Form::Bool),
+    row("vlan_default_pvid", 39, Form::U16),
+];
+
+static BRIDGE_PORT: &[Attribute] = &[
+    row("priority", 2, Form::U16),
+    row("cost", 3, Form::U32),
+    row("hairpin", 4, Form::Bool).print(Print::OnOff),
+    row("guard", 5, Form::Bool).print(Print::OnOff),
+    row("learning", 8, Form::Bool).print(Print::OnOff),
+    row("neigh_suppress", 32, Form::Bool).print(Print::OnOff),
+];
+
+static VLAN: &[Attribute] = &[
+    row("protocol", 5, Form::Word16Be(&[("802.1Q", 0x8100), ("802.1ad", 0x88a8)])).when(Never),
+    row("id", 1, Form::U16).when(Never),
+];
+
+static VRF: &[Attribute] = &[row("table", 1, Form::U32).when(Never)];

@@ -1,0 +1,355 @@
+//! A link as described, and how a description names the NIC that it means.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::attribute::{self, Attribute, Value};
+use super::{Address, AddressGeneration, IfName, Located, MacAddr, Mtu, Place, Resolver, Route, Rule};
+
+/// A reference to another link by its id in the description, and where it was written.
+pub type LinkRef = Located<String>;
+
+/// One link of the description.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The name that the description gives it; unique in a [`super::Desired`].
+    pub id: String,
+    /// Where it was written.
+    pub at: Place,
+    /// What it is.
+    pub kind: Kind,
+    /// For a physical link: which NIC is meant. Empty for others.
+    pub select: Match,
+    /// Its name in the kernel.
+    pub naming: Naming,
+    /// The MAC address that it should have.
+    pub mac: Option<Located<WishedMac>>,
+    /// MTU; unset is what the kernel or the parent gives.
+    pub mtu: Option<Located<Mtu>>,
+    /// The link it is made on: a VLAN's, macvlan's, VXLAN's or tunnel's.
+    pub parent: Option<LinkRef>,
+    /// The other end of a veth pair.
+    pub peer: Option<LinkRef>,
+    /// For a bond, bridge or VRF: the links that it controls, in the order of the text.
+    pub members: Vec<LinkRef>,
+    /// Options of its kind, by [`Attribute::name`].
+    pub settings: Settings,
+    /// Options that it has as a port of its bond or bridge, by [`Attribute::name`].
+    pub port: Settings,
+    /// WireGuard keys and peers.
+    pub wireguard: Option<Wireguard>,
+    /// IPv6 behaviour.
+    pub ipv6: Ipv6,
+    /// Addresses, in the order of the text (the first is the primary one).
+    pub addresses: Vec<Address>,
+    /// Routes through it.
+    pub routes: Vec<Route>,
+    /// Rules written at it.
+    pub rules: Vec<Rule>,
+    /// Name servers written at it.
+    pub resolver: Resolver,
+    /// What is left to a client of the image: DHCP, router advertisements.
+    pub dynamic: Vec<Located<Dynamic>>,
+    /// Offload features to turn on or off, by ethtool's feature name.
+    pub features: BTreeMap<&'static str, Located<bool>>,
+    /// Wake-on-LAN by magic packet.
+    pub wake_on_lan: Option<Located<bool>>,
+    /// Bring it up, leave it, or take it down.
+    pub activation: Activation,
+    /// The boot does not wait for it, and its absence is no fault.
+    pub optional: bool,
+    /// Usable without carrier.
+    pub ignore_carrier: bool,
+}
+
+impl Link {
+    /// A link of which nothing but kind and id is known.
+    pub fn new(id: impl Into<String>, kind: Kind, at: Place) -> Self {
+        Link {
+            id: id.into(),
+            at,
+            kind,
+            select: Match::default(),
+            naming: if kind == Kind::Physical { Naming::Keep } else { Naming::Generate },
+            mac: None,
+            mtu: None,
+            parent: None,
+            peer: None,
+            members: Vec::new(),
+            settings: Settings::default(),
+            port: Settings::default(),
+            wireguard: None,
+            ipv6: Ipv6::default(),
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            resolver: Resolver::default(),
+            dynamic: Vec::new(),
+            features: BTreeMap::new(),
+            wake_on_lan: None,
+            activation: Activation::Up,
+            optional: false,
+            ignore_carrier: false,
+        }
+    }
+}
+
+/// What a link is. Everything but [`Kind::Physical`] is made by software, and made by us where it is missing.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)] // the names are the kernel's, see KINDS
+pub enum Kind {
+    Physical,
+    Bond,
+    Bridge,
+    Vlan,
+    Vrf,
+    Dummy,
+    Veth,
+    Macvlan,
+    Vxlan,
+    Wireguard,
+    Sit,
+    Gre,
+    Gretap,
+    Ip6gre,
+    Ip6gretap,
+    Ipip,
+    Ip6tnl,
+    Vti,
+    Vti6,
+}
+
+/// Each kind with the kernel's word for it (`IFLA_INFO_KIND`) and the words for a person.
+const KINDS: &[(Kind, &str, &str)] = &[
+    (Kind::Physical, "", "NIC"),
+    (Kind::Bond, "bond", "bond"),
+    (Kind::Bridge, "bridge", "bridge"),
+    (Kind::Vlan, "vlan", "VLAN"),
+    (Kind::Vrf, "vrf", "VRF"),
+    (Kind::Dummy, "dummy", "dummy link"),
+    (Kind::Veth, "veth", "veth pair"),
+    (Kind::Macvlan, "macvlan", "macvlan"),
+    (Kind::Vxlan, "vxlan", "VXLAN"),
+    (Kind::Wireguard, "wireguard", "WireGuard link"),
+    (Kind::Sit, "sit", "SIT tunnel"),
+    (Kind::Gre, "gre", "GRE tunnel"),
+    (Kind::Gretap, "gretap", "GRE tap"),
+    (Kind::Ip6gre, "ip6gre", "IPv6 GRE tunnel"),
+    (Kind::Ip6gretap, "ip6gretap", "IPv6 GRE tap"),
+    (Kind::Ipip, "ipip", "IPIP tunnel"),
+    (Kind::Ip6tnl, "ip6tnl", "IPv6 tunnel"),
+    (Kind::Vti, "vti", "VTI tunnel"),
+    (Kind::Vti6, "vti6", "IPv6 VTI tunnel"),
+];
+
+impl Kind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Kind> {
+        KINDS.iter().map(|(kind, _, _)| *kind)
+    }
+
+    /// The kernel's word, as in `ip link add … type WORD`; empty for a NIC.
+    pub fn word(self) -> &'static str {
+        KINDS.iter().find(|(kind, _, _)| *kind == self).map_or("", |(_, word, _)| word)
+    }
+
+    /// The words for a person: `bond`, `VLAN`.
+    pub fn noun(self) -> &'static str {
+        KINDS.iter().find(|(kind, _, _)| *kind == self).map_or("link", |(_, _, noun)| noun)
+    }
+
+    /// The kind for the kernel's word; `None` for a kind that netapply does not make.
+    pub fn from_word(word: &str) -> Option<Self> {
+        KINDS.iter().find(|(_, w, _)| *w == word && !w.is_empty()).map(|(kind, _, _)| *kind)
+    }
+
+    /// Can have ports: bond, bridge, VRF.
+    pub fn is_controller(self) -> bool {
+        matches!(self, Kind::Bond | Kind::Bridge | Kind::Vrf)
+    }
+
+    /// The options of this kind.
+    pub fn attributes(self) -> &'static [Attribute] {
+        attribute::of_kind(self)
+    }
+
+    /// The options that a port of this controller has.
+    pub fn port_attributes(self) -> &'static [Attribute] {
+        attribute::of_port(self)
+    }
+}
+
+/// Options by [`Attribute::name`], each with its place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings(pub BTreeMap<&'static str, Located<Value>>);
+
+impl Settings {
+    /// Sets an option; a later one replaces an earlier one.
+    pub fn set(&mut self, attribute: &Attribute, value: Value, at: Place) {
+        self.0.insert(attribute.name, Located::new(value, at));
+    }
+
+    /// An option by name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).map(|v| &v.value)
+    }
+
+    /// An option that is a word, such as a bond's `mode`.
+    pub fn word(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(Value::Text(word)) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// An option that is a number, such as a VLAN's `id`.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        match self.get(name) {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+/// Which NIC a physical link means. Every part that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Permanent MAC first, then the current one.
+    pub mac: Option<Located<MacAddr>>,
+    /// Kernel or alternative name.
+    pub name: Option<Located<NamePattern>>,
+    /// Driver names, as shell patterns; one of them must fit.
+    pub drivers: Vec<Located<String>>,
+    /// Position among the machine's NICs in PCI order, from 0, where no NIC has the name (`ethN` without a MAC).
+    pub position: Option<usize>,
+    /// True where the text means every NIC that fits (netplan's `match`); else more than one is an error.
+    pub many: bool,
+    /// True where the text wrote no link of its own for this NIC, only its name as a member.
+    pub implied: bool,
+}
+
+/// A name, or a shell pattern for names (`fnmatch(3)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamePattern {
+    /// This name.
+    Exact(String),
+    /// `en*`, `eth[01]`.
+    Glob(String),
+}
+
+/// What a link is called in the kernel (design: a NIC keeps its name unless the text asks for another).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// A NIC keeps the name it has.
+    Keep,
+    /// This name: a NIC is renamed, a made link is made with it.
+    Set(Located<IfName>),
+    /// A NIC gets it as an alternative name where no link has it yet.
+    Alternative(Located<IfName>),
+    /// A made link is named by its kind: `bondN`, `brN`, `<parent>.<vid>`.
+    Generate,
+}
+
+/// The MAC address that a link should have.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum WishedMac {
+    /// This one.
+    Is(MacAddr),
+    /// The permanent one of the NIC.
+    Permanent,
+    /// A new random one, locally administered.
+    Random,
+}
+
+/// What is left to a client in the image.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dynamic {
+    /// IPv4 by DHCP.
+    Dhcp4,
+    /// IPv6 by DHCPv6.
+    Dhcp6,
+    /// IPv6 by router advertisements, which the kernel itself can take.
+    RouterAdvertisements,
+}
+
+impl Dynamic {
+    /// The words for a person.
+    pub fn words(self) -> &'static str {
+        match self {
+            Dynamic::Dhcp4 => "DHCP",
+            Dynamic::Dhcp6 => "DHCPv6",
+            Dynamic::RouterAdvertisements => "router advertisements",
+        }
+    }
+}
+
+/// IPv6 behaviour of a link. `None` leaves what the kernel has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ipv6 {
+    /// Take router advertisements.
+    pub accept_ra: Option<Located<bool>>,
+    /// How the link-local address is made; [`AddressGeneration::None`] for a link that should have none.
+    pub generation: Option<Located<AddressGeneration>>,
+    /// The lower half of addresses from router advertisements.
+    pub token: Option<Located<Ipv6Addr>>,
+    /// Prefer temporary addresses.
+    pub privacy: Option<Located<bool>>,
+    /// MTU for IPv6 alone, bytes.
+    pub mtu: Option<Located<u32>>,
+}
+
+/// Bring a link up, leave it as it is, or take it down.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// Up.
+    #[default]
+    Up,
+    /// As it is.
+    Manual,
+    /// Down.
+    Off,
+}
+
+/// WireGuard's own configuration. Keys are never printed: a plan shows where they stand.
+#[derive(Clone, Default, PartialEq)]
+pub struct Wireguard {
+    /// The private key, base64 or an absolute path.
+    pub private_key: Option<Located<String>>,
+    /// UDP port to listen on; `None` is any.
+    pub listen_port: Option<u16>,
+    /// Firewall mark; `None` is none.
+    pub mark: Option<u32>,
+    /// The peers, in the order of the text.
+    pub peers: Vec<Peer>,
+}
+
+/// A WireGuard peer.
+#[derive(Clone, PartialEq)]
+pub struct Peer {
+    /// Its public key, base64.
+    pub public_key: Located<String>,
+    /// The shared key, base64 or an absolute path.
+    pub shared_key: Option<Located<String>>,
+    /// Address and port.
+    pub endpoint: Option<Located<(IpAddr, u16)>>,
+    /// Prefixes that it may send from.
+    pub allowed: Vec<IpNet>,
+    /// Keepalive in seconds, 0 is off.
+    pub keepalive: Option<u16>,
+}
+
+impl std::fmt::Debug for Wireguard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wireguard {{ {} peers, keys hidden }}", self.peers.len())
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Peer {{ {} prefixes, keys hidden }}", self.allowed.len())
+    }
+}

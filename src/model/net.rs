@@ -1,0 +1,293 @@
+//! Addresses, routes, rules, resolver, and the whole of what a description asks for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{Link, Located, Place};
+
+/// All that a description asks for, whatever format it was written in.
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    /// Links in the order of the text. Ids are unique.
+    pub links: Vec<Link>,
+    /// Policy rules that belong to no single link.
+    pub rules: Vec<Rule>,
+    /// Name servers and search domains that belong to no single link.
+    pub resolver: Resolver,
+}
+
+/// An address on a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Address and prefix length; host bits kept.
+    pub net: IpNet,
+    /// The far end of a point-to-point address (`peer`), where it differs from `net`.
+    pub peer: Option<IpNet>,
+    /// IPv4 label, at most 15 bytes and beginning with the interface's name (the kernel checks only the length).
+    pub label: Option<String>,
+    /// Preferred lifetime in seconds; `None` is forever. Only 0 and forever come from a text.
+    pub preferred: Option<u32>,
+    /// IPv4 broadcast address where the text names one; else the plan derives it for prefixes up to /30.
+    pub broadcast: Option<Ipv4Addr>,
+    /// Where it was written.
+    pub at: Place,
+}
+
+impl Address {
+    /// A plain address that lasts.
+    pub fn new(net: IpNet, at: Place) -> Self {
+        Address { net, peer: None, label: None, preferred: None, broadcast: None, at }
+    }
+}
+
+/// The two address families.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(ip: &IpAddr) -> Self {
+        if ip.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// `0.0.0.0/0` or `::/0`.
+    pub fn everything(self) -> IpNet {
+        match self {
+            Family::V4 => IpNet::new_assert(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            Family::V6 => IpNet::new_assert(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+        }
+    }
+
+    /// Length of a host prefix: 32 or 128.
+    pub fn bits(self) -> u8 {
+        match self {
+            Family::V4 => 32,
+            Family::V6 => 128,
+        }
+    }
+}
+
+/// A route. The kernel's key is destination, table, metric (and, for IPv6, gateway and link).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Destination, host bits cleared; a prefix of length 0 is the default route.
+    pub to: IpNet,
+    /// Gateway; may be of the other family only for an IPv6 gateway of an IPv4 route.
+    pub via: Option<IpAddr>,
+    /// Do not ask whether the gateway is on a connected subnet (`onlink`).
+    pub on_link: bool,
+    /// Kind of route.
+    pub kind: RouteKind,
+    /// IPv4 scope; `None` is what ip(8) would choose.
+    pub scope: Option<Scope>,
+    /// Priority: lower wins. `None` is 0 for IPv4 and 1024 for IPv6 (net/ipv6/route.c, IP6_RT_PRIO_USER).
+    pub metric: Option<u32>,
+    /// Routing table; `None` is main (254), or the VRF's for a link in one.
+    pub table: Option<u32>,
+    /// Preferred source address.
+    pub source: Option<IpAddr>,
+    /// Path MTU in bytes.
+    pub mtu: Option<u32>,
+    /// Initial congestion window in segments (`initcwnd`).
+    pub congestion_window: Option<u32>,
+    /// Initial receive window in segments (`initrwnd`).
+    pub receive_window: Option<u32>,
+    /// Maximum segment size to advertise, bytes (`advmss`).
+    pub advertised_mss: Option<u32>,
+    /// Where it was written.
+    pub at: Place,
+}
+
+impl Route {
+    /// A unicast route to `to` through `via`, everything else as the kernel has it.
+    pub fn new(to: IpNet, via: Option<IpAddr>, at: Place) -> Self {
+        Route {
+            to: to.trunc(),
+            via,
+            on_link: false,
+            kind: RouteKind::Unicast,
+            scope: None,
+            metric: None,
+            table: None,
+            source: None,
+            mtu: None,
+            congestion_window: None,
+            receive_window: None,
+            advertised_mss: None,
+            at,
+        }
+    }
+
+    /// The family of the destination.
+    pub fn family(&self) -> Family {
+        Family::of(&self.to.addr())
+    }
+
+    /// True for `0.0.0.0/0` and `::/0`.
+    pub fn is_default(&self) -> bool {
+        self.to.prefix_len() == 0
+    }
+}
+
+/// The type of a route (`rtm_type`), numbered as the kernel does (linux/rtnetlink.h).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the words are rtnetlink(7)'s
+pub enum RouteKind {
+    Unicast = 1,
+    Local = 2,
+    Broadcast = 3,
+    Anycast = 4,
+    Multicast = 5,
+    Blackhole = 6,
+    Unreachable = 7,
+    Prohibit = 8,
+    Throw = 9,
+}
+
+impl RouteKind {
+    /// Every kind with ip(8)'s word for it.
+    pub const WORDS: &'static [(&'static str, RouteKind)] = &[
+        ("unicast", RouteKind::Unicast),
+        ("local", RouteKind::Local),
+        ("broadcast", RouteKind::Broadcast),
+        ("anycast", RouteKind::Anycast),
+        ("multicast", RouteKind::Multicast),
+        ("blackhole", RouteKind::Blackhole),
+        ("unreachable", RouteKind::Unreachable),
+        ("prohibit", RouteKind::Prohibit),
+        ("throw", RouteKind::Throw),
+    ];
+
+    /// ip(8)'s word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, k)| *k == self).map_or("unicast", |(w, _)| w)
+    }
+
+    /// The kind for a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(w, _)| *w == word).map(|(_, k)| *k)
+    }
+
+    /// The kind for `rtm_type`.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, k)| *k as u8 == number).map(|(_, k)| *k)
+    }
+
+    /// True where the kernel drops or refuses packets and wants no link: blackhole, unreachable, prohibit, throw.
+    pub fn is_linkless(self) -> bool {
+        matches!(self, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw)
+    }
+}
+
+/// The scope of an IPv4 route (`rtm_scope`).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the words are rtnetlink(7)'s
+pub enum Scope {
+    Global = 0,
+    Site = 200,
+    Link = 253,
+    Host = 254,
+}
+
+impl Scope {
+    /// Every scope with ip(8)'s word for it.
+    pub const WORDS: &'static [(&'static str, Scope)] =
+        &[("global", Scope::Global), ("site", Scope::Site), ("link", Scope::Link), ("host", Scope::Host)];
+
+    /// ip(8)'s word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, k)| *k == self).map_or("global", |(w, _)| w)
+    }
+
+    /// The scope for `rtm_scope`.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, k)| *k as u8 == number).map(|(_, k)| *k)
+    }
+}
+
+/// A policy rule (ip-rule(8)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Family; both prefixes are of it.
+    pub family: Family,
+    /// Source prefix.
+    pub from: Option<IpNet>,
+    /// Destination prefix.
+    pub to: Option<IpNet>,
+    /// Table to look in.
+    pub table: u32,
+    /// Priority: lower is asked first. `None` lets the plan number it, so that the script and the kernel agree.
+    pub priority: Option<u32>,
+    /// Firewall mark.
+    pub mark: Option<u32>,
+    /// Type of service, 0 to 255.
+    pub tos: Option<u8>,
+    /// Where it was written.
+    pub at: Place,
+}
+
+/// Name servers and search domains, in the order of the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolver {
+    /// Addresses of name servers.
+    pub servers: Vec<Located<IpAddr>>,
+    /// Search domains.
+    pub search: Vec<Located<String>>,
+}
+
+impl Resolver {
+    /// Adds what `other` has and this has not, keeping the order.
+    pub fn merge(&mut self, other: &Resolver) {
+        for server in &other.servers {
+            if !self.servers.iter().any(|s| s.value == server.value) {
+                self.servers.push(*server);
+            }
+        }
+        for domain in &other.search {
+            if !self.search.iter().any(|s| s.value == domain.value) {
+                self.search.push(domain.clone());
+            }
+        }
+    }
+}
+
+/// How IPv6 link-local and router-advertised addresses get their lower half (`IFLA_INET6_ADDR_GEN_MODE`).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressGeneration {
+    /// From the MAC address.
+    Eui64 = 0,
+    /// No link-local address.
+    None = 1,
+    /// RFC 7217, from the secret in `stable_secret`.
+    StableSecret = 2,
+    /// RFC 7217, from a random secret.
+    Random = 3,
+}
+
+impl AddressGeneration {
+    /// ip(8)'s word (`ip link set dev X addrgenmode WORD`).
+    pub fn word(self) -> &'static str {
+        match self {
+            AddressGeneration::Eui64 => "eui64",
+            AddressGeneration::None => "none",
+            AddressGeneration::StableSecret => "stable_secret",
+            AddressGeneration::Random => "random",
+        }
+    }
+
+    /// The mode for the kernel's number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Eui64, Self::None, Self::StableSecret, Self::Random].into_iter().find(|m| *m as u8 == number)
+    }
+}

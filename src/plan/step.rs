@@ -1,0 +1,189 @@
+//! A [`Step`] is one change to the machine, specific enough that nothing is left to decide when it is made.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
+use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::model::attribute::Value;
+use crate::model::{AddressGeneration, Kind, MacAddr, Place, Wireguard};
+
+/// All that will be done, in order. Empty when the machine is as described.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The steps; a step's number for a person is its index plus one.
+    pub steps: Vec<Step>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// The place in the user's text that asks for it, for messages about a refusal.
+    pub at: Place,
+    /// Id of the described link that it serves; empty for what serves none.
+    pub link: String,
+    /// Indexes of earlier steps without which this one makes no sense: where one of them fails, this is not tried.
+    pub needs: Vec<usize>,
+}
+
+/// What a step does. Links are named by what they are called when the step's turn comes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Makes a link, down.
+    AddLink(NewLink),
+    /// Removes a link that software made.
+    DeleteLink {
+        /// Its name.
+        name: String,
+    },
+    /// Changes one thing of a link.
+    SetLink {
+        /// Its name before the change.
+        name: String,
+        /// What changes.
+        change: LinkChange,
+    },
+    /// Adds an address, or gives an existing one other lifetimes (`replace`).
+    AddAddress(AddressEntry),
+    /// Removes an address.
+    DeleteAddress(AddressEntry),
+    /// Waits, within a bound, until these IPv6 addresses of a link are no longer tentative. The kernel refuses a route
+    /// whose preferred source is tentative.
+    AwaitAddresses {
+        /// The link.
+        link: String,
+        /// The addresses.
+        addresses: Vec<Ipv6Addr>,
+    },
+    /// Adds a route.
+    AddRoute(RouteEntry),
+    /// Removes a route.
+    DeleteRoute(RouteEntry),
+    /// Adds a rule.
+    AddRule(RuleEntry),
+    /// Removes a rule.
+    DeleteRule(RuleEntry),
+    /// Writes a setting below /proc/sys.
+    Sysctl {
+        /// Path below /proc/sys, such as `net/ipv6/conf/bond0/accept_ra`.
+        key: String,
+        /// What is written.
+        value: String,
+    },
+    /// Configures a WireGuard link.
+    Wireguard {
+        /// The link.
+        name: String,
+        /// Keys and peers.
+        config: Wireguard,
+    },
+    /// Turns an offload feature on or off (ethtool).
+    Feature {
+        /// The link.
+        name: String,
+        /// ethtool's name of the feature.
+        feature: &'static str,
+        /// On or off.
+        on: bool,
+    },
+    /// Turns wake-on-LAN by magic packet on or off (ethtool).
+    WakeOnLan {
+        /// The link.
+        name: String,
+        /// On or off.
+        on: bool,
+    },
+    /// Writes a file whole, atomically.
+    WriteFile {
+        /// Absolute path.
+        path: String,
+        /// Its content.
+        content: String,
+    },
+    /// Hands name servers to resolvconf(8).
+    Resolvconf {
+        /// The program's path.
+        program: String,
+        /// The record's name, such as `bond0.netapply`.
+        record: String,
+        /// The resolv.conf text.
+        content: String,
+    },
+}
+
+/// A link to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewLink {
+    /// Its name.
+    pub name: String,
+    /// What it is; never [`Kind::Physical`].
+    pub kind: Kind,
+    /// The link it is made on.
+    pub parent: Option<String>,
+    /// For a veth: the other end's name.
+    pub peer: Option<String>,
+    /// Hardware address, where one is asked for.
+    pub mac: Option<MacAddr>,
+    /// MTU in bytes, where one is asked for.
+    pub mtu: Option<u32>,
+    /// Options by the table's names, links by name. Written in the table's order.
+    pub settings: BTreeMap<&'static str, Value>,
+}
+
+/// What changes at a link.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LinkChange {
+    /// Administratively up.
+    Up,
+    /// Administratively down.
+    Down,
+    /// Another name; the link must be down on kernels before 6.2.
+    Rename(String),
+    /// One more alternative name.
+    AddAltName(String),
+    /// Hardware address.
+    Mac(MacAddr),
+    /// MTU in bytes.
+    Mtu(u32),
+    /// Becomes a port of this link.
+    Controller(String),
+    /// Leaves its bond, bridge or VRF.
+    NoController,
+    /// Options of its kind, which is named because the kernel wants it said.
+    Options {
+        /// Its kind.
+        kind: Kind,
+        /// By the table's names.
+        settings: BTreeMap<&'static str, Value>,
+    },
+    /// Options as a port of a controller of this kind.
+    PortOptions {
+        /// The controller's kind.
+        kind: Kind,
+        /// By the table's names.
+        settings: BTreeMap<&'static str, Value>,
+    },
+    /// How IPv6 addresses are generated.
+    Generation(AddressGeneration),
+    /// Token for addresses from router advertisements.
+    Token(Ipv6Addr),
+}
+
+impl Action {
+    /// The link that the step acts on, if it acts on one.
+    pub fn link(&self) -> Option<&str> {
+        match self {
+            Action::AddLink(new) => Some(&new.name),
+            Action::DeleteLink { name }
+            | Action::SetLink { name, .. }
+            | Action::Wireguard { name, .. }
+            | Action::Feature { name, .. }
+            | Action::WakeOnLan { name, .. } => Some(name),
+            Action::AddAddress(entry) | Action::DeleteAddress(entry) => Some(&entry.link),
+            Action::AwaitAddresses { link, .. } => Some(link),
+            Action::AddRoute(entry) | Action::DeleteRoute(entry) => entry.link.as_deref(),
+            _ => None,
+        }
+    }
+}
