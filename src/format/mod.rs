@@ -4,11 +4,20 @@
 //! say. Whatever is wrong or assumed is a [`Diagnostic`]; a text of which nothing can be used has an error and leaves
 //! `Desired` empty.
 
+mod check;
+mod cloud_init_v1;
+mod eni;
 pub mod keys;
+mod netplan;
+mod network_data;
+mod open_nebula;
+mod recognise;
 pub mod tree;
+mod value;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic, Severity, worst};
 use crate::model::{Desired, Place};
+use recognise::Format;
 use tree::Node;
 
 /// One text as it was read, with the tree of values that it holds, for messages about it.
@@ -48,4 +57,89 @@ pub struct Parsed {
     pub texts: Vec<Text>,
     /// The format's name for a person: `network_data.json`, `netplan`, …; empty where none was recognised.
     pub format: &'static str,
+}
+
+/// Reads texts, each given with its name for a person. Several netplan texts are merged in this order; texts of other
+/// formats are read one by one and joined.
+pub fn parse(texts: Vec<(String, String)>) -> Parsed {
+    let mut said = Vec::new();
+    let mut read = Vec::with_capacity(texts.len());
+    for (index, (name, text)) in texts.into_iter().enumerate() {
+        let file = u16::try_from(index).unwrap_or(u16::MAX);
+        let (format, root) = understand(&text, file, &mut said);
+        read.push((format, Text { name, text, root }));
+    }
+    let mut desired = Desired::default();
+    let merged: Vec<&Node> = read
+        .iter()
+        .filter(|(format, _)| *format == Some(Format::Netplan))
+        .filter_map(|(_, text)| text.root.as_ref())
+        .collect();
+    if !merged.is_empty() {
+        join(&mut desired, netplan::read(&merged, &mut said));
+    }
+    for (format, text) in &read {
+        let Some(root) = &text.root else { continue };
+        let body = recognise::tree(root).map_or(root, |(_, body)| body);
+        match format {
+            Some(Format::NetworkData) => join(&mut desired, network_data::read(body, &mut said)),
+            Some(Format::CloudInitV1) => join(&mut desired, cloud_init_v1::read(body, &mut said)),
+            Some(Format::Eni) => join(&mut desired, eni::read(root, &mut said)),
+            Some(Format::OpenNebula) => join(&mut desired, open_nebula::read(root, &mut said)),
+            Some(Format::Netplan | Format::Disabled) | None => {}
+        }
+    }
+    check::check(&mut desired, &mut said);
+    if desired.links.is_empty() && worst(&said) != Some(Severity::Error) {
+        said.push(
+            Diagnostic::new(Code::NoLinks, Place::NONE, "the description has no link")
+                .hint("nothing will be configured; if that is not meant, look at what wrote it"),
+        );
+    }
+    said.sort_by_key(|d| (!d.at.is_known(), d.at));
+    let format = read.iter().find_map(|(format, _)| *format).map_or("", Format::name);
+    Parsed { desired, diagnostics: said, texts: read.into_iter().map(|(_, text)| text).collect(), format }
+}
+
+/// The format of a text and its tree of values.
+fn understand(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> (Option<Format>, Option<Node>) {
+    let too_large = text.len() > tree::MAX_BYTES;
+    match recognise::lines(text).filter(|_| !too_large) {
+        Some(Format::Eni) => return (Some(Format::Eni), Some(eni::tree(text, file))),
+        Some(format) => return (Some(format), Some(open_nebula::tree(text, file))),
+        None => {}
+    }
+    let Some(root) = tree::parse(text, file, said) else { return (None, None) };
+    let format = recognise::tree(&root).map(|(format, _)| format);
+    match format {
+        None => said.push(unknown(&root)),
+        Some(Format::Disabled) => said.push(Diagnostic::new(
+            Code::NoEffect,
+            root.at,
+            "the network configuration is disabled by this text (config: disabled); nothing is done",
+        )),
+        Some(_) => {}
+    }
+    (format, Some(root))
+}
+
+fn unknown(root: &Node) -> Diagnostic {
+    let version = root.get("network").unwrap_or(root).get("version");
+    let message = match version.and_then(|v| v.text().map(|text| (v, text))) {
+        Some((_, text)) => {
+            format!("version {text} of a network configuration is not known: there are 1 and 2")
+        }
+        None => match &root.value {
+            tree::Value::Map(_) => "the text is no description of a network that netapply knows".to_owned(),
+            _ => format!("the text is {}, and a description of a network is a mapping", root.noun()),
+        },
+    };
+    Diagnostic::new(Code::UnknownFormat, version.map_or(root.at, |v| v.at), message)
+        .hint(recognise::LOOKED_FOR)
+}
+
+fn join(desired: &mut Desired, more: Desired) {
+    desired.links.extend(more.links);
+    desired.rules.extend(more.rules);
+    desired.resolver.merge(&more.resolver);
 }

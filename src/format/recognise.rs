@@ -1,0 +1,158 @@
+//! Which format a text is in: by its content, never by its file's name.
+
+use super::tree::{Node, Value};
+
+/// The formats.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    NetworkData,
+    Netplan,
+    CloudInitV1,
+    Eni,
+    OpenNebula,
+    /// `network: {config: disabled}`, cloud-init's way to say that nothing is to be done.
+    Disabled,
+}
+
+impl Format {
+    /// What a person calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Format::NetworkData => "network_data.json",
+            Format::Netplan => "netplan",
+            Format::CloudInitV1 => "cloud-init network-config v1",
+            Format::Eni => "Debian interfaces",
+            Format::OpenNebula => "OpenNebula context.sh",
+            Format::Disabled => "cloud-init network-config",
+        }
+    }
+}
+
+/// What was looked for, for the message about a text that is nothing of it.
+pub(super) const LOOKED_FOR: &str = "looked for: links or networks (network_data.json), version: 2 or ethernets, bonds, … \
+     (netplan), version: 1 with config (cloud-init), lines of auto or iface (Debian interfaces), ETH0_IP= (OpenNebula)";
+
+/// netplan's keys that hold devices: one of them is enough to know a netplan text that lacks its version.
+const DEVICE_TYPES: &[&str] = &[
+    "ethernets",
+    "bonds",
+    "bridges",
+    "vlans",
+    "vrfs",
+    "tunnels",
+    "dummy-devices",
+    "virtual-ethernets",
+    "wifis",
+    "modems",
+    "nm-devices",
+];
+
+/// The formats that are lines and no tree; `None` for anything that may be JSON or YAML.
+pub(super) fn lines(text: &str) -> Option<Format> {
+    let body = text.trim_start_matches('\u{feff}').trim_start();
+    if body.starts_with(['{', '[']) {
+        return None;
+    }
+    body.lines().find_map(|line| {
+        if is_stanza(line) { Some(Format::Eni) } else { is_context(line).then_some(Format::OpenNebula) }
+    })
+}
+
+/// `iface eth0 inet static`, `auto eth0`: a first word of interfaces(5) with at least one more. YAML has `auto: …`.
+fn is_stanza(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let known = match words.next() {
+        Some("iface" | "auto" | "mapping" | "source" | "source-directory") => true,
+        Some(first) => first.starts_with("allow-") && !first.ends_with(':'),
+        None => false,
+    };
+    known && words.next().is_some_and(|word| !word.starts_with([':', '#']))
+}
+
+/// `ETH0_IP="192.0.2.1"`, with or without `export`.
+fn is_context(line: &str) -> bool {
+    let line = line.trim_start();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    let Some((name, _)) = line.split_once('=') else { return false };
+    let Some((number, key)) = name.strip_prefix("ETH").and_then(|rest| rest.split_once('_')) else {
+        return false;
+    };
+    !number.is_empty()
+        && number.bytes().all(|b| b.is_ascii_digit())
+        && !key.is_empty()
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// The format of a tree, and the part of it that the format's own module reads.
+pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
+    let Value::Map(entries) = &root.value else { return None };
+    if let Some(format) = mapping(root) {
+        return Some((format, root));
+    }
+    // cloud-init's and netplan's own wrapper, and vendor_data.json's.
+    let wrapper = ["network", "network_info", "network_data"].into_iter().find_map(|key| root.get(key));
+    if let Some(inner) = wrapper.filter(|n| matches!(n.value, Value::Map(_))) {
+        return mapping(inner).map(|format| match format {
+            Format::Netplan => (format, root),
+            _ => (format, inner),
+        });
+    }
+    // CloudStack writes an empty object where a machine has no network.
+    entries.is_empty().then_some((Format::NetworkData, root))
+}
+
+fn mapping(node: &Node) -> Option<Format> {
+    let has = |key: &str| node.get(key).is_some();
+    let version = node.get("version").and_then(Node::text);
+    if has("links") || has("networks") {
+        Some(Format::NetworkData)
+    } else if node.get("config").and_then(Node::text) == Some("disabled") {
+        Some(Format::Disabled)
+    } else if version == Some("1")
+        || (version.is_none() && matches!(node.get("config"), Some(c) if !c.items().is_empty()))
+    {
+        Some(Format::CloudInitV1)
+    } else if version == Some("2") || DEVICE_TYPES.iter().any(|key| has(key)) {
+        Some(Format::Netplan)
+    } else {
+        (has("services") && node.get("services").is_some_and(|s| matches!(s.value, Value::List(_))))
+            .then_some(Format::NetworkData)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(text: &str) -> Option<Format> {
+        lines(text).or_else(|| {
+            let root = super::super::tree::parse(text, 0, &mut Vec::new())?;
+            tree(&root).map(|(format, _)| format)
+        })
+    }
+
+    #[test]
+    fn each_format_is_known_by_its_content() {
+        for (text, expected) in [
+            ("{}", Some(Format::NetworkData)),
+            ("{\"links\": null}", Some(Format::NetworkData)),
+            ("links: []\nnetworks: []\n", Some(Format::NetworkData)),
+            ("{\"network_info\": {\"links\": []}}", Some(Format::NetworkData)),
+            ("network:\n  version: 2\n", Some(Format::Netplan)),
+            ("network:\n  ethernets: {}\n", Some(Format::Netplan)),
+            ("{\"version\": 2, \"ethernets\": {}}", Some(Format::Netplan)),
+            ("version: '1'\nconfig: []\n", Some(Format::CloudInitV1)),
+            ("network: {version: 1, config: [{type: physical}]}", Some(Format::CloudInitV1)),
+            ("network: {config: disabled}", Some(Format::Disabled)),
+            ("# made by hand\nauto lo\niface lo inet loopback\n", Some(Format::Eni)),
+            ("\u{feff}allow-hotplug eth0\n", Some(Format::Eni)),
+            ("USERNAME=x\nexport ETH0_IP=\"192.0.2.1\"\n", Some(Format::OpenNebula)),
+            ("auto: true\n", None),
+            ("#cloud-config\nhostname: x\n", None),
+            ("ETHERNET_IP=1", None),
+            ("[]", None),
+        ] {
+            assert_eq!(format(text), expected, "{text}");
+        }
+    }
+}
