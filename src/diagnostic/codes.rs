@@ -64,7 +64,7 @@ codes! {
     BadName "bad-name" Error "The name cannot be given to an interface: 1 to 15 bytes, no '/', ':', '%' or blank.";
     GeneratedName "generated-name" Note "The id is one that a program made up (tapX, a UUID). The link was named by its kind instead.";
     DuplicateName "duplicate-name" Error "Two links would get one interface name.";
-    DuplicateMac "duplicate-mac" Error "Two links of the description mean the same NIC by its MAC address.";
+    DuplicateMac "duplicate-mac" Warning "Two links of the description have one MAC address, so they mean one NIC. What both ask for was put on it.";
     UnknownLinkType "unknown-link-type" Note "The link's type is not known, missing or null. It was taken as a physical NIC, as every producer means it.";
     NoMac "no-mac" Warning "The link has no MAC address, so its id was taken as the name of an interface.";
 
@@ -81,9 +81,10 @@ codes! {
     BondWithoutMembers "bond-without-members" Error "The bond has no member that exists, so it carries nothing.";
     MemberMissing "member-missing" Error "A member of the bond or bridge is missing. The bond is made of the others.";
     OptionIgnored "option-ignored" Warning "The bond's mode has no such option. The kernel would refuse it, so it was left out.";
-    OptionConflict "option-conflict" Error "Two options exclude each other.";
-    VlanMtu "vlan-mtu" Warning "A VLAN's MTU is larger than that of the link below it, which the kernel refuses.";
-    MemberMtu "member-mtu" Warning "A member's MTU differs from its bond's. Members take the bond's MTU.";
+    OptionConflict "option-conflict" Warning "Two options exclude each other. One of them was left out.";
+    NoLinkMonitoring "no-link-monitoring" Warning "The bond has neither miimon nor arp_interval, so it would never notice a lost link. miimon 100 (milliseconds) was taken.";
+    VlanMtu "vlan-mtu" Warning "A VLAN's MTU is larger than that of the link below it, which the kernel refuses. Where the link below has no MTU of its own it was given the VLAN's, else the VLAN got that of the link below.";
+    MemberMtu "member-mtu" Warning "A bond and its members have one MTU: the bond's, or where it has none of its own, the smallest of its members.";
 
     // Addresses and routes
     BadAddress "bad-address" Error "The text is no IP address of the family that is needed.";
@@ -101,13 +102,14 @@ codes! {
     MixedFamilies "mixed-families" Error "IPv4 and IPv6 are mixed in one route or rule.";
     TwoDefaultRoutes "two-default-routes" Warning "Two default routes have one metric, so the kernel takes only one of them or alternates. They were given different metrics in the order of the text.";
     RepeatedRoute "repeated-route" Note "The route stands twice; once is enough.";
-    ConflictingRoute "conflicting-route" Error "Two routes differ only in their gateway: the kernel takes one of them.";
+    ConflictingRoute "conflicting-route" Warning "Two routes to one destination have one metric, and the kernel takes only one such route. The later one was given a higher metric.";
     NotADns "not-a-dns" Note "The service is not a name server. netapply has no use for it.";
     LoopbackIgnored "loopback-ignored" Note "The loopback interface is the kernel's own; nothing was done to it.";
 
     // The kernel and the machine
     KernelRefused "kernel-refused" Error "The kernel refused a step. Its own words are in the message.";
     KernelLacks "kernel-lacks" Error "The kernel has no support for this kind of link or option.";
+    LeftOut "left-out" Error "The link stands on another that cannot be made, so it cannot be made either.";
     NotDone "not-done" Error "The step was not done because one that it needs failed.";
 }
 

@@ -16,6 +16,9 @@ pub struct Desired {
     pub rules: Vec<Rule>,
     /// Name servers and search domains that belong to no single link.
     pub resolver: Resolver,
+    /// True where the format defines every link that it refers to (netplan): a name without a link is an error. Else
+    /// such a name may be an interface of the machine.
+    pub closed: bool,
 }
 
 /// An address on a link.

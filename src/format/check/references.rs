@@ -1,0 +1,188 @@
+//! Ids and what refers to them.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::model::attribute::{self, Form, Value};
+use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Place};
+
+/// Leaves out the second of two links with one id.
+pub(super) fn unique_ids(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    let mut seen: HashMap<String, Place> = HashMap::new();
+    desired.links.retain(|link| match seen.get(&link.id) {
+        None => {
+            seen.insert(link.id.clone(), link.at);
+            true
+        }
+        Some(first) => {
+            let message =
+                format!("a second link is called \"{}\" (the first is in line {})", link.id, first.line);
+            said.push(
+                Diagnostic::new(Code::DuplicateLink, link.at, message)
+                    .hint("give each link an id of its own"),
+            );
+            false
+        }
+    });
+}
+
+/// Two physical links with one MAC address are one NIC: what the second asks for goes to the first, and references to
+/// the second, too.
+pub(super) fn one_link_for_a_mac(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    let mut first: HashMap<MacAddr, usize> = HashMap::new();
+    let mut twins: Vec<(usize, usize)> = Vec::new();
+    for (i, link) in desired.links.iter().enumerate() {
+        // A name or driver beside the MAC tells two NICs of one address apart.
+        let alone = link.select.name.is_none() && link.select.drivers.is_empty();
+        if let (Kind::Physical, Some(mac), true) = (link.kind, link.select.mac, alone) {
+            match first.get(&mac.value) {
+                Some(earlier) => twins.push((*earlier, i)),
+                None => {
+                    first.insert(mac.value, i);
+                }
+            }
+        }
+    }
+    let mut renamed: HashMap<String, String> = HashMap::new();
+    for (keep, drop) in &twins {
+        let Some(twin) = desired.links.get(*drop).cloned() else { continue };
+        let Some(link) = desired.links.get_mut(*keep) else { continue };
+        let at = twin.select.mac.map_or(twin.at, |m| m.at);
+        let message =
+            format!("\"{}\" and \"{}\" have one MAC address: they were taken as one NIC", link.id, twin.id);
+        said.push(
+            Diagnostic::new(Code::DuplicateMac, at, message).hint("check the MAC addresses of the two links"),
+        );
+        renamed.insert(twin.id, link.id.clone());
+        link.mtu = link.mtu.or(twin.mtu);
+        link.addresses.extend(twin.addresses);
+        link.routes.extend(twin.routes);
+        link.dynamic.extend(twin.dynamic);
+        link.resolver.merge(&twin.resolver);
+    }
+    let dropped: HashSet<usize> = twins.iter().map(|(_, drop)| *drop).collect();
+    let mut index = 0;
+    desired.links.retain(|_| {
+        index += 1;
+        !dropped.contains(&(index - 1))
+    });
+    for reference in desired.links.iter_mut().flat_map(references) {
+        if let Some(id) = renamed.get(&reference.value) {
+            reference.value.clone_from(id);
+        }
+    }
+}
+
+/// Parent, peer and members of a link.
+fn references(link: &mut Link) -> impl Iterator<Item = &mut LinkRef> {
+    link.parent.iter_mut().chain(link.peer.iter_mut()).chain(link.members.iter_mut())
+}
+
+/// Makes each reference the id of a link: found by id, by name, as an interface of the machine, or not at all.
+pub(super) fn resolve(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    let mut resolver = Resolver::new(desired);
+    for link in &mut desired.links {
+        let id = link.id.clone();
+        link.members.retain_mut(|member| resolver.resolve(&id, "member", member, said));
+        // A parent that is not there stays: `stacking` leaves the link out for it.
+        for reference in link.parent.iter_mut().chain(link.peer.iter_mut()) {
+            resolver.resolve(&id, "link", reference, said);
+        }
+        let kind = link.kind;
+        link.settings.0.retain(|name, setting| {
+            let is_link = attribute::of(kind, name).is_some_and(|a| a.form == Form::Link);
+            let Value::Text(text) = &mut setting.value else { return true };
+            if !is_link {
+                return true;
+            }
+            let mut reference = Located::new(text.clone(), setting.at);
+            let found = resolver.resolve(&id, name, &mut reference, said);
+            *text = reference.value;
+            found
+        });
+    }
+    desired.links.append(&mut resolver.implied);
+}
+
+struct Resolver {
+    closed: bool,
+    /// Ids in the text; slips of the pen are near these.
+    described: Vec<String>,
+    ids: HashSet<String>,
+    /// Interface names that the text gives or matches, and the ids of those links.
+    names: HashMap<String, String>,
+    implied: Vec<Link>,
+}
+
+impl Resolver {
+    fn new(desired: &Desired) -> Self {
+        let mut names = HashMap::new();
+        for link in &desired.links {
+            if let Naming::Set(name) | Naming::Alternative(name) = &link.naming {
+                names.entry(name.value.to_string()).or_insert(link.id.clone());
+            }
+        }
+        for link in &desired.links {
+            if let Some(Located { value: NamePattern::Exact(name), .. }) = &link.select.name {
+                names.entry(name.clone()).or_insert(link.id.clone());
+            }
+        }
+        let described: Vec<String> = desired.links.iter().map(|l| l.id.clone()).collect();
+        let ids = described.iter().cloned().collect();
+        Resolver { closed: desired.closed, described, ids, names, implied: Vec::new() }
+    }
+
+    /// False where the reference leads nowhere.
+    fn resolve(&mut self, id: &str, role: &str, reference: &mut LinkRef, said: &mut Vec<Diagnostic>) -> bool {
+        if self.ids.contains(&reference.value) {
+            return true;
+        }
+        if let Some(found) = self.names.get(&reference.value).filter(|_| !self.closed) {
+            let message = format!(
+                "\"{id}\" names its {role} \"{}\", which is the name of link \"{found}\"",
+                reference.value
+            );
+            said.push(
+                Diagnostic::new(Code::ReferenceByName, reference.at, message)
+                    .hint(format!("write its id: \"{found}\"")),
+            );
+            reference.value.clone_from(found);
+            return true;
+        }
+        let near = nearest(&reference.value, self.described.iter().map(String::as_str)).map(str::to_owned);
+        let name = IfName::new(&reference.value).ok();
+        match (near, name) {
+            // Near to an id it is a slip of the pen, or the member whose link was left out.
+            (None, Some(_)) if !self.closed => {
+                let message = format!(
+                    "\"{0}\" is no link of the description; \"{id}\" was taken to mean the interface {0}",
+                    reference.value
+                );
+                said.push(Diagnostic::new(Code::ImpliedLink, reference.at, message).hint(
+                    "give it a link with its MAC address: names can differ from one boot image to the next",
+                ));
+                self.imply(reference);
+                true
+            }
+            (near, _) => {
+                let message =
+                    format!("\"{id}\" names its {role} \"{}\", and no link has this id", reference.value);
+                let mut dangling = Diagnostic::new(Code::DanglingReference, reference.at, message);
+                dangling.hint = Some(match near {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => "add the link, or remove the reference".to_owned(),
+                });
+                said.push(dangling);
+                false
+            }
+        }
+    }
+
+    fn imply(&mut self, reference: &LinkRef) {
+        let mut link = Link::new(reference.value.clone(), Kind::Physical, reference.at);
+        link.select.name = Some(Located::new(NamePattern::Exact(reference.value.clone()), reference.at));
+        link.select.implied = true;
+        self.ids.insert(link.id.clone());
+        self.implied.push(link);
+    }
+}

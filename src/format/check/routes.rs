@@ -1,0 +1,152 @@
+//! Addresses and routes: what stands twice, gateways that no subnet reaches, routes that the kernel takes for one.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Desired, Family, Kind, Link, Place};
+
+/// One address is on one link, once. Link-local addresses may repeat, and so may the addresses of separate VRFs.
+pub(super) fn addresses(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    let vrfs = vrf_of(desired);
+    let mut seen: HashMap<(IpAddr, Option<String>), (String, Place)> = HashMap::new();
+    for link in &mut desired.links {
+        let (id, vrf) = (link.id.clone(), vrfs.get(&link.id).cloned());
+        link.addresses.retain(|address| {
+            let ip = address.net.addr();
+            let local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+            let key = (ip, if local { Some(id.clone()) } else { vrf.clone() });
+            let Some((other, first)) = seen.get(&key) else {
+                seen.insert(key, (id.clone(), address.at));
+                return true;
+            };
+            let (code, message) = if *other == id {
+                (Code::RepeatedAddress, format!("{ip} stands twice on \"{id}\" (line {})", first.line))
+            } else {
+                (
+                    Code::DuplicateAddress,
+                    format!("{ip} is on \"{other}\" already (line {}), left out on \"{id}\"", first.line),
+                )
+            };
+            said.push(Diagnostic::new(code, address.at, message).hint("remove one of the two"));
+            false
+        });
+    }
+}
+
+fn vrf_of(desired: &Desired) -> HashMap<String, String> {
+    let vrfs = desired.links.iter().filter(|l| l.kind == Kind::Vrf);
+    vrfs.flat_map(|vrf| vrf.members.iter().map(|m| (m.value.clone(), vrf.id.clone()))).collect()
+}
+
+/// The networks that a link reaches without a gateway, for quick look-up: thousands of routes may ask.
+struct Subnets {
+    networks: HashSet<IpNet>,
+    lengths: HashSet<(Family, u8)>,
+}
+
+impl Subnets {
+    fn of(link: &Link) -> Self {
+        let on_link = link.routes.iter().filter(|r| r.via.is_none() && !r.kind.is_linkless()).map(|r| r.to);
+        let networks: HashSet<IpNet> =
+            link.addresses.iter().map(|a| a.peer.unwrap_or(a.net).trunc()).chain(on_link).collect();
+        let lengths = networks.iter().map(|n| (Family::of(&n.addr()), n.prefix_len())).collect();
+        Subnets { networks, lengths }
+    }
+
+    fn reach(&self, ip: IpAddr) -> bool {
+        let family = Family::of(&ip);
+        self.lengths
+            .iter()
+            .filter(|(f, _)| *f == family)
+            .any(|(_, length)| IpNet::new(ip, *length).is_ok_and(|net| self.networks.contains(&net.trunc())))
+    }
+}
+
+/// A gateway is another host's address, of the route's family, and in a subnet of the link, or the route is made
+/// on-link.
+pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    let subnets: Vec<(String, Subnets)> =
+        desired.links.iter().map(|l| (l.id.clone(), Subnets::of(l))).collect();
+    for (link, (_, own)) in desired.links.iter_mut().zip(&subnets) {
+        let addresses: HashSet<IpAddr> = link.addresses.iter().map(|a| a.net.addr()).collect();
+        let id = link.id.clone();
+        link.routes.retain_mut(|route| {
+            let Some(via) = route.via else { return true };
+            if Family::of(&via) != route.family() {
+                let message =
+                    format!("the route to {} has the gateway {via}, which is of the other family", route.to);
+                said.push(Diagnostic::new(Code::MixedFamilies, route.at, message));
+                return false;
+            }
+            if addresses.contains(&via) {
+                let message = format!("the gateway {via} is an address of \"{id}\" itself");
+                said.push(
+                    Diagnostic::new(Code::GatewayIsSelf, route.at, message)
+                        .hint("write the router's address"),
+                );
+                return false;
+            }
+            let local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
+            if !route.on_link && !local && !own.reach(via) {
+                route.on_link = true;
+                let message =
+                    format!("the gateway {via} is in no subnet of \"{id}\": the route was made on-link");
+                let other = subnets.iter().find(|(other, s)| *other != id && s.reach(via));
+                said.push(Diagnostic::new(Code::GatewayOffSubnet, route.at, message).hint(match other {
+                    Some((other, _)) => {
+                        format!("it is in a subnet of \"{other}\": does the route belong there?")
+                    }
+                    None => "check the gateway and the prefix length, or say on-link in the text".to_owned(),
+                }));
+            }
+            true
+        });
+    }
+}
+
+/// The kernel tells routes apart by destination, table and metric: a second one gets a higher metric, an equal one goes.
+pub(super) fn one_route_for_a_key(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    type Key = (IpNet, Option<u32>, u32);
+    let vrfs = vrf_of(desired);
+    let mut seen: HashMap<(Key, Option<String>), (String, Option<IpAddr>, Place)> = HashMap::new();
+    for link in &mut desired.links {
+        let (id, vrf) = (link.id.clone(), vrfs.get(&link.id).cloned());
+        link.routes.retain_mut(|route| {
+            let default = if route.family() == Family::V6 { 1024 } else { 0 };
+            let mut key = ((route.to, route.table, route.metric.unwrap_or(default)), vrf.clone());
+            let Some((other, via, first)) = seen.get(&key) else {
+                seen.insert(key, (id.clone(), route.via, route.at));
+                return true;
+            };
+            if *other == id && *via == route.via {
+                let message = format!("the route to {} stands twice (line {})", route.to, first.line);
+                said.push(Diagnostic::new(Code::RepeatedRoute, route.at, message));
+                return false;
+            }
+            let first = first.line;
+            while seen.contains_key(&key) {
+                key.0.2 = key.0.2.saturating_add(100);
+            }
+            route.metric = Some(key.0.2);
+            let code = if route.is_default() { Code::TwoDefaultRoutes } else { Code::ConflictingRoute };
+            let what = if route.is_default() {
+                "a second default route".to_owned()
+            } else {
+                format!("a second route to {}", route.to)
+            };
+            let message = format!(
+                "{what} of one metric (the first is in line {first}): this one got metric {}",
+                key.0.2
+            );
+            said.push(
+                Diagnostic::new(code, route.at, message)
+                    .hint("say which one is to be used by a metric for each"),
+            );
+            seen.insert(key, (id.clone(), route.via, route.at));
+            true
+        });
+    }
+}

@@ -1,0 +1,170 @@
+//! Which link stands on which: members, parents, circles, and what falls with what.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Desired, Kind, Link, LinkRef};
+
+/// Leaves out wrong members, circles, links without what they stand on, and all that stands on those.
+pub(super) fn check(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    one_controller(desired, said);
+    let kinds: HashMap<String, Kind> = desired.links.iter().map(|l| (l.id.clone(), l.kind)).collect();
+    let mut out: HashSet<String> = HashSet::new();
+    for link in &mut desired.links {
+        wrong_members(link, &kinds, &mut out, said);
+        if let Some(wrong) = missing_foundation(link) {
+            said.push(wrong);
+            out.insert(link.id.clone());
+        }
+    }
+    for link in circles(desired) {
+        let message = format!("\"{}\" stands on itself: {}", link.0, link.1);
+        if let Some(at) = desired.links.iter().find(|l| l.id == link.0).map(|l| l.at) {
+            said.push(
+                Diagnostic::new(Code::LinkCycle, at, message).hint("break the circle at one of its links"),
+            );
+        }
+        out.insert(link.0);
+    }
+    fall(desired, out, said);
+}
+
+/// A link is a member of one bond, bridge or VRF at most: the first that lists it.
+fn one_controller(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    let mut taken: HashMap<String, String> = HashMap::new();
+    for controller in &mut desired.links {
+        let id = controller.id.clone();
+        controller.members.retain(|member| match taken.get(&member.value) {
+            None => {
+                taken.insert(member.value.clone(), id.clone());
+                true
+            }
+            Some(other) if *other == id => false,
+            Some(other) => {
+                let message = format!(
+                    "\"{}\" is a member of \"{other}\" already, so it cannot be one of \"{id}\"",
+                    member.value
+                );
+                said.push(
+                    Diagnostic::new(Code::TwoControllers, member.at, message)
+                        .hint("name it in one of the two"),
+                );
+                false
+            }
+        });
+    }
+}
+
+/// A bond takes no bonds, bridges or VRFs, a bridge no bridges; nothing takes itself.
+fn wrong_members(
+    link: &mut Link,
+    kinds: &HashMap<String, Kind>,
+    out: &mut HashSet<String>,
+    said: &mut Vec<Diagnostic>,
+) {
+    let (id, kind) = (link.id.clone(), link.kind);
+    let before = link.members.len();
+    link.members.retain(|member| {
+        let of = kinds.get(&member.value).copied().unwrap_or(Kind::Physical);
+        let wrong = match kind {
+            Kind::Bond => of.is_controller(),
+            Kind::Bridge => matches!(of, Kind::Bridge | Kind::Vrf),
+            Kind::Vrf => of == Kind::Vrf,
+            _ => true,
+        };
+        if wrong {
+            let message = format!(
+                "{} \"{id}\" cannot have the {} \"{}\" as a member",
+                kind.noun(),
+                of.noun(),
+                member.value
+            );
+            said.push(
+                Diagnostic::new(Code::BadMember, member.at, message).hint("put its NICs there instead"),
+            );
+        }
+        !wrong
+    });
+    // A bond needs a member; a bridge without ports is a fine thing for guests to come.
+    if kind == Kind::Bond && link.members.is_empty() {
+        if before == 0 {
+            let message = format!("bond \"{id}\" has no members");
+            said.push(
+                Diagnostic::new(Code::BondWithoutMembers, link.at, message)
+                    .hint("name the links that it is made of"),
+            );
+        }
+        out.insert(id);
+    }
+}
+
+/// A VLAN has a link below it.
+fn missing_foundation(link: &Link) -> Option<Diagnostic> {
+    let without = matches!(link.kind, Kind::Vlan | Kind::Macvlan) && link.parent.is_none();
+    without.then(|| {
+        let message = format!("{} \"{}\" does not say which link it is on", link.kind.noun(), link.id);
+        Diagnostic::new(Code::MissingKey, link.at, message)
+    })
+}
+
+/// What a link cannot exist without.
+fn foundations(link: &Link) -> impl Iterator<Item = &LinkRef> {
+    link.parent.iter().chain(&link.members)
+}
+
+/// The links that stand on themselves, each with the way round.
+fn circles(desired: &Desired) -> Vec<(String, String)> {
+    let by_id: HashMap<&str, &Link> = desired.links.iter().map(|l| (l.id.as_str(), l)).collect();
+    let mut done: HashSet<&str> = HashSet::new();
+    let mut found = Vec::new();
+    for start in &desired.links {
+        // Depth first without recursion: the way down, and the next foundation to look at on each level.
+        let mut way: Vec<(&Link, Vec<&str>)> = vec![(start, below(start))];
+        while let Some((link, rest)) = way.last_mut() {
+            let Some(next) = rest.pop() else {
+                done.insert(&link.id);
+                way.pop();
+                continue;
+            };
+            if let Some(begin) = way.iter().position(|(l, _)| l.id == next) {
+                let round: Vec<&str> =
+                    way.iter().skip(begin).map(|(l, _)| l.id.as_str()).chain([next]).collect();
+                if !found.iter().any(|(id, _)| id == next) {
+                    found.push((next.to_owned(), round.join(" -> ")));
+                }
+            } else if let Some(link) = by_id.get(next).filter(|_| !done.contains(next)) {
+                way.push((link, below(link)));
+            }
+        }
+    }
+    found
+}
+
+fn below(link: &Link) -> Vec<&str> {
+    foundations(link).map(|r| r.value.as_str()).collect()
+}
+
+/// Removes what is out, and after it what stood on that: a VLAN without its link, a bond without any member.
+fn fall(desired: &mut Desired, mut out: HashSet<String>, said: &mut Vec<Diagnostic>) {
+    loop {
+        let before = desired.links.len();
+        desired.links.retain(|l| !out.contains(&l.id));
+        let there: HashSet<String> = desired.links.iter().map(|l| l.id.clone()).collect();
+        for link in &mut desired.links {
+            let had = link.members.len();
+            link.members.retain(|m| there.contains(&m.value));
+            let bare = link.kind == Kind::Bond && link.members.is_empty() && had > 0;
+            let lost = link.parent.as_ref().or(link.peer.as_ref()).filter(|p| !there.contains(&p.value));
+            let why = match lost {
+                Some(parent) => format!("\"{}\" is left out: its link \"{}\" is", link.id, parent.value),
+                None if bare => format!("bond \"{}\" is left out: its members are", link.id),
+                None => continue,
+            };
+            said.push(Diagnostic::new(Code::LeftOut, link.at, why));
+            out.insert(link.id.clone());
+        }
+        if desired.links.len() == before && desired.links.iter().all(|l| !out.contains(&l.id)) {
+            return;
+        }
+    }
+}

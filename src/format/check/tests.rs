@@ -1,0 +1,136 @@
+//! Each repair and each refusal once, on descriptions built by hand.
+
+use super::*;
+use crate::model::{Address, Match, Route};
+
+fn at(line: u32) -> Place {
+    Place { file: 0, line, column: 1 }
+}
+
+fn nic(id: &str, mac: &str) -> Link {
+    let mut link = Link::new(id, Kind::Physical, at(1));
+    link.select = Match { mac: Some(Located::new(mac.parse().unwrap(), at(1))), ..Match::default() };
+    link
+}
+
+fn over(id: &str, kind: Kind, members: &[&str]) -> Link {
+    let mut link = Link::new(id, kind, at(2));
+    link.members = members.iter().map(|m| Located::new((*m).to_owned(), at(3))).collect();
+    if kind == Kind::Bond {
+        let mode = crate::model::attribute::of(Kind::Bond, "mode").unwrap();
+        link.settings.set(mode, Value::Text("802.3ad".into()), at(2));
+    }
+    link
+}
+
+fn vlan(id: &str, parent: &str) -> Link {
+    let mut link = Link::new(id, Kind::Vlan, at(4));
+    link.parent = Some(Located::new(parent.to_owned(), at(4)));
+    link
+}
+
+fn run(links: Vec<Link>) -> (Desired, Vec<&'static str>) {
+    let mut desired = Desired { links, ..Desired::default() };
+    let mut said = Vec::new();
+    check(&mut desired, &mut said);
+    (desired, said.iter().map(|d| d.code.text()).collect())
+}
+
+fn ids(desired: &Desired) -> Vec<&str> {
+    desired.links.iter().map(|l| l.id.as_str()).collect()
+}
+
+#[test]
+fn circles_fall_with_all_that_stands_on_them() {
+    let (desired, said) =
+        run(vec![vlan("a", "b"), vlan("b", "a"), vlan("c", "b"), nic("n", "02:00:00:00:00:01")]);
+    assert_eq!(ids(&desired), ["n"]);
+    assert_eq!(said, ["link-cycle", "left-out", "left-out"]);
+    let (desired, _) = run(vec![vlan("a", "a")]);
+    assert!(desired.links.is_empty());
+}
+
+#[test]
+fn a_bond_of_bonds_is_refused_and_the_inner_one_stays() {
+    let (desired, said) = run(vec![
+        nic("n1", "02:00:00:00:00:01"),
+        over("inner", Kind::Bond, &["n1"]),
+        over("outer", Kind::Bond, &["inner"]),
+        vlan("v", "outer"),
+    ]);
+    assert_eq!(ids(&desired), ["n1", "inner"]);
+    assert_eq!(said, ["bad-member", "left-out"]);
+}
+
+#[test]
+fn members_may_be_named_by_interface_name_and_slips_are_told() {
+    let (desired, said) = run(vec![over("bond0", Kind::Bond, &["eno1", "eno2"])]);
+    assert_eq!(ids(&desired), ["bond0", "eno1", "eno2"]);
+    assert_eq!(said, ["implied-link", "implied-link"]);
+    let (desired, said) = run(vec![
+        nic("private-int1", "02:00:00:00:00:01"),
+        over("b", Kind::Bond, &["private-int1", "private-int2"]),
+    ]);
+    assert_eq!(ids(&desired), ["private-int1", "b"]);
+    assert_eq!(said, ["dangling-reference"]);
+}
+
+#[test]
+fn one_link_in_two_bonds_goes_to_the_first() {
+    let (desired, said) = run(vec![
+        nic("n1", "02:00:00:00:00:01"),
+        nic("n2", "02:00:00:00:00:02"),
+        over("a", Kind::Bond, &["n1"]),
+        over("b", Kind::Bond, &["n1", "n2"]),
+    ]);
+    assert_eq!(said, ["two-controllers"]);
+    assert_eq!(desired.links[3].members.len(), 1);
+}
+
+#[test]
+fn gateways_off_every_subnet_are_made_on_link() {
+    let mut link = nic("n", "02:00:00:00:00:01");
+    link.addresses = vec![Address::new("10.0.0.2/24".parse().unwrap(), at(5))];
+    let to = Family::V4.everything();
+    link.routes = vec![
+        Route::new("10.1.0.0/16".parse().unwrap(), Some("10.0.0.1".parse().unwrap()), at(6)),
+        Route::new(to, Some("192.0.2.1".parse().unwrap()), at(7)),
+        Route::new(to, Some("10.0.0.1".parse().unwrap()), at(8)),
+        Route::new("10.2.0.0/16".parse().unwrap(), Some("10.0.0.2".parse().unwrap()), at(9)),
+    ];
+    let (desired, said) = run(vec![link]);
+    assert_eq!(said, ["gateway-off-subnet", "gateway-is-self", "two-default-routes"]);
+    let routes = &desired.links[0].routes;
+    assert_eq!(routes.iter().map(|r| r.on_link).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(routes[2].metric, Some(100));
+}
+
+use crate::model::Family;
+
+#[test]
+fn bond_options_follow_the_mode() {
+    let mut bond = over("b", Kind::Bond, &["n1"]);
+    for (name, value) in
+        [("mode", "active-backup"), ("lacp_rate", "fast"), ("arp_interval", "100"), ("miimon", "100")]
+    {
+        let row = crate::model::attribute::of(Kind::Bond, name).unwrap();
+        bond.settings.set(row, row.parse(value).unwrap(), at(2));
+    }
+    let (desired, said) = run(vec![nic("n1", "02:00:00:00:00:01"), bond]);
+    assert_eq!(said, ["option-ignored", "option-conflict"]);
+    assert_eq!(desired.links[1].settings.0.keys().copied().collect::<Vec<_>>(), ["arp_interval", "mode"]);
+}
+
+#[test]
+fn mtus_go_up_from_vlans_and_members() {
+    let mut n1 = nic("n1", "02:00:00:00:00:01");
+    n1.mtu = Some(Located::new(Mtu::new(9000).unwrap(), at(1)));
+    let (desired, said) = run(vec![n1, over("b", Kind::Bond, &["n1"])]);
+    assert_eq!(desired.links[1].mtu.unwrap().value.get(), 9000);
+    assert!(said.is_empty());
+    let mut v = vlan("v", "b");
+    v.mtu = Some(Located::new(Mtu::new(9000).unwrap(), at(4)));
+    let (desired, said) = run(vec![nic("n1", "02:00:00:00:00:01"), over("b", Kind::Bond, &["n1"]), v]);
+    assert_eq!(desired.links[0].mtu.unwrap().value.get(), 9000);
+    assert_eq!(said, ["vlan-mtu"]);
+}
