@@ -109,14 +109,15 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
 
 /// The kernel tells routes apart by destination, table and metric: a second one gets a higher metric, an equal one goes.
 pub(super) fn one_route_for_a_key(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
-    type Key = (IpNet, Option<u32>, u32);
+    type Key = ((IpNet, Option<u32>, u32), Option<String>);
+    type First = (String, Option<IpAddr>, Place);
     let vrfs = vrf_of(desired);
-    let mut seen: HashMap<(Key, Option<String>), (String, Option<IpAddr>, Place)> = HashMap::new();
+    let mut seen: HashMap<Key, First> = HashMap::new();
     for link in &mut desired.links {
         let (id, vrf) = (link.id.clone(), vrfs.get(&link.id).cloned());
         link.routes.retain_mut(|route| {
             let default = if route.family() == Family::V6 { 1024 } else { 0 };
-            let mut key = ((route.to, route.table, route.metric.unwrap_or(default)), vrf.clone());
+            let mut key: Key = ((route.to, route.table, route.metric.unwrap_or(default)), vrf.clone());
             let Some((other, via, first)) = seen.get(&key) else {
                 seen.insert(key, (id.clone(), route.via, route.at));
                 return true;
