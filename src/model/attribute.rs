@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, MacAddr};
 
 mod tables;
+mod tunnels;
 
 pub use tables::{of_kind, of_port};
 
@@ -75,7 +76,15 @@ pub enum Form {
     Flag,
     /// Two 16-bit port numbers in network order, low and high ([`Value::Range`]).
     PortRange,
+    /// A GRE key: unsigned 32 bits in network order, valid only with the bit [`GRE_KEY`] in the flags of its direction,
+    /// 16 bits in network order in the attribute [`GRE_FLAGS_BEFORE`] numbers before it. Read and written together.
+    GreKey,
 }
+
+/// `GRE_KEY` of linux/if_tunnel.h: the flag that says that packets carry a key.
+pub const GRE_KEY: u16 = 0x2000;
+/// From `IFLA_GRE_IKEY` back to `IFLA_GRE_IFLAGS`, and from `IFLA_GRE_OKEY` to `IFLA_GRE_OFLAGS`.
+pub const GRE_FLAGS_BEFORE: u16 = 2;
 
 /// When an existing link takes a new value.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -88,6 +97,9 @@ pub enum Change {
     WithoutMembers,
     /// While it is down and has no members.
     DownWithoutMembers,
+    /// At any time, but all options of the link must be sent together: what is not sent goes back to zero (the tunnels'
+    /// `…_netlink_parms` in net/ipv4 and net/ipv6 begin with an empty set).
+    Together,
     /// Never: the link must be made anew.
     Never,
 }
@@ -103,6 +115,8 @@ pub enum Print {
     No,
     /// As another word: `word value`.
     As(&'static str),
+    /// `group value` for a multicast address, else `remote value`.
+    Group,
     /// ip(8) cannot set it.
     Unprintable,
 }
@@ -153,7 +167,7 @@ impl Attribute {
         match self.form {
             Form::U8 => number(text, 0, u8::MAX.into()),
             Form::U16 | Form::U16Be => number(text, 0, u16::MAX.into()),
-            Form::U32 | Form::U32Be => number(text, 0, u32::MAX.into()),
+            Form::U32 | Form::U32Be | Form::GreKey => number(text, 0, u32::MAX.into()),
             Form::I32 => number(text, i32::MIN.into(), i32::MAX.into()),
             Form::Bool | Form::Bool32 | Form::Flag => {
                 boolean(text).map(Value::Bool).ok_or_else(|| "expected on or off".into())
@@ -195,6 +209,8 @@ impl Attribute {
             (Print::No, Value::Bool(true)) => vec![self.name.into()],
             (Print::No, Value::Bool(false)) => vec![format!("no{}", self.name)],
             (Print::As(word), _) => vec![word.into(), value.to_string()],
+            (Print::Group, Value::Ip(ip)) if ip.is_multicast() => vec!["group".into(), ip.to_string()],
+            (Print::Group, _) => vec!["remote".into(), value.to_string()],
             (Print::Unprintable, _) => Vec::new(),
             (_, Value::Range(low, high)) => vec![self.name.into(), low.to_string(), high.to_string()],
             _ => vec![self.name.into(), value.to_string()],

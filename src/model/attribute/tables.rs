@@ -1,29 +1,29 @@
 //! The rows. Numbers from linux/if_link.h, restrictions from drivers/net/bonding/bond_options.c, words from ip-link(8).
 
-use super::{Attribute, Change, Form, Print};
+use super::{Attribute, Change, Form, Print, tunnels};
 use crate::model::Kind;
 
 use Change::{Anytime, Down, DownWithoutMembers, Never, WithoutMembers};
 
 /// A row that may change at any time, in every mode, on every kernel; [`Attribute`]'s other fields by the methods.
-const fn row(name: &'static str, nla: u16, form: Form) -> Attribute {
+pub(super) const fn row(name: &'static str, nla: u16, form: Form) -> Attribute {
     Attribute { name, nla, form, change: Anytime, modes: &[], since: "", print: Print::Value }
 }
 
 impl Attribute {
-    const fn when(mut self, change: Change) -> Self {
+    pub(super) const fn when(mut self, change: Change) -> Self {
         self.change = change;
         self
     }
-    const fn only(mut self, modes: &'static [&'static str]) -> Self {
+    pub(super) const fn only(mut self, modes: &'static [&'static str]) -> Self {
         self.modes = modes;
         self
     }
-    const fn since(mut self, kernel: &'static str) -> Self {
+    pub(super) const fn since(mut self, kernel: &'static str) -> Self {
         self.since = kernel;
         self
     }
-    const fn print(mut self, print: Print) -> Self {
+    pub(super) const fn print(mut self, print: Print) -> Self {
         self.print = print;
         self
     }
@@ -36,7 +36,15 @@ pub fn of_kind(kind: Kind) -> &'static [Attribute] {
         Kind::Bridge => BRIDGE,
         Kind::Vlan => VLAN,
         Kind::Vrf => VRF,
-        _ => &[],
+        Kind::Macvlan => tunnels::MACVLAN,
+        Kind::Vxlan => tunnels::VXLAN,
+        Kind::Sit | Kind::Ipip => tunnels::IP_IN_IP4,
+        Kind::Ip6tnl => tunnels::IP6TNL,
+        Kind::Gre | Kind::Gretap => tunnels::GRE,
+        Kind::Ip6gre | Kind::Ip6gretap => tunnels::IP6GRE,
+        Kind::Vti => tunnels::VTI,
+        Kind::Vti6 => tunnels::VTI6,
+        Kind::Physical | Kind::Dummy | Kind::Veth | Kind::Wireguard => &[],
     }
 }
 

@@ -1,0 +1,101 @@
+//! The rows of VXLAN, tunnels and macvlan. Numbers from linux/if_link.h and linux/if_tunnel.h, words from ip-link(8).
+//!
+//! The parent of a VXLAN or tunnel is an option of its own (`dev`), not `IFLA_LINK` as a VLAN's or macvlan's is.
+
+use super::tables::row;
+use super::{Attribute, Change, Form, Print};
+
+use Change::{Never, Together};
+
+/// What a change may touch is what `vxlan_nl2conf` in drivers/net/vxlan takes with `changelink`.
+pub(super) static VXLAN: &[Attribute] = &[
+    row("id", 1, Form::U32).when(Never),
+    row("dev", 3, Form::Link),
+    row("remote", 2, Form::Ip4).print(Print::Group),
+    row("remote6", 16, Form::Ip6).print(Print::Group),
+    row("local", 4, Form::Ip4),
+    row("local6", 17, Form::Ip6).print(Print::As("local")),
+    row("ttl", 5, Form::U8),
+    row("tos", 6, Form::U8),
+    row("df", 29, Form::Word8(&[("unset", 0), ("set", 1), ("inherit", 2)])).since("5.0"),
+    row("flowlabel", 26, Form::U32Be),
+    row("dstport", 15, Form::U16Be).when(Never),
+    row("srcport", 10, Form::PortRange).when(Never),
+    row("learning", 7, Form::Bool).print(Print::No),
+    row("proxy", 11, Form::Bool).when(Never).print(Print::No),
+    row("rsc", 12, Form::Bool).when(Never).print(Print::No),
+    row("l2miss", 13, Form::Bool).when(Never).print(Print::No),
+    row("l3miss", 14, Form::Bool).when(Never).print(Print::No),
+    row("ageing", 8, Form::U32),
+    row("maxaddress", 9, Form::U32).when(Never),
+    row("udpcsum", 18, Form::Bool).when(Never).print(Print::No),
+    row("udp6zerocsumtx", 19, Form::Bool).when(Never).print(Print::No),
+    row("udp6zerocsumrx", 20, Form::Bool).when(Never).print(Print::No),
+    row("remcsumtx", 21, Form::Bool).when(Never).print(Print::No),
+    row("remcsumrx", 22, Form::Bool).when(Never).print(Print::No),
+    row("gbp", 23, Form::Flag).when(Never).print(Print::No),
+    row("gpe", 27, Form::Flag).when(Never).print(Print::No),
+];
+
+/// sit and ipip: packets of one protocol in IPv4 (net/ipv4/ipip.c, net/ipv6/sit.c).
+pub(super) static IP_IN_IP4: &[Attribute] = &[
+    row("dev", 1, Form::Link).when(Together),
+    row("local", 2, Form::Ip4).when(Together),
+    row("remote", 3, Form::Ip4).when(Together),
+    row("ttl", 4, Form::U8).when(Together),
+];
+
+/// ip6tnl: IPv4 or IPv6 in IPv6 (net/ipv6/ip6_tunnel.c). The mode is the inner protocol's number.
+pub(super) static IP6TNL: &[Attribute] = &[
+    row("mode", 9, Form::Word8(&[("any", 0), ("ipip6", 4), ("ip6ip6", 41)])).when(Together),
+    row("dev", 1, Form::Link).when(Together),
+    row("local", 2, Form::Ip6).when(Together),
+    row("remote", 3, Form::Ip6).when(Together),
+    row("hoplimit", 4, Form::U8).when(Together),
+    row("encaplimit", 6, Form::U8).when(Together),
+];
+
+/// gre and gretap (net/ipv4/ip_gre.c).
+pub(super) static GRE: &[Attribute] = &[
+    row("dev", 1, Form::Link).when(Together),
+    row("local", 6, Form::Ip4).when(Together),
+    row("remote", 7, Form::Ip4).when(Together),
+    row("ikey", 4, Form::GreKey).when(Together),
+    row("okey", 5, Form::GreKey).when(Together),
+    row("ttl", 8, Form::U8).when(Together),
+];
+
+/// ip6gre and ip6gretap (net/ipv6/ip6_gre.c).
+pub(super) static IP6GRE: &[Attribute] = &[
+    row("dev", 1, Form::Link).when(Together),
+    row("local", 6, Form::Ip6).when(Together),
+    row("remote", 7, Form::Ip6).when(Together),
+    row("ikey", 4, Form::GreKey).when(Together),
+    row("okey", 5, Form::GreKey).when(Together),
+    row("hoplimit", 8, Form::U8).when(Together),
+    row("encaplimit", 11, Form::U8).when(Together),
+];
+
+/// vti: IPsec in IPv4, by policy (net/ipv4/ip_vti.c).
+pub(super) static VTI: &[Attribute] = &[
+    row("dev", 1, Form::Link).when(Together),
+    row("local", 4, Form::Ip4).when(Together),
+    row("remote", 5, Form::Ip4).when(Together),
+    row("ikey", 2, Form::U32Be).when(Together),
+    row("okey", 3, Form::U32Be).when(Together),
+];
+
+/// vti6 (net/ipv6/ip6_vti.c).
+pub(super) static VTI6: &[Attribute] = &[
+    row("dev", 1, Form::Link).when(Together),
+    row("local", 4, Form::Ip6).when(Together),
+    row("remote", 5, Form::Ip6).when(Together),
+    row("ikey", 2, Form::U32Be).when(Together),
+    row("okey", 3, Form::U32Be).when(Together),
+];
+
+pub(super) static MACVLAN: &[Attribute] = &[row(
+    "mode",
+    1,
+    Form::Word32(&[("private", 1), ("vepa", 2), ("bridge", 4), ("passthru", 8), ("source", 16)]),
+)];
