@@ -2,5 +2,7 @@
 
 #[path = "netns/namespace.rs"]
 mod namespace;
+#[path = "netns/read.rs"]
+mod read;
 #[path = "netns/session.rs"]
 mod session;

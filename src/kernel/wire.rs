@@ -7,10 +7,11 @@
 use std::fmt;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkBuffer,
-    NetlinkSerializable, NlasIterator,
+    NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkBuffer, NetlinkSerializable,
 };
 use nix::errno::Errno;
+
+use super::attributes::{Attributes, field, number, text};
 
 /// Length of `struct nlmsghdr` in bytes.
 pub(crate) const HEADER: usize = 16;
@@ -217,20 +218,16 @@ pub(crate) fn done(frame: &Frame<'_>) -> Result<Ack, Refusal> {
 }
 
 fn code(payload: &[u8]) -> Option<i32> {
-    Some(i32::from_ne_bytes(payload.get(..4)?.try_into().ok()?))
+    field(payload, 0, i32::from_ne_bytes)
 }
 
 fn outcome(code: i32, flags: u16, attributes: &[u8]) -> Result<Ack, Refusal> {
     let mut said = Refusal { code: code.saturating_neg(), text: None, offset: None, missing: None };
     let attributes = if flags & NLM_F_ACK_TLVS != 0 { attributes } else { &[] };
-    for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
-        let value = attribute.value();
-        let number = value.get(..4).and_then(|v| v.try_into().ok()).map(u32::from_ne_bytes);
-        match attribute.kind() {
-            NLMSGERR_ATTR_MSG => {
-                let text = value.split(|&b| b == 0).next().unwrap_or_default();
-                said.text = Some(String::from_utf8_lossy(text).into_owned());
-            }
+    for (kind, value) in Attributes::new(attributes).iter() {
+        let number = number(value, u32::from_ne_bytes);
+        match kind {
+            NLMSGERR_ATTR_MSG => said.text = Some(text(value)),
             // Counted from the netlink header; our callers know only what stands behind it.
             NLMSGERR_ATTR_OFFS => said.offset = number.and_then(|n| (n as usize).checked_sub(HEADER)),
             NLMSGERR_ATTR_MISS_TYPE => said.missing = number.and_then(|n| u16::try_from(n).ok()),

@@ -1,0 +1,142 @@
+//! One read of the kernel's state: links, addresses, routes and rules become an [`Inventory`].
+//!
+//! Reads tolerantly: what does not decode is passed over or listed, never a reason to lose the rest. Changes
+//! nothing and decides nothing. Entry function: [`inventory`].
+
+mod files;
+mod link;
+mod network;
+
+use nix::errno::Errno;
+
+use crate::inventory::{AddressEntry, Inventory, RouteEntry, RuleEntry};
+
+use super::attributes::{self, Attributes};
+use super::names::Names;
+use super::session::{Failure, Session};
+use super::wire::Request;
+
+const RTM_GETLINK: u16 = 18;
+const RTM_GETADDR: u16 = 22;
+const RTM_GETROUTE: u16 = 26;
+const RTM_GETRULE: u16 = 34;
+
+/// Length of `struct ifinfomsg` in bytes.
+pub(super) const LINK_HEADER: usize = 16;
+
+/// Reads everything that a description is compared with. Offload features and wake-on-LAN are left out; they
+/// are asked for where a description names them.
+pub async fn inventory(session: &mut Session) -> Result<Inventory, Failure> {
+    let mut inventory = Inventory { version: 1, kernel: files::kernel_release(), ..Inventory::default() };
+    let names = links(session, &mut inventory).await?;
+    inventory.addresses = addresses(session, &names).await?;
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let read = routes(session, family, &names).await;
+        inventory.routes.extend(without_family(read)?);
+        let read = rules(session, family).await;
+        inventory.rules.extend(without_family(read)?);
+    }
+    Ok(inventory)
+}
+
+/// A kernel without IPv6 or without policy rules refuses the question; then there are none.
+fn without_family<T>(read: Result<Vec<T>, Failure>) -> Result<Vec<T>, Failure> {
+    match read {
+        Err(Failure::Refused(r)) if matches!(r.errno(), Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT) => {
+            Ok(Vec::new())
+        }
+        read => read,
+    }
+}
+
+async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<Names, Failure> {
+    let request = Request::new(RTM_GETLINK, 0, &link_payload(0, None));
+    let dump = session.dump(&request, |frame| frame.payload.to_vec()).await?;
+    let mut payloads = dump.items;
+    if !dump.consistent {
+        inventory.undecoded.push("links came and went while the kernel listed them".to_owned());
+    }
+    let mut names = Names::default();
+    for (index, name) in payloads.iter().filter_map(|payload| link::identity(payload)) {
+        names.insert(index, &name);
+    }
+    // The list is checked against /sys. What it lacks is asked for by name; where /sys shows another
+    // namespace, or the link has gone, there is no such link.
+    for missing in files::links() {
+        if names.index(&missing).is_some() {
+            continue;
+        }
+        let Some(reply) = session.request(&link_by_name(&missing)).await.ok().and_then(|ack| ack.reply)
+        else {
+            continue;
+        };
+        if let Some((index, name)) = link::identity(&reply) {
+            names.insert(index, &name);
+        }
+        payloads.push(reply);
+    }
+    for payload in &payloads {
+        match link::decode(payload, &names, &mut inventory.undecoded) {
+            Some(mut link) => {
+                files::complete(&mut link);
+                inventory.links.push(link);
+            }
+            None => inventory.undecoded.push("a link without index or name".to_owned()),
+        }
+    }
+    inventory.links.sort_by_key(|link| link.index);
+    inventory.links.dedup_by_key(|link| link.index);
+    Ok(names)
+}
+
+/// The body of a request for links: all of them, or one by index or name. Without statistics.
+pub(super) fn link_payload(index: u32, name: Option<&str>) -> Vec<u8> {
+    let mut payload = vec![0; LINK_HEADER];
+    payload.splice(4..8, index.to_ne_bytes());
+    if let Some(name) = name {
+        attributes::put(&mut payload, libc::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
+    }
+    let mask = libc::RTEXT_FILTER_SKIP_STATS as u32;
+    attributes::put(&mut payload, libc::IFLA_EXT_MASK, &mask.to_ne_bytes());
+    payload
+}
+
+/// A question for one link by name; the reply's index is [`link_index`].
+pub(super) fn link_by_name(name: &str) -> Request {
+    Request::new(RTM_GETLINK, 0, &link_payload(0, Some(name))).question()
+}
+
+/// Index and kind (`IFLA_INFO_KIND`, empty for hardware) in a reply to [`link_by_name`].
+pub(super) fn link_index(reply: &[u8]) -> Option<(u32, String)> {
+    let (index, _) = link::identity(reply)?;
+    Some((index, link::kind(Attributes::new(reply.get(LINK_HEADER..)?))))
+}
+
+/// The addresses of all links.
+pub async fn addresses(session: &mut Session, names: &Names) -> Result<Vec<AddressEntry>, Failure> {
+    let request = Request::new(RTM_GETADDR, 0, &[0; 8]);
+    let dump = session.dump(&request, |frame| network::address(frame.payload, names)).await?;
+    Ok(dump.items.into_iter().flatten().collect())
+}
+
+/// The routes of a family (`AF_INET`, `AF_INET6`), without cached ones and the table `local`.
+pub(super) async fn routes(
+    session: &mut Session,
+    family: i32,
+    names: &Names,
+) -> Result<Vec<RouteEntry>, Failure> {
+    let mut header = [0; 12];
+    header[0] = family as u8;
+    let request = Request::new(RTM_GETROUTE, 0, &header);
+    let dump = session.dump(&request, |frame| network::route(frame.payload, names)).await?;
+    Ok(dump.items.into_iter().flatten().collect())
+}
+
+/// The rules of a family, without those that the kernel makes.
+async fn rules(session: &mut Session, family: i32) -> Result<Vec<RuleEntry>, Failure> {
+    let mut header = [0; 12];
+    header[0] = family as u8;
+    let request = Request::new(RTM_GETRULE, 0, &header);
+    let dump = session.dump(&request, |frame| network::rule(frame.payload)).await?;
+    Ok(dump.items.into_iter().flatten().collect())
+}

@@ -1,0 +1,67 @@
+//! What the kernel tells of its links only by files: drivers and buses in /sys; and what udev says of a NIC.
+
+use std::fs;
+use std::path::Path;
+
+use crate::inventory::ObservedLink;
+
+const SYS_NET: &str = "/sys/class/net";
+
+const RUN_UDEV: &str = "/run/udev";
+
+/// `uname -r`.
+pub(super) fn kernel_release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+}
+
+/// The links that /sys shows; empty where it is not mounted.
+pub(super) fn links() -> Vec<String> {
+    let entries = fs::read_dir(SYS_NET).into_iter().flatten().flatten();
+    // Beside the links lies `bonding_masters`, a file.
+    let links = entries.filter(|entry| entry.file_type().is_ok_and(|t| t.is_symlink()));
+    links.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Adds driver, bus and udev's state to a link that is a NIC.
+pub(super) fn complete(link: &mut ObservedLink) {
+    if !link.is_nic() {
+        return;
+    }
+    let device = Path::new(SYS_NET).join(&link.name).join("device");
+    if let Ok(driver) = fs::read_link(device.join("driver")) {
+        link.driver = driver.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    }
+    if let Ok(path) = fs::canonicalize(&device) {
+        let path = path.to_string_lossy();
+        link.bus = path.strip_prefix("/sys/devices/").unwrap_or(&path).to_owned();
+    }
+    link.udev_done = udev_done(Path::new(RUN_UDEV), link.index);
+}
+
+/// Whether udev has finished with a link; `None` where no udev runs. Its database gets an entry with a line
+/// `I:` (time of initialization) when all rules have run, renames included (`device_is_initialized`).
+fn udev_done(run: &Path, index: u32) -> Option<bool> {
+    if !run.join("control").exists() {
+        return None;
+    }
+    let entry = fs::read_to_string(run.join(format!("data/n{index}"))).unwrap_or_default();
+    Some(entry.lines().any(|line| line.starts_with("I:")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nic_is_udevs_until_its_database_says_that_it_is_initialized() {
+        let run = tempfile::tempdir().unwrap();
+        assert_eq!(udev_done(run.path(), 2), None);
+        fs::write(run.path().join("control"), "").unwrap();
+        assert_eq!(udev_done(run.path(), 2), Some(false));
+        fs::create_dir(run.path().join("data")).unwrap();
+        fs::write(run.path().join("data/n2"), "E:ID_BUS=pci\n").unwrap();
+        assert_eq!(udev_done(run.path(), 2), Some(false));
+        fs::write(run.path().join("data/n2"), "I:1804289\nE:ID_BUS=pci\n").unwrap();
+        assert_eq!(udev_done(run.path(), 2), Some(true));
+    }
+}

@@ -1,0 +1,147 @@
+//! Messages of addresses, routes and rules as the inventory's entries.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::kernel::attributes::{Attributes, field, ip};
+use crate::kernel::names::Names;
+use crate::model::{RouteKind, Scope};
+
+/// `IFA_PROTO` (linux/if_addr.h, kernel 5.18) is newer than libc's list.
+const IFA_PROTO: u16 = 11;
+
+/// A next hop flag that libc's list lacks.
+const RTNH_F_ONLINK: u32 = 4;
+
+const RT_TABLE_LOCAL: u32 = 255;
+
+/// `RTAX_…` (linux/rtnetlink.h) by ip(8)'s names.
+pub(in crate::kernel) const ROUTE_METRICS: &[(u16, &str)] =
+    &[(2, "mtu"), (3, "window"), (8, "advmss"), (11, "initcwnd"), (14, "initrwnd")];
+
+/// `FRA_…` (linux/fib_rules.h).
+pub(in crate::kernel) mod fra {
+    pub(in crate::kernel) const DST: u16 = 1;
+    pub(in crate::kernel) const SRC: u16 = 2;
+    pub(in crate::kernel) const PRIORITY: u16 = 6;
+    pub(in crate::kernel) const FWMARK: u16 = 10;
+    pub(in crate::kernel) const SUPPRESS_IFGROUP: u16 = 13;
+    pub(in crate::kernel) const SUPPRESS_PREFIXLEN: u16 = 14;
+    pub(in crate::kernel) const TABLE: u16 = 15;
+    pub(in crate::kernel) const FWMASK: u16 = 16;
+    pub(in crate::kernel) const PAD: u16 = 18;
+    pub(in crate::kernel) const PROTOCOL: u16 = 21;
+    /// `FIB_RULE_INVERT`.
+    pub(in crate::kernel) const INVERT: u32 = 2;
+    /// `FR_ACT_TO_TBL`.
+    pub(in crate::kernel) const TO_TABLE: u8 = 1;
+}
+
+/// `RTPROT_KERNEL`.
+const BY_KERNEL: u8 = 2;
+
+/// `struct ifaddrmsg` and `IFA_…`; `None` for an address of a family or link that we do not know.
+pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
+    let [_, prefix, low_flags, scope] = field(payload, 0, |bytes: [u8; 4]| bytes)?;
+    let link = names.name(field(payload, 4, u32::from_ne_bytes)?)?;
+    let attributes = Attributes::new(payload.get(8..)?);
+    let flags = attributes.u32(libc::IFA_FLAGS).unwrap_or_else(|| low_flags.into());
+    let far = attributes.ip(libc::IFA_ADDRESS);
+    let own = attributes.ip(libc::IFA_LOCAL).or(far)?;
+    let lifetimes = attributes.get(libc::IFA_CACHEINFO).unwrap_or_default();
+    let lifetime =
+        |offset| field(lifetimes, offset, u32::from_ne_bytes).filter(|seconds| *seconds != u32::MAX);
+    let label = attributes.text(libc::IFA_LABEL).filter(|label| label != link);
+    Some(AddressEntry {
+        link: link.to_owned(),
+        net: IpNet::new(own, prefix).ok()?,
+        peer: far.filter(|far| *far != own).and_then(|far| IpNet::new(far, prefix).ok()),
+        broadcast: attributes.ip4(libc::IFA_BROADCAST),
+        label,
+        scope: Scope::from_number(scope).unwrap_or(Scope::Global),
+        preferred: lifetime(0),
+        valid: lifetime(4),
+        tentative: flags & libc::IFA_F_TENTATIVE != 0,
+        duplicate: flags & libc::IFA_F_DADFAILED != 0,
+        permanent: flags & libc::IFA_F_PERMANENT != 0,
+        protocol: attributes.u8(IFA_PROTO).unwrap_or(0).into(),
+    })
+}
+
+/// `struct rtmsg` and `RTA_…`; `None` for a cached route, one of the table `local`, or of another family.
+pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
+    let [family, prefix, _, _, table, protocol, scope, kind] = field(payload, 0, |bytes: [u8; 8]| bytes)?;
+    let flags = field(payload, 8, u32::from_ne_bytes)?;
+    let attributes = Attributes::new(payload.get(12..)?);
+    let table = attributes.u32(libc::RTA_TABLE).unwrap_or_else(|| table.into());
+    if flags & libc::RTM_F_CLONED != 0 || table == RT_TABLE_LOCAL {
+        return None;
+    }
+    let mut metrics = BTreeMap::new();
+    let given = attributes.nest(libc::RTA_METRICS);
+    for (number, name) in ROUTE_METRICS {
+        if let Some(value) = given.u32(*number) {
+            metrics.insert((*name).to_owned(), value);
+        }
+    }
+    Some(RouteEntry {
+        to: prefix_of(family, attributes.ip(libc::RTA_DST), prefix)?,
+        link: attributes.u32(libc::RTA_OIF).and_then(|index| names.name(index)).map(str::to_owned),
+        // RTA_VIA is a family and an address: an IPv6 gateway of an IPv4 route.
+        via: attributes.ip(libc::RTA_GATEWAY).or_else(|| ip(attributes.get(libc::RTA_VIA)?.get(2..)?)),
+        on_link: flags & RTNH_F_ONLINK != 0,
+        kind: RouteKind::from_number(kind)?,
+        scope: Scope::from_number(scope).unwrap_or(Scope::Global),
+        protocol,
+        metric: attributes.u32(libc::RTA_PRIORITY).unwrap_or(0),
+        table,
+        source: attributes.ip(libc::RTA_PREFSRC),
+        metrics,
+        multipath: attributes.get(libc::RTA_MULTIPATH).is_some(),
+    })
+}
+
+/// `struct fib_rule_hdr` and `FRA_…`; `None` for a rule that the kernel makes, or of another family.
+pub(super) fn rule(payload: &[u8]) -> Option<RuleEntry> {
+    let [family, to, from, tos, table, _, _, action] = field(payload, 0, |bytes: [u8; 8]| bytes)?;
+    let flags = field(payload, 8, u32::from_ne_bytes)?;
+    let attributes = Attributes::new(payload.get(12..)?);
+    let entry = RuleEntry {
+        family: if i32::from(family) == libc::AF_INET { 4 } else { 6 },
+        from: attributes.ip(fra::SRC).and_then(|ip| prefix_of(family, Some(ip), from)),
+        to: attributes.ip(fra::DST).and_then(|ip| prefix_of(family, Some(ip), to)),
+        table: attributes.u32(fra::TABLE).unwrap_or_else(|| table.into()),
+        priority: attributes.u32(fra::PRIORITY).unwrap_or(0),
+        mark: attributes.u32(fra::FWMARK).filter(|mark| *mark != 0),
+        tos: Some(tos).filter(|tos| *tos != 0),
+        protocol: attributes.u8(fra::PROTOCOL).unwrap_or(0),
+        // The only flag that changes what a rule selects.
+        foreign: action != fra::TO_TABLE || flags & fra::INVERT != 0 || attributes.iter().any(is_foreign),
+    };
+    let bare = entry.from.is_none() && entry.to.is_none() && entry.mark.is_none() && !entry.foreign;
+    let kernels = entry.protocol == BY_KERNEL && bare && matches!(entry.priority, 0 | 32766 | 32767);
+    (!kernels).then_some(entry)
+}
+
+/// A selector or limit that netapply's rules never have.
+fn is_foreign((kind, value): (u16, &[u8])) -> bool {
+    match kind {
+        fra::DST | fra::SRC | fra::PRIORITY | fra::FWMARK | fra::TABLE | fra::PAD | fra::PROTOCOL => false,
+        // All ones: no limit, the whole mark.
+        fra::SUPPRESS_IFGROUP | fra::SUPPRESS_PREFIXLEN | fra::FWMASK => value.iter().any(|b| *b != 0xff),
+        _ => true,
+    }
+}
+
+/// A prefix; without an address that of the family's default route.
+fn prefix_of(family: u8, address: Option<IpAddr>, length: u8) -> Option<IpNet> {
+    let nowhere: IpAddr = match i32::from(family) {
+        libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+        libc::AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    IpNet::new(address.unwrap_or(nowhere), length).ok()
+}

@@ -1,0 +1,175 @@
+//! The values of link options as bytes and back, by the table of [`crate::model::attribute`].
+
+use std::net::IpAddr;
+
+use crate::model::MacAddr;
+use crate::model::attribute::{Form, Value};
+
+use super::attributes::{self, Attributes, number};
+use super::names::Names;
+
+/// Why a value has no bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unencodable {
+    /// It names a link that is not there.
+    NoLink(String),
+    /// It is not of the option's form; the formats check that, so this is a mistake of ours.
+    WrongForm,
+}
+
+/// The bytes of an option's value.
+pub(crate) fn encode(form: Form, value: &Value, names: &Names) -> Result<Vec<u8>, Unencodable> {
+    let number = |bytes: fn(i64) -> Option<Vec<u8>>| match value {
+        Value::Number(n) => bytes(*n),
+        Value::Bool(on) => bytes(i64::from(*on)),
+        Value::Text(word) => word_number(form, word).and_then(|n| bytes(n.into())),
+        _ => None,
+    };
+    let bytes = match (form, value) {
+        (Form::U8 | Form::Bool | Form::Word8(_), _) => {
+            number(|n| Some(u8::try_from(n).ok()?.to_ne_bytes().to_vec()))
+        }
+        (Form::U16, _) => number(|n| Some(u16::try_from(n).ok()?.to_ne_bytes().to_vec())),
+        (Form::U16Be | Form::Word16Be(_), _) => {
+            number(|n| Some(u16::try_from(n).ok()?.to_be_bytes().to_vec()))
+        }
+        (Form::U32 | Form::Bool32 | Form::Word32(_), _) => {
+            number(|n| Some(u32::try_from(n).ok()?.to_ne_bytes().to_vec()))
+        }
+        (Form::U32Be, _) => number(|n| Some(u32::try_from(n).ok()?.to_be_bytes().to_vec())),
+        (Form::I32, _) => number(|n| Some(i32::try_from(n).ok()?.to_ne_bytes().to_vec())),
+        (Form::Mac, Value::Mac(mac)) => Some(mac.as_bytes().to_vec()),
+        (Form::Ip4 | Form::Ip6, Value::Ip(ip)) => Some(ip_bytes(ip)),
+        (Form::Ip4List | Form::Ip6List, Value::Ips(ips)) => {
+            let mut nest = Vec::new();
+            for (i, ip) in ips.iter().enumerate() {
+                attributes::put(&mut nest, i as u16, &ip_bytes(ip));
+            }
+            Some(nest)
+        }
+        (Form::Link, Value::Text(name)) => {
+            let index = names.index(name).ok_or_else(|| Unencodable::NoLink(name.clone()))?;
+            Some(index.to_ne_bytes().to_vec())
+        }
+        (Form::Flag, Value::Bool(_)) => Some(Vec::new()),
+        (Form::PortRange, Value::Range(low, high)) => Some([low.to_be_bytes(), high.to_be_bytes()].concat()),
+        _ => None,
+    };
+    bytes.ok_or(Unencodable::WrongForm)
+}
+
+/// The value that an attribute's bytes mean; `None` inside where they mean that nothing is set.
+pub(crate) fn decode(form: Form, bytes: &[u8], names: &Names) -> Option<Option<Value>> {
+    let word = |words: &[(&str, u32)], n: u32| {
+        // A word that a newer kernel has is shown as its number.
+        let word = words.iter().find(|(_, number)| *number == n);
+        word.map_or(Value::Number(n.into()), |(word, _)| Value::Text((*word).to_owned()))
+    };
+    let unsigned = |n: u32| Value::Number(n.into());
+    let value = match form {
+        Form::U8 => unsigned(number(bytes, u8::from_ne_bytes)?.into()),
+        Form::U16 => unsigned(number(bytes, u16::from_ne_bytes)?.into()),
+        Form::U16Be => unsigned(number(bytes, u16::from_be_bytes)?.into()),
+        Form::U32 => unsigned(number(bytes, u32::from_ne_bytes)?),
+        Form::U32Be => unsigned(number(bytes, u32::from_be_bytes)?),
+        Form::I32 => Value::Number(number(bytes, i32::from_ne_bytes)?.into()),
+        Form::Bool => Value::Bool(number(bytes, u8::from_ne_bytes)? != 0),
+        Form::Bool32 => Value::Bool(number(bytes, u32::from_ne_bytes)? != 0),
+        Form::Word8(words) => word(words, number(bytes, u8::from_ne_bytes)?.into()),
+        Form::Word16Be(words) => word(words, number(bytes, u16::from_be_bytes)?.into()),
+        Form::Word32(words) => word(words, number(bytes, u32::from_ne_bytes)?),
+        Form::Mac => match MacAddr::from_bytes(bytes) {
+            Some(mac) => Value::Mac(mac),
+            None if bytes.iter().all(|b| *b == 0) => return Some(None),
+            None => return None,
+        },
+        Form::Ip4 | Form::Ip6 => match attributes::ip(bytes)? {
+            ip if ip.is_unspecified() => return Some(None),
+            ip => Value::Ip(ip),
+        },
+        Form::Ip4List | Form::Ip6List => {
+            let ips: Option<Vec<IpAddr>> =
+                Attributes::new(bytes).iter().map(|(_, v)| attributes::ip(v)).collect();
+            match ips? {
+                ips if ips.is_empty() => return Some(None),
+                ips => Value::Ips(ips),
+            }
+        }
+        Form::Link => match number(bytes, u32::from_ne_bytes)? {
+            0 => return Some(None),
+            index => return Some(names.name(index).map(|name| Value::Text(name.to_owned()))),
+        },
+        Form::Flag => Value::Bool(true),
+        Form::PortRange => Value::Range(
+            number(bytes.get(..2)?, u16::from_be_bytes)?,
+            number(bytes.get(2..4)?, u16::from_be_bytes)?,
+        ),
+    };
+    Some(Some(value))
+}
+
+fn word_number(form: Form, word: &str) -> Option<u32> {
+    match form {
+        Form::Word8(words) | Form::Word16Be(words) | Form::Word32(words) => {
+            words.iter().find(|(w, _)| *w == word).map(|(_, n)| *n)
+        }
+        _ => None,
+    }
+}
+
+fn ip_bytes(ip: &IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+
+    /// A value of each row's form, other than what absence means.
+    fn sample(form: Form) -> Value {
+        match form {
+            Form::U8 | Form::U16 | Form::U32 | Form::I32 | Form::U16Be | Form::U32Be => Value::Number(77),
+            Form::Bool | Form::Bool32 | Form::Flag => Value::Bool(true),
+            Form::Word8(words) | Form::Word16Be(words) | Form::Word32(words) => {
+                Value::Text(words.last().unwrap().0.to_owned())
+            }
+            Form::Mac => Value::Mac("7c:c2:55:6e:90:44".parse().unwrap()),
+            Form::Ip4 => Value::Ip("192.0.2.1".parse().unwrap()),
+            Form::Ip6 => Value::Ip("2001:db8::1".parse().unwrap()),
+            Form::Ip4List => Value::Ips(vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]),
+            Form::Ip6List => Value::Ips(vec!["2001:db8::1".parse().unwrap()]),
+            Form::Link => Value::Text("eth0".to_owned()),
+            Form::PortRange => Value::Range(4789, 4800),
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table_survives_the_bytes() {
+        let mut names = Names::default();
+        names.insert(2, "eth0");
+        for row in Kind::all().flat_map(|kind| kind.attributes().iter().chain(kind.port_attributes())) {
+            let value = sample(row.form);
+            let bytes = encode(row.form, &value, &names).unwrap();
+            assert_eq!(decode(row.form, &bytes, &names), Some(Some(value)), "{}", row.name);
+            // A longer value than the form has is refused, not cut. A list, a flag and a range take more.
+            if !matches!(row.form, Form::Ip4List | Form::Ip6List | Form::Flag | Form::PortRange) {
+                assert_eq!(decode(row.form, &[bytes, vec![1]].concat(), &names), None, "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_set_is_nothing() {
+        let names = Names::default();
+        for (form, bytes) in [(Form::Link, 4), (Form::Mac, 6), (Form::Ip4, 4), (Form::Ip4List, 0)] {
+            assert_eq!(decode(form, &vec![0; bytes], &names), Some(None));
+        }
+        let nobody = Value::Text("eth9".to_owned());
+        assert_eq!(encode(Form::Link, &nobody, &names), Err(Unencodable::NoLink("eth9".to_owned())));
+        assert_eq!(encode(Form::U8, &Value::Number(256), &names), Err(Unencodable::WrongForm));
+    }
+}
