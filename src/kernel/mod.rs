@@ -6,7 +6,6 @@
 #![allow(dead_code)] // until write.rs is there
 
 mod attributes;
-mod kinds;
 pub mod monitor;
 pub mod names;
 pub mod read;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::model::MacAddr;
-use crate::model::attribute::{Form, Value};
+use crate::model::attribute::{Attribute, Form, GRE_FLAGS_BEFORE, GRE_KEY, Value};
 
 use super::attributes::{self, Attributes, number};
 use super::names::Names;
@@ -17,8 +17,24 @@ pub(crate) enum Unencodable {
     WrongForm,
 }
 
-/// The bytes of an option's value.
-pub(crate) fn encode(form: Form, value: &Value, names: &Names) -> Result<Vec<u8>, Unencodable> {
+/// Appends an option to the options of a link: one attribute, two for a key, none for a flag that is off.
+pub(crate) fn encode(
+    options: &mut Vec<u8>,
+    row: &Attribute,
+    value: &Value,
+    names: &Names,
+) -> Result<(), Unencodable> {
+    if row.form == Form::Flag && *value == Value::Bool(false) {
+        return Ok(());
+    }
+    if row.form == Form::GreKey {
+        attributes::put(options, row.nla - GRE_FLAGS_BEFORE, &GRE_KEY.to_be_bytes());
+    }
+    attributes::put(options, row.nla, &bytes(row.form, value, names)?);
+    Ok(())
+}
+
+fn bytes(form: Form, value: &Value, names: &Names) -> Result<Vec<u8>, Unencodable> {
     let number = |bytes: fn(i64) -> Option<Vec<u8>>| match value {
         Value::Number(n) => bytes(*n),
         Value::Bool(on) => bytes(i64::from(*on)),
@@ -36,7 +52,7 @@ pub(crate) fn encode(form: Form, value: &Value, names: &Names) -> Result<Vec<u8>
         (Form::U32 | Form::Bool32 | Form::Word32(_), _) => {
             number(|n| Some(u32::try_from(n).ok()?.to_ne_bytes().to_vec()))
         }
-        (Form::U32Be, _) => number(|n| Some(u32::try_from(n).ok()?.to_be_bytes().to_vec())),
+        (Form::U32Be | Form::GreKey, _) => number(|n| Some(u32::try_from(n).ok()?.to_be_bytes().to_vec())),
         (Form::I32, _) => number(|n| Some(i32::try_from(n).ok()?.to_ne_bytes().to_vec())),
         (Form::Mac, Value::Mac(mac)) => Some(mac.as_bytes().to_vec()),
         (Form::Ip4 | Form::Ip6, Value::Ip(ip)) => Some(ip_bytes(ip)),
@@ -58,8 +74,22 @@ pub(crate) fn encode(form: Form, value: &Value, names: &Names) -> Result<Vec<u8>
     bytes.ok_or(Unencodable::WrongForm)
 }
 
-/// The value that an attribute's bytes mean; `None` inside where they mean that nothing is set.
-pub(crate) fn decode(form: Form, bytes: &[u8], names: &Names) -> Option<Option<Value>> {
+/// The value of an option among the options of a link: `None` where it does not decode, `None` inside where
+/// nothing is set.
+pub(crate) fn decode(row: &Attribute, options: Attributes<'_>, names: &Names) -> Option<Option<Value>> {
+    let Some(bytes) = options.get(row.nla) else {
+        return Some((row.form == Form::Flag).then_some(Value::Bool(false)));
+    };
+    if row.form == Form::GreKey {
+        let flags = options.get(row.nla - GRE_FLAGS_BEFORE).and_then(|f| number(f, u16::from_be_bytes))?;
+        if flags & GRE_KEY == 0 {
+            return Some(None);
+        }
+    }
+    value(row.form, bytes, names)
+}
+
+fn value(form: Form, bytes: &[u8], names: &Names) -> Option<Option<Value>> {
     let word = |words: &[(&str, u32)], n: u32| {
         // A word that a newer kernel has is shown as its number.
         let word = words.iter().find(|(_, number)| *number == n);
@@ -71,7 +101,7 @@ pub(crate) fn decode(form: Form, bytes: &[u8], names: &Names) -> Option<Option<V
         Form::U16 => unsigned(number(bytes, u16::from_ne_bytes)?.into()),
         Form::U16Be => unsigned(number(bytes, u16::from_be_bytes)?.into()),
         Form::U32 => unsigned(number(bytes, u32::from_ne_bytes)?),
-        Form::U32Be => unsigned(number(bytes, u32::from_be_bytes)?),
+        Form::U32Be | Form::GreKey => unsigned(number(bytes, u32::from_be_bytes)?),
         Form::I32 => Value::Number(number(bytes, i32::from_ne_bytes)?.into()),
         Form::Bool => Value::Bool(number(bytes, u8::from_ne_bytes)? != 0),
         Form::Bool32 => Value::Bool(number(bytes, u32::from_ne_bytes)? != 0),
@@ -132,7 +162,9 @@ mod tests {
     /// A value of each row's form, other than what absence means.
     fn sample(form: Form) -> Value {
         match form {
-            Form::U8 | Form::U16 | Form::U32 | Form::I32 | Form::U16Be | Form::U32Be => Value::Number(77),
+            Form::U8 | Form::U16 | Form::U32 | Form::I32 | Form::U16Be | Form::U32Be | Form::GreKey => {
+                Value::Number(77)
+            }
             Form::Bool | Form::Bool32 | Form::Flag => Value::Bool(true),
             Form::Word8(words) | Form::Word16Be(words) | Form::Word32(words) => {
                 Value::Text(words.last().unwrap().0.to_owned())
@@ -153,11 +185,13 @@ mod tests {
         names.insert(2, "eth0");
         for row in Kind::all().flat_map(|kind| kind.attributes().iter().chain(kind.port_attributes())) {
             let value = sample(row.form);
-            let bytes = encode(row.form, &value, &names).unwrap();
-            assert_eq!(decode(row.form, &bytes, &names), Some(Some(value)), "{}", row.name);
+            let mut options = Vec::new();
+            encode(&mut options, row, &value, &names).unwrap();
+            assert_eq!(decode(row, Attributes::new(&options), &names), Some(Some(value)), "{}", row.name);
             // A longer value than the form has is refused, not cut. A list, a flag and a range take more.
             if !matches!(row.form, Form::Ip4List | Form::Ip6List | Form::Flag | Form::PortRange) {
-                assert_eq!(decode(row.form, &[bytes, vec![1]].concat(), &names), None, "{}", row.name);
+                let long = [Attributes::new(&options).get(row.nla).unwrap(), &[1]].concat();
+                assert_eq!(super::value(row.form, &long, &names), None, "{}", row.name);
             }
         }
     }
@@ -165,11 +199,11 @@ mod tests {
     #[test]
     fn what_is_not_set_is_nothing() {
         let names = Names::default();
-        for (form, bytes) in [(Form::Link, 4), (Form::Mac, 6), (Form::Ip4, 4), (Form::Ip4List, 0)] {
-            assert_eq!(decode(form, &vec![0; bytes], &names), Some(None));
+        for (form, length) in [(Form::Link, 4), (Form::Mac, 6), (Form::Ip4, 4), (Form::Ip4List, 0)] {
+            assert_eq!(value(form, &vec![0; length], &names), Some(None));
         }
         let nobody = Value::Text("eth9".to_owned());
-        assert_eq!(encode(Form::Link, &nobody, &names), Err(Unencodable::NoLink("eth9".to_owned())));
-        assert_eq!(encode(Form::U8, &Value::Number(256), &names), Err(Unencodable::WrongForm));
+        assert_eq!(bytes(Form::Link, &nobody, &names), Err(Unencodable::NoLink("eth9".to_owned())));
+        assert_eq!(bytes(Form::U8, &Value::Number(256), &names), Err(Unencodable::WrongForm));
     }
 }

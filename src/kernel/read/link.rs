@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::inventory::ObservedLink;
 use crate::kernel::attributes::{Attributes, field, text};
 use crate::kernel::names::Names;
-use crate::kernel::{kinds, value};
-use crate::model::attribute::{Attribute, Form, Value};
+use crate::kernel::value;
+use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{AddressGeneration, Kind, MacAddr};
 
 use super::LINK_HEADER;
@@ -103,7 +103,8 @@ fn parent(attributes: Attributes<'_>, own: u32) -> Option<u32> {
     let in_data = || {
         let info = attributes.nest(libc::IFLA_LINKINFO);
         let kind = Kind::from_word(&info.text(libc::IFLA_INFO_KIND)?)?;
-        info.nest(libc::IFLA_INFO_DATA).u32(kinds::of(kind)?.parent_in_data?)
+        // Tunnels and VXLAN carry it among their options.
+        info.nest(libc::IFLA_INFO_DATA).u32(attribute::of(kind, "dev")?.nla)
     };
     attributes.u32(libc::IFLA_LINK).or_else(in_data).filter(|index| *index != own && *index != 0)
 }
@@ -142,12 +143,7 @@ fn by_table(
 ) -> BTreeMap<String, Value> {
     let mut settings = BTreeMap::new();
     for row in rows {
-        let decoded = match data.get(row.nla) {
-            Some(bytes) => value::decode(row.form, bytes, names),
-            None if row.form == Form::Flag => Some(Some(Value::Bool(false))),
-            None => Some(None),
-        };
-        match decoded {
+        match value::decode(row, data, names) {
             Some(Some(value)) => drop(settings.insert(row.name.to_owned(), value)),
             Some(None) => {}
             None => undecoded.push(format!("{link}: option {}", row.name)),
