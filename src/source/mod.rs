@@ -1,1 +1,335 @@
-//! Where the description comes from.
+//! Where the description comes from: a file, standard input, a directory, an ISO image, a block device, or whatever
+//! drive a boot finds. Finds it, waits for it, reads it, and leaves nothing mounted. Knows nothing of what the texts
+//! mean, and nothing of the network. Entries: [`find`], [`Cmdline::parse`].
+//!
+//! ISO 9660 is read by a reader of our own, from devices and image files alike; VFAT, ext4, 9p and virtiofs are mounted
+//! read-only in a mount namespace that ends with the thread that reads. Either way nothing is held when [`find`] returns.
+
+mod choose;
+mod cmdline;
+mod devices;
+mod explicit;
+#[cfg(test)]
+mod fake;
+mod iso;
+mod layout;
+mod metadata;
+mod mount;
+mod search;
+mod slow;
+mod tree;
+mod volume;
+mod watch;
+
+pub use cmdline::Cmdline;
+pub use layout::Layout;
+pub use metadata::Metadata;
+
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One text of the description, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// As diagnostics show it: `net.json`, `stdin`, or the path on the drive, `openstack/latest/network_data.json`.
+    pub name: String,
+    /// The whole text, without a byte order mark.
+    pub text: String,
+}
+
+/// What was found, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The description: one text, or netplan's files of one directory, to be merged in this order. Never empty. In a
+    /// `vendor_data.json` the description is the value of the key `network_info`.
+    pub documents: Vec<Document>,
+    /// What the drive was laid out as.
+    pub layout: Layout,
+    /// Where the texts come from: the report's first line.
+    pub origin: Origin,
+    /// What the drive says of the machine beside its network.
+    pub metadata: Metadata,
+    /// Complete sentences on what is odd about the drive and does not stop anything.
+    pub notes: Vec<String>,
+}
+
+/// What kind of place a description came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OriginKind {
+    /// A text file.
+    File,
+    /// Standard input.
+    Stdin,
+    /// A directory that the user named.
+    Directory,
+    /// An ISO 9660 image in a file.
+    IsoImage,
+    /// A drive.
+    BlockDevice,
+    /// A directory that a boot looks into: `/config-drive` and its like.
+    SeedDirectory,
+    /// A directory of the host, shared over 9p or virtiofs.
+    HostShare,
+}
+
+/// Where a description came from. A stale drive is the commonest cause of a network that "does not apply": this says
+/// which one was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// What kind of place it is.
+    pub kind: OriginKind,
+    /// The file, directory or device, or a host share's tag.
+    pub path: String,
+    /// The volume's label.
+    pub label: Option<String>,
+    /// The volume's file system, as people write it.
+    pub filesystem: Option<&'static str>,
+    /// When the volume was made, as `2026-03-01 10:20:30 +02:00`; on VFAT local time of an unknown zone.
+    pub created: Option<String>,
+    /// The instance id that the drive carries.
+    pub instance_id: Option<String>,
+    /// Eight hexadecimal digits of the texts' FNV-1a hash: tells two texts apart, and protects from nothing.
+    pub hash: String,
+    /// Why this one: "the only drive labelled config-2, cidata or CONTEXT".
+    pub why: String,
+    /// Other drives that were there and not taken, each as it would be shown itself.
+    pub others: Vec<String>,
+}
+
+impl std::fmt::Display for Origin {
+    /// The place in one line: `/dev/sr0 (ISO 9660 "config-2", made 2026-03-01 10:20:30 UTC, instance i-1, text 0badcafe)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let label = self.label.as_ref().map(|label| format!("\"{label}\""));
+        let volume =
+            [self.filesystem.map(str::to_owned), label].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let mut parts = vec![volume];
+        parts.extend(self.created.as_ref().map(|time| format!("made {time}")));
+        parts.extend(self.instance_id.as_ref().map(|id| format!("instance {id}")));
+        parts.push(format!("text {}", self.hash));
+        parts.retain(|part| !part.is_empty());
+        write!(f, "{} ({})", self.path, parts.join(", "))
+    }
+}
+
+/// Where the machine's own files are: the real ones by default, a directory of their likeness in tests.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// sysfs: `/sys`.
+    pub sys: PathBuf,
+    /// The device nodes: `/dev`.
+    pub dev: PathBuf,
+    /// The kernel command line: `/proc/cmdline`.
+    pub cmdline: PathBuf,
+    /// Where the seed directories begin: `/`.
+    pub root: PathBuf,
+}
+
+impl Default for Machine {
+    fn default() -> Machine {
+        Machine { sys: "/sys".into(), dev: "/dev".into(), cmdline: "/proc/cmdline".into(), root: "/".into() }
+    }
+}
+
+impl Machine {
+    /// The kernel command line, parsed; an empty one where it cannot be read.
+    pub fn cmdline(&self) -> Cmdline {
+        let text = std::fs::read(&self.cmdline).unwrap_or_default();
+        Cmdline::parse(&String::from_utf8_lossy(&text))
+    }
+}
+
+/// What to look for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// SOURCE as the user gave it. `None`: `netapply.source=` of the kernel command line, else a search as in a boot.
+    pub source: Option<String>,
+    /// How long to wait for a drive; `None`: not at all for a SOURCE, in a boot as the kernel command line suggests.
+    pub wait: Option<Duration>,
+    /// The kernel command line, or an empty one if this is no boot.
+    pub cmdline: Cmdline,
+    /// The machine to look at.
+    pub machine: Machine,
+}
+
+/// Why there is no description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotFoundKind {
+    /// What was named is not there, or cannot be read: I/O error, damaged drive, a file that is none.
+    Unreadable,
+    /// The description is not UTF-8 text.
+    NotText,
+    /// There is something that only root may read or mount.
+    NeedsRoot,
+    /// The running kernel has no driver for the drive's file system.
+    NoFileSystem,
+    /// A drive or directory is there, without a network description.
+    NoDescription,
+    /// No drive appeared.
+    NoDrive,
+    /// A PXE boot: there is no drive, and one that looks like it would be an earlier deployment's.
+    PxeBoot,
+}
+
+impl NotFoundKind {
+    /// Whether a description may well be there and cannot be read, rather than being absent: exit code 3, not 4.
+    pub fn is_unreadable(self) -> bool {
+        match self {
+            NotFoundKind::Unreadable
+            | NotFoundKind::NotText
+            | NotFoundKind::NeedsRoot
+            | NotFoundKind::NoFileSystem => true,
+            NotFoundKind::NoDescription | NotFoundKind::NoDrive | NotFoundKind::PxeBoot => false,
+        }
+    }
+}
+
+/// There is no description to work with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotFound {
+    /// For whoever decides on it.
+    pub kind: NotFoundKind,
+    /// What is the matter: complete sentences.
+    pub message: String,
+    /// What to do about it: complete sentences.
+    pub hint: String,
+}
+
+impl NotFound {
+    fn new(kind: NotFoundKind, message: impl Into<String>, hint: impl Into<String>) -> NotFound {
+        NotFound { kind, message: message.into(), hint: hint.into() }
+    }
+}
+
+impl std::fmt::Display for NotFound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for NotFound {}
+
+/// The longest that reading one drive takes before it is given up: comes on top of the wait for drives.
+pub const READ_BOUND: Duration = Duration::from_secs(20);
+
+/// Finds and reads the description. Calls `progress` with a complete sentence whenever it begins to wait.
+///
+/// Needs a tokio runtime with I/O and time enabled. Dropping the future ends the search; a mount that a thread still
+/// holds ends with that thread or the process, and is seen by nobody else.
+///
+/// # Errors
+/// Why there is nothing to work with, as sentences for a console.
+pub async fn find(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Found, NotFound> {
+    let cmdline = &request.cmdline;
+    let named = match (&request.source, &cmdline.source) {
+        (Some(source), _) => Some((source, "named on the command line", request.wait.unwrap_or_default())),
+        (None, Some(source)) => {
+            let wait = request.wait.unwrap_or_else(|| cmdline.wait_for_drive());
+            Some((source, "named by netapply.source= of the kernel command line", wait))
+        }
+        (None, None) => None,
+    };
+    match named {
+        Some((source, why, wait)) => explicit::find(source, why, wait, &request.machine, progress).await,
+        None => search::find(request, watch::Watch::kernel(), progress).await,
+    }
+}
+
+impl Document {
+    /// Makes a text of bytes. Whatever is recognisably something else is named, because "invalid UTF-8" helps nobody.
+    fn decode(name: &str, mut bytes: Vec<u8>) -> Result<Document, NotFound> {
+        const OTHERS: [(&[u8], &str, &str); 7] = [
+            (b"\x1f\x8b", "is compressed with gzip", "Unpack it first: gunzip."),
+            (
+                b"H4sI",
+                "is compressed with gzip and written in base64",
+                "Unpack it first: base64 -d | gunzip.",
+            ),
+            (b"\xfd7zXZ", "is compressed with xz", "Unpack it first: unxz."),
+            (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "Unpack it first: unzstd."),
+            (b"QFI\xfb", "is a qcow2 image", "Convert it first: qemu-img convert -O raw."),
+            (b"\xff\xfe", "is UTF-16 text", "Save it as UTF-8: iconv -f UTF-16 -t UTF-8."),
+            (b"\xfe\xff", "is UTF-16 text", "Save it as UTF-8: iconv -f UTF-16 -t UTF-8."),
+        ];
+        if let Some((_, what, hint)) = OTHERS.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
+            return Err(NotFound::new(NotFoundKind::NotText, format!("{name} {what}."), *hint));
+        }
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            bytes.drain(..3);
+        }
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            let line = 1 + e.as_bytes().iter().take(at).filter(|b| **b == b'\n').count();
+            NotFound::new(
+                NotFoundKind::NotText,
+                format!("{name} is not UTF-8 text: line {line}, byte {at} of the file."),
+                "A network description is JSON, YAML or Debian's interfaces format, in UTF-8.",
+            )
+        })?;
+        Ok(Document { name: name.to_owned(), text })
+    }
+}
+
+/// FNV-1a over all texts, folded to 32 bits and shown in hexadecimal.
+fn hash(documents: &[Document]) -> String {
+    let bytes = documents.iter().flat_map(|d| d.text.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{:08x}", (hash >> 32) ^ (hash & 0xffff_ffff))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &[u8]) -> NotFound {
+        Document::decode("net.json", bytes.to_vec()).unwrap_err()
+    }
+
+    #[test]
+    fn a_text_is_kept_byte_for_byte_without_its_mark() {
+        let text = "\u{feff}{\"a\": \"ü\"}\r\n".as_bytes().to_vec();
+        assert_eq!(Document::decode("n", text).unwrap().text, "{\"a\": \"ü\"}\r\n");
+        assert_eq!(Document::decode("n", Vec::new()).unwrap().text, "");
+    }
+
+    #[test]
+    fn what_is_no_text_says_what_it_is() {
+        assert_eq!(refused(b"a\nb\xffc").message, "net.json is not UTF-8 text: line 2, byte 3 of the file.");
+        assert_eq!(refused(b"\x1f\x8b\x08").message, "net.json is compressed with gzip.");
+        assert_eq!(refused(b"\xff\xfe{\0").message, "net.json is UTF-16 text.");
+        assert!(refused(b"\xff").kind.is_unreadable());
+    }
+
+    #[test]
+    fn hash_is_stable() {
+        let document = |text: &str| Document { name: "n".into(), text: text.into() };
+        // The 64-bit FNV-1a of "a" is af63dc4c8601ec8c.
+        assert_eq!(hash(&[document("a")]), format!("{:08x}", 0xaf63_dc4c_u32 ^ 0x8601_ec8c));
+        assert_ne!(hash(&[document("a")]), hash(&[document("b")]));
+    }
+
+    #[test]
+    fn the_first_line_names_everything_that_is_known() {
+        let mut origin = Origin {
+            kind: OriginKind::BlockDevice,
+            path: "/dev/sr0".into(),
+            label: Some("config-2".into()),
+            filesystem: Some("ISO 9660"),
+            created: Some("2026-03-01 10:20:30 UTC".into()),
+            instance_id: Some("i-1".into()),
+            hash: "0badcafe".into(),
+            why: String::new(),
+            others: Vec::new(),
+        };
+        assert_eq!(
+            origin.to_string(),
+            "/dev/sr0 (ISO 9660 \"config-2\", made 2026-03-01 10:20:30 UTC, instance i-1, text 0badcafe)"
+        );
+        (origin.label, origin.filesystem, origin.created, origin.instance_id) = (None, None, None, None);
+        assert_eq!(origin.to_string(), "/dev/sr0 (text 0badcafe)");
+    }
+}

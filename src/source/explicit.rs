@@ -1,0 +1,208 @@
+//! A SOURCE that the user named: file, standard input, directory, block device, ISO image. What it is, its contents
+//! say, not its name. Entry: [`find`].
+
+use super::choose::{described, layout_of};
+use super::layout::{self, Contents, Layout};
+use super::mount::{cannot_open, read_volume};
+use super::tree::{self, DirTree, ReadError};
+use super::volume::{self, FileSystem, Volume};
+use super::watch::Watch;
+use super::{
+    Document, Found, Machine, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, hash, slow,
+};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A day: a person may type the description.
+const STDIN_BOUND: Duration = Duration::from_secs(86400);
+
+/// Reads `source`. A device that is not there yet is waited for, up to `wait`.
+pub(super) async fn find(
+    source: &str,
+    why: &str,
+    wait: Duration,
+    machine: &Machine,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Found, NotFound> {
+    if source == "-" {
+        let read = slow::run(STDIN_BOUND, || tree::read_limited(io::stdin().lock())).await;
+        let bytes = read.ok_or_else(|| hangs("stdin"))?.map_err(|e| layout::unreadable("stdin", &e))?;
+        let origin = Origin::of(OriginKind::Stdin, "stdin".to_owned(), None, why);
+        return Ok(Found::new(plain_text("stdin", bytes)?, origin));
+    }
+    let path = PathBuf::from(source);
+    if path.starts_with(&machine.dev) && wait > Duration::ZERO {
+        appear(&path, wait, progress).await;
+    }
+    let (kind, volume, contents) = {
+        let path = path.clone();
+        let read = slow::run(READ_BOUND, move || read(&path)).await;
+        read.ok_or_else(|| hangs(source))??
+    };
+    Ok(Found::new(contents, Origin::of(kind, source.to_owned(), volume.as_ref(), why)))
+}
+
+fn hangs(source: &str) -> NotFound {
+    NotFound::new(
+        NotFoundKind::Unreadable,
+        format!("Reading {source} did not end within {} s.", READ_BOUND.as_secs()),
+        "Check the medium, or the program at the other end.",
+    )
+}
+
+/// Waits until the device is there and has a medium.
+async fn appear(path: &Path, wait: Duration, progress: &mut dyn FnMut(&str)) {
+    let deadline = Instant::now() + wait;
+    let Ok(mut watch) = Watch::kernel_and_udev() else { return };
+    let mut said = false;
+    loop {
+        let device = path.to_owned();
+        let absent = slow::run(READ_BOUND, move || is_absent(&device)).await;
+        if absent != Some(true) {
+            return;
+        }
+        if !said {
+            progress(&format!("Waiting up to {} s for {}.", wait.as_secs(), path.display()));
+            said = true;
+        }
+        if tokio::time::timeout_at(deadline, watch.next()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn is_absent(path: &Path) -> bool {
+    File::open(path).is_err_and(|e| {
+        e.kind() == io::ErrorKind::NotFound || matches!(e.raw_os_error(), Some(libc::ENOMEDIUM | libc::ENXIO))
+    })
+}
+
+type Read = (OriginKind, Option<Volume>, Contents);
+
+fn read(path: &Path) -> Result<Read, NotFound> {
+    let name = path.display().to_string();
+    let kind = fs::metadata(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => NotFound::new(
+            NotFoundKind::Unreadable,
+            format!("There is no {name}."),
+            "Name a file, a directory, a block device or an ISO image, or - for standard input.",
+        ),
+        _ => layout::unreadable(&name, &ReadError::Io(e)),
+    })?;
+    if kind.is_dir() {
+        return Ok((OriginKind::Directory, None, read_directory(path, &name)?));
+    }
+    if kind.file_type().is_block_device() {
+        return read_device(path, &name);
+    }
+    if !kind.is_file() {
+        // A pipe: the shell's <(command), or /dev/stdin.
+        let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
+        let bytes = tree::read_limited(file).map_err(|e| layout::unreadable(&name, &e))?;
+        return Ok((OriginKind::File, None, plain_text(&name, bytes)?));
+    }
+    read_regular(path, &name)
+}
+
+fn read_regular(path: &Path, name: &str) -> Result<Read, NotFound> {
+    let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
+    let volume = volume::probe(&file).map_err(|e| layout::unreadable(name, &e.into()))?;
+    match volume {
+        Some(volume) if volume.filesystem == FileSystem::Iso9660 => {
+            let contents = read_volume(path, &volume, layout_of(&volume))?;
+            let contents = contents.ok_or_else(|| nothing_on(&described(name, &volume)))?;
+            Ok((OriginKind::IsoImage, Some(volume), contents))
+        }
+        Some(volume) => Err(NotFound::new(
+            NotFoundKind::Unreadable,
+            format!(
+                "{name} is an image of a {} drive, which netapply reads only from a device.",
+                volume.filesystem.name()
+            ),
+            "As root: netapply \"$(losetup --read-only --find --show IMAGE)\". Or take the text out of it \
+             (mcopy -i IMAGE ::network-config .), or make the image ISO 9660.",
+        )),
+        None => {
+            let bytes = tree::read_file(path).map_err(|e| layout::unreadable(name, &e))?;
+            Ok((OriginKind::File, None, plain_text(name, bytes)?))
+        }
+    }
+}
+
+fn read_device(path: &Path, name: &str) -> Result<Read, NotFound> {
+    let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
+    let volume = volume::probe(&file).map_err(|e| layout::unreadable(name, &e.into()))?.ok_or_else(|| {
+        NotFound::new(
+            NotFoundKind::NoDescription,
+            format!("{name} holds no file system that netapply reads: ISO 9660, VFAT or ext4."),
+            "If it is a disk with partitions, name the partition.",
+        )
+    })?;
+    drop(file);
+    let contents = read_volume(path, &volume, layout_of(&volume))?;
+    let contents = contents.ok_or_else(|| nothing_on(&described(name, &volume)))?;
+    Ok((OriginKind::BlockDevice, Some(volume), contents))
+}
+
+fn read_directory(path: &Path, name: &str) -> Result<Contents, NotFound> {
+    let on_drive = layout::read(&DirTree::confined(path), None)?;
+    let found = match on_drive {
+        Some(contents) => Some(contents),
+        None => layout::netplan(&DirTree::own(path))?,
+    };
+    let mut contents = found.ok_or_else(|| nothing_on(name))?;
+    for document in &mut contents.documents {
+        document.name = path.join(&document.name).display().to_string();
+    }
+    Ok(contents)
+}
+
+fn plain_text(name: &str, bytes: Vec<u8>) -> Result<Contents, NotFound> {
+    Ok(Contents {
+        layout: Layout::Plain,
+        documents: vec![Document::decode(name, bytes)?],
+        metadata: Metadata::default(),
+        notes: Vec::new(),
+    })
+}
+
+/// A drive or directory without a description.
+pub(super) fn nothing_on(what: &str) -> NotFound {
+    NotFound::new(
+        NotFoundKind::NoDescription,
+        format!("{what} holds no network description."),
+        "netapply looks for openstack/latest/network_data.json, network-config, context.sh, and in a directory for \
+         *.yaml or etc/netplan/*.yaml.",
+    )
+}
+
+impl Origin {
+    /// The origin without what only the texts tell.
+    pub(super) fn of(kind: OriginKind, path: String, volume: Option<&Volume>, why: &str) -> Origin {
+        Origin {
+            kind,
+            path,
+            label: volume.and_then(|v| v.labels.first().cloned()),
+            filesystem: volume.map(|v| v.filesystem.name()),
+            created: volume.and_then(|v| v.created.clone()),
+            instance_id: None,
+            hash: String::new(),
+            why: why.to_owned(),
+            others: Vec::new(),
+        }
+    }
+}
+
+impl Found {
+    /// Contents and origin, put together.
+    pub(super) fn new(contents: Contents, mut origin: Origin) -> Found {
+        let Contents { layout, documents, metadata, notes } = contents;
+        origin.hash = hash(&documents);
+        origin.instance_id = metadata.instance_id.clone();
+        Found { documents, layout, origin, metadata, notes }
+    }
+}

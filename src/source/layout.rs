@@ -1,0 +1,355 @@
+//! Where on a drive the network description lies: OpenStack's config drive, NoCloud, OpenNebula, a directory of
+//! netplan files. Works on any [`Tree`]; knows neither devices nor what the texts mean. Entry: [`read`].
+
+use super::metadata::{self, Metadata};
+use super::tree::{ReadError, Tree};
+use super::{Document, NotFound, NotFoundKind};
+use serde::Serialize;
+
+/// What the drive, or the directory, is laid out as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// OpenStack: `openstack/latest/network_data.json` and what older writers have instead.
+    ConfigDrive,
+    /// cloud-init's NoCloud: `network-config`, `meta-data`.
+    NoCloud,
+    /// OpenNebula: `context.sh`.
+    OpenNebula,
+    /// netplan's files, which are merged: one document each, sorted by file name.
+    Netplan,
+    /// A single text without a drive around it.
+    Plain,
+}
+
+/// What a tree holds.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) layout: Layout,
+    pub(super) documents: Vec<Document>,
+    pub(super) metadata: Metadata,
+    pub(super) notes: Vec<String>,
+}
+
+/// Whether a volume of this label is a config drive, and of which kind.
+pub(super) fn of_label(label: &str) -> Option<Layout> {
+    const LABELS: [(&str, Layout); 3] =
+        [("config-2", Layout::ConfigDrive), ("cidata", Layout::NoCloud), ("CONTEXT", Layout::OpenNebula)];
+    LABELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(label)).map(|(_, layout)| *layout)
+}
+
+/// Reads the description from a drive; the layout that its label promises is looked for first. `None`: there is no
+/// network description on it.
+pub(super) fn read(tree: &dyn Tree, promised: Option<Layout>) -> Result<Option<Contents>, NotFound> {
+    let mut order = [Layout::ConfigDrive, Layout::NoCloud, Layout::OpenNebula];
+    order.sort_by_key(|layout| Some(*layout) != promised);
+    for layout in order {
+        let mut drive = Drive { tree, metadata: Metadata::default(), notes: Vec::new(), empty: None };
+        let document = match layout {
+            Layout::NoCloud => drive.nocloud()?,
+            Layout::OpenNebula => drive.opennebula()?,
+            _ => drive.config_drive()?,
+        };
+        let Drive { metadata, notes, empty, .. } = drive;
+        // A file that is there and empty is better than nothing: whoever parses it says that it is empty.
+        if let Some(document) = document.or(empty) {
+            return Ok(Some(Contents { layout, documents: vec![document], metadata, notes }));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads netplan's files from a directory of them, or from a root file system's `lib/netplan`, `etc/netplan` and
+/// `run/netplan`, where a later directory's file replaces an earlier one's of the same name (netplan-generate(8)).
+pub(super) fn netplan(tree: &dyn Tree) -> Result<Option<Contents>, NotFound> {
+    let mut files: Vec<(String, String)> = Vec::new();
+    for directory in ["", "lib/netplan", "etc/netplan", "run/netplan"] {
+        let names = tree.list(directory).map_err(|e| unreadable(directory, &e))?;
+        let yaml = names.into_iter().filter(|name| name.ends_with(".yaml") && !name.starts_with('.'));
+        for name in yaml {
+            let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
+            files.retain(|(known, _)| *known != name);
+            files.push((name, path));
+        }
+    }
+    files.sort();
+    let mut documents = Vec::new();
+    for (_, path) in files {
+        if let Some(bytes) = tree.read(&path).map_err(|e| unreadable(&path, &e))? {
+            documents.push(Document::decode(&path, bytes)?);
+        }
+    }
+    Ok((!documents.is_empty()).then(|| Contents {
+        layout: Layout::Netplan,
+        documents,
+        metadata: Metadata::default(),
+        notes: Vec::new(),
+    }))
+}
+
+/// One drive while it is being looked through.
+struct Drive<'a> {
+    tree: &'a dyn Tree,
+    metadata: Metadata,
+    notes: Vec<String>,
+    /// The first description that is there without a single character: Proxmox leaves such files.
+    empty: Option<Document>,
+}
+
+impl Drive<'_> {
+    /// Reads one file as text. An empty one counts as absent, and is remembered if it should have described the network.
+    fn text(&mut self, path: &str, describes_network: bool) -> Result<Option<Document>, NotFound> {
+        let Some(bytes) = self.tree.read(path).map_err(|e| unreadable(path, &e))? else { return Ok(None) };
+        let document = Document::decode(path, bytes)?;
+        if !document.text.trim().is_empty() {
+            return Ok(Some(document));
+        }
+        if describes_network && self.empty.is_none() {
+            self.empty = Some(document);
+        }
+        Ok(None)
+    }
+
+    /// Reads a file that only says more about the machine: what is wrong with it is noted, and stops nothing.
+    fn side_text(&mut self, path: &str) -> Option<Document> {
+        match self.text(path, false) {
+            Ok(document) => document,
+            Err(problem) => {
+                self.notes.push(problem.message);
+                None
+            }
+        }
+    }
+
+    fn note_unparsable(&mut self, path: &str, why: &str) {
+        self.notes.push(format!("{path} cannot be parsed and is not used: {why}."));
+    }
+
+    fn config_drive(&mut self) -> Result<Option<Document>, NotFound> {
+        let directories = self.versions()?;
+        let mut content_path = None;
+        for directory in &directories {
+            let path = format!("{directory}meta_data.json");
+            let Some(document) = self.side_text(&path) else { continue };
+            match metadata::openstack(&document.text) {
+                Ok((metadata, path)) => (self.metadata, content_path) = (metadata, path),
+                Err(why) => self.note_unparsable(&path, &why),
+            }
+            break;
+        }
+        // network_info.json is what Rackspace and early Nova wrote, vendor_data.json where others put the same.
+        for file in ["network_data.json", "network_info.json"] {
+            for directory in &directories {
+                if let Some(document) = self.text(&format!("{directory}{file}"), true)? {
+                    return Ok(Some(document));
+                }
+            }
+        }
+        for directory in &directories {
+            let vendor = self.side_text(&format!("{directory}vendor_data.json"));
+            if let Some(document) = vendor.filter(|d| metadata::has_network_info(&d.text)) {
+                return Ok(Some(document));
+            }
+        }
+        match content_path {
+            // "/content/0000" is meant from openstack/ on.
+            Some(path) => self.text(&format!("openstack/{}", path.trim_start_matches('/')), true),
+            None => Ok(None),
+        }
+    }
+
+    /// The directories that may hold the description, the best first: `latest`, then the dated ones from the newest on,
+    /// then the root, for a directory that is itself what `latest` would be. Each with its closing slash.
+    fn versions(&self) -> Result<Vec<String>, NotFound> {
+        let is_date = |name: &str| {
+            name.len() == 10 && name.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+        };
+        let mut dated = self.tree.list("openstack").map_err(|e| unreadable("openstack", &e))?;
+        dated.retain(|name| is_date(name));
+        dated.sort_unstable_by(|a, b| b.cmp(a));
+        let names = std::iter::once("latest".to_owned()).chain(dated);
+        Ok(names.map(|name| format!("openstack/{name}/")).chain([String::new()]).collect())
+    }
+
+    fn nocloud(&mut self) -> Result<Option<Document>, NotFound> {
+        let mut interfaces = None;
+        if let Some(document) = self.side_text("meta-data") {
+            match metadata::nocloud(&document.text) {
+                Ok((metadata, text)) => {
+                    self.metadata = metadata;
+                    interfaces = text.map(|text| Document { name: document.name, text });
+                }
+                Err(why) => self.note_unparsable("meta-data", &why),
+            }
+        }
+        if self.metadata.hostname.is_none() {
+            // User data can be anything, compressed or binary: what is no cloud-config says nothing to us.
+            let user_data = self.text("user-data", false).ok().flatten();
+            self.metadata.hostname = user_data.and_then(|d| metadata::user_data_hostname(&d.text));
+        }
+        Ok(self.text("network-config", true)?.or(interfaces))
+    }
+
+    fn opennebula(&mut self) -> Result<Option<Document>, NotFound> {
+        let document = self.text("context.sh", true)?;
+        if let Some(document) = &document {
+            self.metadata = metadata::opennebula(&document.text);
+        }
+        Ok(document)
+    }
+}
+
+/// A file on the drive that is there and cannot be read.
+pub(super) fn unreadable(path: &str, error: &ReadError) -> NotFound {
+    let (kind, hint) = match error {
+        ReadError::Io(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            (NotFoundKind::NeedsRoot, "Run netapply as root.")
+        }
+        ReadError::Io(_) | ReadError::Damaged(_) => (
+            NotFoundKind::Unreadable,
+            "Make the drive anew, and check that the medium was written to its end.",
+        ),
+        ReadError::TooLarge | ReadError::NotAFile | ReadError::LeavesTree => {
+            (NotFoundKind::Unreadable, "Put the text itself there, as a plain file.")
+        }
+    };
+    NotFound::new(kind, format!("{path} {error}."), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    struct Fake(BTreeMap<&'static str, &'static str>);
+
+    impl Tree for Fake {
+        fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
+            Ok(self.0.get(path).map(|text| text.as_bytes().to_vec()))
+        }
+
+        fn list(&self, directory: &str) -> Result<Vec<String>, ReadError> {
+            let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+            let below = self.0.keys().filter_map(|path| path.strip_prefix(&prefix));
+            let mut names: Vec<String> =
+                below.filter_map(|p| p.split('/').next()).map(str::to_owned).collect();
+            names.dedup();
+            Ok(names)
+        }
+    }
+
+    fn contents(files: &[(&'static str, &'static str)], promised: Option<Layout>) -> Option<Contents> {
+        read(&Fake(files.iter().copied().collect()), promised).unwrap()
+    }
+
+    fn taken(files: &[(&'static str, &'static str)]) -> Option<String> {
+        contents(files, None).map(|c| c.documents[0].name.clone())
+    }
+
+    #[test]
+    fn network_data_alone_is_a_good_drive() {
+        assert_eq!(
+            taken(&[("openstack/latest/network_data.json", "{}")]).as_deref(),
+            Some("openstack/latest/network_data.json")
+        );
+    }
+
+    #[test]
+    fn the_newest_dated_directory_where_latest_is_missing() {
+        let files = [
+            ("openstack/2012-08-10/network_data.json", "{}"),
+            ("openstack/2018-08-27/network_data.json", "{}"),
+            ("openstack/content/0000", "x"),
+        ];
+        assert_eq!(taken(&files).as_deref(), Some("openstack/2018-08-27/network_data.json"));
+    }
+
+    #[test]
+    fn older_places_in_their_order() {
+        let info = ("openstack/latest/network_info.json", "{}");
+        let vendor = ("openstack/latest/vendor_data.json", r#"{"network_info": {"links": []}}"#);
+        let meta =
+            ("openstack/latest/meta_data.json", r#"{"network_config": {"content_path": "/content/0000"}}"#);
+        let eni = ("openstack/content/0000", "auto lo\n");
+        assert_eq!(taken(&[info, vendor, meta, eni]).as_deref(), Some(info.0));
+        assert_eq!(taken(&[vendor, meta, eni]).as_deref(), Some(vendor.0));
+        // Proxmox leaves an empty vendor_data.json.
+        assert_eq!(taken(&[("openstack/latest/vendor_data.json", ""), meta, eni]).as_deref(), Some(eni.0));
+        assert_eq!(taken(&[meta]), None);
+    }
+
+    #[test]
+    fn an_empty_description_is_kept_only_where_nothing_else_is() {
+        let empty = ("openstack/latest/network_data.json", " \n");
+        let eni = ("openstack/content/0000", "auto lo\n");
+        let meta =
+            ("openstack/latest/meta_data.json", r#"{"network_config": {"content_path": "/content/0000"}}"#);
+        assert_eq!(taken(&[empty]).as_deref(), Some(empty.0));
+        assert_eq!(taken(&[empty, meta, eni]).as_deref(), Some(eni.0));
+    }
+
+    #[test]
+    fn a_broken_meta_data_stops_nothing_and_is_said() {
+        let files =
+            [("openstack/latest/network_data.json", "{}"), ("openstack/latest/meta_data.json", "{oops")];
+        let contents = contents(&files, None).unwrap();
+        assert_eq!(contents.notes.len(), 1);
+        assert!(contents.notes[0].starts_with("openstack/latest/meta_data.json cannot be parsed"));
+    }
+
+    #[test]
+    fn nocloud_with_network_config_alone() {
+        let contents = contents(&[("network-config", "version: 2\n")], Some(Layout::NoCloud)).unwrap();
+        assert_eq!(
+            (contents.layout, contents.documents[0].name.as_str()),
+            (Layout::NoCloud, "network-config")
+        );
+    }
+
+    #[test]
+    fn nocloud_hostname_and_legacy_interfaces() {
+        let files = [
+            ("meta-data", "instance-id: i-1\nnetwork-interfaces: |\n  auto eth0\n"),
+            ("user-data", "#cloud-config\nhostname: vm1\n"),
+        ];
+        let contents = contents(&files, None).unwrap();
+        assert_eq!(
+            contents.documents,
+            [Document { name: "meta-data".into(), text: "\n\nauto eth0\n".into() }]
+        );
+        assert_eq!(contents.metadata.hostname.as_deref(), Some("vm1"));
+    }
+
+    #[test]
+    fn a_label_decides_which_layout_comes_first() {
+        let files = [("network-config", "version: 2\n"), ("openstack/latest/network_data.json", "{}")];
+        let layout = |label: &str| contents(&files, of_label(label)).unwrap().layout;
+        assert_eq!(layout("CIDATA"), Layout::NoCloud);
+        assert_eq!(layout("config-2"), Layout::ConfigDrive);
+        assert_eq!(layout("whatever"), Layout::ConfigDrive);
+    }
+
+    #[test]
+    fn a_drive_without_a_network() {
+        assert!(
+            contents(&[("user-data", "#cloud-config\n"), ("meta-data", "instance-id: i\n")], None).is_none()
+        );
+    }
+
+    #[test]
+    fn netplan_files_of_a_root_shadow_each_other_by_name() {
+        let tree = Fake(BTreeMap::from([
+            ("lib/netplan/50-base.yaml", "a"),
+            ("etc/netplan/50-base.yaml", "b"),
+            ("etc/netplan/10-first.yaml", "c"),
+            ("etc/netplan/README", "d"),
+            ("run/netplan/90-last.yaml", "e"),
+        ]));
+        let names: Vec<String> =
+            netplan(&tree).unwrap().unwrap().documents.into_iter().map(|d| d.name).collect();
+        assert_eq!(
+            names,
+            ["etc/netplan/10-first.yaml", "etc/netplan/50-base.yaml", "run/netplan/90-last.yaml"]
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! Reading a drive: ISO 9660 by our own reader, anything else by mounting it for a moment. A mount is read-only, without
+//! suid, devices and execution, in a mount namespace of one thread: nobody else ever sees it, and it is gone with the
+//! thread, whatever happens. Blocking: callers run it by `slow`. Entries: [`read_volume`], [`read_share`].
+
+use super::devices::Share;
+use super::iso::Iso;
+use super::layout::{self, Contents, Layout};
+use super::tree::{DirTree, plain};
+use super::volume::{FileSystem, Volume};
+use super::{NotFound, NotFoundKind};
+use nix::mount::MsFlags;
+use nix::sched::{CloneFlags, unshare};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
+
+/// Reads the description from the volume on `node`, a device or an ISO image. `None`: there is none on it.
+pub(super) fn read_volume(
+    node: &Path,
+    volume: &Volume,
+    promised: Option<Layout>,
+) -> Result<Option<Contents>, NotFound> {
+    let (filesystem, options) = match volume.filesystem {
+        FileSystem::Iso9660 => {
+            let file = File::open(node).map_err(|e| cannot_open(node, &e))?;
+            let iso = Iso::open(file).map_err(|e| layout::unreadable(&node.display().to_string(), &e))?;
+            return iso.map_or(Ok(None), |iso| layout::read(&iso, promised));
+        }
+        FileSystem::Vfat => ("vfat", ""),
+        // Without this even a read-only mount replays the journal, which writes to the drive.
+        FileSystem::Ext4 => ("ext4", "noload"),
+    };
+    let read = |root: &Path| layout::read(&DirTree::confined(root), promised);
+    match mounted(node, filesystem, options, &read) {
+        Err(Refused::Mount(e)) if e.raw_os_error() == Some(libc::EBUSY) => match mounted_elsewhere(node) {
+            Some(root) => read(&root),
+            None => Err(refused(node, filesystem, &Refused::Mount(e))),
+        },
+        Err(e) => Err(refused(node, filesystem, &e)),
+        Ok(contents) => contents,
+    }
+}
+
+/// Reads the description from a directory that the host shares. `None`: there is none in it, or no such share.
+pub(super) fn read_share(share: &Share) -> Result<Option<Contents>, NotFound> {
+    let options = if share.filesystem == "9p" { "trans=virtio,version=9p2000.L" } else { "" };
+    let tag = Path::new(&share.tag);
+    let read = |root: &Path| layout::read(&DirTree::confined(root), Some(Layout::ConfigDrive));
+    match mounted(tag, share.filesystem, options, &read) {
+        Err(Refused::Mount(_)) if share.supposed => Ok(None),
+        Err(e) => Err(refused(tag, share.filesystem, &e)),
+        Ok(contents) => contents,
+    }
+}
+
+/// What went wrong before anything could be read.
+enum Refused {
+    /// No mount namespace of our own, or no place to mount at.
+    Namespace(io::Error),
+    Mount(io::Error),
+}
+
+/// Mounts, reads, unmounts, in a new thread with a mount namespace of its own.
+fn mounted<T: Send>(
+    source: &Path,
+    filesystem: &str,
+    options: &str,
+    read: &(dyn Fn(&Path) -> T + Sync),
+) -> Result<T, Refused> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            let point = private_mount_point().map_err(Refused::Namespace)?;
+            let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+            let mount = Mount::builder()
+                .fstype(filesystem)
+                .flags(flags)
+                .data(options)
+                .mount(source, &point)
+                .map_err(Refused::Mount)?;
+            let result = read(&point);
+            // Should this fail, the namespace takes the mount along when the thread ends.
+            let _ = mount.unmount(UnmountFlags::empty());
+            let _ = fs::remove_dir(&point);
+            Ok(result)
+        });
+        let died = || Refused::Namespace(io::Error::other("the reading thread ended early"));
+        thread.join().unwrap_or_else(|_| Err(died()))
+    })
+}
+
+/// Leaves the process's mount namespace, and names a directory that may be covered in the new one.
+fn private_mount_point() -> io::Result<PathBuf> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    // Else the mount would travel back by propagation, which systemd makes the default.
+    nix::mount::mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    let own = PathBuf::from("/run/netapply/drive");
+    // Before /run is there, any directory does: nobody else sees what covers it.
+    match fs::create_dir_all(&own) {
+        Ok(()) => Ok(own),
+        Err(e) => ["/mnt", "/tmp"].iter().map(PathBuf::from).find(|dir| dir.is_dir()).ok_or(e),
+    }
+}
+
+/// Where the device is mounted already. A file system that somebody has mounted for writing cannot be mounted read-only
+/// beside that (EBUSY), but it can be read where it is.
+fn mounted_elsewhere(node: &Path) -> Option<PathBuf> {
+    let device = fs::metadata(node).ok()?.rdev();
+    let device = format!("{}:{}", libc::major(device), libc::minor(device));
+    mount_of(&fs::read_to_string("/proc/self/mountinfo").ok()?, &device)
+}
+
+/// The mount point of a whole file system in mountinfo's lines: `36 35 8:1 / /mnt/point …` (proc(5)).
+fn mount_of(mountinfo: &str, device: &str) -> Option<PathBuf> {
+    mountinfo.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(2);
+        let (own, root, point) = (fields.next()?, fields.next()?, fields.next()?);
+        (own == device && root == "/").then(|| PathBuf::from(point.replace("\\040", " ")))
+    })
+}
+
+/// A device or file that cannot even be opened.
+pub(super) fn cannot_open(node: &Path, error: &io::Error) -> NotFound {
+    let message = format!("{} cannot be opened: {}.", node.display(), plain(error));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            NotFound::new(NotFoundKind::NeedsRoot, message, "Run netapply as root.")
+        }
+        _ => NotFound::new(NotFoundKind::Unreadable, message, "Check that the medium is in the drive."),
+    }
+}
+
+fn refused(source: &Path, filesystem: &str, error: &Refused) -> NotFound {
+    let (Refused::Namespace(cause) | Refused::Mount(cause)) = error;
+    let (source, words) = (source.display(), plain(cause));
+    match (error, cause.raw_os_error()) {
+        (_, Some(libc::EPERM | libc::EACCES)) => NotFound::new(
+            NotFoundKind::NeedsRoot,
+            format!(
+                "{source} holds {filesystem}, which has to be mounted to be read, and that is not permitted here."
+            ),
+            "Run netapply as root; in a unit or container it needs CAP_SYS_ADMIN.",
+        ),
+        (Refused::Mount(_), Some(libc::ENODEV)) => NotFound::new(
+            NotFoundKind::NoFileSystem,
+            format!(
+                "{source} holds {filesystem}, and this kernel has no driver for it: no module {filesystem} could be loaded."
+            ),
+            module_hint(filesystem),
+        ),
+        (Refused::Mount(_), Some(libc::EINVAL)) if filesystem == "vfat" => NotFound::new(
+            NotFoundKind::NoFileSystem,
+            format!("{source} holds vfat, and the kernel refused to mount it: {words}."),
+            "If the kernel's log speaks of a codepage or charset, the modules nls_cp437 and nls_iso8859-1 (or nls_utf8, \
+             nls_ascii) are missing from the image; else the file system is damaged.",
+        ),
+        _ => NotFound::new(
+            NotFoundKind::Unreadable,
+            format!("{source} holds {filesystem} and cannot be mounted: {words}."),
+            "The kernel's log says more (dmesg). Make the drive anew, or make it ISO 9660.",
+        ),
+    }
+}
+
+fn module_hint(filesystem: &str) -> &'static str {
+    match filesystem {
+        "vfat" => {
+            "Put the modules vfat, nls_cp437 and nls_iso8859-1 into the image, or make the drive ISO 9660, which needs none."
+        }
+        "ext4" => "Put the module ext4 into the image, or make the drive ISO 9660, which needs none.",
+        "9p" => {
+            "Put the modules 9p and 9pnet_virtio into the image, or hand the description over as an ISO 9660 drive."
+        }
+        _ => {
+            "Put the module into the image, or hand the description over as an ISO 9660 drive, which needs none."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_device_is_mounted() {
+        let mountinfo = "24 1 0:22 / /proc rw - proc proc rw\n\
+                         36 24 8:1 /sub /srv rw - vfat /dev/sda1 rw\n\
+                         37 24 8:1 / /media/my\\040stick rw,nosuid shared:1 - vfat /dev/sda1 rw\n";
+        assert_eq!(mount_of(mountinfo, "8:1"), Some("/media/my stick".into()));
+        assert_eq!(mount_of(mountinfo, "8:2"), None);
+    }
+
+    #[test]
+    fn a_refusal_says_which_driver_is_missing() {
+        let error = Refused::Mount(io::Error::from_raw_os_error(libc::ENODEV));
+        let problem = refused(Path::new("/dev/sdb1"), "vfat", &error);
+        assert_eq!(problem.kind, NotFoundKind::NoFileSystem);
+        assert!(problem.message.contains("this kernel has no driver for it"), "{}", problem.message);
+        assert!(problem.hint.contains("nls_cp437"), "{}", problem.hint);
+    }
+
+    #[test]
+    fn without_the_right_to_mount_root_is_asked_for() {
+        let error = Refused::Namespace(io::Error::from_raw_os_error(libc::EPERM));
+        assert_eq!(refused(Path::new("/dev/sdb1"), "ext4", &error).kind, NotFoundKind::NeedsRoot);
+    }
+}

@@ -1,0 +1,538 @@
+//! The search of a boot: looks at every drive, waits for late ones, reads the one to believe. Events say when to look
+//! again, deadlines when to stop. What to believe is decided in `choose`. Entry: [`find`].
+
+use super::choose::{Candidate, Holder, Phase, candidates, described, layout_of};
+use super::devices::{self, Device, Place};
+use super::explicit::nothing_on;
+use super::layout::{self, Contents, Layout};
+use super::mount::{read_share, read_volume};
+use super::tree::{DirTree, plain};
+use super::volume::{self, Volume, clock};
+use super::watch::{Event, Watch};
+use super::{Found, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, Request, slow};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::{Instant, timeout_at};
+
+/// Drives that are probed at the same time.
+const AT_ONCE: usize = 16;
+/// How long one drive's superblock may take: a real CD needs some seconds to spin up.
+const PROBE_BOUND: Duration = Duration::from_secs(10);
+/// How long a boot gives better places before it believes what an earlier deployment may have left: disks and CD drives
+/// are detected side by side, in no order.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How often an empty drive is looked at that sends no events (`Device::unwatched`).
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Drives that a message lists.
+const LISTED: usize = 6;
+
+/// The directories that a boot looks into, and what each is laid out as.
+const SEEDS: [(&str, Layout); 5] = [
+    ("config-drive", Layout::ConfigDrive),
+    ("var/lib/cloud/seed/config_drive", Layout::ConfigDrive),
+    ("var/lib/cloud/seed/nocloud", Layout::NoCloud),
+    ("var/lib/cloud/seed/nocloud-net", Layout::NoCloud),
+    ("mnt/config", Layout::ConfigDrive),
+];
+
+/// What a look at a drive's superblocks gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Look {
+    Volume(Volume),
+    /// No file system that a config drive has.
+    Other,
+    NoMedium,
+    Denied,
+    /// Why it could not be read.
+    Failed(String),
+}
+
+/// Searches until something is found or the time is over. `watch` was subscribed before, so that nothing is missed
+/// between the first look and the first wait.
+pub(super) async fn find(
+    request: &Request,
+    watch: io::Result<Watch>,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Found, NotFound> {
+    if request.cmdline.is_pxe_without_drive() {
+        return Err(NotFound::new(
+            NotFoundKind::PxeBoot,
+            "This is a PXE boot (BOOTIF on the kernel command line, no ir_pub_id): there is no config drive, and one \
+             that is found would be an earlier deployment's.",
+            "If there is a description all the same, name it: netapply.source= on the kernel command line.",
+        ));
+    }
+    let wait = request.wait.unwrap_or_else(|| request.cmdline.wait_for_drive());
+    let begin = Instant::now();
+    let (settled, last) = (begin + SETTLE.min(wait), begin + wait);
+    let mut watch = watch
+        .inspect_err(|e| log::warn!("no events on drives, so late ones go unnoticed: {}", plain(e)))
+        .ok();
+    let mut search = Search { request, devices: Vec::new(), looks: BTreeMap::new(), read: BTreeMap::new() };
+    let mut said = false;
+    loop {
+        // The time before the look counts: what the look missed is seen by the next one.
+        let now = Instant::now();
+        let phase = match () {
+            () if now >= last => Phase::Last,
+            () if now >= settled => Phase::Settled,
+            () => Phase::Early,
+        };
+        search.look().await;
+        if let Some(result) = search.attempt(phase).await {
+            return result;
+        }
+        if phase == Phase::Last {
+            return Err(search.not_found(wait));
+        }
+        if !said {
+            progress(&search.waiting_for(wait));
+            said = true;
+        }
+        let next = if phase == Phase::Early { settled } else { last };
+        search.wait(&mut watch, next).await;
+    }
+}
+
+struct Search<'a> {
+    request: &'a Request,
+    devices: Vec<Device>,
+    /// By device name; forgotten when an event says that the device changed.
+    looks: BTreeMap<String, Look>,
+    /// What reading a candidate gave where that was no description, by the candidate's name; forgotten likewise.
+    read: BTreeMap<String, NotFound>,
+}
+
+impl Search<'_> {
+    /// Looks at the superblocks of every device that is new or has changed.
+    async fn look(&mut self) {
+        let machine = &self.request.machine;
+        self.devices = devices::block_devices(&machine.sys, &machine.dev);
+        self.looks.retain(|name, _| self.devices.iter().any(|d| d.name == *name));
+        let unknown: Vec<&Device> =
+            self.devices.iter().filter(|d| !self.looks.contains_key(&d.name)).collect();
+        for some in unknown.chunks(AT_ONCE) {
+            let jobs: Vec<_> = some
+                .iter()
+                .map(|device| {
+                    let (node, place) = (device.node.clone(), device.place);
+                    (device.name.clone(), slow::start(move || look_at(&node, place)))
+                })
+                .collect();
+            for (name, job) in jobs {
+                let look = match job {
+                    Ok(job) => job.finish(PROBE_BOUND).await,
+                    Err(e) => Some(Look::Failed(plain(&e))),
+                };
+                let hangs = || Look::Failed(format!("no answer within {} s", PROBE_BOUND.as_secs()));
+                let look = look.unwrap_or_else(hangs);
+                log::debug!("{name}: {}", look.shown());
+                self.looks.insert(name, look);
+            }
+        }
+    }
+
+    fn volumes(&self) -> Vec<(Device, Volume)> {
+        let volume = |device: &Device| match self.looks.get(&device.name) {
+            Some(Look::Volume(volume)) => Some((device.clone(), volume.clone())),
+            _ => None,
+        };
+        self.devices.iter().filter_map(volume).collect()
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let (machine, cmdline) = (&self.request.machine, &self.request.cmdline);
+        let named = cmdline.seed_directory().map(|path| (path.trim_start_matches('/'), Layout::NoCloud));
+        let seeds = named.into_iter().chain(SEEDS).map(|(path, layout)| (machine.root.join(path), layout));
+        let seeds = seeds.filter(|(path, _)| path.is_dir()).collect();
+        candidates(&self.volumes(), devices::shares(&machine.sys), seeds, cmdline)
+    }
+
+    /// Reads the candidates that may be taken now, the best first. `None`: look further.
+    async fn attempt(&mut self, phase: Phase) -> Option<Result<Found, NotFound>> {
+        let all = self.candidates();
+        let due = all.iter().filter(|c| c.is_due(phase, &self.request.cmdline));
+        for candidate in due {
+            let name = candidate.name();
+            if !self.read.contains_key(&name) {
+                match read(candidate).await {
+                    Ok(Some(contents)) => return Some(Ok(self.found(candidate, &all, contents))),
+                    Ok(None) => self.read.insert(name.clone(), nothing_on(&candidate.shown())),
+                    Err(problem) => self.read.insert(name.clone(), on_drive(candidate, problem)),
+                };
+            }
+            // What is there and cannot be read is not replaced by something older that can.
+            let problem =
+                self.read.get(&name).filter(|p| p.kind.is_unreadable() && candidate.matters(p.kind));
+            if let Some(problem) = problem {
+                let final_word = phase == Phase::Last || problem.kind != NotFoundKind::Unreadable;
+                return final_word.then(|| Err(problem.clone()));
+            }
+        }
+        // The drive of this boot is there and says nothing of a network: no reason to delay the boot any further.
+        let empty = all.iter().find(|c| c.is_labelled_drive() && self.read.contains_key(&c.name()));
+        let unread = all.iter().any(|c| c.is_labelled_drive() && !self.read.contains_key(&c.name()));
+        let awaited = self.request.cmdline.is_vmedia() || self.request.cmdline.wait.is_some();
+        match empty {
+            Some(empty) if phase == Phase::Settled && !unread && !awaited => {
+                self.read.get(&empty.name()).cloned().map(Err)
+            }
+            _ => None,
+        }
+    }
+
+    fn found(&self, taken: &Candidate, all: &[Candidate], contents: Contents) -> Found {
+        let others: Vec<&Candidate> = all.iter().filter(|c| c.name() != taken.name()).collect();
+        let why = taken.why(&others);
+        let (kind, path, volume) = match &taken.holder {
+            Holder::Volume(device, volume) => (OriginKind::BlockDevice, &device.node, Some(volume)),
+            Holder::Share(share) => (OriginKind::HostShare, &PathBuf::from(&share.tag), None),
+            Holder::Seed(path, _) => (OriginKind::SeedDirectory, path, None),
+        };
+        let mut origin = Origin::of(kind, path.display().to_string(), volume, &why);
+        if let Holder::Share(share) = &taken.holder {
+            origin.filesystem = Some(share.filesystem);
+        }
+        // Labelled drives count even where ir_pub_id makes them no candidates: they are what was mistaken before.
+        let taken_name = taken.name();
+        for (device, volume) in self.volumes().iter().filter(|(_, volume)| layout_of(volume).is_some()) {
+            let name = device.node.display().to_string();
+            let is_part_of_taken =
+                device.disk.as_ref().is_some_and(|disk| taken_name.ends_with(&format!("/{disk}")));
+            if name != taken_name && !is_part_of_taken {
+                let empty = if self.read.contains_key(&name) { ": no network description" } else { "" };
+                origin.others.push(described(&name, volume) + empty);
+            }
+        }
+        Found::new(contents, origin)
+    }
+
+    /// Waits for something to happen, at most until `until`.
+    async fn wait(&mut self, watch: &mut Option<Watch>, until: Instant) {
+        let is_empty = |d: &Device| matches!(self.looks.get(&d.name), Some(Look::NoMedium | Look::Failed(_)));
+        let unwatched: Vec<String> =
+            self.devices.iter().filter(|d| d.unwatched && is_empty(d)).map(|d| d.name.clone()).collect();
+        let until = if unwatched.is_empty() { until } else { until.min(Instant::now() + LOOK_AGAIN) };
+        let events = match watch {
+            Some(watch) => timeout_at(until, watch.next()).await.ok(),
+            None => {
+                tokio::time::sleep_until(until).await;
+                Some(vec![Event::Lost])
+            }
+        };
+        let unwatched = || unwatched.into_iter().map(Event::Device).collect();
+        for event in events.unwrap_or_else(unwatched) {
+            self.forget(&event);
+        }
+    }
+
+    fn forget(&mut self, event: &Event) {
+        match event {
+            Event::Device(name) => {
+                self.looks.remove(name);
+                let node = self.request.machine.dev.join(name);
+                self.read.remove(&node.display().to_string());
+            }
+            Event::Virtio => {}
+            Event::Lost => {
+                self.looks.clear();
+                self.read.clear();
+            }
+        }
+    }
+
+    fn waiting_for(&self, wait: Duration) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let what = match &self.request.cmdline.ir_pub_id {
+            Some(id) => format!("the ISO with the publisher id {id}"),
+            None => "a drive labelled config-2, cidata or CONTEXT".to_owned(),
+        };
+        let until = clock((now + wait).as_secs());
+        format!("Waiting up to {} s (until {until}) for {what}.", wait.as_secs())
+    }
+
+    fn not_found(&self, wait: Duration) -> NotFound {
+        let candidates = self.candidates();
+        let problems = candidates.iter().filter_map(|c| Some((c, self.read.get(&c.name())?)));
+        if let Some((_, problem)) = problems.into_iter().find(|(c, problem)| c.matters(problem.kind)) {
+            return problem.clone();
+        }
+        let within = match wait.as_secs() {
+            0 => String::new(),
+            seconds => format!(" within {seconds} s"),
+        };
+        let what = match &self.request.cmdline.ir_pub_id {
+            Some(id) => format!("No ISO with the publisher id {id} (the kernel command line's ir_pub_id)"),
+            None => "No drive labelled config-2, cidata or CONTEXT".to_owned(),
+        };
+        let message = format!("{what} was found{within}. {}", self.seen());
+        let look = |wanted: fn(&Look) -> bool| {
+            self.devices.iter().find(|d| self.looks.get(&d.name).is_some_and(wanted))
+        };
+        if look(|l| *l == Look::Denied).is_some() {
+            return NotFound::new(
+                NotFoundKind::NeedsRoot,
+                message,
+                "Run netapply as root, who may read the drives.",
+            );
+        }
+        let hint = "Attach the drive, or name the description: netapply.source= on the kernel command line, or \
+                    netapply SOURCE.";
+        let broken = look(|l| matches!(l, Look::Failed(_))).is_some_and(|d| d.place <= Place::Removable);
+        let kind = if broken { NotFoundKind::Unreadable } else { NotFoundKind::NoDrive };
+        NotFound::new(kind, message, hint)
+    }
+
+    /// What there was instead, as a sentence.
+    fn seen(&self) -> String {
+        let mut devices: Vec<&Device> = self.devices.iter().collect();
+        devices.sort_by_key(|d| (d.place, d.name.clone()));
+        let looks = devices.iter().filter_map(|d| {
+            let look = self.looks.get(&d.name)?;
+            Some(match look {
+                Look::Volume(volume) => described(&d.node.display().to_string(), volume),
+                other => format!("{} ({})", d.node.display(), other.shown()),
+            })
+        });
+        let mut shown: Vec<String> = looks.collect();
+        let more = shown.len().saturating_sub(LISTED);
+        shown.truncate(LISTED);
+        match (shown.len(), more) {
+            (0, _) => "There is no drive at all.".to_owned(),
+            (_, 0) => format!("There is only {}.", shown.join(", ")),
+            (_, more) => format!("There is only {}, and {more} more.", shown.join(", ")),
+        }
+    }
+}
+
+impl Look {
+    fn shown(&self) -> String {
+        match self {
+            Look::Volume(volume) => volume.filesystem.name().to_owned(),
+            Look::Other => "no file system of a config drive".to_owned(),
+            Look::NoMedium => "no medium".to_owned(),
+            Look::Denied => "only root may read it".to_owned(),
+            Look::Failed(why) => why.clone(),
+        }
+    }
+}
+
+/// Reads a candidate's description, for as long as that may take.
+async fn read(candidate: &Candidate) -> Result<Option<Contents>, NotFound> {
+    let holder = candidate.holder.clone();
+    let read = slow::run(READ_BOUND, move || match holder {
+        Holder::Volume(device, volume) => read_volume(&device.node, &volume, layout_of(&volume)),
+        Holder::Share(share) => read_share(&share),
+        Holder::Seed(path, layout) => layout::read(&DirTree::confined(&path), Some(layout)),
+    });
+    read.await.unwrap_or_else(|| {
+        let message = format!("Reading it did not end within {} s.", READ_BOUND.as_secs());
+        Err(NotFound::new(
+            NotFoundKind::Unreadable,
+            message,
+            "Check the medium, and the BMC that provides it.",
+        ))
+    })
+}
+
+/// Says on which drive the trouble is.
+fn on_drive(candidate: &Candidate, problem: NotFound) -> NotFound {
+    if problem.message.starts_with(&candidate.name()) {
+        return problem;
+    }
+    NotFound { message: format!("On {}: {}", candidate.shown(), problem.message), ..problem }
+}
+
+fn look_at(node: &Path, place: Place) -> Look {
+    let look = || {
+        if place == Place::Cd && !has_disc(node)? {
+            return Ok(Look::NoMedium);
+        }
+        let volume = volume::probe(&File::open(node)?)?;
+        Ok(volume.map_or(Look::Other, Look::Volume))
+    };
+    look().unwrap_or_else(|e: io::Error| match e.raw_os_error() {
+        Some(libc::ENOMEDIUM | libc::ENXIO) => Look::NoMedium,
+        Some(libc::EACCES | libc::EPERM) => Look::Denied,
+        _ => Look::Failed(plain(&e)),
+    })
+}
+
+nix::ioctl_write_int_bad!(
+    /// `CDROM_DRIVE_STATUS` of linux/cdrom.h.
+    cdrom_drive_status,
+    0x5326
+);
+
+/// Whether a CD drive has a disc. Asked first, because simply opening an empty drive closes its tray.
+fn has_disc(node: &Path) -> io::Result<bool> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    const CURRENT_SLOT: i32 = i32::MAX;
+    const NO_DISC: i32 = 1;
+    const TRAY_OPEN: i32 = 2;
+    let drive = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(node)?;
+    // SAFETY: the request takes a slot number by value and writes no memory of ours.
+    let status = unsafe { cdrom_drive_status(drive.as_raw_fd(), CURRENT_SLOT) };
+    // A drive that does not know, or is no CD drive after all, is simply read.
+    Ok(!matches!(status, Ok(NO_DISC | TRAY_OPEN)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{FakeMachine, iso};
+    use super::super::{Cmdline, Request};
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+
+    const V2: &str = "version: 2\n";
+    const CD: &str = "pci/ata1/block/sr0";
+    const CD_EVENT: &[u8] = b"change@/devices/pci/ata1/block/sr0\0SUBSYSTEM=block\0DEVNAME=sr0\0";
+
+    fn cidata() -> Vec<u8> {
+        iso("cidata", "", "NETWORK_CONFIG", V2)
+    }
+
+    /// Searches; `act` is called with each sentence of progress, and may change the machine.
+    fn search(
+        fake: &FakeMachine,
+        cmdline: &str,
+        wait: u64,
+        mut act: impl FnMut(&str, &UnixDatagram),
+    ) -> Result<Found, NotFound> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (watch, kernel) = FakeMachine::events();
+            let cmdline = Cmdline::parse(cmdline);
+            let wait = Some(Duration::from_secs(wait));
+            let request = Request { source: None, wait, cmdline, machine: fake.machine() };
+            find(&request, Ok(watch), &mut |line| act(line, &kernel)).await
+        })
+    }
+
+    fn at_once(fake: &FakeMachine, cmdline: &str) -> Result<Found, NotFound> {
+        search(fake, cmdline, 0, |line, _| panic!("waited: {line}"))
+    }
+
+    #[test]
+    fn a_cd_before_an_earlier_deployments_partition() {
+        let fake = FakeMachine::new();
+        fake.disk("pci/nvme/block/sda", b"");
+        fake.partition("pci/nvme/block/sda", "sda4", &iso("config-2", "", "NETWORK_DATA.JSON", "{}"));
+        fake.disk(CD, &cidata());
+        let found = at_once(&fake, "").unwrap();
+        assert!(found.origin.path.ends_with("/dev/sr0"), "{}", found.origin.path);
+        assert_eq!(found.origin.why, "a CD or USB device goes before a fixed disk");
+        assert_eq!(found.origin.others.len(), 1);
+        assert!(
+            found.origin.others[0].ends_with("/dev/sda4 (ISO 9660 \"config-2\")"),
+            "{:?}",
+            found.origin.others
+        );
+        assert_eq!(found.documents[0].text, V2);
+    }
+
+    #[test]
+    fn a_late_medium_is_seen_by_its_event() {
+        let fake = FakeMachine::new();
+        fake.disk("pci/nvme/block/sda", b"");
+        let mut lines = Vec::new();
+        let found = search(&fake, "boot_method=vmedia", 3600, |line, kernel| {
+            lines.push(line.to_owned());
+            fake.disk(CD, &cidata());
+            kernel.send(CD_EVENT).unwrap();
+        });
+        assert!(found.unwrap().origin.path.ends_with("/dev/sr0"));
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].starts_with("Waiting up to 3600 s (until "), "{}", lines[0]);
+    }
+
+    #[test]
+    fn a_medium_put_into_a_known_drive_is_read_anew() {
+        let fake = FakeMachine::new();
+        fake.disk(CD, b"nothing yet");
+        // Polled by the kernel, so that only the event can be what tells.
+        fake.write(&format!("sys/devices/{CD}/events_poll_msecs"), b"2000");
+        let found = search(&fake, "", 3600, |_, kernel| {
+            fake.write("dev/sr0", &cidata());
+            kernel.send(CD_EVENT).unwrap();
+        });
+        assert_eq!(found.unwrap().documents[0].text, V2);
+    }
+
+    #[test]
+    fn only_the_demanded_publisher_id_counts() {
+        let fake = FakeMachine::new();
+        fake.write("root/config-drive/openstack/latest/network_data.json", b"{}");
+        fake.disk("pci/nvme/block/sda", &iso("config-2", "OLD", "NETWORK_DATA.JSON", "{}"));
+        let problem = at_once(&fake, "ir_pub_id=abc-1 boot_method=vmedia").unwrap_err();
+        assert_eq!(problem.kind, NotFoundKind::NoDrive);
+        let expected = "No ISO with the publisher id abc-1 (the kernel command line's ir_pub_id) was found. There is only ";
+        assert!(problem.message.starts_with(expected), "{}", problem.message);
+        fake.disk(CD, &iso("config-2", "ABC-1", "NETWORK_DATA.JSON", "{}"));
+        let found = at_once(&fake, "ir_pub_id=abc-1").unwrap();
+        assert_eq!(found.origin.why, "its publisher id is the kernel command line's ir_pub_id");
+        assert_eq!(found.origin.others.len(), 1);
+    }
+
+    #[test]
+    fn a_pxe_boot_reads_no_drive() {
+        let fake = FakeMachine::new();
+        fake.disk(CD, &cidata());
+        let problem = at_once(&fake, "BOOTIF=01-52-54-00-12-34-01").unwrap_err();
+        assert_eq!(problem.kind, NotFoundKind::PxeBoot);
+        assert!(!problem.kind.is_unreadable());
+    }
+
+    #[test]
+    fn a_drive_without_a_network_ends_the_wait_and_is_named() {
+        let fake = FakeMachine::new();
+        fake.disk(CD, &iso("cidata", "", "USER_DATA", "#cloud-config\n"));
+        let problem = search(&fake, "ds=nocloud", 3600, |_, _| {}).unwrap_err();
+        assert_eq!(problem.kind, NotFoundKind::NoDescription);
+        assert!(problem.message.ends_with("/dev/sr0 (ISO 9660 \"cidata\") holds no network description."));
+    }
+
+    #[test]
+    fn seeds_and_unlabelled_media_come_last() {
+        let fake = FakeMachine::new();
+        fake.disk("pci/usb1/block/sdb", &iso("STICK", "", "NETWORK_CONFIG", V2));
+        let found = at_once(&fake, "").unwrap();
+        assert_eq!(found.origin.why, "no drive is labelled, and this one holds a description");
+        fake.write("root/var/lib/cloud/seed/nocloud/network-config", b"version: 1\n");
+        let found = at_once(&fake, "").unwrap();
+        assert_eq!(found.origin.kind, OriginKind::SeedDirectory);
+        fake.write("root/opt/seed/network-config", V2.as_bytes());
+        let found = at_once(&fake, "ds=nocloud;s=/opt/seed/").unwrap();
+        assert!(found.origin.path.ends_with("root/opt/seed/"), "{}", found.origin.path);
+    }
+
+    #[test]
+    fn a_damaged_drive_is_not_replaced_by_an_older_one() {
+        let fake = FakeMachine::new();
+        let mut cut = cidata();
+        cut.truncate(19 * 2048);
+        fake.disk(CD, &cut);
+        fake.write("root/config-drive/openstack/latest/network_data.json", b"{}");
+        let problem = at_once(&fake, "").unwrap_err();
+        assert_eq!(problem.kind, NotFoundKind::Unreadable);
+        assert!(problem.message.starts_with("On "), "{}", problem.message);
+        assert!(problem.message.ends_with("the drive is damaged or cut short (the file ends early)."));
+    }
+
+    #[test]
+    fn nothing_at_all_says_what_there_is() {
+        let fake = FakeMachine::new();
+        fake.write("root/mnt/config/README", b"an empty mount point says nothing");
+        assert_eq!(
+            at_once(&fake, "").unwrap_err().message,
+            "No drive labelled config-2, cidata or CONTEXT was found. There is no drive at all."
+        );
+        fake.disk("pci/nvme/block/sda", b"");
+        let message = at_once(&fake, "").unwrap_err().message;
+        assert!(message.ends_with("/dev/sda (no file system of a config drive)."), "{message}");
+    }
+}

@@ -1,0 +1,456 @@
+//! What a superblock says of a volume: its file system, labels, ISO publisher id and time of creation. Read here and
+//! not from udev's links, because an initramfs may have no udev, and udev knows only one of a volume's labels. Pure over
+//! [`ReadAt`]: knows no device names and mounts nothing. Every byte is foreign. Entry: [`probe`].
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Something that can be read at a place: a device, an image file, bytes in a test.
+pub(super) trait ReadAt {
+    /// Up to `length` bytes from `offset`; fewer only where the end lies within them.
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+}
+
+impl ReadAt for File {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            let Some(at) = offset.checked_add(filled as u64).filter(|at| *at <= i64::MAX as u64) else {
+                break;
+            };
+            match FileExt::read_at(self, &mut bytes[filled..], at) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
+        Ok(self[from..from.saturating_add(length).min(self.len())].to_vec())
+    }
+}
+
+/// The file systems that a config drive can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileSystem {
+    /// ISO 9660, read by `iso`.
+    Iso9660,
+    /// FAT12, FAT16 or FAT32.
+    Vfat,
+    /// ext2, ext3 or ext4: the ext4 driver reads them all.
+    Ext4,
+}
+
+impl FileSystem {
+    /// As people write it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            FileSystem::Iso9660 => "ISO 9660",
+            FileSystem::Vfat => "VFAT",
+            FileSystem::Ext4 => "ext4",
+        }
+    }
+}
+
+/// What the superblock says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Volume {
+    pub(super) filesystem: FileSystem,
+    /// Every label, the one that blkid shows first: an ISO can have a second one in its Joliet descriptor, VFAT one
+    /// in the root directory and another in the boot sector. Printable: control characters are replaced.
+    pub(super) labels: Vec<String>,
+    /// ISO 9660 only: what Ironic writes into the kernel command line as `ir_pub_id`.
+    pub(super) publisher: Option<String>,
+    /// When the volume was made, as `2026-03-01 10:20:30 +02:00`; VFAT keeps local time without its zone.
+    pub(super) created: Option<String>,
+}
+
+impl Volume {
+    /// Whether any label is `label`, in either case.
+    pub(super) fn has_label(&self, label: &str) -> bool {
+        self.labels.iter().any(|l| l.eq_ignore_ascii_case(label))
+    }
+}
+
+/// ISO 9660 descriptors start here, one every 2048 bytes (ECMA-119, 7.1.1).
+pub(super) const ISO_DESCRIPTORS: u64 = 32768;
+/// Descriptors looked at: more than any real disc has, and an end where the terminator is missing.
+pub(super) const ISO_DESCRIPTOR_COUNT: usize = 32;
+
+/// Reads the superblocks. `None`: no file system that a config drive has.
+pub(super) fn probe(reader: &dyn ReadAt) -> io::Result<Option<Volume>> {
+    // ISO 9660 first: a hybrid image has a partition table, and can have a FAT boot sector, in the same place.
+    if let Some(volume) = probe_iso(reader)? {
+        return Ok(Some(volume));
+    }
+    let head = reader.read_at(0, 4096)?;
+    if let Some(fat) = Fat::parse(&head) {
+        return fat.volume(reader).map(Some);
+    }
+    Ok(probe_ext(&head))
+}
+
+fn probe_iso(reader: &dyn ReadAt) -> io::Result<Option<Volume>> {
+    let mut volume: Option<Volume> = None;
+    for n in 0..ISO_DESCRIPTOR_COUNT {
+        let descriptor = reader.read_at(ISO_DESCRIPTORS + 2048 * n as u64, 2048)?;
+        let (Some(kind), Some(b"CD001")) = (descriptor.first(), descriptor.get(1..6)) else { break };
+        match (kind, &mut volume) {
+            (1, None) => {
+                volume = Some(Volume {
+                    filesystem: FileSystem::Iso9660,
+                    labels: printable(&descriptor, 40, 32).into_iter().collect(),
+                    publisher: printable(&descriptor, 318, 128),
+                    created: descriptor.get(813..830).and_then(iso_time),
+                });
+            }
+            (2, Some(volume)) if is_joliet(&descriptor) => {
+                let label = descriptor.get(40..72).map(utf16_be).map(|l| clean(&l)).unwrap_or_default();
+                let known = volume.labels.first().is_some_and(|first| first.starts_with(&label));
+                if !label.is_empty() && !known {
+                    volume.labels.push(label);
+                }
+            }
+            (255, _) => break,
+            _ => {}
+        }
+    }
+    Ok(volume)
+}
+
+/// Whether a supplementary descriptor is Joliet's: one of its three escape sequences.
+pub(super) fn is_joliet(descriptor: &[u8]) -> bool {
+    matches!(descriptor.get(88..91), Some(b"%/@" | b"%/C" | b"%/E"))
+}
+
+/// Big-endian UTF-16, as Joliet has it; what is no character becomes U+FFFD.
+pub(super) fn utf16_be(bytes: &[u8]) -> String {
+    let units = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
+/// ECMA-119 8.4.26.1: sixteen digits, then the offset from UTC in quarters of an hour. All zeros: not given.
+fn iso_time(bytes: &[u8]) -> Option<String> {
+    let digits = std::str::from_utf8(bytes.get(..16)?).ok()?;
+    if !digits.bytes().all(|b| b.is_ascii_digit()) || digits.starts_with("0000") {
+        return None;
+    }
+    let quarters = i32::from(i8::from_ne_bytes([*bytes.get(16)?]));
+    let zone = match quarters {
+        0 => "UTC".to_owned(),
+        q => format!("{}{:02}:{:02}", if q < 0 { '-' } else { '+' }, q.abs() / 4, q.abs() % 4 * 15),
+    };
+    let (year, month, day) = (&digits[..4], &digits[4..6], &digits[6..8]);
+    let (hour, minute, second) = (&digits[8..10], &digits[10..12], &digits[12..14]);
+    Some(format!("{year}-{month}-{day} {hour}:{minute}:{second} {zone}"))
+}
+
+/// A FAT boot sector (Microsoft, "FAT: General Overview of On-Disk Format" 1.03).
+struct Fat {
+    /// Where the first FAT begins, in bytes.
+    table: u64,
+    /// Where the fixed root directory of FAT12/16 begins, or the data area of FAT32, in bytes.
+    after_tables: u64,
+    /// Bytes of the fixed root directory; 0 on FAT32.
+    root_size: usize,
+    cluster_size: u64,
+    /// FAT32 only.
+    root_cluster: u32,
+    boot_label: Option<String>,
+}
+
+impl Fat {
+    fn parse(head: &[u8]) -> Option<Fat> {
+        let sector = u64::from(le16(head, 11)?);
+        let per_cluster = u64::from(*head.get(13)?);
+        let reserved = u64::from(le16(head, 14)?);
+        let tables = u64::from(*head.get(16)?);
+        let root_entries = usize::from(le16(head, 17)?);
+        let media = *head.get(21)?;
+        // A partition table ends in 55 aa as well, and NTFS and exFAT have boot sectors: the values have to make sense.
+        if head.get(510..512)? != [0x55, 0xaa]
+            || !matches!(sector, 512 | 1024 | 2048 | 4096)
+            || !per_cluster.is_power_of_two()
+            || reserved == 0
+            || !matches!(tables, 1 | 2)
+            || media < 0xf0
+        {
+            return None;
+        }
+        let short = u64::from(le16(head, 22)?);
+        let is_32 = short == 0;
+        let table_sectors = if is_32 { u64::from(le32(head, 36)?) } else { short };
+        if table_sectors == 0 || is_32 != (root_entries == 0) {
+            return None;
+        }
+        let (signature, label) = if is_32 { (66, 71) } else { (38, 43) };
+        Some(Fat {
+            table: reserved * sector,
+            after_tables: (reserved + tables * table_sectors) * sector,
+            root_size: root_entries * 32,
+            cluster_size: per_cluster * sector,
+            root_cluster: if is_32 { le32(head, 44)? } else { 0 },
+            boot_label: (head.get(signature) == Some(&0x29)).then(|| printable(head, label, 11)).flatten(),
+        })
+    }
+
+    fn volume(&self, reader: &dyn ReadAt) -> io::Result<Volume> {
+        let mut volume =
+            Volume { filesystem: FileSystem::Vfat, labels: Vec::new(), publisher: None, created: None };
+        if let Some(entry) = self.label_entry(reader)? {
+            volume.labels.extend(printable(&entry, 0, 11));
+            volume.created = fat_time(&entry);
+        }
+        // mkfs.fat writes "NO NAME" where there is no label.
+        let boot = self.boot_label.clone().filter(|label| label != "NO NAME" && !volume.has_label(label));
+        volume.labels.extend(boot);
+        Ok(volume)
+    }
+
+    /// The root directory's volume entry, which wins over the boot sector: tools that rename a volume often change
+    /// only that one.
+    fn label_entry(&self, reader: &dyn ReadAt) -> io::Result<Option<Vec<u8>>> {
+        if self.root_size > 0 {
+            return Ok(label_in(&reader.read_at(self.after_tables, self.root_size)?).ok().flatten());
+        }
+        let mut cluster = self.root_cluster;
+        // The entry is among the first ones in every real volume; the bound ends a chain that bites its tail.
+        for _ in 0..16 {
+            if !(2..0x0fff_fff7).contains(&cluster) {
+                break;
+            }
+            let at = self.after_tables + u64::from(cluster - 2) * self.cluster_size;
+            let size = usize::try_from(self.cluster_size).unwrap_or(0);
+            match label_in(&reader.read_at(at, size)?) {
+                Ok(Some(entry)) => return Ok(Some(entry)),
+                Err(End) => break,
+                Ok(None) => {}
+            }
+            let next = reader.read_at(self.table + u64::from(cluster) * 4, 4)?;
+            cluster = le32(&next, 0).unwrap_or(0) & 0x0fff_ffff;
+        }
+        Ok(None)
+    }
+}
+
+/// The directory ends here.
+struct End;
+
+fn label_in(directory: &[u8]) -> Result<Option<Vec<u8>>, End> {
+    for entry in directory.chunks_exact(32) {
+        match (entry[0], entry[11]) {
+            (0, _) => return Err(End),
+            (0xe5, _) => {}
+            // 0x0f in the low bits is a piece of a long name, not a volume label.
+            (_, attributes) if attributes & 0x18 == 0x08 && attributes & 0x0f != 0x0f => {
+                return Ok(Some(entry.to_vec()));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn fat_time(entry: &[u8]) -> Option<String> {
+    let (time, date) = (le16(entry, 22)?, le16(entry, 24)?);
+    (date != 0).then(|| {
+        let (year, month, day) = (1980 + (date >> 9), (date >> 5) & 15, date & 31);
+        let (hour, minute, second) = (time >> 11, (time >> 5) & 63, (time & 31) * 2);
+        format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+    })
+}
+
+fn probe_ext(head: &[u8]) -> Option<Volume> {
+    let superblock = head.get(1024..)?;
+    if le16(superblock, 56)? != 0xef53 {
+        return None;
+    }
+    Some(Volume {
+        filesystem: FileSystem::Ext4,
+        labels: printable(superblock, 120, 16).into_iter().collect(),
+        publisher: None,
+        created: le32(superblock, 264).filter(|t| *t != 0).map(|t| utc(u64::from(t))),
+    })
+}
+
+/// A fixed field of text: padding cut off, `None` where nothing is left.
+fn printable(bytes: &[u8], at: usize, length: usize) -> Option<String> {
+    let field = bytes.get(at..at.checked_add(length)?)?;
+    Some(clean(&String::from_utf8_lossy(field))).filter(|text| !text.is_empty())
+}
+
+/// What may be shown on a console: up to the first NUL, no padding, no control characters.
+pub(super) fn clean(text: &str) -> String {
+    let text = text.split('\0').next().unwrap_or_default().trim();
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+}
+
+pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+/// Seconds since 1970 as `2026-03-01 10:20:30 UTC`.
+pub(super) fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86400, seconds % 86400);
+    // Howard Hinnant's civil_from_days, for days since 1970 that are not negative.
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02} {}", clock(rest))
+}
+
+/// The time of day of seconds since 1970, as `10:20:30 UTC`.
+pub(super) fn clock(seconds: u64) -> String {
+    let rest = seconds % 86400;
+    format!("{:02}:{:02}:{:02} UTC", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
+        image[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn iso() -> Vec<u8> {
+        let mut image = vec![0; 40960];
+        put(&mut image, 32768, b"\x01CD001\x01");
+        put(&mut image, 32768 + 40, format!("{:32}", "config-2").as_bytes());
+        put(&mut image, 32768 + 318, format!("{:128}", "AAAA-bbbb").as_bytes());
+        put(&mut image, 32768 + 813, b"2026030110203000\x08");
+        put(&mut image, 34816, b"\xffCD001\x01");
+        image
+    }
+
+    #[test]
+    fn iso_label_publisher_and_time() {
+        let volume = probe(&iso()).unwrap().unwrap();
+        assert_eq!(volume.labels, ["config-2"]);
+        assert_eq!(volume.publisher.as_deref(), Some("AAAA-bbbb"));
+        assert_eq!(volume.created.as_deref(), Some("2026-03-01 10:20:30 +02:00"));
+    }
+
+    #[test]
+    fn fat16_root_entry_wins_over_the_boot_sector_and_both_match() {
+        let mut image = vec![0; 512 * 64];
+        put(&mut image, 11, &512_u16.to_le_bytes());
+        image[13] = 4;
+        put(&mut image, 14, &1_u16.to_le_bytes());
+        image[16] = 2;
+        put(&mut image, 17, &512_u16.to_le_bytes());
+        image[21] = 0xf8;
+        put(&mut image, 22, &8_u16.to_le_bytes());
+        image[38] = 0x29;
+        put(&mut image, 43, b"OLD NAME   ");
+        put(&mut image, 510, &[0x55, 0xaa]);
+        let root = 512 * 17;
+        put(&mut image, root, b"\xe5ELETED    \x08");
+        put(&mut image, root + 32, b"Along name \x0f");
+        put(&mut image, root + 64, b"cidata     \x08");
+        let volume = probe(&image).unwrap().unwrap();
+        assert_eq!(volume.labels, ["cidata", "OLD NAME"]);
+        assert!(volume.has_label("CIDATA") && volume.has_label("old name"));
+    }
+
+    #[test]
+    fn a_partition_table_is_no_fat() {
+        let mut image = vec![0; 4096];
+        put(&mut image, 510, &[0x55, 0xaa]);
+        assert_eq!(probe(&image).unwrap(), None);
+    }
+
+    #[test]
+    fn a_fat32_cluster_chain_in_a_circle_ends() {
+        let mut image = vec![0xff_u8; 512 * 64];
+        image[..512].fill(0);
+        put(&mut image, 11, &512_u16.to_le_bytes());
+        image[13] = 1;
+        put(&mut image, 14, &1_u16.to_le_bytes());
+        image[16] = 1;
+        image[21] = 0xf8;
+        put(&mut image, 36, &1_u32.to_le_bytes());
+        put(&mut image, 44, &2_u32.to_le_bytes());
+        put(&mut image, 510, &[0x55, 0xaa]);
+        put(&mut image, 512 + 8, &2_u32.to_le_bytes());
+        assert_eq!(probe(&image).unwrap().unwrap().labels, Vec::<String>::new());
+    }
+
+    #[test]
+    fn ext_label_and_time() {
+        let mut image = vec![0; 4096];
+        put(&mut image, 1024 + 56, &[0x53, 0xef]);
+        put(&mut image, 1024 + 120, b"config-2");
+        put(&mut image, 1024 + 264, &1_772_360_430_u32.to_le_bytes());
+        let volume = probe(&image).unwrap().unwrap();
+        assert_eq!(volume.labels, ["config-2"]);
+        assert_eq!(volume.created.as_deref(), Some("2026-03-01 10:20:30 UTC"));
+    }
+
+    #[test]
+    fn a_label_cannot_steer_a_terminal() {
+        let mut image = iso();
+        put(&mut image, 32768 + 40, b"a\x1b[2Jb   ");
+        assert_eq!(probe(&image).unwrap().unwrap().labels, ["a?[2Jb"]);
+    }
+
+    #[test]
+    fn dates_around_leap_days() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(1_709_164_800), "2024-02-29 00:00:00 UTC");
+        assert_eq!(utc(4_102_444_799), "2099-12-31 23:59:59 UTC");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_bytes_are_survived(
+            head in proptest::collection::vec(any::<u8>(), 0..2048),
+            descriptors in proptest::collection::vec(any::<u8>(), 0..4096),
+            valid in any::<bool>(),
+        ) {
+            let mut image = vec![0; 40960];
+            put(&mut image, 0, &head);
+            put(&mut image, 32768, &descriptors);
+            put(&mut image, 510, &[0x55, 0xaa]);
+            if valid {
+                put(&mut image, 32768, b"\x01CD001\x01");
+                put(&mut image, 34816, b"\x02CD001\x01");
+            }
+            probe(&image).unwrap();
+        }
+
+        #[test]
+        fn any_fat_parameters_are_survived(parameters in proptest::collection::vec(any::<u8>(), 80)) {
+            let mut image = vec![0x08; 8192];
+            put(&mut image, 11, &parameters);
+            put(&mut image, 510, &[0x55, 0xaa]);
+            for sector in [512_u16, 4096] {
+                put(&mut image, 11, &sector.to_le_bytes());
+                image[13] = 1;
+                image[16] = 1;
+                image[21] = 0xf8;
+                probe(&image).unwrap();
+            }
+        }
+    }
+}
