@@ -43,6 +43,7 @@ pub(crate) struct Builder {
     nics: usize,
     drives: usize,
     files: Vec<(String, Vec<u8>, u32)>,
+    links: Vec<(String, String)>,
     root: Option<PathBuf>,
 }
 
@@ -53,6 +54,31 @@ pub(crate) struct Guest {
     monitor: BufReader<UnixStream>,
     folder: tempfile::TempDir,
     last_script: String,
+}
+
+/// A cable between the NICs of two guests.
+pub(crate) struct Cable {
+    _folder: tempfile::TempDir,
+    ends: [PathBuf; 2],
+}
+
+impl Cable {
+    /// A new cable.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the cable");
+        let ends = [folder.path().join("a"), folder.path().join("b")];
+        Self { _folder: folder, ends }
+    }
+
+    /// One end of it, for [`Builder::nic_on_cable`].
+    pub(crate) fn a(&self) -> (&Path, &Path) {
+        (&self.ends[0], &self.ends[1])
+    }
+
+    /// The other end.
+    pub(crate) fn b(&self) -> (&Path, &Path) {
+        (&self.ends[1], &self.ends[0])
+    }
 }
 
 /// What a script in the guest printed, and how it ended.
@@ -115,6 +141,12 @@ impl Builder {
         self
     }
 
+    /// Puts a symbolic link into the guest, as `systemctl enable` makes them.
+    pub(crate) fn link(mut self, path: &str, target: &str) -> Self {
+        self.links.push((path.to_owned(), target.to_owned()));
+        self
+    }
+
     /// Installs the netapply of this build as `/usr/bin/netapply`.
     pub(crate) fn netapply(self) -> Self {
         let binary = std::fs::read(env!("CARGO_BIN_EXE_netapply")).expect("cargo built netapply");
@@ -125,6 +157,18 @@ impl Builder {
     pub(crate) fn root(mut self, image: &Path) -> Self {
         self.root = Some(image.to_owned());
         self
+    }
+
+    /// Adds a virtio NIC on a cable to another guest; see [`Cable`].
+    pub(crate) fn nic_on_cable(mut self, mac: &str, end: (&Path, &Path)) -> Self {
+        let id = self.nics;
+        self.nics += 1;
+        let (local, remote) = (end.0.display(), end.1.display());
+        let backend = format!(
+            "dgram,id=net{id},local.type=unix,local.path={local},remote.type=unix,remote.path={remote}"
+        );
+        let device = format!("virtio-net-pci,netdev=net{id},mac={mac},speed=10000,duplex=full,romfile=");
+        self.qemu(&["-netdev", &backend, "-device", &device])
     }
 
     /// Adds anything else to QEMU's arguments.
@@ -177,6 +221,12 @@ impl Builder {
         put(staging, "/agent", include_bytes!("guest-agent"), 0o755);
         for (path, content, mode) in &self.files {
             put(&staging.join("files"), path, content, *mode);
+        }
+        for (path, target) in &self.links {
+            let path = staging.join("files").join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(path.parent().expect("a link has a folder"))
+                .expect("a folder for a link");
+            std::os::unix::fs::symlink(target, path).expect("a link for the guest");
         }
         std::fs::copy(common, initrd).expect("a copy of the initrd");
         let status = Command::new("sh")
