@@ -54,13 +54,13 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A diagnostic of the severity that the code's row has.
     pub fn new(code: Code, at: Place, message: impl Into<String>) -> Self {
-        Diagnostic { code, severity: code.severity(), message: message.into(), at, hint: None }
+        Diagnostic { code, severity: code.severity(), message: printable(message.into()), at, hint: None }
     }
 
     /// Adds what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(printable(hint.into()));
         self
     }
 
@@ -70,6 +70,20 @@ impl Diagnostic {
         self.severity = severity;
         self
     }
+}
+
+/// A text that holds what somebody else wrote, for a console: control characters become blanks, so that no terminal
+/// obeys them, and what is longer than a few lines is cut.
+pub fn printable(text: String) -> String {
+    const MOST: usize = 400;
+    if text.len() <= MOST && !text.chars().any(char::is_control) {
+        return text;
+    }
+    let mut clean: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MOST).is_some() {
+        clean.push_str(" …");
+    }
+    clean
 }
 
 /// The worst severity among `diagnostics`.

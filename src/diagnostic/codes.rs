@@ -103,6 +103,7 @@ codes! {
     TwoDefaultRoutes "two-default-routes" Warning "Two default routes have one metric, so the kernel takes only one of them or alternates. They were given different metrics in the order of the text.";
     RepeatedRoute "repeated-route" Note "The route stands twice; once is enough.";
     ConflictingRoute "conflicting-route" Warning "Two routes to one destination have one metric, and the kernel takes only one such route. The later one was given a higher metric.";
+    RepeatedServer "repeated-server" Note "The name server stands twice; once is enough.";
     NotADns "not-a-dns" Note "The service is not a name server. netapply has no use for it.";
     LoopbackIgnored "loopback-ignored" Note "The loopback interface is the kernel's own; nothing was done to it.";
 

@@ -13,9 +13,10 @@ mod network_data;
 mod open_nebula;
 mod recognise;
 pub mod tree;
+#[allow(dead_code, unused_imports)] // until every format reads with them
 mod value;
 
-use crate::diagnostic::{Code, Diagnostic, Severity, worst};
+use crate::diagnostic::{Code, Diagnostic, Severity, printable, worst};
 use crate::model::{Desired, Place};
 use recognise::Format;
 use tree::Node;
@@ -34,7 +35,7 @@ pub struct Text {
 impl Text {
     /// The path of the value at a place, such as `links[2].bond_mode`; empty without one.
     pub fn path(&self, at: Place) -> String {
-        self.root.as_ref().map_or_else(String::new, |root| tree::path_of(root, at))
+        self.root.as_ref().map_or_else(String::new, |root| printable(tree::path_of(root, at)))
     }
 
     /// `shown` with the values of secret keys on this line replaced.

@@ -1,1 +1,260 @@
-//! The typed readers that all formats share: addresses, masks, routes, MAC addresses, names, bond options.
+//! The typed readers that all formats share: a value of the text becomes a checked one, or a diagnostic.
+//!
+//! Null and an empty text count as absent everywhere, as every producer means them. Each reader is given the key's name
+//! for its message and returns `None` where nothing usable stands there; it then has said why.
+
+mod address;
+mod name;
+mod option;
+mod resolver;
+
+use std::ops::RangeInclusive;
+
+pub(super) use address::{destination, gateway, interface_address, ip, prefix_length, route};
+pub(super) use name::{interface_name, is_generated, naming_for};
+pub(super) use option::{bond_option, set_option};
+pub(super) use resolver::{name_servers, search_domains};
+
+use super::tree::{Node, Scalar, Value};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Located, MacAddr, Mtu, attribute};
+
+/// A text without the blanks around it.
+pub(super) fn text<'a>(node: &'a Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<&'a str> {
+    match &node.value {
+        Value::Scalar(scalar) => Some(scalar.text.trim()).filter(|text| !text.is_empty()),
+        Value::Null => None,
+        Value::List(_) | Value::Map(_) => {
+            said.push(wrong_shape(node, key, "a single value"));
+            None
+        }
+    }
+}
+
+/// The items of a list.
+pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, said: &mut Vec<Diagnostic>) -> &'a [Node] {
+    match node.map(|n| (n, &n.value)) {
+        None | Some((_, Value::Null)) => &[],
+        Some((_, Value::List(items))) => items,
+        Some((node, _)) => {
+            said.push(wrong_shape(node, key, "a list"));
+            &[]
+        }
+    }
+}
+
+/// Texts that are written as a list, or in one text with blanks or commas between them.
+pub(super) fn words<'a>(node: &'a Node, key: &str, said: &mut Vec<Diagnostic>) -> Vec<Located<&'a str>> {
+    let nodes = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    let mut words = Vec::new();
+    for node in nodes {
+        let text = text(node, key, said).unwrap_or_default();
+        let parts = text.split([' ', '\t', '\n', ',']).filter(|part| !part.is_empty());
+        words.extend(parts.map(|part| Located::new(part, node.at)));
+    }
+    words
+}
+
+/// A whole number within a range.
+pub(super) fn number(
+    node: &Node,
+    key: &str,
+    range: RangeInclusive<u64>,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Located<u64>> {
+    let text = text(node, key, said)?;
+    warn_if_octal(node, key, said);
+    // JSON knows one kind of number: some writers print 1500.0.
+    match text.strip_suffix(".0").unwrap_or(text).parse() {
+        Ok(number) if range.contains(&number) => Some(Located::new(number, node.at)),
+        _ => {
+            let why = format!("expected a number from {} to {}", range.start(), range.end());
+            said.push(bad(Code::BadValue, node, key, &why));
+            None
+        }
+    }
+}
+
+/// An MTU. 0 means that none is given, as several producers write it.
+pub(super) fn mtu(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<Mtu>> {
+    let bytes = number(node, key, 0..=u64::from(u32::MAX), said)?;
+    if bytes.value == 0 {
+        said.push(Diagnostic::new(Code::NoEffect, node.at, format!("{key} 0 is taken as not given")));
+        return None;
+    }
+    match Mtu::new(bytes.value) {
+        Ok(mtu) => Some(Located::new(mtu, node.at)),
+        Err(why) => {
+            said.push(bad(Code::BadValue, node, key, why.0));
+            None
+        }
+    }
+}
+
+/// on, yes, true, y, 1 and their opposites, in any case.
+pub(super) fn boolean(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
+    let text = text(node, key, said)?;
+    let value = attribute::boolean(text);
+    if value.is_none() {
+        said.push(bad(Code::BadValue, node, key, "expected true or false"));
+    }
+    value.map(|value| Located::new(value, node.at))
+}
+
+/// A MAC address, Ethernet's or InfiniBand's, in any spelling.
+pub(super) fn mac(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<MacAddr>> {
+    let text = text(node, key, said)?;
+    match text.parse() {
+        Ok(mac) => {
+            if let Value::Scalar(scalar) = &node.value {
+                if is_base_60(scalar) {
+                    let message = format!("{key} {text} is not quoted, and YAML 1.1 reads it as a number");
+                    said.push(
+                        Diagnostic::new(Code::OddNumber, node.at, message)
+                            .hint(format!("write \"{text}\"; it was taken as that")),
+                    );
+                }
+            }
+            Some(Located::new(mac, node.at))
+        }
+        Err(why) => {
+            said.push(bad(Code::BadValue, node, key, why.0));
+            None
+        }
+    }
+}
+
+/// A MAC address that a link is to get: as [`mac`], and no group address, which the kernel refuses.
+pub(super) fn mac_to_set(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<MacAddr>> {
+    let mac = mac(node, key, said)?;
+    if mac.value.is_multicast() {
+        let why = "a group address, which no interface can have (the first byte is odd)";
+        said.push(bad(Code::BadValue, node, key, why));
+        return None;
+    }
+    Some(mac)
+}
+
+/// `KEY "VALUE": WHY`.
+pub(super) fn bad(code: Code, node: &Node, key: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(code, node.at, format!("{key} \"{}\": {why}", node.text().unwrap_or_default()))
+}
+
+fn wrong_shape(node: &Node, key: &str, wanted: &str) -> Diagnostic {
+    Diagnostic::new(Code::WrongShape, node.at, format!("{key} should be {wanted}, not {}", node.noun()))
+}
+
+/// PyYAML and other readers of YAML 1.1 see a number in base 60 here: `52:54:00:12:34:56`.
+fn is_base_60(scalar: &Scalar) -> bool {
+    let mut parts = scalar.text.trim().split(':');
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let first = parts.next().unwrap_or_default();
+    let rest: Vec<&str> = parts.collect();
+    !scalar.quoted
+        && digits(first)
+        && !first.is_empty()
+        && !first.starts_with('0')
+        && !rest.is_empty()
+        && rest.iter().all(|p| digits(p) && matches!(p.parse(), Ok(0..=59)) && p.len() <= 2)
+}
+
+/// `mtu: 01500` is 832 for a reader of YAML 1.1.
+fn warn_if_octal(node: &Node, key: &str, said: &mut Vec<Diagnostic>) {
+    let Value::Scalar(scalar) = &node.value else { return };
+    let text = scalar.text.trim();
+    if !scalar.quoted
+        && text.len() > 1
+        && text.starts_with('0')
+        && text.bytes().all(|b| (b'0'..=b'7').contains(&b))
+    {
+        let message = format!("{key} {text} begins with 0, and YAML 1.1 reads it as an octal number");
+        said.push(
+            Diagnostic::new(Code::OddNumber, node.at, message)
+                .hint("remove the leading zero; it was taken as a decimal number"),
+        );
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::format::tree;
+
+    /// A value of YAML text, and the reader's answer with the messages.
+    pub(in crate::format) fn read<T>(
+        yaml: &str,
+        reader: impl FnOnce(&Node, &mut Vec<Diagnostic>) -> T,
+    ) -> (T, Vec<String>) {
+        let mut said = Vec::new();
+        let root = tree::parse(&format!("x: {yaml}\n"), 0, &mut said).unwrap();
+        let value = reader(root.get("x").unwrap(), &mut said);
+        let said = said.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
+        (value, said)
+    }
+
+    #[test]
+    fn macs_in_every_spelling_and_absence() {
+        let mac = |yaml: &str| {
+            let (mac, said) = read(yaml, |n, s| mac(n, "mac", s));
+            (mac.map(|m| m.value.to_string()), said)
+        };
+        for yaml in ["'52:54:00:AB:CD:EF'", "52-54-00-ab-cd-ef", "\" 52:54:00:ab:cd:ef \""] {
+            assert_eq!(mac(yaml), (Some("52:54:00:ab:cd:ef".into()), vec![]), "{yaml}");
+        }
+        for yaml in ["", "''", "null"] {
+            assert_eq!(mac(yaml), (None, vec![]), "{yaml}");
+        }
+        let (value, said) = mac("52:54:00:12:34:56");
+        assert_eq!(value.unwrap(), "52:54:00:12:34:56");
+        assert_eq!(
+            said,
+            ["odd-number: mac 52:54:00:12:34:56 is not quoted, and YAML 1.1 reads it as a number"]
+        );
+        assert_eq!(
+            mac("52:54").1,
+            ["bad-value: mac \"52:54\": not a MAC address (six pairs of hex digits, joined by ':')"]
+        );
+        assert_eq!(mac("[a]").1, ["wrong-shape: mac should be a single value, not a list"]);
+        let (group, said) = read("'01:00:5e:00:00:01'", |n, s| mac_to_set(n, "mac", s));
+        assert!(group.is_none() && said[0].contains("group address"));
+    }
+
+    #[test]
+    fn numbers_mtus_and_truths() {
+        let mtu = |yaml: &str| read(yaml, |n, s| mtu(n, "mtu", s).map(|m| m.value.get()));
+        for yaml in ["9000", "'9000'", "9000.0"] {
+            assert_eq!(mtu(yaml), (Some(9000), vec![]));
+        }
+        assert_eq!(mtu("null"), (None, vec![]));
+        assert_eq!(mtu("0"), (None, vec!["no-effect: mtu 0 is taken as not given".into()]));
+        assert_eq!(
+            mtu("'70000'").1,
+            ["bad-value: mtu \"70000\": outside the 68 to 65535 bytes that an MTU may have"]
+        );
+        assert_eq!(mtu("01500").0, Some(1500));
+        assert!(mtu("01500").1[0].starts_with("odd-number"));
+        assert_eq!(mtu("-1").1, ["bad-value: mtu \"-1\": expected a number from 0 to 4294967295"]);
+        let truth = |yaml: &str| read(yaml, |n, s| boolean(n, "optional", s).map(|b| b.value));
+        assert_eq!(truth("Yes").0, Some(true));
+        assert_eq!(truth("off").0, Some(false));
+        assert_eq!(truth("maybe").1, ["bad-value: optional \"maybe\": expected true or false"]);
+    }
+
+    #[test]
+    fn lists_of_words() {
+        let all = |yaml: &str| {
+            let root = tree::parse(&format!("x: {yaml}\n"), 0, &mut Vec::new()).unwrap();
+            words(root.get("x").unwrap(), "x", &mut Vec::new())
+                .iter()
+                .map(|w| w.value.to_owned())
+                .collect::<Vec<_>>()
+        };
+        for yaml in ["[a, b]", "'a b'", "a, b", "['a b']"] {
+            assert_eq!(all(yaml), ["a", "b"], "{yaml}");
+        }
+        assert!(all("null").is_empty());
+    }
+}

@@ -1,0 +1,428 @@
+//! Addresses with their prefix, destinations of routes, gateways: in every spelling that producers use.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{bad, text};
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::format::tree::Node;
+use crate::model::{Address, Family, Located, ParseError, Place, Route};
+
+/// An IP address. A prefix length or a zone behind it (`fe80::1%eth0`) means nothing here and is dropped with a note.
+pub(in crate::format) fn ip(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<IpAddr>> {
+    let full = text(node, key, said)?;
+    let bare = full.split(['/', '%']).next().unwrap_or_default().trim();
+    let Ok(ip) = bare.parse() else {
+        said.push(not_an_ip(node, key, bare));
+        return None;
+    };
+    if bare != full {
+        let message = format!("{key} \"{full}\": only the address {bare} was taken");
+        said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+    }
+    Some(Located::new(ip, node.at))
+}
+
+/// A gateway. `0.0.0.0` and `::` mean that there is none, as Neutron's host routes have it.
+pub(in crate::format) fn gateway(
+    node: &Node,
+    key: &str,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Located<IpAddr>> {
+    let gateway = ip(node, key, said)?;
+    if gateway.value.is_unspecified() {
+        let message = format!("{key} {} means that there is no gateway", gateway.value);
+        said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+        return None;
+    }
+    if gateway.value.is_multicast() || gateway.value.is_loopback() {
+        said.push(bad(Code::BadGateway, node, key, "cannot be a gateway"));
+        return None;
+    }
+    Some(gateway)
+}
+
+/// The prefix length that a netmask means: `24`, `/24`, `255.255.255.0`, `ffff:ffff::`, `::/0`.
+pub(in crate::format) fn prefix_length(text: &str, family: Family) -> Result<u8, ParseError> {
+    const NO_MASK: ParseError = ParseError("not a netmask or prefix length");
+    const HOLES: ParseError = ParseError("not a netmask: the ones must come first and the zeroes last");
+    let number = text.rsplit('/').next().unwrap_or_default();
+    if let Ok(length) = number.parse::<u8>() {
+        let too_long = match family {
+            Family::V4 => "an IPv4 prefix has at most 32 bits",
+            Family::V6 => "an IPv6 prefix has at most 128 bits",
+        };
+        return if length <= family.bits() { Ok(length) } else { Err(ParseError(too_long)) };
+    }
+    let (ones, zeroes) = match (text.trim_start_matches('/').parse(), family) {
+        (Ok(IpAddr::V4(mask)), Family::V4) => {
+            let bits = u32::from(mask);
+            (bits.leading_ones(), bits.trailing_zeros())
+        }
+        (Ok(IpAddr::V6(mask)), Family::V6) => {
+            let bits = u128::from(mask);
+            (bits.leading_ones(), bits.trailing_zeros())
+        }
+        (Ok(IpAddr::V4(_)), Family::V6) => return Err(ParseError("an IPv4 netmask for an IPv6 address")),
+        (Ok(IpAddr::V6(_)), Family::V4) => return Err(ParseError("an IPv6 netmask for an IPv4 address")),
+        (Err(_), _) => return Err(NO_MASK),
+    };
+    if ones + zeroes >= u32::from(family.bits()) { Ok(ones as u8) } else { Err(HOLES) }
+}
+
+/// An address of an interface, with the prefix length that stands behind it or in a netmask beside it. Without either
+/// it gets /24 or /64, as in cloud-init.
+pub(in crate::format) fn interface_address(
+    address: &Node,
+    key: &str,
+    netmask: Option<&Node>,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Address> {
+    let full = text(address, key, said)?;
+    let (ip, behind) = split(address, key, full, said)?;
+    if ip.is_unspecified() || ip.is_multicast() {
+        said.push(bad(Code::BadAddress, address, key, "no machine can have this address"));
+        return None;
+    }
+    let length = one_length(address, key, behind, netmask, Family::of(&ip), said)?.unwrap_or_else(|| {
+        let assumed = assumed_length(Family::of(&ip));
+        let message = format!("{key} {ip} has no prefix length or netmask: /{assumed} was assumed");
+        let hint = format!("write {ip}/{assumed}, or the right length, or add a netmask");
+        said.push(Diagnostic::new(Code::AssumedPrefix, address.at, message).hint(hint));
+        assumed
+    });
+    if length == 0 {
+        let message = format!("{key} {ip}/0 makes every address of the world a neighbour on this link");
+        let said_0 = Diagnostic::new(Code::BadNetmask, address.at, message).severity(Severity::Warning);
+        said.push(said_0.hint("the netmask or prefix length is probably missing its value"));
+    }
+    IpNet::new(ip, length).ok().map(|net| Address::new(net, address.at))
+}
+
+/// The destination of a route in all spellings: with the prefix behind it (number or netmask), in a netmask beside it,
+/// or both; `default`, `0.0.0.0`, `::`, `::0` and `::/0` for everything. `default` alone is of `other_family`.
+pub(in crate::format) fn destination(
+    network: &Node,
+    key: &str,
+    netmask: Option<&Node>,
+    other_family: Family,
+    said: &mut Vec<Diagnostic>,
+) -> Option<IpNet> {
+    let full = text(network, key, said)?;
+    if full == "default" {
+        return Some(other_family.everything());
+    }
+    let (ip, behind) = split(network, key, full, said)?;
+    let length = match one_length(network, key, behind, netmask, Family::of(&ip), said)? {
+        Some(length) => length,
+        None if ip.is_unspecified() => 0,
+        None => assumed_destination(ip, network.at, key, said),
+    };
+    let net = IpNet::new(ip, length).ok()?;
+    if net.trunc() != net {
+        let message = format!("{key} {net} has bits beyond its prefix: it was taken as {}", net.trunc());
+        said.push(Diagnostic::new(Code::HostBits, network.at, message));
+    }
+    Some(net.trunc())
+}
+
+/// A route as network_data.json and cloud-init v1 write it. Without a gateway the destination is on the link itself;
+/// a default route needs one.
+pub(in crate::format) fn route(
+    network: Located<&Node>,
+    key: &str,
+    netmask: Option<&Node>,
+    via: Option<&Node>,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Route> {
+    let before = said.len();
+    let gateway = via.and_then(|node| gateway(node, "gateway", said));
+    let refused = said.iter().skip(before).any(|d| d.severity == Severity::Error);
+    let family = gateway.map_or(Family::V4, |g| Family::of(&g.value));
+    let to = destination(network.value, key, netmask, family, said)?;
+    if refused {
+        return None;
+    }
+    if gateway.is_none() {
+        let message = match to.prefix_len() {
+            0 => format!("the default route {to} has no gateway and was left out"),
+            _ => format!("the route to {to} has no gateway: its hosts were taken to be on this link"),
+        };
+        let severity = if to.prefix_len() == 0 { Severity::Error } else { Severity::Warning };
+        said.push(Diagnostic::new(Code::BadGateway, network.at, message).severity(severity));
+        if severity == Severity::Error {
+            return None;
+        }
+    }
+    Some(Route::new(to, gateway.map(|g| g.value), network.at))
+}
+
+/// Address and what stands behind its slash.
+fn split<'a>(
+    node: &Node,
+    key: &str,
+    full: &'a str,
+    said: &mut Vec<Diagnostic>,
+) -> Option<(IpAddr, Option<&'a str>)> {
+    let (bare, behind) = match full.split_once('/') {
+        Some((bare, behind)) => (bare.trim(), Some(behind.trim())),
+        None => (full, None),
+    };
+    match bare.parse() {
+        Ok(ip) => Some((ip, behind)),
+        Err(_) => {
+            said.push(not_an_ip(node, key, bare));
+            None
+        }
+    }
+}
+
+/// The one prefix length that is said behind an address or in a netmask beside it. The outer option is `None` where
+/// one of the two is wrong, the inner one where neither is there.
+fn one_length(
+    node: &Node,
+    key: &str,
+    behind: Option<&str>,
+    netmask: Option<&Node>,
+    family: Family,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Option<u8>> {
+    let beside = match netmask {
+        Some(node) => length(node, "netmask", family, said)?,
+        None => None,
+    };
+    let behind = match behind.map(|text| prefix_length(text, family)).transpose() {
+        Ok(behind) => behind,
+        Err(why) => {
+            said.push(bad(Code::BadNetmask, node, key, why.0));
+            return None;
+        }
+    };
+    if let (Some(taken), Some(other), Some(mask)) = (behind, beside, netmask) {
+        if taken != other {
+            let [whole, mask_text] = [node, mask].map(|n| n.text().unwrap_or_default());
+            let message = format!(
+                "{key} \"{whole}\" says /{taken}, and netmask \"{mask_text}\" says /{other}: /{taken} was taken"
+            );
+            said.push(
+                Diagnostic::new(Code::ConflictingPrefix, mask.at, message).hint("remove one of the two"),
+            );
+        }
+    }
+    Some(behind.or(beside))
+}
+
+/// As [`one_length`], for a netmask alone.
+fn length(node: &Node, key: &str, family: Family, said: &mut Vec<Diagnostic>) -> Option<Option<u8>> {
+    let before = said.len();
+    let Some(text) = text(node, key, said) else {
+        return (said.len() == before).then_some(None);
+    };
+    match prefix_length(text, family) {
+        Ok(length) => Some(Some(length)),
+        Err(why) => {
+            said.push(bad(Code::BadNetmask, node, key, why.0));
+            None
+        }
+    }
+}
+
+fn assumed_length(family: Family) -> u8 {
+    match family {
+        Family::V4 => 24,
+        Family::V6 => 64,
+    }
+}
+
+/// A network without a mask: /24 or /64 as in cloud-init, but a single host where bits beyond that are set.
+fn assumed_destination(ip: IpAddr, at: Place, key: &str, said: &mut Vec<Diagnostic>) -> u8 {
+    let family = Family::of(&ip);
+    let short = assumed_length(family);
+    let is_network = IpNet::new(ip, short).is_ok_and(|net| net.trunc() == net);
+    let assumed = if is_network { short } else { family.bits() };
+    let message = format!("{key} {ip} has no netmask: {ip}/{assumed} was assumed");
+    said.push(Diagnostic::new(Code::AssumedPrefix, at, message).hint("add the netmask"));
+    assumed
+}
+
+fn not_an_ip(node: &Node, key: &str, bare: &str) -> Diagnostic {
+    let said = bad(Code::BadAddress, node, key, "not an IP address");
+    let zeroes = bare.split('.').any(|part| part.len() > 1 && part.starts_with('0'));
+    if zeroes && bare.split('.').count() == 4 {
+        said.hint("write it without leading zeroes: some programs read 010 as 8")
+    } else {
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::read;
+    use super::*;
+    use crate::format::tree;
+
+    /// Reads `{a: ADDRESS, m: NETMASK}`.
+    fn address(yaml: &str) -> (Option<String>, Vec<String>) {
+        read(yaml, |n, s| {
+            let netmask = n.get("m");
+            interface_address(n.get("a").unwrap(), "ip_address", netmask, s).map(|a| a.net.to_string())
+        })
+    }
+
+    fn route_to(yaml: &str) -> (Option<String>, Vec<String>) {
+        read(yaml, |n, s| {
+            let network = n.get("n").unwrap();
+            destination(network, "network", n.get("m"), Family::V4, s).map(|net| net.to_string())
+        })
+    }
+
+    #[test]
+    fn a_netmask_is_read_in_every_spelling() {
+        for (yaml, net) in [
+            ("{a: 192.0.2.1, m: 255.255.255.0}", "192.0.2.1/24"),
+            ("{a: 192.0.2.1, m: '24'}", "192.0.2.1/24"),
+            ("{a: 192.0.2.1, m: 24}", "192.0.2.1/24"),
+            ("{a: 192.0.2.1, m: /24}", "192.0.2.1/24"),
+            ("{a: 192.0.2.1, m: 255.255.255.254}", "192.0.2.1/31"),
+            ("{a: 192.0.2.1, m: 255.255.255.255}", "192.0.2.1/32"),
+            ("{a: 192.0.2.1/26}", "192.0.2.1/26"),
+            ("{a: 192.0.2.1/255.255.255.192}", "192.0.2.1/26"),
+            ("{a: 192.0.2.1/26, m: ''}", "192.0.2.1/26"),
+            ("{a: '2001:db8::1', m: '64'}", "2001:db8::1/64"),
+            ("{a: '2001:db8::1', m: 'ffff:ffff:ffff:ffff::'}", "2001:db8::1/64"),
+            ("{a: '2001:db8::1', m: 'ffff:ffff:ffff:ffff:0000:0000:0000:0000'}", "2001:db8::1/64"),
+            ("{a: '2001:0db8:0000:0000:0000:0000:0000:0001', m: 48}", "2001:db8::1/48"),
+            ("{a: '2000:0:100::/56'}", "2000:0:100::/56"),
+        ] {
+            assert_eq!(address(yaml), (Some(net.into()), vec![]), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn what_is_assumed_or_wrong_is_said() {
+        for (yaml, net, message) in [
+            (
+                "{a: 192.0.2.1}",
+                Some("192.0.2.1/24"),
+                "assumed-prefix: ip_address 192.0.2.1 has no prefix length or netmask: /24 was assumed",
+            ),
+            (
+                "{a: '2001:db8::1', m: ''}",
+                Some("2001:db8::1/64"),
+                "assumed-prefix: ip_address 2001:db8::1 has no prefix length or netmask: /64 was assumed",
+            ),
+            (
+                "{a: 192.0.2.1/24, m: 255.255.0.0}",
+                Some("192.0.2.1/24"),
+                "conflicting-prefix: ip_address \"192.0.2.1/24\" says /24, and netmask \"255.255.0.0\" says /16: /24 was taken",
+            ),
+            (
+                "{a: 192.0.2.1, m: 255.0.255.0}",
+                None,
+                "bad-netmask: netmask \"255.0.255.0\": not a netmask: the ones must come first and the zeroes last",
+            ),
+            (
+                "{a: 192.0.2.1, m: 33}",
+                None,
+                "bad-netmask: netmask \"33\": an IPv4 prefix has at most 32 bits",
+            ),
+            (
+                "{a: 192.0.2.1, m: 'ffff::'}",
+                None,
+                "bad-netmask: netmask \"ffff::\": an IPv6 netmask for an IPv4 address",
+            ),
+            (
+                "{a: 192.0.2.1/x}",
+                None,
+                "bad-netmask: ip_address \"192.0.2.1/x\": not a netmask or prefix length",
+            ),
+            ("{a: 192.0.2.256, m: 24}", None, "bad-address: ip_address \"192.0.2.256\": not an IP address"),
+            (
+                "{a: 0.0.0.0, m: 24}",
+                None,
+                "bad-address: ip_address \"0.0.0.0\": no machine can have this address",
+            ),
+        ] {
+            assert_eq!(address(yaml), (net.map(str::to_owned), vec![message.to_owned()]), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn a_default_route_is_read_in_every_spelling() {
+        for (yaml, net) in [
+            ("{n: 0.0.0.0, m: 0.0.0.0}", "0.0.0.0/0"),
+            ("{n: '::', m: '::'}", "::/0"),
+            ("{n: '::0', m: '::0'}", "::/0"),
+            ("{n: '::/0'}", "::/0"),
+            ("{n: '::/0', m: '::/0'}", "::/0"),
+            ("{n: '::', m: '0'}", "::/0"),
+            ("{n: 0.0.0.0, m: 0}", "0.0.0.0/0"),
+            ("{n: 0.0.0.0/0}", "0.0.0.0/0"),
+            ("{n: 0.0.0.0/0.0.0.0}", "0.0.0.0/0"),
+            ("{n: 0.0.0.0}", "0.0.0.0/0"),
+            ("{n: '::'}", "::/0"),
+            ("{n: default}", "0.0.0.0/0"),
+            ("{n: '::', m: 'ffff:ffff:ffff::'}", "::/48"),
+            ("{n: 0.0.0.0, m: 255.255.255.0}", "0.0.0.0/24"),
+            ("{n: 10.0.0.0, m: 255.0.0.0}", "10.0.0.0/8"),
+            ("{n: 10.1.2.3, m: 255.255.255.255}", "10.1.2.3/32"),
+        ] {
+            assert_eq!(route_to(yaml), (Some(net.into()), vec![]), "{yaml}");
+        }
+        for (yaml, net, message) in [
+            (
+                "{n: 10.1.2.3, m: 255.0.0.0}",
+                "10.0.0.0/8",
+                "host-bits: network 10.1.2.3/8 has bits beyond its prefix: it was taken as 10.0.0.0/8",
+            ),
+            (
+                "{n: 10.1.2.0}",
+                "10.1.2.0/24",
+                "assumed-prefix: network 10.1.2.0 has no netmask: 10.1.2.0/24 was assumed",
+            ),
+            (
+                "{n: 10.1.2.3}",
+                "10.1.2.3/32",
+                "assumed-prefix: network 10.1.2.3 has no netmask: 10.1.2.3/32 was assumed",
+            ),
+        ] {
+            assert_eq!(route_to(yaml), (Some(net.into()), vec![message.to_owned()]), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn routes_without_a_gateway() {
+        let one = |yaml: &str| {
+            read(yaml, |n, s| {
+                let network = Located::new(n.get("n").unwrap(), n.at);
+                route(network, "network", n.get("m"), n.get("g"), s).map(|r| (r.to.to_string(), r.via))
+            })
+        };
+        assert_eq!(one("{n: 10.0.0.0, m: 8, g: 192.0.2.1}").0.unwrap().1, Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(one("{n: default, g: 'fe80::1'}").0.unwrap().0, "::/0");
+        let (direct, said) = one("{n: 10.0.0.0, m: 8, g: ''}");
+        assert_eq!(direct, Some(("10.0.0.0/8".into(), None)));
+        assert_eq!(
+            said,
+            ["bad-gateway: the route to 10.0.0.0/8 has no gateway: its hosts were taken to be on this link"]
+        );
+        let (none, said) = one("{n: 0.0.0.0, m: 0}");
+        assert_eq!((none, said.len()), (None, 1));
+        assert_eq!(
+            one("{n: 10.0.0.0, m: 8, g: nowhere}").1,
+            ["bad-address: gateway \"nowhere\": not an IP address"]
+        );
+    }
+
+    #[test]
+    fn zones_and_leading_zeroes() {
+        let (gw, said) = read("'fe80::1%eth0'", |n, s| gateway(n, "gateway", s));
+        assert_eq!(gw.unwrap().value.to_string(), "fe80::1");
+        assert_eq!(said, ["no-effect: gateway \"fe80::1%eth0\": only the address fe80::1 was taken"]);
+        let mut said = Vec::new();
+        let root = tree::parse("x: 192.168.001.010", 0, &mut said).unwrap();
+        assert!(ip(root.get("x").unwrap(), "address", &mut said).is_none());
+        assert!(said[0].hint.as_ref().unwrap().contains("leading zeroes"));
+    }
+}
