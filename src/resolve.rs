@@ -1,1 +1,201 @@
-//! Desired and Inventory to Resolved: where a MAC meets a NIC.
+//! Desired and Inventory to [`Resolved`]: the only place where a MAC meets a NIC.
+//!
+//! Every link gets the name that it will have, and the name it has now where it exists. A name is never guessed: a NIC
+//! that is not there is reported with those that are, and takes along what stands on it ([`Missing::Report`]), or a
+//! stand-in is shown for it ([`Missing::StandIn`], for a plan away from the machine). Entry: [`resolve`].
+
+mod names;
+mod nic;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::inventory::Inventory;
+use crate::model::{Desired, Kind, Link, Resolver, Rule};
+
+pub use nic::MatchedBy;
+
+/// What to do about a NIC that is not there.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// An error; the links that need it are left out.
+    Report,
+    /// A made-up NIC takes its place, said so once.
+    StandIn,
+}
+
+/// The description on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// What a link stands on comes before it: NICs, then bonds, then their VLANs.
+    pub links: Vec<ResolvedLink>,
+    /// Rules, those written at links included.
+    pub rules: Vec<Rule>,
+    /// Name servers and search domains, those written at links included.
+    pub resolver: Resolver,
+}
+
+/// A link of the description on this machine. References are names in the kernel.
+#[derive(Clone, Debug)]
+pub struct ResolvedLink {
+    /// What is asked for. Its own references are still ids.
+    pub desired: Link,
+    /// The name that it will have.
+    pub name: String,
+    /// The name that it has now; `None` where it has to be made.
+    pub current: Option<String>,
+    /// How its NIC was found; `None` for made links.
+    pub matched: Option<MatchedBy>,
+    /// It is made up: this machine has no such NIC.
+    pub stand_in: bool,
+    /// Name of the link it is made on.
+    pub parent: Option<String>,
+    /// Name of the other end of a veth pair.
+    pub peer: Option<String>,
+    /// Name and kind of its bond, bridge or VRF.
+    pub controller: Option<(String, Kind)>,
+    /// Names of its members.
+    pub members: Vec<String>,
+    /// An alternative name to add.
+    pub altname: Option<String>,
+}
+
+impl Resolved {
+    /// The link that will have this name.
+    pub fn link(&self, name: &str) -> Option<&ResolvedLink> {
+        self.links.iter().find(|l| l.name == name)
+    }
+}
+
+/// Joins a checked description with a machine.
+pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (Resolved, Vec<Diagnostic>) {
+    let mut said = Vec::new();
+    let found = nic::find(desired, inventory, missing, &mut said);
+    let mut links = Vec::new();
+    for link in &desired.links {
+        match found.get(&link.id) {
+            Some(nics) => links.extend(nics.iter().map(|nic| resolved_nic(link, nic))),
+            None if link.kind == Kind::Physical => {}
+            None => links.push(blank(link, String::new(), None)),
+        }
+    }
+    let mut links = fall(links, &mut said);
+    names::give(&mut links, inventory, &mut said);
+    connect(&mut links);
+    let links = foundations_first(links);
+    let mut resolver = desired.resolver.clone();
+    let mut rules = desired.rules.clone();
+    for link in &links {
+        resolver.merge(&link.desired.resolver);
+        rules.extend(link.desired.rules.iter().cloned());
+    }
+    (Resolved { links, rules, resolver }, said)
+}
+
+fn blank(link: &Link, name: String, current: Option<String>) -> ResolvedLink {
+    ResolvedLink {
+        desired: link.clone(),
+        name,
+        current,
+        matched: None,
+        stand_in: false,
+        parent: None,
+        peer: None,
+        controller: None,
+        members: Vec::new(),
+        altname: None,
+    }
+}
+
+fn resolved_nic(link: &Link, nic: &nic::Found) -> ResolvedLink {
+    let current = (!nic.stand_in).then(|| nic.name.clone());
+    ResolvedLink {
+        matched: Some(nic.by.clone()),
+        stand_in: nic.stand_in,
+        ..blank(link, nic.name.clone(), current)
+    }
+}
+
+/// Leaves out what stood on a NIC that is not there: a VLAN without its link, a bond without any member.
+fn fall(mut links: Vec<ResolvedLink>, said: &mut Vec<Diagnostic>) -> Vec<ResolvedLink> {
+    loop {
+        let there: HashSet<String> = links.iter().map(|l| l.desired.id.clone()).collect();
+        let before = links.len();
+        links.retain_mut(|link| {
+            let wished = link.desired.members.len();
+            link.desired.members.retain(|m| there.contains(&m.value));
+            let Link { id, at, kind, members, parent, peer, optional, .. } = &link.desired;
+            let lost = parent.iter().chain(peer).find(|p| !there.contains(&p.value));
+            let (code, message) = if let Some(lost) = lost {
+                (
+                    Code::LeftOut,
+                    format!("{} \"{id}\" is left out: there is no \"{}\"", kind.noun(), lost.value),
+                )
+            } else if *kind == Kind::Bond && members.is_empty() && wished > 0 {
+                (Code::BondWithoutMembers, format!("bond \"{id}\" is left out: none of its members is there"))
+            } else {
+                return true;
+            };
+            let severity = if *optional { Severity::Warning } else { code.severity() };
+            said.push(Diagnostic::new(code, *at, message).severity(severity));
+            false
+        });
+        if links.len() == before {
+            return links;
+        }
+    }
+}
+
+/// Turns ids into names: parents, peers, members, and the controller that each member gets by being one.
+fn connect(links: &mut [ResolvedLink]) {
+    let mut names: HashMap<String, Vec<String>> = HashMap::new();
+    for link in links.iter() {
+        names.entry(link.desired.id.clone()).or_default().push(link.name.clone());
+    }
+    let first = |id: &str| names.get(id).and_then(|n| n.first()).cloned();
+    let mut controllers: HashMap<String, (String, Kind)> = HashMap::new();
+    for link in links.iter_mut() {
+        link.parent = link.desired.parent.as_ref().and_then(|p| first(&p.value));
+        link.peer = link.desired.peer.as_ref().and_then(|p| first(&p.value));
+        let members = link.desired.members.iter().filter_map(|m| names.get(&m.value)).flatten();
+        link.members = members.cloned().collect();
+        for member in &link.members {
+            controllers.insert(member.clone(), (link.name.clone(), link.desired.kind));
+        }
+        names::settings_by_name(&mut link.desired, &first);
+    }
+    for link in links.iter_mut() {
+        link.controller = controllers.remove(&link.name);
+    }
+}
+
+/// Sorts so that what a link stands on comes before it, else in the order of the text.
+fn foundations_first(links: Vec<ResolvedLink>) -> Vec<ResolvedLink> {
+    let all: HashSet<String> = links.iter().map(|l| l.name.clone()).collect();
+    let mut placed: HashSet<String> = HashSet::new();
+    let mut sorted = Vec::with_capacity(links.len());
+    let mut waiting = links;
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        let mut rest = Vec::new();
+        for link in waiting {
+            let ready =
+                link.members.iter().chain(&link.parent).all(|f| placed.contains(f) || !all.contains(f));
+            if ready {
+                placed.insert(link.name.clone());
+                sorted.push(link);
+            } else {
+                rest.push(link);
+            }
+        }
+        waiting = rest;
+        if waiting.len() == before {
+            // Circles are cut by the checks; whatever remains keeps its order rather than be lost.
+            sorted.append(&mut waiting);
+        }
+    }
+    sorted
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! Which NIC a physical link means.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
+use crate::inventory::{Inventory, ObservedLink};
+use crate::model::{Desired, IfName, Kind, Link, Located, MacAddr, Match, NamePattern, Naming};
+
+use super::Missing;
+
+/// A NIC that fits a link.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) by: MatchedBy,
+    pub(super) stand_in: bool,
+}
+
+/// By what a NIC was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MatchedBy {
+    /// Its permanent MAC address.
+    PermanentMac(MacAddr),
+    /// Its current MAC address.
+    CurrentMac(MacAddr),
+    /// Its name or an alternative name.
+    Name(String),
+    /// A pattern for names or drivers.
+    Pattern(String),
+    /// Its position among the NICs in PCI order, from 0.
+    Position(usize),
+    /// Every NIC fits.
+    Anything,
+    /// Nothing: it is a stand-in.
+    Nothing,
+}
+
+impl fmt::Display for MatchedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MatchedBy::PermanentMac(mac) => write!(f, "permanent MAC {mac}"),
+            MatchedBy::CurrentMac(mac) => write!(f, "current MAC {mac}"),
+            MatchedBy::Name(name) => write!(f, "name {name}"),
+            MatchedBy::Pattern(pattern) => write!(f, "pattern {pattern}"),
+            MatchedBy::Position(position) => write!(f, "position {position} in PCI order"),
+            MatchedBy::Anything => f.write_str("being a NIC"),
+            MatchedBy::Nothing => f.write_str("nothing: this machine has no such NIC"),
+        }
+    }
+}
+
+/// The NICs of each physical link that has any, by the link's id. What has a MAC address or a whole name chooses first,
+/// so that `en*` does not take the NIC that another link names.
+pub(super) fn find(
+    desired: &Desired,
+    inventory: &Inventory,
+    missing: Missing,
+    said: &mut Vec<Diagnostic>,
+) -> HashMap<String, Vec<Found>> {
+    let mut found: HashMap<String, Vec<Found>> = HashMap::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut stand_ins: Vec<&Link> = Vec::new();
+    let physical = || desired.links.iter().filter(|l| l.kind == Kind::Physical);
+    let (exact, loose): (Vec<&Link>, Vec<&Link>) = physical().partition(|l| is_exact(&l.select));
+    for link in exact.into_iter().chain(loose) {
+        let nics = fitting(link, inventory, &taken, said);
+        let refused = too_many(link, &nics, said);
+        if nics.is_empty() && missing == Missing::StandIn {
+            stand_ins.push(link);
+        } else if nics.is_empty() {
+            said.push(not_there(link, inventory));
+        }
+        taken.extend(nics.iter().map(|n| n.name.clone()));
+        if !nics.is_empty() && !refused {
+            found.insert(link.id.clone(), nics);
+        }
+    }
+    stand_in(&stand_ins, inventory, &mut found, said);
+    found
+}
+
+fn is_exact(select: &Match) -> bool {
+    select.mac.is_some() || matches!(select.name, Some(Located { value: NamePattern::Exact(_), .. }))
+}
+
+fn fitting(
+    link: &Link,
+    inventory: &Inventory,
+    taken: &HashSet<String>,
+    said: &mut Vec<Diagnostic>,
+) -> Vec<Found> {
+    let select = &link.select;
+    let free = |l: &&ObservedLink| !taken.contains(&l.name) && l.layer != "loopback";
+    let nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).filter(free).collect();
+    let found = |by: MatchedBy| {
+        move |l: &&ObservedLink| Found { name: l.name.clone(), by: by.clone(), stand_in: false }
+    };
+    let others: Vec<&ObservedLink> = nics.iter().filter(|l| fits_names(select, l)).copied().collect();
+    if let Some(mac) = select.mac {
+        let (by, fitting) = with_mac(link, mac.value, &others, said);
+        return fitting.iter().map(found(by)).collect();
+    }
+    match &select.name {
+        Some(Located { value: NamePattern::Exact(name), .. }) => {
+            let called =
+                inventory.links.iter().filter(free).filter(|l| l.is_called(name) && fits_drivers(select, l));
+            let by_name: Vec<Found> =
+                called.take(1).collect::<Vec<_>>().iter().map(found(MatchedBy::Name(name.clone()))).collect();
+            match select.position {
+                Some(position) if by_name.is_empty() => at_position(link, name, position, inventory, said),
+                _ => by_name,
+            }
+        }
+        Some(Located { value: NamePattern::Glob(glob), .. }) => {
+            others.iter().map(found(MatchedBy::Pattern(glob.clone()))).collect()
+        }
+        None => {
+            let by = match select.drivers.first() {
+                Some(driver) => MatchedBy::Pattern(format!("{} of the driver", driver.value)),
+                None => MatchedBy::Anything,
+            };
+            others.iter().map(found(by)).collect()
+        }
+    }
+}
+
+/// Permanent MAC first, then current; of two, the one that no other link controls.
+fn with_mac<'a>(
+    link: &Link,
+    mac: MacAddr,
+    nics: &[&'a ObservedLink],
+    said: &mut Vec<Diagnostic>,
+) -> (MatchedBy, Vec<&'a ObservedLink>) {
+    let permanent: Vec<&ObservedLink> =
+        nics.iter().filter(|l| l.permanent_mac == Some(mac)).copied().collect();
+    if !permanent.is_empty() {
+        // A virtual function that a paravirtual NIC of the same address controls (netvsc, virtio failover).
+        let single: Vec<&ObservedLink> =
+            permanent.iter().filter(|l| l.controller.is_none()).copied().collect();
+        if permanent.len() > 1 && single.len() == 1 {
+            let names: Vec<&str> = permanent.iter().map(|l| l.name.as_str()).collect();
+            let message = format!(
+                "{} have the permanent MAC address {mac}; the one without a controller was taken",
+                names.join(" and ")
+            );
+            said.push(Diagnostic::new(Code::NicShared, link.at, message));
+            return (MatchedBy::PermanentMac(mac), single);
+        }
+        return (MatchedBy::PermanentMac(mac), permanent);
+    }
+    // Members of a bond share its address: theirs says nothing where they have a permanent one.
+    let own =
+        |l: &&&ObservedLink| l.mac == Some(mac) && (l.controller.is_none() || l.permanent_mac.is_none());
+    let current: Vec<&ObservedLink> = nics.iter().filter(own).copied().collect();
+    if let Some(nic) = current.iter().find(|l| l.permanent_mac.is_some()) {
+        let message =
+            format!("no NIC has the permanent MAC address {mac}; {} has it as its current one", nic.name);
+        said.push(Diagnostic::new(Code::NicByCurrentMac, link.at, message));
+    }
+    (MatchedBy::CurrentMac(mac), current)
+}
+
+fn fits_names(select: &Match, nic: &ObservedLink) -> bool {
+    let by_name = match &select.name {
+        None => true,
+        Some(Located { value: NamePattern::Exact(name), .. }) => nic.is_called(name),
+        Some(Located { value: NamePattern::Glob(glob), .. }) => {
+            fits(glob, &nic.name) || nic.altnames.iter().any(|name| fits(glob, name))
+        }
+    };
+    by_name && fits_drivers(select, nic)
+}
+
+fn fits_drivers(select: &Match, nic: &ObservedLink) -> bool {
+    select.drivers.is_empty() || select.drivers.iter().any(|d| fits(&d.value, &nic.driver))
+}
+
+/// `fnmatch(3)` without flags; a pattern that is none fits only itself.
+fn fits(pattern: &str, name: &str) -> bool {
+    glob::Pattern::new(pattern).map_or(pattern == name, |p| p.matches(name))
+}
+
+/// The N-th NIC in PCI order, for texts that say `ethN` and no MAC address. Bus paths have fixed-width hex numbers, so
+/// they sort as texts.
+fn at_position(
+    link: &Link,
+    name: &str,
+    position: usize,
+    inventory: &Inventory,
+    said: &mut Vec<Diagnostic>,
+) -> Vec<Found> {
+    let mut nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
+    nics.sort_by_key(|l| (l.bus.is_empty(), &l.bus, l.index));
+    let Some(nic) = nics.get(position) else { return Vec::new() };
+    let message =
+        format!("\"{name}\" has no MAC address: {}, NIC {position} in PCI order, was taken", nic.name);
+    said.push(Diagnostic::new(Code::NicByPosition, link.at, message).hint(
+        "name the MAC address where the format allows it: the order can differ from one machine to the next",
+    ));
+    vec![Found { name: nic.name.clone(), by: MatchedBy::Position(position), stand_in: false }]
+}
+
+/// More than one NIC is an error where the link means one: an address cannot be on two.
+fn too_many(link: &Link, nics: &[Found], said: &mut Vec<Diagnostic>) -> bool {
+    let fixed =
+        !link.addresses.is_empty() || !link.routes.is_empty() || matches!(link.naming, Naming::Set(_));
+    if nics.len() < 2 || (link.select.many && !fixed) {
+        return false;
+    }
+    let names: Vec<&str> = nics.iter().map(|n| n.name.as_str()).collect();
+    let what = if link.addresses.is_empty() {
+        "only one can be meant"
+    } else {
+        "an address cannot be on each of them"
+    };
+    let message = format!("\"{}\" fits {} NICs ({}), and {what}", link.id, nics.len(), names.join(", "));
+    let at = link.select.name.as_ref().map(|n| n.at).or(link.select.mac.map(|m| m.at)).unwrap_or(link.at);
+    said.push(
+        Diagnostic::new(Code::NicAmbiguous, at, message)
+            .hint("match by the MAC address of the one that is meant"),
+    );
+    true
+}
+
+fn not_there(link: &Link, inventory: &Inventory) -> Diagnostic {
+    let nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
+    let (at, what) = match (&link.select.mac, &link.select.name) {
+        (Some(mac), _) => (mac.at, format!("no NIC has the MAC address {}", mac.value)),
+        (None, Some(Located { value: NamePattern::Exact(name), at })) => {
+            (*at, format!("there is no interface {name}"))
+        }
+        (None, Some(Located { value: NamePattern::Glob(glob), at })) => (*at, format!("no NIC fits {glob}")),
+        (None, None) => (link.at, "no NIC fits".to_owned()),
+    };
+    let message = if link.select.implied { what } else { format!("{what} (link \"{}\")", link.id) };
+    let code = if link.select.implied { Code::DanglingReference } else { Code::NicMissing };
+    let severity = if link.optional { Severity::Warning } else { Severity::Error };
+    Diagnostic::new(code, at, message).hint(hint(link, &nics)).severity(severity)
+}
+
+/// The NICs that are there, and the one that was probably meant.
+fn hint(link: &Link, nics: &[&ObservedLink]) -> String {
+    if nics.is_empty() {
+        return "this machine has no NIC at all: does the image have the driver?".to_owned();
+    }
+    let mac_of = |l: &ObservedLink| l.permanent_mac.or(l.mac);
+    let mut hint = String::new();
+    if let Some(mac) = link.select.mac {
+        let apart =
+            |l: &&ObservedLink| mac_of(l).and_then(|m| m.digits_apart(&mac.value)).filter(|d| *d <= 2);
+        if let Some(near) = nics.iter().filter(|l| apart(l).is_some()).min_by_key(|l| apart(l)) {
+            let digits = if apart(near) == Some(1) { "one digit" } else { "two digits" };
+            hint = format!("{}'s differs in {digits}; ", near.name);
+        }
+    } else if let Some(Located { value: NamePattern::Exact(name), .. }) = &link.select.name
+        && let Some(near) = nearest(name, nics.iter().map(|l| l.name.as_str()))
+    {
+        hint = format!("did you mean {near}? ");
+    }
+    const SHOWN: usize = 8;
+    let list: Vec<String> = nics
+        .iter()
+        .take(SHOWN)
+        .map(|l| mac_of(l).map_or_else(|| l.name.clone(), |mac| format!("{} {mac}", l.name)))
+        .collect();
+    let more = nics.len().saturating_sub(SHOWN);
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{hint}NICs here: {}{and_more}", list.join(", "))
+}
+
+/// Makes up a NIC for each link that has none, and says so once.
+fn stand_in(
+    links: &[&Link],
+    inventory: &Inventory,
+    found: &mut HashMap<String, Vec<Found>>,
+    said: &mut Vec<Diagnostic>,
+) {
+    let mut names: HashSet<String> = inventory.links.iter().map(|l| l.name.clone()).collect();
+    for (number, link) in links.iter().enumerate() {
+        let wished = match &link.select.name {
+            Some(Located { value: NamePattern::Exact(name), .. }) => name.as_str(),
+            _ => link.id.as_str(),
+        };
+        let name = match IfName::new(wished) {
+            Ok(name) if !names.contains(name.as_str()) => name.to_string(),
+            _ => format!("nic{number}"),
+        };
+        names.insert(name.clone());
+        found.insert(link.id.clone(), vec![Found { name, by: MatchedBy::Nothing, stand_in: true }]);
+    }
+    if let Some(first) = links.first() {
+        let ids: Vec<&str> = links.iter().map(|l| l.id.as_str()).collect();
+        let message = format!("this machine lacks the NICs of {}: stand-ins are shown", ids.join(", "));
+        said.push(Diagnostic::new(Code::NicStandIn, first.at, message));
+    }
+}

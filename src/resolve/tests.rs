@@ -1,0 +1,133 @@
+//! Matching and naming on machines built by hand.
+
+use super::*;
+use crate::inventory::ObservedLink;
+use crate::model::attribute::{self, Value};
+use crate::model::{Address, IfName, Located, Match, NamePattern, Naming, Place};
+
+fn nic(index: u32, name: &str, mac: &str) -> ObservedLink {
+    let mac = mac.parse().ok();
+    ObservedLink {
+        index,
+        name: name.into(),
+        mac,
+        permanent_mac: mac,
+        layer: "ether".into(),
+        ..ObservedLink::default()
+    }
+}
+
+fn machine(links: Vec<ObservedLink>) -> Inventory {
+    Inventory { links, ..Inventory::default() }
+}
+
+fn at() -> Place {
+    Place { file: 0, line: 1, column: 1 }
+}
+
+fn by_mac(id: &str, mac: &str) -> Link {
+    let mut link = Link::new(id, Kind::Physical, at());
+    link.select = Match { mac: Some(Located::new(mac.parse().unwrap(), at())), ..Match::default() };
+    link
+}
+
+fn run(links: Vec<Link>, inventory: &Inventory) -> (Resolved, Vec<Diagnostic>) {
+    resolve(&Desired { links, ..Desired::default() }, inventory, Missing::Report)
+}
+
+#[test]
+fn the_permanent_mac_wins_over_the_current_one() {
+    let mut moved = nic(2, "eth0", "02:00:00:00:00:0a");
+    moved.mac = "02:00:00:00:00:0b".parse().ok();
+    let inventory = machine(vec![moved, nic(3, "eth1", "02:00:00:00:00:0b")]);
+    let (resolved, said) =
+        run(vec![by_mac("b", "02:00:00:00:00:0b"), by_mac("a", "02:00:00:00:00:0a")], &inventory);
+    assert!(said.is_empty());
+    assert_eq!(resolved.links[0].name, "eth1");
+    assert_eq!(resolved.links[1].name, "eth0");
+}
+
+#[test]
+fn a_missing_nic_names_those_that_are_there_and_the_near_one() {
+    let inventory = machine(vec![nic(2, "eth0", "7c:c2:55:6e:90:44"), nic(3, "eth1", "52:54:00:00:00:01")]);
+    let (resolved, said) = run(vec![by_mac("a", "7c:c2:55:6e:90:45")], &inventory);
+    assert!(resolved.links.is_empty());
+    assert_eq!(said[0].message, "no NIC has the MAC address 7c:c2:55:6e:90:45 (link \"a\")");
+    assert_eq!(
+        said[0].hint.as_deref(),
+        Some("eth0's differs in one digit; NICs here: eth0 7c:c2:55:6e:90:44, eth1 52:54:00:00:00:01")
+    );
+}
+
+#[test]
+fn a_pattern_leaves_what_others_name_and_refuses_two_for_an_address() {
+    let inventory = machine(vec![nic(2, "ens3", "02:00:00:00:00:03"), nic(3, "ens4", "02:00:00:00:00:04")]);
+    let mut all = Link::new("all", Kind::Physical, at());
+    all.select.name = Some(Located::new(NamePattern::Glob("en*".into()), at()));
+    all.select.many = true;
+    all.addresses.push(Address::new("10.0.0.2/24".parse().unwrap(), at()));
+    let (resolved, said) = run(vec![all.clone()], &inventory);
+    assert!(resolved.links.is_empty());
+    assert_eq!(said[0].message, "\"all\" fits 2 NICs (ens3, ens4), and an address cannot be on each of them");
+    let (resolved, said) = run(vec![all, by_mac("one", "02:00:00:00:00:03")], &inventory);
+    assert!(said.is_empty());
+    assert_eq!(resolved.links.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["ens4", "ens3"]);
+}
+
+#[test]
+fn names_are_generated_alike_at_every_run_and_foundations_come_first() {
+    let mut bond = Link::new("b", Kind::Bond, at());
+    bond.members = vec![Located::new("a".into(), at())];
+    let mut vlan = Link::new("v", Kind::Vlan, at());
+    vlan.parent = Some(Located::new("b".into(), at()));
+    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), Value::Number(100), at());
+    let text = || vec![vlan.clone(), bond.clone(), by_mac("a", "02:00:00:00:00:0a")];
+    let mut inventory = machine(vec![nic(2, "eth0", "02:00:00:00:00:0a")]);
+    let (resolved, _) = run(text(), &inventory);
+    let names: Vec<&str> = resolved.links.iter().map(|l| l.name.as_str()).collect();
+    assert_eq!(names, ["eth0", "bond0", "bond0.100"]);
+    assert_eq!(resolved.links[0].controller, Some(("bond0".into(), Kind::Bond)));
+    let made = |index, name: &str, kind: &str| ObservedLink {
+        index,
+        name: name.into(),
+        kind: kind.into(),
+        ..ObservedLink::default()
+    };
+    inventory.links.push(made(3, "bond0", "bond"));
+    let mut existing = made(4, "renamed", "vlan");
+    existing.parent = Some("bond0".into());
+    existing.settings.insert("id".into(), Value::Number(100));
+    inventory.links.push(existing);
+    let (resolved, _) = run(text(), &inventory);
+    assert_eq!(resolved.links[1].current.as_deref(), Some("bond0"));
+    assert_eq!(
+        (resolved.links[2].name.as_str(), resolved.links[2].current.as_deref()),
+        ("bond0.100", Some("renamed"))
+    );
+}
+
+#[test]
+fn without_any_member_the_bond_and_its_vlans_fall() {
+    let mut bond = Link::new("b", Kind::Bond, at());
+    bond.members = vec![Located::new("a".into(), at())];
+    let mut vlan = Link::new("v", Kind::Vlan, at());
+    vlan.parent = Some(Located::new("b".into(), at()));
+    let (resolved, said) = run(vec![by_mac("a", "02:00:00:00:00:0a"), bond, vlan], &machine(Vec::new()));
+    assert!(resolved.links.is_empty());
+    let codes: Vec<&str> = said.iter().map(|d| d.code.text()).collect();
+    assert_eq!(codes, ["nic-missing", "bond-without-members", "left-out"]);
+}
+
+#[test]
+fn a_wished_name_becomes_an_alternative_one_where_it_is_free() {
+    let inventory = machine(vec![nic(2, "ens3", "02:00:00:00:00:03"), nic(3, "eth0", "02:00:00:00:00:04")]);
+    let wish = |id: &str, mac: &str, name: &str| {
+        let mut link = by_mac(id, mac);
+        link.naming = Naming::Alternative(Located::new(IfName::new(name).unwrap(), at()));
+        link
+    };
+    let (resolved, _) =
+        run(vec![wish("a", "02:00:00:00:00:03", "eth0"), wish("b", "02:00:00:00:00:04", "eth1")], &inventory);
+    assert_eq!(resolved.links[0].altname, None);
+    assert_eq!(resolved.links[1].altname.as_deref(), Some("eth1"));
+}
