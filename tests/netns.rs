@@ -1,5 +1,7 @@
 //! The kernel room on the running kernel, in a private network namespace. The oracle is ip(8).
 
+#[path = "netns/apply.rs"]
+mod apply;
 #[path = "netns/namespace.rs"]
 mod namespace;
 #[path = "netns/read.rs"]

@@ -43,10 +43,6 @@ impl<'a> Attributes<'a> {
         number(self.get(kind)?, u8::from_ne_bytes)
     }
 
-    pub(crate) fn u16(self, kind: u16) -> Option<u16> {
-        number(self.get(kind)?, u16::from_ne_bytes)
-    }
-
     pub(crate) fn u32(self, kind: u16) -> Option<u32> {
         number(self.get(kind)?, u32::from_ne_bytes)
     }
@@ -118,7 +114,7 @@ mod tests {
         let attributes = Attributes::new(&bytes);
         assert_eq!(attributes.text(3).as_deref(), Some("eth0"));
         assert_eq!(attributes.u32(4), Some(7));
-        assert_eq!(attributes.u16(4), None);
+        assert_eq!(attributes.u8(4), None);
         assert_eq!(attributes.iter().count(), 2);
         for cut in 0..whole {
             assert!(Attributes::new(&bytes[..cut]).iter().count() < 2);

@@ -16,6 +16,9 @@ use super::names::Names;
 use super::session::{Failure, Session};
 use super::wire::Request;
 
+pub(super) use files::kernel_release;
+pub(super) use network::ROUTE_METRICS;
+
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
 const RTM_GETROUTE: u16 = 26;
@@ -94,14 +97,16 @@ pub(super) fn link_payload(index: u32, name: Option<&str>) -> Vec<u8> {
     let mut payload = vec![0; LINK_HEADER];
     payload.splice(4..8, index.to_ne_bytes());
     if let Some(name) = name {
-        attributes::put(&mut payload, libc::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
+        // The kernel looks up either among names and alternative names alike; only the length differs.
+        let kind = if name.len() < libc::IFNAMSIZ { libc::IFLA_IFNAME } else { libc::IFLA_ALT_IFNAME };
+        attributes::put(&mut payload, kind, &[name.as_bytes(), &[0]].concat());
     }
     let mask = libc::RTEXT_FILTER_SKIP_STATS as u32;
     attributes::put(&mut payload, libc::IFLA_EXT_MASK, &mask.to_ne_bytes());
     payload
 }
 
-/// A question for one link by name; the reply's index is [`link_index`].
+/// A question for one link by name or alternative name; the reply's index is [`link_index`].
 pub(super) fn link_by_name(name: &str) -> Request {
     Request::new(RTM_GETLINK, 0, &link_payload(0, Some(name))).question()
 }
@@ -139,4 +144,11 @@ async fn rules(session: &mut Session, family: i32) -> Result<Vec<RuleEntry>, Fai
     let request = Request::new(RTM_GETRULE, 0, &header);
     let dump = session.dump(&request, |frame| network::rule(frame.payload)).await?;
     Ok(dump.items.into_iter().flatten().collect())
+}
+
+/// Whether a link has carrier (`IFF_LOWER_UP`); `None` where there is no such link.
+pub(super) async fn has_carrier(session: &mut Session, name: &str) -> Option<bool> {
+    let reply = session.request(&link_by_name(name)).await.ok()?.reply?;
+    let flags = attributes::field(&reply, 8, u32::from_ne_bytes)?;
+    Some(flags & libc::IFF_LOWER_UP as u32 != 0)
 }

@@ -29,7 +29,7 @@ const RECEIVE_BUFFER: usize = 2 << 20;
 
 /// Largest datagram sent, in bytes. Measured on 10,000 routes: 8 KiB take as long as 32 KiB when each
 /// message is acknowledged, and 4 % longer when only the last is.
-const DATAGRAM: usize = 32 << 10;
+pub(super) const DATAGRAM: usize = 32 << 10;
 
 /// The kernel fills at most 32 KiB a datagram when the reader offers that much (`netlink_dump`); one link
 /// with hundreds of virtual functions can be longer, and then the buffer grows.

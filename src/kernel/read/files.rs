@@ -10,7 +10,7 @@ const SYS_NET: &str = "/sys/class/net";
 const RUN_UDEV: &str = "/run/udev";
 
 /// `uname -r`.
-pub(super) fn kernel_release() -> String {
+pub(in crate::kernel) fn kernel_release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 

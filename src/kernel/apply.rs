@@ -1,0 +1,343 @@
+//! Executes a plan: its steps in order, as many to a datagram as do not need each other.
+//!
+//! Decides nothing: a step that fails takes along those that the plan says need it, and the others go on. What
+//! the kernel refuses because it is so already counts as done. Entry function: [`apply`].
+
+mod outcome;
+mod wait;
+
+use std::future::Future;
+use std::mem;
+use std::path::Path;
+use std::pin::pin;
+use std::task::Poll;
+
+use nix::errno::Errno;
+use tokio::time::Instant;
+
+use crate::model::Kind;
+use crate::plan::{Action, LinkChange, NewLink, Plan};
+
+use super::names::Names;
+use super::session::{DATAGRAM, Failure, Session};
+use super::value::Unencodable;
+use super::wire::{Ack, Refusal, Request};
+use super::{host, modules, read, write};
+
+pub use outcome::{Outcome, StepOutcome, Trouble};
+pub use wait::WAIT_BOUND;
+
+/// What to do after a step that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Go on with everything that does not need it.
+    GoOn,
+    /// Send nothing more.
+    Stop,
+}
+
+/// Executes `plan` on links that are called as `names` says, until it is done or `stop` is ready: then it ends
+/// at the next step.
+pub async fn apply(
+    session: &mut Session,
+    plan: &Plan,
+    names: Names,
+    after_failure: AfterFailure,
+    stop: impl Future<Output = ()>,
+) -> Outcome {
+    let mut outcome = Outcome { steps: vec![StepOutcome::NotReached; plan.steps.len()] };
+    {
+        let executor = Executor {
+            session,
+            plan,
+            names,
+            after_failure,
+            outcome: &mut outcome,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            stray_bond: false,
+            wait_until: None,
+        };
+        let mut run = pin!(executor.run());
+        let mut stop = pin!(stop);
+        std::future::poll_fn(|context| match stop.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => run.as_mut().poll(context),
+        })
+        .await;
+    }
+    outcome
+}
+
+struct Executor<'a> {
+    session: &'a mut Session,
+    plan: &'a Plan,
+    names: Names,
+    after_failure: AfterFailure,
+    outcome: &'a mut Outcome,
+    /// Steps that wait to be sent together, each with its request.
+    pending: Vec<(usize, Request)>,
+    pending_bytes: usize,
+    /// The kernel, if it loads `bonding`, makes a `bond0` that nobody asked for.
+    stray_bond: bool,
+    /// When all waits together must have ended; set by the first.
+    wait_until: Option<Instant>,
+}
+
+impl Executor<'_> {
+    async fn run(mut self) {
+        let plan = self.plan;
+        for (number, step) in plan.steps.iter().enumerate() {
+            if step.needs.iter().any(|need| self.pending.iter().any(|(step, _)| step == need)) {
+                self.send().await;
+            }
+            if self.after_failure == AfterFailure::Stop && self.outcome.failures().next().is_some() {
+                return;
+            }
+            let unmet = step.needs.iter().find(|need| !self.outcome.is_done(**need));
+            if let Some(because) = unmet {
+                self.outcome.steps[number] = StepOutcome::Skipped { because: self.outcome.root(*because) };
+                continue;
+            }
+            match self.prepare(&step.action).await {
+                Ok(Some(request)) => self.enqueue(number, request).await,
+                Ok(None) => {
+                    self.send().await;
+                    let result = self.act(&step.action).await;
+                    self.outcome.steps[number] = result.into();
+                }
+                Err(trouble) => self.outcome.steps[number] = StepOutcome::Failed(trouble),
+            }
+        }
+        self.send().await;
+    }
+
+    /// The step's request. A link that is not known yet may be one that is about to be made.
+    async fn prepare(&mut self, action: &Action) -> Result<Option<Request>, Trouble> {
+        if let Action::AddLink(new) = action {
+            self.stray_bond |= modules::before(new.kind);
+        }
+        let mut request = write::request(action, &self.names);
+        if matches!(request, Err(Unencodable::NoLink(_))) && !self.pending.is_empty() {
+            self.send().await;
+            request = write::request(action, &self.names);
+        }
+        // The other end of a veth pair comes without being asked for.
+        if let Err(Unencodable::NoLink(name)) = &request {
+            self.learn(name).await;
+            request = write::request(action, &self.names);
+        }
+        Ok(request?)
+    }
+
+    async fn enqueue(&mut self, number: usize, request: Request) {
+        if self.pending_bytes + request.len() > DATAGRAM {
+            self.send().await;
+        }
+        self.pending_bytes += request.len();
+        self.pending.push((number, request));
+        match &self.plan.steps[number].action {
+            // From here on the name may be another link's.
+            Action::DeleteLink { name } => drop(self.names.remove(name)),
+            Action::SetLink { change: LinkChange::Rename(_), .. } => self.send().await,
+            _ => {}
+        }
+    }
+
+    /// Sends what is pending and settles every step of it.
+    async fn send(&mut self) {
+        let pending = mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        let mut requests = Vec::with_capacity(pending.len());
+        let mut settled = Vec::with_capacity(pending.len());
+        for (number, request) in pending {
+            let question = match &self.plan.steps[number].action {
+                // The index of a new link is asked for in the same breath.
+                Action::AddLink(new) => Some(read::link_by_name(&new.name)),
+                _ => None,
+            };
+            settled.push((number, requests.len(), question.is_some()));
+            requests.push(request);
+            requests.extend(question);
+        }
+        let mut answers = self.session.batch(&requests).await;
+        let mut answer = |position: usize| {
+            answers.get_mut(position).map_or(Err(Failure::Lost), |a| mem::replace(a, Err(Failure::Lost)))
+        };
+        for (number, position, asked) in settled {
+            let index = if asked { answer(position + 1).ok().and_then(|ack| ack.reply) } else { None };
+            let result = self.settle(number, &requests[position], answer(position), index).await;
+            self.outcome.steps[number] = result.into();
+        }
+        // A stop is noticed here, between two datagrams.
+        tokio::task::yield_now().await;
+    }
+
+    /// What became of a step that was sent, and what that means for the names.
+    async fn settle(
+        &mut self,
+        number: usize,
+        request: &Request,
+        answer: Result<Ack, Failure>,
+        found: Option<Vec<u8>>,
+    ) -> Result<Option<String>, Trouble> {
+        let action = &self.plan.steps[number].action;
+        let result = match answer {
+            Ok(ack) => Ok(ack.warning),
+            Err(Failure::Refused(refusal)) => self.recover(action, request, refusal, found.as_deref()).await,
+            Err(Failure::Lost | Failure::Silent(_)) => self.ask_again(action, request).await,
+            Err(failure @ Failure::Socket(_)) => Err(Trouble::Unanswered(failure)),
+        };
+        match action {
+            Action::AddLink(new) if result.is_ok() => {
+                let index = found.as_deref().and_then(read::link_index);
+                match index {
+                    Some((index, _)) => self.names.insert(index, &new.name),
+                    None => self.learn(&new.name).await,
+                }
+                self.remove_stray_bond(new.kind).await;
+            }
+            Action::SetLink { name, change: LinkChange::Rename(to) } if result.is_ok() => {
+                if let Some(index) = self.names.remove(name) {
+                    self.names.insert(index, to);
+                }
+            }
+            Action::DeleteLink { name } if result.is_err() => self.learn(name).await,
+            _ => {}
+        }
+        result
+    }
+
+    /// Index and kind of the link that the kernel knows by this name or alternative name.
+    async fn ask(&mut self, name: &str) -> Option<(u32, String)> {
+        let reply = self.session.request(&read::link_by_name(name)).await.ok()?.reply?;
+        read::link_index(&reply)
+    }
+
+    async fn learn(&mut self, name: &str) {
+        if let Some((index, _)) = self.ask(name).await {
+            self.names.insert(index, name);
+        }
+    }
+
+    /// The answer was lost: the change may have been made or not, and asking again tells.
+    async fn ask_again(&mut self, action: &Action, request: &Request) -> Result<Option<String>, Trouble> {
+        match self.session.request(request).await {
+            Ok(ack) => Ok(ack.warning),
+            Err(Failure::Refused(r)) if r.errno() == Errno::EEXIST || is_so_already(action, r.errno()) => {
+                Ok(None)
+            }
+            Err(Failure::Refused(refusal)) => Err(refused(action, request, refusal)),
+            Err(failure) => Err(Trouble::Unanswered(failure)),
+        }
+    }
+
+    /// A refusal that is none: what was asked for is so already, or is so after another try.
+    async fn recover(
+        &mut self,
+        action: &Action,
+        request: &Request,
+        refusal: Refusal,
+        found: Option<&[u8]>,
+    ) -> Result<Option<String>, Trouble> {
+        let errno = refusal.errno();
+        if is_so_already(action, errno) {
+            return Ok(None);
+        }
+        let again = match action {
+            Action::AddLink(new) if errno == Errno::EEXIST => match found.and_then(read::link_index) {
+                // Somebody made it meanwhile: it gets the options that the new one would have had.
+                Some((_, kind)) if kind == new.kind.word() => write::adopt_link(new, &self.names)?,
+                _ => return Err(refused(action, request, refusal)),
+            },
+            Action::AddLink(new) if is_unknown_kind(&refusal) => {
+                modules::load(new.kind)?;
+                request.clone()
+            }
+            Action::SetLink { name, change: LinkChange::AddAltName(altname) } if errno == Errno::EEXIST => {
+                let own = self.names.index(name);
+                let has = self.ask(altname).await.map(|(index, _)| index);
+                return if own == has { Ok(None) } else { Err(refused(action, request, refusal)) };
+            }
+            Action::AddRoute(entry) if errno == Errno::EEXIST => {
+                let family = if entry.to.addr().is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+                let there = read::routes(self.session, family, &self.names).await;
+                let same = there.is_ok_and(|routes| routes.contains(entry));
+                return if same { Ok(None) } else { Err(refused(action, request, refusal)) };
+            }
+            _ => return Err(refused(action, request, refusal)),
+        };
+        match (self.session.request(&again).await, action) {
+            (Ok(ack), _) => Ok(ack.warning),
+            (Err(Failure::Refused(refusal)), Action::AddLink(new)) if is_unknown_kind(&refusal) => {
+                Err(modules::Missing::of(new.kind)
+                    .map_or_else(|| refused(action, &again, refusal), Trouble::from))
+            }
+            (Err(Failure::Refused(refusal)), _) => Err(refused(action, &again, refusal)),
+            (Err(failure), _) => Err(Trouble::Unanswered(failure)),
+        }
+    }
+
+    /// Removes the `bond0` that comes with a `bonding` that the kernel loaded itself, unless it is the plan's.
+    async fn remove_stray_bond(&mut self, kind: Kind) {
+        if kind != Kind::Bond || !mem::take(&mut self.stray_bond) || self.names.index("bond0").is_some() {
+            return;
+        }
+        let is_bond0 =
+            |action: &Action| matches!(action, Action::AddLink(NewLink { name, .. }) if name == "bond0");
+        if self.plan.steps.iter().any(|step| is_bond0(&step.action)) {
+            return;
+        }
+        if let Some((index, kind)) = self.ask("bond0").await {
+            if kind == Kind::Bond.word() {
+                let _ = self.session.request(&write::delete_link(index)).await;
+            }
+        }
+    }
+
+    /// A step that is not done over rtnetlink.
+    async fn act(&mut self, action: &Action) -> Result<Option<String>, Trouble> {
+        match action {
+            Action::Sysctl { key, value } => host::sysctl(key, value)?,
+            Action::WriteFile { path, content } => host::write_file(Path::new(path), content)?,
+            Action::Resolvconf { program, record, content } => host::resolvconf(program, record, content)?,
+            Action::AwaitAddresses { link, addresses } => self.await_addresses(link, addresses).await?,
+            Action::Wireguard { .. } => return Err(Trouble::Unsupported("WireGuard keys and peers")),
+            Action::Feature { .. } => return Err(Trouble::Unsupported("offload features")),
+            Action::WakeOnLan { .. } => return Err(Trouble::Unsupported("wake-on-LAN")),
+            Action::AddLink(_)
+            | Action::DeleteLink { .. }
+            | Action::SetLink { .. }
+            | Action::AddAddress(_)
+            | Action::DeleteAddress(_)
+            | Action::AddRoute(_)
+            | Action::DeleteRoute(_)
+            | Action::AddRule(_)
+            | Action::DeleteRule(_) => {}
+        }
+        Ok(None)
+    }
+}
+
+/// The kernel refuses because what was asked for is so already: removed by another, or with its link.
+fn is_so_already(action: &Action, errno: Errno) -> bool {
+    match action {
+        Action::AddRule(_) => errno == Errno::EEXIST,
+        Action::DeleteLink { .. } => errno == Errno::ENODEV,
+        Action::DeleteAddress(_) => matches!(errno, Errno::EADDRNOTAVAIL | Errno::ENODEV),
+        Action::DeleteRoute(_) => matches!(errno, Errno::ESRCH | Errno::ENODEV),
+        Action::DeleteRule(_) => errno == Errno::ENOENT,
+        _ => false,
+    }
+}
+
+/// The kernel does not know the kind of link (`rtnl_newlink`), as opposed to one of its options.
+fn is_unknown_kind(refusal: &Refusal) -> bool {
+    refusal.errno() == Errno::EOPNOTSUPP
+        && refusal.text.as_deref().is_none_or(|text| text.starts_with("Unknown device type"))
+}
+
+fn refused(action: &Action, request: &Request, refusal: Refusal) -> Trouble {
+    let option = refusal.offset.and_then(|offset| write::option_at(action, request.payload(), offset));
+    Trouble::Refused { refusal, option }
+}

@@ -1,0 +1,46 @@
+//! The one step that waits: for the end of IPv6 duplicate address detection.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::kernel::monitor::{Group, Monitor};
+use crate::kernel::read;
+
+use super::{Executor, Trouble};
+
+/// How long all waits of a plan together may take. Detection takes one to two seconds (a random delay up to one,
+/// then one for each of `dad_transmits`) once the link has carrier; LACP may need as many as three for that.
+pub const WAIT_BOUND: Duration = Duration::from_secs(10);
+
+impl Executor<'_> {
+    /// Waits until none of `addresses` is tentative. All waits share one bound, which the first begins.
+    pub(super) async fn await_addresses(
+        &mut self,
+        link: &str,
+        addresses: &[Ipv6Addr],
+    ) -> Result<(), Trouble> {
+        let until = *self.wait_until.get_or_insert_with(|| Instant::now() + WAIT_BOUND);
+        // Opened before the state is read: what changes in between is an event.
+        let mut monitor = Monitor::open(&[Group::Ipv6Address])?;
+        loop {
+            let there = read::addresses(self.session, &self.names).await?;
+            let ours = there.iter().filter_map(|entry| match entry.net.addr() {
+                IpAddr::V6(ip) if entry.link == link && addresses.contains(&ip) => Some((ip, entry)),
+                _ => None,
+            });
+            if let Some((address, _)) = ours.clone().find(|(_, entry)| entry.duplicate) {
+                return Err(Trouble::Duplicate(address));
+            }
+            let tentative: Vec<Ipv6Addr> = ours.filter(|(_, e)| e.tentative).map(|(ip, _)| ip).collect();
+            if tentative.is_empty() {
+                return Ok(());
+            }
+            if timeout_at(until, monitor.next()).await.is_err() {
+                let no_carrier = read::has_carrier(self.session, link).await == Some(false);
+                return Err(Trouble::Tentative { addresses: tentative, waited: WAIT_BOUND, no_carrier });
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! A step of the plan as one netlink request, with rtnetlink's builders and netlink-packet-route's types.
+//!
+//! Encodes what the step says and nothing else; sends nothing. Entry function: [`request`].
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, CacheInfo};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, Prop,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteVia,
+};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+
+use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::model::attribute::{self, Attribute, Value};
+use crate::plan::{Action, LinkChange, NewLink};
+
+use super::attributes::Attributes;
+use super::names::Names;
+use super::read::{LINK_HEADER, ROUTE_METRICS};
+use super::value::{self, Unencodable};
+use super::wire::Request;
+
+/// `RT_TABLE_UNSPEC`: the table's number stands in an attribute, since the header has room for 255 only.
+const TABLE_IN_ATTRIBUTE: u8 = 0;
+
+/// The request that does what `action` says; `None` for a step that is not done over rtnetlink.
+pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>, Unencodable> {
+    use RouteNetlinkMessage as M;
+    let index = |name: &str| names.index(name).ok_or_else(|| Unencodable::NoLink(name.to_owned()));
+    // Only what is added or removed by the hundred is quiet.
+    let request = match action {
+        Action::AddLink(new) => add_link(new, names)?,
+        Action::DeleteLink { name } => delete_link(index(name)?),
+        Action::SetLink { name, change } => set_link(index(name)?, change, names)?,
+        Action::AddAddress(entry) => {
+            let message = M::NewAddress(address(entry, index(&entry.link)?));
+            Request::from_message(&message, NLM_F_CREATE | NLM_F_REPLACE).quiet()
+        }
+        Action::DeleteAddress(entry) => {
+            Request::from_message(&M::DelAddress(address(entry, index(&entry.link)?)), 0).quiet()
+        }
+        Action::AddRoute(entry) => {
+            Request::from_message(&M::NewRoute(route(entry, names)?), NLM_F_CREATE | NLM_F_EXCL).quiet()
+        }
+        Action::DeleteRoute(entry) => Request::from_message(&M::DelRoute(route(entry, names)?), 0).quiet(),
+        Action::AddRule(entry) => {
+            Request::from_message(&M::NewRule(rule(entry)), NLM_F_CREATE | NLM_F_EXCL).quiet()
+        }
+        Action::DeleteRule(entry) => Request::from_message(&M::DelRule(rule(entry)), 0).quiet(),
+        Action::AwaitAddresses { .. }
+        | Action::Sysctl { .. }
+        | Action::Wireguard { .. }
+        | Action::Feature { .. }
+        | Action::WakeOnLan { .. }
+        | Action::WriteFile { .. }
+        | Action::Resolvconf { .. } => return Ok(None),
+    };
+    Ok(Some(request))
+}
+
+/// Makes a link.
+fn add_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
+    let mut link = described(new, names)?;
+    if let Some(peer) = &new.peer {
+        let peer = LinkUnspec::new_with_name(peer).build();
+        link = link.set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+    }
+    Ok(Request::from_message(&RouteNetlinkMessage::NewLink(link.build()), NLM_F_CREATE | NLM_F_EXCL))
+}
+
+/// Gives a link of that name and kind, which is there already, what a new one would have had.
+pub(super) fn adopt_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
+    Ok(Request::from_message(&RouteNetlinkMessage::NewLink(described(new, names)?.build()), 0))
+}
+
+fn described(new: &NewLink, names: &Names) -> Result<LinkMessageBuilder<LinkUnspec>, Unencodable> {
+    let kind = InfoKind::Other(new.kind.word().to_owned());
+    let mut link = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind).name(new.name.as_str());
+    let mut settings = new.settings.clone();
+    if let Some(parent) = &new.parent {
+        // Tunnels and VXLAN have their parent among their options, the others in IFLA_LINK.
+        if let Some(row) = attribute::of(new.kind, "dev") {
+            settings.entry(row.name).or_insert_with(|| Value::Text(parent.clone()));
+        } else {
+            link = link.link(names.index(parent).ok_or_else(|| Unencodable::NoLink(parent.clone()))?);
+        }
+    }
+    if let Some(mac) = &new.mac {
+        link = link.address(mac.as_bytes().to_vec());
+    }
+    if let Some(mtu) = new.mtu {
+        link = link.mtu(mtu);
+    }
+    if !settings.is_empty() {
+        link = link.set_info_data(InfoData::Other(options(new.kind.attributes(), &settings, names)?));
+    }
+    Ok(link)
+}
+
+/// Removes a link.
+pub(super) fn delete_link(index: u32) -> Request {
+    Request::from_message(&RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(index).build()), 0)
+}
+
+fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, Unencodable> {
+    let link = LinkUnspec::new_with_index(index);
+    let inet6 = |spec| LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![spec])]);
+    let link = match change {
+        LinkChange::Up => link.up(),
+        LinkChange::Down => link.down(),
+        LinkChange::Rename(name) => link.name(name.as_str()),
+        LinkChange::AddAltName(name) => {
+            let property = LinkAttribute::PropList(vec![Prop::AltIfName(name.clone())]);
+            let message = RouteNetlinkMessage::NewLinkProp(link.append_extra_attribute(property).build());
+            return Ok(Request::from_message(&message, NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND));
+        }
+        LinkChange::Mac(mac) => link.address(mac.as_bytes().to_vec()),
+        LinkChange::Mtu(mtu) => link.mtu(*mtu),
+        LinkChange::Controller(name) => {
+            link.controller(names.index(name).ok_or_else(|| Unencodable::NoLink(name.clone()))?)
+        }
+        LinkChange::NoController => link.nocontroller(),
+        LinkChange::Options { kind, settings } => {
+            let data = InfoData::Other(options(kind.attributes(), settings, names)?);
+            let kind = InfoKind::Other(kind.word().to_owned());
+            let builder = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind);
+            builder.index(index).set_info_data(data)
+        }
+        LinkChange::PortOptions { kind, settings } => {
+            let data = options(kind.port_attributes(), settings, names)?;
+            link.set_port_kind(InfoPortKind::Other(kind.word().to_owned()))
+                .set_port_data(InfoPortData::Other(data))
+        }
+        LinkChange::Generation(generation) => {
+            link.append_extra_attribute(inet6(AfSpecInet6::AddrGenMode((*generation as u8).into())))
+        }
+        LinkChange::Token(token) => link.append_extra_attribute(inet6(AfSpecInet6::Token(*token))),
+    };
+    // RTM_NEWLINK without NLM_F_CREATE: RTM_SETLINK would pass over the options of a kind (rtnl_setlink).
+    Ok(Request::from_message(&RouteNetlinkMessage::NewLink(link.build()), 0))
+}
+
+/// Options in the table's order, which is the order in which their dependencies are met.
+fn options(
+    rows: &'static [Attribute],
+    settings: &BTreeMap<&'static str, Value>,
+    names: &Names,
+) -> Result<Vec<u8>, Unencodable> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        if let Some(value) = settings.get(row.name) {
+            value::encode(&mut bytes, row, value, names)?;
+        }
+    }
+    Ok(bytes)
+}
+
+fn address(entry: &AddressEntry, index: u32) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(&entry.net.addr());
+    message.header.prefix_len = entry.peer.unwrap_or(entry.net).prefix_len();
+    message.header.scope = (entry.scope as u8).into();
+    message.header.index = index;
+    let own = entry.net.addr();
+    // IFA_ADDRESS is the far end where there is one, IFA_LOCAL always our own (linux/if_addr.h).
+    message.attributes.push(AddressAttribute::Local(own));
+    message.attributes.push(AddressAttribute::Address(entry.peer.map_or(own, |peer| peer.addr())));
+    if let Some(broadcast) = entry.broadcast {
+        message.attributes.push(AddressAttribute::Broadcast(broadcast));
+    }
+    if let Some(label) = &entry.label {
+        message.attributes.push(AddressAttribute::Label(label.clone()));
+    }
+    if entry.preferred.is_some() || entry.valid.is_some() {
+        let mut lifetimes = CacheInfo::default();
+        lifetimes.ifa_preferred = entry.preferred.unwrap_or(u32::MAX);
+        lifetimes.ifa_valid = entry.valid.unwrap_or(u32::MAX);
+        message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
+    }
+    message
+}
+
+fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable> {
+    let mut message = RouteMessage::default();
+    let header = &mut message.header;
+    header.address_family = family(&entry.to.addr());
+    header.destination_prefix_length = entry.to.prefix_len();
+    header.table = u8::try_from(entry.table).unwrap_or(TABLE_IN_ATTRIBUTE);
+    header.protocol = entry.protocol.into();
+    header.scope = (entry.scope as u8).into();
+    header.kind = (entry.kind as u8).into();
+    if entry.on_link {
+        header.flags |= RouteFlags::Onlink;
+    }
+    let mut put = |attribute| message.attributes.push(attribute);
+    if entry.to.prefix_len() > 0 {
+        put(RouteAttribute::Destination(route_address(entry.to.addr())));
+    }
+    match entry.via {
+        Some(IpAddr::V6(via)) if entry.to.addr().is_ipv4() => put(RouteAttribute::Via(RouteVia::Inet6(via))),
+        Some(via) => put(RouteAttribute::Gateway(route_address(via))),
+        None => {}
+    }
+    if let Some(link) = &entry.link {
+        let index = names.index(link).ok_or_else(|| Unencodable::NoLink(link.clone()))?;
+        put(RouteAttribute::Oif(index));
+    }
+    if entry.metric != 0 {
+        put(RouteAttribute::Priority(entry.metric));
+    }
+    if u8::try_from(entry.table).is_err() {
+        put(RouteAttribute::Table(entry.table));
+    }
+    if let Some(source) = entry.source {
+        put(RouteAttribute::PrefSource(route_address(source)));
+    }
+    let metrics: Vec<RouteMetric> = ROUTE_METRICS.iter().filter_map(|row| metric(entry, row)).collect();
+    if !metrics.is_empty() {
+        put(RouteAttribute::Metrics(metrics));
+    }
+    Ok(message)
+}
+
+fn metric(entry: &RouteEntry, (number, name): &(u16, &str)) -> Option<RouteMetric> {
+    let value = entry.metrics.get(*name)?;
+    Some(RouteMetric::Other(DefaultNla::new(*number, value.to_ne_bytes().to_vec())))
+}
+
+fn rule(entry: &RuleEntry) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    let header = &mut message.header;
+    header.family = if entry.family == 4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    header.src_len = entry.from.map_or(0, |from| from.prefix_len());
+    header.dst_len = entry.to.map_or(0, |to| to.prefix_len());
+    header.tos = entry.tos.unwrap_or(0);
+    header.table = u8::try_from(entry.table).unwrap_or(TABLE_IN_ATTRIBUTE);
+    header.action = RuleAction::ToTable;
+    let mut put = |attribute| message.attributes.push(attribute);
+    let prefix = |net: Option<IpNet>| net.filter(|net| net.prefix_len() > 0).map(|net| net.addr());
+    if let Some(from) = prefix(entry.from) {
+        put(RuleAttribute::Source(from));
+    }
+    if let Some(to) = prefix(entry.to) {
+        put(RuleAttribute::Destination(to));
+    }
+    put(RuleAttribute::Priority(entry.priority));
+    put(RuleAttribute::Table(entry.table));
+    if let Some(mark) = entry.mark {
+        put(RuleAttribute::FwMark(mark));
+    }
+    if entry.protocol != 0 {
+        put(RuleAttribute::Protocol(entry.protocol.into()));
+    }
+    message
+}
+
+fn family(ip: &IpAddr) -> AddressFamily {
+    if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+fn route_address(ip: IpAddr) -> RouteAddress {
+    match ip {
+        IpAddr::V4(ip) => RouteAddress::Inet(ip),
+        IpAddr::V6(ip) => RouteAddress::Inet6(ip),
+    }
+}
+
+/// The option that the kernel points at: `offset` is where its attribute begins in the request's payload.
+pub(super) fn option_at(action: &Action, payload: &[u8], offset: usize) -> Option<&'static str> {
+    let (rows, data) = match action {
+        Action::AddLink(new) => (new.kind.attributes(), libc::IFLA_INFO_DATA),
+        Action::SetLink { change: LinkChange::Options { kind, .. }, .. } => {
+            (kind.attributes(), libc::IFLA_INFO_DATA)
+        }
+        Action::SetLink { change: LinkChange::PortOptions { kind, .. }, .. } => {
+            (kind.port_attributes(), libc::IFLA_INFO_SLAVE_DATA)
+        }
+        _ => return None,
+    };
+    let nest = Attributes::new(payload.get(LINK_HEADER..)?).nest(libc::IFLA_LINKINFO).get(data)?;
+    // Both are slices of one buffer: the nest's start tells where in the payload its attributes lie.
+    let start = nest.as_ptr() as usize - payload.as_ptr() as usize;
+    let attribute = nest.get(offset.checked_sub(start)?..)?;
+    let (nla, _) = Attributes::new(attribute).iter().next()?;
+    rows.iter().find(|row| row.nla == nla).map(|row| row.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+
+    #[test]
+    fn the_option_that_a_refusal_points_at_is_named() {
+        let action = Action::SetLink {
+            name: "bond0".to_owned(),
+            change: LinkChange::Options {
+                kind: Kind::Bond,
+                settings: BTreeMap::from([
+                    ("miimon", Value::Number(100)),
+                    ("mode", Value::Text("802.3ad".into())),
+                ]),
+            },
+        };
+        let mut names = Names::default();
+        names.insert(4, "bond0");
+        let request = request(&action, &names).unwrap().unwrap();
+        // Behind ifinfomsg stand the headers of IFLA_LINKINFO, of the kind with "bond\0", and of the data.
+        let mode = LINK_HEADER + 4 + 12 + 4;
+        assert_eq!(option_at(&action, request.payload(), mode), Some("mode"));
+        assert_eq!(option_at(&action, request.payload(), mode + 8), Some("miimon"));
+        assert_eq!(option_at(&action, request.payload(), 0), None);
+        assert_eq!(option_at(&action, request.payload(), 10_000), None);
+    }
+}

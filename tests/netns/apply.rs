@@ -1,0 +1,344 @@
+//! Plans made by hand, executed in a namespace, and looked at with ip(8).
+
+use std::collections::BTreeMap;
+
+use netapply::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use netapply::kernel::apply::{self, AfterFailure, Outcome, StepOutcome};
+use netapply::kernel::names::Names;
+use netapply::kernel::read;
+use netapply::kernel::session::{Family, Session};
+use netapply::model::attribute::Value;
+use netapply::model::{AddressGeneration, Kind, Place, RouteKind, Scope};
+use netapply::plan::{Action, LinkChange, NewLink, Plan, Step};
+
+use crate::namespace::{in_namespace, ip, ip_json};
+
+/// A plan whose steps need those at the positions beside them.
+fn plan(steps: Vec<(Action, &[usize])>) -> Plan {
+    let step = |(action, needs): (Action, &[usize])| Step {
+        action,
+        at: Place::NONE,
+        link: String::new(),
+        needs: needs.to_vec(),
+    };
+    Plan { steps: steps.into_iter().map(step).collect() }
+}
+
+async fn apply(plan: &Plan) -> Outcome {
+    let mut session = Session::open(Family::Route).unwrap();
+    let inventory = read::inventory(&mut session).await.unwrap();
+    let names = Names::from(&inventory);
+    apply::apply(&mut session, plan, names, AfterFailure::GoOn, std::future::pending()).await
+}
+
+#[track_caller]
+fn all_done(outcome: &Outcome) {
+    let failures: Vec<String> = outcome.failures().map(|(n, t)| format!("step {}: {t}", n + 1)).collect();
+    assert!(outcome.is_success(), "{failures:?}");
+}
+
+fn new_link(name: &str, kind: Kind) -> NewLink {
+    let (name, settings) = (name.to_owned(), BTreeMap::new());
+    NewLink { name, kind, parent: None, peer: None, mac: None, mtu: None, settings }
+}
+
+fn bridge(name: &str) -> Action {
+    let settings = BTreeMap::from([("stp_state", Value::Bool(true)), ("forward_delay", Value::Number(400))]);
+    let mac = Some("02:00:00:00:00:10".parse().unwrap());
+    Action::AddLink(NewLink { settings, mac, ..new_link(name, Kind::Bridge) })
+}
+
+fn veth(name: &str, peer: &str) -> Action {
+    Action::AddLink(NewLink { peer: Some(peer.to_owned()), ..new_link(name, Kind::Veth) })
+}
+
+fn set(name: &str, change: LinkChange) -> Action {
+    Action::SetLink { name: name.to_owned(), change }
+}
+
+fn address(link: &str, net: &str) -> AddressEntry {
+    AddressEntry {
+        link: link.to_owned(),
+        net: net.parse().unwrap(),
+        peer: None,
+        broadcast: None,
+        label: None,
+        scope: Scope::Global,
+        preferred: None,
+        valid: None,
+        tentative: false,
+        duplicate: false,
+        permanent: true,
+        protocol: 0,
+    }
+}
+
+fn route(link: &str, to: &str, via: &str) -> RouteEntry {
+    RouteEntry {
+        to: to.parse().unwrap(),
+        link: Some(link.to_owned()),
+        via: Some(via.parse().unwrap()),
+        on_link: false,
+        kind: RouteKind::Unicast,
+        scope: Scope::Global,
+        protocol: 4,
+        metric: 100,
+        table: 254,
+        source: None,
+        metrics: BTreeMap::new(),
+        multipath: false,
+    }
+}
+
+fn rule(from: &str) -> RuleEntry {
+    RuleEntry {
+        family: 4,
+        from: Some(from.parse().unwrap()),
+        to: None,
+        table: 1000,
+        priority: 99,
+        mark: Some(7),
+        tos: None,
+        protocol: 4,
+        foreign: false,
+    }
+}
+
+fn network() -> Plan {
+    let mut far = route("br0", "10.0.0.0/8", "198.51.100.1");
+    far.on_link = true;
+    far.table = 1000;
+    far.source = Some("192.0.2.1".parse().unwrap());
+    far.metrics.insert("mtu".to_owned(), 1300);
+    let mut blackhole = route("br0", "10.9.0.0/16", "192.0.2.254");
+    (blackhole.link, blackhole.via, blackhole.kind) = (None, None, RouteKind::Blackhole);
+    let mut over_v6 = route("br0", "10.8.0.0/16", "fe80::1");
+    over_v6.metric = 0;
+    let mut labelled = address("br0", "192.0.2.2/24");
+    labelled.label = Some("br0:a".to_owned());
+    labelled.broadcast = Some("192.0.2.255".parse().unwrap());
+    let mut deprecated = address("br0", "2001:db8::2/64");
+    deprecated.preferred = Some(0);
+    let port = BTreeMap::from([("cost", Value::Number(7)), ("hairpin", Value::Bool(true))]);
+    plan(vec![
+        (bridge("br0"), &[]),
+        (veth("eth0", "eth1"), &[]),
+        (set("eth0", LinkChange::Controller("br0".to_owned())), &[0, 1]),
+        (set("eth0", LinkChange::PortOptions { kind: Kind::Bridge, settings: port }), &[2]),
+        (set("eth1", LinkChange::AddAltName("a-rather-long-name-for-it".to_owned())), &[1]),
+        (set("br0", LinkChange::Generation(AddressGeneration::None)), &[0]),
+        // A bridge keeps an MTU only if it is set after it was made (br_mtu_auto_adjust).
+        (set("br0", LinkChange::Mtu(1400)), &[2]),
+        (set("br0", LinkChange::Up), &[0]),
+        (set("eth0", LinkChange::Up), &[1]),
+        (set("eth1", LinkChange::Up), &[1]),
+        (Action::AddAddress(address("br0", "192.0.2.1/24")), &[0]),
+        (Action::AddAddress(labelled), &[0]),
+        (Action::AddAddress(deprecated), &[0]),
+        (Action::AddRoute(route("br0", "0.0.0.0/0", "192.0.2.254")), &[10]),
+        (Action::AddRoute(far), &[10]),
+        (Action::AddRoute(blackhole), &[]),
+        (Action::AddRoute(over_v6), &[10]),
+        (Action::AddRule(rule("192.0.2.0/24")), &[]),
+        (Action::Sysctl { key: "net/ipv6/conf/br0/accept_ra".to_owned(), value: "0".to_owned() }, &[0]),
+    ])
+}
+
+#[test]
+fn a_plan_becomes_what_ip_shows() {
+    in_namespace(async || {
+        all_done(&apply(&network()).await);
+        let bridge = &ip_json("link show br0")[0];
+        assert_eq!((&bridge["mtu"], &bridge["address"]), (&1400.into(), &"02:00:00:00:00:10".into()));
+        assert_eq!(bridge["linkinfo"]["info_data"]["forward_delay"], 400);
+        assert_eq!(bridge["linkinfo"]["info_data"]["stp_state"], 1);
+        assert_eq!(bridge["inet6_addr_gen_mode"], "none");
+        let port = &ip_json("link show eth0")[0];
+        assert_eq!(
+            (&port["master"], &port["linkinfo"]["info_slave_data"]["cost"]),
+            (&"br0".into(), &7.into())
+        );
+        assert_eq!(port["linkinfo"]["info_slave_data"]["hairpin"], true);
+        assert_eq!(ip_json("link show eth1")[0]["altnames"][0], "a-rather-long-name-for-it");
+        let addresses = ip_json("address show br0");
+        let addresses = addresses[0]["addr_info"].as_array().unwrap();
+        let shown: Vec<_> =
+            addresses.iter().map(|a| (a["local"].as_str().unwrap(), a["label"].as_str())).collect();
+        assert_eq!(shown, [("192.0.2.1", Some("br0")), ("192.0.2.2", Some("br0:a")), ("2001:db8::2", None)]);
+        assert_eq!(addresses[2]["preferred_life_time"], 0);
+        let routes = ip_json("-4 route show table all proto static");
+        let find = |to: &str| {
+            routes.as_array().unwrap().iter().find(|r| r["dst"] == to).unwrap_or_else(|| panic!("no {to}"))
+        };
+        assert_eq!(
+            (&find("default")["gateway"], &find("default")["metric"]),
+            (&"192.0.2.254".into(), &100.into())
+        );
+        let far = find("10.0.0.0/8");
+        assert_eq!((&far["prefsrc"], &far["table"]), (&"192.0.2.1".into(), &"1000".into()));
+        assert_eq!((&far["flags"][0], &far["metrics"][0]["mtu"]), (&"onlink".into(), &1300.into()));
+        assert_eq!(find("10.9.0.0/16")["type"], "blackhole");
+        assert_eq!(find("10.8.0.0/16")["via"]["host"], "fe80::1");
+        let rules = ip_json("rule");
+        let rule = rules.as_array().unwrap().iter().find(|r| r["priority"] == 99).unwrap();
+        assert_eq!(
+            (&rule["src"], &rule["fwmark"], &rule["table"]),
+            (&"192.0.2.0".into(), &"0x7".into(), &"1000".into())
+        );
+        assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv6/conf/br0/accept_ra").unwrap(), "0\n");
+    });
+}
+
+#[test]
+fn what_is_so_already_is_done() {
+    in_namespace(async || {
+        let network = network();
+        all_done(&apply(&network).await);
+        ip("link set br0 type bridge forward_delay 1500");
+        let before = ip_json("route show table all");
+        all_done(&apply(&network).await);
+        assert_eq!(ip_json("route show table all"), before);
+        assert_eq!(ip_json("link show br0")[0]["linkinfo"]["info_data"]["forward_delay"], 400);
+        let mut gone = Vec::new();
+        for step in &network.steps {
+            gone.push((
+                match &step.action {
+                    Action::AddRoute(entry) => Action::DeleteRoute(entry.clone()),
+                    Action::AddAddress(entry) => Action::DeleteAddress(entry.clone()),
+                    Action::AddRule(entry) => Action::DeleteRule(entry.clone()),
+                    _ => continue,
+                },
+                &[][..],
+            ));
+        }
+        gone.reverse();
+        let gone = plan(gone);
+        all_done(&apply(&gone).await);
+        assert_eq!(ip_json("route show table all proto static").as_array().unwrap().len(), 0);
+        assert_eq!(ip_json("-4 address show dev br0")[0]["addr_info"].as_array().map_or(0, Vec::len), 0);
+        all_done(&apply(&gone).await);
+    });
+}
+
+#[test]
+fn a_refused_step_takes_along_what_needs_it_and_nothing_else() {
+    in_namespace(async || {
+        ip("link add br9 type bridge");
+        let steps = plan(vec![
+            (bridge("br0"), &[]),
+            (set("br9", LinkChange::Controller("br0".to_owned())), &[0]),
+            (set("br9", LinkChange::Up), &[1]),
+            (Action::AddAddress(address("br9", "192.0.2.9/24")), &[2]),
+            (Action::AddAddress(address("br0", "192.0.2.1/24")), &[0]),
+            (set("br0", LinkChange::Up), &[0]),
+            (Action::AddRoute(route("br0", "0.0.0.0/0", "203.0.113.1")), &[4, 5]),
+            (set("eth7", LinkChange::Up), &[]),
+            (Action::AddRoute(route("br0", "10.0.0.0/8", "192.0.2.254")), &[4, 5]),
+        ]);
+        let outcome = apply(&steps).await;
+        let text = |step: &StepOutcome| match step {
+            StepOutcome::Done { .. } => "done".to_owned(),
+            StepOutcome::Failed(trouble) => trouble.to_string(),
+            StepOutcome::Skipped { because } => format!("because of {because}"),
+            StepOutcome::NotReached => "not reached".to_owned(),
+        };
+        let texts: Vec<String> = outcome.steps.iter().map(text).collect();
+        assert_eq!(
+            texts,
+            [
+                "done",
+                "the kernel refused: Can not enslave a bridge to a bridge (ELOOP)",
+                "because of 1",
+                "because of 1",
+                "done",
+                "done",
+                "the kernel refused: Nexthop has invalid gateway (ENETUNREACH)",
+                "there is no link eth7",
+                "done"
+            ]
+        );
+    });
+}
+
+#[test]
+fn a_refused_option_is_named() {
+    in_namespace(async || {
+        let settings = BTreeMap::from([("id", Value::Number(1 << 24)), ("ageing", Value::Number(30))]);
+        let vxlan = Action::AddLink(NewLink { settings, ..new_link("vx0", Kind::Vxlan) });
+        let outcome = apply(&plan(vec![(vxlan, &[])])).await;
+        let texts: Vec<String> = outcome.failures().map(|(_, trouble)| trouble.to_string()).collect();
+        assert_eq!(texts, ["the kernel refused id: VXLAN ID must be lower than 16777216 (ERANGE)"]);
+    });
+}
+
+#[test]
+fn names_are_swapped_and_the_steps_after_mean_the_new_ones() {
+    in_namespace(async || {
+        ip("link add eth0 address 02:00:00:00:00:01 type veth peer name eth1 address 02:00:00:00:00:02");
+        let rename = |from: &str, to: &str| set(from, LinkChange::Rename(to.to_owned()));
+        let steps = plan(vec![
+            (rename("eth0", "tmp0"), &[]),
+            (rename("eth1", "eth0"), &[0]),
+            (rename("tmp0", "eth1"), &[1]),
+            (set("eth1", LinkChange::Mtu(1300)), &[2]),
+            (Action::DeleteLink { name: "eth0".to_owned() }, &[3]),
+            (bridge("eth0"), &[4]),
+            (Action::AddAddress(address("eth0", "192.0.2.1/24")), &[5]),
+        ]);
+        let mut before_the_end = steps.clone();
+        before_the_end.steps.truncate(4);
+        all_done(&apply(&before_the_end).await);
+        let link = &ip_json("link show eth1")[0];
+        assert_eq!((&link["address"], &link["mtu"]), (&"02:00:00:00:00:01".into(), &1300.into()));
+        let mut the_end = steps;
+        the_end.steps.drain(..4);
+        the_end.steps.iter_mut().for_each(|step| step.needs.clear());
+        all_done(&apply(&the_end).await);
+        assert_eq!(ip_json("address show eth0")[0]["addr_info"][0]["local"], "192.0.2.1");
+    });
+}
+
+#[test]
+fn a_route_from_a_tentative_address_waits_for_it() {
+    in_namespace(async || {
+        ip("link add eth0 type veth peer name eth1");
+        ip("link set eth0 up");
+        ip("link set eth1 up");
+        let own = "2001:db8::1".parse().unwrap();
+        let mut from_it = route("eth0", "2001:db8:1::/48", "2001:db8::fe");
+        from_it.source = Some(own);
+        let wait = || Action::AwaitAddresses {
+            link: "eth0".to_owned(),
+            addresses: vec!["2001:db8::1".parse().unwrap()],
+        };
+        let steps = plan(vec![
+            (Action::AddAddress(address("eth0", "2001:db8::1/64")), &[]),
+            (wait(), &[0]),
+            (Action::AddRoute(from_it), &[1]),
+        ]);
+        all_done(&apply(&steps).await);
+        assert_eq!(ip_json("-6 route show 2001:db8:1::/48")[0]["prefsrc"], "2001:db8::1");
+        // Where another has the address, that is said.
+        ip("-6 address del 2001:db8::1/64 dev eth0");
+        ip("-6 address add 2001:db8::1/64 dev eth1 nodad");
+        let steps = plan(vec![(Action::AddAddress(address("eth0", "2001:db8::1/64")), &[]), (wait(), &[0])]);
+        let outcome = apply(&steps).await;
+        let (number, trouble) = outcome.failures().next().expect("the address is taken");
+        assert_eq!(
+            (number, trouble.to_string().as_str()),
+            (1, "another machine on the link has 2001:db8::1")
+        );
+    });
+}
+
+#[test]
+fn a_run_that_is_ended_sends_nothing_more() {
+    in_namespace(async || {
+        let steps = plan(vec![(bridge("br0"), &[])]);
+        let mut session = Session::open(Family::Route).unwrap();
+        let stop = std::future::ready(());
+        let outcome = apply::apply(&mut session, &steps, Names::default(), AfterFailure::GoOn, stop).await;
+        assert_eq!(outcome.steps, [StepOutcome::NotReached]);
+        assert_eq!(ip_json("link show").as_array().unwrap().len(), 1);
+    });
+}
