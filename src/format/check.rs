@@ -3,7 +3,7 @@
 //! [`check`] repairs what has one sensible reading and says so, and leaves out what cannot work together with all that
 //! stands on it. After it every reference is the id of a link that is there, and no link is its own foundation.
 
-mod references;
+pub(super) mod references;
 mod routes;
 mod stacking;
 

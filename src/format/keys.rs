@@ -63,6 +63,17 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads `node` as the mapping `object`. `None`, with a diagnostic, where it is no mapping; null counts as empty.
     pub fn new(node: &'a Node, object: &'static Object, said: &mut Vec<Diagnostic>) -> Option<Self> {
+        Self::with_others(node, object, |_| false, said)
+    }
+
+    /// As [`Fields::new`], for a mapping that takes other spellings of its keys: those for which `other` is true are
+    /// not reported and are left to the caller.
+    pub fn with_others(
+        node: &'a Node,
+        object: &'static Object,
+        other: impl Fn(&str) -> bool,
+        said: &mut Vec<Diagnostic>,
+    ) -> Option<Self> {
         let entries: &[Entry] = match &node.value {
             Value::Map(entries) => entries,
             Value::Null => &[],
@@ -73,7 +84,9 @@ impl<'a> Fields<'a> {
             }
         };
         for entry in entries {
-            said.extend(report(object, entry));
+            if object.keys.iter().any(|k| k.name == entry.key) || !other(&entry.key) {
+                said.extend(report(object, entry));
+            }
         }
         Some(Fields { at: node.at, entries })
     }

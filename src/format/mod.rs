@@ -9,7 +9,7 @@ mod cloud_init_v1;
 mod eni;
 pub mod keys;
 mod netplan;
-mod network_data;
+pub mod network_data;
 mod open_nebula;
 mod recognise;
 pub mod tree;
@@ -142,5 +142,6 @@ fn unknown(root: &Node) -> Diagnostic {
 fn join(desired: &mut Desired, more: Desired) {
     desired.links.extend(more.links);
     desired.rules.extend(more.rules);
+    desired.closed |= more.closed;
     desired.resolver.merge(&more.resolver);
 }

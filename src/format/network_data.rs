@@ -1,10 +1,100 @@
 //! network_data.json of OpenStack (Nova, Ironic), Metal3 and CloudStack: `links`, `networks`, `services`.
+//!
+//! Writers deviate from the schema, and from each other, in many small ways; each that is known has a case in
+//! testdata/network_data. [`read`] takes all of them and says what it assumed; [`ironic_schema`] says what Ironic's API
+//! would refuse. Knows nothing of the machine.
 
+mod ironic;
+pub(super) mod keys;
+mod links;
+mod networks;
+
+use std::collections::HashSet;
+
+pub use ironic::check as ironic_schema;
+
+use super::keys::Fields;
 use super::tree::Node;
-use crate::diagnostic::Diagnostic;
-use crate::model::Desired;
+use super::value::{items, name_servers, search_domains, text};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Desired, Resolver};
 
-/// Reads the mapping that has `links` and `networks`.
-pub(super) fn read(_root: &Node, _said: &mut Vec<Diagnostic>) -> Desired {
-    Desired::default()
+/// Reads the mapping that has `links` and `networks`. Either may be absent or null.
+pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
+    let mut desired = Desired::default();
+    let Some(fields) = Fields::new(root, &keys::TOP, said) else { return desired };
+    // Ids of links that cannot be made: what refers to them must not be taken for interfaces of the machine.
+    let mut lost: HashSet<String> = HashSet::new();
+    for node in items(fields.get("links"), "links", said) {
+        links::read(node, &mut desired, &mut lost, said);
+    }
+    lose(&mut desired, &mut lost, said);
+    let nodes = items(fields.get("networks"), "networks", said);
+    networks::read(nodes, &mut desired, &lost, said);
+    services(fields.get("services"), &mut desired.resolver, said);
+    resolver(&fields, &mut desired.resolver, said);
+    desired
 }
+
+/// Leaves out what stands on a lost link: its VLANs, and its place in a bond or bridge.
+fn lose(desired: &mut Desired, lost: &mut HashSet<String>, said: &mut Vec<Diagnostic>) {
+    let mut before = 0;
+    while lost.len() > before {
+        before = lost.len();
+        for link in &mut desired.links {
+            let (id, noun) = (&link.id, link.kind.noun());
+            let had = link.members.len();
+            link.members.retain(|member| {
+                let stays = !lost.contains(&member.value);
+                if !stays {
+                    let message =
+                        format!("{noun} \"{id}\" is made without \"{}\", which was left out", member.value);
+                    said.push(Diagnostic::new(Code::LeftOut, member.at, message));
+                }
+                stays
+            });
+            let bare = had > 0 && link.members.is_empty() && link.kind == crate::model::Kind::Bond;
+            let parent = link.parent.as_ref().filter(|parent| lost.contains(&parent.value));
+            if bare || (parent.is_some() && !lost.contains(id)) {
+                let on = parent.map_or_else(|| "its members".to_owned(), |p| format!("\"{}\"", p.value));
+                let message = format!("{noun} \"{id}\" was left out with {on}");
+                said.push(Diagnostic::new(Code::LeftOut, link.at, message));
+                lost.insert(id.clone());
+            }
+        }
+        desired.links.retain(|link| !lost.contains(&link.id));
+    }
+}
+
+/// Services at the top, in a network or in a route: the name servers among them.
+fn services(node: Option<&Node>, resolver: &mut Resolver, said: &mut Vec<Diagnostic>) {
+    for service in items(node, "services", said) {
+        let Some(fields) = Fields::new(service, &keys::SERVICE, said) else { continue };
+        let kind = fields.get("type").and_then(|node| text(node, "type", said)).unwrap_or("dns");
+        match fields.get("address") {
+            _ if !kind.eq_ignore_ascii_case("dns") => {
+                let message =
+                    format!("a service of type \"{kind}\" is no name server and has no effect here");
+                said.push(Diagnostic::new(Code::NotADns, service.at, message));
+            }
+            Some(address) => name_servers(address, "address", resolver, said),
+            None => {
+                let message = "a name server without an address was left out";
+                said.push(Diagnostic::new(Code::MissingKey, service.at, message));
+            }
+        }
+    }
+}
+
+/// `dns_nameservers` and `dns_search`.
+fn resolver(fields: &Fields<'_>, resolver: &mut Resolver, said: &mut Vec<Diagnostic>) {
+    if let Some(node) = fields.get("dns_nameservers") {
+        name_servers(node, "dns_nameservers", resolver, said);
+    }
+    if let Some(node) = fields.get("dns_search") {
+        search_domains(node, "dns_search", resolver, said);
+    }
+}
+
+#[cfg(test)]
+mod tests;

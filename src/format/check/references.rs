@@ -104,18 +104,20 @@ pub(super) fn resolve(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     desired.links.append(&mut resolver.implied);
 }
 
-struct Resolver {
+/// Finds the links that references mean.
+pub(in crate::format) struct Resolver {
     closed: bool,
     /// Ids in the text; slips of the pen are near these.
     described: Vec<String>,
     ids: HashSet<String>,
     /// Interface names that the text gives or matches, and the ids of those links.
     names: HashMap<String, String>,
-    implied: Vec<Link>,
+    /// Links that no text describes: interfaces of the machine, by name.
+    pub(in crate::format) implied: Vec<Link>,
 }
 
 impl Resolver {
-    fn new(desired: &Desired) -> Self {
+    pub(in crate::format) fn new(desired: &Desired) -> Self {
         let mut names = HashMap::new();
         for link in &desired.links {
             if let Naming::Set(name) | Naming::Alternative(name) = &link.naming {
@@ -132,8 +134,14 @@ impl Resolver {
         Resolver { closed: desired.closed, described, ids, names, implied: Vec::new() }
     }
 
-    /// False where the reference leads nowhere.
-    fn resolve(&mut self, id: &str, role: &str, reference: &mut LinkRef, said: &mut Vec<Diagnostic>) -> bool {
+    /// Makes the reference that `id` has as its `role` the id of a link. False where it leads nowhere.
+    pub(in crate::format) fn resolve(
+        &mut self,
+        id: &str,
+        role: &str,
+        reference: &mut LinkRef,
+        said: &mut Vec<Diagnostic>,
+    ) -> bool {
         if self.ids.contains(&reference.value) {
             return true;
         }

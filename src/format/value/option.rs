@@ -20,6 +20,18 @@ const BOND_ALIASES: &[(&str, &str)] = &[
     ("mii_monitor_interval", "miimon"),
 ];
 
+/// What people write for a word that the kernel has another one for.
+const OTHER_WORDS: &[(&str, &str)] = &[
+    ("lacp", "802.3ad"),
+    ("802.3.ad", "802.3ad"),
+    ("active-passive", "active-backup"),
+    ("failover", "active-backup"),
+    ("round-robin", "balance-rr"),
+    ("layer4", "layer3+4"),
+    ("layer34", "layer3+4"),
+    ("layer23", "layer2+3"),
+];
+
 /// The row of a bond option: `bond_miimon`, `bond-miimon`, `miimon`, in any case. `None` for what is none.
 pub(in crate::format) fn bond_option(name: &str) -> Option<&'static Attribute> {
     let folded = name.to_ascii_lowercase().replace('-', "_");
@@ -53,12 +65,57 @@ pub(in crate::format) fn set_option(
                 }
                 _ => bad(Code::BadValue, node, key, &why),
             };
-            said.push(match nearest(&joined, row.words().iter().map(|(word, _)| *word)) {
+            let words = || row.words().iter().map(|(word, _)| *word);
+            let other = OTHER_WORDS.iter().find(|(wrong, _)| wrong.eq_ignore_ascii_case(&joined));
+            let meant = other.map(|(_, word)| *word).filter(|meant| words().any(|word| word == *meant));
+            said.push(match meant.or_else(|| nearest(&joined, words())) {
                 Some(near) => said_bad.hint(format!("did you mean \"{near}\"?")),
                 None => said_bad,
             });
         }
     }
+}
+
+/// Bridge options under the names of bridge-utils (interfaces(5), cloud-init v1): the row, and true where the text has
+/// seconds and the kernel 1/100 s.
+const BRIDGE_NAMES: &[(&str, &str, bool)] = &[
+    ("stp", "stp_state", false),
+    ("fd", "forward_delay", true),
+    ("hello", "hello_time", true),
+    ("maxage", "max_age", true),
+    ("ageing", "ageing_time", true),
+    ("bridgeprio", "priority", false),
+    ("priority", "priority", false),
+    ("mcsnoop", "mcast_snooping", false),
+    ("vlan_aware", "vlan_filtering", false),
+];
+
+/// Sets a bridge option by the name that bridge-utils give it: `bridge_fd`, `bridge-fd`, `fd`. False for what is none.
+pub(in crate::format) fn set_bridge_option(
+    settings: &mut Settings,
+    node: &Node,
+    key: &str,
+    said: &mut Vec<Diagnostic>,
+) -> bool {
+    let folded = key.to_ascii_lowercase().replace('-', "_");
+    let bare = folded.strip_prefix("bridge_").unwrap_or(&folded);
+    let Some((_, row, seconds)) = BRIDGE_NAMES.iter().find(|(name, _, _)| *name == bare) else {
+        return false;
+    };
+    let Some(row) = attribute::of(Kind::Bridge, row) else { return false };
+    if !seconds {
+        set_option(settings, row, node, key, said);
+        return true;
+    }
+    let Some(text) = text(node, key, said) else { return true };
+    // bridge-utils take fractions of a second.
+    match text.parse::<f64>() {
+        Ok(time) if (0.0..=1e7).contains(&time) => {
+            settings.set(row, attribute::Value::Number((time * 100.0).round() as i64), node.at);
+        }
+        _ => said.push(bad(Code::BadValue, node, key, "expected a number of seconds")),
+    }
+    true
 }
 
 #[cfg(test)]
@@ -93,6 +150,26 @@ mod tests {
             assert!(attribute::of(Kind::Bond, alias).is_none(), "{alias} is a row of its own");
         }
         assert!(bond_option("bond_links").is_none());
+    }
+
+    #[test]
+    fn bridge_options_are_in_seconds() {
+        let set = |key: &str, yaml: &str| {
+            read(yaml, |node, said| {
+                let mut settings = Settings::default();
+                let known = set_bridge_option(&mut settings, node, key, said);
+                (known, settings.0.into_iter().map(|(name, v)| (name, v.value)).next())
+            })
+            .0
+        };
+        assert_eq!(set("bridge_stp", "on"), (true, Some(("stp_state", Option_::Bool(true)))));
+        assert_eq!(set("bridge-fd", "0"), (true, Some(("forward_delay", Option_::Number(0)))));
+        assert_eq!(set("hello", "1.5"), (true, Some(("hello_time", Option_::Number(150)))));
+        assert_eq!(set("bridge_ageing", "NaN"), (true, None));
+        assert_eq!(set("bridge_ports", "eth0"), (false, None));
+        for (_, row, _) in BRIDGE_NAMES {
+            assert!(attribute::of(Kind::Bridge, row).is_some(), "{row}");
+        }
     }
 
     #[test]

@@ -1,0 +1,239 @@
+//! `links`: NICs, bonds, VLANs, bridges.
+
+use std::collections::HashSet;
+
+use super::keys;
+use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
+use crate::format::keys::{Fields, Object};
+use crate::format::tree::{Node, Value};
+use crate::format::value::{
+    bad, bond_option, items, mac, mac_to_set, mtu, naming_for, number, set_bridge_option, set_option, text,
+};
+use crate::model::attribute::{self, Value as Setting};
+use crate::model::{Desired, IfName, Kind, Link, Located, NamePattern, VlanId, WishedMac};
+
+/// Types that mean a NIC of the machine, whatever the cloud plugs it into on its side (Nova's VIF types, and those that
+/// other writers use).
+const NIC_TYPES: &[&str] = &[
+    "phy",
+    "physical",
+    "vif",
+    "ethernet",
+    "tap",
+    "ovs",
+    "bridge",
+    "cascading",
+    "dvs",
+    "hw_veb",
+    "hyperv",
+    "vhostuser",
+    "bgpovs",
+    "macvtap",
+    "infiniband",
+    "ib_hostdev",
+    "hostdev",
+];
+const BRIDGE_TYPES: &[&str] = &["linux_bridge", "linux-bridge", "bridge"];
+/// Keys that name the ports of a bridge.
+const BRIDGE_PORTS: [&str; 2] = ["bridge_links", "bridge_interfaces"];
+
+/// Reads one link into `desired`; the id of one that cannot be made goes to `lost`.
+pub(super) fn read(
+    node: &Node,
+    desired: &mut Desired,
+    lost: &mut HashSet<String>,
+    said: &mut Vec<Diagnostic>,
+) {
+    let kind = kind(node, said);
+    let object: &'static Object = match kind {
+        Kind::Bond => &keys::BOND,
+        Kind::Vlan => &keys::VLAN,
+        Kind::Bridge => &keys::BRIDGE,
+        _ => &keys::NIC,
+    };
+    let other = |key: &str| is_other_spelling(kind, key);
+    let Some(fields) = Fields::with_others(node, object, other, said) else { return };
+    let Some(id) = id(&fields, kind, said) else { return };
+    let mut link = Link::new(id.value, kind, node.at);
+    link.naming = naming_for(&link.id, id.at, fields.get("name"), kind, said);
+    link.mtu = fields.get("mtu").and_then(|node| mtu(node, "mtu", said));
+    let made = match kind {
+        Kind::Bond => bond(&mut link, &fields, said),
+        Kind::Vlan => vlan(&mut link, &fields, said),
+        Kind::Bridge => bridge(&mut link, &fields, said),
+        _ => nic(&mut link, &fields, said),
+    };
+    match made {
+        Some(()) => desired.links.push(link),
+        None => {
+            lost.insert(link.id);
+        }
+    }
+}
+
+/// What the type means. Only a bridge that names ports is one that we make; Nova's `bridge` is on the host's side.
+fn kind(node: &Node, said: &mut Vec<Diagnostic>) -> Kind {
+    if !matches!(node.value, Value::Map(_)) {
+        return Kind::Physical;
+    }
+    let written = node.get("type");
+    let word = written.and_then(Node::text).unwrap_or_default().trim().to_ascii_lowercase();
+    let has_ports = BRIDGE_PORTS.iter().any(|key| node.get(key).is_some());
+    match word.as_str() {
+        "bond" => return Kind::Bond,
+        "vlan" => return Kind::Vlan,
+        "linux_bridge" | "linux-bridge" => return Kind::Bridge,
+        other if has_ports && BRIDGE_TYPES.contains(&other) => return Kind::Bridge,
+        other if NIC_TYPES.contains(&other) => return Kind::Physical,
+        _ => {}
+    }
+    // Without a type, what the link is made of tells it.
+    if word.is_empty() {
+        let telling = [("bond_links", Kind::Bond), ("vlan_id", Kind::Vlan), ("bridge_links", Kind::Bridge)];
+        if let Some((key, kind)) = telling.into_iter().find(|(key, _)| node.get(key).is_some()) {
+            let message = format!("the link has no type: it has {key}, so it was taken as a {}", kind.noun());
+            said.push(Diagnostic::new(Code::UnknownLinkType, node.at, message));
+            return kind;
+        }
+    }
+    let (at, message) = match written {
+        Some(node) if !word.is_empty() => {
+            (node.at, format!("the link type \"{word}\" is not known: it was taken as a NIC"))
+        }
+        Some(node) => (node.at, "the link type is null: it was taken as a NIC".to_owned()),
+        None => (node.at, "the link has no type: it was taken as a NIC".to_owned()),
+    };
+    let near = nearest(&word, ["bond", "vlan", "linux_bridge"]).filter(|_| !word.is_empty());
+    let mut unknown = Diagnostic::new(Code::UnknownLinkType, at, message);
+    if let Some(near) = near {
+        unknown = unknown.severity(Severity::Warning).hint(format!("did you mean \"{near}\"?"));
+    }
+    said.push(unknown);
+    Kind::Physical
+}
+
+/// `bond-mode`, `miimon`, `bridge-stp`: spellings of other formats that are understood here, too.
+fn is_other_spelling(kind: Kind, key: &str) -> bool {
+    match kind {
+        Kind::Bond => bond_option(key).is_some() || key == "bond-links" || key == "bond_interfaces",
+        _ => false,
+    }
+}
+
+/// The id; without one the name or MAC address, as nothing can refer to the link anyway.
+fn id(fields: &Fields<'_>, kind: Kind, said: &mut Vec<Diagnostic>) -> Option<Located<String>> {
+    for key in ["id", "name", "ethernet_mac_address", "vlan_mac_address"] {
+        let Some(node) = fields.get(key) else { continue };
+        let Some(text) = text(node, key, said) else { continue };
+        if key != "id" {
+            let message = format!("the {} has no id: it is called by its {key}, \"{text}\"", kind.noun());
+            said.push(Diagnostic::new(Code::MissingKey, fields.at, message).severity(Severity::Warning));
+        }
+        return Some(Located::new(text.to_owned(), node.at));
+    }
+    let message = format!("a {} without id, name and MAC address means nothing", kind.noun());
+    said.push(Diagnostic::new(Code::MissingKey, fields.at, message).hint("give it an id"));
+    None
+}
+
+/// A NIC by its MAC address; without one the id is the name of an interface (Metal3: "nil MAC").
+fn nic(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+    let before = said.len();
+    let written = fields.get("ethernet_mac_address");
+    link.select.mac = written.and_then(|node| mac(node, "ethernet_mac_address", said));
+    if link.select.mac.is_some() {
+        return Some(());
+    }
+    if said.len() > before {
+        // Its MAC address cannot be read: whatever its id is, the NIC is not guessed.
+        return None;
+    }
+    let id = link.id.clone();
+    match IfName::new(&id) {
+        Ok(_) => {
+            let message = format!("link \"{id}\" has no MAC address: the interface called {id} was taken");
+            said.push(
+                Diagnostic::new(Code::NoMac, link.at, message)
+                    .hint("add its ethernet_mac_address: names can differ from one boot image to the next"),
+            );
+            link.select.name = Some(Located::new(NamePattern::Exact(id), link.at));
+            Some(())
+        }
+        Err(_) => {
+            let message =
+                format!("link \"{id}\" has no MAC address, and its id cannot be the name of an interface");
+            said.push(
+                Diagnostic::new(Code::MissingKey, link.at, message).hint("add its ethernet_mac_address"),
+            );
+            None
+        }
+    }
+}
+
+fn bond(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+    wished_mac(link, fields, &["ethernet_mac_address"], said);
+    for key in ["bond_links", "bond-links", "bond_interfaces"] {
+        members(link, fields.get(key), key, said);
+    }
+    for entry in fields.entries() {
+        if let Some(row) = bond_option(&entry.key) {
+            set_option(&mut link.settings, row, &entry.value, &entry.key, said);
+        }
+    }
+    Some(())
+}
+
+fn bridge(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+    wished_mac(link, fields, &["ethernet_mac_address"], said);
+    for key in BRIDGE_PORTS {
+        members(link, fields.get(key), key, said);
+    }
+    for entry in fields.entries().iter().filter(|e| e.key.starts_with("bridge_")) {
+        set_bridge_option(&mut link.settings, &entry.value, &entry.key, said);
+    }
+    Some(())
+}
+
+fn vlan(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+    wished_mac(link, fields, &["vlan_mac_address", "ethernet_mac_address"], said);
+    let parent = fields.get("vlan_link").and_then(|node| Some((text(node, "vlan_link", said)?, node.at)));
+    let Some((parent, at)) = parent else {
+        return missing(link, "vlan_link", "name the id of the link below it", said);
+    };
+    link.parent = Some(Located::new(parent.to_owned(), at));
+    let Some(node) = fields.get("vlan_id") else {
+        return missing(link, "vlan_id", "give it a VLAN id from 1 to 4094", said);
+    };
+    let number = number(node, "vlan_id", 0..=u64::from(u32::MAX), said)?;
+    let id = VlanId::new(number.value)
+        .map_err(|why| said.push(bad(Code::BadValue, node, "vlan_id", why.0)))
+        .ok()?;
+    let row = attribute::of(Kind::Vlan, "id")?;
+    link.settings.set(row, Setting::Number(id.get().into()), node.at);
+    Some(())
+}
+
+fn missing(link: &Link, key: &str, hint: &str, said: &mut Vec<Diagnostic>) -> Option<()> {
+    let message = format!("{} \"{}\" has no {key}", link.kind.noun(), link.id);
+    said.push(Diagnostic::new(Code::MissingKey, link.at, message).hint(hint));
+    None
+}
+
+/// The MAC address that a made link is to get; the first key that has one.
+fn wished_mac(link: &mut Link, fields: &Fields<'_>, keys: &[&str], said: &mut Vec<Diagnostic>) {
+    let mac = keys.iter().find_map(|key| mac_to_set(fields.get(key)?, key, said));
+    link.mac = mac.map(|mac| Located::new(WishedMac::Is(mac.value), mac.at));
+}
+
+/// Members by id. Ids are any text, so a single one is not split at its blanks.
+fn members(link: &mut Link, node: Option<&Node>, key: &str, said: &mut Vec<Diagnostic>) {
+    let nodes = match node {
+        Some(single @ Node { value: Value::Scalar(_), .. }) => std::slice::from_ref(single),
+        _ => items(node, key, said),
+    };
+    for node in nodes {
+        if let Some(id) = text(node, key, said) {
+            link.members.push(Located::new(id.to_owned(), node.at));
+        }
+    }
+}

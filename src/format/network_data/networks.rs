@@ -1,0 +1,277 @@
+//! `networks`: addresses, routes and name servers of the links, and what is left to DHCP or router advertisements.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use super::{keys, resolver, services};
+use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
+use crate::format::check::references::Resolver;
+use crate::format::keys::Fields;
+use crate::format::tree::Node;
+use crate::format::value::{bad, gateway, interface_address, ip, items, number, route, text};
+use crate::model::{Desired, Dynamic, Family, Link, Located, Place, Route};
+
+use Dynamic::{Dhcp4, Dhcp6, RouterAdvertisements};
+
+/// A network's type: its family, and the clients that it is left to. DHCPv6 gives no routes, so it needs router
+/// advertisements beside it.
+struct Type {
+    words: &'static [&'static str],
+    family: Family,
+    dynamic: &'static [Dynamic],
+}
+
+const TYPES: &[Type] = &[
+    Type { words: &["ipv4", "static", "static4"], family: Family::V4, dynamic: &[] },
+    Type { words: &["ipv6", "static6"], family: Family::V6, dynamic: &[] },
+    Type { words: &["ipv4_dhcp", "dhcp4", "dhcp", "ipv4_dhcp4"], family: Family::V4, dynamic: &[Dhcp4] },
+    Type {
+        words: &["ipv6_dhcp", "dhcp6", "ipv6_dhcpv6-stateful", "ipv6_dhcpv6_stateful", "ipv6_dhcp6"],
+        family: Family::V6,
+        dynamic: &[Dhcp6, RouterAdvertisements],
+    },
+    Type {
+        words: &["ipv6_slaac", "slaac", "ipv6_dhcpv6-stateless", "ipv6_dhcpv6_stateless"],
+        family: Family::V6,
+        dynamic: &[RouterAdvertisements],
+    },
+];
+
+/// Reads all networks into the links of `desired`. `lost` are the links that were left out.
+pub(super) fn read(
+    nodes: &[Node],
+    desired: &mut Desired,
+    lost: &HashSet<String>,
+    said: &mut Vec<Diagnostic>,
+) {
+    let mut links = Resolver::new(desired);
+    let only = only_link(desired);
+    let mut index: HashMap<String, usize> =
+        desired.links.iter().enumerate().rev().map(|(i, link)| (link.id.clone(), i)).collect();
+    for node in nodes {
+        let Some(fields) = Fields::new(node, &keys::NETWORK, said) else { continue };
+        let network = Network::new(fields, said);
+        let Some(id) = network.link(&mut links, &only, lost, said) else { continue };
+        for implied in links.implied.drain(..) {
+            index.insert(implied.id.clone(), desired.links.len());
+            desired.links.push(implied);
+        }
+        if let Some(link) = index.get(&id).and_then(|i| desired.links.get_mut(*i)) {
+            network.read(link, said);
+        }
+    }
+}
+
+/// The one link that a network without `link` can mean: the only one that is no member of another. `Err` counts them.
+fn only_link(desired: &Desired) -> Result<String, usize> {
+    let members: HashSet<&str> =
+        desired.links.iter().flat_map(|link| link.members.iter().map(|m| m.value.as_str())).collect();
+    let mut free = desired.links.iter().filter(|link| !members.contains(link.id.as_str()));
+    match (free.next(), free.count()) {
+        (Some(link), 0) => Ok(link.id.clone()),
+        (first, more) => Err(more + usize::from(first.is_some())),
+    }
+}
+
+struct Network<'a> {
+    fields: Fields<'a>,
+    /// `"private"`, or what stands for it in a message.
+    name: String,
+}
+
+impl<'a> Network<'a> {
+    fn new(fields: Fields<'a>, said: &mut Vec<Diagnostic>) -> Self {
+        let id = fields.get("id").and_then(|node| text(node, "id", said));
+        Network { name: id.unwrap_or("without id").to_owned(), fields }
+    }
+
+    /// The id of its link.
+    fn link(
+        &self,
+        links: &mut Resolver,
+        only: &Result<String, usize>,
+        lost: &HashSet<String>,
+        said: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
+        let written =
+            self.fields.get("link").and_then(|node| Some(Located::new(text(node, "link", said)?, node.at)));
+        let Some(written) = written else { return self.assume_link(only, said) };
+        if lost.contains(written.value) {
+            let message =
+                format!("network \"{}\" was left out with its link \"{}\"", self.name, written.value);
+            said.push(Diagnostic::new(Code::LeftOut, written.at, message));
+            return None;
+        }
+        let mut reference = Located::new(written.value.to_owned(), written.at);
+        links.resolve(&self.name, "link", &mut reference, said).then_some(reference.value)
+    }
+
+    fn assume_link(&self, only: &Result<String, usize>, said: &mut Vec<Diagnostic>) -> Option<String> {
+        let (name, at) = (&self.name, self.fields.at);
+        said.push(match only {
+            Ok(link) => {
+                let message = format!("network \"{name}\" names no link: \"{link}\" was taken");
+                Diagnostic::new(Code::AssumedLink, at, message).hint(format!("write \"link\": \"{link}\""))
+            }
+            Err(count) => {
+                let message = match count {
+                    0 => format!("network \"{name}\" names no link, and there is none"),
+                    count => format!("network \"{name}\" names no link, and {count} could be meant"),
+                };
+                Diagnostic::new(Code::NoLinkForNetwork, at, message)
+                    .hint("add \"link\" with the id of its link")
+            }
+        });
+        only.clone().ok()
+    }
+
+    /// Puts what it says on its link.
+    fn read(&self, link: &mut Link, said: &mut Vec<Diagnostic>) {
+        self.resolve_names(link, said);
+        let Some(dynamic) = self.dynamic(said) else { return };
+        for (what, at) in dynamic.iter().map(|what| (*what, self.at("type"))) {
+            if link.dynamic.iter().all(|d| d.value != what) {
+                link.dynamic.push(Located::new(what, at));
+            }
+            if what == RouterAdvertisements {
+                link.ipv6.accept_ra = Some(Located::new(true, at));
+            }
+        }
+        if !self.address(link, dynamic.is_empty(), said) {
+            return;
+        }
+        let routes: Vec<Route> = items(self.fields.get("routes"), "routes", said)
+            .iter()
+            .filter_map(|node| self.route(node, link, said))
+            .collect();
+        let gateway = self.gateway(&routes, said);
+        link.routes.extend(routes.into_iter().chain(gateway));
+    }
+
+    /// Where a key's value stands, or the network itself.
+    fn at(&self, key: &str) -> Place {
+        self.fields.get(key).map_or(self.fields.at, |node| node.at)
+    }
+
+    /// Name servers are good whatever becomes of the addresses.
+    fn resolve_names(&self, link: &mut Link, said: &mut Vec<Diagnostic>) {
+        services(self.fields.get("services"), &mut link.resolver, said);
+        resolver(&self.fields, &mut link.resolver, said);
+    }
+
+    /// What its type leaves to others; empty for a static one. Without a type that is known, an address makes it static.
+    fn dynamic(&self, said: &mut Vec<Diagnostic>) -> Option<&'static [Dynamic]> {
+        let node = self.fields.get("type");
+        let word = node.and_then(|node| text(node, "type", said)).unwrap_or_default().to_ascii_lowercase();
+        let known = TYPES.iter().find(|t| t.words.contains(&word.as_str()));
+        let address = self.fields.get("ip_address").and_then(Node::text).unwrap_or_default();
+        if let Some(known) = known {
+            let v6 = address.contains(':');
+            if !address.is_empty() && v6 != (known.family == Family::V6) {
+                let family = if v6 { "IPv6" } else { "IPv4" };
+                let message =
+                    format!("network \"{}\" is of type {word} and has an {family} address", self.name);
+                said.push(
+                    Diagnostic::new(Code::BadValue, self.at("type"), message)
+                        .severity(Severity::Warning)
+                        .hint("the address was taken as it is; correct the type"),
+                );
+            }
+            return Some(known.dynamic);
+        }
+        let what = if word.is_empty() {
+            "has no type".to_owned()
+        } else {
+            format!("has the unknown type \"{word}\"")
+        };
+        let is_static = !address.is_empty();
+        let then = if is_static { "its address was taken as a static one" } else { "it was left out" };
+        let message = format!("network \"{}\" {what}: {then}", self.name);
+        let severity = if is_static { Severity::Warning } else { Severity::Error };
+        let near = nearest(&word, TYPES.iter().flat_map(|t| t.words.iter().copied()));
+        said.push(Diagnostic::new(Code::BadValue, self.at("type"), message).severity(severity).hint(
+            match near {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "write ipv4, ipv6, ipv4_dhcp, ipv6_dhcp or ipv6_slaac".to_owned(),
+            },
+        ));
+        is_static.then_some(&[])
+    }
+
+    /// Adds its address. False where the address is needed and cannot be had: its routes would lead nowhere.
+    fn address(&self, link: &mut Link, needed: bool, said: &mut Vec<Diagnostic>) -> bool {
+        let before = said.len();
+        let node = self.fields.get("ip_address");
+        let address = node.and_then(|n| interface_address(n, "ip_address", self.fields.get("netmask"), said));
+        let Some(mut address) = address else {
+            // A value that cannot be read was reported; an absent one was not.
+            if needed && said.len() == before {
+                let message = format!("network \"{}\" has no ip_address: it was left out", self.name);
+                said.push(
+                    Diagnostic::new(Code::MissingKey, self.fields.at, message)
+                        .hint("add ip_address and netmask, or make it a DHCP network"),
+                );
+            }
+            return !needed;
+        };
+        if let Some(node) = self.fields.get("broadcast") {
+            match ip(node, "broadcast", said).map(|broadcast| broadcast.value) {
+                Some(IpAddr::V4(v4)) if address.net.addr().is_ipv4() => address.broadcast = Some(v4),
+                Some(_) => {
+                    said.push(bad(Code::BadAddress, node, "broadcast", "only IPv4 has broadcast addresses"))
+                }
+                None => {}
+            }
+        }
+        link.addresses.push(address);
+        true
+    }
+
+    fn route(&self, node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) -> Option<Route> {
+        let fields = Fields::new(node, &keys::ROUTE, said)?;
+        services(fields.get("services"), &mut link.resolver, said);
+        let Some(network) = fields.get("network") else {
+            let message = format!("a route of network \"{}\" has no destination: it was left out", self.name);
+            said.push(
+                Diagnostic::new(Code::MissingKey, fields.at, message)
+                    .hint("add \"network\" and \"netmask\"; 0.0.0.0 with 0.0.0.0 is the default route"),
+            );
+            return None;
+        };
+        let whole = Located::new(network, fields.at);
+        let mut route = route(whole, "network", fields.get("netmask"), fields.get("gateway"), said)?;
+        route.metric = metric(&fields, said);
+        Some(route)
+    }
+
+    /// The default route of `gateway`, unless a route says the same already.
+    fn gateway(&self, routes: &[Route], said: &mut Vec<Diagnostic>) -> Option<Route> {
+        let gateway = gateway(self.fields.get("gateway")?, "gateway", said)?;
+        let family = Family::of(&gateway.value);
+        if let Some(other) = routes.iter().find(|r| r.is_default() && r.family() == family) {
+            let via = other.via.map_or_else(String::new, |via| format!(" via {via}"));
+            let (code, message) = if other.via == Some(gateway.value) {
+                (
+                    Code::RepeatedRoute,
+                    format!("gateway {} stands in the routes, too; once is enough", gateway.value),
+                )
+            } else {
+                let message = format!(
+                    "network \"{}\" has the gateway {} and a default route{via}: the route was taken",
+                    self.name, gateway.value
+                );
+                (Code::TwoDefaultRoutes, message)
+            };
+            said.push(Diagnostic::new(code, gateway.at, message));
+            return None;
+        }
+        let mut route = Route::new(family.everything(), Some(gateway.value), gateway.at);
+        route.metric = metric(&self.fields, said);
+        Some(route)
+    }
+}
+
+fn metric(fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<u32> {
+    let metric = number(fields.get("metric")?, "metric", 0..=u64::from(u32::MAX), said)?;
+    u32::try_from(metric.value).ok()
+}
