@@ -30,9 +30,11 @@ pub(super) async fn find(
 ) -> Result<Found, NotFound> {
     if source == "-" {
         let read = slow::run(STDIN_BOUND, || tree::read_limited(io::stdin().lock())).await;
-        let bytes = read.ok_or_else(|| hangs("stdin"))?.map_err(|e| layout::unreadable("stdin", &e))?;
-        let origin = Origin::of(OriginKind::Stdin, "stdin".to_owned(), None, why);
-        return Ok(Found::new(plain_text("stdin", bytes)?, origin));
+        let bytes = read
+            .ok_or_else(|| hangs("standard input"))?
+            .map_err(|e| layout::unreadable("Standard input", &e))?;
+        let origin = Origin::of(OriginKind::Stdin, "standard input".to_owned(), None, why);
+        return Ok(Found::new(plain_text("<stdin>", bytes)?, origin));
     }
     let path = PathBuf::from(source);
     if path.starts_with(&machine.dev) && wait > Duration::ZERO {

@@ -32,7 +32,7 @@ use std::time::Duration;
 /// One text of the description, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// As diagnostics show it: `net.json`, `stdin`, or the path on the drive, `openstack/latest/network_data.json`.
+    /// As diagnostics show it: `net.json`, `<stdin>`, or the path on the drive, `openstack/latest/network_data.json`.
     pub name: String,
     /// The whole text, without a byte order mark.
     pub text: String,

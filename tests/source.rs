@@ -1,0 +1,283 @@
+//! Drives as their makers make them, read back: ISO images of genisoimage and xorriso in every combination of name
+//! extensions, directories, pipes, and file system images that must be refused in plain words. Needs genisoimage,
+//! xorriso, dosfstools, mtools and e2fsprogs; a missing one fails the test and is named.
+
+use netapply::source::{Cmdline, Found, Layout, Machine, NotFound, NotFoundKind, OriginKind, Request, find};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const NETWORK_DATA: &str = "{\"links\": [], \"networks\": [], \"services\": []}\n";
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).env("MTOOLS_SKIP_CHECK", "1").output();
+    let output = output.unwrap_or_else(|e| panic!("{program} is needed by this test: {e}"));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {}: {words}", arguments.join(" "));
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A temporary directory with files in it.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new(files: &[(&str, &str)]) -> Files {
+        let directory = Files(tempfile::tempdir().unwrap());
+        fs::create_dir(directory.path("tree")).unwrap();
+        for (path, content) in files {
+            directory.write(&format!("tree/{path}"), content.as_bytes());
+        }
+        directory
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// An ISO image of the tree.
+    fn image(&self, tool: &[&str], options: &[&str]) -> PathBuf {
+        let image = self.path("drive.img");
+        let (tree, out) = (self.path("tree"), text(&image));
+        let all = [&tool[1..], options, &["-o", out, text(&tree)]].concat();
+        run(tool[0], &all);
+        image
+    }
+
+    /// A machine that has nothing but what stands in this directory.
+    fn machine(&self) -> Machine {
+        let at = |name: &str| self.path(name);
+        Machine { sys: at("sys"), dev: at("dev"), cmdline: at("cmdline"), root: at("root") }
+    }
+}
+
+fn search(request: &Request) -> Result<Found, NotFound> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(find(request, &mut |_| {}))
+}
+
+fn read(source: &Path) -> Result<Found, NotFound> {
+    search(&Request { source: Some(text(source).to_owned()), ..Request::default() })
+}
+
+const GENISOIMAGE: &[&str] = &["genisoimage", "-quiet"];
+const XORRISO: &[&str] = &["xorriso", "-as", "mkisofs", "-quiet"];
+
+#[test]
+fn every_kind_of_names_that_an_iso_can_have() {
+    for tool in [GENISOIMAGE, XORRISO] {
+        for options in [
+            &["-r"][..],
+            &["-J", "-l"],
+            &["-r", "-J"],
+            &["-iso-level", "3", "-J", "-R"],
+            &["-iso-level", "3"],
+            &[],
+        ] {
+            let files = Files::new(&[("openstack/latest/network_data.json", NETWORK_DATA)]);
+            let image = files.image(tool, &[options, &["-V", "config-2", "-publisher", "A-1"]].concat());
+            let found = read(&image).unwrap_or_else(|e| panic!("{} {options:?}: {}", tool[0], e.message));
+            assert_eq!(found.documents.len(), 1);
+            assert_eq!(found.documents[0].name, "openstack/latest/network_data.json");
+            assert_eq!(found.documents[0].text, NETWORK_DATA);
+            assert_eq!(found.origin.kind, OriginKind::IsoImage);
+            // xorriso writes labels in upper case where no option allows more.
+            let label = found.origin.label.unwrap_or_default();
+            assert!(label.eq_ignore_ascii_case("config-2"), "{label}");
+            assert!(found.origin.created.is_some());
+        }
+    }
+}
+
+#[test]
+fn nocloud_names_in_every_kind_too() {
+    for options in [&["-r"][..], &["-J"], &["-iso-level", "3"], &[]] {
+        let files = Files::new(&[
+            ("network-config", "version: 2\n"),
+            ("meta-data", "instance-id: i-7\nlocal-hostname: web1\n"),
+            ("user-data", "#cloud-config\n"),
+        ]);
+        let found = read(&files.image(GENISOIMAGE, &[options, &["-V", "cidata"]].concat())).unwrap();
+        assert_eq!(found.layout, Layout::NoCloud, "{options:?}");
+        assert_eq!(found.documents[0].text, "version: 2\n");
+        assert_eq!(found.origin.instance_id.as_deref(), Some("i-7"));
+        assert_eq!(found.metadata.hostname.as_deref(), Some("web1"));
+    }
+}
+
+#[test]
+fn long_names_and_full_directories() {
+    // Names too long for one entry go on in a continuation area; the directory takes several sectors.
+    let long = "n".repeat(240);
+    let others: Vec<String> = (0..300).map(|n| format!("openstack/latest/{n:04}-{long}")).collect();
+    let mut all: Vec<(&str, &str)> = others.iter().map(|path| (path.as_str(), "x")).collect();
+    all.push(("openstack/latest/network_data.json", NETWORK_DATA));
+    // Not xorriso: 1.5.4 of Debian 12 breaks down on such a tree itself.
+    let files = Files::new(&all);
+    assert_eq!(read(&files.image(GENISOIMAGE, &["-r"])).unwrap().documents[0].text, NETWORK_DATA);
+}
+
+#[test]
+fn links_on_an_iso() {
+    let files = Files::new(&[("openstack/2018-08-27/network_data.json", NETWORK_DATA)]);
+    symlink("2018-08-27", files.path("tree/openstack/latest")).unwrap();
+    let found = read(&files.image(GENISOIMAGE, &["-r"])).unwrap();
+    assert_eq!(found.documents[0].name, "openstack/latest/network_data.json");
+
+    let files = Files::new(&[]);
+    symlink("/etc/hostname", files.path("tree/network-config")).unwrap();
+    let problem = read(&files.image(GENISOIMAGE, &["-r"])).unwrap_err();
+    assert_eq!(problem.message, "network-config is a link that leads out of the drive, and is not followed.");
+}
+
+#[test]
+fn what_proxmox_writes_as_a_config_drive() {
+    let files = Files::new(&[
+        ("openstack/latest/user_data", "#cloud-config\nhostname: vm1\n"),
+        (
+            "openstack/latest/meta_data.json",
+            "{\"uuid\": \"0a1b2c\", \"network_config\": {\"content_path\": \"/content/0000\"}}",
+        ),
+        ("openstack/latest/vendor_data.json", ""),
+        ("openstack/content/0000", "auto eth0\niface eth0 inet dhcp\n"),
+    ]);
+    let image = files.image(GENISOIMAGE, &["-iso-level", "3", "-J", "-R", "-V", "config-2"]);
+    let found = read(&image).unwrap();
+    assert_eq!(found.documents[0].name, "openstack/content/0000");
+    assert_eq!(found.origin.instance_id.as_deref(), Some("0a1b2c"));
+}
+
+#[test]
+fn an_iso_without_a_description_and_one_cut_short() {
+    let files = Files::new(&[("README", "x")]);
+    let problem = read(&files.image(GENISOIMAGE, &["-r", "-V", "config-2"])).unwrap_err();
+    assert_eq!(problem.kind, NotFoundKind::NoDescription);
+    assert!(!problem.kind.is_unreadable());
+
+    let files = Files::new(&[("network-config", &"# much text\n".repeat(10_000))]);
+    let image = files.image(GENISOIMAGE, &["-r", "-V", "cidata"]);
+    fs::File::options().write(true).open(&image).unwrap().set_len(100_000).unwrap();
+    let problem = read(&image).unwrap_err();
+    assert_eq!(problem.kind, NotFoundKind::Unreadable);
+    assert_eq!(
+        problem.message,
+        "network-config cannot be read: the drive is damaged or cut short (the file ends early)."
+    );
+}
+
+#[test]
+fn every_place_where_an_image_may_be_cut_is_survived() {
+    let files = Files::new(&[("openstack/latest/network_data.json", NETWORK_DATA)]);
+    for options in [&["-r"][..], &["-J"]] {
+        let whole = fs::read(files.image(GENISOIMAGE, options)).unwrap();
+        let cut = files.path("cut.img");
+        for length in (0..whole.len().min(200_000)).step_by(1999) {
+            fs::write(&cut, &whole[..length]).unwrap();
+            let _ = read(&cut);
+        }
+    }
+}
+
+#[test]
+fn images_that_only_a_mount_could_read_say_so() {
+    let files = Files::new(&[("network-config", "version: 2\n")]);
+    let (fat, ext) = (files.path("fat.img"), files.path("ext.img"));
+    for (options, size) in [(&["-F", "12"][..], "1440"), (&["-F", "16"], "16384"), (&["-F", "32"], "65536")] {
+        let _ = fs::remove_file(&fat);
+        run("mkfs.vfat", &[options, &["-n", "CIDATA", "-C", text(&fat), size]].concat());
+        run("mcopy", &["-i", text(&fat), text(&files.path("tree/network-config")), "::network-config"]);
+        let problem = read(&fat).unwrap_err();
+        assert_eq!(problem.kind, NotFoundKind::Unreadable, "{options:?}");
+        assert!(problem.message.contains("is an image of a VFAT drive"), "{}", problem.message);
+        assert!(problem.hint.contains("mcopy -i"), "{}", problem.hint);
+    }
+    run("mkfs.ext4", &["-q", "-L", "config-2", text(&ext), "4M"]);
+    assert!(read(&ext).unwrap_err().message.contains("is an image of a ext4 drive"));
+}
+
+#[test]
+fn labels_that_tools_write_are_found_by_a_boot() {
+    let files = Files::new(&[]);
+    let disk = |name: &str| {
+        let device = format!("sys/devices/virtio/block/{name}");
+        files.write(&format!("{device}/size"), b"2048\n");
+        files.write(&format!("{device}/removable"), b"0\n");
+        fs::create_dir_all(files.path("sys/class/block")).unwrap();
+        let link = files.path("sys/class/block").join(name);
+        symlink(format!("../../devices/virtio/block/{name}"), link).unwrap();
+        fs::create_dir_all(files.path("dev")).unwrap();
+        files.path(&format!("dev/{name}"))
+    };
+    run("mkfs.vfat", &["-F", "12", "-n", "FLOPPY", "-C", text(&disk("vda")), "1440"]);
+    run("mkfs.vfat", &["-F", "16", "-n", "STICK16", "-C", text(&disk("vdb")), "16384"]);
+    run("mkfs.vfat", &["-F", "32", "-n", "STICK32", "-C", text(&disk("vdc")), "65536"]);
+    run("mkfs.ext4", &["-q", "-L", "root", text(&disk("vdd")), "4M"]);
+    let iso = files.image(GENISOIMAGE, &["-J", "-V", "INSTALLER", "-publisher", "me"]);
+    fs::rename(iso, disk("vde")).unwrap();
+    let request = Request {
+        wait: Some(Duration::ZERO),
+        machine: files.machine(),
+        cmdline: Cmdline::parse("quiet"),
+        source: None,
+    };
+    let problem = search(&request).unwrap_err();
+    assert_eq!(problem.kind, NotFoundKind::NoDrive);
+    for part in
+        ["VFAT \"FLOPPY\"", "VFAT \"STICK16\"", "VFAT \"STICK32\"", "ext4 \"root\"", "ISO 9660 \"INSTALLER\""]
+    {
+        assert!(problem.message.contains(part), "{part} in {}", problem.message);
+    }
+}
+
+#[test]
+fn directories() {
+    let files = Files::new(&[
+        ("drive/openstack/latest/network_data.json", NETWORK_DATA),
+        ("netplan/90-b.yaml", "network: {version: 2}\n"),
+        ("netplan/10-a.yaml", "network: {version: 2}\n"),
+        ("root/etc/netplan/50-c.yaml", "network: {version: 2}\n"),
+        ("empty/README", ""),
+    ]);
+    let names = |directory: &str| -> Vec<String> {
+        let found = read(&files.path(&format!("tree/{directory}"))).unwrap();
+        assert_eq!(found.origin.kind, OriginKind::Directory);
+        let root = format!("{}/", text(&files.path("tree")));
+        found.documents.iter().map(|d| d.name.strip_prefix(&root).unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("drive"), ["drive/openstack/latest/network_data.json"]);
+    assert_eq!(names("netplan"), ["netplan/10-a.yaml", "netplan/90-b.yaml"]);
+    assert_eq!(names("root"), ["root/etc/netplan/50-c.yaml"]);
+    assert_eq!(read(&files.path("tree/empty")).unwrap_err().kind, NotFoundKind::NoDescription);
+}
+
+#[test]
+fn files_pipes_and_what_is_not_there() {
+    let files = Files::new(&[("net.json", NETWORK_DATA), ("empty.json", "")]);
+    let found = read(&files.path("tree/net.json")).unwrap();
+    assert_eq!((found.layout, found.origin.kind), (Layout::Plain, OriginKind::File));
+    // Whoever parses the text says that it is empty: nothing was wrong with finding it.
+    assert_eq!(read(&files.path("tree/empty.json")).unwrap().documents[0].text, "");
+
+    let pipe = files.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, NETWORK_DATA)
+    });
+    assert_eq!(read(&pipe).unwrap().documents[0].text, NETWORK_DATA);
+    writer.join().unwrap().unwrap();
+
+    let problem = read(Path::new("/nonexistent/net.json")).unwrap_err();
+    assert_eq!(problem.message, "There is no /nonexistent/net.json.");
+    assert!(problem.kind.is_unreadable());
+}
