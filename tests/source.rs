@@ -155,6 +155,7 @@ fn what_proxmox_writes_as_a_config_drive() {
     let found = read(&image).unwrap();
     assert_eq!(found.documents[0].name, "openstack/content/0000");
     assert_eq!(found.origin.instance_id.as_deref(), Some("0a1b2c"));
+    assert_eq!(found.metadata.hostname.as_deref(), Some("vm1"));
 }
 
 #[test]
@@ -198,11 +199,11 @@ fn images_that_only_a_mount_could_read_say_so() {
         run("mcopy", &["-i", text(&fat), text(&files.path("tree/network-config")), "::network-config"]);
         let problem = read(&fat).unwrap_err();
         assert_eq!(problem.kind, NotFoundKind::Unreadable, "{options:?}");
-        assert!(problem.message.contains("is an image of a VFAT drive"), "{}", problem.message);
+        assert!(problem.message.contains("is the image of a drive with VFAT"), "{}", problem.message);
         assert!(problem.hint.contains("mcopy -i"), "{}", problem.hint);
     }
     run("mkfs.ext4", &["-q", "-L", "config-2", text(&ext), "4M"]);
-    assert!(read(&ext).unwrap_err().message.contains("is an image of a ext4 drive"));
+    assert!(read(&ext).unwrap_err().message.contains("is the image of a drive with ext4"));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use super::tree::{self, DirTree, ReadError};
 use super::volume::{self, FileSystem, Volume};
 use super::watch::Watch;
 use super::{
-    Document, Found, Machine, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, hash, slow,
+    Document, Found, LOOK_BOUND, Machine, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND,
+    hash, slow,
 };
 use std::fs::{self, File};
 use std::io;
@@ -63,7 +64,7 @@ async fn appear(path: &Path, wait: Duration, progress: &mut dyn FnMut(&str)) {
     let mut said = false;
     loop {
         let device = path.to_owned();
-        let absent = slow::run(READ_BOUND, move || is_absent(&device)).await;
+        let absent = slow::run(LOOK_BOUND, move || is_absent(&device)).await;
         if absent != Some(true) {
             return;
         }
@@ -122,7 +123,7 @@ fn read_regular(path: &Path, name: &str) -> Result<Read, NotFound> {
         Some(volume) => Err(NotFound::new(
             NotFoundKind::Unreadable,
             format!(
-                "{name} is an image of a {} drive, which netapply reads only from a device.",
+                "{name} is the image of a drive with {}, which netapply reads only from a device.",
                 volume.filesystem.name()
             ),
             "As root: netapply \"$(losetup --read-only --find --show IMAGE)\". Or take the text out of it \

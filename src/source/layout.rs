@@ -121,6 +121,15 @@ impl Drive<'_> {
         }
     }
 
+    /// Takes the hostname from user data, where Proxmox keeps it, if nothing better was found. User data can be
+    /// anything, compressed or binary: what is no cloud-config says nothing to us.
+    fn hostname_from(&mut self, path: &str) {
+        if self.metadata.hostname.is_none() {
+            let user_data = self.text(path, false).ok().flatten();
+            self.metadata.hostname = user_data.and_then(|d| metadata::user_data_hostname(&d.text));
+        }
+    }
+
     fn note_unparsable(&mut self, path: &str, why: &str) {
         self.notes.push(format!("{path} cannot be parsed and is not used: {why}."));
     }
@@ -136,6 +145,9 @@ impl Drive<'_> {
                 Err(why) => self.note_unparsable(&path, &why),
             }
             break;
+        }
+        for directory in &directories {
+            self.hostname_from(&format!("{directory}user_data"));
         }
         // network_info.json is what Rackspace and early Nova wrote, vendor_data.json where others put the same.
         for file in ["network_data.json", "network_info.json"] {
@@ -182,11 +194,7 @@ impl Drive<'_> {
                 Err(why) => self.note_unparsable("meta-data", &why),
             }
         }
-        if self.metadata.hostname.is_none() {
-            // User data can be anything, compressed or binary: what is no cloud-config says nothing to us.
-            let user_data = self.text("user-data", false).ok().flatten();
-            self.metadata.hostname = user_data.and_then(|d| metadata::user_data_hostname(&d.text));
-        }
+        self.hostname_from("user-data");
         Ok(self.text("network-config", true)?.or(interfaces))
     }
 

@@ -11,8 +11,10 @@ mod devices;
 mod explicit;
 #[cfg(test)]
 mod fake;
+mod fat;
 mod iso;
 mod layout;
+mod look;
 mod metadata;
 mod mount;
 mod search;
@@ -211,8 +213,12 @@ impl std::fmt::Display for NotFound {
 
 impl std::error::Error for NotFound {}
 
-/// The longest that reading one drive takes before it is given up: comes on top of the wait for drives.
-pub const READ_BOUND: Duration = Duration::from_secs(20);
+/// How long one look at a drive's superblocks may take: a real CD needs some seconds to spin up.
+const LOOK_BOUND: Duration = Duration::from_secs(10);
+/// How long reading one description may take, mounting included.
+const READ_BOUND: Duration = Duration::from_secs(20);
+/// How much later than its wait [`find`] ends at the latest, if drives hang. Standard input has no bound.
+pub const OVERRUN: Duration = Duration::from_secs(30);
 
 /// Finds and reads the description. Calls `progress` with a complete sentence whenever it begins to wait.
 ///

@@ -16,6 +16,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
 
+/// Made for the time of a mount, and removed again.
+const MOUNT_POINT: &str = "/run/netapply/drive";
+
 /// Reads the description from the volume on `node`, a device or an ISO image. `None`: there is none on it.
 pub(super) fn read_volume(
     node: &Path,
@@ -73,17 +76,15 @@ fn mounted<T: Send>(
         let thread = scope.spawn(move || {
             let point = private_mount_point().map_err(Refused::Namespace)?;
             let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-            let mount = Mount::builder()
-                .fstype(filesystem)
-                .flags(flags)
-                .data(options)
-                .mount(source, &point)
-                .map_err(Refused::Mount)?;
-            let result = read(&point);
-            // Should this fail, the namespace takes the mount along when the thread ends.
-            let _ = mount.unmount(UnmountFlags::empty());
-            let _ = fs::remove_dir(&point);
-            Ok(result)
+            let builder = Mount::builder().fstype(filesystem).flags(flags).data(options);
+            let result = builder.mount(source, &point).map_err(Refused::Mount).map(|mount| {
+                let result = read(&point);
+                // Should this fail, the namespace takes the mount along when the thread ends.
+                let _ = mount.unmount(UnmountFlags::empty());
+                result
+            });
+            let _ = fs::remove_dir(MOUNT_POINT);
+            result
         });
         let died = || Refused::Namespace(io::Error::other("the reading thread ended early"));
         thread.join().unwrap_or_else(|_| Err(died()))
@@ -95,10 +96,9 @@ fn private_mount_point() -> io::Result<PathBuf> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     // Else the mount would travel back by propagation, which systemd makes the default.
     nix::mount::mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    let own = PathBuf::from("/run/netapply/drive");
     // Before /run is there, any directory does: nobody else sees what covers it.
-    match fs::create_dir_all(&own) {
-        Ok(()) => Ok(own),
+    match fs::create_dir_all(MOUNT_POINT) {
+        Ok(()) => Ok(MOUNT_POINT.into()),
         Err(e) => ["/mnt", "/tmp"].iter().map(PathBuf::from).find(|dir| dir.is_dir()).ok_or(e),
     }
 }

@@ -5,22 +5,22 @@ use super::choose::{Candidate, Holder, Phase, candidates, described, layout_of};
 use super::devices::{self, Device, Place};
 use super::explicit::nothing_on;
 use super::layout::{self, Contents, Layout};
+use super::look::{Look, look_at};
 use super::mount::{read_share, read_volume};
 use super::tree::{DirTree, plain};
-use super::volume::{self, Volume, clock};
+use super::volume::{Volume, clock};
 use super::watch::{Event, Watch};
-use super::{Found, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, Request, slow};
+use super::{
+    Found, LOOK_BOUND, NotFound, NotFoundKind, OVERRUN, Origin, OriginKind, READ_BOUND, Request, slow,
+};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, timeout_at};
 
 /// Drives that are probed at the same time.
 const AT_ONCE: usize = 16;
-/// How long one drive's superblock may take: a real CD needs some seconds to spin up.
-const PROBE_BOUND: Duration = Duration::from_secs(10);
 /// How long a boot gives better places before it believes what an earlier deployment may have left: disks and CD drives
 /// are detected side by side, in no order.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -37,18 +37,6 @@ const SEEDS: [(&str, Layout); 5] = [
     ("var/lib/cloud/seed/nocloud-net", Layout::NoCloud),
     ("mnt/config", Layout::ConfigDrive),
 ];
-
-/// What a look at a drive's superblocks gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Look {
-    Volume(Volume),
-    /// No file system that a config drive has.
-    Other,
-    NoMedium,
-    Denied,
-    /// Why it could not be read.
-    Failed(String),
-}
 
 /// Searches until something is found or the time is over. `watch` was subscribed before, so that nothing is missed
 /// between the first look and the first wait.
@@ -71,7 +59,13 @@ pub(super) async fn find(
     let mut watch = watch
         .inspect_err(|e| log::warn!("no events on drives, so late ones go unnoticed: {}", plain(e)))
         .ok();
-    let mut search = Search { request, devices: Vec::new(), looks: BTreeMap::new(), read: BTreeMap::new() };
+    let mut search = Search {
+        request,
+        end: last + OVERRUN,
+        devices: Vec::new(),
+        looks: BTreeMap::new(),
+        read: BTreeMap::new(),
+    };
     let mut said = false;
     loop {
         // The time before the look counts: what the look missed is seen by the next one.
@@ -81,6 +75,9 @@ pub(super) async fn find(
             () if now >= settled => Phase::Settled,
             () => Phase::Early,
         };
+        if phase == Phase::Last {
+            search.forget_failures();
+        }
         search.look().await;
         if let Some(result) = search.attempt(phase).await {
             return result;
@@ -99,6 +96,8 @@ pub(super) async fn find(
 
 struct Search<'a> {
     request: &'a Request,
+    /// When even a read that is on its way is given up.
+    end: Instant,
     devices: Vec<Device>,
     /// By device name; forgotten when an event says that the device changed.
     looks: BTreeMap<String, Look>,
@@ -115,6 +114,7 @@ impl Search<'_> {
         let unknown: Vec<&Device> =
             self.devices.iter().filter(|d| !self.looks.contains_key(&d.name)).collect();
         for some in unknown.chunks(AT_ONCE) {
+            let until = self.end.min(Instant::now() + LOOK_BOUND);
             let jobs: Vec<_> = some
                 .iter()
                 .map(|device| {
@@ -124,10 +124,10 @@ impl Search<'_> {
                 .collect();
             for (name, job) in jobs {
                 let look = match job {
-                    Ok(job) => job.finish(PROBE_BOUND).await,
+                    Ok(job) => job.finish(until.saturating_duration_since(Instant::now())).await,
                     Err(e) => Some(Look::Failed(plain(&e))),
                 };
-                let hangs = || Look::Failed(format!("no answer within {} s", PROBE_BOUND.as_secs()));
+                let hangs = || Look::Failed(format!("no answer within {} s", LOOK_BOUND.as_secs()));
                 let look = look.unwrap_or_else(hangs);
                 log::debug!("{name}: {}", look.shown());
                 self.looks.insert(name, look);
@@ -158,7 +158,8 @@ impl Search<'_> {
         for candidate in due {
             let name = candidate.name();
             if !self.read.contains_key(&name) {
-                match read(candidate).await {
+                let left = self.end.saturating_duration_since(Instant::now());
+                match read(candidate, READ_BOUND.min(left)).await {
                     Ok(Some(contents)) => return Some(Ok(self.found(candidate, &all, contents))),
                     Ok(None) => self.read.insert(name.clone(), nothing_on(&candidate.shown())),
                     Err(problem) => self.read.insert(name.clone(), on_drive(candidate, problem)),
@@ -244,6 +245,12 @@ impl Search<'_> {
         }
     }
 
+    /// The last look gives a medium that could not be read another chance.
+    fn forget_failures(&mut self) {
+        self.looks.retain(|_, look| !matches!(look, Look::Failed(_)));
+        self.read.retain(|_, problem| problem.kind != NotFoundKind::Unreadable);
+    }
+
     fn waiting_for(&self, wait: Duration) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let what = match &self.request.cmdline.ir_pub_id {
@@ -308,28 +315,16 @@ impl Search<'_> {
     }
 }
 
-impl Look {
-    fn shown(&self) -> String {
-        match self {
-            Look::Volume(volume) => volume.filesystem.name().to_owned(),
-            Look::Other => "no file system of a config drive".to_owned(),
-            Look::NoMedium => "no medium".to_owned(),
-            Look::Denied => "only root may read it".to_owned(),
-            Look::Failed(why) => why.clone(),
-        }
-    }
-}
-
 /// Reads a candidate's description, for as long as that may take.
-async fn read(candidate: &Candidate) -> Result<Option<Contents>, NotFound> {
+async fn read(candidate: &Candidate, bound: Duration) -> Result<Option<Contents>, NotFound> {
     let holder = candidate.holder.clone();
-    let read = slow::run(READ_BOUND, move || match holder {
+    let read = slow::run(bound, move || match holder {
         Holder::Volume(device, volume) => read_volume(&device.node, &volume, layout_of(&volume)),
         Holder::Share(share) => read_share(&share),
         Holder::Seed(path, layout) => layout::read(&DirTree::confined(&path), Some(layout)),
     });
     read.await.unwrap_or_else(|| {
-        let message = format!("Reading it did not end within {} s.", READ_BOUND.as_secs());
+        let message = format!("Reading it did not end within {} s.", bound.as_secs());
         Err(NotFound::new(
             NotFoundKind::Unreadable,
             message,
@@ -344,41 +339,6 @@ fn on_drive(candidate: &Candidate, problem: NotFound) -> NotFound {
         return problem;
     }
     NotFound { message: format!("On {}: {}", candidate.shown(), problem.message), ..problem }
-}
-
-fn look_at(node: &Path, place: Place) -> Look {
-    let look = || {
-        if place == Place::Cd && !has_disc(node)? {
-            return Ok(Look::NoMedium);
-        }
-        let volume = volume::probe(&File::open(node)?)?;
-        Ok(volume.map_or(Look::Other, Look::Volume))
-    };
-    look().unwrap_or_else(|e: io::Error| match e.raw_os_error() {
-        Some(libc::ENOMEDIUM | libc::ENXIO) => Look::NoMedium,
-        Some(libc::EACCES | libc::EPERM) => Look::Denied,
-        _ => Look::Failed(plain(&e)),
-    })
-}
-
-nix::ioctl_write_int_bad!(
-    /// `CDROM_DRIVE_STATUS` of linux/cdrom.h.
-    cdrom_drive_status,
-    0x5326
-);
-
-/// Whether a CD drive has a disc. Asked first, because simply opening an empty drive closes its tray.
-fn has_disc(node: &Path) -> io::Result<bool> {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::OpenOptionsExt;
-    const CURRENT_SLOT: i32 = i32::MAX;
-    const NO_DISC: i32 = 1;
-    const TRAY_OPEN: i32 = 2;
-    let drive = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(node)?;
-    // SAFETY: the request takes a slot number by value and writes no memory of ours.
-    let status = unsafe { cdrom_drive_status(drive.as_raw_fd(), CURRENT_SLOT) };
-    // A drive that does not know, or is no CD drive after all, is simply read.
-    Ok(!matches!(status, Ok(NO_DISC | TRAY_OPEN)))
 }
 
 #[cfg(test)]

@@ -1,0 +1,70 @@
+//! One look at one drive: is there a medium, and what do its superblocks say. Blocking: callers run it by `slow`. Entry:
+//! [`look_at`].
+
+use super::devices::Place;
+use super::tree::plain;
+use super::volume::{self, Volume};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// What a look at a drive's superblocks gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Look {
+    Volume(Volume),
+    /// No file system that a config drive has.
+    Other,
+    NoMedium,
+    Denied,
+    /// Why it could not be read.
+    Failed(String),
+}
+
+impl Look {
+    /// In a few words, for a list of drives.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Look::Volume(volume) => volume.filesystem.name().to_owned(),
+            Look::Other => "no file system of a config drive".to_owned(),
+            Look::NoMedium => "no medium".to_owned(),
+            Look::Denied => "only root may read it".to_owned(),
+            Look::Failed(why) => why.clone(),
+        }
+    }
+}
+
+/// Opens the drive and reads its superblocks.
+pub(super) fn look_at(node: &Path, place: Place) -> Look {
+    let look = || {
+        if place == Place::Cd && !has_disc(node)? {
+            return Ok(Look::NoMedium);
+        }
+        let volume = volume::probe(&File::open(node)?)?;
+        Ok(volume.map_or(Look::Other, Look::Volume))
+    };
+    look().unwrap_or_else(|e: io::Error| match e.raw_os_error() {
+        Some(libc::ENOMEDIUM | libc::ENXIO) => Look::NoMedium,
+        Some(libc::EACCES | libc::EPERM) => Look::Denied,
+        _ => Look::Failed(plain(&e)),
+    })
+}
+
+nix::ioctl_write_int_bad!(
+    /// `CDROM_DRIVE_STATUS` of linux/cdrom.h.
+    cdrom_drive_status,
+    0x5326
+);
+
+/// Whether a CD drive has a disc. Asked first, because simply opening an empty drive closes its tray.
+fn has_disc(node: &Path) -> io::Result<bool> {
+    const CURRENT_SLOT: i32 = i32::MAX;
+    const NO_DISC: i32 = 1;
+    const TRAY_OPEN: i32 = 2;
+    let drive = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(node)?;
+    // SAFETY: the request takes a slot number by value and writes no memory of ours.
+    let status = unsafe { cdrom_drive_status(drive.as_raw_fd(), CURRENT_SLOT) };
+    // A drive that does not know, or is no CD drive after all, is simply read.
+    Ok(!matches!(status, Ok(NO_DISC | TRAY_OPEN)))
+}
