@@ -4,6 +4,8 @@
 mod apply;
 #[path = "netns/namespace.rs"]
 mod namespace;
+#[path = "netns/neighbour.rs"]
+mod neighbour;
 #[path = "netns/read.rs"]
 mod read;
 #[path = "netns/session.rs"]

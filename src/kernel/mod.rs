@@ -8,6 +8,7 @@ mod host;
 pub mod modules;
 pub mod monitor;
 pub mod names;
+pub mod neighbour;
 pub mod read;
 pub mod session;
 mod value;

@@ -10,7 +10,7 @@ use netlink_sys::{Socket, SocketAddr, protocols};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::unix::AsyncFd;
 
-use super::session::{Failure, READ_BUFFER, Read, read_next, register};
+use super::session::{Failure, READ_BUFFER, Read, drain, read_next, register};
 use super::wire;
 
 /// Receive buffer asked for, in bytes: a thousand links coming up at once.
@@ -88,5 +88,13 @@ impl Monitor {
                 Read::Overrun | Read::Cut => return Ok(Event::Resync),
             }
         }
+    }
+
+    /// Waits until something has changed, and takes with it all that has been notified by then: for a waiter
+    /// that reads the state anew. No bound; cancel safe.
+    pub async fn changed(&mut self) -> Result<(), Failure> {
+        self.next().await?;
+        self.pending.clear();
+        drain(self.socket.get_ref(), &mut self.incoming)
     }
 }

@@ -227,7 +227,9 @@ impl Session {
                 Ok(dump) if dump.consistent => return Ok(dump),
                 Ok(dump) => last = dump,
                 // A dump that was given up half-way still occupies the socket.
-                Err(Failure::Refused(refusal)) if refusal.errno() == Errno::EBUSY => self.drain()?,
+                Err(Failure::Refused(refusal)) if refusal.errno() == Errno::EBUSY => {
+                    drain(self.socket.get_ref(), &mut self.incoming)?
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -304,15 +306,15 @@ impl Session {
             Err(_) => Err(Failure::Silent(*bound)),
         }
     }
+}
 
-    /// Throws away all that is there; reading also drives a dump that nobody wants any more to its end.
-    fn drain(&mut self) -> Result<(), Failure> {
-        loop {
-            match read(self.socket.get_ref(), &mut self.incoming) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                result => result?,
-            };
-        }
+/// Throws away all that is there; reading also drives a dump that nobody wants any more to its end.
+pub(super) fn drain(socket: &Socket, incoming: &mut Vec<u8>) -> Result<(), Failure> {
+    loop {
+        match read(socket, incoming) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            result => result?,
+        };
     }
 }
 

@@ -51,3 +51,38 @@ pub(crate) fn ip_json(line: &str) -> Value {
     }
     serde_json::from_slice(&output.stdout).expect("ip -j writes JSON")
 }
+
+/// Another machine: a process in a network namespace of its own, gone when dropped.
+pub(crate) struct Other(std::process::Child);
+
+impl Other {
+    /// For `ip link set X netns PID`.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Makes another machine.
+pub(crate) fn neighbour_namespace() -> Other {
+    let mut command = Command::new("unshare");
+    // It says when it is there.
+    command.args(["-n", "sh", "-c", "echo; exec sleep 1000"]).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("`unshare` runs");
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).expect("the other namespace is made");
+    Other(child)
+}
+
+/// Runs ip(8) on another machine.
+pub(crate) fn ip_in(other: &Other, line: &str) {
+    let enter = format!("--net=/proc/{}/ns/net", other.pid());
+    let output =
+        Command::new("nsenter").args([enter.as_str(), "ip"]).args(line.split_whitespace()).output().unwrap();
+    assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
+}

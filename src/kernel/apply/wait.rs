@@ -37,7 +37,7 @@ impl Executor<'_> {
             if tentative.is_empty() {
                 return Ok(());
             }
-            if timeout_at(until, monitor.next()).await.is_err() {
+            if timeout_at(until, monitor.changed()).await.is_err() {
                 let no_carrier = read::has_carrier(self.session, link).await == Some(false);
                 return Err(Trouble::Tentative { addresses: tentative, waited: WAIT_BOUND, no_carrier });
             }

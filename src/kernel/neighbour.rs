@@ -1,0 +1,105 @@
+//! Neighbour entries: whether a gateway answers on its link, by ARP or neighbour discovery.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+
+use crate::model::MacAddr;
+
+use super::attributes::{self, Attributes, field};
+use super::names::Names;
+use super::session::{Failure, Session};
+use super::wire::Request;
+
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_GETNEIGH: u16 = 30;
+/// Length of `struct ndmsg` in bytes.
+const HEADER: usize = 12;
+/// `NTF_USE` (linux/neighbour.h): behave as if a packet were to be sent there.
+const NTF_USE: u8 = 1;
+
+/// An entry of the neighbour table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Name of the link.
+    pub link: String,
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its hardware address, where that is known.
+    pub mac: Option<MacAddr>,
+    /// What the kernel knows of it.
+    pub state: NeighbourState,
+}
+
+/// What the kernel knows of a neighbour (`NUD_…`, linux/neighbour.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeighbourState {
+    /// It has answered lately, or is entered for good.
+    Reachable,
+    /// It is being asked.
+    Asked,
+    /// It has answered once, and may have gone since.
+    Stale,
+    /// It was asked and did not answer.
+    Failed,
+}
+
+impl NeighbourState {
+    fn from_number(number: u16) -> Self {
+        const REACHABLE: u16 = libc::NUD_REACHABLE | libc::NUD_PERMANENT | libc::NUD_NOARP;
+        const STALE: u16 = libc::NUD_STALE | libc::NUD_DELAY;
+        match number {
+            n if n & REACHABLE != 0 => Self::Reachable,
+            n if n & STALE != 0 => Self::Stale,
+            n if n & libc::NUD_FAILED != 0 => Self::Failed,
+            _ => Self::Asked,
+        }
+    }
+}
+
+/// All entries of the neighbour table. Changes are notified to [`super::monitor::Group::Neighbour`].
+pub async fn list(session: &mut Session, names: &Names) -> Result<Vec<Neighbour>, Failure> {
+    let dump =
+        session.dump(&Request::new(RTM_GETNEIGH, 0, &[0; HEADER]), |f| decode(f.payload, names)).await?;
+    Ok(dump.items.into_iter().flatten().collect())
+}
+
+fn decode(payload: &[u8], names: &Names) -> Option<Neighbour> {
+    let index = field(payload, 4, u32::from_ne_bytes)?;
+    let state = field(payload, 8, u16::from_ne_bytes)?;
+    let attributes = Attributes::new(payload.get(HEADER..)?);
+    Some(Neighbour {
+        link: names.name(index)?.to_owned(),
+        ip: attributes.ip(libc::NDA_DST)?,
+        mac: attributes.get(libc::NDA_LLADDR).and_then(MacAddr::from_bytes),
+        state: NeighbourState::from_number(state),
+    })
+}
+
+/// Has the kernel ask for a neighbour, without sending it a packet. One that is known but stale is asked
+/// anew; what comes of it is notified.
+pub async fn ask(session: &mut Session, names: &Names, link: &str, ip: IpAddr) -> Result<(), Failure> {
+    let index = names.index(link).unwrap_or(0);
+    let known = list(session, names).await?.into_iter().find(|n| n.link == link && n.ip == ip);
+    let (state, flags, mac) = match &known {
+        Some(Neighbour { state: NeighbourState::Reachable | NeighbourState::Asked, .. }) => return Ok(()),
+        // A use would only begin a delay of five seconds (DELAY_PROBE_TIME).
+        Some(Neighbour { state: NeighbourState::Stale, mac: Some(mac), .. }) => {
+            (libc::NUD_PROBE, 0, Some(mac))
+        }
+        _ => (libc::NUD_NONE, NTF_USE, None),
+    };
+    let mut payload = vec![0; HEADER];
+    payload[0] = if ip.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 } as u8;
+    payload.splice(4..8, index.to_ne_bytes());
+    payload.splice(8..10, state.to_ne_bytes());
+    payload[10] = flags;
+    match ip {
+        IpAddr::V4(ip) => attributes::put(&mut payload, libc::NDA_DST, &ip.octets()),
+        IpAddr::V6(ip) => attributes::put(&mut payload, libc::NDA_DST, &ip.octets()),
+    }
+    if let Some(mac) = mac {
+        attributes::put(&mut payload, libc::NDA_LLADDR, mac.as_bytes());
+    }
+    session.request(&Request::new(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &payload)).await.map(drop)
+}
