@@ -54,6 +54,8 @@ pub struct ResolvedLink {
     pub peer: Option<String>,
     /// Name and kind of its bond, bridge or VRF.
     pub controller: Option<(String, Kind)>,
+    /// The table of its VRF, or its own where it is one.
+    pub vrf_table: Option<u32>,
     /// Names of its members.
     pub members: Vec<String>,
     /// An alternative name to add.
@@ -102,6 +104,7 @@ fn blank(link: &Link, name: String, current: Option<String>) -> ResolvedLink {
         parent: None,
         peer: None,
         controller: None,
+        vrf_table: None,
         members: Vec::new(),
         altname: None,
     }
@@ -154,19 +157,28 @@ fn connect(links: &mut [ResolvedLink]) {
     }
     let first = |id: &str| names.get(id).and_then(|n| n.first()).cloned();
     let mut controllers: HashMap<String, (String, Kind)> = HashMap::new();
+    let mut tables: HashMap<String, u32> = HashMap::new();
     for link in links.iter_mut() {
         link.parent = link.desired.parent.as_ref().and_then(|p| first(&p.value));
         link.peer = link.desired.peer.as_ref().and_then(|p| first(&p.value));
         let members = link.desired.members.iter().filter_map(|m| names.get(&m.value)).flatten();
         link.members = members.cloned().collect();
+        link.vrf_table = vrf_table(&link.desired);
         for member in &link.members {
+            tables.extend(link.vrf_table.map(|table| (member.clone(), table)));
             controllers.insert(member.clone(), (link.name.clone(), link.desired.kind));
         }
         names::settings_by_name(&mut link.desired, &first);
     }
     for link in links.iter_mut() {
         link.controller = controllers.remove(&link.name);
+        link.vrf_table = link.vrf_table.or(tables.get(&link.name).copied());
     }
+}
+
+fn vrf_table(link: &Link) -> Option<u32> {
+    let table = link.settings.number("table").filter(|_| link.kind == Kind::Vrf)?;
+    u32::try_from(table).ok()
 }
 
 /// Sorts so that what a link stands on comes before it, else in the order of the text.

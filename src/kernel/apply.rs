@@ -309,8 +309,10 @@ impl Executor<'_> {
             | Action::DeleteLink { .. }
             | Action::SetLink { .. }
             | Action::AddAddress(_)
+            | Action::ReplaceAddress(_)
             | Action::DeleteAddress(_)
             | Action::AddRoute(_)
+            | Action::ReplaceRoute(_)
             | Action::DeleteRoute(_)
             | Action::AddRule(_)
             | Action::DeleteRule(_) => {}

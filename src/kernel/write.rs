@@ -40,7 +40,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         Action::AddLink(new) => add_link(new, names)?,
         Action::DeleteLink { name } => delete_link(index(name)?),
         Action::SetLink { name, change } => set_link(index(name)?, change, names)?,
-        Action::AddAddress(entry) => {
+        Action::AddAddress(entry) | Action::ReplaceAddress(entry) => {
             let message = M::NewAddress(address(entry, index(&entry.link)?));
             Request::from_message(&message, NLM_F_CREATE | NLM_F_REPLACE).quiet()
         }
@@ -49,6 +49,9 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         }
         Action::AddRoute(entry) => {
             Request::from_message(&M::NewRoute(route(entry, names)?), NLM_F_CREATE | NLM_F_EXCL).quiet()
+        }
+        Action::ReplaceRoute(entry) => {
+            Request::from_message(&M::NewRoute(route(entry, names)?), NLM_F_CREATE | NLM_F_REPLACE).quiet()
         }
         Action::DeleteRoute(entry) => Request::from_message(&M::DelRoute(route(entry, names)?), 0).quiet(),
         Action::AddRule(entry) => {

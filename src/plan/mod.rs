@@ -1,7 +1,108 @@
 //! Resolved and Inventory to [`Plan`]: what differs, in which order, and each step as the ip(8) line that does the same.
 //!
-//! Pure: no clock, no files, no kernel. What is not in the plan does not happen to the machine.
+//! Pure: no clock, no files, no kernel. What is not in the plan does not happen to the machine. Planning runs on a copy
+//! of the machine ([`state::State`]) on which each step has the effect that it will have on the real one, so that what a
+//! step costs (taking a link down drops its IPv6 addresses and routes) is made good by later steps. Entry: [`plan`].
 
+mod addresses;
+mod links;
+mod routes;
+mod rules;
+pub mod script;
+mod state;
 mod step;
 
+use std::collections::{HashMap, HashSet};
+
+use crate::inventory::Inventory;
+use crate::model::{Dynamic, Place};
+use crate::resolve::{Resolved, ResolvedLink};
+use state::State;
 pub use step::{Action, LinkChange, NewLink, Plan, Step};
+
+/// What has to be done so that the machine is as described. Empty where it is.
+///
+/// Order: what is not described goes first, so that an address can move from one link to another; then links, what they
+/// stand on first, each with its members and brought up; then addresses; then routes, those without a gateway first;
+/// then rules.
+pub fn plan(resolved: &Resolved, inventory: &Inventory) -> Plan {
+    let mut planner = Planner::new(resolved, inventory);
+    planner.rename_nics();
+    planner.remove_addresses();
+    planner.remove_routes();
+    for link in &resolved.links {
+        planner.link(link);
+    }
+    planner.add_addresses();
+    planner.add_routes();
+    planner.rules();
+    Plan { steps: planner.steps }
+}
+
+/// The steps so far, and the machine as it will be after them.
+struct Planner<'a> {
+    resolved: &'a Resolved,
+    state: State,
+    steps: Vec<Step>,
+    /// The steps without which a step on a link makes no sense, by the link's present name.
+    made: HashMap<String, Vec<usize>>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(resolved: &'a Resolved, inventory: &Inventory) -> Self {
+        let mut state = State::of(inventory);
+        for nic in resolved.links.iter().filter(|l| l.stand_in) {
+            state.add_stand_in(nic);
+        }
+        Planner { resolved, state, steps: Vec::new(), made: HashMap::new() }
+    }
+
+    /// Appends a step and gives it its effect. It needs what made the links that it names.
+    fn push(&mut self, serves: &str, at: Place, action: Action) -> usize {
+        let mut needs: Vec<usize> = Vec::new();
+        for name in action.link().into_iter().chain(other_links(&action)) {
+            needs.extend(self.made.get(name).into_iter().flatten());
+        }
+        needs.sort_unstable();
+        needs.dedup();
+        let number = self.steps.len();
+        self.state.effect(&action);
+        self.steps.push(Step { action, at, link: serves.to_owned(), needs });
+        number
+    }
+
+    /// Appends a step that a described link asks for.
+    fn push_for(&mut self, link: &ResolvedLink, action: Action) -> usize {
+        self.push(&link.desired.id, link.desired.at, action)
+    }
+
+    fn change(&mut self, link: &ResolvedLink, name: &str, change: LinkChange) -> usize {
+        self.push_for(link, Action::SetLink { name: name.to_owned(), change })
+    }
+
+    /// From now on, steps on `name` need step `number`.
+    fn needs(&mut self, name: &str, number: usize) {
+        self.made.entry(name.to_owned()).or_default().push(number);
+    }
+}
+
+/// Links that an action names besides the one it acts on.
+fn other_links(action: &Action) -> Vec<&str> {
+    match action {
+        Action::AddLink(new) => new.parent.iter().chain(&new.peer).map(String::as_str).collect(),
+        Action::SetLink { change: LinkChange::Controller(name), .. } => vec![name],
+        _ => Vec::new(),
+    }
+}
+
+/// Which families of a link are left to a client of the image: (IPv4, IPv6).
+fn left_to_others(link: &ResolvedLink) -> (bool, bool) {
+    let left: HashSet<Dynamic> = link.desired.dynamic.iter().map(|d| d.value).collect();
+    (
+        left.contains(&Dynamic::Dhcp4),
+        left.contains(&Dynamic::Dhcp6) || left.contains(&Dynamic::RouterAdvertisements),
+    )
+}
+
+#[cfg(test)]
+mod tests;

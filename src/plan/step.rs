@@ -44,8 +44,10 @@ pub enum Action {
         /// What changes.
         change: LinkChange,
     },
-    /// Adds an address, or gives an existing one other lifetimes (`replace`).
+    /// Adds an address.
     AddAddress(AddressEntry),
+    /// Gives an address that is there other lifetimes.
+    ReplaceAddress(AddressEntry),
     /// Removes an address.
     DeleteAddress(AddressEntry),
     /// Waits, within a bound, until these IPv6 addresses of a link are no longer tentative. The kernel refuses a route
@@ -56,8 +58,10 @@ pub enum Action {
         /// The addresses.
         addresses: Vec<Ipv6Addr>,
     },
-    /// Adds a route.
+    /// Adds a route beside those that are there.
     AddRoute(RouteEntry),
+    /// Puts a route in the place of the one of the same destination, table and metric.
+    ReplaceRoute(RouteEntry),
     /// Removes a route.
     DeleteRoute(RouteEntry),
     /// Adds a rule.
@@ -180,9 +184,13 @@ impl Action {
             | Action::Wireguard { name, .. }
             | Action::Feature { name, .. }
             | Action::WakeOnLan { name, .. } => Some(name),
-            Action::AddAddress(entry) | Action::DeleteAddress(entry) => Some(&entry.link),
+            Action::AddAddress(entry) | Action::ReplaceAddress(entry) | Action::DeleteAddress(entry) => {
+                Some(&entry.link)
+            }
             Action::AwaitAddresses { link, .. } => Some(link),
-            Action::AddRoute(entry) | Action::DeleteRoute(entry) => entry.link.as_deref(),
+            Action::AddRoute(entry) | Action::ReplaceRoute(entry) | Action::DeleteRoute(entry) => {
+                entry.link.as_deref()
+            }
             _ => None,
         }
     }

@@ -1,0 +1,106 @@
+//! Addresses: those that are not described go, those that are missing come.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::step::Action;
+use super::{Planner, left_to_others};
+use crate::inventory::AddressEntry;
+use crate::model::{Address, Place, Scope};
+use crate::resolve::ResolvedLink;
+
+/// `IFA_PROTO`: put there by router advertisements, or a link-local address (linux/if_addr.h).
+const FROM_ROUTERS: u32 = 2;
+const LINK_LOCAL: u32 = 3;
+
+impl Planner<'_> {
+    /// On managed links, permanent addresses of global scope that are not described.
+    pub(super) fn remove_addresses(&mut self) {
+        for link in &self.resolved.links {
+            let name = &link.name;
+            let wished: Vec<AddressEntry> = link.desired.addresses.iter().map(|a| entry(link, a)).collect();
+            let there = self.state.addresses.get(name).cloned().unwrap_or_default();
+            for address in &there {
+                let described = wished.iter().any(|w| w.net == address.net && !must_go(address, w));
+                // An IPv6 address is on a link once, whatever its prefix: the old prefix goes for the new one.
+                if !described && is_ours(link, address) {
+                    self.push_for(link, Action::DeleteAddress(address.clone()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn add_addresses(&mut self) {
+        for link in &self.resolved.links {
+            for address in &link.desired.addresses {
+                let entry = entry(link, address);
+                let mut there = self.state.addresses.get(&link.name).into_iter().flatten();
+                let action = match there.find(|t| t.net == entry.net) {
+                    Some(there) if is_same(there, &entry) => continue,
+                    Some(_) => Action::ReplaceAddress(entry),
+                    None => Action::AddAddress(entry),
+                };
+                self.push(&link.desired.id, address.at, action);
+            }
+        }
+        // What undescribed links lost when a link under them was taken down.
+        for address in std::mem::take(&mut self.state.lost_addresses) {
+            let described = self.resolved.link(&address.link).is_some_and(|l| is_ours(l, &address));
+            let lasting =
+                address.permanent && address.scope == Scope::Global && address.protocol != FROM_ROUTERS;
+            if !described && lasting && self.state.links.contains_key(&address.link) {
+                self.push("", Place::NONE, Action::AddAddress(address));
+            }
+        }
+    }
+}
+
+/// Permanent and global, on a link whose addresses of this family are described.
+fn is_ours(link: &ResolvedLink, address: &AddressEntry) -> bool {
+    let (v4, v6) = left_to_others(link);
+    let left = if address.net.addr().is_ipv4() { v4 } else { v6 };
+    let lasting = address.permanent && !matches!(address.protocol, FROM_ROUTERS | LINK_LOCAL);
+    let described = link.desired.addresses.iter().any(|a| a.net.addr() == address.net.addr());
+    (lasting || described) && address.scope == Scope::Global && !left
+}
+
+/// What cannot be changed in place: the far end and the label; a broadcast address only where the text names it, so that
+/// an address that carries the root file system is not taken away for one.
+fn must_go(there: &AddressEntry, wished: &AddressEntry) -> bool {
+    there.peer != wished.peer || (wished.label.is_some() && there.label != wished.label)
+}
+
+fn is_same(there: &AddressEntry, wished: &AddressEntry) -> bool {
+    !must_go(there, wished) && there.preferred == wished.preferred && there.valid == wished.valid
+}
+
+/// A described address in the kernel's form.
+fn entry(link: &ResolvedLink, address: &Address) -> AddressEntry {
+    let derived = match address.net {
+        // RFC 3021: a /31 has no broadcast address; a /32 has nobody to hear it.
+        ipnet::IpNet::V4(net) if net.prefix_len() < 31 && address.peer.is_none() => Some(net.broadcast()),
+        _ => None,
+    };
+    AddressEntry {
+        link: link.name.clone(),
+        net: address.net,
+        peer: address.peer,
+        broadcast: address.broadcast.filter(|b| *b != Ipv4Addr::UNSPECIFIED).or(derived),
+        label: address.label.clone(),
+        scope: scope(&address.net.addr()),
+        preferred: address.preferred,
+        valid: None,
+        tentative: false,
+        duplicate: false,
+        permanent: true,
+        protocol: 0,
+    }
+}
+
+/// As ip(8) and the kernel have it: host for loopback addresses, link for link-local IPv6, else global.
+fn scope(ip: &IpAddr) -> Scope {
+    match ip {
+        IpAddr::V4(v4) if v4.is_loopback() => Scope::Host,
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Scope::Link,
+        _ => Scope::Global,
+    }
+}

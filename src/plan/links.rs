@@ -1,0 +1,374 @@
+//! Links: names, making, options, members, MTU, IPv6 behaviour, up and down.
+
+use std::collections::BTreeMap;
+
+use super::Planner;
+use super::step::{Action, LinkChange, NewLink};
+use crate::model::attribute::{Attribute, Change, Form, Value};
+use crate::model::{Activation, AddressGeneration, Dynamic, Kind, MacAddr, Naming, WishedMac};
+use crate::resolve::ResolvedLink;
+
+type Options = BTreeMap<&'static str, Value>;
+
+impl Planner<'_> {
+    /// Gives NICs the names that the text asks for. Kernels before 6.2 rename only a link that is down; names that swap
+    /// go by way of a third.
+    pub(super) fn rename_nics(&mut self) {
+        let resolved = self.resolved;
+        let current = |l: &ResolvedLink| l.current.clone().unwrap_or_else(|| l.name.clone());
+        let wished = |l: &ResolvedLink| match &l.desired.naming {
+            Naming::Set(name) => name.value.to_string(),
+            _ => l.name.clone(),
+        };
+        let mut waiting: Vec<(&ResolvedLink, String, String)> = resolved
+            .links
+            .iter()
+            .map(|l| (l, current(l), wished(l)))
+            .filter(|(_, from, to)| from != to)
+            .collect();
+        // A made link that exists under another name is renamed here, too, before anything is made on it.
+        waiting.retain(|(_, from, _)| self.state.links.contains_key(from));
+        while !waiting.is_empty() {
+            let free = waiting.iter().position(|(_, _, to)| !self.state.links.contains_key(to));
+            let (index, to) = match free {
+                Some(index) => (index, None),
+                None => (0, Some(format!("netapply{}", waiting.len()))),
+            };
+            let (link, from, wish) = waiting.remove(index);
+            let now = to.clone().unwrap_or_else(|| wish.clone());
+            self.rename(link, &from, &now);
+            if to.is_some() {
+                // Where another NIC keeps the name the kernel refuses, and that is said with its own words.
+                let others = waiting.iter().any(|(_, from, _)| *from == wish);
+                if others {
+                    waiting.push((link, now, wish));
+                } else {
+                    self.rename(link, &now, &wish);
+                }
+            }
+        }
+    }
+
+    fn rename(&mut self, link: &ResolvedLink, from: &str, to: &str) {
+        self.take_down(link, from);
+        let needs = self.made.remove(from);
+        let step = self.change(link, from, LinkChange::Rename(to.to_owned()));
+        self.made.insert(to.to_owned(), needs.unwrap_or_default());
+        self.needs(to, step);
+    }
+
+    fn take_down(&mut self, link: &ResolvedLink, name: &str) {
+        if self.state.link(name).is_some_and(|l| l.up) {
+            self.change(link, name, LinkChange::Down);
+        }
+    }
+
+    /// Everything about one link, its addresses and routes excepted.
+    pub(super) fn link(&mut self, link: &ResolvedLink) {
+        if let (Some(altname), Some(there)) = (&link.altname, self.state.link(&link.name))
+            && !there.is_called(altname)
+        {
+            self.change(link, &link.name, LinkChange::AddAltName(altname.clone()));
+        }
+        self.make(link);
+        self.release_if_free(link);
+        self.mac(link);
+        if link.desired.kind == Kind::Bond {
+            self.release_strangers(link);
+        }
+        self.mtu(link);
+        self.options(link);
+        for member in &link.members {
+            self.join(link, member);
+        }
+        self.late_options(link);
+        self.ipv6(link);
+        self.ethtool(link);
+        self.activate(link);
+    }
+
+    /// Makes the link, or makes it anew where what differs cannot be changed.
+    fn make(&mut self, link: &ResolvedLink) {
+        let desired = &link.desired;
+        if desired.kind == Kind::Physical {
+            return;
+        }
+        let wished = first_options(link);
+        if let Some(there) = self.state.link(&link.name) {
+            let fixed = |name: &str, value: &Value| {
+                let row = desired.kind.attributes().iter().find(|a| a.name == name);
+                row.is_some_and(|a| a.change == Change::Never) && there.settings.get(name) != Some(value)
+            };
+            let other_kind = there.kind != desired.kind.word();
+            let other_parent = link.parent.is_some() && there.parent != link.parent;
+            if !other_kind && !other_parent && !wished.iter().any(|(name, value)| fixed(name, value)) {
+                return;
+            }
+            self.push_for(link, Action::DeleteLink { name: link.name.clone() });
+        }
+        if desired.kind == Kind::Veth && link.peer.as_ref().is_some_and(|p| self.state.links.contains_key(p))
+        {
+            return; // made as the other end of its peer
+        }
+        let mac = match desired.mac.map(|m| m.value) {
+            Some(WishedMac::Is(mac)) => Some(mac),
+            _ => None,
+        };
+        let new = NewLink {
+            name: link.name.clone(),
+            kind: desired.kind,
+            parent: link.parent.clone(),
+            peer: link.peer.clone(),
+            mac,
+            mtu: desired.mtu.map(|m| m.value.get()),
+            settings: wished,
+        };
+        let step = self.push_for(link, Action::AddLink(new));
+        self.needs(&link.name, step);
+        if let Some(peer) = &link.peer {
+            self.needs(peer, step);
+        }
+    }
+
+    /// A link that is in a bond or bridge and should be in none, or in another, leaves it.
+    fn release_if_free(&mut self, link: &ResolvedLink) {
+        let Some(there) = self.state.link(&link.name).and_then(|l| l.controller.clone()) else { return };
+        if link.controller.as_ref().map(|(name, _)| name) != Some(&there) {
+            self.change(link, &link.name, LinkChange::NoController);
+        }
+    }
+
+    /// A bond consists of the members that are described. A bridge keeps the ports that others put in (guests).
+    fn release_strangers(&mut self, bond: &ResolvedLink) {
+        for port in self.state.ports(&bond.name) {
+            if !bond.members.contains(&port) {
+                self.change(bond, &port, LinkChange::NoController);
+            }
+        }
+    }
+
+    /// Many drivers take a new address only while the NIC is down.
+    fn mac(&mut self, link: &ResolvedLink) {
+        let Some(there) = self.state.link(&link.name) else { return };
+        let (current, up) = (there.mac, there.up);
+        let wish = match link.desired.mac.map(|m| m.value) {
+            Some(WishedMac::Is(mac)) => Some(mac),
+            Some(WishedMac::Permanent) => there.permanent_mac,
+            Some(WishedMac::Random) if current.is_some_and(is_made_up) => None,
+            Some(WishedMac::Random) => there.permanent_mac.or(current).and_then(made_up),
+            None => None,
+        };
+        let Some(mac) = wish.filter(|mac| Some(*mac) != current) else { return };
+        if up && link.desired.kind == Kind::Physical {
+            self.change(link, &link.name, LinkChange::Down);
+        }
+        self.change(link, &link.name, LinkChange::Mac(mac));
+    }
+
+    /// What a link stands on comes before it, so a raised MTU is there before the VLAN needs it. Members have their
+    /// bond's.
+    fn mtu(&mut self, link: &ResolvedLink) {
+        let in_bond = matches!(link.controller, Some((_, Kind::Bond)));
+        let Some(mtu) = link.desired.mtu.map(|m| m.value.get()).filter(|_| !in_bond) else { return };
+        if self.state.link(&link.name).is_some_and(|l| l.mtu != mtu) {
+            self.change(link, &link.name, LinkChange::Mtu(mtu));
+        }
+    }
+
+    /// Options that differ, changed in place: at once where the kernel allows it, else with the link down, and a bond's
+    /// members out of it. It is never made anew, so that its index and what stands on it stay.
+    fn options(&mut self, link: &ResolvedLink) {
+        let kind = link.desired.kind;
+        let Some(there) = self.state.link(&link.name) else { return };
+        let differing: Options = first_options(link)
+            .into_iter()
+            .filter(|(name, value)| {
+                !there.settings.get(*name).is_some_and(|now| same(kind, name, now, value))
+            })
+            .collect();
+        if differing.is_empty() {
+            return;
+        }
+        let needs = |change: &[Change]| {
+            kind.attributes().iter().any(|a| differing.contains_key(a.name) && change.contains(&a.change))
+        };
+        if needs(&[Change::Down, Change::DownWithoutMembers]) {
+            self.take_down(link, &link.name);
+        }
+        if needs(&[Change::WithoutMembers, Change::DownWithoutMembers]) {
+            for port in self.state.ports(&link.name) {
+                self.change(link, &port, LinkChange::NoController);
+            }
+        }
+        self.change(link, &link.name, LinkChange::Options { kind, settings: differing });
+    }
+
+    /// Options that name members can be set once these are in.
+    fn late_options(&mut self, link: &ResolvedLink) {
+        let kind = link.desired.kind;
+        let Some(there) = self.state.link(&link.name) else { return };
+        let settings: Options = options(link)
+            .filter(|(row, _)| row.form == Form::Link && kind.is_controller())
+            .filter(|(row, value)| there.settings.get(row.name) != Some(value))
+            .map(|(row, value)| (row.name, value.clone()))
+            .collect();
+        if !settings.is_empty() {
+            self.change(link, &link.name, LinkChange::Options { kind, settings });
+        }
+    }
+
+    /// Puts a member in. A bond takes it only while it is down (bond_enslave).
+    fn join(&mut self, controller: &ResolvedLink, member: &str) {
+        let kind = controller.desired.kind;
+        let Some(there) = self.state.link(member) else { return };
+        let Some(link) = self.resolved.link(member) else { return };
+        if there.controller.as_deref() != Some(&controller.name) {
+            if there.controller.is_some() {
+                self.change(link, member, LinkChange::NoController);
+            }
+            if kind == Kind::Bond {
+                self.take_down(link, member);
+            }
+            self.change(link, member, LinkChange::Controller(controller.name.clone()));
+        }
+        self.port_options(link, member, kind);
+        let mtu = self.state.link(&controller.name).map(|c| c.mtu);
+        if let (Kind::Bond, Some(mtu)) = (kind, mtu)
+            && self.state.link(member).is_some_and(|m| m.mtu != mtu)
+        {
+            self.change(link, member, LinkChange::Mtu(mtu));
+        }
+    }
+
+    fn port_options(&mut self, link: &ResolvedLink, member: &str, kind: Kind) {
+        let Some(there) = self.state.link(member) else { return };
+        let differing: Options = kind
+            .port_attributes()
+            .iter()
+            .filter_map(|row| Some((row.name, link.desired.port.get(row.name)?)))
+            .filter(|(name, value)| there.port.get(*name) != Some(value))
+            .map(|(name, value)| (name, value.clone()))
+            .collect();
+        if !differing.is_empty() {
+            self.change(link, member, LinkChange::PortOptions { kind, settings: differing });
+        }
+    }
+
+    /// Before the link comes up: once it is, it has a link-local address and asks for routers.
+    fn ipv6(&mut self, link: &ResolvedLink) {
+        let Some(there) = self.state.link(&link.name).cloned() else { return };
+        let ipv6 = &link.desired.ipv6;
+        let port = matches!(link.controller, Some((_, Kind::Bridge)));
+        let generation = ipv6.generation.map(|g| g.value).or(port.then_some(AddressGeneration::None));
+        if let Some(generation) = generation.filter(|g| there.generation != Some(*g)) {
+            self.change(link, &link.name, LinkChange::Generation(generation));
+        }
+        let asked = link.desired.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements);
+        let accept_ra = match ipv6.accept_ra.map(|a| a.value) {
+            Some(false) => Some(0),
+            // 2 takes them even on a machine that forwards (Documentation/networking/ip-sysctl).
+            Some(true) => Some(2),
+            None => asked.then_some(2),
+        };
+        let settings = [
+            ("accept_ra", accept_ra),
+            ("use_tempaddr", ipv6.privacy.map(|p| if p.value { 2 } else { 0 })),
+            ("mtu", ipv6.mtu.map(|m| i64::from(m.value))),
+        ];
+        for (option, value) in settings {
+            let Some(value) = value.filter(|v| there.ipv6.get(option) != Some(v)) else { continue };
+            let key = format!("net/ipv6/conf/{}/{option}", link.name);
+            let step = self.push_for(link, Action::Sysctl { key, value: value.to_string() });
+            // A sysctl names no link for `push`.
+            if let (Some(made), Some(step)) = (self.made.get(&link.name), self.steps.get_mut(step)) {
+                step.needs.clone_from(made);
+            }
+        }
+        if let Some(token) = ipv6.token.map(|t| t.value).filter(|t| there.token != Some(*t)) {
+            self.change(link, &link.name, LinkChange::Token(token));
+        }
+    }
+
+    fn ethtool(&mut self, link: &ResolvedLink) {
+        let Some(there) = self.state.link(&link.name).cloned() else { return };
+        for (feature, on) in &link.desired.features {
+            if there.features.get(*feature) != Some(&on.value) {
+                let name = link.name.clone();
+                self.push(&link.desired.id, on.at, Action::Feature { name, feature, on: on.value });
+            }
+        }
+        if let Some(wish) = link.desired.wake_on_lan.filter(|w| there.wake_on_lan != Some(w.value)) {
+            self.push(
+                &link.desired.id,
+                wish.at,
+                Action::WakeOnLan { name: link.name.clone(), on: wish.value },
+            );
+        }
+        if let Some(config) = &link.desired.wireguard {
+            let action = Action::Wireguard { name: link.name.clone(), config: config.clone() };
+            self.push_for(link, action);
+        }
+    }
+
+    fn activate(&mut self, link: &ResolvedLink) {
+        let Some(up) = self.state.link(&link.name).map(|l| l.up) else { return };
+        let wanted = match link.desired.activation {
+            Activation::Up => true,
+            Activation::Off => false,
+            Activation::Manual => return,
+        };
+        // A member comes up when its bond takes it in.
+        let in_bond = matches!(link.controller, Some((_, Kind::Bond)));
+        if up == wanted || (in_bond && wanted) {
+            return;
+        }
+        let step = self.change(link, &link.name, if wanted { LinkChange::Up } else { LinkChange::Down });
+        if wanted {
+            self.needs(&link.name, step);
+        }
+    }
+}
+
+/// The options of the link with their rows, in the table's order: the kernel takes some only after others (a bond's
+/// mode first, drivers/net/bonding/bond_netlink.c).
+fn options(link: &ResolvedLink) -> impl Iterator<Item = (&'static Attribute, &Value)> {
+    let settings = &link.desired.settings;
+    link.desired.kind.attributes().iter().filter_map(|row| Some((row, settings.get(row.name)?)))
+}
+
+/// Those that can be given when the link is made.
+fn first_options(link: &ResolvedLink) -> Options {
+    let members = link.desired.kind.is_controller();
+    let early = options(link).filter(|(row, _)| !(members && row.form == Form::Link));
+    early.map(|(row, value)| (row.name, value.clone())).collect()
+}
+
+/// What the kernel rounds or forces is brought to one form before it is compared.
+fn same(kind: Kind, name: &str, now: &Value, wished: &Value) -> bool {
+    match (kind, name, now, wished) {
+        // 0 becomes 100 in the modes that cannot do without (bond_option_mode_set).
+        (Kind::Bond, "miimon", Value::Number(100), Value::Number(0)) => true,
+        // Delays are rounded down to multiples of miimon (bond_option_updelay_set), which is not known here: a
+        // value that was rounded is at most 100 ms off only in real descriptions, and is asked for again.
+        _ => now == wished,
+    }
+}
+
+/// Locally administered, not a group.
+fn is_made_up(mac: MacAddr) -> bool {
+    mac.as_bytes().first().is_some_and(|b| b & 3 == 2)
+}
+
+/// A locally administered address made from a NIC's own, so that a plan says the same each time.
+fn made_up(mac: MacAddr) -> Option<MacAddr> {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in mac.as_bytes() {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let mut bytes = [0; 6];
+    for (to, from) in bytes.iter_mut().zip(hash.to_be_bytes()) {
+        *to = from;
+    }
+    bytes[0] = (bytes[0] & 0xfc) | 2;
+    MacAddr::from_bytes(&bytes)
+}

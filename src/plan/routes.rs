@@ -1,0 +1,156 @@
+//! Routes: those that are not described go from managed links, those that are missing come, links first, gateways after.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::state::{RouteKey, key};
+use super::step::Action;
+use super::{Planner, left_to_others};
+use crate::inventory::RouteEntry;
+use crate::model::{Family, Place, Route, RouteKind, Scope};
+use crate::resolve::ResolvedLink;
+
+/// `rtm_protocol` of routes that netapply may remove: boot, static, DHCP (linux/rtnetlink.h).
+const REMOVABLE: &[u8] = &[3, 4, 16];
+/// What netapply's own routes carry.
+const STATIC: u8 = 4;
+/// The table `main`.
+const MAIN: u32 = 254;
+
+impl Planner<'_> {
+    /// On managed links, routes of protocol boot, static and DHCP whose key is not described: what has the key is
+    /// replaced in place later.
+    pub(super) fn remove_routes(&mut self) {
+        let wished: HashSet<RouteKey> = self.wished().iter().map(|(_, _, entry)| key(entry)).collect();
+        let mut gone: Vec<(String, Place, RouteEntry)> = Vec::new();
+        for route in self.state.routes.values().flatten() {
+            let link = route.link.as_deref().and_then(|name| self.resolved.link(name));
+            let Some(link) = link.filter(|_| REMOVABLE.contains(&route.protocol) && !route.multipath) else {
+                continue;
+            };
+            let (v4, v6) = left_to_others(link);
+            let left = if Family::of(&route.to.addr()) == Family::V4 { v4 } else { v6 };
+            if !left && !wished.contains(&key(route)) {
+                gone.push((link.desired.id.clone(), link.desired.at, route.clone()));
+            }
+        }
+        // Those with a gateway first; beyond that any order that does not change from run to run.
+        gone.sort_by_key(|(_, _, r)| (r.via.is_none(), r.to, r.table, r.metric, r.via));
+        for (id, at, route) in gone {
+            self.push(&id, at, Action::DeleteRoute(route));
+        }
+    }
+
+    pub(super) fn add_routes(&mut self) {
+        let mut wished = self.wished();
+        // The kernel asks whether a gateway is reachable: routes without one come first.
+        wished.sort_by_key(|(_, _, route)| route.via.is_some());
+        self.await_sources(&wished);
+        for (id, at, route) in wished {
+            if let Some(action) = self.missing(&route) {
+                self.push(&id, at, action(route));
+            }
+        }
+        for route in std::mem::take(&mut self.state.lost_routes) {
+            let managed = route.link.as_deref().and_then(|name| self.resolved.link(name)).is_some();
+            if !managed && REMOVABLE.contains(&route.protocol) && self.missing(&route).is_some() {
+                self.push("", Place::NONE, Action::AddRoute(route));
+            }
+        }
+    }
+
+    /// Every described route in the kernel's form, with the id and place it comes from.
+    fn wished(&self) -> Vec<(String, Place, RouteEntry)> {
+        let routes =
+            self.resolved.links.iter().flat_map(|link| link.desired.routes.iter().map(move |r| (link, r)));
+        routes.map(|(link, route)| (link.desired.id.clone(), route.at, entry(link, route))).collect()
+    }
+
+    /// How a route gets there, if it is not: added, or put in the place of one of the same key.
+    fn missing(&self, route: &RouteEntry) -> Option<fn(RouteEntry) -> Action> {
+        let there = self.state.routes.get(&key(route)).map_or(&[][..], Vec::as_slice);
+        if there.iter().any(|t| is_same(t, route)) {
+            return None;
+        }
+        let ours = |t: &&RouteEntry| {
+            let link = t.link.as_deref().and_then(|name| self.resolved.link(name));
+            REMOVABLE.contains(&t.protocol) && (link.is_some() || t.kind.is_linkless())
+        };
+        Some(if there.iter().any(|t| ours(&t)) { Action::ReplaceRoute } else { Action::AddRoute })
+    }
+
+    /// The kernel refuses a route whose preferred source is tentative (ip6_route_info_create).
+    fn await_sources(&mut self, wished: &[(String, Place, RouteEntry)]) {
+        let mut waits: BTreeMap<String, (String, Place, Vec<Ipv6Addr>)> = BTreeMap::new();
+        let added: HashMap<IpAddr, String> = self
+            .steps
+            .iter()
+            .filter_map(|s| match &s.action {
+                Action::AddAddress(entry) => Some((entry.net.addr(), entry.link.clone())),
+                _ => None,
+            })
+            .collect();
+        for (id, at, route) in wished.iter().filter(|(_, _, r)| self.missing(r).is_some()) {
+            let Some(IpAddr::V6(source)) = route.source else { continue };
+            let Some(link) = added.get(&IpAddr::V6(source)) else { continue };
+            let wait = waits.entry(link.clone()).or_insert_with(|| (id.clone(), *at, Vec::new()));
+            if !wait.2.contains(&source) {
+                wait.2.push(source);
+            }
+        }
+        for (link, (id, at, addresses)) in waits {
+            self.push(&id, at, Action::AwaitAddresses { link, addresses });
+        }
+    }
+}
+
+fn is_same(there: &RouteEntry, wished: &RouteEntry) -> bool {
+    let link = wished.kind.is_linkless() || there.link == wished.link;
+    // Only IPv4 keeps a scope; the kernel may turn on-link off where the gateway is on a subnet after all.
+    let scope = Family::of(&wished.to.addr()) == Family::V6 || there.scope == wished.scope;
+    link && scope
+        && there.via == wished.via
+        && there.on_link == wished.on_link
+        && there.kind == wished.kind
+        && there.source == wished.source
+        && there.metrics == wished.metrics
+        && there.protocol == wished.protocol
+}
+
+/// A described route in the kernel's form.
+fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
+    let default_metric = if route.family() == Family::V6 { 1024 } else { 0 };
+    let metrics = [
+        ("mtu", route.mtu),
+        ("initcwnd", route.congestion_window),
+        ("initrwnd", route.receive_window),
+        ("advmss", route.advertised_mss),
+    ];
+    RouteEntry {
+        to: route.to,
+        link: (!route.kind.is_linkless()).then(|| link.name.clone()),
+        via: route.via,
+        on_link: route.on_link && route.via.is_some(),
+        kind: route.kind,
+        scope: scope(route),
+        protocol: STATIC,
+        metric: route.metric.unwrap_or(default_metric),
+        table: route.table.or(link.vrf_table).unwrap_or(MAIN),
+        source: route.source,
+        metrics: metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+        multipath: false,
+    }
+}
+
+/// As ip(8) chooses it (iproute.c): IPv6 has one scope; local is host, what has no gateway is link.
+fn scope(route: &Route) -> Scope {
+    if route.family() == Family::V6 {
+        return Scope::Global;
+    }
+    route.scope.unwrap_or(match route.kind {
+        RouteKind::Local => Scope::Host,
+        RouteKind::Broadcast | RouteKind::Multicast | RouteKind::Anycast => Scope::Link,
+        RouteKind::Unicast if route.via.is_none() => Scope::Link,
+        _ => Scope::Global,
+    })
+}

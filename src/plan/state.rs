@@ -1,0 +1,323 @@
+//! A copy of the machine on which planned steps have the effect that the kernel will give them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::step::{Action, LinkChange, NewLink};
+use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
+use crate::model::{Family, Kind, Scope};
+use crate::resolve::ResolvedLink;
+
+/// The kernel's key of a route. IPv6 also tells routes of one key apart by gateway and link.
+pub(super) type RouteKey = (IpNet, u32, u32);
+
+/// The machine as it will be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    pub(super) links: HashMap<String, ObservedLink>,
+    /// By link, in the kernel's order.
+    pub(super) addresses: HashMap<String, Vec<AddressEntry>>,
+    pub(super) routes: HashMap<RouteKey, Vec<RouteEntry>>,
+    pub(super) rules: Vec<RuleEntry>,
+    /// What went with a link that was taken down, for those links whose addresses and routes are not described.
+    pub(super) lost_addresses: Vec<AddressEntry>,
+    /// The same for routes.
+    pub(super) lost_routes: Vec<RouteEntry>,
+}
+
+/// The kernel's key of a route.
+pub(super) fn key(route: &RouteEntry) -> RouteKey {
+    (route.to, route.table, route.metric)
+}
+
+impl State {
+    pub(super) fn of(inventory: &Inventory) -> Self {
+        let mut state = State { rules: inventory.rules.clone(), ..State::default() };
+        state.links = inventory.links.iter().map(|l| (l.name.clone(), l.clone())).collect();
+        for address in &inventory.addresses {
+            state.addresses.entry(address.link.clone()).or_default().push(address.clone());
+        }
+        for route in &inventory.routes {
+            state.routes.entry(key(route)).or_default().push(route.clone());
+        }
+        state
+    }
+
+    /// A NIC that is not there: down, and as new.
+    pub(super) fn add_stand_in(&mut self, nic: &ResolvedLink) {
+        let name = nic.current.as_ref().unwrap_or(&nic.name).clone();
+        let mac = nic.desired.select.mac.map(|m| m.value);
+        let link = ObservedLink {
+            name: name.clone(),
+            mac,
+            permanent_mac: mac,
+            layer: "ether".into(),
+            mtu: 1500,
+            ..ObservedLink::default()
+        };
+        self.links.insert(name, link);
+    }
+
+    pub(super) fn link(&self, name: &str) -> Option<&ObservedLink> {
+        self.links.get(name)
+    }
+
+    /// Names of the ports of a link, sorted.
+    pub(super) fn ports(&self, controller: &str) -> Vec<String> {
+        let is_port = |l: &&ObservedLink| l.controller.as_deref() == Some(controller);
+        let mut ports: Vec<String> = self.links.values().filter(is_port).map(|l| l.name.clone()).collect();
+        ports.sort();
+        ports
+    }
+
+    /// What the kernel will do.
+    pub(super) fn effect(&mut self, action: &Action) {
+        match action {
+            Action::AddLink(new) => self.made(new),
+            Action::DeleteLink { name } => self.deleted(name),
+            Action::SetLink { name, change } => self.changed(name, change),
+            Action::AddAddress(entry) | Action::ReplaceAddress(entry) => {
+                let there = self.addresses.entry(entry.link.clone()).or_default();
+                there.retain(|a| a.net != entry.net);
+                there.push(entry.clone());
+            }
+            Action::DeleteAddress(entry) => self.address_deleted(entry),
+            Action::AddRoute(entry) => self.routes.entry(key(entry)).or_default().push(entry.clone()),
+            Action::ReplaceRoute(entry) => {
+                self.routes.insert(key(entry), vec![entry.clone()]);
+            }
+            Action::DeleteRoute(entry) => {
+                self.routes.entry(key(entry)).or_default().retain(|r| r != entry);
+            }
+            Action::AddRule(entry) => self.rules.push(entry.clone()),
+            Action::DeleteRule(entry) => self.rules.retain(|r| r != entry),
+            Action::Sysctl { key, value } => self.sysctl(key, value),
+            Action::Feature { name, feature, on } => {
+                if let Some(link) = self.links.get_mut(name) {
+                    link.features.insert((*feature).to_owned(), *on);
+                }
+            }
+            Action::WakeOnLan { name, on } => {
+                if let Some(link) = self.links.get_mut(name) {
+                    link.wake_on_lan = Some(*on);
+                }
+            }
+            Action::AwaitAddresses { .. }
+            | Action::Wireguard { .. }
+            | Action::WriteFile { .. }
+            | Action::Resolvconf { .. } => {}
+        }
+    }
+
+    fn made(&mut self, new: &NewLink) {
+        let parent_mtu = new.parent.as_ref().and_then(|p| self.links.get(p)).map(|p| p.mtu);
+        let link = ObservedLink {
+            name: new.name.clone(),
+            kind: new.kind.word().to_owned(),
+            layer: "ether".into(),
+            mac: new.mac,
+            mtu: new.mtu.or(parent_mtu).unwrap_or(1500),
+            parent: new.parent.clone(),
+            settings: new.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            ..ObservedLink::default()
+        };
+        if let Some(peer) = &new.peer {
+            let other = ObservedLink {
+                name: peer.clone(),
+                kind: "veth".into(),
+                parent: Some(new.name.clone()),
+                ..link.clone()
+            };
+            self.links.insert(peer.clone(), ObservedLink { mac: None, mtu: 1500, ..other });
+        }
+        self.links.insert(new.name.clone(), link);
+    }
+
+    /// Links on a deleted one go with it.
+    fn deleted(&mut self, name: &str) {
+        self.down(name, false);
+        self.addresses.remove(name);
+        self.links.remove(name);
+        let above: Vec<String> = self.above(name);
+        for link in above {
+            self.deleted(&link);
+        }
+        for link in self.links.values_mut().filter(|l| l.controller.as_deref() == Some(name)) {
+            link.controller = None;
+        }
+    }
+
+    /// Names of the links that are made on a link.
+    fn above(&self, name: &str) -> Vec<String> {
+        let on = self.links.values().filter(|l| l.parent.as_deref() == Some(name) && l.kind != "veth");
+        let mut names: Vec<String> = on.map(|l| l.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    fn changed(&mut self, name: &str, change: &LinkChange) {
+        match change {
+            LinkChange::Down => return self.down(name, true),
+            LinkChange::Rename(new) => return self.renamed(name, new),
+            LinkChange::Mtu(mtu) => return self.mtu(name, *mtu),
+            LinkChange::Controller(controller) => return self.enslaved(name, controller),
+            LinkChange::NoController => return self.released(name),
+            _ => {}
+        }
+        let Some(link) = self.links.get_mut(name) else { return };
+        match change {
+            LinkChange::Up => {
+                link.up = true;
+                // Bringing a link up brings up the VLANs on it (vlan_device_event, NETDEV_UP).
+                for vlan in self.above(name) {
+                    if let Some(vlan) = self.links.get_mut(&vlan).filter(|l| l.kind == "vlan") {
+                        vlan.up = true;
+                    }
+                }
+            }
+            LinkChange::AddAltName(altname) => link.altnames.push(altname.clone()),
+            LinkChange::Mac(mac) => link.mac = Some(*mac),
+            LinkChange::Options { settings, .. } => {
+                link.settings
+                    .extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            }
+            LinkChange::PortOptions { settings, .. } => {
+                link.port.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            }
+            LinkChange::Generation(generation) => link.generation = Some(*generation),
+            LinkChange::Token(token) => link.token = Some(*token),
+            _ => {}
+        }
+    }
+
+    /// A link that goes down loses its routes and its IPv6 addresses, and so do the VLANs on it (addrconf_ifdown,
+    /// fib_disable_ip, vlan_device_event).
+    fn down(&mut self, name: &str, keep: bool) {
+        if let Some(link) = self.links.get_mut(name) {
+            link.up = false;
+        }
+        let mut lost_routes = Vec::new();
+        for routes in self.routes.values_mut() {
+            let (gone, stay): (Vec<_>, Vec<_>) =
+                routes.drain(..).partition(|r| r.link.as_deref() == Some(name));
+            lost_routes.extend(gone);
+            *routes = stay;
+        }
+        let addresses = self.addresses.entry(name.to_owned()).or_default();
+        let (gone, stay): (Vec<_>, Vec<_>) =
+            addresses.drain(..).partition(|a| Family::of(&a.net.addr()) == Family::V6);
+        *addresses = stay;
+        if keep {
+            lost_routes.sort_by_key(|r| (r.via.is_some(), r.to, r.metric));
+            self.lost_routes.extend(lost_routes);
+            self.lost_addresses.extend(gone);
+        }
+        for above in self.above(name) {
+            self.down(&above, keep);
+        }
+    }
+
+    fn renamed(&mut self, name: &str, new: &str) {
+        let Some(mut link) = self.links.remove(name) else { return };
+        link.altnames.retain(|a| a != new);
+        link.name = new.to_owned();
+        self.links.insert(new.to_owned(), link);
+        let replace = |slot: &mut Option<String>| {
+            if slot.as_deref() == Some(name) {
+                *slot = Some(new.to_owned());
+            }
+        };
+        for link in self.links.values_mut() {
+            replace(&mut link.controller);
+            replace(&mut link.parent);
+        }
+        self.routes.values_mut().flatten().for_each(|r| replace(&mut r.link));
+        if let Some(mut addresses) = self.addresses.remove(name) {
+            addresses.iter_mut().for_each(|a| new.clone_into(&mut a.link));
+            self.addresses.insert(new.to_owned(), addresses);
+        }
+    }
+
+    /// A bond's MTU goes to its members (bond_change_mtu), a lowered one to the VLANs above (vlan_device_event).
+    fn mtu(&mut self, name: &str, mtu: u32) {
+        let Some(link) = self.links.get_mut(name) else { return };
+        link.mtu = mtu;
+        if link.kind == "bond" {
+            for port in self.ports(name) {
+                if let Some(port) = self.links.get_mut(&port) {
+                    port.mtu = mtu;
+                }
+            }
+        }
+        for above in self.above(name) {
+            if self.links.get(&above).is_some_and(|l| l.kind == "vlan" && l.mtu > mtu) {
+                self.mtu(&above, mtu);
+            }
+        }
+    }
+
+    /// A new member of a bond gets its MTU and is brought up (bond_enslave); one of a VRF is taken down and up again
+    /// (cycle_netdev).
+    fn enslaved(&mut self, name: &str, controller: &str) {
+        let (kind, mtu) =
+            self.links.get(controller).map_or((String::new(), 1500), |c| (c.kind.clone(), c.mtu));
+        if kind == Kind::Vrf.word() && self.links.get(name).is_some_and(|l| l.up) {
+            self.down(name, true);
+            if let Some(link) = self.links.get_mut(name) {
+                link.up = true;
+            }
+        }
+        if let Some(link) = self.links.get_mut(name) {
+            link.controller = Some(controller.to_owned());
+            link.port.clear();
+            if kind == Kind::Bond.word() {
+                link.mtu = mtu;
+                link.up = true;
+            }
+        }
+    }
+
+    /// A member that leaves a bond is down after it (__bond_release_one).
+    fn released(&mut self, name: &str) {
+        let controller = self.links.get(name).and_then(|l| l.controller.clone());
+        let from_bond =
+            controller.and_then(|c| self.links.get(&c)).is_some_and(|c| c.kind == Kind::Bond.word());
+        if let Some(link) = self.links.get_mut(name) {
+            link.controller = None;
+            link.port.clear();
+            // The kernel restores the MTU that it had before; nobody knows it any more.
+            link.mtu = if from_bond { 0 } else { link.mtu };
+            link.up &= !from_bond;
+        }
+    }
+
+    /// The connected route goes with an address, and so do the secondary addresses of its subnet where the kernel does
+    /// not promote them.
+    fn address_deleted(&mut self, entry: &AddressEntry) {
+        let addresses = self.addresses.entry(entry.link.clone()).or_default();
+        addresses.retain(|a| a != entry);
+        let subnet = entry.net.trunc();
+        let (is_v4, ip): (bool, IpAddr) = (entry.net.addr().is_ipv4(), entry.net.addr());
+        if is_v4 {
+            addresses.retain(|a| a.net.trunc() != subnet);
+        }
+        for routes in self.routes.values_mut() {
+            routes.retain(|r| {
+                let connected =
+                    r.via.is_none() && r.to == subnet && r.scope == Scope::Link && r.protocol == 2;
+                let own = r.link.as_deref() == Some(entry.link.as_str());
+                !(own && ((is_v4 && connected) || r.source == Some(ip)))
+            });
+        }
+    }
+
+    fn sysctl(&mut self, key: &str, value: &str) {
+        let mut parts = key.rsplitn(3, '/');
+        let (Some(option), Some(name)) = (parts.next(), parts.next()) else { return };
+        if let (Some(link), Ok(number)) = (self.links.get_mut(name), value.parse()) {
+            link.ipv6.insert(option.to_owned(), number);
+        }
+    }
+}

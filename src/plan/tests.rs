@@ -1,0 +1,184 @@
+//! Plans as lines, on machines built by hand. After a plan's own effect a second plan is empty.
+
+use super::*;
+use crate::inventory::{AddressEntry, ObservedLink};
+use crate::model::attribute::{self, Value};
+use crate::model::{Address, Desired, IfName, Kind, Link, Located, Match, Mtu, Naming, Route};
+use crate::resolve::{Missing, resolve};
+
+fn at() -> Place {
+    Place { file: 0, line: 1, column: 1 }
+}
+
+fn nic(index: u32, name: &str, mac: &str) -> ObservedLink {
+    let mac = mac.parse().ok();
+    let layer = "ether".into();
+    ObservedLink {
+        index,
+        name: name.into(),
+        mac,
+        permanent_mac: mac,
+        layer,
+        mtu: 1500,
+        ..ObservedLink::default()
+    }
+}
+
+fn by_mac(id: &str, mac: &str) -> Link {
+    let mut link = Link::new(id, Kind::Physical, at());
+    link.select = Match { mac: Some(Located::new(mac.parse().unwrap(), at())), ..Match::default() };
+    link
+}
+
+fn bond(id: &str, mode: &str, members: &[&str]) -> Link {
+    let mut link = Link::new(id, Kind::Bond, at());
+    link.members = members.iter().map(|m| Located::new((*m).to_owned(), at())).collect();
+    link.settings.set(attribute::of(Kind::Bond, "mode").unwrap(), Value::Text(mode.into()), at());
+    link
+}
+
+fn address(text: &str) -> Address {
+    Address::new(text.parse().unwrap(), at())
+}
+
+/// The lines of a plan; checks that the machine is as described after it.
+fn lines(links: &[Link], inventory: &Inventory) -> Vec<String> {
+    let desired = Desired { links: links.to_vec(), ..Desired::default() };
+    let (resolved, said) = resolve(&desired, inventory, Missing::Report);
+    assert!(said.is_empty(), "{said:?}");
+    let plan = plan(&resolved, inventory);
+    let mut state = State::of(inventory);
+    plan.steps.iter().for_each(|s| state.effect(&s.action));
+    let after = Inventory {
+        links: state.links.into_values().collect(),
+        addresses: state.addresses.into_values().flatten().collect(),
+        routes: state.routes.into_values().flatten().collect(),
+        rules: state.rules,
+        ..Inventory::default()
+    };
+    let (resolved, _) = resolve(&desired, &after, Missing::Report);
+    let again: Vec<String> =
+        super::plan(&resolved, &after).steps.iter().map(|s| script::line(&s.action)).collect();
+    assert_eq!(again, Vec::<String>::new(), "a second plan is not empty");
+    plan.steps.iter().map(|s| script::line(&s.action)).collect()
+}
+
+fn two_nics() -> Inventory {
+    let links = vec![nic(2, "eth0", "7c:c2:55:6e:90:44"), nic(3, "eth1", "7c:c2:55:6e:90:45")];
+    Inventory { links, ..Inventory::default() }
+}
+
+fn case_1() -> Vec<Link> {
+    let mut aggi = bond("aggi", "802.3ad", &["int1", "int2"]);
+    aggi.naming = Naming::Set(Located::new(IfName::new("aggi").unwrap(), at()));
+    aggi.mtu = Some(Located::new(Mtu::new(9000).unwrap(), at()));
+    aggi.addresses.push(address("10.158.175.249/31"));
+    let via = "10.158.175.248".parse().ok();
+    aggi.routes.push(Route::new("10.0.0.0/8".parse().unwrap(), via, at()));
+    vec![by_mac("int1", "7c:c2:55:6e:90:44"), by_mac("int2", "7c:c2:55:6e:90:45"), aggi]
+}
+
+#[test]
+fn a_bond_is_made_filled_brought_up_and_addressed() {
+    assert_eq!(
+        lines(&case_1(), &two_nics()),
+        [
+            "ip link add name aggi mtu 9000 type bond mode 802.3ad",
+            "ip link set dev eth0 master aggi",
+            "ip link set dev eth1 master aggi",
+            "ip link set dev aggi up",
+            "ip address add 10.158.175.249/31 dev aggi",
+            "ip -4 route add 10.0.0.0/8 via 10.158.175.248 dev aggi proto static",
+        ]
+    );
+}
+
+#[test]
+fn a_members_old_address_goes_and_it_is_taken_down_to_join() {
+    let mut inventory = two_nics();
+    inventory.links[0].up = true;
+    let entry = AddressEntry {
+        link: "eth0".into(),
+        net: "10.158.175.249/31".parse().unwrap(),
+        peer: None,
+        broadcast: None,
+        label: None,
+        scope: crate::model::Scope::Global,
+        preferred: None,
+        valid: None,
+        tentative: false,
+        duplicate: false,
+        permanent: true,
+        protocol: 0,
+    };
+    inventory.addresses.push(entry);
+    let lines = lines(&case_1(), &inventory);
+    assert_eq!(lines[0], "ip address delete 10.158.175.249/31 dev eth0");
+    let place = |what: &str| lines.iter().position(|l| l == what).unwrap();
+    assert!(place("ip link set dev eth0 down") < place("ip link set dev eth0 master aggi"));
+}
+
+#[test]
+fn a_bonds_mode_changes_without_making_it_anew() {
+    let mut inventory = two_nics();
+    let mut there =
+        ObservedLink { kind: "bond".into(), up: true, mtu: 9000, ..nic(4, "aggi", "7c:c2:55:6e:90:44") };
+    there.settings.insert("mode".into(), Value::Text("active-backup".into()));
+    inventory.links.push(there);
+    for link in &mut inventory.links[..2] {
+        link.controller = Some("aggi".into());
+        link.up = true;
+        link.mtu = 9000;
+    }
+    let lines = lines(&case_1(), &inventory);
+    assert_eq!(
+        lines[..7],
+        [
+            "ip link set dev aggi down",
+            "ip link set dev eth0 nomaster",
+            "ip link set dev eth1 nomaster",
+            "ip link set dev aggi type bond mode 802.3ad",
+            "ip link set dev eth0 master aggi",
+            "ip link set dev eth1 master aggi",
+            "ip link set dev aggi up",
+        ]
+    );
+}
+
+#[test]
+fn names_that_swap_go_by_way_of_a_third() {
+    let mut a = by_mac("a", "7c:c2:55:6e:90:44");
+    let mut b = by_mac("b", "7c:c2:55:6e:90:45");
+    a.naming = Naming::Set(Located::new(IfName::new("eth1").unwrap(), at()));
+    b.naming = Naming::Set(Located::new(IfName::new("eth0").unwrap(), at()));
+    assert_eq!(
+        lines(&[a, b], &two_nics())[..3],
+        [
+            "ip link set dev eth0 name netapply2",
+            "ip link set dev eth1 name eth0",
+            "ip link set dev netapply2 name eth1",
+        ]
+    );
+}
+
+#[test]
+fn a_vlan_follows_its_link_and_gets_its_routes_after_its_addresses() {
+    let mut vlan = Link::new("v", Kind::Vlan, at());
+    vlan.parent = Some(Located::new("n".into(), at()));
+    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), Value::Number(100), at());
+    vlan.addresses.push(address("2001:db8::2/64"));
+    let mut route = Route::new("::/0".parse().unwrap(), "2001:db8::1".parse().ok(), at());
+    route.source = "2001:db8::2".parse().ok();
+    vlan.routes.push(route);
+    assert_eq!(
+        lines(&[vlan, by_mac("n", "7c:c2:55:6e:90:44")], &two_nics()),
+        [
+            "ip link set dev eth0 up",
+            "ip link add name eth0.100 link eth0 type vlan id 100",
+            "ip link set dev eth0.100 up",
+            "ip address add 2001:db8::2/64 dev eth0.100",
+            "n=0; while ip -6 -o address show dev eth0.100 tentative | grep -q . && [ $n -lt 10 ]; do sleep 1; n=$((n+1)); done",
+            "ip -6 route add default via 2001:db8::1 dev eth0.100 proto static src 2001:db8::2",
+        ]
+    );
+}
