@@ -172,15 +172,19 @@ impl Candidate {
         (rank, Reverse(time.map(str::to_owned)), device)
     }
 
+    /// Whether this is a fixed disk's partition beside a drive that was put in for this boot. Even if that one says
+    /// nothing of a network, an earlier deployment's network would be wrong.
+    pub(super) fn is_superseded(&self, all: &[Candidate]) -> bool {
+        self.tier == Tier::Partition && all.iter().any(|c| c.is_labelled_drive() && c.tier < Tier::Partition)
+    }
+
     /// Whether it may be taken in this phase.
     pub(super) fn is_due(&self, phase: Phase, cmdline: &Cmdline) -> bool {
-        // Somebody said that a medium will come: then what is lying around is the last resort.
-        let medium_awaited = cmdline.is_vmedia() || cmdline.wait.is_some();
         let from = match self.tier {
             Tier::Demanded | Tier::Removable => Phase::Early,
             // Ironic's virtual media are CD or USB, never a disk.
             Tier::Disk | Tier::Share if !cmdline.is_vmedia() => Phase::Early,
-            Tier::Partition | Tier::Seed if !medium_awaited => Phase::Settled,
+            Tier::Partition | Tier::Seed if !cmdline.medium_awaited() => Phase::Settled,
             _ => Phase::Last,
         };
         phase >= from
@@ -317,6 +321,7 @@ mod tests {
         assert_eq!(cd.why(&[&part]), "a CD or USB device goes before a fixed disk");
         assert_eq!(cd.why(&[&old]), "it is the newest");
         assert_eq!(cd.why(&[&cidata]), "config-2 goes before cidata, and cidata before CONTEXT");
-        assert_eq!(part.why(&[&cd]), "the drives that go before it hold no description");
+        let disk = candidate("vdb", Place::Disk, Tier::Disk, "config-2", NEW);
+        assert_eq!(disk.why(&[&cd]), "the drives that go before it hold no description");
     }
 }

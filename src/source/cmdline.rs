@@ -119,6 +119,11 @@ impl Cmdline {
         self.boot_method.as_deref().is_some_and(|m| m.eq_ignore_ascii_case("vmedia"))
     }
 
+    /// Whether somebody said that a medium will be put in: then what is lying around is the last resort.
+    pub(super) fn medium_awaited(&self) -> bool {
+        self.is_vmedia() || self.wait.is_some()
+    }
+
     /// A PXE boot that has no virtual media: a `config-2` drive found now would be an earlier deployment's. The rule
     /// is Ironic's own (ironic-python-agent-builder, `ironic-python-agent-resolve-configdrive.sh`).
     pub fn is_pxe_without_drive(&self) -> bool {

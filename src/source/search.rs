@@ -154,8 +154,8 @@ impl Search<'_> {
     /// Reads the candidates that may be taken now, the best first. `None`: look further.
     async fn attempt(&mut self, phase: Phase) -> Option<Result<Found, NotFound>> {
         let all = self.candidates();
-        let due = all.iter().filter(|c| c.is_due(phase, &self.request.cmdline));
-        for candidate in due {
+        let believable: Vec<&Candidate> = all.iter().filter(|c| !c.is_superseded(&all)).collect();
+        for candidate in believable.iter().filter(|c| c.is_due(phase, &self.request.cmdline)) {
             let name = candidate.name();
             if !self.read.contains_key(&name) {
                 let left = self.end.saturating_duration_since(Instant::now());
@@ -174,15 +174,13 @@ impl Search<'_> {
             }
         }
         // The drive of this boot is there and says nothing of a network: no reason to delay the boot any further.
-        let empty = all.iter().find(|c| c.is_labelled_drive() && self.read.contains_key(&c.name()));
-        let unread = all.iter().any(|c| c.is_labelled_drive() && !self.read.contains_key(&c.name()));
-        let awaited = self.request.cmdline.is_vmedia() || self.request.cmdline.wait.is_some();
-        match empty {
-            Some(empty) if phase == Phase::Settled && !unread && !awaited => {
-                self.read.get(&empty.name()).cloned().map(Err)
-            }
-            _ => None,
+        let mut drives =
+            believable.iter().filter(|c| c.is_labelled_drive()).map(|c| self.read.get(&c.name()));
+        let over = phase == Phase::Settled && !self.request.cmdline.medium_awaited();
+        if !over || drives.clone().any(|read| read.is_none()) {
+            return None;
         }
+        drives.next().flatten().cloned().map(Err)
     }
 
     fn found(&self, taken: &Candidate, all: &[Candidate], contents: Contents) -> Found {
@@ -445,6 +443,17 @@ mod tests {
         let problem = at_once(&fake, "BOOTIF=01-52-54-00-12-34-01").unwrap_err();
         assert_eq!(problem.kind, NotFoundKind::PxeBoot);
         assert!(!problem.kind.is_unreadable());
+    }
+
+    #[test]
+    fn an_earlier_deployments_partition_does_not_stand_in_for_an_empty_drive() {
+        let fake = FakeMachine::new();
+        fake.disk("pci/nvme/block/sda", b"");
+        fake.partition("pci/nvme/block/sda", "sda4", &iso("config-2", "", "NETWORK_DATA.JSON", "{}"));
+        assert_eq!(at_once(&fake, "").unwrap().documents[0].text, "{}");
+        fake.disk(CD, &iso("cidata", "", "USER_DATA", "#cloud-config\n"));
+        assert_eq!(at_once(&fake, "").unwrap_err().kind, NotFoundKind::NoDescription);
+        assert_eq!(search(&fake, "", 3600, |_, _| {}).unwrap_err().kind, NotFoundKind::NoDescription);
     }
 
     #[test]
