@@ -13,3 +13,6 @@ pub mod report;
 pub mod resolve;
 pub mod source;
 pub mod verify;
+
+#[cfg(test)]
+mod tidy;

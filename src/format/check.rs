@@ -85,9 +85,10 @@ fn monitoring(bond: &mut Link, mode: &str, said: &mut Vec<Diagnostic>) {
     let forced = matches!(mode, "802.3ad" | "balance-tlb" | "balance-alb");
     if set(bond, "arp_interval") {
         for name in ["miimon", "updelay", "downdelay"] {
-            if set(bond, name)
-                && let Some(setting) = bond.settings.0.remove(name)
-            {
+            if !set(bond, name) {
+                continue;
+            }
+            if let Some(setting) = bond.settings.0.remove(name) {
                 let message = format!(
                     "bond \"{}\": {name} and arp_interval exclude each other, {name} left out",
                     bond.id

@@ -119,10 +119,10 @@ pub(super) fn settings_by_name(link: &mut Link, name_of: &impl Fn(&str) -> Optio
     let kind = link.kind;
     for (option, setting) in &mut link.settings.0 {
         let is_link = attribute::of(kind, option).is_some_and(|a| a.form == Form::Link);
-        if let (true, Value::Text(id)) = (is_link, &mut setting.value)
-            && let Some(name) = name_of(id)
-        {
-            *id = name;
+        if let (true, Value::Text(id)) = (is_link, &mut setting.value) {
+            if let Some(name) = name_of(id) {
+                *id = name;
+            }
         }
     }
 }

@@ -253,10 +253,10 @@ fn hint(link: &Link, nics: &[&ObservedLink]) -> String {
             let digits = if apart(near) == Some(1) { "one digit" } else { "two digits" };
             hint = format!("{}'s differs in {digits}; ", near.name);
         }
-    } else if let Some(Located { value: NamePattern::Exact(name), .. }) = &link.select.name
-        && let Some(near) = nearest(name, nics.iter().map(|l| l.name.as_str()))
-    {
-        hint = format!("did you mean {near}? ");
+    } else if let Some(Located { value: NamePattern::Exact(name), .. }) = &link.select.name {
+        if let Some(near) = nearest(name, nics.iter().map(|l| l.name.as_str())) {
+            hint = format!("did you mean {near}? ");
+        }
     }
     const SHOWN: usize = 8;
     let list: Vec<String> = nics

@@ -1,0 +1,62 @@
+//! Rules of the house that no lint checks. Reads the sources; part of the unit tests.
+
+use std::path::{Path, PathBuf};
+
+/// Every Rust file of the package.
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["src", "tests"] {
+        walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut found);
+    }
+    found
+}
+
+/// Whether the condition that begins at `if let` or `while let` goes on with `&&` before its block.
+fn is_chain(rest: &str) -> bool {
+    let mut depth = 0;
+    let mut previous = ' ';
+    let value = rest.split_once(" = ").map_or("", |(_pattern, value)| value);
+    for each in value.chars() {
+        match each {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            '{' | ';' if depth == 0 => return false,
+            '&' if previous == '&' && depth == 0 => return true,
+            _ => {}
+        }
+        previous = each;
+    }
+    false
+}
+
+/// Let chains compile with the developers' compilers and not with Rust 1.85, which is `rust-version` and what Debian
+/// 13 has. No lint tells.
+#[test]
+fn no_let_chains() {
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        let starts =
+            ["if let ", "while let "].map(|word| text.match_indices(word).collect::<Vec<_>>()).concat();
+        for (start, word) in starts {
+            if is_chain(&text[start + word.len()..]) {
+                found.push((path.clone(), text[..start].lines().count()));
+            }
+        }
+        for (start, _) in text.match_indices(concat!("&& ", "let ")) {
+            found.push((path.clone(), text[..start].lines().count()));
+        }
+    }
+    let places: Vec<String> = found.iter().map(|(path, line)| format!("{}:{line}", path.display())).collect();
+    assert!(places.is_empty(), "let chains need Rust 1.88, netapply builds with 1.85: {places:#?}");
+}
