@@ -65,10 +65,10 @@ impl Planner<'_> {
 
     /// Everything about one link, its addresses and routes excepted.
     pub(super) fn link(&mut self, link: &ResolvedLink) {
-        if let (Some(altname), Some(there)) = (&link.altname, self.state.link(&link.name))
-            && !there.is_called(altname)
-        {
-            self.change(link, &link.name, LinkChange::AddAltName(altname.clone()));
+        if let (Some(altname), Some(there)) = (&link.altname, self.state.link(&link.name)) {
+            if !there.is_called(altname) {
+                self.change(link, &link.name, LinkChange::AddAltName(altname.clone()));
+            }
         }
         self.make(link);
         self.release_if_free(link);
@@ -233,10 +233,10 @@ impl Planner<'_> {
         }
         self.port_options(link, member, kind);
         let mtu = self.state.link(&controller.name).map(|c| c.mtu);
-        if let (Kind::Bond, Some(mtu)) = (kind, mtu)
-            && self.state.link(member).is_some_and(|m| m.mtu != mtu)
-        {
-            self.change(link, member, LinkChange::Mtu(mtu));
+        if let (Kind::Bond, Some(mtu)) = (kind, mtu) {
+            if self.state.link(member).is_some_and(|m| m.mtu != mtu) {
+                self.change(link, member, LinkChange::Mtu(mtu));
+            }
         }
     }
 
