@@ -107,6 +107,8 @@ codes! {
     NotADns "not-a-dns" Note "The service is not a name server. netapply has no use for it.";
     LoopbackIgnored "loopback-ignored" Note "The loopback interface is the kernel's own; nothing was done to it.";
 
+    IronicRefuses "ironic-refuses" Error "Ironic validates network_data against a JSON schema before it takes it, and this would be refused there. It is no fault for netapply itself; only check --for ironic says it.";
+
     // The kernel and the machine
     KernelRefused "kernel-refused" Error "The kernel refused a step. Its own words are in the message.";
     KernelLacks "kernel-lacks" Error "The kernel has no support for this kind of link or option.";
