@@ -9,7 +9,7 @@ pub(super) mod keys;
 mod links;
 mod networks;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 pub use ironic::check as ironic_schema;
 
@@ -17,7 +17,7 @@ use super::keys::Fields;
 use super::tree::Node;
 use super::value::{items, name_servers, search_domains, text};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Desired, Resolver};
+use crate::model::{Desired, Kind, Located, MacAddr, Resolver, WishedMac};
 
 /// Reads the mapping that has `links` and `networks`. Either may be absent or null.
 pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
@@ -29,6 +29,7 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
         links::read(node, &mut desired, &mut lost, said);
     }
     lose(&mut desired, &mut lost, said);
+    foreign_macs(&desired, said);
     let nodes = items(fields.get("networks"), "networks", said);
     networks::read(nodes, &mut desired, &lost, said);
     services(fields.get("services"), &mut desired.resolver, said);
@@ -53,7 +54,7 @@ fn lose(desired: &mut Desired, lost: &mut HashSet<String>, said: &mut Vec<Diagno
                 }
                 stays
             });
-            let bare = had > 0 && link.members.is_empty() && link.kind == crate::model::Kind::Bond;
+            let bare = had > 0 && link.members.is_empty() && link.kind == Kind::Bond;
             let parent = link.parent.as_ref().filter(|parent| lost.contains(&parent.value));
             if bare || (parent.is_some() && !lost.contains(id)) {
                 let on = parent.map_or_else(|| "its members".to_owned(), |p| format!("\"{}\"", p.value));
@@ -63,6 +64,25 @@ fn lose(desired: &mut Desired, lost: &mut HashSet<String>, said: &mut Vec<Diagno
             }
         }
         desired.links.retain(|link| !lost.contains(&link.id));
+    }
+}
+
+/// A bond with the MAC address of a NIC that is none of its members: Ironic numbers the members of the second and later
+/// port groups wrongly, so that one bond gets the NICs of another.
+fn foreign_macs(desired: &Desired, said: &mut Vec<Diagnostic>) {
+    let nics: HashMap<MacAddr, &str> =
+        desired.links.iter().filter_map(|link| Some((link.select.mac?.value, link.id.as_str()))).collect();
+    for bond in desired.links.iter().filter(|link| link.kind == Kind::Bond && !link.members.is_empty()) {
+        let Some(Located { value: WishedMac::Is(mac), at }) = bond.mac else { continue };
+        let Some(nic) = nics.get(&mac).filter(|nic| bond.members.iter().all(|m| m.value != **nic)) else {
+            continue;
+        };
+        let message =
+            format!("bond \"{}\" has the MAC address of \"{nic}\", which is none of its members", bond.id);
+        said.push(
+            Diagnostic::new(Code::ForeignMac, at, message)
+                .hint("check bond_links: Ironic writes wrong ones for a node with several port groups"),
+        );
     }
 }
 

@@ -99,7 +99,9 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
                     Some((other, _)) => {
                         format!("it is in a subnet of \"{other}\": does the route belong there?")
                     }
-                    None => "check the gateway and the prefix length, or say on-link in the text".to_owned(),
+                    // Of all formats only netplan can say it.
+                    None if desired.closed => "check both, or say on-link: true".to_owned(),
+                    None => "check the gateway and the prefix length".to_owned(),
                 }));
             }
             true

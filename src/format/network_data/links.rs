@@ -54,7 +54,7 @@ pub(super) fn read(
     let other = |key: &str| is_other_spelling(kind, key);
     let Some(fields) = Fields::with_others(node, object, other, said) else { return };
     let Some(id) = id(&fields, kind, said) else { return };
-    let mut link = Link::new(id.value, kind, node.at);
+    let mut link = Link::new(id.value, kind, id.at);
     link.naming = naming_for(&link.id, id.at, fields.get("name"), kind, said);
     link.mtu = fields.get("mtu").and_then(|node| mtu(node, "mtu", said));
     let made = match kind {

@@ -107,7 +107,7 @@ impl<'a> Network<'a> {
     }
 
     fn assume_link(&self, only: &Result<String, usize>, said: &mut Vec<Diagnostic>) -> Option<String> {
-        let (name, at) = (&self.name, self.fields.at);
+        let (name, at) = (&self.name, self.at("id"));
         said.push(match only {
             Ok(link) => {
                 let message = format!("network \"{name}\" names no link: \"{link}\" was taken");
@@ -148,9 +148,9 @@ impl<'a> Network<'a> {
         link.routes.extend(routes.into_iter().chain(gateway));
     }
 
-    /// Where a key's value stands, or the network itself.
+    /// Where a key's value stands, or that of the id, or the network itself.
     fn at(&self, key: &str) -> Place {
-        self.fields.get(key).map_or(self.fields.at, |node| node.at)
+        self.fields.get(key).or(self.fields.get("id")).map_or(self.fields.at, |node| node.at)
     }
 
     /// Name servers are good whatever becomes of the addresses.
@@ -208,7 +208,7 @@ impl<'a> Network<'a> {
             if needed && said.len() == before {
                 let message = format!("network \"{}\" has no ip_address: it was left out", self.name);
                 said.push(
-                    Diagnostic::new(Code::MissingKey, self.fields.at, message)
+                    Diagnostic::new(Code::MissingKey, self.at("id"), message)
                         .hint("add ip_address and netmask, or make it a DHCP network"),
                 );
             }
@@ -238,8 +238,9 @@ impl<'a> Network<'a> {
             );
             return None;
         };
-        let whole = Located::new(network, fields.at);
-        let mut route = route(whole, "network", fields.get("netmask"), fields.get("gateway"), said)?;
+        let at = fields.get("gateway").unwrap_or(network).at;
+        let mut route =
+            route(Located::new(network, at), "network", fields.get("netmask"), fields.get("gateway"), said)?;
         route.metric = metric(&fields, said);
         Some(route)
     }
