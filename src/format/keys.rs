@@ -21,7 +21,7 @@ pub struct Object {
 }
 
 /// A key of a mapping.
-#[derive(Debug)]
+#[derive(Copy, Clone, Debug)]
 pub struct Key {
     /// As it is written.
     pub name: &'static str,

@@ -59,6 +59,11 @@ pub struct Entry {
 }
 
 impl Node {
+    /// A text as a value of its own: a key, or a part of a longer text.
+    pub fn scalar(text: &str, at: Place) -> Node {
+        Node { at, value: Value::Scalar(Scalar { text: text.to_owned(), quoted: true }) }
+    }
+
     /// The text of a scalar.
     pub fn text(&self) -> Option<&str> {
         match &self.value {

@@ -16,7 +16,7 @@ pub(super) use option::{bond_option, set_bridge_option, set_option};
 pub(super) use resolver::{name_servers, search_domains};
 
 use super::tree::{Node, Scalar, Value};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::model::{Located, MacAddr, Mtu, attribute};
 
 /// A text without the blanks around it.
@@ -141,6 +141,16 @@ pub(super) fn mac_to_set(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> 
 /// `KEY "VALUE": WHY`.
 pub(super) fn bad(code: Code, node: &Node, key: &str, why: &str) -> Diagnostic {
     Diagnostic::new(code, node.at, format!("{key} \"{}\": {why}", node.text().unwrap_or_default()))
+}
+
+/// `KEY "VALUE": expected one of …`, with the nearest of them.
+pub(super) fn one_of<'a>(node: &Node, key: &str, words: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
+    let all: Vec<&str> = words.clone().collect();
+    let said = bad(Code::BadValue, node, key, &format!("expected one of {}", all.join(", ")));
+    match nearest(node.text().unwrap_or_default(), words) {
+        Some(near) => said.hint(format!("did you mean \"{near}\"?")),
+        None => said,
+    }
 }
 
 fn wrong_shape(node: &Node, key: &str, wanted: &str) -> Diagnostic {

@@ -2,7 +2,7 @@
 
 use super::{ip, words};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::format::tree::{Node, Scalar, Value};
+use crate::format::tree::Node;
 use crate::model::{Located, Resolver};
 
 /// Adds name servers, written as a list or in one text.
@@ -13,9 +13,7 @@ pub(in crate::format) fn name_servers(
     said: &mut Vec<Diagnostic>,
 ) {
     for word in words(node, key, said) {
-        let scalar = Scalar { text: word.value.to_owned(), quoted: true };
-        let one = Node { at: word.at, value: Value::Scalar(scalar) };
-        let Some(server) = ip(&one, key, said) else { continue };
+        let Some(server) = ip(&Node::scalar(word.value, word.at), key, said) else { continue };
         if server.value.is_unspecified() || server.value.is_multicast() {
             let message = format!("{key} \"{}\": cannot be a name server", word.value);
             said.push(Diagnostic::new(Code::BadAddress, word.at, message));

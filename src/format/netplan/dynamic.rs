@@ -1,0 +1,107 @@
+//! What a description leaves to others for now, all of it: DHCP, what of router advertisements the kernel does not
+//! take, SR-IOV. A DHCP client of netapply's own would begin here: it needs [`Link::dynamic`], which stays as it is,
+//! and the values of the overrides, which are only checked here.
+
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::format::keys::{Fields, Object};
+use crate::format::tree::Node;
+use crate::format::value;
+use crate::model::{Dynamic, Link, Located};
+
+use super::keys;
+
+/// Keys of the overrides that are on or off, and what they are without being written.
+const SWITCHES: &[(&str, bool)] = &[
+    ("send-hostname", true),
+    ("use-dns", true),
+    ("use-hostname", true),
+    ("use-mtu", true),
+    ("use-ntp", true),
+    ("use-routes", true),
+];
+
+/// `dhcp4`, `dhcp6` and what belongs to them. The tables of keys say of each override that it is left to others.
+pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+    for (key, dynamic) in [("dhcp4", Dynamic::Dhcp4), ("dhcp6", Dynamic::Dhcp6)] {
+        let Some(on) = fields.get(key).and_then(|node| value::boolean(node, key, said)) else { continue };
+        if on.value {
+            link.dynamic.push(Located::new(dynamic, on.at));
+            let message = format!(
+                "\"{}\" is brought up; {} is left to a client of the image",
+                link.id,
+                dynamic.words()
+            );
+            said.push(Diagnostic::new(Code::LeftToOthers, on.at, message));
+        }
+    }
+    if let Some(node) = fields.get("dhcp-identifier") {
+        let known = ["mac", "duid"];
+        let text = value::text(node, "dhcp-identifier", said);
+        if text.is_some_and(|text| !known.iter().any(|k| k.eq_ignore_ascii_case(text))) {
+            said.push(value::one_of(node, "dhcp-identifier", known.into_iter()));
+        }
+    }
+    let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, said);
+    let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, said);
+    let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
+    if on(Dynamic::Dhcp4) && on(Dynamic::Dhcp6) {
+        unequal(&dhcp4, &dhcp6, said);
+    }
+    overrides(fields.get("ra-overrides"), &keys::RA_OVERRIDES, said);
+}
+
+/// Checks the values of overrides.
+fn overrides<'a>(
+    node: Option<&'a Node>,
+    object: &'static Object,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Fields<'a>> {
+    let fields = Fields::new(node?, object, said)?;
+    for (key, _) in SWITCHES {
+        if let Some(node) = fields.get(key) {
+            value::boolean(node, key, said);
+        }
+    }
+    if let Some(node) = fields.get("use-domains").filter(|node| node.text() != Some("route")) {
+        value::boolean(node, "use-domains", said);
+    }
+    for key in ["route-metric", "table"] {
+        if let Some(node) = fields.get(key) {
+            value::number(node, key, 0..=u64::from(u32::MAX), said);
+        }
+    }
+    Some(fields)
+}
+
+/// netplan refuses overrides that differ between IPv4 and IPv6 where both are on, because networkd has one set.
+fn unequal(dhcp4: &Option<Fields<'_>>, dhcp6: &Option<Fields<'_>>, said: &mut Vec<Diagnostic>) {
+    let get = |fields: &Option<Fields<'_>>, key| -> Option<(String, _)> {
+        let node = fields.as_ref()?.get(key)?;
+        Some((node.text()?.to_ascii_lowercase(), node.at))
+    };
+    for key in keys::DHCP_OVERRIDES.keys.iter().map(|key| key.name) {
+        let (four, six) = (get(dhcp4, key), get(dhcp6, key));
+        let default = SWITCHES.iter().find(|(name, _)| *name == key).map(|(_, on)| on.to_string());
+        let text = |value: &Option<(String, _)>| {
+            let text = value.as_ref().map(|(text, _)| text.clone()).or_else(|| default.clone());
+            // yes, on and true are one value.
+            text.map(|t| crate::model::attribute::boolean(&t).map_or(t, |on| on.to_string()))
+        };
+        if let (true, Some((_, at))) = (text(&four) != text(&six), four.as_ref().or(six.as_ref())) {
+            let message = format!("{key} differs between dhcp4-overrides and dhcp6-overrides");
+            said.push(
+                Diagnostic::new(Code::OptionConflict, *at, message)
+                    .severity(Severity::Error)
+                    .hint("write the same value in both: netplan and networkd have one for the two"),
+            );
+        }
+    }
+}
+
+/// A VLAN that a NIC filters for a virtual function (`renderer: sriov`) is no link of the machine.
+pub(super) fn vlan_filter(id: &str, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> bool {
+    let Some(node) = fields.get("renderer").filter(|node| node.text() == Some("sriov")) else { return false };
+    let message = format!("VLAN \"{id}\" is a filter in an SR-IOV NIC, left to netplan's SR-IOV tools");
+    said.push(Diagnostic::new(Code::LeftToOthers, node.at, message));
+    true
+}

@@ -1,0 +1,141 @@
+//! What can be said only when all links are read: ports of bridges, ends of veth pairs, what hangs on a link that was
+//! left out.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::model::{AddressGeneration, Desired, Kind, Link, Located, Place};
+
+use super::{PortOption, Reader, link};
+
+/// The description, as far as this format alone can check it.
+pub(super) fn finish(reader: Reader<'_>) -> Desired {
+    let Reader { said, mut links, left_out, ports } = reader;
+    pairs(&mut links, said);
+    fall(&mut links, left_out, said);
+    bridge_ports(&mut links, ports, said);
+    Desired { links, closed: true, ..Desired::default() }
+}
+
+/// netplan forces a VRF's table on its routes and rules and refuses another one.
+pub(super) fn vrf_tables(vrf: &mut Link, table: u32, said: &mut Vec<Diagnostic>) {
+    let id = vrf.id.clone();
+    let mut wrong = |what: &str, written: u32, at: Place| {
+        let message =
+            format!("{what} of VRF \"{id}\" names table {written}: the VRF's own, {table}, was taken");
+        said.push(
+            Diagnostic::new(Code::OptionConflict, at, message)
+                .severity(Severity::Error)
+                .hint("leave the table out: it is the VRF's"),
+        );
+    };
+    for route in &mut vrf.routes {
+        if let Some(written) = route.table.filter(|written| *written != table) {
+            wrong("a route", written, route.at);
+        }
+        route.table = Some(table);
+    }
+    for rule in &mut vrf.rules {
+        if !matches!(rule.table, super::MAIN_TABLE) && rule.table != table {
+            wrong("a rule", rule.table, rule.at);
+        }
+        rule.table = table;
+    }
+}
+
+/// Both ends of a veth pair name each other.
+fn pairs(links: &mut [Link], said: &mut Vec<Diagnostic>) {
+    let ends: HashMap<String, (Kind, Option<String>)> =
+        links.iter().map(|l| (l.id.clone(), (l.kind, l.peer.as_ref().map(|p| p.value.clone())))).collect();
+    for link in links.iter_mut().filter(|l| l.kind == Kind::Veth) {
+        let Some(peer) = &link.peer else {
+            let message = format!("veth \"{}\" has no peer", link.id);
+            said.push(
+                Diagnostic::new(Code::MissingKey, link.at, message).hint("add peer: the id of the other end"),
+            );
+            continue;
+        };
+        let why = match ends.get(&peer.value) {
+            _ if peer.value == link.id => "is itself",
+            Some((Kind::Veth, back)) if back.as_ref() == Some(&link.id) => continue,
+            Some((Kind::Veth, _)) => "names another peer",
+            Some(_) => "is no virtual-ethernet",
+            // Dangling: said with all the others.
+            None => continue,
+        };
+        let message = format!("the peer \"{}\" of veth \"{}\" {why}", peer.value, link.id);
+        said.push(
+            Diagnostic::new(Code::BadMember, peer.at, message)
+                .hint("two virtual-ethernets must name each other as peer"),
+        );
+        link.peer = None;
+    }
+}
+
+/// Takes along what stands on links that were left out, and tells it from what refers to nothing.
+fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, said: &mut Vec<Diagnostic>) {
+    for link in links.iter().filter(|l| l.kind == Kind::Veth && l.peer.is_none()) {
+        left_out.insert(link.id.clone());
+    }
+    links.retain(|link| !(link.kind == Kind::Veth && link.peer.is_none()));
+    loop {
+        let before = left_out.len();
+        links.retain(|link| {
+            let lost = [&link.parent, &link.peer].into_iter().flatten().find(|r| left_out.contains(&r.value));
+            let Some(lost) = lost else { return true };
+            let message = format!("\"{}\" is left out: its link \"{}\" is", link.id, lost.value);
+            said.push(Diagnostic::new(Code::LeftOut, lost.at, message));
+            left_out.insert(link.id.clone());
+            false
+        });
+        if left_out.len() == before {
+            break;
+        }
+    }
+    for link in links.iter_mut() {
+        let (id, noun) = (link.id.clone(), link.kind.noun());
+        link.members.retain(|member| {
+            let lost = left_out.contains(&member.value);
+            if lost {
+                let message = format!("{noun} \"{id}\" goes without \"{}\", which is left out", member.value);
+                said.push(Diagnostic::new(Code::LeftOut, member.at, message));
+            }
+            !lost
+        });
+    }
+}
+
+/// Gives ports what their bridge and they themselves say of them, and no link-local address, as netplan does.
+fn bridge_ports(links: &mut [Link], options: Vec<PortOption>, said: &mut Vec<Diagnostic>) {
+    let bridges: HashMap<String, (String, Place)> = links
+        .iter()
+        .filter(|l| l.kind == Kind::Bridge)
+        .flat_map(|l| l.members.iter().map(|m| (m.value.clone(), (l.id.clone(), m.at))))
+        .collect();
+    for link in links.iter_mut() {
+        if let Some((_, at)) = bridges.get(&link.id) {
+            let none = Located::new(AddressGeneration::None, *at);
+            link.ipv6.generation.get_or_insert(none);
+        } else {
+            for (option, setting) in std::mem::take(&mut link.port.0) {
+                let key = link::PORT.iter().find(|(_, o)| *o == option).map_or(option, |(key, _)| key);
+                let message = format!("{key} has no effect: \"{}\" is in no bridge", link.id);
+                said.push(Diagnostic::new(Code::OptionIgnored, setting.at, message));
+            }
+        }
+    }
+    let index: HashMap<String, usize> = links.iter().enumerate().map(|(i, l)| (l.id.clone(), i)).collect();
+    for PortOption { bridge, port, key, row, value } in options {
+        let is_port = bridges.get(&port.value).is_some_and(|(of, _)| *of == bridge);
+        match index.get(&port.value).and_then(|i| links.get_mut(*i)).filter(|_| is_port) {
+            Some(link) => link.port.set(row, value.value, value.at),
+            None => {
+                let message = format!("{key} names \"{}\", which is no member of \"{bridge}\"", port.value);
+                said.push(
+                    Diagnostic::new(Code::DanglingReference, port.at, message)
+                        .hint(format!("add it to the interfaces of \"{bridge}\", or remove it here")),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What every link may have: addresses, name servers, MAC address, MTU, IPv6, how it is brought up, what it is as a
+//! bridge's port.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::format::keys::Fields;
+use crate::format::tree::{Node, Value};
+use crate::format::value;
+use crate::model::attribute;
+use crate::model::{
+    Activation, Address, AddressGeneration, Family, Kind, Link, Located, Resolver, WishedMac,
+};
+
+use super::{dynamic, keys, route};
+
+/// The keys that all kinds of links share.
+pub(super) fn common(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+    link.addresses = addresses(fields.get("addresses"), said);
+    route::read(link, fields, said);
+    link.resolver = resolver(fields.get("nameservers"), said);
+    link.mac = fields.get("macaddress").and_then(|node| mac(node, said));
+    link.mtu = fields.get("mtu").and_then(|node| value::mtu(node, "mtu", said));
+    ipv6(link, fields, said);
+    activation(link, fields, said);
+    port(link, fields, said);
+    dynamic::read(link, fields, said);
+}
+
+/// `addresses`: `ip/length`, or a mapping of that to its options.
+fn addresses(list: Option<&Node>, said: &mut Vec<Diagnostic>) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    for item in value::items(list, "addresses", said) {
+        let Value::Map(entries) = &item.value else {
+            addresses.extend(address(item, said));
+            continue;
+        };
+        for entry in entries {
+            let key = Node::scalar(&entry.key, entry.key_at);
+            let Some(mut address) = address(&key, said) else { continue };
+            if let Some(fields) = Fields::new(&entry.value, &keys::ADDRESS, said) {
+                options(&mut address, &fields, said);
+            }
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// netplan wants the prefix length and refuses 0. A length that is missing is assumed all the same, as for the other
+/// formats: a machine with a guessed length can mostly be reached, one without an address cannot.
+fn address(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Address> {
+    let before = said.len();
+    let address = value::interface_address(node, "address", None, said)?;
+    for assumed in said.iter_mut().skip(before).filter(|d| d.code == Code::AssumedPrefix) {
+        assumed.severity = Severity::Error;
+    }
+    if address.net.prefix_len() == 0 {
+        said.truncate(before);
+        said.push(
+            value::bad(Code::BadNetmask, node, "address", "the prefix length is 0, left out")
+                .hint("write the prefix length of the network, such as /24"),
+        );
+        return None;
+    }
+    Some(address)
+}
+
+fn options(address: &mut Address, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+    if let Some(node) = fields.get("lifetime") {
+        match value::text(node, "lifetime", said) {
+            Some("0") => address.preferred = Some(0),
+            Some(text) if !text.eq_ignore_ascii_case("forever") => {
+                said.push(value::one_of(node, "lifetime", ["0", "forever"].into_iter()));
+            }
+            _ => {}
+        }
+    }
+    let Some(node) = fields.get("label") else { return };
+    let Some(label) = value::text(node, "label", said) else { return };
+    if address.net.addr().is_ipv6() {
+        let message = format!("the label of {} has no effect: only IPv4 has labels", address.net);
+        said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+    } else if label.len() > 15 || label.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        said.push(value::bad(Code::BadValue, node, "label", "not a label: 1 to 15 bytes without blanks"));
+    } else {
+        address.label = Some(label.to_owned());
+    }
+}
+
+fn resolver(node: Option<&Node>, said: &mut Vec<Diagnostic>) -> Resolver {
+    let mut resolver = Resolver::default();
+    let fields = node.and_then(|node| Fields::new(node, &keys::NAMESERVERS, said));
+    if let Some(fields) = fields {
+        if let Some(node) = fields.get("addresses") {
+            value::name_servers(node, "nameservers", &mut resolver, said);
+        }
+        if let Some(node) = fields.get("search") {
+            value::search_domains(node, "search", &mut resolver, said);
+        }
+    }
+    resolver
+}
+
+/// An address, or one of the words for networkd (permanent, random) and for NetworkManager (the others).
+fn mac(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<WishedMac>> {
+    let word = value::text(node, "macaddress", said)?;
+    let wished = match word {
+        "permanent" => WishedMac::Permanent,
+        "random" => WishedMac::Random,
+        "stable" | "stable-ssid" | "preserve" => {
+            let message =
+                format!("macaddress {word} is for NetworkManager: the MAC address is left as it is");
+            let severity = if word == "preserve" { Severity::Note } else { Severity::Warning };
+            said.push(Diagnostic::new(Code::NoEffect, node.at, message).severity(severity));
+            return None;
+        }
+        _ => WishedMac::Is(value::mac_to_set(node, "macaddress", said)?.value),
+    };
+    Some(Located::new(wished, node.at))
+}
+
+fn ipv6(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+    let flag = |key: &'static str, said: &mut Vec<Diagnostic>| {
+        fields.get(key).and_then(|node| value::boolean(node, key, said))
+    };
+    link.ipv6.accept_ra = flag("accept-ra", said);
+    link.ipv6.privacy = flag("ipv6-privacy", said);
+    link.ipv6.mtu = fields
+        .get("ipv6-mtu")
+        .and_then(|node| {
+            let least = if node.text() == Some("0") { 0 } else { 1280 };
+            value::number(node, "ipv6-mtu", least..=u64::from(u32::MAX), said)
+        })
+        .filter(|mtu| mtu.value > 0)
+        .map(|mtu| Located::new(mtu.value as u32, mtu.at));
+    link.ipv6.generation = fields.get("ipv6-address-generation").and_then(|node| generation(node, said));
+    link.ipv6.token = fields.get("ipv6-address-token").and_then(|node| token(node, said));
+    if let (Some(_), Some(generation)) = (link.ipv6.token, link.ipv6.generation) {
+        let message =
+            "ipv6-address-generation and ipv6-address-token exclude each other: the token was taken";
+        said.push(
+            Diagnostic::new(Code::OptionConflict, generation.at, message)
+                .severity(Severity::Error)
+                .hint("remove one of the two"),
+        );
+        link.ipv6.generation = None;
+    }
+    if let Some(node) = fields.get("link-local") {
+        link_local(link, node, said);
+    }
+}
+
+/// stable-privacy is the kernel's `random`: RFC 7217 with a secret that the kernel draws. Its `stable_secret` would need
+/// a secret that outlives the boot.
+fn generation(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<AddressGeneration>> {
+    let generation = match value::text(node, "ipv6-address-generation", said)? {
+        "eui64" => AddressGeneration::Eui64,
+        "stable-privacy" => AddressGeneration::Random,
+        _ => {
+            let words = ["eui64", "stable-privacy"].into_iter();
+            said.push(value::one_of(node, "ipv6-address-generation", words));
+            return None;
+        }
+    };
+    Some(Located::new(generation, node.at))
+}
+
+fn token(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<Ipv6Addr>> {
+    let ip = value::ip(node, "ipv6-address-token", said)?;
+    match ip.value {
+        IpAddr::V6(token) if token.segments().get(..4) == Some(&[0; 4]) => Some(Located::new(token, ip.at)),
+        _ => {
+            let why = "not a token: an IPv6 address of which only the lower half is set, such as ::2";
+            said.push(value::bad(Code::BadAddress, node, "ipv6-address-token", why));
+            None
+        }
+    }
+}
+
+fn link_local(link: &mut Link, node: &Node, said: &mut Vec<Diagnostic>) {
+    let mut v6 = false;
+    for item in value::items(Some(node), "link-local", said) {
+        match value::text(item, "link-local", said).map(str::to_ascii_lowercase).as_deref() {
+            Some("ipv6") => v6 = true,
+            Some("ipv4") => {
+                let message = "link-local ipv4 needs a daemon that claims such an address: none is set";
+                said.push(
+                    Diagnostic::new(Code::Unsupported, item.at, message)
+                        .severity(Severity::Warning)
+                        .hint("give the link an address, or leave it to a client of the image by dhcp4"),
+                );
+            }
+            Some(_) => said.push(value::one_of(item, "link-local", ["ipv4", "ipv6"].into_iter())),
+            None => {}
+        }
+    }
+    if !v6 {
+        link.ipv6.generation = Some(Located::new(AddressGeneration::None, node.at));
+    }
+}
+
+/// netplan makes a link optional that is not activated.
+fn activation(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+    let mut flag = |key: &'static str| {
+        fields.get(key).and_then(|node| value::boolean(node, key, said)).is_some_and(|flag| flag.value)
+    };
+    link.optional = flag("optional");
+    link.ignore_carrier = flag("ignore-carrier");
+    let Some(node) = fields.get("activation-mode") else { return };
+    match value::text(node, "activation-mode", said) {
+        Some("manual") => link.activation = Activation::Manual,
+        Some("off") => link.activation = Activation::Off,
+        Some(_) => return said.push(value::one_of(node, "activation-mode", ["manual", "off"].into_iter())),
+        None => return,
+    }
+    link.optional = true;
+}
+
+/// Keys of a bridge's port, and their options.
+pub(super) const PORT: &[(&str, &str)] =
+    &[("hairpin", "hairpin"), ("port-mac-learning", "learning"), ("neigh-suppress", "neigh_suppress")];
+
+/// Options as a port of a bridge. Whether the link is one is known at the end ([`super::finish`]).
+fn port(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+    for (key, option) in PORT {
+        let Some(node) = fields.get(key) else { continue };
+        if let Some(row) = attribute::find(Kind::Bridge.port_attributes(), option) {
+            value::set_option(&mut link.port, row, node, key, said);
+        }
+    }
+}
+
+/// The family of an address, for a message.
+pub(super) fn family_word(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
+}

@@ -1,0 +1,322 @@
+//! netplan v2: `ethernets`, `bonds`, `vlans`, … Several files merge as netplan merges them.
+//!
+//! [`read`] walks the sections; [`keys`] says what becomes of every key. netplan gives up at the first mistake; here a
+//! mistake takes along the key or the link that it is in, and everything is reported. What can be checked whatever the
+//! format (references, stacking, routes that exclude each other) is not checked here.
+
+mod dynamic;
+mod finish;
+mod keys;
+mod link;
+mod merge;
+mod options;
+mod physical;
+mod route;
+mod time;
+mod tunnel;
+mod wireguard;
+
+use std::collections::{HashMap, HashSet};
+
+use super::keys::{Fields, Object};
+use super::tree::{Entry, Node, Value};
+use super::value;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, Naming, attribute};
+
+#[allow(unused_imports)] // docs and tests walk it
+pub(super) use keys::OBJECTS;
+
+/// The table of ordinary routes (`RT_TABLE_MAIN`).
+const MAIN_TABLE: u32 = 254;
+
+/// A section of the document: its key, the kind of its links (a tunnel's is found later) and their keys.
+type Section = (&'static str, Kind, &'static Object);
+
+const SECTIONS: &[Section] = &[
+    ("ethernets", Kind::Physical, &keys::ETHERNET),
+    ("bonds", Kind::Bond, &keys::BOND_LINK),
+    ("bridges", Kind::Bridge, &keys::BRIDGE_LINK),
+    ("vlans", Kind::Vlan, &keys::VLAN),
+    ("vrfs", Kind::Vrf, &keys::VRF),
+    ("dummy-devices", Kind::Dummy, &keys::DUMMY),
+    ("virtual-ethernets", Kind::Veth, &keys::VETH),
+    ("tunnels", Kind::Gre, &keys::TUNNEL),
+];
+
+/// Sections that are refused; their ids are known, so that what refers to them is not called dangling.
+const REFUSED: &[&str] = &["wifis", "modems", "nm-devices"];
+
+/// Reads one or more texts, each with or without the surrounding `network` key; the later ones override the earlier.
+pub(super) fn read(roots: &[&Node], said: &mut Vec<Diagnostic>) -> Desired {
+    let mut documents = Vec::with_capacity(roots.len());
+    for root in roots {
+        match root.get("network").filter(|node| matches!(node.value, Value::Map(_))) {
+            Some(network) => {
+                Fields::new(root, &keys::ROOT, said);
+                documents.push(network);
+            }
+            None => documents.push(root),
+        }
+    }
+    let merged;
+    let document = match documents.as_slice() {
+        [one] => *one,
+        several => {
+            let Some(node) = merge::merge(several) else { return Desired::default() };
+            merged = node;
+            &merged
+        }
+    };
+    let mut reader = Reader { said, links: Vec::new(), left_out: HashSet::new(), ports: Vec::new() };
+    reader.document(document);
+    finish::finish(reader)
+}
+
+/// What has been read so far.
+struct Reader<'d> {
+    said: &'d mut Vec<Diagnostic>,
+    links: Vec<Link>,
+    /// Ids that stand in the text and become no link; why has been said.
+    left_out: HashSet<String>,
+    /// Options that a bridge gives its ports, by the port's id.
+    ports: Vec<PortOption>,
+}
+
+/// An option that a bridge gives one of its ports.
+struct PortOption {
+    bridge: String,
+    port: LinkRef,
+    key: &'static str,
+    row: &'static attribute::Attribute,
+    value: Located<attribute::Value>,
+}
+
+impl Reader<'_> {
+    fn document(&mut self, document: &Node) {
+        let Some(fields) = Fields::new(document, &keys::NETWORK, self.said) else { return };
+        if let Some(node) = fields.get("version").filter(|node| node.text() != Some("2")) {
+            self.said.push(
+                value::bad(Code::BadValue, node, "version", "netplan has version 2 only")
+                    .hint("it was read as version 2"),
+            );
+        }
+        for entry in last_of_each(fields.entries()) {
+            if let Some(section) = SECTIONS.iter().find(|(name, ..)| *name == entry.key) {
+                self.section(section, &entry.value);
+            } else if REFUSED.contains(&entry.key.as_str()) {
+                if let Value::Map(entries) = &entry.value.value {
+                    self.left_out.extend(entries.iter().map(|entry| entry.key.clone()));
+                }
+            }
+        }
+    }
+
+    fn section(&mut self, (name, kind, object): &Section, node: &Node) {
+        let entries = match &node.value {
+            Value::Map(entries) => entries.as_slice(),
+            Value::Null => return,
+            _ => {
+                let message = format!("{name} should be a mapping of ids, not {}", node.noun());
+                return self.said.push(Diagnostic::new(Code::WrongShape, node.at, message));
+            }
+        };
+        for entry in last_of_each(entries) {
+            if entry.key == "renderer" {
+                let message = "\"renderer\" has no effect here: netapply configures the kernel itself";
+                self.said.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
+                continue;
+            }
+            match self.link(entry, *kind, object) {
+                Some(link) => self.links.push(link),
+                None => {
+                    self.left_out.insert(entry.key.clone());
+                }
+            }
+        }
+    }
+
+    /// A link; `None`, with the reason said, where it cannot be made or is left to others.
+    fn link(&mut self, entry: &Entry, kind: Kind, object: &'static Object) -> Option<Link> {
+        let id = &entry.key;
+        if !is_id(id) {
+            let message = format!("\"{}\" is not an id", id.escape_default());
+            self.said.push(
+                Diagnostic::new(Code::BadName, entry.key_at, message)
+                    .hint("use letters, digits and signs, but none of *[]? and no blanks"),
+            );
+            return None;
+        }
+        let fields = Fields::new(&entry.value, object, self.said)?;
+        let is_tunnel = std::ptr::eq(object, &keys::TUNNEL);
+        let kind = if is_tunnel { tunnel::kind(id, &fields, self.said)? } else { kind };
+        let mut link = Link::new(id.clone(), kind, entry.key_at);
+        if kind == Kind::Vlan && dynamic::vlan_filter(id, &fields, self.said) {
+            return None;
+        }
+        link::common(&mut link, &fields, self.said);
+        let said = &mut *self.said;
+        match kind {
+            Kind::Physical => physical::read(&mut link, &fields, said),
+            _ => link.naming = naming(&link, said),
+        }
+        match kind {
+            Kind::Bond => bond(&mut link, &fields, said)?,
+            Kind::Bridge => self.bridge(&mut link, &fields)?,
+            Kind::Vlan => vlan(&mut link, &fields, said)?,
+            Kind::Vrf => vrf(&mut link, &fields, said)?,
+            Kind::Veth => link.peer = fields.get("peer").and_then(|node| reference(node, "peer", said)),
+            _ if is_tunnel => tunnel::read(&mut link, &fields, said)?,
+            _ => {}
+        }
+        Some(link)
+    }
+
+    fn bridge(&mut self, link: &mut Link, fields: &Fields<'_>) -> Option<()> {
+        virtual_switch(link, fields)?;
+        link.members = members(fields, self.said);
+        let Some(node) = fields.get("parameters") else { return Some(()) };
+        let Some(parameters) = Fields::new(node, &keys::BRIDGE_PARAMETERS, self.said) else {
+            return Some(());
+        };
+        options::read(options::BRIDGE, &parameters, Kind::Bridge, &mut link.settings, self.said);
+        // netplan turns the spanning tree on wherever there are parameters.
+        let stp = parameters.get("stp").and_then(|node| value::boolean(node, "stp", self.said));
+        let stp = stp.unwrap_or(Located::new(true, node.at));
+        if let Some(row) = attribute::of(Kind::Bridge, "stp_state") {
+            link.settings.set(row, attribute::Value::Bool(stp.value), stp.at);
+        }
+        options::bridge_times(link, self.said);
+        for (key, option, most) in [("path-cost", "cost", u32::MAX), ("port-priority", "priority", 63)] {
+            if let Some(node) = parameters.get(key) {
+                self.port_options(&link.id, key, option, most, node);
+            }
+        }
+        Some(())
+    }
+
+    /// `path-cost: {eth0: 5}`. 0 is unset.
+    fn port_options(&mut self, bridge: &str, key: &'static str, option: &str, most: u32, node: &Node) {
+        let Some(row) = attribute::find(Kind::Bridge.port_attributes(), option) else { return };
+        let Value::Map(entries) = &node.value else {
+            let message = format!("{key} should be a mapping of members to numbers, not {}", node.noun());
+            return self.said.push(Diagnostic::new(Code::WrongShape, node.at, message));
+        };
+        for entry in last_of_each(entries) {
+            let number = value::number(&entry.value, key, 0..=u64::from(most), self.said);
+            let Some(number) = number.filter(|number| number.value > 0) else { continue };
+            self.ports.push(PortOption {
+                bridge: bridge.to_owned(),
+                port: Located::new(entry.key.clone(), entry.key_at),
+                key,
+                row,
+                value: Located::new(attribute::Value::Number(number.value as i64), number.at),
+            });
+        }
+    }
+}
+
+fn bond(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+    virtual_switch(link, fields)?;
+    link.members = members(fields, said);
+    let parameters = fields.get("parameters").and_then(|n| Fields::new(n, &keys::BOND_PARAMETERS, said));
+    let Some(parameters) = parameters else { return Some(()) };
+    if let Some(node) =
+        parameters.get("mode").filter(|n| matches!(n.text(), Some("balance-tcp" | "balance-slb")))
+    {
+        said.push(value::bad(Code::Unsupported, node, "mode", "only Open vSwitch has this mode"));
+        return None;
+    }
+    options::read(options::BOND, &parameters, Kind::Bond, &mut link.settings, said);
+    Some(())
+}
+
+/// `None` where the link is one of Open vSwitch, which the table of keys has refused already. `external-ids` and
+/// `other-config` alone leave it an ordinary link.
+fn virtual_switch(link: &Link, fields: &Fields<'_>) -> Option<()> {
+    let settings = fields.entry("openvswitch").map(|entry| &entry.value.value);
+    let ordinary = match settings {
+        None => true,
+        Some(Value::Map(_)) if matches!(link.kind, Kind::Bond | Kind::Bridge) => false,
+        Some(_) => true,
+    };
+    ordinary.then_some(())
+}
+
+fn vlan(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+    let Some(node) = fields.get("id") else {
+        let message = format!("VLAN \"{}\" has no id", link.id);
+        said.push(Diagnostic::new(Code::MissingKey, link.at, message).hint("add id: its number, 1 to 4094"));
+        return None;
+    };
+    let id = value::number(node, "id", 0..=4094, said)?;
+    if let Some(row) = attribute::of(Kind::Vlan, "id") {
+        link.settings.set(row, attribute::Value::Number(id.value as i64), id.at);
+    }
+    link.parent = fields.get("link").and_then(|node| reference(node, "link", said));
+    Some(())
+}
+
+/// Routes and rules of a VRF are in its table.
+fn vrf(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+    let Some(node) = fields.get("table") else {
+        let message = format!("VRF \"{}\" has no table", link.id);
+        said.push(
+            Diagnostic::new(Code::MissingKey, link.at, message)
+                .hint("add table: a number of its own, such as 1000"),
+        );
+        return None;
+    };
+    let table = value::number(node, "table", 1..=u64::from(u32::MAX), said)?;
+    if let Some(row) = attribute::of(Kind::Vrf, "table") {
+        link.settings.set(row, attribute::Value::Number(table.value as i64), table.at);
+    }
+    link.members = members(fields, said);
+    let own = u32::try_from(table.value).ok()?;
+    finish::vrf_tables(link, own, said);
+    Some(())
+}
+
+/// Ids of members.
+fn members(fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Vec<LinkRef> {
+    let mut seen = HashSet::new();
+    let mut members = Vec::new();
+    for item in value::items(fields.get("interfaces"), "interfaces", said) {
+        members.extend(reference(item, "interfaces", said).filter(|id| seen.insert(id.value.clone())));
+    }
+    members
+}
+
+/// The id of another link.
+fn reference(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<LinkRef> {
+    value::text(node, key, said).map(|id| Located::new(id.to_owned(), node.at))
+}
+
+/// A link that netapply makes is called by its id.
+fn naming(link: &Link, said: &mut Vec<Diagnostic>) -> Naming {
+    match IfName::new(&link.id) {
+        Ok(name) => Naming::Set(Located::new(name, link.at)),
+        Err(why) => {
+            let message =
+                format!("the id \"{}\" is {why}: the {} is not named by it", link.id, link.kind.noun());
+            said.push(
+                Diagnostic::new(Code::BadName, link.at, message).hint("give it an id that can be its name"),
+            );
+            Naming::Generate
+        }
+    }
+}
+
+/// Printable ASCII without blanks and patterns (`assert_valid_id` in netplan's parse.c).
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic() && !b"*[]?".contains(&b))
+}
+
+/// The last entry of each key: an earlier one has been reported as a duplicate.
+fn last_of_each(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
+    let last: HashMap<&str, usize> = entries.iter().enumerate().map(|(i, e)| (e.key.as_str(), i)).collect();
+    entries.iter().enumerate().filter(move |(i, e)| last.get(e.key.as_str()) == Some(i)).map(|(_, e)| e)
+}
+
+#[cfg(test)]
+mod tests;

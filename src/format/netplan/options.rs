@@ -1,0 +1,269 @@
+//! netplan's parameters of bonds, bridges and VXLANs, each with the kernel's option that it sets: one table for the
+//! keys, their units and what an unset value is.
+
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::format::keys::{Fate, Fields, Key, key};
+use crate::format::tree::Node;
+use crate::format::value;
+use crate::model::attribute::{self, Attribute, Value};
+use crate::model::{Kind, Link, Located, Settings};
+
+use super::time;
+use Fate::{Applied, Deprecated};
+use How::{Centiseconds, Milliseconds, Range, Row, Seconds, Set, UnlessZero, Words};
+
+/// A key and the option that it sets.
+#[derive(Copy, Clone)]
+pub(super) struct Parameter {
+    key: Key,
+    /// [`Attribute::name`] in the kind's table.
+    option: &'static str,
+    how: How,
+}
+
+/// How the text becomes the option's value.
+#[derive(Copy, Clone)]
+pub(super) enum How {
+    /// By the option's row: a word, a truth, a number, an address, the id of a link.
+    Row,
+    /// A whole number, of which 0 means that nothing is set: netplan writes no line for it.
+    UnlessZero,
+    /// A time; a bare number is milliseconds. The kernel counts milliseconds, and 0 means that nothing is set.
+    Milliseconds,
+    /// A time; a bare number is seconds. The kernel counts seconds.
+    Seconds,
+    /// A time; a bare number is seconds. The kernel counts 1/100 s (USER_HZ). True where 0 is set as well: networkd
+    /// passes 0 on for the ageing time only.
+    Centiseconds(bool),
+    /// On or off, as these words of the option.
+    Words { on: &'static str, off: &'static str },
+    /// A list of words, each of which turns on the option that stands beside it.
+    Set(&'static [(&'static str, &'static str)]),
+    /// A list of two ports.
+    Range,
+}
+
+/// The keys of a table, for the reference.
+pub(super) const fn keys_of<const N: usize>(parameters: &[Parameter]) -> [Key; N] {
+    let mut keys = [key("", Applied, ""); N];
+    let mut i = 0;
+    while i < N {
+        keys[i] = parameters[i].key;
+        i += 1;
+    }
+    keys
+}
+
+const fn row(name: &'static str, option: &'static str, how: How, what: &'static str) -> Parameter {
+    Parameter { key: key(name, Applied, what), option, how }
+}
+
+/// Parameters of bonds. `primary` names a link by its id; the check of references turns it into one.
+pub(super) const BOND: &[Parameter] = &[
+    row("ad-select", "ad_select", Row, "which aggregate 802.3ad uses: stable, bandwidth, count"),
+    row("all-members-active", "all_slaves_active", Row, "take packets on inactive members, too"),
+    row("all-slaves-active", "all_slaves_active", Row, "older name of all-members-active"),
+    row("arp-all-targets", "arp_all_targets", Row, "any or all"),
+    row("arp-interval", "arp_interval", Milliseconds, "time between ARP probes; a bare number is ms"),
+    row("arp-ip-targets", "arp_ip_target", Row, "IPv4 addresses to probe, at most 16"),
+    row("arp-validate", "arp_validate", Row, "none, active, backup, all"),
+    row("down-delay", "downdelay", Milliseconds, "wait before a lost link is given up; a bare number is ms"),
+    row("fail-over-mac-policy", "fail_over_mac", Row, "none, active, follow"),
+    Parameter {
+        key: key("gratuitious-arp", Deprecated, "it is misspelt: write gratuitous-arp"),
+        option: "num_grat_arp",
+        how: UnlessZero,
+    },
+    row("gratuitous-arp", "num_grat_arp", UnlessZero, "ARP packets sent after a failover"),
+    row("lacp-rate", "lacp_rate", Row, "slow or fast"),
+    row("learn-packet-interval", "lp_interval", Seconds, "between learning packets; a bare number is s"),
+    row(
+        "mii-monitor-interval",
+        "miimon",
+        Milliseconds,
+        "time between looks at the link; a bare number is ms",
+    ),
+    row("min-links", "min_links", UnlessZero, "members with carrier that the bond needs"),
+    row("mode", "mode", Row, "802.3ad, active-backup, balance-xor, …; balance-rr where it is missing"),
+    row("packets-per-member", "packets_per_slave", UnlessZero, "packets before balance-rr goes on"),
+    row("packets-per-slave", "packets_per_slave", UnlessZero, "older name of packets-per-member"),
+    row("primary", "primary", Row, "id of the member to prefer"),
+    row("primary-reselect-policy", "primary_reselect", Row, "always, better, failure"),
+    row("resend-igmp", "resend_igmp", UnlessZero, "IGMP reports sent after a failover"),
+    row("transmit-hash-policy", "xmit_hash_policy", Row, "what chooses the member: layer2, layer3+4, …"),
+    row("up-delay", "updelay", Milliseconds, "wait before a found link is used; a bare number is ms"),
+];
+
+/// Parameters of bridges that are one option each.
+pub(super) const BRIDGE: &[Parameter] = &[
+    row(
+        "ageing-time",
+        "ageing_time",
+        Centiseconds(true),
+        "how long a MAC address is kept; a bare number is s",
+    ),
+    row("aging-time", "ageing_time", Centiseconds(true), "the same"),
+    row("forward-delay", "forward_delay", Centiseconds(false), "spanning tree's delay; a bare number is s"),
+    row("hello-time", "hello_time", Centiseconds(false), "between hello packets; a bare number is s"),
+    row("max-age", "max_age", Centiseconds(false), "how long a hello packet counts; a bare number is s"),
+    row("priority", "priority", UnlessZero, "of the bridge in the spanning tree, 0 to 65535"),
+];
+
+/// Keys of VXLANs that are one option each. `port` is WireGuard's, too.
+pub(super) const VXLAN: &[Parameter] = &[
+    row("ageing", "ageing", UnlessZero, "VXLAN: how long a MAC address is kept, seconds"),
+    row("aging", "ageing", UnlessZero, "the same"),
+    row("arp-proxy", "proxy", Row, "VXLAN: answer ARP for others"),
+    row("checksums", "udpcsum", Set(CHECKSUMS), "VXLAN: UDP checksums"),
+    row("do-not-fragment", "df", Words { on: "set", off: "unset" }, "VXLAN: DF flag of the outer packets"),
+    row("extensions", "gbp", Set(EXTENSIONS), "VXLAN: group-policy, generic-protocol"),
+    row("flow-label", "flowlabel", Row, "VXLAN: flow label of the outer packets, 0 to 1048575"),
+    row("id", "id", Row, "VXLAN: its number, 1 to 16777215"),
+    row("limit", "maxaddress", UnlessZero, "VXLAN: MAC addresses that are kept"),
+    row("mac-learning", "learning", Row, "VXLAN: learn MAC addresses"),
+    row("notifications", "l2miss", Set(NOTIFICATIONS), "VXLAN: l2-miss, l3-miss"),
+    row("port", "dstport", UnlessZero, "VXLAN: UDP port to send to; WireGuard: UDP port to listen on"),
+    row("port-range", "srcport", Range, "VXLAN: UDP ports to send from, lowest and highest"),
+    row("short-circuit", "rsc", Row, "VXLAN: route short circuit"),
+    row("type-of-service", "tos", UnlessZero, "VXLAN: type of service of the outer packets"),
+];
+
+const NOTIFICATIONS: &[(&str, &str)] = &[("l2-miss", "l2miss"), ("l3-miss", "l3miss")];
+const EXTENSIONS: &[(&str, &str)] = &[("group-policy", "gbp"), ("generic-protocol", "gpe")];
+const CHECKSUMS: &[(&str, &str)] = &[
+    ("udp", "udpcsum"),
+    ("zero-udp6-tx", "udp6zerocsumtx"),
+    ("zero-udp6-rx", "udp6zerocsumrx"),
+    ("remote-tx", "remcsumtx"),
+    ("remote-rx", "remcsumrx"),
+];
+
+/// Sets the options of `kind` that the mapping names.
+pub(super) fn read(
+    parameters: &[Parameter],
+    fields: &Fields<'_>,
+    kind: Kind,
+    settings: &mut Settings,
+    said: &mut Vec<Diagnostic>,
+) {
+    for parameter in parameters {
+        let Some(node) = fields.get(parameter.key.name) else { continue };
+        let Some(row) = attribute::of(kind, parameter.option) else { continue };
+        parameter.read(row, node, kind, settings, said);
+    }
+}
+
+impl Parameter {
+    fn read(
+        &self,
+        row: &'static Attribute,
+        node: &Node,
+        kind: Kind,
+        settings: &mut Settings,
+        said: &mut Vec<Diagnostic>,
+    ) {
+        let name = self.key.name;
+        let number = match self.how {
+            UnlessZero if node.text() == Some("0") => return,
+            Row | UnlessZero => return value::set_option(settings, row, node, name, said),
+            Milliseconds => time::read(node, name, time::MILLISECOND, said).map(|us| us / 1000),
+            Seconds => time::read(node, name, time::SECOND, said).map(|us| us / time::SECOND),
+            Centiseconds(_) => {
+                time::read(node, name, time::SECOND, said).map(|us| us.div_ceil(time::SECOND / 100))
+            }
+            Words { on, off } => {
+                let word = value::boolean(node, name, said).map(|b| if b.value { on } else { off });
+                if let Some(word) = word {
+                    settings.set(row, Value::Text(word.to_owned()), node.at);
+                }
+                return;
+            }
+            Set(words) => return set(words, node, name, kind, settings, said),
+            Range => return range(row, node, name, settings, said),
+        };
+        let keeps_zero = matches!(self.how, Seconds | Centiseconds(true));
+        match number.map(i64::try_from) {
+            Some(Ok(0)) if !keeps_zero => {}
+            Some(Ok(number)) if number <= u32::MAX.into() => {
+                settings.set(row, Value::Number(number), node.at);
+            }
+            Some(_) => said.push(value::bad(Code::BadValue, node, name, "too long a time")),
+            None => {}
+        }
+    }
+}
+
+/// A list of words that turn options on.
+fn set(
+    words: &[(&str, &str)],
+    node: &Node,
+    name: &str,
+    kind: Kind,
+    settings: &mut Settings,
+    said: &mut Vec<Diagnostic>,
+) {
+    for item in value::items(Some(node), name, said) {
+        let Some(text) = value::text(item, name, said) else { continue };
+        let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        match found.and_then(|(_, option)| attribute::of(kind, option)) {
+            Some(row) => settings.set(row, Value::Bool(true), item.at),
+            None => said.push(value::one_of(item, name, words.iter().map(|(word, _)| *word))),
+        }
+    }
+}
+
+/// Two ports, put into order where they are not.
+fn range(
+    row: &'static Attribute,
+    node: &Node,
+    name: &str,
+    settings: &mut Settings,
+    said: &mut Vec<Diagnostic>,
+) {
+    let items = value::items(Some(node), name, said);
+    let ports: Vec<Located<u64>> =
+        items.iter().filter_map(|item| value::number(item, name, 0..=65535, said)).collect();
+    match ports.as_slice() {
+        [a, b] => {
+            if a.value > b.value {
+                let message = format!("{name} [{}, {}] was taken as [{1}, {0}]", a.value, b.value);
+                said.push(Diagnostic::new(Code::BadValue, node.at, message).severity(Severity::Warning));
+            }
+            let (low, high) = (a.value.min(b.value) as u16, a.value.max(b.value) as u16);
+            settings.set(row, Value::Range(low, high), node.at);
+        }
+        _ if items.len() != 2 => {
+            let message = format!("{name} should be a list of two ports, the lowest and the highest");
+            said.push(Diagnostic::new(Code::BadValue, node.at, message));
+        }
+        _ => {}
+    }
+}
+
+/// The names of a table's keys.
+pub(super) fn keys(parameters: &'static [Parameter]) -> impl Iterator<Item = &'static str> {
+    parameters.iter().map(|parameter| parameter.key.name)
+}
+
+/// Times that the kernel refuses, in 1/100 s (`br_set_hello_time` and its neighbours in net/bridge/br_stp.c; the forward
+/// delay is checked with the spanning tree on only).
+pub(super) fn bridge_times(link: &mut Link, said: &mut Vec<Diagnostic>) {
+    const BOUNDS: &[(&str, &str, i64, i64)] = &[
+        ("hello_time", "hello-time", 1, 10),
+        ("max_age", "max-age", 6, 40),
+        ("forward_delay", "forward-delay", 2, 30),
+    ];
+    let stp = link.settings.get("stp_state") == Some(&Value::Bool(true));
+    for (option, key, low, high) in BOUNDS {
+        let Some(time) = link.settings.number(option) else { continue };
+        if (low * 100..=high * 100).contains(&time) || (*option == "forward_delay" && !stp) {
+            continue;
+        }
+        let at = link.settings.0.remove(option).map_or(link.at, |setting| setting.at);
+        let message = format!("{key} of bridge \"{}\" is out of bounds, left out", link.id);
+        said.push(
+            Diagnostic::new(Code::BadValue, at, message)
+                .hint(format!("the kernel takes {low} to {high} seconds")),
+        );
+    }
+}

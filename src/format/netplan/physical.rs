@@ -1,0 +1,86 @@
+//! What only NICs have: which one is meant, its name, wake-on-LAN and offloads.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::format::keys::Fields;
+use crate::format::tree::{Node, Value};
+use crate::format::value;
+use crate::model::{Link, Located, Match, NamePattern, Naming};
+
+use super::keys;
+
+/// netplan's keys and the names that ethtool has for the features. `tx-checksumming` stands for all of tx-checksum-*,
+/// of which a NIC has one or some.
+const OFFLOADS: &[(&str, &str)] = &[
+    ("receive-checksum-offload", "rx-checksum"),
+    ("transmit-checksum-offload", "tx-checksumming"),
+    ("tcp-segmentation-offload", "tx-tcp-segmentation"),
+    ("tcp6-segmentation-offload", "tx-tcp6-segmentation"),
+    ("generic-segmentation-offload", "tx-generic-segmentation"),
+    ("generic-receive-offload", "rx-gro"),
+    ("large-receive-offload", "rx-lro"),
+];
+
+/// The keys of NICs.
+pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+    link.select = match fields.entry("match") {
+        Some(entry) => select(&entry.value, said),
+        // Without a match the id is the kernel's name.
+        None => Match {
+            name: Some(Located::new(NamePattern::Exact(link.id.clone()), link.at)),
+            ..Match::default()
+        },
+    };
+    if let Some(node) = fields.get("set-name") {
+        if fields.entry("match").is_some() {
+            link.naming = value::interface_name(node, "set-name", said).map_or(Naming::Keep, Naming::Set);
+        } else {
+            let message = format!("\"{}\" has set-name and no match, so it keeps its name", link.id);
+            said.push(
+                Diagnostic::new(Code::MissingKey, node.at, message)
+                    .hint("say which NIC is meant: add a match, such as match: {macaddress: …}"),
+            );
+        }
+    }
+    link.wake_on_lan = fields.get("wakeonlan").and_then(|node| value::boolean(node, "wakeonlan", said));
+    for (key, feature) in OFFLOADS {
+        let Some(on) = fields.get(key).and_then(|node| value::boolean(node, key, said)) else { continue };
+        link.features.insert(feature, on);
+    }
+    if let Some(node) = fields.get("infiniband-mode") {
+        infiniband(link, node, said);
+    }
+}
+
+/// Every part that is given must hold; without any part every NIC fits.
+fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Match {
+    let mut select = Match { many: true, ..Match::default() };
+    let Some(fields) = Fields::new(node, &keys::MATCH, said) else { return select };
+    select.mac = fields.get("macaddress").and_then(|node| value::mac(node, "macaddress", said));
+    if let Some(node) = fields.get("name") {
+        select.name = value::text(node, "name", said).map(|name| {
+            let glob = name.contains(['*', '?', '[', '\\']);
+            let pattern = if glob { NamePattern::Glob } else { NamePattern::Exact };
+            Located::new(pattern(name.to_owned()), node.at)
+        });
+    }
+    if let Some(node) = fields.get("driver") {
+        let nodes = if let Value::List(items) = &node.value { items } else { std::slice::from_ref(node) };
+        for node in nodes {
+            match value::text(node, "driver", said) {
+                Some(driver) if driver.contains(char::is_whitespace) => said.push(
+                    value::bad(Code::BadValue, node, "driver", "a driver's name has no blanks")
+                        .hint("write several drivers as a list"),
+                ),
+                Some(driver) => select.drivers.push(Located::new(driver.to_owned(), node.at)),
+                None => {}
+            }
+        }
+    }
+    select
+}
+
+fn infiniband(link: &mut Link, node: &Node, said: &mut Vec<Diagnostic>) {
+    if let Some(row) = crate::model::attribute::of(link.kind, "mode") {
+        value::set_option(&mut link.settings, row, node, "infiniband-mode", said);
+    }
+}

@@ -1,0 +1,200 @@
+//! Routes, gateways and rules of a link.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::format::keys::Fields;
+use crate::format::tree::Node;
+use crate::format::value;
+use crate::model::{Family, Link, Place, Route, RouteKind, Rule, Scope};
+
+use super::keys;
+use super::link::family_word;
+
+/// Kinds that netplan knows and the kernel no longer has.
+const GONE: &[&str] = &["nat", "xresolve"];
+/// The table of addresses that are the machine's own (`RT_TABLE_LOCAL`).
+const LOCAL_TABLE: u32 = 255;
+
+/// `routes`, `gateway4`, `gateway6` and `routing-policy`.
+pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+    for (key, family) in [("gateway4", Family::V4), ("gateway6", Family::V6)] {
+        let Some(node) = fields.get(key) else { continue };
+        let Some(via) = value::gateway(node, key, said) else { continue };
+        if Family::of(&via.value) == family {
+            link.routes.push(Route::new(family.everything(), Some(via.value), node.at));
+        } else {
+            let why = format!("not an {} address", family_word(family));
+            said.push(value::bad(Code::MixedFamilies, node, key, &why));
+        }
+    }
+    for item in value::items(fields.get("routes"), "routes", said) {
+        link.routes.extend(route(item, said));
+    }
+    for item in value::items(fields.get("routing-policy"), "routing-policy", said) {
+        link.rules.extend(rule(item, said));
+    }
+}
+
+fn route(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Route> {
+    let fields = Fields::new(node, &keys::ROUTE, said)?;
+    let Some(to) = fields.get("to") else {
+        let message = "the route has no destination, left out";
+        said.push(Diagnostic::new(Code::MissingKey, node.at, message).hint("add to: default, or a network"));
+        return None;
+    };
+    let kind = kind(&fields, said)?;
+    let before = said.len();
+    let via = fields.get("via").and_then(|node| value::gateway(node, "via", said));
+    let source = fields.get("from").and_then(|node| value::ip(node, "from", said));
+    // Another gateway than the one that is written, or none, would be another route.
+    if said.iter().skip(before).any(|d| d.severity == Severity::Error) {
+        return None;
+    }
+    let family = via.or(source).map_or(Family::V4, |ip| Family::of(&ip.value));
+    let destination = prefix(to, "to", family, said)?;
+    let family = Family::of(&destination.addr());
+    for (key, ip) in [("via", via), ("from", source)] {
+        if let Some(ip) = ip.filter(|ip| Family::of(&ip.value) != family) {
+            said.push(mixed("route", "to", destination, key, ip.value, ip.at));
+            return None;
+        }
+    }
+    let mut route = Route::new(destination, via.map(|via| via.value), to.at);
+    route.kind = kind;
+    route.source = source.map(|source| source.value);
+    route.on_link = fields
+        .get("on-link")
+        .and_then(|node| value::boolean(node, "on-link", said))
+        .is_some_and(|on| on.value);
+    route.scope = fields.get("scope").and_then(|node| scope(node, family, said));
+    needs_gateway(&route, said)?;
+    route.table = table(&fields, said).or_else(|| {
+        // As ip(8) and networkd put them.
+        matches!(kind, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast).then_some(LOCAL_TABLE)
+    });
+    let mut number = |key: &'static str| {
+        fields.get(key).and_then(|node| value::number(node, key, 0..=u64::from(u32::MAX), said))
+    };
+    route.metric = number("metric").map(|n| n.value as u32);
+    let mut unless_zero = |key| number(key).map(|n| n.value as u32).filter(|n| *n > 0);
+    route.mtu = unless_zero("mtu");
+    route.congestion_window = unless_zero("congestion-window");
+    route.receive_window = unless_zero("advertised-receive-window");
+    route.advertised_mss = unless_zero("advertised-mss");
+    Some(route)
+}
+
+/// A unicast route without a gateway is to neighbours on the link: netplan refuses one of global scope, and a default
+/// route of it is almost never meant.
+fn needs_gateway(route: &Route, said: &mut Vec<Diagnostic>) -> Option<()> {
+    let alone = route.kind == RouteKind::Unicast && route.via.is_none();
+    if alone && route.scope == Some(Scope::Global) {
+        let message = format!("the route to {} has global scope and no gateway, left out", route.to);
+        said.push(
+            Diagnostic::new(Code::BadGateway, route.at, message)
+                .hint("add via, or write scope: link where the hosts are on the link itself"),
+        );
+        return None;
+    }
+    if route.kind != RouteKind::Unicast
+        && route.kind.is_linkless()
+        && let Some(via) = route.via
+    {
+        let message = format!("a route of type {} goes nowhere: via {via} was left out", route.kind.word());
+        said.push(Diagnostic::new(Code::OptionIgnored, route.at, message));
+    }
+    Some(())
+}
+
+/// `None` where the kind is none that the kernel has.
+fn kind(fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<RouteKind> {
+    let Some(node) = fields.get("type") else { return Some(RouteKind::Unicast) };
+    let text = value::text(node, "type", said)?.to_ascii_lowercase();
+    if GONE.contains(&text.as_str()) {
+        let message = format!("the kernel has no routes of type {text} any more, left out");
+        said.push(Diagnostic::new(Code::Unsupported, node.at, message));
+        return None;
+    }
+    let kind = RouteKind::from_word(&text);
+    if kind.is_none() {
+        said.push(value::one_of(node, "type", RouteKind::WORDS.iter().map(|(word, _)| *word)));
+    }
+    kind
+}
+
+fn scope(node: &Node, family: Family, said: &mut Vec<Diagnostic>) -> Option<Scope> {
+    const SCOPES: [&str; 3] = ["global", "link", "host"];
+    let text = value::text(node, "scope", said)?;
+    let known = SCOPES.iter().find(|word| word.eq_ignore_ascii_case(text));
+    let scope = known.and_then(|known| Scope::WORDS.iter().find(|(word, _)| word == known));
+    match scope {
+        None => said.push(value::one_of(node, "scope", SCOPES.into_iter())),
+        Some((word, Scope::Link | Scope::Host)) if family == Family::V6 => {
+            let message = format!("scope {word} has no effect: IPv6 routes have no scope");
+            said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+            return None;
+        }
+        Some(_) => {}
+    }
+    scope.map(|(_, scope)| *scope).filter(|_| family == Family::V4)
+}
+
+fn rule(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Rule> {
+    let fields = Fields::new(node, &keys::RULE, said)?;
+    let before = said.len();
+    let mut side = |key: &'static str| fields.get(key).and_then(|node| prefix(node, key, Family::V4, said));
+    let (from, to) = (side("from"), side("to"));
+    if said.iter().skip(before).any(|d| d.severity == Severity::Error) {
+        return None;
+    }
+    let Some(one) = from.or(to) else {
+        let message = "the rule has neither from nor to, left out";
+        said.push(
+            Diagnostic::new(Code::MissingKey, node.at, message)
+                .hint("write whose packets are meant, such as from: 192.0.2.0/24"),
+        );
+        return None;
+    };
+    let family = Family::of(&one.addr());
+    if let (Some(from), Some(to)) = (from, to)
+        && Family::of(&to.addr()) != family
+    {
+        said.push(mixed("rule", "from", from, "to", to.addr(), node.at));
+        return None;
+    }
+    let table = table(&fields, said).unwrap_or(super::MAIN_TABLE);
+    let mut number = |key: &'static str, most: u32| {
+        let number = value::number(fields.get(key)?, key, 0..=u64::from(most), said)?;
+        u32::try_from(number.value).ok()
+    };
+    let (priority, mark) = (number("priority", u32::MAX), number("mark", u32::MAX));
+    let tos = number("type-of-service", 255).and_then(|n| u8::try_from(n).ok());
+    Some(Rule { family, from, to, table, priority, mark, tos, at: node.at })
+}
+
+fn table(fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<u32> {
+    let number = value::number(fields.get("table")?, "table", 1..=u64::from(u32::MAX), said)?;
+    u32::try_from(number.value).ok()
+}
+
+/// A prefix; an address alone is a host, as networkd reads it.
+fn prefix(node: &Node, key: &str, family: Family, said: &mut Vec<Diagnostic>) -> Option<IpNet> {
+    let text = value::text(node, key, said)?;
+    match text.parse::<IpAddr>() {
+        Ok(ip) if !ip.is_unspecified() => Some(IpNet::from(ip)),
+        _ => value::destination(node, key, None, family, said),
+    }
+}
+
+fn mixed(what: &str, one: &str, net: IpNet, other: &str, ip: IpAddr, at: Place) -> Diagnostic {
+    let families = |ip| family_word(Family::of(ip));
+    let message = format!(
+        "the {what} mixes {} ({one} {net}) and {} ({other} {ip}), left out",
+        families(&net.addr()),
+        families(&ip)
+    );
+    Diagnostic::new(Code::MixedFamilies, at, message).hint("use one family in it")
+}
