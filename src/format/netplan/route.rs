@@ -70,7 +70,7 @@ fn route(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Route> {
         .and_then(|node| value::boolean(node, "on-link", said))
         .is_some_and(|on| on.value);
     route.scope = fields.get("scope").and_then(|node| scope(node, family, said));
-    needs_gateway(&route, said)?;
+    needs_gateway(&mut route, said)?;
     route.table = table(&fields, said).or_else(|| {
         // As ip(8) and networkd put them.
         matches!(kind, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast).then_some(LOCAL_TABLE)
@@ -89,7 +89,7 @@ fn route(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Route> {
 
 /// A unicast route without a gateway is to neighbours on the link: netplan refuses one of global scope, and a default
 /// route of it is almost never meant.
-fn needs_gateway(route: &Route, said: &mut Vec<Diagnostic>) -> Option<()> {
+fn needs_gateway(route: &mut Route, said: &mut Vec<Diagnostic>) -> Option<()> {
     let alone = route.kind == RouteKind::Unicast && route.via.is_none();
     if alone && route.scope == Some(Scope::Global) {
         let message = format!("the route to {} has global scope and no gateway, left out", route.to);
@@ -99,10 +99,7 @@ fn needs_gateway(route: &Route, said: &mut Vec<Diagnostic>) -> Option<()> {
         );
         return None;
     }
-    if route.kind != RouteKind::Unicast
-        && route.kind.is_linkless()
-        && let Some(via) = route.via
-    {
+    if let Some(via) = route.via.take_if(|_| route.kind.is_linkless()) {
         let message = format!("a route of type {} goes nowhere: via {via} was left out", route.kind.word());
         said.push(Diagnostic::new(Code::OptionIgnored, route.at, message));
     }
@@ -159,9 +156,7 @@ fn rule(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Rule> {
         return None;
     };
     let family = Family::of(&one.addr());
-    if let (Some(from), Some(to)) = (from, to)
-        && Family::of(&to.addr()) != family
-    {
+    if let (Some(from), Some(to)) = (from, to.filter(|to| Family::of(&to.addr()) != family)) {
         said.push(mixed("rule", "from", from, "to", to.addr(), node.at));
         return None;
     }

@@ -132,12 +132,13 @@ fn vxlan(
     fields: &Fields<'_>,
     said: &mut Vec<Diagnostic>,
 ) -> Option<()> {
-    if let (Some(local), Some(remote)) = (local, remote)
-        && Family::of(&local.value) != Family::of(&remote.value)
-    {
-        let message = format!("local {} and remote {} are of two families", local.value, remote.value);
-        said.push(Diagnostic::new(Code::MixedFamilies, remote.at, message).hint("use one family for both"));
-        return None;
+    if let (Some(local), Some(remote)) = (local, remote) {
+        if Family::of(&local.value) != Family::of(&remote.value) {
+            let message = format!("local {} and remote {} are of two families", local.value, remote.value);
+            let mixed = Diagnostic::new(Code::MixedFamilies, remote.at, message);
+            said.push(mixed.hint("use one family for both"));
+            return None;
+        }
     }
     for (ip, v4, v6) in [(local, "local", "local6"), (remote, "remote", "remote6")] {
         let Some(ip) = ip else { continue };
