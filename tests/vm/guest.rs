@@ -135,6 +135,21 @@ impl Builder {
         self.qemu(&["-device", &format!("ide-cd,drive={id}")])
     }
 
+    /// Adds a USB stick with this image. Needs [`Kernel::Full`].
+    pub(crate) fn usb_stick(mut self, image: &Path) -> Self {
+        let id = self.next_drive(image);
+        self.qemu(&["-device", "qemu-xhci", "-device", &format!("usb-storage,drive={id},removable=on")])
+    }
+
+    /// Shares a folder of this machine read-only over 9p under a tag. Needs [`Kernel::Full`].
+    pub(crate) fn share(self, tag: &str, folder: &Path) -> Self {
+        let folder = folder.display();
+        self.qemu(&[
+            "-virtfs",
+            &format!("local,path={folder},mount_tag={tag},security_model=none,readonly=on"),
+        ])
+    }
+
     /// Puts a file into the guest before anything runs there. `mode` is as in chmod(1), 0o755 for programs.
     pub(crate) fn file(mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> Self {
         self.files.push((path.to_owned(), content.into(), mode));

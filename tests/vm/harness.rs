@@ -1,7 +1,7 @@
 //! The guest itself, proved with ip(8) alone: what the other tests stand on.
 
 use crate::drive;
-use crate::guest::Guest;
+use crate::guest::{Guest, Kernel};
 use crate::switch;
 
 #[test]
@@ -25,6 +25,27 @@ fn drives_mount_and_plug_in() {
     guest.plug_drive("scsi-hd", "late", vfat.path());
     guest.until("[ -b /dev/sda ]");
     assert_eq!(guest.ok("umount /mnt; mount -t vfat -o ro /dev/sda /mnt; cat /mnt/*/*/*"), "[]");
+}
+
+#[test]
+fn the_full_kernel_has_sata_usb_and_9p() {
+    let iso = drive::ironic_iso("sata");
+    let vfat = drive::vfat("config-2", &[("openstack/latest/network_data.json", "usb")]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "shared").unwrap();
+    let mut guest = Guest::builder()
+        .kernel(Kernel::Full)
+        .sata_cd(iso.path())
+        .usb_stick(vfat.path())
+        .share("config-2", folder.path())
+        .boot();
+    guest.until("[ -b /dev/sr0 ] && [ -b /dev/sda ]");
+    assert_eq!(guest.ok("mount -t iso9660 -o ro /dev/sr0 /mnt && cat /mnt/*/*/*; umount /mnt"), "sata");
+    assert_eq!(guest.ok("mount -t vfat -o ro /dev/sda /mnt && cat /mnt/*/*/*; umount /mnt"), "usb");
+    assert_eq!(
+        guest.ok("mount -t 9p -o trans=virtio,ro config-2 /mnt && cat /mnt/file; umount /mnt"),
+        "shared"
+    );
 }
 
 #[test]
@@ -56,4 +77,17 @@ fn plain_ports_answer() {
     guest.ok(&switch::plain(&["192.0.2.1/24", "2001:db8::1/64"]));
     guest.ok("ip link set eth0 up; ip address add 192.0.2.10/24 dev eth0; ip address add 2001:db8::10/64 dev eth0 nodad");
     guest.until("ping -c 1 -W 1 192.0.2.1 >/dev/null && ping -c 1 -W 1 2001:db8::1 >/dev/null");
+}
+
+/// `SCRIPT='ip -d link' cargo test --test vm try_out -- --ignored --nocapture`, with `DRIVE=FILE` for an image in its
+/// CD-ROM drive.
+#[test]
+#[ignore = "for trying things in a guest by hand"]
+fn try_out() {
+    let mut machine = switch::machine().netapply();
+    if let Some(drive) = std::env::var_os("DRIVE") {
+        machine = machine.cd(drive.as_ref());
+    }
+    let output = machine.boot().run(&std::env::var("SCRIPT").expect("SCRIPT says what to run"));
+    println!("{}{}status {}", output.stdout, output.stderr, output.status);
 }
