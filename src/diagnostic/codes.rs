@@ -106,6 +106,8 @@ codes! {
     ConflictingRoute "conflicting-route" Warning "Two routes to one destination have one metric, and the kernel takes only one such route. The later one was given a higher metric.";
     RepeatedServer "repeated-server" Note "The name server stands twice; once is enough.";
     NotADns "not-a-dns" Note "The service is not a name server. netapply has no use for it.";
+    NotBroughtUp "not-brought-up" Warning "Interfaces text describes the interface and no auto or allow-hotplug line names it, so ifupdown would not bring it up in a boot. netapply does the same. Add the line where the interface is wanted.";
+    CommandIgnored "command-ignored" Warning "The text holds a command. netapply executes nothing that a description holds; of interfaces text it understands the usual ip and route commands (routes, addresses, rules, MTU) and does those itself. Whatever else the command does must be done by the image.";
     LoopbackIgnored "loopback-ignored" Note "The loopback interface is the kernel's own; nothing was done to it.";
 
     IronicRefuses "ironic-refuses" Error "Ironic validates network_data against a JSON schema before it takes it, and this would be refused there. It is no fault for netapply itself; only check --for ironic says it.";

@@ -1,10 +1,349 @@
-//! cloud-init network-config version 1: a `config` list of typed items.
+//! cloud-init network-config version 1: a `config` list of typed items. [`read`] is the entry.
+//!
+//! Links are known by interface name. A NIC is meant by its `mac_address`, and its `name` is only a wish: it becomes an
+//! alternative name. What the subnets share with Debian interfaces text is in `debian`.
 
-use super::tree::Node;
-use crate::diagnostic::Diagnostic;
-use crate::model::Desired;
+mod table;
+
+use super::debian::{
+    Draft, Method, bond_setting, bridge_option, dangling, either, made, metric, nic, subnet, vlan, wish_mac,
+};
+use super::keys::{Fields, Object};
+use super::tree::{Node, Value};
+use super::value::{
+    self, bad, boolean, interface_name, items, mac, mtu, name_servers, search_domains, text, words,
+};
+use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::model::{Activation, Desired, Kind, Link, Located, Naming, Resolver, Route};
+
+#[allow(unused_imports)] // docs and tests walk it
+pub(super) use table::OBJECTS;
+use table::{BOND, BRIDGE, GLOBAL_ROUTE, NAMESERVER, PHYSICAL, ROUTE, SUBNET, TOP, VLAN};
+
+/// The types of items.
+const TYPES: &[&str] =
+    &["physical", "infiniband", "loopback", "bond", "bridge", "vlan", "nameserver", "route"];
+
+/// What `type` says in a subnet.
+const METHODS: &[(&str, Method)] = &[
+    ("static", Method::Static),
+    ("static4", Method::Static),
+    ("static6", Method::Static),
+    ("manual", Method::Manual),
+    ("loopback", Method::Loopback),
+    ("dhcp", Method::Dhcp4),
+    ("dhcp4", Method::Dhcp4),
+    ("dhcp6", Method::Dhcp6),
+    ("ipv6_slaac", Method::Slaac),
+    ("ipv6_dhcpv6-stateless", Method::Slaac),
+    ("ipv6_dhcpv6-stateful", Method::Dhcp6),
+];
 
 /// Reads the mapping that has `version: 1` and `config`.
-pub(super) fn read(_root: &Node, _said: &mut Vec<Diagnostic>) -> Desired {
-    Desired::default()
+pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
+    let mut reader = Reader { draft: Draft::default(), servers: Vec::new() };
+    let Some(top) = Fields::new(root, &TOP, said) else { return Desired::default() };
+    if top.entry("config").is_none() {
+        let message = "\"config\", the list of items, is missing";
+        said.push(Diagnostic::new(Code::MissingKey, root.at, message));
+    }
+    for item in items(top.get("config"), "config", said) {
+        reader.item(item, said);
+    }
+    reader.finish(said)
+}
+
+struct Reader {
+    draft: Draft,
+    /// Name servers of a link, which may be described further down.
+    servers: Vec<(Located<String>, Resolver)>,
+}
+
+impl Reader {
+    fn item(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
+        let kind = match (&item.value, item.get("type")) {
+            (Value::Map(_), None) => {
+                let message = "an item without a type, left out";
+                said.push(
+                    Diagnostic::new(Code::MissingKey, item.at, message)
+                        .hint("add \"type\": physical, bond, …"),
+                );
+                return;
+            }
+            (Value::Map(_), Some(kind)) => kind,
+            _ => {
+                let message = format!("an item of config should be a mapping, not {}", item.noun());
+                said.push(Diagnostic::new(Code::WrongShape, item.at, message));
+                return;
+            }
+        };
+        match text(kind, "type", said).unwrap_or_default() {
+            "physical" | "infiniband" | "loopback" => self.physical(item, said),
+            "bond" => self.bond(item, said),
+            "bridge" => self.bridge(item, said),
+            "vlan" => self.vlan(item, said),
+            "nameserver" => self.nameserver(item, said),
+            "route" => self.route(item, said),
+            other => {
+                let why = format!("no type of item, left out; there are {}", TYPES.join(", "));
+                let unknown = bad(Code::BadValue, kind, "type", &why);
+                said.push(match nearest(other, TYPES.iter().copied()) {
+                    Some(near) => unknown.hint(format!("did you mean \"{near}\"?")),
+                    None => unknown,
+                });
+            }
+        }
+    }
+
+    fn physical(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
+        let Some(fields) = Fields::new(item, &PHYSICAL, said) else { return };
+        let mac = fields.get("mac_address").and_then(|n| mac(n, "mac_address", said));
+        let name = fields.get("name").filter(|n| n.text().is_some_and(|t| !t.trim().is_empty()));
+        let is_lo = name.and_then(Node::text) == Some("lo");
+        if is_lo || item.get("type").and_then(Node::text) == Some("loopback") {
+            let mut link = Link::new("lo", Kind::Physical, item.at);
+            common(&fields, &mut link, said);
+            return self.draft.loopback(link, said);
+        }
+        let mut link = match (mac, name) {
+            (None, None) => {
+                let message = "a NIC without mac_address and name: nothing says which one is meant";
+                said.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add its mac_address"));
+                return;
+            }
+            (None, Some(name)) => {
+                let Some(name) = interface_name(name, "name", said) else { return };
+                let message = format!("\"{0}\" has no mac_address: the interface {0} was taken", name.value);
+                said.push(
+                    Diagnostic::new(Code::NoMac, name.at, message)
+                        .hint("add its mac_address: names can differ from one boot image to the next"),
+                );
+                nic(name.value.as_str(), name.at)
+            }
+            (Some(mac), name) => {
+                let name = name.and_then(|node| interface_name(node, "name", said));
+                let id = name.as_ref().map_or_else(|| mac.value.to_string(), |n| n.value.to_string());
+                let mut link = Link::new(id, Kind::Physical, item.at);
+                link.select.mac = Some(mac);
+                link.naming = name.map_or(Naming::Keep, Naming::Alternative);
+                link
+            }
+        };
+        common(&fields, &mut link, said);
+        link.wake_on_lan = fields.get("wakeonlan").and_then(|n| boolean(n, "wakeonlan", said));
+        self.draft.add(link);
+    }
+
+    fn bond(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
+        let Some((fields, mut link)) = named(item, &BOND, Kind::Bond, said) else { return };
+        link.members = references(&fields, "bond_interfaces", said);
+        for entry in params(&fields, said) {
+            bond_setting(entry, &mut link.settings, said);
+        }
+        self.draft.add(link);
+    }
+
+    fn bridge(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
+        let Some((fields, mut link)) = named(item, &BRIDGE, Kind::Bridge, said) else { return };
+        link.members = references(&fields, "bridge_interfaces", said);
+        for entry in params(&fields, said) {
+            bridge_option(&entry.key, &entry.value, &mut link, &mut self.draft, said);
+        }
+        self.draft.add(link);
+    }
+
+    fn vlan(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
+        let Some((fields, mut link)) = named(item, &VLAN, Kind::Vlan, said) else { return };
+        let parent = fields
+            .get("vlan_link")
+            .and_then(|n| text(n, "vlan_link", said).map(|parent| Located::new(parent.to_owned(), n.at)));
+        let id = fields.get("vlan_id").and_then(|n| value::number(n, "vlan_id", 0..=4094, said));
+        for (key, there) in [("vlan_link", fields.get("vlan_link")), ("vlan_id", fields.get("vlan_id"))] {
+            if there.is_none() {
+                let message = format!("VLAN \"{}\" has no {key}, left out", link.id);
+                said.push(Diagnostic::new(Code::MissingKey, item.at, message));
+            }
+        }
+        if let (Some(parent), Some(id)) = (parent, id) {
+            vlan(&mut link, parent, id);
+            self.draft.add(link);
+        }
+    }
+
+    fn nameserver(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
+        let Some(fields) = Fields::new(item, &NAMESERVER, said) else { return };
+        let mut resolver = Resolver::default();
+        if let Some(node) = fields.get("address") {
+            name_servers(node, "address", &mut resolver, said);
+        }
+        if let Some(node) = fields.get("search") {
+            search_domains(node, "search", &mut resolver, said);
+        }
+        if fields.get("address").is_none() && fields.get("search").is_none() {
+            let message = "a nameserver item without address and search domain";
+            said.push(Diagnostic::new(Code::NoEffect, item.at, message));
+        }
+        match fields.get("interface").and_then(|n| text(n, "interface", said).map(|t| (n, t))) {
+            Some((node, name)) => self.servers.push((Located::new(name.to_owned(), node.at), resolver)),
+            None => self.draft.desired.resolver.merge(&resolver),
+        }
+    }
+
+    fn route(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
+        let Some(fields) = Fields::new(item, &GLOBAL_ROUTE, said) else { return };
+        if let Some(route) = route(&fields, said) {
+            self.draft.route(route);
+        }
+    }
+
+    fn finish(mut self, said: &mut Vec<Diagnostic>) -> Desired {
+        for (name, resolver) in std::mem::take(&mut self.servers) {
+            match self.draft.link(&name.value) {
+                Some(link) => link.resolver.merge(&resolver),
+                None => {
+                    said.push(
+                        dangling(&name, "a nameserver item belongs to")
+                            .hint("its servers were taken as the machine's"),
+                    );
+                    self.draft.desired.resolver.merge(&resolver);
+                }
+            }
+        }
+        self.draft.finish(true, said)
+    }
+}
+
+/// The keys and the link of an item that must have a name. `None`, with a diagnostic, where it has none.
+fn named<'a>(
+    item: &'a Node,
+    object: &'static Object,
+    kind: Kind,
+    said: &mut Vec<Diagnostic>,
+) -> Option<(Fields<'a>, Link)> {
+    let fields = Fields::new(item, object, said)?;
+    let name = fields.get("name").filter(|n| n.text().is_some_and(|t| !t.trim().is_empty()));
+    let Some(name) = name else {
+        let message = format!("a {} without a name, left out", kind.noun());
+        said.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add \"name\""));
+        return None;
+    };
+    let mut link = made(name, kind, said);
+    link.at = item.at;
+    if let Some(node) = fields.get("mac_address") {
+        wish_mac(node, "mac_address", &mut link, said);
+    }
+    common(&fields, &mut link, said);
+    Some((fields, link))
+}
+
+/// What links of every kind have.
+fn common(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    link.mtu = fields.get("mtu").and_then(|n| mtu(n, "mtu", said));
+    link.ipv6.accept_ra = fields.get("accept-ra").and_then(|n| boolean(n, "accept-ra", said));
+    let subnets = items(fields.get("subnets"), "subnets", said);
+    let mut manual = 0;
+    for item in subnets {
+        let Some(fields) = Fields::new(item, &SUBNET, said) else { continue };
+        manual += usize::from(is_manual(&fields, said));
+        let Some(method) = method(&fields, said) else { continue };
+        subnet(&fields, method, None, link, said);
+        subnet_mtu(&fields, method.value, link, said);
+        for item in items(fields.get("routes"), "routes", said) {
+            let Some(fields) = Fields::new(item, &ROUTE, said) else { continue };
+            link.routes.extend(route(&fields, said));
+        }
+    }
+    if manual > 0 && manual == subnets.len() {
+        link.activation = Activation::Manual;
+    }
+}
+
+fn is_manual(fields: &Fields, said: &mut Vec<Diagnostic>) -> bool {
+    let Some(node) = fields.get("control") else { return false };
+    match text(node, "control", said) {
+        Some("manual") => true,
+        None | Some("auto" | "hotplug") => false,
+        Some(_) => {
+            said.push(bad(Code::BadValue, node, "control", "expected auto, manual or hotplug"));
+            false
+        }
+    }
+}
+
+fn method(fields: &Fields, said: &mut Vec<Diagnostic>) -> Option<Located<Method>> {
+    let Some(node) = fields.get("type") else {
+        let addressed = fields.get("address").is_some();
+        let message = if addressed {
+            "a subnet without a type: it was taken as static"
+        } else {
+            "a subnet without a type"
+        };
+        said.push(
+            Diagnostic::new(Code::MissingKey, fields.at, message).hint("add \"type\": static, dhcp4, …"),
+        );
+        return addressed.then(|| Located::new(Method::Static, fields.at));
+    };
+    let word = text(node, "type", said)?;
+    match METHODS.iter().find(|(name, _)| *name == word) {
+        Some((_, method)) => Some(Located::new(*method, node.at)),
+        None => {
+            let names = METHODS.iter().map(|(name, _)| *name);
+            let why = format!("expected one of {}", names.clone().collect::<Vec<_>>().join(", "));
+            let unknown = bad(Code::BadValue, node, "type", &why);
+            said.push(match nearest(word, names) {
+                Some(near) => unknown.hint(format!("did you mean \"{near}\"?")),
+                None => unknown,
+            });
+            None
+        }
+    }
+}
+
+/// The MTU of a subnet is the link's, or beside an IPv6 address IPv6's alone, as cloud-init hands it to netplan.
+fn subnet_mtu(fields: &Fields, method: Method, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    let Some(bytes) = fields.get("mtu").and_then(|n| mtu(n, "mtu", said)) else { return };
+    let address = either(fields, "address").and_then(Node::text).unwrap_or_default();
+    let v6 = address.contains(':') || matches!(method, Method::Dhcp6 | Method::Slaac);
+    if v6 {
+        link.ipv6.mtu = Some(Located::new(bytes.value.get(), bytes.at));
+    } else if link.mtu.is_none() {
+        link.mtu = Some(bytes);
+    }
+}
+
+fn route(fields: &Fields, said: &mut Vec<Diagnostic>) -> Option<Route> {
+    let Some(network) = fields.get("destination").or_else(|| fields.get("network")) else {
+        let message = "a route without a destination, left out";
+        said.push(Diagnostic::new(Code::MissingKey, fields.at, message));
+        return None;
+    };
+    let mask = fields.get("netmask").or_else(|| fields.get("prefix"));
+    let metric = fields.get("metric").and_then(|n| metric(n, said));
+    let network = Located::new(network, fields.at);
+    let route = value::route(network, "destination", mask, fields.get("gateway"), said)?;
+    Some(Route { metric, ..route })
+}
+
+fn references(fields: &Fields, key: &str, said: &mut Vec<Diagnostic>) -> Vec<Located<String>> {
+    let Some(node) = fields.get(key) else {
+        if fields.entry(key).is_none() {
+            let message = format!("\"{key}\" is missing");
+            said.push(Diagnostic::new(Code::MissingKey, fields.at, message));
+        }
+        return Vec::new();
+    };
+    words(node, key, said).into_iter().map(|w| Located::new(w.value.to_owned(), w.at)).collect()
+}
+
+/// The entries of `params`.
+fn params<'a>(fields: &Fields<'a>, said: &mut Vec<Diagnostic>) -> &'a [super::tree::Entry] {
+    match fields.get("params").map(|n| (n, &n.value)) {
+        None => &[],
+        Some((_, Value::Map(entries))) => entries,
+        Some((node, _)) => {
+            let message = format!("params should be a mapping, not {}", node.noun());
+            said.push(Diagnostic::new(Code::WrongShape, node.at, message));
+            &[]
+        }
+    }
 }

@@ -85,7 +85,7 @@ impl<'a> Fields<'a> {
         };
         for entry in entries {
             if object.keys.iter().any(|k| k.name == entry.key) || !other(&entry.key) {
-                said.extend(report(object, entry));
+                said.extend(report(object, &entry.key, entry.key_at));
             }
         }
         Some(Fields { at: node.at, entries })
@@ -107,11 +107,12 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn report(object: &Object, entry: &Entry) -> Option<Diagnostic> {
-    let Some(key) = object.keys.iter().find(|k| k.name == entry.key) else {
-        let near = nearest(&entry.key, object.keys.iter().map(|k| k.name));
-        let message = format!("unknown key \"{}\" in {}, ignored", entry.key, object.name);
-        let said = Diagnostic::new(Code::UnknownKey, entry.key_at, message);
+/// What is to be said about a key that stands in a mapping; nothing where it has its effect.
+pub(super) fn report(object: &Object, name: &str, at: Place) -> Option<Diagnostic> {
+    let Some(key) = object.keys.iter().find(|k| k.name == name) else {
+        let near = nearest(name, object.keys.iter().map(|k| k.name));
+        let message = format!("unknown key \"{name}\" in {}, ignored", object.name);
+        let said = Diagnostic::new(Code::UnknownKey, at, message);
         return Some(match near {
             Some(near) => said.hint(format!("did you mean \"{near}\"?")),
             None => said,
@@ -126,5 +127,5 @@ fn report(object: &Object, entry: &Entry) -> Option<Diagnostic> {
             (Code::LeftToOthers, format!("\"{}\" is left to the image: {}", key.name, key.what))
         }
     };
-    Some(Diagnostic::new(code, entry.key_at, message))
+    Some(Diagnostic::new(code, at, message))
 }

@@ -6,6 +6,7 @@
 
 mod check;
 mod cloud_init_v1;
+mod debian;
 mod eni;
 pub mod keys;
 mod netplan;
@@ -106,8 +107,8 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
 fn understand(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> (Option<Format>, Option<Node>) {
     let too_large = text.len() > tree::MAX_BYTES;
     match recognise::lines(text).filter(|_| !too_large) {
-        Some(Format::Eni) => return (Some(Format::Eni), Some(eni::tree(text, file))),
-        Some(format) => return (Some(format), Some(open_nebula::tree(text, file))),
+        Some(Format::Eni) => return (Some(Format::Eni), eni::tree(text, file, said)),
+        Some(format) => return (Some(format), open_nebula::tree(text, file, said)),
         None => {}
     }
     let Some(root) = tree::parse(text, file, said) else { return (None, None) };

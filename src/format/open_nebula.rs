@@ -1,15 +1,270 @@
 //! OpenNebula context.sh (`ETH0_IP=…`): [`tree`] makes a tree of values of it, [`read`] reads that. Nothing is executed.
+//!
+//! Proxmox VE writes the file, too, with variables of its own and an empty `ETHn_MAC`. Variables that do not speak of
+//! the network are passed over in one note, by name: some hold passwords.
 
-use super::tree::{Node, Value};
-use crate::diagnostic::Diagnostic;
-use crate::model::{Desired, Place};
+mod assignments;
+mod table;
 
-/// The text as a tree of values, so that places have paths.
-pub(super) fn tree(_text: &str, file: u16) -> Node {
-    Node { at: Place { file, line: 1, column: 1 }, value: Value::Null }
-}
+use std::collections::BTreeMap;
+
+use super::debian::{Draft, metric, nic, scalar};
+use super::keys::Fields;
+use super::tree::{Entry, Node, Value};
+use super::value::{self, bad, gateway, interface_address, mac, mtu, name_servers, search_domains, text};
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::model::{
+    AddressGeneration, Desired, Dynamic, Family, Kind, Link, Located, Place, Resolver, Route,
+    attribute::boolean,
+};
+pub(super) use assignments::tree;
+#[allow(unused_imports)] // docs and tests walk it
+pub(super) use table::OBJECTS;
+use table::{ALIAS, NIC};
+
+/// Variables by the number behind `ETH` or `ALIAS`, without what stands before the name.
+type Numbered = BTreeMap<u32, Vec<Entry>>;
 
 /// Reads what [`tree`] made.
-pub(super) fn read(_root: &Node, _said: &mut Vec<Diagnostic>) -> Desired {
-    Desired::default()
+pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
+    let Value::Map(variables) = &root.value else { return Desired::default() };
+    duplicates(variables, said);
+    let mut draft = Draft::default();
+    let mut nics = Numbered::new();
+    let mut others: Vec<&str> = Vec::new();
+    for entry in variables {
+        if !sort_in(&mut nics, "ETH", entry) {
+            others.push(&entry.key);
+        }
+    }
+    for (number, entries) in nics {
+        let at = entries.first().map_or(root.at, |e| e.key_at);
+        draft.add(link(number, Node { at, value: Value::Map(entries) }, said));
+    }
+    let resolver = &mut draft.desired.resolver;
+    name_service(root, resolver, said);
+    if let Some(node) = root.get("ROUTES") {
+        routes(node, said).into_iter().for_each(|route| draft.route(route));
+    }
+    others.retain(|name| !table::TOP.keys.iter().any(|key| key.name == *name));
+    passed_over(&others, said);
+    draft.finish(false, said)
+}
+
+/// The shell takes the last of two; two of one value are Proxmox VE's way to write `ETH1_MTU`.
+fn duplicates(variables: &[Entry], said: &mut Vec<Diagnostic>) {
+    let mut seen: BTreeMap<&str, &Entry> = BTreeMap::new();
+    for entry in variables {
+        if let Some(first) = seen.insert(&entry.key, entry).filter(|f| f.value.text() != entry.value.text()) {
+            let message = format!(
+                "{} is set twice (first in line {}); the last value is used",
+                entry.key, first.key_at.line
+            );
+            said.push(
+                Diagnostic::new(Code::DuplicateKey, entry.key_at, message)
+                    .severity(Severity::Warning)
+                    .hint("remove one of the two"),
+            );
+        }
+    }
+}
+
+/// Puts `ETH0_IP` in as `IP` of number 0. False for any other name.
+fn sort_in(numbered: &mut Numbered, prefix: &str, entry: &Entry) -> bool {
+    let rest = entry.key.strip_prefix(prefix).and_then(|rest| rest.split_once('_'));
+    let Some((number, name)) = rest.and_then(|(n, name)| Some((n.parse().ok()?, name))) else { return false };
+    let entry = Entry { key: name.to_owned(), ..entry.clone() };
+    numbered.entry(number).or_default().push(entry);
+    true
+}
+
+fn passed_over(names: &[&str], said: &mut Vec<Diagnostic>) {
+    const SHOWN: usize = 8;
+    if names.is_empty() {
+        return;
+    }
+    let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    let message = format!(
+        "{} variables that do not speak of the network were passed over: {}{more}",
+        names.len(),
+        shown.join(", ")
+    );
+    said.push(Diagnostic::new(Code::NoEffect, Place::NONE, message));
+}
+
+fn link(number: u32, node: Node, said: &mut Vec<Diagnostic>) -> Link {
+    let mut aliases = Numbered::new();
+    let Value::Map(entries) = &node.value else { return nic("", node.at) };
+    let is_alias =
+        |key: &str| key.strip_prefix("ALIAS").is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
+    for entry in entries {
+        sort_in(&mut aliases, "ALIAS", entry);
+    }
+    let name = format!("eth{number}");
+    let mut link = nic(&name, node.at);
+    let Some(fields) = Fields::with_others(&node, &NIC, is_alias, said) else { return link };
+    if let Some(mac) = fields.get("MAC").and_then(|n| mac(n, "MAC", said)) {
+        link = Link::new(name, Kind::Physical, node.at);
+        link.select.mac = Some(mac);
+    }
+    link.mtu = fields.get("MTU").and_then(|n| mtu(n, "MTU", said));
+    v4(&fields, &mut link, said);
+    v6(&fields, &mut link, said);
+    name_service(&node, &mut link.resolver, said);
+    if let Some(node) = fields.get("ROUTES") {
+        link.routes.extend(routes(node, said));
+    }
+    for entries in aliases.into_values() {
+        let node = Node { at: entries.first().map_or(node.at, |e| e.key_at), value: Value::Map(entries) };
+        alias(&node, &mut link, said);
+    }
+    link
+}
+
+/// The way one family is configured, in OpenNebula's words.
+fn method<'a>(
+    fields: &Fields<'a>,
+    key: &str,
+    words: &[&'static str],
+    said: &mut Vec<Diagnostic>,
+) -> Option<Located<&'static str>> {
+    let node: &'a Node = fields.get(key)?;
+    let word = text(node, key, said)?;
+    let known = words.iter().find(|w| w.eq_ignore_ascii_case(word));
+    if known.is_none() {
+        said.push(bad(Code::BadValue, node, key, &format!("expected one of {}", words.join(", "))));
+    }
+    known.map(|word| Located::new(*word, node.at))
+}
+
+/// `YES`, which is where the variable stands.
+fn yes(fields: &Fields, key: &str) -> Option<Place> {
+    let node = fields.get(key)?;
+    (boolean(node.text()?.trim()) == Some(true)).then_some(node.at)
+}
+
+fn v4(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    let method = method(fields, "METHOD", &["static", "dhcp", "skip"], said);
+    let dhcp = yes(fields, "DHCP").or(method.filter(|m| m.value == "dhcp").map(|m| m.at));
+    if let Some(at) = dhcp {
+        link.dynamic.push(Located::new(Dynamic::Dhcp4, at));
+    }
+    if dhcp.is_some() || method.is_some_and(|m| m.value == "skip") {
+        return not_static(fields, &["IP", "MASK", "GATEWAY"], said);
+    }
+    if let Some(node) = fields.get("IP") {
+        link.addresses.extend(interface_address(node, "IP", fields.get("MASK"), said));
+    }
+    default_route(fields, &["GATEWAY"], &["METRIC"], link, said);
+}
+
+fn v6(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    let words = &["static", "auto", "dhcp", "disable", "skip"];
+    let method = method(fields, "IP6_METHOD", words, said)
+        .or_else(|| method(fields, "METHOD", words, &mut Vec::new()));
+    let is = |word: &str| method.filter(|m| m.value == word).map(|m| m.at);
+    let dhcp = yes(fields, "DHCP6").or(is("dhcp"));
+    if let Some(at) = dhcp {
+        link.dynamic.push(Located::new(Dynamic::Dhcp6, at));
+    }
+    if let Some(at) = dhcp.or(yes(fields, "AUTO6")).or(is("auto")) {
+        link.dynamic.push(Located::new(Dynamic::RouterAdvertisements, at));
+        link.ipv6.accept_ra = Some(Located::new(true, at));
+        return not_static(fields, V6_STATIC, said);
+    }
+    if let Some(at) = is("disable") {
+        link.ipv6.accept_ra = Some(Located::new(false, at));
+        link.ipv6.generation = Some(Located::new(AddressGeneration::None, at));
+        return not_static(fields, V6_STATIC, said);
+    }
+    if is("skip").is_some() {
+        return not_static(fields, V6_STATIC, said);
+    }
+    v6_addresses(fields, link, said);
+    default_route(fields, &["IP6_GATEWAY", "GATEWAY6"], &["IP6_METRIC", "METRIC"], link, said);
+}
+
+const V6_STATIC: &[&str] = &["IP6", "IP6_ULA", "IP6_PREFIX_LENGTH", "MASK6", "IP6_GATEWAY", "GATEWAY6"];
+
+fn v6_addresses(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    let mask = fields.get("IP6_PREFIX_LENGTH").or_else(|| fields.get("MASK6"));
+    if let Some(node) = fields.get("IP6") {
+        link.addresses.extend(interface_address(node, "IP6", mask.filter(|m| !is_empty(m)), said));
+    }
+    if let Some(node) = fields.get("IP6_ULA") {
+        let length = Node { at: node.at, value: Value::Scalar(scalar("64")) };
+        link.addresses.extend(interface_address(node, "IP6_ULA", Some(&length), said));
+    }
+}
+
+fn is_empty(node: &Node) -> bool {
+    node.text().is_none_or(|text| text.trim().is_empty())
+}
+
+/// Says that variables have no effect beside the method.
+fn not_static(fields: &Fields, keys: &[&str], said: &mut Vec<Diagnostic>) {
+    for key in keys {
+        if let Some(node) = fields.get(key).filter(|n| !is_empty(n)) {
+            let message = format!("{key} has no effect here: the addresses are not static");
+            said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+        }
+    }
+}
+
+/// The first key of each list that is there.
+fn default_route(
+    fields: &Fields,
+    gateways: &[&str],
+    metrics: &[&str],
+    link: &mut Link,
+    said: &mut Vec<Diagnostic>,
+) {
+    let mut first = |keys: &[&str]| keys.iter().find_map(|key| fields.get(key).filter(|n| !is_empty(n)));
+    let (via, priority) = (first(gateways), first(metrics));
+    let Some(via) = via.and_then(|n| gateway(n, "GATEWAY", said)) else { return };
+    let metric = priority.and_then(|n| metric(n, said));
+    let to = Family::of(&via.value).everything();
+    link.routes.push(Route { metric, ..Route::new(to, Some(via.value), via.at) });
+}
+
+fn name_service(node: &Node, resolver: &mut Resolver, said: &mut Vec<Diagnostic>) {
+    if let Some(servers) = node.get("DNS") {
+        name_servers(servers, "DNS", resolver, said);
+    }
+    for key in ["SEARCH_DOMAIN", "DOMAIN"] {
+        if let Some(domains) = node.get(key) {
+            search_domains(domains, key, resolver, said);
+        }
+    }
+}
+
+/// `10.0.0.0/8 via 192.0.2.1, 198.51.100.0/24 via 192.0.2.2`.
+fn routes(node: &Node, said: &mut Vec<Diagnostic>) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for one in node.text().unwrap_or_default().split(',').filter(|one| !one.trim().is_empty()) {
+        let words: Vec<&str> = one.split_whitespace().collect();
+        let [to, "via", via] = words.as_slice() else {
+            let message = format!("ROUTES \"{}\": not a route", words.join(" "));
+            let hint = "write it as \"10.0.0.0/8 via 192.0.2.1\"";
+            said.push(Diagnostic::new(Code::BadValue, node.at, message).hint(hint));
+            continue;
+        };
+        let at = |text: &str| Node { at: node.at, value: Value::Scalar(scalar(text)) };
+        let (to, via) = (at(to), at(via));
+        routes.extend(value::route(Located::new(&to, node.at), "ROUTES", None, Some(&via), said));
+    }
+    routes
+}
+
+/// Addresses of an alias, unless the cloud keeps them outside the machine.
+fn alias(node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    let Some(fields) = Fields::new(node, &ALIAS, said) else { return };
+    if yes(&fields, "EXTERNAL").is_some() || fields.get("DETACH").is_some_and(|n| !is_empty(n)) {
+        return;
+    }
+    if let Some(node) = fields.get("IP") {
+        link.addresses.extend(interface_address(node, "IP", fields.get("MASK"), said));
+    }
+    v6_addresses(&fields, link, said);
 }

@@ -12,7 +12,7 @@ use crate::model::Place;
 /// Bytes of text that are read.
 pub const MAX_BYTES: usize = 10 << 20;
 /// Values in one text.
-const MAX_NODES: usize = 500_000;
+pub(super) const MAX_NODES: usize = 500_000;
 /// Levels of lists and mappings.
 const MAX_DEPTH: usize = 100;
 

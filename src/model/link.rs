@@ -240,6 +240,11 @@ pub enum NamePattern {
     Glob(String),
 }
 
+/// `fnmatch(3)` without flags; a pattern that is none fits only itself.
+pub fn fits(pattern: &str, name: &str) -> bool {
+    glob::Pattern::new(pattern).map_or(pattern == name, |p| p.matches(name))
+}
+
 /// What a link is called in the kernel (design: a NIC keeps its name unless the text asks for another).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Naming {

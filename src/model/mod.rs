@@ -10,7 +10,7 @@ mod primitive;
 
 pub use link::{
     Activation, Dynamic, Ipv6, Kind, Link, LinkRef, Match, NamePattern, Naming, Peer, Settings, Wireguard,
-    WishedMac,
+    WishedMac, fits,
 };
 pub use net::{Address, AddressGeneration, Desired, Family, Resolver, Route, RouteKind, Rule, Scope};
 pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place, VlanId};

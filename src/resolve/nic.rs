@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::inventory::{Inventory, ObservedLink};
-use crate::model::{Desired, IfName, Kind, Link, Located, MacAddr, Match, NamePattern, Naming};
+use crate::model::{Desired, IfName, Kind, Link, Located, MacAddr, Match, NamePattern, Naming, fits};
 
 use super::Missing;
 
@@ -174,11 +174,6 @@ fn fits_names(select: &Match, nic: &ObservedLink) -> bool {
 
 fn fits_drivers(select: &Match, nic: &ObservedLink) -> bool {
     select.drivers.is_empty() || select.drivers.iter().any(|d| fits(&d.value, &nic.driver))
-}
-
-/// `fnmatch(3)` without flags; a pattern that is none fits only itself.
-fn fits(pattern: &str, name: &str) -> bool {
-    glob::Pattern::new(pattern).map_or(pattern == name, |p| p.matches(name))
 }
 
 /// The N-th NIC in PCI order, for texts that say `ethN` and no MAC address. Bus paths have fixed-width hex numbers, so

@@ -1,0 +1,227 @@
+//! What cloud-init v1 and Debian interfaces text share: v1 was made after ifupdown. A subnet has the options of an
+//! `iface` stanza, a bond those of ifenslave, a bridge those of bridge-utils, and links are known by interface name.
+//!
+//! A reader fills a [`Draft`] and ends with [`Draft::finish`], which joins what the text says in different places.
+
+mod bridge;
+mod subnet;
+
+use std::collections::{HashMap, HashSet};
+
+use ipnet::IpNet;
+
+use super::tree::{Entry, Node, Scalar, Value as NodeValue};
+use super::value::{bond_option, interface_name, set_option};
+use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::model::attribute::{self, Attribute, Value};
+use crate::model::{
+    Desired, Family, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route, Settings, WishedMac,
+};
+
+#[allow(unused_imports)] // docs and tests walk it
+pub(super) use bridge::OPTIONS as BRIDGE_OPTIONS;
+pub(super) use bridge::bridge_option;
+pub(super) use subnet::{Method, either, metric, subnet};
+
+/// What is read of a text, before its parts are joined.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) desired: Desired,
+    by_name: HashMap<String, usize>,
+    /// Options of bridge ports, written at the bridge.
+    ports: Vec<PortOption>,
+    /// Routes that name no link.
+    routes: Vec<Route>,
+}
+
+/// An option of a port: the port, the option, its value.
+#[derive(Debug)]
+struct PortOption {
+    port: LinkRef,
+    row: &'static Attribute,
+    value: Value,
+}
+
+impl Draft {
+    /// Adds a link; of two with one name the first is found by it.
+    pub(super) fn add(&mut self, link: Link) {
+        self.by_name.entry(link.id.clone()).or_insert(self.desired.links.len());
+        self.desired.links.push(link);
+    }
+
+    /// The link of this name.
+    pub(super) fn link(&mut self, name: &str) -> Option<&mut Link> {
+        self.by_name.get(name).and_then(|index| self.desired.links.get_mut(*index))
+    }
+
+    /// The loopback interface is the kernel's own. Name servers written there are meant for the machine, as it is the
+    /// one interface that is always up.
+    pub(super) fn loopback(&mut self, link: Link, said: &mut Vec<Diagnostic>) {
+        self.desired.resolver.merge(&link.resolver);
+        let message = format!("{} is the kernel's own, nothing is done to it", link.id);
+        said.push(Diagnostic::new(Code::LoopbackIgnored, link.at, message));
+        let own = |net: &IpNet| net.addr().is_loopback();
+        for address in link.addresses.iter().filter(|a| !own(&a.net)) {
+            let message = format!("the address {} on the loopback interface cannot be set", address.net);
+            said.push(
+                Diagnostic::new(Code::Unsupported, address.at, message)
+                    .hint("put it on a dummy link instead"),
+            );
+        }
+        for route in &link.routes {
+            let message = format!("the route to {} through the loopback interface cannot be set", route.to);
+            said.push(Diagnostic::new(Code::Unsupported, route.at, message));
+        }
+    }
+
+    /// Keeps a route for the link that reaches its gateway.
+    pub(super) fn route(&mut self, route: Route) {
+        self.routes.push(route);
+    }
+
+    /// Links for members and parents that the text only names, ports' options, and routes without a link. `said_implied`
+    /// is false where names are all that a text ever has.
+    pub(super) fn finish(mut self, said_implied: bool, said: &mut Vec<Diagnostic>) -> Desired {
+        for link in &mut self.desired.links {
+            let mut seen = HashSet::new();
+            link.members.retain(|member| seen.insert(member.value.clone()));
+        }
+        let references: Vec<(String, LinkRef)> = self
+            .desired
+            .links
+            .iter()
+            .flat_map(|l| l.members.iter().chain(&l.parent).map(|r| (l.id.clone(), r.clone())))
+            .collect();
+        for (id, reference) in references {
+            if self.by_name.contains_key(&reference.value) {
+                continue;
+            }
+            let at = Node { at: reference.at, value: NodeValue::Scalar(scalar(&reference.value)) };
+            if interface_name(&at, "interface", said).is_none() {
+                continue;
+            }
+            if said_implied {
+                let message = format!(
+                    "\"{0}\" has no item of its own; \"{id}\" was taken to mean the interface {0}",
+                    reference.value
+                );
+                said.push(Diagnostic::new(Code::ImpliedLink, reference.at, message).hint(
+                    "give it an item with its mac_address: names can differ from one boot image to the next",
+                ));
+            }
+            let mut link = nic(&reference.value, reference.at);
+            link.select.implied = true;
+            self.add(link);
+        }
+        for option in std::mem::take(&mut self.ports) {
+            match self.link(&option.port.value) {
+                Some(link) => link.port.set(option.row, option.value, option.port.at),
+                None => said.push(dangling(&option.port, "a port option is written for")),
+            }
+        }
+        for route in std::mem::take(&mut self.routes) {
+            self.place(route, said);
+        }
+        self.desired
+    }
+
+    /// A route that names no link goes to the one that reaches its gateway, else to the only one with addresses.
+    fn place(&mut self, route: Route, said: &mut Vec<Diagnostic>) {
+        let Some(via) = route.via else {
+            let message = format!("the route to {} names neither a gateway nor a link", route.to);
+            said.push(Diagnostic::new(Code::NoLinkForNetwork, route.at, message));
+            return;
+        };
+        let links = &mut self.desired.links;
+        let reaches = |l: &Link| l.addresses.iter().any(|a| a.peer.unwrap_or(a.net).contains(&via));
+        let of_family = |l: &Link| l.addresses.iter().any(|a| Family::of(&a.net.addr()) == Family::of(&via));
+        let only = |wanted: &dyn Fn(&Link) -> bool| {
+            let mut fitting = links.iter().enumerate().filter(|(_, l)| wanted(l)).map(|(i, _)| i);
+            fitting.next().filter(|_| fitting.next().is_none())
+        };
+        let found = links.iter().position(reaches).or_else(|| only(&of_family)).or_else(|| only(&|_| true));
+        match found.and_then(|index| links.get_mut(index)) {
+            Some(link) => link.routes.push(route),
+            None => {
+                let message =
+                    format!("the route to {} names no link, and no link reaches its gateway {via}", route.to);
+                said.push(
+                    Diagnostic::new(Code::NoLinkForNetwork, route.at, message)
+                        .hint("write the route at the link that it belongs to"),
+                );
+            }
+        }
+    }
+}
+
+/// A NIC that is known by its interface name. `ethN` is the old kernel order: where no NIC has the name, the N-th is
+/// meant.
+pub(super) fn nic(name: &str, at: Place) -> Link {
+    let mut link = Link::new(name, Kind::Physical, at);
+    link.select.name = Some(Located::new(NamePattern::Exact(name.to_owned()), at));
+    link.select.position = name.strip_prefix("eth").filter(|n| is_number(n)).and_then(|n| n.parse().ok());
+    link
+}
+
+/// A link that is made, with the name that it has in the text.
+pub(super) fn made(name: &Node, kind: Kind, said: &mut Vec<Diagnostic>) -> Link {
+    let mut link = Link::new(name.text().unwrap_or_default().trim(), kind, name.at);
+    if let Some(name) = interface_name(name, "name", said) {
+        link.naming = Naming::Set(name);
+    }
+    link
+}
+
+/// An option of a bond, in any spelling. Of several primaries, which ifenslave takes, the first is meant first.
+pub(super) fn bond_setting(entry: &Entry, settings: &mut Settings, said: &mut Vec<Diagnostic>) {
+    let Some(row) = bond_option(&entry.key) else {
+        let rows = attribute::of_kind(Kind::Bond).iter().map(|row| row.name);
+        let bare =
+            entry.key.strip_prefix("bond").map_or(entry.key.as_str(), |k| k.trim_start_matches(['-', '_']));
+        let message = format!("unknown bond option \"{}\", ignored", entry.key);
+        let unknown = Diagnostic::new(Code::UnknownKey, entry.key_at, message);
+        said.push(match nearest(bare, rows) {
+            Some(near) => unknown.hint(format!("did you mean \"bond-{}\"?", near.replace('_', "-"))),
+            None => unknown,
+        });
+        return;
+    };
+    let first = match &entry.value.value {
+        NodeValue::List(items) if row.name == "primary" => items.first(),
+        _ => Some(&entry.value),
+    };
+    if let Some(node) = first {
+        set_option(settings, row, node, &entry.key, said);
+    }
+}
+
+/// Makes a link the VLAN `id` on `parent`.
+pub(super) fn vlan(link: &mut Link, parent: LinkRef, id: Located<u64>) {
+    link.parent = Some(parent);
+    if let Some(row) = attribute::of(Kind::Vlan, "id") {
+        link.settings.set(row, Value::Number(id.value as i64), id.at);
+    }
+}
+
+/// The MAC address that a made link gets.
+pub(super) fn wish_mac(node: &Node, key: &str, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    if let Some(mac) = super::value::mac_to_set(node, key, said) {
+        link.mac = Some(Located::new(WishedMac::Is(mac.value), mac.at));
+    }
+}
+
+/// A reference to a link that the text does not have.
+pub(super) fn dangling(reference: &LinkRef, what: &str) -> Diagnostic {
+    let message = format!("{what} \"{}\", and no link has this name", reference.value);
+    Diagnostic::new(Code::DanglingReference, reference.at, message)
+}
+
+/// A text as a scalar, for readers that take a value.
+pub(super) fn scalar(text: &str) -> Scalar {
+    Scalar { text: text.to_owned(), quoted: true }
+}
+
+/// Decimal digits and nothing else.
+pub(super) fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}

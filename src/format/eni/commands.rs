@@ -1,0 +1,358 @@
+//! `up`, `pre-up` and `post-up` commands: nothing is executed; the usual ip(8) and route(8) lines are understood.
+//!
+//! [`understand`] is all or nothing for a statement: half of `test … && ip route add …` would be another meaning.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::{Family, Mtu, Place, Route, RouteKind, Rule, Scope};
+
+/// What a command asks for, and of which interface where it names one.
+#[derive(Debug, PartialEq)]
+pub(super) struct Effect {
+    /// `dev NAME`; `None` is the stanza's own interface.
+    pub(super) dev: Option<String>,
+    pub(super) what: What,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum What {
+    Route(Route),
+    Address(IpNet),
+    Mtu(Mtu),
+    Rule(Rule),
+    /// `ip link set X up`: done anyway.
+    Nothing,
+}
+
+/// The effects of a command given as its words; `interface` is what `$IFACE` stands for. `None` where a part of it is
+/// not understood.
+pub(super) fn understand(words: &[&str], interface: &str, at: Place) -> Option<Vec<Effect>> {
+    let command = words.join(" ").replace("\"$IFACE\"", interface).replace("${IFACE}", interface);
+    let command = command.replace("$IFACE", interface).replace("2>/dev/null", "");
+    let mut effects = Vec::new();
+    for statement in command.split([';', '\n']).filter(|s| !s.trim().is_empty()) {
+        // What stands behind `||` is done only where the rest fails.
+        let statement = statement.split("||").next().unwrap_or_default();
+        for part in statement.split("&&") {
+            if part.contains(['$', '`', '\\', '|', '<', '>', '(', ')', '{', '}', '*', '?', '\'', '"', '&']) {
+                return None;
+            }
+            let words: Vec<&str> = part.split_whitespace().filter(|word| *word != "--").collect();
+            effects.push(one(&words, at)?);
+        }
+    }
+    Some(effects)
+}
+
+fn one(words: &[&str], at: Place) -> Option<Effect> {
+    let (program, arguments) = words.split_first()?;
+    match program.rsplit('/').next()? {
+        "ip" => ip(arguments, at),
+        "route" => old_route(arguments, at),
+        _ => None,
+    }
+}
+
+/// True where `word` is `full` or an abbreviation of it that ip(8) takes.
+fn is(word: &str, full: &str) -> bool {
+    !word.is_empty() && full.starts_with(word)
+}
+
+/// `ip [-4|-6] route|address|link|rule …`.
+fn ip(words: &[&str], at: Place) -> Option<Effect> {
+    let mut words = words.iter().copied().peekable();
+    let mut family = None;
+    while let Some(option) = words.next_if(|w| w.starts_with('-')) {
+        family = Some(match option {
+            "-4" => Family::V4,
+            "-6" => Family::V6,
+            "-f" | "-family" => match words.next()? {
+                "inet" => Family::V4,
+                "inet6" => Family::V6,
+                _ => return None,
+            },
+            _ => return None,
+        });
+    }
+    let object = words.next()?;
+    let mut words = Words { rest: words.collect(), at };
+    let verb = words.next()?;
+    let adds = ["add", "replace", "append", "change", "prepend"].iter().any(|full| is(verb, full));
+    if is(object, "route") && adds {
+        words.route(family)
+    } else if is(object, "address") && adds {
+        words.address()
+    } else if is(object, "link") && is(verb, "set") {
+        words.link()
+    } else if object.starts_with("ru") && is(object, "rule") && is(verb, "add") {
+        words.rule(family)
+    } else {
+        None
+    }
+}
+
+/// The words that are left of a command.
+struct Words<'a> {
+    rest: std::collections::VecDeque<&'a str>,
+    at: Place,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Option<&'a str> {
+        self.rest.pop_front()
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let text = self.next()?;
+        text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+    }
+
+    fn ip(&mut self) -> Option<IpAddr> {
+        self.next()?.parse().ok()
+    }
+
+    /// `[TYPE] PREFIX [via GATEWAY] [dev NAME] …`, ip-route(8).
+    fn route(&mut self, family: Option<Family>) -> Option<Effect> {
+        let mut to = self.next()?;
+        let kind = RouteKind::from_word(to);
+        if kind.is_some() {
+            to = self.next()?;
+        }
+        let mut route = Route::new(Family::V4.everything(), None, self.at);
+        route.kind = kind.unwrap_or(RouteKind::Unicast);
+        let mut dev = None;
+        while let Some(word) = self.next() {
+            match word {
+                "to" => {}
+                "via" => route.via = Some(self.gateway()?),
+                "dev" => dev = Some(self.next()?.to_owned()),
+                "metric" | "priority" | "preference" => route.metric = Some(self.number()?),
+                "table" => route.table = Some(self.table()?),
+                "src" => route.source = Some(self.ip()?),
+                "onlink" => route.on_link = true,
+                "scope" => route.scope = Some(self.scope()?),
+                "mtu" => route.mtu = Some(self.number()?),
+                "advmss" => route.advertised_mss = Some(self.number()?),
+                "initcwnd" => route.congestion_window = Some(self.number()?),
+                "initrwnd" => route.receive_window = Some(self.number()?),
+                // Whatever made the route, here netapply does.
+                "proto" | "protocol" => drop(self.next()?),
+                _ => return None,
+            }
+        }
+        let family = family.or(route.via.as_ref().map(Family::of));
+        route.to = prefix(to, family.unwrap_or(Family::V4))?.trunc();
+        (route.via.is_some() || dev.is_some() || route.kind.is_linkless())
+            .then_some(Effect { dev, what: What::Route(route) })
+    }
+
+    /// `via [inet|inet6] ADDRESS`.
+    fn gateway(&mut self) -> Option<IpAddr> {
+        if self.rest.front().is_some_and(|w| matches!(*w, "inet" | "inet6")) {
+            self.next();
+        }
+        self.ip()
+    }
+
+    fn table(&mut self) -> Option<u32> {
+        match self.rest.front().copied()? {
+            "main" => self.next().map(|_| 254),
+            "default" => self.next().map(|_| 253),
+            "local" => self.next().map(|_| 255),
+            _ => self.number(),
+        }
+    }
+
+    fn scope(&mut self) -> Option<Scope> {
+        let word = self.next()?;
+        let named = Scope::WORDS.iter().find(|(name, _)| *name == word).map(|(_, scope)| *scope);
+        named.or_else(|| word.parse().ok().and_then(Scope::from_number))
+    }
+
+    /// `ADDRESS/PREFIX dev NAME`, ip-address(8); the broadcast address is derived anyway.
+    fn address(&mut self) -> Option<Effect> {
+        let text = self.next()?;
+        let host = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        let net = text.parse().ok().or_else(host)?;
+        let mut dev = None;
+        while let Some(word) = self.next() {
+            match word {
+                "dev" => dev = Some(self.next()?.to_owned()),
+                "brd" | "broadcast" | "label" | "scope" => drop(self.next()?),
+                _ => return None,
+            }
+        }
+        Some(Effect { dev, what: What::Address(net) })
+    }
+
+    /// `[dev] NAME mtu BYTES` or `[dev] NAME up`, ip-link(8).
+    fn link(&mut self) -> Option<Effect> {
+        let mut dev = self.next()?;
+        if dev == "dev" {
+            dev = self.next()?;
+        }
+        let mut what = What::Nothing;
+        while let Some(word) = self.next() {
+            match word {
+                "up" => {}
+                "mtu" => what = What::Mtu(Mtu::new(self.number()?.into()).ok()?),
+                _ => return None,
+            }
+        }
+        Some(Effect { dev: Some(dev.to_owned()), what })
+    }
+
+    /// `[from PREFIX] [to PREFIX] table N …`, ip-rule(8).
+    fn rule(&mut self, family: Option<Family>) -> Option<Effect> {
+        let (mut from, mut to, mut table) = (None, None, None);
+        let (mut priority, mut mark, mut tos) = (None, None, None);
+        while let Some(word) = self.next() {
+            match word {
+                "from" => from = Some(self.next()?),
+                "to" => to = Some(self.next()?),
+                "table" | "lookup" => table = Some(self.table()?),
+                "priority" | "preference" | "prio" | "pref" | "order" => priority = Some(self.number()?),
+                "fwmark" => mark = Some(self.number()?),
+                "tos" | "dsfield" => tos = Some(u8::try_from(self.number()?).ok()?),
+                _ => return None,
+            }
+        }
+        let v6 = [from, to].iter().flatten().any(|text| text.contains(':'));
+        let family = family.unwrap_or(if v6 { Family::V6 } else { Family::V4 });
+        let net = |text: Option<&str>| match text {
+            None | Some("all" | "any" | "default") => Some(None),
+            Some(text) => prefix(text, family).map(Some),
+        };
+        let (from, to) = (net(from)?, net(to)?);
+        let rule = Rule { family, from, to, table: table?, priority, mark, tos, at: self.at };
+        Some(Effect { dev: None, what: What::Rule(rule) })
+    }
+}
+
+/// `default`, a prefix, or an address, which is a host.
+fn prefix(text: &str, family: Family) -> Option<IpNet> {
+    if matches!(text, "default" | "any" | "all") {
+        return Some(family.everything());
+    }
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// `route [-A inet6] add [-net|-host] TARGET [netmask M] [gw G] [metric N] [[dev] NAME]`, route(8).
+fn old_route(words: &[&str], at: Place) -> Option<Effect> {
+    let mut words = Words { rest: words.iter().copied().collect(), at };
+    let (mut family, mut target, mut mask, mut dev, mut added) = (Family::V4, None, None, None, false);
+    let mut route = Route::new(family.everything(), None, at);
+    while let Some(word) = words.next() {
+        match word {
+            "add" => added = true,
+            "-A" | "-family" => match words.next()? {
+                "inet" => family = Family::V4,
+                "inet6" => family = Family::V6,
+                _ => return None,
+            },
+            "-4" => family = Family::V4,
+            "-6" | "--inet6" => family = Family::V6,
+            "-net" | "-host" => {}
+            "netmask" => mask = Some(words.ip()?),
+            "gw" | "gateway" => route.via = Some(words.ip()?),
+            "metric" => route.metric = Some(words.number()?),
+            "mss" => route.advertised_mss = Some(words.number()?),
+            "dev" => dev = Some(words.next()?.to_owned()),
+            _ if target.is_none() => target = Some(word),
+            _ if dev.is_none() && !word.starts_with('-') => dev = Some(word.to_owned()),
+            _ => return None,
+        }
+    }
+    let net = prefix(target?, family)?;
+    let net = match mask {
+        Some(mask) => IpNet::with_netmask(net.addr(), mask).ok()?,
+        None => net,
+    };
+    route.to = net.trunc();
+    let usable = added && (route.via.is_some() || dev.is_some());
+    // `metric 0`, as cloud-init writes it, is what a route has anyway.
+    route.metric = route.metric.filter(|metric| *metric != 0);
+    usable.then_some(Effect { dev, what: What::Route(route) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes(command: &str) -> Option<Vec<String>> {
+        let words: Vec<&str> = command.split(' ').collect();
+        let effects = understand(&words, "eth0", Place::NONE)?;
+        let text = |effect: Effect| {
+            let dev = effect.dev.map_or(String::new(), |d| format!(" dev {d}"));
+            match effect.what {
+                What::Route(r) => {
+                    let via = r.via.map_or(String::new(), |v| format!(" via {v}"));
+                    let metric = r.metric.map_or(String::new(), |m| format!(" metric {m}"));
+                    let table = r.table.map_or(String::new(), |t| format!(" table {t}"));
+                    format!("{} {}{via}{dev}{metric}{table}", r.kind.word(), r.to)
+                }
+                What::Address(net) => format!("address {net}{dev}"),
+                What::Mtu(mtu) => format!("mtu {mtu}{dev}"),
+                What::Rule(r) => format!("rule from {:?} table {}", r.from.map(|n| n.to_string()), r.table),
+                What::Nothing => format!("nothing{dev}"),
+            }
+        };
+        Some(effects.into_iter().map(text).collect())
+    }
+
+    #[test]
+    fn ip_and_route_lines_are_understood() {
+        for (command, expected) in [
+            ("ip route add 10.0.0.0/8 via 192.0.2.1", "unicast 10.0.0.0/8 via 192.0.2.1"),
+            ("/sbin/ip r a 10.1.2.3 dev $IFACE || true", "unicast 10.1.2.3/32 dev eth0"),
+            ("ip -6 route add default via fe80::1 dev eth0", "unicast ::/0 via fe80::1 dev eth0"),
+            ("ip route add default via 2001:db8::1", "unicast ::/0 via 2001:db8::1"),
+            ("ip route add unreachable 10.0.0.0/8", "unreachable 10.0.0.0/8"),
+            (
+                "ip ro replace default via 192.0.2.1 table 100 proto static",
+                "unicast 0.0.0.0/0 via 192.0.2.1 table 100",
+            ),
+            (
+                "route add -net 10.0.0.0 netmask 255.0.0.0 gw 192.0.2.1 metric 0 || true",
+                "unicast 10.0.0.0/8 via 192.0.2.1",
+            ),
+            (
+                "route add default gw 192.0.2.1 metric 10000 || true",
+                "unicast 0.0.0.0/0 via 192.0.2.1 metric 10000",
+            ),
+            ("route add -A inet6 default gw 2001:db8::1 || true", "unicast ::/0 via 2001:db8::1"),
+            ("route add -host 198.51.100.7 eth1", "unicast 198.51.100.7/32 dev eth1"),
+            ("ip addr add 192.0.2.9/24 dev eth0", "address 192.0.2.9/24 dev eth0"),
+            ("ip link set dev $IFACE mtu 9000", "mtu 9000 dev eth0"),
+            ("ip link set eth1 up", "nothing dev eth1"),
+            ("ip rule add from 192.0.2.9 table 100", "rule from Some(\"192.0.2.9/32\") table 100"),
+        ] {
+            assert_eq!(routes(command), Some(vec![expected.to_owned()]), "{command}");
+        }
+        assert_eq!(
+            routes("ip route add 10.0.0.0/8 via 192.0.2.1; ip route add 10.0.0.0/9 via 192.0.2.2"),
+            Some(vec!["unicast 10.0.0.0/8 via 192.0.2.1".into(), "unicast 10.0.0.0/9 via 192.0.2.2".into()])
+        );
+    }
+
+    #[test]
+    fn anything_else_is_not() {
+        for command in [
+            "",
+            "iptables-restore < /etc/iptables",
+            "test -e /x && ip route add 10.0.0.0/8 via 192.0.2.1",
+            "ip route del default",
+            "ip route add 10.0.0.0/8",
+            "ip route add $NET via 192.0.2.1",
+            "ip route add 10.0.0.0/8 nexthop via 192.0.2.1",
+            "ip tunnel add x mode sit",
+            "ip rule add from 192.0.2.9 iif eth0 table 100",
+            "route del default",
+            "route",
+        ] {
+            assert!(routes(command).is_none_or(|r| r.is_empty()), "{command}");
+        }
+    }
+}

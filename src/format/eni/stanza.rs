@@ -1,0 +1,167 @@
+//! One `iface` stanza: its header, and the options that concern its own link alone.
+
+use super::table::IFACE;
+use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::format::debian::{Method, scalar, subnet, wish_mac};
+use crate::format::keys::Fields;
+use crate::format::tree::{Entry, Node, Value};
+use crate::format::value::{mac, mtu, number, words};
+use crate::model::{Family, Kind, Link, Located, Place, WishedMac};
+
+/// A stanza.
+pub(super) struct Stanza<'a> {
+    /// As it stands there: `eth0`, `eth0:1`.
+    pub(super) name: &'a str,
+    pub(super) at: Place,
+    /// `None` where the header is `iface NAME` alone, as ifupdown-ng and ifupdown2 have it.
+    family: Option<Family>,
+    method: Option<Method>,
+    pub(super) entries: &'a [Entry],
+    node: &'a Node,
+}
+
+/// Methods by family; `None` is either.
+const METHODS: &[(Option<Family>, &str, Method)] = &[
+    (None, "static", Method::Static),
+    (None, "manual", Method::Manual),
+    (None, "loopback", Method::Loopback),
+    (Some(Family::V4), "dhcp", Method::Dhcp4),
+    (Some(Family::V6), "dhcp", Method::Dhcp6),
+    (Some(Family::V6), "auto", Method::Slaac),
+];
+
+/// Beginnings of options that `debian` and `eni` read, and `Fields` does not know.
+const ELSEWHERE: &[&str] = &["bond-", "bridge-", "slaves"];
+
+impl<'a> Stanza<'a> {
+    /// Reads the header, which is the entry's key. `None`, with a diagnostic, where netapply cannot do what it asks for.
+    pub(super) fn read(entry: &'a Entry, said: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut header = entry.key.split(' ').skip(1);
+        let at = entry.key_at;
+        let entries = match &entry.value.value {
+            Value::Map(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        let Some(name) = header.next() else {
+            said.push(Diagnostic::new(Code::MissingKey, at, "iface without the name of an interface"));
+            return None;
+        };
+        let mut stanza = Stanza { name, at, family: None, method: None, entries, node: &entry.value };
+        match (header.next(), header.next()) {
+            (None, _) => {}
+            (Some("inherits"), _) => {
+                let message =
+                    format!("\"{name}\" inherits from a template, which is ifupdown2's own: left out");
+                said.push(Diagnostic::new(Code::Unsupported, at, message));
+                return None;
+            }
+            (Some(family), method) => {
+                stanza.family = Some(match family {
+                    "inet" => Family::V4,
+                    "inet6" => Family::V6,
+                    _ => {
+                        let message = format!("\"{name}\": address family {family} cannot be configured");
+                        let wrong = Diagnostic::new(Code::Unsupported, at, message);
+                        said.push(match nearest(family, ["inet", "inet6"]) {
+                            Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                            None => wrong,
+                        });
+                        return None;
+                    }
+                });
+                stanza.method = Some(stanza.known_method(method, said)?);
+            }
+        }
+        Some(stanza)
+    }
+
+    fn known_method(&self, word: Option<&str>, said: &mut Vec<Diagnostic>) -> Option<Method> {
+        let Some(word) = word else {
+            let message = format!("\"{}\" has a family and no method, left out", self.name);
+            let wrong = Diagnostic::new(Code::MissingKey, self.at, message);
+            said.push(wrong.hint("write static, dhcp, manual or (inet6) auto behind it"));
+            return None;
+        };
+        let fits = |family: &Option<Family>| family.is_none() || *family == self.family;
+        let mut methods = METHODS.iter().filter(|(family, _, _)| fits(family));
+        if let Some((_, _, method)) = methods.clone().find(|(_, name, _)| *name == word) {
+            return Some(*method);
+        }
+        let message = format!("\"{}\": method {word} cannot be configured, left out", self.name);
+        let wrong = Diagnostic::new(Code::Unsupported, self.at, message);
+        let near = nearest(word, methods.by_ref().map(|(_, name, _)| *name));
+        said.push(match near {
+            Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+            None => wrong,
+        });
+        None
+    }
+
+    /// The interface that the stanza configures: `eth0` for the alias `eth0:1`.
+    pub(super) fn base(&self) -> &'a str {
+        self.name.split(':').next().unwrap_or(self.name)
+    }
+
+    /// The value of an option, the last where it stands twice.
+    pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
+        let entry = self.entries.iter().rev().find(|e| e.key == key);
+        entry.map(|e| &e.value).filter(|n| !matches!(n.value, Value::Null))
+    }
+
+    /// Without a method it is static where it has an address.
+    fn method(&self) -> Method {
+        let implied = if self.get("address").is_some() { Method::Static } else { Method::Manual };
+        self.method.unwrap_or(implied)
+    }
+
+    /// Reads what concerns the stanza's link alone.
+    pub(super) fn apply(&self, link: &mut Link, said: &mut Vec<Diagnostic>) {
+        let elsewhere = |key: &str| ELSEWHERE.iter().any(|prefix| key.starts_with(prefix));
+        let Some(fields) = Fields::with_others(self.node, &IFACE, elsewhere, said) else { return };
+        let before = link.addresses.len();
+        subnet(&fields, Located::new(self.method(), self.at), self.family, link, said);
+        if self.name != self.base() && self.name.len() <= 15 {
+            let added = link.addresses.iter_mut().skip(before).filter(|a| a.net.addr().is_ipv4());
+            added.for_each(|address| address.label = Some(self.name.to_owned()));
+        }
+        self.mtu(&fields, link, said);
+        if let Some(node) = fields.get("hwaddress") {
+            hwaddress(node, link, said);
+        }
+        let level = |key: &str, said: &mut Vec<Diagnostic>| {
+            let level = fields.get(key).and_then(|n| number(n, key, 0..=2, said));
+            level.map(|l| Located::new(l.value > 0, l.at))
+        };
+        link.ipv6.accept_ra = level("accept-ra", said).or(link.ipv6.accept_ra);
+        link.ipv6.privacy = level("privext", said).or(link.ipv6.privacy);
+    }
+
+    /// ifupdown sets the link's MTU from either family's stanza. Where both name one, the second is that of IPv6.
+    fn mtu(&self, fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
+        let Some(bytes) = fields.get("mtu").and_then(|n| mtu(n, "mtu", said)) else { return };
+        match link.mtu {
+            Some(of_link) if self.family == Some(Family::V6) && of_link.value != bytes.value => {
+                link.ipv6.mtu = Some(Located::new(bytes.value.get(), bytes.at));
+            }
+            _ => link.mtu = Some(bytes),
+        }
+    }
+}
+
+/// `ether MAC`, `MAC` or `random`. Nova and people write the address that a NIC has there to say which one is meant, so
+/// that is what it is for a NIC.
+fn hwaddress(node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    let Some(word) = words(node, "hwaddress", said).into_iter().next_back() else { return };
+    if word.value == "random" {
+        link.mac = Some(Located::new(WishedMac::Random, word.at));
+        return;
+    }
+    let one = Node { at: word.at, value: Value::Scalar(scalar(word.value)) };
+    if link.kind != Kind::Physical {
+        wish_mac(&one, "hwaddress", link, said);
+    } else if let Some(mac) = mac(&one, "hwaddress", said) {
+        link.select.mac = Some(mac);
+        link.select.name = None;
+        link.select.position = None;
+    }
+}
