@@ -225,3 +225,6 @@ pub(super) fn scalar(text: &str) -> Scalar {
 pub(super) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,6 +120,8 @@ impl Reader {
         at_member: &mut Settings,
         said: &mut Vec<Diagnostic>,
     ) {
+        // Commands come after the stanza's own addresses, as in ifupdown.
+        stanza.apply(link, said);
         for entry in stanza.entries {
             match entry.key.as_str() {
                 "bond-slaves" | "bond-ports" | "slaves" => members(entry, link, said),
@@ -138,7 +140,6 @@ impl Reader {
                 _ => {}
             }
         }
-        stanza.apply(link, said);
     }
 
     /// Understands a command, or says that it is not executed.

@@ -54,7 +54,7 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
 /// The shell takes the last of two; two of one value are Proxmox VE's way to write `ETH1_MTU`.
 fn duplicates(variables: &[Entry], said: &mut Vec<Diagnostic>) {
     let mut seen: BTreeMap<&str, &Entry> = BTreeMap::new();
-    for entry in variables {
+    for entry in variables.iter().filter(|e| e.key.starts_with("ETH")) {
         if let Some(first) = seen.insert(&entry.key, entry).filter(|f| f.value.text() != entry.value.text()) {
             let message = format!(
                 "{} is set twice (first in line {}); the last value is used",
@@ -86,7 +86,7 @@ fn passed_over(names: &[&str], said: &mut Vec<Diagnostic>) {
     let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
     let more = if names.len() > SHOWN { ", …" } else { "" };
     let message = format!(
-        "{} variables that do not speak of the network were passed over: {}{more}",
+        "passed over what does not speak of the network ({}): {}{more}",
         names.len(),
         shown.join(", ")
     );
@@ -220,7 +220,7 @@ fn default_route(
     link: &mut Link,
     said: &mut Vec<Diagnostic>,
 ) {
-    let mut first = |keys: &[&str]| keys.iter().find_map(|key| fields.get(key).filter(|n| !is_empty(n)));
+    let first = |keys: &[&str]| keys.iter().find_map(|key| fields.get(key).filter(|n| !is_empty(n)));
     let (via, priority) = (first(gateways), first(metrics));
     let Some(via) = via.and_then(|n| gateway(n, "GATEWAY", said)) else { return };
     let metric = priority.and_then(|n| metric(n, said));

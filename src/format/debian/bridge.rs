@@ -3,8 +3,8 @@
 use super::{Draft, PortOption, wish_mac};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::format::tree::{Node, Value as NodeValue};
-use crate::format::value::{bad, set_option, text, words};
-use crate::model::attribute::{self, Value};
+use crate::format::value::{bad, set_bridge_option, words};
+use crate::model::attribute;
 use crate::model::{Kind, Link, Located};
 
 /// How an option is written and what it becomes.
@@ -19,10 +19,8 @@ pub(in crate::format) struct BridgeOption {
 
 #[derive(Debug, PartialEq)]
 pub(in crate::format) enum Becomes {
-    /// The bridge's option of this name: a truth or a number.
-    Plain(&'static str),
-    /// As before, in seconds with a fraction; the kernel counts hundredths.
-    Seconds(&'static str),
+    /// An option of the bridge itself, by [`set_bridge_option`].
+    Setting,
     /// An option of a port: `PORT VALUE`.
     Port(&'static str),
     /// Its MAC address.
@@ -42,15 +40,15 @@ const fn option(name: &'static str, becomes: Becomes, what: &'static str) -> Bri
 /// Every option.
 pub(in crate::format) const OPTIONS: &[BridgeOption] = &[
     option("ports", Becomes::Ports, "its ports; `none` for no port"),
-    option("stp", Becomes::Plain("stp_state"), "spanning tree, on or off"),
-    option("fd", Becomes::Seconds("forward_delay"), "forward delay in seconds"),
-    option("hello", Becomes::Seconds("hello_time"), "hello time in seconds"),
-    option("maxage", Becomes::Seconds("max_age"), "maximum message age in seconds"),
-    option("ageing", Becomes::Seconds("ageing_time"), "how long a MAC address is remembered, in seconds"),
-    option("bridgeprio", Becomes::Plain("priority"), "bridge priority, 0 to 65535"),
-    option("vlan-aware", Becomes::Plain("vlan_filtering"), "VLAN filtering"),
-    option("pvid", Becomes::Plain("vlan_default_pvid"), "VLAN of untagged frames"),
-    option("mcsnoop", Becomes::Plain("mcast_snooping"), "multicast snooping"),
+    option("stp", Becomes::Setting, "spanning tree, on or off"),
+    option("fd", Becomes::Setting, "forward delay in seconds"),
+    option("hello", Becomes::Setting, "hello time in seconds"),
+    option("maxage", Becomes::Setting, "maximum message age in seconds"),
+    option("ageing", Becomes::Setting, "how long a MAC address is remembered, in seconds"),
+    option("bridgeprio", Becomes::Setting, "bridge priority, 0 to 65535"),
+    option("vlan-aware", Becomes::Setting, "VLAN filtering"),
+    option("pvid", Becomes::Setting, "VLAN of untagged frames"),
+    option("mcsnoop", Becomes::Setting, "multicast snooping"),
     option("pathcost", Becomes::Port("cost"), "cost of a port: `PORT COST`"),
     option("portprio", Becomes::Port("priority"), "priority of a port, 0 to 63: `PORT PRIORITY`"),
     option("hw", Becomes::Mac, "MAC address of the bridge"),
@@ -81,8 +79,9 @@ pub(in crate::format) fn bridge_option(
         return;
     };
     match option.becomes {
-        Becomes::Plain(name) => plain(key, node, name, bridge, said),
-        Becomes::Seconds(name) => seconds(key, node, name, bridge, said),
+        Becomes::Setting => {
+            set_bridge_option(&mut bridge.settings, node, key, said);
+        }
         Becomes::Port(name) => port(key, node, name, draft, said),
         Becomes::Mac => hardware_address(node, key, bridge, said),
         Becomes::Ports => ports(node, key, bridge, said),
@@ -96,27 +95,6 @@ pub(in crate::format) fn bridge_option(
             node.at,
             format!("\"{key}\" cannot be done: {}", option.what),
         )),
-    }
-}
-
-fn plain(key: &str, node: &Node, name: &str, bridge: &mut Link, said: &mut Vec<Diagnostic>) {
-    if let Some(row) = attribute::of(Kind::Bridge, name) {
-        set_option(&mut bridge.settings, row, node, key, said);
-    }
-}
-
-/// Seconds with up to two digits of a fraction, to hundredths.
-fn seconds(key: &str, node: &Node, name: &str, bridge: &mut Link, said: &mut Vec<Diagnostic>) {
-    let Some(text) = text(node, key, said) else { return };
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let hundredths = part.parse().ok().map(|n: i64| if part.len() == 1 { n * 10 } else { n });
-    let hundredths = if part.is_empty() { Some(0) } else { hundredths };
-    let whole = whole.parse().ok().filter(|n: &i64| (0..=100_000).contains(n));
-    match (whole, hundredths.filter(|n| *n >= 0 && part.len() <= 2), attribute::of(Kind::Bridge, name)) {
-        (Some(whole), Some(hundredths), Some(row)) => {
-            bridge.settings.set(row, Value::Number(whole * 100 + hundredths), node.at);
-        }
-        _ => said.push(bad(Code::BadUnit, node, key, "expected seconds, such as 15 or 0.5")),
     }
 }
 
@@ -181,6 +159,7 @@ mod tests {
     use super::*;
     use crate::format::tree;
     use crate::model::Place;
+    use crate::model::attribute::Value;
 
     fn read(key: &str, yaml: &str) -> (Link, Draft, Vec<String>) {
         let mut said = Vec::new();
@@ -195,28 +174,15 @@ mod tests {
     fn every_option_that_sets_something_has_its_row() {
         for option in OPTIONS {
             match option.becomes {
-                Becomes::Plain(name) | Becomes::Seconds(name) => {
-                    assert!(attribute::of(Kind::Bridge, name).is_some(), "{name}");
+                Becomes::Setting => {
+                    let (bridge, _, _) = read(&format!("bridge_{}", option.name.replace('-', "_")), "1");
+                    assert_eq!(bridge.settings.0.len(), 1, "{}", option.name);
                 }
                 Becomes::Port(name) => {
                     assert!(attribute::find(attribute::of_port(Kind::Bridge), name).is_some(), "{name}");
                 }
                 _ => {}
             }
-        }
-    }
-
-    #[test]
-    fn seconds_become_hundredths() {
-        for (yaml, expected) in [("15", 1500), ("0", 0), ("0.5", 50), ("'1.25'", 125), ("0.05", 5)] {
-            let (bridge, _, said) = read("bridge_fd", yaml);
-            assert_eq!(bridge.settings.number("forward_delay"), Some(expected), "{yaml} {said:?}");
-        }
-        for yaml in ["fast", "-1", "1.234", "1.-5", "1e3"] {
-            assert_eq!(
-                read("bridge_fd", yaml).2,
-                [format!("bridge_fd \"{yaml}\": expected seconds, such as 15 or 0.5")]
-            );
         }
     }
 

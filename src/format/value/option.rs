@@ -88,6 +88,7 @@ const BRIDGE_NAMES: &[(&str, &str, bool)] = &[
     ("priority", "priority", false),
     ("mcsnoop", "mcast_snooping", false),
     ("vlan_aware", "vlan_filtering", false),
+    ("pvid", "vlan_default_pvid", false),
 ];
 
 /// Sets a bridge option by the name that bridge-utils give it: `bridge_fd`, `bridge-fd`, `fd`. False for what is none.
