@@ -11,6 +11,7 @@ pub mod model;
 pub mod plan;
 pub mod report;
 pub mod resolve;
+pub mod run;
 pub mod source;
 pub mod verify;
 

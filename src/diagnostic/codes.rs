@@ -35,6 +35,7 @@ codes! {
     // The text as a whole
     EmptyText "empty-text" Error "The description is empty. Write the network into it, or remove the file so that netapply looks elsewhere.";
     Syntax "syntax" Error "The text is neither valid JSON nor valid YAML at this place. Nothing of it was used.";
+    Unreadable "unreadable" Error "The description cannot be read: the file, drive or directory is not there, is damaged, or needs root.";
     UnknownFormat "unknown-format" Error "The text can be read but is none of the formats that netapply knows: network_data.json (links, networks, services), netplan (version: 2), cloud-init network-config (version: 1), Debian interfaces text (auto, iface), OpenNebula context.sh (ETH0_IP=).";
     TooLarge "too-large" Error "The text is larger or deeper than any real description: over 10 MiB, 500,000 values, 100 levels or 100,000 values made by YAML aliases. It is refused so that it cannot exhaust the machine.";
     DuplicateKey "duplicate-key" Error "A key stands twice in one mapping. Most programs silently use the last one, so one of the two values is lost. netapply uses the last, too, but counts it as an error.";

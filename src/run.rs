@@ -1,0 +1,138 @@
+//! The commands: each takes the arguments through the stages and ends with an exit code.
+
+mod apply;
+mod check;
+mod dry_run;
+mod show;
+
+use std::io::{IsTerminal, Write};
+
+use crate::cli::{Args, Command, HELP};
+use crate::diagnostic::{Diagnostic, Renderer, Style};
+use crate::format::{self, Parsed, Text};
+use crate::model::Place;
+use crate::source::{self, Found, Request};
+use serde::Serialize;
+
+/// How the program ends (design: where several hold, 3, 5, 1).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// As described and working.
+    Success = 0,
+    /// Something described is missing or does not work.
+    Incomplete = 1,
+    /// Usage.
+    Usage = 2,
+    /// The text cannot be parsed, nothing in it is usable, or it has an error under `--strict`.
+    BadText = 3,
+    /// No description, or one without any link.
+    NoDescription = 4,
+    /// The kernel refused a step.
+    Refused = 5,
+}
+
+/// Runs a command.
+pub fn run(args: &Args) -> Exit {
+    match &args.command {
+        Command::Apply => apply::apply(args),
+        Command::Verify => apply::verify(args),
+        Command::DryRun => dry_run::dry_run(args),
+        Command::Check => check::check(args),
+        Command::Inventory => show::inventory(),
+        Command::Report => show::report(args),
+        Command::Explain(code) => show::explain(code),
+        Command::Help => show::text(HELP),
+        Command::Version => show::text(&format!("netapply {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+/// One runtime on the calling thread; everything asynchronous of the program runs in it.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, std::io::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(future);
+    // A thread that hangs on a dead drive is not waited for.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+/// Prints to standard output; a reader that has gone away (`| head`) is no failure.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints a sentence to standard error, in the program's name.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "netapply: {text}");
+}
+
+/// Colour on a terminal, unless the user says no (no-color.org).
+fn style(terminal: bool) -> Style {
+    let wanted = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    if wanted && std::env::var("TERM").is_ok_and(|t| t != "dumb") { Style::Colour } else { Style::Plain }
+}
+
+fn stdout_style() -> Style {
+    style(std::io::stdout().is_terminal())
+}
+
+/// Finds and reads the description that the arguments name, or that a boot would find.
+async fn find(args: &Args, source: Option<&String>) -> Result<Found, source::NotFound> {
+    let machine = source::Machine::default();
+    let cmdline = machine.cmdline();
+    let request = Request { source: source.cloned(), wait: args.wait_for, cmdline, machine };
+    source::find(&request, &mut |line| log::info!("{line}")).await
+}
+
+/// Parses what was found.
+fn parse(found: &Found) -> Parsed {
+    format::parse(found.documents.iter().map(|d| (d.name.clone(), d.text.clone())).collect())
+}
+
+/// The exit code for a description that was not found.
+fn not_found(missing: &source::NotFound) -> Exit {
+    if missing.kind.is_unreadable() { Exit::BadText } else { Exit::NoDescription }
+}
+
+/// A place in JSON.
+#[derive(Debug, Serialize)]
+struct At {
+    file: String,
+    line: u32,
+    column: u32,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    path: String,
+}
+
+/// A diagnostic in JSON.
+#[derive(Debug, Serialize)]
+struct Said<'a> {
+    code: &'static str,
+    severity: crate::diagnostic::Severity,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<At>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+fn at(texts: &[Text], at: Place) -> Option<At> {
+    let renderer = Renderer { texts, style: Style::Plain };
+    let file = texts.get(usize::from(at.file)).map(|t| t.name.clone()).unwrap_or_default();
+    at.is_known().then(|| At { file, line: at.line, column: at.column, path: renderer.path(at) })
+}
+
+fn said<'a>(texts: &[Text], diagnostics: &'a [Diagnostic]) -> Vec<Said<'a>> {
+    let one = |d: &'a Diagnostic| Said {
+        code: d.code.text(),
+        severity: d.severity,
+        message: &d.message,
+        at: at(texts, d.at),
+        hint: d.hint.as_deref(),
+    };
+    diagnostics.iter().map(one).collect()
+}
+
+/// A value as JSON with a line feed.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}

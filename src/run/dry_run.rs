@@ -1,0 +1,174 @@
+//! `netapply --dry-run`: the plan and every diagnostic, and nothing touched.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::show::read_inventory;
+use super::{At, Exit, Said, at, block_on, complain, find, json, not_found, parse, print, said, stdout_style, style};
+use crate::cli::{Args, Format};
+use crate::diagnostic::{Diagnostic, Renderer, Severity, worst};
+use crate::format::Parsed;
+use crate::inventory::Inventory;
+use crate::model::Kind;
+use crate::plan::{self, Plan, script};
+use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
+
+#[derive(Serialize)]
+struct Output<'a> {
+    version: u32,
+    source: String,
+    format: &'static str,
+    diagnostics: Vec<Said<'a>>,
+    links: Vec<LinkOut<'a>>,
+    steps: Vec<StepOut>,
+}
+
+#[derive(Serialize)]
+struct LinkOut<'a> {
+    id: &'a str,
+    kind: &'static str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched_by: Option<String>,
+    stand_in: bool,
+}
+
+#[derive(Serialize)]
+struct StepOut {
+    number: usize,
+    command: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    link: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<At>,
+    needs: Vec<usize>,
+}
+
+/// Exit code 3 on any error, 4 without a description, else 0.
+pub(super) fn dry_run(args: &Args) -> Exit {
+    let inventory = match inventory(args) {
+        Ok(inventory) => inventory,
+        Err(why) => {
+            complain(&why);
+            return Exit::Usage;
+        }
+    };
+    let found = match block_on(find(args, args.sources.first())) {
+        Ok(Ok(found)) => found,
+        Ok(Err(missing)) => {
+            complain(&format!("{} {}", missing.message, missing.hint));
+            return not_found(&missing);
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::BadText;
+        }
+    };
+    let mut parsed = parse(&found);
+    // A description that is named is looked at wherever the user is; one that is searched for is this machine's.
+    let missing = match args.inventory.is_none() && !args.sources.is_empty() {
+        true => Missing::StandIn,
+        false => Missing::Report,
+    };
+    let (resolved, more) = resolve(&parsed.desired, &inventory, missing);
+    parsed.diagnostics.extend(more);
+    let plan = plan::plan(&resolved, &inventory);
+    let source = format!("{} ({})", found.origin.path, origin(&found, &parsed));
+    show(args, &source, &parsed, &resolved, &plan);
+    match worst(&parsed.diagnostics) {
+        Some(Severity::Error) => Exit::BadText,
+        _ if parsed.desired.links.is_empty() => Exit::NoDescription,
+        _ => Exit::Success,
+    }
+}
+
+fn inventory(args: &Args) -> Result<Inventory, String> {
+    let Some(file) = &args.inventory else { return read_inventory() };
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
+    serde_json::from_str(&text).map_err(|e| format!("{file} is no inventory: {e}; make one with netapply inventory"))
+}
+
+fn origin(found: &crate::source::Found, parsed: &Parsed) -> String {
+    let format = if parsed.format.is_empty() { "no known format" } else { parsed.format };
+    format!("{format}, text {}", found.origin.hash)
+}
+
+fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) {
+    if args.json {
+        return print(&as_json(source, parsed, resolved, plan));
+    }
+    if args.format == Format::Sh {
+        let style = style(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        let renderer = Renderer { texts: &parsed.texts, style };
+        eprint!("{}", parsed.diagnostics.iter().map(|d| renderer.render(d)).collect::<String>());
+        return print(&script::script(plan));
+    }
+    let renderer = Renderer { texts: &parsed.texts, style: stdout_style() };
+    let mut out: String = parsed.diagnostics.iter().map(|d: &Diagnostic| renderer.render(d)).collect();
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    let _ = writeln!(out, "Source: {source}");
+    if !resolved.links.is_empty() {
+        out.push_str("\nLinks:\n");
+        out.push_str(&links(resolved));
+    }
+    if plan.steps.is_empty() {
+        let nothing = if resolved.links.is_empty() { "nothing can be done" } else { "the machine is as described" };
+        let _ = writeln!(out, "\nSteps: none, {nothing}.");
+    } else {
+        out.push_str("\nSteps:\n");
+        let width = plan.steps.len().to_string().len();
+        for (number, step) in (1..).zip(&plan.steps) {
+            let _ = writeln!(out, "{number:>w$}  {}", script::line(&step.action), w = width + 2);
+        }
+    }
+    print(&out);
+}
+
+/// Which link is what: `  aggi  aggi  bond, to be made`.
+fn links(resolved: &Resolved) -> String {
+    let width = |text: fn(&ResolvedLink) -> &str| {
+        resolved.links.iter().map(|l| text(l).chars().count()).max().unwrap_or(0)
+    };
+    let (ids, names) = (width(|l| &l.desired.id), width(|l| &l.name));
+    let mut out = String::new();
+    for link in &resolved.links {
+        let what = match (&link.matched, &link.current) {
+            (Some(by), Some(current)) if *current == link.name => format!("by {by}"),
+            (Some(by), Some(current)) => format!("now {current}, by {by}"),
+            (Some(_), None) => "stand-in: this machine has no such NIC".to_owned(),
+            (None, Some(_)) => format!("{}, there already", link.desired.kind.noun()),
+            (None, None) => format!("{}, to be made", link.desired.kind.noun()),
+        };
+        let _ = writeln!(out, "  {:ids$}  {:names$}  {what}", link.desired.id, link.name);
+    }
+    out
+}
+
+fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> String {
+    let link = |l| {
+        let ResolvedLink { desired, name, current, matched, stand_in, .. } = l;
+        let kind = if desired.kind == Kind::Physical { "physical" } else { desired.kind.word() };
+        let matched_by = matched.as_ref().filter(|_| !stand_in).map(ToString::to_string);
+        LinkOut { id: &desired.id, kind, name, current: current.as_deref(), matched_by, stand_in: *stand_in }
+    };
+    let step = |(number, step): (usize, &plan::Step)| StepOut {
+        number,
+        command: script::line(&step.action),
+        link: step.link.clone(),
+        at: at(&parsed.texts, step.at),
+        needs: step.needs.iter().map(|n| n + 1).collect(),
+    };
+    json(&Output {
+        version: 1,
+        source: source.to_owned(),
+        format: parsed.format,
+        diagnostics: said(&parsed.texts, &parsed.diagnostics),
+        links: resolved.links.iter().map(link).collect(),
+        steps: (1..).zip(&plan.steps).map(step).collect(),
+    })
+}
