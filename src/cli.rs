@@ -172,9 +172,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Comp
                     &[("text", Format::Text), ("sh", Format::Sh), ("github", Format::Github)],
                 )?;
             }
-            Arg::Long("for") => args.for_ironic = one_of("--for", &text(parser.value()?)?, &[("ironic", true)])?,
+            Arg::Long("for") => {
+                args.for_ironic = one_of("--for", &text(parser.value()?)?, &[("ironic", true)])?
+            }
             Arg::Long("handoff") => {
-                args.handoff = Some(one_of("--handoff", &text(parser.value()?)?, &[("auto", true), ("none", false)])?);
+                args.handoff =
+                    Some(one_of("--handoff", &text(parser.value()?)?, &[("auto", true), ("none", false)])?);
             }
             Arg::Long("log") => args.log = Some(level(&text(parser.value()?)?)?),
             Arg::Value(value) => words.push(text(value)?),
@@ -201,7 +204,8 @@ fn wait(parser: &mut lexopt::Parser, args: &mut Args) -> Result<(), Complaint> {
     };
     if let Some(seconds) = seconds {
         let number = seconds.parse::<u32>().ok().filter(|n| *n <= 3600);
-        let number = number.ok_or_else(|| Complaint(format!("--wait {seconds}: expected 0 to 3600 seconds")))?;
+        let number =
+            number.ok_or_else(|| Complaint(format!("--wait {seconds}: expected 0 to 3600 seconds")))?;
         args.wait_for = Some(Duration::from_secs(number.into()));
     }
     Ok(())
@@ -213,7 +217,9 @@ fn arrange(mut args: Args, mut words: Vec<String>, dry_run: bool) -> Result<Args
     if first == Some("explain") {
         return match words.get(1) {
             Some(code) if words.len() == 2 => Ok(Args { command: Command::Explain(code.clone()), ..args }),
-            _ => Err(Complaint("explain takes one code, such as: netapply explain dangling-reference".into())),
+            _ => {
+                Err(Complaint("explain takes one code, such as: netapply explain dangling-reference".into()))
+            }
         };
     }
     match COMMANDS.iter().find(|(word, _)| Some(*word) == first) {
@@ -226,7 +232,9 @@ fn arrange(mut args: Args, mut words: Vec<String>, dry_run: bool) -> Result<Args
             let near = nearest(word, COMMANDS.iter().map(|(word, _)| *word).chain(["explain"]));
             let hint = match near {
                 Some(near) => format!("did you mean netapply {near}?"),
-                None => format!("to see what a description does: netapply --dry-run {word}; to apply it: netapply apply {word}"),
+                None => format!(
+                    "to see what a description does: netapply --dry-run {word}; to apply it: netapply apply {word}"
+                ),
             };
             return Err(Complaint(format!("\"{word}\" is no command; {hint}")));
         }
@@ -234,7 +242,9 @@ fn arrange(mut args: Args, mut words: Vec<String>, dry_run: bool) -> Result<Args
     }
     if dry_run {
         if args.command != Command::Apply {
-            return Err(Complaint("--dry-run goes with apply only; the other commands change nothing anyway".into()));
+            return Err(Complaint(
+                "--dry-run goes with apply only; the other commands change nothing anyway".into(),
+            ));
         }
         args.command = Command::DryRun;
     }
@@ -248,9 +258,13 @@ fn fits(args: &Args) -> Result<(), Complaint> {
     let wrong = |text: &str| Err(Complaint(text.to_owned()));
     match args.command {
         Command::Check if args.sources.is_empty() => return wrong("check takes one SOURCE or more"),
-        Command::Inventory | Command::Report if !args.sources.is_empty() => return wrong("this command takes no SOURCE"),
+        Command::Inventory | Command::Report if !args.sources.is_empty() => {
+            return wrong("this command takes no SOURCE");
+        }
         Command::Check => {}
-        _ if args.sources.len() > 1 => return wrong("only one SOURCE can be given here; check takes several"),
+        _ if args.sources.len() > 1 => {
+            return wrong("only one SOURCE can be given here; check takes several");
+        }
         _ => {}
     }
     if args.inventory.is_some() && args.command != Command::DryRun {

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod dry_run;
+mod settle;
 mod show;
 
 use std::io::{IsTerminal, Write};

@@ -36,7 +36,7 @@ impl Renderer<'_> {
         self.texts.get(usize::from(at.file)).map_or_else(String::new, |t| t.path(at))
     }
 
-    /// The whole of it, some lines, each ended by a line feed.
+    /// The whole of it, some lines, each ended by a line feed; a note is one line.
     pub fn render(&self, diagnostic: &Diagnostic) -> String {
         let (bold, colour, reset) = match self.style {
             Style::Plain => ("", "", ""),
@@ -48,6 +48,10 @@ impl Renderer<'_> {
         let Diagnostic { severity, message, code, .. } = diagnostic;
         let _ =
             writeln!(out, "{bold}{place}{colon}{colour}{severity}{reset}{bold}: {message}{reset} [{code}]");
+        // What has no effect needs no more than a line.
+        if *severity == Severity::Note {
+            return out;
+        }
         let path = self.path(diagnostic.at);
         if !path.is_empty() {
             let _ = writeln!(out, "  at {path}");

@@ -27,6 +27,7 @@ pub(super) fn check(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     bond_mtus(desired, said);
     vlan_mtus(desired, said);
     routes::addresses(desired, said);
+    routes::members(desired, said);
     routes::gateways(desired, said);
     routes::one_route_for_a_key(desired, said);
     if had_links && desired.links.is_empty() {

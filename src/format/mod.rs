@@ -103,6 +103,17 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
     Parsed { desired, diagnostics: said, texts: read.into_iter().map(|(_, text)| text).collect(), format }
 }
 
+/// Adds what Ironic's API would refuse of a network_data text, whether netapply can use it or not.
+pub fn for_ironic(parsed: &mut Parsed) {
+    for text in &parsed.texts {
+        let body = text.root.as_ref().and_then(recognise::tree);
+        if let Some((Format::NetworkData, root)) = body {
+            network_data::ironic_schema(root, &mut parsed.diagnostics);
+        }
+    }
+    parsed.diagnostics.sort_by_key(|d| (!d.at.is_known(), d.at));
+}
+
 /// The format of a text and its tree of values.
 fn understand(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> (Option<Format>, Option<Node>) {
     let too_large = text.len() > tree::MAX_BYTES;

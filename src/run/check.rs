@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Exit, Said, block_on, find, json, parse, print, said, stdout_style};
 use crate::cli::{Args, Format};
 use crate::diagnostic::{Code, Diagnostic, Renderer, Severity};
-use crate::format::{Parsed, Text};
+use crate::format::{self, Parsed, Text};
 use crate::model::Place;
 
 /// One SOURCE with what is to be said about it.
@@ -33,7 +33,9 @@ struct File<'a> {
 /// Exit code 3 on any error, 0 with warnings or notes only.
 pub(super) fn check(args: &Args) -> Exit {
     let checked: Vec<Checked> = args.sources.iter().map(|source| check_one(args, source)).collect();
-    let count = |severity| checked.iter().flat_map(|c| &c.parsed.diagnostics).filter(|d| d.severity == severity).count();
+    let count = |severity| {
+        checked.iter().flat_map(|c| &c.parsed.diagnostics).filter(|d| d.severity == severity).count()
+    };
     let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
     if args.json {
         let files = checked
@@ -73,13 +75,11 @@ fn check_one(args: &Args, source: &str) -> Checked {
         Err(error) => unreadable(source, &error.to_string(), ""),
     };
     if args.for_ironic {
-        crate::format::for_ironic(&mut parsed);
+        format::for_ironic(&mut parsed);
     }
     // The name that the user typed is the one to show, except within a drive or directory.
-    if let [text] = parsed.texts.as_mut_slice()
-        && std::path::Path::new(source).is_file()
-        && !source.ends_with(".iso")
-    {
+    let is_text = std::path::Path::new(source).is_file() && !source.ends_with(".iso");
+    if let ([text], true) = (parsed.texts.as_mut_slice(), is_text) {
         source.clone_into(&mut text.name);
     }
     Checked { source: source.to_owned(), parsed }

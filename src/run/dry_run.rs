@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::show::read_inventory;
-use super::{At, Exit, Said, at, block_on, complain, find, json, not_found, parse, print, said, stdout_style, style};
+use super::{
+    At, Exit, Said, at, block_on, complain, find, json, not_found, parse, print, said, stdout_style, style,
+};
 use crate::cli::{Args, Format};
 use crate::diagnostic::{Diagnostic, Renderer, Severity, worst};
 use crate::format::Parsed;
@@ -88,7 +90,8 @@ pub(super) fn dry_run(args: &Args) -> Exit {
 fn inventory(args: &Args) -> Result<Inventory, String> {
     let Some(file) = &args.inventory else { return read_inventory() };
     let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
-    serde_json::from_str(&text).map_err(|e| format!("{file} is no inventory: {e}; make one with netapply inventory"))
+    serde_json::from_str(&text)
+        .map_err(|e| format!("{file} is no inventory: {e}; make one with netapply inventory"))
 }
 
 fn origin(found: &crate::source::Found, parsed: &Parsed) -> String {
@@ -117,7 +120,8 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
         out.push_str(&links(resolved));
     }
     if plan.steps.is_empty() {
-        let nothing = if resolved.links.is_empty() { "nothing can be done" } else { "the machine is as described" };
+        let nothing =
+            if resolved.links.is_empty() { "nothing can be done" } else { "the machine is as described" };
         let _ = writeln!(out, "\nSteps: none, {nothing}.");
     } else {
         out.push_str("\nSteps:\n");
@@ -150,12 +154,6 @@ fn links(resolved: &Resolved) -> String {
 }
 
 fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> String {
-    let link = |l| {
-        let ResolvedLink { desired, name, current, matched, stand_in, .. } = l;
-        let kind = if desired.kind == Kind::Physical { "physical" } else { desired.kind.word() };
-        let matched_by = matched.as_ref().filter(|_| !stand_in).map(ToString::to_string);
-        LinkOut { id: &desired.id, kind, name, current: current.as_deref(), matched_by, stand_in: *stand_in }
-    };
     let step = |(number, step): (usize, &plan::Step)| StepOut {
         number,
         command: script::line(&step.action),
@@ -168,7 +166,20 @@ fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> S
         source: source.to_owned(),
         format: parsed.format,
         diagnostics: said(&parsed.texts, &parsed.diagnostics),
-        links: resolved.links.iter().map(link).collect(),
+        links: resolved.links.iter().map(link_out).collect(),
         steps: (1..).zip(&plan.steps).map(step).collect(),
     })
+}
+
+fn link_out(link: &ResolvedLink) -> LinkOut<'_> {
+    let kind = link.desired.kind;
+    let matched = link.matched.as_ref().filter(|_| !link.stand_in);
+    LinkOut {
+        id: &link.desired.id,
+        kind: if kind == Kind::Physical { "physical" } else { kind.word() },
+        name: &link.name,
+        current: link.current.as_deref(),
+        matched_by: matched.map(ToString::to_string),
+        stand_in: link.stand_in,
+    }
 }

@@ -26,6 +26,7 @@ mod watch;
 pub use cmdline::Cmdline;
 pub use layout::Layout;
 pub use metadata::Metadata;
+pub use watch::Watch;
 
 use serde::Serialize;
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     /// The block device of this name came, went or changed.
     Device(String),
     /// A virtio device came or went: a host share may be there.
@@ -21,7 +21,7 @@ pub(super) enum Event {
 }
 
 /// A subscription to the kernel's events.
-pub(super) struct Watch(AsyncFd<OwnedFd>);
+pub struct Watch(AsyncFd<OwnedFd>);
 
 impl Watch {
     /// Subscribes to the kernel's events. Needs no root. An error where the kernel has no such socket.
@@ -31,7 +31,7 @@ impl Watch {
 
     /// Subscribes to the kernel's events and to udev's, which come when udev has made its links. Of udev's only the
     /// fact is told.
-    pub(super) fn kernel_and_udev() -> io::Result<Watch> {
+    pub fn kernel_and_udev() -> io::Result<Watch> {
         Watch::subscribe(1 | 2)
     }
 
@@ -52,7 +52,7 @@ impl Watch {
     }
 
     /// Waits for events that matter, and returns all that are there.
-    pub(super) async fn next(&mut self) -> Vec<Event> {
+    pub async fn next(&mut self) -> Vec<Event> {
         loop {
             let Ok(mut ready) = self.0.readable().await else { return vec![Event::Lost] };
             let mut events = Vec::new();

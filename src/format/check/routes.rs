@@ -36,6 +36,26 @@ pub(super) fn addresses(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Traffic of a member goes through its bond or bridge: an address on the member itself does not work.
+pub(super) fn members(desired: &Desired, said: &mut Vec<Diagnostic>) {
+    let controllers = desired.links.iter().filter(|l| matches!(l.kind, Kind::Bond | Kind::Bridge));
+    let of: HashMap<&str, &Link> =
+        controllers.flat_map(|c| c.members.iter().map(move |m| (m.value.as_str(), c))).collect();
+    for link in &desired.links {
+        let (Some(controller), Some(address)) = (of.get(link.id.as_str()), link.addresses.first()) else {
+            continue;
+        };
+        let message = format!(
+            "\"{}\" has an address and is a member of {} \"{}\", where it does not work",
+            link.id,
+            controller.kind.noun(),
+            controller.id
+        );
+        let hint = format!("give the address to \"{}\", or take \"{}\" out of it", controller.id, link.id);
+        said.push(Diagnostic::new(Code::MemberAddress, address.at, message).hint(hint));
+    }
+}
+
 fn vrf_of(desired: &Desired) -> HashMap<String, String> {
     let vrfs = desired.links.iter().filter(|l| l.kind == Kind::Vrf);
     vrfs.flat_map(|vrf| vrf.members.iter().map(|m| (m.value.clone(), vrf.id.clone()))).collect()

@@ -250,6 +250,7 @@ fn unknown_keys_and_values_have_hints() {
             "error: bond-mode \"lacp\": expected one of balance-rr, active-backup, balance-xor, broadcast, 802.3ad, balance-tlb, balance-alb (did you mean \"802.3ad\"?)",
             "warning: unknown key \"bond_mimon\" in links[] (bond), ignored (did you mean \"bond_miimon\"?)",
             "warning: network \"n\" has the unknown type \"ipv4_static\": its address was taken as a static one (write ipv4, ipv6, ipv4_dhcp, ipv6_dhcp or ipv6_slaac)",
+            "warning: \"a\" has an address and is a member of bond \"bond0\", where it does not work (give the address to \"bond0\", or take \"a\" out of it)",
             "error: network \"m\" has the unknown type \"wireless\": it was left out (write ipv4, ipv6, ipv4_dhcp, ipv6_dhcp or ipv6_slaac)",
             "error: network \"o\" has no ip_address: it was left out (add ip_address and netmask, or make it a DHCP network)",
         ],

@@ -56,6 +56,11 @@ impl Outcome {
         self.steps.iter().all(|step| matches!(step, StepOutcome::Done { .. }))
     }
 
+    /// The run was ended before its last step.
+    pub fn is_interrupted(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, StepOutcome::NotReached))
+    }
+
     /// The steps that failed, and why.
     pub fn failures(&self) -> impl Iterator<Item = (usize, &Trouble)> {
         self.steps.iter().enumerate().filter_map(|(number, step)| match step {

@@ -1,0 +1,147 @@
+//! Plan and apply, again for each NIC that comes late, until everything described is there or the deadline has passed.
+//!
+//! A NIC counts as not there until udev has finished with it: one that is brought up before it is renamed keeps the
+//! name `eth0` for ever on older kernels. What is there is applied at once; the rest follows when it comes.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::inventory::Inventory;
+use crate::kernel::apply::{AfterFailure, Outcome, apply};
+use crate::kernel::monitor::{Group, Monitor};
+use crate::kernel::names::Names;
+use crate::kernel::read;
+use crate::kernel::session::{Failure, Session};
+use crate::model::Desired;
+use crate::plan::{self, Plan};
+use crate::resolve::{Missing, Resolved, resolve};
+use crate::source::Watch;
+
+/// One plan and what became of it.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) plan: Plan,
+    pub(super) outcome: Outcome,
+}
+
+/// What was done, and the machine after it.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// One round, and one more for each time that NICs came late.
+    pub(super) rounds: Vec<Round>,
+    /// The description on the machine as it was at the last round.
+    pub(super) resolved: Resolved,
+    /// What the last look at the machine had to say.
+    pub(super) said: Vec<Diagnostic>,
+    /// The machine after the last round.
+    pub(super) inventory: Inventory,
+    /// The run was ended by a signal.
+    pub(super) interrupted: bool,
+}
+
+/// How to go about it.
+pub(super) struct How {
+    pub(super) after_failure: AfterFailure,
+    /// How long to wait for NICs that are described and not there.
+    pub(super) nics: Duration,
+}
+
+/// How long udev may take with a NIC that is there.
+const UDEV_BOUND: Duration = Duration::from_secs(30);
+
+/// Brings the machine to what is described. `stop` ends it at the next step.
+pub(super) async fn settle(
+    session: &mut Session,
+    desired: &Desired,
+    how: &How,
+    stop: &mut (impl Future<Output = ()> + Unpin),
+    progress: &mut dyn FnMut(&str),
+) -> Result<Settled, Failure> {
+    // Before the first look: whatever comes after it is an event.
+    let mut links = Monitor::open(&[Group::Link])?;
+    let mut udev = Watch::kernel_and_udev().ok();
+    let begin = Instant::now();
+    let mut settled = Settled::default();
+    let mut told = false;
+    loop {
+        let inventory = read::inventory(session).await?;
+        let (ready, at_udev) = without_unfinished(&inventory);
+        // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
+        let late = begin.elapsed() >= UDEV_BOUND;
+        (settled.resolved, settled.said) =
+            resolve(desired, if late { &inventory } else { &ready }, Missing::Report);
+        let plan = plan::plan(&settled.resolved, &inventory);
+        if !plan.steps.is_empty() {
+            let names = names(&inventory);
+            let outcome = apply(session, &plan, names, how.after_failure, &mut *stop).await;
+            settled.interrupted = outcome.is_interrupted();
+            let failed = !outcome.is_success();
+            settled.rounds.push(Round { plan, outcome });
+            if settled.interrupted || (failed && how.after_failure == AfterFailure::Stop) {
+                break;
+            }
+        }
+        let absent = missing(&settled.said);
+        let bound = match (at_udev.is_empty() || late, absent.is_empty()) {
+            (_, true) => break,
+            (true, false) => how.nics,
+            (false, false) => how.nics.max(UDEV_BOUND),
+        };
+        let deadline = begin + bound;
+        if Instant::now() >= deadline {
+            break;
+        }
+        if !told {
+            let seconds = deadline.saturating_duration_since(Instant::now()).as_secs();
+            let whose = if at_udev.is_empty() { "" } else { " (udev has not finished)" };
+            progress(&format!("waiting up to {seconds} s for {}{whose}", absent.join(", ")));
+            told = true;
+        }
+        let events = async {
+            match &mut udev {
+                Some(udev) => tokio::select! {
+                    _ = links.changed() => {}
+                    _ = udev.next() => {}
+                },
+                None => drop(links.changed().await),
+            }
+        };
+        tokio::select! {
+            _ = timeout_at(deadline, events) => {}
+            () = &mut *stop => {
+                settled.interrupted = true;
+                break;
+            }
+        }
+    }
+    settled.inventory = read::inventory(session).await?;
+    Ok(settled)
+}
+
+/// The machine without the NICs that udev is still at, and their names.
+fn without_unfinished(inventory: &Inventory) -> (Inventory, Vec<String>) {
+    let mut ready = inventory.clone();
+    let is_unfinished = |l: &crate::inventory::ObservedLink| l.is_nic() && l.udev_done == Some(false);
+    let names = ready.links.iter().filter(|l| is_unfinished(l)).map(|l| l.name.clone()).collect();
+    ready.links.retain(|l| !is_unfinished(l));
+    (ready, names)
+}
+
+fn names(inventory: &Inventory) -> Names {
+    let mut names = Names::default();
+    for link in &inventory.links {
+        names.insert(link.index, &link.name);
+    }
+    names
+}
+
+/// What a late NIC would mend, in words for the progress line.
+fn missing(said: &[Diagnostic]) -> Vec<String> {
+    let late = [Code::NicMissing, Code::DanglingReference];
+    let words = |d: &Diagnostic| {
+        d.message.trim_start_matches("no NIC has ").trim_start_matches("there is no ").to_owned()
+    };
+    said.iter().filter(|d| late.contains(&d.code)).map(words).collect()
+}

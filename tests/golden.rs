@@ -1,0 +1,103 @@
+//! Walks testdata/<format>/<case>: runs the program on each case's file and compares what it prints with the expectation
+//! beside it. A case with an `inventory.json` is planned for that machine (`plan.txt`), one without is checked
+//! (`diagnostics.txt`). `NETAPPLY_BLESS=1 cargo test --test golden` writes the expectations anew.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The files of a case that are not its description.
+const BESIDE: &[&str] = &["inventory.json", "plan.txt", "diagnostics.txt", "args"];
+
+#[test]
+fn every_case_prints_what_is_expected() {
+    let bless = std::env::var_os("NETAPPLY_BLESS").is_some();
+    let cases = cases();
+    assert!(!cases.is_empty(), "no cases found");
+    let mut wrong = String::new();
+    for case in &cases {
+        let (name, printed) = run(case);
+        let expectation = case.join(name);
+        if bless {
+            std::fs::write(&expectation, &printed).unwrap();
+            continue;
+        }
+        let expected = std::fs::read_to_string(&expectation).unwrap_or_default();
+        if expected != printed {
+            let _ = writeln!(wrong, "--- {}\n{}", expectation.display(), difference(&expected, &printed));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{wrong}NETAPPLY_BLESS=1 writes the expectations anew; read them before you commit"
+    );
+}
+
+fn cases() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut cases: Vec<PathBuf> = folders(&root).iter().flat_map(|format| folders(format)).collect();
+    cases.sort();
+    cases
+}
+
+fn folders(of: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(of).unwrap().map(|e| e.unwrap().path());
+    entries.filter(|path| path.is_dir()).collect()
+}
+
+/// The description of a case: its one other file, or the whole folder where there are several.
+fn source(case: &Path) -> String {
+    let names = std::fs::read_dir(case).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut others: Vec<String> = names.filter(|name| !BESIDE.contains(&name.as_str())).collect();
+    match others.len() {
+        1 => others.remove(0),
+        0 => panic!("{} has no description", case.display()),
+        _ => ".".to_owned(),
+    }
+}
+
+/// The expectation's name, and what the program prints on both streams, with its exit code.
+fn run(case: &Path) -> (&'static str, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
+    command.current_dir(case).env_remove("TERM");
+    let name = if case.join("inventory.json").exists() {
+        command.args(["--dry-run", "--inventory", "inventory.json"]);
+        "plan.txt"
+    } else {
+        command.arg("check");
+        "diagnostics.txt"
+    };
+    if let Ok(more) = std::fs::read_to_string(case.join("args")) {
+        command.args(more.split_whitespace());
+    }
+    let output = command.arg(source(case)).output().unwrap();
+    let mut printed = String::from_utf8(output.stdout).unwrap();
+    printed.push_str(&String::from_utf8(output.stderr).unwrap());
+    let code = output.status.code().unwrap_or_else(|| panic!("{}: ended by a signal", case.display()));
+    let _ = writeln!(printed, "exit {code}");
+    (name, printed)
+}
+
+/// The first lines that differ.
+fn difference(expected: &str, printed: &str) -> String {
+    let (mut old, mut new) = (expected.lines(), printed.lines());
+    let mut out = String::new();
+    for number in 1.. {
+        match (old.next(), new.next()) {
+            (None, None) => break,
+            (a, b) if a == b => {}
+            (a, b) => {
+                for (sign, line) in [("-", a), ("+", b)] {
+                    if let Some(line) = line {
+                        let _ = writeln!(out, "{number:>4} {sign} {line}");
+                    }
+                }
+            }
+        }
+        if out.lines().count() > 12 {
+            out.push_str("     …\n");
+            break;
+        }
+    }
+    out
+}
