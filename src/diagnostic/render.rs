@@ -75,12 +75,12 @@ impl Renderer<'_> {
             return None;
         }
         let text = self.texts.get(usize::from(at.file))?;
-        let line = text.text.lines().nth(at.line as usize - 1)?;
+        let line = text.line(at.line)?;
         let column = (at.column as usize).saturating_sub(1);
         let start = if column < WIDTH - 10 { 0 } else { column - WIDTH / 2 };
         let shown: String =
             line.chars().skip(start).take(WIDTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Some((text.without_secrets(at.line, shown), column - start))
+        Some((shown, column - start))
     }
 }
 

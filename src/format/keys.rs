@@ -9,7 +9,39 @@ use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::model::Place;
 
 /// Keys whose values are never shown.
-pub const SECRETS: &[&str] = &["private-key", "shared", "password", "private_key", "preshared"];
+const SECRETS: &[&str] = &["key", "password", "preshared", "private", "psk", "shared"];
+/// A word of base64 letters of this length is a key whatever stands before it (WireGuard's have 44).
+const LONG: usize = 40;
+
+/// The line with secrets masked letter by letter, so that columns stay: what stands behind a secret key, and long
+/// words of base64.
+pub(super) fn without_secrets(line: &str) -> String {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    let secret_from = SECRETS
+        .iter()
+        .flat_map(|key| line.match_indices(key).map(|(at, _)| at + key.len()))
+        .filter_map(|end| {
+            // `key:`, `"key" :`, `private_key=`; not `keys:` or `keyboard`.
+            let rest = line.get(end..)?;
+            let value = rest.trim_start_matches(['"', '\'', ' ']).strip_prefix([':', '='])?;
+            Some(line.len() - value.trim_start().len())
+        })
+        .min()
+        .unwrap_or(line.len());
+    let (shown, secret) = line.split_at_checked(secret_from).unwrap_or((line, ""));
+    let mut out = String::with_capacity(line.len());
+    for word in shown.split_inclusive(|c| !is_letter(c)) {
+        let letters = word.trim_end_matches(|c| !is_letter(c));
+        if letters.len() >= LONG {
+            out.extend(letters.chars().map(|_| '*'));
+            out.push_str(word.get(letters.len()..).unwrap_or_default());
+        } else {
+            out.push_str(word);
+        }
+    }
+    out.extend(secret.chars().map(|c| if c.is_whitespace() { c } else { '*' }));
+    out
+}
 
 /// A kind of mapping in a format.
 #[derive(Debug)]
@@ -74,6 +106,25 @@ impl<'a> Fields<'a> {
         other: impl Fn(&str) -> bool,
         said: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
+        let fields = Self::of(node, object, said)?;
+        for entry in fields.entries {
+            if object.keys.iter().any(|k| k.name == entry.key) || !other(&entry.key) {
+                said.extend(report(object, &entry.key, entry.key_at));
+            }
+        }
+        Some(fields)
+    }
+
+    /// As [`Fields::new`], for a mapping of which has been said what becomes of it as a whole: only unknown keys are
+    /// reported.
+    pub fn of_whole(node: &'a Node, object: &'static Object, said: &mut Vec<Diagnostic>) -> Option<Self> {
+        let fields = Self::of(node, object, said)?;
+        let reports = fields.entries.iter().filter_map(|entry| report(object, &entry.key, entry.key_at));
+        said.extend(reports.filter(|said| said.code == Code::UnknownKey));
+        Some(fields)
+    }
+
+    fn of(node: &'a Node, object: &'static Object, said: &mut Vec<Diagnostic>) -> Option<Self> {
         let entries: &[Entry] = match &node.value {
             Value::Map(entries) => entries,
             Value::Null => &[],
@@ -83,11 +134,6 @@ impl<'a> Fields<'a> {
                 return None;
             }
         };
-        for entry in entries {
-            if object.keys.iter().any(|k| k.name == entry.key) || !other(&entry.key) {
-                said.extend(report(object, &entry.key, entry.key_at));
-            }
-        }
         Some(Fields { at: node.at, entries })
     }
 
@@ -128,4 +174,27 @@ pub(super) fn report(object: &Object, name: &str, at: Place) -> Option<Diagnosti
         }
     };
     Some(Diagnostic::new(code, at, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_columns_stay() {
+        for (line, shown) in [
+            ("      key: abc=", "      key: ****"),
+            ("  \"private_key\": \"abc\", \"x\": 1", "  \"private_key\": ****** **** *"),
+            ("password=it is this", "password=** ** ****"),
+            ("- {keys: {public: x, shared: yz}}", "- {keys: {public: x, shared: ****"),
+            ("  private-key-flags: [not-saved]", "  private-key-flags: [not-saved]"),
+            ("  keyboard: us", "  keyboard: us"),
+            (
+                "  yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk= # x",
+                "  ******************************************** # x",
+            ),
+        ] {
+            assert_eq!(without_secrets(line), shown);
+        }
+    }
 }

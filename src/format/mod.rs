@@ -39,12 +39,10 @@ impl Text {
         self.root.as_ref().map_or_else(String::new, |root| printable(tree::path_of(root, at)))
     }
 
-    /// `shown` with the values of secret keys on this line replaced.
-    pub fn without_secrets(&self, _line: u32, shown: String) -> String {
-        match keys::SECRETS.iter().find_map(|key| shown.find(key).map(|at| at + key.len())) {
-            Some(end) => format!("{}: (not shown)", shown.get(..end).unwrap_or_default()),
-            None => shown,
-        }
+    /// A line of the text, from 1, with the values of secret keys masked.
+    pub fn line(&self, line: u32) -> Option<String> {
+        let index = (line as usize).checked_sub(1)?;
+        self.text.lines().nth(index).map(keys::without_secrets)
     }
 }
 

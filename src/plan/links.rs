@@ -180,7 +180,9 @@ impl Planner<'_> {
     fn options(&mut self, link: &ResolvedLink) {
         let kind = link.desired.kind;
         let Some(there) = self.state.link(&link.name) else { return };
-        let differing: Options = first_options(link)
+        let wished = first_options(link);
+        let mut differing: Options = wished
+            .clone()
             .into_iter()
             .filter(|(name, value)| {
                 !there.settings.get(*name).is_some_and(|now| same(kind, name, now, value))
@@ -199,6 +201,9 @@ impl Planner<'_> {
             for port in self.state.ports(&link.name) {
                 self.change(link, &port, LinkChange::NoController);
             }
+        }
+        if needs(&[Change::Together]) {
+            differing = wished;
         }
         self.change(link, &link.name, LinkChange::Options { kind, settings: differing });
     }

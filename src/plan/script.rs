@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::step::{Action, LinkChange, NewLink, Plan};
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
-use crate::model::attribute::{Attribute, Value};
+use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{Family, RouteKind, Scope, Wireguard};
 
 /// Seconds that the script waits for duplicate address detection.
@@ -59,7 +59,9 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
 
 fn add_link(new: &NewLink) -> Vec<String> {
     let mut line = words(["ip", "link", "add", "name", &new.name]);
-    if let Some(parent) = &new.parent {
+    // Tunnels and VXLAN have their parent among the options of their kind.
+    let dev = attribute::of(new.kind, "dev").is_some();
+    if let Some(parent) = new.parent.as_ref().filter(|_| !dev) {
         line.extend(words(["link", parent]));
     }
     if let Some(mac) = new.mac {
@@ -70,6 +72,9 @@ fn add_link(new: &NewLink) -> Vec<String> {
     }
     line.extend(words(["type", new.kind.word()]));
     line.extend(options(new.kind.attributes(), &new.settings));
+    if let Some(parent) = new.parent.as_ref().filter(|_| dev) {
+        line.extend(words(["dev", parent]));
+    }
     if let Some(peer) = &new.peer {
         line.extend(words(["peer", "name", peer]));
     }

@@ -20,7 +20,7 @@ const SWITCHES: &[(&str, bool)] = &[
     ("use-routes", true),
 ];
 
-/// `dhcp4`, `dhcp6` and what belongs to them. The tables of keys say of each override that it is left to others.
+/// `dhcp4`, `dhcp6` and what belongs to them. Of the overrides the table of keys says that they are left to others.
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
     for (key, dynamic) in [("dhcp4", Dynamic::Dhcp4), ("dhcp6", Dynamic::Dhcp6)] {
         let Some(on) = fields.get(key).and_then(|node| value::boolean(node, key, said)) else { continue };
@@ -56,7 +56,7 @@ fn overrides<'a>(
     object: &'static Object,
     said: &mut Vec<Diagnostic>,
 ) -> Option<Fields<'a>> {
-    let fields = Fields::new(node?, object, said)?;
+    let fields = Fields::of_whole(node?, object, said)?;
     for (key, _) in SWITCHES {
         if let Some(node) = fields.get(key) {
             value::boolean(node, key, said);

@@ -3,8 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use ipnet::IpNet;
+
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::model::{AddressGeneration, Desired, Kind, Link, Located, Place};
+use crate::model::{Desired, Kind, Link, LinkRef, Place, Route};
 
 use super::{PortOption, Reader, link};
 
@@ -14,6 +16,7 @@ pub(super) fn finish(reader: Reader<'_>) -> Desired {
     pairs(&mut links, said);
     fall(&mut links, left_out, said);
     bridge_ports(&mut links, ports, said);
+    vrf_gateways(&mut links);
     Desired { links, closed: true, ..Desired::default() }
 }
 
@@ -40,6 +43,33 @@ pub(super) fn vrf_tables(vrf: &mut Link, table: u32, said: &mut Vec<Diagnostic>)
             wrong("a rule", rule.table, rule.at);
         }
         rule.table = table;
+    }
+}
+
+/// The kernel finds the gateway of a VRF's route in the VRF's table and puts the route on the member that leads there:
+/// it is planned there at once. A route stays at the VRF where no member has the gateway's subnet.
+fn vrf_gateways(links: &mut [Link]) {
+    let mut moved: Vec<(String, Route)> = Vec::new();
+    let subnets: HashMap<String, Vec<IpNet>> =
+        links.iter().map(|l| (l.id.clone(), l.addresses.iter().map(|a| a.net.trunc()).collect())).collect();
+    for vrf in links.iter_mut().filter(|l| l.kind == Kind::Vrf) {
+        let members = std::mem::take(&mut vrf.members);
+        vrf.routes.retain(|route| {
+            let Some(via) = route.via else { return true };
+            let leads_there = |member: &&LinkRef| {
+                subnets.get(&member.value).is_some_and(|nets| nets.iter().any(|net| net.contains(&via)))
+            };
+            let Some(member) = members.iter().find(leads_there) else { return true };
+            moved.push((member.value.clone(), route.clone()));
+            false
+        });
+        vrf.members = members;
+    }
+    let index: HashMap<String, usize> = links.iter().enumerate().map(|(i, l)| (l.id.clone(), i)).collect();
+    for (member, route) in moved {
+        if let Some(link) = index.get(&member).and_then(|i| links.get_mut(*i)) {
+            link.routes.push(route);
+        }
     }
 }
 
@@ -105,18 +135,15 @@ fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, said: &mut Vec<Dia
     }
 }
 
-/// Gives ports what their bridge and they themselves say of them, and no link-local address, as netplan does.
+/// Gives ports what their bridge and they themselves say of them.
 fn bridge_ports(links: &mut [Link], options: Vec<PortOption>, said: &mut Vec<Diagnostic>) {
-    let bridges: HashMap<String, (String, Place)> = links
+    let bridges: HashMap<String, String> = links
         .iter()
         .filter(|l| l.kind == Kind::Bridge)
-        .flat_map(|l| l.members.iter().map(|m| (m.value.clone(), (l.id.clone(), m.at))))
+        .flat_map(|l| l.members.iter().map(|m| (m.value.clone(), l.id.clone())))
         .collect();
     for link in links.iter_mut() {
-        if let Some((_, at)) = bridges.get(&link.id) {
-            let none = Located::new(AddressGeneration::None, *at);
-            link.ipv6.generation.get_or_insert(none);
-        } else {
+        if !bridges.contains_key(&link.id) {
             for (option, setting) in std::mem::take(&mut link.port.0) {
                 let key = link::PORT.iter().find(|(_, o)| *o == option).map_or(option, |(key, _)| key);
                 let message = format!("{key} has no effect: \"{}\" is in no bridge", link.id);
@@ -126,16 +153,16 @@ fn bridge_ports(links: &mut [Link], options: Vec<PortOption>, said: &mut Vec<Dia
     }
     let index: HashMap<String, usize> = links.iter().enumerate().map(|(i, l)| (l.id.clone(), i)).collect();
     for PortOption { bridge, port, key, row, value } in options {
-        let is_port = bridges.get(&port.value).is_some_and(|(of, _)| *of == bridge);
-        match index.get(&port.value).and_then(|i| links.get_mut(*i)).filter(|_| is_port) {
-            Some(link) => link.port.set(row, value.value, value.at),
-            None => {
-                let message = format!("{key} names \"{}\", which is no member of \"{bridge}\"", port.value);
-                said.push(
-                    Diagnostic::new(Code::DanglingReference, port.at, message)
-                        .hint(format!("add it to the interfaces of \"{bridge}\", or remove it here")),
-                );
-            }
+        let there = index.get(&port.value).and_then(|i| links.get_mut(*i));
+        let code = if there.is_some() { Code::OptionIgnored } else { Code::DanglingReference };
+        if let Some(link) = there.filter(|_| bridges.get(&port.value) == Some(&bridge)) {
+            link.port.set(row, value.value, value.at);
+            continue;
         }
+        let message = format!("{key} names \"{}\", which is no member of \"{bridge}\"", port.value);
+        said.push(
+            Diagnostic::new(code, port.at, message)
+                .hint(format!("add it to the interfaces of \"{bridge}\", or remove it here")),
+        );
     }
 }

@@ -65,9 +65,9 @@ const COMMON: &[Key] = &[
     key("critical", NoEffect, "netapply takes no network down when it ends"),
     key("dhcp-identifier", LeftToOthers, "it is for the DHCP client"),
     key("dhcp4", Applied, "IPv4 by DHCP, by a client of the image"),
-    key("dhcp4-overrides", Applied, "what that client is to take"),
+    key("dhcp4-overrides", LeftToOthers, "it is for the DHCP client"),
     key("dhcp6", Applied, "IPv6 by DHCPv6, by a client of the image"),
-    key("dhcp6-overrides", Applied, "what that client is to take"),
+    key("dhcp6-overrides", LeftToOthers, "it is for the DHCP client"),
     key("gateway4", Deprecated, "write a route to default"),
     key("gateway6", Deprecated, "write a route to default"),
     key("hairpin", Applied, "as a bridge's port: send packets back where they came from"),
@@ -86,7 +86,11 @@ const COMMON: &[Key] = &[
     key("optional", Applied, "the boot does not wait for it"),
     key("optional-addresses", NoEffect, "the boot waits for links, not for kinds of addresses"),
     key("port-mac-learning", Applied, "as a bridge's port: learn MAC addresses"),
-    key("ra-overrides", Applied, "what is taken from router advertisements"),
+    key(
+        "ra-overrides",
+        LeftToOthers,
+        "the kernel takes routes into the main table, and no name servers or domains",
+    ),
     key("renderer", NoEffect, "netapply configures the kernel itself"),
     key("routes", Applied, "routes through the link"),
     key("routing-policy", Applied, "rules that choose a routing table"),
@@ -134,21 +138,21 @@ macro_rules! link {
 const MEMBERS: &[Key] =
     &[key("interfaces", Applied, "ids of its members"), key("parameters", Applied, "its options")];
 
-pub(super) static ETHERNET: Object = link!("ethernets", PHYSICAL);
-pub(super) static BOND_LINK: Object = link!("bonds", MEMBERS);
-pub(super) static BRIDGE_LINK: Object = link!("bridges", MEMBERS);
-pub(super) static DUMMY: Object = link!("dummy-devices", &[] as &[Key]);
+pub(super) static ETHERNET: Object = link!("an entry of ethernets", PHYSICAL);
+pub(super) static BOND_LINK: Object = link!("an entry of bonds", MEMBERS);
+pub(super) static BRIDGE_LINK: Object = link!("an entry of bridges", MEMBERS);
+pub(super) static DUMMY: Object = link!("an entry of dummy-devices", &[] as &[Key]);
 
 const VLAN_KEYS: &[Key] =
     &[key("id", Applied, "0 to 4094"), key("link", Applied, "id of the link that it is on")];
-pub(super) static VLAN: Object = link!("vlans", VLAN_KEYS);
+pub(super) static VLAN: Object = link!("an entry of vlans", VLAN_KEYS);
 
 const VRF_KEYS: &[Key] =
     &[key("interfaces", Applied, "ids of its members"), key("table", Applied, "its routing table")];
-pub(super) static VRF: Object = link!("vrfs", VRF_KEYS);
+pub(super) static VRF: Object = link!("an entry of vrfs", VRF_KEYS);
 
 const VETH_KEYS: &[Key] = &[key("peer", Applied, "id of the other end")];
-pub(super) static VETH: Object = link!("virtual-ethernets", VETH_KEYS);
+pub(super) static VETH: Object = link!("an entry of virtual-ethernets", VETH_KEYS);
 
 const TUNNEL_ONLY: &[Key] = &[
     key("key", Applied, "GRE or VTI key, or WireGuard's private key"),
@@ -163,7 +167,7 @@ const TUNNEL_ONLY: &[Key] = &[
 ];
 const VXLAN_KEYS: [Key; VXLAN.len()] = keys_of(VXLAN);
 const TUNNEL_KEYS_ALL: [Key; TUNNEL_ONLY.len() + VXLAN_KEYS.len()] = joined(TUNNEL_ONLY, &VXLAN_KEYS);
-pub(super) static TUNNEL: Object = link!("tunnels", &TUNNEL_KEYS_ALL);
+pub(super) static TUNNEL: Object = link!("an entry of tunnels", &TUNNEL_KEYS_ALL);
 
 const BOND_KEYS: [Key; BOND.len()] = keys_of(BOND);
 pub(super) static BOND_PARAMETERS: Object = Object { name: "a bond's parameters", keys: &BOND_KEYS };
@@ -200,7 +204,7 @@ pub(super) static ADDRESS: Object = Object {
 };
 
 pub(super) static ROUTE: Object = Object {
-    name: "routes",
+    name: "an entry of routes",
     keys: &[
         key("advertised-mss", Applied, "segment size to advertise, bytes"),
         key("advertised-receive-window", Applied, "initial receive window, segments"),
@@ -218,7 +222,7 @@ pub(super) static ROUTE: Object = Object {
 };
 
 pub(super) static RULE: Object = Object {
-    name: "routing-policy",
+    name: "an entry of routing-policy",
     keys: &[
         key("from", Applied, "source prefix"),
         key("mark", Applied, "firewall mark"),
@@ -229,27 +233,28 @@ pub(super) static RULE: Object = Object {
     ],
 };
 
+/// What the mapping as a whole is left to has been said when its keys are read.
 pub(super) static DHCP_OVERRIDES: Object = Object {
     name: "DHCP overrides",
     keys: &[
-        key("hostname", LeftToOthers, "it is for the DHCP client"),
-        key("route-metric", LeftToOthers, "it is for the DHCP client"),
-        key("send-hostname", LeftToOthers, "it is for the DHCP client"),
-        key("use-dns", LeftToOthers, "it is for the DHCP client"),
-        key("use-domains", LeftToOthers, "it is for the DHCP client"),
-        key("use-hostname", LeftToOthers, "it is for the DHCP client"),
-        key("use-mtu", LeftToOthers, "it is for the DHCP client"),
-        key("use-ntp", LeftToOthers, "it is for the DHCP client"),
-        key("use-routes", LeftToOthers, "it is for the DHCP client"),
+        key("hostname", LeftToOthers, "the name to send"),
+        key("route-metric", LeftToOthers, "metric of the routes that it gets"),
+        key("send-hostname", LeftToOthers, "send a name"),
+        key("use-dns", LeftToOthers, "take name servers"),
+        key("use-domains", LeftToOthers, "take search domains"),
+        key("use-hostname", LeftToOthers, "take the host's name"),
+        key("use-mtu", LeftToOthers, "take the MTU"),
+        key("use-ntp", LeftToOthers, "take time servers"),
+        key("use-routes", LeftToOthers, "take routes"),
     ],
 };
 
 pub(super) static RA_OVERRIDES: Object = Object {
     name: "ra-overrides",
     keys: &[
-        key("table", LeftToOthers, "the kernel puts routes from router advertisements into the main table"),
-        key("use-dns", LeftToOthers, "the kernel takes no name servers from router advertisements"),
-        key("use-domains", LeftToOthers, "the kernel takes no domains from router advertisements"),
+        key("table", LeftToOthers, "table of the routes"),
+        key("use-dns", LeftToOthers, "take name servers"),
+        key("use-domains", LeftToOthers, "take search domains"),
     ],
 };
 
@@ -264,7 +269,7 @@ pub(super) static TUNNEL_KEYS: Object = Object {
 };
 
 pub(super) static PEER: Object = Object {
-    name: "peers",
+    name: "an entry of peers",
     keys: &[
         key("allowed-ips", Applied, "prefixes that the peer may send from"),
         key("endpoint", Applied, "its address and port"),

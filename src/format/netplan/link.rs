@@ -71,7 +71,7 @@ fn options(address: &mut Address, fields: &Fields<'_>, said: &mut Vec<Diagnostic
         match value::text(node, "lifetime", said) {
             Some("0") => address.preferred = Some(0),
             Some(text) if !text.eq_ignore_ascii_case("forever") => {
-                said.push(value::one_of(node, "lifetime", ["0", "forever"].into_iter()));
+                said.push(value::bad(Code::BadValue, node, "lifetime", "expected 0 or forever"));
             }
             _ => {}
         }

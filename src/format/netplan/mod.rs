@@ -227,7 +227,13 @@ fn bond(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Opt
         said.push(value::bad(Code::Unsupported, node, "mode", "only Open vSwitch has this mode"));
         return None;
     }
+    let before = said.len();
     options::read(options::BOND, &parameters, Kind::Bond, &mut link.settings, said);
+    if let Some(node) = parameters.get("mode").filter(|_| link.settings.get("mode").is_none()) {
+        for wrong in said.iter_mut().skip(before).filter(|d| d.at == node.at) {
+            wrong.message += "; the kernel's default, balance-rr, was taken";
+        }
+    }
     Some(())
 }
 

@@ -70,7 +70,7 @@ pub(super) const BOND: &[Parameter] = &[
     row("down-delay", "downdelay", Milliseconds, "wait before a lost link is given up; a bare number is ms"),
     row("fail-over-mac-policy", "fail_over_mac", Row, "none, active, follow"),
     Parameter {
-        key: key("gratuitious-arp", Deprecated, "it is misspelt: write gratuitous-arp"),
+        key: key("gratuitious-arp", Deprecated, "misspelt, write gratuitous-arp"),
         option: "num_grat_arp",
         how: UnlessZero,
     },
