@@ -95,7 +95,7 @@ codes! {
     ConflictingPrefix "conflicting-prefix" Warning "Address and netmask say different prefix lengths. The one beside the address was taken.";
     DuplicateAddress "duplicate-address" Error "One address is on two links.";
     RepeatedAddress "repeated-address" Warning "The address stands twice on one link.";
-    MemberAddress "member-address" Warning "A member of a bond or bridge has an address of its own. The kernel takes it, but the traffic goes through the bond or bridge, so the address does not work there.";
+    MemberAddress "member-address" Warning "Addresses, routes or DHCP are asked for on a member of a bond or bridge. Whatever arrives there goes to the bond or bridge, so that an address of the member gets no answers. They were put on the bond or bridge.";
     NoLinkForNetwork "no-link-for-network" Error "The network names no link, and more than one could be meant.";
     AssumedLink "assumed-link" Warning "The network names no link; the only one that it can mean was taken.";
     HostBits "host-bits" Warning "The destination of the route has bits set beyond its prefix. They were cleared, as the kernel wants it.";

@@ -26,10 +26,10 @@ pub(super) fn check(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     }
     bond_mtus(desired, said);
     vlan_mtus(desired, said);
+    stacking::networks_of_members(desired, said);
     routes::addresses(desired, said);
-    routes::members(desired, said);
-    routes::gateways(desired, said);
-    routes::one_route_for_a_key(desired, said);
+    let assumed = routes::gateways(desired, said);
+    routes::one_route_for_a_key(desired, &assumed, said);
     if had_links && desired.links.is_empty() {
         let message = "nothing in the description can be used: every link of it was left out";
         said.push(Diagnostic::new(Code::NothingUsable, Place::NONE, message));

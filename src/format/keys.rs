@@ -137,9 +137,14 @@ impl<'a> Fields<'a> {
         Some(Fields { at: node.at, entries })
     }
 
-    /// The value of a key, unless it is null or absent.
+    /// The value of a key, unless it is absent, null or an empty text.
     pub fn get(&self, name: &str) -> Option<&'a Node> {
-        self.entry(name).map(|e| &e.value).filter(|n| !matches!(n.value, Value::Null))
+        let is_there = |node: &&Node| match &node.value {
+            Value::Null => false,
+            Value::Scalar(scalar) => !scalar.text.trim().is_empty(),
+            Value::List(_) | Value::Map(_) => true,
+        };
+        self.entry(name).map(|e| &e.value).filter(is_there)
     }
 
     /// The entry of a key, even if its value is null. The last of several, as every reader of these formats takes it.

@@ -90,26 +90,37 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
         }
     }
     check::check(&mut desired, &mut said);
-    if desired.links.is_empty() && worst(&said) != Some(Severity::Error) {
-        said.push(
-            Diagnostic::new(Code::NoLinks, Place::NONE, "the description has no link")
-                .hint("nothing will be configured; if that is not meant, look at what wrote it"),
-        );
+    let formats = || read.iter().filter_map(|(format, _)| *format);
+    if desired.links.is_empty() && formats().any(|format| format != Format::Disabled) {
+        said.extend(nothing(&said));
     }
     said.sort_by_key(|d| (!d.at.is_known(), d.at));
-    let format = read.iter().find_map(|(format, _)| *format).map_or("", Format::name);
+    let format = formats().next().map_or("", Format::name);
     Parsed { desired, diagnostics: said, texts: read.into_iter().map(|(_, text)| text).collect(), format }
 }
 
-/// Adds what Ironic's API would refuse of a network_data text, whether netapply can use it or not.
+/// Adds what Ironic's API would refuse, whether netapply can use it or not.
 pub fn for_ironic(parsed: &mut Parsed) {
-    for text in &parsed.texts {
-        let body = text.root.as_ref().and_then(recognise::tree);
-        if let Some((Format::NetworkData, root)) = body {
-            network_data::ironic_schema(root, &mut parsed.diagnostics);
-        }
+    for root in parsed.texts.iter().filter_map(|text| text.root.as_ref()) {
+        network_data::ironic_schema(root, &mut parsed.diagnostics);
     }
     parsed.diagnostics.sort_by_key(|d| (!d.at.is_known(), d.at));
+}
+
+/// What is said about a description without a link that can be used; `said` tells whether it had any.
+fn nothing(said: &[Diagnostic]) -> Option<Diagnostic> {
+    if said.iter().any(|d| d.code == Code::NothingUsable) {
+        return None;
+    }
+    Some(match worst(said) {
+        Some(Severity::Error) => Diagnostic::new(
+            Code::NothingUsable,
+            Place::NONE,
+            "nothing in the description can be used: see the errors",
+        ),
+        _ => Diagnostic::new(Code::NoLinks, Place::NONE, "the description has no link")
+            .hint("nothing will be configured; if that is not meant, look at what wrote it"),
+    })
 }
 
 /// The format of a text and its tree of values.

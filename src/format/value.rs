@@ -65,14 +65,24 @@ pub(super) fn number(
     range: RangeInclusive<u64>,
     said: &mut Vec<Diagnostic>,
 ) -> Option<Located<u64>> {
+    let wanted = format!("a number from {} to {}", range.start(), range.end());
+    let number = whole(node, key, &wanted, said)?;
+    if !range.contains(&number.value) {
+        said.push(bad(Code::BadValue, node, key, &format!("expected {wanted}")));
+        return None;
+    }
+    Some(number)
+}
+
+/// A whole number of any size; `wanted` says in a message what it should have been.
+fn whole(node: &Node, key: &str, wanted: &str, said: &mut Vec<Diagnostic>) -> Option<Located<u64>> {
     let text = text(node, key, said)?;
     warn_if_octal(node, key, said);
     // JSON knows one kind of number: some writers print 1500.0.
     match text.strip_suffix(".0").unwrap_or(text).parse() {
-        Ok(number) if range.contains(&number) => Some(Located::new(number, node.at)),
-        _ => {
-            let why = format!("expected a number from {} to {}", range.start(), range.end());
-            said.push(bad(Code::BadValue, node, key, &why));
+        Ok(number) => Some(Located::new(number, node.at)),
+        Err(_) => {
+            said.push(bad(Code::BadValue, node, key, &format!("expected {wanted}")));
             None
         }
     }
@@ -80,7 +90,7 @@ pub(super) fn number(
 
 /// An MTU. 0 means that none is given, as several producers write it.
 pub(super) fn mtu(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<Mtu>> {
-    let bytes = number(node, key, 0..=u64::from(u32::MAX), said)?;
+    let bytes = whole(node, key, "a number of bytes from 68 to 65535", said)?;
     if bytes.value == 0 {
         said.push(Diagnostic::new(Code::NoEffect, node.at, format!("{key} 0 is taken as not given")));
         return None;
@@ -246,7 +256,7 @@ pub(super) mod tests {
         );
         assert_eq!(mtu("01500").0, Some(1500));
         assert!(mtu("01500").1[0].starts_with("odd-number"));
-        assert_eq!(mtu("-1").1, ["bad-value: mtu \"-1\": expected a number from 0 to 4294967295"]);
+        assert_eq!(mtu("-1").1, ["bad-value: mtu \"-1\": expected a number of bytes from 68 to 65535"]);
         let truth = |yaml: &str| read(yaml, |n, s| boolean(n, "optional", s).map(|b| b.value));
         assert_eq!(truth("Yes").0, Some(true));
         assert_eq!(truth("off").0, Some(false));

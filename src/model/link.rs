@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::attribute::{self, Attribute, Value};
-use super::{Address, AddressGeneration, IfName, Located, MacAddr, Mtu, Place, Resolver, Route, Rule};
+use super::{
+    Address, AddressGeneration, Family, IfName, Located, MacAddr, Mtu, Place, Resolver, Route, Rule,
+};
 
 /// A reference to another link by its id in the description, and where it was written.
 pub type LinkRef = Located<String>;
@@ -282,6 +284,14 @@ pub enum Dynamic {
 }
 
 impl Dynamic {
+    /// The family whose addresses it brings.
+    pub fn family(self) -> Family {
+        match self {
+            Dynamic::Dhcp4 => Family::V4,
+            Dynamic::Dhcp6 | Dynamic::RouterAdvertisements => Family::V6,
+        }
+    }
+
     /// The words for a person.
     pub fn words(self) -> &'static str {
         match self {

@@ -13,4 +13,4 @@ pub use link::{
     WishedMac, fits,
 };
 pub use net::{Address, AddressGeneration, Desired, Family, Resolver, Route, RouteKind, Rule, Scope};
-pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place, VlanId};
+pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place};

@@ -78,6 +78,14 @@ impl MacAddr {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// True where `written` is this address, or the six bytes that stand for an InfiniBand address of twenty: OpenStack
+    /// writes bytes 13 to 15 and 18 to 20 of it, the GUID without its middle, as an Ethernet address.
+    pub fn means(&self, written: &MacAddr) -> bool {
+        let b = &self.bytes;
+        let short = [b[12], b[13], b[14], b[17], b[18], b[19]];
+        self == written || (self.len == 20 && written.as_bytes() == short)
+    }
+
     /// True for a group address, which no NIC can have.
     pub fn is_multicast(&self) -> bool {
         self.len == 6 && self.bytes[0] & 1 == 1
@@ -186,25 +194,6 @@ impl<'de> Deserialize<'de> for IfName {
     }
 }
 
-/// An 802.1Q VLAN id, 0 to 4094 (0 is priority tagging, 4095 is reserved).
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct VlanId(u16);
-
-impl VlanId {
-    /// Checks the range.
-    pub fn new(id: u64) -> Result<Self, ParseError> {
-        match u16::try_from(id) {
-            Ok(id) if id <= 4094 => Ok(VlanId(id)),
-            _ => Err(ParseError("outside the VLAN ids 0 to 4094")),
-        }
-    }
-
-    /// The number.
-    pub fn get(self) -> u16 {
-        self.0
-    }
-}
-
 /// A maximum transmission unit in bytes. The kernel's lower bound for IPv4 is 68 (RFC 791), its upper 65535.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -252,6 +241,14 @@ mod tests {
         }
         let guid = "80:00:02:08:fe:80:00:00:00:00:00:00:f4:52:14:03:00:7b:cb:a1";
         assert_eq!(guid.parse::<MacAddr>().unwrap().to_string(), guid);
+    }
+
+    #[test]
+    fn six_bytes_stand_for_an_infiniband_address() {
+        let mac = |t: &str| t.parse::<MacAddr>().unwrap();
+        let guid = mac("80:00:02:08:fe:80:00:00:00:00:00:00:f4:52:14:03:00:7b:cb:a1");
+        assert!(guid.means(&mac("f4:52:14:7b:cb:a1")) && guid.means(&guid));
+        assert!(!guid.means(&mac("f4:52:14:7b:cb:a2")) && !mac("f4:52:14:7b:cb:a1").means(&guid));
     }
 
     #[test]

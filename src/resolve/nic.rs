@@ -133,7 +133,7 @@ fn with_mac<'a>(
     said: &mut Vec<Diagnostic>,
 ) -> (MatchedBy, Vec<&'a ObservedLink>) {
     let permanent: Vec<&ObservedLink> =
-        nics.iter().filter(|l| l.permanent_mac == Some(mac)).copied().collect();
+        nics.iter().filter(|l| l.permanent_mac.is_some_and(|own| own.means(&mac))).copied().collect();
     if !permanent.is_empty() {
         // A virtual function that a paravirtual NIC of the same address controls (netvsc, virtio failover).
         let single: Vec<&ObservedLink> =
@@ -150,8 +150,9 @@ fn with_mac<'a>(
         return (MatchedBy::PermanentMac(mac), permanent);
     }
     // Members of a bond share its address: theirs says nothing where they have a permanent one.
-    let own =
-        |l: &&&ObservedLink| l.mac == Some(mac) && (l.controller.is_none() || l.permanent_mac.is_none());
+    let own = |l: &&&ObservedLink| {
+        l.mac.is_some_and(|own| own.means(&mac)) && (l.controller.is_none() || l.permanent_mac.is_none())
+    };
     let current: Vec<&ObservedLink> = nics.iter().filter(own).copied().collect();
     if let Some(nic) = current.iter().find(|l| l.permanent_mac.is_some()) {
         let message =

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{Desired, Family, Kind, Link, Place};
 
 /// One address is on one link, once. Link-local addresses may repeat, and so may the addresses of separate VRFs.
@@ -33,26 +33,6 @@ pub(super) fn addresses(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
             said.push(Diagnostic::new(code, address.at, message).hint("remove one of the two"));
             false
         });
-    }
-}
-
-/// Traffic of a member goes through its bond or bridge: an address on the member itself does not work.
-pub(super) fn members(desired: &Desired, said: &mut Vec<Diagnostic>) {
-    let controllers = desired.links.iter().filter(|l| matches!(l.kind, Kind::Bond | Kind::Bridge));
-    let of: HashMap<&str, &Link> =
-        controllers.flat_map(|c| c.members.iter().map(move |m| (m.value.as_str(), c))).collect();
-    for link in &desired.links {
-        let (Some(controller), Some(address)) = (of.get(link.id.as_str()), link.addresses.first()) else {
-            continue;
-        };
-        let message = format!(
-            "\"{}\" has an address and is a member of {} \"{}\", where it does not work",
-            link.id,
-            controller.kind.noun(),
-            controller.id
-        );
-        let hint = format!("give the address to \"{}\", or take \"{}\" out of it", controller.id, link.id);
-        said.push(Diagnostic::new(Code::MemberAddress, address.at, message).hint(hint));
     }
 }
 
@@ -87,12 +67,16 @@ impl Subnets {
 
 /// A gateway is another host's address, of the route's family, and in a subnet of the link, or the route is made
 /// on-link.
-pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+///
+/// Returns the places of the routes that were made on-link.
+pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> HashSet<Place> {
+    let mut assumed = HashSet::new();
     let subnets: Vec<(String, Subnets)> =
         desired.links.iter().map(|l| (l.id.clone(), Subnets::of(l))).collect();
     for (link, (_, own)) in desired.links.iter_mut().zip(&subnets) {
         let addresses: HashSet<IpAddr> = link.addresses.iter().map(|a| a.net.addr()).collect();
         let id = link.id.clone();
+        let leased: Vec<Family> = link.dynamic.iter().map(|d| d.value.family()).collect();
         link.routes.retain_mut(|route| {
             let Some(via) = route.via else { return true };
             if Family::of(&via) != route.family() {
@@ -112,6 +96,16 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
             let local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
             if !route.on_link && !local && !own.reach(via) {
                 route.on_link = true;
+                if leased.contains(&Family::of(&via)) {
+                    let message = format!(
+                        "the subnet of the gateway {via} comes by DHCP or router advertisement: the route to {} was \
+                         made on-link, so that it need not wait for that",
+                        route.to
+                    );
+                    said.push(Diagnostic::new(Code::GatewayOffSubnet, route.at, message).severity(Severity::Note));
+                    return true;
+                }
+                assumed.insert(route.at);
                 let message =
                     format!("the gateway {via} is in no subnet of \"{id}\": the route was made on-link");
                 let other = subnets.iter().find(|(other, s)| *other != id && s.reach(via));
@@ -127,17 +121,30 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
             true
         });
     }
+    assumed
 }
 
 /// The kernel tells routes apart by destination, table and metric: a second one gets a higher metric, an equal one goes.
-pub(super) fn one_route_for_a_key(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+///
+/// Of two default routes the one whose gateway is in a subnet of its link wins over one of the `assumed`, whose gateway is not.
+pub(super) fn one_route_for_a_key(
+    desired: &mut Desired,
+    assumed: &HashSet<Place>,
+    said: &mut Vec<Diagnostic>,
+) {
     type Key = ((IpNet, Option<u32>, u32), Option<String>);
     type First = (String, Option<IpAddr>, Place);
     let vrfs = vrf_of(desired);
     let mut seen: HashMap<Key, First> = HashMap::new();
-    for link in &mut desired.links {
+    let links = desired.links.len();
+    let passes = [false, true].into_iter().flat_map(|doubtful| (0..links).map(move |i| (doubtful, i)));
+    for (doubtful, i) in passes {
+        let Some(link) = desired.links.get_mut(i) else { continue };
         let (id, vrf) = (link.id.clone(), vrfs.get(&link.id).cloned());
         link.routes.retain_mut(|route| {
+            if assumed.contains(&route.at) != doubtful {
+                return true;
+            }
             let default = if route.family() == Family::V6 { 1024 } else { 0 };
             let mut key: Key = ((route.to, route.table, route.metric.unwrap_or(default)), vrf.clone());
             let Some((other, via, first)) = seen.get(&key) else {

@@ -88,7 +88,7 @@ fn wrong_members(
     // A bond needs a member; a bridge without ports is a fine thing for guests to come.
     if kind == Kind::Bond && link.members.is_empty() {
         if before == 0 {
-            let message = format!("bond \"{id}\" has no members");
+            let message = format!("bond \"{id}\" has no member that is there: it was left out");
             said.push(
                 Diagnostic::new(Code::BondWithoutMembers, link.at, message)
                     .hint("name the links that it is made of"),
@@ -166,5 +166,38 @@ fn fall(desired: &mut Desired, mut out: HashSet<String>, said: &mut Vec<Diagnost
         if desired.links.len() == before && desired.links.iter().all(|l| !out.contains(&l.id)) {
             return;
         }
+    }
+}
+
+/// What arrives at a port of a bond or bridge belongs to the bond or bridge: an address on the port itself gets no
+/// answers (rx_handler in net/core/dev.c). Its addresses and routes move there.
+pub(super) fn networks_of_members(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    let controllers =
+        desired.links.iter().enumerate().filter(|(_, l)| matches!(l.kind, Kind::Bond | Kind::Bridge));
+    let controller: HashMap<String, usize> =
+        controllers.flat_map(|(i, l)| l.members.iter().map(move |m| (m.value.clone(), i))).collect();
+    for i in 0..desired.links.len() {
+        let Some(port) = desired.links.get_mut(i) else { continue };
+        let Some(to) = controller.get(&port.id).copied() else { continue };
+        let at = port.addresses.first().map(|a| a.at).or(port.routes.first().map(|r| r.at));
+        let Some(at) = at.or(port.dynamic.first().map(|d| d.at)) else { continue };
+        let (addresses, routes) = (std::mem::take(&mut port.addresses), std::mem::take(&mut port.routes));
+        let (dynamic, rules) = (std::mem::take(&mut port.dynamic), std::mem::take(&mut port.rules));
+        let (id, accept_ra) = (port.id.clone(), port.ipv6.accept_ra.take());
+        let Some(controller) = desired.links.get_mut(to) else { continue };
+        let message = format!(
+            "\"{id}\" is a member of {} \"{}\" and cannot have a network of its own: the {0} got it",
+            controller.kind.noun(),
+            controller.id
+        );
+        said.push(
+            Diagnostic::new(Code::MemberAddress, at, message)
+                .hint(format!("write it at \"{}\", or take \"{id}\" out of that", controller.id)),
+        );
+        controller.addresses.extend(addresses);
+        controller.routes.extend(routes);
+        controller.rules.extend(rules);
+        controller.dynamic.extend(dynamic);
+        controller.ipv6.accept_ra = controller.ipv6.accept_ra.or(accept_ra);
     }
 }

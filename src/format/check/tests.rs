@@ -102,7 +102,33 @@ fn gateways_off_every_subnet_are_made_on_link() {
     assert_eq!(said, ["gateway-off-subnet", "gateway-is-self", "two-default-routes"]);
     let routes = &desired.links[0].routes;
     assert_eq!(routes.iter().map(|r| r.on_link).collect::<Vec<_>>(), [false, true, false]);
-    assert_eq!(routes[2].metric, Some(100));
+    // The default route whose gateway is reached without an assumption is the one that counts.
+    assert_eq!((routes[1].metric, routes[2].metric), (Some(100), None));
+}
+
+#[test]
+fn a_subnet_that_dhcp_brings_is_no_reason_to_warn() {
+    let mut link = nic("n", "02:00:00:00:00:01");
+    link.dynamic = vec![Located::new(crate::model::Dynamic::Dhcp4, at(5))];
+    link.routes = vec![Route::new("10.1.0.0/16".parse().unwrap(), Some("192.0.2.1".parse().unwrap()), at(6))];
+    let mut desired = Desired { links: vec![link], ..Desired::default() };
+    let mut said = Vec::new();
+    check(&mut desired, &mut said);
+    assert!(desired.links[0].routes[0].on_link);
+    assert_eq!(said[0].severity, crate::diagnostic::Severity::Note);
+}
+
+#[test]
+fn a_member_has_no_network_of_its_own() {
+    let mut nic = nic("n", "02:00:00:00:00:01");
+    nic.addresses = vec![Address::new("192.0.2.5/24".parse().unwrap(), at(5))];
+    nic.routes = vec![Route::new("10.0.0.0/8".parse().unwrap(), Some("192.0.2.1".parse().unwrap()), at(6))];
+    for (kind, moved) in [(Kind::Bond, true), (Kind::Bridge, true), (Kind::Vrf, false)] {
+        let (desired, said) = run(vec![nic.clone(), over("c", kind, &["n"])]);
+        assert_eq!(said.contains(&"member-address"), moved, "{kind:?}");
+        let with = &desired.links[usize::from(moved)];
+        assert_eq!((with.addresses.len(), with.routes.len()), (1, 1), "{kind:?}");
+    }
 }
 
 use crate::model::Family;

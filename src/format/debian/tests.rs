@@ -252,6 +252,7 @@ fn v1_takes_what_its_writers_mean() {
                 "nothing",
                 "bad-value vlan_id \"4095\": expected a number from 0 to 4094",
                 "missing-key VLAN \"w\" has no vlan_link, left out",
+                "nothing-usable nothing in the description can be used: see the errors",
             ],
         ),
     ] {
@@ -335,6 +336,7 @@ fn interfaces_text_as_people_write_it() {
                 "missing-key iface without the name of an interface",
                 "unsupported \"eth2\" inherits from a template, which is ifupdown2's own: left out",
                 "unsupported \"eth0\": method satic cannot be configured, left out",
+                "nothing-usable nothing in the description can be used: see the errors",
             ],
         ),
         (
@@ -343,6 +345,7 @@ fn interfaces_text_as_people_write_it() {
             vec![
                 "loopback-ignored lo is the kernel's own, nothing is done to it",
                 "unsupported the address 198.51.100.1/32 on the loopback interface cannot be set",
+                "nothing-usable nothing in the description can be used: see the errors",
             ],
         ),
     ] {

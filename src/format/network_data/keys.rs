@@ -29,7 +29,7 @@ const MTU: Key = key("mtu", Applied, "MTU in bytes; null and 0 are absent");
 const VIF_ID: Key = key("vif_id", NoEffect, "it is the cloud's own name of the port");
 
 pub(super) static NIC: Object = Object {
-    name: "links[]",
+    name: "links[] (NIC)",
     keys: &[
         ID,
         TYPE,

@@ -7,10 +7,10 @@ use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::keys::{Fields, Object};
 use crate::format::tree::{Node, Value};
 use crate::format::value::{
-    bad, bond_option, items, mac, mac_to_set, mtu, naming_for, number, set_bridge_option, set_option, text,
+    bond_option, items, mac, mac_to_set, mtu, naming_for, number, set_bridge_option, set_option, text,
 };
 use crate::model::attribute::{self, Value as Setting};
-use crate::model::{Desired, IfName, Kind, Link, Located, NamePattern, VlanId, WishedMac};
+use crate::model::{Desired, IfName, Kind, Link, Located, NamePattern, WishedMac};
 
 /// Types that mean a NIC of the machine, whatever the cloud plugs it into on its side (Nova's VIF types, and those that
 /// other writers use).
@@ -204,12 +204,9 @@ fn vlan(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Opt
     let Some(node) = fields.get("vlan_id") else {
         return missing(link, "vlan_id", "give it a VLAN id from 1 to 4094", said);
     };
-    let number = number(node, "vlan_id", 0..=u64::from(u32::MAX), said)?;
-    let id = VlanId::new(number.value)
-        .map_err(|why| said.push(bad(Code::BadValue, node, "vlan_id", why.0)))
-        .ok()?;
+    let id = number(node, "vlan_id", 0..=4094, said)?;
     let row = attribute::of(Kind::Vlan, "id")?;
-    link.settings.set(row, Setting::Number(id.get().into()), node.at);
+    link.settings.set(row, Setting::Number(id.value as i64), node.at);
     Some(())
 }
 

@@ -59,12 +59,15 @@ pub(in crate::format) fn set_option(
     match row.parse(&joined) {
         Ok(value) => settings.set(row, value, node.at),
         Err(why) => {
-            let said_bad = match &node.value {
-                Value::List(_) => {
-                    Diagnostic::new(Code::BadValue, node.at, format!("{key} \"{joined}\": {why}"))
-                }
-                _ => bad(Code::BadValue, node, key, &why),
-            };
+            let said_bad = Diagnostic::new(Code::BadValue, node.at, format!("{key} \"{joined}\": {why}"));
+            if let Some(number) = number_with_unit(&joined) {
+                let said_unit = Diagnostic { code: Code::BadUnit, ..said_bad };
+                said.push(
+                    said_unit
+                        .hint(format!("write the number alone, without a unit ({number} if it is in ms)")),
+                );
+                return;
+            }
             let words = || row.words().iter().map(|(word, _)| *word);
             let other = OTHER_WORDS.iter().find(|(wrong, _)| wrong.eq_ignore_ascii_case(&joined));
             let meant = other.map(|(_, word)| *word).filter(|meant| words().any(|word| word == *meant));
@@ -74,6 +77,13 @@ pub(in crate::format) fn set_option(
             });
         }
     }
+}
+
+/// The number of `100ms`, `1s`.
+fn number_with_unit(text: &str) -> Option<&str> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).filter(|end| *end > 0)?;
+    let (number, unit) = text.split_at_checked(digits)?;
+    matches!(unit.trim(), "ms" | "s" | "sec" | "us").then_some(number)
 }
 
 /// Bridge options under the names of bridge-utils (interfaces(5), cloud-init v1): the row, and true where the text has
@@ -182,6 +192,10 @@ mod tests {
         let targets = Some(Option_::Ips(vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]));
         assert_eq!(set("bond-arp-ip-target", "[192.0.2.1, 192.0.2.2]").0, targets);
         assert_eq!(set("arp_ip_target", "192.0.2.1 192.0.2.2").0, targets);
+        assert_eq!(
+            set("bond_miimon", "100ms").1,
+            ["bad-unit: bond_miimon \"100ms\": expected a number from 0 to 4294967295"]
+        );
         assert_eq!(
             set("bond_miimon", "fast").1,
             ["bad-value: bond_miimon \"fast\": expected a number from 0 to 4294967295"]
