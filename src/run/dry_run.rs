@@ -12,7 +12,7 @@ use crate::cli::{Args, Format};
 use crate::diagnostic::{Diagnostic, Renderer, Severity, worst};
 use crate::format::Parsed;
 use crate::inventory::Inventory;
-use crate::model::Kind;
+use crate::model::{Dynamic, Kind};
 use crate::plan::{self, Plan, script};
 use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
 
@@ -148,9 +148,17 @@ fn links(resolved: &Resolved) -> String {
             (None, Some(_)) => format!("{}, there already", link.desired.kind.noun()),
             (None, None) => format!("{}, to be made", link.desired.kind.noun()),
         };
-        let _ = writeln!(out, "  {:ids$}  {:names$}  {what}", link.desired.id, link.name);
+        let others = left_to_others(link);
+        let _ = writeln!(out, "  {:ids$}  {:names$}  {what}{others}", link.desired.id, link.name);
     }
     out
+}
+
+/// What a client in the image is to do on the link. Router advertisements are the kernel's own work.
+fn left_to_others(link: &ResolvedLink) -> String {
+    let clients = link.desired.dynamic.iter().map(|d| d.value).filter(|d| *d != Dynamic::RouterAdvertisements);
+    let words: Vec<&str> = clients.map(Dynamic::words).collect();
+    if words.is_empty() { String::new() } else { format!("; {} left to the image", words.join(" and ")) }
 }
 
 fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> String {
