@@ -156,7 +156,8 @@ fn links(resolved: &Resolved) -> String {
 
 /// What a client in the image is to do on the link. Router advertisements are the kernel's own work.
 fn left_to_others(link: &ResolvedLink) -> String {
-    let clients = link.desired.dynamic.iter().map(|d| d.value).filter(|d| *d != Dynamic::RouterAdvertisements);
+    let clients =
+        link.desired.dynamic.iter().map(|d| d.value).filter(|d| *d != Dynamic::RouterAdvertisements);
     let words: Vec<&str> = clients.map(Dynamic::words).collect();
     if words.is_empty() { String::new() } else { format!("; {} left to the image", words.join(" and ")) }
 }
