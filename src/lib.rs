@@ -7,6 +7,7 @@ pub mod format;
 pub mod handoff;
 pub mod inventory;
 pub mod kernel;
+pub mod logging;
 pub mod model;
 pub mod plan;
 pub mod report;

@@ -29,6 +29,8 @@ pub enum Missing {
 pub struct Resolved {
     /// What a link stands on comes before it: NICs, then bonds, then their VLANs.
     pub links: Vec<ResolvedLink>,
+    /// Links that could not be joined with this machine: no NIC fits, or what they stand on is not there.
+    pub absent: Vec<Link>,
     /// Rules, those written at links included.
     pub rules: Vec<Rule>,
     /// Name servers and search domains, those written at links included.
@@ -85,13 +87,15 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
     names::give(&mut links, inventory, &mut said);
     connect(&mut links);
     let links = foundations_first(links);
+    let there: HashSet<&str> = links.iter().map(|l| l.desired.id.as_str()).collect();
+    let absent = desired.links.iter().filter(|l| !there.contains(l.id.as_str())).cloned().collect();
     let mut resolver = desired.resolver.clone();
     let mut rules = desired.rules.clone();
     for link in &links {
         resolver.merge(&link.desired.resolver);
         rules.extend(link.desired.rules.iter().cloned());
     }
-    (Resolved { links, rules, resolver }, said)
+    (Resolved { links, absent, rules, resolver }, said)
 }
 
 fn blank(link: &Link, name: String, current: Option<String>) -> ResolvedLink {

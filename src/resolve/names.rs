@@ -18,6 +18,7 @@ pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut
         }
         used.insert(link.name.clone());
     }
+    kept_by_nics(links, inventory, said);
     alternative_names(links, inventory);
     // Foundations first: a VLAN's name has its parent's in it.
     for _ in 0..links.len() {
@@ -29,7 +30,7 @@ pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut
         link.name = generate(&link.desired, parent.as_deref(), &used, inventory);
         used.insert(link.name.clone());
     }
-    existing(links, inventory, said);
+    existing(links, inventory);
 }
 
 /// A wished name becomes an alternative one where no link has it.
@@ -73,7 +74,7 @@ fn generate(link: &Link, parent: Option<&str>, used: &HashSet<String>, inventory
 
 /// A made link that exists under its name, or a VLAN that exists under another: the kernel has one VLAN of an id on a
 /// link.
-fn existing(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut Vec<Diagnostic>) {
+fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
     let parents: Vec<Option<String>> = links
         .iter()
         .map(|l| {
@@ -100,17 +101,33 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut Vec<Di
             inventory.links.iter().filter(|l| kind == Kind::Vlan && same_kind(l)).find(is_twin)
         };
         link.current = named.filter(same_kind).or_else(twin).map(|l| l.name.clone());
-        if let (Some(other), None) = (named.filter(|l| l.kind.is_empty()), &link.current) {
-            let message = format!(
-                "{} \"{}\" cannot be called {}: a NIC has this name",
-                kind.noun(),
-                link.desired.id,
-                other.name
-            );
-            said.push(
-                Diagnostic::new(Code::DuplicateName, link.desired.at, message).hint("give it another name"),
-            );
-        }
+    }
+}
+
+/// A name that a NIC of the machine keeps is not free.
+fn kept_by_nics(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut Vec<Diagnostic>) {
+    let leaving: HashSet<String> = links
+        .iter()
+        .filter(|l| l.current.as_ref() != Some(&l.name))
+        .filter_map(|l| l.current.clone())
+        .collect();
+    let used: HashSet<String> = links.iter().map(|l| l.name.clone()).collect();
+    for link in links.iter_mut() {
+        let Naming::Set(name) = &link.desired.naming else { continue };
+        let holder = inventory.link(&link.name).filter(|l| l.kind.is_empty() && !leaving.contains(&l.name));
+        let Some(holder) = holder.filter(|h| link.current.as_ref() != Some(&h.name)) else { continue };
+        let old = link.name.clone();
+        link.name = match &link.current {
+            Some(current) if link.desired.kind == Kind::Physical => current.clone(),
+            _ => generate(&link.desired, None, &used, inventory),
+        };
+        let noun = link.desired.kind.noun();
+        let message = format!(
+            "{noun} \"{}\" cannot be called {old}: the NIC {} is; it is {} instead",
+            link.desired.id, holder.name, link.name
+        );
+        said.push(Diagnostic::new(Code::DuplicateName, name.at, message).hint("give it another name"));
+        link.desired.naming = Naming::Keep;
     }
 }
 
