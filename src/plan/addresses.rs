@@ -19,10 +19,12 @@ impl Planner<'_> {
             let name = &link.name;
             let wished: Vec<AddressEntry> = link.desired.addresses.iter().map(|a| entry(link, a)).collect();
             let there = self.state.addresses.get(name).cloned().unwrap_or_default();
+            let stays = |a: &&AddressEntry| wished.iter().any(|w| w.net == a.net && !must_go(a, w));
+            let kept: Vec<AddressEntry> = there.iter().filter(stays).cloned().collect();
             for address in &there {
-                let described = wished.iter().any(|w| w.net == address.net && !must_go(address, w));
                 // An IPv6 address is on a link once, whatever its prefix: the old prefix goes for the new one.
-                if !described && is_ours(link, address) {
+                let goes = !kept.contains(address) || out_of_order(address, &kept, &wished);
+                if goes && is_ours(link, address) {
                     self.push_for(link, Action::DeleteAddress(address.clone()));
                 }
             }
@@ -52,6 +54,16 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// The first IPv4 address of a subnet is its primary one, from which the machine speaks: where those that are there do
+/// not begin the described ones in their order, they go and come again.
+fn out_of_order(address: &AddressEntry, kept: &[AddressEntry], wished: &[AddressEntry]) -> bool {
+    let subnet = address.net.trunc();
+    let in_subnet = |a: &&AddressEntry| a.net.addr().is_ipv4() && a.net.trunc() == subnet;
+    let described: Vec<_> = wished.iter().filter(in_subnet).map(|w| w.net).collect();
+    let there: Vec<_> = kept.iter().filter(in_subnet).map(|k| k.net).collect();
+    address.net.addr().is_ipv4() && !described.starts_with(&there)
 }
 
 /// Permanent and global, on a link whose addresses of this family are described.

@@ -42,13 +42,22 @@ impl Planner<'_> {
     }
 
     pub(super) fn add_routes(&mut self) {
+        let fresh = self.fresh_sources();
+        let waits = |route: &RouteEntry| route.source.is_some_and(|source| fresh.contains_key(&source));
+        // The kernel asks whether a gateway is reachable: routes without one come first. What has to wait comes last.
         let mut wished = self.wished();
-        // The kernel asks whether a gateway is reachable: routes without one come first.
-        wished.sort_by_key(|(_, _, route)| route.via.is_some());
-        self.await_sources(&wished);
-        for (id, at, route) in wished {
-            if let Some(action) = self.missing(&route) {
-                self.push(&id, at, action(route));
+        wished.retain(|(_, _, route)| self.missing(route).is_some());
+        wished.sort_by_key(|(_, _, route)| (waits(route), route.via.is_some()));
+        let mut awaited: Option<Vec<usize>> = None;
+        for (index, (id, at, route)) in wished.iter().enumerate() {
+            let wait = waits(route).then(|| {
+                let rest = wished.get(index..).unwrap_or_default();
+                awaited.get_or_insert_with(|| self.await_sources(rest, &fresh)).clone()
+            });
+            let Some(action) = self.missing(route) else { continue };
+            let number = self.push(id, *at, action(route.clone()));
+            if let (Some(wait), Some(step)) = (wait, self.steps.get_mut(number)) {
+                step.needs.extend(wait);
             }
         }
         for route in std::mem::take(&mut self.state.lost_routes) {
@@ -79,28 +88,37 @@ impl Planner<'_> {
         Some(if there.iter().any(|t| ours(&t)) { Action::ReplaceRoute } else { Action::AddRoute })
     }
 
+    /// The IPv6 addresses that this plan adds, with their links: they are tentative at first.
+    fn fresh_sources(&self) -> HashMap<IpAddr, String> {
+        let added = self.steps.iter().filter_map(|step| match &step.action {
+            Action::AddAddress(entry) if entry.net.addr().is_ipv6() => {
+                Some((entry.net.addr(), entry.link.clone()))
+            }
+            _ => None,
+        });
+        added.collect()
+    }
+
     /// The kernel refuses a route whose preferred source is tentative (ip6_route_info_create).
-    fn await_sources(&mut self, wished: &[(String, Place, RouteEntry)]) {
+    /// Returns the steps that wait.
+    fn await_sources(
+        &mut self,
+        routes: &[(String, Place, RouteEntry)],
+        fresh: &HashMap<IpAddr, String>,
+    ) -> Vec<usize> {
         let mut waits: BTreeMap<String, (String, Place, Vec<Ipv6Addr>)> = BTreeMap::new();
-        let added: HashMap<IpAddr, String> = self
-            .steps
-            .iter()
-            .filter_map(|s| match &s.action {
-                Action::AddAddress(entry) => Some((entry.net.addr(), entry.link.clone())),
-                _ => None,
-            })
-            .collect();
-        for (id, at, route) in wished.iter().filter(|(_, _, r)| self.missing(r).is_some()) {
+        for (id, at, route) in routes {
             let Some(IpAddr::V6(source)) = route.source else { continue };
-            let Some(link) = added.get(&IpAddr::V6(source)) else { continue };
+            let Some(link) = fresh.get(&IpAddr::V6(source)) else { continue };
             let wait = waits.entry(link.clone()).or_insert_with(|| (id.clone(), *at, Vec::new()));
             if !wait.2.contains(&source) {
                 wait.2.push(source);
             }
         }
-        for (link, (id, at, addresses)) in waits {
-            self.push(&id, at, Action::AwaitAddresses { link, addresses });
-        }
+        let push = |(link, (id, at, addresses)): (String, (String, Place, Vec<Ipv6Addr>))| {
+            self.push(&id, at, Action::AwaitAddresses { link, addresses })
+        };
+        waits.into_iter().map(push).collect()
     }
 }
 

@@ -182,3 +182,35 @@ fn a_vlan_follows_its_link_and_gets_its_routes_after_its_addresses() {
         ]
     );
 }
+
+#[test]
+fn the_primary_address_is_the_first_described() {
+    let mut inventory = two_nics();
+    inventory.links[0].up = true;
+    let there = |net: &str| AddressEntry {
+        link: "eth0".into(),
+        net: net.parse().unwrap(),
+        peer: None,
+        broadcast: None,
+        label: None,
+        scope: crate::model::Scope::Global,
+        preferred: None,
+        valid: None,
+        tentative: false,
+        duplicate: false,
+        permanent: true,
+        protocol: 0,
+    };
+    inventory.addresses = vec![there("10.0.0.3/24"), there("10.0.0.2/24"), there("10.1.0.2/24")];
+    let mut link = by_mac("n", "7c:c2:55:6e:90:44");
+    link.addresses = vec![address("10.0.0.2/24"), address("10.0.0.3/24"), address("10.1.0.2/24")];
+    assert_eq!(
+        lines(&[link], &inventory),
+        [
+            "ip address delete 10.0.0.3/24 dev eth0",
+            "ip address delete 10.0.0.2/24 dev eth0",
+            "ip address add 10.0.0.2/24 broadcast 10.0.0.255 dev eth0",
+            "ip address add 10.0.0.3/24 broadcast 10.0.0.255 dev eth0",
+        ]
+    );
+}
