@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::attribute::Value;
-use crate::model::{AddressGeneration, MacAddr, RouteKind, Scope};
+use crate::model::{AddressGeneration, IPOIB, MacAddr, RouteKind, Scope};
 
 /// Everything that netapply compares with a description.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ pub struct ObservedLink {
 impl ObservedLink {
     /// A NIC: hardware, or a veth (which is what a container has), not made by netapply's own kinds.
     pub fn is_nic(&self) -> bool {
-        (self.kind.is_empty() || self.kind == "veth") && self.layer != "loopback"
+        matches!(self.kind.as_str(), "" | "veth" | IPOIB) && self.layer != "loopback"
     }
 
     /// Has this name or alternative name.

@@ -45,7 +45,7 @@ fn bytes(form: Form, value: &Value, names: &Names) -> Result<Vec<u8>, Unencodabl
         (Form::U8 | Form::Bool | Form::Word8(_), _) => {
             number(|n| Some(u8::try_from(n).ok()?.to_ne_bytes().to_vec()))
         }
-        (Form::U16, _) => number(|n| Some(u16::try_from(n).ok()?.to_ne_bytes().to_vec())),
+        (Form::U16 | Form::Word16(_), _) => number(|n| Some(u16::try_from(n).ok()?.to_ne_bytes().to_vec())),
         (Form::U16Be | Form::Word16Be(_), _) => {
             number(|n| Some(u16::try_from(n).ok()?.to_be_bytes().to_vec()))
         }
@@ -106,6 +106,7 @@ fn value(form: Form, bytes: &[u8], names: &Names) -> Option<Option<Value>> {
         Form::Bool => Value::Bool(number(bytes, u8::from_ne_bytes)? != 0),
         Form::Bool32 => Value::Bool(number(bytes, u32::from_ne_bytes)? != 0),
         Form::Word8(words) => word(words, number(bytes, u8::from_ne_bytes)?.into()),
+        Form::Word16(words) => word(words, number(bytes, u16::from_ne_bytes)?.into()),
         Form::Word16Be(words) => word(words, number(bytes, u16::from_be_bytes)?.into()),
         Form::Word32(words) => word(words, number(bytes, u32::from_ne_bytes)?),
         Form::Mac => match MacAddr::from_bytes(bytes) {
@@ -140,7 +141,7 @@ fn value(form: Form, bytes: &[u8], names: &Names) -> Option<Option<Value>> {
 
 fn word_number(form: Form, word: &str) -> Option<u32> {
     match form {
-        Form::Word8(words) | Form::Word16Be(words) | Form::Word32(words) => {
+        Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => {
             words.iter().find(|(w, _)| *w == word).map(|(_, n)| *n)
         }
         _ => None,
@@ -166,7 +167,7 @@ mod tests {
                 Value::Number(77)
             }
             Form::Bool | Form::Bool32 | Form::Flag => Value::Bool(true),
-            Form::Word8(words) | Form::Word16Be(words) | Form::Word32(words) => {
+            Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => {
                 Value::Text(words.last().unwrap().0.to_owned())
             }
             Form::Mac => Value::Mac("7c:c2:55:6e:90:44".parse().unwrap()),

@@ -133,7 +133,7 @@ fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, U
         LinkChange::NoController => link.nocontroller(),
         LinkChange::Options { kind, settings } => {
             let data = InfoData::Other(options(kind.attributes(), settings, names)?);
-            let kind = InfoKind::Other(kind.word().to_owned());
+            let kind = InfoKind::Other(kind.options_word().to_owned());
             let builder = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind);
             builder.index(index).set_info_data(data)
         }

@@ -56,6 +56,8 @@ pub enum Form {
     Bool32,
     /// One of some words, as a number of 8 bits.
     Word8(&'static [(&'static str, u32)]),
+    /// One of some words, as a number of 16 bits.
+    Word16(&'static [(&'static str, u32)]),
     /// One of some words, as a number of 16 bits in network order.
     Word16Be(&'static [(&'static str, u32)]),
     /// One of some words, as a number of 32 bits.
@@ -172,7 +174,9 @@ impl Attribute {
             Form::Bool | Form::Bool32 | Form::Flag => {
                 boolean(text).map(Value::Bool).ok_or_else(|| "expected on or off".into())
             }
-            Form::Word8(words) | Form::Word16Be(words) | Form::Word32(words) => word(words, text),
+            Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => {
+                word(words, text)
+            }
             Form::Mac => text.parse().map(Value::Mac).map_err(|e| e.to_string()),
             Form::Ip4 => text
                 .parse::<Ipv4Addr>()
@@ -197,7 +201,7 @@ impl Attribute {
     /// The words that the option takes, in the kernel's order; empty where it takes none.
     pub fn words(&self) -> &'static [(&'static str, u32)] {
         match self.form {
-            Form::Word8(words) | Form::Word16Be(words) | Form::Word32(words) => words,
+            Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => words,
             _ => &[],
         }
     }

@@ -124,6 +124,9 @@ pub enum Kind {
     Vti6,
 }
 
+/// The kernel's word for InfiniBand's interfaces, which are hardware and have a kind all the same.
+pub const IPOIB: &str = "ipoib";
+
 /// Each kind with the kernel's word for it (`IFLA_INFO_KIND`) and the words for a person.
 const KINDS: &[(Kind, &str, &str)] = &[
     (Kind::Physical, "", "NIC"),
@@ -163,8 +166,16 @@ impl Kind {
         KINDS.iter().find(|(kind, _, _)| *kind == self).map_or("link", |(_, _, noun)| noun)
     }
 
-    /// The kind for the kernel's word; `None` for a kind that netapply does not make.
+    /// The kernel's word with which options are read and set. The options that a NIC has are InfiniBand's.
+    pub fn options_word(self) -> &'static str {
+        if self == Kind::Physical { IPOIB } else { self.word() }
+    }
+
+    /// The kind for the kernel's word; `None` for a kind that netapply does not know.
     pub fn from_word(word: &str) -> Option<Self> {
+        if word == IPOIB {
+            return Some(Kind::Physical);
+        }
         KINDS.iter().find(|(_, w, _)| *w == word && !w.is_empty()).map(|(kind, _, _)| *kind)
     }
 

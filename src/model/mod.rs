@@ -9,8 +9,8 @@ mod net;
 mod primitive;
 
 pub use link::{
-    Activation, Dynamic, Ipv6, Kind, Link, LinkRef, Match, NamePattern, Naming, Peer, Settings, Wireguard,
-    WishedMac, fits,
+    Activation, Dynamic, IPOIB, Ipv6, Kind, Link, LinkRef, Match, NamePattern, Naming, Peer, Settings,
+    Wireguard, WishedMac, fits,
 };
 pub use net::{Address, AddressGeneration, Desired, Family, Resolver, Route, RouteKind, Rule, Scope};
 pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place};

@@ -76,8 +76,9 @@ impl Planner<'_> {
         if link.desired.kind == Kind::Bond {
             self.release_strangers(link);
         }
-        self.mtu(link);
+        // Before the MTU: InfiniBand takes a large one only in connected mode.
         self.options(link);
+        self.mtu(link);
         for member in &link.members {
             self.join(link, member);
         }

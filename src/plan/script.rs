@@ -105,7 +105,7 @@ fn set_link(name: &str, change: &LinkChange) -> Vec<String> {
         LinkChange::NoController => words(["nomaster"]),
         LinkChange::Generation(generation) => words(["addrgenmode", generation.word()]),
         LinkChange::Options { kind, settings } => {
-            typed(kind.word().to_owned(), options(kind.attributes(), settings))
+            typed(kind.options_word().to_owned(), options(kind.attributes(), settings))
         }
         LinkChange::PortOptions { kind, settings } => {
             typed(format!("{}_slave", kind.word()), options(kind.port_attributes(), settings))

@@ -44,7 +44,8 @@ pub fn of_kind(kind: Kind) -> &'static [Attribute] {
         Kind::Ip6gre | Kind::Ip6gretap => tunnels::IP6GRE,
         Kind::Vti => tunnels::VTI,
         Kind::Vti6 => tunnels::VTI6,
-        Kind::Physical | Kind::Dummy | Kind::Veth | Kind::Wireguard => &[],
+        Kind::Physical => IPOIB,
+        Kind::Dummy | Kind::Veth | Kind::Wireguard => &[],
     }
 }
 
@@ -149,3 +150,6 @@ static VLAN: &[Attribute] = &[
 ];
 
 static VRF: &[Attribute] = &[row("table", 1, Form::U32).when(Never)];
+
+/// What a NIC has of its own: InfiniBand's mode (`IFLA_IPOIB_MODE`, drivers/infiniband/ulp/ipoib/ipoib_netlink.c).
+static IPOIB: &[Attribute] = &[row("mode", 2, Form::Word16(&[("datagram", 0), ("connected", 1)]))];
