@@ -2,10 +2,13 @@
 
 #[path = "netns/apply.rs"]
 mod apply;
+#[allow(dead_code)] // shared with tests/vm
 #[path = "netns/namespace.rs"]
 mod namespace;
 #[path = "netns/neighbour.rs"]
 mod neighbour;
+#[path = "netns/plans.rs"]
+mod plans;
 #[path = "netns/read.rs"]
 mod read;
 #[path = "netns/session.rs"]

@@ -117,6 +117,8 @@ pub enum Print {
     No,
     /// As another word: `word value`.
     As(&'static str),
+    /// `name value` in hexadecimal, which is how ip(8) reads a type of service.
+    Hex,
     /// `group value` for a multicast address, else `remote value`.
     Group,
     /// ip(8) cannot set it.
@@ -213,6 +215,7 @@ impl Attribute {
             (Print::No, Value::Bool(true)) => vec![self.name.into()],
             (Print::No, Value::Bool(false)) => vec![format!("no{}", self.name)],
             (Print::As(word), _) => vec![word.into(), value.to_string()],
+            (Print::Hex, Value::Number(number)) => vec![self.name.into(), format!("0x{number:x}")],
             (Print::Group, Value::Ip(ip)) if ip.is_multicast() => vec!["group".into(), ip.to_string()],
             (Print::Group, _) => vec!["remote".into(), value.to_string()],
             (Print::Unprintable, _) => Vec::new(),

@@ -2,107 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use netapply::inventory::{AddressEntry, RouteEntry, RuleEntry};
-use netapply::kernel::apply::{self, AfterFailure, Outcome, StepOutcome};
+use netapply::kernel::apply::{self, AfterFailure, StepOutcome};
 use netapply::kernel::names::Names;
-use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
 use netapply::model::attribute::Value;
-use netapply::model::{AddressGeneration, Kind, Place, RouteKind, Scope};
-use netapply::plan::{Action, LinkChange, NewLink, Plan, Step};
+use netapply::model::{AddressGeneration, Kind, RouteKind};
+use netapply::plan::{Action, LinkChange, NewLink, Plan};
 
 use crate::namespace::{in_namespace, ip, ip_json};
-
-/// A plan whose steps need those at the positions beside them.
-fn plan(steps: Vec<(Action, &[usize])>) -> Plan {
-    let step = |(action, needs): (Action, &[usize])| Step {
-        action,
-        at: Place::NONE,
-        link: String::new(),
-        needs: needs.to_vec(),
-    };
-    Plan { steps: steps.into_iter().map(step).collect() }
-}
-
-async fn apply(plan: &Plan) -> Outcome {
-    let mut session = Session::open(Family::Route).unwrap();
-    let inventory = read::inventory(&mut session).await.unwrap();
-    let names = Names::from(&inventory);
-    apply::apply(&mut session, plan, names, AfterFailure::GoOn, std::future::pending()).await
-}
-
-#[track_caller]
-fn all_done(outcome: &Outcome) {
-    let failures: Vec<String> = outcome.failures().map(|(n, t)| format!("step {}: {t}", n + 1)).collect();
-    assert!(outcome.is_success(), "{failures:?}");
-}
-
-fn new_link(name: &str, kind: Kind) -> NewLink {
-    let (name, settings) = (name.to_owned(), BTreeMap::new());
-    NewLink { name, kind, parent: None, peer: None, mac: None, mtu: None, settings }
-}
-
-fn bridge(name: &str) -> Action {
-    let settings = BTreeMap::from([("stp_state", Value::Bool(true)), ("forward_delay", Value::Number(400))]);
-    let mac = Some("02:00:00:00:00:10".parse().unwrap());
-    Action::AddLink(NewLink { settings, mac, ..new_link(name, Kind::Bridge) })
-}
-
-fn veth(name: &str, peer: &str) -> Action {
-    Action::AddLink(NewLink { peer: Some(peer.to_owned()), ..new_link(name, Kind::Veth) })
-}
-
-fn set(name: &str, change: LinkChange) -> Action {
-    Action::SetLink { name: name.to_owned(), change }
-}
-
-fn address(link: &str, net: &str) -> AddressEntry {
-    AddressEntry {
-        link: link.to_owned(),
-        net: net.parse().unwrap(),
-        peer: None,
-        broadcast: None,
-        label: None,
-        scope: Scope::Global,
-        preferred: None,
-        valid: None,
-        tentative: false,
-        duplicate: false,
-        permanent: true,
-        protocol: 0,
-    }
-}
-
-fn route(link: &str, to: &str, via: &str) -> RouteEntry {
-    RouteEntry {
-        to: to.parse().unwrap(),
-        link: Some(link.to_owned()),
-        via: Some(via.parse().unwrap()),
-        on_link: false,
-        kind: RouteKind::Unicast,
-        scope: Scope::Global,
-        protocol: 4,
-        metric: 100,
-        table: 254,
-        source: None,
-        metrics: BTreeMap::new(),
-        multipath: false,
-    }
-}
-
-fn rule(from: &str) -> RuleEntry {
-    RuleEntry {
-        family: 4,
-        from: Some(from.parse().unwrap()),
-        to: None,
-        table: 1000,
-        priority: 99,
-        mark: Some(7),
-        tos: None,
-        protocol: 4,
-        foreign: false,
-    }
-}
+use crate::plans::{address, all_done, apply, bridge, new_link, plan, route, rule, set, veth};
 
 fn network() -> Plan {
     let mut far = route("br0", "10.0.0.0/8", "198.51.100.1");

@@ -1,6 +1,7 @@
 //! A private network namespace for each test, and `ip -j` as the oracle in it.
 
-use std::process::Command;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -22,27 +23,45 @@ pub(crate) fn in_namespace(body: impl AsyncFnOnce() + Send + 'static) {
         return;
     }
     // A thread has namespaces of its own; the other tests keep theirs.
-    let thread = std::thread::Builder::new().spawn(|| {
+    let thread = std::thread::Builder::new().spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("root may make namespaces");
         let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("mounts become private");
         mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>).expect("sysfs mounts");
         ip("link set lo up");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(body());
+        here(body);
     });
     if let Err(panic) = thread.unwrap().join() {
         std::panic::resume_unwind(panic);
     }
 }
 
+/// Runs `body` in the namespace that is there.
+pub(crate) fn here(body: impl AsyncFnOnce()) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(body());
+}
+
 /// Runs ip(8) with the arguments in `line`; it must succeed.
+#[track_caller]
 pub(crate) fn ip(line: &str) {
     let output = Command::new("ip").args(line.split_whitespace()).output().expect("iproute2 is installed");
     assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Runs several lines with one ip(8); the first line of what it says where one fails.
+pub(crate) fn ip_batch(lines: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("ip");
+    command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("iproute2 is installed");
+    child.stdin.take().unwrap().write_all(lines.join("\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(said.lines().next().unwrap_or_default().to_owned()) }
+}
+
 /// What `ip -j -d` says.
+#[track_caller]
 pub(crate) fn ip_json(line: &str) -> Value {
     let output = Command::new("ip").args(["-j", "-d"]).args(line.split_whitespace()).output().unwrap();
     assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
@@ -53,7 +72,7 @@ pub(crate) fn ip_json(line: &str) -> Value {
 }
 
 /// Another machine: a process in a network namespace of its own, gone when dropped.
-pub(crate) struct Other(std::process::Child);
+pub(crate) struct Other(Child);
 
 impl Other {
     /// For `ip link set X netns PID`.
@@ -73,9 +92,9 @@ impl Drop for Other {
 pub(crate) fn neighbour_namespace() -> Other {
     let mut command = Command::new("unshare");
     // It says when it is there.
-    command.args(["-n", "sh", "-c", "echo; exec sleep 1000"]).stdout(std::process::Stdio::piped());
+    command.args(["-n", "sh", "-c", "echo; exec sleep 1000"]).stdout(Stdio::piped());
     let mut child = command.spawn().expect("`unshare` runs");
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).expect("the other namespace is made");
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).expect("the other namespace is made");
     Other(child)
 }
 

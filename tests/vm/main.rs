@@ -5,4 +5,12 @@
 mod drive;
 mod guest;
 mod harness;
+mod inside;
+mod kernel;
+#[allow(dead_code)] // shared with tests/netns.rs, which needs all of it
+#[path = "../netns/namespace.rs"]
+mod namespace;
+#[allow(dead_code)]
+#[path = "../netns/plans.rs"]
+mod plans;
 mod switch;

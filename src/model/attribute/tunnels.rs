@@ -16,7 +16,7 @@ pub(super) static VXLAN: &[Attribute] = &[
     row("local", 4, Form::Ip4),
     row("local6", 17, Form::Ip6).print(Print::As("local")),
     row("ttl", 5, Form::U8),
-    row("tos", 6, Form::U8),
+    row("tos", 6, Form::U8).print(Print::Hex),
     row("df", 29, Form::Word8(&[("unset", 0), ("set", 1), ("inherit", 2)])).since("5.0"),
     row("flowlabel", 26, Form::U32Be),
     row("dstport", 15, Form::U16Be).when(Never),
@@ -37,8 +37,10 @@ pub(super) static VXLAN: &[Attribute] = &[
     row("gpe", 27, Form::Flag).when(Never).print(Print::No),
 ];
 
-/// sit and ipip: packets of one protocol in IPv4 (net/ipv4/ipip.c, net/ipv6/sit.c).
+/// sit and ipip: packets of one protocol in IPv4 (net/ipv4/ipip.c, net/ipv6/sit.c). The mode is the inner protocol's
+/// number; unset, the kernel takes the one the kind is named for, and ip(8) sends `any`.
 pub(super) static IP_IN_IP4: &[Attribute] = &[
+    row("mode", 9, Form::Word8(&[("any", 0), ("ipip", 4), ("ip6ip", 41), ("mplsip", 137)])).when(Together),
     row("dev", 1, Form::Link).when(Together),
     row("local", 2, Form::Ip4).when(Together),
     row("remote", 3, Form::Ip4).when(Together),

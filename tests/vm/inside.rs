@@ -1,0 +1,8 @@
+//! Tests that run inside a guest: see kernel.rs.
+
+#[path = "inside/bonds.rs"]
+mod bonds;
+#[path = "inside/kinds.rs"]
+mod kinds;
+#[path = "inside/modules.rs"]
+mod modules;

@@ -1,0 +1,65 @@
+//! The kernel room on a whole kernel, with bonds, VLANs and modules.
+//!
+//! What runs inside a guest are this program's own tests of the modules `inside`, which a run outside passes over:
+//! the test program is static, so that it can be brought along.
+
+use std::process::Command;
+
+use crate::guest::Guest;
+
+/// A guest with this test program in it.
+fn guest() -> Guest {
+    let folder = tempfile::tempdir().unwrap();
+    let stripped = folder.path().join("inside");
+    let itself = std::env::current_exe().unwrap();
+    let status = Command::new("strip").arg("-o").arg(&stripped).arg(itself).status();
+    assert!(status.expect("binutils are installed").success());
+    Guest::builder().file("/usr/bin/inside", std::fs::read(stripped).unwrap(), 0o755).boot()
+}
+
+#[track_caller]
+fn run(guest: &mut Guest, tests: &str) {
+    let output =
+        guest.run(&format!("cd /tmp && exec inside --ignored --test-threads=1 --color=never {tests}"));
+    assert_eq!(output.status, 0, "inside the guest:\n{}{}", output.stdout, output.stderr);
+    assert!(!output.stdout.contains("running 0 tests"), "there are no tests {tests}");
+}
+
+#[test]
+fn every_option_is_as_ip_makes_it() {
+    let mut guest = guest();
+    for tests in ["bond", "bridge", "vxlan", "small_kinds", "ip4_tunnels", "ip6_tunnels", "ports", "links"] {
+        run(&mut guest, &format!("inside::kinds::{tests}"));
+    }
+}
+
+#[test]
+fn bonds_and_their_members() {
+    run(&mut guest(), "inside::bonds::");
+}
+
+/// An image with modules, but nothing to load them with.
+#[test]
+fn modules_are_loaded_without_modprobe() {
+    let mut guest = guest();
+    guest.ok("echo /nonexistent >/proc/sys/kernel/modprobe");
+    run(&mut guest, "inside::modules::loaded_by_us");
+    guest.ok("[ -e /sys/module/bonding ] && [ -e /sys/module/8021q ] && [ ! -e /sys/class/net/bond1 ]");
+}
+
+/// An image whose modprobe the kernel uses, and whose modules.dep is not where it should be: `bonding` comes with a
+/// bond0 of its own.
+#[test]
+fn the_stray_bond_goes_again() {
+    let mut guest = guest();
+    guest.ok("rm /lib/modules/*/modules.dep");
+    run(&mut guest, "inside::modules::loaded_by_the_kernel");
+    assert_eq!(guest.ok("cat /sys/class/net/bonding_masters").trim(), "bond7");
+}
+
+#[test]
+fn a_missing_module_is_named() {
+    let mut guest = guest();
+    guest.ok("rm -r /lib/modules/*");
+    run(&mut guest, "inside::modules::missing");
+}
