@@ -119,6 +119,60 @@ codes! {
     KernelLacks "kernel-lacks" Error "The kernel has no support for this kind of link or option.";
     LeftOut "left-out" Error "The link stands on another that cannot be made, so it cannot be made either.";
     NotDone "not-done" Error "The step was not done because one that it needs failed.";
+
+    // What is verified
+    CheckDescribed "described" Error "Whether the kernel's state is as described: a new plan would have no step. If steps are left, they were refused, or something else changed the network since. `netapply --dry-run` shows them.";
+    CheckPresent "present" Error "Whether the link is there. A NIC that is missing was named by a MAC address or name that this machine does not have.";
+    CheckUp "up" Error "Whether the link is administratively up. If it is not, something took it down after netapply brought it up.";
+    CheckCarrier "carrier" Error "Whether the link has carrier: for a NIC a cable and a live partner at its other end, for a bond an active member, for a bridge a forwarding port. Waited for 30 s.";
+    CheckDuplex "duplex" Warning "Whether the NIC runs full duplex. Half duplex today means that one side negotiates and the other is fixed: set both to negotiate.";
+    CheckMtu "mtu" Error "Whether the link has the MTU that was described. Drivers may round or refuse it.";
+    CheckMode "bond-mode" Error "Whether the bond runs in the mode that was described.";
+    CheckMember "member" Error "Whether the link is in the bond or bridge that it was described for.";
+    CheckLacp "lacp" Error "Whether LACP is through on a member of the bond: a partner is there, member and partner collect and distribute, and the member is in the aggregator that the bond uses. Waited for 40 s, because slow LACP speaks every 30 s.";
+    CheckForwarding "forwarding" Error "Whether a port of the bridge forwards, or is meant to block. The spanning tree listens and learns for twice its forward delay first.";
+    CheckAddress "address" Error "Whether the address is on its link and can be used: for IPv6, that duplicate detection has ended well.";
+    CheckUnique "address-unique" Error "Whether another machine has the IPv4 address, asked by three ARP probes with sender 0.0.0.0 (RFC 5227). The address is used meanwhile.";
+    CheckGateway "gateway" Error "Whether the gateway is there: the kernel resolves its hardware address on the right link, or it answers an echo. A gateway that ignores echo is healthy. Waited for 10 s, or for 40 s while the switch's port may still be in its spanning tree's delay.";
+    CheckPathMtu "path-mtu" Error "Whether a packet of the link's full MTU reaches the gateway unfragmented, asked by an echo. Not checked where the gateway ignores echo.";
+    CheckResolver "resolver" Error "Whether the name server answers a query. Any answer counts.";
+    CheckTarget "target" Error "Whether the target of --probe, netapply.probe= or ipa-api-url= answers: a TCP connection, an HTTP status below 400 (401 and 403 count as an answer), the beginning of a TLS handshake (certificates are not looked at), or an echo.";
+
+    // Why something does not work
+    NoCable "no-cable" Error "A NIC has no carrier. Its cable is not plugged in or broken, the switch's port is shut down, the optics do not fit, or speed and FEC are fixed differently on both sides.";
+    NoCableAnywhere "no-cable-anywhere" Error "No NIC of the description has carrier. Either the cables are in other ports of this machine, or the switch is off or has all these ports shut down.";
+    NicLate "nic-late" Error "The NIC came only after netapply had stopped waiting for it: a slow driver or firmware. Give it more time (netapply.wait= on the kernel command line, or --wait).";
+    LinkTakenDown "link-taken-down" Error "The link is down although netapply brought it up: something else in the image took it down.";
+    HalfDuplex "half-duplex" Warning "The NIC runs half duplex. One side negotiates and the other is fixed. Set both to negotiate.";
+    WrongMtu "wrong-mtu" Error "The link does not have the MTU that was described. The driver may not take it, or something else changed it.";
+    LacpNoPartner "lacp-no-partner" Error "The bond speaks LACP and nobody answers on any member: the switch's ports are not in a LAG (port channel), or their LAG is static. Configure LACP on these ports, or describe another bond mode.";
+    LacpPartnerOnSome "lacp-partner-on-some" Error "Only some members have a LACP partner: the switch's ports of the others are not in the LAG, or those cables are in other ports. The bond works on the members that have one.";
+    LacpTwoPartners "lacp-two-partners" Error "The members have different LACP partners: they are cabled to two switches without MLAG (vPC, MC-LAG), or to two LAGs of one switch. Only one side carries traffic. Cable them to one LAG, or join the switches.";
+    LacpNotThrough "lacp-not-through" Error "The partner speaks LACP, but the negotiation does not end: the partner does not take this member into its LAG, for instance because of its speed, its VLANs or its minimum of links.";
+    SwitchRunsLacp "switch-runs-lacp" Error "The switch speaks LACP on the members' ports, and the bond's mode does not. A switch holds such ports back until somebody answers. Describe the bond as 802.3ad, or take the ports out of the LAG.";
+    VlanNotCarried "vlan-not-carried" Error "The switch's port does not carry the VLAN: nothing tagged with it arrives, while untagged frames or other VLANs do. Allow the VLAN on the port (trunk), or describe the VLAN that is meant.";
+    GatewayAbsent "gateway-absent" Error "Nobody has the gateway's address, while other hosts of its subnet answer. The gateway's address is wrong in the description, or that router is down.";
+    GatewayElsewhere "gateway-elsewhere" Error "The gateway is in the subnet of another link, or answers on another link. Either the description has it at the wrong link, or cables or MAC addresses are swapped.";
+    NothingAnswers "nothing-answers" Error "The link has carrier, and nothing answers or is heard on it. The port is in another VLAN, the cable is in another port, or the subnet is wrong.";
+    DuplicateIpv4 "duplicate-ipv4" Error "Another machine uses the IPv4 address. Both lose traffic at random. Find it by its MAC address and change one of the two.";
+    DuplicateIpv6 "duplicate-ipv6" Error "Another machine uses the IPv6 address, so the kernel does not use it. Find it by its MAC address and change one of the two.";
+    MtuBlackHole "mtu-black-hole" Error "Small packets pass and full ones do not: the switch or the gateway has a smaller MTU than the link. Connections open and then hang. Raise the MTU of every port between, or lower the described one.";
+    NoWayBack "no-way-back" Error "The gateway answers, and nothing behind it does. Most often the routers behind it have no route back to this machine's subnet, or a firewall drops the packets.";
+    NoRoute "no-route" Error "The machine has no route to the target: the description has no default route, or it is at a link that does not work.";
+    TargetRefuses "target-refuses" Error "The target's host is reached and refuses the connection: the network works, but nothing listens on that port, or a firewall rejects it.";
+    TargetSilent "target-silent" Error "The target does not answer. Its host is down or its address wrong, or a firewall drops the packets.";
+    TargetStatus "target-status" Error "The target answers with an HTTP status that is no success. The network works; the service behind it does not, or the path is wrong.";
+    TargetStrange "target-strange" Error "Something else than expected answers at the target: another service, or a proxy or login page in between.";
+    ResolverDead "resolver-dead" Error "The name server does not answer queries. Its address is wrong, it is down, or a firewall drops the packets.";
+    NameUnknown "name-unknown" Error "The name servers answer, and none knows the target's name. The name is misspelt, or these servers do not serve its zone.";
+    ChangedByOther "changed-by-other" Error "Something else has changed the link after netapply: a DHCP client, a network manager, or a script of the image. Keep it away from this link; netapply tells those that it knows.";
+    StpDelay "stp-delay" Warning "The switch's port runs the spanning tree without portfast (edge port): it forwards only some 30 s after the link comes up. Every boot loses that time. Make it an edge port.";
+    UnequalSpeed "unequal-speed" Warning "Members of the bond run at different speeds. 802.3ad uses only members of one speed; other modes lose packets' order or capacity. Check cables, optics and the switch's ports.";
+    NoSource "no-source" Error "No drive or file with a description was found. A drive is recognised by its label (config-2, cidata, CONTEXT). Check that the virtual media is attached and that the node has network data.";
+    NoDescription "no-description" Error "A drive was found, and there is no network description on it.";
+    SourceUnreadable "source-unreadable" Error "The drive or file with the description cannot be read.";
+    DescriptionUnusable "description-unusable" Error "The description was read and cannot be parsed, or nothing in it can be used. `netapply check` shows every mistake with its place.";
+    CheckFailed "check-failed" Error "Something does not work, and nothing that was observed tells why.";
 }
 
 impl std::fmt::Display for Code {

@@ -5,6 +5,7 @@
 pub mod apply;
 mod attributes;
 mod host;
+pub mod live;
 pub mod modules;
 pub mod monitor;
 pub mod names;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use serde::{Deserialize, Serialize};
 
 use crate::model::MacAddr;
 
@@ -19,7 +20,7 @@ const HEADER: usize = 12;
 const NTF_USE: u8 = 1;
 
 /// An entry of the neighbour table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbour {
     /// Name of the link.
     pub link: String,
@@ -32,7 +33,8 @@ pub struct Neighbour {
 }
 
 /// What the kernel knows of a neighbour (`NUD_…`, linux/neighbour.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NeighbourState {
     /// It has answered lately, or is entered for good.
     Reachable,
@@ -62,6 +64,11 @@ pub async fn list(session: &mut Session, names: &Names) -> Result<Vec<Neighbour>
     let dump =
         session.dump(&Request::new(RTM_GETNEIGH, 0, &[0; HEADER]), |f| decode(f.payload, names)).await?;
     Ok(dump.items.into_iter().flatten().collect())
+}
+
+/// The entry that a notification of message type `kind` speaks of; `None` for others, and for one that went.
+pub fn notified(kind: u16, payload: &[u8], names: &Names) -> Option<Neighbour> {
+    if kind == RTM_NEWNEIGH { decode(payload, names) } else { None }
 }
 
 fn decode(payload: &[u8], names: &Names) -> Option<Neighbour> {

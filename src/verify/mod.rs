@@ -1,1 +1,70 @@
-//! Is it true, and does it work.
+//! Is it true, and does it work: what the description asks for, compared with what the kernel says and what the network
+//! answers; and where it does not work, the likeliest cause.
+//!
+//! [`checks`] says what follows from the description and how each check stands on the [`evidence`] so far, `wanted` which
+//! probes that calls for, [`cause`] what explains the failures: all three are pure. `run` is the loop that joins them with
+//! the kernel's notifications and with the probes. Entry: [`verify`].
+
+use std::future::Future;
+use std::time::Duration;
+
+pub mod cause;
+pub mod checks;
+pub mod evidence;
+pub mod input;
+mod ledger;
+mod probe;
+mod run;
+mod wanted;
+mod words;
+
+use cause::Cause;
+use checks::Check;
+use evidence::{Evidence, Stranger};
+use input::Input;
+
+/// How the machine compares with the description at a moment: what a new plan would do.
+#[derive(Clone, Debug, Default)]
+pub struct Review {
+    /// Steps that a new plan would have, each as a person reads it (the ip(8) line). Empty is as described.
+    pub remaining: Vec<String>,
+    /// What others have put on described links.
+    pub strangers: Vec<Stranger>,
+}
+
+/// How a verification ended.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    /// Every check, from the wire upwards.
+    pub checks: Vec<Check>,
+    /// What explains those that failed, the surest first.
+    pub causes: Vec<Cause>,
+    /// What was observed.
+    pub evidence: Evidence,
+    /// How long it took.
+    pub seconds: f64,
+    /// It was stopped before everything was known.
+    pub interrupted: bool,
+}
+
+impl Verification {
+    /// True where nothing that counts has failed.
+    pub fn passed(&self) -> bool {
+        !self.interrupted && !self.checks.iter().any(Check::is_fault)
+    }
+}
+
+/// Checks everything at once and returns as soon as all is known, at the latest after `deadline`.
+///
+/// `review` compares machine and description anew; it is called at the start, after changes, and at the end. `progress`
+/// gets a line every few seconds on what is waited for. `stop` ends it early. Needs a tokio runtime, and CAP_NET_ADMIN and
+/// CAP_NET_RAW for most probes; what cannot be asked without them is in [`Evidence::unreadable`].
+pub async fn verify(
+    input: &Input,
+    deadline: Duration,
+    review: impl AsyncFnMut() -> Review,
+    progress: &mut dyn FnMut(&str),
+    stop: impl Future<Output = ()>,
+) -> Verification {
+    run::run(input, deadline, review, progress, stop).await
+}

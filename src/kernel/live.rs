@@ -1,0 +1,383 @@
+//! What links, addresses and neighbours do at this moment: what an [`crate::inventory::Inventory`] leaves out because
+//! no description asks for it. LACP states, a bridge port's forwarding state, speeds, tentative addresses.
+//!
+//! For those who verify. [`Live`] reads; what changes in between comes from a [`super::monitor::Monitor`].
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::attributes::{Attributes, field, number};
+use super::names::Names;
+use super::neighbour::{self, Neighbour};
+use super::session::{Failure, Family, Session};
+use super::wire::Request;
+use crate::model::MacAddr;
+
+const RTM_GETLINK: u16 = 18;
+const RTM_GETADDR: u16 = 22;
+/// Length of `struct ifinfomsg` in bytes.
+const HEADER: usize = 16;
+/// Length of `struct ifaddrmsg` in bytes.
+const ADDRESS_HEADER: usize = 8;
+
+/// A link, as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkState {
+    /// Kernel index.
+    pub index: u32,
+    /// Kernel name.
+    pub name: String,
+    /// `IFLA_INFO_KIND`; empty for hardware.
+    pub kind: String,
+    /// Current hardware address.
+    pub mac: Option<MacAddr>,
+    /// Permanent hardware address.
+    pub permanent_mac: Option<MacAddr>,
+    /// Administratively up.
+    pub up: bool,
+    /// `IFF_LOWER_UP`.
+    pub carrier: bool,
+    /// `IFF_RUNNING`: up as RFC 2863 has it; a bond without an active member is not.
+    pub running: bool,
+    /// It is the loopback interface.
+    pub loopback: bool,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// Name of its bond, bridge or VRF.
+    pub controller: Option<String>,
+    /// Name of the link it is made on, in this namespace.
+    pub parent: Option<String>,
+    /// Megabits per second, where the driver says.
+    pub speed: Option<u32>,
+    /// False for half duplex; `None` where the driver does not say.
+    pub full_duplex: Option<bool>,
+    /// For a bond.
+    pub bond: Option<BondState>,
+    /// For a bond's member.
+    pub bond_port: Option<BondPort>,
+    /// For a bridge: it runs STP itself.
+    pub stp: Option<bool>,
+    /// For a bridge: how long a port listens, and then learns, in milliseconds each.
+    pub forward_delay_ms: u32,
+    /// For a bridge's port: `disabled`, `listening`, `learning`, `forwarding` or `blocking`.
+    pub bridge_port: Option<String>,
+}
+
+/// A bond, as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BondState {
+    /// Mode, numbered as the kernel does: 1 active-backup, 4 802.3ad.
+    pub mode: u8,
+    /// Name of the active member, in the modes that have one.
+    pub active: Option<String>,
+    /// The active aggregator, for 802.3ad.
+    pub aggregator: Option<u16>,
+    /// How many ports it has.
+    pub ports: u16,
+    /// The partner of the active aggregator.
+    pub partner: Option<MacAddr>,
+}
+
+/// A member of a bond, as it is now. Port states are the bits of IEEE 802.1AX 6.4.2.3.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BondPort {
+    /// The bond sends through it.
+    pub active: bool,
+    /// The bond's own link monitor holds it for up.
+    pub link_up: bool,
+    /// The aggregator it belongs to.
+    pub aggregator: Option<u16>,
+    /// Our own port state.
+    pub actor_state: Option<u8>,
+    /// The partner's port state.
+    pub partner_state: Option<u8>,
+    /// The partner's system address, from /proc/net/bonding; netlink tells only the active aggregator's.
+    pub partner: Option<MacAddr>,
+    /// The partner's key: ports of one LAG of the switch have one key.
+    pub partner_key: Option<u16>,
+}
+
+/// An address, as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddressState {
+    /// Index of its link.
+    pub index: u32,
+    /// The address.
+    pub ip: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// `IFA_F_TENTATIVE`, and not an optimistic one.
+    pub tentative: bool,
+    /// `IFA_F_DADFAILED`.
+    pub duplicate: bool,
+}
+
+/// Reads the state of now.
+#[derive(Debug)]
+pub struct Live {
+    session: Session,
+}
+
+impl Live {
+    /// Opens a session in the calling thread's network namespace.
+    pub fn open() -> Result<Self, Failure> {
+        Ok(Live { session: Session::open(Family::Route)? })
+    }
+
+    /// Every link, the partners of bond members and the speeds of NICs included.
+    pub async fn links(&mut self) -> Result<Vec<LinkState>, Failure> {
+        let request = Request::new(RTM_GETLINK, 0, &[0; HEADER]).question();
+        let dump = self.session.dump(&request, |frame| decode_link(frame.payload)).await?;
+        let raw: Vec<(References, LinkState)> = dump.items.into_iter().flatten().collect();
+        let names: Vec<(u32, String)> = raw.iter().map(|(_, l)| (l.index, l.name.clone())).collect();
+        let name_of = |index: u32| names.iter().find(|(i, _)| *i == index).map(|(_, name)| name.clone());
+        let finish = |(refs, mut link): (References, LinkState)| {
+            link.controller = name_of(refs.controller);
+            link.parent = name_of(refs.parent);
+            if let Some(bond) = &mut link.bond {
+                bond.active = name_of(refs.active);
+            }
+            link
+        };
+        let mut links: Vec<LinkState> = raw.into_iter().map(finish).collect();
+        add_partners(&mut links);
+        links.iter_mut().filter(|l| l.kind.is_empty() && !l.loopback).for_each(add_speed);
+        Ok(links)
+    }
+
+    /// Every address.
+    pub async fn addresses(&mut self) -> Result<Vec<AddressState>, Failure> {
+        let request = Request::new(RTM_GETADDR, 0, &[0; ADDRESS_HEADER]);
+        let dump = self.session.dump(&request, |frame| decode_address(frame.payload)).await?;
+        Ok(dump.items.into_iter().flatten().collect())
+    }
+
+    /// Has the kernel ask for a neighbour, and gives what it knows of it beforehand.
+    pub async fn ask_neighbour(
+        &mut self,
+        names: &Names,
+        link: &str,
+        ip: IpAddr,
+    ) -> Result<Option<Neighbour>, Failure> {
+        let known = neighbour::list(&mut self.session, names).await?;
+        neighbour::ask(&mut self.session, names, link, ip).await?;
+        Ok(known.into_iter().find(|n| n.link == link && n.ip == ip))
+    }
+}
+
+/// Indexes of other links, to be replaced by names.
+#[derive(Default)]
+struct References {
+    controller: u32,
+    parent: u32,
+    active: u32,
+}
+
+// linux/if_link.h, linux/if_addr.h
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_PERM_ADDRESS: u16 = 54;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BOND_MODE: u16 = 1;
+const IFLA_BOND_ACTIVE_SLAVE: u16 = 2;
+const IFLA_BOND_AD_INFO: u16 = 23;
+const IFLA_BOND_AD_INFO_AGGREGATOR: u16 = 1;
+const IFLA_BOND_AD_INFO_NUM_PORTS: u16 = 2;
+const IFLA_BOND_AD_INFO_PARTNER_MAC: u16 = 5;
+const IFLA_BOND_SLAVE_STATE: u16 = 1;
+const IFLA_BOND_SLAVE_MII_STATUS: u16 = 2;
+const IFLA_BOND_SLAVE_AD_AGGREGATOR_ID: u16 = 6;
+const IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE: u16 = 7;
+const IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE: u16 = 8;
+const IFLA_BR_FORWARD_DELAY: u16 = 1;
+const IFLA_BR_STP_STATE: u16 = 5;
+const IFLA_BRPORT_STATE: u16 = 1;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_FLAGS: u16 = 8;
+
+/// A link from the payload of an `RTM_NEWLINK`.
+fn decode_link(payload: &[u8]) -> Option<(References, LinkState)> {
+    const IFF_LOWER_UP: u32 = 1 << 16;
+    let flags = field(payload, 8, u32::from_ne_bytes)?;
+    let has = |flag: u32| flags & flag != 0;
+    let attributes = Attributes::new(payload.get(HEADER..)?);
+    let mut link = LinkState {
+        index: field(payload, 4, u32::from_ne_bytes)?,
+        name: attributes.text(IFLA_IFNAME)?,
+        mac: attributes.get(IFLA_ADDRESS).and_then(MacAddr::from_bytes),
+        permanent_mac: attributes.get(IFLA_PERM_ADDRESS).and_then(MacAddr::from_bytes),
+        mtu: attributes.u32(IFLA_MTU).unwrap_or(0),
+        up: has(libc::IFF_UP as u32),
+        running: has(libc::IFF_RUNNING as u32),
+        loopback: has(libc::IFF_LOOPBACK as u32),
+        carrier: has(IFF_LOWER_UP),
+        ..LinkState::default()
+    };
+    let here = attributes.get(IFLA_LINK_NETNSID).is_none();
+    let mut refs = References {
+        controller: attributes.u32(IFLA_MASTER).unwrap_or(0),
+        parent: attributes.u32(IFLA_LINK).filter(|_| here).unwrap_or(0),
+        active: 0,
+    };
+    let info = attributes.nest(IFLA_LINKINFO);
+    link.kind = info.text(IFLA_INFO_KIND).unwrap_or_default();
+    let data = info.nest(IFLA_INFO_DATA);
+    match link.kind.as_str() {
+        "bond" => {
+            refs.active = data.u32(IFLA_BOND_ACTIVE_SLAVE).unwrap_or(0);
+            link.bond = Some(bond(data));
+        }
+        "bridge" => {
+            link.stp = data.u32(IFLA_BR_STP_STATE).map(|state| state != 0);
+            // In clock ticks of 10 ms.
+            link.forward_delay_ms = data.u32(IFLA_BR_FORWARD_DELAY).unwrap_or(0).saturating_mul(10);
+        }
+        _ => {}
+    }
+    let port = info.nest(IFLA_INFO_SLAVE_DATA);
+    match info.text(IFLA_INFO_SLAVE_KIND).as_deref() {
+        Some("bond") => link.bond_port = Some(bond_port(port)),
+        Some("bridge") => link.bridge_port = port.u8(IFLA_BRPORT_STATE).and_then(port_word),
+        _ => {}
+    }
+    Some((refs, link))
+}
+
+fn bond(data: Attributes<'_>) -> BondState {
+    let lacp = data.nest(IFLA_BOND_AD_INFO);
+    let number = |kind| lacp.get(kind).and_then(|v| number(v, u16::from_ne_bytes));
+    BondState {
+        mode: data.u8(IFLA_BOND_MODE).unwrap_or(0),
+        active: None,
+        aggregator: number(IFLA_BOND_AD_INFO_AGGREGATOR),
+        ports: number(IFLA_BOND_AD_INFO_NUM_PORTS).unwrap_or(0),
+        partner: lacp.get(IFLA_BOND_AD_INFO_PARTNER_MAC).and_then(MacAddr::from_bytes),
+    }
+}
+
+fn bond_port(data: Attributes<'_>) -> BondPort {
+    let number = |kind| data.get(kind).and_then(|v| number(v, u16::from_ne_bytes));
+    BondPort {
+        active: data.u8(IFLA_BOND_SLAVE_STATE) == Some(0),
+        link_up: data.u8(IFLA_BOND_SLAVE_MII_STATUS) == Some(0),
+        aggregator: number(IFLA_BOND_SLAVE_AD_AGGREGATOR_ID),
+        actor_state: data.u8(IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE),
+        partner_state: number(IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE).map(|state| state as u8),
+        partner: None,
+        partner_key: None,
+    }
+}
+
+/// `BR_STATE_…` of linux/if_bridge.h, in the words of bridge(8).
+fn port_word(state: u8) -> Option<String> {
+    let word = ["disabled", "listening", "learning", "forwarding", "blocking"].get(usize::from(state))?;
+    Some((*word).to_owned())
+}
+
+fn decode_address(payload: &[u8]) -> Option<AddressState> {
+    let attributes = Attributes::new(payload.get(ADDRESS_HEADER..)?);
+    let short = u32::from(*payload.get(2)?);
+    let flags = attributes.u32(IFA_FLAGS).unwrap_or(short);
+    let has = |flag: u32| flags & flag != 0;
+    Some(AddressState {
+        index: field(payload, 4, u32::from_ne_bytes)?,
+        ip: attributes.ip(IFA_LOCAL).or_else(|| attributes.ip(IFA_ADDRESS))?,
+        prefix: *payload.get(1)?,
+        tentative: has(libc::IFA_F_TENTATIVE) && !has(libc::IFA_F_OPTIMISTIC),
+        duplicate: has(libc::IFA_F_DADFAILED),
+    })
+}
+
+/// Adds what only /proc/net/bonding tells. The main thread's namespace is not always ours: hence `thread-self`.
+fn add_partners(links: &mut [LinkState]) {
+    let lacp = |l: &&LinkState| l.bond.as_ref().is_some_and(|b| b.mode == 4);
+    let bonds: Vec<String> = links.iter().filter(lacp).map(|l| l.name.clone()).collect();
+    for bond in bonds {
+        let path = format!("/proc/thread-self/net/bonding/{bond}");
+        let Ok(text) = std::fs::read_to_string(path) else { continue };
+        for (member, partner, key) in partners(&text) {
+            let Some(port) = links.iter_mut().find(|l| l.name == member).and_then(|l| l.bond_port.as_mut())
+            else {
+                continue;
+            };
+            port.partner = partner;
+            port.partner_key = key;
+        }
+    }
+}
+
+/// Member, partner's system address and key, from the text of /proc/net/bonding/X (`bond_info_show_slave`).
+pub fn partners(text: &str) -> Vec<(String, Option<MacAddr>, Option<u16>)> {
+    let mut found: Vec<(String, Option<MacAddr>, Option<u16>)> = Vec::new();
+    let mut in_partner = false;
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("Slave Interface: ") {
+            found.push((name.to_owned(), None, None));
+            in_partner = false;
+        } else if line.starts_with("details partner lacp pdu") {
+            in_partner = true;
+        } else if line.starts_with("details actor lacp pdu") {
+            in_partner = false;
+        } else if let (true, Some(last)) = (in_partner, found.last_mut()) {
+            if let Some(mac) = line.strip_prefix("system mac address: ") {
+                last.1 = mac.parse().ok();
+            } else if let Some(key) = line.strip_prefix("oper key: ") {
+                last.2 = key.parse().ok();
+            }
+        }
+    }
+    found
+}
+
+/// Speed and duplex as the driver tells them; a NIC without carrier tells nothing.
+fn add_speed(link: &mut LinkState) {
+    let read = |what: &str| std::fs::read_to_string(format!("/sys/class/net/{}/{what}", link.name)).ok();
+    let speed = read("speed").and_then(|t| t.trim().parse::<i64>().ok()).and_then(|s| u32::try_from(s).ok());
+    let full_duplex = match read("duplex").as_deref().map(str::trim) {
+        Some("full") => Some(true),
+        Some("half") => Some(false),
+        _ => None,
+    };
+    // u32::MAX is SPEED_UNKNOWN.
+    link.speed = speed.filter(|s| *s != u32::MAX && *s != 0);
+    link.full_duplex = full_duplex;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partners_are_told_apart_from_actors() {
+        let text = "Ethernet Channel Bonding Driver: v6.1\n\nSlave Interface: eth0\nMII Status: up\ndetails actor lacp pdu:\n    system priority: 65535\n    system mac address: 7c:c2:55:6e:90:44\n    port key: 15\ndetails partner lacp pdu:\n    system priority: 32768\n    system mac address: 02:00:00:00:00:01\n    oper key: 15\n    port state: 63\n\nSlave Interface: eth1\ndetails actor lacp pdu:\n    system mac address: 7c:c2:55:6e:90:44\ndetails partner lacp pdu:\n    system mac address: 00:00:00:00:00:00\n    oper key: 1\n";
+        let found = partners(text);
+        assert_eq!(found[0], ("eth0".into(), "02:00:00:00:00:01".parse().ok(), Some(15)));
+        assert_eq!(found[1], ("eth1".into(), None, Some(1)));
+    }
+
+    #[test]
+    fn cut_messages_are_no_trouble() {
+        let mut payload = vec![0_u8; 16];
+        payload[4] = 7;
+        payload.extend([8, 0, 4, 0, 0x28, 0x23, 0, 0]);
+        payload.extend([9, 0, 3, 0, b'b', b'o', b'n', b'd', 0, 0, 0, 0]);
+        assert_eq!(decode_link(&payload).unwrap().1.mtu, 9000);
+        for cut in 0..payload.len() {
+            let _ = decode_link(&payload[..cut]);
+            let _ = decode_address(&payload[..cut]);
+        }
+    }
+}

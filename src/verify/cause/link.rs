@@ -1,0 +1,178 @@
+//! Causes at a link itself: missing, without cable, taken down, changed by others.
+
+use super::{Case, Cause, Certainty, list};
+use crate::diagnostic::Code;
+use crate::kernel::live::LinkState;
+use crate::model::{Kind, MacAddr};
+
+/// NICs of the machine, as a person counts them.
+fn nics<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a LinkState> {
+    case.evidence.links.iter().filter(|l| (l.kind.is_empty() || l.kind == "veth") && !l.loopback)
+}
+
+fn mac_of(link: &LinkState) -> Option<MacAddr> {
+    link.permanent_mac.or(link.mac)
+}
+
+/// The described NIC is not there; or it is now, and was not when the description was applied.
+pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
+    let cause = |(position, check): (usize, &super::Check)| {
+        let link = case.input.link(&check.link)?;
+        if link.kind != Kind::Physical {
+            return None;
+        }
+        let Some(mac) = link.mac else {
+            let names = list(nics(case).map(|l| l.name.as_str()));
+            let message = format!("no NIC is called {}; there are {names}", link.name);
+            let cause =
+                Cause::new(Code::NicMissing, Certainty::Proved, &link.name, message, "Correct the name");
+            return Some(cause.explains([position]));
+        };
+        if let Some(late) = nics(case).find(|l| l.permanent_mac == Some(mac) || l.mac == Some(mac)) {
+            let message = format!("{} ({mac}) came only after the wait for NICs was over", late.name);
+            let action = "Wait longer: netapply.wait=SECONDS on the kernel command line, or --wait SECONDS";
+            let cause = Cause::new(Code::NicLate, Certainty::Proved, &late.name, message, action);
+            return Some(cause.explains([position]));
+        }
+        let (message, action) = absent(case, mac);
+        Some(
+            Cause::new(Code::NicMissing, Certainty::Proved, &link.name, message, action).explains([position]),
+        )
+    };
+    case.failed(Code::CheckPresent).filter_map(cause).collect()
+}
+
+/// What to say of a MAC that no NIC has: the one that was most likely meant, else all that are there.
+fn absent(case: &Case<'_>, wanted: MacAddr) -> (String, String) {
+    let described: Vec<MacAddr> = case.input.links.iter().filter_map(|l| l.mac).collect();
+    let free =
+        || nics(case).filter_map(|l| Some((l, mac_of(l)?))).filter(|(_, mac)| !described.contains(mac));
+    let near =
+        free().filter_map(|(link, mac)| Some((wanted.digits_apart(&mac)?, link, mac))).min_by_key(|n| n.0);
+    match near {
+        Some((1, link, mac)) => (
+            format!("no NIC has MAC {wanted}; {} has {mac}, one digit apart", link.name),
+            format!("Describe {mac}, or check whether another port of the same card is meant"),
+        ),
+        Some((_, link, mac)) if wanted.as_bytes().get(..4) == mac.as_bytes().get(..4) => (
+            format!(
+                "no NIC has MAC {wanted}; {} has {mac}, which may be another port of that card",
+                link.name
+            ),
+            format!("Describe {mac} if that port is meant"),
+        ),
+        _ => {
+            let macs = list(nics(case).filter_map(|l| Some(format!("{} {}", l.name, mac_of(l)?))));
+            let there = if macs.is_empty() {
+                "this machine has no NIC".to_owned()
+            } else {
+                format!("there are {macs}")
+            };
+            let action = if macs.is_empty() {
+                "Check that the image has the NIC's driver"
+            } else {
+                "Correct the MAC address"
+            };
+            (format!("no NIC has MAC {wanted}; {there}"), action.to_owned())
+        }
+    }
+}
+
+/// No carrier on a NIC, or on all of them.
+pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
+    let is_nic = |name: &str| case.input.link(name).is_some_and(|l| l.kind == Kind::Physical);
+    let dark: Vec<_> = case.failed(Code::CheckCarrier).filter(|(_, c)| is_nic(&c.link)).collect();
+    let lit = || nics(case).filter(|l| l.carrier);
+    let lit_described = lit().any(|l| is_nic(&l.name));
+    if dark.len() > 1 && !lit_described {
+        let names = list(dark.iter().map(|(_, c)| c.link.as_str()));
+        let others = list(
+            lit().map(|l| format!("{} ({})", l.name, mac_of(l).map_or_else(String::new, |m| m.to_string()))),
+        );
+        let (message, action) = if others.is_empty() {
+            (
+                format!("none of {names} has carrier"),
+                "Check cables, optics and whether the switch is up".to_owned(),
+            )
+        } else {
+            let action = "Move the cables, or describe the NICs that are cabled".to_owned();
+            (format!("none of {names} has carrier, but {others} has"), action)
+        };
+        let positions = dark.iter().map(|(position, _)| *position);
+        return vec![
+            Cause::new(Code::NoCableAnywhere, Certainty::Proved, "", message, action).explains(positions),
+        ];
+    }
+    let cause = |(position, check): (usize, &super::Check)| {
+        let state = case.evidence.link(&check.link);
+        let mac = state.and_then(mac_of).map_or_else(String::new, |mac| format!(" ({mac})"));
+        let message = format!("{}{mac} has no carrier", check.link);
+        let action = "Plug in its cable, check the optics, or enable the switch's port";
+        Cause::new(Code::NoCable, Certainty::Proved, &check.link, message, action).explains([position])
+    };
+    dark.into_iter().map(cause).collect()
+}
+
+/// Down, although netapply brings every link up.
+pub(super) fn taken_down(case: &Case<'_>) -> Vec<Cause> {
+    let cause = |(position, check): (usize, &super::Check)| {
+        let message = format!("{} is down; something else took it down", check.link);
+        let action = "Keep other network managers of the image away from it";
+        Cause::new(Code::LinkTakenDown, Certainty::Likely, &check.link, message, action).explains([position])
+    };
+    case.failed(Code::CheckUp).map(cause).collect()
+}
+
+/// Half duplex.
+pub(super) fn half_duplex(case: &Case<'_>) -> Vec<Cause> {
+    let cause = |(position, check): (usize, &super::Check)| {
+        let message = format!("{} runs half duplex", check.link);
+        let action = "Set both the NIC and the switch's port to negotiate";
+        Cause::new(Code::HalfDuplex, Certainty::Proved, &check.link, message, action).explains([position])
+    };
+    case.failed(Code::CheckDuplex).map(cause).collect()
+}
+
+/// The MTU is another one.
+pub(super) fn wrong_mtu(case: &Case<'_>) -> Vec<Cause> {
+    let cause = |(position, check): (usize, &super::Check)| {
+        let message = format!("{} has {}", check.link, check.said);
+        let action = "Check the driver's limit (`ip -d link`), and who else sets it";
+        Cause::new(Code::WrongMtu, Certainty::Proved, &check.link, message, action).explains([position])
+    };
+    case.failed(Code::CheckMtu).map(cause).collect()
+}
+
+/// Steps are left, or an address is gone: who did it, where the kernel knows.
+pub(super) fn changed_by_other(case: &Case<'_>) -> Vec<Cause> {
+    // What never came about has another cause, and a link that is missing takes its addresses along.
+    let absent = case.failed(Code::CheckPresent).next().is_some();
+    let described = case.failed(Code::CheckDescribed).map(|(position, _)| position);
+    let addresses = case.failed(Code::CheckAddress).filter(|(_, c)| {
+        let ip = c.object.parse();
+        ip.is_ok_and(|ip| case.evidence.address(&c.link, &ip).is_none())
+    });
+    let mut positions: Vec<usize> = described.chain(addresses.map(|(position, _)| position)).collect();
+    for code in [Code::CheckMember, Code::CheckMode] {
+        positions.extend(case.failed(code).map(|(position, _)| position));
+    }
+    if positions.is_empty() {
+        return Vec::new();
+    }
+    let rest = case.evidence.remaining.first().map_or_else(String::new, |step| format!("; missing: {step}"));
+    if let Some(stranger) = case.evidence.strangers.first() {
+        let who = stranger.who.as_deref().unwrap_or("something else");
+        let certainty = if stranger.who.is_some() { Certainty::Proved } else { Certainty::Likely };
+        let message = format!("{who} has put {} on {}{rest}", stranger.what, stranger.link);
+        let action = format!("Keep {who} away from {}", stranger.link);
+        return vec![
+            Cause::new(Code::ChangedByOther, certainty, &stranger.link, message, action).explains(positions),
+        ];
+    }
+    if absent || case.evidence.remaining.is_empty() {
+        return Vec::new();
+    }
+    let message = format!("the kernel's state is not as described{rest}");
+    let action = "See whether the step was refused (the log has it); else something changed it since";
+    vec![Cause::new(Code::ChangedByOther, Certainty::Possible, "", message, action).explains(positions)]
+}

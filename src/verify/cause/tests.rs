@@ -1,0 +1,1 @@
+//! Recorded evidence, and what it must be called.

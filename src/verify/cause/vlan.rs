@@ -1,0 +1,120 @@
+//! Causes at a VLAN: what the switch's port carries, by what was heard on it.
+
+use std::collections::BTreeMap;
+
+use super::{Case, Cause, Certainty, list};
+use crate::diagnostic::Code;
+use crate::model::Kind;
+use crate::verify::checks::Check;
+use crate::verify::evidence::{Heard, Lldp};
+use crate::verify::input::Expected;
+
+/// Nothing answers on a link, and what is heard on its NICs is in other VLANs, or in none.
+pub(super) fn not_carried(case: &Case<'_>) -> Vec<Cause> {
+    let cause = |(position, check): (usize, &Check)| {
+        let link = case.input.link(&check.link)?;
+        if case.passed(Code::CheckGateway, &link.name) {
+            return None;
+        }
+        let heard = joined(case, &link.name)?;
+        let (certainty, message, action) = match vlan_of(case, link) {
+            Some(vlan) => tagged(case, link, vlan, &heard)?,
+            None => untagged(link, &heard)?,
+        };
+        Some(Cause::new(Code::VlanNotCarried, certainty, &link.name, message, action).explains([position]))
+    };
+    case.failed(Code::CheckGateway).filter_map(cause).collect()
+}
+
+/// The VLAN that a link's packets travel in: its own, or that of a link below it.
+fn vlan_of(case: &Case<'_>, link: &Expected) -> Option<u16> {
+    let below = link.parent.iter().chain(&link.members).filter_map(|name| case.input.link(name));
+    let mut line = std::iter::once(link).chain(below);
+    line.find(|l| l.kind == Kind::Vlan).and_then(|l| l.vlan)
+}
+
+/// What was heard on all NICs under a link, as one.
+fn joined(case: &Case<'_>, link: &str) -> Option<Heard> {
+    case.heard_under(link).map(|(_, heard)| heard.clone()).reduce(|mut all, heard| {
+        for (vlan, count) in heard.tags {
+            *all.tags.entry(vlan).or_default() += count;
+        }
+        all.untagged.extend(heard.untagged);
+        all.frames = all.frames.saturating_add(heard.frames);
+        all.lldp = all.lldp.or(heard.lldp);
+        all
+    })
+}
+
+type Verdict = (Certainty, String, String);
+
+/// Why frames of a VLAN do not come.
+fn tagged(case: &Case<'_>, link: &Expected, vlan: u16, heard: &Heard) -> Option<Verdict> {
+    if heard.tags.contains_key(&vlan) {
+        return None;
+    }
+    let allow = format!("Allow VLAN {vlan} on the switch's port, or correct the VLAN id");
+    if let Some(lldp) = &heard.lldp {
+        if lldp.pvid == Some(vlan) {
+            let message = format!("{} says that VLAN {vlan} is untagged on {}", lldp.switch, lldp.port);
+            return Some((
+                Certainty::Proved,
+                message,
+                "Describe the link without a VLAN, or tag it".to_owned(),
+            ));
+        }
+        if !lldp.vlans.is_empty() && !lldp.vlans.contains(&vlan) {
+            let message = format!("VLAN {vlan} is not on {}; {}", place(lldp), carried(lldp));
+            return Some((Certainty::Proved, message, allow));
+        }
+    }
+    let gateways: Vec<_> = link.gateways().into_iter().map(|(via, _)| via).collect();
+    let native: Vec<_> =
+        heard.untagged.iter().filter(|ip| link.has_subnet_of(ip) && !is_own(case, ip)).collect();
+    if let Some(ip) = native.iter().find(|ip| gateways.contains(ip)).or(native.first()) {
+        let certainty = if gateways.contains(ip) { Certainty::Proved } else { Certainty::Likely };
+        let message = format!("VLAN {vlan} is not heard, and {ip} of its subnet is heard untagged");
+        return Some((
+            certainty,
+            message,
+            "Describe the link without a VLAN, or tag it on the switch".to_owned(),
+        ));
+    }
+    if !heard.tags.is_empty() {
+        let message = format!("VLAN {vlan} is not heard; the port carries {}", vlans(&heard.tags));
+        return Some((Certainty::Likely, message, allow));
+    }
+    (heard.frames > 0)
+        .then(|| (Certainty::Possible, format!("VLAN {vlan} is not heard, only untagged frames"), allow))
+}
+
+/// Why a link without a VLAN hears nothing of its own.
+fn untagged(link: &Expected, heard: &Heard) -> Option<Verdict> {
+    let own = heard.untagged.iter().any(|ip| link.has_subnet_of(ip));
+    if own || heard.tags.is_empty() {
+        return None;
+    }
+    let message = format!("{} has no VLAN, and the port carries {}", link.name, vlans(&heard.tags));
+    let action = "Describe the VLAN that is meant, or make it the port's untagged one".to_owned();
+    Some((Certainty::Possible, message, action))
+}
+
+fn is_own(case: &Case<'_>, ip: &std::net::IpAddr) -> bool {
+    case.evidence.addresses.iter().any(|a| a.ip == *ip)
+}
+
+fn place(lldp: &Lldp) -> String {
+    format!("port {} of {}", lldp.port, lldp.switch)
+}
+
+fn carried(lldp: &Lldp) -> String {
+    let most = lldp.vlans.iter().take(8).map(|v| v.to_string());
+    format!("it has {}", list(most))
+}
+
+/// `VLAN 100`, `VLANs 100, 200 and 300`; at most eight.
+fn vlans(tags: &BTreeMap<u16, u32>) -> String {
+    let noun = if tags.len() == 1 { "VLAN" } else { "VLANs" };
+    let more = if tags.len() > 8 { " and more" } else { "" };
+    format!("{noun} {}{more}", list(tags.keys().take(8)))
+}

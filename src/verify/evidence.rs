@@ -1,0 +1,270 @@
+//! What was observed: the state that the kernel gives, and what the probes brought home. Plain data, so that a judgement
+//! or a cause can be tested with what was once recorded.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::live::{AddressState, LinkState};
+use crate::kernel::neighbour::Neighbour;
+use crate::model::MacAddr;
+
+/// All that was observed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Evidence {
+    /// Links as they are now.
+    pub links: Vec<LinkState>,
+    /// Addresses as they are now.
+    pub addresses: Vec<AddressState>,
+    /// Neighbours that were asked for.
+    pub neighbours: Vec<Neighbour>,
+    /// Steps that a new plan would still have: what is not as described, each as a person reads it.
+    pub remaining: Vec<String>,
+    /// Who else, by the routes' and addresses' protocol, has put something on a described link: "a DHCP client".
+    pub strangers: Vec<Stranger>,
+    /// Gateways and how they answer.
+    pub gateways: Vec<GatewayEvidence>,
+    /// Addresses that others were asked about.
+    pub claims: Vec<Claim>,
+    /// Hosts of the gateways' subnets that answered an ARP request, and on which link.
+    pub others: Vec<Owner>,
+    /// Name servers and how they answer.
+    pub resolvers: Vec<ResolverEvidence>,
+    /// Targets and how they answer, in the order of the input.
+    pub targets: Vec<TargetEvidence>,
+    /// What was heard on each NIC.
+    pub heard: BTreeMap<String, Heard>,
+    /// When each link was first seen with carrier, in milliseconds since the start.
+    pub carrier_ms: BTreeMap<String, u64>,
+    /// Why something could not be looked at, for a person.
+    pub unreadable: Vec<String>,
+    /// Milliseconds since the start.
+    pub elapsed_ms: u64,
+}
+
+/// Something on a link that neither the description nor the kernel put there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// The link.
+    pub link: String,
+    /// What: `address 10.0.0.9/24`, `default route via 10.0.0.254`.
+    pub what: String,
+    /// Who, where the protocol number tells: `a DHCP client`.
+    pub who: Option<String>,
+}
+
+/// A gateway on a link.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GatewayEvidence {
+    /// The link.
+    pub link: String,
+    /// The gateway.
+    pub ip: Option<IpAddr>,
+    /// The kernel has its hardware address confirmed.
+    pub resolved: bool,
+    /// When it was first found, in milliseconds since the start.
+    pub found_ms: Option<u64>,
+    /// Echo requests sent since then.
+    pub unanswered: u32,
+    /// Round-trip time of the first echo answered, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Size of the largest packet that passed with fragmentation forbidden, in bytes with the IP header.
+    pub largest: Option<u32>,
+    /// Size of the largest that was tried.
+    pub tried: Option<u32>,
+    /// Nothing more will be tried.
+    pub finished: bool,
+    /// Why nothing can be sent, in the system's words.
+    pub error: Option<String>,
+}
+
+/// An address of ours, and whether somebody else has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The link.
+    pub link: String,
+    /// The address.
+    pub ip: IpAddr,
+    /// Who else has it.
+    pub owner: Option<MacAddr>,
+    /// All probes have been sent, and the time to answer is over.
+    pub finished: bool,
+}
+
+/// A host that answers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Owner {
+    /// On which link.
+    pub link: String,
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its hardware address.
+    pub mac: MacAddr,
+}
+
+/// A name server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResolverEvidence {
+    /// The server.
+    pub server: IpAddr,
+    /// Time to its first answer, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Why there was none, in the system's words.
+    pub error: Option<String>,
+}
+
+/// A target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TargetEvidence {
+    /// The target as it was given.
+    pub target: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The name servers say that the name does not exist, or has no address.
+    pub unknown_name: bool,
+    /// The answer, if one has come.
+    pub answer: Option<Answer>,
+    /// Answers that are no success may be followed by a better one until this is true.
+    pub finished: bool,
+    /// Time to the answer, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Whether the target's host answers an ICMP echo; `None` where it was not asked.
+    pub echo: Option<bool>,
+    /// Routers on the way, by distance from 1; `None` for one that is silent.
+    pub trace: Vec<Option<IpAddr>>,
+    /// A router said that it cannot be reached, in the system's words.
+    pub unreachable: Option<String>,
+}
+
+/// What a target answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// A connection, or an echo.
+    Connected,
+    /// An HTTP status.
+    Status(u16),
+    /// The beginning of a TLS handshake.
+    Tls,
+    /// Something that is not what was asked for: its first bytes.
+    Strange(String),
+    /// It refused the connection.
+    Refused,
+}
+
+impl Answer {
+    /// True for what counts as working. 401 and 403 are a service that is there and wants a login.
+    pub fn is_good(&self) -> bool {
+        match self {
+            Answer::Connected | Answer::Tls => true,
+            Answer::Status(status) => matches!(status, 200..=399 | 401 | 403),
+            Answer::Strange(_) | Answer::Refused => false,
+        }
+    }
+}
+
+/// What was heard on a NIC, without asking.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heard {
+    /// The switch's own words about itself.
+    pub lldp: Option<Lldp>,
+    /// LACP from the other side.
+    pub lacp: Option<Lacp>,
+    /// STP from the other side: the bridge that sends it, and whether it is the RSTP or MSTP kind.
+    pub stp: Option<Stp>,
+    /// VLAN ids of tagged frames, with how many frames; at most 32.
+    pub tags: BTreeMap<u16, u32>,
+    /// Untagged IPv4 or IPv6 senders, at most 32.
+    pub untagged: Vec<IpAddr>,
+    /// Frames from other stations, of those that the listener takes.
+    pub frames: u32,
+    /// How long the listener has listened, in milliseconds.
+    pub listened_ms: u64,
+}
+
+/// A switch port, from LLDP (IEEE 802.1AB).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lldp {
+    /// System name, else chassis id.
+    pub switch: String,
+    /// Port id, else port description.
+    pub port: String,
+    /// The port's own VLAN (PVID), where told.
+    pub pvid: Option<u16>,
+    /// VLANs on the port, where told.
+    pub vlans: Vec<u16>,
+}
+
+/// A LACP partner (IEEE 802.1AX).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lacp {
+    /// The partner's system address.
+    pub system: MacAddr,
+    /// Its key: ports of one LAG have one key.
+    pub key: u16,
+    /// Its port number.
+    pub port: u16,
+    /// Its state bits.
+    pub state: u8,
+}
+
+/// A spanning tree bridge (IEEE 802.1D).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stp {
+    /// Protocol version: 0 STP, 2 RSTP, 3 MSTP.
+    pub version: u8,
+    /// The bridge that sent it.
+    pub bridge: MacAddr,
+    /// The port's role and state bits; 0 for classic STP.
+    pub flags: u8,
+    /// Forward delay in seconds.
+    pub forward_delay: u16,
+}
+
+impl Evidence {
+    /// The link that is called so.
+    pub fn link(&self, name: &str) -> Option<&LinkState> {
+        self.links.iter().find(|l| l.name == name)
+    }
+
+    /// The address, where it is on that link.
+    pub fn address(&self, link: &str, ip: &IpAddr) -> Option<&AddressState> {
+        let index = self.link(link)?.index;
+        self.addresses.iter().find(|a| a.index == index && a.ip == *ip)
+    }
+
+    /// The neighbour entry for an address on a link.
+    pub fn neighbour(&self, link: &str, ip: &IpAddr) -> Option<&Neighbour> {
+        self.neighbours.iter().find(|n| n.link == link && n.ip == *ip)
+    }
+
+    /// What is known of a gateway.
+    pub fn gateway(&self, link: &str, ip: &IpAddr) -> Option<&GatewayEvidence> {
+        self.gateways.iter().find(|g| g.link == link && g.ip == Some(*ip))
+    }
+
+    /// What is known of a claim.
+    pub fn claim(&self, link: &str, ip: &IpAddr) -> Option<&Claim> {
+        self.claims.iter().find(|c| c.link == link && c.ip == *ip)
+    }
+
+    /// A gateway's record, made where there is none yet.
+    pub fn gateway_mut(&mut self, link: &str, ip: &IpAddr) -> Option<&mut GatewayEvidence> {
+        if self.gateway(link, ip).is_none() {
+            let new = GatewayEvidence { link: link.to_owned(), ip: Some(*ip), ..GatewayEvidence::default() };
+            self.gateways.push(new);
+        }
+        self.gateways.iter_mut().find(|g| g.link == link && g.ip == Some(*ip))
+    }
+
+    /// True where a hardware address is one of this machine.
+    pub fn is_own(&self, mac: &MacAddr) -> bool {
+        self.links.iter().any(|l| l.mac == Some(*mac) || l.permanent_mac == Some(*mac))
+    }
+}

@@ -1,0 +1,89 @@
+//! Since when each check waits: turns waiting into failure when a bound is over. Pure; time comes as a number.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::checks::{self, Check, Outcome};
+use super::evidence::Evidence;
+use super::input::Input;
+use crate::diagnostic::Code;
+
+/// Since when each check waits, by code, link and object.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    since: BTreeMap<(Code, String, String), Duration>,
+}
+
+impl Ledger {
+    /// Fails what has waited too long at `now` (since the start).
+    pub(super) fn apply(&mut self, checks: &mut [Check], input: &Input, evidence: &Evidence, now: Duration) {
+        for check in checks {
+            let key = (check.code, check.link.clone(), check.object.clone());
+            match check.outcome {
+                Outcome::Waiting => {
+                    let since = *self.since.entry(key).or_insert(now);
+                    if now.saturating_sub(since) >= checks::bound(check, input, evidence) {
+                        check.outcome = Outcome::Failed;
+                    }
+                }
+                // It had begun to fail, and failing may have come at once: the age is still of use.
+                Outcome::Failed => {
+                    self.since.entry(key).or_insert(now);
+                }
+                Outcome::Passed | Outcome::Blocked | Outcome::NotChecked => {
+                    self.since.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// How long a check has been waiting or failing.
+    pub(super) fn age(&self, check: &Check, now: Duration) -> Duration {
+        let key = (check.code, check.link.clone(), check.object.clone());
+        self.since.get(&key).map_or(Duration::ZERO, |since| now.saturating_sub(*since))
+    }
+
+    /// When the next waiting check's bound is over, since the start.
+    pub(super) fn next(&self, checks: &[Check], input: &Input, evidence: &Evidence) -> Option<Duration> {
+        let end = |check: &Check| {
+            let key = (check.code, check.link.clone(), check.object.clone());
+            Some(*self.since.get(&key)? + checks::bound(check, input, evidence))
+        };
+        checks.iter().filter(|c| c.outcome == Outcome::Waiting).filter_map(end).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+    use crate::verify::input::Expected;
+
+    #[test]
+    fn a_bound_runs_from_when_a_check_begins_to_wait() {
+        let mut link = Expected::new("a", "eth0", Kind::Physical);
+        link.addresses = vec!["192.0.2.2/24".parse().unwrap()];
+        let input = Input { links: vec![link], ..Input::default() };
+        let evidence = Evidence::default();
+        let mut ledger = Ledger::default();
+        let waiting = Check {
+            code: Code::CheckCarrier,
+            link: "eth0".into(),
+            object: String::new(),
+            outcome: Outcome::Waiting,
+            said: String::new(),
+            root: None,
+            optional: false,
+        };
+        let mut at = |seconds: u64, outcome: Outcome| {
+            let mut checks = [Check { outcome, ..waiting.clone() }];
+            ledger.apply(&mut checks, &input, &evidence, Duration::from_secs(seconds));
+            checks[0].outcome
+        };
+        assert_eq!(at(5, Outcome::Waiting), Outcome::Waiting);
+        assert_eq!(at(34, Outcome::Waiting), Outcome::Waiting);
+        assert_eq!(at(35, Outcome::Waiting), Outcome::Failed);
+        assert_eq!(at(36, Outcome::Passed), Outcome::Passed);
+        assert_eq!(at(40, Outcome::Waiting), Outcome::Waiting, "it starts anew");
+    }
+}

@@ -1,0 +1,129 @@
+//! ARP by hand: whether others have an address of ours (RFC 5227), and who has some addresses of a subnet.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::icmp::words;
+use super::socket::Socket;
+use super::{Fact, Facts, tell};
+use crate::model::MacAddr;
+
+const ETHERTYPE: u16 = 0x0806;
+/// RFC 5227 1.1: PROBE_NUM, and PROBE_MIN between two. The random wait before the first is left out, because the address
+/// is used already and no other machine is kept from one.
+const PROBES: u32 = 3;
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// An ARP packet: who says that he has which address, and whom he asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arp {
+    /// True for a reply.
+    pub(super) reply: bool,
+    /// Hardware address of the sender.
+    pub(super) mac: MacAddr,
+    /// Address of the sender; unspecified in a probe.
+    pub(super) sender: Ipv4Addr,
+    /// Address asked for.
+    pub(super) target: Ipv4Addr,
+}
+
+/// An ARP probe: a request for `target` with sender 0.0.0.0, broadcast, as a whole frame.
+fn probe(mac: &[u8], target: Ipv4Addr) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend(mac);
+    frame.extend(ETHERTYPE.to_be_bytes());
+    // Ethernet, IPv4, 6 and 4 bytes, request.
+    frame.extend([0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend(mac);
+    frame.extend([0; 4]);
+    frame.extend([0; 6]);
+    frame.extend(target.octets());
+    frame
+}
+
+/// Reads what stands behind an Ethernet header of type ARP.
+pub(super) fn read(packet: &[u8]) -> Option<Arp> {
+    let packet = packet.get(..28)?;
+    let (header, rest) = packet.split_at(8);
+    let [0, 1, 8, 0, 6, 4, 0, operation @ (1 | 2)] = header else { return None };
+    let ip = |at: usize| rest.get(at..at + 4).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(Ipv4Addr::from);
+    Some(Arp {
+        reply: *operation == 2,
+        mac: MacAddr::from_bytes(rest.get(..6)?)?,
+        sender: ip(6)?,
+        target: ip(16)?,
+    })
+}
+
+/// Sends three probes for an address of ours, a second apart, and tells of everybody who says that he has it, or who
+/// probes for it himself. Whether the hardware address is another of our own is for others to judge.
+pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ip: Ipv4Addr, facts: &Facts) {
+    let frame = probe(mac.as_bytes(), ip);
+    let mut told: Vec<MacAddr> = Vec::new();
+    let heard = |arp: Arp| {
+        let conflict = arp.sender == ip || (arp.sender.is_unspecified() && arp.target == ip && !arp.reply);
+        if conflict && arp.mac != mac && !told.contains(&arp.mac) {
+            told.push(arp.mac);
+            tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V4(ip), arp.mac));
+        }
+    };
+    if let Err(error) = ask(index, PROBES, &[frame], heard).await {
+        tell(facts, Fact::Unreadable(format!("ARP on {link}: {}", words(&error))));
+    }
+    tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V4(ip)));
+}
+
+/// Asks twice who has these addresses.
+pub(super) async fn who_has(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr], facts: &Facts) {
+    let frames: Vec<Vec<u8>> = ips.iter().map(|ip| probe(mac.as_bytes(), *ip)).collect();
+    let heard = |arp: Arp| {
+        if arp.reply && ips.contains(&arp.sender) {
+            tell(facts, Fact::Has(link.to_owned(), IpAddr::V4(arp.sender), arp.mac));
+        }
+    };
+    if let Err(error) = ask(index, 2, &frames, heard).await {
+        log::debug!("ARP on {link}: {error}");
+    }
+}
+
+/// Sends the frames `rounds` times, a second apart, and hands over every ARP packet of others until a second after the
+/// last.
+async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(Arp)) -> std::io::Result<()> {
+    let socket = Socket::packet(index, ETHERTYPE)?;
+    let mut buffer = [0; 128];
+    for _ in 0..rounds {
+        for frame in frames {
+            socket.send_frame(frame, index).await?;
+        }
+        let until = Instant::now() + INTERVAL;
+        while let Ok(received) = timeout_at(until, socket.receive(&mut buffer)).await {
+            let received = received?;
+            let frame = buffer.get(..received.length).unwrap_or_default();
+            if let Some(arp) = frame.get(14..).and_then(read).filter(|_| !received.outgoing) {
+                heard(arp);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_reads_back_as_one() {
+        let mac: MacAddr = "7c:c2:55:6e:90:44".parse().unwrap();
+        let frame = probe(mac.as_bytes(), Ipv4Addr::new(192, 0, 2, 7));
+        assert_eq!(frame.len(), 42);
+        let arp = read(&frame[14..]).unwrap();
+        let expected =
+            Arp { reply: false, mac, sender: Ipv4Addr::UNSPECIFIED, target: Ipv4Addr::new(192, 0, 2, 7) };
+        assert_eq!(arp, expected);
+        for cut in 0..28 {
+            assert_eq!(read(&frame[14..14 + cut]), None);
+        }
+    }
+}

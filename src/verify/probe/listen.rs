@@ -1,0 +1,79 @@
+//! Listens on a NIC without asking: switches announce themselves, partners speak LACP, others' frames show which VLANs
+//! the port carries.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::super::evidence::Heard;
+use super::icmp::words;
+use super::socket::{Socket, want_tags};
+use super::{Fact, Facts, frames, tell};
+
+const ETH_P_ALL: u16 = 0x0003;
+const PACKET_IGNORE_OUTGOING: i32 = 23;
+/// The group addresses that switches use towards their neighbours: nearest bridge (STP, LLDP), slow protocols (LACP),
+/// LLDP's other two scopes, Cisco's per-VLAN STP.
+const GROUPS: [[u8; 6]; 5] = [
+    [0x01, 0x80, 0xc2, 0, 0, 0x00],
+    [0x01, 0x80, 0xc2, 0, 0, 0x02],
+    [0x01, 0x80, 0xc2, 0, 0, 0x03],
+    [0x01, 0x80, 0xc2, 0, 0, 0x0e],
+    [0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcd],
+];
+/// After so long something is late, and the NIC is made promiscuous: NICs drop VLANs that nobody configured.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Listens until it is dropped.
+pub(super) async fn listen(link: &str, index: u32, facts: &Facts) {
+    let result = listen_on(link, index, facts).await;
+    if let Err(error) = result {
+        tell(facts, Fact::Unreadable(format!("listening on {link}: {}", words(&error))));
+    }
+}
+
+async fn listen_on(link: &str, index: u32, facts: &Facts) -> io::Result<()> {
+    let socket = Socket::packet(index, ETH_P_ALL)?;
+    socket.filter(&FILTER)?;
+    want_tags(&socket)?;
+    // Since 4.20; before, outgoing frames are told by their type.
+    let _ = socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+    for group in GROUPS {
+        socket.join(index, Some(group))?;
+    }
+    let patience = Instant::now() + PATIENCE;
+    let mut promiscuous = false;
+    let mut heard = Heard::default();
+    let mut buffer = [0; 1600];
+    loop {
+        let next = socket.receive(&mut buffer);
+        let received = if promiscuous { Ok(next.await) } else { timeout_at(patience, next).await };
+        let Ok(received) = received else {
+            promiscuous = true;
+            socket.join(index, None)?;
+            continue;
+        };
+        let received = received?;
+        let frame = buffer.get(..received.length).unwrap_or_default();
+        if !received.outgoing && frames::note(&mut heard, frame, received.tag) {
+            tell(facts, Fact::Heard(link.to_owned(), Box::new(heard.clone())));
+        }
+    }
+}
+
+/// Lets through ARP, and what is sent to groups: the rest is other machines' traffic.
+static FILTER: [libc::sock_filter; 6] = {
+    const fn op(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+        libc::sock_filter { code: code as u16, jt, jf, k }
+    }
+    use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET};
+    [
+        op(BPF_LD | BPF_H | BPF_ABS, 12, 0, 0),
+        op(BPF_JMP | BPF_JEQ | BPF_K, 0x0806, 2, 0),
+        op(BPF_LD | BPF_B | BPF_ABS, 0, 0, 0),
+        op(BPF_JMP | BPF_JSET | BPF_K, 1, 0, 1),
+        op(BPF_RET | BPF_K, 1600, 0, 0),
+        op(BPF_RET | BPF_K, 0, 0, 0),
+    ]
+};

@@ -1,0 +1,161 @@
+//! Questions to the network: one file a protocol. Each probe is a task that sends what it learns as [`Fact`]s, ends by
+//! itself when nothing more can be learnt, and is dropped at the deadline.
+
+mod arp;
+mod dns;
+mod frames;
+mod http;
+mod icmp;
+mod listen;
+mod names;
+mod socket;
+mod target;
+mod trace;
+
+use std::net::IpAddr;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::evidence::{Answer, Heard};
+use super::input::Target;
+use crate::model::MacAddr;
+
+/// Where probes send what they learn.
+pub(super) type Facts = UnboundedSender<Fact>;
+
+/// A probe to be started. Equal ones are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// Listens on a NIC.
+    Listen {
+        /// The NIC.
+        link: String,
+        /// Its index.
+        index: u32,
+    },
+    /// Sends echoes to a gateway: small ones, then full ones.
+    Gateway {
+        /// The link.
+        link: String,
+        /// Its index.
+        index: u32,
+        /// The gateway.
+        ip: IpAddr,
+        /// Our own address.
+        source: Option<IpAddr>,
+        /// MTU of the link in bytes.
+        mtu: u32,
+    },
+    /// Asks whether somebody else has an IPv4 address of ours.
+    Claim {
+        /// The link.
+        link: String,
+        /// Its index.
+        index: u32,
+        /// Its hardware address.
+        mac: MacAddr,
+        /// The address.
+        ip: std::net::Ipv4Addr,
+    },
+    /// Asks who has these IPv4 addresses.
+    WhoHas {
+        /// The link.
+        link: String,
+        /// Its index.
+        index: u32,
+        /// Its hardware address.
+        mac: MacAddr,
+        /// The addresses.
+        ips: Vec<std::net::Ipv4Addr>,
+    },
+    /// Asks a name server.
+    Resolver {
+        /// The server.
+        server: IpAddr,
+        /// For a link-local one, the link's index.
+        index: u32,
+    },
+    /// Asks a target.
+    Target {
+        /// Its position in the input.
+        position: usize,
+        /// What is asked.
+        target: Target,
+        /// The name servers.
+        servers: Vec<IpAddr>,
+        /// The search domains.
+        search: Vec<String>,
+    },
+    /// Asks the routers on the way to a target.
+    Trace {
+        /// Its position in the input.
+        position: usize,
+        /// Its address.
+        ip: IpAddr,
+    },
+}
+
+/// Something that a probe learnt.
+#[derive(Clone, Debug)]
+pub(super) enum Fact {
+    /// The kernel's state has changed, or notifications were lost.
+    Changed,
+    /// The neighbour table has changed: a notification of this type, with what stands behind its header.
+    Neighbour(u16, Vec<u8>),
+    /// An echo request was sent to a gateway.
+    EchoSent(String, IpAddr),
+    /// A gateway answered the first echo after so many microseconds.
+    Echo(String, IpAddr, u64),
+    /// The largest full packet tried, and the largest that passed.
+    Full(String, IpAddr, u32, Option<u32>),
+    /// Nothing more will come of a gateway's echoes, and why they cannot be sent.
+    EchoOver(String, IpAddr, Option<String>),
+    /// Somebody has an address of ours.
+    Claimed(String, IpAddr, MacAddr),
+    /// Nobody has said so within the time.
+    Unclaimed(String, IpAddr),
+    /// Somebody has an address.
+    Has(String, IpAddr, MacAddr),
+    /// A name server answered.
+    Resolver(IpAddr, u64),
+    /// A name server did not answer, in the system's words.
+    ResolverError(IpAddr, String),
+    /// The addresses of a target's name.
+    Resolved(usize, Vec<IpAddr>),
+    /// The name does not exist.
+    UnknownName(usize),
+    /// A target answered after so many microseconds; true where nothing better is waited for.
+    Answer(usize, Answer, u64, bool),
+    /// A router or the system says that a target cannot be reached.
+    Unreachable(usize, String),
+    /// A target answers an echo, or not.
+    TargetEcho(usize, bool),
+    /// The router at this distance from 1, or nobody there.
+    Hop(usize, usize, Option<IpAddr>),
+    /// What was heard on a NIC so far.
+    Heard(String, Box<Heard>),
+    /// Something cannot be looked at, for a person.
+    Unreadable(String),
+}
+
+/// Runs a probe to its end.
+pub(super) async fn run(probe: Probe, facts: Facts) {
+    match probe {
+        Probe::Listen { link, index } => listen::listen(&link, index, &facts).await,
+        Probe::Gateway { link, index, ip, source, mtu } => {
+            icmp::gateway(&link, index, ip, source, mtu, &facts).await;
+        }
+        Probe::Claim { link, index, mac, ip } => arp::claim(&link, index, mac, ip, &facts).await,
+        Probe::WhoHas { link, index, mac, ips } => arp::who_has(&link, index, mac, &ips, &facts).await,
+        Probe::Resolver { server, index } => dns::server(server, index, &facts).await,
+        Probe::Target { position, target, servers, search } => {
+            target::ask(position, &target, &servers, &search, &facts).await;
+        }
+        Probe::Trace { position, ip } => trace::trace(position, ip, &facts).await,
+    }
+}
+
+/// Sends a fact; when nobody listens any more there is nobody to tell.
+fn tell(facts: &Facts, fact: Fact) {
+    let _ = facts.send(fact);
+}

@@ -1,0 +1,72 @@
+//! A host's addresses as the image would find them: /etc/hosts, then the described name servers. libc's resolver is left
+//! alone: in a static binary it would load the image's modules.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::dns;
+
+/// The addresses of a host: `None` where no server answers within `wait` each, an empty list where there are none.
+pub(super) async fn resolve(
+    host: &str,
+    servers: &[IpAddr],
+    search: &[String],
+    wait: Duration,
+) -> Option<Vec<IpAddr>> {
+    if let Ok(ip) = host.parse() {
+        return Some(vec![ip]);
+    }
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let known = in_hosts(&hosts, host);
+    if !known.is_empty() {
+        return Some(known);
+    }
+    let mut last = None;
+    for name in candidates(host, search) {
+        match dns::addresses(&name, servers, wait).await {
+            Some(found) if !found.is_empty() => return Some(found),
+            answer => last = last.or(answer),
+        }
+    }
+    last
+}
+
+/// The names to ask for, as resolv.conf(5) with `ndots:1` has it.
+fn candidates(host: &str, search: &[String]) -> Vec<String> {
+    let mut names = vec![host.to_owned()];
+    if !host.ends_with('.') {
+        let within: Vec<String> = search.iter().map(|domain| format!("{host}.{domain}")).collect();
+        let at = if host.contains('.') { 1 } else { 0 };
+        names.splice(at..at, within);
+    }
+    names
+}
+
+fn in_hosts(text: &str, host: &str) -> Vec<IpAddr> {
+    let line = |line: &str| {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let ip = words.next()?.parse().ok()?;
+        words.any(|name| name.eq_ignore_ascii_case(host)).then_some(ip)
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_found_by_any_of_their_names() {
+        let text = "127.0.0.1 localhost\n192.0.2.1\tgw gw.example # the gateway\nfe80::1%eth0 gw\n::1 gw6\n";
+        assert_eq!(in_hosts(text, "GW.example"), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+        assert!(in_hosts(text, "gateway").is_empty());
+    }
+
+    #[test]
+    fn search_domains_come_first_for_short_names() {
+        let search = ["a.example".to_owned()];
+        assert_eq!(candidates("api", &search), ["api.a.example", "api"]);
+        assert_eq!(candidates("api.b", &search), ["api.b", "api.b.a.example"]);
+        assert_eq!(candidates("api.", &search), ["api."]);
+    }
+}

@@ -1,0 +1,136 @@
+//! A target: its name, a connection, and the first words of what answers there.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::super::evidence::Answer;
+use super::super::input::{Scheme, Target};
+use super::icmp::{self, words};
+use super::{Fact, Facts, http, names, socket, tell};
+
+/// How long one attempt may take, and how often one is made.
+const ATTEMPT: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(1);
+/// An answer that is no success is final when it came this often: a service that just starts refuses at first.
+const FINAL: u32 = 3;
+
+/// Asks a target until it answers well, or badly for the third time.
+pub(super) async fn ask(
+    position: usize,
+    target: &Target,
+    servers: &[IpAddr],
+    search: &[String],
+    facts: &Facts,
+) {
+    let (mut bad, mut unknown) = (0, 0);
+    loop {
+        let start = Instant::now();
+        match names::resolve(&target.host, servers, search, INTERVAL).await {
+            Some(addresses) if addresses.is_empty() => {
+                unknown += 1;
+                if unknown == FINAL {
+                    return tell(facts, Fact::UnknownName(position));
+                }
+            }
+            Some(addresses) => {
+                tell(facts, Fact::Resolved(position, addresses.clone()));
+                for ip in addresses {
+                    let begin = Instant::now();
+                    match attempt(target, ip, begin + ATTEMPT).await {
+                        Ok(answer) => {
+                            let good = answer.is_good();
+                            bad += u32::from(!good);
+                            let time = begin.elapsed().as_micros() as u64;
+                            tell(facts, Fact::Answer(position, answer, time, good || bad >= FINAL));
+                            if good || bad >= FINAL {
+                                return;
+                            }
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                        Err(error) => tell(facts, Fact::Unreachable(position, words(&error))),
+                    }
+                }
+            }
+            None => {}
+        }
+        sleep_until(start + INTERVAL).await;
+    }
+}
+
+/// One attempt at one address.
+async fn attempt(target: &Target, ip: IpAddr, until: Instant) -> io::Result<Answer> {
+    if target.scheme == Scheme::Ping {
+        return ping(ip, until).await;
+    }
+    let connect = TcpStream::connect(socket::endpoint(ip, target.port, 0));
+    let stream = match timeout_at(until, connect).await {
+        Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(Answer::Refused),
+        Ok(result) => result?,
+    };
+    match target.scheme {
+        Scheme::Tcp | Scheme::Ping => Ok(Answer::Connected),
+        Scheme::Http => {
+            let request = http::request(&target.host, target.port, &target.path);
+            talk(&stream, &request, until, http::status).await
+        }
+        Scheme::Https => talk(&stream, &http::hello(&target.host), until, http::tls).await,
+    }
+}
+
+/// Sends `words` and reads until `understand` makes something of the answer.
+async fn talk(
+    stream: &TcpStream,
+    words: &[u8],
+    until: Instant,
+    understand: impl Fn(&[u8]) -> Option<Answer>,
+) -> io::Result<Answer> {
+    let silent = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let mut rest = words;
+    while !rest.is_empty() {
+        timeout_at(until, stream.writable()).await.map_err(silent)??;
+        match stream.try_write(rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
+    loop {
+        timeout_at(until, stream.readable()).await.map_err(silent)??;
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Ok(Answer::Strange("closes the connection without a word".into())),
+            Ok(length) => answer.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        }
+        if let Some(understood) = understand(&answer) {
+            return Ok(understood);
+        }
+    }
+}
+
+async fn ping(ip: IpAddr, until: Instant) -> io::Result<Answer> {
+    let socket = icmp::open(ip, "")?;
+    let (identifier, mut buffer) = (icmp::identifier(), [0; 512]);
+    socket.send_to(&icmp::request(ip.is_ipv4(), identifier, 1, 64), ip, 0).await?;
+    let until = until.min(Instant::now() + INTERVAL);
+    loop {
+        let received =
+            timeout_at(until, socket.receive(&mut buffer)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let packet = buffer.get(..received.length).unwrap_or_default();
+        match icmp::reply(ip.is_ipv4(), packet) {
+            Some(icmp::Reply::Echo(id, _)) if id == identifier && received.from == Some(ip) => {
+                return Ok(Answer::Connected);
+            }
+            Some(icmp::Reply::Unreachable(id, ..)) if id == identifier => {
+                return Err(io::Error::from_raw_os_error(libc::EHOSTUNREACH));
+            }
+            _ => {}
+        }
+    }
+}

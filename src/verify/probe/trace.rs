@@ -1,0 +1,50 @@
+//! The routers on the way to a target that does not answer: echoes with a small number of hops, as traceroute(8) sends
+//! them. Where they end tells a missing route back from a silent host.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::icmp::{self, Reply};
+use super::{Fact, Facts, tell};
+
+/// How many hops are looked at.
+const HOPS: u16 = 6;
+const ROUNDS: u16 = 3;
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Sequence number of the echo that may go all the way.
+const WHOLE: u16 = 64;
+
+/// Asks each distance three times, a second apart.
+pub(super) async fn trace(position: usize, ip: IpAddr, facts: &Facts) {
+    let Ok(socket) = icmp::open(ip, "") else { return };
+    let v4 = ip.is_ipv4();
+    let (identifier, mut buffer) = (icmp::identifier(), [0; 1024]);
+    let mut answered = false;
+    for _ in 0..ROUNDS {
+        for hop in (1..=HOPS).chain([WHOLE]) {
+            let (level, option) = if v4 {
+                (libc::IPPROTO_IP, libc::IP_TTL)
+            } else {
+                (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS)
+            };
+            let sent = socket.set(level, option, i32::from(hop));
+            if sent.is_ok() && socket.send_to(&icmp::request(v4, identifier, hop, 64), ip, 0).await.is_err() {
+                return;
+            }
+        }
+        let until = Instant::now() + INTERVAL;
+        while let Ok(Ok(received)) = timeout_at(until, socket.receive(&mut buffer)).await {
+            let packet = buffer.get(..received.length).unwrap_or_default();
+            match icmp::reply(v4, packet) {
+                Some(Reply::Echo(id, _)) if id == identifier && received.from == Some(ip) => answered = true,
+                Some(Reply::Exceeded(id, hop)) if id == identifier && (1..=HOPS).contains(&hop) => {
+                    tell(facts, Fact::Hop(position, usize::from(hop), received.from));
+                }
+                _ => {}
+            }
+        }
+    }
+    tell(facts, Fact::TargetEcho(position, answered));
+}

@@ -1,0 +1,484 @@
+//! The loop of a verification: events and answers come in, the checks are judged anew, probes that are called for are
+//! started, and it ends as soon as nothing is open. Decides nothing itself: see `checks`, `wanted` and `cause`.
+
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::cause;
+use super::checks::{Check, Outcome, judge};
+use super::evidence::{Claim, Evidence, Owner, ResolverEvidence, TargetEvidence};
+use super::input::Input;
+use super::ledger::Ledger;
+use super::probe::{self, Fact, Facts, Probe};
+use super::{Review, Verification, wanted, words};
+use crate::kernel::live::Live;
+use crate::kernel::monitor::{Event, Group, Monitor};
+use crate::kernel::names::Names;
+use crate::kernel::neighbour::{self, Neighbour, NeighbourState};
+
+/// LLDP is sent every 30 s: once something has failed, a NIC is listened on for this long.
+const LISTEN: Duration = Duration::from_secs(31);
+/// When the first line about waiting is due, and how often another.
+const FIRST_PROGRESS: Duration = Duration::from_secs(3);
+const PROGRESS: Duration = Duration::from_secs(5);
+/// The kernel's LACP machines run every 100 ms: so long after a partner spoke, the state is read again.
+const LACP_TICK: Duration = Duration::from_millis(200);
+/// A neighbour that the kernel has given up is asked for again after this long.
+const AGAIN: Duration = Duration::from_secs(1);
+/// `RTM_NEWNEIGH` to `RTM_GETNEIGH`.
+const NEIGHBOURS: std::ops::RangeInclusive<u16> = 28..=30;
+/// The state is not read more often than this, however many events come.
+const READ: Duration = Duration::from_millis(50);
+
+/// See [`super::verify`].
+pub(super) async fn run(
+    input: &Input,
+    deadline: Duration,
+    mut review: impl AsyncFnMut() -> Review,
+    progress: &mut dyn FnMut(&str),
+    stop: impl Future<Output = ()>,
+) -> Verification {
+    let (facts, mut inbox) = unbounded_channel();
+    let mut run = Run::new(input, facts);
+    let mut stop = pin!(stop);
+    run.watch();
+    run.read().await;
+    run.take_review(review().await);
+    let mut progress_at = FIRST_PROGRESS;
+    let mut interrupted = false;
+    loop {
+        let now = run.start.elapsed();
+        let checks = run.judge(now);
+        run.ask(&checks, now).await;
+        if now >= deadline {
+            break;
+        }
+        let Some(until) = run.until(&checks, now) else {
+            // All is known; what was changed meanwhile is looked at once more.
+            if !std::mem::take(&mut run.changed) {
+                break;
+            }
+            run.take_review(review().await);
+            continue;
+        };
+        if now >= progress_at {
+            progress_at = now + PROGRESS;
+            if let Some(line) = words::waiting(&checks, now, deadline, &run.ledger, input, &run.evidence) {
+                progress(&line);
+            }
+        }
+        let until = until.min(deadline).min(progress_at).max(now + Duration::from_millis(1));
+        let wake = timeout_at(run.start + until, race(inbox.recv(), &mut stop)).await;
+        match wake {
+            Ok(Some(Some(fact))) => run.take(fact, &mut inbox),
+            Ok(Some(None)) | Err(_) => {}
+            Ok(None) => {
+                interrupted = true;
+                break;
+            }
+        }
+        if run.read_at.is_some_and(|at| run.start.elapsed() >= at) {
+            run.read().await;
+            // What was left to do may have been done by now: a route that waited for its address, say.
+            if !run.evidence.remaining.is_empty() && std::mem::take(&mut run.changed) {
+                run.take_review(review().await);
+            }
+        }
+    }
+    if run.changed && !interrupted {
+        run.take_review(review().await);
+    }
+    run.finish(interrupted)
+}
+
+/// The first of two futures: `Some` with the output of `wanted`, `None` when `stop` was first.
+async fn race<T>(
+    wanted: impl Future<Output = T>,
+    stop: &mut (impl Future<Output = ()> + Unpin),
+) -> Option<T> {
+    let mut wanted = pin!(wanted);
+    let mut stop = pin!(stop);
+    poll_fn(|context| {
+        if let Poll::Ready(output) = wanted.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        stop.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}
+
+/// A neighbour that the kernel has been asked for.
+struct Asked {
+    link: String,
+    ip: IpAddr,
+    /// When, since the start.
+    at: Duration,
+    /// The kernel has given up since.
+    failed: bool,
+}
+
+struct Run<'a> {
+    input: &'a Input,
+    evidence: Evidence,
+    ledger: Ledger,
+    start: Instant,
+    facts: Facts,
+    probes: JoinSet<()>,
+    started: Vec<Probe>,
+    /// When each listener was started, since the start.
+    listening: Vec<(String, Duration)>,
+    /// Neighbours that the kernel has been asked for.
+    asked: Vec<Asked>,
+    live: Option<Live>,
+    /// When the kernel's state is to be read again, since the start.
+    read_at: Option<Duration>,
+    /// Links or addresses have changed since the last review.
+    changed: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(input: &'a Input, facts: Facts) -> Self {
+        let mut evidence = Evidence::default();
+        let target = |t: &super::input::Target| TargetEvidence {
+            target: t.text.clone(),
+            addresses: t.ip().into_iter().collect(),
+            ..TargetEvidence::default()
+        };
+        evidence.targets = input.targets.iter().map(target).collect();
+        let live = match Live::open() {
+            Ok(live) => Some(live),
+            Err(failure) => {
+                evidence.unreadable.push(format!("the kernel's state: {failure}"));
+                None
+            }
+        };
+        Run {
+            input,
+            evidence,
+            ledger: Ledger::default(),
+            start: Instant::now(),
+            facts,
+            probes: JoinSet::new(),
+            started: Vec::new(),
+            listening: Vec::new(),
+            asked: Vec::new(),
+            live,
+            read_at: None,
+            changed: false,
+        }
+    }
+
+    /// Opens the monitor, before anything is read, and hands on what it says.
+    fn watch(&mut self) {
+        let groups = [
+            Group::Link,
+            Group::Neighbour,
+            Group::Ipv4Address,
+            Group::Ipv6Address,
+            Group::Ipv4Route,
+            Group::Ipv6Route,
+        ];
+        let mut monitor = match Monitor::open(&groups) {
+            Ok(monitor) => monitor,
+            Err(failure) => {
+                return self.evidence.unreadable.push(format!("the kernel's notifications: {failure}"));
+            }
+        };
+        let facts = self.facts.clone();
+        self.probes.spawn(async move {
+            loop {
+                let fact = match monitor.next().await {
+                    Ok(Event::Message { kind, payload }) if NEIGHBOURS.contains(&kind) => {
+                        Fact::Neighbour(kind, payload)
+                    }
+                    Ok(Event::Message { .. }) => Fact::Changed,
+                    Ok(Event::Resync) => Fact::Changed,
+                    Err(failure) => {
+                        let _ =
+                            facts.send(Fact::Unreadable(format!("the kernel's notifications: {failure}")));
+                        return;
+                    }
+                };
+                if facts.send(fact).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Reads links, addresses and the neighbours in question.
+    async fn read(&mut self) {
+        self.read_at = None;
+        let Some(live) = &mut self.live else { return };
+        match live.links().await {
+            Ok(links) => self.evidence.links = links,
+            Err(failure) => note(&mut self.evidence.unreadable, format!("links: {failure}")),
+        }
+        match live.addresses().await {
+            Ok(addresses) => self.evidence.addresses = addresses,
+            Err(failure) => note(&mut self.evidence.unreadable, format!("addresses: {failure}")),
+        }
+        let now = self.start.elapsed().as_millis() as u64;
+        for link in self.evidence.links.iter().filter(|l| l.carrier) {
+            self.evidence.carrier_ms.entry(link.name.clone()).or_insert(now);
+        }
+    }
+
+    fn take_review(&mut self, review: Review) {
+        self.evidence.remaining = review.remaining;
+        self.evidence.strangers = review.strangers;
+    }
+
+    fn judge(&mut self, now: Duration) -> Vec<Check> {
+        self.evidence.elapsed_ms = now.as_millis() as u64;
+        let mut checks = judge(self.input, &self.evidence);
+        self.ledger.apply(&mut checks, self.input, &self.evidence, now);
+        checks
+    }
+
+    /// Starts what the checks call for and has not been started yet.
+    async fn ask(&mut self, checks: &[Check], now: Duration) {
+        let age = |check: &Check| self.ledger.age(check, now);
+        for probe in wanted::probes(self.input, &self.evidence, checks, age) {
+            if self.started.contains(&probe) {
+                continue;
+            }
+            if let Probe::Listen { link, .. } = &probe {
+                self.listening.push((link.clone(), now));
+            }
+            self.started.push(probe.clone());
+            self.probes.spawn(probe::run(probe, self.facts.clone()));
+        }
+        for (link, ip) in wanted::neighbours(&self.evidence, checks) {
+            let known = self.asked.iter_mut().find(|a| a.link == link && a.ip == ip);
+            let again = known.as_ref().is_none_or(|a| a.failed && now >= a.at + AGAIN);
+            match known {
+                Some(asked) if again => (asked.at, asked.failed) = (now, false),
+                Some(_) => {}
+                None => self.asked.push(Asked { link: link.clone(), ip, at: now, failed: false }),
+            }
+            if again {
+                self.ask_neighbour(&link, ip).await;
+            }
+        }
+    }
+
+    async fn ask_neighbour(&mut self, link: &str, ip: IpAddr) {
+        let names = self.names();
+        let Some(live) = &mut self.live else { return };
+        match live.ask_neighbour(&names, link, ip).await {
+            Ok(Some(known)) => self.take_neighbour(known),
+            Ok(None) => {}
+            Err(failure) => log::debug!("asking for {ip} on {link}: {failure}"),
+        }
+    }
+
+    fn names(&self) -> Names {
+        let mut names = Names::default();
+        self.evidence.links.iter().for_each(|link| names.insert(link.index, &link.name));
+        names
+    }
+
+    /// Until when there is something to wait for, since the start; `None` when everything is known.
+    fn until(&self, checks: &[Check], now: Duration) -> Option<Duration> {
+        let bound = self.ledger.next(checks, self.input, &self.evidence);
+        // A check that waits and is asked why begins a new kind of question two seconds later.
+        let doubt =
+            |c: &Check| Duration::from_secs(2).checked_sub(self.ledger.age(c, now)).map(|rest| now + rest);
+        let doubt = checks.iter().filter(|c| c.outcome == Outcome::Waiting).filter_map(doubt).min();
+        let open = [bound, doubt.filter(|at| *at > now)].into_iter().flatten().min();
+        let tail = checks.iter().any(Check::is_fault).then(|| self.listening_ends(now)).flatten();
+        let soonest = [open, tail].into_iter().flatten().min()?;
+        Some(self.read_at.map_or(soonest, |at| at.min(soonest)))
+    }
+
+    /// When every NIC that has told nothing of its switch has been listened on for long enough.
+    fn listening_ends(&self, now: Duration) -> Option<Duration> {
+        let silent = |link: &str| self.evidence.heard.get(link).is_none_or(|h| h.lldp.is_none());
+        let ends = self.listening.iter().filter(|(link, _)| silent(link)).map(|(_, since)| *since + LISTEN);
+        ends.max().filter(|end| *end > now)
+    }
+
+    /// Takes a fact and all others that are already there.
+    fn take(&mut self, fact: Fact, inbox: &mut UnboundedReceiver<Fact>) {
+        let mut next = Some(fact);
+        while let Some(fact) = next {
+            self.apply(fact);
+            next = inbox.try_recv().ok();
+        }
+    }
+
+    fn read_soon(&mut self, after: Duration) {
+        let at = self.start.elapsed() + after;
+        self.read_at = Some(self.read_at.map_or(at, |planned| planned.min(at)));
+    }
+
+    fn apply(&mut self, fact: Fact) {
+        let evidence = &mut self.evidence;
+        match fact {
+            Fact::Changed => {
+                self.changed = true;
+                self.read_soon(READ);
+            }
+            Fact::Neighbour(kind, payload) => {
+                if let Some(neighbour) = neighbour::notified(kind, &payload, &self.names()) {
+                    self.take_neighbour(neighbour);
+                }
+            }
+            Fact::EchoSent(link, ip) => {
+                if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
+                    gateway.unanswered += u32::from(gateway.resolved);
+                }
+            }
+            Fact::Echo(link, ip, micros) => {
+                let now = self.start.elapsed().as_millis() as u64;
+                if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
+                    gateway.rtt_us = Some(micros);
+                    gateway.found_ms.get_or_insert(now);
+                }
+            }
+            Fact::Full(link, ip, tried, largest) => {
+                if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
+                    (gateway.tried, gateway.largest) = (Some(tried), largest);
+                }
+            }
+            Fact::EchoOver(link, ip, error) => {
+                if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
+                    gateway.finished = true;
+                    gateway.error = error;
+                }
+            }
+            Fact::Claimed(link, ip, mac) => {
+                // Another NIC of ours on the same wire answers for our address, too.
+                if !evidence.is_own(&mac) {
+                    claim(evidence, link, ip).owner = Some(mac);
+                }
+            }
+            Fact::Unclaimed(link, ip) => claim(evidence, link, ip).finished = true,
+            Fact::Has(link, ip, mac) => {
+                let owner = Owner { link, ip, mac };
+                if !evidence.is_own(&mac) && !evidence.others.contains(&owner) {
+                    evidence.others.push(owner);
+                }
+            }
+            Fact::Resolver(server, micros) => resolver(evidence, server).rtt_us = Some(micros),
+            Fact::ResolverError(server, error) => resolver(evidence, server).error = Some(error),
+            Fact::Heard(link, heard) => {
+                let lacp = heard.lacp.is_some();
+                evidence.heard.insert(link, *heard);
+                if lacp {
+                    self.read_soon(LACP_TICK);
+                }
+            }
+            Fact::Unreadable(what) => note(&mut evidence.unreadable, what),
+            Fact::Resolved(position, _)
+            | Fact::UnknownName(position)
+            | Fact::Answer(position, ..)
+            | Fact::Unreachable(position, _)
+            | Fact::TargetEcho(position, _)
+            | Fact::Hop(position, ..) => {
+                if let Some(target) = evidence.targets.get_mut(position) {
+                    apply_to_target(target, fact);
+                }
+            }
+        }
+    }
+
+    /// A neighbour entry that some check asks about.
+    fn take_neighbour(&mut self, neighbour: Neighbour) {
+        let (link, ip, state) = (neighbour.link.as_str(), neighbour.ip, neighbour.state);
+        let Some(asked) = self.asked.iter_mut().find(|a| a.link == link && a.ip == ip) else { return };
+        // The echo that goes on every second makes the kernel ask again; where it cannot, we do.
+        asked.failed |= state == NeighbourState::Failed;
+        let now = self.start.elapsed().as_millis() as u64;
+        let is_gateway =
+            self.input.link(link).is_some_and(|l| l.gateways().iter().any(|(via, _)| *via == ip));
+        let gateway = if is_gateway { self.evidence.gateway_mut(link, &ip) } else { None };
+        if let Some(gateway) = gateway {
+            match state {
+                NeighbourState::Reachable => {
+                    gateway.resolved = true;
+                    gateway.found_ms.get_or_insert(now);
+                }
+                NeighbourState::Failed => {
+                    gateway.resolved = false;
+                    gateway.unanswered = 0;
+                }
+                NeighbourState::Asked | NeighbourState::Stale => {}
+            }
+        }
+        self.evidence.neighbours.retain(|n| n.link != link || n.ip != ip);
+        self.evidence.neighbours.push(neighbour);
+    }
+
+    fn finish(mut self, interrupted: bool) -> Verification {
+        let now = self.start.elapsed();
+        for (link, since) in &self.listening {
+            let heard = self.evidence.heard.entry(link.clone()).or_default();
+            heard.listened_ms = now.saturating_sub(*since).as_millis() as u64;
+        }
+        let mut checks = self.judge(now);
+        for check in checks.iter_mut().filter(|c| c.outcome == Outcome::Waiting) {
+            check.outcome = if interrupted { Outcome::NotChecked } else { Outcome::Failed };
+        }
+        let causes = cause::explain(self.input, &self.evidence, &checks);
+        Verification { checks, causes, evidence: self.evidence, seconds: now.as_secs_f64(), interrupted }
+    }
+}
+
+fn apply_to_target(target: &mut TargetEvidence, fact: Fact) {
+    match fact {
+        Fact::Resolved(_, addresses) => target.addresses = addresses,
+        Fact::UnknownName(_) => {
+            target.unknown_name = true;
+            target.finished = true;
+        }
+        Fact::Answer(_, answer, micros, last) => {
+            target.answer = Some(answer);
+            target.rtt_us = Some(micros);
+            target.finished = last;
+        }
+        Fact::Unreachable(_, words) => target.unreachable = Some(words),
+        Fact::TargetEcho(_, answered) => target.echo = Some(answered),
+        Fact::Hop(_, hop, router) => {
+            if target.trace.len() < hop {
+                target.trace.resize(hop, None);
+            }
+            if let Some(slot) = hop.checked_sub(1).and_then(|at| target.trace.get_mut(at)) {
+                *slot = router;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn note(list: &mut Vec<String>, what: String) {
+    if !list.contains(&what) {
+        list.push(what);
+    }
+}
+
+fn claim(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Claim {
+    let at = evidence.claims.iter().position(|c| c.link == link && c.ip == ip);
+    let at = at.unwrap_or_else(|| {
+        evidence.claims.push(Claim { link, ip, owner: None, finished: false });
+        evidence.claims.len() - 1
+    });
+    &mut evidence.claims[at]
+}
+
+fn resolver(evidence: &mut Evidence, server: IpAddr) -> &mut ResolverEvidence {
+    let at = evidence.resolvers.iter().position(|r| r.server == server);
+    let at = at.unwrap_or_else(|| {
+        evidence.resolvers.push(ResolverEvidence { server, rtt_us: None, error: None });
+        evidence.resolvers.len() - 1
+    });
+    &mut evidence.resolvers[at]
+}

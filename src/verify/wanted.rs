@@ -1,0 +1,169 @@
+//! Which probes the state of the checks calls for. Pure: what is asked of the network follows from the description and
+//! from what is known so far, and can be tested without one.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::checks::{Check, Outcome};
+use super::evidence::Evidence;
+use super::input::{Expected, Input};
+use super::probe::Probe;
+use crate::diagnostic::Code;
+use crate::model::Kind;
+
+/// After so long without an answer the question why begins.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// All probes that should have been started by now. `age` tells how long a check has been waiting or failing.
+pub(super) fn probes(
+    input: &Input,
+    evidence: &Evidence,
+    checks: &[Check],
+    age: impl Fn(&Check) -> Duration,
+) -> Vec<Probe> {
+    let mut wanted = listeners(input, evidence);
+    for check in checks {
+        let open = matches!(check.outcome, Outcome::Waiting | Outcome::Failed);
+        match check.code {
+            Code::CheckUnique if open => wanted.extend(claim(evidence, check)),
+            Code::CheckGateway
+                if check.outcome != Outcome::Blocked && check.outcome != Outcome::NotChecked =>
+            {
+                wanted.extend(gateway(input, evidence, check));
+                if open && age(check) >= DOUBT {
+                    wanted.extend(who_else(input, evidence, check));
+                }
+            }
+            Code::CheckResolver if open => wanted.extend(resolver(input, evidence, check)),
+            Code::CheckTarget if check.outcome != Outcome::Blocked => {
+                wanted.extend(target(input, check));
+                if open && age(check) >= DOUBT {
+                    wanted.extend(trace(input, evidence, check));
+                }
+            }
+            _ => {}
+        }
+    }
+    wanted
+}
+
+/// Neighbours that the kernel should be asked for: gateways in question, and who has an IPv6 address of ours.
+pub(super) fn neighbours(evidence: &Evidence, checks: &[Check]) -> Vec<(String, IpAddr)> {
+    let asks = |check: &&Check| match check.code {
+        Code::CheckGateway => matches!(check.outcome, Outcome::Waiting | Outcome::Failed),
+        Code::CheckAddress => check.outcome == Outcome::Failed && check.object.contains(':'),
+        _ => false,
+    };
+    let place = |check: &Check| {
+        evidence.link(&check.link)?;
+        Some((check.link.clone(), check.object.parse().ok()?))
+    };
+    checks.iter().filter(asks).filter_map(place).collect()
+}
+
+/// A listener for each NIC of the description that has carrier.
+fn listeners(input: &Input, evidence: &Evidence) -> Vec<Probe> {
+    let nics = input.links.iter().filter(|l| l.kind == Kind::Physical && !l.missing);
+    let states = nics.filter_map(|l| evidence.link(&l.name)).filter(|l| l.carrier);
+    states.map(|l| Probe::Listen { link: l.name.clone(), index: l.index }).collect()
+}
+
+fn claim(evidence: &Evidence, check: &Check) -> Option<Probe> {
+    let link = evidence.link(&check.link)?;
+    let ip = check.object.parse().ok()?;
+    Some(Probe::Claim { link: link.name.clone(), index: link.index, mac: link.mac?, ip })
+}
+
+fn gateway(input: &Input, evidence: &Evidence, check: &Check) -> Option<Probe> {
+    let state = evidence.link(&check.link)?;
+    let ip: IpAddr = check.object.parse().ok()?;
+    let (_, source) = input.link(&check.link)?.gateways().into_iter().find(|(via, _)| *via == ip)?;
+    // A link-local gateway is asked from whatever address the kernel takes.
+    let source = source.filter(|_| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
+    Some(Probe::Gateway { link: state.name.clone(), index: state.index, ip, source, mtu: state.mtu })
+}
+
+/// For a gateway that does not answer: do others of its subnet, and does it answer elsewhere?
+fn who_else(input: &Input, evidence: &Evidence, check: &Check) -> Vec<Probe> {
+    let Ok(gateway) = check.object.parse::<Ipv4Addr>() else { return Vec::new() };
+    let Some(link) = input.link(&check.link) else { return Vec::new() };
+    let ask = |name: &str, ips: Vec<Ipv4Addr>| {
+        let state = evidence.link(name).filter(|s| s.up && s.carrier && s.controller.is_none())?;
+        let (link, index) = (state.name.clone(), state.index);
+        (!ips.is_empty()).then_some(Probe::WhoHas { link, index, mac: state.mac?, ips })
+    };
+    let near = ask(&link.name, likely_hosts(link, gateway, &input.resolvers));
+    let others = evidence.links.iter().filter(|l| l.name != link.name && !l.loopback);
+    near.into_iter().chain(others.filter_map(|l| ask(&l.name, vec![gateway]))).collect()
+}
+
+/// A few addresses of the gateway's subnet that are likely to be in use: both ends of the subnet, the neighbours of the
+/// gateway and of our own address, name servers. No sweep: networks watch for those.
+fn likely_hosts(link: &Expected, gateway: Ipv4Addr, resolvers: &[IpAddr]) -> Vec<Ipv4Addr> {
+    let subnet = link.addresses.iter().find_map(|net| match net {
+        IpNet::V4(net) if net.contains(&gateway) => Some(*net),
+        _ => None,
+    });
+    let Some(net) = subnet else { return Vec::new() };
+    let (first, last) = (u32::from(net.network()), u32::from(net.broadcast()));
+    let around = |ip: Ipv4Addr, reach: u32| {
+        let ip = u32::from(ip);
+        ip.saturating_sub(reach)..=ip.saturating_add(reach)
+    };
+    let servers =
+        resolvers.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(u32::from(*ip)) } else { None });
+    let ends = (first..=first.saturating_add(3)).chain(last.saturating_sub(3)..=last);
+    let mut hosts: Vec<u32> =
+        ends.chain(around(gateway, 2)).chain(around(net.addr(), 4)).chain(servers).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let usable =
+        |ip: &u32| (first..=last).contains(ip) && *ip != u32::from(net.addr()) && *ip != u32::from(gateway);
+    let ends_of_net = |ip: &u32| net.prefix_len() >= 31 || (*ip != first && *ip != last);
+    hosts.into_iter().filter(|ip| usable(ip) && ends_of_net(ip)).map(Ipv4Addr::from).collect()
+}
+
+fn resolver(input: &Input, evidence: &Evidence, check: &Check) -> Option<Probe> {
+    let server: IpAddr = check.object.parse().ok()?;
+    let link_local = matches!(server, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    let link = input.links.iter().find(|l| !l.missing && l.up).filter(|_| link_local);
+    let index = link.and_then(|l| evidence.link(&l.name)).map_or(0, |l| l.index);
+    Some(Probe::Resolver { server, index })
+}
+
+fn target(input: &Input, check: &Check) -> Option<Probe> {
+    let position = input.targets.iter().position(|t| t.text == check.object)?;
+    let target = input.targets.get(position)?.clone();
+    Some(Probe::Target { position, target, servers: input.resolvers.clone(), search: input.search.clone() })
+}
+
+fn trace(input: &Input, evidence: &Evidence, check: &Check) -> Option<Probe> {
+    let position = input.targets.iter().position(|t| t.text == check.object)?;
+    let found = evidence.targets.get(position)?;
+    // What answers in any way needs no search for the way.
+    let ip = found.addresses.first().filter(|_| found.answer.is_none())?;
+    Some(Probe::Trace { position, ip: *ip })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_hosts_are_asked_and_never_ourselves() {
+        let mut link = Expected::new("a", "eth0", Kind::Physical);
+        link.addresses = vec!["10.0.0.50/16".parse().unwrap()];
+        let hosts = likely_hosts(&link, Ipv4Addr::new(10, 0, 255, 254), &["10.0.9.9".parse().unwrap()]);
+        assert!(hosts.len() < 24, "{hosts:?}");
+        for expected in ["10.0.0.1", "10.0.0.51", "10.0.255.253", "10.0.9.9"] {
+            assert!(hosts.contains(&expected.parse().unwrap()), "{expected}");
+        }
+        for not in ["10.0.0.0", "10.0.0.50", "10.0.255.254", "10.0.255.255"] {
+            assert!(!hosts.contains(&not.parse().unwrap()), "{not}");
+        }
+        link.addresses = vec!["10.0.0.1/31".parse().unwrap()];
+        assert!(likely_hosts(&link, Ipv4Addr::new(10, 0, 0, 0), &[]).is_empty());
+    }
+}

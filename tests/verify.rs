@@ -1,0 +1,12 @@
+//! Verification against real networks: a namespace is the machine, others are what its wires lead to. Each test makes one
+//! network, healthy or with one fault, and looks at what is said about it.
+
+#[path = "verify/cases.rs"]
+mod cases;
+#[path = "netns/namespace.rs"]
+#[allow(dead_code)]
+mod namespace;
+#[path = "verify/servers.rs"]
+mod servers;
+#[path = "verify/wires.rs"]
+mod wires;

@@ -1,0 +1,254 @@
+//! One network a test.
+
+use netapply::diagnostic::Code;
+use netapply::verify::checks::Outcome;
+
+use crate::namespace::ip;
+use crate::servers;
+use crate::wires::{assert_cause, assert_healthy, in_machine, input, nic, outcome, run, sh, wire};
+
+/// A machine with 192.0.2.2/24 on eth0, and a router at 192.0.2.1 at the other end.
+fn one_nic() {
+    wire("eth0", "router", "port0");
+    ip("address add 192.0.2.2/24 dev eth0");
+    ip("-n router address add 192.0.2.1/24 dev port0");
+    ip("route add default via 192.0.2.1");
+}
+
+/// `one_nic`, and behind the router a server at 198.51.100.5 with a way back.
+fn with_server() {
+    one_nic();
+    sh("ip netns add server
+        ip -n server link set lo up
+        ip -n router link add out type veth peer name eth0 netns server
+        ip -n router link set out up
+        ip -n server link set eth0 up
+        ip -n router address add 198.51.100.1/24 dev out
+        ip -n server address add 198.51.100.5/24 dev eth0
+        ip -n server route add default via 198.51.100.1
+        ip netns exec router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'");
+}
+
+const GATEWAY: Option<&str> = Some("192.0.2.1");
+
+#[test]
+fn a_healthy_network_gives_no_word() {
+    in_machine(async || {
+        with_server();
+        servers::dns("server", "198.51.100.5:53", [198, 51, 100, 5]);
+        servers::tcp("server", "198.51.100.5:80", "HTTP/1.1 200 OK\r\n\r\n");
+        let targets = ["http://api.example/", "ping://198.51.100.5", "tcp://198.51.100.5:80"];
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &["198.51.100.5"], &targets);
+        let verification = run(&input, 20).await;
+        assert_healthy(&verification);
+        assert!(verification.seconds < 8.0, "{}", verification.seconds);
+        assert_eq!(outcome(&verification, Code::CheckPathMtu, "192.0.2.1"), Some(Outcome::Passed));
+    });
+}
+
+#[test]
+fn a_healthy_ipv6_network_gives_no_word() {
+    in_machine(async || {
+        wire("eth0", "router", "port0");
+        ip("-n router address add 2001:db8::1/64 dev port0 nodad");
+        ip("address add 2001:db8::2/64 dev eth0");
+        ip("route add default via 2001:db8::1");
+        let input = input(vec![nic("eth0", "2001:db8::2/64", Some("2001:db8::1"))], &[], &[]);
+        assert_healthy(&run(&input, 20).await);
+    });
+}
+
+#[test]
+fn a_gateway_that_ignores_echo_is_healthy() {
+    in_machine(async || {
+        one_nic();
+        sh("ip netns exec router sh -c 'echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all'");
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &[]);
+        let verification = run(&input, 20).await;
+        assert_healthy(&verification);
+        assert_eq!(outcome(&verification, Code::CheckPathMtu, "192.0.2.1"), Some(Outcome::NotChecked));
+    });
+}
+
+#[test]
+fn a_bridge_without_ports_is_no_fault() {
+    in_machine(async || {
+        one_nic();
+        ip("link add br0 type bridge");
+        ip("link set br0 up");
+        ip("address add 10.9.0.1/24 dev br0");
+        let mut bridge = nic("br0", "10.9.0.1/24", None);
+        bridge.kind = netapply::model::Kind::Bridge;
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY), bridge], &[], &[]);
+        assert_healthy(&run(&input, 20).await);
+    });
+}
+
+#[test]
+fn no_cable_leaves_no_word_about_the_gateway() {
+    in_machine(async || {
+        one_nic();
+        wire("eth1", "router", "port1");
+        ip("-n router link set port1 down");
+        let links = vec![nic("eth0", "192.0.2.2/24", GATEWAY), nic("eth1", "10.1.0.2/24", Some("10.1.0.1"))];
+        let verification = run(&input(links, &[], &[]), 3).await;
+        assert_cause(&verification, Code::NoCable, &["eth1"]);
+        assert_eq!(verification.causes.len(), 1, "{:#?}", verification.causes);
+        assert_eq!(outcome(&verification, Code::CheckGateway, "10.1.0.1"), None);
+    });
+}
+
+#[test]
+fn a_gateway_that_nobody_has() {
+    in_machine(async || {
+        one_nic();
+        ip("-n router address del 192.0.2.1/24 dev port0");
+        ip("-n router address add 192.0.2.254/24 dev port0");
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &["tcp://198.51.100.5:80"]);
+        let verification = run(&input, 6).await;
+        assert_cause(&verification, Code::GatewayAbsent, &["192.0.2.1", "192.0.2.254 answers"]);
+        assert_eq!(
+            outcome(&verification, Code::CheckTarget, "tcp://198.51.100.5:80"),
+            Some(Outcome::Blocked)
+        );
+    });
+}
+
+#[test]
+fn a_gateway_on_the_other_wire() {
+    in_machine(async || {
+        wire("eth0", "left", "port0");
+        wire("eth1", "right", "port0");
+        ip("address add 192.0.2.2/24 dev eth0");
+        ip("address add 10.1.0.2/24 dev eth1");
+        ip("-n right address add 192.0.2.1/24 dev port0");
+        ip("-n left address add 10.1.0.1/24 dev port0");
+        let links = vec![nic("eth0", "192.0.2.2/24", GATEWAY), nic("eth1", "10.1.0.2/24", None)];
+        assert_cause(&run(&input(links, &[], &[]), 6).await, Code::GatewayElsewhere, &["192.0.2.1", "eth1"]);
+    });
+}
+
+#[test]
+fn nothing_at_all_answers() {
+    in_machine(async || {
+        one_nic();
+        ip("-n router address flush dev port0");
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &[]);
+        assert_cause(&run(&input, 6).await, Code::NothingAnswers, &["eth0"]);
+    });
+}
+
+#[test]
+fn another_machine_has_the_ipv4_address() {
+    in_machine(async || {
+        one_nic();
+        ip("-n router address add 192.0.2.2/24 dev port0");
+        ip("-n router link set port0 address 02:00:00:00:00:99");
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &[]);
+        assert_cause(&run(&input, 6).await, Code::DuplicateIpv4, &["192.0.2.2", "02:00:00:00:00:99"]);
+    });
+}
+
+#[test]
+fn another_machine_has_the_ipv6_address() {
+    in_machine(async || {
+        wire("eth0", "router", "port0");
+        ip("-n router link set port0 address 02:00:00:00:00:99");
+        ip("-n router address add 2001:db8::2/64 dev port0 nodad");
+        ip("address add 2001:db8::2/64 dev eth0");
+        let input = input(vec![nic("eth0", "2001:db8::2/64", None)], &[], &[]);
+        assert_cause(&run(&input, 8).await, Code::DuplicateIpv6, &["2001:db8::2", "02:00:00:00:00:99"]);
+    });
+}
+
+#[test]
+fn full_packets_do_not_pass() {
+    in_machine(async || {
+        one_nic();
+        ip("link set eth0 mtu 9000");
+        ip("-n router link set port0 mtu 1500");
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &[]);
+        assert_cause(&run(&input, 8).await, Code::MtuBlackHole, &["9000", "1500", "192.0.2.1"]);
+    });
+}
+
+#[test]
+fn no_route_back() {
+    in_machine(async || {
+        with_server();
+        ip("-n server route del default");
+        let targets = ["tcp://198.51.100.5:80"];
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &targets);
+        assert_cause(&run(&input, 10).await, Code::NoWayBack, &["gateway 192.0.2.1 answers"]);
+    });
+}
+
+#[test]
+fn the_target_refuses() {
+    in_machine(async || {
+        with_server();
+        let targets = ["tcp://198.51.100.5:81"];
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &targets);
+        assert_cause(&run(&input, 6).await, Code::TargetRefuses, &["refuses"]);
+    });
+}
+
+#[test]
+fn the_target_times_out() {
+    in_machine(async || {
+        with_server();
+        // Packets to this port are dropped on their way in; echo is answered.
+        // The rule must come before that of local addresses.
+        sh("ip -n server rule add pref 5 lookup local
+            ip -n server rule del pref 0
+            ip -n server rule add pref 1 iif eth0 ipproto tcp dport 80 blackhole");
+        let targets = ["tcp://198.51.100.5:80"];
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &targets);
+        assert_cause(&run(&input, 10).await, Code::TargetSilent, &["answers echo and not this port"]);
+    });
+}
+
+#[test]
+fn the_target_is_not_well() {
+    in_machine(async || {
+        with_server();
+        servers::tcp("server", "198.51.100.5:80", "HTTP/1.1 503 Service Unavailable\r\n\r\n");
+        let targets = ["http://198.51.100.5/v1"];
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &targets);
+        assert_cause(&run(&input, 6).await, Code::TargetStatus, &["503"]);
+    });
+}
+
+#[test]
+fn the_target_is_something_else() {
+    in_machine(async || {
+        with_server();
+        servers::tcp("server", "198.51.100.5:80", "SSH-2.0-OpenSSH_9.6\r\n");
+        let targets = ["https://198.51.100.5:80"];
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &targets);
+        assert_cause(&run(&input, 6).await, Code::TargetStrange, &["SSH-2.0"]);
+    });
+}
+
+#[test]
+fn the_name_server_is_dead() {
+    in_machine(async || {
+        with_server();
+        let input =
+            input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &["198.51.100.5"], &["http://api.example/"]);
+        let verification = run(&input, 6).await;
+        assert_cause(&verification, Code::ResolverDead, &["198.51.100.5"]);
+        assert_eq!(outcome(&verification, Code::CheckTarget, "http://api.example/"), Some(Outcome::Blocked));
+    });
+}
+
+#[test]
+fn the_name_does_not_exist() {
+    in_machine(async || {
+        with_server();
+        servers::dns("server", "198.51.100.5:53", [198, 51, 100, 5]);
+        let targets = ["http://wrong.example/"];
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &["198.51.100.5"], &targets);
+        assert_cause(&run(&input, 8).await, Code::NameUnknown, &["wrong.example"]);
+    });
+}

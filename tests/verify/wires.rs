@@ -1,0 +1,111 @@
+//! The machine's wires: veth pairs into namespaces that stand for switches, routers and other machines.
+
+use std::fs::File;
+use std::future::pending;
+use std::process::Command;
+use std::time::Duration;
+
+use netapply::diagnostic::Code;
+use netapply::model::Kind;
+use netapply::verify::checks::Outcome;
+use netapply::verify::input::{Expected, Hop, Input};
+use netapply::verify::{Review, Verification, verify};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns};
+
+use crate::namespace::{in_namespace, ip};
+
+/// Runs `body` in a namespace of its own that can have named namespaces beside it.
+pub(crate) fn in_machine(body: impl AsyncFnOnce() + Send + 'static) {
+    in_namespace(async || {
+        // Named namespaces live below /run/netns: a private one leaves the machine's alone.
+        let none = None::<&str>;
+        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none).expect("a private /run");
+        std::fs::create_dir("/run/netns").unwrap();
+        body().await;
+    });
+}
+
+/// Runs a shell script; it must succeed.
+pub(crate) fn sh(script: &str) {
+    let output = Command::new("sh").args(["-euc", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A veth pair: `name` in the machine, `port` in namespace `at`, which is made where it is missing. Both ends are up.
+pub(crate) fn wire(name: &str, at: &str, port: &str) {
+    if !std::path::Path::new("/run/netns").join(at).exists() {
+        ip(&format!("netns add {at}"));
+        ip(&format!("-n {at} link set lo up"));
+    }
+    ip(&format!("link add {name} type veth peer name {port} netns {at}"));
+    ip(&format!("-n {at} link set {port} up"));
+    ip(&format!("link set {name} up"));
+}
+
+/// Runs `body` in a thread of the named namespace; gives back when it ends.
+pub(crate) fn inside<T: Send + 'static>(at: &str, body: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_inside(at, body).join().unwrap()
+}
+
+/// Runs `body` in a thread of the named namespace.
+pub(crate) fn spawn_inside<T: Send + 'static>(
+    at: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    let file = File::open(format!("/run/netns/{at}")).expect("the namespace is there");
+    std::thread::spawn(move || {
+        setns(file, CloneFlags::CLONE_NEWNET).expect("root may enter namespaces");
+        body()
+    })
+}
+
+/// A NIC with an address and, where given, a default route.
+pub(crate) fn nic(name: &str, address: &str, gateway: Option<&str>) -> Expected {
+    let mut link = Expected::new(name, name, Kind::Physical);
+    link.addresses = vec![address.parse().unwrap()];
+    let everything = if address.contains(':') { "::/0" } else { "0.0.0.0/0" };
+    link.routes = gateway
+        .map(|via| Hop { to: everything.parse().unwrap(), via: via.parse().ok(), source: None })
+        .into_iter()
+        .collect();
+    link
+}
+
+/// The description of these links, with what should be reached.
+pub(crate) fn input(links: Vec<Expected>, resolvers: &[&str], targets: &[&str]) -> Input {
+    let resolvers = resolvers.iter().map(|r| r.parse().unwrap()).collect();
+    let targets = targets.iter().map(|t| t.parse().unwrap()).collect();
+    Input { links, resolvers, search: Vec::new(), targets }
+}
+
+/// Verifies with a deadline in seconds. Nothing counts as still to be done.
+pub(crate) async fn run(input: &Input, seconds: u64) -> Verification {
+    let review = async || Review::default();
+    verify(input, Duration::from_secs(seconds), review, &mut |line| eprintln!("{line}"), pending()).await
+}
+
+/// The causes' codes and messages, for a failing test to show.
+pub(crate) fn causes(verification: &Verification) -> Vec<(Code, String)> {
+    verification.causes.iter().map(|c| (c.code, c.message.clone())).collect()
+}
+
+/// How the check of this kind for this object stands.
+pub(crate) fn outcome(verification: &Verification, code: Code, object: &str) -> Option<Outcome> {
+    verification.checks.iter().find(|c| c.code == code && c.object == object).map(|c| c.outcome)
+}
+
+/// Nothing failed, nothing is said.
+pub(crate) fn assert_healthy(verification: &Verification) {
+    assert!(verification.passed() && verification.causes.is_empty(), "{:#?}", verification);
+}
+
+/// The first cause is this one, and it is said with these words.
+pub(crate) fn assert_cause(verification: &Verification, code: Code, words: &[&str]) {
+    let causes = causes(verification);
+    let Some((first, message)) = causes.first() else { panic!("no cause: {:#?}", verification.checks) };
+    assert_eq!(*first, code, "{causes:#?}\n{:#?}", verification.checks);
+    for word in words {
+        assert!(message.contains(word), "{message} lacks {word}");
+    }
+}
