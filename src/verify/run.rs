@@ -18,6 +18,7 @@ use super::input::Input;
 use super::ledger::Ledger;
 use super::probe::{self, Fact, Facts, Probe};
 use super::{Review, Verification, wanted, words};
+use crate::diagnostic::Code;
 use crate::kernel::live::Live;
 use crate::kernel::monitor::{Event, Group, Monitor};
 use crate::kernel::names::Names;
@@ -426,7 +427,9 @@ impl<'a> Run<'a> {
         }
         let mut checks = self.judge(now);
         for check in checks.iter_mut().filter(|c| c.outcome == Outcome::Waiting) {
-            check.outcome = if interrupted { Outcome::NotChecked } else { Outcome::Failed };
+            // A question that the time did not suffice for is no answer.
+            let unasked = matches!(check.code, Code::CheckUnique | Code::CheckPathMtu);
+            check.outcome = if interrupted || unasked { Outcome::NotChecked } else { Outcome::Failed };
         }
         let causes = cause::explain(self.input, &self.evidence, &checks);
         Verification { checks, causes, evidence: self.evidence, seconds: now.as_secs_f64(), interrupted }

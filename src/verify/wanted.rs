@@ -1,7 +1,7 @@
 //! Which probes the state of the checks calls for. Pure: what is asked of the network follows from the description and
 //! from what is known so far, and can be tested without one.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -28,6 +28,7 @@ pub(super) fn probes(
         let open = matches!(check.outcome, Outcome::Waiting | Outcome::Failed);
         match check.code {
             Code::CheckUnique if open => wanted.extend(claim(evidence, check)),
+            Code::CheckAddress if check.outcome == Outcome::Failed => wanted.extend(owner(evidence, check)),
             Code::CheckGateway
                 if check.outcome != Outcome::Blocked && check.outcome != Outcome::NotChecked =>
             {
@@ -49,11 +50,10 @@ pub(super) fn probes(
     wanted
 }
 
-/// Neighbours that the kernel should be asked for: gateways in question, and who has an IPv6 address of ours.
+/// Neighbours that the kernel should be asked for: gateways in question.
 pub(super) fn neighbours(evidence: &Evidence, checks: &[Check]) -> Vec<(String, IpAddr)> {
     let asks = |check: &&Check| match check.code {
         Code::CheckGateway => matches!(check.outcome, Outcome::Waiting | Outcome::Failed),
-        Code::CheckAddress => check.outcome == Outcome::Failed && check.object.contains(':'),
         _ => false,
     };
     let place = |check: &Check| {
@@ -74,6 +74,14 @@ fn claim(evidence: &Evidence, check: &Check) -> Option<Probe> {
     let link = evidence.link(&check.link)?;
     let ip = check.object.parse().ok()?;
     Some(Probe::Claim { link: link.name.clone(), index: link.index, mac: link.mac?, ip })
+}
+
+/// The kernel tells that an IPv6 address is a duplicate, and not whose.
+fn owner(evidence: &Evidence, check: &Check) -> Option<Probe> {
+    let ip: Ipv6Addr = check.object.parse().ok()?;
+    evidence.address(&check.link, &ip.into()).filter(|a| a.duplicate)?;
+    let link = evidence.link(&check.link)?;
+    Some(Probe::Owner { link: link.name.clone(), index: link.index, mac: link.mac?, ip })
 }
 
 fn gateway(input: &Input, evidence: &Evidence, check: &Check) -> Option<Probe> {

@@ -8,18 +8,20 @@ use crate::verify::checks::Check;
 
 /// Another machine has an address of ours.
 pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
-    let v4 = case.failed(Code::CheckUnique).map(|(position, check)| {
-        let ip = check.object.parse::<IpAddr>().ok();
-        let owner = ip.and_then(|ip| case.evidence.claim(&check.link, &ip)?.owner);
-        let who = owner.map_or_else(String::new, |mac| format!(": {mac}"));
-        let message = format!("another machine uses {} on {}{who}", check.object, check.link);
+    let v4 = case.failed(Code::CheckUnique).filter_map(|(position, check)| {
+        let ip = check.object.parse::<IpAddr>().ok()?;
+        let owner = case.evidence.claim(&check.link, &ip)?.owner?;
+        let message = format!("another machine uses {ip} on {}: {owner}", check.link);
         let action = "Find that machine by its MAC address and change one of the two";
-        Cause::new(Code::DuplicateIpv4, Certainty::Proved, &check.link, message, action).explains([position])
+        Some(
+            Cause::new(Code::DuplicateIpv4, Certainty::Proved, &check.link, message, action)
+                .explains([position]),
+        )
     });
     let v6 = case.failed(Code::CheckAddress).filter_map(|(position, check)| {
         let ip = check.object.parse::<IpAddr>().ok()?;
         case.evidence.address(&check.link, &ip).filter(|a| a.duplicate)?;
-        let owner = case.evidence.neighbour(&check.link, &ip).and_then(|n| n.mac);
+        let owner = case.evidence.claim(&check.link, &ip).and_then(|c| c.owner);
         let who = owner.map_or_else(String::new, |mac| format!(": {mac}"));
         let message = format!("another machine uses {ip} on {}{who}; the kernel does not use it", check.link);
         let action = "Find that machine by its MAC address and change one of the two";
@@ -81,24 +83,40 @@ pub(super) fn absent(case: &Case<'_>) -> Vec<Cause> {
     case.failed(Code::CheckGateway).filter_map(cause).collect()
 }
 
-/// Nothing at all is heard on a link with carrier.
+/// Nothing of the gateway's subnet is heard on a link with carrier.
 pub(super) fn silent(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
-        let mut heard = case.heard_under(&check.link).peekable();
-        heard.peek()?;
-        if heard.any(|(_, h)| h.frames > 0) || case.evidence.others.iter().any(|o| o.link == check.link) {
+        let link = case.input.link(&check.link)?;
+        case.heard_under(&link.name).next()?;
+        let heard = || case.heard_under(&link.name).map(|(_, heard)| heard);
+        let own = |ip: &IpAddr| link.has_subnet_of(ip);
+        let answers = case.evidence.others.iter().any(|o| o.link == link.name);
+        if answers || heard().flat_map(|h| &h.untagged).any(own) {
             return None;
         }
-        let lldp = case.heard_under(&check.link).find_map(|(_, h)| h.lldp.as_ref());
+        let lldp = heard().find_map(|h| h.lldp.as_ref());
         let at = lldp.map_or_else(String::new, |l| format!(" (port {} of {})", l.port, l.switch));
-        let message = format!("nothing answers or is heard on {}{at}, although it has carrier", check.link);
-        let action = "Check the port's VLAN and whether the cable is in the right port";
-        Some(
-            Cause::new(Code::NothingAnswers, Certainty::Likely, &check.link, message, action)
-                .explains([position]),
-        )
+        // Link-local addresses are everywhere, and tell nothing of a subnet.
+        let foreign = heard().flat_map(|h| &h.untagged).find(|ip| !is_link_local(ip));
+        let (certainty, what) = match foreign {
+            _ if heard().all(|h| h.frames == 0) => (Certainty::Likely, String::new()),
+            Some(ip) => (Certainty::Likely, format!("; {ip} of another subnet is heard")),
+            None => (Certainty::Possible, "; other machines are heard".to_owned()),
+        };
+        let subnet = link.addresses.iter().find(|net| net.addr().is_ipv4() == check.object.contains('.'));
+        let subnet = subnet.map_or_else(String::new, |net| format!(" of {}", net.trunc()));
+        let message = format!("nothing{subnet} answers on {}{at}, which has carrier{what}", link.name);
+        let action = "Check the port's VLAN, the subnet, and whether the cable is in the right port";
+        Some(Cause::new(Code::NothingAnswers, certainty, &link.name, message, action).explains([position]))
     };
     case.failed(Code::CheckGateway).filter_map(cause).collect()
+}
+
+fn is_link_local(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
 }
 
 /// The switch's port was held back by the spanning tree, or still is.

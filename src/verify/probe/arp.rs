@@ -91,7 +91,24 @@ pub(super) async fn who_has(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Add
 /// Sends the frames `rounds` times, a second apart, and hands over every ARP packet of others until a second after the
 /// last.
 async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(Arp)) -> std::io::Result<()> {
-    let socket = Socket::packet(index, ETHERTYPE)?;
+    let hear = |frame: &[u8]| {
+        if let Some(arp) = frame.get(14..).and_then(read) {
+            heard(arp);
+        }
+    };
+    rounds_of(index, ETHERTYPE, rounds, frames, hear).await
+}
+
+/// Sends whole frames `rounds` times, a second apart, and hands over every frame of that EtherType that others send
+/// until a second after the last.
+pub(super) async fn rounds_of(
+    index: u32,
+    ethertype: u16,
+    rounds: u32,
+    frames: &[Vec<u8>],
+    mut heard: impl FnMut(&[u8]),
+) -> std::io::Result<()> {
+    let socket = Socket::packet(index, ethertype)?;
     let mut buffer = [0; 128];
     for _ in 0..rounds {
         for frame in frames {
@@ -100,9 +117,8 @@ async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(
         let until = Instant::now() + INTERVAL;
         while let Ok(received) = timeout_at(until, socket.receive(&mut buffer)).await {
             let received = received?;
-            let frame = buffer.get(..received.length).unwrap_or_default();
-            if let Some(arp) = frame.get(14..).and_then(read).filter(|_| !received.outgoing) {
-                heard(arp);
+            if !received.outgoing {
+                heard(buffer.get(..received.length).unwrap_or_default());
             }
         }
     }

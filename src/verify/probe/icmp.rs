@@ -51,7 +51,7 @@ pub(super) fn request(v4: bool, identifier: u16, sequence: u16, size: u32) -> Ve
 }
 
 /// The Internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
+pub(super) fn checksum(bytes: &[u8]) -> u16 {
     let word = |pair: &[u8]| match pair {
         [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
         [high] => u32::from(*high) << 8,

@@ -8,6 +8,7 @@ mod http;
 mod icmp;
 mod listen;
 mod names;
+mod ndisc;
 mod socket;
 mod target;
 mod trace;
@@ -67,6 +68,17 @@ pub(super) enum Probe {
         mac: MacAddr,
         /// The addresses.
         ips: Vec<std::net::Ipv4Addr>,
+    },
+    /// Asks who else has an IPv6 address of ours.
+    Owner {
+        /// The link.
+        link: String,
+        /// Its index.
+        index: u32,
+        /// Its hardware address.
+        mac: MacAddr,
+        /// The address.
+        ip: std::net::Ipv6Addr,
     },
     /// Asks a name server.
     Resolver {
@@ -147,6 +159,7 @@ pub(super) async fn run(probe: Probe, facts: Facts) {
         }
         Probe::Claim { link, index, mac, ip } => arp::claim(&link, index, mac, ip, &facts).await,
         Probe::WhoHas { link, index, mac, ips } => arp::who_has(&link, index, mac, &ips, &facts).await,
+        Probe::Owner { link, index, mac, ip } => ndisc::owner(&link, index, mac, ip, &facts).await,
         Probe::Resolver { server, index } => dns::server(server, index, &facts).await,
         Probe::Target { position, target, servers, search } => {
             target::ask(position, &target, &servers, &search, &facts).await;

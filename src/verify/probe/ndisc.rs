@@ -1,0 +1,90 @@
+//! Neighbour discovery by hand (RFC 4861, RFC 4862): who else has an IPv6 address of ours. The kernel only tells that
+//! somebody has, and drops his answers.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::arp::rounds_of;
+use super::icmp::{checksum, words};
+use super::{Fact, Facts, tell};
+use crate::model::MacAddr;
+
+const ETHERTYPE: u16 = 0x86dd;
+const ICMPV6: u8 = 58;
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
+
+/// A neighbour solicitation as duplicate detection sends it, from the unspecified address to the solicited-node group,
+/// as a whole frame. The answer goes to all nodes.
+fn solicitation(mac: &[u8], target: Ipv6Addr) -> Vec<u8> {
+    let octets = target.octets();
+    let low = octets.get(13..).unwrap_or_default();
+    let mut group = vec![0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff];
+    group.extend(low);
+    let mut message = vec![SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(octets);
+    // The pseudo-header of RFC 8200 8.1: source, destination, length, next header.
+    let mut summed = vec![0; 16];
+    summed.extend(&group);
+    summed.extend([0, 0, 0, message.len() as u8, 0, 0, 0, ICMPV6]);
+    summed.extend(&message);
+    let sum = checksum(&summed).to_be_bytes();
+    message.iter_mut().skip(2).zip(sum).for_each(|(slot, byte)| *slot = byte);
+    let mut frame = vec![0x33, 0x33, 0xff];
+    frame.extend(low);
+    frame.extend(mac);
+    frame.extend(ETHERTYPE.to_be_bytes());
+    frame.extend([0x60, 0, 0, 0, 0, message.len() as u8, ICMPV6, 255]);
+    frame.extend([0; 16]);
+    frame.extend(group);
+    frame.extend(message);
+    frame
+}
+
+/// The address that a neighbour advertisement is for, and the hardware address it came from. `frame` is a whole one.
+fn advertisement(frame: &[u8]) -> Option<(Ipv6Addr, MacAddr)> {
+    let packet = frame.get(14..)?;
+    let (header, message) = (packet.get(..40)?, packet.get(40..64)?);
+    if header.get(6) != Some(&ICMPV6) || message.first() != Some(&ADVERTISEMENT) {
+        return None;
+    }
+    let target = <[u8; 16]>::try_from(message.get(8..24)?).ok()?;
+    Some((Ipv6Addr::from(target), MacAddr::from_bytes(frame.get(6..12)?)?))
+}
+
+/// Asks three times, a second apart, and tells of everybody who answers.
+pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ip: Ipv6Addr, facts: &Facts) {
+    let frame = solicitation(mac.as_bytes(), ip);
+    let heard = |frame: &[u8]| {
+        if let Some((_, owner)) =
+            advertisement(frame).filter(|(target, owner)| *target == ip && *owner != mac)
+        {
+            tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V6(ip), owner));
+        }
+    };
+    if let Err(error) = rounds_of(index, ETHERTYPE, 3, &[frame], heard).await {
+        tell(facts, Fact::Unreadable(format!("neighbour discovery on {link}: {}", words(&error))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_solicitation_is_one_that_the_kernel_would_send() {
+        let mac: MacAddr = "02:00:00:00:00:01".parse().unwrap();
+        let frame = solicitation(mac.as_bytes(), "2001:db8::1:2".parse().unwrap());
+        assert_eq!(frame.len(), 14 + 40 + 24);
+        assert_eq!(frame[..6], [0x33, 0x33, 0xff, 1, 0, 2]);
+        let packet = &frame[14..];
+        let summed = [&packet[8..40], &[0, 0, 0, 24, 0, 0, 0, 58], &packet[40..]].concat();
+        assert_eq!(checksum(&summed), 0);
+        assert_eq!(advertisement(&frame), None, "a question is no answer");
+        let mut answer = frame.clone();
+        answer[54] = ADVERTISEMENT;
+        assert_eq!(advertisement(&answer), Some(("2001:db8::1:2".parse().unwrap(), mac)));
+        for cut in 0..answer.len() {
+            assert_eq!(advertisement(&answer[..cut]), None);
+        }
+    }
+}
