@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::model::{Kind, MacAddr, ParseError, Place};
+use crate::model::{Activation, Desired, Kind, Link, MacAddr, ParseError, Place};
+use crate::resolve::{Resolved, ResolvedLink};
 
 /// All that is to be verified.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +119,55 @@ impl Expected {
     }
 }
 
+impl From<&Link> for Expected {
+    /// A link by what the description says of it alone, called by its id.
+    fn from(link: &Link) -> Self {
+        let hop = |r: &crate::model::Route| Hop { to: r.to, via: r.via, source: r.source };
+        Expected {
+            at: link.at,
+            mac: link.select.mac.map(|mac| mac.value),
+            vlan: link
+                .settings
+                .number("id")
+                .filter(|_| link.kind == Kind::Vlan)
+                .and_then(|id| id.try_into().ok()),
+            mode: link.settings.word("mode").filter(|_| link.kind == Kind::Bond).map(str::to_owned),
+            mtu: link.mtu.map(|mtu| mtu.value.get()),
+            addresses: link.addresses.iter().map(|a| a.net).collect(),
+            routes: link.routes.iter().filter(|r| !r.kind.is_linkless()).map(hop).collect(),
+            dynamic: !link.dynamic.is_empty(),
+            optional: link.optional,
+            ignore_carrier: link.ignore_carrier,
+            up: link.activation == Activation::Up,
+            ..Expected::new(&link.id, &link.id, link.kind)
+        }
+    }
+}
+
+impl From<&ResolvedLink> for Expected {
+    fn from(link: &ResolvedLink) -> Self {
+        Expected {
+            name: link.name.clone(),
+            members: link.members.clone(),
+            parent: link.parent.clone(),
+            ..Expected::from(&link.desired)
+        }
+    }
+}
+
 impl Input {
+    /// From a description and what became of it on this machine. A NIC that was not found is checked, too, by its id;
+    /// what stood on it and was left out is not.
+    pub fn new(desired: &Desired, resolved: &Resolved, targets: Vec<Target>) -> Self {
+        let found = |link: &&Link| resolved.links.iter().any(|l| l.desired.id == link.id);
+        let missing = desired.links.iter().filter(|l| l.kind == Kind::Physical && !found(l));
+        let missing = missing.map(|link| Expected { missing: true, ..Expected::from(link) });
+        let links = missing.chain(resolved.links.iter().map(Expected::from)).collect();
+        let resolvers = resolved.resolver.servers.iter().map(|s| s.value).collect();
+        let search = resolved.resolver.search.iter().map(|s| s.value.clone()).collect();
+        Input { links, resolvers, search, targets }
+    }
+
     /// The link that is called so in the kernel.
     pub fn link(&self, name: &str) -> Option<&Expected> {
         self.links.iter().find(|l| l.name == name)

@@ -14,23 +14,16 @@ pub mod evidence;
 pub mod input;
 mod ledger;
 mod probe;
+mod review;
 mod run;
 mod wanted;
 mod words;
 
 use cause::Cause;
 use checks::Check;
-use evidence::{Evidence, Stranger};
+use evidence::Evidence;
 use input::Input;
-
-/// How the machine compares with the description at a moment: what a new plan would do.
-#[derive(Clone, Debug, Default)]
-pub struct Review {
-    /// Steps that a new plan would have, each as a person reads it (the ip(8) line). Empty is as described.
-    pub remaining: Vec<String>,
-    /// What others have put on described links.
-    pub strangers: Vec<Stranger>,
-}
+pub use review::Review;
 
 /// How a verification ended.
 #[derive(Clone, Debug)]

@@ -1,15 +1,14 @@
 //! The loop of a verification: events and answers come in, the checks are judged anew, probes that are called for are
 //! started, and it ends as soon as nothing is open. Decides nothing itself: see `checks`, `wanted` and `cause`.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::cause;
 use super::checks::{Check, Outcome, judge};
@@ -76,11 +75,10 @@ pub(super) async fn run(
             }
         }
         let until = until.min(deadline).min(progress_at).max(now + Duration::from_millis(1));
-        let wake = timeout_at(run.start + until, race(inbox.recv(), &mut stop)).await;
-        match wake {
-            Ok(Some(Some(fact))) => run.take(fact, &mut inbox),
-            Ok(Some(None)) | Err(_) => {}
-            Ok(None) => {
+        tokio::select! {
+            Some(fact) = inbox.recv() => run.take(fact, &mut inbox),
+            () = sleep_until(run.start + until) => {}
+            () = &mut stop => {
                 interrupted = true;
                 break;
             }
@@ -97,22 +95,6 @@ pub(super) async fn run(
         run.take_review(review().await);
     }
     run.finish(interrupted)
-}
-
-/// The first of two futures: `Some` with the output of `wanted`, `None` when `stop` was first.
-async fn race<T>(
-    wanted: impl Future<Output = T>,
-    stop: &mut (impl Future<Output = ()> + Unpin),
-) -> Option<T> {
-    let mut wanted = pin!(wanted);
-    let mut stop = pin!(stop);
-    poll_fn(|context| {
-        if let Poll::Ready(output) = wanted.as_mut().poll(context) {
-            return Poll::Ready(Some(output));
-        }
-        stop.as_mut().poll(context).map(|()| None)
-    })
-    .await
 }
 
 /// A neighbour that the kernel has been asked for.

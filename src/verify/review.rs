@@ -1,0 +1,126 @@
+//! What is left of the description to be done, and who else has put something on its links. Pure.
+
+use super::evidence::Stranger;
+use super::input::{Expected, Input};
+use crate::inventory::{AddressEntry, Inventory, RouteEntry};
+use crate::model::Scope;
+use crate::plan::{Plan, script};
+
+/// How the machine compares with the description at a moment.
+#[derive(Clone, Debug, Default)]
+pub struct Review {
+    /// Steps that a new plan would have, each as the ip(8) line that does the same. Empty is as described.
+    pub remaining: Vec<String>,
+    /// What others have put on described links.
+    pub strangers: Vec<Stranger>,
+}
+
+/// Who marks what he adds with which protocol: routes' `rtm_protocol` (linux/rtnetlink.h), and of addresses only those
+/// with a lifetime.
+const PROTOCOLS: &[(u8, &str)] = &[
+    (11, "the routing daemon zebra"),
+    (12, "the routing daemon bird"),
+    (16, "a DHCP client"),
+    (18, "keepalived"),
+    (42, "the routing daemon babel"),
+    (186, "a BGP daemon"),
+    (188, "an OSPF daemon"),
+];
+const DHCP: u8 = 16;
+/// Routes of the kernel itself, and those of router advertisements, are nobody's doing.
+const KERNEL: u8 = 2;
+const ROUTER_ADVERTISEMENT: u8 = 9;
+
+impl Review {
+    /// From a plan made anew against the machine as it is.
+    pub fn of(input: &Input, plan: &Plan, inventory: &Inventory) -> Self {
+        let remaining = plan.steps.iter().map(|step| script::line(&step.action)).collect();
+        let of_link = |link: &Expected| {
+            let addresses = inventory.addresses.iter().filter_map(|a| foreign_address(link, a));
+            let routes = inventory.routes.iter().filter_map(|r| foreign_route(link, r));
+            addresses.chain(routes).collect::<Vec<_>>()
+        };
+        // A link left to DHCP has what the client puts there.
+        let links = input.links.iter().filter(|l| !l.missing && !l.dynamic);
+        Review { remaining, strangers: links.flat_map(of_link).collect() }
+    }
+}
+
+fn foreign_address(link: &Expected, address: &AddressEntry) -> Option<Stranger> {
+    let ours = link.addresses.iter().any(|net| net.addr() == address.net.addr());
+    // IPv6 addresses with a lifetime come from router advertisements.
+    if address.link != link.name || ours || address.scope != Scope::Global || !address.net.addr().is_ipv4() {
+        return None;
+    }
+    let who = (!address.permanent).then(|| who(DHCP)).flatten();
+    Some(Stranger { link: link.name.clone(), what: format!("address {}", address.net), who })
+}
+
+fn foreign_route(link: &Expected, route: &RouteEntry) -> Option<Stranger> {
+    let ours = link.routes.iter().any(|hop| hop.to == route.to && hop.via == route.via);
+    let nobody = matches!(route.protocol, KERNEL | ROUTER_ADVERTISEMENT);
+    if route.link.as_deref() != Some(&link.name) || ours || nobody {
+        return None;
+    }
+    let to = if route.to.prefix_len() == 0 {
+        "a default route".to_owned()
+    } else {
+        format!("a route to {}", route.to)
+    };
+    let via = route.via.map_or_else(String::new, |via| format!(" via {via}"));
+    Some(Stranger { link: link.name.clone(), what: format!("{to}{via}"), who: who(route.protocol) })
+}
+
+fn who(protocol: u8) -> Option<String> {
+    PROTOCOLS.iter().find(|(number, _)| *number == protocol).map(|(_, who)| (*who).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, RouteKind};
+
+    #[test]
+    fn a_dhcp_client_is_known_by_its_route_and_its_lease() {
+        let mut link = Expected::new("a", "eth0", Kind::Physical);
+        link.addresses = vec!["192.0.2.2/24".parse().unwrap()];
+        let input = Input { links: vec![link], ..Input::default() };
+        let address = |net: &str, permanent| AddressEntry {
+            link: "eth0".into(),
+            net: net.parse().unwrap(),
+            peer: None,
+            broadcast: None,
+            label: None,
+            scope: Scope::Global,
+            preferred: None,
+            valid: None,
+            tentative: false,
+            duplicate: false,
+            permanent,
+            protocol: 0,
+        };
+        let route = |protocol| RouteEntry {
+            to: "0.0.0.0/0".parse().unwrap(),
+            link: Some("eth0".into()),
+            via: "192.0.2.254".parse().ok(),
+            on_link: false,
+            kind: RouteKind::Unicast,
+            scope: Scope::Global,
+            protocol,
+            metric: 100,
+            table: 254,
+            source: None,
+            metrics: Default::default(),
+            multipath: false,
+        };
+        let inventory = Inventory {
+            addresses: vec![address("192.0.2.2/24", true), address("192.0.2.77/24", false)],
+            routes: vec![route(KERNEL), route(DHCP)],
+            ..Inventory::default()
+        };
+        let review = Review::of(&input, &Plan::default(), &inventory);
+        let said: Vec<_> = review.strangers.iter().map(|s| (s.what.as_str(), s.who.as_deref())).collect();
+        let dhcp = Some("a DHCP client");
+        assert_eq!(said, [("address 192.0.2.77/24", dhcp), ("a default route via 192.0.2.254", dhcp)]);
+    }
+}
