@@ -81,7 +81,6 @@ codes! {
     MissingBondMode "missing-bond-mode" Warning "The bond has no mode. The kernel's default is balance-rr, which few switches take well.";
     ForeignMac "foreign-mac" Warning "A bond has the MAC address of a NIC that is not one of its members. Two interfaces with one MAC address do not work in one network, and the members of the bond are probably wrong.";
     BondWithoutMembers "bond-without-members" Error "The bond has no member that exists, so it carries nothing.";
-    MemberMissing "member-missing" Error "A member of the bond or bridge is missing. The bond is made of the others.";
     OptionIgnored "option-ignored" Warning "The bond's mode has no such option. The kernel would refuse it, so it was left out.";
     OptionConflict "option-conflict" Warning "Two options exclude each other. One of them was left out.";
     NoLinkMonitoring "no-link-monitoring" Warning "The bond has neither miimon nor arp_interval, so it would never notice a lost link. miimon 100 (milliseconds) was taken.";

@@ -169,6 +169,8 @@ pub(super) fn report(object: &Object, name: &str, at: Place) -> Option<Diagnosti
             None => said,
         });
     };
+    #[cfg(test)]
+    seen::note(key);
     let (code, message) = match key.fate {
         Fate::Applied => return None,
         Fate::NoEffect => (Code::NoEffect, format!("\"{}\" has no effect here: {}", key.name, key.what)),
@@ -201,5 +203,27 @@ mod tests {
         ] {
             assert_eq!(without_secrets(line), shown);
         }
+    }
+}
+
+/// Which keys of the tables the texts of a test have had, on this thread. A row that several tables share is one key.
+#[cfg(test)]
+pub(super) mod seen {
+    use std::cell::RefCell;
+    use std::collections::HashSet;
+
+    use super::Key;
+
+    thread_local! {
+        static SEEN: RefCell<HashSet<(&'static str, &'static str)>> = RefCell::default();
+    }
+
+    pub(super) fn note(key: &Key) {
+        SEEN.with_borrow_mut(|seen| seen.insert((key.name, key.what)));
+    }
+
+    /// True where a text had this key.
+    pub(in crate::format) fn has(key: &Key) -> bool {
+        SEEN.with_borrow(|seen| seen.contains(&(key.name, key.what)))
     }
 }

@@ -14,7 +14,6 @@ pub mod network_data;
 mod open_nebula;
 mod recognise;
 pub mod tree;
-#[allow(dead_code, unused_imports)] // until every format reads with them
 mod value;
 
 use crate::diagnostic::{Code, Diagnostic, Severity, printable, worst};
@@ -166,3 +165,6 @@ fn join(desired: &mut Desired, more: Desired) {
     desired.closed |= more.closed;
     desired.resolver.merge(&more.resolver);
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ mod resolver;
 use std::ops::RangeInclusive;
 
 pub(super) use address::{destination, gateway, interface_address, ip, prefix_length, route};
-pub(super) use name::{interface_name, is_generated, naming_for};
+pub(super) use name::{interface_name, naming_for};
 pub(super) use option::{bond_option, set_bridge_option, set_option};
 pub(super) use resolver::{name_servers, search_domains};
 

@@ -3,7 +3,7 @@
 use crate::format::keys::Fate::{Applied, NoEffect};
 use crate::format::keys::{Key, Object, key};
 
-#[allow(dead_code)] // docs and tests walk it
+#[cfg(test)] // the reference and a test walk it
 pub(in crate::format) const OBJECTS: &[&Object] =
     &[&TOP, &NIC, &BOND, &VLAN, &BRIDGE, &NETWORK, &ROUTE, &SERVICE];
 

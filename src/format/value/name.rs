@@ -57,7 +57,7 @@ pub(in crate::format) fn naming_for(
 }
 
 /// An id that a program made up: `tapX…`, `interfaceN`, `ifaceN`, a UUID, or `port-UUID` and the like.
-pub(in crate::format) fn is_generated(id: &str) -> bool {
+fn is_generated(id: &str) -> bool {
     let numbered = |prefix: &str| {
         id.strip_prefix(prefix)
             .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))

@@ -1,0 +1,95 @@
+//! What holds for all formats: every key of the tables has a golden case, and the reference lists every key.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::keys::{Fate, Object, seen};
+use super::*;
+
+/// Every format's tables.
+fn tables() -> [(&'static str, &'static [&'static Object]); 5] {
+    [
+        ("network_data.json", network_data::keys::OBJECTS),
+        ("netplan", netplan::OBJECTS),
+        ("cloud-init network-config v1", cloud_init_v1::OBJECTS),
+        ("Debian interfaces", eni::OBJECTS),
+        ("OpenNebula context.sh", open_nebula::OBJECTS),
+    ]
+}
+
+fn manifest() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn every_key_of_every_format_has_a_golden_case() {
+    for folder in below(&manifest().join("testdata")).iter().flat_map(|format| below(format)) {
+        let is_text = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            path.is_file() && !name.ends_with(".txt") && name != "inventory.json" && name != "args"
+        };
+        let texts = below(&folder).into_iter().filter(is_text);
+        let texts =
+            texts.map(|path| (String::new(), String::from_utf8_lossy(&std::fs::read(path).unwrap()).into()));
+        parse(texts.collect());
+    }
+    let mut missing = String::new();
+    for (format, objects) in tables().into_iter().take(2) {
+        for (object, key) in objects.iter().flat_map(|o| o.keys.iter().map(move |key| (o, key))) {
+            // A name with a number in it stands for a table of its own.
+            if !key.name.ends_with('…') && !seen::has(key) {
+                let _ = writeln!(missing, "{format}, {}: {}", object.name, key.name);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no case in testdata has:\n{missing}");
+}
+
+/// docs/keys.md is made of the tables; `NETAPPLY_BLESS=1` writes it anew.
+#[test]
+fn the_reference_lists_every_key() {
+    let mut text = String::from(
+        "# Every key of every format, and what becomes of it\n\n\
+         This page is made of the tables that the program reads with. A key that is in none of them is reported as unknown \
+         and ignored. *Applied* keys have an effect; *no effect* ones are accepted and noted; *unsupported* ones are errors \
+         with the reason; *left to the image* ones are for a client in the image, such as a DHCP client.\n",
+    );
+    for (format, objects) in tables() {
+        let _ = writeln!(text, "\n## {format}");
+        for object in objects {
+            let _ = writeln!(text, "\n### {}\n\n| key | | |\n|---|---|---|", object.name);
+            for key in object.keys {
+                let _ = writeln!(
+                    text,
+                    "| `{}` | {} | {} |",
+                    key.name,
+                    fate(key.fate),
+                    key.what.replace('|', "\\|")
+                );
+            }
+        }
+    }
+    let file = manifest().join("docs/keys.md");
+    if std::env::var_os("NETAPPLY_BLESS").is_some() {
+        std::fs::write(&file, &text).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(written == text, "docs/keys.md is not what the tables say: run this test with NETAPPLY_BLESS=1");
+}
+
+fn fate(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Applied => "applied",
+        Fate::NoEffect => "no effect",
+        Fate::Unsupported => "unsupported",
+        Fate::Deprecated => "deprecated",
+        Fate::LeftToOthers => "left to the image",
+    }
+}
