@@ -98,7 +98,8 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
     (Resolved { links, absent, rules, resolver }, said)
 }
 
-fn blank(link: &Link, name: String, current: Option<String>) -> ResolvedLink {
+/// A link of which only its names are known yet.
+pub(crate) fn blank(link: &Link, name: String, current: Option<String>) -> ResolvedLink {
     ResolvedLink {
         desired: link.clone(),
         name,
@@ -186,7 +187,7 @@ fn vrf_table(link: &Link) -> Option<u32> {
 }
 
 /// Sorts so that what a link stands on comes before it, else in the order of the text.
-fn foundations_first(links: Vec<ResolvedLink>) -> Vec<ResolvedLink> {
+pub(crate) fn foundations_first(links: Vec<ResolvedLink>) -> Vec<ResolvedLink> {
     let all: HashSet<String> = links.iter().map(|l| l.name.clone()).collect();
     let mut placed: HashSet<String> = HashSet::new();
     let mut sorted = Vec::with_capacity(links.len());

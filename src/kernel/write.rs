@@ -120,10 +120,18 @@ fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, U
         LinkChange::Up => link.up(),
         LinkChange::Down => link.down(),
         LinkChange::Rename(name) => link.name(name.as_str()),
-        LinkChange::AddAltName(name) => {
+        LinkChange::AddAltName(name) | LinkChange::DeleteAltName(name) => {
             let property = LinkAttribute::PropList(vec![Prop::AltIfName(name.clone())]);
-            let message = RouteNetlinkMessage::NewLinkProp(link.append_extra_attribute(property).build());
-            return Ok(Request::from_message(&message, NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND));
+            let message = link.append_extra_attribute(property).build();
+            return Ok(match change {
+                LinkChange::DeleteAltName(_) => {
+                    Request::from_message(&RouteNetlinkMessage::DelLinkProp(message), 0)
+                }
+                _ => {
+                    let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND;
+                    Request::from_message(&RouteNetlinkMessage::NewLinkProp(message), flags)
+                }
+            });
         }
         LinkChange::Mac(mac) => link.address(mac.as_bytes().to_vec()),
         LinkChange::Mtu(mtu) => link.mtu(*mtu),

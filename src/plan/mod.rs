@@ -6,6 +6,7 @@
 
 mod addresses;
 mod links;
+mod restore;
 mod routes;
 mod rules;
 pub mod script;
@@ -17,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 use crate::inventory::Inventory;
 use crate::model::{Dynamic, Place};
 use crate::resolve::{Resolved, ResolvedLink};
+pub use restore::restore;
 use state::State;
 pub use step::{Action, LinkChange, NewLink, Plan, Step};
 

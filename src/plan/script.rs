@@ -91,6 +91,9 @@ fn set_link(name: &str, change: &LinkChange) -> Vec<String> {
         LinkChange::AddAltName(altname) => {
             return words(["ip", "link", "property", "add", "dev", name, "altname", altname]);
         }
+        LinkChange::DeleteAltName(altname) => {
+            return words(["ip", "link", "property", "del", "dev", name, "altname", altname]);
+        }
         LinkChange::Token(token) => return words(["ip", "token", "set", &token.to_string(), "dev", name]),
         _ => {}
     }
@@ -110,7 +113,7 @@ fn set_link(name: &str, change: &LinkChange) -> Vec<String> {
         LinkChange::PortOptions { kind, settings } => {
             typed(format!("{}_slave", kind.word()), options(kind.port_attributes(), settings))
         }
-        LinkChange::AddAltName(_) | LinkChange::Token(_) => Vec::new(),
+        LinkChange::AddAltName(_) | LinkChange::DeleteAltName(_) | LinkChange::Token(_) => Vec::new(),
     });
     line
 }

@@ -135,17 +135,23 @@ impl State {
         self.links.insert(new.name.clone(), link);
     }
 
-    /// Links on a deleted one go with it.
+    /// Links on a deleted one go with it, its members leave it, a veth takes its peer along.
     fn deleted(&mut self, name: &str) {
+        for port in self.ports(name) {
+            self.released(&port);
+        }
+        let peer = self.links.get(name).filter(|l| l.kind == "veth").and_then(|l| l.parent.clone());
+        if let Some(peer) = peer {
+            self.down(&peer, false);
+            self.addresses.remove(&peer);
+            self.links.remove(&peer);
+        }
         self.down(name, false);
         self.addresses.remove(name);
         self.links.remove(name);
         let above: Vec<String> = self.above(name);
         for link in above {
             self.deleted(&link);
-        }
-        for link in self.links.values_mut().filter(|l| l.controller.as_deref() == Some(name)) {
-            link.controller = None;
         }
     }
 
@@ -178,6 +184,7 @@ impl State {
                 }
             }
             LinkChange::AddAltName(altname) => link.altnames.push(altname.clone()),
+            LinkChange::DeleteAltName(altname) => link.altnames.retain(|a| a != altname),
             LinkChange::Mac(mac) => link.mac = Some(*mac),
             LinkChange::Options { settings, .. } => {
                 link.settings
@@ -289,6 +296,7 @@ impl State {
             link.port.clear();
             // The kernel restores the MTU that it had before; nobody knows it any more.
             link.mtu = if from_bond { 0 } else { link.mtu };
+            link.mac = if from_bond { link.permanent_mac.or(link.mac) } else { link.mac };
             link.up &= !from_bond;
         }
     }

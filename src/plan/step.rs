@@ -146,6 +146,8 @@ pub enum LinkChange {
     Rename(String),
     /// One more alternative name.
     AddAltName(String),
+    /// An alternative name less.
+    DeleteAltName(String),
     /// Hardware address.
     Mac(MacAddr),
     /// MTU in bytes.

@@ -1,0 +1,295 @@
+//! The way back: what has to be done so that the machine is as it was. `--strict` takes it after a step that failed.
+//!
+//! The earlier machine is turned into a description of the links that differ, and the planner does the rest; addresses,
+//! routes and rules are put back as they were. What comes and goes by itself is not: carrier, leases, what router
+//! advertisements and the kernel put there. Entry: [`restore`].
+
+use std::collections::{HashMap, HashSet};
+
+use super::Planner;
+use super::step::{Action, LinkChange, Plan};
+use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry};
+use crate::model::{Activation, IfName, Kind, Link, Located, Mtu, Naming, Place, Scope, WishedMac};
+use crate::resolve::{Resolved, ResolvedLink, blank};
+
+/// `rtm_protocol` of the routes that the kernel and router advertisements make.
+const BY_THEMSELVES: &[u8] = &[2, 9];
+
+/// What undoes `done` on a machine that is now as `now` says and was as `before` says.
+pub fn restore(done: &Plan, before: &Inventory, now: &Inventory) -> Plan {
+    let resolved = described(before, now);
+    let mut planner = Planner::new(&resolved, now);
+    planner.remove_new(before, now);
+    planner.delete_made(before, now);
+    planner.rename_nics();
+    for link in &resolved.links {
+        planner.link(link);
+    }
+    planner.altnames(before);
+    planner.settings(done, before);
+    planner.put_back(before);
+    Plan { steps: planner.steps }
+}
+
+impl Planner<'_> {
+    fn undo(&mut self, action: Action) {
+        self.push("", Place::NONE, action);
+    }
+
+    /// Rules, routes and addresses that were not there.
+    fn remove_new(&mut self, before: &Inventory, now: &Inventory) {
+        let names = earlier_names(before, now);
+        let old = |name: &str| names.get(name).copied().unwrap_or(name).to_owned();
+        for rule in now.rules.iter().filter(|r| !before.rules.contains(r)) {
+            self.undo(Action::DeleteRule(rule.clone()));
+        }
+        let mut routes: Vec<&RouteEntry> =
+            now.routes.iter().filter(|r| !BY_THEMSELVES.contains(&r.protocol)).collect();
+        routes.retain(|r| {
+            !before.routes.contains(&RouteEntry { link: r.link.as_deref().map(old), ..(*r).clone() })
+        });
+        routes.sort_by_key(|r| r.via.is_none());
+        for route in routes {
+            self.undo(Action::DeleteRoute(route.clone()));
+        }
+        for address in now.addresses.iter().filter(|a| is_lasting(a)) {
+            let earlier = |b: &&AddressEntry| {
+                b.link == old(&address.link) && b.net == address.net && b.peer == address.peer
+            };
+            if !before.addresses.iter().any(|b| earlier(&b)) {
+                self.undo(Action::DeleteAddress(address.clone()));
+            }
+        }
+    }
+
+    /// Links that were not there, those that stand on others first.
+    fn delete_made(&mut self, before: &Inventory, now: &Inventory) {
+        let known: HashSet<u32> = before.links.iter().map(|l| l.index).collect();
+        for link in
+            now.links.iter().rev().filter(|l| !known.contains(&l.index) && Kind::from_word(&l.kind).is_some())
+        {
+            if self.state.link(&link.name).is_some() {
+                self.undo(Action::DeleteLink { name: link.name.clone() });
+            }
+        }
+    }
+
+    fn altnames(&mut self, before: &Inventory) {
+        for link in &before.links {
+            let Some(there) = self.state.link(&link.name) else { continue };
+            let new: Vec<String> =
+                there.altnames.iter().filter(|a| !link.altnames.contains(a)).cloned().collect();
+            for altname in new {
+                let change = LinkChange::DeleteAltName(altname);
+                self.undo(Action::SetLink { name: link.name.clone(), change });
+            }
+        }
+    }
+
+    /// Settings that have no place in a description: sysctls and ethtool's, as far as it is known what they were.
+    fn settings(&mut self, done: &Plan, before: &Inventory) {
+        for step in &done.steps {
+            match &step.action {
+                Action::Sysctl { key, .. } => {
+                    let mut parts = key.rsplitn(3, '/');
+                    let (Some(option), Some(name)) = (parts.next(), parts.next()) else { continue };
+                    let was = before.called(name).and_then(|l| l.ipv6.get(option).map(|value| (l, *value)));
+                    let Some((link, was)) = was else { continue };
+                    if self.state.link(&link.name).and_then(|l| l.ipv6.get(option)) != Some(&was) {
+                        let key = format!("net/ipv6/conf/{}/{option}", link.name);
+                        self.undo(Action::Sysctl { key, value: was.to_string() });
+                    }
+                }
+                Action::Feature { name, feature, .. } => {
+                    if let Some((link, on)) =
+                        before.called(name).and_then(|l| Some((l, *l.features.get(*feature)?)))
+                    {
+                        self.undo(Action::Feature { name: link.name.clone(), feature, on });
+                    }
+                }
+                Action::WakeOnLan { name, .. } => {
+                    if let Some((link, on)) = before.called(name).and_then(|l| Some((l, l.wake_on_lan?))) {
+                        self.undo(Action::WakeOnLan { name: link.name.clone(), on });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Addresses, routes and rules that are missing now.
+    fn put_back(&mut self, before: &Inventory) {
+        for address in before.addresses.iter().filter(|a| is_lasting(a)) {
+            let there = self.state.addresses.get(&address.link).into_iter().flatten();
+            let action = match there.clone().find(|t| t.net == address.net && t.peer == address.peer) {
+                Some(there) if there.preferred == address.preferred && there.valid == address.valid => {
+                    continue;
+                }
+                Some(_) => Action::ReplaceAddress(address.clone()),
+                None => Action::AddAddress(address.clone()),
+            };
+            self.undo(action);
+        }
+        let mut routes: Vec<&RouteEntry> =
+            before.routes.iter().filter(|r| !BY_THEMSELVES.contains(&r.protocol)).collect();
+        routes.sort_by_key(|r| r.via.is_some());
+        for route in routes {
+            let there = self.state.routes.get(&super::state::key(route)).map_or(&[][..], Vec::as_slice);
+            if !there.contains(route) {
+                self.undo(Action::AddRoute(route.clone()));
+            }
+        }
+        for rule in &before.rules {
+            if !self.state.rules.contains(rule) {
+                self.undo(Action::AddRule(rule.clone()));
+            }
+        }
+    }
+}
+
+/// Permanent and global: neither a lease nor by the kernel's own doing.
+fn is_lasting(address: &AddressEntry) -> bool {
+    address.permanent && address.scope == Scope::Global && !matches!(address.protocol, 2 | 3)
+}
+
+/// Present name to earlier name, of the links that are there still.
+fn earlier_names<'a>(before: &'a Inventory, now: &'a Inventory) -> HashMap<&'a str, &'a str> {
+    let earlier: HashMap<u32, &str> = before.links.iter().map(|l| (l.index, l.name.as_str())).collect();
+    now.links.iter().filter_map(|l| Some((l.name.as_str(), *earlier.get(&l.index)?))).collect()
+}
+
+/// The links that differ, as if somebody had described them as they were.
+fn described(before: &Inventory, now: &Inventory) -> Resolved {
+    let present: HashMap<u32, &ObservedLink> = now.links.iter().map(|l| (l.index, l)).collect();
+    let differs = |l: &&ObservedLink| !present.get(&l.index).is_some_and(|there| is_as_it_was(l, there));
+    let mut wanted: HashSet<&str> = before.links.iter().filter(differs).map(|l| l.name.as_str()).collect();
+    // A controller that differs takes its members along, and a member its controller.
+    for link in &before.links {
+        if let Some(controller) = link.controller.as_deref() {
+            if wanted.contains(controller) || wanted.contains(link.name.as_str()) {
+                wanted.extend([controller, link.name.as_str()]);
+            }
+        }
+    }
+    let links = before.links.iter().filter(|l| wanted.contains(l.name.as_str()));
+    let links = links.map(|link| as_described(link, present.get(&link.index).copied(), before)).collect();
+    Resolved { links: crate::resolve::foundations_first(links), ..Resolved::default() }
+}
+
+fn is_as_it_was(before: &ObservedLink, now: &ObservedLink) -> bool {
+    let settings = |l: &ObservedLink| {
+        let mut settings = l.settings.clone();
+        settings.remove("active_slave");
+        settings
+    };
+    let parts =
+        |l: &ObservedLink| (l.name.clone(), l.up, l.mtu, l.mac, l.controller.clone(), l.parent.clone());
+    parts(before) == parts(now)
+        && settings(before) == settings(now)
+        && (before.port == now.port || before.controller.is_none())
+        && before.generation == now.generation
+        && before.token == now.token
+}
+
+fn as_described(before: &ObservedLink, now: Option<&ObservedLink>, all: &Inventory) -> ResolvedLink {
+    let kind = Kind::from_word(&before.kind).unwrap_or(Kind::Physical);
+    let mut link = Link::new(before.name.clone(), kind, Place::NONE);
+    let at = Place::NONE;
+    if let Ok(name) = IfName::new(&before.name) {
+        link.naming = Naming::Set(Located::new(name, at));
+    }
+    link.mac = before.mac.map(|mac| Located::new(WishedMac::Is(mac), at));
+    link.mtu = Mtu::new(before.mtu.into()).ok().map(|mtu| Located::new(mtu, at));
+    link.activation = if before.up { Activation::Up } else { Activation::Off };
+    link.ipv6.generation = before.generation.map(|g| Located::new(g, at));
+    link.ipv6.token = before.token.map(|t| Located::new(t, at));
+    for row in kind.attributes().iter().filter(|row| row.name != "active_slave") {
+        if let Some(value) = before.settings.get(row.name) {
+            link.settings.set(row, value.clone(), at);
+        }
+    }
+    let controller = before.controller.as_ref().and_then(|name| all.link(name));
+    let controller_kind = controller.and_then(|c| Kind::from_word(&c.kind));
+    for row in controller_kind.map(Kind::port_attributes).unwrap_or_default() {
+        if let Some(value) = before.port.get(row.name) {
+            link.port.set(row, value.clone(), at);
+        }
+    }
+    let members = all.links.iter().filter(|l| l.controller.as_deref() == Some(&before.name));
+    let mut resolved = blank(&link, before.name.clone(), now.map(|l| l.name.clone()));
+    resolved.members = members.map(|l| l.name.clone()).collect();
+    resolved.parent = before.parent.clone().filter(|_| kind != Kind::Veth && kind != Kind::Physical);
+    resolved.peer = before.parent.clone().filter(|_| kind == Kind::Veth);
+    resolved.controller = controller.zip(controller_kind).map(|(c, kind)| (c.name.clone(), kind));
+    resolved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str, kind: &str) -> ObservedLink {
+        ObservedLink {
+            index,
+            name: name.into(),
+            kind: kind.into(),
+            layer: "ether".into(),
+            mtu: 1500,
+            ..ObservedLink::default()
+        }
+    }
+
+    fn lines(before: &Inventory, now: &Inventory) -> Vec<String> {
+        let plan = restore(&Plan::default(), before, now);
+        plan.steps.iter().map(|s| super::super::script::line(&s.action)).collect()
+    }
+
+    #[test]
+    fn what_was_made_goes_and_members_are_as_before() {
+        let mut eth0 = link(2, "eth0", "");
+        eth0.mac = "52:54:00:00:00:01".parse().ok();
+        eth0.permanent_mac = eth0.mac;
+        let before = Inventory { links: vec![eth0.clone()], ..Inventory::default() };
+        eth0.controller = Some("bond0".into());
+        eth0.up = true;
+        eth0.mtu = 9000;
+        let mut vlan = link(4, "bond0.100", "vlan");
+        vlan.parent = Some("bond0".into());
+        let now = Inventory { links: vec![eth0, link(3, "bond0", "bond"), vlan], ..Inventory::default() };
+        assert_eq!(
+            lines(&before, &now),
+            ["ip link delete dev bond0.100", "ip link delete dev bond0", "ip link set dev eth0 mtu 1500"]
+        );
+        assert!(lines(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn a_link_that_was_taken_down_and_renamed_comes_back_with_its_routes() {
+        let mut eth0 = link(2, "eth0", "");
+        eth0.up = true;
+        let route = RouteEntry {
+            to: "0.0.0.0/0".parse().unwrap(),
+            link: Some("eth0".into()),
+            via: "10.0.0.1".parse().ok(),
+            on_link: false,
+            kind: crate::model::RouteKind::Unicast,
+            scope: Scope::Global,
+            protocol: 3,
+            metric: 0,
+            table: 254,
+            source: None,
+            metrics: std::collections::BTreeMap::new(),
+            multipath: false,
+        };
+        let before = Inventory { links: vec![eth0], routes: vec![route], ..Inventory::default() };
+        let now = Inventory { links: vec![link(2, "lan0", "")], ..Inventory::default() };
+        assert_eq!(
+            lines(&before, &now),
+            [
+                "ip link set dev lan0 name eth0",
+                "ip link set dev eth0 up",
+                "ip -4 route add default via 10.0.0.1 dev eth0 proto boot",
+            ]
+        );
+    }
+}
