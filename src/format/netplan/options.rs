@@ -13,7 +13,7 @@ use Fate::{Applied, Deprecated};
 use How::{Centiseconds, Milliseconds, Range, Row, Seconds, Set, UnlessZero, Words};
 
 /// A key and the option that it sets.
-#[derive(Copy, Clone)]
+#[derive(Copy, Clone, Debug)]
 pub(super) struct Parameter {
     key: Key,
     /// [`Attribute::name`] in the kind's table.
@@ -22,7 +22,7 @@ pub(super) struct Parameter {
 }
 
 /// How the text becomes the option's value.
-#[derive(Copy, Clone)]
+#[derive(Copy, Clone, Debug)]
 pub(super) enum How {
     /// By the option's row: a word, a truth, a number, an address, the id of a link.
     Row,
@@ -265,5 +265,49 @@ pub(super) fn bridge_times(link: &mut Link, said: &mut Vec<Diagnostic>) {
             Diagnostic::new(Code::BadValue, at, message)
                 .hint(format!("the kernel takes {low} to {high} seconds")),
         );
+    }
+}
+
+/// The way back, for the test that prints descriptions.
+#[cfg(test)]
+impl Parameter {
+    pub(super) fn name(&self) -> &'static str {
+        self.key.name
+    }
+
+    pub(super) fn option(&self) -> &'static str {
+        self.option
+    }
+
+    /// An older or second name of another key.
+    pub(super) fn is_alias(&self) -> bool {
+        let aliases =
+            ["all-slaves-active", "gratuitious-arp", "packets-per-slave", "aging-time", "aging", "id"];
+        aliases.contains(&self.key.name)
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        matches!(self.how, Set(_))
+    }
+
+    pub(super) fn zero_is_unset(&self) -> bool {
+        !matches!(self.how, Row | Seconds | Centiseconds(true))
+    }
+
+    pub(super) fn print(&self, settings: &Settings) -> Option<serde_json::Value> {
+        use serde_json::json;
+        if let Set(words) = self.how {
+            let on = words.iter().filter(|(_, option)| settings.get(option).is_some());
+            let on: Vec<&str> = on.map(|(word, _)| *word).collect();
+            return (!on.is_empty()).then(|| json!(on));
+        }
+        Some(match (self.how, settings.get(self.option)?) {
+            (Milliseconds, Value::Number(ms)) => json!(format!("{ms}ms")),
+            (Centiseconds(_), Value::Number(cs)) => json!(format!("{}ms", cs * 10)),
+            (Words { on, .. }, Value::Text(word)) => json!(word == on),
+            (_, Value::Ips(ips)) => json!(ips),
+            (_, Value::Range(low, high)) => json!([low, high]),
+            (_, other) => json!(other),
+        })
     }
 }

@@ -1,5 +1,8 @@
 //! netplan's rules one by one. The keys as a whole are seen in testdata/netplan.
 
+mod anything;
+mod printed;
+
 use super::*;
 use crate::format::tree;
 use crate::model::attribute::Value as Setting;

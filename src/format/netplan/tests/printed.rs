@@ -1,0 +1,488 @@
+//! Any description that netplan can say, printed as netplan, reads back the same.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use serde_json::{Map, Value as Json, json};
+
+use super::*;
+use crate::format::tree;
+use crate::model::attribute::{Attribute, Form};
+use crate::model::{
+    Activation, Address, AddressGeneration, Dynamic, Family, Match, Mtu, NamePattern, Place, Route,
+    RouteKind, Rule, Scope, Settings, WishedMac,
+};
+
+const IDS: &[&str] = &["l0", "l1", "l2", "l3", "l4", "l5"];
+
+fn located<T>(value: T) -> Located<T> {
+    Located::new(value, Place::NONE)
+}
+
+fn ip(family: Family) -> BoxedStrategy<IpAddr> {
+    match family {
+        Family::V4 => (0u8..4, 1u8..255).prop_map(|(a, b)| Ipv4Addr::new(10, 0, a, b).into()).boxed(),
+        Family::V6 => {
+            (0u16..4, 1u16..).prop_map(|(a, b)| Ipv6Addr::new(0x2001, 0xdb8, a, 0, 0, 0, 0, b).into()).boxed()
+        }
+    }
+}
+
+fn family() -> impl Strategy<Value = Family> {
+    select(&[Family::V4, Family::V6][..])
+}
+
+fn net() -> impl Strategy<Value = IpNet> {
+    family()
+        .prop_flat_map(|family| (ip(family), 1..=family.bits()))
+        .prop_map(|(ip, length)| IpNet::new(ip, length).unwrap())
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    (net(), any::<bool>(), of(select(&["a:b", "mail"][..]))).prop_map(|(net, last, label)| {
+        let mut address = Address::new(net, Place::NONE);
+        address.preferred = (!last).then_some(0);
+        address.label = label.filter(|_| net.addr().is_ipv4()).map(str::to_owned);
+        address
+    })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    let kind =
+        select(&[RouteKind::Unicast, RouteKind::Blackhole, RouteKind::Throw, RouteKind::Multicast][..]);
+    let ends = family().prop_flat_map(|f| (ip(f), 0..=f.bits(), of(ip(f)), of(ip(f))));
+    let numbers = (of(any::<u32>()), of(1u32..), of(1u32..), of(1u32..), of(1u32..), of(1u32..));
+    let scope = of(select(&[Scope::Global, Scope::Link, Scope::Host][..]));
+    (ends, kind, any::<bool>(), scope, numbers).prop_map(
+        |((to, length, via, from), kind, on_link, scope, n)| {
+            let mut route = Route::new(IpNet::new(to, length).unwrap(), via, Place::NONE);
+            route.kind = kind;
+            route.via = via.filter(|_| !kind.is_linkless());
+            route.source = from;
+            route.on_link = on_link;
+            route.scope = scope.filter(|s| to.is_ipv4() && !(*s == Scope::Global && route.via.is_none()));
+            (route.metric, route.table, route.mtu) = (n.0, n.1, n.2);
+            (route.congestion_window, route.receive_window, route.advertised_mss) = (n.3, n.4, n.5);
+            route
+        },
+    )
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let sides = family().prop_flat_map(|f| (ip(f), of(ip(f))));
+    (sides, 1u32.., of(any::<u32>()), of(any::<u32>()), of(any::<u8>())).prop_map(
+        |((from, to), table, priority, mark, tos)| Rule {
+            family: Family::of(&from),
+            from: Some(IpNet::from(from)),
+            to: to.map(IpNet::from),
+            table,
+            priority,
+            mark,
+            tos,
+            at: Place::NONE,
+        },
+    )
+}
+
+/// A value that an option takes and netplan can say.
+fn value(parameter: &options::Parameter, row: &'static Attribute) -> BoxedStrategy<Setting> {
+    let least = i64::from(parameter.zero_is_unset());
+    match row.form {
+        Form::Bool | Form::Bool32 | Form::Flag if parameter.is_set() => Just(Setting::Bool(true)).boxed(),
+        Form::Bool | Form::Bool32 | Form::Flag => any::<bool>().prop_map(Setting::Bool).boxed(),
+        Form::Word8(words) | Form::Word32(words) => {
+            let known: Vec<String> = words.iter().map(|(word, _)| (*word).to_owned()).collect();
+            select(known).prop_filter("netplan's", |w| w != "inherit").prop_map(Setting::Text).boxed()
+        }
+        Form::U8 => (least..=255).prop_map(Setting::Number).boxed(),
+        Form::Ip4List => vec(ip(Family::V4), 1..4).prop_map(Setting::Ips).boxed(),
+        Form::Link => select(IDS).prop_map(|id| Setting::Text(id.to_owned())).boxed(),
+        Form::PortRange => (1u16..100, 100u16..).prop_map(|(low, high)| Setting::Range(low, high)).boxed(),
+        // Within what the bridge's times, ports and a VXLAN's number may be.
+        _ => (600i64..=1000).prop_map(Setting::Number).boxed(),
+    }
+}
+
+/// Some options of a table.
+fn settings(parameters: &'static [options::Parameter], kind: Kind) -> impl Strategy<Value = Settings> {
+    let rows: Vec<_> = parameters
+        .iter()
+        .map(|p| (p, attribute::of(kind, p.option()).unwrap()))
+        .filter(|(p, row)| row.name != "id" && !p.is_alias())
+        .collect();
+    let all = rows.len();
+    subsequence(rows, 0..=all).prop_flat_map(|rows| {
+        let values: Vec<_> = rows.iter().map(|(p, row)| value(p, row)).collect();
+        values.prop_map(move |values| {
+            let mut settings = Settings::default();
+            for ((_, row), value) in rows.iter().zip(values) {
+                settings.set(row, value, Place::NONE);
+            }
+            settings
+        })
+    })
+}
+
+fn kind_and_settings() -> impl Strategy<Value = (Kind, Settings)> {
+    let just = |kind| Just((kind, Settings::default())).boxed();
+    prop_oneof![
+        just(Kind::Physical),
+        just(Kind::Dummy),
+        settings(options::BOND, Kind::Bond).prop_map(|s| (Kind::Bond, s)),
+        (settings(options::BRIDGE, Kind::Bridge), any::<bool>()).prop_map(|(mut s, stp)| {
+            s.set(attribute::of(Kind::Bridge, "stp_state").unwrap(), Setting::Bool(stp), Place::NONE);
+            (Kind::Bridge, s)
+        }),
+        (0i64..=4094).prop_map(|id| (Kind::Vlan, one_setting(Kind::Vlan, "id", id))),
+        (1i64..=4_294_967_295).prop_map(|table| (Kind::Vrf, one_setting(Kind::Vrf, "table", table))),
+        (settings(options::VXLAN, Kind::Vxlan), 1i64..=0xff_ffff).prop_map(|(mut s, id)| {
+            s.0.extend(one_setting(Kind::Vxlan, "id", id).0);
+            (Kind::Vxlan, s)
+        }),
+        (ip(Family::V4), ip(Family::V4), any::<u32>(), 1i64..256).prop_map(|(local, remote, key, ttl)| {
+            let mut s = Settings::default();
+            let values = [
+                ("local", Setting::Ip(local)),
+                ("remote", Setting::Ip(remote)),
+                ("ikey", Setting::Number(key.into())),
+                ("okey", Setting::Number(7)),
+                ("ttl", Setting::Number(ttl)),
+            ];
+            for (name, value) in values {
+                s.set(attribute::of(Kind::Gre, name).unwrap(), value, Place::NONE);
+            }
+            (Kind::Gre, s)
+        }),
+    ]
+}
+
+fn one_setting(kind: Kind, name: &str, number: i64) -> Settings {
+    let mut settings = Settings::default();
+    settings.set(attribute::of(kind, name).unwrap(), Setting::Number(number), Place::NONE);
+    settings
+}
+
+fn select_nic() -> impl Strategy<Value = Option<Match>> {
+    let name = of(select(&["eth0", "en*"][..]));
+    let drivers = vec(select(&["ixgbe", "mlx*"][..]), 0..3);
+    of((any::<bool>(), name, drivers).prop_map(|(mac, name, drivers)| Match {
+        mac: mac.then(|| located("52:54:00:00:00:01".parse().unwrap())),
+        name: name.map(|name| {
+            let pattern = if name.contains('*') { NamePattern::Glob } else { NamePattern::Exact };
+            located(pattern(name.to_owned()))
+        }),
+        drivers: drivers.into_iter().map(|d| located(d.to_owned())).collect(),
+        many: true,
+        ..Match::default()
+    }))
+}
+
+fn link(id: &'static str) -> impl Strategy<Value = Link> {
+    let lists =
+        (vec(address(), 0..3), vec(route(), 0..3), vec(rule(), 0..2), subsequence(IDS.to_vec(), 0..3));
+    let flags =
+        (any::<bool>(), any::<bool>(), of(any::<bool>()), of(any::<bool>()), any::<bool>(), any::<bool>());
+    let numbers = (of(68u64..=65535), of(1280u32..), of(any::<bool>()), of(any::<bool>()));
+    let words = (
+        select(&[Activation::Up, Activation::Manual, Activation::Off][..]),
+        of(select(&[AddressGeneration::Eui64, AddressGeneration::Random, AddressGeneration::None][..])),
+        of(select(vec![
+            WishedMac::Permanent,
+            WishedMac::Random,
+            WishedMac::Is("02:00:00:00:00:01".parse().unwrap()),
+        ])),
+        select_nic(),
+        of(Just("lan0")),
+    );
+    (kind_and_settings(), lists, flags, numbers, words).prop_map(
+        move |((kind, settings), lists, flags, n, w)| {
+            let mut link = Link::new(id, kind, Place::NONE);
+            (link.addresses, link.routes, link.rules) = (lists.0, lists.1, lists.2);
+            let others = lists.3.iter().filter(|other| **other != id);
+            let members: Vec<LinkRef> = others.map(|other| located((*other).to_owned())).collect();
+            match kind {
+                Kind::Bond => link.members = members,
+                Kind::Vlan | Kind::Vxlan => link.parent = members.into_iter().next(),
+                _ => {}
+            }
+            if let Some(table) = settings.number("table").filter(|_| kind == Kind::Vrf) {
+                link.routes.iter_mut().for_each(|route| route.table = Some(table as u32));
+                link.rules.iter_mut().for_each(|rule| rule.table = table as u32);
+            }
+            link.settings = settings;
+            (link.optional, link.ignore_carrier) = (flags.0 || w.0 != Activation::Up, flags.1);
+            link.ipv6.accept_ra = flags.2.map(located);
+            link.ipv6.privacy = flags.3.map(located);
+            if flags.4 {
+                link.dynamic.push(located(Dynamic::Dhcp4));
+            }
+            if flags.5 {
+                link.dynamic.push(located(Dynamic::Dhcp6));
+            }
+            link.mtu = n.0.map(|mtu| located(Mtu::new(mtu).unwrap()));
+            link.ipv6.mtu = n.1.map(located);
+            link.activation = w.0;
+            link.ipv6.generation = w.1.map(located);
+            link.mac = w.2.map(located);
+            link.naming = match kind {
+                Kind::Physical => Naming::Keep,
+                _ => Naming::Set(located(IfName::new(id).unwrap())),
+            };
+            if kind == Kind::Physical {
+                link.wake_on_lan = n.2.map(located);
+                if let Some(gro) = n.3 {
+                    link.features.insert("rx-gro", located(gro));
+                }
+                let exact = located(NamePattern::Exact(id.to_owned()));
+                let by_id = Match { name: Some(exact), ..Match::default() };
+                if let (Some(name), true) = (w.4, w.3.is_some()) {
+                    link.naming = Naming::Set(located(IfName::new(name).unwrap()));
+                }
+                link.select = w.3.unwrap_or(by_id);
+            }
+            link
+        },
+    )
+}
+
+fn description() -> impl Strategy<Value = Desired> {
+    let links: Vec<_> = IDS.iter().map(|id| link(id).boxed()).collect();
+    (links, 0..=IDS.len()).prop_map(|(mut links, count)| {
+        links.truncate(count);
+        Desired { links, closed: true, ..Desired::default() }
+    })
+}
+
+/// The description as a netplan document.
+fn print(desired: &Desired) -> Json {
+    let mut sections = Map::new();
+    for link in &desired.links {
+        let section = match link.kind {
+            Kind::Physical => "ethernets",
+            Kind::Bond => "bonds",
+            Kind::Bridge => "bridges",
+            Kind::Vlan => "vlans",
+            Kind::Vrf => "vrfs",
+            Kind::Dummy => "dummy-devices",
+            _ => "tunnels",
+        };
+        let entry = sections.entry(section).or_insert_with(|| json!({}));
+        entry.as_object_mut().unwrap().insert(link.id.clone(), print_link(link));
+    }
+    json!({ "network": sections })
+}
+
+fn print_link(link: &Link) -> Json {
+    let mut out = Map::new();
+    let mut put = |key: &str, value: Json| {
+        if !value.is_null() {
+            out.insert(key.to_owned(), value);
+        }
+    };
+    put("addresses", link.addresses.iter().map(print_address).collect());
+    put("routes", link.routes.iter().map(print_route).collect());
+    put("routing-policy", link.rules.iter().map(print_rule).collect());
+    put("mtu", json!(link.mtu.map(|m| m.value.get())));
+    put("optional", json!(link.optional));
+    put("ignore-carrier", json!(link.ignore_carrier));
+    put("accept-ra", json!(link.ipv6.accept_ra.map(|v| v.value)));
+    put("ipv6-privacy", json!(link.ipv6.privacy.map(|v| v.value)));
+    put("ipv6-mtu", json!(link.ipv6.mtu.map(|v| v.value)));
+    put("wakeonlan", json!(link.wake_on_lan.map(|v| v.value)));
+    put("generic-receive-offload", json!(link.features.get("rx-gro").map(|v| v.value)));
+    for (key, dynamic) in [("dhcp4", Dynamic::Dhcp4), ("dhcp6", Dynamic::Dhcp6)] {
+        put(key, json!(link.dynamic.iter().any(|d| d.value == dynamic)));
+    }
+    match link.activation {
+        Activation::Up => {}
+        Activation::Manual => put("activation-mode", json!("manual")),
+        Activation::Off => put("activation-mode", json!("off")),
+    }
+    match link.ipv6.generation.map(|g| g.value) {
+        Some(AddressGeneration::None) => put("link-local", json!([])),
+        Some(AddressGeneration::Eui64) => put("ipv6-address-generation", json!("eui64")),
+        Some(_) => put("ipv6-address-generation", json!("stable-privacy")),
+        None => {}
+    }
+    match link.mac.map(|m| m.value) {
+        Some(WishedMac::Is(mac)) => put("macaddress", json!(mac.to_string())),
+        Some(WishedMac::Permanent) => put("macaddress", json!("permanent")),
+        Some(WishedMac::Random) => put("macaddress", json!("random")),
+        None => {}
+    }
+    let parent = link.parent.as_ref().map(|p| p.value.clone());
+    let members: Vec<&str> = link.members.iter().map(|m| m.value.as_str()).collect();
+    match link.kind {
+        Kind::Physical if link.select.many => {
+            put("match", print_match(&link.select));
+            if let Naming::Set(name) = &link.naming {
+                put("set-name", json!(name.value.as_str()));
+            }
+        }
+        Kind::Bond => {
+            put("interfaces", json!(members));
+            put("parameters", Json::Object(print_options(options::BOND, &link.settings)));
+        }
+        Kind::Bridge => {
+            let mut parameters = print_options(options::BRIDGE, &link.settings);
+            parameters.insert("stp".into(), print_setting(link.settings.get("stp_state").unwrap()));
+            put("parameters", Json::Object(parameters));
+        }
+        Kind::Vlan | Kind::Vxlan => {
+            put("link", json!(parent));
+            put("id", json!(link.settings.number("id")));
+        }
+        Kind::Vrf => put("table", json!(link.settings.number("table"))),
+        Kind::Gre => {
+            let get = |name| print_setting(link.settings.get(name).unwrap());
+            put("mode", json!("gre"));
+            put("keys", json!({"input": get("ikey"), "output": get("okey")}));
+            for name in ["local", "remote", "ttl"] {
+                put(name, get(name));
+            }
+        }
+        _ => {}
+    }
+    if link.kind == Kind::Vxlan {
+        out.insert("mode".into(), json!("vxlan"));
+        out.extend(print_options(options::VXLAN, &link.settings));
+    }
+    Json::Object(out)
+}
+
+fn print_address(address: &Address) -> Json {
+    let mut options = Map::new();
+    if let Some(seconds) = address.preferred {
+        options.insert("lifetime".into(), json!(seconds));
+    }
+    if let Some(label) = &address.label {
+        options.insert("label".into(), json!(label));
+    }
+    let net = address.net.to_string();
+    if options.is_empty() { json!(net) } else { json!({ net: options }) }
+}
+
+fn print_route(route: &Route) -> Json {
+    let all = json!({
+        "to": if route.is_default() && route.via.is_some() { "default".into() } else { route.to.to_string() },
+        "via": route.via,
+        "from": route.source,
+        "on-link": route.on_link,
+        "type": route.kind.word(),
+        "scope": route.scope.map(Scope::word),
+        "metric": route.metric,
+        "table": route.table,
+        "mtu": route.mtu,
+        "congestion-window": route.congestion_window,
+        "advertised-receive-window": route.receive_window,
+        "advertised-mss": route.advertised_mss,
+    });
+    without_nulls(all)
+}
+
+fn print_rule(rule: &Rule) -> Json {
+    without_nulls(json!({
+        "from": rule.from, "to": rule.to, "table": rule.table, "priority": rule.priority, "mark": rule.mark,
+        "type-of-service": rule.tos,
+    }))
+}
+
+fn print_match(select: &Match) -> Json {
+    let name = select.name.as_ref().map(|name| match &name.value {
+        NamePattern::Exact(name) | NamePattern::Glob(name) => name.clone(),
+    });
+    let drivers: Vec<&str> = select.drivers.iter().map(|d| d.value.as_str()).collect();
+    let drivers = if drivers.is_empty() { Json::Null } else { json!(drivers) };
+    without_nulls(json!({"macaddress": select.mac.map(|m| m.value), "name": name, "driver": drivers}))
+}
+
+fn print_options(parameters: &'static [options::Parameter], settings: &Settings) -> Map<String, Json> {
+    let mut out = Map::new();
+    for parameter in parameters.iter().filter(|p| !p.is_alias()) {
+        if let Some(printed) = parameter.print(settings) {
+            out.insert(parameter.name().to_owned(), printed);
+        }
+    }
+    out
+}
+
+fn print_setting(setting: &Setting) -> Json {
+    match setting {
+        Setting::Ips(ips) => json!(ips),
+        Setting::Range(low, high) => json!([low, high]),
+        other => serde_json::to_value(other).unwrap(),
+    }
+}
+
+fn without_nulls(mut json: Json) -> Json {
+    json.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    json
+}
+
+/// Block style, all scalars but numbers and truths quoted.
+fn yaml(json: &Json, indent: usize, out: &mut String) {
+    let pad = " ".repeat(indent);
+    match json {
+        Json::Object(entries) if !entries.is_empty() => {
+            for (key, value) in entries {
+                out.push_str(&format!("\n{pad}{}:", json!(key)));
+                yaml(value, indent + 2, out);
+            }
+        }
+        Json::Array(items) if !items.is_empty() => {
+            for item in items {
+                out.push_str(&format!("\n{pad}-"));
+                yaml(item, indent + 2, out);
+            }
+        }
+        scalar => out.push_str(&format!(" {scalar}")),
+    }
+}
+
+/// The whole of a description but for places, which a printed one does not have.
+fn without_places(desired: &Desired) -> String {
+    let text = format!("{desired:#?}");
+    let mut out = String::new();
+    let mut depth = None;
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        match depth {
+            Some(place) if indent > place => continue,
+            Some(_) => depth = None,
+            None if line.trim_end().ends_with("Place {") => depth = Some(indent),
+            None => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_printed_description_reads_back_the_same(desired in description()) {
+        // The sections of the document put the links into another order.
+        let mut desired = desired;
+        let document = print(&desired);
+        let mut text = String::new();
+        yaml(&document, 0, &mut text);
+        let mut said = Vec::new();
+        let root = tree::parse(&text, 0, &mut said).unwrap();
+        let mut back = read(&[&root], &mut said);
+        desired.links.sort_by(|a, b| a.id.cmp(&b.id));
+        back.links.sort_by(|a, b| a.id.cmp(&b.id));
+        let heard: Vec<&Diagnostic> =
+            said.iter().filter(|d| d.severity > crate::diagnostic::Severity::Note).collect();
+        prop_assert!(heard.is_empty(), "{heard:?}\n{text}");
+        let (wanted, got) = (without_places(&desired), without_places(&back));
+        let difference = wanted.lines().zip(got.lines()).find(|(a, b)| a != b);
+        prop_assert!(wanted == got, "{difference:?}\n{text}");
+    }
+}
