@@ -30,7 +30,12 @@ fn the_network_is_up_and_udev_has_named_the_nic() {
     let cable = Cable::new();
     let mut gateway = gateway(&cable);
     let drive = drive::ironic_iso(&network_data());
-    let mut guest = machine("base").nic_on_cable(MAC, cable.a()).cd(drive.path()).boot();
+    // Nothing in this root asks for the network by itself.
+    let mut guest = machine("base")
+        .words("systemd.wants=network-online.target")
+        .nic_on_cable(MAC, cable.a())
+        .cd(drive.path())
+        .boot();
     assert_eq!(booted(&mut guest), "", "{}", guest.ok("journalctl -b --no-pager | tail -n 60"));
 
     let links = guest.json("ip -j link");

@@ -1,8 +1,13 @@
 //! What needs a whole kernel: bonds, VLANs, drives, hot-plugging, each in a guest of its own.
 //!
-//! See guest.rs for how a guest works and drive.rs for config drives. `tests/setup` installs what is needed.
+//! A new case is a `#[test]` in the module that fits: build a drive (drive.rs), boot a machine with it (switch.rs for
+//! one with two NICs and a switch, guest.rs for any other), run netapply in it, and ask ip(8) (oracle.rs).
+//! `tests/setup` installs what is needed; `cargo test --test vm NAME` runs one.
 
+mod cases;
 mod drive;
+mod faults;
+mod figures;
 mod guest;
 mod harness;
 mod inside;
@@ -10,7 +15,9 @@ mod kernel;
 #[allow(dead_code)] // shared with tests/netns.rs, which needs all of it
 #[path = "../netns/namespace.rs"]
 mod namespace;
+mod oracle;
 #[allow(dead_code)]
 #[path = "../netns/plans.rs"]
 mod plans;
+mod script;
 mod switch;

@@ -1,0 +1,105 @@
+//! Descriptions that cannot be carried out, and being told to stop.
+
+use crate::guest::Guest;
+use crate::oracle::{addresses, names};
+use crate::{cases, drive, oracle, switch};
+
+/// A machine with this network_data.json on its drive, and its switch.
+fn machine(network_data: &str) -> Guest {
+    let drive = drive::ironic_iso(network_data);
+    let mut guest = switch::machine().netapply().cd(drive.path()).boot();
+    guest.ok(&switch::plain(&["192.0.2.1/24"]));
+    guest
+}
+
+/// netapply ends with this status, says all of this, and changes nothing.
+#[track_caller]
+fn refused(network_data: &str, command: &str, status: i32, words: &[&str]) {
+    let mut guest = machine(network_data);
+    let before = oracle::state(&mut guest);
+    let output = guest.exits(status, command);
+    let said = output.stdout + &output.stderr;
+    for word in words {
+        assert!(said.contains(word), "{word} is not in\n{said}");
+    }
+    let after = oracle::state(&mut guest);
+    assert!(before == after, "the machine was changed: before\n{before}\nafter\n{after}");
+    let report = guest.json("cat /run/netapply/report.json");
+    assert_eq!(report["exit"], status, "{report:#}");
+}
+
+#[test]
+fn a_truncated_file() {
+    refused(&cases::LACP[..200], "netapply", 3, &["network_data.json:"]);
+}
+
+#[test]
+fn an_empty_file() {
+    refused("", "netapply", 3, &["network_data.json"]);
+}
+
+#[test]
+fn a_drive_without_a_description() {
+    let drive = drive::iso(&["-r", "-V", "config-2"], &[("openstack/latest/meta_data.json", "{}")]);
+    let mut guest = switch::machine().netapply().cd(drive.path()).boot();
+    guest.exits(4, "netapply");
+}
+
+/// Several mistakes in one text: a VLAN id out of range, a cycle, a second link of one name, an address that is none.
+const MISTAKES: &str = r#"{"links": [
+  {"id": "good", "type": "phy", "ethernet_mac_address": "7c:c2:55:6e:90:44"},
+  {"id": "v4095", "type": "vlan", "vlan_link": "good", "vlan_id": 4095},
+  {"id": "a", "type": "vlan", "vlan_link": "b", "vlan_id": 5},
+  {"id": "b", "type": "vlan", "vlan_link": "a", "vlan_id": 6}],
+ "networks": [
+  {"id": "n1", "link": "good", "type": "ipv4", "ip_address": "192.0.2.10", "netmask": "255.255.255.0"},
+  {"id": "n2", "link": "good", "type": "ipv4", "ip_address": "192.0.2.500", "netmask": "255.255.255.0"}]}
+"#;
+
+#[test]
+fn mistakes_take_along_only_what_hangs_on_them() {
+    let mut guest = machine(MISTAKES);
+    let output = guest.exits(1, "netapply");
+    let said = output.stdout + &output.stderr;
+    for word in ["4095", "192.0.2.500"] {
+        assert!(said.contains(word), "{word} is not in\n{said}");
+    }
+    assert_eq!(names(&mut guest), ["eth0", "eth1"]);
+    assert_eq!(addresses(&mut guest, "eth0"), ["192.0.2.10/24"]);
+    guest.ok("ping -c 1 -W 5 192.0.2.1");
+}
+
+#[test]
+fn strict_changes_nothing() {
+    refused(MISTAKES, "netapply --strict", 3, &["4095"]);
+}
+
+/// Sent the signal while it waits, netapply ends soon, with a report and without a mount.
+#[track_caller]
+fn stops_by(signal: &str) {
+    // The second NIC of the bond is not in this machine, so there is something to wait for.
+    let text = cases::LACP.replace("7c:c2:55:6e:90:45", "7c:c2:55:6e:90:99");
+    let mut guest = machine(&text);
+    guest.ok(&format!(
+        "netapply --wait 100 >/tmp/out 2>&1 & pid=$!
+        for i in $(seq 100); do [ -e /sys/class/net/aggi ] && break; sleep 0.1; done
+        kill -{signal} $pid
+        ( sleep 15; kill -9 $pid ) & wait $pid; echo $? >/tmp/status"
+    ));
+    let said = guest.ok("cat /tmp/out");
+    let status = guest.ok("cat /tmp/status");
+    assert_ne!(status.trim(), "137", "it had to be killed\n{said}");
+    assert_ne!(status.trim(), "0", "it did not do what was asked\n{said}");
+    guest.json("cat /run/netapply/report.json");
+    assert_eq!(guest.ok("grep -l iso9660 /proc/[0-9]*/mounts || true"), "");
+}
+
+#[test]
+fn ctrl_c_while_waiting() {
+    stops_by("INT");
+}
+
+#[test]
+fn sigterm_while_waiting() {
+    stops_by("TERM");
+}
