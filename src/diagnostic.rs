@@ -93,8 +93,12 @@ pub fn worst(diagnostics: &[Diagnostic]) -> Option<Severity> {
 
 /// The candidate that `wrong` was most likely meant to be: at most a third of its letters differ.
 pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (wrong.chars().count() / 3).max(1);
-    let near = candidates.into_iter().map(|c| (distance(wrong, c), c)).filter(|(d, _)| *d <= limit);
+    let length = wrong.chars().count();
+    let limit = (length / 3).max(1);
+    // As many letters differ as one text is longer: most candidates need no closer look.
+    let close = |candidate: &&str| candidate.chars().count().abs_diff(length) <= limit;
+    let near = candidates.into_iter().filter(close).map(|c| (distance(wrong, c), c));
+    let near = near.filter(|(d, _)| *d <= limit);
     near.min_by_key(|(d, _)| *d).map(|(_, c)| c)
 }
 

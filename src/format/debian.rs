@@ -7,15 +7,16 @@ mod bridge;
 mod subnet;
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::tree::{Entry, Node, Scalar, Value as NodeValue};
+use super::tree::{Entry, Node, Value as NodeValue};
 use super::value::{bond_option, interface_name, set_option};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{
-    Desired, Family, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route, Settings, WishedMac,
+    Desired, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route, Settings, WishedMac,
 };
 
 #[allow(unused_imports)] // docs and tests walk it
@@ -96,8 +97,8 @@ impl Draft {
             if self.by_name.contains_key(&reference.value) {
                 continue;
             }
-            let at = Node { at: reference.at, value: NodeValue::Scalar(scalar(&reference.value)) };
-            if interface_name(&at, "interface", said).is_none() {
+            let name = Node::scalar(&reference.value, reference.at);
+            if interface_name(&name, "interface", said).is_none() {
                 continue;
             }
             if said_implied {
@@ -119,38 +120,78 @@ impl Draft {
                 None => said.push(dangling(&option.port, "a port option is written for")),
             }
         }
-        for route in std::mem::take(&mut self.routes) {
-            self.place(route, said);
-        }
+        self.place(said);
         self.desired
     }
 
     /// A route that names no link goes to the one that reaches its gateway, else to the only one with addresses.
-    fn place(&mut self, route: Route, said: &mut Vec<Diagnostic>) {
-        let Some(via) = route.via else {
-            let message = format!("the route to {} names neither a gateway nor a link", route.to);
-            said.push(Diagnostic::new(Code::NoLinkForNetwork, route.at, message));
+    fn place(&mut self, said: &mut Vec<Diagnostic>) {
+        if self.routes.is_empty() {
             return;
+        }
+        let reach = Reach::of(&self.desired.links);
+        for route in std::mem::take(&mut self.routes) {
+            let Some(via) = route.via else {
+                let message = format!("the route to {} names neither a gateway nor a link", route.to);
+                said.push(Diagnostic::new(Code::NoLinkForNetwork, route.at, message));
+                continue;
+            };
+            if let Some(link) = reach.link(via).and_then(|index| self.desired.links.get_mut(index)) {
+                link.routes.push(route);
+                continue;
+            }
+            let message =
+                format!("the route to {} names no link, and no link reaches its gateway {via}", route.to);
+            said.push(
+                Diagnostic::new(Code::NoLinkForNetwork, route.at, message)
+                    .hint("write the route at the link that it belongs to"),
+            );
+        }
+    }
+}
+
+/// Which link reaches an address.
+struct Reach {
+    /// Links by their subnets.
+    subnets: HashMap<IpNet, usize>,
+    lengths: HashSet<u8>,
+    /// For each family the links with an address of it.
+    with_address: [Vec<usize>; 2],
+    /// The only link.
+    only: Option<usize>,
+}
+
+impl Reach {
+    fn of(links: &[Link]) -> Self {
+        let only = if links.len() == 1 { Some(0) } else { None };
+        let mut reach = Reach {
+            subnets: HashMap::new(),
+            lengths: HashSet::new(),
+            with_address: Default::default(),
+            only,
         };
-        let links = &mut self.desired.links;
-        let reaches = |l: &Link| l.addresses.iter().any(|a| a.peer.unwrap_or(a.net).contains(&via));
-        let of_family = |l: &Link| l.addresses.iter().any(|a| Family::of(&a.net.addr()) == Family::of(&via));
-        let only = |wanted: &dyn Fn(&Link) -> bool| {
-            let mut fitting = links.iter().enumerate().filter(|(_, l)| wanted(l)).map(|(i, _)| i);
-            fitting.next().filter(|_| fitting.next().is_none())
-        };
-        let found = links.iter().position(reaches).or_else(|| only(&of_family)).or_else(|| only(&|_| true));
-        match found.and_then(|index| links.get_mut(index)) {
-            Some(link) => link.routes.push(route),
-            None => {
-                let message =
-                    format!("the route to {} names no link, and no link reaches its gateway {via}", route.to);
-                said.push(
-                    Diagnostic::new(Code::NoLinkForNetwork, route.at, message)
-                        .hint("write the route at the link that it belongs to"),
-                );
+        for (index, link) in links.iter().enumerate() {
+            for address in &link.addresses {
+                let net = address.peer.unwrap_or(address.net).trunc();
+                reach.subnets.entry(net).or_insert(index);
+                reach.lengths.insert(net.prefix_len());
+                let [v4, v6] = &mut reach.with_address;
+                let family = if net.addr().is_ipv4() { v4 } else { v6 };
+                if family.last() != Some(&index) {
+                    family.push(index);
+                }
             }
         }
+        reach
+    }
+
+    fn link(&self, via: IpAddr) -> Option<usize> {
+        let subnet =
+            |length: &u8| IpNet::new(via, *length).ok().and_then(|net| self.subnets.get(&net.trunc()));
+        let [v4, v6] = &self.with_address;
+        let family = if via.is_ipv4() { v4 } else { v6 };
+        let only_of_family = if let [index] = family.as_slice() { Some(*index) } else { None };
+        self.lengths.iter().find_map(subnet).copied().or(only_of_family).or(self.only)
     }
 }
 
@@ -214,11 +255,6 @@ pub(super) fn wish_mac(node: &Node, key: &str, link: &mut Link, said: &mut Vec<D
 pub(super) fn dangling(reference: &LinkRef, what: &str) -> Diagnostic {
     let message = format!("{what} \"{}\", and no link has this name", reference.value);
     Diagnostic::new(Code::DanglingReference, reference.at, message)
-}
-
-/// A text as a scalar, for readers that take a value.
-pub(super) fn scalar(text: &str) -> Scalar {
-    Scalar { text: text.to_owned(), quoted: true }
 }
 
 /// Decimal digits and nothing else.

@@ -10,7 +10,7 @@ mod table;
 
 use std::collections::{HashMap, HashSet};
 
-use super::debian::{Draft, bond_setting, bridge_option, is_number, made, nic, scalar, vlan};
+use super::debian::{Draft, bond_setting, bridge_option, is_number, made, nic, vlan};
 use super::keys::report;
 use super::tree::{Entry, Node, Value};
 use super::value::{number, set_option, words};
@@ -92,7 +92,7 @@ impl Reader {
     /// Makes the link of an interface from its stanzas.
     fn link(&mut self, name: &str, stanzas: &[Stanza], said: &mut Vec<Diagnostic>) {
         let Some(first) = stanzas.first() else { return };
-        let node = Node { at: first.at, value: Value::Scalar(scalar(name)) };
+        let node = Node::scalar(name, first.at);
         let mut link = match kind(name, stanzas) {
             Kind::Physical => nic(name, first.at),
             kind => made(&node, kind, said),
@@ -173,7 +173,7 @@ impl Reader {
     fn finish(mut self, wanted: &[LinkRef], groups: &Groups, said: &mut Vec<Diagnostic>) -> Desired {
         for (master, member, settings) in std::mem::take(&mut self.enslaved) {
             if self.draft.link(&master.value).is_none() {
-                let node = Node { at: master.at, value: Value::Scalar(scalar(&master.value)) };
+                let node = Node::scalar(&master.value, master.at);
                 self.draft.add(made(&node, Kind::Bond, said));
             }
             let Some(bond) = self.draft.link(&master.value).filter(|l| l.kind == Kind::Bond) else {
@@ -230,7 +230,7 @@ fn vlan_of(name: &str, stanzas: &[Stanza], link: &mut Link, said: &mut Vec<Diagn
     // `vlan100`, and with a raw device any name that ends in the number.
     let digits = name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let in_name = dotted(name).map(|(_, id)| id).or(name.get(digits..)).filter(|id| is_number(id));
-    let in_name = in_name.map(|id| Node { at, value: Value::Scalar(scalar(id)) });
+    let in_name = in_name.map(|id| Node::scalar(id, at));
     let id = match option("vlan-id").or(in_name.as_ref()) {
         Some(node) => number(node, "vlan-id", 0..=4094, said),
         None => {

@@ -8,7 +8,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use super::debian::{Draft, metric, nic, scalar};
+use super::debian::{Draft, metric, nic};
 use super::keys::Fields;
 use super::tree::{Entry, Node, Value};
 use super::value::{self, bad, gateway, interface_address, mac, mtu, name_servers, search_domains, text};
@@ -193,7 +193,7 @@ fn v6_addresses(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
         link.addresses.extend(interface_address(node, "IP6", mask.filter(|m| !is_empty(m)), said));
     }
     if let Some(node) = fields.get("IP6_ULA") {
-        let length = Node { at: node.at, value: Value::Scalar(scalar("64")) };
+        let length = Node::scalar("64", node.at);
         link.addresses.extend(interface_address(node, "IP6_ULA", Some(&length), said));
     }
 }
@@ -250,8 +250,7 @@ fn routes(node: &Node, said: &mut Vec<Diagnostic>) -> Vec<Route> {
             said.push(Diagnostic::new(Code::BadValue, node.at, message).hint(hint));
             continue;
         };
-        let at = |text: &str| Node { at: node.at, value: Value::Scalar(scalar(text)) };
-        let (to, via) = (at(to), at(via));
+        let (to, via) = (Node::scalar(to, node.at), Node::scalar(via, node.at));
         routes.extend(value::route(Located::new(&to, node.at), "ROUTES", None, Some(&via), said));
     }
     routes

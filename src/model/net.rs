@@ -249,15 +249,19 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Adds what `other` has and this has not, keeping the order.
+    /// Name servers, and search domains, that are kept. No resolver asks more than a few; a text of thousands is none
+    /// that anybody wrote.
+    pub const MOST: usize = 64;
+
+    /// Adds what `other` has and this has not, keeping the order, up to [`Resolver::MOST`].
     pub fn merge(&mut self, other: &Resolver) {
         for server in &other.servers {
-            if !self.servers.iter().any(|s| s.value == server.value) {
+            if self.servers.len() < Self::MOST && !self.servers.iter().any(|s| s.value == server.value) {
                 self.servers.push(*server);
             }
         }
         for domain in &other.search {
-            if !self.search.iter().any(|s| s.value == domain.value) {
+            if self.search.len() < Self::MOST && !self.search.iter().any(|s| s.value == domain.value) {
                 self.search.push(domain.clone());
             }
         }

@@ -136,6 +136,8 @@ pub(super) fn one_route_for_a_key(
     type First = (String, Option<IpAddr>, Place);
     let vrfs = vrf_of(desired);
     let mut seen: HashMap<Key, First> = HashMap::new();
+    // The metric that the last of several routes got: thousands may share one.
+    let mut given: HashMap<Key, u32> = HashMap::new();
     let links = desired.links.len();
     let passes = [false, true].into_iter().flat_map(|doubtful| (0..links).map(move |i| (doubtful, i)));
     for (doubtful, i) in passes {
@@ -157,9 +159,12 @@ pub(super) fn one_route_for_a_key(
                 return false;
             }
             let first = first.line;
+            let last = given.entry(key.clone()).or_insert(key.0.2);
+            key.0.2 = *last;
             while seen.contains_key(&key) {
-                key.0.2 = key.0.2.saturating_add(100);
+                key.0.2 = key.0.2.wrapping_add(100);
             }
+            *last = key.0.2;
             route.metric = Some(key.0.2);
             let code = if route.is_default() { Code::TwoDefaultRoutes } else { Code::ConflictingRoute };
             let what = if route.is_default() {

@@ -120,11 +120,11 @@ fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, said: &mu
     let peer = fields.get("pointopoint").and_then(|n| ip(n, "pointopoint", said));
     let broadcast = fields.get("broadcast").and_then(|n| broadcast(n, said));
     let preferred = either(fields, "preferred_lifetime").and_then(|n| lifetime(n, said));
-    let host = Node { at: fields.at, value: NodeValue::Scalar(super::scalar("32")) };
+    let host = Node::scalar("32", fields.at);
+    let beside = fields.get("netmask").or_else(|| fields.get("prefix"));
     for node in nodes {
-        let mask = fields.get("netmask").or_else(|| fields.get("prefix"));
         // A point-to-point address without a mask is that of one host.
-        let mask = mask.or_else(|| peer.filter(|p| p.value.is_ipv4() && !has_prefix(node)).map(|_| &host));
+        let mask = beside.or_else(|| peer.filter(|p| p.value.is_ipv4() && !has_prefix(node)).map(|_| &host));
         let Some(mut address) = interface_address(node, "address", mask, said) else { continue };
         if family.is_some_and(|f| f != Family::of(&address.net.addr())) {
             let why = "an address of the other family than the stanza's";

@@ -4,7 +4,7 @@
 //! `IF_BRIDGE_PORTS` of `bridge-ports` and of `bridge_ports`, so here both are `bridge-ports`.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::format::tree::{Entry, MAX_NODES, Node, Scalar, Value};
+use crate::format::tree::{Entry, MAX_NODES, Node, Value};
 use crate::model::Place;
 
 /// Words that end a stanza although they begin none.
@@ -90,10 +90,7 @@ fn add_line(entries: &mut Vec<Entry>, in_stanza: bool, words: &[Word]) -> bool {
 }
 
 fn node(key_at: Place, words: &[Word]) -> Node {
-    let scalar = |(at, word): &Word| Node {
-        at: *at,
-        value: Value::Scalar(Scalar { text: (*word).to_owned(), quoted: true }),
-    };
+    let scalar = |(at, word): &Word| Node::scalar(word, *at);
     match words {
         [] => Node { at: key_at, value: Value::Null },
         [one] => scalar(one),

@@ -2,7 +2,7 @@
 
 use super::table::IFACE;
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::format::debian::{Method, scalar, subnet, wish_mac};
+use crate::format::debian::{Method, subnet, wish_mac};
 use crate::format::keys::Fields;
 use crate::format::tree::{Entry, Node, Value};
 use crate::format::value::{mac, mtu, number, words};
@@ -156,7 +156,7 @@ fn hwaddress(node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) {
         link.mac = Some(Located::new(WishedMac::Random, word.at));
         return;
     }
-    let one = Node { at: word.at, value: Value::Scalar(scalar(word.value)) };
+    let one = Node::scalar(word.value, word.at);
     if link.kind != Kind::Physical {
         wish_mac(&one, "hwaddress", link, said);
     } else if let Some(mac) = mac(&one, "hwaddress", said) {

@@ -1,7 +1,7 @@
 //! Shell assignments to a tree of values, read as text: nothing is expanded and nothing is executed.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::format::tree::{Entry, MAX_NODES, Node, Scalar, Value};
+use crate::format::tree::{Entry, MAX_NODES, Node, Value};
 use crate::model::Place;
 
 /// The text as a mapping of its variables, in the order of the text. `None` with an error where it has too many.
@@ -30,7 +30,7 @@ pub(crate) fn tree(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<
 
 /// A line that sets no variable. `export NAME` only hands one on.
 fn not_executed(at: Place, line: &str) -> Option<Diagnostic> {
-    let word = line.split_whitespace().next().filter(|word| *word != "export")?;
+    let word = line.split(|c: char| c.is_whitespace() || c == '=').next().filter(|word| *word != "export")?;
     let word: String = word.chars().take(30).filter(|c| !c.is_control()).collect();
     Some(Diagnostic::new(Code::CommandIgnored, at, format!("\"{word}\" sets no variable, not executed")))
 }
@@ -76,8 +76,7 @@ impl<'a> Scanner<'a> {
         let key_at = self.at;
         self.take(end + 1);
         let at = self.at;
-        let text = self.value();
-        let value = Node { at, value: Value::Scalar(Scalar { text, quoted: true }) };
+        let value = Node::scalar(&self.value(), at);
         Some(Entry { key: name.to_owned(), key_at, value })
     }
 
@@ -152,7 +151,7 @@ mod tests {
         let messages: Vec<(u32, &str)> = said.iter().map(|d| (d.at.line, d.message.as_str())).collect();
         assert_eq!(
             messages,
-            [(6, "\"rm\" sets no variable, not executed"), (10, "\"9=x\" sets no variable, not executed")]
+            [(6, "\"rm\" sets no variable, not executed"), (10, "\"9\" sets no variable, not executed")]
         );
     }
 }

@@ -3,7 +3,7 @@
 use super::{ip, words};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
-use crate::model::{Located, Resolver};
+use crate::model::{Located, Place, Resolver};
 
 /// Adds name servers, written as a list or in one text.
 pub(in crate::format) fn name_servers(
@@ -13,6 +13,9 @@ pub(in crate::format) fn name_servers(
     said: &mut Vec<Diagnostic>,
 ) {
     for word in words(node, key, said) {
+        if resolver.servers.len() >= Resolver::MOST {
+            return said.push(too_many(key, word.at));
+        }
         let Some(server) = ip(&Node::scalar(word.value, word.at), key, said) else { continue };
         if server.value.is_unspecified() || server.value.is_multicast() {
             let message = format!("{key} \"{}\": cannot be a name server", word.value);
@@ -35,6 +38,9 @@ pub(in crate::format) fn search_domains(
     said: &mut Vec<Diagnostic>,
 ) {
     for word in words(node, key, said) {
+        if resolver.search.len() >= Resolver::MOST {
+            return said.push(too_many(key, word.at));
+        }
         let domain = word.value.trim_end_matches('.');
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         if domain.is_empty() || domain.len() > 253 || domain.contains("..") || !domain.chars().all(allowed) {
@@ -44,6 +50,11 @@ pub(in crate::format) fn search_domains(
             resolver.search.push(Located::new(domain.to_owned(), word.at));
         }
     }
+}
+
+fn too_many(key: &str, at: Place) -> Diagnostic {
+    let message = format!("{key}: more than {} of them, the rest was left out", Resolver::MOST);
+    Diagnostic::new(Code::BadValue, at, message)
 }
 
 #[cfg(test)]
