@@ -61,10 +61,11 @@ pub(super) fn find(
     let mut found: HashMap<String, Vec<Found>> = HashMap::new();
     let mut taken: HashSet<String> = HashSet::new();
     let mut stand_ins: Vec<&Link> = Vec::new();
+    let order = PciOrder::new(desired, inventory);
     let physical = || desired.links.iter().filter(|l| l.kind == Kind::Physical);
     let (exact, loose): (Vec<&Link>, Vec<&Link>) = physical().partition(|l| is_exact(&l.select));
     for link in exact.into_iter().chain(loose) {
-        let nics = fitting(link, inventory, &taken, said);
+        let nics = fitting(link, inventory, &taken, &order, said);
         let refused = too_many(link, &nics, said);
         if nics.is_empty() && missing == Missing::StandIn {
             stand_ins.push(link);
@@ -81,13 +82,21 @@ pub(super) fn find(
 }
 
 fn is_exact(select: &Match) -> bool {
-    select.mac.is_some() || matches!(select.name, Some(Located { value: NamePattern::Exact(_), .. }))
+    select.mac.is_some() || exact_name(select).is_some()
+}
+
+fn exact_name(select: &Match) -> Option<&str> {
+    match &select.name {
+        Some(Located { value: NamePattern::Exact(name), .. }) => Some(name),
+        _ => None,
+    }
 }
 
 fn fitting(
     link: &Link,
     inventory: &Inventory,
     taken: &HashSet<String>,
+    order: &PciOrder,
     said: &mut Vec<Diagnostic>,
 ) -> Vec<Found> {
     let select = &link.select;
@@ -108,7 +117,10 @@ fn fitting(
             let by_name: Vec<Found> =
                 called.take(1).collect::<Vec<_>>().iter().map(found(MatchedBy::Name(name.clone()))).collect();
             match select.position {
-                Some(position) if by_name.is_empty() => at_position(link, name, position, inventory, said),
+                Some(position) if by_name.is_empty() => {
+                    let nic = order.nic(position).filter(|nic| !taken.contains(*nic));
+                    nic.map(|nic| at_position(link, name, position, nic, said)).into_iter().collect()
+                }
                 _ => by_name,
             }
         }
@@ -177,24 +189,46 @@ fn fits_drivers(select: &Match, nic: &ObservedLink) -> bool {
     select.drivers.is_empty() || select.drivers.iter().any(|d| fits(&d.value, &nic.driver))
 }
 
-/// The N-th NIC in PCI order, for texts that say `ethN` and no MAC address. Bus paths have fixed-width hex numbers, so
-/// they sort as texts.
-fn at_position(
-    link: &Link,
-    name: &str,
-    position: usize,
-    inventory: &Inventory,
-    said: &mut Vec<Diagnostic>,
-) -> Vec<Found> {
-    let mut nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
-    nics.sort_by_key(|l| (l.bus.is_empty(), &l.bus, l.index));
-    let Some(nic) = nics.get(position) else { return Vec::new() };
+/// The NICs in PCI order, for texts that say `ethN` and no MAC address.
+struct PciOrder {
+    /// Each with whether a link of the description names it.
+    nics: Vec<(String, bool)>,
+    /// The N of every `ethN`, ascending.
+    positions: Vec<usize>,
+}
+
+impl PciOrder {
+    /// Bus paths have fixed-width hex numbers, so they sort as texts.
+    fn new(desired: &Desired, inventory: &Inventory) -> Self {
+        let mut nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
+        nics.sort_by_key(|l| (l.bus.is_empty(), &l.bus, l.index));
+        let mut positions: Vec<usize> = desired.links.iter().filter_map(|l| l.select.position).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        let names: HashSet<&str> = desired.links.iter().filter_map(|l| exact_name(&l.select)).collect();
+        let is_named = |nic: &ObservedLink| {
+            names.contains(nic.name.as_str()) || nic.altnames.iter().any(|name| names.contains(name.as_str()))
+        };
+        PciOrder { nics: nics.into_iter().map(|l| (l.name.clone(), is_named(l))).collect(), positions }
+    }
+
+    /// The N-th NIC, unless it is another's by its name. Proxmox VE counts the NICs of a machine with gaps (eth0, eth1, eth10): where there are as many
+    /// NICs as names, and not enough to count to N, they belong together in their order.
+    fn nic(&self, position: usize) -> Option<&str> {
+        let gaps = self.positions.last().is_some_and(|last| *last >= self.nics.len());
+        let in_order = gaps && self.positions.len() == self.nics.len();
+        let index = if in_order { self.positions.binary_search(&position).ok()? } else { position };
+        self.nics.get(index).filter(|(_, named)| !named).map(|(name, _)| name.as_str())
+    }
+}
+
+fn at_position(link: &Link, name: &str, position: usize, nic: &str, said: &mut Vec<Diagnostic>) -> Found {
     let message =
-        format!("\"{name}\" has no MAC address: {}, NIC {position} in PCI order, was taken", nic.name);
+        format!("\"{name}\" has no MAC address: {nic} was taken, by the order of the NICs on the PCI bus");
     said.push(Diagnostic::new(Code::NicByPosition, link.at, message).hint(
         "name the MAC address where the format allows it: the order can differ from one machine to the next",
     ));
-    vec![Found { name: nic.name.clone(), by: MatchedBy::Position(position), stand_in: false }]
+    Found { name: nic.to_owned(), by: MatchedBy::Position(position), stand_in: false }
 }
 
 /// More than one NIC is an error where the link means one: an address cannot be on two.

@@ -131,3 +131,37 @@ fn a_wished_name_becomes_an_alternative_one_where_it_is_free() {
     assert_eq!(resolved.links[0].altname, None);
     assert_eq!(resolved.links[1].altname.as_deref(), Some("eth1"));
 }
+
+fn on_bus(index: u32, name: &str, slot: &str) -> ObservedLink {
+    let bus = format!("pci0000:00/0000:00:{slot}.0/virtio{index}");
+    ObservedLink { bus, ..nic(index, name, &format!("bc:24:11:00:00:{index:02x}")) }
+}
+
+fn numbered(id: &str, position: usize) -> Link {
+    let mut link = Link::new(id, Kind::Physical, at());
+    link.select.name = Some(Located::new(NamePattern::Exact(id.into()), at()));
+    link.select.position = Some(position);
+    link
+}
+
+#[test]
+fn eth_n_is_the_nth_nic_on_the_bus_where_no_nic_has_the_name() {
+    let names = |links: Vec<Link>, nics: Vec<ObservedLink>| -> Vec<String> {
+        let (resolved, _) = run(links, &machine(nics));
+        resolved.links.iter().map(|l| format!("{}={}", l.desired.id, l.name)).collect()
+    };
+    // The order of the bus, not of the kernel's indexes.
+    let two = || vec![on_bus(2, "ens19", "13"), on_bus(3, "ens18", "12")];
+    assert_eq!(names(vec![numbered("eth0", 0), numbered("eth1", 1)], two()), ["eth0=ens18", "eth1=ens19"]);
+    assert_eq!(names(vec![numbered("eth1", 1)], two()), ["eth1=ens19"]);
+    // A machine with net0, net1 and net10: as many NICs as names, so they belong together in order.
+    let gaps = || vec![numbered("eth0", 0), numbered("eth10", 10)];
+    assert_eq!(names(gaps(), two()), ["eth0=ens18", "eth10=ens19"]);
+    // One NIC more, and nobody knows which one eth10 is.
+    let mut three = two();
+    three.push(on_bus(4, "ens20", "14"));
+    assert_eq!(names(gaps(), three), ["eth0=ens18"]);
+    // A NIC that has the name is never someone else's.
+    let mixed = vec![on_bus(2, "eth0", "13"), on_bus(3, "ens18", "12")];
+    assert_eq!(names(vec![numbered("eth1", 1), numbered("eth0", 0)], mixed), ["eth0=eth0"]);
+}
