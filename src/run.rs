@@ -3,8 +3,11 @@
 mod apply;
 mod check;
 mod dry_run;
+mod options;
+mod saved;
 mod settle;
 mod show;
+mod tell;
 
 use std::io::{IsTerminal, Write};
 

@@ -1,53 +1,237 @@
 //! `netapply apply` and `netapply verify`.
 
-use std::time::Duration;
-
-use super::settle::{How, Round, Settled, settle};
-use super::{Exit, block_on, find, json, not_found, parse};
+use super::options::Options;
+use super::saved::Saved;
+use super::settle::{How, Settled, settle};
+use super::{Exit, block_on, complain};
 use crate::cli::Args;
-use crate::diagnostic::{Diagnostic, Renderer, Severity, Style, worst};
-use crate::kernel::apply::AfterFailure;
-use crate::kernel::session::{Family, Session};
+use crate::diagnostic::{Diagnostic, Severity, worst};
+use crate::format::{self, Parsed};
+use crate::inventory::Inventory;
+use crate::kernel::apply::StepOutcome;
+use crate::kernel::read;
+use crate::kernel::session::{Failure, Family, Session};
+use crate::plan;
+use crate::resolve::{Missing, resolve};
+use crate::source::{self, NotFound, Request};
+use crate::verify::input::Input;
+
+use crate::verify::{self, Review, Verification};
+
+/// Everything that a run has found out, for the report.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    /// Where the description came from.
+    pub(super) origin: String,
+    /// Why there is none.
+    pub(super) not_found: Option<NotFound>,
+    /// What it says.
+    pub(super) parsed: Parsed,
+    /// What was done; `None` where nothing was tried.
+    pub(super) settled: Option<Settled>,
+    /// Why the kernel could not be talked to.
+    pub(super) failure: Option<String>,
+    /// How it works; `None` where that was not looked at.
+    pub(super) verification: Option<Verification>,
+    /// A signal ended the run.
+    pub(super) interrupted: bool,
+}
 
 pub(super) fn apply(args: &Args) -> Exit {
-    block_on(applied(args)).unwrap_or(Exit::Refused)
+    run(args, async |options, stop| {
+        if options.cmdline.off && options.source.is_none() {
+            log::info!("netapply=off on the kernel command line: nothing is done");
+            return None;
+        }
+        Some(applied(options, stop).await)
+    })
 }
 
-pub(super) fn verify(_args: &Args) -> Exit {
-    Exit::Incomplete
+pub(super) fn verify(args: &Args) -> Exit {
+    run(args, async |options, stop| Some(verified(options, stop).await))
 }
 
-async fn applied(args: &Args) -> Exit {
-    let found = match find(args, args.sources.first()).await {
-        Ok(found) => found,
-        Err(missing) => {
-            super::complain(&format!("{} {}", missing.message, missing.hint));
-            return not_found(&missing);
+/// Runs a command until it is done or a signal ends it, and tells its story. A signal lets the kernel finish the step
+/// that it is at.
+fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<Story>) -> Exit {
+    let options = match Options::new(args) {
+        Ok(options) => options,
+        Err(wrong) => {
+            complain(&wrong.0);
+            return Exit::Usage;
         }
     };
-    let parsed = parse(&found);
-    let _ = (args.strict, Duration::ZERO, json(&0), worst(&parsed.diagnostics), Severity::Error);
-    let mut session = match Session::open(Family::Route) {
-        Ok(session) => session,
-        Err(_) => return Exit::Refused,
-    };
-    let how = How { after_failure: AfterFailure::GoOn, nics: args.wait_for.unwrap_or_default() };
-    let mut stop = Box::pin(std::future::pending());
-    let settled =
-        settle(&mut session, &parsed.desired, &how, &mut stop, &mut |line| super::complain(line)).await;
-    let Ok(Settled { rounds, said, .. }) = settled else { return Exit::Refused };
-    let renderer = Renderer { texts: &parsed.texts, style: Style::Plain };
-    for d in parsed.diagnostics.iter().chain(&said) {
-        let d: &Diagnostic = d;
-        eprint!("{}", renderer.render(d));
-    }
-    let mut exit =
-        if said.iter().any(|d| d.severity == Severity::Error) { Exit::Incomplete } else { Exit::Success };
-    for Round { plan, outcome } in &rounds {
-        for (n, trouble) in outcome.failures() {
-            super::complain(&format!("{}: {trouble}", plan.steps.get(n).map_or("", |s| s.link.as_str())));
-            exit = Exit::Refused;
+    let story = block_on(async {
+        let mut stop: Stop = Box::pin(signals());
+        command(&options, &mut stop).await
+    });
+    match story {
+        Ok(Some(story)) => {
+            let exit = story.exit(&options);
+            super::tell::tell(&story, &options, exit);
+            exit
+        }
+        Ok(None) => Exit::Success,
+        Err(error) => {
+            complain(&format!("the program could not be set up: {error}"));
+            Exit::Refused
         }
     }
-    exit
+}
+
+type Stop = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+/// Ready at Ctrl-C or SIGTERM.
+async fn signals() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// The whole way: find, parse, settle, verify.
+async fn applied(options: &Options, stop: &mut Stop) -> Story {
+    let mut story = described(options, stop, false).await;
+    let errors = worst(&story.parsed.diagnostics) == Some(Severity::Error);
+    if story.parsed.desired.links.is_empty() || (options.strict && errors) || story.interrupted {
+        return story;
+    }
+    let how = How { strict: options.strict, nics: options.nic_wait };
+    let settled = async {
+        let mut session = Session::open(Family::Route)?;
+        settle(&mut session, &story.parsed.desired, &how, stop, &mut progress).await
+    };
+    match settled.await {
+        Ok(settled) => {
+            story.interrupted = settled.interrupted;
+            story.settled = Some(settled);
+        }
+        Err(failure) => story.failure = Some(failure.to_string()),
+    }
+    let undone = story.settled.as_ref().is_some_and(|s| s.undone.is_some());
+    if options.verify && !story.interrupted && !undone && story.failure.is_none() {
+        look(&mut story, options, stop).await;
+    }
+    story
+}
+
+/// Verification alone: of SOURCE, else of what was applied last, else of what a boot would find.
+async fn verified(options: &Options, stop: &mut Stop) -> Story {
+    let mut story = described(options, stop, true).await;
+    if story.parsed.desired.links.is_empty() || story.interrupted {
+        return story;
+    }
+    match inventory().await {
+        Ok(inventory) => {
+            let (resolved, said) = resolve(&story.parsed.desired, &inventory, Missing::Report);
+            story.settled = Some(Settled { resolved, said, inventory, ..Settled::default() });
+            look(&mut story, options, stop).await;
+        }
+        Err(failure) => story.failure = Some(failure.to_string()),
+    }
+    story
+}
+
+/// Finds and parses the description; `again` takes the one that was applied last where none is named.
+async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
+    let mut story = Story::default();
+    let saved = if again && options.source.is_none() { Saved::load() } else { None };
+    let saved = match saved {
+        Some(saved) => saved,
+        None => {
+            let request = Request {
+                source: options.source.clone(),
+                wait: options.drive_wait,
+                cmdline: options.cmdline.clone(),
+                machine: options.machine.clone(),
+            };
+            let mut tell = progress;
+            let found = tokio::select! {
+                found = source::find(&request, &mut tell) => found,
+                () = &mut *stop => {
+                    story.interrupted = true;
+                    return story;
+                }
+            };
+            match found {
+                Ok(found) => {
+                    found.notes.iter().for_each(|note| log::info!("{note}"));
+                    log::info!("{}: {}", found.origin, found.origin.why);
+                    let saved = Saved::from(&found);
+                    if !again {
+                        saved.keep();
+                    }
+                    saved
+                }
+                Err(missing) => {
+                    story.not_found = Some(missing);
+                    return story;
+                }
+            }
+        }
+    };
+    story.origin = saved.origin;
+    story.parsed = format::parse(saved.documents);
+    story
+}
+
+async fn inventory() -> Result<Inventory, Failure> {
+    let mut session = Session::open(Family::Route)?;
+    read::inventory(&mut session).await
+}
+
+/// Looks whether the network works, and waits for it within the bound.
+async fn look(story: &mut Story, options: &Options, stop: &mut Stop) {
+    let Some(settled) = &mut story.settled else { return };
+    let desired = &story.parsed.desired;
+    let input = Input::new(desired, &settled.resolved, options.targets.clone());
+    let review = async || match inventory().await {
+        Ok(inventory) => {
+            let (resolved, _) = resolve(desired, &inventory, Missing::Report);
+            Review::of(&input, &plan::plan(&resolved, &inventory), &inventory)
+        }
+        Err(_) => Review::default(),
+    };
+    let verification = verify::verify(&input, options.verify_wait, review, &mut progress, stop).await;
+    story.interrupted |= verification.interrupted;
+    story.verification = Some(verification);
+}
+
+/// What is waited for goes to the log; the report follows at the end.
+fn progress(line: &str) {
+    log::info!("{line}");
+}
+
+impl Story {
+    /// Everything that was said about the text and the machine.
+    pub(super) fn said(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.parsed.diagnostics.iter().chain(self.settled.iter().flat_map(|s| &s.said))
+    }
+
+    /// Where several codes hold: 3, 5, 1.
+    fn exit(&self, options: &Options) -> Exit {
+        if let Some(missing) = &self.not_found {
+            return super::not_found(missing);
+        }
+        let errors = self.said().any(|d| d.severity == Severity::Error);
+        let unusable = self.parsed.desired.links.is_empty();
+        if (errors && (unusable || options.strict))
+            || (unusable && worst(&self.parsed.diagnostics) == Some(Severity::Error))
+        {
+            return Exit::BadText;
+        }
+        if unusable && !self.interrupted {
+            return Exit::NoDescription;
+        }
+        let rounds = || self.settled.iter().flat_map(|s| &s.rounds);
+        if self.failure.is_some() || rounds().any(|r| r.outcome.failures().next().is_some()) {
+            return Exit::Refused;
+        }
+        let not_done =
+            rounds().flat_map(|r| &r.outcome.steps).any(|s| !matches!(s, StepOutcome::Done { .. }));
+        let broken = self.verification.as_ref().is_some_and(|v| !v.passed());
+        if errors || not_done || broken || self.interrupted { Exit::Incomplete } else { Exit::Success }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity, worst};
 use crate::inventory::Inventory;
 use crate::kernel::apply::{AfterFailure, Outcome, apply};
 use crate::kernel::monitor::{Group, Monitor};
@@ -39,11 +39,14 @@ pub(super) struct Settled {
     pub(super) inventory: Inventory,
     /// The run was ended by a signal.
     pub(super) interrupted: bool,
+    /// A step failed and what was done is undone; or why that could not be done in full.
+    pub(super) undone: Option<Result<(), String>>,
 }
 
 /// How to go about it.
 pub(super) struct How {
-    pub(super) after_failure: AfterFailure,
+    /// All or nothing: nothing is done while anything is missing, and a step that fails undoes those before it.
+    pub(super) strict: bool,
     /// How long to wait for NICs that are described and not there.
     pub(super) nics: Duration,
 }
@@ -73,13 +76,17 @@ pub(super) async fn settle(
         (settled.resolved, settled.said) =
             resolve(desired, if late { &inventory } else { &ready }, Missing::Report);
         let plan = plan::plan(&settled.resolved, &inventory);
-        if !plan.steps.is_empty() {
-            let names = names(&inventory);
-            let outcome = apply(session, &plan, names, how.after_failure, &mut *stop).await;
-            settled.interrupted = outcome.is_interrupted();
-            let failed = !outcome.is_success();
+        let held_back = how.strict && worst(&settled.said) == Some(Severity::Error);
+        if !plan.steps.is_empty() && !held_back {
+            let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
+            let outcome = apply(session, &plan, names(&inventory), after_failure, &mut *stop).await;
+            let failed = outcome.failures().next().is_some();
+            settled.interrupted = !failed && outcome.is_interrupted();
             settled.rounds.push(Round { plan, outcome });
-            if settled.interrupted || (failed && how.after_failure == AfterFailure::Stop) {
+            if how.strict && (failed || settled.interrupted) {
+                settled.undone = Some(undo(session, &settled.rounds, &inventory).await);
+            }
+            if settled.interrupted || settled.undone.is_some() {
                 break;
             }
         }
@@ -118,6 +125,22 @@ pub(super) async fn settle(
     }
     settled.inventory = read::inventory(session).await?;
     Ok(settled)
+}
+
+/// Takes back what the last round did, so that the machine is as `before` says.
+async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Result<(), String> {
+    let Some(round) = rounds.last() else { return Ok(()) };
+    let now = read::inventory(session).await.map_err(|failure| failure.to_string())?;
+    let plan = plan::restore(&round.plan, before, &now);
+    let never = std::future::pending();
+    let outcome = apply(session, &plan, names(&now), AfterFailure::GoOn, never).await;
+    match outcome.failures().next() {
+        None => Ok(()),
+        Some((number, trouble)) => {
+            let step = plan.steps.get(number).map_or_else(String::new, |s| plan::script::line(&s.action));
+            Err(format!("{step}: {trouble}"))
+        }
+    }
 }
 
 /// The machine without the NICs that udev is still at, and their names.

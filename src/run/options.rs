@@ -1,0 +1,97 @@
+//! What a run of `apply` or `verify` is to do: the arguments, and beneath them the words of the kernel command line.
+
+use std::time::Duration;
+
+use crate::cli::{self, Args};
+use crate::logging::{self, Prefix};
+use crate::source::{Cmdline, Machine};
+use crate::verify::input::Target;
+
+/// How long a boot waits for NICs that are described and not there yet.
+const BOOT_NICS: Duration = Duration::from_secs(30);
+/// How long verification waits for the network to work: LACP in its slow mode and classic STP's 30 s fit.
+const WAIT: Duration = Duration::from_secs(60);
+/// How long verification that is not to wait gives each answer.
+const GLANCE: Duration = Duration::from_secs(10);
+
+/// What to do.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) machine: Machine,
+    pub(super) cmdline: Cmdline,
+    pub(super) source: Option<String>,
+    pub(super) strict: bool,
+    pub(super) verify: bool,
+    /// For the drive; `None` is what the source finds fit.
+    pub(super) drive_wait: Option<Duration>,
+    /// For NICs.
+    pub(super) nic_wait: Duration,
+    /// For the network to work.
+    pub(super) verify_wait: Duration,
+    pub(super) targets: Vec<Target>,
+    /// Tell the image's other tools.
+    pub(super) handoff: bool,
+    /// Nobody sits at it: the report goes to the consoles.
+    pub(super) boot: bool,
+    pub(super) json: bool,
+}
+
+impl Options {
+    /// Joins both and starts the log. An argument that makes no sense is a complaint; a word of the kernel command line
+    /// that makes none is only logged, because nobody could mend it now.
+    pub(super) fn new(args: &Args) -> Result<Options, cli::Complaint> {
+        let machine = Machine::default();
+        let cmdline = machine.cmdline();
+        let boot = is_boot();
+        let mut problems = cmdline.problems.clone();
+        let from_cmdline = cmdline.log.as_deref().map(cli::level).transpose();
+        let level = args.log.or(from_cmdline.unwrap_or_else(|wrong| {
+            problems.push(format!(
+                "netapply.log={}: {}",
+                cmdline.log.as_deref().unwrap_or_default(),
+                wrong.0
+            ));
+            None
+        }));
+        let prefix = if logging::to_journal() { Prefix::Priority } else { Prefix::Name };
+        logging::start(level.unwrap_or(log::LevelFilter::Info), prefix, nix::unistd::geteuid().is_root());
+        let mut targets = Vec::new();
+        for probe in &args.probes {
+            targets.push(probe.parse().map_err(|wrong| cli::Complaint(format!("--probe {probe}: {wrong}")))?);
+        }
+        if targets.is_empty() {
+            for probe in &cmdline.probes {
+                match probe.parse() {
+                    Ok(target) => targets.push(target),
+                    Err(wrong) => problems.push(format!("netapply.probe={probe}: {wrong}")),
+                }
+            }
+        }
+        problems.iter().for_each(|problem| log::warn!("kernel command line: {problem}"));
+        let wait = args.wait_for.or(cmdline.wait);
+        let handoff = args.handoff.unwrap_or(cmdline.handoff.as_deref() != Some("none"));
+        Ok(Options {
+            source: args.sources.first().cloned(),
+            strict: args.strict || cmdline.strict,
+            verify: args.verify,
+            drive_wait: args.wait_for,
+            nic_wait: wait.unwrap_or(if boot { BOOT_NICS } else { Duration::ZERO }),
+            verify_wait: match (args.command == cli::Command::Verify, args.wait) {
+                (true, false) => GLANCE,
+                _ => args.wait_for.unwrap_or(WAIT),
+            },
+            targets,
+            handoff,
+            boot,
+            json: args.json,
+            machine,
+            cmdline,
+        })
+    }
+}
+
+/// True where no person waits for the output: run by systemd with its output to the journal, or in an initramfs.
+fn is_boot() -> bool {
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    !terminal && (logging::to_journal() || std::path::Path::new("/etc/initrd-release").exists())
+}
