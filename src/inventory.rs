@@ -100,6 +100,10 @@ pub struct ObservedLink {
     /// Wake-on-LAN by magic packet; read only where the description asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_on_lan: Option<bool>,
+    /// Whether a WireGuard link has the described keys and peers; read only where a description has some. The keys
+    /// themselves are never part of an inventory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wireguard_as_described: Option<bool>,
     /// False while udev has not finished with a NIC (it runs, and has no entry for it yet).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub udev_done: Option<bool>,

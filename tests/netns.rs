@@ -2,6 +2,8 @@
 
 #[path = "netns/apply.rs"]
 mod apply;
+#[path = "netns/ethtool.rs"]
+mod ethtool;
 #[allow(dead_code)] // shared with tests/vm
 #[path = "netns/namespace.rs"]
 mod namespace;

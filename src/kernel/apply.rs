@@ -22,7 +22,7 @@ use super::names::Names;
 use super::session::{DATAGRAM, Failure, Session};
 use super::value::Unencodable;
 use super::wire::{Ack, Refusal, Request};
-use super::{host, modules, read, write};
+use super::{ethtool, host, modules, read, wireguard, write};
 
 pub use outcome::{Outcome, StepOutcome, Trouble};
 pub use wait::WAIT_BOUND;
@@ -302,9 +302,11 @@ impl Executor<'_> {
             Action::WriteFile { path, content } => host::write_file(Path::new(path), content)?,
             Action::Resolvconf { program, record, content } => host::resolvconf(program, record, content)?,
             Action::AwaitAddresses { link, addresses } => self.await_addresses(link, addresses).await?,
-            Action::Wireguard { .. } => return Err(Trouble::Unsupported("WireGuard keys and peers")),
-            Action::Feature { .. } => return Err(Trouble::Unsupported("offload features")),
-            Action::WakeOnLan { .. } => return Err(Trouble::Unsupported("wake-on-LAN")),
+            Action::Wireguard { name, config } => wireguard::configure(name, config).await?,
+            Action::Feature { name, feature, on } => {
+                return Ok(ethtool::set_feature(name, feature, *on).await?);
+            }
+            Action::WakeOnLan { name, on } => ethtool::set_wake_on_lan(name, *on).await?,
             Action::AddLink(_)
             | Action::DeleteLink { .. }
             | Action::SetLink { .. }

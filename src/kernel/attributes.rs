@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{NLA_ALIGNTO, NLA_HEADER_SIZE, NLA_TYPE_MASK};
 
+/// To be set in the type of a nest where the kernel's parser is a strict one.
+pub(crate) use netlink_packet_core::NLA_F_NESTED as NESTED;
+
 /// A run of attributes: what stands behind a message's fixed header, or inside a nest.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Attributes<'a>(&'a [u8]);
@@ -41,6 +44,10 @@ impl<'a> Attributes<'a> {
 
     pub(crate) fn u8(self, kind: u16) -> Option<u8> {
         number(self.get(kind)?, u8::from_ne_bytes)
+    }
+
+    pub(crate) fn u16(self, kind: u16) -> Option<u16> {
+        number(self.get(kind)?, u16::from_ne_bytes)
     }
 
     pub(crate) fn u32(self, kind: u16) -> Option<u32> {

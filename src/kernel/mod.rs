@@ -4,6 +4,9 @@
 
 pub mod apply;
 mod attributes;
+pub mod details;
+mod ethtool;
+mod generic;
 mod host;
 pub mod live;
 pub mod modules;
@@ -14,4 +17,5 @@ pub mod read;
 pub mod session;
 mod value;
 pub mod wire;
+mod wireguard;
 mod write;

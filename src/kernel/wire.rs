@@ -185,6 +185,8 @@ impl fmt::Display for Refusal {
         // The kernel's words sometimes end in a line break or a full stop.
         match self.text.as_deref().map(|text| text.trim_end_matches(['\n', '.', ' '])) {
             Some(text) if !text.is_empty() => f.write_str(text)?,
+            // nix speaks of a transport endpoint here.
+            _ if errno == Errno::EOPNOTSUPP => f.write_str("Operation not supported")?,
             _ => f.write_str(errno.desc())?,
         }
         match errno {

@@ -310,7 +310,9 @@ impl Planner<'_> {
                 Action::WakeOnLan { name: link.name.clone(), on: wish.value },
             );
         }
-        if let Some(config) = &link.desired.wireguard {
+        if let Some(config) =
+            link.desired.wireguard.as_ref().filter(|_| there.wireguard_as_described != Some(true))
+        {
             let action = Action::Wireguard { name: link.name.clone(), config: config.clone() };
             self.push_for(link, action);
         }

@@ -6,3 +6,7 @@ mod bonds;
 mod kinds;
 #[path = "inside/modules.rs"]
 mod modules;
+#[path = "inside/wake.rs"]
+mod wake;
+#[path = "inside/wireguard.rs"]
+mod wireguard;

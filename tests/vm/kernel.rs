@@ -5,16 +5,20 @@
 
 use std::process::Command;
 
-use crate::guest::Guest;
+use crate::guest::{Builder, Guest, Kernel};
 
-/// A guest with this test program in it.
 fn guest() -> Guest {
+    with_tests(Guest::builder()).boot()
+}
+
+/// Puts this test program into a guest.
+fn with_tests(builder: Builder) -> Builder {
     let folder = tempfile::tempdir().unwrap();
     let stripped = folder.path().join("inside");
     let itself = std::env::current_exe().unwrap();
     let status = Command::new("strip").arg("-o").arg(&stripped).arg(itself).status();
     assert!(status.expect("binutils are installed").success());
-    Guest::builder().file("/usr/bin/inside", std::fs::read(stripped).unwrap(), 0o755).boot()
+    builder.file("/usr/bin/inside", std::fs::read(stripped).unwrap(), 0o755)
 }
 
 #[track_caller]
@@ -36,6 +40,19 @@ fn every_option_is_as_ip_makes_it() {
 #[test]
 fn bonds_and_their_members() {
     run(&mut guest(), "inside::bonds::");
+}
+
+#[test]
+fn wireguard_is_as_wg_shows_it() {
+    run(&mut guest(), "inside::wireguard::");
+}
+
+#[test]
+fn a_nic_is_told_to_wake_the_machine() {
+    let nic = ["-netdev", "user,id=wake,restrict=on", "-device", "vmxnet3,netdev=wake,mac=52:54:00:12:34:77"];
+    let mut guest = with_tests(Guest::builder().kernel(Kernel::Full).qemu(&nic)).boot();
+    guest.ok("modprobe vmxnet3; [ -e /sys/class/net/eth0 ]");
+    run(&mut guest, "inside::wake::");
 }
 
 /// An image with modules, but nothing to load them with.

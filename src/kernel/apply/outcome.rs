@@ -121,8 +121,8 @@ pub enum Trouble {
     },
     /// Another machine has the address.
     Duplicate(Ipv6Addr),
-    /// netapply cannot do that yet.
-    Unsupported(&'static str),
+    /// A WireGuard key is not 32 bytes in base64; the file that it stands in, where it is in one.
+    BadKey(Option<PathBuf>),
 }
 
 impl fmt::Display for Trouble {
@@ -145,7 +145,8 @@ impl fmt::Display for Trouble {
                 f.write_str(if *no_carrier { ": the link has no carrier" } else { "" })
             }
             Self::Duplicate(address) => write!(f, "another machine on the link has {address}"),
-            Self::Unsupported(what) => write!(f, "netapply does not set {what}"),
+            Self::BadKey(None) => f.write_str("a key is not 44 letters of base64"),
+            Self::BadKey(Some(path)) => write!(f, "{}: not a key of 44 letters of base64", path.display()),
         }
     }
 }

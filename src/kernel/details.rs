@@ -1,0 +1,36 @@
+//! What is read only where a description asks for it: offload features, wake-on-LAN, WireGuard's configuration.
+
+use crate::inventory::Inventory;
+use crate::model::Link;
+
+use super::session::Failure;
+use super::{ethtool, wireguard};
+
+/// Adds to `inventory` what the described links, by the names that they have in the kernel, need to be compared.
+/// A NIC that cannot say is left as it is.
+pub async fn complete<'a>(
+    inventory: &mut Inventory,
+    described: impl Iterator<Item = (&'a str, &'a Link)>,
+) -> Result<(), Failure> {
+    for (name, desired) in described {
+        let Some(link) = inventory.links.iter_mut().find(|link| link.name == name) else { continue };
+        if !desired.features.is_empty() {
+            link.features =
+                refused_is_nothing(ethtool::features(name, desired.features.keys().copied()).await)?;
+        }
+        if desired.wake_on_lan.is_some() {
+            link.wake_on_lan = ethtool::wake_on_lan(name).await?;
+        }
+        if let Some(config) = &desired.wireguard {
+            link.wireguard_as_described = Some(wireguard::is_configured(name, config).await?);
+        }
+    }
+    Ok(())
+}
+
+fn refused_is_nothing<T: Default>(result: Result<T, Failure>) -> Result<T, Failure> {
+    match result {
+        Err(Failure::Refused(_)) => Ok(T::default()),
+        result => result,
+    }
+}

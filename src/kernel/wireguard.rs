@@ -1,0 +1,304 @@
+//! WireGuard's keys and peers, over its netlink family (linux/wireguard.h).
+//!
+//! Keys come from the description or from a file that it names. They go to the kernel and nowhere else: what
+//! is read back is compared here, and only the result of that leaves.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use ipnet::IpNet;
+use nix::errno::Errno;
+
+use crate::model::{Peer, Wireguard};
+
+use super::apply::Trouble;
+use super::attributes::{self, Attributes, NESTED, field, number};
+use super::generic::Generic;
+use super::host;
+use super::session::Failure;
+
+const FAMILY: &str = "wireguard";
+const GET_DEVICE: u8 = 0;
+const SET_DEVICE: u8 = 1;
+
+/// `WGDEVICE_A_…`
+mod device {
+    pub(super) const IFNAME: u16 = 2;
+    pub(super) const PRIVATE_KEY: u16 = 3;
+    pub(super) const FLAGS: u16 = 5;
+    pub(super) const LISTEN_PORT: u16 = 6;
+    pub(super) const FWMARK: u16 = 7;
+    pub(super) const PEERS: u16 = 8;
+    pub(super) const F_REPLACE_PEERS: u32 = 1;
+}
+
+/// `WGPEER_A_…`
+mod peer {
+    pub(super) const PUBLIC_KEY: u16 = 1;
+    pub(super) const PRESHARED_KEY: u16 = 2;
+    pub(super) const FLAGS: u16 = 3;
+    pub(super) const ENDPOINT: u16 = 4;
+    pub(super) const KEEPALIVE: u16 = 5;
+    pub(super) const LAST_HANDSHAKE: u16 = 6;
+    pub(super) const ALLOWED_IPS: u16 = 9;
+    pub(super) const F_REPLACE_ALLOWED_IPS: u32 = 2;
+}
+
+/// `WGALLOWEDIP_A_…`
+mod allowed {
+    pub(super) const FAMILY: u16 = 1;
+    pub(super) const ADDRESS: u16 = 2;
+    pub(super) const LENGTH: u16 = 3;
+}
+
+/// What one message may hold of peers, in bytes: an attribute's length has 16 bits.
+const PEERS_AT_ONCE: usize = 32 << 10;
+
+type Key = [u8; 32];
+
+/// A peer with its keys as bytes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct RawPeer {
+    public_key: Key,
+    shared_key: Key,
+    endpoint: Option<SocketAddr>,
+    keepalive: u16,
+    allowed: BTreeSet<IpNet>,
+}
+
+/// Gives a link the keys and peers of `config`, and no others.
+pub(super) async fn configure(link: &str, config: &Wireguard) -> Result<(), Trouble> {
+    let private_key = config.private_key.as_ref().map(|key| read_key(&key.value)).transpose()?;
+    let peers: Vec<RawPeer> = config.peers.iter().map(raw_peer).collect::<Result<_, _>>()?;
+    let mut family = Generic::open_or_refuse(FAMILY).await?;
+    let mut message = named(link);
+    if let Some(key) = private_key {
+        attributes::put(&mut message, device::PRIVATE_KEY, &key);
+    }
+    attributes::put(&mut message, device::LISTEN_PORT, &config.listen_port.unwrap_or(0).to_ne_bytes());
+    attributes::put(&mut message, device::FWMARK, &config.mark.unwrap_or(0).to_ne_bytes());
+    attributes::put(&mut message, device::FLAGS, &device::F_REPLACE_PEERS.to_ne_bytes());
+    let mut list = Vec::new();
+    for raw in &peers {
+        let encoded = encode(raw);
+        if list.len() + encoded.len() > PEERS_AT_ONCE {
+            attributes::put(&mut message, device::PEERS | NESTED, &list);
+            family.command(SET_DEVICE, &message).await?;
+            // The next message adds to these.
+            (message, list) = (named(link), Vec::new());
+        }
+        attributes::put(&mut list, NESTED, &encoded);
+    }
+    attributes::put(&mut message, device::PEERS | NESTED, &list);
+    family.command(SET_DEVICE, &message).await?;
+    Ok(())
+}
+
+/// Whether a link has the keys and peers of `config` and no others. An endpoint is not compared once a peer has
+/// been heard from: peers may move, and the kernel follows them.
+pub(super) async fn is_configured(link: &str, config: &Wireguard) -> Result<bool, Failure> {
+    let Some(mut family) = Generic::open(FAMILY).await? else { return Ok(false) };
+    let messages = match family.list(GET_DEVICE, &named(link)).await {
+        Err(Failure::Refused(refusal)) if matches!(refusal.errno(), Errno::ENODEV | Errno::EOPNOTSUPP) => {
+            return Ok(false);
+        }
+        messages => messages?,
+    };
+    let Some(first) = messages.first().map(|m| Attributes::new(m)) else { return Ok(false) };
+    let wanted = config.private_key.as_ref().and_then(|key| read_key(&key.value).ok());
+    let key = first.get(device::PRIVATE_KEY).and_then(|key| number(key, |key: Key| key));
+    let port = number(first.get(device::LISTEN_PORT).unwrap_or_default(), u16::from_ne_bytes);
+    let mark = first.u32(device::FWMARK).unwrap_or(0);
+    let same_device = (wanted.is_none() || wanted == key)
+        && (config.listen_port.is_none() || config.listen_port == port)
+        && config.mark.unwrap_or(0) == mark;
+    let Ok(mut wanted) = config.peers.iter().map(raw_peer).collect::<Result<Vec<_>, _>>() else {
+        return Ok(false);
+    };
+    let mut there = decode(&messages, &wanted);
+    wanted.sort();
+    there.sort();
+    Ok(same_device && wanted == there)
+}
+
+/// The peers in a device's messages. A peer with many prefixes continues in the next message.
+fn decode(messages: &[Vec<u8>], wanted: &[RawPeer]) -> Vec<RawPeer> {
+    let mut peers: Vec<RawPeer> = Vec::new();
+    for peer in messages.iter().flat_map(|m| Attributes::new(m).nest(device::PEERS).iter()) {
+        let attributes = Attributes::new(peer.1);
+        let key = |kind| attributes.get(kind).and_then(|key| number(key, |key: Key| key));
+        let Some(public_key) = key(peer::PUBLIC_KEY) else { continue };
+        let allowed = attributes.nest(peer::ALLOWED_IPS).iter().filter_map(|(_, ip)| {
+            let ip = Attributes::new(ip);
+            IpNet::new(ip.ip(allowed::ADDRESS)?, ip.u8(allowed::LENGTH)?).ok()
+        });
+        if let Some(last) = peers.last_mut().filter(|last| last.public_key == public_key) {
+            last.allowed.extend(allowed);
+            continue;
+        }
+        let heard = attributes.get(peer::LAST_HANDSHAKE).is_some_and(|time| time.iter().any(|b| *b != 0));
+        let described = wanted.iter().find(|wanted| wanted.public_key == public_key);
+        let endpoint = match described {
+            Some(described) if heard => described.endpoint,
+            // A description without endpoint leaves it to the peer.
+            Some(RawPeer { endpoint: None, .. }) => None,
+            _ => attributes.get(peer::ENDPOINT).and_then(socket_address),
+        };
+        peers.push(RawPeer {
+            public_key,
+            shared_key: key(peer::PRESHARED_KEY).unwrap_or_default(),
+            endpoint,
+            keepalive: attributes
+                .get(peer::KEEPALIVE)
+                .and_then(|k| number(k, u16::from_ne_bytes))
+                .unwrap_or(0),
+            allowed: allowed.collect(),
+        });
+    }
+    peers
+}
+
+fn named(link: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    attributes::put(&mut message, device::IFNAME, &[link.as_bytes(), &[0]].concat());
+    message
+}
+
+fn encode(raw: &RawPeer) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    attributes::put(&mut bytes, peer::PUBLIC_KEY, &raw.public_key);
+    attributes::put(&mut bytes, peer::PRESHARED_KEY, &raw.shared_key);
+    attributes::put(&mut bytes, peer::FLAGS, &peer::F_REPLACE_ALLOWED_IPS.to_ne_bytes());
+    if let Some(endpoint) = raw.endpoint {
+        attributes::put(&mut bytes, peer::ENDPOINT, &socket_bytes(endpoint));
+    }
+    attributes::put(&mut bytes, peer::KEEPALIVE, &raw.keepalive.to_ne_bytes());
+    let mut list = Vec::new();
+    for net in &raw.allowed {
+        let mut entry = Vec::new();
+        let (family, address) = match net.addr() {
+            IpAddr::V4(ip) => (libc::AF_INET, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (libc::AF_INET6, ip.octets().to_vec()),
+        };
+        attributes::put(&mut entry, allowed::FAMILY, &(family as u16).to_ne_bytes());
+        attributes::put(&mut entry, allowed::ADDRESS, &address);
+        attributes::put(&mut entry, allowed::LENGTH, &[net.prefix_len()]);
+        attributes::put(&mut list, NESTED, &entry);
+    }
+    attributes::put(&mut bytes, peer::ALLOWED_IPS | NESTED, &list);
+    bytes
+}
+
+/// `struct sockaddr_in` or `sockaddr_in6`.
+fn socket_bytes(address: SocketAddr) -> Vec<u8> {
+    let port = address.port().to_be_bytes();
+    match address.ip() {
+        IpAddr::V4(ip) => [&(libc::AF_INET as u16).to_ne_bytes()[..], &port, &ip.octets(), &[0; 8]].concat(),
+        IpAddr::V6(ip) => {
+            [&(libc::AF_INET6 as u16).to_ne_bytes()[..], &port, &[0; 4], &ip.octets(), &[0; 4]].concat()
+        }
+    }
+}
+
+fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
+    let family = field(bytes, 0, u16::from_ne_bytes)?;
+    let port = field(bytes, 2, u16::from_be_bytes)?;
+    let ip = match i32::from(family) {
+        libc::AF_INET => IpAddr::V4(field(bytes, 4, Ipv4Addr::from)?),
+        libc::AF_INET6 => IpAddr::V6(field(bytes, 8, Ipv6Addr::from)?),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+fn raw_peer(peer: &Peer) -> Result<RawPeer, Trouble> {
+    Ok(RawPeer {
+        public_key: read_key(&peer.public_key.value)?,
+        // All zeroes is no shared key.
+        shared_key: peer.shared_key.as_ref().map_or(Ok([0; 32]), |key| read_key(&key.value))?,
+        endpoint: peer.endpoint.as_ref().map(|e| SocketAddr::new(e.value.0, e.value.1)),
+        keepalive: peer.keepalive.unwrap_or(0),
+        allowed: peer.allowed.iter().map(IpNet::trunc).collect(),
+    })
+}
+
+/// A key in base64, or the file that an absolute path names. No word of it is in what is said about it.
+fn read_key(text: &str) -> Result<Key, Trouble> {
+    if !text.starts_with('/') || from_base64(text).is_some() {
+        return from_base64(text).ok_or(Trouble::BadKey(None));
+    }
+    let content = fs::read_to_string(Path::new(text))
+        .map_err(|error| Trouble::File { path: text.into(), why: host::words(&error) })?;
+    from_base64(content.trim()).ok_or_else(|| Trouble::BadKey(Some(text.into())))
+}
+
+/// 44 letters of base64 (RFC 4648) with one `=` at the end: 32 bytes.
+fn from_base64(text: &str) -> Option<Key> {
+    let digits = text.strip_suffix('=').filter(|digits| digits.len() == 43)?;
+    let (mut key, mut filled, mut bits, mut held) = ([0; 32], 0, 0u32, 0u32);
+    for letter in digits.bytes() {
+        let digit = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        held = held << 6 | u32::from(digit);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            *key.get_mut(filled)? = (held >> bits) as u8;
+            filled += 1;
+        }
+    }
+    // The two bits left over belong to no byte.
+    (filled == 32 && held & 3 == 0).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_base64_of_32_bytes() {
+        assert_eq!(from_base64("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), Some([0; 32]));
+        assert_eq!(from_base64("//////////////////////////////////////////8="), Some([0xff; 32]));
+        let mut counted = [0; 32];
+        counted.iter_mut().zip(0..).for_each(|(byte, n)| *byte = n);
+        assert_eq!(from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="), Some(counted));
+        for wrong in [
+            "",
+            "short=",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-=",
+        ] {
+            assert_eq!(from_base64(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_never_said() {
+        let secret = "cGFzc3dvcmQ";
+        let trouble = read_key(secret).unwrap_err().to_string();
+        assert!(!trouble.contains(secret), "{trouble}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        fs::write(&file, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+        assert_eq!(read_key(file.to_str().unwrap()).map(|key| key[31]), Ok(31));
+        fs::write(&file, secret).unwrap();
+        let trouble = read_key(file.to_str().unwrap()).unwrap_err().to_string();
+        assert!(trouble.contains("/key: ") && !trouble.contains(secret), "{trouble}");
+    }
+
+    #[test]
+    fn endpoints_survive_the_bytes() {
+        for text in ["192.0.2.1:51820", "[2001:db8::1]:7"] {
+            let address = text.parse().unwrap();
+            assert_eq!(socket_address(&socket_bytes(address)), Some(address));
+        }
+    }
+}

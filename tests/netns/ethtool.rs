@@ -1,0 +1,67 @@
+//! Offload features, beside what ethtool(8) says.
+
+use netapply::kernel::details;
+use netapply::kernel::read;
+use netapply::kernel::session::{Family, Session};
+use netapply::model::{Kind, Link, Located, Place};
+use netapply::plan::Action;
+
+use crate::namespace::{in_namespace, ip};
+use crate::plans::{all_done, apply, plan};
+
+const FEATURES: [&str; 4] = ["tx-checksumming", "tx-tcp-segmentation", "rx-gro", "tx-generic-segmentation"];
+
+/// What ethtool(8) calls the features, and whether they are on.
+fn shown() -> Vec<(String, bool)> {
+    let output =
+        std::process::Command::new("ethtool").args(["-k", "eth0"]).output().expect("ethtool is installed");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |line: &str| {
+        let (name, value) = line.trim().split_once(": ")?;
+        let name = match name {
+            "generic-receive-offload" => "rx-gro",
+            "generic-segmentation-offload" => "tx-generic-segmentation",
+            name => name,
+        };
+        Some((name.to_owned(), value.starts_with("on")))
+    };
+    let mut shown: Vec<_> =
+        text.lines().filter_map(line).filter(|(n, _)| FEATURES.contains(&n.as_str())).collect();
+    shown.sort();
+    assert_eq!(shown.len(), FEATURES.len(), "{text}");
+    shown
+}
+
+async fn read_features() -> Vec<(String, bool)> {
+    let mut link = Link::new("eth0", Kind::Physical, Place::NONE);
+    link.features = FEATURES.iter().map(|name| (*name, Located::new(true, Place::NONE))).collect();
+    let mut inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
+    details::complete(&mut inventory, [("eth0", &link)].into_iter()).await.unwrap();
+    inventory.link("eth0").unwrap().features.clone().into_iter().collect()
+}
+
+#[test]
+fn features_are_turned_as_ethtool_shows() {
+    in_namespace(async || {
+        ip("link add eth0 type veth peer name eth1");
+        assert_eq!(read_features().await, shown());
+        for on in [false, true] {
+            let turn =
+                |feature: &&'static str| (Action::Feature { name: "eth0".to_owned(), feature, on }, &[][..]);
+            all_done(&apply(&plan(FEATURES.iter().map(turn).collect())).await);
+            assert!(shown().iter().all(|(_, is)| *is == on), "{:?}", shown());
+            assert_eq!(read_features().await, shown());
+        }
+    });
+}
+
+#[test]
+fn a_nic_that_cannot_wake_says_so() {
+    in_namespace(async || {
+        ip("link add eth0 type veth peer name eth1");
+        let outcome =
+            apply(&plan(vec![(Action::WakeOnLan { name: "eth0".to_owned(), on: true }, &[])])).await;
+        let texts: Vec<String> = outcome.failures().map(|(_, trouble)| trouble.to_string()).collect();
+        assert_eq!(texts, ["the kernel refused: Operation not supported (EOPNOTSUPP)"]);
+    });
+}
