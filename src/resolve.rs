@@ -37,6 +37,13 @@ pub struct Resolved {
     pub resolver: Resolver,
 }
 
+impl Resolved {
+    /// The described links that are on the machine, by the names that they have now.
+    pub fn present(&self) -> impl Iterator<Item = (&str, &Link)> {
+        self.links.iter().filter_map(|link| Some((link.current.as_deref()?, &link.desired)))
+    }
+}
+
 /// A link of the description on this machine. References are names in the kernel.
 #[derive(Clone, Debug)]
 pub struct ResolvedLink {

@@ -22,7 +22,8 @@ pub async fn complete<'a>(
             link.wake_on_lan = ethtool::wake_on_lan(name).await?;
         }
         if let Some(config) = &desired.wireguard {
-            link.wireguard_as_described = Some(wireguard::is_configured(name, config).await?);
+            link.wireguard_as_described =
+                refused_is_nothing(wireguard::is_configured(name, config).await.map(Some))?;
         }
     }
     Ok(())

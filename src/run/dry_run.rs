@@ -12,6 +12,7 @@ use crate::cli::{Args, Format};
 use crate::diagnostic::{Diagnostic, Renderer, Severity, worst};
 use crate::format::Parsed;
 use crate::inventory::Inventory;
+use crate::kernel::details;
 use crate::model::{Dynamic, Kind};
 use crate::plan::{self, Plan, script};
 use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
@@ -51,7 +52,7 @@ struct StepOut {
 
 /// Exit code 3 on any error, 4 without a description, else 0.
 pub(super) fn dry_run(args: &Args) -> Exit {
-    let inventory = match inventory(args) {
+    let mut inventory = match inventory(args) {
         Ok(inventory) => inventory,
         Err(why) => {
             complain(&why);
@@ -77,6 +78,10 @@ pub(super) fn dry_run(args: &Args) -> Exit {
     };
     let (resolved, more) = resolve(&parsed.desired, &inventory, missing);
     parsed.diagnostics.extend(more);
+    if args.inventory.is_none() {
+        // What cannot be read without root is planned as if it were not there.
+        let _ = block_on(details::complete(&mut inventory, resolved.present()));
+    }
     let plan = plan::plan(&resolved, &inventory);
     let source = format!("{} ({})", found.origin.path, origin(&found, &parsed));
     show(args, &source, &parsed, &resolved, &plan);

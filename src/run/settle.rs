@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::diagnostic::{Code, Diagnostic, Severity, worst};
 use crate::inventory::Inventory;
 use crate::kernel::apply::{AfterFailure, Outcome, apply};
+use crate::kernel::details;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
@@ -69,12 +70,13 @@ pub(super) async fn settle(
     let mut settled = Settled::default();
     let mut told = false;
     loop {
-        let inventory = read::inventory(session).await?;
+        let mut inventory = read::inventory(session).await?;
         let (ready, at_udev) = without_unfinished(&inventory);
         // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
         let late = begin.elapsed() >= UDEV_BOUND;
         (settled.resolved, settled.said) =
             resolve(desired, if late { &inventory } else { &ready }, Missing::Report);
+        details::complete(&mut inventory, settled.resolved.present()).await?;
         let plan = plan::plan(&settled.resolved, &inventory);
         let held_back = how.strict && worst(&settled.said) == Some(Severity::Error);
         if !plan.steps.is_empty() && !held_back {
@@ -124,6 +126,7 @@ pub(super) async fn settle(
         }
     }
     settled.inventory = read::inventory(session).await?;
+    details::complete(&mut settled.inventory, settled.resolved.present()).await?;
     Ok(settled)
 }
 
