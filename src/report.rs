@@ -1,1 +1,238 @@
-//! What happened, for a person and for a program.
+//! What happened, for a program and for a person: report.json, and at most 20 lines of 80 columns for a console.
+//!
+//! [`Report`] is filled by the stages as they end ([`Builder`]) and decides only its verdict. [`screen`] lays it out,
+//! [`places`] writes it to wherever somebody may look, [`systemd`] tells systemd. Knows nothing of how it came about.
+
+mod picture;
+pub mod places;
+pub mod screen;
+pub mod systemd;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::{Code, Diagnostic, Renderer, Severity, Style};
+use crate::format::Text;
+use crate::source::Origin;
+use crate::verify::Verification;
+use crate::verify::cause::{Cause, Certainty};
+use crate::verify::checks::Check;
+use crate::verify::evidence::Evidence;
+use crate::verify::input::Input;
+pub use picture::{Row, State};
+
+/// Version of the form of report.json: docs/schema/report.v1.json.
+const VERSION: u32 = 1;
+
+/// The whole in one word.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The network is as described and works.
+    Works,
+    /// The network was made as described; whether it works was not asked.
+    Applied,
+    /// Something described is missing or does not work.
+    Faults,
+    /// There was nothing to apply, or nothing that could be.
+    Nothing,
+    /// It was stopped before everything was known.
+    Interrupted,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Version of this form.
+    pub version: u32,
+    /// netapply's own version.
+    pub netapply: &'static str,
+    /// When it was written, in UTC as `2026-03-01T10:20:30Z`.
+    pub written: String,
+    /// The whole in one word.
+    pub verdict: Verdict,
+    /// The program's exit code.
+    pub exit_code: u8,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Where the description came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Origin>,
+    /// The description's format.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub format: String,
+    /// What was to be said about the text and the machine.
+    pub diagnostics: Vec<Said>,
+    /// What was done to the machine; absent where nothing was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Applied>,
+    /// The links, as a tree: what a person sees of them.
+    pub picture: Vec<Row>,
+    /// Every check; empty without verification.
+    pub checks: Vec<Check>,
+    /// Why something does not work, the surest first.
+    pub causes: Vec<Cause>,
+    /// What was observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// The lines of the screen, without colour.
+    pub screen: Vec<String>,
+}
+
+/// A diagnostic, with its place in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Its code's text.
+    pub code: String,
+    /// `note`, `warning` or `error`.
+    pub severity: String,
+    /// What is wrong.
+    pub message: String,
+    /// `net.json:3:7`; empty without a place.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub at: String,
+    /// The path in the document, such as `links[2].bond_mode`; empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// What was done to the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Steps that were planned.
+    pub planned: usize,
+    /// Steps that were done.
+    pub done: usize,
+    /// Steps that failed; those that needed them were not tried.
+    pub failed: Vec<FailedStep>,
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedStep {
+    /// `kernel-refused`, `kernel-lacks`, …
+    pub code: String,
+    /// The described link that it served.
+    pub link: String,
+    /// The ip(8) line that does the same.
+    pub step: String,
+    /// Why, in the kernel's words.
+    pub why: String,
+    /// The place in the text that asked for it; empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub at: String,
+}
+
+impl Said {
+    /// Diagnostics with their places in words. Notes are left out of nothing here; the screen leaves them out.
+    pub fn all(diagnostics: &[Diagnostic], texts: &[Text]) -> Vec<Said> {
+        let renderer = Renderer { texts, style: Style::Plain };
+        let one = |d: &Diagnostic| Said {
+            code: d.code.to_string(),
+            severity: d.severity.to_string(),
+            message: d.message.clone(),
+            at: if d.at.is_known() { renderer.place(d.at) } else { String::new() },
+            path: renderer.path(d.at),
+            hint: d.hint.clone(),
+        };
+        diagnostics.iter().map(one).collect()
+    }
+}
+
+/// What the stages know. Everything is optional: a report is written at every exit, however early.
+#[derive(Debug, Default)]
+pub struct Builder<'a> {
+    /// Where the description came from.
+    pub source: Option<Origin>,
+    /// The description's format.
+    pub format: &'a str,
+    /// What was to be said about the text and the machine.
+    pub diagnostics: Vec<Said>,
+    /// What was done.
+    pub applied: Option<Applied>,
+    /// What was expected, for the picture.
+    pub input: Option<&'a Input>,
+    /// How the verification ended.
+    pub verification: Option<Verification>,
+    /// Causes that the stages before verification know: no drive, an unreadable one.
+    pub causes: Vec<Cause>,
+    /// The verification only glanced at the state: nothing was asked of the network.
+    pub glance: bool,
+    /// A signal ended the run.
+    pub interrupted: bool,
+    /// Seconds from the start of the program.
+    pub seconds: f64,
+}
+
+impl Builder<'_> {
+    /// Makes the report.
+    pub fn finish(self, exit_code: u8) -> Report {
+        let (checks, mut causes, evidence) = match self.verification {
+            Some(v) => (v.checks, v.causes, Some(v.evidence)),
+            None => Default::default(),
+        };
+        let picture = match (self.input, &evidence) {
+            (Some(input), Some(evidence)) => picture::draw(input, evidence, &checks),
+            _ => Vec::new(),
+        };
+        let mut earlier = self.causes;
+        earlier.extend(self.applied.iter().flat_map(|applied| &applied.failed).map(from_step));
+        earlier.extend(self.diagnostics.iter().filter_map(from_diagnostic));
+        earlier.retain(|cause| !causes.iter().any(|known| known.code == cause.code));
+        causes.splice(0..0, earlier);
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
+        let verdict = match exit_code {
+            _ if self.interrupted => Verdict::Interrupted,
+            3 | 4 => Verdict::Nothing,
+            0 if checks.is_empty() || self.glance => Verdict::Applied,
+            0 => Verdict::Works,
+            _ => Verdict::Faults,
+        };
+        let mut report = Report {
+            version: VERSION,
+            netapply: env!("CARGO_PKG_VERSION"),
+            written: places::utc(std::time::SystemTime::now()),
+            verdict,
+            exit_code,
+            seconds: self.seconds,
+            source: self.source,
+            format: self.format.to_owned(),
+            diagnostics: self.diagnostics,
+            applied: self.applied,
+            picture,
+            checks,
+            causes,
+            evidence,
+            screen: Vec::new(),
+        };
+        report.screen = screen::screen(&report, Style::Plain).lines().map(str::to_owned).collect();
+        report
+    }
+}
+
+/// A refused step is its own cause: the kernel's words say why.
+fn from_step(step: &FailedStep) -> Cause {
+    let code = step.code.parse().unwrap_or(Code::KernelRefused);
+    let at = if step.at.is_empty() { String::new() } else { format!(" ({})", step.at) };
+    let message = format!("`{}` failed: {}{at}", step.step, step.why);
+    let action = format!("See `netapply explain {code}`");
+    Cause::new(code, Certainty::Proved, &step.link, message, action)
+}
+
+/// An error in the text is its own cause.
+fn from_diagnostic(said: &Said) -> Option<Cause> {
+    let code: Code = said.code.parse().ok()?;
+    if said.severity != Severity::Error.to_string() {
+        return None;
+    }
+    let at = if said.at.is_empty() { String::new() } else { format!("{}: ", said.at) };
+    let message = format!("{at}{}", said.message);
+    let action = said.hint.clone().unwrap_or_else(|| format!("See `netapply explain {code}`"));
+    let cause = Cause::new(code, Certainty::Proved, "", message, action);
+    Some(Cause { severity: Severity::Error, ..cause })
+}

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub mod cause;
 pub mod checks;
 pub mod evidence;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod input;
 mod ledger;
 mod probe;
@@ -45,6 +47,12 @@ impl Verification {
     pub fn passed(&self) -> bool {
         !self.interrupted && !self.checks.iter().any(Check::is_fault)
     }
+}
+
+/// Looks at the state of links and addresses once, and asks the network nothing. What is not yet as it should be counts as
+/// not checked.
+pub async fn glance(input: &Input, review: Review) -> Verification {
+    run::glance(input, review).await
 }
 
 /// Checks everything at once and returns as soon as all is known, at the latest after `deadline`.

@@ -1,1 +1,395 @@
-//! Recorded evidence, and what it must be called.
+//! Recorded evidence, spoiled in one way each, and what it must be called.
+
+use super::*;
+use crate::kernel::live::LinkState;
+use crate::model::Kind;
+use crate::verify::evidence::{Answer, Lacp, Lldp, Owner, Stp, Stranger, TargetEvidence};
+use crate::verify::fixture::{ip, judged, lacp, mac, nic, one_nic, target, well};
+use crate::verify::input::Expected;
+
+type Network = fn() -> (Input, Evidence);
+type Spoil = fn(&mut Input, &mut Evidence);
+
+fn port<'e>(evidence: &'e mut Evidence, name: &str) -> &'e mut LinkState {
+    evidence.links.iter_mut().find(|l| l.name == name).unwrap()
+}
+
+fn without_gateway(evidence: &mut Evidence) {
+    for gateway in &mut evidence.gateways {
+        (gateway.resolved, gateway.rtt_us, gateway.found_ms) = (false, None, None);
+        (gateway.tried, gateway.largest, gateway.finished) = (None, None, false);
+    }
+}
+
+fn without_partner(evidence: &mut Evidence, name: &str) {
+    let port = port(evidence, name).bond_port.as_mut().unwrap();
+    (port.partner, port.actor_state) = (None, Some(0x45));
+}
+
+fn silent_target(input: &mut Input, evidence: &mut Evidence) -> usize {
+    target(input, evidence, "tcp://198.51.100.5:80");
+    evidence.targets.len() - 1
+}
+
+fn answering(input: &mut Input, evidence: &mut Evidence, answer: Answer) {
+    let at = silent_target(input, evidence);
+    (evidence.targets[at].answer, evidence.targets[at].finished) = (Some(answer), true);
+}
+
+/// What was spoiled, and the first cause: code, certainty, a word of its message.
+const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
+    (
+        one_nic,
+        |_, e| port(e, "eth0").carrier = false,
+        Code::NoCable,
+        Certainty::Proved,
+        "eth0 (7c:c2:55:6e:90:44)",
+    ),
+    (
+        lacp,
+        |_, e| {
+            port(e, "eth0").carrier = false;
+            port(e, "eth1").carrier = false;
+        },
+        Code::NoCableAnywhere,
+        Certainty::Proved,
+        "none of eth0 and eth1 has carrier",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            i.links[0].missing = true;
+            *e = Evidence { links: vec![nic(2, "eth0", "7c:c2:55:6e:90:45")], ..Evidence::default() };
+        },
+        Code::NicMissing,
+        Certainty::Proved,
+        "eth0 has 7c:c2:55:6e:90:45, one digit apart",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            i.links[0].missing = true;
+            *e = Evidence { links: vec![nic(2, "eth0", "7c:c2:55:6e:91:13")], ..Evidence::default() };
+        },
+        Code::NicMissing,
+        Certainty::Proved,
+        "another port of that card",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            i.links[0].missing = true;
+            *e = Evidence { links: vec![nic(2, "eth0", "52:54:00:12:34:56")], ..Evidence::default() };
+        },
+        Code::NicMissing,
+        Certainty::Proved,
+        "there are eth0 52:54:00:12:34:56",
+    ),
+    (one_nic, |i, _| i.links[0].missing = true, Code::NicLate, Certainty::Proved, "came only after"),
+    (one_nic, |_, e| port(e, "eth0").up = false, Code::LinkTakenDown, Certainty::Likely, "eth0 is down"),
+    (
+        one_nic,
+        |i, e| {
+            i.links[0].mtu = Some(9000);
+            e.gateways[0].tried = Some(1500);
+        },
+        Code::WrongMtu,
+        Certainty::Proved,
+        "MTU 1500 of 9000",
+    ),
+    (one_nic, |_, e| port(e, "eth0").full_duplex = Some(false), Code::HalfDuplex, Certainty::Proved, "eth0"),
+    (
+        lacp,
+        |_, e| {
+            without_partner(e, "eth0");
+            without_partner(e, "eth1");
+        },
+        Code::LacpNoPartner,
+        Certainty::Proved,
+        "nobody answers on eth0 and eth1",
+    ),
+    (
+        lacp,
+        |_, e| without_partner(e, "eth1"),
+        Code::LacpPartnerOnSome,
+        Certainty::Proved,
+        "no LACP partner on eth1, 02:00:00:00:00:01 on the others",
+    ),
+    (
+        lacp,
+        |_, e| {
+            let port = port(e, "eth1").bond_port.as_mut().unwrap();
+            (port.partner, port.aggregator) = (Some(mac("02:00:00:00:00:02")), Some(2));
+        },
+        Code::LacpTwoPartners,
+        Certainty::Proved,
+        "eth0 to 02:00:00:00:00:01 and eth1 to 02:00:00:00:00:02",
+    ),
+    (
+        lacp,
+        |_, e| {
+            let port = port(e, "eth1").bond_port.as_mut().unwrap();
+            (port.partner_key, port.aggregator) = (Some(16), Some(2));
+        },
+        Code::LacpTwoPartners,
+        Certainty::Proved,
+        "eth1 to 02:00:00:00:00:01 (LAG key 16)",
+    ),
+    (
+        lacp,
+        |_, e| port(e, "eth1").bond_port.as_mut().unwrap().actor_state = Some(0x0f),
+        Code::LacpNotThrough,
+        Certainty::Likely,
+        "does not take eth1 in",
+    ),
+    (
+        lacp,
+        |i, e| {
+            i.links[2].mode = Some("active-backup".into());
+            port(e, "bond0").bond.as_mut().unwrap().mode = 1;
+            let lacp = Lacp { system: mac("02:00:00:00:00:01"), key: 15, port: 1, state: 0x45 };
+            e.heard.get_mut("eth0").unwrap().lacp = Some(lacp);
+            without_gateway(e);
+        },
+        Code::SwitchRunsLacp,
+        Certainty::Likely,
+        "bond0 is active-backup, and the switch speaks LACP on eth0",
+    ),
+    (lacp, |_, e| port(e, "eth1").speed = Some(1000), Code::UnequalSpeed, Certainty::Proved, "eth1 1 Gb/s"),
+    (
+        lacp,
+        |_, e| {
+            without_gateway(e);
+            let heard = e.heard.get_mut("eth0").unwrap();
+            heard.lldp =
+                Some(Lldp { vlans: vec![1, 200], switch: "leaf1".into(), port: "p1".into(), pvid: None });
+            heard.tags = [(200, 4)].into();
+            e.heard.get_mut("eth1").unwrap().tags.clear();
+        },
+        Code::VlanNotCarried,
+        Certainty::Proved,
+        "VLAN 100 is not on port p1 of leaf1; it has 1 and 200",
+    ),
+    (
+        lacp,
+        |_, e| {
+            without_gateway(e);
+            e.heard.values_mut().for_each(|h| h.tags = [(200, 4), (300, 1)].into());
+        },
+        Code::VlanNotCarried,
+        Certainty::Likely,
+        "the port carries VLANs 200 and 300",
+    ),
+    (
+        lacp,
+        |_, e| {
+            without_gateway(e);
+            e.heard.values_mut().for_each(|h| h.tags.clear());
+            e.heard.get_mut("eth0").unwrap().untagged = vec![ip("10.0.0.1")];
+        },
+        Code::VlanNotCarried,
+        Certainty::Proved,
+        "10.0.0.1 of its subnet is heard untagged",
+    ),
+    (
+        one_nic,
+        |_, e| {
+            without_gateway(e);
+            let owner = Owner { link: "eth0".into(), ip: ip("192.0.2.254"), mac: mac("02:00:00:00:00:09") };
+            e.others.push(owner);
+        },
+        Code::GatewayAbsent,
+        Certainty::Proved,
+        "while 192.0.2.254 answers",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            without_gateway(e);
+            e.links.push(nic(3, "eth1", "7c:c2:55:6e:90:45"));
+            let mut other = Expected::new("b", "eth1", Kind::Physical);
+            other.addresses = vec!["10.1.0.2/24".parse().unwrap()];
+            well(e, "eth1", 3, "10.1.0.2", "10.1.0.1");
+            i.links.push(other);
+            i.links[0].routes[0].via = Some(ip("10.1.0.9"));
+        },
+        Code::GatewayElsewhere,
+        Certainty::Likely,
+        "gateway 10.1.0.9 of eth0 is in the subnet of eth1",
+    ),
+    (
+        one_nic,
+        |_, e| {
+            without_gateway(e);
+            let owner = Owner { link: "eth1".into(), ip: ip("192.0.2.1"), mac: mac("02:00:00:00:00:09") };
+            e.others.push(owner);
+        },
+        Code::GatewayElsewhere,
+        Certainty::Proved,
+        "gateway 192.0.2.1 of eth0 answers on eth1 (02:00:00:00:00:09)",
+    ),
+    (
+        one_nic,
+        |_, e| {
+            without_gateway(e);
+            e.heard.entry("eth0".into()).or_default().untagged = vec![ip("172.16.0.9")];
+            e.heard.entry("eth0".into()).or_default().frames = 3;
+        },
+        Code::NothingAnswers,
+        Certainty::Likely,
+        "172.16.0.9 of another subnet is heard",
+    ),
+    (
+        one_nic,
+        |_, e| e.claims[0].owner = Some(mac("02:00:00:00:00:09")),
+        Code::DuplicateIpv4,
+        Certainty::Proved,
+        "another machine uses 192.0.2.2 on eth0: 02:00:00:00:00:09",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            i.links[0].addresses.push("2001:db8::2/64".parse().unwrap());
+            let mut address = e.addresses[0].clone();
+            (address.ip, address.duplicate) = (ip("2001:db8::2"), true);
+            e.addresses.push(address);
+        },
+        Code::DuplicateIpv6,
+        Certainty::Proved,
+        "2001:db8::2",
+    ),
+    (
+        one_nic,
+        |_, e| (e.gateways[0].tried, e.gateways[0].largest) = (Some(9000), Some(1500)),
+        Code::MtuBlackHole,
+        Certainty::Likely,
+        "eth0 sends 9000 bytes, and packets of 1500 bytes reach gateway 192.0.2.1",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            let at = silent_target(i, e);
+            e.targets[at].trace = vec![Some(ip("192.0.2.1"))];
+            e.targets[at].echo = Some(false);
+        },
+        Code::NoWayBack,
+        Certainty::Likely,
+        "gateway 192.0.2.1 answers, and nothing behind it",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            let at = silent_target(i, e);
+            e.targets[at].trace = vec![Some(ip("192.0.2.1")), Some(ip("198.51.100.1"))];
+        },
+        Code::TargetSilent,
+        Certainty::Possible,
+        "leads through 198.51.100.1",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            i.links[0].routes.clear();
+            silent_target(i, e);
+        },
+        Code::NoRoute,
+        Certainty::Proved,
+        "no route to 198.51.100.5",
+    ),
+    (one_nic, |i, e| answering(i, e, Answer::Refused), Code::TargetRefuses, Certainty::Proved, "refuses"),
+    (one_nic, |i, e| answering(i, e, Answer::Status(503)), Code::TargetStatus, Certainty::Proved, "HTTP 503"),
+    (
+        one_nic,
+        |i, e| answering(i, e, Answer::Strange("SSH-2.0".into())),
+        Code::TargetStrange,
+        Certainty::Proved,
+        "something else answers: SSH-2.0",
+    ),
+    (one_nic, |i, _| i.resolvers.push(ip("192.0.2.53")), Code::ResolverDead, Certainty::Likely, "192.0.2.53"),
+    (
+        one_nic,
+        |i, e| {
+            target(i, e, "http://api.example/");
+            e.targets[0] = TargetEvidence { unknown_name: true, finished: true, ..e.targets[0].clone() };
+        },
+        Code::NameUnknown,
+        Certainty::Proved,
+        "api.example",
+    ),
+    (
+        one_nic,
+        |_, e| {
+            e.remaining.push("ip route add default via 192.0.2.1 dev eth0".into());
+            let (link, what) = ("eth0".into(), "a default route via 192.0.2.254".into());
+            e.strangers.push(Stranger { link, what, who: Some("a DHCP client".into()) });
+        },
+        Code::ChangedByOther,
+        Certainty::Proved,
+        "a DHCP client has put a default route via 192.0.2.254 on eth0",
+    ),
+    (
+        one_nic,
+        |_, e| {
+            let stp = Stp { version: 0, bridge: mac("02:00:00:00:00:0a"), flags: 0, forward_delay: 15 };
+            e.heard.entry("eth0".into()).or_default().stp = Some(stp);
+            e.gateways[0].found_ms = Some(31_400);
+        },
+        Code::StpDelay,
+        Certainty::Likely,
+        "took 31 s to forward",
+    ),
+];
+
+#[test]
+fn what_was_spoiled_is_named() {
+    for (network, spoil, code, certainty, word) in CASES {
+        let (mut input, mut evidence) = network();
+        spoil(&mut input, &mut evidence);
+        let checks = judged(&input, &evidence);
+        let causes = explain(&input, &evidence, &checks);
+        let Some(first) = causes.first() else { panic!("{code}: nothing is said: {checks:#?}") };
+        assert_eq!((first.code, first.certainty), (*code, *certainty), "{causes:#?}\n{checks:#?}");
+        assert!(first.message.contains(word), "{} lacks {word}", first.message);
+        for text in [&first.message, &first.action] {
+            assert!(!text.ends_with('.') && !text.is_empty(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_healthy_network_has_no_cause() {
+    for network in [one_nic as Network, lacp] {
+        let (input, evidence) = network();
+        let checks = judged(&input, &evidence);
+        assert!(!checks.iter().any(Check::is_fault), "{checks:#?}");
+        assert_eq!(explain(&input, &evidence, &checks), []);
+    }
+}
+
+#[test]
+fn every_failure_has_a_cause_and_what_hangs_on_it_has_none() {
+    let (input, mut evidence) = lacp();
+    port(&mut evidence, "eth0").carrier = false;
+    port(&mut evidence, "eth1").carrier = false;
+    port(&mut evidence, "bond0").carrier = false;
+    port(&mut evidence, "bond0.100").carrier = false;
+    without_gateway(&mut evidence);
+    let checks = judged(&input, &evidence);
+    let gateway = checks.iter().find(|c| c.code == Code::CheckGateway).unwrap();
+    assert_eq!(gateway.outcome, Outcome::Blocked);
+    assert_eq!(checks[gateway.root.unwrap()].code, Code::CheckCarrier);
+    assert_eq!(checks[gateway.root.unwrap()].link, "eth0", "the root of all, not the next below");
+    let causes = explain(&input, &evidence, &checks);
+    assert_eq!(causes.len(), 1, "{causes:#?}");
+    assert_eq!(causes[0].checks.len(), 2);
+}
+
+#[test]
+fn an_optional_link_is_no_fault() {
+    let (mut input, mut evidence) = one_nic();
+    input.links[0].optional = true;
+    port(&mut evidence, "eth0").carrier = false;
+    let checks = judged(&input, &evidence);
+    assert!(!checks.iter().any(Check::is_fault));
+    assert_eq!(explain(&input, &evidence, &checks), []);
+}

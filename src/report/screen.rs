@@ -1,0 +1,292 @@
+//! The report on one console screen: at most 20 lines of 80 columns, plain ASCII, colour only where asked for.
+
+use super::{Report, Row, State, Verdict};
+use crate::diagnostic::{Severity, Style};
+use crate::verify::cause::Cause;
+
+/// Lines of the screen, and their width.
+const LINES: usize = 20;
+const WIDTH: usize = 80;
+/// Lines that causes may take before the picture gets its share.
+const CAUSE_LINES: usize = 11;
+/// Where a row's text begins: behind its mark.
+const MARK: usize = 5;
+
+/// The report for a person; each line ends with a line feed.
+pub fn screen(report: &Report, style: Style) -> String {
+    let paint = Paint { style };
+    let head = head(report);
+    let rest = LINES - head.len();
+    let warnings = warnings(report);
+    let causes = causes(report, CAUSE_LINES.min(rest - warnings.len()));
+    let rows = rows(&report.picture, rest - warnings.len() - causes.len());
+    let mut out = String::new();
+    for (number, line) in head.iter().enumerate() {
+        let colour = match report.verdict {
+            _ if number > 0 => "",
+            Verdict::Works | Verdict::Applied => GREEN,
+            Verdict::Faults | Verdict::Nothing | Verdict::Interrupted => RED,
+        };
+        paint.line(&mut out, line, colour);
+    }
+    for (line, state) in &rows {
+        paint.marked(&mut out, line, *state);
+    }
+    for line in causes.iter().chain(&warnings) {
+        paint.line(&mut out, line, "");
+    }
+    out
+}
+
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[31m";
+const YELLOW: &str = "\x1b[33m";
+
+struct Paint {
+    style: Style,
+}
+
+impl Paint {
+    fn line(&self, out: &mut String, line: &str, colour: &str) {
+        self.part(out, line, colour);
+        out.push('\n');
+    }
+
+    fn part(&self, out: &mut String, text: &str, colour: &str) {
+        if self.style == Style::Plain || colour.is_empty() {
+            out.push_str(text);
+        } else {
+            out.push_str(colour);
+            out.push_str(text);
+            out.push_str("\x1b[0m");
+        }
+    }
+
+    /// A row of the picture, its mark coloured.
+    fn marked(&self, out: &mut String, line: &str, state: Option<State>) {
+        let colour = match state {
+            Some(State::Ok) => GREEN,
+            Some(State::Fault) => RED,
+            Some(State::Blocked) => YELLOW,
+            Some(State::Unknown) | None => "",
+        };
+        match line.split_at_checked(MARK) {
+            Some((mark, rest)) => {
+                self.part(out, mark, colour);
+                self.line(out, rest, "");
+            }
+            None => self.line(out, line, colour),
+        }
+    }
+}
+
+/// Only printable ASCII, cut to a width.
+fn fit(text: &str, width: usize) -> String {
+    let plain = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    if text.chars().count() <= width {
+        return text.chars().map(plain).collect();
+    }
+    let mut cut: String = text.chars().take(width.saturating_sub(2)).map(plain).collect();
+    cut.push_str("..");
+    cut
+}
+
+/// The verdict and the source, in one line, or two.
+fn head(report: &Report) -> Vec<String> {
+    let errors = report.causes.iter().filter(|c| c.severity == Severity::Error).count();
+    let verdict = match (report.verdict, errors) {
+        (Verdict::Works, _) => "OK".to_owned(),
+        (Verdict::Applied, _) => "applied, not yet verified".to_owned(),
+        (Verdict::Nothing, _) => "NOTHING APPLIED".to_owned(),
+        (Verdict::Interrupted, _) => "INTERRUPTED".to_owned(),
+        (Verdict::Faults, 0 | 1) => "FAULT".to_owned(),
+        (Verdict::Faults, count) => format!("{count} FAULTS"),
+    };
+    let mut first = format!("netapply: {verdict}");
+    let mut more: Vec<String> = Vec::new();
+    if let Some(origin) = &report.source {
+        let label = origin.label.as_ref().map_or_else(String::new, |l| format!(" \"{l}\""));
+        // Whatever of the source fits in the first line stands there, the rest in the second.
+        let mut parts = vec![format!("{}{label}", origin.path)];
+        parts.extend(origin.created.as_ref().map(|time| format!("of {time}")));
+        parts.push(format!("text {}", origin.hash));
+        parts.extend(origin.instance_id.as_ref().map(|id| format!("instance {id}")));
+        first.push_str(" - ");
+        let mut room = true;
+        for (number, part) in parts.into_iter().enumerate() {
+            room &= number == 0 || first.len() + 2 + part.chars().count() <= WIDTH;
+            match (room, number) {
+                (true, 0) => first.push_str(&part),
+                (true, _) => first.push_str(&format!(", {part}")),
+                (false, _) => more.push(part),
+            }
+        }
+    }
+    if !report.format.is_empty() {
+        more.push(report.format.clone());
+    }
+    if let Some(applied) = &report.applied {
+        let steps = if applied.planned == 1 { "step" } else { "steps" };
+        more.push(format!("{} of {} {steps} done", applied.done, applied.planned));
+    }
+    if report.seconds > 0.0 {
+        more.push(format!("{:.1} s", report.seconds));
+    }
+    let mut lines = vec![fit(&first, WIDTH)];
+    if !more.is_empty() {
+        lines.push(fit(&format!("{:MARK$}{}", "", more.join(", ")), WIDTH));
+    }
+    lines
+}
+
+/// As many rows as there is room for: faults and what they stand in first, the rest counted.
+fn rows(picture: &[Row], room: usize) -> Vec<(String, Option<State>)> {
+    let mut shown: Vec<bool> = vec![picture.len() <= room; picture.len()];
+    if picture.len() > room {
+        let mut left = room.saturating_sub(1);
+        for wanted in [State::Fault, State::Blocked, State::Unknown, State::Ok] {
+            let of_kind: Vec<usize> =
+                (0..picture.len()).filter(|at| picture.get(*at).is_some_and(|r| r.state == wanted)).collect();
+            for at in of_kind {
+                let line: Vec<usize> = with_ancestors(picture, at)
+                    .into_iter()
+                    .filter(|at| shown.get(*at) == Some(&false))
+                    .collect();
+                if line.len() > left {
+                    continue;
+                }
+                left -= line.len();
+                for at in line {
+                    if let Some(slot) = shown.get_mut(at) {
+                        *slot = true;
+                    }
+                }
+            }
+        }
+    }
+    let kept: Vec<&Row> =
+        picture.iter().zip(&shown).filter(|(_, shown)| **shown).map(|(row, _)| row).collect();
+    let hidden: Vec<&Row> =
+        picture.iter().zip(&shown).filter(|(_, shown)| !**shown).map(|(row, _)| row).collect();
+    let mut lines: Vec<(String, Option<State>)> = Vec::new();
+    for (at, row) in kept.iter().enumerate() {
+        lines.push((row_line(&kept, at, row), Some(row.state)));
+    }
+    if !hidden.is_empty() {
+        let bad = hidden.iter().filter(|r| r.state == State::Fault).count();
+        let how =
+            if bad == 0 { "none of them at fault".to_owned() } else { format!("{bad} of them at fault") };
+        lines.push((format!("{:MARK$}and {} more, {how}", "", hidden.len()), None));
+    }
+    lines
+}
+
+/// A row's position and those of the rows that it hangs under, from the top.
+fn with_ancestors(picture: &[Row], at: usize) -> Vec<usize> {
+    let mut line = vec![at];
+    let mut depth = picture.get(at).map_or(0, |r| r.depth);
+    for above in (0..at).rev() {
+        match picture.get(above) {
+            Some(row) if row.depth < depth => {
+                depth = row.depth;
+                line.push(above);
+            }
+            _ => {}
+        }
+    }
+    line.reverse();
+    line
+}
+
+fn row_line(rows: &[&Row], at: usize, row: &Row) -> String {
+    let mark = match row.state {
+        State::Ok => "ok",
+        State::Fault => "FAIL",
+        State::Blocked => "wait",
+        State::Unknown => "-",
+    };
+    let mut tree = String::new();
+    for depth in 1..=row.depth {
+        // Whether a sibling follows at this depth, among the rows that are shown.
+        let next = rows.iter().skip(at + 1).find(|r| r.depth <= depth);
+        let follows = next.is_some_and(|r| r.depth == depth);
+        tree.push_str(match (depth == row.depth, follows) {
+            (true, true) => "|- ",
+            (true, false) => "`- ",
+            (false, true) => "|  ",
+            (false, false) => "   ",
+        });
+    }
+    let gap = if row.words.is_empty() { "" } else { "  " };
+    fit(&format!("{mark:<MARK$}{tree}{}{gap}{}", row.name, row.words), WIDTH)
+}
+
+/// Each cause in at most two lines and its action in at most two, as far as there is room; the rest counted.
+fn causes(report: &Report, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let errors = report.causes.iter().filter(|c| c.severity == Severity::Error);
+    let rest = report.causes.iter().filter(|c| c.severity == Severity::Warning);
+    let all: Vec<&Cause> = errors.chain(rest).collect();
+    for (number, cause) in all.iter().enumerate() {
+        let block = cause_lines(cause);
+        let left = all.len() - number;
+        // Room for "and N more" unless this is the last.
+        let keep = usize::from(left > 1);
+        if lines.len() + block.len() + keep > room {
+            let noun = if left == 1 { "cause" } else { "causes" };
+            lines.push(format!("and {left} more {noun}: netapply report --json"));
+            break;
+        }
+        lines.extend(block);
+    }
+    lines
+}
+
+fn cause_lines(cause: &Cause) -> Vec<String> {
+    let noun = if cause.severity == Severity::Error { "" } else { "warning: " };
+    let Cause { message, certainty, code, .. } = cause;
+    let mut lines = wrap(&format!("{noun}{message} ({certainty}) [{code}]"), "* ", "  ", 3);
+    lines.extend(wrap(&cause.action, "  -> ", "     ", 2));
+    lines
+}
+
+/// Breaks a text at blanks into at most `most` lines.
+fn wrap(text: &str, first: &str, next: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![first.to_owned()];
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        let length = lines.last().map_or(0, |line| line.chars().count());
+        let gap = usize::from(!empty);
+        if !empty && length + gap + word.chars().count() > WIDTH {
+            if lines.len() == most {
+                if let Some(last) = lines.last_mut() {
+                    *last = fit(&format!("{last} {word}"), WIDTH);
+                }
+                return lines;
+            }
+            lines.push(next.to_owned());
+            empty = true;
+        }
+        if let Some(line) = lines.last_mut() {
+            if !empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            empty = false;
+        }
+    }
+    lines.iter().map(|line| fit(line, WIDTH)).collect()
+}
+
+/// Warnings about the text, counted: the log and `netapply check` have them.
+fn warnings(report: &Report) -> Vec<String> {
+    let warnings: Vec<_> = report.diagnostics.iter().filter(|d| d.severity == "warning").collect();
+    match warnings.as_slice() {
+        [] => Vec::new(),
+        [one] => {
+            let at = if one.at.is_empty() { String::new() } else { format!("{}: ", one.at) };
+            vec![fit(&format!("warning: {at}{} [{}]", one.message, one.code), WIDTH)]
+        }
+        many => vec![format!("{} warnings about the text: netapply check shows them", many.len())],
+    }
+}

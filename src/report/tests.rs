@@ -1,0 +1,133 @@
+//! The screen of whole reports.
+
+use super::*;
+use crate::source::OriginKind;
+use crate::verify::cause::explain;
+use crate::verify::fixture::{ip, judged, lacp, one_nic};
+
+pub(super) fn origin() -> Origin {
+    Origin {
+        kind: OriginKind::BlockDevice,
+        path: "/dev/sr0".into(),
+        label: Some("config-2".into()),
+        filesystem: Some("ISO 9660"),
+        created: Some("2026-03-01 10:20:30 UTC".into()),
+        instance_id: Some("4a7c6f4e-8d1b-4c55-a7a5-6b1f6c1de201".into()),
+        hash: "0badcafe".into(),
+        why: String::new(),
+        others: Vec::new(),
+    }
+}
+
+fn report(input: &Input, evidence: Evidence, exit_code: u8) -> Report {
+    let checks = judged(input, &evidence);
+    let causes = explain(input, &evidence, &checks);
+    let verification = Verification { checks, causes, evidence, seconds: 3.2, interrupted: false };
+    let builder = Builder {
+        source: Some(origin()),
+        format: "network_data.json",
+        applied: Some(Applied { planned: 11, done: 11, failed: Vec::new() }),
+        input: Some(input),
+        verification: Some(verification),
+        seconds: 3.4,
+        ..Builder::default()
+    };
+    builder.finish(exit_code)
+}
+
+fn assert_fits(report: &Report) {
+    assert!(report.screen.len() <= 20, "{:#?}", report.screen);
+    for line in &report.screen {
+        assert!(line.len() <= 80 && line.is_ascii() && line.trim_end() == line, "{line:?}");
+    }
+}
+
+#[test]
+fn a_healthy_machine() {
+    let (input, evidence) = lacp();
+    let report = report(&input, evidence, 0);
+    assert_fits(&report);
+    let expected = "\
+netapply: OK - /dev/sr0 \"config-2\", of 2026-03-01 10:20:30 UTC, text 0badcafe
+     instance 4a7c6f4e-8d1b-4c55-a7a5-6b1f6c1de201, network_data.json, 11 of 1..
+ok   bond0  802.3ad, 2 of 2 members
+ok   |- eth0  10 Gb/s, LACP 02:00:00:00:00:01, leaf1 Ethernet12
+ok   |- eth1  10 Gb/s, LACP 02:00:00:00:00:01, leaf2 Ethernet12
+ok   `- bond0.100  VLAN 100, 10.0.0.2/24
+ok      `- gateway 10.0.0.1  answers in 0.4 ms, packets of 1500 bytes pass";
+    assert_eq!(report.screen.join("\n"), expected);
+    assert_eq!(report.verdict, Verdict::Works);
+}
+
+#[test]
+fn one_cable_is_out() {
+    let (input, mut evidence) = lacp();
+    evidence.links[1].carrier = false;
+    let report = report(&input, evidence, 1);
+    assert_fits(&report);
+    let expected = "\
+FAIL |- eth1  no carrier, LACP 02:00:00:00:00:01, leaf2 Ethernet12
+ok   `- bond0.100  VLAN 100, 10.0.0.2/24
+ok      `- gateway 10.0.0.1  answers in 0.4 ms, packets of 1500 bytes pass
+* eth1 (7c:c2:55:6e:90:45) has no carrier (proved) [no-cable]
+  -> Plug in its cable, check the optics, or enable the switch's port";
+    assert_eq!(report.screen[4..].join("\n"), expected);
+    assert!(report.screen[0].starts_with("netapply: FAULT - /dev/sr0"));
+}
+
+#[test]
+fn however_much_there_is_to_say_it_fits() {
+    let (mut input, mut evidence) = one_nic();
+    for number in 0..40 {
+        input.resolvers.push(ip(&format!("192.0.2.{}", number + 100)));
+        let mut link = input.links[0].clone();
+        link.name = format!("vlan-with-name{number}");
+        link.addresses = vec![format!("10.{number}.0.2/24").parse().unwrap(); 9];
+        input.links.push(link);
+        let mut state = evidence.links[0].clone();
+        state.name = format!("vlan-with-name{number}");
+        state.carrier = number % 2 == 0;
+        evidence.links.push(state);
+    }
+    let report = report(&input, evidence, 1);
+    assert_fits(&report);
+    assert_eq!(report.screen.len(), 20);
+    let text = report.screen.join("\n");
+    assert!(text.contains(" more causes: netapply report --json"), "{text}");
+    assert!(text.contains(" more, "), "{text}");
+}
+
+#[test]
+fn no_drive_is_said_and_nothing_else() {
+    let no_drive = Cause::new(
+        Code::NoSource,
+        Certainty::Proved,
+        "",
+        "no drive labelled config-2, cidata or CONTEXT was found in 30 s",
+        "Attach the virtual media, or give the node network data",
+    );
+    let report = Builder { causes: vec![no_drive], ..Builder::default() }.finish(4);
+    assert_fits(&report);
+    let expected = "\
+netapply: NOTHING APPLIED
+* no drive labelled config-2, cidata or CONTEXT was found in 30 s (proved)
+  [no-source]
+  -> Attach the virtual media, or give the node network data";
+    assert_eq!(report.screen.join("\n"), expected);
+}
+
+#[test]
+fn colour_changes_no_letter() {
+    let (input, mut evidence) = lacp();
+    evidence.links[1].carrier = false;
+    let report = report(&input, evidence, 1);
+    let coloured = screen::screen(&report, Style::Colour);
+    let mut plain = String::new();
+    let mut parts = coloured.split("\x1b[");
+    plain.push_str(parts.next().unwrap());
+    for part in parts {
+        plain.push_str(part.split_once('m').unwrap().1);
+    }
+    assert_eq!(plain, report.screen.join("\n") + "\n");
+    assert_ne!(plain, coloured);
+}
