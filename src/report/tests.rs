@@ -10,7 +10,7 @@ pub(super) fn origin() -> Origin {
         kind: OriginKind::BlockDevice,
         path: "/dev/sr0".into(),
         label: Some("config-2".into()),
-        filesystem: Some("ISO 9660"),
+        filesystem: Some("ISO 9660".into()),
         created: Some("2026-03-01 10:20:30 UTC".into()),
         instance_id: Some("4a7c6f4e-8d1b-4c55-a7a5-6b1f6c1de201".into()),
         hash: "0badcafe".into(),

@@ -1,5 +1,7 @@
 //! `netapply apply` and `netapply verify`.
 
+use std::time::Instant;
+
 use super::options::Options;
 use super::saved::Saved;
 use super::settle::{How, Settled, settle};
@@ -12,17 +14,21 @@ use crate::kernel::apply::StepOutcome;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, Family, Session};
 use crate::plan;
+use crate::report::places::Places;
+use crate::report::{Applied, systemd};
 use crate::resolve::{Missing, resolve};
-use crate::source::{self, NotFound, Request};
+use crate::source::{self, NotFound, Origin, Request};
 use crate::verify::input::Input;
 
 use crate::verify::{self, Review, Verification};
 
 /// Everything that a run has found out, for the report.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Story {
+    /// When the run began.
+    pub(super) began: Instant,
     /// Where the description came from.
-    pub(super) origin: String,
+    pub(super) origin: Option<Origin>,
     /// Why there is none.
     pub(super) not_found: Option<NotFound>,
     /// What it says.
@@ -31,8 +37,16 @@ pub(super) struct Story {
     pub(super) settled: Option<Settled>,
     /// Why the kernel could not be talked to.
     pub(super) failure: Option<String>,
+    /// What should be there.
+    pub(super) input: Option<Input>,
     /// How it works; `None` where that was not looked at.
     pub(super) verification: Option<Verification>,
+    /// The verification asked the kernel only, not the network.
+    pub(super) glance: bool,
+    /// Only looked at: `verify`.
+    pub(super) again: bool,
+    /// What an earlier run of this boot did for the same text.
+    pub(super) applied_before: Option<Applied>,
     /// A signal ended the run.
     pub(super) interrupted: bool,
 }
@@ -68,7 +82,7 @@ fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<Sto
     match story {
         Ok(Some(story)) => {
             let exit = story.exit(&options);
-            super::tell::tell(&story, &options, exit);
+            super::tell::tell(story, &options, exit);
             exit
         }
         Ok(None) => Exit::Success,
@@ -98,6 +112,7 @@ async fn applied(options: &Options, stop: &mut Stop) -> Story {
     if story.parsed.desired.links.is_empty() || (options.strict && errors) || story.interrupted {
         return story;
     }
+    log::debug!("hand-off {}", if options.handoff { "auto" } else { "none" });
     let how = How { strict: options.strict, nics: options.nic_wait };
     let settled = async {
         let mut session = Session::open(Family::Route)?;
@@ -111,7 +126,8 @@ async fn applied(options: &Options, stop: &mut Stop) -> Story {
         Err(failure) => story.failure = Some(failure.to_string()),
     }
     let undone = story.settled.as_ref().is_some_and(|s| s.undone.is_some());
-    if options.verify && !story.interrupted && !undone && story.failure.is_none() {
+    if !story.interrupted && !undone && story.failure.is_none() {
+        story.glance = !options.verify;
         look(&mut story, options, stop).await;
     }
     story
@@ -136,7 +152,7 @@ async fn verified(options: &Options, stop: &mut Stop) -> Story {
 
 /// Finds and parses the description; `again` takes the one that was applied last where none is named.
 async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
-    let mut story = Story::default();
+    let mut story = Story::new(again);
     let saved = if again && options.source.is_none() { Saved::load() } else { None };
     let saved = match saved {
         Some(saved) => saved,
@@ -172,7 +188,10 @@ async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
             }
         }
     };
-    story.origin = saved.origin;
+    if again {
+        story.applied_before = Places::default().applied_before(&saved.origin.hash);
+    }
+    story.origin = Some(saved.origin);
     story.parsed = format::parse(saved.documents);
     story
 }
@@ -194,17 +213,39 @@ async fn look(story: &mut Story, options: &Options, stop: &mut Stop) {
         }
         Err(_) => Review::default(),
     };
-    let verification = verify::verify(&input, options.verify_wait, review, &mut progress, stop).await;
+    let verification = match story.glance {
+        true => verify::glance(&input, review().await).await,
+        false => verify::verify(&input, options.verify_wait, review, &mut progress, stop).await,
+    };
     story.interrupted |= verification.interrupted;
     story.verification = Some(verification);
+    story.input = Some(input);
 }
 
-/// What is waited for goes to the log; the report follows at the end.
+/// What is waited for goes to the log and to systemd's status line; the report follows at the end.
 fn progress(line: &str) {
     log::info!("{line}");
+    systemd::status(line);
 }
 
 impl Story {
+    fn new(again: bool) -> Self {
+        Story {
+            began: Instant::now(),
+            origin: None,
+            not_found: None,
+            parsed: Parsed::default(),
+            settled: None,
+            failure: None,
+            input: None,
+            verification: None,
+            glance: false,
+            again,
+            applied_before: None,
+            interrupted: false,
+        }
+    }
+
     /// Everything that was said about the text and the machine.
     pub(super) fn said(&self) -> impl Iterator<Item = &Diagnostic> {
         self.parsed.diagnostics.iter().chain(self.settled.iter().flat_map(|s| &s.said))
@@ -231,7 +272,8 @@ impl Story {
         }
         let not_done =
             rounds().flat_map(|r| &r.outcome.steps).any(|s| !matches!(s, StepOutcome::Done { .. }));
-        let broken = self.verification.as_ref().is_some_and(|v| !v.passed());
+        // A glance cannot tell a network that needs a moment from one that does not work.
+        let broken = !self.glance && self.verification.as_ref().is_some_and(|v| !v.passed());
         if errors || not_done || broken || self.interrupted { Exit::Incomplete } else { Exit::Success }
     }
 }

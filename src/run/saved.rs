@@ -6,16 +6,16 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::source::Found;
+use crate::source::{Found, Origin};
 
 /// Only root may read it: a description can hold keys.
 const PATH: &str = "/run/netapply/description.json";
 
 /// A description with the line that says where it came from.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Saved {
-    /// As the report names it.
-    pub(super) origin: String,
+    /// Where it came from.
+    pub(super) origin: Origin,
     /// Name and text of each document.
     pub(super) documents: Vec<(String, String)>,
 }
@@ -23,7 +23,7 @@ pub(super) struct Saved {
 impl From<&Found> for Saved {
     fn from(found: &Found) -> Self {
         let documents = found.documents.iter().map(|d| (d.name.clone(), d.text.clone())).collect();
-        Saved { origin: found.origin.to_string(), documents }
+        Saved { origin: found.origin.clone(), documents }
     }
 }
 

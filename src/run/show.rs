@@ -5,6 +5,7 @@ use crate::cli::Args;
 use crate::diagnostic::{Code, nearest};
 use crate::inventory::Inventory;
 use crate::kernel::{read, session};
+use crate::report::places::Places;
 
 pub(super) fn text(text: &str) -> Exit {
     print(text);
@@ -34,8 +35,25 @@ pub(super) fn inventory() -> Exit {
     }
 }
 
-pub(super) fn report(_args: &Args) -> Exit {
-    Exit::NoDescription
+/// `netapply report`.
+pub(super) fn report(args: &Args) -> Exit {
+    let places = Places::default();
+    let last = match places.last() {
+        Ok(last) => last,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            complain("there is no report: netapply has not run since this machine was started");
+            return Exit::NoDescription;
+        }
+        Err(error) => {
+            complain(&format!("{}: {error}", places.report().display()));
+            return Exit::NoDescription;
+        }
+    };
+    if args.json {
+        return text(&json(&last));
+    }
+    let lines = last.get("screen").and_then(|s| s.as_array()).into_iter().flatten();
+    text(&lines.filter_map(|line| line.as_str()).map(|line| format!("{line}\n")).collect::<String>())
 }
 
 /// `netapply explain CODE`.

@@ -1,12 +1,45 @@
-//! Tells what a run has found out.
+//! Tells what a run has found out: the log, report.json, the consoles, and the person who waits.
 
-use super::Exit;
 use super::apply::Story;
 use super::options::Options;
-use crate::diagnostic::{Renderer, Severity, Style};
+use super::{Exit, json, print, stdout_style};
+use crate::diagnostic::{Code, Renderer, Severity, Style};
+use crate::kernel::apply::{Outcome, StepOutcome, Trouble};
+use crate::plan::{Plan, script};
+use crate::report::places::Places;
+use crate::report::screen::screen;
+use crate::report::{Applied, Builder, FailedStep, Report, Said, Verdict, systemd};
+use crate::source::{NotFound, NotFoundKind};
+use crate::verify::cause::{Cause, Certainty};
 
-/// To the log and the person who waits.
-pub(super) fn tell(story: &Story, options: &Options, exit: Exit) {
+/// To everybody.
+pub(super) fn tell(story: Story, options: &Options, exit: Exit) {
+    log(&story);
+    let json_wanted = options.json;
+    let report = report(story, exit);
+    let places = Places::default();
+    for (path, error) in places.write(&report) {
+        log::debug!("{}: {error}", path.display());
+    }
+    if json_wanted {
+        print(&json(&report));
+    } else if !options.boot {
+        print(&screen(&report, stdout_style()));
+    }
+    if options.boot {
+        systemd::journal(&report);
+        // A network that was made and is looked at next needs no more than a line.
+        let lines = if report.verdict == Verdict::Applied { 1 } else { usize::MAX };
+        let shown: Vec<&str> = report.screen.iter().take(lines).map(String::as_str).collect();
+        for (path, error) in places.show(&format!("\n{}\n", shown.join("\n"))) {
+            log::debug!("{}: {error}", path.display());
+        }
+        report.screen.iter().for_each(|line| log::info!("{line}"));
+    }
+}
+
+/// What is to be said about the text, where a journal or a person behind a terminal reads it.
+fn log(story: &Story) {
     let renderer = Renderer { texts: &story.parsed.texts, style: Style::Plain };
     for diagnostic in story.said() {
         let text = renderer.render(diagnostic);
@@ -17,27 +50,90 @@ pub(super) fn tell(story: &Story, options: &Options, exit: Exit) {
             Severity::Note => log::debug!("{text}"),
         }
     }
-    if let Some(missing) = &story.not_found {
-        log::error!("{} {}", missing.message, missing.hint);
-    }
     for round in story.settled.iter().flat_map(|s| &s.rounds) {
-        for (number, trouble) in round.outcome.failures() {
-            let step = round.plan.steps.get(number);
-            let line = step.map_or_else(String::new, |s| crate::plan::script::line(&s.action));
-            let at = step.map_or_else(String::new, |s| renderer.place(s.at));
-            log::error!("{at}: {line}: {trouble}");
+        for (step, outcome) in round.plan.steps.iter().zip(&round.outcome.steps) {
+            let line = script::line(&step.action);
+            match outcome {
+                StepOutcome::Done { warning: None } => log::debug!("done: {line}"),
+                StepOutcome::Done { warning: Some(warning) } => {
+                    log::warn!("done: {line}: the kernel says: {warning}")
+                }
+                StepOutcome::Failed(trouble) => log::error!("failed: {line}: {trouble}"),
+                StepOutcome::Skipped { because } => {
+                    log::warn!("not tried, because step {} failed: {line}", because + 1)
+                }
+                StepOutcome::NotReached => log::warn!("not reached: {line}"),
+            }
         }
     }
-    if let Some(verification) = &story.verification {
-        for cause in &verification.causes {
-            log::error!("{} ({}): {}", cause.message, cause.certainty, cause.action);
-        }
+    match story.settled.as_ref().and_then(|s| s.undone.as_ref()) {
+        Some(Ok(())) => log::warn!("--strict: what was done is undone, the machine is as it was"),
+        Some(Err(why)) => log::error!("--strict: not everything could be undone: {why}"),
+        None => {}
     }
-    log::debug!(
-        "exit {}, boot {}, hand-off {}, JSON {}",
-        exit as u8,
-        options.boot,
-        options.handoff,
-        options.json
-    );
+}
+
+fn report(story: Story, exit: Exit) -> Report {
+    let said = story.said().cloned().collect::<Vec<_>>();
+    let diagnostics = Said::all(&said, &story.parsed.texts);
+    let renderer = Renderer { texts: &story.parsed.texts, style: Style::Plain };
+    let rounds = story.settled.iter().flat_map(|s| &s.rounds);
+    let applied = rounds.fold(None, |sum: Option<Applied>, round| {
+        Some(add(sum.unwrap_or_default(), &round.plan, &round.outcome, &renderer))
+    });
+    let mut causes: Vec<Cause> = story.not_found.iter().map(no_source).collect();
+    causes.extend(story.failure.map(|why| {
+        Cause::new(
+            Code::KernelRefused,
+            Certainty::Proved,
+            "",
+            why,
+            "Run netapply as root; in a boot, see the kernel log",
+        )
+    }));
+    let nothing_left = story.settled.is_some() && !story.again;
+    let builder = Builder {
+        source: story.origin,
+        format: story.parsed.format,
+        diagnostics,
+        applied: applied.or(story.applied_before).or(nothing_left.then(Applied::default)),
+        input: story.input.as_ref(),
+        verification: story.verification,
+        causes,
+        glance: story.glance,
+        interrupted: story.interrupted,
+        seconds: story.began.elapsed().as_secs_f64(),
+    };
+    builder.finish(exit as u8)
+}
+
+/// Adds what became of one plan.
+fn add(mut sum: Applied, plan: &Plan, outcome: &Outcome, renderer: &Renderer<'_>) -> Applied {
+    sum.planned += plan.steps.len();
+    sum.done += (0..plan.steps.len()).filter(|step| outcome.is_done(*step)).count();
+    for (number, trouble) in outcome.failures() {
+        let Some(step) = plan.steps.get(number) else { continue };
+        let code = match trouble {
+            Trouble::Missing(_) => Code::KernelLacks,
+            _ => Code::KernelRefused,
+        };
+        sum.failed.push(FailedStep {
+            code: code.to_string(),
+            link: step.action.link().unwrap_or(&step.link).to_owned(),
+            step: script::line(&step.action),
+            why: trouble.to_string(),
+            at: if step.at.is_known() { renderer.place(step.at) } else { String::new() },
+        });
+    }
+    sum
+}
+
+fn no_source(missing: &NotFound) -> Cause {
+    let code = match missing.kind {
+        NotFoundKind::NoDescription => Code::NoDescription,
+        NotFoundKind::NoDrive | NotFoundKind::PxeBoot => Code::NoSource,
+        _ => Code::SourceUnreadable,
+    };
+    let sentence = |text: &str| text.trim_end_matches('.').to_owned();
+    Cause::new(code, Certainty::Proved, "", sentence(&missing.message), sentence(&missing.hint))
 }

@@ -190,7 +190,7 @@ impl Origin {
             kind,
             path,
             label: volume.and_then(|v| v.labels.first().cloned()),
-            filesystem: volume.map(|v| v.filesystem.name()),
+            filesystem: volume.map(|v| v.filesystem.name().into()),
             created: volume.and_then(|v| v.created.clone()),
             instance_id: None,
             hash: String::new(),

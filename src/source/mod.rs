@@ -28,7 +28,8 @@ pub use layout::Layout;
 pub use metadata::Metadata;
 pub use watch::Watch;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ pub struct Found {
 }
 
 /// What kind of place a description came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OriginKind {
     /// A text file.
@@ -79,7 +80,7 @@ pub enum OriginKind {
 
 /// Where a description came from. A stale drive is the commonest cause of a network that "does not apply": this says
 /// which one was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// What kind of place it is.
     pub kind: OriginKind,
@@ -88,7 +89,7 @@ pub struct Origin {
     /// The volume's label.
     pub label: Option<String>,
     /// The volume's file system, as people write it.
-    pub filesystem: Option<&'static str>,
+    pub filesystem: Option<Cow<'static, str>>,
     /// When the volume was made, as `2026-03-01 10:20:30 +02:00`; on VFAT local time of an unknown zone.
     pub created: Option<String>,
     /// The instance id that the drive carries.
@@ -105,8 +106,11 @@ impl std::fmt::Display for Origin {
     /// The place in one line: `/dev/sr0 (ISO 9660 "config-2", made 2026-03-01 10:20:30 UTC, instance i-1, text 0badcafe)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let label = self.label.as_ref().map(|label| format!("\"{label}\""));
-        let volume =
-            [self.filesystem.map(str::to_owned), label].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let volume = [self.filesystem.as_ref().map(|f| f.to_string()), label]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ");
         let mut parts = vec![volume];
         parts.extend(self.created.as_ref().map(|time| format!("made {time}")));
         parts.extend(self.instance_id.as_ref().map(|id| format!("instance {id}")));
@@ -325,7 +329,7 @@ mod tests {
             kind: OriginKind::BlockDevice,
             path: "/dev/sr0".into(),
             label: Some("config-2".into()),
-            filesystem: Some("ISO 9660"),
+            filesystem: Some("ISO 9660".into()),
             created: Some("2026-03-01 10:20:30 UTC".into()),
             instance_id: Some("i-1".into()),
             hash: "0badcafe".into(),

@@ -193,7 +193,7 @@ impl Search<'_> {
         };
         let mut origin = Origin::of(kind, path.display().to_string(), volume, &why);
         if let Holder::Share(share) = &taken.holder {
-            origin.filesystem = Some(share.filesystem);
+            origin.filesystem = Some(share.filesystem.into());
         }
         // Labelled drives count even where ir_pub_id makes them no candidates: they are what was mistaken before.
         let taken_name = taken.name();
