@@ -109,7 +109,8 @@ impl<'a> Fields<'a> {
         let fields = Self::of(node, object, said)?;
         for entry in fields.entries {
             if object.keys.iter().any(|k| k.name == entry.key) || !other(&entry.key) {
-                said.extend(report(object, &entry.key, entry.key_at));
+                let near = said.len() < super::MAX_SAID;
+                said.extend(report_entry(object, &entry.key, entry.key_at, near));
             }
         }
         Some(fields)
@@ -160,8 +161,13 @@ impl<'a> Fields<'a> {
 
 /// What is to be said about a key that stands in a mapping; nothing where it has its effect.
 pub(super) fn report(object: &Object, name: &str, at: Place) -> Option<Diagnostic> {
+    report_entry(object, name, at, true)
+}
+
+/// `near`: with the nearest key as a hint. That takes time, and messages beyond the limit are not shown.
+fn report_entry(object: &Object, name: &str, at: Place, near: bool) -> Option<Diagnostic> {
     let Some(key) = object.keys.iter().find(|k| k.name == name) else {
-        let near = nearest(name, object.keys.iter().map(|k| k.name));
+        let near = near.then(|| nearest(name, object.keys.iter().map(|k| k.name))).flatten();
         let message = format!("unknown key \"{name}\" in {}, ignored", object.name);
         let said = Diagnostic::new(Code::UnknownKey, at, message);
         return Some(match near {

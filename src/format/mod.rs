@@ -16,10 +16,15 @@ mod recognise;
 pub mod tree;
 mod value;
 
+use std::sync::OnceLock;
+
 use crate::diagnostic::{Code, Diagnostic, Severity, printable, worst};
 use crate::model::{Desired, Place};
 use recognise::Format;
 use tree::Node;
+
+/// Messages about one description.
+const MAX_SAID: usize = 1000;
 
 /// One text as it was read, with the tree of values that it holds, for messages about it.
 #[derive(Clone, Debug)]
@@ -30,9 +35,16 @@ pub struct Text {
     pub text: String,
     /// Its values; `None` where it cannot be parsed.
     pub root: Option<Node>,
+    /// Where each line begins, counted when the first is asked for.
+    lines: OnceLock<Vec<u32>>,
 }
 
 impl Text {
+    /// A text and its values.
+    pub fn new(name: String, text: String, root: Option<Node>) -> Self {
+        Text { name, text, root, lines: OnceLock::new() }
+    }
+
     /// The path of the value at a place, such as `links[2].bond_mode`; empty without one.
     pub fn path(&self, at: Place) -> String {
         self.root.as_ref().map_or_else(String::new, |root| printable(tree::path_of(root, at)))
@@ -40,8 +52,12 @@ impl Text {
 
     /// A line of the text, from 1, with the values of secret keys masked.
     pub fn line(&self, line: u32) -> Option<String> {
-        let index = (line as usize).checked_sub(1)?;
-        self.text.lines().nth(index).map(keys::without_secrets)
+        let starts = self.lines.get_or_init(|| {
+            let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(0).chain(ends.filter_map(|(at, _)| u32::try_from(at + 1).ok())).collect()
+        });
+        let start = *starts.get((line as usize).checked_sub(1)?)?;
+        self.text.get(start as usize..)?.lines().next().map(keys::without_secrets)
     }
 }
 
@@ -66,7 +82,7 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
     for (index, (name, text)) in texts.into_iter().enumerate() {
         let file = u16::try_from(index).unwrap_or(u16::MAX);
         let (format, root) = understand(&text, file, &mut said);
-        read.push((format, Text { name, text, root }));
+        read.push((format, Text::new(name, text, root)));
     }
     let mut desired = Desired::default();
     let merged: Vec<&Node> = read
@@ -94,8 +110,22 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
         said.extend(nothing(&said));
     }
     said.sort_by_key(|d| (!d.at.is_known(), d.at));
+    cut(&mut said);
     let format = formats().next().map_or("", Format::name);
     Parsed { desired, diagnostics: said, texts: read.into_iter().map(|(_, text)| text).collect(), format }
+}
+
+/// Keeps the first messages, and of the others how many there are and how bad: nobody reads more, and each costs time.
+fn cut(said: &mut Vec<Diagnostic>) {
+    let Some(last) = said.get(MAX_SAID..).filter(|rest| !rest.is_empty()) else { return };
+    let message = format!("{} more messages are not shown", last.len());
+    let severity = worst(last).unwrap_or(Severity::Note);
+    said.truncate(MAX_SAID);
+    said.push(
+        Diagnostic::new(Code::TooMany, Place::NONE, message)
+            .severity(severity)
+            .hint("correct the first ones first"),
+    );
 }
 
 /// Adds what Ironic's API would refuse, whether netapply can use it or not.

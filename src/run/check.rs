@@ -88,7 +88,7 @@ fn check_one(args: &Args, source: &str) -> Checked {
 fn unreadable(source: &str, message: &str, hint: &str) -> Parsed {
     let mut diagnostic = Diagnostic::new(Code::Unreadable, Place::NONE, message.trim_end_matches('.'));
     diagnostic.hint = (!hint.is_empty()).then(|| hint.to_owned());
-    let texts = vec![Text { name: source.to_owned(), text: String::new(), root: None }];
+    let texts = vec![Text::new(source.to_owned(), String::new(), None)];
     Parsed { diagnostics: vec![diagnostic], texts, ..Parsed::default() }
 }
 
