@@ -85,7 +85,7 @@ fn monitoring(bond: &mut Link, mode: &str, said: &mut Vec<Diagnostic>) {
     let set = |bond: &Link, name: &str| bond.settings.number(name).is_some_and(|n| n > 0);
     let forced = matches!(mode, "802.3ad" | "balance-tlb" | "balance-alb");
     if set(bond, "arp_interval") {
-        for name in ["miimon", "updelay", "downdelay"] {
+        for name in ["miimon", "updelay", "downdelay", "peer_notify_delay"] {
             if !set(bond, name) {
                 continue;
             }

@@ -10,11 +10,9 @@ use super::debian::{
 };
 use super::keys::{Fields, Object};
 use super::tree::{Node, Value};
-use super::value::{
-    self, bad, boolean, interface_name, items, mac, mtu, name_servers, search_domains, text, words,
-};
-use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::model::{Activation, Desired, Kind, Link, Located, Naming, Resolver, Route};
+use super::value::{self, bad, boolean, items, mac, mtu, name_servers, search_domains, text, words};
+use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
+use crate::model::{Activation, Desired, IfName, Kind, Link, Located, Naming, Resolver, Route};
 
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use table::OBJECTS;
@@ -85,7 +83,7 @@ impl Reader {
             "nameserver" => self.nameserver(item, said),
             "route" => self.route(item, said),
             other => {
-                let why = format!("no type of item, left out; there are {}", TYPES.join(", "));
+                let why = format!("expected one of {}; the item was left out", TYPES.join(", "));
                 let unknown = bad(Code::BadValue, kind, "type", &why);
                 said.push(match nearest(other, TYPES.iter().copied()) {
                     Some(near) => unknown.hint(format!("did you mean \"{near}\"?")),
@@ -98,8 +96,8 @@ impl Reader {
     fn physical(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
         let Some(fields) = Fields::new(item, &PHYSICAL, said) else { return };
         let mac = fields.get("mac_address").and_then(|n| mac(n, "mac_address", said));
-        let name = fields.get("name").filter(|n| n.text().is_some_and(|t| !t.trim().is_empty()));
-        let is_lo = name.and_then(Node::text) == Some("lo");
+        let name = named_text(&fields, said);
+        let is_lo = name.as_ref().is_some_and(|n| n.value == "lo");
         if is_lo || item.get("type").and_then(Node::text) == Some("loopback") {
             let mut link = Link::new("lo", Kind::Physical, item.at);
             common(&fields, &mut link, said);
@@ -107,25 +105,21 @@ impl Reader {
         }
         let mut link = match (mac, name) {
             (None, None) => {
-                let message = "a NIC without mac_address and name: nothing says which one is meant";
+                let message = "a NIC without mac_address and name, left out: nothing says which one is meant";
                 said.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add its mac_address"));
                 return;
             }
             (None, Some(name)) => {
-                let Some(name) = interface_name(name, "name", said) else { return };
-                let message = format!("\"{0}\" has no mac_address: the interface {0} was taken", name.value);
-                said.push(
-                    Diagnostic::new(Code::NoMac, name.at, message)
-                        .hint("add its mac_address: names can differ from one boot image to the next"),
-                );
-                nic(name.value.as_str(), name.at)
+                let message = format!("\"{}\" has no mac_address: its NIC is looked for by name", name.value);
+                let hint = "add its mac_address: names can differ from one boot image to the next";
+                said.push(Diagnostic::new(Code::NoMac, name.at, message).hint(hint));
+                nic(name.value, name.at)
             }
             (Some(mac), name) => {
-                let name = name.and_then(|node| interface_name(node, "name", said));
-                let id = name.as_ref().map_or_else(|| mac.value.to_string(), |n| n.value.to_string());
+                let id = name.as_ref().map_or_else(|| mac.value.to_string(), |n| n.value.to_owned());
                 let mut link = Link::new(id, Kind::Physical, item.at);
                 link.select.mac = Some(mac);
-                link.naming = name.map_or(Naming::Keep, Naming::Alternative);
+                link.naming = name.map_or(Naming::Keep, |name| wish(&name, said));
                 link
             }
         };
@@ -147,7 +141,7 @@ impl Reader {
         let Some((fields, mut link)) = named(item, &BRIDGE, Kind::Bridge, said) else { return };
         link.members = references(&fields, "bridge_interfaces", said);
         for entry in params(&fields, said) {
-            bridge_option(&entry.key, &entry.value, &mut link, &mut self.draft, said);
+            bridge_option(entry, &mut link, &mut self.draft, said);
         }
         self.draft.add(link);
     }
@@ -191,7 +185,10 @@ impl Reader {
 
     fn route(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
         let Some(fields) = Fields::new(item, &GLOBAL_ROUTE, said) else { return };
-        if let Some(route) = route(&fields, said) {
+        if fields.get("gateway").is_none_or(|n| n.text().is_some_and(|t| t.trim().is_empty())) {
+            let message = "a route of no link needs a gateway, by which its link is found: left out";
+            said.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add \"gateway\""));
+        } else if let Some(route) = route(&fields, said) {
             self.draft.route(route);
         }
     }
@@ -221,19 +218,36 @@ fn named<'a>(
     said: &mut Vec<Diagnostic>,
 ) -> Option<(Fields<'a>, Link)> {
     let fields = Fields::new(item, object, said)?;
-    let name = fields.get("name").filter(|n| n.text().is_some_and(|t| !t.trim().is_empty()));
-    let Some(name) = name else {
+    let Some(name) = named_text(&fields, said) else {
         let message = format!("a {} without a name, left out", kind.noun());
         said.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add \"name\""));
         return None;
     };
-    let mut link = made(name, kind, said);
+    let mut link = made(&Node::scalar(name.value, name.at), kind, said);
     link.at = item.at;
     if let Some(node) = fields.get("mac_address") {
         wish_mac(node, "mac_address", &mut link, said);
     }
     common(&fields, &mut link, said);
     Some((fields, link))
+}
+
+/// The name, unless it is absent or empty.
+fn named_text<'a>(fields: &Fields<'a>, said: &mut Vec<Diagnostic>) -> Option<Located<&'a str>> {
+    let node = fields.get("name")?;
+    text(node, "name", said).map(|name| Located::new(name, node.at))
+}
+
+/// A NIC's name is a wish: one that cannot be granted is no error.
+fn wish(name: &Located<&str>, said: &mut Vec<Diagnostic>) -> Naming {
+    match IfName::new(name.value) {
+        Ok(wished) => Naming::Alternative(Located::new(wished, name.at)),
+        Err(why) => {
+            let message = format!("name \"{}\": {why}; the NIC keeps the name that it has", name.value);
+            said.push(Diagnostic::new(Code::BadName, name.at, message).severity(Severity::Warning));
+            Naming::Keep
+        }
+    }
 }
 
 /// What links of every kind have.
@@ -278,9 +292,9 @@ fn method(fields: &Fields, said: &mut Vec<Diagnostic>) -> Option<Located<Method>
         } else {
             "a subnet without a type"
         };
-        said.push(
-            Diagnostic::new(Code::MissingKey, fields.at, message).hint("add \"type\": static, dhcp4, …"),
-        );
+        let severity = if addressed { Severity::Warning } else { Severity::Error };
+        let missing = Diagnostic::new(Code::MissingKey, fields.at, message).severity(severity);
+        said.push(missing.hint("add \"type\": static, dhcp4, …"));
         return addressed.then(|| Located::new(Method::Static, fields.at));
     };
     let word = text(node, "type", said)?;

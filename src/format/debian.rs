@@ -3,6 +3,7 @@
 //!
 //! A reader fills a [`Draft`] and ends with [`Draft::finish`], which joins what the text says in different places.
 
+mod bond;
 mod bridge;
 mod subnet;
 
@@ -11,17 +12,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::tree::{Entry, Node, Value as NodeValue};
-use super::value::{bond_option, interface_name, set_option};
-use crate::diagnostic::{Code, Diagnostic, nearest};
+use super::tree::Node;
+use super::value::interface_name;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{
-    Desired, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route, Settings, WishedMac,
+    Desired, IfName, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route, WishedMac,
 };
 
-#[allow(unused_imports)] // docs and tests walk it
-pub(super) use bridge::OPTIONS as BRIDGE_OPTIONS;
-pub(super) use bridge::bridge_option;
+pub(super) use bond::{BOND, bond_setting};
+pub(super) use bridge::{BRIDGE, bridge_option};
 pub(super) use subnet::{Method, either, metric, subnet};
 
 /// What is read of a text, before its parts are joined.
@@ -97,8 +97,7 @@ impl Draft {
             if self.by_name.contains_key(&reference.value) {
                 continue;
             }
-            let name = Node::scalar(&reference.value, reference.at);
-            if interface_name(&name, "interface", said).is_none() {
+            if IfName::new(&reference.value).is_err() {
                 continue;
             }
             if said_implied {
@@ -211,29 +210,6 @@ pub(super) fn made(name: &Node, kind: Kind, said: &mut Vec<Diagnostic>) -> Link 
         link.naming = Naming::Set(name);
     }
     link
-}
-
-/// An option of a bond, in any spelling. Of several primaries, which ifenslave takes, the first is meant first.
-pub(super) fn bond_setting(entry: &Entry, settings: &mut Settings, said: &mut Vec<Diagnostic>) {
-    let Some(row) = bond_option(&entry.key) else {
-        let rows = attribute::of_kind(Kind::Bond).iter().map(|row| row.name);
-        let bare =
-            entry.key.strip_prefix("bond").map_or(entry.key.as_str(), |k| k.trim_start_matches(['-', '_']));
-        let message = format!("unknown bond option \"{}\", ignored", entry.key);
-        let unknown = Diagnostic::new(Code::UnknownKey, entry.key_at, message);
-        said.push(match nearest(bare, rows) {
-            Some(near) => unknown.hint(format!("did you mean \"bond-{}\"?", near.replace('_', "-"))),
-            None => unknown,
-        });
-        return;
-    };
-    let first = match &entry.value.value {
-        NodeValue::List(items) if row.name == "primary" => items.first(),
-        _ => Some(&entry.value),
-    };
-    if let Some(node) = first {
-        set_option(settings, row, node, &entry.key, said);
-    }
 }
 
 /// Makes a link the VLAN `id` on `parent`.

@@ -23,7 +23,7 @@ pub(super) use lines::tree;
 use stanza::Stanza;
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use table::OBJECTS;
-use table::TOP;
+use table::{MEMBERS, TOP};
 
 /// Reads what [`tree`] made.
 pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
@@ -32,6 +32,7 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
     let mut groups: Groups = Groups::default();
     for entry in entries {
         let word = entry.key.split(' ').next().unwrap_or_default();
+        said.extend(outside(word, entry));
         match word {
             "auto" | "allow-auto" | "allow-hotplug" => wanted.extend(
                 words(&entry.value, word, said).into_iter().map(|w| Located::new(w.value.to_owned(), w.at)),
@@ -41,7 +42,7 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
                     groups.add(stanza);
                 }
             }
-            _ => said.extend(outside(word, entry)),
+            _ => {}
         }
     }
     let mut reader = Reader::default();
@@ -51,9 +52,9 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
     reader.finish(&wanted, &groups, said)
 }
 
-/// A line outside a stanza that is neither `auto` nor `iface`.
+/// What is to be said about a line outside a stanza; nothing about `auto` and `iface`.
 fn outside(word: &str, entry: &Entry) -> Option<Diagnostic> {
-    if word.starts_with("allow-") {
+    if word.starts_with("allow-") && !TOP.keys.iter().any(|key| key.name == word) {
         let message = format!("\"{word}\" has no effect here: only ifup --allow brings these up");
         return Some(Diagnostic::new(Code::NoEffect, entry.key_at, message));
     }
@@ -126,6 +127,7 @@ impl Reader {
             match entry.key.as_str() {
                 "bond-slaves" | "bond-ports" | "slaves" => members(entry, link, said),
                 "bond-master" => {
+                    said.extend(report(&MEMBERS, &entry.key, entry.key_at));
                     let word = words(&entry.value, "bond-master", said).into_iter().next();
                     *master = word.map(|w| Located::new(w.value.to_owned(), w.at));
                 }
@@ -133,9 +135,7 @@ impl Reader {
                     let settings = if link.kind == Kind::Bond { &mut link.settings } else { &mut *at_member };
                     bond_setting(entry, settings, said);
                 }
-                key if key.starts_with("bridge-") => {
-                    bridge_option(key, &entry.value, link, &mut self.draft, said);
-                }
+                key if key.starts_with("bridge-") => bridge_option(entry, link, &mut self.draft, said),
                 "up" | "post-up" | "pre-up" => self.command(stanza, entry, link, said),
                 _ => {}
             }
@@ -253,6 +253,7 @@ fn vlan_of(name: &str, stanzas: &[Stanza], link: &mut Link, said: &mut Vec<Diagn
 
 /// `bond-slaves eth0 eth1` or `none`.
 fn members(entry: &Entry, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    said.extend(report(&MEMBERS, &entry.key, entry.key_at));
     let words = words(&entry.value, &entry.key, said).into_iter().filter(|w| w.value != "none");
     link.members.extend(words.map(|w| Located::new(w.value.to_owned(), w.at)));
 }
@@ -285,6 +286,7 @@ fn activate(desired: &mut Desired, wanted: &[LinkRef], groups: &Groups, said: &m
     for link in &mut desired.links {
         if !up.contains(&link.id) && !patterns.iter().any(|p| fits(p, &link.id)) {
             link.activation = Activation::Manual;
+            link.optional = true;
             let message =
                 format!("no auto or allow-hotplug line names \"{0}\": it is not brought up", link.id);
             said.push(

@@ -8,7 +8,7 @@ use super::tree::{Entry, Node, Value};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::model::Place;
 
-/// Keys whose values are never shown.
+/// Keys whose values are never shown, in lower case.
 const SECRETS: &[&str] = &["key", "password", "preshared", "private", "psk", "shared"];
 /// A word of base64 letters of this length is a key whatever stands before it (WireGuard's have 44).
 const LONG: usize = 40;
@@ -17,15 +17,21 @@ const LONG: usize = 40;
 /// words of base64.
 pub(super) fn without_secrets(line: &str) -> String {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    let lower = line.to_ascii_lowercase();
+    // Interfaces text has a blank behind its keys.
+    let interfaces = ["wpa-psk", "wpa-passphrase", "wireless-key"]
+        .iter()
+        .find_map(|key| Some(lower.find(key)? + key.len()));
     let secret_from = SECRETS
         .iter()
-        .flat_map(|key| line.match_indices(key).map(|(at, _)| at + key.len()))
+        .flat_map(|key| lower.match_indices(key).map(|(at, _)| at + key.len()))
         .filter_map(|end| {
             // `key:`, `"key" :`, `private_key=`; not `keys:` or `keyboard`.
             let rest = line.get(end..)?;
             let value = rest.trim_start_matches(['"', '\'', ' ']).strip_prefix([':', '='])?;
             Some(line.len() - value.trim_start().len())
         })
+        .chain(interfaces)
         .min()
         .unwrap_or(line.len());
     let (shown, secret) = line.split_at_checked(secret_from).unwrap_or((line, ""));
@@ -202,6 +208,8 @@ mod tests {
             ("- {keys: {public: x, shared: yz}}", "- {keys: {public: x, shared: ****"),
             ("  private-key-flags: [not-saved]", "  private-key-flags: [not-saved]"),
             ("  keyboard: us", "  keyboard: us"),
+            ("ROOT_PASSWORD='x'", "ROOT_PASSWORD=***"),
+            ("\twpa-psk abc", "\twpa-psk ***"),
             (
                 "  yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk= # x",
                 "  ******************************************** # x",

@@ -9,7 +9,7 @@ mod table;
 use std::collections::BTreeMap;
 
 use super::debian::{Draft, metric, nic};
-use super::keys::Fields;
+use super::keys::{Fields, report};
 use super::tree::{Entry, Node, Value};
 use super::value::{self, bad, gateway, interface_address, mac, mtu, name_servers, search_domains, text};
 use crate::diagnostic::{Code, Diagnostic, Severity};
@@ -33,7 +33,10 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
     let mut nics = Numbered::new();
     let mut others: Vec<&str> = Vec::new();
     for entry in variables {
-        if !sort_in(&mut nics, "ETH", entry) {
+        let known = table::TOP.keys.iter().any(|key| key.name == entry.key);
+        if known {
+            said.extend(report(&table::TOP, &entry.key, entry.key_at));
+        } else if !sort_in(&mut nics, "ETH", entry) {
             others.push(&entry.key);
         }
     }
@@ -46,7 +49,6 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
     if let Some(node) = root.get("ROUTES") {
         routes(node, said).into_iter().for_each(|route| draft.route(route));
     }
-    others.retain(|name| !table::TOP.keys.iter().any(|key| key.name == *name));
     passed_over(&others, said);
     draft.finish(false, said)
 }
@@ -73,8 +75,11 @@ fn duplicates(variables: &[Entry], said: &mut Vec<Diagnostic>) {
 fn sort_in(numbered: &mut Numbered, prefix: &str, entry: &Entry) -> bool {
     let rest = entry.key.strip_prefix(prefix).and_then(|rest| rest.split_once('_'));
     let Some((number, name)) = rest.and_then(|(n, name)| Some((n.parse().ok()?, name))) else { return false };
-    let entry = Entry { key: name.to_owned(), ..entry.clone() };
-    numbered.entry(number).or_default().push(entry);
+    let entries = numbered.entry(number).or_default();
+    // OpenNebula writes every variable that it knows, and most are empty.
+    if !is_empty(&entry.value) {
+        entries.push(Entry { key: name.to_owned(), ..entry.clone() });
+    }
     true
 }
 

@@ -41,7 +41,7 @@ fn every_key_of_every_format_has_a_golden_case() {
         parse(texts.collect());
     }
     let mut missing = String::new();
-    for (format, objects) in tables().into_iter().take(2) {
+    for (format, objects) in tables() {
         for (object, key) in objects.iter().flat_map(|o| o.keys.iter().map(move |key| (o, key))) {
             // A name with a number in it stands for a table of its own.
             if !key.name.ends_with('…') && !seen::has(key) {

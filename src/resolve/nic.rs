@@ -118,8 +118,8 @@ fn fitting(
                 called.take(1).collect::<Vec<_>>().iter().map(found(MatchedBy::Name(name.clone()))).collect();
             match select.position {
                 Some(position) if by_name.is_empty() => {
-                    let nic = order.nic(position).filter(|nic| !taken.contains(*nic));
-                    nic.map(|nic| at_position(link, name, position, nic, said)).into_iter().collect()
+                    let nic = order.nic(position).filter(|(_, nic)| !taken.contains(*nic));
+                    nic.map(|nic| at_position(link, name, nic, said)).into_iter().collect()
                 }
                 _ => by_name,
             }
@@ -214,15 +214,15 @@ impl PciOrder {
 
     /// The N-th NIC, unless it is another's by its name. Proxmox VE counts the NICs of a machine with gaps (eth0, eth1, eth10): where there are as many
     /// NICs as names, and not enough to count to N, they belong together in their order.
-    fn nic(&self, position: usize) -> Option<&str> {
+    fn nic(&self, position: usize) -> Option<(usize, &str)> {
         let gaps = self.positions.last().is_some_and(|last| *last >= self.nics.len());
         let in_order = gaps && self.positions.len() == self.nics.len();
         let index = if in_order { self.positions.binary_search(&position).ok()? } else { position };
-        self.nics.get(index).filter(|(_, named)| !named).map(|(name, _)| name.as_str())
+        self.nics.get(index).filter(|(_, named)| !named).map(|(name, _)| (index, name.as_str()))
     }
 }
 
-fn at_position(link: &Link, name: &str, position: usize, nic: &str, said: &mut Vec<Diagnostic>) -> Found {
+fn at_position(link: &Link, name: &str, (position, nic): (usize, &str), said: &mut Vec<Diagnostic>) -> Found {
     let message =
         format!("\"{name}\" has no MAC address: {nic} was taken, by the order of the NICs on the PCI bus");
     said.push(Diagnostic::new(Code::NicByPosition, link.at, message).hint(

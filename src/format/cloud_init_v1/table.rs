@@ -1,6 +1,7 @@
 //! The keys of version 1, by the type of their item. Options of bonds and bridges (`params`) have tables of their own:
 //! `model::attribute` and `debian::bridge`.
 
+use crate::format::debian;
 use crate::format::keys::Fate::{Applied, NoEffect};
 use crate::format::keys::{Key, Object, key};
 
@@ -142,5 +143,16 @@ pub(in crate::format) static ROUTE: Object = Object {
 
 /// Every table, for the reference.
 #[allow(dead_code)] // docs and tests walk it
-pub(in crate::format) static OBJECTS: &[&Object] =
-    &[&TOP, &PHYSICAL, &BOND, &BRIDGE, &VLAN, &NAMESERVER, &GLOBAL_ROUTE, &SUBNET, &ROUTE];
+pub(in crate::format) static OBJECTS: &[&Object] = &[
+    &TOP,
+    &PHYSICAL,
+    &BOND,
+    &debian::BOND,
+    &BRIDGE,
+    &debian::BRIDGE,
+    &VLAN,
+    &NAMESERVER,
+    &GLOBAL_ROUTE,
+    &SUBNET,
+    &ROUTE,
+];

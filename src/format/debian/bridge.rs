@@ -1,100 +1,70 @@
 //! bridge-utils-interfaces(5)'s options, which v1 took over: `bridge_stp`, `bridge-fd`, …
 
 use super::{Draft, PortOption, wish_mac};
-use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::format::tree::{Node, Value as NodeValue};
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::format::keys::Fate::{Applied, NoEffect};
+use crate::format::keys::{Object, key, report};
+use crate::format::tree::{Entry, Node, Value as NodeValue};
 use crate::format::value::{bad, set_bridge_option, words};
 use crate::model::attribute;
 use crate::model::{Kind, Link, Located};
 
-/// How an option is written and what it becomes.
-#[derive(Debug)]
-pub(in crate::format) struct BridgeOption {
-    /// Without `bridge_`, with `-` for `_`.
-    pub(in crate::format) name: &'static str,
-    pub(in crate::format) becomes: Becomes,
-    /// For the reference.
-    pub(in crate::format) what: &'static str,
-}
+/// Every option. interfaces(5) folds `_` to `-`, and so is either taken in both formats.
+pub(in crate::format) static BRIDGE: Object = Object {
+    name: "the options of a bridge",
+    keys: &[
+        key("bridge_ports", Applied, "its ports; `none` for no port"),
+        key("bridge_stp", Applied, "spanning tree, on or off"),
+        key("bridge_fd", Applied, "forward delay in seconds"),
+        key("bridge_hello", Applied, "hello time in seconds"),
+        key("bridge_maxage", Applied, "maximum message age in seconds"),
+        key("bridge_ageing", Applied, "how long a MAC address is remembered, in seconds"),
+        key("bridge_bridgeprio", Applied, "bridge priority, 0 to 65535"),
+        key("bridge_pvid", Applied, "VLAN of untagged frames"),
+        key("bridge_mcsnoop", Applied, "multicast snooping"),
+        key("bridge_pathcost", Applied, "cost of a port: `PORT COST`, or a list of these"),
+        key("bridge_portprio", Applied, "priority of a port, 0 to 63: `PORT PRIORITY`, or a list of these"),
+        key("bridge_hw", Applied, "MAC address of the bridge"),
+        key("bridge_vlan_aware", Applied, FILTERING),
+        key("bridge_vids", Applied, FILTERING),
+        key("bridge_gcint", NoEffect, "the kernel has had no garbage collection interval since 4.18"),
+        key("bridge_maxwait", NoEffect, "netapply waits for what it needs, within its own bounds"),
+        key("bridge_waitport", NoEffect, "netapply waits for what it needs, within its own bounds"),
+    ],
+};
 
-#[derive(Debug, PartialEq)]
-pub(in crate::format) enum Becomes {
-    /// An option of the bridge itself, by [`set_bridge_option`].
-    Setting,
-    /// An option of a port: `PORT VALUE`.
-    Port(&'static str),
-    /// Its MAC address.
-    Mac,
-    /// Its ports.
-    Ports,
-    /// Accepted and of no effect, with the reason.
-    Nothing,
-    /// Cannot be done.
-    Unsupported,
-}
-
-const fn option(name: &'static str, becomes: Becomes, what: &'static str) -> BridgeOption {
-    BridgeOption { name, becomes, what }
-}
-
-/// Every option.
-pub(in crate::format) const OPTIONS: &[BridgeOption] = &[
-    option("ports", Becomes::Ports, "its ports; `none` for no port"),
-    option("stp", Becomes::Setting, "spanning tree, on or off"),
-    option("fd", Becomes::Setting, "forward delay in seconds"),
-    option("hello", Becomes::Setting, "hello time in seconds"),
-    option("maxage", Becomes::Setting, "maximum message age in seconds"),
-    option("ageing", Becomes::Setting, "how long a MAC address is remembered, in seconds"),
-    option("bridgeprio", Becomes::Setting, "bridge priority, 0 to 65535"),
-    option("vlan-aware", Becomes::Setting, "VLAN filtering"),
-    option("pvid", Becomes::Setting, "VLAN of untagged frames"),
-    option("mcsnoop", Becomes::Setting, "multicast snooping"),
-    option("pathcost", Becomes::Port("cost"), "cost of a port: `PORT COST`"),
-    option("portprio", Becomes::Port("priority"), "priority of a port, 0 to 63: `PORT PRIORITY`"),
-    option("hw", Becomes::Mac, "MAC address of the bridge"),
-    option("gcint", Becomes::Nothing, "the kernel has had no garbage collection interval since 4.18"),
-    option("maxwait", Becomes::Nothing, "netapply waits for what it needs, within its own bounds"),
-    option("waitport", Becomes::Nothing, "netapply waits for what it needs, within its own bounds"),
-    option("vids", Becomes::Unsupported, "VLANs of single ports are not set by netapply"),
-];
+/// Filtering needs the VLANs of every port; without it tagged frames get through, which is what a bridge is asked for.
+const FILTERING: &str = "VLAN filtering is left off, said so: the bridge passes every VLAN";
 
 /// Reads one option of a bridge, in any spelling. Members and port options are left in `draft` and `bridge`.
 pub(in crate::format) fn bridge_option(
-    key: &str,
-    node: &Node,
+    entry: &Entry,
     bridge: &mut Link,
     draft: &mut Draft,
     said: &mut Vec<Diagnostic>,
 ) {
-    let folded = key.to_ascii_lowercase().replace('_', "-");
-    let name = folded.strip_prefix("bridge-").unwrap_or(&folded);
-    let Some(option) = OPTIONS.iter().find(|o| o.name == name) else {
-        let message = format!("unknown bridge option \"{key}\", ignored");
-        let near = nearest(name, OPTIONS.iter().map(|o| o.name));
-        let diagnostic = Diagnostic::new(Code::UnknownKey, node.at, message);
-        said.push(match near {
-            Some(near) => diagnostic.hint(format!("did you mean \"bridge_{}\"?", near.replace('-', "_"))),
-            None => diagnostic,
-        });
-        return;
-    };
-    match option.becomes {
-        Becomes::Setting => {
+    let (key, node) = (entry.key.as_str(), &entry.value);
+    let folded = key.to_ascii_lowercase().replace('-', "_");
+    let name = if folded.starts_with("bridge_") { folded } else { format!("bridge_{folded}") };
+    if let Some(report) = report(&BRIDGE, &name, entry.key_at) {
+        return said.push(report);
+    }
+    match name.as_str() {
+        "bridge_ports" => ports(node, key, bridge, said),
+        "bridge_pathcost" => port(key, node, "cost", draft, said),
+        "bridge_portprio" => port(key, node, "priority", draft, said),
+        "bridge_hw" => hardware_address(node, key, bridge, said),
+        "bridge_vlan_aware" | "bridge_vids" => {
+            if node.text().and_then(attribute::boolean) != Some(false) {
+                let message = format!(
+                    "\"{key}\" is not set up: VLAN filtering is left off, the bridge passes every VLAN"
+                );
+                said.push(Diagnostic::new(Code::Unsupported, node.at, message).severity(Severity::Warning));
+            }
+        }
+        _ => {
             set_bridge_option(&mut bridge.settings, node, key, said);
         }
-        Becomes::Port(name) => port(key, node, name, draft, said),
-        Becomes::Mac => hardware_address(node, key, bridge, said),
-        Becomes::Ports => ports(node, key, bridge, said),
-        Becomes::Nothing => said.push(Diagnostic::new(
-            Code::NoEffect,
-            node.at,
-            format!("\"{key}\" has no effect here: {}", option.what),
-        )),
-        Becomes::Unsupported => said.push(Diagnostic::new(
-            Code::Unsupported,
-            node.at,
-            format!("\"{key}\" cannot be done: {}", option.what),
-        )),
     }
 }
 
@@ -166,25 +136,34 @@ mod tests {
         let root = tree::parse(&format!("x: {yaml}\n"), 0, &mut said).unwrap();
         let mut bridge = Link::new("br0", Kind::Bridge, Place::NONE);
         let mut draft = Draft::default();
-        bridge_option(key, root.get("x").unwrap(), &mut bridge, &mut draft, &mut said);
+        let value = root.get("x").unwrap().clone();
+        let entry = Entry { key: key.into(), key_at: value.at, value };
+        bridge_option(&entry, &mut bridge, &mut draft, &mut said);
         (bridge, draft, said.into_iter().map(|d| d.message).collect())
     }
 
     #[test]
     fn every_option_that_sets_something_has_its_row() {
-        for option in OPTIONS {
-            match option.becomes {
-                Becomes::Setting => {
-                    let (bridge, _, _) = read(&format!("bridge_{}", option.name.replace('-', "_")), "1");
-                    assert_eq!(bridge.settings.0.len(), 1, "{}", option.name);
-                }
-                Becomes::Port(name) => {
-                    assert!(attribute::find(attribute::of_port(Kind::Bridge), name).is_some(), "{name}");
-                }
-                _ => {}
-            }
+        for key in BRIDGE.keys.iter().filter(|k| k.fate == Applied && k.what != FILTERING) {
+            let value = if key.name == "bridge_hw" { "'52:54:00:00:00:01'" } else { "eth0 1" };
+            let value = if BRIDGE_SETTINGS.contains(&key.name) { "1" } else { value };
+            let (bridge, draft, said) = read(key.name, value);
+            assert!(said.is_empty(), "{} {said:?}", key.name);
+            let done = bridge.settings.0.len() + draft.ports.len() + bridge.members.len();
+            assert!(done > 0 || bridge.mac.is_some(), "{}", key.name);
         }
     }
+
+    const BRIDGE_SETTINGS: &[&str] = &[
+        "bridge_stp",
+        "bridge_fd",
+        "bridge_hello",
+        "bridge_maxage",
+        "bridge_ageing",
+        "bridge_bridgeprio",
+        "bridge_pvid",
+        "bridge_mcsnoop",
+    ];
 
     #[test]
     fn port_options_in_both_forms() {

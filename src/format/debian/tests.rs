@@ -163,7 +163,7 @@ iface br0 inet static
     assert_eq!(
         said,
         [
-            "26: no-effect \"bridge-maxwait\" has no effect here: netapply waits for what it needs, within its own bounds"
+            "26: no-effect \"bridge_maxwait\" has no effect here: netapply waits for what it needs, within its own bounds"
         ]
     );
 }
@@ -180,7 +180,7 @@ fn v1_takes_what_its_writers_mean() {
         (
             "- {type: physical, name: eth3}",
             vec!["eth3 NIC =eth3 #3"],
-            vec!["no-mac \"eth3\" has no mac_address: the interface eth3 was taken"],
+            vec!["no-mac \"eth3\" has no mac_address: its NIC is looked for by name"],
         ),
         (
             "- {type: physical, mac_address: 'bc:24:11:00:00:01', mtu: null, subnets: null}",
@@ -331,7 +331,7 @@ fn interfaces_text_as_people_write_it() {
                 "unknown-key unknown key \"mtu\" in interfaces text outside a stanza, ignored",
                 "dangling-reference \"eth0\" is to be brought up, and no iface stanza describes it",
                 "unsupported \"eth0\": method bootp cannot be configured, left out",
-                "unsupported \"eth0\": address family can cannot be configured",
+                "unsupported \"eth0\": address family can cannot be configured, left out",
                 "missing-key \"eth1\" has a family and no method, left out",
                 "missing-key iface without the name of an interface",
                 "unsupported \"eth2\" inherits from a template, which is ifupdown2's own: left out",

@@ -60,7 +60,8 @@ impl<'a> Stanza<'a> {
                     "inet" => Family::V4,
                     "inet6" => Family::V6,
                     _ => {
-                        let message = format!("\"{name}\": address family {family} cannot be configured");
+                        let message =
+                            format!("\"{name}\": address family {family} cannot be configured, left out");
                         let wrong = Diagnostic::new(Code::Unsupported, at, message);
                         said.push(match nearest(family, ["inet", "inet6"]) {
                             Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),

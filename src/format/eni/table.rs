@@ -1,6 +1,7 @@
 //! The keys of interfaces text. ifupdown folds `_` to `-` and case, so each stands here once. Options of bonds and
 //! bridges (`bond-…`, `bridge-…`) have tables of their own: `model::attribute` and `debian::bridge`.
 
+use crate::format::debian;
 use crate::format::keys::Fate::{Applied, LeftToOthers, NoEffect, Unsupported};
 use crate::format::keys::{Object, key};
 
@@ -70,10 +71,23 @@ pub(in crate::format) static IFACE: Object = Object {
         key("wpa-ssid", Unsupported, "netapply does no wireless networks"),
         key("wpa-psk", Unsupported, "netapply does no wireless networks"),
         key("wpa-conf", Unsupported, "netapply does no wireless networks"),
+        key("wpa-passphrase", Unsupported, "netapply does no wireless networks"),
+        key("wireless-key", Unsupported, "netapply does no wireless networks"),
         key("wireless-essid", Unsupported, "netapply does no wireless networks"),
+    ],
+};
+
+/// How bonds and their members find each other.
+pub(in crate::format) static MEMBERS: Object = Object {
+    name: "members of a bond",
+    keys: &[
+        key("bond-slaves", Applied, "at the bond: its members; `none` where they name the bond themselves"),
+        key("bond-ports", Applied, "as bond-slaves"),
+        key("slaves", Applied, "as bond-slaves"),
+        key("bond-master", Applied, "at a member: its bond"),
     ],
 };
 
 /// Every table, for the reference.
 #[allow(dead_code)] // docs and tests walk it
-pub(in crate::format) static OBJECTS: &[&Object] = &[&TOP, &IFACE];
+pub(in crate::format) static OBJECTS: &[&Object] = &[&TOP, &IFACE, &debian::BOND, &MEMBERS, &debian::BRIDGE];
