@@ -1,1 +1,93 @@
-//! What the rest of the image must be told once the network stands.
+//! What the rest of the image must be told once the network stands: resolver, networkd, NetworkManager, cloud-init,
+//! dracut, and markers for the conditions of everybody else's units.
+//!
+//! [`Surroundings::observe`] looks at the image and decides nothing; [`add`] appends to the plan what has to be written,
+//! and touches nothing. Hand-off is per link: its files need the steps that give the link what is described, so that a
+//! link whose step fails stays with the image's own tools.
+
+mod draft;
+mod links;
+mod resolver;
+mod surroundings;
+
+use crate::model::{Desired, Dynamic, Kind};
+use crate::plan::Plan;
+use crate::resolve::{Resolved, ResolvedLink};
+use draft::Draft;
+pub use surroundings::{ResolvConf, Surroundings};
+
+/// A file in this folder, called as a link, says that the link got what is described.
+pub const MARKERS: &str = "/run/netapply/links";
+/// This file says that no link of the description is left to others.
+pub const APPLIED: &str = "/run/netapply/applied";
+
+/// Appends the steps of the hand-off to `plan`, which is the difference between `resolved` and the machine. `hostname` is
+/// what the drive says. Where everything is told already, nothing is appended.
+///
+/// Returns complete sentences on what the image cannot be told.
+pub fn add(
+    plan: &mut Plan,
+    desired: &Desired,
+    resolved: &Resolved,
+    hostname: Option<&str>,
+    surroundings: &Surroundings,
+) -> Vec<String> {
+    // Nothing usable: everything stays with the image's own tools.
+    if resolved.links.is_empty() {
+        return Vec::new();
+    }
+    let mut draft = Draft::new(plan, surroundings);
+    resolver::tell(&mut draft, resolved);
+    for link in &resolved.links {
+        links::tell(&mut draft, link);
+    }
+    links::tell_of_all(&mut draft, desired, resolved);
+    name_machine(&mut draft, hostname);
+    draft.finish()
+}
+
+/// Whether a client of the image has to do something for the link. Router advertisements the kernel takes itself.
+fn is_left(link: &ResolvedLink) -> bool {
+    link.desired.dynamic.iter().any(|d| matches!(d.value, Dynamic::Dhcp4 | Dynamic::Dhcp6))
+}
+
+/// The link that name servers are reached through: the one with the default route, else one with routes, else one with
+/// addresses, else the first that is no port of another.
+fn uplink(resolved: &Resolved) -> Option<&ResolvedLink> {
+    let rank = |link: &&ResolvedLink| {
+        let routes = &link.desired.routes;
+        match () {
+            () if routes.iter().any(|r| r.is_default()) => 0,
+            () if routes.iter().any(|r| r.via.is_some()) => 1,
+            () if !link.desired.addresses.is_empty() => 2,
+            () if is_left(link) => 3,
+            () if link.controller.as_ref().is_none_or(|(_, kind)| *kind == Kind::Vrf) => 4,
+            () => 5,
+        }
+    };
+    resolved.links.iter().min_by_key(rank)
+}
+
+/// Gives the machine the drive's name where it has none. Never the agent's ramdisk, whose name the image decides, and
+/// never an initramfs: the system that follows knows whether it has a name.
+fn name_machine(draft: &mut Draft, hostname: Option<&str>) {
+    let surroundings = draft.surroundings;
+    if surroundings.initramfs || surroundings.ipa || surroundings.hostname.is_some() {
+        return;
+    }
+    // The kernel's name is the first part; what follows is a matter of the resolver.
+    let Some(name) = hostname.and_then(|h| h.split('.').next()) else { return };
+    let valid = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if name == "localhost" {
+        return;
+    }
+    if name.is_empty() || name.len() > 63 || name.starts_with('-') || !name.chars().all(valid) {
+        let shown = crate::diagnostic::printable(name.to_owned());
+        draft.note(format!("The drive's hostname \"{shown}\" is none: the machine keeps the one it has."));
+        return;
+    }
+    draft.sysctl("kernel/hostname", name);
+}
+
+#[cfg(test)]
+mod tests;

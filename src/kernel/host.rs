@@ -29,10 +29,23 @@ pub(super) fn write_file(path: &Path, content: &str) -> Result<(), Trouble> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.netapply"));
     let written = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|error| {
+    written.or_else(|error| {
         let _ = fs::remove_file(&temporary);
-        file_trouble(path, &error)
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        match errno {
+            // Somebody has mounted a file over it, as containers do with /etc/resolv.conf: nothing can take its place.
+            Some(Errno::EBUSY | Errno::EXDEV) => fs::write(path, content).map_err(|e| file_trouble(path, &e)),
+            _ => Err(file_trouble(path, &error)),
+        }
     })
+}
+
+/// Removes a file; one that is not there is removed already.
+pub(super) fn remove_file(path: &Path) -> Result<(), Trouble> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_trouble(path, &error)),
+        _ => Ok(()),
+    }
 }
 
 /// Runs `PROGRAM -a RECORD` with the content on its standard input, within a bound.

@@ -64,6 +64,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         | Action::Feature { .. }
         | Action::WakeOnLan { .. }
         | Action::WriteFile { .. }
+        | Action::RemoveFile { .. }
         | Action::Resolvconf { .. } => return Ok(None),
     };
     Ok(Some(request))

@@ -45,6 +45,7 @@ pub fn line(action: &Action) -> String {
             return format!("echo {} >{}", quote(value), quote(&format!("/proc/sys/{key}")));
         }
         Action::WriteFile { path, content } => return write_file(path, content),
+        Action::RemoveFile { path } => words(["rm", "-f", path]),
         Action::Resolvconf { program, record, content } => {
             let program = quote(program);
             return format!("printf '%s' {} | {program} -a {}", quote(content), quote(record));

@@ -107,6 +107,7 @@ impl State {
             Action::AwaitAddresses { .. }
             | Action::Wireguard { .. }
             | Action::WriteFile { .. }
+            | Action::RemoveFile { .. }
             | Action::Resolvconf { .. } => {}
         }
     }

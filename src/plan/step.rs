@@ -105,6 +105,11 @@ pub enum Action {
         /// Its content.
         content: String,
     },
+    /// Removes a file.
+    RemoveFile {
+        /// Absolute path.
+        path: String,
+    },
     /// Hands name servers to resolvconf(8).
     Resolvconf {
         /// The program's path.
