@@ -37,6 +37,9 @@ pub struct Cmdline {
     pub problems: Vec<String>,
 }
 
+/// What `netapply.wait=` is cut to: systemd ends the unit some time later, by its TimeoutStartSec.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
 /// Where a word's value goes.
 type Field = fn(&mut Cmdline) -> &mut Option<String>;
 
@@ -84,8 +87,7 @@ impl Cmdline {
                 None => self.problem(key, value, "it is on or off"),
             },
             ("netapply.wait", text) => match text.and_then(|t| t.trim_end_matches('s').parse::<u32>().ok()) {
-                // An hour is longer than any boot is watched, and keeps the arithmetic with clocks safe.
-                Some(seconds) => self.wait = Some(Duration::from_secs(u64::from(seconds.min(3600)))),
+                Some(seconds) => self.wait = Some(Duration::from_secs(seconds.into()).min(LONGEST_WAIT)),
                 None => self.problem(key, value, "it is a number of seconds"),
             },
             ("netapply.probe", Some(text)) => self.probes.push(text),

@@ -23,7 +23,7 @@ mod tree;
 mod volume;
 mod watch;
 
-pub use cmdline::Cmdline;
+pub use cmdline::{Cmdline, LONGEST_WAIT};
 pub use layout::Layout;
 pub use metadata::Metadata;
 pub use watch::Watch;

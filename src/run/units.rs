@@ -1,0 +1,79 @@
+//! What the units in systemd/ promise and the code has to keep, and the other way round.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::settle::UDEV_BOUND;
+use crate::handoff::{APPLIED, MARKERS};
+use crate::kernel::apply::WAIT_BOUND;
+use crate::source::{LONGEST_WAIT, OVERRUN};
+
+/// What resolvconf(8), answers of the kernel and the machine's own slowness may take beside the bounds that are added up.
+const SLACK: Duration = Duration::from_secs(60);
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd")
+}
+
+/// The values of each key of a unit file.
+fn unit(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut unit: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (key, value) in text.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_once('=')) {
+        unit.entry(key.to_owned()).or_default().push(value.to_owned());
+    }
+    unit
+}
+
+fn seconds(unit: &BTreeMap<String, Vec<String>>, key: &str) -> Duration {
+    Duration::from_secs(unit[key][0].parse().unwrap())
+}
+
+#[test]
+fn a_unit_outlives_everything_that_it_waits_for() {
+    let search = LONGEST_WAIT + OVERRUN;
+    let apply = unit(&folder().join("netapply.service"));
+    assert!(seconds(&apply, "TimeoutStartSec") >= search + UDEV_BOUND + WAIT_BOUND + SLACK);
+    // The drive that is read again is there; what is waited for is the network.
+    let verify = unit(&folder().join("netapply-wait-online.service"));
+    assert!(seconds(&verify, "TimeoutStartSec") >= search + SLACK + SLACK);
+}
+
+#[test]
+fn both_units_have_the_same_rights() {
+    let rights = |name: &str| {
+        let mut unit = unit(&folder().join(name));
+        unit.retain(|key, _| {
+            let words =
+                ["Capability", "NoNew", "Restrict", "Protect", "Lock", "Memory", "Keyring", "SystemCall"];
+            words.iter().any(|word| key.starts_with(word))
+        });
+        unit
+    };
+    let apply = rights("netapply.service");
+    assert_eq!(apply["CapabilityBoundingSet"], ["CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_MODULE"]);
+    assert_eq!(apply, rights("netapply-wait-online.service"));
+}
+
+#[test]
+fn conditions_test_the_markers_that_are_written() {
+    let mut conditions = 0;
+    for entry in fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let Some(whose) = name.strip_suffix(".d") else { continue };
+        let drop_in = unit(&path.join("50-netapply.conf"));
+        let wanted = if whose.contains('@') {
+            vec![format!("!{MARKERS}/%I"), format!("!{MARKERS}/%i")]
+        } else {
+            vec![format!("!{APPLIED}")]
+        };
+        if let Some(tested) = drop_in.get("ConditionPathExists") {
+            assert_eq!(*tested, wanted, "{whose}");
+            conditions += 1;
+        }
+    }
+    assert!(conditions >= 8, "{conditions}");
+}
