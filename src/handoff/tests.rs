@@ -77,19 +77,12 @@ impl Told {
     }
 
     fn paths(&self) -> Vec<&str> {
-        let path = |action| match action {
-            &Action::WriteFile { ref path, .. } => Some(path.as_str()),
-            _ => None,
-        };
-        self.actions().filter_map(path).collect()
+        self.actions().filter_map(written).map(|(path, _)| path).collect()
     }
 
     fn content(&self, wanted: &str) -> &str {
-        let content = |action| match action {
-            &Action::WriteFile { ref path, ref content } if path == wanted => Some(content.as_str()),
-            _ => None,
-        };
-        self.actions().find_map(content).unwrap_or_else(|| panic!("{wanted} is not written"))
+        let found = self.actions().filter_map(written).find(|(path, _)| *path == wanted);
+        found.unwrap_or_else(|| panic!("{wanted} is not written")).1
     }
 
     /// The steps that this file needs.
@@ -115,6 +108,14 @@ impl Told {
             }
         }
         after
+    }
+}
+
+/// Path and content of a file that is written.
+fn written(action: &Action) -> Option<(&str, &str)> {
+    match action {
+        Action::WriteFile { path, content } => Some((path, content)),
+        _ => None,
     }
 }
 
