@@ -36,7 +36,12 @@ fn the_network_is_up_and_udev_has_named_the_nic() {
         .nic_on_cable(MAC, cable.a())
         .cd(drive.path())
         .boot();
-    assert_eq!(booted(&mut guest), "", "{}", guest.ok("journalctl -b --no-pager | tail -n 60"));
+    assert_eq!(
+        booted(&mut guest),
+        "",
+        "{}",
+        guest.ok("systemctl status netapply; journalctl -b --no-pager | tail -n 60")
+    );
 
     let links = guest.json("ip -j link");
     let nic = links.as_array().unwrap().iter().find(|link| link["address"] == MAC).expect("the NIC is there");

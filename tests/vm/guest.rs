@@ -23,6 +23,9 @@ const RUN_LIMIT: Duration = Duration::from_secs(120);
 /// Slots for hot-plugged PCI devices, named `slot0` and so on in [`Guest::monitor`] commands.
 const SLOTS: usize = 2;
 
+/// Run by dracut when the real root is mounted and before it is switched to.
+const PRE_PIVOT: &str = "/usr/lib/dracut/hooks/pre-pivot/90-files.sh";
+
 /// Which of Debian's kernels to boot.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Kernel {
@@ -45,6 +48,7 @@ pub(crate) struct Builder {
     files: Vec<(String, Vec<u8>, u32)>,
     links: Vec<(String, String)>,
     root: Option<PathBuf>,
+    initramfs: Option<PathBuf>,
 }
 
 /// A running guest.
@@ -174,6 +178,18 @@ impl Builder {
         self
     }
 
+    /// Boots from an initramfs that dracut made instead of the small one; it finds the root by itself.
+    pub(crate) fn initramfs(mut self, file: &Path) -> Self {
+        self.initramfs = Some(file.to_owned());
+        self.at_the_end_of_the_initramfs("")
+    }
+
+    /// Runs these lines of shell in dracut's initramfs, just before the switch to the real root.
+    pub(crate) fn at_the_end_of_the_initramfs(self, script: &str) -> Self {
+        // What the test brings along goes over the root, as in the small one.
+        self.file(PRE_PIVOT, format!("cp -a /files/. \"$NEWROOT\"/\n{script}"), 0o755)
+    }
+
     /// Adds a virtio NIC on a cable to another guest; see [`Cable`].
     pub(crate) fn nic_on_cable(mut self, mac: &str, end: (&Path, &Path)) -> Self {
         let id = self.nics;
@@ -211,7 +227,8 @@ impl Builder {
         let image = image(self.kernel);
         let folder = tempfile::tempdir().expect("a folder for the guest");
         let path = |name: &str| folder.path().join(name);
-        self.write_initrd(&image.join("initrd"), &path("files"), &path("initrd"));
+        let initrd = self.initramfs.clone().unwrap_or_else(|| image.join("initrd"));
+        self.write_initrd(&initrd, &path("files"), &path("initrd"));
         let agent = listen(&path("agent"));
         let monitor = listen(&path("monitor"));
         let log = std::fs::File::create(path("qemu")).expect("a file for QEMU's messages");
@@ -235,7 +252,8 @@ impl Builder {
         std::fs::create_dir(staging).expect("a folder for the guest's files");
         put(staging, "/agent", include_bytes!("guest-agent"), 0o755);
         for (path, content, mode) in &self.files {
-            put(&staging.join("files"), path, content, *mode);
+            let folder = if path == PRE_PIVOT { staging.to_owned() } else { staging.join("files") };
+            put(&folder, path, content, *mode);
         }
         for (path, target) in &self.links {
             let path = staging.join("files").join(path.trim_start_matches('/'));
@@ -283,7 +301,7 @@ impl Builder {
         if let Some(root) = &self.root {
             let root = root.display();
             command.args(["-drive", &format!("if=virtio,format=raw,snapshot=on,file={root}")]);
-            words.push_str(" lab.root=/dev/vda");
+            words.push_str(if self.initramfs.is_some() { " root=/dev/vda rw" } else { " lab.root=/dev/vda" });
         }
         command.args(&self.devices);
         command.arg("-kernel").arg(image.join("vmlinuz")).args([

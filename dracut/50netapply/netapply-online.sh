@@ -1,0 +1,13 @@
+#!/bin/sh
+# Tells dracut's own hooks, and what mounts a root over the network, about each link that netapply brought up. The loop
+# of dracut sources this file again and again: once is enough.
+if [ -e /tmp/net.ifaces ] && [ ! -e /tmp/netapply.online ]; then
+    : >/tmp/netapply.online
+    type source_hook >/dev/null 2>&1 || . /lib/dracut-lib.sh
+    read -r netapply_links </tmp/net.ifaces
+    for netapply_link in $netapply_links; do
+        [ -e "/tmp/net.$netapply_link.did-setup" ] || continue
+        source_hook initqueue/online "$netapply_link"
+        [ ! -x /sbin/netroot ] || /sbin/netroot "$netapply_link"
+    done
+fi

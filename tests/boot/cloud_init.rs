@@ -1,0 +1,155 @@
+//! A Debian with cloud-init and a NoCloud drive, alone and with each network manager: netapply is first, and what is
+//! described stays as it is.
+
+use crate::guest::{Builder, Cable, Guest};
+use crate::network::{Neighbour, addresses, name, nic};
+use crate::{booted, drive, machine};
+
+/// The NIC that the drive describes.
+const STATIC: &str = "52:54:00:12:34:01";
+/// A NIC that it does not speak of.
+const OTHER: &str = "52:54:00:12:34:02";
+
+const DESCRIPTION: &str = r#"
+version: 2
+ethernets:
+  uplink:
+    match: {macaddress: "52:54:00:12:34:01"}
+    addresses: [192.0.2.10/24]
+    routes: [{to: 0.0.0.0/0, via: 192.0.2.1}, {to: 0.0.0.0/0, via: 192.0.2.1, table: 100}]
+    routing-policy: [{from: 198.51.100.0/24, table: 100, priority: 1000}]
+    nameservers: {addresses: [192.0.2.53], search: [example.lan]}
+"#;
+
+/// Runs before cloud-init's first stage and writes down what it finds.
+const WITNESS: &str = "[Service]\nExecStartPre=/bin/sh -c 'ip -j address >/run/before-cloud-init'\n";
+
+/// The root has no locales and no SSH server to set up.
+const CLOUD_CFG: &str = "locale: false\ndisable_root: false\nssh_deletekeys: false\n\
+    cloud_config_modules: []\ncloud_final_modules: []\n";
+
+fn cidata() -> drive::Drive {
+    drive::iso(
+        &["-J", "-r", "-V", "cidata"],
+        &[
+            ("meta-data", "instance-id: i-1\nlocal-hostname: web1\n"),
+            ("user-data", "#cloud-config\nwrite_files:\n- {path: /run/user-data-was-here, content: yes}\n"),
+            ("network-config", DESCRIPTION),
+        ],
+    )
+}
+
+/// A machine with the drive, and the NICs on their cables.
+fn with_cloud_init(drive: &drive::Drive, cables: &[Cable; 2]) -> Builder {
+    let builder = machine("full")
+        .file("/usr/lib/systemd/system/cloud-init-local.service.d/witness.conf", WITNESS, 0o644)
+        .file("/etc/cloud/cloud.cfg.d/60-test.cfg", CLOUD_CFG, 0o644)
+        .cd(drive.path());
+    nic(nic(builder, STATIC, &cables[0]), OTHER, &cables[1])
+}
+
+/// What holds whoever else is in the image.
+fn check(guest: &mut Guest, neighbour: &mut Neighbour) {
+    let failed = booted(guest);
+    assert_eq!(failed, "", "{}", guest.ok("journalctl -b --no-pager | tail -n 80"));
+
+    let before = guest.ok("cat /run/before-cloud-init");
+    assert!(before.contains("192.0.2.10"), "the address was there before cloud-init: {before}");
+    guest.until("[ -e /run/cloud-init/result.json ]");
+    guest.ok("cat /run/user-data-was-here");
+    let result = guest.json("cat /run/cloud-init/result.json");
+    assert_eq!(result["v1"]["errors"], serde_json::json!([]), "{result}");
+    assert!(result["v1"]["datasource"].as_str().unwrap().contains("NoCloud"), "{result}");
+    let rendered =
+        guest.ok("ls /etc/netplan /etc/network/interfaces.d /run/systemd/network 2>/dev/null || true");
+    assert!(!rendered.contains("cloud-init"), "cloud-init wrote a network configuration: {rendered}");
+
+    let nic = name(guest, STATIC);
+    assert!(nic.starts_with("en"), "udev gives its predictable name, not {nic}");
+    assert_eq!(addresses(guest, STATIC), ["192.0.2.10"]);
+    let routes = guest.json(&format!("ip -j -4 route show default dev {nic}"));
+    assert_eq!(routes[0]["gateway"], "192.0.2.1");
+    assert_eq!(routes.as_array().unwrap().len(), 1, "{routes}");
+    let rules = guest.ok("ip rule");
+    assert!(rules.contains("from 198.51.100.0/24 lookup 100"), "{rules}");
+    assert!(guest.ok("ip route show table 100").contains("192.0.2.1"));
+    let servers = guest.ok("resolvectl dns; resolvectl domain");
+    assert!(servers.contains("192.0.2.53") && servers.contains("example.lan"), "{servers}");
+
+    guest.ok("ping -c 1 -W 5 192.0.2.1");
+    neighbour.guest.ok("ping -c 1 -W 5 192.0.2.10");
+    assert_eq!(neighbour.dhcp(0), "", "nobody asked for a lease on the described NIC");
+    let again = guest.ok("netapply --dry-run");
+    assert!(again.contains("Steps: none"), "{again}");
+    eprintln!("{}", figures(guest));
+}
+
+/// How long netapply's unit and cloud-init's local stage took.
+fn figures(guest: &mut Guest) -> String {
+    let mut took = |unit: &str| {
+        let show = format!(
+            "systemctl show --value -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic {unit}"
+        );
+        let stamps: Vec<f64> = guest.ok(&show).lines().filter_map(|line| line.parse().ok()).collect();
+        (stamps[1] - stamps[0]).abs() / 1e6
+    };
+    let (ours, theirs) = (took("netapply.service"), took("cloud-init-local.service"));
+    format!("netapply.service {ours:.2} s, cloud-init-local.service {theirs:.2} s, in the same guest")
+}
+
+#[test]
+fn cloud_init_leaves_the_network_alone() {
+    let (drive, cables) = (cidata(), [Cable::new(), Cable::new()]);
+    let mut neighbour = Neighbour::on(&[&cables[0], &cables[1]]);
+    let mut guest = with_cloud_init(&drive, &cables).boot();
+    check(&mut guest, &mut neighbour);
+}
+
+#[test]
+fn network_manager_leaves_the_described_nic_alone() {
+    let (drive, cables) = (cidata(), [Cable::new(), Cable::new()]);
+    let mut neighbour = Neighbour::on(&[&cables[0], &cables[1]]);
+    let mut guest = with_cloud_init(&drive, &cables)
+        .words("systemd.wants=NetworkManager.service systemd.wants=NetworkManager-wait-online.service")
+        .boot();
+    check(&mut guest, &mut neighbour);
+    // It is at work: the NIC that nobody described is its own.
+    guest.until("ip -4 address | grep -q 'inet 192[.]0[.]3[.]1'");
+    assert_ne!(neighbour.dhcp(1), "");
+    let devices = guest.ok("nmcli -t -f DEVICE,STATE device");
+    let nic = name(&mut guest, STATIC);
+    assert!(devices.contains(&format!("{nic}:unmanaged")), "{devices}");
+    skipped(&mut guest, "NetworkManager-wait-online.service");
+    assert_eq!(addresses(&mut guest, STATIC), ["192.0.2.10"]);
+    assert_eq!(neighbour.dhcp(0), "");
+}
+
+#[test]
+fn networkd_leaves_the_described_nic_alone() {
+    let (drive, cables) = (cidata(), [Cable::new(), Cable::new()]);
+    let mut neighbour = Neighbour::on(&[&cables[0], &cables[1]]);
+    let mut guest = with_cloud_init(&drive, &cables)
+        // As the agent's Debian ramdisk has it.
+        .file("/etc/systemd/network/99-dhcp.network", "[Match]\nName=en*\n\n[Network]\nDHCP=yes\n", 0o644)
+        .words("systemd.wants=systemd-networkd.service systemd.wants=systemd-networkd-wait-online.service")
+        .boot();
+    check(&mut guest, &mut neighbour);
+    guest.until("ip -4 address | grep -q 'inet 192[.]0[.]3[.]1'");
+    assert_ne!(neighbour.dhcp(1), "");
+    let nic = name(&mut guest, STATIC);
+    let links = guest.ok("networkctl --no-legend --no-pager list");
+    let line = links.lines().find(|line| line.contains(&nic)).expect("networkd lists the NIC");
+    assert!(line.contains("unmanaged"), "{links}");
+    skipped(&mut guest, "systemd-networkd-wait-online.service");
+    // networkd has configured a link by now, which is when it drops rules and routes that are not its own.
+    assert!(guest.ok("ip rule").contains("from 198.51.100.0/24 lookup 100"));
+    assert_eq!(addresses(&mut guest, STATIC), ["192.0.2.10"]);
+    assert_eq!(neighbour.dhcp(0), "");
+}
+
+/// The unit was asked for and its condition did not hold.
+fn skipped(guest: &mut Guest, unit: &str) {
+    let state = guest.ok(&format!("systemctl show -p ConditionResult -p ConditionTimestampMonotonic {unit}"));
+    assert!(state.contains("ConditionResult=no"), "{unit}: {state}");
+    assert!(!state.contains("ConditionTimestampMonotonic=0\n"), "{unit} was never asked for: {state}");
+}

@@ -1,0 +1,61 @@
+//! The network around a booted machine: a guest that is gateway and DHCP server on each of its cables.
+
+use crate::guest::{Builder, Cable, Guest};
+
+/// The neighbour on one or two cables. Wire N is 192.0.(N+2).0/24, the neighbour is .1, and it leases .100 to .110.
+pub(crate) struct Neighbour {
+    pub(crate) guest: Guest,
+}
+
+impl Neighbour {
+    /// Boots the neighbour at the far ends of these cables.
+    pub(crate) fn on(cables: &[&Cable]) -> Self {
+        let mut builder = Guest::builder().words("net.ifnames=0");
+        for (number, cable) in cables.iter().enumerate() {
+            builder = builder.nic_on_cable(&format!("02:00:00:00:01:{number:02x}"), cable.b());
+        }
+        let mut guest = builder.boot();
+        for number in 0..cables.len() {
+            let net = format!("192.0.{}", number + 2);
+            guest.ok(&format!(
+                "ip link set eth{number} up; ip address add {net}.1/24 dev eth{number}
+                cat >udhcpd{number} <<EOF
+interface eth{number}
+start {net}.100
+end {net}.110
+option subnet 255.255.255.0
+option router {net}.1
+lease_file /tmp/leases{number}
+pidfile /tmp/pid{number}
+EOF
+                touch leases{number}; udhcpd -f udhcpd{number} >dhcp{number} 2>&1 &"
+            ));
+        }
+        Neighbour { guest }
+    }
+
+    /// What the DHCP server of this wire was asked for: a line for each offer and lease.
+    pub(crate) fn dhcp(&mut self, wire: usize) -> String {
+        self.guest.ok(&format!("grep -iE 'offer|ack' dhcp{wire} || true"))
+    }
+}
+
+/// A machine's NIC on a cable.
+pub(crate) fn nic(builder: Builder, mac: &str, cable: &Cable) -> Builder {
+    builder.nic_on_cable(mac, cable.a())
+}
+
+/// The interface's name that has this MAC.
+pub(crate) fn name(guest: &mut Guest, mac: &str) -> String {
+    let links = guest.json("ip -j link");
+    let nic = links.as_array().unwrap().iter().find(|link| link["address"] == mac);
+    nic.unwrap_or_else(|| panic!("no NIC {mac} in {links}"))["ifname"].as_str().unwrap().to_owned()
+}
+
+/// The IPv4 addresses of the interface that has this MAC.
+pub(crate) fn addresses(guest: &mut Guest, mac: &str) -> Vec<String> {
+    let name = name(guest, mac);
+    let entries = guest.json(&format!("ip -j -4 address show dev {name}"));
+    let infos = entries[0]["addr_info"].as_array().cloned().unwrap_or_default();
+    infos.iter().map(|info| info["local"].as_str().unwrap().to_owned()).collect()
+}
