@@ -8,6 +8,8 @@ mod saved;
 mod settle;
 mod show;
 mod tell;
+#[cfg(test)]
+mod units;
 
 use std::io::{IsTerminal, Write};
 
@@ -77,6 +79,12 @@ fn style(terminal: bool) -> Style {
 
 fn stdout_style() -> Style {
     style(std::io::stdout().is_terminal())
+}
+
+/// Whether the rest of the image is told what was done: `--handoff`, else `netapply.handoff=`, else yes.
+fn tells_the_image(args: &Args) -> bool {
+    let cmdline = || source::Machine::default().cmdline().handoff;
+    args.handoff.unwrap_or_else(|| cmdline().as_deref() != Some("none"))
 }
 
 /// Finds and reads the description that the arguments name, or that a boot would find.

@@ -29,6 +29,8 @@ pub(super) struct Story {
     pub(super) began: Instant,
     /// Where the description came from.
     pub(super) origin: Option<Origin>,
+    /// The machine's name, as the drive has it.
+    pub(super) hostname: Option<String>,
     /// Why there is none.
     pub(super) not_found: Option<NotFound>,
     /// What it says.
@@ -112,8 +114,12 @@ async fn applied(options: &Options, stop: &mut Stop) -> Story {
     if story.parsed.desired.links.is_empty() || (options.strict && errors) || story.interrupted {
         return story;
     }
-    log::debug!("hand-off {}", if options.handoff { "auto" } else { "none" });
-    let how = How { strict: options.strict, nics: options.nic_wait };
+    let how = How {
+        strict: options.strict,
+        nics: options.nic_wait,
+        handoff: options.handoff,
+        hostname: story.hostname.take(),
+    };
     let settled = async {
         let mut session = Session::open(Family::Route)?;
         settle(&mut session, &story.parsed.desired, &how, stop, &mut progress).await
@@ -192,6 +198,7 @@ async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
         story.applied_before = Places::default().applied_before(&saved.origin.hash);
     }
     story.origin = Some(saved.origin);
+    story.hostname = saved.hostname;
     story.parsed = format::parse(saved.documents);
     story
 }
@@ -232,6 +239,7 @@ impl Story {
     fn new(again: bool) -> Self {
         Story {
             began: Instant::now(),
+            hostname: None,
             origin: None,
             not_found: None,
             parsed: Parsed::default(),

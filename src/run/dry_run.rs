@@ -7,10 +7,12 @@ use serde::Serialize;
 use super::show::read_inventory;
 use super::{
     At, Exit, Said, at, block_on, complain, find, json, not_found, parse, print, said, stdout_style, style,
+    tells_the_image,
 };
 use crate::cli::{Args, Format};
 use crate::diagnostic::{Diagnostic, Renderer, Severity, worst};
 use crate::format::Parsed;
+use crate::handoff::{self, Surroundings};
 use crate::inventory::Inventory;
 use crate::kernel::details;
 use crate::model::{Dynamic, Kind};
@@ -82,7 +84,14 @@ pub(super) fn dry_run(args: &Args) -> Exit {
         // What cannot be read without root is planned as if it were not there.
         let _ = block_on(details::complete(&mut inventory, resolved.present()));
     }
-    let plan = plan::plan(&resolved, &inventory);
+    let mut plan = plan::plan(&resolved, &inventory);
+    // What the image is told stands in a boot's plan, and a boot's plan is what is shown where nothing is named.
+    if args.inventory.is_none() && args.sources.is_empty() && tells_the_image(args) {
+        let hostname = found.metadata.hostname.as_deref();
+        let surroundings = Surroundings::observe("/".as_ref());
+        let untold = handoff::add(&mut plan, &parsed.desired, &resolved, hostname, &surroundings);
+        untold.iter().for_each(|sentence| complain(sentence));
+    }
     let source = format!("{} ({})", found.origin.path, origin(&found, &parsed));
     show(args, &source, &parsed, &resolved, &plan);
     match worst(&parsed.diagnostics) {

@@ -8,9 +8,9 @@ use crate::source::{Cmdline, Machine};
 use crate::verify::input::Target;
 
 /// How long a boot waits for NICs that are described and not there yet.
-const BOOT_NICS: Duration = Duration::from_secs(30);
+pub(super) const BOOT_NICS: Duration = Duration::from_secs(30);
 /// How long verification waits for the network to work: LACP in its slow mode and classic STP's 30 s fit.
-const WAIT: Duration = Duration::from_secs(60);
+pub(super) const WAIT: Duration = Duration::from_secs(60);
 /// How long verification that is not to wait gives each answer.
 const GLANCE: Duration = Duration::from_secs(10);
 
@@ -69,7 +69,6 @@ impl Options {
         }
         problems.iter().for_each(|problem| log::warn!("kernel command line: {problem}"));
         let wait = args.wait_for.or(cmdline.wait);
-        let handoff = args.handoff.unwrap_or(cmdline.handoff.as_deref() != Some("none"));
         Ok(Options {
             source: args.sources.first().cloned(),
             strict: args.strict || cmdline.strict,
@@ -81,7 +80,7 @@ impl Options {
                 _ => args.wait_for.unwrap_or(WAIT),
             },
             targets,
-            handoff,
+            handoff: super::tells_the_image(args),
             boot,
             json: args.json,
             machine,

@@ -18,12 +18,15 @@ pub(super) struct Saved {
     pub(super) origin: Origin,
     /// Name and text of each document.
     pub(super) documents: Vec<(String, String)>,
+    /// The machine's name, as the drive has it.
+    #[serde(default)]
+    pub(super) hostname: Option<String>,
 }
 
 impl From<&Found> for Saved {
     fn from(found: &Found) -> Self {
         let documents = found.documents.iter().map(|d| (d.name.clone(), d.text.clone())).collect();
-        Saved { origin: found.origin.clone(), documents }
+        Saved { origin: found.origin.clone(), documents, hostname: found.metadata.hostname.clone() }
     }
 }
 

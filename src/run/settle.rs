@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::diagnostic::{Code, Diagnostic, Severity, worst};
+use crate::handoff::{self, Surroundings};
 use crate::inventory::Inventory;
 use crate::kernel::apply::{AfterFailure, Outcome, apply};
 use crate::kernel::details;
@@ -38,6 +39,8 @@ pub(super) struct Settled {
     pub(super) said: Vec<Diagnostic>,
     /// The machine after the last round.
     pub(super) inventory: Inventory,
+    /// What the rest of the image cannot be told: complete sentences.
+    pub(super) untold: Vec<String>,
     /// The run was ended by a signal.
     pub(super) interrupted: bool,
     /// A step failed and what was done is undone; or why that could not be done in full.
@@ -50,10 +53,14 @@ pub(super) struct How {
     pub(super) strict: bool,
     /// How long to wait for NICs that are described and not there.
     pub(super) nics: Duration,
+    /// Tell the rest of the image what was done.
+    pub(super) handoff: bool,
+    /// The machine's name, as the drive has it.
+    pub(super) hostname: Option<String>,
 }
 
 /// How long udev may take with a NIC that is there.
-const UDEV_BOUND: Duration = Duration::from_secs(30);
+pub(super) const UDEV_BOUND: Duration = Duration::from_secs(30);
 
 /// Brings the machine to what is described. `stop` ends it at the next step.
 pub(super) async fn settle(
@@ -77,7 +84,12 @@ pub(super) async fn settle(
         (settled.resolved, settled.said) =
             resolve(desired, if late { &inventory } else { &ready }, Missing::Report);
         details::complete(&mut inventory, settled.resolved.present()).await?;
-        let plan = plan::plan(&settled.resolved, &inventory);
+        let mut plan = plan::plan(&settled.resolved, &inventory);
+        if how.handoff {
+            let surroundings = Surroundings::observe("/".as_ref());
+            let hostname = how.hostname.as_deref();
+            settled.untold = handoff::add(&mut plan, desired, &settled.resolved, hostname, &surroundings);
+        }
         let held_back = how.strict && worst(&settled.said) == Some(Severity::Error);
         if !plan.steps.is_empty() && !held_back {
             let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };

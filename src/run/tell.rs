@@ -66,6 +66,9 @@ fn log(story: &Story) {
             }
         }
     }
+    for sentence in story.settled.iter().flat_map(|s| &s.untold) {
+        log::warn!("{sentence}");
+    }
     match story.settled.as_ref().and_then(|s| s.undone.as_ref()) {
         Some(Ok(())) => log::warn!("--strict: what was done is undone, the machine is as it was"),
         Some(Err(why)) => log::error!("--strict: not everything could be undone: {why}"),
