@@ -24,8 +24,8 @@ ethernets:
 /// Runs before cloud-init's first stage and writes down what it finds.
 const WITNESS: &str = "[Service]\nExecStartPre=/bin/sh -c 'ip -j address >/run/before-cloud-init'\n";
 
-/// The root has no locales and no SSH server to set up.
-const CLOUD_CFG: &str = "locale: false\ndisable_root: false\nssh_deletekeys: false\n\
+/// The modules that a test looks at; others want locales and an SSH server.
+const CLOUD_CFG: &str = "cloud_init_modules: [write-files]\n\
     cloud_config_modules: []\ncloud_final_modules: []\n";
 
 fn cidata() -> drive::Drive {
@@ -33,7 +33,7 @@ fn cidata() -> drive::Drive {
         &["-J", "-r", "-V", "cidata"],
         &[
             ("meta-data", "instance-id: i-1\nlocal-hostname: web1\n"),
-            ("user-data", "#cloud-config\nwrite_files:\n- {path: /run/user-data-was-here, content: yes}\n"),
+            ("user-data", "#cloud-config\nwrite_files:\n- {path: /run/user-data-was-here, content: here}\n"),
             ("network-config", DESCRIPTION),
         ],
     )
