@@ -7,7 +7,7 @@ pub(super) mod references;
 mod routes;
 mod stacking;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::Value;
@@ -141,49 +141,68 @@ fn bond_mtus(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The kernel refuses a VLAN whose MTU is larger than that of the link below (vlan_dev_change_mtu).
+/// The kernel refuses a VLAN whose MTU is larger than that of the link below (vlan_dev_change_mtu): a link below that has
+/// none of its own gets the largest of its VLANs', and a VLAN takes the smaller one.
 fn vlan_mtus(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
-    for i in 0..desired.links.len() {
-        let Some(vlan) = desired.links.get(i).filter(|l| l.kind == Kind::Vlan) else { continue };
-        let (Some(mtu), Some(parent)) = (vlan.mtu, vlan.parent.as_ref()) else { continue };
-        let (id, parent) = (vlan.id.clone(), parent.value.clone());
-        let Some(below) = desired.links.iter().position(|l| l.id == parent) else { continue };
-        let parent_mtu = desired.links.get(below).and_then(|l| l.mtu);
-        let said_so = |what: String| Diagnostic::new(Code::VlanMtu, mtu.at, what);
-        match parent_mtu {
-            Some(lower) if lower.value < mtu.value => {
-                let message = format!(
-                    "VLAN \"{id}\" has MTU {}, over the {} of \"{parent}\" below it: {} was taken",
-                    mtu.value, lower.value, lower.value
-                );
-                said.push(said_so(message).hint(format!("raise the MTU of \"{parent}\"")));
-                if let Some(link) = desired.links.get_mut(i) {
-                    link.mtu = Some(Located::new(lower.value, mtu.at));
-                }
-            }
-            None if mtu.value.get() > 1500 => {
-                let message = format!(
-                    "VLAN \"{id}\" has MTU {0}, \"{parent}\" below it has none: it was given {0}, too",
-                    mtu.value
-                );
-                said.push(said_so(message).hint(format!("set the MTU of \"{parent}\"")));
-                raise(desired, below, mtu.value, mtu.at);
-            }
-            _ => {}
+    let index: HashMap<String, usize> =
+        desired.links.iter().enumerate().map(|(i, l)| (l.id.clone(), i)).collect();
+    let vlans: Vec<(usize, usize, Located<Mtu>)> = desired
+        .links
+        .iter()
+        .enumerate()
+        .filter(|(_, l)| l.kind == Kind::Vlan)
+        .filter_map(|(i, l)| Some((i, *index.get(&l.parent.as_ref()?.value)?, l.mtu?)))
+        .collect();
+    let mut largest: BTreeMap<usize, (usize, Located<Mtu>)> = BTreeMap::new();
+    for (vlan, below, mtu) in vlans.iter().filter(|(_, _, mtu)| mtu.value.get() > 1500) {
+        let first = largest.entry(*below).or_insert((*vlan, *mtu));
+        if first.1.value < mtu.value {
+            *first = (*vlan, *mtu);
         }
+    }
+    for (below, (vlan, mtu)) in largest {
+        let [id, parent] = [vlan, below].map(|i| desired.links.get(i).map_or("", |l| &l.id));
+        let message = format!(
+            "VLAN \"{id}\" has MTU {0}, \"{parent}\" below it has none: it was given {0}, too",
+            mtu.value
+        );
+        let hint = format!("set the MTU of \"{parent}\"");
+        if raise(desired, &index, below, mtu) {
+            said.push(Diagnostic::new(Code::VlanMtu, mtu.at, message).hint(hint));
+        }
+    }
+    for (vlan, below, mtu) in vlans {
+        let Some(parent) = desired.links.get(below) else { continue };
+        let Some(lower) = parent.mtu.filter(|lower| lower.value < mtu.value) else { continue };
+        let parent = parent.id.clone();
+        let Some(link) = desired.links.get_mut(vlan) else { continue };
+        link.mtu = Some(Located::new(lower.value, mtu.at));
+        let message = format!(
+            "VLAN \"{}\" has MTU {}, over the {} of \"{parent}\" below it: {2} was taken",
+            link.id, mtu.value, lower.value
+        );
+        said.push(
+            Diagnostic::new(Code::VlanMtu, mtu.at, message).hint(format!("raise the MTU of \"{parent}\"")),
+        );
     }
 }
 
-/// Gives a link, and where it is a bond its members, at least this MTU.
-fn raise(desired: &mut Desired, index: usize, mtu: Mtu, at: Place) {
-    let Some(link) = desired.links.get_mut(index) else { return };
-    link.mtu = Some(Located::new(mtu, at));
-    if link.kind == Kind::Bond {
-        let members: Vec<String> = link.members.iter().map(|m| m.value.clone()).collect();
-        for member in desired.links.iter_mut().filter(|l| members.contains(&l.id)) {
-            member.mtu = Some(Located::new(mtu, at));
+/// Gives a link that has no MTU this one, with the members of a bond and what a VLAN is on. False where it has one.
+fn raise(desired: &mut Desired, index: &HashMap<String, usize>, link: usize, mtu: Located<Mtu>) -> bool {
+    let mut next = Some(link);
+    let mut raised = false;
+    while let Some(link) = next.take().and_then(|i| desired.links.get_mut(i)).filter(|l| l.mtu.is_none()) {
+        link.mtu = Some(mtu);
+        raised = true;
+        next = link.parent.as_ref().and_then(|parent| index.get(&parent.value)).copied();
+        let members = if link.kind == Kind::Bond { link.members.clone() } else { Vec::new() };
+        for member in members.iter().filter_map(|m| index.get(&m.value)) {
+            if let Some(member) = desired.links.get_mut(*member) {
+                member.mtu = Some(mtu);
+            }
         }
     }
+    raised
 }
 
 #[cfg(test)]

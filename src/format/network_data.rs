@@ -17,7 +17,7 @@ use super::keys::Fields;
 use super::tree::Node;
 use super::value::{items, name_servers, search_domains, text};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Desired, Kind, Located, MacAddr, Resolver, WishedMac};
+use crate::model::{Desired, Kind, Located, MacAddr, Place, Resolver, WishedMac};
 
 /// Reads the mapping that has `links` and `networks`. Either may be absent or null.
 pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
@@ -39,31 +39,34 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
 
 /// Leaves out what stands on a lost link: its VLANs, and its place in a bond or bridge.
 fn lose(desired: &mut Desired, lost: &mut HashSet<String>, said: &mut Vec<Diagnostic>) {
-    let mut before = 0;
-    while lost.len() > before {
-        before = lost.len();
-        for link in &mut desired.links {
-            let (id, noun) = (&link.id, link.kind.noun());
-            let had = link.members.len();
-            link.members.retain(|member| {
-                let stays = !lost.contains(&member.value);
-                if !stays {
-                    let message =
-                        format!("{noun} \"{id}\" is made without \"{}\", which was left out", member.value);
-                    said.push(Diagnostic::new(Code::LeftOut, member.at, message));
-                }
-                stays
-            });
-            let bare = had > 0 && link.members.is_empty() && link.kind == Kind::Bond;
-            let parent = link.parent.as_ref().filter(|parent| lost.contains(&parent.value));
-            if bare || (parent.is_some() && !lost.contains(id)) {
-                let on = parent.map_or_else(|| "its members".to_owned(), |p| format!("\"{}\"", p.value));
-                let message = format!("{noun} \"{id}\" was left out with {on}");
-                said.push(Diagnostic::new(Code::LeftOut, link.at, message));
-                lost.insert(id.clone());
+    // Links by what they stand on, with the place that says so, and how many members each has left.
+    let mut standing: HashMap<String, Vec<(usize, Place)>> = HashMap::new();
+    let mut left: Vec<usize> = desired.links.iter().map(|link| link.members.len()).collect();
+    for (i, link) in desired.links.iter().enumerate() {
+        for below in link.members.iter().chain(&link.parent) {
+            standing.entry(below.value.clone()).or_default().push((i, below.at));
+        }
+    }
+    let mut next: Vec<String> = lost.iter().cloned().collect();
+    while let Some(id) = next.pop() {
+        for (i, at) in standing.remove(&id).unwrap_or_default() {
+            let (Some(link), Some(left)) = (desired.links.get(i), left.get_mut(i)) else { continue };
+            *left = left.saturating_sub(1);
+            let noun = link.kind.noun();
+            let falls = link.parent.is_some() || (link.kind == Kind::Bond && *left == 0);
+            let (at, message) = match falls {
+                true => (link.at, format!("{noun} \"{}\" was left out with \"{id}\"", link.id)),
+                false => (at, format!("{noun} \"{}\" is made without \"{id}\", which was left out", link.id)),
+            };
+            said.push(Diagnostic::new(Code::LeftOut, at, message));
+            if falls && lost.insert(link.id.clone()) {
+                next.push(link.id.clone());
             }
         }
-        desired.links.retain(|link| !lost.contains(&link.id));
+    }
+    desired.links.retain(|link| !lost.contains(&link.id));
+    for link in &mut desired.links {
+        link.members.retain(|member| !lost.contains(&member.value));
     }
 }
 

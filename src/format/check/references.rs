@@ -114,6 +114,8 @@ pub(in crate::format) struct Resolver {
     names: HashMap<String, String>,
     /// Links that no text describes: interfaces of the machine, by name.
     pub(in crate::format) implied: Vec<Link>,
+    /// How many ids may still be compared with one that leads nowhere.
+    comparisons: usize,
 }
 
 impl Resolver {
@@ -131,7 +133,7 @@ impl Resolver {
         }
         let described: Vec<String> = desired.links.iter().map(|l| l.id.clone()).collect();
         let ids = described.iter().cloned().collect();
-        Resolver { closed: desired.closed, described, ids, names, implied: Vec::new() }
+        Resolver { closed: desired.closed, described, ids, names, implied: Vec::new(), comparisons: 200_000 }
     }
 
     /// Makes the reference that `id` has as its `role` the id of a link. False where it leads nowhere.
@@ -157,7 +159,7 @@ impl Resolver {
             reference.value.clone_from(found);
             return true;
         }
-        let near = nearest(&reference.value, self.described.iter().map(String::as_str)).map(str::to_owned);
+        let near = self.nearest(&reference.value);
         let name = IfName::new(&reference.value).ok();
         match (near, name) {
             // Near to an id it is a slip of the pen, or the member whose link was left out.
@@ -184,6 +186,13 @@ impl Resolver {
                 false
             }
         }
+    }
+
+    /// The id that was most likely meant, as long as looking for it is no work: a text may have ten thousand ids and as
+    /// many that lead nowhere.
+    fn nearest(&mut self, id: &str) -> Option<String> {
+        self.comparisons = self.comparisons.checked_sub(self.described.len())?;
+        nearest(id, self.described.iter().map(String::as_str)).map(str::to_owned)
     }
 
     fn imply(&mut self, reference: &LinkRef) {

@@ -116,23 +116,26 @@ fn foundations(link: &Link) -> impl Iterator<Item = &LinkRef> {
 fn circles(desired: &Desired) -> Vec<(String, String)> {
     let by_id: HashMap<&str, &Link> = desired.links.iter().map(|l| (l.id.as_str(), l)).collect();
     let mut done: HashSet<&str> = HashSet::new();
+    let mut named: HashSet<&str> = HashSet::new();
     let mut found = Vec::new();
-    for start in &desired.links {
+    for start in desired.links.iter().filter(|l| !l.members.is_empty() || l.parent.is_some()) {
         // Depth first without recursion: the way down, and the next foundation to look at on each level.
         let mut way: Vec<(&Link, Vec<&str>)> = vec![(start, below(start))];
+        let mut on_way: HashSet<&str> = HashSet::from([start.id.as_str()]);
         while let Some((link, rest)) = way.last_mut() {
             let Some(next) = rest.pop() else {
                 done.insert(&link.id);
+                on_way.remove(link.id.as_str());
                 way.pop();
                 continue;
             };
-            if let Some(begin) = way.iter().position(|(l, _)| l.id == next) {
-                let round: Vec<&str> =
-                    way.iter().skip(begin).map(|(l, _)| l.id.as_str()).chain([next]).collect();
-                if !found.iter().any(|(id, _)| id == next) {
-                    found.push((next.to_owned(), round.join(" -> ")));
+            if on_way.contains(next) {
+                let round = way.iter().map(|(l, _)| l.id.as_str()).skip_while(|id| *id != next).chain([next]);
+                if named.insert(next) {
+                    found.push((next.to_owned(), round.collect::<Vec<_>>().join(" -> ")));
                 }
             } else if let Some(link) = by_id.get(next).filter(|_| !done.contains(next)) {
+                on_way.insert(&link.id);
                 way.push((link, below(link)));
             }
         }
@@ -146,26 +149,42 @@ fn below(link: &Link) -> Vec<&str> {
 
 /// Removes what is out, and after it what stood on that: a VLAN without its link, a bond without any member.
 fn fall(desired: &mut Desired, mut out: HashSet<String>, said: &mut Vec<Diagnostic>) {
-    loop {
-        let before = desired.links.len();
-        desired.links.retain(|l| !out.contains(&l.id));
-        let there: HashSet<String> = desired.links.iter().map(|l| l.id.clone()).collect();
-        for link in &mut desired.links {
-            let had = link.members.len();
-            link.members.retain(|m| there.contains(&m.value));
-            let bare = link.kind == Kind::Bond && link.members.is_empty() && had > 0;
-            let lost = link.parent.as_ref().or(link.peer.as_ref()).filter(|p| !there.contains(&p.value));
-            let why = match lost {
-                Some(parent) => format!("\"{}\" is left out: its link \"{}\" is", link.id, parent.value),
+    let there: HashSet<&str> = desired.links.iter().map(|l| l.id.as_str()).collect();
+    let mut standing: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut left: Vec<usize> = desired.links.iter().map(|l| l.members.len()).collect();
+    let mut next: Vec<String> = out.iter().cloned().collect();
+    for (i, link) in desired.links.iter().enumerate() {
+        for below in foundations(link).chain(&link.peer) {
+            standing.entry(below.value.clone()).or_default().push(i);
+            if !there.contains(below.value.as_str()) {
+                next.push(below.value.clone());
+            }
+        }
+    }
+    let mut fallen = Vec::new();
+    while let Some(lost) = next.pop() {
+        for i in standing.remove(&lost).unwrap_or_default() {
+            let (Some(link), Some(left)) = (desired.links.get(i), left.get_mut(i)) else { continue };
+            *left = left.saturating_sub(1);
+            let bare = link.kind == Kind::Bond && *left == 0;
+            let parent = link.parent.as_ref().or(link.peer.as_ref()).filter(|p| p.value == lost);
+            let why = match parent {
+                Some(_) => format!("\"{}\" is left out: its link \"{lost}\" is", link.id),
                 None if bare => format!("bond \"{}\" is left out: its members are", link.id),
                 None => continue,
             };
-            said.push(Diagnostic::new(Code::LeftOut, link.at, why));
-            out.insert(link.id.clone());
+            if out.insert(link.id.clone()) {
+                fallen.push(Diagnostic::new(Code::LeftOut, link.at, why));
+                next.push(link.id.clone());
+            }
         }
-        if desired.links.len() == before && desired.links.iter().all(|l| !out.contains(&l.id)) {
-            return;
-        }
+    }
+    fallen.sort_by_key(|d| d.at);
+    said.extend(fallen);
+    desired.links.retain(|l| !out.contains(&l.id));
+    let there: HashSet<String> = desired.links.iter().map(|l| l.id.clone()).collect();
+    for link in &mut desired.links {
+        link.members.retain(|m| there.contains(&m.value));
     }
 }
 
