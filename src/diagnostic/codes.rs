@@ -37,7 +37,7 @@ codes! {
     Syntax "syntax" Error "The text is neither valid JSON nor valid YAML at this place. Nothing of it was used.";
     Unreadable "unreadable" Error "The description cannot be read: the file, drive or directory is not there, is damaged, or needs root.";
     UnknownFormat "unknown-format" Error "The text can be read but is none of the formats that netapply knows: network_data.json (links, networks, services), netplan (version: 2), cloud-init network-config (version: 1), Debian interfaces text (auto, iface), OpenNebula context.sh (ETH0_IP=).";
-    TooLarge "too-large" Error "The text is larger or deeper than any real description: over 10 MiB, 500,000 values, 100 levels or 100,000 values made by YAML aliases. It is refused so that it cannot exhaust the machine.";
+    TooLarge "too-large" Error "The text is larger or deeper than any real description: over 10 MiB, 100,000 values (those that YAML aliases make count, too), 20,000 values in one list or mapping, or 100 levels. It is refused so that it cannot exhaust the machine.";
     TooMany "too-many" Note "There is more to say than anybody would read. The messages that are left out are counted; the exit code takes them into account.";
     DuplicateKey "duplicate-key" Error "A key stands twice in one mapping. Most programs silently use the last one, so one of the two values is lost. netapply uses the last, too, but counts it as an error.";
     NoLinks "no-links" Warning "The description can be read and has no link in it, so there is nothing to configure. A drive whose machine has no network is written so; more often, what wrote the description had nothing to put in.";

@@ -11,8 +11,11 @@ use crate::model::Place;
 
 /// Bytes of text that are read.
 pub const MAX_BYTES: usize = 10 << 20;
-/// Values in one text.
-pub(super) const MAX_NODES: usize = 500_000;
+/// Values in one text. A machine with a thousand VLANs and as many networks and routes has twenty thousand; what is
+/// made of a hundred thousand fits in 128 MiB.
+pub(super) const MAX_NODES: usize = 100_000;
+/// Values in one list or mapping: links are many times larger than their text.
+pub(super) const MAX_ITEMS: usize = 20_000;
 /// Levels of lists and mappings.
 const MAX_DEPTH: usize = 100;
 
@@ -115,7 +118,9 @@ pub fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<Node> 
     let root = if body.trim_start().starts_with(['{', '[']) {
         match json::parse(body, file, said) {
             // YAML's flow style looks like JSON: `{version: 2}`. Where both refuse, JSON's message is the right one.
-            Err(wrong) => yaml::parse(body, file, &mut Vec::new()).map_err(|_| wrong),
+            Err(wrong) if wrong.code == Code::Syntax => {
+                yaml::parse(body, file, &mut Vec::new()).map_err(|_| wrong)
+            }
             root => root,
         }
     } else {
@@ -171,7 +176,8 @@ fn check_duplicate(entries: &[Entry], key: &str, at: Place, said: &mut Vec<Diagn
 }
 
 fn too_many(at: Place) -> Diagnostic {
-    Diagnostic::new(Code::TooLarge, at, "more than 500,000 values, or more than 100 levels deep")
+    let message = "more than 100,000 values, 20,000 in one list or mapping, or 100 levels";
+    Diagnostic::new(Code::TooLarge, at, message)
 }
 
 #[cfg(test)]

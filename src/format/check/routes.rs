@@ -41,27 +41,33 @@ fn vrf_of(desired: &Desired) -> HashMap<String, String> {
     vrfs.flat_map(|vrf| vrf.members.iter().map(|m| (m.value.clone(), vrf.id.clone()))).collect()
 }
 
-/// The networks that a link reaches without a gateway, for quick look-up: thousands of routes may ask.
+/// The networks that links reach without a gateway, for quick look-up: thousands of routes may ask.
 struct Subnets {
-    networks: HashSet<IpNet>,
+    /// With the number of the first link that has it.
+    networks: HashMap<IpNet, usize>,
     lengths: HashSet<(Family, u8)>,
 }
 
 impl Subnets {
-    fn of(link: &Link) -> Self {
-        let on_link = link.routes.iter().filter(|r| r.via.is_none() && !r.kind.is_linkless()).map(|r| r.to);
-        let networks: HashSet<IpNet> =
-            link.addresses.iter().map(|a| a.peer.unwrap_or(a.net).trunc()).chain(on_link).collect();
-        let lengths = networks.iter().map(|n| (Family::of(&n.addr()), n.prefix_len())).collect();
+    fn of(links: &[Link]) -> Self {
+        let mut networks = HashMap::new();
+        for (i, link) in links.iter().enumerate() {
+            let on_link =
+                link.routes.iter().filter(|r| r.via.is_none() && !r.kind.is_linkless()).map(|r| r.to);
+            for net in link.addresses.iter().map(|a| a.peer.unwrap_or(a.net).trunc()).chain(on_link) {
+                networks.entry(net).or_insert(i);
+            }
+        }
+        let lengths = networks.keys().map(|n| (Family::of(&n.addr()), n.prefix_len())).collect();
         Subnets { networks, lengths }
     }
 
-    fn reach(&self, ip: IpAddr) -> bool {
+    /// The number of a link that reaches an address.
+    fn reach(&self, ip: IpAddr) -> Option<usize> {
         let family = Family::of(&ip);
-        self.lengths
-            .iter()
-            .filter(|(f, _)| *f == family)
-            .any(|(_, length)| IpNet::new(ip, *length).is_ok_and(|net| self.networks.contains(&net.trunc())))
+        let lengths = self.lengths.iter().filter(|(f, _)| *f == family);
+        let nets = lengths.filter_map(|(_, length)| IpNet::new(ip, *length).ok());
+        nets.filter_map(|net| self.networks.get(&net.trunc())).min().copied()
     }
 }
 
@@ -71,9 +77,10 @@ impl Subnets {
 /// Returns the places of the routes that were made on-link.
 pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> HashSet<Place> {
     let mut assumed = HashSet::new();
-    let subnets: Vec<(String, Subnets)> =
-        desired.links.iter().map(|l| (l.id.clone(), Subnets::of(l))).collect();
-    for (link, (_, own)) in desired.links.iter_mut().zip(&subnets) {
+    let everywhere = Subnets::of(&desired.links);
+    let ids: Vec<String> = desired.links.iter().map(|l| l.id.clone()).collect();
+    for link in &mut desired.links {
+        let own = Subnets::of(std::slice::from_ref(link));
         let addresses: HashSet<IpAddr> = link.addresses.iter().map(|a| a.net.addr()).collect();
         let id = link.id.clone();
         let leased: Vec<Family> = link.dynamic.iter().map(|d| d.value.family()).collect();
@@ -94,7 +101,7 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> Has
                 return false;
             }
             let local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
-            if !route.on_link && !local && !own.reach(via) {
+            if !route.on_link && !local && own.reach(via).is_none() {
                 route.on_link = true;
                 if leased.contains(&Family::of(&via)) {
                     let message = format!(
@@ -108,9 +115,9 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> Has
                 assumed.insert(route.at);
                 let message =
                     format!("the gateway {via} is in no subnet of \"{id}\": the route was made on-link");
-                let other = subnets.iter().find(|(other, s)| *other != id && s.reach(via));
+                let other = everywhere.reach(via).and_then(|i| ids.get(i));
                 said.push(Diagnostic::new(Code::GatewayOffSubnet, route.at, message).hint(match other {
-                    Some((other, _)) => {
+                    Some(other) => {
                         format!("it is in a subnet of \"{other}\": does the route belong there?")
                     }
                     // Of all formats only netplan can say it.

@@ -4,7 +4,7 @@
 //! `IF_BRIDGE_PORTS` of `bridge-ports` and of `bridge_ports`, so here both are `bridge-ports`.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::format::tree::{Entry, MAX_NODES, Node, Value};
+use crate::format::tree::{Entry, MAX_ITEMS, MAX_NODES, Node, Value};
 use crate::model::Place;
 
 /// Words that end a stanza although they begin none.
@@ -37,8 +37,9 @@ pub(crate) fn tree(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<
         let before = words.len();
         add_words(line, line_at, command, &mut words);
         count += words.len() - before;
-        if count > MAX_NODES {
-            said.push(Diagnostic::new(Code::TooLarge, line_at, "more than 500,000 words"));
+        if count > MAX_NODES || words.len() > MAX_ITEMS {
+            let message = "more than 100,000 words, or 20,000 in one line";
+            said.push(Diagnostic::new(Code::TooLarge, line_at, message));
             return None;
         }
         if !continues {

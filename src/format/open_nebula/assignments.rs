@@ -1,7 +1,7 @@
 //! Shell assignments to a tree of values, read as text: nothing is expanded and nothing is executed.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::format::tree::{Entry, MAX_NODES, Node, Value};
+use crate::format::tree::{Entry, MAX_ITEMS, Node, Value};
 use crate::model::Place;
 
 /// The text as a mapping of its variables, in the order of the text. `None` with an error where it has too many.
@@ -20,8 +20,8 @@ pub(crate) fn tree(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<
                 None => said.extend(not_executed(at, scanner.line())),
             },
         }
-        if entries.len() > MAX_NODES {
-            said.push(Diagnostic::new(Code::TooLarge, at, "more than 500,000 variables"));
+        if entries.len() > MAX_ITEMS {
+            said.push(Diagnostic::new(Code::TooLarge, at, "more than 20,000 variables"));
             return None;
         }
     }

@@ -1,6 +1,6 @@
 //! JSON: serde_json says whether the text is valid, a scanner then finds the places.
 
-use super::{Entry, MAX_DEPTH, MAX_NODES, Node, Scalar, Value, check_duplicate, too_many};
+use super::{Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Scalar, Value, check_duplicate, too_many};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
 
@@ -95,6 +95,9 @@ impl<'a> Scanner<'a, '_> {
             self.peek();
             self.take(1); // the colon
             let value = self.value(depth + 1)?;
+            if entries.len() >= MAX_ITEMS {
+                return Err(too_many(key_at));
+            }
             entries.push(Entry { key, key_at, value });
             if self.peek() == b',' {
                 self.take(1);
@@ -108,7 +111,11 @@ impl<'a> Scanner<'a, '_> {
         let mut items = Vec::new();
         self.take(1);
         while !matches!(self.peek(), b']' | 0) {
-            items.push(self.value(depth + 1)?);
+            let item = self.value(depth + 1)?;
+            if items.len() >= MAX_ITEMS {
+                return Err(too_many(item.at));
+            }
+            items.push(item);
             if self.peek() == b',' {
                 self.take(1);
             }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
-use super::{Entry, MAX_DEPTH, MAX_NODES, Node, Scalar, Value, check_duplicate, too_many};
+use super::{Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Scalar, Value, check_duplicate, too_many};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
 
-/// Values that aliases may copy: a bomb of nested aliases ends here.
+/// Values that anchors and aliases may copy: a bomb of nested aliases ends here.
 const MAX_COPIES: usize = 100_000;
 
 /// Reads YAML; the error has the parser's place.
@@ -108,18 +108,21 @@ impl Builder<'_> {
         let Some((node, size)) = self.anchors.get(&anchor) else {
             return Err(Diagnostic::new(Code::Syntax, at, "an alias to an anchor that is not complete here"));
         };
-        self.copies += size;
-        if self.copies > MAX_COPIES {
-            return Err(Diagnostic::new(
-                Code::TooLarge,
-                at,
-                "aliases multiply the text beyond 100,000 values",
-            ));
-        }
         let (mut node, size) = (node.clone(), *size);
+        self.copied(size, at)?;
         // The copy is said to stand where the alias stands, so that paths stay in order.
         node.at = at;
         self.add(node, 0, size)
+    }
+
+    fn copied(&mut self, size: usize, at: Place) -> Result<(), Diagnostic> {
+        self.copies += size;
+        match self.copies > MAX_COPIES {
+            true => {
+                Err(Diagnostic::new(Code::TooLarge, at, "aliases multiply the text beyond 100,000 values"))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Puts a complete value of `size` values where it belongs.
@@ -130,12 +133,16 @@ impl Builder<'_> {
         }
         if anchor > 0 {
             let size = count(&node);
+            self.copied(size, node.at)?;
             self.anchors.insert(anchor, (node.clone(), size));
         }
         let Some(parent) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
         };
+        if items_of(&parent.node) >= MAX_ITEMS {
+            return Err(too_many(node.at));
+        }
         match (&mut parent.node.value, parent.key.take()) {
             (Value::List(items), _) => items.push(node),
             (Value::Map(entries), Some((key, key_at))) => {
@@ -178,6 +185,14 @@ fn merge(merged: &mut Vec<Entry>, from: &Node) -> bool {
         }
     }
     true
+}
+
+fn items_of(node: &Node) -> usize {
+    match &node.value {
+        Value::List(items) => items.len(),
+        Value::Map(entries) => entries.len(),
+        _ => 0,
+    }
 }
 
 fn count(node: &Node) -> usize {
