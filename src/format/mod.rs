@@ -50,14 +50,17 @@ impl Text {
         self.root.as_ref().map_or_else(String::new, |root| printable(tree::path_of(root, at)))
     }
 
-    /// A line of the text, from 1, with the values of secret keys masked.
+    /// A line of the text, from 1, with the values of secret keys masked. `None` for one of more than a MiB: a thousand
+    /// messages may be about it, and each looks for its column.
     pub fn line(&self, line: u32) -> Option<String> {
+        const LONGEST: usize = 1 << 20;
         let starts = self.lines.get_or_init(|| {
             let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
             std::iter::once(0).chain(ends.filter_map(|(at, _)| u32::try_from(at + 1).ok())).collect()
         });
         let start = *starts.get((line as usize).checked_sub(1)?)?;
-        self.text.get(start as usize..)?.lines().next().map(keys::without_secrets)
+        let line = self.text.get(start as usize..)?.lines().next().filter(|line| line.len() <= LONGEST);
+        line.map(keys::without_secrets)
     }
 }
 
