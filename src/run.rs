@@ -14,10 +14,10 @@ mod units;
 use std::io::{IsTerminal, Write};
 
 use crate::cli::{Args, Command, HELP};
-use crate::diagnostic::{Diagnostic, Renderer, Style};
+use crate::diagnostic::{Code, Diagnostic, Renderer, Style};
 use crate::format::{self, Parsed, Text};
 use crate::model::Place;
-use crate::source::{self, Found, Request};
+use crate::source::{self, Found, NotFoundKind, Request};
 use serde::Serialize;
 
 /// How the program ends (design: where several hold, 3, 5, 1).
@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Exit {
         Command::Check => check::check(args),
         Command::Inventory => show::inventory(),
         Command::Report => show::report(args),
-        Command::Explain(code) => show::explain(code),
+        Command::Explain(code) => show::explain(args, code),
         Command::Help => show::text(HELP),
         Command::Version => show::text(&format!("netapply {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -103,6 +103,25 @@ fn parse(found: &Found) -> Parsed {
 /// The exit code for a description that was not found.
 fn not_found(missing: &source::NotFound) -> Exit {
     if missing.kind.is_unreadable() { Exit::BadText } else { Exit::NoDescription }
+}
+
+/// A description that could not be read, with the reason as its only diagnostic.
+fn unreadable(source: &str, missing: &source::NotFound) -> Parsed {
+    let code = match missing.kind {
+        NotFoundKind::NoDescription => Code::NoDescription,
+        NotFoundKind::NoDrive | NotFoundKind::PxeBoot => Code::NoSource,
+        _ => Code::SourceUnreadable,
+    };
+    let diagnostic = Diagnostic::new(code, Place::NONE, missing.message.trim_end_matches('.'));
+    let hint = missing.hint.trim_end_matches('.');
+    let diagnostic = if hint.is_empty() { diagnostic } else { diagnostic.hint(hint) };
+    let texts = vec![Text::new(source.to_owned(), String::new(), None)];
+    Parsed { diagnostics: vec![diagnostic], texts, ..Parsed::default() }
+}
+
+/// The runtime could not be made: as a description that cannot be read.
+fn broken(error: &std::io::Error) -> source::NotFound {
+    source::NotFound { kind: NotFoundKind::Unreadable, message: error.to_string(), hint: String::new() }
 }
 
 /// A place in JSON.

@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Exit, Said, block_on, find, json, parse, print, said, stdout_style};
+use super::{Exit, Said, block_on, broken, find, json, parse, print, said, stdout_style, unreadable};
 use crate::cli::{Args, Format};
-use crate::diagnostic::{Code, Diagnostic, Renderer, Severity};
-use crate::format::{self, Parsed, Text};
-use crate::model::Place;
+use crate::diagnostic::{Diagnostic, Renderer, Severity};
+use crate::format::{self, Parsed};
 
 /// One SOURCE with what is to be said about it.
 struct Checked {
@@ -71,8 +70,8 @@ fn check_one(args: &Args, source: &str) -> Checked {
     let found = block_on(find(args, Some(&source.to_owned())));
     let mut parsed = match found {
         Ok(Ok(found)) => parse(&found),
-        Ok(Err(missing)) => unreadable(source, &missing.message, &missing.hint),
-        Err(error) => unreadable(source, &error.to_string(), ""),
+        Ok(Err(missing)) => unreadable(source, &missing),
+        Err(error) => unreadable(source, &broken(&error)),
     };
     if args.for_ironic {
         format::for_ironic(&mut parsed);
@@ -83,13 +82,6 @@ fn check_one(args: &Args, source: &str) -> Checked {
         source.clone_into(&mut text.name);
     }
     Checked { source: source.to_owned(), parsed }
-}
-
-fn unreadable(source: &str, message: &str, hint: &str) -> Parsed {
-    let mut diagnostic = Diagnostic::new(Code::Unreadable, Place::NONE, message.trim_end_matches('.'));
-    diagnostic.hint = (!hint.is_empty()).then(|| hint.to_owned());
-    let texts = vec![Text::new(source.to_owned(), String::new(), None)];
-    Parsed { diagnostics: vec![diagnostic], texts, ..Parsed::default() }
 }
 
 fn line(args: &Args, parsed: &Parsed, diagnostic: &Diagnostic) -> String {

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::show::read_inventory;
 use super::{
-    At, Exit, Said, at, block_on, complain, find, json, not_found, parse, print, said, stdout_style, style,
-    tells_the_image,
+    At, Exit, Said, at, block_on, broken, complain, find, json, not_found, parse, print, said, stdout_style,
+    style, tells_the_image, unreadable,
 };
 use crate::cli::{Args, Format};
 use crate::diagnostic::{Diagnostic, Renderer, Severity, worst};
@@ -61,15 +61,13 @@ pub(super) fn dry_run(args: &Args) -> Exit {
             return Exit::Usage;
         }
     };
-    let found = match block_on(find(args, args.sources.first())) {
-        Ok(Ok(found)) => found,
-        Ok(Err(missing)) => {
-            complain(&format!("{} {}", missing.message, missing.hint));
+    let found = match block_on(find(args, args.sources.first())).unwrap_or_else(|error| Err(broken(&error))) {
+        Ok(found) => found,
+        Err(missing) => {
+            let source = args.sources.first().map_or("", String::as_str);
+            let parsed = unreadable(source, &missing);
+            show(args, source, &parsed, &Resolved::default(), &Plan::default());
             return not_found(&missing);
-        }
-        Err(error) => {
-            complain(&error.to_string());
-            return Exit::BadText;
         }
     };
     let mut parsed = parse(&found);

@@ -2,10 +2,11 @@
 
 use super::{Exit, block_on, complain, json, print};
 use crate::cli::Args;
-use crate::diagnostic::{Code, nearest};
+use crate::diagnostic::{Code, Severity, nearest};
 use crate::inventory::Inventory;
 use crate::kernel::{read, session};
 use crate::report::places::Places;
+use serde::Serialize;
 
 pub(super) fn text(text: &str) -> Exit {
     print(text);
@@ -56,9 +57,21 @@ pub(super) fn report(args: &Args) -> Exit {
     text(&lines.filter_map(|line| line.as_str()).map(|line| format!("{line}\n")).collect::<String>())
 }
 
+#[derive(Serialize)]
+struct Explained {
+    version: u32,
+    code: Code,
+    severity: Severity,
+    explanation: &'static str,
+}
+
 /// `netapply explain CODE`.
-pub(super) fn explain(wanted: &str) -> Exit {
+pub(super) fn explain(args: &Args, wanted: &str) -> Exit {
     match wanted.parse::<Code>() {
+        Ok(code) if args.json => {
+            let explanation = code.explanation();
+            text(&json(&Explained { version: 1, code, severity: code.severity(), explanation }))
+        }
         Ok(code) => text(&format!("{code} ({})\n\n{}\n", code.severity(), code.explanation())),
         Err(()) => {
             let near = nearest(wanted, Code::ALL.iter().map(|c| c.text()));

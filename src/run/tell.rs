@@ -2,14 +2,14 @@
 
 use super::apply::Story;
 use super::options::Options;
-use super::{Exit, json, print, stdout_style};
+use super::{Exit, json, print, stdout_style, unreadable};
 use crate::diagnostic::{Code, Renderer, Severity, Style};
 use crate::kernel::apply::{Outcome, StepOutcome, Trouble};
 use crate::plan::{Plan, script};
 use crate::report::places::Places;
 use crate::report::screen::screen;
 use crate::report::{Applied, Builder, FailedStep, Report, Said, Verdict, systemd};
-use crate::source::{NotFound, NotFoundKind};
+use crate::source::NotFound;
 use crate::verify::cause::{Cause, Certainty};
 
 /// To everybody.
@@ -132,11 +132,9 @@ fn add(mut sum: Applied, plan: &Plan, outcome: &Outcome, renderer: &Renderer<'_>
 }
 
 fn no_source(missing: &NotFound) -> Cause {
-    let code = match missing.kind {
-        NotFoundKind::NoDescription => Code::NoDescription,
-        NotFoundKind::NoDrive | NotFoundKind::PxeBoot => Code::NoSource,
-        _ => Code::SourceUnreadable,
-    };
-    let sentence = |text: &str| text.trim_end_matches('.').to_owned();
-    Cause::new(code, Certainty::Proved, "", sentence(&missing.message), sentence(&missing.hint))
+    let parsed = unreadable("", missing);
+    let said = parsed.diagnostics.first();
+    let code = said.map_or(Code::NoSource, |d| d.code);
+    let hint = said.and_then(|d| d.hint.clone()).unwrap_or_default();
+    Cause::new(code, Certainty::Proved, "", said.map_or_else(String::new, |d| d.message.clone()), hint)
 }

@@ -1,0 +1,84 @@
+//! Every `--json` output against its schema in docs/schema.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn netapply(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_netapply")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// Fails unless what was printed is JSON of the schema.
+fn fits(schema: &str, output: &Output, what: &str) -> Value {
+    let path = root().join(format!("docs/schema/{schema}.v1.json"));
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    let index = compiler.compile(path.to_str().unwrap(), &mut schemas).unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{what}: {e}: {text}"));
+    if let Err(wrong) = schemas.validate(&value, index) {
+        panic!("{what}: {wrong:#}\n{text}");
+    }
+    value
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folders = |of: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(of).unwrap().map(|e| e.unwrap().path());
+        entries.filter(|path| path.is_dir()).collect()
+    };
+    folders(&root().join("testdata")).iter().flat_map(|format| folders(format)).collect()
+}
+
+#[test]
+fn plans_and_checks_of_every_golden_case() {
+    let mut planned = 0;
+    for case in cases() {
+        let what = case.display().to_string();
+        let names = std::fs::read_dir(&case).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let beside = ["inventory.json", "plan.txt", "diagnostics.txt", "args"];
+        let files: Vec<String> = names.filter(|name| !beside.contains(&name.as_str())).collect();
+        let source = if let [only] = files.as_slice() { only.as_str() } else { "." };
+        fits("check", &netapply(&case, &["check", "--json", source]), &what);
+        if case.join("inventory.json").exists() {
+            let arguments = ["--dry-run", "--json", "--inventory", "inventory.json", source];
+            let plan = fits("plan", &netapply(&case, &arguments), &what);
+            planned += usize::from(plan["steps"].as_array().is_some_and(|steps| !steps.is_empty()));
+        }
+    }
+    assert!(planned > 10, "only {planned} cases had steps");
+}
+
+#[test]
+fn what_cannot_be_read_is_json_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = netapply(folder.path(), &["--dry-run", "--json", "nowhere.json"]);
+    assert_eq!(nowhere.status.code(), Some(3));
+    let plan = fits("plan", &nowhere, "a file that is not there");
+    assert_eq!(plan["steps"], Value::Array(Vec::new()));
+    let check = netapply(folder.path(), &["check", "--json", "nowhere.json"]);
+    assert_eq!(fits("check", &check, "a file that is not there")["errors"], 1);
+    std::fs::write(folder.path().join("broken.json"), "{\"links\": [").unwrap();
+    let apply = netapply(folder.path(), &["apply", "--json", "broken.json"]);
+    assert_eq!(apply.status.code(), Some(3));
+    assert_eq!(fits("report", &apply, "a broken file")["verdict"], "nothing");
+}
+
+#[test]
+fn the_machine_and_the_codes() {
+    let folder = root();
+    fits("inventory", &netapply(&folder, &["inventory"]), "inventory");
+    for case in cases() {
+        let path = case.join("inventory.json");
+        if let Ok(text) = std::fs::read(&path) {
+            let output = Output { status: Default::default(), stdout: text, stderr: Vec::new() };
+            fits("inventory", &output, &path.display().to_string());
+        }
+    }
+    fits("code", &netapply(&folder, &["explain", "--json", "nic-missing"]), "explain");
+}
