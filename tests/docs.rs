@@ -1,0 +1,70 @@
+//! The commands and outputs that README.md and docs/ show are real: each `$ netapply …` of a console block is run in the
+//! root of the project and its output compared. `NETAPPLY_BLESS=1 cargo test --test docs` writes the outputs anew.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const BEGIN: &str = "```console\n";
+const END: &str = "```\n";
+
+#[test]
+fn every_console_block_prints_what_it_shows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents: Vec<PathBuf> = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
+    documents.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|e| e.unwrap().path()));
+    documents.retain(|path| path.extension().is_some_and(|e| e == "md"));
+    let mut blocks = 0;
+    for document in documents {
+        let shown = std::fs::read_to_string(&document).unwrap();
+        let mut real = String::new();
+        let mut rest = shown.as_str();
+        while let Some((before, after)) = rest.split_once(BEGIN) {
+            let (block, after) = after.split_once(END).expect("a console block without an end");
+            real.push_str(before);
+            real.push_str(BEGIN);
+            real.push_str(&run(root, block));
+            real.push_str(END);
+            rest = after;
+            blocks += 1;
+        }
+        real.push_str(rest);
+        if std::env::var_os("NETAPPLY_BLESS").is_some() {
+            std::fs::write(&document, real).unwrap();
+        } else {
+            assert!(shown == real, "{} shows what is not so; it should be:\n{real}", document.display());
+        }
+    }
+    assert!(blocks >= 2, "only {blocks} console blocks were found");
+}
+
+/// The block with each command's real output.
+fn run(root: &Path, block: &str) -> String {
+    let mut out = String::new();
+    for command in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let mut words = command.split_whitespace();
+        assert_eq!(words.next(), Some("netapply"), "{command}");
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_netapply")).current_dir(root).args(words).output().unwrap();
+        out.push_str(&format!("$ {command}\n"));
+        out.push_str(&String::from_utf8(output.stdout).unwrap());
+        out.push_str(&String::from_utf8(output.stderr).unwrap());
+    }
+    out
+}
+
+#[test]
+fn help_readme_and_manual_name_the_same_commands_and_options() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = std::fs::read_to_string(root.join("docs/netapply.8")).unwrap().replace("\\-", "-");
+    let help = netapply::cli::HELP;
+    let words = help.split(|c: char| c.is_whitespace() || "[](),;=".contains(c));
+    for option in words.filter(|word| word.starts_with("--")) {
+        assert!(manual.contains(option), "the manual lacks {option}");
+    }
+    for command in ["apply", "check", "verify", "inventory", "report", "explain"] {
+        assert!(
+            manual.contains(&format!(".B {command}")) || manual.contains(&format!(".BR {command}")),
+            "{command}"
+        );
+    }
+}
