@@ -57,7 +57,7 @@ fn help_readme_and_manual_name_the_same_commands_and_options() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manual = std::fs::read_to_string(root.join("docs/netapply.8")).unwrap().replace("\\-", "-");
     let help = netapply::cli::HELP;
-    let words = help.split(|c: char| c.is_whitespace() || "[](),;=".contains(c));
+    let words = help.split(|c: char| c.is_whitespace() || "[](),;:=".contains(c));
     for option in words.filter(|word| word.starts_with("--")) {
         assert!(manual.contains(option), "the manual lacks {option}");
     }

@@ -83,7 +83,9 @@ pub(super) fn resolve(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     let mut resolver = Resolver::new(desired);
     for link in &mut desired.links {
         let id = link.id.clone();
+        resolver.taken = link.members.iter().map(|member| member.value.clone()).collect();
         link.members.retain_mut(|member| resolver.resolve(&id, "member", member, said));
+        resolver.taken.clear();
         // A parent that is not there stays: `stacking` leaves the link out for it.
         for reference in link.parent.iter_mut().chain(link.peer.iter_mut()) {
             resolver.resolve(&id, "link", reference, said);
@@ -116,6 +118,8 @@ pub(in crate::format) struct Resolver {
     pub(in crate::format) implied: Vec<Link>,
     /// How many ids may still be compared with one that leads nowhere.
     comparisons: usize,
+    /// The members that the link has beside the one that is looked for: none of them is meant a second time.
+    taken: HashSet<String>,
 }
 
 impl Resolver {
@@ -133,7 +137,15 @@ impl Resolver {
         }
         let described: Vec<String> = desired.links.iter().map(|l| l.id.clone()).collect();
         let ids = described.iter().cloned().collect();
-        Resolver { closed: desired.closed, described, ids, names, implied: Vec::new(), comparisons: 200_000 }
+        Resolver {
+            closed: desired.closed,
+            described,
+            ids,
+            names,
+            implied: Vec::new(),
+            comparisons: 200_000,
+            taken: HashSet::new(),
+        }
     }
 
     /// Makes the reference that `id` has as its `role` the id of a link. False where it leads nowhere.
@@ -179,6 +191,12 @@ impl Resolver {
                     format!("\"{id}\" names its {role} \"{}\", and no link has this id", reference.value);
                 let mut dangling = Diagnostic::new(Code::DanglingReference, reference.at, message);
                 dangling.hint = Some(match near {
+                    Some(near) if self.taken.contains(&near) => {
+                        format!(
+                            "add a link \"{}\" with its MAC address, as \"{near}\" has one",
+                            reference.value
+                        )
+                    }
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => "add the link, or remove the reference".to_owned(),
                 });
