@@ -138,7 +138,9 @@ pub(super) async fn settle(
         }
     }
     settled.inventory = read::inventory(session).await?;
-    details::complete(&mut settled.inventory, settled.resolved.present()).await?;
+    // Links that were renamed have the names now that they should.
+    let described = settled.resolved.links.iter().map(|link| (link.name.as_str(), &link.desired));
+    details::complete(&mut settled.inventory, described).await?;
     Ok(settled)
 }
 
