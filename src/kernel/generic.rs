@@ -53,8 +53,7 @@ impl Generic {
     /// The attributes of each message of a list.
     pub(super) async fn list(&mut self, command: u8, attributes: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
         let request = Request::new(self.id, 0, &message(command, attributes));
-        let dump =
-            self.session.dump(&request, |frame| frame.payload.get(HEADER..).unwrap_or_default().to_vec());
+        let dump = self.session.dump(&request, |frame| frame.payload.get(HEADER..).map(<[u8]>::to_vec));
         Ok(dump.await?.items)
     }
 }

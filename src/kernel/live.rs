@@ -132,7 +132,7 @@ impl Live {
     pub async fn links(&mut self) -> Result<Vec<LinkState>, Failure> {
         let request = Request::new(RTM_GETLINK, 0, &[0; HEADER]).question();
         let dump = self.session.dump(&request, |frame| decode_link(frame.payload)).await?;
-        let raw: Vec<(References, LinkState)> = dump.items.into_iter().flatten().collect();
+        let raw: Vec<(References, LinkState)> = dump.items;
         let names: Vec<(u32, String)> = raw.iter().map(|(_, l)| (l.index, l.name.clone())).collect();
         let name_of = |index: u32| names.iter().find(|(i, _)| *i == index).map(|(_, name)| name.clone());
         let finish = |(refs, mut link): (References, LinkState)| {
@@ -153,7 +153,7 @@ impl Live {
     pub async fn addresses(&mut self) -> Result<Vec<AddressState>, Failure> {
         let request = Request::new(RTM_GETADDR, 0, &[0; ADDRESS_HEADER]);
         let dump = self.session.dump(&request, |frame| decode_address(frame.payload)).await?;
-        Ok(dump.items.into_iter().flatten().collect())
+        Ok(dump.items)
     }
 
     /// Has the kernel ask for a neighbour, and gives what it knows of it beforehand.

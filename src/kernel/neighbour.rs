@@ -63,7 +63,7 @@ impl NeighbourState {
 pub async fn list(session: &mut Session, names: &Names) -> Result<Vec<Neighbour>, Failure> {
     let dump =
         session.dump(&Request::new(RTM_GETNEIGH, 0, &[0; HEADER]), |f| decode(f.payload, names)).await?;
-    Ok(dump.items.into_iter().flatten().collect())
+    Ok(dump.items)
 }
 
 /// The entry that a notification of message type `kind` speaks of; `None` for others, and for one that went.

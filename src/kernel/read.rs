@@ -54,7 +54,7 @@ fn without_family<T>(read: Result<Vec<T>, Failure>) -> Result<Vec<T>, Failure> {
 
 async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<Names, Failure> {
     let request = Request::new(RTM_GETLINK, 0, &link_payload(0, None));
-    let dump = session.dump(&request, |frame| frame.payload.to_vec()).await?;
+    let dump = session.dump(&request, |frame| Some(frame.payload.to_vec())).await?;
     let mut payloads = dump.items;
     if !dump.consistent {
         inventory.undecoded.push("links came and went while the kernel listed them".to_owned());
@@ -121,7 +121,7 @@ pub(super) fn link_index(reply: &[u8]) -> Option<(u32, String)> {
 pub async fn addresses(session: &mut Session, names: &Names) -> Result<Vec<AddressEntry>, Failure> {
     let request = Request::new(RTM_GETADDR, 0, &[0; 8]);
     let dump = session.dump(&request, |frame| network::address(frame.payload, names)).await?;
-    Ok(dump.items.into_iter().flatten().collect())
+    Ok(dump.items)
 }
 
 /// The routes of a family (`AF_INET`, `AF_INET6`), without cached ones and the table `local`.
@@ -134,7 +134,7 @@ pub(super) async fn routes(
     header[0] = family as u8;
     let request = Request::new(RTM_GETROUTE, 0, &header);
     let dump = session.dump(&request, |frame| network::route(frame.payload, names)).await?;
-    Ok(dump.items.into_iter().flatten().collect())
+    Ok(dump.items)
 }
 
 /// The rules of a family, without those that the kernel makes.
@@ -143,7 +143,7 @@ async fn rules(session: &mut Session, family: i32) -> Result<Vec<RuleEntry>, Fai
     header[0] = family as u8;
     let request = Request::new(RTM_GETRULE, 0, &header);
     let dump = session.dump(&request, |frame| network::rule(frame.payload)).await?;
-    Ok(dump.items.into_iter().flatten().collect())
+    Ok(dump.items)
 }
 
 /// Whether a link has carrier (`IFF_LOWER_UP`); `None` where there is no such link.

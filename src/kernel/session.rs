@@ -85,7 +85,7 @@ impl From<io::Error> for Failure {
 /// The whole of a list that the kernel gave.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Dump<T> {
-    /// What the decoder made of each item.
+    /// What the decoder made of the items.
     pub items: Vec<T>,
     /// False where the list changed under every attempt to read it: an item may be missing or doubled.
     pub consistent: bool,
@@ -214,12 +214,12 @@ impl Session {
         Ok(())
     }
 
-    /// Asks for a list and hands each item to `decode`. A list that changed while it was read is asked for
+    /// Asks for a list and hands each item to `decode`, which keeps it or passes it over. A list that changed while it was read is asked for
     /// again, so `decode` must not count on seeing each item once.
     pub async fn dump<T>(
         &mut self,
         request: &Request,
-        mut decode: impl FnMut(&Frame<'_>) -> T,
+        mut decode: impl FnMut(&Frame<'_>) -> Option<T>,
     ) -> Result<Dump<T>, Failure> {
         let mut last = Dump { items: Vec::new(), consistent: false };
         for _ in 0..DUMP_ATTEMPTS {
@@ -239,7 +239,7 @@ impl Session {
     async fn dump_once<T>(
         &mut self,
         request: &Request,
-        decode: &mut impl FnMut(&Frame<'_>) -> T,
+        decode: &mut impl FnMut(&Frame<'_>) -> Option<T>,
     ) -> Result<Dump<T>, Failure> {
         let sequence = self.take_sequence(1);
         self.outgoing.clear();
@@ -260,7 +260,7 @@ impl Session {
                             return Err(Failure::Refused(refusal));
                         }
                     }
-                    _ => dump.items.push(decode(&frame)),
+                    _ => dump.items.extend(decode(&frame)),
                 }
             }
         }

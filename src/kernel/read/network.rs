@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
-use crate::kernel::attributes::{Attributes, field, ip};
+use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
 use crate::model::{RouteKind, Scope};
 
@@ -75,33 +75,46 @@ pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
 pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
     let [family, prefix, _, _, table, protocol, scope, kind] = field(payload, 0, |bytes: [u8; 8]| bytes)?;
     let flags = field(payload, 8, u32::from_ne_bytes)?;
-    let attributes = Attributes::new(payload.get(12..)?);
-    let table = attributes.u32(libc::RTA_TABLE).unwrap_or_else(|| table.into());
-    if flags & libc::RTM_F_CLONED != 0 || table == RT_TABLE_LOCAL {
+    if flags & libc::RTM_F_CLONED != 0 {
         return None;
     }
-    let mut metrics = BTreeMap::new();
-    let given = attributes.nest(libc::RTA_METRICS);
-    for (number, name) in ROUTE_METRICS {
-        if let Some(value) = given.u32(*number) {
-            metrics.insert((*name).to_owned(), value);
-        }
-    }
-    Some(RouteEntry {
-        to: prefix_of(family, attributes.ip(libc::RTA_DST), prefix)?,
-        link: attributes.u32(libc::RTA_OIF).and_then(|index| names.name(index)).map(str::to_owned),
-        // RTA_VIA is a family and an address: an IPv6 gateway of an IPv4 route.
-        via: attributes.ip(libc::RTA_GATEWAY).or_else(|| ip(attributes.get(libc::RTA_VIA)?.get(2..)?)),
+    let mut route = RouteEntry {
+        to: prefix_of(family, None, 0)?,
+        link: None,
+        via: None,
         on_link: flags & RTNH_F_ONLINK != 0,
         kind: RouteKind::from_number(kind)?,
         scope: Scope::from_number(scope).unwrap_or(Scope::Global),
         protocol,
-        metric: attributes.u32(libc::RTA_PRIORITY).unwrap_or(0),
-        table,
-        source: attributes.ip(libc::RTA_PREFSRC),
-        metrics,
-        multipath: attributes.get(libc::RTA_MULTIPATH).is_some(),
-    })
+        metric: 0,
+        table: table.into(),
+        source: None,
+        metrics: BTreeMap::new(),
+        multipath: false,
+    };
+    // One pass, unlike elsewhere: routes come by the ten thousand.
+    for (kind, value) in Attributes::new(payload.get(12..)?).iter() {
+        let number = || number(value, u32::from_ne_bytes);
+        match kind {
+            libc::RTA_DST => route.to = prefix_of(family, ip(value), prefix)?,
+            libc::RTA_OIF => route.link = number().and_then(|index| names.name(index)).map(str::to_owned),
+            libc::RTA_GATEWAY => route.via = ip(value),
+            // A family and an address: an IPv6 gateway of an IPv4 route.
+            libc::RTA_VIA => route.via = value.get(2..).and_then(ip),
+            libc::RTA_PRIORITY => route.metric = number().unwrap_or(0),
+            libc::RTA_TABLE => route.table = number().unwrap_or(route.table),
+            libc::RTA_PREFSRC => route.source = ip(value),
+            libc::RTA_METRICS => route.metrics = metrics(Attributes::new(value)),
+            libc::RTA_MULTIPATH => route.multipath = true,
+            _ => {}
+        }
+    }
+    (route.table != RT_TABLE_LOCAL).then_some(route)
+}
+
+fn metrics(given: Attributes<'_>) -> BTreeMap<String, u32> {
+    let metric = |(kind, name): &(u16, &str)| Some(((*name).to_owned(), given.u32(*kind)?));
+    ROUTE_METRICS.iter().filter_map(metric).collect()
 }
 
 /// `struct fib_rule_hdr` and `FRA_…`; `None` for a rule that the kernel makes, or of another family.

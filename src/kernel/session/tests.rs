@@ -122,7 +122,7 @@ fn a_reply_that_does_not_decode_is_handed_over_and_loses_nothing() {
         vec![datagram, end]
     };
     let dump = with_fake(kernel, async |mut session| {
-        session.dump(&Request::new(RTM_GETLINK, 0, &[0; 16]), |frame| frame.payload.to_vec()).await
+        session.dump(&Request::new(RTM_GETLINK, 0, &[0; 16]), |frame| Some(frame.payload.to_vec())).await
     });
     let expected = vec![vec![1; 16], vec![0xff, 0xff, 1, 0], vec![3; 16]];
     assert_eq!(dump, Ok(Dump { items: expected, consistent: true }));
@@ -152,7 +152,7 @@ fn an_interrupted_dump_is_read_again() {
             ]
         };
         let dump = with_fake(kernel, async |mut session| {
-            session.dump(&Request::new(RTM_GETLINK, 0, &[0; 16]), |frame| frame.payload.len()).await
+            session.dump(&Request::new(RTM_GETLINK, 0, &[0; 16]), |frame| Some(frame.payload.len())).await
         });
         assert_eq!(dump, Ok(Dump { items: vec![16], consistent }));
     }
@@ -166,7 +166,7 @@ fn an_item_longer_than_the_buffer_is_read_on_the_next_attempt() {
         vec![long, message(NLMSG_DONE, NLM_F_MULTIPART, sequence, &[0; 4])]
     };
     let dump = with_fake(kernel, async |mut session| {
-        session.dump(&Request::new(RTM_GETLINK, 0, &[0; 16]), |frame| frame.payload.len()).await
+        session.dump(&Request::new(RTM_GETLINK, 0, &[0; 16]), |frame| Some(frame.payload.len())).await
     });
     assert_eq!(dump, Ok(Dump { items: vec![READ_BUFFER], consistent: true }));
 }
@@ -179,10 +179,11 @@ fn the_running_kernel_says_in_words_what_it_refuses() {
         let mut header = [0; 12];
         header[0] = libc::AF_INET as u8;
         header[1] = 24;
-        let refused = session.dump(&Request::new(RTM_GETROUTE, 0, &header), |_| ()).await.unwrap_err();
+        let refused = session.dump(&Request::new(RTM_GETROUTE, 0, &header), |_| Some(())).await.unwrap_err();
         assert_eq!(refused.to_string(), "Invalid values in header for FIB dump request (EINVAL)");
         // A refused list leaves the session usable.
-        let links = session.dump(&Request::new(RTM_GETLINK, 0, &[0; 16]), |frame| frame.kind).await.unwrap();
+        let links =
+            session.dump(&Request::new(RTM_GETLINK, 0, &[0; 16]), |frame| Some(frame.kind)).await.unwrap();
         assert!(links.items.contains(&RTM_NEWLINK), "no link at all, not even lo");
     });
 }
