@@ -93,3 +93,15 @@ fn fate(fate: Fate) -> &'static str {
         Fate::LeftToOthers => "left to the image",
     }
 }
+
+#[test]
+fn messages_end_and_the_rest_is_counted() {
+    let keys: String = (0..1500).map(|i| format!("k{i}: 1, ")).collect();
+    let parsed =
+        parse(vec![("x".into(), format!("{{version: 2, ethernets: {{eth0: {{{keys}dhcp4: maybe}}}}}}"))]);
+    let last = parsed.diagnostics.last().unwrap();
+    assert_eq!((parsed.diagnostics.len(), last.code), (MAX_SAID + 1, Code::TooMany));
+    assert_eq!(last.message, "501 more messages are not shown");
+    // What is not shown counts for the exit code: the last key's value was an error.
+    assert_eq!(last.severity, Severity::Error);
+}

@@ -78,9 +78,9 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnost
     if said.len() > before {
         return None;
     }
-    if let Some(row) = attribute::of(link.kind, "mode") {
-        link.settings.set(row, Value::Text(mode.word.to_owned()), link.at);
-    }
+    // What is inside, in ip(8)'s word: netplan's own but for sit.
+    let inside = if mode.kind == Kind::Sit { "ip6ip" } else { mode.word };
+    set(link, "mode", Value::Text(inside.to_owned()), link.at);
     match mode.family {
         Some(family) => fixed_ends(link, [("local", local), ("remote", remote)], family, said)?,
         None => vxlan(link, local, remote, fields, said)?,
