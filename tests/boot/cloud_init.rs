@@ -44,6 +44,8 @@ fn with_cloud_init(drive: &drive::Drive, cables: &[Cable; 2]) -> Builder {
     let builder = machine("full")
         .file("/usr/lib/systemd/system/cloud-init-local.service.d/witness.conf", WITNESS, 0o644)
         .file("/etc/cloud/cloud.cfg.d/60-test.cfg", CLOUD_CFG, 0o644)
+        // On a busy machine an emulated drive may take longer than the five seconds of a boot that expects none.
+        .words("netapply.wait=60")
         .cd(drive.path());
     nic(nic(builder, STATIC, &cables[0]), OTHER, &cables[1])
 }

@@ -50,7 +50,7 @@ fn boot(options: &[&str]) {
     let drive = drive::ironic_iso(&network_data());
     let builder = machine("full")
         .memory(1536)
-        .words("cloud-init=disabled systemd.wants=systemd-networkd.service")
+        .words("cloud-init=disabled systemd.wants=systemd-networkd.service netapply.wait=60")
         .file(
             "/etc/systemd/network/99-dhcp.network",
             "[Match]\nName=en* bond*\n\n[Network]\nDHCP=yes\n",

@@ -9,6 +9,7 @@ mod drive;
 mod fallback;
 #[path = "../vm/guest.rs"]
 mod guest;
+mod late;
 mod network;
 mod units;
 
