@@ -78,9 +78,17 @@ impl Planner<'_> {
         }
         // Before the MTU: InfiniBand takes a large one only in connected mode.
         self.options(link);
-        self.mtu(link);
+        // A bridge takes the smallest MTU of its ports until it is given one of its own (br_mtu_auto_adjust); one that it
+        // is made with does not count.
+        let bridge = link.desired.kind == Kind::Bridge;
+        if !bridge {
+            self.mtu(link);
+        }
         for member in &link.members {
             self.join(link, member);
+        }
+        if bridge {
+            self.mtu(link);
         }
         self.late_options(link);
         self.ipv6(link);
@@ -121,7 +129,7 @@ impl Planner<'_> {
             parent: link.parent.clone(),
             peer: link.peer.clone(),
             mac,
-            mtu: desired.mtu.map(|m| m.value.get()),
+            mtu: desired.mtu.map(|m| m.value.get()).filter(|_| desired.kind != Kind::Bridge),
             settings: wished,
         };
         let step = self.push_for(link, Action::AddLink(new));

@@ -266,7 +266,8 @@ impl State {
         }
     }
 
-    /// A new member of a bond gets its MTU and is brought up (bond_enslave); one of a VRF is taken down and up again
+    /// A new member of a bond gets its MTU and is brought up (bond_enslave); a bridge takes its ports' (br_mtu_auto_adjust);
+    /// one of a VRF is taken down and up again
     /// (cycle_netdev).
     fn enslaved(&mut self, name: &str, controller: &str) {
         let (kind, mtu) =
@@ -283,6 +284,13 @@ impl State {
             if kind == Kind::Bond.word() {
                 link.mtu = mtu;
                 link.up = true;
+            }
+        }
+        if kind == Kind::Bridge.word() {
+            let smallest =
+                self.ports(controller).iter().filter_map(|p| self.links.get(p)).map(|p| p.mtu).min();
+            if let (Some(bridge), Some(smallest)) = (self.links.get_mut(controller), smallest) {
+                bridge.mtu = smallest;
             }
         }
     }
