@@ -1,5 +1,7 @@
 //! `netapply apply` and `netapply verify`.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::options::Options;
@@ -78,7 +80,7 @@ fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<Sto
         }
     };
     let story = block_on(async {
-        let mut stop: Stop = Box::pin(signals());
+        let mut stop = Stop { signal: Box::pin(signals()), came: false };
         command(&options, &mut stop).await
     });
     match story {
@@ -95,7 +97,20 @@ fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<Sto
     }
 }
 
-type Stop = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+/// Ready once a signal has come, and from then on: several stages look at it one after the other.
+struct Stop {
+    signal: Pin<Box<dyn Future<Output = ()>>>,
+    came: bool,
+}
+
+impl Future for Stop {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.came = self.came || self.signal.as_mut().poll(context).is_ready();
+        if self.came { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
 
 /// Ready at Ctrl-C or SIGTERM.
 async fn signals() {
