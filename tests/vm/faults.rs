@@ -80,11 +80,14 @@ fn stops_by(signal: &str) {
     // The second NIC of the bond is not in this machine, so there is something to wait for.
     let text = cases::LACP.replace("7c:c2:55:6e:90:45", "7c:c2:55:6e:90:99");
     let mut guest = machine(&text);
+    // netapply in the foreground: a shell starts what it puts into the background with SIGINT ignored.
     guest.ok(&format!(
-        "netapply --wait 100 >/tmp/out 2>&1 & pid=$!
-        for i in $(seq 100); do [ -e /sys/class/net/aggi ] && break; sleep 0.1; done
-        kill -{signal} $pid
-        ( sleep 15; kill -9 $pid ) & wait $pid; echo $? >/tmp/status"
+        "{{
+            for i in $(seq 300); do [ -e /sys/class/net/aggi ] && break; sleep 0.1; done
+            kill -{signal} $(pidof netapply)
+            sleep 60; kill -9 $(pidof netapply)
+        }} &
+        netapply --wait=100 >/tmp/out 2>&1; echo $? >/tmp/status; kill $!"
     ));
     let said = guest.ok("cat /tmp/out");
     let status = guest.ok("cat /tmp/status");
