@@ -26,7 +26,7 @@ pub(crate) const LACP: &str = r#"{"links": [
 fn apply(guest: &mut Guest, status: i32) -> Output {
     let output = guest.exits(status, "netapply");
     let report = guest.json("cat /run/netapply/report.json");
-    assert_eq!(report["exit"], status, "{report:#}");
+    assert_eq!(report["exit_code"], status, "{report:#}");
     let again = guest.exits(status, "netapply --json");
     let again: serde_json::Value = serde_json::from_str(&again.stdout).expect("--json prints JSON");
     assert_eq!(again["steps"], json!([]), "a second run has nothing to do");
