@@ -172,6 +172,17 @@ impl Builder {
         self.file("/usr/bin/netapply", binary, 0o755)
     }
 
+    /// Installs this very test program as `/usr/bin/inside`: it is static, and a guest runs its ignored tests with
+    /// `inside --ignored NAME`.
+    pub(crate) fn inside(self) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the program");
+        let stripped = folder.path().join("inside");
+        let itself = std::env::current_exe().expect("this program has a path");
+        let status = Command::new("strip").arg("-o").arg(&stripped).arg(itself).status();
+        assert!(status.expect("strip runs: run tests/setup").success(), "strip makes the program small");
+        self.file("/usr/bin/inside", std::fs::read(stripped).expect("the small program"), 0o755)
+    }
+
     /// Boots systemd from this ext4 image instead of the small root of scripts; the image itself stays unchanged.
     pub(crate) fn root(mut self, image: &Path) -> Self {
         self.root = Some(image.to_owned());

@@ -3,22 +3,10 @@
 //! What runs inside a guest are this program's own tests of the modules `inside`, which a run outside passes over:
 //! the test program is static, so that it can be brought along.
 
-use std::process::Command;
-
-use crate::guest::{Builder, Guest, Kernel};
+use crate::guest::{Guest, Kernel};
 
 fn guest() -> Guest {
-    with_tests(Guest::builder()).boot()
-}
-
-/// Puts this test program into a guest.
-fn with_tests(builder: Builder) -> Builder {
-    let folder = tempfile::tempdir().unwrap();
-    let stripped = folder.path().join("inside");
-    let itself = std::env::current_exe().unwrap();
-    let status = Command::new("strip").arg("-o").arg(&stripped).arg(itself).status();
-    assert!(status.expect("binutils are installed").success());
-    builder.file("/usr/bin/inside", std::fs::read(stripped).unwrap(), 0o755)
+    Guest::builder().inside().boot()
 }
 
 #[track_caller]
@@ -50,7 +38,7 @@ fn wireguard_is_as_wg_shows_it() {
 #[test]
 fn a_nic_is_told_to_wake_the_machine() {
     let nic = ["-netdev", "user,id=wake,restrict=on", "-device", "vmxnet3,netdev=wake,mac=52:54:00:12:34:77"];
-    let mut guest = with_tests(Guest::builder().kernel(Kernel::Full).qemu(&nic)).boot();
+    let mut guest = Guest::builder().kernel(Kernel::Full).qemu(&nic).inside().boot();
     guest.ok("modprobe vmxnet3; [ -e /sys/class/net/eth0 ]");
     run(&mut guest, "inside::wake::");
 }

@@ -47,3 +47,28 @@ pub(crate) fn plain(addresses: &[&str]) -> String {
     }
     script
 }
+
+/// Where [`START_NAME_SERVER`] listens; the switch must have the address.
+pub(crate) const NAME_SERVER: &str = "192.0.2.53";
+
+/// A script that starts a name server on the switch, for a guest that was built with `inside()`. It knows no name, and
+/// says so.
+pub(crate) const START_NAME_SERVER: &str =
+    "ip netns exec switch inside --ignored --exact switch::name_server >/dev/null 2>&1 &";
+
+#[test]
+#[ignore = "runs inside a guest"]
+fn name_server() {
+    assert!(std::path::Path::new("/agent").exists(), "this is no guest");
+    let socket = std::net::UdpSocket::bind((NAME_SERVER, 53)).unwrap();
+    let mut packet = [0; 512];
+    loop {
+        let (length, from) = socket.recv_from(&mut packet).unwrap();
+        // RFC 1035, 4.1.1: the third byte's highest bit makes an answer of it, code 3 is "no such name".
+        if let [_, _, flags, code, ..] = &mut packet[..length] {
+            *flags |= 0x80;
+            *code = 3;
+        }
+        socket.send_to(&packet[..length], from).unwrap();
+    }
+}
