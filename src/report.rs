@@ -54,7 +54,7 @@ pub struct Report {
     /// The whole in one word.
     pub verdict: Verdict,
     /// The program's exit code.
-    pub exit_code: u8,
+    pub exit: u8,
     /// How long it took, in seconds.
     pub seconds: f64,
     /// Where the description came from.
@@ -198,7 +198,7 @@ impl Builder<'_> {
             netapply: env!("CARGO_PKG_VERSION"),
             written: places::utc(std::time::SystemTime::now()),
             verdict,
-            exit_code,
+            exit: exit_code,
             seconds: self.seconds,
             source: self.source,
             format: self.format.to_owned(),

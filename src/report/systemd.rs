@@ -51,7 +51,7 @@ fn entry(report: &Report) -> Vec<u8> {
         ("PRIORITY", if bad { "3" } else { "6" }.to_owned()),
         ("SYSLOG_IDENTIFIER", "netapply".to_owned()),
         ("NETAPPLY_VERDICT", verdict.to_owned()),
-        ("NETAPPLY_EXIT", report.exit_code.to_string()),
+        ("NETAPPLY_EXIT", report.exit.to_string()),
     ];
     if let Some(source) = &report.source {
         fields.push(("NETAPPLY_SOURCE", source.path.clone()));

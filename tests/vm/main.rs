@@ -5,6 +5,7 @@
 //! `tests/setup` installs what is needed; `cargo test --test vm NAME` runs one.
 
 mod cases;
+mod causes;
 mod drive;
 mod faults;
 mod figures;

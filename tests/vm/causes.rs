@@ -1,0 +1,309 @@
+//! Why a network does not work, made for real: each case is a machine and a switch in namespaces of one guest, spoiled in
+//! one way. netapply runs as in a boot; what it writes on the console and into report.json must name what was spoiled.
+//! And the other way round: a healthy network is called healthy, without a warning.
+//!
+//! causes/world has the words that the cases are written in. Cases run side by side, a dozen at a time.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::guest::Guest;
+use crate::switch;
+
+/// How many cases run at once: each waits more than it works.
+const SIDE_BY_SIDE: usize = 12;
+/// How long a dozen may take: 60 s of waiting in each, on an emulated machine.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// A network, and what must be said about it.
+struct Case {
+    name: &'static str,
+    /// The shell script that makes it.
+    world: &'static str,
+    /// The description, and the rest of netapply's arguments.
+    text: &'static str,
+    arguments: &'static str,
+    /// Exit code, and the code of the first cause; empty for a healthy network.
+    exit: i64,
+    cause: &'static str,
+    /// What the console must say, beside the code.
+    word: &'static str,
+}
+
+const APPLY: &str = "boot apply --handoff none --wait=40";
+
+const ONE: &str = "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'},
+  addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]}}}";
+const NAMED: &str = "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'},
+  addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}], nameservers: {addresses: [198.51.100.5]}}}}";
+const SIX: &str = "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'},
+  addresses: ['2001:db8::2/64'], routes: [{to: default, via: '2001:db8::1'}]}}}";
+const TWO: &str = "network: {version: 2, ethernets: {
+  a: {match: {macaddress: '02:00:00:00:00:00'}, addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]},
+  b: {match: {macaddress: '02:00:00:00:00:01'}, addresses: [10.1.0.2/24]}}}";
+const JUMBO: &str =
+    "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}, mtu: 9000,
+  addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]}}}";
+const LACP: &str = "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}},
+  b: {match: {macaddress: '02:00:00:00:00:01'}}}, bonds: {bond0: {interfaces: [a, b],
+  parameters: {mode: 802.3ad, lacp-rate: fast, mii-monitor-interval: 100},
+  addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]}}}";
+const BACKUP: &str = "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}},
+  b: {match: {macaddress: '02:00:00:00:00:01'}}}, bonds: {bond0: {interfaces: [a, b],
+  parameters: {mode: active-backup, mii-monitor-interval: 100},
+  addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]}}}";
+const VLAN: &str = "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}}},
+  vlans: {v: {id: 100, link: a, addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]}}}";
+
+const fn case(name: &'static str, world: &'static str, text: &'static str) -> Case {
+    Case { name, world, text, arguments: "", exit: 0, cause: "", word: "" }
+}
+
+impl Case {
+    const fn with(mut self, arguments: &'static str) -> Self {
+        self.arguments = arguments;
+        self
+    }
+    const fn says(mut self, exit: i64, cause: &'static str, word: &'static str) -> Self {
+        (self.exit, self.cause, self.word) = (exit, cause, word);
+        self
+    }
+}
+
+const CASES: &[Case] = &[
+    // Healthy ones
+    case("h-plain", "wire 0; have p0 192.0.2.1/24", ONE),
+    case("h-ipv6", "wire 0; have p0 2001:db8::1/64", SIX),
+    case("h-no-echo", "wire 0; have p0 192.0.2.1/24; on $s sh -c 'echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all'", ONE),
+    case("h-jumbo", "wire 0; sw link set p0 mtu 9000; have p0 192.0.2.1/24", JUMBO),
+    case("h-lacp", "wire 0 1; lag lag p0 p1; have lag 192.0.2.1/24", LACP),
+    case("h-backup", "wire 0 1; sw link add br type bridge; sw link set br up
+        for p in p0 p1; do sw link set $p master br; done; have br 192.0.2.1/24", BACKUP),
+    case("h-vlan", "wire 0; sw link add p0.100 link p0 type vlan id 100; sw link set p0.100 up; have p0.100 192.0.2.1/24", VLAN),
+    case("h-bridge", "wire 0; have p0 192.0.2.1/24",
+        "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}}}, bridges: {
+           br0: {interfaces: [a], parameters: {stp: false}, addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]},
+           br1: {addresses: [10.9.0.1/24], parameters: {stp: false}}}}"),
+    case("h-onlink", "wire 0; have p0 192.0.2.1/32; sw route add 10.5.5.5 dev p0",
+        "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}, addresses: [10.5.5.5/32],
+           routes: [{to: default, via: 192.0.2.1, on-link: true}]}}}"),
+    case("h-target", "wire 0; have p0 192.0.2.1/24; router; names; answer 80 'HTTP/1.1 200 OK\\r\\n\\r\\n'", NAMED)
+        .with("--probe http://api.example/ --probe ping://198.51.100.5"),
+    // The causes, numbered as they are asked for
+    case("1-cable", "wire 0 1; lag lag p0 p1; have lag 192.0.2.1/24; sw link set p1 down", LACP)
+        .says(1, "no-cable", "eth1"),
+    case("1-cables", "wire 0 1; sw link set p0 down; sw link set p1 down", LACP)
+        .says(1, "no-cable-anywhere", "none of eth0 and eth1 has carrier"),
+    case("2-mac", "wire 3; have p3 192.0.2.1/24", ONE).with("--wait=5")
+        .says(1, "nic-missing", "eth3 has 02:00:00:00:00:03"),
+    case("3-no-lag", "wire 0 1; sw link add br type bridge; sw link set br up
+        sw link set p0 master br; sw link set p1 master br; have br 192.0.2.1/24", LACP)
+        .says(1, "lacp-no-partner", "nobody answers on eth0 and eth1"),
+    case("4-one-partner", "wire 0 1; lag lag p0; have lag 192.0.2.1/24", LACP)
+        .says(1, "lacp-partner-on-some", "no LACP partner on eth1"),
+    case("5-two-partners", "wire 0 1; lag one p0; lag two p1; have one 192.0.2.1/24; have two 192.0.2.1/24", LACP)
+        .says(1, "lacp-two-partners", "02:00:00:00:01:01"),
+    // The switch's ports are held back until somebody speaks LACP: its bond wants two of them.
+    case("6-backup-on-lag", "wire 0 1; lag lag p0 p1; sw link set lag down; sw link set lag type bond min_links 2
+        sw link set lag up; have lag 192.0.2.1/24", BACKUP)
+        .says(1, "switch-runs-lacp", "bond0 is active-backup"),
+    case("6-lacp-on-static", "wire 0 1; sw link add lag type bond mode balance-xor miimon 100
+        for p in p0 p1; do sw link set $p down; sw link set $p master lag; done; sw link set lag up
+        have lag 192.0.2.1/24", LACP)
+        .says(1, "lacp-no-partner", "nobody answers"),
+    case("7-other-vlan", "wire 0; sw link add p0.200 link p0 type vlan id 200; sw link set p0.200 up
+        have p0.200 192.0.2.1/24; chatter p0.200 192.0.2.77", VLAN)
+        .says(1, "vlan-not-carried", "the port carries VLAN 200"),
+    case("7-untagged", "wire 0; have p0 192.0.2.1/24; chatter p0 192.0.2.77", VLAN)
+        .says(1, "vlan-not-carried", "192.0.2.1 of its subnet is heard"),
+    case("8-no-gateway", "wire 0; have p0 192.0.2.254/24", ONE)
+        .says(1, "gateway-absent", "192.0.2.254 answers"),
+    case("9-elsewhere", "wire 0 1; have p1 192.0.2.1/24", TWO)
+        .says(1, "gateway-elsewhere", "answers on eth1"),
+    case("10-ipv4-twice", "wire 0; have p0 192.0.2.1/24 192.0.2.2/24", ONE)
+        .says(1, "duplicate-ipv4", "02:00:00:00:01:00"),
+    case("11-ipv6-twice", "wire 0; have p0 2001:db8::1/64 2001:db8::2/64", SIX)
+        .says(1, "duplicate-ipv6", "02:00:00:00:01:00"),
+    case("12-mtu", "wire 0; have p0 192.0.2.1/24", JUMBO)
+        .says(1, "mtu-black-hole", "packets of 1500 bytes reach"),
+    case("13-no-way-back", "wire 0; have p0 192.0.2.1/24; router; ip -n $t route del default", ONE)
+        .with("--probe tcp://198.51.100.5:80")
+        .says(1, "no-way-back", "192.0.2.0/24"),
+    case("14-refused", "wire 0; have p0 192.0.2.1/24; router", ONE)
+        .with("--probe tcp://198.51.100.5:80")
+        .says(1, "target-refuses", "refuses the connection"),
+    case("15-silent", "wire 0; have p0 192.0.2.1/24; router; ip -n $t rule add pref 5 lookup local
+        ip -n $t rule del pref 0; ip -n $t rule add pref 1 iif eth0 ipproto tcp dport 80 blackhole", ONE)
+        .with("--probe tcp://198.51.100.5:80")
+        .says(1, "target-silent", "answers echo and not this port"),
+    case("16-503", "wire 0; have p0 192.0.2.1/24; router; answer 80 'HTTP/1.1 503 No\\r\\n\\r\\n'", ONE)
+        .with("--probe http://198.51.100.5/v1")
+        .says(1, "target-status", "HTTP 503"),
+    case("16-strange", "wire 0; have p0 192.0.2.1/24; router; answer 80 'SSH-2.0-x\\r\\n'", ONE)
+        .with("--probe http://198.51.100.5/v1")
+        .says(1, "target-strange", "SSH-2.0-x"),
+    case("17-resolver", "wire 0; have p0 192.0.2.1/24; router", NAMED)
+        .says(1, "resolver-dead", "198.51.100.5"),
+    case("18-name", "wire 0; have p0 192.0.2.1/24; router; names", NAMED)
+        .with("--probe http://wrong.example/")
+        .says(1, "name-unknown", "wrong.example"),
+    case("19-module", "wire 0; have p0 192.0.2.1/24; rm -f /lib/modules/*/kernel/net/ipv6/ip6_vti.ko*",
+        "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}, addresses: [192.0.2.2/24]}},
+           tunnels: {t: {mode: vti6, local: '2001:db8::2', remote: '2001:db8::1', keys: {input: 1, output: 1}}}}")
+        .says(5, "kernel-lacks", "vti6"),
+    case("20-unparsable", "wire 0", "network: {version: 2, ethernets: [")
+        .says(3, "syntax", "NOTHING APPLIED"),
+    case("21-dhcp", "wire 0; have p0 192.0.2.1/24 192.0.2.254/24
+        boot apply --no-verify --handoff none /tmp/$name/text
+        ip -n $m route replace default via 192.0.2.254 proto dhcp", ONE)
+        .says(1, "changed-by-other", "a DHCP client"),
+    case("22-late", "wire 0; have p0 192.0.2.1/24; (sleep 9; wire 1) >/dev/null 2>&1 &", TWO).with("--wait=5")
+        .says(1, "nic-late", "eth1 (02:00:00:00:00:01)"),
+    case("23-stp", "wire 0; sw link add br type bridge stp_state 1 forward_delay 1500; sw link set p0 master br
+        sw link set br up; have br 192.0.2.1/24", ONE).with("--wait=70")
+        .says(0, "stp-delay", "runs STP"),
+];
+
+/// Cases that are the whole machine's: no drive, drives with nothing on them.
+const SOURCES: &[(&str, &str, i64, &str)] = &[
+    ("no drive", "netapply apply --wait=2", 4, "no-source"),
+    ("an empty drive", "mkdir -p /tmp/empty; netapply apply /tmp/empty", 4, "no-description"),
+    ("no drive of that name", "netapply apply /dev/sr7", 3, "source-unreadable"),
+    ("garbage", "head -c 100000 /dev/urandom >/tmp/x.iso; netapply apply /tmp/x.iso", 3, "source-unreadable"),
+];
+
+fn guest() -> Guest {
+    let guest = switch::machine().memory(768).netapply();
+    let guest = guest.file("/causes/world", include_bytes!("causes/world"), 0o644);
+    guest.file("/causes/machine", include_bytes!("causes/machine"), 0o644).boot()
+}
+
+/// Starts a case's script, which ends with a file `done`.
+fn script(case: &Case) -> String {
+    let run = if case.name == "21-dhcp" { "boot verify --wait=40" } else { APPLY };
+    format!(
+        ". /causes/world\nbegin {}\ncat >/tmp/$name/text <<'TEXT'\n{}\nTEXT\n{}\nbegin=$(date +%s)\n{run} {} /tmp/$name/text\necho $(($(date +%s) - begin)) >/tmp/$name/done",
+        case.name, case.text, case.world, case.arguments
+    )
+}
+
+/// What is wrong with what was said, if anything.
+fn judge(case: &Case, report: &Value, console: &str, status: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut expect = |holds: bool, what: String| {
+        if !holds {
+            wrong.push(what);
+        }
+    };
+    expect(
+        status.trim() == case.exit.to_string(),
+        format!("exit {} instead of {}", status.trim(), case.exit),
+    );
+    expect(report["exit"] == case.exit, format!("report.json says exit {}", report["exit"]));
+    let causes = report["causes"].as_array().cloned().unwrap_or_default();
+    if case.cause.is_empty() {
+        expect(
+            causes.is_empty() && report["verdict"] == "works",
+            format!("healthy, and it says {causes:#?}"),
+        );
+    } else {
+        expect(causes.first().is_some_and(|c| c["code"] == case.cause), format!("{causes:#?}"));
+        expect(console.contains(&format!("[{}]", case.cause)), "the console lacks the code".to_owned());
+        let joined = console.split_whitespace().collect::<Vec<_>>().join(" ");
+        expect(joined.contains(case.word), format!("the console lacks {}", case.word));
+    }
+    let lines: Vec<&str> = console.lines().filter(|line| !line.is_empty()).collect();
+    expect(!lines.is_empty() && lines.len() <= 20, format!("{} lines", lines.len()));
+    expect(lines.iter().all(|line| line.len() <= 80 && line.is_ascii()), "80 columns of ASCII".to_owned());
+    wrong
+}
+
+#[test]
+fn every_cause_is_named_and_health_is_not_doubted() {
+    let mut guest = guest();
+    guest.ok("modprobe bonding max_bonds=0; modprobe 8021q; modprobe veth; modprobe bridge");
+    let mut table = String::new();
+    let mut failures = 0;
+    for cases in CASES.chunks(SIDE_BY_SIDE) {
+        for case in cases {
+            let script = script(case);
+            let name = case.name;
+            guest.ok(&format!("cat >/causes/{name} <<'CASE'\n{script}\nCASE\nsetsid sh /causes/{name} >/causes/{name}.log 2>&1 &"));
+        }
+        let done: Vec<String> = cases.iter().map(|case| format!("[ -e /tmp/{}/done ]", case.name)).collect();
+        let condition = done.join(" && ");
+        let end = std::time::Instant::now() + LIMIT;
+        while guest
+            .run(&format!(
+                "for i in 1 2 3 4 5 6 7 8; do if {condition}; then exit 0; fi; sleep 1; done; exit 1"
+            ))
+            .status
+            != 0
+        {
+            assert!(
+                std::time::Instant::now() < end,
+                "not done: {}",
+                guest.run("tail -n 5 /causes/*.log").stdout
+            );
+        }
+        for case in cases {
+            let mut read = |file: &str| guest.run(&format!("cat /tmp/{}/{file}", case.name)).stdout;
+            let (report, console) = (read("run/report.json"), read("console").replace('\r', ""));
+            let (status, seconds, log) = (read("status"), read("done"), read("log"));
+            let report: Value = serde_json::from_str(&report).unwrap_or_default();
+            let wrong = judge(case, &report, &console, &status);
+            let made = format!("{:<18} {:<22} {:>4} s", case.name, case.cause, seconds.trim());
+            table += &format!("{made}  {}\n", if wrong.is_empty() { "ok" } else { "WRONG" });
+            if !wrong.is_empty() {
+                failures += 1;
+                let script = guest.run(&format!("cat /causes/{}.log", case.name)).stdout;
+                eprintln!("--- {}: {}\n{console}\n{script}{log}", case.name, wrong.join("\n"));
+            }
+        }
+    }
+    for (name, command, status, cause) in SOURCES {
+        let output = guest.run(command);
+        let report = guest.json("cat /run/netapply/report.json");
+        let right = output.status == *status as i32 && report["causes"][0]["code"] == *cause;
+        table += &format!("{name:<18} {cause:<22}         {}\n", if right { "ok" } else { "WRONG" });
+        if !right {
+            failures += 1;
+            eprintln!("--- {name}: exit {}\n{}{}\n{report:#}", output.status, output.stdout, output.stderr);
+        }
+    }
+    println!("{table}");
+    assert_eq!(failures, 0, "\n{table}");
+}
+
+/// NICs that tell different speeds: what a veth cannot do.
+#[test]
+fn unequal_members_are_named() {
+    let fast = [
+        "-netdev",
+        "hubport,id=fast,hubid=1",
+        "-device",
+        "virtio-net-pci,netdev=fast,mac=02:00:00:00:00:00,speed=10000,duplex=full,romfile=",
+    ];
+    let slow = [
+        "-netdev",
+        "hubport,id=slow,hubid=2",
+        "-device",
+        "virtio-net-pci,netdev=slow,mac=02:00:00:00:00:01,speed=1000,duplex=full,romfile=",
+    ];
+    let guest =
+        Guest::builder().qemu(&fast).qemu(&slow).nic("02:00:00:00:01:00", 1).nic("02:00:00:00:01:01", 2);
+    let mut guest = guest.netapply().file("/causes/text", BACKUP, 0o644).boot();
+    guest.ok("ip netns add switch
+        ip link add br netns switch type bridge
+        ip -n switch link set br up
+        for nic in eth2 eth3; do
+          ip link set $nic netns switch
+          ip -n switch link set $nic master br
+          ip -n switch link set $nic up
+        done
+        ip -n switch address add 192.0.2.1/24 dev br");
+    let output = guest.exits(0, "netapply apply --handoff none --wait=40 /causes/text");
+    assert!(output.stdout.contains("[unequal-speed]"), "{}", output.stdout);
+    assert!(output.stdout.contains("eth1 1 Gb/s"), "{}", output.stdout);
+}
