@@ -128,6 +128,21 @@ pub struct FailedStep {
     pub at: String,
 }
 
+impl Applied {
+    /// True for a cause that only says what a failed step has said already: its link is missing, steps are left to do.
+    fn explains(&self, cause: &Cause, checks: &[Check]) -> bool {
+        let known = |at: &usize| {
+            let check = checks.get(*at);
+            check.is_some_and(|c| {
+                c.code == Code::CheckDescribed || self.failed.iter().any(|f| f.link == c.link)
+            })
+        };
+        let guess = matches!(cause.code, Code::CheckFailed | Code::ChangedByOther | Code::LinkTakenDown);
+        let unsure = cause.code == Code::CheckFailed || cause.certainty != Certainty::Proved;
+        !self.failed.is_empty() && guess && unsure && cause.checks.iter().all(known)
+    }
+}
+
 impl Said {
     /// Diagnostics with their places in words. Notes are left out of nothing here; the screen leaves them out.
     pub fn all(diagnostics: &[Diagnostic], texts: &[Text]) -> Vec<Said> {
@@ -184,6 +199,7 @@ impl Builder<'_> {
         earlier.extend(self.applied.iter().flat_map(|applied| &applied.failed).map(from_step));
         earlier.extend(self.diagnostics.iter().filter_map(from_diagnostic));
         earlier.retain(|cause| !causes.iter().any(|known| known.code == cause.code));
+        causes.retain(|cause| !self.applied.iter().any(|applied| applied.explains(cause, &checks)));
         causes.splice(0..0, earlier);
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
         let verdict = match exit_code {

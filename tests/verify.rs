@@ -3,6 +3,8 @@
 
 #[path = "verify/cases.rs"]
 mod cases;
+#[path = "verify/dns.rs"]
+mod dns;
 #[path = "netns/namespace.rs"]
 #[allow(dead_code)]
 mod namespace;

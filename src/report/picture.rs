@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::LinkState;
 use crate::model::Kind;
 use crate::verify::checks::{Check, Outcome, speed_words};
@@ -184,20 +184,16 @@ fn words_of_gateway(gateway: &Check, full: Option<&Check>) -> String {
     }
 }
 
-/// The worst of the checks.
+/// The worst of the checks; what was not looked at counts only where nothing was.
 fn state<'c>(checks: impl Iterator<Item = &'c Check>) -> State {
     let one = |check: &Check| match check.outcome {
-        Outcome::Passed => State::Ok,
-        Outcome::Failed
-            if check.is_fault() && check.code.severity() == crate::diagnostic::Severity::Error =>
-        {
-            State::Fault
-        }
-        Outcome::Blocked if !check.optional => State::Blocked,
-        _ => State::Unknown,
+        Outcome::Passed => Some(State::Ok),
+        Outcome::Failed if check.is_fault() && check.code.severity() == Severity::Error => Some(State::Fault),
+        Outcome::Blocked if !check.optional => Some(State::Blocked),
+        Outcome::Failed | Outcome::Blocked | Outcome::Waiting => Some(State::Unknown),
+        Outcome::NotChecked => None,
     };
-    // A bridge without ports is well although its carrier was not looked at.
-    checks.map(one).max().unwrap_or(State::Unknown)
+    checks.filter_map(one).max().unwrap_or(State::Unknown)
 }
 
 /// Finds the last of each row's siblings.

@@ -245,7 +245,16 @@ fn causes(report: &Report, room: usize) -> Vec<String> {
 fn cause_lines(cause: &Cause) -> Vec<String> {
     let noun = if cause.severity == Severity::Error { "" } else { "warning: " };
     let Cause { message, certainty, code, .. } = cause;
-    let mut lines = wrap(&format!("{noun}{message} ({certainty}) [{code}]"), "* ", "  ", 3);
+    let mut shown = message.clone();
+    // However long the message, the code stands at its end.
+    let mut lines = loop {
+        let lines = wrap(&format!("{noun}{shown} ({certainty}) [{code}]"), "* ", "  ", usize::MAX);
+        if lines.len() <= 3 || shown.chars().count() < 20 {
+            break lines;
+        }
+        let keep = shown.trim_end_matches("..").chars().count() - 8;
+        shown = shown.chars().take(keep).collect::<String>() + "..";
+    };
     lines.extend(wrap(&cause.action, "  -> ", "     ", 2));
     lines
 }

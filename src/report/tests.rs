@@ -131,3 +131,29 @@ fn colour_changes_no_letter() {
     assert_eq!(plain, report.screen.join("\n") + "\n");
     assert_ne!(plain, coloured);
 }
+
+#[test]
+fn a_failed_step_is_said_once_and_keeps_its_code() {
+    let (input, mut evidence) = one_nic();
+    evidence.links.clear();
+    evidence.remaining.push("ip link add eth0 type vti6".into());
+    let checks = judged(&input, &evidence);
+    let causes = explain(&input, &evidence, &checks);
+    let failed = FailedStep {
+        code: "kernel-lacks".into(),
+        link: "eth0".into(),
+        step: "ip link add eth0 type vti6".into(),
+        why: "the kernel has no such links; ".repeat(9),
+        at: "net.yaml:3:7".into(),
+    };
+    let mut causes = causes;
+    causes.retain(|c| c.code != Code::NicLate && c.code != Code::NicMissing);
+    let verification = Verification { checks, causes, evidence, seconds: 1.0, interrupted: false };
+    let applied = Some(Applied { planned: 2, done: 1, failed: vec![failed] });
+    let builder =
+        Builder { applied, input: Some(&input), verification: Some(verification), ..Builder::default() };
+    let report = builder.finish(5);
+    assert_fits(&report);
+    assert_eq!(report.causes.len(), 1, "{:#?}", report.causes);
+    assert!(report.screen.iter().any(|line| line.ends_with("[kernel-lacks]")), "{:#?}", report.screen);
+}

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 
+use crate::dns;
 use crate::wires::{inside, spawn_inside};
 
 /// Answers every connection with `words`.
@@ -21,20 +22,5 @@ pub(crate) fn tcp(at: &str, address: &'static str, words: &'static str) {
 /// A name server that knows `api.example` by `ip`, and no other name.
 pub(crate) fn dns(at: &str, address: &'static str, ip: [u8; 4]) {
     let socket = inside(at, move || UdpSocket::bind(address).unwrap());
-    spawn_inside(at, move || {
-        let mut query = [0; 512];
-        while let Ok((length, client)) = socket.recv_from(&mut query) {
-            let mut answer = query[..length].to_vec();
-            let knows = query[..length].windows(12).any(|w| w == b"\x03api\x07example");
-            let is_a = query[..length].ends_with(&[0, 1, 0, 1]);
-            answer[2] |= 0x80;
-            answer[3] = if knows || length < 20 { 0x80 } else { 0x83 };
-            if knows && is_a {
-                answer[7] = 1;
-                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-                answer.extend(ip);
-            }
-            let _ = socket.send_to(&answer, client);
-        }
-    });
+    spawn_inside(at, move || dns::serve(&socket, ip));
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::guest::Guest;
-use crate::switch;
 
 /// How many cases run at once: each waits more than it works.
 const SIDE_BY_SIDE: usize = 12;
@@ -75,11 +74,11 @@ const CASES: &[Case] = &[
     // Healthy ones
     case("h-plain", "wire 0; have p0 192.0.2.1/24", ONE),
     case("h-ipv6", "wire 0; have p0 2001:db8::1/64", SIX),
-    case("h-no-echo", "wire 0; have p0 192.0.2.1/24; on $s sh -c 'echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all'", ONE),
+    case("h-no-echo", "wire 0; have p0 192.0.2.1/24; on $s dash -c 'echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all'", ONE),
     case("h-jumbo", "wire 0; sw link set p0 mtu 9000; have p0 192.0.2.1/24", JUMBO),
     case("h-lacp", "wire 0 1; lag lag p0 p1; have lag 192.0.2.1/24", LACP),
-    case("h-backup", "wire 0 1; sw link add br type bridge; sw link set br up
-        for p in p0 p1; do sw link set $p master br; done; have br 192.0.2.1/24", BACKUP),
+    case("h-backup", "wire 0 1; sw link add lan type bridge; sw link set lan up
+        for p in p0 p1; do sw link set $p master lan; done; have lan 192.0.2.1/24", BACKUP),
     case("h-vlan", "wire 0; sw link add p0.100 link p0 type vlan id 100; sw link set p0.100 up; have p0.100 192.0.2.1/24", VLAN),
     case("h-bridge", "wire 0; have p0 192.0.2.1/24",
         "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}}}, bridges: {
@@ -97,8 +96,8 @@ const CASES: &[Case] = &[
         .says(1, "no-cable-anywhere", "none of eth0 and eth1 has carrier"),
     case("2-mac", "wire 3; have p3 192.0.2.1/24", ONE).with("--wait=5")
         .says(1, "nic-missing", "eth3 has 02:00:00:00:00:03"),
-    case("3-no-lag", "wire 0 1; sw link add br type bridge; sw link set br up
-        sw link set p0 master br; sw link set p1 master br; have br 192.0.2.1/24", LACP)
+    case("3-no-lag", "wire 0 1; sw link add lan type bridge; sw link set lan up
+        sw link set p0 master lan; sw link set p1 master lan; have lan 192.0.2.1/24", LACP)
         .says(1, "lacp-no-partner", "nobody answers on eth0 and eth1"),
     case("4-one-partner", "wire 0 1; lag lag p0; have lag 192.0.2.1/24", LACP)
         .says(1, "lacp-partner-on-some", "no LACP partner on eth1"),
@@ -134,7 +133,7 @@ const CASES: &[Case] = &[
         .with("--probe tcp://198.51.100.5:80")
         .says(1, "target-refuses", "refuses the connection"),
     case("15-silent", "wire 0; have p0 192.0.2.1/24; router; ip -n $t rule add pref 5 lookup local
-        ip -n $t rule del pref 0; ip -n $t rule add pref 1 iif eth0 ipproto tcp dport 80 blackhole", ONE)
+        ip -n $t rule del pref 0; ip -n $t rule add pref 1 iif eth0 ipproto 6 dport 80 blackhole", ONE)
         .with("--probe tcp://198.51.100.5:80")
         .says(1, "target-silent", "answers echo and not this port"),
     case("16-503", "wire 0; have p0 192.0.2.1/24; router; answer 80 'HTTP/1.1 503 No\\r\\n\\r\\n'", ONE)
@@ -158,10 +157,11 @@ const CASES: &[Case] = &[
         boot apply --no-verify --handoff none /tmp/$name/text
         ip -n $m route replace default via 192.0.2.254 proto dhcp", ONE)
         .says(1, "changed-by-other", "a DHCP client"),
-    case("22-late", "wire 0; have p0 192.0.2.1/24; (sleep 9; wire 1) >/dev/null 2>&1 &", TWO).with("--wait=5")
+    case("22-late", "wire 0; have p0 192.0.2.1/24
+        (until grep -q 'so far' /tmp/$name/log; do sleep 1; done; wire 1) >/dev/null 2>&1 &", TWO).with("--wait=5")
         .says(1, "nic-late", "eth1 (02:00:00:00:00:01)"),
-    case("23-stp", "wire 0; sw link add br type bridge stp_state 1 forward_delay 1500; sw link set p0 master br
-        sw link set br up; have br 192.0.2.1/24", ONE).with("--wait=70")
+    case("23-stp", "wire 0; sw link add lan type bridge stp_state 1 forward_delay 1500; sw link set p0 master lan
+        sw link set lan up; have lan 192.0.2.1/24", ONE).with("--wait=70")
         .says(0, "stp-delay", "runs STP"),
 ];
 
@@ -174,7 +174,7 @@ const SOURCES: &[(&str, &str, i64, &str)] = &[
 ];
 
 fn guest() -> Guest {
-    let guest = switch::machine().memory(768).netapply();
+    let guest = Guest::builder().memory(768).netapply().inside();
     let guest = guest.file("/causes/world", include_bytes!("causes/world"), 0o644);
     guest.file("/causes/machine", include_bytes!("causes/machine"), 0o644).boot()
 }
@@ -219,6 +219,37 @@ fn judge(case: &Case, report: &Value, console: &str, status: &str) -> Vec<String
     wrong
 }
 
+/// Runs the cases side by side, to their end.
+fn run_all(guest: &mut Guest, cases: &[Case]) {
+    let start = |case: &Case| {
+        let name = case.name;
+        format!(
+            "cat >/causes/{name} <<'CASE'\n{}\nCASE\nsetsid dash /causes/{name} >/causes/{name}.log 2>&1 &\n",
+            script(case)
+        )
+    };
+    guest.ok(&cases.iter().map(start).collect::<String>());
+    let done: Vec<String> = cases.iter().map(|case| format!("[ -e /tmp/{}/done ]", case.name)).collect();
+    let poll =
+        format!("for i in $(seq 20); do if {}; then exit 0; fi; sleep 1; done; exit 1", done.join(" && "));
+    let end = std::time::Instant::now() + LIMIT;
+    while guest.run(&poll).status != 0 {
+        assert!(std::time::Instant::now() < end, "not done: {}", guest.run("tail -n 5 /causes/*.log").stdout);
+    }
+}
+
+/// report.json, console, exit code, seconds, log, and what the script printed.
+fn read_all(guest: &mut Guest, case: &Case) -> [String; 6] {
+    let name = case.name;
+    let files =
+        format!("/tmp/{name}/run/report.json /tmp/{name}/console /tmp/{name}/status /tmp/{name}/done");
+    let script =
+        format!("for f in {files} /tmp/{name}/log /causes/{name}.log; do cat $f; printf '\\001'; done");
+    let output = guest.run(&script).stdout;
+    let mut parts = output.split('\u{1}').map(str::to_owned);
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
 #[test]
 fn every_cause_is_named_and_health_is_not_doubted() {
     let mut guest = guest();
@@ -226,38 +257,15 @@ fn every_cause_is_named_and_health_is_not_doubted() {
     let mut table = String::new();
     let mut failures = 0;
     for cases in CASES.chunks(SIDE_BY_SIDE) {
+        run_all(&mut guest, cases);
         for case in cases {
-            let script = script(case);
-            let name = case.name;
-            guest.ok(&format!("cat >/causes/{name} <<'CASE'\n{script}\nCASE\nsetsid sh /causes/{name} >/causes/{name}.log 2>&1 &"));
-        }
-        let done: Vec<String> = cases.iter().map(|case| format!("[ -e /tmp/{}/done ]", case.name)).collect();
-        let condition = done.join(" && ");
-        let end = std::time::Instant::now() + LIMIT;
-        while guest
-            .run(&format!(
-                "for i in 1 2 3 4 5 6 7 8; do if {condition}; then exit 0; fi; sleep 1; done; exit 1"
-            ))
-            .status
-            != 0
-        {
-            assert!(
-                std::time::Instant::now() < end,
-                "not done: {}",
-                guest.run("tail -n 5 /causes/*.log").stdout
-            );
-        }
-        for case in cases {
-            let mut read = |file: &str| guest.run(&format!("cat /tmp/{}/{file}", case.name)).stdout;
-            let (report, console) = (read("run/report.json"), read("console").replace('\r', ""));
-            let (status, seconds, log) = (read("status"), read("done"), read("log"));
+            let [report, console, status, seconds, log, script] = read_all(&mut guest, case);
             let report: Value = serde_json::from_str(&report).unwrap_or_default();
-            let wrong = judge(case, &report, &console, &status);
-            let made = format!("{:<18} {:<22} {:>4} s", case.name, case.cause, seconds.trim());
-            table += &format!("{made}  {}\n", if wrong.is_empty() { "ok" } else { "WRONG" });
+            let wrong = judge(case, &report, &console.replace('\r', ""), &status);
+            let right = if wrong.is_empty() { "ok" } else { "WRONG" };
+            table += &format!("{:<18} {:<22} {:>4} s  {right}\n", case.name, case.cause, seconds.trim());
             if !wrong.is_empty() {
                 failures += 1;
-                let script = guest.run(&format!("cat /causes/{}.log", case.name)).stdout;
                 eprintln!("--- {}: {}\n{console}\n{script}{log}", case.name, wrong.join("\n"));
             }
         }
@@ -299,7 +307,7 @@ fn unequal_members_are_named() {
         ip -n switch link set br up
         for nic in eth2 eth3; do
           ip link set $nic netns switch
-          ip -n switch link set $nic master br
+          ip -n switch link set $nic master lan
           ip -n switch link set $nic up
         done
         ip -n switch address add 192.0.2.1/24 dev br");

@@ -6,6 +6,8 @@ mod bonds;
 mod kinds;
 #[path = "inside/modules.rs"]
 mod modules;
+#[path = "inside/names.rs"]
+mod names;
 #[path = "inside/wake.rs"]
 mod wake;
 #[path = "inside/wireguard.rs"]

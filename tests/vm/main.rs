@@ -6,6 +6,8 @@
 
 mod cases;
 mod causes;
+#[path = "../verify/dns.rs"]
+mod dns;
 mod drive;
 mod faults;
 mod figures;

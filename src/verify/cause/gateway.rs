@@ -37,7 +37,10 @@ pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
 pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let (ip, link) = (check.object.parse::<IpAddr>().ok()?, case.input.link(&check.link)?);
-        let answering = case.evidence.others.iter().find(|o| o.ip == ip && o.link != link.name);
+        // On the NIC below a VLAN it answers where the VLAN is not tagged: that is the VLAN's own cause.
+        let below = |name: &str| case.input.nics_under(&link.name).iter().any(|nic| nic.name == name);
+        let answering =
+            case.evidence.others.iter().find(|o| o.ip == ip && !below(&o.link) && o.link != link.name);
         if let Some(owner) = answering {
             let message = format!("gateway {ip} of {} answers on {} ({})", link.name, owner.link, owner.mac);
             let action = "Put the route or address on that link, or swap the cables or MAC addresses";

@@ -69,8 +69,12 @@ fn tagged(case: &Case<'_>, link: &Expected, vlan: u16, heard: &Heard) -> Option<
         }
     }
     let gateways: Vec<_> = link.gateways().into_iter().map(|(via, _)| via).collect();
-    let native: Vec<_> =
-        heard.untagged.iter().filter(|ip| link.has_subnet_of(ip) && !is_own(case, ip)).collect();
+    // Heard, or asked for on the NIC itself.
+    let nics = case.input.nics_under(&link.name);
+    let answered =
+        case.evidence.others.iter().filter(|o| nics.iter().any(|nic| nic.name == o.link)).map(|o| &o.ip);
+    let untagged = heard.untagged.iter().chain(answered);
+    let native: Vec<_> = untagged.filter(|ip| link.has_subnet_of(ip) && !is_own(case, ip)).collect();
     if let Some(ip) = native.iter().find(|ip| gateways.contains(ip)).or(native.first()) {
         let certainty = if gateways.contains(ip) { Certainty::Proved } else { Certainty::Likely };
         let message = format!("VLAN {vlan} is not heard, and {ip} of its subnet is heard untagged");
