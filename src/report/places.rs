@@ -66,10 +66,19 @@ impl Places {
     /// Writes the screen to every active console: the last `console=` alone would miss the BMC or the screen. Takes five
     /// seconds a console at most.
     pub fn show(&self, text: &str) -> Vec<(PathBuf, io::Error)> {
+        self.show_within(text, CONSOLE)
+    }
+
+    /// Writes a line to every active console that takes it at once; it is not worth waiting for.
+    pub fn show_line(&self, line: &str) {
+        let _ = self.show_within(line, Duration::ZERO);
+    }
+
+    fn show_within(&self, text: &str, bound: Duration) -> Vec<(PathBuf, io::Error)> {
         let active = std::fs::read_to_string(&self.active).unwrap_or_default();
         let consoles = active.split_whitespace().filter(|name| !name.contains('/'));
         let tried = consoles.map(|name| self.dev.join(name)).map(|path| {
-            let result = write_console(&path, text);
+            let result = write_console(&path, text, bound);
             (path, result)
         });
         tried.filter_map(|(path, result)| result.err().map(|error| (path, error))).collect()
@@ -108,13 +117,13 @@ fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Writes to a terminal without waiting longer than the bound, and without making it ours.
-fn write_console(path: &Path, text: &str) -> io::Result<()> {
+fn write_console(path: &Path, text: &str, bound: Duration) -> io::Result<()> {
     let mut console =
         OpenOptions::new().write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;
-    // A console in raw mode (another program's) would go down without going back.
-    let text = format!("\r\n{}", text.replace('\n', "\r\n"));
+    // A console in raw mode (another program's) would go down without going back; what it was at stays on its line.
+    let text = format!("\r{}", text.replace('\n', "\r\n"));
     let mut rest = text.as_bytes();
-    let end = Instant::now() + CONSOLE;
+    let end = Instant::now() + bound;
     while !rest.is_empty() {
         match console.write(rest) {
             Ok(written) => rest = rest.get(written..).unwrap_or_default(),
@@ -195,7 +204,7 @@ mod tests {
         assert_eq!(troubles.len(), 1);
         assert!(troubles[0].0.ends_with("ttyS1"));
         for name in ["tty0", "ttyS0"] {
-            assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), "\r\none\r\ntwo\r\n");
+            assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), "\rone\r\ntwo\r\n");
         }
     }
 }

@@ -287,15 +287,20 @@ fn wrap(text: &str, first: &str, next: &str, most: usize) -> Vec<String> {
     lines.iter().map(|line| fit(line, WIDTH)).collect()
 }
 
-/// Warnings about the text, counted: the log and `netapply check` have them.
+/// Warnings about the text, counted: the log and `netapply check` have them. And the first thing that could not be
+/// looked at: without root, say.
 fn warnings(report: &Report) -> Vec<String> {
+    let unreadable = report.evidence.iter().flat_map(|e| &e.unreadable).take(1);
+    let mut lines: Vec<String> =
+        unreadable.map(|what| fit(&format!("not looked at: {what}"), WIDTH)).collect();
     let warnings: Vec<_> = report.diagnostics.iter().filter(|d| d.severity == "warning").collect();
     match warnings.as_slice() {
-        [] => Vec::new(),
+        [] => {}
         [one] => {
             let at = if one.at.is_empty() { String::new() } else { format!("{}: ", one.at) };
-            vec![fit(&format!("warning: {at}{} [{}]", one.message, one.code), WIDTH)]
+            lines.push(fit(&format!("warning: {at}{} [{}]", one.message, one.code), WIDTH));
         }
-        many => vec![format!("{} warnings about the text: netapply check shows them", many.len())],
+        many => lines.push(format!("{} warnings about the text: netapply check shows them", many.len())),
     }
+    lines
 }

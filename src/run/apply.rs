@@ -235,9 +235,15 @@ async fn look(story: &mut Story, options: &Options, stop: &mut Stop) {
         }
         Err(_) => Review::default(),
     };
+    let consoles = options.boot.then(Places::default);
+    let mut tell = |line: &str| {
+        progress(line);
+        // Whoever looks at the console of a boot sees that it goes on, and what it waits for.
+        consoles.iter().for_each(|places| places.show_line(&format!("netapply: {line}\n")));
+    };
     let verification = match story.glance {
         true => verify::glance(&input, review().await).await,
-        false => verify::verify(&input, options.verify_wait, review, &mut progress, stop).await,
+        false => verify::verify(&input, options.verify_wait, review, &mut tell, stop).await,
     };
     story.interrupted |= verification.interrupted;
     story.verification = Some(verification);

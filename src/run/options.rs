@@ -60,10 +60,15 @@ impl Options {
             targets.push(probe.parse().map_err(|wrong| cli::Complaint(format!("--probe {probe}: {wrong}")))?);
         }
         if targets.is_empty() {
-            for probe in &cmdline.probes {
+            // Ironic's API is what its ramdisk boots for. `mdns` is no address.
+            let urls =
+                cmdline.ipa_api_url.iter().flat_map(|list| list.split(',')).filter(|url| *url != "mdns");
+            let ironic = urls.filter(|_| cmdline.probes.is_empty()).map(|url| ("ipa-api-url", url));
+            let probes = cmdline.probes.iter().map(|probe| ("netapply.probe", probe.as_str()));
+            for (word, probe) in probes.chain(ironic) {
                 match probe.parse() {
                     Ok(target) => targets.push(target),
-                    Err(wrong) => problems.push(format!("netapply.probe={probe}: {wrong}")),
+                    Err(wrong) => problems.push(format!("{word}={probe}: {wrong}")),
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::evidence::{Evidence, TargetEvidence};
+use super::evidence::{Answer, Claim, Evidence, TargetEvidence};
 use super::input::{Expected, Input};
 use crate::diagnostic::Code;
 use crate::kernel::live::LinkState;
@@ -363,7 +363,10 @@ impl<'a> Judge<'a> {
                 self.require(Code::CheckAddress, name, &object, !address.tentative, said.to_owned());
             }
         }
-        if ip.is_ipv4() && matches!(base, Base::Usable) {
+        // ARP is Ethernet's; a dummy or a tunnel has no neighbours.
+        let ethernet =
+            self.evidence.link(name).and_then(|l| l.mac).is_some_and(|mac| mac.as_bytes().len() == 6);
+        if ip.is_ipv4() && ethernet && link.kind != Kind::Dummy && matches!(base, Base::Usable) {
             self.claim(name, ip);
         }
     }
@@ -371,12 +374,10 @@ impl<'a> Judge<'a> {
     /// Whether others have an IPv4 address of ours.
     fn claim(&mut self, link: &str, ip: &IpAddr) {
         let (outcome, said) = match self.evidence.claim(link, ip) {
-            Some(claim) => match (claim.owner, claim.finished) {
-                (Some(mac), _) => (Outcome::Failed, format!("{mac} has it, too")),
-                (None, true) => (Outcome::Passed, "nobody else has it".to_owned()),
-                (None, false) => (Outcome::Waiting, "asking whether others have it".to_owned()),
-            },
-            None => (Outcome::Waiting, "asking whether others have it".to_owned()),
+            Some(Claim { owner: Some(mac), .. }) => (Outcome::Failed, format!("{mac} has it, too")),
+            Some(Claim { error: Some(error), .. }) => (Outcome::NotChecked, format!("not checked: {error}")),
+            Some(Claim { finished: true, .. }) => (Outcome::Passed, "nobody else has it".to_owned()),
+            _ => (Outcome::Waiting, "asking whether others have it".to_owned()),
         };
         self.add(Code::CheckUnique, link, &ip.to_string(), outcome, said);
     }
@@ -401,12 +402,16 @@ impl<'a> Judge<'a> {
         let evidence = self.evidence.gateway(name, via);
         let rtt = evidence.and_then(|g| g.rtt_us);
         let error = evidence.and_then(|g| g.error.as_deref());
+        if let Some(error) = error.filter(|_| !evidence.is_some_and(|g| g.resolved)) {
+            let said = format!("not checked: {error}");
+            self.add(Code::CheckGateway, name, &object, Outcome::NotChecked, said);
+            return;
+        }
         let resolved = evidence.is_some_and(|g| g.resolved) || rtt.is_some();
-        let said = match (rtt, resolved, error) {
-            (Some(rtt), ..) => format!("answers in {}", time_words(rtt)),
-            (None, true, _) => "is there, and ignores echo".to_owned(),
-            (None, false, Some(error)) => format!("cannot be asked: {error}"),
-            (None, false, None) => "does not answer".to_owned(),
+        let said = match (rtt, resolved) {
+            (Some(rtt), _) => format!("answers in {}", time_words(rtt)),
+            (None, true) => "is there, and ignores echo".to_owned(),
+            (None, false) => "does not answer".to_owned(),
         };
         if let Base::Blocked(_) = self.require(Code::CheckGateway, name, &object, resolved, said) {
             return;
@@ -487,7 +492,7 @@ impl<'a> Judge<'a> {
             self.add(Code::CheckTarget, "", text, Outcome::Waiting, "not asked yet".into());
             return;
         };
-        let good = evidence.answer.as_ref().is_some_and(super::evidence::Answer::is_good);
+        let good = evidence.answer.as_ref().is_some_and(Answer::is_good);
         let outcome = match (good, evidence.finished) {
             (true, _) => Outcome::Passed,
             (false, true) => Outcome::Failed,
@@ -557,7 +562,6 @@ pub fn time_words(micros: u64) -> String {
 }
 
 fn target_words(evidence: &TargetEvidence) -> String {
-    use super::evidence::Answer;
     let time = evidence.rtt_us.map_or_else(String::new, |rtt| format!(" in {}", time_words(rtt)));
     match &evidence.answer {
         Some(Answer::Connected) => format!("answers{time}"),

@@ -92,6 +92,9 @@ pub struct Claim {
     pub owner: Option<MacAddr>,
     /// All probes have been sent, and the time to answer is over.
     pub finished: bool,
+    /// Why nobody could be asked, in the system's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A host that answers.

@@ -66,7 +66,7 @@ pub(crate) fn well(evidence: &mut Evidence, link: &str, index: u32, address: &st
         tentative: false,
         duplicate: false,
     });
-    evidence.claims.push(Claim { link: link.into(), ip: address, owner: None, finished: true });
+    evidence.claims.push(Claim { link: link.into(), ip: address, owner: None, finished: true, error: None });
     evidence.gateways.push(GatewayEvidence {
         link: link.into(),
         ip: Some(ip(gateway)),

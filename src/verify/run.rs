@@ -353,7 +353,10 @@ impl<'a> Run<'a> {
                     claim(evidence, link, ip).owner = Some(mac);
                 }
             }
-            Fact::Unclaimed(link, ip) => claim(evidence, link, ip).finished = true,
+            Fact::Unclaimed(link, ip, error) => {
+                let claim = claim(evidence, link, ip);
+                (claim.finished, claim.error) = (true, error);
+            }
             Fact::Has(link, ip, mac) => {
                 let owner = Owner { link, ip, mac };
                 if !evidence.is_own(&mac) && !evidence.others.contains(&owner) {
@@ -462,7 +465,7 @@ fn note(list: &mut Vec<String>, what: String) {
 fn claim(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Claim {
     let at = evidence.claims.iter().position(|c| c.link == link && c.ip == ip);
     let at = at.unwrap_or_else(|| {
-        evidence.claims.push(Claim { link, ip, owner: None, finished: false });
+        evidence.claims.push(Claim { link, ip, owner: None, finished: false, error: None });
         evidence.claims.len() - 1
     });
     &mut evidence.claims[at]

@@ -69,10 +69,8 @@ pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ip: Ipv4Addr, fa
             tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V4(ip), arp.mac));
         }
     };
-    if let Err(error) = ask(index, PROBES, &[frame], heard).await {
-        tell(facts, Fact::Unreadable(format!("ARP on {link}: {}", words(&error))));
-    }
-    tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V4(ip)));
+    let error = ask(index, PROBES, &[frame], heard).await.err().map(|error| words(&error));
+    tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V4(ip), error));
 }
 
 /// Asks twice who has these addresses.

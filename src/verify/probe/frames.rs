@@ -29,9 +29,13 @@ pub(super) fn note(heard: &mut Heard, frame: &[u8], tag: Option<u16>) -> bool {
         0..FIRST_ETHERTYPE => return replace(&mut heard.stp, stp(body)),
         _ => {}
     }
+    let tag = tag.or_else(|| VLAN.contains(&kind).then(|| number(body, 0).map(|tci| tci & 0x0fff)).flatten());
+    // Switches have more to say to their neighbours than is known here; what hosts say is IP or ARP, or tagged.
+    if tag.is_none() && !matches!(kind, ARP | IPV4 | IPV6) {
+        return false;
+    }
     heard.frames = heard.frames.saturating_add(1);
     let first = heard.frames == 1;
-    let tag = tag.or_else(|| VLAN.contains(&kind).then(|| number(body, 0).map(|tci| tci & 0x0fff)).flatten());
     // Tag 0 carries a priority and no VLAN.
     if let Some(vlan) = tag.filter(|vlan| *vlan != 0) {
         let known = heard.tags.contains_key(&vlan);

@@ -124,8 +124,8 @@ pub(super) enum Fact {
     EchoOver(String, IpAddr, Option<String>),
     /// Somebody has an address of ours.
     Claimed(String, IpAddr, MacAddr),
-    /// Nobody has said so within the time.
-    Unclaimed(String, IpAddr),
+    /// Nobody has said so within the time, or nobody could be asked, in the system's words.
+    Unclaimed(String, IpAddr, Option<String>),
     /// Somebody has an address.
     Has(String, IpAddr, MacAddr),
     /// A name server answered.
