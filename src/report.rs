@@ -198,7 +198,7 @@ impl Builder<'_> {
         let mut earlier = self.causes;
         earlier.extend(self.applied.iter().flat_map(|applied| &applied.failed).map(from_step));
         earlier.extend(self.diagnostics.iter().filter_map(from_diagnostic));
-        earlier.retain(|cause| !causes.iter().any(|known| known.code == cause.code));
+        earlier.retain(|cause| !causes.iter().any(|known| says_more(known.code, cause.code)));
         causes.retain(|cause| !self.applied.iter().any(|applied| applied.explains(cause, &checks)));
         causes.splice(0..0, earlier);
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
@@ -229,6 +229,13 @@ impl Builder<'_> {
         report.screen = screen::screen(&report, Style::Plain).lines().map(str::to_owned).collect();
         report
     }
+}
+
+/// True where a cause found by looking says what one of the stages before has said, or what follows from it.
+fn says_more(found: Code, earlier: Code) -> bool {
+    let nic = matches!(found, Code::NicMissing | Code::NicLate);
+    let follows = [Code::NicMissing, Code::LeftOut, Code::BondWithoutMembers];
+    found == earlier || (nic && follows.contains(&earlier))
 }
 
 /// A refused step is its own cause: the kernel's words say why.

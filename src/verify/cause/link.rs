@@ -32,7 +32,9 @@ pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
             let message = format!("{} ({mac}) came only after the wait for NICs was over", late.name);
             let action = "Wait longer: netapply.wait=SECONDS on the kernel command line, or --wait SECONDS";
             let cause = Cause::new(Code::NicLate, Certainty::Proved, &late.name, message, action);
-            return Some(cause.explains([position]));
+            // What was left undone for it is left to do now.
+            let undone = case.failed(Code::CheckDescribed).map(|(position, _)| position);
+            return Some(cause.explains([position]).explains(undone));
         }
         let (message, action) = absent(case, mac);
         Some(
