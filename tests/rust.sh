@@ -18,3 +18,9 @@ if ! rust_found && [[ -x ${HOME:-/root}/.cargo/bin/cargo ]]; then PATH=${HOME:-/
 for rust_folder in /usr/lib/rust-1.*/bin; do
   if ! rust_found && [[ -x $rust_folder/cargo ]]; then PATH=$rust_folder:$PATH; fi
 done
+
+# .cargo/config.toml says "host-tuple", a word that cargo 1.85 does not know yet: the same in full.
+if rust_found; then
+  CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
+  export CARGO_BUILD_TARGET
+fi
