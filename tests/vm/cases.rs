@@ -26,7 +26,7 @@ pub(crate) const LACP: &str = r#"{"links": [
 fn apply(guest: &mut Guest, status: i32) -> Output {
     let output = guest.exits(status, "netapply");
     let report = guest.json("cat /run/netapply/report.json");
-    assert_eq!(report["exit_code"], status, "{report:#}");
+    assert_eq!(report["exit"], status, "{report:#}");
     let planned = guest.run("netapply --dry-run --json").stdout;
     let planned: serde_json::Value = serde_json::from_str(&planned).expect("--json prints JSON");
     assert_eq!(planned["steps"], json!([]), "there is nothing left to do");

@@ -25,7 +25,7 @@ fn refused(network_data: &str, command: &str, status: i32, words: &[&str]) {
     let after = oracle::state(&mut guest);
     assert!(before == after, "the machine was changed: before\n{before}\nafter\n{after}");
     let report = guest.json("cat /run/netapply/report.json");
-    assert_eq!(report["exit_code"], status, "{report:#}");
+    assert_eq!(report["exit"], status, "{report:#}");
 }
 
 #[test]
