@@ -316,15 +316,15 @@ fn unequal_members_are_named() {
         Guest::builder().qemu(&fast).qemu(&slow).nic("02:00:00:00:01:00", 1).nic("02:00:00:00:01:01", 2);
     let mut guest = guest.netapply().file("/causes/text", BACKUP, 0o644).boot();
     guest.ok("ip netns add switch
-        ip link add br netns switch type bridge
-        ip -n switch link set br up
+        ip -n switch link add name lan type bridge
+        ip -n switch link set lan up
         for nic in eth2 eth3; do
           ip link set $nic netns switch
           ip -n switch link set $nic master lan
           ip -n switch link set $nic up
         done
-        ip -n switch address add 192.0.2.1/24 dev br");
+        ip -n switch address add 192.0.2.1/24 dev lan");
     let output = guest.exits(0, "netapply apply --handoff none --wait=40 /causes/text");
     assert!(output.stdout.contains("[unequal-speed]"), "{}", output.stdout);
-    assert!(output.stdout.contains("eth1 1 Gb/s"), "{}", output.stdout);
+    assert!(output.stdout.contains("eth1  1 Gb/s"), "{}", output.stdout);
 }
