@@ -166,9 +166,10 @@ impl Builder {
         self
     }
 
-    /// Installs the netapply of this build as `/usr/bin/netapply`.
+    /// Installs the netapply of this build as `/usr/bin/netapply`, or the one that `NETAPPLY_BINARY` names.
     pub(crate) fn netapply(self) -> Self {
-        let binary = std::fs::read(env!("CARGO_BIN_EXE_netapply")).expect("cargo built netapply");
+        let path = std::env::var("NETAPPLY_BINARY").unwrap_or(env!("CARGO_BIN_EXE_netapply").to_owned());
+        let binary = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         self.file("/usr/bin/netapply", binary, 0o755)
     }
 
