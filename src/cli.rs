@@ -227,7 +227,8 @@ fn arrange(mut args: Args, mut words: Vec<String>, dry_run: bool) -> Result<Args
             args.command = command.clone();
             words.remove(0);
         }
-        None if first.is_some() && !dry_run => {
+        // A path is SOURCE; a word alone is more likely a command that was misspelt.
+        None if first.is_some_and(|word| !is_path(word)) && !dry_run => {
             let word = first.unwrap_or_default();
             let near = nearest(word, COMMANDS.iter().map(|(word, _)| *word).chain(["explain"]));
             let hint = match near {
@@ -251,6 +252,11 @@ fn arrange(mut args: Args, mut words: Vec<String>, dry_run: bool) -> Result<Args
     args.sources = words;
     fits(&args)?;
     Ok(args)
+}
+
+/// Certainly a SOURCE: standard input, or with a part that no command has.
+fn is_path(word: &str) -> bool {
+    word == "-" || word.contains(['/', '.'])
 }
 
 /// What goes with what.
@@ -312,7 +318,10 @@ mod tests {
     #[test]
     fn commands_and_sources() {
         assert_eq!(read("").unwrap().command, Command::Apply);
-        assert_eq!(read("apply net.json").unwrap().sources, ["net.json"]);
+        for line in ["apply net.json", "net.json"] {
+            let args = read(line).unwrap();
+            assert_eq!((args.command, args.sources), (Command::Apply, vec!["net.json".to_owned()]));
+        }
         let args = read("net.json --dry-run").unwrap();
         assert_eq!((args.command, args.sources), (Command::DryRun, vec!["net.json".to_owned()]));
         assert_eq!(read("check a b -").unwrap().sources, ["a", "b", "-"]);
@@ -334,8 +343,8 @@ mod tests {
         let complaint = |line: &str| read(line).unwrap_err().0;
         assert_eq!(complaint("chek x"), "\"chek\" is no command; did you mean netapply check?");
         assert_eq!(
-            complaint("net.json"),
-            "\"net.json\" is no command; to see what a description does: netapply --dry-run net.json; to apply it: netapply apply net.json"
+            complaint("description"),
+            "\"description\" is no command; to see what a description does: netapply --dry-run description; to apply it: netapply apply description"
         );
         assert_eq!(complaint("apply a b"), "only one SOURCE can be given here; check takes several");
         assert_eq!(complaint("--format x --dry-run"), "--format x: expected text or sh or github");
