@@ -93,7 +93,7 @@ pub(super) async fn settle(
         let held_back = how.strict && worst(&settled.said) == Some(Severity::Error);
         if !plan.steps.is_empty() && !held_back {
             let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
-            let outcome = apply(session, &plan, names(&inventory), after_failure, &mut *stop).await;
+            let outcome = apply(session, &plan, Names::from(&inventory), after_failure, &mut *stop).await;
             let failed = outcome.failures().next().is_some();
             settled.interrupted = !failed && outcome.is_interrupted();
             settled.rounds.push(Round { plan, outcome });
@@ -150,7 +150,7 @@ async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Re
     let now = read::inventory(session).await.map_err(|failure| failure.to_string())?;
     let plan = plan::restore(&round.plan, before, &now);
     let never = std::future::pending();
-    let outcome = apply(session, &plan, names(&now), AfterFailure::GoOn, never).await;
+    let outcome = apply(session, &plan, Names::from(&now), AfterFailure::GoOn, never).await;
     match outcome.failures().next() {
         None => Ok(()),
         Some((number, trouble)) => {
@@ -167,14 +167,6 @@ fn without_unfinished(inventory: &Inventory) -> (Inventory, Vec<String>) {
     let names = ready.links.iter().filter(|l| is_unfinished(l)).map(|l| l.name.clone()).collect();
     ready.links.retain(|l| !is_unfinished(l));
     (ready, names)
-}
-
-fn names(inventory: &Inventory) -> Names {
-    let mut names = Names::default();
-    for link in &inventory.links {
-        names.insert(link.index, &link.name);
-    }
-    names
 }
 
 /// What a late NIC would mend, in words for the progress line.
