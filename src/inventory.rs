@@ -158,6 +158,26 @@ pub struct AddressEntry {
     pub protocol: u32,
 }
 
+impl AddressEntry {
+    /// An address of global scope that is there for good, without peer, broadcast, label, lifetime or protocol.
+    pub fn new(link: impl Into<String>, net: IpNet) -> Self {
+        Self {
+            link: link.into(),
+            net,
+            peer: None,
+            broadcast: None,
+            label: None,
+            scope: Scope::Global,
+            preferred: None,
+            valid: None,
+            tentative: false,
+            duplicate: false,
+            permanent: true,
+            protocol: 0,
+        }
+    }
+}
+
 /// A route in the kernel's form: observed, or to be there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouteEntry {

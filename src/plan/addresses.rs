@@ -93,18 +93,12 @@ fn entry(link: &ResolvedLink, address: &Address) -> AddressEntry {
         _ => None,
     };
     AddressEntry {
-        link: link.name.clone(),
-        net: address.net,
         peer: address.peer,
         broadcast: address.broadcast.filter(|b| *b != Ipv4Addr::UNSPECIFIED).or(derived),
         label: address.label.clone(),
         scope: scope(&address.net.addr()),
         preferred: address.preferred,
-        valid: None,
-        tentative: false,
-        duplicate: false,
-        permanent: true,
-        protocol: 0,
+        ..AddressEntry::new(&link.name, address.net)
     }
 }
 

@@ -97,20 +97,7 @@ fn a_bond_is_made_filled_brought_up_and_addressed() {
 fn a_members_old_address_goes_and_it_is_taken_down_to_join() {
     let mut inventory = two_nics();
     inventory.links[0].up = true;
-    let entry = AddressEntry {
-        link: "eth0".into(),
-        net: "10.158.175.249/31".parse().unwrap(),
-        peer: None,
-        broadcast: None,
-        label: None,
-        scope: crate::model::Scope::Global,
-        preferred: None,
-        valid: None,
-        tentative: false,
-        duplicate: false,
-        permanent: true,
-        protocol: 0,
-    };
+    let entry = AddressEntry::new("eth0", "10.158.175.249/31".parse().unwrap());
     inventory.addresses.push(entry);
     let lines = lines(&case_1(), &inventory);
     assert_eq!(lines[0], "ip address delete 10.158.175.249/31 dev eth0");
@@ -187,20 +174,7 @@ fn a_vlan_follows_its_link_and_gets_its_routes_after_its_addresses() {
 fn the_primary_address_is_the_first_described() {
     let mut inventory = two_nics();
     inventory.links[0].up = true;
-    let there = |net: &str| AddressEntry {
-        link: "eth0".into(),
-        net: net.parse().unwrap(),
-        peer: None,
-        broadcast: None,
-        label: None,
-        scope: crate::model::Scope::Global,
-        preferred: None,
-        valid: None,
-        tentative: false,
-        duplicate: false,
-        permanent: true,
-        protocol: 0,
-    };
+    let there = |net: &str| AddressEntry::new("eth0", net.parse().unwrap());
     inventory.addresses = vec![there("10.0.0.3/24"), there("10.0.0.2/24"), there("10.1.0.2/24")];
     let mut link = by_mac("n", "7c:c2:55:6e:90:44");
     link.addresses = vec![address("10.0.0.2/24"), address("10.0.0.3/24"), address("10.1.0.2/24")];

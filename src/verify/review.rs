@@ -86,18 +86,8 @@ mod tests {
         link.addresses = vec!["192.0.2.2/24".parse().unwrap()];
         let input = Input { links: vec![link], ..Input::default() };
         let address = |net: &str, permanent| AddressEntry {
-            link: "eth0".into(),
-            net: net.parse().unwrap(),
-            peer: None,
-            broadcast: None,
-            label: None,
-            scope: Scope::Global,
-            preferred: None,
-            valid: None,
-            tentative: false,
-            duplicate: false,
             permanent,
-            protocol: 0,
+            ..AddressEntry::new("eth0", net.parse().unwrap())
         };
         let route = |protocol| RouteEntry {
             to: "0.0.0.0/0".parse().unwrap(),

@@ -55,20 +55,7 @@ pub(crate) fn set(name: &str, change: LinkChange) -> Action {
 }
 
 pub(crate) fn address(link: &str, net: &str) -> AddressEntry {
-    AddressEntry {
-        link: link.to_owned(),
-        net: net.parse().unwrap(),
-        peer: None,
-        broadcast: None,
-        label: None,
-        scope: Scope::Global,
-        preferred: None,
-        valid: None,
-        tentative: false,
-        duplicate: false,
-        permanent: true,
-        protocol: 0,
-    }
+    AddressEntry::new(link, net.parse().unwrap())
 }
 
 pub(crate) fn route(link: &str, to: &str, via: &str) -> RouteEntry {
