@@ -1,0 +1,34 @@
+# The static program with its units and manual. Called by pkgsStatic, it is a musl build for the host's architecture.
+{ lib, rustPlatform }:
+let
+  manifest = (builtins.fromTOML (builtins.readFile ../Cargo.toml)).package;
+in
+rustPlatform.buildRustPackage {
+  pname = manifest.name;
+  inherit (manifest) version;
+  src = lib.cleanSource ../.;
+  cargoLock.lockFile = ../Cargo.lock;
+
+  # The tests want namespaces, guests and Debian's packages: tests/all runs them, not a build's sandbox.
+  doCheck = false;
+
+  # The same files as everywhere else; only the program is in another place.
+  postInstall = ''
+    mkdir -p "$out/lib/systemd/system"
+    cp -r systemd/* "$out/lib/systemd/system/"
+    for unit in "$out"/lib/systemd/system/netapply*.service; do
+      substituteInPlace "$unit" --replace-fail /usr/bin/netapply "$out/bin/netapply"
+    done
+    install -Dm644 docs/netapply.8 "$out/share/man/man8/netapply.8"
+  '';
+
+  meta = {
+    inherit (manifest) description;
+    license = [
+      lib.licenses.mit
+      lib.licenses.asl20
+    ];
+    mainProgram = "netapply";
+    platforms = lib.platforms.linux;
+  };
+}

@@ -1,0 +1,223 @@
+//! flake.nix and nix/, evaluated by nix on a stand-in for nixpkgs (tests/nix/): option types, assertions, and the units
+//! that a system gets. Nothing is built here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Where the stand-in's package would be.
+const STORE: &str = "/nix/store/00000000000000000000000000000000-netapply-0.1.0";
+
+/// What nix says of one of the systems in tests/nix/systems.nix.
+fn evaluate(system: &str) -> Result<Value, String> {
+    // No store is written, so neither root nor /nix is needed.
+    let output = Command::new("nix-instantiate")
+        .args(["--store", "dummy://", "--eval", "--strict", "--json"])
+        .args(["tests/nix/systems.nix", "-A", system])
+        .current_dir(ROOT)
+        .output()
+        .unwrap_or_else(|error| panic!("nix-instantiate: {error}: run tests/setup"));
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(serde_json::from_slice(&output.stdout).expect("nix prints JSON"))
+}
+
+#[track_caller]
+fn system(name: &str) -> Value {
+    evaluate(name).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The one assertion that fails there.
+#[track_caller]
+fn assertion(name: &str) -> String {
+    let failed = system(name)["failed"].clone();
+    assert_eq!(failed.as_array().unwrap().len(), 1, "{name}: {failed}");
+    failed[0].as_str().unwrap().to_owned()
+}
+
+/// The last value of each key of a unit file.
+fn unit(name: &str) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(Path::new(ROOT).join("systemd").join(name)).expect("a unit");
+    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+const UNITS: [&str; 2] = ["netapply", "netapply-wait-online"];
+
+#[test]
+fn a_system_gets_the_packages_own_units() {
+    for name in ["plain", "networkd", "networkmanager", "installer", "without-dhcp"] {
+        let system = system(name);
+        assert_eq!(system["failed"], json!([]), "{name}");
+        assert_eq!(system["warnings"], json!([]), "{name}");
+        assert_eq!(system["packages"], json!([STORE]), "{name}");
+        for each in UNITS {
+            let ours = &system["units"][each];
+            // NixOS takes no [Install] section from a package, and everything else from it.
+            assert_eq!(ours["wantedBy"], json!([unit(&format!("{each}.service"))["WantedBy"]]), "{name}");
+            assert_eq!(ours["serviceConfig"], json!({}), "{name}: {each} is as it is in systemd/");
+            assert_eq!(ours["unitConfig"], json!({}));
+            for ordering in ["before", "after", "wants", "conflicts"] {
+                assert_eq!(ours[ordering], json!([]), "{name}: {each}");
+            }
+            assert_eq!((&ours["restartIfChanged"], &ours["stopIfChanged"]), (&json!(false), &json!(false)));
+        }
+        // The others are held off by conditions in the package. A definition here would make a unit of a system that
+        // does not have it.
+        let standing: Vec<&str> = match name {
+            "plain" => vec!["dhcpcd"],
+            "networkd" => vec!["systemd-networkd-wait-online"],
+            "networkmanager" => vec!["NetworkManager", "NetworkManager-wait-online"],
+            "installer" => vec!["NetworkManager", "NetworkManager-wait-online", "sshd"],
+            _ => vec![],
+        };
+        let units = system["units"].as_object().unwrap();
+        let others: Vec<&str> = units.keys().map(String::as_str).filter(|u| !UNITS.contains(u)).collect();
+        assert_eq!(others, standing, "{name}");
+        for other in others {
+            assert_eq!(units[other]["unitConfig"], json!({}), "{name}: {other}");
+        }
+    }
+}
+
+#[test]
+fn arguments_come_after_those_of_the_units() {
+    let system = system("full");
+    for (each, arguments) in [
+        ("netapply", "--wait=60 --log=debug --strict --handoff=none"),
+        (
+            "netapply-wait-online",
+            "--wait=60 --log=debug --probe=tcp://[2001:db8::80]:443 --probe=ping://fe80::1%%eth0",
+        ),
+    ] {
+        let own =
+            unit(&format!("{each}.service"))["ExecStart"].replace("/usr/bin/", &format!("{STORE}/bin/"));
+        let wanted = json!(["", format!("{own} {arguments}")]);
+        assert_eq!(system["units"][each]["serviceConfig"], json!({"ExecStart": wanted}));
+        // And netapply takes them.
+        let words = wanted[1].as_str().unwrap().replace("%%", "%");
+        let status = Command::new(env!("CARGO_BIN_EXE_netapply"))
+            .args(words.split(' ').skip(1))
+            .arg("--help")
+            .output()
+            .expect("netapply runs");
+        assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    }
+    let warnings = system["warnings"].as_array().unwrap();
+    assert!(warnings[0].as_str().unwrap().contains("handoff is \"none\" while a DHCP client is on"));
+}
+
+#[test]
+fn without_a_fallback_no_client_is_on() {
+    let with = |name: &str| system(name)["networking"].clone();
+    assert_eq!(with("plain")["useDHCP"], json!(true));
+    assert_eq!(with("plain")["dhcpcd"]["enable"], json!(true));
+    for name in ["without-dhcp", "without-dhcp-networkmanager"] {
+        assert_eq!(with(name)["useDHCP"], json!(false), "{name}");
+        assert_eq!(with(name)["dhcpcd"]["enable"], json!(false), "{name}");
+    }
+    assert_eq!(with("without-dhcp")["networkmanager"]["settings"], json!({}), "it is not there");
+    assert_eq!(
+        with("without-dhcp-networkmanager")["networkmanager"]["settings"]["main"]["no-auto-default"],
+        json!("*")
+    );
+    assert!(assertion("without-a-client").contains("no DHCP client is on"));
+}
+
+#[test]
+fn an_installer_lets_somebody_in() {
+    let installer = system("installer");
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE admin@example.com";
+    assert_eq!(installer["keys"], json!([key]), "as `readFile` gives it, without the end of the line");
+    assert_eq!(installer["services"]["openssh"]["enable"], json!(true));
+    let settings = &installer["services"]["openssh"]["settings"];
+    assert_eq!(settings["PermitRootLogin"], json!("prohibit-password"));
+    assert_eq!(settings["PasswordAuthentication"], json!(false));
+    assert_eq!(installer["services"]["qemuGuest"]["enable"], json!(true));
+    assert_eq!(installer["kernelParams"], json!(["console=ttyS0,115200", "console=tty0"]));
+
+    let changed = system("installer-changed");
+    assert_eq!(changed["services"]["qemuGuest"]["enable"], json!(false));
+    assert_eq!(changed["kernelParams"], json!(["console=ttyAMA0"]));
+
+    for name in ["installer-without-keys", "installer-with-comments"] {
+        assert!(assertion(name).contains("nobody could log in"), "{name}");
+    }
+    assert!(assertion("installer-with-a-private-key").contains("holds a private key"));
+    assert!(assertion("container").contains("a container has no config drive"));
+}
+
+#[test]
+fn an_option_takes_what_it_says() {
+    for (name, complaint) in [
+        ("wrong-type", "`services.netapply.strict' is not of type `boolean'"),
+        ("wrong-wait", "`services.netapply.wait' is not of type `null or integer between 0 and 300'"),
+        ("wrong-probe", "`services.netapply.probes' is not of type"),
+        ("wrong-probe-quote", "`services.netapply.probes' is not of type"),
+        ("wrong-handoff", "`services.netapply.handoff' is not of type"),
+        ("wrong-option", "`services.netapply.stricter' does not exist"),
+        ("wrong-keys", "`services.netapply.installer.authorizedKeys' is not of type `list of"),
+    ] {
+        let error = evaluate(name).expect_err(name);
+        assert!(error.contains(complaint), "{name}: {error}");
+    }
+    let options = system("options");
+    for (name, option) in options.as_object().unwrap() {
+        assert!(option["description"].as_str().unwrap().len() > 15, "{name} says what it is for");
+    }
+    assert_eq!(options.as_object().unwrap().len(), 8);
+}
+
+#[test]
+fn a_system_without_it_is_as_it_was() {
+    let system = system("disabled");
+    assert_eq!(system["packages"], json!([]));
+    assert_eq!(system["kernelModules"], json!([]));
+    assert_eq!(system["units"].as_object().unwrap().keys().collect::<Vec<_>>(), ["dhcpcd"]);
+}
+
+#[test]
+fn the_package_holds_the_units_with_its_own_program() {
+    let packages = system("package");
+    assert_eq!(packages["x86_64-linux"], packages["aarch64-linux"]);
+    let package = &packages["x86_64-linux"];
+    assert_eq!(
+        (&package["pname"], &package["version"]),
+        (&json!("netapply"), &json!(env!("CARGO_PKG_VERSION")))
+    );
+    assert_eq!(package["meta"]["mainProgram"], json!("netapply"));
+
+    // What nixpkgs' stdenv brings, as far as the package calls it.
+    let substitute = "substituteInPlace() { test \"$2\" = --replace-fail; grep -qF \"$3\" \"$1\"; sed -i \"s|$3|$4|g\" \"$1\"; }";
+    let folder = tempfile::tempdir().unwrap();
+    let status = Command::new("bash")
+        .args(["-euc", &format!("{substitute}\n{}", package["postInstall"].as_str().unwrap())])
+        .env("out", folder.path())
+        .current_dir(ROOT)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert!(folder.path().join("share/man/man8/netapply.8").exists());
+    let program = folder.path().join("bin/netapply").display().to_string();
+    let mut files = 0;
+    let mut folders = vec![Path::new(ROOT).join("systemd")];
+    while let Some(folder_of_ours) = folders.pop() {
+        for entry in std::fs::read_dir(folder_of_ours).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let below = path.strip_prefix(Path::new(ROOT).join("systemd")).unwrap();
+            let installed = folder.path().join("lib/systemd/system").join(below);
+            let text = std::fs::read_to_string(&path).unwrap().replace("/usr/bin/netapply", &program);
+            assert_eq!(std::fs::read_to_string(installed).unwrap(), text, "{}", below.display());
+            files += 1;
+        }
+    }
+    assert!(files >= 12, "{files}");
+}
