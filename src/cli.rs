@@ -20,7 +20,7 @@ Usage:
   netapply verify [--wait] [SOURCE]     is the network as described, does it work
   netapply inventory                    NICs and links of this machine, as JSON
   netapply report                       the last boot's report
-  netapply explain CODE                 what a diagnostic or cause means
+  netapply explain [CODE]               what a diagnostic or cause means; all codes
 
 SOURCE is a file, '-' for standard input, a directory laid out as a config drive
 or holding netplan files, a block device, or an ISO image. Without one the drives
@@ -66,6 +66,8 @@ pub enum Command {
     Report,
     /// Explain a code.
     Explain(String),
+    /// List the codes.
+    Codes,
     /// Print the help.
     Help,
     /// Print the version.
@@ -215,8 +217,9 @@ fn wait(parser: &mut lexopt::Parser, args: &mut Args) -> Result<(), Complaint> {
 fn arrange(mut args: Args, mut words: Vec<String>, dry_run: bool) -> Result<Args, Complaint> {
     let first = words.first().map(String::as_str);
     if first == Some("explain") {
-        return match words.get(1) {
-            Some(code) if words.len() == 2 => Ok(Args { command: Command::Explain(code.clone()), ..args }),
+        return match &words[1..] {
+            [] => Ok(Args { command: Command::Codes, ..args }),
+            [code] => Ok(Args { command: Command::Explain(code.clone()), ..args }),
             _ => {
                 Err(Complaint("explain takes one code, such as: netapply explain dangling-reference".into()))
             }
@@ -326,6 +329,7 @@ mod tests {
         assert_eq!((args.command, args.sources), (Command::DryRun, vec!["net.json".to_owned()]));
         assert_eq!(read("check a b -").unwrap().sources, ["a", "b", "-"]);
         assert_eq!(read("explain nic-missing").unwrap().command, Command::Explain("nic-missing".into()));
+        assert_eq!(read("explain").unwrap().command, Command::Codes);
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub fn run(args: &Args) -> Exit {
         Command::Inventory => show::inventory(),
         Command::Report => show::report(args),
         Command::Explain(code) => show::explain(args, code),
+        Command::Codes => show::codes(args),
         Command::Help => show::text(HELP),
         Command::Version => show::text(&format!("netapply {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -112,11 +113,22 @@ fn unreadable(source: &str, missing: &source::NotFound) -> Parsed {
         NotFoundKind::NoDrive | NotFoundKind::PxeBoot => Code::NoSource,
         _ => Code::SourceUnreadable,
     };
-    let diagnostic = Diagnostic::new(code, Place::NONE, missing.message.trim_end_matches('.'));
-    let hint = missing.hint.trim_end_matches('.');
+    let diagnostic = Diagnostic::new(code, Place::NONE, as_clause(&missing.message));
+    let hint = as_clause(&missing.hint);
     let diagnostic = if hint.is_empty() { diagnostic } else { diagnostic.hint(hint) };
     let texts = vec![Text::new(source.to_owned(), String::new(), None)];
     Parsed { diagnostics: vec![diagnostic], texts, ..Parsed::default() }
+}
+
+/// A sentence as diagnostics begin and end: without a capital, unless the word is one (ISO), and without a full stop.
+fn as_clause(sentence: &str) -> String {
+    let mut letters = sentence.trim_end_matches('.').chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        (first, _) => first.into_iter().chain(letters).collect(),
+    }
 }
 
 /// The runtime could not be made: as a description that cannot be read.

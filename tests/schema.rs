@@ -81,4 +81,5 @@ fn the_machine_and_the_codes() {
         }
     }
     fits("code", &netapply(&folder, &["explain", "--json", "nic-missing"]), "explain");
+    fits("code", &netapply(&folder, &["explain", "--json"]), "explain without a code");
 }

@@ -34,7 +34,7 @@ macro_rules! codes {
 codes! {
     // The text as a whole
     EmptyText "empty-text" Error "The description is empty. Write the network into it, or remove the file so that netapply looks elsewhere.";
-    Syntax "syntax" Error "The text is neither valid JSON nor valid YAML at this place. Nothing of it was used.";
+    Syntax "syntax" Error "The text is neither valid JSON nor valid YAML at this place. Nothing of it was used. The place is where the reader lost the thread; the mistake is there or just before it. A file that ends in the middle was cut off when it was written.";
     Unreadable "unreadable" Error "The description cannot be read: the file, drive or directory is not there, is damaged, or needs root.";
     UnknownFormat "unknown-format" Error "The text can be read but is none of the formats that netapply knows: network_data.json (links, networks, services), netplan (version: 2), cloud-init network-config (version: 1), Debian interfaces text (auto, iface), OpenNebula context.sh (ETH0_IP=).";
     TooLarge "too-large" Error "The text is larger or deeper than any real description: over 10 MiB, 100,000 values (those that YAML aliases make count, too), 20,000 values in one list or mapping, or 100 levels. It is refused so that it cannot exhaust the machine.";
@@ -44,65 +44,65 @@ codes! {
     NothingUsable "nothing-usable" Error "The description was read, but no link in it can be configured.";
 
     // Keys and values
-    UnknownKey "unknown-key" Warning "The format has no such key. It was ignored.";
-    NoEffect "no-effect" Note "The key is valid and has no effect here: it speaks to another program or a later stage.";
-    Unsupported "unsupported" Error "The format has this key, and netapply cannot do what it asks for.";
+    UnknownKey "unknown-key" Warning "The format has no such key at this place. It was ignored. Where a key of nearly this name exists, it is named: a misspelt key is the usual reason. A key at the wrong depth is the next.";
+    NoEffect "no-effect" Note "The key is valid and has no effect here: it speaks to another program (netplan's renderer, cloud-init's user-data) or a later stage. It can stay.";
+    Unsupported "unsupported" Error "The format has this key, and netapply cannot do what it asks for. Take it out, or leave the link to a tool of the image that can.";
     LeftToOthers "left-to-others" Note "The description leaves this to a client in the image, such as a DHCP client: netapply brings the link up and does not touch what that client sets.";
-    DeprecatedKey "deprecated-key" Warning "The key works and its format has a newer one that should be used instead.";
-    MissingKey "missing-key" Error "A key is missing without which the object means nothing.";
-    BadValue "bad-value" Error "The value is not one that this key takes.";
-    WrongShape "wrong-shape" Error "The value has the wrong shape: a list where a mapping is expected, or the like.";
-    BadUnit "bad-unit" Error "The value has a unit that this key does not know, or none where one is needed.";
+    DeprecatedKey "deprecated-key" Warning "The key works and its format has a newer one that should be used instead; the hint names it.";
+    MissingKey "missing-key" Error "A key is missing without which the object means nothing, such as a VLAN's id. The object was left out.";
+    BadValue "bad-value" Error "The value is not one that this key takes; the message or hint says which are. The key was left out, and the object with it where it means nothing without.";
+    WrongShape "wrong-shape" Error "The value has the wrong shape: a list where a mapping is expected, text where a list is, or the like. In YAML a missing dash or a wrong indentation does it.";
+    BadUnit "bad-unit" Error "The value has a unit that this key does not know, or none where one is needed. Most times are in milliseconds or seconds: docs/keys.md says which.";
     OddNumber "odd-number" Warning "YAML 1.1 reads an unquoted MAC address or number with colons or a leading zero as a number in base 60 or 8. It was taken as the text that stands there. Quote it.";
 
     // Links and names
     DuplicateLink "duplicate-link" Error "Two links have one name. Everything that refers to it is ambiguous, so the second was left out.";
-    DanglingReference "dangling-reference" Error "A link refers to another that the description does not have.";
-    ReferenceByName "reference-by-name" Warning "A link is referred to by its interface name instead of its id. It was found all the same.";
-    ImpliedLink "implied-link" Warning "A member has no link of its own in the description. It was taken as the name of an interface of the machine.";
-    LinkCycle "link-cycle" Error "Links are stacked in a circle: each needs the other first.";
-    TwoControllers "two-controllers" Error "A link is a member of two bonds or bridges. It can be in one.";
+    DanglingReference "dangling-reference" Error "A link, network or route refers to a link that the description does not have. What needs it was left out. Add the link with its MAC address, or correct the name; where an id is nearly the same, it is named.";
+    ReferenceByName "reference-by-name" Warning "A link is referred to by its interface name instead of its id. It was found all the same. Other programs would not find it: use the id.";
+    ImpliedLink "implied-link" Warning "A member has no link of its own in the description. It was taken as the name of an interface of the machine. Names differ from machine to machine: give the member a link with its MAC address.";
+    LinkCycle "link-cycle" Error "Links are stacked in a circle: each needs the other first. They were left out. One of them names the wrong parent or member.";
+    TwoControllers "two-controllers" Error "A link is a member of two bonds or bridges. It can be in one: take it out of the other.";
     BadMember "bad-member" Error "This link cannot be a member: a bond takes NICs, not bonds, and a bridge takes no bridges.";
     BadName "bad-name" Error "The name cannot be given to an interface: 1 to 15 bytes, no '/', ':', '%' or blank.";
     GeneratedName "generated-name" Note "The id is one that a program made up (tapX, a UUID). The link was named by its kind instead.";
-    DuplicateName "duplicate-name" Error "Two links would get one interface name.";
+    DuplicateName "duplicate-name" Error "The interface name is taken, by another link or by a NIC of this machine. The link got another name: give it one of its own.";
     DuplicateMac "duplicate-mac" Warning "Two links of the description have one MAC address, so they mean one NIC. What both ask for was put on it.";
     UnknownLinkType "unknown-link-type" Note "The link's type is not known, missing or null. It was taken as a physical NIC, as every producer means it.";
-    NoMac "no-mac" Warning "The link has no MAC address, so its id was taken as the name of an interface.";
+    NoMac "no-mac" Warning "The link has no MAC address, so its id was taken as the name of an interface. Names differ between kernels, drivers and slots; a MAC address does not.";
 
     // NICs
-    NicMissing "nic-missing" Error "No NIC of this machine fits what the description says.";
-    NicAmbiguous "nic-ambiguous" Error "More than one NIC fits, and the description gives one of them an address. An address cannot be on two.";
-    NicStandIn "nic-stand-in" Note "This machine lacks the NICs of the description; the plan shows stand-ins for them.";
-    NicByPosition "nic-by-position" Warning "The description names ethN without a MAC address; the N-th NIC in PCI order was taken.";
+    NicMissing "nic-missing" Error "No NIC of this machine fits what the description says. The message lists the NICs that are there, and the likeliest slip where there is one. Compare with `netapply inventory` on the machine: a changed card, a wrong port of the same card and the BMC's own MAC address are the usual reasons; a driver or firmware that is missing in the image is the other.";
+    NicAmbiguous "nic-ambiguous" Error "More than one NIC fits, and the description gives one of them an address. An address cannot be on two. Match by MAC address, or by a pattern that only one name fits.";
+    NicStandIn "nic-stand-in" Note "This machine lacks the NICs of the description, so a dry run shows stand-ins for them: the plan is what such a machine would get. --inventory plans for a machine recorded with `netapply inventory`.";
+    NicByPosition "nic-by-position" Warning "The description names ethN without a MAC address; the N-th NIC in PCI order was taken, as the kernel would have numbered them. A card added or moved changes the order: match by MAC address.";
     NicShared "nic-shared" Note "Two NICs have this permanent MAC address (a paravirtual NIC and its virtual function, say). The one without a controller was taken.";
     NicByCurrentMac "nic-by-current-mac" Note "No NIC has this permanent MAC address; one has it as its current address and was taken.";
 
     // Bonds, VLANs, bridges
     MissingBondMode "missing-bond-mode" Warning "The bond has no mode. The kernel's default is balance-rr, which few switches take well.";
     ForeignMac "foreign-mac" Warning "A bond has the MAC address of a NIC that is not one of its members. Two interfaces with one MAC address do not work in one network, and the members of the bond are probably wrong.";
-    BondWithoutMembers "bond-without-members" Error "The bond has no member that exists, so it carries nothing.";
-    OptionIgnored "option-ignored" Warning "The bond's mode has no such option. The kernel would refuse it, so it was left out.";
+    BondWithoutMembers "bond-without-members" Error "The bond has no member that exists, so it would carry nothing. It was left out, and what stands on it. Name its members (bond_links, interfaces, bond-slaves), and give each a link of its own.";
+    OptionIgnored "option-ignored" Warning "The bond's mode has no such option. The kernel would refuse it, so it was left out. Take it out, or choose a mode that has it.";
     OptionConflict "option-conflict" Warning "Two options exclude each other. One of them was left out.";
     NoLinkMonitoring "no-link-monitoring" Warning "The bond has neither miimon nor arp_interval, so it would never notice a lost link. miimon 100 (milliseconds) was taken.";
     VlanMtu "vlan-mtu" Warning "A VLAN's MTU is larger than that of the link below it, which the kernel refuses. Where the link below has no MTU of its own it was given the VLAN's, else the VLAN got that of the link below.";
     MemberMtu "member-mtu" Warning "A bond and its members have one MTU: the bond's, or where it has none of its own, the smallest of its members.";
 
     // Addresses and routes
-    BadAddress "bad-address" Error "The text is no IP address of the family that is needed.";
-    BadNetmask "bad-netmask" Error "The netmask is neither a prefix length nor a mask of ones followed by zeroes.";
+    BadAddress "bad-address" Error "The text is no IP address of the family that is needed. Leading zeroes, a missing octet or a prefix where none belongs are the usual slips.";
+    BadNetmask "bad-netmask" Error "The netmask is neither a prefix length nor a mask of ones followed by zeroes, such as 255.255.255.0.";
     AssumedPrefix "assumed-prefix" Warning "The address has no prefix length or netmask; /24 was taken for IPv4, /64 for IPv6, as cloud-init does.";
-    ConflictingPrefix "conflicting-prefix" Warning "Address and netmask say different prefix lengths. The one beside the address was taken.";
-    DuplicateAddress "duplicate-address" Error "One address is on two links.";
+    ConflictingPrefix "conflicting-prefix" Warning "Address and netmask say different prefix lengths. The one beside the address was taken. Write only one of them.";
+    DuplicateAddress "duplicate-address" Error "One address is on two links. The kernel would answer for it on either; hosts and switches would see it wander. Take it from one of them.";
     RepeatedAddress "repeated-address" Warning "The address stands twice on one link.";
     MemberAddress "member-address" Warning "Addresses, routes or DHCP are asked for on a member of a bond or bridge. Whatever arrives there goes to the bond or bridge, so that an address of the member gets no answers. They were put on the bond or bridge.";
-    NoLinkForNetwork "no-link-for-network" Error "The network names no link, and more than one could be meant.";
-    AssumedLink "assumed-link" Warning "The network names no link; the only one that it can mean was taken.";
+    NoLinkForNetwork "no-link-for-network" Error "The network names no link, and more than one could be meant, so it was left out. Add the key \"link\" with a link's id.";
+    AssumedLink "assumed-link" Warning "The network names no link; the only one that it can mean was taken. Other programs refuse it: add the key \"link\".";
     HostBits "host-bits" Warning "The destination of the route has bits set beyond its prefix. They were cleared, as the kernel wants it.";
     GatewayOffSubnet "gateway-off-subnet" Warning "The gateway is in no subnet of the link. The route was made on-link, so that the kernel asks for the gateway on that link directly.";
-    GatewayIsSelf "gateway-is-self" Error "The gateway is the machine's own address.";
-    BadGateway "bad-gateway" Error "The gateway is missing or cannot be one.";
-    MixedFamilies "mixed-families" Error "IPv4 and IPv6 are mixed in one route or rule.";
+    GatewayIsSelf "gateway-is-self" Error "The gateway is the machine's own address: nothing would be sent anywhere. The route was left out. The gateway is the router's address, often the first or last of the subnet.";
+    BadGateway "bad-gateway" Error "The gateway is missing or cannot be one. The route was left out.";
+    MixedFamilies "mixed-families" Error "IPv4 and IPv6 are mixed in one route or rule. The kernel has a table for each and no path from one to the other. It was left out.";
     TwoDefaultRoutes "two-default-routes" Warning "Two default routes have one metric, so the kernel takes only one of them or alternates. They were given different metrics in the order of the text.";
     RepeatedRoute "repeated-route" Note "The route stands twice; once is enough.";
     ConflictingRoute "conflicting-route" Warning "Two routes to one destination have one metric, and the kernel takes only one such route. The later one was given a higher metric.";
@@ -115,8 +115,8 @@ codes! {
     IronicRefuses "ironic-refuses" Error "Ironic validates network_data against a JSON schema before it takes it, and this would be refused there. It is no fault for netapply itself; only check --for ironic says it.";
 
     // The kernel and the machine
-    KernelRefused "kernel-refused" Error "The kernel refused a step. Its own words are in the message.";
-    KernelLacks "kernel-lacks" Error "The kernel has no support for this kind of link or option.";
+    KernelRefused "kernel-refused" Error "The kernel refused a step. Its own words are in the message. What does not need that step was done all the same, unless --strict was given.";
+    KernelLacks "kernel-lacks" Error "The kernel has no support for this kind of link or option. The message names the module: add it to the image, or to the initramfs.";
     LeftOut "left-out" Error "The link stands on another that cannot be made, so it cannot be made either.";
     NotDone "not-done" Error "The step was not done because one that it needs failed.";
 

@@ -65,13 +65,29 @@ struct Explained {
     explanation: &'static str,
 }
 
+impl From<Code> for Explained {
+    fn from(code: Code) -> Self {
+        Explained { version: 1, code, severity: code.severity(), explanation: code.explanation() }
+    }
+}
+
+/// `netapply explain`: every code, in the order of what they are about.
+pub(super) fn codes(args: &Args) -> Exit {
+    if args.json {
+        return text(&json(&Code::ALL.iter().copied().map(Explained::from).collect::<Vec<_>>()));
+    }
+    text(
+        &Code::ALL
+            .iter()
+            .map(|code| format!("{:<22} {}\n", code.text(), code.severity()))
+            .collect::<String>(),
+    )
+}
+
 /// `netapply explain CODE`.
 pub(super) fn explain(args: &Args, wanted: &str) -> Exit {
     match wanted.parse::<Code>() {
-        Ok(code) if args.json => {
-            let explanation = code.explanation();
-            text(&json(&Explained { version: 1, code, severity: code.severity(), explanation }))
-        }
+        Ok(code) if args.json => text(&json(&Explained::from(code))),
         Ok(code) => text(&format!("{code} ({})\n\n{}\n", code.severity(), code.explanation())),
         Err(()) => {
             let near = nearest(wanted, Code::ALL.iter().map(|c| c.text()));
