@@ -15,7 +15,7 @@ rustPlatform.buildRustPackage {
   # The same files as everywhere else; only the program is in another place.
   postInstall = ''
     mkdir -p "$out/lib/systemd/system"
-    cp -r systemd/* "$out/lib/systemd/system/"
+    cp -r systemd/*.service systemd/*.d "$out/lib/systemd/system/"
     for unit in "$out"/lib/systemd/system/netapply*.service; do
       substituteInPlace "$unit" --replace-fail /usr/bin/netapply "$out/bin/netapply"
     done

@@ -60,14 +60,12 @@ impl Options {
             targets.push(probe.parse().map_err(|wrong| cli::Complaint(format!("--probe {probe}: {wrong}")))?);
         }
         if targets.is_empty() {
-            // Ironic's API is what its ramdisk boots for. `mdns` is no address.
-            let urls =
-                cmdline.ipa_api_url.iter().flat_map(|list| list.split(',')).filter(|url| *url != "mdns");
-            let ironic = urls.filter(|_| cmdline.probes.is_empty()).map(|url| ("ipa-api-url", url));
             let probes = cmdline.probes.iter().map(|probe| ("netapply.probe", probe.as_str()));
-            for (word, probe) in probes.chain(ironic) {
-                match probe.parse() {
-                    Ok(target) => targets.push(target),
+            // Ironic's API is what its ramdisk boots for.
+            let ironic = ironic_api(&cmdline).filter(|_| cmdline.probes.is_empty());
+            for (word, probe) in probes.chain(ironic.map(|url| ("ipa-api-url", url))) {
+                match probe.parse::<Target>() {
+                    Ok(target) => targets.push(Target { alternative: word == "ipa-api-url", ..target }),
                     Err(wrong) => problems.push(format!("{word}={probe}: {wrong}")),
                 }
             }
@@ -94,8 +92,33 @@ impl Options {
     }
 }
 
+/// The URLs of `ipa-api-url=` as Ironic's agent reads them: a list with commas, of which it takes the first that answers;
+/// or `mdns`, which is no address.
+fn ironic_api(cmdline: &Cmdline) -> impl Iterator<Item = &str> {
+    let text = cmdline.ipa_api_url.as_deref().filter(|text| *text != "mdns");
+    text.into_iter().flat_map(|list| list.split(',')).filter(|url| !url.is_empty())
+}
+
 /// True where no person waits for the output: run by systemd with its output to the journal, or in an initramfs.
 fn is_boot() -> bool {
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     !terminal && (logging::to_journal() || std::path::Path::new("/etc/initrd-release").exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agents_urls_are_read_as_the_agent_reads_them() {
+        let urls = |text: &str| {
+            let cmdline = Cmdline::parse(text);
+            ironic_api(&cmdline).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(urls("ipa-api-url=http://192.0.2.5:6385"), ["http://192.0.2.5:6385"]);
+        let two = urls("ipa-api-url=https://[2001:db8::5]:6385/,,http://ironic.example/baremetal,");
+        assert_eq!(two, ["https://[2001:db8::5]:6385/", "http://ironic.example/baremetal"]);
+        assert_eq!(urls("ipa-api-url=mdns"), Vec::<String>::new());
+        assert_eq!(urls("quiet"), Vec::<String>::new());
+    }
 }

@@ -121,6 +121,7 @@ pub fn judge(input: &Input, evidence: &Evidence) -> Vec<Check> {
     for (position, target) in input.targets.iter().enumerate() {
         judge.target(&target.text, target.ip(), evidence.targets.get(position));
     }
+    judge.one_of_the_alternatives();
     judge.checks
 }
 
@@ -501,6 +502,21 @@ impl<'a> Judge<'a> {
         self.add(Code::CheckTarget, "", text, outcome, target_words(evidence));
     }
 
+    /// Where one of the alternative targets answers, nobody waits for the others, and they are no fault.
+    fn one_of_the_alternatives(&mut self) {
+        let targets = &self.input.targets;
+        let alternative = |c: &Check| {
+            c.code == Code::CheckTarget && targets.iter().any(|t| t.alternative && t.text == c.object)
+        };
+        if !self.checks.iter().any(|c| alternative(c) && c.outcome == Outcome::Passed) {
+            return;
+        }
+        for check in self.checks.iter_mut().filter(|c| alternative(c) && c.outcome != Outcome::Passed) {
+            check.said = format!("{}; another of the list answers", check.said);
+            (check.outcome, check.root) = (Outcome::NotChecked, None);
+        }
+    }
+
     /// A name needs a name server: the first that answers is enough.
     fn way_to_names(&self) -> Result<(), usize> {
         let is_resolver = |c: &Check| c.code == Code::CheckResolver;
@@ -566,7 +582,7 @@ fn target_words(evidence: &TargetEvidence) -> String {
     match &evidence.answer {
         Some(Answer::Connected) => format!("answers{time}"),
         Some(Answer::Status(status)) => format!("HTTP {status}{time}"),
-        Some(Answer::Tls) => format!("answers in TLS{time}"),
+        Some(Answer::Tls) => format!("answers in TLS{time}, certificate not checked"),
         Some(Answer::Strange(bytes)) => format!("answers something else: {bytes}"),
         Some(Answer::Refused) => "refuses the connection".to_owned(),
         None if evidence.unknown_name => "the name has no address".to_owned(),

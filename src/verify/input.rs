@@ -234,6 +234,8 @@ pub struct Target {
     pub port: u16,
     /// Path and query, for HTTP.
     pub path: String,
+    /// One of several such that say the same: one that answers is enough.
+    pub alternative: bool,
 }
 
 impl Target {
@@ -273,7 +275,7 @@ impl FromStr for Target {
             return Err(WRONG);
         }
         let (host, path) = (host.to_owned(), path.to_owned());
-        Ok(Target { text: text.to_owned(), scheme, host, port, path })
+        Ok(Target { text: text.to_owned(), scheme, host, port, path, alternative: false })
     }
 }
 

@@ -9,6 +9,8 @@ mod drive;
 mod fallback;
 #[path = "../vm/guest.rs"]
 mod guest;
+mod ipa;
+mod ironic;
 mod late;
 mod network;
 mod units;

@@ -29,11 +29,13 @@ pub(crate) fn iso(options: &[&str], files: &[(&str, &str)]) -> Drive {
     Drive { folder, image }
 }
 
+/// The publisher id of [`ironic_iso`].
+pub(crate) const PUBLISHER: &str = "8b1f2b9e-1c4c-4d0a-9f0e-5d3f6c2a7e10";
+
 /// The ISO image that Ironic inserts into a BMC: Rock Ridge only, labelled config-2, nothing but network data.
 pub(crate) fn ironic_iso(network_data: &str) -> Drive {
-    let publisher = "8b1f2b9e-1c4c-4d0a-9f0e-5d3f6c2a7e10";
     iso(
-        &["-r", "-V", "config-2", "-l", "-publisher", publisher],
+        &["-r", "-V", "config-2", "-l", "-publisher", PUBLISHER],
         &[("openstack/latest/network_data.json", network_data)],
     )
 }

@@ -49,6 +49,7 @@ pub(crate) struct Builder {
     links: Vec<(String, String)>,
     root: Option<PathBuf>,
     initramfs: Option<PathBuf>,
+    is_ramdisk: bool,
 }
 
 /// A running guest.
@@ -202,6 +203,13 @@ impl Builder {
         self.file(PRE_PIVOT, format!("cp -a /files/. \"$NEWROOT\"/\n{script}"), 0o755)
     }
 
+    /// Boots a ramdisk that is a whole system by itself: no other root, nothing to switch to.
+    pub(crate) fn ramdisk(mut self, file: &Path) -> Self {
+        self.initramfs = Some(file.to_owned());
+        self.is_ramdisk = true;
+        self
+    }
+
     /// Adds a virtio NIC on a cable to another guest; see [`Cable`].
     pub(crate) fn nic_on_cable(mut self, mac: &str, end: (&Path, &Path)) -> Self {
         let id = self.nics;
@@ -263,12 +271,13 @@ impl Builder {
     fn write_initrd(&self, common: &Path, staging: &Path, initrd: &Path) {
         std::fs::create_dir(staging).expect("a folder for the guest's files");
         put(staging, "/agent", include_bytes!("guest-agent"), 0o755);
+        let files = if self.is_ramdisk { staging.to_owned() } else { staging.join("files") };
         for (path, content, mode) in &self.files {
-            let folder = if path == PRE_PIVOT { staging.to_owned() } else { staging.join("files") };
-            put(&folder, path, content, *mode);
+            let folder = if path == PRE_PIVOT { staging } else { &files };
+            put(folder, path, content, *mode);
         }
         for (path, target) in &self.links {
-            let path = staging.join("files").join(path.trim_start_matches('/'));
+            let path = files.join(path.trim_start_matches('/'));
             std::fs::create_dir_all(path.parent().expect("a link has a folder"))
                 .expect("a folder for a link");
             std::os::unix::fs::symlink(target, path).expect("a link for the guest");
@@ -471,7 +480,7 @@ impl Drop for Guest {
 }
 
 /// The folder with vmlinuz and initrd, made by the script beside this file where it is not there yet.
-fn image(kernel: Kernel) -> PathBuf {
+pub(crate) fn image(kernel: Kernel) -> PathBuf {
     let flavour = match kernel {
         Kernel::Cloud => "cloud",
         Kernel::Full => "amd64",

@@ -393,3 +393,21 @@ fn an_optional_link_is_no_fault() {
     assert!(!checks.iter().any(Check::is_fault));
     assert_eq!(explain(&input, &evidence, &checks), []);
 }
+
+#[test]
+fn one_alternative_that_answers_is_enough() {
+    let (mut input, mut evidence) = one_nic();
+    silent_target(&mut input, &mut evidence);
+    target(&mut input, &mut evidence, "https://198.51.100.6:6385");
+    input.targets.iter_mut().for_each(|target| target.alternative = true);
+    let checks = judged(&input, &evidence);
+    assert_eq!(checks.iter().filter(|c| c.is_fault()).count(), 2, "both are silent");
+
+    (evidence.targets[1].answer, evidence.targets[1].finished) = (Some(Answer::Tls), true);
+    let checks = judged(&input, &evidence);
+    assert!(!checks.iter().any(Check::is_fault), "{checks:#?}");
+    assert_eq!(explain(&input, &evidence, &checks), []);
+    let said = |at: &str| checks.iter().find(|c| c.object.contains(at)).unwrap().said.clone();
+    assert_eq!(said("198.51.100.5"), "does not answer; another of the list answers");
+    assert_eq!(said("198.51.100.6"), "answers in TLS, certificate not checked");
+}
