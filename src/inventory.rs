@@ -214,7 +214,7 @@ pub struct RouteEntry {
 }
 
 /// A policy rule in the kernel's form: observed, or to be there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RuleEntry {
     /// 4 or 6.
     pub family: u8,

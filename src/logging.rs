@@ -55,16 +55,26 @@ fn open(path: &Path) -> Option<File> {
 }
 
 impl Tee {
-    fn line(&mut self, level: Level, line: &str) {
+    /// To standard error in a write for each line, which is a message of its own to /dev/kmsg (printk.c,
+    /// devkmsg_write); to a file in one write, since a record may have thousands of lines.
+    fn record(&mut self, level: Level, text: &str) {
         if level.to_level_filter() <= self.level {
-            let prefix = match self.prefix {
+            let priority = match self.prefix {
                 Prefix::Name => String::new(),
                 Prefix::Priority => format!("<{}>", priority(level)),
             };
-            let _ = writeln!(io::stderr().lock(), "{prefix}netapply: {line}");
+            for line in text.lines() {
+                let line = format!("{priority}netapply: {line}\n");
+                let _ = io::stderr().lock().write_all(line.as_bytes());
+            }
         }
+        if self.files.is_empty() {
+            return;
+        }
+        let when = uptime();
+        let lines: String = text.lines().map(|line| format!("{when} {level:5} {line}\n")).collect();
         for file in &mut self.files {
-            let _ = writeln!(file, "{} {level:5} {line}", uptime());
+            let _ = file.write_all(lines.as_bytes());
         }
     }
 }
@@ -97,9 +107,7 @@ impl Write for Tee {
             Some('4') => Level::Debug,
             _ => Level::Trace,
         };
-        for line in rest.as_str().lines() {
-            self.line(level, line);
-        }
+        self.record(level, rest.as_str());
         Ok(record.len())
     }
 

@@ -60,7 +60,7 @@ pub(super) fn lines(text: &str) -> Option<Format> {
 
 /// `iface eth0 inet static`, `auto eth0`: a first word of interfaces(5) with at least one more. YAML has `auto: …`.
 fn is_stanza(line: &str) -> bool {
-    let mut words = line.split_whitespace();
+    let mut words = line.split_ascii_whitespace();
     let known = match words.next() {
         Some("iface" | "auto" | "mapping" | "source" | "source-directory") => true,
         Some(first) => first.starts_with("allow-") && !first.ends_with(':'),
@@ -73,10 +73,10 @@ fn is_stanza(line: &str) -> bool {
 fn is_context(line: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
-    let Some((name, _)) = line.split_once('=') else { return false };
-    let Some((number, key)) = name.strip_prefix("ETH").and_then(|rest| rest.split_once('_')) else {
+    let Some((name, _)) = line.strip_prefix("ETH").and_then(|rest| rest.split_once('=')) else {
         return false;
     };
+    let Some((number, key)) = name.split_once('_') else { return false };
     !number.is_empty()
         && number.bytes().all(|b| b.is_ascii_digit())
         && !key.is_empty()

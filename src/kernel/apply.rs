@@ -3,6 +3,7 @@
 //! Decides nothing: a step that fails takes along those that the plan says need it, and the others go on. What
 //! the kernel refuses because it is so already counts as done. Entry function: [`apply`].
 
+mod datagrams;
 mod outcome;
 mod wait;
 
@@ -24,6 +25,7 @@ use super::value::Unencodable;
 use super::wire::{Ack, Refusal, Request};
 use super::{ethtool, host, modules, read, wireguard, write};
 
+pub use datagrams::datagrams;
 pub use outcome::{Outcome, StepOutcome, Trouble};
 pub use wait::WAIT_BOUND;
 
@@ -75,7 +77,7 @@ struct Executor<'a> {
     names: Names,
     after_failure: AfterFailure,
     outcome: &'a mut Outcome,
-    /// Steps that wait to be sent together, each with its request.
+    /// Steps that wait to be sent together, each with its request, in the plan's order.
     pending: Vec<(usize, Request)>,
     pending_bytes: usize,
     /// The kernel, if it loads `bonding`, makes a `bond0` that nobody asked for.
@@ -88,7 +90,9 @@ impl Executor<'_> {
     async fn run(mut self) {
         let plan = self.plan;
         for (number, step) in plan.steps.iter().enumerate() {
-            if step.needs.iter().any(|need| self.pending.iter().any(|(step, _)| step == need)) {
+            let is_pending =
+                |need: &usize| self.pending.binary_search_by_key(need, |(step, _)| *step).is_ok();
+            if step.needs.iter().any(is_pending) {
                 self.send().await;
             }
             if self.after_failure == AfterFailure::Stop && self.outcome.failures().next().is_some() {

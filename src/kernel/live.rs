@@ -3,6 +3,7 @@
 //!
 //! For those who verify. [`Live`] reads; what changes in between comes from a [`super::monitor::Monitor`].
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -133,8 +134,8 @@ impl Live {
         let request = Request::new(RTM_GETLINK, 0, &[0; HEADER]).question();
         let dump = self.session.dump(&request, |frame| decode_link(frame.payload)).await?;
         let raw: Vec<(References, LinkState)> = dump.items;
-        let names: Vec<(u32, String)> = raw.iter().map(|(_, l)| (l.index, l.name.clone())).collect();
-        let name_of = |index: u32| names.iter().find(|(i, _)| *i == index).map(|(_, name)| name.clone());
+        let names: HashMap<u32, String> = raw.iter().map(|(_, l)| (l.index, l.name.clone())).collect();
+        let name_of = |index: u32| names.get(&index).cloned();
         let finish = |(refs, mut link): (References, LinkState)| {
             link.controller = name_of(refs.controller);
             link.parent = name_of(refs.parent);

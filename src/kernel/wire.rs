@@ -7,7 +7,7 @@
 use std::fmt;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkBuffer, NetlinkSerializable,
+    Emitable, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkBuffer,
 };
 use nix::errno::Errno;
 
@@ -47,11 +47,12 @@ impl Request {
         Self::with_header(bytes, kind, flags)
     }
 
-    /// A request from a message of netlink-packet-route, or of another family.
-    pub fn from_message(message: &impl NetlinkSerializable, flags: u16) -> Self {
+    /// A request of message type `kind` from a body of netlink-packet-route: a link, address, route or rule. Its enum
+    /// of all messages would bring along 100 KiB of code for those that are never sent.
+    pub fn from_message(kind: u16, flags: u16, message: &impl Emitable) -> Self {
         let mut bytes = vec![0; HEADER + message.buffer_len()];
-        message.serialize(&mut bytes[HEADER..]);
-        Self::with_header(bytes, message.message_type(), flags)
+        message.emit(&mut bytes[HEADER..]);
+        Self::with_header(bytes, kind, flags)
     }
 
     fn with_header(mut bytes: Vec<u8>, kind: u16, flags: u16) -> Self {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, CacheInfo};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, Prop,
@@ -15,7 +16,6 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
@@ -31,9 +31,12 @@ use super::wire::Request;
 /// `RT_TABLE_UNSPEC`: the table's number stands in an attribute, since the header has room for 255 only.
 const TABLE_IN_ATTRIBUTE: u8 = 0;
 
+/// linux/rtnetlink.h; newer than libc's list.
+const RTM_NEWLINKPROP: u16 = 108;
+const RTM_DELLINKPROP: u16 = 109;
+
 /// The request that does what `action` says; `None` for a step that is not done over rtnetlink.
 pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>, Unencodable> {
-    use RouteNetlinkMessage as M;
     let index = |name: &str| names.index(name).ok_or_else(|| Unencodable::NoLink(name.to_owned()));
     // Only what is added or removed by the hundred is quiet.
     let request = match action {
@@ -41,23 +44,27 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         Action::DeleteLink { name } => delete_link(index(name)?),
         Action::SetLink { name, change } => set_link(index(name)?, change, names)?,
         Action::AddAddress(entry) | Action::ReplaceAddress(entry) => {
-            let message = M::NewAddress(address(entry, index(&entry.link)?));
-            Request::from_message(&message, NLM_F_CREATE | NLM_F_REPLACE).quiet()
+            let message = address(entry, index(&entry.link)?);
+            Request::from_message(libc::RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &message).quiet()
         }
         Action::DeleteAddress(entry) => {
-            Request::from_message(&M::DelAddress(address(entry, index(&entry.link)?)), 0).quiet()
+            Request::from_message(libc::RTM_DELADDR, 0, &address(entry, index(&entry.link)?)).quiet()
         }
         Action::AddRoute(entry) => {
-            Request::from_message(&M::NewRoute(route(entry, names)?), NLM_F_CREATE | NLM_F_EXCL).quiet()
+            Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &route(entry, names)?)
+                .quiet()
         }
         Action::ReplaceRoute(entry) => {
-            Request::from_message(&M::NewRoute(route(entry, names)?), NLM_F_CREATE | NLM_F_REPLACE).quiet()
+            let message = route(entry, names)?;
+            Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &message).quiet()
         }
-        Action::DeleteRoute(entry) => Request::from_message(&M::DelRoute(route(entry, names)?), 0).quiet(),
+        Action::DeleteRoute(entry) => {
+            Request::from_message(libc::RTM_DELROUTE, 0, &route(entry, names)?).quiet()
+        }
         Action::AddRule(entry) => {
-            Request::from_message(&M::NewRule(rule(entry)), NLM_F_CREATE | NLM_F_EXCL).quiet()
+            Request::from_message(libc::RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &rule(entry)).quiet()
         }
-        Action::DeleteRule(entry) => Request::from_message(&M::DelRule(rule(entry)), 0).quiet(),
+        Action::DeleteRule(entry) => Request::from_message(libc::RTM_DELRULE, 0, &rule(entry)).quiet(),
         Action::AwaitAddresses { .. }
         | Action::Sysctl { .. }
         | Action::Wireguard { .. }
@@ -77,12 +84,12 @@ fn add_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
         let peer = LinkUnspec::new_with_name(peer).build();
         link = link.set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
     }
-    Ok(Request::from_message(&RouteNetlinkMessage::NewLink(link.build()), NLM_F_CREATE | NLM_F_EXCL))
+    Ok(Request::from_message(libc::RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link.build()))
 }
 
 /// Gives a link of that name and kind, which is there already, what a new one would have had.
 pub(super) fn adopt_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
-    Ok(Request::from_message(&RouteNetlinkMessage::NewLink(described(new, names)?.build()), 0))
+    Ok(Request::from_message(libc::RTM_NEWLINK, 0, &described(new, names)?.build()))
 }
 
 fn described(new: &NewLink, names: &Names) -> Result<LinkMessageBuilder<LinkUnspec>, Unencodable> {
@@ -111,7 +118,7 @@ fn described(new: &NewLink, names: &Names) -> Result<LinkMessageBuilder<LinkUnsp
 
 /// Removes a link.
 pub(super) fn delete_link(index: u32) -> Request {
-    Request::from_message(&RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(index).build()), 0)
+    Request::from_message(libc::RTM_DELLINK, 0, &LinkUnspec::new_with_index(index).build())
 }
 
 fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, Unencodable> {
@@ -125,12 +132,10 @@ fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, U
             let property = LinkAttribute::PropList(vec![Prop::AltIfName(name.clone())]);
             let message = link.append_extra_attribute(property).build();
             return Ok(match change {
-                LinkChange::DeleteAltName(_) => {
-                    Request::from_message(&RouteNetlinkMessage::DelLinkProp(message), 0)
-                }
+                LinkChange::DeleteAltName(_) => Request::from_message(RTM_DELLINKPROP, 0, &message),
                 _ => {
                     let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND;
-                    Request::from_message(&RouteNetlinkMessage::NewLinkProp(message), flags)
+                    Request::from_message(RTM_NEWLINKPROP, flags, &message)
                 }
             });
         }
@@ -157,7 +162,7 @@ fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, U
         LinkChange::Token(token) => link.append_extra_attribute(inet6(AfSpecInet6::Token(*token))),
     };
     // RTM_NEWLINK without NLM_F_CREATE: RTM_SETLINK would pass over the options of a kind (rtnl_setlink).
-    Ok(Request::from_message(&RouteNetlinkMessage::NewLink(link.build()), 0))
+    Ok(Request::from_message(libc::RTM_NEWLINK, 0, &link.build()))
 }
 
 /// Options in the table's order, which is the order in which their dependencies are met.

@@ -1,6 +1,9 @@
 //! Addresses: those that are not described go, those that are missing come.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
 
 use super::step::Action;
 use super::{Planner, left_to_others};
@@ -16,14 +19,14 @@ impl Planner<'_> {
     /// On managed links, permanent addresses of global scope that are not described.
     pub(super) fn remove_addresses(&mut self) {
         for link in &self.resolved.links {
-            let name = &link.name;
+            let Some(there) = self.state.addresses.get(&link.name).cloned() else { continue };
             let wished: Vec<AddressEntry> = link.desired.addresses.iter().map(|a| entry(link, a)).collect();
-            let there = self.state.addresses.get(name).cloned().unwrap_or_default();
-            let stays = |a: &&AddressEntry| wished.iter().any(|w| w.net == a.net && !must_go(a, w));
-            let kept: Vec<AddressEntry> = there.iter().filter(stays).cloned().collect();
+            let by_net: HashMap<IpNet, &AddressEntry> = wished.iter().map(|w| (w.net, w)).collect();
+            let stays = |a: &&AddressEntry| by_net.get(&a.net).is_some_and(|w| !must_go(a, w));
+            let order = Order::new(there.iter().filter(stays), &wished);
             for address in &there {
                 // An IPv6 address is on a link once, whatever its prefix: the old prefix goes for the new one.
-                let goes = !kept.contains(address) || out_of_order(address, &kept, &wished);
+                let goes = !stays(&address) || order.is_broken(address);
                 if goes && is_ours(link, address) {
                     self.push_for(link, Action::DeleteAddress(address.clone()));
                 }
@@ -33,10 +36,13 @@ impl Planner<'_> {
 
     pub(super) fn add_addresses(&mut self) {
         for link in &self.resolved.links {
+            let mut there: HashMap<IpNet, AddressEntry> = HashMap::new();
+            for address in self.state.addresses.get(&link.name).into_iter().flatten() {
+                there.entry(address.net).or_insert_with(|| address.clone());
+            }
             for address in &link.desired.addresses {
                 let entry = entry(link, address);
-                let mut there = self.state.addresses.get(&link.name).into_iter().flatten();
-                let action = match there.find(|t| t.net == entry.net) {
+                let action = match there.get(&entry.net) {
                     Some(there) if is_same(there, &entry) => continue,
                     Some(_) => Action::ReplaceAddress(entry),
                     None => Action::AddAddress(entry),
@@ -46,7 +52,7 @@ impl Planner<'_> {
         }
         // What undescribed links lost when a link under them was taken down.
         for address in std::mem::take(&mut self.state.lost_addresses) {
-            let described = self.resolved.link(&address.link).is_some_and(|l| is_ours(l, &address));
+            let described = self.described(&address.link).is_some_and(|l| is_ours(l, &address));
             let lasting =
                 address.permanent && address.scope == Scope::Global && address.protocol != FROM_ROUTERS;
             if !described && lasting && self.state.links.contains_key(&address.link) {
@@ -58,12 +64,28 @@ impl Planner<'_> {
 
 /// The first IPv4 address of a subnet is its primary one, from which the machine speaks: where those that are there do
 /// not begin the described ones in their order, they go and come again.
-fn out_of_order(address: &AddressEntry, kept: &[AddressEntry], wished: &[AddressEntry]) -> bool {
-    let subnet = address.net.trunc();
-    let in_subnet = |a: &&AddressEntry| a.net.addr().is_ipv4() && a.net.trunc() == subnet;
-    let described: Vec<_> = wished.iter().filter(in_subnet).map(|w| w.net).collect();
-    let there: Vec<_> = kept.iter().filter(in_subnet).map(|k| k.net).collect();
-    address.net.addr().is_ipv4() && !described.starts_with(&there)
+struct Order {
+    /// Each subnet's addresses: those that could stay, and the described ones.
+    subnets: HashMap<IpNet, (Vec<IpNet>, Vec<IpNet>)>,
+}
+
+impl Order {
+    fn new<'a>(kept: impl Iterator<Item = &'a AddressEntry>, wished: &[AddressEntry]) -> Self {
+        let mut subnets: HashMap<IpNet, (Vec<IpNet>, Vec<IpNet>)> = HashMap::new();
+        for address in kept.filter(|a| a.net.addr().is_ipv4()) {
+            subnets.entry(address.net.trunc()).or_default().0.push(address.net);
+        }
+        for address in wished {
+            if let Some((_, described)) = subnets.get_mut(&address.net.trunc()) {
+                described.push(address.net);
+            }
+        }
+        Order { subnets }
+    }
+
+    fn is_broken(&self, address: &AddressEntry) -> bool {
+        self.subnets.get(&address.net.trunc()).is_some_and(|(kept, described)| !described.starts_with(kept))
+    }
 }
 
 /// Permanent and global, on a link whose addresses of this family are described.

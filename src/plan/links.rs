@@ -235,7 +235,7 @@ impl Planner<'_> {
     fn join(&mut self, controller: &ResolvedLink, member: &str) {
         let kind = controller.desired.kind;
         let Some(there) = self.state.link(member) else { return };
-        let Some(link) = self.resolved.link(member) else { return };
+        let Some(link) = self.described(member) else { return };
         if there.controller.as_deref() != Some(&controller.name) {
             if there.controller.is_some() {
                 self.change(link, member, LinkChange::NoController);

@@ -44,6 +44,8 @@ pub fn plan(resolved: &Resolved, inventory: &Inventory) -> Plan {
 /// The steps so far, and the machine as it will be after them.
 struct Planner<'a> {
     resolved: &'a Resolved,
+    /// The described links by name: thousands of routes may ask for theirs.
+    described: HashMap<&'a str, &'a ResolvedLink>,
     state: State,
     steps: Vec<Step>,
     /// The steps without which a step on a link makes no sense, by the link's present name.
@@ -56,7 +58,13 @@ impl<'a> Planner<'a> {
         for nic in resolved.links.iter().filter(|l| l.stand_in) {
             state.add_stand_in(nic);
         }
-        Planner { resolved, state, steps: Vec::new(), made: HashMap::new() }
+        let described = resolved.links.iter().map(|link| (link.name.as_str(), link)).collect();
+        Planner { resolved, described, state, steps: Vec::new(), made: HashMap::new() }
+    }
+
+    /// The described link that has this name in the kernel.
+    fn described(&self, name: &str) -> Option<&'a ResolvedLink> {
+        self.described.get(name).copied()
     }
 
     /// Appends a step and gives it its effect. It needs what made the links that it names.

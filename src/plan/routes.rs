@@ -24,7 +24,7 @@ impl Planner<'_> {
         let wished: HashSet<RouteKey> = self.wished().iter().map(|(_, _, entry)| key(entry)).collect();
         let mut gone: Vec<(String, Place, RouteEntry)> = Vec::new();
         for route in self.state.routes.values().flatten() {
-            let link = route.link.as_deref().and_then(|name| self.resolved.link(name));
+            let link = route.link.as_deref().and_then(|name| self.described(name));
             let Some(link) = link.filter(|_| REMOVABLE.contains(&route.protocol) && !route.multipath) else {
                 continue;
             };
@@ -61,7 +61,7 @@ impl Planner<'_> {
             }
         }
         for route in std::mem::take(&mut self.state.lost_routes) {
-            let managed = route.link.as_deref().and_then(|name| self.resolved.link(name)).is_some();
+            let managed = route.link.as_deref().and_then(|name| self.described(name)).is_some();
             if !managed && REMOVABLE.contains(&route.protocol) && self.missing(&route).is_some() {
                 self.push("", Place::NONE, Action::AddRoute(route));
             }
@@ -82,7 +82,7 @@ impl Planner<'_> {
             return None;
         }
         let ours = |t: &&RouteEntry| {
-            let link = t.link.as_deref().and_then(|name| self.resolved.link(name));
+            let link = t.link.as_deref().and_then(|name| self.described(name));
             REMOVABLE.contains(&t.protocol) && (link.is_some() || t.kind.is_linkless())
         };
         Some(if there.iter().any(|t| ours(&t)) { Action::ReplaceRoute } else { Action::AddRoute })

@@ -1,9 +1,11 @@
 //! Policy rules.
 
+use std::collections::HashMap;
+
 use super::Planner;
 use super::step::Action;
 use crate::inventory::RuleEntry;
-use crate::model::{Family, Rule};
+use crate::model::{Family, Place, Rule};
 
 /// What netapply's own rules carry (`FRA_PROTOCOL`).
 const STATIC: u8 = 4;
@@ -15,27 +17,27 @@ impl Planner<'_> {
     /// missing come.
     pub(super) fn rules(&mut self) {
         let rules = &self.resolved.rules;
-        let mut kept: Vec<RuleEntry> = Vec::new();
-        let mut missing = Vec::new();
-        for (index, rule) in (0..).zip(rules) {
-            let entry = entry(rule, FIRST.saturating_add(index));
-            let there = self
-                .state
-                .rules
-                .iter()
-                .find(|t| !kept.contains(t) && is_same(t, &entry, rule.priority.is_some()));
-            match there {
-                Some(there) => kept.push(there.clone()),
-                None => missing.push((rule.at, entry)),
-            }
-        }
         if rules.is_empty() {
             return;
         }
-        let ours =
-            self.state.rules.iter().filter(|r| r.protocol == STATIC && !r.foreign && !kept.contains(r));
+        // The priorities of those that are there, by all the rest of them: rules may come by the thousand.
+        let mut there: HashMap<RuleEntry, Vec<u32>> = HashMap::new();
+        for rule in &self.state.rules {
+            there.entry(unnumbered(rule)).or_default().push(rule.priority);
+        }
+        let mut missing = Vec::new();
+        for (index, rule) in (0..).zip(rules) {
+            let entry = entry(rule, FIRST.saturating_add(index));
+            let left = there.entry(unnumbered(&entry)).or_default();
+            match left.iter().position(|priority| rule.priority.is_none_or(|wished| wished == *priority)) {
+                Some(same) => drop(left.remove(same)),
+                None => missing.push((rule.at, entry)),
+            }
+        }
+        let is_left = |r: &&RuleEntry| there.get(&unnumbered(r)).is_some_and(|l| l.contains(&r.priority));
+        let ours = self.state.rules.iter().filter(|r| r.protocol == STATIC && !r.foreign).filter(is_left);
         for rule in ours.cloned().collect::<Vec<_>>() {
-            self.push("", crate::model::Place::NONE, Action::DeleteRule(rule));
+            self.push("", Place::NONE, Action::DeleteRule(rule));
         }
         for (at, entry) in missing {
             self.push("", at, Action::AddRule(entry));
@@ -43,12 +45,8 @@ impl Planner<'_> {
     }
 }
 
-fn is_same(there: &RuleEntry, wished: &RuleEntry, with_priority: bool) -> bool {
-    let mut there = there.clone();
-    if !with_priority {
-        there.priority = wished.priority;
-    }
-    there == *wished
+fn unnumbered(rule: &RuleEntry) -> RuleEntry {
+    RuleEntry { priority: 0, ..rule.clone() }
 }
 
 fn entry(rule: &Rule, unnumbered: u32) -> RuleEntry {

@@ -1,6 +1,6 @@
 //! A copy of the machine on which planned steps have the effect that the kernel will give them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -17,6 +17,8 @@ pub(super) type RouteKey = (IpNet, u32, u32);
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) links: HashMap<String, ObservedLink>,
+    /// The links that others are in or stand on, and more that once were: most have none, and need no search.
+    carriers: HashSet<String>,
     /// By link, in the kernel's order.
     pub(super) addresses: HashMap<String, Vec<AddressEntry>>,
     pub(super) routes: HashMap<RouteKey, Vec<RouteEntry>>,
@@ -36,6 +38,8 @@ impl State {
     pub(super) fn of(inventory: &Inventory) -> Self {
         let mut state = State { rules: inventory.rules.clone(), ..State::default() };
         state.links = inventory.links.iter().map(|l| (l.name.clone(), l.clone())).collect();
+        let below = |l: &ObservedLink| l.controller.iter().chain(&l.parent).cloned().collect::<Vec<_>>();
+        state.carriers = inventory.links.iter().flat_map(below).collect();
         for address in &inventory.addresses {
             state.addresses.entry(address.link.clone()).or_default().push(address.clone());
         }
@@ -66,6 +70,9 @@ impl State {
 
     /// Names of the ports of a link, sorted.
     pub(super) fn ports(&self, controller: &str) -> Vec<String> {
+        if !self.carriers.contains(controller) {
+            return Vec::new();
+        }
         let is_port = |l: &&ObservedLink| l.controller.as_deref() == Some(controller);
         let mut ports: Vec<String> = self.links.values().filter(is_port).map(|l| l.name.clone()).collect();
         ports.sort();
@@ -78,7 +85,10 @@ impl State {
             Action::AddLink(new) => self.made(new),
             Action::DeleteLink { name } => self.deleted(name),
             Action::SetLink { name, change } => self.changed(name, change),
-            Action::AddAddress(entry) | Action::ReplaceAddress(entry) => {
+            Action::AddAddress(entry) => {
+                self.addresses.entry(entry.link.clone()).or_default().push(entry.clone());
+            }
+            Action::ReplaceAddress(entry) => {
                 let there = self.addresses.entry(entry.link.clone()).or_default();
                 there.retain(|a| a.net != entry.net);
                 there.push(entry.clone());
@@ -113,6 +123,7 @@ impl State {
     }
 
     fn made(&mut self, new: &NewLink) {
+        self.carriers.extend(new.parent.iter().cloned());
         let parent_mtu = new.parent.as_ref().and_then(|p| self.links.get(p)).map(|p| p.mtu);
         let link = ObservedLink {
             name: new.name.clone(),
@@ -158,6 +169,9 @@ impl State {
 
     /// Names of the links that are made on a link.
     fn above(&self, name: &str) -> Vec<String> {
+        if !self.carriers.contains(name) {
+            return Vec::new();
+        }
         let on = self.links.values().filter(|l| l.parent.as_deref() == Some(name) && l.kind != "veth");
         let mut names: Vec<String> = on.map(|l| l.name.clone()).collect();
         names.sort();
@@ -229,6 +243,7 @@ impl State {
 
     fn renamed(&mut self, name: &str, new: &str) {
         let Some(mut link) = self.links.remove(name) else { return };
+        self.carriers.insert(new.to_owned());
         link.altnames.retain(|a| a != new);
         link.name = new.to_owned();
         self.links.insert(new.to_owned(), link);
@@ -279,6 +294,7 @@ impl State {
             }
         }
         if let Some(link) = self.links.get_mut(name) {
+            self.carriers.insert(controller.to_owned());
             link.controller = Some(controller.to_owned());
             link.port.clear();
             if kind == Kind::Bond.word() {

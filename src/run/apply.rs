@@ -15,7 +15,7 @@ use crate::inventory::Inventory;
 use crate::kernel::apply::StepOutcome;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, Family, Session};
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::report::places::Places;
 use crate::report::{Applied, systemd};
 use crate::resolve::{Missing, resolve};
@@ -228,11 +228,12 @@ async fn look(story: &mut Story, options: &Options, stop: &mut Stop) {
     let Some(settled) = &mut story.settled else { return };
     let desired = &story.parsed.desired;
     let input = Input::new(desired, &settled.resolved, options.targets.clone());
+    let reviewed = |inventory: &Inventory| {
+        let (resolved, _) = resolve(desired, inventory, Missing::Report);
+        Review::of(&input, &plan::plan(&resolved, inventory), inventory)
+    };
     let review = async || match inventory().await {
-        Ok(inventory) => {
-            let (resolved, _) = resolve(desired, &inventory, Missing::Report);
-            Review::of(&input, &plan::plan(&resolved, &inventory), &inventory)
-        }
+        Ok(inventory) => reviewed(&inventory),
         Err(_) => Review::default(),
     };
     let consoles = options.boot.then(Places::default);
@@ -242,7 +243,14 @@ async fn look(story: &mut Story, options: &Options, stop: &mut Stop) {
         consoles.iter().for_each(|places| places.show_line(&format!("netapply: {line}\n")));
     };
     let verification = match story.glance {
-        true => verify::glance(&input, review().await).await,
+        true => {
+            // The machine was read a moment ago, after the last change.
+            let review = match settled.nothing_to_do {
+                true => Review::of(&input, &Plan::default(), &settled.inventory),
+                false => reviewed(&settled.inventory),
+            };
+            verify::glance(&input, review).await
+        }
         false => verify::verify(&input, options.verify_wait, review, &mut tell, stop).await,
     };
     story.interrupted |= verification.interrupted;

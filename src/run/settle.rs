@@ -3,13 +3,14 @@
 //! A NIC counts as not there until udev has finished with it: one that is brought up before it is renamed keeps the
 //! name `eth0` for ever on older kernels. What is there is applied at once; the rest follows when it comes.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use crate::diagnostic::{Code, Diagnostic, Severity, worst};
 use crate::handoff::{self, Surroundings};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, ObservedLink};
 use crate::kernel::apply::{AfterFailure, Outcome, apply};
 use crate::kernel::details;
 use crate::kernel::monitor::{Group, Monitor};
@@ -39,6 +40,8 @@ pub(super) struct Settled {
     pub(super) said: Vec<Diagnostic>,
     /// The machine after the last round.
     pub(super) inventory: Inventory,
+    /// That machine was planned for, and nothing was left to do.
+    pub(super) nothing_to_do: bool,
     /// What the rest of the image cannot be told: complete sentences.
     pub(super) untold: Vec<String>,
     /// The run was ended by a signal.
@@ -76,6 +79,7 @@ pub(super) async fn settle(
     let begin = Instant::now();
     let mut settled = Settled::default();
     let mut told = false;
+    let mut known;
     loop {
         let mut inventory = read::inventory(session).await?;
         let (ready, at_udev) = without_unfinished(&inventory);
@@ -91,18 +95,24 @@ pub(super) async fn settle(
             settled.untold = handoff::add(&mut plan, desired, &settled.resolved, hostname, &surroundings);
         }
         let held_back = how.strict && worst(&settled.said) == Some(Severity::Error);
-        if !plan.steps.is_empty() && !held_back {
+        settled.nothing_to_do = plan.steps.is_empty();
+        let unchanged = settled.nothing_to_do || held_back;
+        if !unchanged {
             let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
             let outcome = apply(session, &plan, Names::from(&inventory), after_failure, &mut *stop).await;
+            log::debug!("the kernel has answered {} steps", plan.steps.len());
             let failed = outcome.failures().next().is_some();
             settled.interrupted = !failed && outcome.is_interrupted();
             settled.rounds.push(Round { plan, outcome });
             if how.strict && (failed || settled.interrupted) {
                 settled.undone = Some(undo(session, &settled.rounds, &inventory).await);
             }
-            if settled.interrupted || settled.undone.is_some() {
-                break;
-            }
+        }
+        // What was not changed need not be read again: a machine may have ten thousand routes.
+        known = unchanged;
+        settled.inventory = inventory;
+        if settled.interrupted || settled.undone.is_some() {
+            break;
         }
         let absent = missing(&settled.said);
         let bound = match (at_udev.is_empty() || late, absent.is_empty()) {
@@ -137,6 +147,9 @@ pub(super) async fn settle(
             }
         }
     }
+    if known {
+        return Ok(settled);
+    }
     settled.inventory = read::inventory(session).await?;
     // Links that were renamed have the names now that they should.
     let described = settled.resolved.links.iter().map(|link| (link.name.as_str(), &link.desired));
@@ -161,11 +174,14 @@ async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Re
 }
 
 /// The machine without the NICs that udev is still at, and their names.
-fn without_unfinished(inventory: &Inventory) -> (Inventory, Vec<String>) {
-    let mut ready = inventory.clone();
-    let is_unfinished = |l: &crate::inventory::ObservedLink| l.is_nic() && l.udev_done == Some(false);
-    let names = ready.links.iter().filter(|l| is_unfinished(l)).map(|l| l.name.clone()).collect();
-    ready.links.retain(|l| !is_unfinished(l));
+fn without_unfinished(inventory: &Inventory) -> (Cow<'_, Inventory>, Vec<String>) {
+    let is_unfinished = |l: &ObservedLink| l.is_nic() && l.udev_done == Some(false);
+    let names: Vec<String> =
+        inventory.links.iter().filter(|l| is_unfinished(l)).map(|l| l.name.clone()).collect();
+    let mut ready = Cow::Borrowed(inventory);
+    if !names.is_empty() {
+        ready.to_mut().links.retain(|l| !is_unfinished(l));
+    }
     (ready, names)
 }
 

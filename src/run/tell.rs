@@ -1,7 +1,12 @@
 //! Tells what a run has found out: the log, report.json, the consoles, and the person who waits.
 
+use std::mem;
+
+use log::Level;
+
 use super::apply::Story;
 use super::options::Options;
+use super::settle::Round;
 use super::{Exit, json, print, stdout_style, unreadable};
 use crate::diagnostic::{Code, Renderer, Severity, Style};
 use crate::kernel::apply::{Outcome, StepOutcome, Trouble};
@@ -50,22 +55,7 @@ fn log(story: &Story) {
             Severity::Note => log::debug!("{text}"),
         }
     }
-    for round in story.settled.iter().flat_map(|s| &s.rounds) {
-        for (step, outcome) in round.plan.steps.iter().zip(&round.outcome.steps) {
-            let line = script::line(&step.action);
-            match outcome {
-                StepOutcome::Done { warning: None } => log::debug!("done: {line}"),
-                StepOutcome::Done { warning: Some(warning) } => {
-                    log::warn!("done: {line}: the kernel says: {warning}")
-                }
-                StepOutcome::Failed(trouble) => log::error!("failed: {line}: {trouble}"),
-                StepOutcome::Skipped { because } => {
-                    log::warn!("not tried, because step {} failed: {line}", because + 1)
-                }
-                StepOutcome::NotReached => log::warn!("not reached: {line}"),
-            }
-        }
-    }
+    story.settled.iter().flat_map(|s| &s.rounds).for_each(log_steps);
     for sentence in story.settled.iter().flat_map(|s| &s.untold) {
         log::warn!("{sentence}");
     }
@@ -74,6 +64,31 @@ fn log(story: &Story) {
         Some(Err(why)) => log::error!("--strict: not everything could be undone: {why}"),
         None => {}
     }
+}
+
+/// What became of each step. Those of one level that follow each other are one record: there may be thousands.
+fn log_steps(round: &Round) {
+    let mut record = (Level::Debug, String::new());
+    for (step, outcome) in round.plan.steps.iter().zip(&round.outcome.steps) {
+        let line = script::line(&step.action);
+        let (level, text) = match outcome {
+            StepOutcome::Done { warning: None } => (Level::Debug, format!("done: {line}\n")),
+            StepOutcome::Done { warning: Some(warning) } => {
+                (Level::Warn, format!("done: {line}: the kernel says: {warning}\n"))
+            }
+            StepOutcome::Failed(trouble) => (Level::Error, format!("failed: {line}: {trouble}\n")),
+            StepOutcome::Skipped { because } => {
+                (Level::Warn, format!("not tried, because step {} failed: {line}\n", because + 1))
+            }
+            StepOutcome::NotReached => (Level::Warn, format!("not reached: {line}\n")),
+        };
+        if level != record.0 {
+            let (level, text) = mem::replace(&mut record, (level, String::new()));
+            log::log!(level, "{text}");
+        }
+        record.1.push_str(&text);
+    }
+    log::log!(record.0, "{}", record.1);
 }
 
 fn report(story: Story, exit: Exit) -> Report {

@@ -1,5 +1,10 @@
 //! What is left of the description to be done, and who else has put something on its links. Pure.
 
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::evidence::Stranger;
 use super::input::{Expected, Input};
 use crate::inventory::{AddressEntry, Inventory, RouteEntry};
@@ -35,31 +40,44 @@ impl Review {
     /// From a plan made anew against the machine as it is.
     pub fn of(input: &Input, plan: &Plan, inventory: &Inventory) -> Self {
         let remaining = plan.steps.iter().map(|step| script::line(&step.action)).collect();
-        let of_link = |link: &Expected| {
-            let addresses = inventory.addresses.iter().filter_map(|a| foreign_address(link, a));
-            let routes = inventory.routes.iter().filter_map(|r| foreign_route(link, r));
-            addresses.chain(routes).collect::<Vec<_>>()
-        };
+        // By link: there may be thousands of each.
+        let mut addresses: HashMap<&str, Vec<&AddressEntry>> = HashMap::new();
+        let mut routes: HashMap<&str, Vec<&RouteEntry>> = HashMap::new();
+        for address in &inventory.addresses {
+            addresses.entry(&address.link).or_default().push(address);
+        }
+        for route in &inventory.routes {
+            routes.entry(route.link.as_deref().unwrap_or_default()).or_default().push(route);
+        }
         // A link left to DHCP has what the client puts there.
         let links = input.links.iter().filter(|l| !l.missing && !l.dynamic);
+        let of_link = |link: &Expected| {
+            let own: HashSet<IpAddr> = link.addresses.iter().map(IpNet::addr).collect();
+            let hops: HashSet<_> = link.routes.iter().map(|hop| (hop.to, hop.via)).collect();
+            let name = link.name.as_str();
+            let addresses = addresses.get(name).into_iter().flatten();
+            let addresses = addresses.filter(|a| !own.contains(&a.net.addr())).filter_map(|a| address(a));
+            let routes = routes.get(name).into_iter().flatten();
+            let routes = routes.filter(|r| !hops.contains(&(r.to, r.via))).filter_map(|r| route(name, r));
+            addresses.chain(routes).collect::<Vec<_>>()
+        };
         Review { remaining, strangers: links.flat_map(of_link).collect() }
     }
 }
 
-fn foreign_address(link: &Expected, address: &AddressEntry) -> Option<Stranger> {
-    let ours = link.addresses.iter().any(|net| net.addr() == address.net.addr());
+/// Whose an address is that nobody described.
+fn address(address: &AddressEntry) -> Option<Stranger> {
     // IPv6 addresses with a lifetime come from router advertisements.
-    if address.link != link.name || ours || address.scope != Scope::Global || !address.net.addr().is_ipv4() {
+    if address.scope != Scope::Global || !address.net.addr().is_ipv4() {
         return None;
     }
     let who = (!address.permanent).then(|| who(DHCP)).flatten();
-    Some(Stranger { link: link.name.clone(), what: format!("address {}", address.net), who })
+    Some(Stranger { link: address.link.clone(), what: format!("address {}", address.net), who })
 }
 
-fn foreign_route(link: &Expected, route: &RouteEntry) -> Option<Stranger> {
-    let ours = link.routes.iter().any(|hop| hop.to == route.to && hop.via == route.via);
-    let nobody = matches!(route.protocol, KERNEL | ROUTER_ADVERTISEMENT);
-    if route.link.as_deref() != Some(&link.name) || ours || nobody {
+/// Whose a route is that nobody described.
+fn route(link: &str, route: &RouteEntry) -> Option<Stranger> {
+    if matches!(route.protocol, KERNEL | ROUTER_ADVERTISEMENT) {
         return None;
     }
     let to = if route.to.prefix_len() == 0 {
@@ -68,7 +86,7 @@ fn foreign_route(link: &Expected, route: &RouteEntry) -> Option<Stranger> {
         format!("a route to {}", route.to)
     };
     let via = route.via.map_or_else(String::new, |via| format!(" via {via}"));
-    Some(Stranger { link: link.name.clone(), what: format!("{to}{via}"), who: who(route.protocol) })
+    Some(Stranger { link: link.to_owned(), what: format!("{to}{via}"), who: who(route.protocol) })
 }
 
 fn who(protocol: u8) -> Option<String> {

@@ -6,22 +6,20 @@ use netapply::kernel::monitor::{Event, Group, Monitor};
 use netapply::kernel::session::{Family, Session};
 use netapply::kernel::wire::Request;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::{LinkBridge, LinkUnspec, RouteMessageBuilder};
 
 use crate::namespace::{in_namespace, ip, ip_json};
 
 fn new_bridge(name: &str) -> Request {
-    let message = RouteNetlinkMessage::NewLink(LinkBridge::new(name).build());
-    Request::from_message(&message, NLM_F_CREATE | NLM_F_EXCL)
+    Request::from_message(libc::RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &LinkBridge::new(name).build())
 }
 
 fn routes(count: u32, output: u32) -> Vec<Request> {
     let route = |i: u32| {
         let destination = Ipv4Addr::from(0x0a00_0000 + (i << 8));
         let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(destination, 24);
-        let message = RouteNetlinkMessage::NewRoute(route.output_interface(output).build());
-        Request::from_message(&message, NLM_F_CREATE | NLM_F_EXCL).quiet()
+        let message = route.output_interface(output).build();
+        Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &message).quiet()
     };
     (0..count).map(route).collect()
 }
@@ -47,8 +45,7 @@ fn a_refusal_comes_in_the_kernels_words() {
         let index = ip_json("link show br0")[0]["ifindex"].as_u64().unwrap() as u32;
         let into = ip_json("link show br1")[0]["ifindex"].as_u64().unwrap() as u32;
         let enslave = LinkUnspec::new_with_index(index).controller(into).build();
-        let refused =
-            session.request(&Request::from_message(&RouteNetlinkMessage::SetLink(enslave), 0)).await;
+        let refused = session.request(&Request::from_message(libc::RTM_SETLINK, 0, &enslave)).await;
         assert_eq!(refused.unwrap_err().to_string(), "Can not enslave a bridge to a bridge (ELOOP)");
     });
 }

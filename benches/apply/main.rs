@@ -1,0 +1,125 @@
+//! netapply beside `ip -batch` with the same commands, and beside the kernel alone: the same netlink messages, made
+//! beforehand and written to one socket. All in one run, in turns, as medians.
+//!
+//! `cargo bench --bench apply` takes case c, in a network namespace of the running kernel (needs root).
+//! `cargo bench --bench apply -- --guest` takes cases a and b, in a guest with Debian's kernel, which is emulated in
+//! software: only the ratios mean anything. `NETAPPLY_ROUNDS` is how often each is measured.
+//!
+//! "To the state" is from exec to the kernel's answer to the last message, by the log's time stamp; the whole process
+//! also reads the state again, checks it, and writes log and report. Nothing is judged here.
+
+#[path = "../../tests/vm/guest.rs"]
+mod guest;
+
+mod cases;
+mod round;
+
+use std::collections::BTreeMap;
+
+use cases::{CASES, Case, NICS};
+use guest::Guest;
+
+/// The samples of a case, by what was measured.
+type Samples = BTreeMap<String, Vec<f64>>;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => print(&on_this_kernel(rounds(9))),
+        ["--guest"] => print(&in_a_guest(rounds(5))),
+        ["--round", case, number] => one_round(case, number),
+        _ => eprintln!("cargo bench --bench apply [-- --guest]"),
+    }
+}
+
+fn rounds(usual: usize) -> usize {
+    std::env::var("NETAPPLY_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+fn on_this_kernel(rounds: usize) -> Vec<(&'static Case, Samples)> {
+    round::seclude(true);
+    let program = round::program().expect("netapply is built");
+    measure(&["c", "c-1000"], rounds, |case, number, samples| {
+        round::round(case, program, number, &mut |what, value| add(samples, what, value));
+    })
+}
+
+/// Each round is a script of its own, because a script has a bound.
+fn in_a_guest(rounds: usize) -> Vec<(&'static Case, Samples)> {
+    let [first, second] = NICS;
+    let mut guest = Guest::builder().memory(1024).nic(first, 1).nic(second, 2).netapply().inside().boot();
+    measure(&["a", "b"], rounds, |case, number, samples| {
+        for line in guest.ok(&format!("exec inside --round {} {number}", case.name)).lines() {
+            let (what, value) = line.split_once(' ').expect("a name and a number");
+            add(samples, what, value.parse().expect("a number"));
+        }
+    })
+}
+
+/// The guest's side: prints what it measures.
+fn one_round(case: &str, number: &str) {
+    let case = CASES.iter().find(|c| c.name == case).expect("a case");
+    // Case a is about the guest's own NICs.
+    round::seclude(!case.nics.is_empty());
+    let program = round::program().expect("netapply was brought along");
+    round::round(case, program, number.parse().expect("a number"), &mut |what, value| {
+        println!("{what} {value}")
+    });
+}
+
+fn measure(
+    names: &[&str],
+    rounds: usize,
+    mut once: impl FnMut(&Case, usize, &mut Samples),
+) -> Vec<(&'static Case, Samples)> {
+    let cases = CASES.iter().filter(|case| names.contains(&case.name));
+    let mut all: Vec<(&Case, Samples)> = cases.map(|case| (case, Samples::new())).collect();
+    for number in 0..rounds {
+        for (case, samples) in &mut all {
+            once(case, number, samples);
+        }
+    }
+    all
+}
+
+fn add(samples: &mut Samples, what: &str, value: f64) {
+    samples.entry(what.to_owned()).or_default().push(value);
+}
+
+/// The rows of the README's table, and how the largest case grows.
+fn print(all: &[(&Case, Samples)]) {
+    let median = |samples: &Samples, what: &str| {
+        let mut values = samples.get(what).cloned().unwrap_or_default();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    println!(
+        "| case | `ip -batch` | to the state | whole process | floor | applying alone | second run | memory |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for (case, samples) in all {
+        let of = |what| median(samples, what);
+        let beside = |what, base: f64| format!("{:.1} ms ({:.2})", of(what), of(what) / base);
+        let ip = of("ip");
+        println!(
+            "| {}: {} | {ip:.1} ms | {} | {} | {:.1} ms | {} | {} | {:.1} MiB |",
+            case.name,
+            case.title,
+            beside("state", ip),
+            beside("netapply", ip),
+            of("floor"),
+            beside("alone", of("floor")),
+            beside("second", of("parse") + of("dump")),
+            of("memory"),
+        );
+        println!("  parsing {:.1} ms, one dump {:.1} ms", of("parse"), of("dump"));
+    }
+    println!(
+        "In brackets: beside ip -batch; applying alone beside the floor; the second run beside parsing and a dump."
+    );
+    let of = |name, what| all.iter().find(|(case, _)| case.name == name).map(|(_, s)| median(s, what));
+    if let (Some(large), Some(small)) = (of("c", "state"), of("c-1000", "state")) {
+        println!("From 1,000 to 10,000 routes: {small:.1} ms to {large:.1} ms, {:.1} times.", large / small);
+    }
+}
