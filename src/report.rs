@@ -139,7 +139,8 @@ impl Applied {
         };
         let guess = matches!(cause.code, Code::CheckFailed | Code::ChangedByOther | Code::LinkTakenDown);
         let unsure = cause.code == Code::CheckFailed || cause.certainty != Certainty::Proved;
-        !self.failed.is_empty() && guess && unsure && cause.checks.iter().all(known)
+        let follows = cause.code == Code::NotApplied || (guess && unsure && cause.checks.iter().all(known));
+        !self.failed.is_empty() && follows
     }
 }
 
@@ -243,7 +244,13 @@ fn from_step(step: &FailedStep) -> Cause {
     let code = step.code.parse().unwrap_or(Code::KernelRefused);
     let at = if step.at.is_empty() { String::new() } else { format!(" ({})", step.at) };
     let message = format!("`{}` failed: {}{at}", step.step, step.why);
-    let action = format!("See `netapply explain {code}`");
+    let action = match (code, step.at.as_str()) {
+        (Code::KernelLacks, _) => {
+            "Put that module into the image, or describe another kind of link".to_owned()
+        }
+        (_, "") => format!("See `netapply explain {code}` and the kernel's log"),
+        (_, at) => format!("Correct what stands at {at}; the kernel's log may say more"),
+    };
     Cause::new(code, Certainty::Proved, &step.link, message, action)
 }
 
@@ -255,7 +262,14 @@ fn from_diagnostic(said: &Said) -> Option<Cause> {
     }
     let at = if said.at.is_empty() { String::new() } else { format!("{}: ", said.at) };
     let message = format!("{at}{}", said.message);
-    let action = said.hint.clone().unwrap_or_else(|| format!("See `netapply explain {code}`"));
+    let hint = said.hint.as_deref().map(sentence);
+    let action = hint.unwrap_or_else(|| format!("See `netapply explain {code}`"));
     let cause = Cause::new(code, Certainty::Proved, "", message, action);
     Some(Cause { severity: Severity::Error, ..cause })
+}
+
+/// With a capital: a diagnostic's hint goes on from its message, an action stands alone.
+fn sentence(hint: &str) -> String {
+    let mut letters = hint.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

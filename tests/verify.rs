@@ -5,10 +5,14 @@
 mod cases;
 #[path = "verify/dns.rs"]
 mod dns;
+#[path = "verify/lldp.rs"]
+mod lldp;
 #[path = "netns/namespace.rs"]
 #[allow(dead_code)]
 mod namespace;
 #[path = "verify/servers.rs"]
 mod servers;
+#[path = "verify/told.rs"]
+mod told;
 #[path = "verify/wires.rs"]
 mod wires;

@@ -152,6 +152,7 @@ codes! {
     SwitchRunsLacp "switch-runs-lacp" Error "The switch speaks LACP on the members' ports, and the bond's mode does not. A switch holds such ports back until somebody answers. Describe the bond as 802.3ad, or take the ports out of the LAG.";
     VlanNotCarried "vlan-not-carried" Error "The switch's port does not carry the VLAN: nothing tagged with it arrives, while untagged frames or other VLANs do. Allow the VLAN on the port (trunk), or describe the VLAN that is meant.";
     GatewayAbsent "gateway-absent" Error "Nobody has the gateway's address, while other hosts of its subnet answer. The gateway's address is wrong in the description, or that router is down.";
+    GatewayIgnores "gateway-ignores" Error "The gateway answers ARP when it is asked without an address of this machine, and not when it is asked from its address. It takes another machine for the owner of the address (a duplicate), or has the link in another subnet. Compare the address and its prefix with the gateway's.";
     GatewayElsewhere "gateway-elsewhere" Error "The gateway is in the subnet of another link, or answers on another link. Either the description has it at the wrong link, or cables or MAC addresses are swapped.";
     NothingAnswers "nothing-answers" Error "The link has carrier, and nothing answers or is heard on it. The port is in another VLAN, the cable is in another port, or the subnet is wrong.";
     DuplicateIpv4 "duplicate-ipv4" Error "Another machine uses the IPv4 address. Both lose traffic at random. Find it by its MAC address and change one of the two.";
@@ -163,8 +164,10 @@ codes! {
     TargetSilent "target-silent" Error "The target does not answer. Its host is down or its address wrong, or a firewall drops the packets.";
     TargetStatus "target-status" Error "The target answers with an HTTP status that is no success. The network works; the service behind it does not, or the path is wrong.";
     TargetStrange "target-strange" Error "Something else than expected answers at the target: another service, or a proxy or login page in between.";
+    NoNameServer "no-name-server" Error "The target is given by a name, and there is no name server to ask: the description has none, and no DHCP client has written one into /etc/resolv.conf. Describe name servers, or give the target by its address.";
     ResolverDead "resolver-dead" Error "The name server does not answer queries. Its address is wrong, it is down, or a firewall drops the packets.";
     NameUnknown "name-unknown" Error "The name servers answer, and none knows the target's name. The name is misspelt, or these servers do not serve its zone.";
+    NotApplied "not-applied" Error "The machine is not as described, and nothing shows who changed it: the description was never applied, a step was refused, or something undid it. `netapply --dry-run` shows what is left to do, `netapply apply` does it, and its log names a step that the kernel refuses.";
     ChangedByOther "changed-by-other" Error "Something else has changed the link after netapply: a DHCP client, a network manager, or a script of the image. Keep it away from this link; netapply tells those that it knows.";
     StpDelay "stp-delay" Warning "The switch's port runs the spanning tree without portfast (edge port): it forwards only some 30 s after the link comes up. Every boot loses that time. Make it an edge port.";
     UnequalSpeed "unequal-speed" Warning "Members of the bond run at different speeds. 802.3ad uses only members of one speed; other modes lose packets' order or capacity. Check cables, optics and the switch's ports.";

@@ -1,14 +1,16 @@
 //! The links as a tree: bonds and bridges with their members, VLANs on what they are made on, gateways under the link
 //! that leads to them; then name servers and targets. One row each, with what was seen and how it stands.
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::LinkState;
 use crate::model::Kind;
-use crate::verify::checks::{Check, Outcome, speed_words};
+use crate::verify::checks::{Check, Outcome};
 use crate::verify::evidence::Evidence;
 use crate::verify::input::{Expected, Input};
+use crate::verify::words::speed_words;
 
 /// How a row stands.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -114,8 +116,12 @@ impl<'a> Drawing<'a> {
 
     /// What to say of a link: first what fails, then what it is, then its addresses.
     fn link_words(&self, link: &Expected, checks: &[&Check]) -> String {
-        let failing = checks.iter().filter(|c| c.outcome == Outcome::Failed);
-        let mut parts: Vec<String> = failing.map(|c| words(c)).collect();
+        let of_address = |c: &&Check| matches!(c.code, Code::CheckAddress | Code::CheckUnique);
+        let failing = || checks.iter().copied().filter(|c| c.outcome == Outcome::Failed);
+        // Without carrier that may come yet, or is not needed; a bridge without ports says so itself.
+        let dark = |c: &&&Check| c.code == Code::CheckCarrier && c.outcome == Outcome::NotChecked;
+        let dark = checks.iter().filter(dark).filter(|_| link.kind != Kind::Bridge).copied();
+        let mut parts: Vec<String> = failing().filter(|c| !of_address(c)).chain(dark).map(words).collect();
         let state = self.evidence.link(&link.name);
         match link.kind {
             Kind::Bond => parts.extend(self.bond_words(link, state)),
@@ -131,16 +137,29 @@ impl<'a> Drawing<'a> {
             if state.carrier && link.kind == Kind::Physical {
                 parts.extend(state.speed.map(speed_words));
             }
-            parts.extend(state.bond_port.as_ref().and_then(|p| p.partner).map(|mac| format!("LACP {mac}")));
+            let partner = state.bond_port.as_ref().and_then(|p| p.partner).map(|mac| mac.to_string());
+            // What fails may have named it.
+            let told = |mac: &String| parts.iter().any(|part| part.contains(mac.as_str()));
+            parts.extend(partner.filter(|mac| !told(mac)).map(|mac| format!("LACP {mac}")));
             if state.mtu != 1500 && state.mtu != 0 {
                 parts.push(format!("MTU {}", state.mtu));
             }
         }
         parts.extend(self.switch_words(link));
-        let shown = link.addresses.iter().take(2).map(|net| net.to_string());
-        parts.extend(shown);
-        if link.addresses.len() > 2 {
-            parts.push(format!("{} more addresses", link.addresses.len() - 2));
+        // Those with trouble first; of the others as many as there is room for.
+        let trouble =
+            |net: &&IpNet| failing().filter(of_address).find(|c| c.object == net.addr().to_string());
+        let (bad, good): (Vec<&IpNet>, Vec<&IpNet>) =
+            link.addresses.iter().partition(|net| trouble(net).is_some());
+        let shown = bad.into_iter().chain(good).take(2);
+        parts.extend(shown.map(|net| match trouble(&net) {
+            Some(check) => format!("{net} {}", check.said),
+            None => net.to_string(),
+        }));
+        match link.addresses.len() {
+            0..3 => {}
+            3 => parts.push("1 more address".to_owned()),
+            count => parts.push(format!("{} more addresses", count - 2)),
         }
         if link.dynamic {
             parts.push("rest left to DHCP or router advertisements".to_owned());
@@ -169,7 +188,6 @@ impl<'a> Drawing<'a> {
 
 fn words(check: &Check) -> String {
     match check.code {
-        Code::CheckAddress | Code::CheckUnique => format!("{} {}", check.object, check.said),
         Code::CheckTarget | Code::CheckResolver if check.outcome == Outcome::Blocked => {
             "not asked".to_owned()
         }

@@ -7,10 +7,13 @@ use super::checks::{Check, Outcome};
 use super::evidence::Evidence;
 use super::input::Input;
 use crate::diagnostic::{Code, Severity};
+use crate::model::Kind;
 
 mod bond;
+mod described;
 mod gateway;
 mod link;
+mod silent;
 mod target;
 mod vlan;
 
@@ -111,60 +114,102 @@ type Rule = fn(&Case<'_>) -> Vec<Cause>;
 const RULES: &[Rule] = &[
     link::nic_missing,
     link::no_cable,
-    link::taken_down,
     link::half_duplex,
-    link::wrong_mtu,
+    described::taken_down,
+    described::wrong_mtu,
     bond::lacp,
     bond::switch_runs_lacp,
     bond::unequal_speed,
     vlan::not_carried,
     gateway::duplicate,
     gateway::elsewhere,
+    gateway::ignores_us,
     gateway::absent,
     gateway::silent,
     gateway::stp_delay,
     gateway::mtu_black_hole,
-    target::resolver_dead,
-    target::name_unknown,
+    target::name,
     target::answers_badly,
-    target::silent,
-    link::changed_by_other,
+    silent::silent,
+    described::changed,
 ];
 
 /// What explains the failed checks: errors before warnings, the surest first, then in the order of the rules. Every
 /// failure has a cause, if only that nothing tells why.
 pub fn explain(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<Cause> {
     let case = Case { input, evidence, checks };
-    let mut causes: Vec<Cause> = RULES.iter().flat_map(|rule| rule(&case)).collect();
-    drop_weaker(&mut causes);
+    let mut causes: Vec<Cause> = Vec::new();
+    for cause in RULES.iter().flat_map(|rule| rule(&case)) {
+        // Two gateways that fail for one reason are one cause.
+        match causes
+            .iter_mut()
+            .find(|c| (c.code, &c.link, &c.message) == (cause.code, &cause.link, &cause.message))
+        {
+            Some(known) => known.checks.extend(cause.checks),
+            None => causes.push(cause),
+        }
+    }
+    let causes_of = |check: usize| causes.iter().filter(move |c| c.checks.contains(&check));
+    let better = |cause: &Cause, check: usize| {
+        causes_of(check).any(|other| {
+            let vague =
+                [Code::NothingAnswers, Code::NotApplied].contains(&cause.code) && other.code != cause.code;
+            let surer = other.certainty < cause.certainty || (vague && other.certainty == cause.certainty);
+            surer && other.severity == Severity::Error
+        })
+    };
+    // Where something explains a failure better, others for the same are not worth a line.
+    let keep = |cause: &Cause| cause.checks.is_empty() || !cause.checks.iter().all(|at| better(cause, *at));
+    let kept: Vec<bool> = causes.iter().map(keep).collect();
+    let mut kept = kept.into_iter();
+    causes.retain(|_| kept.next().unwrap_or(true));
     for (position, check) in checks.iter().enumerate().filter(|(_, c)| c.is_fault()) {
         if !causes.iter().any(|c| c.checks.contains(&position)) {
-            causes.push(unexplained(check).explains([position]));
+            causes.push(unexplained(&case, check).explains([position]));
         }
     }
     causes.sort_by_key(|c| (std::cmp::Reverse(c.severity), c.certainty));
     causes
 }
 
-/// Where a cause is proved, others for the same failures are not worth a line.
-fn drop_weaker(causes: &mut Vec<Cause>) {
-    let proved: Vec<usize> = causes
-        .iter()
-        .filter(|c| c.certainty == Certainty::Proved && c.severity == Severity::Error)
-        .flat_map(|c| c.checks.iter().copied())
-        .collect();
-    causes.retain(|c| {
-        c.certainty == Certainty::Proved
-            || c.checks.is_empty()
-            || !c.checks.iter().all(|check| proved.contains(check))
-    });
-}
-
-fn unexplained(check: &Check) -> Cause {
-    let object = if check.object.is_empty() { String::new() } else { format!("{}: ", check.object) };
-    let message = format!("{object}{}", check.said);
-    let action = format!("See `netapply explain {}`", check.code);
-    Cause::new(Code::CheckFailed, Certainty::Proved, &check.link, message, action)
+/// A failure for which no rule has a cause: what was seen, and where to look.
+fn unexplained(case: &Case<'_>, check: &Check) -> Cause {
+    let Check { link, object, said, .. } = check;
+    let kind = case.input.link(link).map(|l| l.kind);
+    let (what, action) = match check.code {
+        Code::CheckCarrier if kind == Some(Kind::Bond) => (
+            link.clone(),
+            format!("See /proc/net/bonding/{link}: min_links, arp_ip_target or updelay hold it"),
+        ),
+        Code::CheckCarrier if kind == Some(Kind::Bridge) => {
+            (link.clone(), "See `bridge link`: a port that forwards is needed".to_owned())
+        }
+        Code::CheckCarrier => (link.clone(), format!("See `ip -d link show {link}` and the link below it")),
+        Code::CheckForwarding => (
+            format!("port {object} of {link}"),
+            "See `bridge link`; another bridge may win, or a loop".to_owned(),
+        ),
+        Code::CheckMember | Code::CheckMode | Code::CheckLacp => {
+            (format!("{object} of {link}"), format!("See `ip -d link show {link}`, and run netapply apply"))
+        }
+        Code::CheckAddress => (
+            format!("{object} on {link}"),
+            format!("See `ip address show {link}`; without an answer in 10 s set the link down and up"),
+        ),
+        Code::CheckGateway => (
+            format!("gateway {object} on {link}"),
+            "Check its address and the port's VLAN; ask whether it filters ARP or neighbour discovery"
+                .to_owned(),
+        ),
+        Code::CheckPresent => {
+            (link.clone(), "Run netapply apply; its log says why it cannot be made".to_owned())
+        }
+        _ => (
+            format!("{object} {link}").trim().to_owned(),
+            "See what was seen in `netapply report --json`".to_owned(),
+        ),
+    };
+    Cause::new(Code::CheckFailed, Certainty::Proved, link, format!("{what}: {said}"), action)
 }
 
 /// `a`, `a and b`, `a, b and c`.

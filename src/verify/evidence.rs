@@ -34,10 +34,14 @@ pub struct Evidence {
     pub resolvers: Vec<ResolverEvidence>,
     /// Targets and how they answer, in the order of the input.
     pub targets: Vec<TargetEvidence>,
+    /// The ways to those name servers and targets that do not answer.
+    pub ways: Vec<Way>,
     /// What was heard on each NIC.
     pub heard: BTreeMap<String, Heard>,
     /// When each link was first seen with carrier, in milliseconds since the start.
     pub carrier_ms: BTreeMap<String, u64>,
+    /// When a frame that the switch forwarded was first heard on each NIC, in milliseconds since the start.
+    pub frames_ms: BTreeMap<String, u64>,
     /// Why something could not be looked at, for a person.
     pub unreadable: Vec<String>,
     /// Milliseconds since the start.
@@ -115,6 +119,8 @@ pub struct ResolverEvidence {
     pub server: IpAddr,
     /// Time to its first answer, in microseconds.
     pub rtt_us: Option<u64>,
+    /// Its host is there, and nothing listens on the port.
+    pub refused: bool,
     /// Why there was none, in the system's words.
     pub error: Option<String>,
 }
@@ -129,18 +135,29 @@ pub struct TargetEvidence {
     pub addresses: Vec<IpAddr>,
     /// The name servers say that the name does not exist, or has no address.
     pub unknown_name: bool,
+    /// The name servers answer, and refuse or fail to look the name up.
+    pub name_refused: bool,
     /// The answer, if one has come.
     pub answer: Option<Answer>,
     /// Answers that are no success may be followed by a better one until this is true.
     pub finished: bool,
     /// Time to the answer, in microseconds.
     pub rtt_us: Option<u64>,
-    /// Whether the target's host answers an ICMP echo; `None` where it was not asked.
+    /// Why nothing could be sent to it, in the system's words.
+    pub unreachable: Option<String>,
+}
+
+/// The way to a name server or target that does not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// The address asked for.
+    pub to: IpAddr,
+    /// Whether it answers an ICMP echo; `None` where that is not known yet.
     pub echo: Option<bool>,
     /// Routers on the way, by distance from 1; `None` for one that is silent.
-    pub trace: Vec<Option<IpAddr>>,
-    /// A router said that it cannot be reached, in the system's words.
-    pub unreachable: Option<String>,
+    pub hops: Vec<Option<IpAddr>>,
+    /// Who said that it cannot be reached, and in which words.
+    pub refusal: Option<(IpAddr, String)>,
 }
 
 /// What a target answered.
@@ -255,6 +272,11 @@ impl Evidence {
     /// What is known of a claim.
     pub fn claim(&self, link: &str, ip: &IpAddr) -> Option<&Claim> {
         self.claims.iter().find(|c| c.link == link && c.ip == *ip)
+    }
+
+    /// The way to an address, where it was looked for.
+    pub fn way(&self, to: &IpAddr) -> Option<&Way> {
+        self.ways.iter().find(|w| w.to == *to)
     }
 
     /// A gateway's record, made where there is none yet.

@@ -51,7 +51,8 @@ pub(crate) fn one_nic() -> (Input, Evidence) {
     link.addresses = vec!["192.0.2.2/24".parse().unwrap()];
     link.routes = vec![default_via("192.0.2.1")];
     let input = Input { links: vec![link], ..Input::default() };
-    let mut evidence = Evidence { links: vec![nic(2, "eth0", "7c:c2:55:6e:90:44")], ..Evidence::default() };
+    let links = vec![nic(2, "eth0", "7c:c2:55:6e:90:44")];
+    let mut evidence = Evidence { links, elapsed_ms: 60_000, ..Evidence::default() };
     well(&mut evidence, "eth0", 2, "192.0.2.2", "192.0.2.1");
     (input, evidence)
 }
@@ -110,7 +111,7 @@ pub(crate) fn lacp() -> (Input, Evidence) {
     let links = vec![member("a", "eth0", macs[0]), member("b", "eth1", macs[1]), bond, vlan];
     let input = Input { links, ..Input::default() };
 
-    let mut evidence = Evidence::default();
+    let mut evidence = Evidence { elapsed_ms: 60_000, ..Evidence::default() };
     for (number, address) in macs.iter().enumerate() {
         let name = format!("eth{number}");
         evidence.links.push(LinkState {

@@ -22,7 +22,7 @@ impl Ledger {
             match check.outcome {
                 Outcome::Waiting => {
                     let since = *self.since.entry(key).or_insert(now);
-                    if now.saturating_sub(since) >= checks::bound(check, input, evidence) {
+                    if now >= checks::until(check, since, input, evidence) {
                         check.outcome = Outcome::Failed;
                     }
                 }
@@ -43,13 +43,10 @@ impl Ledger {
         self.since.get(&key).map_or(Duration::ZERO, |since| now.saturating_sub(*since))
     }
 
-    /// When the next waiting check's bound is over, since the start.
-    pub(super) fn next(&self, checks: &[Check], input: &Input, evidence: &Evidence) -> Option<Duration> {
-        let end = |check: &Check| {
-            let key = (check.code, check.link.clone(), check.object.clone());
-            Some(*self.since.get(&key)? + checks::bound(check, input, evidence))
-        };
-        checks.iter().filter(|c| c.outcome == Outcome::Waiting).filter_map(end).min()
+    /// When a waiting check's bound is over, since the start.
+    pub(super) fn end(&self, check: &Check, input: &Input, evidence: &Evidence) -> Option<Duration> {
+        let key = (check.code, check.link.clone(), check.object.clone());
+        Some(checks::until(check, *self.since.get(&key)?, input, evidence))
     }
 }
 
@@ -57,6 +54,7 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::model::Kind;
+    use crate::verify::fixture::one_nic;
     use crate::verify::input::Expected;
 
     #[test]
@@ -85,5 +83,27 @@ mod tests {
         assert_eq!(at(35, Outcome::Waiting), Outcome::Failed);
         assert_eq!(at(36, Outcome::Passed), Outcome::Passed);
         assert_eq!(at(40, Outcome::Waiting), Outcome::Waiting, "it starts anew");
+    }
+
+    #[test]
+    fn a_gateway_has_ten_seconds_from_when_the_port_forwards() {
+        let (input, mut evidence) = one_nic();
+        let check = Check {
+            code: Code::CheckGateway,
+            link: "eth0".into(),
+            object: "192.0.2.1".into(),
+            outcome: Outcome::Waiting,
+            said: String::new(),
+            root: None,
+            optional: false,
+        };
+        let mut until = |frames: Option<u64>| {
+            evidence.frames_ms = frames.map(|ms| ("eth0".to_owned(), ms)).into_iter().collect();
+            checks::until(&check, Duration::from_secs(2), &input, &evidence).as_secs()
+        };
+        assert_eq!(until(None), 42, "it may be in its spanning tree's delay");
+        assert_eq!(until(Some(1_000)), 12);
+        assert_eq!(until(Some(31_000)), 41, "the question has to be asked again first");
+        assert_eq!(until(Some(39_000)), 42);
     }
 }

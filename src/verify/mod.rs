@@ -16,10 +16,11 @@ pub(crate) mod fixture;
 pub mod input;
 mod ledger;
 mod probe;
+mod record;
 mod review;
 mod run;
 mod wanted;
-mod words;
+pub(crate) mod words;
 
 use cause::Cause;
 use checks::Check;

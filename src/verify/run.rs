@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::cause;
 use super::checks::{Check, Outcome, judge};
-use super::evidence::{Claim, Evidence, Owner, ResolverEvidence, TargetEvidence};
+use super::evidence::{Evidence, TargetEvidence};
 use super::input::Input;
 use super::ledger::Ledger;
 use super::probe::{self, Fact, Facts, Probe};
+use super::record::{note, record};
 use super::{Review, Verification, wanted, words};
 use crate::diagnostic::Code;
 use crate::kernel::live::Live;
@@ -52,7 +53,7 @@ pub(super) async fn run(
     run.read().await;
     run.take_review(review().await);
     let mut progress_at = FIRST_PROGRESS;
-    let mut interrupted = false;
+    let mut end = End::Known;
     loop {
         let now = run.start.elapsed();
         let checks = run.judge(now);
@@ -79,7 +80,7 @@ pub(super) async fn run(
             Some(fact) = inbox.recv() => run.take(fact, &mut inbox),
             () = sleep_until(run.start + until) => {}
             () = &mut stop => {
-                interrupted = true;
+                end = End::Interrupted;
                 break;
             }
         }
@@ -91,10 +92,21 @@ pub(super) async fn run(
             }
         }
     }
-    if run.changed && !interrupted {
+    if run.changed && end == End::Known {
         run.take_review(review().await);
     }
-    run.finish(interrupted)
+    run.finish(end)
+}
+
+/// How a verification ends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum End {
+    /// All is known, or the time is over.
+    Known,
+    /// A signal came.
+    Interrupted,
+    /// Nothing was to be asked.
+    Glance,
 }
 
 /// See [`super::glance`].
@@ -103,7 +115,7 @@ pub(super) async fn glance(input: &Input, review: Review) -> Verification {
     let mut run = Run::new(input, facts);
     run.read().await;
     run.take_review(review);
-    Verification { interrupted: false, ..run.finish(true) }
+    run.finish(End::Glance)
 }
 
 /// A neighbour that the kernel has been asked for.
@@ -280,11 +292,12 @@ impl<'a> Run<'a> {
 
     /// Until when there is something to wait for, since the start; `None` when everything is known.
     fn until(&self, checks: &[Check], now: Duration) -> Option<Duration> {
-        let bound = self.ledger.next(checks, self.input, &self.evidence);
+        let waiting = || checks.iter().filter(|c| c.outcome == Outcome::Waiting);
+        let bound = waiting().filter_map(|c| self.ledger.end(c, self.input, &self.evidence)).min();
         // A check that waits and is asked why begins a new kind of question two seconds later.
         let doubt =
             |c: &Check| Duration::from_secs(2).checked_sub(self.ledger.age(c, now)).map(|rest| now + rest);
-        let doubt = checks.iter().filter(|c| c.outcome == Outcome::Waiting).filter_map(doubt).min();
+        let doubt = waiting().filter_map(doubt).min();
         let open = [bound, doubt.filter(|at| *at > now)].into_iter().flatten().min();
         let tail = checks.iter().any(Check::is_fault).then(|| self.listening_ends(now)).flatten();
         let soonest = [open, tail].into_iter().flatten().min()?;
@@ -313,7 +326,6 @@ impl<'a> Run<'a> {
     }
 
     fn apply(&mut self, fact: Fact) {
-        let evidence = &mut self.evidence;
         match fact {
             Fact::Changed => {
                 self.changed = true;
@@ -324,63 +336,11 @@ impl<'a> Run<'a> {
                     self.take_neighbour(neighbour);
                 }
             }
-            Fact::EchoSent(link, ip) => {
-                if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
-                    gateway.unanswered += u32::from(gateway.resolved);
-                }
-            }
-            Fact::Echo(link, ip, micros) => {
-                let now = self.start.elapsed().as_millis() as u64;
-                if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
-                    gateway.rtt_us = Some(micros);
-                    gateway.found_ms.get_or_insert(now);
-                }
-            }
-            Fact::Full(link, ip, tried, largest) => {
-                if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
-                    (gateway.tried, gateway.largest) = (Some(tried), largest);
-                }
-            }
-            Fact::EchoOver(link, ip, error) => {
-                if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
-                    gateway.finished = true;
-                    gateway.error = error;
-                }
-            }
-            Fact::Claimed(link, ip, mac) => {
-                // Another NIC of ours on the same wire answers for our address, too.
-                if !evidence.is_own(&mac) {
-                    claim(evidence, link, ip).owner = Some(mac);
-                }
-            }
-            Fact::Unclaimed(link, ip, error) => {
-                let claim = claim(evidence, link, ip);
-                (claim.finished, claim.error) = (true, error);
-            }
-            Fact::Has(link, ip, mac) => {
-                let owner = Owner { link, ip, mac };
-                if !evidence.is_own(&mac) && !evidence.others.contains(&owner) {
-                    evidence.others.push(owner);
-                }
-            }
-            Fact::Resolver(server, micros) => resolver(evidence, server).rtt_us = Some(micros),
-            Fact::ResolverError(server, error) => resolver(evidence, server).error = Some(error),
-            Fact::Heard(link, heard) => {
-                let lacp = heard.lacp.is_some();
-                evidence.heard.insert(link, *heard);
+            fact => {
+                let lacp = matches!(&fact, Fact::Heard(_, heard) if heard.lacp.is_some());
+                record(&mut self.evidence, self.start.elapsed().as_millis() as u64, fact);
                 if lacp {
                     self.read_soon(LACP_TICK);
-                }
-            }
-            Fact::Unreadable(what) => note(&mut evidence.unreadable, what),
-            Fact::Resolved(position, _)
-            | Fact::UnknownName(position)
-            | Fact::Answer(position, ..)
-            | Fact::Unreachable(position, _)
-            | Fact::TargetEcho(position, _)
-            | Fact::Hop(position, ..) => {
-                if let Some(target) = evidence.targets.get_mut(position) {
-                    apply_to_target(target, fact);
                 }
             }
         }
@@ -413,7 +373,7 @@ impl<'a> Run<'a> {
         self.evidence.neighbours.push(neighbour);
     }
 
-    fn finish(mut self, interrupted: bool) -> Verification {
+    fn finish(mut self, end: End) -> Verification {
         let now = self.start.elapsed();
         for (link, since) in &self.listening {
             let heard = self.evidence.heard.entry(link.clone()).or_default();
@@ -421,61 +381,28 @@ impl<'a> Run<'a> {
         }
         let mut checks = self.judge(now);
         for check in checks.iter_mut().filter(|c| c.outcome == Outcome::Waiting) {
-            // A question that the time did not suffice for is no answer.
-            let unasked = matches!(check.code, Code::CheckUnique | Code::CheckPathMtu);
-            check.outcome = if interrupted || unasked { Outcome::NotChecked } else { Outcome::Failed };
+            match end {
+                // A question that the time did not suffice for is no answer.
+                End::Known if matches!(check.code, Code::CheckUnique | Code::CheckPathMtu) => {
+                    check.outcome = Outcome::NotChecked;
+                }
+                End::Known => check.outcome = Outcome::Failed,
+                End::Interrupted => {
+                    check.outcome = Outcome::NotChecked;
+                    check.said = format!("{} (interrupted)", check.said);
+                }
+                End::Glance => {
+                    check.outcome = Outcome::NotChecked;
+                    let network =
+                        [Code::CheckGateway, Code::CheckResolver, Code::CheckTarget, Code::CheckUnique];
+                    if network.contains(&check.code) {
+                        check.said = "not asked yet".to_owned();
+                    }
+                }
+            }
         }
         let causes = cause::explain(self.input, &self.evidence, &checks);
-        Verification { checks, causes, evidence: self.evidence, seconds: now.as_secs_f64(), interrupted }
+        let (seconds, interrupted) = (now.as_secs_f64(), end == End::Interrupted);
+        Verification { checks, causes, evidence: self.evidence, seconds, interrupted }
     }
-}
-
-fn apply_to_target(target: &mut TargetEvidence, fact: Fact) {
-    match fact {
-        Fact::Resolved(_, addresses) => target.addresses = addresses,
-        Fact::UnknownName(_) => {
-            target.unknown_name = true;
-            target.finished = true;
-        }
-        Fact::Answer(_, answer, micros, last) => {
-            target.answer = Some(answer);
-            target.rtt_us = Some(micros);
-            target.finished = last;
-        }
-        Fact::Unreachable(_, words) => target.unreachable = Some(words),
-        Fact::TargetEcho(_, answered) => target.echo = Some(answered),
-        Fact::Hop(_, hop, router) => {
-            if target.trace.len() < hop {
-                target.trace.resize(hop, None);
-            }
-            if let Some(slot) = hop.checked_sub(1).and_then(|at| target.trace.get_mut(at)) {
-                *slot = router;
-            }
-        }
-        _ => {}
-    }
-}
-
-fn note(list: &mut Vec<String>, what: String) {
-    if !list.contains(&what) {
-        list.push(what);
-    }
-}
-
-fn claim(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Claim {
-    let at = evidence.claims.iter().position(|c| c.link == link && c.ip == ip);
-    let at = at.unwrap_or_else(|| {
-        evidence.claims.push(Claim { link, ip, owner: None, finished: false, error: None });
-        evidence.claims.len() - 1
-    });
-    &mut evidence.claims[at]
-}
-
-fn resolver(evidence: &mut Evidence, server: IpAddr) -> &mut ResolverEvidence {
-    let at = evidence.resolvers.iter().position(|r| r.server == server);
-    let at = at.unwrap_or_else(|| {
-        evidence.resolvers.push(ResolverEvidence { server, rtt_us: None, error: None });
-        evidence.resolvers.len() - 1
-    });
-    &mut evidence.resolvers[at]
 }

@@ -37,7 +37,12 @@ pub(super) fn probes(
                     wanted.extend(who_else(input, evidence, check));
                 }
             }
-            Code::CheckResolver if open => wanted.extend(resolver(input, evidence, check)),
+            Code::CheckResolver if open => {
+                wanted.extend(resolver(input, evidence, check));
+                if age(check) >= DOUBT {
+                    wanted.extend(check.object.parse().ok().map(|to| Probe::Trace { to }));
+                }
+            }
             Code::CheckTarget if check.outcome != Outcome::Blocked => {
                 wanted.extend(target(input, check));
                 if open && age(check) >= DOUBT {
@@ -102,7 +107,9 @@ fn who_else(input: &Input, evidence: &Evidence, check: &Check) -> Vec<Probe> {
         let (link, index) = (state.name.clone(), state.index);
         (!ips.is_empty()).then_some(Probe::WhoHas { link, index, mac: state.mac?, ips })
     };
-    let near = ask(&link.name, likely_hosts(link, gateway, &input.resolvers));
+    // The gateway, too: it may be there and have no answer for our address.
+    let near = std::iter::once(gateway).chain(likely_hosts(link, gateway, &input.resolvers)).collect();
+    let near = ask(&link.name, near);
     let others = evidence.links.iter().filter(|l| l.name != link.name && !l.loopback);
     near.into_iter().chain(others.filter_map(|l| ask(&l.name, vec![gateway]))).collect()
 }
@@ -147,12 +154,12 @@ fn target(input: &Input, check: &Check) -> Option<Probe> {
     Some(Probe::Target { position, target, servers: input.resolvers.clone(), search: input.search.clone() })
 }
 
-fn trace(input: &Input, evidence: &Evidence, check: &Check) -> Option<Probe> {
-    let position = input.targets.iter().position(|t| t.text == check.object)?;
-    let found = evidence.targets.get(position)?;
+/// The ways to a silent target's addresses.
+fn trace(input: &Input, evidence: &Evidence, check: &Check) -> Vec<Probe> {
+    let position = input.targets.iter().position(|t| t.text == check.object);
     // What answers in any way needs no search for the way.
-    let ip = found.addresses.first().filter(|_| found.answer.is_none())?;
-    Some(Probe::Trace { position, ip: *ip })
+    let silent = position.and_then(|at| evidence.targets.get(at)).filter(|found| found.answer.is_none());
+    silent.iter().flat_map(|found| &found.addresses).take(4).map(|to| Probe::Trace { to: *to }).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The line that says what is waited for.
+//! Words for modes, speeds and times, and the line that says what is waited for.
 
 use std::time::Duration;
 
-use super::checks::{Check, Outcome, bound};
+use super::checks::{Check, Outcome};
 use super::evidence::Evidence;
 use super::input::Input;
 use super::ledger::Ledger;
@@ -29,8 +29,8 @@ pub(super) fn waiting(
             )
         });
     };
-    let rest = |c: &&Check| bound(c, input, evidence).saturating_sub(ledger.age(c, now));
-    let rest = open.iter().map(rest).max().unwrap_or_default().min(deadline.saturating_sub(now));
+    let end = open.iter().filter_map(|c| ledger.end(c, input, evidence)).max().unwrap_or(deadline);
+    let rest = end.min(deadline).saturating_sub(now);
     let more = match open.len() - 1 {
         0 => String::new(),
         count => format!(" and {count} more"),
@@ -61,5 +61,29 @@ fn awaited(check: &Check) -> String {
         Code::CheckMtu => format!("the MTU of {link}"),
         Code::CheckMode => format!("the mode of {link}"),
         _ => format!("{} on {link}", check.code),
+    }
+}
+
+/// The kernel's words for bond modes.
+pub(crate) fn mode_word(mode: u8) -> &'static str {
+    const MODES: [&str; 7] =
+        ["balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"];
+    MODES.get(usize::from(mode)).copied().unwrap_or("unknown")
+}
+
+/// `10 Gb/s`, `100 Mb/s`.
+pub(crate) fn speed_words(megabits: u32) -> String {
+    match megabits {
+        1000.. if megabits % 1000 == 0 => format!("{} Gb/s", megabits / 1000),
+        2500 => "2.5 Gb/s".to_owned(),
+        _ => format!("{megabits} Mb/s"),
+    }
+}
+
+/// `0.4 ms`, `12 ms`.
+pub(crate) fn time_words(micros: u64) -> String {
+    match micros {
+        0..10_000 => format!("{:.1} ms", micros as f64 / 1000.0),
+        _ => format!("{} ms", micros / 1000),
     }
 }

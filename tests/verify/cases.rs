@@ -3,6 +3,7 @@
 use netapply::diagnostic::Code;
 use netapply::verify::checks::Outcome;
 
+use crate::lldp;
 use crate::namespace::ip;
 use crate::servers;
 use crate::wires::{assert_cause, assert_healthy, in_machine, input, nic, outcome, run, sh, wire};
@@ -107,7 +108,7 @@ fn a_gateway_that_nobody_has() {
         ip("-n router address add 192.0.2.254/24 dev port0");
         let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &["tcp://198.51.100.5:80"]);
         let verification = run(&input, 6).await;
-        assert_cause(&verification, Code::GatewayAbsent, &["192.0.2.1", "192.0.2.254 answers"]);
+        assert_cause(&verification, Code::GatewayAbsent, &["192.0.2.1", "while 192.0.2.254 does"]);
         assert_eq!(
             outcome(&verification, Code::CheckTarget, "tcp://198.51.100.5:80"),
             Some(Outcome::Blocked)
@@ -190,7 +191,7 @@ fn the_target_refuses() {
         with_server();
         let targets = ["tcp://198.51.100.5:81"];
         let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &targets);
-        assert_cause(&run(&input, 6).await, Code::TargetRefuses, &["refuses"]);
+        assert_cause(&run(&input, 6).await, Code::TargetRefuses, &["is refused"]);
     });
 }
 
@@ -205,7 +206,7 @@ fn the_target_times_out() {
             ip -n server rule add pref 1 iif eth0 ipproto tcp dport 80 blackhole");
         let targets = ["tcp://198.51.100.5:80"];
         let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &targets);
-        assert_cause(&run(&input, 10).await, Code::TargetSilent, &["answers echo and not this port"]);
+        assert_cause(&run(&input, 10).await, Code::TargetSilent, &["answers echo, and not this port"]);
     });
 }
 
@@ -251,5 +252,103 @@ fn the_name_does_not_exist() {
         let targets = ["http://wrong.example/"];
         let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &["198.51.100.5"], &targets);
         assert_cause(&run(&input, 8).await, Code::NameUnknown, &["wrong.example"]);
+    });
+}
+
+#[test]
+fn a_switch_that_announces_itself_is_named() {
+    in_machine(async || {
+        one_nic();
+        lldp::announce("router", "port0", lldp::frame("leaf1", "Ethernet1/7", 100, 200));
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &[]);
+        let verification = run(&input, 20).await;
+        assert_healthy(&verification);
+        let heard = verification.evidence.heard["eth0"].lldp.as_ref().expect("it was heard");
+        assert_eq!((heard.switch.as_str(), heard.port.as_str()), ("leaf1", "Ethernet1/7"));
+        assert_eq!((heard.pvid, heard.vlans.as_slice()), (Some(100), &[200][..]));
+    });
+}
+
+#[test]
+fn success_does_not_wait_for_the_switch_and_a_fault_listens_until_the_deadline() {
+    in_machine(async || {
+        one_nic();
+        let input_of = |via| input(vec![nic("eth0", "192.0.2.2/24", Some(via))], &[], &[]);
+        let healthy = run(&input_of("192.0.2.1"), 60).await;
+        assert_healthy(&healthy);
+        assert!(healthy.evidence.heard["eth0"].lldp.is_none());
+        assert!(healthy.evidence.heard["eth0"].listened_ms < 31_000, "{}", healthy.seconds);
+        // Nobody is 192.0.2.9: the fault is known after 10 s, and the switch may speak only every 30 s.
+        let faulty = run(&input_of("192.0.2.9"), 60).await;
+        assert_cause(&faulty, Code::GatewayAbsent, &[]);
+        assert!(faulty.evidence.heard["eth0"].listened_ms >= 31_000, "{:#?}", faulty.evidence.heard);
+        let bounded = run(&input_of("192.0.2.9"), 12).await;
+        assert_cause(&bounded, Code::GatewayAbsent, &[]);
+        assert!(bounded.evidence.heard["eth0"].listened_ms < 31_000, "{:#?}", bounded.evidence.heard);
+    });
+}
+
+#[test]
+fn a_name_with_an_ipv6_address_only_is_reached() {
+    in_machine(async || {
+        wire("eth0", "router", "port0");
+        ip("-n router address add 2001:db8::1/64 dev port0 nodad");
+        ip("address add 2001:db8::2/64 dev eth0");
+        servers::dns_of("router", "[2001:db8::1]:53", "2001:db8::1".parse().unwrap());
+        servers::tcp("router", "[2001:db8::1]:80", "HTTP/1.1 200 OK\r\n\r\n");
+        let targets = ["http://api.example/"];
+        let input = input(vec![nic("eth0", "2001:db8::2/64", None)], &["2001:db8::1"], &targets);
+        assert_healthy(&run(&input, 20).await);
+    });
+}
+
+#[test]
+fn both_ends_of_a_small_subnet_are_asked() {
+    in_machine(async || {
+        wire("eth0", "router", "port0");
+        ip("-n router address add 192.0.2.0/31 dev port0");
+        ip("address add 192.0.2.1/31 dev eth0");
+        let input = input(vec![nic("eth0", "192.0.2.1/31", Some("192.0.2.0"))], &[], &[]);
+        assert_healthy(&run(&input, 20).await);
+    });
+}
+
+#[test]
+fn a_probe_of_a_switch_that_tracks_its_hosts_is_no_duplicate() {
+    in_machine(async || {
+        one_nic();
+        // Sender 0.0.0.0, target our own address, as device tracking sends it.
+        let mut frame = vec![0xff; 6];
+        frame.extend([2, 0, 0, 0, 9, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 9, 9]);
+        frame.extend([0; 10]);
+        frame.extend([192, 0, 2, 2]);
+        lldp::announce("router", "port0", frame);
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &[]);
+        assert_healthy(&run(&input, 20).await);
+    });
+}
+
+#[test]
+fn what_is_silent_behind_the_gateway_is_one_cause() {
+    in_machine(async || {
+        with_server();
+        // The way there is open and the way back is not.
+        ip("-n server route del default");
+        let targets = ["tcp://198.51.100.5:80", "ping://198.51.100.5"];
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &["198.51.100.5"], &targets);
+        let verification = run(&input, 10).await;
+        let all = "name server 198.51.100.5, tcp://198.51.100.5:80 and ping://198.51.100.5";
+        assert_cause(&verification, Code::NoWayBack, &[all]);
+        assert_eq!(verification.causes.len(), 1, "{:#?}", verification.causes);
+    });
+}
+
+#[test]
+fn a_router_that_says_why_is_believed() {
+    in_machine(async || {
+        with_server();
+        let targets = ["tcp://198.51.100.77:80"];
+        let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &targets);
+        assert_cause(&run(&input, 15).await, Code::TargetSilent, &["host unreachable, says 192.0.2.1"]);
     });
 }

@@ -1,9 +1,14 @@
 //! A name server that knows one name.
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 
-/// Answers on this socket, as long as it lasts: `api.example` has that address, and there is no other name.
-pub(crate) fn serve(socket: &UdpSocket, ip: [u8; 4]) {
+/// Answers on this socket, as long as it lasts: `api.example` has that address and none of the other family, and there
+/// is no other name.
+pub(crate) fn serve(socket: &UdpSocket, ip: IpAddr) {
+    let (kind, data) = match ip {
+        IpAddr::V4(ip) => (1, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (28, ip.octets().to_vec()),
+    };
     let mut query = [0; 512];
     while let Ok((length, client)) = socket.recv_from(&mut query) {
         let query = &query[..length];
@@ -13,10 +18,10 @@ pub(crate) fn serve(socket: &UdpSocket, ip: [u8; 4]) {
         let mut answer = query.to_vec();
         answer[2] |= 0x80;
         answer[3] = if knows || root { 0x80 } else { 0x83 };
-        if knows && query.ends_with(&[0, 1, 0, 1]) {
+        if knows && query.ends_with(&[0, kind, 0, 1]) {
             answer[7] = 1;
-            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-            answer.extend(ip);
+            answer.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 60, 0, data.len() as u8]);
+            answer.extend(&data);
         }
         // A client that has gone needs no answer.
         let _ = socket.send_to(&answer, client);

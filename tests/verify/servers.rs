@@ -1,7 +1,7 @@
 //! Servers in a namespace, each in a thread that lasts as long as the test program.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 
 use crate::dns;
 use crate::wires::{inside, spawn_inside};
@@ -21,6 +21,11 @@ pub(crate) fn tcp(at: &str, address: &'static str, words: &'static str) {
 
 /// A name server that knows `api.example` by `ip`, and no other name.
 pub(crate) fn dns(at: &str, address: &'static str, ip: [u8; 4]) {
+    dns_of(at, address, ip.into());
+}
+
+/// The same, with an address of either family, and none of the other.
+pub(crate) fn dns_of(at: &str, address: &'static str, ip: IpAddr) {
     let socket = inside(at, move || UdpSocket::bind(address).unwrap());
     spawn_inside(at, move || dns::serve(&socket, ip));
 }

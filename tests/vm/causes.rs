@@ -3,7 +3,8 @@
 //! And the other way round: a healthy network is called healthy, without a warning.
 //!
 //! causes/world has the words that the cases are written in. Cases run side by side, a dozen at a time.
-//! `NETAPPLY_CASES=23 cargo test --test vm causes` runs only those that have 23 in their name.
+//! `NETAPPLY_CASES=23 cargo test --test vm causes -- --nocapture` runs only those that have 23 in their name, and shows
+//! what stood on their consoles.
 
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ const CASES: &[Case] = &[
     case("1-cable", "wire 0 1; lag lag p0 p1; have lag 192.0.2.1/24; sw link set p1 down", LACP)
         .says(1, "no-cable", "eth1"),
     case("1-cables", "wire 0 1; sw link set p0 down; sw link set p1 down", LACP)
-        .says(1, "no-cable-anywhere", "none of eth0 and eth1 has carrier"),
+        .says(1, "no-cable-anywhere", "neither eth0 nor eth1 has carrier"),
     case("2-mac", "wire 3; have p3 192.0.2.1/24", ONE).with("--wait=5")
         .says(1, "nic-missing", "eth3 has 02:00:00:00:00:03"),
     case("3-no-lag", "wire 0 1; sw link add lan type bridge; sw link set lan up
@@ -118,7 +119,7 @@ const CASES: &[Case] = &[
     case("7-untagged", "wire 0; have p0 192.0.2.1/24; chatter p0 192.0.2.77", VLAN)
         .says(1, "vlan-not-carried", "192.0.2.1 of its subnet is heard"),
     case("8-no-gateway", "wire 0; have p0 192.0.2.254/24", ONE)
-        .says(1, "gateway-absent", "192.0.2.254 answers"),
+        .says(1, "gateway-absent", "while 192.0.2.254 does"),
     case("9-elsewhere", "wire 0 1; have p1 192.0.2.1/24", TWO)
         .says(1, "gateway-elsewhere", "answers on eth1"),
     case("10-ipv4-twice", "wire 0; have p0 192.0.2.1/24 192.0.2.2/24", ONE)
@@ -136,7 +137,7 @@ const CASES: &[Case] = &[
     case("15-silent", "wire 0; have p0 192.0.2.1/24; router; ip -n $t rule add pref 5 lookup local
         ip -n $t rule del pref 0; ip -n $t rule add pref 1 iif eth0 ipproto 6 dport 80 blackhole", ONE)
         .with("--probe tcp://198.51.100.5:80")
-        .says(1, "target-silent", "answers echo and not this port"),
+        .says(1, "target-silent", "answers echo, and not this port"),
     case("16-503", "wire 0; have p0 192.0.2.1/24; router; answer 80 'HTTP/1.1 503 No\\r\\n\\r\\n'", ONE)
         .with("--probe http://198.51.100.5/v1")
         .says(1, "target-status", "HTTP 503"),
@@ -276,7 +277,10 @@ fn every_cause_is_named_and_health_is_not_doubted() {
             let report: Value = serde_json::from_str(&report).unwrap_or_default();
             let wrong = judge(case, &report, &console.replace('\r', ""), &status);
             let right = if wrong.is_empty() { "ok" } else { "WRONG" };
-            table += &format!("{:<18} {:<22} {:>4} s  {right}\n", case.name, case.cause, seconds.trim());
+            println!("--- {}\n{}", case.name, console.replace('\r', "").trim());
+            let sure = report["causes"][0]["certainty"].as_str().unwrap_or_default();
+            let (name, cause, seconds) = (case.name, case.cause, seconds.trim());
+            table += &format!("{name:<18} {cause:<22} {sure:<9} {seconds:>3} s  {right}\n");
             if !wrong.is_empty() {
                 failures += 1;
                 eprintln!("--- {}: {}\n{console}\n{script}{log}", case.name, wrong.join("\n"));

@@ -4,8 +4,9 @@ use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::BondPort;
 use crate::model::{Kind, MacAddr};
-use crate::verify::checks::{Check, speed_words};
+use crate::verify::checks::Check;
 use crate::verify::input::Expected;
+use crate::verify::words::speed_words;
 
 /// What the other side of a member is, as LACP tells it.
 struct Member<'a> {
@@ -35,12 +36,13 @@ fn one_lacp(case: &Case<'_>, bond: &Expected) -> Option<Cause> {
         [] => {
             let message = format!("{name} speaks LACP, and nobody answers on {}", list(without()));
             let action = "Put the switch's ports into one LACP LAG, or describe another bond mode";
-            Cause::new(Code::LacpNoPartner, Certainty::Proved, name, message, action)
+            Cause::new(Code::LacpNoPartner, silence(case, without()), name, message, action)
         }
         [(partner, _)] if without().next().is_some() => {
             let message = format!("{name}: no LACP partner on {}, {partner} on the others", list(without()));
-            let action = "Put the switch's port of that member into the same LAG, or check its cable";
-            Cause::new(Code::LacpPartnerOnSome, Certainty::Proved, name, message, action)
+            let ports = list(without().map(|nic| port(case, nic)));
+            let action = format!("Put {ports} into the same LAG, or check which port the cable is in");
+            Cause::new(Code::LacpPartnerOnSome, silence(case, without()), name, message, action)
         }
         [_] => {
             let message = format!("{name}: the LACP partner does not take {} in", list(said(case, &members)));
@@ -56,6 +58,22 @@ fn one_lacp(case: &Case<'_>, bond: &Expected) -> Option<Cause> {
         }
     };
     Some(cause.explains(failed))
+}
+
+/// Slow LACP speaks every 30 s: silence tells something only after that.
+fn silence<'a>(case: &Case<'_>, mut nics: impl Iterator<Item = &'a str>) -> Certainty {
+    const SLOW_MS: u64 = 31_000;
+    let since = |nic: &str| case.evidence.carrier_ms.get(nic).copied().unwrap_or(0);
+    let long = nics.all(|nic| case.evidence.elapsed_ms.saturating_sub(since(nic)) >= SLOW_MS);
+    if long { Certainty::Proved } else { Certainty::Likely }
+}
+
+/// The switch's port as it calls itself, else by the NIC that it is cabled to.
+fn port(case: &Case<'_>, nic: &str) -> String {
+    match case.evidence.heard.get(nic).and_then(|heard| heard.lldp.as_ref()) {
+        Some(lldp) => format!("port {} of {}", lldp.port, lldp.switch),
+        None => format!("the switch's port of {nic}"),
+    }
 }
 
 fn said<'a>(case: &Case<'a>, members: &[Member<'a>]) -> Vec<&'a str> {

@@ -2,21 +2,31 @@
 
 use std::net::IpAddr;
 
-use super::{Case, Cause, Certainty};
+use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
 use crate::verify::checks::Check;
+use crate::verify::evidence::Owner;
+use crate::verify::input::Expected;
 
 /// Another machine has an address of ours.
 pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
+    const ACTION: &str = "Find that machine by its MAC address and change one of the two";
     let v4 = case.failed(Code::CheckUnique).filter_map(|(position, check)| {
         let ip = check.object.parse::<IpAddr>().ok()?;
         let owner = case.evidence.claim(&check.link, &ip)?.owner?;
-        let message = format!("another machine uses {ip} on {}: {owner}", check.link);
-        let action = "Find that machine by its MAC address and change one of the two";
-        Some(
-            Cause::new(Code::DuplicateIpv4, Certainty::Proved, &check.link, message, action)
-                .explains([position]),
-        )
+        // A router that answers for others has no use for the address itself.
+        let router = case.evidence.neighbours.iter().find(|n| n.link == check.link && n.mac == Some(owner));
+        let (certainty, whose) = match router {
+            Some(router) => (Certainty::Likely, format!(", which is {}, too (or does proxy ARP)", router.ip)),
+            None => (Certainty::Proved, String::new()),
+        };
+        let message = format!("another machine uses {ip} on {}: {owner}{whose}", check.link);
+        let cause = Cause::new(Code::DuplicateIpv4, certainty, &check.link, message, ACTION);
+        // A gateway that answers a question without our address, and none with it, takes us for the other.
+        let refused = case.failed(Code::CheckGateway).filter(move |(_, gateway)| {
+            gateway.link == check.link && answers_probe(case, gateway) && asks_from(case, gateway) == Some(ip)
+        });
+        Some(cause.explains([position]).explains(refused.map(|(position, _)| position)))
     });
     let v6 = case.failed(Code::CheckAddress).filter_map(|(position, check)| {
         let ip = check.object.parse::<IpAddr>().ok()?;
@@ -24,13 +34,36 @@ pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
         let owner = case.evidence.claim(&check.link, &ip).and_then(|c| c.owner);
         let who = owner.map_or_else(String::new, |mac| format!(": {mac}"));
         let message = format!("another machine uses {ip} on {}{who}; the kernel does not use it", check.link);
-        let action = "Find that machine by its MAC address and change one of the two";
         Some(
-            Cause::new(Code::DuplicateIpv6, Certainty::Proved, &check.link, message, action)
+            Cause::new(Code::DuplicateIpv6, Certainty::Proved, &check.link, message, ACTION)
                 .explains([position]),
         )
     });
     v4.chain(v6).collect()
+}
+
+/// True where a gateway answers ARP on its link when it is asked without an address of ours.
+fn answers_probe(case: &Case<'_>, gateway: &Check) -> bool {
+    let is_it = |o: &Owner| o.link == gateway.link && o.ip.to_string() == gateway.object;
+    case.evidence.others.iter().any(is_it)
+}
+
+/// The address of ours that a gateway is asked from.
+fn asks_from(case: &Case<'_>, gateway: &Check) -> Option<IpAddr> {
+    let gateways = case.input.link(&gateway.link)?.gateways();
+    gateways.iter().find(|(via, _)| via.to_string() == gateway.object).and_then(|(_, source)| *source)
+}
+
+/// The gateway is there, and has nothing to say to our address.
+pub(super) fn ignores_us(case: &Case<'_>) -> Vec<Cause> {
+    let cause = |(position, check): (usize, &Check)| {
+        let source = asks_from(case, check).filter(|_| answers_probe(case, check))?;
+        let message = format!("gateway {} is on {}, and ignores {source}", check.object, check.link);
+        let action = "Check that the address is in the gateway's subnet, and that nobody else has it";
+        let cause = Cause::new(Code::GatewayIgnores, Certainty::Likely, &check.link, message, action);
+        Some(cause.explains([position]))
+    };
+    case.failed(Code::CheckGateway).filter_map(cause).collect()
 }
 
 /// The gateway is in another link's subnet, or answers on another link.
@@ -43,7 +76,10 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
             case.evidence.others.iter().find(|o| o.ip == ip && !below(&o.link) && o.link != link.name);
         if let Some(owner) = answering {
             let message = format!("gateway {ip} of {} answers on {} ({})", link.name, owner.link, owner.mac);
-            let action = "Put the route or address on that link, or swap the cables or MAC addresses";
+            let action = format!(
+                "Describe the route at {}, or swap the cables (or MAC addresses) of the two",
+                owner.link
+            );
             let cause = Cause::new(Code::GatewayElsewhere, Certainty::Proved, &link.name, message, action);
             return Some(cause.explains([position]));
         }
@@ -61,58 +97,70 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
     case.failed(Code::CheckGateway).filter_map(cause).collect()
 }
 
-/// Nobody has the gateway's address, and others of its subnet answer or are heard.
+/// Nobody answers for the gateway's address, and others of its subnet answer or are heard.
 pub(super) fn absent(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let (ip, link) = (check.object.parse::<IpAddr>().ok()?, case.input.link(&check.link)?);
-        let neighbour = |other: &IpAddr| {
-            let nets = link.addresses.iter().any(|net| net.contains(&ip) && net.contains(other));
-            nets && *other != ip && !link.addresses.iter().any(|net| net.addr() == *other)
+        if answers_probe(case, check) {
+            return None;
+        }
+        let near = |other: &IpAddr| {
+            let of_subnet = link.addresses.iter().any(|net| net.contains(&ip) && net.contains(other));
+            // Of link-local gateways every host of the link is a neighbour.
+            let local = matches!(ip, IpAddr::V6(_)) && is_link_local(&ip) && is_link_local(other);
+            let ours = case.evidence.addresses.iter().any(|a| a.ip == *other);
+            (of_subnet || local && other.is_ipv6()) && *other != ip && !ours
         };
         let answers =
-            case.evidence.others.iter().filter(|o| o.link == link.name && neighbour(&o.ip)).map(|o| o.ip);
+            case.evidence.others.iter().filter(|o| o.link == link.name && near(&o.ip)).map(|o| o.ip);
         // Frames of the subnet count only where they come without a tag to a link without one, and the like.
         let untagged = link.vlan.is_none();
         let mut heard =
             case.heard_under(&link.name).filter(|_| untagged).flat_map(|(_, h)| h.untagged.iter().copied());
         let answering = answers.min();
-        let other = answering.or_else(|| heard.find(neighbour))?;
-        let how = if answering.is_some() { "answers" } else { "is heard" };
-        let certainty = if answering.is_some() { Certainty::Proved } else { Certainty::Likely };
-        let message = format!("nobody has gateway {ip} on {}, while {other} {how}", link.name);
+        let other = answering.or_else(|| heard.find(near))?;
+        let how = if answering.is_some() { "does" } else { "is heard" };
+        // A filter, or private VLANs, keep machines from each other that are there.
+        let certainty = if answering.is_some() { Certainty::Likely } else { Certainty::Possible };
+        let message = format!("nobody answers for gateway {ip} on {}, while {other} {how}", link.name);
         let action = "Correct the gateway in the description, or bring that router up";
         Some(Cause::new(Code::GatewayAbsent, certainty, &link.name, message, action).explains([position]))
     };
     case.failed(Code::CheckGateway).filter_map(cause).collect()
 }
 
-/// Nothing of the gateway's subnet is heard on a link with carrier.
+/// Nothing of the gateways' subnets is heard on a link with carrier.
 pub(super) fn silent(case: &Case<'_>) -> Vec<Cause> {
-    let cause = |(position, check): (usize, &Check)| {
-        let link = case.input.link(&check.link)?;
-        case.heard_under(&link.name).next()?;
-        let heard = || case.heard_under(&link.name).map(|(_, heard)| heard);
-        let own = |ip: &IpAddr| link.has_subnet_of(ip);
-        let answers = case.evidence.others.iter().any(|o| o.link == link.name);
-        if answers || heard().flat_map(|h| &h.untagged).any(own) {
-            return None;
-        }
-        let lldp = heard().find_map(|h| h.lldp.as_ref());
-        let at = lldp.map_or_else(String::new, |l| format!(" (port {} of {})", l.port, l.switch));
-        // Link-local addresses are everywhere, and tell nothing of a subnet.
-        let foreign = heard().flat_map(|h| &h.untagged).find(|ip| !is_link_local(ip));
-        let (certainty, what) = match foreign {
-            _ if heard().all(|h| h.frames == 0) => (Certainty::Likely, String::new()),
-            Some(ip) => (Certainty::Likely, format!("; {ip} of another subnet is heard")),
-            None => (Certainty::Possible, "; other machines are heard".to_owned()),
-        };
-        let subnet = link.addresses.iter().find(|net| net.addr().is_ipv4() == check.object.contains('.'));
-        let subnet = subnet.map_or_else(String::new, |net| format!(" of {}", net.trunc()));
-        let message = format!("nothing{subnet} answers on {}{at}, which has carrier{what}", link.name);
-        let action = "Check the port's VLAN, the subnet, and whether the cable is in the right port";
-        Some(Cause::new(Code::NothingAnswers, certainty, &link.name, message, action).explains([position]))
+    let mut links: Vec<&str> = case.failed(Code::CheckGateway).map(|(_, c)| c.link.as_str()).collect();
+    links.dedup();
+    links.into_iter().filter_map(|link| one_silent(case, case.input.link(link)?)).collect()
+}
+
+fn one_silent(case: &Case<'_>, link: &Expected) -> Option<Cause> {
+    case.heard_under(&link.name).next()?;
+    let failed: Vec<(usize, &Check)> =
+        case.failed(Code::CheckGateway).filter(|(_, c)| c.link == link.name).collect();
+    let heard = || case.heard_under(&link.name).map(|(_, heard)| heard);
+    let others = || heard().flat_map(|h| &h.untagged);
+    if case.evidence.others.iter().any(|o| o.link == link.name) || others().any(|ip| link.has_subnet_of(ip)) {
+        return None;
+    }
+    let lldp = heard().find_map(|h| h.lldp.as_ref());
+    let at = lldp.map_or_else(String::new, |l| format!(" (port {} of {})", l.port, l.switch));
+    // Link-local addresses are everywhere, and tell nothing of a subnet.
+    let foreign = others().find(|ip| !is_link_local(ip));
+    let (certainty, what) = match foreign {
+        _ if heard().all(|h| h.frames == 0) => (Certainty::Likely, "nothing is heard".to_owned()),
+        Some(ip) => (Certainty::Likely, format!("{ip} of another subnet is heard")),
+        None => (Certainty::Possible, "only other machines are heard".to_owned()),
     };
-    case.failed(Code::CheckGateway).filter_map(cause).collect()
+    let gateways = list(failed.iter().map(|(_, c)| c.object.as_str()));
+    let noun = if failed.len() == 1 { "gateway" } else { "gateways" };
+    let not = if failed.len() == 1 { "does not answer" } else { "do not answer" };
+    let message = format!("{}{at} has carrier, but {noun} {gateways} {not} and {what}", link.name);
+    let action = "Check the port's VLAN, the subnet, and whether the cable is in the right port";
+    let cause = Cause::new(Code::NothingAnswers, certainty, &link.name, message, action);
+    Some(cause.explains(failed.iter().map(|(position, _)| *position)))
 }
 
 fn is_link_local(ip: &IpAddr) -> bool {

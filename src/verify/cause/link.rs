@@ -1,4 +1,4 @@
-//! Causes at a link itself: missing, without cable, taken down, changed by others.
+//! Causes at a NIC itself: missing, late, without cable, half duplex.
 
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
@@ -23,14 +23,19 @@ pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
         }
         let Some(mac) = link.mac else {
             let names = list(nics(case).map(|l| l.name.as_str()));
-            let message = format!("no NIC is called {}; there are {names}", link.name);
-            let cause =
-                Cause::new(Code::NicMissing, Certainty::Proved, &link.name, message, "Correct the name");
+            let there = if names.is_empty() {
+                "this machine has no NIC".to_owned()
+            } else {
+                format!("there are {names}")
+            };
+            let message = format!("no NIC is called {}; {there}", link.name);
+            let action = "Correct the name, or check that the image has the NIC's driver";
+            let cause = Cause::new(Code::NicMissing, Certainty::Proved, &link.name, message, action);
             return Some(cause.explains([position]));
         };
         if let Some(late) = nics(case).find(|l| l.permanent_mac == Some(mac) || l.mac == Some(mac)) {
             let message = format!("{} ({mac}) came only after the wait for NICs was over", late.name);
-            let action = "Wait longer: netapply.wait=SECONDS on the kernel command line, or --wait SECONDS";
+            let action = "Run netapply apply now; for the next boot put netapply.wait=SECONDS on the kernel command line";
             let cause = Cause::new(Code::NicLate, Certainty::Proved, &late.name, message, action);
             // What was left undone for it is left to do now.
             let undone = case.failed(Code::CheckDescribed).map(|(position, _)| position);
@@ -87,18 +92,19 @@ pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
     let lit = || nics(case).filter(|l| l.carrier);
     let lit_described = lit().any(|l| is_nic(&l.name));
     if dark.len() > 1 && !lit_described {
-        let names = list(dark.iter().map(|(_, c)| c.link.as_str()));
+        let names: Vec<&str> = dark.iter().map(|(_, c)| c.link.as_str()).collect();
+        let names = match names.as_slice() {
+            [one, two] => format!("neither {one} nor {two}"),
+            _ => format!("none of {}", list(names)),
+        };
         let others = list(
             lit().map(|l| format!("{} ({})", l.name, mac_of(l).map_or_else(String::new, |m| m.to_string()))),
         );
         let (message, action) = if others.is_empty() {
-            (
-                format!("none of {names} has carrier"),
-                "Check cables, optics and whether the switch is up".to_owned(),
-            )
+            (format!("{names} has carrier"), "Check cables, optics and whether the switch is up".to_owned())
         } else {
             let action = "Move the cables, or describe the NICs that are cabled".to_owned();
-            (format!("none of {names} has carrier, but {others} has"), action)
+            (format!("{names} has carrier, but {others} has"), action)
         };
         let positions = dark.iter().map(|(position, _)| *position);
         return vec![
@@ -115,66 +121,12 @@ pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
     dark.into_iter().map(cause).collect()
 }
 
-/// Down, although netapply brings every link up.
-pub(super) fn taken_down(case: &Case<'_>) -> Vec<Cause> {
-    let cause = |(position, check): (usize, &super::Check)| {
-        let message = format!("{} is down; something else took it down", check.link);
-        let action = "Keep other network managers of the image away from it";
-        Cause::new(Code::LinkTakenDown, Certainty::Likely, &check.link, message, action).explains([position])
-    };
-    case.failed(Code::CheckUp).map(cause).collect()
-}
-
 /// Half duplex.
 pub(super) fn half_duplex(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &super::Check)| {
         let message = format!("{} runs half duplex", check.link);
-        let action = "Set both the NIC and the switch's port to negotiate";
+        let action = "Let both the NIC and the switch's port negotiate: one of them is fixed";
         Cause::new(Code::HalfDuplex, Certainty::Proved, &check.link, message, action).explains([position])
     };
     case.failed(Code::CheckDuplex).map(cause).collect()
-}
-
-/// The MTU is another one.
-pub(super) fn wrong_mtu(case: &Case<'_>) -> Vec<Cause> {
-    let cause = |(position, check): (usize, &super::Check)| {
-        let message = format!("{} has {}", check.link, check.said);
-        let action = "Check the driver's limit (`ip -d link`), and who else sets it";
-        Cause::new(Code::WrongMtu, Certainty::Proved, &check.link, message, action).explains([position])
-    };
-    case.failed(Code::CheckMtu).map(cause).collect()
-}
-
-/// Steps are left, or an address is gone: who did it, where the kernel knows.
-pub(super) fn changed_by_other(case: &Case<'_>) -> Vec<Cause> {
-    // What never came about has another cause, and a link that is missing takes its addresses along.
-    let absent = case.failed(Code::CheckPresent).next().is_some();
-    let described = case.failed(Code::CheckDescribed).map(|(position, _)| position);
-    let addresses = case.failed(Code::CheckAddress).filter(|(_, c)| {
-        let ip = c.object.parse();
-        ip.is_ok_and(|ip| case.evidence.address(&c.link, &ip).is_none())
-    });
-    let mut positions: Vec<usize> = described.chain(addresses.map(|(position, _)| position)).collect();
-    for code in [Code::CheckMember, Code::CheckMode] {
-        positions.extend(case.failed(code).map(|(position, _)| position));
-    }
-    if positions.is_empty() {
-        return Vec::new();
-    }
-    let rest = case.evidence.remaining.first().map_or_else(String::new, |step| format!("; missing: {step}"));
-    if let Some(stranger) = case.evidence.strangers.first() {
-        let who = stranger.who.as_deref().unwrap_or("something else");
-        let certainty = if stranger.who.is_some() { Certainty::Proved } else { Certainty::Likely };
-        let message = format!("{who} has put {} on {}{rest}", stranger.what, stranger.link);
-        let action = format!("Keep {who} away from {}", stranger.link);
-        return vec![
-            Cause::new(Code::ChangedByOther, certainty, &stranger.link, message, action).explains(positions),
-        ];
-    }
-    if absent || case.evidence.remaining.is_empty() {
-        return Vec::new();
-    }
-    let message = format!("the kernel's state is not as described{rest}");
-    let action = "See whether the step was refused (the log has it); else something changed it since";
-    vec![Cause::new(Code::ChangedByOther, Certainty::Possible, "", message, action).explains(positions)]
 }

@@ -57,14 +57,14 @@ pub(super) fn read(packet: &[u8]) -> Option<Arp> {
     })
 }
 
-/// Sends three probes for an address of ours, a second apart, and tells of everybody who says that he has it, or who
-/// probes for it himself. Whether the hardware address is another of our own is for others to judge.
+/// Sends three probes for an address of ours, a second apart, and tells of everybody who says that he has it. Who merely
+/// probes for it (sender 0.0.0.0) is no conflict: the address is in use already, and switches that track their hosts
+/// probe for what is there. Whether the hardware address is another of our own is for others to judge.
 pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ip: Ipv4Addr, facts: &Facts) {
     let frame = probe(mac.as_bytes(), ip);
     let mut told: Vec<MacAddr> = Vec::new();
     let heard = |arp: Arp| {
-        let conflict = arp.sender == ip || (arp.sender.is_unspecified() && arp.target == ip && !arp.reply);
-        if conflict && arp.mac != mac && !told.contains(&arp.mac) {
+        if arp.sender == ip && arp.mac != mac && !told.contains(&arp.mac) {
             told.push(arp.mac);
             tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V4(ip), arp.mac));
         }

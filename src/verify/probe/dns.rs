@@ -116,33 +116,55 @@ pub(super) async fn server(server: IpAddr, index: u32, facts: &Facts) {
         match exchange(server, index, ".", TYPE_NS, start + INTERVAL).await {
             Ok(_) => return tell(facts, Fact::Resolver(server, start.elapsed().as_micros() as u64)),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-            Err(error) => tell(facts, Fact::ResolverError(server, words(&error))),
+            Err(error) => {
+                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                tell(facts, Fact::ResolverError(server, refused, words(&error)));
+            }
         }
         sleep_until(start + INTERVAL).await;
     }
 }
 
-/// The addresses of a name: `None` while no server answers, an empty list where all that answer know of none.
-pub(super) async fn addresses(name: &str, servers: &[IpAddr], wait: Duration) -> Option<Vec<IpAddr>> {
-    let mut answered = false;
+/// What the name servers made of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lookup {
+    /// Its addresses, at least one.
+    Found(Vec<IpAddr>),
+    /// There is no such name, or it has no address.
+    Unknown,
+    /// Those that answer refuse or fail.
+    Refused,
+    /// Nobody answers.
+    Silent,
+}
+
+/// Asks one server after the other for the addresses of a name, each for so long.
+pub(super) async fn addresses(name: &str, servers: &[IpAddr], wait: Duration) -> Lookup {
+    let mut result = Lookup::Silent;
     for server in servers {
         let until = Instant::now() + wait;
         let mut found = Vec::new();
         for kind in [TYPE_A, TYPE_AAAA] {
             match exchange(*server, 0, name, kind, until).await {
                 Ok(Reply::Addresses(addresses)) => {
-                    answered = true;
+                    result = Lookup::Unknown;
                     found.extend(addresses);
                 }
-                Ok(Reply::NoSuchName) => answered = true,
-                Ok(Reply::Refuses) | Err(_) => break,
+                Ok(Reply::NoSuchName) => result = Lookup::Unknown,
+                Ok(Reply::Refuses) => {
+                    if result == Lookup::Silent {
+                        result = Lookup::Refused;
+                    }
+                    break;
+                }
+                Err(_) => break,
             }
         }
         if !found.is_empty() {
-            return Some(found);
+            return Lookup::Found(found);
         }
     }
-    answered.then(Vec::new)
+    result
 }
 
 #[cfg(test)]

@@ -98,12 +98,10 @@ pub(super) enum Probe {
         /// The search domains.
         search: Vec<String>,
     },
-    /// Asks the routers on the way to a target.
+    /// Asks the routers on the way to a name server or target.
     Trace {
-        /// Its position in the input.
-        position: usize,
         /// Its address.
-        ip: IpAddr,
+        to: IpAddr,
     },
 }
 
@@ -130,20 +128,24 @@ pub(super) enum Fact {
     Has(String, IpAddr, MacAddr),
     /// A name server answered.
     Resolver(IpAddr, u64),
-    /// A name server did not answer, in the system's words.
-    ResolverError(IpAddr, String),
+    /// A name server did not answer: whether its host refuses, and the system's words.
+    ResolverError(IpAddr, bool, String),
+    /// On the way to the first address, this router or host says that it cannot be reached, in which words.
+    WayRefused(IpAddr, IpAddr, &'static str),
     /// The addresses of a target's name.
     Resolved(usize, Vec<IpAddr>),
     /// The name does not exist.
     UnknownName(usize),
+    /// The name servers answer, and refuse or fail to look the name up.
+    NameRefused(usize),
     /// A target answered after so many microseconds; true where nothing better is waited for.
     Answer(usize, Answer, u64, bool),
     /// A router or the system says that a target cannot be reached.
     Unreachable(usize, String),
-    /// A target answers an echo, or not.
-    TargetEcho(usize, bool),
-    /// The router at this distance from 1, or nobody there.
-    Hop(usize, usize, Option<IpAddr>),
+    /// A name server or target answers an echo, or not.
+    WayEcho(IpAddr, bool),
+    /// On the way to the first address, the router at this distance from 1, or nobody there.
+    Hop(IpAddr, usize, Option<IpAddr>),
     /// What was heard on a NIC so far.
     Heard(String, Box<Heard>),
     /// Something cannot be looked at, for a person.
@@ -164,7 +166,7 @@ pub(super) async fn run(probe: Probe, facts: Facts) {
         Probe::Target { position, target, servers, search } => {
             target::ask(position, &target, &servers, &search, &facts).await;
         }
-        Probe::Trace { position, ip } => trace::trace(position, ip, &facts).await,
+        Probe::Trace { to } => trace::trace(to, &facts).await,
     }
 }
 

@@ -4,31 +4,43 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::dns;
+use super::dns::{self, Lookup};
 
-/// The addresses of a host: `None` where no server answers within `wait` each, an empty list where there are none.
-pub(super) async fn resolve(
-    host: &str,
-    servers: &[IpAddr],
-    search: &[String],
-    wait: Duration,
-) -> Option<Vec<IpAddr>> {
+/// Looks a host up: each server has `wait`. Where the description has no server, those that a DHCP client wrote down are
+/// asked.
+pub(super) async fn resolve(host: &str, servers: &[IpAddr], search: &[String], wait: Duration) -> Lookup {
     if let Ok(ip) = host.parse() {
-        return Some(vec![ip]);
+        return Lookup::Found(vec![ip]);
     }
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     let known = in_hosts(&hosts, host);
     if !known.is_empty() {
-        return Some(known);
+        return Lookup::Found(known);
     }
-    let mut last = None;
+    let mut others = Vec::new();
+    if servers.is_empty() {
+        others = in_resolv_conf(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+    }
+    let servers = if servers.is_empty() { &others } else { servers };
+    let mut result = Lookup::Silent;
     for name in candidates(host, search) {
         match dns::addresses(&name, servers, wait).await {
-            Some(found) if !found.is_empty() => return Some(found),
-            answer => last = last.or(answer),
+            found @ Lookup::Found(_) => return found,
+            // That one name is refused does not make another unknown.
+            answer if result == Lookup::Silent || answer == Lookup::Refused => result = answer,
+            _ => {}
         }
     }
-    last
+    result
+}
+
+/// The name servers of resolv.conf(5), at most three.
+fn in_resolv_conf(text: &str) -> Vec<IpAddr> {
+    let server = |line: &str| {
+        let mut words = line.split_whitespace();
+        (words.next()? == "nameserver").then(|| words.next()?.parse().ok()).flatten()
+    };
+    text.lines().filter_map(server).take(3).collect()
 }
 
 /// The names to ask for, as resolv.conf(5) with `ndots:1` has it.
@@ -60,6 +72,14 @@ mod tests {
         let text = "127.0.0.1 localhost\n192.0.2.1\tgw gw.example # the gateway\nfe80::1%eth0 gw\n::1 gw6\n";
         assert_eq!(in_hosts(text, "GW.example"), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
         assert!(in_hosts(text, "gateway").is_empty());
+    }
+
+    #[test]
+    fn servers_are_those_that_a_client_wrote_down() {
+        let text =
+            "# dhcp\nsearch example\nnameserver 192.0.2.53\n nameserver fd00::53 \nnameserver fe80::1%eth0\n";
+        let servers: [IpAddr; 2] = ["192.0.2.53".parse().unwrap(), "fd00::53".parse().unwrap()];
+        assert_eq!(in_resolv_conf(text), servers);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::evidence::Answer;
 use super::super::input::{Scheme, Target};
+use super::dns::Lookup;
 use super::icmp::{self, words};
 use super::{Fact, Facts, http, names, socket, tell};
 
@@ -30,13 +31,13 @@ pub(super) async fn ask(
     loop {
         let start = Instant::now();
         match names::resolve(&target.host, servers, search, INTERVAL).await {
-            Some(addresses) if addresses.is_empty() => {
+            Lookup::Unknown => {
                 unknown += 1;
                 if unknown == FINAL {
                     return tell(facts, Fact::UnknownName(position));
                 }
             }
-            Some(addresses) => {
+            Lookup::Found(addresses) => {
                 tell(facts, Fact::Resolved(position, addresses.clone()));
                 for ip in addresses {
                     let begin = Instant::now();
@@ -55,7 +56,8 @@ pub(super) async fn ask(
                     }
                 }
             }
-            None => {}
+            Lookup::Refused => tell(facts, Fact::NameRefused(position)),
+            Lookup::Silent => {}
         }
         sleep_until(start + INTERVAL).await;
     }

@@ -1,4 +1,4 @@
-//! The routers on the way to a target that does not answer: echoes with a small number of hops, as traceroute(8) sends
+//! The routers on the way to a name server or target that does not answer: echoes with a small number of hops, as traceroute(8) sends
 //! them. Where they end tells a missing route back from a silent host.
 
 use std::net::IpAddr;
@@ -17,12 +17,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const WHOLE: u16 = 64;
 
 /// Asks each distance three times, a second apart.
-pub(super) async fn trace(position: usize, ip: IpAddr, facts: &Facts) {
+pub(super) async fn trace(ip: IpAddr, facts: &Facts) {
     let Ok(socket) = icmp::open(ip, "") else { return };
     let v4 = ip.is_ipv4();
     let (identifier, mut buffer) = (icmp::identifier(), [0; 1024]);
     let mut answered = false;
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS {
         for hop in (1..=HOPS).chain([WHOLE]) {
             let (level, option) = if v4 {
                 (libc::IPPROTO_IP, libc::IP_TTL)
@@ -34,17 +34,33 @@ pub(super) async fn trace(position: usize, ip: IpAddr, facts: &Facts) {
                 return;
             }
         }
-        let until = Instant::now() + INTERVAL;
+        // A router asks three seconds for a host before it says that it is not there.
+        let last = if round == ROUNDS { INTERVAL } else { Duration::ZERO };
+        let until = Instant::now() + INTERVAL + last;
         while let Ok(Ok(received)) = timeout_at(until, socket.receive(&mut buffer)).await {
             let packet = buffer.get(..received.length).unwrap_or_default();
             match icmp::reply(v4, packet) {
                 Some(Reply::Echo(id, _)) if id == identifier && received.from == Some(ip) => answered = true,
                 Some(Reply::Exceeded(id, hop)) if id == identifier && (1..=HOPS).contains(&hop) => {
-                    tell(facts, Fact::Hop(position, usize::from(hop), received.from));
+                    tell(facts, Fact::Hop(ip, usize::from(hop), received.from));
+                }
+                Some(Reply::Unreachable(id, _, code)) if id == identifier => {
+                    let by = received.from.unwrap_or(ip);
+                    tell(facts, Fact::WayRefused(ip, by, refusal(v4, code)));
                 }
                 _ => {}
             }
         }
     }
-    tell(facts, Fact::TargetEcho(position, answered));
+    tell(facts, Fact::WayEcho(ip, answered));
+}
+
+/// What the codes of ICMP's "destination unreachable" say (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
+fn refusal(v4: bool, code: u8) -> &'static str {
+    match (v4, code) {
+        (true, 0 | 6 | 11) | (false, 0) => "no route to its network",
+        (true, 1 | 7 | 12) | (false, 3) => "host unreachable",
+        (true, 9 | 10 | 13) | (false, 1 | 5 | 6) => "a filter forbids it",
+        _ => "unreachable",
+    }
 }

@@ -8,5 +8,5 @@ use crate::dns;
 #[test]
 #[ignore = "runs inside a guest"]
 fn serve() {
-    dns::serve(&UdpSocket::bind("0.0.0.0:53").unwrap(), [198, 51, 100, 5]);
+    dns::serve(&UdpSocket::bind("0.0.0.0:53").unwrap(), [198, 51, 100, 5].into());
 }

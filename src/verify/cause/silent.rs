@@ -1,0 +1,156 @@
+//! Causes beyond the gateways, of what does not answer: name servers and targets, by where the way to them ends.
+
+use std::net::IpAddr;
+
+use super::target::targets;
+use super::{Case, Cause, Certainty, list};
+use crate::diagnostic::Code;
+use crate::verify::checks::{Check, Outcome};
+use crate::verify::evidence::Way;
+
+/// A name server or target that does not answer.
+struct Silent<'a> {
+    /// Position of its check.
+    position: usize,
+    /// `name server ADDRESS`, or the target as it was given.
+    text: String,
+    ip: IpAddr,
+    /// What is to be asked of it: DNS or the target's port.
+    port: &'static str,
+    code: Code,
+    way: Option<&'a Way>,
+    /// Its host is there, and nothing listens.
+    refused: bool,
+    /// Why nothing could be sent, in the system's words.
+    error: Option<&'a str>,
+}
+
+/// Name servers and targets that are silent: those behind one gateway that all lead nowhere are one cause.
+pub(super) fn silent(case: &Case<'_>) -> Vec<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    let mut behind: Vec<(IpAddr, Vec<Silent<'_>>)> = Vec::new();
+    for host in resolvers(case).chain(silent_targets(case)) {
+        match by_way(case, &host) {
+            Ok(cause) => causes.push(cause.explains([host.position])),
+            Err(via) => match behind.iter_mut().find(|(known, _)| *known == via) {
+                Some((_, hosts)) => hosts.push(host),
+                None => behind.push((via, vec![host])),
+            },
+        }
+    }
+    causes.extend(behind.iter().map(|(via, hosts)| nothing_behind(case, via, hosts)));
+    causes
+}
+
+fn resolvers<'a>(case: &Case<'a>) -> impl Iterator<Item = Silent<'a>> {
+    let evidence = case.evidence;
+    case.failed(Code::CheckResolver).filter_map(move |(position, check)| {
+        let ip = check.object.parse().ok()?;
+        let known = evidence.resolvers.iter().find(|r| r.server == ip);
+        let (refused, error) = (known.is_some_and(|r| r.refused), known.and_then(|r| r.error.as_deref()));
+        let text = format!("name server {ip}");
+        let (port, code) = ("name queries", Code::ResolverDead);
+        Some(Silent { position, text, ip, port, code, way: evidence.way(&ip), refused, error })
+    })
+}
+
+fn silent_targets<'a>(case: &Case<'a>) -> impl Iterator<Item = Silent<'a>> {
+    let (evidence, input) = (case.evidence, case.input);
+    targets(case).filter(|(_, _, t)| t.answer.is_none() && !t.unknown_name).filter_map(
+        move |(position, check, target)| {
+            // Of several addresses the one that the description has a way to.
+            let known = target.addresses.iter().find(|ip| input.way_to(ip).is_some());
+            let ip = *known.or(target.addresses.first())?;
+            let (text, error) = (check.object.clone(), target.unreachable.as_deref());
+            let (port, code) = ("this port", Code::TargetSilent);
+            Some(Silent { position, text, ip, port, code, way: evidence.way(&ip), refused: false, error })
+        },
+    )
+}
+
+/// The cause by where the way ends; `Err` is the gateway behind which nothing was seen.
+fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
+    let Silent { text, ip, way, .. } = host;
+    let cause =
+        |code, certainty, message: String, action: &str| Ok(Cause::new(code, certainty, "", message, action));
+    let described = case.input.way_to(ip);
+    if described.is_none() && !case.input.links.iter().any(|l| l.dynamic) {
+        // Router advertisements may have brought one all the same.
+        let certainty = if host.error.is_some() { Certainty::Proved } else { Certainty::Likely };
+        let message = format!("{text}: the description has no route to {ip}");
+        return cause(Code::NoRoute, certainty, message, "Describe a default route");
+    }
+    if host.refused {
+        let message = format!("{text} refuses name queries; the way there works");
+        let action = "Start the service there, or correct its address in the description";
+        return cause(host.code, Certainty::Proved, message, action);
+    }
+    if way.is_some_and(|way| way.echo == Some(true)) {
+        let message = format!("{text}: {ip} answers echo, and not {}", host.port);
+        let action = "Look at that service and at firewalls, or correct the address and port";
+        return cause(host.code, Certainty::Likely, message, action);
+    }
+    if let Some((by, words)) = way.and_then(|way| way.refusal.as_ref()) {
+        let message = format!("{text}: {words}, says {by}");
+        let action = "Check whether that host is up, its address, and the routes and filters there";
+        return cause(host.code, Certainty::Likely, message, action);
+    }
+    let via = match described {
+        Some((_, Some(via))) => via,
+        Some((link, None)) => {
+            let message = format!("{text}: nobody answers for {ip} in {}'s own subnet", link.name);
+            let action = "Check whether that host is up, and its address";
+            return cause(host.code, Certainty::Likely, message, action);
+        }
+        None => {
+            let words = host.error.unwrap_or("no answer");
+            let message = format!("{text}: {words}; the way there is left to DHCP or the router");
+            let action = "Look at `ip route` and the log of the DHCP client";
+            return cause(Code::NoRoute, Certainty::Possible, message, action);
+        }
+    };
+    match last_router(way, &via, ip) {
+        Some(router) => {
+            let message = format!("{text}: the way leads through {router}, and nothing answers behind it");
+            let action = "Check whether that host is up, and the routes and firewalls on the way";
+            cause(host.code, Certainty::Possible, message, action)
+        }
+        None if others_answer(case, &via) => {
+            let message = format!("{text}: no answer, while others behind gateway {via} answer");
+            let action = "Check whether that host is up, its address, and firewalls on the way";
+            cause(host.code, Certainty::Likely, message, action)
+        }
+        None => Err(via),
+    }
+}
+
+/// The last router behind the gateway that was seen on the way. The first hop is the gateway, whatever address it
+/// answers from.
+fn last_router(way: &Option<&Way>, via: &IpAddr, to: &IpAddr) -> Option<IpAddr> {
+    let hops = way.map(|way| way.hops.as_slice()).unwrap_or_default();
+    hops.iter().skip(1).rev().flatten().find(|hop| *hop != via && *hop != to).copied()
+}
+
+/// True where a name server or target behind the gateway does answer, in whatever way.
+fn others_answer(case: &Case<'_>, via: &IpAddr) -> bool {
+    let behind = |ip: &IpAddr| case.input.way_to(ip).is_some_and(|(_, gateway)| gateway == Some(*via));
+    let passed = |c: &Check| c.code == Code::CheckResolver && c.outcome == Outcome::Passed;
+    let resolver =
+        case.checks.iter().filter(|c| passed(c)).any(|c| c.object.parse().is_ok_and(|ip| behind(&ip)));
+    let target = case.evidence.targets.iter().filter(|t| t.answer.is_some());
+    let way = case.evidence.ways.iter().any(|w| w.echo == Some(true) && behind(&w.to));
+    resolver || way || target.flat_map(|t| t.addresses.first()).any(behind)
+}
+
+fn nothing_behind(case: &Case<'_>, via: &IpAddr, hosts: &[Silent<'_>]) -> Cause {
+    let link = case.input.way_to(&hosts.first().map_or(*via, |h| h.ip)).map(|(link, _)| link);
+    let subnet = link.and_then(|link| link.addresses.iter().find(|net| net.contains(via)));
+    let subnet = subnet.map_or_else(|| "this machine".to_owned(), |net| net.trunc().to_string());
+    // One host that is silent may just be down; several are not by chance.
+    let looked = hosts.iter().all(|h| h.way.is_some_and(|way| way.echo == Some(false)));
+    let certainty = if looked { Certainty::Likely } else { Certainty::Possible };
+    let who = list(hosts.iter().map(|h| h.text.as_str()));
+    let message = format!("gateway {via} answers, and nothing behind it does: {who}");
+    let action = format!("Give the routers behind {via} a route back to {subnet}; check firewalls there");
+    Cause::new(Code::NoWayBack, certainty, "", message, action).explains(hosts.iter().map(|h| h.position))
+}

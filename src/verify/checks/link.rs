@@ -1,0 +1,194 @@
+//! The checks of links, from the wire upwards: present, up, carrier, members, LACP, forwarding.
+
+use super::{Base, Judge, Outcome};
+use crate::diagnostic::Code;
+use crate::kernel::live::LinkState;
+use crate::model::Kind;
+use crate::verify::input::Expected;
+use crate::verify::words::{mode_word, speed_words};
+
+impl<'a> Judge<'a> {
+    /// The checks of a link itself, those below it first. `depth` ends a circle that no description should have.
+    pub(super) fn base(&mut self, link: &'a Expected, depth: usize) -> Base {
+        if let Some(base) = self.bases.get(link.name.as_str()) {
+            return *base;
+        }
+        let input = self.input;
+        let mut below = Vec::new();
+        if depth < 8 {
+            let names = link.members.iter().chain(&link.parent);
+            below = names.filter_map(|name| input.link(name)).map(|l| self.base(l, depth + 1)).collect();
+        }
+        let base = self.link(link, &below);
+        self.bases.insert(&link.name, base);
+        base
+    }
+
+    fn link(&mut self, link: &'a Expected, below: &[Base]) -> Base {
+        let name = link.name.as_str();
+        let Some(state) = self.evidence.link(name).filter(|_| !link.missing) else {
+            let late = link.mac.and_then(|mac| {
+                let is_it = |l: &&LinkState| l.permanent_mac == Some(mac) || l.mac == Some(mac);
+                self.evidence.links.iter().filter(|l| l.kind.is_empty() || l.kind == "veth").find(is_it)
+            });
+            let said = match (&link.mac, link.kind) {
+                (Some(_), Kind::Physical) if late.is_some() => {
+                    format!("came too late, as {}", late.map_or("", |l| l.name.as_str()))
+                }
+                (Some(mac), Kind::Physical) => format!("no NIC with MAC {mac}"),
+                (_, Kind::Physical) => "no such NIC".to_owned(),
+                _ => "the link does not exist".to_owned(),
+            };
+            let at = self.add(Code::CheckPresent, name, "", Outcome::Failed, said);
+            return Base::Blocked(at);
+        };
+        self.add(Code::CheckPresent, name, "", Outcome::Passed, "is there".to_owned());
+        if !link.up {
+            return Base::Idle;
+        }
+        let up = self.require(Code::CheckUp, name, "", state.up, up_words(state.up).to_owned());
+        if let Some(wanted) = link.mtu {
+            let said = format!("MTU {} of {wanted}", state.mtu);
+            self.require(Code::CheckMtu, name, "", state.mtu == wanted, said);
+        }
+        if let Base::Blocked(_) = up {
+            return up;
+        }
+        match link.kind {
+            Kind::Physical => self.nic(link, state),
+            Kind::Bond => self.bond(link, state, below),
+            Kind::Bridge => self.bridge(link, state, below),
+            Kind::Vlan | Kind::Macvlan => self.upper(link, state, below),
+            _ => below.iter().copied().find(|b| matches!(b, Base::Blocked(_))).unwrap_or(Base::Usable),
+        }
+    }
+
+    fn nic(&mut self, link: &Expected, state: &LinkState) -> Base {
+        let name = link.name.as_str();
+        if link.ignore_carrier && !state.carrier {
+            self.add(
+                Code::CheckCarrier,
+                name,
+                "",
+                Outcome::NotChecked,
+                "no carrier, ignored as described".into(),
+            );
+            return Base::Idle;
+        }
+        if state.full_duplex == Some(false) && state.carrier {
+            self.add(Code::CheckDuplex, name, "", Outcome::Failed, "half duplex".into());
+        }
+        let said = match state.speed.filter(|_| state.carrier) {
+            Some(speed) => format!("carrier, {}", speed_words(speed)),
+            None if state.carrier => "carrier".to_owned(),
+            None => "no carrier".to_owned(),
+        };
+        self.require(Code::CheckCarrier, name, "", state.carrier, said)
+    }
+
+    fn bond(&mut self, link: &Expected, state: &LinkState, below: &[Base]) -> Base {
+        let name = link.name.as_str();
+        let Some(bond) = &state.bond else {
+            let said = format!("{name} is no bond");
+            return Base::Blocked(self.add(Code::CheckMode, name, "", Outcome::Failed, said));
+        };
+        let mode = mode_word(bond.mode);
+        if let Some(wanted) = &link.mode {
+            let said = format!("mode {mode} of {wanted}");
+            self.require(Code::CheckMode, name, "", mode == wanted, said);
+        }
+        for member in &link.members {
+            let Some(port) = self.evidence.link(member) else { continue };
+            let holds = port.controller.as_deref() == Some(name);
+            let said = if holds { "is a member" } else { "is not a member" };
+            self.require(Code::CheckMember, name, member, holds, said.to_owned());
+            let has_carrier = self.input.link(member).is_some() && port.carrier;
+            if holds && has_carrier && mode == "802.3ad" {
+                let (holds, said) = lacp(state, port);
+                self.require(Code::CheckLacp, name, member, holds, said);
+            }
+        }
+        if !below.is_empty() && below.iter().all(|b| matches!(b, Base::Blocked(_))) {
+            let root = below.iter().find_map(|b| if let Base::Blocked(at) = b { Some(*at) } else { None });
+            self.blocked(Code::CheckCarrier, name, "", root.unwrap_or(0));
+            return Base::Blocked(self.checks.len() - 1);
+        }
+        self.own_carrier(link, state, &format!("no member of {name} is active"))
+    }
+
+    fn bridge(&mut self, link: &Expected, state: &LinkState, below: &[Base]) -> Base {
+        let name = link.name.as_str();
+        let ports: Vec<&LinkState> =
+            self.evidence.links.iter().filter(|l| l.controller.as_deref() == Some(name)).collect();
+        if ports.is_empty() && link.members.is_empty() {
+            let said = "no ports, so no carrier by nature".to_owned();
+            self.add(Code::CheckCarrier, name, "", Outcome::NotChecked, said);
+            return Base::Idle;
+        }
+        for member in &link.members {
+            let Some(port) = self.evidence.link(member) else { continue };
+            let holds = port.controller.as_deref() == Some(name);
+            let said = if holds { "is a port" } else { "is not a port" };
+            self.require(Code::CheckMember, name, member, holds, said.to_owned());
+        }
+        if !below.is_empty() && below.iter().all(|b| matches!(b, Base::Blocked(_))) {
+            let root = below.iter().find_map(|b| if let Base::Blocked(at) = b { Some(*at) } else { None });
+            self.blocked(Code::CheckCarrier, name, "", root.unwrap_or(0));
+            return Base::Blocked(self.checks.len() - 1);
+        }
+        for port in ports.iter().filter(|p| p.carrier && state.stp == Some(true)) {
+            let word = port.bridge_port.as_deref().unwrap_or("unknown");
+            let holds = matches!(word, "forwarding" | "blocking");
+            self.require(Code::CheckForwarding, name, &port.name, holds, word.to_owned());
+        }
+        self.own_carrier(link, state, "no port of it forwards")
+    }
+
+    /// A link on one other: a VLAN.
+    fn upper(&mut self, link: &Expected, state: &LinkState, below: &[Base]) -> Base {
+        if let Some(base @ (Base::Blocked(_) | Base::Idle)) = below.first() {
+            if let Base::Blocked(at) = base {
+                self.blocked(Code::CheckCarrier, &link.name, "", *at);
+                return Base::Blocked(self.checks.len() - 1);
+            }
+            return *base;
+        }
+        self.own_carrier(link, state, "no carrier")
+    }
+
+    fn own_carrier(&mut self, link: &Expected, state: &LinkState, why: &str) -> Base {
+        let holds = state.carrier && state.running;
+        if !holds && link.ignore_carrier {
+            let said = "no carrier, ignored as described".to_owned();
+            self.add(Code::CheckCarrier, &link.name, "", Outcome::NotChecked, said);
+            return Base::Idle;
+        }
+        let said = if holds { "carrier" } else { why };
+        self.require(Code::CheckCarrier, &link.name, "", holds, said.to_owned())
+    }
+}
+
+/// Whether a member's LACP is through, and what is to be said.
+fn lacp(bond: &LinkState, port: &LinkState) -> (bool, String) {
+    const SYNCHRONISED_COLLECTING_DISTRIBUTING: u8 = 0b0011_1000;
+    const DEFAULTED: u8 = 0b0100_0000;
+    let (Some(bond), Some(port)) = (&bond.bond, &port.bond_port) else {
+        return (false, "no LACP state".into());
+    };
+    let state = port.actor_state.unwrap_or(0);
+    let Some(partner) = port.partner.filter(|_| state & DEFAULTED == 0) else {
+        return (false, "no LACP partner".into());
+    };
+    let through = state & SYNCHRONISED_COLLECTING_DISTRIBUTING == SYNCHRONISED_COLLECTING_DISTRIBUTING;
+    if port.aggregator != bond.aggregator {
+        return (false, format!("not in use, LACP partner {partner}"));
+    }
+    if !through {
+        return (false, format!("not in use yet, LACP partner {partner}"));
+    }
+    (true, format!("LACP partner {partner}"))
+}
+
+fn up_words(up: bool) -> &'static str {
+    if up { "is up" } else { "is down" }
+}

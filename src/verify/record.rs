@@ -1,0 +1,164 @@
+//! What a probe learnt, written into the evidence. Pure: the one place that knows which fact changes what.
+
+use std::net::IpAddr;
+
+use super::evidence::{Claim, Evidence, Owner, ResolverEvidence, TargetEvidence, Way};
+use super::probe::Fact;
+
+/// Takes note of a fact that came `now` milliseconds after the start. What tells of the kernel's state is not for here.
+pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
+    match fact {
+        Fact::Changed | Fact::Neighbour(..) => {}
+        Fact::EchoSent(link, ip) => {
+            if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
+                gateway.unanswered += u32::from(gateway.resolved);
+            }
+        }
+        Fact::Echo(link, ip, micros) => {
+            if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
+                gateway.rtt_us = Some(micros);
+                gateway.found_ms.get_or_insert(now);
+            }
+        }
+        Fact::Full(link, ip, tried, largest) => {
+            if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
+                (gateway.tried, gateway.largest) = (Some(tried), largest);
+            }
+        }
+        Fact::EchoOver(link, ip, error) => {
+            if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
+                gateway.finished = true;
+                gateway.error = error;
+            }
+        }
+        Fact::Claimed(link, ip, mac) => {
+            // Another NIC of ours on the same wire answers for our address, too.
+            if !evidence.is_own(&mac) {
+                claim(evidence, link, ip).owner = Some(mac);
+            }
+        }
+        Fact::Unclaimed(link, ip, error) => {
+            let claim = claim(evidence, link, ip);
+            (claim.finished, claim.error) = (true, error);
+        }
+        Fact::Has(link, ip, mac) => {
+            let owner = Owner { link, ip, mac };
+            if !evidence.is_own(&mac) && !evidence.others.contains(&owner) {
+                evidence.others.push(owner);
+            }
+        }
+        Fact::Resolver(server, micros) => resolver(evidence, server).rtt_us = Some(micros),
+        Fact::ResolverError(server, refused, error) => {
+            let resolver = resolver(evidence, server);
+            (resolver.refused, resolver.error) = (refused, Some(error));
+        }
+        Fact::Heard(link, heard) => {
+            if heard.frames > 0 {
+                evidence.frames_ms.entry(link.clone()).or_insert(now);
+            }
+            evidence.heard.insert(link, *heard);
+        }
+        Fact::WayEcho(to, answered) => way(evidence, to).echo = Some(answered),
+        Fact::Hop(to, hop, router) => {
+            let hops = &mut way(evidence, to).hops;
+            if hops.len() < hop {
+                hops.resize(hop, None);
+            }
+            if let Some(slot) = hop.checked_sub(1).and_then(|at| hops.get_mut(at)) {
+                *slot = router;
+            }
+        }
+        Fact::WayRefused(to, by, words) => way(evidence, to).refusal = Some((by, words.to_owned())),
+        Fact::Resolved(target, addresses) => {
+            of_target(evidence, target, |target| target.addresses = addresses);
+        }
+        Fact::UnknownName(target) => {
+            of_target(evidence, target, |target| (target.unknown_name, target.finished) = (true, true));
+        }
+        Fact::NameRefused(target) => of_target(evidence, target, |target| target.name_refused = true),
+        Fact::Answer(target, answer, micros, last) => of_target(evidence, target, |target| {
+            (target.answer, target.rtt_us, target.finished) = (Some(answer), Some(micros), last);
+        }),
+        Fact::Unreachable(target, words) => {
+            of_target(evidence, target, |target| target.unreachable = Some(words));
+        }
+        Fact::Unreadable(what) => note(&mut evidence.unreadable, what),
+    }
+}
+
+/// Adds what is not in the list yet.
+pub(super) fn note(list: &mut Vec<String>, what: String) {
+    if !list.contains(&what) {
+        list.push(what);
+    }
+}
+
+fn of_target(evidence: &mut Evidence, position: usize, change: impl FnOnce(&mut TargetEvidence)) {
+    if let Some(target) = evidence.targets.get_mut(position) {
+        change(target);
+    }
+}
+
+fn claim(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Claim {
+    let is_it = |c: &Claim| c.link == link && c.ip == ip;
+    let new = || Claim { link: link.clone(), ip, owner: None, finished: false, error: None };
+    of(&mut evidence.claims, is_it, new)
+}
+
+fn resolver(evidence: &mut Evidence, server: IpAddr) -> &mut ResolverEvidence {
+    let new = || ResolverEvidence { server, rtt_us: None, refused: false, error: None };
+    of(&mut evidence.resolvers, |r| r.server == server, new)
+}
+
+fn way(evidence: &mut Evidence, to: IpAddr) -> &mut Way {
+    of(&mut evidence.ways, |w| w.to == to, || Way { to, echo: None, hops: Vec::new(), refusal: None })
+}
+
+/// The one that is it, made where there is none yet.
+fn of<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> &mut T {
+    let at = list.iter().position(is_it).unwrap_or_else(|| {
+        list.push(new());
+        list.len() - 1
+    });
+    &mut list[at]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::evidence::Heard;
+    use crate::verify::fixture::{ip, mac, one_nic};
+
+    #[test]
+    fn hops_come_in_any_order() {
+        let mut evidence = Evidence::default();
+        let to = ip("198.51.100.5");
+        record(&mut evidence, 5, Fact::Hop(to, 3, Some(ip("10.0.0.3"))));
+        record(&mut evidence, 6, Fact::Hop(to, 1, Some(ip("10.0.0.1"))));
+        record(&mut evidence, 7, Fact::WayEcho(to, false));
+        let hops = vec![Some(ip("10.0.0.1")), None, Some(ip("10.0.0.3"))];
+        let way = Way { to, echo: Some(false), hops, refusal: None };
+        assert_eq!(evidence.ways, [way]);
+    }
+
+    #[test]
+    fn the_first_forwarded_frame_is_remembered() {
+        let mut evidence = Evidence::default();
+        for (now, frames) in [(5, 0), (900, 1), (1_000, 2)] {
+            let heard = Box::new(Heard { frames, ..Heard::default() });
+            record(&mut evidence, now, Fact::Heard("eth0".into(), heard));
+        }
+        assert_eq!(evidence.frames_ms, [("eth0".to_owned(), 900)].into());
+        assert_eq!(evidence.heard["eth0"].frames, 2);
+    }
+
+    #[test]
+    fn a_nic_of_ours_is_no_other_owner() {
+        let (_, mut evidence) = one_nic();
+        let address = ip("192.0.2.2");
+        record(&mut evidence, 1, Fact::Claimed("eth0".into(), address, mac("7c:c2:55:6e:90:44")));
+        assert_eq!(evidence.claim("eth0", &address).unwrap().owner, None);
+        record(&mut evidence, 1, Fact::Claimed("eth0".into(), address, mac("02:00:00:00:00:09")));
+        assert_eq!(evidence.claim("eth0", &address).unwrap().owner, Some(mac("02:00:00:00:00:09")));
+    }
+}
