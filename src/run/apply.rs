@@ -131,7 +131,7 @@ async fn applied(options: &Options, stop: &mut Stop) -> Story {
     }
     let how = How {
         strict: options.strict,
-        nics: options.nic_wait,
+        nics: options.nics(story.began.elapsed()),
         handoff: options.handoff,
         hostname: story.hostname.take(),
     };

@@ -24,8 +24,8 @@ pub(super) struct Options {
     pub(super) verify: bool,
     /// For the drive; `None` is what the source finds fit.
     pub(super) drive_wait: Option<Duration>,
-    /// For NICs.
-    pub(super) nic_wait: Duration,
+    /// For NICs, from the beginning of the run: see [`Options::nics`].
+    nic_wait: Duration,
     /// For the network to work.
     pub(super) verify_wait: Duration,
     pub(super) targets: Vec<Target>,
@@ -97,6 +97,17 @@ impl Options {
 fn ironic_api(cmdline: &Cmdline) -> impl Iterator<Item = &str> {
     let text = cmdline.ipa_api_url.as_deref().filter(|text| *text != "mdns");
     text.into_iter().flat_map(|list| list.split(',')).filter(|url| !url.is_empty())
+
+    /// How long NICs are waited for, when the run has taken so long.
+    pub(super) fn nics(&self, elapsed: Duration) -> Duration {
+        nics_after(self.nic_wait, elapsed)
+    }
+}
+
+/// What is left of the wait for what has to appear, after so long: a boot that waited long for its drive gives NICs
+/// their usual time all the same, and no more, so that the unit's time-out holds.
+fn nics_after(wait: Duration, elapsed: Duration) -> Duration {
+    wait.saturating_sub(elapsed).max(wait.min(BOOT_NICS))
 }
 
 /// True where no person waits for the output: run by systemd with its output to the journal, or in an initramfs.
@@ -120,5 +131,19 @@ mod tests {
         assert_eq!(two, ["https://[2001:db8::5]:6385/", "http://ironic.example/baremetal"]);
         assert_eq!(urls("ipa-api-url=mdns"), Vec::<String>::new());
         assert_eq!(urls("quiet"), Vec::<String>::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drive_and_nics_share_one_wait() {
+        let after = |wait, elapsed| nics_after(Duration::from_secs(wait), Duration::from_secs(elapsed)).as_secs();
+        assert_eq!(after(300, 100), 200);
+        assert_eq!(after(300, 299), 30, "NICs have their usual time");
+        assert_eq!(after(5, 4), 5);
+        assert_eq!(after(0, 4), 0);
     }
 }

@@ -156,8 +156,17 @@ pub struct Way {
     pub echo: Option<bool>,
     /// Routers on the way, by distance from 1; `None` for one that is silent.
     pub hops: Vec<Option<IpAddr>>,
-    /// Who said that it cannot be reached, and in which words.
-    pub refusal: Option<(IpAddr, String)>,
+    /// That it cannot be reached, where a router says so.
+    pub refusal: Option<Refusal>,
+}
+
+/// What a router says that cannot deliver (ICMP's "destination unreachable").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Who says so.
+    pub by: IpAddr,
+    /// Why.
+    pub words: String,
 }
 
 /// What a target answered.

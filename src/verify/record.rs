@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::evidence::{Claim, Evidence, Owner, ResolverEvidence, TargetEvidence, Way};
+use super::evidence::{Claim, Evidence, Owner, Refusal, ResolverEvidence, TargetEvidence, Way};
 use super::probe::Fact;
 
 /// Takes note of a fact that came `now` milliseconds after the start. What tells of the kernel's state is not for here.
@@ -68,7 +68,9 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
                 *slot = router;
             }
         }
-        Fact::WayRefused(to, by, words) => way(evidence, to).refusal = Some((by, words.to_owned())),
+        Fact::WayRefused(to, by, words) => {
+            way(evidence, to).refusal = Some(Refusal { by, words: words.to_owned() });
+        }
         Fact::Resolved(target, addresses) => {
             of_target(evidence, target, |target| target.addresses = addresses);
         }

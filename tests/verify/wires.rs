@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use netapply::diagnostic::Code;
 use netapply::model::Kind;
+use netapply::report::Builder;
 use netapply::verify::checks::Outcome;
 use netapply::verify::input::{Expected, Hop, Input};
 use netapply::verify::{Review, Verification, verify};
@@ -79,10 +80,25 @@ pub(crate) fn input(links: Vec<Expected>, resolvers: &[&str], targets: &[&str]) 
     Input { links, resolvers, search: Vec::new(), targets }
 }
 
-/// Verifies with a deadline in seconds. Nothing counts as still to be done.
+/// Verifies with a deadline in seconds. Nothing counts as still to be done. The report of it keeps to its schema.
 pub(crate) async fn run(input: &Input, seconds: u64) -> Verification {
     let review = async || Review::default();
-    verify(input, Duration::from_secs(seconds), review, &mut |line| eprintln!("{line}"), pending()).await
+    let progress = &mut |line: &str| eprintln!("{line}");
+    let verification = verify(input, Duration::from_secs(seconds), review, progress, pending()).await;
+    assert_schema(input, verification.clone());
+    verification
+}
+
+fn assert_schema(input: &Input, verification: Verification) {
+    let exit = u8::from(!verification.passed());
+    let builder = Builder { input: Some(input), verification: Some(verification), ..Builder::default() };
+    let report = serde_json::to_value(builder.finish(exit)).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/report.v1.json");
+    let mut schemas = boon::Schemas::new();
+    let index = boon::Compiler::new().compile(path, &mut schemas).unwrap();
+    if let Err(wrong) = schemas.validate(&report, index) {
+        panic!("{wrong:#}\n{report:#}");
+    }
 }
 
 /// The causes' codes and messages, for a failing test to show.

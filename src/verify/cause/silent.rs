@@ -6,7 +6,7 @@ use super::target::targets;
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
 use crate::verify::checks::{Check, Outcome};
-use crate::verify::evidence::Way;
+use crate::verify::evidence::{Refusal, Way};
 
 /// A name server or target that does not answer.
 struct Silent<'a> {
@@ -90,7 +90,7 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
         let action = "Look at that service and at firewalls, or correct the address and port";
         return cause(host.code, Certainty::Likely, message, action);
     }
-    if let Some((by, words)) = way.and_then(|way| way.refusal.as_ref()) {
+    if let Some(Refusal { by, words }) = way.and_then(|way| way.refusal.as_ref()) {
         let message = format!("{text}: {words}, says {by}");
         let action = "Check whether that host is up, its address, and the routes and filters there";
         return cause(host.code, Certainty::Likely, message, action);

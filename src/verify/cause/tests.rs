@@ -7,7 +7,7 @@ use crate::kernel::live::LinkState;
 use crate::kernel::neighbour::{Neighbour, NeighbourState};
 use crate::model::Kind;
 use crate::verify::evidence::{
-    Answer, Heard, Lacp, Lldp, Owner, ResolverEvidence, Stp, Stranger, TargetEvidence, Way,
+    Answer, Heard, Lacp, Lldp, Owner, Refusal, ResolverEvidence, Stp, Stranger, TargetEvidence, Way,
 };
 use crate::verify::fixture::{default_via, ip, judged, lacp, mac, nic, one_nic, target, well};
 use crate::verify::input::Expected;
@@ -344,7 +344,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         |i, e| {
             let at = silent_target(i, e);
             let to = e.targets[at].addresses[0];
-            let refusal = Some((ip("192.0.2.1"), "host unreachable".into()));
+            let refusal = Some(Refusal { by: ip("192.0.2.1"), words: "host unreachable".into() });
             e.ways.push(Way { refusal, ..way(to, &["192.0.2.1"]) });
         },
         Code::TargetSilent,
@@ -669,7 +669,7 @@ fn every_check_that_can_fail_has_an_action_of_its_own() {
             root: None,
             optional: false,
         };
-        let causes = explain(&input, &evidence, &[check.clone()]);
+        let causes = explain(&input, &evidence, std::slice::from_ref(&check));
         let cause = causes.first().unwrap_or_else(|| panic!("{code}: no cause"));
         assert!(!cause.action.starts_with("See `netapply explain"), "{code}: {cause:#?}");
     }
