@@ -90,6 +90,11 @@ impl Options {
             cmdline,
         })
     }
+
+    /// How long NICs are waited for, when the run has taken so long.
+    pub(super) fn nics(&self, elapsed: Duration) -> Duration {
+        nics_after(self.nic_wait, elapsed)
+    }
 }
 
 /// The URLs of `ipa-api-url=` as Ironic's agent reads them: a list with commas, of which it takes the first that answers;
@@ -97,11 +102,6 @@ impl Options {
 fn ironic_api(cmdline: &Cmdline) -> impl Iterator<Item = &str> {
     let text = cmdline.ipa_api_url.as_deref().filter(|text| *text != "mdns");
     text.into_iter().flat_map(|list| list.split(',')).filter(|url| !url.is_empty())
-
-    /// How long NICs are waited for, when the run has taken so long.
-    pub(super) fn nics(&self, elapsed: Duration) -> Duration {
-        nics_after(self.nic_wait, elapsed)
-    }
 }
 
 /// What is left of the wait for what has to appear, after so long: a boot that waited long for its drive gives NICs
@@ -132,15 +132,11 @@ mod tests {
         assert_eq!(urls("ipa-api-url=mdns"), Vec::<String>::new());
         assert_eq!(urls("quiet"), Vec::<String>::new());
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn drive_and_nics_share_one_wait() {
-        let after = |wait, elapsed| nics_after(Duration::from_secs(wait), Duration::from_secs(elapsed)).as_secs();
+        let after =
+            |wait, elapsed| nics_after(Duration::from_secs(wait), Duration::from_secs(elapsed)).as_secs();
         assert_eq!(after(300, 100), 200);
         assert_eq!(after(300, 299), 30, "NICs have their usual time");
         assert_eq!(after(5, 4), 5);
