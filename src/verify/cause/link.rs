@@ -112,8 +112,11 @@ pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
         ];
     }
     let cause = |(position, check): (usize, &super::Check)| {
-        let state = case.evidence.link(&check.link);
-        let mac = state.and_then(mac_of).map_or_else(String::new, |mac| format!(" ({mac})"));
+        // As described: a bond gives its members its own address, and not every NIC tells a permanent one.
+        let described = case.input.link(&check.link).and_then(|l| l.mac);
+        let mac = described
+            .or(case.evidence.link(&check.link).and_then(mac_of))
+            .map_or_else(String::new, |mac| format!(" ({mac})"));
         let message = format!("{}{mac} has no carrier", check.link);
         let action = "Plug in its cable, check the optics, or enable the switch's port";
         Cause::new(Code::NoCable, Certainty::Proved, &check.link, message, action).explains([position])
