@@ -81,6 +81,12 @@ fn overlay(folder: &Path) -> PathBuf {
     assert!(status.expect("strip runs: run tests/setup").success(), "strip makes the program small");
     let overlay = folder.join("netapply.cpio.gz");
     script("ipa/overlay", &[&stripped, &overlay]);
+    let again = folder.join("again.cpio.gz");
+    script("ipa/overlay", &[&stripped, &again]);
+    assert!(
+        std::fs::read(&overlay).unwrap() == std::fs::read(&again).unwrap(),
+        "the same input, the same bytes"
+    );
     overlay
 }
 
