@@ -78,7 +78,7 @@ fn vlans() -> String {
     let mut links = String::from(
         r#"  {"id": "nic0", "type": "phy", "ethernet_mac_address": "02:00:00:00:00:10"},
   {"id": "nic1", "type": "phy", "ethernet_mac_address": "02:00:00:00:00:11"},
-  {"id": "trunk", "type": "bond", "bond_links": ["nic0", "nic1"], "bond_mode": "active-backup"}"#,
+  {"id": "trunk", "type": "bond", "bond_links": ["nic0", "nic1"], "bond_mode": "active-backup", "bond_miimon": 100}"#,
     );
     let mut networks = String::new();
     for number in 0..1000 {

@@ -3,14 +3,16 @@
 //! [`judge`] goes through the links from the wire upwards. Where one cannot work, what stands on it is
 //! [`Outcome::Blocked`] and names its root: with no carrier there is no word about the gateway behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::evidence::Evidence;
-use super::input::Input;
+use super::input::{Expected, Input};
 use crate::diagnostic::Code;
+use crate::kernel::live::{AddressState, LinkState};
 
 mod link;
 mod network;
@@ -112,7 +114,7 @@ enum Base {
 
 /// All checks as they stand.
 pub fn judge(input: &Input, evidence: &Evidence) -> Vec<Check> {
-    let mut judge = Judge { input, evidence, checks: Vec::new(), bases: BTreeMap::new() };
+    let mut judge = Judge::new(input, evidence);
     judge.described();
     for link in &input.links {
         judge.base(link, 0);
@@ -133,13 +135,44 @@ struct Judge<'a> {
     evidence: &'a Evidence,
     checks: Vec<Check>,
     bases: BTreeMap<&'a str, Base>,
+    /// By name or number, because there may be a thousand links with as many addresses.
+    wanted: HashMap<&'a str, &'a Expected>,
+    links: HashMap<&'a str, &'a LinkState>,
+    addresses: HashMap<(u32, IpAddr), &'a AddressState>,
+    /// Links whose failure is no fault.
+    optional: HashSet<&'a str>,
+    /// The checks of addresses that have not passed, by link and address.
+    unusable: HashMap<(String, String), usize>,
 }
 
 impl<'a> Judge<'a> {
+    fn new(input: &'a Input, evidence: &'a Evidence) -> Self {
+        let with_members = |l: &'a Expected| l.members.iter().map(String::as_str).chain([l.name.as_str()]);
+        Judge {
+            input,
+            evidence,
+            checks: Vec::new(),
+            bases: BTreeMap::new(),
+            // The first of equal names.
+            wanted: input.links.iter().rev().map(|l| (l.name.as_str(), l)).collect(),
+            links: evidence.links.iter().map(|l| (l.name.as_str(), l)).collect(),
+            addresses: evidence.addresses.iter().map(|a| ((a.index, a.ip), a)).collect(),
+            optional: input.links.iter().filter(|l| l.optional).flat_map(with_members).collect(),
+            unusable: HashMap::new(),
+        }
+    }
+
+    /// What the kernel says of a link.
+    fn state(&self, name: &str) -> Option<&'a LinkState> {
+        self.links.get(name).copied()
+    }
+
     fn add(&mut self, code: Code, link: &str, object: &str, outcome: Outcome, said: String) -> usize {
-        let optional = self.input.link(link).is_some_and(|l| l.optional)
-            || self.input.controller_of(link).is_some_and(|l| l.optional);
+        let optional = self.optional.contains(link);
         let (link, object) = (link.to_owned(), object.to_owned());
+        if code == Code::CheckAddress && outcome != Outcome::Passed {
+            self.unusable.entry((link.clone(), object.clone())).or_insert(self.checks.len());
+        }
         self.checks.push(Check { code, link, object, outcome, said, root: None, optional });
         self.checks.len() - 1
     }

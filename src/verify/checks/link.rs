@@ -13,11 +13,11 @@ impl<'a> Judge<'a> {
         if let Some(base) = self.bases.get(link.name.as_str()) {
             return *base;
         }
-        let input = self.input;
         let mut below = Vec::new();
         if depth < 8 {
             let names = link.members.iter().chain(&link.parent);
-            below = names.filter_map(|name| input.link(name)).map(|l| self.base(l, depth + 1)).collect();
+            let links: Vec<_> = names.filter_map(|name| self.wanted.get(name.as_str()).copied()).collect();
+            below = links.into_iter().map(|l| self.base(l, depth + 1)).collect();
         }
         let base = self.link(link, &below);
         self.bases.insert(&link.name, base);
@@ -26,7 +26,7 @@ impl<'a> Judge<'a> {
 
     fn link(&mut self, link: &'a Expected, below: &[Base]) -> Base {
         let name = link.name.as_str();
-        let Some(state) = self.evidence.link(name).filter(|_| !link.missing) else {
+        let Some(state) = self.state(name).filter(|_| !link.missing) else {
             let late = link.mac.and_then(|mac| {
                 let is_it = |l: &&LinkState| l.permanent_mac == Some(mac) || l.mac == Some(mac);
                 self.evidence.links.iter().filter(|l| l.kind.is_empty() || l.kind == "veth").find(is_it)
@@ -98,7 +98,7 @@ impl<'a> Judge<'a> {
             self.require(Code::CheckMode, name, "", mode == wanted, said);
         }
         for member in &link.members {
-            let Some(port) = self.evidence.link(member) else { continue };
+            let Some(port) = self.state(member) else { continue };
             let holds = port.controller.as_deref() == Some(name);
             let said = if holds { "is a member" } else { "is not a member" };
             self.require(Code::CheckMember, name, member, holds, said.to_owned());
@@ -126,7 +126,7 @@ impl<'a> Judge<'a> {
             return Base::Idle;
         }
         for member in &link.members {
-            let Some(port) = self.evidence.link(member) else { continue };
+            let Some(port) = self.state(member) else { continue };
             let holds = port.controller.as_deref() == Some(name);
             let said = if holds { "is a port" } else { "is not a port" };
             self.require(Code::CheckMember, name, member, holds, said.to_owned());

@@ -25,9 +25,10 @@ impl<'a> Judge<'a> {
 
     fn address(&mut self, link: &Expected, ip: &IpAddr, base: Base) {
         let (name, object) = (link.name.as_str(), ip.to_string());
-        let Some(address) = self.evidence.address(name, ip) else {
+        let state = self.state(name);
+        let Some(address) = state.and_then(|l| self.addresses.get(&(l.index, *ip))) else {
             let said = "is not on the link".to_owned();
-            if self.evidence.link(name).is_some() {
+            if state.is_some() {
                 self.require(Code::CheckAddress, name, &object, false, said);
             } else if let Base::Blocked(root) = base {
                 self.blocked(Code::CheckAddress, name, &object, root);
@@ -57,8 +58,7 @@ impl<'a> Judge<'a> {
             }
         }
         // ARP is Ethernet's; a dummy or a tunnel has no neighbours.
-        let ethernet =
-            self.evidence.link(name).and_then(|l| l.mac).is_some_and(|mac| mac.as_bytes().len() == 6);
+        let ethernet = state.and_then(|l| l.mac).is_some_and(|mac| mac.as_bytes().len() == 6);
         if ip.is_ipv4() && ethernet && link.kind != Kind::Dummy && matches!(base, Base::Usable) {
             self.claim(name, ip);
         }
@@ -86,10 +86,8 @@ impl<'a> Judge<'a> {
             }
             Base::Usable => {}
         }
-        let own = |c: &Check| c.code == Code::CheckAddress && c.link == name && c.outcome != Outcome::Passed;
-        let source = source.map(|s| s.to_string());
-        let unusable = |c: &Check| own(c) && Some(&c.object) == source.as_ref();
-        if let Some(root) = self.checks.iter().position(unusable) {
+        let unusable = source.and_then(|s| self.unusable.get(&(name.to_owned(), s.to_string())));
+        if let Some(root) = unusable.copied() {
             return self.blocked(Code::CheckGateway, name, &object, root);
         }
         let evidence = self.evidence.gateway(name, via);
