@@ -262,14 +262,7 @@ fn from_diagnostic(said: &Said) -> Option<Cause> {
     }
     let at = if said.at.is_empty() { String::new() } else { format!("{}: ", said.at) };
     let message = format!("{at}{}", said.message);
-    let hint = said.hint.as_deref().map(sentence);
-    let action = hint.unwrap_or_else(|| format!("See `netapply explain {code}`"));
+    let action = said.hint.clone().unwrap_or_else(|| format!("See `netapply explain {code}`"));
     let cause = Cause::new(code, Certainty::Proved, "", message, action);
     Some(Cause { severity: Severity::Error, ..cause })
-}
-
-/// With a capital: a diagnostic's hint goes on from its message, an action stands alone.
-fn sentence(hint: &str) -> String {
-    let mut letters = hint.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -124,7 +124,7 @@ codes! {
     CheckDescribed "described" Error "Whether the kernel's state is as described: a new plan would have no step. If steps are left, they were refused, or something else changed the network since. `netapply --dry-run` shows them.";
     CheckPresent "present" Error "Whether the link is there. A NIC that is missing was named by a MAC address or name that this machine does not have.";
     CheckUp "up" Error "Whether the link is administratively up. If it is not, something took it down after netapply brought it up.";
-    CheckCarrier "carrier" Error "Whether the link has carrier: for a NIC a cable and a live partner at its other end, for a bond an active member, for a bridge a forwarding port. Waited for 30 s.";
+    CheckCarrier "carrier" Error "Whether the link has carrier: for a NIC a cable and a live partner at its other end, for a bond an active member, for a bridge a forwarding port. Waited for 30 s; for an optional link, as everything of it, 5 s.";
     CheckDuplex "duplex" Warning "Whether the NIC runs full duplex. Half duplex today means that one side negotiates and the other is fixed: set both to negotiate.";
     CheckMtu "mtu" Error "Whether the link has the MTU that was described. Drivers may round or refuse it.";
     CheckMode "bond-mode" Error "Whether the bond runs in the mode that was described.";
@@ -133,40 +133,40 @@ codes! {
     CheckForwarding "forwarding" Error "Whether a port of the bridge forwards, or is meant to block. The spanning tree listens and learns for twice its forward delay first.";
     CheckAddress "address" Error "Whether the address is on its link and can be used: for IPv6, that duplicate detection has ended well.";
     CheckUnique "address-unique" Error "Whether another machine has the IPv4 address, asked by three ARP probes with sender 0.0.0.0 (RFC 5227). The address is used meanwhile.";
-    CheckGateway "gateway" Error "Whether the gateway is there: the kernel resolves its hardware address on the right link, or it answers an echo. A gateway that ignores echo is healthy. Waited for 10 s, or for 40 s while the switch's port may still be in its spanning tree's delay.";
+    CheckGateway "gateway" Error "Whether the gateway is there: the kernel resolves its hardware address on the right link, or it answers an echo. A gateway that ignores echo is healthy. Waited for 10 s from when other machines are heard, and for 40 s while the switch's port may still be in its spanning tree's delay.";
     CheckPathMtu "path-mtu" Error "Whether a packet of the link's full MTU reaches the gateway unfragmented, asked by an echo. Not checked where the gateway ignores echo.";
-    CheckResolver "resolver" Error "Whether the name server answers a query. Any answer counts.";
-    CheckTarget "target" Error "Whether the target of --probe, netapply.probe= or ipa-api-url= answers: a TCP connection, an HTTP status below 400 (401 and 403 count as an answer), the beginning of a TLS handshake (certificates are not looked at), or an echo.";
+    CheckResolver "resolver" Error "Whether the name server answers a query for the root zone. Any answer counts, a refusal in DNS words, too. Waited for 15 s.";
+    CheckTarget "target" Error "Whether the target of --probe, netapply.probe= or ipa-api-url= answers: a TCP connection, an HTTP status below 400 (401 and 403 count as an answer), the beginning of a TLS handshake (certificates are not looked at), or an echo. Asked once the way to it is open, and waited for 20 s; an answer that is no success is asked for three times.";
 
     // Why something does not work
     NoCable "no-cable" Error "A NIC has no carrier. Its cable is not plugged in or broken, the switch's port is shut down, the optics do not fit, or speed and FEC are fixed differently on both sides.";
     NoCableAnywhere "no-cable-anywhere" Error "No NIC of the description has carrier. Either the cables are in other ports of this machine, or the switch is off or has all these ports shut down.";
     NicLate "nic-late" Error "The NIC came only after netapply had stopped waiting for it: a slow driver or firmware. Give it more time (netapply.wait= on the kernel command line, or --wait).";
-    LinkTakenDown "link-taken-down" Error "The link is down although netapply brought it up: something else in the image took it down.";
+    LinkTakenDown "link-taken-down" Error "The link is down, and has what else was described: something took it down after netapply brought it up, such as another network tool of the image. `netapply apply` brings it up again.";
     HalfDuplex "half-duplex" Warning "The NIC runs half duplex. One side negotiates and the other is fixed. Set both to negotiate.";
     WrongMtu "wrong-mtu" Error "The link does not have the MTU that was described. The driver may not take it, or something else changed it.";
     LacpNoPartner "lacp-no-partner" Error "The bond speaks LACP and nobody answers on any member: the switch's ports are not in a LAG (port channel), or their LAG is static. Configure LACP on these ports, or describe another bond mode.";
-    LacpPartnerOnSome "lacp-partner-on-some" Error "Only some members have a LACP partner: the switch's ports of the others are not in the LAG, or those cables are in other ports. The bond works on the members that have one.";
+    LacpPartnerOnSome "lacp-partner-on-some" Error "Only some members have a LACP partner: the switch's ports of the others are not in the LAG, or those cables are in other ports. The bond works on the members that have one. Less than 31 s of silence prove nothing, because slow LACP speaks every 30 s: it says likely then.";
     LacpTwoPartners "lacp-two-partners" Error "The members have different LACP partners: they are cabled to two switches without MLAG (vPC, MC-LAG), or to two LAGs of one switch. Only one side carries traffic. Cable them to one LAG, or join the switches.";
     LacpNotThrough "lacp-not-through" Error "The partner speaks LACP, but the negotiation does not end: the partner does not take this member into its LAG, for instance because of its speed, its VLANs or its minimum of links.";
     SwitchRunsLacp "switch-runs-lacp" Error "The switch speaks LACP on the members' ports, and the bond's mode does not. A switch holds such ports back until somebody answers. Describe the bond as 802.3ad, or take the ports out of the LAG.";
     VlanNotCarried "vlan-not-carried" Error "The switch's port does not carry the VLAN: nothing tagged with it arrives, while untagged frames or other VLANs do. Allow the VLAN on the port (trunk), or describe the VLAN that is meant.";
-    GatewayAbsent "gateway-absent" Error "Nobody has the gateway's address, while other hosts of its subnet answer. The gateway's address is wrong in the description, or that router is down.";
+    GatewayAbsent "gateway-absent" Error "Nobody answers for the gateway's address, while other hosts of its subnet answer or are heard. The gateway's address is wrong in the description, or that router is down. A filter between this port and the router's (private VLANs, port security) looks the same.";
     GatewayIgnores "gateway-ignores" Error "The gateway answers ARP when it is asked without an address of this machine, and not when it is asked from its address. It takes another machine for the owner of the address (a duplicate), or has the link in another subnet. Compare the address and its prefix with the gateway's.";
     GatewayElsewhere "gateway-elsewhere" Error "The gateway is in the subnet of another link, or answers on another link. Either the description has it at the wrong link, or cables or MAC addresses are swapped.";
     NothingAnswers "nothing-answers" Error "The link has carrier, and nothing answers or is heard on it. The port is in another VLAN, the cable is in another port, or the subnet is wrong.";
-    DuplicateIpv4 "duplicate-ipv4" Error "Another machine uses the IPv4 address. Both lose traffic at random. Find it by its MAC address and change one of the two.";
+    DuplicateIpv4 "duplicate-ipv4" Error "Another machine uses the IPv4 address. Both lose traffic at random. Find it by its MAC address and change one of the two. Where that MAC address is a router's, the router may merely answer for others (proxy ARP): switch that off on this subnet, or look which address it has.";
     DuplicateIpv6 "duplicate-ipv6" Error "Another machine uses the IPv6 address, so the kernel does not use it. Find it by its MAC address and change one of the two.";
     MtuBlackHole "mtu-black-hole" Error "Small packets pass and full ones do not: the switch or the gateway has a smaller MTU than the link. Connections open and then hang. Raise the MTU of every port between, or lower the described one.";
-    NoWayBack "no-way-back" Error "The gateway answers, and nothing behind it does. Most often the routers behind it have no route back to this machine's subnet, or a firewall drops the packets.";
-    NoRoute "no-route" Error "The machine has no route to the target: the description has no default route, or it is at a link that does not work.";
+    NoWayBack "no-way-back" Error "The gateway answers, and none of the name servers and targets behind it does, nor does a router on the way. Most often the routers behind it have no route back to this machine's subnet, or a firewall drops the packets. Where only one target is asked, that may be down, too, behind a firewall that hides it: a second --probe tells.";
+    NoRoute "no-route" Error "The machine has no route to the target: the description has none that leads there, or a DHCP client or router advertisement that should bring one has not.";
     TargetRefuses "target-refuses" Error "The target's host is reached and refuses the connection: the network works, but nothing listens on that port, or a firewall rejects it.";
-    TargetSilent "target-silent" Error "The target does not answer. Its host is down or its address wrong, or a firewall drops the packets.";
+    TargetSilent "target-silent" Error "The target does not answer, and the way there works at least in part: its host answers an echo, a router says that it cannot deliver, or others behind the same gateway answer. Its host is down or its address wrong, or a firewall drops the packets.";
     TargetStatus "target-status" Error "The target answers with an HTTP status that is no success. The network works; the service behind it does not, or the path is wrong.";
     TargetStrange "target-strange" Error "Something else than expected answers at the target: another service, or a proxy or login page in between.";
     NoNameServer "no-name-server" Error "The target is given by a name, and there is no name server to ask: the description has none, and no DHCP client has written one into /etc/resolv.conf. Describe name servers, or give the target by its address.";
-    ResolverDead "resolver-dead" Error "The name server does not answer queries. Its address is wrong, it is down, or a firewall drops the packets.";
-    NameUnknown "name-unknown" Error "The name servers answer, and none knows the target's name. The name is misspelt, or these servers do not serve its zone.";
+    ResolverDead "resolver-dead" Error "The name server does not answer queries, or its host refuses them. Its address is wrong, the service is down, or a firewall drops the packets.";
+    NameUnknown "name-unknown" Error "The name servers answer, and none knows the target's name, or all refuse to look it up. The name is misspelt, these servers do not serve its zone, or they do not serve this machine.";
     NotApplied "not-applied" Error "The machine is not as described, and nothing shows who changed it: the description was never applied, a step was refused, or something undid it. `netapply --dry-run` shows what is left to do, `netapply apply` does it, and its log names a step that the kernel refuses.";
     ChangedByOther "changed-by-other" Error "Something else has changed the link after netapply: a DHCP client, a network manager, or a script of the image. Keep it away from this link; netapply tells those that it knows.";
     StpDelay "stp-delay" Warning "The switch's port runs the spanning tree without portfast (edge port): it forwards only some 30 s after the link comes up. Every boot loses that time. Make it an edge port.";
@@ -175,7 +175,7 @@ codes! {
     NoDescription "no-description" Error "A drive was found, and there is no network description on it.";
     SourceUnreadable "source-unreadable" Error "The drive or file with the description cannot be read.";
     DescriptionUnusable "description-unusable" Error "The description was read and cannot be parsed, or nothing in it can be used. `netapply check` shows every mistake with its place.";
-    CheckFailed "check-failed" Error "Something does not work, and nothing that was observed tells why.";
+    CheckFailed "check-failed" Error "Something does not work, and nothing that was observed tells why. The message says what was seen, the action where to look; `netapply report --json` has everything that was observed.";
 }
 
 impl std::fmt::Display for Code {

@@ -1,6 +1,8 @@
 //! The links as a tree: bonds and bridges with their members, VLANs on what they are made on, gateways under the link
 //! that leads to them; then name servers and targets. One row each, with what was seen and how it stands.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -162,9 +164,21 @@ impl<'a> Drawing<'a> {
             count => parts.push(format!("{} more addresses", count - 2)),
         }
         if link.dynamic {
-            parts.push("rest left to DHCP or router advertisements".to_owned());
+            parts.push(self.dynamic_words(link, state));
         }
         parts.join(", ")
+    }
+
+    /// What a DHCP client or router advertisements have brought so far.
+    fn dynamic_words(&self, link: &Expected, state: Option<&LinkState>) -> String {
+        let described = |ip| link.addresses.iter().any(|net| net.addr() == ip);
+        let local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let brought = self.evidence.addresses.iter().filter(|a| state.is_some_and(|s| s.index == a.index));
+        let mut brought = brought.filter(|a| !described(a.ip) && !local(a.ip));
+        match brought.next() {
+            Some(address) => format!("{}/{} by DHCP or router advertisement", address.ip, address.prefix),
+            None => "left to DHCP or router advertisement, no address yet".to_owned(),
+        }
     }
 
     fn bond_words(&self, link: &Expected, state: Option<&LinkState>) -> Option<String> {

@@ -83,6 +83,7 @@ impl Paint {
 /// Only printable ASCII, cut to a width.
 fn fit(text: &str, width: usize) -> String {
     let plain = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    let text = text.replace('\u{2026}', "...");
     if text.chars().count() <= width {
         return text.chars().map(plain).collect();
     }
@@ -127,7 +128,10 @@ fn head(report: &Report) -> Vec<String> {
     }
     if let Some(applied) = &report.applied {
         let steps = if applied.planned == 1 { "step" } else { "steps" };
-        more.push(format!("{} of {} {steps} done", applied.done, applied.planned));
+        more.push(match applied.planned {
+            0 => "nothing to change".to_owned(),
+            planned => format!("{} of {planned} {steps} done", applied.done),
+        });
     }
     if report.seconds > 0.0 {
         more.push(format!("{:.1} s", report.seconds));

@@ -76,6 +76,18 @@ ok      `- gateway 10.0.0.1  answers in 0.4 ms, packets of 1500 bytes pass
 }
 
 #[test]
+fn what_a_dhcp_client_has_brought_is_shown() {
+    let (mut input, mut evidence) = one_nic();
+    input.links[0].dynamic = true;
+    (input.links[0].addresses, input.links[0].routes) = (Vec::new(), Vec::new());
+    let first = report(&input, evidence.clone(), 0);
+    assert_eq!(first.screen[2], "ok   eth0  10 Gb/s, 192.0.2.2/24 by DHCP or router advertisement");
+    evidence.addresses.clear();
+    let then = report(&input, evidence, 0);
+    assert_eq!(then.screen[2], "ok   eth0  10 Gb/s, left to DHCP or router advertisement, no address yet");
+}
+
+#[test]
 fn however_much_there_is_to_say_it_fits() {
     let (mut input, mut evidence) = one_nic();
     for number in 0..40 {
@@ -114,6 +126,19 @@ netapply: NOTHING APPLIED
   [no-source]
   -> Attach the virtual media, or give the node network data";
     assert_eq!(report.screen.join("\n"), expected);
+}
+
+#[test]
+fn hints_of_diagnostics_become_sentences_in_ascii() {
+    let action = |hint: &str| {
+        let cause = Cause::new(Code::Syntax, Certainty::Proved, "", "wrong", hint);
+        let report = Builder { causes: vec![cause], ..Builder::default() }.finish(3);
+        assert_fits(&report);
+        report.screen[2].clone()
+    };
+    assert_eq!(action("ethernets, bonds, \u{2026}, \u{e9}"), "  -> ethernets, bonds, ..., ?");
+    assert_eq!(action("eth0's differs"), "  -> eth0's differs");
+    assert_eq!(action("check the quotes"), "  -> Check the quotes");
 }
 
 #[test]

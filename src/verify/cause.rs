@@ -62,7 +62,8 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// A cause of the severity that the code's row has.
+    /// A cause of the severity that the code's row has. The action gets its capital here: a diagnostic's hint, which may be
+    /// one, goes on from a message.
     pub fn new(
         code: Code,
         certainty: Certainty,
@@ -70,7 +71,7 @@ impl Cause {
         message: impl Into<String>,
         action: impl Into<String>,
     ) -> Self {
-        let (message, action) = (message.into(), action.into());
+        let (message, action) = (message.into(), sentence(&action.into()));
         let severity = code.severity();
         Cause { code, severity, certainty, link: link.to_owned(), message, action, checks: Vec::new() }
     }
@@ -80,6 +81,16 @@ impl Cause {
     fn explains(mut self, checks: impl IntoIterator<Item = usize>) -> Self {
         self.checks.extend(checks);
         self
+    }
+}
+
+/// With a capital, unless it begins with a name.
+fn sentence(text: &str) -> String {
+    let word = text.split(' ').next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next().filter(|_| word.bytes().all(|b| b.is_ascii_lowercase())) {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => text.to_owned(),
     }
 }
 

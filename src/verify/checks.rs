@@ -77,18 +77,20 @@ const ECHOES: u32 = 3;
 /// Until when a check may wait that has waited since `since`, both since the start, within the deadline of all. LACP in
 /// slow mode sends every 30 s; classic STP listens and learns for 15 s each.
 pub fn until(check: &Check, since: Duration, input: &Input, evidence: &Evidence) -> Duration {
+    // Nobody is kept waiting for what may be missing.
+    let most = if check.optional { 5 } else { u64::MAX };
     let seconds = match check.code {
         Code::CheckPresent | Code::CheckUp | Code::CheckMtu | Code::CheckMember | Code::CheckMode => 3,
         Code::CheckDescribed | Code::CheckAddress => 5,
         Code::CheckCarrier => 30,
         Code::CheckLacp => 40,
         Code::CheckForwarding => 35,
-        Code::CheckGateway => return gateway_until(&check.link, since, input, evidence),
+        Code::CheckGateway if !check.optional => return gateway_until(&check.link, since, input, evidence),
         Code::CheckResolver => 15,
         Code::CheckTarget => 20,
         _ => 10,
     };
-    since + Duration::from_secs(seconds)
+    since + Duration::from_secs(most.min(seconds))
 }
 
 /// A gateway has 10 s once the switch's port is through with STP: once frames of other stations arrive.

@@ -106,4 +106,15 @@ mod tests {
         assert_eq!(until(Some(31_000)), 41, "the question has to be asked again first");
         assert_eq!(until(Some(39_000)), 42);
     }
+
+    #[test]
+    fn an_optional_link_keeps_nobody_waiting() {
+        let (input, evidence) = one_nic();
+        for code in [Code::CheckCarrier, Code::CheckGateway, Code::CheckUp] {
+            let (link, object, said) = ("eth0".into(), String::new(), String::new());
+            let check =
+                Check { code, link, object, outcome: Outcome::Waiting, said, root: None, optional: true };
+            assert!(checks::until(&check, Duration::ZERO, &input, &evidence) <= Duration::from_secs(5));
+        }
+    }
 }

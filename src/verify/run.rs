@@ -26,8 +26,8 @@ use crate::kernel::neighbour::{self, Neighbour, NeighbourState};
 
 /// LLDP is sent every 30 s: once something has failed, a NIC is listened on for this long.
 const LISTEN: Duration = Duration::from_secs(31);
-/// When the first line about waiting is due, and how often another.
-const FIRST_PROGRESS: Duration = Duration::from_secs(3);
+/// When the first line about waiting is due, and how often another. A network that works needs three seconds.
+const FIRST_PROGRESS: Duration = Duration::from_secs(4);
 const PROGRESS: Duration = Duration::from_secs(5);
 /// The kernel's LACP machines run every 100 ms: so long after a partner spoke, the state is read again.
 const LACP_TICK: Duration = Duration::from_millis(200);

@@ -19,7 +19,7 @@ pub(super) fn waiting(
 ) -> Option<String> {
     let open: Vec<&Check> = checks.iter().filter(|c| c.outcome == Outcome::Waiting).collect();
     let Some(first) = open.first() else {
-        let rest = deadline.saturating_sub(now).as_secs().min(31);
+        let rest = deadline.saturating_sub(now).as_secs().clamp(1, 31);
         let faults = checks.iter().filter(|c| c.is_fault()).count();
         return (faults != 0).then(|| {
             format!(
@@ -52,7 +52,7 @@ fn awaited(check: &Check) -> String {
         Code::CheckForwarding => format!("port {object} of {link} to forward"),
         Code::CheckMember => format!("{object} to join {link}"),
         Code::CheckAddress => format!("address {object} on {link}"),
-        Code::CheckUnique => format!("other owners of {object} on {link}"),
+        Code::CheckUnique => format!("word of others that use {object} on {link}"),
         Code::CheckGateway => format!("gateway {object} on {link}"),
         Code::CheckPathMtu => format!("full packets to {object} on {link}"),
         Code::CheckResolver => format!("name server {object}"),

@@ -17,7 +17,13 @@ pub(super) fn taken_down(case: &Case<'_>) -> Vec<Cause> {
         let undone = undone.filter(|_| rest.all(|step| is_about(step, &check.link)));
         cause.explains([position]).explains(undone)
     };
-    case.failed(Code::CheckUp).map(cause).collect()
+    case.failed(Code::CheckUp).filter(|(_, check)| is_set_up(case, check)).map(cause).collect()
+}
+
+/// True for a link that is otherwise as described. One that goes down keeps its IPv4 addresses: without them it was more
+/// likely never set up.
+fn is_set_up(case: &Case<'_>, check: &Check) -> bool {
+    !case.failed(Code::CheckAddress).any(|(_, address)| address.link == check.link)
 }
 
 /// True for a step, an ip(8) line, that names the link.
@@ -42,6 +48,7 @@ pub(super) fn changed(case: &Case<'_>) -> Vec<Cause> {
     let ours = |c: &Check| match c.code {
         Code::CheckDescribed | Code::CheckMember | Code::CheckMode => true,
         Code::CheckPresent => made(c),
+        Code::CheckUp => !is_set_up(case, c),
         Code::CheckAddress => gone(c),
         _ => false,
     };

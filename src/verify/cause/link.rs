@@ -69,11 +69,12 @@ fn absent(case: &Case<'_>, wanted: MacAddr) -> (String, String) {
             format!("Describe {mac} if that port is meant"),
         ),
         _ => {
-            let macs = list(nics(case).filter_map(|l| Some(format!("{} {}", l.name, mac_of(l)?))));
-            let there = if macs.is_empty() {
-                "this machine has no NIC".to_owned()
-            } else {
-                format!("there are {macs}")
+            let macs: Vec<String> =
+                nics(case).filter_map(|l| Some(format!("{} {}", l.name, mac_of(l)?))).collect();
+            let there = match macs.as_slice() {
+                [] => "this machine has no NIC".to_owned(),
+                [one] => format!("there is only {one}"),
+                _ => format!("there are {}", list(&macs)),
             };
             let action = if macs.is_empty() {
                 "Check that the image has the NIC's driver"

@@ -40,7 +40,10 @@ pub(super) fn name(case: &Case<'_>) -> Vec<Cause> {
                 Code::NoNameServer,
                 Certainty::Proved,
                 format!("{text}: there is no name server to ask for its name"),
-                "Describe name servers, or give the target by its address",
+                match case.input.links.iter().any(|l| l.dynamic) {
+                    true => "See why the DHCP client has written none into /etc/resolv.conf",
+                    false => "Describe name servers, or give the target by its address",
+                },
             )
         } else {
             (

@@ -93,7 +93,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         },
         Code::NicMissing,
         Certainty::Proved,
-        "there are eth0 52:54:00:12:34:56",
+        "there is only eth0 52:54:00:12:34:56",
     ),
     (one_nic, |i, _| i.links[0].missing = true, Code::NicLate, Certainty::Proved, "came only after"),
     (one_nic, |_, e| port(e, "eth0").up = false, Code::LinkTakenDown, Certainty::Likely, "eth0 is down"),
