@@ -153,7 +153,7 @@ impl Said {
             severity: d.severity.to_string(),
             message: d.message.clone(),
             at: if d.at.is_known() { renderer.place(d.at) } else { String::new() },
-            path: renderer.path(d.at),
+            path: renderer.path(d.at, Some(d.code)),
             hint: d.hint.clone(),
         };
         diagnostics.iter().map(one).collect()
@@ -201,6 +201,12 @@ impl Builder<'_> {
         earlier.extend(self.diagnostics.iter().filter_map(from_diagnostic));
         earlier.retain(|cause| !causes.iter().any(|known| says_more(known.code, cause.code)));
         causes.retain(|cause| !self.applied.iter().any(|applied| applied.explains(cause, &checks)));
+        // A NIC of which there are two is there: that the link has none only repeats it.
+        let two = |link: &str| {
+            let fits = format!("\"{link}\" fits ");
+            earlier.iter().any(|c| c.code == Code::NicAmbiguous && c.message.contains(&fits))
+        };
+        causes.retain(|cause| cause.code != Code::NicMissing || !two(&cause.link));
         causes.splice(0..0, earlier);
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
         let verdict = match exit_code {

@@ -88,12 +88,16 @@ fn tells_the_image(args: &Args) -> bool {
     args.handoff.unwrap_or_else(|| cmdline().as_deref() != Some("none"))
 }
 
-/// Finds and reads the description that the arguments name, or that a boot would find.
-async fn find(args: &Args, source: Option<&String>) -> Result<Found, source::NotFound> {
+/// What to look for: the description that is named, or the one that a boot would find.
+fn request(args: &Args, source: Option<&String>) -> Request {
     let machine = source::Machine::default();
     let cmdline = machine.cmdline();
-    let request = Request { source: source.cloned(), wait: args.wait_for, cmdline, machine };
-    source::find(&request, &mut |line| log::info!("{line}")).await
+    Request { source: source.cloned(), wait: args.wait_for, cmdline, machine }
+}
+
+/// Finds and reads the description.
+async fn find(request: &Request) -> Result<Found, source::NotFound> {
+    source::find(request, &mut |line| log::info!("{line}")).await
 }
 
 /// Parses what was found.
@@ -148,29 +152,29 @@ struct At {
 
 /// A diagnostic in JSON.
 #[derive(Debug, Serialize)]
-struct Said<'a> {
+struct Said {
     code: &'static str,
     severity: crate::diagnostic::Severity,
-    message: &'a str,
+    message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<At>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
+    hint: Option<String>,
 }
 
-fn at(texts: &[Text], at: Place) -> Option<At> {
+fn at(texts: &[Text], at: Place, code: Option<Code>) -> Option<At> {
     let renderer = Renderer { texts, style: Style::Plain };
     let file = texts.get(usize::from(at.file)).map(|t| t.name.clone()).unwrap_or_default();
-    at.is_known().then(|| At { file, line: at.line, column: at.column, path: renderer.path(at) })
+    at.is_known().then(|| At { file, line: at.line, column: at.column, path: renderer.path(at, code) })
 }
 
-fn said<'a>(texts: &[Text], diagnostics: &'a [Diagnostic]) -> Vec<Said<'a>> {
-    let one = |d: &'a Diagnostic| Said {
+fn said(texts: &[Text], diagnostics: &[Diagnostic]) -> Vec<Said> {
+    let one = |d: &Diagnostic| Said {
         code: d.code.text(),
         severity: d.severity,
-        message: &d.message,
-        at: at(texts, d.at),
-        hint: d.hint.as_deref(),
+        message: d.message.clone(),
+        at: at(texts, d.at, Some(d.code)),
+        hint: d.hint.clone(),
     };
     diagnostics.iter().map(one).collect()
 }

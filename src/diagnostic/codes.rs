@@ -39,7 +39,7 @@ codes! {
     UnknownFormat "unknown-format" Error "The text can be read but is none of the formats that netapply knows: network_data.json (links, networks, services), netplan (version: 2), cloud-init network-config (version: 1), Debian interfaces text (auto, iface), OpenNebula context.sh (ETH0_IP=).";
     TooLarge "too-large" Error "The text is larger or deeper than any real description: over 10 MiB, 100,000 values (those that YAML aliases make count, too), 20,000 values in one list or mapping, or 100 levels. It is refused so that it cannot exhaust the machine.";
     TooMany "too-many" Note "There is more to say than anybody would read. The messages that are left out are counted; the exit code takes them into account.";
-    DuplicateKey "duplicate-key" Error "A key stands twice in one mapping. Most programs silently use the last one, so one of the two values is lost. netapply uses the last, too, but counts it as an error.";
+    DuplicateKey "duplicate-key" Warning "A key stands twice in one mapping. Most programs silently use the last one, so one of the two values is lost. netapply uses the last, too. Remove one of the two.";
     NoLinks "no-links" Warning "The description can be read and has no link in it, so there is nothing to configure. A drive whose machine has no network is written so; more often, what wrote the description had nothing to put in.";
     NothingUsable "nothing-usable" Error "The description was read, but no link in it can be configured.";
 
@@ -56,8 +56,8 @@ codes! {
     OddNumber "odd-number" Warning "YAML 1.1 reads an unquoted MAC address or number with colons or a leading zero as a number in base 60 or 8. It was taken as the text that stands there. Quote it.";
 
     // Links and names
-    DuplicateLink "duplicate-link" Error "Two links have one name. Everything that refers to it is ambiguous, so the second was left out.";
-    DanglingReference "dangling-reference" Error "A link, network or route refers to a link that the description does not have. What needs it was left out. Add the link with its MAC address, or correct the name; where an id is nearly the same, it is named.";
+    DuplicateLink "duplicate-link" Error "Two links have one id. What refers to it can mean either, so the first was taken everywhere and the second was left out, though both NICs may be there. Give each an id of its own.";
+    DanglingReference "dangling-reference" Error "A link, network or route refers to a link that the description does not have. What needs it was left out; in netplan text, where the name can be that of an interface, the interface was taken. Add the link with its MAC address, or correct the name; where an id is nearly the same, it is named.";
     ReferenceByName "reference-by-name" Warning "A link is referred to by its interface name instead of its id. It was found all the same. Other programs would not find it: use the id.";
     ImpliedLink "implied-link" Warning "A member has no link of its own in the description. It was taken as the name of an interface of the machine. Names differ from machine to machine: give the member a link with its MAC address.";
     LinkCycle "link-cycle" Error "Links are stacked in a circle: each needs the other first. They were left out. One of them names the wrong parent or member.";
@@ -81,7 +81,7 @@ codes! {
     // Bonds, VLANs, bridges
     MissingBondMode "missing-bond-mode" Warning "The bond has no mode. The kernel's default is balance-rr, which few switches take well.";
     ForeignMac "foreign-mac" Warning "A bond has the MAC address of a NIC that is not one of its members. Two interfaces with one MAC address do not work in one network, and the members of the bond are probably wrong.";
-    BondWithoutMembers "bond-without-members" Error "The bond has no member that exists, so it would carry nothing. It was left out, and what stands on it. Name its members (bond_links, interfaces, bond-slaves), and give each a link of its own.";
+    BondWithoutMembers "bond-without-members" Error "The bond has no member that exists, so it would carry nothing. It was left out, and what stands on it. Name its members (bond_links, interfaces, bond-slaves), and give each a link of its own. A bond of netplan whose text names no members at all is made all the same, as netplan does, with a warning.";
     OptionIgnored "option-ignored" Warning "The bond's mode has no such option. The kernel would refuse it, so it was left out. Take it out, or choose a mode that has it.";
     OptionConflict "option-conflict" Warning "Two options exclude each other. One of them was left out.";
     NoLinkMonitoring "no-link-monitoring" Warning "The bond has neither miimon nor arp_interval, so it would never notice a lost link. miimon 100 (milliseconds) was taken.";
@@ -93,7 +93,7 @@ codes! {
     BadNetmask "bad-netmask" Error "The netmask is neither a prefix length nor a mask of ones followed by zeroes, such as 255.255.255.0.";
     AssumedPrefix "assumed-prefix" Warning "The address has no prefix length or netmask; /24 was taken for IPv4, /64 for IPv6, as cloud-init does.";
     ConflictingPrefix "conflicting-prefix" Warning "Address and netmask say different prefix lengths. The one beside the address was taken. Write only one of them.";
-    DuplicateAddress "duplicate-address" Error "One address is on two links. The kernel would answer for it on either; hosts and switches would see it wander. Take it from one of them.";
+    DuplicateAddress "duplicate-address" Warning "One address is on two links. The kernel takes it on both and answers for it on either; hosts and switches see it wander. Take it from one of them, unless both lead to one router that knows of it.";
     RepeatedAddress "repeated-address" Warning "The address stands twice on one link.";
     MemberAddress "member-address" Warning "Addresses, routes or DHCP are asked for on a member of a bond or bridge. Whatever arrives there goes to the bond or bridge, so that an address of the member gets no answers. They were put on the bond or bridge.";
     NoLinkForNetwork "no-link-for-network" Error "The network names no link, and more than one could be meant, so it was left out. Add the key \"link\" with a link's id.";

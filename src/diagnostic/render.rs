@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Diagnostic, Severity};
+use super::{Code, Diagnostic, Severity};
 use crate::format::Text;
 use crate::model::Place;
 
@@ -31,9 +31,11 @@ impl Renderer<'_> {
         if at.is_known() { format!("{name}:{}:{}", at.line, at.column) } else { name.to_owned() }
     }
 
-    /// The path in the document, such as `links[2].bond_mode`; empty without one.
-    pub fn path(&self, at: Place) -> String {
-        self.texts.get(usize::from(at.file)).map_or_else(String::new, |t| t.path(at))
+    /// The path in the document, such as `links[2].bond_mode`; empty without one. A key that is missing is missing in a
+    /// mapping: the path is the mapping's.
+    pub fn path(&self, at: Place, code: Option<Code>) -> String {
+        let of_value = code == Some(Code::MissingKey);
+        self.texts.get(usize::from(at.file)).map_or_else(String::new, |t| t.path(at, of_value))
     }
 
     /// The whole of it, some lines, each ended by a line feed; a note is one line.
@@ -52,7 +54,7 @@ impl Renderer<'_> {
         if *severity == Severity::Note {
             return out;
         }
-        let path = self.path(diagnostic.at);
+        let path = self.path(diagnostic.at, Some(*code));
         if !path.is_empty() {
             let _ = writeln!(out, "  at {path}");
         }

@@ -18,8 +18,9 @@ pub(super) fn check(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     let had_links = !desired.links.is_empty();
     references::unique_ids(desired, said);
     references::one_link_for_a_mac(desired, said);
+    let memberless = stacking::memberless(desired);
     references::resolve(desired, said);
-    stacking::check(desired, said);
+    stacking::check(desired, &memberless, said);
     unique_names(desired, said);
     for link in desired.links.iter_mut().filter(|l| l.kind == Kind::Bond) {
         bond_options(link, desired.closed, said);

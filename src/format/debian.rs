@@ -55,24 +55,19 @@ impl Draft {
         self.by_name.get(name).and_then(|index| self.desired.links.get_mut(*index))
     }
 
-    /// The loopback interface is the kernel's own. Name servers written there are meant for the machine, as it is the
-    /// one interface that is always up.
-    pub(super) fn loopback(&mut self, link: Link, said: &mut Vec<Diagnostic>) {
-        self.desired.resolver.merge(&link.resolver);
-        let message = format!("{} is the kernel's own, nothing is done to it", link.id);
-        said.push(Diagnostic::new(Code::LoopbackIgnored, link.at, message));
-        let own = |net: &IpNet| net.addr().is_loopback();
-        for address in link.addresses.iter().filter(|a| !own(&a.net)) {
-            let message = format!("the address {} on the loopback interface cannot be set", address.net);
-            said.push(
-                Diagnostic::new(Code::Unsupported, address.at, message)
-                    .hint("put it on a dummy link instead"),
-            );
+    /// The loopback interface is the kernel's own, and so are its addresses: only others are set. Name servers written
+    /// there are meant for the machine, as it is the one interface that is always up.
+    pub(super) fn loopback(&mut self, mut link: Link, said: &mut Vec<Diagnostic>) {
+        self.desired.resolver.merge(&std::mem::take(&mut link.resolver));
+        link.addresses.retain(|address| !address.net.addr().is_loopback());
+        link.dynamic.clear();
+        if link.addresses.is_empty() && link.routes.is_empty() && link.rules.is_empty() {
+            let message = format!("{} is the kernel's own, nothing is done to it", link.id);
+            said.push(Diagnostic::new(Code::LoopbackIgnored, link.at, message));
+            return;
         }
-        for route in &link.routes {
-            let message = format!("the route to {} through the loopback interface cannot be set", route.to);
-            said.push(Diagnostic::new(Code::Unsupported, route.at, message));
-        }
+        link.select.name = Some(Located::new(NamePattern::Exact(link.id.clone()), link.at));
+        self.add(link);
     }
 
     /// Keeps a route for the link that reaches its gateway.

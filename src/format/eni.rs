@@ -25,6 +25,9 @@ use stanza::Stanza;
 pub(super) use table::OBJECTS;
 use table::{MEMBERS, TOP};
 
+/// The interface that is always up and that everybody has.
+const LOOPBACK: &str = "lo";
+
 /// Reads what [`tree`] made.
 pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
     let Value::Map(entries) = &root.value else { return Desired::default() };
@@ -109,7 +112,7 @@ impl Reader {
         if let Some(master) = master {
             self.enslaved.push((master, Located::new(name.to_owned(), first.at), at_member));
         }
-        if name == "lo" { self.draft.loopback(link, said) } else { self.draft.add(link) }
+        if name == LOOPBACK { self.draft.loopback(link, said) } else { self.draft.add(link) }
     }
 
     /// Reads one stanza into its link.
@@ -185,6 +188,9 @@ impl Reader {
             }
         }
         for (dev, what) in std::mem::take(&mut self.effects) {
+            if dev.value == LOOPBACK && self.draft.link(LOOPBACK).is_none() {
+                self.draft.add(nic(LOOPBACK, dev.at));
+            }
             match self.draft.link(&dev.value) {
                 Some(link) => take_effect(link, what, dev.at),
                 None => {
@@ -277,12 +283,13 @@ fn activate(desired: &mut Desired, wanted: &[LinkRef], groups: &Groups, said: &m
         up.extend(link.members.iter().chain(&link.parent).map(|r| r.value.clone()));
     }
     let there: HashSet<&str> = desired.links.iter().map(|l| l.id.as_str()).collect();
-    for name in wanted.iter().filter(|w| !w.value.starts_with('/') && base(&w.value) != "lo") {
+    for name in wanted.iter().filter(|w| !w.value.starts_with('/') && base(&w.value) != LOOPBACK) {
         if !there.contains(base(&name.value)) && !groups.1.contains_key(base(&name.value)) {
             let message = format!("\"{}\" is to be brought up, and no iface stanza describes it", name.value);
             said.push(Diagnostic::new(Code::DanglingReference, name.at, message).severity(Severity::Warning));
         }
     }
+    up.insert(LOOPBACK.to_owned());
     for link in &mut desired.links {
         if !up.contains(&link.id) && !patterns.iter().any(|p| fits(p, &link.id)) {
             link.activation = Activation::Manual;

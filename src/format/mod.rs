@@ -45,15 +45,16 @@ impl Text {
         Text { name, text, root, lines: OnceLock::new() }
     }
 
-    /// The path of the value at a place, such as `links[2].bond_mode`; empty without one.
-    pub fn path(&self, at: Place) -> String {
-        self.root.as_ref().map_or_else(String::new, |root| printable(tree::path_of(root, at)))
+    /// The path of the key or value at a place, such as `links[2].bond_mode`; empty without one. `of_value` is true where
+    /// a mapping is meant, and not the first key that begins at the same place.
+    pub fn path(&self, at: Place, of_value: bool) -> String {
+        self.root.as_ref().map_or_else(String::new, |root| printable(tree::path_of(root, at, of_value)))
     }
 
-    /// A line of the text, from 1, with the values of secret keys masked. `None` for one of more than a MiB: a thousand
+    /// A line of the text, from 1, with the values of secret keys masked. `None` for one of more than 64 KiB: a thousand
     /// messages may be about it, and each looks for its column.
     pub fn line(&self, line: u32) -> Option<String> {
-        const LONGEST: usize = 1 << 20;
+        const LONGEST: usize = 64 << 10;
         let starts = self.lines.get_or_init(|| {
             let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
             std::iter::once(0).chain(ends.filter_map(|(at, _)| u32::try_from(at + 1).ok())).collect()

@@ -94,13 +94,18 @@ fn services(node: Option<&Node>, resolver: &mut Resolver, said: &mut Vec<Diagnos
     for service in items(node, "services", said) {
         let Some(fields) = Fields::new(service, &keys::SERVICE, said) else { continue };
         let kind = fields.get("type").and_then(|node| text(node, "type", said)).unwrap_or("dns");
+        if !kind.eq_ignore_ascii_case("dns") {
+            let message = format!("a service of type \"{kind}\" is no name server and has no effect here");
+            said.push(Diagnostic::new(Code::NotADns, service.at, message));
+            continue;
+        }
+        let search = fields.get("search");
+        if let Some(domains) = search {
+            search_domains(domains, "search", resolver, said);
+        }
         match fields.get("address") {
-            _ if !kind.eq_ignore_ascii_case("dns") => {
-                let message =
-                    format!("a service of type \"{kind}\" is no name server and has no effect here");
-                said.push(Diagnostic::new(Code::NotADns, service.at, message));
-            }
             Some(address) => name_servers(address, "address", resolver, said),
+            None if search.is_some() => {}
             None => {
                 let message = "a name server without an address was left out";
                 said.push(Diagnostic::new(Code::MissingKey, service.at, message));

@@ -30,19 +30,34 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
     let Value::Map(variables) = &root.value else { return Desired::default() };
     duplicates(variables, said);
     let mut draft = Draft::default();
-    let mut nics = Numbered::new();
+    let (mut nics, mut passed) = (Numbered::new(), Numbered::new());
     let mut others: Vec<&str> = Vec::new();
     for entry in variables {
         let known = table::TOP.keys.iter().any(|key| key.name == entry.key);
         if known {
             said.extend(report(&table::TOP, &entry.key, entry.key_at));
-        } else if !sort_in(&mut nics, "ETH", entry) {
+        } else if !sort_in(&mut nics, "ETH", entry) && !sort_in(&mut passed, "PCI", entry) {
             others.push(&entry.key);
         }
     }
     for (number, entries) in nics {
         let at = entries.first().map_or(root.at, |e| e.key_at);
-        draft.add(link(number, Node { at, value: Value::Map(entries) }, said));
+        draft.add(link(nic(&format!("eth{number}"), at), Node { at, value: Value::Map(entries) }, said));
+    }
+    // NICs of the host that are passed through: nothing but their MAC address says which they are.
+    for (number, entries) in passed.into_iter().filter(|(_, entries)| !entries.is_empty()) {
+        let at = entries.first().map_or(root.at, |e| e.key_at);
+        let link = link(
+            Link::new(format!("pci{number}"), Kind::Physical, at),
+            Node { at, value: Value::Map(entries) },
+            said,
+        );
+        if link.select.mac.is_some() {
+            draft.add(link);
+            continue;
+        }
+        let message = format!("PCI{number} has no MAC address, left out: nothing says which NIC is meant");
+        said.push(Diagnostic::new(Code::MissingKey, at, message).hint(format!("add PCI{number}_MAC")));
     }
     let resolver = &mut draft.desired.resolver;
     name_service(root, resolver, said);
@@ -98,19 +113,18 @@ fn passed_over(names: &[&str], said: &mut Vec<Diagnostic>) {
     said.push(Diagnostic::new(Code::NoEffect, Place::NONE, message));
 }
 
-fn link(number: u32, node: Node, said: &mut Vec<Diagnostic>) -> Link {
+/// `link`, with what its variables say.
+fn link(mut link: Link, node: Node, said: &mut Vec<Diagnostic>) -> Link {
     let mut aliases = Numbered::new();
-    let Value::Map(entries) = &node.value else { return nic("", node.at) };
+    let Value::Map(entries) = &node.value else { return link };
     let is_alias =
         |key: &str| key.strip_prefix("ALIAS").is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
     for entry in entries {
         sort_in(&mut aliases, "ALIAS", entry);
     }
-    let name = format!("eth{number}");
-    let mut link = nic(&name, node.at);
     let Some(fields) = Fields::with_others(&node, &NIC, is_alias, said) else { return link };
     if let Some(mac) = fields.get("MAC").and_then(|n| mac(n, "MAC", said)) {
-        link = Link::new(name, Kind::Physical, node.at);
+        link = Link::new(link.id, Kind::Physical, node.at);
         link.select.mac = Some(mac);
     }
     link.mtu = fields.get("MTU").and_then(|n| mtu(n, "MTU", said));

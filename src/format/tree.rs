@@ -18,6 +18,9 @@ pub(super) const MAX_NODES: usize = 100_000;
 pub(super) const MAX_ITEMS: usize = 20_000;
 /// Levels of lists and mappings.
 const MAX_DEPTH: usize = 100;
+/// Characters of YAML between one event and the next. The parser keeps the whole of a flow collection (`[…]`) until it
+/// knows whether that is a key, in sixty times the memory.
+const MAX_UNREAD: usize = 256 << 10;
 
 /// A value and where it begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,11 +133,16 @@ pub fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<Node> 
 }
 
 /// The keys and indexes that lead to the value (or key) at a place: `links[2].bond_mode`. Where nothing begins exactly
-/// there, the path of the last value that begins before it. Empty for the root.
-pub fn path_of(root: &Node, at: Place) -> String {
+/// there, the path of the last value that begins before it. Empty for the root. A mapping of YAML begins where its first
+/// key does: `of_value` tells that the mapping is meant, where it is the root or an item of a list.
+pub fn path_of(root: &Node, at: Place, of_value: bool) -> String {
     let mut path = String::new();
     let mut node = root;
     loop {
+        let no_entry = path.is_empty() || path.ends_with(']');
+        if of_value && no_entry && node.at == at && matches!(node.value, Value::Map(_)) {
+            return path;
+        }
         let next = match &node.value {
             Value::List(items) => {
                 let index = items.partition_point(|n| n.at <= at).checked_sub(1);
@@ -205,10 +213,13 @@ mod tests {
         }
         let mtu = json.get("links").unwrap().items()[0].get("mtu").unwrap().at;
         assert_eq!((mtu.line, mtu.column), (2, 22));
-        assert_eq!(path_of(&json, mtu), "links[0].mtu");
+        assert_eq!(path_of(&json, mtu, false), "links[0].mtu");
         let mtu = yaml.get("links").unwrap().items()[0].get("mtu").unwrap().at;
         assert_eq!((mtu.line, mtu.column), (3, 8));
-        assert_eq!(path_of(&yaml, mtu), "links[0].mtu");
+        assert_eq!(path_of(&yaml, mtu, false), "links[0].mtu");
+        let link = yaml.get("links").unwrap().items()[0].at;
+        assert_eq!(path_of(&yaml, link, false), "links[0].id");
+        assert_eq!(path_of(&yaml, link, true), "links[0]");
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, said: &mut Vec<Diagno
     }
 }
 
+/// Words in one text.
+const MAX_WORDS: usize = 10_000;
+
 /// Texts that are written as a list, or in one text with blanks or commas between them.
 pub(super) fn words<'a>(node: &'a Node, key: &str, said: &mut Vec<Diagnostic>) -> Vec<Located<&'a str>> {
     let nodes = match &node.value {
@@ -53,7 +56,12 @@ pub(super) fn words<'a>(node: &'a Node, key: &str, said: &mut Vec<Diagnostic>) -
     for node in nodes {
         let text = text(node, key, said).unwrap_or_default();
         let parts = text.split([' ', '\t', '\n', ',']).filter(|part| !part.is_empty());
-        words.extend(parts.map(|part| Located::new(part, node.at)));
+        words.extend(parts.map(|part| Located::new(part, node.at)).take(MAX_WORDS));
+        if words.len() >= MAX_WORDS {
+            let message = format!("{key}: more than 10,000 words, the rest was left out");
+            said.push(Diagnostic::new(Code::BadValue, node.at, message));
+            break;
+        }
     }
     words
 }

@@ -100,7 +100,9 @@ fn fitting(
     said: &mut Vec<Diagnostic>,
 ) -> Vec<Found> {
     let select = &link.select;
-    let free = |l: &&ObservedLink| !taken.contains(&l.name) && l.layer != "loopback";
+    // The loopback interface is meant by its name alone.
+    let loopback = exact_name(select) == Some("lo");
+    let free = |l: &&ObservedLink| !taken.contains(&l.name) && (l.layer != "loopback" || loopback);
     let nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).filter(free).collect();
     let found = |by: MatchedBy| {
         move |l: &&ObservedLink| Found { name: l.name.clone(), by: by.clone(), stand_in: false }

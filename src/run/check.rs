@@ -2,18 +2,16 @@
 
 use serde::Serialize;
 
-use super::{Exit, Said, block_on, broken, find, json, parse, print, said, stdout_style, unreadable};
+use super::{
+    Exit, Said, block_on, complain, find, json, parse, print, request, said, stdout_style, unreadable,
+};
 use crate::cli::{Args, Format};
 use crate::diagnostic::{Diagnostic, Renderer, Severity};
 use crate::format::{self, Parsed};
+use crate::source::{Found, NotFound};
 
-/// One SOURCE with what is to be said about it.
-struct Checked {
-    source: String,
-    parsed: Parsed,
-}
-
-#[derive(Serialize)]
+/// What is said of all descriptions together.
+#[derive(Default, Serialize)]
 struct Output<'a> {
     version: u32,
     files: Vec<File<'a>>,
@@ -26,62 +24,73 @@ struct Output<'a> {
 struct File<'a> {
     source: &'a str,
     format: &'static str,
-    diagnostics: Vec<Said<'a>>,
+    diagnostics: Vec<Said>,
 }
 
 /// Exit code 3 on any error, 0 with warnings or notes only.
 pub(super) fn check(args: &Args) -> Exit {
-    let checked: Vec<Checked> = args.sources.iter().map(|source| check_one(args, source)).collect();
-    let count = |severity| {
-        checked.iter().flat_map(|c| &c.parsed.diagnostics).filter(|d| d.severity == severity).count()
-    };
-    let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
-    if args.json {
-        let files = checked
-            .iter()
-            .map(|c| File {
-                source: &c.source,
-                format: c.parsed.format,
-                diagnostics: said(&c.parsed.texts, &c.parsed.diagnostics),
-            })
-            .collect();
-        print(&json(&Output { version: 1, files, errors, warnings, notes }));
-    } else {
-        for one in &checked {
-            for diagnostic in &one.parsed.diagnostics {
-                print(&line(args, &one.parsed, diagnostic));
-            }
+    let mut output = Output { version: 1, ..Output::default() };
+    // One runtime and one look at the machine for all descriptions, of which one at a time is held.
+    let done = block_on(async {
+        let mut request = request(args, None);
+        for source in &args.sources {
+            request.source = Some(source.clone());
+            let parsed = checked(args, source, find(&request).await);
+            output.add(args, source, &parsed);
         }
-        if args.format == Format::Text {
-            let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-            print(&format!(
-                "{}: {}, {}, {}\n",
-                plural(checked.len(), "description"),
-                plural(errors, "error"),
-                plural(warnings, "warning"),
-                plural(notes, "note")
-            ));
-        }
+    });
+    if let Err(error) = done {
+        complain(&format!("nothing can be read: {error}"));
+        return Exit::BadText;
     }
-    if errors > 0 { Exit::BadText } else { Exit::Success }
+    if args.json {
+        print(&json(&output));
+    } else if args.format == Format::Text {
+        print(&output.summary(args.sources.len()));
+    }
+    if output.errors > 0 { Exit::BadText } else { Exit::Success }
 }
 
-fn check_one(args: &Args, source: &str) -> Checked {
-    let found = block_on(find(args, Some(&source.to_owned())));
+impl<'a> Output<'a> {
+    /// Counts what is said of a description, and prints it unless it becomes part of the JSON.
+    fn add(&mut self, args: &Args, source: &'a str, parsed: &Parsed) {
+        for diagnostic in &parsed.diagnostics {
+            *match diagnostic.severity {
+                Severity::Error => &mut self.errors,
+                Severity::Warning => &mut self.warnings,
+                Severity::Note => &mut self.notes,
+            } += 1;
+            if !args.json {
+                print(&line(args, parsed, diagnostic));
+            }
+        }
+        if args.json {
+            let diagnostics = said(&parsed.texts, &parsed.diagnostics);
+            self.files.push(File { source, format: parsed.format, diagnostics });
+        }
+    }
+
+    fn summary(&self, descriptions: usize) -> String {
+        let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        format!(
+            "{}: {}, {}, {}\n",
+            plural(descriptions, "description"),
+            plural(self.errors, "error"),
+            plural(self.warnings, "warning"),
+            plural(self.notes, "note")
+        )
+    }
+}
+
+fn checked(args: &Args, source: &str, found: Result<Found, NotFound>) -> Parsed {
     let mut parsed = match found {
-        Ok(Ok(found)) => parse(&found),
-        Ok(Err(missing)) => unreadable(source, &missing),
-        Err(error) => unreadable(source, &broken(&error)),
+        Ok(found) => parse(&found),
+        Err(missing) => unreadable(source, &missing),
     };
     if args.for_ironic {
         format::for_ironic(&mut parsed);
     }
-    // The name that the user typed is the one to show, except within a drive or directory.
-    let is_text = std::path::Path::new(source).is_file() && !source.ends_with(".iso");
-    if let ([text], true) = (parsed.texts.as_mut_slice(), is_text) {
-        source.clone_into(&mut text.name);
-    }
-    Checked { source: source.to_owned(), parsed }
+    parsed
 }
 
 fn line(args: &Args, parsed: &Parsed, diagnostic: &Diagnostic) -> String {

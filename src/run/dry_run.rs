@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::show::read_inventory;
 use super::{
-    At, Exit, Said, at, block_on, broken, complain, find, json, not_found, parse, print, said, stdout_style,
-    style, tells_the_image, unreadable,
+    At, Exit, Said, at, block_on, broken, complain, find, json, not_found, parse, print, request, said,
+    stdout_style, style, tells_the_image, unreadable,
 };
 use crate::cli::{Args, Format};
 use crate::diagnostic::{Diagnostic, Renderer, Severity, worst};
@@ -24,8 +24,9 @@ struct Output<'a> {
     version: u32,
     source: String,
     format: &'static str,
-    diagnostics: Vec<Said<'a>>,
+    diagnostics: Vec<Said>,
     links: Vec<LinkOut<'a>>,
+    left_to_others: Vec<LeftOut<'a>>,
     steps: Vec<StepOut>,
 }
 
@@ -39,6 +40,14 @@ struct LinkOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     matched_by: Option<String>,
     stand_in: bool,
+}
+
+/// What a client in the image is to do.
+#[derive(Serialize)]
+struct LeftOut<'a> {
+    id: &'a str,
+    name: &'a str,
+    dynamic: Vec<Dynamic>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +70,9 @@ pub(super) fn dry_run(args: &Args) -> Exit {
             return Exit::Usage;
         }
     };
-    let found = match block_on(find(args, args.sources.first())).unwrap_or_else(|error| Err(broken(&error))) {
+    let found = match block_on(find(&request(args, args.sources.first())))
+        .unwrap_or_else(|error| Err(broken(&error)))
+    {
         Ok(found) => found,
         Err(missing) => {
             let source = args.sources.first().map_or("", String::as_str);
@@ -166,11 +177,14 @@ fn links(resolved: &Resolved) -> String {
     out
 }
 
-/// What a client in the image is to do on the link. Router advertisements are the kernel's own work.
+/// What needs a client in the image. Router advertisements are the kernel's own work.
+fn clients(link: &ResolvedLink) -> impl Iterator<Item = Dynamic> {
+    link.desired.dynamic.iter().map(|d| d.value).filter(|d| *d != Dynamic::RouterAdvertisements)
+}
+
+/// What a client in the image is to do on the link.
 fn left_to_others(link: &ResolvedLink) -> String {
-    let clients =
-        link.desired.dynamic.iter().map(|d| d.value).filter(|d| *d != Dynamic::RouterAdvertisements);
-    let words: Vec<&str> = clients.map(Dynamic::words).collect();
+    let words: Vec<&str> = clients(link).map(Dynamic::words).collect();
     if words.is_empty() { String::new() } else { format!("; {} left to the image", words.join(" and ")) }
 }
 
@@ -179,7 +193,7 @@ fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> S
         number,
         command: script::line(&step.action),
         link: step.link.clone(),
-        at: at(&parsed.texts, step.at),
+        at: at(&parsed.texts, step.at, None),
         needs: step.needs.iter().map(|n| n + 1).collect(),
     };
     json(&Output {
@@ -188,8 +202,14 @@ fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> S
         format: parsed.format,
         diagnostics: said(&parsed.texts, &parsed.diagnostics),
         links: resolved.links.iter().map(link_out).collect(),
+        left_to_others: resolved.links.iter().filter_map(left_out).collect(),
         steps: (1..).zip(&plan.steps).map(step).collect(),
     })
+}
+
+fn left_out(link: &ResolvedLink) -> Option<LeftOut<'_>> {
+    let dynamic: Vec<Dynamic> = clients(link).collect();
+    (!dynamic.is_empty()).then_some(LeftOut { id: &link.desired.id, name: &link.name, dynamic })
 }
 
 fn link_out(link: &ResolvedLink) -> LinkOut<'_> {

@@ -2,39 +2,24 @@
 //! its own and is given up after a bound; the thread is then left behind. Entry: [`start`].
 
 use std::io;
-use std::os::unix::net::UnixStream as StdStream;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 
 /// A read on its way.
-pub(super) struct Job<T> {
-    result: Arc<Mutex<Option<T>>>,
-    /// Closed by the thread when the result is there.
-    done: UnixStream,
-}
+pub(super) struct Job<T>(oneshot::Receiver<T>);
 
 /// Runs `read` in a new thread, because a thread of a pool could not be given up.
 pub(super) fn start<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> io::Result<Job<T>> {
-    let (done, signal) = StdStream::pair()?;
-    done.set_nonblocking(true)?;
-    let result = Arc::new(Mutex::new(None));
-    let slot = Arc::clone(&result);
-    std::thread::Builder::new().spawn(move || {
-        let value = read();
-        if let Ok(mut slot) = slot.lock() {
-            *slot = Some(value);
-        }
-        drop(signal);
-    })?;
-    Ok(Job { result, done: UnixStream::from_std(done)? })
+    let (result, job) = oneshot::channel();
+    // Who has given the read up does not take its result.
+    std::thread::Builder::new().spawn(move || drop(result.send(read())))?;
+    Ok(Job(job))
 }
 
 impl<T> Job<T> {
     /// The result, or `None` if it did not come in time.
     pub(super) async fn finish(self, bound: Duration) -> Option<T> {
-        let _ = tokio::time::timeout(bound, self.done.readable()).await;
-        self.result.lock().ok()?.take()
+        tokio::time::timeout(bound, self.0).await.ok()?.ok()
     }
 }
 

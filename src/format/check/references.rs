@@ -8,15 +8,22 @@ use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NameP
 
 /// Leaves out the second of two links with one id.
 pub(super) fn unique_ids(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
-    let mut seen: HashMap<String, Place> = HashMap::new();
+    let mut seen: HashMap<String, (Place, Option<MacAddr>)> = HashMap::new();
     desired.links.retain(|link| match seen.get(&link.id) {
         None => {
-            seen.insert(link.id.clone(), link.at);
+            seen.insert(link.id.clone(), (link.at, link.select.mac.map(|mac| mac.value)));
             true
         }
-        Some(first) => {
-            let message =
-                format!("a second link is called \"{}\" (the first is in line {})", link.id, first.line);
+        Some((first, mac)) => {
+            let with = |mac: &Option<MacAddr>| mac.map_or(String::new(), |mac| format!(" with MAC address {mac}"));
+            let message = format!(
+                "a second link is called \"{0}\"{1} (the first is in line {2}{3}): the first was taken wherever \
+                 \"{0}\" is named",
+                link.id,
+                with(&link.select.mac.map(|mac| mac.value)),
+                first.line,
+                with(mac)
+            );
             said.push(
                 Diagnostic::new(Code::DuplicateLink, link.at, message)
                     .hint("give each link an id of its own"),
@@ -174,6 +181,20 @@ impl Resolver {
         let near = self.nearest(&reference.value);
         let name = IfName::new(&reference.value).ok();
         match (near, name) {
+            // netplan gives up here, and cloud-init takes it for an interface: a bond of two NICs that are there is
+            // better than none.
+            (None, Some(_)) if self.closed && matches!(role, "member" | "link") => {
+                let message = format!(
+                    "\"{id}\" names its {role} \"{0}\", and no link has this id: the interface {0} was taken",
+                    reference.value
+                );
+                said.push(Diagnostic::new(Code::DanglingReference, reference.at, message).hint(format!(
+                    "add \"{}\" to the ethernets: netplan takes none of the text without it",
+                    reference.value
+                )));
+                self.imply(reference);
+                true
+            }
             // Near to an id it is a slip of the pen, or the member whose link was left out.
             (None, Some(_)) if !self.closed => {
                 let message = format!(

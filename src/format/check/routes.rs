@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{Desired, Family, Kind, Link, Place};
 
-/// One address is on one link, once. Link-local addresses may repeat, and so may the addresses of separate VRFs.
+/// One address is on one link, once. Link-local addresses may repeat, and so may the addresses of separate VRFs. The kernel
+/// takes one address on two links: that is described, if seldom meant.
 pub(super) fn addresses(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     let vrfs = vrf_of(desired);
     let mut seen: HashMap<(IpAddr, Option<String>), (String, Place)> = HashMap::new();
@@ -22,16 +23,16 @@ pub(super) fn addresses(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
                 seen.insert(key, (id.clone(), address.at));
                 return true;
             };
-            let (code, message) = if *other == id {
+            let twice = *other == id;
+            let (code, message) = if twice {
                 (Code::RepeatedAddress, format!("{ip} stands twice on \"{id}\" (line {})", first.line))
             } else {
-                (
-                    Code::DuplicateAddress,
-                    format!("{ip} is on \"{other}\" already (line {}), left out on \"{id}\"", first.line),
-                )
+                let message =
+                    format!("{ip} is on \"{other}\" already (line {}): \"{id}\" gets it, too", first.line);
+                (Code::DuplicateAddress, message)
             };
             said.push(Diagnostic::new(code, address.at, message).hint("remove one of the two"));
-            false
+            !twice
         });
     }
 }

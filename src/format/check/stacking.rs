@@ -2,16 +2,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{Desired, Kind, Link, LinkRef};
 
-/// Leaves out wrong members, circles, links without what they stand on, and all that stands on those.
-pub(super) fn check(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+/// Bonds that are to have no members, which only netplan makes: elsewhere the key is required.
+pub(super) fn memberless(desired: &Desired) -> HashSet<String> {
+    let bonds =
+        desired.links.iter().filter(|l| desired.closed && l.kind == Kind::Bond && l.members.is_empty());
+    bonds.map(|l| l.id.clone()).collect()
+}
+
+/// Leaves out wrong members, circles, links without what they stand on, and all that stands on those. `memberless` are
+/// bonds that never had a member.
+pub(super) fn check(desired: &mut Desired, memberless: &HashSet<String>, said: &mut Vec<Diagnostic>) {
     one_controller(desired, said);
     let kinds: HashMap<String, Kind> = desired.links.iter().map(|l| (l.id.clone(), l.kind)).collect();
     let mut out: HashSet<String> = HashSet::new();
     for link in &mut desired.links {
-        wrong_members(link, &kinds, &mut out, said);
+        wrong_members(link, &kinds, memberless, &mut out, said);
         if let Some(wrong) = missing_foundation(link) {
             said.push(wrong);
             out.insert(link.id.clone());
@@ -59,6 +67,7 @@ fn one_controller(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
 fn wrong_members(
     link: &mut Link,
     kinds: &HashMap<String, Kind>,
+    memberless: &HashSet<String>,
     out: &mut HashSet<String>,
     said: &mut Vec<Diagnostic>,
 ) {
@@ -87,6 +96,14 @@ fn wrong_members(
     });
     // A bond needs a member; a bridge without ports is a fine thing for guests to come.
     if kind == Kind::Bond && link.members.is_empty() {
+        if memberless.contains(&id) {
+            let message =
+                format!("bond \"{id}\" has no members: it is made, and has no carrier until one joins it");
+            let without =
+                Diagnostic::new(Code::BondWithoutMembers, link.at, message).severity(Severity::Warning);
+            said.push(without.hint("name the links that it is made of"));
+            return;
+        }
         if before == 0 {
             let message = format!("bond \"{id}\" has no member that is there: it was left out");
             said.push(

@@ -11,6 +11,8 @@ const MAC: Key = key("mac_address", Applied, "MAC address that the link gets");
 const MTU: Key = key("mtu", Applied, "MTU in bytes; null is none");
 const ACCEPT_RA: Key = key("accept-ra", Applied, "take router advertisements");
 const KEEP: Key = key("keep_configuration", NoEffect, "it is systemd-networkd's");
+const ID: Key = key("id", NoEffect, "it is what MAAS and curtin call the item");
+const SYSCTLS: &str = "cloud-init sets no sysctls of it either";
 const SUBNETS: Key = key("subnets", Applied, "addresses and how the link gets them; null is none");
 const GATEWAY: Key = key("gateway", Applied, "address of the router");
 const METRIC: Key = key("metric", Applied, "priority of the route, lower wins");
@@ -26,6 +28,7 @@ pub(in crate::format) static PHYSICAL: Object = Object {
     name: "config[] (physical, infiniband, loopback)",
     keys: &[
         TYPE,
+        ID,
         key("name", Applied, "name for other items to refer to; the NIC gets it as an alternative name"),
         key("mac_address", Applied, "which NIC is meant; without it the name says so"),
         MTU,
@@ -40,6 +43,7 @@ pub(in crate::format) static BOND: Object = Object {
     name: "config[] (bond)",
     keys: &[
         TYPE,
+        ID,
         NAME,
         key("bond_interfaces", Applied, "names of the members"),
         key("params", Applied, "options of the bond"),
@@ -55,8 +59,11 @@ pub(in crate::format) static BRIDGE: Object = Object {
     name: "config[] (bridge)",
     keys: &[
         TYPE,
+        ID,
         NAME,
         key("bridge_interfaces", Applied, "names of the ports"),
+        key("ipv4_conf", NoEffect, SYSCTLS),
+        key("ipv6_conf", NoEffect, SYSCTLS),
         key("params", Applied, "options of the bridge and its ports"),
         MAC,
         MTU,
@@ -70,6 +77,7 @@ pub(in crate::format) static VLAN: Object = Object {
     name: "config[] (vlan)",
     keys: &[
         TYPE,
+        ID,
         NAME,
         key("vlan_link", Applied, "name of the link below"),
         key("vlan_id", Applied, "VLAN id, 0 to 4094"),
@@ -85,6 +93,7 @@ pub(in crate::format) static NAMESERVER: Object = Object {
     name: "config[] (nameserver)",
     keys: &[
         TYPE,
+        ID,
         key("address", Applied, "addresses of name servers, a list or one text"),
         key("search", Applied, "search domains, a list or one text"),
         key("interface", Applied, "name of the link that they belong to; without it they are the machine's"),
@@ -95,6 +104,7 @@ pub(in crate::format) static GLOBAL_ROUTE: Object = Object {
     name: "config[] (route)",
     keys: &[
         TYPE,
+        ID,
         key("destination", Applied, "destination with prefix length, or with a netmask beside it"),
         key("network", Applied, "as destination"),
         NETMASK,
@@ -123,6 +133,8 @@ pub(in crate::format) static SUBNET: Object = Object {
         METRIC,
         key("mtu", Applied, "MTU in bytes; that of IPv6 alone beside an IPv6 address"),
         key("scope", NoEffect, "the kernel derives the scope from the address"),
+        key("ipv4", NoEffect, "the family follows from the address"),
+        key("ipv6", NoEffect, "the family follows from the address"),
         key("dns_nameservers", Applied, "name servers of this link, a list or one text"),
         key("dns_search", Applied, "search domains of this link, a list or one text"),
         key("routes", Applied, "routes through this link"),

@@ -61,7 +61,8 @@ fn add_words<'a>(line: &'a str, at: Place, command: bool, words: &mut Vec<Word<'
         column += rest.get(..blank).map_or(0, |b| b.chars().count()) as u32;
         rest = rest.get(blank..).unwrap_or_default();
         let word = rest.split(char::is_whitespace).next().unwrap_or_default();
-        if word.is_empty() || (word.starts_with('#') && !command) {
+        // One word too many is enough to refuse the text.
+        if word.is_empty() || (word.starts_with('#') && !command) || words.len() > MAX_ITEMS {
             return;
         }
         command |= words.is_empty() && COMMANDS.contains(&word);
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!(stanza.get("address").unwrap().text(), Some("192.0.2.1/24"));
         let servers = stanza.get("dns-nameservers").unwrap().items();
         assert_eq!((servers[1].at.line, servers[1].at.column), (6, 3));
-        assert_eq!(path_of(&root, servers[1].at), "iface eth0 inet static.dns-nameservers[1]");
+        assert_eq!(path_of(&root, servers[1].at, false), "iface eth0 inet static.dns-nameservers[1]");
         assert_eq!(stanza.get("up").unwrap().items().len(), 4);
     }
 

@@ -1,11 +1,11 @@
 //! One `iface` stanza: its header, and the options that concern its own link alone.
 
 use super::table::IFACE;
-use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::debian::{Method, subnet, wish_mac};
 use crate::format::keys::Fields;
 use crate::format::tree::{Entry, Node, Value};
-use crate::format::value::{mac, mtu, number, words};
+use crate::format::value::{bad, boolean, mac, mtu, number, text, words};
 use crate::model::{Family, Kind, Link, Located, Place, WishedMac};
 
 /// A stanza.
@@ -126,8 +126,15 @@ impl<'a> Stanza<'a> {
             added.for_each(|address| address.label = Some(self.name.to_owned()));
         }
         self.mtu(&fields, link, said);
-        if let Some(node) = fields.get("hwaddress") {
+        if let Some(node) = fields.get("hwaddress").or(fields.get("hwaddr")) {
             hwaddress(node, link, said);
+        }
+        for (key, feature) in OFFLOADS {
+            let Some(on) = fields.get(key).and_then(|node| boolean(node, key, said)) else { continue };
+            link.features.extend(feature.iter().map(|feature| (*feature, on)));
+        }
+        if let Some(node) = fields.get("ethernet-wol") {
+            wake_on_lan(node, link, said);
         }
         let level = |key: &str, said: &mut Vec<Diagnostic>| {
             let level = fields.get(key).and_then(|n| number(n, key, 0..=2, said));
@@ -146,6 +153,28 @@ impl<'a> Stanza<'a> {
             }
             _ => link.mtu = Some(bytes),
         }
+    }
+}
+
+/// The options of Debian's ethtool package, in its words, and ethtool's features for them.
+const OFFLOADS: &[(&str, &[&str])] = &[
+    ("offload-rx", &["rx-checksum"]),
+    ("offload-tx", &["tx-checksumming"]),
+    ("offload-tso", &["tx-tcp-segmentation", "tx-tcp6-segmentation"]),
+    ("offload-gso", &["tx-generic-segmentation"]),
+    ("offload-gro", &["rx-gro"]),
+    ("offload-lro", &["rx-lro"]),
+];
+
+/// ethtool's letters for what wakes the machine up: `g` is the magic packet, `d` nothing.
+fn wake_on_lan(node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    let Some(letters) = text(node, "ethernet-wol", said) else { return };
+    match letters {
+        "g" | "d" => link.wake_on_lan = Some(Located::new(letters == "g", node.at)),
+        _ => said.push(
+            bad(Code::Unsupported, node, "ethernet-wol", "only g (magic packet) and d (off) can be set")
+                .severity(Severity::Warning),
+        ),
     }
 }
 

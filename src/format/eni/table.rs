@@ -5,6 +5,8 @@ use crate::format::debian;
 use crate::format::keys::Fate::{Applied, LeftToOthers, NoEffect, Unsupported};
 use crate::format::keys::{Object, key};
 
+const DRIVERS: &str = "it is left as the driver has it";
+
 pub(in crate::format) static TOP: Object = Object {
     name: "interfaces text outside a stanza",
     keys: &[
@@ -40,6 +42,8 @@ pub(in crate::format) static IFACE: Object = Object {
             Applied,
             "of a NIC: which one is meant; of a bond, bridge or VLAN: the MAC address it gets",
         ),
+        key("hwaddr", Applied, "as hwaddress, as Nova's older templates have it"),
+        key("hw-mac-address", NoEffect, "it is glean's note on the NIC: the stanza goes by the name"),
         key("accept-ra", Applied, "take router advertisements: 0, 1 or 2"),
         key("autoconf", NoEffect, "addresses come with router advertisements, see accept-ra"),
         key("privext", Applied, "prefer temporary addresses: 0, 1 or 2"),
@@ -68,6 +72,24 @@ pub(in crate::format) static IFACE: Object = Object {
         key("client", LeftToOthers, "it is the DHCP client's"),
         key("request-prefix", LeftToOthers, "it is the DHCP client's"),
         key("media", NoEffect, "no driver of today has a media type"),
+        key("offload-rx", Applied, "ethtool's rx-checksum"),
+        key("offload-tx", Applied, "ethtool's tx-checksumming"),
+        key("offload-tso", Applied, "ethtool's tx-tcp-segmentation and tx-tcp6-segmentation"),
+        key("offload-gso", Applied, "ethtool's tx-generic-segmentation"),
+        key("offload-gro", Applied, "ethtool's rx-gro"),
+        key("offload-lro", Applied, "ethtool's rx-lro"),
+        key("offload-sg", NoEffect, DRIVERS),
+        key("offload-ufo", NoEffect, "kernels since 4.14 have no such offload"),
+        key("ethernet-wol", Applied, "wake up by a magic packet (g) or not at all (d)"),
+        key("ethernet-autoneg", NoEffect, DRIVERS),
+        key("ethernet-pause-rx", NoEffect, DRIVERS),
+        key("ethernet-pause-tx", NoEffect, DRIVERS),
+        key("link-autoneg", NoEffect, DRIVERS),
+        key("link-duplex", NoEffect, DRIVERS),
+        key("link-speed", NoEffect, DRIVERS),
+        key("hardware-dma-ring-rx", NoEffect, DRIVERS),
+        key("hardware-dma-ring-tx", NoEffect, DRIVERS),
+        key("driver-message-level", NoEffect, DRIVERS),
         key("wpa-ssid", Unsupported, "netapply does no wireless networks"),
         key("wpa-psk", Unsupported, "netapply does no wireless networks"),
         key("wpa-conf", Unsupported, "netapply does no wireless networks"),

@@ -184,11 +184,11 @@ fn link_local(link: &mut Link, node: &Node, said: &mut Vec<Diagnostic>) {
         match value::text(item, "link-local", said).map(str::to_ascii_lowercase).as_deref() {
             Some("ipv6") => v6 = true,
             Some("ipv4") => {
-                let message = "link-local ipv4 needs a daemon that claims such an address: none is set";
+                let message = "link-local ipv4 is left to the image: a daemon must claim such an address";
                 said.push(
-                    Diagnostic::new(Code::Unsupported, item.at, message)
-                        .severity(Severity::Warning)
-                        .hint("give the link an address, or leave it to a client of the image by dhcp4"),
+                    Diagnostic::new(Code::LeftToOthers, item.at, message).severity(Severity::Warning).hint(
+                        "have avahi-autoipd or systemd-networkd in the image, or give the link an address",
+                    ),
                 );
             }
             Some(_) => said.push(value::one_of(item, "link-local", ["ipv4", "ipv6"].into_iter())),

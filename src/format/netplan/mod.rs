@@ -157,7 +157,7 @@ impl Reader<'_> {
         link::common(&mut link, &fields, self.said);
         let said = &mut *self.said;
         match kind {
-            Kind::Physical => physical::read(&mut link, &fields, said),
+            Kind::Physical => physical::read(&mut link, &fields, said)?,
             _ => link.naming = naming(&link, said),
         }
         match kind {

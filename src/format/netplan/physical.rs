@@ -20,10 +20,10 @@ const OFFLOADS: &[(&str, &str)] = &[
     ("large-receive-offload", "rx-lro"),
 ];
 
-/// The keys of NICs.
-pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+/// The keys of NICs. `None` where no NIC can be meant.
+pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
     link.select = match fields.entry("match") {
-        Some(entry) => select(&entry.value, said),
+        Some(entry) => select(&entry.value, said)?,
         // Without a match the id is the kernel's name.
         None => Match {
             name: Some(Located::new(NamePattern::Exact(link.id.clone()), link.at)),
@@ -49,12 +49,13 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnost
     if let Some(node) = fields.get("infiniband-mode") {
         infiniband(link, node, said);
     }
+    Some(())
 }
 
 /// Every part that is given must hold; without any part every NIC fits.
-fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Match {
+fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Match> {
     let mut select = Match { many: true, ..Match::default() };
-    let Some(fields) = Fields::new(node, &keys::MATCH, said) else { return select };
+    let Some(fields) = Fields::new(node, &keys::MATCH, said) else { return Some(select) };
     select.mac = fields.get("macaddress").and_then(|node| value::mac(node, "macaddress", said));
     if let Some(node) = fields.get("name") {
         select.name = value::text(node, "name", said).map(|name| {
@@ -65,6 +66,13 @@ fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Match {
     }
     if let Some(node) = fields.get("driver") {
         let nodes = if let Value::List(items) = &node.value { items } else { std::slice::from_ref(node) };
+        if nodes.is_empty() {
+            let message = "driver is an empty list, which no NIC fits";
+            said.push(
+                Diagnostic::new(Code::BadValue, node.at, message).hint("name a driver, or remove the key"),
+            );
+            return None;
+        }
         for node in nodes {
             match value::text(node, "driver", said) {
                 Some(driver) if driver.contains(char::is_whitespace) => said.push(
@@ -76,7 +84,7 @@ fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Match {
             }
         }
     }
-    select
+    Some(select)
 }
 
 fn infiniband(link: &mut Link, node: &Node, said: &mut Vec<Diagnostic>) {

@@ -236,7 +236,7 @@ fn ipv6_behaviour() {
         said,
         [
             "error option-conflict: ipv6-address-generation and ipv6-address-token exclude each other: the token was taken",
-            "warning unsupported: link-local ipv4 needs a daemon that claims such an address: none is set"
+            "warning left-to-others: link-local ipv4 is left to the image: a daemon must claim such an address"
         ]
     );
     let (_, said) = nic("ipv6-address-token: '2001:db8::2', ipv6-mtu: 1000, ipv6-address-generation: random");

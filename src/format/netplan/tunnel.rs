@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::Fields;
 use crate::format::tree::{Node, Value as Tree};
 use crate::format::value;
@@ -75,7 +75,7 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnost
     let before = said.len();
     let mut end = |key: &'static str| fields.get(key).and_then(|node| value::ip(node, key, said));
     let (local, remote) = (end("local"), end("remote"));
-    if said.len() > before {
+    if said.iter().skip(before).any(|d| d.severity == Severity::Error) {
         return None;
     }
     // What is inside, in ip(8)'s word: netplan's own but for sit.

@@ -173,7 +173,11 @@ pub(super) static ROUTE: Object = Object {
 
 pub(super) static SERVICE: Object = Object {
     name: "services[]",
-    keys: &[key("type", Applied, "dns; others have no effect"), key("address", Applied, "its address")],
+    keys: &[
+        key("type", Applied, "dns; others have no effect"),
+        key("address", Applied, "its address"),
+        key("search", Applied, "search domains"),
+    ],
 };
 
 #[cfg(test)]

@@ -245,9 +245,8 @@ fn unknown_keys_and_values_have_hints() {
         said,
         [
             "warning: unknown key \"ethernet_mac_addres\" in links[] (NIC), ignored (did you mean \"ethernet_mac_address\"?)",
-            "warning: bond \"bond0\" has no mode: the kernel's default, balance-rr, was taken (name the mode that the switch is set up for: 802.3ad for LACP, else active-backup)",
             "warning: bond \"bond0\" would not notice a lost link: miimon 100 was taken (set miimon, or arp_interval and arp_ip_target)",
-            "error: bond-mode \"lacp\": expected one of balance-rr, active-backup, balance-xor, broadcast, 802.3ad, balance-tlb, balance-alb (did you mean \"802.3ad\"?)",
+            "error: bond-mode \"lacp\": expected one of balance-rr, active-backup, balance-xor, broadcast, 802.3ad, balance-tlb, balance-alb; the kernel's default, balance-rr, was taken (did you mean \"802.3ad\"?)",
             "warning: unknown key \"bond_mimon\" in links[] (bond), ignored (did you mean \"bond_miimon\"?)",
             "warning: network \"n\" has the unknown type \"ipv4_static\": its address was taken as a static one (write ipv4, ipv6, ipv4_dhcp, ipv6_dhcp or ipv6_slaac)",
             "error: network \"m\" has the unknown type \"wireless\": it was left out (write ipv4, ipv6, ipv4_dhcp, ipv6_dhcp or ipv6_slaac)",

@@ -16,6 +16,7 @@ pub(in crate::format) static TOP: Object = Object {
     name: "context.sh",
     keys: &[
         key("ETHn_…", Applied, "variables of the n-th NIC"),
+        key("PCIn_…", Applied, "the same of a NIC that is passed through to the machine, found by its MAC"),
         key("DNS", Applied, "name servers of the machine"),
         key("SEARCH_DOMAIN", Applied, "search domains of the machine"),
         key("ROUTES", Applied, "routes, `PREFIX via GATEWAY`, with commas between them"),
@@ -50,6 +51,7 @@ pub(in crate::format) static NIC: Object = Object {
         key("ROUTES", Applied, "routes, `PREFIX via GATEWAY`, with commas between them"),
         key("ALIASn_…", Applied, "further addresses of this NIC"),
         key("MAC6", NoEffect, "the NIC is the same"),
+        key("ADDRESS", NoEffect, "the NIC is found by its MAC address"),
         key("VLAN_ID", NoEffect, "the hypervisor tags the frames"),
         key("EXTERNAL", NoEffect, "it is the hypervisor's"),
         key("CONTEXT_FORCE_IPV4", NoEffect, "every address that is given is set"),

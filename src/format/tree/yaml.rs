@@ -1,10 +1,13 @@
 //! YAML: saphyr-parser's events to a tree. Aliases are copied within a bound, `<<` merges, a second document is refused.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
-use super::{Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Scalar, Value, check_duplicate, too_many};
+use super::{
+    Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, MAX_UNREAD, Node, Scalar, Value, check_duplicate, too_many,
+};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
 
@@ -15,13 +18,23 @@ const MAX_COPIES: usize = 100_000;
 pub(super) fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
     let mut builder =
         Builder { file, open: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, copies: 0, said };
-    for next in Parser::new_from_str(text) {
+    // The text ends for the parser where it has read too far without an event.
+    let unread = Cell::new(0_usize);
+    let chars = text.chars().take_while(|_| {
+        unread.set(unread.get() + 1);
+        unread.get() <= MAX_UNREAD
+    });
+    let mut at = builder.place(&Marker::default());
+    for next in Parser::new_from_iter(chars) {
+        if unread.replace(0) > MAX_UNREAD {
+            return Err(too_long(at));
+        }
         let (event, span) = next.map_err(|wrong| {
-            let at = builder.place(wrong.marker());
+            at = builder.place(wrong.marker());
             Diagnostic::new(Code::Syntax, at, format!("not valid YAML: {}", wrong.info()))
                 .hint(hint(text, at))
         })?;
-        let at = builder.place(&span.start);
+        at = builder.place(&span.start);
         builder.event(event, at)?;
     }
     let nothing = Node { at: Place { file, line: 1, column: 1 }, value: Value::Null };
@@ -35,6 +48,12 @@ fn hint(text: &str, at: Place) -> &'static str {
     } else {
         "check the indentation and the quotes of this line and the one before"
     }
+}
+
+fn too_long(at: Place) -> Diagnostic {
+    let message = "more than 256 KiB of YAML behind this place are one value, or none";
+    Diagnostic::new(Code::TooLarge, at, message)
+        .hint("write lists and mappings in lines of their own, or as JSON")
 }
 
 /// A list or mapping whose end has not come yet.

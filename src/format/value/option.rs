@@ -20,6 +20,9 @@ const BOND_ALIASES: &[(&str, &str)] = &[
     ("mii_monitor_interval", "miimon"),
 ];
 
+/// The mode of a bond whose mode nobody says, or nobody can read.
+const DEFAULT_BOND_MODE: &str = "balance-rr";
+
 /// What people write for a word that the kernel has another one for.
 const OTHER_WORDS: &[(&str, &str)] = &[
     ("lacp", "802.3ad"),
@@ -56,10 +59,21 @@ pub(in crate::format) fn set_option(
     if joined.is_empty() {
         return;
     }
+    // The kernel shows it so where none was set, and refuses it.
+    if row.name == "ad_actor_system" && joined.bytes().all(|b| matches!(b, b'0' | b':' | b'-')) {
+        let message = format!("{key} {joined} is taken as not given");
+        said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+        return;
+    }
     match row.parse(&joined) {
         Ok(value) => settings.set(row, value, node.at),
         Err(why) => {
-            let said_bad = Diagnostic::new(Code::BadValue, node.at, format!("{key} \"{joined}\": {why}"));
+            let mut wrong = format!("{key} \"{joined}\": {why}");
+            if row.words().iter().any(|(word, _)| *word == DEFAULT_BOND_MODE) {
+                settings.set(row, attribute::Value::Text(DEFAULT_BOND_MODE.to_owned()), node.at);
+                wrong += "; the kernel's default, balance-rr, was taken";
+            }
+            let said_bad = Diagnostic::new(Code::BadValue, node.at, wrong);
             if let Some(number) = number_with_unit(&joined) {
                 let said_unit = Diagnostic { code: Code::BadUnit, ..said_bad };
                 said.push(

@@ -28,8 +28,8 @@ pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
             } else {
                 format!("there are {names}")
             };
-            let message = format!("no NIC is called {}; {there}", link.name);
-            let action = "Correct the name, or check that the image has the NIC's driver";
+            let message = format!("no NIC is the one that \"{}\" means; {there}", link.name);
+            let action = "Correct its name or match, or check that the image has the NIC's driver";
             let cause = Cause::new(Code::NicMissing, Certainty::Proved, &link.name, message, action);
             return Some(cause.explains([position]));
         };

@@ -1,0 +1,229 @@
+//! Ten megabytes of the worst text lead to a description or a diagnostic within 128 MiB and a bounded amount of work, in
+//! every format. Memory is what the allocator hands out at most at one time; work is how often and how much it is asked
+//! for, because a clock would judge the machine. The whole way is gone: recognise, read, render every message, join with
+//! a machine, plan, print.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use netapply::diagnostic::{Renderer, Style};
+use netapply::inventory::Inventory;
+use netapply::resolve::Missing;
+use netapply::{format, plan, resolve};
+
+/// Counts what the system's allocator is asked for.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+fn grown(by: usize) {
+    let now = NOW.fetch_add(by, Relaxed) + by;
+    PEAK.fetch_max(now, Relaxed);
+    CALLS.fetch_add(1, Relaxed);
+    BYTES.fetch_add(by, Relaxed);
+}
+
+// SAFETY: every call is handed to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grown(layout.size());
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as above; the memory came from the system's allocator.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // Old and new exist side by side for a while, where memory cannot grow in its place.
+        grown(size);
+        NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const MEGABYTE: usize = 1_000_000;
+const MOST_MEMORY: usize = 128 << 20;
+/// A text of ten megabytes that is read to its end makes half a million values at most; the rest is copies and messages.
+const MOST_CALLS: usize = 6_000_000;
+const MOST_BYTES: usize = 1 << 30;
+
+/// `head`, `unit` as often as ten megabytes hold it, `tail`.
+fn filled(head: &str, unit: &str, tail: &str) -> String {
+    let times = (10 * MEGABYTE - head.len() - tail.len()) / unit.len();
+    format!("{head}{}{tail}", unit.repeat(times))
+}
+
+/// As [`filled`], each unit with its number; `most` units.
+fn numbered(head: &str, most: usize, unit: impl Fn(usize) -> String, tail: &str) -> String {
+    let mut text = head.to_owned();
+    for number in 0..most {
+        if text.len() > 10 * MEGABYTE - 200 {
+            break;
+        }
+        text.push_str(&unit(number));
+    }
+    text + tail
+}
+
+const ALL: usize = usize::MAX;
+const V2: &str = "network:\n  version: 2\n";
+const ETHERNETS: &str = "network:\n  version: 2\n  ethernets:\n";
+const LO: &str = "auto lo\niface lo inet loopback\n";
+
+fn bomb() -> String {
+    let mut bomb = format!("{V2}  x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n");
+    for level in 1..20 {
+        let ten = vec![format!("*x{}", level - 1); 10].join(", ");
+        let _ = writeln!(bomb, "  x{level}: &x{level} [{ten}]");
+    }
+    bomb
+}
+
+fn null_links_of_every_kind() -> String {
+    let section =
+        |name: &str| numbered(&format!("  {name}:\n"), 19_000, |n| format!("    {}{n}:\n", &name[..2]), "");
+    let sections = ["ethernets", "bonds", "bridges", "dummy-devices", "vrfs"];
+    format!("{V2}{}", sections.map(section).concat())
+}
+
+fn links_with_networks() -> String {
+    let links = numbered("{\"links\":[", 15_000, |n| format!("{{\"id\":\"l{n}\"}},"), "{\"id\":\"l\"}],");
+    numbered(&format!("{links}\"networks\":["), 15_000, |n| format!("{{\"link\":\"l{n}\"}},"), "{}]}")
+}
+
+fn bonds_of_what_is_not_there() -> String {
+    let bond =
+        |n| format!("{{\"id\":\"a{n}\",\"type\":\"bond\",\"bond_links\":[\"x{n}\"],\"bond_mode\":\"9\"}},");
+    numbered("{\"links\":[", 12_000, bond, "{}]}")
+}
+
+fn routes() -> String {
+    let route = |n| format!("      - {{to: 10.{}.{}.0/24, via: 192.0.2.{}}}\n", n / 250, n % 250, n % 250);
+    numbered(&format!("{ETHERNETS}    e0:\n      routes:\n"), 19_000, route, "")
+}
+
+fn patterns() -> String {
+    let auto = numbered("auto", 19_000, |n| format!(" /*a*a*a*a*b{n}"), "\n");
+    numbered(&auto, 3_000, |n| format!("iface aaaaaaaaaaaaaaaaaaaaaaaa{n} inet dhcp\n"), "")
+}
+
+fn merges() -> String {
+    let merge = |n| format!("a{}: &a{} {{<<: *a{n}, k{n}: 1}}\n", n + 1, n + 1);
+    numbered("a0: &a0 {a: 1}\n", 5_000, merge, "")
+}
+
+/// Made one by one: together they would be half a gigabyte.
+type Text = (&'static str, fn() -> String);
+
+const TEXTS: &[Text] = &[
+    ("aliases of aliases", bomb),
+    ("merges of merges", merges),
+    ("a JSON list in a list", || filled("{\"links\":", "[", "")),
+    ("closed lists in lists", || "[".repeat(5 * MEGABYTE) + &"]".repeat(5 * MEGABYTE)),
+    ("a YAML list in a list", || filled("network: ", "[", "")),
+    ("a YAML mapping in a mapping", || filled("network: ", "{a: ", "")),
+    ("dashes", || filled("", "- ", "")),
+    ("a flow list without an end", || filled("network: [", "a,", "")),
+    ("a flow mapping of many keys", || numbered("{version: 2, ", ALL, |n| format!("k{n}: 0,"), "}")),
+    ("JSON that is cut off", || numbered("{", ALL, |n| format!("\"k{n}\":0,"), "")),
+    ("JSON of many keys", || numbered("{", ALL, |n| format!("\"k{n}\":0,"), "\"k\":0}")),
+    ("YAML of many keys", || numbered(V2, ALL, |n| format!("  k{n}: 0\n"), "")),
+    ("keys of one link", || numbered("{\"links\":[{", 19_000, |n| format!("\"k{n}\":0,"), "\"id\":\"a\"}]}")),
+    ("one key again and again", || filled("{", "\"links\":[],", "\"links\":[]}")),
+    ("empty links", || filled("{\"links\":[", "{},", "{}]}")),
+    ("empty lists in lists", || filled("{\"links\":[", "[[],{}],", "[]]}")),
+    ("links with networks", links_with_networks),
+    ("bonds of what is not there", bonds_of_what_is_not_there),
+    ("a JSON text of ten megabytes", || filled("{\"links\":[{\"id\":\"", "a", "\"}]}")),
+    ("a YAML text of ten megabytes", || filled(ETHERNETS, "a", "")),
+    ("quoted escapes", || filled("network: \"", "\\n", "\"")),
+    ("a comment", || filled(V2, "#", "")),
+    ("empty lines", || filled(V2, "\n", "")),
+    ("null links", || numbered(ETHERNETS, ALL, |n| format!("    e{n}:\n"), "")),
+    ("null links of every kind", null_links_of_every_kind),
+    ("bonds of nothing", || {
+        numbered(&format!("{V2}  bonds:\n"), 19_000, |n| format!("    b{n}: {{interfaces: [x{n}]}}\n"), "")
+    }),
+    ("VLANs on VLANs", || {
+        numbered(
+            &format!("{V2}  vlans:\n"),
+            19_000,
+            |n| format!("    v{n}: {{id: 5, link: v{}}}\n", n + 1),
+            "",
+        )
+    }),
+    ("routes", routes),
+    ("null items", || filled("version: 1\nconfig:\n", "-\n", "")),
+    ("empty items", || numbered("version: 1\nconfig: [", 19_000, |_| "{},".to_owned(), "{}]\n")),
+    ("items of one type", || {
+        numbered("version: 1\nconfig:\n", 19_000, |n| format!("- {{type: physical, name: e{n}}}\n"), "")
+    }),
+    ("name servers", || {
+        filled("{version: 1, config: [{type: nameserver, address: \"", "1.1.1.1 ", "\"}]}\n")
+    }),
+    ("name servers in JSON", || filled("{\"links\":[],\"dns_nameservers\":\"", "1.1.1.1 ", "\"}")),
+    ("auto of many", || filled("auto", " eth0", "\n")),
+    ("stanzas of one", || filled(LO, "iface eth0 inet dhcp\n", "")),
+    ("stanzas of many", || numbered(LO, ALL, |n| format!("iface e{n} inet dhcp\n"), "")),
+    ("options", || filled("iface eth0 inet static\n", " address 192.0.2.1/24\n", "")),
+    ("commands", || filled("iface eth0 inet static\n", " up ip route add 10.0.0.0/8 via 192.0.2.1\n", "")),
+    ("continued lines", || filled("iface eth0 inet static\n address ", "\\\n", "")),
+    ("patterns", patterns),
+    ("variables", || numbered("", ALL, |n| format!("ETH{n}_IP=192.0.2.1\n"), "")),
+    ("routes in a variable", || {
+        filled("ETH0_IP=192.0.2.1\nETH0_ROUTES=\"", "10.0.0.0/8 via 192.0.2.2,", "\"\n")
+    }),
+    ("what sets no variable", || filled("ETH0_IP=192.0.2.1\n", "x\n", "")),
+    ("no text at all", || filled("", "\u{0}", "")),
+    ("more than ten megabytes", || "x".repeat(11 << 20)),
+];
+
+/// The whole way of a text; what is printed about it, in bytes.
+fn whole(text: String) -> usize {
+    let mut parsed = format::parse(vec![("text".to_owned(), text)]);
+    format::for_ironic(&mut parsed);
+    let renderer = Renderer { texts: &parsed.texts, style: Style::Plain };
+    let printed: usize = parsed.diagnostics.iter().map(|said| renderer.render(said).len()).sum();
+    assert!(
+        !parsed.diagnostics.is_empty() || !parsed.desired.links.is_empty(),
+        "no description and no word about it"
+    );
+    let machine = Inventory::default();
+    let (resolved, _) = resolve::resolve(&parsed.desired, &machine, Missing::StandIn);
+    printed + plan::script::script(&plan::plan(&resolved, &machine)).len()
+}
+
+#[test]
+fn the_worst_texts_take_bounded_memory_and_work() {
+    let mut wrong = String::new();
+    for (name, text) in TEXTS {
+        let text = text();
+        let before = NOW.load(Relaxed) - text.len();
+        PEAK.store(NOW.load(Relaxed), Relaxed);
+        let (calls, bytes) = (CALLS.load(Relaxed), BYTES.load(Relaxed));
+        let printed = whole(text);
+        let peak = PEAK.load(Relaxed).saturating_sub(before);
+        let (calls, bytes) = (CALLS.load(Relaxed) - calls, BYTES.load(Relaxed) - bytes);
+        println!(
+            "{name}: {} MiB at most, {calls} allocations, {} MiB in all, {printed} bytes printed",
+            peak >> 20,
+            bytes >> 20
+        );
+        if peak > MOST_MEMORY || calls > MOST_CALLS || bytes > MOST_BYTES {
+            let _ = writeln!(wrong, "{name}: {} MiB, {calls} allocations of {} MiB", peak >> 20, bytes >> 20);
+        }
+    }
+    assert!(wrong.is_empty(), "over the bounds:\n{wrong}");
+}
