@@ -13,13 +13,19 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::Value;
 use crate::model::{Desired, Kind, Link, Located, Mtu, Naming, Place};
 
+/// Links in one description. A link takes a hundred times the memory of the few bytes that can ask for one, and a
+/// machine with every VLAN has four thousand.
+const MAX_LINKS: usize = 10_000;
+
 /// The whole of it.
 pub(super) fn check(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     let had_links = !desired.links.is_empty();
+    limit(desired, said);
     references::unique_ids(desired, said);
     references::one_link_for_a_mac(desired, said);
     let memberless = stacking::memberless(desired);
     references::resolve(desired, said);
+    limit(desired, said);
     stacking::check(desired, &memberless, said);
     unique_names(desired, said);
     for link in desired.links.iter_mut().filter(|l| l.kind == Kind::Bond) {
@@ -34,6 +40,14 @@ pub(super) fn check(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     if had_links && desired.links.is_empty() {
         let message = "nothing in the description can be used: every link of it was left out";
         said.push(Diagnostic::new(Code::NothingUsable, Place::NONE, message));
+    }
+}
+
+/// Takes nothing of a description with more links than any machine has.
+fn limit(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+    if let Some(link) = desired.links.get(MAX_LINKS) {
+        said.push(Diagnostic::new(Code::TooLarge, link.at, "more than 10,000 links"));
+        desired.links = Vec::new();
     }
 }
 

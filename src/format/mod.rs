@@ -102,7 +102,12 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
         let body = recognise::tree(root).map_or(root, |(_, body)| body);
         match format {
             Some(Format::NetworkData) => join(&mut desired, network_data::read(body, &mut said)),
-            Some(Format::CloudInitV1) => join(&mut desired, cloud_init_v1::read(body, &mut said)),
+            Some(Format::CloudInitV1) => {
+                if root.get("network").is_some_and(|network| std::ptr::eq(network, body)) {
+                    netplan::beside(root, &mut said);
+                }
+                join(&mut desired, cloud_init_v1::read(body, &mut said));
+            }
             Some(Format::Eni) => join(&mut desired, eni::read(root, &mut said)),
             Some(Format::OpenNebula) => join(&mut desired, open_nebula::read(root, &mut said)),
             Some(Format::Netplan | Format::Disabled) | None => {}

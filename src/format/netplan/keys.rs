@@ -34,8 +34,16 @@ pub(in crate::format) static OBJECTS: &[&Object] = &[
     &PEER_KEYS,
 ];
 
-pub(super) static ROOT: Object =
-    Object { name: "the file", keys: &[key("network", Applied, "the description; may be left out")] };
+/// VMware's metadata has the description beside what cloud-init is to know of the machine.
+pub(super) static ROOT: Object = Object {
+    name: "the file",
+    keys: &[
+        key("network", Applied, "the description; may be left out"),
+        key("instance-id", NoEffect, "it is for cloud-init"),
+        key("local-hostname", NoEffect, "it is for cloud-init"),
+        key("hostname", NoEffect, "it is for cloud-init"),
+    ],
+};
 
 pub(super) static NETWORK: Object = Object {
     name: "network",

@@ -47,13 +47,18 @@ const SECTIONS: &[Section] = &[
 /// Sections that are refused; their ids are known, so that what refers to them is not called dangling.
 const REFUSED: &[&str] = &["wifis", "modems", "nm-devices"];
 
+/// Says what becomes of the keys beside `network`, which cloud-init's version 1 has around it, too.
+pub(super) fn beside(root: &Node, said: &mut Vec<Diagnostic>) {
+    Fields::new(root, &keys::ROOT, said);
+}
+
 /// Reads one or more texts, each with or without the surrounding `network` key; the later ones override the earlier.
 pub(super) fn read(roots: &[&Node], said: &mut Vec<Diagnostic>) -> Desired {
     let mut documents = Vec::with_capacity(roots.len());
     for root in roots {
         match root.get("network").filter(|node| matches!(node.value, Value::Map(_))) {
             Some(network) => {
-                Fields::new(root, &keys::ROOT, said);
+                beside(root, said);
                 documents.push(network);
             }
             None => documents.push(root),

@@ -18,6 +18,11 @@ const BOND_ALIASES: &[(&str, &str)] = &[
     ("ns_ip6_targets", "ns_ip6_target"),
     ("arp_missed_max", "missed_max"),
     ("mii_monitor_interval", "miimon"),
+    ("up_delay", "updelay"),
+    ("down_delay", "downdelay"),
+    ("fail_over_mac_policy", "fail_over_mac"),
+    ("primary_reselect_policy", "primary_reselect"),
+    ("gratuitous_arp", "num_grat_arp"),
 ];
 
 /// The mode of a bond whose mode nobody says, or nobody can read.
