@@ -270,6 +270,7 @@ fn take_effect(link: &mut Link, what: What, at: Place) {
         What::Route(route) => link.routes.push(route),
         What::Address(net) => link.addresses.push(Address::new(net, at)),
         What::Mtu(mtu) => link.mtu = Some(Located::new(mtu, at)),
+        What::Members(members) => link.members.extend(members.into_iter().map(|m| Located::new(m, at))),
         What::Rule(_) | What::Nothing => {}
     }
 }

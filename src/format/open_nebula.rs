@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::debian::{Draft, metric, nic};
 use super::keys::{Fields, report};
-use super::tree::{Entry, Node, Value};
+use super::tree::{Entry, MAX_ITEMS, Node, Value};
 use super::value::{self, bad, gateway, interface_address, mac, mtu, name_servers, search_domains, text};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{
@@ -260,8 +260,14 @@ fn name_service(node: &Node, resolver: &mut Resolver, said: &mut Vec<Diagnostic>
 
 /// `10.0.0.0/8 via 192.0.2.1, 198.51.100.0/24 via 192.0.2.2`.
 fn routes(node: &Node, said: &mut Vec<Diagnostic>) -> Vec<Route> {
+    let text = node.text().unwrap_or_default();
+    let written = text.split(',').filter(|one| !one.trim().is_empty());
+    if written.clone().nth(MAX_ITEMS).is_some() {
+        said.push(Diagnostic::new(Code::TooLarge, node.at, "ROUTES: more than 20,000 routes, left out"));
+        return Vec::new();
+    }
     let mut routes = Vec::new();
-    for one in node.text().unwrap_or_default().split(',').filter(|one| !one.trim().is_empty()) {
+    for one in written {
         let words: Vec<&str> = one.split_whitespace().collect();
         let [to, "via", via] = words.as_slice() else {
             let message = format!("ROUTES \"{}\": not a route", words.join(" "));

@@ -94,8 +94,8 @@ pub(super) fn resolve(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
         link.members.retain_mut(|member| resolver.resolve(&id, "member", member, said));
         resolver.taken.clear();
         // A parent that is not there stays: `stacking` leaves the link out for it.
-        for reference in link.parent.iter_mut().chain(link.peer.iter_mut()) {
-            resolver.resolve(&id, "link", reference, said);
+        for (role, reference) in [("link", link.parent.as_mut()), ("peer", link.peer.as_mut())] {
+            let _ = reference.is_some_and(|reference| resolver.resolve(&id, role, reference, said));
         }
         let kind = link.kind;
         link.settings.0.retain(|name, setting| {

@@ -22,6 +22,8 @@ pub(super) enum What {
     Address(IpNet),
     Mtu(Mtu),
     Rule(Rule),
+    /// Members of the bond.
+    Members(Vec<String>),
     /// `ip link set X up`: done anyway.
     Nothing,
 }
@@ -51,8 +53,17 @@ fn one(words: &[&str], at: Place) -> Option<Effect> {
     match program.rsplit('/').next()? {
         "ip" => ip(arguments, at),
         "route" => old_route(arguments, at),
+        "ifenslave" => enslave(arguments),
         _ => None,
     }
+}
+
+/// `ifenslave BOND MEMBER…`, as glean writes it beside `bond-slaves none`.
+fn enslave(words: &[&str]) -> Option<Effect> {
+    let (bond, members) = words.split_first()?;
+    let named = !members.is_empty() && words.iter().all(|word| !word.starts_with('-'));
+    let members = members.iter().map(|member| (*member).to_owned()).collect();
+    named.then(|| Effect { dev: Some((*bond).to_owned()), what: What::Members(members) })
 }
 
 /// True where `word` is `full` or an abbreviation of it that ip(8) takes.
@@ -296,6 +307,7 @@ mod tests {
                 What::Address(net) => format!("address {net}{dev}"),
                 What::Mtu(mtu) => format!("mtu {mtu}{dev}"),
                 What::Rule(r) => format!("rule from {:?} table {}", r.from.map(|n| n.to_string()), r.table),
+                What::Members(members) => format!("members {}{dev}", members.join(" ")),
                 What::Nothing => format!("nothing{dev}"),
             }
         };
@@ -327,6 +339,7 @@ mod tests {
             ("ip addr add 192.0.2.9/24 dev eth0", "address 192.0.2.9/24 dev eth0"),
             ("ip link set dev $IFACE mtu 9000", "mtu 9000 dev eth0"),
             ("ip link set eth1 up", "nothing dev eth1"),
+            ("ifenslave bond0 eth1 eth2", "members eth1 eth2 dev bond0"),
             ("ip rule add from 192.0.2.9 table 100", "rule from Some(\"192.0.2.9/32\") table 100"),
         ] {
             assert_eq!(routes(command), Some(vec![expected.to_owned()]), "{command}");
@@ -351,6 +364,7 @@ mod tests {
             "ip rule add from 192.0.2.9 iif eth0 table 100",
             "route del default",
             "route",
+            "ifenslave -d bond0 eth1",
         ] {
             assert!(routes(command).is_none_or(|r| r.is_empty()), "{command}");
         }

@@ -21,8 +21,8 @@ use std::collections::{HashMap, HashSet};
 use super::keys::{Fields, Object};
 use super::tree::{Entry, Node, Value};
 use super::value;
-use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, Naming, attribute};
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, Naming, Place, attribute};
 
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use keys::OBJECTS;
@@ -207,6 +207,7 @@ impl Reader<'_> {
             let message = format!("{key} should be a mapping of members to numbers, not {}", node.noun());
             return self.said.push(Diagnostic::new(Code::WrongShape, node.at, message));
         };
+        refuse_twice(entries.iter(), self.said);
         for entry in last_of_each(entries) {
             let number = value::number(&entry.value, key, 0..=u64::from(most), self.said);
             let Some(number) = number.filter(|number| number.value > 0) else { continue };
@@ -226,6 +227,7 @@ fn bond(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Opt
     link.members = members(fields, said);
     let parameters = fields.get("parameters").and_then(|n| Fields::new(n, &keys::BOND_PARAMETERS, said));
     let Some(parameters) = parameters else { return Some(()) };
+    refuse_twice(parameters.entries().iter().filter(|entry| entry.key == "primary"), said);
     if let Some(node) =
         parameters.get("mode").filter(|n| matches!(n.text(), Some("balance-tcp" | "balance-slb")))
     {
@@ -321,6 +323,14 @@ fn naming(link: &Link, said: &mut Vec<Diagnostic>) -> Naming {
 /// Printable ASCII without blanks and patterns (`assert_valid_id` in netplan's parse.c).
 fn is_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic() && !b"*[]?".contains(&b))
+}
+
+/// netplan refuses a second value here, where it takes the last one elsewhere.
+fn refuse_twice<'a>(entries: impl Iterator<Item = &'a Entry>, said: &mut [Diagnostic]) {
+    let places: HashSet<Place> = entries.map(|entry| entry.key_at).collect();
+    for twice in said.iter_mut().filter(|d| d.code == Code::DuplicateKey && places.contains(&d.at)) {
+        twice.severity = Severity::Error;
+    }
 }
 
 /// The last entry of each key: an earlier one has been reported as a duplicate.

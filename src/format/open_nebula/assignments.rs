@@ -9,6 +9,7 @@ pub(crate) fn tree(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<
     let start = Place { file, line: 1, column: 1 };
     let mut scanner = Scanner { rest: text.trim_start_matches('\u{feff}'), at: start };
     let mut entries = Vec::new();
+    let mut commands = 0;
     while !scanner.rest.is_empty() {
         scanner.take_while(|c| c.is_whitespace() || c == ';');
         let at = scanner.at;
@@ -17,11 +18,14 @@ pub(crate) fn tree(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<
             Some('#') => drop(scanner.line()),
             Some(_) => match scanner.assignment() {
                 Some(entry) => entries.push(entry),
-                None => said.extend(not_executed(at, scanner.line())),
+                None => {
+                    commands += 1;
+                    said.extend(not_executed(at, scanner.line()));
+                }
             },
         }
-        if entries.len() > MAX_ITEMS {
-            said.push(Diagnostic::new(Code::TooLarge, at, "more than 20,000 variables"));
+        if entries.len() + commands > MAX_ITEMS {
+            said.push(Diagnostic::new(Code::TooLarge, at, "more than 20,000 variables and commands"));
             return None;
         }
     }
