@@ -165,8 +165,10 @@ fn an_option_takes_what_it_says() {
         let error = evaluate(name).expect_err(name);
         assert!(error.contains(complaint), "{name}: {error}");
     }
+    let guide = std::fs::read_to_string(Path::new(ROOT).join("docs/nixos.md")).unwrap();
     let options = system("options");
     for (name, option) in options.as_object().unwrap() {
+        assert!(guide.contains(&format!("\n| `{name}` |")), "docs/nixos.md lacks {name}");
         assert!(option["description"].as_str().unwrap().len() > 15, "{name} says what it is for");
     }
     assert_eq!(options.as_object().unwrap().len(), 8);

@@ -3,7 +3,7 @@
 
 use crate::guest::{Builder, Cable, Guest};
 use crate::network::{Neighbour, addresses, name, nic};
-use crate::{booted_but_for_the_name_server, drive, machine};
+use crate::{drive, healthy, machine};
 
 /// The NIC that the drive describes.
 const STATIC: &str = "52:54:00:12:34:01";
@@ -52,7 +52,7 @@ fn with_cloud_init(drive: &drive::Drive, cables: &[Cable; 2]) -> Builder {
 
 /// What holds whoever else is in the image.
 fn check(guest: &mut Guest, neighbour: &mut Neighbour) {
-    booted_but_for_the_name_server(guest);
+    healthy(guest);
 
     let before = guest.ok("cat /run/before-cloud-init");
     assert!(before.contains("192.0.2.10"), "the address was there before cloud-init: {before}");

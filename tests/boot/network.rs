@@ -1,8 +1,17 @@
 //! The network around a booted machine: a guest that is gateway and DHCP server on each of its cables.
 
+use std::net::UdpSocket;
+
 use crate::guest::{Builder, Cable, Guest};
 
-/// The neighbour on one or two cables. Wire N is 192.0.(N+2).0/24, the neighbour is .1, and it leases .100 to .110.
+#[path = "../verify/dns.rs"]
+mod dns;
+
+/// Where the neighbour answers for names.
+const NAME_SERVER: &str = "192.0.2.53";
+
+/// The neighbour on one or two cables. Wire N is 192.0.(N+2).0/24 and 2001:db8:(N+1)::/64, the neighbour is .1 and ::1,
+/// and it leases .100 to .110. It is also the name server 192.0.2.53.
 pub(crate) struct Neighbour {
     pub(crate) guest: Guest,
 }
@@ -10,15 +19,17 @@ pub(crate) struct Neighbour {
 impl Neighbour {
     /// Boots the neighbour at the far ends of these cables.
     pub(crate) fn on(cables: &[&Cable]) -> Self {
-        let mut builder = Guest::builder().words("net.ifnames=0");
+        let mut builder = Guest::builder().words("net.ifnames=0").inside();
         for (number, cable) in cables.iter().enumerate() {
             builder = builder.nic_on_cable(&format!("02:00:00:00:01:{number:02x}"), cable.b());
         }
         let mut guest = builder.boot();
+        guest.ok(&format!("ip address add {NAME_SERVER}/32 dev lo; ip link set lo up"));
         for number in 0..cables.len() {
             let net = format!("192.0.{}", number + 2);
             guest.ok(&format!(
                 "ip link set eth{number} up; ip address add {net}.1/24 dev eth{number}
+                ip address add 2001:db8:{wire}::1/64 dev eth{number} nodad
                 cat >udhcpd{number} <<EOF
 interface eth{number}
 start {net}.100
@@ -28,9 +39,12 @@ option router {net}.1
 lease_file /tmp/leases{number}
 pidfile /tmp/pid{number}
 EOF
-                touch leases{number}; udhcpd -f udhcpd{number} >dhcp{number} 2>&1 &"
+                touch leases{number}; udhcpd -f udhcpd{number} >dhcp{number} 2>&1 &",
+                wire = number + 1
             ));
         }
+        guest.ok("inside --ignored --exact network::name_server >/dev/null 2>&1 &");
+        guest.until("grep -q ':0035 ' /proc/net/udp");
         Neighbour { guest }
     }
 
@@ -38,6 +52,14 @@ EOF
     pub(crate) fn dhcp(&mut self, wire: usize) -> String {
         self.guest.ok(&format!("grep -iE 'offer|ack' dhcp{wire} || true"))
     }
+}
+
+/// Answers for names inside the neighbour, until it ends.
+#[test]
+#[ignore = "runs inside a guest"]
+fn name_server() {
+    assert!(std::path::Path::new("/agent").exists(), "this is no guest");
+    dns::serve(&UdpSocket::bind((NAME_SERVER, 53)).unwrap(), [192, 0, 2, 1]);
 }
 
 /// A machine's NIC on a cable.

@@ -1,7 +1,8 @@
-//! netapply's two units on a plain Debian with udev.
+//! netapply's two units on a plain Debian with udev, dhcpcd and resolvconf: what NixOS has, too.
 
-use crate::guest::{Cable, Guest};
-use crate::{booted, drive, machine};
+use crate::guest::{Builder, Cable};
+use crate::network::{Neighbour, addresses, name, nic};
+use crate::{booted, drive, healthy, machine};
 
 const MAC: &str = "7c:c2:55:6e:90:44";
 
@@ -12,51 +13,78 @@ fn network_data() -> String {
             "id": "net", "link": "nic", "type": "ipv4", "network_id": "n",
             "ip_address": "192.0.2.10", "netmask": "255.255.255.0",
             "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "192.0.2.1"}]}],
-        "services": []
+        "services": [{"type": "dns", "address": "192.0.2.53"}]
     })
     .to_string()
 }
 
-/// A machine on the other end of the cable: the gateway.
-fn gateway(cable: &Cable) -> Guest {
-    let mut gateway =
-        Guest::builder().nic_on_cable("02:00:00:00:00:01", cable.b()).words("net.ifnames=0").boot();
-    gateway.ok("ip link set eth0 up; ip address add 192.0.2.1/24 dev eth0");
-    gateway
+/// A machine with dhcpcd, which takes every NIC, and openresolv, which says what is in /etc/resolv.conf.
+fn with_dhcpcd(cable: &Cable) -> Builder {
+    nic(machine("base").words("systemd.wants=dhcpcd.service"), MAC, cable)
 }
 
 #[test]
-fn the_network_is_up_and_udev_has_named_the_nic() {
+fn the_network_is_up_and_dhcpcd_is_held_off() {
     let cable = Cable::new();
-    let mut gateway = gateway(&cable);
+    let mut neighbour = Neighbour::on(&[&cable]);
     let drive = drive::ironic_iso(&network_data());
-    // Nothing in this root asks for the network by itself.
-    let mut guest = machine("base")
-        .words("systemd.wants=network-online.target")
-        .nic_on_cable(MAC, cable.a())
-        .cd(drive.path())
-        .boot();
-    assert_eq!(
-        booted(&mut guest),
-        "",
-        "{}",
-        guest.ok("systemctl status netapply; journalctl -b --no-pager | tail -n 60")
-    );
+    let mut guest = with_dhcpcd(&cable).cd(drive.path()).boot();
+    healthy(&mut guest);
 
-    let links = guest.json("ip -j link");
-    let nic = links.as_array().unwrap().iter().find(|link| link["address"] == MAC).expect("the NIC is there");
-    let name = nic["ifname"].as_str().unwrap();
+    let name = name(&mut guest, MAC);
     assert!(name.starts_with("en"), "udev gives its predictable name, not {name}");
-    let addresses = guest.json(&format!("ip -j -4 address show dev {name}"));
-    assert_eq!(addresses[0]["addr_info"][0]["local"], "192.0.2.10");
+    assert_eq!(addresses(&mut guest, MAC), ["192.0.2.10"]);
     guest.ok("systemctl is-active network-online.target netapply.service netapply-wait-online.service");
-    gateway.ok("ping -c 1 -W 5 192.0.2.10");
+    guest.ok("ping -c 1 -W 5 192.0.2.1");
+    neighbour.guest.ok("ping -c 1 -W 5 192.0.2.10");
+
+    let state = guest.ok("systemctl show -p ConditionResult -p ActiveState dhcpcd.service");
+    assert!(state.contains("ConditionResult=no") && state.contains("ActiveState=inactive"), "{state}");
+    assert_eq!(neighbour.dhcp(0), "", "nobody asked for a lease");
+    // openresolv has the name server in its records, and so keeps it when others hand in theirs.
+    let records = guest.ok("resolvconf -l");
+    assert!(records.contains("192.0.2.53"), "{records}");
+    let servers = guest.ok("grep ^nameserver /etc/resolv.conf");
+    assert_eq!(servers, "nameserver 192.0.2.53\n");
+    guest.ok("resolvconf -u");
+    assert_eq!(guest.ok("grep ^nameserver /etc/resolv.conf"), servers);
+}
+
+#[test]
+fn without_a_drive_dhcpcd_takes_over() {
+    let cable = Cable::new();
+    let mut neighbour = Neighbour::on(&[&cable]);
+    let mut guest = with_dhcpcd(&cable).boot();
+    assert_eq!(booted(&mut guest), "", "{}", guest.ok("journalctl -b --no-pager | tail -n 60"));
+    guest.until("ip -4 address | grep -q 'inet 192[.]0[.]2[.]1[01]'");
+    let address = addresses(&mut guest, MAC).remove(0);
+    neighbour.guest.ok(&format!("ping -c 1 -W 5 {address}"));
+    guest.ok("systemctl is-active dhcpcd.service");
 }
 
 #[test]
 fn systemd_finds_no_fault_in_the_units() {
-    let mut guest = machine("base").boot();
+    let initrd = include_str!("../../dracut/50netapply/netapply-initrd.service");
+    let path = "/usr/lib/systemd/system/netapply-initrd.service";
+    let mut guest = machine("base").file(path, initrd, 0o644).boot();
     booted(&mut guest);
-    let output = guest.exits(0, "systemd-analyze verify netapply.service netapply-wait-online.service");
+    let units = "netapply.service netapply-wait-online.service netapply-initrd.service";
+    let output = guest.exits(0, &format!("systemd-analyze verify {units}"));
     assert_eq!(output.stderr, "");
+    // A drop-in is read with the unit that it is for; those that are not in this root get a body.
+    let output = guest.exits(
+        0,
+        "cd /usr/lib/systemd/system; units=
+        for folder in *.d; do
+            grep -qs netapply \"$folder/50-netapply.conf\" || continue
+            unit=${folder%.d}
+            [ -e \"$unit\" ] || printf '[Service]\\nType=oneshot\\nExecStart=/bin/true\\n' >\"$unit\"
+            units=\"$units $(echo \"$unit\" | sed 's/@/@eth0/')\"
+        done
+        systemctl daemon-reload
+        echo $units
+        systemd-analyze verify $units",
+    );
+    assert!(output.stdout.split_whitespace().count() >= 9, "{}", output.stdout);
+    assert!(!output.stderr.contains("50-netapply.conf"), "{}", output.stderr);
 }

@@ -52,6 +52,15 @@ pub(crate) fn cidata_iso(network_config: &str) -> Drive {
     )
 }
 
+/// The ISO image that Proxmox attaches: `cidata` for its nocloud type, `config-2` for configdrive2.
+pub(crate) fn proxmox_iso(label: &str, files: &[(&str, &str)]) -> Drive {
+    let (folder, tree, image) = stage(files);
+    let mut command = Command::new("genisoimage");
+    command.args(["-quiet", "-iso-level", "3", "-J", "-R", "-V", label]).arg("-o").arg(&image).arg(&tree);
+    run(command);
+    Drive { folder, image }
+}
+
 /// A whole-disk VFAT image, as Nova and some BMC tools make it.
 pub(crate) fn vfat(label: &str, files: &[(&str, &str)]) -> Drive {
     let (folder, tree, image) = stage(files);

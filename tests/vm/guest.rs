@@ -222,6 +222,14 @@ impl Builder {
         self.qemu(&["-netdev", &backend, "-device", &device])
     }
 
+    /// As [`Builder::nic_on_cable`], in this slot of the machine's first PCI bus: Proxmox has its NICs from 18 on.
+    pub(crate) fn nic_in_slot(self, slot: u8, mac: &str, end: (&Path, &Path)) -> Self {
+        let mut builder = self.nic_on_cable(mac, end);
+        let device = builder.devices.last_mut().expect("the NIC is the last device");
+        device.push_str(&format!(",bus=pcie.0,addr={slot:#x}"));
+        builder
+    }
+
     /// Adds anything else to QEMU's arguments.
     pub(crate) fn qemu(mut self, arguments: &[&str]) -> Self {
         self.devices.extend(arguments.iter().map(|each| (*each).to_owned()));
