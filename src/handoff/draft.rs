@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::Surroundings;
 use crate::model::Place;
-use crate::plan::{Action, LinkChange, Plan, Step};
+use crate::plan::{Action, LinkChange, Plan, Service, Step};
 use crate::resolve::ResolvedLink;
 
 /// See the module.
@@ -76,6 +76,20 @@ impl<'a> Draft<'a> {
         self.plan.steps.push(Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
     }
 
+    /// Has a service read again what the last steps have written, whichever of them were done.
+    pub(super) fn refresh(&mut self, service: Service) {
+        let action = Action::Refresh(service);
+        self.plan.steps.push(Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
+    }
+
+    /// Whether a file below this folder is written or removed by the plan.
+    fn writes_below(&self, folder: &str) -> bool {
+        self.plan.steps.iter().any(|step| match &step.action {
+            Action::WriteFile { path, .. } | Action::RemoveFile { path } => path.starts_with(folder),
+            _ => false,
+        })
+    }
+
     fn push(&mut self, whose: For, action: Action) {
         let (at, link, mut needs) = match whose {
             For::Link(link) => {
@@ -88,12 +102,15 @@ impl<'a> Draft<'a> {
         self.plan.steps.push(Step { action, at, link, needs });
     }
 
-    /// Removes what an earlier description left, and returns what was said.
-    pub(super) fn finish(self) -> Vec<String> {
+    /// Removes what an earlier description left, has a running networkd read what there is now, and returns what was said.
+    pub(super) fn finish(mut self) -> Vec<String> {
         let stale: Vec<String> = self.surroundings.stale(&self.wanted).map(str::to_owned).collect();
         for path in stale {
             let action = Action::RemoveFile { path };
             self.plan.steps.push(Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
+        }
+        if self.surroundings.networkd_runs && self.writes_below("/run/systemd/network/") {
+            self.refresh(Service::Networkd);
         }
         self.notes
     }

@@ -4,6 +4,7 @@ use super::draft::{Draft, For};
 use super::links::MADE;
 use super::{ResolvConf, uplink};
 use crate::model::Resolver;
+use crate::plan::Service;
 use crate::resolve::Resolved;
 
 /// glibc and musl ask no more (`MAXNS`, resolv.h).
@@ -29,10 +30,7 @@ pub(super) fn tell(draft: &mut Draft, resolved: &Resolved) {
         let written =
             draft.file(whose, "/run/systemd/resolved.conf.d/50-netapply.conf", resolved_conf(resolver));
         if written && surroundings.resolved_runs {
-            draft.note(
-                "systemd-resolved runs already and reads its new servers when it is restarted: \
-                 systemctl restart systemd-resolved.",
-            );
+            draft.refresh(Service::Resolved);
         }
     }
     match &surroundings.resolv_conf {

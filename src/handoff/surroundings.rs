@@ -6,14 +6,17 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::{APPLIED, MARKERS};
+use crate::plan::Service;
 
 /// The image, as far as the hand-off is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// Who answers for /etc/resolv.conf.
     pub resolv_conf: ResolvConf,
-    /// systemd-resolved has been started.
+    /// systemd-resolved has been started, and there is a D-Bus to tell it something.
     pub resolved_runs: bool,
+    /// systemd-networkd has been started, and there is a D-Bus to tell it something.
+    pub networkd_runs: bool,
     /// systemd-networkd is in the image, or may be in the system that follows this initramfs.
     pub networkd: bool,
     /// NetworkManager is in the image, or may be in the system that follows this initramfs.
@@ -92,6 +95,11 @@ impl Surroundings {
     pub fn observe(root: &Path) -> Self {
         let unit = |name: &str| UNITS.iter().any(|folder| root.join(folder).join(name).exists());
         let initramfs = root.join("etc/initrd-release").exists();
+        // systemd keeps a link there for each unit that runs (`unit_export_invocation_id`), for journald.
+        let runs = |service: Service| {
+            let run = root.join("run/systemd/units").join(format!("invocation:{}", service.unit()));
+            run.is_symlink() && root.join("run/dbus/system_bus_socket").exists()
+        };
         let resolv_conf = resolv_conf(root, &unit);
         let mut files = files(root);
         if let ResolvConf::File(path) | ResolvConf::NetworkManager(path) = &resolv_conf {
@@ -99,7 +107,8 @@ impl Surroundings {
         }
         Surroundings {
             resolv_conf,
-            resolved_runs: root.join("run/systemd/resolve/stub-resolv.conf").exists(),
+            resolved_runs: runs(Service::Resolved),
+            networkd_runs: runs(Service::Networkd),
             networkd: initramfs || unit("systemd-networkd.service"),
             network_manager: initramfs || unit("NetworkManager.service"),
             cloud_init: unit("cloud-init-local.service"),

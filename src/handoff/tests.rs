@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use super::*;
 use crate::inventory::{Inventory, ObservedLink};
 use crate::model::{Address, Dynamic, Link, Located, Match, Place, Route};
-use crate::plan::{Action, plan};
+use crate::plan::{Action, Service, plan};
 use crate::resolve::{Missing, resolve};
 
 fn at() -> Place {
@@ -400,6 +400,51 @@ fn a_name_is_one_that_somebody_gave() {
     }
     put("etc/hostname", "web1\n");
     assert_eq!(name().as_deref(), Some("web1"));
+}
+
+#[test]
+fn what_runs_already_reads_it_again() {
+    let running = Surroundings { resolved_runs: true, networkd_runs: true, ..full() };
+    let refreshed = |told: &Told| {
+        let of = |a: &Action| if let Action::Refresh(service) = a { Some(*service) } else { None };
+        told.actions().filter_map(of).collect::<Vec<_>>()
+    };
+    let told = Told::of(&[uplink_nic()], None, &running);
+    assert_eq!(refreshed(&told), [Service::Resolved, Service::Networkd]);
+    // After what they are to read.
+    let last = told.actions().last().map(|action| matches!(action, Action::Refresh(Service::Networkd)));
+    assert_eq!(last, Some(true));
+    assert_eq!(refreshed(&Told::of(&[uplink_nic()], None, &full())), []);
+
+    // Once they have been told, there is nothing to read.
+    let mut after = running;
+    for action in told.actions() {
+        if let Action::WriteFile { path, content } = action {
+            after.files.insert(path.clone(), content.clone());
+        }
+    }
+    assert_eq!(refreshed(&Told::of(&[uplink_nic()], None, &after)), []);
+}
+
+#[test]
+fn a_service_runs_where_systemd_says_so() {
+    let root = root(&["systemd-networkd.service", "systemd-resolved.service"]);
+    let put = |path: &str| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink("0123456789abcdef0123456789abcdef", path).unwrap();
+    };
+    let runs = || {
+        let seen = Surroundings::observe(root.path());
+        (seen.networkd_runs, seen.resolved_runs)
+    };
+    put("run/systemd/units/invocation:systemd-networkd.service");
+    assert_eq!(runs(), (false, false), "early in a boot there is no D-Bus to tell it");
+    fs::create_dir_all(root.path().join("run/dbus")).unwrap();
+    fs::write(root.path().join("run/dbus/system_bus_socket"), "").unwrap();
+    assert_eq!(runs(), (true, false));
+    put("run/systemd/units/invocation:systemd-resolved.service");
+    assert_eq!(runs(), (true, true));
 }
 
 #[test]

@@ -306,6 +306,7 @@ impl Executor<'_> {
             Action::WriteFile { path, content } => host::write_file(Path::new(path), content)?,
             Action::RemoveFile { path } => host::remove_file(Path::new(path))?,
             Action::Resolvconf { program, record, content } => host::resolvconf(program, record, content)?,
+            Action::Refresh(service) => host::refresh(*service)?,
             Action::AwaitAddresses { link, addresses } => self.await_addresses(link, addresses).await?,
             Action::Wireguard { name, config } => wireguard::configure(name, config).await?,
             Action::Feature { name, feature, on } => {

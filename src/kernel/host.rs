@@ -12,9 +12,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::apply::Trouble;
+use super::bus::{self, Method};
+use crate::plan::Service;
 
 /// How long resolvconf(8) may take; it is a shell script that runs others.
-const PROGRAM_BOUND: Duration = Duration::from_secs(10);
+const PROGRAM_BOUND: Duration = Duration::from_secs(30);
 
 /// Writes a value below /proc/sys.
 pub(super) fn sysctl(key: &str, value: &str) -> Result<(), Trouble> {
@@ -74,6 +76,28 @@ pub(super) fn resolvconf(program: &str, record: &str, content: &str) -> Result<(
             Err(trouble(format!("did not end within {} s", PROGRAM_BOUND.as_secs())))
         }
     }
+}
+
+/// Has a running service read its files again.
+pub(super) fn refresh(service: Service) -> Result<(), Trouble> {
+    let method = match service {
+        Service::Networkd => Method {
+            destination: "org.freedesktop.network1",
+            path: "/org/freedesktop/network1",
+            interface: "org.freedesktop.network1.Manager",
+            member: "Reload",
+            arguments: &[],
+        },
+        Service::Resolved => Method {
+            destination: "org.freedesktop.systemd1",
+            path: "/org/freedesktop/systemd1",
+            interface: "org.freedesktop.systemd1.Manager",
+            member: "TryRestartUnit",
+            arguments: &["systemd-resolved.service", "replace"],
+        },
+    };
+    let trouble = |why| Trouble::Program { program: service.command().to_owned(), why };
+    bus::call(Path::new(bus::SOCKET), method).map_err(trouble)
 }
 
 fn file_trouble(path: &Path, error: &io::Error) -> Trouble {

@@ -4,6 +4,7 @@
 
 pub mod apply;
 mod attributes;
+mod bus;
 pub mod details;
 mod ethtool;
 mod generic;

@@ -72,7 +72,8 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         | Action::WakeOnLan { .. }
         | Action::WriteFile { .. }
         | Action::RemoveFile { .. }
-        | Action::Resolvconf { .. } => return Ok(None),
+        | Action::Resolvconf { .. }
+        | Action::Refresh(_) => return Ok(None),
     };
     Ok(Some(request))
 }

@@ -46,6 +46,7 @@ pub fn line(action: &Action) -> String {
         }
         Action::WriteFile { path, content } => return write_file(path, content),
         Action::RemoveFile { path } => words(["rm", "-f", path]),
+        Action::Refresh(service) => return service.command().to_owned(),
         Action::Resolvconf { program, record, content } => {
             let program = quote(program);
             return format!("printf '%s' {} | {program} -a {}", quote(content), quote(record));

@@ -118,7 +118,8 @@ impl State {
             | Action::Wireguard { .. }
             | Action::WriteFile { .. }
             | Action::RemoveFile { .. }
-            | Action::Resolvconf { .. } => {}
+            | Action::Resolvconf { .. }
+            | Action::Refresh(_) => {}
         }
     }
 

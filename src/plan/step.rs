@@ -119,6 +119,35 @@ pub enum Action {
         /// The resolv.conf text.
         content: String,
     },
+    /// Has a running service read what was written for it.
+    Refresh(Service),
+}
+
+/// A service that reads its configuration when it starts, and may be running already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// systemd-networkd.
+    Networkd,
+    /// systemd-resolved.
+    Resolved,
+}
+
+impl Service {
+    /// Its unit.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Service::Networkd => "systemd-networkd.service",
+            Service::Resolved => "systemd-resolved.service",
+        }
+    }
+
+    /// The command that does the same. systemd-resolved reads its files again only when it starts, up to systemd 255.
+    pub fn command(self) -> &'static str {
+        match self {
+            Service::Networkd => "networkctl reload",
+            Service::Resolved => "systemctl try-restart systemd-resolved.service",
+        }
+    }
 }
 
 /// A link to be made.

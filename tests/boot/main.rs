@@ -114,3 +114,17 @@ fn image(root: &str) -> PathBuf {
     assert!(output.status.success(), "tests/boot/image {root} failed:\n{messages}");
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
+
+/// Runs a script in a booted root, for a look: `ROOT=full SCRIPT='systemctl' cargo test --test boot try_out -- --ignored
+/// --nocapture`.
+#[test]
+#[ignore = "for people"]
+fn try_out() {
+    let variable = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+    let mut guest =
+        machine(&variable("ROOT", "base")).words(&variable("WORDS", "")).nic("52:54:00:12:34:56", 1).boot();
+    booted(&mut guest);
+    let output = guest.run(&variable("SCRIPT", "systemctl --no-pager"));
+    println!("{}{}(status {})", output.stdout, output.stderr, output.status);
+    println!("--- console 0\n{}\n--- console 1\n{}", guest.console(0), guest.console(1));
+}

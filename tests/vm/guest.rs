@@ -305,7 +305,7 @@ impl Builder {
         // Without no_timer_check a guest that gets too little of a busy machine can panic in its first instants:
         // the kernel counts the ticks of an emulated timer and takes too few for a broken IO-APIC.
         let mut words =
-            format!("console=ttyS0 console=ttyS1 panic=-1 quiet no_timer_check {}", self.words.join(" "));
+            format!("console=hvc0 console=ttyS0 panic=-1 quiet no_timer_check {}", self.words.join(" "));
         // Ends with the thread that runs the test, however that ends.
         let mut command = Command::new("setpriv");
         command.args([
@@ -321,8 +321,10 @@ impl Builder {
         command.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]);
         command.args(["-m", &self.memory_mib.unwrap_or(512).to_string()]);
         command.args(["-serial", &format!("file:{}", path("console0"))]);
-        command.args(["-serial", &format!("file:{}", path("console1"))]);
         command.args(["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
+        // A second console has to be another driver's: of several serial ports the kernel takes one.
+        command.args(["-chardev", &format!("file,id=console1,path={}", path("console1"))]);
+        command.args(["-device", "virtconsole,chardev=console1"]);
         command.args(["-chardev", &format!("socket,id=agent,path={}", path("agent"))]);
         command.args(["-device", "virtserialport,chardev=agent,name=agent"]);
         command.args(["-qmp", &format!("unix:{}", path("monitor"))]);
@@ -437,7 +439,7 @@ impl Guest {
         assert!(answer.is_empty(), "QEMU plugs the NIC in: {answer}");
     }
 
-    /// Everything that was written to a serial console so far: 0 or 1.
+    /// Everything that was written to a console so far: 0 is the serial port ttyS0, 1 is hvc0.
     pub(crate) fn console(&self, number: usize) -> String {
         let path = self.folder.path().join(format!("console{number}"));
         String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).replace('\r', "")
