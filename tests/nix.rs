@@ -215,6 +215,10 @@ fn the_package_holds_the_units_with_its_own_program() {
                 continue;
             }
             let below = path.strip_prefix(Path::new(ROOT).join("systemd")).unwrap();
+            // Puts it into images that have no package manager.
+            if below == Path::new("install") {
+                continue;
+            }
             let installed = folder.path().join("lib/systemd/system").join(below);
             let text = std::fs::read_to_string(&path).unwrap().replace("/usr/bin/netapply", &program);
             assert_eq!(std::fs::read_to_string(installed).unwrap(), text, "{}", below.display());

@@ -15,6 +15,7 @@ fn network_data() -> String {
         "links": [
             {"id": "nic", "type": "phy", "ethernet_mac_address": MAC, "mtu": 1500},
             {"id": "bond0", "type": "bond", "ethernet_mac_address": MAC, "bond_mode": "active-backup",
+             "bond_miimon": 100,
              "bond_links": ["nic"]},
         ],
         "networks": [{
