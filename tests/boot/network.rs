@@ -59,7 +59,7 @@ EOF
 #[ignore = "runs inside a guest"]
 fn name_server() {
     assert!(std::path::Path::new("/agent").exists(), "this is no guest");
-    dns::serve(&UdpSocket::bind((NAME_SERVER, 53)).unwrap(), [192, 0, 2, 1]);
+    dns::serve(&UdpSocket::bind((NAME_SERVER, 53)).unwrap(), [192, 0, 2, 1].into());
 }
 
 /// A machine's NIC on a cable.

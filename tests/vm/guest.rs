@@ -17,7 +17,7 @@ use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
 use nix::sys::time::TimeVal;
 
 /// How long a guest may take to boot. Software emulation on a busy machine is slow; three seconds are usual.
-const BOOT_LIMIT: Duration = Duration::from_secs(180);
+const BOOT_LIMIT: Duration = Duration::from_secs(420);
 /// How long one script may run.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 /// Slots for hot-plugged PCI devices, named `slot0` and so on in [`Guest::monitor`] commands.
