@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// A network to be made.
 pub(crate) struct Case {
-    /// For tables and for `--round`.
+    /// For tables and for `--inside`.
     pub(crate) name: &'static str,
     /// What it is.
     pub(crate) title: &'static str,

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use cases::{CASES, Case, NICS};
 use guest::Guest;
+use round::{WAYS, Way};
 
 /// The samples of a case, by what was measured.
 type Samples = BTreeMap<String, Vec<f64>>;
@@ -27,8 +28,8 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         [] => print(&on_this_kernel(rounds(9))),
-        ["--guest"] => print(&in_a_guest(rounds(5))),
-        ["--round", case, number] => one_round(case, number),
+        ["--guest"] => print(&in_a_guest(rounds(3))),
+        ["--inside", case, way] => inside(case, way),
         _ => eprintln!("cargo bench --bench apply [-- --guest]"),
     }
 }
@@ -39,18 +40,17 @@ fn rounds(usual: usize) -> usize {
 
 fn on_this_kernel(rounds: usize) -> Vec<(&'static Case, Samples)> {
     round::seclude(true);
-    let program = round::program().expect("netapply is built");
-    measure(&["c", "c-1000"], rounds, |case, number, samples| {
-        round::round(case, program, number, &mut |what, value| add(samples, what, value));
+    measure(&["c", "c-1000"], rounds, |case, (_, way), samples| {
+        round::once(case, way, &mut |what, value| add(samples, what, value));
     })
 }
 
-/// Each round is a script of its own, because a script has a bound.
+/// Each measurement is a script of its own, because a script has a bound.
 fn in_a_guest(rounds: usize) -> Vec<(&'static Case, Samples)> {
     let [first, second] = NICS;
     let mut guest = Guest::builder().memory(1024).nic(first, 1).nic(second, 2).netapply().inside().boot();
-    measure(&["a", "b"], rounds, |case, number, samples| {
-        for line in guest.ok(&format!("exec inside --round {} {number}", case.name)).lines() {
+    measure(&["a", "b"], rounds, |case, (way, _), samples| {
+        for line in guest.ok(&format!("exec inside --inside {} {way}", case.name)).lines() {
             let (what, value) = line.split_once(' ').expect("a name and a number");
             add(samples, what, value.parse().expect("a number"));
         }
@@ -58,26 +58,26 @@ fn in_a_guest(rounds: usize) -> Vec<(&'static Case, Samples)> {
 }
 
 /// The guest's side: prints what it measures.
-fn one_round(case: &str, number: &str) {
+fn inside(case: &str, way: &str) {
     let case = CASES.iter().find(|c| c.name == case).expect("a case");
+    let (_, way) = WAYS.iter().find(|(name, _)| *name == way).expect("a way");
     // Case a is about the guest's own NICs.
     round::seclude(!case.nics.is_empty());
-    let program = round::program().expect("netapply was brought along");
-    round::round(case, program, number.parse().expect("a number"), &mut |what, value| {
-        println!("{what} {value}")
-    });
+    round::once(case, *way, &mut |what, value| println!("{what} {value}"));
 }
 
 fn measure(
     names: &[&str],
     rounds: usize,
-    mut once: impl FnMut(&Case, usize, &mut Samples),
+    mut once: impl FnMut(&Case, (&str, Way), &mut Samples),
 ) -> Vec<(&'static Case, Samples)> {
     let cases = CASES.iter().filter(|case| names.contains(&case.name));
     let mut all: Vec<(&Case, Samples)> = cases.map(|case| (case, Samples::new())).collect();
     for number in 0..rounds {
         for (case, samples) in &mut all {
-            once(case, number, samples);
+            for way in WAYS.iter().cycle().skip(number % WAYS.len()).take(WAYS.len()) {
+                once(case, *way, samples);
+            }
         }
     }
     all

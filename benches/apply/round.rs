@@ -1,7 +1,6 @@
-//! One round: each way of making a network once, from the same state, and what it took.
+//! Each way of making a network, from the same state, and what it took. Entry: [`once`].
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ const LOG: &str = "/run/netapply/netapply.log";
 /// What netapply logs when the kernel has answered the last message of a plan.
 const STATE: &str = "the kernel has answered";
 
-/// What is measured, in the order in which the first round takes them.
+/// What is measured, in turns: each round begins with another.
 pub(crate) const WAYS: &[(&str, Way)] = &[
     ("ip", ip_batch),
     ("netapply", netapply),
@@ -37,7 +36,8 @@ pub(crate) const WAYS: &[(&str, Way)] = &[
     ("memory", memory),
 ];
 
-type Way = fn(&Setting<'_>, &mut dyn FnMut(&str, f64));
+/// A way of making a network, or a part of it.
+pub(crate) type Way = fn(&Setting<'_>, &mut dyn FnMut(&str, f64));
 
 /// A machine before the network is made.
 pub(crate) struct Setting<'a> {
@@ -47,17 +47,15 @@ pub(crate) struct Setting<'a> {
     inventory: Inventory,
 }
 
-/// Makes the case's network in each way, beginning with another one in each round. `tell` gets a name and
-/// milliseconds, or MiB.
-pub(crate) fn round(case: &Case, program: &str, number: usize, tell: &mut dyn FnMut(&str, f64)) {
+/// Makes the case's network in one way, from the machine as it is and back to it. `tell` gets a name and milliseconds,
+/// or MiB.
+pub(crate) fn once(case: &Case, way: Way, tell: &mut dyn FnMut(&str, f64)) {
     let path = folder().join(case.file);
     fs::create_dir_all(folder()).expect("a folder");
     fs::write(&path, (case.text)()).expect("the description is written");
-    for turn in 0..WAYS.len() {
-        let setting = Setting::new(case, program);
-        WAYS[(turn + number) % WAYS.len()].1(&setting, tell);
-        setting.undo();
-    }
+    let setting = Setting::new(case, program());
+    way(&setting, tell);
+    setting.undo();
 }
 
 fn folder() -> std::path::PathBuf {
@@ -236,8 +234,6 @@ fn milliseconds(time: Duration) -> f64 {
 }
 
 /// The program that is measured: the one of this build, or in a guest the one that was brought along.
-pub(crate) fn program() -> io::Result<&'static str> {
-    let built = env!("CARGO_BIN_EXE_netapply");
-    let program = if Path::new("/agent").exists() { "/usr/bin/netapply" } else { built };
-    fs::metadata(program).map(|_| program)
+fn program() -> &'static str {
+    if Path::new("/agent").exists() { "/usr/bin/netapply" } else { env!("CARGO_BIN_EXE_netapply") }
 }

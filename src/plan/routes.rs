@@ -21,7 +21,7 @@ impl Planner<'_> {
     /// On managed links, routes of protocol boot, static and DHCP whose key is not described: what has the key is
     /// replaced in place later.
     pub(super) fn remove_routes(&mut self) {
-        let wished: HashSet<RouteKey> = self.wished().iter().map(|(_, _, entry)| key(entry)).collect();
+        let wished: HashSet<RouteKey> = self.wished_keys();
         let mut gone: Vec<(String, Place, RouteEntry)> = Vec::new();
         for route in self.state.routes.values().flatten() {
             let link = route.link.as_deref().and_then(|name| self.described(name));
@@ -73,6 +73,11 @@ impl Planner<'_> {
         let routes =
             self.resolved.links.iter().flat_map(|link| link.desired.routes.iter().map(move |r| (link, r)));
         routes.map(|(link, route)| (link.desired.id.clone(), route.at, entry(link, route))).collect()
+    }
+
+    fn wished_keys(&self) -> HashSet<RouteKey> {
+        let links = self.resolved.links.iter();
+        links.flat_map(|link| link.desired.routes.iter().map(|r| (r.to, table(link, r), metric(r)))).collect()
     }
 
     /// How a route gets there, if it is not: added, or put in the place of one of the same key.
@@ -135,9 +140,17 @@ fn is_same(there: &RouteEntry, wished: &RouteEntry) -> bool {
         && there.protocol == wished.protocol
 }
 
+fn table(link: &ResolvedLink, route: &Route) -> u32 {
+    route.table.or(link.vrf_table).unwrap_or(MAIN)
+}
+
+/// The kernel gives an IPv6 route a metric where none is asked for.
+fn metric(route: &Route) -> u32 {
+    route.metric.unwrap_or(if route.family() == Family::V6 { 1024 } else { 0 })
+}
+
 /// A described route in the kernel's form.
 fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
-    let default_metric = if route.family() == Family::V6 { 1024 } else { 0 };
     let metrics = [
         ("mtu", route.mtu),
         ("initcwnd", route.congestion_window),
@@ -152,8 +165,8 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         kind: route.kind,
         scope: scope(route),
         protocol: STATIC,
-        metric: route.metric.unwrap_or(default_metric),
-        table: route.table.or(link.vrf_table).unwrap_or(MAIN),
+        metric: metric(route),
+        table: table(link, route),
         source: route.source,
         metrics: metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
         multipath: false,

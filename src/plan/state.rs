@@ -44,9 +44,14 @@ impl State {
             state.addresses.entry(address.link.clone()).or_default().push(address.clone());
         }
         for route in &inventory.routes {
-            state.routes.entry(key(route)).or_default().push(route.clone());
+            state.add_route(route);
         }
         state
+    }
+
+    /// Most keys have one route, and a list grows by four at once: of ten thousand that is megabytes.
+    fn add_route(&mut self, route: &RouteEntry) {
+        self.routes.entry(key(route)).or_insert_with(|| Vec::with_capacity(1)).push(route.clone());
     }
 
     /// A NIC that is not there: down, and as new.
@@ -94,7 +99,7 @@ impl State {
                 there.push(entry.clone());
             }
             Action::DeleteAddress(entry) => self.address_deleted(entry),
-            Action::AddRoute(entry) => self.routes.entry(key(entry)).or_default().push(entry.clone()),
+            Action::AddRoute(entry) => self.add_route(entry),
             Action::ReplaceRoute(entry) => {
                 self.routes.insert(key(entry), vec![entry.clone()]);
             }

@@ -37,6 +37,8 @@ pub(super) struct Story {
     pub(super) not_found: Option<NotFound>,
     /// What it says.
     pub(super) parsed: Parsed,
+    /// The same as text.
+    saved: Option<Saved>,
     /// What was done; `None` where nothing was tried.
     pub(super) settled: Option<Settled>,
     /// Why the kernel could not be talked to.
@@ -125,9 +127,22 @@ async fn signals() {
 /// The whole way: find, parse, settle, verify.
 async fn applied(options: &Options, stop: &mut Stop) -> Story {
     let mut story = described(options, stop, false).await;
+    settled(&mut story, options, stop).await;
+    // After the network, which is what a boot waits for.
+    story.saved.iter().for_each(Saved::keep);
+    let undone = story.settled.as_ref().is_some_and(|s| s.undone.is_some());
+    if story.settled.is_some() && !story.interrupted && !undone && story.failure.is_none() {
+        story.glance = !options.verify;
+        look(&mut story, options, stop).await;
+    }
+    story
+}
+
+/// Plans and applies what was found, unless there is nothing in it or `--strict` forbids it.
+async fn settled(story: &mut Story, options: &Options, stop: &mut Stop) {
     let errors = worst(&story.parsed.diagnostics) == Some(Severity::Error);
     if story.parsed.desired.links.is_empty() || (options.strict && errors) || story.interrupted {
-        return story;
+        return;
     }
     let how = How {
         strict: options.strict,
@@ -146,12 +161,6 @@ async fn applied(options: &Options, stop: &mut Stop) -> Story {
         }
         Err(failure) => story.failure = Some(failure.to_string()),
     }
-    let undone = story.settled.as_ref().is_some_and(|s| s.undone.is_some());
-    if !story.interrupted && !undone && story.failure.is_none() {
-        story.glance = !options.verify;
-        look(&mut story, options, stop).await;
-    }
-    story
 }
 
 /// Verification alone: of SOURCE, else of what was applied last, else of what a boot would find.
@@ -196,11 +205,7 @@ async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
                 Ok(found) => {
                     found.notes.iter().for_each(|note| log::info!("{note}"));
                     log::info!("{}: {}", found.origin, found.origin.why);
-                    let saved = Saved::from(&found);
-                    if !again {
-                        saved.keep();
-                    }
-                    saved
+                    Saved::from(&found)
                 }
                 Err(missing) => {
                     story.not_found = Some(missing);
@@ -212,9 +217,10 @@ async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
     if again {
         story.applied_before = Places::default().applied_before(&saved.origin.hash);
     }
-    story.origin = Some(saved.origin);
-    story.hostname = saved.hostname;
-    story.parsed = format::parse(saved.documents);
+    story.origin = Some(saved.origin.clone());
+    story.hostname = saved.hostname.clone();
+    story.parsed = format::parse(saved.documents.clone());
+    story.saved = Some(saved);
     story
 }
 
@@ -272,6 +278,7 @@ impl Story {
             origin: None,
             not_found: None,
             parsed: Parsed::default(),
+            saved: None,
             settled: None,
             failure: None,
             input: None,

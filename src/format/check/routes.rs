@@ -1,6 +1,7 @@
 //! Addresses and routes: what stands twice, gateways that no subnet reaches, routes that the kernel takes for one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -140,34 +141,39 @@ pub(super) fn one_route_for_a_key(
     assumed: &HashSet<Place>,
     said: &mut Vec<Diagnostic>,
 ) {
-    type Key = ((IpNet, Option<u32>, u32), Option<String>);
-    type First = (String, Option<IpAddr>, Place);
+    /// The last is the VRF's id.
+    type Key<'a> = ((IpNet, Option<u32>, u32), Option<&'a str>);
+    /// The number of the link, the gateway, the place.
+    type First = (usize, Option<IpAddr>, Place);
     let vrfs = vrf_of(desired);
-    let mut seen: HashMap<Key, First> = HashMap::new();
+    let mut seen: HashMap<Key<'_>, First> = HashMap::new();
     // The metric that the last of several routes got: thousands may share one.
-    let mut given: HashMap<Key, u32> = HashMap::new();
+    let mut given: HashMap<Key<'_>, u32> = HashMap::new();
     let links = desired.links.len();
     let passes = [false, true].into_iter().flat_map(|doubtful| (0..links).map(move |i| (doubtful, i)));
     for (doubtful, i) in passes {
         let Some(link) = desired.links.get_mut(i) else { continue };
-        let (id, vrf) = (link.id.clone(), vrfs.get(&link.id).cloned());
+        let vrf = vrfs.get(&link.id).map(String::as_str);
         link.routes.retain_mut(|route| {
             if assumed.contains(&route.at) != doubtful {
                 return true;
             }
             let default = if route.family() == Family::V6 { 1024 } else { 0 };
-            let mut key: Key = ((route.to, route.table, route.metric.unwrap_or(default)), vrf.clone());
-            let Some((other, via, first)) = seen.get(&key) else {
-                seen.insert(key, (id.clone(), route.via, route.at));
-                return true;
+            let mut key: Key<'_> = ((route.to, route.table, route.metric.unwrap_or(default)), vrf);
+            let (other, via, first) = match seen.entry(key) {
+                Entry::Occupied(there) => *there.get(),
+                Entry::Vacant(free) => {
+                    free.insert((i, route.via, route.at));
+                    return true;
+                }
             };
-            if *other == id && *via == route.via {
+            if other == i && via == route.via {
                 let message = format!("the route to {} stands twice (line {})", route.to, first.line);
                 said.push(Diagnostic::new(Code::RepeatedRoute, route.at, message));
                 return false;
             }
             let first = first.line;
-            let last = given.entry(key.clone()).or_insert(key.0.2);
+            let last = given.entry(key).or_insert(key.0.2);
             key.0.2 = *last;
             while seen.contains_key(&key) {
                 key.0.2 = key.0.2.wrapping_add(100);
@@ -188,7 +194,7 @@ pub(super) fn one_route_for_a_key(
                 Diagnostic::new(code, route.at, message)
                     .hint("say which one is to be used by a metric for each"),
             );
-            seen.insert(key, (id.clone(), route.via, route.at));
+            seen.insert(key, (i, route.via, route.at));
             true
         });
     }
