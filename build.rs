@@ -3,7 +3,9 @@
 fn main() {
     println!("cargo::rerun-if-changed=linker.ld");
     let var = |name| std::env::var(name).unwrap_or_default();
-    if var("PROFILE") == "release" && var("CARGO_CFG_TARGET_OS") == "linux" {
+    // On aarch64 the start-up code of gcc refers to what would be thrown away, and the linker refuses.
+    let fits = var("CARGO_CFG_TARGET_OS") == "linux" && var("CARGO_CFG_TARGET_ARCH") == "x86_64";
+    if var("PROFILE") == "release" && fits {
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{}/linker.ld", var("CARGO_MANIFEST_DIR"));
     }
 }
