@@ -196,7 +196,11 @@ impl<'a> Drawing<'a> {
     /// The switch and its port, where they have said so.
     fn switch_words(&self, link: &Expected) -> Option<String> {
         let lldp = self.evidence.heard.get(&link.name)?.lldp.as_ref()?;
-        Some(format!("{} {}", lldp.switch, lldp.port).trim().to_owned())
+        Some(match (lldp.switch.as_str(), lldp.port.as_str()) {
+            ("", port) => format!("at port {port}"),
+            (switch, "") => format!("at {switch}"),
+            (switch, port) => format!("at {switch} port {port}"),
+        })
     }
 }
 

@@ -51,8 +51,8 @@ fn a_healthy_machine() {
 netapply: OK - /dev/sr0 \"config-2\", of 2026-03-01 10:20:30 UTC, text 0badcafe
      instance 4a7c6f4e-8d1b-4c55-a7a5-6b1f6c1de201, network_data.json, 11 of 1..
 ok   bond0  802.3ad, 2 of 2 members
-ok   |- eth0  10 Gb/s, LACP 02:00:00:00:00:01, leaf1 Ethernet12
-ok   |- eth1  10 Gb/s, LACP 02:00:00:00:00:01, leaf2 Ethernet12
+ok   |- eth0  10 Gb/s, LACP 02:00:00:00:00:01, at leaf1 port Ethernet12
+ok   |- eth1  10 Gb/s, LACP 02:00:00:00:00:01, at leaf2 port Ethernet12
 ok   `- bond0.100  VLAN 100, 10.0.0.2/24
 ok      `- gateway 10.0.0.1  answers in 0.4 ms, packets of 1500 bytes pass";
     assert_eq!(report.screen.join("\n"), expected);
@@ -66,7 +66,7 @@ fn one_cable_is_out() {
     let report = report(&input, evidence, 1);
     assert_fits(&report);
     let expected = "\
-FAIL |- eth1  no carrier, LACP 02:00:00:00:00:01, leaf2 Ethernet12
+FAIL |- eth1  no carrier, LACP 02:00:00:00:00:01, at leaf2 port Ethernet12
 ok   `- bond0.100  VLAN 100, 10.0.0.2/24
 ok      `- gateway 10.0.0.1  answers in 0.4 ms, packets of 1500 bytes pass
 * eth1 (7c:c2:55:6e:90:45) has no carrier (proved) [no-cable]

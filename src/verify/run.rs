@@ -71,7 +71,9 @@ pub(super) async fn run(
         };
         if now >= progress_at {
             progress_at = now + PROGRESS;
-            if let Some(line) = words::waiting(&checks, now, deadline, &run.ledger, input, &run.evidence) {
+            let listening = run.listening_ends(now);
+            let line = words::waiting(&checks, now, deadline, listening, &run.ledger, input, &run.evidence);
+            if let Some(line) = line {
                 progress(&line);
             }
         }

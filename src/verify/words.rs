@@ -8,34 +8,31 @@ use super::input::Input;
 use super::ledger::Ledger;
 use crate::diagnostic::Code;
 
-/// What is awaited and for how long at most; `None` when nothing is.
+/// What is awaited and for how long at most; `None` when nothing is. `listening` is when the listeners have heard enough.
 pub(super) fn waiting(
     checks: &[Check],
     now: Duration,
     deadline: Duration,
+    listening: Option<Duration>,
     ledger: &Ledger,
     input: &Input,
     evidence: &Evidence,
 ) -> Option<String> {
     let open: Vec<&Check> = checks.iter().filter(|c| c.outcome == Outcome::Waiting).collect();
+    let rest = |end: Duration| end.min(deadline).saturating_sub(now).as_secs().max(1);
     let Some(first) = open.first() else {
-        let rest = deadline.saturating_sub(now).as_secs().clamp(1, 31);
         let faults = checks.iter().filter(|c| c.is_fault()).count();
+        let (plural, rest) = (plural(faults), rest(listening?));
         return (faults != 0).then(|| {
-            format!(
-                "{} fault{} so far; listening to the switches, at most {rest} s more",
-                faults,
-                plural(faults)
-            )
+            format!("{faults} fault{plural} so far; listening to the switches, at most {rest} s more")
         });
     };
     let end = open.iter().filter_map(|c| ledger.end(c, input, evidence)).max().unwrap_or(deadline);
-    let rest = end.min(deadline).saturating_sub(now);
     let more = match open.len() - 1 {
         0 => String::new(),
         count => format!(" and {count} more"),
     };
-    Some(format!("waiting for {}{more}, at most {} s more", awaited(first), rest.as_secs().max(1)))
+    Some(format!("waiting for {}{more}, at most {} s more", awaited(first), rest(end)))
 }
 
 /// `s`, but for one.
