@@ -1,0 +1,167 @@
+//! Worlds in which a rule could lie: two causes at once, one that only looks like another, silence that proves little.
+
+use super::*;
+
+/// The causes of a network spoiled in some ways, as code and certainty.
+fn causes(network: Network, spoil: Spoil) -> Vec<(Code, Certainty, String)> {
+    let (mut input, mut evidence) = network();
+    spoil(&mut input, &mut evidence);
+    let checks = judged(&input, &evidence);
+    let causes = explain(&input, &evidence, &checks);
+    causes.into_iter().map(|c| (c.code, c.certainty, c.message)).collect()
+}
+
+#[test]
+fn what_is_silent_behind_one_gateway_is_one_cause() {
+    let found = causes(one_nic, |input, evidence| {
+        input.resolvers.push(ip("198.51.100.53"));
+        silent_target(input, evidence);
+        for host in ["198.51.100.53", "198.51.100.5"] {
+            evidence.ways.push(way(ip(host), &["192.0.2.1"]));
+        }
+    });
+    let message = "gateway 192.0.2.1 answers, and nothing behind it does: name server 198.51.100.53 and \
+                   tcp://198.51.100.5:80";
+    assert_eq!(found, [(Code::NoWayBack, Certainty::Likely, message.to_owned())]);
+}
+
+#[test]
+fn a_way_back_is_not_missing_where_another_host_answers() {
+    let found = causes(one_nic, |input, evidence| {
+        let server = ip("198.51.100.53");
+        input.resolvers.push(server);
+        evidence.resolvers.push(ResolverEvidence { server, rtt_us: Some(900), refused: false, error: None });
+        silent_target(input, evidence);
+        evidence.ways.push(way(ip("198.51.100.5"), &["192.0.2.1"]));
+    });
+    assert_eq!((found.len(), found[0].0), (1, Code::TargetSilent), "{found:#?}");
+}
+
+#[test]
+fn a_way_that_was_not_looked_for_proves_little() {
+    let found = causes(one_nic, |input, evidence| {
+        silent_target(input, evidence);
+    });
+    assert_eq!((found[0].0, found[0].1), (Code::NoWayBack, Certainty::Possible), "{found:#?}");
+}
+
+#[test]
+fn two_causes_at_once_are_both_named() {
+    let found = causes(lacp, |_, evidence| {
+        without_partner(evidence, "eth1");
+        without_gateway(evidence);
+        evidence.heard.values_mut().for_each(|h| h.tags = [(200, 4)].into());
+    });
+    let codes: Vec<Code> = found.iter().map(|(code, ..)| *code).collect();
+    assert_eq!(codes, [Code::LacpPartnerOnSome, Code::VlanNotCarried], "{found:#?}");
+}
+
+#[test]
+fn a_duplicate_explains_a_gateway_only_where_that_is_seen_to_be_there() {
+    let spoil = |evidence: &mut Evidence| {
+        without_gateway(evidence);
+        evidence.claims[0].owner = Some(mac("02:00:00:00:00:09"));
+    };
+    let owner = |address: &str| Owner { link: "eth0".into(), ip: ip(address), mac: mac("02:00:00:00:00:01") };
+    let (input, mut evidence) = one_nic();
+    spoil(&mut evidence);
+    evidence.others.push(owner("192.0.2.1"));
+    let found = explain(&input, &evidence, &judged(&input, &evidence));
+    assert_eq!((found.len(), found[0].code), (1, Code::DuplicateIpv4), "{found:#?}");
+    evidence.others = vec![owner("192.0.2.254")];
+    let found = explain(&input, &evidence, &judged(&input, &evidence));
+    let codes: Vec<Code> = found.iter().map(|c| c.code).collect();
+    assert_eq!(codes, [Code::DuplicateIpv4, Code::GatewayAbsent], "{found:#?}");
+}
+
+#[test]
+fn a_router_that_answers_for_others_may_only_be_a_proxy() {
+    let found = causes(one_nic, |_, evidence| {
+        let router = mac("02:00:00:00:00:01");
+        evidence.claims[0].owner = Some(router);
+        let (link, state) = ("eth0".into(), NeighbourState::Reachable);
+        evidence.neighbours.push(Neighbour { link, ip: ip("192.0.2.1"), mac: Some(router), state });
+    });
+    assert_eq!((found[0].0, found[0].1), (Code::DuplicateIpv4, Certainty::Likely), "{found:#?}");
+    assert!(found[0].2.ends_with("which is 192.0.2.1, too (or does proxy ARP)"), "{found:#?}");
+}
+
+#[test]
+fn a_partner_that_may_be_slow_is_not_proved_to_be_missing() {
+    let found = causes(lacp, |_, evidence| {
+        without_partner(evidence, "eth1");
+        evidence.elapsed_ms = 20_000;
+    });
+    assert_eq!((found[0].0, found[0].1), (Code::LacpPartnerOnSome, Certainty::Likely), "{found:#?}");
+}
+
+#[test]
+fn what_a_link_lost_when_it_went_down_is_no_second_cause() {
+    let found = causes(one_nic, |_, evidence| {
+        port(evidence, "eth0").up = false;
+        evidence.remaining.push("ip link set eth0 up".into());
+        evidence.remaining.push("ip -4 route replace default via 192.0.2.1 dev eth0 proto static".into());
+    });
+    assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
+}
+
+#[test]
+fn a_dhcp_client_on_another_link_is_not_proved_to_have_done_it() {
+    let found = causes(one_nic, |_, evidence| {
+        evidence.remaining.push("ip route add default via 192.0.2.1 dev eth0".into());
+        let (link, what) = ("eth7".into(), "a default route via 192.0.2.254".into());
+        evidence.strangers.push(Stranger { link, what, who: Some("a DHCP client".into()) });
+    });
+    assert_eq!((found[0].0, found[0].1), (Code::ChangedByOther, Certainty::Likely), "{found:#?}");
+}
+
+#[test]
+fn a_port_that_speaks_lacp_to_nobody_leaves_no_vague_second_cause() {
+    let found = causes(lacp, |input, evidence| {
+        input.links[2].mode = Some("active-backup".into());
+        port(evidence, "bond0").bond.as_mut().unwrap().mode = 1;
+        let lacp = Lacp { system: mac("02:00:00:00:00:01"), key: 15, port: 1, state: 0x45 };
+        evidence.heard.values_mut().for_each(|h| *h = Heard { lacp: Some(lacp.clone()), ..Heard::default() });
+        without_gateway(evidence);
+    });
+    assert_eq!((found.len(), found[0].0), (1, Code::SwitchRunsLacp), "{found:#?}");
+}
+
+#[test]
+fn two_gateways_of_one_link_that_are_silent_are_one_cause() {
+    let found = causes(one_nic, |input, evidence| {
+        input.links[0].addresses.push("2001:db8::2/64".parse().unwrap());
+        input.links[0].routes.push(default_via("2001:db8::1"));
+        let mut address = evidence.addresses[0].clone();
+        address.ip = ip("2001:db8::2");
+        evidence.addresses.push(address);
+        without_gateway(evidence);
+        evidence.heard.insert("eth0".into(), Heard::default());
+    });
+    let message =
+        "eth0 has carrier, but gateways 192.0.2.1 and 2001:db8::1 do not answer and nothing is heard";
+    assert_eq!(found, [(Code::NothingAnswers, Certainty::Likely, message.to_owned())]);
+}
+
+/// Whatever fails, the console has something to do; no rule and no fallback leaves it at a code.
+#[test]
+fn every_check_that_can_fail_has_an_action_of_its_own() {
+    let (input, evidence) = lacp();
+    for code in Code::ALL
+        .iter()
+        .filter(|code| format!("{code:?}").starts_with("Check") && **code != Code::CheckFailed)
+    {
+        let check = Check {
+            code: *code,
+            link: "bond0".into(),
+            object: "192.0.2.1".into(),
+            outcome: Outcome::Failed,
+            said: "does not work".into(),
+            root: None,
+            optional: false,
+        };
+        let causes = explain(&input, &evidence, std::slice::from_ref(&check));
+        let cause = causes.first().unwrap_or_else(|| panic!("{code}: no cause"));
+        assert!(!cause.action.starts_with("See `netapply explain"), "{code}: {cause:#?}");
+    }
+}
