@@ -61,8 +61,8 @@ fn in_a_guest(rounds: usize) -> Vec<(&'static Case, Samples)> {
 fn inside(case: &str, way: &str) {
     let case = CASES.iter().find(|c| c.name == case).expect("a case");
     let (_, way) = WAYS.iter().find(|(name, _)| *name == way).expect("a way");
-    // Case a is about the guest's own NICs.
-    round::seclude(!case.nics.is_empty());
+    // The guest's own NICs are in its first namespace.
+    round::seclude(false);
     round::once(case, *way, &mut |what, value| println!("{what} {value}"));
 }
 

@@ -80,7 +80,6 @@ pub(crate) fn seclude(with_network: bool) {
 
 impl<'a> Setting<'a> {
     fn new(case: &'a Case, program: &'a str) -> Self {
-        ip(case.nics, false);
         let inventory = wait(async { read::inventory(&mut session()).await.expect("the kernel tells") });
         let parsed = format::parse(vec![(case.file.to_owned(), (case.text)())]);
         let (resolved, said) = resolve(&parsed.desired, &inventory, Missing::Report);
@@ -93,9 +92,6 @@ impl<'a> Setting<'a> {
     /// Everything goes at once: what a namespace leaves behind would be cleared away during the next measurement.
     fn undo(&self) {
         ip(self.case.undo, true);
-        for nic in self.case.nics.iter().filter_map(|line| line.strip_prefix("link add ")) {
-            ip(&[&format!("link del {}", nic.split(' ').next().unwrap_or_default())], false);
-        }
     }
 
     fn command(&self, words: &[&str]) -> Command {
