@@ -44,13 +44,14 @@ const WITNESS: &str = "ip -j address >/run/before-switch-root 2>&1
 cp -a /tmp/net.* /run/ 2>/dev/null
 ";
 
-fn boot(root: &str, options: &[&str]) {
+fn boot(root: &str, options: &[&str], qemu: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder for the initramfs");
     let initramfs = initramfs(root, &folder, options);
     let cable = Cable::new();
     let mut neighbour = Neighbour::on(&[&cable]);
     let drive = drive::ironic_iso(&network_data());
     let builder = machine(root)
+        .qemu(qemu)
         .memory(1536)
         .words("cloud-init=disabled systemd.wants=systemd-networkd.service netapply.wait=60")
         .file(
@@ -91,15 +92,16 @@ fn boot(root: &str, options: &[&str]) {
 
 #[test]
 fn with_systemd_in_the_initramfs() {
-    boot("full", &[]);
+    boot("full", &[], &[]);
 }
 
 #[test]
 fn without_systemd_in_the_initramfs() {
-    boot("full", &["--omit", "systemd systemd-initrd dracut-systemd systemd-udevd"]);
+    boot("full", &["--omit", "systemd systemd-initrd dracut-systemd systemd-udevd"], &[]);
 }
 
 #[test]
 fn with_the_newest_dracut_and_systemd() {
-    boot("newest", &[]);
+    // Two emulated processors of a busy machine have been seen to wait for each other for ever, under this udev.
+    boot("newest", &[], &["-smp", "1"]);
 }
