@@ -22,13 +22,26 @@ pub struct Inventory {
     pub links: Vec<ObservedLink>,
     /// Addresses.
     pub addresses: Vec<AddressEntry>,
-    /// Routes of every table but `local`, without cached ones.
+    /// Routes, without cached ones and the kernel's own of the table `local`.
     pub routes: Vec<RouteEntry>,
     /// Policy rules, without the three that the kernel makes.
     pub rules: Vec<RuleEntry>,
     /// What could not be decoded, for a person. Normally empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undecoded: Vec<String>,
+    /// What a run that was killed had not put back yet; not the kernel's, so no part of the form.
+    #[serde(skip)]
+    pub owed: Owed,
+}
+
+/// Addresses and routes of links that are not described, which the kernel drops when a link under them is taken down: the
+/// plan puts them back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Owed {
+    /// Addresses.
+    pub addresses: Vec<AddressEntry>,
+    /// Routes.
+    pub routes: Vec<RouteEntry>,
 }
 
 /// A link of the machine.

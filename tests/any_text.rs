@@ -25,7 +25,7 @@ fn whole(text: &str) {
     for missing in [Missing::Report, Missing::StandIn] {
         let (resolved, _) = resolve::resolve(&parsed.desired, machine(), missing);
         let plan = plan::plan(&resolved, machine());
-        assert!(plan::script::script(&plan).starts_with("#!"));
+        assert!(plan::script::script(&plan, &[]).starts_with("#!"));
     }
 }
 

@@ -203,7 +203,7 @@ fn whole(text: String) -> usize {
     );
     let machine = Inventory::default();
     let (resolved, _) = resolve::resolve(&parsed.desired, &machine, Missing::StandIn);
-    printed + plan::script::script(&plan::plan(&resolved, &machine)).len()
+    printed + plan::script::script(&plan::plan(&resolved, &machine), &[]).len()
 }
 
 #[test]

@@ -2,8 +2,14 @@
 
 #[path = "netns/apply.rs"]
 mod apply;
+#[path = "netns/converge.rs"]
+mod converge;
+#[path = "netns/disturb.rs"]
+mod disturb;
 #[path = "netns/ethtool.rs"]
 mod ethtool;
+#[path = "netns/faults.rs"]
+mod faults;
 #[allow(dead_code)] // shared with tests/vm
 #[path = "netns/namespace.rs"]
 mod namespace;
@@ -15,3 +21,7 @@ mod plans;
 mod read;
 #[path = "netns/session.rs"]
 mod session;
+#[path = "netns/state.rs"]
+mod state;
+#[path = "netns/vanish.rs"]
+mod vanish;

@@ -21,7 +21,7 @@ fn survives(text: String) {
     assert!(!parsed.desired.links.is_empty() || !parsed.diagnostics.is_empty(), "nothing was said");
     for missing in [Missing::Report, Missing::StandIn] {
         let (resolved, _) = resolve(&parsed.desired, &Inventory::default(), missing);
-        script(&plan(&resolved, &Inventory::default()));
+        script(&plan(&resolved, &Inventory::default()), &[]);
     }
 }
 

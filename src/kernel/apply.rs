@@ -4,6 +4,8 @@
 //! the kernel refuses because it is so already counts as done. Entry function: [`apply`].
 
 mod datagrams;
+#[cfg(feature = "fault")]
+mod fault;
 mod outcome;
 mod wait;
 
@@ -34,7 +36,7 @@ pub use wait::WAIT_BOUND;
 pub enum AfterFailure {
     /// Go on with everything that does not need it.
     GoOn,
-    /// Send nothing more.
+    /// Send nothing more, unless only the hand-off failed.
     Stop,
 }
 
@@ -95,12 +97,17 @@ impl Executor<'_> {
             if step.needs.iter().any(is_pending) {
                 self.send().await;
             }
-            if self.after_failure == AfterFailure::Stop && self.outcome.failures().next().is_some() {
+            if self.after_failure == AfterFailure::Stop && self.outcome.network_failed(plan) {
                 return;
             }
             let unmet = step.needs.iter().find(|need| !self.outcome.is_done(**need));
             if let Some(because) = unmet {
                 self.outcome.steps[number] = StepOutcome::Skipped { because: self.outcome.root(*because) };
+                continue;
+            }
+            #[cfg(feature = "fault")]
+            if let Some(request) = self.fault().await {
+                self.enqueue(number, request).await;
                 continue;
             }
             match self.prepare(&step.action).await {
@@ -263,7 +270,7 @@ impl Executor<'_> {
                 let has = self.ask(altname).await.map(|(index, _)| index);
                 return if own == has { Ok(None) } else { Err(refused(action, request, refusal)) };
             }
-            Action::AddRoute(entry) if errno == Errno::EEXIST => {
+            Action::AddRoute(entry) | Action::AppendRoute(entry) if errno == Errno::EEXIST => {
                 let family = if entry.to.addr().is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
                 let there = read::routes(self.session, family, &self.names).await;
                 let same = there.is_ok_and(|routes| routes.contains(entry));
@@ -320,6 +327,7 @@ impl Executor<'_> {
             | Action::ReplaceAddress(_)
             | Action::DeleteAddress(_)
             | Action::AddRoute(_)
+            | Action::AppendRoute(_)
             | Action::ReplaceRoute(_)
             | Action::DeleteRoute(_)
             | Action::AddRule(_)

@@ -124,7 +124,7 @@ pub async fn addresses(session: &mut Session, names: &Names) -> Result<Vec<Addre
     Ok(dump.items)
 }
 
-/// The routes of a family (`AF_INET`, `AF_INET6`), without cached ones and the table `local`.
+/// The routes of a family (`AF_INET`, `AF_INET6`), without cached ones and the kernel's own of the table `local`.
 pub(super) async fn routes(
     session: &mut Session,
     family: i32,

@@ -27,8 +27,8 @@ const BOUND: Duration = Duration::from_secs(5);
 /// Receive buffer asked for, in bytes: room for the refusal of each message of a full datagram.
 const RECEIVE_BUFFER: usize = 2 << 20;
 
-/// Largest datagram sent, in bytes. Measured on 10,000 routes: 8 KiB take as long as 32 KiB when each
-/// message is acknowledged, and 4 % longer when only the last is.
+/// Largest datagram sent, in bytes. Measured on 10,000 routes: datagrams of this size with only the last message
+/// acknowledged take two thirds of what 8 KiB with every ack take.
 pub(super) const DATAGRAM: usize = 32 << 10;
 
 /// The kernel fills at most 32 KiB a datagram when the reader offers that much (`netlink_dump`); one link

@@ -54,6 +54,10 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
             Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &route(entry, names)?)
                 .quiet()
         }
+        Action::AppendRoute(entry) => {
+            Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, &route(entry, names)?)
+                .quiet()
+        }
         Action::ReplaceRoute(entry) => {
             let message = route(entry, names)?;
             Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &message).quiet()

@@ -235,6 +235,15 @@ pub fn of(kind: Kind, name: &str) -> Option<&'static Attribute> {
     find(of_kind(kind), name)
 }
 
+/// The values that a new link of `kind` has where nothing is said, if they are not the kernel's own but ip(8)'s.
+pub fn defaults(kind: Kind) -> impl Iterator<Item = (&'static str, Value)> {
+    let said = tunnels::said_by_ip(kind).iter();
+    said.filter_map(move |(name, text)| {
+        let row = of(kind, name)?;
+        Some((row.name, row.parse(text).ok()?))
+    })
+}
+
 /// on/yes/true/y/1 and off/no/false/n/0 in any case.
 pub fn boolean(text: &str) -> Option<bool> {
     const ON: &[&str] = &["on", "yes", "true", "y", "1"];

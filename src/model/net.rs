@@ -185,6 +185,11 @@ impl RouteKind {
         Self::WORDS.iter().find(|(_, k)| *k as u8 == number).map(|(_, k)| *k)
     }
 
+    /// The table that ip(8) puts a route of this kind into where none is said: `local` (255) or `main` (254).
+    pub fn natural_table(self) -> u32 {
+        if matches!(self, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast) { 255 } else { 254 }
+    }
+
     /// True where the kernel drops or refuses packets and wants no link: blackhole, unreachable, prohibit, throw.
     pub fn is_linkless(self) -> bool {
         matches!(self, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw)

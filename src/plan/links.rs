@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Planner;
 use super::step::{Action, LinkChange, NewLink};
-use crate::model::attribute::{Attribute, Change, Form, Value};
+use crate::inventory::ObservedLink;
+use crate::model::attribute::{self, Attribute, Change, Form, Value};
 use crate::model::{Activation, AddressGeneration, Dynamic, Kind, MacAddr, Naming, WishedMac};
 use crate::resolve::ResolvedLink;
 
@@ -72,12 +73,13 @@ impl Planner<'_> {
         }
         self.make(link);
         self.release_if_free(link);
-        self.mac(link);
         if link.desired.kind == Kind::Bond {
             self.release_strangers(link);
         }
-        // Before the MTU: InfiniBand takes a large one only in connected mode.
+        // Before the MTU: InfiniBand takes a large one only in connected mode. Before the address: a bond loses its own
+        // with its last member.
         self.options(link);
+        self.mac(link);
         // A bridge takes the smallest MTU of its ports until it is given one of its own (br_mtu_auto_adjust); one that it
         // is made with does not count.
         let bridge = link.desired.kind == Kind::Bridge;
@@ -94,6 +96,8 @@ impl Planner<'_> {
         self.ipv6(link);
         self.ethtool(link);
         self.activate(link);
+        // Last: the kernel sets it to the link's MTU when that changes and when the link comes up (addrconf_notify).
+        self.sysctl(link, "mtu", link.desired.ipv6.mtu.map(|mtu| i64::from(mtu.value)));
     }
 
     /// Makes the link, or makes it anew where what differs cannot be changed.
@@ -130,7 +134,7 @@ impl Planner<'_> {
             peer: link.peer.clone(),
             mac,
             mtu: desired.mtu.map(|m| m.value.get()).filter(|_| desired.kind != Kind::Bridge),
-            settings: wished,
+            settings: with_defaults(desired.kind, wished),
         };
         let step = self.push_for(link, Action::AddLink(new));
         self.needs(&link.name, step);
@@ -194,7 +198,7 @@ impl Planner<'_> {
             .clone()
             .into_iter()
             .filter(|(name, value)| {
-                !there.settings.get(*name).is_some_and(|now| same(kind, name, now, value))
+                !there.settings.get(*name).is_some_and(|now| same(there, kind, name, now, value))
             })
             .collect();
         if differing.is_empty() {
@@ -212,7 +216,22 @@ impl Planner<'_> {
             }
         }
         if needs(&[Change::Together]) {
-            differing = wished;
+            differing = with_defaults(kind, wished);
+        }
+        // Back to another mode, first what only the present one knows (bond_opt_check_deps).
+        let of_modes = |name: &&str| attribute::of(kind, name).map_or(&[][..], |row| row.modes);
+        if let Some(Value::Text(mode)) = differing.get("mode").cloned() {
+            let (last, first): (Options, Options) = differing.into_iter().partition(|(name, _)| {
+                let modes = of_modes(name);
+                modes.is_empty() || modes.contains(&mode.as_str())
+            });
+            let now = self.state.link(&link.name).and_then(|l| l.settings.get("mode")).map(Value::to_string);
+            let known = |name: &&str| now.as_deref().is_some_and(|now| of_modes(name).contains(&now));
+            let first: Options = first.into_iter().filter(|(name, _)| known(name)).collect();
+            if !first.is_empty() {
+                self.change(link, &link.name, LinkChange::Options { kind, settings: first });
+            }
+            differing = last;
         }
         self.change(link, &link.name, LinkChange::Options { kind, settings: differing });
     }
@@ -284,22 +303,24 @@ impl Planner<'_> {
             Some(true) => Some(2),
             None => asked.then_some(2),
         };
-        let settings = [
-            ("accept_ra", accept_ra),
-            ("use_tempaddr", ipv6.privacy.map(|p| if p.value { 2 } else { 0 })),
-            ("mtu", ipv6.mtu.map(|m| i64::from(m.value))),
-        ];
+        let settings =
+            [("accept_ra", accept_ra), ("use_tempaddr", ipv6.privacy.map(|p| if p.value { 2 } else { 0 }))];
         for (option, value) in settings {
-            let Some(value) = value.filter(|v| there.ipv6.get(option) != Some(v)) else { continue };
-            let key = format!("net/ipv6/conf/{}/{option}", link.name);
-            let step = self.push_for(link, Action::Sysctl { key, value: value.to_string() });
-            // A sysctl names no link for `push`.
-            if let (Some(made), Some(step)) = (self.made.get(&link.name), self.steps.get_mut(step)) {
-                step.needs.clone_from(made);
-            }
+            self.sysctl(link, option, value);
         }
         if let Some(token) = ipv6.token.map(|t| t.value).filter(|t| there.token != Some(*t)) {
             self.change(link, &link.name, LinkChange::Token(token));
+        }
+    }
+
+    fn sysctl(&mut self, link: &ResolvedLink, option: &str, value: Option<i64>) {
+        let Some(there) = self.state.link(&link.name) else { return };
+        let Some(value) = value.filter(|value| there.ipv6.get(option) != Some(value)) else { return };
+        let key = format!("net/ipv6/conf/{}/{option}", link.name);
+        let step = self.push_for(link, Action::Sysctl { key, value: value.to_string() });
+        // A sysctl names no link for `push`.
+        if let (Some(made), Some(step)) = (self.made.get(&link.name), self.steps.get_mut(step)) {
+            step.needs.clone_from(made);
         }
     }
 
@@ -311,7 +332,9 @@ impl Planner<'_> {
                 self.push(&link.desired.id, on.at, Action::Feature { name, feature, on: on.value });
             }
         }
-        if let Some(wish) = link.desired.wake_on_lan.filter(|w| there.wake_on_lan != Some(w.value)) {
+        // A NIC that does not know wake-on-LAN does not wake anything.
+        let wakes = there.wake_on_lan.unwrap_or(false);
+        if let Some(wish) = link.desired.wake_on_lan.filter(|wish| wish.value != wakes) {
             self.push(
                 &link.desired.id,
                 wish.at,
@@ -359,9 +382,27 @@ fn first_options(link: &ResolvedLink) -> Options {
     early.map(|(row, value)| (row.name, value.clone())).collect()
 }
 
+fn with_defaults(kind: Kind, mut options: Options) -> Options {
+    for (name, value) in attribute::defaults(kind) {
+        options.entry(name).or_insert(value);
+    }
+    options
+}
+
 /// What the kernel rounds or forces is brought to one form before it is compared.
-fn same(kind: Kind, name: &str, now: &Value, wished: &Value) -> bool {
+fn same(there: &ObservedLink, kind: Kind, name: &str, now: &Value, wished: &Value) -> bool {
+    let number = |name| match there.settings.get(name) {
+        Some(Value::Number(number)) => *number,
+        _ => 0,
+    };
     match (kind, name, now, wished) {
+        // While the spanning tree changes, a bridge forgets sooner (__br_set_topology_change).
+        (Kind::Bridge, "ageing_time", Value::Number(now), Value::Number(_))
+            if *now == 2 * number("forward_delay")
+                && there.settings.get("stp_state") == Some(&Value::Bool(true)) =>
+        {
+            true
+        }
         // 0 becomes 100 in the modes that cannot do without (bond_option_mode_set).
         (Kind::Bond, "miimon", Value::Number(100), Value::Number(0)) => true,
         // Delays are rounded down to multiples of miimon (bond_option_updelay_set), which is not known here: a

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::Planner;
 use super::step::{Action, LinkChange, Plan};
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry};
-use crate::model::{Activation, IfName, Kind, Link, Located, Mtu, Naming, Place, Scope, WishedMac};
+use crate::model::{Activation, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place, Scope, WishedMac};
 use crate::resolve::{Resolved, ResolvedLink, blank};
 
 /// `rtm_protocol` of the routes that the kernel and router advertisements make.
@@ -26,7 +26,7 @@ pub fn restore(done: &Plan, before: &Inventory, now: &Inventory) -> Plan {
         planner.link(link);
     }
     planner.altnames(before);
-    planner.settings(done, before);
+    planner.settings(done, before, now);
     planner.put_back(before);
     Plan { steps: planner.steps }
 }
@@ -86,29 +86,33 @@ impl Planner<'_> {
         }
     }
 
-    /// Settings that have no place in a description: sysctls and ethtool's, as far as it is known what they were.
-    fn settings(&mut self, done: &Plan, before: &Inventory) {
+    /// Sysctls as they were, and what ethtool set, as far as it is known what that was.
+    fn settings(&mut self, done: &Plan, before: &Inventory, now: &Inventory) {
+        for link in &before.links {
+            let Some(there) = self.state.link(&link.name) else { continue };
+            let differing: Vec<(String, i64)> = link
+                .ipv6
+                .iter()
+                .filter(|(option, was)| there.ipv6.get(*option).is_some_and(|is| is != *was))
+                .map(|(option, was)| (format!("net/ipv6/conf/{}/{option}", link.name), *was))
+                .collect();
+            for (key, was) in differing {
+                self.undo(Action::Sysctl { key, value: was.to_string() });
+            }
+        }
+        let names = earlier_names(before, now);
+        let earlier = |name: &str| before.called(names.get(name).copied().unwrap_or(name));
         for step in &done.steps {
             match &step.action {
-                Action::Sysctl { key, .. } => {
-                    let mut parts = key.rsplitn(3, '/');
-                    let (Some(option), Some(name)) = (parts.next(), parts.next()) else { continue };
-                    let was = before.called(name).and_then(|l| l.ipv6.get(option).map(|value| (l, *value)));
-                    let Some((link, was)) = was else { continue };
-                    if self.state.link(&link.name).and_then(|l| l.ipv6.get(option)) != Some(&was) {
-                        let key = format!("net/ipv6/conf/{}/{option}", link.name);
-                        self.undo(Action::Sysctl { key, value: was.to_string() });
-                    }
-                }
                 Action::Feature { name, feature, .. } => {
                     if let Some((link, on)) =
-                        before.called(name).and_then(|l| Some((l, *l.features.get(*feature)?)))
+                        earlier(name).and_then(|l| Some((l, *l.features.get(*feature)?)))
                     {
                         self.undo(Action::Feature { name: link.name.clone(), feature, on });
                     }
                 }
                 Action::WakeOnLan { name, .. } => {
-                    if let Some((link, on)) = before.called(name).and_then(|l| Some((l, l.wake_on_lan?))) {
+                    if let Some((link, on)) = earlier(name).and_then(|l| Some((l, l.wake_on_lan?))) {
                         self.undo(Action::WakeOnLan { name: link.name.clone(), on });
                     }
                 }
@@ -117,8 +121,32 @@ impl Planner<'_> {
         }
     }
 
+    /// The IPv4 addresses of subnets whose first, from which the machine speaks, would be another than it was, or whose
+    /// labels would.
+    fn out_of_order(&self, before: &Inventory) -> Vec<AddressEntry> {
+        let in_subnet = |a: &AddressEntry, of: &AddressEntry| {
+            a.link == of.link && a.net.addr().is_ipv4() && a.net.trunc() == of.net.trunc()
+        };
+        let there = self.state.addresses.values().flatten().filter(|a| is_lasting(a));
+        let mut wrong: Vec<AddressEntry> = there
+            .clone()
+            .filter(|address| {
+                let parts = |a: &AddressEntry| (a.net, a.label.clone());
+                let was = before.addresses.iter().filter(|a| in_subnet(a, address)).map(parts);
+                let is = there.clone().filter(|a| in_subnet(a, address)).map(parts);
+                !was.collect::<Vec<_>>().starts_with(&is.collect::<Vec<_>>())
+            })
+            .cloned()
+            .collect();
+        wrong.sort_by(|a, b| (&a.link, a.net).cmp(&(&b.link, b.net)));
+        wrong
+    }
+
     /// Addresses, routes and rules that are missing now.
     fn put_back(&mut self, before: &Inventory) {
+        for address in self.out_of_order(before) {
+            self.undo(Action::DeleteAddress(address));
+        }
         for address in before.addresses.iter().filter(|a| is_lasting(a)) {
             let there = self.state.addresses.get(&address.link).into_iter().flatten();
             let action = match there.clone().find(|t| t.net == address.net && t.peer == address.peer) {
@@ -136,7 +164,9 @@ impl Planner<'_> {
         for route in routes {
             let there = self.state.routes.get(&super::state::key(route)).map_or(&[][..], Vec::as_slice);
             if !there.contains(route) {
-                self.undo(Action::AddRoute(route.clone()));
+                let beside = !there.is_empty() && route.to.addr().is_ipv6();
+                let action = if beside { Action::AppendRoute } else { Action::AddRoute };
+                self.undo(action(route.clone()));
             }
         }
         for rule in &before.rules {
@@ -191,6 +221,18 @@ fn is_as_it_was(before: &ObservedLink, now: &ObservedLink) -> bool {
         && before.token == now.token
 }
 
+/// The address that a link is given. A member of a bond has the bond's, which is not its own: its own is what it had
+/// before, and it has that again once it is out of it.
+fn own_mac(before: &ObservedLink, now: Option<&ObservedLink>, all: &Inventory) -> Option<MacAddr> {
+    let controller = before.controller.as_deref();
+    let bond = controller.and_then(|name| all.link(name)).filter(|c| c.kind == Kind::Bond.word());
+    match bond {
+        None => before.mac,
+        Some(bond) if now.and_then(|l| l.controller.as_deref()) == Some(&bond.name) => None,
+        Some(_) => before.permanent_mac,
+    }
+}
+
 fn as_described(before: &ObservedLink, now: Option<&ObservedLink>, all: &Inventory) -> ResolvedLink {
     let kind = Kind::from_word(&before.kind).unwrap_or(Kind::Physical);
     let mut link = Link::new(before.name.clone(), kind, Place::NONE);
@@ -198,7 +240,7 @@ fn as_described(before: &ObservedLink, now: Option<&ObservedLink>, all: &Invento
     if let Ok(name) = IfName::new(&before.name) {
         link.naming = Naming::Set(Located::new(name, at));
     }
-    link.mac = before.mac.map(|mac| Located::new(WishedMac::Is(mac), at));
+    link.mac = own_mac(before, now, all).map(|mac| Located::new(WishedMac::Is(mac), at));
     link.mtu = Mtu::new(before.mtu.into()).ok().map(|mtu| Located::new(mtu, at));
     link.activation = if before.up { Activation::Up } else { Activation::Off };
     link.ipv6.generation = before.generation.map(|g| Located::new(g, at));

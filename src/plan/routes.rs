@@ -14,8 +14,6 @@ use crate::resolve::ResolvedLink;
 const REMOVABLE: &[u8] = &[3, 4, 16];
 /// What netapply's own routes carry.
 const STATIC: u8 = 4;
-/// The table `main`.
-const MAIN: u32 = 254;
 
 impl Planner<'_> {
     /// On managed links, routes of protocol boot, static and DHCP whose key is not described: what has the key is
@@ -90,7 +88,12 @@ impl Planner<'_> {
             let link = t.link.as_deref().and_then(|name| self.described(name));
             REMOVABLE.contains(&t.protocol) && (link.is_some() || t.kind.is_linkless())
         };
-        Some(if there.iter().any(|t| ours(&t)) { Action::ReplaceRoute } else { Action::AddRoute })
+        Some(match there.iter().any(|t| ours(&t)) {
+            true => Action::ReplaceRoute,
+            // A router's own route may be there (fib6_add_rt2node tells them apart by what made them).
+            false if !there.is_empty() && Family::of(&route.to.addr()) == Family::V6 => Action::AppendRoute,
+            false => Action::AddRoute,
+        })
     }
 
     /// The IPv6 addresses that this plan adds, with their links: they are tentative at first.
@@ -141,7 +144,7 @@ fn is_same(there: &RouteEntry, wished: &RouteEntry) -> bool {
 }
 
 fn table(link: &ResolvedLink, route: &Route) -> u32 {
-    route.table.or(link.vrf_table).unwrap_or(MAIN)
+    route.table.or(link.vrf_table).unwrap_or(route.kind.natural_table())
 }
 
 /// The kernel gives an IPv6 route a metric where none is asked for.

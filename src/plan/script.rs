@@ -6,16 +6,19 @@ use std::collections::BTreeMap;
 use super::step::{Action, LinkChange, NewLink, Plan};
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
-use crate::model::{Family, RouteKind, Scope, Wireguard};
+use crate::model::{Family, Located, RouteKind, Scope, Wireguard};
 
 /// Seconds that the script waits for duplicate address detection.
 const DAD_SECONDS: u32 = 10;
 
-/// The plan as a script for sh(1).
-pub fn script(plan: &Plan) -> String {
+/// The plan as a script for sh(1). `files` names the documents that places count: WireGuard's keys are read from there.
+pub fn script(plan: &Plan, files: &[&str]) -> String {
     let mut out = String::from("#!/bin/sh\n# Made by netapply --dry-run --format sh.\n");
     for step in &plan.steps {
-        out.push_str(&line(&step.action));
+        match &step.action {
+            Action::Wireguard { name, config } => out.push_str(&wireguard_lines(name, config, files)),
+            action => out.push_str(&line(action)),
+        }
         out.push('\n');
     }
     out
@@ -31,6 +34,7 @@ pub fn line(action: &Action) -> String {
         Action::ReplaceAddress(entry) => address("replace", entry),
         Action::DeleteAddress(entry) => delete_address(entry),
         Action::AddRoute(entry) => route("add", entry),
+        Action::AppendRoute(entry) => route("append", entry),
         Action::ReplaceRoute(entry) => route("replace", entry),
         Action::DeleteRoute(entry) => route("delete", entry),
         Action::AddRule(entry) => rule("add", entry),
@@ -39,7 +43,7 @@ pub fn line(action: &Action) -> String {
             words(["ethtool", "-K", name, feature, if *on { "on" } else { "off" }])
         }
         Action::WakeOnLan { name, on } => words(["ethtool", "-s", name, "wol", if *on { "g" } else { "d" }]),
-        Action::Wireguard { name, config } => wireguard(name, config),
+        Action::Wireguard { name, config } => return wireguard_line(name, config),
         Action::AwaitAddresses { link, .. } => return await_addresses(link),
         Action::Sysctl { key, value } => {
             return format!("echo {} >{}", quote(value), quote(&format!("/proc/sys/{key}")));
@@ -52,6 +56,10 @@ pub fn line(action: &Action) -> String {
             return format!("printf '%s' {} | {program} -a {}", quote(content), quote(record));
         }
     };
+    quoted(&words)
+}
+
+fn quoted(words: &[String]) -> String {
     words.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ")
 }
 
@@ -178,7 +186,7 @@ fn route(verb: &str, entry: &RouteEntry) -> Vec<String> {
     if !v6 && entry.scope != natural_scope(entry) {
         line.extend(words(["scope", entry.scope.word()]));
     }
-    if entry.table != 254 {
+    if entry.table != entry.kind.natural_table() {
         line.extend(words(["table", &entry.table.to_string()]));
     }
     if entry.metric != if v6 { 1024 } else { 0 } {
@@ -237,7 +245,7 @@ fn rule(verb: &str, entry: &RuleEntry) -> Vec<String> {
     line
 }
 
-/// The keys stand in the description and are shown nowhere else.
+/// What wg(8) is told apart from keys that are secret.
 fn wireguard(name: &str, config: &Wireguard) -> Vec<String> {
     let mut line = words(["wg", "set", name]);
     if let Some(port) = config.listen_port {
@@ -259,6 +267,56 @@ fn wireguard(name: &str, config: &Wireguard) -> Vec<String> {
         line.extend(words(["allowed-ips", &allowed.join(",")]));
     }
     line
+}
+
+/// The secret keys, each behind the words of `wg set NAME` that it belongs to.
+fn secrets(config: &Wireguard) -> impl Iterator<Item = (Vec<String>, &Located<String>)> {
+    let own = config.private_key.iter().map(|key| (words(["private-key"]), key));
+    let shared = config.peers.iter().filter_map(|peer| {
+        Some((words(["peer", &peer.public_key.value, "preshared-key"]), peer.shared_key.as_ref()?))
+    });
+    own.chain(shared)
+}
+
+/// A key that is itself in the description is said by its place, one in a file by that file's name.
+fn wireguard_line(name: &str, config: &Wireguard) -> String {
+    let places: Vec<String> = secrets(config)
+        .map(|(_, key)| match is_path(&key.value) {
+            true => key.value.clone(),
+            false => format!("line {}", key.at.line),
+        })
+        .collect();
+    let line = quoted(&wireguard(name, config));
+    if places.is_empty() { line } else { format!("{line} # secret keys from {}", places.join(", ")) }
+}
+
+/// For the script: keys go from the description to wg(8) by a pipe and stand in no argument. Other peers go.
+fn wireguard_lines(name: &str, config: &Wireguard, files: &[&str]) -> String {
+    let link = quote(name);
+    let mut lines = vec![
+        format!("wg show {link} peers | while read -r peer; do wg set {link} peer \"$peer\" remove; done"),
+        quoted(&wireguard(name, config)),
+    ];
+    for (option, key) in secrets(config) {
+        let option = quoted(&option);
+        let at = key.at;
+        lines.push(if is_path(&key.value) {
+            format!("wg set {link} {option} {}", quote(&key.value))
+        } else {
+            let file = quote(files.get(usize::from(at.file)).copied().unwrap_or_default());
+            let before = at.column.saturating_sub(1);
+            format!(
+                "sed -n '{}s/^.\\{{{before}\\}}//p' {file} | grep -o '[A-Za-z0-9+/]\\{{43\\}}=' | head -n 1 | wg set {link} {option} /dev/stdin",
+                at.line
+            )
+        });
+    }
+    lines.join("\n")
+}
+
+/// A key may begin with a slash, too.
+fn is_path(key: &str) -> bool {
+    key.starts_with('/') && !(key.len() == 44 && key.ends_with('='))
 }
 
 fn await_addresses(link: &str) -> String {

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::step::{Action, LinkChange, NewLink};
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
+use crate::model::attribute::{Attribute, Value};
 use crate::model::{Family, Kind, Scope};
 use crate::resolve::ResolvedLink;
 
@@ -46,6 +47,12 @@ impl State {
         for route in &inventory.routes {
             state.add_route(route);
         }
+        let owed = inventory.owed.addresses.iter();
+        let there = |owed: &&AddressEntry| {
+            inventory.addresses.iter().any(|a| a.link == owed.link && a.net == owed.net)
+        };
+        state.lost_addresses = owed.filter(|address| !there(address)).cloned().collect();
+        state.lost_routes = inventory.owed.routes.clone();
         state
     }
 
@@ -99,7 +106,7 @@ impl State {
                 there.push(entry.clone());
             }
             Action::DeleteAddress(entry) => self.address_deleted(entry),
-            Action::AddRoute(entry) => self.add_route(entry),
+            Action::AddRoute(entry) | Action::AppendRoute(entry) => self.add_route(entry),
             Action::ReplaceRoute(entry) => {
                 self.routes.insert(key(entry), vec![entry.clone()]);
             }
@@ -197,6 +204,8 @@ impl State {
         match change {
             LinkChange::Up => {
                 link.up = true;
+                // IPv6 follows the link's MTU again (addrconf_notify, NETDEV_UP).
+                link.ipv6.insert("mtu".to_owned(), link.mtu.into());
                 // Bringing a link up brings up the VLANs on it (vlan_device_event, NETDEV_UP).
                 for vlan in self.above(name) {
                     if let Some(vlan) = self.links.get_mut(&vlan).filter(|l| l.kind == "vlan") {
@@ -263,8 +272,17 @@ impl State {
             replace(&mut link.parent);
         }
         self.routes.values_mut().flatten().for_each(|r| replace(&mut r.link));
+        self.lost_routes.iter_mut().for_each(|r| replace(&mut r.link));
+        self.lost_addresses.iter_mut().filter(|a| a.link == name).for_each(|a| new.clone_into(&mut a.link));
         if let Some(mut addresses) = self.addresses.remove(name) {
             addresses.iter_mut().for_each(|a| new.clone_into(&mut a.link));
+            // The second IPv4 address and those after it get labels (inetdev_changename).
+            let labelled = addresses.iter_mut().filter(|a| a.net.addr().is_ipv4()).zip(1..);
+            for (address, number) in labelled {
+                let end = address.label.as_deref().and_then(|label| label.split_once(':'));
+                let end = end.map_or_else(|| number.to_string(), |(_, end)| end.to_owned());
+                address.label = (number > 1).then(|| format!("{new}:{end}"));
+            }
             self.addresses.insert(new.to_owned(), addresses);
         }
     }
@@ -273,6 +291,7 @@ impl State {
     fn mtu(&mut self, name: &str, mtu: u32) {
         let Some(link) = self.links.get_mut(name) else { return };
         link.mtu = mtu;
+        link.ipv6.insert("mtu".to_owned(), mtu.into());
         if link.kind == "bond" {
             for port in self.ports(name) {
                 if let Some(port) = self.links.get_mut(&port) {
@@ -304,9 +323,16 @@ impl State {
             link.controller = Some(controller.to_owned());
             link.port.clear();
             if kind == Kind::Bond.word() {
+                let nothing = |row: &Attribute| (row.name.to_owned(), Value::Number(0));
+                link.port = Kind::Bond.port_attributes().iter().map(nothing).collect();
                 link.mtu = mtu;
                 link.up = true;
             }
+        }
+        // A bond without an address of its own gets the first member's.
+        let own = self.links.get(name).and_then(|l| l.mac);
+        if let Some(bond) = self.links.get_mut(controller).filter(|c| c.kind == Kind::Bond.word()) {
+            bond.mac = bond.mac.or(own);
         }
         if kind == Kind::Bridge.word() {
             let smallest =
@@ -321,7 +347,7 @@ impl State {
     fn released(&mut self, name: &str) {
         let controller = self.links.get(name).and_then(|l| l.controller.clone());
         let from_bond =
-            controller.and_then(|c| self.links.get(&c)).is_some_and(|c| c.kind == Kind::Bond.word());
+            controller.as_ref().and_then(|c| self.links.get(c)).is_some_and(|c| c.kind == Kind::Bond.word());
         if let Some(link) = self.links.get_mut(name) {
             link.controller = None;
             link.port.clear();
@@ -329,6 +355,12 @@ impl State {
             link.mtu = if from_bond { 0 } else { link.mtu };
             link.mac = if from_bond { link.permanent_mac.or(link.mac) } else { link.mac };
             link.up &= !from_bond;
+        }
+        // With its last member a bond loses its address, too (__bond_release_one).
+        if let Some(bond) = controller.filter(|bond| from_bond && self.ports(bond).is_empty()) {
+            if let Some(bond) = self.links.get_mut(&bond) {
+                bond.mac = None;
+            }
         }
     }
 
@@ -342,12 +374,15 @@ impl State {
         if is_v4 {
             addresses.retain(|a| a.net.trunc() != subnet);
         }
+        // With its last address a link loses all its IPv4 routes (fib_inetaddr_event).
+        let last = is_v4 && !addresses.iter().any(|a| a.net.addr().is_ipv4());
         for routes in self.routes.values_mut() {
             routes.retain(|r| {
                 let connected =
                     r.via.is_none() && r.to == subnet && r.scope == Scope::Link && r.protocol == 2;
                 let own = r.link.as_deref() == Some(entry.link.as_str());
-                !(own && ((is_v4 && connected) || r.source == Some(ip)))
+                let gone = last && r.to.addr().is_ipv4();
+                !(own && (gone || (is_v4 && connected) || r.source == Some(ip)))
             });
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, Owed, RouteEntry, RuleEntry};
 use crate::model::attribute::Value;
 use crate::model::{AddressGeneration, Kind, MacAddr, Place, Wireguard};
 
@@ -12,6 +12,21 @@ use crate::model::{AddressGeneration, Kind, MacAddr, Place, Wireguard};
 pub struct Plan {
     /// The steps; a step's number for a person is its index plus one.
     pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// What it takes from links that are not described and puts back in later steps.
+    pub fn owed(&self) -> Owed {
+        let mut owed = Owed::default();
+        for step in self.steps.iter().filter(|step| step.link.is_empty() && !step.at.is_known()) {
+            match &step.action {
+                Action::AddAddress(entry) => owed.addresses.push(entry.clone()),
+                Action::AddRoute(entry) | Action::AppendRoute(entry) => owed.routes.push(entry.clone()),
+                _ => {}
+            }
+        }
+        owed
+    }
 }
 
 /// One change.
@@ -60,6 +75,8 @@ pub enum Action {
     },
     /// Adds a route beside those that are there.
     AddRoute(RouteEntry),
+    /// Adds an IPv6 route beside another's of the same destination, table and metric.
+    AppendRoute(RouteEntry),
     /// Puts a route in the place of the one of the same destination, table and metric.
     ReplaceRoute(RouteEntry),
     /// Removes a route.
@@ -211,6 +228,12 @@ pub enum LinkChange {
 }
 
 impl Action {
+    /// The step tells the image's other tools something and changes nothing of the network. Where it fails that is
+    /// reported, and undoes nothing even under `--strict`: a network that works is worth more than a file.
+    pub fn is_handoff(&self) -> bool {
+        matches!(self, Action::WriteFile { .. } | Action::RemoveFile { .. } | Action::Resolvconf { .. })
+    }
+
     /// The link that the step acts on, if it acts on one.
     pub fn link(&self) -> Option<&str> {
         match self {
@@ -224,9 +247,10 @@ impl Action {
                 Some(&entry.link)
             }
             Action::AwaitAddresses { link, .. } => Some(link),
-            Action::AddRoute(entry) | Action::ReplaceRoute(entry) | Action::DeleteRoute(entry) => {
-                entry.link.as_deref()
-            }
+            Action::AddRoute(entry)
+            | Action::AppendRoute(entry)
+            | Action::ReplaceRoute(entry)
+            | Action::DeleteRoute(entry) => entry.link.as_deref(),
             _ => None,
         }
     }

@@ -130,7 +130,8 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
         let style = style(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let renderer = Renderer { texts: &parsed.texts, style };
         eprint!("{}", parsed.diagnostics.iter().map(|d| renderer.render(d)).collect::<String>());
-        return print(&script::script(plan));
+        let files: Vec<&str> = parsed.texts.iter().map(|text| text.name.as_str()).collect();
+        return print(&script::script(plan, &files));
     }
     let renderer = Renderer { texts: &parsed.texts, style: stdout_style() };
     let mut out: String = parsed.diagnostics.iter().map(|d: &Diagnostic| renderer.render(d)).collect();

@@ -1,4 +1,5 @@
-//! The description that was applied last, kept for `netapply verify`: by then the drive may be gone.
+//! What is kept from one run of a boot to the next: the description that was applied last, for `netapply verify`, as by
+//! then the drive may be gone; and what a run has still to put back, for the one after it if it is killed.
 
 use std::fs;
 use std::io::Write as _;
@@ -6,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::inventory::Owed;
 use crate::source::{Found, Origin};
 
 /// Only root may read it: a description can hold keys.
@@ -33,21 +35,43 @@ impl From<&Found> for Saved {
 impl Saved {
     /// Keeps it; a machine where that fails still has its network, so a failure is only logged.
     pub(super) fn keep(&self) {
-        let write = || {
-            fs::create_dir_all("/run/netapply")?;
-            let new = format!("{PATH}.new");
-            let _ = fs::remove_file(&new);
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
-            fs::rename(&new, PATH)
-        };
-        if let Err(error) = write() {
-            log::debug!("{PATH} was not written: {error}");
-        }
+        write(PATH, self);
     }
 
     /// What was kept, if anything was.
     pub(super) fn load() -> Option<Saved> {
         serde_json::from_slice(&fs::read(PATH).ok()?).ok()
+    }
+}
+
+/// What a killed run owes: see [`Owed`].
+const OWED: &str = "/run/netapply/owed.json";
+
+/// What an earlier run has taken and not put back.
+pub(super) fn owed() -> Owed {
+    fs::read(OWED).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// Keeps what a run is about to take; nothing where that is nothing.
+pub(super) fn keep_owed(owed: &Owed) {
+    if *owed == Owed::default() {
+        let _ = fs::remove_file(OWED);
+    } else {
+        write(OWED, owed);
+    }
+}
+
+/// Only root may read it.
+fn write(path: &str, content: &impl Serialize) {
+    let write = || {
+        fs::create_dir_all("/run/netapply")?;
+        let new = format!("{path}.new");
+        let _ = fs::remove_file(&new);
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(&serde_json::to_vec(content)?)?;
+        fs::rename(&new, path)
+    };
+    if let Err(error) = write() {
+        log::debug!("{path} was not written: {error}");
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::diagnostic::{Code, Diagnostic, Severity, worst};
 use crate::handoff::{self, Surroundings};
-use crate::inventory::{Inventory, ObservedLink};
+use crate::inventory::{Inventory, ObservedLink, Owed};
 use crate::kernel::apply::{AfterFailure, Outcome, apply};
 use crate::kernel::details;
 use crate::kernel::monitor::{Group, Monitor};
@@ -21,6 +21,8 @@ use crate::model::Desired;
 use crate::plan::{self, Plan};
 use crate::resolve::{Missing, Resolved, resolve};
 use crate::source::Watch;
+
+use super::saved;
 
 /// One plan and what became of it.
 #[derive(Debug)]
@@ -82,6 +84,7 @@ pub(super) async fn settle(
     let mut known;
     loop {
         let mut inventory = read::inventory(session).await?;
+        inventory.owed = saved::owed();
         let (ready, at_udev) = without_unfinished(&inventory);
         // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
         let late = begin.elapsed() >= UDEV_BOUND;
@@ -99,10 +102,15 @@ pub(super) async fn settle(
         let unchanged = settled.nothing_to_do || held_back;
         if !unchanged {
             let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
+            // A run that is killed now is one whose successor knows what it took.
+            saved::keep_owed(&plan.owed());
             let outcome = apply(session, &plan, Names::from(&inventory), after_failure, &mut *stop).await;
             log::debug!("the kernel has answered {} steps", plan.steps.len());
-            let failed = outcome.failures().next().is_some();
+            let failed = outcome.network_failed(&plan);
             settled.interrupted = !failed && outcome.is_interrupted();
+            if !settled.interrupted || how.strict {
+                saved::keep_owed(&Owed::default());
+            }
             settled.rounds.push(Round { plan, outcome });
             if how.strict && (failed || settled.interrupted) {
                 settled.undone = Some(undo(session, &settled.rounds, &inventory).await);

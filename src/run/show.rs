@@ -1,6 +1,6 @@
 //! The commands that only print something.
 
-use super::{Exit, block_on, complain, json, print};
+use super::{Exit, block_on, complain, json, print, saved};
 use crate::cli::Args;
 use crate::diagnostic::{Code, Severity, nearest};
 use crate::inventory::Inventory;
@@ -17,7 +17,8 @@ pub(super) fn text(text: &str) -> Exit {
 pub(super) fn read_inventory() -> Result<Inventory, String> {
     let reading = async {
         let mut session = session::Session::open(session::Family::Route)?;
-        read::inventory(&mut session).await
+        let read = read::inventory(&mut session).await?;
+        Ok::<_, session::Failure>(Inventory { owed: saved::owed(), ..read })
     };
     match block_on(reading) {
         Ok(Ok(inventory)) => Ok(inventory),

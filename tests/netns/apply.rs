@@ -250,3 +250,25 @@ fn a_run_that_is_ended_sends_nothing_more() {
         assert_eq!(ip_json("link show").as_array().unwrap().len(), 1);
     });
 }
+
+/// `--strict` stops at the first step that fails, but not for a file that other tools would read.
+#[test]
+fn a_handoff_that_fails_stops_nothing() {
+    in_namespace(async || {
+        let unwritable = Action::WriteFile { path: "/proc/version/x".to_owned(), content: String::new() };
+        let steps = plan(vec![
+            (bridge("br0"), &[]),
+            (unwritable, &[]),
+            (set("br0", LinkChange::Up), &[0]),
+            (set("eth7", LinkChange::Up), &[]),
+            (set("br0", LinkChange::Mtu(1400)), &[0]),
+        ]);
+        let mut session = Session::open(Family::Route).unwrap();
+        let never = std::future::pending();
+        let outcome = apply::apply(&mut session, &steps, Names::default(), AfterFailure::Stop, never).await;
+        let texts: Vec<String> = outcome.failures().map(|(n, trouble)| format!("{n} {trouble}")).collect();
+        assert_eq!(texts, ["1 /proc/version: File exists", "3 there is no link eth7"]);
+        assert!(outcome.network_failed(&steps) && outcome.is_done(2) && !outcome.is_done(4));
+        assert!(ip_json("link show br0")[0]["flags"].as_array().unwrap().iter().any(|flag| flag == "UP"));
+    });
+}

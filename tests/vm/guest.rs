@@ -177,12 +177,17 @@ impl Builder {
     /// Installs this very test program as `/usr/bin/inside`: it is static, and a guest runs its ignored tests with
     /// `inside --ignored NAME`.
     pub(crate) fn inside(self) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the program");
-        let stripped = folder.path().join("inside");
         let itself = std::env::current_exe().expect("this program has a path");
-        let status = Command::new("strip").arg("-o").arg(&stripped).arg(itself).status();
+        self.program("/usr/bin/inside", &itself)
+    }
+
+    /// Installs a static program of this machine, made small.
+    pub(crate) fn program(self, path: &str, program: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the program");
+        let stripped = folder.path().join("program");
+        let status = Command::new("strip").arg("-o").arg(&stripped).arg(program).status();
         assert!(status.expect("strip runs: run tests/setup").success(), "strip makes the program small");
-        self.file("/usr/bin/inside", std::fs::read(stripped).expect("the small program"), 0o755)
+        self.file(path, std::fs::read(stripped).expect("the small program"), 0o755)
     }
 
     /// Boots systemd from this ext4 image instead of the small root of scripts; the image itself stays unchanged.

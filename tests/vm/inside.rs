@@ -2,6 +2,8 @@
 
 #[path = "inside/bonds.rs"]
 mod bonds;
+#[path = "inside/disturbed.rs"]
+mod disturbed;
 #[path = "inside/kinds.rs"]
 mod kinds;
 #[path = "inside/modules.rs"]

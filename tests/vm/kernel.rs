@@ -43,6 +43,27 @@ fn a_nic_is_told_to_wake_the_machine() {
     run(&mut guest, "inside::wake::");
 }
 
+/// How many steps are disturbed in one go: a script in a guest may run two minutes.
+const STEPS_AT_A_TIME: usize = 4;
+
+#[track_caller]
+fn at_every_step(test: &str) {
+    let program = crate::disturb::program();
+    let mut guest = Guest::builder().inside().program("/usr/bin/netapply-fault", program.as_ref()).boot();
+    for begin in (0..).step_by(STEPS_AT_A_TIME) {
+        guest.ok(&format!("echo {begin} {} >/tmp/steps", begin + STEPS_AT_A_TIME));
+        run(&mut guest, &format!("inside::disturbed::{test}"));
+        if guest.ok("cat /tmp/steps").trim() == "no more" {
+            return;
+        }
+    }
+}
+
+#[test]
+fn killed_at_any_step_and_run_again_it_ends_as_undisturbed() {
+    at_every_step("killed");
+}
+
 /// An image with modules, but nothing to load them with.
 #[test]
 fn modules_are_loaded_without_modprobe() {

@@ -6,6 +6,9 @@
 
 mod cases;
 mod causes;
+#[allow(dead_code)] // shared with tests/netns.rs
+#[path = "../netns/disturb.rs"]
+mod disturb;
 #[path = "../verify/dns.rs"]
 mod dns;
 mod drive;
@@ -23,4 +26,6 @@ mod oracle;
 #[path = "../netns/plans.rs"]
 mod plans;
 mod script;
+#[path = "../netns/state.rs"]
+mod state;
 mod switch;

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::guest::Guest;
+use crate::state::{QUESTIONS, comparable};
 
 /// One link as `ip -j -d link` shows it; fails where there is none of that name.
 #[track_caller]
@@ -74,64 +75,11 @@ pub(crate) fn ports(guest: &mut Guest, controller: &str) -> Vec<String> {
 #[track_caller]
 pub(crate) fn state(guest: &mut Guest) -> String {
     let mut whole = String::new();
-    for command in [
-        "ip -j -d link",
-        "ip -j address",
-        "ip -j -4 route show table all",
-        "ip -j -6 route show table all",
-        "ip -j -4 rule",
-        "ip -j -6 rule",
-    ] {
-        let mut shown = guest.json(command);
-        strip(&mut shown);
-        let mut lines: Vec<String> = items(&shown).map(|item| format!("{item:#}")).collect();
-        lines.sort();
-        whole += &format!("# {command}\n{}\n", lines.join("\n"));
+    for question in QUESTIONS {
+        let shown = guest.json(&format!("ip -j -d {question}"));
+        whole += &format!("# {question}\n{}\n", comparable(shown, |_| false));
     }
     whole
-}
-
-/// Removes what the kernel counts, negotiates or measures by itself.
-fn strip(value: &mut Value) {
-    const OWN: &[&str] = &[
-        "ifindex",
-        "link_index",
-        "iflink",
-        "operstate",
-        "ad_info",
-        "state",
-        "mii_status",
-        "link_failure_count",
-        "ad_aggregator_id",
-        "ad_actor_oper_port_state",
-        "ad_partner_oper_port_state",
-        "active_slave",
-        "ad_actor_oper_port_state_str",
-        "ad_partner_oper_port_state_str",
-        "hello_timer",
-        "tcn_timer",
-        "topology_change_timer",
-        "gc_timer",
-        "forward_delay_timer",
-        "hold_timer",
-        "message_age_timer",
-        "cacheinfo",
-        "tentative",
-        "numtxqueues",
-        "numrxqueues",
-    ];
-    const FLAGS: &[&str] = &["LOWER_UP", "NO-CARRIER", "M-DOWN", "linkdown", "dead"];
-    match value {
-        Value::Object(map) => {
-            map.retain(|key, _| !OWN.contains(&key.as_str()));
-            map.values_mut().for_each(strip);
-        }
-        Value::Array(list) => {
-            list.retain(|item| !FLAGS.iter().any(|flag| item == flag));
-            list.iter_mut().for_each(strip);
-        }
-        _ => {}
-    }
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {

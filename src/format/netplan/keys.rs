@@ -82,7 +82,11 @@ const COMMON: &[Key] = &[
     key("ignore-carrier", Applied, "usable without carrier"),
     key("ipv6-address-generation", Applied, "eui64 or stable-privacy"),
     key("ipv6-address-token", Applied, "lower half of addresses from router advertisements"),
-    key("ipv6-mtu", Applied, "MTU for IPv6 alone"),
+    key(
+        "ipv6-mtu",
+        Applied,
+        "MTU for IPv6 alone; the kernel goes back to the MTU of the link when carrier comes later",
+    ),
     key("ipv6-privacy", Applied, "prefer temporary addresses"),
     key("link-local", Applied, "families with a link-local address"),
     key("macaddress", Applied, "the MAC address that the link gets"),

@@ -9,6 +9,7 @@ use crate::kernel::modules::Missing;
 use crate::kernel::session::Failure;
 use crate::kernel::value::Unencodable;
 use crate::kernel::wire::Refusal;
+use crate::plan::Plan;
 
 /// What became of each step of a plan, by the step's position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,12 @@ impl Outcome {
             StepOutcome::Failed(trouble) => Some((number, trouble)),
             _ => None,
         })
+    }
+
+    /// A step of `plan` failed that is no hand-off.
+    pub fn network_failed(&self, plan: &Plan) -> bool {
+        let is_handoff = |step: usize| plan.steps.get(step).is_some_and(|s| s.action.is_handoff());
+        self.failures().any(|(step, _)| !is_handoff(step))
     }
 
     /// The step whose failure took `step` along; itself where it was not taken along.

@@ -38,6 +38,8 @@ const IFLA_INET6_CONF: u16 = 2;
 const IFLA_INET6_TOKEN: u16 = 7;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 
+const IFLA_BOND_SLAVE_PERM_HWADDR: u16 = 4;
+
 /// Index and name, which every link has.
 pub(super) fn identity(payload: &[u8]) -> Option<(u32, String)> {
     let index = field(payload, 4, u32::from_ne_bytes)?;
@@ -61,7 +63,7 @@ pub(super) fn decode(payload: &[u8], names: &Names, undecoded: &mut Vec<String>)
         index,
         altnames: altnames(attributes),
         mac: mac(libc::IFLA_ADDRESS),
-        permanent_mac: mac(libc::IFLA_PERM_ADDRESS),
+        permanent_mac: mac(libc::IFLA_PERM_ADDRESS).or_else(|| before_the_bond(attributes)),
         kind: kind(attributes),
         layer: layer_word(layer),
         up: flags & libc::IFF_UP as u32 != 0,
@@ -78,6 +80,14 @@ pub(super) fn decode(payload: &[u8], names: &Names, undecoded: &mut Vec<String>)
     ipv6(&mut link, attributes);
     options(&mut link, attributes, names, undecoded);
     Some(link)
+}
+
+/// What a member of a bond had for an address before it came: all that is left of one that is not built in (veth).
+fn before_the_bond(attributes: Attributes<'_>) -> Option<MacAddr> {
+    let info = attributes.nest(libc::IFLA_LINKINFO);
+    let in_bond = info.text(libc::IFLA_INFO_SLAVE_KIND)? == Kind::Bond.word();
+    let data = info.nest(libc::IFLA_INFO_SLAVE_DATA);
+    data.get(IFLA_BOND_SLAVE_PERM_HWADDR).filter(|_| in_bond).and_then(MacAddr::from_bytes)
 }
 
 fn layer_word(layer: u16) -> String {

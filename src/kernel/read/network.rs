@@ -71,7 +71,8 @@ pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
     })
 }
 
-/// `struct rtmsg` and `RTA_…`; `None` for a cached route, one of the table `local`, or of another family.
+/// `struct rtmsg` and `RTA_…`; `None` for a cached route, one that the kernel keeps in the table `local`, or of
+/// another family.
 pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
     let [family, prefix, _, _, table, protocol, scope, kind] = field(payload, 0, |bytes: [u8; 8]| bytes)?;
     let flags = field(payload, 8, u32::from_ne_bytes)?;
@@ -109,7 +110,7 @@ pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
             _ => {}
         }
     }
-    (route.table != RT_TABLE_LOCAL).then_some(route)
+    (route.table != RT_TABLE_LOCAL || protocol != BY_KERNEL).then_some(route)
 }
 
 fn metrics(given: Attributes<'_>) -> BTreeMap<String, u32> {

@@ -4,6 +4,7 @@
 
 use super::tables::row;
 use super::{Attribute, Change, Form, Print};
+use crate::model::Kind;
 
 use Change::{Never, Together};
 
@@ -101,3 +102,14 @@ pub(super) static MACVLAN: &[Attribute] = &[row(
     1,
     Form::Word32(&[("private", 1), ("vepa", 2), ("bridge", 4), ("passthru", 8), ("source", 16)]),
 )];
+
+/// What ip(8) says of its own accord when it makes a tunnel, where that is not what the kernel takes by itself: without it
+/// `ip link add` and a plan's step would make two different links (iproute2, ip/iplink_*.c and ip/link_*.c).
+pub(super) fn said_by_ip(kind: Kind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        Kind::Sit => &[("mode", "ip6ip"), ("ttl", "64")],
+        Kind::Ipip => &[("mode", "ipip")],
+        Kind::Ip6tnl | Kind::Ip6gre | Kind::Ip6gretap => &[("hoplimit", "64"), ("encaplimit", "4")],
+        _ => &[],
+    }
+}

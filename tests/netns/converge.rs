@@ -1,0 +1,203 @@
+//! Descriptions applied to machines that are there already: the fewest changes, and none the second time. The oracle is
+//! ip(8).
+
+use serde_json::Value;
+
+use crate::disturb::{alone, described, said};
+use crate::namespace::{ip, ip_json};
+
+const NETAPPLY: &str = env!("CARGO_BIN_EXE_netapply");
+
+/// Makes the machine, applies the text, checks that nothing is left to do, and looks.
+#[track_caller]
+fn converges(machine: &'static [&'static str], text: &'static str, look: fn()) {
+    alone(NETAPPLY.to_owned(), move |program| {
+        make(machine);
+        let output = described(&program, &["apply", "--no-verify", "--handoff", "none"], text);
+        assert!(output.status.success(), "{}", said(&output));
+        look();
+        assert_eq!(left_to_do(&program, text), Vec::<String>::new(), "the second run");
+        look();
+    });
+}
+
+fn make(machine: &[&str]) {
+    std::fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0").expect("a sysctl");
+    machine.iter().for_each(|line| ip(line));
+}
+
+/// The commands of the plan.
+fn left_to_do(program: &str, text: &str) -> Vec<String> {
+    let output = described(program, &["--dry-run", "--json"], text);
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+    let steps = plan["steps"].as_array().expect("steps");
+    steps.iter().map(|step| step["command"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// One line a route: type, destination, gateway, link, metric.
+fn routes(question: &str) -> Vec<String> {
+    let shown = ip_json(question);
+    let word = |route: &Value, key: &str| route[key].as_str().unwrap_or("-").to_owned();
+    let line = |r: &Value| {
+        let keys = ["type", "dst", "gateway", "dev"].map(|key| word(r, key));
+        format!("{} {}", keys.join(" "), r["metric"].as_u64().unwrap_or(0))
+    };
+    let mut lines: Vec<String> = shown.as_array().into_iter().flatten().map(line).collect();
+    lines.sort();
+    lines
+}
+
+const WIRE: &[&str] = &[
+    "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0",
+    "link set peer0 up",
+    "link set eth0 up",
+];
+
+/// ip(8) and the kernel have local, broadcast and anycast routes in the table `local`.
+#[test]
+fn routes_of_every_type() {
+    converges(
+        WIRE,
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'}, addresses: [192.0.2.1/24],
+          routes: [{to: 10.1.0.0/16, type: local}, {to: 10.2.0.0/16, type: broadcast}, {to: 10.3.0.0/16, type: throw},
+            {to: 10.4.0.0/16, type: unreachable}, {to: 10.5.0.0/16, type: prohibit}, {to: 10.6.0.0/16, type: blackhole},
+            {to: '2001:db8:1::/48', type: local}, {to: '2001:db8:2::/48', type: blackhole},
+            {to: '2001:db8:3::/48', type: unreachable}]}}}",
+        || {
+            assert_eq!(
+                routes("-4 route show table local proto static"),
+                ["broadcast 10.2.0.0/16 - eth0 0", "local 10.1.0.0/16 - eth0 0"]
+            );
+            assert_eq!(
+                routes("-6 route show table local proto static"),
+                ["local 2001:db8:1::/48 - eth0 1024"]
+            );
+            assert_eq!(
+                routes("-4 route show proto static"),
+                [
+                    "blackhole 10.6.0.0/16 - - 0",
+                    "prohibit 10.5.0.0/16 - - 0",
+                    "throw 10.3.0.0/16 - - 0",
+                    "unreachable 10.4.0.0/16 - - 0",
+                ]
+            );
+        },
+    );
+}
+
+/// A default route that a router's advertisement brought has the metric that ours gets.
+#[test]
+fn a_route_beside_a_routers_own() {
+    converges(
+        &[
+            "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0",
+            "link set peer0 up",
+            "link set eth0 up",
+            "-6 route add default dev eth0 proto ra metric 1024",
+        ],
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
+          addresses: ['2001:db8::1/64'], routes: [{to: '::/0', via: '2001:db8::fe'}]}}}",
+        || {
+            assert_eq!(
+                routes("-6 route show default proto static"),
+                ["unicast default 2001:db8::fe eth0 1024"]
+            );
+            assert_eq!(routes("-6 route show default proto ra"), ["unicast default - eth0 1024"]);
+        },
+    );
+}
+
+/// With the last address of a link the kernel drops all its routes.
+#[test]
+fn an_address_changes_its_prefix_and_a_route_its_metric() {
+    converges(
+        &[
+            "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0",
+            "link set peer0 up",
+            "link set eth0 up",
+            "address add 192.0.2.1/25 dev eth0",
+            "-6 address add 2001:db8::1/56 dev eth0",
+            "route add default via 192.0.2.2 dev eth0 proto static",
+            "route add 10.0.0.0/8 via 192.0.2.3 dev eth0 proto static metric 5",
+            "-6 route add 2001:db8:9::/48 via 2001:db8::9 dev eth0 proto static metric 5",
+        ],
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
+          addresses: [192.0.2.1/24, '2001:db8::1/64'], routes: [{to: default, via: 192.0.2.2},
+          {to: 10.0.0.0/8, via: 192.0.2.3, metric: 6}, {to: '2001:db8:9::/48', via: '2001:db8::9', metric: 6}]}}}",
+        || {
+            assert_eq!(
+                routes("-4 route show proto static"),
+                ["unicast 10.0.0.0/8 192.0.2.3 eth0 6", "unicast default 192.0.2.2 eth0 0"]
+            );
+            assert_eq!(
+                routes("-6 route show proto static"),
+                ["unicast 2001:db8:9::/48 2001:db8::9 eth0 6"]
+            );
+            let shown = ip_json("address show dev eth0 scope global");
+            let addresses: Vec<String> = shown[0]["addr_info"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|a| a["local"].is_string())
+                .map(|a| format!("{}/{}", a["local"].as_str().unwrap_or_default(), a["prefixlen"]))
+                .collect();
+            assert_eq!(addresses, ["192.0.2.1/24", "2001:db8::1/64"]);
+        },
+    );
+}
+
+/// The kernel sets it back to the link's MTU when the link comes up, and when that MTU changes.
+#[test]
+fn the_mtu_of_ipv6() {
+    converges(
+        &["link add eth0 address 02:00:00:00:00:01 type veth peer name peer0", "link set peer0 up"],
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'}, mtu: 1450, ipv6-mtu: 1300,
+          addresses: ['2001:db8::1/64']}}}",
+        || {
+            let mtu = std::fs::read_to_string("/proc/sys/net/ipv6/conf/eth0/mtu").expect("a sysctl");
+            assert_eq!(mtu.trim(), "1300");
+        },
+    );
+}
+
+#[test]
+fn a_nic_that_cannot_wake_the_machine_need_not_be_told_not_to() {
+    converges(
+        WIRE,
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'}, wakeonlan: false}}}",
+        || {},
+    );
+}
+
+/// A link that carries the root file system is described as it is: nothing is done to it, whatever else is there, and
+/// nothing while other links change.
+#[test]
+fn a_link_that_is_as_described_is_left_in_peace() {
+    let machine: &[&str] = &[
+        "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0",
+        "link add eth1 address 02:00:00:00:00:02 type veth peer name peer1",
+        "link set peer0 up",
+        "link set peer1 up",
+        "link set eth0 up",
+        "address add 192.0.2.1/24 dev eth0",
+        "route add default via 192.0.2.2 dev eth0 proto static",
+        // What nobody described.
+        "route add 10.9.0.0/16 via 192.0.2.9 dev eth0 proto 99",
+        "link add br9 type bridge",
+        "address add 198.51.100.1/24 dev br9",
+        "link set br9 up",
+        "rule add from 198.51.100.0/24 table 9 priority 9",
+    ];
+    let root = "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
+      addresses: [192.0.2.1/24], routes: [{to: default, via: 192.0.2.2}]}}}";
+    let more = "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
+      addresses: [192.0.2.1/24], routes: [{to: default, via: 192.0.2.2}]},
+      f: {match: {macaddress: '02:00:00:00:00:02'}, mtu: 1400, addresses: [203.0.113.1/24]}},
+      bridges: {br0: {interfaces: [f]}}}";
+    alone(NETAPPLY.to_owned(), move |program| {
+        make(machine);
+        assert_eq!(left_to_do(&program, root), Vec::<String>::new());
+        let steps = left_to_do(&program, more);
+        assert!(!steps.is_empty() && steps.iter().all(|step| !step.contains("eth0")), "{steps:#?}");
+    });
+}

@@ -1,0 +1,272 @@
+//! A run that is disturbed at each of its steps in turn, by netapply built with the feature `fault`: refused under
+//! `--strict` it leaves the machine as it was; killed and run again it ends where an undisturbed run ends.
+//!
+//! The machine is a namespace of its own for each step. Entry points: [`refused_at_every_step`] and
+//! [`killed_at_every_step`]; both are given the machine and the description, for the running kernel or a guest's.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use nix::sys::signal::Signal;
+
+use crate::namespace::{in_namespace, ip, ip_batch, ip_json};
+use crate::state::{QUESTIONS, comparable};
+
+/// A machine and what is described for it.
+pub(crate) struct Case {
+    /// Lines for ip(8) that make the machine as it is before.
+    pub(crate) machine: &'static [&'static str],
+    /// Settings of its links, below /proc/sys.
+    pub(crate) sysctls: &'static [(&'static str, &'static str)],
+    /// The description, in any format.
+    pub(crate) text: &'static str,
+}
+
+/// How long the kernel may take with what it does by itself, such as addresses of a link whose carrier came.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// After how many steps that went wrong the rest is not tried.
+const ENOUGH: usize = 2;
+
+/// Settings that a description can change.
+const SYSCTLS: &[&str] = &["accept_ra", "use_tempaddr", "mtu", "addr_gen_mode", "disable_ipv6"];
+
+/// The program with the feature: this build's, or in a guest the one that lies there.
+pub(crate) fn program() -> String {
+    let in_guest = "/usr/bin/netapply-fault";
+    if Path::new(in_guest).exists() {
+        return in_guest.to_owned();
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--locked", "--features", "fault", "--bin", "netapply-fault"]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    assert!(build.status().expect("cargo runs").success(), "netapply-fault builds");
+    let path = Path::new(env!("CARGO_BIN_EXE_netapply")).with_file_name("netapply-fault");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// Refuses each step in turn; returns at the end of `steps`, true where the plan has more.
+pub(crate) fn refused_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
+    each_step(steps, program, |program, step| {
+        let before = case.make();
+        let output = run(program, &["--strict"], &format!("refuse:{step}"), case.text);
+        if output.status.success() {
+            return Step::NoSuch;
+        }
+        assert_eq!(output.status.code(), Some(5), "step {step}: {}", said(&output));
+        Step::from(until_same(&before).map_err(|differs| {
+            format!("refused at step {step}, the machine differs:\n{differs}\n{}", said(&output))
+        }))
+    })
+}
+
+/// Kills the program before each step in turn and runs it again.
+pub(crate) fn killed_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
+    let undisturbed = alone(program.to_owned(), |program| {
+        case.make();
+        let output = run(&program, &[], "", case.text);
+        assert!(output.status.success(), "{}", said(&output));
+        settled()
+    });
+    each_step(steps, program, move |program, step| {
+        use std::os::unix::process::ExitStatusExt;
+        case.make();
+        let output = run(program, &[], &format!("die:{step}"), case.text);
+        if output.status.success() {
+            return Step::NoSuch;
+        }
+        assert_eq!(output.status.signal(), Some(Signal::SIGKILL as i32), "step {step}: {}", said(&output));
+        let again = run(program, &[], "", case.text);
+        let same = until_same(&undisturbed).map_err(|differs| {
+            format!("killed at step {step} and run again, the machine differs:\n{differs}")
+        });
+        let status = match again.status.code() {
+            Some(0) => Ok(()),
+            _ => Err(format!("killed at step {step}, the second run: {}", said(&again))),
+        };
+        Step::from(same.and(status))
+    })
+}
+
+/// What became of one step.
+enum Step {
+    /// The plan has no step of this number.
+    NoSuch,
+    Right,
+    Wrong(String),
+}
+
+impl From<Result<(), String>> for Step {
+    fn from(result: Result<(), String>) -> Self {
+        result.map_or_else(Step::Wrong, |()| Step::Right)
+    }
+}
+
+/// Disturbs each step on a machine of its own, and says all that is wrong together.
+fn each_step(
+    steps: Range<usize>,
+    program: &str,
+    disturb: impl Fn(&str, usize) -> Step + Clone + Send + 'static,
+) -> bool {
+    let mut wrong = Vec::new();
+    let mut more = true;
+    for step in steps {
+        let disturb = disturb.clone();
+        match alone(program.to_owned(), move |program| disturb(&program, step)) {
+            Step::NoSuch => {
+                more = false;
+                break;
+            }
+            Step::Right => {}
+            Step::Wrong(what) => wrong.push(what),
+        }
+        // Each takes its time, and the first few tell enough.
+        if wrong.len() == ENOUGH {
+            break;
+        }
+    }
+    assert!(wrong.is_empty(), "{} steps:\n{}", wrong.len(), wrong.join("\n"));
+    more
+}
+
+/// Runs `body` in a namespace of its own and returns what it returns.
+pub(crate) fn alone<T: Send + 'static>(
+    program: String,
+    body: impl FnOnce(String) -> T + Send + 'static,
+) -> T {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    in_namespace(async move || {
+        // The report and the saved description go here, and no udev is asked.
+        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("tmpfs mounts");
+        let _ = sender.send(body(program));
+    });
+    receiver.recv().expect("the body ran")
+}
+
+impl Case {
+    /// Makes the machine in this namespace; what it is like once it is at rest.
+    fn make(&self) -> State {
+        // Duplicate detection takes seconds and is not what is looked at here.
+        for which in ["all", "default"] {
+            fs::write(format!("/proc/sys/net/ipv6/conf/{which}/accept_dad"), "0").expect("a sysctl");
+        }
+        // A batch has no way to say the family of a line.
+        let (six, four): (Vec<&str>, Vec<&str>) =
+            self.machine.iter().partition(|line| line.starts_with("-6"));
+        ip_batch(&four).expect("the machine is made");
+        six.iter().for_each(|line| ip(line));
+        for (key, value) in self.sysctls {
+            fs::write(format!("/proc/sys/{key}"), value).expect("a sysctl");
+        }
+        settled()
+    }
+}
+
+fn run(program: &str, options: &[&str], fault: &str, text: &str) -> Output {
+    let mut arguments = vec!["apply", "--no-verify", "--handoff", "none"];
+    arguments.extend(options);
+    command(program, &arguments, text).env("NETAPPLY_FAULT", fault).output().expect("netapply runs")
+}
+
+/// Runs netapply with these arguments on this text.
+pub(crate) fn described(program: &str, arguments: &[&str], text: &str) -> Output {
+    command(program, arguments, text).output().expect("netapply runs")
+}
+
+fn command(program: &str, arguments: &[&str], text: &str) -> Command {
+    fs::write("/run/description", text).expect("the description");
+    let mut command = Command::new(program);
+    command.args(arguments).arg("/run/description");
+    command
+}
+
+pub(crate) fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}: {}{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+/// What ip(8) and /proc say, by question.
+pub(crate) type State = BTreeMap<String, String>;
+
+fn state() -> State {
+    let answer = |question: &&str| ((*question).to_owned(), comparable(ip_json(question), is_by_chance));
+    let mut state: State = QUESTIONS.iter().map(answer).collect();
+    for entry in fs::read_dir("/proc/sys/net/ipv6/conf").expect("the kernel has IPv6").flatten() {
+        for key in SYSCTLS {
+            let path = entry.path().join(key);
+            let value = fs::read_to_string(&path).unwrap_or_default();
+            state.insert(path.display().to_string(), value);
+        }
+    }
+    state
+}
+
+/// A hardware address that the kernel made up, or the link-local address that comes of it: in a [`Case`] all begin with
+/// `02:00:00:00`.
+fn is_by_chance(line: &str) -> bool {
+    let line = line.trim();
+    let mac = line.starts_with("\"address\": ") && line.matches(':').count() == 6;
+    mac && !line.contains("\"02:00:00:00:") || line.contains("\"fe80::") && !line.contains("fe80::ff:fe00:")
+}
+
+/// The state once it is the same twice in a row.
+pub(crate) fn settled() -> State {
+    let begin = Instant::now();
+    let mut last = state();
+    loop {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = state();
+        if now == last || begin.elapsed() > SETTLED {
+            return now;
+        }
+        last = now;
+    }
+}
+
+/// Waits until the machine is as `wanted` says; where that does not happen, what differs.
+pub(crate) fn until_same(wanted: &State) -> Result<(), String> {
+    let begin = Instant::now();
+    loop {
+        let now = state();
+        if now == *wanted {
+            return Ok(());
+        }
+        if begin.elapsed() > SETTLED {
+            return Err(difference(wanted, &now));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn difference(wanted: &State, now: &State) -> String {
+    let nothing = String::new();
+    let mut keys: Vec<&String> = wanted.keys().chain(now.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let mut out = String::new();
+    for key in keys {
+        let (left, right) = (wanted.get(key).unwrap_or(&nothing), now.get(key).unwrap_or(&nothing));
+        if left != right {
+            out += &format!("# {key}\n{}", lines_of_difference(left, right));
+        }
+    }
+    out
+}
+
+/// The lines that only one side has.
+fn lines_of_difference(left: &str, right: &str) -> String {
+    let only = |a: &str, b: &str, sign: &str| -> String {
+        let has = |line: &&str| !b.lines().any(|other| other == *line);
+        a.lines().filter(has).map(|line| format!("{sign} {}\n", line.trim())).collect()
+    };
+    format!("{}{}", only(left, right, "-"), only(right, left, "+"))
+}

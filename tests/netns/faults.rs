@@ -1,0 +1,104 @@
+//! Disturbed runs on the running kernel: bridges, veth pairs, addresses, routes, rules, settings.
+
+use std::process::Command;
+
+use crate::disturb::{Case, killed_at_every_step, program, refused_at_every_step};
+
+/// More steps than the description has.
+const ALL: std::ops::Range<usize> = 0..200;
+
+static BRIDGES: Case = Case {
+    machine: &[
+        "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0 address 02:00:00:00:01:01",
+        "link add eth1 address 02:00:00:00:00:02 type veth peer name peer1 address 02:00:00:00:01:02",
+        "link add eth2 address 02:00:00:00:00:03 type veth peer name peer2 address 02:00:00:00:01:03",
+        "link set peer0 up",
+        "link set peer1 up",
+        "link set peer2 up",
+        "link add br0 address 02:00:00:00:02:00 type bridge forward_delay 700",
+        "link set eth0 master br0",
+        "link set eth0 type bridge_slave cost 9",
+        "link set eth0 up",
+        "link set br0 up",
+        "link add br9 address 02:00:00:00:02:09 type bridge",
+        "link set eth1 master br9",
+        "link set eth1 mtu 1400",
+        "link set eth1 up",
+        "link set br9 up",
+        "link set eth2 up",
+        "link property add dev eth2 altname an-old-name-of-the-third",
+        "address add 192.0.2.1/24 broadcast 192.0.2.255 dev br0",
+        "address add 192.0.2.2/24 broadcast 192.0.2.255 dev br0",
+        "address add 198.51.100.9/24 dev br9",
+        "address add 2001:db8:9::9/64 dev br9",
+        "address add 203.0.113.7/25 dev eth2",
+        "address add 2001:db8:7::7/64 dev eth2",
+        "route add default via 192.0.2.254 dev br0 proto static",
+        "route add 10.9.0.0/16 via 198.51.100.1 dev br9",
+        "route add 10.8.0.0/16 via 203.0.113.1 dev eth2 metric 7 mtu 1300",
+        "route add 10.7.0.0/16 dev eth2 table 700",
+        "route add 2001:db8:99::/48 via 2001:db8:9::1 dev br9",
+        "route add default via 2001:db8:7::1 dev eth2 metric 50",
+        "rule add from 198.51.100.0/24 table 700 priority 700",
+        "rule add from 192.0.2.0/24 table 700 priority 701 protocol static",
+        "-6 rule add from 2001:db8:9::/64 table 700 priority 702",
+    ],
+    sysctls: &[("net/ipv6/conf/eth2/accept_ra", "0"), ("net/ipv6/conf/eth2/use_tempaddr", "1")],
+    text: "network:
+  version: 2
+  ethernets:
+    one: {match: {macaddress: '02:00:00:00:00:01'}}
+    two: {match: {macaddress: '02:00:00:00:00:02'}, mtu: 1450}
+    three:
+      match: {macaddress: '02:00:00:00:00:03'}
+      set-name: lan0
+      mtu: 1400
+      accept-ra: true
+      ipv6-privacy: true
+      addresses: [203.0.113.7/24, '2001:db8:7::7/48', {203.0.113.77/32: {label: 'lan0:a'}}]
+      routes:
+        - {to: 10.8.0.0/16, via: 203.0.113.1, metric: 8}
+        - {to: 10.6.0.0/16, via: 203.0.113.2, table: 700}
+        - {to: '2001:db8:66::/48', via: '2001:db8:7::2'}
+        - {to: 10.5.0.0/16, type: blackhole}
+      routing-policy:
+        - {from: 203.0.113.0/24, table: 700, priority: 650}
+        - {to: '2001:db8:66::/48', table: 700, priority: 651}
+  bridges:
+    br0:
+      interfaces: [one, two]
+      macaddress: '02:00:00:00:02:01'
+      mtu: 1420
+      parameters: {forward-delay: 4, priority: 4096, path-cost: {one: 11, two: 12}}
+      addresses: [192.0.2.2/24, '2001:db8::2/64']
+      routes: [{to: default, via: 192.0.2.253}, {to: '::/0', via: '2001:db8::1'}]
+    br1: {interfaces: [], macaddress: '02:00:00:00:02:02', addresses: [10.1.0.1/24]}
+",
+};
+
+#[test]
+fn strict_leaves_the_machine_as_it_was_whichever_step_is_refused() {
+    assert!(!refused_at_every_step(&BRIDGES, &program(), ALL), "there are more steps");
+}
+
+#[test]
+fn killed_at_any_step_and_run_again_it_ends_as_undisturbed() {
+    assert!(!killed_at_every_step(&BRIDGES, &program(), ALL), "there are more steps");
+}
+
+/// The program that others get has none of it.
+#[test]
+fn the_released_program_cannot_be_disturbed() {
+    let has_it = |path: &str| {
+        let bytes = std::fs::read(path).expect("the program");
+        bytes.windows(14).any(|part| part == b"NETAPPLY_FAULT")
+    };
+    assert!(has_it(&program()), "the one for tests has it");
+    let released = env!("CARGO_BIN_EXE_netapply");
+    assert!(!has_it(released), "the one that is released has not");
+    let features = Command::new(released).arg("--version").env("NETAPPLY_FAULT", "die:0").output();
+    assert!(features.expect("netapply runs").status.success());
+    // Each kill would be seen as such.
+    let result = std::panic::catch_unwind(|| killed_at_every_step(&BRIDGES, released, 0..1));
+    assert_eq!(result.ok(), Some(false), "it takes no step for one to be killed at");
+}

@@ -1,0 +1,63 @@
+//! Everything that a description can change, as ip(8) and /proc tell it, without what comes and goes by itself.
+
+use serde_json::Value;
+
+/// What ip(8) is asked. Every answer is a list.
+pub(crate) const QUESTIONS: &[&str] =
+    &["link", "address", "-4 route show table all", "-6 route show table all", "-4 rule", "-6 rule"];
+
+/// The answer to one question: one item a paragraph, sorted, without the lines that are `left_out`.
+pub(crate) fn comparable(mut shown: Value, left_out: impl Fn(&str) -> bool) -> String {
+    strip(&mut shown);
+    let items = shown.as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |item: &Value| {
+        let text = format!("{item:#}");
+        text.lines().filter(|line| !left_out(line)).collect::<Vec<_>>().join("\n")
+    };
+    let mut items: Vec<String> = items.iter().map(text).collect();
+    items.sort();
+    items.join("\n")
+}
+
+/// Removes what the kernel counts, negotiates or measures by itself.
+fn strip(value: &mut Value) {
+    const OWN: &[&str] = &[
+        "ifindex",
+        "link_index",
+        "iflink",
+        "operstate",
+        "ad_info",
+        "state",
+        "mii_status",
+        "link_failure_count",
+        "ad_aggregator_id",
+        "ad_actor_oper_port_state",
+        "ad_partner_oper_port_state",
+        "active_slave",
+        "ad_actor_oper_port_state_str",
+        "ad_partner_oper_port_state_str",
+        "hello_timer",
+        "tcn_timer",
+        "topology_change_timer",
+        "gc_timer",
+        "forward_delay_timer",
+        "hold_timer",
+        "message_age_timer",
+        "cacheinfo",
+        "tentative",
+        "numtxqueues",
+        "numrxqueues",
+    ];
+    const FLAGS: &[&str] = &["LOWER_UP", "NO-CARRIER", "M-DOWN", "linkdown", "dead"];
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, _| !OWN.contains(&key.as_str()));
+            map.values_mut().for_each(strip);
+        }
+        Value::Array(list) => {
+            list.retain(|item| !FLAGS.iter().any(|flag| item == flag));
+            list.iter_mut().for_each(strip);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,87 @@
+//! Links that come and go while the kernel is read or changed.
+
+use std::process::{Child, Command, Stdio};
+
+use netapply::kernel::apply::{self, AfterFailure};
+use netapply::kernel::names::Names;
+use netapply::kernel::read;
+use netapply::kernel::session::{Family, Session};
+use netapply::plan::{Action, LinkChange};
+
+use crate::namespace::{in_namespace, ip, ip_json};
+use crate::plans::{address, plan, route, set};
+
+/// Another program that makes and removes links until it is dropped.
+struct Turmoil(Child);
+
+impl Turmoil {
+    fn begin() -> Self {
+        let script = "while :; do
+            for i in 0 1 2 3 4 5 6 7; do echo link add t$i type bridge; echo link set t$i up; done
+            for i in 0 1 2 3 4 5 6 7; do echo link delete t$i; done
+          done | ip -force -batch -";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("sh runs"))
+    }
+}
+
+impl Drop for Turmoil {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_stays_is_read_whatever_comes_and_goes() {
+    in_namespace(async || {
+        for number in 0..40 {
+            ip(&format!("link add eth{number} type veth peer name peer{number}"));
+        }
+        ip("address add 192.0.2.1/24 dev eth7");
+        let _turmoil = Turmoil::begin();
+        let mut session = Session::open(Family::Route).unwrap();
+        for _ in 0..50 {
+            let inventory = read::inventory(&mut session).await.expect("the machine is read");
+            let there =
+                inventory.links.iter().filter(|l| l.name.starts_with("eth") || l.name.starts_with("peer"));
+            assert_eq!(there.count(), 80, "{:?}", inventory.undecoded);
+            assert!(inventory.addresses.iter().any(|a| a.link == "eth7"));
+        }
+    });
+}
+
+#[test]
+fn a_link_that_went_takes_along_its_own_steps_only() {
+    in_namespace(async || {
+        ip("link add eth0 type veth peer name eth1");
+        ip("link add br0 type bridge");
+        let mut session = Session::open(Family::Route).unwrap();
+        let inventory = read::inventory(&mut session).await.unwrap();
+        ip("link delete eth0");
+        let steps = plan(vec![
+            (set("eth0", LinkChange::Up), &[]),
+            (Action::AddAddress(address("eth0", "192.0.2.1/24")), &[0]),
+            (Action::AddRoute(route("eth1", "10.0.0.0/8", "192.0.2.2")), &[]),
+            (Action::DeleteAddress(address("eth1", "192.0.2.9/24")), &[]),
+            (set("br0", LinkChange::Up), &[]),
+            (Action::AddAddress(address("br0", "198.51.100.1/24")), &[4]),
+        ]);
+        let never = std::future::pending();
+        let names = Names::from(&inventory);
+        let outcome = apply::apply(&mut session, &steps, names, AfterFailure::GoOn, never).await;
+        let done: Vec<bool> = (0..6).map(|step| outcome.is_done(step)).collect();
+        // An address is gone with its link.
+        assert_eq!(done, [false, false, false, true, true, true]);
+        let texts: Vec<String> = outcome.failures().map(|(n, trouble)| format!("{n} {trouble}")).collect();
+        assert_eq!(
+            texts,
+            [
+                "0 the kernel refused: No such device (ENODEV)",
+                "2 the kernel refused: Nexthop has invalid gateway (ENETUNREACH)",
+            ]
+        );
+        assert_eq!(ip_json("address show br0")[0]["addr_info"][0]["local"], "198.51.100.1");
+    });
+}
