@@ -1,5 +1,6 @@
 //! Links that come and go while the kernel is read or changed.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use netapply::kernel::apply::{self, AfterFailure};
@@ -7,6 +8,8 @@ use netapply::kernel::names::Names;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
 use netapply::plan::{Action, LinkChange};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::namespace::{in_namespace, ip, ip_json};
 use crate::plans::{address, plan, route, set};
@@ -21,14 +24,16 @@ impl Turmoil {
             for i in 0 1 2 3 4 5 6 7; do echo link delete t$i; done
           done | ip -force -batch -";
         let mut command = Command::new("sh");
-        command.args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
+        // A group of its own: the shell's children, too, end with it.
+        command.args(["-c", script]).process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().expect("sh runs"))
     }
 }
 
 impl Drop for Turmoil {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        let group = Pid::from_raw(i32::try_from(self.0.id()).expect("a process id"));
+        let _ = killpg(group, Signal::SIGKILL);
         let _ = self.0.wait();
     }
 }
