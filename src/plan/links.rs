@@ -294,7 +294,13 @@ impl Planner<'_> {
         let port = matches!(link.controller, Some((_, Kind::Bridge)));
         let generation = ipv6.generation.map(|g| g.value).or(port.then_some(AddressGeneration::None));
         if let Some(generation) = generation.filter(|g| there.generation != Some(*g)) {
-            self.change(link, &link.name, LinkChange::Generation(generation));
+            if there.up && there.generation == Some(AddressGeneration::None) {
+                // By its sysctl the mode gives a link that is up its link-local address at once; by netlink it does
+                // so only when the link comes up again (net/ipv6/addrconf.c, addrconf_sysctl_addr_gen_mode).
+                self.sysctl(link, "addr_gen_mode", Some(generation as i64));
+            } else {
+                self.change(link, &link.name, LinkChange::Generation(generation));
+            }
         }
         let asked = link.desired.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements);
         let accept_ra = match ipv6.accept_ra.map(|a| a.value) {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::step::{Action, LinkChange, NewLink};
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
 use crate::model::attribute::{Attribute, Value};
-use crate::model::{Family, Kind, Scope};
+use crate::model::{AddressGeneration, Family, Kind, Scope};
 use crate::resolve::ResolvedLink;
 
 /// The kernel's key of a route. IPv6 also tells routes of one key apart by gateway and link.
@@ -390,7 +390,10 @@ impl State {
     fn sysctl(&mut self, key: &str, value: &str) {
         let mut parts = key.rsplitn(3, '/');
         let (Some(option), Some(name)) = (parts.next(), parts.next()) else { return };
-        if let (Some(link), Ok(number)) = (self.links.get_mut(name), value.parse()) {
+        let (Some(link), Ok(number)) = (self.links.get_mut(name), value.parse()) else { return };
+        if option == "addr_gen_mode" {
+            link.generation = u8::try_from(number).ok().and_then(AddressGeneration::from_number);
+        } else {
             link.ipv6.insert(option.to_owned(), number);
         }
     }

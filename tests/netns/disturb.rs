@@ -268,5 +268,15 @@ fn lines_of_difference(left: &str, right: &str) -> String {
         let has = |line: &&str| !b.lines().any(|other| other == *line);
         a.lines().filter(has).map(|line| format!("{sign} {}\n", line.trim())).collect()
     };
-    format!("{}{}", only(left, right, "-"), only(right, left, "+"))
+    let lines = format!("{}{}", only(left, right, "-"), only(right, left, "+"));
+    if !lines.is_empty() {
+        return lines;
+    }
+    // The same lines in another order, as where two links have each other's: from the first that is elsewhere.
+    let same = left.lines().zip(right.lines()).take_while(|(a, b)| a == b).count();
+    let part = |text: &str, sign: &str| -> String {
+        let from = same.saturating_sub(12);
+        text.lines().skip(from).take(40).map(|line| format!("{sign} {}\n", line.trim())).collect()
+    };
+    format!("{}{}", part(left, "-"), part(right, "+"))
 }

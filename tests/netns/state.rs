@@ -34,6 +34,9 @@ fn strip(value: &mut Value) {
         "ad_actor_oper_port_state",
         "ad_partner_oper_port_state",
         "active_slave",
+        // Of a bond's members the active one has these.
+        "allmulti",
+        "promiscuity",
         "ad_actor_oper_port_state_str",
         "ad_partner_oper_port_state_str",
         "hello_timer",

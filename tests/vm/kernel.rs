@@ -50,6 +50,8 @@ const STEPS_AT_A_TIME: usize = 4;
 fn at_every_step(test: &str) {
     let program = crate::disturb::program();
     let mut guest = Guest::builder().inside().program("/usr/bin/netapply-fault", program.as_ref()).boot();
+    // Its gre0, gretap0 and erspan0 come with the module and cannot be deleted.
+    guest.ok("modprobe ip_gre");
     for begin in (0..).step_by(STEPS_AT_A_TIME) {
         guest.ok(&format!("echo {begin} {} >/tmp/steps", begin + STEPS_AT_A_TIME));
         run(&mut guest, &format!("inside::disturbed::{test}"));
@@ -62,6 +64,11 @@ fn at_every_step(test: &str) {
 #[test]
 fn killed_at_any_step_and_run_again_it_ends_as_undisturbed() {
     at_every_step("killed");
+}
+
+#[test]
+fn strict_leaves_bonds_as_they_were_whichever_step_is_refused() {
+    at_every_step("refused");
 }
 
 /// An image with modules, but nothing to load them with.
