@@ -66,9 +66,9 @@ fn a_bond_finds_its_partner_over_the_wires() {
         ip link set bond0 mtu 9000 up
         ip address add 10.158.175.249/31 dev bond0
         ip link add link bond0 name bond0.7 type vlan id 7");
+    // A bond without a partner carries frames as well, over one of its members: the ping alone proves nothing.
+    guest.until("[ \"$(grep -c 'system mac address: 02:00:00:00:00:01' /proc/net/bonding/bond0)\" = 2 ]");
     guest.until("ping -c 1 -W 1 -s 8900 10.158.175.248 >/dev/null");
-    let state = guest.ok("cat /proc/net/bonding/bond0");
-    assert_eq!(state.matches("system mac address: 02:00:00:00:00:01").count(), 2, "{state}");
 }
 
 #[test]
