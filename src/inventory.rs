@@ -221,9 +221,74 @@ pub struct RouteEntry {
     /// Metrics: `mtu`, `initcwnd`, `initrwnd`, `advmss`, by ip(8)'s names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, u32>,
-    /// Has several next hops; netapply makes no such routes.
+    /// The next hops of an IPv4 route that has several: `link`, `via` and `on_link` are empty then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hops: Vec<NextHop>,
+    /// One of several IPv6 routes of one destination, table and metric that the kernel uses together and shows as one:
+    /// its share of the traffic, 1 to 256. Protocol, source and metrics are those of the first; of the others the kernel
+    /// does not tell them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u16>,
+}
+
+impl RouteEntry {
+    /// The links that it leads to; none for a blackhole and the like.
+    pub fn links(&self) -> impl Iterator<Item = &str> {
+        self.link.as_deref().into_iter().chain(self.hops.iter().filter_map(|hop| hop.link.as_deref()))
+    }
+
+    /// The slots of those names, for one who has to change them.
+    pub fn links_mut(&mut self) -> impl Iterator<Item = &mut Option<String>> {
+        std::iter::once(&mut self.link).chain(self.hops.iter_mut().map(|hop| &mut hop.link))
+    }
+
+    /// The same destination, table, metric and way, whoever made it.
+    pub fn is_same_way(&self, other: &RouteEntry) -> bool {
+        let parts = |r: &RouteEntry| (r.to, r.table, r.metric, r.via);
+        parts(self) == parts(other) && self.link == other.link && self.hops == other.hops
+    }
+
+    /// This route, which is there, is `wanted` as far as the kernel tells: of one that it shows together with others that
+    /// is the way. The route that it makes by itself with an address is as good as the same one by hand.
+    pub fn serves_as(&self, wanted: &RouteEntry) -> bool {
+        if self.weight.is_some() {
+            return self.is_same_way(wanted)
+                && wanted.weight.is_none_or(|weight| self.weight == Some(weight));
+        }
+        let mut alike = RouteEntry { weight: None, ..wanted.clone() };
+        if self.to.addr().is_ipv6() {
+            // Only IPv4 keeps a scope.
+            alike.scope = self.scope;
+        }
+        if self.kind.is_linkless() {
+            // IPv6 shows them on the loopback interface.
+            alike.link = self.link.clone();
+        }
+        if self.protocol == BY_KERNEL {
+            alike.protocol = BY_KERNEL;
+            alike.source = alike.source.or(self.source);
+        }
+        *self == alike && wanted.weight.is_none_or(|weight| weight == 1)
+    }
+}
+
+/// `RTPROT_KERNEL`.
+const BY_KERNEL: u8 = 2;
+
+/// One of a route's next hops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextHop {
+    /// Name of its link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// Made on-link (`RTNH_F_ONLINK`).
     #[serde(default, skip_serializing_if = "is_false")]
-    pub multipath: bool,
+    pub on_link: bool,
+    /// Its share of the traffic, 1 to 256.
+    pub weight: u16,
 }
 
 /// A policy rule in the kernel's form: observed, or to be there.

@@ -273,7 +273,7 @@ impl Executor<'_> {
             Action::AddRoute(entry) | Action::AppendRoute(entry) if errno == Errno::EEXIST => {
                 let family = if entry.to.addr().is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
                 let there = read::routes(self.session, family, &self.names).await;
-                let same = there.is_ok_and(|routes| routes.contains(entry));
+                let same = there.is_ok_and(|routes| routes.iter().any(|there| there.serves_as(entry)));
                 return if same { Ok(None) } else { Err(refused(action, request, refusal)) };
             }
             _ => return Err(refused(action, request, refusal)),

@@ -134,7 +134,7 @@ pub(super) async fn routes(
     header[0] = family as u8;
     let request = Request::new(RTM_GETROUTE, 0, &header);
     let dump = session.dump(&request, |frame| network::route(frame.payload, names)).await?;
-    Ok(dump.items)
+    Ok(if family == libc::AF_INET6 { network::apart(dump.items) } else { dump.items })
 }
 
 /// The rules of a family, without those that the kernel makes.

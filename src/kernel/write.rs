@@ -13,12 +13,13 @@ use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, Prop,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHop, RouteNextHopFlags,
+    RouteProtocol, RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
-use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, NextHop, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::plan::{Action, LinkChange, NewLink};
 
@@ -63,7 +64,12 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
             Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &message).quiet()
         }
         Action::DeleteRoute(entry) => {
-            Request::from_message(libc::RTM_DELROUTE, 0, &route(entry, names)?).quiet()
+            let mut message = route(entry, names)?;
+            if entry.weight.is_some() {
+                // Who made it is not told, and the kernel finds none of another's making.
+                message.header.protocol = RouteProtocol::Unspec;
+            }
+            Request::from_message(libc::RTM_DELROUTE, 0, &message).quiet()
         }
         Action::AddRule(entry) => {
             Request::from_message(libc::RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &rule(entry)).quiet()
@@ -226,14 +232,21 @@ fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable>
     if entry.to.prefix_len() > 0 {
         put(RouteAttribute::Destination(route_address(entry.to.addr())));
     }
-    match entry.via {
-        Some(IpAddr::V6(via)) if entry.to.addr().is_ipv4() => put(RouteAttribute::Via(RouteVia::Inet6(via))),
-        Some(via) => put(RouteAttribute::Gateway(route_address(via))),
-        None => {}
-    }
-    if let Some(link) = &entry.link {
-        let index = names.index(link).ok_or_else(|| Unencodable::NoLink(link.clone()))?;
-        put(RouteAttribute::Oif(index));
+    match entry.weight.filter(|weight| *weight != 1) {
+        None => {
+            entry.via.into_iter().for_each(|via| put(gateway(entry, via)));
+            if let Some(link) = &entry.link {
+                put(RouteAttribute::Oif(index_of(link, names)?));
+            }
+            if !entry.hops.is_empty() {
+                put(next_hops(entry, &entry.hops, names)?);
+            }
+        }
+        // A weight can be given to a next hop only.
+        Some(weight) => {
+            let RouteEntry { link, via, on_link, .. } = entry.clone();
+            put(next_hops(entry, &[NextHop { link, via, on_link, weight }], names)?);
+        }
     }
     if entry.metric != 0 {
         put(RouteAttribute::Priority(entry.metric));
@@ -249,6 +262,32 @@ fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable>
         put(RouteAttribute::Metrics(metrics));
     }
     Ok(message)
+}
+
+fn index_of(link: &str, names: &Names) -> Result<u32, Unencodable> {
+    names.index(link).ok_or_else(|| Unencodable::NoLink(link.to_owned()))
+}
+
+fn gateway(entry: &RouteEntry, via: IpAddr) -> RouteAttribute {
+    match via {
+        IpAddr::V6(via) if entry.to.addr().is_ipv4() => RouteAttribute::Via(RouteVia::Inet6(via)),
+        via => RouteAttribute::Gateway(route_address(via)),
+    }
+}
+
+fn next_hops(entry: &RouteEntry, hops: &[NextHop], names: &Names) -> Result<RouteAttribute, Unencodable> {
+    let hop = |hop: &NextHop| {
+        let mut next = RouteNextHop::default();
+        next.interface_index = hop.link.as_deref().map_or(Ok(0), |link| index_of(link, names))?;
+        // The kernel counts from 0.
+        next.hops = u8::try_from(hop.weight.saturating_sub(1)).unwrap_or(u8::MAX);
+        if hop.on_link {
+            next.flags = RouteNextHopFlags::Onlink;
+        }
+        next.attributes.extend(hop.via.map(|via| gateway(entry, via)));
+        Ok(next)
+    };
+    Ok(RouteAttribute::MultiPath(hops.iter().map(hop).collect::<Result<_, _>>()?))
 }
 
 fn metric(entry: &RouteEntry, (number, name): &(u16, &str)) -> Option<RouteMetric> {

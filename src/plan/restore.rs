@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Planner;
+use super::state::State;
 use super::step::{Action, LinkChange, Plan};
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry};
 use crate::model::{Activation, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place, Scope, WishedMac};
@@ -19,7 +20,7 @@ const BY_THEMSELVES: &[u8] = &[2, 9];
 pub fn restore(done: &Plan, before: &Inventory, now: &Inventory) -> Plan {
     let resolved = described(before, now);
     let mut planner = Planner::new(&resolved, now);
-    planner.remove_new(before, now);
+    planner.remove_new(done, before, now);
     planner.delete_made(before, now);
     planner.rename_nics();
     for link in &resolved.links {
@@ -37,18 +38,28 @@ impl Planner<'_> {
     }
 
     /// Rules, routes and addresses that were not there.
-    fn remove_new(&mut self, before: &Inventory, now: &Inventory) {
+    fn remove_new(&mut self, done: &Plan, before: &Inventory, now: &Inventory) {
         let names = earlier_names(before, now);
         let old = |name: &str| names.get(name).copied().unwrap_or(name).to_owned();
         for rule in now.rules.iter().filter(|r| !before.rules.contains(r)) {
             self.undo(Action::DeleteRule(rule.clone()));
         }
+        let earlier = State::of(before);
+        let as_earlier = |route: &RouteEntry| {
+            let mut route = route.clone();
+            route.links_mut().flatten().for_each(|link| *link = old(link));
+            route
+        };
+        let made: Vec<&RouteEntry> = done.steps.iter().filter_map(|step| brought(&step.action)).collect();
+        // Beside one that a router brought, ours bears its mark.
+        let is_made = |r: &RouteEntry| r.weight.is_some() && made.iter().any(|m| m.is_same_way(r));
         let mut routes: Vec<&RouteEntry> =
-            now.routes.iter().filter(|r| !BY_THEMSELVES.contains(&r.protocol)).collect();
+            now.routes.iter().filter(|r| !BY_THEMSELVES.contains(&r.protocol) || is_made(r)).collect();
         routes.retain(|r| {
-            !before.routes.contains(&RouteEntry { link: r.link.as_deref().map(old), ..(*r).clone() })
+            let r = as_earlier(r);
+            !earlier.of_key(&r).iter().any(|was| is_same(was, &r))
         });
-        routes.sort_by_key(|r| r.via.is_none());
+        routes.sort_by_key(|r| r.via.is_none() && r.hops.is_empty());
         for route in routes {
             self.undo(Action::DeleteRoute(route.clone()));
         }
@@ -160,11 +171,11 @@ impl Planner<'_> {
         }
         let mut routes: Vec<&RouteEntry> =
             before.routes.iter().filter(|r| !BY_THEMSELVES.contains(&r.protocol)).collect();
-        routes.sort_by_key(|r| r.via.is_some());
+        routes.sort_by_key(|r| r.via.is_some() || !r.hops.is_empty());
         for route in routes {
-            let there = self.state.routes.get(&super::state::key(route)).map_or(&[][..], Vec::as_slice);
-            if !there.contains(route) {
-                let beside = !there.is_empty() && route.to.addr().is_ipv6();
+            let there = self.state.of_key(route);
+            if !there.iter().any(|there| is_same(there, route)) {
+                let beside = !there.is_empty();
                 let action = if beside { Action::AppendRoute } else { Action::AddRoute };
                 self.undo(action(route.clone()));
             }
@@ -180,6 +191,20 @@ impl Planner<'_> {
 /// Permanent and global: neither a lease nor by the kernel's own doing.
 fn is_lasting(address: &AddressEntry) -> bool {
     address.permanent && address.scope == Scope::Global && !matches!(address.protocol, 2 | 3)
+}
+
+/// The route that a step puts there.
+fn brought(action: &Action) -> Option<&RouteEntry> {
+    match action {
+        Action::AddRoute(route) | Action::AppendRoute(route) | Action::ReplaceRoute(route) => Some(route),
+        _ => None,
+    }
+}
+
+/// Of routes that the kernel shows as one only the way is told.
+fn is_same(one: &RouteEntry, other: &RouteEntry) -> bool {
+    let joined = one.weight.or(other.weight).is_some();
+    if joined { one.is_same_way(other) } else { one == other }
 }
 
 /// Present name to earlier name, of the links that are there still.
@@ -321,7 +346,8 @@ mod tests {
             table: 254,
             source: None,
             metrics: std::collections::BTreeMap::new(),
-            multipath: false,
+            hops: Vec::new(),
+            weight: None,
         };
         let before = Inventory { links: vec![eth0], routes: vec![route], ..Inventory::default() };
         let now = Inventory { links: vec![link(2, "lan0", "")], ..Inventory::default() };

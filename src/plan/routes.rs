@@ -20,23 +20,30 @@ impl Planner<'_> {
     /// replaced in place later.
     pub(super) fn remove_routes(&mut self) {
         let wished: HashSet<RouteKey> = self.wished_keys();
-        let mut gone: Vec<(String, Place, RouteEntry)> = Vec::new();
-        for route in self.state.routes.values().flatten() {
-            let link = route.link.as_deref().and_then(|name| self.described(name));
-            let Some(link) = link.filter(|_| REMOVABLE.contains(&route.protocol) && !route.multipath) else {
-                continue;
-            };
-            let (v4, v6) = left_to_others(link);
-            let left = if Family::of(&route.to.addr()) == Family::V4 { v4 } else { v6 };
-            if !left && !wished.contains(&key(route)) {
-                gone.push((link.desired.id.clone(), link.desired.at, route.clone()));
-            }
-        }
+        let there = self.state.routes.values().flatten();
+        let gone = there.filter(|route| !wished.contains(&key(route)) && self.is_ours(route)).cloned();
+        self.remove(gone.collect());
+    }
+
+    fn remove(&mut self, mut routes: Vec<RouteEntry>) {
         // Those with a gateway first; beyond that any order that does not change from run to run.
-        gone.sort_by_key(|(_, _, r)| (r.via.is_none(), r.to, r.table, r.metric, r.via));
-        for (id, at, route) in gone {
-            self.push(&id, at, Action::DeleteRoute(route));
+        routes.sort_by_key(|r| (r.via.is_none() && r.hops.is_empty(), r.to, r.table, r.metric, r.via));
+        for route in routes {
+            let owner = route.links().find_map(|name| self.described(name));
+            let (id, at) = owner.map_or(("", Place::NONE), |link| (&link.desired.id, link.desired.at));
+            self.push(id, at, Action::DeleteRoute(route));
         }
+    }
+
+    /// Made by hand or by a client, and on managed links only, none of which leaves this family to others.
+    fn is_ours(&self, route: &RouteEntry) -> bool {
+        let managed = |name: &str| {
+            self.described(name).is_some_and(|link| {
+                let (v4, v6) = left_to_others(link);
+                !(if route.to.addr().is_ipv4() { v4 } else { v6 })
+            })
+        };
+        REMOVABLE.contains(&route.protocol) && route.links().next().is_some() && route.links().all(managed)
     }
 
     pub(super) fn add_routes(&mut self) {
@@ -44,26 +51,90 @@ impl Planner<'_> {
         let waits = |route: &RouteEntry| route.source.is_some_and(|source| fresh.contains_key(&source));
         // The kernel asks whether a gateway is reachable: routes without one come first. What has to wait comes last.
         let mut wished = self.wished();
-        wished.retain(|(_, _, route)| self.missing(route).is_some());
-        wished.sort_by_key(|(_, _, route)| (waits(route), route.via.is_some()));
+        let mut anew = self.groups_to_make_anew(&wished);
+        wished.retain(|(_, _, route)| anew.contains(&key(route)) || !self.is_there(route));
+        wished.sort_by_key(|(_, _, route)| (waits(route), route.via.is_some() || !route.hops.is_empty()));
         let mut awaited: Option<Vec<usize>> = None;
         for (index, (id, at, route)) in wished.iter().enumerate() {
             let wait = waits(route).then(|| {
                 let rest = wished.get(index..).unwrap_or_default();
                 awaited.get_or_insert_with(|| self.await_sources(rest, &fresh)).clone()
             });
-            let Some(action) = self.missing(route) else { continue };
-            let number = self.push(id, *at, action(route.clone()));
+            let number = match anew.remove(&key(route)) {
+                true => self.push(id, *at, Action::ReplaceRoute(route.clone())),
+                false if self.is_there(route) => continue,
+                false => self.bring(id, *at, route),
+            };
             if let (Some(wait), Some(step)) = (wait, self.steps.get_mut(number)) {
                 step.needs.extend(wait);
             }
         }
+        self.remove_leftovers();
         for route in std::mem::take(&mut self.state.lost_routes) {
-            let managed = route.link.as_deref().and_then(|name| self.described(name)).is_some();
-            if !managed && REMOVABLE.contains(&route.protocol) && self.missing(&route).is_some() {
-                self.push("", Place::NONE, Action::AddRoute(route));
+            let managed = route.links().all(|name| self.described(name).is_some());
+            if !managed && REMOVABLE.contains(&route.protocol) && !self.is_there(&route) {
+                let beside = !self.state.of_key(&route).is_empty();
+                let action = if beside { Action::AppendRoute } else { Action::AddRoute };
+                self.push("", Place::NONE, action(route));
             }
         }
+    }
+
+    /// Puts a route in the place of the only one of its key where that is ours or leads the same way, else beside those
+    /// that are there.
+    fn bring(&mut self, id: &str, at: Place, route: &RouteEntry) -> usize {
+        let ours =
+            |t: &RouteEntry| self.is_ours(t) || (t.kind.is_linkless() && REMOVABLE.contains(&t.protocol));
+        let action = match self.state.of_key(route) {
+            [] => Action::AddRoute,
+            // A router's own may lead the same way: it would expire.
+            [only] if ours(only) || only.is_same_way(route) => Action::ReplaceRoute,
+            several => {
+                // The kernel replaces the first one, whichever it is.
+                if let Some(twin) = several.iter().find(|t| t.is_same_way(route)).cloned() {
+                    self.push(id, at, Action::DeleteRoute(twin));
+                }
+                Action::AppendRoute
+            }
+        };
+        self.push(id, at, action(route.clone()))
+    }
+
+    /// Keys of the IPv6 routes that the kernel shows as one, if all are ours and some not described: the kernel replaces
+    /// them together.
+    fn groups_to_make_anew(&self, wished: &[(String, Place, RouteEntry)]) -> HashSet<RouteKey> {
+        let ours = |r: &RouteEntry| r.weight.is_some() && self.is_ours(r) && !may_be_a_routers(r);
+        let groups = self.state.routes.iter().filter(|(_, there)| there.len() > 1 && there.iter().all(ours));
+        let mut strangers: HashMap<RouteKey, Vec<&RouteEntry>> =
+            groups.map(|(key, there)| (*key, there.iter().collect())).collect();
+        if !strangers.is_empty() {
+            for (_, _, route) in wished {
+                if let Some(there) = strangers.get_mut(&key(route)) {
+                    there.retain(|there| !there.serves_as(route));
+                }
+            }
+        }
+        strangers.into_iter().filter(|(_, left)| !left.is_empty()).map(|(key, _)| key).collect()
+    }
+
+    /// What is ours and not described beside described routes of the same key, once these are there.
+    fn remove_leftovers(&mut self) {
+        let several = |routes: &&Vec<RouteEntry>| routes.len() > 1;
+        if !self.state.routes.values().any(|routes| several(&routes)) {
+            return;
+        }
+        let mut wished: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::new();
+        for (_, _, route) in self.wished() {
+            wished.entry(key(&route)).or_default().push(route);
+        }
+        let mut gone = Vec::new();
+        for there in self.state.routes.values().filter(several).flatten() {
+            let Some(wished) = wished.get(&key(there)) else { continue };
+            if self.is_ours(there) && !may_be_a_routers(there) && !wished.iter().any(|w| there.serves_as(w)) {
+                gone.push(there.clone());
+            }
+        }
+        self.remove(gone);
     }
 
     /// Every described route in the kernel's form, with the id and place it comes from.
@@ -78,22 +149,8 @@ impl Planner<'_> {
         links.flat_map(|link| link.desired.routes.iter().map(|r| (r.to, table(link, r), metric(r)))).collect()
     }
 
-    /// How a route gets there, if it is not: added, or put in the place of one of the same key.
-    fn missing(&self, route: &RouteEntry) -> Option<fn(RouteEntry) -> Action> {
-        let there = self.state.routes.get(&key(route)).map_or(&[][..], Vec::as_slice);
-        if there.iter().any(|t| is_same(t, route)) {
-            return None;
-        }
-        let ours = |t: &&RouteEntry| {
-            let link = t.link.as_deref().and_then(|name| self.described(name));
-            REMOVABLE.contains(&t.protocol) && (link.is_some() || t.kind.is_linkless())
-        };
-        Some(match there.iter().any(|t| ours(&t)) {
-            true => Action::ReplaceRoute,
-            // A router's own route may be there (fib6_add_rt2node tells them apart by what made them).
-            false if !there.is_empty() && Family::of(&route.to.addr()) == Family::V6 => Action::AppendRoute,
-            false => Action::AddRoute,
-        })
+    fn is_there(&self, route: &RouteEntry) -> bool {
+        self.state.of_key(route).iter().any(|there| there.serves_as(route))
     }
 
     /// The IPv6 addresses that this plan adds, with their links: they are tentative at first.
@@ -130,17 +187,11 @@ impl Planner<'_> {
     }
 }
 
-fn is_same(there: &RouteEntry, wished: &RouteEntry) -> bool {
-    let link = wished.kind.is_linkless() || there.link == wished.link;
-    // Only IPv4 keeps a scope; the kernel may turn on-link off where the gateway is on a subnet after all.
-    let scope = Family::of(&wished.to.addr()) == Family::V6 || there.scope == wished.scope;
-    link && scope
-        && there.via == wished.via
-        && there.on_link == wished.on_link
-        && there.kind == wished.kind
-        && there.source == wished.source
-        && there.metrics == wished.metrics
-        && there.protocol == wished.protocol
+/// One of several routes that the kernel shows as one, telling the maker of the first only, by a gateway such as routers
+/// announce: a program that listens to them may have made it.
+fn may_be_a_routers(route: &RouteEntry) -> bool {
+    let local = |via: IpAddr| matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    route.weight.is_some() && route.via.is_some_and(local)
 }
 
 fn table(link: &ResolvedLink, route: &Route) -> u32 {
@@ -172,7 +223,8 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         table: table(link, route),
         source: route.source,
         metrics: metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
-        multipath: false,
+        hops: Vec::new(),
+        weight: None,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::step::{Action, LinkChange, NewLink, Plan};
-use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, NextHop, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{Family, Located, RouteKind, Scope, Wireguard};
 
@@ -173,16 +173,18 @@ fn route(verb: &str, entry: &RouteEntry) -> Vec<String> {
         line.push(entry.kind.word().to_owned());
     }
     line.push(if entry.to.prefix_len() == 0 { "default".to_owned() } else { entry.to.to_string() });
-    if let Some(via) = entry.via {
-        line.extend(words(["via", &via.to_string()]));
+    let RouteEntry { link, via, on_link, weight, .. } = entry.clone();
+    let deleted = verb == "delete";
+    let only = NextHop { link, via, on_link, weight: weight.unwrap_or(1) };
+    // A weight can be given to a next hop only.
+    let weighs = only.weight != 1 && !deleted;
+    if !weighs {
+        line.extend(way(entry, &only));
     }
-    if let Some(link) = &entry.link {
-        line.extend(words(["dev", link]));
+    // Of routes that the kernel shows as one it tells the maker of the first only.
+    if weight.is_none() || !deleted {
+        line.extend(words(["proto", &protocol(entry.protocol)]));
     }
-    if entry.on_link {
-        line.push("onlink".to_owned());
-    }
-    line.extend(words(["proto", &protocol(entry.protocol)]));
     if !v6 && entry.scope != natural_scope(entry) {
         line.extend(words(["scope", entry.scope.word()]));
     }
@@ -198,6 +200,30 @@ fn route(verb: &str, entry: &RouteEntry) -> Vec<String> {
     for (metric, value) in &entry.metrics {
         line.extend(words([metric, &value.to_string()]));
     }
+    for hop in entry.hops.iter().chain(weighs.then_some(&only)) {
+        line.push("nexthop".to_owned());
+        line.extend(way(entry, hop));
+        line.extend(words(["weight", &hop.weight.to_string()]));
+    }
+    line
+}
+
+/// `via GATEWAY dev LINK onlink`, as much of it as there is.
+fn way(entry: &RouteEntry, hop: &NextHop) -> Vec<String> {
+    let mut line = Vec::new();
+    if let Some(via) = hop.via {
+        line.push("via".to_owned());
+        if via.is_ipv6() && entry.to.addr().is_ipv4() {
+            line.push("inet6".to_owned());
+        }
+        line.push(via.to_string());
+    }
+    if let Some(link) = &hop.link {
+        line.extend(words(["dev", link]));
+    }
+    if hop.on_link {
+        line.push("onlink".to_owned());
+    }
     line
 }
 
@@ -206,7 +232,7 @@ fn natural_scope(entry: &RouteEntry) -> Scope {
     match entry.kind {
         RouteKind::Local => Scope::Host,
         RouteKind::Unicast | RouteKind::Broadcast | RouteKind::Multicast | RouteKind::Anycast
-            if entry.via.is_none() =>
+            if entry.via.is_none() && entry.hops.iter().all(|hop| hop.via.is_none()) =>
         {
             Scope::Link
         }

@@ -1,6 +1,7 @@
 //! A copy of the machine on which planned steps have the effect that the kernel will give them.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -59,6 +60,11 @@ impl State {
     /// Most keys have one route, and a list grows by four at once: of ten thousand that is megabytes.
     fn add_route(&mut self, route: &RouteEntry) {
         self.routes.entry(key(route)).or_insert_with(|| Vec::with_capacity(1)).push(route.clone());
+    }
+
+    /// The routes that have the key of this one.
+    pub(super) fn of_key(&self, route: &RouteEntry) -> &[RouteEntry] {
+        self.routes.get(&key(route)).map_or(&[], Vec::as_slice)
     }
 
     /// A NIC that is not there: down, and as new.
@@ -237,8 +243,19 @@ impl State {
         }
         let mut lost_routes = Vec::new();
         for routes in self.routes.values_mut() {
-            let (gone, stay): (Vec<_>, Vec<_>) =
-                routes.drain(..).partition(|r| r.link.as_deref() == Some(name));
+            // Of several next hops all stay while one is left, unless a link is removed (fib_sync_down_dev, fib6_ifdown).
+            let links = &self.links;
+            let is_up = |name: &str| links.get(name).is_some_and(|link| link.up);
+            let joined: Vec<&str> =
+                routes.iter().filter(|r| r.weight.is_some()).flat_map(RouteEntry::links).collect();
+            let is_lost =
+                |ways: &[&str]| ways.contains(&name) && !(keep && ways.iter().any(|way| is_up(way)));
+            let group_is_lost = is_lost(&joined);
+            let goes = |r: &RouteEntry| match r.weight {
+                Some(_) => group_is_lost,
+                None => is_lost(&r.links().collect::<Vec<_>>()),
+            };
+            let (gone, stay): (Vec<_>, Vec<_>) = mem::take(routes).into_iter().partition(goes);
             lost_routes.extend(gone);
             *routes = stay;
         }
@@ -247,7 +264,7 @@ impl State {
             addresses.drain(..).partition(|a| Family::of(&a.net.addr()) == Family::V6);
         *addresses = stay;
         if keep {
-            lost_routes.sort_by_key(|r| (r.via.is_some(), r.to, r.metric));
+            lost_routes.sort_by_key(|r| (r.via.is_some() || !r.hops.is_empty(), r.to, r.metric));
             self.lost_routes.extend(lost_routes);
             self.lost_addresses.extend(gone);
         }
@@ -271,8 +288,8 @@ impl State {
             replace(&mut link.controller);
             replace(&mut link.parent);
         }
-        self.routes.values_mut().flatten().for_each(|r| replace(&mut r.link));
-        self.lost_routes.iter_mut().for_each(|r| replace(&mut r.link));
+        self.routes.values_mut().flatten().for_each(|r| r.links_mut().for_each(replace));
+        self.lost_routes.iter_mut().for_each(|r| r.links_mut().for_each(replace));
         self.lost_addresses.iter_mut().filter(|a| a.link == name).for_each(|a| new.clone_into(&mut a.link));
         if let Some(mut addresses) = self.addresses.remove(name) {
             addresses.iter_mut().for_each(|a| new.clone_into(&mut a.link));
@@ -380,7 +397,7 @@ impl State {
             routes.retain(|r| {
                 let connected =
                     r.via.is_none() && r.to == subnet && r.scope == Scope::Link && r.protocol == 2;
-                let own = r.link.as_deref() == Some(entry.link.as_str());
+                let own = r.links().next().is_some() && r.links().all(|link| link == entry.link);
                 let gone = last && r.to.addr().is_ipv4();
                 !(own && (gone || (is_v4 && connected) || r.source == Some(ip)))
             });

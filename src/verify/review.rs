@@ -119,7 +119,8 @@ mod tests {
             table: 254,
             source: None,
             metrics: Default::default(),
-            multipath: false,
+            hops: Vec::new(),
+            weight: None,
         };
         let inventory = Inventory {
             addresses: vec![address("192.0.2.2/24", true), address("192.0.2.77/24", false)],

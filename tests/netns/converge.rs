@@ -10,9 +10,10 @@ const NETAPPLY: &str = env!("CARGO_BIN_EXE_netapply");
 
 /// Makes the machine, applies the text, checks that nothing is left to do, and looks.
 #[track_caller]
-fn converges(machine: &'static [&'static str], text: &'static str, look: fn()) {
+fn converges(machine: &[&'static str], text: &'static str, look: fn()) {
+    let machine = machine.to_vec();
     alone(NETAPPLY.to_owned(), move |program| {
-        make(machine);
+        make(&machine);
         let output = described(&program, &["apply", "--no-verify", "--handoff", "none"], text);
         assert!(output.status.success(), "{}", said(&output));
         look();
@@ -34,13 +35,15 @@ fn left_to_do(program: &str, text: &str) -> Vec<String> {
     steps.iter().map(|step| step["command"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// One line a route: type, destination, gateway, link, metric.
+/// One line a route: type, destination, gateway, link, metric, further next hops.
 fn routes(question: &str) -> Vec<String> {
     let shown = ip_json(question);
     let word = |route: &Value, key: &str| route[key].as_str().unwrap_or("-").to_owned();
     let line = |r: &Value| {
         let keys = ["type", "dst", "gateway", "dev"].map(|key| word(r, key));
-        format!("{} {}", keys.join(" "), r["metric"].as_u64().unwrap_or(0))
+        let hops = r["nexthops"].as_array().into_iter().flatten();
+        let hops = hops.map(|h| format!(" {}*{}", word(h, "gateway"), h["weight"])).collect::<String>();
+        format!("{} {}{hops}", keys.join(" "), r["metric"].as_u64().unwrap_or(0))
     };
     let mut lines: Vec<String> = shown.as_array().into_iter().flatten().map(line).collect();
     lines.sort();
@@ -104,6 +107,119 @@ fn a_route_beside_a_routers_own() {
             );
             assert_eq!(routes("-6 route show default proto ra"), ["unicast default - eth0 1024"]);
         },
+    );
+}
+
+/// Beside a gateway of a router's advertisement, which a program put there: the kernel makes one route of the two and
+/// tells the maker of the first only.
+#[test]
+fn a_gateway_beside_a_routers_own() {
+    const RA: &str = "-6 route add default via fe80::9 dev eth0 proto ra metric 1024";
+    const OURS: &str = "-6 route append default via 2001:db8::fe dev eth0 proto static metric 1024";
+    const TEXT: &str = "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
+          addresses: ['2001:db8::1/64'], routes: [{to: '::/0', via: '2001:db8::fe'}]}}}";
+    converges(&[WIRE[0], WIRE[1], WIRE[2], "-6 address add 2001:db8::1/64 dev eth0", RA], TEXT, || {
+        assert_eq!(routes("-6 route show default"), ["unicast default - - 1024 fe80::9*1 2001:db8::fe*1"]);
+    });
+    // Whichever came first.
+    converges(
+        &[
+            WIRE[0],
+            WIRE[1],
+            WIRE[2],
+            "-6 address add 2001:db8::1/64 dev eth0",
+            OURS,
+            "-6 route append default via fe80::9 dev eth0 proto ra metric 1024",
+        ],
+        TEXT,
+        || {
+            assert_eq!(
+                routes("-6 route show default"),
+                ["unicast default - - 1024 2001:db8::fe*1 fe80::9*1"]
+            );
+        },
+    );
+}
+
+/// The described gateway is the one that a router announces: the route is to stay when the announcement expires.
+#[test]
+fn the_gateway_that_a_router_announces() {
+    converges(
+        &[
+            WIRE[0],
+            WIRE[1],
+            WIRE[2],
+            "-6 address add 2001:db8::1/64 dev eth0",
+            "-6 route add default via fe80::9 dev eth0 proto ra metric 1024 expires 1800",
+        ],
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
+          addresses: ['2001:db8::1/64'], routes: [{to: '::/0', via: 'fe80::9'}]}}}",
+        || {
+            assert_eq!(routes("-6 route show default"), ["unicast default fe80::9 eth0 1024"]);
+            let shown = ip_json("-6 route show default");
+            assert_eq!((&shown[0]["protocol"], shown[0].get("expires")), (&"static".into(), None));
+        },
+    );
+}
+
+/// Routes of several next hops, of a metric or beside others of it: what is described takes their place, what is not
+/// goes, and what leads to links that nobody described stays.
+#[test]
+fn routes_of_several_next_hops() {
+    converges(
+        &[
+            WIRE[0],
+            WIRE[1],
+            WIRE[2],
+            "link add eth1 type veth peer name peer1",
+            "link set peer1 up",
+            "link set eth1 up",
+            "address add 192.0.2.1/24 dev eth0",
+            "-6 address add 2001:db8::1/64 dev eth0",
+            "address add 198.51.100.1/24 dev eth1",
+            "route add default nexthop via 192.0.2.2 weight 3 nexthop via 192.0.2.3",
+            "route add 10.1.0.0/16 nexthop via 192.0.2.2 nexthop via 192.0.2.3",
+            "route add 10.2.0.0/16 nexthop via 192.0.2.2 nexthop via 198.51.100.2",
+            "route add 10.3.0.0/16 via 192.0.2.7",
+            "route append 10.3.0.0/16 via 192.0.2.8",
+            "route append 10.3.0.0/16 via 192.0.2.9 proto 99",
+            "-6 route add default nexthop via 2001:db8::2 nexthop via 2001:db8::3 weight 4",
+            "-6 route add 2001:db8:1::/48 nexthop via 2001:db8::2 nexthop via 2001:db8::3",
+            "-6 route add 2001:db8:2::/48 nexthop via 2001:db8::2 nexthop via 2001:db8::3",
+        ],
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
+          addresses: [192.0.2.1/24, '2001:db8::1/64'],
+          routes: [{to: 0.0.0.0/0, via: 192.0.2.254}, {to: 10.3.0.0/16, via: 192.0.2.8},
+            {to: '::/0', via: '2001:db8::3'}, {to: '2001:db8:2::/48', via: '2001:db8::4'}]}}}",
+        || {
+            assert_eq!(routes("-4 route show default"), ["unicast default 192.0.2.254 eth0 0"]);
+            assert_eq!(
+                routes("-4 route show root 10.0.0.0/8"),
+                [
+                    "unicast 10.2.0.0/16 - - 0 192.0.2.2*1 198.51.100.2*1",
+                    "unicast 10.3.0.0/16 192.0.2.8 eth0 0",
+                    "unicast 10.3.0.0/16 192.0.2.9 eth0 0",
+                ]
+            );
+            let gateways: Vec<String> =
+                routes("-6 route show").into_iter().filter(|route| !route.contains(" - ")).collect();
+            assert_eq!(
+                gateways,
+                ["unicast 2001:db8:2::/48 2001:db8::4 eth0 1024", "unicast default 2001:db8::3 eth0 1024"]
+            );
+        },
+    );
+}
+
+/// The route to its subnet comes with an address: to describe it as well asks for nothing more.
+#[test]
+fn the_route_that_comes_with_an_address() {
+    converges(
+        WIRE,
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
+          addresses: [192.0.2.1/24, '2001:db8::1/64'],
+          routes: [{to: 192.0.2.0/24, scope: link}, {to: '2001:db8::/64', scope: link, metric: 256}]}}}",
+        || assert_eq!(routes("-4 route show"), ["unicast 192.0.2.0/24 - eth0 0"]),
     );
 }
 

@@ -71,7 +71,8 @@ pub(crate) fn route(link: &str, to: &str, via: &str) -> RouteEntry {
         table: 254,
         source: None,
         metrics: BTreeMap::new(),
-        multipath: false,
+        hops: Vec::new(),
+        weight: None,
     }
 }
 

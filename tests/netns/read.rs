@@ -147,7 +147,9 @@ fn routes_and_rules_are_as_ip_shows_them() {
         ip("route add 10.0.0.0/8 via 198.51.100.1 dev eth0 onlink src 192.0.2.1");
         ip("route add 10.1.0.0/16 via inet6 fe80::1 dev eth0 table 1000");
         ip("route add blackhole 10.2.0.0/16");
-        ip("route add 10.3.0.0/16 nexthop via 192.0.2.2 nexthop via 192.0.2.3");
+        ip("route add 10.3.0.0/16 nexthop via 192.0.2.2 weight 7 nexthop via inet6 fe80::7 dev eth0");
+        ip("-6 route add 2001:db8:3::/48 nexthop via 2001:db8::2 nexthop via 2001:db8::3 weight 9");
+        ip("-6 route append 2001:db8:3::/48 via 2001:db8::4 dev eth0 proto 99");
         ip("-6 route add default via fe80::1 dev eth0");
         ip("rule add from 192.0.2.0/24 fwmark 7 table 1000 priority 99");
         ip("rule add to 10.0.0.0/8 iif eth0 table 1000 priority 98");
@@ -159,7 +161,8 @@ fn routes_and_rules_are_as_ip_shows_them() {
                 shown.as_array().unwrap().iter().filter(|r| r["table"] != "local").collect();
             let ours = inventory.routes.iter().filter(|r| r.to.addr().is_ipv6() == (family == "-6"));
             let mut ours: Vec<String> = ours.map(|r| one_line(&comparable_route(r))).collect();
-            let mut theirs: Vec<String> = shown.iter().map(|r| one_line(&comparable_route_json(r))).collect();
+            let theirs = shown.iter().flat_map(|r| apart(r, family));
+            let mut theirs: Vec<String> = theirs.map(|r| one_line(&comparable_route_json(&r))).collect();
             ours.sort();
             theirs.sort();
             assert_eq!(ours, theirs);
@@ -182,11 +185,29 @@ fn comparable_route(route: &netapply::inventory::RouteEntry) -> Json {
         "to": if route.to.prefix_len() == 0 { "default".to_owned() } else { route.to.to_string() },
         "link": route.link, "via": route.via, "kind": route.kind.word(), "metric": route.metric,
         "on_link": route.on_link, "source": route.source, "mtu": route.metrics.get("mtu"),
-        "multipath": route.multipath, "table": if route.table == 254 { 0 } else { route.table },
+        "hops": route.hops.iter().map(|h| json!([h.via, h.link, h.weight])).collect::<Vec<_>>(),
+        "table": if route.table == 254 { 0 } else { route.table },
     })
 }
 
+/// What ip(8) shows as one IPv6 route of several next hops are several routes.
+fn apart(route: &Json, family: &str) -> Vec<Json> {
+    let hops = route["nexthops"].as_array().filter(|_| family == "-6");
+    let Some(hops) = hops else { return vec![route.clone()] };
+    let single = |hop: &Json| {
+        let mut route = route.clone();
+        route.as_object_mut().unwrap().remove("nexthops");
+        (route["gateway"], route["dev"]) = (hop["gateway"].clone(), hop["dev"].clone());
+        route
+    };
+    hops.iter().map(single).collect()
+}
+
 fn comparable_route_json(route: &Json) -> Json {
+    let hop = |h: &Json| {
+        let via = h.get("gateway").or(h["via"].get("host")).unwrap_or(&Json::Null);
+        json!([via, h["dev"], h["weight"]])
+    };
     let to = route["dst"].as_str().unwrap();
     let host = if to.contains(':') { "/128" } else { "/32" };
     let to = if to.contains('/') || to == "default" { to.to_owned() } else { format!("{to}{host}") };
@@ -196,7 +217,8 @@ fn comparable_route_json(route: &Json) -> Json {
         "to": to, "link": route["dev"], "via": route.get("gateway").or(route["via"].get("host")).unwrap_or(&Json::Null),
         "kind": route["type"].as_str().unwrap_or("unicast"), "metric": route["metric"].as_u64().unwrap_or(0),
         "on_link": flags.iter().any(|f| f == "onlink"), "source": route["prefsrc"],
-        "mtu": route["metrics"][0]["mtu"], "multipath": route.get("nexthops").is_some(),
+        "mtu": route["metrics"][0]["mtu"],
+        "hops": route["nexthops"].as_array().into_iter().flatten().map(hop).collect::<Vec<_>>(),
         "table": route["table"].as_str().map_or(0, |t| t.parse::<u64>().unwrap_or(0)),
     })
 }

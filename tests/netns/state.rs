@@ -56,6 +56,10 @@ fn strip(value: &mut Value) {
         Value::Object(map) => {
             map.retain(|key, _| !OWN.contains(&key.as_str()));
             map.values_mut().for_each(strip);
+            // Of IPv6 routes that are shown as one, one that went and came again is the last: the traffic is the same.
+            if let Some(hops) = map.get_mut("nexthops").and_then(Value::as_array_mut) {
+                hops.sort_by_key(Value::to_string);
+            }
         }
         Value::Array(list) => {
             list.retain(|item| !FLAGS.iter().any(|flag| item == flag));

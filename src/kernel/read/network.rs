@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use netlink_packet_core::NLA_ALIGNTO;
 
-use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, NextHop, RouteEntry, RuleEntry};
 use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
 use crate::model::{RouteKind, Scope};
@@ -91,7 +92,8 @@ pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
         table: table.into(),
         source: None,
         metrics: BTreeMap::new(),
-        multipath: false,
+        hops: Vec::new(),
+        weight: None,
     };
     // One pass, unlike elsewhere: routes come by the ten thousand.
     for (kind, value) in Attributes::new(payload.get(12..)?).iter() {
@@ -100,17 +102,61 @@ pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
             libc::RTA_DST => route.to = prefix_of(family, ip(value), prefix)?,
             libc::RTA_OIF => route.link = number().and_then(|index| names.name(index)).map(str::to_owned),
             libc::RTA_GATEWAY => route.via = ip(value),
-            // A family and an address: an IPv6 gateway of an IPv4 route.
-            libc::RTA_VIA => route.via = value.get(2..).and_then(ip),
+            libc::RTA_VIA => route.via = via(value),
             libc::RTA_PRIORITY => route.metric = number().unwrap_or(0),
             libc::RTA_TABLE => route.table = number().unwrap_or(route.table),
             libc::RTA_PREFSRC => route.source = ip(value),
             libc::RTA_METRICS => route.metrics = metrics(Attributes::new(value)),
-            libc::RTA_MULTIPATH => route.multipath = true,
+            libc::RTA_MULTIPATH => route.hops = hops(value, names),
             _ => {}
         }
     }
     (route.table != RT_TABLE_LOCAL || protocol != BY_KERNEL).then_some(route)
+}
+
+/// `struct rtnexthop`, each followed by its attributes, one after the other.
+fn hops(mut bytes: &[u8], names: &Names) -> Vec<NextHop> {
+    let mut hops = Vec::new();
+    while let Some([low, high, flags, share]) = field(bytes, 0, |head: [u8; 4]| head) {
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let Some(given) = bytes.get(8..length) else { break };
+        let given = Attributes::new(given);
+        let index = field(bytes, 4, u32::from_ne_bytes);
+        hops.push(NextHop {
+            link: index.and_then(|index| names.name(index)).map(str::to_owned),
+            via: given.ip(libc::RTA_GATEWAY).or_else(|| given.get(libc::RTA_VIA).and_then(via)),
+            on_link: u32::from(flags) & RTNH_F_ONLINK != 0,
+            weight: u16::from(share) + 1,
+        });
+        bytes = bytes.get(length.next_multiple_of(NLA_ALIGNTO)..).unwrap_or_default();
+    }
+    hops
+}
+
+/// A family and an address: an IPv6 gateway of an IPv4 route.
+fn via(value: &[u8]) -> Option<IpAddr> {
+    value.get(2..).and_then(ip)
+}
+
+/// IPv6 knows no route of several next hops: the kernel shows as one what are several that share a destination, a table
+/// and a metric (`rt6_fill_node`).
+pub(super) fn apart(routes: Vec<RouteEntry>) -> Vec<RouteEntry> {
+    let mut single = Vec::with_capacity(routes.len());
+    for mut route in routes {
+        let hops = std::mem::take(&mut route.hops);
+        if hops.is_empty() {
+            single.push(route);
+            continue;
+        }
+        single.extend(hops.into_iter().map(|hop| RouteEntry {
+            link: hop.link,
+            via: hop.via,
+            on_link: hop.on_link,
+            weight: Some(hop.weight),
+            ..route.clone()
+        }));
+    }
+    single
 }
 
 fn metrics(given: Attributes<'_>) -> BTreeMap<String, u32> {

@@ -43,6 +43,8 @@ static BONDS: Case = Case {
         "address add 2001:db8:33::3/64 dev eth3",
         "route add default via 192.0.2.254 dev bond0 proto static",
         "route add 10.5.0.0/16 via 198.51.100.1 dev bond0.50",
+        "route add 10.4.0.0/16 nexthop via 198.51.100.1 weight 2 nexthop via 198.51.100.2",
+        "route add 2001:db8:44::/48 nexthop via 2001:db8:5::1 weight 2 nexthop via 2001:db8:5::2",
         "route add 2001:db8:55::/48 via 2001:db8:5::1 dev bond0.50",
         "route add default via 2001:db8::fe dev bond0 metric 7",
         "route add 10.6.0.0/16 via 10.3.0.254 dev eth3 metric 3 mtu 1300",
