@@ -1,6 +1,7 @@
 //! `netapply --dry-run`: the plan and every diagnostic, and nothing touched.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::format::Parsed;
 use crate::handoff::{self, Surroundings};
 use crate::inventory::Inventory;
 use crate::kernel::details;
-use crate::model::{Dynamic, Kind};
+use crate::model::{Dynamic, Kind, Resolver};
 use crate::plan::{self, Plan, script};
 use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
 
@@ -27,6 +28,7 @@ struct Output<'a> {
     diagnostics: Vec<Said>,
     links: Vec<LinkOut<'a>>,
     left_to_others: Vec<LeftOut<'a>>,
+    resolver: ResolverOut<'a>,
     steps: Vec<StepOut>,
 }
 
@@ -48,6 +50,13 @@ struct LeftOut<'a> {
     id: &'a str,
     name: &'a str,
     dynamic: Vec<Dynamic>,
+}
+
+/// What names are looked up with. The steps have it only where netapply tells the image, and in the image's own way.
+#[derive(Serialize)]
+struct ResolverOut<'a> {
+    servers: Vec<IpAddr>,
+    search: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -143,6 +152,7 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
         out.push_str("\nLinks:\n");
         out.push_str(&links(resolved));
     }
+    out.push_str(&name_servers(&parsed.desired.resolver));
     if plan.steps.is_empty() {
         let nothing =
             if resolved.links.is_empty() { "nothing can be done" } else { "the machine is as described" };
@@ -178,6 +188,18 @@ fn links(resolved: &Resolved) -> String {
     out
 }
 
+/// `Name servers: 192.0.2.53, 2001:db8::53; search example.com`; nothing where the description has neither.
+fn name_servers(resolver: &Resolver) -> String {
+    let servers: Vec<String> = resolver.servers.iter().map(|s| s.value.to_string()).collect();
+    let search: Vec<&str> = resolver.search.iter().map(|s| s.value.as_str()).collect();
+    match (servers.is_empty(), search.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => format!("\nName servers: {}\n", servers.join(", ")),
+        (true, false) => format!("\nName servers: none; search {}\n", search.join(" ")),
+        (false, false) => format!("\nName servers: {}; search {}\n", servers.join(", "), search.join(" ")),
+    }
+}
+
 /// What needs a client in the image. Router advertisements are the kernel's own work.
 fn clients(link: &ResolvedLink) -> impl Iterator<Item = Dynamic> {
     link.desired.dynamic.iter().map(|d| d.value).filter(|d| *d != Dynamic::RouterAdvertisements)
@@ -204,6 +226,10 @@ fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> S
         diagnostics: said(&parsed.texts, &parsed.diagnostics),
         links: resolved.links.iter().map(link_out).collect(),
         left_to_others: resolved.links.iter().filter_map(left_out).collect(),
+        resolver: ResolverOut {
+            servers: parsed.desired.resolver.servers.iter().map(|s| s.value).collect(),
+            search: parsed.desired.resolver.search.iter().map(|s| s.value.as_str()).collect(),
+        },
         steps: (1..).zip(&plan.steps).map(step).collect(),
     })
 }
