@@ -10,7 +10,7 @@ use super::debian::{
 };
 use super::keys::{Fields, Object};
 use super::tree::{Node, Value};
-use super::value::{self, bad, boolean, items, mac, mtu, name_servers, search_domains, text, words};
+use super::value::{self, bad, boolean, items, mac_of_nic, mtu, name_servers, search_domains, text, words};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::{Activation, Desired, IfName, Kind, Link, Located, Naming, Resolver, Route};
 
@@ -95,7 +95,7 @@ impl Reader {
 
     fn physical(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
         let Some(fields) = Fields::new(item, &PHYSICAL, said) else { return };
-        let mac = fields.get("mac_address").and_then(|n| mac(n, "mac_address", said));
+        let mac = fields.get("mac_address").map_or(Ok(None), |n| mac_of_nic(n, "mac_address", said));
         let name = named_text(&fields, said);
         let is_lo = name.as_ref().is_some_and(|n| n.value == "lo");
         if is_lo || item.get("type").and_then(Node::text) == Some("loopback") {
@@ -104,18 +104,25 @@ impl Reader {
             return self.draft.loopback(link, said);
         }
         let mut link = match (mac, name) {
-            (None, None) => {
+            (Err(()), None) => return,
+            (Err(()), Some(name)) => {
+                if let Some(wrong) = said.last_mut() {
+                    wrong.message += "; the NIC is looked for by its name";
+                }
+                nic(name.value, name.at)
+            }
+            (Ok(None), None) => {
                 let message = "a NIC without mac_address and name, left out: nothing says which one is meant";
                 said.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add its mac_address"));
                 return;
             }
-            (None, Some(name)) => {
+            (Ok(None), Some(name)) => {
                 let message = format!("\"{}\" has no mac_address: its NIC is looked for by name", name.value);
                 let hint = "add its mac_address: names can differ from one boot image to the next";
                 said.push(Diagnostic::new(Code::NoMac, name.at, message).hint(hint));
                 nic(name.value, name.at)
             }
-            (Some(mac), name) => {
+            (Ok(Some(mac)), name) => {
                 let id = name.as_ref().map_or_else(|| mac.value.to_string(), |n| n.value.to_owned());
                 let mut link = Link::new(id, Kind::Physical, item.at);
                 link.select.mac = Some(mac);

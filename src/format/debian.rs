@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::tree::Node;
 use super::value::interface_name;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{
     Desired, IfName, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route, WishedMac,
@@ -134,10 +134,19 @@ impl Draft {
                 link.routes.push(route);
                 continue;
             }
-            let message =
-                format!("the route to {} names no link, and no link reaches its gateway {via}", route.to);
+            // A lease may bring the subnet; what is certain is only that nothing here does.
+            let leased = |link: &Link| link.dynamic.iter().any(|d| d.value.family() == route.family());
+            let (severity, unless) = match self.desired.links.iter().any(leased) {
+                true => (Severity::Warning, " unless DHCP brings its subnet: left out"),
+                false => (Severity::Error, ""),
+            };
+            let message = format!(
+                "the route to {} names no link, and no link reaches its gateway {via}{unless}",
+                route.to
+            );
             said.push(
                 Diagnostic::new(Code::NoLinkForNetwork, route.at, message)
+                    .severity(severity)
                     .hint("write the route at the link that it belongs to"),
             );
         }

@@ -83,9 +83,19 @@ pub struct Parsed {
 pub fn parse(texts: Vec<(String, String)>) -> Parsed {
     let mut said = Vec::new();
     let mut read = Vec::with_capacity(texts.len());
+    let several = texts.len() > 1;
     for (index, (name, text)) in texts.into_iter().enumerate() {
         let file = u16::try_from(index).unwrap_or(u16::MAX);
-        let (format, root) = understand(&text, file, &mut said);
+        let (format, root) = match several && is_blank(&text) {
+            true => {
+                let at = Place { file, line: 1, column: 1 };
+                let what =
+                    if text.trim().is_empty() { "the file is empty" } else { "the file has only comments" };
+                said.push(Diagnostic::new(Code::EmptyText, at, what).severity(Severity::Note));
+                (None, None)
+            }
+            false => understand(&text, file, &mut said),
+        };
         read.push((format, Text::new(name, text, root)));
     }
     let mut desired = Desired::default();
@@ -122,6 +132,13 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
     cut(&mut said);
     let format = formats().next().map_or("", Format::name);
     Parsed { desired, diagnostics: said, texts: read.into_iter().map(|(_, text)| text).collect(), format }
+}
+
+/// Nothing but comments: beside others such a file says nothing, alone it is a mistake.
+fn is_blank(text: &str) -> bool {
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    text.len() <= tree::MAX_BYTES
+        && lines.all(|line| line.is_empty() || line == "---" || line.starts_with('#'))
 }
 
 /// Keeps the first messages, and of the others how many there are and how bad: nobody reads more, and each costs time.
@@ -168,6 +185,11 @@ fn understand(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> (Option<Form
         Some(Format::Eni) => return (Some(Format::Eni), eni::tree(text, file, said)),
         Some(format) => return (Some(format), open_nebula::tree(text, file, said)),
         None => {}
+    }
+    if is_blank(text) && !text.trim().is_empty() {
+        let at = Place { file, line: 1, column: 1 };
+        said.push(Diagnostic::new(Code::EmptyText, at, "there is nothing but comments in the text"));
+        return (None, None);
     }
     let Some(root) = tree::parse(text, file, said) else { return (None, None) };
     let format = recognise::tree(&root).map(|(format, _)| format);

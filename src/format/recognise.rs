@@ -91,6 +91,15 @@ pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
     }
     // cloud-init's and netplan's own wrapper, and vendor_data.json's.
     let wrapper = ["network", "network_info", "network_data"].into_iter().find_map(|key| root.get(key));
+    // A file that is there to say who renders, or nothing yet.
+    let is_shell = |network: &Node| match &network.value {
+        Value::Null => true,
+        Value::Map(entries) => entries.iter().all(|e| e.key == "renderer"),
+        _ => false,
+    };
+    if root.get("network").is_some_and(is_shell) {
+        return Some((Format::Netplan, root));
+    }
     if let Some(inner) = wrapper.filter(|n| matches!(n.value, Value::Map(_))) {
         return mapping(inner).map(|format| match format {
             Format::Netplan => (format, root),
@@ -140,6 +149,9 @@ mod tests {
             ("{\"network_info\": {\"links\": []}}", Some(Format::NetworkData)),
             ("network:\n  version: 2\n", Some(Format::Netplan)),
             ("network:\n  ethernets: {}\n", Some(Format::Netplan)),
+            ("network:\n  renderer: networkd\n", Some(Format::Netplan)),
+            ("network:\n", Some(Format::Netplan)),
+            ("network:\n  hostname: x\n", None),
             ("{\"version\": 2, \"ethernets\": {}}", Some(Format::Netplan)),
             ("version: '1'\nconfig: []\n", Some(Format::CloudInitV1)),
             ("network: {version: 1, config: [{type: physical}]}", Some(Format::CloudInitV1)),

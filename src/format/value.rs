@@ -16,7 +16,7 @@ pub(super) use option::{bond_option, set_bridge_option, set_option};
 pub(super) use resolver::{name_servers, search_domains};
 
 use super::tree::{Node, Scalar, Value};
-use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::{Located, MacAddr, Mtu, attribute};
 
 /// A text without the blanks around it.
@@ -145,12 +145,30 @@ pub(super) fn mac(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<
     }
 }
 
+/// A MAC address that says which NIC is meant: as [`mac`], and zeroes, which some writers put where they know none, count
+/// as absent. An error, which has been said, where it cannot be read.
+pub(super) fn mac_of_nic(
+    node: &Node,
+    key: &str,
+    said: &mut Vec<Diagnostic>,
+) -> Result<Option<Located<MacAddr>>, ()> {
+    let Some(text) = text(node, key, said).filter(|text| !text.is_empty()) else {
+        return if matches!(node.value, Value::Scalar(_) | Value::Null) { Ok(None) } else { Err(()) };
+    };
+    if text.bytes().all(|b| matches!(b, b'0' | b':' | b'-')) && text.contains("00") {
+        let message = format!("{key} {text} is no MAC address: it is taken as not given");
+        said.push(Diagnostic::new(Code::NoEffect, node.at, message).severity(Severity::Warning));
+        return Ok(None);
+    }
+    mac(node, key, said).map(Some).ok_or(())
+}
+
 /// A MAC address that a link is to get: as [`mac`], and no group address, which the kernel refuses.
 pub(super) fn mac_to_set(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<MacAddr>> {
     let mac = mac(node, key, said)?;
     if mac.value.is_multicast() {
-        let why = "a group address, which no interface can have (the first byte is odd)";
-        said.push(bad(Code::BadValue, node, key, why));
+        let why = "a group address (the first byte is odd), which no interface can have: left as it is";
+        said.push(bad(Code::BadValue, node, key, why).severity(Severity::Warning));
         return None;
     }
     Some(mac)

@@ -8,7 +8,7 @@ use crate::format::tree::Node;
 use crate::format::value;
 use crate::model::{Dynamic, Link, Located};
 
-use super::keys;
+use super::{Renderer, keys};
 
 /// Keys of the overrides that are on or off, and what they are without being written.
 const SWITCHES: &[(&str, bool)] = &[
@@ -21,7 +21,7 @@ const SWITCHES: &[(&str, bool)] = &[
 ];
 
 /// `dhcp4`, `dhcp6` and what belongs to them. Of the overrides the table of keys says that they are left to others.
-pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, said: &mut Vec<Diagnostic>) {
     for (key, dynamic) in [("dhcp4", Dynamic::Dhcp4), ("dhcp6", Dynamic::Dhcp6)] {
         let Some(on) = fields.get(key).and_then(|node| value::boolean(node, key, said)) else { continue };
         if on.value {
@@ -44,7 +44,7 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnost
     let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, said);
     let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, said);
     let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
-    if on(Dynamic::Dhcp4) && on(Dynamic::Dhcp6) {
+    if renderer == Renderer::Networkd && on(Dynamic::Dhcp4) && on(Dynamic::Dhcp6) {
         unequal(&dhcp4, &dhcp6, said);
     }
     overrides(fields.get("ra-overrides"), &keys::RA_OVERRIDES, said);

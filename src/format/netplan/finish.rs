@@ -12,7 +12,7 @@ use super::{PortOption, Reader, link};
 
 /// The description, as far as this format alone can check it.
 pub(super) fn finish(reader: Reader<'_>) -> Desired {
-    let Reader { said, mut links, left_out, ports } = reader;
+    let Reader { said, mut links, left_out, ports, .. } = reader;
     pairs(&mut links, said);
     fall(&mut links, left_out, said);
     bridge_ports(&mut links, ports, said);

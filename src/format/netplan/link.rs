@@ -12,10 +12,10 @@ use crate::model::{
     Activation, Address, AddressGeneration, Family, Kind, Link, Located, Resolver, WishedMac,
 };
 
-use super::{dynamic, keys, route};
+use super::{Renderer, dynamic, keys, route};
 
 /// The keys that all kinds of links share.
-pub(super) fn common(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+pub(super) fn common(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, said: &mut Vec<Diagnostic>) {
     link.addresses = addresses(fields.get("addresses"), said);
     route::read(link, fields, said);
     link.resolver = resolver(fields.get("nameservers"), said);
@@ -24,7 +24,7 @@ pub(super) fn common(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagno
     ipv6(link, fields, said);
     activation(link, fields, said);
     port(link, fields, said);
-    dynamic::read(link, fields, said);
+    dynamic::read(link, fields, renderer, said);
 }
 
 /// `addresses`: `ip/length`, or a mapping of that to its options.
@@ -82,7 +82,8 @@ fn options(address: &mut Address, fields: &Fields<'_>, said: &mut Vec<Diagnostic
         let message = format!("the label of {} has no effect: only IPv4 has labels", address.net);
         said.push(Diagnostic::new(Code::NoEffect, node.at, message));
     } else if label.len() > 15 || label.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        said.push(value::bad(Code::BadValue, node, "label", "not a label: 1 to 15 bytes without blanks"));
+        let why = "not a label (1 to 15 bytes without blanks): the address goes without";
+        said.push(value::bad(Code::BadValue, node, "label", why).severity(Severity::Warning));
     } else {
         address.label = Some(label.to_owned());
     }

@@ -1,9 +1,10 @@
 //! Several files as one: mappings are merged key by key, lists are joined, and what is neither is replaced by the later
-//! file.
+//! file. A section that stands twice in one file is merged the same way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::format::tree::{Entry, Node, Value};
+use crate::model::Place;
 
 /// Lists that a later file replaces, because netplan reads them as one value.
 const REPLACED: &[&str] = &["link-local", "driver", "port-range"];
@@ -18,6 +19,41 @@ pub(super) fn merge(documents: &[&Node]) -> Option<Node> {
         into(&mut merged, document);
     }
     Some(merged)
+}
+
+/// A document in which a section, or an id in a section, stands twice, with the two as one: netplan reads them one after
+/// the other into the same links. `None` for a document without that, which is nearly every one. The places are those of
+/// the second keys.
+pub(super) fn folded(document: &Node) -> Option<(Node, HashSet<Place>)> {
+    let Value::Map(sections) = &document.value else { return None };
+    let mut twice = second_keys(sections);
+    twice.extend(sections.iter().filter_map(|e| entries(&e.value)).flat_map(second_keys));
+    if twice.is_empty() {
+        return None;
+    }
+    let with_ids_once = |section: &Entry| {
+        let Some(ids) = entries(&section.value) else { return section.clone() };
+        let mut once = Vec::with_capacity(ids.len());
+        map(&mut once, ids);
+        let value = Node { at: section.value.at, value: Value::Map(once) };
+        Entry { key: section.key.clone(), key_at: section.key_at, value }
+    };
+    let sections: Vec<Entry> = sections.iter().map(with_ids_once).collect();
+    let mut once = Vec::with_capacity(sections.len());
+    map(&mut once, &sections);
+    Some((Node { at: document.at, value: Value::Map(once) }, twice))
+}
+
+fn entries(node: &Node) -> Option<&[Entry]> {
+    match &node.value {
+        Value::Map(entries) => Some(entries),
+        _ => None,
+    }
+}
+
+fn second_keys(entries: &[Entry]) -> HashSet<Place> {
+    let mut seen = HashSet::new();
+    entries.iter().filter(|e| !seen.insert(e.key.as_str())).map(|e| e.key_at).collect()
 }
 
 fn into(node: &mut Node, later: &Node) {

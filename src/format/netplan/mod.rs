@@ -56,7 +56,7 @@ pub(super) fn beside(root: &Node, said: &mut Vec<Diagnostic>) {
 pub(super) fn read(roots: &[&Node], said: &mut Vec<Diagnostic>) -> Desired {
     let mut documents = Vec::with_capacity(roots.len());
     for root in roots {
-        match root.get("network").filter(|node| matches!(node.value, Value::Map(_))) {
+        match root.get("network").filter(|node| matches!(node.value, Value::Map(_) | Value::Null)) {
             Some(network) => {
                 beside(root, said);
                 documents.push(network);
@@ -64,6 +64,9 @@ pub(super) fn read(roots: &[&Node], said: &mut Vec<Diagnostic>) -> Desired {
             None => documents.push(root),
         }
     }
+    let folded: Vec<Option<Node>> = documents.iter().map(|document| fold(document, said)).collect();
+    let documents: Vec<&Node> =
+        documents.iter().zip(&folded).map(|(document, folded)| folded.as_ref().unwrap_or(document)).collect();
     let merged;
     let document = match documents.as_slice() {
         [one] => *one,
@@ -73,19 +76,61 @@ pub(super) fn read(roots: &[&Node], said: &mut Vec<Diagnostic>) -> Desired {
             &merged
         }
     };
-    let mut reader = Reader { said, links: Vec::new(), left_out: HashSet::new(), ports: Vec::new() };
+    let mut reader = Reader {
+        said,
+        renderer: Renderer::Networkd,
+        links: Vec::new(),
+        left_out: HashSet::new(),
+        ports: Vec::new(),
+    };
     reader.document(document);
     finish::finish(reader)
+}
+
+/// The document with what stands twice in it as one, and that said in the place of "the last one is used".
+fn fold(document: &Node, said: &mut [Diagnostic]) -> Option<Node> {
+    let (node, twice) = merge::folded(document)?;
+    for duplicate in said.iter_mut().filter(|d| d.code == Code::DuplicateKey && twice.contains(&d.at)) {
+        duplicate.message =
+            duplicate.message.replace("the last one is used", "both were taken, as netplan does");
+        duplicate.hint = Some("make one of the two: other programs use the last one only".to_owned());
+    }
+    Some(node)
 }
 
 /// What has been read so far.
 struct Reader<'d> {
     said: &'d mut Vec<Diagnostic>,
+    /// What the whole text is for.
+    renderer: Renderer,
     links: Vec<Link>,
     /// Ids that stand in the text and become no link; why has been said.
     left_out: HashSet<String>,
     /// Options that a bridge gives its ports, by the port's id.
     ports: Vec<PortOption>,
+}
+
+/// Which of netplan's renderers the text is written for: some mistakes are none for NetworkManager.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Renderer {
+    Networkd,
+    NetworkManager,
+}
+
+impl Renderer {
+    /// The renderer of a mapping that may name one, within `outer`.
+    fn of(node: Option<&Node>, outer: Renderer, said: &mut Vec<Diagnostic>) -> Renderer {
+        match node.and_then(Node::text) {
+            None | Some("sriov") => outer,
+            Some("networkd") => Renderer::Networkd,
+            Some("NetworkManager") => Renderer::NetworkManager,
+            Some(_) => {
+                let words = ["networkd", "NetworkManager"].into_iter();
+                said.extend(node.map(|n| value::one_of(n, "renderer", words).severity(Severity::Warning)));
+                outer
+            }
+        }
+    }
 }
 
 /// An option that a bridge gives one of its ports.
@@ -106,9 +151,14 @@ impl Reader<'_> {
                     .hint("it was read as version 2"),
             );
         }
+        self.renderer = Renderer::of(fields.get("renderer"), self.renderer, self.said);
         for entry in last_of_each(fields.entries()) {
             if let Some(section) = SECTIONS.iter().find(|(name, ..)| *name == entry.key) {
                 self.section(section, &entry.value);
+            } else if entry.key == "openvswitch" {
+                let ports = entry.value.get("ports").map(Node::items).unwrap_or_default();
+                let ends = ports.iter().flat_map(Node::items).filter_map(Node::text);
+                self.left_out.extend(ends.map(str::to_owned));
             } else if REFUSED.contains(&entry.key.as_str()) {
                 if let Value::Map(entries) = &entry.value.value {
                     self.left_out.extend(entries.iter().map(|entry| entry.key.clone()));
@@ -126,13 +176,14 @@ impl Reader<'_> {
                 return self.said.push(Diagnostic::new(Code::WrongShape, node.at, message));
             }
         };
+        let renderer = Renderer::of(node.get("renderer"), self.renderer, self.said);
         for entry in last_of_each(entries) {
             if entry.key == "renderer" {
                 let message = "\"renderer\" has no effect here: netapply configures the kernel itself";
                 self.said.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
                 continue;
             }
-            match self.link(entry, *kind, object) {
+            match self.link(entry, *kind, object, renderer) {
                 Some(link) => self.links.push(link),
                 None => {
                     self.left_out.insert(entry.key.clone());
@@ -142,7 +193,13 @@ impl Reader<'_> {
     }
 
     /// A link; `None`, with the reason said, where it cannot be made or is left to others.
-    fn link(&mut self, entry: &Entry, kind: Kind, object: &'static Object) -> Option<Link> {
+    fn link(
+        &mut self,
+        entry: &Entry,
+        kind: Kind,
+        object: &'static Object,
+        renderer: Renderer,
+    ) -> Option<Link> {
         let id = &entry.key;
         if !is_id(id) {
             let message = format!("\"{}\" is not an id", id.escape_default());
@@ -159,7 +216,8 @@ impl Reader<'_> {
         if kind == Kind::Vlan && dynamic::vlan_filter(id, &fields, self.said) {
             return None;
         }
-        link::common(&mut link, &fields, self.said);
+        let renderer = Renderer::of(fields.get("renderer"), renderer, self.said);
+        link::common(&mut link, &fields, renderer, self.said);
         let said = &mut *self.said;
         match kind {
             Kind::Physical => physical::read(&mut link, &fields, said)?,

@@ -165,6 +165,11 @@ impl Parameter {
         let name = self.key.name;
         let number = match self.how {
             UnlessZero if node.text() == Some("0") => return,
+            // netplan hands the word on, and networkd leaves out what it does not know.
+            Row if node.text() == Some("none") && has_no_none(row) => {
+                let message = format!("{name} none is taken as not given");
+                return said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+            }
             Row | UnlessZero => return value::set_option(settings, row, node, name, said),
             Milliseconds => time::read(node, name, time::MILLISECOND, said).map(|us| us / 1000),
             Seconds => time::read(node, name, time::SECOND, said).map(|us| us / time::SECOND),
@@ -191,6 +196,11 @@ impl Parameter {
             None => {}
         }
     }
+}
+
+/// An option of words of which none is `none`.
+fn has_no_none(row: &Attribute) -> bool {
+    !row.words().is_empty() && row.words().iter().all(|(word, _)| *word != "none")
 }
 
 /// A list of words that turn options on.

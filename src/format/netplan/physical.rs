@@ -55,14 +55,23 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnost
 /// Every part that is given must hold; without any part every NIC fits.
 fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Match> {
     let mut select = Match { many: true, ..Match::default() };
-    let Some(fields) = Fields::new(node, &keys::MATCH, said) else { return Some(select) };
-    select.mac = fields.get("macaddress").and_then(|node| value::mac(node, "macaddress", said));
+    let fields = Fields::new(node, &keys::MATCH, said)?;
+    // Without a part that is written and cannot be read, more NICs would fit than are meant: then none does.
+    if let Some(node) = fields.get("macaddress") {
+        select.mac = Some(value::mac(node, "macaddress", said)?);
+    }
     if let Some(node) = fields.get("name") {
-        select.name = value::text(node, "name", said).map(|name| {
-            let glob = name.contains(['*', '?', '[', '\\']);
-            let pattern = if glob { NamePattern::Glob } else { NamePattern::Exact };
-            Located::new(pattern(name.to_owned()), node.at)
-        });
+        let name = value::text(node, "name", said)?;
+        if name.contains(char::is_whitespace) {
+            said.push(
+                value::bad(Code::BadName, node, "name", "no interface has a blank in its name, so none fits")
+                    .hint("write one name or one pattern, such as enp*"),
+            );
+            return None;
+        }
+        let glob = name.contains(['*', '?', '[', '\\']);
+        let pattern = if glob { NamePattern::Glob } else { NamePattern::Exact };
+        select.name = Some(Located::new(pattern(name.to_owned()), node.at));
     }
     if let Some(node) = fields.get("driver") {
         let nodes = if let Value::List(items) = &node.value { items } else { std::slice::from_ref(node) };
@@ -73,6 +82,7 @@ fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Match> {
             );
             return None;
         }
+        let before = said.len();
         for node in nodes {
             match value::text(node, "driver", said) {
                 Some(driver) if driver.contains(char::is_whitespace) => said.push(
@@ -82,6 +92,9 @@ fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Match> {
                 Some(driver) => select.drivers.push(Located::new(driver.to_owned(), node.at)),
                 None => {}
             }
+        }
+        if select.drivers.is_empty() && said.len() > before {
+            return None;
         }
     }
     Some(select)

@@ -71,6 +71,7 @@ fn route(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Route> {
         .is_some_and(|on| on.value);
     route.scope = fields.get("scope").and_then(|node| scope(node, family, said));
     needs_gateway(&mut route, said)?;
+    route.scope = route.scope.filter(|_| family == Family::V4);
     route.table = table(&fields, said).or_else(|| {
         // As ip(8) and networkd put them.
         matches!(kind, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast).then_some(LOCAL_TABLE)
@@ -136,7 +137,7 @@ fn scope(node: &Node, family: Family, said: &mut Vec<Diagnostic>) -> Option<Scop
         }
         Some(_) => {}
     }
-    scope.map(|(_, scope)| *scope).filter(|_| family == Family::V4)
+    scope.map(|(_, scope)| *scope)
 }
 
 fn rule(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Rule> {

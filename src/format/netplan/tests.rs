@@ -51,9 +51,20 @@ fn a_match_selects_and_without_one_the_id_is_the_name() {
     let (link, said) = nic("match: {}");
     assert_eq!(link.select, Match { many: true, ..Match::default() });
     assert!(said.is_empty());
-    let (link, said) = nic("match: {driver: 'a b'}");
-    assert!(link.select.drivers.is_empty());
-    assert_eq!(said, ["error bad-value: driver \"a b\": a driver's name has no blanks"]);
+}
+
+#[test]
+fn a_match_that_cannot_be_read_fits_nothing() {
+    for (wrong, expected) in [
+        ("{driver: 'a b'}", "error bad-value: driver \"a b\": a driver's name has no blanks"),
+        ("{name: 'a b'}", "error bad-name: name \"a b\": no interface has a blank in its name, so none fits"),
+        ("{name: [a]}", "error wrong-shape: name should be a single value, not a list"),
+        ("x", "error wrong-shape: match should be a mapping, not a single value"),
+    ] {
+        let (desired, said) = one(&format!("version: 2\nethernets: {{eth0: {{match: {wrong}}}}}\n"));
+        assert!(desired.links.is_empty(), "{wrong}");
+        assert_eq!(said.first().map(String::as_str), Some(expected), "{wrong}");
+    }
 }
 
 #[test]

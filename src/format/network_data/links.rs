@@ -7,7 +7,7 @@ use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::keys::{Fields, Object};
 use crate::format::tree::{Node, Value};
 use crate::format::value::{
-    bond_option, items, mac, mac_to_set, mtu, naming_for, number, set_bridge_option, set_option, text,
+    bond_option, items, mac_of_nic, mac_to_set, mtu, naming_for, number, set_bridge_option, set_option, text,
 };
 use crate::model::attribute::{self, Value as Setting};
 use crate::model::{Desired, IfName, Kind, Link, Located, NamePattern, WishedMac};
@@ -138,15 +138,12 @@ fn id(fields: &Fields<'_>, kind: Kind, said: &mut Vec<Diagnostic>) -> Option<Loc
 
 /// A NIC by its MAC address; without one the id is the name of an interface (Metal3: "nil MAC").
 fn nic(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
-    let before = said.len();
-    let written = fields.get("ethernet_mac_address");
-    link.select.mac = written.and_then(|node| mac(node, "ethernet_mac_address", said));
+    if let Some(node) = fields.get("ethernet_mac_address") {
+        // Where it cannot be read the NIC is not guessed, whatever its id is.
+        link.select.mac = mac_of_nic(node, "ethernet_mac_address", said).ok()?;
+    }
     if link.select.mac.is_some() {
         return Some(());
-    }
-    if said.len() > before {
-        // Its MAC address cannot be read: whatever its id is, the NIC is not guessed.
-        return None;
     }
     let id = link.id.clone();
     match IfName::new(&id) {
