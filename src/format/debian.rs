@@ -21,7 +21,7 @@ use crate::model::{
 };
 
 pub(super) use bond::{BOND, bond_setting};
-pub(super) use bridge::{BRIDGE, bridge_option};
+pub(super) use bridge::{BRIDGE, bridge_option, port_option};
 pub(super) use subnet::{Method, either, metric, subnet};
 
 /// What is read of a text, before its parts are joined.

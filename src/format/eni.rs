@@ -4,13 +4,14 @@
 //! stanzas, so stanzas are collected first. What they share with cloud-init v1 is in `debian`.
 
 mod commands;
+mod inherit;
 mod lines;
 mod stanza;
 mod table;
 
 use std::collections::{HashMap, HashSet};
 
-use super::debian::{Draft, bond_setting, bridge_option, is_number, made, nic, vlan};
+use super::debian::{Draft, bond_setting, bridge_option, is_number, made, nic, port_option, vlan};
 use super::keys::report;
 use super::tree::{Entry, Node, Value};
 use super::value::{number, set_option, words};
@@ -30,6 +31,20 @@ const LOOPBACK: &str = "lo";
 
 /// Reads what [`tree`] made.
 pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
+    let Some((resolved, templates)) = inherit::resolve(root, said) else {
+        return stanzas(root, &HashSet::new(), said);
+    };
+    let before = said.len();
+    let desired = stanzas(&resolved, &templates, said);
+    // What is wrong in a template is wrong in each that inherits it.
+    let mut seen = HashSet::new();
+    let rest = said.split_off(before);
+    said.extend(rest.into_iter().filter(|d| seen.insert((d.at, d.message.clone()))));
+    desired
+}
+
+/// Reads stanzas that have all their options. Nothing is made of the `templates`, unless a line of `auto` names them.
+fn stanzas(root: &Node, templates: &HashSet<String>, said: &mut Vec<Diagnostic>) -> Desired {
     let Value::Map(entries) = &root.value else { return Desired::default() };
     let mut wanted: Vec<LinkRef> = Vec::new();
     let mut groups: Groups = Groups::default();
@@ -48,6 +63,7 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
             _ => {}
         }
     }
+    groups.0.retain(|(name, _)| !templates.contains(name) || wanted.iter().any(|w| w.value == *name));
     let mut reader = Reader::default();
     for (name, stanzas) in &groups.0 {
         reader.link(name, stanzas, said);
@@ -128,7 +144,7 @@ impl Reader {
         stanza.apply(link, said);
         for entry in stanza.entries {
             match entry.key.as_str() {
-                "bond-slaves" | "bond-ports" | "slaves" => members(entry, link, said),
+                "bond-slaves" | "bond-ports" | "bond-members" | "slaves" => members(entry, link, said),
                 "bond-master" => {
                     said.extend(report(&MEMBERS, &entry.key, entry.key_at));
                     let word = words(&entry.value, "bond-master", said).into_iter().next();
@@ -138,7 +154,12 @@ impl Reader {
                     let settings = if link.kind == Kind::Bond { &mut link.settings } else { &mut *at_member };
                     bond_setting(entry, settings, said);
                 }
-                key if key.starts_with("bridge-") => bridge_option(entry, link, &mut self.draft, said),
+                key if key.starts_with("bridge-") && link.kind == Kind::Bridge => {
+                    bridge_option(entry, link, &mut self.draft, said);
+                }
+                key if key.starts_with("bridge-") => said.push(port_option(entry)),
+                "requires" => requires(entry, stanza, link, said),
+                "use" => used(entry, said),
                 "up" | "post-up" | "pre-up" => self.command(stanza, entry, link, said),
                 _ => {}
             }
@@ -205,14 +226,20 @@ impl Reader {
     }
 }
 
+/// ifupdown2's and ifupdown-ng's options of a bridge that filters VLANs, which stand at its ports, too.
+const PORT_OPTIONS: &[&str] = &["bridge-access", "bridge-allow-untagged", "bridge-pvid", "bridge-vids"];
+
 /// What an interface is. A member may repeat its bond's options beside `bond-master`.
 fn kind(name: &str, stanzas: &[Stanza]) -> Kind {
     let has = |wanted: &dyn Fn(&str) -> bool| {
         stanzas.iter().any(|s| s.entries.iter().any(|entry| wanted(&entry.key)))
     };
-    if has(&|key| key.starts_with("bridge-")) {
+    let uses = |what: &str| stanzas.iter().any(|stanza| stanza.uses(what));
+    if has(&|key| key.starts_with("bridge-") && !PORT_OPTIONS.contains(&key)) || uses("bridge") {
         Kind::Bridge
-    } else if has(&|key| key.starts_with("bond-") || key == "slaves") && !has(&|key| key == "bond-master") {
+    } else if has(&|key| key.starts_with("bond-") || key == "slaves") && !has(&|key| key == "bond-master")
+        || uses("bond")
+    {
         Kind::Bond
     } else if has(&|key| key == "vlan-raw-device" || key == "vlan-id") || dotted(name).is_some() {
         Kind::Vlan
@@ -262,6 +289,29 @@ fn members(entry: &Entry, link: &mut Link, said: &mut Vec<Diagnostic>) {
     said.extend(report(&MEMBERS, &entry.key, entry.key_at));
     let words = words(&entry.value, &entry.key, said).into_iter().filter(|w| w.value != "none");
     link.members.extend(words.map(|w| Located::new(w.value.to_owned(), w.at)));
+}
+
+/// `requires eth0 eth1` of ifupdown-ng: the members of a bond or bridge that does not name them otherwise.
+fn requires(entry: &Entry, stanza: &Stanza, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    let named = ["bond-members", "bond-slaves", "bond-ports", "bridge-ports"];
+    if matches!(link.kind, Kind::Bond | Kind::Bridge) && named.iter().all(|key| stanza.get(key).is_none()) {
+        let words = words(&entry.value, &entry.key, said).into_iter();
+        link.members.extend(words.map(|w| Located::new(w.value.to_owned(), w.at)));
+    } else {
+        let message = "\"requires\" has no effect here: netapply finds out itself what goes first";
+        said.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
+    }
+}
+
+/// `use bond` of ifupdown-ng. Most of its words say what follows from the options anyway.
+fn used(entry: &Entry, said: &mut Vec<Diagnostic>) {
+    const KNOWN: &[&str] =
+        &["bond", "bridge", "dhcp", "ethtool", "ipv6-ra", "link", "loopback", "static", "vlan"];
+    for word in words(&entry.value, "use", said).into_iter().filter(|w| !KNOWN.contains(&w.value)) {
+        let message =
+            format!("\"use {}\" has no effect here: only bond, bridge and dhcp have one", word.value);
+        said.push(Diagnostic::new(Code::NoEffect, word.at, message).severity(Severity::Warning));
+    }
 }
 
 /// What a command of `up` asks for.

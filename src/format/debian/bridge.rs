@@ -7,7 +7,7 @@ use crate::format::keys::{Object, key, report};
 use crate::format::tree::{Entry, Node, Value as NodeValue};
 use crate::format::value::{bad, set_bridge_option, words};
 use crate::model::attribute;
-use crate::model::{Kind, Link, Located};
+use crate::model::{Kind, Link, Located, Place};
 
 /// Every option. interfaces(5) folds `_` to `-`, and so is either taken in both formats.
 pub(in crate::format) static BRIDGE: Object = Object {
@@ -27,6 +27,8 @@ pub(in crate::format) static BRIDGE: Object = Object {
         key("bridge_hw", Applied, "MAC address of the bridge"),
         key("bridge_vlan_aware", Applied, FILTERING),
         key("bridge_vids", Applied, FILTERING),
+        key("bridge_access", Applied, FILTERING),
+        key("bridge_allow_untagged", Applied, FILTERING),
         key("bridge_gcint", NoEffect, "the kernel has had no garbage collection interval since 4.18"),
         key("bridge_maxwait", NoEffect, "netapply waits for what it needs, within its own bounds"),
         key("bridge_waitport", NoEffect, "netapply waits for what it needs, within its own bounds"),
@@ -54,18 +56,28 @@ pub(in crate::format) fn bridge_option(
         "bridge_pathcost" => port(key, node, "cost", draft, said),
         "bridge_portprio" => port(key, node, "priority", draft, said),
         "bridge_hw" => hardware_address(node, key, bridge, said),
-        "bridge_vlan_aware" | "bridge_vids" => {
+        "bridge_vlan_aware" | "bridge_vids" | "bridge_access" | "bridge_allow_untagged" => {
             if node.text().and_then(attribute::boolean) != Some(false) {
-                let message = format!(
-                    "\"{key}\" is not set up: VLAN filtering is left off, the bridge passes every VLAN"
-                );
-                said.push(Diagnostic::new(Code::Unsupported, node.at, message).severity(Severity::Warning));
+                said.push(not_filtered(key, node.at));
             }
         }
         _ => {
             set_bridge_option(&mut bridge.settings, node, key, said);
         }
     }
+}
+
+/// What is to be said about an option of a bridge that stands at one of its ports.
+pub(in crate::format) fn port_option(entry: &Entry) -> Diagnostic {
+    let name = entry.key.to_ascii_lowercase().replace('-', "_");
+    let unknown = report(&BRIDGE, &name, entry.key_at);
+    unknown.unwrap_or_else(|| not_filtered(&entry.key, entry.key_at))
+}
+
+fn not_filtered(key: &str, at: Place) -> Diagnostic {
+    let message =
+        format!("\"{key}\" is not set up: VLAN filtering is left off, the bridge passes every VLAN");
+    Diagnostic::new(Code::Unsupported, at, message).severity(Severity::Warning)
 }
 
 /// `eth0 50`, or a list of such texts. A list of two words is one option, as interfaces text has it.
@@ -112,7 +124,7 @@ fn ports(node: &Node, key: &str, bridge: &mut Link, said: &mut Vec<Diagnostic>) 
     for word in words(node, key, said) {
         match word.value {
             "none" => {}
-            "all" | "regex" => {
+            "all" | "regex" | "glob" => {
                 let message = format!("{key} {}: ports by pattern are not supported", word.value);
                 said.push(
                     Diagnostic::new(Code::Unsupported, word.at, message).hint("name the ports one by one"),

@@ -6,7 +6,7 @@ use crate::format::debian::{Method, subnet, wish_mac};
 use crate::format::keys::Fields;
 use crate::format::tree::{Entry, Node, Value};
 use crate::format::value::{bad, boolean, mac, mtu, number, text, words};
-use crate::model::{Family, Kind, Link, Located, Place, WishedMac};
+use crate::model::{Dynamic, Family, Kind, Link, Located, Place, WishedMac};
 
 /// A stanza.
 pub(super) struct Stanza<'a> {
@@ -49,12 +49,6 @@ impl<'a> Stanza<'a> {
         let mut stanza = Stanza { name, at, family: None, method: None, entries, node: &entry.value };
         match (header.next(), header.next()) {
             (None, _) => {}
-            (Some("inherits"), _) => {
-                let message =
-                    format!("\"{name}\" inherits from a template, which is ifupdown2's own: left out");
-                said.push(Diagnostic::new(Code::Unsupported, at, message));
-                return None;
-            }
             (Some(family), method) => {
                 stanza.family = Some(match family {
                     "inet" => Family::V4,
@@ -70,19 +64,32 @@ impl<'a> Stanza<'a> {
                         return None;
                     }
                 });
-                stanza.method = Some(stanza.known_method(method, said)?);
+                match method {
+                    Some(method) => stanza.method = Some(stanza.known_method(method, said)?),
+                    // ifupdown2 takes it, ifupdown does not.
+                    None => {
+                        let message = format!(
+                            "\"{name}\" has a family and no method: it was taken as {}",
+                            stanza.implied().0
+                        );
+                        said.push(
+                            Diagnostic::new(Code::MissingKey, at, message)
+                                .severity(Severity::Warning)
+                                .hint("write static, dhcp, manual or (inet6) auto behind it"),
+                        );
+                    }
+                }
+                let rest: Vec<&str> = header.collect();
+                if !rest.is_empty() {
+                    let message = format!("\"{}\" behind the method is ignored", rest.join(" "));
+                    said.push(Diagnostic::new(Code::BadValue, at, message).severity(Severity::Warning));
+                }
             }
         }
         Some(stanza)
     }
 
-    fn known_method(&self, word: Option<&str>, said: &mut Vec<Diagnostic>) -> Option<Method> {
-        let Some(word) = word else {
-            let message = format!("\"{}\" has a family and no method, left out", self.name);
-            let wrong = Diagnostic::new(Code::MissingKey, self.at, message);
-            said.push(wrong.hint("write static, dhcp, manual or (inet6) auto behind it"));
-            return None;
-        };
+    fn known_method(&self, word: &str, said: &mut Vec<Diagnostic>) -> Option<Method> {
         let fits = |family: &Option<Family>| family.is_none() || *family == self.family;
         let mut methods = METHODS.iter().filter(|(family, _, _)| fits(family));
         if let Some((_, _, method)) = methods.clone().find(|(_, name, _)| *name == word) {
@@ -110,9 +117,23 @@ impl<'a> Stanza<'a> {
     }
 
     /// Without a method it is static where it has an address.
+    fn implied(&self) -> (&'static str, Method) {
+        match self.get("address") {
+            Some(_) => ("static", Method::Static),
+            None if self.base() == super::LOOPBACK => ("loopback", Method::Loopback),
+            None => ("manual", Method::Manual),
+        }
+    }
+
     fn method(&self) -> Method {
-        let implied = if self.get("address").is_some() { Method::Static } else { Method::Manual };
-        self.method.unwrap_or(implied)
+        self.method.unwrap_or(self.implied().1)
+    }
+
+    /// `use bond`, as ifupdown-ng says what a stanza is for.
+    pub(super) fn uses(&self, what: &str) -> bool {
+        let nodes = self.entries.iter().filter(|e| e.key == "use").map(|e| &e.value);
+        let is_it = |node: &Node| node.text() == Some(what);
+        nodes.into_iter().any(|node| is_it(node) || node.items().iter().any(is_it))
     }
 
     /// Reads what concerns the stanza's link alone.
@@ -121,6 +142,9 @@ impl<'a> Stanza<'a> {
         let Some(fields) = Fields::with_others(self.node, &IFACE, elsewhere, said) else { return };
         let before = link.addresses.len();
         subnet(&fields, Located::new(self.method(), self.at), self.family, link, said);
+        if self.uses("dhcp") {
+            link.dynamic.push(Located::new(Dynamic::Dhcp4, self.at));
+        }
         if self.name != self.base() && self.name.len() <= 15 {
             let added = link.addresses.iter_mut().skip(before).filter(|a| a.net.addr().is_ipv4());
             added.for_each(|address| address.label = Some(self.name.to_owned()));

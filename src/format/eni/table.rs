@@ -37,6 +37,9 @@ pub(in crate::format) static IFACE: Object = Object {
         key("scope", NoEffect, "the kernel derives the scope from the address"),
         key("preferred-lifetime", Applied, "0 or forever"),
         key("mtu", Applied, "MTU in bytes"),
+        key("inherit", Applied, "as inherits in the first line: the options of another stanza"),
+        key("use", Applied, "of ifupdown-ng: bond, bridge or dhcp; the others follow from the options"),
+        key("requires", Applied, "of ifupdown-ng: the members of a bond or bridge, else no effect"),
         key(
             "hwaddress",
             Applied,
@@ -105,6 +108,7 @@ pub(in crate::format) static MEMBERS: Object = Object {
     keys: &[
         key("bond-slaves", Applied, "at the bond: its members; `none` where they name the bond themselves"),
         key("bond-ports", Applied, "as bond-slaves"),
+        key("bond-members", Applied, "as bond-slaves"),
         key("slaves", Applied, "as bond-slaves"),
         key("bond-master", Applied, "at a member: its bond"),
     ],
