@@ -36,7 +36,7 @@ pub enum Verdict {
     Applied,
     /// Something described is missing or does not work.
     Faults,
-    /// There was nothing to apply, or nothing that could be.
+    /// There was nothing to apply or verify, or nothing that could be.
     Nothing,
     /// It was stopped before everything was known.
     Interrupted,
@@ -79,6 +79,9 @@ pub struct Report {
     pub evidence: Option<Evidence>,
     /// The lines of the screen, without colour.
     pub screen: Vec<String>,
+    /// See [`Builder::only_verified`].
+    #[serde(skip)]
+    only_verified: bool,
 }
 
 /// A diagnostic, with its place in words.
@@ -119,7 +122,7 @@ pub struct FailedStep {
     pub code: String,
     /// The described link that it served.
     pub link: String,
-    /// The ip(8) line that does the same.
+    /// The ip(8) line that does the same, or what it was in a few words.
     pub step: String,
     /// Why, in the kernel's words.
     pub why: String,
@@ -179,6 +182,8 @@ pub struct Builder<'a> {
     pub causes: Vec<Cause>,
     /// The verification only glanced at the state: nothing was asked of the network.
     pub glance: bool,
+    /// The command was `verify`, which applies nothing.
+    pub only_verified: bool,
     /// A signal ended the run.
     pub interrupted: bool,
     /// Seconds from the start of the program.
@@ -232,6 +237,7 @@ impl Builder<'_> {
             causes,
             evidence,
             screen: Vec::new(),
+            only_verified: self.only_verified,
         };
         report.screen = screen::screen(&report, Style::Plain).lines().map(str::to_owned).collect();
         report

@@ -59,6 +59,17 @@ pub fn line(action: &Action) -> String {
     quoted(&words)
 }
 
+/// A step in few words, where somebody reads it on a console: as [`line()`], but without what it writes and what it does
+/// while it waits.
+pub fn brief(action: &Action) -> String {
+    match action {
+        Action::WriteFile { path, .. } => format!("write {path}"),
+        Action::Resolvconf { program, record, .. } => format!("{program} -a {record}"),
+        Action::AwaitAddresses { link, .. } => format!("wait for IPv6 addresses of {link}"),
+        other => line(other),
+    }
+}
+
 fn quoted(words: &[String]) -> String {
     words.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ")
 }

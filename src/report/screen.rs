@@ -98,6 +98,7 @@ fn head(report: &Report) -> Vec<String> {
     let verdict = match (report.verdict, errors) {
         (Verdict::Works, _) => "OK".to_owned(),
         (Verdict::Applied, _) => "applied, not yet verified".to_owned(),
+        (Verdict::Nothing, _) if report.only_verified => "NOTHING VERIFIED".to_owned(),
         (Verdict::Nothing, _) => "NOTHING APPLIED".to_owned(),
         (Verdict::Interrupted, _) => "INTERRUPTED".to_owned(),
         (Verdict::Faults, 0 | 1) => "FAULT".to_owned(),

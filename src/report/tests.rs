@@ -118,7 +118,7 @@ fn no_drive_is_said_and_nothing_else() {
         "no drive labelled config-2, cidata or CONTEXT was found in 30 s",
         "Attach the virtual media, or give the node network data",
     );
-    let report = Builder { causes: vec![no_drive], ..Builder::default() }.finish(4);
+    let report = Builder { causes: vec![no_drive.clone()], ..Builder::default() }.finish(4);
     assert_fits(&report);
     let expected = "\
 netapply: NOTHING APPLIED
@@ -126,6 +126,9 @@ netapply: NOTHING APPLIED
   [no-source]
   -> Attach the virtual media, or give the node network data";
     assert_eq!(report.screen.join("\n"), expected);
+    let looked = Builder { causes: vec![no_drive], only_verified: true, ..Builder::default() }.finish(4);
+    assert_eq!(looked.screen[0], "netapply: NOTHING VERIFIED");
+    assert_eq!(looked.screen[1..], report.screen[1..]);
 }
 
 #[test]

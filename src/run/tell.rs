@@ -119,6 +119,7 @@ fn report(story: Story, exit: Exit) -> Report {
         verification: story.verification,
         causes,
         glance: story.glance,
+        only_verified: story.again,
         interrupted: story.interrupted,
         seconds: story.began.elapsed().as_secs_f64(),
     };
@@ -138,7 +139,7 @@ fn add(mut sum: Applied, plan: &Plan, outcome: &Outcome, renderer: &Renderer<'_>
         sum.failed.push(FailedStep {
             code: code.to_string(),
             link: step.action.link().unwrap_or(&step.link).to_owned(),
-            step: script::line(&step.action),
+            step: script::brief(&step.action),
             why: trouble.to_string(),
             at: if step.at.is_known() { renderer.place(step.at) } else { String::new() },
         });

@@ -52,8 +52,7 @@ fn with_cloud_init(drive: &drive::Drive, cables: &[Cable; 2]) -> Builder {
     let builder = machine("full")
         .file("/usr/lib/systemd/system/cloud-init-local.service.d/witness.conf", WITNESS, 0o644)
         .file("/etc/cloud/cloud.cfg.d/60-test.cfg", CLOUD_CFG, 0o644)
-        // On a busy machine an emulated drive may take longer than the five seconds of a boot that expects none.
-        .words("netapply.wait=60")
+        .words(drive::EXPECTED)
         .cd(drive.path());
     nic(nic(builder, STATIC, &cables[0]), OTHER, &cables[1])
 }
@@ -85,8 +84,8 @@ fn check(guest: &mut Guest, neighbour: &mut Neighbour) {
     let servers = guest.ok("resolvectl dns; resolvectl domain");
     assert!(servers.contains("192.0.2.53") && servers.contains("example.lan"), "{servers}");
 
-    guest.ok("ping -c 1 -W 5 192.0.2.1");
-    neighbour.guest.ok("ping -c 1 -W 5 192.0.2.10");
+    guest.ok("ping -c 1 -W 30 192.0.2.1");
+    neighbour.guest.ok("ping -c 1 -W 30 192.0.2.10");
     assert_eq!(neighbour.dhcp(0), "", "nobody asked for a lease on the described NIC");
     let again = guest.ok("netapply --dry-run");
     assert!(again.contains("Steps: none"), "{again}");
@@ -183,7 +182,7 @@ fn networkd_leaves_the_described_nic_alone() {
     assert_eq!(addresses(&mut guest, OTHER), ["192.0.3.20"]);
     assert_eq!(addresses(&mut guest, STATIC), ["192.0.2.10"]);
     assert!(guest.ok("netapply --dry-run both.yaml").contains("Steps: none"));
-    neighbour.guest.ok("ping -c 1 -W 5 192.0.3.20");
+    neighbour.guest.ok("ping -c 1 -W 30 192.0.3.20");
 }
 
 /// The unit was asked for and its condition did not hold.

@@ -1,12 +1,11 @@
 //! An initramfs that dracut made with netapply's module: the network is up before the real root is, and still up after.
 //! Debian 12's dracut is the oldest that the module is written for; the root `newest` has the newest.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use crate::guest::Cable;
 use crate::network::{Neighbour, nic};
-use crate::{drive, healthy, machine};
+use crate::{drive, healthy, machine, script};
 
 const MAC: &str = "52:54:00:12:34:05";
 
@@ -30,12 +29,10 @@ fn network_data() -> String {
 /// Makes the initramfs with this root's dracut, with further options of dracut's.
 fn initramfs(root: &str, folder: &tempfile::TempDir, options: &[&str]) -> PathBuf {
     let out = folder.path().join("initramfs");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boot/initramfs");
-    let mut command = Command::new(script);
-    command.arg(root).arg(env!("CARGO_BIN_EXE_netapply")).arg(&out).args(options);
-    let output = command.output().expect("tests/boot/initramfs runs");
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "tests/boot/initramfs failed:\n{messages}");
+    let mut arguments = [root, env!("CARGO_BIN_EXE_netapply")].map(Path::new).to_vec();
+    arguments.push(&out);
+    arguments.extend(options.iter().map(Path::new));
+    script("tests/boot/initramfs", &arguments);
     out
 }
 
@@ -53,7 +50,8 @@ fn boot(root: &str, options: &[&str], qemu: &[&str]) {
     let builder = machine(root)
         .qemu(qemu)
         .memory(1536)
-        .words("cloud-init=disabled systemd.wants=systemd-networkd.service netapply.wait=60")
+        .words("cloud-init=disabled systemd.wants=systemd-networkd.service")
+        .words(drive::EXPECTED)
         .file(
             "/etc/systemd/network/99-dhcp.network",
             "[Match]\nName=en* bond*\n\n[Network]\nDHCP=yes\n",
@@ -84,8 +82,8 @@ fn boot(root: &str, options: &[&str], qemu: &[&str]) {
     guest.ok("systemctl is-active netapply.service");
     guest.ok("[ -e /run/netapply/applied ] && [ -e /run/netapply/links/bond0 ]");
     assert!(guest.ok("netapply --dry-run").contains("Steps: none"));
-    guest.ok("ping -c 1 -W 5 192.0.2.1");
-    neighbour.guest.ok("ping -c 1 -W 5 192.0.2.10");
+    guest.ok("ping -c 1 -W 30 192.0.2.1");
+    neighbour.guest.ok("ping -c 1 -W 30 192.0.2.10");
     assert_eq!(neighbour.dhcp(0), "");
     assert!(guest.ok("resolvectl dns").contains("192.0.2.53"));
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::guest::{self, Builder, Cable, Guest, Kernel};
-use crate::{drive, ironic};
+use crate::{drive, ironic, script, stripped};
 
 const MACS: [&str; 2] = ["7c:c2:55:6e:90:44", "7c:c2:55:6e:90:45"];
 
@@ -75,10 +75,7 @@ fn baked(folder: &Path) -> PathBuf {
 
 /// This build's netapply.cpio.gz.
 fn overlay(folder: &Path) -> PathBuf {
-    let stripped = folder.join("netapply");
-    let binary = std::env::var("NETAPPLY_BINARY").unwrap_or(env!("CARGO_BIN_EXE_netapply").to_owned());
-    let status = Command::new("strip").arg("-o").arg(&stripped).arg(binary).status();
-    assert!(status.expect("strip runs: run tests/setup").success(), "strip makes the program small");
+    let stripped = stripped(folder);
     let overlay = folder.join("netapply.cpio.gz");
     script("ipa/overlay", &[&stripped, &overlay]);
     let again = folder.join("again.cpio.gz");
@@ -88,16 +85,6 @@ fn overlay(folder: &Path) -> PathBuf {
         "the same input, the same bytes"
     );
     overlay
-}
-
-/// Runs a script of this project and returns what it printed.
-fn script(path: &str, arguments: &[&Path]) -> String {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    let output =
-        Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{path}: {error}"));
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{path} failed:\n{messages}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn ramdisk(initramfs: &Path, cables: &[Cable; 2]) -> Builder {
@@ -139,8 +126,8 @@ fn the_agents_lookup_arrives_over_the_bond_and_the_vlan() {
 
     the_network_is_as_described(&mut guest);
     nobody_else_touched_it(&mut guest);
+    guest.shows(0, &["netapply: OK - "]);
     let console = guest.console(0);
-    assert!(console.contains("netapply: OK - "), "{console}");
     for word in ["warning", "FAIL", "FAULT"] {
         assert!(!console.contains(word), "{word} on the console:\n{console}");
     }

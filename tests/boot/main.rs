@@ -20,43 +20,35 @@ use guest::{Builder, Guest};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A guest that boots this root (a name that tests/boot/image knows) with netapply and its units enabled.
+/// A guest that boots this root (a name that tests/boot/image knows) with netapply, its units and what goes with them,
+/// as systemd/install puts them into an image.
 fn machine(root: &str) -> Builder {
-    let system = "/usr/lib/systemd/system";
+    let folder = tempfile::tempdir().expect("a folder for the units");
+    let (binary, tree) = (stripped(folder.path()), folder.path().join("tree"));
+    script("systemd/install", &[&binary, &tree]);
     // Nothing in these roots asks for the network by itself.
     let online = "systemd.wants=network-online.target";
-    let mut builder = Guest::builder().memory(1024).root(&image(root)).netapply().words(online);
-    for (unit, text, target) in [
-        ("netapply.service", include_str!("../../systemd/netapply.service"), "sysinit.target"),
-        (
-            "netapply-wait-online.service",
-            include_str!("../../systemd/netapply-wait-online.service"),
-            "network-online.target",
-        ),
-    ] {
-        let path = format!("{system}/{unit}");
-        // What `systemctl enable` would do.
-        builder = builder
-            .file(&path, text, 0o644)
-            .link(&format!("/etc/systemd/system/{target}.wants/{unit}"), &path);
-        assert!(text.contains(&format!("WantedBy={target}\n")), "{unit} is wanted by {target}");
-    }
-    for (unit, text) in drop_ins() {
-        builder = builder.file(&format!("{system}/{unit}.d/50-netapply.conf"), text, 0o644);
-    }
-    builder
+    Guest::builder().memory(1024).root(&image(root)).tree(&tree).words(online)
 }
 
-/// The conditions that are installed for the image's own units: the unit's name, and the text.
-fn drop_ins() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
-    let entries = std::fs::read_dir(folder).expect("systemd/ is there").flatten();
-    let drop_in = |entry: std::fs::DirEntry| {
-        let unit = entry.file_name().to_str()?.strip_suffix(".d")?.to_owned();
-        let text = std::fs::read_to_string(entry.path().join("50-netapply.conf")).expect("a drop-in");
-        Some((unit, text))
-    };
-    entries.filter_map(drop_in).collect()
+/// This build's netapply, or the one that `NETAPPLY_BINARY` names, made small in this folder.
+fn stripped(folder: &Path) -> PathBuf {
+    let stripped = folder.join("netapply");
+    let binary = std::env::var("NETAPPLY_BINARY").unwrap_or(env!("CARGO_BIN_EXE_netapply").to_owned());
+    let status = Command::new("strip").arg("-o").arg(&stripped).arg(binary).status();
+    assert!(status.expect("strip runs: run tests/setup").success(), "strip makes the program small");
+    stripped
+}
+
+/// Runs a script of this project and returns what it printed.
+#[track_caller]
+fn script(path: &str, arguments: &[&Path]) -> String {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let output =
+        Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{path}: {error}"));
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{path} failed:\n{messages}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// Waits until systemd has nothing more to start; returns the units that failed.
@@ -98,21 +90,14 @@ fn healthy_but(guest: &mut Guest, open: &[&str]) {
         assert_eq!(journal, "", "nothing is wrong, and the journal says so");
     }
     for number in [0, 1] {
-        let console = guest.console(number);
-        for line in &screen {
-            assert!(console.contains(line), "console {number} lacks {line:?}:\n{console}");
-        }
+        guest.shows(number, &screen);
     }
     let issue = guest.ok("cat /run/issue.d/50-netapply.issue");
     assert!(screen.iter().all(|line| issue.contains(line)), "{issue}");
 }
 
 fn image(root: &str) -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boot/image");
-    let output = Command::new(script).arg(root).output().expect("tests/boot/image runs");
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "tests/boot/image {root} failed:\n{messages}");
-    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    PathBuf::from(script("tests/boot/image", &[Path::new(root)]))
 }
 
 /// Runs a script in a booted root, for a look: `ROOT=full SCRIPT='systemctl' cargo test --test boot try_out -- --ignored

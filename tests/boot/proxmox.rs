@@ -54,6 +54,7 @@ fn nocloud_and_the_names_of_nics() {
         .nic_in_slot(18, MACS[0], cables[0].a())
         .nic_in_slot(19, MACS[1], cables[1].a())
         .cd(drive.path())
+        .words(drive::EXPECTED)
         .boot();
     healthy(&mut guest);
 
@@ -74,7 +75,9 @@ fn nocloud_and_the_names_of_nics() {
             );
         }
     }
-    neighbour.guest.ok("ping -c 1 -W 5 192.0.2.10; ping -c 1 -W 5 192.0.3.10; ping -c 1 -W 5 2001:db8:1::10");
+    neighbour
+        .guest
+        .ok("ping -c 1 -W 30 192.0.2.10 && ping -c 1 -W 30 192.0.3.10 && ping -c 1 -W 30 2001:db8:1::10");
     assert_eq!(neighbour.dhcp(0) + &neighbour.dhcp(1), "");
 }
 
@@ -120,10 +123,13 @@ fn configdrive2() {
         .nic_in_slot(19, MACS[1], cables[1].a())
         .nic_in_slot(18, MACS[0], cables[0].a())
         .cd(drive.path())
+        .words(drive::EXPECTED)
         .boot();
     // That the order was taken for want of a MAC address is said, once for each NIC.
     healthy_but(&mut guest, &["nic-by-position", "nic-by-position"]);
     assert_eq!(addresses(&mut guest, MACS[0]), ["192.0.2.10"]);
     assert_eq!(addresses(&mut guest, MACS[1]), ["192.0.3.10"]);
-    neighbour.guest.ok("ping -c 1 -W 5 192.0.2.10; ping -c 1 -W 5 192.0.3.10; ping -c 1 -W 5 2001:db8:1::10");
+    neighbour
+        .guest
+        .ok("ping -c 1 -W 30 192.0.2.10 && ping -c 1 -W 30 192.0.3.10 && ping -c 1 -W 30 2001:db8:1::10");
 }

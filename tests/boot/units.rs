@@ -28,15 +28,15 @@ fn the_network_is_up_and_dhcpcd_is_held_off() {
     let cable = Cable::new();
     let mut neighbour = Neighbour::on(&[&cable]);
     let drive = drive::ironic_iso(&network_data());
-    let mut guest = with_dhcpcd(&cable).cd(drive.path()).boot();
+    let mut guest = with_dhcpcd(&cable).words(drive::EXPECTED).cd(drive.path()).boot();
     healthy(&mut guest);
 
     let name = name(&mut guest, MAC);
     assert!(name.starts_with("en"), "udev gives its predictable name, not {name}");
     assert_eq!(addresses(&mut guest, MAC), ["192.0.2.10"]);
     guest.ok("systemctl is-active network-online.target netapply.service netapply-wait-online.service");
-    guest.ok("ping -c 1 -W 5 192.0.2.1");
-    neighbour.guest.ok("ping -c 1 -W 5 192.0.2.10");
+    guest.ok("ping -c 1 -W 30 192.0.2.1");
+    neighbour.guest.ok("ping -c 1 -W 30 192.0.2.10");
 
     let state = guest.ok("systemctl show -p ConditionResult -p ActiveState dhcpcd.service");
     assert!(state.contains("ConditionResult=no") && state.contains("ActiveState=inactive"), "{state}");
@@ -60,7 +60,7 @@ fn without_a_drive_dhcpcd_takes_over_and_systemd_finds_no_fault_in_the_units() {
     assert_eq!(booted(&mut guest), "", "{}", guest.ok("journalctl -b --no-pager | tail -n 60"));
     guest.until("ip -4 address | grep -q 'inet 192[.]0[.]2[.]1[01]'");
     let address = addresses(&mut guest, MAC).remove(0);
-    neighbour.guest.ok(&format!("ping -c 1 -W 5 {address}"));
+    neighbour.guest.ok(&format!("ping -c 1 -W 30 {address}"));
     guest.ok("systemctl is-active dhcpcd.service");
     check_units(&mut guest);
 }

@@ -26,7 +26,7 @@ async fn state_of(address: &str) -> NeighbourState {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), settled)
+    tokio::time::timeout(Duration::from_secs(60), settled)
         .await
         .expect("the kernel gives up after three requests")
 }

@@ -1,5 +1,7 @@
 //! The inventory beside what ip(8) says of the same namespace.
 
+use std::time::Duration;
+
 use netapply::inventory::{Inventory, ObservedLink};
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
@@ -12,6 +14,20 @@ async fn inventory() -> Inventory {
     let inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
     assert_eq!(inventory.undecoded, [""; 0]);
     inventory
+}
+
+/// The inventory, and what ip(8) says to these questions of the same moment: the kernel passes carrier on, and makes
+/// link-local addresses, a little after a link was brought up.
+async fn inventory_beside<const N: usize>(questions: [&str; N]) -> (Inventory, [Json; N]) {
+    for _ in 0..200 {
+        let before = questions.map(ip_json);
+        let inventory = inventory().await;
+        if questions.map(ip_json) == before {
+            return (inventory, before);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the machine is never at rest");
 }
 
 fn link<'a>(inventory: &'a Inventory, name: &str) -> &'a ObservedLink {
@@ -31,8 +47,7 @@ fn links_are_as_ip_shows_them() {
         ip("link set eth1 addrgenmode none");
         ip("link add mv0 link eth1 type macvlan mode bridge");
         ip("link add vx0 type vxlan id 42 dev eth1 dstport 4789");
-        let inventory = inventory().await;
-        let shown = ip_json("link show");
+        let (inventory, [shown]) = inventory_beside(["link show"]).await;
         let shown = shown.as_array().unwrap();
         assert_eq!(inventory.links.len(), shown.len());
         for theirs in shown {
@@ -154,9 +169,9 @@ fn routes_and_rules_are_as_ip_shows_them() {
         ip("rule add from 192.0.2.0/24 fwmark 7 table 1000 priority 99");
         ip("rule add to 10.0.0.0/8 iif eth0 table 1000 priority 98");
         ip("-6 rule add to 2001:db8::/32 tos 0x10 table 1000 priority 97");
-        let inventory = inventory().await;
-        for family in ["-4", "-6"] {
-            let shown = ip_json(&format!("{family} route show table all"));
+        let (inventory, shown) =
+            inventory_beside(["-4 route show table all", "-6 route show table all"]).await;
+        for (family, shown) in ["-4", "-6"].into_iter().zip(shown) {
             let shown: Vec<&Json> =
                 shown.as_array().unwrap().iter().filter(|r| r["table"] != "local").collect();
             let ours = inventory.routes.iter().filter(|r| r.to.addr().is_ipv6() == (family == "-6"));

@@ -8,6 +8,9 @@ pub(crate) const QUESTIONS: &[&str] =
 
 /// The answer to one question: one item a paragraph, sorted, without the lines that are `left_out`.
 pub(crate) fn comparable(mut shown: Value, left_out: impl Fn(&str) -> bool) -> String {
+    if let Value::Array(items) = &mut shown {
+        items.retain(|item| !comes_with_carrier(item));
+    }
     strip(&mut shown);
     let items = shown.as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |item: &Value| {
@@ -17,6 +20,16 @@ pub(crate) fn comparable(mut shown: Value, left_out: impl Fn(&str) -> bool) -> S
     let mut items: Vec<String> = items.iter().map(text).collect();
     items.sort();
     items.join("\n")
+}
+
+/// What IPv6 adds by itself when a link gets its carrier: the link-local address, and routes to this machine's own and
+/// to multicast addresses. A bond's carrier comes with its first look at its members, that of a bridge with STP once a
+/// port forwards, so that a fast look misses what a slow one sees.
+fn comes_with_carrier(item: &Value) -> bool {
+    let is = |key: &str, word: &str| item[key] == word;
+    let to = item["dst"].as_str().unwrap_or_default();
+    let own_route = is("protocol", "kernel") && (!is("type", "unicast") || to.starts_with("fe80:"));
+    to.contains(':') && own_route || is("family", "inet6") && is("scope", "link")
 }
 
 /// Removes what the kernel counts, negotiates or measures by itself.
@@ -41,6 +54,8 @@ fn strip(value: &mut Value) {
         "ad_partner_oper_port_state_str",
         "hello_timer",
         "tcn_timer",
+        "topology_change",
+        "topology_change_detected",
         "topology_change_timer",
         "gc_timer",
         "forward_delay_timer",
@@ -62,7 +77,7 @@ fn strip(value: &mut Value) {
             }
         }
         Value::Array(list) => {
-            list.retain(|item| !FLAGS.iter().any(|flag| item == flag));
+            list.retain(|item| !FLAGS.iter().any(|flag| item == flag) && !comes_with_carrier(item));
             list.iter_mut().for_each(strip);
         }
         _ => {}

@@ -56,7 +56,7 @@ fn lacp_bond_with_jumbo_frames_and_a_31() {
     assert_eq!(routes(&mut guest), ["10.0.0.0/8 via 10.158.175.248 dev aggi"]);
     let bonding = guest.ok("cat /proc/net/bonding/aggi");
     assert_eq!(bonding.matches("system mac address: 02:00:00:00:00:01").count(), 2, "{bonding}");
-    guest.ok("ping -c 1 -W 5 -s 8900 10.158.175.248");
+    guest.ok("ping -c 1 -W 30 -s 8900 10.158.175.248");
 }
 
 /// The bonding module brings a aggi of its own when the first bond is asked for, which is in the way of ours.
@@ -85,7 +85,7 @@ fn a_member_that_the_text_lacks_is_reported_and_the_bond_comes_up() {
 
     assert_eq!(ports(&mut guest, "aggi"), ["eth0"]);
     assert_eq!(addresses(&mut guest, "aggi"), ["10.158.175.249/31"]);
-    guest.ok("ping -c 1 -W 5 -s 8900 10.158.175.248");
+    guest.ok("ping -c 1 -W 30 -s 8900 10.158.175.248");
 }
 
 /// Members by kernel name without links of their own, and a network without a link.
@@ -107,7 +107,7 @@ fn the_loose_form_of_the_readmes() {
     assert_eq!(link(&mut guest, "bond0")["address"], NICS[0]);
     assert_eq!(addresses(&mut guest, "bond0"), ["203.0.113.10/24"]);
     assert_eq!(routes(&mut guest), ["default via 203.0.113.1 dev bond0"]);
-    guest.ok("ping -c 1 -W 5 203.0.113.1");
+    guest.ok("ping -c 1 -W 30 203.0.113.1");
 }
 
 /// What cloud-localds puts on the drive of a libvirt VM.
@@ -139,6 +139,7 @@ fn libvirt(network_config: &str, names: &str) -> Guest {
     let mut guest = switch::machine().netapply().inside().cd(drive.path()).boot();
     guest.ok(&switch::plain(&["192.0.2.1/24", "192.0.2.53/24"]));
     guest.ok(switch::START_NAME_SERVER);
+    guest.until("ip netns exec switch grep -q ':0035 ' /proc/net/udp");
     guest.ok(names);
     guest
 }
@@ -152,7 +153,7 @@ fn netplan_on_cidata_by_mac() {
     assert_eq!(routes(&mut guest), ["default via 192.0.2.1 dev enp1s0"]);
     assert_eq!(addresses(&mut guest, "eth1"), [""; 0]);
     guest.ok("grep -q 'nameserver 192.0.2.53' /etc/resolv.conf");
-    guest.ok("ping -c 1 -W 5 192.0.2.1");
+    guest.ok("ping -c 1 -W 30 192.0.2.1");
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn netplan_on_cidata_by_name() {
     apply(&mut guest, 0);
     assert_eq!(addresses(&mut guest, "enp1s0"), ["192.0.2.10/24"]);
     assert_eq!(routes(&mut guest), ["default via 192.0.2.1 dev enp1s0"]);
-    guest.ok("ping -c 1 -W 5 192.0.2.1");
+    guest.ok("ping -c 1 -W 30 192.0.2.1");
 }
 
 /// One static address cannot be on both: that is a duplicate address on the wire.
@@ -203,5 +204,5 @@ fn bridges_with_and_without_ports() {
     assert_eq!(addresses(&mut guest, "br0"), ["192.0.2.10/24"]);
     assert_eq!(addresses(&mut guest, "br1"), ["198.51.100.1/24"]);
     assert_eq!(routes(&mut guest), ["default via 192.0.2.1 dev br0"]);
-    guest.ok("ping -c 1 -W 5 192.0.2.1");
+    guest.ok("ping -c 1 -W 30 192.0.2.1");
 }

@@ -7,6 +7,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+/// Words of the kernel command line for a boot with a drive: on a busy machine an emulated one may take longer than the
+/// five seconds of a boot that expects none.
+pub(crate) const EXPECTED: &str = "netapply.wait=60";
+
 /// An image on this machine; gone when dropped.
 pub(crate) struct Drive {
     folder: TempDir,

@@ -66,7 +66,7 @@ fn mistakes_take_along_only_what_hangs_on_them() {
     }
     assert_eq!(names(&mut guest), ["eth0", "eth1"]);
     assert_eq!(addresses(&mut guest, "eth0"), ["192.0.2.10/24"]);
-    guest.ok("ping -c 1 -W 5 192.0.2.1");
+    guest.ok("ping -c 1 -W 30 192.0.2.1");
 }
 
 #[test]

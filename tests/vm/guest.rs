@@ -11,15 +11,17 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
 use nix::sys::time::TimeVal;
 
 /// How long a guest may take to boot. Software emulation on a busy machine is slow; three seconds are usual.
 const BOOT_LIMIT: Duration = Duration::from_secs(420);
-/// How long one script may run.
-const RUN_LIMIT: Duration = Duration::from_secs(120);
+/// How long one script may run, and how long a condition may take to come true. What a few seconds are usual for can
+/// take minutes on a machine that others keep busy; only what fails waits this long.
+const RUN_LIMIT: Duration = Duration::from_secs(300);
+const UNTIL_LIMIT: Duration = Duration::from_secs(240);
 /// Slots for hot-plugged PCI devices, named `slot0` and so on in [`Guest::monitor`] commands.
 const SLOTS: usize = 2;
 
@@ -190,6 +192,30 @@ impl Builder {
         self.file(path, std::fs::read(stripped).expect("the small program"), 0o755)
     }
 
+    /// Puts all files and links below a folder of this machine into the guest.
+    pub(crate) fn tree(mut self, root: &Path) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder for the guest").flatten() {
+                let path = entry.path();
+                let kind = entry.file_type().expect("a kind of file");
+                let below = path.strip_prefix(root).expect("it lies below").display();
+                let there = format!("/{below}");
+                if kind.is_symlink() {
+                    let target = std::fs::read_link(&path).expect("a link");
+                    self = self.link(&there, &target.display().to_string());
+                } else if kind.is_dir() {
+                    folders.push(path);
+                } else {
+                    let mode = entry.metadata().expect("its mode").permissions().mode() & 0o7777;
+                    self = self.file(&there, std::fs::read(&path).expect("a file for the guest"), mode);
+                }
+            }
+        }
+        self
+    }
+
     /// Boots systemd from this ext4 image instead of the small root of scripts; the image itself stays unchanged.
     pub(crate) fn root(mut self, image: &Path) -> Self {
         self.root = Some(image.to_owned());
@@ -309,8 +335,10 @@ impl Builder {
         let path = |name: &str| folder.join(name).display().to_string();
         // Without no_timer_check a guest that gets too little of a busy machine can panic in its first instants:
         // the kernel counts the ticks of an emulated timer and takes too few for a broken IO-APIC.
-        let mut words =
-            format!("console=hvc0 console=ttyS0 panic=-1 quiet no_timer_check {}", self.words.join(" "));
+        // Programs that the image's units start get more than systemd's 90 s, for the same reason.
+        let mut words = "console=hvc0 console=ttyS0 panic=-1 quiet no_timer_check".to_owned();
+        words += " systemd.default_timeout_start_sec=300 ";
+        words += &self.words.join(" ");
         // Ends with the thread that runs the test, however that ends.
         let mut command = Command::new("setpriv");
         command.args([
@@ -410,10 +438,14 @@ impl Guest {
         serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in what {script} printed:\n{text}"))
     }
 
-    /// Waits, inside the guest, until the condition (a shell command) holds; fails after 60 seconds.
+    /// Waits, inside the guest, until the condition (a shell command) holds.
     #[track_caller]
     pub(crate) fn until(&mut self, condition: &str) {
-        self.ok(&format!("for i in $(seq 300); do if {condition}; then exit 0; fi; sleep 0.2; done; exit 1"));
+        let end = Instant::now() + UNTIL_LIMIT;
+        let some = format!("for i in $(seq 20); do if {condition}; then exit 0; fi; sleep 0.2; done; exit 1");
+        while self.run(&some).status != 0 {
+            assert!(Instant::now() < end, "never came true: {condition}");
+        }
     }
 
     /// Runs a command of QEMU's human monitor, for instance to plug or unplug a device:
@@ -448,6 +480,19 @@ impl Guest {
     pub(crate) fn console(&self, number: usize) -> String {
         let path = self.folder.path().join(format!("console{number}"));
         String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).replace('\r', "")
+    }
+
+    /// Waits until all these lines stand on a console: the last bytes may still be in the emulated port when the program
+    /// that wrote them has ended.
+    #[track_caller]
+    pub(crate) fn shows(&self, number: usize, lines: &[&str]) {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let console = self.console(number);
+            let Some(lacking) = lines.iter().find(|line| !console.contains(**line)) else { return };
+            assert!(Instant::now() < end, "console {number} lacks {lacking:?}:\n{console}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     fn monitor_hello(&mut self) {

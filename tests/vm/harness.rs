@@ -10,7 +10,7 @@ fn scripts_report_output_and_status() {
     let output = guest.run("echo one; echo two >&2; exit 7");
     assert_eq!((output.status, output.stdout.as_str(), output.stderr.as_str()), (7, "one\n", "two\n"));
     guest.ok("echo on the console >/dev/hvc0");
-    assert!(guest.console(1).contains("on the console"));
+    guest.shows(1, &["on the console"]);
 }
 
 #[test]
