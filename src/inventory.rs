@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::attribute::Value;
-use crate::model::{AddressGeneration, IPOIB, MacAddr, RouteKind, Scope};
+use crate::model::{AddressGeneration, IPOIB, MacAddr, RouteKind, Scope, Wireguard};
 
 /// Everything that netapply compares with a description.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -113,10 +113,12 @@ pub struct ObservedLink {
     /// Wake-on-LAN by magic packet; read only where the description asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_on_lan: Option<bool>,
-    /// Whether a WireGuard link has the described keys and peers; read only where a description has some. The keys
-    /// themselves are never part of an inventory.
+    /// Whether a WireGuard link has the described keys and peers; read only where a description has some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wireguard_as_described: Option<bool>,
+    /// Its keys and peers, to be put back under `--strict`; kept in memory only.
+    #[serde(skip)]
+    pub wireguard: Option<Wireguard>,
     /// False while udev has not finished with a NIC (it runs, and has no entry for it yet).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub udev_done: Option<bool>,

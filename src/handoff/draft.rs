@@ -120,7 +120,8 @@ impl<'a> Draft<'a> {
 /// reason to give a working link to somebody else; and what waits for duplicate detection on a link without carrier is
 /// pending, not refused: nobody else could do more for it.
 fn is_essential(plan: &Plan, step: &Step) -> bool {
-    let waits = |step: &Step| matches!(step.action, Action::AwaitAddresses { .. });
+    let waits =
+        |step: &Step| matches!(step.action, Action::AwaitAddresses { .. } | Action::AwaitCarrier { .. });
     let extra = matches!(
         step.action,
         Action::Feature { .. }

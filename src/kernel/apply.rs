@@ -315,6 +315,7 @@ impl Executor<'_> {
             Action::Resolvconf { program, record, content } => host::resolvconf(program, record, content)?,
             Action::Refresh(service) => host::refresh(*service)?,
             Action::AwaitAddresses { link, addresses } => self.await_addresses(link, addresses).await?,
+            Action::AwaitCarrier { link } => return Ok(self.await_carrier(link).await?),
             Action::Wireguard { name, config } => wireguard::configure(name, config).await?,
             Action::Feature { name, feature, on } => {
                 return Ok(ethtool::set_feature(name, feature, *on).await?);

@@ -22,8 +22,9 @@ pub async fn complete<'a>(
             link.wake_on_lan = ethtool::wake_on_lan(name).await?;
         }
         if let Some(config) = &desired.wireguard {
-            link.wireguard_as_described =
-                refused_is_nothing(wireguard::is_configured(name, config).await.map(Some))?;
+            let observed = refused_is_nothing(wireguard::observe(name).await)?;
+            link.wireguard_as_described = Some(observed.as_ref().is_some_and(|there| there.is_as(config)));
+            link.wireguard = observed.map(|there| there.described());
         }
     }
     Ok(())

@@ -152,3 +152,11 @@ pub(super) async fn has_carrier(session: &mut Session, name: &str) -> Option<boo
     let flags = attributes::field(&reply, 8, u32::from_ne_bytes)?;
     Some(flags & libc::IFF_LOWER_UP as u32 != 0)
 }
+
+/// Whether a link is up as IPv6 sees it (`netif_oper_up`): a link of a kind that knows no carrier is, once it is up;
+/// `None` where there is no such link.
+pub(super) async fn is_ready(session: &mut Session, name: &str) -> Option<bool> {
+    let reply = session.request(&link_by_name(name)).await.ok()?.reply?;
+    let state = Attributes::new(reply.get(LINK_HEADER..)?).u8(libc::IFLA_OPERSTATE)?;
+    Some(matches!(link::operstate_word(state), "up" | "unknown"))
+}

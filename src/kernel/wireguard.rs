@@ -1,7 +1,7 @@
 //! WireGuard's keys and peers, over its netlink family (linux/wireguard.h).
 //!
-//! Keys come from the description or from a file that it names. They go to the kernel and nowhere else: what
-//! is read back is compared here, and only the result of that leaves.
+//! Keys come from the description or from a file that it names, and those of a link that is there from the kernel, so
+//! that they can be put back. They go to the kernel and nowhere else: what holds them prints none.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::Path;
 use ipnet::IpNet;
 use nix::errno::Errno;
 
-use crate::model::{Peer, Wireguard};
+use crate::model::{Located, Peer, Place, Wireguard};
 
 use super::apply::Trouble;
 use super::attributes::{self, Attributes, NESTED, field, number};
@@ -96,31 +96,74 @@ pub(super) async fn configure(link: &str, config: &Wireguard) -> Result<(), Trou
     Ok(())
 }
 
-/// Whether a link has the keys and peers of `config` and no others. An endpoint is not compared once a peer has
-/// been heard from: peers may move, and the kernel follows them.
-pub(super) async fn is_configured(link: &str, config: &Wireguard) -> Result<bool, Failure> {
-    let Some(mut family) = Generic::open(FAMILY).await? else { return Ok(false) };
-    let messages = match family.list(GET_DEVICE, &named(link)).await {
+/// What the kernel says of a link's keys and peers.
+pub(super) struct Observed(Vec<Vec<u8>>);
+
+/// Reads a link's keys and peers; `None` where it is no WireGuard link.
+pub(super) async fn observe(link: &str) -> Result<Option<Observed>, Failure> {
+    let Some(mut family) = Generic::open(FAMILY).await? else { return Ok(None) };
+    match family.list(GET_DEVICE, &named(link)).await {
         Err(Failure::Refused(refusal)) if matches!(refusal.errno(), Errno::ENODEV | Errno::EOPNOTSUPP) => {
-            return Ok(false);
+            Ok(None)
         }
-        messages => messages?,
-    };
-    let Some(first) = messages.first().map(|m| Attributes::new(m)) else { return Ok(false) };
-    let wanted = config.private_key.as_ref().and_then(|key| read_key(&key.value).ok());
-    let key = first.get(device::PRIVATE_KEY).and_then(|key| number(key, |key: Key| key));
-    let port = number(first.get(device::LISTEN_PORT).unwrap_or_default(), u16::from_ne_bytes);
-    let mark = first.u32(device::FWMARK).unwrap_or(0);
-    let same_device = (wanted.is_none() || wanted == key)
-        && (config.listen_port.is_none() || config.listen_port == port)
-        && config.mark.unwrap_or(0) == mark;
-    let Ok(mut wanted) = config.peers.iter().map(raw_peer).collect::<Result<Vec<_>, _>>() else {
-        return Ok(false);
-    };
-    let mut there = decode(&messages, &wanted);
-    wanted.sort();
-    there.sort();
-    Ok(same_device && wanted == there)
+        messages => Ok(Some(Observed(messages?)).filter(|observed| !observed.0.is_empty())),
+    }
+}
+
+impl Observed {
+    fn device(&self) -> Attributes<'_> {
+        self.0.first().map_or(Attributes::default(), |message| Attributes::new(message))
+    }
+
+    fn private_key(&self) -> Option<Key> {
+        self.device().get(device::PRIVATE_KEY).and_then(|key| number(key, |key: Key| key))
+    }
+
+    fn listen_port(&self) -> Option<u16> {
+        number(self.device().get(device::LISTEN_PORT)?, u16::from_ne_bytes)
+    }
+
+    fn mark(&self) -> u32 {
+        self.device().u32(device::FWMARK).unwrap_or(0)
+    }
+
+    /// Whether it is as `config` says and has no other peers. An endpoint is not compared once a peer has been heard
+    /// from: peers may move, and the kernel follows them.
+    pub(super) fn is_as(&self, config: &Wireguard) -> bool {
+        let wanted = config.private_key.as_ref().and_then(|key| read_key(&key.value).ok());
+        let same_device = (wanted.is_none() || wanted == self.private_key())
+            && (config.listen_port.is_none() || config.listen_port == self.listen_port())
+            && config.mark.unwrap_or(0) == self.mark();
+        let Ok(mut wanted) = config.peers.iter().map(raw_peer).collect::<Result<Vec<_>, _>>() else {
+            return false;
+        };
+        let mut there = decode(&self.0, &wanted);
+        wanted.sort();
+        there.sort();
+        same_device && wanted == there
+    }
+
+    /// As if somebody had described it.
+    pub(super) fn described(&self) -> Wireguard {
+        let peer = |raw: RawPeer| Peer {
+            public_key: located(to_base64(&raw.public_key)),
+            shared_key: Some(located(to_base64(&raw.shared_key))),
+            endpoint: raw.endpoint.map(|endpoint| located((endpoint.ip(), endpoint.port()))),
+            allowed: raw.allowed.into_iter().collect(),
+            keepalive: Some(raw.keepalive),
+        };
+        Wireguard {
+            // All zeroes is no key.
+            private_key: Some(located(to_base64(&self.private_key().unwrap_or_default()))),
+            listen_port: self.listen_port(),
+            mark: Some(self.mark()),
+            peers: decode(&self.0, &[]).into_iter().map(peer).collect(),
+        }
+    }
+}
+
+fn located<T>(value: T) -> Located<T> {
+    Located::new(value, Place::NONE)
 }
 
 /// The peers in a device's messages. A peer with many prefixes continues in the next message.
@@ -259,6 +302,21 @@ fn from_base64(text: &str) -> Option<Key> {
     (filled == 32 && held & 3 == 0).then_some(key)
 }
 
+/// The same the other way.
+fn to_base64(key: &Key) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(44);
+    for three in key.chunks(3) {
+        let held = (0..3).fold(0, |held, i| held << 8 | u32::from(three.get(i).copied().unwrap_or(0)));
+        // Three bytes are four letters, the two at the end three.
+        for shift in [18, 12, 6, 0].into_iter().take(three.len() + 1) {
+            text.push(char::from(LETTERS[(held >> shift) as usize & 63]));
+        }
+    }
+    text.push('=');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +328,9 @@ mod tests {
         let mut counted = [0; 32];
         counted.iter_mut().zip(0..).for_each(|(byte, n)| *byte = n);
         assert_eq!(from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="), Some(counted));
+        for key in [[0; 32], [0xff; 32], counted] {
+            assert_eq!(from_base64(&to_base64(&key)), Some(key));
+        }
         for wrong in [
             "",
             "short=",

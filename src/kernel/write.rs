@@ -76,6 +76,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         }
         Action::DeleteRule(entry) => Request::from_message(libc::RTM_DELRULE, 0, &rule(entry)).quiet(),
         Action::AwaitAddresses { .. }
+        | Action::AwaitCarrier { .. }
         | Action::Sysctl { .. }
         | Action::Wireguard { .. }
         | Action::Feature { .. }

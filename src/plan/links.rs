@@ -96,8 +96,21 @@ impl Planner<'_> {
         self.ipv6(link);
         self.ethtool(link);
         self.activate(link);
-        // Last: the kernel sets it to the link's MTU when that changes and when the link comes up (addrconf_notify).
-        self.sysctl(link, "mtu", link.desired.ipv6.mtu.map(|mtu| i64::from(mtu.value)));
+    }
+
+    /// The MTU of IPv6, last of all: the kernel sets it to the link's when that changes, and once more when a link that
+    /// came up is ready, which takes carrier (addrconf_notify).
+    pub(super) fn ipv6_mtus(&mut self) {
+        let resolved = self.resolved;
+        for link in &resolved.links {
+            let Some(wish) = link.desired.ipv6.mtu.map(|mtu| i64::from(mtu.value)) else { continue };
+            let Some(there) = self.state.link(&link.name) else { continue };
+            let is_left_alone = !there.up || there.carrier || i64::from(there.mtu) == wish;
+            if there.ipv6.get("mtu") != Some(&wish) && !is_left_alone {
+                self.push_for(link, Action::AwaitCarrier { link: link.name.clone() });
+            }
+            self.sysctl(link, "mtu", Some(wish));
+        }
     }
 
     /// Makes the link, or makes it anew where what differs cannot be changed.

@@ -26,7 +26,7 @@ pub use step::{Action, LinkChange, NewLink, Plan, Service, Step};
 ///
 /// Order: what is not described goes first, so that an address can move from one link to another; then links, what they
 /// stand on first, each with its members and brought up; then addresses; then routes, those without a gateway first;
-/// then rules.
+/// then rules; then what has to wait for carrier.
 pub fn plan(resolved: &Resolved, inventory: &Inventory) -> Plan {
     let mut planner = Planner::new(resolved, inventory);
     planner.rename_nics();
@@ -38,6 +38,7 @@ pub fn plan(resolved: &Resolved, inventory: &Inventory) -> Plan {
     planner.add_addresses();
     planner.add_routes();
     planner.rules();
+    planner.ipv6_mtus();
     Plan { steps: planner.steps }
 }
 

@@ -97,7 +97,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Sysctls as they were, and what ethtool set, as far as it is known what that was.
+    /// Sysctls as they were, and what ethtool and WireGuard were told, as far as it is known what that was.
     fn settings(&mut self, done: &Plan, before: &Inventory, now: &Inventory) {
         for link in &before.links {
             let Some(there) = self.state.link(&link.name) else { continue };
@@ -125,6 +125,12 @@ impl Planner<'_> {
                 Action::WakeOnLan { name, .. } => {
                     if let Some((link, on)) = earlier(name).and_then(|l| Some((l, l.wake_on_lan?))) {
                         self.undo(Action::WakeOnLan { name: link.name.clone(), on });
+                    }
+                }
+                Action::Wireguard { name, .. } => {
+                    if let Some((link, config)) = earlier(name).and_then(|l| Some((l, l.wireguard.clone()?)))
+                    {
+                        self.undo(Action::Wireguard { name: link.name.clone(), config });
                     }
                 }
                 _ => {}

@@ -11,6 +11,9 @@ use crate::model::{Family, Located, RouteKind, Scope, Wireguard};
 /// Seconds that the script waits for duplicate address detection.
 const DAD_SECONDS: u32 = 10;
 
+/// Seconds that the script waits for carrier.
+const CARRIER_SECONDS: u32 = 10;
+
 /// The plan as a script for sh(1). `files` names the documents that places count: WireGuard's keys are read from there.
 pub fn script(plan: &Plan, files: &[&str]) -> String {
     let mut out = String::from("#!/bin/sh\n# Made by netapply --dry-run --format sh.\n");
@@ -45,6 +48,7 @@ pub fn line(action: &Action) -> String {
         Action::WakeOnLan { name, on } => words(["ethtool", "-s", name, "wol", if *on { "g" } else { "d" }]),
         Action::Wireguard { name, config } => return wireguard_line(name, config),
         Action::AwaitAddresses { link, .. } => return await_addresses(link),
+        Action::AwaitCarrier { link } => return await_carrier(link),
         Action::Sysctl { key, value } => {
             return format!("echo {} >{}", quote(value), quote(&format!("/proc/sys/{key}")));
         }
@@ -318,6 +322,7 @@ fn secrets(config: &Wireguard) -> impl Iterator<Item = (Vec<String>, &Located<St
 /// A key that is itself in the description is said by its place, one in a file by that file's name.
 fn wireguard_line(name: &str, config: &Wireguard) -> String {
     let places: Vec<String> = secrets(config)
+        .filter(|(_, key)| key.at.is_known())
         .map(|(_, key)| match is_path(&key.value) {
             true => key.value.clone(),
             false => format!("line {}", key.at.line),
@@ -360,6 +365,13 @@ fn await_addresses(link: &str) -> String {
     let link = quote(link);
     format!(
         "n=0; while ip -6 -o address show dev {link} tentative | grep -q . && [ $n -lt {DAD_SECONDS} ]; do sleep 1; n=$((n+1)); done"
+    )
+}
+
+fn await_carrier(link: &str) -> String {
+    let state = quote(&format!("/sys/class/net/{link}/operstate"));
+    format!(
+        "n=0; until grep -qxE 'up|unknown' {state} || [ $n -ge {CARRIER_SECONDS} ]; do sleep 1; n=$((n+1)); done"
     )
 }
 

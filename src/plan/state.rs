@@ -133,6 +133,7 @@ impl State {
                 }
             }
             Action::AwaitAddresses { .. }
+            | Action::AwaitCarrier { .. }
             | Action::Wireguard { .. }
             | Action::WriteFile { .. }
             | Action::RemoveFile { .. }
@@ -239,7 +240,7 @@ impl State {
     /// fib_disable_ip, vlan_device_event).
     fn down(&mut self, name: &str, keep: bool) {
         if let Some(link) = self.links.get_mut(name) {
-            link.up = false;
+            (link.up, link.carrier) = (false, false);
         }
         let mut lost_routes = Vec::new();
         for routes in self.routes.values_mut() {

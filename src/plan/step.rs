@@ -73,6 +73,12 @@ pub enum Action {
         /// The addresses.
         addresses: Vec<Ipv6Addr>,
     },
+    /// Waits, within a bound, until a link that is up is ready for IPv6, which takes carrier: only then does the kernel
+    /// leave the link's IPv6 MTU alone.
+    AwaitCarrier {
+        /// The link.
+        link: String,
+    },
     /// Adds a route beside those that are there.
     AddRoute(RouteEntry),
     /// Adds an IPv6 route beside another's of the same destination, table and metric.
@@ -246,7 +252,7 @@ impl Action {
             Action::AddAddress(entry) | Action::ReplaceAddress(entry) | Action::DeleteAddress(entry) => {
                 Some(&entry.link)
             }
-            Action::AwaitAddresses { link, .. } => Some(link),
+            Action::AwaitAddresses { link, .. } | Action::AwaitCarrier { link } => Some(link),
             Action::AddRoute(entry)
             | Action::AppendRoute(entry)
             | Action::ReplaceRoute(entry)

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::diagnostic::{Code, Diagnostic, Severity, worst};
 use crate::handoff::{self, Surroundings};
 use crate::inventory::{Inventory, ObservedLink, Owed};
-use crate::kernel::apply::{AfterFailure, Outcome, apply};
+use crate::kernel::apply::{AfterFailure, Outcome, StepOutcome, apply};
 use crate::kernel::details;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
@@ -169,7 +169,10 @@ pub(super) async fn settle(
 async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Result<(), String> {
     let Some(round) = rounds.last() else { return Ok(()) };
     let now = read::inventory(session).await.map_err(|failure| failure.to_string())?;
-    let plan = plan::restore(&round.plan, before, &now);
+    let tried = round.plan.steps.iter().zip(&round.outcome.steps);
+    let tried = tried.filter(|(_, o)| matches!(o, StepOutcome::Done { .. } | StepOutcome::Failed(_)));
+    let done = Plan { steps: tried.map(|(step, _)| step.clone()).collect() };
+    let plan = plan::restore(&done, before, &now);
     let never = std::future::pending();
     let outcome = apply(session, &plan, Names::from(&now), AfterFailure::GoOn, never).await;
     match outcome.failures().next() {

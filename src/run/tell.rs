@@ -10,7 +10,7 @@ use super::settle::Round;
 use super::{Exit, json, print, stdout_style, unreadable};
 use crate::diagnostic::{Code, Renderer, Severity, Style};
 use crate::kernel::apply::{Outcome, StepOutcome, Trouble};
-use crate::plan::{Plan, script};
+use crate::plan::{Action, Plan, script};
 use crate::report::places::Places;
 use crate::report::screen::screen;
 use crate::report::{Applied, Builder, FailedStep, Report, Said, Verdict, systemd};
@@ -74,7 +74,9 @@ fn log_steps(round: &Round) {
         let (level, text) = match outcome {
             StepOutcome::Done { warning: None } => (Level::Debug, format!("done: {line}\n")),
             StepOutcome::Done { warning: Some(warning) } => {
-                (Level::Warn, format!("done: {line}: the kernel says: {warning}\n"))
+                let ours = matches!(step.action, Action::AwaitCarrier { .. });
+                let says = if ours { "" } else { "the kernel says: " };
+                (Level::Warn, format!("done: {line}: {says}{warning}\n"))
             }
             StepOutcome::Failed(trouble) => (Level::Error, format!("failed: {line}: {trouble}\n")),
             StepOutcome::Skipped { because } => {

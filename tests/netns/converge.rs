@@ -1,6 +1,9 @@
 //! Descriptions applied to machines that are there already: the fewest changes, and none the second time. The oracle is
 //! ip(8).
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::disturb::{alone, described, said};
@@ -274,6 +277,45 @@ fn the_mtu_of_ipv6() {
             assert_eq!(mtu.trim(), "1300");
         },
     );
+}
+
+/// Carrier comes while the program runs, or not at all.
+#[test]
+fn the_mtu_of_ipv6_and_a_late_carrier() {
+    let text =
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'}, ipv6-mtu: 1300,
+          addresses: ['2001:db8::1/64']}}}";
+    let mtu = || std::fs::read_to_string("/proc/sys/net/ipv6/conf/eth0/mtu").expect("a sysctl");
+    alone(NETAPPLY.to_owned(), move |program| {
+        make(&WIRE[..1]);
+        let output = described(&program, &["apply", "--no-verify", "--handoff", "none"], text);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(said(&output).contains("eth0 has no carrier"), "{}", said(&output));
+        assert_eq!(left_to_do(&program, text), Vec::<String>::new(), "the second run");
+        // It is as the program says.
+        ip("link set peer0 up");
+        while ip_json("link show eth0")[0]["operstate"] != "UP" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(mtu().trim(), "1500");
+        assert_eq!(left_to_do(&program, text), ["echo 1300 >/proc/sys/net/ipv6/conf/eth0/mtu"]);
+    });
+    alone(NETAPPLY.to_owned(), move |program| {
+        make(&WIRE[..1]);
+        std::fs::write("/run/description", text).expect("the description");
+        let mut command = Command::new(program.clone());
+        command.args(["apply", "--no-verify", "--handoff", "none", "/run/description"]).stderr(Stdio::null());
+        let mut running = command.spawn().expect("netapply runs");
+        // Once the link is up the program waits for carrier, or has not come to that yet.
+        while !ip_json("link show eth0")[0]["flags"].to_string().contains("\"UP\"") {
+            assert!(running.try_wait().expect("it runs").is_none(), "it ended too soon");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        ip("link set peer0 up");
+        assert!(running.wait().expect("it ends").success());
+        assert_eq!(mtu().trim(), "1300");
+        assert_eq!(left_to_do(&program, text), Vec::<String>::new(), "the second run");
+    });
 }
 
 #[test]

@@ -21,6 +21,8 @@ use crate::state::{QUESTIONS, comparable};
 pub(crate) struct Case {
     /// Lines for ip(8) that make the machine as it is before.
     pub(crate) machine: &'static [&'static str],
+    /// What ip(8) cannot make, for sh(1).
+    pub(crate) shell: &'static str,
     /// Settings of its links, below /proc/sys.
     pub(crate) sysctls: &'static [(&'static str, &'static str)],
     /// The description, in any format.
@@ -164,6 +166,8 @@ impl Case {
             self.machine.iter().partition(|line| line.starts_with("-6"));
         ip_batch(&four).expect("the machine is made");
         six.iter().for_each(|line| ip(line));
+        let status = Command::new("sh").args(["-ec", self.shell]).status();
+        assert!(status.expect("sh runs").success(), "{}", self.shell);
         for (key, value) in self.sysctls {
             fs::write(format!("/proc/sys/{key}"), value).expect("a sysctl");
         }
@@ -207,7 +211,21 @@ fn state() -> State {
             state.insert(path.display().to_string(), value);
         }
     }
+    state.insert("wg show all dump".to_owned(), wireguard());
     state
+}
+
+/// Keys and peers as wg(8) tells them; nothing where there is none.
+fn wireguard() -> String {
+    let shown = Command::new("wg").args(["show", "all", "dump"]).output();
+    let shown = shown.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let without_counters = |line: &str| {
+        let words = line.split('\t').enumerate().filter(|(column, _)| !(5..8).contains(column));
+        words.map(|(_, word)| word).collect::<Vec<_>>().join("\t")
+    };
+    let mut lines: Vec<String> = shown.lines().map(without_counters).collect();
+    lines.sort();
+    lines.join("\n")
 }
 
 /// A hardware address that the kernel made up: in a [`Case`] all begin with `02:00:00:00`.

@@ -47,6 +47,7 @@ static BRIDGES: Case = Case {
         "rule add from 192.0.2.0/24 table 700 priority 701 protocol static",
         "-6 rule add from 2001:db8:9::/64 table 700 priority 702",
     ],
+    shell: "",
     sysctls: &[("net/ipv6/conf/eth2/accept_ra", "0"), ("net/ipv6/conf/eth2/use_tempaddr", "1")],
     text: "network:
   version: 2

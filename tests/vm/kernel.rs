@@ -54,7 +54,7 @@ fn at_every_step(test: &str) {
     guest.ok("modprobe ip_gre");
     for begin in (0..).step_by(STEPS_AT_A_TIME) {
         guest.ok(&format!("echo {begin} {} >/tmp/steps", begin + STEPS_AT_A_TIME));
-        run(&mut guest, &format!("inside::disturbed::{test}"));
+        run(&mut guest, &format!("--exact inside::disturbed::{test}"));
         if guest.ok("cat /tmp/steps").trim() == "no more" {
             return;
         }
@@ -69,6 +69,16 @@ fn killed_at_any_step_and_run_again_it_ends_as_undisturbed() {
 #[test]
 fn strict_leaves_bonds_as_they_were_whichever_step_is_refused() {
     at_every_step("refused");
+}
+
+#[test]
+fn strict_leaves_wireguard_its_keys_and_peers_whichever_step_is_refused() {
+    at_every_step("wireguard_refused");
+}
+
+#[test]
+fn wireguard_killed_at_any_step_and_run_again_it_ends_as_undisturbed() {
+    at_every_step("wireguard_killed");
 }
 
 /// An image with modules, but nothing to load them with.

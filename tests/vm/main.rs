@@ -6,6 +6,7 @@
 
 mod cases;
 mod causes;
+mod change;
 #[allow(dead_code)] // shared with tests/netns.rs
 #[path = "../netns/disturb.rs"]
 mod disturb;

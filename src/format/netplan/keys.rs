@@ -85,7 +85,7 @@ const COMMON: &[Key] = &[
     key(
         "ipv6-mtu",
         Applied,
-        "MTU for IPv6 alone; the kernel goes back to the MTU of the link when carrier comes later",
+        "MTU for IPv6 alone; set once the link has carrier, for which up to 10 s are waited",
     ),
     key("ipv6-privacy", Applied, "prefer temporary addresses"),
     key("link-local", Applied, "families with a link-local address"),

@@ -1,7 +1,10 @@
-//! The one step that waits: for the end of IPv6 duplicate address detection.
+//! The steps that wait: for the end of IPv6 duplicate address detection, and for carrier.
 
+use std::mem;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
+
+use crate::kernel::session::Failure;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -42,5 +45,26 @@ impl Executor<'_> {
                 return Err(Trouble::Tentative { addresses: tentative, waited: WAIT_BOUND, no_carrier });
             }
         }
+    }
+
+    /// Waits until a link is ready for IPv6. Where that does not happen nothing is wrong with the network: what the
+    /// kernel will do is said.
+    pub(super) async fn await_carrier(&mut self, link: &str) -> Result<Option<String>, Failure> {
+        let until = *self.wait_until.get_or_insert_with(|| Instant::now() + WAIT_BOUND);
+        let mut monitor = Monitor::open(&[Group::Link])?;
+        let mut told = false;
+        while read::is_ready(self.session, link).await == Some(false) {
+            if !mem::replace(&mut told, true) {
+                let seconds = until.saturating_duration_since(Instant::now()).as_secs();
+                log::info!("waiting up to {seconds} s for carrier on {link}, to set its IPv6 MTU");
+            }
+            if timeout_at(until, monitor.changed()).await.is_err() {
+                return Ok(Some(format!(
+                    "{link} has no carrier: when it comes, the kernel sets the IPv6 MTU back to the link's; run \
+                     netapply apply then"
+                )));
+            }
+        }
+        Ok(None)
     }
 }

@@ -52,6 +52,7 @@ static BONDS: Case = Case {
         "rule add from 198.51.100.0/24 table 700 priority 700",
         "rule add from 192.0.2.0/24 table 700 priority 701 protocol static",
     ],
+    shell: "",
     sysctls: &[("net/ipv6/conf/bond0/accept_ra", "0"), ("net/ipv6/conf/bond0.50/use_tempaddr", "1")],
     text: "network:
   version: 2
@@ -92,6 +93,50 @@ static BONDS: Case = Case {
 ",
 };
 
+/// A WireGuard link with keys and peers of its own, which the description changes.
+static WIREGUARD: Case = Case {
+    machine: &[
+        "link add wg0 mtu 1400 type wireguard",
+        "address add 10.9.0.1/24 dev wg0",
+        "link set wg0 up",
+        "route add 10.10.0.0/16 dev wg0",
+        "link add wg1 type wireguard",
+        "link set wg1 up",
+    ],
+    shell: "
+        echo QO1hYkWLQ5yxTbs1P0bFUNYnMTbZ3aFQXvhxX6lPXEE= >/run/old
+        echo FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE= >/run/shared
+        wg set wg0 private-key /run/old listen-port 51900 fwmark 0x77 \
+            peer xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg= preshared-key /run/shared \
+                endpoint 192.0.2.7:51820 persistent-keepalive 25 allowed-ips 10.9.0.2/32,2001:db8:9::/48 \
+            peer TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0= allowed-ips 10.9.0.3/32",
+    sysctls: &[],
+    text: "network:
+  version: 2
+  tunnels:
+    wg0:
+      mode: wireguard
+      mtu: 1380
+      addresses: [10.9.0.1/25]
+      key: /run/shared
+      port: 51901
+      peers:
+        - keys: {public: 'TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0='}
+          allowed-ips: [10.9.0.0/16]
+          endpoint: 192.0.2.8:51820
+    wg1:
+      mode: wireguard
+      port: 51902
+      key: 'QO1hYkWLQ5yxTbs1P0bFUNYnMTbZ3aFQXvhxX6lPXEE='
+      peers: [{keys: {public: 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg='}, allowed-ips: [10.8.0.0/16]}]
+    wg2:
+      mode: wireguard
+      port: 51903
+      key: 'QO1hYkWLQ5yxTbs1P0bFUNYnMTbZ3aFQXvhxX6lPXEE='
+      peers: [{keys: {public: 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg='}, allowed-ips: [10.7.0.0/16]}]
+",
+};
+
 /// Which steps: FIRST and END stand in a file, and `no more` where the plan ends before.
 fn some(disturb: impl Fn(Range<usize>) -> bool) {
     let steps = fs::read_to_string("/tmp/steps").expect("/tmp/steps");
@@ -105,6 +150,18 @@ fn some(disturb: impl Fn(Range<usize>) -> bool) {
 #[ignore = "runs inside a guest"]
 fn refused() {
     some(|steps| refused_at_every_step(&BONDS, &program(), steps));
+}
+
+#[test]
+#[ignore = "runs inside a guest"]
+fn wireguard_refused() {
+    some(|steps| refused_at_every_step(&WIREGUARD, &program(), steps));
+}
+
+#[test]
+#[ignore = "runs inside a guest"]
+fn wireguard_killed() {
+    some(|steps| killed_at_every_step(&WIREGUARD, &program(), steps));
 }
 
 #[test]
