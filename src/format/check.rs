@@ -93,6 +93,16 @@ fn bond_options(bond: &mut Link, closed: bool, said: &mut Vec<Diagnostic>) {
         !unknown
     });
     monitoring(bond, &mode, said);
+    // The kernel takes another address without a word, and does not set it (bond_set_mac_address).
+    let policy = bond.settings.word("fail_over_mac").filter(|policy| *policy != "none");
+    if let (Some(policy), "active-backup", Some(mac)) = (policy, mode.as_str(), bond.mac) {
+        let message = format!(
+            "bond \"{}\": with fail_over_mac {policy} it has its active member's address, the described one left out",
+            bond.id
+        );
+        said.push(Diagnostic::new(Code::OptionIgnored, mac.at, message));
+        bond.mac = None;
+    }
 }
 
 /// The kernel monitors links by MII or by ARP, and in some modes forces MII at 100 ms (bond_option_mode_set).

@@ -206,7 +206,11 @@ impl Planner<'_> {
     fn options(&mut self, link: &ResolvedLink) {
         let kind = link.desired.kind;
         let Some(there) = self.state.link(&link.name) else { return };
-        let wished = first_options(link);
+        let mut wished = first_options(link);
+        if kind == Kind::Bond && link.desired.mac.is_some() {
+            // With another policy it would have its member's address, whatever it is given (bond_set_mac_address).
+            wished.entry("fail_over_mac").or_insert(Value::Text("none".into()));
+        }
         let mut differing: Options = wished
             .clone()
             .into_iter()

@@ -90,6 +90,16 @@ fn modules_are_loaded_without_modprobe() {
     guest.ok("[ -e /sys/module/bonding ] && [ -e /sys/module/8021q ] && [ ! -e /sys/class/net/bond1 ]");
 }
 
+/// An image with compressed modules, no modprobe, and a kernel that does not unpack them.
+#[test]
+fn a_compressed_module_that_the_kernel_cannot_load_is_named() {
+    let mut guest = guest();
+    guest.ok("echo /nonexistent >/proc/sys/kernel/modprobe
+        cd /lib/modules/*; sed -i 's/bonding\\.ko/&.xz/' modules.dep
+        file=$(find . -name bonding.ko); mv $file $file.xz");
+    run(&mut guest, "inside::modules::compressed");
+}
+
 /// An image whose modprobe the kernel uses, and whose modules.dep is not where it should be: `bonding` comes with a
 /// bond0 of its own.
 #[test]

@@ -160,3 +160,19 @@ fn mtus_go_up_from_vlans_and_members() {
     assert_eq!(desired.links[0].mtu.unwrap().value.get(), 9000);
     assert_eq!(said, ["vlan-mtu"]);
 }
+
+#[test]
+fn a_bond_that_follows_its_members_has_no_address_of_its_own() {
+    for (policy, kept) in [("none", true), ("active", false), ("follow", false)] {
+        let mut bond = over("b", Kind::Bond, &["n"]);
+        for (name, word) in [("mode", "active-backup"), ("fail_over_mac", policy)] {
+            let row = crate::model::attribute::of(Kind::Bond, name).unwrap();
+            bond.settings.set(row, Value::Text(word.into()), at(2));
+        }
+        let mac = "02:00:00:00:00:09".parse().unwrap();
+        bond.mac = Some(Located::new(crate::model::WishedMac::Is(mac), at(5)));
+        let (desired, said) = run(vec![nic("n", "02:00:00:00:00:01"), bond]);
+        assert_eq!(desired.links[1].mac.is_some(), kept, "{policy}");
+        assert_eq!(said.contains(&"option-ignored"), !kept, "{said:?}");
+    }
+}

@@ -33,6 +33,22 @@ fn loaded_by_the_kernel() {
     here(async || all_done(&apply(&plan(vec![(Action::AddLink(new_link("bond7", Kind::Bond)), &[])])).await));
 }
 
+/// This kernel knows no compressed modules: nothing is lost by telling so by the file's name alone.
+#[test]
+#[ignore = "runs inside a guest"]
+fn compressed() {
+    here(async || {
+        let outcome = apply(&plan(vec![(Action::AddLink(new_link("bond0", Kind::Bond)), &[])])).await;
+        let (_, trouble) = outcome.failures().next().unwrap();
+        let said = trouble.to_string();
+        let (begin, end) = (
+            "the kernel has no bonding: module \"bonding\" does not load: /lib/modules/",
+            "/bonding.ko.xz: this kernel does not load compressed modules by itself; put it into the image uncompressed",
+        );
+        assert!(said.starts_with(begin) && said.ends_with(end), "{said}");
+    });
+}
+
 #[test]
 #[ignore = "runs inside a guest"]
 fn missing() {
