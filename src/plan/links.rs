@@ -207,9 +207,11 @@ impl Planner<'_> {
         let kind = link.desired.kind;
         let Some(there) = self.state.link(&link.name) else { return };
         let mut wished = first_options(link);
-        if kind == Kind::Bond && link.desired.mac.is_some() {
-            // With another policy it would have its member's address, whatever it is given (bond_set_mac_address).
-            wished.entry("fail_over_mac").or_insert(Value::Text("none".into()));
+        let none = Value::Text("none".into());
+        let follows = there.settings.get("fail_over_mac").is_some_and(|policy| *policy != none);
+        if kind == Kind::Bond && follows && link.desired.mac.is_some() {
+            // It would have its member's address, whatever it is given (bond_set_mac_address).
+            wished.entry("fail_over_mac").or_insert(none);
         }
         let mut differing: Options = wished
             .clone()
