@@ -269,14 +269,26 @@ fn routes(node: &Node, said: &mut Vec<Diagnostic>) -> Vec<Route> {
     let mut routes = Vec::new();
     for one in written {
         let words: Vec<&str> = one.split_whitespace().collect();
-        let [to, "via", via] = words.as_slice() else {
-            let message = format!("ROUTES \"{}\": not a route", words.join(" "));
-            let hint = "write it as \"10.0.0.0/8 via 192.0.2.1\"";
-            said.push(Diagnostic::new(Code::BadValue, node.at, message).hint(hint));
-            continue;
+        let scalar = |word: &&str| Node::scalar(word, node.at);
+        let is_mask = |word: &str| word.contains(['.', ':']);
+        let (to, mask, via, metric) = match words.as_slice() {
+            [to, "via", via] => (scalar(to), None, scalar(via), None),
+            // With a mask, as older contexts and other readers have it.
+            [to, mask, via] if is_mask(mask) => (scalar(to), Some(scalar(mask)), scalar(via), None),
+            [to, mask, via, metric] if is_mask(mask) => {
+                (scalar(to), Some(scalar(mask)), scalar(via), Some(scalar(metric)))
+            }
+            _ => {
+                let message = format!("ROUTES \"{}\": not a route", words.join(" "));
+                let hint = "write it as \"10.0.0.0/8 via 192.0.2.1\"";
+                said.push(Diagnostic::new(Code::BadValue, node.at, message).hint(hint));
+                continue;
+            }
         };
-        let (to, via) = (Node::scalar(to, node.at), Node::scalar(via, node.at));
-        routes.extend(value::route(Located::new(&to, node.at), "ROUTES", None, Some(&via), said));
+        let to = Located::new(&to, node.at);
+        let metric = metric.and_then(|node| value::number(&node, "ROUTES", 0..=u64::from(u32::MAX), said));
+        let route = value::route(to, "ROUTES", mask.as_ref(), Some(&via), said);
+        routes.extend(route.map(|route| Route { metric: metric.map(|m| m.value as u32), ..route }));
     }
     routes
 }

@@ -76,7 +76,7 @@ fn is_context(line: &str) -> bool {
     let Some((name, _)) = line.strip_prefix("ETH").and_then(|rest| rest.split_once('=')) else {
         return false;
     };
-    let Some((number, key)) = name.split_once('_') else { return false };
+    let Some((number, key)) = name.trim_end().split_once('_') else { return false };
     !number.is_empty()
         && number.bytes().all(|b| b.is_ascii_digit())
         && !key.is_empty()
@@ -159,6 +159,7 @@ mod tests {
             ("# made by hand\nauto lo\niface lo inet loopback\n", Some(Format::Eni)),
             ("\u{feff}allow-hotplug eth0\n", Some(Format::Eni)),
             ("USERNAME=x\nexport ETH0_IP=\"192.0.2.1\"\n", Some(Format::OpenNebula)),
+            ("ETH0_IP = \"192.0.2.1\"\n", Some(Format::OpenNebula)),
             ("auto: true\n", None),
             ("#cloud-config\nhostname: x\n", None),
             ("ETHERNET_IP=1", None),

@@ -42,6 +42,7 @@ pub(super) static ROOT: Object = Object {
         key("instance-id", NoEffect, "it is for cloud-init"),
         key("local-hostname", NoEffect, "it is for cloud-init"),
         key("hostname", NoEffect, "it is for cloud-init"),
+        key("wait-on-network", NoEffect, "it is for cloud-init"),
     ],
 };
 

@@ -69,16 +69,23 @@ impl<'a> Scanner<'a> {
         self.take_while(|c| c != '\n')
     }
 
-    /// `NAME=value` or `export NAME=value`; takes nothing where something else stands here.
+    /// `NAME=value` or `export NAME=value`; takes nothing where something else stands here. `NAME = value`, which no shell
+    /// takes, is how a template is written.
     fn assignment(&mut self) -> Option<Entry> {
         let exported = self.rest.strip_prefix("export").filter(|r| r.starts_with([' ', '\t']));
         let body = exported.map_or(self.rest, |r| r.trim_start_matches([' ', '\t']));
         let end = body.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(body.len());
         let name = body.get(..end).filter(|n| !n.is_empty() && !n.starts_with(|c: char| c.is_ascii_digit()));
-        let name = name.filter(|_| body.get(end..).is_some_and(|r| r.starts_with('=')))?;
+        let behind = body.get(end..)?.trim_start_matches([' ', '\t']);
+        let blanks = body.len() - end - behind.len();
+        let spaced = behind.starts_with("= ") || behind.starts_with("=\t");
+        let name = name.filter(|_| behind.starts_with('=') && (blanks == 0 || spaced))?;
         self.take(self.rest.len() - body.len());
         let key_at = self.at;
-        self.take(end + 1);
+        self.take(end + blanks + 1);
+        if blanks > 0 {
+            self.take_while(|c| matches!(c, ' ' | '\t'));
+        }
         let at = self.at;
         let value = Node::scalar(&self.value(), at);
         Some(Entry { key: name.to_owned(), key_at, value })

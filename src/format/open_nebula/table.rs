@@ -19,7 +19,11 @@ pub(in crate::format) static TOP: Object = Object {
         key("PCIn_…", Applied, "the same of a NIC that is passed through to the machine, found by its MAC"),
         key("DNS", Applied, "name servers of the machine"),
         key("SEARCH_DOMAIN", Applied, "search domains of the machine"),
-        key("ROUTES", Applied, "routes, `PREFIX via GATEWAY`, with commas between them"),
+        key(
+            "ROUTES",
+            Applied,
+            "routes, `PREFIX via GATEWAY` or `NETWORK MASK GATEWAY [METRIC]`, with commas between them",
+        ),
     ],
 };
 
@@ -48,7 +52,11 @@ pub(in crate::format) static NIC: Object = Object {
         key("DNS", Applied, "name servers of this link"),
         key("SEARCH_DOMAIN", Applied, "search domains of this link"),
         key("DOMAIN", Applied, "as SEARCH_DOMAIN"),
-        key("ROUTES", Applied, "routes, `PREFIX via GATEWAY`, with commas between them"),
+        key(
+            "ROUTES",
+            Applied,
+            "routes, `PREFIX via GATEWAY` or `NETWORK MASK GATEWAY [METRIC]`, with commas between them",
+        ),
         key("ALIASn_…", Applied, "further addresses of this NIC"),
         key("MAC6", NoEffect, "the NIC is the same"),
         key("ADDRESS", NoEffect, "the NIC is found by its MAC address"),
