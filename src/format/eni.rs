@@ -55,11 +55,10 @@ fn stanzas(root: &Node, templates: &HashSet<String>, said: &mut Vec<Diagnostic>)
             "auto" | "allow-auto" | "allow-hotplug" => wanted.extend(
                 words(&entry.value, word, said).into_iter().map(|w| Located::new(w.value.to_owned(), w.at)),
             ),
-            "iface" => {
-                if let Some(stanza) = Stanza::read(entry, said) {
-                    groups.add(stanza);
-                }
-            }
+            "iface" => match Stanza::read(entry, said) {
+                Some(stanza) => groups.add(stanza),
+                None => groups.left_out(&entry.key),
+            },
             _ => {}
         }
     }
@@ -82,11 +81,17 @@ fn outside(word: &str, entry: &Entry) -> Option<Diagnostic> {
     Some(if word.starts_with("source") { said.severity(Severity::Warning) } else { said })
 }
 
-/// The stanzas of each interface, in the order of the text. `eth0:1` belongs to `eth0`.
+/// The stanzas of each interface, in the order of the text; where each stands in that list; the interfaces of stanzas that
+/// were left out. `eth0:1` belongs to `eth0`.
 #[derive(Default)]
-struct Groups<'a>(Vec<(String, Vec<Stanza<'a>>)>, HashMap<String, usize>);
+struct Groups<'a>(Vec<(String, Vec<Stanza<'a>>)>, HashMap<String, usize>, HashSet<String>);
 
 impl<'a> Groups<'a> {
+    /// Notes the interface of a stanza that cannot be used, by its header: why has been said.
+    fn left_out(&mut self, header: &str) {
+        self.2.extend(header.split(' ').nth(1).map(|name| base(name).to_owned()));
+    }
+
     fn add(&mut self, stanza: Stanza<'a>) {
         let name = stanza.base().to_owned();
         let index = *self.1.entry(name.clone()).or_insert_with(|| {
@@ -335,7 +340,9 @@ fn activate(desired: &mut Desired, wanted: &[LinkRef], groups: &Groups, said: &m
     }
     let there: HashSet<&str> = desired.links.iter().map(|l| l.id.as_str()).collect();
     for name in wanted.iter().filter(|w| !w.value.starts_with('/') && base(&w.value) != LOOPBACK) {
-        if !there.contains(base(&name.value)) && !groups.1.contains_key(base(&name.value)) {
+        let known_as = base(&name.value);
+        let described = groups.1.contains_key(known_as) || groups.2.contains(known_as);
+        if !there.contains(known_as) && !described {
             let message = format!("\"{}\" is to be brought up, and no iface stanza describes it", name.value);
             said.push(Diagnostic::new(Code::DanglingReference, name.at, message).severity(Severity::Warning));
         }

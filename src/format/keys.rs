@@ -113,11 +113,24 @@ impl<'a> Fields<'a> {
         said: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
         let fields = Self::of(node, object, said)?;
+        // The known key before, where nothing stands in it.
+        let mut empty: Option<&Entry> = None;
         for entry in fields.entries {
-            if object.keys.iter().any(|k| k.name == entry.key) || !other(&entry.key) {
-                let near = said.len() < super::MAX_SAID;
-                said.extend(report_entry(object, &entry.key, entry.key_at, near));
+            let known = object.keys.iter().any(|k| k.name == entry.key);
+            if known {
+                empty = Some(entry).filter(|entry| entry.value.value == Value::Null);
+            } else if other(&entry.key) {
+                continue;
             }
+            let near = said.len() < super::MAX_SAID;
+            let report = report_entry(object, &entry.key, entry.key_at, near);
+            said.extend(report.map(|report| match empty.filter(|_| !known) {
+                Some(empty) => report.hint(format!(
+                    "\"{}\" in the line before has nothing in it: does this belong there, indented further?",
+                    empty.key
+                )),
+                None => report,
+            }));
         }
         Some(fields)
     }
@@ -137,7 +150,14 @@ impl<'a> Fields<'a> {
             Value::Null => &[],
             _ => {
                 let message = format!("{} should be a mapping, not {}", object.name, node.noun());
-                said.push(Diagnostic::new(Code::WrongShape, node.at, message));
+                let wrong = Diagnostic::new(Code::WrongShape, node.at, message);
+                said.push(match without_a_blank(node) {
+                    Some((key, value)) => {
+                        let line = without_secrets(&format!("{key}: {value}"));
+                        wrong.hint(format!("a blank is missing: write \"{line}\""))
+                    }
+                    None => wrong,
+                });
                 return None;
             }
         };
@@ -165,15 +185,58 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// `dhcp4:true`, which YAML takes for one word.
+fn without_a_blank(node: &Node) -> Option<(&str, &str)> {
+    let (key, value) = node.text()?.split_once(':')?;
+    let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let fits =
+        !key.is_empty() && key.chars().all(is_key) && !value.is_empty() && !value.contains(['\n', ':']);
+    fits.then_some((key, value))
+}
+
 /// What is to be said about a key that stands in a mapping; nothing where it has its effect.
 pub(super) fn report(object: &Object, name: &str, at: Place) -> Option<Diagnostic> {
     report_entry(object, name, at, true)
+}
+
+/// What other formats and tools call a key, and what it may be called here.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    ("gw", &["via", "gateway"]),
+    ("gateway", &["via", "gateway4"]),
+    ("nexthop", &["via", "gateway"]),
+    ("dst", &["to", "network", "destination"]),
+    ("destination", &["to", "network"]),
+    ("network", &["to"]),
+    ("ip", &["addresses", "ip_address", "address"]),
+    ("ip_address", &["addresses", "address"]),
+    ("ipaddr", &["addresses", "ip_address", "address"]),
+    ("address", &["addresses", "ip_address"]),
+    ("addresses", &["ip_address", "address"]),
+    ("dns", &["nameservers", "dns_nameservers", "dns-nameservers"]),
+    ("dns_nameservers", &["nameservers"]),
+    ("mac", &["macaddress", "mac_address", "ethernet_mac_address", "hwaddress"]),
+    ("mac_address", &["macaddress", "ethernet_mac_address"]),
+    ("hwaddr", &["macaddress", "mac_address", "ethernet_mac_address"]),
+    ("slaves", &["interfaces", "bond_interfaces", "bond_links"]),
+    ("members", &["interfaces", "bond_interfaces", "bond_links"]),
+    ("bond_interfaces", &["bond_links"]),
+    ("miimon", &["mii-monitor-interval"]),
+    ("xmit-hash-policy", &["transmit-hash-policy"]),
+    ("vlan_id", &["id"]),
+    ("vlan-raw-device", &["link", "vlan_link"]),
+];
+
+/// The key that another name of it means here.
+fn elsewhere(object: &Object, name: &str) -> Option<&'static str> {
+    let (_, here) = ELSEWHERE.iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+    here.iter().copied().find(|here| object.keys.iter().any(|key| key.name == *here))
 }
 
 /// `near`: with the nearest key as a hint. That takes time, and messages beyond the limit are not shown.
 fn report_entry(object: &Object, name: &str, at: Place, near: bool) -> Option<Diagnostic> {
     let Some(key) = object.keys.iter().find(|k| k.name == name) else {
         let near = near.then(|| nearest(name, object.keys.iter().map(|k| k.name))).flatten();
+        let near = near.or_else(|| elsewhere(object, name));
         let message = format!("unknown key \"{name}\" in {}, ignored", object.name);
         let said = Diagnostic::new(Code::UnknownKey, at, message);
         return Some(match near {

@@ -191,10 +191,21 @@ fn understand(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> (Option<Form
         said.push(Diagnostic::new(Code::EmptyText, at, "there is nothing but comments in the text"));
         return (None, None);
     }
-    let Some(root) = tree::parse(text, file, said) else { return (None, None) };
+    let before = said.len();
+    let Some(root) = tree::parse(text, file, said) else {
+        // What a keyfile lacks to be JSON helps nobody.
+        if let Some(wrong) = said.get_mut(before) {
+            if let Some((what, hint)) = recognise::other(text, None).filter(|_| wrong.code == Code::Syntax) {
+                wrong.code = Code::UnknownFormat;
+                wrong.message = format!("the text is {what}, and no description of a network");
+                wrong.hint = Some(hint.to_owned());
+            }
+        }
+        return (None, None);
+    };
     let format = recognise::tree(&root).map(|(format, _)| format);
     match format {
-        None => said.push(unknown(&root)),
+        None => said.push(unknown(text, &root)),
         Some(Format::Disabled) => said.push(Diagnostic::new(
             Code::NoEffect,
             root.at,
@@ -205,7 +216,16 @@ fn understand(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> (Option<Form
     (format, Some(root))
 }
 
-fn unknown(root: &Node) -> Diagnostic {
+fn unknown(text: &str, root: &Node) -> Diagnostic {
+    if let Some((what, hint)) = recognise::other(text, Some(root)) {
+        let message = format!("the text is {what}, and no description of a network");
+        return Diagnostic::new(Code::UnknownFormat, root.at, message).hint(hint);
+    }
+    if let Some(entry) = wrong_case(root) {
+        let message = format!("\"{}\" is not \"{}\": case counts", entry.key, entry.key.to_ascii_lowercase());
+        return Diagnostic::new(Code::UnknownFormat, entry.key_at, message)
+            .hint("write the keys in small letters");
+    }
     let version = root.get("network").unwrap_or(root).get("version");
     let message = match version.and_then(|v| v.text().map(|text| (v, text))) {
         Some((_, text)) => {
@@ -218,6 +238,14 @@ fn unknown(root: &Node) -> Diagnostic {
     };
     Diagnostic::new(Code::UnknownFormat, version.map_or(root.at, |v| v.at), message)
         .hint(recognise::LOOKED_FOR)
+}
+
+/// `Network:`, `Links:` at the top.
+fn wrong_case(root: &Node) -> Option<&tree::Entry> {
+    let tree::Value::Map(entries) = &root.value else { return None };
+    let is_known =
+        |key: &str| matches!(key, "network" | "links" | "networks" | "ethernets" | "version" | "config");
+    entries.iter().find(|e| !is_known(&e.key) && is_known(&e.key.to_ascii_lowercase()))
 }
 
 fn join(desired: &mut Desired, more: Desired) {

@@ -32,6 +32,54 @@ impl Format {
 pub(super) const LOOKED_FOR: &str = "looked for: links or networks (network_data.json), version: 2 or ethernets, bonds, … \
      (netplan), version: 1 with config (cloud-init), lines of auto or iface (Debian interfaces), ETH0_IP= (OpenNebula)";
 
+/// What a text is that is none of the formats, where that can be told: for a message. `root` is its tree, where it has one.
+pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'static str)> {
+    const KEYFILE: &str = "give netapply the description that the profile was made from";
+    let body = text.trim_start_matches('\u{feff}').trim_start();
+    let first = body.lines().next().unwrap_or_default().trim_end();
+    let begins = |word: &str| body.lines().take(100).any(|line| line.starts_with(word));
+    if first == "#cloud-config" || first == "#cloud-init" {
+        return Some(("cloud-init's user-data", "the network stands in network-config, beside it"));
+    }
+    if first.starts_with("#!") {
+        return Some(("a script", "netapply executes nothing: write the network down"));
+    }
+    if first.starts_with("<?xml") {
+        return Some(("XML", "libvirt's definitions are not read: write the guest's network down"));
+    }
+    if first.len() > 2
+        && first.starts_with('[')
+        && first.ends_with(']')
+        && first.bytes().all(|b| b.is_ascii_alphanumeric() || b"[]-".contains(&b))
+    {
+        let what = match first {
+            "[Match]" | "[Network]" | "[NetDev]" | "[Link]" => "a file of systemd-networkd",
+            _ => "a keyfile, such as NetworkManager's",
+        };
+        return Some((what, KEYFILE));
+    }
+    if ["BOOTPROTO=", "DEVICE=", "ONBOOT="].into_iter().any(begins) {
+        return Some(("an ifcfg file", KEYFILE));
+    }
+    if body.contains(['\u{201c}', '\u{201d}']) {
+        return Some(("written with typographic quotes", "write \" for every one of them"));
+    }
+    let has = |key: &str| root.is_some_and(|root| root.get(key).is_some());
+    if has("apiVersion") && has("kind") {
+        return Some(("a Kubernetes object", "give netapply the text that is in it"));
+    }
+    if root
+        .and_then(|root| root.get("interfaces"))
+        .is_some_and(|list| list.items().iter().any(|i| i.get("name").is_some()))
+    {
+        return Some(("nmstate's, as it seems", "write it as network_data.json or netplan"));
+    }
+    if has("uuid") || has("instance-id") || has("availability_zone") {
+        return Some(("metadata", "the network stands in network_data.json or network-config, beside it"));
+    }
+    None
+}
+
 /// netplan's keys that hold devices: one of them is enough to know a netplan text that lacks its version.
 const DEVICE_TYPES: &[&str] = &[
     "ethernets",
@@ -138,6 +186,28 @@ mod tests {
             let root = super::super::tree::parse(text, 0, &mut Vec::new())?;
             tree(&root).map(|(format, _)| format)
         })
+    }
+
+    #[test]
+    fn what_is_no_description_is_told_apart() {
+        for (text, expected) in [
+            ("#cloud-config\nhostname: x\n", "cloud-init's user-data"),
+            ("#!/bin/sh\nip link\n", "a script"),
+            ("<?xml version='1.0'?>\n<network/>\n", "XML"),
+            ("[connection]\nid=x\n", "a keyfile, such as NetworkManager's"),
+            ("[Match]\nName=x\n", "a file of systemd-networkd"),
+            ("# made\nDEVICE=eth0\nONBOOT=yes\n", "an ifcfg file"),
+            ("{\u{201c}links\u{201d}: []}", "written with typographic quotes"),
+            ("apiVersion: v1\nkind: Secret\n", "a Kubernetes object"),
+            ("interfaces: [{name: eth0, type: ethernet}]\n", "nmstate's, as it seems"),
+            ("{\"uuid\": \"x\", \"hostname\": \"y\"}", "metadata"),
+        ] {
+            assert_eq!(format(text), None, "{text}");
+            let root = super::super::tree::parse(text, 0, &mut Vec::new());
+            assert_eq!(other(text, root.as_ref()).map(|(what, _)| what), Some(expected), "{text}");
+        }
+        assert_eq!(other("[]", None), None);
+        assert_eq!(other("a: b\n", None), None);
     }
 
     #[test]

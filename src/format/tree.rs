@@ -122,14 +122,53 @@ pub fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<Node> 
         match json::parse(body, file, said) {
             // YAML's flow style looks like JSON: `{version: 2}`. Where both refuse, JSON's message is the right one.
             Err(wrong) if wrong.code == Code::Syntax => {
-                yaml::parse(body, file, &mut Vec::new()).map_err(|_| wrong)
+                let mut of_yaml = Vec::new();
+                match yaml::parse(body, file, &mut of_yaml) {
+                    // YAML would take it into the next key.
+                    _ if json::is_comment(body, wrong.at) => Err(json::comment(wrong)),
+                    Ok(root) if json::is_meant(body) => {
+                        said.push(json::only_yaml(wrong));
+                        said.append(&mut of_yaml);
+                        Ok(root)
+                    }
+                    Ok(root) => {
+                        said.append(&mut of_yaml);
+                        Ok(root)
+                    }
+                    Err(_) => Err(wrong),
+                }
             }
             root => root,
         }
     } else {
-        yaml::parse(body, file, said)
+        match odd_blank(body, file) {
+            Some(wrong) => Err(wrong),
+            None => yaml::parse(body, file, said),
+        }
     };
     root.map_err(|wrong| said.push(wrong)).ok()
+}
+
+/// A line that is indented by blanks which are none for YAML, as copied from a web page: they would become part of a key.
+fn odd_blank(text: &str, file: u16) -> Option<Diagnostic> {
+    if text.is_ascii() {
+        return None;
+    }
+    let odd = |c: char| !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}'));
+    for (index, line) in text.lines().enumerate() {
+        let indented = line.trim_start_matches(' ');
+        if let Some(blank) = indented.chars().next().filter(|c| odd(*c)) {
+            let column = (line.len() - indented.len() + 1) as u32;
+            let at = Place { file, line: (index + 1) as u32, column };
+            let message =
+                format!("not valid YAML: the line is indented with the character U+{:04X}", blank as u32);
+            return Some(
+                Diagnostic::new(Code::Syntax, at, message)
+                    .hint("indent it with blanks: it was copied, perhaps"),
+            );
+        }
+    }
+    None
 }
 
 /// The keys and indexes that lead to the value (or key) at a place: `links[2].bond_mode`. Where nothing begins exactly

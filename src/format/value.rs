@@ -37,7 +37,11 @@ pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, said: &mut Vec<Diagno
         None | Some((_, Value::Null)) => &[],
         Some((_, Value::List(items))) => items,
         Some((node, _)) => {
-            said.push(wrong_shape(node, key, "a list"));
+            let wrong = wrong_shape(node, key, "a list");
+            said.push(match node.text() {
+                Some(text) => wrong.hint(format!("write [{text}]")),
+                None => wrong,
+            });
             &[]
         }
     }

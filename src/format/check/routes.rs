@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::model::{Desired, Family, Kind, Link, Place};
+use crate::model::{Address, Desired, Family, Kind, Link, Place};
 
 /// One address is on one link, once. Link-local addresses may repeat, and so may the addresses of separate VRFs. The kernel
 /// takes one address on two links: that is described, if seldom meant.
@@ -16,6 +16,7 @@ pub(super) fn addresses(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
     let mut seen: HashMap<(IpAddr, Option<String>), (String, Place)> = HashMap::new();
     for link in &mut desired.links {
         let (id, vrf) = (link.id.clone(), vrfs.get(&link.id).cloned());
+        said.extend(link.addresses.iter().filter_map(no_host));
         link.addresses.retain(|address| {
             let ip = address.net.addr();
             let local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
@@ -36,6 +37,23 @@ pub(super) fn addresses(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
             !twice
         });
     }
+}
+
+/// The kernel takes the two addresses of a subnet that no host should have; nobody answers to them.
+fn no_host(address: &Address) -> Option<Diagnostic> {
+    let IpNet::V4(net) = address.net else { return None };
+    let what = match net.addr() {
+        _ if net.prefix_len() > 30 || net.prefix_len() == 0 || address.peer.is_some() => return None,
+        ip if ip == net.network() => "network",
+        ip if ip == net.broadcast() => "broadcast",
+        _ => return None,
+    };
+    let message = format!("{net} is the {what} address of its subnet");
+    Some(Diagnostic::new(Code::BadAddress, address.at, message).severity(Severity::Warning).hint(format!(
+        "check it: hosts have the addresses between {} and {}",
+        net.network(),
+        net.broadcast()
+    )))
 }
 
 fn vrf_of(desired: &Desired) -> HashMap<String, String> {

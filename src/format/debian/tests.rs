@@ -329,7 +329,6 @@ fn interfaces_text_as_people_write_it() {
                 "unsupported \"source\" cannot be done: other files are not read",
                 "no-effect \"allow-usb\" has no effect here: only ifup --allow brings these up",
                 "unknown-key unknown key \"mtu\" in interfaces text outside a stanza, ignored",
-                "dangling-reference \"eth0\" is to be brought up, and no iface stanza describes it",
                 "unsupported \"eth0\": method bootp cannot be configured, left out",
                 "unsupported \"eth0\": address family can cannot be configured, left out",
                 "missing-key iface without the name of an interface",

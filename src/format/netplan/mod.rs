@@ -173,7 +173,9 @@ impl Reader<'_> {
             Value::Null => return,
             _ => {
                 let message = format!("{name} should be a mapping of ids, not {}", node.noun());
-                return self.said.push(Diagnostic::new(Code::WrongShape, node.at, message));
+                let wrong = Diagnostic::new(Code::WrongShape, node.at, message);
+                let hint = "write the ids without a dash before them, as in eth0: {…}";
+                return self.said.push(if node.items().is_empty() { wrong } else { wrong.hint(hint) });
             }
         };
         let renderer = Renderer::of(node.get("renderer"), self.renderer, self.said);
@@ -206,6 +208,14 @@ impl Reader<'_> {
             self.said.push(
                 Diagnostic::new(Code::BadName, entry.key_at, message)
                     .hint("use letters, digits and signs, but none of *[]? and no blanks"),
+            );
+            return None;
+        }
+        if !matches!(entry.value.value, Value::Map(_)) && object.keys.iter().any(|key| key.name == *id) {
+            let message = format!("\"{id}\" stands where the id of a link should");
+            self.said.push(
+                Diagnostic::new(Code::WrongShape, entry.key_at, message)
+                    .hint("indent it further, so that it is below the id that it belongs to"),
             );
             return None;
         }

@@ -181,6 +181,11 @@ fn prefix(node: &Node, key: &str, family: Family, said: &mut Vec<Diagnostic>) ->
     let text = value::text(node, key, said)?;
     match text.parse::<IpAddr>() {
         Ok(ip) if !ip.is_unspecified() => Some(IpNet::from(ip)),
+        Ok(ip) => {
+            let message = format!("{key} {ip} without a prefix length was taken as default");
+            said.push(Diagnostic::new(Code::AssumedPrefix, node.at, message).hint("write default"));
+            Some(Family::of(&ip).everything())
+        }
         _ => value::destination(node, key, None, family, said),
     }
 }

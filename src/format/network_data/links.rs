@@ -87,14 +87,21 @@ fn kind(node: &Node, said: &mut Vec<Diagnostic>) -> Kind {
         other if NIC_TYPES.contains(&other) => return Kind::Physical,
         _ => {}
     }
-    // Without a type, what the link is made of tells it.
-    if word.is_empty() {
-        let telling = [("bond_links", Kind::Bond), ("vlan_id", Kind::Vlan), ("bridge_links", Kind::Bridge)];
-        if let Some((key, kind)) = telling.into_iter().find(|(key, _)| node.get(key).is_some()) {
-            let message = format!("the link has no type: it has {key}, so it was taken as a {}", kind.noun());
-            said.push(Diagnostic::new(Code::UnknownLinkType, node.at, message));
-            return kind;
-        }
+    // Without a type that is known, what the link is made of tells it.
+    let telling = [
+        ("bond_links", Kind::Bond),
+        ("vlan_link", Kind::Vlan),
+        ("vlan_id", Kind::Vlan),
+        ("bridge_links", Kind::Bridge),
+    ];
+    if let Some((key, kind)) = telling.into_iter().find(|(key, _)| node.get(key).is_some()) {
+        let (at, what) = match written {
+            Some(node) if !word.is_empty() => (node.at, format!("the link type \"{word}\" is not known")),
+            _ => (node.at, "the link has no type".to_owned()),
+        };
+        let message = format!("{what}: it has {key}, so it was taken as a {}", kind.noun());
+        said.push(Diagnostic::new(Code::UnknownLinkType, at, message));
+        return kind;
     }
     let (at, message) = match written {
         Some(node) if !word.is_empty() => {

@@ -1,7 +1,7 @@
 //! JSON: serde_json says whether the text is valid, a scanner then finds the places.
 
 use super::{Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Scalar, Value, check_duplicate, too_many};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::Place;
 
 /// Reads valid JSON; the error is serde_json's, with its place.
@@ -10,12 +10,48 @@ pub(super) fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Result
         let at = Place { file, line: wrong.line().max(1) as u32, column: wrong.column().max(1) as u32 };
         let full = wrong.to_string();
         let message = full.split(" at line ").next().unwrap_or_default();
-        return Err(
-            Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {message}")).hint(hint(message))
-        );
+        let closes = rest_of_line(text, at).starts_with([']', '}']);
+        let said = match message {
+            "trailing comma" => "the comma before this place is one too many",
+            "expected value" if closes => "the comma before this place is one too many",
+            "key must be a string" => "a key in double quotes should stand here",
+            other => other,
+        };
+        return Err(Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {said}")).hint(hint(message)));
     }
     let mut scanner = Scanner { rest: text, file, line: 1, column: 1, nodes: 0, said };
     scanner.value(0)
+}
+
+/// Whether a text that is no JSON was meant to be: its first key is quoted. YAML's flow style mostly has none.
+pub(super) fn is_meant(text: &str) -> bool {
+    text.trim_start().trim_start_matches(['{', '[']).trim_start().starts_with(['"', '\'', '/', '#'])
+}
+
+/// Whether `// …` or `/* … */` stands where JSON ends to be JSON.
+pub(super) fn is_comment(text: &str, at: Place) -> bool {
+    let rest = rest_of_line(text, at);
+    rest.starts_with("//") || rest.starts_with("/*")
+}
+
+/// The line from a place on, of which serde_json counts the column in bytes.
+fn rest_of_line(text: &str, at: Place) -> &str {
+    let line = text.lines().nth((at.line as usize).saturating_sub(1)).unwrap_or_default();
+    line.get((at.column as usize).saturating_sub(1)..).unwrap_or_default()
+}
+
+/// What is to be said about a comment.
+pub(super) fn comment(wrong: Diagnostic) -> Diagnostic {
+    Diagnostic { message: "not valid JSON: it has no comments".to_owned(), ..wrong }
+        .hint("remove the comment; YAML has them, behind #")
+}
+
+/// What is to be said where YAML takes what JSON does not: an extra comma, comments, single quotes.
+pub(super) fn only_yaml(wrong: Diagnostic) -> Diagnostic {
+    let message = format!("{}; the text was read as YAML", wrong.message);
+    Diagnostic { message, ..wrong }
+        .severity(Severity::Warning)
+        .hint("mend it: programs that read JSON alone refuse the text")
 }
 
 fn hint(message: &str) -> &'static str {

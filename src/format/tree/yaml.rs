@@ -29,11 +29,12 @@ pub(super) fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Result
         if unread.replace(0) > MAX_UNREAD {
             return Err(too_long(at));
         }
-        let (event, span) = next.map_err(|wrong| {
-            at = builder.place(wrong.marker());
-            Diagnostic::new(Code::Syntax, at, format!("not valid YAML: {}", wrong.info()))
-                .hint(hint(text, at))
-        })?;
+        let (event, span) =
+            next.map_err(|wrong| {
+                at = builder.place(wrong.marker());
+                Diagnostic::new(Code::Syntax, at, format!("not valid YAML: {}", plain(wrong.info())))
+                    .hint(hint(text, at, wrong.info()))
+            })?;
         at = builder.place(&span.start);
         builder.event(event, at)?;
     }
@@ -41,12 +42,34 @@ pub(super) fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Result
     Ok(builder.root.unwrap_or(nothing))
 }
 
-fn hint(text: &str, at: Place) -> &'static str {
+/// The parser's messages in plain words, by what they contain.
+const PLAIN: &[(&str, &str)] = &[
+    ("tabs disallowed", "a tab in the indentation"),
+    ("while scanning a quoted scalar", "the quote that begins here is not closed"),
+    ("mapping values are not allowed", "a ':' does not belong here"),
+    ("illegal placement of ':'", "a ':' does not belong here"),
+    ("did not find expected key", "a key should begin here"),
+    ("did not find expected '-'", "an item of the list, with '-', should begin here"),
+    ("did not find expected ',' or ']'", "a list that begins with '[' is not closed before this place"),
+    ("did not find expected ',' or '}'", "a mapping that begins with '{' is not closed before this place"),
+    ("found unknown anchor", "an alias (*…) to an anchor (&…) that is not in the text"),
+    ("invalid indentation", "the indentation does not fit the lines before"),
+];
+
+fn plain(message: &str) -> &str {
+    PLAIN.iter().find(|(part, _)| message.contains(part)).map_or(message, |(_, plain)| plain)
+}
+
+fn hint(text: &str, at: Place, message: &str) -> &'static str {
     let line = text.lines().nth((at.line as usize).saturating_sub(1)).unwrap_or_default();
     if line.contains('\t') {
         "YAML does not allow tabs for indentation: use blanks"
+    } else if message.contains("quoted scalar") {
+        "close the quote, or remove it"
+    } else if message.contains("mapping values") {
+        "is the ':' missing at the end of the line before, or is this line indented too far?"
     } else {
-        "check the indentation and the quotes of this line and the one before"
+        "check the indentation, quotes and brackets of this line and the one before"
     }
 }
 
