@@ -193,6 +193,8 @@ impl Executor<'_> {
         found: Option<Vec<u8>>,
     ) -> Result<Option<String>, Trouble> {
         let action = &self.plan.steps[number].action;
+        #[cfg(feature = "fault")]
+        let answer = if fault::loses(number) { Err(Failure::Lost) } else { answer };
         let result = match answer {
             Ok(ack) => Ok(ack.warning),
             Err(Failure::Refused(refusal)) => self.recover(action, request, refusal, found.as_deref()).await,
@@ -345,7 +347,9 @@ fn is_so_already(action: &Action, errno: Errno) -> bool {
         Action::DeleteLink { .. } => errno == Errno::ENODEV,
         Action::DeleteAddress(_) => matches!(errno, Errno::EADDRNOTAVAIL | Errno::ENODEV),
         Action::DeleteRoute(_) => matches!(errno, Errno::ESRCH | Errno::ENODEV),
-        Action::DeleteRule(_) => errno == Errno::ENOENT,
+        Action::DeleteRule(_) | Action::SetLink { change: LinkChange::DeleteAltName(_), .. } => {
+            errno == Errno::ENOENT
+        }
         _ => false,
     }
 }

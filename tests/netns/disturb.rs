@@ -73,12 +73,7 @@ pub(crate) fn refused_at_every_step(case: &'static Case, program: &str, steps: R
 
 /// Kills the program before each step in turn and runs it again.
 pub(crate) fn killed_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
-    let undisturbed = alone(program.to_owned(), |program| {
-        case.make();
-        let output = run(&program, &[], "", case.text);
-        assert!(output.status.success(), "{}", said(&output));
-        settled()
-    });
+    let undisturbed = undisturbed(case, program);
     each_step(steps, program, move |program, step| {
         use std::os::unix::process::ExitStatusExt;
         case.make();
@@ -96,6 +91,35 @@ pub(crate) fn killed_at_every_step(case: &'static Case, program: &str, steps: Ra
             _ => Err(format!("killed at step {step}, the second run: {}", said(&again))),
         };
         Step::from(same.and(status))
+    })
+}
+
+/// Loses the kernel's answer to each step in turn.
+pub(crate) fn lost_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
+    let undisturbed = undisturbed(case, program);
+    each_step(steps, program, move |program, step| {
+        case.make();
+        let planned = described(program, &["--dry-run", "--json"], case.text);
+        let planned: serde_json::Value = serde_json::from_slice(&planned.stdout).expect("a plan");
+        if planned["steps"].as_array().is_none_or(|steps| steps.len() <= step) {
+            return Step::NoSuch;
+        }
+        let output = run(program, &[], &format!("lose:{step}"), case.text);
+        let right = match output.status.success() {
+            true => until_same(&undisturbed),
+            false => Err(said(&output)),
+        };
+        Step::from(right.map_err(|wrong| format!("the answer to step {step} lost:\n{wrong}")))
+    })
+}
+
+/// What the machine comes to when nothing goes wrong.
+fn undisturbed(case: &'static Case, program: &str) -> State {
+    alone(program.to_owned(), |program| {
+        case.make();
+        let output = run(&program, &[], "", case.text);
+        assert!(output.status.success(), "{}", said(&output));
+        settled()
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::disturb::{Case, killed_at_every_step, program, refused_at_every_step};
+use crate::disturb::{Case, killed_at_every_step, lost_at_every_step, program, refused_at_every_step};
 
 /// More steps than the description has.
 const ALL: std::ops::Range<usize> = 0..200;
@@ -89,6 +89,11 @@ fn strict_leaves_the_machine_as_it_was_whichever_step_is_refused() {
 #[test]
 fn killed_at_any_step_and_run_again_it_ends_as_undisturbed() {
     assert!(!killed_at_every_step(&BRIDGES, &program(), ALL), "there are more steps");
+}
+
+#[test]
+fn an_answer_that_is_lost_is_asked_for_again() {
+    assert!(!lost_at_every_step(&BRIDGES, &program(), ALL), "there are more steps");
 }
 
 /// The program that others get has none of it.

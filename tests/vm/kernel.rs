@@ -72,6 +72,11 @@ fn strict_leaves_bonds_as_they_were_whichever_step_is_refused() {
 }
 
 #[test]
+fn an_answer_that_is_lost_is_asked_for_again() {
+    at_every_step("lost");
+}
+
+#[test]
 fn strict_leaves_wireguard_its_keys_and_peers_whichever_step_is_refused() {
     at_every_step("wireguard_refused");
 }

@@ -1,7 +1,8 @@
 //! Trouble on purpose, for tests: only with the cargo feature `fault`, which no release has.
 //!
 //! `NETAPPLY_FAULT=refuse:N` has the kernel refuse the N-th step (from 0) that the process comes to, in the datagram in
-//! which it would have travelled; `NETAPPLY_FAULT=die:N` kills the process once N steps are done.
+//! which it would have travelled; `NETAPPLY_FAULT=die:N` kills the process once N steps are done; `NETAPPLY_FAULT=lose:N`
+//! loses the kernel's answer to the N-th step of each plan, which it has taken.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -27,6 +28,7 @@ impl Executor<'_> {
             return None;
         }
         match what {
+            "lose" => None,
             "die" => {
                 self.send().await;
                 let _ = raise(Signal::SIGKILL);
@@ -35,4 +37,9 @@ impl Executor<'_> {
             _ => Some(Request::new(RTM_SETLINK, 0, &[0; 16])),
         }
     }
+}
+
+/// The answer to a step is as good as lost.
+pub(super) fn loses(number: usize) -> bool {
+    std::env::var("NETAPPLY_FAULT").is_ok_and(|wanted| wanted == format!("lose:{number}"))
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::ops::Range;
 
-use crate::disturb::{Case, killed_at_every_step, program, refused_at_every_step};
+use crate::disturb::{Case, killed_at_every_step, lost_at_every_step, program, refused_at_every_step};
 
 static BONDS: Case = Case {
     machine: &[
@@ -150,6 +150,12 @@ fn some(disturb: impl Fn(Range<usize>) -> bool) {
 #[ignore = "runs inside a guest"]
 fn refused() {
     some(|steps| refused_at_every_step(&BONDS, &program(), steps));
+}
+
+#[test]
+#[ignore = "runs inside a guest"]
+fn lost() {
+    some(|steps| lost_at_every_step(&BONDS, &program(), steps));
 }
 
 #[test]
