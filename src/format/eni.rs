@@ -187,7 +187,14 @@ impl Reader {
             );
             return;
         };
-        for Effect { dev, what } in effects {
+        for Effect { dev, mut what } in effects {
+            if let What::Route(route) = &mut what {
+                // Of a way that says nothing its subnet tells, see `format::check`.
+                let own = dev.as_deref().unwrap_or(&link.id);
+                for way in route.more.iter_mut().filter(|way| way.link.as_deref() == Some(own)) {
+                    way.link = None;
+                }
+            }
             let dev = dev.filter(|dev| *dev != link.id);
             match (dev, what) {
                 (_, What::Nothing) => {}

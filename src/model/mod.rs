@@ -12,5 +12,5 @@ pub use link::{
     Activation, Dynamic, IPOIB, Ipv6, Kind, Link, LinkRef, Match, NamePattern, Naming, Peer, Settings,
     Wireguard, WishedMac, fits,
 };
-pub use net::{Address, AddressGeneration, Desired, Family, Resolver, Route, RouteKind, Rule, Scope};
+pub use net::{Address, AddressGeneration, Desired, Family, Resolver, Route, RouteKind, Rule, Scope, Way};
 pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place};

@@ -97,8 +97,14 @@ pub struct Route {
     pub table: Option<u32>,
     /// Preferred source address.
     pub source: Option<IpAddr>,
+    /// Its share of the traffic, 1 to 256, where there are `more` ways.
+    pub weight: u16,
+    /// Further ways that share the traffic with `via`.
+    pub more: Vec<Way>,
     /// Path MTU in bytes.
     pub mtu: Option<u32>,
+    /// Largest window to advertise, bytes (`window`).
+    pub window: Option<u32>,
     /// Initial congestion window in segments (`initcwnd`).
     pub congestion_window: Option<u32>,
     /// Initial receive window in segments (`initrwnd`).
@@ -121,7 +127,10 @@ impl Route {
             metric: None,
             table: None,
             source: None,
+            weight: 1,
+            more: Vec::new(),
             mtu: None,
+            window: None,
             congestion_window: None,
             receive_window: None,
             advertised_mss: None,
@@ -138,6 +147,19 @@ impl Route {
     pub fn is_default(&self) -> bool {
         self.to.prefix_len() == 0
     }
+}
+
+/// One of several ways that a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Id of its link, where that is another than the route's.
+    pub link: Option<String>,
+    /// Gateway.
+    pub via: Option<IpAddr>,
+    /// Do not ask whether the gateway is on a connected subnet.
+    pub on_link: bool,
+    /// Its share of the traffic, 1 to 256.
+    pub weight: u16,
 }
 
 /// The type of a route (`rtm_type`), numbered as the kernel does (linux/rtnetlink.h).

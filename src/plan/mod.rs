@@ -102,6 +102,9 @@ fn other_links(action: &Action) -> Vec<&str> {
     match action {
         Action::AddLink(new) => new.parent.iter().chain(&new.peer).map(String::as_str).collect(),
         Action::SetLink { change: LinkChange::Controller(name), .. } => vec![name],
+        Action::AddRoute(route) | Action::AppendRoute(route) | Action::ReplaceRoute(route) => {
+            route.hops.iter().filter_map(|hop| hop.link.as_deref()).collect()
+        }
         _ => Vec::new(),
     }
 }

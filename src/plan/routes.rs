@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::state::{RouteKey, key};
 use super::step::Action;
 use super::{Planner, left_to_others};
-use crate::inventory::RouteEntry;
-use crate::model::{Family, Place, Route, RouteKind, Scope};
+use crate::inventory::{NextHop, RouteEntry};
+use crate::model::{Family, Place, Route, RouteKind, Scope, Way};
 use crate::resolve::ResolvedLink;
 
 /// `rtm_protocol` of routes that netapply may remove: boot, static, DHCP (linux/rtnetlink.h).
@@ -52,6 +52,10 @@ impl Planner<'_> {
         // The kernel asks whether a gateway is reachable: routes without one come first. What has to wait comes last.
         let mut wished = self.wished();
         let mut anew = self.groups_to_make_anew(&wished);
+        let mut groups: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::new();
+        for (_, _, route) in wished.iter().filter(|(_, _, route)| route.weight.is_some()) {
+            groups.entry(key(route)).or_default().push(route.clone());
+        }
         wished.retain(|(_, _, route)| anew.contains(&key(route)) || !self.is_there(route));
         wished.sort_by_key(|(_, _, route)| (waits(route), route.via.is_some() || !route.hops.is_empty()));
         let mut awaited: Option<Vec<usize>> = None;
@@ -63,7 +67,7 @@ impl Planner<'_> {
             let number = match anew.remove(&key(route)) {
                 true => self.push(id, *at, Action::ReplaceRoute(route.clone())),
                 false if self.is_there(route) => continue,
-                false => self.bring(id, *at, route),
+                false => self.bring(id, *at, route, groups.get(&key(route)).map_or(&[], Vec::as_slice)),
             };
             if let (Some(wait), Some(step)) = (wait, self.steps.get_mut(number)) {
                 step.needs.extend(wait);
@@ -80,11 +84,13 @@ impl Planner<'_> {
         }
     }
 
-    /// Puts a route in the place of the only one of its key where that is ours or leads the same way, else beside those
-    /// that are there.
-    fn bring(&mut self, id: &str, at: Place, route: &RouteEntry) -> usize {
-        let ours =
-            |t: &RouteEntry| self.is_ours(t) || (t.kind.is_linkless() && REMOVABLE.contains(&t.protocol));
+    /// Puts a route in the place of the only one of its key where that is ours and none of its `group`, or leads the same
+    /// way; else beside those that are there.
+    fn bring(&mut self, id: &str, at: Place, route: &RouteEntry, group: &[RouteEntry]) -> usize {
+        let ours = |t: &RouteEntry| {
+            let ours = self.is_ours(t) || (t.kind.is_linkless() && REMOVABLE.contains(&t.protocol));
+            ours && !group.iter().any(|wished| t.serves_as(wished))
+        };
         let action = match self.state.of_key(route) {
             [] => Action::AddRoute,
             // A router's own may lead the same way: it would expire.
@@ -141,7 +147,32 @@ impl Planner<'_> {
     fn wished(&self) -> Vec<(String, Place, RouteEntry)> {
         let routes =
             self.resolved.links.iter().flat_map(|link| link.desired.routes.iter().map(move |r| (link, r)));
-        routes.map(|(link, route)| (link.desired.id.clone(), route.at, entry(link, route))).collect()
+        let mut wished = Vec::new();
+        for (link, route) in routes {
+            let single = entry(link, route);
+            let mut add = |entry| wished.push((link.desired.id.clone(), route.at, entry));
+            if route.more.is_empty() {
+                add(single);
+            } else {
+                several(single, self.next_hops(link, route)).into_iter().for_each(add);
+            }
+        }
+        wished
+    }
+
+    /// The ways of a route that has several, without those whose link is not there.
+    fn next_hops(&self, link: &ResolvedLink, route: &Route) -> Vec<NextHop> {
+        let called = |id: &Option<String>| match id {
+            None => Some(link.name.clone()),
+            Some(id) => self.resolved.links.iter().find(|l| l.desired.id == *id).map(|l| l.name.clone()),
+        };
+        let first = Way { link: None, via: route.via, on_link: route.on_link, weight: route.weight };
+        let ways = std::iter::once(&first).chain(&route.more);
+        let hop = |way: &Way| {
+            let Way { via, on_link, weight, .. } = *way;
+            Some(NextHop { link: Some(called(&way.link)?), via, on_link, weight })
+        };
+        ways.filter_map(hop).collect()
     }
 
     fn wished_keys(&self) -> HashSet<RouteKey> {
@@ -194,6 +225,22 @@ fn may_be_a_routers(route: &RouteEntry) -> bool {
     route.weight.is_some() && route.via.is_some_and(local)
 }
 
+/// A route of several next hops in the kernel's form: IPv4 has one route with them, IPv6 one route each.
+fn several(route: RouteEntry, hops: Vec<NextHop>) -> Vec<RouteEntry> {
+    let led = |hop: &NextHop, weight| RouteEntry {
+        link: hop.link.clone(),
+        via: hop.via,
+        on_link: hop.on_link,
+        weight,
+        ..route.clone()
+    };
+    match hops.as_slice() {
+        [only] => vec![led(only, None)],
+        hops if route.to.addr().is_ipv6() => hops.iter().map(|hop| led(hop, Some(hop.weight))).collect(),
+        _ => vec![RouteEntry { link: None, via: None, on_link: false, hops, ..route }],
+    }
+}
+
 fn table(link: &ResolvedLink, route: &Route) -> u32 {
     route.table.or(link.vrf_table).unwrap_or(route.kind.natural_table())
 }
@@ -209,6 +256,7 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         ("mtu", route.mtu),
         ("initcwnd", route.congestion_window),
         ("initrwnd", route.receive_window),
+        ("window", route.window),
         ("advmss", route.advertised_mss),
     ];
     RouteEntry {

@@ -122,7 +122,11 @@ impl Expected {
 impl From<&Link> for Expected {
     /// A link by what the description says of it alone, called by its id.
     fn from(link: &Link) -> Self {
-        let hop = |r: &crate::model::Route| Hop { to: r.to, via: r.via, source: r.source };
+        let hops = |r: &crate::model::Route| {
+            let own = r.more.iter().filter(|way| way.link.is_none()).map(|way| way.via);
+            let hop = |via| Hop { to: r.to, via, source: r.source };
+            std::iter::once(r.via).chain(own).map(hop).collect::<Vec<_>>()
+        };
         Expected {
             at: link.at,
             mac: link.select.mac.map(|mac| mac.value),
@@ -134,7 +138,7 @@ impl From<&Link> for Expected {
             mode: link.settings.word("mode").filter(|_| link.kind == Kind::Bond).map(str::to_owned),
             mtu: link.mtu.map(|mtu| mtu.value.get()),
             addresses: link.addresses.iter().map(|a| a.net).collect(),
-            routes: link.routes.iter().filter(|r| !r.kind.is_linkless()).map(hop).collect(),
+            routes: link.routes.iter().filter(|r| !r.kind.is_linkless()).flat_map(hops).collect(),
             dynamic: !link.dynamic.is_empty(),
             optional: link.optional,
             ignore_carrier: link.ignore_carrier,
@@ -162,7 +166,15 @@ impl Input {
         let found = |link: &&Link| resolved.links.iter().any(|l| l.desired.id == link.id);
         let missing = desired.links.iter().filter(|l| l.kind == Kind::Physical && !found(l));
         let missing = missing.map(|link| Expected { missing: true, ..Expected::from(link) });
-        let links = missing.chain(resolved.links.iter().map(Expected::from)).collect();
+        let mut links: Vec<Expected> = missing.chain(resolved.links.iter().map(Expected::from)).collect();
+        // Ways of a route that lead over other links than its own.
+        for route in desired.links.iter().flat_map(|link| &link.routes) {
+            for way in &route.more {
+                if let Some(link) = links.iter_mut().find(|l| way.link.as_ref() == Some(&l.id)) {
+                    link.routes.push(Hop { to: route.to, via: way.via, source: route.source });
+                }
+            }
+        }
         let resolvers = resolved.resolver.servers.iter().map(|s| s.value).collect();
         let search = resolved.resolver.search.iter().map(|s| s.value.clone()).collect();
         Input { links, resolvers, search, targets }

@@ -214,6 +214,49 @@ fn routes_of_several_next_hops() {
     );
 }
 
+/// Only commands of Debian's interfaces can say it. Some of it is there already, and some leads elsewhere.
+#[test]
+fn described_routes_of_several_next_hops() {
+    converges(
+        &[
+            WIRE[0],
+            WIRE[1],
+            WIRE[2],
+            "link add eth1 type veth peer name peer1",
+            "link set peer1 up",
+            "link set eth1 up",
+            "address add 192.0.2.1/24 dev eth0",
+            "-6 address add 2001:db8::1/64 dev eth0",
+            "route add default nexthop via 192.0.2.2 nexthop via 192.0.2.3",
+            "-6 route add default via 2001:db8::3 dev eth0 proto static",
+            "-6 route add 2001:db8:2::/48 proto static nexthop via 2001:db8::2 weight 2 nexthop via 2001:db8::3",
+            "-6 route add 2001:db8:3::/48 via 2001:db8::9 proto static",
+        ],
+        "auto eth0\niface eth0 inet static\n  address 192.0.2.1/24\n  up ip route add default metric 0 \
+         nexthop via 192.0.2.2 weight 3 nexthop via 198.51.100.2\n  up ip route add 10.1.0.0/16 window 4096 via 192.0.2.2\n\
+         iface eth0 inet6 static\n  address 2001:db8::1/64\n  \
+         up ip -6 route add default nexthop via 2001:db8::2 nexthop via 2001:db8::3\n  \
+         up ip -6 route add 2001:db8:2::/48 nexthop via 2001:db8::2 weight 2 nexthop via 2001:db8::4\n  \
+         up ip -6 route add 2001:db8:3::/48 nexthop via 2001:db8::2 weight 4 nexthop via 2001:db8::3 weight 5\n\
+         auto eth1\niface eth1 inet static\n  address 198.51.100.1/24\n",
+        || {
+            assert_eq!(
+                routes("-4 route show proto static"),
+                ["unicast 10.1.0.0/16 192.0.2.2 eth0 0", "unicast default - - 0 192.0.2.2*3 198.51.100.2*1"]
+            );
+            assert_eq!(ip_json("route show 10.1.0.0/16")[0]["metrics"][0]["window"], 4096);
+            assert_eq!(
+                routes("-6 route show proto static"),
+                [
+                    "unicast 2001:db8:2::/48 - - 1024 2001:db8::2*2 2001:db8::4*1",
+                    "unicast 2001:db8:3::/48 - - 1024 2001:db8::2*4 2001:db8::3*5",
+                    "unicast default - - 1024 2001:db8::3*1 2001:db8::2*1",
+                ]
+            );
+        },
+    );
+}
+
 /// The route to its subnet comes with an address: to describe it as well asks for nothing more.
 #[test]
 fn the_route_that_comes_with_an_address() {

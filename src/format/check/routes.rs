@@ -98,6 +98,9 @@ impl Subnets {
 pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> HashSet<Place> {
     let mut assumed = HashSet::new();
     let everywhere = Subnets::of(&desired.links);
+    if desired.links.iter().any(|link| link.routes.iter().any(|route| !route.more.is_empty())) {
+        ways(desired, &everywhere, said);
+    }
     let ids: Vec<String> = desired.links.iter().map(|l| l.id.clone()).collect();
     for link in &mut desired.links {
         let own = Subnets::of(std::slice::from_ref(link));
@@ -149,6 +152,54 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> Has
         });
     }
     assumed
+}
+
+/// The further ways of routes that have several: which link each leads over, where only its gateway says so, and whether
+/// it has to be made on-link.
+fn ways(desired: &mut Desired, everywhere: &Subnets, said: &mut Vec<Diagnostic>) {
+    let own: Vec<(String, Subnets)> =
+        desired.links.iter().map(|l| (l.id.clone(), Subnets::of(std::slice::from_ref(l)))).collect();
+    for (i, link) in desired.links.iter_mut().enumerate() {
+        for route in &mut link.routes {
+            let at = route.at;
+            route.more.retain_mut(|way| {
+                let Some(via) = way.via else { return true };
+                let local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
+                let named = way.link.as_ref().map(|name| own.iter().position(|(id, _)| id == name));
+                let (over, id) = match named {
+                    Some(Some(over)) => (over, way.link.clone()),
+                    Some(None) => {
+                        let link = way.link.as_deref().unwrap_or_default();
+                        let message = format!(
+                            "the route to {} leads over \"{link}\", which is not described: this way was left out",
+                            route.to
+                        );
+                        said.push(Diagnostic::new(Code::DanglingReference, at, message));
+                        return false;
+                    }
+                    None if local => return true,
+                    None => match everywhere.reach(via).filter(|over| *over != i) {
+                        Some(over) if own.get(i).is_none_or(|(_, nets)| nets.reach(via).is_none()) => {
+                            (over, own.get(over).map(|(id, _)| id.clone()))
+                        }
+                        _ => (i, None),
+                    },
+                };
+                way.link = id;
+                let Some((id, nets)) = own.get(over) else { return true };
+                if !way.on_link && !local && nets.reach(via).is_none() {
+                    way.on_link = true;
+                    let message =
+                        format!("the gateway {via} is in no subnet of \"{id}\": this way was made on-link");
+                    said.push(
+                        Diagnostic::new(Code::GatewayOffSubnet, at, message)
+                            .hint("check the gateway and the prefix length"),
+                    );
+                }
+                true
+            });
+        }
+    }
 }
 
 /// The kernel tells routes apart by destination, table and metric: a second one gets a higher metric, an equal one goes.

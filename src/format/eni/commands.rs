@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Family, Mtu, Place, Route, RouteKind, Rule, Scope};
+use crate::model::{Family, Mtu, Place, Route, RouteKind, Rule, Scope, Way};
 
 /// What a command asks for, and of which interface where it names one.
 #[derive(Debug, PartialEq)]
@@ -144,7 +144,13 @@ impl<'a> Words<'a> {
                 "src" => route.source = Some(self.ip()?),
                 "onlink" => route.on_link = true,
                 "scope" => route.scope = Some(self.scope()?),
+                "nexthop" => {
+                    // Nothing else comes after the first.
+                    self.ways(&mut route, &mut dev)?;
+                    break;
+                }
                 "mtu" => route.mtu = Some(self.number()?),
+                "window" => route.window = Some(self.number()?),
                 "advmss" => route.advertised_mss = Some(self.number()?),
                 "initcwnd" => route.congestion_window = Some(self.number()?),
                 "initrwnd" => route.receive_window = Some(self.number()?),
@@ -157,6 +163,45 @@ impl<'a> Words<'a> {
         route.to = prefix(to, family.unwrap_or(Family::V4))?.trunc();
         (route.via.is_some() || dev.is_some() || route.kind.is_linkless())
             .then_some(Effect { dev, what: What::Route(route) })
+    }
+
+    /// `[via GATEWAY] [dev NAME] [weight N] [onlink]`, once for each `nexthop`. The first way is the route's own.
+    fn ways(&mut self, route: &mut Route, dev: &mut Option<String>) -> Option<()> {
+        let mut ways = Vec::new();
+        let mut more = true;
+        while more {
+            let mut way = Way { link: None, via: None, on_link: false, weight: 1 };
+            more = false;
+            while let Some(word) = self.next() {
+                match word {
+                    "via" => way.via = Some(self.gateway()?),
+                    "dev" => way.link = Some(self.next()?.to_owned()),
+                    "weight" => {
+                        let weight = self.number().filter(|weight| (1..=256).contains(weight))?;
+                        way.weight = u16::try_from(weight).ok()?;
+                    }
+                    "onlink" => way.on_link = true,
+                    "nexthop" => {
+                        more = true;
+                        break;
+                    }
+                    _ => return None,
+                }
+            }
+            // IPv6 has only gateways for this, and a family for all of them.
+            let family = |way: &Way| way.via.as_ref().map(Family::of);
+            let same = ways.first().is_none_or(|first| family(first) == family(&way));
+            if !same || way.via.is_none() || route.via.is_some() {
+                return None;
+            }
+            ways.push(way);
+        }
+        let mut ways = ways.into_iter();
+        let first = ways.next()?;
+        (route.via, route.on_link, route.weight) = (first.via, first.on_link, first.weight);
+        *dev = first.link.or(dev.take());
+        route.more = ways.collect();
+        Some(())
     }
 
     /// `via [inet|inet6] ADDRESS`.
@@ -270,6 +315,7 @@ fn old_route(words: &[&str], at: Place) -> Option<Effect> {
             "gw" | "gateway" => route.via = Some(words.ip()?),
             "metric" => route.metric = Some(words.number()?),
             "mss" => route.advertised_mss = Some(words.number()?),
+            "window" => route.window = Some(words.number()?),
             "dev" => dev = Some(words.next()?.to_owned()),
             _ if target.is_none() => target = Some(word),
             _ if dev.is_none() && !word.starts_with('-') => dev = Some(word.to_owned()),
@@ -302,7 +348,12 @@ mod tests {
                     let via = r.via.map_or(String::new(), |v| format!(" via {v}"));
                     let metric = r.metric.map_or(String::new(), |m| format!(" metric {m}"));
                     let table = r.table.map_or(String::new(), |t| format!(" table {t}"));
-                    format!("{} {}{via}{dev}{metric}{table}", r.kind.word(), r.to)
+                    let more = r.more.iter().map(|w| {
+                        let link = w.link.as_deref().unwrap_or("-");
+                        format!(" + {} {link}*{}", w.via.map_or("-".into(), |v| v.to_string()), w.weight)
+                    });
+                    let more: String = more.collect();
+                    format!("{} {}{via}{dev}{metric}{table}{more}", r.kind.word(), r.to)
                 }
                 What::Address(net) => format!("address {net}{dev}"),
                 What::Mtu(mtu) => format!("mtu {mtu}{dev}"),
@@ -336,6 +387,14 @@ mod tests {
             ),
             ("route add -A inet6 default gw 2001:db8::1 || true", "unicast ::/0 via 2001:db8::1"),
             ("route add -host 198.51.100.7 eth1", "unicast 198.51.100.7/32 dev eth1"),
+            (
+                "ip route add default metric 7 nexthop via 192.0.2.1 weight 2 nexthop via 198.51.100.1 dev eth1 onlink",
+                "unicast 0.0.0.0/0 via 192.0.2.1 metric 7 + 198.51.100.1 eth1*1",
+            ),
+            (
+                "ip route replace 2001:db8:1::/48 nexthop via fe80::1 dev $IFACE nexthop via fe80::2 weight 256",
+                "unicast 2001:db8:1::/48 via fe80::1 dev eth0 + fe80::2 -*256",
+            ),
             ("ip addr add 192.0.2.9/24 dev eth0", "address 192.0.2.9/24 dev eth0"),
             ("ip link set dev $IFACE mtu 9000", "mtu 9000 dev eth0"),
             ("ip link set eth1 up", "nothing dev eth1"),
@@ -359,7 +418,10 @@ mod tests {
             "ip route del default",
             "ip route add 10.0.0.0/8",
             "ip route add $NET via 192.0.2.1",
-            "ip route add 10.0.0.0/8 nexthop via 192.0.2.1",
+            "ip route add 10.0.0.0/8 nexthop dev eth0 nexthop via 192.0.2.1",
+            "ip route add 10.0.0.0/8 nexthop via 192.0.2.1 weight 0",
+            "ip route add 10.0.0.0/8 via 192.0.2.1 nexthop via 192.0.2.2",
+            "ip route add 10.0.0.0/8 nexthop via 192.0.2.1 nexthop via 2001:db8::1",
             "ip tunnel add x mode sit",
             "ip rule add from 192.0.2.9 iif eth0 table 100",
             "route del default",
