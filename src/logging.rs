@@ -71,8 +71,12 @@ impl Tee {
         if self.files.is_empty() {
             return;
         }
-        let when = uptime();
-        let lines: String = text.lines().map(|line| format!("{when} {level:5} {line}\n")).collect();
+        // There may be ten thousand lines: they are not formatted one by one.
+        let begin = format!("{} {level:5} ", uptime());
+        let mut lines = String::with_capacity(2 * text.len());
+        for line in text.lines() {
+            lines.extend([begin.as_str(), line, "\n"]);
+        }
         for file in &mut self.files {
             let _ = file.write_all(lines.as_bytes());
         }

@@ -1,10 +1,13 @@
 //! Each step as the line that a person would type: ip(8), or the shell's own words for what ip(8) does not do. Run in
 //! order by a shell they give the network that netapply makes; a test in the guest compares the two.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
 
 use super::step::{Action, LinkChange, NewLink, Plan};
-use crate::inventory::{AddressEntry, NextHop, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{Family, Located, RouteKind, Scope, Wireguard};
 
@@ -29,9 +32,9 @@ pub fn script(plan: &Plan, files: &[&str]) -> String {
 
 /// One step as one line.
 pub fn line(action: &Action) -> String {
-    let words = match action {
+    let line = match action {
         Action::AddLink(new) => add_link(new),
-        Action::DeleteLink { name } => words(["ip", "link", "delete", "dev", name]),
+        Action::DeleteLink { name } => Line::of(&["ip", "link", "delete", "dev", name]),
         Action::SetLink { name, change } => set_link(name, change),
         Action::AddAddress(entry) => address("add", entry),
         Action::ReplaceAddress(entry) => address("replace", entry),
@@ -43,9 +46,11 @@ pub fn line(action: &Action) -> String {
         Action::AddRule(entry) => rule("add", entry),
         Action::DeleteRule(entry) => rule("delete", entry),
         Action::Feature { name, feature, on } => {
-            words(["ethtool", "-K", name, feature, if *on { "on" } else { "off" }])
+            Line::of(&["ethtool", "-K", name, feature, if *on { "on" } else { "off" }])
         }
-        Action::WakeOnLan { name, on } => words(["ethtool", "-s", name, "wol", if *on { "g" } else { "d" }]),
+        Action::WakeOnLan { name, on } => {
+            Line::of(&["ethtool", "-s", name, "wol", if *on { "g" } else { "d" }])
+        }
         Action::Wireguard { name, config } => return wireguard_line(name, config),
         Action::AwaitAddresses { link, .. } => return await_addresses(link),
         Action::AwaitCarrier { link } => return await_carrier(link),
@@ -53,14 +58,14 @@ pub fn line(action: &Action) -> String {
             return format!("echo {} >{}", quote(value), quote(&format!("/proc/sys/{key}")));
         }
         Action::WriteFile { path, content } => return write_file(path, content),
-        Action::RemoveFile { path } => words(["rm", "-f", path]),
+        Action::RemoveFile { path } => Line::of(&["rm", "-f", path]),
         Action::Refresh(service) => return service.command().to_owned(),
         Action::Resolvconf { program, record, content } => {
             let program = quote(program);
             return format!("printf '%s' {} | {program} -a {}", quote(content), quote(record));
         }
     };
-    quoted(&words)
+    line.0
 }
 
 /// A step in few words, where somebody reads it on a console: as [`line()`], but without what it writes and what it does
@@ -74,172 +79,212 @@ pub fn brief(action: &Action) -> String {
     }
 }
 
-fn quoted(words: &[String]) -> String {
-    words.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ")
+/// Words with a blank between each two. There may be ten thousand lines, so each is written in one piece.
+#[derive(Default)]
+struct Line(String);
+
+impl Line {
+    fn of(words: &[&str]) -> Self {
+        let mut line = Line::default();
+        line.add(words);
+        line
+    }
+
+    /// Words, in quotes where the shell would not take them as they are.
+    fn add(&mut self, words: &[&str]) {
+        for word in words {
+            self.blank();
+            match is_plain(word) {
+                true => self.0.push_str(word),
+                false => self.0.push_str(&quote(word)),
+            }
+        }
+    }
+
+    /// A word and its value: a number or an address, which need no quotes.
+    fn value(&mut self, word: &str, value: &dyn fmt::Display) {
+        self.add(&[word]);
+        self.plain(value);
+    }
+
+    fn plain(&mut self, value: &dyn fmt::Display) {
+        self.blank();
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn blank(&mut self) {
+        if !self.0.is_empty() {
+            self.0.push(' ');
+        }
+    }
 }
 
-fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
-    words.iter().map(|w| (*w).to_owned()).collect()
-}
-
-fn add_link(new: &NewLink) -> Vec<String> {
-    let mut line = words(["ip", "link", "add", "name", &new.name]);
+fn add_link(new: &NewLink) -> Line {
+    let mut line = Line::of(&["ip", "link", "add", "name", &new.name]);
     // Tunnels and VXLAN have their parent among the options of their kind.
     let dev = attribute::of(new.kind, "dev").is_some();
     if let Some(parent) = new.parent.as_ref().filter(|_| !dev) {
-        line.extend(words(["link", parent]));
+        line.add(&["link", parent]);
     }
     if let Some(mac) = new.mac {
-        line.extend(words(["address", &mac.to_string()]));
+        line.value("address", &mac);
     }
     if let Some(mtu) = new.mtu {
-        line.extend(words(["mtu", &mtu.to_string()]));
+        line.value("mtu", &mtu);
     }
-    line.extend(words(["type", new.kind.word()]));
-    line.extend(options(new.kind.attributes(), &new.settings));
+    line.add(&["type", new.kind.word()]);
+    options(&mut line, new.kind.attributes(), &new.settings);
     if let Some(parent) = new.parent.as_ref().filter(|_| dev) {
-        line.extend(words(["dev", parent]));
+        line.add(&["dev", parent]);
     }
     if let Some(peer) = &new.peer {
-        line.extend(words(["peer", "name", peer]));
+        line.add(&["peer", "name", peer]);
     }
     line
 }
 
 /// Options in the table's order.
-fn options(rows: &[Attribute], settings: &BTreeMap<&'static str, Value>) -> Vec<String> {
-    rows.iter().filter_map(|row| settings.get(row.name).map(|value| row.ip_words(value))).flatten().collect()
+fn options(line: &mut Line, rows: &[Attribute], settings: &BTreeMap<&'static str, Value>) {
+    for (row, value) in rows.iter().filter_map(|row| Some((row, settings.get(row.name)?))) {
+        row.ip_words(value).iter().for_each(|word| line.add(&[word]));
+    }
 }
 
-fn set_link(name: &str, change: &LinkChange) -> Vec<String> {
+fn set_link(name: &str, change: &LinkChange) -> Line {
+    let mut line = match change {
+        LinkChange::AddAltName(_) => Line::of(&["ip", "link", "property", "add", "dev", name]),
+        LinkChange::DeleteAltName(_) => Line::of(&["ip", "link", "property", "del", "dev", name]),
+        LinkChange::Token(_) => Line::of(&["ip", "token", "set"]),
+        _ => Line::of(&["ip", "link", "set", "dev", name]),
+    };
     match change {
-        LinkChange::AddAltName(altname) => {
-            return words(["ip", "link", "property", "add", "dev", name, "altname", altname]);
+        LinkChange::AddAltName(altname) | LinkChange::DeleteAltName(altname) => {
+            line.add(&["altname", altname]);
         }
-        LinkChange::DeleteAltName(altname) => {
-            return words(["ip", "link", "property", "del", "dev", name, "altname", altname]);
+        LinkChange::Token(token) => {
+            line.plain(token);
+            line.add(&["dev", name]);
         }
-        LinkChange::Token(token) => return words(["ip", "token", "set", &token.to_string(), "dev", name]),
-        _ => {}
-    }
-    let mut line = words(["ip", "link", "set", "dev", name]);
-    line.extend(match change {
-        LinkChange::Up => words(["up"]),
-        LinkChange::Down => words(["down"]),
-        LinkChange::Rename(new) => words(["name", new]),
-        LinkChange::Mac(mac) => words(["address", &mac.to_string()]),
-        LinkChange::Mtu(mtu) => words(["mtu", &mtu.to_string()]),
-        LinkChange::Controller(controller) => words(["master", controller]),
-        LinkChange::NoController => words(["nomaster"]),
-        LinkChange::Generation(generation) => words(["addrgenmode", generation.word()]),
+        LinkChange::Up => line.add(&["up"]),
+        LinkChange::Down => line.add(&["down"]),
+        LinkChange::Rename(new) => line.add(&["name", new]),
+        LinkChange::Mac(mac) => line.value("address", mac),
+        LinkChange::Mtu(mtu) => line.value("mtu", mtu),
+        LinkChange::Controller(controller) => line.add(&["master", controller]),
+        LinkChange::NoController => line.add(&["nomaster"]),
+        LinkChange::Generation(generation) => line.add(&["addrgenmode", generation.word()]),
         LinkChange::Options { kind, settings } => {
-            typed(kind.options_word().to_owned(), options(kind.attributes(), settings))
+            line.add(&["type", kind.options_word()]);
+            options(&mut line, kind.attributes(), settings);
         }
         LinkChange::PortOptions { kind, settings } => {
-            typed(format!("{}_slave", kind.word()), options(kind.port_attributes(), settings))
+            line.add(&["type", &format!("{}_slave", kind.word())]);
+            options(&mut line, kind.port_attributes(), settings);
         }
-        LinkChange::AddAltName(_) | LinkChange::DeleteAltName(_) | LinkChange::Token(_) => Vec::new(),
-    });
+    }
     line
 }
 
-fn typed(kind: String, options: Vec<String>) -> Vec<String> {
-    ["type".to_owned(), kind].into_iter().chain(options).collect()
-}
-
-fn address(verb: &str, entry: &AddressEntry) -> Vec<String> {
-    let mut line = words(["ip", "address", verb]);
-    line.extend(local_and_peer(entry));
+fn address(verb: &str, entry: &AddressEntry) -> Line {
+    let mut line = Line::of(&["ip", "address", verb]);
+    local_and_peer(&mut line, entry);
     if let Some(broadcast) = entry.broadcast {
-        line.extend(words(["broadcast", &broadcast.to_string()]));
+        line.value("broadcast", &broadcast);
     }
-    line.extend(words(["dev", &entry.link]));
+    line.add(&["dev", &entry.link]);
     if let Some(label) = &entry.label {
-        line.extend(words(["label", label]));
+        line.add(&["label", label]);
     }
     if entry.scope != Scope::Global && entry.net.addr().is_ipv4() {
-        line.extend(words(["scope", entry.scope.word()]));
+        line.add(&["scope", entry.scope.word()]);
     }
     if let Some(preferred) = entry.preferred {
-        line.extend(words(["preferred_lft", &preferred.to_string()]));
+        line.value("preferred_lft", &preferred);
     }
     line
 }
 
-fn local_and_peer(entry: &AddressEntry) -> Vec<String> {
+fn local_and_peer(line: &mut Line, entry: &AddressEntry) {
     match entry.peer {
-        Some(peer) => words(["local", &entry.net.addr().to_string(), "peer", &peer.to_string()]),
-        None => vec![entry.net.to_string()],
+        Some(peer) => {
+            line.value("local", &entry.net.addr());
+            line.value("peer", &peer);
+        }
+        None => line.plain(&entry.net),
     }
 }
 
-fn delete_address(entry: &AddressEntry) -> Vec<String> {
-    let mut line = words(["ip", "address", "delete"]);
-    line.extend(local_and_peer(entry));
-    line.extend(words(["dev", &entry.link]));
+fn delete_address(entry: &AddressEntry) -> Line {
+    let mut line = Line::of(&["ip", "address", "delete"]);
+    local_and_peer(&mut line, entry);
+    line.add(&["dev", &entry.link]);
     line
 }
 
-fn route(verb: &str, entry: &RouteEntry) -> Vec<String> {
+fn route(verb: &str, entry: &RouteEntry) -> Line {
     let v6 = Family::of(&entry.to.addr()) == Family::V6;
-    let mut line = words(if v6 { ["ip", "-6", "route"] } else { ["ip", "-4", "route"] });
-    line.push(verb.to_owned());
+    let mut line = Line::of(&["ip", if v6 { "-6" } else { "-4" }, "route", verb]);
     if entry.kind != RouteKind::Unicast {
-        line.push(entry.kind.word().to_owned());
+        line.add(&[entry.kind.word()]);
     }
-    line.push(if entry.to.prefix_len() == 0 { "default".to_owned() } else { entry.to.to_string() });
-    let RouteEntry { link, via, on_link, weight, .. } = entry.clone();
+    match entry.to.prefix_len() {
+        0 => line.add(&["default"]),
+        _ => line.plain(&entry.to),
+    }
     let deleted = verb == "delete";
-    let only = NextHop { link, via, on_link, weight: weight.unwrap_or(1) };
     // A weight can be given to a next hop only.
-    let weighs = only.weight != 1 && !deleted;
-    if !weighs {
-        line.extend(way(entry, &only));
+    let weighs = entry.weight.filter(|weight| *weight != 1 && !deleted);
+    if weighs.is_none() {
+        way(&mut line, entry, entry.link.as_deref(), entry.via, entry.on_link);
     }
     // Of routes that the kernel shows as one it tells the maker of the first only.
-    if weight.is_none() || !deleted {
-        line.extend(words(["proto", &protocol(entry.protocol)]));
+    if entry.weight.is_none() || !deleted {
+        line.add(&["proto", &protocol(entry.protocol)]);
     }
     if !v6 && entry.scope != natural_scope(entry) {
-        line.extend(words(["scope", entry.scope.word()]));
+        line.add(&["scope", entry.scope.word()]);
     }
     if entry.table != entry.kind.natural_table() {
-        line.extend(words(["table", &entry.table.to_string()]));
+        line.value("table", &entry.table);
     }
     if entry.metric != if v6 { 1024 } else { 0 } {
-        line.extend(words(["metric", &entry.metric.to_string()]));
+        line.value("metric", &entry.metric);
     }
     if let Some(source) = entry.source {
-        line.extend(words(["src", &source.to_string()]));
+        line.value("src", &source);
     }
     for (metric, value) in &entry.metrics {
-        line.extend(words([metric, &value.to_string()]));
+        line.value(metric, value);
     }
-    for hop in entry.hops.iter().chain(weighs.then_some(&only)) {
-        line.push("nexthop".to_owned());
-        line.extend(way(entry, hop));
-        line.extend(words(["weight", &hop.weight.to_string()]));
+    for hop in &entry.hops {
+        line.add(&["nexthop"]);
+        way(&mut line, entry, hop.link.as_deref(), hop.via, hop.on_link);
+        line.value("weight", &hop.weight);
+    }
+    if let Some(weight) = weighs {
+        line.add(&["nexthop"]);
+        way(&mut line, entry, entry.link.as_deref(), entry.via, entry.on_link);
+        line.value("weight", &weight);
     }
     line
 }
 
 /// `via GATEWAY dev LINK onlink`, as much of it as there is.
-fn way(entry: &RouteEntry, hop: &NextHop) -> Vec<String> {
-    let mut line = Vec::new();
-    if let Some(via) = hop.via {
-        line.push("via".to_owned());
-        if via.is_ipv6() && entry.to.addr().is_ipv4() {
-            line.push("inet6".to_owned());
+fn way(line: &mut Line, entry: &RouteEntry, link: Option<&str>, via: Option<IpAddr>, on_link: bool) {
+    match via {
+        Some(via) if via.is_ipv6() && entry.to.addr().is_ipv4() => {
+            line.add(&["via"]);
+            line.value("inet6", &via);
         }
-        line.push(via.to_string());
+        Some(via) => line.value("via", &via),
+        None => {}
     }
-    if let Some(link) = &hop.link {
-        line.extend(words(["dev", link]));
+    if let Some(link) = link {
+        line.add(&["dev", link]);
     }
-    if hop.on_link {
-        line.push("onlink".to_owned());
+    if on_link {
+        line.add(&["onlink"]);
     }
-    line
 }
 
 /// The scope that ip(8) gives a route by itself.
@@ -255,66 +300,67 @@ fn natural_scope(entry: &RouteEntry) -> Scope {
     }
 }
 
-fn protocol(number: u8) -> String {
+fn protocol(number: u8) -> Cow<'static, str> {
     match number {
-        2 => "kernel".to_owned(),
-        3 => "boot".to_owned(),
-        4 => "static".to_owned(),
-        16 => "dhcp".to_owned(),
-        other => other.to_string(),
+        2 => "kernel".into(),
+        3 => "boot".into(),
+        4 => "static".into(),
+        16 => "dhcp".into(),
+        other => other.to_string().into(),
     }
 }
 
-fn rule(verb: &str, entry: &RuleEntry) -> Vec<String> {
-    let mut line = words(if entry.family == 6 { ["ip", "-6", "rule"] } else { ["ip", "-4", "rule"] });
-    line.push(verb.to_owned());
+fn rule(verb: &str, entry: &RuleEntry) -> Line {
+    let mut line = Line::of(&["ip", if entry.family == 6 { "-6" } else { "-4" }, "rule", verb]);
     for (word, prefix) in [("from", entry.from), ("to", entry.to)] {
         if let Some(prefix) = prefix {
-            line.extend(words([word, &prefix.to_string()]));
+            line.value(word, &prefix);
         }
     }
     if let Some(mark) = entry.mark {
-        line.extend(words(["fwmark", &mark.to_string()]));
+        line.value("fwmark", &mark);
     }
     if let Some(tos) = entry.tos {
-        line.extend(words(["tos", &format!("{tos:#x}")]));
+        line.value("tos", &format_args!("{tos:#x}"));
     }
-    line.extend(words(["table", &entry.table.to_string(), "priority", &entry.priority.to_string()]));
+    line.value("table", &entry.table);
+    line.value("priority", &entry.priority);
     if entry.protocol != 0 {
-        line.extend(words(["protocol", &protocol(entry.protocol)]));
+        line.add(&["protocol", &protocol(entry.protocol)]);
     }
     line
 }
 
 /// What wg(8) is told apart from keys that are secret.
-fn wireguard(name: &str, config: &Wireguard) -> Vec<String> {
-    let mut line = words(["wg", "set", name]);
+fn wireguard(name: &str, config: &Wireguard) -> String {
+    let mut line = Line::of(&["wg", "set", name]);
     if let Some(port) = config.listen_port {
-        line.extend(words(["listen-port", &port.to_string()]));
+        line.value("listen-port", &port);
     }
     if let Some(mark) = config.mark {
-        line.extend(words(["fwmark", &mark.to_string()]));
+        line.value("fwmark", &mark);
     }
     for peer in &config.peers {
-        line.extend(words(["peer", &peer.public_key.value]));
+        line.add(&["peer", &peer.public_key.value]);
         if let Some(endpoint) = &peer.endpoint {
             let (ip, port) = endpoint.value;
-            line.extend(words(["endpoint", &std::net::SocketAddr::new(ip, port).to_string()]));
+            line.add(&["endpoint", &std::net::SocketAddr::new(ip, port).to_string()]);
         }
         if let Some(keepalive) = peer.keepalive {
-            line.extend(words(["persistent-keepalive", &keepalive.to_string()]));
+            line.value("persistent-keepalive", &keepalive);
         }
         let allowed: Vec<String> = peer.allowed.iter().map(ToString::to_string).collect();
-        line.extend(words(["allowed-ips", &allowed.join(",")]));
+        line.add(&["allowed-ips", &allowed.join(",")]);
     }
-    line
+    line.0
 }
 
 /// The secret keys, each behind the words of `wg set NAME` that it belongs to.
-fn secrets(config: &Wireguard) -> impl Iterator<Item = (Vec<String>, &Located<String>)> {
-    let own = config.private_key.iter().map(|key| (words(["private-key"]), key));
+fn secrets(config: &Wireguard) -> impl Iterator<Item = (String, &Located<String>)> {
+    let own = config.private_key.iter().map(|key| (Line::of(&["private-key"]).0, key));
     let shared = config.peers.iter().filter_map(|peer| {
-        Some((words(["peer", &peer.public_key.value, "preshared-key"]), peer.shared_key.as_ref()?))
+        let words = Line::of(&["peer", &peer.public_key.value, "preshared-key"]);
+        Some((words.0, peer.shared_key.as_ref()?))
     });
     own.chain(shared)
 }
@@ -328,7 +374,7 @@ fn wireguard_line(name: &str, config: &Wireguard) -> String {
             false => format!("line {}", key.at.line),
         })
         .collect();
-    let line = quoted(&wireguard(name, config));
+    let line = wireguard(name, config);
     if places.is_empty() { line } else { format!("{line} # secret keys from {}", places.join(", ")) }
 }
 
@@ -337,10 +383,9 @@ fn wireguard_lines(name: &str, config: &Wireguard, files: &[&str]) -> String {
     let link = quote(name);
     let mut lines = vec![
         format!("wg show {link} peers | while read -r peer; do wg set {link} peer \"$peer\" remove; done"),
-        quoted(&wireguard(name, config)),
+        wireguard(name, config),
     ];
     for (option, key) in secrets(config) {
-        let option = quoted(&option);
         let at = key.at;
         lines.push(if is_path(&key.value) {
             format!("wg set {link} {option} {}", quote(&key.value))
@@ -369,7 +414,8 @@ fn await_addresses(link: &str) -> String {
 }
 
 fn await_carrier(link: &str) -> String {
-    let state = quote(&format!("/sys/class/net/{link}/operstate"));
+    let state = format!("/sys/class/net/{link}/operstate");
+    let state = quote(&state);
     format!(
         "n=0; until grep -qxE 'up|unknown' {state} || [ $n -ge {CARRIER_SECONDS} ]; do sleep 1; n=$((n+1)); done"
     )
@@ -381,12 +427,15 @@ fn write_file(path: &str, content: &str) -> String {
     format!("{make}printf '%s' {} >{}", quote(content), quote(path))
 }
 
-/// A word that the shell takes as it is.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,+@=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
+/// The shell takes the word as it is.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_./:,+@=".contains(&c))
+}
+
+/// A word as the shell takes it.
+fn quote(word: &str) -> Cow<'_, str> {
+    match is_plain(word) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', "'\\''")).into(),
     }
 }

@@ -1,5 +1,6 @@
 //! Tells what a run has found out: the log, report.json, the consoles, and the person who waits.
 
+use std::borrow::Cow;
 use std::mem;
 
 use log::Level;
@@ -70,25 +71,25 @@ fn log(story: &Story) {
 fn log_steps(round: &Round) {
     let mut record = (Level::Debug, String::new());
     for (step, outcome) in round.plan.steps.iter().zip(&round.outcome.steps) {
-        let line = script::line(&step.action);
-        let (level, text) = match outcome {
-            StepOutcome::Done { warning: None } => (Level::Debug, format!("done: {line}\n")),
+        let (level, before, after) = match outcome {
+            StepOutcome::Done { warning: None } => (Level::Debug, Cow::from("done: "), String::new()),
             StepOutcome::Done { warning: Some(warning) } => {
                 let ours = matches!(step.action, Action::AwaitCarrier { .. });
                 let says = if ours { "" } else { "the kernel says: " };
-                (Level::Warn, format!("done: {line}: {says}{warning}\n"))
+                (Level::Warn, "done: ".into(), format!(": {says}{warning}"))
             }
-            StepOutcome::Failed(trouble) => (Level::Error, format!("failed: {line}: {trouble}\n")),
+            StepOutcome::Failed(trouble) => (Level::Error, "failed: ".into(), format!(": {trouble}")),
             StepOutcome::Skipped { because } => {
-                (Level::Warn, format!("not tried, because step {} failed: {line}\n", because + 1))
+                let before = format!("not tried, because step {} failed: ", because + 1);
+                (Level::Warn, before.into(), String::new())
             }
-            StepOutcome::NotReached => (Level::Warn, format!("not reached: {line}\n")),
+            StepOutcome::NotReached => (Level::Warn, "not reached: ".into(), String::new()),
         };
         if level != record.0 {
             let (level, text) = mem::replace(&mut record, (level, String::new()));
             log::log!(level, "{text}");
         }
-        record.1.push_str(&text);
+        record.1.extend([&before, script::line(&step.action).as_str(), &after, "\n"]);
     }
     log::log!(record.0, "{}", record.1);
 }
