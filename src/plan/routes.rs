@@ -15,7 +15,10 @@ const REMOVABLE: &[u8] = &[3, 4, 16];
 /// What netapply's own routes carry.
 const STATIC: u8 = 4;
 
-impl Planner<'_> {
+/// A described route in the kernel's form, with the id of its link and its place.
+type Wished<'a> = (&'a str, Place, RouteEntry);
+
+impl<'a> Planner<'a> {
     /// On managed links, routes of protocol boot, static and DHCP whose key is not described: what has the key is
     /// replaced in place later.
     pub(super) fn remove_routes(&mut self) {
@@ -108,7 +111,7 @@ impl Planner<'_> {
 
     /// Keys of the IPv6 routes that the kernel shows as one, if all are ours and some not described: the kernel replaces
     /// them together.
-    fn groups_to_make_anew(&self, wished: &[(String, Place, RouteEntry)]) -> HashSet<RouteKey> {
+    fn groups_to_make_anew(&self, wished: &[Wished<'a>]) -> HashSet<RouteKey> {
         let ours = |r: &RouteEntry| r.weight.is_some() && self.is_ours(r) && !may_be_a_routers(r);
         let groups = self.state.routes.iter().filter(|(_, there)| there.len() > 1 && there.iter().all(ours));
         let mut strangers: HashMap<RouteKey, Vec<&RouteEntry>> =
@@ -143,14 +146,14 @@ impl Planner<'_> {
         self.remove(gone);
     }
 
-    /// Every described route in the kernel's form, with the id and place it comes from.
-    fn wished(&self) -> Vec<(String, Place, RouteEntry)> {
+    /// Every described route.
+    fn wished(&self) -> Vec<Wished<'a>> {
         let routes =
             self.resolved.links.iter().flat_map(|link| link.desired.routes.iter().map(move |r| (link, r)));
-        let mut wished = Vec::new();
+        let mut wished: Vec<Wished<'a>> = Vec::new();
         for (link, route) in routes {
             let single = entry(link, route);
-            let mut add = |entry| wished.push((link.desired.id.clone(), route.at, entry));
+            let mut add = |entry| wished.push((link.desired.id.as_str(), route.at, entry));
             if route.more.is_empty() {
                 add(single);
             } else {
@@ -176,8 +179,11 @@ impl Planner<'_> {
     }
 
     fn wished_keys(&self) -> HashSet<RouteKey> {
-        let links = self.resolved.links.iter();
-        links.flat_map(|link| link.desired.routes.iter().map(|r| (r.to, table(link, r), metric(r)))).collect()
+        let links = || self.resolved.links.iter();
+        let key = |link, r: &Route| RouteKey { to: r.to, table: table(link, r), metric: metric(r) };
+        let mut keys = HashSet::with_capacity(links().map(|link| link.desired.routes.len()).sum());
+        keys.extend(links().flat_map(|link| link.desired.routes.iter().map(move |r| key(link, r))));
+        keys
     }
 
     fn is_there(&self, route: &RouteEntry) -> bool {
@@ -197,22 +203,18 @@ impl Planner<'_> {
 
     /// The kernel refuses a route whose preferred source is tentative (ip6_route_info_create).
     /// Returns the steps that wait.
-    fn await_sources(
-        &mut self,
-        routes: &[(String, Place, RouteEntry)],
-        fresh: &HashMap<IpAddr, String>,
-    ) -> Vec<usize> {
-        let mut waits: BTreeMap<String, (String, Place, Vec<Ipv6Addr>)> = BTreeMap::new();
+    fn await_sources(&mut self, routes: &[Wished<'a>], fresh: &HashMap<IpAddr, String>) -> Vec<usize> {
+        let mut waits: BTreeMap<String, (&str, Place, Vec<Ipv6Addr>)> = BTreeMap::new();
         for (id, at, route) in routes {
             let Some(IpAddr::V6(source)) = route.source else { continue };
             let Some(link) = fresh.get(&IpAddr::V6(source)) else { continue };
-            let wait = waits.entry(link.clone()).or_insert_with(|| (id.clone(), *at, Vec::new()));
+            let wait = waits.entry(link.clone()).or_insert_with(|| (*id, *at, Vec::new()));
             if !wait.2.contains(&source) {
                 wait.2.push(source);
             }
         }
-        let push = |(link, (id, at, addresses)): (String, (String, Place, Vec<Ipv6Addr>))| {
-            self.push(&id, at, Action::AwaitAddresses { link, addresses })
+        let push = |(link, (id, at, addresses)): (String, (&str, Place, Vec<Ipv6Addr>))| {
+            self.push(id, at, Action::AwaitAddresses { link, addresses })
         };
         waits.into_iter().map(push).collect()
     }

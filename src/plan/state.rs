@@ -1,6 +1,7 @@
 //! A copy of the machine on which planned steps have the effect that the kernel will give them.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::mem;
 use std::net::IpAddr;
 
@@ -13,7 +14,24 @@ use crate::model::{AddressGeneration, Family, Kind, Scope};
 use crate::resolve::ResolvedLink;
 
 /// The kernel's key of a route. IPv6 also tells routes of one key apart by gateway and link.
-pub(super) type RouteKey = (IpNet, u32, u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RouteKey {
+    pub(super) to: IpNet,
+    pub(super) table: u32,
+    pub(super) metric: u32,
+}
+
+/// In two pieces, where the derived one has six: of ten thousand routes each is looked up several times.
+impl Hash for RouteKey {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u128(match self.to.addr() {
+            IpAddr::V4(v4) => u32::from(v4).into(),
+            IpAddr::V6(v6) => v6.into(),
+        });
+        let [length, table, metric] = [self.to.prefix_len().into(), self.table, self.metric].map(u128::from);
+        hasher.write_u128(length << 64 | table << 32 | metric);
+    }
+}
 
 /// The machine as it will be.
 #[derive(Clone, Debug, Default)]
@@ -31,9 +49,9 @@ pub(super) struct State {
     pub(super) lost_routes: Vec<RouteEntry>,
 }
 
-/// The kernel's key of a route.
+/// The key that the kernel knows a route by.
 pub(super) fn key(route: &RouteEntry) -> RouteKey {
-    (route.to, route.table, route.metric)
+    RouteKey { to: route.to, table: route.table, metric: route.metric }
 }
 
 impl State {
@@ -45,6 +63,7 @@ impl State {
         for address in &inventory.addresses {
             state.addresses.entry(address.link.clone()).or_default().push(address.clone());
         }
+        state.routes.reserve(inventory.routes.len());
         for route in &inventory.routes {
             state.add_route(route);
         }

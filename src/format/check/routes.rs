@@ -215,7 +215,8 @@ pub(super) fn one_route_for_a_key(
     /// The number of the link, the gateway, the place.
     type First = (usize, Option<IpAddr>, Place);
     let vrfs = vrf_of(desired);
-    let mut seen: HashMap<Key<'_>, First> = HashMap::new();
+    let mut seen: HashMap<Key<'_>, First> =
+        HashMap::with_capacity(desired.links.iter().map(|link| link.routes.len()).sum());
     // The metric that the last of several routes got: thousands may share one.
     let mut given: HashMap<Key<'_>, u32> = HashMap::new();
     let links = desired.links.len();
