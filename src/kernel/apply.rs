@@ -57,6 +57,7 @@ pub async fn apply(
             names,
             after_failure,
             outcome: &mut outcome,
+            network_failed: false,
             pending: Vec::new(),
             pending_bytes: 0,
             stray_bond: false,
@@ -79,6 +80,8 @@ struct Executor<'a> {
     names: Names,
     after_failure: AfterFailure,
     outcome: &'a mut Outcome,
+    /// A step failed that is no hand-off.
+    network_failed: bool,
     /// Steps that wait to be sent together, each with its request, in the plan's order.
     pending: Vec<(usize, Request)>,
     pending_bytes: usize,
@@ -97,12 +100,12 @@ impl Executor<'_> {
             if step.needs.iter().any(is_pending) {
                 self.send().await;
             }
-            if self.after_failure == AfterFailure::Stop && self.outcome.network_failed(plan) {
+            if self.after_failure == AfterFailure::Stop && self.network_failed {
                 return;
             }
             let unmet = step.needs.iter().find(|need| !self.outcome.is_done(**need));
             if let Some(because) = unmet {
-                self.outcome.steps[number] = StepOutcome::Skipped { because: self.outcome.root(*because) };
+                self.record(number, StepOutcome::Skipped { because: self.outcome.root(*because) });
                 continue;
             }
             #[cfg(feature = "fault")]
@@ -115,12 +118,18 @@ impl Executor<'_> {
                 Ok(None) => {
                     self.send().await;
                     let result = self.act(&step.action).await;
-                    self.outcome.steps[number] = result.into();
+                    self.record(number, result.into());
                 }
-                Err(trouble) => self.outcome.steps[number] = StepOutcome::Failed(trouble),
+                Err(trouble) => self.record(number, StepOutcome::Failed(trouble)),
             }
         }
         self.send().await;
+    }
+
+    fn record(&mut self, number: usize, outcome: StepOutcome) {
+        let failed = matches!(outcome, StepOutcome::Failed(_));
+        self.network_failed |= failed && !self.plan.steps[number].action.is_handoff();
+        self.outcome.steps[number] = outcome;
     }
 
     /// The step's request. A link that is not known yet may be one that is about to be made.
@@ -178,7 +187,7 @@ impl Executor<'_> {
         for (number, position, asked) in settled {
             let index = if asked { answer(position + 1).ok().and_then(|ack| ack.reply) } else { None };
             let result = self.settle(number, &requests[position], answer(position), index).await;
-            self.outcome.steps[number] = result.into();
+            self.record(number, result.into());
         }
         // A stop is noticed here, between two datagrams.
         tokio::task::yield_now().await;

@@ -12,7 +12,9 @@ pub async fn complete<'a>(
     inventory: &mut Inventory,
     described: impl Iterator<Item = (&'a str, &'a Link)>,
 ) -> Result<(), Failure> {
-    for (name, desired) in described {
+    let asks =
+        |link: &Link| !link.features.is_empty() || link.wake_on_lan.is_some() || link.wireguard.is_some();
+    for (name, desired) in described.filter(|(_, desired)| asks(desired)) {
         let Some(link) = inventory.links.iter_mut().find(|link| link.name == name) else { continue };
         if !desired.features.is_empty() {
             link.features =

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::attributes::{Attributes, field, number};
 use super::names::Names;
 use super::neighbour::{self, Neighbour};
+use super::read::link_payload;
 use super::session::{Failure, Family, Session};
 use super::wire::Request;
 use crate::model::MacAddr;
@@ -131,7 +132,7 @@ impl Live {
 
     /// Every link, the partners of bond members and the speeds of NICs included.
     pub async fn links(&mut self) -> Result<Vec<LinkState>, Failure> {
-        let request = Request::new(RTM_GETLINK, 0, &[0; HEADER]).question();
+        let request = Request::new(RTM_GETLINK, 0, &link_payload(0, None)).question();
         let dump = self.session.dump(&request, |frame| decode_link(frame.payload)).await?;
         let raw: Vec<(References, LinkState)> = dump.items;
         let names: HashMap<u32, String> = raw.iter().map(|(_, l)| (l.index, l.name.clone())).collect();

@@ -1,6 +1,7 @@
 //! The links as a tree: bonds and bridges with their members, VLANs on what they are made on, gateways under the link
 //! that leads to them; then name servers and targets. One row each, with what was seen and how it stands.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -45,9 +46,8 @@ pub struct Row {
 
 /// Draws everything.
 pub(super) fn draw(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<Row> {
-    let mut drawing = Drawing { input, evidence, checks, rows: Vec::new() };
-    let roots: Vec<&Expected> = input.links.iter().filter(|l| is_root(input, l)).collect();
-    for link in roots {
+    let mut drawing = Drawing::new(input, evidence, checks);
+    for link in input.links.iter().filter(|link| drawing.is_root(link)).collect::<Vec<_>>() {
         drawing.link(link, 0);
     }
     for code in [Code::CheckResolver, Code::CheckTarget] {
@@ -65,22 +65,56 @@ pub(super) fn draw(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<
     rows
 }
 
-/// A link that stands under no other row: it has no controller, and no parent that is shown.
-fn is_root(input: &Input, link: &Expected) -> bool {
-    let parent = link.parent.as_deref().and_then(|name| input.link(name));
-    input.controller_of(&link.name).is_none() && parent.is_none()
+/// About a port of a bond or bridge, which is the check's object.
+fn is_of_port(check: &Check) -> bool {
+    matches!(check.code, Code::CheckLacp | Code::CheckMember | Code::CheckForwarding)
 }
 
+/// Everything is found by the name of its link: there may be thousands.
 struct Drawing<'a> {
-    input: &'a Input,
     evidence: &'a Evidence,
-    checks: &'a [Check],
+    links: HashMap<&'a str, &'a Expected>,
+    /// The links that have a controller.
+    ports: HashSet<&'a str>,
+    /// The links that are made on a link.
+    upper: HashMap<&'a str, Vec<&'a Expected>>,
+    states: HashMap<&'a str, &'a LinkState>,
+    checks: HashMap<&'a str, Vec<&'a Check>>,
     rows: Vec<Row>,
 }
 
 impl<'a> Drawing<'a> {
+    fn new(input: &'a Input, evidence: &'a Evidence, checks: &'a [Check]) -> Self {
+        let members = input.links.iter().flat_map(|link| &link.members);
+        let mut drawing = Drawing {
+            evidence,
+            links: input.links.iter().map(|link| (link.name.as_str(), link)).collect(),
+            ports: members.map(String::as_str).collect(),
+            upper: HashMap::new(),
+            states: evidence.links.iter().map(|state| (state.name.as_str(), state)).collect(),
+            checks: HashMap::new(),
+            rows: Vec::new(),
+        };
+        for link in &input.links {
+            if let Some(parent) = &link.parent {
+                drawing.upper.entry(parent).or_default().push(link);
+            }
+        }
+        for check in checks {
+            let link = if is_of_port(check) { &check.object } else { &check.link };
+            drawing.checks.entry(link).or_default().push(check);
+        }
+        drawing
+    }
+
     fn row(&mut self, depth: usize, name: String, words: String, state: State) {
         self.rows.push(Row { depth, last: false, name, words, state });
+    }
+
+    /// It stands under no other row: it has no controller, and no parent that is shown.
+    fn is_root(&self, link: &Expected) -> bool {
+        let parent = link.parent.as_deref().and_then(|name| self.links.get(name));
+        !self.ports.contains(link.name.as_str()) && parent.is_none()
     }
 
     fn link(&mut self, link: &'a Expected, depth: usize) {
@@ -88,32 +122,33 @@ impl<'a> Drawing<'a> {
         if depth > 6 {
             return;
         }
-        let own = |c: &&Check| {
-            let member =
-                |c: &Check| matches!(c.code, Code::CheckLacp | Code::CheckMember | Code::CheckForwarding);
-            let below = matches!(c.code, Code::CheckGateway | Code::CheckPathMtu);
-            (c.link == link.name && !below && !member(c)) || (member(c) && c.object == link.name)
-        };
-        let checks: Vec<&Check> = self.checks.iter().filter(own).collect();
-        let state = state(checks.iter().copied());
-        let words = self.link_words(link, &checks);
+        let name = link.name.as_str();
+        let all = self.checks.get(name).cloned().unwrap_or_default();
+        let is_below = |c: &&Check| matches!(c.code, Code::CheckGateway | Code::CheckPathMtu);
+        let (below, own): (Vec<&Check>, Vec<&Check>) = all.into_iter().partition(is_below);
+        let state = state(own.iter().copied());
+        let words = self.link_words(link, &own);
         self.row(depth, link.name.clone(), words, state);
-        let gateways = self.checks.iter().filter(|c| c.code == Code::CheckGateway && c.link == link.name);
-        for gateway in gateways.collect::<Vec<_>>() {
-            let same = |c: &&Check| c.link == gateway.link && c.object == gateway.object;
-            let full = self.checks.iter().filter(same).find(|c| c.code == Code::CheckPathMtu);
+        for gateway in below.iter().filter(|c| c.code == Code::CheckGateway) {
+            let same = |c: &&&Check| c.code == Code::CheckPathMtu && c.object == gateway.object;
+            let full = below.iter().find(same).copied();
             let mut text = words_of_gateway(gateway, full);
             if gateway.outcome == Outcome::Blocked {
                 text = "not asked".to_owned();
             }
-            let state = self::state([Some(gateway), full].into_iter().flatten());
+            let state = self::state([Some(*gateway), full].into_iter().flatten());
             self.row(depth + 1, format!("gateway {}", gateway.object), text, state);
         }
-        let input = self.input;
-        let members = link.members.iter().filter_map(|name| input.link(name));
-        let upper = input.links.iter().filter(|l| l.parent.as_deref() == Some(&link.name));
-        let upper = upper.filter(|l| input.controller_of(&l.name).is_none());
-        members.chain(upper).for_each(|below| self.link(below, depth + 1));
+        for member in &link.members {
+            if let Some(member) = self.links.get(member.as_str()).copied() {
+                self.link(member, depth + 1);
+            }
+        }
+        for upper in self.upper.get(name).cloned().unwrap_or_default() {
+            if !self.ports.contains(upper.name.as_str()) {
+                self.link(upper, depth + 1);
+            }
+        }
     }
 
     /// What to say of a link: first what fails, then what it is, then its addresses.
@@ -124,7 +159,7 @@ impl<'a> Drawing<'a> {
         let dark = |c: &&&Check| c.code == Code::CheckCarrier && c.outcome == Outcome::NotChecked;
         let dark = checks.iter().filter(dark).filter(|_| link.kind != Kind::Bridge).copied();
         let mut parts: Vec<String> = failing().filter(|c| !of_address(c)).chain(dark).map(words).collect();
-        let state = self.evidence.link(&link.name);
+        let state = self.states.get(link.name.as_str()).copied();
         match link.kind {
             Kind::Bond => parts.extend(self.bond_words(link, state)),
             Kind::Bridge => parts.push(match link.members.len() {
@@ -183,7 +218,7 @@ impl<'a> Drawing<'a> {
 
     fn bond_words(&self, link: &Expected, state: Option<&LinkState>) -> Option<String> {
         let works = |name: &&String| {
-            let member = self.evidence.link(name);
+            let member = self.states.get(name.as_str());
             member.is_some_and(|m| m.carrier && m.controller.as_deref() == Some(&link.name))
         };
         let count = link.members.iter().filter(works).count();

@@ -153,6 +153,10 @@ fn rows(picture: &[Row], room: usize) -> Vec<(String, Option<State>)> {
             let of_kind: Vec<usize> =
                 (0..picture.len()).filter(|at| picture.get(*at).is_some_and(|r| r.state == wanted)).collect();
             for at in of_kind {
+                // There may be thousands of rows.
+                if left == 0 {
+                    break;
+                }
                 let line: Vec<usize> = with_ancestors(picture, at)
                     .into_iter()
                     .filter(|at| shown.get(*at) == Some(&false))

@@ -1,6 +1,6 @@
 //! Names of made links, renames, and which existing link a made one already is.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::inventory::{Inventory, ObservedLink};
@@ -87,13 +87,14 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
                 .or_else(|| name_of_parent(l, links))
         })
         .collect();
+    let there: HashMap<&str, &ObservedLink> = inventory.links.iter().map(|l| (l.name.as_str(), l)).collect();
     for (link, parent) in links.iter_mut().zip(parents) {
         let kind = link.desired.kind;
         if kind == Kind::Physical {
             continue;
         }
         let same_kind = |l: &&ObservedLink| l.kind == kind.word();
-        let named = inventory.link(&link.name);
+        let named = there.get(link.name.as_str()).copied();
         let twin = || {
             let id = link.desired.settings.number("id")?;
             let is_twin =

@@ -27,15 +27,21 @@ pub(super) fn complete(link: &mut ObservedLink) {
     if !link.is_nic() {
         return;
     }
-    let device = Path::new(SYS_NET).join(&link.name).join("device");
-    if let Ok(driver) = fs::read_link(device.join("driver")) {
+    let entry = Path::new(SYS_NET).join(&link.name);
+    if let Ok(driver) = fs::read_link(entry.join("device/driver")) {
         link.driver = driver.file_name().unwrap_or_default().to_string_lossy().into_owned();
     }
-    if let Ok(path) = fs::canonicalize(&device) {
-        let path = path.to_string_lossy();
-        link.bus = path.strip_prefix("/sys/devices/").unwrap_or(&path).to_owned();
+    if let Some(bus) = fs::read_link(entry).ok().and_then(|path| bus(&path)) {
+        link.bus = bus;
     }
     link.udev_done = udev_done(Path::new(RUN_UDEV), link.index);
+}
+
+/// Where a NIC is plugged in, from what its entry in /sys points at: `../../devices/BUS/net/NAME`. `None` for one that is
+/// made of software.
+fn bus(target: &Path) -> Option<String> {
+    let bus = target.parent()?.parent()?.strip_prefix("../../devices").ok()?.to_str()?;
+    (bus != "virtual").then(|| bus.to_owned())
 }
 
 /// Whether udev has finished with a link; `None` where no udev runs. Its database gets an entry with a line
@@ -51,6 +57,15 @@ fn udev_done(run: &Path, index: u32) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bus_of_a_nic_is_part_of_its_path() {
+        let bus = |target: &str| bus(Path::new(target));
+        let there = "pci0000:00/0000:00:06.0/virtio4";
+        assert_eq!(bus(&format!("../../devices/{there}/net/eth0")).as_deref(), Some(there));
+        assert_eq!(bus("../../devices/virtual/net/veth0"), None);
+        assert_eq!(bus("eth0"), None);
+    }
 
     #[test]
     fn a_nic_is_udevs_until_its_database_says_that_it_is_initialized() {
