@@ -214,6 +214,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("addresses", &["ip_address", "address"]),
     ("dns", &["nameservers", "dns_nameservers", "dns-nameservers"]),
     ("dns_nameservers", &["nameservers"]),
+    ("nameserver", &["dns-nameservers", "dns_nameservers", "nameservers"]),
     ("mac", &["macaddress", "mac_address", "ethernet_mac_address", "hwaddress"]),
     ("mac_address", &["macaddress", "ethernet_mac_address"]),
     ("hwaddr", &["macaddress", "mac_address", "ethernet_mac_address"]),

@@ -228,6 +228,7 @@ fn unknown(text: &str, root: &Node) -> Diagnostic {
     }
     let version = root.get("network").unwrap_or(root).get("version");
     let message = match version.and_then(|v| v.text().map(|text| (v, text))) {
+        Some((_, "2")) => "the text has version 2 and none of netplan's keys".to_owned(),
         Some((_, text)) => {
             format!("version {text} of a network configuration is not known: there are 1 and 2")
         }

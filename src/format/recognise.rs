@@ -1,6 +1,7 @@
 //! Which format a text is in: by its content, never by its file's name.
 
-use super::tree::{Node, Value};
+use super::tree::{Entry, Node, Value};
+use crate::diagnostic::nearest;
 
 /// The formats.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -134,7 +135,7 @@ fn is_context(line: &str) -> bool {
 /// The format of a tree, and the part of it that the format's own module reads.
 pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
     let Value::Map(entries) = &root.value else { return None };
-    if let Some(format) = mapping(root) {
+    if let Some(format) = mapping(root).filter(|format| *format != Format::Netplan || is_netplan(entries)) {
         return Some((format, root));
     }
     // cloud-init's and netplan's own wrapper, and vendor_data.json's.
@@ -156,6 +157,15 @@ pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
     }
     // CloudStack writes an empty object where a machine has no network.
     entries.is_empty().then_some((Format::NetworkData, root))
+}
+
+/// Other programs have a version 2 at the top of their files, too: one of netplan's keys, or nearly one, must be there.
+fn is_netplan(entries: &[Entry]) -> bool {
+    let known = || DEVICE_TYPES.iter().copied().chain(["renderer", "openvswitch"]);
+    let is_other = |entry: &&Entry| entry.key != "version";
+    let mut others = entries.iter().filter(is_other).take(100).peekable();
+    others.peek().is_none()
+        || others.any(|e| known().any(|k| k == e.key) || nearest(&e.key, known()).is_some())
 }
 
 fn mapping(node: &Node) -> Option<Format> {
@@ -229,6 +239,10 @@ mod tests {
             ("# made by hand\nauto lo\niface lo inet loopback\n", Some(Format::Eni)),
             ("\u{feff}allow-hotplug eth0\n", Some(Format::Eni)),
             ("USERNAME=x\nexport ETH0_IP=\"192.0.2.1\"\n", Some(Format::OpenNebula)),
+            ("version: 2\n", Some(Format::Netplan)),
+            ("version: 2\nethernet: {}\n", Some(Format::Netplan)),
+            ("version: 2\nbuild: {os: debian}\npython: {}\n", None),
+            ("version: '2'\nservices: {web: {image: x}}\n", None),
             ("ETH0_IP = \"192.0.2.1\"\n", Some(Format::OpenNebula)),
             ("auto: true\n", None),
             ("#cloud-config\nhostname: x\n", None),

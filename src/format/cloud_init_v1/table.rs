@@ -34,6 +34,7 @@ pub(in crate::format) static PHYSICAL: Object = Object {
         MTU,
         ACCEPT_RA,
         key("wakeonlan", Applied, "wake-on-LAN by magic packet"),
+        key("params", NoEffect, "cloud-init notes the NIC's driver there"),
         KEEP,
         SUBNETS,
     ],

@@ -23,7 +23,7 @@ const SWITCHES: &[(&str, bool)] = &[
 /// `dhcp4`, `dhcp6` and what belongs to them. Of the overrides the table of keys says that they are left to others.
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, said: &mut Vec<Diagnostic>) {
     for (key, dynamic) in [("dhcp4", Dynamic::Dhcp4), ("dhcp6", Dynamic::Dhcp6)] {
-        let Some(on) = fields.get(key).and_then(|node| value::boolean(node, key, said)) else { continue };
+        let Some(on) = fields.get(key).and_then(|node| super::boolean(node, key, said)) else { continue };
         if on.value {
             link.dynamic.push(Located::new(dynamic, on.at));
             let message = format!(
@@ -59,11 +59,11 @@ fn overrides<'a>(
     let fields = Fields::of_whole(node?, object, said)?;
     for (key, _) in SWITCHES {
         if let Some(node) = fields.get(key) {
-            value::boolean(node, key, said);
+            super::boolean(node, key, said);
         }
     }
     if let Some(node) = fields.get("use-domains").filter(|node| node.text() != Some("route")) {
-        value::boolean(node, "use-domains", said);
+        super::boolean(node, "use-domains", said);
     }
     for key in ["route-metric", "table"] {
         if let Some(node) = fields.get(key) {

@@ -123,7 +123,7 @@ fn mac(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<WishedMac>> {
 
 fn ipv6(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
     let flag = |key: &'static str, said: &mut Vec<Diagnostic>| {
-        fields.get(key).and_then(|node| value::boolean(node, key, said))
+        fields.get(key).and_then(|node| super::boolean(node, key, said))
     };
     link.ipv6.accept_ra = flag("accept-ra", said);
     link.ipv6.privacy = flag("ipv6-privacy", said);
@@ -204,7 +204,7 @@ fn link_local(link: &mut Link, node: &Node, said: &mut Vec<Diagnostic>) {
 /// netplan makes a link optional that is not activated.
 fn activation(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
     let mut flag = |key: &'static str| {
-        fields.get(key).and_then(|node| value::boolean(node, key, said)).is_some_and(|flag| flag.value)
+        fields.get(key).and_then(|node| super::boolean(node, key, said)).is_some_and(|flag| flag.value)
     };
     link.optional = flag("optional");
     link.ignore_carrier = flag("ignore-carrier");

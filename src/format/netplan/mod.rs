@@ -254,7 +254,7 @@ impl Reader<'_> {
         };
         options::read(options::BRIDGE, &parameters, Kind::Bridge, &mut link.settings, self.said);
         // netplan turns the spanning tree on wherever there are parameters.
-        let stp = parameters.get("stp").and_then(|node| value::boolean(node, "stp", self.said));
+        let stp = parameters.get("stp").and_then(|node| boolean(node, "stp", self.said));
         let stp = stp.unwrap_or(Located::new(true, node.at));
         if let Some(row) = attribute::of(Kind::Bridge, "stp_state") {
             link.settings.set(row, attribute::Value::Bool(stp.value), stp.at);
@@ -366,6 +366,15 @@ fn members(fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Vec<LinkRef> {
         members.extend(reference(item, "interfaces", said).filter(|id| seen.insert(id.value.clone())));
     }
     members
+}
+
+/// A truth. netplan refuses 1 and 0, which cloud-init takes.
+fn boolean(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
+    if matches!(node.text(), Some("0" | "1")) {
+        let why = "netplan takes only true, on, yes and y, or false, off, no and n";
+        said.push(value::bad(Code::BadValue, node, key, why).severity(Severity::Warning));
+    }
+    value::boolean(node, key, said)
 }
 
 /// The id of another link.

@@ -177,7 +177,7 @@ impl Parameter {
                 time::read(node, name, time::SECOND, said).map(|us| us.div_ceil(time::SECOND / 100))
             }
             Words { on, off } => {
-                let word = value::boolean(node, name, said).map(|b| if b.value { on } else { off });
+                let word = super::boolean(node, name, said).map(|b| if b.value { on } else { off });
                 if let Some(word) = word {
                     settings.set(row, Value::Text(word.to_owned()), node.at);
                 }

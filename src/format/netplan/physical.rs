@@ -41,9 +41,9 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnost
             );
         }
     }
-    link.wake_on_lan = fields.get("wakeonlan").and_then(|node| value::boolean(node, "wakeonlan", said));
+    link.wake_on_lan = fields.get("wakeonlan").and_then(|node| super::boolean(node, "wakeonlan", said));
     for (key, feature) in OFFLOADS {
-        let Some(on) = fields.get(key).and_then(|node| value::boolean(node, key, said)) else { continue };
+        let Some(on) = fields.get(key).and_then(|node| super::boolean(node, key, said)) else { continue };
         link.features.insert(feature, on);
     }
     if let Some(node) = fields.get("infiniband-mode") {

@@ -67,7 +67,7 @@ fn route(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Route> {
     route.source = source.map(|source| source.value);
     route.on_link = fields
         .get("on-link")
-        .and_then(|node| value::boolean(node, "on-link", said))
+        .and_then(|node| super::boolean(node, "on-link", said))
         .is_some_and(|on| on.value);
     route.scope = fields.get("scope").and_then(|node| scope(node, family, said));
     needs_gateway(&mut route, said)?;
