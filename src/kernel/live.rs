@@ -118,6 +118,22 @@ pub struct AddressState {
     pub duplicate: bool,
 }
 
+/// What one reading of the kernel for an inventory shows beside it: it is in the same messages.
+#[derive(Debug, Default)]
+pub struct Moment {
+    /// The message of each link, for whoever asks.
+    pub(super) links: Vec<Vec<u8>>,
+    /// Every address.
+    pub addresses: Vec<AddressState>,
+}
+
+impl Moment {
+    /// Every link, the partners of bond members and the speeds of NICs included: those are asked for now.
+    pub fn links(&self) -> Vec<LinkState> {
+        states(self.links.iter().filter_map(|payload| decode_link(payload)).collect())
+    }
+}
+
 /// Reads the state of now.
 #[derive(Debug)]
 pub struct Live {
@@ -134,21 +150,7 @@ impl Live {
     pub async fn links(&mut self) -> Result<Vec<LinkState>, Failure> {
         let request = Request::new(RTM_GETLINK, 0, &link_payload(0, None)).question();
         let dump = self.session.dump(&request, |frame| decode_link(frame.payload)).await?;
-        let raw: Vec<(References, LinkState)> = dump.items;
-        let names: HashMap<u32, String> = raw.iter().map(|(_, l)| (l.index, l.name.clone())).collect();
-        let name_of = |index: u32| names.get(&index).cloned();
-        let finish = |(refs, mut link): (References, LinkState)| {
-            link.controller = name_of(refs.controller);
-            link.parent = name_of(refs.parent);
-            if let Some(bond) = &mut link.bond {
-                bond.active = name_of(refs.active);
-            }
-            link
-        };
-        let mut links: Vec<LinkState> = raw.into_iter().map(finish).collect();
-        add_partners(&mut links);
-        links.iter_mut().filter(|l| l.kind.is_empty() && !l.loopback).for_each(add_speed);
-        Ok(links)
+        Ok(states(dump.items))
     }
 
     /// Every address.
@@ -169,6 +171,24 @@ impl Live {
         neighbour::ask(&mut self.session, names, link, ip).await?;
         Ok(known.into_iter().find(|n| n.link == link && n.ip == ip))
     }
+}
+
+/// Gives the links names for indexes, and what only files tell.
+fn states(raw: Vec<(References, LinkState)>) -> Vec<LinkState> {
+    let names: HashMap<u32, String> = raw.iter().map(|(_, l)| (l.index, l.name.clone())).collect();
+    let name_of = |index: u32| names.get(&index).cloned();
+    let finish = |(refs, mut link): (References, LinkState)| {
+        link.controller = name_of(refs.controller);
+        link.parent = name_of(refs.parent);
+        if let Some(bond) = &mut link.bond {
+            bond.active = name_of(refs.active);
+        }
+        link
+    };
+    let mut links: Vec<LinkState> = raw.into_iter().map(finish).collect();
+    add_partners(&mut links);
+    links.iter_mut().filter(|l| l.kind.is_empty() && !l.loopback).for_each(add_speed);
+    links
 }
 
 /// Indexes of other links, to be replaced by names.
@@ -289,7 +309,7 @@ fn port_word(state: u8) -> Option<String> {
     Some((*word).to_owned())
 }
 
-fn decode_address(payload: &[u8]) -> Option<AddressState> {
+pub(super) fn decode_address(payload: &[u8]) -> Option<AddressState> {
     let attributes = Attributes::new(payload.get(ADDRESS_HEADER..)?);
     let short = u32::from(*payload.get(2)?);
     let flags = attributes.u32(IFA_FLAGS).unwrap_or(short);

@@ -12,9 +12,10 @@ use nix::errno::Errno;
 use crate::inventory::{AddressEntry, Inventory, RouteEntry, RuleEntry};
 
 use super::attributes::{self, Attributes};
+use super::live::{self, Moment};
 use super::names::Names;
 use super::session::{Failure, Session};
-use super::wire::Request;
+use super::wire::{Frame, Request};
 
 pub(super) use files::kernel_release;
 pub(super) use network::ROUTE_METRICS;
@@ -30,16 +31,26 @@ pub(super) const LINK_HEADER: usize = 16;
 /// Reads everything that a description is compared with. Offload features and wake-on-LAN are left out; they
 /// are asked for where a description names them.
 pub async fn inventory(session: &mut Session) -> Result<Inventory, Failure> {
+    Ok(inventory_and_moment(session).await?.0)
+}
+
+/// The same, and what else the messages tell of links and addresses.
+pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, Moment), Failure> {
     let mut inventory = Inventory { version: 1, kernel: files::kernel_release(), ..Inventory::default() };
-    let names = links(session, &mut inventory).await?;
-    inventory.addresses = addresses(session, &names).await?;
+    let (names, messages) = links(session, &mut inventory).await?;
+    let mut moment = Moment { links: messages, addresses: Vec::new() };
+    let request = Request::new(RTM_GETADDR, 0, &[0; 8]);
+    let both = |frame: &Frame<'_>| {
+        Some((network::address(frame.payload, &names)?, live::decode_address(frame.payload)?))
+    };
+    (inventory.addresses, moment.addresses) = session.dump(&request, both).await?.items.into_iter().unzip();
     for family in [libc::AF_INET, libc::AF_INET6] {
         let read = routes(session, family, &names).await;
         inventory.routes.extend(without_family(read)?);
         let read = rules(session, family).await;
         inventory.rules.extend(without_family(read)?);
     }
-    Ok(inventory)
+    Ok((inventory, moment))
 }
 
 /// A kernel without IPv6 or without policy rules refuses the question; then there are none.
@@ -52,7 +63,8 @@ fn without_family<T>(read: Result<Vec<T>, Failure>) -> Result<Vec<T>, Failure> {
     }
 }
 
-async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<Names, Failure> {
+/// Adds the links to the inventory; returns their names and messages.
+async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Names, Vec<Vec<u8>>), Failure> {
     let request = Request::new(RTM_GETLINK, 0, &link_payload(0, None));
     let dump = session.dump(&request, |frame| Some(frame.payload.to_vec())).await?;
     let mut payloads = dump.items;
@@ -89,7 +101,7 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<Names
     }
     inventory.links.sort_by_key(|link| link.index);
     inventory.links.dedup_by_key(|link| link.index);
-    Ok(names)
+    Ok((names, payloads))
 }
 
 /// The body of a request for links: all of them, or one by index or name. Without statistics.

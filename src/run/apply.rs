@@ -255,7 +255,7 @@ async fn look(story: &mut Story, options: &Options, stop: &mut Stop) {
                 true => Review::of(&input, &Plan::default(), &settled.inventory),
                 false => reviewed(&settled.inventory),
             };
-            verify::glance(&input, review).await
+            verify::glance(&input, review, &settled.moment)
         }
         false => verify::verify(&input, options.verify_wait, review, &mut tell, stop).await,
     };

@@ -13,6 +13,7 @@ use crate::handoff::{self, Surroundings};
 use crate::inventory::{Inventory, ObservedLink, Owed};
 use crate::kernel::apply::{AfterFailure, Outcome, StepOutcome, apply};
 use crate::kernel::details;
+use crate::kernel::live::Moment;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
@@ -42,6 +43,8 @@ pub(super) struct Settled {
     pub(super) said: Vec<Diagnostic>,
     /// The machine after the last round.
     pub(super) inventory: Inventory,
+    /// What else was seen of its links and addresses.
+    pub(super) moment: Moment,
     /// That machine was planned for, and nothing was left to do.
     pub(super) nothing_to_do: bool,
     /// What the rest of the image cannot be told: complete sentences.
@@ -83,7 +86,7 @@ pub(super) async fn settle(
     let mut told = false;
     let mut known;
     loop {
-        let mut inventory = read::inventory(session).await?;
+        let (mut inventory, moment) = read::inventory_and_moment(session).await?;
         inventory.owed = saved::owed();
         let (ready, at_udev) = without_unfinished(&inventory);
         // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
@@ -119,6 +122,7 @@ pub(super) async fn settle(
         // What was not changed need not be read again: a machine may have ten thousand routes.
         known = unchanged;
         settled.inventory = inventory;
+        settled.moment = moment;
         if settled.interrupted || settled.undone.is_some() {
             break;
         }
@@ -158,7 +162,7 @@ pub(super) async fn settle(
     if known {
         return Ok(settled);
     }
-    settled.inventory = read::inventory(session).await?;
+    (settled.inventory, settled.moment) = read::inventory_and_moment(session).await?;
     // Links that were renamed have the names now that they should.
     let described = settled.resolved.links.iter().map(|link| (link.name.as_str(), &link.desired));
     details::complete(&mut settled.inventory, described).await?;

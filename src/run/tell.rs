@@ -126,7 +126,10 @@ fn report(story: Story, exit: Exit) -> Report {
         interrupted: story.interrupted,
         seconds: story.began.elapsed().as_secs_f64(),
     };
-    builder.finish(exit as u8)
+    let report = builder.finish(exit as u8);
+    // The process ends here: what it has read need not be given back piece by piece.
+    mem::forget((story.parsed, story.settled));
+    report
 }
 
 /// Adds what became of one plan.

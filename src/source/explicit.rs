@@ -30,7 +30,7 @@ pub(super) async fn find(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Found, NotFound> {
     if source == "-" {
-        let read = slow::run(STDIN_BOUND, || tree::read_limited(io::stdin().lock())).await;
+        let read = slow::run(STDIN_BOUND, || tree::read_limited(io::stdin().lock(), 0)).await;
         let bytes = read
             .ok_or_else(|| hangs("standard input"))?
             .map_err(|e| layout::unreadable("Standard input", &e))?;
@@ -105,7 +105,7 @@ fn read(path: &Path) -> Result<Read, NotFound> {
     if !kind.is_file() {
         // A pipe: the shell's <(command), or /dev/stdin.
         let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
-        let bytes = tree::read_limited(file).map_err(|e| layout::unreadable(&name, &e))?;
+        let bytes = tree::read_limited(file, 0).map_err(|e| layout::unreadable(&name, &e))?;
         return Ok((OriginKind::File, None, plain_text(&name, bytes)?));
     }
     read_regular(path, &name)

@@ -127,15 +127,17 @@ impl Tree for DirTree {
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, ReadError> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(ReadError::NotAFile);
     }
-    read_limited(file)
+    // Room for one byte more than there should be shows the end at the first read.
+    read_limited(file, metadata.len().saturating_add(1))
 }
 
-/// Everything up to the end, at most [`TEXT_LIMIT`].
-pub(super) fn read_limited(reader: impl Read) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::new();
+/// Everything up to the end, at most [`TEXT_LIMIT`]; there should be `expected` bytes.
+pub(super) fn read_limited(reader: impl Read, expected: u64) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::with_capacity(expected.min(TEXT_LIMIT as u64) as usize);
     reader.take(TEXT_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > TEXT_LIMIT { Err(ReadError::TooLarge) } else { Ok(bytes) }
 }

@@ -22,6 +22,7 @@ mod run;
 mod wanted;
 pub(crate) mod words;
 
+use crate::kernel::live::Moment;
 use cause::Cause;
 use checks::Check;
 use evidence::Evidence;
@@ -50,10 +51,10 @@ impl Verification {
     }
 }
 
-/// Looks at the state of links and addresses once, and asks the network nothing. What is not yet as it should be counts as
+/// Looks at the state of links and addresses at a moment, and asks the network nothing. What is not yet as it should be counts as
 /// not checked.
-pub async fn glance(input: &Input, review: Review) -> Verification {
-    run::glance(input, review).await
+pub fn glance(input: &Input, review: Review, moment: &Moment) -> Verification {
+    run::glance(input, review, moment)
 }
 
 /// Checks everything at once and returns as soon as all is known, at the latest after `deadline`.

@@ -19,7 +19,7 @@ use super::probe::{self, Fact, Facts, Probe};
 use super::record::{note, record};
 use super::{Review, Verification, wanted, words};
 use crate::diagnostic::Code;
-use crate::kernel::live::Live;
+use crate::kernel::live::{Live, Moment};
 use crate::kernel::monitor::{Event, Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::neighbour::{self, Neighbour, NeighbourState};
@@ -49,6 +49,7 @@ pub(super) async fn run(
     let (facts, mut inbox) = unbounded_channel();
     let mut run = Run::new(input, facts);
     let mut stop = pin!(stop);
+    run.open();
     run.watch();
     run.read().await;
     run.take_review(review().await);
@@ -112,10 +113,12 @@ enum End {
 }
 
 /// See [`super::glance`].
-pub(super) async fn glance(input: &Input, review: Review) -> Verification {
+pub(super) fn glance(input: &Input, review: Review, moment: &Moment) -> Verification {
     let (facts, _) = unbounded_channel();
     let mut run = Run::new(input, facts);
-    run.read().await;
+    run.evidence.links = moment.links();
+    run.evidence.addresses = moment.addresses.clone();
+    run.note_carriers();
     run.take_review(review);
     run.finish(End::Glance)
 }
@@ -158,13 +161,6 @@ impl<'a> Run<'a> {
             ..TargetEvidence::default()
         };
         evidence.targets = input.targets.iter().map(target).collect();
-        let live = match Live::open() {
-            Ok(live) => Some(live),
-            Err(failure) => {
-                evidence.unreadable.push(format!("the kernel's state: {failure}"));
-                None
-            }
-        };
         Run {
             input,
             evidence,
@@ -175,7 +171,7 @@ impl<'a> Run<'a> {
             started: Vec::new(),
             listening: Vec::new(),
             asked: Vec::new(),
-            live,
+            live: None,
             read_at: None,
             changed: false,
         }
@@ -219,6 +215,13 @@ impl<'a> Run<'a> {
         });
     }
 
+    fn open(&mut self) {
+        match Live::open() {
+            Ok(live) => self.live = Some(live),
+            Err(failure) => self.evidence.unreadable.push(format!("the kernel's state: {failure}")),
+        }
+    }
+
     /// Reads links, addresses and the neighbours in question.
     async fn read(&mut self) {
         self.read_at = None;
@@ -231,6 +234,11 @@ impl<'a> Run<'a> {
             Ok(addresses) => self.evidence.addresses = addresses,
             Err(failure) => note(&mut self.evidence.unreadable, format!("addresses: {failure}")),
         }
+        self.note_carriers();
+    }
+
+    /// Since when each link has carrier, as far as it was seen.
+    fn note_carriers(&mut self) {
         let now = self.start.elapsed().as_millis() as u64;
         for link in self.evidence.links.iter().filter(|l| l.carrier) {
             self.evidence.carrier_ms.entry(link.name.clone()).or_insert(now);
