@@ -12,7 +12,7 @@ use super::keys::{Fields, Object};
 use super::tree::{Node, Value};
 use super::value::{self, bad, boolean, items, mac_of_nic, mtu, name_servers, search_domains, text, words};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
-use crate::model::{Activation, Desired, IfName, Kind, Link, Located, Naming, Resolver, Route};
+use crate::model::{Activation, Desired, IfName, Kind, Link, Located, Mtu, Naming, Resolver, Route};
 
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use table::OBJECTS;
@@ -263,16 +263,29 @@ fn common(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
     link.ipv6.accept_ra = fields.get("accept-ra").and_then(|n| boolean(n, "accept-ra", said));
     let subnets = items(fields.get("subnets"), "subnets", said);
     let mut manual = 0;
+    let mut of_subnet = None;
     for item in subnets {
         let Some(fields) = Fields::new(item, &SUBNET, said) else { continue };
         manual += usize::from(is_manual(&fields, said));
         let Some(method) = method(&fields, said) else { continue };
         subnet(&fields, method, None, link, said);
-        subnet_mtu(&fields, method.value, link, said);
+        subnet_mtu(&fields, method.value, link, &mut of_subnet, said);
         for item in items(fields.get("routes"), "routes", said) {
             let Some(fields) = Fields::new(item, &ROUTE, said) else { continue };
             link.routes.extend(route(&fields, said));
         }
+    }
+    if let Some(bytes) = of_subnet {
+        if let Some(own) = link.mtu.filter(|own| own.value != bytes.value) {
+            let message = format!(
+                "mtu {} of \"{}\" and mtu {} of its subnet exclude each other: the subnet's was taken",
+                own.value.get(),
+                link.id,
+                bytes.value.get()
+            );
+            said.push(Diagnostic::new(Code::OptionConflict, bytes.at, message).hint("remove one of the two"));
+        }
+        link.mtu = Some(bytes);
     }
     if manual > 0 && manual == subnets.len() {
         link.activation = Activation::Manual;
@@ -320,15 +333,22 @@ fn method(fields: &Fields, said: &mut Vec<Diagnostic>) -> Option<Located<Method>
     }
 }
 
-/// The MTU of a subnet is the link's, or beside an IPv6 address IPv6's alone, as cloud-init hands it to netplan.
-fn subnet_mtu(fields: &Fields, method: Method, link: &mut Link, said: &mut Vec<Diagnostic>) {
+/// The MTU of a subnet is the link's, before the link's own, or beside an IPv6 address IPv6's alone, as cloud-init hands
+/// it to netplan. Of several IPv4 subnets the first counts.
+fn subnet_mtu(
+    fields: &Fields,
+    method: Method,
+    link: &mut Link,
+    of_subnet: &mut Option<Located<Mtu>>,
+    said: &mut Vec<Diagnostic>,
+) {
     let Some(bytes) = fields.get("mtu").and_then(|n| mtu(n, "mtu", said)) else { return };
     let address = either(fields, "address").and_then(Node::text).unwrap_or_default();
     let v6 = address.contains(':') || matches!(method, Method::Dhcp6 | Method::Slaac);
     if v6 {
         link.ipv6.mtu = Some(Located::new(bytes.value.get(), bytes.at));
-    } else if link.mtu.is_none() {
-        link.mtu = Some(bytes);
+    } else if of_subnet.is_none() {
+        *of_subnet = Some(bytes);
     }
 }
 
