@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::guest::Cable;
+use crate::guest::{Cable, Guest};
 use crate::network::{Neighbour, nic};
 use crate::{drive, healthy, machine, script};
 
-const MAC: &str = "52:54:00:12:34:05";
+pub(crate) const MAC: &str = "52:54:00:12:34:05";
 
-fn network_data() -> String {
+/// A bond of one NIC with an address and a name server.
+pub(crate) fn network_data() -> String {
     serde_json::json!({
         "links": [
             {"id": "nic", "type": "phy", "ethernet_mac_address": MAC, "mtu": 1500},
@@ -26,8 +27,8 @@ fn network_data() -> String {
     .to_string()
 }
 
-/// Makes the initramfs with this root's dracut, with further options of dracut's.
-fn initramfs(root: &str, folder: &tempfile::TempDir, options: &[&str]) -> PathBuf {
+/// Makes the initramfs with what is in this root, with further options of dracut's.
+pub(crate) fn initramfs(root: &str, folder: &tempfile::TempDir, options: &[&str]) -> PathBuf {
     let out = folder.path().join("initramfs");
     let mut arguments = [root, env!("CARGO_BIN_EXE_netapply")].map(Path::new).to_vec();
     arguments.push(&out);
@@ -73,7 +74,12 @@ fn boot(root: &str, options: &[&str], qemu: &[&str]) {
     guest.ok("[ -e /run/net.bond0.did-setup ]");
     assert!(guest.ok("cat /run/net.bond0.resolv.conf").contains("nameserver 192.0.2.53"));
 
-    // And after it: the link was neither made again nor handed to anybody.
+    still_up(&mut guest, &mut neighbour);
+    assert!(guest.ok("resolvectl dns").contains("192.0.2.53"));
+}
+
+/// In the real root: the bond was neither made again nor handed to anybody.
+pub(crate) fn still_up(guest: &mut Guest, neighbour: &mut Neighbour) {
     let links = guest.json("ip -j -d link show master bond0");
     assert!(links[0]["ifname"].as_str().unwrap().starts_with("en"), "{links}");
     let bond = guest.json("ip -j -4 address show dev bond0");
@@ -85,7 +91,6 @@ fn boot(root: &str, options: &[&str], qemu: &[&str]) {
     guest.ok("ping -c 1 -W 30 192.0.2.1");
     neighbour.guest.ok("ping -c 1 -W 30 192.0.2.10");
     assert_eq!(neighbour.dhcp(0), "");
-    assert!(guest.ok("resolvectl dns").contains("192.0.2.53"));
 }
 
 #[test]

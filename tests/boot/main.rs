@@ -9,6 +9,7 @@ mod drive;
 mod fallback;
 #[path = "../vm/guest.rs"]
 mod guest;
+mod initramfs_tools;
 mod ipa;
 mod ironic;
 mod late;

@@ -27,6 +27,8 @@ const SLOTS: usize = 2;
 
 /// Run by dracut when the real root is mounted and before it is switched to.
 const PRE_PIVOT: &str = "/usr/lib/dracut/hooks/pre-pivot/90-files.sh";
+/// What initramfs-tools runs at that moment, in order: the same script, and its own that ends udev.
+const INIT_BOTTOM: &str = "/scripts/init-bottom/ORDER";
 
 /// Which of Debian's kernels to boot.
 #[derive(Clone, Copy, Default)]
@@ -222,16 +224,21 @@ impl Builder {
         self
     }
 
-    /// Boots from an initramfs that dracut made instead of the small one; it finds the root by itself.
+    /// Boots from an initramfs that dracut or initramfs-tools made instead of the small one; it finds the root by itself.
     pub(crate) fn initramfs(mut self, file: &Path) -> Self {
         self.initramfs = Some(file.to_owned());
         self.at_the_end_of_the_initramfs("")
     }
 
-    /// Runs these lines of shell in dracut's initramfs, just before the switch to the real root.
+    /// Runs these lines of shell in that initramfs, just before the switch to the real root.
     pub(crate) fn at_the_end_of_the_initramfs(self, script: &str) -> Self {
         // What the test brings along goes over the root, as in the small one.
-        self.file(PRE_PIVOT, format!("cp -a /files/. \"$NEWROOT\"/\n{script}"), 0o755)
+        let script = format!("cp -a /files/. \"${{NEWROOT:-$rootmnt}}\"/\n{script}");
+        self.file(PRE_PIVOT, script, 0o755).file(
+            INIT_BOTTOM,
+            format!("sh {PRE_PIVOT}\n/scripts/init-bottom/udev \"$@\"\n"),
+            0o644,
+        )
     }
 
     /// Boots a ramdisk that is a whole system by itself: no other root, nothing to switch to.
@@ -312,7 +319,7 @@ impl Builder {
         put(staging, "/agent", include_bytes!("guest-agent"), 0o755);
         let files = if self.is_ramdisk { staging.to_owned() } else { staging.join("files") };
         for (path, content, mode) in &self.files {
-            let folder = if path == PRE_PIVOT { staging } else { &files };
+            let folder = if [PRE_PIVOT, INIT_BOTTOM].contains(&path.as_str()) { staging } else { &files };
             put(folder, path, content, *mode);
         }
         for (path, target) in &self.links {
