@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::inventory::Inventory;
-use crate::model::{Desired, Kind, Link, Resolver, Rule};
+use crate::model::{Activation, Desired, Kind, Link, Resolver, Rule};
 
 pub use nic::MatchedBy;
 
@@ -93,6 +93,9 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
     let mut links = fall(links, &mut said);
     names::give(&mut links, inventory, &mut said);
     connect(&mut links);
+    for link in &mut links {
+        leave_out_routes(link, inventory, &mut said);
+    }
     let links = foundations_first(links);
     let there: HashSet<&str> = links.iter().map(|l| l.desired.id.as_str()).collect();
     let absent = desired.links.iter().filter(|l| !there.contains(l.id.as_str())).cloned().collect();
@@ -129,6 +132,26 @@ fn resolved_nic(link: &Link, nic: &nic::Found) -> ResolvedLink {
         stand_in: nic.stand_in,
         ..blank(link, nic.name.clone(), current)
     }
+}
+
+/// The kernel takes no route through a link that is down, and netapply leaves some so: those come with the run after it
+/// was brought up.
+fn leave_out_routes(link: &mut ResolvedLink, inventory: &Inventory, said: &mut Vec<Diagnostic>) {
+    let is_up = || link.current.as_deref().and_then(|name| inventory.link(name)).is_some_and(|l| l.up);
+    let down = match link.desired.activation {
+        Activation::Up => false,
+        Activation::Manual => !is_up() && !matches!(link.controller, Some((_, Kind::Bond))),
+        Activation::Off => true,
+    };
+    let Some(at) = link.desired.routes.iter().find(|r| down && !r.kind.is_linkless()).map(|r| r.at) else {
+        return;
+    };
+    link.desired.routes.retain(|route| route.kind.is_linkless());
+    let id = &link.desired.id;
+    let message = format!(
+        "the routes of \"{id}\" are left out: the link stays down, and the kernel takes none through it"
+    );
+    said.push(Diagnostic::new(Code::NoEffect, at, message).hint("once it is up, run netapply again"));
 }
 
 /// Leaves out what stood on a NIC that is not there: a VLAN without its link, a bond without any member.

@@ -8,14 +8,15 @@ use std::process::Command;
 
 use netapply::diagnostic::Code;
 
-/// The files of a case that are not its description.
-const BESIDE: &[&str] = &["inventory.json", "plan.txt", "diagnostics.txt", "args"];
+use cases::{cases, source};
+
+#[path = "golden/cases.rs"]
+mod cases;
 
 #[test]
 fn every_case_prints_what_is_expected() {
     let bless = std::env::var_os("NETAPPLY_BLESS").is_some();
     let cases = cases();
-    assert!(!cases.is_empty(), "no cases found");
     let mut wrong = String::new();
     for case in &cases {
         let (name, printed) = run(case);
@@ -52,29 +53,6 @@ fn every_code_has_a_case_that_raises_it() {
     let missing: Vec<&str> =
         codes.filter(|c| !raised(c) && !WITHOUT_CASE.contains(&c.text())).map(|c| c.text()).collect();
     assert!(missing.is_empty(), "no case in testdata raises {}", missing.join(", "));
-}
-
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    let mut cases: Vec<PathBuf> = folders(&root).iter().flat_map(|format| folders(format)).collect();
-    cases.sort();
-    cases
-}
-
-fn folders(of: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(of).unwrap().map(|e| e.unwrap().path());
-    entries.filter(|path| path.is_dir()).collect()
-}
-
-/// The description of a case: its one other file, or the whole folder where there are several.
-fn source(case: &Path) -> String {
-    let names = std::fs::read_dir(case).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let mut others: Vec<String> = names.filter(|name| !BESIDE.contains(&name.as_str())).collect();
-    match others.len() {
-        1 => others.remove(0),
-        0 => panic!("{} has no description", case.display()),
-        _ => ".".to_owned(),
-    }
 }
 
 /// The expectation's name, and what the program prints on both streams, with its exit code.

@@ -262,11 +262,18 @@ impl Planner<'_> {
         let settings: Options = options(link)
             .filter(|(row, _)| row.form == Form::Link && kind.is_controller())
             .filter(|(row, value)| there.settings.get(row.name) != Some(value))
+            // Which member is active is the bond's own choice once it runs: one without a live link is refused.
+            .filter(|(row, _)| row.name != "active_slave" || self.takes_members(&link.name))
             .map(|(row, value)| (row.name, value.clone()))
             .collect();
         if !settings.is_empty() {
             self.change(link, &link.name, LinkChange::Options { kind, settings });
         }
+    }
+
+    fn takes_members(&self, name: &str) -> bool {
+        let joins = |action: &Action| matches!(action, Action::SetLink { change: LinkChange::Controller(c), .. } if c == name);
+        self.steps.iter().any(|step| joins(&step.action))
     }
 
     /// Puts a member in. A bond takes it only while it is down (bond_enslave).

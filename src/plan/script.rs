@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::step::{Action, LinkChange, NewLink, Plan};
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
-use crate::model::{Family, Located, RouteKind, Scope, Wireguard};
+use crate::model::{Family, Kind, Located, RouteKind, Scope, Wireguard};
 
 /// Seconds that the script waits for duplicate address detection.
 const DAD_SECONDS: u32 = 10;
@@ -23,11 +23,42 @@ pub fn script(plan: &Plan, files: &[&str]) -> String {
     for step in &plan.steps {
         match &step.action {
             Action::Wireguard { name, config } => out.push_str(&wireguard_lines(name, config, files)),
-            action => out.push_str(&line(action)),
+            action => out.push_str(&lines(action)),
         }
         out.push('\n');
     }
     out
+}
+
+/// One step as one line, and one more for each option that an image's ip(8) may be too old to know: it is set where that
+/// can be, and the script goes on.
+fn lines(action: &Action) -> String {
+    let (name, kind, settings) = match action {
+        Action::AddLink(new) => (&new.name, new.kind, &new.settings),
+        Action::SetLink { name, change: LinkChange::Options { kind, settings } } => (name, *kind, settings),
+        _ => return line(action),
+    };
+    let all = settings.clone().into_iter();
+    let (young, old): (BTreeMap<_, _>, BTreeMap<_, _>) = all.partition(|(option, _)| is_young(kind, option));
+    let mut lines = Vec::new();
+    match action {
+        Action::AddLink(new) => lines.push(line(&Action::AddLink(NewLink { settings: old, ..new.clone() }))),
+        _ if old.is_empty() => {}
+        _ => lines.push(set_link(name, &LinkChange::Options { kind, settings: old }).0),
+    }
+    for option in young {
+        let settings = BTreeMap::from([option]);
+        let change = LinkChange::Options { kind, settings };
+        lines.push(format!("{} || true # an older ip(8) does not know it", set_link(name, &change).0));
+    }
+    lines.join("\n")
+}
+
+/// Newer than the iproute2 of systems that are still kept: Debian 12 has 6.1.
+fn is_young(kind: Kind, option: &str) -> bool {
+    let since = attribute::of(kind, option).and_then(|row| row.since.split_once('.'));
+    let number = |text: &str| text.parse::<u32>().unwrap_or_default();
+    since.is_some_and(|(major, minor)| (number(major), number(minor)) > (6, 1))
 }
 
 /// One step as one line.
@@ -393,7 +424,7 @@ fn wireguard_lines(name: &str, config: &Wireguard, files: &[&str]) -> String {
             let file = quote(files.get(usize::from(at.file)).copied().unwrap_or_default());
             let before = at.column.saturating_sub(1);
             format!(
-                "sed -n '{}s/^.\\{{{before}\\}}//p' {file} | grep -o '[A-Za-z0-9+/]\\{{43\\}}=' | head -n 1 | wg set {link} {option} /dev/stdin",
+                "sed -n '{}s/^.\\{{{before}\\}}//p' {file} | grep -o '[A-Za-z0-9+/]\\{{43\\}}=' | head -n 1 | wg set {link} {option} /proc/self/fd/0",
                 at.line
             )
         });

@@ -69,6 +69,10 @@ fn strip(value: &mut Value) {
     const FLAGS: &[&str] = &["LOWER_UP", "NO-CARRIER", "M-DOWN", "linkdown", "dead"];
     match value {
         Value::Object(map) => {
+            // An index of another namespace, or a name here that has the same index.
+            if map.remove("link_netnsid").is_some() {
+                map.remove("link");
+            }
             map.retain(|key, _| !OWN.contains(&key.as_str()));
             map.values_mut().for_each(strip);
             // Of IPv6 routes that are shown as one, one that went and came again is the last: the traffic is the same.

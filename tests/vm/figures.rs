@@ -24,6 +24,7 @@ const COMMANDS: [&str; 3] = [
 fn beside_ip() {
     let mut guest =
         switch::machine().netapply().inside().file("/tmp/network_data.json", cases::LACP, 0o644).boot();
+    guest.ok("echo 2 >/proc/sys/kernel/randomize_va_space");
     guest.ok(&switch::lacp(9000, &["10.158.175.248/31"]));
     guest.ok("netapply --dry-run --format sh /tmp/network_data.json |
         sed -n 's/^ip //; s/^-[46] //; /^\\(link\\|address\\|route\\|rule\\) /p' >/tmp/batch");

@@ -4,6 +4,8 @@
 mod bonds;
 #[path = "inside/disturbed.rs"]
 mod disturbed;
+#[path = "inside/golden.rs"]
+mod golden;
 #[path = "inside/kinds.rs"]
 mod kinds;
 #[path = "inside/modules.rs"]
@@ -12,5 +14,7 @@ mod modules;
 mod names;
 #[path = "inside/wake.rs"]
 mod wake;
+#[path = "inside/whole.rs"]
+mod whole;
 #[path = "inside/wireguard.rs"]
 mod wireguard;

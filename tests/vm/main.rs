@@ -15,6 +15,8 @@ mod dns;
 mod drive;
 mod faults;
 mod figures;
+#[path = "../golden/cases.rs"]
+mod golden;
 mod guest;
 mod harness;
 mod inside;

@@ -1,6 +1,9 @@
 //! `--dry-run --format sh`: the script that a plan prints gives the same kernel state as applying the plan does.
 
-use crate::guest::Guest;
+use std::path::{Path, PathBuf};
+
+use crate::golden;
+use crate::guest::{Builder, Guest};
 use crate::{cases, oracle, switch};
 
 /// What each of two machines of the same kind comes to: one by netapply, one by the script it prints.
@@ -73,4 +76,77 @@ fn of_bridges_vlans_and_both_families() {
     br0.7: {id: 7, link: br0, mtu: 1400, addresses: [203.0.113.7/31]}
 ";
     same_by_script(false, "true", "netplan.yaml", text);
+}
+
+/// Cases of testdata/ that no guest has a machine for, and why.
+const NOT_HERE: &[(&str, &str)] = &[
+    ("cloud-init-v1/infiniband", INFINIBAND),
+    ("netplan/infiniband", INFINIBAND),
+    ("network_data/infiniband", INFINIBAND),
+    (
+        "network_data/nic-with-a-virtual-function-of-its-mac",
+        "only Hyper-V's driver makes a NIC another's controller",
+    ),
+];
+const INFINIBAND: &str = "QEMU has no InfiniBand, and no other link has its addresses of 20 bytes";
+
+/// WireGuard keys that descriptions say stand in files.
+const KEY_FILES: &[(&str, &str)] = &[
+    ("/etc/wireguard/private.key", "QO1hYkWLQ5yxTbs1P0bFUNYnMTbZ3aFQXvhxX6lPXEE=\n"),
+    ("/etc/wireguard/shared.key", "FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=\n"),
+];
+
+/// For every case of testdata/ with a plan that has steps, one machine by netapply and one by the script it prints: see
+/// inside/golden.rs. `NETAPPLY_CASES='vrf eni/'` runs only those whose names have one of the words.
+#[test]
+fn of_every_golden_case() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let all: Vec<PathBuf> = golden::cases().into_iter().filter(|case| has_steps(case)).collect();
+    let name = |case: &Path| case.strip_prefix(&root).expect("a case of testdata").display().to_string();
+    for (listed, _) in NOT_HERE {
+        assert!(all.iter().any(|case| name(case) == *listed), "testdata has no case {listed} with a plan");
+    }
+    let wanted = std::env::var("NETAPPLY_CASES").unwrap_or_else(|_| "/".to_owned());
+    let is_wanted = |case: &String| wanted.split_whitespace().any(|word| case.contains(word));
+    let is_listed = |case: &String| NOT_HERE.iter().any(|(listed, _)| case == listed);
+    let run: Vec<String> =
+        all.iter().map(|case| name(case)).filter(|case| is_wanted(case) && !is_listed(case)).collect();
+    let mut guest = Guest::builder().netapply().inside();
+    for (path, key) in KEY_FILES {
+        guest = guest.file(path, *key, 0o600);
+    }
+    for case in &run {
+        guest = files(guest, &root.join(case), &format!("/testdata/{case}"));
+    }
+    let mut guest = guest.boot();
+    // No fallback tunnels and no stray bond, in no namespace.
+    guest.ok("echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net; modprobe bonding max_bonds=0");
+    let mut wrong = String::new();
+    for case in &run {
+        let test = "inside --ignored --exact --nocapture --color=never inside::golden::scripts_give_the_same";
+        let output = guest.run(&format!("echo /testdata/{case} >/tmp/case; exec {test} 2>&1"));
+        if output.status != 0 {
+            wrong += &format!("=== {case}\n{}", output.stdout);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Whether a case's plan, as it is expected, has steps.
+fn has_steps(case: &Path) -> bool {
+    let plan = std::fs::read_to_string(case.join("plan.txt")).unwrap_or_default();
+    plan.lines().any(|line| line == "Steps:")
+}
+
+/// All files of a folder, into a folder of the guest.
+fn files(mut guest: Builder, from: &Path, to: &str) -> Builder {
+    for entry in std::fs::read_dir(from).expect("a folder of a case") {
+        let path = entry.expect("a file of a case").path();
+        let to = format!("{to}/{}", path.file_name().expect("a name").to_string_lossy());
+        guest = match path.is_dir() {
+            true => files(guest, &path, &to),
+            false => guest.file(&to, std::fs::read(&path).expect("a file of a case"), 0o644),
+        };
+    }
+    guest
 }

@@ -63,7 +63,8 @@ pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
         broadcast: attributes.ip4(libc::IFA_BROADCAST),
         label,
         scope: Scope::from_number(scope).unwrap_or(Scope::Global),
-        preferred: lifetime(0),
+        // IPv4 shows no lifetimes of an address that is there for good (inet_fill_ifaddr).
+        preferred: if flags & libc::IFA_F_DEPRECATED != 0 { Some(0) } else { lifetime(0) },
         valid: lifetime(4),
         tentative: flags & libc::IFA_F_TENTATIVE != 0,
         duplicate: flags & libc::IFA_F_DADFAILED != 0,

@@ -74,7 +74,7 @@ static BOND: &[Attribute] = &[
     row("arp_validate", 9, Form::Word32(ARP_VALIDATE)).only(ARP_MONITORED),
     row("arp_all_targets", 10, Form::Word32(&[("any", 0), ("all", 1)])),
     row("ns_ip6_target", 31, Form::Ip6List).since("5.19"),
-    row("missed_max", 30, Form::U8).only(ARP_MONITORED).since("5.17"),
+    row("missed_max", 30, Form::U8).only(ARP_MONITORED).since("5.17").print(Print::As("arp_missed_max")),
     row("primary", 11, Form::Link).only(ONE_ACTIVE),
     row("primary_reselect", 12, Form::Word8(&[("always", 0), ("better", 1), ("failure", 2)])),
     row("active_slave", 2, Form::Link).only(ONE_ACTIVE),

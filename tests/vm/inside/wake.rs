@@ -6,7 +6,7 @@ use netapply::kernel::details;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
 use netapply::model::{Kind, Link, Located, Place};
-use netapply::plan::Action;
+use netapply::plan::{Action, script};
 
 use crate::namespace::here;
 use crate::plans::{all_done, apply, plan};
@@ -31,6 +31,11 @@ fn a_magic_packet_wakes() {
             let mut inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
             details::complete(&mut inventory, [("eth0", &link)].into_iter()).await.unwrap();
             assert_eq!(inventory.link("eth0").unwrap().wake_on_lan, Some(on));
+        }
+        for (on, letters) in [(false, "d"), (true, "g")] {
+            let line = script::line(&Action::WakeOnLan { name: "eth0".to_owned(), on });
+            assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success(), "{line}");
+            assert_eq!(shown(), letters, "after {line}");
         }
     });
 }

@@ -1,0 +1,148 @@
+//! All that the kernel says of a network, as text for comparing two machines: ip(8), bridge(8), wg(8) and ethtool(8), and
+//! the settings of the links below /proc/sys.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv6Addr;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::state::comparable;
+
+/// What ip(8) is asked in one go, by family.
+const QUESTIONS: [(&str, &[&str]); 2] = [
+    ("-4", &["link show", "address show", "route show table all", "rule show"]),
+    ("-6", &["address show", "route show table all", "rule show"]),
+];
+
+/// Settings that cannot be read before somebody has set them.
+const UNREADABLE: &str = "stable_secret";
+
+/// The state of this namespace; what the kernel made up by chance is named by the link that has it. `features` asks for
+/// the NICs' offloads as well, which takes its time.
+pub(super) fn state(features: bool) -> String {
+    let asked = QUESTIONS.map(|(family, questions)| {
+        run_with("ip", &[family, "-j", "-d", "-batch", "-"], &questions.join("\n"))
+    });
+    let links = answers(&asked[0]).swap_remove(0);
+    let links = links.as_array().map(Vec::as_slice).unwrap_or_default();
+    let chances = chances(links, &answers(&asked[1])[0]);
+    let by_name = |text: String| chances.iter().fold(text, |text, (chance, name)| text.replace(chance, name));
+    let mut state = String::new();
+    for ((family, questions), text) in QUESTIONS.iter().zip(asked) {
+        let answers = answers(&by_name(text));
+        assert_eq!(answers.len(), questions.len(), "an answer to each question");
+        for (question, mut answer) in questions.iter().zip(answers) {
+            // The rest is in the answer about links.
+            if *question == "address show" {
+                let each = answer.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut);
+                each.for_each(|link| link.retain(|key, _| key == "ifname" || key == "addr_info"));
+            }
+            let _ = writeln!(state, "# ip {family} {question}\n{}", comparable(answer, |_| false));
+        }
+    }
+    for link in links {
+        let name = link["ifname"].as_str().unwrap_or_default();
+        let (program, text) = match link["linkinfo"]["info_kind"].as_str() {
+            Some("wireguard") => ("wg", wireguard(name)),
+            Some("bridge") => ("bridge vlan", run("bridge", &["-d", "vlan", "show"])),
+            Some("veth") if features => ("ethtool", run("ethtool", &["-k", name])),
+            _ => ("", String::new()),
+        };
+        let _ = writeln!(state, "# {program} of {name}\n{text}");
+        settings(name, &mut state);
+    }
+    state
+}
+
+/// What ip(8) answered, question by question.
+fn answers(text: &str) -> Vec<Value> {
+    let answers = serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>();
+    answers.unwrap_or_else(|error| panic!("{error} in what ip(8) printed:\n{text}"))
+}
+
+/// Keys, port and peers; peers in order of their keys.
+fn wireguard(name: &str) -> String {
+    let shown = run("wg", &["showconf", name]);
+    let mut paragraphs: Vec<&str> = shown.split("\n\n").map(str::trim).collect();
+    paragraphs.sort_unstable();
+    paragraphs.join("\n\n")
+}
+
+fn settings(name: &str, state: &mut String) {
+    for family in ["ipv4", "ipv6"] {
+        let folder = format!("/proc/sys/net/{family}/conf/{name}");
+        // A link whose MTU is too small has no IPv6.
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().expect("a setting's name"));
+        let values: BTreeMap<String, String> = names
+            .filter(|setting| setting != UNREADABLE)
+            .map(|setting| {
+                let value = fs::read_to_string(format!("{folder}/{setting}")).expect("a setting");
+                (setting, value)
+            })
+            .collect();
+        for (setting, value) in values {
+            let _ = writeln!(state, "{family}/{name}/{setting} = {}", value.trim());
+        }
+    }
+}
+
+/// What the kernel made up, and what to call it: hardware addresses (`NET_ADDR_RANDOM`, and a tunnel's permanent one)
+/// with the link-local addresses that come of them, and link-local addresses from a random secret.
+fn chances(links: &[Value], addresses: &Value) -> Vec<(String, String)> {
+    let mut chances = Vec::new();
+    for link in links {
+        let name = link["ifname"].as_str().unwrap_or_default();
+        let kind = fs::read_to_string(format!("/sys/class/net/{name}/addr_assign_type")).unwrap_or_default();
+        let random = link["address"].as_str().filter(|_| kind.trim() == "1");
+        let permanent = link["permaddr"].as_str().filter(|_| link["linkinfo"]["info_kind"].is_string());
+        for (what, mac) in [("random", random), ("permanent", permanent)] {
+            let forms = mac.map(forms).unwrap_or_default();
+            chances.extend(forms.into_iter().map(|form| (form, format!("({what} of {name})"))));
+        }
+        if link["inet6_addr_gen_mode"] == "random" {
+            let of_it = addresses.as_array().into_iter().flatten().filter(|a| a["ifname"] == name);
+            let local = of_it.flat_map(|a| a["addr_info"].as_array().into_iter().flatten());
+            let local =
+                local.filter(|address| address["scope"] == "link").filter_map(|a| a["local"].as_str());
+            chances.extend(local.map(|address| (address.to_owned(), format!("(link-local of {name})"))));
+        }
+    }
+    chances
+}
+
+/// A MAC address as it is, as in a bridge's id, and as in a link-local address. That of a tunnel in IPv6 has the length
+/// of an IPv6 address, and is written like one.
+fn forms(mac: &str) -> Vec<String> {
+    let bytes: Vec<u8> = match mac.parse::<Ipv6Addr>() {
+        Ok(long) => long.octets()[..6].to_vec(),
+        Err(_) => mac.split(':').filter_map(|part| u8::from_str_radix(part, 16).ok()).collect(),
+    };
+    let mut forms = vec![mac.to_owned(), mac.replace(':', "")];
+    if let [a, b, c, d, e, f] = bytes[..] {
+        let half = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+        let local = Ipv6Addr::from((0xfe80_u128 << 112) | u128::from(half));
+        forms.push(local.to_string());
+    }
+    forms
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    run_with(program, arguments, "")
+}
+
+/// Runs a program that must succeed; what it prints.
+pub(super) fn run_with(program: &str, arguments: &[&str], input: &str) -> String {
+    use std::io::Write as _;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+    String::from_utf8(output.stdout).expect("text")
+}
