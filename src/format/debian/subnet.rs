@@ -7,8 +7,10 @@ use ipnet::IpNet;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::keys::Fields;
 use crate::format::tree::{Node, Value as NodeValue};
-use crate::format::value::{bad, gateway, interface_address, ip, name_servers, number, search_domains, text};
-use crate::model::{Dynamic, Family, Link, Located, Resolver, Route};
+use crate::format::value::{
+    bad, gateway, interface_address, ip, name_servers, number, prefix_length, search_domains, text,
+};
+use crate::model::{Address, Dynamic, Family, Link, Located, Resolver, Route};
 
 /// How a subnet or stanza is configured.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -125,7 +127,11 @@ fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, said: &mu
     for node in nodes {
         // A point-to-point address without a mask is that of one host.
         let mask = beside.or_else(|| peer.filter(|p| p.value.is_ipv4() && !has_prefix(node)).map(|_| &host));
+        let before = said.len();
         let Some(mut address) = interface_address(node, "address", mask, said) else { continue };
+        if family.is_some() {
+            netmask_first(&mut address, beside, said.get_mut(before..).unwrap_or_default());
+        }
         if family.is_some_and(|f| f != Family::of(&address.net.addr())) {
             let why = "an address of the other family than the stanza's";
             said.push(bad(Code::BadAddress, node, "address", why));
@@ -134,7 +140,11 @@ fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, said: &mu
         if let Some(peer) = peer.filter(|p| Family::of(&p.value) == Family::of(&address.net.addr())) {
             address.peer = IpNet::new(peer.value, address.net.prefix_len()).ok();
         }
-        address.broadcast = broadcast.filter(|_| address.net.addr().is_ipv4());
+        address.broadcast = match (broadcast, address.net) {
+            (Some(Broadcast::Is(ip)), IpNet::V4(_)) => Some(ip),
+            (Some(Broadcast::Zeroes), IpNet::V4(net)) if net.prefix_len() < 31 => Some(net.network()),
+            _ => None,
+        };
         address.preferred = preferred;
         link.addresses.push(address);
     }
@@ -144,11 +154,36 @@ fn has_prefix(node: &Node) -> bool {
     node.text().is_some_and(|text| text.contains('/'))
 }
 
-/// `+` is the address that follows from the prefix, which the kernel gets anyway; `-` is none.
-fn broadcast(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Ipv4Addr> {
-    let text = text(node, "broadcast", said).filter(|text| !matches!(*text, "+" | "-"))?;
+/// ifupdown goes by the netmask where the prefix length behind the address says otherwise.
+fn netmask_first(address: &mut Address, netmask: Option<&Node>, said: &mut [Diagnostic]) {
+    let Some(conflict) = said.iter_mut().find(|d| d.code == Code::ConflictingPrefix) else { return };
+    let ip = address.net.addr();
+    let length = netmask.and_then(Node::text).and_then(|text| prefix_length(text, Family::of(&ip)).ok());
+    let Some(net) = length.and_then(|length| IpNet::new(ip, length).ok()) else { return };
+    conflict.message = format!(
+        "the address says /{}, and the netmask says /{}: the netmask was taken, as ifupdown does",
+        address.net.prefix_len(),
+        net.prefix_len()
+    );
+    address.net = net;
+}
+
+/// What stands for a broadcast address.
+#[derive(Copy, Clone)]
+enum Broadcast {
+    Is(Ipv4Addr),
+    /// `-`: the address of which the host's bits are zeroes.
+    Zeroes,
+}
+
+/// `+` is the address that follows from the prefix, which the kernel gets anyway.
+fn broadcast(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Broadcast> {
+    let text = text(node, "broadcast", said).filter(|text| *text != "+")?;
+    if text == "-" {
+        return Some(Broadcast::Zeroes);
+    }
     match text.parse() {
-        Ok(ip) => Some(ip),
+        Ok(ip) => Some(Broadcast::Is(ip)),
         Err(_) => {
             said.push(bad(Code::BadAddress, node, "broadcast", "not an IPv4 address"));
             None

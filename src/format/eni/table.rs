@@ -34,6 +34,7 @@ pub(in crate::format) static IFACE: Object = Object {
         key("gateway", Applied, "default route through this address"),
         key("metric", Applied, "metric of the default route, lower wins"),
         key("pointopoint", Applied, "address of the far end"),
+        key("description", NoEffect, "it is a note for people"),
         key("scope", NoEffect, "the kernel derives the scope from the address"),
         key("preferred-lifetime", Applied, "0 or forever"),
         key("mtu", Applied, "MTU in bytes"),
