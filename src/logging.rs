@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use env_logger::{Builder, Target};
+use log::{Level, LevelFilter};
 
 /// Where a boot's whole log goes; the second only where it can be written.
 const FILES: &[&str] = &["/run/netapply/netapply.log", "/var/log/netapply.log"];
@@ -22,7 +23,6 @@ pub enum Prefix {
 
 /// Standard error, and the files of a boot.
 struct Tee {
-    /// What goes to standard error.
     level: LevelFilter,
     prefix: Prefix,
     files: Vec<File>,
@@ -32,26 +32,17 @@ struct Tee {
 pub fn start(level: LevelFilter, prefix: Prefix, files: bool) {
     let files: Vec<File> =
         if files { FILES.iter().filter_map(|path| open(Path::new(path))).collect() } else { Vec::new() };
-    log::set_max_level(if files.is_empty() { level } else { level.max(LevelFilter::Debug) });
-    // The log lasts as long as the program.
-    if log::set_logger(Box::leak(Box::new(Tee { level, prefix, files }))).is_err() {
+    let most = if files.is_empty() { level } else { level.max(LevelFilter::Debug) };
+    let tee = Tee { level, prefix, files };
+    let started = Builder::new()
+        .filter_module("netapply", most)
+        .target(Target::Pipe(Box::new(tee)))
+        // The first byte carries the level to `Tee`, which takes it off.
+        .format(|out, record| writeln!(out, "{}{}", record.level() as u8, record.args()))
+        .try_init();
+    if started.is_err() {
         let _ = writeln!(io::stderr(), "netapply: the log could not be started twice");
     }
-}
-
-impl Log for Tee {
-    /// What libraries have to say is for their makers.
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("netapply")
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.record(record.level(), &record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
 }
 
 /// No symbolic link is followed: /var/log may be the work of others.
@@ -66,7 +57,7 @@ fn open(path: &Path) -> Option<File> {
 impl Tee {
     /// To standard error in a write for each line, which is a message of its own to /dev/kmsg (printk.c,
     /// devkmsg_write); to a file in one write, since a record may have thousands of lines.
-    fn record(&self, level: Level, text: &str) {
+    fn record(&mut self, level: Level, text: &str) {
         if level.to_level_filter() <= self.level {
             let priority = match self.prefix {
                 Prefix::Name => String::new(),
@@ -86,7 +77,7 @@ impl Tee {
         for line in text.lines() {
             lines.extend([begin.as_str(), line, "\n"]);
         }
-        for mut file in &self.files {
+        for file in &mut self.files {
             let _ = file.write_all(lines.as_bytes());
         }
     }
@@ -108,6 +99,27 @@ fn uptime() -> String {
     now.map_or_else(|_| "?".to_owned(), |t| format!("[{:5}.{:06}]", t.tv_sec(), t.tv_nsec() / 1000))
 }
 
+impl Write for Tee {
+    /// One record: its level as a digit, then the text, which may have several lines.
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(record);
+        let mut rest = text.chars();
+        let level = match rest.next() {
+            Some('1') => Level::Error,
+            Some('2') => Level::Warn,
+            Some('3') => Level::Info,
+            Some('4') => Level::Debug,
+            _ => Level::Trace,
+        };
+        self.record(level, rest.as_str());
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.files.iter_mut().try_for_each(Write::flush)
+    }
+}
+
 /// True where standard error goes to the journal (sd_journal_stream: the variable names its device and inode), or
 /// nowhere a person types.
 pub fn to_journal() -> bool {
@@ -125,11 +137,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let file = open(&path).unwrap();
-        let tee = Tee { level: LevelFilter::Off, prefix: Prefix::Priority, files: vec![file] };
-        let text = format_args!("first\nsecond\n");
-        tee.log(&Record::builder().level(Level::Warn).target("netapply::run").args(text).build());
-        let text = format_args!("of another");
-        tee.log(&Record::builder().level(Level::Warn).target("other").args(text).build());
+        let mut tee = Tee { level: LevelFilter::Off, prefix: Prefix::Priority, files: vec![file] };
+        tee.write_all(b"2first\nsecond\n").unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().map(|l| l.split_once("] ").unwrap().1).collect();
         assert_eq!(lines, ["WARN  first", "WARN  second"]);
