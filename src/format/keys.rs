@@ -124,9 +124,9 @@ impl<'a> Fields<'a> {
             }
             let near = said.len() < super::MAX_SAID;
             let report = report_entry(object, &entry.key, entry.key_at, near);
-            said.extend(report.map(|report| match empty.filter(|_| !known) {
+            said.extend(report.map(|report| match empty.filter(|empty| !known && is_beside(empty, entry)) {
                 Some(empty) => report.hint(format!(
-                    "\"{}\" in the line before has nothing in it: does this belong there, indented further?",
+                    "\"{}\" above has nothing in it: does this belong there, indented further?",
                     empty.key
                 )),
                 None => report,
@@ -183,6 +183,12 @@ impl<'a> Fields<'a> {
     pub fn entries(&self) -> &'a [Entry] {
         self.entries
     }
+}
+
+/// Whether a mapping stands below a key with nothing in it, as far to the right.
+fn is_beside(empty: &Entry, entry: &Entry) -> bool {
+    let is_map = matches!(entry.value.value, Value::Map(_));
+    is_map && empty.key_at.column == entry.key_at.column && empty.key_at.line < entry.key_at.line
 }
 
 /// `dhcp4:true`, which YAML takes for one word.
