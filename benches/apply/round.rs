@@ -34,6 +34,7 @@ pub(crate) const WAYS: &[(&str, Way)] = &[
     ("floor", floor),
     ("parse", parse),
     ("memory", memory),
+    ("start", start),
 ];
 
 /// A way of making a network, or a part of it.
@@ -193,6 +194,16 @@ fn parse(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
     let parsed = format::parse(vec![(setting.case.file.to_owned(), text)]);
     tell("parse", milliseconds(begin.elapsed()));
     drop(parsed);
+}
+
+/// Starting the program, which a second run cannot be without.
+fn start(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
+    let mut command = Command::new(setting.program);
+    command.arg("--version").stdout(Stdio::null());
+    let begin = Instant::now();
+    let status = command.status().expect("netapply runs");
+    tell("start", milliseconds(begin.elapsed()));
+    assert!(status.success(), "netapply --version ended with {status}");
 }
 
 /// The peak memory of a run in MiB. This program is large, and a child of it would count as large as well before its

@@ -45,6 +45,7 @@ pub(crate) enum Kernel {
 pub(crate) struct Builder {
     kernel: Kernel,
     memory_mib: Option<u32>,
+    counted: bool,
     words: Vec<String>,
     devices: Vec<String>,
     nics: usize,
@@ -101,6 +102,13 @@ impl Builder {
     /// Boots that kernel instead of the small one.
     pub(crate) fn kernel(mut self, kernel: Kernel) -> Self {
         self.kernel = kernel;
+        self
+    }
+
+    /// The guest's clock counts what it executes, a nanosecond an instruction, on one processor: the load of the machine is
+    /// not in it, nor that QEMU translates a program anew each time it is started.
+    pub(crate) fn counted(mut self) -> Self {
+        self.counted = true;
         self
     }
 
@@ -359,7 +367,11 @@ impl Builder {
             "-no-reboot",
         ]);
         // KVM is left alone: where it is offered to machines like CI's, guests hang on it.
-        command.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]);
+        command.args(["-machine", "q35", "-cpu", "max"]);
+        command.args(match self.counted {
+            true => ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"].as_slice(),
+            false => &["-accel", "tcg,thread=multi", "-smp", "2"],
+        });
         command.args(["-m", &self.memory_mib.unwrap_or(512).to_string()]);
         command.args(["-serial", &format!("file:{}", path("console0"))]);
         command.args(["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
