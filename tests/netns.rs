@@ -10,6 +10,8 @@ mod disturb;
 mod ethtool;
 #[path = "netns/faults.rs"]
 mod faults;
+#[path = "netns/fields.rs"]
+mod fields;
 #[allow(dead_code)] // shared with tests/vm
 #[path = "netns/namespace.rs"]
 mod namespace;
