@@ -2,6 +2,9 @@
 
 #[path = "netns/apply.rs"]
 mod apply;
+#[allow(dead_code)] // shared with tests/golden.rs
+#[path = "golden/cases.rs"]
+mod cases;
 #[path = "netns/converge.rs"]
 mod converge;
 #[path = "netns/disturb.rs"]

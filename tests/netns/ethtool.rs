@@ -1,15 +1,41 @@
 //! Offload features, beside what ethtool(8) says.
 
+use std::collections::BTreeSet;
+
 use netapply::kernel::details;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
 use netapply::model::{Kind, Link, Located, Place};
 use netapply::plan::Action;
 
+use crate::cases::cases;
 use crate::namespace::{in_namespace, ip};
 use crate::plans::{all_done, apply, plan};
 
-const FEATURES: [&str; 4] = ["tx-checksumming", "tx-tcp-segmentation", "rx-gro", "tx-generic-segmentation"];
+const FEATURES: [&str; 6] = [
+    "rx-checksum",
+    "tx-checksumming",
+    "tx-tcp-segmentation",
+    "tx-tcp6-segmentation",
+    "rx-gro",
+    "tx-generic-segmentation",
+];
+
+/// Features that a veth does not have, so that nothing can be seen to change.
+const UNTRIED: &[&str] = &["rx-lro"];
+
+/// Every key of a format has a case in testdata/, and so has every feature.
+#[test]
+fn every_feature_that_a_description_can_name_is_tried() {
+    let plans = cases().into_iter().filter_map(|case| std::fs::read_to_string(case.join("plan.txt")).ok());
+    let plans: String = plans.collect();
+    let named: BTreeSet<&str> =
+        plans.lines().filter_map(|line| line.split_once("ethtool -K ")?.1.split(' ').nth(1)).collect();
+    assert!(!named.is_empty(), "testdata has no case with a feature");
+    let untried: Vec<_> =
+        named.iter().filter(|name| !FEATURES.contains(name) && !UNTRIED.contains(name)).collect();
+    assert!(untried.is_empty(), "{untried:?}");
+}
 
 /// What ethtool(8) calls the features, and whether they are on.
 fn shown() -> Vec<(String, bool)> {
@@ -21,6 +47,7 @@ fn shown() -> Vec<(String, bool)> {
         let name = match name {
             "generic-receive-offload" => "rx-gro",
             "generic-segmentation-offload" => "tx-generic-segmentation",
+            "rx-checksumming" => "rx-checksum",
             name => name,
         };
         Some((name.to_owned(), value.starts_with("on")))
