@@ -127,7 +127,12 @@ impl Planner<'_> {
             };
             let other_kind = there.kind != desired.kind.word();
             let other_parent = link.parent.is_some() && there.parent != link.parent;
-            if !other_kind && !other_parent && !wished.iter().any(|(name, value)| fixed(name, value)) {
+            let other_ends = other_ends(desired.kind, there, &wished);
+            if !other_kind
+                && !other_parent
+                && !other_ends
+                && !wished.iter().any(|(name, value)| fixed(name, value))
+            {
                 return;
             }
             self.push_for(link, Action::DeleteLink { name: link.name.clone() });
@@ -222,6 +227,11 @@ impl Planner<'_> {
             .collect();
         if differing.is_empty() {
             return;
+        }
+        // ip(8) takes a group only together with the link that it is joined on.
+        let group = |value: &Value| matches!(value, Value::Ip(ip) if ip.is_multicast());
+        if let (Kind::Vxlan, Some(parent), true) = (kind, &link.parent, differing.values().any(group)) {
+            differing.insert("dev", Value::Text(parent.clone()));
         }
         let needs = |change: &[Change]| {
             kind.attributes().iter().any(|a| differing.contains_key(a.name) && change.contains(&a.change))
@@ -412,6 +422,22 @@ fn first_options(link: &ResolvedLink) -> Options {
     let members = link.desired.kind.is_controller();
     let early = options(link).filter(|(row, _)| !(members && row.form == Form::Link));
     early.map(|(row, value)| (row.name, value.clone())).collect()
+}
+
+/// A VXLAN keeps the address family of its ends (vxlan_nl2conf), and a tunnel in IPv4 that it has a far end or has none
+/// (ip_tunnel_changelink).
+fn other_ends(kind: Kind, there: &ObservedLink, wished: &Options) -> bool {
+    let is_set = |ip: &Value| !matches!(ip, Value::Ip(ip) if ip.is_unspecified());
+    let now = |ends: &[&str]| ends.iter().any(|end| there.settings.get(*end).is_some_and(is_set));
+    let then = |ends: &[&str]| ends.iter().any(|end| wished.get(*end).is_some_and(is_set));
+    match attribute::of(kind, "remote").map(|row| (row.change, row.form)) {
+        Some((Change::Together, Form::Ip4)) => now(&["remote"]) != then(&["remote"]),
+        _ if kind == Kind::Vxlan => {
+            let six = ["remote6", "local6"];
+            now(&six) != then(&six) && (then(&six) || then(&["remote", "local"]))
+        }
+        _ => false,
+    }
 }
 
 fn with_defaults(kind: Kind, mut options: Options) -> Options {

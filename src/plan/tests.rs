@@ -1,5 +1,7 @@
 //! Plans as lines, on machines built by hand. After a plan's own effect a second plan is empty.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::inventory::{AddressEntry, ObservedLink};
 use crate::model::attribute::{self, Value};
@@ -198,4 +200,43 @@ fn a_console_is_spared_what_a_step_writes() {
     assert_eq!(script::brief(&Action::WriteFile { path, content }), "write /run/x");
     let up = Action::SetLink { name: "eth0".to_owned(), change: LinkChange::Up };
     assert_eq!(script::brief(&up), script::line(&up));
+}
+
+#[test]
+fn a_vxlan_gets_another_group_in_place_and_another_family_anew() {
+    let parent = nic(2, "eth0", "02:00:00:00:00:01");
+    let settings = BTreeMap::from([
+        ("id".to_owned(), Value::Number(7)),
+        ("remote".to_owned(), Value::Ip("239.1.1.1".parse().unwrap())),
+    ]);
+    let there = ObservedLink {
+        kind: "vxlan".into(),
+        parent: Some("eth0".into()),
+        up: true,
+        settings,
+        ..nic(3, "vx0", "02:00:00:00:00:02")
+    };
+    let inventory =
+        Inventory { links: vec![ObservedLink { up: true, ..parent }, there], ..Inventory::default() };
+    let with = |option: &str, ip: &str| {
+        let mut vxlan = Link::new("vx0", Kind::Vxlan, at());
+        vxlan.naming = Naming::Set(Located::new(IfName::new("vx0").unwrap(), at()));
+        vxlan.parent = Some(Located::new("e".to_owned(), at()));
+        for (name, value) in [("id", Value::Number(7)), (option, Value::Ip(ip.parse().unwrap()))] {
+            vxlan.settings.set(attribute::of(Kind::Vxlan, name).unwrap(), value, at());
+        }
+        [by_mac("e", "02:00:00:00:00:01"), vxlan]
+    };
+    assert_eq!(
+        lines(&with("remote", "239.1.1.2"), &inventory),
+        ["ip link set dev vx0 type vxlan dev eth0 group 239.1.1.2"]
+    );
+    assert_eq!(
+        lines(&with("remote6", "2001:db8::1"), &inventory),
+        [
+            "ip link delete dev vx0",
+            "ip link add name vx0 type vxlan id 7 remote 2001:db8::1 dev eth0",
+            "ip link set dev vx0 up"
+        ]
+    );
 }

@@ -39,9 +39,10 @@ pub(super) static VXLAN: &[Attribute] = &[
 ];
 
 /// sit and ipip: packets of one protocol in IPv4 (net/ipv4/ipip.c, net/ipv6/sit.c). The mode is the inner protocol's
-/// number; unset, the kernel takes the one the kind is named for, and ip(8) sends `any`.
+/// number; unset, the kernel takes the one the kind is named for, and ip(8) sends `any`. It does not change: the kernel
+/// takes another and stays with the first (ip_tunnel_update, ipip6_tunnel_update).
 pub(super) static IP_IN_IP4: &[Attribute] = &[
-    row("mode", 9, Form::Word8(&[("any", 0), ("ipip", 4), ("ip6ip", 41), ("mplsip", 137)])).when(Together),
+    row("mode", 9, Form::Word8(&[("any", 0), ("ipip", 4), ("ip6ip", 41), ("mplsip", 137)])).when(Never),
     row("dev", 1, Form::Link).when(Together),
     row("local", 2, Form::Ip4).when(Together),
     row("remote", 3, Form::Ip4).when(Together),

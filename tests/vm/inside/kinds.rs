@@ -1,15 +1,17 @@
 //! Every option of every kind, set by us and set by ip(8): the two links must look alike to ip(8).
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use netapply::inventory::Inventory;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
 use netapply::model::Kind;
-use netapply::model::attribute::{self, Value};
-use netapply::plan::{Action, LinkChange, NewLink};
+use netapply::model::attribute::{self, Change, Form, Value};
+use netapply::plan::{Action, LinkChange, NewLink, script};
+use serde_json::Value as Json;
 
-use crate::namespace::{in_namespace, ip, ip_batch, ip_json};
+use crate::namespace::{in_namespace, ip, ip_json};
 use crate::plans::{all_done, apply, new_link, plan, set};
 
 /// An option, a value other than the kernel's own, and what else must be said for the kernel to take it.
@@ -157,10 +159,14 @@ fn samples(kind: Kind) -> &'static [Sample] {
     }
 }
 
+/// What a NIC has of its own.
+const IPOIB_MODE: &str = "mode of a NIC";
+
 /// Options of the table that no sample sets, and why.
 const UNTRIED: &[(&str, &str)] = &[
     ("active_slave", "needs a member that is up"),
     ("coupled_control", "the guest's kernel is older"),
+    (IPOIB_MODE, "InfiniBand's: QEMU has none"),
     ("gpe", "refused without the collection of metadata, which netapply does not set"),
 ];
 
@@ -179,13 +185,16 @@ fn said_by_ip(kind: Kind) -> &'static [(&'static str, &'static str)] {
 
 /// One test a kind: a guest runs each on its own, within its bound.
 macro_rules! options_of_new_links {
-    ($($test:ident: $($kind:ident)+;)+) => {$(
-        #[test]
-        #[ignore = "runs inside a guest"]
-        fn $test() {
-            in_namespace(async || options_of(&[$(Kind::$kind),+]).await);
-        }
-    )+};
+    ($($test:ident: $($kind:ident)+;)+) => {
+        const TRIED: &[Kind] = &[$($(Kind::$kind),+),+];
+        $(
+            #[test]
+            #[ignore = "runs inside a guest"]
+            fn $test() {
+                in_namespace(async || options_of(&[$(Kind::$kind),+]).await);
+            }
+        )+
+    };
 }
 
 options_of_new_links! {
@@ -197,19 +206,27 @@ options_of_new_links! {
     ip6_tunnels: Ip6tnl Ip6gre Ip6gretap Vti6;
 }
 
+#[test]
+fn every_option_of_every_kind_has_a_sample() {
+    let listed = |name: &str| UNTRIED.iter().any(|(untried, _)| *untried == name);
+    for kind in Kind::all() {
+        assert!(kind == Kind::Physical || TRIED.contains(&kind), "{}", kind.noun());
+        for row in kind.attributes() {
+            let tried = samples(kind).iter().any(|(name, _, _)| *name == row.name);
+            let of_a_nic = kind == Kind::Physical && listed(&format!("{} of a NIC", row.name));
+            assert!(tried || of_a_nic || listed(row.name), "{} of {}", row.name, kind.noun());
+        }
+        for row in kind.port_attributes() {
+            let tried = port_samples(kind).iter().any(|(name, _)| *name == row.name);
+            assert!(tried, "{} of a port of {}", row.name, kind.noun());
+        }
+    }
+}
+
 async fn options_of(kinds: &[Kind]) {
     ip("link add eth0 type dummy");
     let mut wrong = Vec::new();
     for kind in kinds {
-        for row in kind.attributes() {
-            let tried = samples(*kind).iter().any(|(name, _, _)| *name == row.name);
-            assert!(
-                tried || UNTRIED.iter().any(|(name, _)| *name == row.name),
-                "{} of {}",
-                row.name,
-                kind.word()
-            );
-        }
         for sample in samples(*kind) {
             if let Err(why) = compare(*kind, sample).await {
                 wrong.push(format!("{} {} {}: {why}", kind.word(), sample.0, sample.1));
@@ -220,39 +237,77 @@ async fn options_of(kinds: &[Kind]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Makes a link with a sample ourselves, and one with ip(8), one after the other; says where they differ.
+/// Makes a link with a sample ourselves, by ip(8) with the plan's line, and, where the kernel lets an option change, by a
+/// change of ours and one of ip(8)'s at a link that is made without it; says where they differ.
 async fn compare(kind: Kind, (name, text, with): &Sample) -> Result<(), String> {
-    let mut settings = BTreeMap::new();
-    for (name, text) in with.split_whitespace().filter_map(|w| w.split_once('=')).chain([(*name, *text)]) {
-        let row = attribute::of(kind, name).ok_or(format!("{name} is not in the table"))?;
-        settings.insert(row.name, row.parse(text)?);
+    let row = |name: &str| attribute::of(kind, name).ok_or(format!("{name} is not in the table"));
+    let mut before = BTreeMap::new();
+    for (name, text) in with.split_whitespace().filter_map(|w| w.split_once('=')) {
+        before.insert(row(name)?.name, row(name)?.parse(text)?);
     }
     // What ip(8) says of its own accord.
     for (name, text) in said_by_ip(kind) {
-        let row = attribute::of(kind, name).ok_or(format!("{name} is not in the table"))?;
-        settings.entry(row.name).or_insert(row.parse(text)?);
+        before.entry(row(name)?.name).or_insert(row(name)?.parse(text)?);
     }
+    let mut settings = before.clone();
+    settings.insert(row(name)?.name, row(name)?.parse(text)?);
     let parent = matches!(kind, Kind::Vlan | Kind::Macvlan).then(|| "eth0".to_owned());
-    let on = parent.as_ref().map_or(String::new(), |p| format!("link {p} "));
-    let words: Vec<String> = kind
-        .attributes()
-        .iter()
-        .filter_map(|row| Some(row.ip_words(settings.get(row.name)?).join(" ")))
-        .collect();
-    let new = NewLink { settings: settings.clone(), parent, ..new_link("new0", kind) };
-    let outcome = apply(&plan(vec![(Action::AddLink(new), &[])])).await;
-    if let Some((_, trouble)) = outcome.failures().next() {
-        return Err(trouble.to_string());
-    }
-    let ours = shown();
+    let new = |settings: &BTreeMap<&'static str, Value>| {
+        let (settings, parent) = (settings.clone(), parent.clone());
+        Action::AddLink(NewLink { settings, parent, ..new_link("new0", kind) })
+    };
+    let ours = made_by_us(&new(&settings)).await?;
     let read = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
-    let add = format!("link add {on}name new0 type {} {}", kind.word(), words.join(" "));
-    ip_batch(&["link delete new0", &add])?;
-    let theirs = shown();
-    if ours != theirs {
-        return Err(format!("ours {ours}\n  ip's {theirs}"));
+    read_back(&read, &settings)?;
+    ip("link delete new0");
+    same(&ours, &made_by_line(&new(&settings))?, "made by ip(8)")?;
+    // A VXLAN keeps the address family of its ends, a tunnel in IPv4 that it has a far end: the plan makes them anew.
+    let other_ends = match (row(name)?.change, row(name)?.form) {
+        (Change::Together, Form::Ip4) => *name == "remote",
+        _ => kind == Kind::Vxlan && *name == "remote6",
+    };
+    if row(name)?.change == Change::Never || other_ends {
+        return Ok(());
     }
-    read_back(&read, &settings)
+    let changed = match row(name)?.change {
+        Change::Together => settings,
+        // ip(8) takes a group only together with the link.
+        _ if *name == "remote" => {
+            settings.into_iter().filter(|(n, _)| ["remote", "dev"].contains(n)).collect()
+        }
+        _ => settings.into_iter().filter(|(changed, _)| changed == name).collect(),
+    };
+    let change = set("new0", LinkChange::Options { kind, settings: changed });
+    ip("link delete new0");
+    made_by_us(&new(&before)).await?;
+    same(&ours, &made_by_us(&change).await?, "changed by us")?;
+    ip("link delete new0");
+    made_by_us(&new(&before)).await?;
+    same(&ours, &made_by_line(&change)?, "changed by ip(8)")
+}
+
+async fn made_by_us(action: &Action) -> Result<Json, String> {
+    let outcome = apply(&plan(vec![(action.clone(), &[])])).await;
+    match outcome.failures().next() {
+        Some((_, trouble)) => Err(trouble.to_string()),
+        None => Ok(shown()),
+    }
+}
+
+fn made_by_line(action: &Action) -> Result<Json, String> {
+    run(action).map(|()| shown())
+}
+
+/// Runs the line that the plan prints.
+fn run(action: &Action) -> Result<(), String> {
+    let line = script::line(action);
+    let output = Command::new("sh").args(["-c", &line]).output().expect("sh runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{line}: {said}")) }
+}
+
+fn same(ours: &Json, other: &Json, how: &str) -> Result<(), String> {
+    if ours == other { Ok(()) } else { Err(format!("ours {ours}\n  {how} {other}")) }
 }
 
 fn read_back(read: &Inventory, settings: &BTreeMap<&'static str, Value>) -> Result<(), String> {
@@ -265,41 +320,62 @@ fn read_back(read: &Inventory, settings: &BTreeMap<&'static str, Value>) -> Resu
     }
 }
 
-fn shown() -> serde_json::Value {
-    let mut shown = ip_json("link show new0")[0]["linkinfo"]["info_data"].clone();
+fn shown() -> Json {
+    options_shown("new0", "info_data")
+}
+
+fn options_shown(link: &str, which: &str) -> Json {
+    let mut shown = ip_json(&format!("link show {link}"))[0]["linkinfo"][which].clone();
     if let Some(options) = shown.as_object_mut() {
         options.retain(|name, _| !name.ends_with("_timer"));
     }
     shown
 }
 
-#[test]
-#[ignore = "runs inside a guest"]
-fn ports_of_a_bridge() {
-    in_namespace(async || {
-        ip("link add br0 type bridge");
-        ip("link add eth0 type dummy");
-        ip("link set eth0 master br0");
-        for (name, text) in [
+/// An option of a port, and a value other than the kernel's own.
+fn port_samples(controller: Kind) -> &'static [(&'static str, &'static str)] {
+    match controller {
+        Kind::Bond => &[("queue_id", "3"), ("prio", "-7")],
+        Kind::Bridge => &[
             ("priority", "9"),
             ("cost", "77"),
             ("hairpin", "on"),
             ("guard", "on"),
             ("learning", "off"),
             ("neigh_suppress", "on"),
-        ] {
-            let row = attribute::find(Kind::Bridge.port_attributes(), name).unwrap();
-            let value = row.parse(text).unwrap();
-            let before = ip_json("link show eth0")[0]["linkinfo"]["info_slave_data"][name].clone();
-            let settings = BTreeMap::from([(row.name, value.clone())]);
-            let change = LinkChange::PortOptions { kind: Kind::Bridge, settings };
-            all_done(&apply(&plan(vec![(set("eth0", change), &[])])).await);
-            let after = ip_json("link show eth0")[0]["linkinfo"]["info_slave_data"][name].clone();
-            assert_ne!(before, after, "{name}");
-            assert_eq!(
-                after.to_string().trim_matches('"').replace("true", "1").replace("false", "0"),
-                value.to_string()
-            );
+        ],
+        _ => &[],
+    }
+}
+
+#[test]
+#[ignore = "runs inside a guest"]
+fn ports_of_bonds_and_bridges() {
+    in_namespace(async || {
+        ip("link add eth0 type dummy");
+        for (kind, options) in [(Kind::Bond, "mode active-backup"), (Kind::Bridge, "")] {
+            ip(&format!("link add new0 type {} {options}", kind.word()));
+            for (name, text) in port_samples(kind) {
+                let row = attribute::find(kind.port_attributes(), name).unwrap();
+                let value = row.parse(text).unwrap();
+                let settings = BTreeMap::from([(row.name, value.clone())]);
+                let change = set("eth0", LinkChange::PortOptions { kind, settings });
+                let joined = || {
+                    ip("link set eth0 nomaster");
+                    ip("link set eth0 master new0");
+                    options_shown("eth0", "info_slave_data")
+                };
+                let before = joined();
+                all_done(&apply(&plan(vec![(change.clone(), &[])])).await);
+                let ours = options_shown("eth0", "info_slave_data");
+                assert_ne!(before, ours, "{name}");
+                let word = ours[name].to_string().replace("true", "1").replace("false", "0");
+                assert_eq!(word, value.to_string(), "{name}");
+                joined();
+                run(&change).unwrap();
+                assert_eq!(options_shown("eth0", "info_slave_data"), ours, "{}", script::line(&change));
+            }
+            ip("link delete new0");
         }
     });
 }
