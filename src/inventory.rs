@@ -234,6 +234,11 @@ pub struct RouteEntry {
 }
 
 impl RouteEntry {
+    /// Whether it leads through another machine: the kernel asks for the way to that first.
+    pub fn has_gateway(&self) -> bool {
+        self.via.is_some() || !self.hops.is_empty()
+    }
+
     /// The links that it leads to; none for a blackhole and the like.
     pub fn links(&self) -> impl Iterator<Item = &str> {
         self.link.as_deref().into_iter().chain(self.hops.iter().filter_map(|hop| hop.link.as_deref()))

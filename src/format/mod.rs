@@ -128,7 +128,7 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
     if desired.links.is_empty() && formats().any(|format| format != Format::Disabled) {
         said.extend(nothing(&said));
     }
-    said.sort_by_key(|d| (!d.at.is_known(), d.at));
+    in_order(&mut said);
     cut(&mut said);
     let format = formats().next().map_or("", Format::name);
     Parsed { desired, diagnostics: said, texts: read.into_iter().map(|(_, text)| text).collect(), format }
@@ -159,7 +159,12 @@ pub fn for_ironic(parsed: &mut Parsed) {
     for root in parsed.texts.iter().filter_map(|text| text.root.as_ref()) {
         network_data::ironic_schema(root, &mut parsed.diagnostics);
     }
-    parsed.diagnostics.sort_by_key(|d| (!d.at.is_known(), d.at));
+    in_order(&mut parsed.diagnostics);
+}
+
+/// By place; what has none comes last.
+fn in_order(said: &mut [Diagnostic]) {
+    said.sort_by_key(|d| (!d.at.is_known(), d.at));
 }
 
 /// What is said about a description without a link that can be used; `said` tells whether it had any.

@@ -99,7 +99,7 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Name
             None => inventory.undecoded.push("a link without index or name".to_owned()),
         }
     }
-    inventory.links.sort_by_key(|link| link.index);
+    inventory.links.sort_unstable_by_key(|link| link.index);
     inventory.links.dedup_by_key(|link| link.index);
     Ok((names, payloads))
 }

@@ -138,8 +138,8 @@ impl Observed {
             return false;
         };
         let mut there = decode(&self.0, &wanted);
-        wanted.sort();
-        there.sort();
+        wanted.sort_unstable();
+        there.sort_unstable();
         same_device && wanted == there
     }
 

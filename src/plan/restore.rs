@@ -53,14 +53,14 @@ impl Planner<'_> {
         let made: Vec<&RouteEntry> = done.steps.iter().filter_map(|step| brought(&step.action)).collect();
         // Beside one that a router brought, ours bears its mark.
         let is_made = |r: &RouteEntry| r.weight.is_some() && made.iter().any(|m| m.is_same_way(r));
-        let mut routes: Vec<&RouteEntry> =
-            now.routes.iter().filter(|r| !BY_THEMSELVES.contains(&r.protocol) || is_made(r)).collect();
-        routes.retain(|r| {
-            let r = as_earlier(r);
-            !earlier.of_key(&r).iter().any(|was| is_same(was, &r))
-        });
-        routes.sort_by_key(|r| r.via.is_none() && r.hops.is_empty());
-        for route in routes {
+        let is_new = |r: &&RouteEntry| {
+            let was = as_earlier(r);
+            (!BY_THEMSELVES.contains(&r.protocol) || is_made(r))
+                && !earlier.of_key(&was).iter().any(|there| is_same(there, &was))
+        };
+        let (through, direct): (Vec<&RouteEntry>, Vec<_>) =
+            now.routes.iter().filter(is_new).partition(|r| r.has_gateway());
+        for route in through.into_iter().chain(direct) {
             self.undo(Action::DeleteRoute(route.clone()));
         }
         for address in now.addresses.iter().filter(|a| is_lasting(a)) {
@@ -155,7 +155,7 @@ impl Planner<'_> {
             })
             .cloned()
             .collect();
-        wrong.sort_by(|a, b| (&a.link, a.net).cmp(&(&b.link, b.net)));
+        wrong.sort_unstable_by(|a, b| (&a.link, a.net).cmp(&(&b.link, b.net)));
         wrong
     }
 
@@ -175,10 +175,9 @@ impl Planner<'_> {
             };
             self.undo(action);
         }
-        let mut routes: Vec<&RouteEntry> =
-            before.routes.iter().filter(|r| !BY_THEMSELVES.contains(&r.protocol)).collect();
-        routes.sort_by_key(|r| r.via.is_some() || !r.hops.is_empty());
-        for route in routes {
+        let routes = before.routes.iter().filter(|r| !BY_THEMSELVES.contains(&r.protocol));
+        let (through, direct): (Vec<&RouteEntry>, Vec<_>) = routes.partition(|r| r.has_gateway());
+        for route in direct.into_iter().chain(through) {
             let there = self.state.of_key(route);
             if !there.iter().any(|there| is_same(there, route)) {
                 let beside = !there.is_empty();

@@ -30,7 +30,7 @@ impl<'a> Planner<'a> {
 
     fn remove(&mut self, mut routes: Vec<RouteEntry>) {
         // Those with a gateway first; beyond that any order that does not change from run to run.
-        routes.sort_by_key(|r| (r.via.is_none() && r.hops.is_empty(), r.to, r.table, r.metric, r.via));
+        routes.sort_unstable_by_key(|r| (!r.has_gateway(), r.to, r.table, r.metric, r.via));
         for route in routes {
             let owner = route.links().find_map(|name| self.described(name));
             let (id, at) = owner.map_or(("", Place::NONE), |link| (&link.desired.id, link.desired.at));
@@ -60,7 +60,7 @@ impl<'a> Planner<'a> {
             groups.entry(key(route)).or_default().push(route.clone());
         }
         wished.retain(|(_, _, route)| anew.contains(&key(route)) || !self.is_there(route));
-        wished.sort_by_key(|(_, _, route)| (waits(route), route.via.is_some() || !route.hops.is_empty()));
+        wished.sort_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
         let mut awaited: Option<Vec<usize>> = None;
         for (index, (id, at, route)) in wished.iter().enumerate() {
             let wait = waits(route).then(|| {

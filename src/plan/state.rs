@@ -112,7 +112,7 @@ impl State {
         }
         let is_port = |l: &&ObservedLink| l.controller.as_deref() == Some(controller);
         let mut ports: Vec<String> = self.links.values().filter(is_port).map(|l| l.name.clone()).collect();
-        ports.sort();
+        ports.sort_unstable();
         ports
     }
 
@@ -213,7 +213,7 @@ impl State {
         }
         let on = self.links.values().filter(|l| l.parent.as_deref() == Some(name) && l.kind != "veth");
         let mut names: Vec<String> = on.map(|l| l.name.clone()).collect();
-        names.sort();
+        names.sort_unstable();
         names
     }
 
@@ -284,7 +284,7 @@ impl State {
             addresses.drain(..).partition(|a| Family::of(&a.net.addr()) == Family::V6);
         *addresses = stay;
         if keep {
-            lost_routes.sort_by_key(|r| (r.via.is_some() || !r.hops.is_empty(), r.to, r.metric));
+            lost_routes.sort_unstable_by_key(|r| (r.has_gateway(), r.to, r.metric));
             self.lost_routes.extend(lost_routes);
             self.lost_addresses.extend(gone);
         }

@@ -203,7 +203,7 @@ impl PciOrder {
     /// Bus paths have fixed-width hex numbers, so they sort as texts.
     fn new(desired: &Desired, inventory: &Inventory) -> Self {
         let mut nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
-        nics.sort_by_key(|l| (l.bus.is_empty(), &l.bus, l.index));
+        nics.sort_unstable_by_key(|l| (l.bus.is_empty(), &l.bus, l.index));
         let mut positions: Vec<usize> = desired.links.iter().filter_map(|l| l.select.position).collect();
         positions.sort_unstable();
         positions.dedup();

@@ -41,9 +41,9 @@ pub(super) fn of_label(label: &str) -> Option<Layout> {
 /// Reads the description from a drive; the layout that its label promises is looked for first. `None`: there is no
 /// network description on it.
 pub(super) fn read(tree: &dyn Tree, promised: Option<Layout>) -> Result<Option<Contents>, NotFound> {
-    let mut order = [Layout::ConfigDrive, Layout::NoCloud, Layout::OpenNebula];
-    order.sort_by_key(|layout| Some(*layout) != promised);
-    for layout in order {
+    let others = [Layout::ConfigDrive, Layout::NoCloud, Layout::OpenNebula];
+    let others = others.into_iter().filter(|layout| Some(*layout) != promised);
+    for layout in promised.into_iter().chain(others) {
         let mut drive = Drive { tree, metadata: Metadata::default(), notes: Vec::new(), empty: None };
         let document = match layout {
             Layout::NoCloud => drive.nocloud()?,
@@ -72,7 +72,7 @@ pub(super) fn netplan(tree: &dyn Tree) -> Result<Option<Contents>, NotFound> {
             files.push((name, path));
         }
     }
-    files.sort();
+    files.sort_unstable();
     let mut documents = Vec::new();
     for (_, path) in files {
         if let Some(bytes) = tree.read(&path).map_err(|e| unreadable(&path, &e))? {

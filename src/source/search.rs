@@ -294,7 +294,7 @@ impl Search<'_> {
     /// What there was instead, as a sentence.
     fn seen(&self) -> String {
         let mut devices: Vec<&Device> = self.devices.iter().collect();
-        devices.sort_by_key(|d| (d.place, d.name.clone()));
+        devices.sort_unstable_by_key(|d| (d.place, d.name.clone()));
         let looks = devices.iter().filter_map(|d| {
             let look = self.looks.get(&d.name)?;
             Some(match look {

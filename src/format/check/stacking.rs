@@ -196,7 +196,7 @@ fn fall(desired: &mut Desired, mut out: HashSet<String>, said: &mut Vec<Diagnost
             }
         }
     }
-    fallen.sort_by_key(|d| d.at);
+    fallen.sort_unstable_by_key(|d| d.at);
     said.extend(fallen);
     desired.links.retain(|l| !out.contains(&l.id));
     let there: HashSet<String> = desired.links.iter().map(|l| l.id.clone()).collect();
