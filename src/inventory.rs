@@ -171,6 +171,12 @@ pub struct AddressEntry {
     /// `IFA_PROTO` (kernel 5.18): 0 unspecified, 1 loopback, 2 router advertisement, 3 link-local.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub protocol: u32,
+    /// What it was made with, in ip(8)'s words: [`ADDRESS_FLAGS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<AddressFlag>,
+    /// Metric of the route to its subnet (`IFA_RT_PRIORITY`); 0 is the kernel's own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub metric: u32,
 }
 
 impl AddressEntry {
@@ -189,8 +195,37 @@ impl AddressEntry {
             duplicate: false,
             permanent: true,
             protocol: 0,
+            flags: Vec::new(),
+            metric: 0,
         }
     }
+}
+
+/// A flag that an address is made with, numbered as the kernel does (`IFA_F_…`, linux/if_addr.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressFlag {
+    /// No duplicate detection.
+    NoDad = 0x02,
+    /// Mobile IPv6's home address.
+    Home = 0x10,
+    /// Temporary addresses are made from it.
+    MngTmpAddr = 0x100,
+    /// No route to its subnet comes with it.
+    NoPrefixRoute = 0x200,
+    /// Multicast groups are joined with it.
+    AutoJoin = 0x400,
+}
+
+impl AddressFlag {
+    /// Each with ip(8)'s word.
+    pub const WORDS: &'static [(AddressFlag, &'static str)] = &[
+        (AddressFlag::NoDad, "nodad"),
+        (AddressFlag::Home, "home"),
+        (AddressFlag::MngTmpAddr, "mngtmpaddr"),
+        (AddressFlag::NoPrefixRoute, "noprefixroute"),
+        (AddressFlag::AutoJoin, "autojoin"),
+    ];
 }
 
 /// A route in the kernel's form: observed, or to be there.

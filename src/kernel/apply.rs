@@ -184,9 +184,20 @@ impl Executor<'_> {
         let mut answer = |position: usize| {
             answers.get_mut(position).map_or(Err(Failure::Lost), |a| mem::replace(a, Err(Failure::Lost)))
         };
+        let mut lost = false;
         for (number, position, asked) in settled {
             let index = if asked { answer(position + 1).ok().and_then(|ack| ack.reply) } else { None };
-            let result = self.settle(number, &requests[position], answer(position), index).await;
+            let mut answer = answer(position);
+            #[cfg(feature = "fault")]
+            if fault::loses(number) {
+                answer = Err(Failure::Lost);
+            }
+            // A step that is asked for again may take back those after it, which were done already: they follow it again.
+            lost |= matches!(answer, Err(Failure::Lost | Failure::Silent(_)));
+            if lost {
+                answer = Err(Failure::Lost);
+            }
+            let result = self.settle(number, &requests[position], answer, index).await;
             self.record(number, result.into());
         }
         // A stop is noticed here, between two datagrams.
@@ -202,8 +213,6 @@ impl Executor<'_> {
         found: Option<Vec<u8>>,
     ) -> Result<Option<String>, Trouble> {
         let action = &self.plan.steps[number].action;
-        #[cfg(feature = "fault")]
-        let answer = if fault::loses(number) { Err(Failure::Lost) } else { answer };
         let result = match answer {
             Ok(ack) => Ok(ack.warning),
             Err(Failure::Refused(refusal)) => self.recover(action, request, refusal, found.as_deref()).await,

@@ -18,7 +18,7 @@ use super::session::{Failure, Session};
 use super::wire::{Frame, Request};
 
 pub(super) use files::kernel_release;
-pub(super) use network::ROUTE_METRICS;
+pub(super) use network::{IFA_RT_PRIORITY, ROUTE_METRICS};
 
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, CacheInfo};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, Prop,
 };
@@ -25,7 +25,7 @@ use crate::plan::{Action, LinkChange, NewLink};
 
 use super::attributes::Attributes;
 use super::names::Names;
-use super::read::{LINK_HEADER, ROUTE_METRICS};
+use super::read::{IFA_RT_PRIORITY, LINK_HEADER, ROUTE_METRICS};
 use super::value::{self, Unencodable};
 use super::wire::Request;
 
@@ -207,6 +207,14 @@ fn address(entry: &AddressEntry, index: u32) -> AddressMessage {
     }
     if let Some(label) = &entry.label {
         message.attributes.push(AddressAttribute::Label(label.clone()));
+    }
+    let flags = entry.flags.iter().fold(0, |flags, flag| flags | *flag as u32);
+    if flags != 0 {
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::from_bits_retain(flags)));
+    }
+    if entry.metric != 0 {
+        let metric = DefaultNla::new(IFA_RT_PRIORITY, entry.metric.to_ne_bytes().to_vec());
+        message.attributes.push(AddressAttribute::Other(metric));
     }
     if entry.preferred.is_some() || entry.valid.is_some() {
         let mut lifetimes = CacheInfo::default();

@@ -221,8 +221,8 @@ impl Planner<'_> {
         let mut differing: Options = wished
             .clone()
             .into_iter()
-            .filter(|(name, value)| {
-                !there.settings.get(*name).is_some_and(|now| same(there, kind, name, now, value))
+            .filter(|(name, _)| {
+                !there.settings.get(*name).is_some_and(|now| same(there, kind, name, now, &wished))
             })
             .collect();
         if differing.is_empty() {
@@ -448,7 +448,8 @@ fn with_defaults(kind: Kind, mut options: Options) -> Options {
 }
 
 /// What the kernel rounds or forces is brought to one form before it is compared.
-fn same(there: &ObservedLink, kind: Kind, name: &str, now: &Value, wished: &Value) -> bool {
+fn same(there: &ObservedLink, kind: Kind, name: &str, now: &Value, all: &Options) -> bool {
+    let Some(wished) = all.get(name) else { return true };
     let number = |name| match there.settings.get(name) {
         Some(Value::Number(number)) => *number,
         _ => 0,
@@ -463,8 +464,18 @@ fn same(there: &ObservedLink, kind: Kind, name: &str, now: &Value, wished: &Valu
         }
         // 0 becomes 100 in the modes that cannot do without (bond_option_mode_set).
         (Kind::Bond, "miimon", Value::Number(100), Value::Number(0)) => true,
-        // Delays are rounded down to multiples of miimon (bond_option_updelay_set), which is not known here: a
-        // value that was rounded is at most 100 ms off only in real descriptions, and is asked for again.
+        // Delays are kept in multiples of miimon, rounded down, and change when that does (bond_option_updelay_set).
+        (
+            Kind::Bond,
+            "updelay" | "downdelay" | "peer_notify_delay",
+            Value::Number(now),
+            Value::Number(wished),
+        ) => {
+            let (interval, new) = (number("miimon"), all.get("miimon"));
+            let stays = new.is_none_or(|new| *new == Value::Number(interval));
+            let rest = wished.checked_rem(interval).unwrap_or(0);
+            stays && (*now == wished - rest || now == wished)
+        }
         _ => now == wished,
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::Planner;
 use super::state::State;
 use super::step::{Action, LinkChange, Plan};
-use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry};
+use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
 use crate::model::{Activation, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place, Scope, WishedMac};
 use crate::resolve::{Resolved, ResolvedLink, blank};
 
@@ -164,12 +164,13 @@ impl Planner<'_> {
         for address in self.out_of_order(before) {
             self.undo(Action::DeleteAddress(address));
         }
-        for address in before.addresses.iter().filter(|a| is_lasting(a)) {
+        // Of IPv6 addresses the kernel has the newest first (ipv6_link_dev_addr).
+        let (four, six): (Vec<_>, Vec<_>) =
+            before.addresses.iter().filter(|a| is_lasting(a)).partition(|a| a.net.addr().is_ipv4());
+        for address in four.into_iter().chain(six.into_iter().rev()) {
             let there = self.state.addresses.get(&address.link).into_iter().flatten();
             let action = match there.clone().find(|t| t.net == address.net && t.peer == address.peer) {
-                Some(there) if there.preferred == address.preferred && there.valid == address.valid => {
-                    continue;
-                }
+                Some(there) if made_with(there) == made_with(address) => continue,
                 Some(_) => Action::ReplaceAddress(address.clone()),
                 None => Action::AddAddress(address.clone()),
             };
@@ -210,6 +211,11 @@ fn brought(action: &Action) -> Option<&RouteEntry> {
 fn is_same(one: &RouteEntry, other: &RouteEntry) -> bool {
     let joined = one.weight.or(other.weight).is_some();
     if joined { one.is_same_way(other) } else { one == other }
+}
+
+/// What can be changed of an address.
+fn made_with(address: &AddressEntry) -> (Option<u32>, Option<u32>, &[AddressFlag], u32) {
+    (address.preferred, address.valid, &address.flags, address.metric)
 }
 
 /// Present name to earlier name, of the links that are there still.

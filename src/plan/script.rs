@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use super::step::{Action, LinkChange, NewLink, Plan};
-use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{Family, Kind, Located, RouteKind, Scope, Wireguard};
 
@@ -228,6 +228,14 @@ fn address(verb: &str, entry: &AddressEntry) -> Line {
     }
     if entry.scope != Scope::Global && entry.net.addr().is_ipv4() {
         line.add(&["scope", entry.scope.word()]);
+    }
+    for (flag, word) in AddressFlag::WORDS {
+        if entry.flags.contains(flag) {
+            line.add(&[word]);
+        }
+    }
+    if entry.metric != 0 {
+        line.value("metric", &entry.metric);
     }
     if let Some(preferred) = entry.preferred {
         line.value("preferred_lft", &preferred);

@@ -286,7 +286,8 @@ impl State {
         if keep {
             lost_routes.sort_unstable_by_key(|r| (r.has_gateway(), r.to, r.metric));
             self.lost_routes.extend(lost_routes);
-            self.lost_addresses.extend(gone);
+            // The kernel has the newest first (ipv6_link_dev_addr).
+            self.lost_addresses.extend(gone.into_iter().rev());
         }
         for above in self.above(name) {
             self.down(&above, keep);

@@ -32,6 +32,12 @@ static BRIDGES: Case = Case {
         "address add 198.51.100.9/24 dev br9",
         "address add 2001:db8:9::9/64 dev br9",
         "address add 203.0.113.7/25 dev eth2",
+        "link add eth3 address 02:00:00:00:00:04 type veth peer name peer3 address 02:00:00:00:01:04",
+        "link set peer3 up",
+        "link set eth3 up",
+        "address add 10.90.0.1/24 dev eth3 noprefixroute",
+        "address add 2001:db8:90::1/64 dev eth2 noprefixroute nodad",
+        "address add 2001:db8:91::1/64 dev eth2 metric 77 home",
         "address add 2001:db8:7::7/64 dev eth2",
         "route add default via 192.0.2.254 dev br0 proto static",
         "route add 10.9.0.0/16 via 198.51.100.1 dev br9",
@@ -53,6 +59,7 @@ static BRIDGES: Case = Case {
   version: 2
   ethernets:
     one: {match: {macaddress: '02:00:00:00:00:01'}}
+    four: {match: {macaddress: '02:00:00:00:00:04'}}
     two: {match: {macaddress: '02:00:00:00:00:02'}, mtu: 1450}
     three:
       match: {macaddress: '02:00:00:00:00:03'}

@@ -120,6 +120,8 @@ fn addresses_are_as_ip_shows_them() {
         ip("address add 192.0.2.9 peer 192.0.2.10/32 dev eth0");
         ip("address add 198.51.100.0/31 dev eth0");
         ip("address add 2001:db8::1/64 dev eth0 nodad preferred_lft 0");
+        ip("address add 192.0.2.77/25 dev eth0 noprefixroute metric 7");
+        ip("address add 2001:db8::3/64 dev eth0 home mngtmpaddr");
         ip("address add 2001:db8::2/128 dev eth1 valid_lft 1000 preferred_lft 500");
         ip("link set eth0 up");
         let inventory = inventory().await;
@@ -146,6 +148,11 @@ fn addresses_are_as_ip_shows_them() {
         assert_eq!((deprecated.preferred, deprecated.valid, deprecated.tentative), (Some(0), None, false));
         let leased = entry("2001:db8::2/128");
         assert!(!leased.permanent && leased.preferred.unwrap() <= 500 && leased.valid.unwrap() > 900);
+        let flags = |text| serde_json::to_value(&entry(text).flags).unwrap();
+        assert_eq!(flags("192.0.2.77/25"), json!(["noprefixroute"]));
+        assert_eq!((entry("192.0.2.77/25").metric, first.metric), (7, 0));
+        assert_eq!(flags("2001:db8::3/64"), json!(["home", "mngtmpaddr"]));
+        assert_eq!(flags("2001:db8::1/64"), json!(["nodad"]));
         assert_eq!(entry("127.0.0.1/8").scope.word(), "host");
     });
 }

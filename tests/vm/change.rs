@@ -117,7 +117,9 @@ fn a_bond_goes_through_all_modes() {
         ("802.3ad", "lacp-rate: slow, mii-monitor-interval: 50"),
         ("balance-rr", "arp-interval: 300, arp-ip-targets: [192.0.2.9]"),
         ("balance-alb", "mii-monitor-interval: 200, up-delay: 400"),
-        ("balance-rr", "mii-monitor-interval: 100"),
+        // The kernel keeps delays in multiples of the interval, rounded down.
+        ("balance-rr", "mii-monitor-interval: 100, up-delay: 250, down-delay: 199"),
+        ("balance-rr", "mii-monitor-interval: 60, up-delay: 250, down-delay: 199"),
     ];
     let mut guest = machine();
     guest.ok(BOND);

@@ -6,12 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use netlink_packet_core::NLA_ALIGNTO;
 
-use crate::inventory::{AddressEntry, NextHop, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, AddressFlag, NextHop, RouteEntry, RuleEntry};
 use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
 use crate::model::{RouteKind, Scope};
 
-/// `IFA_PROTO` (linux/if_addr.h, kernel 5.18) is newer than libc's list.
+/// linux/if_addr.h; newer than libc's list, `IFA_PROTO` of kernel 5.18.
+pub(in crate::kernel) const IFA_RT_PRIORITY: u16 = 9;
 const IFA_PROTO: u16 = 11;
 
 /// A next hop flag that libc's list lacks.
@@ -70,6 +71,8 @@ pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
         duplicate: flags & libc::IFA_F_DADFAILED != 0,
         permanent: flags & libc::IFA_F_PERMANENT != 0,
         protocol: attributes.u8(IFA_PROTO).unwrap_or(0).into(),
+        flags: AddressFlag::WORDS.iter().map(|(flag, _)| *flag).filter(|f| flags & *f as u32 != 0).collect(),
+        metric: attributes.u32(IFA_RT_PRIORITY).unwrap_or(0),
     })
 }
 

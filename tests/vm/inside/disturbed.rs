@@ -37,6 +37,8 @@ static BONDS: Case = Case {
         "address add 2001:db8::1/64 dev bond0",
         "address add 198.51.100.5/24 dev bond0.50",
         "address add 2001:db8:5::5/64 dev bond0.50",
+        "address add 2001:db8:90::1/64 dev bond0.50 noprefixroute nodad",
+        "address add 2001:db8:91::1/64 dev bond0.50 metric 77",
         "address add 203.0.113.7/24 dev br0",
         "address add 10.3.0.1/24 dev eth3",
         "address add 10.3.0.2/24 dev eth3",
