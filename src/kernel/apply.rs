@@ -49,7 +49,8 @@ pub async fn apply(
     after_failure: AfterFailure,
     stop: impl Future<Output = ()>,
 ) -> Outcome {
-    let mut outcome = Outcome { steps: vec![StepOutcome::NotReached; plan.steps.len()] };
+    let steps = vec![StepOutcome::NotReached; plan.steps.len()];
+    let mut outcome = Outcome { steps, unsure: false };
     {
         let executor = Executor {
             session,
@@ -184,7 +185,6 @@ impl Executor<'_> {
         let mut answer = |position: usize| {
             answers.get_mut(position).map_or(Err(Failure::Lost), |a| mem::replace(a, Err(Failure::Lost)))
         };
-        let mut lost = false;
         for (number, position, asked) in settled {
             let index = if asked { answer(position + 1).ok().and_then(|ack| ack.reply) } else { None };
             let mut answer = answer(position);
@@ -192,10 +192,13 @@ impl Executor<'_> {
             if fault::loses(number) {
                 answer = Err(Failure::Lost);
             }
-            // A step that is asked for again may take back those after it, which were done already: they follow it again.
-            lost |= matches!(answer, Err(Failure::Lost | Failure::Silent(_)));
-            if lost {
-                answer = Err(Failure::Lost);
+            // Asked for again, a change of a link could take back what the steps behind it have done, or be refused for
+            // it: whether it was made, the next plan sees.
+            let is_lost = matches!(answer, Err(Failure::Lost | Failure::Silent(_)));
+            let is_change = matches!(self.plan.steps[number].action, Action::SetLink { .. });
+            if is_lost && is_change && position + 1 < requests.len() {
+                self.outcome.unsure = true;
+                answer = Ok(Ack::default());
             }
             let result = self.settle(number, &requests[position], answer, index).await;
             self.record(number, result.into());

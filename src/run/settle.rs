@@ -67,6 +67,9 @@ pub(super) struct How {
     pub(super) hostname: Option<String>,
 }
 
+/// How often a new plan is made because an answer of the kernel was lost.
+const PLANS_AGAIN: usize = 2;
+
 /// How long udev may take with a NIC that is there.
 pub(super) const UDEV_BOUND: Duration = Duration::from_secs(30);
 
@@ -85,6 +88,8 @@ pub(super) async fn settle(
     let mut settled = Settled::default();
     let mut told = false;
     let mut known;
+    // The machine before the first of several plans under `--strict`.
+    let mut earlier: Option<Inventory> = None;
     loop {
         let (mut inventory, moment) = read::inventory_and_moment(session).await?;
         inventory.owed = saved::owed();
@@ -110,13 +115,20 @@ pub(super) async fn settle(
             let outcome = apply(session, &plan, Names::from(&inventory), after_failure, &mut *stop).await;
             log::debug!("the kernel has answered {} steps", plan.steps.len());
             let failed = outcome.network_failed(&plan);
+            let again = outcome.unsure && settled.rounds.len() < PLANS_AGAIN;
             settled.interrupted = !failed && outcome.is_interrupted();
             if !settled.interrupted || how.strict {
                 saved::keep_owed(&Owed::default());
             }
             settled.rounds.push(Round { plan, outcome });
             if how.strict && (failed || settled.interrupted) {
-                settled.undone = Some(undo(session, &settled.rounds, &inventory).await);
+                let before = earlier.as_ref().unwrap_or(&inventory);
+                settled.undone = Some(undo(session, &settled.rounds, before).await);
+            } else if again && !settled.interrupted {
+                if how.strict {
+                    earlier.get_or_insert(inventory);
+                }
+                continue;
             }
         }
         // What was not changed need not be read again: a machine may have ten thousand routes.
@@ -169,11 +181,10 @@ pub(super) async fn settle(
     Ok(settled)
 }
 
-/// Takes back what the last round did, so that the machine is as `before` says.
+/// Takes back what the rounds did, so that the machine is as `before` says.
 async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Result<(), String> {
-    let Some(round) = rounds.last() else { return Ok(()) };
     let now = read::inventory(session).await.map_err(|failure| failure.to_string())?;
-    let tried = round.plan.steps.iter().zip(&round.outcome.steps);
+    let tried = rounds.iter().flat_map(|round| round.plan.steps.iter().zip(&round.outcome.steps));
     let tried = tried.filter(|(_, o)| matches!(o, StepOutcome::Done { .. } | StepOutcome::Failed(_)));
     let done = Plan { steps: tried.map(|(step, _)| step.clone()).collect() };
     let plan = plan::restore(&done, before, &now);

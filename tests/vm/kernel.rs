@@ -73,7 +73,9 @@ fn strict_leaves_bonds_as_they_were_whichever_step_is_refused() {
     at_every_step("refused");
 }
 
+/// On bridges and addresses it is tried each time, see tests/netns.
 #[test]
+#[ignore = "takes ten minutes: for changes of how steps are sent"]
 fn an_answer_that_is_lost_is_asked_for_again() {
     at_every_step("lost");
 }

@@ -16,6 +16,8 @@ use crate::plan::Plan;
 pub struct Outcome {
     /// One for each step.
     pub steps: Vec<StepOutcome>,
+    /// The kernel's answer to a step was lost, which counts as done: a new plan shows whether it is.
+    pub unsure: bool,
 }
 
 /// What became of a step.
