@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netapply::inventory::{AddressEntry, NextHop, RouteEntry, RuleEntry};
+use netapply::inventory::{AddressEntry, AddressFlag, NextHop, RouteEntry, RuleEntry};
 use netapply::model::{RouteKind, Scope};
 use netapply::plan::{Action, script};
 use serde_json::{Value as Json, json};
@@ -173,6 +173,18 @@ fn addresses() -> Vec<Sample<AddressEntry>> {
             with("2001:db8::1/64", |entry| entry.preferred = Some(0)),
             json!({"deprecated": true, "preferred_life_time": 0}),
         ),
+        sample(
+            &["flags"],
+            with("192.0.2.1/24", |entry| entry.flags = vec![AddressFlag::NoPrefixRoute]),
+            json!({"noprefixroute": true}),
+        ),
+        sample(
+            &["flags"],
+            with("2001:db8::1/64", |entry| entry.flags = vec![AddressFlag::NoDad, AddressFlag::Home]),
+            json!({"nodad": true, "home": true}),
+        ),
+        sample(&["metric"], with("192.0.2.1/24", |entry| entry.metric = 7), json!({"metric": 7})),
+        sample(&["metric"], with("2001:db8::1/64", |entry| entry.metric = 7), json!({"metric": 7})),
     ]
 }
 
@@ -190,7 +202,9 @@ fn of_an_address() {
         tentative,
         duplicate,
         permanent,
-        protocol
+        protocol,
+        flags,
+        metric
     });
     let observed = [
         ("valid", "only read: what expires is a client's"),
