@@ -121,7 +121,9 @@ fn forms(mac: &str) -> Vec<String> {
         Ok(long) => long.octets()[..6].to_vec(),
         Err(_) => mac.split(':').filter_map(|part| u8::from_str_radix(part, 16).ok()).collect(),
     };
-    let mut forms = vec![mac.to_owned(), mac.replace(':', "")];
+    // A bridge's id has no leading zeroes.
+    let short: Vec<String> = bytes.iter().map(|byte| format!("{byte:x}")).collect();
+    let mut forms = vec![mac.to_owned(), short.join(":")];
     if let [a, b, c, d, e, f] = bytes[..] {
         let half = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
         let local = Ipv6Addr::from((0xfe80_u128 << 112) | u128::from(half));
