@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::{APPLIED, MARKERS};
+use crate::model::few;
 use crate::plan::Service;
 
 /// The image, as far as the hand-off is concerned.
@@ -141,7 +142,7 @@ fn files(root: &Path) -> BTreeMap<String, String> {
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         paths.extend(names.filter(|name| name.starts_with(begin)).map(|name| format!("{folder}/{name}")));
     }
-    paths.into_iter().filter_map(|path| read(root, &path).map(|text| (path, text))).collect()
+    few(paths.into_iter().filter_map(|path| read(root, &path).map(|text| (path, text))))
 }
 
 /// A regular file's text; `None` for everything else, so that no pipe or device is ever opened.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::few;
+
 use super::attributes::{self, Attributes, NESTED};
 use super::generic::{Generic, answer};
 use super::session::Failure;
@@ -46,7 +48,7 @@ pub(super) async fn features<'a>(
         CHECKSUMMING => active.iter().any(|name| name.starts_with(CHECKSUM)),
         _ => active.iter().any(|name| name == wanted),
     };
-    Ok(wanted.map(|name| (name.to_owned(), is_on(name))).collect())
+    Ok(few(wanted.map(|name| (name.to_owned(), is_on(name)))))
 }
 
 /// Turns a feature on or off. What the driver does not do is said in words, for it is no refusal.

@@ -6,7 +6,7 @@ use super::Planner;
 use super::step::{Action, LinkChange, NewLink};
 use crate::inventory::ObservedLink;
 use crate::model::attribute::{self, Attribute, Change, Form, Value};
-use crate::model::{Activation, AddressGeneration, Dynamic, Kind, MacAddr, Naming, WishedMac};
+use crate::model::{Activation, AddressGeneration, Dynamic, Kind, MacAddr, Naming, WishedMac, few};
 use crate::resolve::ResolvedLink;
 
 type Options = BTreeMap<&'static str, Value>;
@@ -218,13 +218,10 @@ impl Planner<'_> {
             // It would have its member's address, whatever it is given (bond_set_mac_address).
             wished.entry("fail_over_mac").or_insert(none);
         }
-        let mut differing: Options = wished
-            .clone()
-            .into_iter()
-            .filter(|(name, _)| {
-                !there.settings.get(*name).is_some_and(|now| same(there, kind, name, now, &wished))
-            })
-            .collect();
+        let mut differing = wished.clone();
+        differing.retain(|name, _| {
+            !there.settings.get(*name).is_some_and(|now| same(there, kind, name, now, &wished))
+        });
         if differing.is_empty() {
             return;
         }
@@ -250,13 +247,13 @@ impl Planner<'_> {
         // Back to another mode, first what only the present one knows (bond_opt_check_deps).
         let of_modes = |name: &&str| attribute::of(kind, name).map_or(&[][..], |row| row.modes);
         if let Some(Value::Text(mode)) = differing.get("mode").cloned() {
-            let (last, first): (Options, Options) = differing.into_iter().partition(|(name, _)| {
+            let (last, mut first): (Options, Options) = differing.into_iter().partition(|(name, _)| {
                 let modes = of_modes(name);
                 modes.is_empty() || modes.contains(&mode.as_str())
             });
             let now = self.state.link(&link.name).and_then(|l| l.settings.get("mode")).map(Value::to_string);
             let known = |name: &&str| now.as_deref().is_some_and(|now| of_modes(name).contains(&now));
-            let first: Options = first.into_iter().filter(|(name, _)| known(name)).collect();
+            first.retain(|name, _| known(name));
             if !first.is_empty() {
                 self.change(link, &link.name, LinkChange::Options { kind, settings: first });
             }
@@ -269,13 +266,13 @@ impl Planner<'_> {
     fn late_options(&mut self, link: &ResolvedLink) {
         let kind = link.desired.kind;
         let Some(there) = self.state.link(&link.name) else { return };
-        let settings: Options = options(link)
+        let settings = options(link)
             .filter(|(row, _)| row.form == Form::Link && kind.is_controller())
             .filter(|(row, value)| there.settings.get(row.name) != Some(value))
             // Which member is active is the bond's own choice once it runs: one without a live link is refused.
             .filter(|(row, _)| row.name != "active_slave" || self.takes_members(&link.name))
-            .map(|(row, value)| (row.name, value.clone()))
-            .collect();
+            .map(|(row, value)| (row.name, value.clone()));
+        let settings = few(settings);
         if !settings.is_empty() {
             self.change(link, &link.name, LinkChange::Options { kind, settings });
         }
@@ -311,13 +308,13 @@ impl Planner<'_> {
 
     fn port_options(&mut self, link: &ResolvedLink, member: &str, kind: Kind) {
         let Some(there) = self.state.link(member) else { return };
-        let differing: Options = kind
+        let differing = kind
             .port_attributes()
             .iter()
             .filter_map(|row| Some((row.name, link.desired.port.get(row.name)?)))
             .filter(|(name, value)| there.port.get(*name) != Some(value))
-            .map(|(name, value)| (name, value.clone()))
-            .collect();
+            .map(|(name, value)| (name, value.clone()));
+        let differing = few(differing);
         if !differing.is_empty() {
             self.change(link, member, LinkChange::PortOptions { kind, settings: differing });
         }
@@ -421,7 +418,7 @@ fn options(link: &ResolvedLink) -> impl Iterator<Item = (&'static Attribute, &Va
 fn first_options(link: &ResolvedLink) -> Options {
     let members = link.desired.kind.is_controller();
     let early = options(link).filter(|(row, _)| !(members && row.form == Form::Link));
-    early.map(|(row, value)| (row.name, value.clone())).collect()
+    few(early.map(|(row, value)| (row.name, value.clone())))
 }
 
 /// A VXLAN keeps the address family of its ends (vxlan_nl2conf), and a tunnel in IPv4 that it has a far end or has none

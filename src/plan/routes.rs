@@ -7,7 +7,7 @@ use super::state::{RouteKey, key};
 use super::step::Action;
 use super::{Planner, left_to_others};
 use crate::inventory::{NextHop, RouteEntry};
-use crate::model::{Family, Place, Route, RouteKind, Scope, Way};
+use crate::model::{Family, Place, Route, RouteKind, Scope, Way, few};
 use crate::resolve::ResolvedLink;
 
 /// `rtm_protocol` of routes that netapply may remove: boot, static, DHCP (linux/rtnetlink.h).
@@ -272,7 +272,7 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         metric: metric(route),
         table: table(link, route),
         source: route.source,
-        metrics: metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+        metrics: few(metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))),
         hops: Vec::new(),
         weight: None,
     }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::step::{Action, LinkChange, NewLink};
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
 use crate::model::attribute::{Attribute, Value};
-use crate::model::{AddressGeneration, Family, Kind, Scope};
+use crate::model::{AddressGeneration, Family, Kind, Scope, few};
 use crate::resolve::ResolvedLink;
 
 /// The kernel's key of a route. IPv6 also tells routes of one key apart by gateway and link.
@@ -171,7 +171,7 @@ impl State {
             mac: new.mac,
             mtu: new.mtu.or(parent_mtu).unwrap_or(1500),
             parent: new.parent.clone(),
-            settings: new.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            settings: few(new.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))),
             ..ObservedLink::default()
         };
         if let Some(peer) = &new.peer {

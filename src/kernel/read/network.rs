@@ -9,7 +9,7 @@ use netlink_packet_core::NLA_ALIGNTO;
 use crate::inventory::{AddressEntry, AddressFlag, NextHop, RouteEntry, RuleEntry};
 use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
-use crate::model::{RouteKind, Scope};
+use crate::model::{RouteKind, Scope, few};
 
 /// linux/if_addr.h; newer than libc's list, `IFA_PROTO` of kernel 5.18.
 pub(in crate::kernel) const IFA_RT_PRIORITY: u16 = 9;
@@ -165,7 +165,7 @@ pub(super) fn apart(routes: Vec<RouteEntry>) -> Vec<RouteEntry> {
 
 fn metrics(given: Attributes<'_>) -> BTreeMap<String, u32> {
     let metric = |(kind, name): &(u16, &str)| Some(((*name).to_owned(), given.u32(*kind)?));
-    ROUTE_METRICS.iter().filter_map(metric).collect()
+    few(ROUTE_METRICS.iter().filter_map(metric))
 }
 
 /// `struct fib_rule_hdr` and `FRA_…`; `None` for a rule that the kernel makes, or of another family.
