@@ -8,6 +8,7 @@ pub mod handoff;
 pub mod inventory;
 pub mod kernel;
 pub mod logging;
+pub mod machine;
 pub mod model;
 pub mod plan;
 pub mod report;

@@ -4,13 +4,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter};
-
-/// Where a boot's whole log goes; the second only where it can be written.
-const FILES: &[&str] = &["/run/netapply/netapply.log", "/var/log/netapply.log"];
 
 /// How the lines on standard error begin.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -28,10 +25,9 @@ struct Tee {
     files: Vec<File>,
 }
 
-/// Starts the log. With `files`, everything down to `debug` goes to the log files, whatever `level` is.
-pub fn start(level: LevelFilter, prefix: Prefix, files: bool) {
-    let files: Vec<File> =
-        if files { FILES.iter().filter_map(|path| open(Path::new(path))).collect() } else { Vec::new() };
+/// Starts the log. Everything down to `debug` goes to those of the files that can be written, whatever `level` is.
+pub fn start(level: LevelFilter, prefix: Prefix, files: &[PathBuf]) {
+    let files: Vec<File> = files.iter().filter_map(|path| open(path)).collect();
     let most = if files.is_empty() { level } else { level.max(LevelFilter::Debug) };
     let tee = Tee { level, prefix, files };
     let started = Builder::new()
@@ -47,10 +43,6 @@ pub fn start(level: LevelFilter, prefix: Prefix, files: bool) {
 
 /// No symbolic link is followed: /var/log may be the work of others.
 fn open(path: &Path) -> Option<File> {
-    let folder = path.parent()?;
-    if folder.starts_with("/run") {
-        std::fs::create_dir_all(folder).ok()?;
-    }
     OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(libc::O_NOFOLLOW).open(path).ok()
 }
 

@@ -16,8 +16,9 @@ use std::io::{IsTerminal, Write};
 use crate::cli::{Args, Command, HELP};
 use crate::diagnostic::{Code, Diagnostic, Renderer, Style};
 use crate::format::{self, Parsed, Text};
+use crate::machine::Machine;
 use crate::model::Place;
-use crate::source::{self, Found, NotFoundKind, Request};
+use crate::source::{self, Cmdline, Found, NotFoundKind, Request};
 use serde::Serialize;
 
 /// How the program ends (design: where several hold, 3, 5, 1).
@@ -83,15 +84,14 @@ fn stdout_style() -> Style {
 }
 
 /// Whether the rest of the image is told what was done: `--handoff`, else `netapply.handoff=`, else yes.
-fn tells_the_image(args: &Args) -> bool {
-    let cmdline = || source::Machine::default().cmdline().handoff;
-    args.handoff.unwrap_or_else(|| cmdline().as_deref() != Some("none"))
+fn tells_the_image(args: &Args, cmdline: &Cmdline) -> bool {
+    args.handoff.unwrap_or_else(|| cmdline.handoff.as_deref() != Some("none"))
 }
 
 /// What to look for: the description that is named, or the one that a boot would find.
 fn request(args: &Args, source: Option<&String>) -> Request {
-    let machine = source::Machine::default();
-    let cmdline = machine.cmdline();
+    let machine = Machine::default();
+    let cmdline = Cmdline::read(&machine);
     Request { source: source.cloned(), wait: args.wait_for, cmdline, machine }
 }
 

@@ -2,7 +2,8 @@
 //! extensions, directories, pipes, and file system images that must be refused in plain words. Needs genisoimage,
 //! xorriso, dosfstools, mtools and e2fsprogs; a missing one fails the test and is named.
 
-use netapply::source::{Cmdline, Found, Layout, Machine, NotFound, NotFoundKind, OriginKind, Request, find};
+use netapply::machine::Machine;
+use netapply::source::{Cmdline, Found, Layout, NotFound, NotFoundKind, OriginKind, Request, find};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -56,8 +57,7 @@ impl Files {
 
     /// A machine that has nothing but what stands in this directory.
     fn machine(&self) -> Machine {
-        let at = |name: &str| self.path(name);
-        Machine { sys: at("sys"), dev: at("dev"), cmdline: at("cmdline"), root: at("root") }
+        Machine::below(self.0.path())
     }
 }
 

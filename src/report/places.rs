@@ -12,41 +12,17 @@ use std::os::fd::AsFd;
 use super::screen::screen;
 use super::{Applied, Report};
 use crate::diagnostic::Style;
+use crate::machine::Machine;
 
 /// How long one console may take: a serial line at 9600 baud needs two seconds for the whole screen, and one with flow
 /// control and nobody behind it takes nothing at all.
 const CONSOLE: Duration = Duration::from_secs(5);
 
-/// The places. The default is the machine's own; tests have a folder.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// Folder of report.json: `/run/netapply`.
-    pub run: PathBuf,
-    /// Folder of files that agetty(8) shows before a login prompt: `/run/issue.d`.
-    pub issue: PathBuf,
-    /// The list of active consoles: `/sys/class/tty/console/active`.
-    pub active: PathBuf,
-    /// Where the devices are: `/dev`.
-    pub dev: PathBuf,
-}
+/// Where the report of a machine goes.
+#[derive(Copy, Clone, Debug)]
+pub struct Places<'a>(pub &'a Machine);
 
-impl Default for Places {
-    fn default() -> Self {
-        Places {
-            run: "/run/netapply".into(),
-            issue: "/run/issue.d".into(),
-            active: "/sys/class/tty/console/active".into(),
-            dev: "/dev".into(),
-        }
-    }
-}
-
-impl Places {
-    /// Path of report.json.
-    pub fn report(&self) -> PathBuf {
-        self.run.join("report.json")
-    }
-
+impl Places<'_> {
     /// Writes report.json and the issue file. What cannot be written is given back, each with the reason; nothing of it
     /// is worth ending for.
     pub fn write(&self, report: &Report) -> Vec<(PathBuf, io::Error)> {
@@ -55,7 +31,7 @@ impl Places {
         let mut troubles = Vec::new();
         // agetty reads backslashes as escapes.
         let issue = format!("{}\n", plain.replace('\\', "\\\\"));
-        for (path, text) in [(self.report(), json), (self.issue.join("50-netapply.issue"), issue)] {
+        for (path, text) in [(self.0.report(), json), (self.0.issue(), issue)] {
             if let Err(error) = write_atomically(&path, text.as_bytes()) {
                 troubles.push((path, error));
             }
@@ -75,9 +51,9 @@ impl Places {
     }
 
     fn show_within(&self, text: &str, bound: Duration) -> Vec<(PathBuf, io::Error)> {
-        let active = std::fs::read_to_string(&self.active).unwrap_or_default();
+        let active = std::fs::read_to_string(self.0.consoles()).unwrap_or_default();
         let consoles = active.split_whitespace().filter(|name| !name.contains('/'));
-        let tried = consoles.map(|name| self.dev.join(name)).map(|path| {
+        let tried = consoles.map(|name| self.0.dev().join(name)).map(|path| {
             let result = write_console(&path, text, bound);
             (path, result)
         });
@@ -93,7 +69,7 @@ impl Places {
 
     /// The last report as it stands in the file.
     pub fn last(&self) -> io::Result<serde_json::Value> {
-        let text = std::fs::read(self.report())?;
+        let text = std::fs::read(self.0.report())?;
         serde_json::from_slice(&text).map_err(io::Error::from)
     }
 }
@@ -174,37 +150,34 @@ mod tests {
     #[test]
     fn what_was_applied_is_remembered_for_the_same_text() {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let places = Places { run: at("run"), issue: at("issue.d"), active: at("active"), dev: at("dev") };
+        let machine = Machine::below(folder.path());
+        let places = Places(&machine);
         let applied = Applied { planned: 3, done: 2, failed: Vec::new() };
         let mut report = Builder { applied: Some(applied.clone()), ..Builder::default() }.finish(1);
         report.source = Some(crate::report::tests::origin());
         assert!(places.write(&report).is_empty());
         assert_eq!(places.applied_before("0badcafe"), Some(applied));
         assert_eq!(places.applied_before("another"), None);
-        let issue = std::fs::read_to_string(at("issue.d").join("50-netapply.issue")).unwrap();
+        let issue = std::fs::read_to_string(machine.issue()).unwrap();
         assert!(issue.starts_with("netapply: FAULT - /dev/sr0"), "{issue}");
-        assert_eq!(std::fs::read_dir(at("run")).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(std::fs::read_dir(machine.run()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]
     fn every_active_console_is_written_to_and_a_missing_one_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let places = Places {
-            active: folder.path().join("active"),
-            dev: folder.path().to_owned(),
-            run: folder.path().join("run"),
-            issue: folder.path().join("issue.d"),
-        };
-        std::fs::write(&places.active, "tty0 ttyS1 ttyS0\n").unwrap();
+        let machine = Machine::below(folder.path());
+        std::fs::create_dir_all(machine.consoles().parent().unwrap()).unwrap();
+        std::fs::create_dir(machine.dev()).unwrap();
+        std::fs::write(machine.consoles(), "tty0 ttyS1 ttyS0\n").unwrap();
         for name in ["tty0", "ttyS0"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
+            std::fs::write(machine.dev().join(name), "").unwrap();
         }
-        let troubles = places.show("one\ntwo\n");
+        let troubles = Places(&machine).show("one\ntwo\n");
         assert_eq!(troubles.len(), 1);
         assert!(troubles[0].0.ends_with("ttyS1"));
         for name in ["tty0", "ttyS0"] {
-            assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), "\rone\r\ntwo\r\n");
+            assert_eq!(std::fs::read_to_string(machine.dev().join(name)).unwrap(), "\rone\r\ntwo\r\n");
         }
     }
 }

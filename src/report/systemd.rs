@@ -4,12 +4,9 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::Path;
 
 use super::{Report, Verdict};
-
-/// Where the journal takes entries (systemd.journal-fields(7), "Native Journal Protocol").
-const JOURNAL: &str = "/run/systemd/journal/socket";
+use crate::machine::Machine;
 
 /// Sets the status line that `systemctl status` shows (sd_notify(3)). The unit needs `NotifyAccess=`.
 pub fn status(line: &str) {
@@ -26,13 +23,14 @@ pub fn status(line: &str) {
 
 /// Writes the report's gist to the journal, with fields to search by: `NETAPPLY_VERDICT`, `NETAPPLY_EXIT`,
 /// `NETAPPLY_SOURCE`, `NETAPPLY_TEXT`, and one `NETAPPLY_CAUSE` and `NETAPPLY_LINK` for each cause.
-pub fn journal(report: &Report) {
-    if !Path::new(JOURNAL).exists() {
+pub fn journal(machine: &Machine, report: &Report) {
+    let journal = machine.journal_socket();
+    if !journal.exists() {
         return;
     }
     if let Ok(socket) = UnixDatagram::unbound() {
         // As above.
-        let _ = socket.send_to(&entry(report), JOURNAL);
+        let _ = socket.send_to(&entry(report), &journal);
     }
 }
 

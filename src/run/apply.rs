@@ -129,7 +129,7 @@ async fn applied(options: &Options, stop: &mut Stop) -> Story {
     let mut story = described(options, stop, false).await;
     settled(&mut story, options, stop).await;
     // After the network, which is what a boot waits for.
-    story.saved.iter().for_each(Saved::keep);
+    story.saved.iter().for_each(|saved| saved.keep(&options.machine));
     let undone = story.settled.as_ref().is_some_and(|s| s.undone.is_some());
     if story.settled.is_some() && !story.interrupted && !undone && story.failure.is_none() {
         story.glance = !options.verify;
@@ -149,6 +149,7 @@ async fn settled(story: &mut Story, options: &Options, stop: &mut Stop) {
         nics: options.nics(story.began.elapsed()),
         handoff: options.handoff,
         hostname: story.hostname.take(),
+        machine: &options.machine,
     };
     let settled = async {
         let mut session = Session::open(Family::Route)?;
@@ -183,7 +184,7 @@ async fn verified(options: &Options, stop: &mut Stop) -> Story {
 /// Finds and parses the description; `again` takes the one that was applied last where none is named.
 async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
     let mut story = Story::new(again);
-    let saved = if again && options.source.is_none() { Saved::load() } else { None };
+    let saved = if again && options.source.is_none() { Saved::load(&options.machine) } else { None };
     let saved = match saved {
         Some(saved) => saved,
         None => {
@@ -215,7 +216,7 @@ async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
         }
     };
     if again {
-        story.applied_before = Places::default().applied_before(&saved.origin.hash);
+        story.applied_before = Places(&options.machine).applied_before(&saved.origin.hash);
     }
     story.origin = Some(saved.origin.clone());
     story.hostname = saved.hostname.clone();
@@ -242,7 +243,7 @@ async fn look(story: &mut Story, options: &Options, stop: &mut Stop) {
         Ok(inventory) => reviewed(&inventory),
         Err(_) => Review::default(),
     };
-    let consoles = options.boot.then(Places::default);
+    let consoles = options.boot.then_some(Places(&options.machine));
     let mut tell = |line: &str| {
         progress(line);
         // Whoever looks at the console of a boot sees that it goes on, and what it waits for.

@@ -16,6 +16,7 @@ use crate::format::Parsed;
 use crate::handoff::{self, Surroundings};
 use crate::inventory::Inventory;
 use crate::kernel::details;
+use crate::machine::Machine;
 use crate::model::{Dynamic, Kind, Resolver};
 use crate::plan::{self, Plan, script};
 use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
@@ -79,9 +80,8 @@ pub(super) fn dry_run(args: &Args) -> Exit {
             return Exit::Usage;
         }
     };
-    let found = match block_on(find(&request(args, args.sources.first())))
-        .unwrap_or_else(|error| Err(broken(&error)))
-    {
+    let request = request(args, args.sources.first());
+    let found = match block_on(find(&request)).unwrap_or_else(|error| Err(broken(&error))) {
         Ok(found) => found,
         Err(missing) => {
             let source = args.sources.first().map_or("", String::as_str);
@@ -104,9 +104,9 @@ pub(super) fn dry_run(args: &Args) -> Exit {
     }
     let mut plan = plan::plan(&resolved, &inventory);
     // What the image is told stands in a boot's plan, and a boot's plan is what is shown where nothing is named.
-    if args.inventory.is_none() && args.sources.is_empty() && tells_the_image(args) {
+    if args.inventory.is_none() && args.sources.is_empty() && tells_the_image(args, &request.cmdline) {
         let hostname = found.metadata.hostname.as_deref();
-        let surroundings = Surroundings::observe("/".as_ref());
+        let surroundings = Surroundings::observe(request.machine.root());
         let untold = handoff::add(&mut plan, &parsed.desired, &resolved, hostname, &surroundings);
         untold.iter().for_each(|sentence| complain(sentence));
     }
@@ -120,7 +120,7 @@ pub(super) fn dry_run(args: &Args) -> Exit {
 }
 
 fn inventory(args: &Args) -> Result<Inventory, String> {
-    let Some(file) = &args.inventory else { return read_inventory() };
+    let Some(file) = &args.inventory else { return read_inventory(&Machine::default()) };
     let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
     serde_json::from_str(&text)
         .map_err(|e| format!("{file} is no inventory: {e}; make one with netapply inventory"))

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::cli::{self, Args};
 use crate::logging::{self, Prefix};
-use crate::source::{Cmdline, Machine};
+use crate::machine::Machine;
+use crate::source::Cmdline;
 use crate::verify::input::Target;
 
 /// How long a boot waits for NICs that are described and not there yet.
@@ -41,8 +42,8 @@ impl Options {
     /// that makes none is only logged, because nobody could mend it now.
     pub(super) fn new(args: &Args) -> Result<Options, cli::Complaint> {
         let machine = Machine::default();
-        let cmdline = machine.cmdline();
-        let boot = is_boot();
+        let cmdline = Cmdline::read(&machine);
+        let boot = is_boot(&machine);
         let mut problems = cmdline.problems.clone();
         let from_cmdline = cmdline.log.as_deref().map(cli::level).transpose();
         let level = args.log.or(from_cmdline.unwrap_or_else(|wrong| {
@@ -54,7 +55,15 @@ impl Options {
             None
         }));
         let prefix = if logging::to_journal() { Prefix::Priority } else { Prefix::Name };
-        logging::start(level.unwrap_or(log::LevelFilter::Info), prefix, nix::unistd::geteuid().is_root());
+        let files = nix::unistd::geteuid().is_root().then(|| [machine.log(), machine.var_log()]);
+        if files.is_some() {
+            let _ = std::fs::create_dir_all(machine.run());
+        }
+        logging::start(
+            level.unwrap_or(log::LevelFilter::Info),
+            prefix,
+            files.as_ref().map_or(&[], |files| files),
+        );
         let mut targets = Vec::new();
         for probe in &args.probes {
             targets.push(probe.parse().map_err(|wrong| cli::Complaint(format!("--probe {probe}: {wrong}")))?);
@@ -83,7 +92,7 @@ impl Options {
                 _ => args.wait_for.unwrap_or(WAIT),
             },
             targets,
-            handoff: super::tells_the_image(args),
+            handoff: super::tells_the_image(args, &cmdline),
             boot,
             json: args.json,
             machine,
@@ -111,9 +120,9 @@ fn nics_after(wait: Duration, elapsed: Duration) -> Duration {
 }
 
 /// True where no person waits for the output: run by systemd with its output to the journal, or in an initramfs.
-fn is_boot() -> bool {
+fn is_boot(machine: &Machine) -> bool {
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    !terminal && (logging::to_journal() || std::path::Path::new("/etc/initrd-release").exists())
+    !terminal && (logging::to_journal() || machine.initrd_release().exists())
 }
 
 #[cfg(test)]

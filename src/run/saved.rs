@@ -4,14 +4,13 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Owed;
+use crate::machine::Machine;
 use crate::source::{Found, Origin};
-
-/// Only root may read it: a description can hold keys.
-const PATH: &str = "/run/netapply/description.json";
 
 /// A description with the line that says where it came from.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,44 +33,41 @@ impl From<&Found> for Saved {
 
 impl Saved {
     /// Keeps it; a machine where that fails still has its network, so a failure is only logged.
-    pub(super) fn keep(&self) {
-        write(PATH, self);
+    pub(super) fn keep(&self, machine: &Machine) {
+        write(&machine.description(), self);
     }
 
     /// What was kept, if anything was.
-    pub(super) fn load() -> Option<Saved> {
-        serde_json::from_slice(&fs::read(PATH).ok()?).ok()
+    pub(super) fn load(machine: &Machine) -> Option<Saved> {
+        serde_json::from_slice(&fs::read(machine.description()).ok()?).ok()
     }
 }
 
-/// What a killed run owes: see [`Owed`].
-const OWED: &str = "/run/netapply/owed.json";
-
 /// What an earlier run has taken and not put back.
-pub(super) fn owed() -> Owed {
-    fs::read(OWED).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+pub(super) fn owed(machine: &Machine) -> Owed {
+    fs::read(machine.owed()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
 /// Keeps what a run is about to take; nothing where that is nothing.
-pub(super) fn keep_owed(owed: &Owed) {
+pub(super) fn keep_owed(machine: &Machine, owed: &Owed) {
     if *owed == Owed::default() {
-        let _ = fs::remove_file(OWED);
+        let _ = fs::remove_file(machine.owed());
     } else {
-        write(OWED, owed);
+        write(&machine.owed(), owed);
     }
 }
 
 /// Only root may read it.
-fn write(path: &str, content: &impl Serialize) {
+fn write(path: &Path, content: &impl Serialize) {
     let write = || {
-        fs::create_dir_all("/run/netapply")?;
-        let new = format!("{path}.new");
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        let new = path.with_extension("json.new");
         let _ = fs::remove_file(&new);
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&serde_json::to_vec(content)?)?;
         fs::rename(&new, path)
     };
     if let Err(error) = write() {
-        log::debug!("{path} was not written: {error}");
+        log::debug!("{} was not written: {error}", path.display());
     }
 }

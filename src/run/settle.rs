@@ -18,6 +18,7 @@ use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, Session};
+use crate::machine::Machine;
 use crate::model::Desired;
 use crate::plan::{self, Plan};
 use crate::resolve::{Missing, Resolved, resolve};
@@ -56,7 +57,9 @@ pub(super) struct Settled {
 }
 
 /// How to go about it.
-pub(super) struct How {
+pub(super) struct How<'a> {
+    /// The machine.
+    pub(super) machine: &'a Machine,
     /// All or nothing: nothing is done while anything is missing, and a step that fails undoes those before it.
     pub(super) strict: bool,
     /// How long to wait for NICs that are described and not there.
@@ -77,7 +80,7 @@ pub(super) const UDEV_BOUND: Duration = Duration::from_secs(30);
 pub(super) async fn settle(
     session: &mut Session,
     desired: &Desired,
-    how: &How,
+    how: &How<'_>,
     stop: &mut (impl Future<Output = ()> + Unpin),
     progress: &mut dyn FnMut(&str),
 ) -> Result<Settled, Failure> {
@@ -92,7 +95,7 @@ pub(super) async fn settle(
     let mut earlier: Option<Inventory> = None;
     loop {
         let (mut inventory, moment) = read::inventory_and_moment(session).await?;
-        inventory.owed = saved::owed();
+        inventory.owed = saved::owed(how.machine);
         let (ready, at_udev) = without_unfinished(&inventory);
         // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
         let late = begin.elapsed() >= UDEV_BOUND;
@@ -101,7 +104,7 @@ pub(super) async fn settle(
         details::complete(&mut inventory, settled.resolved.present()).await?;
         let mut plan = plan::plan(&settled.resolved, &inventory);
         if how.handoff {
-            let surroundings = Surroundings::observe("/".as_ref());
+            let surroundings = Surroundings::observe(how.machine.root());
             let hostname = how.hostname.as_deref();
             settled.untold = handoff::add(&mut plan, desired, &settled.resolved, hostname, &surroundings);
         }
@@ -111,14 +114,14 @@ pub(super) async fn settle(
         if !unchanged {
             let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
             // A run that is killed now is one whose successor knows what it took.
-            saved::keep_owed(&plan.owed());
+            saved::keep_owed(how.machine, &plan.owed());
             let outcome = apply(session, &plan, Names::from(&inventory), after_failure, &mut *stop).await;
             log::debug!("the kernel has answered {} steps", plan.steps.len());
             let failed = outcome.network_failed(&plan);
             let again = outcome.unsure && settled.rounds.len() < PLANS_AGAIN;
             settled.interrupted = !failed && outcome.is_interrupted();
             if !settled.interrupted || how.strict {
-                saved::keep_owed(&Owed::default());
+                saved::keep_owed(how.machine, &Owed::default());
             }
             settled.rounds.push(Round { plan, outcome });
             if how.strict && (failed || settled.interrupted) {

@@ -5,6 +5,7 @@ use crate::cli::Args;
 use crate::diagnostic::{Code, Severity, nearest};
 use crate::inventory::Inventory;
 use crate::kernel::{read, session};
+use crate::machine::Machine;
 use crate::report::places::Places;
 use serde::Serialize;
 
@@ -14,11 +15,11 @@ pub(super) fn text(text: &str) -> Exit {
 }
 
 /// Reads the machine, or says why it cannot be read.
-pub(super) fn read_inventory() -> Result<Inventory, String> {
+pub(super) fn read_inventory(machine: &Machine) -> Result<Inventory, String> {
     let reading = async {
         let mut session = session::Session::open(session::Family::Route)?;
         let read = read::inventory(&mut session).await?;
-        Ok::<_, session::Failure>(Inventory { owed: saved::owed(), ..read })
+        Ok::<_, session::Failure>(Inventory { owed: saved::owed(machine), ..read })
     };
     match block_on(reading) {
         Ok(Ok(inventory)) => Ok(inventory),
@@ -28,7 +29,7 @@ pub(super) fn read_inventory() -> Result<Inventory, String> {
 }
 
 pub(super) fn inventory() -> Exit {
-    match read_inventory() {
+    match read_inventory(&Machine::default()) {
         Ok(inventory) => text(&json(&inventory)),
         Err(why) => {
             complain(&why);
@@ -39,15 +40,15 @@ pub(super) fn inventory() -> Exit {
 
 /// `netapply report`.
 pub(super) fn report(args: &Args) -> Exit {
-    let places = Places::default();
-    let last = match places.last() {
+    let machine = Machine::default();
+    let last = match Places(&machine).last() {
         Ok(last) => last,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             complain("there is no report: netapply has not run since this machine was started");
             return Exit::NoDescription;
         }
         Err(error) => {
-            complain(&format!("{}: {error}", places.report().display()));
+            complain(&format!("{}: {error}", machine.report().display()));
             return Exit::NoDescription;
         }
     };

@@ -23,7 +23,7 @@ pub(super) fn tell(story: Story, options: &Options, exit: Exit) {
     log(&story);
     let json_wanted = options.json;
     let report = report(story, exit);
-    let places = Places::default();
+    let places = Places(&options.machine);
     for (path, error) in places.write(&report) {
         log::debug!("{}: {error}", path.display());
     }
@@ -33,7 +33,7 @@ pub(super) fn tell(story: Story, options: &Options, exit: Exit) {
         print(&screen(&report, stdout_style()));
     }
     if options.boot {
-        systemd::journal(&report);
+        systemd::journal(&options.machine, &report);
         // A network that was made and is looked at next needs no more than a line.
         let lines = if report.verdict == Verdict::Applied { 1 } else { usize::MAX };
         let shown: Vec<&str> = report.screen.iter().take(lines).map(String::as_str).collect();

@@ -1,6 +1,7 @@
 //! The kernel command line, as far as netapply cares: its own words (`netapply.…`), what says that a drive will come,
 //! and where Ironic's agent reports to. Pure: it parses a text and never opens `/proc/cmdline`. Entry: [`Cmdline::parse`].
 
+use crate::machine::Machine;
 use std::time::Duration;
 
 /// What the kernel command line says. Where a word is given twice the last one wins, as it does for the kernel and
@@ -57,6 +58,12 @@ const TEXTS: &[(&str, Field)] = &[
 ];
 
 impl Cmdline {
+    /// The machine's own, parsed; an empty one where it cannot be read.
+    pub fn read(machine: &Machine) -> Cmdline {
+        let text = std::fs::read(machine.cmdline()).unwrap_or_default();
+        Cmdline::parse(&String::from_utf8_lossy(&text))
+    }
+
     /// Parses the text of `/proc/cmdline`. Never fails: what is not ours is skipped, what is ours and makes no sense
     /// becomes a sentence in `problems`.
     pub fn parse(text: &str) -> Cmdline {

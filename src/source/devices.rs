@@ -126,7 +126,7 @@ mod tests {
     fn places(fake: &FakeMachine) -> Vec<(String, Place)> {
         let machine = fake.machine();
         let mut found: Vec<_> =
-            block_devices(&machine.sys, &machine.dev).into_iter().map(|d| (d.name, d.place)).collect();
+            block_devices(&machine.sys(), &machine.dev()).into_iter().map(|d| (d.name, d.place)).collect();
         found.sort();
         found
     }
@@ -160,7 +160,7 @@ mod tests {
         fake.disk("pci/ata2/host2/block/sr0", b"");
         let unwatched = |fake: &FakeMachine| {
             let machine = fake.machine();
-            block_devices(&machine.sys, &machine.dev)[0].unwatched
+            block_devices(&machine.sys(), &machine.dev())[0].unwatched
         };
         assert!(unwatched(&fake));
         fake.write("sys/devices/pci/ata2/host2/block/sr0/events_poll_msecs", b"-1\n");
@@ -176,7 +176,7 @@ mod tests {
         fake.write("sys/bus/virtio/drivers/9pnet_virtio/virtio3/mount_tag", b"config-2\0");
         fake.write("sys/bus/virtio/drivers/9pnet_virtio/virtio4/mount_tag", b"root");
         fake.write("sys/bus/virtio/drivers/virtiofs/virtio5/status", b"");
-        let sys = fake.machine().sys;
+        let sys = fake.machine().sys();
         let ninep = Share { tag: "config-2".into(), filesystem: "9p", supposed: false };
         let supposed = Share { tag: "config-2".into(), filesystem: "virtiofs", supposed: true };
         assert_eq!(shares(&sys), [ninep.clone(), supposed]);

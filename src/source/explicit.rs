@@ -8,9 +8,9 @@ use super::tree::{self, DirTree, ReadError};
 use super::volume::{self, FileSystem, Volume};
 use super::watch::Watch;
 use super::{
-    Document, Found, LOOK_BOUND, Machine, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND,
-    hash, slow,
+    Document, Found, LOOK_BOUND, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, hash, slow,
 };
+use crate::machine::Machine;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -38,7 +38,7 @@ pub(super) async fn find(
         return Ok(Found::new(plain_text("<stdin>", bytes)?, origin));
     }
     let path = PathBuf::from(source);
-    if path.starts_with(&machine.dev) && wait > Duration::ZERO {
+    if path.starts_with(machine.dev()) && wait > Duration::ZERO {
         appear(&path, wait, progress).await;
     }
     let (kind, volume, contents) = {

@@ -1,7 +1,7 @@
 //! A machine in a directory: sysfs, device nodes and seed directories as this room's tests need them.
 
-use super::Machine;
 use super::watch::Watch;
+use crate::machine::Machine;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
@@ -12,15 +12,14 @@ pub(super) struct FakeMachine(tempfile::TempDir);
 impl FakeMachine {
     pub(super) fn new() -> FakeMachine {
         let fake = FakeMachine(tempfile::tempdir().unwrap());
-        for directory in ["sys/class/block", "dev", "root"] {
+        for directory in ["sys/class/block", "dev"] {
             fs::create_dir_all(fake.0.path().join(directory)).unwrap();
         }
         fake
     }
 
     pub(super) fn machine(&self) -> Machine {
-        let at = |path: &str| self.0.path().join(path);
-        Machine { sys: at("sys"), dev: at("dev"), cmdline: at("cmdline"), root: at("root") }
+        Machine::below(self.0.path())
     }
 
     pub(super) fn write(&self, path: &str, bytes: &[u8]) {

@@ -28,9 +28,9 @@ pub use layout::Layout;
 pub use metadata::Metadata;
 pub use watch::Watch;
 
+use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// One text of the description, as it was read.
@@ -117,33 +117,6 @@ impl std::fmt::Display for Origin {
         parts.push(format!("text {}", self.hash));
         parts.retain(|part| !part.is_empty());
         write!(f, "{} ({})", self.path, parts.join(", "))
-    }
-}
-
-/// Where the machine's own files are: the real ones by default, a directory of their likeness in tests.
-#[derive(Debug, Clone)]
-pub struct Machine {
-    /// sysfs: `/sys`.
-    pub sys: PathBuf,
-    /// The device nodes: `/dev`.
-    pub dev: PathBuf,
-    /// The kernel command line: `/proc/cmdline`.
-    pub cmdline: PathBuf,
-    /// Where the seed directories begin: `/`.
-    pub root: PathBuf,
-}
-
-impl Default for Machine {
-    fn default() -> Machine {
-        Machine { sys: "/sys".into(), dev: "/dev".into(), cmdline: "/proc/cmdline".into(), root: "/".into() }
-    }
-}
-
-impl Machine {
-    /// The kernel command line, parsed; an empty one where it cannot be read.
-    pub fn cmdline(&self) -> Cmdline {
-        let text = std::fs::read(&self.cmdline).unwrap_or_default();
-        Cmdline::parse(&String::from_utf8_lossy(&text))
     }
 }
 

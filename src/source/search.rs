@@ -109,7 +109,7 @@ impl Search<'_> {
     /// Looks at the superblocks of every device that is new or has changed.
     async fn look(&mut self) {
         let machine = &self.request.machine;
-        self.devices = devices::block_devices(&machine.sys, &machine.dev);
+        self.devices = devices::block_devices(&machine.sys(), &machine.dev());
         self.looks.retain(|name, _| self.devices.iter().any(|d| d.name == *name));
         let unknown: Vec<&Device> =
             self.devices.iter().filter(|d| !self.looks.contains_key(&d.name)).collect();
@@ -145,10 +145,10 @@ impl Search<'_> {
 
     fn candidates(&self) -> Vec<Candidate> {
         let (machine, cmdline) = (&self.request.machine, &self.request.cmdline);
-        let named = cmdline.seed_directory().map(|path| (path.trim_start_matches('/'), Layout::NoCloud));
-        let seeds = named.into_iter().chain(SEEDS).map(|(path, layout)| (machine.root.join(path), layout));
+        let named = cmdline.seed_directory().map(|path| (path, Layout::NoCloud));
+        let seeds = named.into_iter().chain(SEEDS).map(|(path, layout)| (machine.at(path), layout));
         let seeds = seeds.filter(|(path, _)| path.is_dir()).collect();
-        candidates(&self.volumes(), devices::shares(&machine.sys), seeds, cmdline)
+        candidates(&self.volumes(), devices::shares(&machine.sys()), seeds, cmdline)
     }
 
     /// Reads the candidates that may be taken now, the best first. `None`: look further.
@@ -232,7 +232,7 @@ impl Search<'_> {
         match event {
             Event::Device(name) => {
                 self.looks.remove(name);
-                let node = self.request.machine.dev.join(name);
+                let node = self.request.machine.dev().join(name);
                 self.read.remove(&node.display().to_string());
             }
             Event::Virtio => {}
@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn only_the_demanded_publisher_id_counts() {
         let fake = FakeMachine::new();
-        fake.write("root/config-drive/openstack/latest/network_data.json", b"{}");
+        fake.write("config-drive/openstack/latest/network_data.json", b"{}");
         fake.disk("pci/nvme/block/sda", &iso("config-2", "OLD", "NETWORK_DATA.JSON", "{}"));
         let problem = at_once(&fake, "ir_pub_id=abc-1 boot_method=vmedia").unwrap_err();
         assert_eq!(problem.kind, NotFoundKind::NoDrive);
@@ -471,12 +471,12 @@ mod tests {
         fake.disk("pci/usb1/block/sdb", &iso("STICK", "", "NETWORK_CONFIG", V2));
         let found = at_once(&fake, "").unwrap();
         assert_eq!(found.origin.why, "no drive is labelled, and this one holds a description");
-        fake.write("root/var/lib/cloud/seed/nocloud/network-config", b"version: 1\n");
+        fake.write("var/lib/cloud/seed/nocloud/network-config", b"version: 1\n");
         let found = at_once(&fake, "").unwrap();
         assert_eq!(found.origin.kind, OriginKind::SeedDirectory);
-        fake.write("root/opt/seed/network-config", V2.as_bytes());
+        fake.write("opt/seed/network-config", V2.as_bytes());
         let found = at_once(&fake, "ds=nocloud;s=/opt/seed/").unwrap();
-        assert!(found.origin.path.ends_with("root/opt/seed/"), "{}", found.origin.path);
+        assert!(found.origin.path.ends_with("/opt/seed/"), "{}", found.origin.path);
     }
 
     #[test]
@@ -485,7 +485,7 @@ mod tests {
         let mut cut = cidata();
         cut.truncate(19 * 2048);
         fake.disk(CD, &cut);
-        fake.write("root/config-drive/openstack/latest/network_data.json", b"{}");
+        fake.write("config-drive/openstack/latest/network_data.json", b"{}");
         let problem = at_once(&fake, "").unwrap_err();
         assert_eq!(problem.kind, NotFoundKind::Unreadable);
         assert!(problem.message.starts_with("On "), "{}", problem.message);
@@ -495,7 +495,7 @@ mod tests {
     #[test]
     fn nothing_at_all_says_what_there_is() {
         let fake = FakeMachine::new();
-        fake.write("root/mnt/config/README", b"an empty mount point says nothing");
+        fake.write("mnt/config/README", b"an empty mount point says nothing");
         assert_eq!(
             at_once(&fake, "").unwrap_err().message,
             "No drive labelled config-2, cidata or CONTEXT was found. There is no drive at all."

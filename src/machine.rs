@@ -1,0 +1,119 @@
+//! Where everything of the machine is. One value owns every path, so that a test or a rehearsal can give another root;
+//! no other room spells a path of the running machine for the file system. Knows nothing but paths.
+
+use std::path::{Path, PathBuf};
+
+/// The machine's file tree: `/` by default, another folder in tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    root: PathBuf,
+}
+
+impl Default for Machine {
+    fn default() -> Machine {
+        Machine::below("/")
+    }
+}
+
+impl Machine {
+    /// The machine whose root is this folder.
+    pub fn below(root: impl Into<PathBuf>) -> Machine {
+        Machine { root: root.into() }
+    }
+
+    /// The root: `/`.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where an absolute path of the machine is, such as `/etc/resolv.conf`.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+}
+
+macro_rules! paths {
+    ($($(#[$doc:meta])* $name:ident $path:literal;)*) => {
+        impl Machine {
+            $($(#[$doc])* pub fn $name(&self) -> PathBuf { self.at($path) })*
+        }
+    };
+}
+
+paths! {
+    // netapply's own
+    /// netapply's folder.
+    run "/run/netapply";
+    /// The report of the last run.
+    report "/run/netapply/report.json";
+    /// The description that was applied last. Only root may read it: it can hold keys.
+    description "/run/netapply/description.json";
+    /// What a run takes and has not put back yet.
+    owed "/run/netapply/owed.json";
+    /// The file that is locked while the machine is changed.
+    lock "/run/netapply/lock";
+    /// Where a drive is mounted, in a mount namespace of its own.
+    drive "/run/netapply/drive";
+    /// The log of this boot.
+    log "/run/netapply/netapply.log";
+    /// The log among the image's other logs.
+    var_log "/var/log/netapply.log";
+    /// What agetty(8) shows before a login prompt.
+    issue "/run/issue.d/50-netapply.issue";
+
+    // The kernel's
+    /// sysfs.
+    sys "/sys";
+    /// A folder for each link.
+    sys_net "/sys/class/net";
+    /// The names of the active consoles.
+    consoles "/sys/class/tty/console/active";
+    /// procfs.
+    proc "/proc";
+    /// A file for each sysctl.
+    proc_sys "/proc/sys";
+    /// The kernel command line.
+    cmdline "/proc/cmdline";
+    /// The running kernel's release.
+    kernel_release "/proc/sys/kernel/osrelease";
+    /// Device nodes.
+    dev "/dev";
+
+    // The image's
+    /// Exists in an initramfs.
+    initrd_release "/etc/initrd-release";
+    /// Host names and addresses.
+    hosts "/etc/hosts";
+    /// Name servers.
+    resolv_conf "/etc/resolv.conf";
+    /// What udev knows of each device.
+    udev "/run/udev";
+    /// Where the journal takes entries (systemd.journal-fields(7), "Native Journal Protocol").
+    journal_socket "/run/systemd/journal/socket";
+    /// Where D-Bus takes connections.
+    dbus_socket "/run/dbus/system_bus_socket";
+}
+
+impl Machine {
+    /// Folders that may hold this kernel's modules, the likeliest first. `/lib` is a link to `/usr/lib` on most systems
+    /// and missing on others; NixOS has its own place.
+    pub fn module_folders(&self, release: &str) -> [PathBuf; 3] {
+        ["/lib/modules", "/usr/lib/modules", "/run/booted-system/kernel-modules/lib/modules"]
+            .map(|folder| self.at(folder).join(release))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_below_the_root() {
+        assert_eq!(Machine::default().report(), Path::new("/run/netapply/report.json"));
+        let machine = Machine::below("/tmp/m");
+        assert_eq!(machine.report(), Path::new("/tmp/m/run/netapply/report.json"));
+        assert_eq!(machine.at("/etc/hosts"), machine.hosts());
+        assert_eq!(machine.at("etc/hosts"), machine.hosts());
+        assert!(machine.module_folders("6.1").iter().all(|folder| folder.starts_with("/tmp/m")));
+    }
+}
