@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::attribute::Value;
-use crate::model::{AddressGeneration, IPOIB, MacAddr, RouteKind, Scope, Wireguard};
+use crate::model::{
+    AddressGeneration, AddressProtocol, IPOIB, MacAddr, Protocol, RouteKind, Scope, Wireguard,
+};
 
 /// Everything that netapply compares with a description.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -168,9 +170,9 @@ pub struct AddressEntry {
     pub duplicate: bool,
     /// Put there for good, not by router advertisements or a lease (`IFA_F_PERMANENT`).
     pub permanent: bool,
-    /// `IFA_PROTO` (kernel 5.18): 0 unspecified, 1 loopback, 2 router advertisement, 3 link-local.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub protocol: u32,
+    /// Who made it (`IFA_PROTO`, kernel 5.18).
+    #[serde(default, skip_serializing_if = "AddressProtocol::is_unspecified")]
+    pub protocol: AddressProtocol,
     /// What it was made with, in ip(8)'s words: [`ADDRESS_FLAGS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<AddressFlag>,
@@ -194,7 +196,7 @@ impl AddressEntry {
             tentative: false,
             duplicate: false,
             permanent: true,
-            protocol: 0,
+            protocol: AddressProtocol::Unspecified,
             flags: Vec::new(),
             metric: 0,
         }
@@ -246,8 +248,8 @@ pub struct RouteEntry {
     pub kind: RouteKind,
     /// Scope (IPv4).
     pub scope: Scope,
-    /// Who made it (`rtm_protocol`): 2 kernel, 3 boot, 4 static, 9 router advertisement, 16 DHCP.
-    pub protocol: u8,
+    /// Who made it (`rtm_protocol`).
+    pub protocol: Protocol,
     /// Priority.
     pub metric: u32,
     /// Table.
@@ -260,7 +262,7 @@ pub struct RouteEntry {
     pub metrics: BTreeMap<String, u32>,
     /// The next hops of an IPv4 route that has several: `link`, `via` and `on_link` are empty then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hops: Vec<NextHop>,
+    pub hops: Vec<NextHopEntry>,
     /// One of several IPv6 routes of one destination, table and metric that the kernel uses together and shows as one:
     /// its share of the traffic, 1 to 256. Protocol, source and metrics are those of the first; of the others the kernel
     /// does not tell them.
@@ -269,7 +271,7 @@ pub struct RouteEntry {
 }
 
 impl RouteEntry {
-    /// Whether it leads through another machine: the kernel asks for the way to that first.
+    /// Whether it leads through another machine: the kernel looks up how to reach that first.
     pub fn has_gateway(&self) -> bool {
         self.via.is_some() || !self.hops.is_empty()
     }
@@ -284,21 +286,21 @@ impl RouteEntry {
         std::iter::once(&mut self.link).chain(self.hops.iter_mut().map(|hop| &mut hop.link))
     }
 
-    /// The same destination, table, metric and way, whoever made it.
-    pub fn is_same_way(&self, other: &RouteEntry) -> bool {
+    /// The same destination, table, metric and next hops, whoever made it.
+    pub fn has_same_next_hop(&self, other: &RouteEntry) -> bool {
         let parts = |r: &RouteEntry| (r.to, r.table, r.metric, r.via);
         parts(self) == parts(other) && self.link == other.link && self.hops == other.hops
     }
 
-    /// This route, which is there, is `wanted` as far as the kernel tells: of one that it shows together with others that
-    /// is the way. The route that it makes by itself with an address is as good as the same one by hand.
+    /// This route, which is there, is `wanted` as far as the kernel tells: of one that it shows together with others
+    /// that is the next hop. The route that it makes by itself with an address is as good as the same one by hand.
     pub fn serves_as(&self, wanted: &RouteEntry) -> bool {
         // Of ten thousand routes nearly all are.
         if self == wanted {
             return true;
         }
         if self.weight.is_some() {
-            return self.is_same_way(wanted)
+            return self.has_same_next_hop(wanted)
                 && wanted.weight.is_none_or(|weight| self.weight == Some(weight));
         }
         let mut alike = RouteEntry { weight: None, ..wanted.clone() };
@@ -310,20 +312,17 @@ impl RouteEntry {
             // IPv6 shows them on the loopback interface.
             alike.link = self.link.clone();
         }
-        if self.protocol == BY_KERNEL {
-            alike.protocol = BY_KERNEL;
+        if self.protocol == Protocol::Kernel {
+            alike.protocol = Protocol::Kernel;
             alike.source = alike.source.or(self.source);
         }
         *self == alike && wanted.weight.is_none_or(|weight| weight == 1)
     }
 }
 
-/// `RTPROT_KERNEL`.
-const BY_KERNEL: u8 = 2;
-
 /// One of a route's next hops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NextHop {
+pub struct NextHopEntry {
     /// Name of its link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
@@ -358,9 +357,9 @@ pub struct RuleEntry {
     /// Type of service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tos: Option<u8>,
-    /// Who made it (`FRA_PROTOCOL`): 2 kernel, 4 static.
+    /// Who made it (`FRA_PROTOCOL`).
     #[serde(default)]
-    pub protocol: u8,
+    pub protocol: Protocol,
     /// Has selectors that netapply does not know, so it is not netapply's.
     #[serde(default, skip_serializing_if = "is_false")]
     pub foreign: bool,

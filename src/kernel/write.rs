@@ -19,7 +19,8 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
-use crate::inventory::{AddressEntry, NextHop, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, NextHopEntry, RouteEntry, RuleEntry};
+use crate::model::Protocol;
 use crate::model::attribute::{self, Attribute, Value};
 use crate::plan::{Action, LinkChange, NewLink};
 
@@ -196,7 +197,7 @@ fn address(entry: &AddressEntry, index: u32) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = family(&entry.net.addr());
     message.header.prefix_len = entry.peer.unwrap_or(entry.net).prefix_len();
-    message.header.scope = (entry.scope as u8).into();
+    message.header.scope = entry.scope.number().into();
     message.header.index = index;
     let own = entry.net.addr();
     // IFA_ADDRESS is the far end where there is one, IFA_LOCAL always our own (linux/if_addr.h).
@@ -231,9 +232,9 @@ fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable>
     header.address_family = family(&entry.to.addr());
     header.destination_prefix_length = entry.to.prefix_len();
     header.table = u8::try_from(entry.table).unwrap_or(TABLE_IN_ATTRIBUTE);
-    header.protocol = entry.protocol.into();
-    header.scope = (entry.scope as u8).into();
-    header.kind = (entry.kind as u8).into();
+    header.protocol = entry.protocol.number().into();
+    header.scope = entry.scope.number().into();
+    header.kind = entry.kind.number().into();
     if entry.on_link {
         header.flags |= RouteFlags::Onlink;
     }
@@ -254,7 +255,7 @@ fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable>
         // A weight can be given to a next hop only.
         Some(weight) => {
             let RouteEntry { link, via, on_link, .. } = entry.clone();
-            put(next_hops(entry, &[NextHop { link, via, on_link, weight }], names)?);
+            put(next_hops(entry, &[NextHopEntry { link, via, on_link, weight }], names)?);
         }
     }
     if entry.metric != 0 {
@@ -284,8 +285,12 @@ fn gateway(entry: &RouteEntry, via: IpAddr) -> RouteAttribute {
     }
 }
 
-fn next_hops(entry: &RouteEntry, hops: &[NextHop], names: &Names) -> Result<RouteAttribute, Unencodable> {
-    let hop = |hop: &NextHop| {
+fn next_hops(
+    entry: &RouteEntry,
+    hops: &[NextHopEntry],
+    names: &Names,
+) -> Result<RouteAttribute, Unencodable> {
+    let hop = |hop: &NextHopEntry| {
         let mut next = RouteNextHop::default();
         next.interface_index = hop.link.as_deref().map_or(Ok(0), |link| index_of(link, names))?;
         // The kernel counts from 0.
@@ -326,8 +331,8 @@ fn rule(entry: &RuleEntry) -> RuleMessage {
     if let Some(mark) = entry.mark {
         put(RuleAttribute::FwMark(mark));
     }
-    if entry.protocol != 0 {
-        put(RuleAttribute::Protocol(entry.protocol.into()));
+    if entry.protocol != Protocol::Unspecified {
+        put(RuleAttribute::Protocol(entry.protocol.number().into()));
     }
     message
 }

@@ -4,16 +4,20 @@
 //! machine, `plan` compares. Link options live in one table, [`attribute`].
 
 pub mod attribute;
+mod bond;
 mod link;
 mod net;
 mod primitive;
+mod rtnetlink;
 
+pub use bond::BondMode;
 pub use link::{
     Activation, Dynamic, IPOIB, Ipv6, Kind, Link, LinkRef, Match, NamePattern, Naming, Peer, Settings,
     Wireguard, WishedMac, fits,
 };
-pub use net::{Address, AddressGeneration, Desired, Family, Resolver, Route, RouteKind, Rule, Scope, Way};
+pub use net::{Address, AddressGeneration, Desired, Family, NextHop, Resolver, Route, Rule};
 pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place};
+pub use rtnetlink::{AddressProtocol, Protocol, RouteKind, Scope};
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Link, Located, Place};
+use super::{Link, Located, Place, RouteKind, Scope};
 
 /// All that a description asks for, whatever format it was written in.
 #[derive(Clone, Debug, Default)]
@@ -97,10 +97,10 @@ pub struct Route {
     pub table: Option<u32>,
     /// Preferred source address.
     pub source: Option<IpAddr>,
-    /// Its share of the traffic, 1 to 256, where there are `more` ways.
+    /// Its share of the traffic, 1 to 256, where there are `more` next hops.
     pub weight: u16,
-    /// Further ways that share the traffic with `via`.
-    pub more: Vec<Way>,
+    /// Further next hops that share the traffic with `via`.
+    pub more: Vec<NextHop>,
     /// Path MTU in bytes.
     pub mtu: Option<u32>,
     /// Largest window to advertise, bytes (`window`).
@@ -149,9 +149,9 @@ impl Route {
     }
 }
 
-/// One of several ways that a route leads.
+/// One of several next hops of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct NextHop {
     /// Id of its link, where that is another than the route's.
     pub link: Option<String>,
     /// Gateway.
@@ -160,89 +160,6 @@ pub struct Way {
     pub on_link: bool,
     /// Its share of the traffic, 1 to 256.
     pub weight: u16,
-}
-
-/// The type of a route (`rtm_type`), numbered as the kernel does (linux/rtnetlink.h).
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // the words are rtnetlink(7)'s
-pub enum RouteKind {
-    Unicast = 1,
-    Local = 2,
-    Broadcast = 3,
-    Anycast = 4,
-    Multicast = 5,
-    Blackhole = 6,
-    Unreachable = 7,
-    Prohibit = 8,
-    Throw = 9,
-}
-
-impl RouteKind {
-    /// Every kind with ip(8)'s word for it.
-    pub const WORDS: &'static [(&'static str, RouteKind)] = &[
-        ("unicast", RouteKind::Unicast),
-        ("local", RouteKind::Local),
-        ("broadcast", RouteKind::Broadcast),
-        ("anycast", RouteKind::Anycast),
-        ("multicast", RouteKind::Multicast),
-        ("blackhole", RouteKind::Blackhole),
-        ("unreachable", RouteKind::Unreachable),
-        ("prohibit", RouteKind::Prohibit),
-        ("throw", RouteKind::Throw),
-    ];
-
-    /// ip(8)'s word.
-    pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, k)| *k == self).map_or("unicast", |(w, _)| w)
-    }
-
-    /// The kind for a word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(w, _)| *w == word).map(|(_, k)| *k)
-    }
-
-    /// The kind for `rtm_type`.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::WORDS.iter().find(|(_, k)| *k as u8 == number).map(|(_, k)| *k)
-    }
-
-    /// The table that ip(8) puts a route of this kind into where none is said: `local` (255) or `main` (254).
-    pub fn natural_table(self) -> u32 {
-        if matches!(self, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast) { 255 } else { 254 }
-    }
-
-    /// True where the kernel drops or refuses packets and wants no link: blackhole, unreachable, prohibit, throw.
-    pub fn is_linkless(self) -> bool {
-        matches!(self, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw)
-    }
-}
-
-/// The scope of an IPv4 route (`rtm_scope`).
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // the words are rtnetlink(7)'s
-pub enum Scope {
-    Global = 0,
-    Site = 200,
-    Link = 253,
-    Host = 254,
-}
-
-impl Scope {
-    /// Every scope with ip(8)'s word for it.
-    pub const WORDS: &'static [(&'static str, Scope)] =
-        &[("global", Scope::Global), ("site", Scope::Site), ("link", Scope::Link), ("host", Scope::Host)];
-
-    /// ip(8)'s word.
-    pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, k)| *k == self).map_or("global", |(w, _)| w)
-    }
-
-    /// The scope for `rtm_scope`.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::WORDS.iter().find(|(_, k)| *k as u8 == number).map(|(_, k)| *k)
-    }
 }
 
 /// A policy rule (ip-rule(8)).

@@ -8,12 +8,8 @@ use ipnet::IpNet;
 use super::step::Action;
 use super::{Planner, left_to_others};
 use crate::inventory::AddressEntry;
-use crate::model::{Address, Place, Scope};
+use crate::model::{Address, AddressProtocol, Place, Scope};
 use crate::resolve::ResolvedLink;
-
-/// `IFA_PROTO`: put there by router advertisements, or a link-local address (linux/if_addr.h).
-const FROM_ROUTERS: u32 = 2;
-const LINK_LOCAL: u32 = 3;
 
 impl Planner<'_> {
     /// On managed links, permanent addresses of global scope that are not described.
@@ -53,8 +49,9 @@ impl Planner<'_> {
         // What undescribed links lost when a link under them was taken down.
         for address in std::mem::take(&mut self.state.lost_addresses) {
             let described = self.described(&address.link).is_some_and(|l| is_ours(l, &address));
-            let lasting =
-                address.permanent && address.scope == Scope::Global && address.protocol != FROM_ROUTERS;
+            let lasting = address.permanent
+                && address.scope == Scope::Global
+                && address.protocol != AddressProtocol::RouterAdvertisement;
             if !described && lasting && self.state.links.contains_key(&address.link) {
                 self.push("", Place::NONE, Action::AddAddress(address));
             }
@@ -92,7 +89,8 @@ impl Order {
 fn is_ours(link: &ResolvedLink, address: &AddressEntry) -> bool {
     let (v4, v6) = left_to_others(link);
     let left = if address.net.addr().is_ipv4() { v4 } else { v6 };
-    let lasting = address.permanent && !matches!(address.protocol, FROM_ROUTERS | LINK_LOCAL);
+    let lasting = address.permanent
+        && !matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal);
     let described = link.desired.addresses.iter().any(|a| a.net.addr() == address.net.addr());
     (lasting || described) && address.scope == Scope::Global && !left
 }

@@ -10,11 +10,14 @@ use super::Planner;
 use super::state::State;
 use super::step::{Action, LinkChange, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
-use crate::model::{Activation, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place, Scope, WishedMac};
+use crate::model::{
+    Activation, AddressProtocol, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place, Protocol, Scope,
+    WishedMac,
+};
 use crate::resolve::{Resolved, ResolvedLink, blank};
 
 /// `rtm_protocol` of the routes that the kernel and router advertisements make.
-const BY_THEMSELVES: &[u8] = &[2, 9];
+const BY_THEMSELVES: &[Protocol] = &[Protocol::Kernel, Protocol::RouterAdvertisement];
 
 /// What undoes `done` on a machine that is now as `now` says and was as `before` says.
 pub fn restore(done: &Plan, before: &Inventory, now: &Inventory) -> Plan {
@@ -52,7 +55,7 @@ impl Planner<'_> {
         };
         let made: Vec<&RouteEntry> = done.steps.iter().filter_map(|step| brought(&step.action)).collect();
         // Beside one that a router brought, ours bears its mark.
-        let is_made = |r: &RouteEntry| r.weight.is_some() && made.iter().any(|m| m.is_same_way(r));
+        let is_made = |r: &RouteEntry| r.weight.is_some() && made.iter().any(|m| m.has_same_next_hop(r));
         let is_new = |r: &&RouteEntry| {
             let was = as_earlier(r);
             (!BY_THEMSELVES.contains(&r.protocol) || is_made(r))
@@ -196,7 +199,9 @@ impl Planner<'_> {
 
 /// Permanent and global: neither a lease nor by the kernel's own doing.
 fn is_lasting(address: &AddressEntry) -> bool {
-    address.permanent && address.scope == Scope::Global && !matches!(address.protocol, 2 | 3)
+    address.permanent
+        && address.scope == Scope::Global
+        && !matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal)
 }
 
 /// The route that a step puts there.
@@ -207,10 +212,10 @@ fn brought(action: &Action) -> Option<&RouteEntry> {
     }
 }
 
-/// Of routes that the kernel shows as one only the way is told.
+/// Of routes that the kernel shows as one only the next hop is told.
 fn is_same(one: &RouteEntry, other: &RouteEntry) -> bool {
     let joined = one.weight.or(other.weight).is_some();
-    if joined { one.is_same_way(other) } else { one == other }
+    if joined { one.has_same_next_hop(other) } else { one == other }
 }
 
 /// What can be changed of an address.
@@ -352,7 +357,7 @@ mod tests {
             on_link: false,
             kind: crate::model::RouteKind::Unicast,
             scope: Scope::Global,
-            protocol: 3,
+            protocol: Protocol::Boot,
             metric: 0,
             table: 254,
             source: None,

@@ -6,14 +6,12 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::state::{RouteKey, key};
 use super::step::Action;
 use super::{Planner, left_to_others};
-use crate::inventory::{NextHop, RouteEntry};
-use crate::model::{Family, Place, Route, RouteKind, Scope, Way, few};
+use crate::inventory::{NextHopEntry, RouteEntry};
+use crate::model::{Family, NextHop, Place, Protocol, Route, RouteKind, Scope, few};
 use crate::resolve::ResolvedLink;
 
 /// `rtm_protocol` of routes that netapply may remove: boot, static, DHCP (linux/rtnetlink.h).
-const REMOVABLE: &[u8] = &[3, 4, 16];
-/// What netapply's own routes carry.
-const STATIC: u8 = 4;
+const REMOVABLE: &[Protocol] = &[Protocol::Boot, Protocol::Static, Protocol::Dhcp];
 
 /// A described route in the kernel's form, with the id of its link and its place.
 type Wished<'a> = (&'a str, Place, RouteEntry);
@@ -87,8 +85,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Puts a route in the place of the only one of its key where that is ours and none of its `group`, or leads the same
-    /// way; else beside those that are there.
+    /// Puts a route in the place of the only one of its key where that is ours and none of its `group`, or has the same
+    /// next hop; else beside those that are there.
     fn bring(&mut self, id: &str, at: Place, route: &RouteEntry, group: &[RouteEntry]) -> usize {
         let ours = |t: &RouteEntry| {
             let ours = self.is_ours(t) || (t.kind.is_linkless() && REMOVABLE.contains(&t.protocol));
@@ -96,11 +94,11 @@ impl<'a> Planner<'a> {
         };
         let action = match self.state.of_key(route) {
             [] => Action::AddRoute,
-            // A router's own may lead the same way: it would expire.
-            [only] if ours(only) || only.is_same_way(route) => Action::ReplaceRoute,
+            // A router's own may have the same next hop: it would expire.
+            [only] if ours(only) || only.has_same_next_hop(route) => Action::ReplaceRoute,
             several => {
                 // The kernel replaces the first one, whichever it is.
-                if let Some(twin) = several.iter().find(|t| t.is_same_way(route)).cloned() {
+                if let Some(twin) = several.iter().find(|t| t.has_same_next_hop(route)).cloned() {
                     self.push(id, at, Action::DeleteRoute(twin));
                 }
                 Action::AppendRoute
@@ -163,19 +161,19 @@ impl<'a> Planner<'a> {
         wished
     }
 
-    /// The ways of a route that has several, without those whose link is not there.
-    fn next_hops(&self, link: &ResolvedLink, route: &Route) -> Vec<NextHop> {
+    /// The next hops of a route that has several, without those whose link is not there.
+    fn next_hops(&self, link: &ResolvedLink, route: &Route) -> Vec<NextHopEntry> {
         let called = |id: &Option<String>| match id {
             None => Some(link.name.clone()),
             Some(id) => self.resolved.links.iter().find(|l| l.desired.id == *id).map(|l| l.name.clone()),
         };
-        let first = Way { link: None, via: route.via, on_link: route.on_link, weight: route.weight };
-        let ways = std::iter::once(&first).chain(&route.more);
-        let hop = |way: &Way| {
-            let Way { via, on_link, weight, .. } = *way;
-            Some(NextHop { link: Some(called(&way.link)?), via, on_link, weight })
+        let first = NextHop { link: None, via: route.via, on_link: route.on_link, weight: route.weight };
+        let all = std::iter::once(&first).chain(&route.more);
+        let entry = |hop: &NextHop| {
+            let NextHop { via, on_link, weight, .. } = *hop;
+            Some(NextHopEntry { link: Some(called(&hop.link)?), via, on_link, weight })
         };
-        ways.filter_map(hop).collect()
+        all.filter_map(entry).collect()
     }
 
     fn wished_keys(&self) -> HashSet<RouteKey> {
@@ -228,8 +226,8 @@ fn may_be_a_routers(route: &RouteEntry) -> bool {
 }
 
 /// A route of several next hops in the kernel's form: IPv4 has one route with them, IPv6 one route each.
-fn several(route: RouteEntry, hops: Vec<NextHop>) -> Vec<RouteEntry> {
-    let led = |hop: &NextHop, weight| RouteEntry {
+fn several(route: RouteEntry, hops: Vec<NextHopEntry>) -> Vec<RouteEntry> {
+    let led = |hop: &NextHopEntry, weight| RouteEntry {
         link: hop.link.clone(),
         via: hop.via,
         on_link: hop.on_link,
@@ -268,7 +266,7 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         on_link: route.on_link && route.via.is_some(),
         kind: route.kind,
         scope: scope(route),
-        protocol: STATIC,
+        protocol: Protocol::Static,
         metric: metric(route),
         table: table(link, route),
         source: route.source,

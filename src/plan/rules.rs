@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use super::Planner;
 use super::step::Action;
 use crate::inventory::RuleEntry;
-use crate::model::{Family, Place, Rule};
+use crate::model::{Family, Place, Protocol, Rule};
 
-/// What netapply's own rules carry (`FRA_PROTOCOL`).
-const STATIC: u8 = 4;
 /// Rules without a priority are numbered from here, below the kernel's own at 32766.
 const FIRST: u32 = 30_000;
 
@@ -35,7 +33,8 @@ impl Planner<'_> {
             }
         }
         let is_left = |r: &&RuleEntry| there.get(&unnumbered(r)).is_some_and(|l| l.contains(&r.priority));
-        let ours = self.state.rules.iter().filter(|r| r.protocol == STATIC && !r.foreign).filter(is_left);
+        let ours =
+            self.state.rules.iter().filter(|r| r.protocol == Protocol::Static && !r.foreign).filter(is_left);
         for rule in ours.cloned().collect::<Vec<_>>() {
             self.push("", Place::NONE, Action::DeleteRule(rule));
         }
@@ -58,7 +57,7 @@ fn entry(rule: &Rule, unnumbered: u32) -> RuleEntry {
         priority: rule.priority.unwrap_or(unnumbered),
         mark: rule.mark,
         tos: rule.tos,
-        protocol: STATIC,
+        protocol: Protocol::Static,
         foreign: false,
     }
 }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::step::{Action, LinkChange, NewLink, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
-use crate::model::{Family, Kind, Located, RouteKind, Scope, Wireguard};
+use crate::model::{Family, Kind, Located, Protocol, RouteKind, Scope, Wireguard};
 
 /// Seconds that the script waits for duplicate address detection.
 const DAD_SECONDS: u32 = 10;
@@ -227,7 +227,7 @@ fn address(verb: &str, entry: &AddressEntry) -> Line {
         line.add(&["label", label]);
     }
     if entry.scope != Scope::Global && entry.net.addr().is_ipv4() {
-        line.add(&["scope", entry.scope.word()]);
+        line.value("scope", &entry.scope);
     }
     for (flag, word) in AddressFlag::WORDS {
         if entry.flags.contains(flag) {
@@ -274,14 +274,14 @@ fn route(verb: &str, entry: &RouteEntry) -> Line {
     // A weight can be given to a next hop only.
     let weighs = entry.weight.filter(|weight| *weight != 1 && !deleted);
     if weighs.is_none() {
-        way(&mut line, entry, entry.link.as_deref(), entry.via, entry.on_link);
+        next_hop(&mut line, entry, entry.link.as_deref(), entry.via, entry.on_link);
     }
     // Of routes that the kernel shows as one it tells the maker of the first only.
     if entry.weight.is_none() || !deleted {
-        line.add(&["proto", &protocol(entry.protocol)]);
+        line.value("proto", &entry.protocol);
     }
     if !v6 && entry.scope != natural_scope(entry) {
-        line.add(&["scope", entry.scope.word()]);
+        line.value("scope", &entry.scope);
     }
     if entry.table != entry.kind.natural_table() {
         line.value("table", &entry.table);
@@ -297,19 +297,19 @@ fn route(verb: &str, entry: &RouteEntry) -> Line {
     }
     for hop in &entry.hops {
         line.add(&["nexthop"]);
-        way(&mut line, entry, hop.link.as_deref(), hop.via, hop.on_link);
+        next_hop(&mut line, entry, hop.link.as_deref(), hop.via, hop.on_link);
         line.value("weight", &hop.weight);
     }
     if let Some(weight) = weighs {
         line.add(&["nexthop"]);
-        way(&mut line, entry, entry.link.as_deref(), entry.via, entry.on_link);
+        next_hop(&mut line, entry, entry.link.as_deref(), entry.via, entry.on_link);
         line.value("weight", &weight);
     }
     line
 }
 
 /// `via GATEWAY dev LINK onlink`, as much of it as there is.
-fn way(line: &mut Line, entry: &RouteEntry, link: Option<&str>, via: Option<IpAddr>, on_link: bool) {
+fn next_hop(line: &mut Line, entry: &RouteEntry, link: Option<&str>, via: Option<IpAddr>, on_link: bool) {
     match via {
         Some(via) if via.is_ipv6() && entry.to.addr().is_ipv4() => {
             line.add(&["via"]);
@@ -339,16 +339,6 @@ fn natural_scope(entry: &RouteEntry) -> Scope {
     }
 }
 
-fn protocol(number: u8) -> Cow<'static, str> {
-    match number {
-        2 => "kernel".into(),
-        3 => "boot".into(),
-        4 => "static".into(),
-        16 => "dhcp".into(),
-        other => other.to_string().into(),
-    }
-}
-
 fn rule(verb: &str, entry: &RuleEntry) -> Line {
     let mut line = Line::of(&["ip", if entry.family == 6 { "-6" } else { "-4" }, "rule", verb]);
     for (word, prefix) in [("from", entry.from), ("to", entry.to)] {
@@ -364,8 +354,8 @@ fn rule(verb: &str, entry: &RuleEntry) -> Line {
     }
     line.value("table", &entry.table);
     line.value("priority", &entry.priority);
-    if entry.protocol != 0 {
-        line.add(&["protocol", &protocol(entry.protocol)]);
+    if entry.protocol != Protocol::Unspecified {
+        line.value("protocol", &entry.protocol);
     }
     line
 }

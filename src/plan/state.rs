@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::step::{Action, LinkChange, NewLink};
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
 use crate::model::attribute::{Attribute, Value};
-use crate::model::{AddressGeneration, Family, Kind, Scope, few};
+use crate::model::{AddressGeneration, Family, Kind, Protocol, Scope, few};
 use crate::resolve::ResolvedLink;
 
 /// The kernel's key of a route. IPv6 also tells routes of one key apart by gateway and link.
@@ -416,8 +416,10 @@ impl State {
         let last = is_v4 && !addresses.iter().any(|a| a.net.addr().is_ipv4());
         for routes in self.routes.values_mut() {
             routes.retain(|r| {
-                let connected =
-                    r.via.is_none() && r.to == subnet && r.scope == Scope::Link && r.protocol == 2;
+                let connected = r.via.is_none()
+                    && r.to == subnet
+                    && r.scope == Scope::Link
+                    && r.protocol == Protocol::Kernel;
                 let own = r.links().next().is_some() && r.links().all(|link| link == entry.link);
                 let gone = last && r.to.addr().is_ipv4();
                 !(own && (gone || (is_v4 && connected) || r.source == Some(ip)))

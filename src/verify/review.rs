@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::evidence::Stranger;
 use super::input::{Expected, Input};
 use crate::inventory::{AddressEntry, Inventory, RouteEntry};
-use crate::model::Scope;
+use crate::model::{Protocol, Scope};
 use crate::plan::{Plan, script};
 
 /// How the machine compares with the description at a moment.
@@ -19,22 +19,6 @@ pub struct Review {
     /// What others have put on described links.
     pub strangers: Vec<Stranger>,
 }
-
-/// Who marks what he adds with which protocol: routes' `rtm_protocol` (linux/rtnetlink.h), and of addresses only those
-/// with a lifetime.
-const PROTOCOLS: &[(u8, &str)] = &[
-    (11, "the routing daemon zebra"),
-    (12, "the routing daemon bird"),
-    (16, "a DHCP client"),
-    (18, "keepalived"),
-    (42, "the routing daemon babel"),
-    (186, "a BGP daemon"),
-    (188, "an OSPF daemon"),
-];
-const DHCP: u8 = 16;
-/// Routes of the kernel itself, and those of router advertisements, are nobody's doing.
-const KERNEL: u8 = 2;
-const ROUTER_ADVERTISEMENT: u8 = 9;
 
 impl Review {
     /// From a plan made anew against the machine as it is.
@@ -71,13 +55,13 @@ fn address(address: &AddressEntry) -> Option<Stranger> {
     if address.scope != Scope::Global || !address.net.addr().is_ipv4() {
         return None;
     }
-    let who = (!address.permanent).then(|| who(DHCP)).flatten();
+    let who = (!address.permanent).then(|| Protocol::Dhcp.maker()).flatten().map(str::to_owned);
     Some(Stranger { link: address.link.clone(), what: format!("address {}", address.net), who })
 }
 
 /// Whose a route is that nobody described.
 fn route(link: &str, route: &RouteEntry) -> Option<Stranger> {
-    if matches!(route.protocol, KERNEL | ROUTER_ADVERTISEMENT) {
+    if matches!(route.protocol, Protocol::Kernel | Protocol::RouterAdvertisement) {
         return None;
     }
     let to = if route.to.prefix_len() == 0 {
@@ -86,11 +70,11 @@ fn route(link: &str, route: &RouteEntry) -> Option<Stranger> {
         format!("a route to {}", route.to)
     };
     let via = route.via.map_or_else(String::new, |via| format!(" via {via}"));
-    Some(Stranger { link: link.to_owned(), what: format!("{to}{via}"), who: who(route.protocol) })
-}
-
-fn who(protocol: u8) -> Option<String> {
-    PROTOCOLS.iter().find(|(number, _)| *number == protocol).map(|(_, who)| (*who).to_owned())
+    Some(Stranger {
+        link: link.to_owned(),
+        what: format!("{to}{via}"),
+        who: route.protocol.maker().map(str::to_owned),
+    })
 }
 
 #[cfg(test)]
@@ -124,7 +108,7 @@ mod tests {
         };
         let inventory = Inventory {
             addresses: vec![address("192.0.2.2/24", true), address("192.0.2.77/24", false)],
-            routes: vec![route(KERNEL), route(DHCP)],
+            routes: vec![route(Protocol::Kernel), route(Protocol::Dhcp)],
             ..Inventory::default()
         };
         let review = Review::of(&input, &Plan::default(), &inventory);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netapply::inventory::{AddressEntry, AddressFlag, NextHop, RouteEntry, RuleEntry};
-use netapply::model::{RouteKind, Scope};
+use netapply::inventory::{AddressEntry, AddressFlag, NextHopEntry, RouteEntry, RuleEntry};
+use netapply::model::{Protocol, RouteKind, Scope};
 use netapply::plan::{Action, script};
 use serde_json::{Value as Json, json};
 
@@ -234,7 +234,7 @@ fn routes() -> Vec<Sample<RouteEntry>> {
     };
     let four = |change: &dyn Fn(&mut RouteEntry)| with("10.0.0.0/8", "192.0.2.2", change);
     let six = |change: &dyn Fn(&mut RouteEntry)| with("2001:db8:9::/48", "2001:db8::2", change);
-    let hop = |via: &str, weight| NextHop {
+    let hop = |via: &str, weight| NextHopEntry {
         link: Some("eth0".to_owned()),
         via: Some(via.parse().unwrap()),
         on_link: false,
@@ -284,8 +284,8 @@ fn routes() -> Vec<Sample<RouteEntry>> {
             json!({"scope": "site"}),
         ),
         sample(&["scope"], four(&|entry| entry.via = None), json!({"scope": "global"})),
-        sample(&["protocol"], four(&|entry| entry.protocol = 3), json!({"protocol": "boot"})),
-        sample(&["protocol"], six(&|entry| entry.protocol = 16), json!({"protocol": "dhcp"})),
+        sample(&["protocol"], four(&|entry| entry.protocol = Protocol::Boot), json!({"protocol": "boot"})),
+        sample(&["protocol"], six(&|entry| entry.protocol = Protocol::Dhcp), json!({"protocol": "dhcp"})),
         sample(&["metric"], four(&|entry| entry.metric = 7), json!({"metric": 7})),
         sample(&["metric"], six(&|entry| entry.metric = 7), json!({"metric": 7})),
         sample(&["table"], four(&|entry| entry.table = 1000), json!({"table": "1000"})),
@@ -424,7 +424,11 @@ fn rules() -> Vec<Sample<RuleEntry>> {
         sample(&["mark"], with(6, |entry| entry.mark = Some(0x2a)), json!({"fwmark": "0x2a"})),
         sample(&["tos"], with(4, |entry| entry.tos = Some(0x10)), json!({"tos": "0x10"})),
         sample(&["tos"], with(6, |entry| entry.tos = Some(0x10)), json!({"tos": "0x10"})),
-        sample(&["protocol"], with(4, |entry| entry.protocol = 4), json!({"protocol": "static"})),
+        sample(
+            &["protocol"],
+            with(4, |entry| entry.protocol = Protocol::Static),
+            json!({"protocol": "static"}),
+        ),
     ]
 }
 

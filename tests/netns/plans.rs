@@ -8,7 +8,7 @@ use netapply::kernel::names::Names;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
 use netapply::model::attribute::Value;
-use netapply::model::{Kind, Place, RouteKind, Scope};
+use netapply::model::{Kind, Place, Protocol, RouteKind, Scope};
 use netapply::plan::{Action, LinkChange, NewLink, Plan, Step};
 
 /// A plan whose steps need those at the positions beside them.
@@ -66,7 +66,7 @@ pub(crate) fn route(link: &str, to: &str, via: &str) -> RouteEntry {
         on_link: false,
         kind: RouteKind::Unicast,
         scope: Scope::Global,
-        protocol: 4,
+        protocol: Protocol::Static,
         metric: 100,
         table: 254,
         source: None,
@@ -85,7 +85,7 @@ pub(crate) fn rule(from: &str) -> RuleEntry {
         priority: 99,
         mark: Some(7),
         tos: None,
-        protocol: 4,
+        protocol: Protocol::Static,
         foreign: false,
     }
 }

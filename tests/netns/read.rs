@@ -153,7 +153,7 @@ fn addresses_are_as_ip_shows_them() {
         assert_eq!((entry("192.0.2.77/25").metric, first.metric), (7, 0));
         assert_eq!(flags("2001:db8::3/64"), json!(["home", "mngtmpaddr"]));
         assert_eq!(flags("2001:db8::1/64"), json!(["nodad"]));
-        assert_eq!(entry("127.0.0.1/8").scope.word(), "host");
+        assert_eq!(entry("127.0.0.1/8").scope.to_string(), "host");
     });
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Family, Mtu, Place, Route, RouteKind, Rule, Scope, Way};
+use crate::model::{Family, Mtu, NextHop, Place, Route, RouteKind, Rule, Scope};
 
 /// What a command asks for, and of which interface where it names one.
 #[derive(Debug, PartialEq)]
@@ -170,7 +170,7 @@ impl<'a> Words<'a> {
         let mut ways = Vec::new();
         let mut more = true;
         while more {
-            let mut way = Way { link: None, via: None, on_link: false, weight: 1 };
+            let mut way = NextHop { link: None, via: None, on_link: false, weight: 1 };
             more = false;
             while let Some(word) = self.next() {
                 match word {
@@ -189,7 +189,7 @@ impl<'a> Words<'a> {
                 }
             }
             // IPv6 has only gateways for this, and a family for all of them.
-            let family = |way: &Way| way.via.as_ref().map(Family::of);
+            let family = |way: &NextHop| way.via.as_ref().map(Family::of);
             let same = ways.first().is_none_or(|first| family(first) == family(&way));
             if !same || way.via.is_none() || route.via.is_some() {
                 return None;
@@ -223,8 +223,7 @@ impl<'a> Words<'a> {
 
     fn scope(&mut self) -> Option<Scope> {
         let word = self.next()?;
-        let named = Scope::WORDS.iter().find(|(name, _)| *name == word).map(|(_, scope)| *scope);
-        named.or_else(|| word.parse().ok().and_then(Scope::from_number))
+        Scope::from_word(word).or_else(|| word.parse().ok().map(Scope::from_number))
     }
 
     /// `ADDRESS/PREFIX dev NAME`, ip-address(8); the broadcast address is derived anyway.

@@ -127,17 +127,17 @@ fn scope(node: &Node, family: Family, said: &mut Vec<Diagnostic>) -> Option<Scop
     const SCOPES: [&str; 3] = ["global", "link", "host"];
     let text = value::text(node, "scope", said)?;
     let known = SCOPES.iter().find(|word| word.eq_ignore_ascii_case(text));
-    let scope = known.and_then(|known| Scope::WORDS.iter().find(|(word, _)| word == known));
+    let scope = known.and_then(|word| Scope::from_word(word));
     match scope {
         None => said.push(value::one_of(node, "scope", SCOPES.into_iter())),
-        Some((word, Scope::Link | Scope::Host)) if family == Family::V6 => {
-            let message = format!("scope {word} has no effect: IPv6 routes have no scope");
+        Some(scope @ (Scope::Link | Scope::Host)) if family == Family::V6 => {
+            let message = format!("scope {scope} has no effect: IPv6 routes have no scope");
             said.push(Diagnostic::new(Code::NoEffect, node.at, message));
             return None;
         }
         Some(_) => {}
     }
-    scope.map(|(_, scope)| *scope)
+    scope
 }
 
 fn rule(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Rule> {

@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use netlink_packet_core::NLA_ALIGNTO;
 
-use crate::inventory::{AddressEntry, AddressFlag, NextHop, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, AddressFlag, NextHopEntry, RouteEntry, RuleEntry};
 use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
-use crate::model::{RouteKind, Scope, few};
+use crate::model::{AddressProtocol, Protocol, RouteKind, Scope, few};
 
 /// linux/if_addr.h; newer than libc's list, `IFA_PROTO` of kernel 5.18.
 pub(in crate::kernel) const IFA_RT_PRIORITY: u16 = 9;
@@ -42,9 +42,6 @@ pub(in crate::kernel) mod fra {
     pub(in crate::kernel) const TO_TABLE: u8 = 1;
 }
 
-/// `RTPROT_KERNEL`.
-const BY_KERNEL: u8 = 2;
-
 /// `struct ifaddrmsg` and `IFA_…`; `None` for an address of a family or link that we do not know.
 pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
     let [_, prefix, low_flags, scope] = field(payload, 0, |bytes: [u8; 4]| bytes)?;
@@ -63,14 +60,14 @@ pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
         peer: far.filter(|far| *far != own).and_then(|far| IpNet::new(far, prefix).ok()),
         broadcast: attributes.ip4(libc::IFA_BROADCAST),
         label,
-        scope: Scope::from_number(scope).unwrap_or(Scope::Global),
+        scope: Scope::from_number(scope),
         // IPv4 shows no lifetimes of an address that is there for good (inet_fill_ifaddr).
         preferred: if flags & libc::IFA_F_DEPRECATED != 0 { Some(0) } else { lifetime(0) },
         valid: lifetime(4),
         tentative: flags & libc::IFA_F_TENTATIVE != 0,
         duplicate: flags & libc::IFA_F_DADFAILED != 0,
         permanent: flags & libc::IFA_F_PERMANENT != 0,
-        protocol: attributes.u8(IFA_PROTO).unwrap_or(0).into(),
+        protocol: AddressProtocol::from_number(attributes.u8(IFA_PROTO).unwrap_or(0)),
         flags: AddressFlag::WORDS.iter().map(|(flag, _)| *flag).filter(|f| flags & *f as u32 != 0).collect(),
         metric: attributes.u32(IFA_RT_PRIORITY).unwrap_or(0),
     })
@@ -90,8 +87,8 @@ pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
         via: None,
         on_link: flags & RTNH_F_ONLINK != 0,
         kind: RouteKind::from_number(kind)?,
-        scope: Scope::from_number(scope).unwrap_or(Scope::Global),
-        protocol,
+        scope: Scope::from_number(scope),
+        protocol: Protocol::from_number(protocol),
         metric: 0,
         table: table.into(),
         source: None,
@@ -115,18 +112,18 @@ pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
             _ => {}
         }
     }
-    (route.table != RT_TABLE_LOCAL || protocol != BY_KERNEL).then_some(route)
+    (route.table != RT_TABLE_LOCAL || route.protocol != Protocol::Kernel).then_some(route)
 }
 
 /// `struct rtnexthop`, each followed by its attributes, one after the other.
-fn hops(mut bytes: &[u8], names: &Names) -> Vec<NextHop> {
+fn hops(mut bytes: &[u8], names: &Names) -> Vec<NextHopEntry> {
     let mut hops = Vec::new();
     while let Some([low, high, flags, share]) = field(bytes, 0, |head: [u8; 4]| head) {
         let length = usize::from(u16::from_ne_bytes([low, high]));
         let Some(given) = bytes.get(8..length) else { break };
         let given = Attributes::new(given);
         let index = field(bytes, 4, u32::from_ne_bytes);
-        hops.push(NextHop {
+        hops.push(NextHopEntry {
             link: index.and_then(|index| names.name(index)).map(str::to_owned),
             via: given.ip(libc::RTA_GATEWAY).or_else(|| given.get(libc::RTA_VIA).and_then(via)),
             on_link: u32::from(flags) & RTNH_F_ONLINK != 0,
@@ -181,12 +178,12 @@ pub(super) fn rule(payload: &[u8]) -> Option<RuleEntry> {
         priority: attributes.u32(fra::PRIORITY).unwrap_or(0),
         mark: attributes.u32(fra::FWMARK).filter(|mark| *mark != 0),
         tos: Some(tos).filter(|tos| *tos != 0),
-        protocol: attributes.u8(fra::PROTOCOL).unwrap_or(0),
+        protocol: Protocol::from_number(attributes.u8(fra::PROTOCOL).unwrap_or(0)),
         // The only flag that changes what a rule selects.
         foreign: action != fra::TO_TABLE || flags & fra::INVERT != 0 || attributes.iter().any(is_foreign),
     };
     let bare = entry.from.is_none() && entry.to.is_none() && entry.mark.is_none() && !entry.foreign;
-    let kernels = entry.protocol == BY_KERNEL && bare && matches!(entry.priority, 0 | 32766 | 32767);
+    let kernels = entry.protocol == Protocol::Kernel && bare && matches!(entry.priority, 0 | 32766 | 32767);
     (!kernels).then_some(entry)
 }
 

@@ -373,7 +373,7 @@ fn print_route(route: &Route) -> Json {
         "from": route.source,
         "on-link": route.on_link,
         "type": route.kind.word(),
-        "scope": route.scope.map(Scope::word),
+        "scope": route.scope.map(|scope| scope.to_string()),
         "metric": route.metric,
         "table": route.table,
         "mtu": route.mtu,
