@@ -137,7 +137,7 @@ fn as_clause(sentence: &str) -> String {
 
 /// The runtime could not be made: as a description that cannot be read.
 fn broken(error: &std::io::Error) -> source::NotFound {
-    source::NotFound { kind: NotFoundKind::Unreadable, message: error.to_string(), hint: String::new() }
+    source::NotFound::new(NotFoundKind::Unreadable, error.to_string(), String::new())
 }
 
 /// A place in JSON.

@@ -1,6 +1,6 @@
 //! FAT's superblock: a boot sector, and a label that may also stand in the root directory. Entry: [`Fat::parse`].
 
-use super::volume::{FileSystem, ReadAt, Volume, le16, le32, printable};
+use super::bytes::{ReadAt, le16, le32, printable};
 use std::io;
 
 /// A FAT boot sector (Microsoft, "FAT: General Overview of On-Disk Format" 1.03).
@@ -53,28 +53,24 @@ impl Fat {
         })
     }
 
-    /// The labels, and the time that the volume entry carries.
-    pub(super) fn volume(&self, reader: &dyn ReadAt) -> io::Result<Volume> {
-        let mut volume =
-            Volume { filesystem: FileSystem::Vfat, labels: Vec::new(), publisher: None, created: None };
-        if let Some(entry) = self.label_entry(reader)? {
-            volume.labels.extend(printable(&entry, 0, 11));
-            volume.created = fat_time(&entry);
-        }
+    /// The labels, and when the volume was made. The root directory's label comes first: tools that rename a volume
+    /// often change only that one.
+    pub(super) fn labels(&self, reader: &dyn ReadAt) -> io::Result<(Vec<String>, Option<String>)> {
+        let entry = self.label_entry(reader)?;
+        let mut labels: Vec<String> = entry.iter().filter_map(|entry| printable(entry, 0, 11)).collect();
         // mkfs.fat writes "NO NAME" where there is no label.
-        let boot = self.boot_label.clone().filter(|label| label != "NO NAME" && !volume.has_label(label));
-        volume.labels.extend(boot);
-        Ok(volume)
+        let boot = self.boot_label.clone().filter(|label| label != "NO NAME");
+        labels.extend(boot.filter(|boot| !labels.iter().any(|label| label.eq_ignore_ascii_case(boot))));
+        Ok((labels, entry.as_deref().and_then(fat_time)))
     }
 
-    /// The root directory's volume entry, which wins over the boot sector: tools that rename a volume often change
-    /// only that one.
+    /// The root directory's volume entry.
     fn label_entry(&self, reader: &dyn ReadAt) -> io::Result<Option<Vec<u8>>> {
         if self.root_size > 0 {
             return Ok(label_in(&reader.read_at(self.after_tables, self.root_size)?).ok().flatten());
         }
         let mut cluster = self.root_cluster;
-        // The entry is among the first ones in every real volume; the bound ends a chain that bites its tail.
+        // The entry is among the first ones in every real volume; the bound ends a cyclic cluster chain.
         for _ in 0..16 {
             if !(2..0x0fff_fff7).contains(&cluster) {
                 break;

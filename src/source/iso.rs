@@ -2,8 +2,9 @@
 //! mounted: that needs no root, no isofs module and no unmounting, and takes an image file as well as a device. Bounded
 //! for hostile images: sizes are checked before anything is read, and every walk has an end. Entry: [`Iso::open`].
 
+use super::bytes::{ReadAt, le32, utf16_be};
 use super::tree::{ReadError, TEXT_LIMIT, Tree, names};
-use super::volume::{ISO_DESCRIPTOR_COUNT, ISO_DESCRIPTORS, ReadAt, is_joliet, le32, utf16_be};
+use super::volume::{ISO_DESCRIPTOR_COUNT, ISO_DESCRIPTORS, is_joliet};
 
 /// The most that a directory may have, in bytes: some 8000 files.
 const DIRECTORY_LIMIT: usize = 1 << 20;

@@ -3,7 +3,7 @@
 
 use super::metadata::{self, Metadata};
 use super::tree::{ReadError, Tree};
-use super::{Document, NotFound, NotFoundKind};
+use super::{Document, NotFound, NotFoundKind, is_denied};
 use serde::Serialize;
 
 /// What the drive, or the directory, is laid out as.
@@ -209,10 +209,9 @@ impl Drive<'_> {
 
 /// A file on the drive that is there and cannot be read.
 pub(super) fn unreadable(path: &str, error: &ReadError) -> NotFound {
+    let message = format!("{path} {error}.");
     let (kind, hint) = match error {
-        ReadError::Io(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            (NotFoundKind::NeedsRoot, "Run netapply as root.")
-        }
+        ReadError::Io(e) if is_denied(e) => return NotFound::denied(message, "Run netapply as root.", e),
         ReadError::Io(_) | ReadError::Damaged(_) => (
             NotFoundKind::Unreadable,
             "Make the drive anew, and check that the medium was written to its end.",
@@ -221,7 +220,11 @@ pub(super) fn unreadable(path: &str, error: &ReadError) -> NotFound {
             (NotFoundKind::Unreadable, "Put the text itself there, as a plain file.")
         }
     };
-    NotFound::new(kind, format!("{path} {error}."), hint)
+    let problem = NotFound::new(kind, message, hint);
+    match error {
+        ReadError::Io(e) => problem.caused_by(e),
+        _ => problem,
+    }
 }
 
 #[cfg(test)]

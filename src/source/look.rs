@@ -2,6 +2,7 @@
 //! [`look_at`].
 
 use super::devices::Place;
+use super::is_denied;
 use super::tree::plain;
 use super::volume::{self, Volume};
 use std::fs::File;
@@ -17,19 +18,33 @@ pub(super) enum Look {
     /// No file system that a config drive has.
     Other,
     NoMedium,
-    Denied,
+    /// Access was denied to a user who is not root.
+    NeedsRoot,
+    /// Access was denied to root.
+    Forbidden,
     /// Why it could not be read.
     Failed(String),
 }
 
 impl Look {
+    /// What an error of opening or reading means to a process that is root, or not.
+    fn from_error(error: &io::Error, root: bool) -> Look {
+        match error.raw_os_error() {
+            Some(libc::ENOMEDIUM | libc::ENXIO) => Look::NoMedium,
+            _ if is_denied(error) && root => Look::Forbidden,
+            _ if is_denied(error) => Look::NeedsRoot,
+            _ => Look::Failed(plain(error)),
+        }
+    }
+
     /// In a few words, for a list of drives.
     pub(super) fn shown(&self) -> String {
         match self {
             Look::Volume(volume) => volume.filesystem.name().to_owned(),
             Look::Other => "no file system of a config drive".to_owned(),
             Look::NoMedium => "no medium".to_owned(),
-            Look::Denied => "only root may read it".to_owned(),
+            Look::NeedsRoot => "permission denied".to_owned(),
+            Look::Forbidden => "access denied, even to root".to_owned(),
             Look::Failed(why) => why.clone(),
         }
     }
@@ -44,11 +59,7 @@ pub(super) fn look_at(node: &Path, place: Place) -> Look {
         let volume = volume::probe(&File::open(node)?)?;
         Ok(volume.map_or(Look::Other, Look::Volume))
     };
-    look().unwrap_or_else(|e: io::Error| match e.raw_os_error() {
-        Some(libc::ENOMEDIUM | libc::ENXIO) => Look::NoMedium,
-        Some(libc::EACCES | libc::EPERM) => Look::Denied,
-        _ => Look::Failed(plain(&e)),
-    })
+    look().unwrap_or_else(|e| Look::from_error(&e, nix::unistd::geteuid().is_root()))
 }
 
 nix::ioctl_write_int_bad!(
@@ -67,4 +78,20 @@ fn has_disc(node: &Path) -> io::Result<bool> {
     let status = unsafe { cdrom_drive_status(drive.as_raw_fd(), CURRENT_SLOT) };
     // A drive that does not know, or is no CD drive after all, is simply read.
     Ok(!matches!(status, Ok(NO_DISC | TRAY_OPEN)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_read_by_who_meets_it() {
+        let look = |code, root| Look::from_error(&io::Error::from_raw_os_error(code), root);
+        for code in [libc::EPERM, libc::EACCES] {
+            assert_eq!(look(code, false), Look::NeedsRoot);
+            assert_eq!(look(code, true), Look::Forbidden);
+        }
+        assert_eq!(look(libc::ENOMEDIUM, true), Look::NoMedium);
+        assert_eq!(look(libc::EIO, true), Look::Failed("I/O error".into()));
+    }
 }

@@ -5,6 +5,7 @@
 //! ISO 9660 is read by a reader of our own, from devices and image files alike; VFAT, ext4, 9p and virtiofs are mounted
 //! read-only in a mount namespace that ends with the thread that reads. Either way nothing is held when [`find`] returns.
 
+mod bytes;
 mod choose;
 mod cmdline;
 mod devices;
@@ -29,8 +30,10 @@ pub use metadata::Metadata;
 pub use watch::Watch;
 
 use crate::machine::Machine;
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 /// One text of the description, as it was read.
@@ -137,12 +140,14 @@ pub struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NotFoundKind {
-    /// What was named is not there, or cannot be read: I/O error, damaged drive, a file that is none.
+    /// What was named does not exist or cannot be read: I/O error, damaged drive, a directory in place of a file.
     Unreadable,
     /// The description is not UTF-8 text.
     NotText,
-    /// There is something that only root may read or mount.
+    /// Permission was denied to this user, who is not root.
     NeedsRoot,
+    /// Permission was denied to root: a container's device policy, kernel lockdown, a security module.
+    Forbidden,
     /// The running kernel has no driver for the drive's file system.
     NoFileSystem,
     /// A drive or directory is there, without a network description.
@@ -160,6 +165,7 @@ impl NotFoundKind {
             NotFoundKind::Unreadable
             | NotFoundKind::NotText
             | NotFoundKind::NeedsRoot
+            | NotFoundKind::Forbidden
             | NotFoundKind::NoFileSystem => true,
             NotFoundKind::NoDescription | NotFoundKind::NoDrive | NotFoundKind::PxeBoot => false,
         }
@@ -175,12 +181,38 @@ pub struct NotFound {
     pub message: String,
     /// What to do about it: complete sentences.
     pub hint: String,
+    /// The system's error behind it, if there was one.
+    pub cause: Option<Errno>,
 }
 
 impl NotFound {
-    fn new(kind: NotFoundKind, message: impl Into<String>, hint: impl Into<String>) -> NotFound {
-        NotFound { kind, message: message.into(), hint: hint.into() }
+    /// Without an error of the system behind it.
+    pub fn new(kind: NotFoundKind, message: impl Into<String>, hint: impl Into<String>) -> NotFound {
+        NotFound { kind, message: message.into(), hint: hint.into(), cause: None }
     }
+
+    /// Because of `error`.
+    fn caused_by(self, error: &io::Error) -> NotFound {
+        NotFound { cause: error.raw_os_error().map(Errno::from_raw), ..self }
+    }
+
+    /// Access was denied: what that means depends on whether it was denied to root.
+    fn denied(message: impl Into<String>, hint: impl Into<String>, error: &io::Error) -> NotFound {
+        let (kind, hint) = match nix::unistd::geteuid().is_root() {
+            true => (NotFoundKind::Forbidden, FORBIDDEN.to_owned()),
+            false => (NotFoundKind::NeedsRoot, hint.into()),
+        };
+        NotFound::new(kind, message, hint).caused_by(error)
+    }
+}
+
+/// What to do where even root is denied access.
+const FORBIDDEN: &str = "netapply runs as root and is still denied: check the container's device policy, the unit's \
+                         restrictions, kernel lockdown and the security module.";
+
+/// Whether the system denied access, rather than failing.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM))
 }
 
 impl std::fmt::Display for NotFound {
@@ -189,7 +221,11 @@ impl std::fmt::Display for NotFound {
     }
 }
 
-impl std::error::Error for NotFound {}
+impl std::error::Error for NotFound {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|errno| errno as _)
+    }
+}
 
 /// How long one look at a drive's superblocks may take: a real CD needs some seconds to spin up.
 const LOOK_BOUND: Duration = Duration::from_secs(10);

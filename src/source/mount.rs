@@ -7,7 +7,7 @@ use super::iso::Iso;
 use super::layout::{self, Contents, Layout};
 use super::tree::{DirTree, plain};
 use super::volume::{FileSystem, Volume};
-use super::{NotFound, NotFoundKind};
+use super::{NotFound, NotFoundKind, is_denied};
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
 use std::fs::{self, File};
@@ -123,25 +123,30 @@ fn mount_of(mountinfo: &str, device: &str) -> Option<PathBuf> {
 /// A device or file that cannot even be opened.
 pub(super) fn cannot_open(node: &Path, error: &io::Error) -> NotFound {
     let message = format!("{} cannot be opened: {}.", node.display(), plain(error));
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            NotFound::new(NotFoundKind::NeedsRoot, message, "Run netapply as root.")
-        }
-        _ => NotFound::new(NotFoundKind::Unreadable, message, "Check that the medium is in the drive."),
+    if is_denied(error) {
+        return NotFound::denied(message, "Run netapply as root.", error);
     }
+    NotFound::new(NotFoundKind::Unreadable, message, "Check that the medium is in the drive.")
+        .caused_by(error)
 }
 
 fn refused(source: &Path, filesystem: &str, error: &Refused) -> NotFound {
     let (Refused::Namespace(cause) | Refused::Mount(cause)) = error;
     let (source, words) = (source.display(), plain(cause));
-    match (error, cause.raw_os_error()) {
-        (_, Some(libc::EPERM | libc::EACCES)) => NotFound::new(
-            NotFoundKind::NeedsRoot,
-            format!(
-                "{source} holds {filesystem}, which has to be mounted to be read, and that is not permitted here."
-            ),
-            "Run netapply as root; in a unit or container it needs CAP_SYS_ADMIN.",
-        ),
+    let problem = match (error, cause.raw_os_error()) {
+        _ if is_denied(cause) => {
+            let message = format!(
+                "{source} holds {filesystem}, which has to be mounted to be read, and mounting is denied."
+            );
+            let mut problem = NotFound::denied(message, "Run netapply as root.", cause);
+            if problem.kind == NotFoundKind::Forbidden {
+                problem.hint =
+                    "In a unit or container netapply needs CAP_SYS_ADMIN to mount. An ISO 9660 drive needs \
+                                no mount."
+                        .to_owned();
+            }
+            problem
+        }
         (Refused::Mount(_), Some(libc::ENODEV)) => NotFound::new(
             NotFoundKind::NoFileSystem,
             format!(
@@ -158,9 +163,10 @@ fn refused(source: &Path, filesystem: &str, error: &Refused) -> NotFound {
         _ => NotFound::new(
             NotFoundKind::Unreadable,
             format!("{source} holds {filesystem} and cannot be mounted: {words}."),
-            "The kernel's log says more (dmesg). Make the drive anew, or make it ISO 9660.",
+            "See the kernel's log (dmesg). Make the drive anew, or make it ISO 9660.",
         ),
-    }
+    };
+    problem.caused_by(cause)
 }
 
 fn module_hint(filesystem: &str) -> &'static str {
@@ -201,8 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn without_the_right_to_mount_root_is_asked_for() {
+    fn root_is_not_told_to_become_root() {
         let error = Refused::Namespace(io::Error::from_raw_os_error(libc::EPERM));
-        assert_eq!(refused(Path::new("/dev/sdb1"), "ext4", &error).kind, NotFoundKind::NeedsRoot);
+        let problem = refused(Path::new("/dev/sdb1"), "ext4", &error);
+        let root = nix::unistd::geteuid().is_root();
+        assert_eq!(problem.kind, if root { NotFoundKind::Forbidden } else { NotFoundKind::NeedsRoot });
+        assert_eq!(problem.hint.contains("as root"), !root, "{}", problem.hint);
+        assert_eq!(problem.cause, Some(nix::errno::Errno::EPERM));
     }
 }

@@ -59,14 +59,8 @@ pub(super) async fn find(
     let mut watch = watch
         .inspect_err(|e| log::warn!("no events on drives, so late ones go unnoticed: {}", plain(e)))
         .ok();
-    let mut search = Search {
-        request,
-        end: last + OVERRUN,
-        devices: Vec::new(),
-        looks: BTreeMap::new(),
-        read: BTreeMap::new(),
-    };
-    let mut said = false;
+    let mut search = Search::new(request, last + OVERRUN);
+    let mut told = false;
     loop {
         // The time before the look counts: what the look missed is seen by the next one.
         let now = Instant::now();
@@ -85,9 +79,9 @@ pub(super) async fn find(
         if phase == Phase::Last {
             return Err(search.not_found(wait));
         }
-        if !said {
+        if !told {
             progress(&search.waiting_for(wait));
-            said = true;
+            told = true;
         }
         let next = if phase == Phase::Early { settled } else { last };
         search.wait(&mut watch, next).await;
@@ -105,7 +99,11 @@ struct Search<'a> {
     read: BTreeMap<String, NotFound>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(request: &'a Request, end: Instant) -> Search<'a> {
+        Search { request, end, devices: Vec::new(), looks: BTreeMap::new(), read: BTreeMap::new() }
+    }
+
     /// Looks at the superblocks of every device that is new or has changed.
     async fn look(&mut self) {
         let machine = &self.request.machine;
@@ -277,13 +275,10 @@ impl Search<'_> {
         let look = |wanted: fn(&Look) -> bool| {
             self.devices.iter().find(|d| self.looks.get(&d.name).is_some_and(wanted))
         };
-        if look(|l| *l == Look::Denied).is_some() {
-            return NotFound::new(
-                NotFoundKind::NeedsRoot,
-                message,
-                "Run netapply as root, who may read the drives.",
-            );
+        if look(|l| *l == Look::NeedsRoot).is_some() {
+            return NotFound::new(NotFoundKind::NeedsRoot, message, "Run netapply as root.");
         }
+        // A container sees the host's drives and may not open them: there is no drive for it, and nothing to fix.
         let hint = "Attach the drive, or name the description: netapply.source= on the kernel command line, or \
                     netapply SOURCE.";
         let broken = look(|l| matches!(l, Look::Failed(_))).is_some_and(|d| d.place <= Place::Removable);
@@ -490,6 +485,26 @@ mod tests {
         assert_eq!(problem.kind, NotFoundKind::Unreadable);
         assert!(problem.message.starts_with("On "), "{}", problem.message);
         assert!(problem.message.ends_with("the drive is damaged or cut short (the file ends early)."));
+    }
+
+    #[test]
+    fn a_drive_denied_to_root_is_no_drive_and_nobody_is_told_to_become_root() {
+        let fake = FakeMachine::new();
+        fake.disk("pci/nvme/block/sda", b"");
+        let request = Request { machine: fake.machine(), ..Request::default() };
+        let denied = |look: Look| {
+            let mut search = Search::new(&request, Instant::now());
+            search.devices = devices::block_devices(&request.machine.sys(), &request.machine.dev());
+            search.looks.insert("sda".into(), look);
+            search.not_found(Duration::ZERO)
+        };
+        let problem = denied(Look::Forbidden);
+        assert_eq!(problem.kind, NotFoundKind::NoDrive);
+        assert!(problem.message.ends_with("/dev/sda (access denied, even to root)."), "{}", problem.message);
+        assert!(!problem.hint.contains("root"), "{}", problem.hint);
+        let problem = denied(Look::NeedsRoot);
+        assert_eq!(problem.kind, NotFoundKind::NeedsRoot);
+        assert_eq!(problem.hint, "Run netapply as root.");
     }
 
     #[test]

@@ -2,43 +2,9 @@
 //! not from udev's links, because an initramfs may have no udev, and udev knows only one of a volume's labels. Pure over
 //! [`ReadAt`]: knows no device names and mounts nothing. Every byte is foreign. Entry: [`probe`].
 
+use super::bytes::{ReadAt, clean, le16, le32, printable, utf16_be};
 use super::fat::Fat;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-
-/// Something that can be read at a place: a device, an image file, bytes in a test.
-pub(super) trait ReadAt {
-    /// Up to `length` bytes from `offset`; fewer only where the end lies within them.
-    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
-}
-
-impl ReadAt for File {
-    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        let mut filled = 0;
-        while filled < length {
-            let Some(at) = offset.checked_add(filled as u64).filter(|at| *at <= i64::MAX as u64) else {
-                break;
-            };
-            match FileExt::read_at(self, &mut bytes[filled..], at) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        bytes.truncate(filled);
-        Ok(bytes)
-    }
-}
-
-impl ReadAt for Vec<u8> {
-    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
-        Ok(self[from..from.saturating_add(length).min(self.len())].to_vec())
-    }
-}
 
 /// The file systems that a config drive can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,13 +41,6 @@ pub(super) struct Volume {
     pub(super) created: Option<String>,
 }
 
-impl Volume {
-    /// Whether any label is `label`, in either case.
-    pub(super) fn has_label(&self, label: &str) -> bool {
-        self.labels.iter().any(|l| l.eq_ignore_ascii_case(label))
-    }
-}
-
 /// ISO 9660 descriptors start here, one every 2048 bytes (ECMA-119, 7.1.1).
 pub(super) const ISO_DESCRIPTORS: u64 = 32768;
 /// Descriptors looked at: more than any real disc has, and an end where the terminator is missing.
@@ -95,7 +54,8 @@ pub(super) fn probe(reader: &dyn ReadAt) -> io::Result<Option<Volume>> {
     }
     let head = reader.read_at(0, 4096)?;
     if let Some(fat) = Fat::parse(&head) {
-        return fat.volume(reader).map(Some);
+        let (labels, created) = fat.labels(reader)?;
+        return Ok(Some(Volume { filesystem: FileSystem::Vfat, labels, publisher: None, created }));
     }
     Ok(probe_ext(&head))
 }
@@ -133,12 +93,6 @@ pub(super) fn is_joliet(descriptor: &[u8]) -> bool {
     matches!(descriptor.get(88..91), Some(b"%/@" | b"%/C" | b"%/E"))
 }
 
-/// Big-endian UTF-16, as Joliet has it; what is no character becomes U+FFFD.
-pub(super) fn utf16_be(bytes: &[u8]) -> String {
-    let units = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-    char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
-}
-
 /// ECMA-119 8.4.26.1: sixteen digits, then the offset from UTC in quarters of an hour. All zeros: not given.
 fn iso_time(bytes: &[u8]) -> Option<String> {
     let digits = std::str::from_utf8(bytes.get(..16)?).ok()?;
@@ -166,26 +120,6 @@ fn probe_ext(head: &[u8]) -> Option<Volume> {
         publisher: None,
         created: le32(superblock, 264).filter(|t| *t != 0).map(|t| utc(u64::from(t))),
     })
-}
-
-/// A fixed field of text: padding cut off, `None` where nothing is left.
-pub(super) fn printable(bytes: &[u8], at: usize, length: usize) -> Option<String> {
-    let field = bytes.get(at..at.checked_add(length)?)?;
-    Some(clean(&String::from_utf8_lossy(field))).filter(|text| !text.is_empty())
-}
-
-/// What may be shown on a console: up to the first NUL, no padding, no control characters.
-pub(super) fn clean(text: &str) -> String {
-    let text = text.split('\0').next().unwrap_or_default().trim();
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
-}
-
-pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
 /// Seconds since 1970 as `2026-03-01 10:20:30 UTC`.
@@ -237,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn fat16_root_entry_wins_over_the_boot_sector_and_both_match() {
+    fn fat16_label_of_the_root_directory_precedes_the_boot_sectors() {
         let mut image = vec![0; 512 * 64];
         put(&mut image, 11, &512_u16.to_le_bytes());
         image[13] = 4;
@@ -255,18 +189,17 @@ mod tests {
         put(&mut image, root + 64, b"cidata     \x08");
         let volume = probe(&image).unwrap().unwrap();
         assert_eq!(volume.labels, ["cidata", "OLD NAME"]);
-        assert!(volume.has_label("CIDATA") && volume.has_label("old name"));
     }
 
     #[test]
-    fn a_partition_table_is_no_fat() {
+    fn a_partition_table_is_not_fat() {
         let mut image = vec![0; 4096];
         put(&mut image, 510, &[0x55, 0xaa]);
         assert_eq!(probe(&image).unwrap(), None);
     }
 
     #[test]
-    fn a_fat32_cluster_chain_in_a_circle_ends() {
+    fn a_cyclic_fat32_cluster_chain_ends() {
         let mut image = vec![0xff_u8; 512 * 64];
         image[..512].fill(0);
         put(&mut image, 11, &512_u16.to_le_bytes());
