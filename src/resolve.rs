@@ -31,6 +31,8 @@ pub struct Resolved {
     pub links: Vec<ResolvedLink>,
     /// Links that could not be joined with this machine: no NIC fits, or what they stand on is not there.
     pub absent: Vec<Link>,
+    /// What no NIC fits yet, and one that comes later may: `the MAC address 52:54:00:00:00:01 (link "a")`.
+    pub sought: Vec<String>,
     /// Rules, those written at links included.
     pub rules: Vec<Rule>,
     /// Name servers and search domains, those written at links included.
@@ -81,7 +83,7 @@ impl Resolved {
 /// Joins a checked description with a machine.
 pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (Resolved, Vec<Diagnostic>) {
     let mut said = Vec::new();
-    let found = nic::find(desired, inventory, missing, &mut said);
+    let (found, sought) = nic::find(desired, inventory, missing, &mut said);
     let mut links = Vec::new();
     for link in &desired.links {
         match found.get(&link.id) {
@@ -105,7 +107,7 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
         resolver.merge(&link.desired.resolver);
         rules.extend(link.desired.rules.iter().cloned());
     }
-    (Resolved { links, absent, rules, resolver }, said)
+    (Resolved { links, absent, sought, rules, resolver }, said)
 }
 
 /// A link of which only its names are known yet.

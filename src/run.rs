@@ -4,9 +4,12 @@ mod apply;
 mod check;
 mod dry_run;
 mod options;
+mod pipeline;
 mod saved;
 mod settle;
 mod show;
+mod signals;
+mod stages;
 mod tell;
 #[cfg(test)]
 mod units;

@@ -3,6 +3,8 @@
 
 #[path = "verify/cases.rs"]
 mod cases;
+#[path = "verify/commands.rs"]
+mod commands;
 #[path = "verify/dns.rs"]
 mod dns;
 #[path = "verify/lldp.rs"]

@@ -51,13 +51,14 @@ impl fmt::Display for MatchedBy {
 }
 
 /// The NICs of each physical link that has any, by the link's id. What has a MAC address or a whole name chooses first,
-/// so that `en*` does not take the NIC that another link names.
+/// so that `en*` does not take the NIC that another link names. Beside them what no NIC fits, in words.
 pub(super) fn find(
     desired: &Desired,
     inventory: &Inventory,
     missing: Missing,
     said: &mut Vec<Diagnostic>,
-) -> HashMap<String, Vec<Found>> {
+) -> (HashMap<String, Vec<Found>>, Vec<String>) {
+    let mut sought = Vec::new();
     let mut found: HashMap<String, Vec<Found>> = HashMap::new();
     let mut taken: HashSet<String> = HashSet::new();
     let mut stand_ins: Vec<&Link> = Vec::new();
@@ -70,6 +71,7 @@ pub(super) fn find(
         if nics.is_empty() && missing == Missing::StandIn {
             stand_ins.push(link);
         } else if nics.is_empty() {
+            sought.push(what_is_sought(link));
             said.push(not_there(link, inventory));
         }
         taken.extend(nics.iter().map(|n| n.name.clone()));
@@ -78,7 +80,7 @@ pub(super) fn find(
         }
     }
     stand_in(&stand_ins, inventory, &mut found, said);
-    found
+    (found, sought)
 }
 
 fn is_exact(select: &Match) -> bool {
@@ -253,6 +255,17 @@ fn too_many(link: &Link, nics: &[Found], said: &mut Vec<Diagnostic>) -> bool {
             .hint("match by the MAC address of the one that is meant"),
     );
     true
+}
+
+/// What a NIC needs to fit the link.
+fn what_is_sought(link: &Link) -> String {
+    let what = match (&link.select.mac, &link.select.name) {
+        (Some(mac), _) => format!("the MAC address {}", mac.value),
+        (None, Some(Located { value: NamePattern::Exact(name), .. })) => format!("interface {name}"),
+        (None, Some(Located { value: NamePattern::Glob(glob), .. })) => format!("a NIC called {glob}"),
+        (None, None) => "a NIC".to_owned(),
+    };
+    if link.select.implied { what } else { format!("{what} (link \"{}\")", link.id) }
 }
 
 fn not_there(link: &Link, inventory: &Inventory) -> Diagnostic {

@@ -1,61 +1,25 @@
 //! `netapply apply` and `netapply verify`.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::options::Options;
+use super::pipeline::{self, Planned};
 use super::saved::Saved;
 use super::settle::{How, Settled, settle};
-use super::{Exit, block_on, complain};
+use super::signals::Stop;
+use super::stages::{Described, Ended, Ran, Source, Verified, Work};
+use super::{Exit, block_on, complain, tell};
 use crate::cli::Args;
-use crate::diagnostic::{Diagnostic, Severity, worst};
-use crate::format::{self, Parsed};
-use crate::inventory::Inventory;
-use crate::kernel::apply::StepOutcome;
-use crate::kernel::read;
+use crate::diagnostic::{Severity, worst};
+use crate::format;
 use crate::kernel::session::{Failure, Family, Session};
-use crate::plan::{self, Plan};
+use crate::model::Desired;
 use crate::report::places::Places;
-use crate::report::{Applied, systemd};
-use crate::resolve::{Missing, resolve};
-use crate::source::{self, NotFound, Origin, Request};
+use crate::report::systemd;
+use crate::resolve::{Missing, Resolved};
+use crate::source::{self, Request};
 use crate::verify::input::Input;
-
-use crate::verify::{self, Review, Verification};
-
-/// Everything that a run has found out, for the report.
-#[derive(Debug)]
-pub(super) struct Story {
-    /// When the run began.
-    pub(super) began: Instant,
-    /// Where the description came from.
-    pub(super) origin: Option<Origin>,
-    /// The machine's name, as the drive has it.
-    pub(super) hostname: Option<String>,
-    /// Why there is none.
-    pub(super) not_found: Option<NotFound>,
-    /// What it says.
-    pub(super) parsed: Parsed,
-    /// The same as text.
-    saved: Option<Saved>,
-    /// What was done; `None` where nothing was tried.
-    pub(super) settled: Option<Settled>,
-    /// Why the kernel could not be talked to.
-    pub(super) failure: Option<String>,
-    /// What should be there.
-    pub(super) input: Option<Input>,
-    /// How it works; `None` where that was not looked at.
-    pub(super) verification: Option<Verification>,
-    /// The verification asked the kernel only, not the network.
-    pub(super) glance: bool,
-    /// Only looked at: `verify`.
-    pub(super) again: bool,
-    /// What an earlier run of this boot did for the same text.
-    pub(super) applied_before: Option<Applied>,
-    /// A signal ended the run.
-    pub(super) interrupted: bool,
-}
+use crate::verify::{self, Review};
 
 pub(super) fn apply(args: &Args) -> Exit {
     run(args, async |options, stop| {
@@ -71,9 +35,9 @@ pub(super) fn verify(args: &Args) -> Exit {
     run(args, async |options, stop| Some(verified(options, stop).await))
 }
 
-/// Runs a command until it is done or a signal ends it, and tells its story. A signal lets the kernel finish the step
-/// that it is at.
-fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<Story>) -> Exit {
+/// Runs a command until it is done or a signal ends it, and reports. A signal lets the kernel finish the step that it
+/// is at.
+fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<Ended>) -> Exit {
     let options = match Options::new(args) {
         Ok(options) => options,
         Err(wrong) => {
@@ -81,14 +45,14 @@ fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<Sto
             return Exit::Usage;
         }
     };
-    let story = block_on(async {
-        let mut stop = Stop { signal: Box::pin(signals()), came: false };
+    let ended = block_on(async {
+        let mut stop = Stop::new();
         command(&options, &mut stop).await
     });
-    match story {
-        Ok(Some(story)) => {
-            let exit = story.exit(&options);
-            super::tell::tell(story, &options, exit);
+    match ended {
+        Ok(Some(ended)) => {
+            let exit = ended.exit(options.strict);
+            tell::tell(ended, &options, exit);
             exit
         }
         Ok(None) => Exit::Success,
@@ -99,92 +63,77 @@ fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<Sto
     }
 }
 
-/// Ready once a signal has come, and from then on: several stages look at it one after the other.
-struct Stop {
-    signal: Pin<Box<dyn Future<Output = ()>>>,
-    came: bool,
-}
-
-impl Future for Stop {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.came = self.came || self.signal.as_mut().poll(context).is_ready();
-        if self.came { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
-/// Ready at Ctrl-C or SIGTERM.
-async fn signals() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-}
-
-/// The whole way: find, parse, settle, verify.
-async fn applied(options: &Options, stop: &mut Stop) -> Story {
-    let mut story = described(options, stop, false).await;
-    settled(&mut story, options, stop).await;
+/// `apply`: find, parse, settle, verify.
+async fn applied(options: &Options, stop: &mut Stop) -> Ended {
+    let began = Instant::now();
+    let source = found(options, stop, None).await;
+    let mut ended = Ended { ran: Ran::Apply, began, source, work: Work::NotTried, verified: None };
+    let Source::Found(described) = &ended.source else { return ended };
+    ended.work = settled(described, options, began, stop).await;
     // After the network, which is what a boot waits for.
-    story.saved.iter().for_each(|saved| saved.keep(&options.machine));
-    let undone = story.settled.as_ref().is_some_and(|s| s.undone.is_some());
-    if story.settled.is_some() && !story.interrupted && !undone && story.failure.is_none() {
-        story.glance = !options.verify;
-        look(&mut story, options, stop).await;
+    described.saved.keep(&options.machine);
+    if let Work::Settled(settled) = &ended.work {
+        if !settled.interrupted && settled.undone.is_none() {
+            let desired = &described.parsed.desired;
+            let look = Look { options, desired, resolved: &settled.resolved };
+            let verified = match options.verify {
+                true => look.verified(stop).await,
+                false => look.glanced(&settled.after),
+            };
+            ended.verified = Some(verified);
+        }
     }
-    story
+    ended
 }
 
 /// Plans and applies what was found, unless there is nothing in it or `--strict` forbids it.
-async fn settled(story: &mut Story, options: &Options, stop: &mut Stop) {
-    let errors = worst(&story.parsed.diagnostics) == Some(Severity::Error);
-    if story.parsed.desired.links.is_empty() || (options.strict && errors) || story.interrupted {
-        return;
+async fn settled(described: &Described, options: &Options, began: Instant, stop: &mut Stop) -> Work {
+    let parsed = &described.parsed;
+    let errors = worst(&parsed.diagnostics) == Some(Severity::Error);
+    if parsed.desired.links.is_empty() || (options.strict && errors) {
+        return Work::NotTried;
     }
     let how = How {
-        strict: options.strict,
-        nics: options.nics(story.began.elapsed()),
-        handoff: options.handoff,
-        hostname: story.hostname.take(),
         machine: &options.machine,
+        strict: options.strict,
+        nics: options.nics(began.elapsed()),
+        handoff: options.handoff,
+        hostname: described.saved.hostname.as_deref(),
     };
     let settled = async {
         let mut session = Session::open(Family::Route)?;
-        settle(&mut session, &story.parsed.desired, &how, stop, &mut progress).await
+        settle(&mut session, &parsed.desired, &how, stop, &mut progress).await
     };
-    match settled.await {
-        Ok(settled) => {
-            story.interrupted = settled.interrupted;
-            story.settled = Some(settled);
-        }
-        Err(failure) => story.failure = Some(failure.to_string()),
-    }
+    settled.await.map_or_else(Work::Failed, |settled: Settled| Work::Settled(Box::new(settled)))
 }
 
-/// Verification alone: of SOURCE, else of what was applied last, else of what a boot would find.
-async fn verified(options: &Options, stop: &mut Stop) -> Story {
-    let mut story = described(options, stop, true).await;
-    if story.parsed.desired.links.is_empty() || story.interrupted {
-        return story;
+/// `verify`: of SOURCE, else of what was applied last, else of what a boot would find.
+async fn verified(options: &Options, stop: &mut Stop) -> Ended {
+    let began = Instant::now();
+    let saved = if options.source.is_none() { Saved::load(&options.machine) } else { None };
+    let source = found(options, stop, saved).await;
+    let ran = Ran::Verify { earlier: None };
+    let mut ended = Ended { ran, began, source, work: Work::NotTried, verified: None };
+    let Source::Found(described) = &ended.source else { return ended };
+    let desired = &described.parsed.desired;
+    let earlier = Places(&options.machine).applied_before(&described.saved.origin.hash);
+    ended.ran = Ran::Verify { earlier };
+    if desired.links.is_empty() {
+        return ended;
     }
-    match inventory().await {
-        Ok(inventory) => {
-            let (resolved, said) = resolve(&story.parsed.desired, &inventory, Missing::Report);
-            story.settled = Some(Settled { resolved, said, inventory, ..Settled::default() });
-            look(&mut story, options, stop).await;
+    match planned(options, desired).await {
+        Ok(Planned { resolved, diagnostics, .. }) => {
+            ended.work = Work::Observed { diagnostics };
+            let look = Look { options, desired, resolved: &resolved };
+            ended.verified = Some(look.verified(stop).await);
         }
-        Err(failure) => story.failure = Some(failure.to_string()),
+        Err(failure) => ended.work = Work::Failed(failure),
     }
-    story
+    ended
 }
 
-/// Finds and parses the description; `again` takes the one that was applied last where none is named.
-async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
-    let mut story = Story::new(again);
-    let saved = if again && options.source.is_none() { Saved::load(&options.machine) } else { None };
+/// Finds and parses the description, unless it is the one that was saved.
+async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Source {
     let saved = match saved {
         Some(saved) => saved,
         None => {
@@ -197,10 +146,7 @@ async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
             let mut tell = progress;
             let found = tokio::select! {
                 found = source::find(&request, &mut tell) => found,
-                () = &mut *stop => {
-                    story.interrupted = true;
-                    return story;
-                }
+                () = stop => return Source::Interrupted,
             };
             match found {
                 Ok(found) => {
@@ -208,117 +154,67 @@ async fn described(options: &Options, stop: &mut Stop, again: bool) -> Story {
                     log::info!("{}: {}", found.origin, found.origin.why);
                     Saved::from(&found)
                 }
-                Err(missing) => {
-                    story.not_found = Some(missing);
-                    return story;
-                }
+                Err(missing) => return Source::NotFound(missing),
             }
         }
     };
-    if again {
-        story.applied_before = Places(&options.machine).applied_before(&saved.origin.hash);
+    let parsed = format::parse(saved.documents.clone());
+    Source::Found(Box::new(Described { saved, parsed }))
+}
+
+/// The plan for the machine as it is now. What the image is told is left out: a verification does not judge it.
+async fn planned(options: &Options, desired: &Desired) -> Result<Planned, Failure> {
+    let request = pipeline::Request {
+        machine: &options.machine,
+        desired,
+        missing: Missing::Report,
+        await_udev: false,
+        handoff: None,
+    };
+    pipeline::plan(&request, &mut Session::open(Family::Route)?).await
+}
+
+/// What is verified.
+struct Look<'a> {
+    options: &'a Options,
+    desired: &'a Desired,
+    resolved: &'a Resolved,
+}
+
+impl Look<'_> {
+    fn input(&self) -> Input {
+        Input::new(self.desired, self.resolved, self.options.targets.clone())
     }
-    story.origin = Some(saved.origin.clone());
-    story.hostname = saved.hostname.clone();
-    story.parsed = format::parse(saved.documents.clone());
-    story.saved = Some(saved);
-    story
-}
 
-async fn inventory() -> Result<Inventory, Failure> {
-    let mut session = Session::open(Family::Route)?;
-    read::inventory(&mut session).await
-}
+    /// Whether the network works; waits for it within the bound.
+    async fn verified(&self, stop: &mut Stop) -> Verified {
+        let input = self.input();
+        let options = self.options;
+        let review = async || match planned(options, self.desired).await {
+            Ok(planned) => Review::of(&input, &planned.plan, &planned.inventory),
+            Err(_) => Review::default(),
+        };
+        let consoles = options.boot.then_some(Places(&options.machine));
+        let mut tell = |line: &str| {
+            progress(line);
+            // Whoever looks at the console of a boot sees that it goes on, and what it waits for.
+            consoles.iter().for_each(|places| places.show_line(&format!("netapply: {line}\n")));
+        };
+        let verification = verify::verify(&input, options.verify_wait, review, &mut tell, stop).await;
+        Verified { input, verification, glance: false }
+    }
 
-/// Looks whether the network works, and waits for it within the bound.
-async fn look(story: &mut Story, options: &Options, stop: &mut Stop) {
-    let Some(settled) = &mut story.settled else { return };
-    let desired = &story.parsed.desired;
-    let input = Input::new(desired, &settled.resolved, options.targets.clone());
-    let reviewed = |inventory: &Inventory| {
-        let (resolved, _) = resolve(desired, inventory, Missing::Report);
-        Review::of(&input, &plan::plan(&resolved, inventory), inventory)
-    };
-    let review = async || match inventory().await {
-        Ok(inventory) => reviewed(&inventory),
-        Err(_) => Review::default(),
-    };
-    let consoles = options.boot.then_some(Places(&options.machine));
-    let mut tell = |line: &str| {
-        progress(line);
-        // Whoever looks at the console of a boot sees that it goes on, and what it waits for.
-        consoles.iter().for_each(|places| places.show_line(&format!("netapply: {line}\n")));
-    };
-    let verification = match story.glance {
-        true => {
-            // The machine was read a moment ago, after the last change.
-            let review = match settled.nothing_to_do {
-                true => Review::of(&input, &Plan::default(), &settled.inventory),
-                false => reviewed(&settled.inventory),
-            };
-            verify::glance(&input, review, &settled.moment)
-        }
-        false => verify::verify(&input, options.verify_wait, review, &mut tell, stop).await,
-    };
-    story.interrupted |= verification.interrupted;
-    story.verification = Some(verification);
-    story.input = Some(input);
+    /// Whether the machine is as described, by what was read a moment ago, after the last change.
+    fn glanced(&self, after: &Planned) -> Verified {
+        let input = self.input();
+        let review = Review::of(&input, &after.plan, &after.inventory);
+        let verification = verify::glance(&input, review, &after.moment);
+        Verified { input, verification, glance: true }
+    }
 }
 
 /// What is waited for goes to the log and to systemd's status line; the report follows at the end.
 fn progress(line: &str) {
     log::info!("{line}");
     systemd::status(line);
-}
-
-impl Story {
-    fn new(again: bool) -> Self {
-        Story {
-            began: Instant::now(),
-            hostname: None,
-            origin: None,
-            not_found: None,
-            parsed: Parsed::default(),
-            saved: None,
-            settled: None,
-            failure: None,
-            input: None,
-            verification: None,
-            glance: false,
-            again,
-            applied_before: None,
-            interrupted: false,
-        }
-    }
-
-    /// Everything that was said about the text and the machine.
-    pub(super) fn said(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.parsed.diagnostics.iter().chain(self.settled.iter().flat_map(|s| &s.said))
-    }
-
-    /// Where several codes hold: 3, 5, 1.
-    fn exit(&self, options: &Options) -> Exit {
-        if let Some(missing) = &self.not_found {
-            return super::not_found(missing);
-        }
-        let errors = self.said().any(|d| d.severity == Severity::Error);
-        let unusable = self.parsed.desired.links.is_empty();
-        if (errors && (unusable || options.strict))
-            || (unusable && worst(&self.parsed.diagnostics) == Some(Severity::Error))
-        {
-            return Exit::BadText;
-        }
-        if unusable && !self.interrupted {
-            return Exit::NoDescription;
-        }
-        let rounds = || self.settled.iter().flat_map(|s| &s.rounds);
-        if self.failure.is_some() || rounds().any(|r| r.outcome.failures().next().is_some()) {
-            return Exit::Refused;
-        }
-        let not_done =
-            rounds().flat_map(|r| &r.outcome.steps).any(|s| !matches!(s, StepOutcome::Done { .. }));
-        // A glance cannot tell a network that needs a moment from one that does not work.
-        let broken = !self.glance && self.verification.as_ref().is_some_and(|v| !v.passed());
-        if errors || not_done || broken || self.interrupted { Exit::Incomplete } else { Exit::Success }
-    }
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::show::read_inventory;
+use super::pipeline::{self, Handoff, Planned};
+use super::show::cannot_read;
 use super::{
     At, Exit, Said, at, block_on, broken, complain, find, json, not_found, parse, print, request, said,
     stdout_style, style, tells_the_image, unreadable,
@@ -13,13 +14,11 @@ use super::{
 use crate::cli::{Args, Format};
 use crate::diagnostic::{Diagnostic, Renderer, Severity, worst};
 use crate::format::Parsed;
-use crate::handoff::{self, Surroundings};
 use crate::inventory::Inventory;
-use crate::kernel::details;
-use crate::machine::Machine;
+use crate::kernel::session::{Family, Session};
 use crate::model::{Dynamic, Kind, Resolver};
 use crate::plan::{self, Plan, script};
-use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
+use crate::resolve::{Missing, Resolved, ResolvedLink};
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -73,8 +72,8 @@ struct StepOut {
 
 /// Exit code 3 on any error, 4 without a description, else 0.
 pub(super) fn dry_run(args: &Args) -> Exit {
-    let mut inventory = match inventory(args) {
-        Ok(inventory) => inventory,
+    let recorded = match args.inventory.as_deref().map(recorded).transpose() {
+        Ok(recorded) => recorded,
         Err(why) => {
             complain(&why);
             return Exit::Usage;
@@ -91,25 +90,32 @@ pub(super) fn dry_run(args: &Args) -> Exit {
         }
     };
     let mut parsed = parse(&found);
-    // A description that is named is looked at wherever the user is; one that is searched for is this machine's.
-    let missing = match args.inventory.is_none() && !args.sources.is_empty() {
-        true => Missing::StandIn,
-        false => Missing::Report,
+    let job = pipeline::Request {
+        machine: &request.machine,
+        desired: &parsed.desired,
+        // A description that is named is looked at wherever the user is; one that is searched for is this machine's.
+        missing: match recorded.is_none() && !args.sources.is_empty() {
+            true => Missing::StandIn,
+            false => Missing::Report,
+        },
+        await_udev: false,
+        // What the image is told stands in a boot's plan, and a boot's plan is what is shown where nothing is named.
+        handoff: (recorded.is_none() && args.sources.is_empty() && tells_the_image(args, &request.cmdline))
+            .then_some(Handoff { hostname: found.metadata.hostname.as_deref() }),
     };
-    let (resolved, more) = resolve(&parsed.desired, &inventory, missing);
-    parsed.diagnostics.extend(more);
-    if args.inventory.is_none() {
-        // What cannot be read without root is planned as if it were not there.
-        let _ = block_on(details::complete(&mut inventory, resolved.present()));
-    }
-    let mut plan = plan::plan(&resolved, &inventory);
-    // What the image is told stands in a boot's plan, and a boot's plan is what is shown where nothing is named.
-    if args.inventory.is_none() && args.sources.is_empty() && tells_the_image(args, &request.cmdline) {
-        let hostname = found.metadata.hostname.as_deref();
-        let surroundings = Surroundings::observe(request.machine.root());
-        let untold = handoff::add(&mut plan, &parsed.desired, &resolved, hostname, &surroundings);
-        untold.iter().for_each(|sentence| complain(sentence));
-    }
+    let planned = match recorded {
+        Some(inventory) => Ok(pipeline::plan_recorded(&job, inventory)),
+        None => of_this_machine(&job),
+    };
+    let Planned { resolved, diagnostics, plan, untold, .. } = match planned {
+        Ok(planned) => planned,
+        Err(why) => {
+            complain(&why);
+            return Exit::Usage;
+        }
+    };
+    untold.iter().for_each(|sentence| complain(sentence));
+    parsed.diagnostics.extend(diagnostics);
     let source = format!("{} ({})", found.origin.path, origin(&found, &parsed));
     show(args, &source, &parsed, &resolved, &plan);
     match worst(&parsed.diagnostics) {
@@ -119,11 +125,22 @@ pub(super) fn dry_run(args: &Args) -> Exit {
     }
 }
 
-fn inventory(args: &Args) -> Result<Inventory, String> {
-    let Some(file) = &args.inventory else { return read_inventory(&Machine::default()) };
+/// A machine that was recorded.
+fn recorded(file: &str) -> Result<Inventory, String> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
     serde_json::from_str(&text)
-        .map_err(|e| format!("{file} is no inventory: {e}; make one with netapply inventory"))
+        .map_err(|e| format!("{file} is not an inventory: {e}; make one with netapply inventory"))
+}
+
+/// The plan for the machine that the user is on, as far as he may read it.
+fn of_this_machine(request: &pipeline::Request<'_>) -> Result<Planned, String> {
+    let planned =
+        block_on(async { pipeline::plan_unprivileged(request, &mut Session::open(Family::Route)?).await });
+    match planned {
+        Ok(Ok((planned, _))) => Ok(planned),
+        Ok(Err(failure)) => Err(cannot_read(&failure)),
+        Err(error) => Err(cannot_read(&error)),
+    }
 }
 
 fn origin(found: &crate::source::Found, parsed: &Parsed) -> String {

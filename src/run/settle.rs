@@ -3,17 +3,16 @@
 //! A NIC counts as not there until udev has finished with it: one that is brought up before it is renamed keeps the
 //! name `eth0` for ever on older kernels. What is there is applied at once; the rest follows when it comes.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::diagnostic::{Code, Diagnostic, Severity, worst};
-use crate::handoff::{self, Surroundings};
-use crate::inventory::{Inventory, ObservedLink, Owed};
-use crate::kernel::apply::{AfterFailure, Outcome, StepOutcome, apply};
-use crate::kernel::details;
-use crate::kernel::live::Moment;
+use super::pipeline::{self, Handoff, Planned};
+use super::saved;
+use crate::diagnostic::{Diagnostic, Severity, worst};
+use crate::inventory::{Inventory, Owed};
+use crate::kernel::apply::{AfterFailure, Outcome, StepOutcome, Trouble, apply};
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
@@ -21,10 +20,8 @@ use crate::kernel::session::{Failure, Session};
 use crate::machine::Machine;
 use crate::model::Desired;
 use crate::plan::{self, Plan};
-use crate::resolve::{Missing, Resolved, resolve};
+use crate::resolve::{Missing, Resolved};
 use crate::source::Watch;
-
-use super::saved;
 
 /// One plan and what became of it.
 #[derive(Debug)]
@@ -38,22 +35,41 @@ pub(super) struct Round {
 pub(super) struct Settled {
     /// One round, and one more for each time that NICs came late.
     pub(super) rounds: Vec<Round>,
-    /// The description on the machine as it was at the last round.
+    /// The description on the machine as it was before the last round.
     pub(super) resolved: Resolved,
-    /// What the last look at the machine had to say.
-    pub(super) said: Vec<Diagnostic>,
-    /// The machine after the last round.
-    pub(super) inventory: Inventory,
-    /// What else was seen of its links and addresses.
-    pub(super) moment: Moment,
-    /// That machine was planned for, and nothing was left to do.
-    pub(super) nothing_to_do: bool,
+    /// What joining the two found then.
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// The machine after the last round, and what is left to do.
+    pub(super) after: Planned,
     /// What the rest of the image cannot be told: complete sentences.
     pub(super) untold: Vec<String>,
     /// The run was ended by a signal.
     pub(super) interrupted: bool,
     /// A step failed and what was done is undone; or why that could not be done in full.
-    pub(super) undone: Option<Result<(), String>>,
+    pub(super) undone: Option<Result<(), NotUndone>>,
+}
+
+/// Why what was done could not be undone in full.
+#[derive(Debug)]
+pub(super) enum NotUndone {
+    /// The kernel's state could not be read.
+    Unread(Failure),
+    /// A step back failed.
+    Step {
+        /// The ip(8) line that does the same.
+        line: String,
+        /// What happened.
+        trouble: Trouble,
+    },
+}
+
+impl fmt::Display for NotUndone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotUndone::Unread(failure) => failure.fmt(f),
+            NotUndone::Step { line, trouble } => write!(f, "{line}: {trouble}"),
+        }
+    }
 }
 
 /// How to go about it.
@@ -67,7 +83,7 @@ pub(super) struct How<'a> {
     /// Tell the rest of the image what was done.
     pub(super) handoff: bool,
     /// The machine's name, as the drive has it.
-    pub(super) hostname: Option<String>,
+    pub(super) hostname: Option<&'a str>,
 }
 
 /// How often a new plan is made because an answer of the kernel was lost.
@@ -90,71 +106,53 @@ pub(super) async fn settle(
     let begin = Instant::now();
     let mut settled = Settled::default();
     let mut told = false;
-    let mut known;
     // The machine before the first of several plans under `--strict`.
     let mut earlier: Option<Inventory> = None;
-    loop {
-        let (mut inventory, moment) = read::inventory_and_moment(session).await?;
-        inventory.owed = saved::owed(how.machine);
-        let (ready, at_udev) = without_unfinished(&inventory);
+    let request = pipeline::Request {
+        machine: how.machine,
+        desired,
+        missing: Missing::Report,
+        await_udev: true,
+        handoff: how.handoff.then_some(Handoff { hostname: how.hostname }),
+    };
+    let unchanged = loop {
         // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
         let late = begin.elapsed() >= UDEV_BOUND;
-        (settled.resolved, settled.said) =
-            resolve(desired, if late { &inventory } else { &ready }, Missing::Report);
-        details::complete(&mut inventory, settled.resolved.present()).await?;
-        let mut plan = plan::plan(&settled.resolved, &inventory);
-        if how.handoff {
-            let surroundings = Surroundings::observe(how.machine.root());
-            let hostname = how.hostname.as_deref();
-            settled.untold = handoff::add(&mut plan, desired, &settled.resolved, hostname, &surroundings);
-        }
-        let held_back = how.strict && worst(&settled.said) == Some(Severity::Error);
-        settled.nothing_to_do = plan.steps.is_empty();
-        let unchanged = settled.nothing_to_do || held_back;
+        let request = pipeline::Request { await_udev: !late, ..request };
+        let mut planned = pipeline::plan(&request, session).await?;
+        settled.untold = std::mem::take(&mut planned.untold);
+        let held_back = how.strict && worst(&planned.diagnostics) == Some(Severity::Error);
+        let unchanged = planned.plan.steps.is_empty() || held_back;
         if !unchanged {
-            let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
-            // A run that is killed now is one whose successor knows what it took.
-            saved::keep_owed(how.machine, &plan.owed());
-            let outcome = apply(session, &plan, Names::from(&inventory), after_failure, &mut *stop).await;
-            log::debug!("the kernel has answered {} steps", plan.steps.len());
-            let failed = outcome.network_failed(&plan);
-            let again = outcome.unsure && settled.rounds.len() < PLANS_AGAIN;
-            settled.interrupted = !failed && outcome.is_interrupted();
-            if !settled.interrupted || how.strict {
-                saved::keep_owed(how.machine, &Owed::default());
-            }
-            settled.rounds.push(Round { plan, outcome });
+            let (again, failed) = round(session, how, &mut planned, &mut settled, stop).await;
             if how.strict && (failed || settled.interrupted) {
-                let before = earlier.as_ref().unwrap_or(&inventory);
+                let before = earlier.as_ref().unwrap_or(&planned.inventory);
                 settled.undone = Some(undo(session, &settled.rounds, before).await);
             } else if again && !settled.interrupted {
                 if how.strict {
-                    earlier.get_or_insert(inventory);
+                    earlier.get_or_insert(planned.inventory);
                 }
                 continue;
             }
         }
-        // What was not changed need not be read again: a machine may have ten thousand routes.
-        known = unchanged;
-        settled.inventory = inventory;
-        settled.moment = moment;
+        settled.after = planned;
         if settled.interrupted || settled.undone.is_some() {
-            break;
+            break unchanged;
         }
-        let absent = missing(&settled.said);
-        let bound = match (at_udev.is_empty() || late, absent.is_empty()) {
-            (_, true) => break,
+        let Planned { resolved, unfinished, .. } = &settled.after;
+        let bound = match (unfinished.is_empty() || late, resolved.sought.is_empty()) {
+            (_, true) => break unchanged,
             (true, false) => how.nics,
             (false, false) => how.nics.max(UDEV_BOUND),
         };
         let deadline = begin + bound;
         if Instant::now() >= deadline {
-            break;
+            break unchanged;
         }
         if !told {
             let seconds = deadline.saturating_duration_since(Instant::now()).as_secs();
-            let whose = if at_udev.is_empty() { "" } else { " (udev has not finished)" };
-            progress(&format!("waiting up to {seconds} s for {}{whose}", absent.join(", ")));
+            let whose = if unfinished.is_empty() { "" } else { " (udev has not finished)" };
+            progress(&format!("waiting up to {seconds} s for {}{whose}", resolved.sought.join(", ")));
             told = true;
         }
         let events = async {
@@ -170,23 +168,51 @@ pub(super) async fn settle(
             _ = timeout_at(deadline, events) => {}
             () = &mut *stop => {
                 settled.interrupted = true;
-                break;
+                break unchanged;
             }
         }
+    };
+    let Planned { resolved, diagnostics, .. } = &mut settled.after;
+    settled.diagnostics = std::mem::take(diagnostics);
+    // What was not changed need not be read again: a machine may have ten thousand routes.
+    if unchanged {
+        settled.resolved = resolved.clone();
+    } else {
+        settled.resolved = std::mem::take(resolved);
+        let request = pipeline::Request { await_udev: false, handoff: None, ..request };
+        settled.after = pipeline::plan(&request, session).await?;
     }
-    if known {
-        return Ok(settled);
-    }
-    (settled.inventory, settled.moment) = read::inventory_and_moment(session).await?;
-    // Links that were renamed have the names now that they should.
-    let described = settled.resolved.links.iter().map(|link| (link.name.as_str(), &link.desired));
-    details::complete(&mut settled.inventory, described).await?;
     Ok(settled)
 }
 
+/// Carries out one plan. Returns whether an answer was lost, so that a new plan has to show what is left, and whether a
+/// step of the network failed.
+async fn round(
+    session: &mut Session,
+    how: &How<'_>,
+    planned: &mut Planned,
+    settled: &mut Settled,
+    stop: &mut (impl Future<Output = ()> + Unpin),
+) -> (bool, bool) {
+    let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
+    let plan = std::mem::take(&mut planned.plan);
+    // A run that is killed now is one whose successor knows what it took.
+    saved::keep_owed(how.machine, &plan.owed());
+    let outcome = apply(session, &plan, Names::from(&planned.inventory), after_failure, stop).await;
+    log::debug!("the kernel has answered {} steps", plan.steps.len());
+    let failed = outcome.network_failed(&plan);
+    let again = outcome.unsure && settled.rounds.len() < PLANS_AGAIN;
+    settled.interrupted = !failed && outcome.is_interrupted();
+    if !settled.interrupted || how.strict {
+        saved::keep_owed(how.machine, &Owed::default());
+    }
+    settled.rounds.push(Round { plan, outcome });
+    (again, failed)
+}
+
 /// Takes back what the rounds did, so that the machine is as `before` says.
-async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Result<(), String> {
-    let now = read::inventory(session).await.map_err(|failure| failure.to_string())?;
+async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Result<(), NotUndone> {
+    let now = read::inventory(session).await.map_err(NotUndone::Unread)?;
     let tried = rounds.iter().flat_map(|round| round.plan.steps.iter().zip(&round.outcome.steps));
     let tried = tried.filter(|(_, o)| matches!(o, StepOutcome::Done { .. } | StepOutcome::Failed(_)));
     let done = Plan { steps: tried.map(|(step, _)| step.clone()).collect() };
@@ -196,29 +222,8 @@ async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Re
     match outcome.failures().next() {
         None => Ok(()),
         Some((number, trouble)) => {
-            let step = plan.steps.get(number).map_or_else(String::new, |s| plan::script::line(&s.action));
-            Err(format!("{step}: {trouble}"))
+            let line = plan.steps.get(number).map_or_else(String::new, |s| plan::script::line(&s.action));
+            Err(NotUndone::Step { line, trouble: trouble.clone() })
         }
     }
-}
-
-/// The machine without the NICs that udev is still at, and their names.
-fn without_unfinished(inventory: &Inventory) -> (Cow<'_, Inventory>, Vec<String>) {
-    let is_unfinished = |l: &ObservedLink| l.is_nic() && l.udev_done == Some(false);
-    let names: Vec<String> =
-        inventory.links.iter().filter(|l| is_unfinished(l)).map(|l| l.name.clone()).collect();
-    let mut ready = Cow::Borrowed(inventory);
-    if !names.is_empty() {
-        ready.to_mut().links.retain(|l| !is_unfinished(l));
-    }
-    (ready, names)
-}
-
-/// What a late NIC would mend, in words for the progress line.
-fn missing(said: &[Diagnostic]) -> Vec<String> {
-    let late = [Code::NicMissing, Code::DanglingReference];
-    let words = |d: &Diagnostic| {
-        d.message.trim_start_matches("no NIC has ").trim_start_matches("there is no ").to_owned()
-    };
-    said.iter().filter(|d| late.contains(&d.code)).map(words).collect()
 }

@@ -1,10 +1,9 @@
 //! The commands that only print something.
 
-use super::{Exit, block_on, complain, json, print, saved};
+use super::{Exit, block_on, complain, json, pipeline, print};
 use crate::cli::Args;
 use crate::diagnostic::{Code, Severity, nearest};
-use crate::inventory::Inventory;
-use crate::kernel::{read, session};
+use crate::kernel::session::{Family, Session};
 use crate::machine::Machine;
 use crate::report::places::Places;
 use serde::Serialize;
@@ -14,28 +13,24 @@ pub(super) fn text(text: &str) -> Exit {
     Exit::Success
 }
 
-/// Reads the machine, or says why it cannot be read.
-pub(super) fn read_inventory(machine: &Machine) -> Result<Inventory, String> {
+/// `netapply inventory`.
+pub(super) fn inventory() -> Exit {
     let reading = async {
-        let mut session = session::Session::open(session::Family::Route)?;
-        let read = read::inventory(&mut session).await?;
-        Ok::<_, session::Failure>(Inventory { owed: saved::owed(machine), ..read })
+        let mut session = Session::open(Family::Route)?;
+        pipeline::observe(&Machine::default(), &mut session).await
     };
-    match block_on(reading) {
-        Ok(Ok(inventory)) => Ok(inventory),
-        Ok(Err(failure)) => Err(format!("the kernel's network state cannot be read: {failure}")),
-        Err(error) => Err(format!("the machine's network state cannot be read: {error}")),
-    }
+    let why = match block_on(reading) {
+        Ok(Ok((inventory, _))) => return text(&json(&inventory)),
+        Ok(Err(failure)) => cannot_read(&failure),
+        Err(error) => cannot_read(&error),
+    };
+    complain(&why);
+    Exit::Refused
 }
 
-pub(super) fn inventory() -> Exit {
-    match read_inventory(&Machine::default()) {
-        Ok(inventory) => text(&json(&inventory)),
-        Err(why) => {
-            complain(&why);
-            Exit::Refused
-        }
-    }
+/// Why the machine cannot be read.
+pub(super) fn cannot_read(why: &dyn std::error::Error) -> String {
+    format!("the kernel's network state cannot be read: {why}")
 }
 
 /// `netapply report`.

@@ -5,9 +5,9 @@ use std::mem;
 
 use log::Level;
 
-use super::apply::Story;
 use super::options::Options;
 use super::settle::Round;
+use super::stages::{Ended, Ran, Source, Work};
 use super::{Exit, json, print, stdout_style, unreadable};
 use crate::diagnostic::{Code, Renderer, Severity, Style};
 use crate::kernel::apply::{Outcome, StepOutcome, Trouble};
@@ -18,16 +18,15 @@ use crate::report::{Applied, Builder, FailedStep, Report, Said, Verdict, systemd
 use crate::source::NotFound;
 use crate::verify::cause::{Cause, Certainty};
 
-/// To everybody.
-pub(super) fn tell(story: Story, options: &Options, exit: Exit) {
-    log(&story);
-    let json_wanted = options.json;
-    let report = report(story, exit);
+/// Reports how a run ended to everybody who may look.
+pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) {
+    log(&ended);
+    let report = report(ended, exit);
     let places = Places(&options.machine);
     for (path, error) in places.write(&report) {
         log::debug!("{}: {error}", path.display());
     }
-    if json_wanted {
+    if options.json {
         print(&json(&report));
     } else if !options.boot {
         print(&screen(&report, stdout_style()));
@@ -45,9 +44,10 @@ pub(super) fn tell(story: Story, options: &Options, exit: Exit) {
 }
 
 /// What is to be said about the text, where a journal or a person behind a terminal reads it.
-fn log(story: &Story) {
-    let renderer = Renderer { texts: &story.parsed.texts, style: Style::Plain };
-    for diagnostic in story.said() {
+fn log(ended: &Ended) {
+    let texts = ended.described().map_or(&[][..], |d| &d.parsed.texts);
+    let renderer = Renderer { texts, style: Style::Plain };
+    for diagnostic in ended.diagnostics() {
         let text = renderer.render(diagnostic);
         let text = text.trim_end();
         match diagnostic.severity {
@@ -56,11 +56,12 @@ fn log(story: &Story) {
             Severity::Note => log::debug!("{text}"),
         }
     }
-    story.settled.iter().flat_map(|s| &s.rounds).for_each(log_steps);
-    for sentence in story.settled.iter().flat_map(|s| &s.untold) {
+    let Some(settled) = ended.settled() else { return };
+    settled.rounds.iter().for_each(log_steps);
+    for sentence in &settled.untold {
         log::warn!("{sentence}");
     }
-    match story.settled.as_ref().and_then(|s| s.undone.as_ref()) {
+    match &settled.undone {
         Some(Ok(())) => log::warn!("--strict: what was done is undone, the machine is as it was"),
         Some(Err(why)) => log::error!("--strict: not everything could be undone: {why}"),
         None => {}
@@ -94,41 +95,57 @@ fn log_steps(round: &Round) {
     log::log!(record.0, "{}", record.1);
 }
 
-fn report(story: Story, exit: Exit) -> Report {
-    let said = story.said().cloned().collect::<Vec<_>>();
-    let diagnostics = Said::all(&said, &story.parsed.texts);
-    let renderer = Renderer { texts: &story.parsed.texts, style: Style::Plain };
-    let rounds = story.settled.iter().flat_map(|s| &s.rounds);
-    let applied = rounds.fold(None, |sum: Option<Applied>, round| {
+fn report(ended: Ended, exit: Exit) -> Report {
+    let texts = ended.described().map_or(&[][..], |d| &d.parsed.texts);
+    let diagnostics = ended.diagnostics().cloned().collect::<Vec<_>>();
+    let renderer = Renderer { texts, style: Style::Plain };
+    let rounds = ended.settled().into_iter().flat_map(|s| &s.rounds);
+    let done = rounds.fold(None, |sum: Option<Applied>, round| {
         Some(add(sum.unwrap_or_default(), &round.plan, &round.outcome, &renderer))
     });
-    let mut causes: Vec<Cause> = story.not_found.iter().map(no_source).collect();
-    causes.extend(story.failure.map(|why| {
-        Cause::new(
+    let mut causes = Vec::new();
+    if let Source::NotFound(missing) = &ended.source {
+        causes.push(no_source(missing));
+    }
+    if let Work::Failed(failure) = &ended.work {
+        causes.push(Cause::new(
             Code::KernelRefused,
             Certainty::Proved,
             "",
-            why,
+            failure.to_string(),
             "Run netapply as root; in a boot, see the kernel log",
-        )
-    }));
-    let nothing_left = story.settled.is_some() && !story.again;
+        ));
+    }
+    let diagnostics = Said::all(&diagnostics, texts);
+    let interrupted = ended.interrupted();
+    let nothing_left = ended.settled().is_some();
+    let (only_verified, earlier) = match ended.ran {
+        Ran::Apply => (false, nothing_left.then(Applied::default)),
+        Ran::Verify { earlier } => (true, earlier),
+    };
+    let described = match ended.source {
+        Source::Found(described) => Some(*described),
+        Source::NotFound(_) | Source::Interrupted => None,
+    };
+    let glance = ended.verified.as_ref().is_some_and(|v| v.glance);
+    let (input, verification) =
+        ended.verified.map_or((None, None), |v| (Some(v.input), Some(v.verification)));
     let builder = Builder {
-        source: story.origin,
-        format: story.parsed.format,
+        source: described.as_ref().map(|d| d.saved.origin.clone()),
+        format: described.as_ref().map_or("", |d| d.parsed.format),
         diagnostics,
-        applied: applied.or(story.applied_before).or(nothing_left.then(Applied::default)),
-        input: story.input.as_ref(),
-        verification: story.verification,
+        applied: done.or(earlier),
+        input: input.as_ref(),
+        verification,
         causes,
-        glance: story.glance,
-        only_verified: story.again,
-        interrupted: story.interrupted,
-        seconds: story.began.elapsed().as_secs_f64(),
+        glance,
+        only_verified,
+        interrupted,
+        seconds: ended.began.elapsed().as_secs_f64(),
     };
     let report = builder.finish(exit as u8);
     // The process ends here: what it has read need not be given back piece by piece.
-    mem::forget((story.parsed, story.settled));
+    mem::forget((described, ended.work));
     report
 }
 

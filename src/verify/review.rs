@@ -23,7 +23,8 @@ pub struct Review {
 impl Review {
     /// From a plan made anew against the machine as it is.
     pub fn of(input: &Input, plan: &Plan, inventory: &Inventory) -> Self {
-        let remaining = plan.steps.iter().map(|step| script::line(&step.action)).collect();
+        let network = plan.steps.iter().filter(|step| !step.action.is_handoff());
+        let remaining = network.map(|step| script::line(&step.action)).collect();
         // By link: there may be thousands of each.
         let mut addresses: HashMap<&str, Vec<&AddressEntry>> = HashMap::new();
         let mut routes: HashMap<&str, Vec<&RouteEntry>> = HashMap::new();

@@ -1,0 +1,57 @@
+//! Signals: those that ask the program to end let it write its report first, the others do not end it.
+
+use std::fs;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Ask the program to end. A terminal that closes (SIGHUP) means no other than `systemctl stop`.
+const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+/// Would kill the program by default, and mean nothing to it.
+const MEANINGLESS: [i32; 7] = [
+    libc::SIGALRM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGIO,
+    // RLIMIT_FSIZE: the write fails with EFBIG then.
+    libc::SIGXFSZ,
+];
+
+/// Ready once a signal has asked the program to end, and from then on: several stages look at it one after the other.
+pub(super) struct Stop {
+    signals: Vec<Signal>,
+    came: bool,
+}
+
+impl Stop {
+    /// Takes the signals from now on. Needs a tokio runtime.
+    pub(super) fn new() -> Stop {
+        // What the caller ignores stays ignored: nohup(1) does so with SIGHUP.
+        let ignored = ignored();
+        let taken = |number: &i32| ignored & (1 << (number - 1)) == 0;
+        let take = |number: i32| signal(SignalKind::from_raw(number)).ok();
+        // A handler stays for the life of the process; programs that are run get the default back.
+        MEANINGLESS.into_iter().filter(taken).for_each(|number| drop(take(number)));
+        Stop { signals: ENDING.into_iter().filter(taken).filter_map(take).collect(), came: false }
+    }
+}
+
+impl Future for Stop {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let came = self.came;
+        self.came = self.signals.iter_mut().fold(came, |came, s| s.poll_recv(context).is_ready() || came);
+        if self.came { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// The signals that the program was started with ignored, as a mask (proc_pid_status(5)).
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
