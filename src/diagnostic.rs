@@ -1,4 +1,4 @@
-//! Everything that is said about the user's text: what is wrong or assumed, where, and what to do.
+//! Diagnostics about the description: what is wrong or assumed, where, and what to do.
 //!
 //! A [`Diagnostic`] carries a [`Code`] that never changes its meaning; `netapply explain CODE` prints the row of the
 //! table in [`codes`]. Rendering needs the documents, for the source line and the path in it.
@@ -36,7 +36,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// One thing said about the text.
+/// One message about the description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// What it is about, stably.
@@ -72,7 +72,7 @@ impl Diagnostic {
     }
 }
 
-/// A text that holds what somebody else wrote, for a console: control characters become blanks, so that no terminal
+/// A text that holds what somebody else wrote, for a console: control characters become spaces, so that no terminal
 /// obeys them, and what is longer than a few lines is cut.
 pub fn printable(text: String) -> String {
     const MOST: usize = 400;

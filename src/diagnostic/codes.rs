@@ -38,8 +38,8 @@ codes! {
     Unreadable "unreadable" Error "The description cannot be read: the file, drive or directory is not there, is damaged, or needs root.";
     UnknownFormat "unknown-format" Error "The text can be read but is none of the formats that netapply knows: network_data.json (links, networks, services), netplan (version: 2), cloud-init network-config (version: 1), Debian interfaces text (auto, iface), OpenNebula context.sh (ETH0_IP=).";
     TooLarge "too-large" Error "The text is larger or deeper than any real description: over 10 MiB, 100,000 values (those that YAML aliases make count, too), 20,000 values in one list or mapping, 10,000 links, 256 KiB of YAML in one value, or 100 levels. It is refused so that it cannot exhaust the machine.";
-    TooMany "too-many" Note "There is more to say than anybody would read. The messages that are left out are counted; the exit code takes them into account.";
-    DuplicateKey "duplicate-key" Warning "A key stands twice in one mapping. Most programs silently use the last one, so one of the two values is lost. netapply uses the last, too. Remove one of the two.";
+    TooMany "too-many" Note "There are more messages than anybody would read. Those that are left out are counted, and the exit code takes them into account.";
+    DuplicateKey "duplicate-key" Warning "A mapping has the same key twice. Most programs silently use the last one, so one of the two values is lost. netapply uses the last, too. Remove one of the two.";
     NoLinks "no-links" Warning "The description can be read and has no link in it, so there is nothing to configure. A drive whose machine has no network is written so; more often, what wrote the description had nothing to put in.";
     NothingUsable "nothing-usable" Error "The description was read, but no link in it can be configured.";
 
@@ -53,7 +53,7 @@ codes! {
     BadValue "bad-value" Error "The value is not one that this key takes; the message or hint says which are. The key was left out, and the object with it where it means nothing without.";
     WrongShape "wrong-shape" Error "The value has the wrong shape: a list where a mapping is expected, text where a list is, or the like. In YAML a missing dash or a wrong indentation does it.";
     BadUnit "bad-unit" Error "The value has a unit that this key does not know, or none where one is needed. Most times are in milliseconds or seconds: docs/keys.md says which.";
-    OddNumber "odd-number" Warning "YAML 1.1 reads an unquoted MAC address or number with colons or a leading zero as a number in base 60 or 8. It was taken as the text that stands there. Quote it.";
+    OddNumber "odd-number" Warning "YAML 1.1 reads an unquoted MAC address or number with colons or a leading zero as a number in base 60 or 8. It was taken as the text that is written. Quote it.";
 
     // Links and names
     DuplicateLink "duplicate-link" Error "Two links have one id. What refers to it can mean either, so the first was taken everywhere and the second was left out, though both NICs may be there. Give each an id of its own.";
@@ -63,7 +63,7 @@ codes! {
     LinkCycle "link-cycle" Error "Links are stacked in a circle: each needs the other first. They were left out. One of them names the wrong parent or member.";
     TwoControllers "two-controllers" Error "A link is a member of two bonds or bridges. It can be in one: take it out of the other.";
     BadMember "bad-member" Error "This link cannot be a member: a bond takes NICs, not bonds, and a bridge takes no bridges.";
-    BadName "bad-name" Error "The name cannot be given to an interface: 1 to 15 bytes, no '/', ':', '%' or blank.";
+    BadName "bad-name" Error "The name cannot be given to an interface: 1 to 15 bytes, no '/', ':', '%' or space.";
     GeneratedName "generated-name" Note "The id is one that a program made up (tapX, a UUID). The link was named by its kind instead.";
     DuplicateName "duplicate-name" Error "The interface name is taken, by another link or by a NIC of this machine. The link got another name: give it one of its own.";
     DuplicateMac "duplicate-mac" Warning "Two links of the description have one MAC address, so they mean one NIC. What both ask for was put on it.";
@@ -81,7 +81,7 @@ codes! {
     // Bonds, VLANs, bridges
     MissingBondMode "missing-bond-mode" Warning "The bond has no mode. The kernel's default is balance-rr, which few switches take well.";
     ForeignMac "foreign-mac" Warning "A bond has the MAC address of a NIC that is not one of its members. Two interfaces with one MAC address do not work in one network, and the members of the bond are probably wrong.";
-    BondWithoutMembers "bond-without-members" Error "The bond has no member that exists, so it would carry nothing. It was left out, and what stands on it. Name its members (bond_links, interfaces, bond-slaves), and give each a link of its own. A bond of netplan whose text names no members at all is made all the same, as netplan does, with a warning.";
+    BondWithoutMembers "bond-without-members" Error "The bond has no member that exists, so it would carry nothing. It was left out, with the links above it. Name its members (bond_links, interfaces, bond-slaves), and give each a link of its own. A bond of netplan whose text names no members at all is made all the same, as netplan does, with a warning.";
     OptionIgnored "option-ignored" Warning "The bond's mode has no such option. The kernel would refuse it, so it was left out. Take it out, or choose a mode that has it.";
     OptionConflict "option-conflict" Warning "Two options exclude each other. One of them was left out.";
     NoLinkMonitoring "no-link-monitoring" Warning "The bond has neither miimon nor arp_interval, so it would never notice a lost link. miimon 100 (milliseconds) was taken.";
@@ -94,19 +94,19 @@ codes! {
     AssumedPrefix "assumed-prefix" Warning "The address has no prefix length or netmask; /24 was taken for IPv4, /64 for IPv6, as cloud-init does.";
     ConflictingPrefix "conflicting-prefix" Warning "Address and netmask say different prefix lengths. The one beside the address was taken. Write only one of them.";
     DuplicateAddress "duplicate-address" Warning "One address is on two links. The kernel takes it on both and answers for it on either; hosts and switches see it wander. Take it from one of them, unless both lead to one router that knows of it.";
-    RepeatedAddress "repeated-address" Warning "The address stands twice on one link.";
+    RepeatedAddress "repeated-address" Warning "The link has the same address twice.";
     MemberAddress "member-address" Warning "Addresses, routes or DHCP are asked for on a member of a bond or bridge. Whatever arrives there goes to the bond or bridge, so that an address of the member gets no answers. They were put on the bond or bridge.";
     NoLinkForNetwork "no-link-for-network" Error "The network names no link, and more than one could be meant, so it was left out. Add the key \"link\" with a link's id.";
     AssumedLink "assumed-link" Warning "The network names no link; the only one that it can mean was taken. Other programs refuse it: add the key \"link\".";
-    HostBits "host-bits" Warning "The destination of the route has bits set beyond its prefix. They were cleared, as the kernel wants it.";
+    HostBits "host-bits" Warning "The destination of the route has host bits set. They were cleared, as the kernel wants it.";
     GatewayOffSubnet "gateway-off-subnet" Warning "The gateway is in no subnet of the link. The route was made on-link, so that the kernel asks for the gateway on that link directly.";
     GatewayIsSelf "gateway-is-self" Error "The gateway is the machine's own address: nothing would be sent anywhere. The route was left out. The gateway is the router's address, often the first or last of the subnet.";
     BadGateway "bad-gateway" Error "The gateway is missing or cannot be one. The route was left out.";
     MixedFamilies "mixed-families" Error "IPv4 and IPv6 are mixed in one route or rule. The kernel has a table for each and no path from one to the other. It was left out.";
     TwoDefaultRoutes "two-default-routes" Warning "Two default routes have one metric, so the kernel takes only one of them or alternates. They were given different metrics in the order of the text.";
-    RepeatedRoute "repeated-route" Note "The route stands twice; once is enough.";
+    RepeatedRoute "repeated-route" Note "The link has the same route twice; once is enough.";
     ConflictingRoute "conflicting-route" Warning "Two routes to one destination have one metric, and the kernel takes only one such route. The later one was given a higher metric.";
-    RepeatedServer "repeated-server" Note "The name server stands twice; once is enough.";
+    RepeatedServer "repeated-server" Note "The same name server is given twice; once is enough.";
     NotADns "not-a-dns" Note "The service is not a name server. netapply has no use for it.";
     NotBroughtUp "not-brought-up" Warning "Interfaces text describes the interface and no auto or allow-hotplug line names it, so ifupdown would not bring it up in a boot. netapply does the same. Add the line where the interface is wanted.";
     CommandIgnored "command-ignored" Warning "The text holds a command. netapply executes nothing that a description holds; of interfaces text it understands the usual ip and route commands (routes, addresses, rules, MTU) and does those itself. Whatever else the command does must be done by the image.";
@@ -117,7 +117,7 @@ codes! {
     // The kernel and the machine
     KernelRefused "kernel-refused" Error "The kernel refused a step. Its own words are in the message. What does not need that step was done all the same, unless --strict was given.";
     KernelLacks "kernel-lacks" Error "The kernel has no support for this kind of link or option. The message names the module: add it to the image, or to the initramfs.";
-    LeftOut "left-out" Error "The link stands on another that cannot be made, so it cannot be made either.";
+    LeftOut "left-out" Error "The link needs another link that cannot be made, so it cannot be made either.";
     NotDone "not-done" Error "The step was not done because one that it needs failed.";
 
     // What is verified

@@ -1,7 +1,7 @@
 //! What can be checked on a [`Desired`] whatever format it came from: references, names, stacking, options, routes.
 //!
 //! [`check`] repairs what has one sensible reading and says so, and leaves out what cannot work together with all that
-//! stands on it. After it every reference is the id of a link that is there, and no link is its own foundation.
+//! depends on it. Afterwards every reference is the id of a link that exists, and no link depends on itself.
 
 pub(super) mod references;
 mod routes;
@@ -18,41 +18,41 @@ use crate::model::{Desired, Kind, Link, Located, Mtu, Naming, Place};
 const MAX_LINKS: usize = 10_000;
 
 /// The whole of it.
-pub(super) fn check(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let had_links = !desired.links.is_empty();
-    limit(desired, said);
-    references::unique_ids(desired, said);
-    references::one_link_for_a_mac(desired, said);
+    limit(desired, diags);
+    references::unique_ids(desired, diags);
+    references::one_link_for_a_mac(desired, diags);
     let memberless = stacking::memberless(desired);
-    references::resolve(desired, said);
-    limit(desired, said);
-    stacking::check(desired, &memberless, said);
-    unique_names(desired, said);
+    references::resolve(desired, diags);
+    limit(desired, diags);
+    stacking::check(desired, &memberless, diags);
+    unique_names(desired, diags);
     for link in desired.links.iter_mut().filter(|l| l.kind == Kind::Bond) {
-        bond_options(link, desired.closed, said);
+        bond_options(link, desired.closed, diags);
     }
-    bond_mtus(desired, said);
-    vlan_mtus(desired, said);
-    stacking::networks_of_members(desired, said);
-    routes::addresses(desired, said);
-    let assumed = routes::gateways(desired, said);
-    routes::one_route_for_a_key(desired, &assumed, said);
+    bond_mtus(desired, diags);
+    vlan_mtus(desired, diags);
+    stacking::networks_of_members(desired, diags);
+    routes::addresses(desired, diags);
+    let assumed = routes::gateways(desired, diags);
+    routes::one_route_for_a_key(desired, &assumed, diags);
     if had_links && desired.links.is_empty() {
         let message = "nothing in the description can be used: every link of it was left out";
-        said.push(Diagnostic::new(Code::NothingUsable, Place::NONE, message));
+        diags.push(Diagnostic::new(Code::NothingUsable, Place::NONE, message));
     }
 }
 
 /// Takes nothing of a description with more links than any machine has.
-fn limit(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+fn limit(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     if let Some(link) = desired.links.get(MAX_LINKS) {
-        said.push(Diagnostic::new(Code::TooLarge, link.at, "more than 10,000 links"));
+        diags.push(Diagnostic::new(Code::TooLarge, link.at, "more than 10,000 links"));
         desired.links = Vec::new();
     }
 }
 
 /// Two links cannot have one interface name.
-fn unique_names(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+fn unique_names(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mut seen: HashMap<String, Place> = HashMap::new();
     for link in &mut desired.links {
         let (Naming::Set(name) | Naming::Alternative(name)) = &link.naming else { continue };
@@ -62,7 +62,7 @@ fn unique_names(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
         };
         let message =
             format!("the name {} is given to another link already (line {})", name.value, first.line);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::DuplicateName, name.at, message).hint("give each link a name of its own"),
         );
         link.naming = if link.kind == Kind::Physical { Naming::Keep } else { Naming::Generate };
@@ -70,11 +70,11 @@ fn unique_names(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
 }
 
 /// Options that the bond's mode does not have, that exclude each other or that are missing.
-fn bond_options(bond: &mut Link, closed: bool, said: &mut Vec<Diagnostic>) {
+fn bond_options(bond: &mut Link, closed: bool, diags: &mut Vec<Diagnostic>) {
     if bond.settings.get("mode").is_none() && !closed {
         let message =
             format!("bond \"{}\" has no mode: the kernel's default, balance-rr, was taken", bond.id);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::MissingBondMode, bond.at, message)
                 .hint("name the mode that the switch is set up for: 802.3ad for LACP, else active-backup"),
         );
@@ -88,11 +88,11 @@ fn bond_options(bond: &mut Link, closed: bool, said: &mut Vec<Diagnostic>) {
             .any(|a| a.name == *name && !a.modes.is_empty() && !a.modes.contains(&mode.as_str()));
         if unknown {
             let message = format!("bond \"{}\": mode {mode} has no {name}, left out", bond.id);
-            said.push(Diagnostic::new(Code::OptionIgnored, setting.at, message));
+            diags.push(Diagnostic::new(Code::OptionIgnored, setting.at, message));
         }
         !unknown
     });
-    monitoring(bond, &mode, said);
+    monitoring(bond, &mode, diags);
     // The kernel takes another address without a word, and does not set it (bond_set_mac_address).
     let policy = bond.settings.word("fail_over_mac").filter(|policy| *policy != "none");
     if let (Some(policy), "active-backup", Some(mac)) = (policy, mode.as_str(), bond.mac) {
@@ -100,13 +100,13 @@ fn bond_options(bond: &mut Link, closed: bool, said: &mut Vec<Diagnostic>) {
             "bond \"{}\": with fail_over_mac {policy} it has its active member's address, the described one left out",
             bond.id
         );
-        said.push(Diagnostic::new(Code::OptionIgnored, mac.at, message));
+        diags.push(Diagnostic::new(Code::OptionIgnored, mac.at, message));
         bond.mac = None;
     }
 }
 
 /// The kernel monitors links by MII or by ARP, and in some modes forces MII at 100 ms (bond_option_mode_set).
-fn monitoring(bond: &mut Link, mode: &str, said: &mut Vec<Diagnostic>) {
+fn monitoring(bond: &mut Link, mode: &str, diags: &mut Vec<Diagnostic>) {
     let set = |bond: &Link, name: &str| bond.settings.number(name).is_some_and(|n| n > 0);
     let forced = matches!(mode, "802.3ad" | "balance-tlb" | "balance-alb");
     if set(bond, "arp_interval") {
@@ -119,12 +119,12 @@ fn monitoring(bond: &mut Link, mode: &str, said: &mut Vec<Diagnostic>) {
                     "bond \"{}\": {name} and arp_interval exclude each other, {name} left out",
                     bond.id
                 );
-                said.push(Diagnostic::new(Code::OptionConflict, setting.at, message));
+                diags.push(Diagnostic::new(Code::OptionConflict, setting.at, message));
             }
         }
     } else if !forced && bond.settings.get("miimon").is_none() {
         let message = format!("bond \"{}\" would not notice a lost link: miimon 100 was taken", bond.id);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::NoLinkMonitoring, bond.at, message)
                 .hint("set miimon, or arp_interval and arp_ip_target"),
         );
@@ -135,7 +135,7 @@ fn monitoring(bond: &mut Link, mode: &str, said: &mut Vec<Diagnostic>) {
 }
 
 /// A member takes its bond's MTU when it joins (bond_enslave), so a bond without one takes its members'.
-fn bond_mtus(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+fn bond_mtus(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mtus: HashMap<String, (Mtu, Place)> =
         desired.links.iter().filter_map(|l| l.mtu.map(|m| (l.id.clone(), (m.value, m.at)))).collect();
     let mut joined: HashMap<String, (Mtu, String)> = HashMap::new();
@@ -155,7 +155,7 @@ fn bond_mtus(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
                 "\"{}\" has MTU {}, its bond \"{bond}\" {mtu}: members take the bond's",
                 member.id, own.value
             );
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::MemberMtu, own.at, message)
                     .hint("give the bond and its members one MTU"),
             );
@@ -168,7 +168,7 @@ fn bond_mtus(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
 
 /// The kernel refuses a VLAN whose MTU is larger than that of the link below (vlan_dev_change_mtu): a link below that has
 /// none of its own gets the largest of its VLANs', and a VLAN takes the smaller one.
-fn vlan_mtus(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+fn vlan_mtus(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let index: HashMap<String, usize> =
         desired.links.iter().enumerate().map(|(i, l)| (l.id.clone(), i)).collect();
     let vlans: Vec<(usize, usize, Located<Mtu>)> = desired
@@ -193,7 +193,7 @@ fn vlan_mtus(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
         );
         let hint = format!("set the MTU of \"{parent}\"");
         if raise(desired, &index, below, mtu) {
-            said.push(Diagnostic::new(Code::VlanMtu, mtu.at, message).hint(hint));
+            diags.push(Diagnostic::new(Code::VlanMtu, mtu.at, message).hint(hint));
         }
     }
     for (vlan, below, mtu) in vlans {
@@ -206,7 +206,7 @@ fn vlan_mtus(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
             "VLAN \"{}\" has MTU {}, over the {} of \"{parent}\" below it: {2} was taken",
             link.id, mtu.value, lower.value
         );
-        said.push(
+        diags.push(
             Diagnostic::new(Code::VlanMtu, mtu.at, message).hint(format!("raise the MTU of \"{parent}\"")),
         );
     }

@@ -10,7 +10,9 @@ use super::debian::{
 };
 use super::keys::{Fields, Object};
 use super::tree::{Node, Value};
-use super::value::{self, bad, boolean, items, mac_of_nic, mtu, name_servers, search_domains, text, words};
+use super::value::{
+    self, Reported, bad, boolean, items, mac_of_nic, mtu, name_servers, search_domains, text, words,
+};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::{Activation, Desired, IfName, Kind, Link, Located, Mtu, Naming, Resolver, Route};
 
@@ -38,17 +40,17 @@ const METHODS: &[(&str, Method)] = &[
 ];
 
 /// Reads the mapping that has `version: 1` and `config`.
-pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
+pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let mut reader = Reader { draft: Draft::default(), servers: Vec::new() };
-    let Some(top) = Fields::new(root, &TOP, said) else { return Desired::default() };
+    let Some(top) = Fields::new(root, &TOP, diags) else { return Desired::default() };
     if top.entry("config").is_none() {
         let message = "\"config\", the list of items, is missing";
-        said.push(Diagnostic::new(Code::MissingKey, root.at, message));
+        diags.push(Diagnostic::new(Code::MissingKey, root.at, message));
     }
-    for item in items(top.get("config"), "config", said) {
-        reader.item(item, said);
+    for item in items(top.get("config"), "config", diags) {
+        reader.item(item, diags);
     }
-    reader.finish(said)
+    reader.finish(diags)
 }
 
 struct Reader {
@@ -58,11 +60,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn item(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
+    fn item(&mut self, item: &Node, diags: &mut Vec<Diagnostic>) {
         let kind = match (&item.value, item.get("type")) {
             (Value::Map(_), None) => {
                 let message = "an item without a type, left out";
-                said.push(
+                diags.push(
                     Diagnostic::new(Code::MissingKey, item.at, message)
                         .hint("add \"type\": physical, bond, …"),
                 );
@@ -71,21 +73,21 @@ impl Reader {
             (Value::Map(_), Some(kind)) => kind,
             _ => {
                 let message = format!("an item of config should be a mapping, not {}", item.noun());
-                said.push(Diagnostic::new(Code::WrongShape, item.at, message));
+                diags.push(Diagnostic::new(Code::WrongShape, item.at, message));
                 return;
             }
         };
-        match text(kind, "type", said).unwrap_or_default() {
-            "physical" | "infiniband" | "loopback" => self.physical(item, said),
-            "bond" => self.bond(item, said),
-            "bridge" => self.bridge(item, said),
-            "vlan" => self.vlan(item, said),
-            "nameserver" => self.nameserver(item, said),
-            "route" => self.route(item, said),
+        match text(kind, "type", diags).unwrap_or_default() {
+            "physical" | "infiniband" | "loopback" => self.physical(item, diags),
+            "bond" => self.bond(item, diags),
+            "bridge" => self.bridge(item, diags),
+            "vlan" => self.vlan(item, diags),
+            "nameserver" => self.nameserver(item, diags),
+            "route" => self.route(item, diags),
             other => {
                 let why = format!("expected one of {}; the item was left out", TYPES.join(", "));
                 let unknown = bad(Code::BadValue, kind, "type", &why);
-                said.push(match nearest(other, TYPES.iter().copied()) {
+                diags.push(match nearest(other, TYPES.iter().copied()) {
                     Some(near) => unknown.hint(format!("did you mean \"{near}\"?")),
                     None => unknown,
                 });
@@ -93,76 +95,76 @@ impl Reader {
         }
     }
 
-    fn physical(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
-        let Some(fields) = Fields::new(item, &PHYSICAL, said) else { return };
-        let mac = fields.get("mac_address").map_or(Ok(None), |n| mac_of_nic(n, "mac_address", said));
-        let name = named_text(&fields, said);
+    fn physical(&mut self, item: &Node, diags: &mut Vec<Diagnostic>) {
+        let Some(fields) = Fields::new(item, &PHYSICAL, diags) else { return };
+        let mac = fields.get("mac_address").map_or(Ok(None), |n| mac_of_nic(n, "mac_address", diags));
+        let name = named_text(&fields, diags);
         let is_lo = name.as_ref().is_some_and(|n| n.value == "lo");
         if is_lo || item.get("type").and_then(Node::text) == Some("loopback") {
             let mut link = Link::new("lo", Kind::Physical, item.at);
-            common(&fields, &mut link, said);
-            return self.draft.loopback(link, said);
+            common(&fields, &mut link, diags);
+            return self.draft.loopback(link, diags);
         }
         let mut link = match (mac, name) {
-            (Err(()), None) => return,
-            (Err(()), Some(name)) => {
-                if let Some(wrong) = said.last_mut() {
-                    wrong.message += "; the NIC is looked for by its name";
-                }
+            (Err(Reported), None) => return,
+            (Err(Reported), Some(name)) => {
+                let message =
+                    format!("\"{}\" has no usable mac_address: its NIC is looked for by name", name.value);
+                diags.push(Diagnostic::new(Code::NoMac, name.at, message).hint("correct its mac_address"));
                 nic(name.value, name.at)
             }
             (Ok(None), None) => {
                 let message = "a NIC without mac_address and name, left out: nothing says which one is meant";
-                said.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add its mac_address"));
+                diags.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add its mac_address"));
                 return;
             }
             (Ok(None), Some(name)) => {
                 let message = format!("\"{}\" has no mac_address: its NIC is looked for by name", name.value);
                 let hint = "add its mac_address: names can differ from one boot image to the next";
-                said.push(Diagnostic::new(Code::NoMac, name.at, message).hint(hint));
+                diags.push(Diagnostic::new(Code::NoMac, name.at, message).hint(hint));
                 nic(name.value, name.at)
             }
             (Ok(Some(mac)), name) => {
                 let id = name.as_ref().map_or_else(|| mac.value.to_string(), |n| n.value.to_owned());
                 let mut link = Link::new(id, Kind::Physical, item.at);
                 link.select.mac = Some(mac);
-                link.naming = name.map_or(Naming::Keep, |name| wish(&name, said));
+                link.naming = name.map_or(Naming::Keep, |name| wish(&name, diags));
                 link
             }
         };
-        common(&fields, &mut link, said);
-        link.wake_on_lan = fields.get("wakeonlan").and_then(|n| boolean(n, "wakeonlan", said));
+        common(&fields, &mut link, diags);
+        link.wake_on_lan = fields.get("wakeonlan").and_then(|n| boolean(n, "wakeonlan", diags));
         self.draft.add(link);
     }
 
-    fn bond(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
-        let Some((fields, mut link)) = named(item, &BOND, Kind::Bond, said) else { return };
-        link.members = references(&fields, "bond_interfaces", said);
-        for entry in params(&fields, said) {
-            bond_setting(entry, &mut link.settings, said);
+    fn bond(&mut self, item: &Node, diags: &mut Vec<Diagnostic>) {
+        let Some((fields, mut link)) = named(item, &BOND, Kind::Bond, diags) else { return };
+        link.members = references(&fields, "bond_interfaces", diags);
+        for entry in params(&fields, diags) {
+            bond_setting(entry, &mut link.settings, diags);
         }
         self.draft.add(link);
     }
 
-    fn bridge(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
-        let Some((fields, mut link)) = named(item, &BRIDGE, Kind::Bridge, said) else { return };
-        link.members = references(&fields, "bridge_interfaces", said);
-        for entry in params(&fields, said) {
-            bridge_option(entry, &mut link, &mut self.draft, said);
+    fn bridge(&mut self, item: &Node, diags: &mut Vec<Diagnostic>) {
+        let Some((fields, mut link)) = named(item, &BRIDGE, Kind::Bridge, diags) else { return };
+        link.members = references(&fields, "bridge_interfaces", diags);
+        for entry in params(&fields, diags) {
+            bridge_option(entry, &mut link, &mut self.draft, diags);
         }
         self.draft.add(link);
     }
 
-    fn vlan(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
-        let Some((fields, mut link)) = named(item, &VLAN, Kind::Vlan, said) else { return };
+    fn vlan(&mut self, item: &Node, diags: &mut Vec<Diagnostic>) {
+        let Some((fields, mut link)) = named(item, &VLAN, Kind::Vlan, diags) else { return };
         let parent = fields
             .get("vlan_link")
-            .and_then(|n| text(n, "vlan_link", said).map(|parent| Located::new(parent.to_owned(), n.at)));
-        let id = fields.get("vlan_id").and_then(|n| value::number(n, "vlan_id", 0..=4094, said));
+            .and_then(|n| text(n, "vlan_link", diags).map(|parent| Located::new(parent.to_owned(), n.at)));
+        let id = fields.get("vlan_id").and_then(|n| value::number(n, "vlan_id", 0..=4094, diags));
         for (key, there) in [("vlan_link", fields.get("vlan_link")), ("vlan_id", fields.get("vlan_id"))] {
             if there.is_none() {
                 let message = format!("VLAN \"{}\" has no {key}, left out", link.id);
-                said.push(Diagnostic::new(Code::MissingKey, item.at, message));
+                diags.push(Diagnostic::new(Code::MissingKey, item.at, message));
             }
         }
         if let (Some(parent), Some(id)) = (parent, id) {
@@ -171,41 +173,41 @@ impl Reader {
         }
     }
 
-    fn nameserver(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
-        let Some(fields) = Fields::new(item, &NAMESERVER, said) else { return };
+    fn nameserver(&mut self, item: &Node, diags: &mut Vec<Diagnostic>) {
+        let Some(fields) = Fields::new(item, &NAMESERVER, diags) else { return };
         let mut resolver = Resolver::default();
         if let Some(node) = fields.get("address") {
-            name_servers(node, "address", &mut resolver, said);
+            name_servers(node, "address", &mut resolver, diags);
         }
         if let Some(node) = fields.get("search") {
-            search_domains(node, "search", &mut resolver, said);
+            search_domains(node, "search", &mut resolver, diags);
         }
         if fields.get("address").is_none() && fields.get("search").is_none() {
             let message = "a nameserver item without address and search domain";
-            said.push(Diagnostic::new(Code::NoEffect, item.at, message));
+            diags.push(Diagnostic::new(Code::NoEffect, item.at, message));
         }
-        match fields.get("interface").and_then(|n| text(n, "interface", said).map(|t| (n, t))) {
+        match fields.get("interface").and_then(|n| text(n, "interface", diags).map(|t| (n, t))) {
             Some((node, name)) => self.servers.push((Located::new(name.to_owned(), node.at), resolver)),
             None => self.draft.desired.resolver.merge(&resolver),
         }
     }
 
-    fn route(&mut self, item: &Node, said: &mut Vec<Diagnostic>) {
-        let Some(fields) = Fields::new(item, &GLOBAL_ROUTE, said) else { return };
+    fn route(&mut self, item: &Node, diags: &mut Vec<Diagnostic>) {
+        let Some(fields) = Fields::new(item, &GLOBAL_ROUTE, diags) else { return };
         if fields.get("gateway").is_none_or(|n| n.text().is_some_and(|t| t.trim().is_empty())) {
             let message = "a route of no link needs a gateway, by which its link is found: left out";
-            said.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add \"gateway\""));
-        } else if let Some(route) = route(&fields, said) {
+            diags.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add \"gateway\""));
+        } else if let Some(route) = route(&fields, diags) {
             self.draft.route(route);
         }
     }
 
-    fn finish(mut self, said: &mut Vec<Diagnostic>) -> Desired {
+    fn finish(mut self, diags: &mut Vec<Diagnostic>) -> Desired {
         for (name, resolver) in std::mem::take(&mut self.servers) {
             match self.draft.link(&name.value) {
                 Some(link) => link.resolver.merge(&resolver),
                 None => {
-                    said.push(
+                    diags.push(
                         dangling(&name, "a nameserver item belongs to")
                             .hint("its servers were taken as the machine's"),
                     );
@@ -213,7 +215,7 @@ impl Reader {
                 }
             }
         }
-        self.draft.finish(true, said)
+        self.draft.finish(true, diags)
     }
 }
 
@@ -222,57 +224,57 @@ fn named<'a>(
     item: &'a Node,
     object: &'static Object,
     kind: Kind,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<(Fields<'a>, Link)> {
-    let fields = Fields::new(item, object, said)?;
-    let Some(name) = named_text(&fields, said) else {
+    let fields = Fields::new(item, object, diags)?;
+    let Some(name) = named_text(&fields, diags) else {
         let message = format!("a {} without a name, left out", kind.noun());
-        said.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add \"name\""));
+        diags.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add \"name\""));
         return None;
     };
-    let mut link = made(&Node::scalar(name.value, name.at), kind, said);
+    let mut link = made(&Node::scalar(name.value, name.at), kind, diags);
     link.at = item.at;
     if let Some(node) = fields.get("mac_address") {
-        wish_mac(node, "mac_address", &mut link, said);
+        wish_mac(node, "mac_address", &mut link, diags);
     }
-    common(&fields, &mut link, said);
+    common(&fields, &mut link, diags);
     Some((fields, link))
 }
 
 /// The name, unless it is absent or empty.
-fn named_text<'a>(fields: &Fields<'a>, said: &mut Vec<Diagnostic>) -> Option<Located<&'a str>> {
+fn named_text<'a>(fields: &Fields<'a>, diags: &mut Vec<Diagnostic>) -> Option<Located<&'a str>> {
     let node = fields.get("name")?;
-    text(node, "name", said).map(|name| Located::new(name, node.at))
+    text(node, "name", diags).map(|name| Located::new(name, node.at))
 }
 
 /// A NIC's name is a wish: one that cannot be granted is no error.
-fn wish(name: &Located<&str>, said: &mut Vec<Diagnostic>) -> Naming {
+fn wish(name: &Located<&str>, diags: &mut Vec<Diagnostic>) -> Naming {
     match IfName::new(name.value) {
         Ok(wished) => Naming::Alternative(Located::new(wished, name.at)),
         Err(why) => {
             let message = format!("name \"{}\": {why}; the NIC keeps the name that it has", name.value);
-            said.push(Diagnostic::new(Code::BadName, name.at, message).severity(Severity::Warning));
+            diags.push(Diagnostic::new(Code::BadName, name.at, message).severity(Severity::Warning));
             Naming::Keep
         }
     }
 }
 
 /// What links of every kind have.
-fn common(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
-    link.mtu = fields.get("mtu").and_then(|n| mtu(n, "mtu", said));
-    link.ipv6.accept_ra = fields.get("accept-ra").and_then(|n| boolean(n, "accept-ra", said));
-    let subnets = items(fields.get("subnets"), "subnets", said);
+fn common(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    link.mtu = fields.get("mtu").and_then(|n| mtu(n, "mtu", diags));
+    link.ipv6.accept_ra = fields.get("accept-ra").and_then(|n| boolean(n, "accept-ra", diags));
+    let subnets = items(fields.get("subnets"), "subnets", diags);
     let mut manual = 0;
     let mut of_subnet = None;
     for item in subnets {
-        let Some(fields) = Fields::new(item, &SUBNET, said) else { continue };
-        manual += usize::from(is_manual(&fields, said));
-        let Some(method) = method(&fields, said) else { continue };
-        subnet(&fields, method, None, link, said);
-        subnet_mtu(&fields, method.value, link, &mut of_subnet, said);
-        for item in items(fields.get("routes"), "routes", said) {
-            let Some(fields) = Fields::new(item, &ROUTE, said) else { continue };
-            link.routes.extend(route(&fields, said));
+        let Some(fields) = Fields::new(item, &SUBNET, diags) else { continue };
+        manual += usize::from(is_manual(&fields, diags));
+        let Some(method) = method(&fields, diags) else { continue };
+        subnet(&fields, method, None, link, diags);
+        subnet_mtu(&fields, method.value, link, &mut of_subnet, diags);
+        for item in items(fields.get("routes"), "routes", diags) {
+            let Some(fields) = Fields::new(item, &ROUTE, diags) else { continue };
+            link.routes.extend(route(&fields, diags));
         }
     }
     if let Some(bytes) = of_subnet {
@@ -283,7 +285,8 @@ fn common(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
                 link.id,
                 bytes.value.get()
             );
-            said.push(Diagnostic::new(Code::OptionConflict, bytes.at, message).hint("remove one of the two"));
+            diags
+                .push(Diagnostic::new(Code::OptionConflict, bytes.at, message).hint("remove one of the two"));
         }
         link.mtu = Some(bytes);
     }
@@ -292,19 +295,19 @@ fn common(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
     }
 }
 
-fn is_manual(fields: &Fields, said: &mut Vec<Diagnostic>) -> bool {
+fn is_manual(fields: &Fields, diags: &mut Vec<Diagnostic>) -> bool {
     let Some(node) = fields.get("control") else { return false };
-    match text(node, "control", said) {
+    match text(node, "control", diags) {
         Some("manual") => true,
         None | Some("auto" | "hotplug") => false,
         Some(_) => {
-            said.push(bad(Code::BadValue, node, "control", "expected auto, manual or hotplug"));
+            diags.push(bad(Code::BadValue, node, "control", "expected auto, manual or hotplug"));
             false
         }
     }
 }
 
-fn method(fields: &Fields, said: &mut Vec<Diagnostic>) -> Option<Located<Method>> {
+fn method(fields: &Fields, diags: &mut Vec<Diagnostic>) -> Option<Located<Method>> {
     let Some(node) = fields.get("type") else {
         let addressed = fields.get("address").is_some();
         let message = if addressed {
@@ -314,17 +317,17 @@ fn method(fields: &Fields, said: &mut Vec<Diagnostic>) -> Option<Located<Method>
         };
         let severity = if addressed { Severity::Warning } else { Severity::Error };
         let missing = Diagnostic::new(Code::MissingKey, fields.at, message).severity(severity);
-        said.push(missing.hint("add \"type\": static, dhcp4, …"));
+        diags.push(missing.hint("add \"type\": static, dhcp4, …"));
         return addressed.then(|| Located::new(Method::Static, fields.at));
     };
-    let word = text(node, "type", said)?;
+    let word = text(node, "type", diags)?;
     match METHODS.iter().find(|(name, _)| *name == word) {
         Some((_, method)) => Some(Located::new(*method, node.at)),
         None => {
             let names = METHODS.iter().map(|(name, _)| *name);
             let why = format!("expected one of {}", names.clone().collect::<Vec<_>>().join(", "));
             let unknown = bad(Code::BadValue, node, "type", &why);
-            said.push(match nearest(word, names) {
+            diags.push(match nearest(word, names) {
                 Some(near) => unknown.hint(format!("did you mean \"{near}\"?")),
                 None => unknown,
             });
@@ -340,9 +343,9 @@ fn subnet_mtu(
     method: Method,
     link: &mut Link,
     of_subnet: &mut Option<Located<Mtu>>,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
-    let Some(bytes) = fields.get("mtu").and_then(|n| mtu(n, "mtu", said)) else { return };
+    let Some(bytes) = fields.get("mtu").and_then(|n| mtu(n, "mtu", diags)) else { return };
     let address = either(fields, "address").and_then(Node::text).unwrap_or_default();
     let v6 = address.contains(':') || matches!(method, Method::Dhcp6 | Method::Slaac);
     if v6 {
@@ -352,38 +355,38 @@ fn subnet_mtu(
     }
 }
 
-fn route(fields: &Fields, said: &mut Vec<Diagnostic>) -> Option<Route> {
+fn route(fields: &Fields, diags: &mut Vec<Diagnostic>) -> Option<Route> {
     let Some(network) = fields.get("destination").or_else(|| fields.get("network")) else {
         let message = "a route without a destination, left out";
-        said.push(Diagnostic::new(Code::MissingKey, fields.at, message));
+        diags.push(Diagnostic::new(Code::MissingKey, fields.at, message));
         return None;
     };
     let mask = fields.get("netmask").or_else(|| fields.get("prefix"));
-    let metric = fields.get("metric").and_then(|n| metric(n, said));
+    let metric = fields.get("metric").and_then(|n| metric(n, diags));
     let network = Located::new(network, fields.at);
-    let route = value::route(network, "destination", mask, fields.get("gateway"), said)?;
+    let route = value::route(network, "destination", mask, fields.get("gateway"), diags)?;
     Some(Route { metric, ..route })
 }
 
-fn references(fields: &Fields, key: &str, said: &mut Vec<Diagnostic>) -> Vec<Located<String>> {
+fn references(fields: &Fields, key: &str, diags: &mut Vec<Diagnostic>) -> Vec<Located<String>> {
     let Some(node) = fields.get(key) else {
         if fields.entry(key).is_none() {
             let message = format!("\"{key}\" is missing");
-            said.push(Diagnostic::new(Code::MissingKey, fields.at, message));
+            diags.push(Diagnostic::new(Code::MissingKey, fields.at, message));
         }
         return Vec::new();
     };
-    words(node, key, said).into_iter().map(|w| Located::new(w.value.to_owned(), w.at)).collect()
+    words(node, key, diags).into_iter().map(|w| Located::new(w.value.to_owned(), w.at)).collect()
 }
 
 /// The entries of `params`.
-fn params<'a>(fields: &Fields<'a>, said: &mut Vec<Diagnostic>) -> &'a [super::tree::Entry] {
+fn params<'a>(fields: &Fields<'a>, diags: &mut Vec<Diagnostic>) -> &'a [super::tree::Entry] {
     match fields.get("params").map(|n| (n, &n.value)) {
         None => &[],
         Some((_, Value::Map(entries))) => entries,
         Some((node, _)) => {
             let message = format!("params should be a mapping, not {}", node.noun());
-            said.push(Diagnostic::new(Code::WrongShape, node.at, message));
+            diags.push(Diagnostic::new(Code::WrongShape, node.at, message));
             &[]
         }
     }

@@ -57,13 +57,13 @@ impl Draft {
 
     /// The loopback interface is the kernel's own, and so are its addresses: only others are set. Name servers written
     /// there are meant for the machine, as it is the one interface that is always up.
-    pub(super) fn loopback(&mut self, mut link: Link, said: &mut Vec<Diagnostic>) {
+    pub(super) fn loopback(&mut self, mut link: Link, diags: &mut Vec<Diagnostic>) {
         self.desired.resolver.merge(&std::mem::take(&mut link.resolver));
         link.addresses.retain(|address| !address.net.addr().is_loopback());
         link.dynamic.clear();
         if link.addresses.is_empty() && link.routes.is_empty() && link.rules.is_empty() {
             let message = format!("{} is the kernel's own, nothing is done to it", link.id);
-            said.push(Diagnostic::new(Code::LoopbackIgnored, link.at, message));
+            diags.push(Diagnostic::new(Code::LoopbackIgnored, link.at, message));
             return;
         }
         link.select.name = Some(Located::new(NamePattern::Exact(link.id.clone()), link.at));
@@ -77,7 +77,7 @@ impl Draft {
 
     /// Links for members and parents that the text only names, ports' options, and routes without a link. `said_implied`
     /// is false where names are all that a text ever has.
-    pub(super) fn finish(mut self, said_implied: bool, said: &mut Vec<Diagnostic>) -> Desired {
+    pub(super) fn finish(mut self, report_implied: bool, diags: &mut Vec<Diagnostic>) -> Desired {
         for link in &mut self.desired.links {
             let mut seen = HashSet::new();
             link.members.retain(|member| seen.insert(member.value.clone()));
@@ -95,12 +95,12 @@ impl Draft {
             if IfName::new(&reference.value).is_err() {
                 continue;
             }
-            if said_implied {
+            if report_implied {
                 let message = format!(
                     "\"{0}\" has no item of its own; \"{id}\" was taken to mean the interface {0}",
                     reference.value
                 );
-                said.push(Diagnostic::new(Code::ImpliedLink, reference.at, message).hint(
+                diags.push(Diagnostic::new(Code::ImpliedLink, reference.at, message).hint(
                     "give it an item with its mac_address: names can differ from one boot image to the next",
                 ));
             }
@@ -111,15 +111,15 @@ impl Draft {
         for option in std::mem::take(&mut self.ports) {
             match self.link(&option.port.value) {
                 Some(link) => link.port.set(option.row, option.value, option.port.at),
-                None => said.push(dangling(&option.port, "a port option is written for")),
+                None => diags.push(dangling(&option.port, "a port option is written for")),
             }
         }
-        self.place(said);
+        self.place(diags);
         self.desired
     }
 
     /// A route that names no link goes to the one that reaches its gateway, else to the only one with addresses.
-    fn place(&mut self, said: &mut Vec<Diagnostic>) {
+    fn place(&mut self, diags: &mut Vec<Diagnostic>) {
         if self.routes.is_empty() {
             return;
         }
@@ -127,7 +127,7 @@ impl Draft {
         for route in std::mem::take(&mut self.routes) {
             let Some(via) = route.via else {
                 let message = format!("the route to {} names neither a gateway nor a link", route.to);
-                said.push(Diagnostic::new(Code::NoLinkForNetwork, route.at, message));
+                diags.push(Diagnostic::new(Code::NoLinkForNetwork, route.at, message));
                 continue;
             };
             if let Some(link) = reach.link(via).and_then(|index| self.desired.links.get_mut(index)) {
@@ -144,7 +144,7 @@ impl Draft {
                 "the route to {} names no link, and no link reaches its gateway {via}{unless}",
                 route.to
             );
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::NoLinkForNetwork, route.at, message)
                     .severity(severity)
                     .hint("write the route at the link that it belongs to"),
@@ -208,9 +208,9 @@ pub(super) fn nic(name: &str, at: Place) -> Link {
 }
 
 /// A link that is made, with the name that it has in the text.
-pub(super) fn made(name: &Node, kind: Kind, said: &mut Vec<Diagnostic>) -> Link {
+pub(super) fn made(name: &Node, kind: Kind, diags: &mut Vec<Diagnostic>) -> Link {
     let mut link = Link::new(name.text().unwrap_or_default().trim(), kind, name.at);
-    if let Some(name) = interface_name(name, "name", said) {
+    if let Some(name) = interface_name(name, "name", diags) {
         link.naming = Naming::Set(name);
     }
     link
@@ -225,8 +225,8 @@ pub(super) fn vlan(link: &mut Link, parent: LinkRef, id: Located<u64>) {
 }
 
 /// The MAC address that a made link gets.
-pub(super) fn wish_mac(node: &Node, key: &str, link: &mut Link, said: &mut Vec<Diagnostic>) {
-    if let Some(mac) = super::value::mac_to_set(node, key, said) {
+pub(super) fn wish_mac(node: &Node, key: &str, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    if let Some(mac) = super::value::mac_to_set(node, key, diags) {
         link.mac = Some(Located::new(WishedMac::Is(mac.value), mac.at));
     }
 }

@@ -30,32 +30,32 @@ use table::{MEMBERS, TOP};
 const LOOPBACK: &str = "lo";
 
 /// Reads what [`tree`] made.
-pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
-    let Some((resolved, templates)) = inherit::resolve(root, said) else {
-        return stanzas(root, &HashSet::new(), said);
+pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
+    let Some((resolved, templates)) = inherit::resolve(root, diags) else {
+        return stanzas(root, &HashSet::new(), diags);
     };
-    let before = said.len();
-    let desired = stanzas(&resolved, &templates, said);
+    let before = diags.len();
+    let desired = stanzas(&resolved, &templates, diags);
     // What is wrong in a template is wrong in each that inherits it.
     let mut seen = HashSet::new();
-    let rest = said.split_off(before);
-    said.extend(rest.into_iter().filter(|d| seen.insert((d.at, d.message.clone()))));
+    let rest = diags.split_off(before);
+    diags.extend(rest.into_iter().filter(|d| seen.insert((d.at, d.message.clone()))));
     desired
 }
 
 /// Reads stanzas that have all their options. Nothing is made of the `templates`, unless a line of `auto` names them.
-fn stanzas(root: &Node, templates: &HashSet<String>, said: &mut Vec<Diagnostic>) -> Desired {
+fn stanzas(root: &Node, templates: &HashSet<String>, diags: &mut Vec<Diagnostic>) -> Desired {
     let Value::Map(entries) = &root.value else { return Desired::default() };
     let mut wanted: Vec<LinkRef> = Vec::new();
     let mut groups: Groups = Groups::default();
     for entry in entries {
         let word = entry.key.split(' ').next().unwrap_or_default();
-        said.extend(outside(word, entry));
+        diags.extend(outside(word, entry));
         match word {
             "auto" | "allow-auto" | "allow-hotplug" => wanted.extend(
-                words(&entry.value, word, said).into_iter().map(|w| Located::new(w.value.to_owned(), w.at)),
+                words(&entry.value, word, diags).into_iter().map(|w| Located::new(w.value.to_owned(), w.at)),
             ),
-            "iface" => match Stanza::read(entry, said) {
+            "iface" => match Stanza::read(entry, diags) {
                 Some(stanza) => groups.add(stanza),
                 None => groups.left_out(&entry.key),
             },
@@ -65,29 +65,29 @@ fn stanzas(root: &Node, templates: &HashSet<String>, said: &mut Vec<Diagnostic>)
     groups.0.retain(|(name, _)| !templates.contains(name) || wanted.iter().any(|w| w.value == *name));
     let mut reader = Reader::default();
     for (name, stanzas) in &groups.0 {
-        reader.link(name, stanzas, said);
+        reader.link(name, stanzas, diags);
     }
-    reader.finish(&wanted, &groups, said)
+    reader.finish(&wanted, &groups, diags)
 }
 
-/// What is to be said about a line outside a stanza; nothing about `auto` and `iface`.
+/// The diagnostic for a line outside a stanza; nothing about `auto` and `iface`.
 fn outside(word: &str, entry: &Entry) -> Option<Diagnostic> {
     if word.starts_with("allow-") && !TOP.keys.iter().any(|key| key.name == word) {
         let message = format!("\"{word}\" has no effect here: only ifup --allow brings these up");
         return Some(Diagnostic::new(Code::NoEffect, entry.key_at, message));
     }
-    let said = report(&TOP, word, entry.key_at)?;
+    let diags = report(&TOP, word, entry.key_at)?;
     // What another file holds may be all there is, or nothing: netapply cannot know.
-    Some(if word.starts_with("source") { said.severity(Severity::Warning) } else { said })
+    Some(if word.starts_with("source") { diags.severity(Severity::Warning) } else { diags })
 }
 
-/// The stanzas of each interface, in the order of the text; where each stands in that list; the interfaces of stanzas that
+/// The stanzas of each interface, in the order of the text; where each is in that list; the interfaces of stanzas that
 /// were left out. `eth0:1` belongs to `eth0`.
 #[derive(Default)]
 struct Groups<'a>(Vec<(String, Vec<Stanza<'a>>)>, HashMap<String, usize>, HashSet<String>);
 
 impl<'a> Groups<'a> {
-    /// Notes the interface of a stanza that cannot be used, by its header: why has been said.
+    /// Notes the interface of a stanza that cannot be used, by its header: why has been reported.
     fn left_out(&mut self, header: &str) {
         self.2.extend(header.split(' ').nth(1).map(|name| base(name).to_owned()));
     }
@@ -107,7 +107,7 @@ impl<'a> Groups<'a> {
 #[derive(Default)]
 struct Reader {
     draft: Draft,
-    /// `bond-master`: the bond, the member, and bond options that stand at the member.
+    /// `bond-master`: the bond, the member, and bond options that are at the member.
     enslaved: Vec<(LinkRef, LinkRef, Settings)>,
     /// What commands ask for on other interfaces than their stanza's.
     effects: Vec<(LinkRef, What)>,
@@ -115,25 +115,25 @@ struct Reader {
 
 impl Reader {
     /// Makes the link of an interface from its stanzas.
-    fn link(&mut self, name: &str, stanzas: &[Stanza], said: &mut Vec<Diagnostic>) {
+    fn link(&mut self, name: &str, stanzas: &[Stanza], diags: &mut Vec<Diagnostic>) {
         let Some(first) = stanzas.first() else { return };
         let node = Node::scalar(name, first.at);
         let mut link = match kind(name, stanzas) {
             Kind::Physical => nic(name, first.at),
-            kind => made(&node, kind, said),
+            kind => made(&node, kind, diags),
         };
-        if link.kind == Kind::Vlan && !vlan_of(name, stanzas, &mut link, said) {
+        if link.kind == Kind::Vlan && !vlan_of(name, stanzas, &mut link, diags) {
             return;
         }
         let mut at_member = Settings::default();
         let mut master = None;
         for stanza in stanzas {
-            self.options(stanza, &mut link, &mut master, &mut at_member, said);
+            self.options(stanza, &mut link, &mut master, &mut at_member, diags);
         }
         if let Some(master) = master {
             self.enslaved.push((master, Located::new(name.to_owned(), first.at), at_member));
         }
-        if name == LOOPBACK { self.draft.loopback(link, said) } else { self.draft.add(link) }
+        if name == LOOPBACK { self.draft.loopback(link, diags) } else { self.draft.add(link) }
     }
 
     /// Reads one stanza into its link.
@@ -143,36 +143,36 @@ impl Reader {
         link: &mut Link,
         master: &mut Option<LinkRef>,
         at_member: &mut Settings,
-        said: &mut Vec<Diagnostic>,
+        diags: &mut Vec<Diagnostic>,
     ) {
         // Commands come after the stanza's own addresses, as in ifupdown.
-        stanza.apply(link, said);
+        stanza.apply(link, diags);
         for entry in stanza.entries {
             match entry.key.as_str() {
-                "bond-slaves" | "bond-ports" | "bond-members" | "slaves" => members(entry, link, said),
+                "bond-slaves" | "bond-ports" | "bond-members" | "slaves" => members(entry, link, diags),
                 "bond-master" => {
-                    said.extend(report(&MEMBERS, &entry.key, entry.key_at));
-                    let word = words(&entry.value, "bond-master", said).into_iter().next();
+                    diags.extend(report(&MEMBERS, &entry.key, entry.key_at));
+                    let word = words(&entry.value, "bond-master", diags).into_iter().next();
                     *master = word.map(|w| Located::new(w.value.to_owned(), w.at));
                 }
                 key if key.starts_with("bond-") => {
                     let settings = if link.kind == Kind::Bond { &mut link.settings } else { &mut *at_member };
-                    bond_setting(entry, settings, said);
+                    bond_setting(entry, settings, diags);
                 }
                 key if key.starts_with("bridge-") && link.kind == Kind::Bridge => {
-                    bridge_option(entry, link, &mut self.draft, said);
+                    bridge_option(entry, link, &mut self.draft, diags);
                 }
-                key if key.starts_with("bridge-") => said.push(port_option(entry)),
-                "requires" => requires(entry, stanza, link, said),
-                "use" => used(entry, said),
-                "up" | "post-up" | "pre-up" => self.command(stanza, entry, link, said),
+                key if key.starts_with("bridge-") => diags.push(port_option(entry)),
+                "requires" => requires(entry, stanza, link, diags),
+                "use" => used(entry, diags),
+                "up" | "post-up" | "pre-up" => self.command(stanza, entry, link, diags),
                 _ => {}
             }
         }
     }
 
     /// Understands a command, or says that it is not executed.
-    fn command(&mut self, stanza: &Stanza, entry: &Entry, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    fn command(&mut self, stanza: &Stanza, entry: &Entry, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let nodes = match &entry.value.value {
             Value::List(items) => items.as_slice(),
             _ => std::slice::from_ref(&entry.value),
@@ -181,7 +181,7 @@ impl Reader {
         let Some(effects) = commands::understand(&words, stanza.base(), entry.key_at) else {
             let program = words.first().copied().unwrap_or_default();
             let message = format!("the command \"{program} …\" of \"{}\" is not executed", stanza.name);
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::CommandIgnored, entry.key_at, message)
                     .hint("netapply understands ip route add, route add and the like; see netapply explain"),
             );
@@ -205,12 +205,12 @@ impl Reader {
         }
     }
 
-    /// Joins what stands in different stanzas.
-    fn finish(mut self, wanted: &[LinkRef], groups: &Groups, said: &mut Vec<Diagnostic>) -> Desired {
+    /// Joins what is in different stanzas.
+    fn finish(mut self, wanted: &[LinkRef], groups: &Groups, diags: &mut Vec<Diagnostic>) -> Desired {
         for (master, member, settings) in std::mem::take(&mut self.enslaved) {
             if self.draft.link(&master.value).is_none() {
                 let node = Node::scalar(&master.value, master.at);
-                self.draft.add(made(&node, Kind::Bond, said));
+                self.draft.add(made(&node, Kind::Bond, diags));
             }
             let Some(bond) = self.draft.link(&master.value).filter(|l| l.kind == Kind::Bond) else {
                 continue;
@@ -228,17 +228,17 @@ impl Reader {
                 Some(link) => take_effect(link, what, dev.at),
                 None => {
                     let message = format!("the command names \"{}\", which has no stanza", dev.value);
-                    said.push(Diagnostic::new(Code::DanglingReference, dev.at, message));
+                    diags.push(Diagnostic::new(Code::DanglingReference, dev.at, message));
                 }
             }
         }
-        let mut desired = self.draft.finish(false, said);
-        activate(&mut desired, wanted, groups, said);
+        let mut desired = self.draft.finish(false, diags);
+        activate(&mut desired, wanted, groups, diags);
         desired
     }
 }
 
-/// ifupdown2's and ifupdown-ng's options of a bridge that filters VLANs, which stand at its ports, too.
+/// ifupdown2's and ifupdown-ng's options of a bridge that filters VLANs, which are at its ports, too.
 const PORT_OPTIONS: &[&str] = &["bridge-access", "bridge-allow-untagged", "bridge-pvid", "bridge-vids"];
 
 /// What an interface is. A member may repeat its bond's options beside `bond-master`.
@@ -266,10 +266,10 @@ fn dotted(name: &str) -> Option<(&str, &str)> {
 }
 
 /// Fills in parent and id of a VLAN. False, with a diagnostic, where one of them is nowhere.
-fn vlan_of(name: &str, stanzas: &[Stanza], link: &mut Link, said: &mut Vec<Diagnostic>) -> bool {
+fn vlan_of(name: &str, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bool {
     let at = stanzas.first().map_or(Place::NONE, |s| s.at);
     let option = |key: &str| stanzas.iter().find_map(|s| s.get(key));
-    let raw = option("vlan-raw-device").and_then(|n| words(n, "vlan-raw-device", said).into_iter().next());
+    let raw = option("vlan-raw-device").and_then(|n| words(n, "vlan-raw-device", diags).into_iter().next());
     let parent = raw.map(|w| Located::new(w.value.to_owned(), w.at));
     let parent = parent.or_else(|| dotted(name).map(|(parent, _)| Located::new(parent.to_owned(), at)));
     // `vlan100`, and with a raw device any name that ends in the number.
@@ -277,52 +277,52 @@ fn vlan_of(name: &str, stanzas: &[Stanza], link: &mut Link, said: &mut Vec<Diagn
     let in_name = dotted(name).map(|(_, id)| id).or(name.get(digits..)).filter(|id| is_number(id));
     let in_name = in_name.map(|id| Node::scalar(id, at));
     let id = match option("vlan-id").or(in_name.as_ref()) {
-        Some(node) => number(node, "vlan-id", 0..=4094, said),
+        Some(node) => number(node, "vlan-id", 0..=4094, diags),
         None => {
-            let message = format!("nothing says the VLAN id of \"{name}\", left out");
-            said.push(Diagnostic::new(Code::MissingKey, at, message).hint("add \"vlan-id\""));
+            let message = format!("no VLAN id for \"{name}\", left out");
+            diags.push(Diagnostic::new(Code::MissingKey, at, message).hint("add \"vlan-id\""));
             return false;
         }
     };
     if parent.is_none() {
-        let message = format!("nothing says which link VLAN \"{name}\" is on, left out");
-        said.push(Diagnostic::new(Code::MissingKey, at, message).hint("add \"vlan-raw-device\""));
+        let message = format!("VLAN \"{name}\" has no parent link, left out");
+        diags.push(Diagnostic::new(Code::MissingKey, at, message).hint("add \"vlan-raw-device\""));
     }
     let (Some(parent), Some(id)) = (parent, id) else { return false };
     vlan(link, parent, id);
     if let (Some(node), Some(row)) = (option("vlan-protocol"), attribute::of(Kind::Vlan, "protocol")) {
-        set_option(&mut link.settings, row, node, "vlan-protocol", said);
+        set_option(&mut link.settings, row, node, "vlan-protocol", diags);
     }
     true
 }
 
 /// `bond-slaves eth0 eth1` or `none`.
-fn members(entry: &Entry, link: &mut Link, said: &mut Vec<Diagnostic>) {
-    said.extend(report(&MEMBERS, &entry.key, entry.key_at));
-    let words = words(&entry.value, &entry.key, said).into_iter().filter(|w| w.value != "none");
+fn members(entry: &Entry, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    diags.extend(report(&MEMBERS, &entry.key, entry.key_at));
+    let words = words(&entry.value, &entry.key, diags).into_iter().filter(|w| w.value != "none");
     link.members.extend(words.map(|w| Located::new(w.value.to_owned(), w.at)));
 }
 
 /// `requires eth0 eth1` of ifupdown-ng: the members of a bond or bridge that does not name them otherwise.
-fn requires(entry: &Entry, stanza: &Stanza, link: &mut Link, said: &mut Vec<Diagnostic>) {
+fn requires(entry: &Entry, stanza: &Stanza, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let named = ["bond-members", "bond-slaves", "bond-ports", "bridge-ports"];
     if matches!(link.kind, Kind::Bond | Kind::Bridge) && named.iter().all(|key| stanza.get(key).is_none()) {
-        let words = words(&entry.value, &entry.key, said).into_iter();
+        let words = words(&entry.value, &entry.key, diags).into_iter();
         link.members.extend(words.map(|w| Located::new(w.value.to_owned(), w.at)));
     } else {
         let message = "\"requires\" has no effect here: netapply finds out itself what goes first";
-        said.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
+        diags.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
     }
 }
 
 /// `use bond` of ifupdown-ng. Most of its words say what follows from the options anyway.
-fn used(entry: &Entry, said: &mut Vec<Diagnostic>) {
+fn used(entry: &Entry, diags: &mut Vec<Diagnostic>) {
     const KNOWN: &[&str] =
         &["bond", "bridge", "dhcp", "ethtool", "ipv6-ra", "link", "loopback", "static", "vlan"];
-    for word in words(&entry.value, "use", said).into_iter().filter(|w| !KNOWN.contains(&w.value)) {
+    for word in words(&entry.value, "use", diags).into_iter().filter(|w| !KNOWN.contains(&w.value)) {
         let message =
             format!("\"use {}\" has no effect here: only bond, bridge and dhcp have one", word.value);
-        said.push(Diagnostic::new(Code::NoEffect, word.at, message).severity(Severity::Warning));
+        diags.push(Diagnostic::new(Code::NoEffect, word.at, message).severity(Severity::Warning));
     }
 }
 
@@ -337,8 +337,8 @@ fn take_effect(link: &mut Link, what: What, at: Place) {
     }
 }
 
-/// ifupdown brings up what `auto` and `allow-hotplug` name, and what those stand on.
-fn activate(desired: &mut Desired, wanted: &[LinkRef], groups: &Groups, said: &mut Vec<Diagnostic>) {
+/// ifupdown brings up what `auto` and `allow-hotplug` name, and what those are on.
+fn activate(desired: &mut Desired, wanted: &[LinkRef], groups: &Groups, diags: &mut Vec<Diagnostic>) {
     // ifupdown takes `/eth*` as a pattern; a text with hundreds of them is no description.
     let patterns: Vec<&str> = wanted.iter().filter_map(|w| w.value.strip_prefix('/')).take(100).collect();
     let mut up: HashSet<String> = wanted.iter().map(|w| base(&w.value).to_owned()).collect();
@@ -351,7 +351,8 @@ fn activate(desired: &mut Desired, wanted: &[LinkRef], groups: &Groups, said: &m
         let described = groups.1.contains_key(known_as) || groups.2.contains(known_as);
         if !there.contains(known_as) && !described {
             let message = format!("\"{}\" is to be brought up, and no iface stanza describes it", name.value);
-            said.push(Diagnostic::new(Code::DanglingReference, name.at, message).severity(Severity::Warning));
+            diags
+                .push(Diagnostic::new(Code::DanglingReference, name.at, message).severity(Severity::Warning));
         }
     }
     up.insert(LOOPBACK.to_owned());
@@ -361,7 +362,7 @@ fn activate(desired: &mut Desired, wanted: &[LinkRef], groups: &Groups, said: &m
             link.optional = true;
             let message =
                 format!("no auto or allow-hotplug line names \"{0}\": it is not brought up", link.id);
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::NotBroughtUp, link.at, message)
                     .hint(format!("add the line: auto {}", link.id)),
             );

@@ -10,15 +10,15 @@ use crate::model::Place;
 
 /// Keys whose values are never shown, in lower case.
 const SECRETS: &[&str] = &["key", "password", "preshared", "private", "psk", "shared"];
-/// A word of base64 letters of this length is a key whatever stands before it (WireGuard's have 44).
+/// A word of base64 letters of this length is a key whatever is before it (WireGuard's have 44).
 const LONG: usize = 40;
 
-/// The line with secrets masked letter by letter, so that columns stay: what stands behind a secret key, and long
+/// The line with secrets masked letter by letter, so that columns stay: what follows a secret key, and long
 /// words of base64.
 pub(super) fn without_secrets(line: &str) -> String {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
     let lower = line.to_ascii_lowercase();
-    // Interfaces text has a blank behind its keys.
+    // Interfaces text has a space behind its keys.
     let interfaces = ["wpa-psk", "wpa-passphrase", "wireless-key"]
         .iter()
         .find_map(|key| Some(lower.find(key)? + key.len()));
@@ -64,14 +64,14 @@ pub struct Key {
     /// As it is written.
     pub name: &'static str,
     /// What becomes of it.
-    pub fate: Fate,
+    pub support: Support,
     /// What it means here: the reference's text, and the reason in a message.
     pub what: &'static str,
 }
 
 /// What becomes of a key.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Support {
     /// It has an effect.
     Applied,
     /// It is accepted and has no effect here: a note.
@@ -85,8 +85,8 @@ pub enum Fate {
 }
 
 /// Shorthand for a row.
-pub const fn key(name: &'static str, fate: Fate, what: &'static str) -> Key {
-    Key { name, fate, what }
+pub const fn key(name: &'static str, support: Support, what: &'static str) -> Key {
+    Key { name, support, what }
 }
 
 /// The keys of one mapping of the text. Keys that the table does not know, or that have no effect, are reported when it
@@ -100,8 +100,8 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads `node` as the mapping `object`. `None`, with a diagnostic, where it is no mapping; null counts as empty.
-    pub fn new(node: &'a Node, object: &'static Object, said: &mut Vec<Diagnostic>) -> Option<Self> {
-        Self::with_others(node, object, |_| false, said)
+    pub fn new(node: &'a Node, object: &'static Object, diags: &mut Vec<Diagnostic>) -> Option<Self> {
+        Self::with_others(node, object, |_| false, diags)
     }
 
     /// As [`Fields::new`], for a mapping that takes other spellings of its keys: those for which `other` is true are
@@ -110,10 +110,10 @@ impl<'a> Fields<'a> {
         node: &'a Node,
         object: &'static Object,
         other: impl Fn(&str) -> bool,
-        said: &mut Vec<Diagnostic>,
+        diags: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
-        let fields = Self::of(node, object, said)?;
-        // The known key before, where nothing stands in it.
+        let fields = Self::of(node, object, diags)?;
+        // The known key before, where nothing is in it.
         let mut empty: Option<&Entry> = None;
         for entry in fields.entries {
             let known = object.keys.iter().any(|k| k.name == entry.key);
@@ -122,39 +122,41 @@ impl<'a> Fields<'a> {
             } else if other(&entry.key) {
                 continue;
             }
-            let near = said.len() < super::MAX_SAID;
+            let near = diags.len() < super::MAX_DIAGNOSTICS;
             let report = report_entry(object, &entry.key, entry.key_at, near);
-            said.extend(report.map(|report| match empty.filter(|empty| !known && is_beside(empty, entry)) {
-                Some(empty) => report.hint(format!(
-                    "\"{}\" above has nothing in it: does this belong there, indented further?",
-                    empty.key
-                )),
-                None => report,
-            }));
+            diags.extend(report.map(
+                |report| match empty.filter(|empty| !known && is_beside(empty, entry)) {
+                    Some(empty) => report.hint(format!(
+                        "\"{}\" above has nothing in it: does this belong there, indented further?",
+                        empty.key
+                    )),
+                    None => report,
+                },
+            ));
         }
         Some(fields)
     }
 
-    /// As [`Fields::new`], for a mapping of which has been said what becomes of it as a whole: only unknown keys are
+    /// As [`Fields::new`], for a mapping of which has been reported what becomes of it as a whole: only unknown keys are
     /// reported.
-    pub fn of_whole(node: &'a Node, object: &'static Object, said: &mut Vec<Diagnostic>) -> Option<Self> {
-        let fields = Self::of(node, object, said)?;
+    pub fn of_whole(node: &'a Node, object: &'static Object, diags: &mut Vec<Diagnostic>) -> Option<Self> {
+        let fields = Self::of(node, object, diags)?;
         let reports = fields.entries.iter().filter_map(|entry| report(object, &entry.key, entry.key_at));
-        said.extend(reports.filter(|said| said.code == Code::UnknownKey));
+        diags.extend(reports.filter(|diags| diags.code == Code::UnknownKey));
         Some(fields)
     }
 
-    fn of(node: &'a Node, object: &'static Object, said: &mut Vec<Diagnostic>) -> Option<Self> {
+    fn of(node: &'a Node, object: &'static Object, diags: &mut Vec<Diagnostic>) -> Option<Self> {
         let entries: &[Entry] = match &node.value {
             Value::Map(entries) => entries,
             Value::Null => &[],
             _ => {
                 let message = format!("{} should be a mapping, not {}", object.name, node.noun());
                 let wrong = Diagnostic::new(Code::WrongShape, node.at, message);
-                said.push(match without_a_blank(node) {
+                diags.push(match without_a_blank(node) {
                     Some((key, value)) => {
                         let line = without_secrets(&format!("{key}: {value}"));
-                        wrong.hint(format!("a blank is missing: write \"{line}\""))
+                        wrong.hint(format!("a space is missing: write \"{line}\""))
                     }
                     None => wrong,
                 });
@@ -185,7 +187,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether a mapping stands below a key with nothing in it, as far to the right.
+/// Whether a mapping is below a key with nothing in it, as far to the right.
 fn is_beside(empty: &Entry, entry: &Entry) -> bool {
     let is_map = matches!(entry.value.value, Value::Map(_));
     is_map && empty.key_at.column == entry.key_at.column && empty.key_at.line < entry.key_at.line
@@ -200,7 +202,7 @@ fn without_a_blank(node: &Node) -> Option<(&str, &str)> {
     fits.then_some((key, value))
 }
 
-/// What is to be said about a key that stands in a mapping; nothing where it has its effect.
+/// The diagnostic for a key that is in a mapping; nothing where it has its effect.
 pub(super) fn report(object: &Object, name: &str, at: Place) -> Option<Diagnostic> {
     report_entry(object, name, at, true)
 }
@@ -245,20 +247,22 @@ fn report_entry(object: &Object, name: &str, at: Place, near: bool) -> Option<Di
         let near = near.then(|| nearest(name, object.keys.iter().map(|k| k.name))).flatten();
         let near = near.or_else(|| elsewhere(object, name));
         let message = format!("unknown key \"{name}\" in {}, ignored", object.name);
-        let said = Diagnostic::new(Code::UnknownKey, at, message);
+        let diags = Diagnostic::new(Code::UnknownKey, at, message);
         return Some(match near {
-            Some(near) => said.hint(format!("did you mean \"{near}\"?")),
-            None => said,
+            Some(near) => diags.hint(format!("did you mean \"{near}\"?")),
+            None => diags,
         });
     };
     #[cfg(test)]
     seen::note(key);
-    let (code, message) = match key.fate {
-        Fate::Applied => return None,
-        Fate::NoEffect => (Code::NoEffect, format!("\"{}\" has no effect here: {}", key.name, key.what)),
-        Fate::Unsupported => (Code::Unsupported, format!("\"{}\" cannot be done: {}", key.name, key.what)),
-        Fate::Deprecated => (Code::DeprecatedKey, format!("\"{}\" is deprecated: {}", key.name, key.what)),
-        Fate::LeftToOthers => {
+    let (code, message) = match key.support {
+        Support::Applied => return None,
+        Support::NoEffect => (Code::NoEffect, format!("\"{}\" has no effect here: {}", key.name, key.what)),
+        Support::Unsupported => {
+            (Code::Unsupported, format!("\"{}\" is not supported: {}", key.name, key.what))
+        }
+        Support::Deprecated => (Code::DeprecatedKey, format!("\"{}\" is deprecated: {}", key.name, key.what)),
+        Support::LeftToOthers => {
             (Code::LeftToOthers, format!("\"{}\" is left to the image: {}", key.name, key.what))
         }
     };

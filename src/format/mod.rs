@@ -21,10 +21,10 @@ use std::sync::OnceLock;
 use crate::diagnostic::{Code, Diagnostic, Severity, printable, worst};
 use crate::model::{Desired, Place};
 use recognise::Format;
-use tree::Node;
+use tree::{Duplicate, Node};
 
 /// Messages about one description.
-const MAX_SAID: usize = 1000;
+const MAX_DIAGNOSTICS: usize = 1000;
 
 /// One text as it was read, with the tree of values that it holds, for messages about it.
 #[derive(Clone, Debug)]
@@ -81,7 +81,8 @@ pub struct Parsed {
 /// Reads texts, each given with its name for a person. Several netplan texts are merged in this order; texts of other
 /// formats are read one by one and joined.
 pub fn parse(texts: Vec<(String, String)>) -> Parsed {
-    let mut said = Vec::new();
+    let mut diags = Vec::new();
+    let mut duplicates = Vec::new();
     let mut read = Vec::with_capacity(texts.len());
     let several = texts.len() > 1;
     for (index, (name, text)) in texts.into_iter().enumerate() {
@@ -91,10 +92,10 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
                 let at = Place { file, line: 1, column: 1 };
                 let what =
                     if text.trim().is_empty() { "the file is empty" } else { "the file has only comments" };
-                said.push(Diagnostic::new(Code::EmptyText, at, what).severity(Severity::Note));
+                diags.push(Diagnostic::new(Code::EmptyText, at, what).severity(Severity::Note));
                 (None, None)
             }
-            false => understand(&text, file, &mut said),
+            false => understand(&text, file, &mut duplicates, &mut diags),
         };
         read.push((format, Text::new(name, text, root)));
     }
@@ -105,33 +106,33 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
         .filter_map(|(_, text)| text.root.as_ref())
         .collect();
     if !merged.is_empty() {
-        join(&mut desired, netplan::read(&merged, &mut said));
+        join(&mut desired, netplan::read(&merged, &duplicates, &mut diags));
     }
     for (format, text) in &read {
         let Some(root) = &text.root else { continue };
         let body = recognise::tree(root).map_or(root, |(_, body)| body);
         match format {
-            Some(Format::NetworkData) => join(&mut desired, network_data::read(body, &mut said)),
+            Some(Format::NetworkData) => join(&mut desired, network_data::read(body, &mut diags)),
             Some(Format::CloudInitV1) => {
                 if root.get("network").is_some_and(|network| std::ptr::eq(network, body)) {
-                    netplan::beside(root, &mut said);
+                    netplan::beside(root, &mut diags);
                 }
-                join(&mut desired, cloud_init_v1::read(body, &mut said));
+                join(&mut desired, cloud_init_v1::read(body, &mut diags));
             }
-            Some(Format::Eni) => join(&mut desired, eni::read(root, &mut said)),
-            Some(Format::OpenNebula) => join(&mut desired, open_nebula::read(root, &mut said)),
+            Some(Format::Eni) => join(&mut desired, eni::read(root, &mut diags)),
+            Some(Format::OpenNebula) => join(&mut desired, open_nebula::read(root, &mut diags)),
             Some(Format::Netplan | Format::Disabled) | None => {}
         }
     }
-    check::check(&mut desired, &mut said);
+    check::check(&mut desired, &mut diags);
     let formats = || read.iter().filter_map(|(format, _)| *format);
     if desired.links.is_empty() && formats().any(|format| format != Format::Disabled) {
-        said.extend(nothing(&said));
+        diags.extend(nothing(&diags));
     }
-    in_order(&mut said);
-    cut(&mut said);
+    in_order(&mut diags);
+    cut(&mut diags);
     let format = formats().next().map_or("", Format::name);
-    Parsed { desired, diagnostics: said, texts: read.into_iter().map(|(_, text)| text).collect(), format }
+    Parsed { desired, diagnostics: diags, texts: read.into_iter().map(|(_, text)| text).collect(), format }
 }
 
 /// Nothing but comments: beside others such a file says nothing, alone it is a mistake.
@@ -142,12 +143,12 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// Keeps the first messages, and of the others how many there are and how bad: nobody reads more, and each costs time.
-fn cut(said: &mut Vec<Diagnostic>) {
-    let Some(last) = said.get(MAX_SAID..).filter(|rest| !rest.is_empty()) else { return };
+fn cut(diags: &mut Vec<Diagnostic>) {
+    let Some(last) = diags.get(MAX_DIAGNOSTICS..).filter(|rest| !rest.is_empty()) else { return };
     let message = format!("{} more messages are not shown", last.len());
     let severity = worst(last).unwrap_or(Severity::Note);
-    said.truncate(MAX_SAID);
-    said.push(
+    diags.truncate(MAX_DIAGNOSTICS);
+    diags.push(
         Diagnostic::new(Code::TooMany, Place::NONE, message)
             .severity(severity)
             .hint("correct the first ones first"),
@@ -163,16 +164,16 @@ pub fn for_ironic(parsed: &mut Parsed) {
 }
 
 /// By place; what has none comes last.
-fn in_order(said: &mut [Diagnostic]) {
-    said.sort_by_key(|d| (!d.at.is_known(), d.at));
+fn in_order(diags: &mut [Diagnostic]) {
+    diags.sort_by_key(|d| (!d.at.is_known(), d.at));
 }
 
-/// What is said about a description without a link that can be used; `said` tells whether it had any.
-fn nothing(said: &[Diagnostic]) -> Option<Diagnostic> {
-    if said.iter().any(|d| d.code == Code::NothingUsable) {
+/// The diagnostic for a description without a link that can be used; `diags` tells whether it had any.
+fn nothing(diags: &[Diagnostic]) -> Option<Diagnostic> {
+    if diags.iter().any(|d| d.code == Code::NothingUsable) {
         return None;
     }
-    Some(match worst(said) {
+    Some(match worst(diags) {
         Some(Severity::Error) => Diagnostic::new(
             Code::NothingUsable,
             Place::NONE,
@@ -184,62 +185,81 @@ fn nothing(said: &[Diagnostic]) -> Option<Diagnostic> {
 }
 
 /// The format of a text and its tree of values.
-fn understand(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> (Option<Format>, Option<Node>) {
+///
+/// Duplicate keys of netplan go to `duplicates`: what they mean depends on where they are.
+fn understand(
+    text: &str,
+    file: u16,
+    duplicates: &mut Vec<Duplicate>,
+    diags: &mut Vec<Diagnostic>,
+) -> (Option<Format>, Option<Node>) {
     let too_large = text.len() > tree::MAX_BYTES;
     match recognise::lines(text).filter(|_| !too_large) {
-        Some(Format::Eni) => return (Some(Format::Eni), eni::tree(text, file, said)),
-        Some(format) => return (Some(format), open_nebula::tree(text, file, said)),
+        Some(Format::Eni) => return (Some(Format::Eni), eni::tree(text, file, diags)),
+        Some(format) => return (Some(format), open_nebula::tree(text, file, diags)),
         None => {}
     }
     if is_blank(text) && !text.trim().is_empty() {
         let at = Place { file, line: 1, column: 1 };
-        said.push(Diagnostic::new(Code::EmptyText, at, "there is nothing but comments in the text"));
+        diags.push(Diagnostic::new(Code::EmptyText, at, "the file has only comments"));
         return (None, None);
     }
-    let before = said.len();
-    let Some(root) = tree::parse(text, file, said) else {
-        // What a keyfile lacks to be JSON helps nobody.
-        if let Some(wrong) = said.get_mut(before) {
-            if let Some((what, hint)) = recognise::other(text, None).filter(|_| wrong.code == Code::Syntax) {
-                wrong.code = Code::UnknownFormat;
-                wrong.message = format!("the text is {what}, and no description of a network");
-                wrong.hint = Some(hint.to_owned());
-            }
+    let tree = match tree::read(text, file) {
+        Ok(tree) => tree,
+        Err(wrong) => {
+            // Why a keyfile is not JSON helps nobody.
+            let other = recognise::other(text, None).filter(|_| wrong.code == Code::Syntax);
+            diags.push(other.map_or_else(|| wrong.clone(), |other| not_a_description(other, wrong.at)));
+            return (None, None);
         }
-        return (None, None);
     };
+    diags.extend(tree.tolerated);
+    let root = tree.root;
     let format = recognise::tree(&root).map(|(format, _)| format);
     match format {
-        None => said.push(unknown(text, &root)),
-        Some(Format::Disabled) => said.push(Diagnostic::new(
+        Some(Format::Netplan) => duplicates.extend(tree.duplicates),
+        _ => diags.extend(tree.duplicates.iter().map(Duplicate::last_is_used)),
+    }
+    match format {
+        None => diags.push(unknown(text, &root)),
+        Some(Format::Disabled) => diags.push(Diagnostic::new(
             Code::NoEffect,
             root.at,
-            "the network configuration is disabled by this text (config: disabled); nothing is done",
+            "this file disables the network configuration (config: disabled); nothing is done",
         )),
         Some(_) => {}
     }
     (format, Some(root))
 }
 
+/// A file of another kind: what it is, and what to do with it.
+fn not_a_description((what, hint): (&str, &str), at: Place) -> Diagnostic {
+    let message = format!("the file is {what}, not a network description");
+    Diagnostic::new(Code::UnknownFormat, at, message).hint(hint)
+}
+
 fn unknown(text: &str, root: &Node) -> Diagnostic {
-    if let Some((what, hint)) = recognise::other(text, Some(root)) {
-        let message = format!("the text is {what}, and no description of a network");
-        return Diagnostic::new(Code::UnknownFormat, root.at, message).hint(hint);
+    if let Some(other) = recognise::other(text, Some(root)) {
+        return not_a_description(other, root.at);
     }
     if let Some(entry) = wrong_case(root) {
-        let message = format!("\"{}\" is not \"{}\": case counts", entry.key, entry.key.to_ascii_lowercase());
+        let message = format!(
+            "\"{}\" is not \"{}\": keys are case-sensitive",
+            entry.key,
+            entry.key.to_ascii_lowercase()
+        );
         return Diagnostic::new(Code::UnknownFormat, entry.key_at, message)
-            .hint("write the keys in small letters");
+            .hint("write the keys in lowercase");
     }
     let version = root.get("network").unwrap_or(root).get("version");
     let message = match version.and_then(|v| v.text().map(|text| (v, text))) {
-        Some((_, "2")) => "the text has version 2 and none of netplan's keys".to_owned(),
+        Some((_, "2")) => "the file has version 2 and none of netplan's keys".to_owned(),
         Some((_, text)) => {
             format!("version {text} of a network configuration is not known: there are 1 and 2")
         }
         None => match &root.value {
-            tree::Value::Map(_) => "the text is no description of a network that netapply knows".to_owned(),
-            _ => format!("the text is {}, and a description of a network is a mapping", root.noun()),
+            tree::Value::Map(_) => "the file is not a network description that netapply knows".to_owned(),
+            _ => format!("the file is {}, and a network description is a mapping", root.noun()),
         },
     };
     Diagnostic::new(Code::UnknownFormat, version.map_or(root.at, |v| v.at), message)

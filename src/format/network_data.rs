@@ -20,26 +20,26 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Desired, Kind, Located, MacAddr, Place, Resolver, WishedMac};
 
 /// Reads the mapping that has `links` and `networks`. Either may be absent or null.
-pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
+pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let mut desired = Desired::default();
-    let Some(fields) = Fields::new(root, &keys::TOP, said) else { return desired };
+    let Some(fields) = Fields::new(root, &keys::TOP, diags) else { return desired };
     // Ids of links that cannot be made: what refers to them must not be taken for interfaces of the machine.
     let mut lost: HashSet<String> = HashSet::new();
-    for node in items(fields.get("links"), "links", said) {
-        links::read(node, &mut desired, &mut lost, said);
+    for node in items(fields.get("links"), "links", diags) {
+        links::read(node, &mut desired, &mut lost, diags);
     }
-    lose(&mut desired, &mut lost, said);
-    foreign_macs(&desired, said);
-    let nodes = items(fields.get("networks"), "networks", said);
-    networks::read(nodes, &mut desired, &lost, said);
-    services(fields.get("services"), &mut desired.resolver, said);
-    resolver(&fields, &mut desired.resolver, said);
+    lose(&mut desired, &mut lost, diags);
+    foreign_macs(&desired, diags);
+    let nodes = items(fields.get("networks"), "networks", diags);
+    networks::read(nodes, &mut desired, &lost, diags);
+    services(fields.get("services"), &mut desired.resolver, diags);
+    resolver(&fields, &mut desired.resolver, diags);
     desired
 }
 
-/// Leaves out what stands on a lost link: its VLANs, and its place in a bond or bridge.
-fn lose(desired: &mut Desired, lost: &mut HashSet<String>, said: &mut Vec<Diagnostic>) {
-    // Links by what they stand on, with the place that says so, and how many members each has left.
+/// Leaves out what is above a lost link: its VLANs, and its place in a bond or bridge.
+fn lose(desired: &mut Desired, lost: &mut HashSet<String>, diags: &mut Vec<Diagnostic>) {
+    // Links by what they are on, with the place that says so, and how many members each has left.
     let mut standing: HashMap<String, Vec<(usize, Place)>> = HashMap::new();
     let mut left: Vec<usize> = desired.links.iter().map(|link| link.members.len()).collect();
     for (i, link) in desired.links.iter().enumerate() {
@@ -58,7 +58,7 @@ fn lose(desired: &mut Desired, lost: &mut HashSet<String>, said: &mut Vec<Diagno
                 true => (link.at, format!("{noun} \"{}\" was left out with \"{id}\"", link.id)),
                 false => (at, format!("{noun} \"{}\" is made without \"{id}\", which was left out", link.id)),
             };
-            said.push(Diagnostic::new(Code::LeftOut, at, message));
+            diags.push(Diagnostic::new(Code::LeftOut, at, message));
             if falls && lost.insert(link.id.clone()) {
                 next.push(link.id.clone());
             }
@@ -72,7 +72,7 @@ fn lose(desired: &mut Desired, lost: &mut HashSet<String>, said: &mut Vec<Diagno
 
 /// A bond with the MAC address of a NIC that is none of its members: Ironic numbers the members of the second and later
 /// port groups wrongly, so that one bond gets the NICs of another.
-fn foreign_macs(desired: &Desired, said: &mut Vec<Diagnostic>) {
+fn foreign_macs(desired: &Desired, diags: &mut Vec<Diagnostic>) {
     let nics: HashMap<MacAddr, &str> =
         desired.links.iter().filter_map(|link| Some((link.select.mac?.value, link.id.as_str()))).collect();
     for bond in desired.links.iter().filter(|link| link.kind == Kind::Bond && !link.members.is_empty()) {
@@ -82,7 +82,7 @@ fn foreign_macs(desired: &Desired, said: &mut Vec<Diagnostic>) {
         };
         let message =
             format!("bond \"{}\" has the MAC address of \"{nic}\", which is none of its members", bond.id);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::ForeignMac, at, message)
                 .hint("check bond_links: Ironic writes wrong ones for a node with several port groups"),
         );
@@ -90,37 +90,37 @@ fn foreign_macs(desired: &Desired, said: &mut Vec<Diagnostic>) {
 }
 
 /// Services at the top, in a network or in a route: the name servers among them.
-fn services(node: Option<&Node>, resolver: &mut Resolver, said: &mut Vec<Diagnostic>) {
-    for service in items(node, "services", said) {
-        let Some(fields) = Fields::new(service, &keys::SERVICE, said) else { continue };
-        let kind = fields.get("type").and_then(|node| text(node, "type", said)).unwrap_or("dns");
+fn services(node: Option<&Node>, resolver: &mut Resolver, diags: &mut Vec<Diagnostic>) {
+    for service in items(node, "services", diags) {
+        let Some(fields) = Fields::new(service, &keys::SERVICE, diags) else { continue };
+        let kind = fields.get("type").and_then(|node| text(node, "type", diags)).unwrap_or("dns");
         if !kind.eq_ignore_ascii_case("dns") {
             let message = format!("a service of type \"{kind}\" is no name server and has no effect here");
-            said.push(Diagnostic::new(Code::NotADns, service.at, message));
+            diags.push(Diagnostic::new(Code::NotADns, service.at, message));
             continue;
         }
         let search = fields.get("search");
         if let Some(domains) = search {
-            search_domains(domains, "search", resolver, said);
+            search_domains(domains, "search", resolver, diags);
         }
         match fields.get("address") {
-            Some(address) => name_servers(address, "address", resolver, said),
+            Some(address) => name_servers(address, "address", resolver, diags),
             None if search.is_some() => {}
             None => {
                 let message = "a name server without an address was left out";
-                said.push(Diagnostic::new(Code::MissingKey, service.at, message));
+                diags.push(Diagnostic::new(Code::MissingKey, service.at, message));
             }
         }
     }
 }
 
 /// `dns_nameservers` and `dns_search`.
-fn resolver(fields: &Fields<'_>, resolver: &mut Resolver, said: &mut Vec<Diagnostic>) {
+fn resolver(fields: &Fields<'_>, resolver: &mut Resolver, diags: &mut Vec<Diagnostic>) {
     if let Some(node) = fields.get("dns_nameservers") {
-        name_servers(node, "dns_nameservers", resolver, said);
+        name_servers(node, "dns_nameservers", resolver, diags);
     }
     if let Some(node) = fields.get("dns_search") {
-        search_domains(node, "dns_search", resolver, said);
+        search_domains(node, "dns_search", resolver, diags);
     }
 }
 

@@ -22,27 +22,27 @@ pub(super) use assignments::tree;
 pub(super) use table::OBJECTS;
 use table::{ALIAS, NIC};
 
-/// Variables by the number behind `ETH` or `ALIAS`, without what stands before the name.
+/// Variables by the number behind `ETH` or `ALIAS`, without what is before the name.
 type Numbered = BTreeMap<u32, Vec<Entry>>;
 
 /// Reads what [`tree`] made.
-pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
+pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let Value::Map(variables) = &root.value else { return Desired::default() };
-    duplicates(variables, said);
+    duplicates(variables, diags);
     let mut draft = Draft::default();
     let (mut nics, mut passed) = (Numbered::new(), Numbered::new());
     let mut others: Vec<&str> = Vec::new();
     for entry in variables {
         let known = table::TOP.keys.iter().any(|key| key.name == entry.key);
         if known {
-            said.extend(report(&table::TOP, &entry.key, entry.key_at));
+            diags.extend(report(&table::TOP, &entry.key, entry.key_at));
         } else if !sort_in(&mut nics, "ETH", entry) && !sort_in(&mut passed, "PCI", entry) {
             others.push(&entry.key);
         }
     }
     for (number, entries) in nics {
         let at = entries.first().map_or(root.at, |e| e.key_at);
-        draft.add(link(nic(&format!("eth{number}"), at), Node { at, value: Value::Map(entries) }, said));
+        draft.add(link(nic(&format!("eth{number}"), at), Node { at, value: Value::Map(entries) }, diags));
     }
     // NICs of the host that are passed through: nothing but their MAC address says which they are.
     for (number, entries) in passed.into_iter().filter(|(_, entries)| !entries.is_empty()) {
@@ -50,26 +50,26 @@ pub(super) fn read(root: &Node, said: &mut Vec<Diagnostic>) -> Desired {
         let link = link(
             Link::new(format!("pci{number}"), Kind::Physical, at),
             Node { at, value: Value::Map(entries) },
-            said,
+            diags,
         );
         if link.select.mac.is_some() {
             draft.add(link);
             continue;
         }
         let message = format!("PCI{number} has no MAC address, left out: nothing says which NIC is meant");
-        said.push(Diagnostic::new(Code::MissingKey, at, message).hint(format!("add PCI{number}_MAC")));
+        diags.push(Diagnostic::new(Code::MissingKey, at, message).hint(format!("add PCI{number}_MAC")));
     }
     let resolver = &mut draft.desired.resolver;
-    name_service(root, resolver, said);
+    name_service(root, resolver, diags);
     if let Some(node) = root.get("ROUTES") {
-        routes(node, said).into_iter().for_each(|route| draft.route(route));
+        routes(node, diags).into_iter().for_each(|route| draft.route(route));
     }
-    passed_over(&others, said);
-    draft.finish(false, said)
+    passed_over(&others, diags);
+    draft.finish(false, diags)
 }
 
 /// The shell takes the last of two; two of one value are Proxmox VE's way to write `ETH1_MTU`.
-fn duplicates(variables: &[Entry], said: &mut Vec<Diagnostic>) {
+fn duplicates(variables: &[Entry], diags: &mut Vec<Diagnostic>) {
     let mut seen: BTreeMap<&str, &Entry> = BTreeMap::new();
     for entry in variables.iter().filter(|e| e.key.starts_with("ETH")) {
         if let Some(first) = seen.insert(&entry.key, entry).filter(|f| f.value.text() != entry.value.text()) {
@@ -77,7 +77,7 @@ fn duplicates(variables: &[Entry], said: &mut Vec<Diagnostic>) {
                 "{} is set twice (first in line {}); the last value is used",
                 entry.key, first.key_at.line
             );
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::DuplicateKey, entry.key_at, message)
                     .severity(Severity::Warning)
                     .hint("remove one of the two"),
@@ -98,7 +98,7 @@ fn sort_in(numbered: &mut Numbered, prefix: &str, entry: &Entry) -> bool {
     true
 }
 
-fn passed_over(names: &[&str], said: &mut Vec<Diagnostic>) {
+fn passed_over(names: &[&str], diags: &mut Vec<Diagnostic>) {
     const SHOWN: usize = 8;
     if names.is_empty() {
         return;
@@ -110,11 +110,11 @@ fn passed_over(names: &[&str], said: &mut Vec<Diagnostic>) {
         names.len(),
         shown.join(", ")
     );
-    said.push(Diagnostic::new(Code::NoEffect, Place::NONE, message));
+    diags.push(Diagnostic::new(Code::NoEffect, Place::NONE, message));
 }
 
 /// `link`, with what its variables say.
-fn link(mut link: Link, node: Node, said: &mut Vec<Diagnostic>) -> Link {
+fn link(mut link: Link, node: Node, diags: &mut Vec<Diagnostic>) -> Link {
     let mut aliases = Numbered::new();
     let Value::Map(entries) = &node.value else { return link };
     let is_alias =
@@ -122,21 +122,21 @@ fn link(mut link: Link, node: Node, said: &mut Vec<Diagnostic>) -> Link {
     for entry in entries {
         sort_in(&mut aliases, "ALIAS", entry);
     }
-    let Some(fields) = Fields::with_others(&node, &NIC, is_alias, said) else { return link };
-    if let Some(mac) = fields.get("MAC").and_then(|n| mac(n, "MAC", said)) {
+    let Some(fields) = Fields::with_others(&node, &NIC, is_alias, diags) else { return link };
+    if let Some(mac) = fields.get("MAC").and_then(|n| mac(n, "MAC", diags)) {
         link = Link::new(link.id, Kind::Physical, node.at);
         link.select.mac = Some(mac);
     }
-    link.mtu = fields.get("MTU").and_then(|n| mtu(n, "MTU", said));
-    v4(&fields, &mut link, said);
-    v6(&fields, &mut link, said);
-    name_service(&node, &mut link.resolver, said);
+    link.mtu = fields.get("MTU").and_then(|n| mtu(n, "MTU", diags));
+    v4(&fields, &mut link, diags);
+    v6(&fields, &mut link, diags);
+    name_service(&node, &mut link.resolver, diags);
     if let Some(node) = fields.get("ROUTES") {
-        link.routes.extend(routes(node, said));
+        link.routes.extend(routes(node, diags));
     }
     for entries in aliases.into_values() {
         let node = Node { at: entries.first().map_or(node.at, |e| e.key_at), value: Value::Map(entries) };
-        alias(&node, &mut link, said);
+        alias(&node, &mut link, diags);
     }
     link
 }
@@ -146,41 +146,41 @@ fn method<'a>(
     fields: &Fields<'a>,
     key: &str,
     words: &[&'static str],
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<Located<&'static str>> {
     let node: &'a Node = fields.get(key)?;
-    let word = text(node, key, said)?;
+    let word = text(node, key, diags)?;
     let known = words.iter().find(|w| w.eq_ignore_ascii_case(word));
     if known.is_none() {
-        said.push(bad(Code::BadValue, node, key, &format!("expected one of {}", words.join(", "))));
+        diags.push(bad(Code::BadValue, node, key, &format!("expected one of {}", words.join(", "))));
     }
     known.map(|word| Located::new(*word, node.at))
 }
 
-/// `YES`, which is where the variable stands.
+/// `YES`, at the place of the variable.
 fn yes(fields: &Fields, key: &str) -> Option<Place> {
     let node = fields.get(key)?;
     (boolean(node.text()?.trim()) == Some(true)).then_some(node.at)
 }
 
-fn v4(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
-    let method = method(fields, "METHOD", &["static", "dhcp", "skip"], said);
+fn v4(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    let method = method(fields, "METHOD", &["static", "dhcp", "skip"], diags);
     let dhcp = yes(fields, "DHCP").or(method.filter(|m| m.value == "dhcp").map(|m| m.at));
     if let Some(at) = dhcp {
         link.dynamic.push(Located::new(Dynamic::Dhcp4, at));
     }
     if dhcp.is_some() || method.is_some_and(|m| m.value == "skip") {
-        return not_static(fields, &["IP", "MASK", "GATEWAY"], said);
+        return not_static(fields, &["IP", "MASK", "GATEWAY"], diags);
     }
     if let Some(node) = fields.get("IP") {
-        link.addresses.extend(interface_address(node, "IP", fields.get("MASK"), said));
+        link.addresses.extend(interface_address(node, "IP", fields.get("MASK"), diags));
     }
-    default_route(fields, &["GATEWAY"], &["METRIC"], link, said);
+    default_route(fields, &["GATEWAY"], &["METRIC"], link, diags);
 }
 
-fn v6(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
+fn v6(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let words = &["static", "auto", "dhcp", "disable", "skip"];
-    let method = method(fields, "IP6_METHOD", words, said)
+    let method = method(fields, "IP6_METHOD", words, diags)
         .or_else(|| method(fields, "METHOD", words, &mut Vec::new()));
     let is = |word: &str| method.filter(|m| m.value == word).map(|m| m.at);
     let dhcp = yes(fields, "DHCP6").or(is("dhcp"));
@@ -190,30 +190,30 @@ fn v6(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
     if let Some(at) = dhcp.or(yes(fields, "AUTO6")).or(is("auto")) {
         link.dynamic.push(Located::new(Dynamic::RouterAdvertisements, at));
         link.ipv6.accept_ra = Some(Located::new(true, at));
-        return not_static(fields, V6_STATIC, said);
+        return not_static(fields, V6_STATIC, diags);
     }
     if let Some(at) = is("disable") {
         link.ipv6.accept_ra = Some(Located::new(false, at));
         link.ipv6.generation = Some(Located::new(AddressGeneration::None, at));
-        return not_static(fields, V6_STATIC, said);
+        return not_static(fields, V6_STATIC, diags);
     }
     if is("skip").is_some() {
-        return not_static(fields, V6_STATIC, said);
+        return not_static(fields, V6_STATIC, diags);
     }
-    v6_addresses(fields, link, said);
-    default_route(fields, &["IP6_GATEWAY", "GATEWAY6"], &["IP6_METRIC", "METRIC"], link, said);
+    v6_addresses(fields, link, diags);
+    default_route(fields, &["IP6_GATEWAY", "GATEWAY6"], &["IP6_METRIC", "METRIC"], link, diags);
 }
 
 const V6_STATIC: &[&str] = &["IP6", "IP6_ULA", "IP6_PREFIX_LENGTH", "MASK6", "IP6_GATEWAY", "GATEWAY6"];
 
-fn v6_addresses(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
+fn v6_addresses(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let mask = fields.get("IP6_PREFIX_LENGTH").or_else(|| fields.get("MASK6"));
     if let Some(node) = fields.get("IP6") {
-        link.addresses.extend(interface_address(node, "IP6", mask.filter(|m| !is_empty(m)), said));
+        link.addresses.extend(interface_address(node, "IP6", mask.filter(|m| !is_empty(m)), diags));
     }
     if let Some(node) = fields.get("IP6_ULA") {
         let length = Node::scalar("64", node.at);
-        link.addresses.extend(interface_address(node, "IP6_ULA", Some(&length), said));
+        link.addresses.extend(interface_address(node, "IP6_ULA", Some(&length), diags));
     }
 }
 
@@ -222,11 +222,11 @@ fn is_empty(node: &Node) -> bool {
 }
 
 /// Says that variables have no effect beside the method.
-fn not_static(fields: &Fields, keys: &[&str], said: &mut Vec<Diagnostic>) {
+fn not_static(fields: &Fields, keys: &[&str], diags: &mut Vec<Diagnostic>) {
     for key in keys {
         if let Some(node) = fields.get(key).filter(|n| !is_empty(n)) {
             let message = format!("{key} has no effect here: the addresses are not static");
-            said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+            diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
         }
     }
 }
@@ -237,33 +237,33 @@ fn default_route(
     gateways: &[&str],
     metrics: &[&str],
     link: &mut Link,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
     let first = |keys: &[&str]| keys.iter().find_map(|key| fields.get(key).filter(|n| !is_empty(n)));
     let (via, priority) = (first(gateways), first(metrics));
-    let Some(via) = via.and_then(|n| gateway(n, "GATEWAY", said)) else { return };
-    let metric = priority.and_then(|n| metric(n, said));
+    let Some(via) = via.and_then(|n| gateway(n, "GATEWAY", diags)) else { return };
+    let metric = priority.and_then(|n| metric(n, diags));
     let to = Family::of(&via.value).everything();
     link.routes.push(Route { metric, ..Route::new(to, Some(via.value), via.at) });
 }
 
-fn name_service(node: &Node, resolver: &mut Resolver, said: &mut Vec<Diagnostic>) {
+fn name_service(node: &Node, resolver: &mut Resolver, diags: &mut Vec<Diagnostic>) {
     if let Some(servers) = node.get("DNS") {
-        name_servers(servers, "DNS", resolver, said);
+        name_servers(servers, "DNS", resolver, diags);
     }
     for key in ["SEARCH_DOMAIN", "DOMAIN"] {
         if let Some(domains) = node.get(key) {
-            search_domains(domains, key, resolver, said);
+            search_domains(domains, key, resolver, diags);
         }
     }
 }
 
 /// `10.0.0.0/8 via 192.0.2.1, 198.51.100.0/24 via 192.0.2.2`.
-fn routes(node: &Node, said: &mut Vec<Diagnostic>) -> Vec<Route> {
+fn routes(node: &Node, diags: &mut Vec<Diagnostic>) -> Vec<Route> {
     let text = node.text().unwrap_or_default();
     let written = text.split(',').filter(|one| !one.trim().is_empty());
     if written.clone().nth(MAX_ITEMS).is_some() {
-        said.push(Diagnostic::new(Code::TooLarge, node.at, "ROUTES: more than 20,000 routes, left out"));
+        diags.push(Diagnostic::new(Code::TooLarge, node.at, "ROUTES: more than 20,000 routes, left out"));
         return Vec::new();
     }
     let mut routes = Vec::new();
@@ -281,26 +281,26 @@ fn routes(node: &Node, said: &mut Vec<Diagnostic>) -> Vec<Route> {
             _ => {
                 let message = format!("ROUTES \"{}\": not a route", words.join(" "));
                 let hint = "write it as \"10.0.0.0/8 via 192.0.2.1\"";
-                said.push(Diagnostic::new(Code::BadValue, node.at, message).hint(hint));
+                diags.push(Diagnostic::new(Code::BadValue, node.at, message).hint(hint));
                 continue;
             }
         };
         let to = Located::new(&to, node.at);
-        let metric = metric.and_then(|node| value::number(&node, "ROUTES", 0..=u64::from(u32::MAX), said));
-        let route = value::route(to, "ROUTES", mask.as_ref(), Some(&via), said);
+        let metric = metric.and_then(|node| value::number(&node, "ROUTES", 0..=u64::from(u32::MAX), diags));
+        let route = value::route(to, "ROUTES", mask.as_ref(), Some(&via), diags);
         routes.extend(route.map(|route| Route { metric: metric.map(|m| m.value as u32), ..route }));
     }
     routes
 }
 
 /// Addresses of an alias, unless the cloud keeps them outside the machine.
-fn alias(node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) {
-    let Some(fields) = Fields::new(node, &ALIAS, said) else { return };
+fn alias(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    let Some(fields) = Fields::new(node, &ALIAS, diags) else { return };
     if yes(&fields, "EXTERNAL").is_some() || fields.get("DETACH").is_some_and(|n| !is_empty(n)) {
         return;
     }
     if let Some(node) = fields.get("IP") {
-        link.addresses.extend(interface_address(node, "IP", fields.get("MASK"), said));
+        link.addresses.extend(interface_address(node, "IP", fields.get("MASK"), diags));
     }
-    v6_addresses(&fields, link, said);
+    v6_addresses(&fields, link, diags);
 }

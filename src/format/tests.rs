@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::keys::{Fate, Object, seen};
+use super::keys::{Object, Support, seen};
 use super::*;
 
 /// Every format's tables.
@@ -43,7 +43,7 @@ fn every_key_of_every_format_has_a_golden_case() {
     let mut missing = String::new();
     for (format, objects) in tables() {
         for (object, key) in objects.iter().flat_map(|o| o.keys.iter().map(move |key| (o, key))) {
-            // A name with a number in it stands for a table of its own.
+            // A name with a number in it has a table of its own.
             if !key.name.ends_with('…') && !seen::has(key) {
                 let _ = writeln!(missing, "{format}, {}: {}", object.name, key.name);
             }
@@ -70,7 +70,7 @@ fn the_reference_lists_every_key() {
                     text,
                     "| `{}` | {} | {} |",
                     key.name,
-                    fate(key.fate),
+                    support(key.support),
                     key.what.replace('|', "\\|")
                 );
             }
@@ -84,13 +84,13 @@ fn the_reference_lists_every_key() {
     assert!(written == text, "docs/keys.md is not what the tables say: run this test with NETAPPLY_BLESS=1");
 }
 
-fn fate(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Applied => "applied",
-        Fate::NoEffect => "no effect",
-        Fate::Unsupported => "unsupported",
-        Fate::Deprecated => "deprecated",
-        Fate::LeftToOthers => "left to the image",
+fn support(support: Support) -> &'static str {
+    match support {
+        Support::Applied => "applied",
+        Support::NoEffect => "no effect",
+        Support::Unsupported => "unsupported",
+        Support::Deprecated => "deprecated",
+        Support::LeftToOthers => "left to the image",
     }
 }
 
@@ -100,7 +100,7 @@ fn messages_end_and_the_rest_is_counted() {
     let parsed =
         parse(vec![("x".into(), format!("{{version: 2, ethernets: {{eth0: {{{keys}dhcp4: maybe}}}}}}"))]);
     let last = parsed.diagnostics.last().unwrap();
-    assert_eq!((parsed.diagnostics.len(), last.code), (MAX_SAID + 1, Code::TooMany));
+    assert_eq!((parsed.diagnostics.len(), last.code), (MAX_DIAGNOSTICS + 1, Code::TooMany));
     assert_eq!(last.message, "501 more messages are not shown");
     // What is not shown counts for the exit code: the last key's value was an error.
     assert_eq!(last.severity, Severity::Error);

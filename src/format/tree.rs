@@ -1,6 +1,6 @@
 //! One tree of values with line and column, from JSON and from YAML.
 //!
-//! Scalars keep their text: whether `1500`, `"1500"` or `yes` is a number, a text or a truth is each format's own
+//! Scalars keep their text: whether `1500`, `"1500"` or `yes` is a number, a text or a boolean is each format's own
 //! decision. [`parse`] is the entry; [`path_of`] finds the way back from a place to the keys that lead there.
 
 mod json;
@@ -40,7 +40,7 @@ pub enum Value {
     Scalar(Scalar),
     /// A list.
     List(Vec<Node>),
-    /// A mapping, in the order of the text; a key may stand twice.
+    /// A mapping, in the order of the text; a key may occur twice.
     Map(Vec<Entry>),
 }
 
@@ -58,7 +58,7 @@ pub struct Scalar {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// Where the key is.
     pub key_at: Place,
     /// The value.
     pub value: Node,
@@ -86,7 +86,7 @@ impl Node {
         }
     }
 
-    /// The value of a key of a mapping, the last where it stands twice.
+    /// The value of a key of a mapping, the last where it occurs twice.
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries.iter().rev().find(|e| e.key == key).map(|e| &e.value),
@@ -105,70 +105,106 @@ impl Node {
     }
 }
 
-/// Reads JSON or YAML text, whichever it is; `file` is the index that the places get. `None` with an error where it is
-/// neither. A byte-order mark is passed over.
-pub fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<Node> {
+/// A key that its mapping has already. Whether the last value counts, both do, or it is an error is for the format to
+/// say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// The key.
+    pub key: String,
+    /// Where it occurs again.
+    pub at: Place,
+    /// Where it occurs first.
+    pub first: Place,
+}
+
+impl Duplicate {
+    /// The diagnostic where the last value is used, as most programs do.
+    pub fn last_is_used(&self) -> Diagnostic {
+        self.diagnostic("the last one is used", "remove one of the two")
+    }
+
+    /// The diagnostic, with what was made of the two and what to do.
+    pub fn diagnostic(&self, outcome: &str, hint: &str) -> Diagnostic {
+        let message = format!("duplicate key \"{}\", first on line {}: {outcome}", self.key, self.first.line);
+        Diagnostic::new(Code::DuplicateKey, self.at, message).hint(hint)
+    }
+}
+
+/// A document's values, and what is to be said about it as a text.
+#[derive(Debug)]
+pub struct Tree {
+    /// The values.
+    pub root: Node,
+    /// Keys that occur more than once in their mapping.
+    pub duplicates: Vec<Duplicate>,
+    /// What was tolerated: JSON that only a YAML parser takes.
+    pub tolerated: Option<Diagnostic>,
+}
+
+/// Reads JSON or YAML text, whichever it is, as [`read`] does, and reports everything. `None` with an error where it is
+/// neither.
+pub fn parse(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node> {
+    let tree = read(text, file).map_err(|wrong| diags.push(wrong)).ok()?;
+    diags.extend(tree.tolerated);
+    diags.extend(tree.duplicates.iter().map(Duplicate::last_is_used));
+    Some(tree.root)
+}
+
+/// Reads JSON or YAML text, whichever it is; `file` is the index that the places get. A byte-order mark is ignored. The
+/// error is the one of the language that the text was meant to be.
+pub fn read(text: &str, file: u16) -> Result<Tree, Diagnostic> {
     let start = Place { file, line: 1, column: 1 };
     if text.len() > MAX_BYTES {
-        said.push(Diagnostic::new(Code::TooLarge, start, "the text is larger than 10 MiB"));
-        return None;
+        return Err(Diagnostic::new(Code::TooLarge, start, "the file is larger than 10 MiB"));
     }
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     if body.trim().is_empty() {
-        said.push(Diagnostic::new(Code::EmptyText, start, "the text is empty"));
-        return None;
+        return Err(Diagnostic::new(Code::EmptyText, start, "the file is empty"));
     }
-    let root = if body.trim_start().starts_with(['{', '[']) {
-        match json::parse(body, file, said) {
-            // YAML's flow style looks like JSON: `{version: 2}`. Where both refuse, JSON's message is the right one.
-            Err(wrong) if wrong.code == Code::Syntax => {
-                let mut of_yaml = Vec::new();
-                match yaml::parse(body, file, &mut of_yaml) {
-                    // YAML would take it into the next key.
-                    _ if json::is_comment(body, wrong.at) => Err(json::comment(wrong)),
-                    Ok(root) if json::is_meant(body) => {
-                        said.push(json::only_yaml(wrong));
-                        said.append(&mut of_yaml);
-                        Ok(root)
-                    }
-                    Ok(root) => {
-                        said.append(&mut of_yaml);
-                        Ok(root)
-                    }
-                    Err(_) => Err(wrong),
-                }
-            }
-            root => root,
-        }
-    } else {
-        match odd_blank(body, file) {
-            Some(wrong) => Err(wrong),
-            None => yaml::parse(body, file, said),
-        }
+    let mut duplicates = Vec::new();
+    if !body.trim_start().starts_with(['{', '[']) {
+        odd_space(body, file)?;
+        let root = yaml::parse(body, file, &mut duplicates)?;
+        return Ok(Tree { root, duplicates, tolerated: None });
+    }
+    let wrong = match json::parse(body, file, &mut duplicates) {
+        Ok(root) => return Ok(Tree { root, duplicates, tolerated: None }),
+        Err(wrong) if wrong.code != Code::Syntax => return Err(wrong),
+        Err(wrong) => wrong,
     };
-    root.map_err(|wrong| said.push(wrong)).ok()
+    // YAML would take a comment into the next key.
+    if json::is_comment(body, wrong.at) {
+        return Err(json::comment(wrong.at));
+    }
+    // YAML's flow style looks like JSON: `{version: 2}`. Where both refuse, JSON's message is the right one.
+    let mut duplicates = Vec::new();
+    match yaml::parse(body, file, &mut duplicates) {
+        Ok(root) => {
+            let tolerated = json::is_meant(body).then(|| json::only_yaml(&wrong));
+            Ok(Tree { root, duplicates, tolerated })
+        }
+        Err(_) => Err(wrong),
+    }
 }
 
-/// A line that is indented by blanks which are none for YAML, as copied from a web page: they would become part of a key.
-fn odd_blank(text: &str, file: u16) -> Option<Diagnostic> {
+/// A line that is indented with spaces that are not spaces to YAML, as copied from a web page: they would become part of a key.
+fn odd_space(text: &str, file: u16) -> Result<(), Diagnostic> {
     if text.is_ascii() {
-        return None;
+        return Ok(());
     }
     let odd = |c: char| !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}'));
     for (index, line) in text.lines().enumerate() {
         let indented = line.trim_start_matches(' ');
-        if let Some(blank) = indented.chars().next().filter(|c| odd(*c)) {
+        if let Some(space) = indented.chars().next().filter(|c| odd(*c)) {
             let column = (line.len() - indented.len() + 1) as u32;
             let at = Place { file, line: (index + 1) as u32, column };
             let message =
-                format!("not valid YAML: the line is indented with the character U+{:04X}", blank as u32);
-            return Some(
-                Diagnostic::new(Code::Syntax, at, message)
-                    .hint("indent it with blanks: it was copied, perhaps"),
-            );
+                format!("not valid YAML: the line is indented with the character U+{:04X}", space as u32);
+            return Err(Diagnostic::new(Code::Syntax, at, message)
+                .hint("indent with spaces; probably pasted from a web page"));
         }
     }
-    None
+    Ok(())
 }
 
 /// The keys and indexes that lead to the value (or key) at a place: `links[2].bond_mode`. Where nothing begins exactly
@@ -209,17 +245,12 @@ pub fn path_of(root: &Node, at: Place, of_value: bool) -> String {
     }
 }
 
-/// Reports a key that a mapping has already.
-fn check_duplicate(entries: &[Entry], key: &str, at: Place, said: &mut Vec<Diagnostic>) {
+/// A key that a mapping has already.
+fn duplicate(entries: &[Entry], key: &str, at: Place) -> Option<Duplicate> {
     // Mappings are small, and those that are not would make this quadratic: they are checked near the end only.
     let near = entries.len().saturating_sub(64);
-    if let Some(first) = entries.iter().skip(near).find(|e| e.key == key) {
-        let message = format!(
-            "the key \"{key}\" stands twice (first in line {}); the last one is used",
-            first.key_at.line
-        );
-        said.push(Diagnostic::new(Code::DuplicateKey, at, message).hint("remove one of the two"));
-    }
+    let first = entries.iter().skip(near).find(|e| e.key == key)?;
+    Some(Duplicate { key: key.to_owned(), at, first: first.key_at })
 }
 
 fn too_many(at: Place) -> Diagnostic {
@@ -232,17 +263,17 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
-        let mut said = Vec::new();
-        let root = parse(text, 0, &mut said);
-        (root, said)
+        let mut diags = Vec::new();
+        let root = parse(text, 0, &mut diags);
+        (root, diags)
     }
 
     #[test]
     fn json_and_yaml_give_one_tree_and_places() {
-        let (json, said) = read("{\"links\": [\n  {\"id\": \"a\", \"mtu\": 9000, \"x\": null}]}");
-        assert!(said.is_empty());
-        let (yaml, said) = read("links:\n- id: 'a'\n  mtu: 9000\n  x:\n");
-        assert!(said.is_empty());
+        let (json, diags) = read("{\"links\": [\n  {\"id\": \"a\", \"mtu\": 9000, \"x\": null}]}");
+        assert!(diags.is_empty());
+        let (yaml, diags) = read("links:\n- id: 'a'\n  mtu: 9000\n  x:\n");
+        assert!(diags.is_empty());
         let (json, yaml) = (json.unwrap(), yaml.unwrap());
         for root in [&json, &yaml] {
             let link = &root.get("links").unwrap().items()[0];
@@ -272,15 +303,27 @@ mod tests {
 
     #[test]
     fn a_broken_text_says_where() {
-        let (root, said) = read("{\"links\": [\n  {\"id\": \"a\"},,\n]}");
+        let (root, diags) = read("{\"links\": [\n  {\"id\": \"a\"},,\n]}");
         assert!(root.is_none());
-        assert_eq!((said[0].code, said[0].at.line, said[0].at.column), (Code::Syntax, 2, 15));
-        let (root, said) = read("network:\n\tversion: 2\n");
+        assert_eq!((diags[0].code, diags[0].at.line, diags[0].at.column), (Code::Syntax, 2, 15));
+        let (root, diags) = read("network:\n\tversion: 2\n");
         assert!(root.is_none());
-        assert_eq!((said[0].code, said[0].at.line), (Code::Syntax, 2));
+        assert_eq!((diags[0].code, diags[0].at.line), (Code::Syntax, 2));
         for empty in ["", " \n", "\u{feff}"] {
             assert_eq!(read(empty).1[0].code, Code::EmptyText);
         }
+    }
+
+    #[test]
+    fn columns_count_characters_in_json_too() {
+        let text = "{\"links\": \"äöü\",,}";
+        assert_eq!(text.chars().position(|c| c == ',').map(|at| at + 2), Some(17));
+        let (root, diags) = read(text);
+        assert!(root.is_none());
+        assert_eq!((diags[0].at.line, diags[0].at.column), (1, 17));
+        // A comment is known as one behind such characters, too.
+        let (_, diags) = read("{\"é\": \"ü\", // x\n}");
+        assert_eq!((diags[0].at.column, diags[0].message.contains("comments")), (12, true), "{diags:?}");
     }
 
     #[test]
@@ -299,9 +342,9 @@ mod tests {
 
     #[test]
     fn merge_keys_and_duplicates() {
-        let (root, said) = read("base: &b {mtu: 1, x: 2}\nlink: {<<: *b, mtu: 3}\nlink: 4\n");
-        assert_eq!(said.len(), 1);
-        assert_eq!(said[0].code, Code::DuplicateKey);
+        let (root, diags) = read("base: &b {mtu: 1, x: 2}\nlink: {<<: *b, mtu: 3}\nlink: 4\n");
+        assert_eq!(diags.len(), 1);
+        assert_eq!(diags[0].code, Code::DuplicateKey);
         let Value::Map(entries) = root.unwrap().value else { panic!() };
         assert_eq!(entries[1].value.get("mtu").unwrap().text(), Some("3"));
         assert_eq!(entries[1].value.get("x").unwrap().text(), Some("2"));

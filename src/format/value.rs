@@ -1,7 +1,7 @@
 //! The typed readers that all formats share: a value of the text becomes a checked one, or a diagnostic.
 //!
 //! Null and an empty text count as absent everywhere, as every producer means them. Each reader is given the key's name
-//! for its message and returns `None` where nothing usable stands there; it then has said why.
+//! for its message and returns `None` where nothing usable is there, after it has reported why.
 
 mod address;
 mod name;
@@ -10,35 +10,51 @@ mod resolver;
 
 use std::ops::RangeInclusive;
 
-pub(super) use address::{destination, gateway, interface_address, ip, prefix_length, route};
+pub(super) use address::{
+    AddressRules, destination, gateway, interface_address, interface_address_by, ip, prefix_length, route,
+    try_gateway, try_ip,
+};
 pub(super) use name::{interface_name, naming_for};
 pub(super) use option::{bond_option, set_bridge_option, set_option};
 pub(super) use resolver::{name_servers, search_domains};
 
 use super::tree::{Node, Scalar, Value};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
-use crate::model::{Located, MacAddr, Mtu, attribute};
+use crate::model::{Family, Located, MacAddr, Mtu, attribute};
 
-/// A text without the blanks around it.
-pub(super) fn text<'a>(node: &'a Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<&'a str> {
+/// A value that cannot be used; a diagnostic with the reason has been added.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reported;
+
+/// A text without the spaces around it. `None` where it is absent or cannot be used; [`try_text`] tells the two apart.
+pub(super) fn text<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<&'a str> {
+    try_text(node, key, diags).ok().flatten()
+}
+
+/// A text without the spaces around it; `None` where it is absent.
+pub(super) fn try_text<'a>(
+    node: &'a Node,
+    key: &str,
+    diags: &mut Vec<Diagnostic>,
+) -> Result<Option<&'a str>, Reported> {
     match &node.value {
-        Value::Scalar(scalar) => Some(scalar.text.trim()).filter(|text| !text.is_empty()),
-        Value::Null => None,
+        Value::Scalar(scalar) => Ok(Some(scalar.text.trim()).filter(|text| !text.is_empty())),
+        Value::Null => Ok(None),
         Value::List(_) | Value::Map(_) => {
-            said.push(wrong_shape(node, key, "a single value"));
-            None
+            diags.push(wrong_shape(node, key, "a single value"));
+            Err(Reported)
         }
     }
 }
 
 /// The items of a list.
-pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, said: &mut Vec<Diagnostic>) -> &'a [Node] {
+pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, diags: &mut Vec<Diagnostic>) -> &'a [Node] {
     match node.map(|n| (n, &n.value)) {
         None | Some((_, Value::Null)) => &[],
         Some((_, Value::List(items))) => items,
         Some((node, _)) => {
             let wrong = wrong_shape(node, key, "a list");
-            said.push(match node.text() {
+            diags.push(match node.text() {
                 Some(text) => wrong.hint(format!("write [{text}]")),
                 None => wrong,
             });
@@ -50,20 +66,20 @@ pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, said: &mut Vec<Diagno
 /// Words in one text.
 const MAX_WORDS: usize = 10_000;
 
-/// Texts that are written as a list, or in one text with blanks or commas between them.
-pub(super) fn words<'a>(node: &'a Node, key: &str, said: &mut Vec<Diagnostic>) -> Vec<Located<&'a str>> {
+/// Texts that are written as a list, or in one text with spaces or commas between them.
+pub(super) fn words<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Vec<Located<&'a str>> {
     let nodes = match &node.value {
         Value::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),
     };
     let mut words = Vec::new();
     for node in nodes {
-        let text = text(node, key, said).unwrap_or_default();
+        let text = text(node, key, diags).unwrap_or_default();
         let parts = text.split([' ', '\t', '\n', ',']).filter(|part| !part.is_empty());
         words.extend(parts.map(|part| Located::new(part, node.at)).take(MAX_WORDS));
         if words.len() >= MAX_WORDS {
             let message = format!("{key}: more than 10,000 words, the rest was left out");
-            said.push(Diagnostic::new(Code::BadValue, node.at, message));
+            diags.push(Diagnostic::new(Code::BadValue, node.at, message));
             break;
         }
     }
@@ -75,66 +91,66 @@ pub(super) fn number(
     node: &Node,
     key: &str,
     range: RangeInclusive<u64>,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<Located<u64>> {
     let wanted = format!("a number from {} to {}", range.start(), range.end());
-    let number = whole(node, key, &wanted, said)?;
+    let number = whole(node, key, &wanted, diags)?;
     if !range.contains(&number.value) {
-        said.push(bad(Code::BadValue, node, key, &format!("expected {wanted}")));
+        diags.push(bad(Code::BadValue, node, key, &format!("expected {wanted}")));
         return None;
     }
     Some(number)
 }
 
 /// A whole number of any size; `wanted` says in a message what it should have been.
-fn whole(node: &Node, key: &str, wanted: &str, said: &mut Vec<Diagnostic>) -> Option<Located<u64>> {
-    let text = text(node, key, said)?;
-    warn_if_octal(node, key, said);
+fn whole(node: &Node, key: &str, wanted: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<u64>> {
+    let text = text(node, key, diags)?;
+    warn_if_octal(node, key, diags);
     // JSON knows one kind of number: some writers print 1500.0.
     match text.strip_suffix(".0").unwrap_or(text).parse() {
         Ok(number) => Some(Located::new(number, node.at)),
         Err(_) => {
-            said.push(bad(Code::BadValue, node, key, &format!("expected {wanted}")));
+            diags.push(bad(Code::BadValue, node, key, &format!("expected {wanted}")));
             None
         }
     }
 }
 
 /// An MTU. 0 means that none is given, as several producers write it.
-pub(super) fn mtu(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<Mtu>> {
-    let bytes = whole(node, key, "a number of bytes from 68 to 65535", said)?;
+pub(super) fn mtu(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<Mtu>> {
+    let bytes = whole(node, key, "a number of bytes from 68 to 65535", diags)?;
     if bytes.value == 0 {
-        said.push(Diagnostic::new(Code::NoEffect, node.at, format!("{key} 0 is taken as not given")));
+        diags.push(Diagnostic::new(Code::NoEffect, node.at, format!("{key} 0 is taken as not given")));
         return None;
     }
     match Mtu::new(bytes.value) {
         Ok(mtu) => Some(Located::new(mtu, node.at)),
         Err(why) => {
-            said.push(bad(Code::BadValue, node, key, why.0));
+            diags.push(bad(Code::BadValue, node, key, why.0));
             None
         }
     }
 }
 
 /// on, yes, true, y, 1 and their opposites, in any case.
-pub(super) fn boolean(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
-    let text = text(node, key, said)?;
+pub(super) fn boolean(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
+    let text = text(node, key, diags)?;
     let value = attribute::boolean(text);
     if value.is_none() {
-        said.push(bad(Code::BadValue, node, key, "expected true or false"));
+        diags.push(bad(Code::BadValue, node, key, "expected true or false"));
     }
     value.map(|value| Located::new(value, node.at))
 }
 
 /// A MAC address, Ethernet's or InfiniBand's, in any spelling.
-pub(super) fn mac(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<MacAddr>> {
-    let text = text(node, key, said)?;
+pub(super) fn mac(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<MacAddr>> {
+    let text = text(node, key, diags)?;
     match text.parse() {
         Ok(mac) => {
             if let Value::Scalar(scalar) = &node.value {
                 if is_base_60(scalar) {
                     let message = format!("{key} {text} is not quoted, and YAML 1.1 reads it as a number");
-                    said.push(
+                    diags.push(
                         Diagnostic::new(Code::OddNumber, node.at, message)
                             .hint(format!("write \"{text}\"; it was taken as that")),
                     );
@@ -143,39 +159,45 @@ pub(super) fn mac(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<
             Some(Located::new(mac, node.at))
         }
         Err(why) => {
-            said.push(bad(Code::BadValue, node, key, why.0));
+            diags.push(bad(Code::BadValue, node, key, why.0));
             None
         }
     }
 }
 
 /// A MAC address that says which NIC is meant: as [`mac`], and zeroes, which some writers put where they know none, count
-/// as absent. An error, which has been said, where it cannot be read.
+/// as absent. An error, which has been reported, where it cannot be read.
 pub(super) fn mac_of_nic(
     node: &Node,
     key: &str,
-    said: &mut Vec<Diagnostic>,
-) -> Result<Option<Located<MacAddr>>, ()> {
-    let Some(text) = text(node, key, said).filter(|text| !text.is_empty()) else {
-        return if matches!(node.value, Value::Scalar(_) | Value::Null) { Ok(None) } else { Err(()) };
-    };
+    diags: &mut Vec<Diagnostic>,
+) -> Result<Option<Located<MacAddr>>, Reported> {
+    let Some(text) = try_text(node, key, diags)? else { return Ok(None) };
     if text.bytes().all(|b| matches!(b, b'0' | b':' | b'-')) && text.contains("00") {
         let message = format!("{key} {text} is no MAC address: it is taken as not given");
-        said.push(Diagnostic::new(Code::NoEffect, node.at, message).severity(Severity::Warning));
+        diags.push(Diagnostic::new(Code::NoEffect, node.at, message).severity(Severity::Warning));
         return Ok(None);
     }
-    mac(node, key, said).map(Some).ok_or(())
+    mac(node, key, diags).map(Some).ok_or(Reported)
 }
 
 /// A MAC address that a link is to get: as [`mac`], and no group address, which the kernel refuses.
-pub(super) fn mac_to_set(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<MacAddr>> {
-    let mac = mac(node, key, said)?;
+pub(super) fn mac_to_set(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<MacAddr>> {
+    let mac = mac(node, key, diags)?;
     if mac.value.is_multicast() {
         let why = "a group address (the first byte is odd), which no interface can have: left as it is";
-        said.push(bad(Code::BadValue, node, key, why).severity(Severity::Warning));
+        diags.push(bad(Code::BadValue, node, key, why).severity(Severity::Warning));
         return None;
     }
     Some(mac)
+}
+
+/// The family of an address, for a message.
+pub(super) fn family_word(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
 }
 
 /// `KEY "VALUE": WHY`.
@@ -186,10 +208,10 @@ pub(super) fn bad(code: Code, node: &Node, key: &str, why: &str) -> Diagnostic {
 /// `KEY "VALUE": expected one of …`, with the nearest of them.
 pub(super) fn one_of<'a>(node: &Node, key: &str, words: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
     let all: Vec<&str> = words.clone().collect();
-    let said = bad(Code::BadValue, node, key, &format!("expected one of {}", all.join(", ")));
+    let diags = bad(Code::BadValue, node, key, &format!("expected one of {}", all.join(", ")));
     match nearest(node.text().unwrap_or_default(), words) {
-        Some(near) => said.hint(format!("did you mean \"{near}\"?")),
-        None => said,
+        Some(near) => diags.hint(format!("did you mean \"{near}\"?")),
+        None => diags,
     }
 }
 
@@ -212,7 +234,7 @@ fn is_base_60(scalar: &Scalar) -> bool {
 }
 
 /// `mtu: 01500` is 832 for a reader of YAML 1.1.
-fn warn_if_octal(node: &Node, key: &str, said: &mut Vec<Diagnostic>) {
+fn warn_if_octal(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) {
     let Value::Scalar(scalar) = &node.value else { return };
     let text = scalar.text.trim();
     if !scalar.quoted
@@ -221,7 +243,7 @@ fn warn_if_octal(node: &Node, key: &str, said: &mut Vec<Diagnostic>) {
         && text.bytes().all(|b| (b'0'..=b'7').contains(&b))
     {
         let message = format!("{key} {text} begins with 0, and YAML 1.1 reads it as an octal number");
-        said.push(
+        diags.push(
             Diagnostic::new(Code::OddNumber, node.at, message)
                 .hint("remove the leading zero; it was taken as a decimal number"),
         );
@@ -238,18 +260,18 @@ pub(super) mod tests {
         yaml: &str,
         reader: impl FnOnce(&Node, &mut Vec<Diagnostic>) -> T,
     ) -> (T, Vec<String>) {
-        let mut said = Vec::new();
-        let root = tree::parse(&format!("x: {yaml}\n"), 0, &mut said).unwrap();
-        let value = reader(root.get("x").unwrap(), &mut said);
-        let said = said.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
-        (value, said)
+        let mut diags = Vec::new();
+        let root = tree::parse(&format!("x: {yaml}\n"), 0, &mut diags).unwrap();
+        let value = reader(root.get("x").unwrap(), &mut diags);
+        let diags = diags.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
+        (value, diags)
     }
 
     #[test]
     fn macs_in_every_spelling_and_absence() {
         let mac = |yaml: &str| {
-            let (mac, said) = read(yaml, |n, s| mac(n, "mac", s));
-            (mac.map(|m| m.value.to_string()), said)
+            let (mac, diags) = read(yaml, |n, s| mac(n, "mac", s));
+            (mac.map(|m| m.value.to_string()), diags)
         };
         for yaml in ["'52:54:00:AB:CD:EF'", "52-54-00-ab-cd-ef", "\" 52:54:00:ab:cd:ef \""] {
             assert_eq!(mac(yaml), (Some("52:54:00:ab:cd:ef".into()), vec![]), "{yaml}");
@@ -257,10 +279,10 @@ pub(super) mod tests {
         for yaml in ["", "''", "null"] {
             assert_eq!(mac(yaml), (None, vec![]), "{yaml}");
         }
-        let (value, said) = mac("52:54:00:12:34:56");
+        let (value, diags) = mac("52:54:00:12:34:56");
         assert_eq!(value.unwrap(), "52:54:00:12:34:56");
         assert_eq!(
-            said,
+            diags,
             ["odd-number: mac 52:54:00:12:34:56 is not quoted, and YAML 1.1 reads it as a number"]
         );
         assert_eq!(
@@ -268,12 +290,12 @@ pub(super) mod tests {
             ["bad-value: mac \"52:54\": not a MAC address (six pairs of hex digits, joined by ':')"]
         );
         assert_eq!(mac("[a]").1, ["wrong-shape: mac should be a single value, not a list"]);
-        let (group, said) = read("'01:00:5e:00:00:01'", |n, s| mac_to_set(n, "mac", s));
-        assert!(group.is_none() && said[0].contains("group address"));
+        let (group, diags) = read("'01:00:5e:00:00:01'", |n, s| mac_to_set(n, "mac", s));
+        assert!(group.is_none() && diags[0].contains("group address"));
     }
 
     #[test]
-    fn numbers_mtus_and_truths() {
+    fn parses_integers_mtus_and_booleans() {
         let mtu = |yaml: &str| read(yaml, |n, s| mtu(n, "mtu", s).map(|m| m.value.get()));
         for yaml in ["9000", "'9000'", "9000.0"] {
             assert_eq!(mtu(yaml), (Some(9000), vec![]));

@@ -7,7 +7,7 @@ use crate::model::attribute::{self, Form, Value};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Place};
 
 /// Leaves out the second of two links with one id.
-pub(super) fn unique_ids(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+pub(super) fn unique_ids(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mut seen: HashMap<String, (Place, Option<MacAddr>)> = HashMap::new();
     desired.links.retain(|link| match seen.get(&link.id) {
         None => {
@@ -24,7 +24,7 @@ pub(super) fn unique_ids(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
                 first.line,
                 with(mac)
             );
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::DuplicateLink, link.at, message)
                     .hint("give each link an id of its own"),
             );
@@ -35,7 +35,7 @@ pub(super) fn unique_ids(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
 
 /// Two physical links with one MAC address are one NIC: what the second asks for goes to the first, and references to
 /// the second, too.
-pub(super) fn one_link_for_a_mac(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+pub(super) fn one_link_for_a_mac(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mut first: HashMap<MacAddr, usize> = HashMap::new();
     let mut twins: Vec<(usize, usize)> = Vec::new();
     for (i, link) in desired.links.iter().enumerate() {
@@ -57,7 +57,7 @@ pub(super) fn one_link_for_a_mac(desired: &mut Desired, said: &mut Vec<Diagnosti
         let at = twin.select.mac.map_or(twin.at, |m| m.at);
         let message =
             format!("\"{}\" and \"{}\" have one MAC address: they were taken as one NIC", link.id, twin.id);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::DuplicateMac, at, message).hint("check the MAC addresses of the two links"),
         );
         renamed.insert(twin.id, link.id.clone());
@@ -86,16 +86,16 @@ fn references(link: &mut Link) -> impl Iterator<Item = &mut LinkRef> {
 }
 
 /// Makes each reference the id of a link: found by id, by name, as an interface of the machine, or not at all.
-pub(super) fn resolve(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+pub(super) fn resolve(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mut resolver = Resolver::new(desired);
     for link in &mut desired.links {
         let id = link.id.clone();
         resolver.taken = link.members.iter().map(|member| member.value.clone()).collect();
-        link.members.retain_mut(|member| resolver.resolve(&id, "member", member, said));
+        link.members.retain_mut(|member| resolver.resolve(&id, "member", member, diags));
         resolver.taken.clear();
         // A parent that is not there stays: `stacking` leaves the link out for it.
         for (role, reference) in [("link", link.parent.as_mut()), ("peer", link.peer.as_mut())] {
-            let _ = reference.is_some_and(|reference| resolver.resolve(&id, role, reference, said));
+            let _ = reference.is_some_and(|reference| resolver.resolve(&id, role, reference, diags));
         }
         let kind = link.kind;
         link.settings.0.retain(|name, setting| {
@@ -105,7 +105,7 @@ pub(super) fn resolve(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
                 return true;
             }
             let mut reference = Located::new(text.clone(), setting.at);
-            let found = resolver.resolve(&id, name, &mut reference, said);
+            let found = resolver.resolve(&id, name, &mut reference, diags);
             *text = reference.value;
             found
         });
@@ -161,7 +161,7 @@ impl Resolver {
         id: &str,
         role: &str,
         reference: &mut LinkRef,
-        said: &mut Vec<Diagnostic>,
+        diags: &mut Vec<Diagnostic>,
     ) -> bool {
         if self.ids.contains(&reference.value) {
             return true;
@@ -171,7 +171,7 @@ impl Resolver {
                 "\"{id}\" names its {role} \"{}\", which is the name of link \"{found}\"",
                 reference.value
             );
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::ReferenceByName, reference.at, message)
                     .hint(format!("write its id: \"{found}\"")),
             );
@@ -188,7 +188,7 @@ impl Resolver {
                     "\"{id}\" names its {role} \"{0}\", and no link has this id: the interface {0} was taken",
                     reference.value
                 );
-                said.push(Diagnostic::new(Code::DanglingReference, reference.at, message).hint(format!(
+                diags.push(Diagnostic::new(Code::DanglingReference, reference.at, message).hint(format!(
                     "add \"{}\" to the ethernets: netplan takes none of the text without it",
                     reference.value
                 )));
@@ -201,7 +201,7 @@ impl Resolver {
                     "\"{0}\" is no link of the description; \"{id}\" was taken to mean the interface {0}",
                     reference.value
                 );
-                said.push(Diagnostic::new(Code::ImpliedLink, reference.at, message).hint(
+                diags.push(Diagnostic::new(Code::ImpliedLink, reference.at, message).hint(
                     "give it a link with its MAC address: names can differ from one boot image to the next",
                 ));
                 self.imply(reference);
@@ -221,7 +221,7 @@ impl Resolver {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => "add the link, or remove the reference".to_owned(),
                 });
-                said.push(dangling);
+                diags.push(dangling);
                 false
             }
         }

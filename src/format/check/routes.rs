@@ -1,4 +1,4 @@
-//! Addresses and routes: what stands twice, gateways that no subnet reaches, routes that the kernel takes for one.
+//! Addresses and routes: what occurs twice, gateways that no subnet reaches, routes that the kernel takes for one.
 
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
@@ -11,12 +11,12 @@ use crate::model::{Address, Desired, Family, Kind, Link, Place};
 
 /// One address is on one link, once. Link-local addresses may repeat, and so may the addresses of separate VRFs. The kernel
 /// takes one address on two links: that is described, if seldom meant.
-pub(super) fn addresses(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+pub(super) fn addresses(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let vrfs = vrf_of(desired);
     let mut seen: HashMap<(IpAddr, Option<String>), (String, Place)> = HashMap::new();
     for link in &mut desired.links {
         let (id, vrf) = (link.id.clone(), vrfs.get(&link.id).cloned());
-        said.extend(link.addresses.iter().filter_map(no_host));
+        diags.extend(link.addresses.iter().filter_map(no_host));
         link.addresses.retain(|address| {
             let ip = address.net.addr();
             let local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
@@ -27,13 +27,16 @@ pub(super) fn addresses(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
             };
             let twice = *other == id;
             let (code, message) = if twice {
-                (Code::RepeatedAddress, format!("{ip} stands twice on \"{id}\" (line {})", first.line))
+                (
+                    Code::RepeatedAddress,
+                    format!("{ip} is a duplicate on \"{id}\", first on line {}", first.line),
+                )
             } else {
                 let message =
                     format!("{ip} is on \"{other}\" already (line {}): \"{id}\" gets it, too", first.line);
                 (Code::DuplicateAddress, message)
             };
-            said.push(Diagnostic::new(code, address.at, message).hint("remove one of the two"));
+            diags.push(Diagnostic::new(code, address.at, message).hint("remove one of the two"));
             !twice
         });
     }
@@ -95,11 +98,11 @@ impl Subnets {
 /// on-link.
 ///
 /// Returns the places of the routes that were made on-link.
-pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> HashSet<Place> {
+pub(super) fn gateways(desired: &mut Desired, diags: &mut Vec<Diagnostic>) -> HashSet<Place> {
     let mut assumed = HashSet::new();
     let everywhere = Subnets::of(&desired.links);
     if desired.links.iter().any(|link| link.routes.iter().any(|route| !route.more.is_empty())) {
-        ways(desired, &everywhere, said);
+        ways(desired, &everywhere, diags);
     }
     let ids: Vec<String> = desired.links.iter().map(|l| l.id.clone()).collect();
     for link in &mut desired.links {
@@ -112,12 +115,12 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> Has
             if Family::of(&via) != route.family() {
                 let message =
                     format!("the route to {} has the gateway {via}, which is of the other family", route.to);
-                said.push(Diagnostic::new(Code::MixedFamilies, route.at, message));
+                diags.push(Diagnostic::new(Code::MixedFamilies, route.at, message));
                 return false;
             }
             if addresses.contains(&via) {
                 let message = format!("the gateway {via} is an address of \"{id}\" itself");
-                said.push(
+                diags.push(
                     Diagnostic::new(Code::GatewayIsSelf, route.at, message)
                         .hint("write the router's address"),
                 );
@@ -132,14 +135,14 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> Has
                          made on-link, so that it need not wait for that",
                         route.to
                     );
-                    said.push(Diagnostic::new(Code::GatewayOffSubnet, route.at, message).severity(Severity::Note));
+                    diags.push(Diagnostic::new(Code::GatewayOffSubnet, route.at, message).severity(Severity::Note));
                     return true;
                 }
                 assumed.insert(route.at);
                 let message =
                     format!("the gateway {via} is in no subnet of \"{id}\": the route was made on-link");
                 let other = everywhere.reach(via).and_then(|i| ids.get(i));
-                said.push(Diagnostic::new(Code::GatewayOffSubnet, route.at, message).hint(match other {
+                diags.push(Diagnostic::new(Code::GatewayOffSubnet, route.at, message).hint(match other {
                     Some(other) => {
                         format!("it is in a subnet of \"{other}\": does the route belong there?")
                     }
@@ -156,7 +159,7 @@ pub(super) fn gateways(desired: &mut Desired, said: &mut Vec<Diagnostic>) -> Has
 
 /// The further ways of routes that have several: which link each leads over, where only its gateway says so, and whether
 /// it has to be made on-link.
-fn ways(desired: &mut Desired, everywhere: &Subnets, said: &mut Vec<Diagnostic>) {
+fn ways(desired: &mut Desired, everywhere: &Subnets, diags: &mut Vec<Diagnostic>) {
     let own: Vec<(String, Subnets)> =
         desired.links.iter().map(|l| (l.id.clone(), Subnets::of(std::slice::from_ref(l)))).collect();
     for (i, link) in desired.links.iter_mut().enumerate() {
@@ -171,10 +174,10 @@ fn ways(desired: &mut Desired, everywhere: &Subnets, said: &mut Vec<Diagnostic>)
                     Some(None) => {
                         let link = way.link.as_deref().unwrap_or_default();
                         let message = format!(
-                            "the route to {} leads over \"{link}\", which is not described: this way was left out",
+                            "the route to {} leads over \"{link}\", which is not described: this next hop was left out",
                             route.to
                         );
-                        said.push(Diagnostic::new(Code::DanglingReference, at, message));
+                        diags.push(Diagnostic::new(Code::DanglingReference, at, message));
                         return false;
                     }
                     None if local => return true,
@@ -190,8 +193,8 @@ fn ways(desired: &mut Desired, everywhere: &Subnets, said: &mut Vec<Diagnostic>)
                 if !way.on_link && !local && nets.reach(via).is_none() {
                     way.on_link = true;
                     let message =
-                        format!("the gateway {via} is in no subnet of \"{id}\": this way was made on-link");
-                    said.push(
+                        format!("the gateway {via} is in no subnet of \"{id}\": this next hop was made on-link");
+                    diags.push(
                         Diagnostic::new(Code::GatewayOffSubnet, at, message)
                             .hint("check the gateway and the prefix length"),
                     );
@@ -208,7 +211,7 @@ fn ways(desired: &mut Desired, everywhere: &Subnets, said: &mut Vec<Diagnostic>)
 pub(super) fn one_route_for_a_key(
     desired: &mut Desired,
     assumed: &HashSet<Place>,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
     /// The last is the VRF's id.
     type Key<'a> = ((IpNet, Option<u32>, u32), Option<&'a str>);
@@ -238,8 +241,8 @@ pub(super) fn one_route_for_a_key(
                 }
             };
             if other == i && via == route.via {
-                let message = format!("the route to {} stands twice (line {})", route.to, first.line);
-                said.push(Diagnostic::new(Code::RepeatedRoute, route.at, message));
+                let message = format!("duplicate route to {}, first on line {}", route.to, first.line);
+                diags.push(Diagnostic::new(Code::RepeatedRoute, route.at, message));
                 return false;
             }
             let first = first.line;
@@ -260,7 +263,7 @@ pub(super) fn one_route_for_a_key(
                 "{what} of one metric (the first is in line {first}): this one got metric {}",
                 key.0.2
             );
-            said.push(
+            diags.push(
                 Diagnostic::new(code, route.at, message)
                     .hint("say which one is to be used by a metric for each"),
             );

@@ -1,4 +1,4 @@
-//! Which link stands on which: members, parents, circles, and what falls with what.
+//! Which link depends on which: members, parents, cycles, and what is left out with what.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,33 +12,33 @@ pub(super) fn memberless(desired: &Desired) -> HashSet<String> {
     bonds.map(|l| l.id.clone()).collect()
 }
 
-/// Leaves out wrong members, circles, links without what they stand on, and all that stands on those. `memberless` are
+/// Leaves out wrong members, cycles, links without the link they depend on, and all links above those. `memberless` are
 /// bonds that never had a member.
-pub(super) fn check(desired: &mut Desired, memberless: &HashSet<String>, said: &mut Vec<Diagnostic>) {
-    one_controller(desired, said);
+pub(super) fn check(desired: &mut Desired, memberless: &HashSet<String>, diags: &mut Vec<Diagnostic>) {
+    one_controller(desired, diags);
     let kinds: HashMap<String, Kind> = desired.links.iter().map(|l| (l.id.clone(), l.kind)).collect();
     let mut out: HashSet<String> = HashSet::new();
     for link in &mut desired.links {
-        wrong_members(link, &kinds, memberless, &mut out, said);
+        wrong_members(link, &kinds, memberless, &mut out, diags);
         if let Some(wrong) = missing_foundation(link) {
-            said.push(wrong);
+            diags.push(wrong);
             out.insert(link.id.clone());
         }
     }
     for link in circles(desired) {
-        let message = format!("\"{}\" stands on itself: {}", link.0, link.1);
+        let message = format!("\"{}\" depends on itself: {}", link.0, link.1);
         if let Some(at) = desired.links.iter().find(|l| l.id == link.0).map(|l| l.at) {
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::LinkCycle, at, message).hint("break the circle at one of its links"),
             );
         }
         out.insert(link.0);
     }
-    fall(desired, out, said);
+    fall(desired, out, diags);
 }
 
 /// A link is a member of one bond, bridge or VRF at most: the first that lists it.
-fn one_controller(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+fn one_controller(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mut taken: HashMap<String, String> = HashMap::new();
     for controller in &mut desired.links {
         let id = controller.id.clone();
@@ -53,7 +53,7 @@ fn one_controller(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
                     "\"{}\" is a member of \"{other}\" already, so it cannot be one of \"{id}\"",
                     member.value
                 );
-                said.push(
+                diags.push(
                     Diagnostic::new(Code::TwoControllers, member.at, message)
                         .hint("name it in one of the two"),
                 );
@@ -69,7 +69,7 @@ fn wrong_members(
     kinds: &HashMap<String, Kind>,
     memberless: &HashSet<String>,
     out: &mut HashSet<String>,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
     let (id, kind) = (link.id.clone(), link.kind);
     let before = link.members.len();
@@ -88,7 +88,7 @@ fn wrong_members(
                 of.noun(),
                 member.value
             );
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::BadMember, member.at, message).hint("put its NICs there instead"),
             );
         }
@@ -101,12 +101,12 @@ fn wrong_members(
                 format!("bond \"{id}\" has no members: it is made, and has no carrier until one joins it");
             let without =
                 Diagnostic::new(Code::BondWithoutMembers, link.at, message).severity(Severity::Warning);
-            said.push(without.hint("name the links that it is made of"));
+            diags.push(without.hint("name the links that it is made of"));
             return;
         }
         if before == 0 {
             let message = format!("bond \"{id}\" has no member that is there: it was left out");
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::BondWithoutMembers, link.at, message)
                     .hint("name the links that it is made of"),
             );
@@ -119,7 +119,7 @@ fn wrong_members(
 fn missing_foundation(link: &Link) -> Option<Diagnostic> {
     let without = matches!(link.kind, Kind::Vlan | Kind::Macvlan) && link.parent.is_none();
     without.then(|| {
-        let message = format!("{} \"{}\" does not say which link it is on", link.kind.noun(), link.id);
+        let message = format!("{} \"{}\" has no parent link", link.kind.noun(), link.id);
         Diagnostic::new(Code::MissingKey, link.at, message)
     })
 }
@@ -129,7 +129,7 @@ fn foundations(link: &Link) -> impl Iterator<Item = &LinkRef> {
     link.parent.iter().chain(&link.members)
 }
 
-/// The links that stand on themselves, each with the way round.
+/// The links that depend on themselves, each with its cycle.
 fn circles(desired: &Desired) -> Vec<(String, String)> {
     let by_id: HashMap<&str, &Link> = desired.links.iter().map(|l| (l.id.as_str(), l)).collect();
     let mut done: HashSet<&str> = HashSet::new();
@@ -165,7 +165,7 @@ fn below(link: &Link) -> Vec<&str> {
 }
 
 /// Removes what is out, and after it what stood on that: a VLAN without its link, a bond without any member.
-fn fall(desired: &mut Desired, mut out: HashSet<String>, said: &mut Vec<Diagnostic>) {
+fn fall(desired: &mut Desired, mut out: HashSet<String>, diags: &mut Vec<Diagnostic>) {
     let there: HashSet<&str> = desired.links.iter().map(|l| l.id.as_str()).collect();
     let mut standing: HashMap<String, Vec<usize>> = HashMap::new();
     let mut left: Vec<usize> = desired.links.iter().map(|l| l.members.len()).collect();
@@ -197,7 +197,7 @@ fn fall(desired: &mut Desired, mut out: HashSet<String>, said: &mut Vec<Diagnost
         }
     }
     fallen.sort_unstable_by_key(|d| d.at);
-    said.extend(fallen);
+    diags.extend(fallen);
     desired.links.retain(|l| !out.contains(&l.id));
     let there: HashSet<String> = desired.links.iter().map(|l| l.id.clone()).collect();
     for link in &mut desired.links {
@@ -207,7 +207,7 @@ fn fall(desired: &mut Desired, mut out: HashSet<String>, said: &mut Vec<Diagnost
 
 /// What arrives at a port of a bond or bridge belongs to the bond or bridge: an address on the port itself gets no
 /// answers (rx_handler in net/core/dev.c). Its addresses and routes move there.
-pub(super) fn networks_of_members(desired: &mut Desired, said: &mut Vec<Diagnostic>) {
+pub(super) fn networks_of_members(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let controllers =
         desired.links.iter().enumerate().filter(|(_, l)| matches!(l.kind, Kind::Bond | Kind::Bridge));
     let controller: HashMap<String, usize> =
@@ -226,7 +226,7 @@ pub(super) fn networks_of_members(desired: &mut Desired, said: &mut Vec<Diagnost
             controller.kind.noun(),
             controller.id
         );
-        said.push(
+        diags.push(
             Diagnostic::new(Code::MemberAddress, at, message)
                 .hint(format!("write it at \"{}\", or take \"{id}\" out of that", controller.id)),
         );

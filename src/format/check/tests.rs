@@ -31,9 +31,9 @@ fn vlan(id: &str, parent: &str) -> Link {
 
 fn run(links: Vec<Link>) -> (Desired, Vec<&'static str>) {
     let mut desired = Desired { links, ..Desired::default() };
-    let mut said = Vec::new();
-    check(&mut desired, &mut said);
-    (desired, said.iter().map(|d| d.code.text()).collect())
+    let mut diags = Vec::new();
+    check(&mut desired, &mut diags);
+    (desired, diags.iter().map(|d| d.code.text()).collect())
 }
 
 fn ids(desired: &Desired) -> Vec<&str> {
@@ -41,49 +41,49 @@ fn ids(desired: &Desired) -> Vec<&str> {
 }
 
 #[test]
-fn circles_fall_with_all_that_stands_on_them() {
-    let (desired, said) =
+fn cyclic_links_are_left_out_with_all_links_above_them() {
+    let (desired, diags) =
         run(vec![vlan("a", "b"), vlan("b", "a"), vlan("c", "b"), nic("n", "02:00:00:00:00:01")]);
     assert_eq!(ids(&desired), ["n"]);
-    assert_eq!(said, ["link-cycle", "left-out", "left-out"]);
+    assert_eq!(diags, ["link-cycle", "left-out", "left-out"]);
     let (desired, _) = run(vec![vlan("a", "a")]);
     assert!(desired.links.is_empty());
 }
 
 #[test]
 fn a_bond_of_bonds_is_refused_and_the_inner_one_stays() {
-    let (desired, said) = run(vec![
+    let (desired, diags) = run(vec![
         nic("n1", "02:00:00:00:00:01"),
         over("inner", Kind::Bond, &["n1"]),
         over("outer", Kind::Bond, &["inner"]),
         vlan("v", "outer"),
     ]);
     assert_eq!(ids(&desired), ["n1", "inner"]);
-    assert_eq!(said, ["bad-member", "left-out"]);
+    assert_eq!(diags, ["bad-member", "left-out"]);
 }
 
 #[test]
 fn members_may_be_named_by_interface_name_and_slips_are_told() {
-    let (desired, said) = run(vec![over("bond0", Kind::Bond, &["eno1", "eno2"])]);
+    let (desired, diags) = run(vec![over("bond0", Kind::Bond, &["eno1", "eno2"])]);
     assert_eq!(ids(&desired), ["bond0", "eno1", "eno2"]);
-    assert_eq!(said, ["implied-link", "implied-link"]);
-    let (desired, said) = run(vec![
+    assert_eq!(diags, ["implied-link", "implied-link"]);
+    let (desired, diags) = run(vec![
         nic("private-int1", "02:00:00:00:00:01"),
         over("b", Kind::Bond, &["private-int1", "private-int2"]),
     ]);
     assert_eq!(ids(&desired), ["private-int1", "b"]);
-    assert_eq!(said, ["dangling-reference"]);
+    assert_eq!(diags, ["dangling-reference"]);
 }
 
 #[test]
 fn one_link_in_two_bonds_goes_to_the_first() {
-    let (desired, said) = run(vec![
+    let (desired, diags) = run(vec![
         nic("n1", "02:00:00:00:00:01"),
         nic("n2", "02:00:00:00:00:02"),
         over("a", Kind::Bond, &["n1"]),
         over("b", Kind::Bond, &["n1", "n2"]),
     ]);
-    assert_eq!(said, ["two-controllers"]);
+    assert_eq!(diags, ["two-controllers"]);
     assert_eq!(desired.links[3].members.len(), 1);
 }
 
@@ -98,8 +98,8 @@ fn gateways_off_every_subnet_are_made_on_link() {
         Route::new(to, Some("10.0.0.1".parse().unwrap()), at(8)),
         Route::new("10.2.0.0/16".parse().unwrap(), Some("10.0.0.2".parse().unwrap()), at(9)),
     ];
-    let (desired, said) = run(vec![link]);
-    assert_eq!(said, ["gateway-off-subnet", "gateway-is-self", "two-default-routes"]);
+    let (desired, diags) = run(vec![link]);
+    assert_eq!(diags, ["gateway-off-subnet", "gateway-is-self", "two-default-routes"]);
     let routes = &desired.links[0].routes;
     assert_eq!(routes.iter().map(|r| r.on_link).collect::<Vec<_>>(), [false, true, false]);
     // The default route whose gateway is reached without an assumption is the one that counts.
@@ -112,10 +112,10 @@ fn a_subnet_that_dhcp_brings_is_no_reason_to_warn() {
     link.dynamic = vec![Located::new(crate::model::Dynamic::Dhcp4, at(5))];
     link.routes = vec![Route::new("10.1.0.0/16".parse().unwrap(), Some("192.0.2.1".parse().unwrap()), at(6))];
     let mut desired = Desired { links: vec![link], ..Desired::default() };
-    let mut said = Vec::new();
-    check(&mut desired, &mut said);
+    let mut diags = Vec::new();
+    check(&mut desired, &mut diags);
     assert!(desired.links[0].routes[0].on_link);
-    assert_eq!(said[0].severity, crate::diagnostic::Severity::Note);
+    assert_eq!(diags[0].severity, crate::diagnostic::Severity::Note);
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn a_member_has_no_network_of_its_own() {
     nic.addresses = vec![Address::new("192.0.2.5/24".parse().unwrap(), at(5))];
     nic.routes = vec![Route::new("10.0.0.0/8".parse().unwrap(), Some("192.0.2.1".parse().unwrap()), at(6))];
     for (kind, moved) in [(Kind::Bond, true), (Kind::Bridge, true), (Kind::Vrf, false)] {
-        let (desired, said) = run(vec![nic.clone(), over("c", kind, &["n"])]);
-        assert_eq!(said.contains(&"member-address"), moved, "{kind:?}");
+        let (desired, diags) = run(vec![nic.clone(), over("c", kind, &["n"])]);
+        assert_eq!(diags.contains(&"member-address"), moved, "{kind:?}");
         let with = &desired.links[usize::from(moved)];
         assert_eq!((with.addresses.len(), with.routes.len()), (1, 1), "{kind:?}");
     }
@@ -142,8 +142,8 @@ fn bond_options_follow_the_mode() {
         let row = crate::model::attribute::of(Kind::Bond, name).unwrap();
         bond.settings.set(row, row.parse(value).unwrap(), at(2));
     }
-    let (desired, said) = run(vec![nic("n1", "02:00:00:00:00:01"), bond]);
-    assert_eq!(said, ["option-ignored", "option-conflict"]);
+    let (desired, diags) = run(vec![nic("n1", "02:00:00:00:00:01"), bond]);
+    assert_eq!(diags, ["option-ignored", "option-conflict"]);
     assert_eq!(desired.links[1].settings.0.keys().copied().collect::<Vec<_>>(), ["arp_interval", "mode"]);
 }
 
@@ -151,14 +151,14 @@ fn bond_options_follow_the_mode() {
 fn mtus_go_up_from_vlans_and_members() {
     let mut n1 = nic("n1", "02:00:00:00:00:01");
     n1.mtu = Some(Located::new(Mtu::new(9000).unwrap(), at(1)));
-    let (desired, said) = run(vec![n1, over("b", Kind::Bond, &["n1"])]);
+    let (desired, diags) = run(vec![n1, over("b", Kind::Bond, &["n1"])]);
     assert_eq!(desired.links[1].mtu.unwrap().value.get(), 9000);
-    assert!(said.is_empty());
+    assert!(diags.is_empty());
     let mut v = vlan("v", "b");
     v.mtu = Some(Located::new(Mtu::new(9000).unwrap(), at(4)));
-    let (desired, said) = run(vec![nic("n1", "02:00:00:00:00:01"), over("b", Kind::Bond, &["n1"]), v]);
+    let (desired, diags) = run(vec![nic("n1", "02:00:00:00:00:01"), over("b", Kind::Bond, &["n1"]), v]);
     assert_eq!(desired.links[0].mtu.unwrap().value.get(), 9000);
-    assert_eq!(said, ["vlan-mtu"]);
+    assert_eq!(diags, ["vlan-mtu"]);
 }
 
 #[test]
@@ -171,8 +171,8 @@ fn a_bond_that_follows_its_members_has_no_address_of_its_own() {
         }
         let mac = "02:00:00:00:00:09".parse().unwrap();
         bond.mac = Some(Located::new(crate::model::WishedMac::Is(mac), at(5)));
-        let (desired, said) = run(vec![nic("n", "02:00:00:00:00:01"), bond]);
+        let (desired, diags) = run(vec![nic("n", "02:00:00:00:00:01"), bond]);
         assert_eq!(desired.links[1].mac.is_some(), kept, "{policy}");
-        assert_eq!(said.contains(&"option-ignored"), !kept, "{said:?}");
+        assert_eq!(diags.contains(&"option-ignored"), !kept, "{diags:?}");
     }
 }

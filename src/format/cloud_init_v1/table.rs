@@ -2,7 +2,7 @@
 //! `model::attribute` and `debian::bridge`.
 
 use crate::format::debian;
-use crate::format::keys::Fate::{Applied, NoEffect};
+use crate::format::keys::Support::{Applied, NoEffect};
 use crate::format::keys::{Key, Object, key};
 
 const TYPE: Key = key("type", Applied, "what the item is");
@@ -15,7 +15,7 @@ const ID: Key = key("id", NoEffect, "it is what MAAS and curtin call the item");
 const SYSCTLS: &str = "cloud-init sets no sysctls of it either";
 const SUBNETS: Key = key("subnets", Applied, "addresses and how the link gets them; null is none");
 const GATEWAY: Key = key("gateway", Applied, "address of the router");
-const METRIC: Key = key("metric", Applied, "priority of the route, lower wins");
+const METRIC: Key = key("metric", Applied, "priority of the route, the lowest takes precedence");
 const NETMASK: Key = key("netmask", Applied, "netmask or prefix length; /24 or /64 where none is given");
 const PREFIX: Key = key("prefix", Applied, "prefix length, as netmask");
 

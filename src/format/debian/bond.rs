@@ -1,7 +1,7 @@
 //! Options of a bond, by the kernel's names, as ifenslave has them: `bond-mode`, `bond_mode` or `mode`.
 
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::format::keys::Fate::Applied;
+use crate::format::keys::Support::Applied;
 use crate::format::keys::{Object, key, report};
 use crate::format::tree::{Entry, Value};
 use crate::format::value::{bond_option, set_option};
@@ -48,25 +48,25 @@ pub(in crate::format) static BOND: Object = Object {
 };
 
 /// An option of a bond, in any spelling. Of several primaries, which ifenslave takes, the first is meant first.
-pub(in crate::format) fn bond_setting(entry: &Entry, settings: &mut Settings, said: &mut Vec<Diagnostic>) {
+pub(in crate::format) fn bond_setting(entry: &Entry, settings: &mut Settings, diags: &mut Vec<Diagnostic>) {
     let name = |row: &str| format!("bond-{}", row.replace('_', "-"));
     let Some(row) = bond_option(&entry.key) else {
         let message = format!("unknown bond option \"{}\", ignored", entry.key);
         let unknown = Diagnostic::new(Code::UnknownKey, entry.key_at, message);
         let bare = entry.key.strip_prefix("bond").unwrap_or(&entry.key).trim_start_matches(['-', '_']);
-        said.push(match nearest(&name(bare), BOND.keys.iter().map(|key| key.name)) {
+        diags.push(match nearest(&name(bare), BOND.keys.iter().map(|key| key.name)) {
             Some(near) => unknown.hint(format!("did you mean \"{near}\"?")),
             None => unknown,
         });
         return;
     };
-    said.extend(report(&BOND, &name(row.name), entry.key_at));
+    diags.extend(report(&BOND, &name(row.name), entry.key_at));
     let first = match &entry.value.value {
         Value::List(items) if row.name == "primary" => items.first(),
         _ => Some(&entry.value),
     };
     if let Some(node) = first {
-        set_option(settings, row, node, &entry.key, said);
+        set_option(settings, row, node, &entry.key, diags);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Draft, PortOption, wish_mac};
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::format::keys::Fate::{Applied, NoEffect};
+use crate::format::keys::Support::{Applied, NoEffect};
 use crate::format::keys::{Object, key, report};
 use crate::format::tree::{Entry, Node, Value as NodeValue};
 use crate::format::value::{bad, set_bridge_option, words};
@@ -43,31 +43,31 @@ pub(in crate::format) fn bridge_option(
     entry: &Entry,
     bridge: &mut Link,
     draft: &mut Draft,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
     let (key, node) = (entry.key.as_str(), &entry.value);
     let folded = key.to_ascii_lowercase().replace('-', "_");
     let name = if folded.starts_with("bridge_") { folded } else { format!("bridge_{folded}") };
     if let Some(report) = report(&BRIDGE, &name, entry.key_at) {
-        return said.push(report);
+        return diags.push(report);
     }
     match name.as_str() {
-        "bridge_ports" => ports(node, key, bridge, said),
-        "bridge_pathcost" => port(key, node, "cost", draft, said),
-        "bridge_portprio" => port(key, node, "priority", draft, said),
-        "bridge_hw" => hardware_address(node, key, bridge, said),
+        "bridge_ports" => ports(node, key, bridge, diags),
+        "bridge_pathcost" => port(key, node, "cost", draft, diags),
+        "bridge_portprio" => port(key, node, "priority", draft, diags),
+        "bridge_hw" => hardware_address(node, key, bridge, diags),
         "bridge_vlan_aware" | "bridge_vids" | "bridge_access" | "bridge_allow_untagged" => {
             if node.text().and_then(attribute::boolean) != Some(false) {
-                said.push(not_filtered(key, node.at));
+                diags.push(not_filtered(key, node.at));
             }
         }
         _ => {
-            set_bridge_option(&mut bridge.settings, node, key, said);
+            set_bridge_option(&mut bridge.settings, node, key, diags);
         }
     }
 }
 
-/// What is to be said about an option of a bridge that stands at one of its ports.
+/// The diagnostic for an option of a bridge that is at one of its ports.
 pub(in crate::format) fn port_option(entry: &Entry) -> Diagnostic {
     let name = entry.key.to_ascii_lowercase().replace('-', "_");
     let unknown = report(&BRIDGE, &name, entry.key_at);
@@ -81,9 +81,9 @@ fn not_filtered(key: &str, at: Place) -> Diagnostic {
 }
 
 /// `eth0 50`, or a list of such texts. A list of two words is one option, as interfaces text has it.
-fn port(key: &str, node: &Node, name: &str, draft: &mut Draft, said: &mut Vec<Diagnostic>) {
+fn port(key: &str, node: &Node, name: &str, draft: &mut Draft, diags: &mut Vec<Diagnostic>) {
     let Some(row) = attribute::find(attribute::of_port(Kind::Bridge), name) else { return };
-    let all = words(node, key, said);
+    let all = words(node, key, diags);
     for pair in all.chunks(2) {
         let parsed = match pair {
             [port, value] => row.parse(value.value).map(|value| (port, value)),
@@ -98,14 +98,14 @@ fn port(key: &str, node: &Node, name: &str, draft: &mut Draft, said: &mut Vec<Di
                 let words: Vec<&str> = pair.iter().map(|w| w.value).collect();
                 let at = pair.first().map_or(node.at, |w| w.at);
                 let message = format!("{key} \"{}\": {why}", words.join(" "));
-                said.push(Diagnostic::new(Code::BadValue, at, message).hint("write it as \"eth0 50\""));
+                diags.push(Diagnostic::new(Code::BadValue, at, message).hint("write it as \"eth0 50\""));
             }
         }
     }
 }
 
 /// An address, with or without `ether` before it, or the name of the port whose address it gets.
-fn hardware_address(node: &Node, key: &str, bridge: &mut Link, said: &mut Vec<Diagnostic>) {
+fn hardware_address(node: &Node, key: &str, bridge: &mut Link, diags: &mut Vec<Diagnostic>) {
     let last = match &node.value {
         NodeValue::List(items) => items.last(),
         _ => Some(node),
@@ -113,20 +113,20 @@ fn hardware_address(node: &Node, key: &str, bridge: &mut Link, said: &mut Vec<Di
     let Some(last) = last else { return };
     if last.text().is_some_and(|text| !text.contains([':', '-'])) {
         let why = "the address of a port is not looked up: write it out";
-        said.push(bad(Code::Unsupported, last, key, why));
+        diags.push(bad(Code::Unsupported, last, key, why));
         return;
     }
-    wish_mac(last, key, bridge, said);
+    wish_mac(last, key, bridge, diags);
 }
 
 /// `eth0 eth1`, `none`; patterns of names are bridge-utils' own.
-fn ports(node: &Node, key: &str, bridge: &mut Link, said: &mut Vec<Diagnostic>) {
-    for word in words(node, key, said) {
+fn ports(node: &Node, key: &str, bridge: &mut Link, diags: &mut Vec<Diagnostic>) {
+    for word in words(node, key, diags) {
         match word.value {
             "none" => {}
             "all" | "regex" | "glob" => {
                 let message = format!("{key} {}: ports by pattern are not supported", word.value);
-                said.push(
+                diags.push(
                     Diagnostic::new(Code::Unsupported, word.at, message).hint("name the ports one by one"),
                 );
                 return;
@@ -144,23 +144,23 @@ mod tests {
     use crate::model::attribute::Value;
 
     fn read(key: &str, yaml: &str) -> (Link, Draft, Vec<String>) {
-        let mut said = Vec::new();
-        let root = tree::parse(&format!("x: {yaml}\n"), 0, &mut said).unwrap();
+        let mut diags = Vec::new();
+        let root = tree::parse(&format!("x: {yaml}\n"), 0, &mut diags).unwrap();
         let mut bridge = Link::new("br0", Kind::Bridge, Place::NONE);
         let mut draft = Draft::default();
         let value = root.get("x").unwrap().clone();
         let entry = Entry { key: key.into(), key_at: value.at, value };
-        bridge_option(&entry, &mut bridge, &mut draft, &mut said);
-        (bridge, draft, said.into_iter().map(|d| d.message).collect())
+        bridge_option(&entry, &mut bridge, &mut draft, &mut diags);
+        (bridge, draft, diags.into_iter().map(|d| d.message).collect())
     }
 
     #[test]
     fn every_option_that_sets_something_has_its_row() {
-        for key in BRIDGE.keys.iter().filter(|k| k.fate == Applied && k.what != FILTERING) {
+        for key in BRIDGE.keys.iter().filter(|k| k.support == Applied && k.what != FILTERING) {
             let value = if key.name == "bridge_hw" { "'52:54:00:00:00:01'" } else { "eth0 1" };
             let value = if BRIDGE_SETTINGS.contains(&key.name) { "1" } else { value };
-            let (bridge, draft, said) = read(key.name, value);
-            assert!(said.is_empty(), "{} {said:?}", key.name);
+            let (bridge, draft, diags) = read(key.name, value);
+            assert!(diags.is_empty(), "{} {diags:?}", key.name);
             let done = bridge.settings.0.len() + draft.ports.len() + bridge.members.len();
             assert!(done > 0 || bridge.mac.is_some(), "{}", key.name);
         }
@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn port_options_in_both_forms() {
         for yaml in ["'eth0 50'", "[eth0, 50]", "['eth0 50']"] {
-            let (_, draft, said) = read("bridge-pathcost", yaml);
-            assert!(said.is_empty(), "{said:?}");
+            let (_, draft, diags) = read("bridge-pathcost", yaml);
+            assert!(diags.is_empty(), "{diags:?}");
             assert_eq!(draft.ports[0].port.value, "eth0");
             assert_eq!(draft.ports[0].value, Value::Number(50));
         }

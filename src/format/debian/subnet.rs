@@ -8,14 +8,14 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::format::keys::Fields;
 use crate::format::tree::{Node, Value as NodeValue};
 use crate::format::value::{
-    bad, gateway, interface_address, ip, name_servers, number, prefix_length, search_domains, text,
+    AddressRules, bad, gateway, interface_address_by, ip, name_servers, number, search_domains, text,
 };
-use crate::model::{Address, Dynamic, Family, Link, Located, Resolver, Route};
+use crate::model::{Dynamic, Family, Link, Located, Resolver, Route};
 
 /// How a subnet or stanza is configured.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(in crate::format) enum Method {
-    /// The addresses that stand there.
+    /// The addresses that are there.
     Static,
     /// Up, without addresses.
     Manual,
@@ -63,7 +63,7 @@ pub(in crate::format) fn subnet(
     method: Located<Method>,
     family: Option<Family>,
     link: &mut Link,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
     for dynamic in method.value.dynamic() {
         if !link.dynamic.iter().any(|d| d.value == *dynamic) {
@@ -74,37 +74,37 @@ pub(in crate::format) fn subnet(
         }
     }
     if method.value == Method::Static {
-        addresses(fields, family, link, said);
-        default_route(fields, link, said);
+        addresses(fields, family, link, diags);
+        default_route(fields, link, diags);
     } else {
         for name in STATIC_ONLY {
             if let Some(node) = either(fields, name) {
                 let message = format!("\"{name}\" has no effect here: the addresses are not static");
-                said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+                diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
             }
         }
         if let Some(node) = either(fields, "metric") {
             let message = "\"metric\" is left to the image: it is that of a client's routes";
-            said.push(Diagnostic::new(Code::LeftToOthers, node.at, message));
+            diags.push(Diagnostic::new(Code::LeftToOthers, node.at, message));
         }
     }
-    name_service(fields, &mut link.resolver, said);
+    name_service(fields, &mut link.resolver, diags);
 }
 
 /// Name servers and search domains, under every name that they have.
-pub(in crate::format) fn name_service(fields: &Fields, resolver: &mut Resolver, said: &mut Vec<Diagnostic>) {
+pub(in crate::format) fn name_service(fields: &Fields, resolver: &mut Resolver, diags: &mut Vec<Diagnostic>) {
     for entry in fields.entries() {
         let key = entry.key.as_str();
         match key.replace('-', "_").as_str() {
-            "dns_nameservers" | "dns_nameserver" => name_servers(&entry.value, key, resolver, said),
-            "dns_search" | "dns_domain" => search_domains(&entry.value, key, resolver, said),
+            "dns_nameservers" | "dns_nameserver" => name_servers(&entry.value, key, resolver, diags),
+            "dns_search" | "dns_domain" => search_domains(&entry.value, key, resolver, diags),
             _ => {}
         }
     }
 }
 
 /// The addresses: ifupdown-ng and ifupdown2 take several `address` lines in one stanza.
-fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, said: &mut Vec<Diagnostic>) {
+fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let keys = |key: &str| matches!(key, "address" | "ip_address");
     let nodes: Vec<&Node> = fields
         .entries()
@@ -114,27 +114,26 @@ fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, said: &mu
         .collect();
     if nodes.is_empty() {
         let message = "a static configuration without an address";
-        said.push(
+        diags.push(
             Diagnostic::new(Code::MissingKey, fields.at, message)
                 .hint("add \"address\", or make it manual where the link is to have none"),
         );
     }
-    let peer = fields.get("pointopoint").and_then(|n| ip(n, "pointopoint", said));
-    let broadcast = fields.get("broadcast").and_then(|n| broadcast(n, said));
-    let preferred = either(fields, "preferred_lifetime").and_then(|n| lifetime(n, said));
+    let peer = fields.get("pointopoint").and_then(|n| ip(n, "pointopoint", diags));
+    let broadcast = fields.get("broadcast").and_then(|n| broadcast(n, diags));
+    let preferred = either(fields, "preferred_lifetime").and_then(|n| lifetime(n, diags));
     let host = Node::scalar("32", fields.at);
     let beside = fields.get("netmask").or_else(|| fields.get("prefix"));
     for node in nodes {
         // A point-to-point address without a mask is that of one host.
         let mask = beside.or_else(|| peer.filter(|p| p.value.is_ipv4() && !has_prefix(node)).map(|_| &host));
-        let before = said.len();
-        let Some(mut address) = interface_address(node, "address", mask, said) else { continue };
-        if family.is_some() {
-            netmask_first(&mut address, beside, said.get_mut(before..).unwrap_or_default());
-        }
+        // ifupdown goes by the netmask where both are there.
+        let rules = AddressRules { netmask_first: family.is_some(), ..AddressRules::USUAL };
+        let address = interface_address_by(rules, node, "address", mask, diags);
+        let Some(mut address) = address else { continue };
         if family.is_some_and(|f| f != Family::of(&address.net.addr())) {
             let why = "an address of the other family than the stanza's";
-            said.push(bad(Code::BadAddress, node, "address", why));
+            diags.push(bad(Code::BadAddress, node, "address", why));
             continue;
         }
         if let Some(peer) = peer.filter(|p| Family::of(&p.value) == Family::of(&address.net.addr())) {
@@ -154,21 +153,7 @@ fn has_prefix(node: &Node) -> bool {
     node.text().is_some_and(|text| text.contains('/'))
 }
 
-/// ifupdown goes by the netmask where the prefix length behind the address says otherwise.
-fn netmask_first(address: &mut Address, netmask: Option<&Node>, said: &mut [Diagnostic]) {
-    let Some(conflict) = said.iter_mut().find(|d| d.code == Code::ConflictingPrefix) else { return };
-    let ip = address.net.addr();
-    let length = netmask.and_then(Node::text).and_then(|text| prefix_length(text, Family::of(&ip)).ok());
-    let Some(net) = length.and_then(|length| IpNet::new(ip, length).ok()) else { return };
-    conflict.message = format!(
-        "the address says /{}, and the netmask says /{}: the netmask was taken, as ifupdown does",
-        address.net.prefix_len(),
-        net.prefix_len()
-    );
-    address.net = net;
-}
-
-/// What stands for a broadcast address.
+/// A value of `broadcast`.
 #[derive(Copy, Clone)]
 enum Broadcast {
     Is(Ipv4Addr),
@@ -177,43 +162,43 @@ enum Broadcast {
 }
 
 /// `+` is the address that follows from the prefix, which the kernel gets anyway.
-fn broadcast(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Broadcast> {
-    let text = text(node, "broadcast", said).filter(|text| *text != "+")?;
+fn broadcast(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Broadcast> {
+    let text = text(node, "broadcast", diags).filter(|text| *text != "+")?;
     if text == "-" {
         return Some(Broadcast::Zeroes);
     }
     match text.parse() {
         Ok(ip) => Some(Broadcast::Is(ip)),
         Err(_) => {
-            said.push(bad(Code::BadAddress, node, "broadcast", "not an IPv4 address"));
+            diags.push(bad(Code::BadAddress, node, "broadcast", "not an IPv4 address"));
             None
         }
     }
 }
 
 /// 0 is a deprecated address, `forever` what every address is otherwise.
-fn lifetime(node: &Node, said: &mut Vec<Diagnostic>) -> Option<u32> {
-    match text(node, "preferred-lifetime", said)? {
+fn lifetime(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<u32> {
+    match text(node, "preferred-lifetime", diags)? {
         "0" => Some(0),
         "forever" => None,
         _ => {
             let message = "preferred-lifetime: only 0 and forever are kept, the address was taken as lasting";
-            said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+            diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
             None
         }
     }
 }
 
 /// The default route through `gateway`, with `metric`.
-pub(in crate::format) fn default_route(fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
-    let metric = either(fields, "metric").and_then(|n| metric(n, said));
-    let Some(via) = fields.get("gateway").and_then(|n| gateway(n, "gateway", said)) else { return };
+pub(in crate::format) fn default_route(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    let metric = either(fields, "metric").and_then(|n| metric(n, diags));
+    let Some(via) = fields.get("gateway").and_then(|n| gateway(n, "gateway", diags)) else { return };
     let to = Family::of(&via.value).everything();
     link.routes.push(Route { metric, ..Route::new(to, Some(via.value), via.at) });
 }
 
 /// A metric; 0 is the kernel's own choice.
-pub(in crate::format) fn metric(node: &Node, said: &mut Vec<Diagnostic>) -> Option<u32> {
-    let metric = number(node, "metric", 0..=u64::from(u32::MAX), said)?;
+pub(in crate::format) fn metric(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<u32> {
+    let metric = number(node, "metric", 0..=u64::from(u32::MAX), diags)?;
     u32::try_from(metric.value).ok().filter(|metric| *metric != 0)
 }

@@ -3,11 +3,11 @@
 use crate::format::parse;
 use crate::model::{Activation, Desired, Link, NamePattern, Naming, WishedMac};
 
-/// What a text asks for, and what is said about it.
+/// What a text asks for, and the diagnostics.
 fn read(text: &str) -> (Vec<String>, Vec<String>) {
     let parsed = parse(vec![("text".into(), text.into())]);
-    let said = parsed.diagnostics.iter().map(|d| format!("{}: {} {}", d.at.line, d.code, d.message));
-    (show(&parsed.desired), said.collect())
+    let diags = parsed.diagnostics.iter().map(|d| format!("{}: {} {}", d.at.line, d.code, d.message));
+    (show(&parsed.desired), diags.collect())
 }
 
 fn show(desired: &Desired) -> Vec<String> {
@@ -146,22 +146,22 @@ iface br0 inet static
         "br0 bridge +bond0.100 forward_delay=0 stp_state=0 192.0.2.10/24 [0.0.0.0/0 via 192.0.2.1 metric 100] \
          [10.0.0.0/8 via 192.0.2.254] dns=192.0.2.53 dns=2001:db8::53 search=example.lan",
     ];
-    let (from_v1, said) = read(v1);
-    let without_wishes: Vec<String> =
+    let (from_v1, diags) = read(v1);
+    let without_notes: Vec<String> =
         from_v1.iter().map(|l| l.replace(" altname=eth0", "").replace(" altname=eth1", "")).collect();
-    assert_eq!(without_wishes, lines);
-    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    assert_eq!(without_notes, lines);
+    let diags: Vec<&str> = diags.iter().map(String::as_str).collect();
     assert_eq!(
-        said,
+        diags,
         [
             "19: no-effect \"bridge_maxwait\" has no effect here: netapply waits for what it needs, within its own bounds"
         ]
     );
-    let (from_eni, said) = read(eni);
+    let (from_eni, diags) = read(eni);
     assert_eq!(from_eni, lines);
-    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    let diags: Vec<&str> = diags.iter().map(String::as_str).collect();
     assert_eq!(
-        said,
+        diags,
         [
             "26: no-effect \"bridge_maxwait\" has no effect here: netapply waits for what it needs, within its own bounds"
         ]
@@ -256,11 +256,11 @@ fn v1_takes_what_its_writers_mean() {
             ],
         ),
     ] {
-        let (lines, said) = read(&format!("version: 1\nconfig:\n{items}\n"));
-        assert_eq!(lines, expected, "{items}\n{said:#?}");
+        let (lines, diags) = read(&format!("version: 1\nconfig:\n{items}\n"));
+        assert_eq!(lines, expected, "{items}\n{diags:#?}");
         let messages: Vec<&str> = messages.into_iter().filter(|m| *m != "nothing").collect();
-        let said: Vec<&str> = said.iter().map(|s| s.split_once(' ').unwrap().1).collect();
-        assert_eq!(said, messages, "{items}");
+        let diags: Vec<&str> = diags.iter().map(|s| s.split_once(' ').unwrap().1).collect();
+        assert_eq!(diags, messages, "{items}");
     }
 }
 
@@ -326,7 +326,7 @@ fn interfaces_text_as_people_write_it() {
              iface eth0 can static\niface\niface eth0 inet satic\n",
             vec![],
             vec![
-                "unsupported \"source\" cannot be done: other files are not read",
+                "unsupported \"source\" is not supported: other files are not read",
                 "no-effect \"allow-usb\" has no effect here: only ifup --allow brings these up",
                 "unknown-key unknown key \"mtu\" in interfaces text outside a stanza, ignored",
                 "unsupported \"eth0\": method bootp cannot be configured, left out",
@@ -345,10 +345,10 @@ fn interfaces_text_as_people_write_it() {
             ],
         ),
     ] {
-        let (lines, said) = read(text);
-        assert_eq!(lines, expected, "{text}\n{said:#?}");
-        let said: Vec<&str> = said.iter().map(|s| s.split_once(' ').unwrap().1).collect();
-        assert_eq!(said, messages, "{text}");
+        let (lines, diags) = read(text);
+        assert_eq!(lines, expected, "{text}\n{diags:#?}");
+        let diags: Vec<&str> = diags.iter().map(|s| s.split_once(' ').unwrap().1).collect();
+        assert_eq!(diags, messages, "{text}");
     }
 }
 
@@ -391,9 +391,9 @@ fn context_variables_in_every_spelling() {
             ],
         ),
     ] {
-        let (lines, said) = read(text);
-        assert_eq!(lines, expected, "{text}\n{said:#?}");
-        let said: Vec<&str> = said.iter().map(|s| s.split_once(' ').unwrap().1).collect();
-        assert_eq!(said, messages, "{text}");
+        let (lines, diags) = read(text);
+        assert_eq!(lines, expected, "{text}\n{diags:#?}");
+        let diags: Vec<&str> = diags.iter().map(|s| s.split_once(' ').unwrap().1).collect();
+        assert_eq!(diags, messages, "{text}");
     }
 }

@@ -28,14 +28,14 @@ pub(super) enum What {
     Nothing,
 }
 
-/// The effects of a command given as its words; `interface` is what `$IFACE` stands for. `None` where a part of it is
+/// The effects of a command given as its words; `interface` is the value of `$IFACE`. `None` where a part of it is
 /// not understood.
 pub(super) fn understand(words: &[&str], interface: &str, at: Place) -> Option<Vec<Effect>> {
     let command = words.join(" ").replace("\"$IFACE\"", interface).replace("${IFACE}", interface);
     let command = command.replace("$IFACE", interface).replace("2>/dev/null", "");
     let mut effects = Vec::new();
     for statement in command.split([';', '\n']).filter(|s| !s.trim().is_empty()) {
-        // What stands behind `||` is done only where the rest fails.
+        // What follows `||` is done only where the rest fails.
         let statement = statement.split("||").next().unwrap_or_default();
         for part in statement.split("&&") {
             if part.contains(['$', '`', '\\', '|', '<', '>', '(', ')', '{', '}', '*', '?', '\'', '"', '&']) {

@@ -16,8 +16,8 @@ const KEYWORD: &str = "inherits";
 const OPTION: &str = "inherit";
 
 /// The tree without `inherits`, and the names of the stanzas that others inherit from. `None` where no stanza inherits,
-/// or where they would take over too much, which has been said then.
-pub(super) fn resolve(root: &Node, said: &mut Vec<Diagnostic>) -> Option<(Node, HashSet<String>)> {
+/// or where they would take over too much, which has been reported then.
+pub(super) fn resolve(root: &Node, diags: &mut Vec<Diagnostic>) -> Option<(Node, HashSet<String>)> {
     let Value::Map(entries) = &root.value else { return None };
     let mut templates = HashSet::new();
     let mut resolved: Vec<Entry> = Vec::with_capacity(entries.len());
@@ -36,7 +36,7 @@ pub(super) fn resolve(root: &Node, said: &mut Vec<Diagnostic>) -> Option<(Node, 
             continue;
         };
         above.entry(header.name).or_default().push(i);
-        let Some((template, at)) = header.template(entry, said) else {
+        let Some((template, at)) = header.template(entry, diags) else {
             any |= header.inherits.is_some();
             resolved.push(header.with(entry, None));
             continue;
@@ -52,11 +52,11 @@ pub(super) fn resolve(root: &Node, said: &mut Vec<Diagnostic>) -> Option<(Node, 
         } else {
             let message =
                 format!("\"{}\" inherits from \"{template}\", which no stanza describes", header.name);
-            said.push(Diagnostic::new(Code::DanglingReference, at, message));
+            diags.push(Diagnostic::new(Code::DanglingReference, at, message));
         }
         if taken > MAX_NODES {
             let message = "stanzas inherit more than 100,000 options: none is inherited";
-            said.push(Diagnostic::new(Code::TooLarge, at, message));
+            diags.push(Diagnostic::new(Code::TooLarge, at, message));
             return None;
         }
         any = true;
@@ -70,7 +70,7 @@ struct Header<'a> {
     name: &'a str,
     family: Option<&'a str>,
     method: Option<&'a str>,
-    /// The template of the header; empty where the word stands there and no name behind it.
+    /// The template of the header; empty where the word is there and no name behind it.
     inherits: Option<&'a str>,
     rest: Vec<&'a str>,
 }
@@ -89,13 +89,13 @@ impl<'a> Header<'a> {
     }
 
     /// The template that the stanza names in its header or among its options, and where.
-    fn template(&self, entry: &'a Entry, said: &mut Vec<Diagnostic>) -> Option<(&'a str, Place)> {
+    fn template(&self, entry: &'a Entry, diags: &mut Vec<Diagnostic>) -> Option<(&'a str, Place)> {
         let option = options(entry).iter().find(|e| e.key == OPTION).map(|e| &e.value);
-        let word = option.and_then(|node| words(node, OPTION, said).into_iter().next());
+        let word = option.and_then(|node| words(node, OPTION, diags).into_iter().next());
         match (self.inherits, word) {
             (Some(""), None) => {
                 let message = format!("\"{}\" inherits from nothing", self.name);
-                said.push(
+                diags.push(
                     Diagnostic::new(Code::MissingKey, entry.key_at, message)
                         .hint("write the name of the stanza behind inherits"),
                 );

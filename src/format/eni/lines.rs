@@ -18,7 +18,7 @@ pub(super) const COMMANDS: &[&str] = &["up", "post-up", "pre-up", "down", "pre-d
 type Word<'a> = (Place, &'a str);
 
 /// The text as a tree of values. `None` with an error where it has too many words.
-pub(crate) fn tree(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<Node> {
+pub(crate) fn tree(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = Place { file, line: 1, column: 1 };
     let mut entries: Vec<Entry> = Vec::new();
     let mut in_stanza = false;
@@ -39,7 +39,7 @@ pub(crate) fn tree(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<
         count += words.len() - before;
         if count > MAX_NODES || words.len() > MAX_ITEMS {
             let message = "more than 100,000 words, or 20,000 in one line";
-            said.push(Diagnostic::new(Code::TooLarge, line_at, message));
+            diags.push(Diagnostic::new(Code::TooLarge, line_at, message));
             return None;
         }
         if !continues {
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn too_many_words_are_refused() {
-        let mut said = Vec::new();
-        assert!(tree(&"auto eth0\n".repeat(300_000), 0, &mut said).is_none());
-        assert_eq!(said[0].code, Code::TooLarge);
+        let mut diags = Vec::new();
+        assert!(tree(&"auto eth0\n".repeat(300_000), 0, &mut diags).is_none());
+        assert_eq!(diags[0].code, Code::TooLarge);
     }
 }

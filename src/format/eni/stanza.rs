@@ -10,7 +10,7 @@ use crate::model::{Dynamic, Family, Kind, Link, Located, Place, WishedMac};
 
 /// A stanza.
 pub(super) struct Stanza<'a> {
-    /// As it stands there: `eth0`, `eth0:1`.
+    /// As written: `eth0`, `eth0:1`.
     pub(super) name: &'a str,
     pub(super) at: Place,
     /// `None` where the header is `iface NAME` alone, as ifupdown-ng and ifupdown2 have it.
@@ -35,7 +35,7 @@ const ELSEWHERE: &[&str] = &["bond-", "bridge-", "slaves"];
 
 impl<'a> Stanza<'a> {
     /// Reads the header, which is the entry's key. `None`, with a diagnostic, where netapply cannot do what it asks for.
-    pub(super) fn read(entry: &'a Entry, said: &mut Vec<Diagnostic>) -> Option<Self> {
+    pub(super) fn read(entry: &'a Entry, diags: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut header = entry.key.split(' ').skip(1);
         let at = entry.key_at;
         let entries = match &entry.value.value {
@@ -43,7 +43,7 @@ impl<'a> Stanza<'a> {
             _ => &[],
         };
         let Some(name) = header.next() else {
-            said.push(Diagnostic::new(Code::MissingKey, at, "iface without the name of an interface"));
+            diags.push(Diagnostic::new(Code::MissingKey, at, "iface without the name of an interface"));
             return None;
         };
         let mut stanza = Stanza { name, at, family: None, method: None, entries, node: &entry.value };
@@ -57,7 +57,7 @@ impl<'a> Stanza<'a> {
                         let message =
                             format!("\"{name}\": address family {family} cannot be configured, left out");
                         let wrong = Diagnostic::new(Code::Unsupported, at, message);
-                        said.push(match nearest(family, ["inet", "inet6"]) {
+                        diags.push(match nearest(family, ["inet", "inet6"]) {
                             Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
                             None => wrong,
                         });
@@ -65,14 +65,14 @@ impl<'a> Stanza<'a> {
                     }
                 });
                 match method {
-                    Some(method) => stanza.method = Some(stanza.known_method(method, said)?),
+                    Some(method) => stanza.method = Some(stanza.known_method(method, diags)?),
                     // ifupdown2 takes it, ifupdown does not.
                     None => {
                         let message = format!(
                             "\"{name}\" has a family and no method: it was taken as {}",
                             stanza.implied().0
                         );
-                        said.push(
+                        diags.push(
                             Diagnostic::new(Code::MissingKey, at, message)
                                 .severity(Severity::Warning)
                                 .hint("write static, dhcp, manual or (inet6) auto behind it"),
@@ -82,14 +82,14 @@ impl<'a> Stanza<'a> {
                 let rest: Vec<&str> = header.collect();
                 if !rest.is_empty() {
                     let message = format!("\"{}\" behind the method is ignored", rest.join(" "));
-                    said.push(Diagnostic::new(Code::BadValue, at, message).severity(Severity::Warning));
+                    diags.push(Diagnostic::new(Code::BadValue, at, message).severity(Severity::Warning));
                 }
             }
         }
         Some(stanza)
     }
 
-    fn known_method(&self, word: &str, said: &mut Vec<Diagnostic>) -> Option<Method> {
+    fn known_method(&self, word: &str, diags: &mut Vec<Diagnostic>) -> Option<Method> {
         let fits = |family: &Option<Family>| family.is_none() || *family == self.family;
         let mut methods = METHODS.iter().filter(|(family, _, _)| fits(family));
         if let Some((_, _, method)) = methods.clone().find(|(_, name, _)| *name == word) {
@@ -98,7 +98,7 @@ impl<'a> Stanza<'a> {
         let message = format!("\"{}\": method {word} cannot be configured, left out", self.name);
         let wrong = Diagnostic::new(Code::Unsupported, self.at, message);
         let near = nearest(word, methods.by_ref().map(|(_, name, _)| *name));
-        said.push(match near {
+        diags.push(match near {
             Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
             None => wrong,
         });
@@ -110,7 +110,7 @@ impl<'a> Stanza<'a> {
         self.name.split(':').next().unwrap_or(self.name)
     }
 
-    /// The value of an option, the last where it stands twice.
+    /// The value of an option, the last where it occurs twice.
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
         let entry = self.entries.iter().rev().find(|e| e.key == key);
         entry.map(|e| &e.value).filter(|n| !matches!(n.value, Value::Null))
@@ -137,11 +137,11 @@ impl<'a> Stanza<'a> {
     }
 
     /// Reads what concerns the stanza's link alone.
-    pub(super) fn apply(&self, link: &mut Link, said: &mut Vec<Diagnostic>) {
+    pub(super) fn apply(&self, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let elsewhere = |key: &str| ELSEWHERE.iter().any(|prefix| key.starts_with(prefix));
-        let Some(fields) = Fields::with_others(self.node, &IFACE, elsewhere, said) else { return };
+        let Some(fields) = Fields::with_others(self.node, &IFACE, elsewhere, diags) else { return };
         let before = link.addresses.len();
-        subnet(&fields, Located::new(self.method(), self.at), self.family, link, said);
+        subnet(&fields, Located::new(self.method(), self.at), self.family, link, diags);
         if self.uses("dhcp") {
             link.dynamic.push(Located::new(Dynamic::Dhcp4, self.at));
         }
@@ -149,28 +149,28 @@ impl<'a> Stanza<'a> {
             let added = link.addresses.iter_mut().skip(before).filter(|a| a.net.addr().is_ipv4());
             added.for_each(|address| address.label = Some(self.name.to_owned()));
         }
-        self.mtu(&fields, link, said);
+        self.mtu(&fields, link, diags);
         if let Some(node) = fields.get("hwaddress").or(fields.get("hwaddr")) {
-            hwaddress(node, link, said);
+            hwaddress(node, link, diags);
         }
         for (key, feature) in OFFLOADS {
-            let Some(on) = fields.get(key).and_then(|node| boolean(node, key, said)) else { continue };
+            let Some(on) = fields.get(key).and_then(|node| boolean(node, key, diags)) else { continue };
             link.features.extend(feature.iter().map(|feature| (*feature, on)));
         }
         if let Some(node) = fields.get("ethernet-wol") {
-            wake_on_lan(node, link, said);
+            wake_on_lan(node, link, diags);
         }
-        let level = |key: &str, said: &mut Vec<Diagnostic>| {
-            let level = fields.get(key).and_then(|n| number(n, key, 0..=2, said));
+        let level = |key: &str, diags: &mut Vec<Diagnostic>| {
+            let level = fields.get(key).and_then(|n| number(n, key, 0..=2, diags));
             level.map(|l| Located::new(l.value > 0, l.at))
         };
-        link.ipv6.accept_ra = level("accept-ra", said).or(link.ipv6.accept_ra);
-        link.ipv6.privacy = level("privext", said).or(link.ipv6.privacy);
+        link.ipv6.accept_ra = level("accept-ra", diags).or(link.ipv6.accept_ra);
+        link.ipv6.privacy = level("privext", diags).or(link.ipv6.privacy);
     }
 
     /// ifupdown sets the link's MTU from either family's stanza. Where both name one, the second is that of IPv6.
-    fn mtu(&self, fields: &Fields, link: &mut Link, said: &mut Vec<Diagnostic>) {
-        let Some(bytes) = fields.get("mtu").and_then(|n| mtu(n, "mtu", said)) else { return };
+    fn mtu(&self, fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+        let Some(bytes) = fields.get("mtu").and_then(|n| mtu(n, "mtu", diags)) else { return };
         match link.mtu {
             Some(of_link) if self.family == Some(Family::V6) && of_link.value != bytes.value => {
                 link.ipv6.mtu = Some(Located::new(bytes.value.get(), bytes.at));
@@ -191,11 +191,11 @@ const OFFLOADS: &[(&str, &[&str])] = &[
 ];
 
 /// ethtool's letters for what wakes the machine up: `g` is the magic packet, `d` nothing.
-fn wake_on_lan(node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) {
-    let Some(letters) = text(node, "ethernet-wol", said) else { return };
+fn wake_on_lan(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    let Some(letters) = text(node, "ethernet-wol", diags) else { return };
     match letters {
         "g" | "d" => link.wake_on_lan = Some(Located::new(letters == "g", node.at)),
-        _ => said.push(
+        _ => diags.push(
             bad(Code::Unsupported, node, "ethernet-wol", "only g (magic packet) and d (off) can be set")
                 .severity(Severity::Warning),
         ),
@@ -204,16 +204,16 @@ fn wake_on_lan(node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) {
 
 /// `ether MAC`, `MAC` or `random`. Nova and people write the address that a NIC has there to say which one is meant, so
 /// that is what it is for a NIC.
-fn hwaddress(node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) {
-    let Some(word) = words(node, "hwaddress", said).into_iter().next_back() else { return };
+fn hwaddress(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    let Some(word) = words(node, "hwaddress", diags).into_iter().next_back() else { return };
     if word.value == "random" {
         link.mac = Some(Located::new(WishedMac::Random, word.at));
         return;
     }
     let one = Node::scalar(word.value, word.at);
     if link.kind != Kind::Physical {
-        wish_mac(&one, "hwaddress", link, said);
-    } else if let Some(mac) = mac(&one, "hwaddress", said) {
+        wish_mac(&one, "hwaddress", link, diags);
+    } else if let Some(mac) = mac(&one, "hwaddress", diags) {
         link.select.mac = Some(mac);
         link.select.name = None;
         link.select.position = None;

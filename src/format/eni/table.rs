@@ -1,8 +1,8 @@
-//! The keys of interfaces text. ifupdown folds `_` to `-` and case, so each stands here once. Options of bonds and
+//! The keys of interfaces text. ifupdown folds `_` to `-` and case, so each is here once. Options of bonds and
 //! bridges (`bond-…`, `bridge-…`) have tables of their own: `model::attribute` and `debian::bridge`.
 
 use crate::format::debian;
-use crate::format::keys::Fate::{Applied, LeftToOthers, NoEffect, Unsupported};
+use crate::format::keys::Support::{Applied, LeftToOthers, NoEffect, Unsupported};
 use crate::format::keys::{Object, key};
 
 const DRIVERS: &str = "it is left as the driver has it";
@@ -32,7 +32,7 @@ pub(in crate::format) static IFACE: Object = Object {
         key("broadcast", Applied, "IPv4 broadcast address"),
         key("network", NoEffect, "it follows from address and netmask"),
         key("gateway", Applied, "default route through this address"),
-        key("metric", Applied, "metric of the default route, lower wins"),
+        key("metric", Applied, "metric of the default route, the lowest takes precedence"),
         key("pointopoint", Applied, "address of the far end"),
         key("description", NoEffect, "it is a note for people"),
         key("scope", NoEffect, "the kernel derives the scope from the address"),
@@ -94,12 +94,12 @@ pub(in crate::format) static IFACE: Object = Object {
         key("hardware-dma-ring-rx", NoEffect, DRIVERS),
         key("hardware-dma-ring-tx", NoEffect, DRIVERS),
         key("driver-message-level", NoEffect, DRIVERS),
-        key("wpa-ssid", Unsupported, "netapply does no wireless networks"),
-        key("wpa-psk", Unsupported, "netapply does no wireless networks"),
-        key("wpa-conf", Unsupported, "netapply does no wireless networks"),
-        key("wpa-passphrase", Unsupported, "netapply does no wireless networks"),
-        key("wireless-key", Unsupported, "netapply does no wireless networks"),
-        key("wireless-essid", Unsupported, "netapply does no wireless networks"),
+        key("wpa-ssid", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
+        key("wpa-psk", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
+        key("wpa-conf", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
+        key("wpa-passphrase", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
+        key("wireless-key", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
+        key("wireless-essid", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
     ],
 };
 

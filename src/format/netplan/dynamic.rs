@@ -21,9 +21,9 @@ const SWITCHES: &[(&str, bool)] = &[
 ];
 
 /// `dhcp4`, `dhcp6` and what belongs to them. Of the overrides the table of keys says that they are left to others.
-pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, said: &mut Vec<Diagnostic>) {
+pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, diags: &mut Vec<Diagnostic>) {
     for (key, dynamic) in [("dhcp4", Dynamic::Dhcp4), ("dhcp6", Dynamic::Dhcp6)] {
-        let Some(on) = fields.get(key).and_then(|node| super::boolean(node, key, said)) else { continue };
+        let Some(on) = fields.get(key).and_then(|node| super::boolean(node, key, diags)) else { continue };
         if on.value {
             link.dynamic.push(Located::new(dynamic, on.at));
             let message = format!(
@@ -31,50 +31,50 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, sai
                 link.id,
                 dynamic.words()
             );
-            said.push(Diagnostic::new(Code::LeftToOthers, on.at, message));
+            diags.push(Diagnostic::new(Code::LeftToOthers, on.at, message));
         }
     }
     if let Some(node) = fields.get("dhcp-identifier") {
         let known = ["mac", "duid"];
-        let text = value::text(node, "dhcp-identifier", said);
+        let text = value::text(node, "dhcp-identifier", diags);
         if text.is_some_and(|text| !known.iter().any(|k| k.eq_ignore_ascii_case(text))) {
-            said.push(value::one_of(node, "dhcp-identifier", known.into_iter()));
+            diags.push(value::one_of(node, "dhcp-identifier", known.into_iter()));
         }
     }
-    let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, said);
-    let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, said);
+    let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, diags);
+    let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, diags);
     let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
     if renderer == Renderer::Networkd && on(Dynamic::Dhcp4) && on(Dynamic::Dhcp6) {
-        unequal(&dhcp4, &dhcp6, said);
+        unequal(&dhcp4, &dhcp6, diags);
     }
-    overrides(fields.get("ra-overrides"), &keys::RA_OVERRIDES, said);
+    overrides(fields.get("ra-overrides"), &keys::RA_OVERRIDES, diags);
 }
 
 /// Checks the values of overrides.
 fn overrides<'a>(
     node: Option<&'a Node>,
     object: &'static Object,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<Fields<'a>> {
-    let fields = Fields::of_whole(node?, object, said)?;
+    let fields = Fields::of_whole(node?, object, diags)?;
     for (key, _) in SWITCHES {
         if let Some(node) = fields.get(key) {
-            super::boolean(node, key, said);
+            super::boolean(node, key, diags);
         }
     }
     if let Some(node) = fields.get("use-domains").filter(|node| node.text() != Some("route")) {
-        super::boolean(node, "use-domains", said);
+        super::boolean(node, "use-domains", diags);
     }
     for key in ["route-metric", "table"] {
         if let Some(node) = fields.get(key) {
-            value::number(node, key, 0..=u64::from(u32::MAX), said);
+            value::number(node, key, 0..=u64::from(u32::MAX), diags);
         }
     }
     Some(fields)
 }
 
 /// netplan refuses overrides that differ between IPv4 and IPv6 where both are on, because networkd has one set.
-fn unequal(dhcp4: &Option<Fields<'_>>, dhcp6: &Option<Fields<'_>>, said: &mut Vec<Diagnostic>) {
+fn unequal(dhcp4: &Option<Fields<'_>>, dhcp6: &Option<Fields<'_>>, diags: &mut Vec<Diagnostic>) {
     let get = |fields: &Option<Fields<'_>>, key| -> Option<(String, _)> {
         let node = fields.as_ref()?.get(key)?;
         Some((node.text()?.to_ascii_lowercase(), node.at))
@@ -89,7 +89,7 @@ fn unequal(dhcp4: &Option<Fields<'_>>, dhcp6: &Option<Fields<'_>>, said: &mut Ve
         };
         if let (true, Some((_, at))) = (text(&four) != text(&six), four.as_ref().or(six.as_ref())) {
             let message = format!("{key} differs between dhcp4-overrides and dhcp6-overrides");
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::OptionConflict, *at, message)
                     .severity(Severity::Error)
                     .hint("write the same value in both: netplan and networkd have one for the two"),
@@ -99,9 +99,9 @@ fn unequal(dhcp4: &Option<Fields<'_>>, dhcp6: &Option<Fields<'_>>, said: &mut Ve
 }
 
 /// A VLAN that a NIC filters for a virtual function (`renderer: sriov`) is no link of the machine.
-pub(super) fn vlan_filter(id: &str, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> bool {
+pub(super) fn vlan_filter(id: &str, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> bool {
     let Some(node) = fields.get("renderer").filter(|node| node.text() == Some("sriov")) else { return false };
     let message = format!("VLAN \"{id}\" is a filter in an SR-IOV NIC, left to netplan's SR-IOV tools");
-    said.push(Diagnostic::new(Code::LeftToOthers, node.at, message));
+    diags.push(Diagnostic::new(Code::LeftToOthers, node.at, message));
     true
 }

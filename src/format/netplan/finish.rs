@@ -12,21 +12,21 @@ use super::{PortOption, Reader, link};
 
 /// The description, as far as this format alone can check it.
 pub(super) fn finish(reader: Reader<'_>) -> Desired {
-    let Reader { said, mut links, left_out, ports, .. } = reader;
-    pairs(&mut links, said);
-    fall(&mut links, left_out, said);
-    bridge_ports(&mut links, ports, said);
+    let Reader { diags, mut links, left_out, ports, .. } = reader;
+    pairs(&mut links, diags);
+    fall(&mut links, left_out, diags);
+    bridge_ports(&mut links, ports, diags);
     vrf_gateways(&mut links);
     Desired { links, closed: true, ..Desired::default() }
 }
 
 /// netplan forces a VRF's table on its routes and rules and refuses another one.
-pub(super) fn vrf_tables(vrf: &mut Link, table: u32, said: &mut Vec<Diagnostic>) {
+pub(super) fn vrf_tables(vrf: &mut Link, table: u32, diags: &mut Vec<Diagnostic>) {
     let id = vrf.id.clone();
     let mut wrong = |what: &str, written: u32, at: Place| {
         let message =
             format!("{what} of VRF \"{id}\" names table {written}: the VRF's own, {table}, was taken");
-        said.push(
+        diags.push(
             Diagnostic::new(Code::OptionConflict, at, message)
                 .severity(Severity::Error)
                 .hint("leave the table out: it is the VRF's"),
@@ -74,13 +74,13 @@ fn vrf_gateways(links: &mut [Link]) {
 }
 
 /// Both ends of a veth pair name each other.
-fn pairs(links: &mut [Link], said: &mut Vec<Diagnostic>) {
+fn pairs(links: &mut [Link], diags: &mut Vec<Diagnostic>) {
     let ends: HashMap<String, (Kind, Option<String>)> =
         links.iter().map(|l| (l.id.clone(), (l.kind, l.peer.as_ref().map(|p| p.value.clone())))).collect();
     for link in links.iter_mut().filter(|l| l.kind == Kind::Veth) {
         let Some(peer) = &link.peer else {
             let message = format!("veth \"{}\" has no peer", link.id);
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::MissingKey, link.at, message).hint("add peer: the id of the other end"),
             );
             continue;
@@ -94,7 +94,7 @@ fn pairs(links: &mut [Link], said: &mut Vec<Diagnostic>) {
             None => continue,
         };
         let message = format!("the peer \"{}\" of veth \"{}\" {why}", peer.value, link.id);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::BadMember, peer.at, message)
                 .hint("two virtual-ethernets must name each other as peer"),
         );
@@ -102,8 +102,8 @@ fn pairs(links: &mut [Link], said: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Takes along what stands on links that were left out, and tells it from what refers to nothing.
-fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, said: &mut Vec<Diagnostic>) {
+/// Takes along what is above links that were left out, and tells it from what refers to nothing.
+fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, diags: &mut Vec<Diagnostic>) {
     for link in links.iter().filter(|l| l.kind == Kind::Veth && l.peer.is_none()) {
         left_out.insert(link.id.clone());
     }
@@ -114,7 +114,7 @@ fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, said: &mut Vec<Dia
             let lost = [&link.parent, &link.peer].into_iter().flatten().find(|r| left_out.contains(&r.value));
             let Some(lost) = lost else { return true };
             let message = format!("\"{}\" is left out: its link \"{}\" is", link.id, lost.value);
-            said.push(Diagnostic::new(Code::LeftOut, lost.at, message));
+            diags.push(Diagnostic::new(Code::LeftOut, lost.at, message));
             left_out.insert(link.id.clone());
             false
         });
@@ -127,8 +127,9 @@ fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, said: &mut Vec<Dia
         link.members.retain(|member| {
             let lost = left_out.contains(&member.value);
             if lost {
-                let message = format!("{noun} \"{id}\" goes without \"{}\", which is left out", member.value);
-                said.push(Diagnostic::new(Code::LeftOut, member.at, message));
+                let message =
+                    format!("{noun} \"{id}\" is made without \"{}\", which was left out", member.value);
+                diags.push(Diagnostic::new(Code::LeftOut, member.at, message));
             }
             !lost
         });
@@ -136,7 +137,7 @@ fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, said: &mut Vec<Dia
 }
 
 /// Gives ports what their bridge and they themselves say of them.
-fn bridge_ports(links: &mut [Link], options: Vec<PortOption>, said: &mut Vec<Diagnostic>) {
+fn bridge_ports(links: &mut [Link], options: Vec<PortOption>, diags: &mut Vec<Diagnostic>) {
     let bridges: HashMap<String, String> = links
         .iter()
         .filter(|l| l.kind == Kind::Bridge)
@@ -147,7 +148,7 @@ fn bridge_ports(links: &mut [Link], options: Vec<PortOption>, said: &mut Vec<Dia
             for (option, setting) in std::mem::take(&mut link.port.0) {
                 let key = link::PORT.iter().find(|(_, o)| *o == option).map_or(option, |(key, _)| key);
                 let message = format!("{key} has no effect: \"{}\" is in no bridge", link.id);
-                said.push(Diagnostic::new(Code::OptionIgnored, setting.at, message));
+                diags.push(Diagnostic::new(Code::OptionIgnored, setting.at, message));
             }
         }
     }
@@ -160,7 +161,7 @@ fn bridge_ports(links: &mut [Link], options: Vec<PortOption>, said: &mut Vec<Dia
             continue;
         }
         let message = format!("{key} names \"{}\", which is no member of \"{bridge}\"", port.value);
-        said.push(
+        diags.push(
             Diagnostic::new(code, port.at, message)
                 .hint(format!("add it to the interfaces of \"{bridge}\", or remove it here")),
         );

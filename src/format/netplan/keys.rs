@@ -1,11 +1,11 @@
 //! What becomes of every key of netplan. A test holds that each has a golden case.
 //!
-//! Sections that netapply refuses as a whole (`wifis`, …) are one row each: what stands in them is not looked at.
+//! Sections that netapply refuses as a whole (`wifis`, …) are one row each: their content is not checked.
 
-use crate::format::keys::{Fate, Key, Object, key};
+use crate::format::keys::{Key, Object, Support, key};
 
 use super::options::{BOND, BRIDGE, VXLAN, keys_of};
-use Fate::{Applied, Deprecated, LeftToOthers, NoEffect, Unsupported};
+use Support::{Applied, Deprecated, LeftToOthers, NoEffect, Unsupported};
 
 /// Every kind of mapping, for the reference.
 #[allow(dead_code)] // docs and tests walk it
@@ -223,7 +223,7 @@ pub(super) static ROUTE: Object = Object {
         key("advertised-receive-window", Applied, "initial receive window, segments"),
         key("congestion-window", Applied, "initial congestion window, segments"),
         key("from", Applied, "preferred source address"),
-        key("metric", Applied, "priority, lower wins"),
+        key("metric", Applied, "priority, the lowest takes precedence"),
         key("mtu", Applied, "path MTU in bytes"),
         key("on-link", Applied, "the gateway is on the link, whatever the subnets say"),
         key("scope", Applied, "global, link or host; IPv4 only"),
@@ -246,7 +246,7 @@ pub(super) static RULE: Object = Object {
     ],
 };
 
-/// What the mapping as a whole is left to has been said when its keys are read.
+/// What the mapping as a whole is left to has been reported when its keys are read.
 pub(super) static DHCP_OVERRIDES: Object = Object {
     name: "DHCP overrides",
     keys: &[

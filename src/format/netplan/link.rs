@@ -6,40 +6,38 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::Fields;
 use crate::format::tree::{Node, Value};
-use crate::format::value;
+use crate::format::value::{self, AddressRules};
 use crate::model::attribute;
-use crate::model::{
-    Activation, Address, AddressGeneration, Family, Kind, Link, Located, Resolver, WishedMac,
-};
+use crate::model::{Activation, Address, AddressGeneration, Kind, Link, Located, Resolver, WishedMac};
 
 use super::{Renderer, dynamic, keys, route};
 
 /// The keys that all kinds of links share.
-pub(super) fn common(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, said: &mut Vec<Diagnostic>) {
-    link.addresses = addresses(fields.get("addresses"), said);
-    route::read(link, fields, said);
-    link.resolver = resolver(fields.get("nameservers"), said);
-    link.mac = fields.get("macaddress").and_then(|node| mac(node, said));
-    link.mtu = fields.get("mtu").and_then(|node| value::mtu(node, "mtu", said));
-    ipv6(link, fields, said);
-    activation(link, fields, said);
-    port(link, fields, said);
-    dynamic::read(link, fields, renderer, said);
+pub(super) fn common(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, diags: &mut Vec<Diagnostic>) {
+    link.addresses = addresses(fields.get("addresses"), diags);
+    route::read(link, fields, diags);
+    link.resolver = resolver(fields.get("nameservers"), diags);
+    link.mac = fields.get("macaddress").and_then(|node| mac(node, diags));
+    link.mtu = fields.get("mtu").and_then(|node| value::mtu(node, "mtu", diags));
+    ipv6(link, fields, diags);
+    activation(link, fields, diags);
+    port(link, fields, diags);
+    dynamic::read(link, fields, renderer, diags);
 }
 
 /// `addresses`: `ip/length`, or a mapping of that to its options.
-fn addresses(list: Option<&Node>, said: &mut Vec<Diagnostic>) -> Vec<Address> {
+fn addresses(list: Option<&Node>, diags: &mut Vec<Diagnostic>) -> Vec<Address> {
     let mut addresses = Vec::new();
-    for item in value::items(list, "addresses", said) {
+    for item in value::items(list, "addresses", diags) {
         let Value::Map(entries) = &item.value else {
-            addresses.extend(address(item, said));
+            addresses.extend(address(item, diags));
             continue;
         };
         for entry in entries {
             let key = Node::scalar(&entry.key, entry.key_at);
-            let Some(mut address) = address(&key, said) else { continue };
-            if let Some(fields) = Fields::new(&entry.value, &keys::ADDRESS, said) {
-                options(&mut address, &fields, said);
+            let Some(mut address) = address(&key, diags) else { continue };
+            if let Some(fields) = Fields::new(&entry.value, &keys::ADDRESS, diags) {
+                options(&mut address, &fields, diags);
             }
             addresses.push(address);
         }
@@ -49,63 +47,51 @@ fn addresses(list: Option<&Node>, said: &mut Vec<Diagnostic>) -> Vec<Address> {
 
 /// netplan wants the prefix length and refuses 0. A length that is missing is assumed all the same, as for the other
 /// formats: a machine with a guessed length can mostly be reached, one without an address cannot.
-fn address(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Address> {
-    let before = said.len();
-    let address = value::interface_address(node, "address", None, said)?;
-    for assumed in said.iter_mut().skip(before).filter(|d| d.code == Code::AssumedPrefix) {
-        assumed.severity = Severity::Error;
-    }
-    if address.net.prefix_len() == 0 {
-        said.truncate(before);
-        said.push(
-            value::bad(Code::BadNetmask, node, "address", "the prefix length is 0, left out")
-                .hint("write the prefix length of the network, such as /24"),
-        );
-        return None;
-    }
-    Some(address)
+fn address(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Address> {
+    let rules = AddressRules { assumed: Severity::Error, refuse_zero: true, ..AddressRules::USUAL };
+    value::interface_address_by(rules, node, "address", None, diags)
 }
 
-fn options(address: &mut Address, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+fn options(address: &mut Address, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     if let Some(node) = fields.get("lifetime") {
-        match value::text(node, "lifetime", said) {
+        match value::text(node, "lifetime", diags) {
             Some("0") => address.preferred = Some(0),
             Some(text) if !text.eq_ignore_ascii_case("forever") => {
-                said.push(value::bad(Code::BadValue, node, "lifetime", "expected 0 or forever"));
+                diags.push(value::bad(Code::BadValue, node, "lifetime", "expected 0 or forever"));
             }
             _ => {}
         }
     }
     let Some(node) = fields.get("label") else { return };
-    let Some(label) = value::text(node, "label", said) else { return };
+    let Some(label) = value::text(node, "label", diags) else { return };
     if address.net.addr().is_ipv6() {
         let message = format!("the label of {} has no effect: only IPv4 has labels", address.net);
-        said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+        diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
     } else if label.len() > 15 || label.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        let why = "not a label (1 to 15 bytes without blanks): the address goes without";
-        said.push(value::bad(Code::BadValue, node, "label", why).severity(Severity::Warning));
+        let why = "not a label (1 to 15 bytes without spaces): the address is added without a label";
+        diags.push(value::bad(Code::BadValue, node, "label", why).severity(Severity::Warning));
     } else {
         address.label = Some(label.to_owned());
     }
 }
 
-fn resolver(node: Option<&Node>, said: &mut Vec<Diagnostic>) -> Resolver {
+fn resolver(node: Option<&Node>, diags: &mut Vec<Diagnostic>) -> Resolver {
     let mut resolver = Resolver::default();
-    let fields = node.and_then(|node| Fields::new(node, &keys::NAMESERVERS, said));
+    let fields = node.and_then(|node| Fields::new(node, &keys::NAMESERVERS, diags));
     if let Some(fields) = fields {
         if let Some(node) = fields.get("addresses") {
-            value::name_servers(node, "nameservers", &mut resolver, said);
+            value::name_servers(node, "nameservers", &mut resolver, diags);
         }
         if let Some(node) = fields.get("search") {
-            value::search_domains(node, "search", &mut resolver, said);
+            value::search_domains(node, "search", &mut resolver, diags);
         }
     }
     resolver
 }
 
 /// An address, or one of the words for networkd (permanent, random) and for NetworkManager (the others).
-fn mac(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<WishedMac>> {
-    let word = value::text(node, "macaddress", said)?;
+fn mac(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<WishedMac>> {
+    let word = value::text(node, "macaddress", diags)?;
     let wished = match word {
         "permanent" => WishedMac::Permanent,
         "random" => WishedMac::Random,
@@ -113,34 +99,34 @@ fn mac(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<WishedMac>> {
             let message =
                 format!("macaddress {word} is for NetworkManager: the MAC address is left as it is");
             let severity = if word == "preserve" { Severity::Note } else { Severity::Warning };
-            said.push(Diagnostic::new(Code::NoEffect, node.at, message).severity(severity));
+            diags.push(Diagnostic::new(Code::NoEffect, node.at, message).severity(severity));
             return None;
         }
-        _ => WishedMac::Is(value::mac_to_set(node, "macaddress", said)?.value),
+        _ => WishedMac::Is(value::mac_to_set(node, "macaddress", diags)?.value),
     };
     Some(Located::new(wished, node.at))
 }
 
-fn ipv6(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
-    let flag = |key: &'static str, said: &mut Vec<Diagnostic>| {
-        fields.get(key).and_then(|node| super::boolean(node, key, said))
+fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
+    let flag = |key: &'static str, diags: &mut Vec<Diagnostic>| {
+        fields.get(key).and_then(|node| super::boolean(node, key, diags))
     };
-    link.ipv6.accept_ra = flag("accept-ra", said);
-    link.ipv6.privacy = flag("ipv6-privacy", said);
+    link.ipv6.accept_ra = flag("accept-ra", diags);
+    link.ipv6.privacy = flag("ipv6-privacy", diags);
     link.ipv6.mtu = fields
         .get("ipv6-mtu")
         .and_then(|node| {
             let least = if node.text() == Some("0") { 0 } else { 1280 };
-            value::number(node, "ipv6-mtu", least..=u64::from(u32::MAX), said)
+            value::number(node, "ipv6-mtu", least..=u64::from(u32::MAX), diags)
         })
         .filter(|mtu| mtu.value > 0)
         .map(|mtu| Located::new(mtu.value as u32, mtu.at));
-    link.ipv6.generation = fields.get("ipv6-address-generation").and_then(|node| generation(node, said));
-    link.ipv6.token = fields.get("ipv6-address-token").and_then(|node| token(node, said));
+    link.ipv6.generation = fields.get("ipv6-address-generation").and_then(|node| generation(node, diags));
+    link.ipv6.token = fields.get("ipv6-address-token").and_then(|node| token(node, diags));
     if let (Some(_), Some(generation)) = (link.ipv6.token, link.ipv6.generation) {
         let message =
             "ipv6-address-generation and ipv6-address-token exclude each other: the token was taken";
-        said.push(
+        diags.push(
             Diagnostic::new(Code::OptionConflict, generation.at, message)
                 .severity(Severity::Error)
                 .hint("remove one of the two"),
@@ -148,51 +134,51 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
         link.ipv6.generation = None;
     }
     if let Some(node) = fields.get("link-local") {
-        link_local(link, node, said);
+        link_local(link, node, diags);
     }
 }
 
 /// stable-privacy is the kernel's `random`: RFC 7217 with a secret that the kernel draws. Its `stable_secret` would need
 /// a secret that outlives the boot.
-fn generation(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<AddressGeneration>> {
-    let generation = match value::text(node, "ipv6-address-generation", said)? {
+fn generation(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<AddressGeneration>> {
+    let generation = match value::text(node, "ipv6-address-generation", diags)? {
         "eui64" => AddressGeneration::Eui64,
         "stable-privacy" => AddressGeneration::Random,
         _ => {
             let words = ["eui64", "stable-privacy"].into_iter();
-            said.push(value::one_of(node, "ipv6-address-generation", words));
+            diags.push(value::one_of(node, "ipv6-address-generation", words));
             return None;
         }
     };
     Some(Located::new(generation, node.at))
 }
 
-fn token(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<Ipv6Addr>> {
-    let ip = value::ip(node, "ipv6-address-token", said)?;
+fn token(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<Ipv6Addr>> {
+    let ip = value::ip(node, "ipv6-address-token", diags)?;
     match ip.value {
         IpAddr::V6(token) if token.segments().get(..4) == Some(&[0; 4]) => Some(Located::new(token, ip.at)),
         _ => {
             let why = "not a token: an IPv6 address of which only the lower half is set, such as ::2";
-            said.push(value::bad(Code::BadAddress, node, "ipv6-address-token", why));
+            diags.push(value::bad(Code::BadAddress, node, "ipv6-address-token", why));
             None
         }
     }
 }
 
-fn link_local(link: &mut Link, node: &Node, said: &mut Vec<Diagnostic>) {
+fn link_local(link: &mut Link, node: &Node, diags: &mut Vec<Diagnostic>) {
     let mut v6 = false;
-    for item in value::items(Some(node), "link-local", said) {
-        match value::text(item, "link-local", said).map(str::to_ascii_lowercase).as_deref() {
+    for item in value::items(Some(node), "link-local", diags) {
+        match value::text(item, "link-local", diags).map(str::to_ascii_lowercase).as_deref() {
             Some("ipv6") => v6 = true,
             Some("ipv4") => {
                 let message = "link-local ipv4 is left to the image: a daemon must claim such an address";
-                said.push(
+                diags.push(
                     Diagnostic::new(Code::LeftToOthers, item.at, message).severity(Severity::Warning).hint(
                         "have avahi-autoipd or systemd-networkd in the image, or give the link an address",
                     ),
                 );
             }
-            Some(_) => said.push(value::one_of(item, "link-local", ["ipv4", "ipv6"].into_iter())),
+            Some(_) => diags.push(value::one_of(item, "link-local", ["ipv4", "ipv6"].into_iter())),
             None => {}
         }
     }
@@ -202,17 +188,17 @@ fn link_local(link: &mut Link, node: &Node, said: &mut Vec<Diagnostic>) {
 }
 
 /// netplan makes a link optional that is not activated.
-fn activation(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+fn activation(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     let mut flag = |key: &'static str| {
-        fields.get(key).and_then(|node| super::boolean(node, key, said)).is_some_and(|flag| flag.value)
+        fields.get(key).and_then(|node| super::boolean(node, key, diags)).is_some_and(|flag| flag.value)
     };
     link.optional = flag("optional");
     link.ignore_carrier = flag("ignore-carrier");
     let Some(node) = fields.get("activation-mode") else { return };
-    match value::text(node, "activation-mode", said) {
+    match value::text(node, "activation-mode", diags) {
         Some("manual") => link.activation = Activation::Manual,
         Some("off") => link.activation = Activation::Off,
-        Some(_) => return said.push(value::one_of(node, "activation-mode", ["manual", "off"].into_iter())),
+        Some(_) => return diags.push(value::one_of(node, "activation-mode", ["manual", "off"].into_iter())),
         None => return,
     }
     link.optional = true;
@@ -223,19 +209,11 @@ pub(super) const PORT: &[(&str, &str)] =
     &[("hairpin", "hairpin"), ("port-mac-learning", "learning"), ("neigh-suppress", "neigh_suppress")];
 
 /// Options as a port of a bridge. Whether the link is one is known at the end ([`super::finish`]).
-fn port(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+fn port(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     for (key, option) in PORT {
         let Some(node) = fields.get(key) else { continue };
         if let Some(row) = attribute::find(Kind::Bridge.port_attributes(), option) {
-            value::set_option(&mut link.port, row, node, key, said);
+            value::set_option(&mut link.port, row, node, key, diags);
         }
-    }
-}
-
-/// The family of an address, for a message.
-pub(super) fn family_word(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
     }
 }

@@ -1,5 +1,5 @@
 //! Several files as one: mappings are merged key by key, lists are joined, and what is neither is replaced by the later
-//! file. A section that stands twice in one file is merged the same way.
+//! file. A section that occurs twice in one file is merged the same way.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +21,7 @@ pub(super) fn merge(documents: &[&Node]) -> Option<Node> {
     Some(merged)
 }
 
-/// A document in which a section, or an id in a section, stands twice, with the two as one: netplan reads them one after
+/// A document in which a section, or an id in a section, occurs twice, with the two as one: netplan reads them one after
 /// the other into the same links. `None` for a document without that, which is nearly every one. The places are those of
 /// the second keys.
 pub(super) fn folded(document: &Node) -> Option<(Node, HashSet<Place>)> {
@@ -81,7 +81,7 @@ fn map(entries: &mut Vec<Entry>, more: &[Entry]) {
     }
 }
 
-/// Joins lists; netplan takes what stands in both once.
+/// Joins lists; netplan takes what is in both once.
 fn list(items: &mut Vec<Node>, more: &[Node]) {
     let own = items.len();
     let short = own <= SHORT && more.len() <= SHORT;

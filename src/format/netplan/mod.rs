@@ -19,7 +19,7 @@ mod wireguard;
 use std::collections::{HashMap, HashSet};
 
 use super::keys::{Fields, Object};
-use super::tree::{Entry, Node, Value};
+use super::tree::{Duplicate, Entry, Node, Value};
 use super::value;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, Naming, Place, attribute};
@@ -48,25 +48,39 @@ const SECTIONS: &[Section] = &[
 const REFUSED: &[&str] = &["wifis", "modems", "nm-devices"];
 
 /// Says what becomes of the keys beside `network`, which cloud-init's version 1 has around it, too.
-pub(super) fn beside(root: &Node, said: &mut Vec<Diagnostic>) {
-    Fields::new(root, &keys::ROOT, said);
+pub(super) fn beside(root: &Node, diags: &mut Vec<Diagnostic>) {
+    Fields::new(root, &keys::ROOT, diags);
 }
 
 /// Reads one or more texts, each with or without the surrounding `network` key; the later ones override the earlier.
-pub(super) fn read(roots: &[&Node], said: &mut Vec<Diagnostic>) -> Desired {
+/// `duplicates` are the keys that occur more than once.
+pub(super) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Diagnostic>) -> Desired {
     let mut documents = Vec::with_capacity(roots.len());
     for root in roots {
         match root.get("network").filter(|node| matches!(node.value, Value::Map(_) | Value::Null)) {
             Some(network) => {
-                beside(root, said);
+                beside(root, diags);
                 documents.push(network);
             }
             None => documents.push(root),
         }
     }
-    let folded: Vec<Option<Node>> = documents.iter().map(|document| fold(document, said)).collect();
-    let documents: Vec<&Node> =
-        documents.iter().zip(&folded).map(|(document, folded)| folded.as_ref().unwrap_or(document)).collect();
+    let folded: Vec<_> = documents.iter().map(|document| merge::folded(document)).collect();
+    let both: HashSet<Place> = folded.iter().flatten().flat_map(|(_, twice)| twice.iter().copied()).collect();
+    let refused: HashSet<Place> = documents.iter().flat_map(|document| refused_twice(document)).collect();
+    diags.extend(duplicates.iter().map(|duplicate| match duplicate.at {
+        at if both.contains(&at) => duplicate.diagnostic(
+            "both were taken, as netplan does",
+            "make one of the two: other programs use the last one only",
+        ),
+        at if refused.contains(&at) => duplicate.last_is_used().severity(Severity::Error),
+        _ => duplicate.last_is_used(),
+    }));
+    let documents: Vec<&Node> = documents
+        .iter()
+        .zip(&folded)
+        .map(|(document, folded)| folded.as_ref().map_or(*document, |(document, _)| document))
+        .collect();
     let merged;
     let document = match documents.as_slice() {
         [one] => *one,
@@ -77,7 +91,7 @@ pub(super) fn read(roots: &[&Node], said: &mut Vec<Diagnostic>) -> Desired {
         }
     };
     let mut reader = Reader {
-        said,
+        diags,
         renderer: Renderer::Networkd,
         links: Vec::new(),
         left_out: HashSet::new(),
@@ -87,24 +101,41 @@ pub(super) fn read(roots: &[&Node], said: &mut Vec<Diagnostic>) -> Desired {
     finish::finish(reader)
 }
 
-/// The document with what stands twice in it as one, and that said in the place of "the last one is used".
-fn fold(document: &Node, said: &mut [Diagnostic]) -> Option<Node> {
-    let (node, twice) = merge::folded(document)?;
-    for duplicate in said.iter_mut().filter(|d| d.code == Code::DuplicateKey && twice.contains(&d.at)) {
-        duplicate.message =
-            duplicate.message.replace("the last one is used", "both were taken, as netplan does");
-        duplicate.hint = Some("make one of the two: other programs use the last one only".to_owned());
+/// The second places of keys that netplan refuses to see twice, where it takes the last one elsewhere: a bond's
+/// `primary`, and the ports in a bridge's `path-cost` and `port-priority`.
+fn refused_twice(document: &Node) -> HashSet<Place> {
+    let parameters = |section: &str| {
+        let links = document.get(section).map(entries).unwrap_or_default().iter();
+        links.filter_map(|link| link.value.get("parameters"))
+    };
+    let mut refused = HashSet::new();
+    for bond in parameters("bonds") {
+        refused.extend(entries(bond).iter().filter(|entry| entry.key == "primary").skip(1).map(|e| e.key_at));
     }
-    Some(node)
+    for bridge in parameters("bridges") {
+        for ports in ["path-cost", "port-priority"].iter().filter_map(|key| bridge.get(key)) {
+            let mut seen = HashSet::new();
+            let again = entries(ports).iter().filter(|e| !seen.insert(e.key.as_str()));
+            refused.extend(again.map(|e| e.key_at));
+        }
+    }
+    refused
+}
+
+fn entries(node: &Node) -> &[Entry] {
+    match &node.value {
+        Value::Map(entries) => entries,
+        _ => &[],
+    }
 }
 
 /// What has been read so far.
 struct Reader<'d> {
-    said: &'d mut Vec<Diagnostic>,
+    diags: &'d mut Vec<Diagnostic>,
     /// What the whole text is for.
     renderer: Renderer,
     links: Vec<Link>,
-    /// Ids that stand in the text and become no link; why has been said.
+    /// Ids that are in the text and become no link; why has been reported.
     left_out: HashSet<String>,
     /// Options that a bridge gives its ports, by the port's id.
     ports: Vec<PortOption>,
@@ -119,14 +150,14 @@ enum Renderer {
 
 impl Renderer {
     /// The renderer of a mapping that may name one, within `outer`.
-    fn of(node: Option<&Node>, outer: Renderer, said: &mut Vec<Diagnostic>) -> Renderer {
+    fn of(node: Option<&Node>, outer: Renderer, diags: &mut Vec<Diagnostic>) -> Renderer {
         match node.and_then(Node::text) {
             None | Some("sriov") => outer,
             Some("networkd") => Renderer::Networkd,
             Some("NetworkManager") => Renderer::NetworkManager,
             Some(_) => {
                 let words = ["networkd", "NetworkManager"].into_iter();
-                said.extend(node.map(|n| value::one_of(n, "renderer", words).severity(Severity::Warning)));
+                diags.extend(node.map(|n| value::one_of(n, "renderer", words).severity(Severity::Warning)));
                 outer
             }
         }
@@ -144,14 +175,14 @@ struct PortOption {
 
 impl Reader<'_> {
     fn document(&mut self, document: &Node) {
-        let Some(fields) = Fields::new(document, &keys::NETWORK, self.said) else { return };
+        let Some(fields) = Fields::new(document, &keys::NETWORK, self.diags) else { return };
         if let Some(node) = fields.get("version").filter(|node| node.text() != Some("2")) {
-            self.said.push(
+            self.diags.push(
                 value::bad(Code::BadValue, node, "version", "netplan has version 2 only")
                     .hint("it was read as version 2"),
             );
         }
-        self.renderer = Renderer::of(fields.get("renderer"), self.renderer, self.said);
+        self.renderer = Renderer::of(fields.get("renderer"), self.renderer, self.diags);
         for entry in last_of_each(fields.entries()) {
             if let Some(section) = SECTIONS.iter().find(|(name, ..)| *name == entry.key) {
                 self.section(section, &entry.value);
@@ -175,14 +206,14 @@ impl Reader<'_> {
                 let message = format!("{name} should be a mapping of ids, not {}", node.noun());
                 let wrong = Diagnostic::new(Code::WrongShape, node.at, message);
                 let hint = "write the ids without a dash before them, as in eth0: {…}";
-                return self.said.push(if node.items().is_empty() { wrong } else { wrong.hint(hint) });
+                return self.diags.push(if node.items().is_empty() { wrong } else { wrong.hint(hint) });
             }
         };
-        let renderer = Renderer::of(node.get("renderer"), self.renderer, self.said);
+        let renderer = Renderer::of(node.get("renderer"), self.renderer, self.diags);
         for entry in last_of_each(entries) {
             if entry.key == "renderer" {
                 let message = "\"renderer\" has no effect here: netapply configures the kernel itself";
-                self.said.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
+                self.diags.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
                 continue;
             }
             match self.link(entry, *kind, object, renderer) {
@@ -194,7 +225,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A link; `None`, with the reason said, where it cannot be made or is left to others.
+    /// A link; `None`, with the reason reported, where it cannot be made or is left to others.
     fn link(
         &mut self,
         entry: &Entry,
@@ -205,41 +236,41 @@ impl Reader<'_> {
         let id = &entry.key;
         if !is_id(id) {
             let message = format!("\"{}\" is not an id", id.escape_default());
-            self.said.push(
+            self.diags.push(
                 Diagnostic::new(Code::BadName, entry.key_at, message)
-                    .hint("use letters, digits and signs, but none of *[]? and no blanks"),
+                    .hint("use letters, digits and signs, but none of *[]? and no spaces"),
             );
             return None;
         }
         if !matches!(entry.value.value, Value::Map(_)) && object.keys.iter().any(|key| key.name == *id) {
-            let message = format!("\"{id}\" stands where the id of a link should");
-            self.said.push(
+            let message = format!("\"{id}\" is in the place of a link's id");
+            self.diags.push(
                 Diagnostic::new(Code::WrongShape, entry.key_at, message)
                     .hint("indent it further, so that it is below the id that it belongs to"),
             );
             return None;
         }
-        let fields = Fields::new(&entry.value, object, self.said)?;
+        let fields = Fields::new(&entry.value, object, self.diags)?;
         let is_tunnel = std::ptr::eq(object, &keys::TUNNEL);
-        let kind = if is_tunnel { tunnel::kind(id, &fields, self.said)? } else { kind };
+        let kind = if is_tunnel { tunnel::kind(id, &fields, self.diags)? } else { kind };
         let mut link = Link::new(id.clone(), kind, entry.key_at);
-        if kind == Kind::Vlan && dynamic::vlan_filter(id, &fields, self.said) {
+        if kind == Kind::Vlan && dynamic::vlan_filter(id, &fields, self.diags) {
             return None;
         }
-        let renderer = Renderer::of(fields.get("renderer"), renderer, self.said);
-        link::common(&mut link, &fields, renderer, self.said);
-        let said = &mut *self.said;
+        let renderer = Renderer::of(fields.get("renderer"), renderer, self.diags);
+        link::common(&mut link, &fields, renderer, self.diags);
+        let diags = &mut *self.diags;
         match kind {
-            Kind::Physical => physical::read(&mut link, &fields, said)?,
-            _ => link.naming = naming(&link, said),
+            Kind::Physical => physical::read(&mut link, &fields, diags)?,
+            _ => link.naming = naming(&link, diags),
         }
         match kind {
-            Kind::Bond => bond(&mut link, &fields, said)?,
+            Kind::Bond => bond(&mut link, &fields, diags)?,
             Kind::Bridge => self.bridge(&mut link, &fields)?,
-            Kind::Vlan => vlan(&mut link, &fields, said)?,
-            Kind::Vrf => vrf(&mut link, &fields, said)?,
-            Kind::Veth => link.peer = fields.get("peer").and_then(|node| reference(node, "peer", said)),
-            _ if is_tunnel => tunnel::read(&mut link, &fields, said)?,
+            Kind::Vlan => vlan(&mut link, &fields, diags)?,
+            Kind::Vrf => vrf(&mut link, &fields, diags)?,
+            Kind::Veth => link.peer = fields.get("peer").and_then(|node| reference(node, "peer", diags)),
+            _ if is_tunnel => tunnel::read(&mut link, &fields, diags)?,
             _ => {}
         }
         Some(link)
@@ -247,19 +278,19 @@ impl Reader<'_> {
 
     fn bridge(&mut self, link: &mut Link, fields: &Fields<'_>) -> Option<()> {
         virtual_switch(link, fields)?;
-        link.members = members(fields, self.said);
+        link.members = members(fields, self.diags);
         let Some(node) = fields.get("parameters") else { return Some(()) };
-        let Some(parameters) = Fields::new(node, &keys::BRIDGE_PARAMETERS, self.said) else {
+        let Some(parameters) = Fields::new(node, &keys::BRIDGE_PARAMETERS, self.diags) else {
             return Some(());
         };
-        options::read(options::BRIDGE, &parameters, Kind::Bridge, &mut link.settings, self.said);
+        options::read(options::BRIDGE, &parameters, Kind::Bridge, &mut link.settings, self.diags);
         // netplan turns the spanning tree on wherever there are parameters.
-        let stp = parameters.get("stp").and_then(|node| boolean(node, "stp", self.said));
+        let stp = parameters.get("stp").and_then(|node| boolean(node, "stp", self.diags));
         let stp = stp.unwrap_or(Located::new(true, node.at));
         if let Some(row) = attribute::of(Kind::Bridge, "stp_state") {
             link.settings.set(row, attribute::Value::Bool(stp.value), stp.at);
         }
-        options::bridge_times(link, self.said);
+        options::bridge_times(link, self.diags);
         for (key, option, most) in [("path-cost", "cost", u32::MAX), ("port-priority", "priority", 63)] {
             if let Some(node) = parameters.get(key) {
                 self.port_options(&link.id, key, option, most, node);
@@ -273,11 +304,10 @@ impl Reader<'_> {
         let Some(row) = attribute::find(Kind::Bridge.port_attributes(), option) else { return };
         let Value::Map(entries) = &node.value else {
             let message = format!("{key} should be a mapping of members to numbers, not {}", node.noun());
-            return self.said.push(Diagnostic::new(Code::WrongShape, node.at, message));
+            return self.diags.push(Diagnostic::new(Code::WrongShape, node.at, message));
         };
-        refuse_twice(entries.iter(), self.said);
         for entry in last_of_each(entries) {
-            let number = value::number(&entry.value, key, 0..=u64::from(most), self.said);
+            let number = value::number(&entry.value, key, 0..=u64::from(most), self.diags);
             let Some(number) = number.filter(|number| number.value > 0) else { continue };
             self.ports.push(PortOption {
                 bridge: bridge.to_owned(),
@@ -290,25 +320,18 @@ impl Reader<'_> {
     }
 }
 
-fn bond(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+fn bond(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     virtual_switch(link, fields)?;
-    link.members = members(fields, said);
-    let parameters = fields.get("parameters").and_then(|n| Fields::new(n, &keys::BOND_PARAMETERS, said));
+    link.members = members(fields, diags);
+    let parameters = fields.get("parameters").and_then(|n| Fields::new(n, &keys::BOND_PARAMETERS, diags));
     let Some(parameters) = parameters else { return Some(()) };
-    refuse_twice(parameters.entries().iter().filter(|entry| entry.key == "primary"), said);
     if let Some(node) =
         parameters.get("mode").filter(|n| matches!(n.text(), Some("balance-tcp" | "balance-slb")))
     {
-        said.push(value::bad(Code::Unsupported, node, "mode", "only Open vSwitch has this mode"));
+        diags.push(value::bad(Code::Unsupported, node, "mode", "only Open vSwitch has this mode"));
         return None;
     }
-    let before = said.len();
-    options::read(options::BOND, &parameters, Kind::Bond, &mut link.settings, said);
-    if let Some(node) = parameters.get("mode").filter(|_| link.settings.get("mode").is_none()) {
-        for wrong in said.iter_mut().skip(before).filter(|d| d.at == node.at) {
-            wrong.message += "; the kernel's default, balance-rr, was taken";
-        }
-    }
+    options::read(options::BOND, &parameters, Kind::Bond, &mut link.settings, diags);
     Some(())
 }
 
@@ -324,72 +347,72 @@ fn virtual_switch(link: &Link, fields: &Fields<'_>) -> Option<()> {
     ordinary.then_some(())
 }
 
-fn vlan(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+fn vlan(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     let Some(node) = fields.get("id") else {
         let message = format!("VLAN \"{}\" has no id", link.id);
-        said.push(Diagnostic::new(Code::MissingKey, link.at, message).hint("add id: its number, 1 to 4094"));
+        diags.push(Diagnostic::new(Code::MissingKey, link.at, message).hint("add id: its number, 1 to 4094"));
         return None;
     };
-    let id = value::number(node, "id", 0..=4094, said)?;
+    let id = value::number(node, "id", 0..=4094, diags)?;
     if let Some(row) = attribute::of(Kind::Vlan, "id") {
         link.settings.set(row, attribute::Value::Number(id.value as i64), id.at);
     }
-    link.parent = fields.get("link").and_then(|node| reference(node, "link", said));
+    link.parent = fields.get("link").and_then(|node| reference(node, "link", diags));
     Some(())
 }
 
 /// Routes and rules of a VRF are in its table.
-fn vrf(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+fn vrf(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     let Some(node) = fields.get("table") else {
         let message = format!("VRF \"{}\" has no table", link.id);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::MissingKey, link.at, message)
                 .hint("add table: a number of its own, such as 1000"),
         );
         return None;
     };
-    let table = value::number(node, "table", 1..=u64::from(u32::MAX), said)?;
+    let table = value::number(node, "table", 1..=u64::from(u32::MAX), diags)?;
     if let Some(row) = attribute::of(Kind::Vrf, "table") {
         link.settings.set(row, attribute::Value::Number(table.value as i64), table.at);
     }
-    link.members = members(fields, said);
+    link.members = members(fields, diags);
     let own = u32::try_from(table.value).ok()?;
-    finish::vrf_tables(link, own, said);
+    finish::vrf_tables(link, own, diags);
     Some(())
 }
 
 /// Ids of members.
-fn members(fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Vec<LinkRef> {
+fn members(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Vec<LinkRef> {
     let mut seen = HashSet::new();
     let mut members = Vec::new();
-    for item in value::items(fields.get("interfaces"), "interfaces", said) {
-        members.extend(reference(item, "interfaces", said).filter(|id| seen.insert(id.value.clone())));
+    for item in value::items(fields.get("interfaces"), "interfaces", diags) {
+        members.extend(reference(item, "interfaces", diags).filter(|id| seen.insert(id.value.clone())));
     }
     members
 }
 
-/// A truth. netplan refuses 1 and 0, which cloud-init takes.
-fn boolean(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
+/// A boolean. netplan refuses 1 and 0, which cloud-init takes.
+fn boolean(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
     if matches!(node.text(), Some("0" | "1")) {
         let why = "netplan takes only true, on, yes and y, or false, off, no and n";
-        said.push(value::bad(Code::BadValue, node, key, why).severity(Severity::Warning));
+        diags.push(value::bad(Code::BadValue, node, key, why).severity(Severity::Warning));
     }
-    value::boolean(node, key, said)
+    value::boolean(node, key, diags)
 }
 
 /// The id of another link.
-fn reference(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<LinkRef> {
-    value::text(node, key, said).map(|id| Located::new(id.to_owned(), node.at))
+fn reference(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<LinkRef> {
+    value::text(node, key, diags).map(|id| Located::new(id.to_owned(), node.at))
 }
 
 /// A link that netapply makes is called by its id.
-fn naming(link: &Link, said: &mut Vec<Diagnostic>) -> Naming {
+fn naming(link: &Link, diags: &mut Vec<Diagnostic>) -> Naming {
     match IfName::new(&link.id) {
         Ok(name) => Naming::Set(Located::new(name, link.at)),
         Err(why) => {
             let message =
                 format!("the id \"{}\" is {why}: the {} is not named by it", link.id, link.kind.noun());
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::BadName, link.at, message).hint("give it an id that can be its name"),
             );
             Naming::Generate
@@ -397,17 +420,9 @@ fn naming(link: &Link, said: &mut Vec<Diagnostic>) -> Naming {
     }
 }
 
-/// Printable ASCII without blanks and patterns (`assert_valid_id` in netplan's parse.c).
+/// Printable ASCII without spaces and patterns (`assert_valid_id` in netplan's parse.c).
 fn is_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic() && !b"*[]?".contains(&b))
-}
-
-/// netplan refuses a second value here, where it takes the last one elsewhere.
-fn refuse_twice<'a>(entries: impl Iterator<Item = &'a Entry>, said: &mut [Diagnostic]) {
-    let places: HashSet<Place> = entries.map(|entry| entry.key_at).collect();
-    for twice in said.iter_mut().filter(|d| d.code == Code::DuplicateKey && places.contains(&d.at)) {
-        twice.severity = Severity::Error;
-    }
 }
 
 /// The last entry of each key: an earlier one has been reported as a duplicate.

@@ -2,15 +2,15 @@
 //! keys, their units and what an unset value is.
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::format::keys::{Fate, Fields, Key, key};
+use crate::format::keys::{Fields, Key, Support, key};
 use crate::format::tree::Node;
 use crate::format::value;
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{Kind, Link, Located, Settings};
 
 use super::time;
-use Fate::{Applied, Deprecated};
 use How::{Centiseconds, Milliseconds, Range, Row, Seconds, Set, UnlessZero, Words};
+use Support::{Applied, Deprecated};
 
 /// A key and the option that it sets.
 #[derive(Copy, Clone, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Parameter {
 /// How the text becomes the option's value.
 #[derive(Copy, Clone, Debug)]
 pub(super) enum How {
-    /// By the option's row: a word, a truth, a number, an address, the id of a link.
+    /// By the option's row: a word, a boolean, a number, an address, the id of a link.
     Row,
     /// A whole number, of which 0 means that nothing is set: netplan writes no line for it.
     UnlessZero,
@@ -37,7 +37,7 @@ pub(super) enum How {
     Centiseconds(bool),
     /// On or off, as these words of the option.
     Words { on: &'static str, off: &'static str },
-    /// A list of words, each of which turns on the option that stands beside it.
+    /// A list of words, each of which turns on the option that is beside it.
     Set(&'static [(&'static str, &'static str)]),
     /// A list of two ports.
     Range,
@@ -144,12 +144,12 @@ pub(super) fn read(
     fields: &Fields<'_>,
     kind: Kind,
     settings: &mut Settings,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
     for parameter in parameters {
         let Some(node) = fields.get(parameter.key.name) else { continue };
         let Some(row) = attribute::of(kind, parameter.option) else { continue };
-        parameter.read(row, node, kind, settings, said);
+        parameter.read(row, node, kind, settings, diags);
     }
 }
 
@@ -160,31 +160,33 @@ impl Parameter {
         node: &Node,
         kind: Kind,
         settings: &mut Settings,
-        said: &mut Vec<Diagnostic>,
+        diags: &mut Vec<Diagnostic>,
     ) {
         let name = self.key.name;
         let number = match self.how {
             UnlessZero if node.text() == Some("0") => return,
             // netplan hands the word on, and networkd leaves out what it does not know.
             Row if node.text() == Some("none") && has_no_none(row) => {
-                let message = format!("{name} none is taken as not given");
-                return said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+                let default =
+                    if row.name == "mode" { ": the kernel's default, balance-rr, is used" } else { "" };
+                let message = format!("{name} none is taken as not given{default}");
+                return diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
             }
-            Row | UnlessZero => return value::set_option(settings, row, node, name, said),
-            Milliseconds => time::read(node, name, time::MILLISECOND, said).map(|us| us / 1000),
-            Seconds => time::read(node, name, time::SECOND, said).map(|us| us / time::SECOND),
+            Row | UnlessZero => return value::set_option(settings, row, node, name, diags),
+            Milliseconds => time::read(node, name, time::MILLISECOND, diags).map(|us| us / 1000),
+            Seconds => time::read(node, name, time::SECOND, diags).map(|us| us / time::SECOND),
             Centiseconds(_) => {
-                time::read(node, name, time::SECOND, said).map(|us| us.div_ceil(time::SECOND / 100))
+                time::read(node, name, time::SECOND, diags).map(|us| us.div_ceil(time::SECOND / 100))
             }
             Words { on, off } => {
-                let word = super::boolean(node, name, said).map(|b| if b.value { on } else { off });
+                let word = super::boolean(node, name, diags).map(|b| if b.value { on } else { off });
                 if let Some(word) = word {
                     settings.set(row, Value::Text(word.to_owned()), node.at);
                 }
                 return;
             }
-            Set(words) => return set(words, node, name, kind, settings, said),
-            Range => return range(row, node, name, settings, said),
+            Set(words) => return set(words, node, name, kind, settings, diags),
+            Range => return range(row, node, name, settings, diags),
         };
         let keeps_zero = matches!(self.how, Seconds | Centiseconds(true));
         match number.map(i64::try_from) {
@@ -192,7 +194,7 @@ impl Parameter {
             Some(Ok(number)) if number <= u32::MAX.into() => {
                 settings.set(row, Value::Number(number), node.at);
             }
-            Some(_) => said.push(value::bad(Code::BadValue, node, name, "too long a time")),
+            Some(_) => diags.push(value::bad(Code::BadValue, node, name, "too long a time")),
             None => {}
         }
     }
@@ -210,14 +212,14 @@ fn set(
     name: &str,
     kind: Kind,
     settings: &mut Settings,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
-    for item in value::items(Some(node), name, said) {
-        let Some(text) = value::text(item, name, said) else { continue };
+    for item in value::items(Some(node), name, diags) {
+        let Some(text) = value::text(item, name, diags) else { continue };
         let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
         match found.and_then(|(_, option)| attribute::of(kind, option)) {
             Some(row) => settings.set(row, Value::Bool(true), item.at),
-            None => said.push(value::one_of(item, name, words.iter().map(|(word, _)| *word))),
+            None => diags.push(value::one_of(item, name, words.iter().map(|(word, _)| *word))),
         }
     }
 }
@@ -228,23 +230,23 @@ fn range(
     node: &Node,
     name: &str,
     settings: &mut Settings,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
-    let items = value::items(Some(node), name, said);
+    let items = value::items(Some(node), name, diags);
     let ports: Vec<Located<u64>> =
-        items.iter().filter_map(|item| value::number(item, name, 0..=65535, said)).collect();
+        items.iter().filter_map(|item| value::number(item, name, 0..=65535, diags)).collect();
     match ports.as_slice() {
         [a, b] => {
             if a.value > b.value {
                 let message = format!("{name} [{}, {}] was taken as [{1}, {0}]", a.value, b.value);
-                said.push(Diagnostic::new(Code::BadValue, node.at, message).severity(Severity::Warning));
+                diags.push(Diagnostic::new(Code::BadValue, node.at, message).severity(Severity::Warning));
             }
             let (low, high) = (a.value.min(b.value) as u16, a.value.max(b.value) as u16);
             settings.set(row, Value::Range(low, high), node.at);
         }
         _ if items.len() != 2 => {
             let message = format!("{name} should be a list of two ports, the lowest and the highest");
-            said.push(Diagnostic::new(Code::BadValue, node.at, message));
+            diags.push(Diagnostic::new(Code::BadValue, node.at, message));
         }
         _ => {}
     }
@@ -257,7 +259,7 @@ pub(super) fn keys(parameters: &'static [Parameter]) -> impl Iterator<Item = &'s
 
 /// Times that the kernel refuses, in 1/100 s (`br_set_hello_time` and its neighbours in net/bridge/br_stp.c; the forward
 /// delay is checked with the spanning tree on only).
-pub(super) fn bridge_times(link: &mut Link, said: &mut Vec<Diagnostic>) {
+pub(super) fn bridge_times(link: &mut Link, diags: &mut Vec<Diagnostic>) {
     const BOUNDS: &[(&str, &str, i64, i64)] = &[
         ("hello_time", "hello-time", 1, 10),
         ("max_age", "max-age", 6, 40),
@@ -271,7 +273,7 @@ pub(super) fn bridge_times(link: &mut Link, said: &mut Vec<Diagnostic>) {
         }
         let at = link.settings.0.remove(option).map_or(link.at, |setting| setting.at);
         let message = format!("{key} of bridge \"{}\" is out of bounds, left out", link.id);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::BadValue, at, message)
                 .hint(format!("the kernel takes {low} to {high} seconds")),
         );

@@ -3,12 +3,12 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::keys::Fields;
 use crate::format::tree::{Node, Value};
-use crate::format::value;
+use crate::format::value::{self, Reported};
 use crate::model::{Link, Located, Match, NamePattern, Naming};
 
 use super::keys;
 
-/// netplan's keys and the names that ethtool has for the features. `tx-checksumming` stands for all of tx-checksum-*,
+/// netplan's keys and the names that ethtool has for the features. `tx-checksumming` is for all of tx-checksum-*,
 /// of which a NIC has one or some.
 const OFFLOADS: &[(&str, &str)] = &[
     ("receive-checksum-offload", "rx-checksum"),
@@ -21,9 +21,9 @@ const OFFLOADS: &[(&str, &str)] = &[
 ];
 
 /// The keys of NICs. `None` where no NIC can be meant.
-pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     link.select = match fields.entry("match") {
-        Some(entry) => select(&entry.value, said)?,
+        Some(entry) => select(&entry.value, diags)?,
         // Without a match the id is the kernel's name.
         None => Match {
             name: Some(Located::new(NamePattern::Exact(link.id.clone()), link.at)),
@@ -32,40 +32,45 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnost
     };
     if let Some(node) = fields.get("set-name") {
         if fields.entry("match").is_some() {
-            link.naming = value::interface_name(node, "set-name", said).map_or(Naming::Keep, Naming::Set);
+            link.naming = value::interface_name(node, "set-name", diags).map_or(Naming::Keep, Naming::Set);
         } else {
             let message = format!("\"{}\" has set-name and no match, so it keeps its name", link.id);
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::MissingKey, node.at, message)
                     .hint("say which NIC is meant: add a match, such as match: {macaddress: …}"),
             );
         }
     }
-    link.wake_on_lan = fields.get("wakeonlan").and_then(|node| super::boolean(node, "wakeonlan", said));
+    link.wake_on_lan = fields.get("wakeonlan").and_then(|node| super::boolean(node, "wakeonlan", diags));
     for (key, feature) in OFFLOADS {
-        let Some(on) = fields.get(key).and_then(|node| super::boolean(node, key, said)) else { continue };
+        let Some(on) = fields.get(key).and_then(|node| super::boolean(node, key, diags)) else { continue };
         link.features.insert(feature, on);
     }
     if let Some(node) = fields.get("infiniband-mode") {
-        infiniband(link, node, said);
+        infiniband(link, node, diags);
     }
     Some(())
 }
 
 /// Every part that is given must hold; without any part every NIC fits.
-fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Match> {
+fn select(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Match> {
     let mut select = Match { many: true, ..Match::default() };
-    let fields = Fields::new(node, &keys::MATCH, said)?;
+    let fields = Fields::new(node, &keys::MATCH, diags)?;
     // Without a part that is written and cannot be read, more NICs would fit than are meant: then none does.
     if let Some(node) = fields.get("macaddress") {
-        select.mac = Some(value::mac(node, "macaddress", said)?);
+        select.mac = Some(value::mac(node, "macaddress", diags)?);
     }
     if let Some(node) = fields.get("name") {
-        let name = value::text(node, "name", said)?;
+        let name = value::text(node, "name", diags)?;
         if name.contains(char::is_whitespace) {
-            said.push(
-                value::bad(Code::BadName, node, "name", "no interface has a blank in its name, so none fits")
-                    .hint("write one name or one pattern, such as enp*"),
+            diags.push(
+                value::bad(
+                    Code::BadName,
+                    node,
+                    "name",
+                    "no interface has a space in its name, so none matches",
+                )
+                .hint("write one name or one pattern, such as enp*"),
             );
             return None;
         }
@@ -77,31 +82,35 @@ fn select(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Match> {
         let nodes = if let Value::List(items) = &node.value { items } else { std::slice::from_ref(node) };
         if nodes.is_empty() {
             let message = "driver is an empty list, which no NIC fits";
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::BadValue, node.at, message).hint("name a driver, or remove the key"),
             );
             return None;
         }
-        let before = said.len();
+        let mut refused = false;
         for node in nodes {
-            match value::text(node, "driver", said) {
-                Some(driver) if driver.contains(char::is_whitespace) => said.push(
-                    value::bad(Code::BadValue, node, "driver", "a driver's name has no blanks")
-                        .hint("write several drivers as a list"),
-                ),
-                Some(driver) => select.drivers.push(Located::new(driver.to_owned(), node.at)),
-                None => {}
+            match value::try_text(node, "driver", diags) {
+                Ok(Some(driver)) if driver.contains(char::is_whitespace) => {
+                    refused = true;
+                    diags.push(
+                        value::bad(Code::BadValue, node, "driver", "a driver's name has no spaces")
+                            .hint("write several drivers as a list"),
+                    );
+                }
+                Ok(Some(driver)) => select.drivers.push(Located::new(driver.to_owned(), node.at)),
+                Ok(None) => {}
+                Err(Reported) => refused = true,
             }
         }
-        if select.drivers.is_empty() && said.len() > before {
+        if select.drivers.is_empty() && refused {
             return None;
         }
     }
     Some(select)
 }
 
-fn infiniband(link: &mut Link, node: &Node, said: &mut Vec<Diagnostic>) {
+fn infiniband(link: &mut Link, node: &Node, diags: &mut Vec<Diagnostic>) {
     if let Some(row) = crate::model::attribute::of(link.kind, "mode") {
-        value::set_option(&mut link.settings, row, node, "infiniband-mode", said);
+        value::set_option(&mut link.settings, row, node, "infiniband-mode", diags);
     }
 }

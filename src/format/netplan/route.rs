@@ -4,14 +4,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::format::keys::Fields;
 use crate::format::tree::Node;
-use crate::format::value;
+use crate::format::value::{self, Reported, family_word};
 use crate::model::{Family, Link, Place, Route, RouteKind, Rule, Scope};
 
 use super::keys;
-use super::link::family_word;
 
 /// Kinds that netplan knows and the kernel no longer has.
 const GONE: &[&str] = &["nat", "xresolve"];
@@ -19,46 +18,43 @@ const GONE: &[&str] = &["nat", "xresolve"];
 const LOCAL_TABLE: u32 = 255;
 
 /// `routes`, `gateway4`, `gateway6` and `routing-policy`.
-pub(super) fn read(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) {
+pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     for (key, family) in [("gateway4", Family::V4), ("gateway6", Family::V6)] {
         let Some(node) = fields.get(key) else { continue };
-        let Some(via) = value::gateway(node, key, said) else { continue };
+        let Some(via) = value::gateway(node, key, diags) else { continue };
         if Family::of(&via.value) == family {
             link.routes.push(Route::new(family.everything(), Some(via.value), node.at));
         } else {
             let why = format!("not an {} address", family_word(family));
-            said.push(value::bad(Code::MixedFamilies, node, key, &why));
+            diags.push(value::bad(Code::MixedFamilies, node, key, &why));
         }
     }
-    for item in value::items(fields.get("routes"), "routes", said) {
-        link.routes.extend(route(item, said));
+    for item in value::items(fields.get("routes"), "routes", diags) {
+        link.routes.extend(route(item, diags));
     }
-    for item in value::items(fields.get("routing-policy"), "routing-policy", said) {
-        link.rules.extend(rule(item, said));
+    for item in value::items(fields.get("routing-policy"), "routing-policy", diags) {
+        link.rules.extend(rule(item, diags));
     }
 }
 
-fn route(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Route> {
-    let fields = Fields::new(node, &keys::ROUTE, said)?;
+fn route(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Route> {
+    let fields = Fields::new(node, &keys::ROUTE, diags)?;
     let Some(to) = fields.get("to") else {
         let message = "the route has no destination, left out";
-        said.push(Diagnostic::new(Code::MissingKey, node.at, message).hint("add to: default, or a network"));
+        diags.push(Diagnostic::new(Code::MissingKey, node.at, message).hint("add to: default, or a network"));
         return None;
     };
-    let kind = kind(&fields, said)?;
-    let before = said.len();
-    let via = fields.get("via").and_then(|node| value::gateway(node, "via", said));
-    let source = fields.get("from").and_then(|node| value::ip(node, "from", said));
+    let kind = kind(&fields, diags)?;
+    let via = fields.get("via").map_or(Ok(None), |node| value::try_gateway(node, "via", diags));
+    let source = fields.get("from").map_or(Ok(None), |node| value::try_ip(node, "from", diags));
     // Another gateway than the one that is written, or none, would be another route.
-    if said.iter().skip(before).any(|d| d.severity == Severity::Error) {
-        return None;
-    }
+    let (via, source) = (via.ok()?, source.ok()?);
     let family = via.or(source).map_or(Family::V4, |ip| Family::of(&ip.value));
-    let destination = prefix(to, "to", family, said)?;
+    let destination = prefix(to, "to", family, diags)?;
     let family = Family::of(&destination.addr());
     for (key, ip) in [("via", via), ("from", source)] {
         if let Some(ip) = ip.filter(|ip| Family::of(&ip.value) != family) {
-            said.push(mixed("route", "to", destination, key, ip.value, ip.at));
+            diags.push(mixed("route", "to", destination, key, ip.value, ip.at));
             return None;
         }
     }
@@ -67,17 +63,17 @@ fn route(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Route> {
     route.source = source.map(|source| source.value);
     route.on_link = fields
         .get("on-link")
-        .and_then(|node| super::boolean(node, "on-link", said))
+        .and_then(|node| super::boolean(node, "on-link", diags))
         .is_some_and(|on| on.value);
-    route.scope = fields.get("scope").and_then(|node| scope(node, family, said));
-    needs_gateway(&mut route, said)?;
+    route.scope = fields.get("scope").and_then(|node| scope(node, family, diags));
+    needs_gateway(&mut route, diags)?;
     route.scope = route.scope.filter(|_| family == Family::V4);
-    route.table = table(&fields, said).or_else(|| {
+    route.table = table(&fields, diags).or_else(|| {
         // As ip(8) and networkd put them.
         matches!(kind, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast).then_some(LOCAL_TABLE)
     });
     let mut number = |key: &'static str| {
-        fields.get(key).and_then(|node| value::number(node, key, 0..=u64::from(u32::MAX), said))
+        fields.get(key).and_then(|node| value::number(node, key, 0..=u64::from(u32::MAX), diags))
     };
     route.metric = number("metric").map(|n| n.value as u32);
     let mut unless_zero = |key| number(key).map(|n| n.value as u32).filter(|n| *n > 0);
@@ -90,11 +86,11 @@ fn route(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Route> {
 
 /// A unicast route without a gateway is to neighbours on the link: netplan refuses one of global scope, and a default
 /// route of it is almost never meant.
-fn needs_gateway(route: &mut Route, said: &mut Vec<Diagnostic>) -> Option<()> {
+fn needs_gateway(route: &mut Route, diags: &mut Vec<Diagnostic>) -> Option<()> {
     let alone = route.kind == RouteKind::Unicast && route.via.is_none();
     if alone && route.scope == Some(Scope::Global) {
         let message = format!("the route to {} has global scope and no gateway, left out", route.to);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::BadGateway, route.at, message)
                 .hint("add via, or write scope: link where the hosts are on the link itself"),
         );
@@ -102,37 +98,37 @@ fn needs_gateway(route: &mut Route, said: &mut Vec<Diagnostic>) -> Option<()> {
     }
     if let Some(via) = route.via.take_if(|_| route.kind.is_linkless()) {
         let message = format!("a route of type {} goes nowhere: via {via} was left out", route.kind.word());
-        said.push(Diagnostic::new(Code::OptionIgnored, route.at, message));
+        diags.push(Diagnostic::new(Code::OptionIgnored, route.at, message));
     }
     Some(())
 }
 
 /// `None` where the kind is none that the kernel has.
-fn kind(fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<RouteKind> {
+fn kind(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<RouteKind> {
     let Some(node) = fields.get("type") else { return Some(RouteKind::Unicast) };
-    let text = value::text(node, "type", said)?.to_ascii_lowercase();
+    let text = value::text(node, "type", diags)?.to_ascii_lowercase();
     if GONE.contains(&text.as_str()) {
         let message = format!("the kernel has no routes of type {text} any more, left out");
-        said.push(Diagnostic::new(Code::Unsupported, node.at, message));
+        diags.push(Diagnostic::new(Code::Unsupported, node.at, message));
         return None;
     }
     let kind = RouteKind::from_word(&text);
     if kind.is_none() {
-        said.push(value::one_of(node, "type", RouteKind::WORDS.iter().map(|(word, _)| *word)));
+        diags.push(value::one_of(node, "type", RouteKind::WORDS.iter().map(|(word, _)| *word)));
     }
     kind
 }
 
-fn scope(node: &Node, family: Family, said: &mut Vec<Diagnostic>) -> Option<Scope> {
+fn scope(node: &Node, family: Family, diags: &mut Vec<Diagnostic>) -> Option<Scope> {
     const SCOPES: [&str; 3] = ["global", "link", "host"];
-    let text = value::text(node, "scope", said)?;
+    let text = value::text(node, "scope", diags)?;
     let known = SCOPES.iter().find(|word| word.eq_ignore_ascii_case(text));
     let scope = known.and_then(|word| Scope::from_word(word));
     match scope {
-        None => said.push(value::one_of(node, "scope", SCOPES.into_iter())),
+        None => diags.push(value::one_of(node, "scope", SCOPES.into_iter())),
         Some(scope @ (Scope::Link | Scope::Host)) if family == Family::V6 => {
             let message = format!("scope {scope} has no effect: IPv6 routes have no scope");
-            said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+            diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
             return None;
         }
         Some(_) => {}
@@ -140,17 +136,18 @@ fn scope(node: &Node, family: Family, said: &mut Vec<Diagnostic>) -> Option<Scop
     scope
 }
 
-fn rule(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Rule> {
-    let fields = Fields::new(node, &keys::RULE, said)?;
-    let before = said.len();
-    let mut side = |key: &'static str| fields.get(key).and_then(|node| prefix(node, key, Family::V4, said));
+fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
+    let fields = Fields::new(node, &keys::RULE, diags)?;
+    // `get` hands out nothing that is absent: a side without a prefix is one that cannot be read.
+    let mut side = |key: &'static str| match fields.get(key) {
+        Some(node) => prefix(node, key, Family::V4, diags).map(Some).ok_or(Reported),
+        None => Ok(None),
+    };
     let (from, to) = (side("from"), side("to"));
-    if said.iter().skip(before).any(|d| d.severity == Severity::Error) {
-        return None;
-    }
+    let (from, to) = (from.ok()?, to.ok()?);
     let Some(one) = from.or(to) else {
         let message = "the rule has neither from nor to, left out";
-        said.push(
+        diags.push(
             Diagnostic::new(Code::MissingKey, node.at, message)
                 .hint("write whose packets are meant, such as from: 192.0.2.0/24"),
         );
@@ -158,12 +155,12 @@ fn rule(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Rule> {
     };
     let family = Family::of(&one.addr());
     if let (Some(from), Some(to)) = (from, to.filter(|to| Family::of(&to.addr()) != family)) {
-        said.push(mixed("rule", "from", from, "to", to.addr(), node.at));
+        diags.push(mixed("rule", "from", from, "to", to.addr(), node.at));
         return None;
     }
-    let table = table(&fields, said).unwrap_or(super::MAIN_TABLE);
+    let table = table(&fields, diags).unwrap_or(super::MAIN_TABLE);
     let mut number = |key: &'static str, most: u32| {
-        let number = value::number(fields.get(key)?, key, 0..=u64::from(most), said)?;
+        let number = value::number(fields.get(key)?, key, 0..=u64::from(most), diags)?;
         u32::try_from(number.value).ok()
     };
     let (priority, mark) = (number("priority", u32::MAX), number("mark", u32::MAX));
@@ -171,22 +168,22 @@ fn rule(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Rule> {
     Some(Rule { family, from, to, table, priority, mark, tos, at: node.at })
 }
 
-fn table(fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<u32> {
-    let number = value::number(fields.get("table")?, "table", 1..=u64::from(u32::MAX), said)?;
+fn table(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<u32> {
+    let number = value::number(fields.get("table")?, "table", 1..=u64::from(u32::MAX), diags)?;
     u32::try_from(number.value).ok()
 }
 
 /// A prefix; an address alone is a host, as networkd reads it.
-fn prefix(node: &Node, key: &str, family: Family, said: &mut Vec<Diagnostic>) -> Option<IpNet> {
-    let text = value::text(node, key, said)?;
+fn prefix(node: &Node, key: &str, family: Family, diags: &mut Vec<Diagnostic>) -> Option<IpNet> {
+    let text = value::text(node, key, diags)?;
     match text.parse::<IpAddr>() {
         Ok(ip) if !ip.is_unspecified() => Some(IpNet::from(ip)),
         Ok(ip) => {
             let message = format!("{key} {ip} without a prefix length was taken as default");
-            said.push(Diagnostic::new(Code::AssumedPrefix, node.at, message).hint("write default"));
+            diags.push(Diagnostic::new(Code::AssumedPrefix, node.at, message).hint("write default"));
             Some(Family::of(&ip).everything())
         }
-        _ => value::destination(node, key, None, family, said),
+        _ => value::destination(node, key, None, family, diags),
     }
 }
 

@@ -10,14 +10,16 @@ use crate::model::{Activation, AddressGeneration, Dynamic, Match, NamePattern};
 
 /// Reads texts as files that are merged.
 fn files(texts: &[&str]) -> (Desired, Vec<String>) {
-    let mut said = Vec::new();
-    let roots: Vec<Node> = texts
+    let mut diags = Vec::new();
+    let trees: Vec<tree::Tree> = texts
         .iter()
         .enumerate()
-        .map(|(i, text)| tree::parse(text, i as u16, &mut said).expect("the test's own text"))
+        .map(|(i, text)| tree::read(text, i as u16).expect("the test's own text"))
         .collect();
-    let desired = read(&roots.iter().collect::<Vec<_>>(), &mut said);
-    (desired, said.iter().map(|d| format!("{} {}: {}", d.severity, d.code, d.message)).collect())
+    let duplicates: Vec<Duplicate> = trees.iter().flat_map(|tree| tree.duplicates.clone()).collect();
+    let roots: Vec<&Node> = trees.iter().map(|tree| &tree.root).collect();
+    let desired = read(&roots, &duplicates, &mut diags);
+    (desired, diags.iter().map(|d| format!("{} {}: {}", d.severity, d.code, d.message)).collect())
 }
 
 fn one(text: &str) -> (Desired, Vec<String>) {
@@ -26,8 +28,8 @@ fn one(text: &str) -> (Desired, Vec<String>) {
 
 /// The only link of an ethernet's keys.
 fn nic(keys: &str) -> (Link, Vec<String>) {
-    let (desired, said) = one(&format!("version: 2\nethernets: {{eth0: {{{keys}}}}}\n"));
-    (desired.links.into_iter().next().expect("a link"), said)
+    let (desired, diags) = one(&format!("version: 2\nethernets: {{eth0: {{{keys}}}}}\n"));
+    (desired.links.into_iter().next().expect("a link"), diags)
 }
 
 fn link<'a>(desired: &'a Desired, id: &str) -> &'a Link {
@@ -40,30 +42,33 @@ fn setting<'a>(link: &'a Link, name: &str) -> Option<&'a Setting> {
 
 #[test]
 fn a_match_selects_and_without_one_the_id_is_the_name() {
-    let (link, said) = nic("");
+    let (link, diags) = nic("");
     assert_eq!(link.select.name.unwrap().value, NamePattern::Exact("eth0".into()));
-    assert!(!link.select.many && said.is_empty());
-    let (link, said) = nic("match: {name: 'en*', macaddress: '52:54:00:AB:cd:ef', driver: [ixgbe, 'mlx*']}");
+    assert!(!link.select.many && diags.is_empty());
+    let (link, diags) = nic("match: {name: 'en*', macaddress: '52:54:00:AB:cd:ef', driver: [ixgbe, 'mlx*']}");
     assert_eq!(link.select.name.unwrap().value, NamePattern::Glob("en*".into()));
     assert_eq!(link.select.mac.unwrap().value.to_string(), "52:54:00:ab:cd:ef");
     assert_eq!(link.select.drivers.iter().map(|d| d.value.as_str()).collect::<Vec<_>>(), ["ixgbe", "mlx*"]);
-    assert!(link.select.many && said.is_empty());
-    let (link, said) = nic("match: {}");
+    assert!(link.select.many && diags.is_empty());
+    let (link, diags) = nic("match: {}");
     assert_eq!(link.select, Match { many: true, ..Match::default() });
-    assert!(said.is_empty());
+    assert!(diags.is_empty());
 }
 
 #[test]
 fn a_match_that_cannot_be_read_fits_nothing() {
     for (wrong, expected) in [
-        ("{driver: 'a b'}", "error bad-value: driver \"a b\": a driver's name has no blanks"),
-        ("{name: 'a b'}", "error bad-name: name \"a b\": no interface has a blank in its name, so none fits"),
+        ("{driver: 'a b'}", "error bad-value: driver \"a b\": a driver's name has no spaces"),
+        (
+            "{name: 'a b'}",
+            "error bad-name: name \"a b\": no interface has a space in its name, so none matches",
+        ),
         ("{name: [a]}", "error wrong-shape: name should be a single value, not a list"),
         ("x", "error wrong-shape: match should be a mapping, not a single value"),
     ] {
-        let (desired, said) = one(&format!("version: 2\nethernets: {{eth0: {{match: {wrong}}}}}\n"));
+        let (desired, diags) = one(&format!("version: 2\nethernets: {{eth0: {{match: {wrong}}}}}\n"));
         assert!(desired.links.is_empty(), "{wrong}");
-        assert_eq!(said.first().map(String::as_str), Some(expected), "{wrong}");
+        assert_eq!(diags.first().map(String::as_str), Some(expected), "{wrong}");
     }
 }
 
@@ -71,35 +76,35 @@ fn a_match_that_cannot_be_read_fits_nothing() {
 fn set_name_needs_a_match() {
     let (link, _) = nic("match: {name: x}, set-name: lan0");
     assert!(matches!(link.naming, Naming::Set(name) if name.value.as_str() == "lan0"));
-    let (link, said) = nic("set-name: lan0");
+    let (link, diags) = nic("set-name: lan0");
     assert_eq!(link.naming, Naming::Keep);
-    assert_eq!(said, ["error missing-key: \"eth0\" has set-name and no match, so it keeps its name"]);
+    assert_eq!(diags, ["error missing-key: \"eth0\" has set-name and no match, so it keeps its name"]);
 }
 
 #[test]
 fn addresses_want_a_prefix_length() {
-    let (link, said) = nic("addresses: [192.0.2.1/24, '2001:db8::1/64', 198.51.100.1, 203.0.113.1/0]");
+    let (link, diags) = nic("addresses: [192.0.2.1/24, '2001:db8::1/64', 198.51.100.1, 203.0.113.1/0]");
     let nets: Vec<String> = link.addresses.iter().map(|a| a.net.to_string()).collect();
     assert_eq!(nets, ["192.0.2.1/24", "2001:db8::1/64", "198.51.100.1/24"]);
     assert_eq!(
-        said,
+        diags,
         [
             "error assumed-prefix: address 198.51.100.1 has no prefix length or netmask: /24 was assumed",
             "error bad-netmask: address \"203.0.113.1/0\": the prefix length is 0, left out"
         ]
     );
-    let (link, said) =
+    let (link, diags) =
         nic("addresses: [{192.0.2.1/24: {lifetime: 0, label: 'eth0:a'}}, {'::2/64': {label: x}}]");
     assert_eq!(link.addresses[0].preferred, Some(0));
     assert_eq!(link.addresses[0].label.as_deref(), Some("eth0:a"));
-    assert_eq!(said, ["note no-effect: the label of ::2/64 has no effect: only IPv4 has labels"]);
-    let (_, said) = nic("addresses: [{192.0.2.1/24: {lifetime: 5, label: much-too-long-for-one}}]");
-    assert_eq!(said.len(), 2);
+    assert_eq!(diags, ["note no-effect: the label of ::2/64 has no effect: only IPv4 has labels"]);
+    let (_, diags) = nic("addresses: [{192.0.2.1/24: {lifetime: 5, label: much-too-long-for-one}}]");
+    assert_eq!(diags.len(), 2);
 }
 
 #[test]
 fn times_have_the_units_of_their_keys() {
-    let (desired, said) = one("
+    let (desired, diags) = one("
 network:
   bonds:
     b0: {parameters: {mode: active-backup, mii-monitor-interval: 100, up-delay: 1s, down-delay: '0'}}
@@ -123,7 +128,7 @@ network:
     assert_eq!(setting(link(&desired, "br1"), "stp_state"), Some(&Setting::Bool(false)));
     assert_eq!(get("br1", "forward_delay"), Some(100));
     assert_eq!(
-        said,
+        diags,
         [
             "error bad-unit: arp-interval \"15x\": not a time",
             "error bad-value: hello-time of bridge \"br1\" is out of bounds, left out"
@@ -140,7 +145,7 @@ fn the_spanning_tree_is_on_only_where_there_are_parameters() {
 
 #[test]
 fn routes_with_their_rules() {
-    let (link, said) = nic("routes: [
+    let (link, diags) = nic("routes: [
       {to: default, via: 192.0.2.254, metric: 0},
       {to: default, via: 'fe80::1', on-link: true},
       {to: 198.51.100.7, via: 192.0.2.253, from: 192.0.2.1, table: 100, mtu: 1400, advertised-mss: 1360,
@@ -148,7 +153,7 @@ fn routes_with_their_rules() {
       {to: 10.0.0.0/8, type: blackhole},
       {to: 10.1.0.0/16, scope: link},
       {to: 10.2.0.1/32, type: local}]");
-    assert!(said.is_empty(), "{said:?}");
+    assert!(diags.is_empty(), "{diags:?}");
     let texts: Vec<String> = link.routes.iter().map(|r| r.to.to_string()).collect();
     assert_eq!(texts, ["0.0.0.0/0", "::/0", "198.51.100.7/32", "10.0.0.0/8", "10.1.0.0/16", "10.2.0.1/32"]);
     assert_eq!(link.routes[0].metric, Some(0));
@@ -178,18 +183,18 @@ fn routes_with_their_rules() {
         ("{to: 10.0.0.0/8, via: gateway}", "error bad-address: via \"gateway\": not an IP address"),
         ("{to: nowhere, via: 192.0.2.1}", "error bad-address: to \"nowhere\": not an IP address"),
     ] {
-        let (link, said) = nic(&format!("routes: [{route}]"));
+        let (link, diags) = nic(&format!("routes: [{route}]"));
         assert!(link.routes.is_empty(), "{route}");
-        assert_eq!(said, [expected], "{route}");
+        assert_eq!(diags, [expected], "{route}");
     }
 }
 
 #[test]
 fn rules_need_a_side_of_one_family() {
-    let (link, said) = nic("routing-policy: [
+    let (link, diags) = nic("routing-policy: [
       {from: 192.0.2.0/24, to: 198.51.100.1, table: 100, priority: 5, mark: 7, type-of-service: 16},
       {to: '2001:db8::/32'}]");
-    assert!(said.is_empty());
+    assert!(diags.is_empty());
     let rule = &link.rules[0];
     assert_eq!((rule.table, rule.priority, rule.mark, rule.tos), (100, Some(5), Some(7), Some(16)));
     assert_eq!(rule.to.unwrap().to_string(), "198.51.100.1/32");
@@ -201,17 +206,17 @@ fn rules_need_a_side_of_one_family() {
             "error mixed-families: the rule mixes IPv4 (from 192.0.2.0/24) and IPv6 (to 2001:db8::), left out",
         ),
     ] {
-        let (link, said) = nic(&format!("routing-policy: [{rule}]"));
+        let (link, diags) = nic(&format!("routing-policy: [{rule}]"));
         assert!(link.rules.is_empty());
-        assert_eq!(said, [expected]);
+        assert_eq!(diags, [expected]);
     }
-    let (_, said) = nic("routing-policy: [{from: 192.0.2.0/24, type-of-service: 256}]");
-    assert_eq!(said, ["error bad-value: type-of-service \"256\": expected a number from 0 to 255"]);
+    let (_, diags) = nic("routing-policy: [{from: 192.0.2.0/24, type-of-service: 256}]");
+    assert_eq!(diags, ["error bad-value: type-of-service \"256\": expected a number from 0 to 255"]);
 }
 
 #[test]
 fn a_vrf_forces_its_table() {
-    let (desired, said) = one("
+    let (desired, diags) = one("
 vrfs:
   v:
     table: 1000
@@ -224,7 +229,7 @@ ethernets: {eth0: {}}
     let vrf = link(&desired, "v");
     assert!(vrf.routes.iter().all(|r| r.table == Some(1000)) && vrf.rules[0].table == 1000);
     assert_eq!(
-        said,
+        diags,
         [
             "error option-conflict: a route of VRF \"v\" names table 5: the VRF's own, 1000, was taken",
             "error missing-key: VRF \"w\" has no table"
@@ -234,56 +239,57 @@ ethernets: {eth0: {}}
 
 #[test]
 fn ipv6_behaviour() {
-    let (link, said) = nic("accept-ra: no, ipv6-privacy: yes, ipv6-mtu: 1400, link-local: []");
+    let (link, diags) = nic("accept-ra: no, ipv6-privacy: yes, ipv6-mtu: 1400, link-local: []");
     assert_eq!(link.ipv6.accept_ra.map(|v| v.value), Some(false));
     assert_eq!(link.ipv6.privacy.map(|v| v.value), Some(true));
     assert_eq!(link.ipv6.mtu.map(|v| v.value), Some(1400));
     assert_eq!(link.ipv6.generation.map(|v| v.value), Some(AddressGeneration::None));
-    assert!(said.is_empty());
-    let (link, said) =
+    assert!(diags.is_empty());
+    let (link, diags) =
         nic("ipv6-address-token: '::2', ipv6-address-generation: eui64, link-local: [ipv4, ipv6]");
     assert_eq!((link.ipv6.generation, link.ipv6.token.unwrap().value), (None, "::2".parse().unwrap()));
     assert_eq!(
-        said,
+        diags,
         [
             "error option-conflict: ipv6-address-generation and ipv6-address-token exclude each other: the token was taken",
             "warning left-to-others: link-local ipv4 is left to the image: a daemon must claim such an address"
         ]
     );
-    let (_, said) = nic("ipv6-address-token: '2001:db8::2', ipv6-mtu: 1000, ipv6-address-generation: random");
-    assert_eq!(said.len(), 3);
+    let (_, diags) =
+        nic("ipv6-address-token: '2001:db8::2', ipv6-mtu: 1000, ipv6-address-generation: random");
+    assert_eq!(diags.len(), 3);
 }
 
 #[test]
 fn activation_and_dhcp() {
-    let (link, said) = nic("activation-mode: manual, dhcp4: true, dhcp6: false");
+    let (link, diags) = nic("activation-mode: manual, dhcp4: true, dhcp6: false");
     assert_eq!((link.activation, link.optional), (Activation::Manual, true));
     assert_eq!(link.dynamic.iter().map(|d| d.value).collect::<Vec<_>>(), [Dynamic::Dhcp4]);
-    assert_eq!(said, ["note left-to-others: \"eth0\" is brought up; DHCP is left to a client of the image"]);
-    let (_, said) =
+    assert_eq!(diags, ["note left-to-others: \"eth0\" is brought up; DHCP is left to a client of the image"]);
+    let (_, diags) =
         nic("dhcp4: yes, dhcp6: yes, dhcp4-overrides: {use-dns: no}, dhcp6-overrides: {use-ntp: on}");
-    assert!(said.contains(
+    assert!(diags.contains(
         &"error option-conflict: use-dns differs between dhcp4-overrides and dhcp6-overrides".to_owned()
     ));
-    assert_eq!(said.iter().filter(|s| s.contains("option-conflict")).count(), 1);
+    assert_eq!(diags.iter().filter(|s| s.contains("option-conflict")).count(), 1);
 }
 
 #[test]
 fn scalars_are_texts_and_truths_have_many_spellings() {
-    let (link, said) = nic("mtu: '1400', optional: YES, ignore-carrier: on, wakeonlan: 'true'");
+    let (link, diags) = nic("mtu: '1400', optional: YES, ignore-carrier: on, wakeonlan: 'true'");
     assert_eq!(link.mtu.unwrap().value.get(), 1400);
-    assert!(link.optional && link.ignore_carrier && link.wake_on_lan.unwrap().value && said.is_empty());
+    assert!(link.optional && link.ignore_carrier && link.wake_on_lan.unwrap().value && diags.is_empty());
 }
 
 #[test]
 fn several_files_merge() {
-    let (desired, said) = files(&[
+    let (desired, diags) = files(&[
         "network: {version: 2, ethernets: {eth0: {mtu: 1500, addresses: [192.0.2.1/24], link-local: [ipv6]}}}",
         "ethernets: {eth0: {mtu: 9000, addresses: [192.0.2.1/24, 192.0.2.2/24], link-local: []}, eth1: {}}",
         "network: {bonds: {b: {interfaces: [eth1], parameters: {mode: 802.3ad}}}}",
         "network: {bonds: {b: {parameters: {lacp-rate: fast}}}}",
     ]);
-    assert!(said.is_empty(), "{said:?}");
+    assert!(diags.is_empty(), "{diags:?}");
     let eth0 = link(&desired, "eth0");
     let mtu = eth0.mtu.unwrap();
     assert_eq!((mtu.value.get(), mtu.at.file), (9000, 1));
@@ -299,7 +305,7 @@ fn several_files_merge() {
 
 #[test]
 fn tunnels_by_mode() {
-    let (desired, said) = one("
+    let (desired, diags) = one("
 tunnels:
   a: {mode: gre, local: 192.0.2.1, remote: 192.0.2.2, keys: {input: 1, output: 0.0.1.0}, ttl: 64}
   b: {mode: ip6ip6, local: '2001:db8::1', remote: '2001:db8::2'}
@@ -323,7 +329,7 @@ ethernets: {eth0: {}}
     assert_eq!(get("d", "l3miss"), Some(Setting::Bool(true)));
     assert_eq!(link(&desired, "d").parent.as_ref().unwrap().value, "eth0");
     assert_eq!(
-        said,
+        diags,
         [
             "warning option-ignored: ttl has no effect on IPv6 VTI tunnel \"c\", which has no such option",
             "warning bad-value: port-range [9, 5] was taken as [5, 9]",
@@ -344,16 +350,16 @@ ethernets: {eth0: {}}
             "error mixed-families: local 192.0.2.1 and remote ff02::1 are of two families",
         ),
     ] {
-        let (desired, said) = one(&format!("tunnels: {{t: {{{tunnel}}}}}"));
+        let (desired, diags) = one(&format!("tunnels: {{t: {{{tunnel}}}}}"));
         assert!(desired.links.is_empty(), "{tunnel}");
-        assert_eq!(said, [expected], "{tunnel}");
+        assert_eq!(diags, [expected], "{tunnel}");
     }
 }
 
 #[test]
 fn wireguard_keys_are_never_said() {
     const KEY: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
-    let (desired, said) = one(&format!("
+    let (desired, diags) = one(&format!("
 tunnels:
   w:
     mode: wireguard
@@ -369,20 +375,20 @@ tunnels:
     assert_eq!((wireguard.listen_port, wireguard.mark, wireguard.peers.len()), (Some(51820), Some(42), 2));
     assert_eq!(wireguard.peers[0].endpoint.unwrap().value, ("192.0.2.1".parse().unwrap(), 1));
     assert_eq!(
-        said,
+        diags,
         [
             "warning unsupported: endpoint vpn.example:1: names cannot be resolved before the network is up",
             "error bad-value: the public key is not a WireGuard key"
         ]
     );
-    let (desired, said) = one(&format!("tunnels: {{w: {{mode: wireguard, key: 'x{KEY}'}}}}"));
+    let (desired, diags) = one(&format!("tunnels: {{w: {{mode: wireguard, key: 'x{KEY}'}}}}"));
     assert!(desired.links.is_empty());
-    assert!(said.iter().all(|s| !s.contains("Anz5")), "{said:?}");
+    assert!(diags.iter().all(|s| !s.contains("Anz5")), "{diags:?}");
 }
 
 #[test]
 fn bridges_speak_for_their_ports() {
-    let (desired, said) = one("
+    let (desired, diags) = one("
 ethernets: {eth0: {hairpin: true, port-mac-learning: no}, eth1: {neigh-suppress: true}}
 bridges:
   br0: {interfaces: [eth0], parameters: {path-cost: {eth0: 5, eth1: 6}, port-priority: {eth0: 63, eth9: 1}}}
@@ -394,7 +400,7 @@ bridges:
         (Some(&Setting::Bool(true)), Some(&Setting::Bool(false)))
     );
     assert_eq!(
-        said,
+        diags,
         [
             "warning option-ignored: neigh-suppress has no effect: \"eth1\" is in no bridge",
             "warning option-ignored: path-cost names \"eth1\", which is no member of \"br0\"",
@@ -405,11 +411,11 @@ bridges:
 
 #[test]
 fn veth_pairs_name_each_other() {
-    let (desired, said) =
+    let (desired, diags) =
         one("virtual-ethernets: {a: {peer: b}, b: {peer: a}, c: {peer: a}, d: {peer: d}, e: {}}");
     assert_eq!(desired.links.iter().map(|l| l.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(
-        said,
+        diags,
         [
             "error bad-member: the peer \"a\" of veth \"c\" names another peer",
             "error bad-member: the peer \"d\" of veth \"d\" is itself",
@@ -419,8 +425,8 @@ fn veth_pairs_name_each_other() {
 }
 
 #[test]
-fn what_is_refused_takes_along_what_stands_on_it() {
-    let (desired, said) = one("
+fn refused_links_take_along_the_links_above_them() {
+    let (desired, diags) = one("
 wifis: {wlan0: {access-points: {x: {}}}}
 vlans: {v: {id: 5, link: wlan0}, w: {id: 6, link: v}, bad: {id: 4095, link: eth0}, s: {id: 3, link: eth0, renderer: sriov}}
 bonds: {b: {interfaces: [wlan0, eth0], parameters: {mode: 802.3ad}}, o: {openvswitch: {}, interfaces: [eth1]}}
@@ -428,28 +434,28 @@ ethernets: {eth0: {}, eth1: {}, 'a b': {}, 'x*': {}}
 ");
     assert_eq!(desired.links.iter().map(|l| l.id.as_str()).collect::<Vec<_>>(), ["b", "eth0", "eth1"]);
     assert_eq!(
-        said,
+        diags,
         [
-            "error unsupported: \"wifis\" cannot be done: Wi-Fi needs a supplicant, which an early boot does not have",
+            "error unsupported: \"wifis\" is not supported: Wi-Fi needs a supplicant, which an early boot does not have",
             "error bad-value: id \"4095\": expected a number from 0 to 4094",
             "note no-effect: \"renderer\" has no effect here: netapply configures the kernel itself",
             "note left-to-others: VLAN \"s\" is a filter in an SR-IOV NIC, left to netplan's SR-IOV tools",
-            "error unsupported: \"openvswitch\" cannot be done: Open vSwitch needs its daemons and database",
+            "error unsupported: \"openvswitch\" is not supported: Open vSwitch needs its daemons and database",
             "error bad-name: \"a b\" is not an id",
             "error bad-name: \"x*\" is not an id",
             "error left-out: \"v\" is left out: its link \"wlan0\" is",
             "error left-out: \"w\" is left out: its link \"v\" is",
-            "error left-out: bond \"b\" goes without \"wlan0\", which is left out",
+            "error left-out: bond \"b\" is made without \"wlan0\", which was left out",
         ]
     );
 }
 
 #[test]
 fn made_links_are_called_by_their_id() {
-    let (desired, said) = one("bridges: {br0: {}, a-very-long-bridge: {}}");
+    let (desired, diags) = one("bridges: {br0: {}, a-very-long-bridge: {}}");
     assert!(matches!(&link(&desired, "br0").naming, Naming::Set(name) if name.value.as_str() == "br0"));
     assert_eq!(link(&desired, "a-very-long-bridge").naming, Naming::Generate);
-    assert_eq!(said.len(), 1);
+    assert_eq!(diags.len(), 1);
 }
 
 #[test]
@@ -457,7 +463,7 @@ fn mac_addresses_and_their_words() {
     for (text, wished) in
         [("permanent", true), ("random", true), ("stable", false), ("'52:54:00:ab:cd:ef'", true)]
     {
-        let (link, said) = nic(&format!("macaddress: {text}"));
-        assert_eq!((link.mac.is_some(), said.is_empty()), (wished, wished), "{text}");
+        let (link, diags) = nic(&format!("macaddress: {text}"));
+        assert_eq!((link.mac.is_some(), diags.is_empty()), (wished, wished), "{text}");
     }
 }

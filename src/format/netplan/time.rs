@@ -23,8 +23,8 @@ const UNITS: &[(&[&str], u64)] = &[
 ];
 
 /// A time in microseconds. `bare` is the unit of a number without one, in microseconds.
-pub(super) fn read(node: &Node, key: &str, bare: u64, said: &mut Vec<Diagnostic>) -> Option<u64> {
-    let text = value::text(node, key, said)?;
+pub(super) fn read(node: &Node, key: &str, bare: u64, diags: &mut Vec<Diagnostic>) -> Option<u64> {
+    let text = value::text(node, key, diags)?;
     let time = if text.bytes().all(|b| b.is_ascii_digit()) {
         text.parse::<u64>().ok().and_then(|number| number.checked_mul(bare))
     } else {
@@ -32,7 +32,7 @@ pub(super) fn read(node: &Node, key: &str, bare: u64, said: &mut Vec<Diagnostic>
     };
     if time.is_none() {
         let bare = if bare == SECOND { "seconds" } else { "milliseconds" };
-        said.push(
+        diags.push(
             value::bad(Code::BadUnit, node, key, "not a time").hint(format!(
                 "write a number of {bare}, or a time with its unit such as 100ms, 1s, 1min 30s"
             )),
@@ -107,9 +107,9 @@ mod tests {
             ("5ｓ", SECOND, None),
         ] {
             let quoted = format!("'{text}'");
-            let (time, said) = with(&quoted, |node, said| read(node, "up-delay", bare, said));
+            let (time, diags) = with(&quoted, |node, diags| read(node, "up-delay", bare, diags));
             assert_eq!(time, expected, "{text}");
-            assert_eq!(said.is_empty(), time.is_some(), "{text}");
+            assert_eq!(diags.is_empty(), time.is_some(), "{text}");
         }
     }
 }

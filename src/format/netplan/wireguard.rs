@@ -11,82 +11,82 @@ use crate::model::{Link, Located, Peer, Wireguard};
 use super::keys;
 
 /// Keys and peers of a WireGuard link; `None` without a private key.
-pub(super) fn read(link: &Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<Wireguard> {
+pub(super) fn read(link: &Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<Wireguard> {
     let mut private_key = None;
     for name in ["key", "keys"] {
         let Some(node) = fields.get(name) else { continue };
         if matches!(node.value, Value::Map(_)) {
-            let Some(fields) = Fields::new(node, &keys::TUNNEL_KEYS, said) else { continue };
+            let Some(fields) = Fields::new(node, &keys::TUNNEL_KEYS, diags) else { continue };
             if let Some(node) = fields.get("private") {
-                private_key = secret(node, "the private key", said);
+                private_key = secret(node, "the private key", diags);
             }
         } else {
-            private_key = secret(node, "the private key", said);
+            private_key = secret(node, "the private key", diags);
         }
     }
     if private_key.is_none() {
         let message = format!("WireGuard link \"{}\" has no usable private key", link.id);
-        said.push(
+        diags.push(
             Diagnostic::new(Code::MissingKey, link.at, message)
                 .hint("add key: the private key (wg genkey), or the path of a file that has it"),
         );
         return None;
     }
     let mut number = |key: &'static str, most: u64| {
-        value::number(fields.get(key)?, key, 0..=most, said).filter(|n| n.value > 0)
+        value::number(fields.get(key)?, key, 0..=most, diags).filter(|n| n.value > 0)
     };
     let listen_port = number("port", 65_535).and_then(|n| u16::try_from(n.value).ok());
     let mark = number("mark", u32::MAX.into()).and_then(|n| u32::try_from(n.value).ok());
-    let nodes = value::items(fields.get("peers"), "peers", said);
-    let peers: Vec<Peer> = nodes.iter().filter_map(|node| peer(node, said)).collect();
+    let nodes = value::items(fields.get("peers"), "peers", diags);
+    let peers: Vec<Peer> = nodes.iter().filter_map(|node| peer(node, diags)).collect();
     if nodes.is_empty() {
         let message = format!("WireGuard link \"{}\" has no peers", link.id);
-        said.push(Diagnostic::new(Code::MissingKey, link.at, message).hint("add peers"));
+        diags.push(Diagnostic::new(Code::MissingKey, link.at, message).hint("add peers"));
     }
     Some(Wireguard { private_key, listen_port, mark, peers })
 }
 
-fn peer(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Peer> {
-    let fields = Fields::new(node, &keys::PEER, said)?;
-    let own = fields.get("keys").and_then(|node| Fields::new(node, &keys::PEER_KEYS, said));
+fn peer(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Peer> {
+    let fields = Fields::new(node, &keys::PEER, diags)?;
+    let own = fields.get("keys").and_then(|node| Fields::new(node, &keys::PEER_KEYS, diags));
     let public = own.as_ref().and_then(|keys| keys.get("public"));
     let Some(public) = public else {
         let message = "the peer has no public key, left out";
-        said.push(Diagnostic::new(Code::MissingKey, node.at, message).hint("add keys: {public: …}"));
+        diags.push(Diagnostic::new(Code::MissingKey, node.at, message).hint("add keys: {public: …}"));
         return None;
     };
-    let public_key = value::text(public, "public", said).filter(|key| is_key(key));
+    let public_key = value::text(public, "public", diags).filter(|key| is_key(key));
     let Some(public_key) = public_key.map(|key| Located::new(key.to_owned(), public.at)) else {
-        said.push(not_a_key(public, "the public key").hint("it should be 44 letters of base64"));
+        diags.push(not_a_key(public, "the public key").hint("it should be 44 letters of base64"));
         return None;
     };
     let shared_key = match own.as_ref().and_then(|keys| keys.get("shared")) {
         // Without the shared key that the other end has, no packet would be understood.
-        Some(node) => Some(secret(node, "the shared key", said)?),
+        Some(node) => Some(secret(node, "the shared key", diags)?),
         None => None,
     };
     let mut allowed = Vec::new();
-    for item in value::items(fields.get("allowed-ips"), "allowed-ips", said) {
-        allowed.extend(value::destination(item, "allowed-ips", None, crate::model::Family::V4, said));
+    for item in value::items(fields.get("allowed-ips"), "allowed-ips", diags) {
+        allowed.extend(value::destination(item, "allowed-ips", None, crate::model::Family::V4, diags));
     }
     if allowed.is_empty() {
         let message = "the peer has no allowed-ips, so it may send nothing";
-        said.push(
+        diags.push(
             Diagnostic::new(Code::MissingKey, node.at, message)
                 .hint("add allowed-ips: the prefixes behind it, or 0.0.0.0/0 and ::/0"),
         );
     }
-    let endpoint = fields.get("endpoint").and_then(|node| endpoint(node, said));
+    let endpoint = fields.get("endpoint").and_then(|node| endpoint(node, diags));
     let keepalive = fields
         .get("keepalive")
-        .and_then(|node| value::number(node, "keepalive", 0..=65_535, said))
+        .and_then(|node| value::number(node, "keepalive", 0..=65_535, diags))
         .and_then(|seconds| u16::try_from(seconds.value).ok());
     Some(Peer { public_key, shared_key, endpoint, allowed, keepalive })
 }
 
 /// `192.0.2.1:51820` or `[2001:db8::1]:51820`. A host's name would need name servers before the network is up.
-fn endpoint(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<(IpAddr, u16)>> {
-    let text = value::text(node, "endpoint", said)?;
+fn endpoint(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<(IpAddr, u16)>> {
+    let text = value::text(node, "endpoint", diags)?;
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some(Located::new((address.ip(), address.port()), node.at));
     }
@@ -94,7 +94,7 @@ fn endpoint(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<(IpAddr, 
         host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
             && host.bytes().any(|b| b.is_ascii_alphabetic())
     };
-    said.push(match text.rsplit_once(':') {
+    diags.push(match text.rsplit_once(':') {
         Some((host, port)) if is_name(host) && port.parse::<u16>().is_ok() => {
             let message = format!("endpoint {text}: names cannot be resolved before the network is up");
             Diagnostic::new(Code::Unsupported, node.at, message)
@@ -108,10 +108,10 @@ fn endpoint(node: &Node, said: &mut Vec<Diagnostic>) -> Option<Located<(IpAddr, 
 }
 
 /// A key, or the path of a file that has it.
-fn secret(node: &Node, what: &str, said: &mut Vec<Diagnostic>) -> Option<Located<String>> {
-    let text = value::text(node, what, said)?;
+fn secret(node: &Node, what: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<String>> {
+    let text = value::text(node, what, diags)?;
     if !is_key(text) && !text.starts_with('/') {
-        said.push(not_a_key(node, what).hint("it should be 44 letters of base64, or an absolute path"));
+        diags.push(not_a_key(node, what).hint("it should be 44 letters of base64, or an absolute path"));
         return None;
     }
     Some(Located::new(text.to_owned(), node.at))

@@ -169,10 +169,10 @@ fn network_shape(network: &Node) -> &'static Shape {
 }
 
 /// Adds what Ironic's API would refuse in a whole text.
-pub fn check(root: &Node, said: &mut Vec<Diagnostic>) {
+pub fn check(root: &Node, diags: &mut Vec<Diagnostic>) {
     match recognise::tree(root) {
-        Some((Format::NetworkData, body)) => object(body, &DOCUMENT, said),
-        _ => said.push(
+        Some((Format::NetworkData, body)) => object(body, &DOCUMENT, diags),
+        _ => diags.push(
             Diagnostic::new(
                 Code::IronicRefuses,
                 root.at,
@@ -183,52 +183,52 @@ pub fn check(root: &Node, said: &mut Vec<Diagnostic>) {
     }
 }
 
-fn object(node: &Node, shape: &Shape, said: &mut Vec<Diagnostic>) {
+fn object(node: &Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
     if !matches!(node.value, Value::Map(_)) {
         return refuse(
             node,
             format!("{} that is {}", shape.noun, node.noun()),
             "write it as a mapping",
-            said,
+            diags,
         );
     }
     for rule in shape.rules {
         match node.get(rule.key) {
-            Some(value) => self::value(value, shape, rule, said),
+            Some(value) => self::value(value, shape, rule, diags),
             None if rule.needed => {
                 let hint = match rule.key {
                     "network_id" => "add it; any text will do",
                     "services" | "networks" => "add it; an empty list will do",
                     _ => "add it",
                 };
-                refuse(node, format!("{} without \"{}\"", shape.noun, rule.key), hint, said);
+                refuse(node, format!("{} without \"{}\"", shape.noun, rule.key), hint, diags);
             }
             None => {}
         }
     }
 }
 
-fn value(node: &Node, shape: &Shape, rule: &Rule, said: &mut Vec<Diagnostic>) {
+fn value(node: &Node, shape: &Shape, rule: &Rule, diags: &mut Vec<Diagnostic>) {
     let Some(wanted) = unfit(node, &rule.takes) else {
         for item in node.items() {
             match rule.takes {
-                Objects(pick) => object(item, pick(item), said),
+                Objects(pick) => object(item, pick(item), diags),
                 _ if is_text(item) => {}
                 _ => refuse(
                     item,
                     format!("{} whose {} holds {}", shape.noun, rule.key, shown(item)),
                     "quote it",
-                    said,
+                    diags,
                 ),
             }
         }
         return;
     };
     let what = format!("{} whose {} is {}", shape.noun, rule.key, shown(node));
-    refuse(node, what, &format!("it wants {wanted}"), said);
+    refuse(node, what, &format!("it wants {wanted}"), diags);
 }
 
-/// A value as it stands in JSON.
+/// A value as it is in JSON.
 fn shown(node: &Node) -> String {
     match &node.value {
         Value::Scalar(scalar) if scalar.quoted => format!("\"{}\"", scalar.text),
@@ -276,7 +276,7 @@ fn is_list(node: &Node) -> bool {
     matches!(node.value, Value::List(_))
 }
 
-/// A JSON text. YAML's plain scalars are texts unless they are numbers or truths.
+/// A JSON text. YAML's plain scalars are texts unless they are numbers or booleans.
 fn is_text(node: &Node) -> bool {
     let Value::Scalar(scalar) = &node.value else { return false };
     let plain = scalar.text.parse::<f64>().is_err() && !matches!(scalar.text.as_str(), "true" | "false");
@@ -296,8 +296,8 @@ fn is_ip6_prefix(text: &str) -> bool {
     }
 }
 
-fn refuse(node: &Node, what: String, hint: &str, said: &mut Vec<Diagnostic>) {
-    said.push(
+fn refuse(node: &Node, what: String, hint: &str, diags: &mut Vec<Diagnostic>) {
+    diags.push(
         Diagnostic::new(Code::IronicRefuses, node.at, format!("Ironic's API refuses {what}")).hint(hint),
     );
 }
@@ -308,10 +308,10 @@ mod tests {
     use crate::format::tree;
 
     fn refused(text: &str) -> Vec<String> {
-        let mut said = Vec::new();
-        let root = tree::parse(text, 0, &mut said).unwrap();
-        check(&root, &mut said);
-        said.into_iter().map(|d| format!("{} ({})", d.message, d.hint.unwrap_or_default())).collect()
+        let mut diags = Vec::new();
+        let root = tree::parse(text, 0, &mut diags).unwrap();
+        check(&root, &mut diags);
+        diags.into_iter().map(|d| format!("{} ({})", d.message, d.hint.unwrap_or_default())).collect()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Every key of network_data.json, and what becomes of it.
 
-use crate::format::keys::Fate::{Applied, NoEffect};
+use crate::format::keys::Support::{Applied, NoEffect};
 use crate::format::keys::{Key, Object, key};
 
 #[cfg(test)] // the reference and a test walk it
@@ -166,7 +166,7 @@ pub(super) static ROUTE: Object = Object {
         ),
         key("netmask", Applied, "its netmask or prefix length"),
         key("gateway", Applied, "gateway"),
-        key("metric", Applied, "metric: the lower one wins"),
+        key("metric", Applied, "metric: the lowest takes precedence"),
         key("services", Applied, "name servers of the link"),
     ],
 };
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_stands_twice() {
+    fn keys_are_unique() {
         for object in OBJECTS {
             for (i, key) in object.keys.iter().enumerate() {
                 assert!(object.keys[..i].iter().all(|other| other.name != key.name), "{}", key.name);

@@ -42,9 +42,9 @@ pub(super) fn read(
     node: &Node,
     desired: &mut Desired,
     lost: &mut HashSet<String>,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
-    let kind = kind(node, said);
+    let kind = kind(node, diags);
     let object: &'static Object = match kind {
         Kind::Bond => &keys::BOND,
         Kind::Vlan => &keys::VLAN,
@@ -52,16 +52,16 @@ pub(super) fn read(
         _ => &keys::NIC,
     };
     let other = |key: &str| is_other_spelling(kind, key);
-    let Some(fields) = Fields::with_others(node, object, other, said) else { return };
-    let Some(id) = id(&fields, kind, said) else { return };
+    let Some(fields) = Fields::with_others(node, object, other, diags) else { return };
+    let Some(id) = id(&fields, kind, diags) else { return };
     let mut link = Link::new(id.value, kind, id.at);
-    link.naming = naming_for(&link.id, id.at, fields.get("name"), kind, said);
-    link.mtu = fields.get("mtu").and_then(|node| mtu(node, "mtu", said));
+    link.naming = naming_for(&link.id, id.at, fields.get("name"), kind, diags);
+    link.mtu = fields.get("mtu").and_then(|node| mtu(node, "mtu", diags));
     let made = match kind {
-        Kind::Bond => bond(&mut link, &fields, said),
-        Kind::Vlan => vlan(&mut link, &fields, said),
-        Kind::Bridge => bridge(&mut link, &fields, said),
-        _ => nic(&mut link, &fields, said),
+        Kind::Bond => bond(&mut link, &fields, diags),
+        Kind::Vlan => vlan(&mut link, &fields, diags),
+        Kind::Bridge => bridge(&mut link, &fields, diags),
+        _ => nic(&mut link, &fields, diags),
     };
     match made {
         Some(()) => desired.links.push(link),
@@ -72,7 +72,7 @@ pub(super) fn read(
 }
 
 /// What the type means. Only a bridge that names ports is one that we make; Nova's `bridge` is on the host's side.
-fn kind(node: &Node, said: &mut Vec<Diagnostic>) -> Kind {
+fn kind(node: &Node, diags: &mut Vec<Diagnostic>) -> Kind {
     if !matches!(node.value, Value::Map(_)) {
         return Kind::Physical;
     }
@@ -100,7 +100,7 @@ fn kind(node: &Node, said: &mut Vec<Diagnostic>) -> Kind {
             _ => (node.at, "the link has no type".to_owned()),
         };
         let message = format!("{what}: it has {key}, so it was taken as a {}", kind.noun());
-        said.push(Diagnostic::new(Code::UnknownLinkType, at, message));
+        diags.push(Diagnostic::new(Code::UnknownLinkType, at, message));
         return kind;
     }
     let (at, message) = match written {
@@ -115,7 +115,7 @@ fn kind(node: &Node, said: &mut Vec<Diagnostic>) -> Kind {
     if let Some(near) = near {
         unknown = unknown.severity(Severity::Warning).hint(format!("did you mean \"{near}\"?"));
     }
-    said.push(unknown);
+    diags.push(unknown);
     Kind::Physical
 }
 
@@ -128,26 +128,26 @@ fn is_other_spelling(kind: Kind, key: &str) -> bool {
 }
 
 /// The id; without one the name or MAC address, as nothing can refer to the link anyway.
-fn id(fields: &Fields<'_>, kind: Kind, said: &mut Vec<Diagnostic>) -> Option<Located<String>> {
+fn id(fields: &Fields<'_>, kind: Kind, diags: &mut Vec<Diagnostic>) -> Option<Located<String>> {
     for key in ["id", "name", "ethernet_mac_address", "vlan_mac_address"] {
         let Some(node) = fields.get(key) else { continue };
-        let Some(text) = text(node, key, said) else { continue };
+        let Some(text) = text(node, key, diags) else { continue };
         if key != "id" {
             let message = format!("the {} has no id: it is called by its {key}, \"{text}\"", kind.noun());
-            said.push(Diagnostic::new(Code::MissingKey, fields.at, message).severity(Severity::Warning));
+            diags.push(Diagnostic::new(Code::MissingKey, fields.at, message).severity(Severity::Warning));
         }
         return Some(Located::new(text.to_owned(), node.at));
     }
     let message = format!("a {} without id, name and MAC address means nothing", kind.noun());
-    said.push(Diagnostic::new(Code::MissingKey, fields.at, message).hint("give it an id"));
+    diags.push(Diagnostic::new(Code::MissingKey, fields.at, message).hint("give it an id"));
     None
 }
 
 /// A NIC by its MAC address; without one the id is the name of an interface (Metal3: "nil MAC").
-fn nic(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
+fn nic(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     if let Some(node) = fields.get("ethernet_mac_address") {
         // Where it cannot be read the NIC is not guessed, whatever its id is.
-        link.select.mac = mac_of_nic(node, "ethernet_mac_address", said).ok()?;
+        link.select.mac = mac_of_nic(node, "ethernet_mac_address", diags).ok()?;
     }
     if link.select.mac.is_some() {
         return Some(());
@@ -156,7 +156,7 @@ fn nic(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Opti
     match IfName::new(&id) {
         Ok(_) => {
             let message = format!("link \"{id}\" has no MAC address: the interface called {id} was taken");
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::NoMac, link.at, message)
                     .hint("add its ethernet_mac_address: names can differ from one boot image to the next"),
             );
@@ -166,7 +166,7 @@ fn nic(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Opti
         Err(_) => {
             let message =
                 format!("link \"{id}\" has no MAC address, and its id cannot be the name of an interface");
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::MissingKey, link.at, message).hint("add its ethernet_mac_address"),
             );
             None
@@ -174,66 +174,66 @@ fn nic(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Opti
     }
 }
 
-fn bond(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
-    wished_mac(link, fields, &["ethernet_mac_address"], said);
+fn bond(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
+    wished_mac(link, fields, &["ethernet_mac_address"], diags);
     for key in ["bond_links", "bond-links", "bond_interfaces"] {
-        members(link, fields.get(key), key, said);
+        members(link, fields.get(key), key, diags);
     }
     for entry in fields.entries() {
         if let Some(row) = bond_option(&entry.key) {
-            set_option(&mut link.settings, row, &entry.value, &entry.key, said);
+            set_option(&mut link.settings, row, &entry.value, &entry.key, diags);
         }
     }
     Some(())
 }
 
-fn bridge(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
-    wished_mac(link, fields, &["ethernet_mac_address"], said);
+fn bridge(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
+    wished_mac(link, fields, &["ethernet_mac_address"], diags);
     for key in BRIDGE_PORTS {
-        members(link, fields.get(key), key, said);
+        members(link, fields.get(key), key, diags);
     }
     for entry in fields.entries().iter().filter(|e| e.key.starts_with("bridge_")) {
-        set_bridge_option(&mut link.settings, &entry.value, &entry.key, said);
+        set_bridge_option(&mut link.settings, &entry.value, &entry.key, diags);
     }
     Some(())
 }
 
-fn vlan(link: &mut Link, fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<()> {
-    wished_mac(link, fields, &["vlan_mac_address", "ethernet_mac_address"], said);
-    let parent = fields.get("vlan_link").and_then(|node| Some((text(node, "vlan_link", said)?, node.at)));
+fn vlan(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
+    wished_mac(link, fields, &["vlan_mac_address", "ethernet_mac_address"], diags);
+    let parent = fields.get("vlan_link").and_then(|node| Some((text(node, "vlan_link", diags)?, node.at)));
     let Some((parent, at)) = parent else {
-        return missing(link, "vlan_link", "name the id of the link below it", said);
+        return missing(link, "vlan_link", "name the id of the link below it", diags);
     };
     link.parent = Some(Located::new(parent.to_owned(), at));
     let Some(node) = fields.get("vlan_id") else {
-        return missing(link, "vlan_id", "give it a VLAN id from 1 to 4094", said);
+        return missing(link, "vlan_id", "give it a VLAN id from 1 to 4094", diags);
     };
-    let id = number(node, "vlan_id", 0..=4094, said)?;
+    let id = number(node, "vlan_id", 0..=4094, diags)?;
     let row = attribute::of(Kind::Vlan, "id")?;
     link.settings.set(row, Setting::Number(id.value as i64), node.at);
     Some(())
 }
 
-fn missing(link: &Link, key: &str, hint: &str, said: &mut Vec<Diagnostic>) -> Option<()> {
+fn missing(link: &Link, key: &str, hint: &str, diags: &mut Vec<Diagnostic>) -> Option<()> {
     let message = format!("{} \"{}\" has no {key}", link.kind.noun(), link.id);
-    said.push(Diagnostic::new(Code::MissingKey, link.at, message).hint(hint));
+    diags.push(Diagnostic::new(Code::MissingKey, link.at, message).hint(hint));
     None
 }
 
 /// The MAC address that a made link is to get; the first key that has one.
-fn wished_mac(link: &mut Link, fields: &Fields<'_>, keys: &[&str], said: &mut Vec<Diagnostic>) {
-    let mac = keys.iter().find_map(|key| mac_to_set(fields.get(key)?, key, said));
+fn wished_mac(link: &mut Link, fields: &Fields<'_>, keys: &[&str], diags: &mut Vec<Diagnostic>) {
+    let mac = keys.iter().find_map(|key| mac_to_set(fields.get(key)?, key, diags));
     link.mac = mac.map(|mac| Located::new(WishedMac::Is(mac.value), mac.at));
 }
 
-/// Members by id. Ids are any text, so a single one is not split at its blanks.
-fn members(link: &mut Link, node: Option<&Node>, key: &str, said: &mut Vec<Diagnostic>) {
+/// Members by id. Ids are any text, so a single one is not split at its spaces.
+fn members(link: &mut Link, node: Option<&Node>, key: &str, diags: &mut Vec<Diagnostic>) {
     let nodes = match node {
         Some(single @ Node { value: Value::Scalar(_), .. }) => std::slice::from_ref(single),
-        _ => items(node, key, said),
+        _ => items(node, key, diags),
     };
     for node in nodes {
-        if let Some(id) = text(node, key, said) {
+        if let Some(id) = text(node, key, diags) {
             link.members.push(Located::new(id.to_owned(), node.at));
         }
     }

@@ -42,22 +42,22 @@ pub(super) fn read(
     nodes: &[Node],
     desired: &mut Desired,
     lost: &HashSet<String>,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
     let mut links = Resolver::new(desired);
     let only = only_link(desired);
     let mut index: HashMap<String, usize> =
         desired.links.iter().enumerate().rev().map(|(i, link)| (link.id.clone(), i)).collect();
     for node in nodes {
-        let Some(fields) = Fields::new(node, &keys::NETWORK, said) else { continue };
-        let network = Network::new(fields, said);
-        let Some(id) = network.link(&mut links, &only, lost, said) else { continue };
+        let Some(fields) = Fields::new(node, &keys::NETWORK, diags) else { continue };
+        let network = Network::new(fields, diags);
+        let Some(id) = network.link(&mut links, &only, lost, diags) else { continue };
         for implied in links.implied.drain(..) {
             index.insert(implied.id.clone(), desired.links.len());
             desired.links.push(implied);
         }
         if let Some(link) = index.get(&id).and_then(|i| desired.links.get_mut(*i)) {
-            network.read(link, said);
+            network.read(link, diags);
         }
     }
 }
@@ -75,13 +75,13 @@ fn only_link(desired: &Desired) -> Result<String, usize> {
 
 struct Network<'a> {
     fields: Fields<'a>,
-    /// `"private"`, or what stands for it in a message.
+    /// `"private"`, or its substitute in a message.
     name: String,
 }
 
 impl<'a> Network<'a> {
-    fn new(fields: Fields<'a>, said: &mut Vec<Diagnostic>) -> Self {
-        let id = fields.get("id").and_then(|node| text(node, "id", said));
+    fn new(fields: Fields<'a>, diags: &mut Vec<Diagnostic>) -> Self {
+        let id = fields.get("id").and_then(|node| text(node, "id", diags));
         Network { name: id.unwrap_or("without id").to_owned(), fields }
     }
 
@@ -91,24 +91,24 @@ impl<'a> Network<'a> {
         links: &mut Resolver,
         only: &Result<String, usize>,
         lost: &HashSet<String>,
-        said: &mut Vec<Diagnostic>,
+        diags: &mut Vec<Diagnostic>,
     ) -> Option<String> {
         let written =
-            self.fields.get("link").and_then(|node| Some(Located::new(text(node, "link", said)?, node.at)));
-        let Some(written) = written else { return self.assume_link(only, said) };
+            self.fields.get("link").and_then(|node| Some(Located::new(text(node, "link", diags)?, node.at)));
+        let Some(written) = written else { return self.assume_link(only, diags) };
         if lost.contains(written.value) {
             let message =
                 format!("network \"{}\" was left out with its link \"{}\"", self.name, written.value);
-            said.push(Diagnostic::new(Code::LeftOut, written.at, message));
+            diags.push(Diagnostic::new(Code::LeftOut, written.at, message));
             return None;
         }
         let mut reference = Located::new(written.value.to_owned(), written.at);
-        links.resolve(&self.name, "link", &mut reference, said).then_some(reference.value)
+        links.resolve(&self.name, "link", &mut reference, diags).then_some(reference.value)
     }
 
-    fn assume_link(&self, only: &Result<String, usize>, said: &mut Vec<Diagnostic>) -> Option<String> {
+    fn assume_link(&self, only: &Result<String, usize>, diags: &mut Vec<Diagnostic>) -> Option<String> {
         let (name, at) = (&self.name, self.at("id"));
-        said.push(match only {
+        diags.push(match only {
             Ok(link) => {
                 let message = format!("network \"{name}\" names no link: \"{link}\" was taken");
                 Diagnostic::new(Code::AssumedLink, at, message).hint(format!("write \"link\": \"{link}\""))
@@ -126,9 +126,9 @@ impl<'a> Network<'a> {
     }
 
     /// Puts what it says on its link.
-    fn read(&self, link: &mut Link, said: &mut Vec<Diagnostic>) {
-        self.resolve_names(link, said);
-        let Some(dynamic) = self.dynamic(said) else { return };
+    fn read(&self, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+        self.resolve_names(link, diags);
+        let Some(dynamic) = self.dynamic(diags) else { return };
         for (what, at) in dynamic.iter().map(|what| (*what, self.at("type"))) {
             if link.dynamic.iter().all(|d| d.value != what) {
                 link.dynamic.push(Located::new(what, at));
@@ -137,32 +137,32 @@ impl<'a> Network<'a> {
                 link.ipv6.accept_ra = Some(Located::new(true, at));
             }
         }
-        if !self.address(link, dynamic.is_empty(), said) {
+        if !self.address(link, dynamic.is_empty(), diags) {
             return;
         }
-        let routes: Vec<Route> = items(self.fields.get("routes"), "routes", said)
+        let routes: Vec<Route> = items(self.fields.get("routes"), "routes", diags)
             .iter()
-            .filter_map(|node| self.route(node, link, said))
+            .filter_map(|node| self.route(node, link, diags))
             .collect();
-        let gateway = self.gateway(&routes, said);
+        let gateway = self.gateway(&routes, diags);
         link.routes.extend(routes.into_iter().chain(gateway));
     }
 
-    /// Where a key's value stands, or that of the id, or the network itself.
+    /// Where a key's value is, or that of the id, or the network itself.
     fn at(&self, key: &str) -> Place {
         self.fields.get(key).or(self.fields.get("id")).map_or(self.fields.at, |node| node.at)
     }
 
     /// Name servers are good whatever becomes of the addresses.
-    fn resolve_names(&self, link: &mut Link, said: &mut Vec<Diagnostic>) {
-        services(self.fields.get("services"), &mut link.resolver, said);
-        resolver(&self.fields, &mut link.resolver, said);
+    fn resolve_names(&self, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+        services(self.fields.get("services"), &mut link.resolver, diags);
+        resolver(&self.fields, &mut link.resolver, diags);
     }
 
     /// What its type leaves to others; empty for a static one. Without a type that is known, an address makes it static.
-    fn dynamic(&self, said: &mut Vec<Diagnostic>) -> Option<&'static [Dynamic]> {
+    fn dynamic(&self, diags: &mut Vec<Diagnostic>) -> Option<&'static [Dynamic]> {
         let node = self.fields.get("type");
-        let word = node.and_then(|node| text(node, "type", said)).unwrap_or_default().to_ascii_lowercase();
+        let word = node.and_then(|node| text(node, "type", diags)).unwrap_or_default().to_ascii_lowercase();
         let known = TYPES.iter().find(|t| t.words.contains(&word.as_str()));
         let address = self.fields.get("ip_address").and_then(Node::text).unwrap_or_default();
         if let Some(known) = known {
@@ -171,7 +171,7 @@ impl<'a> Network<'a> {
                 let family = if v6 { "IPv6" } else { "IPv4" };
                 let message =
                     format!("network \"{}\" is of type {word} and has an {family} address", self.name);
-                said.push(
+                diags.push(
                     Diagnostic::new(Code::BadValue, self.at("type"), message)
                         .severity(Severity::Warning)
                         .hint("the address was taken as it is; correct the type"),
@@ -189,7 +189,7 @@ impl<'a> Network<'a> {
         let message = format!("network \"{}\" {what}: {then}", self.name);
         let severity = if is_static { Severity::Warning } else { Severity::Error };
         let near = nearest(&word, TYPES.iter().flat_map(|t| t.words.iter().copied()));
-        said.push(Diagnostic::new(Code::BadValue, self.at("type"), message).severity(severity).hint(
+        diags.push(Diagnostic::new(Code::BadValue, self.at("type"), message).severity(severity).hint(
             match near {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => "write ipv4, ipv6, ipv4_dhcp, ipv6_dhcp or ipv6_slaac".to_owned(),
@@ -199,15 +199,15 @@ impl<'a> Network<'a> {
     }
 
     /// Adds its address. False where the address is needed and cannot be had: its routes would lead nowhere.
-    fn address(&self, link: &mut Link, needed: bool, said: &mut Vec<Diagnostic>) -> bool {
-        let before = said.len();
+    fn address(&self, link: &mut Link, needed: bool, diags: &mut Vec<Diagnostic>) -> bool {
         let node = self.fields.get("ip_address");
-        let address = node.and_then(|n| interface_address(n, "ip_address", self.fields.get("netmask"), said));
+        let address =
+            node.and_then(|n| interface_address(n, "ip_address", self.fields.get("netmask"), diags));
         let Some(mut address) = address else {
-            // A value that cannot be read was reported; an absent one was not.
-            if needed && said.len() == before {
+            // A value that cannot be read was reported.
+            if needed && node.is_none() {
                 let message = format!("network \"{}\" has no ip_address: it was left out", self.name);
-                said.push(
+                diags.push(
                     Diagnostic::new(Code::MissingKey, self.at("id"), message)
                         .hint("add ip_address and netmask, or make it a DHCP network"),
                 );
@@ -215,10 +215,10 @@ impl<'a> Network<'a> {
             return !needed;
         };
         if let Some(node) = self.fields.get("broadcast") {
-            match ip(node, "broadcast", said).map(|broadcast| broadcast.value) {
+            match ip(node, "broadcast", diags).map(|broadcast| broadcast.value) {
                 Some(IpAddr::V4(v4)) if address.net.addr().is_ipv4() => address.broadcast = Some(v4),
                 Some(_) => {
-                    said.push(bad(Code::BadAddress, node, "broadcast", "only IPv4 has broadcast addresses"))
+                    diags.push(bad(Code::BadAddress, node, "broadcast", "only IPv4 has broadcast addresses"))
                 }
                 None => {}
             }
@@ -227,12 +227,12 @@ impl<'a> Network<'a> {
         true
     }
 
-    fn route(&self, node: &Node, link: &mut Link, said: &mut Vec<Diagnostic>) -> Option<Route> {
-        let fields = Fields::new(node, &keys::ROUTE, said)?;
-        services(fields.get("services"), &mut link.resolver, said);
+    fn route(&self, node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) -> Option<Route> {
+        let fields = Fields::new(node, &keys::ROUTE, diags)?;
+        services(fields.get("services"), &mut link.resolver, diags);
         let Some(network) = fields.get("network") else {
             let message = format!("a route of network \"{}\" has no destination: it was left out", self.name);
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::MissingKey, fields.at, message)
                     .hint("add \"network\" and \"netmask\"; 0.0.0.0 with 0.0.0.0 is the default route"),
             );
@@ -240,21 +240,21 @@ impl<'a> Network<'a> {
         };
         let at = fields.get("gateway").unwrap_or(network).at;
         let mut route =
-            route(Located::new(network, at), "network", fields.get("netmask"), fields.get("gateway"), said)?;
-        route.metric = metric(&fields, said);
+            route(Located::new(network, at), "network", fields.get("netmask"), fields.get("gateway"), diags)?;
+        route.metric = metric(&fields, diags);
         Some(route)
     }
 
     /// The default route of `gateway`, unless a route says the same already.
-    fn gateway(&self, routes: &[Route], said: &mut Vec<Diagnostic>) -> Option<Route> {
-        let gateway = gateway(self.fields.get("gateway")?, "gateway", said)?;
+    fn gateway(&self, routes: &[Route], diags: &mut Vec<Diagnostic>) -> Option<Route> {
+        let gateway = gateway(self.fields.get("gateway")?, "gateway", diags)?;
         let family = Family::of(&gateway.value);
         if let Some(other) = routes.iter().find(|r| r.is_default() && r.family() == family) {
             let via = other.via.map_or_else(String::new, |via| format!(" via {via}"));
             let (code, message) = if other.via == Some(gateway.value) {
                 (
                     Code::RepeatedRoute,
-                    format!("gateway {} stands in the routes, too; once is enough", gateway.value),
+                    format!("gateway {} is also in the routes; once is enough", gateway.value),
                 )
             } else {
                 let message = format!(
@@ -263,16 +263,16 @@ impl<'a> Network<'a> {
                 );
                 (Code::TwoDefaultRoutes, message)
             };
-            said.push(Diagnostic::new(code, gateway.at, message));
+            diags.push(Diagnostic::new(code, gateway.at, message));
             return None;
         }
         let mut route = Route::new(family.everything(), Some(gateway.value), gateway.at);
-        route.metric = metric(&self.fields, said);
+        route.metric = metric(&self.fields, diags);
         Some(route)
     }
 }
 
-fn metric(fields: &Fields<'_>, said: &mut Vec<Diagnostic>) -> Option<u32> {
-    let metric = number(fields.get("metric")?, "metric", 0..=u64::from(u32::MAX), said)?;
+fn metric(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<u32> {
+    let metric = number(fields.get("metric")?, "metric", 0..=u64::from(u32::MAX), diags)?;
     u32::try_from(metric.value).ok()
 }

@@ -181,9 +181,9 @@ fn a_network_finds_its_link_by_name_by_machine_name_or_by_being_the_only_one() {
     assert_eq!(read(r#""link": "enp7s0","#, nic), (Some("enp7s0".into()), vec![Code::ImpliedLink]));
     assert_eq!(read("", nic), (Some("a".into()), vec![Code::AssumedLink]));
     assert_eq!(read("", ""), (None, vec![Code::NoLinkForNetwork, Code::NothingUsable]));
-    let (link, said) = read("", bond);
+    let (link, diags) = read("", bond);
     assert_eq!(link.as_deref(), Some("bond0"));
-    assert_eq!(said, [Code::ImpliedLink, Code::ImpliedLink, Code::AssumedLink]);
+    assert_eq!(diags, [Code::ImpliedLink, Code::ImpliedLink, Code::AssumedLink]);
     assert_eq!(read("", &format!("{nic}, {bond}")).0, None);
 }
 
@@ -201,7 +201,7 @@ fn a_nic_without_a_mac_is_the_interface_of_its_id() {
 }
 
 #[test]
-fn what_stands_on_a_lost_link_is_lost_too() {
+fn links_above_a_lost_link_are_lost_too() {
     let parsed = read(
         r#"{"links": [
           {"id": "a", "type": "phy", "ethernet_mac_address": "52:54:00:00:0a:0x"},
@@ -236,13 +236,13 @@ fn unknown_keys_and_values_have_hints() {
           "networks": [{"id": "n", "link": "bond0", "type": "ipv4_static", "ip_address": "192.0.2.5", "netmask": "24"},
           {"id": "m", "link": "a", "type": "wireless"}, {"id": "o", "link": "a", "type": "ipv4"}]}"#,
     );
-    let said: Vec<String> = parsed
+    let diags: Vec<String> = parsed
         .diagnostics
         .iter()
         .map(|d| format!("{}: {} ({})", d.severity, d.message, d.hint.as_deref().unwrap_or("")))
         .collect();
     assert_eq!(
-        said,
+        diags,
         [
             "warning: unknown key \"ethernet_mac_addres\" in links[] (NIC), ignored (did you mean \"ethernet_mac_address\"?)",
             "warning: bond \"bond0\" would not notice a lost link: miimon 100 was taken (set miimon, or arp_interval and arp_ip_target)",

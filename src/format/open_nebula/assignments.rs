@@ -5,7 +5,7 @@ use crate::format::tree::{Entry, MAX_ITEMS, Node, Value};
 use crate::model::Place;
 
 /// The text as a mapping of its variables, in the order of the text. `None` with an error where it has too many.
-pub(crate) fn tree(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<Node> {
+pub(crate) fn tree(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = Place { file, line: 1, column: 1 };
     let mut scanner = Scanner { rest: text.trim_start_matches('\u{feff}'), at: start };
     let mut entries = Vec::new();
@@ -20,12 +20,12 @@ pub(crate) fn tree(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Option<
                 Some(entry) => entries.push(entry),
                 None => {
                     commands += 1;
-                    said.extend(not_executed(at, scanner.line()));
+                    diags.extend(not_executed(at, scanner.line()));
                 }
             },
         }
         if entries.len() + commands > MAX_ITEMS {
-            said.push(Diagnostic::new(Code::TooLarge, at, "more than 20,000 variables and commands"));
+            diags.push(Diagnostic::new(Code::TooLarge, at, "more than 20,000 variables and commands"));
             return None;
         }
     }
@@ -69,7 +69,7 @@ impl<'a> Scanner<'a> {
         self.take_while(|c| c != '\n')
     }
 
-    /// `NAME=value` or `export NAME=value`; takes nothing where something else stands here. `NAME = value`, which no shell
+    /// `NAME=value` or `export NAME=value`; takes nothing where something else follows. `NAME = value`, which no shell
     /// takes, is how a template is written.
     fn assignment(&mut self) -> Option<Entry> {
         let exported = self.rest.strip_prefix("export").filter(|r| r.starts_with([' ', '\t']));
@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn words_are_read_as_the_shell_reads_them() {
-        let mut said = Vec::new();
+        let mut diags = Vec::new();
         let text = "# context\nA=plain\nexport B='it'\\''s'\nC=\"a \\\"b\\\" \\$x \\y\"; D=$(reboot)\nE=\nrm -rf /\n\
                     export A\nF='two\nlines' # end\n9=x\n";
-        let root = tree(text, 0, &mut said).unwrap();
+        let root = tree(text, 0, &mut diags).unwrap();
         for (name, value) in [
             ("A", "plain"),
             ("B", "it's"),
@@ -159,7 +159,7 @@ mod tests {
         }
         let at = root.get("B").unwrap().at;
         assert_eq!((at.line, at.column), (3, 10));
-        let messages: Vec<(u32, &str)> = said.iter().map(|d| (d.at.line, d.message.as_str())).collect();
+        let messages: Vec<(u32, &str)> = diags.iter().map(|d| (d.at.line, d.message.as_str())).collect();
         assert_eq!(
             messages,
             [(6, "\"rm\" sets no variable, not executed"), (10, "\"9\" sets no variable, not executed")]

@@ -1,6 +1,6 @@
 //! The variables of context.sh that speak of the network. Variables that do not are passed over.
 
-use crate::format::keys::Fate::{Applied, NoEffect};
+use crate::format::keys::Support::{Applied, NoEffect};
 use crate::format::keys::{Key, Object, key};
 
 const IP: Key = key("IP", Applied, "IPv4 address");
@@ -37,7 +37,7 @@ pub(in crate::format) static NIC: Object = Object {
         MASK,
         NETWORK,
         key("GATEWAY", Applied, "default route through this address"),
-        key("METRIC", Applied, "metric of the default routes, lower wins"),
+        key("METRIC", Applied, "metric of the default routes, the lowest takes precedence"),
         key("IP6_METHOD", Applied, "static, auto, dhcp, disable or skip; without it as METHOD"),
         key("DHCP6", Applied, "YES is IPv6 method dhcp, as Proxmox writes it"),
         key("AUTO6", Applied, "YES is IPv6 method auto, as Proxmox writes it"),

@@ -1,25 +1,25 @@
 //! JSON: serde_json says whether the text is valid, a scanner then finds the places.
 
-use super::{Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Scalar, Value, check_duplicate, too_many};
+use super::{Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Scalar, Value, duplicate, too_many};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::Place;
 
 /// Reads valid JSON; the error is serde_json's, with its place.
-pub(super) fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
+pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> Result<Node, Diagnostic> {
     if let Err(wrong) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        let at = Place { file, line: wrong.line().max(1) as u32, column: wrong.column().max(1) as u32 };
+        let at = place(text, file, wrong.line(), wrong.column());
         let full = wrong.to_string();
         let message = full.split(" at line ").next().unwrap_or_default();
         let closes = rest_of_line(text, at).starts_with([']', '}']);
-        let said = match message {
-            "trailing comma" => "the comma before this place is one too many",
-            "expected value" if closes => "the comma before this place is one too many",
-            "key must be a string" => "a key in double quotes should stand here",
+        let plain = match message {
+            "trailing comma" => "trailing comma",
+            "expected value" if closes => "trailing comma",
+            "key must be a string" => "expected a key in double quotes",
             other => other,
         };
-        return Err(Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {said}")).hint(hint(message)));
+        return Err(Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {plain}")).hint(hint(message)));
     }
-    let mut scanner = Scanner { rest: text, file, line: 1, column: 1, nodes: 0, said };
+    let mut scanner = Scanner { rest: text, file, line: 1, column: 1, nodes: 0, duplicates };
     scanner.value(0)
 }
 
@@ -28,37 +28,47 @@ pub(super) fn is_meant(text: &str) -> bool {
     text.trim_start().trim_start_matches(['{', '[']).trim_start().starts_with(['"', '\'', '/', '#'])
 }
 
-/// Whether `// …` or `/* … */` stands where JSON ends to be JSON.
+/// Whether `// …` or `/* … */` is where the text stops being JSON.
 pub(super) fn is_comment(text: &str, at: Place) -> bool {
     let rest = rest_of_line(text, at);
     rest.starts_with("//") || rest.starts_with("/*")
 }
 
-/// The line from a place on, of which serde_json counts the column in bytes.
+/// serde_json's place with its column in characters, as all other places have it: serde_json counts bytes.
+fn place(text: &str, file: u16, line: usize, column: usize) -> Place {
+    let start = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let before = start.as_bytes().get(..column.saturating_sub(1)).unwrap_or(start.as_bytes());
+    // Every byte but a continuation byte of UTF-8 begins a character.
+    let characters = before.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+    Place { file, line: line.max(1) as u32, column: characters as u32 + 1 }
+}
+
+/// The line from a place on.
 fn rest_of_line(text: &str, at: Place) -> &str {
     let line = text.lines().nth((at.line as usize).saturating_sub(1)).unwrap_or_default();
-    line.get((at.column as usize).saturating_sub(1)..).unwrap_or_default()
+    let start = line.char_indices().nth((at.column as usize).saturating_sub(1));
+    start.and_then(|(start, _)| line.get(start..)).unwrap_or_default()
 }
 
-/// What is to be said about a comment.
-pub(super) fn comment(wrong: Diagnostic) -> Diagnostic {
-    Diagnostic { message: "not valid JSON: it has no comments".to_owned(), ..wrong }
-        .hint("remove the comment; YAML has them, behind #")
+/// The diagnostic for a comment.
+pub(super) fn comment(at: Place) -> Diagnostic {
+    Diagnostic::new(Code::Syntax, at, "not valid JSON: JSON has no comments")
+        .hint("remove the comment; in YAML a comment begins with #")
 }
 
-/// What is to be said where YAML takes what JSON does not: an extra comma, comments, single quotes.
-pub(super) fn only_yaml(wrong: Diagnostic) -> Diagnostic {
-    let message = format!("{}; the text was read as YAML", wrong.message);
-    Diagnostic { message, ..wrong }
+/// The diagnostic where YAML takes what JSON does not: an extra comma, comments, single quotes.
+pub(super) fn only_yaml(wrong: &Diagnostic) -> Diagnostic {
+    let message = format!("{}; it was read as YAML", wrong.message);
+    Diagnostic::new(wrong.code, wrong.at, message)
         .severity(Severity::Warning)
-        .hint("mend it: programs that read JSON alone refuse the text")
+        .hint("fix it: strict JSON parsers reject this")
 }
 
 fn hint(message: &str) -> &'static str {
     if message.starts_with("EOF") {
         "the file ends in the middle: was it cut off when it was written or uploaded?"
     } else {
-        "check the text before this place for a missing or extra comma, quote or bracket"
+        "look just before this place for a missing or extra comma, quote or bracket"
     }
 }
 
@@ -69,7 +79,7 @@ struct Scanner<'a, 'd> {
     line: u32,
     column: u32,
     nodes: usize,
-    said: &'d mut Vec<Diagnostic>,
+    duplicates: &'d mut Vec<Duplicate>,
 }
 
 impl<'a> Scanner<'a, '_> {
@@ -92,7 +102,7 @@ impl<'a> Scanner<'a, '_> {
         taken
     }
 
-    /// The next character that is not blank.
+    /// The next character that is not a space.
     fn peek(&mut self) -> u8 {
         let blank = self.rest.len() - self.rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
         self.take(blank);
@@ -127,7 +137,7 @@ impl<'a> Scanner<'a, '_> {
         while self.peek() == b'"' {
             let key_at = self.here();
             let key = self.string();
-            check_duplicate(&entries, &key, key_at, self.said);
+            self.duplicates.extend(duplicate(&entries, &key, key_at));
             self.peek();
             self.take(1); // the colon
             let value = self.value(depth + 1)?;

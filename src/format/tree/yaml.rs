@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::{
-    Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, MAX_UNREAD, Node, Scalar, Value, check_duplicate, too_many,
+    Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, MAX_UNREAD, Node, Scalar, Value, duplicate, too_many,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
@@ -15,9 +15,16 @@ use crate::model::Place;
 const MAX_COPIES: usize = 100_000;
 
 /// Reads YAML; the error has the parser's place.
-pub(super) fn parse(text: &str, file: u16, said: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
-    let mut builder =
-        Builder { file, open: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, copies: 0, said };
+pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> Result<Node, Diagnostic> {
+    let mut builder = Builder {
+        file,
+        open: Vec::new(),
+        root: None,
+        anchors: HashMap::new(),
+        nodes: 0,
+        copies: 0,
+        duplicates,
+    };
     // The text ends for the parser where it has read too far without an event.
     let unread = Cell::new(0_usize);
     let chars = text.chars().take_while(|_| {
@@ -63,7 +70,7 @@ fn plain(message: &str) -> &str {
 fn hint(text: &str, at: Place, message: &str) -> &'static str {
     let line = text.lines().nth((at.line as usize).saturating_sub(1)).unwrap_or_default();
     if line.contains('\t') {
-        "YAML does not allow tabs for indentation: use blanks"
+        "YAML does not allow tabs for indentation: use spaces"
     } else if message.contains("quoted scalar") {
         "close the quote, or remove it"
     } else if message.contains("mapping values") {
@@ -96,7 +103,7 @@ struct Builder<'d> {
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
     copies: usize,
-    said: &'d mut Vec<Diagnostic>,
+    duplicates: &'d mut Vec<Duplicate>,
 }
 
 impl Builder<'_> {
@@ -152,7 +159,7 @@ impl Builder<'_> {
         };
         let (mut node, size) = (node.clone(), *size);
         self.copied(size, at)?;
-        // The copy is said to stand where the alias stands, so that paths stay in order.
+        // The copy gets the place of the alias, so that paths stay in order.
         node.at = at;
         self.add(node, 0, size)
     }
@@ -191,7 +198,7 @@ impl Builder<'_> {
                 if key == "<<" && merge(&mut parent.merged, &node) {
                     return Ok(());
                 }
-                check_duplicate(entries, &key, key_at, self.said);
+                self.duplicates.extend(duplicate(entries, &key, key_at));
                 entries.push(Entry { key, key_at, value: node });
             }
             (Value::Map(_), None) => match node.value {

@@ -4,43 +4,62 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{bad, text};
+use super::{Reported, bad, text, try_text};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::tree::Node;
 use crate::model::{Address, Family, Located, ParseError, Place, Route};
 
-/// An IP address. A prefix length or a zone behind it (`fe80::1%eth0`) means nothing here and is dropped with a note.
-pub(in crate::format) fn ip(node: &Node, key: &str, said: &mut Vec<Diagnostic>) -> Option<Located<IpAddr>> {
-    let full = text(node, key, said)?;
+/// As [`try_ip`], where it does not matter why there is none.
+pub(in crate::format) fn ip(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<IpAddr>> {
+    try_ip(node, key, diags).ok().flatten()
+}
+
+/// An IP address; `None` where it is absent. A prefix length or a zone behind it (`fe80::1%eth0`) means nothing here and
+/// is dropped with a note.
+pub(in crate::format) fn try_ip(
+    node: &Node,
+    key: &str,
+    diags: &mut Vec<Diagnostic>,
+) -> Result<Option<Located<IpAddr>>, Reported> {
+    let Some(full) = try_text(node, key, diags)? else { return Ok(None) };
     let bare = full.split(['/', '%']).next().unwrap_or_default().trim();
     let Ok(ip) = bare.parse() else {
-        said.push(not_an_ip(node, key, bare));
-        return None;
+        diags.push(not_an_ip(node, key, bare));
+        return Err(Reported);
     };
     if bare != full {
         let message = format!("{key} \"{full}\": only the address {bare} was taken");
-        said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+        diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
     }
-    Some(Located::new(ip, node.at))
+    Ok(Some(Located::new(ip, node.at)))
 }
 
-/// A gateway. `0.0.0.0` and `::` mean that there is none, as Neutron's host routes have it.
+/// As [`try_gateway`], where it does not matter why there is none.
 pub(in crate::format) fn gateway(
     node: &Node,
     key: &str,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<Located<IpAddr>> {
-    let gateway = ip(node, key, said)?;
+    try_gateway(node, key, diags).ok().flatten()
+}
+
+/// A gateway. `0.0.0.0` and `::` mean that there is none, as Neutron's host routes have it.
+pub(in crate::format) fn try_gateway(
+    node: &Node,
+    key: &str,
+    diags: &mut Vec<Diagnostic>,
+) -> Result<Option<Located<IpAddr>>, Reported> {
+    let Some(gateway) = try_ip(node, key, diags)? else { return Ok(None) };
     if gateway.value.is_unspecified() {
         let message = format!("{key} {} means that there is no gateway", gateway.value);
-        said.push(Diagnostic::new(Code::NoEffect, node.at, message));
-        return None;
+        diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
+        return Ok(None);
     }
     if gateway.value.is_multicast() || gateway.value.is_loopback() {
-        said.push(bad(Code::BadGateway, node, key, "cannot be a gateway"));
-        return None;
+        diags.push(bad(Code::BadGateway, node, key, "cannot be a gateway"));
+        return Err(Reported);
     }
-    Some(gateway)
+    Ok(Some(gateway))
 }
 
 /// The prefix length that a netmask means: `24`, `/24`, `255.255.255.0`, `ffff:ffff::`, `::/0`.
@@ -71,31 +90,68 @@ pub(in crate::format) fn prefix_length(text: &str, family: Family) -> Result<u8,
     if ones + zeroes >= u32::from(family.bits()) { Ok(ones as u8) } else { Err(HOLES) }
 }
 
-/// An address of an interface, with the prefix length that stands behind it or in a netmask beside it. Without either
-/// it gets /24 or /64, as in cloud-init.
+/// What a format makes of an address that is odd.
+#[derive(Copy, Clone, Debug)]
+pub(in crate::format) struct AddressRules {
+    /// Severity of a prefix length that is missing and was assumed.
+    pub(in crate::format) assumed: Severity,
+    /// Whether an address with the prefix length 0 is left out.
+    pub(in crate::format) refuse_zero: bool,
+    /// Whether a netmask takes precedence over a prefix length behind the address.
+    pub(in crate::format) netmask_first: bool,
+}
+
+impl AddressRules {
+    /// What most formats do.
+    pub(in crate::format) const USUAL: AddressRules =
+        AddressRules { assumed: Severity::Warning, refuse_zero: false, netmask_first: false };
+}
+
+/// As [`interface_address_by`], by the usual rules.
 pub(in crate::format) fn interface_address(
     address: &Node,
     key: &str,
     netmask: Option<&Node>,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<Address> {
-    let full = text(address, key, said)?;
-    let (ip, behind) = split(address, key, full, said)?;
+    interface_address_by(AddressRules::USUAL, address, key, netmask, diags)
+}
+
+/// An address of an interface, with the prefix length that is behind it or in a netmask beside it. Without either
+/// it gets /24 or /64, as in cloud-init.
+pub(in crate::format) fn interface_address_by(
+    rules: AddressRules,
+    address: &Node,
+    key: &str,
+    netmask: Option<&Node>,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<Address> {
+    let full = text(address, key, diags)?;
+    let (ip, behind) = split(address, key, full, diags)?;
     if ip.is_unspecified() || ip.is_multicast() {
-        said.push(bad(Code::BadAddress, address, key, "no machine can have this address"));
+        diags.push(bad(Code::BadAddress, address, key, "not an address that a host can have"));
         return None;
     }
-    let length = one_length(address, key, behind, netmask, Family::of(&ip), said)?.unwrap_or_else(|| {
+    let length = Lengths { node: address, key, behind, netmask, family: Family::of(&ip) };
+    let length = length.one(rules.netmask_first, diags).ok()?.unwrap_or_else(|| {
         let assumed = assumed_length(Family::of(&ip));
         let message = format!("{key} {ip} has no prefix length or netmask: /{assumed} was assumed");
         let hint = format!("write {ip}/{assumed}, or the right length, or add a netmask");
-        said.push(Diagnostic::new(Code::AssumedPrefix, address.at, message).hint(hint));
+        let missing = Diagnostic::new(Code::AssumedPrefix, address.at, message);
+        diags.push(missing.severity(rules.assumed).hint(hint));
         assumed
     });
+    if length == 0 && rules.refuse_zero {
+        diags.push(
+            bad(Code::BadNetmask, address, key, "the prefix length is 0, left out")
+                .hint("write the prefix length of the network, such as /24"),
+        );
+        return None;
+    }
     if length == 0 {
-        let message = format!("{key} {ip}/0 makes every address of the world a neighbour on this link");
-        let said_0 = Diagnostic::new(Code::BadNetmask, address.at, message).severity(Severity::Warning);
-        said.push(said_0.hint("the netmask or prefix length is probably missing its value"));
+        let message = format!("{key} {ip}/0 makes every address on-link");
+        let warning = Diagnostic::new(Code::BadNetmask, address.at, message).severity(Severity::Warning);
+        diags.push(warning.hint("the netmask or prefix length is probably missing its value"));
     }
     IpNet::new(ip, length).ok().map(|net| Address::new(net, address.at))
 }
@@ -107,22 +163,23 @@ pub(in crate::format) fn destination(
     key: &str,
     netmask: Option<&Node>,
     other_family: Family,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<IpNet> {
-    let full = text(network, key, said)?;
+    let full = text(network, key, diags)?;
     if full == "default" {
         return Some(other_family.everything());
     }
-    let (ip, behind) = split(network, key, full, said)?;
-    let length = match one_length(network, key, behind, netmask, Family::of(&ip), said)? {
+    let (ip, behind) = split(network, key, full, diags)?;
+    let length = Lengths { node: network, key, behind, netmask, family: Family::of(&ip) };
+    let length = match length.one(false, diags).ok()? {
         Some(length) => length,
         None if ip.is_unspecified() => 0,
-        None => assumed_destination(ip, network.at, key, said),
+        None => assumed_destination(ip, network.at, key, diags),
     };
     let net = IpNet::new(ip, length).ok()?;
     if net.trunc() != net {
-        let message = format!("{key} {net} has bits beyond its prefix: it was taken as {}", net.trunc());
-        said.push(Diagnostic::new(Code::HostBits, network.at, message));
+        let message = format!("{key} {net} has host bits set: it was taken as {}", net.trunc());
+        diags.push(Diagnostic::new(Code::HostBits, network.at, message));
     }
     Some(net.trunc())
 }
@@ -134,23 +191,20 @@ pub(in crate::format) fn route(
     key: &str,
     netmask: Option<&Node>,
     via: Option<&Node>,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<Route> {
-    let before = said.len();
-    let gateway = via.and_then(|node| gateway(node, "gateway", said));
-    let refused = said.iter().skip(before).any(|d| d.severity == Severity::Error);
-    let family = gateway.map_or(Family::V4, |g| Family::of(&g.value));
-    let to = destination(network.value, key, netmask, family, said)?;
-    if refused {
-        return None;
-    }
+    let gateway = via.map_or(Ok(None), |node| try_gateway(node, "gateway", diags));
+    let family = gateway.ok().flatten().map_or(Family::V4, |g| Family::of(&g.value));
+    let to = destination(network.value, key, netmask, family, diags)?;
+    // Without the gateway that is written it would be another route.
+    let gateway = gateway.ok()?;
     if gateway.is_none() {
         let message = match to.prefix_len() {
             0 => format!("the default route {to} has no gateway and was left out"),
             _ => format!("the route to {to} has no gateway: its hosts were taken to be on this link"),
         };
         let severity = if to.prefix_len() == 0 { Severity::Error } else { Severity::Warning };
-        said.push(Diagnostic::new(Code::BadGateway, network.at, message).severity(severity));
+        diags.push(Diagnostic::new(Code::BadGateway, network.at, message).severity(severity));
         if severity == Severity::Error {
             return None;
         }
@@ -158,12 +212,12 @@ pub(in crate::format) fn route(
     Some(Route::new(to, gateway.map(|g| g.value), network.at))
 }
 
-/// Address and what stands behind its slash.
+/// Address and what follows its slash.
 fn split<'a>(
     node: &Node,
     key: &str,
     full: &'a str,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<(IpAddr, Option<&'a str>)> {
     let (bare, behind) = match full.split_once('/') {
         Some((bare, behind)) => (bare.trim(), Some(behind.trim())),
@@ -172,60 +226,67 @@ fn split<'a>(
     match bare.parse() {
         Ok(ip) => Some((ip, behind)),
         Err(_) => {
-            said.push(not_an_ip(node, key, bare));
+            diags.push(not_an_ip(node, key, bare));
             None
         }
     }
 }
 
-/// The one prefix length that is said behind an address or in a netmask beside it. The outer option is `None` where
-/// one of the two is wrong, the inner one where neither is there.
-fn one_length(
+/// Where the prefix length of an address may be: behind it, and in a netmask beside it.
+struct Lengths<'a> {
+    node: &'a Node,
+    key: &'a str,
+    behind: Option<&'a str>,
+    netmask: Option<&'a Node>,
+    family: Family,
+}
+
+impl Lengths<'_> {
+    /// The one prefix length of the two; `None` where neither is there. Where they differ, the one behind the address
+    /// counts, or the netmask where `netmask_first`.
+    fn one(&self, netmask_first: bool, diags: &mut Vec<Diagnostic>) -> Result<Option<u8>, Reported> {
+        let beside = match self.netmask {
+            Some(node) => length(node, "netmask", self.family, diags)?,
+            None => None,
+        };
+        let behind = self.behind.map(|text| prefix_length(text, self.family)).transpose();
+        let behind = behind.map_err(|why| {
+            diags.push(bad(Code::BadNetmask, self.node, self.key, why.0));
+            Reported
+        })?;
+        if let (Some(behind), Some(beside), Some(mask)) = (behind, beside, self.netmask) {
+            if behind != beside {
+                diags.push(self.conflict(behind, beside, mask, netmask_first));
+            }
+        }
+        Ok(if netmask_first { beside.or(behind) } else { behind.or(beside) })
+    }
+
+    fn conflict(&self, behind: u8, beside: u8, mask: &Node, netmask_first: bool) -> Diagnostic {
+        let [whole, mask_text] = [self.node, mask].map(|n| n.text().unwrap_or_default());
+        let key = self.key;
+        let taken = match netmask_first {
+            true => "the netmask was taken, as ifupdown does".to_owned(),
+            false => format!("/{behind} was taken"),
+        };
+        let message =
+            format!("{key} \"{whole}\" has /{behind}, and netmask \"{mask_text}\" means /{beside}: {taken}");
+        Diagnostic::new(Code::ConflictingPrefix, mask.at, message).hint("remove one of the two")
+    }
+}
+
+/// The prefix length of a netmask.
+fn length(
     node: &Node,
     key: &str,
-    behind: Option<&str>,
-    netmask: Option<&Node>,
     family: Family,
-    said: &mut Vec<Diagnostic>,
-) -> Option<Option<u8>> {
-    let beside = match netmask {
-        Some(node) => length(node, "netmask", family, said)?,
-        None => None,
-    };
-    let behind = match behind.map(|text| prefix_length(text, family)).transpose() {
-        Ok(behind) => behind,
-        Err(why) => {
-            said.push(bad(Code::BadNetmask, node, key, why.0));
-            return None;
-        }
-    };
-    if let (Some(taken), Some(other), Some(mask)) = (behind, beside, netmask) {
-        if taken != other {
-            let [whole, mask_text] = [node, mask].map(|n| n.text().unwrap_or_default());
-            let message = format!(
-                "{key} \"{whole}\" says /{taken}, and netmask \"{mask_text}\" says /{other}: /{taken} was taken"
-            );
-            said.push(
-                Diagnostic::new(Code::ConflictingPrefix, mask.at, message).hint("remove one of the two"),
-            );
-        }
-    }
-    Some(behind.or(beside))
-}
-
-/// As [`one_length`], for a netmask alone.
-fn length(node: &Node, key: &str, family: Family, said: &mut Vec<Diagnostic>) -> Option<Option<u8>> {
-    let before = said.len();
-    let Some(text) = text(node, key, said) else {
-        return (said.len() == before).then_some(None);
-    };
-    match prefix_length(text, family) {
-        Ok(length) => Some(Some(length)),
-        Err(why) => {
-            said.push(bad(Code::BadNetmask, node, key, why.0));
-            None
-        }
-    }
+    diags: &mut Vec<Diagnostic>,
+) -> Result<Option<u8>, Reported> {
+    let Some(text) = try_text(node, key, diags)? else { return Ok(None) };
+    prefix_length(text, family).map(Some).map_err(|why| {
+        diags.push(bad(Code::BadNetmask, node, key, why.0));
+        Reported
+    })
 }
 
 fn assumed_length(family: Family) -> u8 {
@@ -236,23 +297,23 @@ fn assumed_length(family: Family) -> u8 {
 }
 
 /// A network without a mask: /24 or /64 as in cloud-init, but a single host where bits beyond that are set.
-fn assumed_destination(ip: IpAddr, at: Place, key: &str, said: &mut Vec<Diagnostic>) -> u8 {
+fn assumed_destination(ip: IpAddr, at: Place, key: &str, diags: &mut Vec<Diagnostic>) -> u8 {
     let family = Family::of(&ip);
     let short = assumed_length(family);
     let is_network = IpNet::new(ip, short).is_ok_and(|net| net.trunc() == net);
     let assumed = if is_network { short } else { family.bits() };
     let message = format!("{key} {ip} has no netmask: {ip}/{assumed} was assumed");
-    said.push(Diagnostic::new(Code::AssumedPrefix, at, message).hint("add the netmask"));
+    diags.push(Diagnostic::new(Code::AssumedPrefix, at, message).hint("add the netmask"));
     assumed
 }
 
 fn not_an_ip(node: &Node, key: &str, bare: &str) -> Diagnostic {
-    let said = bad(Code::BadAddress, node, key, "not an IP address");
+    let diags = bad(Code::BadAddress, node, key, "not an IP address");
     let zeroes = bare.split('.').any(|part| part.len() > 1 && part.starts_with('0'));
     if zeroes && bare.split('.').count() == 4 {
-        said.hint("write it without leading zeroes: some programs read 010 as 8")
+        diags.hint("write it without leading zeroes: some programs read 010 as 8")
     } else {
-        said
+        diags
     }
 }
 
@@ -315,7 +376,7 @@ mod tests {
             (
                 "{a: 192.0.2.1/24, m: 255.255.0.0}",
                 Some("192.0.2.1/24"),
-                "conflicting-prefix: ip_address \"192.0.2.1/24\" says /24, and netmask \"255.255.0.0\" says /16: /24 was taken",
+                "conflicting-prefix: ip_address \"192.0.2.1/24\" has /24, and netmask \"255.255.0.0\" means /16: /24 was taken",
             ),
             (
                 "{a: 192.0.2.1, m: 255.0.255.0}",
@@ -341,7 +402,7 @@ mod tests {
             (
                 "{a: 0.0.0.0, m: 24}",
                 None,
-                "bad-address: ip_address \"0.0.0.0\": no machine can have this address",
+                "bad-address: ip_address \"0.0.0.0\": not an address that a host can have",
             ),
         ] {
             assert_eq!(address(yaml), (net.map(str::to_owned), vec![message.to_owned()]), "{yaml}");
@@ -374,7 +435,7 @@ mod tests {
             (
                 "{n: 10.1.2.3, m: 255.0.0.0}",
                 "10.0.0.0/8",
-                "host-bits: network 10.1.2.3/8 has bits beyond its prefix: it was taken as 10.0.0.0/8",
+                "host-bits: network 10.1.2.3/8 has host bits set: it was taken as 10.0.0.0/8",
             ),
             (
                 "{n: 10.1.2.0}",
@@ -401,14 +462,14 @@ mod tests {
         };
         assert_eq!(one("{n: 10.0.0.0, m: 8, g: 192.0.2.1}").0.unwrap().1, Some("192.0.2.1".parse().unwrap()));
         assert_eq!(one("{n: default, g: 'fe80::1'}").0.unwrap().0, "::/0");
-        let (direct, said) = one("{n: 10.0.0.0, m: 8, g: ''}");
+        let (direct, diags) = one("{n: 10.0.0.0, m: 8, g: ''}");
         assert_eq!(direct, Some(("10.0.0.0/8".into(), None)));
         assert_eq!(
-            said,
+            diags,
             ["bad-gateway: the route to 10.0.0.0/8 has no gateway: its hosts were taken to be on this link"]
         );
-        let (none, said) = one("{n: 0.0.0.0, m: 0}");
-        assert_eq!((none, said.len()), (None, 1));
+        let (none, diags) = one("{n: 0.0.0.0, m: 0}");
+        assert_eq!((none, diags.len()), (None, 1));
         assert_eq!(
             one("{n: 10.0.0.0, m: 8, g: nowhere}").1,
             ["bad-address: gateway \"nowhere\": not an IP address"]
@@ -417,12 +478,12 @@ mod tests {
 
     #[test]
     fn zones_and_leading_zeroes() {
-        let (gw, said) = read("'fe80::1%eth0'", |n, s| gateway(n, "gateway", s));
+        let (gw, diags) = read("'fe80::1%eth0'", |n, s| gateway(n, "gateway", s));
         assert_eq!(gw.unwrap().value.to_string(), "fe80::1");
-        assert_eq!(said, ["no-effect: gateway \"fe80::1%eth0\": only the address fe80::1 was taken"]);
-        let mut said = Vec::new();
-        let root = tree::parse("x: 192.168.001.010", 0, &mut said).unwrap();
-        assert!(ip(root.get("x").unwrap(), "address", &mut said).is_none());
-        assert!(said[0].hint.as_ref().unwrap().contains("leading zeroes"));
+        assert_eq!(diags, ["no-effect: gateway \"fe80::1%eth0\": only the address fe80::1 was taken"]);
+        let mut diags = Vec::new();
+        let root = tree::parse("x: 192.168.001.010", 0, &mut diags).unwrap();
+        assert!(ip(root.get("x").unwrap(), "address", &mut diags).is_none());
+        assert!(diags[0].hint.as_ref().unwrap().contains("leading zeroes"));
     }
 }

@@ -9,13 +9,13 @@ use crate::model::{IfName, Kind, Located, Naming, Place};
 pub(in crate::format) fn interface_name(
     node: &Node,
     key: &str,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Option<Located<IfName>> {
-    let text = text(node, key, said)?;
+    let text = text(node, key, diags)?;
     match IfName::new(text) {
         Ok(name) => Some(Located::new(name, node.at)),
         Err(why) => {
-            said.push(bad(Code::BadName, node, key, why.0));
+            diags.push(bad(Code::BadName, node, key, why.0));
             None
         }
     }
@@ -28,9 +28,9 @@ pub(in crate::format) fn naming_for(
     id_at: Place,
     name: Option<&Node>,
     kind: Kind,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Naming {
-    if let Some(name) = name.and_then(|node| interface_name(node, "name", said)) {
+    if let Some(name) = name.and_then(|node| interface_name(node, "name", diags)) {
         return Naming::Set(name);
     }
     if kind == Kind::Physical {
@@ -39,14 +39,14 @@ pub(in crate::format) fn naming_for(
     let noun = kind.noun();
     if is_generated(id) {
         let message = format!("the id \"{id}\" is a generated one: the {noun} is not named by it");
-        said.push(Diagnostic::new(Code::GeneratedName, id_at, message));
+        diags.push(Diagnostic::new(Code::GeneratedName, id_at, message));
         return Naming::Generate;
     }
     match IfName::new(id) {
         Ok(name) => Naming::Set(Located::new(name, id_at)),
         Err(why) => {
             let message = format!("the id \"{id}\" is {why}: the {noun} is not named by it");
-            said.push(
+            diags.push(
                 Diagnostic::new(Code::BadName, id_at, message)
                     .severity(Severity::Warning)
                     .hint(format!("give the {noun} a \"name\"")),
@@ -82,15 +82,15 @@ mod tests {
     use crate::format::tree;
 
     fn naming(id: &str, name: &str, kind: Kind) -> (String, Vec<Code>) {
-        let mut said = Vec::new();
-        let root = tree::parse(&format!("name: {name}\n"), 0, &mut said).unwrap();
-        let naming = match naming_for(id, Place::NONE, root.get("name"), kind, &mut said) {
+        let mut diags = Vec::new();
+        let root = tree::parse(&format!("name: {name}\n"), 0, &mut diags).unwrap();
+        let naming = match naming_for(id, Place::NONE, root.get("name"), kind, &mut diags) {
             Naming::Set(name) => name.value.to_string(),
             Naming::Keep => "keep".into(),
             Naming::Generate => "generate".into(),
             Naming::Alternative(_) => "alternative".into(),
         };
-        (naming, said.iter().map(|d| d.code).collect())
+        (naming, diags.iter().map(|d| d.code).collect())
     }
 
     #[test]

@@ -55,11 +55,11 @@ pub(in crate::format) fn set_option(
     row: &'static Attribute,
     node: &Node,
     key: &str,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
     let joined = match &node.value {
-        Value::List(_) => words(node, key, said).iter().map(|w| w.value).collect::<Vec<_>>().join(","),
-        _ => text(node, key, said).unwrap_or_default().to_owned(),
+        Value::List(_) => words(node, key, diags).iter().map(|w| w.value).collect::<Vec<_>>().join(","),
+        _ => text(node, key, diags).unwrap_or_default().to_owned(),
     };
     if joined.is_empty() {
         return;
@@ -67,32 +67,37 @@ pub(in crate::format) fn set_option(
     // The kernel shows it so where none was set, and refuses it.
     if row.name == "ad_actor_system" && joined.bytes().all(|b| matches!(b, b'0' | b':' | b'-')) {
         let message = format!("{key} {joined} is taken as not given");
-        said.push(Diagnostic::new(Code::NoEffect, node.at, message));
+        diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
         return;
     }
     match row.parse(&joined) {
         Ok(value) => settings.set(row, value, node.at),
         Err(why) => {
+            // Of a list, the first item that is wrong by itself.
+            let wrong_item =
+                node.items().iter().find(|item| item.text().is_some_and(|t| row.parse(t).is_err()));
+            let at = wrong_item.unwrap_or(node).at;
+            let joined = wrong_item.and_then(Node::text).unwrap_or(&joined);
             let mut wrong = format!("{key} \"{joined}\": {why}");
             if row.words().iter().any(|(word, _)| *word == DEFAULT_BOND_MODE) {
                 settings.set(row, attribute::Value::Text(DEFAULT_BOND_MODE.to_owned()), node.at);
                 wrong += "; the kernel's default, balance-rr, was taken";
             }
-            let said_bad = Diagnostic::new(Code::BadValue, node.at, wrong);
-            if let Some(number) = number_with_unit(&joined) {
-                let said_unit = Diagnostic { code: Code::BadUnit, ..said_bad };
-                said.push(
-                    said_unit
+            let wrong_value = Diagnostic::new(Code::BadValue, at, wrong);
+            if let Some(number) = number_with_unit(joined) {
+                let wrong_unit = Diagnostic { code: Code::BadUnit, ..wrong_value };
+                diags.push(
+                    wrong_unit
                         .hint(format!("write the number alone, without a unit ({number} if it is in ms)")),
                 );
                 return;
             }
             let words = || row.words().iter().map(|(word, _)| *word);
-            let other = OTHER_WORDS.iter().find(|(wrong, _)| wrong.eq_ignore_ascii_case(&joined));
+            let other = OTHER_WORDS.iter().find(|(wrong, _)| wrong.eq_ignore_ascii_case(joined));
             let meant = other.map(|(_, word)| *word).filter(|meant| words().any(|word| word == *meant));
-            said.push(match meant.or_else(|| nearest(&joined, words())) {
-                Some(near) => said_bad.hint(format!("did you mean \"{near}\"?")),
-                None => said_bad,
+            diags.push(match meant.or_else(|| nearest(joined, words())) {
+                Some(near) => wrong_value.hint(format!("did you mean \"{near}\"?")),
+                None => wrong_value,
             });
         }
     }
@@ -125,7 +130,7 @@ pub(in crate::format) fn set_bridge_option(
     settings: &mut Settings,
     node: &Node,
     key: &str,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> bool {
     let folded = key.to_ascii_lowercase().replace('-', "_");
     let bare = folded.strip_prefix("bridge_").unwrap_or(&folded);
@@ -134,16 +139,16 @@ pub(in crate::format) fn set_bridge_option(
     };
     let Some(row) = attribute::of(Kind::Bridge, row) else { return false };
     if !seconds {
-        set_option(settings, row, node, key, said);
+        set_option(settings, row, node, key, diags);
         return true;
     }
-    let Some(text) = text(node, key, said) else { return true };
+    let Some(text) = text(node, key, diags) else { return true };
     // bridge-utils take fractions of a second.
     match text.parse::<f64>() {
         Ok(time) if (0.0..=1e7).contains(&time) => {
             settings.set(row, attribute::Value::Number((time * 100.0).round() as i64), node.at);
         }
-        _ => said.push(bad(Code::BadValue, node, key, "expected a number of seconds")),
+        _ => diags.push(bad(Code::BadValue, node, key, "expected a number of seconds")),
     }
     true
 }
@@ -156,9 +161,9 @@ mod tests {
 
     fn set(name: &str, yaml: &str) -> (Option<Option_>, Vec<String>) {
         let row = bond_option(name).unwrap();
-        read(yaml, |node, said| {
+        read(yaml, |node, diags| {
             let mut settings = Settings::default();
-            set_option(&mut settings, row, node, name, said);
+            set_option(&mut settings, row, node, name, diags);
             settings.get(row.name).cloned()
         })
     }
@@ -185,9 +190,9 @@ mod tests {
     #[test]
     fn bridge_options_are_in_seconds() {
         let set = |key: &str, yaml: &str| {
-            read(yaml, |node, said| {
+            read(yaml, |node, diags| {
                 let mut settings = Settings::default();
-                let known = set_bridge_option(&mut settings, node, key, said);
+                let known = set_bridge_option(&mut settings, node, key, diags);
                 (known, settings.0.into_iter().map(|(name, v)| (name, v.value)).next())
             })
             .0
@@ -200,6 +205,16 @@ mod tests {
         for (_, row, _) in BRIDGE_NAMES {
             assert!(attribute::of(Kind::Bridge, row).is_some(), "{row}");
         }
+    }
+
+    #[test]
+    fn a_wrong_item_of_a_list_is_reported_at_the_item() {
+        let mut diags = Vec::new();
+        let root = crate::format::tree::parse("t: [192.0.2.1, x, 192.0.2.3]\n", 0, &mut diags).unwrap();
+        let row = bond_option("arp_ip_target").unwrap();
+        set_option(&mut Settings::default(), row, root.get("t").unwrap(), "t", &mut diags);
+        assert_eq!(diags.len(), 1, "{diags:?}");
+        assert_eq!((diags[0].at.column, diags[0].message.split(':').next()), (16, Some("t \"x\"")));
     }
 
     #[test]

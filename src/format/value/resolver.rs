@@ -10,19 +10,19 @@ pub(in crate::format) fn name_servers(
     node: &Node,
     key: &str,
     resolver: &mut Resolver,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
-    for word in words(node, key, said) {
+    for word in words(node, key, diags) {
         if resolver.servers.len() >= Resolver::MOST {
-            return said.push(too_many(key, word.at));
+            return diags.push(too_many(key, word.at));
         }
-        let Some(server) = ip(&Node::scalar(word.value, word.at), key, said) else { continue };
+        let Some(server) = ip(&Node::scalar(word.value, word.at), key, diags) else { continue };
         if server.value.is_unspecified() || server.value.is_multicast() {
             let message = format!("{key} \"{}\": cannot be a name server", word.value);
-            said.push(Diagnostic::new(Code::BadAddress, word.at, message));
-        } else if resolver.servers.iter().any(|s| s.value == server.value) {
-            let message = format!("name server {} stands twice; once is enough", server.value);
-            said.push(Diagnostic::new(Code::RepeatedServer, word.at, message));
+            diags.push(Diagnostic::new(Code::BadAddress, word.at, message));
+        } else if let Some(first) = resolver.servers.iter().find(|s| s.value == server.value) {
+            let message = format!("duplicate name server {}, first on line {}", server.value, first.at.line);
+            diags.push(Diagnostic::new(Code::RepeatedServer, word.at, message));
         } else {
             resolver.servers.push(server);
         }
@@ -35,17 +35,17 @@ pub(in crate::format) fn search_domains(
     node: &Node,
     key: &str,
     resolver: &mut Resolver,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
-    for word in words(node, key, said) {
+    for word in words(node, key, diags) {
         if resolver.search.len() >= Resolver::MOST {
-            return said.push(too_many(key, word.at));
+            return diags.push(too_many(key, word.at));
         }
         let domain = word.value.trim_end_matches('.');
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         if domain.is_empty() || domain.len() > 253 || domain.contains("..") || !domain.chars().all(allowed) {
             let message = format!("{key} \"{}\": not a domain name", word.value);
-            said.push(Diagnostic::new(Code::BadValue, word.at, message));
+            diags.push(Diagnostic::new(Code::BadValue, word.at, message));
         } else if !resolver.search.iter().any(|s| s.value == domain) {
             resolver.search.push(Located::new(domain.to_owned(), word.at));
         }
@@ -65,22 +65,22 @@ mod tests {
     #[test]
     fn servers_and_domains() {
         let mut resolver = Resolver::default();
-        let ((), said) = read("[192.0.2.53, '2001:db8::53', 192.0.2.53, 'dns.example']", |n, s| {
+        let ((), diags) = read("[192.0.2.53, '2001:db8::53', 192.0.2.53, 'dns.example']", |n, s| {
             name_servers(n, "dns_nameservers", &mut resolver, s);
         });
         assert_eq!(resolver.servers.len(), 2);
         assert_eq!(
-            said,
+            diags,
             [
-                "repeated-server: name server 192.0.2.53 stands twice; once is enough",
+                "repeated-server: duplicate name server 192.0.2.53, first on line 1",
                 "bad-address: dns_nameservers \"dns.example\": not an IP address"
             ]
         );
-        let ((), said) = read("'example.com lan. b@d'", |n, s| {
+        let ((), diags) = read("'example.com lan. b@d'", |n, s| {
             search_domains(n, "dns_search", &mut resolver, s);
         });
         let domains: Vec<&str> = resolver.search.iter().map(|d| d.value.as_str()).collect();
         assert_eq!(domains, ["example.com", "lan"]);
-        assert_eq!(said, ["bad-value: dns_search \"b@d\": not a domain name"]);
+        assert_eq!(diags, ["bad-value: dns_search \"b@d\": not a domain name"]);
     }
 }

@@ -73,7 +73,7 @@ fn value() -> impl Strategy<Value = Json> {
     })
 }
 
-/// A document whose sections and ids are right, so that what stands in them is looked at.
+/// A document whose sections and ids are valid, so that their content is read.
 fn document() -> impl Strategy<Value = Json> {
     let sections: Vec<&str> = SECTIONS.iter().map(|(name, ..)| *name).collect();
     let keys = keys();

@@ -423,7 +423,7 @@ fn without_nulls(mut json: Json) -> Json {
     json
 }
 
-/// Block style, all scalars but numbers and truths quoted.
+/// Block style, all scalars but numbers and booleans quoted.
 fn yaml(json: &Json, indent: usize, out: &mut String) {
     let pad = " ".repeat(indent);
     match json {
@@ -473,13 +473,13 @@ proptest! {
         let document = print(&desired);
         let mut text = String::new();
         yaml(&document, 0, &mut text);
-        let mut said = Vec::new();
-        let root = tree::parse(&text, 0, &mut said).unwrap();
-        let mut back = read(&[&root], &mut said);
+        let mut diags = Vec::new();
+        let root = tree::parse(&text, 0, &mut diags).unwrap();
+        let mut back = read(&[&root], &[], &mut diags);
         desired.links.sort_by(|a, b| a.id.cmp(&b.id));
         back.links.sort_by(|a, b| a.id.cmp(&b.id));
         let heard: Vec<&Diagnostic> =
-            said.iter().filter(|d| d.severity > crate::diagnostic::Severity::Note).collect();
+            diags.iter().filter(|d| d.severity > crate::diagnostic::Severity::Note).collect();
         prop_assert!(heard.is_empty(), "{heard:?}\n{text}");
         let (wanted, got) = (without_places(&desired), without_places(&back));
         let difference = wanted.lines().zip(got.lines()).find(|(a, b)| a != b);
