@@ -160,16 +160,13 @@ impl Live {
         Ok(dump.items)
     }
 
-    /// Has the kernel ask for a neighbour, and gives what it knows of it beforehand.
-    pub async fn ask_neighbour(
+    /// Has the kernel ask for neighbours, by link and address, and gives what it knew of them before.
+    pub async fn ask_neighbours(
         &mut self,
         names: &Names,
-        link: &str,
-        ip: IpAddr,
-    ) -> Result<Option<Neighbour>, Failure> {
-        let known = neighbour::list(&mut self.session, names).await?;
-        neighbour::ask(&mut self.session, names, link, ip).await?;
-        Ok(known.into_iter().find(|n| n.link == link && n.ip == ip))
+        places: &[(String, IpAddr)],
+    ) -> Result<Vec<Neighbour>, Failure> {
+        neighbour::ask(&mut self.session, names, places).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Neighbour entries: whether a gateway answers on its link, by ARP or neighbour discovery.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
@@ -83,13 +84,32 @@ fn decode(payload: &[u8], names: &Names) -> Option<Neighbour> {
     })
 }
 
-/// Has the kernel ask for a neighbour, without sending it a packet. One that is known but stale is asked
-/// anew; what comes of it is notified.
-pub async fn ask(session: &mut Session, names: &Names, link: &str, ip: IpAddr) -> Result<(), Failure> {
-    let index = names.index(link).unwrap_or(0);
-    let known = list(session, names).await?.into_iter().find(|n| n.link == link && n.ip == ip);
-    let (state, flags, mac) = match &known {
-        Some(Neighbour { state: NeighbourState::Reachable | NeighbourState::Asked, .. }) => return Ok(()),
+/// Has the kernel ask for neighbours, by link and address, without sending them packets. One that is known but stale is
+/// asked anew; what comes of it is notified. Gives what the kernel knew of them before.
+pub async fn ask(
+    session: &mut Session,
+    names: &Names,
+    places: &[(String, IpAddr)],
+) -> Result<Vec<Neighbour>, Failure> {
+    let places: HashSet<(&str, IpAddr)> = places.iter().map(|(link, ip)| (link.as_str(), *ip)).collect();
+    let mut known = list(session, names).await?;
+    known.retain(|neighbour| places.contains(&(neighbour.link.as_str(), neighbour.ip)));
+    let by_place: HashMap<_, _> = known.iter().map(|n| ((n.link.as_str(), n.ip), n)).collect();
+    let request = |(link, ip): &(&str, IpAddr)| {
+        let index = names.index(link).unwrap_or(0);
+        question(index, *ip, by_place.get(&(*link, *ip)).copied())
+    };
+    let requests: Vec<Request> = places.iter().filter_map(request).collect();
+    for answer in session.batch(&requests).await {
+        answer?;
+    }
+    Ok(known)
+}
+
+/// The request that makes the kernel ask for an address; `None` where it asks already, or need not.
+fn question(index: u32, ip: IpAddr, known: Option<&Neighbour>) -> Option<Request> {
+    let (state, flags, mac) = match known {
+        Some(Neighbour { state: NeighbourState::Reachable | NeighbourState::Asked, .. }) => return None,
         // A use would only begin a delay of five seconds (DELAY_PROBE_TIME).
         Some(Neighbour { state: NeighbourState::Stale, mac: Some(mac), .. }) => {
             (libc::NUD_PROBE, 0, Some(mac))
@@ -108,5 +128,5 @@ pub async fn ask(session: &mut Session, names: &Names, link: &str, ip: IpAddr) -
     if let Some(mac) = mac {
         attributes::put(&mut payload, libc::NDA_LLADDR, mac.as_bytes());
     }
-    session.request(&Request::new(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &payload)).await.map(drop)
+    Some(Request::new(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &payload))
 }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::LinkState;
 use crate::model::Kind;
-use crate::verify::checks::{Check, Outcome};
+use crate::verify::checks::{Check, Outcome, Subject};
 use crate::verify::evidence::Evidence;
-use crate::verify::input::{Expected, Input};
+use crate::verify::input::{DesiredLink, Input};
 use crate::verify::words::speed_words;
 
 /// How a row stands.
@@ -53,9 +53,9 @@ pub(super) fn draw(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<
     for code in [Code::CheckResolver, Code::CheckTarget] {
         for check in checks.iter().filter(|c| c.code == code) {
             let name = if code == Code::CheckResolver {
-                format!("name server {}", check.object)
+                format!("name server {}", check.subject)
             } else {
-                check.object.clone()
+                check.subject.to_string()
             };
             drawing.row(0, name, words(check), state([check].into_iter()));
         }
@@ -65,19 +65,14 @@ pub(super) fn draw(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<
     rows
 }
 
-/// About a port of a bond or bridge, which is the check's object.
-fn is_of_port(check: &Check) -> bool {
-    matches!(check.code, Code::CheckLacp | Code::CheckMember | Code::CheckForwarding)
-}
-
 /// Everything is found by the name of its link: there may be thousands.
 struct Drawing<'a> {
     evidence: &'a Evidence,
-    links: HashMap<&'a str, &'a Expected>,
+    links: HashMap<&'a str, &'a DesiredLink>,
     /// The links that have a controller.
     ports: HashSet<&'a str>,
     /// The links that are made on a link.
-    upper: HashMap<&'a str, Vec<&'a Expected>>,
+    upper: HashMap<&'a str, Vec<&'a DesiredLink>>,
     states: HashMap<&'a str, &'a LinkState>,
     checks: HashMap<&'a str, Vec<&'a Check>>,
     rows: Vec<Row>,
@@ -101,7 +96,10 @@ impl<'a> Drawing<'a> {
             }
         }
         for check in checks {
-            let link = if is_of_port(check) { &check.object } else { &check.link };
+            let link = match &check.subject {
+                Subject::Member(port) => port,
+                _ => &check.link,
+            };
             drawing.checks.entry(link).or_default().push(check);
         }
         drawing
@@ -112,12 +110,12 @@ impl<'a> Drawing<'a> {
     }
 
     /// It stands under no other row: it has no controller, and no parent that is shown.
-    fn is_root(&self, link: &Expected) -> bool {
+    fn is_root(&self, link: &DesiredLink) -> bool {
         let parent = link.parent.as_deref().and_then(|name| self.links.get(name));
         !self.ports.contains(link.name.as_str()) && parent.is_none()
     }
 
-    fn link(&mut self, link: &'a Expected, depth: usize) {
+    fn link(&mut self, link: &'a DesiredLink, depth: usize) {
         // A description with a circle is none that is drawn.
         if depth > 6 {
             return;
@@ -130,14 +128,14 @@ impl<'a> Drawing<'a> {
         let words = self.link_words(link, &own);
         self.row(depth, link.name.clone(), words, state);
         for gateway in below.iter().filter(|c| c.code == Code::CheckGateway) {
-            let same = |c: &&&Check| c.code == Code::CheckPathMtu && c.object == gateway.object;
+            let same = |c: &&&Check| c.code == Code::CheckPathMtu && c.subject == gateway.subject;
             let full = below.iter().find(same).copied();
             let mut text = words_of_gateway(gateway, full);
             if gateway.outcome == Outcome::Blocked {
                 text = "not asked".to_owned();
             }
             let state = self::state([Some(*gateway), full].into_iter().flatten());
-            self.row(depth + 1, format!("gateway {}", gateway.object), text, state);
+            self.row(depth + 1, format!("gateway {}", gateway.subject), text, state);
         }
         for member in &link.members {
             if let Some(member) = self.links.get(member.as_str()).copied() {
@@ -152,7 +150,7 @@ impl<'a> Drawing<'a> {
     }
 
     /// What to say of a link: first what fails, then what it is, then its addresses.
-    fn link_words(&self, link: &Expected, checks: &[&Check]) -> String {
+    fn link_words(&self, link: &DesiredLink, checks: &[&Check]) -> String {
         let of_address = |c: &&Check| matches!(c.code, Code::CheckAddress | Code::CheckUnique);
         let failing = || checks.iter().copied().filter(|c| c.outcome == Outcome::Failed);
         // Without carrier that may come yet, or is not needed; a bridge without ports says so itself.
@@ -185,12 +183,12 @@ impl<'a> Drawing<'a> {
         parts.extend(self.switch_words(link));
         // Those with trouble first; of the others as many as there is room for.
         let trouble =
-            |net: &&IpNet| failing().filter(of_address).find(|c| c.object == net.addr().to_string());
+            |net: &&IpNet| failing().filter(of_address).find(|c| c.subject == Subject::Address(net.addr()));
         let (bad, good): (Vec<&IpNet>, Vec<&IpNet>) =
             link.addresses.iter().partition(|net| trouble(net).is_some());
         let shown = bad.into_iter().chain(good).take(2);
         parts.extend(shown.map(|net| match trouble(&net) {
-            Some(check) => format!("{net} {}", check.said),
+            Some(check) => format!("{net} {}", check.finding),
             None => net.to_string(),
         }));
         match link.addresses.len() {
@@ -205,7 +203,7 @@ impl<'a> Drawing<'a> {
     }
 
     /// What a DHCP client or router advertisements have brought so far.
-    fn dynamic_words(&self, link: &Expected, state: Option<&LinkState>) -> String {
+    fn dynamic_words(&self, link: &DesiredLink, state: Option<&LinkState>) -> String {
         let described = |ip| link.addresses.iter().any(|net| net.addr() == ip);
         let local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         let brought = self.evidence.addresses.iter().filter(|a| state.is_some_and(|s| s.index == a.index));
@@ -216,7 +214,7 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    fn bond_words(&self, link: &Expected, state: Option<&LinkState>) -> Option<String> {
+    fn bond_words(&self, link: &DesiredLink, state: Option<&LinkState>) -> Option<String> {
         let works = |name: &&String| {
             let member = self.states.get(name.as_str());
             member.is_some_and(|m| m.carrier && m.controller.as_deref() == Some(&link.name))
@@ -229,7 +227,7 @@ impl<'a> Drawing<'a> {
     }
 
     /// The switch and its port, where they have said so.
-    fn switch_words(&self, link: &Expected) -> Option<String> {
+    fn switch_words(&self, link: &DesiredLink) -> Option<String> {
         let lldp = self.evidence.heard.get(&link.name)?.lldp.as_ref()?;
         Some(match (lldp.switch.as_str(), lldp.port.as_str()) {
             ("", port) => format!("at port {port}"),
@@ -244,14 +242,14 @@ fn words(check: &Check) -> String {
         Code::CheckTarget | Code::CheckResolver if check.outcome == Outcome::Blocked => {
             "not asked".to_owned()
         }
-        _ => check.said.clone(),
+        _ => check.finding.clone(),
     }
 }
 
 fn words_of_gateway(gateway: &Check, full: Option<&Check>) -> String {
     match full.filter(|c| c.outcome != Outcome::NotChecked) {
-        Some(full) => format!("{}, {}", gateway.said, full.said),
-        None => gateway.said.clone(),
+        Some(full) => format!("{}, {}", gateway.finding, full.finding),
+        None => gateway.finding.clone(),
     }
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 use crate::source::OriginKind;
 use crate::verify::cause::explain;
-use crate::verify::fixture::{ip, judged, lacp, one_nic};
+use crate::verify::fixture::{ip, judged, lacp, one_nic, set_up};
+use crate::verify::input::Index;
 
 pub(super) fn origin() -> Origin {
     Origin {
@@ -21,7 +22,7 @@ pub(super) fn origin() -> Origin {
 
 fn report(input: &Input, evidence: Evidence, exit_code: u8) -> Report {
     let checks = judged(input, &evidence);
-    let causes = explain(input, &evidence, &checks);
+    let causes = explain(&Index::new(input), &evidence, &checks);
     let verification = Verification { checks, causes, evidence, seconds: 3.2, interrupted: false };
     let builder = Builder {
         source: Some(origin()),
@@ -82,7 +83,7 @@ fn what_a_dhcp_client_has_brought_is_shown() {
     (input.links[0].addresses, input.links[0].routes) = (Vec::new(), Vec::new());
     let first = report(&input, evidence.clone(), 0);
     assert_eq!(first.screen[2], "ok   eth0  10 Gb/s, 192.0.2.2/24 by DHCP or router advertisement");
-    evidence.addresses.clear();
+    evidence.addresses = Default::default();
     let then = report(&input, evidence, 0);
     assert_eq!(then.screen[2], "ok   eth0  10 Gb/s, left to DHCP or router advertisement, no address yet");
 }
@@ -163,10 +164,10 @@ fn colour_changes_no_letter() {
 #[test]
 fn a_failed_step_is_said_once_and_keeps_its_code() {
     let (input, mut evidence) = one_nic();
-    evidence.links.clear();
-    evidence.remaining.push("ip link add eth0 type vti6".into());
+    evidence.links = Default::default();
+    evidence.remaining.push(set_up("eth0"));
     let checks = judged(&input, &evidence);
-    let causes = explain(&input, &evidence, &checks);
+    let causes = explain(&Index::new(&input), &evidence, &checks);
     let failed = FailedStep {
         code: "kernel-lacks".into(),
         link: "eth0".into(),

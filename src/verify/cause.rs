@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::checks::{Check, Outcome};
 use super::evidence::Evidence;
-use super::input::Input;
+use super::input::Index;
 use crate::diagnostic::{Code, Severity};
 use crate::model::Kind;
 
@@ -96,7 +96,7 @@ fn sentence(text: &str) -> String {
 
 /// What the rules look at.
 struct Case<'a> {
-    input: &'a Input,
+    index: &'a Index<'a>,
     evidence: &'a Evidence,
     checks: &'a [Check],
 }
@@ -114,7 +114,7 @@ impl<'a> Case<'a> {
 
     /// The kernel's state of the NICs under a link, with what was heard on them.
     fn heard_under(&self, link: &str) -> impl Iterator<Item = (&'a str, &'a super::evidence::Heard)> {
-        let nics = if self.evidence.heard.is_empty() { Vec::new() } else { self.input.nics_under(link) };
+        let nics = if self.evidence.heard.is_empty() { Vec::new() } else { self.index.nics_under(link) };
         nics.into_iter().filter_map(|nic| Some((nic.name.as_str(), self.evidence.heard.get(&nic.name)?)))
     }
 }
@@ -147,8 +147,8 @@ const RULES: &[Rule] = &[
 
 /// What explains the failed checks: errors before warnings, the surest first, then in the order of the rules. Every
 /// failure has a cause, if only that nothing tells why.
-pub fn explain(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<Cause> {
-    let case = Case { input, evidence, checks };
+pub fn explain(index: &Index<'_>, evidence: &Evidence, checks: &[Check]) -> Vec<Cause> {
+    let case = Case { index, evidence, checks };
     let mut causes: Vec<Cause> = Vec::new();
     for cause in RULES.iter().flat_map(|rule| rule(&case)) {
         // Two gateways that fail for one reason are one cause.
@@ -185,8 +185,8 @@ pub fn explain(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<Caus
 
 /// A failure for which no rule has a cause: what was seen, and where to look.
 fn unexplained(case: &Case<'_>, check: &Check) -> Cause {
-    let Check { link, object, said, .. } = check;
-    let kind = case.input.link(link).map(|l| l.kind);
+    let Check { link, subject: object, finding, .. } = check;
+    let kind = case.index.link(link).map(|l| l.kind);
     let (what, action) = match check.code {
         Code::CheckCarrier if kind == Some(Kind::Bond) => (
             link.clone(),
@@ -220,7 +220,7 @@ fn unexplained(case: &Case<'_>, check: &Check) -> Cause {
             "See what was seen in `netapply report --json`".to_owned(),
         ),
     };
-    Cause::new(Code::CheckFailed, Certainty::Proved, link, format!("{what}: {said}"), action)
+    Cause::new(Code::CheckFailed, Certainty::Proved, link, format!("{what}: {finding}"), action)
 }
 
 /// `a`, `a and b`, `a, b and c`.

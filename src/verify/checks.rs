@@ -4,15 +4,17 @@
 //! [`Outcome::Blocked`] and names its root: with no carrier there is no word about the gateway behind it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::evidence::Evidence;
-use super::input::{Expected, Input};
+use super::input::{DesiredLink, Index};
 use crate::diagnostic::Code;
-use crate::kernel::live::{AddressState, LinkState};
+use crate::kernel::live::LinkState;
+use crate::plan::{Step, script};
 
 mod link;
 mod network;
@@ -33,6 +35,54 @@ pub enum Outcome {
     NotChecked,
 }
 
+/// What a check is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// The check's link itself; the whole machine where the check has no link.
+    Whole,
+    /// A member or port of the check's link, by its kernel name.
+    Member(String),
+    /// An address of ours on the check's link.
+    Address(IpAddr),
+    /// A gateway on the check's link.
+    Gateway(IpAddr),
+    /// A name server.
+    NameServer(IpAddr),
+    /// A target, by its position in the input, and as it was given.
+    Target(usize, String),
+}
+
+impl Subject {
+    /// True for a link or the machine itself.
+    pub fn is_whole(&self) -> bool {
+        *self == Subject::Whole
+    }
+
+    /// The address that it is.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Subject::Address(ip) | Subject::Gateway(ip) | Subject::NameServer(ip) => Some(*ip),
+            Subject::Whole | Subject::Member(_) | Subject::Target(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Whole => Ok(()),
+            Subject::Member(text) | Subject::Target(_, text) => f.write_str(text),
+            Subject::Address(ip) | Subject::Gateway(ip) | Subject::NameServer(ip) => ip.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Subject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Check {
@@ -40,13 +90,14 @@ pub struct Check {
     pub code: Code,
     /// The link; empty for what belongs to none.
     pub link: String,
-    /// The address, member or target.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub object: String,
+    /// What of the link, or of the machine, it is about.
+    #[serde(rename = "object", skip_serializing_if = "Subject::is_whole")]
+    pub subject: Subject,
     /// How it stands.
     pub outcome: Outcome,
     /// What was seen, for a person.
-    pub said: String,
+    #[serde(rename = "said")]
+    pub finding: String,
     /// For a blocked check: the position of the one that blocks it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<usize>,
@@ -65,9 +116,9 @@ impl Check {
         self.outcome == Outcome::Failed && !self.optional
     }
 
-    /// Code, link and object tell checks apart.
-    pub fn key(&self) -> (Code, &str, &str) {
-        (self.code, &self.link, &self.object)
+    /// Code, link and subject tell checks apart.
+    pub fn key(&self) -> (Code, &str, &Subject) {
+        (self.code, &self.link, &self.subject)
     }
 }
 
@@ -76,7 +127,7 @@ const ECHOES: u32 = 3;
 
 /// Until when a check may wait that has waited since `since`, both since the start, within the deadline of all. LACP in
 /// slow mode sends every 30 s; classic STP listens and learns for 15 s each.
-pub fn until(check: &Check, since: Duration, input: &Input, evidence: &Evidence) -> Duration {
+pub fn until(check: &Check, since: Duration, index: &Index<'_>, evidence: &Evidence) -> Duration {
     // Nobody is kept waiting for what may be missing.
     let most = if check.optional { 5 } else { u64::MAX };
     let seconds = match check.code {
@@ -85,7 +136,7 @@ pub fn until(check: &Check, since: Duration, input: &Input, evidence: &Evidence)
         Code::CheckCarrier => 30,
         Code::CheckLacp => 40,
         Code::CheckForwarding => 35,
-        Code::CheckGateway if !check.optional => return gateway_until(&check.link, since, input, evidence),
+        Code::CheckGateway if !check.optional => return gateway_until(&check.link, since, index, evidence),
         Code::CheckResolver => 15,
         Code::CheckTarget => 20,
         _ => 10,
@@ -94,9 +145,9 @@ pub fn until(check: &Check, since: Duration, input: &Input, evidence: &Evidence)
 }
 
 /// A gateway has 10 s once the switch's port is through with STP: once frames of other stations arrive.
-fn gateway_until(link: &str, since: Duration, input: &Input, evidence: &Evidence) -> Duration {
+fn gateway_until(link: &str, since: Duration, index: &Index<'_>, evidence: &Evidence) -> Duration {
     // Of thousands of links none needs to be looked at before a NIC has heard something.
-    let nics = if evidence.frames_ms.is_empty() { Vec::new() } else { input.nics_under(link) };
+    let nics = if evidence.frames_ms.is_empty() { Vec::new() } else { index.nics_under(link) };
     let first = nics.iter().filter_map(|nic| evidence.frames_ms.get(&nic.name)).min();
     let latest = since + Duration::from_secs(40);
     first.map_or(latest, |first| {
@@ -116,94 +167,104 @@ enum Base {
 }
 
 /// All checks as they stand.
-pub fn judge(input: &Input, evidence: &Evidence) -> Vec<Check> {
-    let mut judge = Judge::new(input, evidence);
+pub fn judge(index: &Index<'_>, evidence: &Evidence) -> Vec<Check> {
+    let input = index.input();
+    let mut judge = Judge::new(index, evidence);
     judge.described();
     for link in &input.links {
         judge.base(link, 0);
     }
     for link in &input.links {
         judge.addresses(link);
+        judge.gateways(link);
     }
+    judge.note_obstacles();
     input.resolvers.iter().for_each(|server| judge.resolver(server));
     for (position, target) in input.targets.iter().enumerate() {
-        judge.target(&target.text, target.ip(), evidence.targets.get(position));
+        judge.target(position, target, evidence.targets.get(position));
     }
     judge.one_of_the_alternatives();
     judge.checks
 }
 
 struct Judge<'a> {
-    input: &'a Input,
+    index: &'a Index<'a>,
     evidence: &'a Evidence,
     checks: Vec<Check>,
     bases: BTreeMap<&'a str, Base>,
-    /// By name or number, because there may be a thousand links with as many addresses.
-    wanted: HashMap<&'a str, &'a Expected>,
-    links: HashMap<&'a str, &'a LinkState>,
-    addresses: HashMap<(u32, IpAddr), &'a AddressState>,
     /// Links whose failure is no fault.
     optional: HashSet<&'a str>,
-    /// The checks of addresses that have not passed, by link and address.
-    unusable: HashMap<(String, String), usize>,
+    /// The ports of each controller, as they are now.
+    ports: HashMap<&'a str, Vec<&'a LinkState>>,
+    /// The checks of addresses that have not passed.
+    unusable: HashMap<(&'a str, IpAddr), usize>,
+    /// The first check of a link that keeps anything from passing, and the same of its gateways and of its own subnets.
+    obstacles: HashMap<&'a str, usize>,
+    gateways: HashMap<(&'a str, IpAddr), usize>,
+    subnets: HashMap<&'a str, usize>,
 }
 
 impl<'a> Judge<'a> {
-    fn new(input: &'a Input, evidence: &'a Evidence) -> Self {
-        let with_members = |l: &'a Expected| l.members.iter().map(String::as_str).chain([l.name.as_str()]);
+    fn new(index: &'a Index<'a>, evidence: &'a Evidence) -> Self {
+        let with_members = |l: &'a DesiredLink| l.members.iter().map(String::as_str).chain([l.name.as_str()]);
+        let mut ports: HashMap<&str, Vec<&LinkState>> = HashMap::new();
+        for port in &evidence.links {
+            if let Some(controller) = &port.controller {
+                ports.entry(controller).or_default().push(port);
+            }
+        }
         Judge {
-            input,
+            index,
             evidence,
             checks: Vec::new(),
             bases: BTreeMap::new(),
-            // The first of equal names.
-            wanted: input.links.iter().rev().map(|l| (l.name.as_str(), l)).collect(),
-            links: evidence.links.iter().map(|l| (l.name.as_str(), l)).collect(),
-            addresses: evidence.addresses.iter().map(|a| ((a.index, a.ip), a)).collect(),
-            optional: input.links.iter().filter(|l| l.optional).flat_map(with_members).collect(),
+            optional: index.input().links.iter().filter(|l| l.optional).flat_map(with_members).collect(),
+            ports,
             unusable: HashMap::new(),
+            obstacles: HashMap::new(),
+            gateways: HashMap::new(),
+            subnets: HashMap::new(),
         }
     }
 
     /// What the kernel says of a link.
     fn state(&self, name: &str) -> Option<&'a LinkState> {
-        self.links.get(name).copied()
+        self.evidence.link(name)
     }
 
-    fn add(&mut self, code: Code, link: &str, object: &str, outcome: Outcome, said: String) -> usize {
+    fn add(&mut self, code: Code, link: &str, subject: Subject, outcome: Outcome, finding: String) -> usize {
         let optional = self.optional.contains(link);
-        let (link, object) = (link.to_owned(), object.to_owned());
-        if code == Code::CheckAddress && outcome != Outcome::Passed {
-            self.unusable.entry((link.clone(), object.clone())).or_insert(self.checks.len());
-        }
-        self.checks.push(Check { code, link, object, outcome, said, root: None, optional });
+        let link = link.to_owned();
+        self.checks.push(Check { code, link, subject, outcome, finding, root: None, optional });
         self.checks.len() - 1
     }
 
     /// Adds a check that passes or is waited for; gives its base.
-    fn require(&mut self, code: Code, link: &str, object: &str, holds: bool, said: String) -> Base {
+    fn require(&mut self, code: Code, link: &str, subject: Subject, holds: bool, finding: String) -> Base {
         let outcome = if holds { Outcome::Passed } else { Outcome::Waiting };
-        let at = self.add(code, link, object, outcome, said);
+        let at = self.add(code, link, subject, outcome, finding);
         if holds { Base::Usable } else { Base::Blocked(at) }
     }
 
-    fn blocked(&mut self, code: Code, link: &str, object: &str, root: usize) {
+    fn blocked(&mut self, code: Code, link: &str, subject: Subject, root: usize) -> usize {
         // The root of all, so that nobody has to follow a chain.
         let root = self.checks.get(root).and_then(|c| c.root).unwrap_or(root);
-        let said = self.checks.get(root).map_or_else(String::new, |c| c.said.clone());
-        let at = self.add(code, link, object, Outcome::Blocked, said);
+        let finding = self.checks.get(root).map_or_else(String::new, |c| c.finding.clone());
+        let at = self.add(code, link, subject, Outcome::Blocked, finding);
         if let Some(check) = self.checks.get_mut(at) {
             check.root = Some(root);
         }
+        at
     }
 
     fn described(&mut self) {
         let rest = &self.evidence.remaining;
-        let said = match rest.as_slice() {
+        let line = |step: &Step| script::line(&step.action);
+        let finding = match rest.as_slice() {
             [] => "the kernel's state is as described".to_owned(),
-            [one] => format!("still to be done: {one}"),
-            [first, ..] => format!("still to be done: {first}, and {} more", rest.len() - 1),
+            [one] => format!("still to be done: {}", line(one)),
+            [first, ..] => format!("still to be done: {}, and {} more", line(first), rest.len() - 1),
         };
-        self.require(Code::CheckDescribed, "", "", rest.is_empty(), said);
+        self.require(Code::CheckDescribed, "", Subject::Whole, rest.is_empty(), finding);
     }
 }

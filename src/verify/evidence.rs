@@ -4,38 +4,41 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::keyed::{Key, Keyed, KeyedList};
 use crate::kernel::live::{AddressState, LinkState};
 use crate::kernel::neighbour::Neighbour;
 use crate::model::MacAddr;
+use crate::plan::{Step, script};
 
 /// All that was observed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Evidence {
     /// Links as they are now.
-    pub links: Vec<LinkState>,
+    pub links: KeyedList<LinkState>,
     /// Addresses as they are now.
-    pub addresses: Vec<AddressState>,
+    pub addresses: KeyedList<AddressState>,
     /// Neighbours that were asked for.
-    pub neighbours: Vec<Neighbour>,
-    /// Steps that a new plan would still have: what is not as described, each as a person reads it.
-    pub remaining: Vec<String>,
+    pub neighbours: KeyedList<Neighbour>,
+    /// Steps that a new plan would still have: what is not as described. Written as the ip(8) lines that do the same.
+    #[serde(serialize_with = "lines", skip_deserializing)]
+    pub remaining: Vec<Step>,
     /// Who else, by the routes' and addresses' protocol, has put something on a described link: "a DHCP client".
     pub strangers: Vec<Stranger>,
     /// Gateways and how they answer.
-    pub gateways: Vec<GatewayEvidence>,
+    pub gateways: KeyedList<GatewayEvidence>,
     /// Addresses that others were asked about.
-    pub claims: Vec<Claim>,
+    pub claims: KeyedList<Claim>,
     /// Hosts of the gateways' subnets that answered an ARP request, and on which link.
-    pub others: Vec<Owner>,
+    pub others: KeyedList<Owner>,
     /// Name servers and how they answer.
-    pub resolvers: Vec<ResolverEvidence>,
+    pub resolvers: KeyedList<ResolverEvidence>,
     /// Targets and how they answer, in the order of the input.
     pub targets: Vec<TargetEvidence>,
     /// The ways to those name servers and targets that do not answer.
-    pub ways: Vec<Way>,
+    pub ways: KeyedList<Way>,
     /// What was heard on each NIC.
     pub heard: BTreeMap<String, Heard>,
     /// When each link was first seen with carrier, in milliseconds since the start.
@@ -256,45 +259,104 @@ pub struct Stp {
     pub forward_delay: u16,
 }
 
+fn lines<S: Serializer>(steps: &[Step], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(steps.iter().map(|step| script::line(&step.action)))
+}
+
+impl Keyed for LinkState {
+    fn key(&self) -> Key<'_> {
+        Key { link: &self.name, ..Key::default() }
+    }
+}
+
+impl Keyed for AddressState {
+    fn key(&self) -> Key<'_> {
+        Key { number: self.index, ip: Some(self.ip), ..Key::default() }
+    }
+}
+
+impl Keyed for Neighbour {
+    fn key(&self) -> Key<'_> {
+        at(&self.link, self.ip)
+    }
+}
+
+impl Keyed for GatewayEvidence {
+    fn key(&self) -> Key<'_> {
+        Key { link: &self.link, ip: self.ip, ..Key::default() }
+    }
+}
+
+impl Keyed for Claim {
+    fn key(&self) -> Key<'_> {
+        at(&self.link, self.ip)
+    }
+}
+
+impl Keyed for Owner {
+    fn key(&self) -> Key<'_> {
+        at(&self.link, self.ip)
+    }
+}
+
+impl Keyed for ResolverEvidence {
+    fn key(&self) -> Key<'_> {
+        at("", self.server)
+    }
+}
+
+impl Keyed for Way {
+    fn key(&self) -> Key<'_> {
+        at("", self.to)
+    }
+}
+
+/// The key of an address on a link, or on none.
+pub(super) fn at(link: &str, ip: IpAddr) -> Key<'_> {
+    Key { link, ip: Some(ip), ..Key::default() }
+}
+
 impl Evidence {
     /// The link that is called so.
     pub fn link(&self, name: &str) -> Option<&LinkState> {
-        self.links.iter().find(|l| l.name == name)
+        self.links.find(Key { link: name, ..Key::default() })
     }
 
     /// The address, where it is on that link.
     pub fn address(&self, link: &str, ip: &IpAddr) -> Option<&AddressState> {
-        let index = self.link(link)?.index;
-        self.addresses.iter().find(|a| a.index == index && a.ip == *ip)
+        let number = self.link(link)?.index;
+        self.addresses.find(Key { number, ip: Some(*ip), ..Key::default() })
     }
 
     /// The neighbour entry for an address on a link.
     pub fn neighbour(&self, link: &str, ip: &IpAddr) -> Option<&Neighbour> {
-        self.neighbours.iter().find(|n| n.link == link && n.ip == *ip)
+        self.neighbours.find(at(link, *ip))
     }
 
     /// What is known of a gateway.
     pub fn gateway(&self, link: &str, ip: &IpAddr) -> Option<&GatewayEvidence> {
-        self.gateways.iter().find(|g| g.link == link && g.ip == Some(*ip))
+        self.gateways.find(at(link, *ip))
     }
 
     /// What is known of a claim.
     pub fn claim(&self, link: &str, ip: &IpAddr) -> Option<&Claim> {
-        self.claims.iter().find(|c| c.link == link && c.ip == *ip)
+        self.claims.find(at(link, *ip))
     }
 
-    /// The way to an address, where it was looked for.
+    /// What is known of a name server.
+    pub fn resolver(&self, server: &IpAddr) -> Option<&ResolverEvidence> {
+        self.resolvers.find(at("", *server))
+    }
+
+    /// The routers on the way to an address, where they were asked.
     pub fn way(&self, to: &IpAddr) -> Option<&Way> {
-        self.ways.iter().find(|w| w.to == *to)
+        self.ways.find(at("", *to))
     }
 
     /// A gateway's record, made where there is none yet.
-    pub fn gateway_mut(&mut self, link: &str, ip: &IpAddr) -> Option<&mut GatewayEvidence> {
-        if self.gateway(link, ip).is_none() {
-            let new = GatewayEvidence { link: link.to_owned(), ip: Some(*ip), ..GatewayEvidence::default() };
-            self.gateways.push(new);
-        }
-        self.gateways.iter_mut().find(|g| g.link == link && g.ip == Some(*ip))
+    pub fn gateway_mut(&mut self, link: &str, ip: &IpAddr) -> &mut GatewayEvidence {
+        let new = || GatewayEvidence { link: link.to_owned(), ip: Some(*ip), ..GatewayEvidence::default() };
+        self.gateways.find_or_push(at(link, *ip), new)
     }
 
     /// True where a hardware address is one of this machine.

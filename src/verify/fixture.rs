@@ -5,10 +5,12 @@ use std::net::IpAddr;
 
 use super::checks::{Check, judge};
 use super::evidence::{Claim, Evidence, GatewayEvidence, Heard, Lldp, TargetEvidence};
-use super::input::{Expected, Hop, Input};
+use super::input::{DesiredLink, DesiredRoute, Index, Input};
 use super::ledger::Ledger;
+use crate::inventory::RouteEntry;
 use crate::kernel::live::{AddressState, BondPort, BondState, LinkState};
-use crate::model::{Kind, MacAddr};
+use crate::model::{Kind, MacAddr, Place, Protocol};
+use crate::plan::{Action, LinkChange, Step};
 use std::time::Duration;
 
 /// A MAC address.
@@ -22,9 +24,9 @@ pub(crate) fn ip(text: &str) -> IpAddr {
 }
 
 /// A default route.
-pub(crate) fn default_via(via: &str) -> Hop {
+pub(crate) fn default_via(via: &str) -> DesiredRoute {
     let to = if via.contains(':') { "::/0" } else { "0.0.0.0/0" };
-    Hop { to: to.parse().unwrap(), via: via.parse().ok(), source: None }
+    DesiredRoute::new(to.parse().unwrap(), via.parse().ok())
 }
 
 /// A NIC that is up and has carrier.
@@ -46,13 +48,13 @@ pub(crate) fn nic(index: u32, name: &str, address: &str) -> LinkState {
 
 /// One NIC `eth0` with 192.0.2.2/24 and a default route via 192.0.2.1, all well.
 pub(crate) fn one_nic() -> (Input, Evidence) {
-    let mut link = Expected::new("port0", "eth0", Kind::Physical);
+    let mut link = DesiredLink::new("port0", "eth0", Kind::Physical);
     link.mac = Some(mac("7c:c2:55:6e:90:44"));
     link.addresses = vec!["192.0.2.2/24".parse().unwrap()];
     link.routes = vec![default_via("192.0.2.1")];
     let input = Input { links: vec![link], ..Input::default() };
     let links = vec![nic(2, "eth0", "7c:c2:55:6e:90:44")];
-    let mut evidence = Evidence { links, elapsed_ms: 60_000, ..Evidence::default() };
+    let mut evidence = Evidence { links: links.into(), elapsed_ms: 60_000, ..Evidence::default() };
     well(&mut evidence, "eth0", 2, "192.0.2.2", "192.0.2.1");
     (input, evidence)
 }
@@ -96,14 +98,14 @@ pub(crate) fn target(input: &mut Input, evidence: &mut Evidence, text: &str) {
 /// 10.0.0.1; each NIC on another leaf of one MLAG pair. All well.
 pub(crate) fn lacp() -> (Input, Evidence) {
     let member = |id: &str, name: &str, address: &str| {
-        let mut link = Expected::new(id, name, Kind::Physical);
+        let mut link = DesiredLink::new(id, name, Kind::Physical);
         link.mac = Some(mac(address));
         link
     };
-    let mut bond = Expected::new("bond", "bond0", Kind::Bond);
+    let mut bond = DesiredLink::new("bond", "bond0", Kind::Bond);
     bond.mode = Some("802.3ad".into());
     bond.members = vec!["eth0".into(), "eth1".into()];
-    let mut vlan = Expected::new("vlan", "bond0.100", Kind::Vlan);
+    let mut vlan = DesiredLink::new("vlan", "bond0.100", Kind::Vlan);
     (vlan.parent, vlan.vlan) = (Some("bond0".into()), Some(100));
     vlan.addresses = vec!["10.0.0.2/24".parse().unwrap()];
     vlan.routes = vec![default_via("10.0.0.1")];
@@ -148,9 +150,34 @@ pub(crate) fn lacp() -> (Input, Evidence) {
 
 /// The checks as they stand after every bound is over.
 pub(crate) fn judged(input: &Input, evidence: &Evidence) -> Vec<Check> {
+    let index = Index::new(input);
     let mut ledger = Ledger::default();
-    let mut checks = judge(input, evidence);
-    ledger.apply(&mut checks, input, evidence, Duration::ZERO);
-    ledger.apply(&mut checks, input, evidence, Duration::from_secs(120));
+    let mut checks = judge(&index, evidence);
+    ledger.apply(&mut checks, &index, evidence, Duration::ZERO);
+    ledger.apply(&mut checks, &index, evidence, Duration::from_secs(120));
     checks
+}
+
+/// A remaining step that brings a link up.
+pub(crate) fn set_up(link: &str) -> Step {
+    step(Action::SetLink { name: link.into(), change: LinkChange::Up })
+}
+
+/// A remaining step that adds a route through a link.
+pub(crate) fn add_route(link: &str, to: &str, via: &str) -> Step {
+    step(Action::AddRoute(route(link, to, via, Protocol::Static)))
+}
+
+/// A remaining step that serves no link by its id.
+pub(crate) fn step(action: Action) -> Step {
+    Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() }
+}
+
+/// A route as an inventory has it.
+pub(crate) fn route(link: &str, to: &str, via: &str, protocol: Protocol) -> RouteEntry {
+    let fields = serde_json::json!({
+        "to": to, "link": link, "via": via, "protocol": protocol,
+        "kind": "unicast", "scope": "global", "metric": 100, "table": 254,
+    });
+    serde_json::from_value(fields).unwrap()
 }

@@ -1,19 +1,21 @@
 //! What verification needs to know of the description: the links with their final names, what should be on them, and
 //! the targets. Made from the resolved description by its owner; no machine in it.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::model::{Activation, Desired, Kind, Link, MacAddr, ParseError, Place};
+use crate::model::{Activation, Desired, Kind, Link, MacAddr, ParseError, Place, Route};
 use crate::resolve::{Resolved, ResolvedLink};
 
 /// All that is to be verified.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
     /// The described links.
-    pub links: Vec<Expected>,
+    pub links: Vec<DesiredLink>,
     /// Name servers, in order.
     pub resolvers: Vec<IpAddr>,
     /// Search domains.
@@ -24,7 +26,7 @@ pub struct Input {
 
 /// A described link.
 #[derive(Clone, Debug)]
-pub struct Expected {
+pub struct DesiredLink {
     /// Its id in the description.
     pub id: String,
     /// Its name in the kernel; for a NIC that is missing its id.
@@ -50,7 +52,7 @@ pub struct Expected {
     /// Addresses.
     pub addresses: Vec<IpNet>,
     /// Routes through it.
-    pub routes: Vec<Hop>,
+    pub routes: Vec<DesiredRoute>,
     /// Something of it is left to DHCP or router advertisements.
     pub dynamic: bool,
     /// Its failure is no fault.
@@ -63,19 +65,62 @@ pub struct Expected {
 
 /// A route, as far as verification needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hop {
+pub struct DesiredRoute {
     /// Destination.
     pub to: IpNet,
     /// Gateway.
     pub via: Option<IpAddr>,
     /// Preferred source address.
     pub source: Option<IpAddr>,
+    /// Its table; `None` is the one that the kernel looks at by itself: the main table, or that of the link's VRF.
+    pub table: Option<u32>,
+    /// Its metric, where the description gives one.
+    pub metric: Option<u32>,
+    /// One of several next hops that share the traffic.
+    pub shared: bool,
 }
 
-impl Expected {
-    /// A link that is there, of which nothing more is asked than to be up.
+impl DesiredRoute {
+    /// A route in the main table without anything special.
+    pub fn new(to: IpNet, via: Option<IpAddr>) -> Self {
+        DesiredRoute { to, via, source: None, table: None, metric: None, shared: false }
+    }
+
+    /// True where the kernel looks at it without a rule of its own: `RT_TABLE_MAIN`.
+    pub fn is_in_main(&self) -> bool {
+        matches!(self.table, None | Some(254))
+    }
+
+    /// The metric in the kernel's form: lower ones take precedence (net/ipv6/route.c, `IP6_RT_PRIO_USER`).
+    pub fn priority(&self) -> u32 {
+        match self.metric.unwrap_or(0) {
+            0 if self.to.addr().is_ipv6() => 1024,
+            metric => metric,
+        }
+    }
+
+    /// One next hop of a described route.
+    fn of(route: &Route, via: Option<IpAddr>) -> Self {
+        let Route { to, source, table, metric, .. } = route;
+        let (source, shared) = (*source, !route.more.is_empty());
+        DesiredRoute { to: *to, via, source, table: *table, metric: *metric, shared }
+    }
+}
+
+/// A gateway of a link's routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DesiredGateway {
+    /// Its address.
+    pub ip: IpAddr,
+    /// The address of ours that it is asked from, of the same family: the route's own, one in the gateway's subnet, or the
+    /// first.
+    pub source: Option<IpAddr>,
+}
+
+impl DesiredLink {
+    /// A link that exists, of which nothing more is asked than to be up.
     pub fn new(id: &str, name: &str, kind: Kind) -> Self {
-        Expected {
+        DesiredLink {
             id: id.to_owned(),
             name: name.to_owned(),
             kind,
@@ -96,19 +141,22 @@ impl Expected {
         }
     }
 
-    /// The gateways of its routes, each once, with a source address of the same family: the route's own, one in the
-    /// gateway's subnet, or the first.
-    pub fn gateways(&self) -> Vec<(IpAddr, Option<IpAddr>)> {
-        let mut found: Vec<(IpAddr, Option<IpAddr>)> = Vec::new();
-        for hop in &self.routes {
-            let Some(via) = hop.via.filter(|via| found.iter().all(|(known, _)| known != via)) else {
-                continue;
-            };
-            let same = |net: &&IpNet| net.addr().is_ipv4() == via.is_ipv4();
-            let near = self.addresses.iter().filter(same).find(|net| net.contains(&via));
-            let own = near.or_else(|| self.addresses.iter().find(same)).map(IpNet::addr);
-            let source = hop.source.filter(|s| s.is_ipv4() == via.is_ipv4()).or(own);
-            found.push((via, source));
+    /// The gateways of its routes, each once. Linear; [`Index::gateways`] has them computed.
+    fn gateways(&self) -> Vec<DesiredGateway> {
+        let mut subnets = PrefixTable::default();
+        for net in &self.addresses {
+            subnets.insert(*net, net.addr());
+        }
+        let first = |v4: bool| self.addresses.iter().map(IpNet::addr).find(|ip| ip.is_ipv4() == v4);
+        let first = [first(false), first(true)];
+        let mut known = HashSet::new();
+        let mut found = Vec::new();
+        for route in &self.routes {
+            let Some(ip) = route.via.filter(|via| known.insert(*via)) else { continue };
+            let v4 = ip.is_ipv4();
+            let own = subnets.longest(&ip).copied().or(first[usize::from(v4)]);
+            let source = route.source.filter(|source| source.is_ipv4() == v4).or(own);
+            found.push(DesiredGateway { ip, source });
         }
         found
     }
@@ -119,15 +167,15 @@ impl Expected {
     }
 }
 
-impl From<&Link> for Expected {
+impl From<&Link> for DesiredLink {
     /// A link by what the description says of it alone, called by its id.
     fn from(link: &Link) -> Self {
-        let hops = |r: &crate::model::Route| {
-            let own = r.more.iter().filter(|way| way.link.is_none()).map(|way| way.via);
-            let hop = |via| Hop { to: r.to, via, source: r.source };
-            std::iter::once(r.via).chain(own).map(hop).collect::<Vec<_>>()
+        let routes = |r: &Route| {
+            let own = r.more.iter().filter(|hop| hop.link.is_none()).map(|hop| hop.via);
+            let route = |via| DesiredRoute::of(r, via);
+            std::iter::once(r.via).chain(own).map(route).collect::<Vec<_>>()
         };
-        Expected {
+        DesiredLink {
             at: link.at,
             mac: link.select.mac.map(|mac| mac.value),
             vlan: link
@@ -138,23 +186,23 @@ impl From<&Link> for Expected {
             mode: link.settings.word("mode").filter(|_| link.kind == Kind::Bond).map(str::to_owned),
             mtu: link.mtu.map(|mtu| mtu.value.get()),
             addresses: link.addresses.iter().map(|a| a.net).collect(),
-            routes: link.routes.iter().filter(|r| !r.kind.is_linkless()).flat_map(hops).collect(),
+            routes: link.routes.iter().filter(|r| !r.kind.is_linkless()).flat_map(routes).collect(),
             dynamic: !link.dynamic.is_empty(),
             optional: link.optional,
             ignore_carrier: link.ignore_carrier,
             up: link.activation == Activation::Up,
-            ..Expected::new(&link.id, &link.id, link.kind)
+            ..DesiredLink::new(&link.id, &link.id, link.kind)
         }
     }
 }
 
-impl From<&ResolvedLink> for Expected {
+impl From<&ResolvedLink> for DesiredLink {
     fn from(link: &ResolvedLink) -> Self {
-        Expected {
+        DesiredLink {
             name: link.name.clone(),
             members: link.members.clone(),
             parent: link.parent.clone(),
-            ..Expected::from(&link.desired)
+            ..DesiredLink::from(&link.desired)
         }
     }
 }
@@ -165,13 +213,17 @@ impl Input {
     pub fn new(desired: &Desired, resolved: &Resolved, targets: Vec<Target>) -> Self {
         let found = |link: &&Link| resolved.links.iter().any(|l| l.desired.id == link.id);
         let missing = desired.links.iter().filter(|l| l.kind == Kind::Physical && !found(l));
-        let missing = missing.map(|link| Expected { missing: true, ..Expected::from(link) });
-        let mut links: Vec<Expected> = missing.chain(resolved.links.iter().map(Expected::from)).collect();
-        // Ways of a route that lead over other links than its own.
+        let missing = missing.map(|link| DesiredLink { missing: true, ..DesiredLink::from(link) });
+        let mut links: Vec<DesiredLink> =
+            missing.chain(resolved.links.iter().map(DesiredLink::from)).collect();
+        let by_id: HashMap<String, usize> =
+            links.iter().enumerate().rev().map(|(at, link)| (link.id.clone(), at)).collect();
+        // Next hops of a route that lead over other links than its own.
         for route in desired.links.iter().flat_map(|link| &link.routes) {
-            for way in &route.more {
-                if let Some(link) = links.iter_mut().find(|l| way.link.as_ref() == Some(&l.id)) {
-                    link.routes.push(Hop { to: route.to, via: way.via, source: route.source });
+            for hop in &route.more {
+                let at = hop.link.as_ref().and_then(|id| by_id.get(id));
+                if let Some(link) = at.and_then(|at| links.get_mut(*at)) {
+                    link.routes.push(DesiredRoute::of(route, hop.via));
                 }
             }
         }
@@ -179,37 +231,148 @@ impl Input {
         let search = resolved.resolver.search.iter().map(|s| s.value.clone()).collect();
         Input { links, resolvers, search, targets }
     }
+}
+
+/// Prefixes, the longest of which decides; of equal ones the first that was inserted.
+#[derive(Debug)]
+struct PrefixTable<T> {
+    by_prefix: HashMap<IpNet, T>,
+    /// The lengths that occur, for IPv6 and IPv4, longest first.
+    lengths: [Vec<u8>; 2],
+}
+
+impl<T> Default for PrefixTable<T> {
+    fn default() -> Self {
+        PrefixTable { by_prefix: HashMap::new(), lengths: Default::default() }
+    }
+}
+
+impl<T> PrefixTable<T> {
+    fn insert(&mut self, net: IpNet, value: T) {
+        let lengths = &mut self.lengths[usize::from(net.addr().is_ipv4())];
+        if let Err(at) = lengths.binary_search_by(|length| net.prefix_len().cmp(length)) {
+            lengths.insert(at, net.prefix_len());
+        }
+        self.by_prefix.entry(net.trunc()).or_insert(value);
+    }
+
+    /// The value of the longest prefix that contains an address.
+    fn longest(&self, ip: &IpAddr) -> Option<&T> {
+        let lengths = &self.lengths[usize::from(ip.is_ipv4())];
+        lengths.iter().find_map(|length| self.by_prefix.get(&IpNet::new(*ip, *length).ok()?.trunc()))
+    }
+}
+
+/// An [`Input`] with tables: there may be a thousand links, gateways and name servers. Made once for a verification.
+#[derive(Debug)]
+pub struct Index<'a> {
+    input: &'a Input,
+    by_name: HashMap<&'a str, usize>,
+    by_id: HashMap<&'a str, usize>,
+    controllers: HashMap<&'a str, usize>,
+    gateways: Vec<Vec<DesiredGateway>>,
+    sources: HashMap<(&'a str, IpAddr), Option<IpAddr>>,
+    destinations: PrefixTable<(usize, Option<IpAddr>)>,
+}
+
+impl Deref for Index<'_> {
+    type Target = Input;
+
+    fn deref(&self) -> &Input {
+        self.input
+    }
+}
+
+impl<'a> Index<'a> {
+    /// Makes the tables; linear.
+    pub fn new(input: &'a Input) -> Self {
+        let mut index = Index {
+            input,
+            by_name: HashMap::new(),
+            by_id: HashMap::new(),
+            controllers: HashMap::new(),
+            gateways: input.links.iter().map(DesiredLink::gateways).collect(),
+            sources: HashMap::new(),
+            destinations: PrefixTable::default(),
+        };
+        for (at, link) in input.links.iter().enumerate() {
+            // The first of equal names.
+            index.by_name.entry(&link.name).or_insert(at);
+            index.by_id.entry(&link.id).or_insert(at);
+            for member in &link.members {
+                index.controllers.entry(member).or_insert(at);
+            }
+        }
+        for (link, gateways) in input.links.iter().zip(&index.gateways) {
+            for gateway in gateways {
+                index.sources.entry((link.name.as_str(), gateway.ip)).or_insert(gateway.source);
+            }
+        }
+        // Of equal prefixes the lowest metric, then the first in the order of the text; a link's own subnets before its
+        // routes. What is in a VRF leads nobody outside of it anywhere.
+        let in_vrf = |link: &DesiredLink| {
+            let controller = index.controllers.get(link.name.as_str()).and_then(|at| input.links.get(*at));
+            controller.is_some_and(|controller| controller.kind == Kind::Vrf)
+        };
+        let mut destinations = Vec::new();
+        for (at, link) in input.links.iter().enumerate().filter(|(_, link)| !link.missing && !in_vrf(link)) {
+            destinations.extend(link.addresses.iter().map(|net| (0, *net, (at, None))));
+            let main = link.routes.iter().filter(|route| route.is_in_main());
+            destinations.extend(main.map(|route| (route.priority(), route.to, (at, route.via))));
+        }
+        destinations.sort_by_key(|(priority, ..)| *priority);
+        destinations.into_iter().for_each(|(_, net, value)| index.destinations.insert(net, value));
+        index
+    }
+
+    /// The description itself.
+    pub fn input(&self) -> &'a Input {
+        self.input
+    }
+
+    fn at(&self, position: usize) -> Option<&'a DesiredLink> {
+        self.input.links.get(position)
+    }
 
     /// The link that is called so in the kernel.
-    pub fn link(&self, name: &str) -> Option<&Expected> {
-        self.links.iter().find(|l| l.name == name)
+    pub fn link(&self, name: &str) -> Option<&'a DesiredLink> {
+        self.at(*self.by_name.get(name)?)
+    }
+
+    /// The kernel's name of the link with this id.
+    pub fn name_of(&self, id: &str) -> Option<&'a str> {
+        Some(&self.at(*self.by_id.get(id)?)?.name)
     }
 
     /// The controller that has this link as a member.
-    pub fn controller_of(&self, name: &str) -> Option<&Expected> {
-        self.links.iter().find(|l| l.members.iter().any(|m| m == name))
+    pub fn controller_of(&self, name: &str) -> Option<&'a DesiredLink> {
+        self.at(*self.controllers.get(name)?)
     }
 
-    /// The way to an address: its link, and the gateway where there is one. The longest prefix wins.
-    pub fn way_to(&self, ip: &IpAddr) -> Option<(&Expected, Option<IpAddr>)> {
-        let ways = self.links.iter().filter(|l| !l.missing).flat_map(|link| {
-            let connected = link.addresses.iter().filter(|net| net.contains(ip));
-            let connected = connected.map(move |net| (net.prefix_len(), link, None));
-            let routed = link.routes.iter().filter(|hop| hop.to.contains(ip));
-            connected.chain(routed.map(move |hop| (hop.to.prefix_len(), link, hop.via)))
-        });
-        // The first of equals: the order of the text.
-        ways.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, link, via)| (link, via))
+    /// The gateways of a link's routes, each once.
+    pub fn gateways(&self, name: &str) -> &[DesiredGateway] {
+        let at = self.by_name.get(name).copied();
+        at.and_then(|at| self.gateways.get(at)).map_or(&[], Vec::as_slice)
+    }
+
+    /// A gateway of a link's routes.
+    pub fn gateway(&self, link: &str, ip: IpAddr) -> Option<DesiredGateway> {
+        Some(DesiredGateway { ip, source: *self.sources.get(&(link, ip))? })
+    }
+
+    /// The described route to an address: its link, and the gateway where there is one. The longest prefix decides.
+    pub fn route_to(&self, ip: &IpAddr) -> Option<(&'a DesiredLink, Option<IpAddr>)> {
+        let (at, via) = self.destinations.longest(ip)?;
+        Some((self.at(*at)?, *via))
     }
 
     /// The physical NICs under a link, itself included, in the order of the text.
-    pub fn nics_under(&self, name: &str) -> Vec<&Expected> {
-        let mut found: Vec<&Expected> = Vec::new();
-        let mut seen: Vec<&str> = Vec::new();
+    pub fn nics_under(&self, name: &str) -> Vec<&'a DesiredLink> {
+        let mut found = Vec::new();
+        let mut seen = HashSet::new();
         let mut todo = vec![name];
         while let Some(name) = todo.pop() {
-            let Some(link) = self.link(name).filter(|l| !seen.contains(&l.name.as_str())) else { continue };
-            seen.push(&link.name);
+            let Some(link) = self.link(name).filter(|link| seen.insert(link.name.as_str())) else { continue };
             if link.kind == Kind::Physical {
                 found.push(link);
             }
@@ -221,7 +384,7 @@ impl Input {
 }
 
 /// How a target is asked.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// A TCP connection.
     Tcp,
@@ -234,7 +397,7 @@ pub enum Scheme {
 }
 
 /// Something that should be reachable: `tcp://host:port`, `http://host:port/path`, `https://…`, `ping://host`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// As it was given.
     pub text: String,
@@ -312,16 +475,17 @@ mod tests {
 
     #[test]
     fn the_way_is_the_longest_prefix() {
-        let mut one = Expected::new("a", "eth0", Kind::Physical);
+        let mut one = DesiredLink::new("a", "eth0", Kind::Physical);
         one.addresses = vec!["10.0.0.2/24".parse().unwrap()];
-        let hop = |to: &str, via: &str| Hop { to: to.parse().unwrap(), via: via.parse().ok(), source: None };
+        let hop = |to: &str, via: &str| DesiredRoute::new(to.parse().unwrap(), via.parse().ok());
         one.routes = vec![hop("0.0.0.0/0", "10.0.0.1")];
-        let mut two = Expected::new("b", "eth1", Kind::Physical);
+        let mut two = DesiredLink::new("b", "eth1", Kind::Physical);
         two.addresses = vec!["10.1.0.2/24".parse().unwrap()];
         two.routes = vec![hop("10.2.0.0/16", "10.1.0.1")];
         let input = Input { links: vec![one, two], ..Input::default() };
+        let index = Index::new(&input);
         let way = |ip: &str| {
-            let (link, via) = input.way_to(&ip.parse().unwrap()).unwrap();
+            let (link, via) = index.route_to(&ip.parse().unwrap()).unwrap();
             (link.name.clone(), via.map(|v| v.to_string()))
         };
         assert_eq!(way("10.0.0.7"), ("eth0".into(), None));

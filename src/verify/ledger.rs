@@ -1,28 +1,34 @@
 //! Since when each check waits: turns waiting into failure when a bound is over. Pure; time comes as a number.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::checks::{self, Check, Outcome};
+use super::checks::{self, Check, Outcome, Subject};
 use super::evidence::Evidence;
-use super::input::Input;
+use super::input::Index;
 use crate::diagnostic::Code;
 
-/// Since when each check waits, by code, link and object.
+/// Since when each check waits, by code, link and subject.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    since: BTreeMap<(Code, String, String), Duration>,
+    since: HashMap<(Code, String, Subject), Duration>,
 }
 
 impl Ledger {
     /// Fails what has waited too long at `now` (since the start).
-    pub(super) fn apply(&mut self, checks: &mut [Check], input: &Input, evidence: &Evidence, now: Duration) {
+    pub(super) fn apply(
+        &mut self,
+        checks: &mut [Check],
+        index: &Index<'_>,
+        evidence: &Evidence,
+        now: Duration,
+    ) {
         for check in checks {
-            let key = (check.code, check.link.clone(), check.object.clone());
+            let key = (check.code, check.link.clone(), check.subject.clone());
             match check.outcome {
                 Outcome::Waiting => {
                     let since = *self.since.entry(key).or_insert(now);
-                    if now >= checks::until(check, since, input, evidence) {
+                    if now >= checks::until(check, since, index, evidence) {
                         check.outcome = Outcome::Failed;
                     }
                 }
@@ -39,14 +45,14 @@ impl Ledger {
 
     /// How long a check has been waiting or failing.
     pub(super) fn age(&self, check: &Check, now: Duration) -> Duration {
-        let key = (check.code, check.link.clone(), check.object.clone());
+        let key = (check.code, check.link.clone(), check.subject.clone());
         self.since.get(&key).map_or(Duration::ZERO, |since| now.saturating_sub(*since))
     }
 
     /// When a waiting check's bound is over, since the start.
-    pub(super) fn end(&self, check: &Check, input: &Input, evidence: &Evidence) -> Option<Duration> {
-        let key = (check.code, check.link.clone(), check.object.clone());
-        Some(checks::until(check, *self.since.get(&key)?, input, evidence))
+    pub(super) fn end(&self, check: &Check, index: &Index<'_>, evidence: &Evidence) -> Option<Duration> {
+        let key = (check.code, check.link.clone(), check.subject.clone());
+        Some(checks::until(check, *self.since.get(&key)?, index, evidence))
     }
 }
 
@@ -55,27 +61,28 @@ mod tests {
     use super::*;
     use crate::model::Kind;
     use crate::verify::fixture::one_nic;
-    use crate::verify::input::Expected;
+    use crate::verify::input::{DesiredLink, Input};
 
     #[test]
     fn a_bound_runs_from_when_a_check_begins_to_wait() {
-        let mut link = Expected::new("a", "eth0", Kind::Physical);
+        let mut link = DesiredLink::new("a", "eth0", Kind::Physical);
         link.addresses = vec!["192.0.2.2/24".parse().unwrap()];
         let input = Input { links: vec![link], ..Input::default() };
+        let index = Index::new(&input);
         let evidence = Evidence::default();
         let mut ledger = Ledger::default();
         let waiting = Check {
             code: Code::CheckCarrier,
             link: "eth0".into(),
-            object: String::new(),
+            subject: Subject::Whole,
             outcome: Outcome::Waiting,
-            said: String::new(),
+            finding: String::new(),
             root: None,
             optional: false,
         };
         let mut at = |seconds: u64, outcome: Outcome| {
             let mut checks = [Check { outcome, ..waiting.clone() }];
-            ledger.apply(&mut checks, &input, &evidence, Duration::from_secs(seconds));
+            ledger.apply(&mut checks, &index, &evidence, Duration::from_secs(seconds));
             checks[0].outcome
         };
         assert_eq!(at(5, Outcome::Waiting), Outcome::Waiting);
@@ -88,18 +95,19 @@ mod tests {
     #[test]
     fn a_gateway_has_ten_seconds_from_when_the_port_forwards() {
         let (input, mut evidence) = one_nic();
+        let index = Index::new(&input);
         let check = Check {
             code: Code::CheckGateway,
             link: "eth0".into(),
-            object: "192.0.2.1".into(),
+            subject: Subject::Gateway("192.0.2.1".parse().unwrap()),
             outcome: Outcome::Waiting,
-            said: String::new(),
+            finding: String::new(),
             root: None,
             optional: false,
         };
         let mut until = |frames: Option<u64>| {
             evidence.frames_ms = frames.map(|ms| ("eth0".to_owned(), ms)).into_iter().collect();
-            checks::until(&check, Duration::from_secs(2), &input, &evidence).as_secs()
+            checks::until(&check, Duration::from_secs(2), &index, &evidence).as_secs()
         };
         assert_eq!(until(None), 42, "it may be in its spanning tree's delay");
         assert_eq!(until(Some(1_000)), 12);
@@ -110,11 +118,12 @@ mod tests {
     #[test]
     fn an_optional_link_keeps_nobody_waiting() {
         let (input, evidence) = one_nic();
+        let index = Index::new(&input);
         for code in [Code::CheckCarrier, Code::CheckGateway, Code::CheckUp] {
-            let (link, object, said) = ("eth0".into(), String::new(), String::new());
+            let (link, subject, finding) = ("eth0".into(), Subject::Whole, String::new());
             let check =
-                Check { code, link, object, outcome: Outcome::Waiting, said, root: None, optional: true };
-            assert!(checks::until(&check, Duration::ZERO, &input, &evidence) <= Duration::from_secs(5));
+                Check { code, link, subject, outcome: Outcome::Waiting, finding, root: None, optional: true };
+            assert!(checks::until(&check, Duration::ZERO, &index, &evidence) <= Duration::from_secs(5));
         }
     }
 }

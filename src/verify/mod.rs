@@ -1,7 +1,7 @@
 //! Is it true, and does it work: what the description asks for, compared with what the kernel says and what the network
 //! answers; and where it does not work, the likeliest cause.
 //!
-//! [`checks`] says what follows from the description and how each check stands on the [`evidence`] so far, `wanted` which
+//! [`checks`] says what follows from the description and how each check stands on the [`evidence`] so far, `due` which
 //! probes that calls for, [`cause`] what explains the failures: all three are pure. `run` is the loop that joins them with
 //! the kernel's notifications and with the probes. Entry: [`verify`].
 
@@ -10,16 +10,17 @@ use std::time::Duration;
 
 pub mod cause;
 pub mod checks;
+mod due;
 pub mod evidence;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod input;
+pub mod keyed;
 mod ledger;
 mod probe;
 mod record;
 mod review;
 mod run;
-mod wanted;
 pub(crate) mod words;
 
 use crate::kernel::live::Moment;

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::evidence::{Claim, Evidence, Owner, Refusal, ResolverEvidence, TargetEvidence, Way};
+use super::evidence::{Claim, Evidence, Owner, Refusal, ResolverEvidence, TargetEvidence, Way, at};
+use super::keyed::Keyed;
 use super::probe::Fact;
 
 /// Takes note of a fact that came `now` milliseconds after the start. What tells of the kernel's state is not for here.
@@ -10,26 +11,22 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
     match fact {
         Fact::Changed | Fact::Neighbour(..) => {}
         Fact::EchoSent(link, ip) => {
-            if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
-                gateway.unanswered += u32::from(gateway.resolved);
-            }
+            let gateway = evidence.gateway_mut(&link, &ip);
+            gateway.unanswered += u32::from(gateway.resolved);
         }
         Fact::Echo(link, ip, micros) => {
-            if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
-                gateway.rtt_us = Some(micros);
-                gateway.found_ms.get_or_insert(now);
-            }
+            let gateway = evidence.gateway_mut(&link, &ip);
+            gateway.rtt_us = Some(micros);
+            gateway.found_ms.get_or_insert(now);
         }
         Fact::Full(link, ip, tried, largest) => {
-            if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
-                (gateway.tried, gateway.largest) = (Some(tried), largest);
-            }
+            let gateway = evidence.gateway_mut(&link, &ip);
+            (gateway.tried, gateway.largest) = (Some(tried), largest);
         }
         Fact::EchoOver(link, ip, error) => {
-            if let Some(gateway) = evidence.gateway_mut(&link, &ip) {
-                gateway.finished = true;
-                gateway.error = error;
-            }
+            let gateway = evidence.gateway_mut(&link, &ip);
+            gateway.finished = true;
+            gateway.error = error;
         }
         Fact::Claimed(link, ip, mac) => {
             // Another NIC of ours on the same wire answers for our address, too.
@@ -43,7 +40,7 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
         }
         Fact::Has(link, ip, mac) => {
             let owner = Owner { link, ip, mac };
-            if !evidence.is_own(&mac) && !evidence.others.contains(&owner) {
+            if !evidence.is_own(&mac) && evidence.others.find(owner.key()).is_none() {
                 evidence.others.push(owner);
             }
         }
@@ -102,27 +99,18 @@ fn of_target(evidence: &mut Evidence, position: usize, change: impl FnOnce(&mut 
 }
 
 fn claim(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Claim {
-    let is_it = |c: &Claim| c.link == link && c.ip == ip;
     let new = || Claim { link: link.clone(), ip, owner: None, finished: false, error: None };
-    of(&mut evidence.claims, is_it, new)
+    evidence.claims.find_or_push(at(&link, ip), new)
 }
 
 fn resolver(evidence: &mut Evidence, server: IpAddr) -> &mut ResolverEvidence {
     let new = || ResolverEvidence { server, rtt_us: None, refused: false, error: None };
-    of(&mut evidence.resolvers, |r| r.server == server, new)
+    evidence.resolvers.find_or_push(at("", server), new)
 }
 
 fn way(evidence: &mut Evidence, to: IpAddr) -> &mut Way {
-    of(&mut evidence.ways, |w| w.to == to, || Way { to, echo: None, hops: Vec::new(), refusal: None })
-}
-
-/// The one that is it, made where there is none yet.
-fn of<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> &mut T {
-    let at = list.iter().position(is_it).unwrap_or_else(|| {
-        list.push(new());
-        list.len() - 1
-    });
-    &mut list[at]
+    let new = || Way { to, echo: None, hops: Vec::new(), refusal: None };
+    evidence.ways.find_or_push(at("", to), new)
 }
 
 #[cfg(test)]
@@ -140,7 +128,7 @@ mod tests {
         record(&mut evidence, 7, Fact::WayEcho(to, false));
         let hops = vec![Some(ip("10.0.0.1")), None, Some(ip("10.0.0.3"))];
         let way = Way { to, echo: Some(false), hops, refusal: None };
-        assert_eq!(evidence.ways, [way]);
+        assert_eq!(&evidence.ways[..], [way]);
     }
 
     #[test]

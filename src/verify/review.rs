@@ -6,16 +6,16 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::evidence::Stranger;
-use super::input::{Expected, Input};
+use super::input::{DesiredLink, Input};
 use crate::inventory::{AddressEntry, Inventory, RouteEntry};
 use crate::model::{Protocol, Scope};
-use crate::plan::{Plan, script};
+use crate::plan::{Plan, Step};
 
 /// How the machine compares with the description at a moment.
 #[derive(Clone, Debug, Default)]
 pub struct Review {
-    /// Steps that a new plan would have, each as the ip(8) line that does the same. Empty is as described.
-    pub remaining: Vec<String>,
+    /// Steps that a new plan would have. Empty is as described.
+    pub remaining: Vec<Step>,
     /// What others have put on described links.
     pub strangers: Vec<Stranger>,
 }
@@ -23,8 +23,7 @@ pub struct Review {
 impl Review {
     /// From a plan made anew against the machine as it is.
     pub fn of(input: &Input, plan: &Plan, inventory: &Inventory) -> Self {
-        let network = plan.steps.iter().filter(|step| !step.action.is_handoff());
-        let remaining = network.map(|step| script::line(&step.action)).collect();
+        let remaining = plan.steps.iter().filter(|step| !step.action.is_handoff()).cloned().collect();
         // By link: there may be thousands of each.
         let mut addresses: HashMap<&str, Vec<&AddressEntry>> = HashMap::new();
         let mut routes: HashMap<&str, Vec<&RouteEntry>> = HashMap::new();
@@ -36,14 +35,14 @@ impl Review {
         }
         // A link left to DHCP has what the client puts there.
         let links = input.links.iter().filter(|l| !l.missing && !l.dynamic);
-        let of_link = |link: &Expected| {
+        let of_link = |link: &DesiredLink| {
             let own: HashSet<IpAddr> = link.addresses.iter().map(IpNet::addr).collect();
-            let hops: HashSet<_> = link.routes.iter().map(|hop| (hop.to, hop.via)).collect();
+            let desired: HashSet<_> = link.routes.iter().map(|route| (route.to, route.via)).collect();
             let name = link.name.as_str();
             let addresses = addresses.get(name).into_iter().flatten();
             let addresses = addresses.filter(|a| !own.contains(&a.net.addr())).filter_map(|a| address(a));
             let routes = routes.get(name).into_iter().flatten();
-            let routes = routes.filter(|r| !hops.contains(&(r.to, r.via))).filter_map(|r| route(name, r));
+            let routes = routes.filter(|r| !desired.contains(&(r.to, r.via))).filter_map(|r| route(name, r));
             addresses.chain(routes).collect::<Vec<_>>()
         };
         Review { remaining, strangers: links.flat_map(of_link).collect() }
@@ -81,40 +80,27 @@ fn route(link: &str, route: &RouteEntry) -> Option<Stranger> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, RouteKind};
+    use crate::model::Kind;
+    use crate::verify::fixture;
 
     #[test]
     fn a_dhcp_client_is_known_by_its_route_and_its_lease() {
-        let mut link = Expected::new("a", "eth0", Kind::Physical);
+        let mut link = DesiredLink::new("a", "eth0", Kind::Physical);
         link.addresses = vec!["192.0.2.2/24".parse().unwrap()];
         let input = Input { links: vec![link], ..Input::default() };
         let address = |net: &str, permanent| AddressEntry {
             permanent,
             ..AddressEntry::new("eth0", net.parse().unwrap())
         };
-        let route = |protocol| RouteEntry {
-            to: "0.0.0.0/0".parse().unwrap(),
-            link: Some("eth0".into()),
-            via: "192.0.2.254".parse().ok(),
-            on_link: false,
-            kind: RouteKind::Unicast,
-            scope: Scope::Global,
-            protocol,
-            metric: 100,
-            table: 254,
-            source: None,
-            metrics: Default::default(),
-            hops: Vec::new(),
-            weight: None,
-        };
+        let route = |protocol| fixture::route("eth0", "0.0.0.0/0", "192.0.2.254", protocol);
         let inventory = Inventory {
             addresses: vec![address("192.0.2.2/24", true), address("192.0.2.77/24", false)],
             routes: vec![route(Protocol::Kernel), route(Protocol::Dhcp)],
             ..Inventory::default()
         };
         let review = Review::of(&input, &Plan::default(), &inventory);
-        let said: Vec<_> = review.strangers.iter().map(|s| (s.what.as_str(), s.who.as_deref())).collect();
+        let found: Vec<_> = review.strangers.iter().map(|s| (s.what.as_str(), s.who.as_deref())).collect();
         let dhcp = Some("a DHCP client");
-        assert_eq!(said, [("address 192.0.2.77/24", dhcp), ("a default route via 192.0.2.254", dhcp)]);
+        assert_eq!(found, [("address 192.0.2.77/24", dhcp), ("a default route via 192.0.2.254", dhcp)]);
     }
 }

@@ -1,28 +1,30 @@
 //! The loop of a verification: events and answers come in, the checks are judged anew, probes that are called for are
-//! started, and it ends as soon as nothing is open. Decides nothing itself: see `checks`, `wanted` and `cause`.
+//! started, and it ends as soon as nothing is open. Decides nothing itself: see `checks`, `due` and `cause`.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cause;
 use super::checks::{Check, Outcome, judge};
 use super::evidence::{Evidence, TargetEvidence};
-use super::input::Input;
+use super::input::{Index, Input};
 use super::ledger::Ledger;
 use super::probe::{self, Fact, Facts, Probe};
 use super::record::{note, record};
-use super::{Review, Verification, wanted, words};
+use super::{Review, Verification, due, words};
 use crate::diagnostic::Code;
 use crate::kernel::live::{Live, Moment};
 use crate::kernel::monitor::{Event, Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::neighbour::{self, Neighbour, NeighbourState};
+use crate::model::MacAddr;
 
 /// LLDP is sent every 30 s: once something has failed, a NIC is listened on for this long.
 const LISTEN: Duration = Duration::from_secs(31);
@@ -37,6 +39,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 const NEIGHBOURS: std::ops::RangeInclusive<u16> = 28..=30;
 /// The state is not read more often than this, however many events come.
 const READ: Duration = Duration::from_millis(50);
+/// Facts that come within this time are judged together.
+const COALESCE: Duration = Duration::from_millis(5);
+/// So many facts at most are taken before the clock is looked at again.
+const FACTS: usize = 4096;
 
 /// See [`super::verify`].
 pub(super) async fn run(
@@ -47,7 +53,8 @@ pub(super) async fn run(
     stop: impl Future<Output = ()>,
 ) -> Verification {
     let (facts, mut inbox) = unbounded_channel();
-    let mut run = Run::new(input, facts);
+    let index = Index::new(input);
+    let mut run = Run::new(&index, facts);
     let mut stop = pin!(stop);
     run.open();
     run.watch();
@@ -73,14 +80,18 @@ pub(super) async fn run(
         if now >= progress_at {
             progress_at = now + PROGRESS;
             let listening = run.listening_ends(now);
-            let line = words::waiting(&checks, now, deadline, listening, &run.ledger, input, &run.evidence);
+            let line = words::waiting(&checks, now, deadline, listening, &run.ledger, &index, &run.evidence);
             if let Some(line) = line {
                 progress(&line);
             }
         }
         let until = until.min(deadline).min(progress_at).max(now + Duration::from_millis(1));
         tokio::select! {
-            Some(fact) = inbox.recv() => run.take(fact, &mut inbox),
+            Some(fact) = inbox.recv() => {
+                // Others follow at once, and each judgement looks at every check.
+                sleep(COALESCE).await;
+                run.take(fact, &mut inbox);
+            }
             () = sleep_until(run.start + until) => {}
             () = &mut stop => {
                 end = End::Interrupted;
@@ -115,9 +126,10 @@ enum End {
 /// See [`super::glance`].
 pub(super) fn glance(input: &Input, review: Review, moment: &Moment) -> Verification {
     let (facts, _) = unbounded_channel();
-    let mut run = Run::new(input, facts);
-    run.evidence.links = moment.links();
-    run.evidence.addresses = moment.addresses.clone();
+    let index = Index::new(input);
+    let mut run = Run::new(&index, facts);
+    run.evidence.links = moment.links().into();
+    run.evidence.addresses = moment.addresses.clone().into();
     run.note_carriers();
     run.take_review(review);
     run.finish(End::Glance)
@@ -125,8 +137,6 @@ pub(super) fn glance(input: &Input, review: Review, moment: &Moment) -> Verifica
 
 /// A neighbour that the kernel has been asked for.
 struct Asked {
-    link: String,
-    ip: IpAddr,
     /// When, since the start.
     at: Duration,
     /// The kernel has given up since.
@@ -134,17 +144,19 @@ struct Asked {
 }
 
 struct Run<'a> {
-    input: &'a Input,
+    index: &'a Index<'a>,
     evidence: Evidence,
     ledger: Ledger,
     start: Instant,
     facts: Facts,
     probes: JoinSet<()>,
-    started: Vec<Probe>,
+    started: HashSet<Probe>,
     /// When each listener was started, since the start.
     listening: Vec<(String, Duration)>,
     /// Neighbours that the kernel has been asked for.
-    asked: Vec<Asked>,
+    asked: HashMap<(String, IpAddr), Asked>,
+    /// Names of the links as they were last read.
+    names: Names,
     live: Option<Live>,
     /// When the kernel's state is to be read again, since the start.
     read_at: Option<Duration>,
@@ -153,24 +165,25 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(input: &'a Input, facts: Facts) -> Self {
+    fn new(index: &'a Index<'a>, facts: Facts) -> Self {
         let mut evidence = Evidence::default();
         let target = |t: &super::input::Target| TargetEvidence {
             target: t.text.clone(),
             addresses: t.ip().into_iter().collect(),
             ..TargetEvidence::default()
         };
-        evidence.targets = input.targets.iter().map(target).collect();
+        evidence.targets = index.targets.iter().map(target).collect();
         Run {
-            input,
+            index,
             evidence,
             ledger: Ledger::default(),
             start: Instant::now(),
             facts,
             probes: JoinSet::new(),
-            started: Vec::new(),
+            started: HashSet::new(),
             listening: Vec::new(),
-            asked: Vec::new(),
+            asked: HashMap::new(),
+            names: Names::default(),
             live: None,
             read_at: None,
             changed: false,
@@ -227,13 +240,15 @@ impl<'a> Run<'a> {
         self.read_at = None;
         let Some(live) = &mut self.live else { return };
         match live.links().await {
-            Ok(links) => self.evidence.links = links,
+            Ok(links) => self.evidence.links = links.into(),
             Err(failure) => note(&mut self.evidence.unreadable, format!("links: {failure}")),
         }
         match live.addresses().await {
-            Ok(addresses) => self.evidence.addresses = addresses,
+            Ok(addresses) => self.evidence.addresses = addresses.into(),
             Err(failure) => note(&mut self.evidence.unreadable, format!("addresses: {failure}")),
         }
+        self.names = Names::default();
+        self.evidence.links.iter().for_each(|link| self.names.insert(link.index, &link.name));
         self.note_carriers();
     }
 
@@ -252,58 +267,59 @@ impl<'a> Run<'a> {
 
     fn judge(&mut self, now: Duration) -> Vec<Check> {
         self.evidence.elapsed_ms = now.as_millis() as u64;
-        let mut checks = judge(self.input, &self.evidence);
-        self.ledger.apply(&mut checks, self.input, &self.evidence, now);
+        let mut checks = judge(self.index, &self.evidence);
+        self.ledger.apply(&mut checks, self.index, &self.evidence, now);
         checks
     }
 
     /// Starts what the checks call for and has not been started yet.
     async fn ask(&mut self, checks: &[Check], now: Duration) {
         let age = |check: &Check| self.ledger.age(check, now);
-        for probe in wanted::probes(self.input, &self.evidence, checks, age) {
-            if self.started.contains(&probe) {
+        let mut claims: BTreeMap<(String, u32, MacAddr), Vec<Ipv4Addr>> = BTreeMap::new();
+        for probe in due::probes(self.index, &self.evidence, checks, age) {
+            if !self.started.insert(probe.clone()) {
                 continue;
             }
-            if let Probe::Listen { link, .. } = &probe {
-                self.listening.push((link.clone(), now));
-            }
-            self.started.push(probe.clone());
-            self.probes.spawn(probe::run(probe, self.facts.clone()));
-        }
-        for (link, ip) in wanted::neighbours(&self.evidence, checks) {
-            let known = self.asked.iter_mut().find(|a| a.link == link && a.ip == ip);
-            let again = known.as_ref().is_none_or(|a| a.failed && now >= a.at + AGAIN);
-            match known {
-                Some(asked) if again => (asked.at, asked.failed) = (now, false),
-                Some(_) => {}
-                None => self.asked.push(Asked { link: link.clone(), ip, at: now, failed: false }),
-            }
-            if again {
-                self.ask_neighbour(&link, ip).await;
+            match probe {
+                // One socket for all addresses of a link: each would get the answers to all.
+                Probe::Claim { link, index, mac, ip } => {
+                    claims.entry((link, index, mac)).or_default().push(ip);
+                }
+                probe => {
+                    if let Probe::Listen { link, .. } = &probe {
+                        self.listening.push((link.clone(), now));
+                    }
+                    self.probes.spawn(probe::run(probe, self.facts.clone()));
+                }
             }
         }
+        for ((link, index, mac), ips) in claims {
+            self.probes.spawn(probe::claims(link, index, mac, ips, self.facts.clone()));
+        }
+        let mut ask = Vec::new();
+        for (link, ip) in due::neighbours(&self.evidence, checks) {
+            let place = (link, ip);
+            let due = self.asked.get(&place).is_none_or(|a| a.failed && now >= a.at + AGAIN);
+            if due {
+                self.asked.insert(place.clone(), Asked { at: now, failed: false });
+                ask.push(place);
+            }
+        }
+        self.ask_neighbours(&ask).await;
     }
 
-    async fn ask_neighbour(&mut self, link: &str, ip: IpAddr) {
-        let names = self.names();
-        let Some(live) = &mut self.live else { return };
-        match live.ask_neighbour(&names, link, ip).await {
-            Ok(Some(known)) => self.take_neighbour(known),
-            Ok(None) => {}
-            Err(failure) => log::debug!("asking for {ip} on {link}: {failure}"),
+    async fn ask_neighbours(&mut self, places: &[(String, IpAddr)]) {
+        let Some(live) = self.live.as_mut().filter(|_| !places.is_empty()) else { return };
+        match live.ask_neighbours(&self.names, places).await {
+            Ok(known) => known.into_iter().for_each(|neighbour| self.take_neighbour(neighbour)),
+            Err(failure) => log::debug!("asking for neighbours: {failure}"),
         }
-    }
-
-    fn names(&self) -> Names {
-        let mut names = Names::default();
-        self.evidence.links.iter().for_each(|link| names.insert(link.index, &link.name));
-        names
     }
 
     /// Until when there is something to wait for, since the start; `None` when everything is known.
     fn until(&self, checks: &[Check], now: Duration) -> Option<Duration> {
         let waiting = || checks.iter().filter(|c| c.outcome == Outcome::Waiting);
-        let bound = waiting().filter_map(|c| self.ledger.end(c, self.input, &self.evidence)).min();
+        let bound = waiting().filter_map(|c| self.ledger.end(c, self.index, &self.evidence)).min();
         // A check that waits and is asked why begins a new kind of question two seconds later.
         let doubt =
             |c: &Check| Duration::from_secs(2).checked_sub(self.ledger.age(c, now)).map(|rest| now + rest);
@@ -321,12 +337,12 @@ impl<'a> Run<'a> {
         ends.max().filter(|end| *end > now)
     }
 
-    /// Takes a fact and all others that are already there.
+    /// Takes a fact and others that are already there.
     fn take(&mut self, fact: Fact, inbox: &mut UnboundedReceiver<Fact>) {
-        let mut next = Some(fact);
-        while let Some(fact) = next {
+        self.apply(fact);
+        for _ in 0..FACTS {
+            let Ok(fact) = inbox.try_recv() else { return };
             self.apply(fact);
-            next = inbox.try_recv().ok();
         }
     }
 
@@ -342,7 +358,7 @@ impl<'a> Run<'a> {
                 self.read_soon(READ);
             }
             Fact::Neighbour(kind, payload) => {
-                if let Some(neighbour) = neighbour::notified(kind, &payload, &self.names()) {
+                if let Some(neighbour) = neighbour::notified(kind, &payload, &self.names) {
                     self.take_neighbour(neighbour);
                 }
             }
@@ -359,14 +375,12 @@ impl<'a> Run<'a> {
     /// A neighbour entry that some check asks about.
     fn take_neighbour(&mut self, neighbour: Neighbour) {
         let (link, ip, state) = (neighbour.link.as_str(), neighbour.ip, neighbour.state);
-        let Some(asked) = self.asked.iter_mut().find(|a| a.link == link && a.ip == ip) else { return };
+        let Some(asked) = self.asked.get_mut(&(link.to_owned(), ip)) else { return };
         // The echo that goes on every second makes the kernel ask again; where it cannot, we do.
         asked.failed |= state == NeighbourState::Failed;
         let now = self.start.elapsed().as_millis() as u64;
-        let is_gateway =
-            self.input.link(link).is_some_and(|l| l.gateways().iter().any(|(via, _)| *via == ip));
-        let gateway = if is_gateway { self.evidence.gateway_mut(link, &ip) } else { None };
-        if let Some(gateway) = gateway {
+        if self.index.gateway(link, ip).is_some() {
+            let gateway = self.evidence.gateway_mut(link, &ip);
             match state {
                 NeighbourState::Reachable => {
                     gateway.resolved = true;
@@ -379,8 +393,7 @@ impl<'a> Run<'a> {
                 NeighbourState::Asked | NeighbourState::Stale => {}
             }
         }
-        self.evidence.neighbours.retain(|n| n.link != link || n.ip != ip);
-        self.evidence.neighbours.push(neighbour);
+        self.evidence.neighbours.put(neighbour);
     }
 
     fn finish(mut self, end: End) -> Verification {
@@ -399,19 +412,19 @@ impl<'a> Run<'a> {
                 End::Known => check.outcome = Outcome::Failed,
                 End::Interrupted => {
                     check.outcome = Outcome::NotChecked;
-                    check.said = format!("{} (interrupted)", check.said);
+                    check.finding = format!("{} (interrupted)", check.finding);
                 }
                 End::Glance => {
                     check.outcome = Outcome::NotChecked;
                     let network =
                         [Code::CheckGateway, Code::CheckResolver, Code::CheckTarget, Code::CheckUnique];
                     if network.contains(&check.code) {
-                        check.said = "not asked yet".to_owned();
+                        check.finding = "not asked yet".to_owned();
                     }
                 }
             }
         }
-        let causes = cause::explain(self.input, &self.evidence, &checks);
+        let causes = cause::explain(self.index, &self.evidence, &checks);
         let (seconds, interrupted) = (now.as_secs_f64(), end == End::Interrupted);
         Verification { checks, causes, evidence: self.evidence, seconds, interrupted }
     }

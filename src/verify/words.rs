@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::checks::{Check, Outcome};
 use super::evidence::Evidence;
-use super::input::Input;
+use super::input::Index;
 use super::ledger::Ledger;
 use crate::diagnostic::Code;
 
@@ -15,7 +15,7 @@ pub(super) fn waiting(
     deadline: Duration,
     listening: Option<Duration>,
     ledger: &Ledger,
-    input: &Input,
+    index: &Index<'_>,
     evidence: &Evidence,
 ) -> Option<String> {
     let open: Vec<&Check> = checks.iter().filter(|c| c.outcome == Outcome::Waiting).collect();
@@ -27,7 +27,7 @@ pub(super) fn waiting(
             format!("{faults} fault{plural} so far; listening to the switches, at most {rest} s more")
         });
     };
-    let end = open.iter().filter_map(|c| ledger.end(c, input, evidence)).max().unwrap_or(deadline);
+    let end = open.iter().filter_map(|c| ledger.end(c, index, evidence)).max().unwrap_or(deadline);
     let more = match open.len() - 1 {
         0 => String::new(),
         count => format!(" and {count} more"),
@@ -42,7 +42,7 @@ pub(super) fn plural(count: usize) -> &'static str {
 
 /// What a check waits for.
 fn awaited(check: &Check) -> String {
-    let (link, object) = (&check.link, &check.object);
+    let (link, object) = (&check.link, &check.subject);
     match check.code {
         Code::CheckDescribed => "what is still to be done".to_owned(),
         Code::CheckLacp => format!("LACP on {object} in {link}"),
@@ -53,7 +53,7 @@ fn awaited(check: &Check) -> String {
         Code::CheckGateway => format!("gateway {object} on {link}"),
         Code::CheckPathMtu => format!("full packets to {object} on {link}"),
         Code::CheckResolver => format!("name server {object}"),
-        Code::CheckTarget => object.clone(),
+        Code::CheckTarget => object.to_string(),
         Code::CheckUp => format!("{link} to come up"),
         Code::CheckMtu => format!("the MTU of {link}"),
         Code::CheckMode => format!("the mode of {link}"),

@@ -9,7 +9,7 @@ use netapply::diagnostic::Code;
 use netapply::model::Kind;
 use netapply::report::Builder;
 use netapply::verify::checks::Outcome;
-use netapply::verify::input::{Expected, Hop, Input};
+use netapply::verify::input::{DesiredLink, DesiredRoute, Input};
 use netapply::verify::{Review, Verification, verify};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
@@ -62,19 +62,19 @@ pub(crate) fn spawn_inside<T: Send + 'static>(
 }
 
 /// A NIC with an address and, where given, a default route.
-pub(crate) fn nic(name: &str, address: &str, gateway: Option<&str>) -> Expected {
-    let mut link = Expected::new(name, name, Kind::Physical);
+pub(crate) fn nic(name: &str, address: &str, gateway: Option<&str>) -> DesiredLink {
+    let mut link = DesiredLink::new(name, name, Kind::Physical);
     link.addresses = vec![address.parse().unwrap()];
     let everything = if address.contains(':') { "::/0" } else { "0.0.0.0/0" };
     link.routes = gateway
-        .map(|via| Hop { to: everything.parse().unwrap(), via: via.parse().ok(), source: None })
+        .map(|via| DesiredRoute::new(everything.parse().unwrap(), via.parse().ok()))
         .into_iter()
         .collect();
     link
 }
 
 /// The description of these links, with what should be reached.
-pub(crate) fn input(links: Vec<Expected>, resolvers: &[&str], targets: &[&str]) -> Input {
+pub(crate) fn input(links: Vec<DesiredLink>, resolvers: &[&str], targets: &[&str]) -> Input {
     let resolvers = resolvers.iter().map(|r| r.parse().unwrap()).collect();
     let targets = targets.iter().map(|t| t.parse().unwrap()).collect();
     Input { links, resolvers, search: Vec::new(), targets }
@@ -108,7 +108,7 @@ pub(crate) fn causes(verification: &Verification) -> Vec<(Code, String)> {
 
 /// How the check of this kind for this object stands.
 pub(crate) fn outcome(verification: &Verification, code: Code, object: &str) -> Option<Outcome> {
-    verification.checks.iter().find(|c| c.code == code && c.object == object).map(|c| c.outcome)
+    verification.checks.iter().find(|c| c.code == code && c.subject.to_string() == object).map(|c| c.outcome)
 }
 
 /// Nothing failed, nothing is said.

@@ -4,8 +4,8 @@ use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::BondPort;
 use crate::model::{Kind, MacAddr};
-use crate::verify::checks::Check;
-use crate::verify::input::Expected;
+use crate::verify::checks::{Check, Subject};
+use crate::verify::input::DesiredLink;
 use crate::verify::words::speed_words;
 
 /// What the other side of a member is, as LACP tells it.
@@ -17,11 +17,11 @@ struct Member<'a> {
 
 /// LACP does not come about, or not on all members, or not with one partner.
 pub(super) fn lacp(case: &Case<'_>) -> Vec<Cause> {
-    let bonds = case.input.links.iter().filter(|l| l.kind == Kind::Bond);
+    let bonds = case.index.links.iter().filter(|l| l.kind == Kind::Bond);
     bonds.filter_map(|bond| one_lacp(case, bond)).collect()
 }
 
-fn one_lacp(case: &Case<'_>, bond: &Expected) -> Option<Cause> {
+fn one_lacp(case: &Case<'_>, bond: &DesiredLink) -> Option<Cause> {
     let members: Vec<Member<'_>> = members(case, bond);
     let failed: Vec<usize> = members.iter().filter_map(|m| m.position).collect();
     if failed.is_empty() {
@@ -45,7 +45,8 @@ fn one_lacp(case: &Case<'_>, bond: &Expected) -> Option<Cause> {
             Cause::new(Code::LacpPartnerOnSome, silence(case, without()), name, message, action)
         }
         [_] => {
-            let message = format!("{name}: the LACP partner does not take {} in", list(said(case, &members)));
+            let message =
+                format!("{name}: the LACP partner does not take {} in", list(failing(case, &members)));
             let action = "Check speed, VLANs and minimum of links of the switch's LAG";
             Cause::new(Code::LacpNotThrough, Certainty::Likely, name, message, action)
         }
@@ -76,7 +77,7 @@ fn port(case: &Case<'_>, nic: &str) -> String {
     }
 }
 
-fn said<'a>(case: &Case<'a>, members: &[Member<'a>]) -> Vec<&'a str> {
+fn failing<'a>(case: &Case<'a>, members: &[Member<'a>]) -> Vec<&'a str> {
     let failed = members.iter().filter(|m| m.position.and_then(|at| case.checks.get(at)).is_some());
     failed.map(|m| m.name).collect()
 }
@@ -91,11 +92,12 @@ fn who((mac, key): (MacAddr, Option<u16>), all: &[(MacAddr, Option<u16>)]) -> St
     }
 }
 
-fn members<'a>(case: &Case<'a>, bond: &'a Expected) -> Vec<Member<'a>> {
+fn members<'a>(case: &Case<'a>, bond: &'a DesiredLink) -> Vec<Member<'a>> {
     let member = |name: &'a String| {
         let state = case.evidence.link(name).filter(|l| l.carrier)?;
         let port = state.bond_port.as_ref()?;
-        let check = |(_, c): &(usize, &Check)| c.link == bond.name && c.object == *name;
+        let check =
+            |(_, c): &(usize, &Check)| c.link == bond.name && c.subject == Subject::Member(name.clone());
         let position = case.failed(Code::CheckLacp).find(check).map(|(position, _)| position);
         Some(Member { name, position, partner: partner(case, name, port) })
     };
@@ -114,9 +116,9 @@ fn partner(case: &Case<'_>, name: &str, port: &BondPort) -> Option<(MacAddr, Opt
 /// LACP is heard where nothing of ours speaks it.
 pub(super) fn switch_runs_lacp(case: &Case<'_>) -> Vec<Cause> {
     let mut causes = Vec::new();
-    for top in &case.input.links {
+    for top in &case.index.links {
         let speaks = top.kind == Kind::Bond && top.mode.as_deref() == Some("802.3ad");
-        let single = top.kind == Kind::Physical && case.input.controller_of(&top.name).is_none();
+        let single = top.kind == Kind::Physical && case.index.controller_of(&top.name).is_none();
         if speaks || !(single || top.kind == Kind::Bond) {
             continue;
         }
@@ -127,7 +129,7 @@ pub(super) fn switch_runs_lacp(case: &Case<'_>) -> Vec<Cause> {
         }
         // All that stands on it and fails may fail for this.
         let above = |c: &Check| {
-            c.is_fault() && case.input.nics_under(&c.link).iter().any(|n| heard.contains(&n.name.as_str()))
+            c.is_fault() && case.index.nics_under(&c.link).iter().any(|n| heard.contains(&n.name.as_str()))
         };
         let failed: Vec<usize> =
             case.checks.iter().enumerate().filter(|(_, c)| above(c)).map(|(position, _)| position).collect();
@@ -146,7 +148,7 @@ pub(super) fn switch_runs_lacp(case: &Case<'_>) -> Vec<Cause> {
 
 /// Members of different speed.
 pub(super) fn unequal_speed(case: &Case<'_>) -> Vec<Cause> {
-    let cause = |bond: &Expected| {
+    let cause = |bond: &DesiredLink| {
         let states = bond.members.iter().filter_map(|name| case.evidence.link(name)).filter(|l| l.carrier);
         let speeds: Vec<(&str, u32)> = states.filter_map(|l| Some((l.name.as_str(), l.speed?))).collect();
         let (_, first) = *speeds.first()?;
@@ -158,5 +160,5 @@ pub(super) fn unequal_speed(case: &Case<'_>) -> Vec<Cause> {
         let action = "Check cables, optics and the switch's ports; members of a bond should be equal";
         Some(Cause::new(Code::UnequalSpeed, Certainty::Proved, &bond.name, message, action))
     };
-    case.input.links.iter().filter(|l| l.kind == Kind::Bond).filter_map(cause).collect()
+    case.index.links.iter().filter(|l| l.kind == Kind::Bond).filter_map(cause).collect()
 }

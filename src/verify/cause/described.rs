@@ -1,40 +1,84 @@
 //! Causes where the kernel's state is not as described: somebody changed it, or it was never made so.
 
+use std::collections::BTreeMap;
+
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::Code;
 use crate::model::Kind;
+use crate::plan::{Action, Step, script};
 use crate::verify::checks::Check;
 
 /// Down, although netapply brings every link up.
-pub(super) fn taken_down(case: &Case<'_>) -> Vec<Cause> {
-    let cause = |(position, check): (usize, &Check)| {
-        let message = format!("{} is down, and it is described to be up", check.link);
+pub(super) fn taken_down<'a>(case: &Case<'a>) -> Vec<Cause> {
+    let down: BTreeMap<&'a str, usize> = case
+        .failed(Code::CheckUp)
+        .filter(|(_, check)| is_set_up(case, check))
+        .map(|(position, check)| (check.link.as_str(), position))
+        .collect();
+    // What a link loses when it goes down, its routes and its IPv6 addresses, is left to do and no cause of its own.
+    let lost =
+        case.evidence.remaining.iter().all(|step| about(case, step).any(|link| down.contains_key(link)));
+    let undone = case.failed(Code::CheckDescribed).map(|(position, _)| position).filter(|_| lost);
+    let undone: Vec<usize> = undone.collect();
+    let cause = |name: &str| {
+        let message = format!("{name} is down but should be up");
         let action = "Run netapply apply; if it goes down again, keep the image's other network tools off it";
-        let cause = Cause::new(Code::LinkTakenDown, Certainty::Likely, &check.link, message, action);
-        // A link that goes down loses its routes: they are left to do, and no cause of their own.
-        let mut rest = case.evidence.remaining.iter();
-        let undone = case.failed(Code::CheckDescribed).map(|(position, _)| position);
-        let undone = undone.filter(|_| rest.all(|step| is_about(step, &check.link)));
-        cause.explains([position]).explains(undone)
+        let cause = Cause::new(Code::LinkTakenDown, Certainty::Likely, name, message, action);
+        let of_it = |link: &'a str| down.contains_key(link) && lowest(case, &down, link) == name;
+        let addresses = case.failed(Code::CheckAddress).filter(|(_, check)| of_it(&check.link));
+        let addresses = addresses.filter(|(_, check)| is_gone(case, check)).map(|(position, _)| position);
+        let links = down.iter().filter(|(link, _)| of_it(link)).map(|(_, position)| *position);
+        cause.explains(links).explains(addresses).explains(undone.iter().copied())
     };
-    case.failed(Code::CheckUp).filter(|(_, check)| is_set_up(case, check)).map(cause).collect()
+    // A link that goes down takes those above it along: they are no cause of their own.
+    down.keys().filter(|name| lower(case, &down, name).is_none()).copied().map(cause).collect()
 }
 
-/// True for a link that is otherwise as described. One that goes down keeps its IPv4 addresses: without them it was more
-/// likely never set up.
+/// The link directly below that is down, too.
+fn lower<'a>(case: &Case<'a>, down: &BTreeMap<&'a str, usize>, name: &str) -> Option<&'a str> {
+    let parent = case.index.link(name)?.parent.as_deref()?;
+    down.contains_key(parent).then_some(parent)
+}
+
+/// The lowest link below, or the link itself, that is down.
+fn lowest<'a>(case: &Case<'a>, down: &BTreeMap<&'a str, usize>, mut name: &'a str) -> &'a str {
+    // As often as there are links: a description may have a circle.
+    for _ in 0..down.len() {
+        let Some(below) = lower(case, down, name) else { break };
+        name = below;
+    }
+    name
+}
+
+/// True for a link that is otherwise as described. One that goes down keeps its IPv4 addresses, and loses its IPv6 ones:
+/// without the former it was more likely never set up.
 fn is_set_up(case: &Case<'_>, check: &Check) -> bool {
-    !case.failed(Code::CheckAddress).any(|(_, address)| address.link == check.link)
+    let missing =
+        |address: &Check| address.link == check.link && address.subject.ip().is_some_and(|ip| ip.is_ipv4());
+    !case.failed(Code::CheckAddress).any(|(_, address)| missing(address))
 }
 
-/// True for a step, an ip(8) line, that names the link.
-fn is_about(step: &str, link: &str) -> bool {
-    step.split_whitespace().any(|word| word == link)
+/// True for an address that is not on its link.
+fn is_gone(case: &Case<'_>, check: &Check) -> bool {
+    check.subject.ip().is_some_and(|ip| case.evidence.address(&check.link, &ip).is_none())
+}
+
+/// The links that a remaining step is about, by their kernel names: those that it changes, and the one that it serves.
+fn about<'a>(case: &Case<'a>, step: &'a Step) -> impl Iterator<Item = &'a str> {
+    let hops = match &step.action {
+        Action::AddRoute(route) | Action::AppendRoute(route) | Action::ReplaceRoute(route) => {
+            Some(route.links())
+        }
+        _ => None,
+    };
+    let serves = case.index.name_of(&step.link);
+    step.action.link().into_iter().chain(hops.into_iter().flatten()).chain(serves)
 }
 
 /// The MTU is another one.
 pub(super) fn wrong_mtu(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
-        let message = format!("{} has {}", check.link, check.said);
+        let message = format!("{} has {}", check.link, check.finding);
         let action = "Compare `ip -d link` (maxmtu) for the driver's limit, and see who else sets it";
         Cause::new(Code::WrongMtu, Certainty::Proved, &check.link, message, action).explains([position])
     };
@@ -43,13 +87,12 @@ pub(super) fn wrong_mtu(case: &Case<'_>) -> Vec<Cause> {
 
 /// Steps are left, links or addresses are not there: who did it, where the kernel knows.
 pub(super) fn changed(case: &Case<'_>) -> Vec<Cause> {
-    let made = |c: &Check| case.input.link(&c.link).is_some_and(|l| l.kind != Kind::Physical);
-    let gone = |c: &Check| c.object.parse().is_ok_and(|ip| case.evidence.address(&c.link, &ip).is_none());
+    let made = |c: &Check| case.index.link(&c.link).is_some_and(|l| l.kind != Kind::Physical);
     let ours = |c: &Check| match c.code {
         Code::CheckDescribed | Code::CheckMember | Code::CheckMode => true,
         Code::CheckPresent => made(c),
         Code::CheckUp => !is_set_up(case, c),
-        Code::CheckAddress => gone(c),
+        Code::CheckAddress => is_gone(case, c),
         _ => false,
     };
     let failed: Vec<(usize, &Check)> =
@@ -58,13 +101,13 @@ pub(super) fn changed(case: &Case<'_>) -> Vec<Cause> {
     let positions = failed.iter().map(|(position, _)| *position);
     let steps = &case.evidence.remaining;
     let todo = match steps.as_slice() {
-        [] => format!("{} {}", first.link, first.said).trim().to_owned(),
-        [one] => format!("to be done: {one}"),
-        [one, ..] => format!("to be done, of {} steps: {one}", steps.len()),
+        [] => format!("{} {}", first.link, first.finding).trim().to_owned(),
+        [one] => format!("to be done: {}", script::line(&one.action)),
+        [one, ..] => format!("to be done, of {} steps: {}", steps.len(), script::line(&one.action)),
     };
     if let Some(stranger) = case.evidence.strangers.first() {
         let who = stranger.who.as_deref().unwrap_or("something else");
-        let same = steps.iter().any(|step| is_about(step, &stranger.link));
+        let same = steps.iter().any(|step| about(case, step).any(|link| link == stranger.link));
         let seen = stranger.who.is_some() && same;
         let certainty = if seen { Certainty::Proved } else { Certainty::Likely };
         let message = format!("{who} has put {} on {}; {todo}", stranger.what, stranger.link);

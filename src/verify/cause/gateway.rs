@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
 use crate::verify::checks::Check;
-use crate::verify::evidence::Owner;
-use crate::verify::input::Expected;
+use crate::verify::evidence::at;
+use crate::verify::input::DesiredLink;
 
 /// Another machine has an address of ours.
 pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
     const ACTION: &str = "Find that machine by its MAC address and change one of the two";
     let v4 = case.failed(Code::CheckUnique).filter_map(|(position, check)| {
-        let ip = check.object.parse::<IpAddr>().ok()?;
+        let ip = check.subject.ip()?;
         let owner = case.evidence.claim(&check.link, &ip)?.owner?;
         // A router that answers for others has no use for the address itself.
         let router = case.evidence.neighbours.iter().find(|n| n.link == check.link && n.mac == Some(owner));
@@ -29,7 +29,7 @@ pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
         Some(cause.explains([position]).explains(refused.map(|(position, _)| position)))
     });
     let v6 = case.failed(Code::CheckAddress).filter_map(|(position, check)| {
-        let ip = check.object.parse::<IpAddr>().ok()?;
+        let ip = check.subject.ip()?;
         case.evidence.address(&check.link, &ip).filter(|a| a.duplicate)?;
         let owner = case.evidence.claim(&check.link, &ip).and_then(|c| c.owner);
         let who = owner.map_or_else(String::new, |mac| format!(": {mac}"));
@@ -44,21 +44,19 @@ pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
 
 /// True where a gateway answers ARP on its link when it is asked without an address of ours.
 fn answers_probe(case: &Case<'_>, gateway: &Check) -> bool {
-    let is_it = |o: &Owner| o.link == gateway.link && o.ip.to_string() == gateway.object;
-    case.evidence.others.iter().any(is_it)
+    gateway.subject.ip().is_some_and(|ip| case.evidence.others.find(at(&gateway.link, ip)).is_some())
 }
 
 /// The address of ours that a gateway is asked from.
 fn asks_from(case: &Case<'_>, gateway: &Check) -> Option<IpAddr> {
-    let gateways = case.input.link(&gateway.link)?.gateways();
-    gateways.iter().find(|(via, _)| via.to_string() == gateway.object).and_then(|(_, source)| *source)
+    case.index.gateway(&gateway.link, gateway.subject.ip()?)?.source
 }
 
 /// The gateway is there, and has nothing to say to our address.
 pub(super) fn ignores_us(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let source = asks_from(case, check).filter(|_| answers_probe(case, check))?;
-        let message = format!("gateway {} is on {}, and ignores {source}", check.object, check.link);
+        let message = format!("gateway {} is on {}, and ignores {source}", check.subject, check.link);
         let action = "Check that the address is in the gateway's subnet, and that nobody else has it";
         let cause = Cause::new(Code::GatewayIgnores, Certainty::Likely, &check.link, message, action);
         Some(cause.explains([position]))
@@ -69,9 +67,9 @@ pub(super) fn ignores_us(case: &Case<'_>) -> Vec<Cause> {
 /// The gateway is in another link's subnet, or answers on another link.
 pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
-        let (ip, link) = (check.object.parse::<IpAddr>().ok()?, case.input.link(&check.link)?);
+        let (ip, link) = (check.subject.ip()?, case.index.link(&check.link)?);
         // On the NIC below a VLAN it answers where the VLAN is not tagged: that is the VLAN's own cause.
-        let below = |name: &str| case.input.nics_under(&link.name).iter().any(|nic| nic.name == name);
+        let below = |name: &str| case.index.nics_under(&link.name).iter().any(|nic| nic.name == name);
         let answering =
             case.evidence.others.iter().find(|o| o.ip == ip && !below(&o.link) && o.link != link.name);
         if let Some(owner) = answering {
@@ -86,7 +84,7 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
         if link.has_subnet_of(&ip) {
             return None;
         }
-        let other = case.input.links.iter().find(|l| l.name != link.name && l.has_subnet_of(&ip))?;
+        let other = case.index.links.iter().find(|l| l.name != link.name && l.has_subnet_of(&ip))?;
         let message = format!("gateway {ip} of {} is in the subnet of {}", link.name, other.name);
         let action = format!("Put the route at {}", other.name);
         Some(
@@ -100,7 +98,7 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
 /// Nobody answers for the gateway's address, and others of its subnet answer or are heard.
 pub(super) fn absent(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
-        let (ip, link) = (check.object.parse::<IpAddr>().ok()?, case.input.link(&check.link)?);
+        let (ip, link) = (check.subject.ip()?, case.index.link(&check.link)?);
         if answers_probe(case, check) {
             return None;
         }
@@ -133,10 +131,10 @@ pub(super) fn absent(case: &Case<'_>) -> Vec<Cause> {
 pub(super) fn silent(case: &Case<'_>) -> Vec<Cause> {
     let mut links: Vec<&str> = case.failed(Code::CheckGateway).map(|(_, c)| c.link.as_str()).collect();
     links.dedup();
-    links.into_iter().filter_map(|link| one_silent(case, case.input.link(link)?)).collect()
+    links.into_iter().filter_map(|link| one_silent(case, case.index.link(link)?)).collect()
 }
 
-fn one_silent(case: &Case<'_>, link: &Expected) -> Option<Cause> {
+fn one_silent(case: &Case<'_>, link: &DesiredLink) -> Option<Cause> {
     case.heard_under(&link.name).next()?;
     let failed: Vec<(usize, &Check)> =
         case.failed(Code::CheckGateway).filter(|(_, c)| c.link == link.name).collect();
@@ -154,7 +152,7 @@ fn one_silent(case: &Case<'_>, link: &Expected) -> Option<Cause> {
         Some(ip) => (Certainty::Likely, format!("{ip} of another subnet is heard")),
         None => (Certainty::Possible, "only other machines are heard".to_owned()),
     };
-    let gateways = list(failed.iter().map(|(_, c)| c.object.as_str()));
+    let gateways = list(failed.iter().map(|(_, c)| &c.subject));
     let noun = if failed.len() == 1 { "gateway" } else { "gateways" };
     let not = if failed.len() == 1 { "does not answer" } else { "do not answer" };
     let message = format!("{}{at} has carrier, but {noun} {gateways} {not} and {what}", link.name);
@@ -182,8 +180,7 @@ pub(super) fn stp_delay(case: &Case<'_>) -> Vec<Cause> {
             continue;
         };
         let since = case.evidence.carrier_ms.get(nic).copied().unwrap_or(0);
-        let found =
-            check.object.parse().ok().and_then(|ip| case.evidence.gateway(&check.link, &ip)?.found_ms);
+        let found = check.subject.ip().and_then(|ip| case.evidence.gateway(&check.link, &ip)?.found_ms);
         let action = "Make it an edge port (portfast)";
         if let Some(took) = found.and_then(|at| at.checked_sub(since)).filter(|took| *took >= DELAY_MS) {
             let seconds = took / 1000;
@@ -205,7 +202,7 @@ pub(super) fn stp_delay(case: &Case<'_>) -> Vec<Cause> {
 /// Small packets pass and full ones do not.
 pub(super) fn mtu_black_hole(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
-        let ip = check.object.parse().ok()?;
+        let ip = check.subject.ip()?;
         let gateway = case.evidence.gateway(&check.link, &ip)?;
         let (tried, passed) = (gateway.tried?, gateway.largest);
         let some = passed.map_or_else(|| "only small ones".to_owned(), |p| format!("packets of {p} bytes"));

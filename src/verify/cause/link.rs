@@ -17,7 +17,7 @@ fn mac_of(link: &LinkState) -> Option<MacAddr> {
 /// The described NIC is not there; or it is now, and was not when the description was applied.
 pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &super::Check)| {
-        let link = case.input.link(&check.link)?;
+        let link = case.index.link(&check.link)?;
         if link.kind != Kind::Physical {
             return None;
         }
@@ -51,7 +51,7 @@ pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
 
 /// What to say of a MAC that no NIC has: the one that was most likely meant, else all that are there.
 fn absent(case: &Case<'_>, wanted: MacAddr) -> (String, String) {
-    let described: Vec<MacAddr> = case.input.links.iter().filter_map(|l| l.mac).collect();
+    let described: Vec<MacAddr> = case.index.links.iter().filter_map(|l| l.mac).collect();
     let free =
         || nics(case).filter_map(|l| Some((l, mac_of(l)?))).filter(|(_, mac)| !described.contains(mac));
     let near =
@@ -88,7 +88,7 @@ fn absent(case: &Case<'_>, wanted: MacAddr) -> (String, String) {
 
 /// No carrier on a NIC, or on all of them.
 pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
-    let is_nic = |name: &str| case.input.link(name).is_some_and(|l| l.kind == Kind::Physical);
+    let is_nic = |name: &str| case.index.link(name).is_some_and(|l| l.kind == Kind::Physical);
     let dark: Vec<_> = case.failed(Code::CheckCarrier).filter(|(_, c)| is_nic(&c.link)).collect();
     let lit = || nics(case).filter(|l| l.carrier);
     let lit_described = lit().any(|l| is_nic(&l.name));
@@ -114,7 +114,7 @@ pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
     }
     let cause = |(position, check): (usize, &super::Check)| {
         // As described: a bond gives its members its own address, and not every NIC tells a permanent one.
-        let described = case.input.link(&check.link).and_then(|l| l.mac);
+        let described = case.index.link(&check.link).and_then(|l| l.mac);
         let mac = described
             .or(case.evidence.link(&check.link).and_then(mac_of))
             .map_or_else(String::new, |mac| format!(" ({mac})"));

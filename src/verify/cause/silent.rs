@@ -45,8 +45,8 @@ pub(super) fn silent(case: &Case<'_>) -> Vec<Cause> {
 fn resolvers<'a>(case: &Case<'a>) -> impl Iterator<Item = Silent<'a>> {
     let evidence = case.evidence;
     case.failed(Code::CheckResolver).filter_map(move |(position, check)| {
-        let ip = check.object.parse().ok()?;
-        let known = evidence.resolvers.iter().find(|r| r.server == ip);
+        let ip = check.subject.ip()?;
+        let known = evidence.resolver(&ip);
         let (refused, error) = (known.is_some_and(|r| r.refused), known.and_then(|r| r.error.as_deref()));
         let text = format!("name server {ip}");
         let (port, code) = ("name queries", Code::ResolverDead);
@@ -55,13 +55,13 @@ fn resolvers<'a>(case: &Case<'a>) -> impl Iterator<Item = Silent<'a>> {
 }
 
 fn silent_targets<'a>(case: &Case<'a>) -> impl Iterator<Item = Silent<'a>> {
-    let (evidence, input) = (case.evidence, case.input);
+    let (evidence, index) = (case.evidence, case.index);
     targets(case).filter(|(_, _, t)| t.answer.is_none() && !t.unknown_name).filter_map(
         move |(position, check, target)| {
             // Of several addresses the one that the description has a way to.
-            let known = target.addresses.iter().find(|ip| input.way_to(ip).is_some());
+            let known = target.addresses.iter().find(|ip| index.route_to(ip).is_some());
             let ip = *known.or(target.addresses.first())?;
-            let (text, error) = (check.object.clone(), target.unreachable.as_deref());
+            let (text, error) = (check.subject.to_string(), target.unreachable.as_deref());
             let (port, code) = ("this port", Code::TargetSilent);
             Some(Silent { position, text, ip, port, code, way: evidence.way(&ip), refused: false, error })
         },
@@ -73,8 +73,8 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
     let Silent { text, ip, way, .. } = host;
     let cause =
         |code, certainty, message: String, action: &str| Ok(Cause::new(code, certainty, "", message, action));
-    let described = case.input.way_to(ip);
-    if described.is_none() && !case.input.links.iter().any(|l| l.dynamic) {
+    let described = case.index.route_to(ip);
+    if described.is_none() && !case.index.links.iter().any(|l| l.dynamic) {
         // Router advertisements may have brought one all the same.
         let certainty = if host.error.is_some() { Certainty::Proved } else { Certainty::Likely };
         let message = format!("{text}: the description has no route to {ip}");
@@ -133,17 +133,17 @@ fn last_router(way: &Option<&Way>, via: &IpAddr, to: &IpAddr) -> Option<IpAddr> 
 
 /// True where a name server or target behind the gateway does answer, in whatever way.
 fn others_answer(case: &Case<'_>, via: &IpAddr) -> bool {
-    let behind = |ip: &IpAddr| case.input.way_to(ip).is_some_and(|(_, gateway)| gateway == Some(*via));
+    let behind = |ip: &IpAddr| case.index.route_to(ip).is_some_and(|(_, gateway)| gateway == Some(*via));
     let passed = |c: &Check| c.code == Code::CheckResolver && c.outcome == Outcome::Passed;
     let resolver =
-        case.checks.iter().filter(|c| passed(c)).any(|c| c.object.parse().is_ok_and(|ip| behind(&ip)));
+        case.checks.iter().filter(|c| passed(c)).any(|c| c.subject.ip().is_some_and(|ip| behind(&ip)));
     let target = case.evidence.targets.iter().filter(|t| t.answer.is_some());
     let way = case.evidence.ways.iter().any(|w| w.echo == Some(true) && behind(&w.to));
     resolver || way || target.flat_map(|t| t.addresses.first()).any(behind)
 }
 
 fn nothing_behind(case: &Case<'_>, via: &IpAddr, hosts: &[Silent<'_>]) -> Cause {
-    let link = case.input.way_to(&hosts.first().map_or(*via, |h| h.ip)).map(|(link, _)| link);
+    let link = case.index.route_to(&hosts.first().map_or(*via, |h| h.ip)).map(|(link, _)| link);
     let subnet = link.and_then(|link| link.addresses.iter().find(|net| net.contains(via)));
     let subnet = subnet.map_or_else(|| "this machine".to_owned(), |net| net.trunc().to_string());
     // One host that is silent may just be down; several are not by chance.

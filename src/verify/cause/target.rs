@@ -3,14 +3,15 @@
 
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::Code;
-use crate::verify::checks::Check;
+use crate::verify::checks::{Check, Subject};
 use crate::verify::evidence::{Answer, TargetEvidence};
 
 /// A failed target's check with what is known of it.
 pub(super) fn targets<'a>(case: &Case<'a>) -> impl Iterator<Item = (usize, &'a Check, &'a TargetEvidence)> {
     let evidence = case.evidence;
     case.failed(Code::CheckTarget).filter_map(move |(position, check)| {
-        let known = evidence.targets.iter().find(|t| t.target == check.object)?;
+        let Subject::Target(at, _) = check.subject else { return None };
+        let known = evidence.targets.get(at)?;
         Some((position, check, known))
     })
 }
@@ -18,7 +19,7 @@ pub(super) fn targets<'a>(case: &Case<'a>) -> impl Iterator<Item = (usize, &'a C
 /// A target's name has no address.
 pub(super) fn name(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check, target): (usize, &Check, &TargetEvidence)| {
-        let text = &check.object;
+        let text = &check.subject;
         let (code, certainty, message, action) = if target.unknown_name {
             (
                 Code::NameUnknown,
@@ -35,12 +36,12 @@ pub(super) fn name(case: &Case<'_>) -> Vec<Cause> {
                 format!("{text}: the name servers answer, and refuse to look its name up"),
                 "Let them serve this machine, or describe name servers that do",
             )
-        } else if case.input.resolvers.is_empty() {
+        } else if case.index.resolvers.is_empty() {
             (
                 Code::NoNameServer,
                 Certainty::Proved,
                 format!("{text}: there is no name server to ask for its name"),
-                match case.input.links.iter().any(|l| l.dynamic) {
+                match case.index.links.iter().any(|l| l.dynamic) {
                     true => "See why the DHCP client has written none into /etc/resolv.conf",
                     false => "Describe name servers, or give the target by its address",
                 },
@@ -61,7 +62,7 @@ pub(super) fn name(case: &Case<'_>) -> Vec<Cause> {
 /// The target answers, and not as it should.
 pub(super) fn answers_badly(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check, target): (usize, &Check, &TargetEvidence)| {
-        let text = &check.object;
+        let text = &check.subject;
         let (code, message, action) = match target.answer.as_ref()? {
             Answer::Refused => (
                 Code::TargetRefuses,

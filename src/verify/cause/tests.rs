@@ -6,11 +6,14 @@ use super::*;
 use crate::kernel::live::LinkState;
 use crate::kernel::neighbour::{Neighbour, NeighbourState};
 use crate::model::Kind;
+use crate::verify::checks::Subject;
 use crate::verify::evidence::{
     Answer, Heard, Lacp, Lldp, Owner, Refusal, ResolverEvidence, Stp, Stranger, TargetEvidence, Way,
 };
-use crate::verify::fixture::{default_via, ip, judged, lacp, mac, nic, one_nic, target, well};
-use crate::verify::input::Expected;
+use crate::verify::fixture::{
+    add_route, default_via, ip, judged, lacp, mac, nic, one_nic, set_up, target, well,
+};
+use crate::verify::input::{DesiredLink, Input};
 
 mod certainty;
 
@@ -22,7 +25,7 @@ fn port<'e>(evidence: &'e mut Evidence, name: &str) -> &'e mut LinkState {
 }
 
 fn without_gateway(evidence: &mut Evidence) {
-    for gateway in &mut evidence.gateways {
+    for gateway in evidence.gateways.iter_mut() {
         (gateway.resolved, gateway.rtt_us, gateway.found_ms) = (false, None, None);
         (gateway.tried, gateway.largest, gateway.finished) = (None, None, false);
     }
@@ -71,7 +74,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         one_nic,
         |i, e| {
             i.links[0].missing = true;
-            *e = Evidence { links: vec![nic(2, "eth0", "7c:c2:55:6e:90:45")], ..Evidence::default() };
+            *e = Evidence { links: vec![nic(2, "eth0", "7c:c2:55:6e:90:45")].into(), ..Evidence::default() };
         },
         Code::NicMissing,
         Certainty::Proved,
@@ -81,7 +84,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         one_nic,
         |i, e| {
             i.links[0].missing = true;
-            *e = Evidence { links: vec![nic(2, "eth0", "7c:c2:55:6e:91:13")], ..Evidence::default() };
+            *e = Evidence { links: vec![nic(2, "eth0", "7c:c2:55:6e:91:13")].into(), ..Evidence::default() };
         },
         Code::NicMissing,
         Certainty::Proved,
@@ -91,7 +94,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         one_nic,
         |i, e| {
             i.links[0].missing = true;
-            *e = Evidence { links: vec![nic(2, "eth0", "52:54:00:12:34:56")], ..Evidence::default() };
+            *e = Evidence { links: vec![nic(2, "eth0", "52:54:00:12:34:56")].into(), ..Evidence::default() };
         },
         Code::NicMissing,
         Certainty::Proved,
@@ -219,7 +222,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         |i, e| {
             without_gateway(e);
             e.links.push(nic(3, "eth1", "7c:c2:55:6e:90:45"));
-            let mut other = Expected::new("b", "eth1", Kind::Physical);
+            let mut other = DesiredLink::new("b", "eth1", Kind::Physical);
             other.addresses = vec!["10.1.0.2/24".parse().unwrap()];
             well(e, "eth1", 3, "10.1.0.2", "10.1.0.1");
             i.links.push(other);
@@ -395,10 +398,10 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
     ),
     (
         lacp,
-        |_, e| e.remaining.push("ip route add default via 10.0.0.1 dev bond0.100".into()),
+        |_, e| e.remaining.push(add_route("bond0.100", "0.0.0.0/0", "10.0.0.1")),
         Code::NotApplied,
         Certainty::Likely,
-        "to be done: ip route add default",
+        "to be done: ip -4 route add default",
     ),
     (
         lacp,
@@ -420,7 +423,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
     (
         one_nic,
         |_, e| {
-            e.remaining.push("ip route add default via 192.0.2.1 dev eth0".into());
+            e.remaining.push(add_route("eth0", "0.0.0.0/0", "192.0.2.1"));
             let (link, what) = ("eth0".into(), "a default route via 192.0.2.254".into());
             e.strangers.push(Stranger { link, what, who: Some("a DHCP client".into()) });
         },
@@ -447,7 +450,7 @@ fn what_was_spoiled_is_named() {
         let (mut input, mut evidence) = network();
         spoil(&mut input, &mut evidence);
         let checks = judged(&input, &evidence);
-        let causes = explain(&input, &evidence, &checks);
+        let causes = explain(&Index::new(&input), &evidence, &checks);
         let Some(first) = causes.first() else { panic!("{code}: nothing is said: {checks:#?}") };
         assert_eq!((first.code, first.certainty), (*code, *certainty), "{causes:#?}\n{checks:#?}");
         assert!(first.message.contains(word), "{} lacks {word}", first.message);
@@ -463,7 +466,7 @@ fn a_healthy_network_has_no_cause() {
         let (input, evidence) = network();
         let checks = judged(&input, &evidence);
         assert!(!checks.iter().any(Check::is_fault), "{checks:#?}");
-        assert_eq!(explain(&input, &evidence, &checks), []);
+        assert_eq!(explain(&Index::new(&input), &evidence, &checks), []);
     }
 }
 
@@ -480,7 +483,7 @@ fn every_failure_has_a_cause_and_what_hangs_on_it_has_none() {
     assert_eq!(gateway.outcome, Outcome::Blocked);
     assert_eq!(checks[gateway.root.unwrap()].code, Code::CheckCarrier);
     assert_eq!(checks[gateway.root.unwrap()].link, "eth0", "the root of all, not the next below");
-    let causes = explain(&input, &evidence, &checks);
+    let causes = explain(&Index::new(&input), &evidence, &checks);
     assert_eq!(causes.len(), 1, "{causes:#?}");
     assert_eq!(causes[0].checks.len(), 2);
 }
@@ -492,7 +495,7 @@ fn an_optional_link_is_no_fault() {
     port(&mut evidence, "eth0").carrier = false;
     let checks = judged(&input, &evidence);
     assert!(!checks.iter().any(Check::is_fault));
-    assert_eq!(explain(&input, &evidence, &checks), []);
+    assert_eq!(explain(&Index::new(&input), &evidence, &checks), []);
 }
 
 #[test]
@@ -507,8 +510,8 @@ fn one_alternative_that_answers_is_enough() {
     (evidence.targets[1].answer, evidence.targets[1].finished) = (Some(Answer::Tls), true);
     let checks = judged(&input, &evidence);
     assert!(!checks.iter().any(Check::is_fault), "{checks:#?}");
-    assert_eq!(explain(&input, &evidence, &checks), []);
-    let said = |at: &str| checks.iter().find(|c| c.object.contains(at)).unwrap().said.clone();
+    assert_eq!(explain(&Index::new(&input), &evidence, &checks), []);
+    let said = |at: &str| checks.iter().find(|c| c.subject.to_string().contains(at)).unwrap().finding.clone();
     assert_eq!(said("198.51.100.5"), "does not answer; another of the list answers");
     assert_eq!(said("198.51.100.6"), "answers in TLS, certificate not checked");
 }

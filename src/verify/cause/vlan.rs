@@ -7,12 +7,12 @@ use crate::diagnostic::Code;
 use crate::model::Kind;
 use crate::verify::checks::Check;
 use crate::verify::evidence::{Heard, Lldp};
-use crate::verify::input::Expected;
+use crate::verify::input::DesiredLink;
 
 /// Nothing answers on a link, and what is heard on its NICs is in other VLANs, or in none.
 pub(super) fn not_carried(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
-        let link = case.input.link(&check.link)?;
+        let link = case.index.link(&check.link)?;
         if case.passed(Code::CheckGateway, &link.name) {
             return None;
         }
@@ -27,8 +27,8 @@ pub(super) fn not_carried(case: &Case<'_>) -> Vec<Cause> {
 }
 
 /// The VLAN that a link's packets travel in: its own, or that of a link below it.
-fn vlan_of(case: &Case<'_>, link: &Expected) -> Option<u16> {
-    let below = link.parent.iter().chain(&link.members).filter_map(|name| case.input.link(name));
+fn vlan_of(case: &Case<'_>, link: &DesiredLink) -> Option<u16> {
+    let below = link.parent.iter().chain(&link.members).filter_map(|name| case.index.link(name));
     let mut line = std::iter::once(link).chain(below);
     line.find(|l| l.kind == Kind::Vlan).and_then(|l| l.vlan)
 }
@@ -49,7 +49,7 @@ fn joined(case: &Case<'_>, link: &str) -> Option<Heard> {
 type Verdict = (Certainty, String, String);
 
 /// Why frames of a VLAN do not come.
-fn tagged(case: &Case<'_>, link: &Expected, vlan: u16, heard: &Heard) -> Option<Verdict> {
+fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Option<Verdict> {
     if heard.tags.contains_key(&vlan) {
         return None;
     }
@@ -69,9 +69,9 @@ fn tagged(case: &Case<'_>, link: &Expected, vlan: u16, heard: &Heard) -> Option<
             return Some((Certainty::Likely, message, allow));
         }
     }
-    let gateways: Vec<_> = link.gateways().into_iter().map(|(via, _)| via).collect();
+    let gateways: Vec<_> = case.index.gateways(&link.name).iter().map(|gateway| gateway.ip).collect();
     // Heard, or asked for on the NIC itself.
-    let nics = case.input.nics_under(&link.name);
+    let nics = case.index.nics_under(&link.name);
     let answered =
         case.evidence.others.iter().filter(|o| nics.iter().any(|nic| nic.name == o.link)).map(|o| &o.ip);
     let untagged = heard.untagged.iter().chain(answered);
@@ -94,7 +94,7 @@ fn tagged(case: &Case<'_>, link: &Expected, vlan: u16, heard: &Heard) -> Option<
 }
 
 /// Why a link without a VLAN hears nothing of its own.
-fn untagged(link: &Expected, heard: &Heard) -> Option<Verdict> {
+fn untagged(link: &DesiredLink, heard: &Heard) -> Option<Verdict> {
     let own = heard.untagged.iter().any(|ip| link.has_subnet_of(ip));
     if own || heard.tags.is_empty() {
         return None;

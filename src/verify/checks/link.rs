@@ -1,22 +1,22 @@
 //! The checks of links, from the wire upwards: present, up, carrier, members, LACP, forwarding.
 
-use super::{Base, Judge, Outcome};
+use super::{Base, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::kernel::live::LinkState;
 use crate::model::Kind;
-use crate::verify::input::Expected;
+use crate::verify::input::DesiredLink;
 use crate::verify::words::{mode_word, speed_words};
 
 impl<'a> Judge<'a> {
     /// The checks of a link itself, those below it first. `depth` ends a circle that no description should have.
-    pub(super) fn base(&mut self, link: &'a Expected, depth: usize) -> Base {
+    pub(super) fn base(&mut self, link: &'a DesiredLink, depth: usize) -> Base {
         if let Some(base) = self.bases.get(link.name.as_str()) {
             return *base;
         }
         let mut below = Vec::new();
         if depth < 8 {
             let names = link.members.iter().chain(&link.parent);
-            let links: Vec<_> = names.filter_map(|name| self.wanted.get(name.as_str()).copied()).collect();
+            let links: Vec<_> = names.filter_map(|name| self.index.link(name)).collect();
             below = links.into_iter().map(|l| self.base(l, depth + 1)).collect();
         }
         let base = self.link(link, &below);
@@ -24,14 +24,14 @@ impl<'a> Judge<'a> {
         base
     }
 
-    fn link(&mut self, link: &'a Expected, below: &[Base]) -> Base {
+    fn link(&mut self, link: &'a DesiredLink, below: &[Base]) -> Base {
         let name = link.name.as_str();
         let Some(state) = self.state(name).filter(|_| !link.missing) else {
             let late = link.mac.and_then(|mac| {
                 let is_it = |l: &&LinkState| l.permanent_mac == Some(mac) || l.mac == Some(mac);
                 self.evidence.links.iter().filter(|l| l.kind.is_empty() || l.kind == "veth").find(is_it)
             });
-            let said = match (&link.mac, link.kind) {
+            let finding = match (&link.mac, link.kind) {
                 (Some(_), Kind::Physical) if late.is_some() => {
                     format!("came too late, as {}", late.map_or("", |l| l.name.as_str()))
                 }
@@ -39,17 +39,17 @@ impl<'a> Judge<'a> {
                 (_, Kind::Physical) => "no such NIC".to_owned(),
                 _ => "the link does not exist".to_owned(),
             };
-            let at = self.add(Code::CheckPresent, name, "", Outcome::Failed, said);
+            let at = self.add(Code::CheckPresent, name, Subject::Whole, Outcome::Failed, finding);
             return Base::Blocked(at);
         };
-        self.add(Code::CheckPresent, name, "", Outcome::Passed, "is there".to_owned());
+        self.add(Code::CheckPresent, name, Subject::Whole, Outcome::Passed, "is there".to_owned());
         if !link.up {
             return Base::Idle;
         }
-        let up = self.require(Code::CheckUp, name, "", state.up, up_words(state.up).to_owned());
+        let up = self.require(Code::CheckUp, name, Subject::Whole, state.up, up_words(state.up).to_owned());
         if let Some(wanted) = link.mtu {
-            let said = format!("MTU {} of {wanted}", state.mtu);
-            self.require(Code::CheckMtu, name, "", state.mtu == wanted, said);
+            let finding = format!("MTU {} of {wanted}", state.mtu);
+            self.require(Code::CheckMtu, name, Subject::Whole, state.mtu == wanted, finding);
         }
         if let Base::Blocked(_) = up {
             return up;
@@ -63,92 +63,97 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn nic(&mut self, link: &Expected, state: &LinkState) -> Base {
+    fn nic(&mut self, link: &DesiredLink, state: &LinkState) -> Base {
         let name = link.name.as_str();
         if link.ignore_carrier && !state.carrier {
             self.add(
                 Code::CheckCarrier,
                 name,
-                "",
+                Subject::Whole,
                 Outcome::NotChecked,
                 "no carrier, ignored as described".into(),
             );
             return Base::Idle;
         }
         if state.full_duplex == Some(false) && state.carrier {
-            self.add(Code::CheckDuplex, name, "", Outcome::Failed, "half duplex".into());
+            self.add(Code::CheckDuplex, name, Subject::Whole, Outcome::Failed, "half duplex".into());
         }
-        let said = match state.speed.filter(|_| state.carrier) {
+        let finding = match state.speed.filter(|_| state.carrier) {
             Some(speed) => format!("carrier, {}", speed_words(speed)),
             None if state.carrier => "carrier".to_owned(),
             None => "no carrier".to_owned(),
         };
-        self.require(Code::CheckCarrier, name, "", state.carrier, said)
+        self.require(Code::CheckCarrier, name, Subject::Whole, state.carrier, finding)
     }
 
-    fn bond(&mut self, link: &Expected, state: &LinkState, below: &[Base]) -> Base {
+    fn bond(&mut self, link: &DesiredLink, state: &LinkState, below: &[Base]) -> Base {
         let name = link.name.as_str();
         let Some(bond) = &state.bond else {
-            let said = format!("{name} is no bond");
-            return Base::Blocked(self.add(Code::CheckMode, name, "", Outcome::Failed, said));
+            let finding = format!("{name} is no bond");
+            return Base::Blocked(self.add(Code::CheckMode, name, Subject::Whole, Outcome::Failed, finding));
         };
         let mode = mode_word(bond.mode);
         if let Some(wanted) = &link.mode {
-            let said = format!("mode {mode} of {wanted}");
-            self.require(Code::CheckMode, name, "", mode == wanted, said);
+            let finding = format!("mode {mode} of {wanted}");
+            self.require(Code::CheckMode, name, Subject::Whole, mode == wanted, finding);
         }
         for member in &link.members {
             let Some(port) = self.state(member) else { continue };
             let holds = port.controller.as_deref() == Some(name);
-            let said = if holds { "is a member" } else { "is not a member" };
-            self.require(Code::CheckMember, name, member, holds, said.to_owned());
-            let has_carrier = self.input.link(member).is_some() && port.carrier;
+            let finding = if holds { "is a member" } else { "is not a member" };
+            self.require(Code::CheckMember, name, Subject::Member(member.clone()), holds, finding.to_owned());
+            let has_carrier = self.index.link(member).is_some() && port.carrier;
             if holds && has_carrier && mode == "802.3ad" {
-                let (holds, said) = lacp(state, port);
-                self.require(Code::CheckLacp, name, member, holds, said);
+                let (holds, finding) = lacp(state, port);
+                self.require(Code::CheckLacp, name, Subject::Member(member.clone()), holds, finding);
             }
         }
         if !below.is_empty() && below.iter().all(|b| matches!(b, Base::Blocked(_))) {
             let root = below.iter().find_map(|b| if let Base::Blocked(at) = b { Some(*at) } else { None });
-            self.blocked(Code::CheckCarrier, name, "", root.unwrap_or(0));
+            self.blocked(Code::CheckCarrier, name, Subject::Whole, root.unwrap_or(0));
             return Base::Blocked(self.checks.len() - 1);
         }
         self.own_carrier(link, state, &format!("no member of {name} is active"))
     }
 
-    fn bridge(&mut self, link: &Expected, state: &LinkState, below: &[Base]) -> Base {
+    fn bridge(&mut self, link: &DesiredLink, state: &LinkState, below: &[Base]) -> Base {
         let name = link.name.as_str();
-        let ports: Vec<&LinkState> =
-            self.evidence.links.iter().filter(|l| l.controller.as_deref() == Some(name)).collect();
+        let ports = self.ports.get(name).cloned().unwrap_or_default();
         if ports.is_empty() && link.members.is_empty() {
-            let said = "no ports, so no carrier by nature".to_owned();
-            self.add(Code::CheckCarrier, name, "", Outcome::NotChecked, said);
+            let finding = "no ports, so no carrier by nature".to_owned();
+            self.add(Code::CheckCarrier, name, Subject::Whole, Outcome::NotChecked, finding);
             return Base::Idle;
         }
         for member in &link.members {
             let Some(port) = self.state(member) else { continue };
             let holds = port.controller.as_deref() == Some(name);
-            let said = if holds { "is a port" } else { "is not a port" };
-            self.require(Code::CheckMember, name, member, holds, said.to_owned());
+            let finding = if holds { "is a port" } else { "is not a port" };
+            self.require(Code::CheckMember, name, Subject::Member(member.clone()), holds, finding.to_owned());
         }
         if !below.is_empty() && below.iter().all(|b| matches!(b, Base::Blocked(_))) {
             let root = below.iter().find_map(|b| if let Base::Blocked(at) = b { Some(*at) } else { None });
-            self.blocked(Code::CheckCarrier, name, "", root.unwrap_or(0));
+            self.blocked(Code::CheckCarrier, name, Subject::Whole, root.unwrap_or(0));
             return Base::Blocked(self.checks.len() - 1);
         }
         for port in ports.iter().filter(|p| p.carrier && state.stp == Some(true)) {
             let word = port.bridge_port.as_deref().unwrap_or("unknown");
             let holds = matches!(word, "forwarding" | "blocking");
-            self.require(Code::CheckForwarding, name, &port.name, holds, word.to_owned());
+            self.require(
+                Code::CheckForwarding,
+                name,
+                Subject::Member(port.name.clone()),
+                holds,
+                word.to_owned(),
+            );
         }
         self.own_carrier(link, state, "no port of it forwards")
     }
 
     /// A link on one other: a VLAN.
-    fn upper(&mut self, link: &Expected, state: &LinkState, below: &[Base]) -> Base {
+    fn upper(&mut self, link: &DesiredLink, state: &LinkState, below: &[Base]) -> Base {
         if let Some(base @ (Base::Blocked(_) | Base::Idle)) = below.first() {
             if let Base::Blocked(at) = base {
-                self.blocked(Code::CheckCarrier, &link.name, "", *at);
+                self.blocked(Code::CheckCarrier, &link.name, Subject::Whole, *at);
                 return Base::Blocked(self.checks.len() - 1);
             }
             return *base;
@@ -156,19 +161,19 @@ impl<'a> Judge<'a> {
         self.own_carrier(link, state, "no carrier")
     }
 
-    fn own_carrier(&mut self, link: &Expected, state: &LinkState, why: &str) -> Base {
+    fn own_carrier(&mut self, link: &DesiredLink, state: &LinkState, why: &str) -> Base {
         let holds = state.carrier && state.running;
         if !holds && link.ignore_carrier {
-            let said = "no carrier, ignored as described".to_owned();
-            self.add(Code::CheckCarrier, &link.name, "", Outcome::NotChecked, said);
+            let finding = "no carrier, ignored as described".to_owned();
+            self.add(Code::CheckCarrier, &link.name, Subject::Whole, Outcome::NotChecked, finding);
             return Base::Idle;
         }
-        let said = if holds { "carrier" } else { why };
-        self.require(Code::CheckCarrier, &link.name, "", holds, said.to_owned())
+        let finding = if holds { "carrier" } else { why };
+        self.require(Code::CheckCarrier, &link.name, Subject::Whole, holds, finding.to_owned())
     }
 }
 
-/// Whether a member's LACP is through, and what is to be said.
+/// Whether a member's LACP is through, and what is to be finding.
 fn lacp(bond: &LinkState, port: &LinkState) -> (bool, String) {
     const SYNCHRONISED_COLLECTING_DISTRIBUTING: u8 = 0b0011_1000;
     const DEFAULTED: u8 = 0b0100_0000;

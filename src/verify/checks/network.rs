@@ -2,117 +2,137 @@
 
 use std::net::IpAddr;
 
-use super::{Base, Check, ECHOES, Judge, Outcome};
+use super::{Base, Check, ECHOES, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::model::Kind;
 use crate::verify::evidence::{Answer, Claim, TargetEvidence};
-use crate::verify::input::Expected;
+use crate::verify::input::{DesiredGateway, DesiredLink, Target};
 use crate::verify::words::time_words;
 
 impl<'a> Judge<'a> {
-    pub(super) fn addresses(&mut self, link: &'a Expected) {
-        let base = self.bases.get(link.name.as_str()).copied().unwrap_or(Base::Idle);
-        if link.missing {
-            return;
-        }
-        for net in &link.addresses {
-            self.address(link, &net.addr(), base);
-        }
-        for (via, source) in link.gateways() {
-            self.gateway(link, &via, source, base);
+    pub(super) fn addresses(&mut self, link: &'a DesiredLink) {
+        let base = self.base_of(link);
+        for net in link.addresses.iter().filter(|_| !link.missing) {
+            self.address(link, net.addr(), base);
         }
     }
 
-    fn address(&mut self, link: &Expected, ip: &IpAddr, base: Base) {
-        let (name, object) = (link.name.as_str(), ip.to_string());
+    pub(super) fn gateways(&mut self, link: &'a DesiredLink) {
+        let base = self.base_of(link);
+        for gateway in self.index.gateways(&link.name).iter().filter(|_| !link.missing) {
+            self.gateway(link, gateway, base);
+        }
+    }
+
+    fn base_of(&self, link: &DesiredLink) -> Base {
+        self.bases.get(link.name.as_str()).copied().unwrap_or(Base::Idle)
+    }
+
+    fn address(&mut self, link: &'a DesiredLink, ip: IpAddr, base: Base) {
+        let (name, from) = (link.name.as_str(), self.checks.len());
+        self.address_itself(link, ip, base);
+        let added = self.checks.iter().enumerate().skip(from);
+        let bad = added.filter(|(_, c)| c.code == Code::CheckAddress && c.outcome != Outcome::Passed);
+        if let Some(at) = bad.map(|(at, _)| at).max() {
+            self.unusable.entry((name, ip)).or_insert(at);
+        }
+    }
+
+    fn address_itself(&mut self, link: &DesiredLink, ip: IpAddr, base: Base) {
+        let (name, subject) = (link.name.as_str(), Subject::Address(ip));
         let state = self.state(name);
-        let Some(address) = state.and_then(|l| self.addresses.get(&(l.index, *ip))) else {
-            let said = "is not on the link".to_owned();
+        let Some(address) = self.evidence.address(name, &ip) else {
+            let finding = "is not on the link".to_owned();
             if state.is_some() {
-                self.require(Code::CheckAddress, name, &object, false, said);
+                self.require(Code::CheckAddress, name, subject, false, finding);
             } else if let Base::Blocked(root) = base {
-                self.blocked(Code::CheckAddress, name, &object, root);
+                self.blocked(Code::CheckAddress, name, subject, root);
             }
             return;
         };
         if address.duplicate {
-            let owner = self.evidence.claim(name, ip).and_then(|claim| claim.owner);
+            let owner = self.evidence.claim(name, &ip).and_then(|claim| claim.owner);
             let who = owner.map_or_else(|| "another machine".to_owned(), |mac| mac.to_string());
-            let said = format!("not used, {who} has it");
-            self.add(Code::CheckAddress, name, &object, Outcome::Failed, said);
+            let finding = format!("not used, {who} has it");
+            self.add(Code::CheckAddress, name, subject, Outcome::Failed, finding);
             return;
         }
         match base {
             Base::Blocked(root) if address.tentative => {
-                self.blocked(Code::CheckAddress, name, &object, root);
+                self.blocked(Code::CheckAddress, name, subject, root);
                 return;
             }
             Base::Idle if address.tentative => {
-                let said = "not checked for duplicates: no carrier".to_owned();
-                self.add(Code::CheckAddress, name, &object, Outcome::NotChecked, said);
+                let finding = "not checked for duplicates: no carrier".to_owned();
+                self.add(Code::CheckAddress, name, subject, Outcome::NotChecked, finding);
                 return;
             }
             _ => {
-                let said = if address.tentative { "duplicate detection has not ended" } else { "is set" };
-                self.require(Code::CheckAddress, name, &object, !address.tentative, said.to_owned());
+                let finding = if address.tentative { "duplicate detection has not ended" } else { "is set" };
+                self.require(Code::CheckAddress, name, subject, !address.tentative, finding.to_owned());
             }
         }
         // ARP is Ethernet's; a dummy or a tunnel has no neighbours.
         let ethernet = state.and_then(|l| l.mac).is_some_and(|mac| mac.as_bytes().len() == 6);
         if ip.is_ipv4() && ethernet && link.kind != Kind::Dummy && matches!(base, Base::Usable) {
-            self.claim(name, ip);
+            self.claim(name, &ip);
         }
     }
 
     /// Whether others have an IPv4 address of ours.
     fn claim(&mut self, link: &str, ip: &IpAddr) {
-        let (outcome, said) = match self.evidence.claim(link, ip) {
+        let (outcome, finding) = match self.evidence.claim(link, ip) {
             Some(Claim { owner: Some(mac), .. }) => (Outcome::Failed, format!("also used by {mac}")),
             Some(Claim { error: Some(error), .. }) => (Outcome::NotChecked, format!("not checked: {error}")),
             Some(Claim { finished: true, .. }) => (Outcome::Passed, "nobody else has it".to_owned()),
             _ => (Outcome::Waiting, "asking whether others have it".to_owned()),
         };
-        self.add(Code::CheckUnique, link, &ip.to_string(), outcome, said);
+        self.add(Code::CheckUnique, link, Subject::Address(*ip), outcome, finding);
     }
 
-    fn gateway(&mut self, link: &Expected, via: &IpAddr, source: Option<IpAddr>, base: Base) {
-        let (name, object) = (link.name.as_str(), via.to_string());
+    fn gateway(&mut self, link: &'a DesiredLink, gateway: &DesiredGateway, base: Base) {
+        let (name, via) = (link.name.as_str(), &gateway.ip);
+        let subject = Subject::Gateway(*via);
         match base {
-            Base::Blocked(root) => return self.blocked(Code::CheckGateway, name, &object, root),
+            Base::Blocked(root) => {
+                self.blocked(Code::CheckGateway, name, subject, root);
+                return;
+            }
             Base::Idle => {
-                let said = "not asked: no carrier".to_owned();
-                self.add(Code::CheckGateway, name, &object, Outcome::NotChecked, said);
+                let finding = "not asked: no carrier".to_owned();
+                self.add(Code::CheckGateway, name, subject, Outcome::NotChecked, finding);
                 return;
             }
             Base::Usable => {}
         }
-        let unusable = source.and_then(|s| self.unusable.get(&(name.to_owned(), s.to_string())));
+        let unusable = gateway.source.and_then(|source| self.unusable.get(&(name, source)));
         if let Some(root) = unusable.copied() {
-            return self.blocked(Code::CheckGateway, name, &object, root);
+            self.blocked(Code::CheckGateway, name, subject, root);
+            return;
         }
         let evidence = self.evidence.gateway(name, via);
         let rtt = evidence.and_then(|g| g.rtt_us);
         let error = evidence.and_then(|g| g.error.as_deref());
         if let Some(error) = error.filter(|_| !evidence.is_some_and(|g| g.resolved)) {
-            let said = format!("not checked: {error}");
-            self.add(Code::CheckGateway, name, &object, Outcome::NotChecked, said);
+            let finding = format!("not checked: {error}");
+            self.add(Code::CheckGateway, name, subject, Outcome::NotChecked, finding);
             return;
         }
         let resolved = evidence.is_some_and(|g| g.resolved) || rtt.is_some();
-        let said = match (rtt, resolved) {
+        let finding = match (rtt, resolved) {
             (Some(rtt), _) => format!("answers in {}", time_words(rtt)),
             (None, true) => "is there, and ignores echo".to_owned(),
             (None, false) => "does not answer".to_owned(),
         };
-        if let Base::Blocked(_) = self.require(Code::CheckGateway, name, &object, resolved, said) {
+        if let Base::Blocked(_) = self.require(Code::CheckGateway, name, subject, resolved, finding) {
             return;
         }
-        self.path_mtu(name, &object, via);
+        self.path_mtu(name, via);
     }
 
-    fn path_mtu(&mut self, link: &str, object: &str, via: &IpAddr) {
+    fn path_mtu(&mut self, link: &str, via: &IpAddr) {
         let Some(gateway) = self.evidence.gateway(link, via) else { return };
-        let (outcome, said) = match (gateway.rtt_us, gateway.tried, gateway.largest) {
+        let (outcome, finding) = match (gateway.rtt_us, gateway.tried, gateway.largest) {
             (Some(_), Some(tried), Some(passed)) if passed >= tried => {
                 (Outcome::Passed, format!("packets of {passed} bytes pass"))
             }
@@ -125,29 +145,46 @@ impl<'a> Judge<'a> {
             }
             _ => (Outcome::Waiting, "sending full packets".to_owned()),
         };
-        self.add(Code::CheckPathMtu, link, object, outcome, said);
+        self.add(Code::CheckPathMtu, link, Subject::Gateway(*via), outcome, finding);
     }
 
-    /// Whether the way to an address is open: `Err` is the check that stands in it.
-    fn way(&self, ip: &IpAddr) -> Result<(), usize> {
-        let Some((link, via)) = self.input.way_to(ip) else { return self.any_way() };
+    /// Notes what keeps packets from getting through links, their gateways and subnets, for what lies behind them.
+    pub(super) fn note_obstacles(&mut self) {
+        let stops = |c: &Check| matches!(c.outcome, Outcome::Waiting | Outcome::Failed | Outcome::Blocked);
+        for (at, check) in self.checks.iter().enumerate().filter(|(_, c)| stops(c)) {
+            let Some(link) = self.index.link(&check.link) else { continue };
+            let name = link.name.as_str();
+            match (check.code, &check.subject) {
+                (Code::CheckCarrier | Code::CheckUp | Code::CheckPresent | Code::CheckMode, _) => {
+                    self.obstacles.entry(name).or_insert(at);
+                }
+                (Code::CheckAddress, _) => {
+                    self.subnets.entry(name).or_insert(at);
+                }
+                (Code::CheckGateway, Subject::Gateway(via)) => {
+                    self.gateways.entry((name, *via)).or_insert(at);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether packets get to an address: `Err` is the check that keeps them from it.
+    fn open(&self, ip: &IpAddr) -> Result<(), usize> {
+        let Some((link, via)) = self.index.route_to(ip) else { return self.any_link() };
         let name = link.name.as_str();
-        let stops = |c: &Check| {
-            matches!(c.outcome, Outcome::Waiting | Outcome::Failed | Outcome::Blocked) && c.link == name
+        let further = match via {
+            Some(via) => self.gateways.get(&(name, via)),
+            None => self.subnets.get(name),
         };
-        let in_the_way = |c: &Check| match (c.code, via) {
-            (Code::CheckGateway, Some(via)) => c.object == via.to_string(),
-            (Code::CheckCarrier | Code::CheckUp | Code::CheckPresent | Code::CheckMode, _) => true,
-            (Code::CheckAddress, None) => true,
-            _ => false,
-        };
-        self.checks.iter().position(|c| stops(c) && in_the_way(c)).map_or(Ok(()), Err)
+        let first = [self.obstacles.get(name), further].into_iter().flatten().min();
+        first.map_or(Ok(()), |at| Err(*at))
     }
 
     /// Where the description has no route to something: DHCP may bring one, so any link that works is hope.
-    fn any_way(&self) -> Result<(), usize> {
-        let base = |link: &Expected| self.bases.get(link.name.as_str()).copied();
-        let mut bases = self.input.links.iter().filter(|l| !l.optional).filter_map(base);
+    fn any_link(&self) -> Result<(), usize> {
+        let base = |link: &DesiredLink| self.bases.get(link.name.as_str()).copied();
+        let mut bases = self.index.links.iter().filter(|l| !l.optional).filter_map(base);
         match bases.clone().any(|b| matches!(b, Base::Usable)) {
             true => Ok(()),
             false => bases
@@ -157,30 +194,33 @@ impl<'a> Judge<'a> {
     }
 
     pub(super) fn resolver(&mut self, server: &IpAddr) {
-        let object = server.to_string();
-        if let Err(root) = self.way(server) {
-            return self.blocked(Code::CheckResolver, "", &object, root);
+        let subject = Subject::NameServer(*server);
+        if let Err(root) = self.open(server) {
+            self.blocked(Code::CheckResolver, "", subject, root);
+            return;
         }
-        let evidence = self.evidence.resolvers.iter().find(|r| r.server == *server);
+        let evidence = self.evidence.resolver(server);
         let rtt = evidence.and_then(|r| r.rtt_us);
-        let said = match (rtt, evidence.and_then(|r| r.error.as_deref())) {
+        let finding = match (rtt, evidence.and_then(|r| r.error.as_deref())) {
             (Some(rtt), _) => format!("answers in {}", time_words(rtt)),
             (None, Some(error)) => format!("does not answer: {error}"),
             (None, None) => "does not answer".to_owned(),
         };
-        self.require(Code::CheckResolver, "", &object, rtt.is_some(), said);
+        self.require(Code::CheckResolver, "", subject, rtt.is_some(), finding);
     }
 
-    pub(super) fn target(&mut self, text: &str, ip: Option<IpAddr>, evidence: Option<&TargetEvidence>) {
-        let way = match ip.or_else(|| evidence.and_then(|e| e.addresses.first().copied())) {
-            Some(ip) => self.way(&ip),
-            None => self.way_to_names(),
+    pub(super) fn target(&mut self, at: usize, target: &Target, evidence: Option<&TargetEvidence>) {
+        let subject = Subject::Target(at, target.text.clone());
+        let open = match target.ip().or_else(|| evidence.and_then(|e| e.addresses.first().copied())) {
+            Some(ip) => self.open(&ip),
+            None => self.names_open(),
         };
-        if let Err(root) = way {
-            return self.blocked(Code::CheckTarget, "", text, root);
+        if let Err(root) = open {
+            self.blocked(Code::CheckTarget, "", subject, root);
+            return;
         }
         let Some(evidence) = evidence else {
-            self.add(Code::CheckTarget, "", text, Outcome::Waiting, "not asked yet".into());
+            self.add(Code::CheckTarget, "", subject, Outcome::Waiting, "not asked yet".into());
             return;
         };
         let good = evidence.answer.as_ref().is_some_and(Answer::is_good);
@@ -189,26 +229,27 @@ impl<'a> Judge<'a> {
             (false, true) => Outcome::Failed,
             (false, false) => Outcome::Waiting,
         };
-        self.add(Code::CheckTarget, "", text, outcome, target_words(evidence));
+        self.add(Code::CheckTarget, "", subject, outcome, target_words(evidence));
     }
 
     /// Where one of the alternative targets answers, nobody waits for the others, and they are no fault.
     pub(super) fn one_of_the_alternatives(&mut self) {
-        let targets = &self.input.targets;
-        let alternative = |c: &Check| {
-            c.code == Code::CheckTarget && targets.iter().any(|t| t.alternative && t.text == c.object)
+        let targets = &self.index.targets;
+        let alternative = |c: &Check| match c.subject {
+            Subject::Target(at, _) => targets.get(at).is_some_and(|t| t.alternative),
+            _ => false,
         };
         if !self.checks.iter().any(|c| alternative(c) && c.outcome == Outcome::Passed) {
             return;
         }
         for check in self.checks.iter_mut().filter(|c| alternative(c) && c.outcome != Outcome::Passed) {
-            check.said = format!("{}; another of the list answers", check.said);
+            check.finding = format!("{}; another of the list answers", check.finding);
             (check.outcome, check.root) = (Outcome::NotChecked, None);
         }
     }
 
     /// A name needs a name server: the first that answers is enough.
-    fn way_to_names(&self) -> Result<(), usize> {
+    fn names_open(&self) -> Result<(), usize> {
         let is_resolver = |c: &Check| c.code == Code::CheckResolver;
         if self.checks.iter().any(|c| is_resolver(c) && c.outcome == Outcome::Passed) {
             return Ok(());

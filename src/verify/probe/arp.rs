@@ -1,5 +1,6 @@
 //! ARP by hand: whether others have an address of ours (RFC 5227), and who has some addresses of a subnet.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ const ETHERTYPE: u16 = 0x0806;
 /// is used already and no other machine is kept from one.
 const PROBES: u32 = 3;
 const INTERVAL: Duration = Duration::from_secs(1);
+/// So many claims are told: a host may send any number.
+const MOST: usize = 4096;
 
 /// An ARP packet: who says that he has which address, and whom he asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,20 +60,23 @@ pub(super) fn read(packet: &[u8]) -> Option<Arp> {
     })
 }
 
-/// Sends three probes for an address of ours, a second apart, and tells of everybody who says that he has it. Who merely
-/// probes for it (sender 0.0.0.0) is no conflict: the address is in use already, and switches that track their hosts
-/// probe for what is there. Whether the hardware address is another of our own is for others to judge.
-pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ip: Ipv4Addr, facts: &Facts) {
-    let frame = probe(mac.as_bytes(), ip);
-    let mut told: Vec<MacAddr> = Vec::new();
+/// Sends three probes for each of these addresses of ours, a second apart, and tells of everybody who says that he has one.
+/// Who merely probes for it (sender 0.0.0.0) is no conflict: the address is in use already, and switches that track their
+/// hosts probe for what is there. Whether the hardware address is another of our own is for others to judge.
+pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr], facts: &Facts) {
+    let frames: Vec<Vec<u8>> = ips.iter().map(|ip| probe(mac.as_bytes(), *ip)).collect();
+    let ours: HashSet<Ipv4Addr> = ips.iter().copied().collect();
+    let mut told: HashSet<(Ipv4Addr, MacAddr)> = HashSet::new();
     let heard = |arp: Arp| {
-        if arp.sender == ip && arp.mac != mac && !told.contains(&arp.mac) {
-            told.push(arp.mac);
+        let ip = arp.sender;
+        if ours.contains(&ip) && arp.mac != mac && told.len() < MOST && told.insert((ip, arp.mac)) {
             tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V4(ip), arp.mac));
         }
     };
-    let error = ask(index, PROBES, &[frame], heard).await.err().map(|error| words(&error));
-    tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V4(ip), error));
+    let error = ask(index, PROBES, &frames, heard).await.err().map(|error| words(&error));
+    for ip in ips {
+        tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V4(*ip), error.clone()));
+    }
 }
 
 /// Asks twice who has these addresses.
@@ -113,7 +119,9 @@ pub(super) async fn rounds_of(
             socket.send_frame(frame, index).await?;
         }
         let until = Instant::now() + INTERVAL;
-        while let Ok(received) = timeout_at(until, socket.receive(&mut buffer)).await {
+        // In a flood there is always a frame to read, and a timer would never be looked at.
+        while Instant::now() < until {
+            let Ok(received) = timeout_at(until, socket.receive(&mut buffer)).await else { break };
             let received = received?;
             if !received.outgoing {
                 heard(buffer.get(..received.length).unwrap_or_default());

@@ -13,7 +13,7 @@ mod socket;
 mod target;
 mod trace;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -25,7 +25,7 @@ use crate::model::MacAddr;
 pub(super) type Facts = UnboundedSender<Fact>;
 
 /// A probe to be started. Equal ones are one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Probe {
     /// Listens on a NIC.
     Listen {
@@ -56,7 +56,7 @@ pub(super) enum Probe {
         /// Its hardware address.
         mac: MacAddr,
         /// The address.
-        ip: std::net::Ipv4Addr,
+        ip: Ipv4Addr,
     },
     /// Asks who has these IPv4 addresses.
     WhoHas {
@@ -67,7 +67,7 @@ pub(super) enum Probe {
         /// Its hardware address.
         mac: MacAddr,
         /// The addresses.
-        ips: Vec<std::net::Ipv4Addr>,
+        ips: Vec<Ipv4Addr>,
     },
     /// Asks who else has an IPv6 address of ours.
     Owner {
@@ -159,7 +159,7 @@ pub(super) async fn run(probe: Probe, facts: Facts) {
         Probe::Gateway { link, index, ip, source, mtu } => {
             icmp::gateway(&link, index, ip, source, mtu, &facts).await;
         }
-        Probe::Claim { link, index, mac, ip } => arp::claim(&link, index, mac, ip, &facts).await,
+        Probe::Claim { link, index, mac, ip } => claims(link, index, mac, vec![ip], facts).await,
         Probe::WhoHas { link, index, mac, ips } => arp::who_has(&link, index, mac, &ips, &facts).await,
         Probe::Owner { link, index, mac, ip } => ndisc::owner(&link, index, mac, ip, &facts).await,
         Probe::Resolver { server, index } => dns::server(server, index, &facts).await,
@@ -168,6 +168,11 @@ pub(super) async fn run(probe: Probe, facts: Facts) {
         }
         Probe::Trace { to } => trace::trace(to, &facts).await,
     }
+}
+
+/// Asks whether somebody else has IPv4 addresses of a link, all with one socket.
+pub(super) async fn claims(link: String, index: u32, mac: MacAddr, ips: Vec<Ipv4Addr>, facts: Facts) {
+    arp::claim(&link, index, mac, &ips, &facts).await;
 }
 
 /// Sends a fact; when nobody listens any more there is nobody to tell.

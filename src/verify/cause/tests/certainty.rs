@@ -1,13 +1,17 @@
 //! Worlds in which a rule could lie: two causes at once, one that only looks like another, silence that proves little.
 
 use super::*;
+use crate::inventory::AddressEntry;
+use crate::kernel::live::AddressState;
+use crate::plan::{Action, Step};
+use crate::verify::fixture::step;
 
 /// The causes of a network spoiled in some ways, as code and certainty.
 fn causes(network: Network, spoil: Spoil) -> Vec<(Code, Certainty, String)> {
     let (mut input, mut evidence) = network();
     spoil(&mut input, &mut evidence);
     let checks = judged(&input, &evidence);
-    let causes = explain(&input, &evidence, &checks);
+    let causes = explain(&Index::new(&input), &evidence, &checks);
     causes.into_iter().map(|c| (c.code, c.certainty, c.message)).collect()
 }
 
@@ -66,10 +70,10 @@ fn a_duplicate_explains_a_gateway_only_where_that_is_seen_to_be_there() {
     let (input, mut evidence) = one_nic();
     spoil(&mut evidence);
     evidence.others.push(owner("192.0.2.1"));
-    let found = explain(&input, &evidence, &judged(&input, &evidence));
+    let found = explain(&Index::new(&input), &evidence, &judged(&input, &evidence));
     assert_eq!((found.len(), found[0].code), (1, Code::DuplicateIpv4), "{found:#?}");
-    evidence.others = vec![owner("192.0.2.254")];
-    let found = explain(&input, &evidence, &judged(&input, &evidence));
+    evidence.others = vec![owner("192.0.2.254")].into();
+    let found = explain(&Index::new(&input), &evidence, &judged(&input, &evidence));
     let codes: Vec<Code> = found.iter().map(|c| c.code).collect();
     assert_eq!(codes, [Code::DuplicateIpv4, Code::GatewayAbsent], "{found:#?}");
 }
@@ -99,16 +103,62 @@ fn a_partner_that_may_be_slow_is_not_proved_to_be_missing() {
 fn what_a_link_lost_when_it_went_down_is_no_second_cause() {
     let found = causes(one_nic, |_, evidence| {
         port(evidence, "eth0").up = false;
-        evidence.remaining.push("ip link set eth0 up".into());
-        evidence.remaining.push("ip -4 route replace default via 192.0.2.1 dev eth0 proto static".into());
+        evidence.remaining.push(set_up("eth0"));
+        evidence.remaining.push(add_route("eth0", "0.0.0.0/0", "192.0.2.1"));
     });
     assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
+}
+
+/// The kernel drops IPv6 addresses when a link goes down, and nothing that can be made again is a cause of its own.
+#[test]
+fn a_link_with_ipv6_that_was_set_down_is_one_cause() {
+    fn lost(link: &str) -> Step {
+        let net = "2001:db8::2/64".parse().unwrap();
+        step(Action::AddAddress(AddressEntry::new(link, net)))
+    }
+    fn bond_down(evidence: &mut Evidence) {
+        port(evidence, "bond0").up = false;
+        port(evidence, "bond0.100").up = false;
+        let route = add_route("bond0.100", "0.0.0.0/0", "10.0.0.1");
+        evidence.remaining = vec![set_up("bond0"), set_up("bond0.100"), route];
+    }
+    let found = causes(one_nic, |input, evidence| {
+        input.links[0].addresses = vec!["2001:db8::2/64".parse().unwrap()];
+        input.links[0].routes = vec![default_via("2001:db8::1")];
+        port(evidence, "eth0").up = false;
+        evidence.addresses = Default::default();
+        evidence.remaining = vec![set_up("eth0"), lost("eth0"), add_route("eth0", "::/0", "2001:db8::1")];
+    });
+    assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
+    // Its IPv6 MTU is a file, and the address is there again.
+    let found = causes(one_nic, |input, evidence| {
+        input.links[0].addresses.push("2001:db8::2/64".parse().unwrap());
+        port(evidence, "eth0").up = false;
+        evidence.addresses.push(AddressState { ip: ip("2001:db8::2"), ..evidence.addresses[0].clone() });
+        let key = "net/ipv6/conf/eth0/mtu".into();
+        let sysctl = Step { link: "port0".into(), ..step(Action::Sysctl { key, value: "1280".into() }) };
+        evidence.remaining = vec![set_up("eth0"), sysctl];
+    });
+    assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
+    // A VLAN goes down with the bond below it; another link's route is another matter.
+    let found = causes(lacp, |_, evidence| bond_down(evidence));
+    assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
+    assert!(found[0].2.starts_with("bond0 is down"), "{found:#?}");
+    let found = causes(lacp, |_, evidence| {
+        bond_down(evidence);
+        evidence.remaining.push(add_route("eth0", "10.9.0.0/16", "10.0.0.9"));
+    });
+    assert_eq!(
+        found.iter().map(|f| f.0).collect::<Vec<_>>(),
+        [Code::LinkTakenDown, Code::NotApplied],
+        "{found:#?}"
+    );
 }
 
 #[test]
 fn a_dhcp_client_on_another_link_is_not_proved_to_have_done_it() {
     let found = causes(one_nic, |_, evidence| {
-        evidence.remaining.push("ip route add default via 192.0.2.1 dev eth0".into());
+        evidence.remaining.push(add_route("eth0", "0.0.0.0/0", "192.0.2.1"));
         let (link, what) = ("eth7".into(), "a default route via 192.0.2.254".into());
         evidence.strangers.push(Stranger { link, what, who: Some("a DHCP client".into()) });
     });
@@ -154,13 +204,13 @@ fn every_check_that_can_fail_has_an_action_of_its_own() {
         let check = Check {
             code: *code,
             link: "bond0".into(),
-            object: "192.0.2.1".into(),
+            subject: Subject::Gateway(ip("192.0.2.1")),
             outcome: Outcome::Failed,
-            said: "does not work".into(),
+            finding: "does not work".into(),
             root: None,
             optional: false,
         };
-        let causes = explain(&input, &evidence, std::slice::from_ref(&check));
+        let causes = explain(&Index::new(&input), &evidence, std::slice::from_ref(&check));
         let cause = causes.first().unwrap_or_else(|| panic!("{code}: no cause"));
         assert!(!cause.action.starts_with("See `netapply explain"), "{code}: {cause:#?}");
     }

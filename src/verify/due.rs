@@ -1,58 +1,60 @@
 //! Which probes the state of the checks calls for. Pure: what is asked of the network follows from the description and
 //! from what is known so far, and can be tested without one.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::checks::{Check, Outcome};
+use super::checks::{Check, Outcome, Subject};
 use super::evidence::Evidence;
-use super::input::{Expected, Input};
+use super::input::{DesiredLink, Index, Target};
 use super::probe::Probe;
 use crate::diagnostic::Code;
 use crate::model::Kind;
 
 /// After so long without an answer the question why begins.
 const DOUBT: Duration = Duration::from_secs(2);
+/// On so many other links a gateway is looked for.
+const OTHER_LINKS: usize = 32;
 
 /// All probes that should have been started by now. `age` tells how long a check has been waiting or failing.
 pub(super) fn probes(
-    input: &Input,
+    index: &Index<'_>,
     evidence: &Evidence,
     checks: &[Check],
     age: impl Fn(&Check) -> Duration,
 ) -> Vec<Probe> {
-    let mut wanted = listeners(input, evidence);
+    let mut due = listeners(index, evidence);
     for check in checks {
         let open = matches!(check.outcome, Outcome::Waiting | Outcome::Failed);
         match check.code {
-            Code::CheckUnique if open => wanted.extend(claim(evidence, check)),
-            Code::CheckAddress if check.outcome == Outcome::Failed => wanted.extend(owner(evidence, check)),
+            Code::CheckUnique if open => due.extend(claim(evidence, check)),
+            Code::CheckAddress if check.outcome == Outcome::Failed => due.extend(owner(evidence, check)),
             Code::CheckGateway
                 if check.outcome != Outcome::Blocked && check.outcome != Outcome::NotChecked =>
             {
-                wanted.extend(gateway(input, evidence, check));
+                due.extend(gateway(index, evidence, check));
                 if open && age(check) >= DOUBT {
-                    wanted.extend(who_else(input, evidence, check));
+                    due.extend(who_else(index, evidence, check));
                 }
             }
             Code::CheckResolver if open => {
-                wanted.extend(resolver(input, evidence, check));
+                due.extend(resolver(index, evidence, check));
                 if age(check) >= DOUBT {
-                    wanted.extend(check.object.parse().ok().map(|to| Probe::Trace { to }));
+                    due.extend(check.subject.ip().map(|to| Probe::Trace { to }));
                 }
             }
             Code::CheckTarget if check.outcome != Outcome::Blocked => {
-                wanted.extend(target(input, check));
+                due.extend(target(index, check));
                 if open && age(check) >= DOUBT {
-                    wanted.extend(trace(input, evidence, check));
+                    due.extend(trace(index, evidence, check));
                 }
             }
             _ => {}
         }
     }
-    wanted
+    due
 }
 
 /// Neighbours that the kernel should be asked for: gateways in question.
@@ -63,60 +65,63 @@ pub(super) fn neighbours(evidence: &Evidence, checks: &[Check]) -> Vec<(String, 
     };
     let place = |check: &Check| {
         evidence.link(&check.link)?;
-        Some((check.link.clone(), check.object.parse().ok()?))
+        Some((check.link.clone(), check.subject.ip()?))
     };
     checks.iter().filter(asks).filter_map(place).collect()
 }
 
 /// A listener for each NIC of the description that has carrier.
-fn listeners(input: &Input, evidence: &Evidence) -> Vec<Probe> {
-    let nics = input.links.iter().filter(|l| l.kind == Kind::Physical && !l.missing);
+fn listeners(index: &Index<'_>, evidence: &Evidence) -> Vec<Probe> {
+    let nics = index.links.iter().filter(|l| l.kind == Kind::Physical && !l.missing);
     let states = nics.filter_map(|l| evidence.link(&l.name)).filter(|l| l.carrier);
     states.map(|l| Probe::Listen { link: l.name.clone(), index: l.index }).collect()
 }
 
 fn claim(evidence: &Evidence, check: &Check) -> Option<Probe> {
     let link = evidence.link(&check.link)?;
-    let ip = check.object.parse().ok()?;
+    let Some(IpAddr::V4(ip)) = check.subject.ip() else { return None };
     Some(Probe::Claim { link: link.name.clone(), index: link.index, mac: link.mac?, ip })
 }
 
 /// The kernel tells that an IPv6 address is a duplicate, and not whose.
 fn owner(evidence: &Evidence, check: &Check) -> Option<Probe> {
-    let ip: Ipv6Addr = check.object.parse().ok()?;
+    let Some(IpAddr::V6(ip)) = check.subject.ip() else { return None };
     evidence.address(&check.link, &ip.into()).filter(|a| a.duplicate)?;
     let link = evidence.link(&check.link)?;
     Some(Probe::Owner { link: link.name.clone(), index: link.index, mac: link.mac?, ip })
 }
 
-fn gateway(input: &Input, evidence: &Evidence, check: &Check) -> Option<Probe> {
+fn gateway(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
     let state = evidence.link(&check.link)?;
-    let ip: IpAddr = check.object.parse().ok()?;
-    let (_, source) = input.link(&check.link)?.gateways().into_iter().find(|(via, _)| *via == ip)?;
+    let ip = check.subject.ip()?;
     // A link-local gateway is asked from whatever address the kernel takes.
-    let source = source.filter(|_| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
+    let source = index
+        .gateway(&check.link, ip)?
+        .source
+        .filter(|_| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
     Some(Probe::Gateway { link: state.name.clone(), index: state.index, ip, source, mtu: state.mtu })
 }
 
 /// For a gateway that does not answer: do others of its subnet, and does it answer elsewhere?
-fn who_else(input: &Input, evidence: &Evidence, check: &Check) -> Vec<Probe> {
-    let Ok(gateway) = check.object.parse::<Ipv4Addr>() else { return Vec::new() };
-    let Some(link) = input.link(&check.link) else { return Vec::new() };
+fn who_else(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> {
+    let Some(IpAddr::V4(gateway)) = check.subject.ip() else { return Vec::new() };
+    let Some(link) = index.link(&check.link) else { return Vec::new() };
     let ask = |name: &str, ips: Vec<Ipv4Addr>| {
         let state = evidence.link(name).filter(|s| s.up && s.carrier && s.controller.is_none())?;
         let (link, index) = (state.name.clone(), state.index);
         (!ips.is_empty()).then_some(Probe::WhoHas { link, index, mac: state.mac?, ips })
     };
     // The gateway, too: it may be there and have no answer for our address.
-    let near = std::iter::once(gateway).chain(likely_hosts(link, gateway, &input.resolvers)).collect();
+    let near = std::iter::once(gateway).chain(likely_hosts(link, gateway, &index.resolvers)).collect();
     let near = ask(&link.name, near);
-    let others = evidence.links.iter().filter(|l| l.name != link.name && !l.loopback);
+    // Of a thousand VLANs not each can be asked for the gateway of each.
+    let others = evidence.links.iter().filter(|l| l.name != link.name && !l.loopback).take(OTHER_LINKS);
     near.into_iter().chain(others.filter_map(|l| ask(&l.name, vec![gateway]))).collect()
 }
 
 /// A few addresses of the gateway's subnet that are likely to be in use: both ends of the subnet, the neighbours of the
 /// gateway and of our own address, name servers. No sweep: networks watch for those.
-fn likely_hosts(link: &Expected, gateway: Ipv4Addr, resolvers: &[IpAddr]) -> Vec<Ipv4Addr> {
+fn likely_hosts(link: &DesiredLink, gateway: Ipv4Addr, resolvers: &[IpAddr]) -> Vec<Ipv4Addr> {
     let subnet = link.addresses.iter().find_map(|net| match net {
         IpNet::V4(net) if net.contains(&gateway) => Some(*net),
         _ => None,
@@ -140,23 +145,28 @@ fn likely_hosts(link: &Expected, gateway: Ipv4Addr, resolvers: &[IpAddr]) -> Vec
     hosts.into_iter().filter(|ip| usable(ip) && ends_of_net(ip)).map(Ipv4Addr::from).collect()
 }
 
-fn resolver(input: &Input, evidence: &Evidence, check: &Check) -> Option<Probe> {
-    let server: IpAddr = check.object.parse().ok()?;
+fn resolver(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
+    let server = check.subject.ip()?;
     let link_local = matches!(server, IpAddr::V6(ip) if ip.is_unicast_link_local());
-    let link = input.links.iter().find(|l| !l.missing && l.up).filter(|_| link_local);
+    let link = index.links.iter().find(|l| !l.missing && l.up).filter(|_| link_local);
     let index = link.and_then(|l| evidence.link(&l.name)).map_or(0, |l| l.index);
     Some(Probe::Resolver { server, index })
 }
 
-fn target(input: &Input, check: &Check) -> Option<Probe> {
-    let position = input.targets.iter().position(|t| t.text == check.object)?;
-    let target = input.targets.get(position)?.clone();
-    Some(Probe::Target { position, target, servers: input.resolvers.clone(), search: input.search.clone() })
+fn asked_target<'a>(index: &'a Index<'_>, check: &Check) -> Option<(usize, &'a Target)> {
+    let Subject::Target(position, _) = check.subject else { return None };
+    Some((position, index.targets.get(position)?))
 }
 
-/// The ways to a silent target's addresses.
-fn trace(input: &Input, evidence: &Evidence, check: &Check) -> Vec<Probe> {
-    let position = input.targets.iter().position(|t| t.text == check.object);
+fn target(index: &Index<'_>, check: &Check) -> Option<Probe> {
+    let (position, target) = asked_target(index, check)?;
+    let (servers, search) = (index.resolvers.clone(), index.search.clone());
+    Some(Probe::Target { position, target: target.clone(), servers, search })
+}
+
+/// The routers on the way to a silent target's addresses.
+fn trace(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> {
+    let position = asked_target(index, check).map(|(position, _)| position);
     // What answers in any way needs no search for the way.
     let silent = position.and_then(|at| evidence.targets.get(at)).filter(|found| found.answer.is_none());
     silent.iter().flat_map(|found| &found.addresses).take(4).map(|to| Probe::Trace { to: *to }).collect()
@@ -168,7 +178,7 @@ mod tests {
 
     #[test]
     fn few_hosts_are_asked_and_never_ourselves() {
-        let mut link = Expected::new("a", "eth0", Kind::Physical);
+        let mut link = DesiredLink::new("a", "eth0", Kind::Physical);
         link.addresses = vec!["10.0.0.50/16".parse().unwrap()];
         let hosts = likely_hosts(&link, Ipv4Addr::new(10, 0, 255, 254), &["10.0.9.9".parse().unwrap()]);
         assert!(hosts.len() < 24, "{hosts:?}");
