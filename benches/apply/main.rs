@@ -9,16 +9,13 @@
 //! "To the state" is from exec to the kernel's answer to the last message, by the log's time stamp; the whole process
 //! also reads the state again, checks it, and writes log and report. Nothing is judged here.
 
-#[path = "../../tests/vm/guest.rs"]
-mod guest;
-
 mod cases;
 mod round;
 
 use std::collections::BTreeMap;
 
 use cases::{CASES, Case, NICS};
-use guest::Guest;
+use harness::guest::Guest;
 use round::{WAYS, Way};
 
 /// The samples of a case, by what was measured.

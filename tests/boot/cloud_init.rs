@@ -1,9 +1,10 @@
 //! A Debian with cloud-init and a NoCloud drive, alone and with each network manager: netapply is first, and what is
 //! described stays as it is.
 
-use crate::guest::{Builder, Cable, Guest};
 use crate::network::{Neighbour, addresses, name, nic};
-use crate::{booted, drive, healthy, machine};
+use crate::{booted, healthy, machine};
+use harness::drive;
+use harness::guest::{Builder, Cable, Guest};
 
 /// The NIC that the drive describes.
 const STATIC: &str = "52:54:00:12:34:01";

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::guest::{Cable, Guest};
 use crate::network::{Neighbour, nic};
-use crate::{drive, healthy, machine, script};
+use crate::{healthy, machine, script};
+use harness::drive;
+use harness::guest::{Cable, Guest};
 
 pub(crate) const MAC: &str = "52:54:00:12:34:05";
 

@@ -1,8 +1,9 @@
 //! Boots without a usable description: nothing is worse than without netapply.
 
-use crate::guest::{Builder, Cable};
 use crate::network::{Neighbour, addresses, nic};
-use crate::{booted, drive, machine};
+use crate::{booted, machine};
+use harness::drive;
+use harness::guest::{Builder, Cable};
 
 const MAC: &str = "52:54:00:12:34:03";
 

@@ -2,9 +2,10 @@
 //! for, and still up after.
 
 use crate::dracut::{MAC, initramfs, network_data, still_up};
-use crate::guest::Cable;
 use crate::network::{Neighbour, nic};
-use crate::{drive, healthy, machine};
+use crate::{healthy, machine};
+use harness::drive;
+use harness::guest::Cable;
 
 #[test]
 fn the_network_is_up_before_the_root_is() {

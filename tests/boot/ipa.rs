@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::guest::{self, Builder, Cable, Guest, Kernel};
-use crate::{drive, ironic, script, stripped};
+use crate::{ironic, script, stripped};
+use harness::drive;
+use harness::guest::{self, Builder, Cable, Guest, Kernel};
 
 const MACS: [&str; 2] = ["7c:c2:55:6e:90:44", "7c:c2:55:6e:90:45"];
 

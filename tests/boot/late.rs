@@ -1,7 +1,8 @@
 //! A drive and a NIC that come long after the boot has begun.
 
 use crate::network::{addresses, name};
-use crate::{drive, healthy, machine};
+use crate::{healthy, machine};
+use harness::drive;
 
 const MAC: &str = "52:54:00:12:34:07";
 

@@ -4,11 +4,7 @@
 
 mod cloud_init;
 mod dracut;
-#[path = "../vm/drive.rs"]
-mod drive;
 mod fallback;
-#[path = "../vm/guest.rs"]
-mod guest;
 mod initramfs_tools;
 mod ipa;
 mod ironic;
@@ -17,7 +13,7 @@ mod network;
 mod proxmox;
 mod units;
 
-use guest::{Builder, Guest};
+use harness::guest::{Builder, Guest};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,8 +31,7 @@ fn machine(root: &str) -> Builder {
 /// This build's netapply, or the one that `NETAPPLY_BINARY` names, made small in this folder.
 fn stripped(folder: &Path) -> PathBuf {
     let stripped = folder.join("netapply");
-    let binary = std::env::var("NETAPPLY_BINARY").unwrap_or(env!("CARGO_BIN_EXE_netapply").to_owned());
-    let status = Command::new("strip").arg("-o").arg(&stripped).arg(binary).status();
+    let status = Command::new("strip").arg("-o").arg(&stripped).arg(harness::netapply()).status();
     assert!(status.expect("strip runs: run tests/setup").success(), "strip makes the program small");
     stripped
 }
@@ -44,7 +39,7 @@ fn stripped(folder: &Path) -> PathBuf {
 /// Runs a script of this project and returns what it printed.
 #[track_caller]
 fn script(path: &str, arguments: &[&Path]) -> String {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let program = harness::root().join(path);
     let output =
         Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{path}: {error}"));
     let messages = String::from_utf8_lossy(&output.stderr);

@@ -2,10 +2,7 @@
 
 use std::net::UdpSocket;
 
-use crate::guest::{Builder, Cable, Guest};
-
-#[path = "../verify/dns.rs"]
-mod dns;
+use harness::guest::{Builder, Cable, Guest};
 
 /// Where the neighbour answers for names.
 const NAME_SERVER: &str = "192.0.2.53";
@@ -59,7 +56,7 @@ EOF
 #[ignore = "runs inside a guest"]
 fn name_server() {
     assert!(std::path::Path::new("/agent").exists(), "this is no guest");
-    dns::serve(&UdpSocket::bind((NAME_SERVER, 53)).unwrap(), [192, 0, 2, 1].into());
+    harness::dns::serve(&UdpSocket::bind((NAME_SERVER, 53)).unwrap(), [192, 0, 2, 1].into());
 }
 
 /// A machine's NIC on a cable.

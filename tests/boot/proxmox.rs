@@ -1,8 +1,9 @@
 //! Drives as Proxmox writes them, and names: udev's own stay, with what netapply adds beside them.
 
-use crate::guest::Cable;
 use crate::network::{Neighbour, addresses, name};
-use crate::{drive, healthy, healthy_but, machine};
+use crate::{healthy, healthy_but, machine};
+use harness::drive;
+use harness::guest::Cable;
 
 const MACS: [&str; 2] = ["bc:24:11:0a:0b:0c", "bc:24:11:0a:0b:0d"];
 

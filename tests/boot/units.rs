@@ -1,8 +1,9 @@
 //! netapply's two units on a plain Debian with udev, dhcpcd and resolvconf: what NixOS has, too.
 
-use crate::guest::{Builder, Cable, Guest};
 use crate::network::{Neighbour, addresses, name, nic};
-use crate::{booted, drive, healthy, machine};
+use crate::{booted, healthy, machine};
+use harness::drive;
+use harness::guest::{Builder, Cable, Guest};
 
 const MAC: &str = "7c:c2:55:6e:90:44";
 

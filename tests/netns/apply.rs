@@ -9,8 +9,8 @@ use netapply::model::attribute::Value;
 use netapply::model::{AddressGeneration, Kind, RouteKind};
 use netapply::plan::{Action, LinkChange, NewLink, Plan};
 
-use crate::namespace::{in_namespace, ip, ip_json};
 use crate::plans::{address, all_done, apply, bridge, new_link, plan, route, rule, set, veth};
+use harness::namespace::{in_namespace, ip, ip_json};
 
 fn network() -> Plan {
     let mut far = route("br0", "10.0.0.0/8", "198.51.100.1");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::disturb::{alone, described, said};
-use crate::namespace::{ip, ip_json};
+use harness::disturb::{alone, described, said};
+use harness::namespace::{ip, ip_json};
 
 const NETAPPLY: &str = env!("CARGO_BIN_EXE_netapply");
 

@@ -8,9 +8,9 @@ use netapply::kernel::session::{Family, Session};
 use netapply::model::{Kind, Link, Located, Place};
 use netapply::plan::Action;
 
-use crate::cases::cases;
-use crate::namespace::{in_namespace, ip};
 use crate::plans::{all_done, apply, plan};
+use harness::cases::cases;
+use harness::namespace::{in_namespace, ip};
 
 const FEATURES: [&str; 6] = [
     "rx-checksum",

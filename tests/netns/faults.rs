@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::disturb::{Case, killed_at_every_step, lost_at_every_step, program, refused_at_every_step};
+use harness::disturb::{Case, killed_at_every_step, lost_at_every_step, program, refused_at_every_step};
 
 /// More steps than the description has.
 const ALL: std::ops::Range<usize> = 0..200;

@@ -10,8 +10,8 @@ use netapply::model::{Protocol, RouteKind, Scope};
 use netapply::plan::{Action, script};
 use serde_json::{Value as Json, json};
 
-use crate::namespace::{in_namespace, ip, ip_json};
 use crate::plans::{address, all_done, apply, plan, route, rule};
+use harness::namespace::{in_namespace, ip, ip_json};
 
 /// What is made, the fields that it is there for, and what ip(8) must show of it.
 struct Sample<Entry> {

@@ -9,7 +9,7 @@ use netapply::kernel::neighbour::{self, NeighbourState};
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
 
-use crate::namespace::{in_namespace, ip, ip_in, neighbour_namespace};
+use harness::namespace::{in_namespace, ip, ip_in, neighbour_namespace};
 
 async fn state_of(address: &str) -> NeighbourState {
     let address: IpAddr = address.parse().unwrap();

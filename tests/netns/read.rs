@@ -8,7 +8,7 @@ use netapply::kernel::session::{Family, Session};
 use netapply::model::attribute::Value;
 use serde_json::{Value as Json, json};
 
-use crate::namespace::{in_namespace, ip, ip_json};
+use harness::namespace::{in_namespace, ip, ip_json};
 
 async fn inventory() -> Inventory {
     let inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();

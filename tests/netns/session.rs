@@ -8,7 +8,7 @@ use netapply::kernel::wire::Request;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::{LinkBridge, LinkUnspec, RouteMessageBuilder};
 
-use crate::namespace::{in_namespace, ip, ip_json};
+use harness::namespace::{in_namespace, ip, ip_json};
 
 fn new_bridge(name: &str) -> Request {
     Request::from_message(libc::RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &LinkBridge::new(name).build())

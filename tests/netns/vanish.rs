@@ -11,8 +11,8 @@ use netapply::plan::{Action, LinkChange};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::namespace::{in_namespace, ip, ip_json};
 use crate::plans::{address, plan, route, set};
+use harness::namespace::{in_namespace, ip, ip_json};
 
 /// Another program that makes and removes links until it is dropped.
 struct Turmoil(Child);

@@ -4,9 +4,9 @@ use netapply::diagnostic::Code;
 use netapply::verify::checks::Outcome;
 
 use crate::lldp;
-use crate::namespace::ip;
 use crate::servers;
 use crate::wires::{assert_cause, assert_healthy, in_machine, input, nic, outcome, run, sh, wire};
+use harness::namespace::ip;
 
 /// The deadline in seconds of a network with a fault, which is listened on until then. A fault is known much earlier,
 /// but on a machine that others keep busy seconds may be lost.
@@ -210,7 +210,7 @@ fn the_target_times_out() {
         // The rule must come before that of local addresses.
         sh("ip -n server rule add pref 5 lookup local
             ip -n server rule del pref 0
-            ip -n server rule add pref 1 iif eth0 ipproto tcp dport 80 blackhole");
+            ip -n server rule add pref 1 iif eth0 ipproto 6 dport 80 blackhole");
         let targets = ["tcp://198.51.100.5:80"];
         let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &[], &targets);
         assert_cause(&run(&input, FAULT).await, Code::TargetSilent, &["answers echo, and not this port"]);

@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 use netapply::inventory::{AddressEntry, Owed};
 use netapply::machine::Machine;
 
-use crate::namespace::ip;
 use crate::wires::{in_machine, wire};
+use harness::namespace::ip;
 
 /// Runs the program to its end.
 pub(crate) fn netapply(arguments: &str) -> Output {

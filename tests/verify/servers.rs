@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
-use crate::dns;
 use crate::wires::{inside, spawn_inside};
+use harness::dns;
 
 /// Answers every connection with `words`.
 pub(crate) fn tcp(at: &str, address: &'static str, words: &'static str) {

@@ -11,8 +11,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::namespace::ip;
 use crate::wires::{in_machine, sh, wire};
+use harness::namespace::ip;
 
 const TEXT: &str = "network: {version: 2, ethernets: {eth0: {addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]}}}";
 

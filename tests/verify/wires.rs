@@ -14,7 +14,7 @@ use netapply::verify::{Review, Verification, verify};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
 
-use crate::namespace::{in_namespace, ip};
+use harness::namespace::{in_namespace, ip};
 
 /// Runs `body` in a namespace of its own that can have named namespaces beside it.
 pub(crate) fn in_machine(body: impl AsyncFnOnce() + Send + 'static) {

@@ -5,10 +5,10 @@
 
 use serde_json::json;
 
-use crate::drive;
-use crate::guest::{Guest, Output};
 use crate::oracle::{addresses, link, names, ports, routes};
 use crate::switch::{self, NICS};
+use harness::drive;
+use harness::guest::{Guest, Output};
 
 /// A two-NIC LACP bond with jumbo frames and a /31, as a Terraform pipeline for Metal3 writes it.
 pub(crate) const LACP: &str = r#"{"links": [

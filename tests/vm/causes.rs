@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::guest::Guest;
+use harness::guest::Guest;
 
 /// How many cases run at once: each waits more than it works.
 const SIDE_BY_SIDE: usize = 12;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::guest::Guest;
 use crate::{oracle, switch};
+use harness::guest::Guest;
 
 /// A machine with four NICs, of which nothing is described yet.
 fn machine() -> Guest {

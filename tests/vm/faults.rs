@@ -1,8 +1,9 @@
 //! Descriptions that cannot be carried out, and being told to stop.
 
-use crate::guest::Guest;
 use crate::oracle::{addresses, names};
-use crate::{cases, drive, oracle, switch};
+use crate::{cases, oracle, switch};
+use harness::drive;
+use harness::guest::Guest;
 
 /// A machine with this network_data.json on its drive, and its switch.
 fn machine(network_data: &str) -> Guest {

@@ -3,7 +3,7 @@
 //! What runs inside a guest are this program's own tests of the modules `inside`, which a run outside passes over:
 //! the test program is static, so that it can be brought along.
 
-use crate::guest::{Guest, Kernel};
+use harness::guest::{Guest, Kernel};
 
 fn guest() -> Guest {
     Guest::builder().inside().boot()
@@ -50,7 +50,7 @@ const STEPS_AT_A_TIME: usize = 4;
 
 #[track_caller]
 fn at_every_step(test: &str) {
-    let program = crate::disturb::program();
+    let program = harness::disturb::program();
     let mut guest = Guest::builder().inside().program("/usr/bin/netapply-fault", program.as_ref()).boot();
     // Its gre0, gretap0 and erspan0 come with the module and cannot be deleted.
     guest.ok("modprobe ip_gre");

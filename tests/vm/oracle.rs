@@ -1,11 +1,9 @@
 //! What the kernel has, as ip(8) tells it: in the few words that a test compares.
 
-#![allow(dead_code)]
-
 use serde_json::Value;
 
-use crate::guest::Guest;
-use crate::state::{QUESTIONS, comparable};
+use harness::guest::Guest;
+use harness::state::{QUESTIONS, comparable};
 
 /// One link as `ip -j -d link` shows it; fails where there is none of that name.
 #[track_caller]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::golden;
-use crate::guest::{Builder, Guest};
 use crate::{cases, oracle, switch};
+use harness::cases as golden;
+use harness::guest::{Builder, Guest};
 
 /// What each of two machines of the same kind comes to: one by netapply, one by the script it prints.
 #[track_caller]

@@ -3,7 +3,7 @@
 //! The machine under test has `eth0` and `eth1`; `eth2` and `eth3` are at the other ends of their wires and belong
 //! to the switch. All four are virtio NICs, so that the machine's have a permanent MAC.
 
-use crate::guest::{Builder, Guest};
+use harness::guest::{Builder, Guest};
 
 /// The permanent MACs of the machine's two NICs.
 pub(crate) const NICS: [&str; 2] = ["7c:c2:55:6e:90:44", "7c:c2:55:6e:90:45"];

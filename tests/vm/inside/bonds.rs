@@ -8,8 +8,8 @@ use netapply::model::Kind;
 use netapply::model::attribute::Value;
 use netapply::plan::{Action, LinkChange, NewLink};
 
-use crate::namespace::{in_namespace, ip, ip_json};
 use crate::plans::{all_done, apply, new_link, plan, set};
+use harness::namespace::{in_namespace, ip, ip_json};
 
 fn word(text: &str) -> Value {
     Value::Text(text.to_owned())

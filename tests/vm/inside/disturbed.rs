@@ -1,9 +1,9 @@
-//! Disturbed runs on a whole kernel: bonds, VLANs, a VRF, tunnels, and what stands on them. See tests/netns/disturb.rs.
+//! Disturbed runs on a whole kernel: bonds, VLANs, a VRF, tunnels, and what stands on them. See harness::disturb.
 
 use std::fs;
 use std::ops::Range;
 
-use crate::disturb::{Case, killed_at_every_step, lost_at_every_step, program, refused_at_every_step};
+use harness::disturb::{Case, killed_at_every_step, lost_at_every_step, program, refused_at_every_step};
 
 static BONDS: Case = Case {
     machine: &[

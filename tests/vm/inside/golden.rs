@@ -18,9 +18,9 @@ use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
 use super::whole::{run_with, state};
-use crate::disturb::said;
-use crate::golden::source;
-use crate::namespace::{Other, in_namespace, ip_batch, neighbour_namespace};
+use harness::cases::source;
+use harness::disturb::said;
+use harness::namespace::{Other, in_namespace, ip_batch, neighbour_namespace};
 
 /// How long two machines may take to come to the same state, which the kernel's own work on carrier and addresses delays.
 const SETTLED: Duration = Duration::from_secs(30);

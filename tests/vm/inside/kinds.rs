@@ -11,8 +11,8 @@ use netapply::model::attribute::{self, Change, Form, Value};
 use netapply::plan::{Action, LinkChange, NewLink, script};
 use serde_json::Value as Json;
 
-use crate::namespace::{in_namespace, ip, ip_json};
 use crate::plans::{all_done, apply, new_link, plan, set};
+use harness::namespace::{in_namespace, ip, ip_json};
 
 /// An option, a value other than the kernel's own, and what else must be said for the kernel to take it.
 type Sample = (&'static str, &'static str, &'static str);

@@ -6,8 +6,8 @@ use netapply::model::Kind;
 use netapply::model::attribute::Value;
 use netapply::plan::{Action, NewLink};
 
-use crate::namespace::{here, ip, ip_json};
 use crate::plans::{all_done, apply, new_link, plan};
+use harness::namespace::{here, ip, ip_json};
 
 fn vlan(parent: &str) -> Action {
     let settings = BTreeMap::from([("id", Value::Number(7))]);

@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 
-use crate::dns;
+use harness::dns;
 
 /// Serves until it is killed.
 #[test]

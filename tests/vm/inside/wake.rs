@@ -8,8 +8,8 @@ use netapply::kernel::session::{Family, Session};
 use netapply::model::{Kind, Link, Located, Place};
 use netapply::plan::{Action, script};
 
-use crate::namespace::here;
 use crate::plans::{all_done, apply, plan};
+use harness::namespace::here;
 
 /// The letters after `Wake-on:`.
 fn shown() -> String {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::state::comparable;
+use harness::state::comparable;
 
 /// What ip(8) is asked in one go, by family.
 const QUESTIONS: [(&str, &[&str]); 2] = [

@@ -8,8 +8,8 @@ use netapply::kernel::session::{Family, Session};
 use netapply::model::{Kind, Link, Located, Peer, Place, Wireguard};
 use netapply::plan::Action;
 
-use crate::namespace::{in_namespace, ip};
 use crate::plans::{all_done, apply, new_link, plan};
+use harness::namespace::{in_namespace, ip};
 
 const PRIVATE: &str = "QO1hYkWLQ5yxTbs1P0bFUNYnMTbZ3aFQXvhxX6lPXEE=";
 const SHARED: &str = "FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=";

@@ -1,7 +1,5 @@
 //! Config drives as their producers make them, from a list of paths and texts.
 
-#![allow(dead_code)]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,35 +7,36 @@ use tempfile::TempDir;
 
 /// Words of the kernel command line for a boot with a drive: on a busy machine an emulated one may take longer than the
 /// five seconds of a boot that expects none.
-pub(crate) const EXPECTED: &str = "netapply.wait=60";
+pub const EXPECTED: &str = "netapply.wait=60";
 
 /// An image on this machine; gone when dropped.
-pub(crate) struct Drive {
-    folder: TempDir,
+pub struct Drive {
+    // Removes the image when dropped.
+    _folder: TempDir,
     image: PathBuf,
 }
 
 impl Drive {
     /// The image's file.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.image
     }
 }
 
 /// An ISO 9660 image. `options` are those of mkisofs: `-r` for Rock Ridge, `-J` for Joliet, `-V LABEL`.
-pub(crate) fn iso(options: &[&str], files: &[(&str, &str)]) -> Drive {
+pub fn iso(options: &[&str], files: &[(&str, &str)]) -> Drive {
     let (folder, tree, image) = stage(files);
     let mut command = Command::new("xorriso");
     command.args(["-as", "mkisofs", "-quiet"]).args(options).arg("-o").arg(&image).arg(&tree);
     run(command);
-    Drive { folder, image }
+    Drive { _folder: folder, image }
 }
 
 /// The publisher id of [`ironic_iso`].
-pub(crate) const PUBLISHER: &str = "8b1f2b9e-1c4c-4d0a-9f0e-5d3f6c2a7e10";
+pub const PUBLISHER: &str = "8b1f2b9e-1c4c-4d0a-9f0e-5d3f6c2a7e10";
 
 /// The ISO image that Ironic inserts into a BMC: Rock Ridge only, labelled config-2, nothing but network data.
-pub(crate) fn ironic_iso(network_data: &str) -> Drive {
+pub fn ironic_iso(network_data: &str) -> Drive {
     iso(
         &["-r", "-V", "config-2", "-l", "-publisher", PUBLISHER],
         &[("openstack/latest/network_data.json", network_data)],
@@ -45,7 +44,7 @@ pub(crate) fn ironic_iso(network_data: &str) -> Drive {
 }
 
 /// The ISO image that cloud-localds and virt-install make for a virtual machine, with its network description.
-pub(crate) fn cidata_iso(network_config: &str) -> Drive {
+pub fn cidata_iso(network_config: &str) -> Drive {
     iso(
         &["-J", "-r", "-V", "cidata"],
         &[
@@ -57,16 +56,16 @@ pub(crate) fn cidata_iso(network_config: &str) -> Drive {
 }
 
 /// The ISO image that Proxmox attaches: `cidata` for its nocloud type, `config-2` for configdrive2.
-pub(crate) fn proxmox_iso(label: &str, files: &[(&str, &str)]) -> Drive {
+pub fn proxmox_iso(label: &str, files: &[(&str, &str)]) -> Drive {
     let (folder, tree, image) = stage(files);
     let mut command = Command::new("genisoimage");
     command.args(["-quiet", "-iso-level", "3", "-J", "-R", "-V", label]).arg("-o").arg(&image).arg(&tree);
     run(command);
-    Drive { folder, image }
+    Drive { _folder: folder, image }
 }
 
 /// A whole-disk VFAT image, as Nova and some BMC tools make it.
-pub(crate) fn vfat(label: &str, files: &[(&str, &str)]) -> Drive {
+pub fn vfat(label: &str, files: &[(&str, &str)]) -> Drive {
     let (folder, tree, image) = stage(files);
     let mut command = Command::new("mkfs.vfat");
     command.args(["-n", label, "-C"]).arg(&image).arg("4096");
@@ -74,7 +73,7 @@ pub(crate) fn vfat(label: &str, files: &[(&str, &str)]) -> Drive {
     let mut command = Command::new("sh");
     command.args(["-ec", "mcopy -s -i \"$0\" * ::/"]).arg(&image).current_dir(&tree);
     run(command);
-    Drive { folder, image }
+    Drive { _folder: folder, image }
 }
 
 fn stage(files: &[(&str, &str)]) -> (TempDir, PathBuf, PathBuf) {

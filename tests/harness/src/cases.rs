@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 const BESIDE: &[&str] = &["inventory.json", "plan.txt", "diagnostics.txt", "args"];
 
 /// Every testdata/<format>/<case>, sorted.
-pub(crate) fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+pub fn cases() -> Vec<PathBuf> {
+    let root = crate::root().join("testdata");
     let mut cases: Vec<PathBuf> = folders(&root).iter().flat_map(|format| folders(format)).collect();
     cases.sort();
     assert!(!cases.is_empty(), "no cases found");
@@ -20,7 +20,7 @@ fn folders(of: &Path) -> Vec<PathBuf> {
 }
 
 /// The description of a case: its one other file, or the whole folder where there are several.
-pub(crate) fn source(case: &Path) -> String {
+pub fn source(case: &Path) -> String {
     let names = std::fs::read_dir(case).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let mut others: Vec<String> = names.filter(|name| !BESIDE.contains(&name.as_str())).collect();
     match others.len() {
@@ -28,4 +28,10 @@ pub(crate) fn source(case: &Path) -> String {
         0 => panic!("{} has no description", case.display()),
         _ => ".".to_owned(),
     }
+}
+
+/// A case's name: `<format>/<case>`.
+pub fn name(case: &Path) -> String {
+    let root = crate::root().join("testdata");
+    case.strip_prefix(root).expect("a case of testdata").display().to_string()
 }

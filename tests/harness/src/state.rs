@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 /// What ip(8) is asked. Every answer is a list.
-pub(crate) const QUESTIONS: &[&str] =
+pub const QUESTIONS: &[&str] =
     &["link", "address", "-4 route show table all", "-6 route show table all", "-4 rule", "-6 rule"];
 
 /// The answer to one question: one item a paragraph, sorted, without the lines that are `left_out`.
-pub(crate) fn comparable(mut shown: Value, left_out: impl Fn(&str) -> bool) -> String {
+pub fn comparable(mut shown: Value, left_out: impl Fn(&str) -> bool) -> String {
     if let Value::Array(items) = &mut shown {
         items.retain(|item| !comes_with_carrier(item));
     }

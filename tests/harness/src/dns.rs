@@ -4,7 +4,7 @@ use std::net::{IpAddr, UdpSocket};
 
 /// Answers on this socket, as long as it lasts: `api.example` has that address and none of the other family, and there
 /// is no other name.
-pub(crate) fn serve(socket: &UdpSocket, ip: IpAddr) {
+pub fn serve(socket: &UdpSocket, ip: IpAddr) {
     let (kind, data) = match ip {
         IpAddr::V4(ip) => (1, ip.octets().to_vec()),
         IpAddr::V6(ip) => (28, ip.octets().to_vec()),

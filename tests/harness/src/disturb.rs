@@ -18,15 +18,15 @@ use crate::namespace::{in_namespace, ip, ip_batch, ip_json};
 use crate::state::{QUESTIONS, comparable};
 
 /// A machine and what is described for it.
-pub(crate) struct Case {
+pub struct Case {
     /// Lines for ip(8) that make the machine as it is before.
-    pub(crate) machine: &'static [&'static str],
+    pub machine: &'static [&'static str],
     /// What ip(8) cannot make, for sh(1).
-    pub(crate) shell: &'static str,
+    pub shell: &'static str,
     /// Settings of its links, below /proc/sys.
-    pub(crate) sysctls: &'static [(&'static str, &'static str)],
+    pub sysctls: &'static [(&'static str, &'static str)],
     /// The description, in any format.
-    pub(crate) text: &'static str,
+    pub text: &'static str,
 }
 
 /// How long the kernel may take with what it does by itself. Only what fails takes as long.
@@ -39,7 +39,7 @@ const ENOUGH: usize = 2;
 const SYSCTLS: &[&str] = &["accept_ra", "use_tempaddr", "mtu", "addr_gen_mode", "disable_ipv6"];
 
 /// The program with the feature: this build's, or in a guest the one that lies there.
-pub(crate) fn program() -> String {
+pub fn program() -> String {
     let in_guest = "/usr/bin/netapply-fault";
     if Path::new(in_guest).exists() {
         return in_guest.to_owned();
@@ -47,17 +47,16 @@ pub(crate) fn program() -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut build = Command::new(cargo);
     build.args(["build", "--quiet", "--locked", "--features", "fault", "--bin", "netapply-fault"]);
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.current_dir(crate::root());
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
     assert!(build.status().expect("cargo runs").success(), "netapply-fault builds");
-    let path = Path::new(env!("CARGO_BIN_EXE_netapply")).with_file_name("netapply-fault");
-    path.to_str().expect("a path in UTF-8").to_owned()
+    crate::program("netapply-fault").to_str().expect("a path in UTF-8").to_owned()
 }
 
 /// Refuses each step in turn; returns at the end of `steps`, true where the plan has more.
-pub(crate) fn refused_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
+pub fn refused_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
     each_step(steps, program, |program, step| {
         let before = case.make();
         let output = run(program, &["--strict"], &format!("refuse:{step}"), case.text);
@@ -72,7 +71,7 @@ pub(crate) fn refused_at_every_step(case: &'static Case, program: &str, steps: R
 }
 
 /// Kills the program before each step in turn and runs it again.
-pub(crate) fn killed_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
+pub fn killed_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
     let undisturbed = undisturbed(case, program);
     each_step(steps, program, move |program, step| {
         use std::os::unix::process::ExitStatusExt;
@@ -95,7 +94,7 @@ pub(crate) fn killed_at_every_step(case: &'static Case, program: &str, steps: Ra
 }
 
 /// Loses the kernel's answer to each step in turn.
-pub(crate) fn lost_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
+pub fn lost_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
     let undisturbed = undisturbed(case, program);
     each_step(steps, program, move |program, step| {
         case.make();
@@ -165,10 +164,7 @@ fn each_step(
 }
 
 /// Runs `body` in a namespace of its own and returns what it returns.
-pub(crate) fn alone<T: Send + 'static>(
-    program: String,
-    body: impl FnOnce(String) -> T + Send + 'static,
-) -> T {
+pub fn alone<T: Send + 'static>(program: String, body: impl FnOnce(String) -> T + Send + 'static) -> T {
     let (sender, receiver) = std::sync::mpsc::channel();
     in_namespace(async move || {
         // The report and the saved description go here, and no udev is asked.
@@ -206,7 +202,7 @@ fn run(program: &str, options: &[&str], fault: &str, text: &str) -> Output {
 }
 
 /// Runs netapply with these arguments on this text.
-pub(crate) fn described(program: &str, arguments: &[&str], text: &str) -> Output {
+pub fn described(program: &str, arguments: &[&str], text: &str) -> Output {
     command(program, arguments, text).output().expect("netapply runs")
 }
 
@@ -217,13 +213,13 @@ fn command(program: &str, arguments: &[&str], text: &str) -> Command {
     command
 }
 
-pub(crate) fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}: {}{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
 /// What ip(8) and /proc say, by question.
-pub(crate) type State = BTreeMap<String, String>;
+pub type State = BTreeMap<String, String>;
 
 fn state() -> State {
     let answer = |question: &&str| ((*question).to_owned(), comparable(ip_json(question), is_by_chance));
@@ -259,7 +255,7 @@ fn is_by_chance(line: &str) -> bool {
 }
 
 /// The state once it is the same twice in a row.
-pub(crate) fn settled() -> State {
+pub fn settled() -> State {
     let begin = Instant::now();
     let mut last = state();
     loop {
@@ -273,7 +269,7 @@ pub(crate) fn settled() -> State {
 }
 
 /// Waits until the machine is as `wanted` says; where that does not happen, what differs.
-pub(crate) fn until_same(wanted: &State) -> Result<(), String> {
+pub fn until_same(wanted: &State) -> Result<(), String> {
     let begin = Instant::now();
     loop {
         let now = state();

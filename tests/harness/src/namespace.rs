@@ -1,6 +1,7 @@
 //! A private network namespace for each test, and `ip -j` as the oracle in it.
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
@@ -10,24 +11,39 @@ use serde_json::Value;
 /// Set in a test that runs itself again as root of a user namespace.
 const INSIDE: &str = "NETAPPLY_TEST_IN_USER_NAMESPACE";
 
+/// What a machine must allow for these tests to run at all.
+const NEEDED: &str = "These tests need root with CAP_SYS_ADMIN and CAP_NET_ADMIN, or user namespaces for everybody: see \
+                      kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns in sysctl(8), and \
+                      --privileged for a container";
+
+/// A test that names a protocol or service would fail where Debian's netbase is not installed.
+fn hide_what_a_minimal_machine_lacks() {
+    for path in ["/etc/protocols", "/etc/services"].into_iter().filter(|path| Path::new(path).exists()) {
+        mount(Some("/dev/null"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
+    }
+}
+
 /// Runs `body` in a network namespace of its own, with `lo` up and /sys showing it. Without root the test
 /// runs itself again under `unshare -r`. A machine that allows neither fails the test: nothing is skipped.
-pub(crate) fn in_namespace(body: impl AsyncFnOnce() + Send + 'static) {
+pub fn in_namespace(body: impl AsyncFnOnce() + Send + 'static) {
     if !nix::unistd::geteuid().is_root() && std::env::var_os(INSIDE).is_none() {
         let name = std::thread::current().name().expect("tests run in named threads").to_owned();
         let itself = std::env::current_exe().unwrap();
         let mut again = Command::new("unshare");
         again.args(["-r", "-n", "-m"]).arg(itself).args(["--exact", "--nocapture", &name]).env(INSIDE, "1");
         let status = again.status();
-        assert!(status.expect("`unshare` runs").success(), "{name} fails under unshare");
+        let status = status.expect("unshare(1) runs: it is in util-linux");
+        assert!(status.success(), "{name}: `unshare -r -n -m` or the test in it failed. {NEEDED}");
         return;
     }
     // A thread has namespaces of its own; the other tests keep theirs.
     let thread = std::thread::Builder::new().spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("root may make namespaces");
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+            .unwrap_or_else(|error| panic!("cannot make a network namespace: {error}. {NEEDED}"));
         let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("mounts become private");
         mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>).expect("sysfs mounts");
+        hide_what_a_minimal_machine_lacks();
         ip("link set lo up");
         here(body);
     });
@@ -37,20 +53,20 @@ pub(crate) fn in_namespace(body: impl AsyncFnOnce() + Send + 'static) {
 }
 
 /// Runs `body` in the namespace that is there.
-pub(crate) fn here(body: impl AsyncFnOnce()) {
+pub fn here(body: impl AsyncFnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(body());
 }
 
 /// Runs ip(8) with the arguments in `line`; it must succeed.
 #[track_caller]
-pub(crate) fn ip(line: &str) {
+pub fn ip(line: &str) {
     let output = Command::new("ip").args(line.split_whitespace()).output().expect("iproute2 is installed");
     assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Runs several lines with one ip(8); the first line of what it says where one fails.
-pub(crate) fn ip_batch(lines: &[&str]) -> Result<(), String> {
+pub fn ip_batch(lines: &[&str]) -> Result<(), String> {
     let mut command = Command::new("ip");
     command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("iproute2 is installed");
@@ -62,7 +78,7 @@ pub(crate) fn ip_batch(lines: &[&str]) -> Result<(), String> {
 
 /// What `ip -j -d` says.
 #[track_caller]
-pub(crate) fn ip_json(line: &str) -> Value {
+pub fn ip_json(line: &str) -> Value {
     let output = Command::new("ip").args(["-j", "-d"]).args(line.split_whitespace()).output().unwrap();
     assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
     if output.stdout.trim_ascii().is_empty() {
@@ -72,11 +88,11 @@ pub(crate) fn ip_json(line: &str) -> Value {
 }
 
 /// Another machine: a process in a network namespace of its own, gone when dropped.
-pub(crate) struct Other(Child);
+pub struct Other(Child);
 
 impl Other {
     /// For `ip link set X netns PID`.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.0.id()
     }
 }
@@ -89,7 +105,7 @@ impl Drop for Other {
 }
 
 /// Makes another machine.
-pub(crate) fn neighbour_namespace() -> Other {
+pub fn neighbour_namespace() -> Other {
     let mut command = Command::new("unshare");
     // It says when it is there.
     command.args(["-n", "sh", "-c", "echo; exec sleep 1000"]).stdout(Stdio::piped());
@@ -99,7 +115,7 @@ pub(crate) fn neighbour_namespace() -> Other {
 }
 
 /// Runs ip(8) on another machine.
-pub(crate) fn ip_in(other: &Other, line: &str) {
+pub fn ip_in(other: &Other, line: &str) {
     let enter = format!("--net=/proc/{}/ns/net", other.pid());
     let output =
         Command::new("nsenter").args([enter.as_str(), "ip"]).args(line.split_whitespace()).output().unwrap();

@@ -1,0 +1,44 @@
+//! Plans made by hand, and their execution: on the running kernel (tests/netns) and in a guest (tests/vm/inside). Not in the
+//! crate beside this file, which would then be built again with each change of netapply.
+
+use std::collections::BTreeMap;
+
+use netapply::kernel::apply::{self, AfterFailure, Outcome};
+use netapply::kernel::names::Names;
+use netapply::kernel::read;
+use netapply::kernel::session::{Family, Session};
+use netapply::model::{Kind, Place};
+use netapply::plan::{Action, LinkChange, NewLink, Plan, Step};
+
+/// A plan whose steps need those at the positions beside them.
+pub(crate) fn plan(steps: Vec<(Action, &[usize])>) -> Plan {
+    let step = |(action, needs): (Action, &[usize])| Step {
+        action,
+        at: Place::NONE,
+        link: String::new(),
+        needs: needs.to_vec(),
+    };
+    Plan { steps: steps.into_iter().map(step).collect() }
+}
+
+pub(crate) async fn apply(plan: &Plan) -> Outcome {
+    let mut session = Session::open(Family::Route).unwrap();
+    let inventory = read::inventory(&mut session).await.unwrap();
+    let names = Names::from(&inventory);
+    apply::apply(&mut session, plan, names, AfterFailure::GoOn, std::future::pending()).await
+}
+
+#[track_caller]
+pub(crate) fn all_done(outcome: &Outcome) {
+    let failures: Vec<String> = outcome.failures().map(|(n, t)| format!("step {}: {t}", n + 1)).collect();
+    assert!(outcome.is_success(), "{failures:?}");
+}
+
+pub(crate) fn new_link(name: &str, kind: Kind) -> NewLink {
+    let (name, settings) = (name.to_owned(), BTreeMap::new());
+    NewLink { name, kind, parent: None, peer: None, mac: None, mtu: None, settings }
+}
+
+pub(crate) fn set(name: &str, change: LinkChange) -> Action {
+    Action::SetLink { name: name.to_owned(), change }
+}

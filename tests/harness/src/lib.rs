@@ -1,0 +1,32 @@
+//! What the tests share: the cases of testdata/, network namespaces, guests, drives and the oracles.
+
+use std::path::{Path, PathBuf};
+
+pub mod cases;
+pub mod disturb;
+pub mod dns;
+pub mod drive;
+pub mod guest;
+pub mod namespace;
+pub mod state;
+
+/// The root of the project.
+pub fn root() -> &'static Path {
+    // The compiler names this folder.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folder.ancestors().nth(2).expect("tests/harness lies two folders below the root")
+}
+
+/// A program of this build: cargo puts it two folders above the test that runs, and builds it first.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this program has a path");
+    let folder = test.ancestors().nth(2).expect("a test lies in target/…/deps");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} does not exist: cargo builds it before it runs a test", path.display());
+    path
+}
+
+/// The netapply under test: the one of this build, or the one that `NETAPPLY_BINARY` names.
+pub fn netapply() -> PathBuf {
+    std::env::var_os("NETAPPLY_BINARY").map_or_else(|| program("netapply"), PathBuf::from)
+}

@@ -1,0 +1,12 @@
+//! The kernel room on the running kernel, in a private network namespace. The oracle is ip(8).
+
+mod apply;
+mod converge;
+mod ethtool;
+mod faults;
+mod fields;
+mod neighbour;
+mod plans;
+mod read;
+mod session;
+mod vanish;

@@ -1,0 +1,9 @@
+//! Verification against real networks: a namespace is the machine, others are what its wires lead to. Each test makes one
+//! network, healthy or with one fault, and looks at what is said about it.
+
+mod cases;
+mod commands;
+mod lldp;
+mod servers;
+mod told;
+mod wires;
