@@ -1,5 +1,8 @@
 //! Rules of the house that no lint checks. Reads the sources; part of the unit tests.
 
+mod rooms;
+mod source;
+
 use std::path::{Path, PathBuf};
 
 /// Every Rust file of the package.
