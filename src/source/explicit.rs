@@ -4,11 +4,12 @@
 use super::choose::{described, layout_of};
 use super::layout::{self, Contents, Layout};
 use super::mount::{cannot_open, read_volume};
-use super::tree::{self, DirTree, ReadError};
+use super::tree::{self, DirTree, Links, ReadError, TEXT_LIMIT};
 use super::volume::{self, FileSystem, Volume};
 use super::watch::Watch;
 use super::{
-    Document, Found, LOOK_BOUND, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, hash, slow,
+    Document, Found, LOOK_BOUND, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, child,
+    hash,
 };
 use crate::machine::Machine;
 use std::fs::{self, File};
@@ -30,29 +31,30 @@ pub(super) async fn find(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Found, NotFound> {
     if source == "-" {
-        let read = slow::run(STDIN_BOUND, || tree::read_limited(io::stdin().lock(), 0)).await;
-        let bytes = read
-            .ok_or_else(|| hangs("standard input"))?
-            .map_err(|e| layout::unreadable("Standard input", &e))?;
+        let read = || {
+            let bytes = tree::read_limited(io::stdin().lock(), 0, TEXT_LIMIT);
+            plain_text("<stdin>", bytes.map_err(|e| layout::unreadable("Standard input", &e))?)
+        };
+        let contents =
+            child::run(STDIN_BOUND, read).await.ok_or_else(|| hangs("standard input", STDIN_BOUND))??;
         let origin = Origin::of(OriginKind::Stdin, "standard input".to_owned(), None, why);
-        return Ok(Found::new(plain_text("<stdin>", bytes)?, origin));
+        return Ok(Found::new(contents, origin));
     }
     let path = PathBuf::from(source);
     if path.starts_with(machine.dev()) && wait > Duration::ZERO {
         appear(&path, wait, progress).await;
     }
     let (kind, volume, contents) = {
-        let path = path.clone();
-        let read = slow::run(READ_BOUND, move || read(&path)).await;
-        read.ok_or_else(|| hangs(source))??
+        let read = child::run(READ_BOUND, || read(&path)).await;
+        read.ok_or_else(|| hangs(source, READ_BOUND))??
     };
     Ok(Found::new(contents, Origin::of(kind, source.to_owned(), volume.as_ref(), why)))
 }
 
-fn hangs(source: &str) -> NotFound {
+fn hangs(source: &str, bound: Duration) -> NotFound {
     NotFound::new(
         NotFoundKind::Unreadable,
-        format!("Reading {source} did not end within {} s.", READ_BOUND.as_secs()),
+        format!("Reading {source} did not end within {} s.", bound.as_secs()),
         "Check the medium, or the program at the other end.",
     )
 }
@@ -61,16 +63,15 @@ fn hangs(source: &str) -> NotFound {
 async fn appear(path: &Path, wait: Duration, progress: &mut dyn FnMut(&str)) {
     let deadline = Instant::now() + wait;
     let Ok(mut watch) = Watch::kernel_and_udev() else { return };
-    let mut said = false;
+    let mut told = false;
     loop {
-        let device = path.to_owned();
-        let absent = slow::run(LOOK_BOUND, move || is_absent(&device)).await;
+        let absent = child::run(LOOK_BOUND, || is_absent(path)).await;
         if absent != Some(true) {
             return;
         }
-        if !said {
+        if !told {
             progress(&format!("Waiting up to {} s for {}.", wait.as_secs(), path.display()));
-            said = true;
+            told = true;
         }
         if tokio::time::timeout_at(deadline, watch.next()).await.is_err() {
             return;
@@ -105,7 +106,7 @@ fn read(path: &Path) -> Result<Read, NotFound> {
     if !kind.is_file() {
         // A pipe: the shell's <(command), or /dev/stdin.
         let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
-        let bytes = tree::read_limited(file, 0).map_err(|e| layout::unreadable(&name, &e))?;
+        let bytes = tree::read_limited(file, 0, TEXT_LIMIT).map_err(|e| layout::unreadable(&name, &e))?;
         return Ok((OriginKind::File, None, plain_text(&name, bytes)?));
     }
     read_regular(path, &name)
@@ -115,25 +116,34 @@ fn read_regular(path: &Path, name: &str) -> Result<Read, NotFound> {
     let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
     let volume = volume::probe(&file).map_err(|e| layout::unreadable(name, &e.into()))?;
     match volume {
-        Some(volume) if volume.filesystem == FileSystem::Iso9660 => {
+        Some(volume) => {
+            let kind = match volume.filesystem {
+                FileSystem::Iso9660 => OriginKind::IsoImage,
+                FileSystem::Vfat => OriginKind::FatImage,
+                FileSystem::Ext4 => return Err(only_from_a_device(name, &volume)),
+            };
             let contents = read_volume(path, &volume, layout_of(&volume))?;
             let contents = contents.ok_or_else(|| nothing_on(&described(name, &volume)))?;
-            Ok((OriginKind::IsoImage, Some(volume), contents))
+            Ok((kind, Some(volume), contents))
         }
-        Some(volume) => Err(NotFound::new(
-            NotFoundKind::Unreadable,
-            format!(
-                "{name} is the image of a drive with {}, which netapply reads only from a device.",
-                volume.filesystem.name()
-            ),
-            "As root: netapply \"$(losetup --read-only --find --show IMAGE)\". Or take the text out of it \
-             (mcopy -i IMAGE ::network-config .), or make the image ISO 9660.",
-        )),
         None => {
-            let bytes = tree::read_file(path).map_err(|e| layout::unreadable(name, &e))?;
+            let bytes = tree::read_file(path, TEXT_LIMIT).map_err(|e| layout::unreadable(name, &e))?;
             Ok((OriginKind::File, None, plain_text(name, bytes)?))
         }
     }
+}
+
+/// An image that would have to be mounted.
+fn only_from_a_device(name: &str, volume: &Volume) -> NotFound {
+    NotFound::new(
+        NotFoundKind::Unreadable,
+        format!(
+            "{name} is the image of a drive with {}, which netapply reads only from a device.",
+            volume.filesystem.name()
+        ),
+        "As root: netapply --dry-run \"$(losetup --read-only --find --show IMAGE)\". Or make the image ISO 9660 or VFAT, \
+         which are read without mounting them.",
+    )
 }
 
 fn read_device(path: &Path, name: &str) -> Result<Read, NotFound> {
@@ -155,7 +165,7 @@ fn read_directory(path: &Path, name: &str) -> Result<Contents, NotFound> {
     let on_drive = layout::read(&DirTree::confined(path), None)?;
     let found = match on_drive {
         Some(contents) => Some(contents),
-        None => layout::netplan(&DirTree::own(path))?,
+        None => layout::netplan(&DirTree::new(path, Links::Followed))?,
     };
     let mut contents = found.ok_or_else(|| nothing_on(name))?;
     for document in &mut contents.documents {

@@ -3,11 +3,14 @@
 //! for hostile images: sizes are checked before anything is read, and every walk has an end. Entry: [`Iso::open`].
 
 use super::bytes::{ReadAt, le32, utf16_be};
-use super::tree::{ReadError, TEXT_LIMIT, Tree, names};
+use super::tree::{Budget, ReadError, Tree, names};
 use super::volume::{ISO_DESCRIPTOR_COUNT, ISO_DESCRIPTORS, is_joliet};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
-/// The most that a directory may have, in bytes: some 8000 files.
-const DIRECTORY_LIMIT: usize = 1 << 20;
+/// The most that a directory may have, in bytes: some 100,000 files.
+const DIRECTORY_LIMIT: usize = 16 << 20;
 /// Continuation areas that one entry may chain.
 const CONTINUATION_LIMIT: usize = 16;
 /// Links that one path may go through.
@@ -16,12 +19,22 @@ const LINK_LIMIT: usize = 16;
 const DEPTH_LIMIT: usize = 64;
 
 /// An open ISO 9660 volume.
-pub(super) struct Iso<R> {
+pub(super) struct Iso<'a, R> {
     reader: R,
+    budget: &'a Budget,
     /// Bytes of a logical block.
     block: u64,
     root: Entry,
     names: Names,
+    /// By first byte and size.
+    directories: RefCell<HashMap<(u64, usize), Rc<Directory>>>,
+}
+
+/// A directory, parsed once.
+struct Directory {
+    entries: Vec<Entry>,
+    /// By the forms of a name that [`Names::forms`] gives.
+    index: HashMap<String, usize>,
 }
 
 /// Where the names come from, the best first, as Linux chooses.
@@ -34,6 +47,26 @@ enum Names {
     Joliet,
     /// Upper case, eight and three characters where the writer kept to level 1.
     Plain,
+}
+
+impl Names {
+    /// The forms under which an entry of this name is found, the best first.
+    fn entry_forms(self, name: &str) -> Vec<String> {
+        match self {
+            Names::RockRidge { .. } => vec![name.to_owned()],
+            // Joliet and plain names have no case of their own.
+            Names::Joliet => vec![name.to_owned(), name.to_ascii_lowercase()],
+            Names::Plain => vec![name.to_owned(), mangled(name)],
+        }
+    }
+
+    /// The forms under which an entry may be what is looked for, the best first.
+    fn wanted_forms(self, name: &str) -> Vec<String> {
+        match self {
+            Names::RockRidge { .. } | Names::Joliet => self.entry_forms(name),
+            Names::Plain => [name.to_owned()].into_iter().chain(plain_forms(name)).collect(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -49,9 +82,9 @@ struct Entry {
     simple: bool,
 }
 
-impl<R: ReadAt> Iso<R> {
+impl<'a, R: ReadAt> Iso<'a, R> {
     /// Opens the volume. `None` where there is no ISO 9660.
-    pub(super) fn open(reader: R) -> Result<Option<Iso<R>>, ReadError> {
+    pub(super) fn open(reader: R, budget: &'a Budget) -> Result<Option<Iso<'a, R>>, ReadError> {
         let (mut primary, mut joliet) = (None, None);
         for n in 0..ISO_DESCRIPTOR_COUNT {
             let descriptor = reader.read_at(ISO_DESCRIPTORS + 2048 * n as u64, 2048)?;
@@ -65,22 +98,27 @@ impl<R: ReadAt> Iso<R> {
             }
         }
         let Some(primary) = primary else { return Ok(None) };
-        let mut iso = Iso::from_descriptor(reader, &primary, Names::Plain)?;
+        let mut iso = Iso::from_descriptor(reader, budget, &primary, Names::Plain)?;
         if let Some(skip) = iso.rock_ridge()? {
             iso.names = Names::RockRidge { skip };
         } else if let Some(joliet) = joliet {
-            iso = Iso::from_descriptor(iso.reader, &joliet, Names::Joliet)?;
+            iso = Iso::from_descriptor(iso.reader, budget, &joliet, Names::Joliet)?;
         }
         Ok(Some(iso))
     }
 
-    fn from_descriptor(reader: R, descriptor: &[u8], names: Names) -> Result<Iso<R>, ReadError> {
+    fn from_descriptor(
+        reader: R,
+        budget: &'a Budget,
+        descriptor: &[u8],
+        names: Names,
+    ) -> Result<Iso<'a, R>, ReadError> {
         let block = u64::from(u16::from_le_bytes([descriptor[128], descriptor[129]]));
         if !matches!(block, 512 | 1024 | 2048) {
             return Err(ReadError::Damaged("block size"));
         }
         let root = record(&descriptor[156..190], block).ok_or(ReadError::Damaged("root directory"))?;
-        Ok(Iso { reader, block, root, names })
+        Ok(Iso { reader, budget, block, root, names, directories: RefCell::default() })
     }
 
     /// The bytes to skip, where the root's own entry announces a system use area (SUSP 1.12, 5.3).
@@ -129,10 +167,29 @@ impl<R: ReadAt> Iso<R> {
         Ok(())
     }
 
+    fn directory(&self, entry: &Entry) -> Result<Rc<Directory>, ReadError> {
+        let place = (entry.start, entry.size);
+        if let Some(known) = self.directories.borrow().get(&place) {
+            return Ok(known.clone());
+        }
+        let entries = self.entries(entry)?;
+        let mut index = HashMap::with_capacity(entries.len());
+        for (number, entry) in entries.iter().enumerate() {
+            for form in self.names.entry_forms(&entry.name) {
+                index.entry(form).or_insert(number);
+            }
+        }
+        let directory = Rc::new(Directory { entries, index });
+        self.directories.borrow_mut().insert(place, directory.clone());
+        Ok(directory)
+    }
+
     fn entries(&self, directory: &Entry) -> Result<Vec<Entry>, ReadError> {
         if directory.size > DIRECTORY_LIMIT {
             return Err(ReadError::Damaged("size of a directory"));
         }
+        // An entry has 34 bytes or more; an empty sector costs one.
+        self.budget.spend_entries(directory.size.div_ceil(2048))?;
         let bytes = self.reader.read_at(directory.start, directory.size)?;
         let mut entries = Vec::new();
         // An entry never crosses a sector; a length of 0 means that the rest of the sector is empty.
@@ -143,6 +200,7 @@ impl<R: ReadAt> Iso<R> {
                 if let Some(mut entry) = record(raw, self.block) {
                     // Names of one byte, 0 and 1, are the directory itself and its parent.
                     if !matches!(raw.get(32..34), Some([1, 0 | 1])) {
+                        self.budget.spend_entries(1)?;
                         self.name(raw, &mut entry)?;
                         entries.push(entry);
                     }
@@ -179,17 +237,10 @@ impl<R: ReadAt> Iso<R> {
     }
 
     fn child(&self, directory: &Entry, name: &str) -> Result<Option<Entry>, ReadError> {
-        let entries = self.entries(directory)?;
-        let exact = entries.iter().find(|e| e.name == name);
-        let found = exact.or_else(|| {
-            // Joliet and plain names have no case of their own, and plain ones are cut and mangled.
-            entries.iter().find(|e| match self.names {
-                Names::RockRidge { .. } => false,
-                Names::Joliet => e.name.eq_ignore_ascii_case(name),
-                Names::Plain => is_plain_form(&e.name, name),
-            })
-        });
-        Ok(found.cloned())
+        let directory = self.directory(directory)?;
+        let found =
+            self.names.wanted_forms(name).into_iter().find_map(|form| directory.index.get(&form).copied());
+        Ok(found.map(|number| directory.entries[number].clone()))
     }
 
     /// Walks a path, through links within the volume.
@@ -233,28 +284,41 @@ impl<R: ReadAt> Iso<R> {
     }
 }
 
-impl<R: ReadAt> Tree for Iso<R> {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        let Some(entry) = self.find(path)? else { return Ok(None) };
+impl<R: ReadAt> Iso<'_, R> {
+    /// The first bytes of a file, `length` if it has as many.
+    fn contents(&self, entry: &Entry, length: usize) -> Result<Vec<u8>, ReadError> {
         if entry.directory {
             return Err(ReadError::NotAFile);
         }
-        if entry.size > TEXT_LIMIT || !entry.simple {
-            return Err(ReadError::TooLarge);
+        let length = entry.size.min(length);
+        let bytes = self.reader.read_at(entry.start, length)?;
+        if bytes.len() < length { Err(ReadError::Damaged("the file ends early")) } else { Ok(bytes) }
+    }
+}
+
+impl<R: ReadAt> Tree for Iso<'_, R> {
+    fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(entry) = self.find(path)? else { return Ok(None) };
+        if entry.size > limit || !entry.simple {
+            return Err(ReadError::TooLarge(limit));
         }
-        let bytes = self.reader.read_at(entry.start, entry.size)?;
-        if bytes.len() < entry.size {
-            return Err(ReadError::Damaged("the file ends early"));
-        }
-        Ok(Some(bytes))
+        self.budget.spend_bytes(entry.size)?;
+        self.contents(&entry, entry.size).map(Some)
+    }
+
+    fn head(&self, path: &str, length: usize) -> Result<Option<Vec<u8>>, ReadError> {
+        self.find(path)?.map(|entry| self.contents(&entry, length)).transpose()
     }
 
     fn list(&self, directory: &str) -> Result<Vec<String>, ReadError> {
         match self.find(directory)? {
             Some(entry) if entry.directory => {
-                let names = self.entries(&entry)?.into_iter().map(|e| e.name);
-                // Plain names have no case: Linux shows them in lower case, and so do we.
-                Ok(names.map(|n| if self.names == Names::Plain { n.to_lowercase() } else { n }).collect())
+                let directory = self.directory(&entry)?;
+                let names = directory.entries.iter().map(|e| &e.name);
+                // Plain names have no case: Linux shows them in lowercase, and so do we.
+                let shown =
+                    |n: &String| if self.names == Names::Plain { n.to_lowercase() } else { n.clone() };
+                Ok(names.map(shown).collect())
             }
             _ => Ok(Vec::new()),
         }
@@ -303,21 +367,35 @@ impl Link {
     }
 }
 
-/// Whether `plain` is what a level 1 or 3 writer makes of `name`: upper case, `_` for what is not allowed, and
-/// perhaps cut to eight and three characters. `network-config` is `NETWORK_`, or `NETWORK_CONFIG`.
-fn is_plain_form(plain: &str, name: &str) -> bool {
-    let mangled = |text: &str| -> String {
+/// A plain name in the form that is looked up: uppercase, `_` for what a plain name may not have. The last full stop
+/// stays.
+fn mangled(name: &str) -> String {
+    let part = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
     };
-    let split = |text: &str| {
-        text.rsplit_once('.').map_or((text.to_owned(), String::new()), |(a, b)| (a.to_owned(), b.to_owned()))
-    };
-    let same = |plain: &str, name: &str, cut: usize| {
-        let (plain, name) = (mangled(plain), mangled(name));
-        plain == name || plain == name.chars().take(cut).collect::<String>()
-    };
-    let ((plain_base, plain_extension), (base, extension)) = (split(plain), split(name));
-    same(&plain_base, &base, 8) && same(&plain_extension, &extension, 3)
+    match name.rsplit_once('.') {
+        Some((base, extension)) => format!("{}.{}", part(base), part(extension)),
+        None => part(name),
+    }
+}
+
+/// What a level 1 or 3 writer makes of `name`: mangled, and perhaps cut to eight and three characters. `network-config`
+/// is `NETWORK_CONFIG`, or `NETWORK_`.
+fn plain_forms(name: &str) -> Vec<String> {
+    let mangled = mangled(name);
+    let (base, extension) =
+        mangled.split_once('.').map_or((&*mangled, None), |(base, rest)| (base, Some(rest)));
+    let cut = |text: &str, length: usize| text.get(..length).unwrap_or(text).to_owned();
+    let mut forms = Vec::new();
+    for base in [base.to_owned(), cut(base, 8)] {
+        match extension {
+            Some(extension) => {
+                forms.extend([extension.to_owned(), cut(extension, 3)].map(|end| format!("{base}.{end}")));
+            }
+            None => forms.push(base),
+        }
+    }
+    forms
 }
 
 #[cfg(test)]
@@ -337,10 +415,10 @@ mod tests {
             ("0000", "0000"),
             ("CONTEXT.SH", "context.sh"),
         ] {
-            assert!(is_plain_form(plain, name), "{plain} {name}");
+            assert!(plain_forms(name).contains(&mangled(plain)), "{plain} {name}");
         }
-        assert!(!is_plain_form("META_DAT.JSO", "network_data.json"));
-        assert!(!is_plain_form("NETWORK_.JSO", "network-config"));
+        assert!(!plain_forms("network_data.json").contains(&mangled("META_DAT.JSO")));
+        assert!(!plain_forms("network-config").contains(&mangled("NETWORK_.JSO")));
     }
 
     /// One directory with one link, built by hand: what no tool makes.
@@ -377,7 +455,9 @@ mod tests {
 
     #[test]
     fn links_end_and_stay_inside() {
-        let read = |target: &[u8]| Iso::open(image_with_link(target)).unwrap().unwrap().read("LATEST");
+        let budget = Budget::new();
+        let read =
+            |target: &[u8]| Iso::open(image_with_link(target), &budget).unwrap().unwrap().read("LATEST", 9);
         assert!(matches!(read(b"LATEST"), Err(ReadError::Damaged("links in a circle"))));
         assert!(matches!(read(b"LATEST/LATEST/LATEST/LATEST/LATEST"), Err(ReadError::Damaged(_))));
         assert!(matches!(read(b"../x"), Err(ReadError::LeavesTree)));
@@ -389,8 +469,9 @@ mod tests {
     fn a_directory_or_file_beyond_the_end_is_said() {
         let mut image = image_with_link(b"x");
         image[16 * 2048 + 156 + 10..][..4].copy_from_slice(&u32::MAX.to_le_bytes());
-        let iso = Iso::open(image).unwrap().unwrap();
-        assert!(matches!(iso.read("LATEST"), Err(ReadError::Damaged("size of a directory"))));
+        let budget = Budget::new();
+        let iso = Iso::open(image, &budget).unwrap().unwrap();
+        assert!(matches!(iso.read("LATEST", 9), Err(ReadError::Damaged("size of a directory"))));
     }
 
     proptest! {
@@ -404,9 +485,10 @@ mod tests {
                 let sector = if directory { 20 } else { 16 };
                 image[sector * 2048 + at] = byte;
             }
-            if let Ok(Some(iso)) = Iso::open(image) {
-                let _ = iso.read("openstack/latest/network_data.json");
-                let _ = iso.read("LATEST");
+            let budget = Budget::new();
+            if let Ok(Some(iso)) = Iso::open(image, &budget) {
+                let _ = iso.read("openstack/latest/network_data.json", 9);
+                let _ = iso.read("LATEST", 9);
                 let _ = iso.list("");
             }
         }

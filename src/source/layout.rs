@@ -1,8 +1,8 @@
 //! Where on a drive the network description lies: OpenStack's config drive, NoCloud, OpenNebula, a directory of
 //! netplan files. Works on any [`Tree`]; knows neither devices nor what the texts mean. Entry: [`read`].
 
-use super::metadata::{self, Metadata};
-use super::tree::{ReadError, Tree};
+use super::metadata::{self, CLOUD_CONFIG, Metadata};
+use super::tree::{ReadError, SIDE_LIMIT, TEXT_LIMIT, Tree};
 use super::{Document, NotFound, NotFoundKind, is_denied};
 use serde::Serialize;
 
@@ -75,7 +75,7 @@ pub(super) fn netplan(tree: &dyn Tree) -> Result<Option<Contents>, NotFound> {
     files.sort_unstable();
     let mut documents = Vec::new();
     for (_, path) in files {
-        if let Some(bytes) = tree.read(&path).map_err(|e| unreadable(&path, &e))? {
+        if let Some(bytes) = tree.read(&path, TEXT_LIMIT).map_err(|e| unreadable(&path, &e))? {
             documents.push(Document::decode(&path, bytes)?);
         }
     }
@@ -97,23 +97,24 @@ struct Drive<'a> {
 }
 
 impl Drive<'_> {
-    /// Reads one file as text. An empty one counts as absent, and is remembered if it should have described the network.
-    fn text(&mut self, path: &str, describes_network: bool) -> Result<Option<Document>, NotFound> {
-        let Some(bytes) = self.tree.read(path).map_err(|e| unreadable(path, &e))? else { return Ok(None) };
+    /// Reads a file that may describe the network. An empty one is remembered.
+    fn description(&mut self, path: &str) -> Result<Option<Document>, NotFound> {
+        let Some(bytes) = self.tree.read(path, TEXT_LIMIT).map_err(|e| unreadable(path, &e))? else {
+            return Ok(None);
+        };
         let document = Document::decode(path, bytes)?;
         if !document.text.trim().is_empty() {
             return Ok(Some(document));
         }
-        if describes_network && self.empty.is_none() {
-            self.empty = Some(document);
-        }
+        self.empty.get_or_insert(document);
         Ok(None)
     }
 
     /// Reads a file that only says more about the machine: what is wrong with it is noted, and stops nothing.
-    fn side_text(&mut self, path: &str) -> Option<Document> {
-        match self.text(path, false) {
-            Ok(document) => document,
+    fn side_text(&mut self, path: &str, limit: usize) -> Option<Document> {
+        let read = self.tree.read(path, limit).map_err(|e| unreadable(path, &e));
+        match read.and_then(|bytes| bytes.map(|bytes| Document::decode(path, bytes)).transpose()) {
+            Ok(document) => document.filter(|d| !d.text.trim().is_empty()),
             Err(problem) => {
                 self.notes.push(problem.message);
                 None
@@ -122,10 +123,11 @@ impl Drive<'_> {
     }
 
     /// Takes the hostname from user data, where Proxmox keeps it, if nothing better was found. User data can be
-    /// anything, compressed or binary: what is no cloud-config says nothing to us.
+    /// anything, compressed or binary, and large: only a cloud-config is read further than its first words.
     fn hostname_from(&mut self, path: &str) {
-        if self.metadata.hostname.is_none() {
-            let user_data = self.text(path, false).ok().flatten();
+        let begins = || self.tree.head(path, CLOUD_CONFIG.len()).ok().flatten();
+        if self.metadata.hostname.is_none() && begins().is_some_and(|head| head == CLOUD_CONFIG.as_bytes()) {
+            let user_data = self.side_text(path, SIDE_LIMIT);
             self.metadata.hostname = user_data.and_then(|d| metadata::user_data_hostname(&d.text));
         }
     }
@@ -139,7 +141,7 @@ impl Drive<'_> {
         let mut content_path = None;
         for directory in &directories {
             let path = format!("{directory}meta_data.json");
-            let Some(document) = self.side_text(&path) else { continue };
+            let Some(document) = self.side_text(&path, SIDE_LIMIT) else { continue };
             match metadata::openstack(&document.text) {
                 Ok((metadata, path)) => (self.metadata, content_path) = (metadata, path),
                 Err(why) => self.note_unparsable(&path, &why),
@@ -152,20 +154,20 @@ impl Drive<'_> {
         // network_info.json is what Rackspace and early Nova wrote, vendor_data.json where others put the same.
         for file in ["network_data.json", "network_info.json"] {
             for directory in &directories {
-                if let Some(document) = self.text(&format!("{directory}{file}"), true)? {
+                if let Some(document) = self.description(&format!("{directory}{file}"))? {
                     return Ok(Some(document));
                 }
             }
         }
         for directory in &directories {
-            let vendor = self.side_text(&format!("{directory}vendor_data.json"));
+            let vendor = self.side_text(&format!("{directory}vendor_data.json"), TEXT_LIMIT);
             if let Some(document) = vendor.filter(|d| metadata::has_network_info(&d.text)) {
                 return Ok(Some(document));
             }
         }
         match content_path {
             // "/content/0000" is meant from openstack/ on.
-            Some(path) => self.text(&format!("openstack/{}", path.trim_start_matches('/')), true),
+            Some(path) => self.description(&format!("openstack/{}", path.trim_start_matches('/'))),
             None => Ok(None),
         }
     }
@@ -185,7 +187,7 @@ impl Drive<'_> {
 
     fn nocloud(&mut self) -> Result<Option<Document>, NotFound> {
         let mut interfaces = None;
-        if let Some(document) = self.side_text("meta-data") {
+        if let Some(document) = self.side_text("meta-data", SIDE_LIMIT) {
             match metadata::nocloud(&document.text) {
                 Ok((metadata, text)) => {
                     self.metadata = metadata;
@@ -195,11 +197,11 @@ impl Drive<'_> {
             }
         }
         self.hostname_from("user-data");
-        Ok(self.text("network-config", true)?.or(interfaces))
+        Ok(self.description("network-config")?.or(interfaces))
     }
 
     fn opennebula(&mut self) -> Result<Option<Document>, NotFound> {
-        let document = self.text("context.sh", true)?;
+        let document = self.description("context.sh")?;
         if let Some(document) = &document {
             self.metadata = metadata::opennebula(&document.text);
         }
@@ -216,9 +218,13 @@ pub(super) fn unreadable(path: &str, error: &ReadError) -> NotFound {
             NotFoundKind::Unreadable,
             "Make the drive anew, and check that the medium was written to its end.",
         ),
-        ReadError::TooLarge | ReadError::NotAFile | ReadError::LeavesTree => {
-            (NotFoundKind::Unreadable, "Put the text itself there, as a plain file.")
+        ReadError::NotAFile | ReadError::LeavesTree => {
+            (NotFoundKind::Unreadable, "Put the text itself there, as a regular file.")
         }
+        ReadError::TooLarge(_) | ReadError::TooMuch | ReadError::TooMany => (
+            NotFoundKind::Unreadable,
+            "No network description is that large: check what is on the drive, and make it anew.",
+        ),
     };
     let problem = NotFound::new(kind, message, hint);
     match error {
@@ -232,11 +238,18 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    struct Fake(BTreeMap<&'static str, &'static str>);
+    struct Fake(BTreeMap<&'static str, String>);
 
     impl Tree for Fake {
-        fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
-            Ok(self.0.get(path).map(|text| text.as_bytes().to_vec()))
+        fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError> {
+            match self.0.get(path) {
+                Some(text) if text.len() > limit => Err(ReadError::TooLarge(limit)),
+                text => Ok(text.map(|text| text.as_bytes().to_vec())),
+            }
+        }
+
+        fn head(&self, path: &str, length: usize) -> Result<Option<Vec<u8>>, ReadError> {
+            Ok(self.0.get(path).map(|text| text.as_bytes()[..length.min(text.len())].to_vec()))
         }
 
         fn list(&self, directory: &str) -> Result<Vec<String>, ReadError> {
@@ -250,7 +263,7 @@ mod tests {
     }
 
     fn contents(files: &[(&'static str, &'static str)], promised: Option<Layout>) -> Option<Contents> {
-        read(&Fake(files.iter().copied().collect()), promised).unwrap()
+        read(&Fake(files.iter().map(|(path, text)| (*path, (*text).to_owned())).collect()), promised).unwrap()
     }
 
     fn taken(files: &[(&'static str, &'static str)]) -> Option<String> {
@@ -341,6 +354,27 @@ mod tests {
     }
 
     #[test]
+    fn side_files_of_any_size_and_shape_cost_little_and_stop_nothing() {
+        // Ten megabytes took 1.96 GB and 20 s: see tests/bounds.rs for the figures.
+        let flow = "[a,".repeat(10 << 20 >> 2);
+        let files = |path: &'static str, text: String| {
+            let network = ("network-config", "version: 2\n".to_owned());
+            read(&Fake(BTreeMap::from([network, (path, text)])), None).unwrap().unwrap()
+        };
+        let contents = files("meta-data", flow.clone());
+        assert_eq!(contents.notes, ["meta-data is larger than 1 MiB."]);
+        let contents = files("user-data", format!("#cloud-config\n{flow}"));
+        assert_eq!(contents.notes, ["user-data is larger than 1 MiB."]);
+        assert_eq!(files("user-data", flow).notes, Vec::<String>::new(), "not a cloud-config: never read");
+        let contents = files("meta-data", "[a,".repeat(300_000));
+        assert!(
+            contents.notes[0].starts_with("meta-data cannot be parsed and is not used: "),
+            "{:?}",
+            contents.notes
+        );
+    }
+
+    #[test]
     fn a_drive_without_a_network() {
         assert!(
             contents(&[("user-data", "#cloud-config\n"), ("meta-data", "instance-id: i\n")], None).is_none()
@@ -349,13 +383,14 @@ mod tests {
 
     #[test]
     fn netplan_files_of_a_root_shadow_each_other_by_name() {
-        let tree = Fake(BTreeMap::from([
-            ("lib/netplan/50-base.yaml", "a"),
-            ("etc/netplan/50-base.yaml", "b"),
-            ("etc/netplan/10-first.yaml", "c"),
-            ("etc/netplan/README", "d"),
-            ("run/netplan/90-last.yaml", "e"),
-        ]));
+        let files = [
+            "lib/netplan/50-base.yaml",
+            "etc/netplan/50-base.yaml",
+            "etc/netplan/10-first.yaml",
+            "etc/netplan/README",
+            "run/netplan/90-last.yaml",
+        ];
+        let tree = Fake(files.map(|path| (path, path.to_owned())).into());
         let names: Vec<String> =
             netplan(&tree).unwrap().unwrap().documents.into_iter().map(|d| d.name).collect();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! One look at one drive: is there a medium, and what do its superblocks say. Blocking: callers run it by `slow`. Entry:
+//! One look at one drive: is there a medium, and what do its superblocks say. Blocking: callers run it in a `child`. Entry:
 //! [`look_at`].
 
 use super::devices::Place;

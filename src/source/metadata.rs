@@ -1,8 +1,9 @@
 //! What a drive says of the machine beside its network: instance id, hostname, and where an older form of the network
-//! description is hidden. Pure. What cannot be parsed here is no fault of the network's: it becomes a note.
+//! description is hidden. Pure. What cannot be parsed here is not a fault of the network's: it becomes a note.
 //! Entries: [`openstack`], [`nocloud`], [`opennebula`].
 
-use saphyr_parser::{Event, Parser};
+use crate::diagnostic::Severity;
+use crate::format::tree::{self, Node, Value};
 use serde::Serialize;
 
 /// What the drive says of the machine.
@@ -16,46 +17,57 @@ pub struct Metadata {
 
 /// Reads a `meta_data.json`: the metadata, and `network_config.content_path`.
 pub(super) fn openstack(text: &str) -> Result<(Metadata, Option<String>), String> {
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let text = |pointer: &str| {
-        let text = value.pointer(pointer)?.as_str()?.trim();
-        (!text.is_empty()).then(|| text.to_owned())
-    };
-    let metadata = Metadata { hostname: text("/hostname"), instance_id: text("/uuid") };
-    Ok((metadata, text("/network_config/content_path")))
+    let root = parse(text)?;
+    let metadata =
+        Metadata { hostname: text_of(root.get("hostname")), instance_id: text_of(root.get("uuid")) };
+    Ok((metadata, text_of(root.get("network_config").and_then(|config| config.get("content_path")))))
 }
 
 /// Whether a `vendor_data.json` carries a network description, under its key `network_info`.
 pub(super) fn has_network_info(text: &str) -> bool {
-    let value = serde_json::from_str::<serde_json::Value>(text).ok();
-    value.is_some_and(|v| v.get("network_info").is_some_and(|info| !info.is_null()))
+    parse(text).is_ok_and(|root| root.get("network_info").is_some_and(|info| info.value != Value::Null))
 }
 
 /// Reads a NoCloud `meta-data`: the metadata, and the text under `network-interfaces` (Debian's interfaces format),
 /// moved down to the line where it stands in the file, so that diagnostics name the right one.
 pub(super) fn nocloud(text: &str) -> Result<(Metadata, Option<String>), String> {
-    let scalars = top_level_scalars(text)?;
-    let get = |keys: &[&str]| {
-        let found = keys.iter().find_map(|key| scalars.iter().find(|s| s.key == *key));
-        found.filter(|s| !s.value.trim().is_empty())
-    };
-    let metadata = Metadata {
-        hostname: get(&["local-hostname", "hostname"]).map(|s| s.value.trim().to_owned()),
-        instance_id: get(&["instance-id"]).map(|s| s.value.trim().to_owned()),
-    };
-    let interfaces =
-        get(&["network-interfaces"]).map(|s| format!("{}{}", "\n".repeat(s.lines_before), s.value));
+    let root = parse(text)?;
+    let first = |keys: &[&str]| keys.iter().find_map(|key| text_of(root.get(key)));
+    let metadata =
+        Metadata { hostname: first(&["local-hostname", "hostname"]), instance_id: first(&["instance-id"]) };
+    let interfaces = root.get("network-interfaces").and_then(|value| {
+        let text = value.text().filter(|text| !text.trim().is_empty())?;
+        Some(format!("{}{text}", "\n".repeat(value.at.line.saturating_sub(1) as usize)))
+    });
     Ok((metadata, interfaces))
 }
 
+/// How user data begins that may name the host: anything else is a script, an archive or compressed.
+pub(super) const CLOUD_CONFIG: &str = "#cloud-config";
+
 /// The hostname in a `#cloud-config` user-data, where Proxmox writes it.
 pub(super) fn user_data_hostname(text: &str) -> Option<String> {
-    if !text.starts_with("#cloud-config") {
+    if !text.starts_with(CLOUD_CONFIG) {
         return None;
     }
-    let scalars = top_level_scalars(text).ok()?;
-    let found = ["fqdn", "hostname"].iter().find_map(|key| scalars.iter().find(|s| s.key == *key))?;
-    Some(found.value.trim().to_owned()).filter(|name| !name.is_empty())
+    let root = parse(text).ok()?;
+    ["fqdn", "hostname"].iter().find_map(|key| text_of(root.get(key)))
+}
+
+/// The values of a JSON or YAML text, within the bounds that hold for every description; or the first error.
+fn parse(text: &str) -> Result<Node, String> {
+    let mut diags = Vec::new();
+    let root = tree::parse(text, 0, &mut diags);
+    root.ok_or_else(|| {
+        let error = diags.iter().find(|d| d.severity == Severity::Error);
+        error.map_or_else(String::new, |d| format!("{}, line {}", d.message, d.at.line))
+    })
+}
+
+/// A scalar without the space around it; `None` where nothing is left.
+fn text_of(node: Option<&Node>) -> Option<String> {
+    let text = node?.text()?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// The hostname in OpenNebula's `context.sh`.
@@ -66,44 +78,6 @@ pub(super) fn opennebula(text: &str) -> Metadata {
         (!value.is_empty()).then(|| value.to_owned())
     };
     Metadata { hostname: value("SET_HOSTNAME").or_else(|| value("HOSTNAME")), instance_id: value("VMID") }
-}
-
-struct Scalar {
-    key: String,
-    value: String,
-    /// Lines of the file before the value's first one.
-    lines_before: usize,
-}
-
-/// The `key: value` pairs of a YAML (or JSON) mapping whose values are plain text. Aliases are not followed.
-fn top_level_scalars(text: &str) -> Result<Vec<Scalar>, String> {
-    let mut scalars = Vec::new();
-    let mut depth = 0_usize;
-    let mut key: Option<String> = None;
-    for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|e| e.to_string())?;
-        match event {
-            Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
-            Event::MappingEnd | Event::SequenceEnd => {
-                depth = depth.saturating_sub(1);
-                if depth == 1 {
-                    key = None;
-                }
-            }
-            Event::Scalar(value, ..) if depth == 1 => match key.take() {
-                None => key = Some(value.into_owned()),
-                Some(key) => {
-                    // The span of a block scalar begins at its first line, any other's at the value itself.
-                    let lines_before = span.start.line().saturating_sub(1);
-                    scalars.push(Scalar { key, value: value.into_owned(), lines_before });
-                }
-            },
-            Event::Alias(_) if depth == 1 => key = None,
-            Event::DocumentEnd => break,
-            _ => {}
-        }
-    }
-    Ok(scalars)
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //! drive a boot finds. Finds it, waits for it, reads it, and leaves nothing mounted. Knows nothing of what the texts
 //! mean, and nothing of the network. Entries: [`find`], [`Cmdline::parse`].
 //!
-//! ISO 9660 is read by a reader of our own, from devices and image files alike; VFAT, ext4, 9p and virtiofs are mounted
-//! read-only in a mount namespace that ends with the thread that reads. Either way nothing is held when [`find`] returns.
+//! ISO 9660 and FAT are read by readers of our own, from devices and image files alike; ext4, UDF, 9p and virtiofs are
+//! mounted read-only in a mount namespace of their own. All of it happens in child processes, which are left behind where
+//! a drive does not answer. Nothing is mounted when [`find`] returns.
 
 mod bytes;
+mod child;
 mod choose;
 mod cmdline;
 mod devices;
@@ -19,10 +21,10 @@ mod look;
 mod metadata;
 mod mount;
 mod search;
-mod slow;
 mod tree;
 mod volume;
 mod watch;
+mod wire;
 
 pub use cmdline::{Cmdline, LONGEST_WAIT};
 pub use layout::Layout;
@@ -73,6 +75,8 @@ pub enum OriginKind {
     Directory,
     /// An ISO 9660 image in a file.
     IsoImage,
+    /// A FAT image in a file.
+    FatImage,
     /// A drive.
     BlockDevice,
     /// A directory that a boot looks into: `/config-drive` and its like.
@@ -236,8 +240,8 @@ pub const OVERRUN: Duration = Duration::from_secs(30);
 
 /// Finds and reads the description. Calls `progress` with a complete sentence whenever it begins to wait.
 ///
-/// Needs a tokio runtime with I/O and time enabled. Dropping the future ends the search; a mount that a thread still
-/// holds ends with that thread or the process, and is seen by nobody else.
+/// Needs a tokio runtime with I/O and time enabled, and forks. Dropping the future ends the search and kills the child
+/// process that reads.
 ///
 /// # Errors
 /// Why there is nothing to work with, as sentences for a console.

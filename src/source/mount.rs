@@ -1,11 +1,14 @@
-//! Reading a drive: ISO 9660 by our own reader, anything else by mounting it for a moment. A mount is read-only, without
-//! suid, devices and execution, in a mount namespace of one thread: nobody else ever sees it, and it is gone with the
-//! thread, whatever happens. Blocking: callers run it by `slow`. Entries: [`read_volume`], [`read_share`].
+//! Reading a drive: ISO 9660 and FAT by our own readers, anything else by mounting it for a moment. A mount is read-only,
+//! without suid, devices and execution, in a mount namespace of one process: nobody else ever sees it, and it is gone with
+//! the process, whatever happens. Blocking, and it leaves the process's mount namespace: only for a child that `child`
+//! starts. Entries: [`read_volume`], [`read_share`].
 
+use super::bytes::ReadAt;
 use super::devices::Share;
+use super::fat::Fat;
 use super::iso::Iso;
 use super::layout::{self, Contents, Layout};
-use super::tree::{DirTree, plain};
+use super::tree::{Budget, DirTree, ReadError, plain};
 use super::volume::{FileSystem, Volume};
 use super::{NotFound, NotFoundKind, is_denied};
 use nix::mount::MsFlags;
@@ -25,13 +28,24 @@ pub(super) fn read_volume(
     volume: &Volume,
     promised: Option<Layout>,
 ) -> Result<Option<Contents>, NotFound> {
+    let budget = Budget::new();
+    let open = || File::open(node).map_err(|e| cannot_open(node, &e));
+    let damaged = |e: ReadError| layout::unreadable(&node.display().to_string(), &e);
     let (filesystem, options) = match volume.filesystem {
         FileSystem::Iso9660 => {
-            let file = File::open(node).map_err(|e| cannot_open(node, &e))?;
-            let iso = Iso::open(file).map_err(|e| layout::unreadable(&node.display().to_string(), &e))?;
+            let iso = Iso::open(open()?, &budget).map_err(damaged)?;
             return iso.map_or(Ok(None), |iso| layout::read(&iso, promised));
         }
-        FileSystem::Vfat => ("vfat", ""),
+        FileSystem::Vfat => {
+            // What somebody has written to a mounted one may not have reached the device.
+            if let Some(root) = mounted_elsewhere(node) {
+                return layout::read(&DirTree::confined(&root), promised);
+            }
+            let file = open()?;
+            let head = file.read_at(0, 512).map_err(|e| damaged(e.into()))?;
+            let fat = Fat::parse(&head);
+            return fat.map_or(Ok(None), |fat| layout::read(&fat.tree(file, &budget), promised));
+        }
         // Without this even a read-only mount replays the journal, which writes to the drive.
         FileSystem::Ext4 => ("ext4", "noload"),
     };
@@ -65,30 +79,24 @@ enum Refused {
     Mount(io::Error),
 }
 
-/// Mounts, reads, unmounts, in a new thread with a mount namespace of its own.
-fn mounted<T: Send>(
+/// Mounts, reads, unmounts, in a mount namespace of this process alone.
+fn mounted<T>(
     source: &Path,
     filesystem: &str,
     options: &str,
-    read: &(dyn Fn(&Path) -> T + Sync),
+    read: &dyn Fn(&Path) -> T,
 ) -> Result<T, Refused> {
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(move || {
-            let point = private_mount_point().map_err(Refused::Namespace)?;
-            let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-            let builder = Mount::builder().fstype(filesystem).flags(flags).data(options);
-            let result = builder.mount(source, &point).map_err(Refused::Mount).map(|mount| {
-                let result = read(&point);
-                // Should this fail, the namespace takes the mount along when the thread ends.
-                let _ = mount.unmount(UnmountFlags::empty());
-                result
-            });
-            let _ = fs::remove_dir(MOUNT_POINT);
-            result
-        });
-        let died = || Refused::Namespace(io::Error::other("the reading thread ended early"));
-        thread.join().unwrap_or_else(|_| Err(died()))
-    })
+    let point = private_mount_point().map_err(Refused::Namespace)?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let builder = Mount::builder().fstype(filesystem).flags(flags).data(options);
+    let result = builder.mount(source, &point).map_err(Refused::Mount).map(|mount| {
+        let result = read(&point);
+        // Should this fail, the namespace takes the mount along when the process exits.
+        let _ = mount.unmount(UnmountFlags::empty());
+        result
+    });
+    let _ = fs::remove_dir(&point);
+    result
 }
 
 /// Leaves the process's mount namespace, and names a directory that may be covered in the new one.
@@ -154,12 +162,6 @@ fn refused(source: &Path, filesystem: &str, error: &Refused) -> NotFound {
             ),
             module_hint(filesystem),
         ),
-        (Refused::Mount(_), Some(libc::EINVAL)) if filesystem == "vfat" => NotFound::new(
-            NotFoundKind::NoFileSystem,
-            format!("{source} holds vfat, and the kernel refused to mount it: {words}."),
-            "If the kernel's log speaks of a codepage or charset, the modules nls_cp437 and nls_iso8859-1 (or nls_utf8, \
-             nls_ascii) are missing from the image; else the file system is damaged.",
-        ),
         _ => NotFound::new(
             NotFoundKind::Unreadable,
             format!("{source} holds {filesystem} and cannot be mounted: {words}."),
@@ -171,9 +173,6 @@ fn refused(source: &Path, filesystem: &str, error: &Refused) -> NotFound {
 
 fn module_hint(filesystem: &str) -> &'static str {
     match filesystem {
-        "vfat" => {
-            "Put the modules vfat, nls_cp437 and nls_iso8859-1 into the image, or make the drive ISO 9660, which needs none."
-        }
         "ext4" => "Put the module ext4 into the image, or make the drive ISO 9660, which needs none.",
         "9p" => {
             "Put the modules 9p and 9pnet_virtio into the image, or hand the description over as an ISO 9660 drive."
@@ -200,10 +199,10 @@ mod tests {
     #[test]
     fn a_refusal_says_which_driver_is_missing() {
         let error = Refused::Mount(io::Error::from_raw_os_error(libc::ENODEV));
-        let problem = refused(Path::new("/dev/sdb1"), "vfat", &error);
+        let problem = refused(Path::new("/dev/sdb1"), "ext4", &error);
         assert_eq!(problem.kind, NotFoundKind::NoFileSystem);
         assert!(problem.message.contains("this kernel has no driver for it"), "{}", problem.message);
-        assert!(problem.hint.contains("nls_cp437"), "{}", problem.hint);
+        assert!(problem.hint.contains("module ext4"), "{}", problem.hint);
     }
 
     #[test]

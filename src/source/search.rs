@@ -11,7 +11,7 @@ use super::tree::{DirTree, plain};
 use super::volume::{Volume, clock};
 use super::watch::{Event, Watch};
 use super::{
-    Found, LOOK_BOUND, NotFound, NotFoundKind, OVERRUN, Origin, OriginKind, READ_BOUND, Request, slow,
+    Found, LOOK_BOUND, NotFound, NotFoundKind, OVERRUN, Origin, OriginKind, READ_BOUND, Request, child,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -117,7 +117,7 @@ impl<'a> Search<'a> {
                 .iter()
                 .map(|device| {
                     let (node, place) = (device.node.clone(), device.place);
-                    (device.name.clone(), slow::start(move || look_at(&node, place)))
+                    (device.name.clone(), child::start(|| look_at(&node, place)))
                 })
                 .collect();
             for (name, job) in jobs {
@@ -310,11 +310,10 @@ impl<'a> Search<'a> {
 
 /// Reads a candidate's description, for as long as that may take.
 async fn read(candidate: &Candidate, bound: Duration) -> Result<Option<Contents>, NotFound> {
-    let holder = candidate.holder.clone();
-    let read = slow::run(bound, move || match holder {
-        Holder::Volume(device, volume) => read_volume(&device.node, &volume, layout_of(&volume)),
-        Holder::Share(share) => read_share(&share),
-        Holder::Seed(path, layout) => layout::read(&DirTree::confined(&path), Some(layout)),
+    let read = child::run(bound, || match &candidate.holder {
+        Holder::Volume(device, volume) => read_volume(&device.node, volume, layout_of(volume)),
+        Holder::Share(share) => read_share(share),
+        Holder::Seed(path, layout) => layout::read(&DirTree::confined(path), Some(*layout)),
     });
     read.await.unwrap_or_else(|| {
         let message = format!("Reading it did not end within {} s.", bound.as_secs());

@@ -1,15 +1,49 @@
 //! A drive's files, whatever they lie on: the little that the layouts need, with the same limits everywhere. A path
 //! never leaves its tree, a text has a size limit, and only plain files are opened. Entry: [`Tree`], [`DirTree`].
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The most that a text may have, in bytes: the largest real description is a hundredth of it.
+/// The most that a description's file may have, in bytes: the largest real one is a hundredth of it.
 pub(super) const TEXT_LIMIT: usize = 10 << 20;
-/// The most entries of a directory that are looked at.
-const LIST_LIMIT: usize = 4096;
+/// The most that a file beside it may have, such as `meta-data`.
+pub(super) const SIDE_LIMIT: usize = 1 << 20;
+/// The most that all files of one drive may have together, in bytes.
+const TOTAL_LIMIT: usize = 32 << 20;
+/// The most directory entries of one drive that are looked at: a folder for each of 10,000 hosts fits.
+const ENTRY_LIMIT: usize = 200_000;
+
+/// What is left of what one drive may cost: neither the number of its files nor their size may exhaust the machine. The
+/// time is bounded by who waits for the child process that reads.
+#[derive(Debug)]
+pub(super) struct Budget {
+    bytes: Cell<usize>,
+    entries: Cell<usize>,
+}
+
+impl Budget {
+    pub(super) fn new() -> Budget {
+        Budget { bytes: Cell::new(TOTAL_LIMIT), entries: Cell::new(ENTRY_LIMIT) }
+    }
+
+    /// Before a file of this size is read.
+    pub(super) fn spend_bytes(&self, bytes: usize) -> Result<(), ReadError> {
+        spend(&self.bytes, bytes).ok_or(ReadError::TooMuch)
+    }
+
+    /// For the entries of a directory that is listed.
+    pub(super) fn spend_entries(&self, entries: usize) -> Result<(), ReadError> {
+        spend(&self.entries, entries).ok_or(ReadError::TooMany)
+    }
+}
+
+fn spend(left: &Cell<usize>, amount: usize) -> Option<()> {
+    left.set(left.get().checked_sub(amount)?);
+    Some(())
+}
 
 /// Why a file that is there cannot be read. `Display` continues the sentence "FILE …".
 #[derive(Debug)]
@@ -17,7 +51,12 @@ pub(super) enum ReadError {
     Io(io::Error),
     /// The file system contradicts itself; says where.
     Damaged(&'static str),
-    TooLarge,
+    /// The file has more bytes than this.
+    TooLarge(usize),
+    /// With this file, all files together have more bytes than a drive may have.
+    TooMuch,
+    /// With this directory, there are more entries than a drive may have.
+    TooMany,
     NotAFile,
     LeavesTree,
 }
@@ -29,12 +68,19 @@ impl std::fmt::Display for ReadError {
             ReadError::Damaged(what) => {
                 write!(f, "cannot be read: the drive is damaged or cut short ({what})")
             }
-            ReadError::TooLarge => {
-                write!(f, "is larger than {} MiB, which no network description is", TEXT_LIMIT >> 20)
+            ReadError::TooLarge(limit) => write!(f, "is larger than {} MiB", limit >> 20),
+            ReadError::TooMuch => {
+                write!(f, "is not read: the drive's files have more than {} MiB together", TOTAL_LIMIT >> 20)
             }
-            ReadError::NotAFile => f.write_str("is not a plain file"),
+            ReadError::TooMany => {
+                write!(
+                    f,
+                    "is not read: the drive's directories have more than {ENTRY_LIMIT} entries together"
+                )
+            }
+            ReadError::NotAFile => f.write_str("is not a regular file"),
             ReadError::LeavesTree => {
-                f.write_str("is a link that leads out of the drive, and is not followed")
+                f.write_str("is a link that leads out of the drive or directory, and is not followed")
             }
         }
     }
@@ -65,8 +111,10 @@ pub(super) fn plain(e: &io::Error) -> String {
 
 /// A drive's files. Paths are relative, with `/` between names.
 pub(super) trait Tree {
-    /// The file's bytes, at most [`TEXT_LIMIT`]; `None` where there is none.
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError>;
+    /// The file's bytes, at most `limit`; `None` where there is none.
+    fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError>;
+    /// The file's first bytes, `length` if it has as many; `None` where there is none.
+    fn head(&self, path: &str, length: usize) -> Result<Option<Vec<u8>>, ReadError>;
     /// The names in a directory, in no order; empty where there is none.
     fn list(&self, directory: &str) -> Result<Vec<String>, ReadError>;
 }
@@ -80,19 +128,27 @@ pub(super) fn names(path: &str) -> Option<Vec<&str>> {
 /// A directory: a mounted drive, a seed directory, one the user named.
 pub(super) struct DirTree {
     root: PathBuf,
-    /// Whether links may lead out. A drive is foreign, so never there; `/etc/netplan` is this machine's own.
-    links_out: bool,
+    links: Links,
+    budget: Budget,
+}
+
+/// Whether links may lead out of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    /// Never on a drive, which is foreign, nor in a directory that somebody else may have written.
+    Confined,
+    /// In this machine's own directories: NixOS keeps `/etc` as links.
+    Followed,
 }
 
 impl DirTree {
-    /// A foreign directory: what lies outside is not read.
-    pub(super) fn confined(root: &Path) -> DirTree {
-        DirTree { root: root.to_owned(), links_out: false }
+    pub(super) fn new(root: &Path, links: Links) -> DirTree {
+        DirTree { root: root.to_owned(), links, budget: Budget::new() }
     }
 
-    /// A directory of this machine's own, whose links are followed (NixOS keeps `/etc` as links).
-    pub(super) fn own(root: &Path) -> DirTree {
-        DirTree { root: root.to_owned(), links_out: true }
+    /// A foreign directory: what lies outside is not read.
+    pub(super) fn confined(root: &Path) -> DirTree {
+        DirTree::new(root, Links::Confined)
     }
 
     fn locate(&self, path: &str) -> Result<Option<PathBuf>, ReadError> {
@@ -103,7 +159,7 @@ impl DirTree {
         else {
             return Ok(None);
         };
-        if !self.links_out && !full.starts_with(root) {
+        if self.links == Links::Confined && !full.starts_with(root) {
             return Err(ReadError::LeavesTree);
         }
         Ok(Some(full))
@@ -120,35 +176,53 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 impl Tree for DirTree {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        self.locate(path)?.map(|path| read_file(&path)).transpose()
+    fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(path) = self.locate(path)? else { return Ok(None) };
+        let bytes = read_file(&path, limit)?;
+        self.budget.spend_bytes(bytes.len())?;
+        Ok(Some(bytes))
+    }
+
+    fn head(&self, path: &str, length: usize) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(path) = self.locate(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        open_file(&path)?.0.take(length as u64).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
     fn list(&self, directory: &str) -> Result<Vec<String>, ReadError> {
         let Some(path) = self.locate(directory)? else { return Ok(Vec::new()) };
         let Some(entries) = present(fs::read_dir(path))? else { return Ok(Vec::new()) };
-        let names = entries.take(LIST_LIMIT).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        Ok(names.collect())
+        let mut names = Vec::new();
+        for entry in entries {
+            self.budget.spend_entries(1)?;
+            // No file of a description has a name that is not UTF-8.
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        Ok(names)
     }
 }
 
-/// A plain file's bytes, at most [`TEXT_LIMIT`]. Never hangs on a FIFO or a terminal.
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, ReadError> {
+/// Opens a regular file, and says how long it is. Never hangs on a FIFO or a terminal.
+fn open_file(path: &Path) -> Result<(fs::File, u64), ReadError> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(ReadError::NotAFile);
-    }
-    // Room for one byte more than there should be shows the end at the first read.
-    read_limited(file, metadata.len().saturating_add(1))
+    if metadata.is_file() { Ok((file, metadata.len())) } else { Err(ReadError::NotAFile) }
 }
 
-/// Everything up to the end, at most [`TEXT_LIMIT`]; there should be `expected` bytes.
-pub(super) fn read_limited(reader: impl Read, expected: u64) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::with_capacity(expected.min(TEXT_LIMIT as u64) as usize);
-    reader.take(TEXT_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > TEXT_LIMIT { Err(ReadError::TooLarge) } else { Ok(bytes) }
+/// A regular file's bytes, at most `limit`.
+pub(super) fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
+    let (file, length) = open_file(path)?;
+    // Room for one byte more than there should be shows the end at the first read.
+    read_limited(file, length.saturating_add(1), limit)
+}
+
+/// Everything up to the end, at most `limit`; there should be `expected` bytes.
+pub(super) fn read_limited(reader: impl Read, expected: u64, limit: usize) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::with_capacity(expected.min(limit as u64) as usize);
+    reader.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit { Err(ReadError::TooLarge(limit)) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -167,11 +241,26 @@ mod tests {
         symlink("../secret", root.join("secret")).unwrap();
         symlink("/etc/hostname", root.join("absolute")).unwrap();
         let tree = DirTree::confined(&root);
-        assert_eq!(tree.read("openstack/latest/a").unwrap().unwrap(), b"inside");
+        assert_eq!(tree.read("openstack/latest/a", 9).unwrap().unwrap(), b"inside");
         for path in ["secret", "absolute", "../secret", "openstack/../../secret"] {
-            assert!(matches!(tree.read(path), Err(ReadError::LeavesTree)), "{path}");
+            assert!(matches!(tree.read(path, 9), Err(ReadError::LeavesTree)), "{path}");
         }
-        assert_eq!(DirTree::own(&root).read("secret").unwrap().unwrap(), b"outside");
+        assert_eq!(DirTree::new(&root, Links::Followed).read("secret", 9).unwrap().unwrap(), b"outside");
+    }
+
+    #[test]
+    fn a_drive_has_one_budget_for_all_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::File::create(dir.path().join("large")).unwrap().set_len(TEXT_LIMIT as u64).unwrap();
+        let tree = DirTree::confined(dir.path());
+        for _ in 0..TOTAL_LIMIT / TEXT_LIMIT {
+            tree.read("large", TEXT_LIMIT).unwrap();
+        }
+        let error = tree.read("large", TEXT_LIMIT).unwrap_err();
+        assert_eq!(error.to_string(), "is not read: the drive's files have more than 32 MiB together");
+        let budget = Budget::new();
+        budget.spend_entries(ENTRY_LIMIT).unwrap();
+        assert!(matches!(budget.spend_entries(1), Err(ReadError::TooMany)));
     }
 
     #[test]
@@ -179,13 +268,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tree = DirTree::confined(dir.path());
         fs::write(dir.path().join("file"), "x").unwrap();
-        assert!(tree.read("nothing").unwrap().is_none());
-        assert!(tree.read("file/below").unwrap().is_none());
+        assert!(tree.read("nothing", 9).unwrap().is_none());
+        assert!(tree.read("file/below", 9).unwrap().is_none());
         assert_eq!(tree.list("nothing").unwrap(), Vec::<String>::new());
         nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(matches!(tree.read("fifo"), Err(ReadError::NotAFile)));
+        assert!(matches!(tree.read("fifo", 9), Err(ReadError::NotAFile)));
         let large = fs::File::create(dir.path().join("large")).unwrap();
         large.set_len(TEXT_LIMIT as u64 + 1).unwrap();
-        assert!(matches!(tree.read("large"), Err(ReadError::TooLarge)));
+        assert!(matches!(tree.read("large", TEXT_LIMIT), Err(ReadError::TooLarge(TEXT_LIMIT))));
+        assert_eq!(tree.head("large", 3).unwrap().unwrap(), [0; 3]);
+        assert_eq!(tree.head("file", 3).unwrap().unwrap(), b"x");
     }
 }
