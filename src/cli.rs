@@ -31,6 +31,7 @@ Options:
   --format FORMAT      text, or sh: the steps as a script (with --dry-run);
                        text, or github: annotations (with check)
   --for ironic         also say what Ironic's API would refuse (with check)
+  --follow-links       read what links in a directory lead to outside it
   --json               print JSON, see docs/schema
   --strict             all or nothing: no change after an error in the text, and
                        the first step that fails undoes those before it
@@ -108,6 +109,8 @@ pub struct Args {
     pub format: Format,
     /// `--for ironic`.
     pub for_ironic: bool,
+    /// `--follow-links`.
+    pub follow_links: bool,
     /// `--json`.
     pub json: bool,
     /// `--strict`.
@@ -145,6 +148,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Comp
         inventory: None,
         format: Format::Text,
         for_ironic: false,
+        follow_links: false,
         json: false,
         strict: false,
         verify: true,
@@ -161,6 +165,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Comp
             Arg::Short('h') | Arg::Long("help") => return Ok(Args { command: Command::Help, ..args }),
             Arg::Short('V') | Arg::Long("version") => return Ok(Args { command: Command::Version, ..args }),
             Arg::Long("dry-run") | Arg::Short('n') => dry_run = true,
+            Arg::Long("follow-links") => args.follow_links = true,
             Arg::Long("json") => args.json = true,
             Arg::Long("strict") => args.strict = true,
             Arg::Long("no-verify") => args.verify = false,

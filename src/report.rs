@@ -131,6 +131,14 @@ pub struct FailedStep {
     pub at: String,
 }
 
+impl Report {
+    /// Whether nothing was applied and nothing is at fault: this boot was never meant to have a description.
+    fn is_by_design(&self) -> bool {
+        let notes = self.causes.iter().all(|cause| cause.severity == Severity::Note);
+        self.verdict == Verdict::Nothing && notes && !self.causes.is_empty()
+    }
+}
+
 impl Applied {
     /// True for a cause that only says what a failed step has said already: its link is missing, steps are left to do.
     fn explains(&self, cause: &Cause, checks: &[Check]) -> bool {

@@ -95,7 +95,13 @@ fn tells_the_image(args: &Args, cmdline: &Cmdline) -> bool {
 fn request(args: &Args, source: Option<&String>) -> Request {
     let machine = Machine::default();
     let cmdline = Cmdline::read(&machine);
-    Request { source: source.cloned(), wait: args.wait_for, cmdline, machine }
+    Request {
+        source: source.cloned(),
+        wait: args.wait_for,
+        cmdline,
+        machine,
+        follow_links: args.follow_links,
+    }
 }
 
 /// Finds and reads the description.
@@ -116,7 +122,7 @@ fn not_found(missing: &source::NotFound) -> Exit {
 /// A description that could not be read, with the reason as its only diagnostic.
 fn unreadable(source: &str, missing: &source::NotFound) -> Parsed {
     let code = match missing.kind {
-        NotFoundKind::NoDescription => Code::NoDescription,
+        NotFoundKind::NoDescription | NotFoundKind::NodeWithoutNetwork => Code::NoDescription,
         NotFoundKind::NoDrive | NotFoundKind::PxeBoot => Code::NoSource,
         _ => Code::SourceUnreadable,
     };

@@ -1,6 +1,6 @@
 //! Drives as their makers make them, read back: ISO images of genisoimage and xorriso in every combination of name
-//! extensions, directories, pipes, and file system images that must be refused in plain words. Needs genisoimage,
-//! xorriso, dosfstools, mtools and e2fsprogs; a missing one fails the test and is named.
+//! extensions, VFAT images, directories, pipes, and file system images that cannot be read without a mount. Needs
+//! genisoimage, xorriso, dosfstools, mtools and e2fsprogs; a missing one fails the test and is named.
 
 use netapply::machine::Machine;
 use netapply::source::{Cmdline, Found, Layout, NotFound, NotFoundKind, OriginKind, Request, find};
@@ -83,6 +83,10 @@ fn every_kind_of_names_that_an_iso_can_have() {
             &["-iso-level", "3", "-J", "-R"],
             &["-iso-level", "3"],
             &[],
+            // Bridges: another file system beside ISO 9660.
+            if tool[0] == "genisoimage" { &["-r", "-udf"] } else { &["-r", "-hfsplus"] },
+            if tool[0] == "genisoimage" { &["-udf"] } else { &["-hfsplus"] },
+            if tool[0] == "genisoimage" { &["-hfs", "-J"] } else { &["-hfsplus", "-J"] },
         ] {
             let files = Files::new(&[("openstack/latest/network_data.json", NETWORK_DATA)]);
             let image = files.image(tool, &[options, &["-V", "config-2", "-publisher", "A-1"]].concat());
@@ -117,7 +121,7 @@ fn nocloud_names_in_every_kind_too() {
 
 #[test]
 fn long_names_and_full_directories() {
-    // Names too long for one entry go on in a continuation area; the directory takes several sectors.
+    // Names too long for one entry continue in a continuation area; the directory takes several sectors.
     let long = "n".repeat(240);
     let others: Vec<String> = (0..300).map(|n| format!("openstack/latest/{n:04}-{long}")).collect();
     let mut all: Vec<(&str, &str)> = others.iter().map(|path| (path.as_str(), "x")).collect();
@@ -137,7 +141,10 @@ fn links_on_an_iso() {
     let files = Files::new(&[]);
     symlink("/etc/hostname", files.path("tree/network-config")).unwrap();
     let problem = read(&files.image(GENISOIMAGE, &["-r"])).unwrap_err();
-    assert_eq!(problem.message, "network-config is a link that leads out of the drive, and is not followed.");
+    assert_eq!(
+        problem.message,
+        "network-config is a link that leads out of the drive or directory, and is not followed."
+    );
 }
 
 #[test]
@@ -189,21 +196,111 @@ fn every_place_where_an_image_may_be_cut_is_survived() {
     }
 }
 
+/// A VFAT image of the tree.
+fn vfat(files: &Files, bits: &str, size: &str, label: &str) -> PathBuf {
+    let image = files.path("fat.img");
+    let _ = fs::remove_file(&image);
+    run("mkfs.vfat", &["-F", bits, "-n", label, "-C", text(&image), size]);
+    for entry in fs::read_dir(files.path("tree")).unwrap() {
+        run("mcopy", &["-s", "-i", text(&image), text(&entry.unwrap().path()), "::"]);
+    }
+    image
+}
+
+#[test]
+fn vfat_images_are_read_without_a_mount() {
+    // Larger than a cluster, and in several of them after other files.
+    let large = format!("version: 2\n{}", "# a comment\n".repeat(20_000));
+    let hosts: Vec<String> = (0..200).map(|n| format!("hosts/a rather long name of host {n}")).collect();
+    for (bits, size) in [("12", "2880"), ("16", "32768"), ("32", "65536")] {
+        let mut all = vec![
+            ("network-config", large.as_str()),
+            ("meta-data", "instance-id: i-7\n"),
+            ("USER-DATA", "#cloud-config\nhostname: vm1\n"),
+        ];
+        all.extend(hosts.iter().map(|host| (host.as_str(), "x")));
+        let files = Files::new(&all);
+        let found = read(&vfat(&files, bits, size, "CIDATA")).unwrap_or_else(|e| panic!("FAT{bits}: {e}"));
+        assert_eq!((found.layout, found.origin.kind), (Layout::NoCloud, OriginKind::FatImage));
+        assert!(found.documents[0].text == large, "FAT{bits}");
+        assert_eq!(found.metadata.instance_id.as_deref(), Some("i-7"));
+        assert_eq!(found.metadata.hostname.as_deref(), Some("vm1"));
+        let files = Files::new(&[("openstack/2018-08-27/network_data.json", NETWORK_DATA)]);
+        let found = read(&vfat(&files, bits, size, "config-2")).unwrap();
+        assert_eq!(found.documents[0].name, "openstack/2018-08-27/network_data.json");
+        assert_eq!(found.documents[0].text, NETWORK_DATA);
+    }
+}
+
+#[test]
+fn every_place_where_a_vfat_image_may_be_damaged_is_survived() {
+    let files = Files::new(&[
+        ("network-config", "version: 2\n"),
+        ("openstack/latest/network_data.json", NETWORK_DATA),
+    ]);
+    let whole = fs::read(vfat(&files, "12", "160", "CIDATA")).unwrap();
+    let damaged = files.path("damaged.img");
+    for (n, at) in (0..16 * 1024).step_by(97).enumerate() {
+        let mut bytes = whole.clone();
+        let end = (at + 1 + n % 7).min(bytes.len());
+        bytes[at..end].fill([0xff, 0x00, 0x41][n % 3]);
+        fs::write(&damaged, &bytes).unwrap();
+        let _ = read(&damaged);
+        fs::write(&damaged, &whole[..at]).unwrap();
+        let _ = read(&damaged);
+    }
+}
+
 #[test]
 fn images_that_only_a_mount_could_read_say_so() {
     let files = Files::new(&[("network-config", "version: 2\n")]);
-    let (fat, ext) = (files.path("fat.img"), files.path("ext.img"));
-    for (options, size) in [(&["-F", "12"][..], "1440"), (&["-F", "16"], "16384"), (&["-F", "32"], "65536")] {
-        let _ = fs::remove_file(&fat);
-        run("mkfs.vfat", &[options, &["-n", "CIDATA", "-C", text(&fat), size]].concat());
-        run("mcopy", &["-i", text(&fat), text(&files.path("tree/network-config")), "::network-config"]);
-        let problem = read(&fat).unwrap_err();
-        assert_eq!(problem.kind, NotFoundKind::Unreadable, "{options:?}");
-        assert!(problem.message.contains("is the image of a drive with VFAT"), "{}", problem.message);
-        assert!(problem.hint.contains("mcopy -i"), "{}", problem.hint);
+    let image = files.path("ext.img");
+    run("mkfs.ext4", &["-q", "-L", "config-2", text(&image), "4M"]);
+    let message = |image: &Path| read(image).unwrap_err().message;
+    assert!(message(&image).contains("is the image of a drive with ext4"), "{}", message(&image));
+    let image = files.image(GENISOIMAGE, &["-udf", "-V", "config-2"]);
+    pure_udf(&image);
+    assert!(message(&image).contains("is the image of a drive with UDF"), "{}", message(&image));
+    let image = files.path("disk.img");
+    let mut disk = vec![0; 1 << 20];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    fs::write(&image, disk).unwrap();
+    assert!(message(&image).ends_with("is the image of a disk with partitions."), "{}", message(&image));
+}
+
+/// Takes the ISO 9660 out of a bridge with UDF: what is left is what Windows' own tools write.
+fn pure_udf(image: &Path) {
+    let mut bytes = fs::read(image).unwrap();
+    let sector = |n: usize| 2048 * n..2048 * (n + 1);
+    let begin = (16..64).find(|n| bytes[sector(*n)][1..6] == *b"BEA01").expect("a bridge with UDF");
+    for n in 16..begin {
+        bytes[sector(n)].fill(0);
     }
-    run("mkfs.ext4", &["-q", "-L", "config-2", text(&ext), "4M"]);
-    assert!(read(&ext).unwrap_err().message.contains("is the image of a drive with ext4"));
+    for n in 0..3 {
+        bytes.copy_within(sector(begin + n), 2048 * (16 + n));
+    }
+    fs::write(image, bytes).unwrap();
+}
+
+#[test]
+fn no_file_of_a_large_directory_is_dropped() {
+    let files = Files::new(&[]);
+    for n in 0..4100 {
+        files.write(&format!("tree/{n:04}.yaml"), b"network: {version: 2}\n");
+    }
+    assert_eq!(read(&files.path("tree")).unwrap().documents.len(), 4100);
+}
+
+#[test]
+fn more_than_a_drive_may_cost_is_reported() {
+    let files = Files::new(&[]);
+    let large = "# a comment\n".repeat(800_000);
+    for n in 0..4 {
+        files.write(&format!("tree/{n}.yaml"), large.as_bytes());
+    }
+    let problem = read(&files.path("tree")).unwrap_err();
+    assert_eq!(problem.message, "3.yaml is not read: the drive's files have more than 32 MiB together.");
+    assert!(problem.kind.is_unreadable());
 }
 
 #[test]
@@ -229,7 +326,7 @@ fn labels_that_tools_write_are_found_by_a_boot() {
         wait: Some(Duration::ZERO),
         machine: files.machine(),
         cmdline: Cmdline::parse("quiet"),
-        source: None,
+        ..Request::default()
     };
     let problem = search(&request).unwrap_err();
     assert_eq!(problem.kind, NotFoundKind::NoDrive);
@@ -259,6 +356,34 @@ fn directories() {
     assert_eq!(names("netplan"), ["netplan/10-a.yaml", "netplan/90-b.yaml"]);
     assert_eq!(names("root"), ["root/etc/netplan/50-c.yaml"]);
     assert_eq!(read(&files.path("tree/empty")).unwrap_err().kind, NotFoundKind::NoDescription);
+}
+
+#[test]
+fn links_out_of_a_directory_are_followed_only_if_asked() {
+    let files = Files::new(&[("netplan/10-a.yaml", "network: {version: 2}\n")]);
+    files.write("secret", b"root:x\n");
+    symlink("../../secret", files.path("tree/netplan/x.yaml")).unwrap();
+    let problem = read(&files.path("tree/netplan")).unwrap_err();
+    assert_eq!(
+        problem.message,
+        "x.yaml is a link that leads out of the drive or directory, and is not followed."
+    );
+    assert!(problem.hint.contains("--follow-links"), "{}", problem.hint);
+    let source = Some(text(&files.path("tree/netplan")).to_owned());
+    let found = search(&Request { source, follow_links: true, ..Request::default() }).unwrap();
+    assert_eq!(found.documents[1].text, "root:x\n");
+    // The directory itself may be a link, and so may what stays within it.
+    fs::remove_file(files.path("tree/netplan/x.yaml")).unwrap();
+    symlink("10-a.yaml", files.path("tree/netplan/20-b.yaml")).unwrap();
+    symlink("tree/netplan", files.path("latest")).unwrap();
+    assert_eq!(read(&files.path("latest")).unwrap().documents.len(), 2);
+    // A machine's own /etc may be linked: NixOS keeps it so.
+    symlink("../../secret", files.path("tree/netplan/x.yaml")).unwrap();
+    files.write("machine/etc/keep", b"");
+    symlink(files.path("tree/netplan"), files.path("machine/etc/netplan")).unwrap();
+    let source = Some(text(&files.path("machine/etc/netplan")).to_owned());
+    let machine = Machine::below(files.path("machine"));
+    assert_eq!(search(&Request { source, machine, ..Request::default() }).unwrap().documents.len(), 3);
 }
 
 #[test]

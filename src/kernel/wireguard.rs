@@ -3,9 +3,12 @@
 //! Keys come from the description or from a file that it names, and those of a link that is there from the kernel, so
 //! that they can be put back. They go to the kernel and nowhere else: what holds them prints none.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -272,9 +275,34 @@ fn read_key(text: &str) -> Result<Key, Trouble> {
     if !text.starts_with('/') || from_base64(text).is_some() {
         return from_base64(text).ok_or(Trouble::BadKey(None));
     }
-    let content = fs::read_to_string(Path::new(text))
-        .map_err(|error| Trouble::File { path: text.into(), why: host::words(&error) })?;
+    let content = read_key_file(Path::new(text))
+        .map_err(|why| Trouble::File { path: text.into(), why: why.into_owned() })?;
     from_base64(content.trim()).ok_or_else(|| Trouble::BadKey(Some(text.into())))
+}
+
+/// The most that a key's file may have, in bytes: a key has 44 letters.
+const KEY_FILE_LIMIT: u64 = 4096;
+
+/// Reads a file that somebody else has named, as root: only a regular one that is root's own, without waiting for a FIFO
+/// or a device, and never more than a key needs. Links may lead to it: NixOS keeps keys so.
+fn read_key_file(path: &Path) -> Result<String, Cow<'static, str>> {
+    let words = |error: std::io::Error| Cow::from(host::words(&error));
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = fs::File::options().read(true).custom_flags(flags).open(path).map_err(words)?;
+    let metadata = file.metadata().map_err(words)?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".into());
+    }
+    // Whoever tries a description without being root reads their own files.
+    if ![0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid()) {
+        return Err("it does not belong to root".into());
+    }
+    let mut content = String::new();
+    file.take(KEY_FILE_LIMIT + 1).read_to_string(&mut content).map_err(words)?;
+    if content.len() as u64 > KEY_FILE_LIMIT {
+        return Err("it is larger than 4 KiB".into());
+    }
+    Ok(content)
 }
 
 /// 44 letters of base64 (RFC 4648) with one `=` at the end: 32 bytes.
@@ -353,6 +381,26 @@ mod tests {
         fs::write(&file, secret).unwrap();
         let trouble = read_key(file.to_str().unwrap()).unwrap_err().to_string();
         assert!(trouble.contains("/key: ") && !trouble.contains(secret), "{trouble}");
+    }
+
+    #[test]
+    fn only_a_small_regular_file_of_roots_own_is_read_as_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+        fs::write(path("key"), key).unwrap();
+        std::os::unix::fs::symlink("key", path("link")).unwrap();
+        assert_eq!(read_key_file(&path("link")).as_deref(), Ok(key));
+        let why = |path: &Path| read_key_file(path).unwrap_err().into_owned();
+        assert_eq!(why(Path::new("/dev/zero")), "it is not a regular file");
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(why(&path("fifo")), "it is not a regular file");
+        fs::write(path("large"), "A".repeat(4097)).unwrap();
+        assert_eq!(why(&path("large")), "it is larger than 4 KiB");
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(path("key"), Some(1000), None).unwrap();
+            assert_eq!(why(&path("link")), "it does not belong to root");
+        }
     }
 
     #[test]

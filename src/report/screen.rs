@@ -25,6 +25,7 @@ pub fn screen(report: &Report, style: Style) -> String {
         let colour = match report.verdict {
             _ if number > 0 => "",
             Verdict::Works | Verdict::Applied => GREEN,
+            Verdict::Nothing if report.is_by_design() => "",
             Verdict::Faults | Verdict::Nothing | Verdict::Interrupted => RED,
         };
         paint.line(&mut out, line, colour);
@@ -99,6 +100,7 @@ fn head(report: &Report) -> Vec<String> {
         (Verdict::Works, _) => "OK".to_owned(),
         (Verdict::Applied, _) => "applied, not yet verified".to_owned(),
         (Verdict::Nothing, _) if report.only_verified => "NOTHING VERIFIED".to_owned(),
+        (Verdict::Nothing, _) if report.is_by_design() => "nothing to apply".to_owned(),
         (Verdict::Nothing, _) => "NOTHING APPLIED".to_owned(),
         (Verdict::Interrupted, _) => "INTERRUPTED".to_owned(),
         (Verdict::Faults, 0 | 1) => "FAULT".to_owned(),
@@ -234,7 +236,7 @@ fn row_line(rows: &[&Row], at: usize, row: &Row) -> String {
 fn causes(report: &Report, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let errors = report.causes.iter().filter(|c| c.severity == Severity::Error);
-    let rest = report.causes.iter().filter(|c| c.severity == Severity::Warning);
+    let rest = report.causes.iter().filter(|c| c.severity != Severity::Error);
     let all: Vec<&Cause> = errors.chain(rest).collect();
     for (number, cause) in all.iter().enumerate() {
         let block = cause_lines(cause);
@@ -252,7 +254,7 @@ fn causes(report: &Report, room: usize) -> Vec<String> {
 }
 
 fn cause_lines(cause: &Cause) -> Vec<String> {
-    let noun = if cause.severity == Severity::Error { "" } else { "warning: " };
+    let noun = if cause.severity == Severity::Warning { "warning: " } else { "" };
     let Cause { message, certainty, code, .. } = cause;
     let mut shown = message.clone();
     // However long the message, the code stands at its end.

@@ -43,7 +43,7 @@ fn entry(report: &Report) -> Vec<u8> {
         Verdict::Nothing => "nothing",
         Verdict::Interrupted => "interrupted",
     };
-    let bad = !matches!(report.verdict, Verdict::Works | Verdict::Applied);
+    let bad = !matches!(report.verdict, Verdict::Works | Verdict::Applied) && !report.is_by_design();
     let mut fields = vec![
         ("MESSAGE", report.screen.first().cloned().unwrap_or_default()),
         ("PRIORITY", if bad { "3" } else { "6" }.to_owned()),

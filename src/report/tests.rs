@@ -133,6 +133,27 @@ netapply: NOTHING APPLIED
 }
 
 #[test]
+fn a_boot_that_was_never_meant_to_have_a_description_has_no_fault() {
+    let cause = Cause::new(
+        Code::NoDescription,
+        Certainty::Proved,
+        "",
+        "this node has no network_data: the ISO in /dev/sr0 holds none. The image's own DHCP goes on",
+        "For a network without DHCP set the node's network_data field in Ironic",
+    );
+    let cause = Cause { severity: Severity::Note, ..cause };
+    let report = Builder { causes: vec![cause], ..Builder::default() }.finish(4);
+    assert_fits(&report);
+    let expected = "\
+netapply: nothing to apply
+* this node has no network_data: the ISO in /dev/sr0 holds none. The image's own
+  DHCP goes on (proved) [no-description]
+  -> For a network without DHCP set the node's network_data field in Ironic";
+    assert_eq!(report.screen.join("\n"), expected);
+    assert!(!screen::screen(&report, Style::Colour).contains("\x1b[31m"), "nothing is red");
+}
+
+#[test]
 fn hints_of_diagnostics_become_sentences_in_ascii() {
     let action = |hint: &str| {
         let cause = Cause::new(Code::Syntax, Certainty::Proved, "", "wrong", hint);

@@ -71,7 +71,10 @@ async fn applied(options: &Options, stop: &mut Stop) -> Ended {
     let Source::Found(described) = &ended.source else { return ended };
     ended.work = settled(described, options, began, stop).await;
     // After the network, which is what a boot waits for.
-    described.saved.keep(&options.machine);
+    if !described.parsed.desired.links.is_empty() {
+        // netapply-wait-online.service takes the file as the sign that there is something to wait for.
+        described.saved.keep(&options.machine);
+    }
     if let Work::Settled(settled) = &ended.work {
         if !settled.interrupted && settled.undone.is_none() {
             let desired = &described.parsed.desired;
@@ -142,6 +145,7 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
                 wait: options.drive_wait,
                 cmdline: options.cmdline.clone(),
                 machine: options.machine.clone(),
+                follow_links: options.follow_links,
             };
             let mut tell = progress;
             let found = tokio::select! {

@@ -21,6 +21,8 @@ pub(super) struct Options {
     pub(super) machine: Machine,
     pub(super) cmdline: Cmdline,
     pub(super) source: Option<String>,
+    /// Links in a directory that is SOURCE may lead out of it.
+    pub(super) follow_links: bool,
     pub(super) strict: bool,
     pub(super) verify: bool,
     /// For the drive; `None` is what the source finds fit.
@@ -70,19 +72,21 @@ impl Options {
         }
         if targets.is_empty() {
             let probes = cmdline.probes.iter().map(|probe| ("netapply.probe", probe.as_str()));
-            // Ironic's API is what its ramdisk boots for.
-            let ironic = ironic_api(&cmdline).filter(|_| cmdline.probes.is_empty());
-            for (word, probe) in probes.chain(ironic.map(|url| ("ipa-api-url", url))) {
+            for (parameter, probe) in probes {
                 match probe.parse::<Target>() {
-                    Ok(target) => targets.push(Target { alternative: word == "ipa-api-url", ..target }),
-                    Err(wrong) => problems.push(format!("{word}={probe}: {wrong}")),
+                    Ok(target) => targets.push(target),
+                    Err(wrong) => problems.push(format!("{parameter}={probe}: {wrong}")),
                 }
+            }
+            if cmdline.probes.is_empty() {
+                targets = ironic_targets(&cmdline, &mut problems);
             }
         }
         problems.iter().for_each(|problem| log::warn!("kernel command line: {problem}"));
         let wait = args.wait_for.or(cmdline.wait);
         Ok(Options {
             source: args.sources.first().cloned(),
+            follow_links: args.follow_links,
             strict: args.strict || cmdline.strict,
             verify: args.verify,
             drive_wait: args.wait_for,
@@ -106,11 +110,29 @@ impl Options {
     }
 }
 
-/// The URLs of `ipa-api-url=` as Ironic's agent reads them: a list with commas, of which it takes the first that answers;
-/// or `mdns`, which is no address.
-fn ironic_api(cmdline: &Cmdline) -> impl Iterator<Item = &str> {
-    let text = cmdline.ipa_api_url.as_deref().filter(|text| *text != "mdns");
-    text.into_iter().flat_map(|list| list.split(',')).filter(|url| !url.is_empty())
+/// What Ironic's ramdisk boots for: its API, and in a boot for inspection the URL that takes the findings. Both are as
+/// the agent reads them: a list with commas, of which it takes the first that answers; or `mdns`, which is not an address.
+fn ironic_targets(cmdline: &Cmdline, problems: &mut Vec<String>) -> Vec<Target> {
+    let api = ("ipa-api-url", cmdline.ipa_api_url.as_deref());
+    let inspection = ("ipa-inspection-callback-url", cmdline.ipa_inspection_callback_url.as_deref());
+    let mut targets: Vec<Target> = Vec::new();
+    for (parameter, list) in [api, inspection] {
+        let list = list.filter(|text| *text != "mdns").unwrap_or_default();
+        for url in list.split(',').filter(|url| !url.is_empty()) {
+            match url.parse::<Target>() {
+                Ok(mut target) => {
+                    target.alternative = parameter == "ipa-api-url" || list.contains(',');
+                    // That URL takes a POST; what is asked is whether its service answers.
+                    if let Some(at) = target.path.find("/v1/continue_inspection") {
+                        target.path.truncate(at.max(1));
+                    }
+                    targets.push(target);
+                }
+                Err(wrong) => problems.push(format!("{parameter}={url}: {wrong}")),
+            }
+        }
+    }
+    targets
 }
 
 /// What is left of the wait for what has to appear, after so long: a boot that waited long for its drive gives NICs
@@ -132,14 +154,33 @@ mod tests {
     #[test]
     fn the_agents_urls_are_read_as_the_agent_reads_them() {
         let urls = |text: &str| {
-            let cmdline = Cmdline::parse(text);
-            ironic_api(&cmdline).map(str::to_owned).collect::<Vec<_>>()
+            let targets = ironic_targets(&Cmdline::parse(text), &mut Vec::new());
+            targets.into_iter().map(|target| target.text).collect::<Vec<_>>()
         };
         assert_eq!(urls("ipa-api-url=http://192.0.2.5:6385"), ["http://192.0.2.5:6385"]);
         let two = urls("ipa-api-url=https://[2001:db8::5]:6385/,,http://ironic.example/baremetal,");
         assert_eq!(two, ["https://[2001:db8::5]:6385/", "http://ironic.example/baremetal"]);
         assert_eq!(urls("ipa-api-url=mdns"), Vec::<String>::new());
         assert_eq!(urls("quiet"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_inspection_boot_asks_the_callback_urls_service() {
+        let of = |text: &str| ironic_targets(&Cmdline::parse(text), &mut Vec::new());
+        let url = "http://192.0.2.5:6385/v1/continue_inspection";
+        let [target] = &of(&format!("ipa-inspection-callback-url={url}"))[..] else { panic!("one target") };
+        assert_eq!((target.text.as_str(), target.host.as_str(), target.port), (url, "192.0.2.5", 6385));
+        assert_eq!((target.path.as_str(), target.alternative), ("/", false));
+        let both =
+            of(&format!("ipa-api-url=http://192.0.2.5/baremetal ipa-inspection-callback-url={url},{url}"));
+        let alternatives: Vec<bool> = both.iter().map(|target| target.alternative).collect();
+        assert_eq!(alternatives, [true; 3]);
+        let mut problems = Vec::new();
+        assert_eq!(ironic_targets(&Cmdline::parse("ipa-inspection-callback-url=mdns"), &mut problems), []);
+        ironic_targets(&Cmdline::parse("ipa-inspection-callback-url=192.0.2.5"), &mut problems);
+        assert_eq!(problems.len(), 1);
+        let below = of("ipa-inspection-callback-url=http://a.example/baremetal/v1/continue_inspection");
+        assert_eq!(below[0].path, "/baremetal");
     }
 
     #[test]

@@ -41,20 +41,43 @@ fn a_unit_outlives_everything_that_it_waits_for() {
     assert!(seconds(&verify, "TimeoutStartSec") >= search + WAIT + SLACK);
 }
 
+/// What restricts a unit: each directive with its values.
+fn restrictions(name: &str) -> BTreeMap<String, Vec<String>> {
+    let mut unit = unit(&folder().join(name));
+    unit.retain(|key, _| {
+        let words = [
+            "Capability",
+            "NoNew",
+            "Private",
+            "Restrict",
+            "Protect",
+            "Lock",
+            "Memory",
+            "Keyring",
+            "SystemCall",
+        ];
+        words.iter().any(|word| key.starts_with(word))
+    });
+    unit
+}
+
 #[test]
-fn both_units_have_the_same_rights() {
-    let rights = |name: &str| {
-        let mut unit = unit(&folder().join(name));
-        unit.retain(|key, _| {
-            let words =
-                ["Capability", "NoNew", "Restrict", "Protect", "Lock", "Memory", "Keyring", "SystemCall"];
-            words.iter().any(|word| key.starts_with(word))
-        });
-        unit
-    };
-    let apply = rights("netapply.service");
+fn verifying_is_restricted_as_applying_and_more() {
+    let apply = restrictions("netapply.service");
+    let mut verify = restrictions("netapply-wait-online.service");
     assert_eq!(apply["CapabilityBoundingSet"], ["CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_MODULE"]);
-    assert_eq!(apply, rights("netapply-wait-online.service"));
+    assert_eq!(verify["CapabilityBoundingSet"], ["CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN"]);
+    for more in ["ProtectKernelModules", "ProtectKernelTunables", "ProtectHostname"] {
+        assert_eq!(verify.remove(more), Some(vec!["yes".to_owned()]), "{more}");
+    }
+    for (directive, values) in &apply {
+        if directive != "CapabilityBoundingSet" {
+            let strict = verify[directive].join(" ");
+            let words = values.iter().flat_map(|value| value.split(' '));
+            words.for_each(|word| assert!(strict.contains(word), "{directive}={word}"));
+        }
+    }
+    assert_eq!(apply.len(), verify.len());
 }
 
 #[test]

@@ -96,7 +96,11 @@ fn tier_of(device: &Device, volume: &Volume, cmdline: &Cmdline) -> Option<Tier> 
         Place::Cd | Place::Removable if labelled => Some(Tier::Removable),
         Place::Disk if labelled => Some(Tier::Disk),
         Place::Partition if labelled => Some(Tier::Partition),
-        Place::Cd | Place::Removable if volume.filesystem != FileSystem::Ext4 => Some(Tier::Unlabelled),
+        Place::Cd | Place::Removable
+            if matches!(volume.filesystem, FileSystem::Iso9660 | FileSystem::Vfat) =>
+        {
+            Some(Tier::Unlabelled)
+        }
         _ => None,
     }
 }

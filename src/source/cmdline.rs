@@ -1,11 +1,11 @@
-//! The kernel command line, as far as netapply cares: its own words (`netapply.…`), what says that a drive will come,
-//! and where Ironic's agent reports to. Pure: it parses a text and never opens `/proc/cmdline`. Entry: [`Cmdline::parse`].
+//! The kernel command line, as far as netapply cares: its own parameters (`netapply.…`), what says that a drive will
+//! come, and where Ironic's agent reports to. Entry: [`Cmdline::parse`].
 
 use crate::machine::Machine;
 use std::time::Duration;
 
-/// What the kernel command line says. Where a word is given twice the last one wins, as it does for the kernel and
-/// for Ironic's agent; `console=` and `netapply.probe=` add up.
+/// What the kernel command line says. Where a parameter is given twice the last one counts, as for the kernel and
+/// Ironic's agent; `console=` and `netapply.probe=` add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cmdline {
     /// `netapply=off` (or `0`, `no`, `false`): this boot is to be left alone.
@@ -30,21 +30,23 @@ pub struct Cmdline {
     pub boot_method: Option<String>,
     /// `ipa-api-url=`, as written: one URL, a comma-separated list, or `mdns`.
     pub ipa_api_url: Option<String>,
+    /// `ipa-inspection-callback-url=`, as written: where the agent reports what it has found, in a boot for inspection.
+    pub ipa_inspection_callback_url: Option<String>,
     /// `ds=` or `ci.ds=`: cloud-init's data source, with its `;key=value` part.
     pub ds: Option<String>,
     /// The devices of `console=`, without baud rates, in order.
     pub consoles: Vec<String>,
-    /// Words of ours that mean nothing: complete sentences for the log.
+    /// Parameters of ours that mean nothing: complete sentences for the log.
     pub problems: Vec<String>,
 }
 
 /// What `netapply.wait=` is cut to: systemd ends the unit some time later, by its TimeoutStartSec.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// Where a word's value goes.
+/// Where a parameter's value goes.
 type Field = fn(&mut Cmdline) -> &mut Option<String>;
 
-/// The words whose value is taken as it stands.
+/// The parameters whose value is taken as it is.
 const TEXTS: &[(&str, Field)] = &[
     ("netapply.source", |c| &mut c.source),
     ("netapply.log", |c| &mut c.log),
@@ -53,6 +55,7 @@ const TEXTS: &[(&str, Field)] = &[
     ("BOOTIF", |c| &mut c.bootif),
     ("boot_method", |c| &mut c.boot_method),
     ("ipa-api-url", |c| &mut c.ipa_api_url),
+    ("ipa-inspection-callback-url", |c| &mut c.ipa_inspection_callback_url),
     ("ds", |c| &mut c.ds),
     ("ci.ds", |c| &mut c.ds),
 ];
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn own_words_with_quotes_and_the_last_one_winning() {
+    fn own_parameters_with_quotes_where_the_last_one_counts() {
         let c = Cmdline::parse(
             r#"netapply.source=/dev/sr0 "netapply.source=/mnt/my files" netapply.probe=tcp://192.0.2.1:22
                netapply.probe="ping://192.0.2.2" netapply.strict netapply.wait=7 netapply.log=debug netapply=off netapply=on"#,
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_said() {
+    fn invalid_values_are_reported() {
         let c = Cmdline::parse("netapply.wait=soon netapply.sauce=/dev/sr0 netapply.source=");
         assert_eq!(
             c.problems,
@@ -272,7 +275,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_survived(text in ".{0,200}") {
+        fn no_text_panics(text in ".{0,200}") {
             Cmdline::parse(&text);
         }
     }

@@ -1,6 +1,7 @@
 //! A SOURCE that the user named: file, standard input, directory, block device, ISO image. What it is, its contents
 //! say, not its name. Entry: [`find`].
 
+use super::bytes::ReadAt;
 use super::choose::{described, layout_of};
 use super::layout::{self, Contents, Layout};
 use super::mount::{cannot_open, read_volume};
@@ -8,10 +9,9 @@ use super::tree::{self, DirTree, Links, ReadError, TEXT_LIMIT};
 use super::volume::{self, FileSystem, Volume};
 use super::watch::Watch;
 use super::{
-    Document, Found, LOOK_BOUND, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, child,
-    hash,
+    Document, Found, LOOK_BOUND, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, Request,
+    child, hash,
 };
-use crate::machine::Machine;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -27,7 +27,7 @@ pub(super) async fn find(
     source: &str,
     why: &str,
     wait: Duration,
-    machine: &Machine,
+    request: &Request,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Found, NotFound> {
     if source == "-" {
@@ -41,11 +41,12 @@ pub(super) async fn find(
         return Ok(Found::new(contents, origin));
     }
     let path = PathBuf::from(source);
-    if path.starts_with(machine.dev()) && wait > Duration::ZERO {
+    if path.starts_with(request.machine.dev()) && wait > Duration::ZERO {
         appear(&path, wait, progress).await;
     }
     let (kind, volume, contents) = {
-        let read = child::run(READ_BOUND, || read(&path)).await;
+        let links = links_of(&path, request);
+        let read = child::run(READ_BOUND, || read(&path, links)).await;
         read.ok_or_else(|| hangs(source, READ_BOUND))??
     };
     Ok(Found::new(contents, Origin::of(kind, source.to_owned(), volume.as_ref(), why)))
@@ -87,7 +88,17 @@ fn is_absent(path: &Path) -> bool {
 
 type Read = (OriginKind, Option<Volume>, Contents);
 
-fn read(path: &Path) -> Result<Read, NotFound> {
+/// Whether links may lead out of a directory that the user named: as asked, and in this machine's own ones.
+fn links_of(path: &Path, request: &Request) -> Links {
+    let own = ["/etc", "/run", "/usr/lib"].iter().any(|own| path.starts_with(request.machine.at(own)));
+    if request.follow_links || own || path == request.machine.root() {
+        Links::Followed
+    } else {
+        Links::Confined
+    }
+}
+
+fn read(path: &Path, links: Links) -> Result<Read, NotFound> {
     let name = path.display().to_string();
     let kind = fs::metadata(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => NotFound::new(
@@ -98,7 +109,7 @@ fn read(path: &Path) -> Result<Read, NotFound> {
         _ => layout::unreadable(&name, &ReadError::Io(e)),
     })?;
     if kind.is_dir() {
-        return Ok((OriginKind::Directory, None, read_directory(path, &name)?));
+        return Ok((OriginKind::Directory, None, read_directory(path, &name, links)?));
     }
     if kind.file_type().is_block_device() {
         return read_device(path, &name);
@@ -120,17 +131,30 @@ fn read_regular(path: &Path, name: &str) -> Result<Read, NotFound> {
             let kind = match volume.filesystem {
                 FileSystem::Iso9660 => OriginKind::IsoImage,
                 FileSystem::Vfat => OriginKind::FatImage,
-                FileSystem::Ext4 => return Err(only_from_a_device(name, &volume)),
+                FileSystem::Ext4 | FileSystem::Udf => return Err(only_from_a_device(name, &volume)),
             };
             let contents = read_volume(path, &volume, layout_of(&volume))?;
             let contents = contents.ok_or_else(|| nothing_on(&described(name, &volume)))?;
             Ok((kind, Some(volume), contents))
         }
         None => {
-            let bytes = tree::read_file(path, TEXT_LIMIT).map_err(|e| layout::unreadable(name, &e))?;
-            Ok((OriginKind::File, None, plain_text(name, bytes)?))
+            let bytes = tree::read_file(path, TEXT_LIMIT).map_err(|e| layout::unreadable(name, &e));
+            match file.read_at(0, 520).as_deref() {
+                Ok(head) if has_partition_table(head) => Err(NotFound::new(
+                    NotFoundKind::Unreadable,
+                    format!("{name} is the image of a disk with partitions."),
+                    "Name the partition: netapply reads a file system, not a partition table. As root: losetup \
+                     --read-only --partscan --find --show IMAGE.",
+                )),
+                _ => Ok((OriginKind::File, None, plain_text(name, bytes?)?)),
+            }
         }
     }
+}
+
+/// A master boot record or a GUID partition table. No text has a NUL byte.
+fn has_partition_table(head: &[u8]) -> bool {
+    head.get(510..512) == Some(&[0x55, 0xaa]) || head.get(512..520) == Some(b"EFI PART")
 }
 
 /// An image that would have to be mounted.
@@ -151,7 +175,7 @@ fn read_device(path: &Path, name: &str) -> Result<Read, NotFound> {
     let volume = volume::probe(&file).map_err(|e| layout::unreadable(name, &e.into()))?.ok_or_else(|| {
         NotFound::new(
             NotFoundKind::NoDescription,
-            format!("{name} holds no file system that netapply reads: ISO 9660, VFAT or ext4."),
+            format!("{name} holds no file system that netapply reads: ISO 9660, VFAT, UDF or ext4."),
             "If it is a disk with partitions, name the partition.",
         )
     })?;
@@ -161,11 +185,10 @@ fn read_device(path: &Path, name: &str) -> Result<Read, NotFound> {
     Ok((OriginKind::BlockDevice, Some(volume), contents))
 }
 
-fn read_directory(path: &Path, name: &str) -> Result<Contents, NotFound> {
-    let on_drive = layout::read(&DirTree::confined(path), None)?;
-    let found = match on_drive {
+fn read_directory(path: &Path, name: &str, links: Links) -> Result<Contents, NotFound> {
+    let found = match layout::read(&DirTree::new(path, links), None)? {
         Some(contents) => Some(contents),
-        None => layout::netplan(&DirTree::new(path, Links::Followed))?,
+        None => layout::netplan(&DirTree::new(path, links))?,
     };
     let mut contents = found.ok_or_else(|| nothing_on(name))?;
     for document in &mut contents.documents {

@@ -474,6 +474,73 @@ mod tests {
         assert!(matches!(iso.read("LATEST", 9), Err(ReadError::Damaged("size of a directory"))));
     }
 
+    /// Counts reads.
+    struct Counting(Vec<u8>, std::cell::Cell<usize>);
+
+    impl ReadAt for Counting {
+        fn read_at(&self, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
+            self.1.set(self.1.get() + 1);
+            self.0.read_at(offset, length)
+        }
+    }
+
+    #[test]
+    fn a_directory_is_read_once_however_many_names_are_looked_up() {
+        let budget = Budget::new();
+        let iso =
+            Iso::open(Counting(image_with_link(b"gone"), Default::default()), &budget).unwrap().unwrap();
+        let opened = iso.reader.1.get();
+        for name in 0..1000 {
+            assert!(matches!(iso.read(&format!("{name}"), 9), Ok(None)));
+        }
+        assert!(iso.reader.1.get() <= opened + 2, "{} reads", iso.reader.1.get() - opened);
+    }
+
+    /// A directory record without a system use area.
+    fn record_of(name: &[u8], sector: usize, size: usize, directory: bool) -> Vec<u8> {
+        let mut record = vec![0; 33];
+        record[2..6].copy_from_slice(&u32::try_from(sector).unwrap().to_le_bytes());
+        record[10..14].copy_from_slice(&u32::try_from(size).unwrap().to_le_bytes());
+        record[25] = if directory { 2 } else { 0 };
+        record[32] = u8::try_from(name.len()).unwrap();
+        record.extend_from_slice(name);
+        record.resize(record.len().next_multiple_of(2), 0);
+        record[0] = u8::try_from(record.len()).unwrap();
+        record
+    }
+
+    /// A plain volume with a dated directory for each host; only the oldest has a description.
+    fn image_with_hosts(hosts: usize) -> Vec<u8> {
+        const PER_SECTOR: usize = 40;
+        let (list, list_sectors) = (20, hosts.div_ceil(PER_SECTOR));
+        let first = list + list_sectors;
+        let text = first + hosts;
+        let mut image = vec![0; (text + 1) * 2048];
+        let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+        put(16 * 2048, b"\x01CD001\x01");
+        put(16 * 2048 + 128, &2048_u16.to_le_bytes());
+        put(16 * 2048 + 156, &record_of(&[0], 18, 2048, true));
+        put(17 * 2048, b"\xffCD001\x01");
+        put(18 * 2048, &record_of(b"OPENSTACK", list, list_sectors * 2048, true));
+        for host in 0..hosts {
+            let record = record_of(format!("{host:04}-01-01").as_bytes(), first + host, 2048, true);
+            put((list + host / PER_SECTOR) * 2048 + host % PER_SECTOR * record.len(), &record);
+        }
+        put(first * 2048, &record_of(b"NETWORK_DATA.JSON", text, 2, false));
+        put(text * 2048, b"{}");
+        image
+    }
+
+    #[test]
+    fn ten_thousand_hosts_fit_and_cost_one_read_each() {
+        let budget = Budget::new();
+        let image = Counting(image_with_hosts(10_000), Default::default());
+        let iso = Iso::open(image, &budget).unwrap().unwrap();
+        let contents = crate::source::layout::read(&iso, None).unwrap().unwrap();
+        assert_eq!(contents.documents[0].name, "openstack/0000-01-01/network_data.json");
+        assert!(iso.reader.1.get() < 10_020, "{} reads", iso.reader.1.get());
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]

@@ -218,9 +218,11 @@ pub(super) fn unreadable(path: &str, error: &ReadError) -> NotFound {
             NotFoundKind::Unreadable,
             "Make the drive anew, and check that the medium was written to its end.",
         ),
-        ReadError::NotAFile | ReadError::LeavesTree => {
-            (NotFoundKind::Unreadable, "Put the text itself there, as a regular file.")
-        }
+        ReadError::NotAFile => (NotFoundKind::Unreadable, "Put the text itself there, as a regular file."),
+        ReadError::LeavesTree => (
+            NotFoundKind::Unreadable,
+            "Put the file itself there. In a directory that is yours: --follow-links.",
+        ),
         ReadError::TooLarge(_) | ReadError::TooMuch | ReadError::TooMany => (
             NotFoundKind::Unreadable,
             "No network description is that large: check what is on the drive, and make it anew.",

@@ -22,6 +22,7 @@ mod metadata;
 mod mount;
 mod search;
 mod tree;
+mod udf;
 mod volume;
 mod watch;
 mod wire;
@@ -138,6 +139,8 @@ pub struct Request {
     pub cmdline: Cmdline,
     /// The machine to look at.
     pub machine: Machine,
+    /// Whether links in a directory that `source` names may lead out of it.
+    pub follow_links: bool,
 }
 
 /// Why there is no description.
@@ -156,6 +159,8 @@ pub enum NotFoundKind {
     NoFileSystem,
     /// A drive or directory is there, without a network description.
     NoDescription,
+    /// Ironic made this boot's drive without a network description.
+    NodeWithoutNetwork,
     /// No drive appeared.
     NoDrive,
     /// A PXE boot: there is no drive, and one that looks like it would be an earlier deployment's.
@@ -163,6 +168,11 @@ pub enum NotFoundKind {
 }
 
 impl NotFoundKind {
+    /// Whether there is nothing to fix: the boot was never meant to have a description.
+    pub fn is_by_design(self) -> bool {
+        matches!(self, NotFoundKind::NodeWithoutNetwork | NotFoundKind::PxeBoot)
+    }
+
     /// Whether a description may well be there and cannot be read, rather than being absent: exit code 3, not 4.
     pub fn is_unreadable(self) -> bool {
         match self {
@@ -171,7 +181,10 @@ impl NotFoundKind {
             | NotFoundKind::NeedsRoot
             | NotFoundKind::Forbidden
             | NotFoundKind::NoFileSystem => true,
-            NotFoundKind::NoDescription | NotFoundKind::NoDrive | NotFoundKind::PxeBoot => false,
+            NotFoundKind::NoDescription
+            | NotFoundKind::NodeWithoutNetwork
+            | NotFoundKind::NoDrive
+            | NotFoundKind::PxeBoot => false,
         }
     }
 }
@@ -256,7 +269,7 @@ pub async fn find(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<F
         (None, None) => None,
     };
     match named {
-        Some((source, why, wait)) => explicit::find(source, why, wait, &request.machine, progress).await,
+        Some((source, why, wait)) => explicit::find(source, why, wait, request, progress).await,
         None => search::find(request, watch::Watch::kernel(), progress).await,
     }
 }

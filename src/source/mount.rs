@@ -48,6 +48,7 @@ pub(super) fn read_volume(
         }
         // Without this even a read-only mount replays the journal, which writes to the drive.
         FileSystem::Ext4 => ("ext4", "noload"),
+        FileSystem::Udf => ("udf", ""),
     };
     let read = |root: &Path| layout::read(&DirTree::confined(root), promised);
     match mounted(node, filesystem, options, &read) {
@@ -174,6 +175,7 @@ fn refused(source: &Path, filesystem: &str, error: &Refused) -> NotFound {
 fn module_hint(filesystem: &str) -> &'static str {
     match filesystem {
         "ext4" => "Put the module ext4 into the image, or make the drive ISO 9660, which needs none.",
+        "udf" => "Put the module udf into the image, or make the drive ISO 9660, which needs none.",
         "9p" => {
             "Put the modules 9p and 9pnet_virtio into the image, or hand the description over as an ISO 9660 drive."
         }

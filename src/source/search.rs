@@ -1,7 +1,7 @@
 //! The search of a boot: looks at every drive, waits for late ones, reads the one to believe. Events say when to look
 //! again, deadlines when to stop. What to believe is decided in `choose`. Entry: [`find`].
 
-use super::choose::{Candidate, Holder, Phase, candidates, described, layout_of};
+use super::choose::{Candidate, Holder, Phase, Tier, candidates, described, layout_of};
 use super::devices::{self, Device, Place};
 use super::explicit::nothing_on;
 use super::layout::{self, Contents, Layout};
@@ -159,7 +159,7 @@ impl<'a> Search<'a> {
                 let left = self.end.saturating_duration_since(Instant::now());
                 match read(candidate, READ_BOUND.min(left)).await {
                     Ok(Some(contents)) => return Some(Ok(self.found(candidate, &all, contents))),
-                    Ok(None) => self.read.insert(name.clone(), nothing_on(&candidate.shown())),
+                    Ok(None) => self.read.insert(name.clone(), nothing_on_candidate(candidate)),
                     Err(problem) => self.read.insert(name.clone(), on_drive(candidate, problem)),
                 };
             }
@@ -170,6 +170,11 @@ impl<'a> Search<'a> {
                 let final_word = phase == Phase::Last || problem.kind != NotFoundKind::Unreadable;
                 return final_word.then(|| Err(problem.clone()));
             }
+        }
+        // Ironic has made the one drive of this boot without a network description: no other one will come.
+        let by_design = self.read.values().find(|problem| problem.kind == NotFoundKind::NodeWithoutNetwork);
+        if let Some(problem) = by_design {
+            return Some(Err(problem.clone()));
         }
         // The drive of this boot is there and says nothing of a network: no reason to delay the boot any further.
         let mut drives =
@@ -281,9 +286,29 @@ impl<'a> Search<'a> {
         // A container sees the host's drives and may not open them: there is no drive for it, and nothing to fix.
         let hint = "Attach the drive, or name the description: netapply.source= on the kernel command line, or \
                     netapply SOURCE.";
+        if let Some((device, publisher)) = self.other_boots_iso() {
+            let id = self.request.cmdline.ir_pub_id.as_deref().unwrap_or_default();
+            return NotFound::new(
+                NotFoundKind::NoDrive,
+                format!("{device} holds another boot's ISO (publisher {publisher})."),
+                format!("Eject it and attach this node's, whose publisher id is {id} (ir_pub_id)."),
+            );
+        }
         let broken = look(|l| matches!(l, Look::Failed(_))).is_some_and(|d| d.place <= Place::Removable);
         let kind = if broken { NotFoundKind::Unreadable } else { NotFoundKind::NoDrive };
         NotFound::new(kind, message, hint)
+    }
+
+    /// A CD or USB device with the ISO that Ironic made for another node, or for an earlier boot.
+    fn other_boots_iso(&self) -> Option<(String, String)> {
+        self.request.cmdline.ir_pub_id.as_ref()?;
+        let volumes = self.volumes();
+        let other = volumes
+            .iter()
+            .find(|(device, volume)| device.place <= Place::Removable && layout_of(volume).is_some());
+        let (device, volume) = other?;
+        let publisher = volume.publisher.clone().unwrap_or_else(|| "not given".to_owned());
+        Some((device.node.display().to_string(), publisher))
     }
 
     /// What there was instead, as a sentence.
@@ -325,6 +350,21 @@ async fn read(candidate: &Candidate, bound: Duration) -> Result<Option<Contents>
     })
 }
 
+/// A candidate without a description.
+fn nothing_on_candidate(candidate: &Candidate) -> NotFound {
+    if candidate.tier != Tier::Demanded {
+        return nothing_on(&candidate.shown());
+    }
+    NotFound::new(
+        NotFoundKind::NodeWithoutNetwork,
+        format!(
+            "This node has no network_data: the ISO in {} holds none. The image's own DHCP goes on.",
+            candidate.name()
+        ),
+        "For a network without DHCP set the node's network_data field in Ironic.",
+    )
+}
+
 /// Says on which drive the trouble is.
 fn on_drive(candidate: &Candidate, problem: NotFound) -> NotFound {
     if problem.message.starts_with(&candidate.name()) {
@@ -360,7 +400,7 @@ mod tests {
             let (watch, kernel) = FakeMachine::events();
             let cmdline = Cmdline::parse(cmdline);
             let wait = Some(Duration::from_secs(wait));
-            let request = Request { source: None, wait, cmdline, machine: fake.machine() };
+            let request = Request { wait, cmdline, machine: fake.machine(), ..Request::default() };
             find(&request, Ok(watch), &mut |line| act(line, &kernel)).await
         })
     }
@@ -428,6 +468,33 @@ mod tests {
         let found = at_once(&fake, "ir_pub_id=abc-1").unwrap();
         assert_eq!(found.origin.why, "its publisher id is the kernel command line's ir_pub_id");
         assert_eq!(found.origin.others.len(), 1);
+    }
+
+    #[test]
+    fn the_demanded_iso_without_a_description_ends_the_search_at_once() {
+        let fake = FakeMachine::new();
+        fake.disk(CD, &iso("config-2", "ABC-1", "META_DATA.JSON", "{}"));
+        let cmdline = "ir_pub_id=abc-1 boot_method=vmedia netapply.wait=120";
+        let problem = search(&fake, cmdline, 3600, |line, _| panic!("waited: {line}")).unwrap_err();
+        assert_eq!(problem.kind, NotFoundKind::NodeWithoutNetwork);
+        assert!(!problem.kind.is_unreadable());
+        assert!(problem.message.starts_with("This node has no network_data: "), "{}", problem.message);
+        assert!(problem.hint.contains("network_data field"), "{}", problem.hint);
+    }
+
+    #[test]
+    fn another_nodes_iso_is_named_by_its_publisher() {
+        let fake = FakeMachine::new();
+        fake.disk(CD, &iso("config-2", "OTHER-9", "NETWORK_DATA.JSON", "{}"));
+        let problem = at_once(&fake, "ir_pub_id=abc-1 boot_method=vmedia").unwrap_err();
+        assert_eq!(problem.kind, NotFoundKind::NoDrive);
+        assert!(
+            problem.message.ends_with("/dev/sr0 holds another boot's ISO (publisher OTHER-9)."),
+            "{}",
+            problem.message
+        );
+        assert!(problem.hint.starts_with("Eject it and attach this node's"), "{}", problem.hint);
+        assert!(problem.hint.contains("abc-1"), "{}", problem.hint);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use super::bytes::{ReadAt, clean, le16, le32, printable, utf16_be};
 use super::fat::Fat;
+use super::udf;
 use std::io;
 
 /// The file systems that a config drive can have.
@@ -15,6 +16,8 @@ pub(super) enum FileSystem {
     Vfat,
     /// ext2, ext3 or ext4: the ext4 driver reads them all.
     Ext4,
+    /// UDF without an ISO 9660 beside it: what Windows' own tools make.
+    Udf,
 }
 
 impl FileSystem {
@@ -24,6 +27,7 @@ impl FileSystem {
             FileSystem::Iso9660 => "ISO 9660",
             FileSystem::Vfat => "VFAT",
             FileSystem::Ext4 => "ext4",
+            FileSystem::Udf => "UDF",
         }
     }
 }
@@ -51,6 +55,9 @@ pub(super) fn probe(reader: &dyn ReadAt) -> io::Result<Option<Volume>> {
     // ISO 9660 first: a hybrid image has a partition table, and can have a FAT boot sector, in the same place.
     if let Some(volume) = probe_iso(reader)? {
         return Ok(Some(volume));
+    }
+    if let Some((labels, created)) = udf::probe(reader)? {
+        return Ok(Some(Volume { filesystem: FileSystem::Udf, labels, publisher: None, created }));
     }
     let head = reader.read_at(0, 4096)?;
     if let Some(fat) = Fat::parse(&head) {

@@ -160,9 +160,9 @@ structures! {
 
 enumerations! {
     Layout { ConfigDrive, NoCloud, OpenNebula, Netplan, Plain }
-    FileSystem { Iso9660, Vfat, Ext4 }
+    FileSystem { Iso9660, Vfat, Ext4, Udf }
     OriginKind { File, Stdin, Directory, IsoImage, FatImage, BlockDevice, SeedDirectory, HostShare }
-    NotFoundKind { Unreadable, NotText, NeedsRoot, Forbidden, NoFileSystem, NoDescription, NoDrive, PxeBoot }
+    NotFoundKind { Unreadable, NotText, NeedsRoot, Forbidden, NoFileSystem, NoDescription, NodeWithoutNetwork, NoDrive, PxeBoot }
 }
 
 impl Wire for Look {
