@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::attribute::Value;
 use crate::model::{
-    AddressGeneration, AddressProtocol, IPOIB, MacAddr, Protocol, RouteKind, Scope, Wireguard,
+    AddressGeneration, AddressProtocol, Kind, LinkKind, LinkLayer, MacAddr, Protocol, RouteKind, Scope,
+    Wireguard,
 };
 
 /// Everything that netapply compares with a description.
@@ -63,11 +64,11 @@ pub struct ObservedLink {
     /// Permanent hardware address (`IFLA_PERM_ADDRESS`, kernel 5.6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permanent_mac: Option<MacAddr>,
-    /// `IFLA_INFO_KIND`; empty for hardware.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub kind: String,
-    /// Link layer, as in ip(8): `ether`, `infiniband`, `loopback`, …
-    pub layer: String,
+    /// What it is (`IFLA_INFO_KIND`).
+    #[serde(skip_serializing_if = "LinkKind::is_hardware")]
+    pub kind: LinkKind,
+    /// Link layer.
+    pub layer: LinkLayer,
     /// Administratively up (`IFF_UP`).
     pub up: bool,
     /// `IFF_LOWER_UP`.
@@ -129,7 +130,7 @@ pub struct ObservedLink {
 impl ObservedLink {
     /// A NIC: hardware, or a veth (which is what a container has), not made by netapply's own kinds.
     pub fn is_nic(&self) -> bool {
-        matches!(self.kind.as_str(), "" | "veth" | IPOIB) && self.layer != "loopback"
+        matches!(self.kind.known(), Some(Kind::Physical | Kind::Veth)) && self.layer != LinkLayer::Loopback
     }
 
     /// Has this name or alternative name.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::Value;
-use crate::model::{Desired, Kind, Link, Located, Mtu, Naming, Place};
+use crate::model::{BondMode, Desired, Kind, Link, Located, Mtu, Naming, Place};
 
 /// Links in one description. A link takes a hundred times the memory of the few bytes that can ask for one, and a
 /// machine with every VLAN has four thousand.
@@ -79,23 +79,23 @@ fn bond_options(bond: &mut Link, closed: bool, diags: &mut Vec<Diagnostic>) {
                 .hint("name the mode that the switch is set up for: 802.3ad for LACP, else active-backup"),
         );
     }
-    let mode = bond.settings.word("mode").unwrap_or("balance-rr").to_owned();
+    let mode = bond.settings.bond_mode().unwrap_or_default();
     bond.settings.0.retain(|name, setting| {
         let unknown = bond
             .kind
             .attributes()
             .iter()
-            .any(|a| a.name == *name && !a.modes.is_empty() && !a.modes.contains(&mode.as_str()));
+            .any(|a| a.name == *name && !a.modes.is_empty() && !a.modes.contains(&mode));
         if unknown {
             let message = format!("bond \"{}\": mode {mode} has no {name}, left out", bond.id);
             diags.push(Diagnostic::new(Code::OptionIgnored, setting.at, message));
         }
         !unknown
     });
-    monitoring(bond, &mode, diags);
+    monitoring(bond, mode, diags);
     // The kernel takes another address without a word, and does not set it (bond_set_mac_address).
     let policy = bond.settings.word("fail_over_mac").filter(|policy| *policy != "none");
-    if let (Some(policy), "active-backup", Some(mac)) = (policy, mode.as_str(), bond.mac) {
+    if let (Some(policy), BondMode::ActiveBackup, Some(mac)) = (policy, mode, bond.mac) {
         let message = format!(
             "bond \"{}\": with fail_over_mac {policy} it has its active member's address, the described one left out",
             bond.id
@@ -106,9 +106,9 @@ fn bond_options(bond: &mut Link, closed: bool, diags: &mut Vec<Diagnostic>) {
 }
 
 /// The kernel monitors links by MII or by ARP, and in some modes forces MII at 100 ms (bond_option_mode_set).
-fn monitoring(bond: &mut Link, mode: &str, diags: &mut Vec<Diagnostic>) {
+fn monitoring(bond: &mut Link, mode: BondMode, diags: &mut Vec<Diagnostic>) {
     let set = |bond: &Link, name: &str| bond.settings.number(name).is_some_and(|n| n > 0);
-    let forced = matches!(mode, "802.3ad" | "balance-tlb" | "balance-alb");
+    let forced = matches!(mode, BondMode::Lacp | BondMode::BalanceTlb | BondMode::BalanceAlb);
     if set(bond, "arp_interval") {
         for name in ["miimon", "updelay", "downdelay", "peer_notify_delay"] {
             if !set(bond, name) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::Surroundings;
 use crate::model::Place;
-use crate::plan::{Action, LinkChange, Plan, Service, Step};
+use crate::plan::{Action, LinkChange, Plan, Service, Step, StepId};
 use crate::resolve::ResolvedLink;
 
 /// See the module.
@@ -13,7 +13,7 @@ pub(super) struct Draft<'a> {
     pub(super) surroundings: &'a Surroundings,
     plan: &'a mut Plan,
     /// The steps that give a described link (by id) what is described.
-    essential: HashMap<String, Vec<usize>>,
+    essential: HashMap<String, Vec<StepId>>,
     /// Every file that the hand-off consists of, whether it is there or has to be written.
     wanted: BTreeSet<String>,
     notes: Vec<String>,
@@ -30,10 +30,10 @@ pub(super) enum For<'a> {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(plan: &'a mut Plan, surroundings: &'a Surroundings) -> Self {
-        let mut essential: HashMap<String, Vec<usize>> = HashMap::new();
-        for (number, step) in plan.steps.iter().enumerate() {
+        let mut essential: HashMap<String, Vec<StepId>> = HashMap::new();
+        for (id, step) in plan.numbered() {
             if is_essential(plan, step) {
-                essential.entry(step.link.clone()).or_default().push(number);
+                essential.entry(step.link.clone()).or_default().push(id);
             }
         }
         Draft { surroundings, plan, essential, wanted: BTreeSet::new(), notes: Vec::new() }
@@ -128,6 +128,6 @@ fn is_essential(plan: &Plan, step: &Step) -> bool {
             | Action::WakeOnLan { .. }
             | Action::SetLink { change: LinkChange::AddAltName(_), .. }
     );
-    let pending = waits(step) || step.needs.iter().any(|need| plan.steps.get(*need).is_some_and(waits));
+    let pending = waits(step) || step.needs.iter().any(|need| plan.step(*need).is_some_and(waits));
     !extra && !pending
 }

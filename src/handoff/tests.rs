@@ -86,7 +86,7 @@ impl Told {
     }
 
     /// The steps that this file needs.
-    fn needs(&self, wanted: &str) -> &[usize] {
+    fn needs(&self, wanted: &str) -> &[crate::plan::StepId] {
         let is = |step: &&crate::plan::Step| matches!(&step.action, Action::WriteFile { path, .. } if path == wanted);
         &self.plan.steps.iter().find(is).unwrap().needs
     }

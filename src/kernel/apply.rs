@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use tokio::time::Instant;
 
 use crate::model::Kind;
-use crate::plan::{Action, LinkChange, NewLink, Plan};
+use crate::plan::{Action, LinkChange, NewLink, Plan, StepId};
 
 use super::names::Names;
 use super::session::{DATAGRAM, Failure, Session};
@@ -84,7 +84,7 @@ struct Executor<'a> {
     /// A step failed that is no hand-off.
     network_failed: bool,
     /// Steps that wait to be sent together, each with its request, in the plan's order.
-    pending: Vec<(usize, Request)>,
+    pending: Vec<(StepId, Request)>,
     pending_bytes: usize,
     /// The kernel, if it loads `bonding`, makes a `bond0` that nobody asked for.
     stray_bond: bool,
@@ -95,9 +95,9 @@ struct Executor<'a> {
 impl Executor<'_> {
     async fn run(mut self) {
         let plan = self.plan;
-        for (number, step) in plan.steps.iter().enumerate() {
+        for (number, step) in plan.numbered() {
             let is_pending =
-                |need: &usize| self.pending.binary_search_by_key(need, |(step, _)| *step).is_ok();
+                |need: &StepId| self.pending.binary_search_by_key(need, |(step, _)| *step).is_ok();
             if step.needs.iter().any(is_pending) {
                 self.send().await;
             }
@@ -127,10 +127,10 @@ impl Executor<'_> {
         self.send().await;
     }
 
-    fn record(&mut self, number: usize, outcome: StepOutcome) {
+    fn record(&mut self, number: StepId, outcome: StepOutcome) {
         let failed = matches!(outcome, StepOutcome::Failed(_));
-        self.network_failed |= failed && !self.plan.steps[number].action.is_handoff();
-        self.outcome.steps[number] = outcome;
+        self.network_failed |= failed && !self.plan.steps[number.0].action.is_handoff();
+        self.outcome.steps[number.0] = outcome;
     }
 
     /// The step's request. A link that is not known yet may be one that is about to be made.
@@ -151,13 +151,13 @@ impl Executor<'_> {
         Ok(request?)
     }
 
-    async fn enqueue(&mut self, number: usize, request: Request) {
+    async fn enqueue(&mut self, number: StepId, request: Request) {
         if self.pending_bytes + request.len() > DATAGRAM {
             self.send().await;
         }
         self.pending_bytes += request.len();
         self.pending.push((number, request));
-        match &self.plan.steps[number].action {
+        match &self.plan.steps[number.0].action {
             // From here on the name may be another link's.
             Action::DeleteLink { name } => drop(self.names.remove(name)),
             Action::SetLink { change: LinkChange::Rename(_), .. } => self.send().await,
@@ -172,7 +172,7 @@ impl Executor<'_> {
         let mut requests = Vec::with_capacity(pending.len());
         let mut settled = Vec::with_capacity(pending.len());
         for (number, request) in pending {
-            let question = match &self.plan.steps[number].action {
+            let question = match &self.plan.steps[number.0].action {
                 // The index of a new link is asked for in the same breath.
                 Action::AddLink(new) => Some(read::link_by_name(&new.name)),
                 _ => None,
@@ -189,13 +189,13 @@ impl Executor<'_> {
             let index = if asked { answer(position + 1).ok().and_then(|ack| ack.reply) } else { None };
             let mut answer = answer(position);
             #[cfg(feature = "fault")]
-            if fault::loses(number) {
+            if fault::loses(number.0) {
                 answer = Err(Failure::Lost);
             }
             // Asked for again, a change of a link could take back what the steps behind it have done, or be refused for
             // it: whether it was made, the next plan sees.
             let is_lost = matches!(answer, Err(Failure::Lost | Failure::Silent(_)));
-            let is_change = matches!(self.plan.steps[number].action, Action::SetLink { .. });
+            let is_change = matches!(self.plan.steps[number.0].action, Action::SetLink { .. });
             if is_lost && is_change && position + 1 < requests.len() {
                 self.outcome.unsure = true;
                 answer = Ok(Ack::default());
@@ -210,12 +210,12 @@ impl Executor<'_> {
     /// What became of a step that was sent, and what that means for the names.
     async fn settle(
         &mut self,
-        number: usize,
+        number: StepId,
         request: &Request,
         answer: Result<Ack, Failure>,
         found: Option<Vec<u8>>,
     ) -> Result<Option<String>, Trouble> {
-        let action = &self.plan.steps[number].action;
+        let action = &self.plan.steps[number.0].action;
         let result = match answer {
             Ok(ack) => Ok(ack.warning),
             Err(Failure::Refused(refusal)) => self.recover(action, request, refusal, found.as_deref()).await,

@@ -14,7 +14,7 @@ use super::neighbour::{self, Neighbour};
 use super::read::link_payload;
 use super::session::{Failure, Family, Session};
 use super::wire::Request;
-use crate::model::MacAddr;
+use crate::model::{BondMode, LinkKind, MacAddr};
 
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
@@ -32,7 +32,7 @@ pub struct LinkState {
     /// Kernel name.
     pub name: String,
     /// `IFLA_INFO_KIND`; empty for hardware.
-    pub kind: String,
+    pub kind: LinkKind,
     /// Current hardware address.
     pub mac: Option<MacAddr>,
     /// Permanent hardware address.
@@ -71,8 +71,8 @@ pub struct LinkState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BondState {
-    /// Mode, numbered as the kernel does: 1 active-backup, 4 802.3ad.
-    pub mode: u8,
+    /// Mode; `None` for one that netapply does not know.
+    pub mode: Option<BondMode>,
     /// Name of the active member, in the modes that have one.
     pub active: Option<String>,
     /// The active aggregator, for 802.3ad.
@@ -184,7 +184,7 @@ fn states(raw: Vec<(References, LinkState)>) -> Vec<LinkState> {
     };
     let mut links: Vec<LinkState> = raw.into_iter().map(finish).collect();
     add_partners(&mut links);
-    links.iter_mut().filter(|l| l.kind.is_empty() && !l.loopback).for_each(add_speed);
+    links.iter_mut().filter(|l| l.kind.is_hardware() && !l.loopback).for_each(add_speed);
     links
 }
 
@@ -252,9 +252,9 @@ fn decode_link(payload: &[u8]) -> Option<(References, LinkState)> {
         active: 0,
     };
     let info = attributes.nest(IFLA_LINKINFO);
-    link.kind = info.text(IFLA_INFO_KIND).unwrap_or_default();
+    link.kind = info.text(IFLA_INFO_KIND).unwrap_or_default().as_str().into();
     let data = info.nest(IFLA_INFO_DATA);
-    match link.kind.as_str() {
+    match link.kind.word() {
         "bond" => {
             refs.active = data.u32(IFLA_BOND_ACTIVE_SLAVE).unwrap_or(0);
             link.bond = Some(bond(data));
@@ -279,7 +279,7 @@ fn bond(data: Attributes<'_>) -> BondState {
     let lacp = data.nest(IFLA_BOND_AD_INFO);
     let number = |kind| lacp.get(kind).and_then(|v| number(v, u16::from_ne_bytes));
     BondState {
-        mode: data.u8(IFLA_BOND_MODE).unwrap_or(0),
+        mode: data.u8(IFLA_BOND_MODE).and_then(BondMode::from_number),
         active: None,
         aggregator: number(IFLA_BOND_AD_INFO_AGGREGATOR),
         ports: number(IFLA_BOND_AD_INFO_NUM_PORTS).unwrap_or(0),
@@ -322,7 +322,7 @@ pub(super) fn decode_address(payload: &[u8]) -> Option<AddressState> {
 
 /// Adds what only /proc/net/bonding tells. The main thread's namespace is not always ours: hence `thread-self`.
 fn add_partners(links: &mut [LinkState]) {
-    let lacp = |l: &&LinkState| l.bond.as_ref().is_some_and(|b| b.mode == 4);
+    let lacp = |l: &&LinkState| l.bond.as_ref().is_some_and(|b| b.mode == Some(BondMode::Lacp));
     let bonds: Vec<String> = links.iter().filter(lacp).map(|l| l.name.clone()).collect();
     for bond in bonds {
         let path = format!("/proc/thread-self/net/bonding/{bond}");

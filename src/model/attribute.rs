@@ -9,8 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, MacAddr};
+use super::{BondMode, Kind, MacAddr};
 
+mod row;
 mod tables;
 mod tunnels;
 
@@ -28,7 +29,7 @@ pub struct Attribute {
     /// When an existing link takes a new value.
     pub change: Change,
     /// The bond modes that know the option; empty for all (`unsuppmodes` in drivers/net/bonding/bond_options.c).
-    pub modes: &'static [&'static str],
+    pub modes: &'static [BondMode],
     /// First kernel that has it, where that is newer than 4.19; else empty.
     pub since: &'static str,
     /// How ip(8) wants it written.

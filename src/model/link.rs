@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attribute::{self, Attribute, Value};
 use super::{
-    Address, AddressGeneration, Family, IfName, Located, MacAddr, Mtu, Place, Resolver, Route, Rule,
+    Address, AddressGeneration, BondMode, Family, IfName, Located, MacAddr, Mtu, Place, Resolver, Route, Rule,
 };
 
 /// A reference to another link by its id in the description, and where it was written.
@@ -195,6 +195,138 @@ impl Kind {
     }
 }
 
+/// What an observed link is (`IFLA_INFO_KIND`). In JSON it is the kernel's word, empty for hardware.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LinkKind {
+    /// Hardware.
+    #[default]
+    Hardware,
+    /// InfiniBand's interfaces: hardware, and a kind all the same.
+    Ipoib,
+    /// A kind that netapply makes; never [`Kind::Physical`].
+    Made(Kind),
+    /// Any other kind, by the kernel's word.
+    Other(String),
+}
+
+impl LinkKind {
+    /// The link is of this kind; every piece of hardware is [`Kind::Physical`].
+    pub fn is(&self, kind: Kind) -> bool {
+        self.known() == Some(kind)
+    }
+
+    /// The kind by which a description knows it.
+    pub fn known(&self) -> Option<Kind> {
+        match self {
+            LinkKind::Hardware | LinkKind::Ipoib => Some(Kind::Physical),
+            LinkKind::Made(kind) => Some(*kind),
+            LinkKind::Other(_) => None,
+        }
+    }
+
+    /// The kind whose options it has: hardware without a kind of its own has none.
+    pub fn with_options(&self) -> Option<Kind> {
+        self.known().filter(|_| *self != LinkKind::Hardware)
+    }
+
+    /// Hardware without a kind of its own.
+    pub fn is_hardware(&self) -> bool {
+        *self == LinkKind::Hardware
+    }
+
+    /// The kernel's word.
+    pub fn word(&self) -> &str {
+        match self {
+            LinkKind::Hardware => "",
+            LinkKind::Ipoib => IPOIB,
+            LinkKind::Made(kind) => kind.word(),
+            LinkKind::Other(word) => word,
+        }
+    }
+}
+
+impl From<&str> for LinkKind {
+    fn from(word: &str) -> Self {
+        match (word, Kind::from_word(word)) {
+            ("", _) => LinkKind::Hardware,
+            (IPOIB, _) => LinkKind::Ipoib,
+            (_, Some(kind)) => LinkKind::Made(kind),
+            (other, None) => LinkKind::Other(other.to_owned()),
+        }
+    }
+}
+
+impl From<Kind> for LinkKind {
+    fn from(kind: Kind) -> Self {
+        if kind == Kind::Physical { LinkKind::Hardware } else { LinkKind::Made(kind) }
+    }
+}
+
+impl Serialize for LinkKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for LinkKind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|word| word.as_str().into())
+    }
+}
+
+/// Link layer of an observed link (`ARPHRD_…`). In JSON it is ip(8)'s word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LinkLayer {
+    /// Not told.
+    #[default]
+    Unknown,
+    /// Ethernet.
+    Ether,
+    /// InfiniBand.
+    Infiniband,
+    /// The loopback interface.
+    Loopback,
+    /// Any other, by ip(8)'s word.
+    Other(String),
+}
+
+impl LinkLayer {
+    /// ip(8)'s word.
+    pub fn word(&self) -> &str {
+        match self {
+            LinkLayer::Unknown => "",
+            LinkLayer::Ether => "ether",
+            LinkLayer::Infiniband => "infiniband",
+            LinkLayer::Loopback => "loopback",
+            LinkLayer::Other(word) => word,
+        }
+    }
+}
+
+impl From<&str> for LinkLayer {
+    fn from(word: &str) -> Self {
+        match word {
+            "" => LinkLayer::Unknown,
+            "ether" => LinkLayer::Ether,
+            "infiniband" => LinkLayer::Infiniband,
+            "loopback" => LinkLayer::Loopback,
+            other => LinkLayer::Other(other.to_owned()),
+        }
+    }
+}
+
+impl Serialize for LinkLayer {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for LinkLayer {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|word| word.as_str().into())
+    }
+}
+
 /// Options by [`Attribute::name`], each with its place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings(pub BTreeMap<&'static str, Located<Value>>);
@@ -216,6 +348,11 @@ impl Settings {
             Some(Value::Text(word)) => Some(word),
             _ => None,
         }
+    }
+
+    /// The mode of a bond, where one is set.
+    pub fn bond_mode(&self) -> Option<BondMode> {
+        self.word("mode").and_then(BondMode::from_word)
     }
 
     /// An option that is a number, such as a VLAN's `id`.

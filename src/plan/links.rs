@@ -6,7 +6,7 @@ use super::Planner;
 use super::step::{Action, LinkChange, NewLink};
 use crate::inventory::ObservedLink;
 use crate::model::attribute::{self, Attribute, Change, Form, Value};
-use crate::model::{Activation, AddressGeneration, Dynamic, Kind, MacAddr, Naming, WishedMac, few};
+use crate::model::{Activation, AddressGeneration, BondMode, Dynamic, Kind, MacAddr, Naming, WishedMac, few};
 use crate::resolve::ResolvedLink;
 
 type Options = BTreeMap<&'static str, Value>;
@@ -125,7 +125,7 @@ impl Planner<'_> {
                 let row = desired.kind.attributes().iter().find(|a| a.name == name);
                 row.is_some_and(|a| a.change == Change::Never) && there.settings.get(name) != Some(value)
             };
-            let other_kind = there.kind != desired.kind.word();
+            let other_kind = !there.kind.is(desired.kind);
             let other_parent = link.parent.is_some() && there.parent != link.parent;
             let other_ends = other_ends(desired.kind, there, &wished);
             if !other_kind
@@ -246,13 +246,13 @@ impl Planner<'_> {
         }
         // Back to another mode, first what only the present one knows (bond_opt_check_deps).
         let of_modes = |name: &&str| attribute::of(kind, name).map_or(&[][..], |row| row.modes);
-        if let Some(Value::Text(mode)) = differing.get("mode").cloned() {
+        if let Some(mode) = differing.get("mode").and_then(mode_of) {
             let (last, mut first): (Options, Options) = differing.into_iter().partition(|(name, _)| {
                 let modes = of_modes(name);
-                modes.is_empty() || modes.contains(&mode.as_str())
+                modes.is_empty() || modes.contains(&mode)
             });
-            let now = self.state.link(&link.name).and_then(|l| l.settings.get("mode")).map(Value::to_string);
-            let known = |name: &&str| now.as_deref().is_some_and(|now| of_modes(name).contains(&now));
+            let now = self.state.link(&link.name).and_then(|l| l.settings.get("mode")).and_then(mode_of);
+            let known = |name: &&str| now.is_some_and(|now| of_modes(name).contains(&now));
             first.retain(|name, _| known(name));
             if !first.is_empty() {
                 self.change(link, &link.name, LinkChange::Options { kind, settings: first });
@@ -358,7 +358,7 @@ impl Planner<'_> {
         let key = format!("net/ipv6/conf/{}/{option}", link.name);
         let step = self.push_for(link, Action::Sysctl { key, value: value.to_string() });
         // A sysctl names no link for `push`.
-        if let (Some(made), Some(step)) = (self.made.get(&link.name), self.steps.get_mut(step)) {
+        if let (Some(made), Some(step)) = (self.made.get(&link.name), self.steps.get_mut(step.0)) {
             step.needs.clone_from(made);
         }
     }
@@ -412,6 +412,13 @@ impl Planner<'_> {
 fn options(link: &ResolvedLink) -> impl Iterator<Item = (&'static Attribute, &Value)> {
     let settings = &link.desired.settings;
     link.desired.kind.attributes().iter().filter_map(|row| Some((row, settings.get(row.name)?)))
+}
+
+fn mode_of(value: &Value) -> Option<BondMode> {
+    match value {
+        Value::Text(word) => BondMode::from_word(word),
+        _ => None,
+    }
 }
 
 /// Those that can be given when the link is made.

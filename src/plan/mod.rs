@@ -20,7 +20,7 @@ use crate::model::{Dynamic, Place};
 use crate::resolve::{Resolved, ResolvedLink};
 pub use restore::restore;
 use state::State;
-pub use step::{Action, LinkChange, NewLink, Plan, Service, Step};
+pub use step::{Action, LinkChange, Means, NewLink, Plan, Service, Step, StepId};
 
 /// What has to be done so that the machine is as described. Empty where it is.
 ///
@@ -50,7 +50,7 @@ struct Planner<'a> {
     state: State,
     steps: Vec<Step>,
     /// The steps without which a step on a link makes no sense, by the link's present name.
-    made: HashMap<String, Vec<usize>>,
+    made: HashMap<String, Vec<StepId>>,
 }
 
 impl<'a> Planner<'a> {
@@ -69,31 +69,31 @@ impl<'a> Planner<'a> {
     }
 
     /// Appends a step and gives it its effect. It needs what made the links that it names.
-    fn push(&mut self, serves: &str, at: Place, action: Action) -> usize {
-        let mut needs: Vec<usize> = Vec::new();
+    fn push(&mut self, serves: &str, at: Place, action: Action) -> StepId {
+        let mut needs: Vec<StepId> = Vec::new();
         for name in action.link().into_iter().chain(other_links(&action)) {
             needs.extend(self.made.get(name).into_iter().flatten());
         }
         needs.sort_unstable();
         needs.dedup();
-        let number = self.steps.len();
+        let id = StepId(self.steps.len());
         self.state.effect(&action);
         self.steps.push(Step { action, at, link: serves.to_owned(), needs });
-        number
+        id
     }
 
     /// Appends a step that a described link asks for.
-    fn push_for(&mut self, link: &ResolvedLink, action: Action) -> usize {
+    fn push_for(&mut self, link: &ResolvedLink, action: Action) -> StepId {
         self.push(&link.desired.id, link.desired.at, action)
     }
 
-    fn change(&mut self, link: &ResolvedLink, name: &str, change: LinkChange) -> usize {
+    fn change(&mut self, link: &ResolvedLink, name: &str, change: LinkChange) -> StepId {
         self.push_for(link, Action::SetLink { name: name.to_owned(), change })
     }
 
-    /// From now on, steps on `name` need step `number`.
-    fn needs(&mut self, name: &str, number: usize) {
-        self.made.entry(name.to_owned()).or_default().push(number);
+    /// From now on, steps on `name` need `step`.
+    fn needs(&mut self, name: &str, step: StepId) {
+        self.made.entry(name.to_owned()).or_default().push(step);
     }
 }
 

@@ -80,7 +80,7 @@ impl Planner<'_> {
     fn delete_made(&mut self, before: &Inventory, now: &Inventory) {
         let known: HashSet<u32> = before.links.iter().map(|l| l.index).collect();
         for link in
-            now.links.iter().rev().filter(|l| !known.contains(&l.index) && Kind::from_word(&l.kind).is_some())
+            now.links.iter().rev().filter(|l| !known.contains(&l.index) && l.kind.with_options().is_some())
         {
             if self.state.link(&link.name).is_some() {
                 self.undo(Action::DeleteLink { name: link.name.clone() });
@@ -266,7 +266,7 @@ fn is_as_it_was(before: &ObservedLink, now: &ObservedLink) -> bool {
 /// before, and it has that again once it is out of it.
 fn own_mac(before: &ObservedLink, now: Option<&ObservedLink>, all: &Inventory) -> Option<MacAddr> {
     let controller = before.controller.as_deref();
-    let bond = controller.and_then(|name| all.link(name)).filter(|c| c.kind == Kind::Bond.word());
+    let bond = controller.and_then(|name| all.link(name)).filter(|c| c.kind.is(Kind::Bond));
     match bond {
         None => before.mac,
         Some(bond) if now.and_then(|l| l.controller.as_deref()) == Some(&bond.name) => None,
@@ -275,7 +275,7 @@ fn own_mac(before: &ObservedLink, now: Option<&ObservedLink>, all: &Inventory) -
 }
 
 fn as_described(before: &ObservedLink, now: Option<&ObservedLink>, all: &Inventory) -> ResolvedLink {
-    let kind = Kind::from_word(&before.kind).unwrap_or(Kind::Physical);
+    let kind = before.kind.known().unwrap_or(Kind::Physical);
     let mut link = Link::new(before.name.clone(), kind, Place::NONE);
     let at = Place::NONE;
     if let Ok(name) = IfName::new(&before.name) {
@@ -292,7 +292,7 @@ fn as_described(before: &ObservedLink, now: Option<&ObservedLink>, all: &Invento
         }
     }
     let controller = before.controller.as_ref().and_then(|name| all.link(name));
-    let controller_kind = controller.and_then(|c| Kind::from_word(&c.kind));
+    let controller_kind = controller.and_then(|c| c.kind.with_options());
     for row in controller_kind.map(Kind::port_attributes).unwrap_or_default() {
         if let Some(value) = before.port.get(row.name) {
             link.port.set(row, value.clone(), at);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::state::{RouteKey, key};
-use super::step::Action;
+use super::step::{Action, StepId};
 use super::{Planner, left_to_others};
 use crate::inventory::{NextHopEntry, RouteEntry};
 use crate::model::{Family, NextHop, Place, Protocol, Route, RouteKind, Scope, few};
@@ -59,7 +59,7 @@ impl<'a> Planner<'a> {
         }
         wished.retain(|(_, _, route)| anew.contains(&key(route)) || !self.is_there(route));
         wished.sort_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
-        let mut awaited: Option<Vec<usize>> = None;
+        let mut awaited: Option<Vec<StepId>> = None;
         for (index, (id, at, route)) in wished.iter().enumerate() {
             let wait = waits(route).then(|| {
                 let rest = wished.get(index..).unwrap_or_default();
@@ -70,7 +70,7 @@ impl<'a> Planner<'a> {
                 false if self.is_there(route) => continue,
                 false => self.bring(id, *at, route, groups.get(&key(route)).map_or(&[], Vec::as_slice)),
             };
-            if let (Some(wait), Some(step)) = (wait, self.steps.get_mut(number)) {
+            if let (Some(wait), Some(step)) = (wait, self.steps.get_mut(number.0)) {
                 step.needs.extend(wait);
             }
         }
@@ -87,7 +87,7 @@ impl<'a> Planner<'a> {
 
     /// Puts a route in the place of the only one of its key where that is ours and none of its `group`, or has the same
     /// next hop; else beside those that are there.
-    fn bring(&mut self, id: &str, at: Place, route: &RouteEntry, group: &[RouteEntry]) -> usize {
+    fn bring(&mut self, id: &str, at: Place, route: &RouteEntry, group: &[RouteEntry]) -> StepId {
         let ours = |t: &RouteEntry| {
             let ours = self.is_ours(t) || (t.kind.is_linkless() && REMOVABLE.contains(&t.protocol));
             ours && !group.iter().any(|wished| t.serves_as(wished))
@@ -201,7 +201,7 @@ impl<'a> Planner<'a> {
 
     /// The kernel refuses a route whose preferred source is tentative (ip6_route_info_create).
     /// Returns the steps that wait.
-    fn await_sources(&mut self, routes: &[Wished<'a>], fresh: &HashMap<IpAddr, String>) -> Vec<usize> {
+    fn await_sources(&mut self, routes: &[Wished<'a>], fresh: &HashMap<IpAddr, String>) -> Vec<StepId> {
         let mut waits: BTreeMap<String, (&str, Place, Vec<Ipv6Addr>)> = BTreeMap::new();
         for (id, at, route) in routes {
             let Some(IpAddr::V6(source)) = route.source else { continue };

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::step::{Action, LinkChange, NewLink};
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
 use crate::model::attribute::{Attribute, Value};
-use crate::model::{AddressGeneration, Family, Kind, Protocol, Scope, few};
+use crate::model::{AddressGeneration, Family, Kind, LinkLayer, Protocol, Scope, few};
 use crate::resolve::ResolvedLink;
 
 /// The kernel's key of a route. IPv6 also tells routes of one key apart by gateway and link.
@@ -94,7 +94,7 @@ impl State {
             name: name.clone(),
             mac,
             permanent_mac: mac,
-            layer: "ether".into(),
+            layer: LinkLayer::Ether,
             mtu: 1500,
             ..ObservedLink::default()
         };
@@ -166,8 +166,8 @@ impl State {
         let parent_mtu = new.parent.as_ref().and_then(|p| self.links.get(p)).map(|p| p.mtu);
         let link = ObservedLink {
             name: new.name.clone(),
-            kind: new.kind.word().to_owned(),
-            layer: "ether".into(),
+            kind: new.kind.into(),
+            layer: LinkLayer::Ether,
             mac: new.mac,
             mtu: new.mtu.or(parent_mtu).unwrap_or(1500),
             parent: new.parent.clone(),
@@ -177,7 +177,7 @@ impl State {
         if let Some(peer) = &new.peer {
             let other = ObservedLink {
                 name: peer.clone(),
-                kind: "veth".into(),
+                kind: Kind::Veth.into(),
                 parent: Some(new.name.clone()),
                 ..link.clone()
             };
@@ -191,7 +191,7 @@ impl State {
         for port in self.ports(name) {
             self.released(&port);
         }
-        let peer = self.links.get(name).filter(|l| l.kind == "veth").and_then(|l| l.parent.clone());
+        let peer = self.links.get(name).filter(|l| l.kind.is(Kind::Veth)).and_then(|l| l.parent.clone());
         if let Some(peer) = peer {
             self.down(&peer, false);
             self.addresses.remove(&peer);
@@ -211,7 +211,7 @@ impl State {
         if !self.carriers.contains(name) {
             return Vec::new();
         }
-        let on = self.links.values().filter(|l| l.parent.as_deref() == Some(name) && l.kind != "veth");
+        let on = self.links.values().filter(|l| l.parent.as_deref() == Some(name) && !l.kind.is(Kind::Veth));
         let mut names: Vec<String> = on.map(|l| l.name.clone()).collect();
         names.sort_unstable();
         names
@@ -234,7 +234,7 @@ impl State {
                 link.ipv6.insert("mtu".to_owned(), link.mtu.into());
                 // Bringing a link up brings up the VLANs on it (vlan_device_event, NETDEV_UP).
                 for vlan in self.above(name) {
-                    if let Some(vlan) = self.links.get_mut(&vlan).filter(|l| l.kind == "vlan") {
+                    if let Some(vlan) = self.links.get_mut(&vlan).filter(|l| l.kind.is(Kind::Vlan)) {
                         vlan.up = true;
                     }
                 }
@@ -330,7 +330,7 @@ impl State {
         let Some(link) = self.links.get_mut(name) else { return };
         link.mtu = mtu;
         link.ipv6.insert("mtu".to_owned(), mtu.into());
-        if link.kind == "bond" {
+        if link.kind.is(Kind::Bond) {
             for port in self.ports(name) {
                 if let Some(port) = self.links.get_mut(&port) {
                     port.mtu = mtu;
@@ -338,7 +338,7 @@ impl State {
             }
         }
         for above in self.above(name) {
-            if self.links.get(&above).is_some_and(|l| l.kind == "vlan" && l.mtu > mtu) {
+            if self.links.get(&above).is_some_and(|l| l.kind.is(Kind::Vlan) && l.mtu > mtu) {
                 self.mtu(&above, mtu);
             }
         }
@@ -348,9 +348,8 @@ impl State {
     /// one of a VRF is taken down and up again
     /// (cycle_netdev).
     fn enslaved(&mut self, name: &str, controller: &str) {
-        let (kind, mtu) =
-            self.links.get(controller).map_or((String::new(), 1500), |c| (c.kind.clone(), c.mtu));
-        if kind == Kind::Vrf.word() && self.links.get(name).is_some_and(|l| l.up) {
+        let (kind, mtu) = self.links.get(controller).map_or((None, 1500), |c| (c.kind.known(), c.mtu));
+        if kind == Some(Kind::Vrf) && self.links.get(name).is_some_and(|l| l.up) {
             self.down(name, true);
             if let Some(link) = self.links.get_mut(name) {
                 link.up = true;
@@ -360,7 +359,7 @@ impl State {
             self.carriers.insert(controller.to_owned());
             link.controller = Some(controller.to_owned());
             link.port.clear();
-            if kind == Kind::Bond.word() {
+            if kind == Some(Kind::Bond) {
                 let nothing = |row: &Attribute| (row.name.to_owned(), Value::Number(0));
                 link.port = Kind::Bond.port_attributes().iter().map(nothing).collect();
                 link.mtu = mtu;
@@ -369,10 +368,10 @@ impl State {
         }
         // A bond without an address of its own gets the first member's.
         let own = self.links.get(name).and_then(|l| l.mac);
-        if let Some(bond) = self.links.get_mut(controller).filter(|c| c.kind == Kind::Bond.word()) {
+        if let Some(bond) = self.links.get_mut(controller).filter(|c| c.kind.is(Kind::Bond)) {
             bond.mac = bond.mac.or(own);
         }
-        if kind == Kind::Bridge.word() {
+        if kind == Some(Kind::Bridge) {
             let smallest =
                 self.ports(controller).iter().filter_map(|p| self.links.get(p)).map(|p| p.mtu).min();
             if let (Some(bridge), Some(smallest)) = (self.links.get_mut(controller), smallest) {
@@ -385,7 +384,7 @@ impl State {
     fn released(&mut self, name: &str) {
         let controller = self.links.get(name).and_then(|l| l.controller.clone());
         let from_bond =
-            controller.as_ref().and_then(|c| self.links.get(c)).is_some_and(|c| c.kind == Kind::Bond.word());
+            controller.as_ref().and_then(|c| self.links.get(c)).is_some_and(|c| c.kind.is(Kind::Bond));
         if let Some(link) = self.links.get_mut(name) {
             link.controller = None;
             link.port.clear();

@@ -1,6 +1,7 @@
 //! A [`Step`] is one change to the machine, specific enough that nothing is left to decide when it is made.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv6Addr;
 
 use crate::inventory::{AddressEntry, Owed, RouteEntry, RuleEntry};
@@ -10,11 +11,21 @@ use crate::model::{AddressGeneration, Kind, MacAddr, Place, Wireguard};
 /// All that will be done, in order. Empty when the machine is as described.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The steps; a step's number for a person is its index plus one.
+    /// The steps; a [`StepId`] is a position in here.
     pub steps: Vec<Step>,
 }
 
 impl Plan {
+    /// The step of this id.
+    pub fn step(&self, id: StepId) -> Option<&Step> {
+        self.steps.get(id.0)
+    }
+
+    /// Each step with its id.
+    pub fn numbered(&self) -> impl Iterator<Item = (StepId, &Step)> {
+        self.steps.iter().enumerate().map(|(position, step)| (StepId(position), step))
+    }
+
     /// What it takes from links that are not described and puts back in later steps.
     pub fn owed(&self) -> Owed {
         let mut owed = Owed::default();
@@ -29,6 +40,16 @@ impl Plan {
     }
 }
 
+/// A step of a plan: its position, from 0. For a person it is a number from 1, which is how it is displayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(pub usize);
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0 + 1).fmt(f)
+    }
+}
+
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
@@ -38,8 +59,8 @@ pub struct Step {
     pub at: Place,
     /// Id of the described link that it serves; empty for what serves none.
     pub link: String,
-    /// Indexes of earlier steps without which this one makes no sense: where one of them fails, this is not tried.
-    pub needs: Vec<usize>,
+    /// Earlier steps without which this one makes no sense: where one of them fails, this is not tried.
+    pub needs: Vec<StepId>,
 }
 
 /// What a step does. Links are named by what they are called when the step's turn comes.
@@ -233,11 +254,86 @@ pub enum LinkChange {
     Token(Ipv6Addr),
 }
 
+/// By what means a step is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// A request over rtnetlink.
+    Netlink,
+    /// A request over generic netlink: ethtool, WireGuard.
+    GenericNetlink,
+    /// A file below /proc/sys.
+    Sysctl,
+    /// A file of the image.
+    File,
+    /// A program of the image.
+    Program,
+    /// A call over D-Bus.
+    Bus,
+    /// It changes nothing, and waits for the kernel.
+    Wait,
+}
+
 impl Action {
+    /// By what means the step is made.
+    pub fn means(&self) -> Means {
+        match self {
+            Action::AddLink(_)
+            | Action::DeleteLink { .. }
+            | Action::SetLink { .. }
+            | Action::AddAddress(_)
+            | Action::ReplaceAddress(_)
+            | Action::DeleteAddress(_)
+            | Action::AddRoute(_)
+            | Action::AppendRoute(_)
+            | Action::ReplaceRoute(_)
+            | Action::DeleteRoute(_)
+            | Action::AddRule(_)
+            | Action::DeleteRule(_) => Means::Netlink,
+            Action::Wireguard { .. } | Action::Feature { .. } | Action::WakeOnLan { .. } => {
+                Means::GenericNetlink
+            }
+            Action::Sysctl { .. } => Means::Sysctl,
+            Action::WriteFile { .. } | Action::RemoveFile { .. } => Means::File,
+            Action::Resolvconf { .. } => Means::Program,
+            Action::Refresh(_) => Means::Bus,
+            Action::AwaitAddresses { .. } | Action::AwaitCarrier { .. } => Means::Wait,
+        }
+    }
+
     /// The step tells the image's other tools something and changes nothing of the network. Where it fails that is
     /// reported, and undoes nothing even under `--strict`: a network that works is worth more than a file.
     pub fn is_handoff(&self) -> bool {
-        matches!(self, Action::WriteFile { .. } | Action::RemoveFile { .. } | Action::Resolvconf { .. })
+        matches!(self.means(), Means::File | Means::Program | Means::Bus) || self.sets_host_name()
+    }
+
+    /// The step gives the machine its name.
+    pub fn sets_host_name(&self) -> bool {
+        matches!(self, Action::Sysctl { key, .. } if key == "kernel/hostname")
+    }
+
+    /// The step tunes a NIC without being the network: offloads, wake-on-LAN. A driver that lacks them is no reason to
+    /// undo a network under `--strict`.
+    pub fn is_tuning(&self) -> bool {
+        matches!(self, Action::Feature { .. } | Action::WakeOnLan { .. })
+    }
+
+    /// The step only waits.
+    pub fn is_wait(&self) -> bool {
+        self.means() == Means::Wait
+    }
+
+    /// A failure of the step counts under `--strict`: the machine is put back as it was.
+    pub fn counts_under_strict(&self) -> bool {
+        !(self.is_handoff() || self.is_tuning() || self.is_wait())
+    }
+
+    /// Why `--strict` cannot take the step back; `None` where it can.
+    pub fn irreversible(&self) -> Option<&'static str> {
+        match self {
+            Action::Resolvconf { .. } => Some("resolvconf(8) does not tell what it had before"),
+            Action::Refresh(_) => Some("the service has read its files by then"),
+            _ => None,
+        }
     }
 
     /// The link that the step acts on, if it acts on one.

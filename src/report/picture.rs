@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::LinkState;
-use crate::model::Kind;
+use crate::model::{BondMode, Kind};
 use crate::verify::checks::{Check, Outcome, Subject};
 use crate::verify::evidence::Evidence;
 use crate::verify::input::{DesiredLink, Input};
@@ -220,7 +220,7 @@ impl<'a> Drawing<'a> {
             member.is_some_and(|m| m.carrier && m.controller.as_deref() == Some(&link.name))
         };
         let count = link.members.iter().filter(works).count();
-        let mode = link.mode.as_deref().unwrap_or("bond");
+        let mode = link.mode.map_or("bond", BondMode::word);
         let active = state.and_then(|s| s.bond.as_ref()?.active.as_ref());
         let active = active.map_or_else(String::new, |name| format!(", {name} active"));
         Some(format!("{mode}, {count} of {} members{active}", link.members.len()))

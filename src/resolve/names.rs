@@ -56,7 +56,7 @@ fn parent_is_named(link: &ResolvedLink, links: &[ResolvedLink]) -> bool {
 /// `<parent>.<vid>`, `bond0`, `br0`: the same at every run, whatever exists, unless something else has the name.
 fn generate(link: &Link, parent: Option<&str>, used: &HashSet<String>, inventory: &Inventory) -> String {
     let free = |name: &String| {
-        let foreign = inventory.link(name).is_some_and(|l| l.kind != link.kind.word());
+        let foreign = inventory.link(name).is_some_and(|l| !l.kind.is(link.kind));
         name.len() <= 15 && !used.contains(name) && !foreign
     };
     if let (Kind::Vlan, Some(parent), Some(id)) = (link.kind, parent, link.settings.number("id")) {
@@ -93,7 +93,7 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
         if kind == Kind::Physical {
             continue;
         }
-        let same_kind = |l: &&ObservedLink| l.kind == kind.word();
+        let same_kind = |l: &&ObservedLink| l.kind.is(kind);
         let named = there.get(link.name.as_str()).copied();
         let twin = || {
             let id = link.desired.settings.number("id")?;
@@ -115,7 +115,8 @@ fn kept_by_nics(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut Ve
     let used: HashSet<String> = links.iter().map(|l| l.name.clone()).collect();
     for link in links.iter_mut() {
         let Naming::Set(name) = &link.desired.naming else { continue };
-        let holder = inventory.link(&link.name).filter(|l| l.kind.is_empty() && !leaving.contains(&l.name));
+        let holder =
+            inventory.link(&link.name).filter(|l| l.kind.is_hardware() && !leaving.contains(&l.name));
         let Some(holder) = holder.filter(|h| link.current.as_ref() != Some(&h.name)) else { continue };
         let old = link.name.clone();
         link.name = match &link.current {

@@ -5,7 +5,9 @@ use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::inventory::{Inventory, ObservedLink};
-use crate::model::{Desired, IfName, Kind, Link, Located, MacAddr, Match, NamePattern, Naming, fits};
+use crate::model::{
+    Desired, IfName, Kind, Link, LinkLayer, Located, MacAddr, Match, NamePattern, Naming, fits,
+};
 
 use super::Missing;
 
@@ -104,7 +106,7 @@ fn fitting(
     let select = &link.select;
     // The loopback interface is meant by its name alone.
     let loopback = exact_name(select) == Some("lo");
-    let free = |l: &&ObservedLink| !taken.contains(&l.name) && (l.layer != "loopback" || loopback);
+    let free = |l: &&ObservedLink| !taken.contains(&l.name) && (l.layer != LinkLayer::Loopback || loopback);
     let nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).filter(free).collect();
     let found = |by: MatchedBy| {
         move |l: &&ObservedLink| Found { name: l.name.clone(), by: by.clone(), stand_in: false }

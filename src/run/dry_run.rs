@@ -234,7 +234,7 @@ fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> S
         command: script::line(&step.action),
         link: step.link.clone(),
         at: at(&parsed.texts, step.at, None),
-        needs: step.needs.iter().map(|n| n + 1).collect(),
+        needs: step.needs.iter().map(|id| id.0 + 1).collect(),
     };
     json(&Output {
         version: 1,

@@ -222,7 +222,7 @@ async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Re
     match outcome.failures().next() {
         None => Ok(()),
         Some((number, trouble)) => {
-            let line = plan.steps.get(number).map_or_else(String::new, |s| plan::script::line(&s.action));
+            let line = plan.step(number).map_or_else(String::new, |s| plan::script::line(&s.action));
             Err(NotUndone::Step { line, trouble: trouble.clone() })
         }
     }

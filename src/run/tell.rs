@@ -81,7 +81,7 @@ fn log_steps(round: &Round) {
             }
             StepOutcome::Failed(trouble) => (Level::Error, "failed: ".into(), format!(": {trouble}")),
             StepOutcome::Skipped { because } => {
-                let before = format!("not tried, because step {} failed: ", because + 1);
+                let before = format!("not tried, because step {because} failed: ");
                 (Level::Warn, before.into(), String::new())
             }
             StepOutcome::NotReached => (Level::Warn, "not reached: ".into(), String::new()),
@@ -152,9 +152,9 @@ fn report(ended: Ended, exit: Exit) -> Report {
 /// Adds what became of one plan.
 fn add(mut sum: Applied, plan: &Plan, outcome: &Outcome, renderer: &Renderer<'_>) -> Applied {
     sum.planned += plan.steps.len();
-    sum.done += (0..plan.steps.len()).filter(|step| outcome.is_done(*step)).count();
+    sum.done += plan.numbered().filter(|(id, _)| outcome.is_done(*id)).count();
     for (number, trouble) in outcome.failures() {
-        let Some(step) = plan.steps.get(number) else { continue };
+        let Some(step) = plan.step(number) else { continue };
         let code = match trouble {
             Trouble::Missing(_) => Code::KernelLacks,
             _ => Code::KernelRefused,

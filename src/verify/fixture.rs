@@ -9,7 +9,7 @@ use super::input::{DesiredLink, DesiredRoute, Index, Input};
 use super::ledger::Ledger;
 use crate::inventory::RouteEntry;
 use crate::kernel::live::{AddressState, BondPort, BondState, LinkState};
-use crate::model::{Kind, MacAddr, Place, Protocol};
+use crate::model::{BondMode, Kind, MacAddr, Place, Protocol};
 use crate::plan::{Action, LinkChange, Step};
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ pub(crate) fn lacp() -> (Input, Evidence) {
         link
     };
     let mut bond = DesiredLink::new("bond", "bond0", Kind::Bond);
-    bond.mode = Some("802.3ad".into());
+    bond.mode = Some(BondMode::Lacp);
     bond.members = vec!["eth0".into(), "eth1".into()];
     let mut vlan = DesiredLink::new("vlan", "bond0.100", Kind::Vlan);
     (vlan.parent, vlan.vlan) = (Some("bond0".into()), Some(100));
@@ -135,7 +135,7 @@ pub(crate) fn lacp() -> (Input, Evidence) {
         evidence.heard.insert(name, heard);
     }
     let bond = BondState {
-        mode: 4,
+        mode: Some(BondMode::Lacp),
         aggregator: Some(1),
         ports: 2,
         partner: Some(mac("02:00:00:00:00:01")),

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::model::{Activation, Desired, Kind, Link, MacAddr, ParseError, Place, Route};
+use crate::model::{Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route};
 use crate::resolve::{Resolved, ResolvedLink};
 
 /// All that is to be verified.
@@ -45,8 +45,8 @@ pub struct DesiredLink {
     pub parent: Option<String>,
     /// A VLAN's id.
     pub vlan: Option<u16>,
-    /// A bond's mode, in the kernel's word.
-    pub mode: Option<String>,
+    /// A bond's mode.
+    pub mode: Option<BondMode>,
     /// MTU in bytes, where one is asked for.
     pub mtu: Option<u32>,
     /// Addresses.
@@ -183,7 +183,7 @@ impl From<&Link> for DesiredLink {
                 .number("id")
                 .filter(|_| link.kind == Kind::Vlan)
                 .and_then(|id| id.try_into().ok()),
-            mode: link.settings.word("mode").filter(|_| link.kind == Kind::Bond).map(str::to_owned),
+            mode: link.settings.bond_mode().filter(|_| link.kind == Kind::Bond),
             mtu: link.mtu.map(|mtu| mtu.value.get()),
             addresses: link.addresses.iter().map(|a| a.net).collect(),
             routes: link.routes.iter().filter(|r| !r.kind.is_linkless()).flat_map(routes).collect(),

@@ -61,13 +61,6 @@ fn awaited(check: &Check) -> String {
     }
 }
 
-/// The kernel's words for bond modes.
-pub(crate) fn mode_word(mode: u8) -> &'static str {
-    const MODES: [&str; 7] =
-        ["balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"];
-    MODES.get(usize::from(mode)).copied().unwrap_or("unknown")
-}
-
 /// `10 Gb/s`, `100 Mb/s`.
 pub(crate) fn speed_words(megabits: u32) -> String {
     match megabits {

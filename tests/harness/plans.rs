@@ -8,7 +8,7 @@ use netapply::kernel::names::Names;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
 use netapply::model::{Kind, Place};
-use netapply::plan::{Action, LinkChange, NewLink, Plan, Step};
+use netapply::plan::{Action, LinkChange, NewLink, Plan, Step, StepId};
 
 /// A plan whose steps need those at the positions beside them.
 pub(crate) fn plan(steps: Vec<(Action, &[usize])>) -> Plan {
@@ -16,7 +16,7 @@ pub(crate) fn plan(steps: Vec<(Action, &[usize])>) -> Plan {
         action,
         at: Place::NONE,
         link: String::new(),
-        needs: needs.to_vec(),
+        needs: needs.iter().map(|need| StepId(*need)).collect(),
     };
     Plan { steps: steps.into_iter().map(step).collect() }
 }
@@ -30,7 +30,7 @@ pub(crate) async fn apply(plan: &Plan) -> Outcome {
 
 #[track_caller]
 pub(crate) fn all_done(outcome: &Outcome) {
-    let failures: Vec<String> = outcome.failures().map(|(n, t)| format!("step {}: {t}", n + 1)).collect();
+    let failures: Vec<String> = outcome.failures().map(|(n, t)| format!("step {n}: {t}")).collect();
     assert!(outcome.is_success(), "{failures:?}");
 }
 

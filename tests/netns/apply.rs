@@ -7,7 +7,7 @@ use netapply::kernel::names::Names;
 use netapply::kernel::session::{Family, Session};
 use netapply::model::attribute::Value;
 use netapply::model::{AddressGeneration, Kind, RouteKind};
-use netapply::plan::{Action, LinkChange, NewLink, Plan};
+use netapply::plan::{Action, LinkChange, NewLink, Plan, StepId};
 
 use crate::plans::{address, all_done, apply, bridge, new_link, plan, route, rule, set, veth};
 use harness::namespace::{in_namespace, ip, ip_json};
@@ -147,7 +147,7 @@ fn a_refused_step_takes_along_what_needs_it_and_nothing_else() {
         let text = |step: &StepOutcome| match step {
             StepOutcome::Done { .. } => "done".to_owned(),
             StepOutcome::Failed(trouble) => trouble.to_string(),
-            StepOutcome::Skipped { because } => format!("because of {because}"),
+            StepOutcome::Skipped { because } => format!("because of {}", because.0),
             StepOutcome::NotReached => "not reached".to_owned(),
         };
         let texts: Vec<String> = outcome.steps.iter().map(text).collect();
@@ -234,7 +234,7 @@ fn a_route_from_a_tentative_address_waits_for_it() {
         let (number, trouble) = outcome.failures().next().expect("the address is taken");
         assert_eq!(
             (number, trouble.to_string().as_str()),
-            (1, "another machine on the link has 2001:db8::1")
+            (StepId(1), "another machine on the link has 2001:db8::1")
         );
     });
 }
@@ -266,9 +266,10 @@ fn a_handoff_that_fails_stops_nothing() {
         let mut session = Session::open(Family::Route).unwrap();
         let never = std::future::pending();
         let outcome = apply::apply(&mut session, &steps, Names::default(), AfterFailure::Stop, never).await;
-        let texts: Vec<String> = outcome.failures().map(|(n, trouble)| format!("{n} {trouble}")).collect();
+        let texts: Vec<String> =
+            outcome.failures().map(|(n, trouble)| format!("{} {trouble}", n.0)).collect();
         assert_eq!(texts, ["1 /proc/version: File exists", "3 there is no link eth7"]);
-        assert!(outcome.network_failed(&steps) && outcome.is_done(2) && !outcome.is_done(4));
+        assert!(outcome.network_failed(&steps) && outcome.is_done(StepId(2)) && !outcome.is_done(StepId(4)));
         assert!(ip_json("link show br0")[0]["flags"].as_array().unwrap().iter().any(|flag| flag == "UP"));
     });
 }

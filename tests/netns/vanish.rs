@@ -7,7 +7,7 @@ use netapply::kernel::apply::{self, AfterFailure};
 use netapply::kernel::names::Names;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
-use netapply::plan::{Action, LinkChange};
+use netapply::plan::{Action, LinkChange, StepId};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -76,10 +76,11 @@ fn a_link_that_went_takes_along_its_own_steps_only() {
         let never = std::future::pending();
         let names = Names::from(&inventory);
         let outcome = apply::apply(&mut session, &steps, names, AfterFailure::GoOn, never).await;
-        let done: Vec<bool> = (0..6).map(|step| outcome.is_done(step)).collect();
+        let done: Vec<bool> = (0..6).map(|step| outcome.is_done(StepId(step))).collect();
         // An address is gone with its link.
         assert_eq!(done, [false, false, false, true, true, true]);
-        let texts: Vec<String> = outcome.failures().map(|(n, trouble)| format!("{n} {trouble}")).collect();
+        let texts: Vec<String> =
+            outcome.failures().map(|(n, trouble)| format!("{} {trouble}", n.0)).collect();
         assert_eq!(
             texts,
             [

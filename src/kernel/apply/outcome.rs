@@ -9,7 +9,7 @@ use crate::kernel::modules::Missing;
 use crate::kernel::session::Failure;
 use crate::kernel::value::Unencodable;
 use crate::kernel::wire::Refusal;
-use crate::plan::Plan;
+use crate::plan::{Plan, StepId};
 
 /// What became of each step of a plan, by the step's position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub enum StepOutcome {
     Failed(Trouble),
     /// Not tried: a step that it needs has failed.
     Skipped {
-        /// Position of the step at the root of it.
-        because: usize,
+        /// The step at the root of it.
+        because: StepId,
     },
     /// Not tried: the run was ended before.
     NotReached,
@@ -50,8 +50,8 @@ impl From<Result<Option<String>, Trouble>> for StepOutcome {
 
 impl Outcome {
     /// The step is done.
-    pub fn is_done(&self, step: usize) -> bool {
-        matches!(self.steps.get(step), Some(StepOutcome::Done { .. }))
+    pub fn is_done(&self, step: StepId) -> bool {
+        matches!(self.steps.get(step.0), Some(StepOutcome::Done { .. }))
     }
 
     /// Every step is done.
@@ -65,22 +65,22 @@ impl Outcome {
     }
 
     /// The steps that failed, and why.
-    pub fn failures(&self) -> impl Iterator<Item = (usize, &Trouble)> {
+    pub fn failures(&self) -> impl Iterator<Item = (StepId, &Trouble)> {
         self.steps.iter().enumerate().filter_map(|(number, step)| match step {
-            StepOutcome::Failed(trouble) => Some((number, trouble)),
+            StepOutcome::Failed(trouble) => Some((StepId(number), trouble)),
             _ => None,
         })
     }
 
     /// A step of `plan` failed that is no hand-off.
     pub fn network_failed(&self, plan: &Plan) -> bool {
-        let is_handoff = |step: usize| plan.steps.get(step).is_some_and(|s| s.action.is_handoff());
+        let is_handoff = |step: StepId| plan.step(step).is_some_and(|s| s.action.is_handoff());
         self.failures().any(|(step, _)| !is_handoff(step))
     }
 
     /// The step whose failure took `step` along; itself where it was not taken along.
-    pub(super) fn root(&self, step: usize) -> usize {
-        match self.steps.get(step) {
+    pub(super) fn root(&self, step: StepId) -> StepId {
+        match self.steps.get(step.0) {
             Some(StepOutcome::Skipped { because }) => *because,
             _ => step,
         }

@@ -64,8 +64,8 @@ pub(super) fn decode(payload: &[u8], names: &Names, undecoded: &mut Vec<String>)
         altnames: altnames(attributes),
         mac: mac(libc::IFLA_ADDRESS),
         permanent_mac: mac(libc::IFLA_PERM_ADDRESS).or_else(|| before_the_bond(attributes)),
-        kind: kind(attributes),
-        layer: layer_word(layer),
+        kind: kind(attributes).as_str().into(),
+        layer: layer_word(layer).as_str().into(),
         up: flags & libc::IFF_UP as u32 != 0,
         carrier: flags & libc::IFF_LOWER_UP as u32 != 0,
         operstate: attributes.u8(libc::IFLA_OPERSTATE).map_or("unknown", operstate_word).to_owned(),
@@ -133,7 +133,7 @@ fn ipv6(link: &mut ObservedLink, attributes: Attributes<'_>) {
 
 fn options(link: &mut ObservedLink, attributes: Attributes<'_>, names: &Names, undecoded: &mut Vec<String>) {
     let info = attributes.nest(libc::IFLA_LINKINFO);
-    if let Some(kind) = Kind::from_word(&link.kind) {
+    if let Some(kind) = link.kind.with_options() {
         let data = info.nest(libc::IFLA_INFO_DATA);
         link.settings = by_table(kind.attributes(), data, names, &link.name, undecoded);
     }
@@ -189,7 +189,7 @@ mod tests {
         let payload = message(&[(libc::IFLA_IFNAME, b"bond0\0"), (libc::IFLA_LINKINFO, &info)]);
         let mut undecoded = Vec::new();
         let link = decode(&payload, &Names::default(), &mut undecoded).unwrap();
-        assert_eq!((link.index, link.name.as_str(), link.kind.as_str()), (7, "bond0", "bond"));
+        assert_eq!((link.index, link.name.as_str(), link.kind.word()), (7, "bond0", "bond"));
         assert_eq!(link.settings.get("mode"), Some(&Value::Text("802.3ad".into())));
         assert_eq!(link.settings.get("min_links"), Some(&Value::Number(2)));
         assert_eq!(undecoded, ["bond0: option miimon"]);

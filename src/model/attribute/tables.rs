@@ -1,33 +1,10 @@
 //! The rows. Numbers from linux/if_link.h, restrictions from drivers/net/bonding/bond_options.c, words from ip-link(8).
 
+use super::row::row;
 use super::{Attribute, Change, Form, Print, tunnels};
-use crate::model::Kind;
+use crate::model::{BondMode, Kind};
 
-use Change::{Anytime, Down, DownWithoutMembers, Never, WithoutMembers};
-
-/// A row that may change at any time, in every mode, on every kernel; [`Attribute`]'s other fields by the methods.
-pub(super) const fn row(name: &'static str, nla: u16, form: Form) -> Attribute {
-    Attribute { name, nla, form, change: Anytime, modes: &[], since: "", print: Print::Value }
-}
-
-impl Attribute {
-    pub(super) const fn when(mut self, change: Change) -> Self {
-        self.change = change;
-        self
-    }
-    pub(super) const fn only(mut self, modes: &'static [&'static str]) -> Self {
-        self.modes = modes;
-        self
-    }
-    pub(super) const fn since(mut self, kernel: &'static str) -> Self {
-        self.since = kernel;
-        self
-    }
-    pub(super) const fn print(mut self, print: Print) -> Self {
-        self.print = print;
-        self
-    }
-}
+use Change::{Down, DownWithoutMembers, Never, WithoutMembers};
 
 /// The options of a kind of link.
 pub fn of_kind(kind: Kind) -> &'static [Attribute] {
@@ -58,12 +35,13 @@ pub fn of_port(controller: Kind) -> &'static [Attribute] {
     }
 }
 
-const LACP: &[&str] = &["802.3ad"];
-const ONE_ACTIVE: &[&str] = &["active-backup", "balance-tlb", "balance-alb"];
-const ARP_MONITORED: &[&str] = &["balance-rr", "active-backup", "balance-xor", "broadcast"];
+const LACP: &[BondMode] = &[BondMode::Lacp];
+const ONE_ACTIVE: &[BondMode] = &[BondMode::ActiveBackup, BondMode::BalanceTlb, BondMode::BalanceAlb];
+const ARP_MONITORED: &[BondMode] =
+    &[BondMode::BalanceRr, BondMode::ActiveBackup, BondMode::BalanceXor, BondMode::Broadcast];
 
 static BOND: &[Attribute] = &[
-    row("mode", 1, Form::Word8(BOND_MODES)).when(DownWithoutMembers),
+    row("mode", 1, Form::Word8(BondMode::WORDS)).when(DownWithoutMembers),
     row("miimon", 3, Form::U32),
     row("updelay", 4, Form::U32),
     row("downdelay", 5, Form::U32),
@@ -85,8 +63,8 @@ static BOND: &[Attribute] = &[
     row("all_slaves_active", 17, Form::Bool),
     row("min_links", 18, Form::U32),
     row("lp_interval", 19, Form::U32),
-    row("packets_per_slave", 20, Form::U32).only(&["balance-rr"]),
-    row("tlb_dynamic_lb", 27, Form::Bool).when(Down).only(&["balance-tlb", "balance-alb"]),
+    row("packets_per_slave", 20, Form::U32).only(&[BondMode::BalanceRr]),
+    row("tlb_dynamic_lb", 27, Form::Bool).when(Down).only(&[BondMode::BalanceTlb, BondMode::BalanceAlb]),
     row("lacp_rate", 21, Form::Word8(&[("slow", 0), ("fast", 1)])).when(Down).only(LACP),
     row("lacp_active", 29, Form::Word8(&[("off", 0), ("on", 1)])).when(Down).only(LACP).since("5.15"),
     row("ad_select", 22, Form::Word8(&[("stable", 0), ("bandwidth", 1), ("count", 2)])).when(Down),
@@ -94,16 +72,6 @@ static BOND: &[Attribute] = &[
     row("ad_user_port_key", 25, Form::U16).when(Down).only(LACP),
     row("ad_actor_system", 26, Form::Mac).when(Down).only(LACP),
     row("coupled_control", 32, Form::Bool).when(Down).only(LACP).since("6.9"),
-];
-
-const BOND_MODES: &[(&str, u32)] = &[
-    ("balance-rr", 0),
-    ("active-backup", 1),
-    ("balance-xor", 2),
-    ("broadcast", 3),
-    ("802.3ad", 4),
-    ("balance-tlb", 5),
-    ("balance-alb", 6),
 ];
 
 const HASH_POLICIES: &[(&str, u32)] =

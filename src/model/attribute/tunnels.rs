@@ -2,7 +2,7 @@
 //!
 //! The parent of a VXLAN or tunnel is an option of its own (`dev`), not `IFLA_LINK` as a VLAN's or macvlan's is.
 
-use super::tables::row;
+use super::row::row;
 use super::{Attribute, Change, Form, Print};
 use crate::model::Kind;
 

@@ -3,7 +3,7 @@
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::BondPort;
-use crate::model::{Kind, MacAddr};
+use crate::model::{BondMode, Kind, MacAddr};
 use crate::verify::checks::{Check, Subject};
 use crate::verify::input::DesiredLink;
 use crate::verify::words::speed_words;
@@ -117,7 +117,7 @@ fn partner(case: &Case<'_>, name: &str, port: &BondPort) -> Option<(MacAddr, Opt
 pub(super) fn switch_runs_lacp(case: &Case<'_>) -> Vec<Cause> {
     let mut causes = Vec::new();
     for top in &case.index.links {
-        let speaks = top.kind == Kind::Bond && top.mode.as_deref() == Some("802.3ad");
+        let speaks = top.kind == Kind::Bond && top.mode == Some(BondMode::Lacp);
         let single = top.kind == Kind::Physical && case.index.controller_of(&top.name).is_none();
         if speaks || !(single || top.kind == Kind::Bond) {
             continue;
@@ -133,7 +133,7 @@ pub(super) fn switch_runs_lacp(case: &Case<'_>) -> Vec<Cause> {
         };
         let failed: Vec<usize> =
             case.checks.iter().enumerate().filter(|(_, c)| above(c)).map(|(position, _)| position).collect();
-        let mode = top.mode.as_deref().unwrap_or("a single NIC");
+        let mode = top.mode.map_or("a single NIC", BondMode::word);
         let message = format!("{} is {mode}, and the switch speaks LACP on {}", top.name, list(&heard));
         let action = "Describe the bond as 802.3ad, or take these ports out of the switch's LAG";
         let mut cause = Cause::new(Code::SwitchRunsLacp, Certainty::Likely, &top.name, message, action);

@@ -7,7 +7,7 @@ use crate::model::{Kind, MacAddr};
 
 /// NICs of the machine, as a person counts them.
 fn nics<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a LinkState> {
-    case.evidence.links.iter().filter(|l| (l.kind.is_empty() || l.kind == "veth") && !l.loopback)
+    case.evidence.links.iter().filter(|l| (l.kind.is_hardware() || l.kind.is(Kind::Veth)) && !l.loopback)
 }
 
 fn mac_of(link: &LinkState) -> Option<MacAddr> {

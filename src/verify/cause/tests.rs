@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::kernel::live::LinkState;
 use crate::kernel::neighbour::{Neighbour, NeighbourState};
-use crate::model::Kind;
+use crate::model::{BondMode, Kind};
 use crate::verify::checks::Subject;
 use crate::verify::evidence::{
     Answer, Heard, Lacp, Lldp, Owner, Refusal, ResolverEvidence, Stp, Stranger, TargetEvidence, Way,
@@ -160,8 +160,8 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
     (
         lacp,
         |i, e| {
-            i.links[2].mode = Some("active-backup".into());
-            port(e, "bond0").bond.as_mut().unwrap().mode = 1;
+            i.links[2].mode = Some(BondMode::ActiveBackup);
+            port(e, "bond0").bond.as_mut().unwrap().mode = Some(BondMode::ActiveBackup);
             let lacp = Lacp { system: mac("02:00:00:00:00:01"), key: 15, port: 1, state: 0x45 };
             e.heard.get_mut("eth0").unwrap().lacp = Some(lacp);
             without_gateway(e);

@@ -3,9 +3,9 @@
 use super::{Base, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::kernel::live::LinkState;
-use crate::model::Kind;
+use crate::model::{BondMode, Kind};
 use crate::verify::input::DesiredLink;
-use crate::verify::words::{mode_word, speed_words};
+use crate::verify::words::speed_words;
 
 impl<'a> Judge<'a> {
     /// The checks of a link itself, those below it first. `depth` ends a circle that no description should have.
@@ -29,7 +29,11 @@ impl<'a> Judge<'a> {
         let Some(state) = self.state(name).filter(|_| !link.missing) else {
             let late = link.mac.and_then(|mac| {
                 let is_it = |l: &&LinkState| l.permanent_mac == Some(mac) || l.mac == Some(mac);
-                self.evidence.links.iter().filter(|l| l.kind.is_empty() || l.kind == "veth").find(is_it)
+                self.evidence
+                    .links
+                    .iter()
+                    .filter(|l| l.kind.is_hardware() || l.kind.is(Kind::Veth))
+                    .find(is_it)
             });
             let finding = match (&link.mac, link.kind) {
                 (Some(_), Kind::Physical) if late.is_some() => {
@@ -92,10 +96,10 @@ impl<'a> Judge<'a> {
             let finding = format!("{name} is no bond");
             return Base::Blocked(self.add(Code::CheckMode, name, Subject::Whole, Outcome::Failed, finding));
         };
-        let mode = mode_word(bond.mode);
-        if let Some(wanted) = &link.mode {
+        let mode = bond.mode.map_or("unknown", BondMode::word);
+        if let Some(wanted) = link.mode {
             let finding = format!("mode {mode} of {wanted}");
-            self.require(Code::CheckMode, name, Subject::Whole, mode == wanted, finding);
+            self.require(Code::CheckMode, name, Subject::Whole, bond.mode == Some(wanted), finding);
         }
         for member in &link.members {
             let Some(port) = self.state(member) else { continue };
@@ -103,7 +107,7 @@ impl<'a> Judge<'a> {
             let finding = if holds { "is a member" } else { "is not a member" };
             self.require(Code::CheckMember, name, Subject::Member(member.clone()), holds, finding.to_owned());
             let has_carrier = self.index.link(member).is_some() && port.carrier;
-            if holds && has_carrier && mode == "802.3ad" {
+            if holds && has_carrier && bond.mode == Some(BondMode::Lacp) {
                 let (holds, finding) = lacp(state, port);
                 self.require(Code::CheckLacp, name, Subject::Member(member.clone()), holds, finding);
             }

@@ -87,7 +87,7 @@ fn a_change_at_the_wrong_time_is_refused_by_the_options_name() {
         ]);
         let outcome = apply(&steps).await;
         let texts: Vec<String> =
-            outcome.failures().map(|(number, trouble)| format!("{number}: {trouble}")).collect();
+            outcome.failures().map(|(number, trouble)| format!("{}: {trouble}", number.0)).collect();
         assert_eq!(
             texts,
             [

@@ -14,6 +14,7 @@ use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use netapply::inventory::{Inventory, ObservedLink};
+use netapply::model::LinkLayer;
 use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
@@ -154,7 +155,7 @@ impl Job {
             fs::write(format!("/proc/sys/{key}"), value).map_err(|e| format!("{key}: {e}"))?;
         }
         let (mut here, mut there) = (Vec::new(), Vec::new());
-        for link in self.inventory.links.iter().filter(|link| link.layer != "loopback") {
+        for link in self.inventory.links.iter().filter(|link| link.layer != LinkLayer::Loopback) {
             let peer = format!("p{}", PEERS.fetch_add(1, Ordering::Relaxed));
             here.extend(stand_in(link, &peer, elsewhere)?);
             there.push(format!("link set {peer} up"));
@@ -232,7 +233,7 @@ fn wakes(line: &str) -> bool {
 /// Lines for ip(8) that make a NIC like this one.
 fn stand_in(link: &ObservedLink, peer: &str, elsewhere: u32) -> Result<Vec<String>, String> {
     let name = &link.name;
-    if link.layer != "ether" || link.controller.is_some() || !link.kind.is_empty() {
+    if link.layer != LinkLayer::Ether || link.controller.is_some() || !link.kind.is_hardware() {
         return Err(format!("no link can stand in for {name}"));
     }
     let mac = link.mac.ok_or(format!("{name} has no MAC address"))?;

@@ -168,8 +168,8 @@ fn a_dhcp_client_on_another_link_is_not_proved_to_have_done_it() {
 #[test]
 fn a_port_that_speaks_lacp_to_nobody_leaves_no_vague_second_cause() {
     let found = causes(lacp, |input, evidence| {
-        input.links[2].mode = Some("active-backup".into());
-        port(evidence, "bond0").bond.as_mut().unwrap().mode = 1;
+        input.links[2].mode = Some(BondMode::ActiveBackup);
+        port(evidence, "bond0").bond.as_mut().unwrap().mode = Some(BondMode::ActiveBackup);
         let lacp = Lacp { system: mac("02:00:00:00:00:01"), key: 15, port: 1, state: 0x45 };
         evidence.heard.values_mut().for_each(|h| *h = Heard { lacp: Some(lacp.clone()), ..Heard::default() });
         without_gateway(evidence);
