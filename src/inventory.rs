@@ -29,6 +29,10 @@ pub struct Inventory {
     pub routes: Vec<RouteEntry>,
     /// Policy rules, without the three that the kernel makes.
     pub rules: Vec<RuleEntry>,
+    /// Settings below /proc/sys that hold for every link, or for new ones: `net/ipv6/conf/all/disable_ipv6`,
+    /// `net/ipv4/conf/all/rp_filter`, … Those of IPv6 are missing where the kernel has none (`ipv6.disable=1`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, i64>,
     /// What could not be decoded, for a person. Normally empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undecoded: Vec<String>,
@@ -107,9 +111,15 @@ pub struct ObservedLink {
     /// Token for addresses from router advertisements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Ipv6Addr>,
-    /// net.ipv6.conf.X settings that netapply may set: `accept_ra`, `use_tempaddr`, `mtu`, `disable_ipv6`, `accept_dad`.
+    /// It resolves no neighbours (`IFF_NOARP`): `arp off` on a NIC; natural for a tunnel, VXLAN, VRF or dummy link.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_arp: bool,
+    /// net.ipv6.conf.X settings that decide what the link does with IPv6: `disable_ipv6`, `accept_ra`, `autoconf`, `mtu`, …
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ipv6: BTreeMap<String, i64>,
+    /// net.ipv4.conf.X settings that decide what the link does with IPv4: `rp_filter`, `forwarding`, `arp_ignore`, …
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ipv4: BTreeMap<String, i64>,
     /// Offload features that are on or off, by ethtool's name; read only for links whose description names one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub features: BTreeMap<String, bool>,
@@ -258,7 +268,7 @@ pub struct RouteEntry {
     /// Preferred source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
-    /// Metrics: `mtu`, `initcwnd`, `initrwnd`, `advmss`, by ip(8)'s names.
+    /// Metrics (`RTAX_…`): `mtu`, `hoplimit`, `initcwnd`, …, by ip(8)'s names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, u32>,
     /// The next hops of an IPv4 route that has several: `link`, `via` and `on_link` are empty then.
@@ -269,9 +279,53 @@ pub struct RouteEntry {
     /// does not tell them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
+    /// Source prefix that it is for (`RTA_SRC`; IPv6 only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpNet>,
+    /// Type of service that it is for; 0 is every.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tos: u8,
+    /// Seconds until the kernel removes it; `None` is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u32>,
+    /// Id of the next-hop object that it uses (`RTA_NH_ID`, ip-nexthop(8)); link and gateway are that one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_hop_id: Option<u32>,
+    /// Router preference (`RTA_PREF`, RFC 4191): 1 high, 3 low; `None` is medium.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preference: Option<u8>,
+    /// Attributes (`RTA_…`) that netapply does not know, encapsulation among them: whatever they do, the route is another
+    /// than the same without them, and cannot be made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<u16>,
 }
 
 impl RouteEntry {
+    /// A unicast route to `to` in the table `main`, of global scope and protocol static, without link, gateway or metric.
+    pub fn new(to: IpNet) -> Self {
+        Self {
+            to,
+            link: None,
+            via: None,
+            on_link: false,
+            kind: RouteKind::Unicast,
+            scope: Scope::Global,
+            protocol: Protocol::Static,
+            metric: 0,
+            table: RT_TABLE_MAIN,
+            source: None,
+            metrics: BTreeMap::new(),
+            hops: Vec::new(),
+            weight: None,
+            from: None,
+            tos: 0,
+            expires: None,
+            next_hop_id: None,
+            preference: None,
+            unknown: Vec::new(),
+        }
+    }
+
     /// Whether it leads through another machine: the kernel looks up how to reach that first.
     pub fn has_gateway(&self) -> bool {
         self.via.is_some() || !self.hops.is_empty()
@@ -320,6 +374,8 @@ impl RouteEntry {
         *self == alike && wanted.weight.is_none_or(|weight| weight == 1)
     }
 }
+
+const RT_TABLE_MAIN: u32 = 254;
 
 /// One of a route's next hops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -378,8 +434,8 @@ impl Inventory {
     }
 }
 
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 fn is_false(flag: &bool) -> bool {

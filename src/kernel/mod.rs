@@ -10,6 +10,7 @@ mod ethtool;
 mod generic;
 mod host;
 pub mod live;
+pub mod lookup;
 pub mod modules;
 pub mod monitor;
 pub mod names;

@@ -18,7 +18,7 @@ use super::session::{Failure, Session};
 use super::wire::{Frame, Request};
 
 pub(super) use files::kernel_release;
-pub(super) use network::{IFA_RT_PRIORITY, ROUTE_METRICS};
+pub(super) use network::{IFA_RT_PRIORITY, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PREF, any_route};
 
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
@@ -50,6 +50,7 @@ pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, M
         let read = rules(session, family).await;
         inventory.rules.extend(without_family(read)?);
     }
+    inventory.sysctls = files::sysctls();
     Ok((inventory, moment))
 }
 

@@ -26,7 +26,7 @@ use crate::plan::{Action, LinkChange, NewLink};
 
 use super::attributes::Attributes;
 use super::names::Names;
-use super::read::{IFA_RT_PRIORITY, LINK_HEADER, ROUTE_METRICS};
+use super::read::{IFA_RT_PRIORITY, LINK_HEADER, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PREF};
 use super::value::{self, Unencodable};
 use super::wire::Request;
 
@@ -234,6 +234,8 @@ fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable>
     header.table = u8::try_from(entry.table).unwrap_or(TABLE_IN_ATTRIBUTE);
     header.protocol = entry.protocol.number().into();
     header.scope = entry.scope.number().into();
+    header.tos = entry.tos;
+    header.source_prefix_length = entry.from.map_or(0, |from| from.prefix_len());
     header.kind = entry.kind.number().into();
     if entry.on_link {
         header.flags |= RouteFlags::Onlink;
@@ -243,6 +245,8 @@ fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable>
         put(RouteAttribute::Destination(route_address(entry.to.addr())));
     }
     match entry.weight.filter(|weight| *weight != 1) {
+        // The object has link and gateway, and the kernel takes them from one place only.
+        _ if entry.next_hop_id.is_some() => {}
         None => {
             entry.via.into_iter().for_each(|via| put(gateway(entry, via)));
             if let Some(link) = &entry.link {
@@ -266,6 +270,20 @@ fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable>
     }
     if let Some(source) = entry.source {
         put(RouteAttribute::PrefSource(route_address(source)));
+    }
+    if let Some(from) = entry.from {
+        put(RouteAttribute::Source(route_address(from.addr())));
+    }
+    let mut put_number =
+        |kind, bytes: &[u8]| put(RouteAttribute::Other(DefaultNla::new(kind, bytes.to_vec())));
+    if let Some(id) = entry.next_hop_id {
+        put_number(RTA_NH_ID, &id.to_ne_bytes());
+    }
+    if let Some(preference) = entry.preference {
+        put_number(RTA_PREF, &[preference]);
+    }
+    if let Some(seconds) = entry.expires {
+        put_number(RTA_EXPIRES, &seconds.to_ne_bytes());
     }
     let metrics: Vec<RouteMetric> = ROUTE_METRICS.iter().filter_map(|row| metric(entry, row)).collect();
     if !metrics.is_empty() {

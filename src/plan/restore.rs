@@ -107,6 +107,8 @@ impl Planner<'_> {
             let differing: Vec<(String, i64)> = link
                 .ipv6
                 .iter()
+                // A router's advertisement sets the hop limit.
+                .filter(|(option, _)| *option != "hop_limit")
                 .filter(|(option, was)| there.ipv6.get(*option).is_some_and(|is| is != *was))
                 .map(|(option, was)| (format!("net/ipv6/conf/{}/{option}", link.name), *was))
                 .collect();
@@ -215,7 +217,10 @@ fn brought(action: &Action) -> Option<&RouteEntry> {
 /// Of routes that the kernel shows as one only the next hop is told.
 fn is_same(one: &RouteEntry, other: &RouteEntry) -> bool {
     let joined = one.weight.or(other.weight).is_some();
-    if joined { one.has_same_next_hop(other) } else { one == other }
+    // A lifetime runs while a step is made.
+    let alike = || *one == RouteEntry { expires: one.expires, ..other.clone() };
+    let joined_or_alike = if joined { one.has_same_next_hop(other) } else { alike() };
+    joined_or_alike && one.expires.is_some() == other.expires.is_some()
 }
 
 /// What can be changed of an address.
@@ -351,19 +356,10 @@ mod tests {
         let mut eth0 = link(2, "eth0", "");
         eth0.up = true;
         let route = RouteEntry {
-            to: "0.0.0.0/0".parse().unwrap(),
             link: Some("eth0".into()),
             via: "10.0.0.1".parse().ok(),
-            on_link: false,
-            kind: crate::model::RouteKind::Unicast,
-            scope: Scope::Global,
             protocol: Protocol::Boot,
-            metric: 0,
-            table: 254,
-            source: None,
-            metrics: std::collections::BTreeMap::new(),
-            hops: Vec::new(),
-            weight: None,
+            ..RouteEntry::new("0.0.0.0/0".parse().unwrap())
         };
         let before = Inventory { links: vec![eth0], routes: vec![route], ..Inventory::default() };
         let now = Inventory { links: vec![link(2, "lan0", "")], ..Inventory::default() };

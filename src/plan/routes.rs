@@ -260,7 +260,6 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         ("advmss", route.advertised_mss),
     ];
     RouteEntry {
-        to: route.to,
         link: (!route.kind.is_linkless()).then(|| link.name.clone()),
         via: route.via,
         on_link: route.on_link && route.via.is_some(),
@@ -271,8 +270,7 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         table: table(link, route),
         source: route.source,
         metrics: few(metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))),
-        hops: Vec::new(),
-        weight: None,
+        ..RouteEntry::new(route.to)
     }
 }
 

@@ -273,7 +273,15 @@ fn route(verb: &str, entry: &RouteEntry) -> Line {
     let deleted = verb == "delete";
     // A weight can be given to a next hop only.
     let weighs = entry.weight.filter(|weight| *weight != 1 && !deleted);
-    if weighs.is_none() {
+    if let Some(from) = entry.from {
+        line.value("from", &from);
+    }
+    if entry.tos != 0 {
+        line.add(&["tos", &format!("{:#x}", entry.tos)]);
+    }
+    if let Some(id) = entry.next_hop_id {
+        line.value("nhid", &id);
+    } else if weighs.is_none() {
         next_hop(&mut line, entry, entry.link.as_deref(), entry.via, entry.on_link);
     }
     // Of routes that the kernel shows as one it tells the maker of the first only.
@@ -294,6 +302,12 @@ fn route(verb: &str, entry: &RouteEntry) -> Line {
     }
     for (metric, value) in &entry.metrics {
         line.value(metric, value);
+    }
+    if let Some(preference) = entry.preference {
+        line.add(&["pref", if preference == 1 { "high" } else { "low" }]);
+    }
+    if let Some(seconds) = entry.expires.filter(|_| !deleted) {
+        line.value("expires", &seconds);
     }
     for hop in &entry.hops {
         line.add(&["nexthop"]);

@@ -301,6 +301,19 @@ fn routes() -> Vec<Sample<RouteEntry>> {
             json!({"prefsrc": "2001:db8::1"}),
         ),
         sample(
+            &["from"],
+            six(&|entry| entry.from = Some("2001:db8:7::/48".parse().unwrap())),
+            json!({"from": "2001:db8:7::/48"}),
+        ),
+        sample(&["tos"], four(&|entry| entry.tos = 0x10), json!({"tos": "0x10"})),
+        sample(&["preference"], six(&|entry| entry.preference = Some(1)), json!({"pref": "high"})),
+        sample(&["preference"], six(&|entry| entry.preference = Some(3)), json!({"pref": "low"})),
+        sample(
+            &["next_hop_id"],
+            four(&|entry| (entry.link, entry.via, entry.next_hop_id) = (None, None, Some(7))),
+            json!({"nhid": 7, "gateway": "192.0.2.3"}),
+        ),
+        sample(
             &["hops"],
             four(&|entry| {
                 (entry.link, entry.via) = (None, None);
@@ -311,9 +324,18 @@ fn routes() -> Vec<Sample<RouteEntry>> {
                 {"gateway": "192.0.2.3", "dev": "eth0", "weight": 5, "flags": []}]}),
         ),
     ];
-    for (metric, value) in
-        [("mtu", 1300), ("window", 20000), ("advmss", 1200), ("initcwnd", 9), ("initrwnd", 11)]
-    {
+    for (metric, value) in [
+        ("mtu", 1300),
+        ("window", 20000),
+        ("ssthresh", 7),
+        ("cwnd", 8),
+        ("advmss", 1200),
+        ("reordering", 4),
+        ("hoplimit", 5),
+        ("initcwnd", 9),
+        ("initrwnd", 11),
+        ("quickack", 1),
+    ] {
         let mut shown = serde_json::Map::new();
         shown.insert(metric.to_owned(), value.into());
         let set = |entry: &mut RouteEntry| entry.metrics = BTreeMap::from([(metric.to_owned(), value)]);
@@ -362,17 +384,28 @@ fn of_a_route() {
         source,
         metrics,
         hops,
-        weight
+        weight,
+        from,
+        tos,
+        expires,
+        next_hop_id,
+        preference,
+        unknown
     });
-    let observed = [(
-        "weight",
-        "of routes that the kernel shows as one: converge.rs, described_routes_of_several_next_hops",
-    )];
+    let observed = [
+        (
+            "weight",
+            "of routes that the kernel shows as one: converge.rs, described_routes_of_several_next_hops",
+        ),
+        ("expires", "counts down: read.rs, what_makes_a_route_another_is_read"),
+        ("unknown", "only read: read.rs, what_makes_a_route_another_is_read"),
+    ];
     every_field_has_a_sample(&fields, &routes(), &observed);
     in_namespace(async || {
         wire();
         ip("address add 192.0.2.1/24 dev eth0");
         ip("-6 address add 2001:db8::1/64 dev eth0");
+        ip("nexthop add id 7 via 192.0.2.3 dev eth0");
         each_is_as_shown(
             routes(),
             |entry| format!("{} route show table all", if entry.to.addr().is_ipv6() { "-6" } else { "-4" }),

@@ -5,6 +5,7 @@ mod converge;
 mod ethtool;
 mod faults;
 mod fields;
+mod lookup;
 mod neighbour;
 mod plans;
 mod read;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use netapply::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use netapply::model::Kind;
 use netapply::model::attribute::Value;
-use netapply::model::{Kind, Protocol, RouteKind, Scope};
 use netapply::plan::{Action, NewLink};
 
 #[path = "../harness/plans.rs"]
@@ -28,19 +28,10 @@ pub(crate) fn address(link: &str, net: &str) -> AddressEntry {
 
 pub(crate) fn route(link: &str, to: &str, via: &str) -> RouteEntry {
     RouteEntry {
-        to: to.parse().unwrap(),
         link: Some(link.to_owned()),
         via: Some(via.parse().unwrap()),
-        on_link: false,
-        kind: RouteKind::Unicast,
-        scope: Scope::Global,
-        protocol: Protocol::Static,
         metric: 100,
-        table: 254,
-        source: None,
-        metrics: BTreeMap::new(),
-        hops: Vec::new(),
-        weight: None,
+        ..RouteEntry::new(to.parse().unwrap())
     }
 }
 

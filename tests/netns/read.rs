@@ -96,19 +96,80 @@ fn comparable_json(link: &Json) -> Json {
 fn ipv6_settings_are_as_the_kernels_files_say() {
     in_namespace(async || {
         ip("link add eth0 type veth peer name eth1");
-        for (key, value) in [("accept_ra", "2"), ("use_tempaddr", "2"), ("mtu", "1300"), ("accept_dad", "0")]
-        {
+        // Each setting has a value of its own, so that none is taken for its neighbour.
+        for (number, key) in ["rp_filter", "arp_ignore", "arp_announce", "accept_local"].iter().enumerate() {
+            let value = (number % 2 + 1).to_string();
+            std::fs::write(format!("/proc/sys/net/ipv4/conf/eth0/{key}"), value).unwrap();
+        }
+        let six = [
+            ("accept_ra", "2"),
+            ("use_tempaddr", "2"),
+            ("mtu", "1300"),
+            ("accept_dad", "0"),
+            ("hop_limit", "9"),
+            ("autoconf", "0"),
+            ("accept_ra_rt_info_max_plen", "48"),
+        ];
+        for (key, value) in six {
             std::fs::write(format!("/proc/sys/net/ipv6/conf/eth0/{key}"), value).unwrap();
         }
         ip("token set ::42 dev eth0");
         let inventory = inventory().await;
         let link = link(&inventory, "eth0");
-        assert_eq!(link.ipv6.len(), 5);
-        for (key, value) in &link.ipv6 {
-            let file = std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/eth0/{key}")).unwrap();
+        assert_eq!((link.ipv4.len(), link.ipv6.len()), (5, 12));
+        for (family, settings) in [("ipv4", &link.ipv4), ("ipv6", &link.ipv6)] {
+            for (key, value) in settings {
+                let file =
+                    std::fs::read_to_string(format!("/proc/sys/net/{family}/conf/eth0/{key}")).unwrap();
+                assert_eq!(file.trim(), value.to_string(), "{key}");
+            }
+        }
+        assert_eq!(inventory.sysctls.len(), 18);
+        for (key, value) in &inventory.sysctls {
+            let file = std::fs::read_to_string(format!("/proc/sys/{key}")).unwrap();
             assert_eq!(file.trim(), value.to_string(), "{key}");
         }
         assert_eq!(link.token, Some("::42".parse().unwrap()));
+    });
+}
+
+#[test]
+fn what_makes_a_route_another_is_read() {
+    in_namespace(async || {
+        ip("link add eth0 type veth peer name eth1");
+        ip("link set eth0 up");
+        ip("link set eth1 up");
+        ip("address add 192.0.2.1/24 dev eth0");
+        ip("-6 address add 2001:db8::1/64 dev eth0 nodad");
+        ip("nexthop add id 7 via 192.0.2.3 dev eth0");
+        for line in [
+            "-6 route add 2001:db8:1::/48 from 2001:db8:99::/64 via 2001:db8::2",
+            "-6 route add 2001:db8:2::/48 via 2001:db8::2 expires 1000",
+            "-6 route add 2001:db8:3::/48 via 2001:db8::2 hoplimit 1",
+            "-6 route add 2001:db8:4::/48 via 2001:db8::2 pref high",
+            "-4 route add 10.5.0.0/16 tos 0x10 via 192.0.2.2",
+            "-4 route add 10.6.0.0/16 nhid 7",
+            "-4 route add 10.7.0.0/16 via 192.0.2.2 realm 5",
+            "-4 route add 10.8.0.0/16 via 192.0.2.2 congctl reno",
+        ] {
+            ip(line);
+        }
+        let inventory = inventory().await;
+        let found = |to: &str| inventory.routes.iter().find(|r| r.to.to_string() == to).unwrap();
+        assert_eq!(found("2001:db8:1::/48").from, Some("2001:db8:99::/64".parse().unwrap()));
+        assert!((900..=1000).contains(&found("2001:db8:2::/48").expires.unwrap()));
+        assert_eq!(found("2001:db8:3::/48").metrics["hoplimit"], 1);
+        assert_eq!(found("2001:db8:4::/48").preference, Some(1));
+        assert_eq!(found("10.5.0.0/16").tos, 0x10);
+        assert_eq!(found("10.6.0.0/16").next_hop_id, Some(7));
+        assert_eq!(found("10.6.0.0/16").via, Some("192.0.2.3".parse().unwrap()));
+        assert_eq!(found("10.7.0.0/16").unknown, [11], "RTA_FLOW");
+        assert_eq!(found("10.8.0.0/16").unknown, [8], "RTA_METRICS: a congestion control");
+        let plain = |r: &&netapply::inventory::RouteEntry| r.protocol == netapply::model::Protocol::Kernel;
+        assert!(inventory.routes.iter().filter(plain).all(|r| r.unknown.is_empty() && r.expires.is_none()));
+        assert!(!link(&inventory, "eth0").no_arp);
+        ip("link set eth0 arp off");
+        assert!(link(&self::inventory().await, "eth0").no_arp);
     });
 }
 

@@ -1,5 +1,6 @@
 //! What the kernel tells of its links only by files: drivers and buses in /sys; and what udev says of a NIC.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -9,9 +10,40 @@ const SYS_NET: &str = "/sys/class/net";
 
 const RUN_UDEV: &str = "/run/udev";
 
+const PROC_SYS: &str = "/proc/sys";
+
 /// `uname -r`.
 pub(in crate::kernel) fn kernel_release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+}
+
+/// Settings that hold for every link (`all`), for links to come (`default`), or for the machine. `all` adds to a link's own
+/// (rp_filter: the larger one; accept_local, arp_ignore: likewise) or is written to every link (disable_ipv6).
+const SYSCTLS: &[&str] = &[
+    "net/ipv4/conf/all/accept_local",
+    "net/ipv4/conf/all/arp_ignore",
+    "net/ipv4/conf/all/forwarding",
+    "net/ipv4/conf/all/rp_filter",
+    "net/ipv4/conf/default/rp_filter",
+    "net/ipv4/ip_default_ttl",
+    "net/ipv6/conf/all/accept_dad",
+    "net/ipv6/conf/all/accept_ra",
+    "net/ipv6/conf/all/autoconf",
+    "net/ipv6/conf/all/disable_ipv6",
+    "net/ipv6/conf/all/forwarding",
+    "net/ipv6/conf/all/use_tempaddr",
+    "net/ipv6/conf/default/accept_dad",
+    "net/ipv6/conf/default/accept_ra",
+    "net/ipv6/conf/default/autoconf",
+    "net/ipv6/conf/default/disable_ipv6",
+    "net/ipv6/conf/default/mtu",
+    "net/ipv6/conf/default/use_tempaddr",
+];
+
+/// Reads [`SYSCTLS`]; those that this kernel lacks are left out.
+pub(super) fn sysctls() -> BTreeMap<String, i64> {
+    let value = |key: &str| fs::read_to_string(Path::new(PROC_SYS).join(key)).ok()?.trim().parse().ok();
+    SYSCTLS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
 }
 
 /// The links that /sys shows; empty where it is not mounted.

@@ -7,7 +7,7 @@ use crate::kernel::attributes::{Attributes, field, text};
 use crate::kernel::names::Names;
 use crate::kernel::value;
 use crate::model::attribute::{self, Attribute, Value};
-use crate::model::{AddressGeneration, Kind, MacAddr};
+use crate::model::{AddressGeneration, Kind, MacAddr, few};
 
 use super::LINK_HEADER;
 
@@ -30,9 +30,28 @@ const LAYERS: &[(u16, &str)] = &[
 const OPERSTATES: &[&str] = &["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"];
 
 /// The IPv6 settings of a link that the inventory has, by `DEVCONF_…` (linux/ipv6.h).
-const IPV6_SETTINGS: &[(usize, &str)] =
-    &[(2, "mtu"), (3, "accept_ra"), (10, "use_tempaddr"), (26, "disable_ipv6"), (27, "accept_dad")];
+const IPV6_SETTINGS: &[(usize, &str)] = &[
+    (0, "forwarding"),
+    (1, "hop_limit"),
+    (2, "mtu"),
+    (3, "accept_ra"),
+    (5, "autoconf"),
+    (10, "use_tempaddr"),
+    (17, "accept_ra_defrtr"),
+    (18, "accept_ra_pinfo"),
+    (19, "accept_ra_rtr_pref"),
+    (21, "accept_ra_rt_info_max_plen"),
+    (26, "disable_ipv6"),
+    (27, "accept_dad"),
+];
 
+/// The IPv4 settings of a link that the inventory has, by `IPV4_DEVCONF_…` (linux/ip.h) less one, which is their place in
+/// `IFLA_INET_CONF`.
+const IPV4_SETTINGS: &[(usize, &str)] =
+    &[(0, "forwarding"), (7, "rp_filter"), (17, "arp_announce"), (18, "arp_ignore"), (22, "accept_local")];
+
+/// Inside `AF_INET` of `IFLA_AF_SPEC`.
+const IFLA_INET_CONF: u16 = 1;
 /// Inside `AF_INET6` of `IFLA_AF_SPEC`.
 const IFLA_INET6_CONF: u16 = 2;
 const IFLA_INET6_TOKEN: u16 = 7;
@@ -68,6 +87,7 @@ pub(super) fn decode(payload: &[u8], names: &Names, undecoded: &mut Vec<String>)
         layer: layer_word(layer).as_str().into(),
         up: flags & libc::IFF_UP as u32 != 0,
         carrier: flags & libc::IFF_LOWER_UP as u32 != 0,
+        no_arp: flags & libc::IFF_NOARP as u32 != 0,
         operstate: attributes.u8(libc::IFLA_OPERSTATE).map_or("unknown", operstate_word).to_owned(),
         mtu: attributes.u32(libc::IFLA_MTU).unwrap_or(0),
         min_mtu: attributes.u32(libc::IFLA_MIN_MTU).unwrap_or(0),
@@ -77,7 +97,7 @@ pub(super) fn decode(payload: &[u8], names: &Names, undecoded: &mut Vec<String>)
         name,
         ..ObservedLink::default()
     };
-    ipv6(&mut link, attributes);
+    ip_settings(&mut link, attributes);
     options(&mut link, attributes, names, undecoded);
     Some(link)
 }
@@ -119,16 +139,19 @@ fn parent(attributes: Attributes<'_>, own: u32) -> Option<u32> {
     attributes.u32(libc::IFLA_LINK).or_else(in_data).filter(|index| *index != own && *index != 0)
 }
 
-fn ipv6(link: &mut ObservedLink, attributes: Attributes<'_>) {
-    let inet6 = attributes.nest(libc::IFLA_AF_SPEC).nest(libc::AF_INET6 as u16);
+fn ip_settings(link: &mut ObservedLink, attributes: Attributes<'_>) {
+    let families = attributes.nest(libc::IFLA_AF_SPEC);
+    let inet6 = families.nest(libc::AF_INET6 as u16);
     link.generation = inet6.u8(IFLA_INET6_ADDR_GEN_MODE).and_then(AddressGeneration::from_number);
     link.token = inet6.ip6(IFLA_INET6_TOKEN).filter(|token| !token.is_unspecified());
-    let conf = inet6.get(IFLA_INET6_CONF).unwrap_or_default();
-    for (position, name) in IPV6_SETTINGS {
-        if let Some(value) = field(conf, position * 4, i32::from_ne_bytes) {
-            link.ipv6.insert((*name).to_owned(), value.into());
-        }
-    }
+    let settings = |conf: Option<&[u8]>, table: &[(usize, &str)]| {
+        let conf = conf.unwrap_or_default();
+        let value = |place: usize| field(conf, place * 4, i32::from_ne_bytes);
+        few(table.iter().filter_map(|(place, name)| Some(((*name).to_owned(), value(*place)?.into()))))
+    };
+    link.ipv6 = settings(inet6.get(IFLA_INET6_CONF), IPV6_SETTINGS);
+    let inet = families.nest(libc::AF_INET as u16);
+    link.ipv4 = settings(inet.get(IFLA_INET_CONF), IPV4_SETTINGS);
 }
 
 fn options(link: &mut ObservedLink, attributes: Attributes<'_>, names: &Names, undecoded: &mut Vec<String>) {

@@ -1,6 +1,5 @@
 //! Messages of addresses, routes and rules as the inventory's entries.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -21,8 +20,32 @@ const RTNH_F_ONLINK: u32 = 4;
 const RT_TABLE_LOCAL: u32 = 255;
 
 /// `RTAX_…` (linux/rtnetlink.h) by ip(8)'s names.
-pub(in crate::kernel) const ROUTE_METRICS: &[(u16, &str)] =
-    &[(2, "mtu"), (3, "window"), (8, "advmss"), (11, "initcwnd"), (14, "initrwnd")];
+pub(in crate::kernel) const ROUTE_METRICS: &[(u16, &str)] = &[
+    (2, "mtu"),
+    (3, "window"),
+    (4, "rtt"),
+    (5, "rttvar"),
+    (6, "ssthresh"),
+    (7, "cwnd"),
+    (8, "advmss"),
+    (9, "reordering"),
+    (10, "hoplimit"),
+    (11, "initcwnd"),
+    (12, "features"),
+    (13, "rto_min"),
+    (14, "initrwnd"),
+    (15, "quickack"),
+];
+
+/// linux/rtnetlink.h; newer than libc's list.
+pub(in crate::kernel) const RTA_PREF: u16 = 20;
+pub(in crate::kernel) const RTA_EXPIRES: u16 = 23;
+const RTA_PAD: u16 = 24;
+const RTA_UID: u16 = 25;
+pub(in crate::kernel) const RTA_NH_ID: u16 = 30;
+
+/// Ticks a second of the times that the kernel tells programs (`USER_HZ`).
+const USER_HZ: u32 = 100;
 
 /// `FRA_…` (linux/fib_rules.h).
 pub(in crate::kernel) mod fra {
@@ -73,28 +96,29 @@ pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
     })
 }
 
-/// `struct rtmsg` and `RTA_…`; `None` for a cached route, one that the kernel keeps in the table `local`, or of
-/// another family.
+/// A route of a table; `None` for a cached route, one that the kernel keeps in the table `local`, or of another family.
 pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
-    let [family, prefix, _, _, table, protocol, scope, kind] = field(payload, 0, |bytes: [u8; 8]| bytes)?;
     let flags = field(payload, 8, u32::from_ne_bytes)?;
     if flags & libc::RTM_F_CLONED != 0 {
         return None;
     }
+    any_route(payload, names)
+        .filter(|route| route.table != RT_TABLE_LOCAL || route.protocol != Protocol::Kernel)
+}
+
+/// `struct rtmsg` and `RTA_…`: a route, or the answer to a lookup; `None` for one of another family.
+pub(in crate::kernel) fn any_route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
+    let [family, prefix, from, tos, table, protocol, scope, kind] =
+        field(payload, 0, |bytes: [u8; 8]| bytes)?;
+    let flags = field(payload, 8, u32::from_ne_bytes)?;
     let mut route = RouteEntry {
-        to: prefix_of(family, None, 0)?,
-        link: None,
-        via: None,
         on_link: flags & RTNH_F_ONLINK != 0,
         kind: RouteKind::from_number(kind)?,
         scope: Scope::from_number(scope),
         protocol: Protocol::from_number(protocol),
-        metric: 0,
         table: table.into(),
-        source: None,
-        metrics: BTreeMap::new(),
-        hops: Vec::new(),
-        weight: None,
+        tos,
+        ..RouteEntry::new(prefix_of(family, None, 0)?)
     };
     // One pass, unlike elsewhere: routes come by the ten thousand.
     for (kind, value) in Attributes::new(payload.get(12..)?).iter() {
@@ -107,23 +131,43 @@ pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
             libc::RTA_PRIORITY => route.metric = number().unwrap_or(0),
             libc::RTA_TABLE => route.table = number().unwrap_or(route.table),
             libc::RTA_PREFSRC => route.source = ip(value),
-            libc::RTA_METRICS => route.metrics = metrics(Attributes::new(value)),
-            libc::RTA_MULTIPATH => route.hops = hops(value, names),
-            _ => {}
+            libc::RTA_METRICS => metrics(&mut route, Attributes::new(value)),
+            libc::RTA_MULTIPATH => hops(&mut route, value, names),
+            libc::RTA_SRC => route.from = prefix_of(family, ip(value), from),
+            libc::RTA_CACHEINFO => route.expires = expires(value),
+            RTA_NH_ID => route.next_hop_id = number(),
+            RTA_PREF => route.preference = value.first().copied().filter(|preference| *preference != 0),
+            // What a lookup was asked with, and padding.
+            libc::RTA_IIF | libc::RTA_MARK | RTA_UID | RTA_PAD => {}
+            unknown => note(&mut route, unknown),
         }
     }
-    (route.table != RT_TABLE_LOCAL || route.protocol != Protocol::Kernel).then_some(route)
+    Some(route)
+}
+
+/// Keeps the number of an attribute that makes the route another than it seems.
+fn note(route: &mut RouteEntry, unknown: u16) {
+    if !route.unknown.contains(&unknown) {
+        route.unknown.push(unknown);
+    }
+}
+
+/// `rta_expires` of a `struct rta_cacheinfo`, in ticks of [`USER_HZ`]; 0 is never.
+fn expires(cache: &[u8]) -> Option<u32> {
+    let ticks = field(cache, 8, i32::from_ne_bytes).filter(|ticks| *ticks != 0)?;
+    Some(u32::try_from(ticks).unwrap_or(0) / USER_HZ)
 }
 
 /// `struct rtnexthop`, each followed by its attributes, one after the other.
-fn hops(mut bytes: &[u8], names: &Names) -> Vec<NextHopEntry> {
-    let mut hops = Vec::new();
+fn hops(route: &mut RouteEntry, mut bytes: &[u8], names: &Names) {
     while let Some([low, high, flags, share]) = field(bytes, 0, |head: [u8; 4]| head) {
         let length = usize::from(u16::from_ne_bytes([low, high]));
         let Some(given) = bytes.get(8..length) else { break };
         let given = Attributes::new(given);
+        let known = [libc::RTA_GATEWAY, libc::RTA_VIA, RTA_PAD];
+        given.iter().filter(|(kind, _)| !known.contains(kind)).for_each(|(kind, _)| note(route, kind));
         let index = field(bytes, 4, u32::from_ne_bytes);
-        hops.push(NextHopEntry {
+        route.hops.push(NextHopEntry {
             link: index.and_then(|index| names.name(index)).map(str::to_owned),
             via: given.ip(libc::RTA_GATEWAY).or_else(|| given.get(libc::RTA_VIA).and_then(via)),
             on_link: u32::from(flags) & RTNH_F_ONLINK != 0,
@@ -131,7 +175,6 @@ fn hops(mut bytes: &[u8], names: &Names) -> Vec<NextHopEntry> {
         });
         bytes = bytes.get(length.next_multiple_of(NLA_ALIGNTO)..).unwrap_or_default();
     }
-    hops
 }
 
 /// A family and an address: an IPv6 gateway of an IPv4 route.
@@ -160,9 +203,13 @@ pub(super) fn apart(routes: Vec<RouteEntry>) -> Vec<RouteEntry> {
     single
 }
 
-fn metrics(given: Attributes<'_>) -> BTreeMap<String, u32> {
+fn metrics(route: &mut RouteEntry, given: Attributes<'_>) {
     let metric = |(kind, name): &(u16, &str)| Some(((*name).to_owned(), given.u32(*kind)?));
-    few(ROUTE_METRICS.iter().filter_map(metric))
+    route.metrics = few(ROUTE_METRICS.iter().filter_map(metric));
+    // A metric that is locked, or a congestion control of its own.
+    if given.iter().any(|(kind, _)| !ROUTE_METRICS.iter().any(|(known, _)| *known == kind)) {
+        note(route, libc::RTA_METRICS);
+    }
 }
 
 /// `struct fib_rule_hdr` and `FRA_…`; `None` for a rule that the kernel makes, or of another family.
