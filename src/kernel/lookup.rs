@@ -48,7 +48,7 @@ impl Query<'_> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// It sends it, or delivers it to the machine itself.
-    Route(Route),
+    Route(Box<Route>),
     /// It has no route (`ENETUNREACH`).
     NoRoute,
     /// A route or rule forbids it: unreachable, prohibit or blackhole.
@@ -103,14 +103,14 @@ pub async fn lookup(session: &mut Session, names: &Names, query: &Query<'_>) -> 
         Err(Failure::Refused(_)) => None,
         Err(failure) => return Err(failure),
     };
-    Ok(Answer::Route(Route {
+    Ok(Answer::Route(Box::new(Route {
         kind: found.kind,
         link: found.link,
         via: found.via,
         source: query.from.or(found.source),
         table: found.table,
         entry: matched,
-    }))
+    })))
 }
 
 /// Refused with `ENETUNREACH` or `EINVAL`, which for IPv4 may also mean a source that this machine does not have

@@ -18,6 +18,7 @@ async fn ask(query: &Query<'_>) -> Answer {
 /// The same question to ip(8); what it says is compared with our answer.
 async fn route(query: &Query<'_>) -> Route {
     let Answer::Route(route) = ask(query).await else { panic!("{query:?}: {:?}", ask(query).await) };
+    let route = *route;
     let mut line = format!("route get {}", query.to);
     let words = [
         query.from.map(|from| format!(" from {from}")),
