@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use netapply::inventory::{AddressEntry, RouteEntry, RuleEntry};
-use netapply::model::Kind;
 use netapply::model::attribute::Value;
+use netapply::model::{Kind, Protocol};
 use netapply::plan::{Action, NewLink};
 
 #[path = "../harness/plans.rs"]
