@@ -47,7 +47,8 @@ Options:
 
 Exit codes: 0 as described and working; 1 something described is missing or does
 not work; 2 usage; 3 the description cannot be used (with check and --dry-run: it
-has errors); 4 no description, or one without links; 5 the kernel refused a step.
+has errors); 4 no description, or one without links; 5 the kernel refused a step;
+75 another netapply is applying.
 ";
 
 /// What to do.
@@ -245,7 +246,7 @@ fn arrange(mut args: Args, mut words: Vec<String>, dry_run: bool) -> Result<Args
                     "to see what a description does: netapply --dry-run {word}; to apply it: netapply apply {word}"
                 ),
             };
-            return Err(Complaint(format!("\"{word}\" is no command; {hint}")));
+            return Err(Complaint(format!("unknown command \"{word}\"; {hint}")));
         }
         None => {}
     }
@@ -350,10 +351,10 @@ mod tests {
     #[test]
     fn complaints_say_what_to_do() {
         let complaint = |line: &str| read(line).unwrap_err().0;
-        assert_eq!(complaint("chek x"), "\"chek\" is no command; did you mean netapply check?");
+        assert_eq!(complaint("chek x"), "unknown command \"chek\"; did you mean netapply check?");
         assert_eq!(
             complaint("description"),
-            "\"description\" is no command; to see what a description does: netapply --dry-run description; to apply it: netapply apply description"
+            "unknown command \"description\"; to see what a description does: netapply --dry-run description; to apply it: netapply apply description"
         );
         assert_eq!(complaint("apply a b"), "only one SOURCE can be given here; check takes several");
         assert_eq!(complaint("--format x --dry-run"), "--format x: expected text or sh or github");

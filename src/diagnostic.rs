@@ -6,13 +6,15 @@
 mod codes;
 mod render;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::model::Place;
+use crate::page;
 pub use codes::Code;
-pub use render::{Renderer, Style};
+pub use render::{At, Record, Renderer};
 
 /// How bad it is. The order is from harmless to fatal.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -72,18 +74,17 @@ impl Diagnostic {
     }
 }
 
-/// A text that holds what somebody else wrote, for a console: control characters become spaces, so that no terminal
-/// obeys them, and what is longer than a few lines is cut.
+/// A message that holds what somebody else wrote: printable, and cut where it is longer than a few lines.
 pub fn printable(text: String) -> String {
     const MOST: usize = 400;
-    if text.len() <= MOST && !text.chars().any(char::is_control) {
-        return text;
+    let text = match page::printable(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(clean) => clean,
+    };
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
+        None => text,
     }
-    let mut clean: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(MOST).is_some() {
-        clean.push_str(" …");
-    }
-    clean
 }
 
 /// The worst severity among `diagnostics`.

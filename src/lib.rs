@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod logging;
 pub mod machine;
 pub mod model;
+pub mod page;
 pub mod plan;
 pub mod report;
 pub mod resolve;

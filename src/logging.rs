@@ -1,13 +1,30 @@
 //! The log: to standard error, with journal priorities under systemd, and whole into files for those who collect a
 //! ramdisk's logs.
+//!
+//! Standard error may be a pipe or a socket that nobody reads, or a serial line that takes nothing. A thread of its own
+//! writes to it, so that the work never waits for the log; [`finish`] gives it a moment at the end.
 
-use std::fs::{File, OpenOptions};
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter};
+
+use crate::machine::files;
+use crate::page::{Page, printable};
+
+/// So much may wait to be written to standard error. What comes then is lost, and how much is said.
+const WAITING: usize = 8 << 20;
+/// Standard error that takes nothing for so long is given up at the end.
+const STUCK: Duration = Duration::from_secs(2);
+/// The end does not wait longer than this, however slowly standard error takes what there is.
+const FINISH: Duration = Duration::from_secs(20);
+/// Records for this target are pages, which may have several lines.
+const PAGE: &str = "netapply::page";
 
 /// How the lines on standard error begin.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -22,28 +39,126 @@ pub enum Prefix {
 struct Tee {
     level: LevelFilter,
     prefix: Prefix,
+    stderr: Arc<Pending>,
     files: Vec<File>,
 }
 
+/// Lines that wait for standard error to take them.
+#[derive(Default)]
+struct Pending {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: VecDeque<String>,
+    bytes: usize,
+    lost: usize,
+    /// Lines that were written.
+    written: u64,
+    /// A line is being written.
+    busy: bool,
+}
+
+/// The log's own, for [`finish`].
+static STDERR: OnceLock<Arc<Pending>> = OnceLock::new();
+
 /// Starts the log. Everything down to `debug` goes to those of the files that can be written, whatever `level` is.
 pub fn start(level: LevelFilter, prefix: Prefix, files: &[PathBuf]) {
-    let files: Vec<File> = files.iter().filter_map(|path| open(path)).collect();
+    let files: Vec<File> = files.iter().filter_map(|path| files::append(path).ok()).collect();
     let most = if files.is_empty() { level } else { level.max(LevelFilter::Debug) };
-    let tee = Tee { level, prefix, files };
-    let started = Builder::new()
+    let stderr = STDERR.get_or_init(Arc::default).clone();
+    let pending = stderr.clone();
+    let thread = std::thread::Builder::new().name("log".to_owned());
+    let writes = thread.spawn(move || pending.write_all(|line| io::stderr().lock().write_all(line))).is_ok();
+    let level = if writes { level } else { LevelFilter::Off };
+    let tee = Tee { level, prefix, stderr, files };
+    // A second start changes nothing: the first log goes on.
+    let _ = Builder::new()
         .filter_module("netapply", most)
         .target(Target::Pipe(Box::new(tee)))
         // The first byte carries the level to `Tee`, which takes it off.
-        .format(|out, record| writeln!(out, "{}{}", record.level() as u8, record.args()))
+        .format(|out, record| {
+            let level = record.level() as u8;
+            match record.target() {
+                PAGE => write!(out, "{level}{}", record.args()),
+                _ => write!(out, "{level}{}", printable(&record.args().to_string())),
+            }
+        })
         .try_init();
-    if started.is_err() {
-        let _ = writeln!(io::stderr(), "netapply: the log could not be started twice");
+}
+
+/// Logs the lines of a page as one record.
+pub fn page(level: Level, page: &Page) {
+    if !page.is_empty() {
+        log::log!(target: PAGE, level, "{page}");
     }
 }
 
-/// No symbolic link is followed: /var/log may be the work of others.
-fn open(path: &Path) -> Option<File> {
-    OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(libc::O_NOFOLLOW).open(path).ok()
+/// Gives standard error the time that it needs to take what there is, as long as it takes anything.
+pub fn finish() {
+    if let Some(stderr) = STDERR.get() {
+        stderr.drain(STUCK, FINISH);
+    }
+}
+
+impl Pending {
+    fn push(&self, line: String) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.bytes + line.len() > WAITING {
+            queue.lost += 1;
+        } else {
+            queue.bytes += line.len();
+            queue.lines.push_back(line);
+        }
+        self.changed.notify_all();
+    }
+
+    /// The thread's work: writes what comes, for ever.
+    fn write_all(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let lost = std::mem::take(&mut queue.lost);
+            let line = match queue.lines.pop_front() {
+                Some(line) => line,
+                None if lost > 0 => format!("netapply: {lost} lines of the log were lost\n"),
+                None => {
+                    queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+            };
+            if !queue.lines.is_empty() {
+                queue.lost += lost;
+            }
+            queue.bytes = queue.bytes.saturating_sub(line.len());
+            queue.busy = true;
+            drop(queue);
+            // Nobody reads any more: then nobody misses it.
+            let _ = write(line.as_bytes());
+            queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.busy = false;
+            queue.written += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until everything is written, nothing was written for `stuck`, or `bound` is over.
+    fn drain(&self, stuck: Duration, bound: Duration) {
+        let end = Instant::now() + bound;
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = (queue.written, Instant::now());
+        while queue.busy || !queue.lines.is_empty() || queue.lost > 0 {
+            if queue.written != last.0 {
+                last = (queue.written, Instant::now());
+            }
+            let left = (last.1 + stuck).min(end).saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
 }
 
 impl Tee {
@@ -56,8 +171,7 @@ impl Tee {
                 Prefix::Priority => format!("<{}>", priority(level)),
             };
             for line in text.lines() {
-                let line = format!("{priority}netapply: {line}\n");
-                let _ = io::stderr().lock().write_all(line.as_bytes());
+                self.stderr.push(format!("{priority}netapply: {line}\n"));
             }
         }
         if self.files.is_empty() {
@@ -123,18 +237,45 @@ pub fn to_journal() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
 
     #[test]
-    fn every_line_of_a_record_gets_into_the_file() {
+    fn every_line_of_a_record_gets_into_the_file_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let file = open(&path).unwrap();
-        let mut tee = Tee { level: LevelFilter::Off, prefix: Prefix::Priority, files: vec![file] };
+        let files = vec![files::append(&path).unwrap()];
+        let mut tee =
+            Tee { level: LevelFilter::Off, prefix: Prefix::Priority, stderr: Arc::default(), files };
         tee.write_all(b"2first\nsecond\n").unwrap();
+        tee.write_all(b"3third").unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().map(|l| l.split_once("] ").unwrap().1).collect();
-        assert_eq!(lines, ["WARN  first", "WARN  second"]);
-        std::os::unix::fs::symlink(&path, folder.path().join("link")).unwrap();
-        assert!(open(&folder.path().join("link")).is_none());
+        assert_eq!(lines, ["WARN  first", "WARN  second", "INFO  third"]);
+    }
+
+    #[test]
+    fn a_reader_that_takes_nothing_holds_up_nobody() {
+        let pending = Arc::new(Pending::default());
+        let (took, taken) = mpsc::channel();
+        let (go, gate) = mpsc::channel::<()>();
+        let writer = pending.clone();
+        std::thread::spawn(move || {
+            writer.write_all(|line| {
+                let _ = gate.recv();
+                took.send(String::from_utf8_lossy(line).into_owned()).map_err(io::Error::other)
+            });
+        });
+        let line = "x".repeat(1023) + "\n";
+        for _ in 0..9000 {
+            pending.push(line.clone());
+        }
+        // Ends by its bound.
+        pending.drain(Duration::from_millis(10), FINISH);
+        drop(go);
+        pending.drain(STUCK, FINISH);
+        let lines: Vec<String> = taken.try_iter().collect();
+        assert!(lines.len() > 8000 && lines.len() < 9000, "{}", lines.len());
+        let last = lines.last().unwrap();
+        assert!(last.ends_with(" lines of the log were lost\n"), "{last}");
     }
 }

@@ -1,8 +1,9 @@
 //! What happened, for a program and for a person: report.json, and at most 20 lines of 80 columns for a console.
 //!
 //! [`Report`] is filled by the stages as they end ([`Builder`]) and decides only its verdict. [`screen`] lays it out,
-//! [`places`] writes it to wherever somebody may look, [`systemd`] tells systemd. Knows nothing of how it came about.
+//! [`places`] writes it to files, [`consoles`] shows it, [`systemd`] tells systemd. Knows nothing of how it came about.
 
+pub mod consoles;
 mod picture;
 pub mod places;
 pub mod screen;
@@ -13,8 +14,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::{Code, Diagnostic, Renderer, Severity, Style};
-use crate::format::Text;
+use crate::diagnostic::{At, Code, Record, Severity};
+use crate::page::Style;
 use crate::source::Origin;
 use crate::verify::Verification;
 use crate::verify::cause::{Cause, Certainty};
@@ -64,7 +65,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub format: String,
     /// What was to be said about the text and the machine.
-    pub diagnostics: Vec<Said>,
+    pub diagnostics: Vec<Record>,
     /// What was done to the machine; absent where nothing was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applied: Option<Applied>,
@@ -82,26 +83,6 @@ pub struct Report {
     /// See [`Builder::only_verified`].
     #[serde(skip)]
     only_verified: bool,
-}
-
-/// A diagnostic, with its place in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
-    /// Its code's text.
-    pub code: String,
-    /// `note`, `warning` or `error`.
-    pub severity: String,
-    /// What is wrong.
-    pub message: String,
-    /// `net.json:3:7`; empty without a place.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub at: String,
-    /// The path in the document, such as `links[2].bond_mode`; empty without one.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub path: String,
-    /// What to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
 }
 
 /// What was done to the machine.
@@ -126,9 +107,9 @@ pub struct FailedStep {
     pub step: String,
     /// Why, in the kernel's words.
     pub why: String,
-    /// The place in the text that asked for it; empty without one.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub at: String,
+    /// The place in the description that asked for it; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<At>,
 }
 
 impl Report {
@@ -155,22 +136,6 @@ impl Applied {
     }
 }
 
-impl Said {
-    /// Diagnostics with their places in words. Notes are left out of nothing here; the screen leaves them out.
-    pub fn all(diagnostics: &[Diagnostic], texts: &[Text]) -> Vec<Said> {
-        let renderer = Renderer { texts, style: Style::Plain };
-        let one = |d: &Diagnostic| Said {
-            code: d.code.to_string(),
-            severity: d.severity.to_string(),
-            message: d.message.clone(),
-            at: if d.at.is_known() { renderer.place(d.at) } else { String::new() },
-            path: renderer.path(d.at, Some(d.code)),
-            hint: d.hint.clone(),
-        };
-        diagnostics.iter().map(one).collect()
-    }
-}
-
 /// What the stages know. Everything is optional: a report is written at every exit, however early.
 #[derive(Debug, Default)]
 pub struct Builder<'a> {
@@ -179,7 +144,7 @@ pub struct Builder<'a> {
     /// The description's format.
     pub format: &'a str,
     /// What was to be said about the text and the machine.
-    pub diagnostics: Vec<Said>,
+    pub diagnostics: Vec<Record>,
     /// What was done.
     pub applied: Option<Applied>,
     /// What was expected, for the picture.
@@ -247,7 +212,7 @@ impl Builder<'_> {
             screen: Vec::new(),
             only_verified: self.only_verified,
         };
-        report.screen = screen::screen(&report, Style::Plain).lines().map(str::to_owned).collect();
+        report.screen = screen::screen(&report, Style::Plain).as_str().lines().map(str::to_owned).collect();
         report
     }
 }
@@ -262,27 +227,27 @@ fn says_more(found: Code, earlier: Code) -> bool {
 /// A refused step is its own cause: the kernel's words say why.
 fn from_step(step: &FailedStep) -> Cause {
     let code = step.code.parse().unwrap_or(Code::KernelRefused);
-    let at = if step.at.is_empty() { String::new() } else { format!(" ({})", step.at) };
+    let at = step.at.as_ref().map_or_else(String::new, |at| format!(" ({at})"));
     let message = format!("`{}` failed: {}{at}", step.step, step.why);
-    let action = match (code, step.at.as_str()) {
+    let action = match (code, &step.at) {
         (Code::KernelLacks, _) => {
             "Put that module into the image, or describe another kind of link".to_owned()
         }
-        (_, "") => format!("See `netapply explain {code}` and the kernel's log"),
-        (_, at) => format!("Correct what stands at {at}; the kernel's log may say more"),
+        (_, None) => format!("See `netapply explain {code}` and the kernel's log"),
+        (_, Some(at)) => format!("Correct what stands at {at}; the kernel's log may say more"),
     };
     Cause::new(code, Certainty::Proved, &step.link, message, action)
 }
 
 /// An error in the text is its own cause.
-fn from_diagnostic(said: &Said) -> Option<Cause> {
-    let code: Code = said.code.parse().ok()?;
-    if said.severity != Severity::Error.to_string() {
+fn from_diagnostic(record: &Record) -> Option<Cause> {
+    if record.severity != Severity::Error {
         return None;
     }
-    let at = if said.at.is_empty() { String::new() } else { format!("{}: ", said.at) };
-    let message = format!("{at}{}", said.message);
-    let action = said.hint.clone().unwrap_or_else(|| format!("See `netapply explain {code}`"));
+    let code = record.code;
+    let at = record.at.as_ref().map_or_else(String::new, |at| format!("{at}: "));
+    let message = format!("{at}{}", record.message);
+    let action = record.hint.clone().unwrap_or_else(|| format!("See `netapply explain {code}`"));
     let cause = Cause::new(code, Certainty::Proved, "", message, action);
     Some(Cause { severity: Severity::Error, ..cause })
 }

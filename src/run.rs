@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod dry_run;
+mod lock;
 mod options;
 mod pipeline;
 mod saved;
@@ -16,11 +17,14 @@ mod units;
 
 use std::io::{IsTerminal, Write};
 
+use nix::sys::stat::{Mode, umask};
+
 use crate::cli::{Args, Command, HELP};
-use crate::diagnostic::{Code, Diagnostic, Renderer, Style};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::format::{self, Parsed, Text};
 use crate::machine::Machine;
 use crate::model::Place;
+use crate::page::{Page, Style, printable};
 use crate::source::{self, Cmdline, Found, NotFoundKind, Request};
 use serde::Serialize;
 
@@ -39,10 +43,15 @@ pub enum Exit {
     NoDescription = 4,
     /// The kernel refused a step.
     Refused = 5,
+    /// Another netapply is at work and did not end in time (EX_TEMPFAIL of sysexits.h).
+    Busy = 75,
 }
 
 /// Runs a command.
 pub fn run(args: &Args) -> Exit {
+    // The modes of files are what is written here, whoever starts the program.
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    signals::no_file_size_signal();
     match &args.command {
         Command::Apply => apply::apply(args),
         Command::Verify => apply::verify(args),
@@ -52,8 +61,8 @@ pub fn run(args: &Args) -> Exit {
         Command::Report => show::report(args),
         Command::Explain(code) => show::explain(args, code),
         Command::Codes => show::codes(args),
-        Command::Help => show::text(HELP),
-        Command::Version => show::text(&format!("netapply {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Help => print_raw(HELP, Exit::Success),
+        Command::Version => print_raw(&format!("netapply {}\n", env!("CARGO_PKG_VERSION")), Exit::Success),
     }
 }
 
@@ -66,14 +75,32 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, std::io::Error> {
     Ok(result)
 }
 
-/// Prints to standard output; a reader that has gone away (`| head`) is no failure.
-fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+/// Prints a page and returns the exit code: that of the command, or 1 where it would be 0 and the page cannot be printed.
+fn print(page: &Page, exit: Exit) -> Exit {
+    print_raw(page.as_str(), exit)
+}
+
+/// Prints a value as JSON, which has escapes of its own; otherwise as [`print`].
+fn print_json(value: &impl Serialize, exit: Exit) -> Exit {
+    print_raw(&(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"), exit)
+}
+
+/// Prints text that is ours or has escapes of its own.
+fn print_raw(text: &str, exit: Exit) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that has gone away (`| head`) is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&format!("standard output cannot be written: {error}"));
+            if exit == Exit::Success { Exit::Incomplete } else { exit }
+        }
+        _ => exit,
+    }
 }
 
 /// Prints a sentence to standard error, in the program's name.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "netapply: {text}");
+    let _ = writeln!(std::io::stderr().lock(), "netapply: {}", printable(text));
 }
 
 /// Colour on a terminal, unless the user says no (no-color.org).
@@ -147,48 +174,4 @@ fn as_clause(sentence: &str) -> String {
 /// The runtime could not be made: as a description that cannot be read.
 fn broken(error: &std::io::Error) -> source::NotFound {
     source::NotFound::new(NotFoundKind::Unreadable, error.to_string(), String::new())
-}
-
-/// A place in JSON.
-#[derive(Debug, Serialize)]
-struct At {
-    file: String,
-    line: u32,
-    column: u32,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    path: String,
-}
-
-/// A diagnostic in JSON.
-#[derive(Debug, Serialize)]
-struct Said {
-    code: &'static str,
-    severity: crate::diagnostic::Severity,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<At>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
-fn at(texts: &[Text], at: Place, code: Option<Code>) -> Option<At> {
-    let renderer = Renderer { texts, style: Style::Plain };
-    let file = texts.get(usize::from(at.file)).map(|t| t.name.clone()).unwrap_or_default();
-    at.is_known().then(|| At { file, line: at.line, column: at.column, path: renderer.path(at, code) })
-}
-
-fn said(texts: &[Text], diagnostics: &[Diagnostic]) -> Vec<Said> {
-    let one = |d: &Diagnostic| Said {
-        code: d.code.text(),
-        severity: d.severity,
-        message: d.message.clone(),
-        at: at(texts, d.at, Some(d.code)),
-        hint: d.hint.clone(),
-    };
-    diagnostics.iter().map(one).collect()
-}
-
-/// A value as JSON with a line feed.
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }

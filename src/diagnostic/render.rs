@@ -1,19 +1,13 @@
 //! A diagnostic as a person reads it: place, message, source line with a caret, hint.
 
-use std::fmt::Write as _;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Code, Diagnostic, Severity};
 use crate::format::Text;
 use crate::model::Place;
-
-/// Plain ASCII for a serial console, or colours for a terminal.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// No escape sequences.
-    Plain,
-    /// ANSI colours.
-    Colour,
-}
+use crate::page::{Look, Page, Style, one_column};
 
 /// Prints diagnostics with the lines that they speak of.
 #[derive(Copy, Clone, Debug)]
@@ -38,35 +32,59 @@ impl Renderer<'_> {
         self.texts.get(usize::from(at.file)).map_or_else(String::new, |t| t.path(at, of_value))
     }
 
-    /// The whole of it, some lines, each ended by a line feed; a note is one line.
-    pub fn render(&self, diagnostic: &Diagnostic) -> String {
-        let (bold, colour, reset) = match self.style {
-            Style::Plain => ("", "", ""),
-            Style::Colour => ("\x1b[1m", colour(diagnostic.severity), "\x1b[0m"),
-        };
-        let mut out = String::new();
+    /// The whole of it, some lines; a note is one line.
+    pub fn render(&self, diagnostic: &Diagnostic) -> Page {
+        let mut page = Page::new(self.style);
+        self.render_to(&mut page, diagnostic);
+        page
+    }
+
+    /// As [`Renderer::render`], onto a page.
+    pub fn render_to(&self, page: &mut Page, diagnostic: &Diagnostic) {
         let place = self.place(diagnostic.at);
         let colon = if place.is_empty() { "" } else { ": " };
         let Diagnostic { severity, message, code, .. } = diagnostic;
-        let _ =
-            writeln!(out, "{bold}{place}{colon}{colour}{severity}{reset}{bold}: {message}{reset} [{code}]");
+        let look = look(*severity);
+        page.styled(&[
+            (Look::Bold, &format!("{place}{colon}")),
+            (look, &severity.to_string()),
+            (Look::Bold, &format!(": {message}")),
+            (Look::Normal, &format!(" [{code}]")),
+        ]);
         // What has no effect needs no more than a line.
         if *severity == Severity::Note {
-            return out;
+            return;
         }
         let path = self.path(diagnostic.at, Some(*code));
         if !path.is_empty() {
-            let _ = writeln!(out, "  at {path}");
+            page.line(format_args!("  at {path}"));
         }
         if let Some((line, column)) = self.source_line(diagnostic.at) {
             let number = diagnostic.at.line.to_string();
-            let _ = writeln!(out, "  {number} | {line}");
-            let _ = writeln!(out, "  {:w$} | {:column$}{colour}^{reset}", "", "", w = number.len());
+            page.line(format_args!("  {number} | {line}"));
+            let caret = format!("  {:w$} | {:column$}", "", "", w = number.len());
+            page.styled(&[(Look::Normal, &caret), (look, "^")]);
         }
         if let Some(hint) = &diagnostic.hint {
-            let _ = writeln!(out, "  hint: {hint}");
+            page.line(format_args!("  hint: {hint}"));
         }
-        out
+    }
+
+    /// A place as JSON has it; `None` without one.
+    pub fn at(&self, at: Place, code: Option<Code>) -> Option<At> {
+        let file = self.texts.get(usize::from(at.file)).map(|t| t.name.clone()).unwrap_or_default();
+        at.is_known().then(|| At { file, line: at.line, column: at.column, path: self.path(at, code) })
+    }
+
+    /// A diagnostic as JSON has it.
+    pub fn record(&self, diagnostic: &Diagnostic) -> Record {
+        let Diagnostic { code, severity, message, at, hint } = diagnostic.clone();
+        Record { code, severity, message, at: self.at(at, Some(code)), hint }
+    }
+
+    /// Diagnostics as JSON has them.
+    pub fn records(&self, diagnostics: &[Diagnostic]) -> Vec<Record> {
+        diagnostics.iter().map(|diagnostic| self.record(diagnostic)).collect()
     }
 
     /// The source line, cut to what fits a console around the column, and the caret's offset in it. Lines of keys are
@@ -80,16 +98,53 @@ impl Renderer<'_> {
         let line = text.line(at.line)?;
         let column = (at.column as usize).saturating_sub(1);
         let start = if column < WIDTH - 10 { 0 } else { column - WIDTH / 2 };
-        let shown: String =
-            line.chars().skip(start).take(WIDTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown: String = line.chars().skip(start).take(WIDTH).map(one_column).collect();
         Some((shown, column - start))
     }
 }
 
-fn colour(severity: Severity) -> &'static str {
+fn look(severity: Severity) -> Look {
     match severity {
-        Severity::Error => "\x1b[31m",
-        Severity::Warning => "\x1b[33m",
-        Severity::Note => "\x1b[36m",
+        Severity::Error => Look::Red,
+        Severity::Warning => Look::Yellow,
+        Severity::Note => Look::Cyan,
     }
+}
+
+/// A place in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// The file's name.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+    /// The path in the document, such as `links[2].bond_mode`; empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+}
+
+impl fmt::Display for At {
+    /// `net.json:3:7`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// A diagnostic in JSON, wherever JSON has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Record {
+    /// What it is about.
+    pub code: Code,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// Where; absent without a place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<At>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }

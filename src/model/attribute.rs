@@ -304,7 +304,7 @@ mod tests {
     fn names_and_netlink_numbers_are_unique_in_every_table() {
         for rows in Kind::all().flat_map(|k| [of_kind(k), of_port(k)]) {
             for (i, row) in rows.iter().enumerate() {
-                assert!(rows[..i].iter().all(|r| r.name != row.name), "{}", row.name);
+                assert!(rows[..i].iter().all(|r| r.name != row.name && r.nla != row.nla), "{}", row.name);
             }
         }
     }

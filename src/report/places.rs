@@ -1,63 +1,34 @@
-//! Where the report goes: report.json, the login prompt's issue file, every active console.
+//! The files of a report: report.json, and what the login prompt shows.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::AsFd;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::screen::screen;
 use super::{Applied, Report};
-use crate::diagnostic::Style;
-use crate::machine::Machine;
-
-/// How long one console may take: a serial line at 9600 baud needs two seconds for the whole screen, and one with flow
-/// control and nobody behind it takes nothing at all.
-const CONSOLE: Duration = Duration::from_secs(5);
+use crate::machine::{Machine, files};
+use crate::page::Style;
 
 /// Where the report of a machine goes.
 #[derive(Copy, Clone, Debug)]
 pub struct Places<'a>(pub &'a Machine);
 
 impl Places<'_> {
-    /// Writes report.json and the issue file. What cannot be written is given back, each with the reason; nothing of it
-    /// is worth ending for.
-    pub fn write(&self, report: &Report) -> Vec<(PathBuf, io::Error)> {
-        let json = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
+    /// Writes report.json and the issue file. Where one cannot be written, that of an earlier run goes: nobody is to take it
+    /// for this one's.
+    ///
+    /// # Errors
+    /// report.json could not be written.
+    pub fn write(&self, report: &Report) -> Result<(), NotWritten> {
         let plain = screen(report, Style::Plain);
-        let mut troubles = Vec::new();
         // agetty reads backslashes as escapes.
-        let issue = format!("{}\n", plain.replace('\\', "\\\\"));
-        for (path, text) in [(self.0.report(), json), (self.0.issue(), issue)] {
-            if let Err(error) = write_atomically(&path, text.as_bytes()) {
-                troubles.push((path, error));
-            }
+        let issue = format!("{}\n", plain.as_str().replace('\\', "\\\\"));
+        if let Err(trouble) = replace(&self.0.issue(), issue.as_bytes()) {
+            log::debug!("{trouble}");
         }
-        troubles
-    }
-
-    /// Writes the screen to every active console: the last `console=` alone would miss the BMC or the screen. Takes five
-    /// seconds a console at most.
-    pub fn show(&self, text: &str) -> Vec<(PathBuf, io::Error)> {
-        self.show_within(text, CONSOLE)
-    }
-
-    /// Writes a line to every active console that takes it at once; it is not worth waiting for.
-    pub fn show_line(&self, line: &str) {
-        let _ = self.show_within(line, Duration::ZERO);
-    }
-
-    fn show_within(&self, text: &str, bound: Duration) -> Vec<(PathBuf, io::Error)> {
-        let active = std::fs::read_to_string(self.0.consoles()).unwrap_or_default();
-        let consoles = active.split_whitespace().filter(|name| !name.contains('/'));
-        let tried = consoles.map(|name| self.0.dev().join(name)).map(|path| {
-            let result = write_console(&path, text, bound);
-            (path, result)
-        });
-        tried.filter_map(|(path, result)| result.err().map(|error| (path, error))).collect()
+        let json = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
+        replace(&self.0.report(), json.as_bytes())
     }
 
     /// What an earlier run of this boot did for the same text, for the report of one that only verifies.
@@ -69,57 +40,47 @@ impl Places<'_> {
 
     /// The last report as it stands in the file.
     pub fn last(&self) -> io::Result<serde_json::Value> {
-        let text = std::fs::read(self.0.report())?;
+        let text = files::read(&self.0.report())?;
         serde_json::from_slice(&text).map_err(io::Error::from)
     }
 }
 
-/// Writes a file beside its place and moves it there: a reader sees the old one or the new one.
-fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let beside = path.with_extension(format!("new.{}", std::process::id()));
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(content)?;
-        file.flush()
-    });
-    let moved = written.and_then(|()| std::fs::rename(&beside, path));
-    if moved.is_err() {
-        // Half a file is of no use to anybody, and there may be none.
-        let _ = std::fs::remove_file(&beside);
-    }
-    moved
+/// Why a file could not be written, and whether that of an earlier run is still there.
+#[derive(Debug)]
+pub struct NotWritten {
+    /// The file.
+    pub path: PathBuf,
+    /// Why it could not be written.
+    pub why: io::Error,
+    /// Why the old one could not be removed; `None` where it is gone.
+    pub stale: Option<io::Error>,
 }
 
-/// Writes to a terminal without waiting longer than the bound, and without making it ours.
-fn write_console(path: &Path, text: &str, bound: Duration) -> io::Result<()> {
-    let mut console =
-        OpenOptions::new().write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;
-    // A console in raw mode (another program's) would go down without going back; what it was at stays on its line.
-    let text = format!("\r{}", text.replace('\n', "\r\n"));
-    let mut rest = text.as_bytes();
-    let end = Instant::now() + bound;
-    while !rest.is_empty() {
-        match console.write(rest) {
-            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let left = end.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                let mut waiting = [PollFd::new(console.as_fd(), PollFlags::POLLOUT)];
-                let _ = poll(&mut waiting, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX))?;
-            }
-            Err(error) => return Err(error),
+impl fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be written: {}", self.path.display(), self.why)?;
+        match &self.stale {
+            Some(why) => write!(f, "; the one there is of an earlier run and cannot be removed: {why}"),
+            None => Ok(()),
         }
     }
-    Ok(())
+}
+
+impl std::error::Error for NotWritten {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.why)
+    }
+}
+
+fn replace(path: &Path, content: &[u8]) -> Result<(), NotWritten> {
+    files::write(path, content, 0o644).map_err(|why| {
+        let stale = files::remove(path).err();
+        NotWritten { path: path.to_owned(), why, stale }
+    })
 }
 
 /// A time as `2026-03-01T10:20:30Z`.
-pub(super) fn utc(time: SystemTime) -> String {
+pub(crate) fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Days since 0000-03-01 in eras of 400 years (Howard Hinnant, "chrono-compatible low-level date algorithms").
@@ -137,6 +98,7 @@ pub(super) fn utc(time: SystemTime) -> String {
 mod tests {
     use super::*;
     use crate::report::Builder;
+    use std::time::Duration;
 
     #[test]
     fn times_are_those_of_date() {
@@ -155,7 +117,7 @@ mod tests {
         let applied = Applied { planned: 3, done: 2, failed: Vec::new() };
         let mut report = Builder { applied: Some(applied.clone()), ..Builder::default() }.finish(1);
         report.source = Some(crate::report::tests::origin());
-        assert!(places.write(&report).is_empty());
+        places.write(&report).unwrap();
         assert_eq!(places.applied_before("0badcafe"), Some(applied));
         assert_eq!(places.applied_before("another"), None);
         let issue = std::fs::read_to_string(machine.issue()).unwrap();
@@ -164,20 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn every_active_console_is_written_to_and_a_missing_one_is_told() {
+    fn a_report_that_cannot_be_written_takes_the_old_one_along() {
         let folder = tempfile::tempdir().unwrap();
         let machine = Machine::below(folder.path());
-        std::fs::create_dir_all(machine.consoles().parent().unwrap()).unwrap();
-        std::fs::create_dir(machine.dev()).unwrap();
-        std::fs::write(machine.consoles(), "tty0 ttyS1 ttyS0\n").unwrap();
-        for name in ["tty0", "ttyS0"] {
-            std::fs::write(machine.dev().join(name), "").unwrap();
-        }
-        let troubles = Places(&machine).show("one\ntwo\n");
-        assert_eq!(troubles.len(), 1);
-        assert!(troubles[0].0.ends_with("ttyS1"));
-        for name in ["tty0", "ttyS0"] {
-            assert_eq!(std::fs::read_to_string(machine.dev().join(name)).unwrap(), "\rone\r\ntwo\r\n");
-        }
+        let report = Builder::default().finish(0);
+        Places(&machine).write(&report).unwrap();
+        // What is in the place of the new file cannot be replaced by it.
+        std::fs::create_dir(machine.run().join("report.json.new")).unwrap();
+        let trouble = Places(&machine).write(&report).unwrap_err();
+        assert!(trouble.stale.is_none());
+        assert!(trouble.to_string().contains("report.json cannot be written: "), "{trouble}");
+        assert!(!machine.report().exists());
     }
 }

@@ -1,7 +1,8 @@
 //! The report on one console screen: at most 20 lines of 80 columns, plain ASCII, colour only where asked for.
 
 use super::{Report, Row, State, Verdict};
-use crate::diagnostic::{Severity, Style};
+use crate::diagnostic::Severity;
+use crate::page::{Look, Page, Style};
 use crate::verify::cause::Cause;
 
 /// Lines of the screen, and their width.
@@ -12,73 +13,37 @@ const CAUSE_LINES: usize = 11;
 /// Where a row's text begins: behind its mark.
 const MARK: usize = 5;
 
-/// The report for a person; each line ends with a line feed.
-pub fn screen(report: &Report, style: Style) -> String {
-    let paint = Paint { style };
+/// The report for a person.
+pub fn screen(report: &Report, style: Style) -> Page {
     let head = head(report);
     let rest = LINES - head.len();
     let warnings = warnings(report);
     let causes = causes(report, CAUSE_LINES.min(rest - warnings.len()));
     let rows = rows(&report.picture, rest - warnings.len() - causes.len());
-    let mut out = String::new();
+    let mut page = Page::new(style);
     for (number, line) in head.iter().enumerate() {
-        let colour = match report.verdict {
-            _ if number > 0 => "",
-            Verdict::Works | Verdict::Applied => GREEN,
-            Verdict::Nothing if report.is_by_design() => "",
-            Verdict::Faults | Verdict::Nothing | Verdict::Interrupted => RED,
+        let look = match report.verdict {
+            _ if number > 0 => Look::Normal,
+            Verdict::Works | Verdict::Applied => Look::Green,
+            Verdict::Nothing if report.is_by_design() => Look::Normal,
+            Verdict::Faults | Verdict::Nothing | Verdict::Interrupted => Look::Red,
         };
-        paint.line(&mut out, line, colour);
+        page.styled(&[(look, line)]);
     }
     for (line, state) in &rows {
-        paint.marked(&mut out, line, *state);
+        let look = match state {
+            Some(State::Ok) => Look::Green,
+            Some(State::Fault) => Look::Red,
+            Some(State::Blocked) => Look::Yellow,
+            Some(State::Unknown) | None => Look::Normal,
+        };
+        let (mark, rest) = line.split_at_checked(MARK).unwrap_or((line, ""));
+        page.styled(&[(look, mark), (Look::Normal, rest)]);
     }
     for line in causes.iter().chain(&warnings) {
-        paint.line(&mut out, line, "");
+        page.styled(&[(Look::Normal, line)]);
     }
-    out
-}
-
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[31m";
-const YELLOW: &str = "\x1b[33m";
-
-struct Paint {
-    style: Style,
-}
-
-impl Paint {
-    fn line(&self, out: &mut String, line: &str, colour: &str) {
-        self.part(out, line, colour);
-        out.push('\n');
-    }
-
-    fn part(&self, out: &mut String, text: &str, colour: &str) {
-        if self.style == Style::Plain || colour.is_empty() {
-            out.push_str(text);
-        } else {
-            out.push_str(colour);
-            out.push_str(text);
-            out.push_str("\x1b[0m");
-        }
-    }
-
-    /// A row of the picture, its mark coloured.
-    fn marked(&self, out: &mut String, line: &str, state: Option<State>) {
-        let colour = match state {
-            Some(State::Ok) => GREEN,
-            Some(State::Fault) => RED,
-            Some(State::Blocked) => YELLOW,
-            Some(State::Unknown) | None => "",
-        };
-        match line.split_at_checked(MARK) {
-            Some((mark, rest)) => {
-                self.part(out, mark, colour);
-                self.line(out, rest, "");
-            }
-            None => self.line(out, line, colour),
-        }
-    }
+    page
 }
 
 /// Only printable ASCII, cut to a width.
@@ -270,7 +235,7 @@ fn cause_lines(cause: &Cause) -> Vec<String> {
     lines
 }
 
-/// Breaks a text at blanks into at most `most` lines.
+/// Breaks a text at spaces into at most `most` lines.
 fn wrap(text: &str, first: &str, next: &str, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![first.to_owned()];
     let mut empty = true;
@@ -298,17 +263,16 @@ fn wrap(text: &str, first: &str, next: &str, most: usize) -> Vec<String> {
     lines.iter().map(|line| fit(line, WIDTH)).collect()
 }
 
-/// Warnings about the text, counted: the log and `netapply check` have them. And the first thing that could not be
-/// looked at: without root, say.
+/// Warnings about the description, counted: the log and `netapply check` have them. And the first thing that could not
+/// be checked: without root, say.
 fn warnings(report: &Report) -> Vec<String> {
     let unreadable = report.evidence.iter().flat_map(|e| &e.unreadable).take(1);
-    let mut lines: Vec<String> =
-        unreadable.map(|what| fit(&format!("not looked at: {what}"), WIDTH)).collect();
-    let warnings: Vec<_> = report.diagnostics.iter().filter(|d| d.severity == "warning").collect();
+    let mut lines: Vec<String> = unreadable.map(|what| fit(&format!("not checked: {what}"), WIDTH)).collect();
+    let warnings: Vec<_> = report.diagnostics.iter().filter(|d| d.severity == Severity::Warning).collect();
     match warnings.as_slice() {
         [] => {}
         [one] => {
-            let at = if one.at.is_empty() { String::new() } else { format!("{}: ", one.at) };
+            let at = one.at.as_ref().map_or_else(String::new, |at| format!("{at}: "));
             lines.push(fit(&format!("warning: {at}{} [{}]", one.message, one.code), WIDTH));
         }
         many => lines.push(format!("{} warnings about the text: netapply check shows them", many.len())),

@@ -1,12 +1,21 @@
 //! What systemd gets: a status line while waiting, and one structured journal entry at the end. Does nothing where there
 //! is no systemd.
 
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Report, Verdict};
 use crate::machine::Machine;
+use crate::page::printable;
+
+/// How long the journal may take to accept the entry.
+const JOURNAL: Duration = Duration::from_secs(1);
 
 /// Sets the status line that `systemctl status` shows (sd_notify(3)). The unit needs `NotifyAccess=`.
 pub fn status(line: &str) {
@@ -15,9 +24,9 @@ pub fn status(line: &str) {
         [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
         _ => SocketAddr::from_pathname(&name),
     };
-    if let (Ok(address), Ok(socket)) = (address, UnixDatagram::unbound()) {
-        // Nobody listens any more: then nobody misses it.
-        let _ = socket.send_to_addr(format!("STATUS={line}").as_bytes(), &address);
+    if let (Ok(address), Ok(socket)) = (address, unblocking()) {
+        // Nobody listens any more, or takes anything: then nobody misses it.
+        let _ = socket.send_to_addr(format!("STATUS={}", printable(line)).as_bytes(), &address);
     }
 }
 
@@ -28,10 +37,29 @@ pub fn journal(machine: &Machine, report: &Report) {
     if !journal.exists() {
         return;
     }
-    if let Ok(socket) = UnixDatagram::unbound() {
-        // As above.
-        let _ = socket.send_to(&entry(report), &journal);
+    let entry = entry(report);
+    let Ok(socket) = unblocking() else { return };
+    // A socket that is not connected counts as ready, however full the other one is (af_unix.c, unix_dgram_poll).
+    if socket.connect(&journal).is_err() {
+        return;
     }
+    let end = Instant::now() + JOURNAL;
+    // A journal that has much to do takes it a moment later.
+    while socket.send(&entry).is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        let mut full = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+        let _ = poll(&mut full, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
+    }
+}
+
+/// A socket whose other side cannot hold up the work.
+fn unblocking() -> std::io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// The entry in the journal's own form: `NAME=value` lines; a value has no line break in it.
@@ -61,7 +89,7 @@ fn entry(report: &Report) -> Vec<u8> {
             fields.push(("NETAPPLY_LINK", cause.link.clone()));
         }
     }
-    let line = |(name, value): (&str, String)| format!("{name}={}\n", value.replace(['\n', '\r'], " "));
+    let line = |(name, value): (&str, String)| format!("{name}={}\n", printable(&value));
     fields.into_iter().map(line).collect::<String>().into_bytes()
 }
 
@@ -75,7 +103,7 @@ mod tests {
         let mut report = Builder::default().finish(4);
         report.screen = vec!["first\nPRIORITY=0".to_owned()];
         let entry = String::from_utf8(entry(&report)).unwrap();
-        assert!(entry.starts_with("MESSAGE=first PRIORITY=0\nPRIORITY=3\n"), "{entry}");
+        assert!(entry.starts_with("MESSAGE=first\\nPRIORITY=0\nPRIORITY=3\n"), "{entry}");
         assert!(entry.contains("\nNETAPPLY_VERDICT=nothing\nNETAPPLY_EXIT=4\n"), "{entry}");
     }
 }

@@ -171,7 +171,7 @@ fn colour_changes_no_letter() {
     let (input, mut evidence) = lacp();
     evidence.links[1].carrier = false;
     let report = report(&input, evidence, 1);
-    let coloured = screen::screen(&report, Style::Colour);
+    let coloured = screen::screen(&report, Style::Colour).to_string();
     let mut plain = String::new();
     let mut parts = coloured.split("\x1b[");
     plain.push_str(parts.next().unwrap());
@@ -194,7 +194,7 @@ fn a_failed_step_is_said_once_and_keeps_its_code() {
         link: "eth0".into(),
         step: "ip link add eth0 type vti6".into(),
         why: "the kernel has no such links; ".repeat(9),
-        at: "net.yaml:3:7".into(),
+        at: Some(At { file: "net.yaml".into(), line: 3, column: 7, path: String::new() }),
     };
     let mut causes = causes;
     causes.retain(|c| c.code != Code::NicLate && c.code != Code::NicMissing);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::lock::{NotTaken, Turn};
 use super::options::Options;
 use super::pipeline::{self, Planned};
 use super::saved::Saved;
@@ -13,7 +14,9 @@ use crate::cli::Args;
 use crate::diagnostic::{Severity, worst};
 use crate::format;
 use crate::kernel::session::{Failure, Family, Session};
+use crate::logging;
 use crate::model::Desired;
+use crate::page::{Page, Style};
 use crate::report::places::Places;
 use crate::report::systemd;
 use crate::resolve::{Missing, Resolved};
@@ -21,23 +24,36 @@ use crate::source::{self, Request};
 use crate::verify::input::Input;
 use crate::verify::{self, Review};
 
+/// How a command ended.
+enum End<'a> {
+    /// There was nothing to do.
+    Nothing,
+    /// Another run applies: what this one could say would be of the past.
+    NotOurTurn(NotTaken),
+    /// To be reported, by whoever has the turn.
+    Ran(Ended, Turn<'a>),
+}
+
 pub(super) fn apply(args: &Args) -> Exit {
     run(args, async |options, stop| {
         if options.cmdline.off && options.source.is_none() {
             log::info!("netapply=off on the kernel command line: nothing is done");
-            return None;
+            return Ok(End::Nothing);
         }
-        Some(applied(options, stop).await)
+        applied(options, stop).await
     })
 }
 
 pub(super) fn verify(args: &Args) -> Exit {
-    run(args, async |options, stop| Some(verified(options, stop).await))
+    run(args, async |options, stop| verified(options, stop).await)
 }
 
 /// Runs a command until it is done or a signal ends it, and reports. A signal lets the kernel finish the step that it
 /// is at.
-fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<Ended>) -> Exit {
+fn run(
+    args: &Args,
+    command: impl for<'a> AsyncFnOnce(&'a Options, &mut Stop) -> Result<End<'a>, NotTaken>,
+) -> Exit {
     let options = match Options::new(args) {
         Ok(options) => options,
         Err(wrong) => {
@@ -45,30 +61,48 @@ fn run(args: &Args, command: impl AsyncFnOnce(&Options, &mut Stop) -> Option<End
             return Exit::Usage;
         }
     };
-    let ended = block_on(async {
+    let end = block_on(async {
         let mut stop = Stop::new();
-        command(&options, &mut stop).await
+        let mut end = command(&options, &mut stop).await.unwrap_or_else(End::NotOurTurn);
+        if let End::Ran(_, turn) = &mut end {
+            if let Err(not_taken) = turn.to_report().await {
+                end = End::NotOurTurn(not_taken);
+            }
+        }
+        end
     });
-    match ended {
-        Ok(Some(ended)) => {
+    let exit = match end {
+        Ok(End::Ran(ended, turn)) => {
             let exit = ended.exit(options.strict);
-            tell::tell(ended, &options, exit);
+            let exit = tell::tell(ended, &options, exit);
+            drop(turn);
             exit
         }
-        Ok(None) => Exit::Success,
+        Ok(End::Nothing) => Exit::Success,
+        Ok(End::NotOurTurn(NotTaken::Busy(holder))) => {
+            log::error!("{holder}; nothing is reported");
+            Exit::Busy
+        }
+        Ok(End::NotOurTurn(NotTaken::Interrupted)) => {
+            log::error!("interrupted while another netapply was applying; nothing was done");
+            Exit::Incomplete
+        }
         Err(error) => {
-            complain(&format!("the program could not be set up: {error}"));
+            log::error!("the program could not be set up: {error}");
             Exit::Refused
         }
-    }
+    };
+    logging::finish();
+    exit
 }
 
 /// `apply`: find, parse, settle, verify.
-async fn applied(options: &Options, stop: &mut Stop) -> Ended {
+async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, NotTaken> {
     let began = Instant::now();
     let source = found(options, stop, None).await;
+    let mut turn = Turn::to_apply(&options.machine, stop, &mut progress).await?;
     let mut ended = Ended { ran: Ran::Apply, began, source, work: Work::NotTried, verified: None };
-    let Source::Found(described) = &ended.source else { return ended };
+    let Source::Found(described) = &ended.source else { return Ok(End::Ran(ended, turn)) };
     ended.work = settled(described, options, began, stop).await;
     // After the network, which is what a boot waits for.
     if !described.parsed.desired.links.is_empty() {
@@ -79,14 +113,16 @@ async fn applied(options: &Options, stop: &mut Stop) -> Ended {
         if !settled.interrupted && settled.undone.is_none() {
             let desired = &described.parsed.desired;
             let look = Look { options, desired, resolved: &settled.resolved };
-            let verified = match options.verify {
-                true => look.verified(stop).await,
-                false => look.glanced(&settled.after),
+            let verified = if options.verify {
+                turn.release();
+                look.verified(stop).await
+            } else {
+                look.glanced(&settled.after)
             };
             ended.verified = Some(verified);
         }
     }
-    ended
+    Ok(End::Ran(ended, turn))
 }
 
 /// Plans and applies what was found, unless there is nothing in it or `--strict` forbids it.
@@ -111,18 +147,19 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
 }
 
 /// `verify`: of SOURCE, else of what was applied last, else of what a boot would find.
-async fn verified(options: &Options, stop: &mut Stop) -> Ended {
+async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, NotTaken> {
     let began = Instant::now();
+    let turn = Turn::to_verify(&options.machine, options.verify_wait, stop, &mut progress).await?;
     let saved = if options.source.is_none() { Saved::load(&options.machine) } else { None };
     let source = found(options, stop, saved).await;
     let ran = Ran::Verify { earlier: None };
     let mut ended = Ended { ran, began, source, work: Work::NotTried, verified: None };
-    let Source::Found(described) = &ended.source else { return ended };
+    let Source::Found(described) = &ended.source else { return Ok(End::Ran(ended, turn)) };
     let desired = &described.parsed.desired;
     let earlier = Places(&options.machine).applied_before(&described.saved.origin.hash);
     ended.ran = Ran::Verify { earlier };
     if desired.links.is_empty() {
-        return ended;
+        return Ok(End::Ran(ended, turn));
     }
     match planned(options, desired).await {
         Ok(Planned { resolved, diagnostics, .. }) => {
@@ -132,7 +169,7 @@ async fn verified(options: &Options, stop: &mut Stop) -> Ended {
         }
         Err(failure) => ended.work = Work::Failed(failure),
     }
-    ended
+    Ok(End::Ran(ended, turn))
 }
 
 /// Finds and parses the description, unless it is the one that was saved.
@@ -198,11 +235,14 @@ impl Look<'_> {
             Ok(planned) => Review::of(&input, &planned.plan, &planned.inventory),
             Err(_) => Review::default(),
         };
-        let consoles = options.boot.then_some(Places(&options.machine));
         let mut tell = |line: &str| {
             progress(line);
             // Whoever looks at the console of a boot sees that it goes on, and what it waits for.
-            consoles.iter().for_each(|places| places.show_line(&format!("netapply: {line}\n")));
+            if options.boot {
+                let mut page = Page::new(Style::Plain);
+                page.line(format_args!("netapply: {line}"));
+                options.consoles.borrow_mut().show(&page);
+            }
         };
         let verification = verify::verify(&input, options.verify_wait, review, &mut tell, stop).await;
         Verified { input, verification, glance: false }

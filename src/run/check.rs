@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 
-use super::{
-    Exit, Said, block_on, complain, find, json, parse, print, request, said, stdout_style, unreadable,
-};
+use super::{Exit, block_on, complain, find, parse, print, print_json, request, stdout_style, unreadable};
 use crate::cli::{Args, Format};
-use crate::diagnostic::{Diagnostic, Renderer, Severity};
+use crate::diagnostic::{Diagnostic, Record, Renderer, Severity};
 use crate::format::{self, Parsed};
+use crate::page::Page;
 use crate::source::{Found, NotFound};
 
 /// What is said of all descriptions together.
@@ -24,7 +23,7 @@ struct Output<'a> {
 struct File<'a> {
     source: &'a str,
     format: &'static str,
-    diagnostics: Vec<Said>,
+    diagnostics: Vec<Record>,
 }
 
 /// Exit code 3 on any error, 0 with warnings or notes only.
@@ -43,42 +42,50 @@ pub(super) fn check(args: &Args) -> Exit {
         complain(&format!("nothing can be read: {error}"));
         return Exit::BadText;
     }
-    if args.json {
-        print(&json(&output));
-    } else if args.format == Format::Text {
-        print(&output.summary(args.sources.len()));
+    let exit = if output.errors > 0 { Exit::BadText } else { Exit::Success };
+    match args.format {
+        _ if args.json => print_json(&output, exit),
+        Format::Text => print(&output.summary(args.sources.len()), exit),
+        Format::Github | Format::Sh => exit,
     }
-    if output.errors > 0 { Exit::BadText } else { Exit::Success }
 }
 
 impl<'a> Output<'a> {
     /// Counts what is said of a description, and prints it unless it becomes part of the JSON.
     fn add(&mut self, args: &Args, source: &'a str, parsed: &Parsed) {
+        let renderer = Renderer { texts: &parsed.texts, style: stdout_style() };
+        let mut page = Page::new(renderer.style);
         for diagnostic in &parsed.diagnostics {
             *match diagnostic.severity {
                 Severity::Error => &mut self.errors,
                 Severity::Warning => &mut self.warnings,
                 Severity::Note => &mut self.notes,
             } += 1;
-            if !args.json {
-                print(&line(args, parsed, diagnostic));
+            match args.format {
+                _ if args.json => {}
+                Format::Github => github(&mut page, parsed, diagnostic),
+                Format::Text | Format::Sh => renderer.render_to(&mut page, diagnostic),
             }
         }
         if args.json {
-            let diagnostics = said(&parsed.texts, &parsed.diagnostics);
+            let diagnostics = renderer.records(&parsed.diagnostics);
             self.files.push(File { source, format: parsed.format, diagnostics });
+        } else {
+            print(&page, Exit::Success);
         }
     }
 
-    fn summary(&self, descriptions: usize) -> String {
+    fn summary(&self, descriptions: usize) -> Page {
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        format!(
-            "{}: {}, {}, {}\n",
+        let mut page = Page::default();
+        page.line(format_args!(
+            "{}: {}, {}, {}",
             plural(descriptions, "description"),
             plural(self.errors, "error"),
             plural(self.warnings, "warning"),
             plural(self.notes, "note")
-        )
+        ));
+        page
     }
 }
 
@@ -93,16 +100,8 @@ fn checked(args: &Args, source: &str, found: Result<Found, NotFound>) -> Parsed 
     parsed
 }
 
-fn line(args: &Args, parsed: &Parsed, diagnostic: &Diagnostic) -> String {
-    let renderer = Renderer { texts: &parsed.texts, style: stdout_style() };
-    match args.format {
-        Format::Github => github(parsed, diagnostic),
-        _ => renderer.render(diagnostic),
-    }
-}
-
 /// A workflow command of GitHub: `::error file=F,line=L,col=C,title=CODE::message`.
-fn github(parsed: &Parsed, diagnostic: &Diagnostic) -> String {
+fn github(page: &mut Page, parsed: &Parsed, diagnostic: &Diagnostic) {
     let command = match diagnostic.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -117,5 +116,9 @@ fn github(parsed: &Parsed, diagnostic: &Diagnostic) -> String {
     };
     let hint = diagnostic.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
     let message = data(&format!("{}{hint}", diagnostic.message));
-    format!("::{command} file={}{place},title={}::{message}\n", property(file), diagnostic.code)
+    page.line(format_args!(
+        "::{command} file={}{place},title={}::{message}",
+        property(file),
+        diagnostic.code
+    ));
 }

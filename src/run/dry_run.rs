@@ -1,6 +1,5 @@
 //! `netapply --dry-run`: the plan and every diagnostic, and nothing touched.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -8,15 +7,16 @@ use serde::Serialize;
 use super::pipeline::{self, Handoff, Planned};
 use super::show::cannot_read;
 use super::{
-    At, Exit, Said, at, block_on, broken, complain, find, json, not_found, parse, print, request, said,
+    Exit, block_on, broken, complain, find, not_found, parse, print, print_json, print_raw, request,
     stdout_style, style, tells_the_image, unreadable,
 };
 use crate::cli::{Args, Format};
-use crate::diagnostic::{Diagnostic, Renderer, Severity, worst};
+use crate::diagnostic::{At, Record, Renderer, Severity, worst};
 use crate::format::Parsed;
 use crate::inventory::Inventory;
 use crate::kernel::session::{Family, Session};
 use crate::model::{Dynamic, Kind, Resolver};
+use crate::page::{Page, Style};
 use crate::plan::{self, Plan, script};
 use crate::resolve::{Missing, Resolved, ResolvedLink};
 
@@ -25,7 +25,7 @@ struct Output<'a> {
     version: u32,
     source: String,
     format: &'static str,
-    diagnostics: Vec<Said>,
+    diagnostics: Vec<Record>,
     links: Vec<LinkOut<'a>>,
     left_to_others: Vec<LeftOut<'a>>,
     resolver: ResolverOut<'a>,
@@ -85,8 +85,7 @@ pub(super) fn dry_run(args: &Args) -> Exit {
         Err(missing) => {
             let source = args.sources.first().map_or("", String::as_str);
             let parsed = unreadable(source, &missing);
-            show(args, source, &parsed, &Resolved::default(), &Plan::default());
-            return not_found(&missing);
+            return show(args, source, &parsed, &Resolved::default(), &Plan::default(), not_found(&missing));
         }
     };
     let mut parsed = parse(&found);
@@ -117,12 +116,12 @@ pub(super) fn dry_run(args: &Args) -> Exit {
     untold.iter().for_each(|sentence| complain(sentence));
     parsed.diagnostics.extend(diagnostics);
     let source = format!("{} ({})", found.origin.path, origin(&found, &parsed));
-    show(args, &source, &parsed, &resolved, &plan);
-    match worst(&parsed.diagnostics) {
+    let exit = match worst(&parsed.diagnostics) {
         Some(Severity::Error) => Exit::BadText,
         _ if parsed.desired.links.is_empty() => Exit::NoDescription,
         _ => Exit::Success,
-    }
+    };
+    show(args, &source, &parsed, &resolved, &plan, exit)
 }
 
 /// A machine that was recorded.
@@ -148,49 +147,57 @@ fn origin(found: &crate::source::Found, parsed: &Parsed) -> String {
     format!("{format}, text {}", found.origin.hash)
 }
 
-fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) {
+/// Prints the plan in the form that was asked for.
+fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan, exit: Exit) -> Exit {
     if args.json {
-        return print(&as_json(source, parsed, resolved, plan));
+        return print_json(&output(source, parsed, resolved, plan), exit);
     }
     if args.format == Format::Sh {
         let style = style(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let renderer = Renderer { texts: &parsed.texts, style };
-        eprint!("{}", parsed.diagnostics.iter().map(|d| renderer.render(d)).collect::<String>());
+        for diagnostic in &parsed.diagnostics {
+            eprint!("{}", renderer.render(diagnostic));
+        }
         let files: Vec<&str> = parsed.texts.iter().map(|text| text.name.as_str()).collect();
-        return print(&script::script(plan, &files));
+        // The shell's quotes are its escapes.
+        return print_raw(&script::script(plan, &files), exit);
     }
     let renderer = Renderer { texts: &parsed.texts, style: stdout_style() };
-    let mut out: String = parsed.diagnostics.iter().map(|d: &Diagnostic| renderer.render(d)).collect();
-    if !out.is_empty() {
-        out.push('\n');
+    let mut page = Page::new(renderer.style);
+    for diagnostic in &parsed.diagnostics {
+        renderer.render_to(&mut page, diagnostic);
     }
-    let _ = writeln!(out, "Source: {source}");
+    if !page.is_empty() {
+        page.gap();
+    }
+    page.line(format_args!("Source: {source}"));
     if !resolved.links.is_empty() {
-        out.push_str("\nLinks:\n");
-        out.push_str(&links(resolved));
+        page.gap();
+        page.line(format_args!("Links:"));
+        links(&mut page, resolved);
     }
-    out.push_str(&name_servers(&parsed.desired.resolver));
+    name_servers(&mut page, &parsed.desired.resolver);
+    page.gap();
     if plan.steps.is_empty() {
         let nothing =
             if resolved.links.is_empty() { "nothing can be done" } else { "the machine is as described" };
-        let _ = writeln!(out, "\nSteps: none, {nothing}.");
+        page.line(format_args!("Steps: none, {nothing}."));
     } else {
-        out.push_str("\nSteps:\n");
+        page.line(format_args!("Steps:"));
         let width = plan.steps.len().to_string().len();
         for (number, step) in (1..).zip(&plan.steps) {
-            let _ = writeln!(out, "{number:>w$}  {}", script::line(&step.action), w = width + 2);
+            page.line(format_args!("{number:>w$}  {}", script::line(&step.action), w = width + 2));
         }
     }
-    print(&out);
+    print(&page, exit)
 }
 
 /// Which link is what: `  aggi  aggi  bond, to be made`.
-fn links(resolved: &Resolved) -> String {
+fn links(page: &mut Page, resolved: &Resolved) {
     let width = |text: fn(&ResolvedLink) -> &str| {
         resolved.links.iter().map(|l| text(l).chars().count()).max().unwrap_or(0)
     };
     let (ids, names) = (width(|l| &l.desired.id), width(|l| &l.name));
-    let mut out = String::new();
     for link in &resolved.links {
         let what = match (&link.matched, &link.current) {
             (Some(by), Some(current)) if *current == link.name => format!("by {by}"),
@@ -200,21 +207,21 @@ fn links(resolved: &Resolved) -> String {
             (None, None) => format!("{}, to be made", link.desired.kind.noun()),
         };
         let others = left_to_others(link);
-        let _ = writeln!(out, "  {:ids$}  {:names$}  {what}{others}", link.desired.id, link.name);
+        page.line(format_args!("  {:ids$}  {:names$}  {what}{others}", link.desired.id, link.name));
     }
-    out
 }
 
 /// `Name servers: 192.0.2.53, 2001:db8::53; search example.com`; nothing where the description has neither.
-fn name_servers(resolver: &Resolver) -> String {
+fn name_servers(page: &mut Page, resolver: &Resolver) {
     let servers: Vec<String> = resolver.servers.iter().map(|s| s.value.to_string()).collect();
     let search: Vec<&str> = resolver.search.iter().map(|s| s.value.as_str()).collect();
-    match (servers.is_empty(), search.is_empty()) {
-        (true, true) => String::new(),
-        (false, true) => format!("\nName servers: {}\n", servers.join(", ")),
-        (true, false) => format!("\nName servers: none; search {}\n", search.join(" ")),
-        (false, false) => format!("\nName servers: {}; search {}\n", servers.join(", "), search.join(" ")),
+    if servers.is_empty() && search.is_empty() {
+        return;
     }
+    let servers = if servers.is_empty() { "none".to_owned() } else { servers.join(", ") };
+    let search = if search.is_empty() { String::new() } else { format!("; search {}", search.join(" ")) };
+    page.gap();
+    page.line(format_args!("Name servers: {servers}{search}"));
 }
 
 /// What needs a client in the image. Router advertisements are the kernel's own work.
@@ -228,19 +235,20 @@ fn left_to_others(link: &ResolvedLink) -> String {
     if words.is_empty() { String::new() } else { format!("; {} left to the image", words.join(" and ")) }
 }
 
-fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> String {
+fn output<'a>(source: &str, parsed: &'a Parsed, resolved: &'a Resolved, plan: &Plan) -> Output<'a> {
+    let renderer = Renderer { texts: &parsed.texts, style: Style::Plain };
     let step = |(number, step): (usize, &plan::Step)| StepOut {
         number,
         command: script::line(&step.action),
         link: step.link.clone(),
-        at: at(&parsed.texts, step.at, None),
+        at: renderer.at(step.at, None),
         needs: step.needs.iter().map(|id| id.0 + 1).collect(),
     };
-    json(&Output {
+    Output {
         version: 1,
         source: source.to_owned(),
         format: parsed.format,
-        diagnostics: said(&parsed.texts, &parsed.diagnostics),
+        diagnostics: renderer.records(&parsed.diagnostics),
         links: resolved.links.iter().map(link_out).collect(),
         left_to_others: resolved.links.iter().filter_map(left_out).collect(),
         resolver: ResolverOut {
@@ -248,7 +256,7 @@ fn as_json(source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan) -> S
             search: parsed.desired.resolver.search.iter().map(|s| s.value.as_str()).collect(),
         },
         steps: (1..).zip(&plan.steps).map(step).collect(),
-    })
+    }
 }
 
 fn left_out(link: &ResolvedLink) -> Option<LeftOut<'_>> {

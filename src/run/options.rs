@@ -1,10 +1,12 @@
 //! What a run of `apply` or `verify` is to do: the arguments, and beneath them the words of the kernel command line.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::cli::{self, Args};
 use crate::logging::{self, Prefix};
-use crate::machine::Machine;
+use crate::machine::{Machine, files};
+use crate::report::consoles::Consoles;
 use crate::source::Cmdline;
 use crate::verify::input::Target;
 
@@ -19,6 +21,8 @@ const GLANCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Options {
     pub(super) machine: Machine,
+    /// Those of a boot.
+    pub(super) consoles: RefCell<Consoles>,
     pub(super) cmdline: Cmdline,
     pub(super) source: Option<String>,
     /// Links in a directory that is SOURCE may lead out of it.
@@ -41,7 +45,7 @@ pub(super) struct Options {
 
 impl Options {
     /// Joins both and starts the log. An argument that makes no sense is a complaint; a word of the kernel command line
-    /// that makes none is only logged, because nobody could mend it now.
+    /// that makes none is only logged, because nobody could fix it at this point.
     pub(super) fn new(args: &Args) -> Result<Options, cli::Complaint> {
         let machine = Machine::default();
         let cmdline = Cmdline::read(&machine);
@@ -59,7 +63,7 @@ impl Options {
         let prefix = if logging::to_journal() { Prefix::Priority } else { Prefix::Name };
         let files = nix::unistd::geteuid().is_root().then(|| [machine.log(), machine.var_log()]);
         if files.is_some() {
-            let _ = std::fs::create_dir_all(machine.run());
+            let _ = files::make_folder(&machine.run());
         }
         logging::start(
             level.unwrap_or(log::LevelFilter::Info),
@@ -99,6 +103,7 @@ impl Options {
             handoff: super::tells_the_image(args, &cmdline),
             boot,
             json: args.json,
+            consoles: RefCell::new(if boot { Consoles::of(&machine) } else { Consoles::default() }),
             machine,
             cmdline,
         })

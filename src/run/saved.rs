@@ -1,15 +1,13 @@
 //! What is kept from one run of a boot to the next: the description that was applied last, for `netapply verify`, as by
 //! then the drive may be gone; and what a run has still to put back, for the one after it if it is killed.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Owed;
-use crate::machine::Machine;
+use crate::machine::{Machine, files};
 use crate::source::{Found, Origin};
 
 /// A description with the line that says where it came from.
@@ -39,19 +37,24 @@ impl Saved {
 
     /// What was kept, if anything was.
     pub(super) fn load(machine: &Machine) -> Option<Saved> {
-        serde_json::from_slice(&fs::read(machine.description()).ok()?).ok()
+        serde_json::from_slice(&files::read(&machine.description()).ok()?).ok()
     }
 }
 
 /// What an earlier run has taken and not put back.
 pub(super) fn owed(machine: &Machine) -> Owed {
-    fs::read(machine.owed()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    files::read(&machine.owed())
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
 }
 
 /// Keeps what a run is about to take; nothing where that is nothing.
 pub(super) fn keep_owed(machine: &Machine, owed: &Owed) {
     if *owed == Owed::default() {
-        let _ = fs::remove_file(machine.owed());
+        if let Err(error) = files::remove(&machine.owed()) {
+            log::warn!("{} cannot be removed: {error}", machine.owed().display());
+        }
     } else {
         write(&machine.owed(), owed);
     }
@@ -59,15 +62,11 @@ pub(super) fn keep_owed(machine: &Machine, owed: &Owed) {
 
 /// Only root may read it.
 fn write(path: &Path, content: &impl Serialize) {
-    let write = || {
-        path.parent().map_or(Ok(()), fs::create_dir_all)?;
-        let new = path.with_extension("json.new");
-        let _ = fs::remove_file(&new);
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(content)?)?;
-        fs::rename(&new, path)
-    };
-    if let Err(error) = write() {
-        log::debug!("{} was not written: {error}", path.display());
+    let written = serde_json::to_vec(content).map_err(io::Error::from);
+    let Err(error) = written.and_then(|bytes| files::write(path, &bytes, 0o600)) else { return };
+    log::warn!("{} cannot be written: {error}", path.display());
+    // What an earlier run left there would be taken for this one's.
+    if let Err(error) = files::remove(path) {
+        log::warn!("{} is of an earlier run and cannot be removed: {error}", path.display());
     }
 }

@@ -1,17 +1,13 @@
 //! The commands that only print something.
 
-use super::{Exit, block_on, complain, json, pipeline, print};
+use super::{Exit, block_on, complain, pipeline, print, print_json};
 use crate::cli::Args;
 use crate::diagnostic::{Code, Severity, nearest};
 use crate::kernel::session::{Family, Session};
 use crate::machine::Machine;
+use crate::page::Page;
 use crate::report::places::Places;
 use serde::Serialize;
-
-pub(super) fn text(text: &str) -> Exit {
-    print(text);
-    Exit::Success
-}
 
 /// `netapply inventory`.
 pub(super) fn inventory() -> Exit {
@@ -20,7 +16,7 @@ pub(super) fn inventory() -> Exit {
         pipeline::observe(&Machine::default(), &mut session).await
     };
     let why = match block_on(reading) {
-        Ok(Ok((inventory, _))) => return text(&json(&inventory)),
+        Ok(Ok((inventory, _))) => return print_json(&inventory, Exit::Success),
         Ok(Err(failure)) => cannot_read(&failure),
         Err(error) => cannot_read(&error),
     };
@@ -48,10 +44,12 @@ pub(super) fn report(args: &Args) -> Exit {
         }
     };
     if args.json {
-        return text(&json(&last));
+        return print_json(&last, Exit::Success);
     }
     let lines = last.get("screen").and_then(|s| s.as_array()).into_iter().flatten();
-    text(&lines.filter_map(|line| line.as_str()).map(|line| format!("{line}\n")).collect::<String>())
+    let mut page = Page::default();
+    lines.filter_map(|line| line.as_str()).for_each(|line| page.line(format_args!("{line}")));
+    print(&page, Exit::Success)
 }
 
 #[derive(Serialize)]
@@ -71,25 +69,29 @@ impl From<Code> for Explained {
 /// `netapply explain`: every code, in the order of what they are about.
 pub(super) fn codes(args: &Args) -> Exit {
     if args.json {
-        return text(&json(&Code::ALL.iter().copied().map(Explained::from).collect::<Vec<_>>()));
+        let all: Vec<Explained> = Code::ALL.iter().copied().map(Explained::from).collect();
+        return print_json(&all, Exit::Success);
     }
-    text(
-        &Code::ALL
-            .iter()
-            .map(|code| format!("{:<22} {}\n", code.text(), code.severity()))
-            .collect::<String>(),
-    )
+    let mut page = Page::default();
+    Code::ALL.iter().for_each(|code| page.line(format_args!("{:<22} {}", code.text(), code.severity())));
+    print(&page, Exit::Success)
 }
 
 /// `netapply explain CODE`.
 pub(super) fn explain(args: &Args, wanted: &str) -> Exit {
     match wanted.parse::<Code>() {
-        Ok(code) if args.json => text(&json(&Explained::from(code))),
-        Ok(code) => text(&format!("{code} ({})\n\n{}\n", code.severity(), code.explanation())),
+        Ok(code) if args.json => print_json(&Explained::from(code), Exit::Success),
+        Ok(code) => {
+            let mut page = Page::default();
+            page.line(format_args!("{code} ({})", code.severity()));
+            page.gap();
+            page.line(format_args!("{}", code.explanation()));
+            print(&page, Exit::Success)
+        }
         Err(()) => {
             let near = nearest(wanted, Code::ALL.iter().map(|c| c.text()));
             let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-            complain(&format!("there is no code \"{wanted}\"{hint}"));
+            complain(&format!("unknown code \"{wanted}\"{hint}"));
             Exit::Usage
         }
     }

@@ -9,16 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Ask the program to end. A terminal that closes (SIGHUP) means no other than `systemctl stop`.
 const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
 /// Would kill the program by default, and mean nothing to it.
-const MEANINGLESS: [i32; 7] = [
-    libc::SIGALRM,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGVTALRM,
-    libc::SIGPROF,
-    libc::SIGIO,
-    // RLIMIT_FSIZE: the write fails with EFBIG then.
-    libc::SIGXFSZ,
-];
+const MEANINGLESS: [i32; 6] =
+    [libc::SIGALRM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGVTALRM, libc::SIGPROF, libc::SIGIO];
 
 /// Ready once a signal has asked the program to end, and from then on: several stages look at it one after the other.
 pub(super) struct Stop {
@@ -46,6 +38,24 @@ impl Future for Stop {
         let came = self.came;
         self.came = self.signals.iter_mut().fold(came, |came, s| s.poll_recv(context).is_ready() || came);
         if self.came { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// A file that may not grow (RLIMIT_FSIZE) is an error of the write, with its reason, instead of a signal.
+pub(super) fn no_file_size_signal() {
+    // SAFETY: no handler is installed, and no other thread is there yet.
+    let _ =
+        unsafe { nix::sys::signal::signal(nix::sys::signal::SIGXFSZ, nix::sys::signal::SigHandler::SigIgn) };
+}
+
+/// From now on the signals that ask the program to end do so at once: there is nothing left to report.
+pub(super) fn end_at_once() {
+    let ignored = ignored();
+    for number in ENDING.into_iter().filter(|number| ignored & (1 << (number - 1)) == 0) {
+        if let Ok(signal) = nix::sys::signal::Signal::try_from(number) {
+            // SAFETY: the default action replaces a handler; the runtime that installed it has ended.
+            let _ = unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) };
+        }
     }
 }
 

@@ -1,60 +1,88 @@
 //! Tells what a run has found out: the log, report.json, the consoles, and the person who waits.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::mem;
 
 use log::Level;
+use nix::unistd::geteuid;
 
 use super::options::Options;
 use super::settle::Round;
 use super::stages::{Ended, Ran, Source, Work};
-use super::{Exit, json, print, stdout_style, unreadable};
-use crate::diagnostic::{Code, Renderer, Severity, Style};
+use super::{Exit, print, print_json, signals, stdout_style, unreadable};
+use crate::diagnostic::{Code, Renderer, Severity};
 use crate::kernel::apply::{Outcome, StepOutcome, Trouble};
+use crate::logging;
+use crate::page::{Page, Style};
 use crate::plan::{Action, Plan, script};
-use crate::report::places::Places;
+use crate::report::places::{NotWritten, Places};
 use crate::report::screen::screen;
-use crate::report::{Applied, Builder, FailedStep, Report, Said, Verdict, systemd};
+use crate::report::{Applied, Builder, FailedStep, Report, Verdict, systemd};
 use crate::source::NotFound;
 use crate::verify::cause::{Cause, Certainty};
 
-/// Reports how a run ended to everybody who may look.
-pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) {
+/// Reports how a run ended to everybody who may look. Returns the exit code: it is no success where the report cannot be
+/// written.
+pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) -> Exit {
     log(&ended);
-    let report = report(ended, exit);
-    let places = Places(&options.machine);
-    for (path, error) in places.write(&report) {
-        log::debug!("{}: {error}", path.display());
-    }
-    if options.json {
-        print(&json(&report));
-    } else if !options.boot {
-        print(&screen(&report, stdout_style()));
+    let mut report = report(ended, exit);
+    let mut exit = exit;
+    let mut unwritten = None;
+    if let Err(trouble) = Places(&options.machine).write(&report) {
+        // A user who may not write it has it on his screen.
+        if trouble.why.kind() == ErrorKind::PermissionDenied && !geteuid().is_root() {
+            log::debug!("{trouble}");
+        } else {
+            exit = if exit == Exit::Success { Exit::Incomplete } else { exit };
+            report.exit = exit as u8;
+            log::error!("{trouble}");
+            unwritten = Some(trouble);
+        }
     }
     if options.boot {
         systemd::journal(&options.machine, &report);
-        // A network that was made and is looked at next needs no more than a line.
-        let lines = if report.verdict == Verdict::Applied { 1 } else { usize::MAX };
-        let shown: Vec<&str> = report.screen.iter().take(lines).map(String::as_str).collect();
-        for (path, error) in places.show(&format!("\n{}\n", shown.join("\n"))) {
+        report.screen.iter().for_each(|line| log::info!("{line}"));
+        let failures = options.consoles.take().finish(&on_console(&report, unwritten.as_ref()));
+        for (path, error) in failures {
             log::debug!("{}: {error}", path.display());
         }
-        report.screen.iter().for_each(|line| log::info!("{line}"));
+        logging::finish();
+    }
+    // Whoever reads this may take his time; the report is written, and a signal need not wait for him.
+    signals::end_at_once();
+    match options.boot {
+        _ if options.json => print_json(&report, exit),
+        true => exit,
+        false => print(&screen(&report, stdout_style()), exit),
     }
 }
 
-/// What is to be said about the text, where a journal or a person behind a terminal reads it.
+/// What the consoles of a boot show.
+fn on_console(report: &Report, unwritten: Option<&NotWritten>) -> Page {
+    let mut page = Page::new(Style::Plain);
+    page.gap();
+    // A network that was made and is verified next needs no more than a line.
+    let lines = if report.verdict == Verdict::Applied { 1 } else { usize::MAX };
+    report.screen.iter().take(lines).for_each(|line| page.line(format_args!("{line}")));
+    if let Some(trouble) = unwritten {
+        page.line(format_args!("netapply: {trouble}"));
+    }
+    page.gap();
+    page
+}
+
+/// What was found in the description, where a journal or a person behind a terminal reads it.
 fn log(ended: &Ended) {
     let texts = ended.described().map_or(&[][..], |d| &d.parsed.texts);
     let renderer = Renderer { texts, style: Style::Plain };
     for diagnostic in ended.diagnostics() {
-        let text = renderer.render(diagnostic);
-        let text = text.trim_end();
-        match diagnostic.severity {
-            Severity::Error => log::error!("{text}"),
-            Severity::Warning => log::warn!("{text}"),
-            Severity::Note => log::debug!("{text}"),
-        }
+        let level = match diagnostic.severity {
+            Severity::Error => Level::Error,
+            Severity::Warning => Level::Warn,
+            Severity::Note => Level::Debug,
+        };
+        logging::page(level, &renderer.render(diagnostic));
     }
     let Some(settled) = ended.settled() else { return };
     settled.rounds.iter().for_each(log_steps);
@@ -70,7 +98,7 @@ fn log(ended: &Ended) {
 
 /// What became of each step. Those of one level that follow each other are one record: there may be thousands.
 fn log_steps(round: &Round) {
-    let mut record = (Level::Debug, String::new());
+    let mut record = (Level::Debug, Page::new(Style::Plain));
     for (step, outcome) in round.plan.steps.iter().zip(&round.outcome.steps) {
         let (level, before, after) = match outcome {
             StepOutcome::Done { warning: None } => (Level::Debug, Cow::from("done: "), String::new()),
@@ -87,12 +115,12 @@ fn log_steps(round: &Round) {
             StepOutcome::NotReached => (Level::Warn, "not reached: ".into(), String::new()),
         };
         if level != record.0 {
-            let (level, text) = mem::replace(&mut record, (level, String::new()));
-            log::log!(level, "{text}");
+            let (level, page) = mem::replace(&mut record, (level, Page::new(Style::Plain)));
+            logging::page(level, &page);
         }
-        record.1.extend([&before, script::line(&step.action).as_str(), &after, "\n"]);
+        record.1.line(format_args!("{before}{}{after}", script::line(&step.action)));
     }
-    log::log!(record.0, "{}", record.1);
+    logging::page(record.0, &record.1);
 }
 
 fn report(ended: Ended, exit: Exit) -> Report {
@@ -116,7 +144,7 @@ fn report(ended: Ended, exit: Exit) -> Report {
             "Run netapply as root; in a boot, see the kernel log",
         ));
     }
-    let diagnostics = Said::all(&diagnostics, texts);
+    let diagnostics = renderer.records(&diagnostics);
     let interrupted = ended.interrupted();
     let nothing_left = ended.settled().is_some();
     let (only_verified, earlier) = match ended.ran {
@@ -164,7 +192,7 @@ fn add(mut sum: Applied, plan: &Plan, outcome: &Outcome, renderer: &Renderer<'_>
             link: step.action.link().unwrap_or(&step.link).to_owned(),
             step: script::brief(&step.action),
             why: trouble.to_string(),
-            at: if step.at.is_known() { renderer.place(step.at) } else { String::new() },
+            at: renderer.at(step.at, None),
         });
     }
     sum

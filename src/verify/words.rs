@@ -49,7 +49,7 @@ fn awaited(check: &Check) -> String {
         Code::CheckForwarding => format!("port {object} of {link} to forward"),
         Code::CheckMember => format!("{object} to join {link}"),
         Code::CheckAddress => format!("address {object} on {link}"),
-        Code::CheckUnique => format!("word of others that use {object} on {link}"),
+        Code::CheckUnique => format!("other owners of {object} on {link}"),
         Code::CheckGateway => format!("gateway {object} on {link}"),
         Code::CheckPathMtu => format!("full packets to {object} on {link}"),
         Code::CheckResolver => format!("name server {object}"),

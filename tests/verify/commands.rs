@@ -23,7 +23,7 @@ pub(crate) fn exits(code: i32, arguments: &str) {
 }
 
 /// A file with a description of eth0.
-fn description(eth0: &str) -> &'static str {
+pub(crate) fn description(eth0: &str) -> &'static str {
     const PATH: &str = "/run/net.yaml";
     std::fs::write(PATH, format!("network: {{version: 2, ethernets: {{eth0: {{{eth0}}}}}}}\n")).unwrap();
     PATH

@@ -3,6 +3,7 @@
 
 mod cases;
 mod commands;
+mod disturbed;
 mod lldp;
 mod servers;
 mod told;

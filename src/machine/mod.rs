@@ -1,6 +1,8 @@
 //! Where everything of the machine is. One value owns every path, so that a test or a rehearsal can give another root;
 //! no other room spells a path of the running machine for the file system. Knows nothing but paths.
 
+pub mod files;
+
 use std::path::{Path, PathBuf};
 
 /// The machine's file tree: `/` by default, another folder in tests.
