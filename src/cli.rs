@@ -1,55 +1,241 @@
-//! The arguments, and nothing of the machine. [`parse`] turns them into [`Args`] or a complaint for exit code 2.
+//! The arguments, and nothing of the machine. [`parse`] turns them into [`Args`] or into what is to be printed instead.
+//! [`command`] is the same as data, for the completions and manual pages that tests/cli.rs writes.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
-use lexopt::Arg;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::diagnostic::nearest;
 
-/// What `netapply --help` prints.
-pub const HELP: &str = "\
-netapply brings up the network that a config drive describes, checks that it
-works, and says why when it does not.
+/// Brings up the network that a config drive describes, checks that it works, and says why when it does not.
+///
+/// Without a command, the network is applied: `netapply` alone is what a boot does.
+#[derive(Debug, Parser)]
+#[command(
+    name = "netapply",
+    version,
+    styles = STYLES,
+    max_term_width = 80,
+    subcommand_required = true,
+    after_help = AFTER_HELP,
+    override_usage = "netapply [apply] [OPTIONS] [SOURCE]\n       netapply --dry-run [OPTIONS] [SOURCE]\n       netapply COMMAND [OPTIONS]"
+)]
+struct Line {
+    #[command(subcommand)]
+    command: CommandLine,
+}
 
-Usage:
-  netapply [apply] [OPTIONS] [SOURCE]   find the description or take SOURCE, plan,
-                                        apply, verify, report
-  netapply --dry-run [SOURCE]           print the plan and touch nothing
-  netapply check SOURCE...              only say what is wrong with descriptions
-  netapply verify [--wait] [SOURCE]     is the network as described, does it work
-  netapply inventory                    NICs and links of this machine, as JSON
-  netapply report                       the last boot's report
-  netapply explain [CODE]               what a diagnostic or cause means; all codes
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
 
+const AFTER_HELP: &str = "\
 SOURCE is a file, '-' for standard input, a directory laid out as a config drive
 or holding netplan files, a block device, or an ISO image. Without one the drives
 of this machine are searched, as in a boot.
 
-Options:
-  --inventory FILE     plan for a recorded machine (with --dry-run)
-  --format FORMAT      text, or sh: the steps as a script (with --dry-run);
-                       text, or github: annotations (with check)
-  --for ironic         also say what Ironic's API would refuse (with check)
-  --follow-links       read what links in a directory lead to outside it
-  --json               print JSON, see docs/schema
-  --strict             all or nothing: no change after an error in the text, and
-                       the first step that fails undoes those before it
-  --no-verify          do not wait for the network to work (with apply)
-  --wait[=SECONDS]     how long to wait for the drive and for the network
-  --probe URL          what must be reachable: tcp://HOST:PORT, ping://HOST,
-                       http://HOST:PORT/PATH; may be repeated
-  --handoff WHAT       auto: tell the image's other network tools to leave the
-                       links alone; none
-  --log LEVEL          error, warn, info, debug or trace
-  -h, --help           this text
-  -V, --version        the version
-
-Exit codes: 0 as described and working; 1 something described is missing or does
+Exit status: 0 as described and working; 1 something described is missing or does
 not work; 2 usage; 3 the description cannot be used (with check and --dry-run: it
 has errors); 4 no description, or one without links; 5 the kernel refused a step;
 75 another netapply is applying.
-";
+
+Examples:
+  netapply --dry-run net.yaml     print what would be done on this machine
+  netapply check DIR              say what is wrong with a description
+  netapply verify --wait          wait until the network works";
+
+/// The commands, each with its own options.
+#[derive(Debug, Subcommand)]
+enum CommandLine {
+    /// Find the description or take SOURCE, plan, apply, verify, report
+    #[command(after_help = "\
+Example: apply a description, all of it or nothing, and ask for a service behind it
+  netapply apply --strict --probe https://ironic.example.org:6385 net.yaml")]
+    Apply(ApplyOptions),
+    /// Say what is wrong with descriptions, and change nothing
+    #[command(after_help = "\
+Example: annotate a pull request
+  netapply check --format github drives/*")]
+    Check(CheckOptions),
+    /// Compare the machine with the description, and ask the network
+    ///
+    /// Without SOURCE, the description is the one that was applied last.
+    #[command(after_help = "\
+Example: wait for at most two minutes until everything works
+  netapply verify --wait=120")]
+    Verify(VerifyOptions),
+    /// Print this machine's links, addresses, routes and rules as JSON
+    #[command(after_help = "\
+Example: record a machine, and plan for it elsewhere
+  netapply inventory > node7.json
+  netapply --dry-run --inventory node7.json net.yaml")]
+    Inventory(PrintOptions),
+    /// Print the report of the last run
+    #[command(after_help = "\
+Example: everything that was observed
+  netapply report --json")]
+    Report(PrintOptions),
+    /// Say what the code of a diagnostic or cause means; without CODE, list them
+    #[command(after_help = "\
+Example:
+  netapply explain lacp-no-partner")]
+    Explain {
+        /// The code, as it stands in brackets behind a message
+        code: Option<String>,
+        #[command(flatten)]
+        print: PrintOptions,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ApplyOptions {
+    /// The description; without it the drives of this machine are searched
+    source: Option<String>,
+    /// Print the plan and touch nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Plan for a machine recorded with `netapply inventory`
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    inventory: Option<String>,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t, hide_default_value = true, requires = "dry_run")]
+    format: PlanFormat,
+    /// All or nothing: no change after an error in the description, and the first step that fails undoes those before it
+    #[arg(long)]
+    strict: bool,
+    /// Do not wait for the network to work
+    #[arg(long)]
+    no_verify: bool,
+    #[command(flatten)]
+    network: NetworkOptions,
+    /// Whether the image's other network tools are told to leave the links alone
+    #[arg(long, value_enum, value_name = "WHAT")]
+    handoff: Option<Handoff>,
+    #[command(flatten)]
+    print: PrintOptions,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[derive(Debug, clap::Args)]
+struct VerifyOptions {
+    /// The description; without it the one that was applied last
+    source: Option<String>,
+    #[command(flatten)]
+    network: NetworkOptions,
+    #[command(flatten)]
+    print: PrintOptions,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckOptions {
+    /// The descriptions
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// How diagnostics are printed
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
+    format: CheckFormat,
+    /// Also say what this service would refuse
+    #[arg(long = "for", value_enum, value_name = "SERVICE")]
+    service: Option<Service>,
+    #[command(flatten)]
+    links: LinkOptions,
+    #[command(flatten)]
+    wait: WaitOptions,
+    #[command(flatten)]
+    print: PrintOptions,
+}
+
+#[derive(Debug, clap::Args)]
+struct WaitOptions {
+    /// How long to wait: for the drive and the NICs, and then as long again for the network to work
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = seconds,
+    )]
+    wait: Option<Wait>,
+}
+
+#[derive(Debug, clap::Args)]
+struct LinkOptions {
+    /// Read what links in a directory lead to outside it
+    ///
+    /// Without it such a link is reported and not followed, except below /etc, /run and /usr/lib, which are the machine's
+    /// own. The directory itself may be a link.
+    #[arg(long)]
+    follow_links: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct NetworkOptions {
+    #[command(flatten)]
+    wait: WaitOptions,
+    #[command(flatten)]
+    links: LinkOptions,
+    /// What must be reachable: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT, ping://HOST; may be repeated
+    #[arg(long = "probe", value_name = "URL")]
+    probes: Vec<String>,
+}
+
+#[derive(Debug, Default, clap::Args)]
+struct PrintOptions {
+    /// Print JSON, see docs/schema
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct LogOptions {
+    /// How much is logged: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", value_parser = log_level)]
+    log: Option<log::LevelFilter>,
+}
+
+/// `--wait`, with or without its seconds.
+#[derive(Copy, Clone, Debug)]
+struct Wait(Option<Duration>);
+
+#[derive(Copy, Clone, Debug, Default, ValueEnum)]
+enum PlanFormat {
+    /// For a person
+    #[default]
+    Text,
+    /// The steps as a shell script
+    Sh,
+}
+
+#[derive(Copy, Clone, Debug, Default, ValueEnum)]
+enum CheckFormat {
+    /// For a person
+    #[default]
+    Text,
+    /// Annotations of a GitHub workflow
+    Github,
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum Service {
+    /// Ironic's API
+    Ironic,
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum Handoff {
+    /// Those that are there are told
+    Auto,
+    /// None is told
+    None,
+}
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,20 +256,7 @@ pub enum Command {
     Explain(String),
     /// List the codes.
     Codes,
-    /// Print the help.
-    Help,
-    /// Print the version.
-    Version,
 }
-
-/// The commands that are words.
-const COMMANDS: &[(&str, Command)] = &[
-    ("apply", Command::Apply),
-    ("check", Command::Check),
-    ("verify", Command::Verify),
-    ("inventory", Command::Inventory),
-    ("report", Command::Report),
-];
 
 /// How a plan or diagnostics are printed.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -130,137 +303,182 @@ pub struct Args {
     pub log: Option<log::LevelFilter>,
 }
 
-/// Why the arguments make no sense, with what to do.
+/// What is printed instead of running a command.
+#[derive(Debug)]
+pub enum Instead {
+    /// Help or version: printed to standard output, and all is well.
+    Answer(Box<clap::Error>),
+    /// Arguments that make no sense: usage.
+    Wrong(Box<clap::Error>),
+    /// The same in one sentence, with what to do.
+    Complaint(Complaint),
+}
+
+/// Why arguments make no sense, with what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint(pub String);
 
-impl From<lexopt::Error> for Complaint {
-    fn from(error: lexopt::Error) -> Self {
-        Complaint(format!("{error}; try netapply --help"))
+impl From<clap::Error> for Instead {
+    fn from(error: clap::Error) -> Self {
+        if error.use_stderr() { Instead::Wrong(Box::new(error)) } else { Instead::Answer(Box::new(error)) }
     }
+}
+
+/// The command line as data.
+pub fn command() -> clap::Command {
+    Line::command()
 }
 
 /// Reads the arguments, the program's name excepted.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Complaint> {
-    let mut parser = lexopt::Parser::from_args(arguments);
-    let mut args = Args {
-        command: Command::Apply,
-        sources: Vec::new(),
-        inventory: None,
-        format: Format::Text,
-        for_ironic: false,
-        follow_links: false,
-        json: false,
-        strict: false,
-        verify: true,
-        wait: false,
-        wait_for: None,
-        probes: Vec::new(),
-        handoff: None,
-        log: None,
-    };
-    let mut words: Vec<String> = Vec::new();
+///
+/// # Errors
+/// What is printed instead of running a command.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Instead> {
+    let arguments = command_first(arguments.into_iter().collect())?;
+    let line = Line::try_parse_from(std::iter::once(OsString::from("netapply")).chain(arguments))?;
+    Ok(line.command.into())
+}
+
+/// Options may stand before the command, and no command means `apply`: brings the command to the front. `--wait` takes its
+/// seconds as the next argument, too, where that is a number.
+fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
+    const VALUED: [&str; 6] = ["--inventory", "--format", "--for", "--probe", "--handoff", "--log"];
+    let mut out: Vec<OsString> = Vec::new();
+    let mut first = None;
     let mut dry_run = false;
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Args { command: Command::Help, ..args }),
-            Arg::Short('V') | Arg::Long("version") => return Ok(Args { command: Command::Version, ..args }),
-            Arg::Long("dry-run") | Arg::Short('n') => dry_run = true,
-            Arg::Long("follow-links") => args.follow_links = true,
-            Arg::Long("json") => args.json = true,
-            Arg::Long("strict") => args.strict = true,
-            Arg::Long("no-verify") => args.verify = false,
-            Arg::Long("wait") => wait(&mut parser, &mut args)?,
-            Arg::Long("inventory") => args.inventory = Some(text(parser.value()?)?),
-            Arg::Long("probe") => args.probes.push(text(parser.value()?)?),
-            Arg::Long("format") => {
-                args.format = one_of(
-                    "--format",
-                    &text(parser.value()?)?,
-                    &[("text", Format::Text), ("sh", Format::Sh), ("github", Format::Github)],
-                )?;
+    let mut rest = arguments.into_iter().peekable();
+    while let Some(argument) = rest.next() {
+        let text = argument.to_str().unwrap_or_default();
+        if text == "--" {
+            out.push(argument);
+            break;
+        }
+        if text == "--wait" {
+            let is_number = |next: &OsString| next.to_str().is_some_and(|n| n.parse::<u32>().is_ok());
+            if let Some(seconds) = rest.next_if(is_number) {
+                let mut joined = OsString::from("--wait=");
+                joined.push(seconds);
+                out.push(joined);
+                continue;
             }
-            Arg::Long("for") => {
-                args.for_ironic = one_of("--for", &text(parser.value()?)?, &[("ironic", true)])?
-            }
-            Arg::Long("handoff") => {
-                args.handoff =
-                    Some(one_of("--handoff", &text(parser.value()?)?, &[("auto", true), ("none", false)])?);
-            }
-            Arg::Long("log") => args.log = Some(level(&text(parser.value()?)?)?),
-            Arg::Value(value) => words.push(text(value)?),
-            other => return Err(other.unexpected().into()),
+        }
+        dry_run |= text == "--dry-run" || text == "-n";
+        if first.is_none() && (!text.starts_with('-') || text == "-") {
+            first = Some(out.len());
+        }
+        let valued = VALUED.contains(&text);
+        out.push(argument);
+        if valued {
+            out.extend(rest.next());
         }
     }
-    arrange(args, words, dry_run)
-}
-
-/// `--wait`, `--wait=30`, `--wait 30`: a number after it is its value, anything else is SOURCE.
-fn wait(parser: &mut lexopt::Parser, args: &mut Args) -> Result<(), Complaint> {
-    args.wait = true;
-    let seconds = match parser.optional_value() {
-        Some(value) => Some(text(value)?),
-        None => {
-            let mut raw = parser.raw_args()?;
-            let next = raw.peek().and_then(|next| next.to_str()).filter(|next| next.parse::<u32>().is_ok());
-            let next = next.map(str::to_owned);
-            if next.is_some() {
-                raw.next();
-            }
-            next
-        }
-    };
-    if let Some(seconds) = seconds {
-        let number = seconds.parse::<u32>().ok().filter(|n| *n <= 3600);
-        let number =
-            number.ok_or_else(|| Complaint(format!("--wait {seconds}: expected 0 to 3600 seconds")))?;
-        args.wait_for = Some(Duration::from_secs(number.into()));
-    }
-    Ok(())
-}
-
-/// Sorts the words into a command and its sources.
-fn arrange(mut args: Args, mut words: Vec<String>, dry_run: bool) -> Result<Args, Complaint> {
-    let first = words.first().map(String::as_str);
-    if first == Some("explain") {
-        return match &words[1..] {
-            [] => Ok(Args { command: Command::Codes, ..args }),
-            [code] => Ok(Args { command: Command::Explain(code.clone()), ..args }),
-            _ => {
-                Err(Complaint("explain takes one code, such as: netapply explain dangling-reference".into()))
-            }
-        };
-    }
-    match COMMANDS.iter().find(|(word, _)| Some(*word) == first) {
-        Some((_, command)) => {
-            args.command = command.clone();
-            words.remove(0);
+    out.extend(rest);
+    let word = first.and_then(|at| out.get(at)).and_then(|word| word.to_str()).map(str::to_owned);
+    let commands = || ["apply", "check", "verify", "inventory", "report", "explain", "help"].into_iter();
+    match (first, word) {
+        (Some(at), Some(word)) if commands().any(|command| command == word) => {
+            let command = out.remove(at);
+            out.insert(0, command);
         }
         // A path is SOURCE; a word alone is more likely a command that was misspelt.
-        None if first.is_some_and(|word| !is_path(word)) && !dry_run => {
-            let word = first.unwrap_or_default();
-            let near = nearest(word, COMMANDS.iter().map(|(word, _)| *word).chain(["explain"]));
-            let hint = match near {
+        (Some(_), Some(word)) if !is_path(&word) && !dry_run => {
+            let hint = match nearest(&word, commands()) {
                 Some(near) => format!("did you mean netapply {near}?"),
                 None => format!(
                     "to see what a description does: netapply --dry-run {word}; to apply it: netapply apply {word}"
                 ),
             };
-            return Err(Complaint(format!("unknown command \"{word}\"; {hint}")));
+            return Err(Instead::Complaint(Complaint(format!("unknown command \"{word}\"; {hint}"))));
         }
-        None => {}
-    }
-    if dry_run {
-        if args.command != Command::Apply {
-            return Err(Complaint(
-                "--dry-run goes with apply only; the other commands change nothing anyway".into(),
-            ));
+        _ => {
+            let general = ["-h", "--help", "-V", "--version"];
+            let is_general = |argument: &OsString| argument.to_str().is_some_and(|a| general.contains(&a));
+            if !out.iter().any(is_general) {
+                out.insert(0, "apply".into());
+            }
         }
-        args.command = Command::DryRun;
     }
-    args.sources = words;
-    fits(&args)?;
-    Ok(args)
+    Ok(out)
+}
+
+impl From<CommandLine> for Args {
+    fn from(line: CommandLine) -> Args {
+        let mut args = Args {
+            command: Command::Apply,
+            sources: Vec::new(),
+            inventory: None,
+            format: Format::Text,
+            for_ironic: false,
+            follow_links: false,
+            json: false,
+            strict: false,
+            verify: true,
+            wait: false,
+            wait_for: None,
+            probes: Vec::new(),
+            handoff: None,
+            log: None,
+        };
+        match line {
+            CommandLine::Apply(options) => {
+                args.command = if options.dry_run { Command::DryRun } else { Command::Apply };
+                args.sources.extend(options.source);
+                args.inventory = options.inventory;
+                args.format = match options.format {
+                    PlanFormat::Text => Format::Text,
+                    PlanFormat::Sh => Format::Sh,
+                };
+                args.strict = options.strict;
+                args.verify = !options.no_verify;
+                args.handoff = options.handoff.map(|handoff| matches!(handoff, Handoff::Auto));
+                args.json = options.print.json;
+                args.log = options.log.log;
+                args.network(options.network);
+            }
+            CommandLine::Verify(options) => {
+                args.command = Command::Verify;
+                args.sources.extend(options.source);
+                args.json = options.print.json;
+                args.log = options.log.log;
+                args.network(options.network);
+            }
+            CommandLine::Check(options) => {
+                args.command = Command::Check;
+                args.sources = options.sources;
+                args.format = match options.format {
+                    CheckFormat::Text => Format::Text,
+                    CheckFormat::Github => Format::Github,
+                };
+                args.wait(options.wait);
+                args.follow_links = options.links.follow_links;
+                args.for_ironic = matches!(options.service, Some(Service::Ironic));
+                args.json = options.print.json;
+            }
+            CommandLine::Inventory(_) => args.command = Command::Inventory,
+            CommandLine::Report(print) => {
+                args.command = Command::Report;
+                args.json = print.json;
+            }
+            CommandLine::Explain { code, print } => {
+                args.command = code.map_or(Command::Codes, Command::Explain);
+                args.json = print.json;
+            }
+        }
+        args
+    }
+}
+
+impl Args {
+    fn wait(&mut self, options: WaitOptions) {
+        self.wait = options.wait.is_some();
+        self.wait_for = options.wait.and_then(|Wait(seconds)| seconds);
+    }
+
+    fn network(&mut self, options: NetworkOptions) {
+        self.wait(options.wait);
+        self.follow_links = options.links.follow_links;
+        self.probes = options.probes;
+    }
 }
 
 /// Certainly a SOURCE: standard input, or with a part that no command has.
@@ -268,74 +486,67 @@ fn is_path(word: &str) -> bool {
     word == "-" || word.contains(['/', '.'])
 }
 
-/// What goes with what.
-fn fits(args: &Args) -> Result<(), Complaint> {
-    let wrong = |text: &str| Err(Complaint(text.to_owned()));
-    match args.command {
-        Command::Check if args.sources.is_empty() => return wrong("check takes one SOURCE or more"),
-        Command::Inventory | Command::Report if !args.sources.is_empty() => {
-            return wrong("this command takes no SOURCE");
-        }
-        Command::Check => {}
-        _ if args.sources.len() > 1 => {
-            return wrong("only one SOURCE can be given here; check takes several");
-        }
-        _ => {}
+fn seconds(text: &str) -> Result<Wait, String> {
+    if text.is_empty() {
+        return Ok(Wait(None));
     }
-    if args.inventory.is_some() && args.command != Command::DryRun {
-        return wrong("--inventory goes with --dry-run");
-    }
-    if args.format == Format::Sh && args.command != Command::DryRun {
-        return wrong("--format sh goes with --dry-run");
-    }
-    if args.format == Format::Github && args.command != Command::Check {
-        return wrong("--format github goes with check");
-    }
-    if args.json && args.format != Format::Text {
-        return wrong("--json and --format exclude each other");
-    }
-    if args.for_ironic && args.command != Command::Check {
-        return wrong("--for goes with check");
-    }
-    Ok(())
+    let number = text.parse::<u32>().ok().filter(|n| *n <= 3600);
+    let number = number.ok_or("expected 0 to 3600 seconds")?;
+    Ok(Wait(Some(Duration::from_secs(number.into()))))
 }
 
-fn text(value: OsString) -> Result<String, Complaint> {
-    value.into_string().map_err(|raw| Complaint(format!("{}: not UTF-8", raw.to_string_lossy())))
+fn log_level(text: &str) -> Result<log::LevelFilter, String> {
+    text.parse().map_err(|_| "expected error, warn, info, debug or trace".to_owned())
 }
 
-fn one_of<T: Copy>(option: &str, text: &str, values: &[(&str, T)]) -> Result<T, Complaint> {
-    values.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<&str> = values.iter().map(|(word, _)| *word).collect();
-        Complaint(format!("{option} {text}: expected {}", words.join(" or ")))
-    })
-}
-
-/// A level of the log by its word; also for `netapply.log=`.
+/// A level of the log by its word, for `netapply.log=`.
+///
+/// # Errors
+/// There is no such level.
 pub fn level(text: &str) -> Result<log::LevelFilter, Complaint> {
-    text.parse().map_err(|_| Complaint(format!("--log {text}: expected error, warn, info, debug or trace")))
+    log_level(text).map_err(Complaint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Args, Complaint> {
+    fn read(line: &str) -> Result<Args, Instead> {
         parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn complaint(line: &str) -> String {
+        match read(line).unwrap_err() {
+            Instead::Complaint(Complaint(text)) => text,
+            Instead::Wrong(error) => error.to_string(),
+            Instead::Answer(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
     }
 
     #[test]
     fn commands_and_sources() {
         assert_eq!(read("").unwrap().command, Command::Apply);
-        for line in ["apply net.json", "net.json"] {
+        for line in ["apply net.json", "net.json", "--strict net.json", "--log debug net.json"] {
             let args = read(line).unwrap();
             assert_eq!((args.command, args.sources), (Command::Apply, vec!["net.json".to_owned()]));
         }
-        let args = read("net.json --dry-run").unwrap();
-        assert_eq!((args.command, args.sources), (Command::DryRun, vec!["net.json".to_owned()]));
+        for line in ["net.json --dry-run", "-n net.json", "--dry-run apply net.json"] {
+            let args = read(line).unwrap();
+            assert_eq!((args.command, args.sources), (Command::DryRun, vec!["net.json".to_owned()]));
+        }
+        assert_eq!(read("--dry-run description").unwrap().sources, ["description"]);
         assert_eq!(read("check a b -").unwrap().sources, ["a", "b", "-"]);
+        let args = read("--json check a").unwrap();
+        assert_eq!((args.command, args.json), (Command::Check, true));
         assert_eq!(read("explain nic-missing").unwrap().command, Command::Explain("nic-missing".into()));
         assert_eq!(read("explain").unwrap().command, Command::Codes);
+        assert_eq!(read("--handoff none").unwrap().handoff, Some(false));
+        assert_eq!(read("--probe tcp://a:1 --probe ping://b").unwrap().probes, ["tcp://a:1", "ping://b"]);
     }
 
     #[test]
@@ -345,19 +556,28 @@ mod tests {
         let args = read("verify --wait 30 net.json").unwrap();
         assert_eq!((args.wait_for, args.sources.len()), (Some(Duration::from_secs(30)), 1));
         assert_eq!(read("apply --wait=5").unwrap().wait_for, Some(Duration::from_secs(5)));
-        assert!(read("apply --wait=x").is_err());
+        assert!(complaint("apply --wait=x").contains("expected 0 to 3600 seconds"));
+        assert!(complaint("apply --wait 3601").contains("expected 0 to 3600 seconds"));
     }
 
     #[test]
     fn complaints_say_what_to_do() {
-        let complaint = |line: &str| read(line).unwrap_err().0;
         assert_eq!(complaint("chek x"), "unknown command \"chek\"; did you mean netapply check?");
         assert_eq!(
             complaint("description"),
             "unknown command \"description\"; to see what a description does: netapply --dry-run description; to apply it: netapply apply description"
         );
-        assert_eq!(complaint("apply a b"), "only one SOURCE can be given here; check takes several");
-        assert_eq!(complaint("--format x --dry-run"), "--format x: expected text or sh or github");
-        assert_eq!(complaint("--frobnicate"), "invalid option '--frobnicate'; try netapply --help");
+        for (line, words) in [
+            ("apply a b", "unexpected argument 'b'"),
+            ("--format x --dry-run", "[possible values: text, sh]"),
+            ("--srict", "a similar argument exists: '--strict'"),
+            ("check", "<SOURCE>..."),
+            ("--inventory m.json net.json", "--dry-run"),
+            ("check --strict a", "unexpected argument '--strict'"),
+            ("verify --dry-run", "unexpected argument '--dry-run'"),
+        ] {
+            let complaint = complaint(line);
+            assert!(complaint.contains(words), "{line}: {complaint}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::io::{IsTerminal, Write};
 
 use nix::sys::stat::{Mode, umask};
 
-use crate::cli::{Args, Command, HELP};
+use crate::cli::{Args, Command};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::{self, Parsed, Text};
 use crate::machine::Machine;
@@ -61,8 +61,6 @@ pub fn run(args: &Args) -> Exit {
         Command::Report => show::report(args),
         Command::Explain(code) => show::explain(args, code),
         Command::Codes => show::codes(args),
-        Command::Help => print_raw(HELP, Exit::Success),
-        Command::Version => print_raw(&format!("netapply {}\n", env!("CARGO_PKG_VERSION")), Exit::Success),
     }
 }
 
@@ -99,7 +97,7 @@ fn print_raw(text: &str, exit: Exit) -> Exit {
 }
 
 /// Prints a sentence to standard error, in the program's name.
-fn complain(text: &str) {
+pub fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "netapply: {}", printable(text));
 }
 

@@ -94,7 +94,8 @@ fn another_apply_is_waited_for_and_a_verification_is_overtaken() {
         let mut ended = start(&format!("apply --no-verify --handoff=none {path}"));
         until(|| {
             let log = std::fs::read_to_string(machine.log()).unwrap_or_default();
-            log.matches("another netapply is applying, pid 7, since yesterday").count() == 3
+            log.matches("waiting up to 30 s: another netapply is applying, pid 7, since yesterday").count()
+                == 2
         });
         send(&ended, Signal::SIGTERM);
         assert_eq!(code(&mut ended), Some(1));
@@ -178,7 +179,8 @@ fn little_of_what_a_process_has_is_enough_or_is_named() {
             let script =
                 format!("{before}; exec {} apply --no-verify {path}", env!("CARGO_BIN_EXE_netapply"));
             let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+            let said = [output.stderr, output.stdout].concat();
+            (output.status.code(), String::from_utf8_lossy(&said).into_owned())
         };
         let (exit, said) = run("umask 0");
         assert_eq!(exit, Some(0), "{said}");

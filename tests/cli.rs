@@ -1,0 +1,74 @@
+//! What is made of the command line: a manual page for each command in docs/man, and completions in completions/.
+//! `NETAPPLY_BLESS=1 cargo test --test cli` writes them anew.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap_complete::{Shell, generate};
+use clap_mangen::Man;
+
+/// What follows from the command line, by path.
+fn derived() -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut command = netapply::cli::command();
+    command.build();
+    for (shell, name) in
+        [(Shell::Bash, "netapply.bash"), (Shell::Zsh, "_netapply"), (Shell::Fish, "netapply.fish")]
+    {
+        let mut text = Vec::new();
+        generate(shell, &mut command.clone(), "netapply", &mut text);
+        files.insert(Path::new("completions").join(name), text);
+    }
+    for of in command.get_subcommands().filter(|of| of.get_name() != "help") {
+        let name = format!("netapply-{}", of.get_name());
+        let page = of.clone().bin_name(format!("netapply {}", of.get_name())).display_name(&name);
+        let mut text = Vec::new();
+        Man::new(page).title(&name).section("8").manual("System Administration").render(&mut text).unwrap();
+        files.insert(format!("docs/man/{name}.8").into(), text);
+    }
+    files
+}
+
+#[test]
+fn manual_pages_and_completions_are_those_of_the_command_line() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (path, text) in derived() {
+        let there = root.join(&path);
+        if std::env::var_os("NETAPPLY_BLESS").is_some() {
+            std::fs::create_dir_all(there.parent().unwrap()).unwrap();
+            std::fs::write(&there, text).unwrap();
+        } else {
+            let is = std::fs::read(&there).unwrap_or_default();
+            assert!(is == text, "{} is not what the command line makes of it", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_manual_has_every_command_and_names_its_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = std::fs::read_to_string(root.join("docs/netapply.8")).unwrap().replace("\\-", "-");
+    let command = netapply::cli::command();
+    let mut pages = 0;
+    for name in command.get_subcommands().map(clap::Command::get_name).filter(|name| *name != "help") {
+        assert!(manual.contains(&format!(".BR netapply-{name} (8)")), "netapply-{name}(8) is not named");
+        pages += 1;
+    }
+    assert!(pages >= 6, "{pages}");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let options: Vec<String> = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
+        .chain(["--help", "--version"].map(str::to_owned))
+        .collect();
+    let words = readme.lines().filter(|line| line.contains("netapply ")).flat_map(str::split_whitespace);
+    for word in words.filter(|word| word.starts_with("--")) {
+        let option = word.split(['=', '`', ',', ')', ';', ':', '.', '*']).next().unwrap_or_default();
+        let foreign = ["--release", "--target", "--output", "--build-arg", "--rm", "--test"];
+        assert!(
+            foreign.contains(&option) || options.iter().any(|known| known == option),
+            "README.md shows {option}, which no command has"
+        );
+    }
+}
