@@ -78,7 +78,7 @@ Example: record a machine, and plan for it elsewhere
     #[command(after_help = "\
 Example: everything that was observed
   netapply report --json")]
-    Report(PrintOptions),
+    Report(ReportOptions),
     /// Say what the code of a diagnostic or cause means; without CODE, list them
     #[command(after_help = "\
 Example:
@@ -187,6 +187,15 @@ struct NetworkOptions {
     probes: Vec<String>,
 }
 
+#[derive(Debug, clap::Args)]
+struct ReportOptions {
+    /// Print where the time went: each phase, and what it waited for
+    #[arg(long, conflicts_with = "json")]
+    timeline: bool,
+    #[command(flatten)]
+    print: PrintOptions,
+}
+
 #[derive(Debug, Default, clap::Args)]
 struct PrintOptions {
     /// Print JSON, see docs/schema
@@ -287,6 +296,8 @@ pub struct Args {
     pub follow_links: bool,
     /// `--json`.
     pub json: bool,
+    /// `--timeline`.
+    pub timeline: bool,
     /// `--strict`.
     pub strict: bool,
     /// Unless `--no-verify`.
@@ -411,6 +422,7 @@ impl From<CommandLine> for Args {
             for_ironic: false,
             follow_links: false,
             json: false,
+            timeline: false,
             strict: false,
             verify: true,
             wait: false,
@@ -455,9 +467,10 @@ impl From<CommandLine> for Args {
                 args.json = options.print.json;
             }
             CommandLine::Inventory(_) => args.command = Command::Inventory,
-            CommandLine::Report(print) => {
+            CommandLine::Report(options) => {
                 args.command = Command::Report;
-                args.json = print.json;
+                args.timeline = options.timeline;
+                args.json = options.print.json;
             }
             CommandLine::Explain { code, print } => {
                 args.command = code.map_or(Command::Codes, Command::Explain);

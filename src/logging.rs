@@ -22,7 +22,7 @@ const WAITING: usize = 8 << 20;
 /// Standard error that takes nothing for so long is given up at the end.
 const STUCK: Duration = Duration::from_secs(2);
 /// The end does not wait longer than this, however slowly standard error takes what there is.
-const FINISH: Duration = Duration::from_secs(20);
+pub(crate) const FINISH: Duration = Duration::from_secs(8);
 /// Records for this target are pages, which may have several lines.
 const PAGE: &str = "netapply::page";
 

@@ -8,6 +8,7 @@ mod picture;
 pub mod places;
 pub mod screen;
 pub mod systemd;
+pub mod timeline;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::verify::checks::Check;
 use crate::verify::evidence::Evidence;
 use crate::verify::input::Input;
 pub use picture::{Row, State};
+pub use timeline::Timeline;
 
 /// Version of the form of report.json: docs/schema/report.v1.json.
 const VERSION: u32 = 1;
@@ -58,6 +60,8 @@ pub struct Report {
     pub exit: u8,
     /// How long it took, in seconds.
     pub seconds: f64,
+    /// Where the time went.
+    pub timeline: Timeline,
     /// Where the description came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Origin>,
@@ -161,6 +165,8 @@ pub struct Builder<'a> {
     pub interrupted: bool,
     /// Seconds from the start of the program.
     pub seconds: f64,
+    /// Where the time went.
+    pub timeline: Timeline,
 }
 
 impl Builder<'_> {
@@ -201,6 +207,7 @@ impl Builder<'_> {
             verdict,
             exit: exit_code,
             seconds: self.seconds,
+            timeline: self.timeline,
             source: self.source,
             format: self.format.to_owned(),
             diagnostics: self.diagnostics,

@@ -17,7 +17,7 @@ use crate::machine::Machine;
 use crate::page::Page;
 
 /// How long a console may take: a serial line of 9600 baud needs two seconds for a screen.
-const BOUND: Duration = Duration::from_secs(5);
+pub(crate) const BOUND: Duration = Duration::from_secs(5);
 /// How often a queue that drains is looked at; there is no event for it.
 const LOOK: Duration = Duration::from_millis(20);
 /// What waits for a console that takes nothing; a line beyond it is left out.

@@ -15,7 +15,7 @@ use crate::machine::Machine;
 use crate::page::printable;
 
 /// How long the journal may take to accept the entry.
-const JOURNAL: Duration = Duration::from_secs(1);
+pub(crate) const JOURNAL: Duration = Duration::from_secs(1);
 
 /// Sets the status line that `systemctl status` shows (sd_notify(3)). The unit needs `NotifyAccess=`.
 pub fn status(line: &str) {

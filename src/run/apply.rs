@@ -100,7 +100,9 @@ fn run(
 async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, NotTaken> {
     let began = Instant::now();
     let source = found(options, stop, None).await;
-    let mut turn = Turn::to_apply(&options.machine, stop, &mut progress).await?;
+    let clock = &options.clock;
+    let turn = Turn::to_apply(&options.machine, stop, &mut |line| progress(options, line));
+    let mut turn = clock.during("lock", turn).await?;
     let mut ended = Ended { ran: Ran::Apply, began, source, work: Work::NotTried, verified: None };
     let Source::Found(described) = &ended.source else { return Ok(End::Ran(ended, turn)) };
     ended.work = settled(described, options, began, stop).await;
@@ -117,7 +119,7 @@ async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, N
                 turn.release();
                 look.verified(stop).await
             } else {
-                look.glanced(&settled.after)
+                clock.during("compare", async { look.glanced(&settled.after) }).await
             };
             ended.verified = Some(verified);
         }
@@ -138,10 +140,11 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
         nics: options.nics(began.elapsed()),
         handoff: options.handoff,
         hostname: described.saved.hostname.as_deref(),
+        clock: &options.clock,
     };
     let settled = async {
         let mut session = Session::open(Family::Route)?;
-        settle(&mut session, &parsed.desired, &how, stop, &mut progress).await
+        settle(&mut session, &parsed.desired, &how, stop, &mut |line| progress(options, line)).await
     };
     settled.await.map_or_else(Work::Failed, |settled: Settled| Work::Settled(Box::new(settled)))
 }
@@ -149,7 +152,10 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
 /// `verify`: of SOURCE, else of what was applied last, else of what a boot would find.
 async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, NotTaken> {
     let began = Instant::now();
-    let turn = Turn::to_verify(&options.machine, options.verify_wait, stop, &mut progress).await?;
+    let clock = &options.clock;
+    let turn =
+        Turn::to_verify(&options.machine, options.verify_wait, stop, &mut |line| progress(options, line));
+    let turn = clock.during("lock", turn).await?;
     let saved = if options.source.is_none() { Saved::load(&options.machine) } else { None };
     let source = found(options, stop, saved).await;
     let ran = Ran::Verify { earlier: None };
@@ -161,7 +167,7 @@ async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, 
     if desired.links.is_empty() {
         return Ok(End::Ran(ended, turn));
     }
-    match planned(options, desired).await {
+    match clock.during("plan", planned(options, desired)).await {
         Ok(Planned { resolved, diagnostics, .. }) => {
             ended.work = Work::Observed { diagnostics };
             let look = Look { options, desired, resolved: &resolved };
@@ -184,9 +190,9 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
                 machine: options.machine.clone(),
                 follow_links: options.follow_links,
             };
-            let mut tell = progress;
+            let mut tell = |line: &str| progress(options, line);
             let found = tokio::select! {
-                found = source::find(&request, &mut tell) => found,
+                found = options.clock.during("drive", source::find(&request, &mut tell)) => found,
                 () = stop => return Source::Interrupted,
             };
             match found {
@@ -199,7 +205,9 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
             }
         }
     };
+    let begin = Instant::now();
     let parsed = format::parse(saved.documents.clone());
+    options.clock.end("parse", begin);
     Source::Found(Box::new(Described { saved, parsed }))
 }
 
@@ -236,7 +244,7 @@ impl Look<'_> {
             Err(_) => Review::default(),
         };
         let mut tell = |line: &str| {
-            progress(line);
+            progress(options, line);
             // Whoever looks at the console of a boot sees that it goes on, and what it waits for.
             if options.boot {
                 let mut page = Page::new(Style::Plain);
@@ -244,7 +252,8 @@ impl Look<'_> {
                 options.consoles.borrow_mut().show(&page);
             }
         };
-        let verification = verify::verify(&input, options.verify_wait, review, &mut tell, stop).await;
+        let verification = verify::verify(&input, options.verify_wait, review, &mut tell, stop);
+        let verification = options.clock.during("verify", verification).await;
         Verified { input, verification, glance: false }
     }
 
@@ -258,7 +267,8 @@ impl Look<'_> {
 }
 
 /// What is waited for goes to the log and to systemd's status line; the report follows at the end.
-fn progress(line: &str) {
+fn progress(options: &Options, line: &str) {
+    options.clock.waits_for(line);
     log::info!("{line}");
     systemd::status(line);
 }

@@ -21,7 +21,7 @@ use crate::report::places::utc;
 /// How long an `apply` waits for another.
 pub(super) const BOUND: Duration = Duration::from_secs(30);
 /// How long the report waits for somebody who holds the lock for a moment.
-const MOMENT: Duration = Duration::from_secs(2);
+pub(super) const MOMENT: Duration = Duration::from_secs(2);
 
 /// The machine is this run's to change, or was.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use crate::cli::{self, Args};
 use crate::logging::{self, Prefix};
 use crate::machine::{Machine, files};
 use crate::report::consoles::Consoles;
+use crate::report::timeline::Clock;
 use crate::source::Cmdline;
 use crate::verify::input::Target;
 
@@ -21,6 +22,8 @@ const GLANCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Options {
     pub(super) machine: Machine,
+    /// Where the time goes.
+    pub(super) clock: Clock,
     /// Those of a boot.
     pub(super) consoles: RefCell<Consoles>,
     pub(super) cmdline: Cmdline,
@@ -86,6 +89,8 @@ impl Options {
                 targets = ironic_targets(&cmdline, &mut problems);
             }
         }
+        // The log is there by now.
+        let clock = Clock::start();
         problems.iter().for_each(|problem| log::warn!("kernel command line: {problem}"));
         let wait = args.wait_for.or(cmdline.wait);
         Ok(Options {
@@ -103,6 +108,7 @@ impl Options {
             handoff: super::tells_the_image(args, &cmdline),
             boot,
             json: args.json,
+            clock,
             consoles: RefCell::new(if boot { Consoles::of(&machine) } else { Consoles::default() }),
             machine,
             cmdline,

@@ -20,6 +20,7 @@ use crate::kernel::session::{Failure, Session};
 use crate::machine::Machine;
 use crate::model::Desired;
 use crate::plan::{self, Plan};
+use crate::report::timeline::Clock;
 use crate::resolve::{Missing, Resolved};
 use crate::source::Watch;
 
@@ -82,6 +83,8 @@ pub(super) struct How<'a> {
     pub(super) nics: Duration,
     /// Tell the rest of the image what was done.
     pub(super) handoff: bool,
+    /// Where the time goes.
+    pub(super) clock: &'a Clock,
     /// The machine's name, as the drive has it.
     pub(super) hostname: Option<&'a str>,
 }
@@ -119,15 +122,16 @@ pub(super) async fn settle(
         // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
         let late = begin.elapsed() >= UDEV_BOUND;
         let request = pipeline::Request { await_udev: !late, ..request };
-        let mut planned = pipeline::plan(&request, session).await?;
+        let mut planned = how.clock.during("plan", pipeline::plan(&request, session)).await?;
         settled.untold = std::mem::take(&mut planned.untold);
         let held_back = how.strict && worst(&planned.diagnostics) == Some(Severity::Error);
         let unchanged = planned.plan.steps.is_empty() || held_back;
         if !unchanged {
-            let (again, failed) = round(session, how, &mut planned, &mut settled, stop).await;
+            let round = round(session, how, &mut planned, &mut settled, stop);
+            let (again, failed) = how.clock.during("apply", round).await;
             if how.strict && (failed || settled.interrupted) {
                 let before = earlier.as_ref().unwrap_or(&planned.inventory);
-                settled.undone = Some(undo(session, &settled.rounds, before).await);
+                settled.undone = Some(how.clock.during("undo", undo(session, &settled.rounds, before)).await);
             } else if again && !settled.interrupted {
                 if how.strict {
                     earlier.get_or_insert(planned.inventory);
@@ -165,7 +169,7 @@ pub(super) async fn settle(
             }
         };
         tokio::select! {
-            _ = timeout_at(deadline, events) => {}
+            _ = how.clock.during("wait for NICs", timeout_at(deadline, events)) => {}
             () = &mut *stop => {
                 settled.interrupted = true;
                 break unchanged;
@@ -180,7 +184,7 @@ pub(super) async fn settle(
     } else {
         settled.resolved = std::mem::take(resolved);
         let request = pipeline::Request { await_udev: false, handoff: None, ..request };
-        settled.after = pipeline::plan(&request, session).await?;
+        settled.after = how.clock.during("read back", pipeline::plan(&request, session)).await?;
     }
     Ok(settled)
 }

@@ -6,6 +6,7 @@ use crate::diagnostic::{Code, Severity, nearest};
 use crate::kernel::session::{Family, Session};
 use crate::machine::Machine;
 use crate::page::Page;
+use crate::report::Timeline;
 use crate::report::places::Places;
 use serde::Serialize;
 
@@ -45,6 +46,16 @@ pub(super) fn report(args: &Args) -> Exit {
     };
     if args.json {
         return print_json(&last, Exit::Success);
+    }
+    if args.timeline {
+        let timeline = last.get("timeline").cloned().map(serde_json::from_value::<Timeline>);
+        return match timeline {
+            Some(Ok(timeline)) => print(&timeline.page(), Exit::Success),
+            _ => {
+                complain("the last report has no timeline");
+                Exit::NoDescription
+            }
+        };
     }
     let lines = last.get("screen").and_then(|s| s.as_array()).into_iter().flatten();
     let mut page = Page::default();

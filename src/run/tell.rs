@@ -18,6 +18,7 @@ use crate::page::{Page, Style};
 use crate::plan::{Action, Plan, script};
 use crate::report::places::{NotWritten, Places};
 use crate::report::screen::screen;
+use crate::report::timeline::Clock;
 use crate::report::{Applied, Builder, FailedStep, Report, Verdict, systemd};
 use crate::source::NotFound;
 use crate::verify::cause::{Cause, Certainty};
@@ -26,7 +27,7 @@ use crate::verify::cause::{Cause, Certainty};
 /// written.
 pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) -> Exit {
     log(&ended);
-    let mut report = report(ended, exit);
+    let mut report = report(ended, &options.clock, exit);
     let mut exit = exit;
     let mut unwritten = None;
     if let Err(trouble) = Places(&options.machine).write(&report) {
@@ -123,7 +124,7 @@ fn log_steps(round: &Round) {
     logging::page(record.0, &record.1);
 }
 
-fn report(ended: Ended, exit: Exit) -> Report {
+fn report(ended: Ended, clock: &Clock, exit: Exit) -> Report {
     let texts = ended.described().map_or(&[][..], |d| &d.parsed.texts);
     let diagnostics = ended.diagnostics().cloned().collect::<Vec<_>>();
     let renderer = Renderer { texts, style: Style::Plain };
@@ -141,7 +142,11 @@ fn report(ended: Ended, exit: Exit) -> Report {
             Certainty::Proved,
             "",
             failure.to_string(),
-            "Run netapply as root; in a boot, see the kernel log",
+            if geteuid().is_root() {
+                "See the kernel's log, and what a container or the unit forbids"
+            } else {
+                "Run netapply as root"
+            },
         ));
     }
     let diagnostics = renderer.records(&diagnostics);
@@ -170,6 +175,7 @@ fn report(ended: Ended, exit: Exit) -> Report {
         only_verified,
         interrupted,
         seconds: ended.began.elapsed().as_secs_f64(),
+        timeline: clock.timeline(),
     };
     let report = builder.finish(exit as u8);
     // The process ends here: what it has read need not be given back piece by piece.

@@ -5,12 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::lock;
 use super::options::{BOOT_NICS, WAIT};
 use super::settle::UDEV_BOUND;
 use crate::handoff::{APPLIED, MARKERS};
 use crate::kernel::apply::WAIT_BOUND;
+use crate::logging;
+use crate::report::{consoles, systemd};
 use crate::source::{LONGEST_WAIT, OVERRUN};
 
+/// What the report may take, wherever nobody takes it: the lock, the journal, the consoles, the log.
+const REPORT: Duration = lock::MOMENT
+    .saturating_add(systemd::JOURNAL)
+    .saturating_add(consoles::BOUND)
+    .saturating_add(logging::FINISH);
 /// What resolvconf(8), answers of the kernel and the machine's own slowness may take beside the bounds that are added up.
 const SLACK: Duration = Duration::from_secs(60);
 
@@ -36,9 +44,15 @@ fn seconds(unit: &BTreeMap<String, Vec<String>>, key: &str) -> Duration {
 fn a_unit_outlives_everything_that_it_waits_for() {
     let search = LONGEST_WAIT + OVERRUN;
     let apply = unit(&folder().join("netapply.service"));
-    assert!(seconds(&apply, "TimeoutStartSec") >= search + BOOT_NICS.max(UDEV_BOUND) + WAIT_BOUND + SLACK);
+    let work = BOOT_NICS.max(UDEV_BOUND) + WAIT_BOUND;
+    assert!(seconds(&apply, "TimeoutStartSec") >= search + lock::BOUND + work + REPORT + SLACK);
     let verify = unit(&folder().join("netapply-wait-online.service"));
-    assert!(seconds(&verify, "TimeoutStartSec") >= search + WAIT + SLACK);
+    // Once for a running apply, once for the network.
+    assert!(seconds(&verify, "TimeoutStartSec") >= search + 2 * WAIT + REPORT + SLACK);
+    // A signal is seen at once; what is left is the report.
+    for unit in [apply, verify] {
+        assert!(seconds(&unit, "TimeoutStopSec") > REPORT);
+    }
 }
 
 /// What restricts a unit: each directive with its values.
