@@ -6,6 +6,7 @@ mod dry_run;
 mod lock;
 mod options;
 mod pipeline;
+mod process;
 mod saved;
 mod settle;
 mod show;
@@ -17,8 +18,6 @@ mod units;
 
 use std::io::{IsTerminal, Write};
 
-use nix::sys::stat::{Mode, umask};
-
 use crate::cli::{Args, Command};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::{self, Parsed, Text};
@@ -26,6 +25,7 @@ use crate::machine::Machine;
 use crate::model::Place;
 use crate::page::{Page, Style, printable};
 use crate::source::{self, Cmdline, Found, NotFoundKind, Request};
+pub use process::prepare as prepare_process;
 use serde::Serialize;
 
 /// How the program ends (design: where several hold, 3, 5, 1).
@@ -49,9 +49,6 @@ pub enum Exit {
 
 /// Runs a command.
 pub fn run(args: &Args) -> Exit {
-    // The modes of files are what is written here, whoever starts the program.
-    umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    signals::no_file_size_signal();
     match &args.command {
         Command::Apply => apply::apply(args),
         Command::Verify => apply::verify(args),
@@ -66,6 +63,7 @@ pub fn run(args: &Args) -> Exit {
 
 /// One runtime on the calling thread; everything asynchronous of the program runs in it.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, std::io::Error> {
+    process::has_spare_files()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(future);
     // A thread that hangs on a dead drive is not waited for.

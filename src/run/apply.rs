@@ -101,8 +101,8 @@ async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, N
     let began = Instant::now();
     let source = found(options, stop, None).await;
     let clock = &options.clock;
-    let turn = Turn::to_apply(&options.machine, stop, &mut |line| progress(options, line));
-    let mut turn = clock.during("lock", turn).await?;
+    let mut tell = |line: &str| progress(options, line);
+    let mut turn = clock.during("lock", Turn::to_apply(&options.machine, stop, &mut tell)).await?;
     let mut ended = Ended { ran: Ran::Apply, began, source, work: Work::NotTried, verified: None };
     let Source::Found(described) = &ended.source else { return Ok(End::Ran(ended, turn)) };
     ended.work = settled(described, options, began, stop).await;
@@ -153,8 +153,8 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
 async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, NotTaken> {
     let began = Instant::now();
     let clock = &options.clock;
-    let turn =
-        Turn::to_verify(&options.machine, options.verify_wait, stop, &mut |line| progress(options, line));
+    let mut tell = |line: &str| progress(options, line);
+    let turn = Turn::to_verify(&options.machine, options.verify_wait, stop, &mut tell);
     let turn = clock.during("lock", turn).await?;
     let saved = if options.source.is_none() { Saved::load(&options.machine) } else { None };
     let source = found(options, stop, saved).await;

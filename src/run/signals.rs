@@ -41,13 +41,6 @@ impl Future for Stop {
     }
 }
 
-/// A file that may not grow (RLIMIT_FSIZE) is an error of the write, with its reason, instead of a signal.
-pub(super) fn no_file_size_signal() {
-    // SAFETY: no handler is installed, and no other thread is there yet.
-    let _ =
-        unsafe { nix::sys::signal::signal(nix::sys::signal::SIGXFSZ, nix::sys::signal::SigHandler::SigIgn) };
-}
-
 /// From now on the signals that ask the program to end do so at once: there is nothing left to report.
 pub(super) fn end_at_once() {
     let ignored = ignored();

@@ -199,6 +199,18 @@ fn little_of_what_a_process_has_is_enough_or_is_named() {
         assert!(said.contains("report.json cannot be written: File too large"), "{said}");
         assert!(!machine.report().exists(), "the report of an earlier run is still there");
 
+        // Without /dev/null and with closed standard files the network is made all the same.
+        let hide = "mount -t tmpfs none /dev; exec <&- >&- 2>/run/said";
+        let (exit, _) = run(hide);
+        let said = std::fs::read_to_string("/run/said").unwrap();
+        assert_eq!(exit, Some(0), "{said}");
+        assert!(
+            said.contains("standard input is closed, and /dev/null cannot be opened: No such file"),
+            "{said}"
+        );
+        assert!(said.contains("standard output is closed"), "{said}");
+        Command::new("umount").arg("/dev").status().unwrap();
+
         for files in 4..14 {
             let (exit, said) = run(&format!("ulimit -n {files}"));
             assert!(

@@ -1,0 +1,73 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_netapply_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_netapply_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_netapply_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_netapply_using_subcommand
+    set -l cmd (__fish_netapply_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c netapply -n "__fish_netapply_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c netapply -n "__fish_netapply_needs_command" -s V -l version -d 'Print version'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "check" -d 'Say what is wrong with descriptions, and change nothing'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "verify" -d 'Compare the machine with the description, and ask the network'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "report" -d 'Print the report of the last run'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "explain" -d 'Say what the code of a diagnostic or cause means; without CODE, list them'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l inventory -d 'Plan for a machine recorded with `netapply inventory`' -r
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l format -d 'How the plan is printed' -r -f -a "text\t'For a person'
+sh\t'The steps as a shell script'"
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l wait -d 'How long to wait: for the drive and the NICs, and then as long again for the network to work' -r
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l probe -d 'What must be reachable: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT, ping://HOST; may be repeated' -r
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l handoff -d 'Whether the image\'s other network tools are told to leave the links alone' -r -f -a "auto\t'Those that are there are told'
+none\t'None is told'"
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l log -d 'How much is logged: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -s n -l dry-run -d 'Print the plan and touch nothing'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l strict -d 'All or nothing: no change after an error in the description, and the first step that fails undoes those before it'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l no-verify -d 'Do not wait for the network to work'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l format -d 'How diagnostics are printed' -r -f -a "text\t'For a person'
+github\t'Annotations of a GitHub workflow'"
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l for -d 'Also say what this service would refuse' -r -f -a "ironic\t'Ironic\'s API'"
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l wait -d 'How long to wait: for the drive and the NICs, and then as long again for the network to work' -r
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l wait -d 'How long to wait: for the drive and the NICs, and then as long again for the network to work' -r
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l probe -d 'What must be reachable: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT, ping://HOST; may be repeated' -r
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l log -d 'How much is logged: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c netapply -n "__fish_netapply_using_subcommand inventory" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand inventory" -s h -l help -d 'Print help'
+complete -c netapply -n "__fish_netapply_using_subcommand report" -l timeline -d 'Print where the time went: each phase, and what it waited for'
+complete -c netapply -n "__fish_netapply_using_subcommand report" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand report" -s h -l help -d 'Print help'
+complete -c netapply -n "__fish_netapply_using_subcommand explain" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report explain help" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report explain help" -f -a "check" -d 'Say what is wrong with descriptions, and change nothing'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report explain help" -f -a "verify" -d 'Compare the machine with the description, and ask the network'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report explain help" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report explain help" -f -a "report" -d 'Print the report of the last run'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report explain help" -f -a "explain" -d 'Say what the code of a diagnostic or cause means; without CODE, list them'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
