@@ -17,7 +17,7 @@ use log::{Level, LevelFilter};
 use crate::machine::files;
 use crate::page::{Page, printable};
 
-/// So much may wait to be written to standard error. What comes then is lost, and how much is said.
+/// Bytes that may wait to be written to standard error. Lines beyond are dropped and counted.
 const WAITING: usize = 8 << 20;
 /// Standard error that takes nothing for so long is given up at the end.
 const STUCK: Duration = Duration::from_secs(2);
@@ -132,7 +132,7 @@ impl Pending {
             queue.bytes = queue.bytes.saturating_sub(line.len());
             queue.busy = true;
             drop(queue);
-            // Nobody reads any more: then nobody misses it.
+            // A line that nobody reads is dropped.
             let _ = write(line.as_bytes());
             queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.busy = false;
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_takes_nothing_holds_up_nobody() {
+    fn a_reader_that_reads_nothing_blocks_nobody() {
         let pending = Arc::new(Pending::default());
         let (took, taken) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();

@@ -29,7 +29,7 @@ pub use timeline::Timeline;
 /// Version of the form of report.json: docs/schema/report.v1.json.
 const VERSION: u32 = 1;
 
-/// The whole in one word.
+/// The verdict.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -54,7 +54,7 @@ pub struct Report {
     pub netapply: &'static str,
     /// When it was written, in UTC as `2026-03-01T10:20:30Z`.
     pub written: String,
-    /// The whole in one word.
+    /// The verdict.
     pub verdict: Verdict,
     /// The program's exit code.
     pub exit: u8,
@@ -68,7 +68,7 @@ pub struct Report {
     /// The description's format.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub format: String,
-    /// What was to be said about the text and the machine.
+    /// Diagnostics of the description and the machine.
     pub diagnostics: Vec<Record>,
     /// What was done to the machine; absent where nothing was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +125,7 @@ impl Report {
 }
 
 impl Applied {
-    /// True for a cause that only says what a failed step has said already: its link is missing, steps are left to do.
+    /// True for a cause that only repeats a failed step: its link is missing, steps remain.
     fn explains(&self, cause: &Cause, checks: &[Check]) -> bool {
         let known = |at: &usize| {
             let check = checks.get(*at);
@@ -147,7 +147,7 @@ pub struct Builder<'a> {
     pub source: Option<Origin>,
     /// The description's format.
     pub format: &'a str,
-    /// What was to be said about the text and the machine.
+    /// Diagnostics of the description and the machine.
     pub diagnostics: Vec<Record>,
     /// What was done.
     pub applied: Option<Applied>,
@@ -224,7 +224,7 @@ impl Builder<'_> {
     }
 }
 
-/// True where a cause found by looking says what one of the stages before has said, or what follows from it.
+/// True where a cause found by verification repeats that of an earlier stage, or follows from it.
 fn says_more(found: Code, earlier: Code) -> bool {
     let nic = matches!(found, Code::NicMissing | Code::NicLate);
     let follows = [Code::NicMissing, Code::LeftOut, Code::BondWithoutMembers];
@@ -241,7 +241,7 @@ fn from_step(step: &FailedStep) -> Cause {
             "Put that module into the image, or describe another kind of link".to_owned()
         }
         (_, None) => format!("See `netapply explain {code}` and the kernel's log"),
-        (_, Some(at)) => format!("Correct what stands at {at}; the kernel's log may say more"),
+        (_, Some(at)) => format!("Fix the description at {at}; the kernel's log may say more"),
     };
     Cause::new(code, Certainty::Proved, &step.link, message, action)
 }

@@ -156,7 +156,7 @@ fn unreadable(source: &str, missing: &source::NotFound) -> Parsed {
     Parsed { diagnostics: vec![diagnostic], texts, ..Parsed::default() }
 }
 
-/// A sentence as diagnostics begin and end: without a capital, unless the word is one (ISO), and without a full stop.
+/// A sentence in the form of a diagnostic: lowercase at the beginning, except for acronyms (ISO), without a full stop.
 fn as_clause(sentence: &str) -> String {
     let mut letters = sentence.trim_end_matches('.').chars();
     match (letters.next(), letters.clone().next()) {

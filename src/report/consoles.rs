@@ -1,6 +1,6 @@
 //! The consoles of a boot: the last `console=` alone would miss the BMC or the screen.
 //!
-//! A serial line with nobody behind it takes nothing, and closing it waits 30 s for what is left (`closing_wait`,
+//! A serial line with nothing connected may accept nothing, and closing it waits 30 s for what is left (`closing_wait`,
 //! setserial(8)). So a console is opened once, is written to without waiting, and is closed at the end, after its own
 //! queue has drained or, past a bound, was discarded.
 

@@ -15,8 +15,8 @@ use crate::page::Style;
 pub struct Places<'a>(pub &'a Machine);
 
 impl Places<'_> {
-    /// Writes report.json and the issue file. Where one cannot be written, that of an earlier run goes: nobody is to take it
-    /// for this one's.
+    /// Writes report.json and the issue file. Where one cannot be written, that of an earlier run is removed, so that it is
+    /// not mistaken for this run's.
     ///
     /// # Errors
     /// report.json could not be written.
@@ -38,7 +38,7 @@ impl Places<'_> {
         serde_json::from_value(last.get("applied")?.clone()).ok()
     }
 
-    /// The last report as it stands in the file.
+    /// The last report.
     pub fn last(&self) -> io::Result<serde_json::Value> {
         let text = files::read(&self.0.report())?;
         serde_json::from_slice(&text).map_err(io::Error::from)

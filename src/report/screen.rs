@@ -75,7 +75,7 @@ fn head(report: &Report) -> Vec<String> {
     let mut more: Vec<String> = Vec::new();
     if let Some(origin) = &report.source {
         let label = origin.label.as_ref().map_or_else(String::new, |l| format!(" \"{l}\""));
-        // Whatever of the source fits in the first line stands there, the rest in the second.
+        // As many parts as fit go on the first line, the rest on the second.
         let mut parts = vec![format!("{}{label}", origin.path)];
         parts.extend(origin.created.as_ref().map(|time| format!("of {time}")));
         parts.push(format!("text {}", origin.hash));
@@ -222,7 +222,7 @@ fn cause_lines(cause: &Cause) -> Vec<String> {
     let noun = if cause.severity == Severity::Warning { "warning: " } else { "" };
     let Cause { message, certainty, code, .. } = cause;
     let mut shown = message.clone();
-    // However long the message, the code stands at its end.
+    // However long the message, the code is at its end.
     let mut lines = loop {
         let lines = wrap(&format!("{noun}{shown} ({certainty}) [{code}]"), "* ", "  ", usize::MAX);
         if lines.len() <= 3 || shown.chars().count() < 20 {

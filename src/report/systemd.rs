@@ -25,7 +25,7 @@ pub fn status(line: &str) {
         _ => SocketAddr::from_pathname(&name),
     };
     if let (Ok(address), Ok(socket)) = (address, unblocking()) {
-        // Nobody listens any more, or takes anything: then nobody misses it.
+        // A status line that nobody takes is dropped.
         let _ = socket.send_to_addr(format!("STATUS={}", printable(line)).as_bytes(), &address);
     }
 }
@@ -55,7 +55,7 @@ pub fn journal(machine: &Machine, report: &Report) {
     }
 }
 
-/// A socket whose other side cannot hold up the work.
+/// A socket that never blocks, whatever the other end does.
 fn unblocking() -> std::io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;

@@ -111,7 +111,7 @@ fn however_much_there_is_to_say_it_fits() {
 }
 
 #[test]
-fn no_drive_is_said_and_nothing_else() {
+fn a_missing_drive_is_the_only_cause() {
     let no_drive = Cause::new(
         Code::NoSource,
         Certainty::Proved,
@@ -183,7 +183,7 @@ fn colour_changes_no_letter() {
 }
 
 #[test]
-fn a_failed_step_is_said_once_and_keeps_its_code() {
+fn a_failed_step_is_shown_once_and_keeps_its_code() {
     let (input, mut evidence) = one_nic();
     evidence.links = Default::default();
     evidence.remaining.push(set_up("eth0"));

@@ -9,7 +9,7 @@ use crate::format::{self, Parsed};
 use crate::page::Page;
 use crate::source::{Found, NotFound};
 
-/// What is said of all descriptions together.
+/// The diagnostics of all descriptions.
 #[derive(Default, Serialize)]
 struct Output<'a> {
     version: u32,
@@ -51,7 +51,7 @@ pub(super) fn check(args: &Args) -> Exit {
 }
 
 impl<'a> Output<'a> {
-    /// Counts what is said of a description, and prints it unless it becomes part of the JSON.
+    /// Counts the diagnostics of a description, and prints them unless they become part of the JSON.
     fn add(&mut self, args: &Args, source: &'a str, parsed: &Parsed) {
         let renderer = Renderer { texts: &parsed.texts, style: stdout_style() };
         let mut page = Page::new(renderer.style);

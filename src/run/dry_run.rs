@@ -92,13 +92,13 @@ pub(super) fn dry_run(args: &Args) -> Exit {
     let job = pipeline::Request {
         machine: &request.machine,
         desired: &parsed.desired,
-        // A description that is named is looked at wherever the user is; one that is searched for is this machine's.
+        // A SOURCE that is given may be another machine's; one that is searched for is this machine's.
         missing: match recorded.is_none() && !args.sources.is_empty() {
             true => Missing::StandIn,
             false => Missing::Report,
         },
         await_udev: false,
-        // What the image is told stands in a boot's plan, and a boot's plan is what is shown where nothing is named.
+        // The hand-off is part of a boot's plan, which is what is shown where no SOURCE is given.
         handoff: (recorded.is_none() && args.sources.is_empty() && tells_the_image(args, &request.cmdline))
             .then_some(Handoff { hostname: found.metadata.hostname.as_deref() }),
     };

@@ -27,7 +27,7 @@ pub(super) const MOMENT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     machine: &'a Machine,
-    /// What the file says as long as nobody else applies; `None` where there is no lock to be had.
+    /// The content of the file until another run applies; `None` where the file cannot be locked.
     written: Option<String>,
     held: Option<Flock<File>>,
 }

@@ -1,4 +1,5 @@
-//! What a run of `apply` or `verify` is to do: the arguments, and beneath them the words of the kernel command line.
+//! What a run of `apply` or `verify` is to do: the options, which take precedence over the parameters of the kernel command
+//! line.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -41,14 +42,14 @@ pub(super) struct Options {
     pub(super) targets: Vec<Target>,
     /// Tell the image's other tools.
     pub(super) handoff: bool,
-    /// Nobody sits at it: the report goes to the consoles.
+    /// No person waits for the output: the report goes to the consoles.
     pub(super) boot: bool,
     pub(super) json: bool,
 }
 
 impl Options {
-    /// Joins both and starts the log. An argument that makes no sense is a complaint; a word of the kernel command line
-    /// that makes none is only logged, because nobody could fix it at this point.
+    /// Joins both and starts the log. An invalid option is an error; an invalid parameter of the kernel command line is
+    /// only logged, because nobody could fix it at this point.
     pub(super) fn new(args: &Args) -> Result<Options, cli::Complaint> {
         let machine = Machine::default();
         let cmdline = Cmdline::read(&machine);

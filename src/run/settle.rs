@@ -155,8 +155,8 @@ pub(super) async fn settle(
         }
         if !told {
             let seconds = deadline.saturating_duration_since(Instant::now()).as_secs();
-            let whose = if unfinished.is_empty() { "" } else { " (udev has not finished)" };
-            progress(&format!("waiting up to {seconds} s for {}{whose}", resolved.sought.join(", ")));
+            let why = if unfinished.is_empty() { "" } else { " (udev has not finished)" };
+            progress(&format!("waiting up to {seconds} s for {}{why}", resolved.sought.join(", ")));
             told = true;
         }
         let events = async {
@@ -200,7 +200,7 @@ async fn round(
 ) -> (bool, bool) {
     let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
     let plan = std::mem::take(&mut planned.plan);
-    // A run that is killed now is one whose successor knows what it took.
+    // If this run is killed, the next one puts back what is listed here.
     saved::keep_owed(how.machine, &plan.owed());
     let outcome = apply(session, &plan, Names::from(&planned.inventory), after_failure, stop).await;
     log::debug!("the kernel has answered {} steps", plan.steps.len());

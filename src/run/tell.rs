@@ -1,4 +1,4 @@
-//! Tells what a run has found out: the log, report.json, the consoles, and the person who waits.
+//! Reports a run: to the log, report.json, the consoles, and standard output.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -206,11 +206,11 @@ fn add(mut sum: Applied, plan: &Plan, outcome: &Outcome, renderer: &Renderer<'_>
 
 fn no_source(missing: &NotFound) -> Cause {
     let parsed = unreadable("", missing);
-    let said = parsed.diagnostics.first();
-    let code = said.map_or(Code::NoSource, |d| d.code);
-    let hint = said.and_then(|d| d.hint.clone()).unwrap_or_default();
+    let diagnostic = parsed.diagnostics.first();
+    let code = diagnostic.map_or(Code::NoSource, |d| d.code);
+    let hint = diagnostic.and_then(|d| d.hint.clone()).unwrap_or_default();
     let cause =
-        Cause::new(code, Certainty::Proved, "", said.map_or_else(String::new, |d| d.message.clone()), hint);
+        Cause::new(code, Certainty::Proved, "", diagnostic.map_or_else(String::new, |d| d.message.clone()), hint);
     // A boot that was never meant to have a description has no fault.
     let severity = if missing.kind.is_by_design() { Severity::Note } else { cause.severity };
     Cause { severity, ..cause }
