@@ -1,5 +1,6 @@
 //! What is made of the command line: a manual page for each command in docs/man, and completions in completions/.
-//! `NETAPPLY_BLESS=1 cargo test --test cli` writes them anew.
+//! `NETAPPLY_BLESS=1 cargo test --test cli` writes them anew. And that what the commands print holds nothing that a
+//! terminal or a CI obeys, whatever is in a description or its name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -71,4 +72,47 @@ fn the_manual_has_every_command_and_names_its_page() {
             "README.md shows {option}, which no command has"
         );
     }
+}
+
+/// Moves the cursor, forges a line, turns the reading direction, is a C1 control, separates lines.
+const HOSTILE: &str = "a\u{1b}[2J\n::error::forged\r\u{202e}\u{9b}2J\u{2028}";
+
+#[test]
+fn nothing_in_a_description_reaches_a_terminal_or_a_ci_as_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "net\n::error::forged\u{1b}[2J\u{202e}.json";
+    let description = serde_json::json!({
+        "links": [
+            {"id": HOSTILE, "type": "phy", "ethernet_mac_address": "52:54:00:00:00:01"},
+            {"id": "b", "type": HOSTILE, "bond_links": [HOSTILE], HOSTILE: HOSTILE},
+        ],
+        "networks": [
+            {"id": HOSTILE, "type": "ipv4", "link": HOSTILE, "ip_address": HOSTILE, "netmask": HOSTILE},
+        ],
+        "services": [{"type": "dns", "address": HOSTILE}],
+    });
+    std::fs::write(folder.path().join(name), description.to_string()).unwrap();
+    let mut lines = 0;
+    for options in [
+        &["check"][..],
+        &["check", "--format", "github"],
+        &["--dry-run"],
+        &["apply", "--no-verify", "--strict"],
+    ] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_netapply"))
+            .current_dir(folder.path())
+            .args(options)
+            .arg(format!("./{name}"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(text.contains("forged"), "{options:?}: {text}");
+        for line in text.lines() {
+            assert!(!line.starts_with("::error::"), "{options:?}: {line}");
+            lines += 1;
+        }
+        let bad = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2028}".contains(c);
+        assert!(!text.contains(bad), "{options:?}: {text:?}");
+    }
+    assert!(lines > 10, "{lines}");
 }
