@@ -1,7 +1,7 @@
 //! The whole program on one screen: arguments, command, exit code.
 //!
 //! C's `main`, since Rust's ends the process by a signal where a standard file is closed and there is no /dev/null.
-#![cfg_attr(not(test), no_main)]
+#![no_main]
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io::Write as _;
@@ -11,8 +11,8 @@ use netapply::cli::{self, Complaint, Instead};
 use netapply::run::{self, Exit};
 
 /// Called by the C library.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+#[unsafe(no_mangle)]
+extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
     run::prepare_process();
     let count = usize::try_from(count).unwrap_or(0);
     let argument = |number: usize| -> OsString {

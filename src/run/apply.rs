@@ -31,7 +31,7 @@ enum End<'a> {
     /// Another run applies: what this one could say would be of the past.
     NotOurTurn(NotTaken),
     /// To be reported, by whoever has the turn.
-    Ran(Ended, Turn<'a>),
+    Ran(Box<Ended>, Turn<'a>),
 }
 
 pub(super) fn apply(args: &Args) -> Exit {
@@ -74,7 +74,7 @@ fn run(
     let exit = match end {
         Ok(End::Ran(ended, turn)) => {
             let exit = ended.exit(options.strict);
-            let exit = tell::tell(ended, &options, exit);
+            let exit = tell::tell(*ended, &options, exit);
             drop(turn);
             exit
         }
@@ -104,7 +104,7 @@ async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, N
     let mut tell = |line: &str| progress(options, line);
     let mut turn = clock.during("lock", Turn::to_apply(&options.machine, stop, &mut tell)).await?;
     let mut ended = Ended { ran: Ran::Apply, began, source, work: Work::NotTried, verified: None };
-    let Source::Found(described) = &ended.source else { return Ok(End::Ran(ended, turn)) };
+    let Source::Found(described) = &ended.source else { return Ok(End::Ran(Box::new(ended), turn)) };
     ended.work = settled(described, options, began, stop).await;
     // After the network, which is what a boot waits for.
     if !described.parsed.desired.links.is_empty() {
@@ -124,7 +124,7 @@ async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, N
             ended.verified = Some(verified);
         }
     }
-    Ok(End::Ran(ended, turn))
+    Ok(End::Ran(Box::new(ended), turn))
 }
 
 /// Plans and applies what was found, unless there is nothing in it or `--strict` forbids it.
@@ -160,12 +160,12 @@ async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, 
     let source = found(options, stop, saved).await;
     let ran = Ran::Verify { earlier: None };
     let mut ended = Ended { ran, began, source, work: Work::NotTried, verified: None };
-    let Source::Found(described) = &ended.source else { return Ok(End::Ran(ended, turn)) };
+    let Source::Found(described) = &ended.source else { return Ok(End::Ran(Box::new(ended), turn)) };
     let desired = &described.parsed.desired;
     let earlier = Places(&options.machine).applied_before(&described.saved.origin.hash);
     ended.ran = Ran::Verify { earlier };
     if desired.links.is_empty() {
-        return Ok(End::Ran(ended, turn));
+        return Ok(End::Ran(Box::new(ended), turn));
     }
     match clock.during("plan", planned(options, desired)).await {
         Ok(Planned { resolved, diagnostics, .. }) => {
@@ -175,7 +175,7 @@ async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, 
         }
         Err(failure) => ended.work = Work::Failed(failure),
     }
-    Ok(End::Ran(ended, turn))
+    Ok(End::Ran(Box::new(ended), turn))
 }
 
 /// Finds and parses the description, unless it is the one that was saved.
