@@ -65,7 +65,7 @@ fn run(
         let mut stop = Stop::new();
         let mut end = command(&options, &mut stop).await.unwrap_or_else(End::NotOurTurn);
         if let End::Ran(_, turn) = &mut end {
-            if let Err(not_taken) = turn.to_report().await {
+            if let Err(not_taken) = turn.ready_to_report().await {
                 end = End::NotOurTurn(not_taken);
             }
         }

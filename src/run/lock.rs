@@ -94,7 +94,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Takes the lock for the report, unless another run has begun to apply since: then what this one knows is of the past.
-    pub(super) async fn to_report(&mut self) -> Result<(), NotTaken> {
+    pub(super) async fn ready_to_report(&mut self) -> Result<(), NotTaken> {
         let Some(written) = &self.written else { return Ok(()) };
         if self.held.is_some() {
             return Ok(());
