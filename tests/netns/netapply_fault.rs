@@ -6,8 +6,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match netapply::cli::parse(std::env::args_os().skip(1)) {
         Ok(args) => ExitCode::from(netapply::run::run(&args) as u8),
-        Err(netapply::cli::Complaint(what)) => {
-            eprintln!("{what}");
+        Err(instead) => {
+            eprintln!("{instead:?}");
             ExitCode::FAILURE
         }
     }
