@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use netapply::diagnostic::{Renderer, Style};
+use netapply::diagnostic::Renderer;
 use netapply::inventory::{Inventory, ObservedLink};
+use netapply::page::Style;
 use netapply::resolve::Missing;
 use netapply::{format, plan, resolve};
 use proptest::prelude::*;

@@ -7,8 +7,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use netapply::diagnostic::{Renderer, Style};
+use netapply::diagnostic::Renderer;
 use netapply::inventory::Inventory;
+use netapply::page::Style;
 use netapply::resolve::Missing;
 use netapply::{format, plan, resolve};
 
@@ -196,7 +197,7 @@ fn whole(text: String) -> usize {
     let mut parsed = format::parse(vec![("text".to_owned(), text)]);
     format::for_ironic(&mut parsed);
     let renderer = Renderer { texts: &parsed.texts, style: Style::Plain };
-    let printed: usize = parsed.diagnostics.iter().map(|said| renderer.render(said).len()).sum();
+    let printed: usize = parsed.diagnostics.iter().map(|said| renderer.render(said).as_str().len()).sum();
     assert!(
         !parsed.diagnostics.is_empty() || !parsed.desired.links.is_empty(),
         "no description and no word about it"

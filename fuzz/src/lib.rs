@@ -6,7 +6,8 @@
 
 use std::sync::LazyLock;
 
-use netapply::diagnostic::{Renderer, Style};
+use netapply::diagnostic::Renderer;
+use netapply::page::Style;
 use netapply::format::{for_ironic, parse};
 use netapply::inventory::Inventory;
 use netapply::plan::{plan, script::script};
