@@ -150,7 +150,7 @@ netapply: nothing to apply
   DHCP goes on (proved) [no-description]
   -> For a network without DHCP set the node's network_data field in Ironic";
     assert_eq!(report.screen.join("\n"), expected);
-    assert!(!screen::screen(&report, Style::Colour).contains("\x1b[31m"), "nothing is red");
+    assert!(!screen::screen(&report, Style::Colour).as_str().contains("\x1b[31m"), "nothing is red");
 }
 
 #[test]

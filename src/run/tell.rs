@@ -209,8 +209,13 @@ fn no_source(missing: &NotFound) -> Cause {
     let diagnostic = parsed.diagnostics.first();
     let code = diagnostic.map_or(Code::NoSource, |d| d.code);
     let hint = diagnostic.and_then(|d| d.hint.clone()).unwrap_or_default();
-    let cause =
-        Cause::new(code, Certainty::Proved, "", diagnostic.map_or_else(String::new, |d| d.message.clone()), hint);
+    let cause = Cause::new(
+        code,
+        Certainty::Proved,
+        "",
+        diagnostic.map_or_else(String::new, |d| d.message.clone()),
+        hint,
+    );
     // A boot that was never meant to have a description has no fault.
     let severity = if missing.kind.is_by_design() { Severity::Note } else { cause.severity };
     Cause { severity, ..cause }
