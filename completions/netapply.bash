@@ -79,7 +79,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__apply)
-            opts="-n -h --dry-run --inventory --format --strict --no-verify --wait --probe --handoff --json --log --help"
+            opts="-n -h --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --handoff --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -117,7 +117,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__check)
-            opts="-h --format --for --wait --json --help"
+            opts="-h --format --for --follow-links --wait --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -297,7 +297,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__verify)
-            opts="-h --wait --probe --json --log --help"
+            opts="-h --wait --follow-links --probe --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -44,17 +44,20 @@ complete -c netapply -n "__fish_netapply_using_subcommand apply" -l log -d 'How 
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s n -l dry-run -d 'Print the plan and touch nothing'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l strict -d 'All or nothing: no change after an error in the description, and the first step that fails undoes those before it'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l no-verify -d 'Do not wait for the network to work'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l follow-links -d 'Read what links in a directory lead to outside it'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l json -d 'Print JSON, see docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l format -d 'How diagnostics are printed' -r -f -a "text\t'For a person'
 github\t'Annotations of a GitHub workflow'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l for -d 'Also say what this service would refuse' -r -f -a "ironic\t'Ironic\'s API'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l wait -d 'How long to wait: for the drive and the NICs, and then as long again for the network to work' -r
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l follow-links -d 'Read what links in a directory lead to outside it'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l json -d 'Print JSON, see docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l wait -d 'How long to wait: for the drive and the NICs, and then as long again for the network to work' -r
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l probe -d 'What must be reachable: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT, ping://HOST; may be repeated' -r
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l log -d 'How much is logged: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l follow-links -d 'Read what links in a directory lead to outside it'
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l json -d 'Print JSON, see docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand inventory" -l json -d 'Print JSON, see docs/schema'
