@@ -1,7 +1,7 @@
 //! Diagnostics about the description: what is wrong or assumed, where, and what to do.
 //!
 //! A [`Diagnostic`] carries a [`Code`] that never changes its meaning; `netapply explain CODE` prints the row of the
-//! table in [`codes`]. Rendering needs the documents, for the source line and the path in it.
+//! table in `codes`. Rendering needs the documents, for the source line and the path in it.
 
 mod codes;
 mod render;

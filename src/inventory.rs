@@ -184,7 +184,7 @@ pub struct AddressEntry {
     /// Who made it (`IFA_PROTO`, kernel 5.18).
     #[serde(default, skip_serializing_if = "AddressProtocol::is_unspecified")]
     pub protocol: AddressProtocol,
-    /// What it was made with, in ip(8)'s words: [`ADDRESS_FLAGS`].
+    /// What it was made with, in ip(8)'s words: `ADDRESS_FLAGS`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<AddressFlag>,
     /// Metric of the route to its subnet (`IFA_RT_PRIORITY`); 0 is the kernel's own.

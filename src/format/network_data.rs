@@ -1,7 +1,7 @@
 //! network_data.json of OpenStack (Nova, Ironic), Metal3 and CloudStack: `links`, `networks`, `services`.
 //!
 //! Writers deviate from the schema, and from each other, in many small ways; each that is known has a case in
-//! testdata/network_data. [`read`] takes all of them and says what it assumed; [`ironic_schema`] says what Ironic's API
+//! testdata/network_data. `read` takes all of them and says what it assumed; [`ironic_schema`] says what Ironic's API
 //! would refuse. Knows nothing of the machine.
 
 mod ironic;

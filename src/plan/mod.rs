@@ -1,7 +1,7 @@
 //! Resolved and Inventory to [`Plan`]: what differs, in which order, and each step as the ip(8) line that does the same.
 //!
 //! Pure: no clock, no files, no kernel. What is not in the plan does not happen to the machine. Planning runs on a copy
-//! of the machine ([`state::State`]) on which each step has the effect that it will have on the real one, so that what a
+//! of the machine (`state::State`) on which each step has the effect that it will have on the real one, so that what a
 //! step costs (taking a link down drops its IPv6 addresses and routes) is made good by later steps. Entry: [`plan`].
 
 mod addresses;

@@ -1,5 +1,5 @@
 //! Why something does not work: from failed checks and the evidence to causes, each with how sure it is and what to do.
-//! Pure. [`RULES`] is the table; each rule looks at everything and adds the causes that it sees.
+//! Pure. `RULES` is the table; each rule looks at everything and adds the causes that it sees.
 
 use serde::Serialize;
 

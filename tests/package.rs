@@ -1,0 +1,140 @@
+//! What netapply is made of and what its package holds: licences, versions of one crate beside each other, files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Licences that a dependency may be used under; deny.toml lists the same for the public CI.
+const LICENCES: &[&str] = &[
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Unicode-3.0",
+    "Zlib",
+    "Unlicense",
+];
+
+/// Crates that are there in two versions, and why.
+const TWICE: &[(&str, &str)] = &[
+    ("getrandom", "proptest's rand and tempfile, in tests only"),
+    ("syn", "at build time only: derives of the netlink crates, serde and tokio"),
+];
+
+/// What cargo knows of every crate that this machine's build needs, from Cargo.lock and what is downloaded already.
+fn crates() -> Vec<Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut command = Command::new(cargo);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform", &host]);
+    let output = command.output().expect("cargo runs");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let nodes = metadata["resolve"]["nodes"].as_array().expect("nodes");
+    let used: BTreeSet<&str> = nodes.iter().filter_map(|node| node["id"].as_str()).collect();
+    let packages = metadata["packages"].as_array().expect("packages").iter();
+    packages.filter(|package| package["id"].as_str().is_some_and(|id| used.contains(id))).cloned().collect()
+}
+
+/// Whether one of the alternatives of an SPDX expression consists of licences that are allowed.
+fn is_allowed(expression: &str) -> bool {
+    if let Some((first, rest)) = expression.strip_prefix('(').and_then(|inner| inner.split_once(") AND ")) {
+        return is_allowed(first) && is_allowed(rest);
+    }
+    let one = |text: &str| text.split(" AND ").all(|part| LICENCES.contains(&part.trim()));
+    expression.split(" OR ").flat_map(|part| part.split('/')).any(one)
+}
+
+#[test]
+fn every_dependency_has_an_allowed_licence() {
+    let crates = crates();
+    assert!(crates.len() > 20, "only {} crates were found", crates.len());
+    let licence = |package: &Value| package["license"].as_str().unwrap_or("none").to_owned();
+    let refused: Vec<String> = crates
+        .iter()
+        .filter(|package| !is_allowed(&licence(package)))
+        .map(|package| format!("{}: {}", package["name"], licence(package)))
+        .collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+    assert!(is_allowed("(MIT OR Apache-2.0) AND Unicode-3.0") && is_allowed("MIT/Apache-2.0"));
+    assert!(!is_allowed("GPL-2.0-only") && !is_allowed("MIT AND GPL-2.0-only") && !is_allowed("none"));
+}
+
+#[test]
+fn no_crate_is_there_twice_without_a_reason() {
+    let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for package in crates() {
+        let word = |key: &str| package[key].as_str().expect("a word").to_owned();
+        versions.entry(word("name")).or_default().insert(word("version"));
+    }
+    let twice: BTreeSet<&str> =
+        versions.iter().filter(|(_, versions)| versions.len() > 1).map(|(name, _)| name.as_str()).collect();
+    let listed: BTreeSet<&str> = TWICE.iter().map(|(name, _)| *name).collect();
+    assert_eq!(twice, listed, "TWICE lists the crates that are there in two versions");
+}
+
+#[test]
+fn the_package_holds_what_a_build_needs() {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.args(["package", "--list", "--offline", "--allow-dirty"]).output().expect("cargo runs");
+    assert!(output.status.success(), "cargo package: {}", String::from_utf8_lossy(&output.stderr));
+    let listed = String::from_utf8_lossy(&output.stdout);
+    let listed: Vec<&str> = listed.lines().collect();
+    const BESIDE: &[&str] = &[
+        ".cargo_vcs_info.json",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "Cargo.toml.orig",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+    ];
+    let needless: Vec<&&str> =
+        listed.iter().filter(|path| !path.starts_with("src/") && !BESIDE.contains(path)).collect();
+    assert!(needless.is_empty(), "no build needs {needless:?}: see `include` in Cargo.toml");
+    for needed in ["src/main.rs", "Cargo.lock", "LICENSE-MIT"] {
+        assert!(listed.contains(&needed), "the package lacks {needed}");
+    }
+}
+
+/// Units, hooks and manual, below the folders where dpkg puts them; nothing below /etc, where a package's links would be
+/// taken for the administrator's.
+#[test]
+fn the_debian_package_holds_units_hooks_and_manual() {
+    let out = tempfile::tempdir().expect("a folder");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join("release/deb"));
+    command.arg(root.join("LICENSE-MIT")).arg("amd64").arg(out.path());
+    command.env("DEBFULLNAME", "Somebody").env("DEBEMAIL", "somebody@example.com");
+    let output = command.output().expect("release/deb runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let package = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let ask = |option: &str| {
+        let output = Command::new("dpkg-deb").args([option, &package]).output().expect("dpkg-deb runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let (held, about) = (ask("--contents"), ask("--info"));
+    for path in [
+        "./usr/bin/netapply",
+        "./usr/lib/systemd/system/netapply.service",
+        "./usr/lib/systemd/system/netapply-wait-online.service",
+        "./usr/lib/systemd/system/dhcpcd.service.d/50-netapply.conf",
+        "./usr/lib/dracut/modules.d/50netapply/module-setup.sh",
+        "./usr/share/initramfs-tools/hooks/netapply",
+        "./usr/share/initramfs-tools/scripts/init-premount/netapply",
+        "./usr/share/man/man8/netapply.8",
+        "./usr/share/doc/netapply/copyright",
+    ] {
+        assert!(held.lines().any(|line| line.ends_with(path)), "{path} is missing:\n{held}");
+    }
+    assert!(!held.contains("./etc/") && held.lines().all(|line| line.contains("root/root")), "{held}");
+    assert!(about.contains(concat!("Version: ", env!("CARGO_PKG_VERSION"))), "{about}");
+    assert!(about.contains("Maintainer: Somebody <somebody@example.com>"), "{about}");
+}
