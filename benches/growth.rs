@@ -10,8 +10,11 @@ use harness::disturb::alone;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
+/// Writes a description with so many of something.
+type Describe = fn(usize) -> String;
+
 /// What grows, from how many, and the description of so many.
-const DIMENSIONS: &[(&str, usize, fn(usize) -> String)] = &[
+const DIMENSIONS: &[(&str, usize, Describe)] = &[
     ("links", 30, links),
     ("addresses", 300, addresses),
     ("routes", 1000, routes),

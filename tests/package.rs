@@ -82,7 +82,8 @@ fn the_package_holds_what_a_build_needs() {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    let output = command.args(["package", "--list", "--offline", "--allow-dirty"]).output().expect("cargo runs");
+    let output =
+        command.args(["package", "--list", "--offline", "--allow-dirty"]).output().expect("cargo runs");
     assert!(output.status.success(), "cargo package: {}", String::from_utf8_lossy(&output.stderr));
     let listed = String::from_utf8_lossy(&output.stdout);
     let listed: Vec<&str> = listed.lines().collect();
