@@ -68,6 +68,9 @@ struct StepOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<At>,
     needs: Vec<usize>,
+    /// Why `--strict` cannot undo it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    irreversible: Option<&'static str>,
 }
 
 /// Exit code 3 on any error, 4 without a description, else 0.
@@ -186,7 +189,9 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
         page.line(format_args!("Steps:"));
         let width = plan.steps.len().to_string().len();
         for (number, step) in (1..).zip(&plan.steps) {
-            page.line(format_args!("{number:>w$}  {}", script::line(&step.action), w = width + 2));
+            let once = step.action.irreversible().filter(|_| args.strict);
+            let once = once.map_or_else(String::new, |why| format!("  # --strict cannot undo it: {why}"));
+            page.line(format_args!("{number:>w$}  {}{once}", script::line(&step.action), w = width + 2));
         }
     }
     print(&page, exit)
@@ -243,6 +248,7 @@ fn output<'a>(source: &str, parsed: &'a Parsed, resolved: &'a Resolved, plan: &P
         link: step.link.clone(),
         at: renderer.at(step.at, None),
         needs: step.needs.iter().map(|id| id.0 + 1).collect(),
+        irreversible: step.action.irreversible(),
     };
     Output {
         version: 1,
@@ -274,5 +280,23 @@ fn link_out(link: &ResolvedLink) -> LinkOut<'_> {
         current: link.current.as_deref(),
         matched_by: matched.map(ToString::to_string),
         stand_in: link.stand_in,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Place;
+    use crate::plan::{Action, Service, Step};
+
+    #[test]
+    fn a_step_that_strict_cannot_undo_says_why() {
+        let step = |action| Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() };
+        let delete = Action::DeleteLink { name: "x".to_owned() };
+        let plan = Plan { steps: vec![step(Action::Refresh(Service::Networkd)), step(delete)] };
+        let (parsed, resolved) = (Parsed::default(), Resolved::default());
+        let json = serde_json::to_value(output("", &parsed, &resolved, &plan)).unwrap();
+        assert_eq!(json["steps"][0]["irreversible"], "the service has read its files by then");
+        assert!(json["steps"][1].get("irreversible").is_none());
     }
 }
