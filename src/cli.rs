@@ -33,15 +33,19 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Green.on_default())
     .placeholder(AnsiColor::Cyan.on_default());
 
+// Paragraphs are wrapped to the terminal.
 const AFTER_HELP: &str = "\
-SOURCE is a file, '-' for standard input, a directory laid out as a config drive
-or holding netplan files, a block device, or an ISO image. Without one the drives
-of this machine are searched, as in a boot.
+SOURCE is a file, '-' for standard input, a directory laid out as a config drive or holding netplan files, a block \
+device, or an ISO image. Without one the drives of this machine are searched, as in a boot.
 
-Exit status: 0 as described and working; 1 something described is missing or does
-not work; 2 usage; 3 the description cannot be used (with check and --dry-run: it
-has errors); 4 no description, or one without links; 5 the kernel refused a step;
-75 another netapply is applying.
+Exit status:
+  0   as described and working
+  1   something described is missing or does not work
+  2   usage
+  3   the description cannot be used (with check and --dry-run: it has errors)
+  4   no description, or one without links
+  5   the kernel refused a step
+  75  another netapply is applying
 
 Examples:
   netapply --dry-run net.yaml     print what would be done on this machine
@@ -539,6 +543,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_console() {
+        for command in std::iter::once(&command()).chain(command().get_subcommands()) {
+            let help = command.clone().term_width(80).render_long_help().to_string();
+            let long = help.lines().find(|line| line.chars().count() > 80);
+            assert_eq!(long, None, "{}", command.get_name());
+        }
     }
 
     #[test]
