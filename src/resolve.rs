@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::inventory::Inventory;
-use crate::model::{Activation, Desired, Kind, Link, Resolver, Rule};
+use crate::model::{Activation, Desired, Kind, Link, Located, Resolver, Rule, WishedMac};
 
 pub use nic::MatchedBy;
 
@@ -129,11 +129,13 @@ pub(crate) fn blank(link: &Link, name: String, current: Option<String>) -> Resol
 
 fn resolved_nic(link: &Link, nic: &nic::Found) -> ResolvedLink {
     let current = (!nic.stand_in).then(|| nic.name.clone());
-    ResolvedLink {
-        matched: Some(nic.by.clone()),
-        stand_in: nic.stand_in,
-        ..blank(link, nic.name.clone(), current)
+    let mut resolved = blank(link, nic.name.clone(), current);
+    // It was looked for by its MAC address, and found by its name: it is to get that address.
+    let by_name = matches!(nic.by, nic::MatchedBy::Name(_)) && !link.select.otherwise.is_empty();
+    if let Some(mac) = link.select.mac.filter(|_| by_name && link.mac.is_none()) {
+        resolved.desired.mac = Some(Located::new(WishedMac::Is(mac.value), mac.at));
     }
+    ResolvedLink { matched: Some(nic.by.clone()), stand_in: nic.stand_in, ..resolved }
 }
 
 /// The kernel takes no route through a link that is down, and netapply leaves some so: those come with the run after it

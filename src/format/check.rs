@@ -10,7 +10,7 @@ mod stacking;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::attribute::Value;
+use crate::model::attribute::{self, Value};
 use crate::model::{BondMode, Desired, Kind, Link, Located, Mtu, Naming, Place};
 
 /// Links in one description. A link takes a hundred times the memory of the few bytes that can ask for one, and a
@@ -28,6 +28,9 @@ pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     limit(desired, diags);
     stacking::check(desired, &memberless, diags);
     unique_names(desired, diags);
+    for link in &mut desired.links {
+        numbers(link, diags);
+    }
     for link in desired.links.iter_mut().filter(|l| l.kind == Kind::Bond) {
         bond_options(link, desired.closed, diags);
     }
@@ -67,6 +70,40 @@ fn unique_names(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
         );
         link.naming = if link.kind == Kind::Physical { Naming::Keep } else { Naming::Generate };
     }
+}
+
+/// Options of bridges that are times in 1/100 s.
+const BRIDGE_TIMES: &[&str] = &["forward_delay", "hello_time", "max_age", "ageing_time"];
+/// What the kernel takes for the forward delay with the spanning tree on (br_set_forward_delay), in 1/100 s.
+const FORWARD_DELAY: (i64, i64) = (200, 3000);
+
+/// Leaves out numbers that the kernel refuses, which would cost the whole link.
+fn numbers(link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    let spanning_tree = link.settings.get("stp_state") == Some(&Value::Bool(true));
+    let (kind, id) = (link.kind, link.id.clone());
+    let rows = kind.attributes();
+    link.settings.0.retain(|name, setting| {
+        let Value::Number(number) = setting.value else { return true };
+        let row = rows.iter().find(|row| row.name == *name);
+        let range = match *name {
+            "forward_delay" if spanning_tree => Some(FORWARD_DELAY),
+            _ => row.map(attribute::Attribute::range),
+        };
+        let Some((low, high)) = range.filter(|(low, high)| !(low..=high).contains(&&number)) else {
+            return true;
+        };
+        let is_time = kind == Kind::Bridge && BRIDGE_TIMES.contains(name);
+        let shown = |number: i64| match is_time {
+            true => format!("{}", number as f64 / 100.0),
+            false => number.to_string(),
+        };
+        let message =
+            format!("{name} {} of {} \"{id}\" is out of range, left out", shown(number), kind.noun());
+        let unit = if is_time { " seconds" } else { "" };
+        let hint = format!("the kernel takes {} to {}{unit}", shown(low), shown(high));
+        diags.push(Diagnostic::new(Code::BadValue, setting.at, message).hint(hint));
+        false
+    });
 }
 
 /// Options that the bond's mode does not have, that exclude each other or that are missing.

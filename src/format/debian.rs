@@ -6,8 +6,9 @@
 mod bond;
 mod bridge;
 mod subnet;
+mod vlans;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -21,8 +22,9 @@ use crate::model::{
 };
 
 pub(super) use bond::{BOND, bond_setting};
-pub(super) use bridge::{BRIDGE, bridge_option, port_option};
+pub(super) use bridge::{BRIDGE, bridge_option, list, port_option};
 pub(super) use subnet::{Method, either, metric, subnet};
+use vlans::VlanOptions;
 
 /// What is read of a text, before its parts are joined.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(super) struct Draft {
     ports: Vec<PortOption>,
     /// Routes that name no link.
     routes: Vec<Route>,
+    /// VLANs of bridges and ports, by the name of the link.
+    vlans: HashMap<String, VlanOptions>,
 }
 
 /// An option of a port: the port, the option, its value.
@@ -82,17 +86,20 @@ impl Draft {
             let mut seen = HashSet::new();
             link.members.retain(|member| seen.insert(member.value.clone()));
         }
-        let references: Vec<(String, LinkRef)> = self
+        let mut references: VecDeque<(String, LinkRef)> = self
             .desired
             .links
             .iter()
             .flat_map(|l| l.members.iter().chain(&l.parent).map(|r| (l.id.clone(), r.clone())))
             .collect();
-        for (id, reference) in references {
-            if self.by_name.contains_key(&reference.value) {
+        while let Some((id, reference)) = references.pop_front() {
+            if self.by_name.contains_key(&reference.value) || IfName::new(&reference.value).is_err() {
                 continue;
             }
-            if IfName::new(&reference.value).is_err() {
+            if let Some((parent, vid)) = dotted(&reference.value) {
+                let parent = Located::new(parent.to_owned(), reference.at);
+                references.push_back((reference.value.clone(), parent.clone()));
+                self.add(implied_vlan(&reference, &id, parent, vid, report_implied, diags));
                 continue;
             }
             if report_implied {
@@ -114,6 +121,7 @@ impl Draft {
                 None => diags.push(dangling(&option.port, "a port option is written for")),
             }
         }
+        vlans::tables(&mut self.desired.links, std::mem::take(&mut self.vlans), diags);
         self.place(diags);
         self.desired
     }
@@ -196,6 +204,35 @@ impl Reach {
         let only_of_family = if let [index] = family.as_slice() { Some(*index) } else { None };
         self.lengths.iter().find_map(subnet).copied().or(only_of_family).or(self.only)
     }
+}
+
+/// The VLAN of a name such as `eth0.100` that is a member or parent and has no description of its own: bridge-utils and
+/// ifupdown2 make it.
+fn implied_vlan(
+    name: &LinkRef,
+    of: &str,
+    parent: LinkRef,
+    vid: u16,
+    report: bool,
+    diags: &mut Vec<Diagnostic>,
+) -> Link {
+    if report {
+        let message = format!(
+            "\"{0}\" has no item of its own; \"{of}\" was taken to mean VLAN {vid} on {1}",
+            name.value, parent.value
+        );
+        let implied = Diagnostic::new(Code::ImpliedLink, name.at, message);
+        diags.push(implied.hint("give it an item of type vlan"));
+    }
+    let mut link = made(&Node::scalar(&name.value, name.at), Kind::Vlan, diags);
+    vlan(&mut link, parent, Located::new(u64::from(vid), name.at));
+    link
+}
+
+/// `eth0.100`: parent and VLAN id.
+pub(super) fn dotted(name: &str) -> Option<(&str, u16)> {
+    let (parent, id) = name.rsplit_once('.').filter(|(parent, id)| !parent.is_empty() && is_number(id))?;
+    Some((parent, id.parse().ok().filter(|id| *id <= 4094)?))
 }
 
 /// A NIC that is known by its interface name. `ethN` is the old kernel order: where no NIC has the name, the N-th is

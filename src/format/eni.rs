@@ -5,19 +5,20 @@
 
 mod commands;
 mod inherit;
+mod kinds;
 mod lines;
 mod stanza;
 mod table;
 
 use std::collections::{HashMap, HashSet};
 
-use super::debian::{Draft, bond_setting, bridge_option, is_number, made, nic, port_option, vlan};
+use super::debian::{Draft, bond_setting, bridge_option, list, made, nic, port_option};
 use super::keys::report;
 use super::tree::{Entry, Node, Value};
-use super::value::{number, set_option, words};
+use super::value::words;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{
-    Activation, Address, Desired, Kind, Link, LinkRef, Located, Place, Settings, attribute, fits,
+    Activation, Address, Desired, Kind, Link, LinkRef, Located, Place, Settings, WishedMac, attribute, fits,
 };
 use commands::{Effect, What};
 pub(super) use lines::tree;
@@ -62,8 +63,10 @@ fn stanzas(root: &Node, templates: &HashSet<String>, diags: &mut Vec<Diagnostic>
             _ => {}
         }
     }
+    groups.without_open_vswitch(diags);
     groups.0.retain(|(name, _)| !templates.contains(name) || wanted.iter().any(|w| w.value == *name));
-    let mut reader = Reader::default();
+    let roles = kinds::Roles::of(groups.0.iter().flat_map(|(_, stanzas)| stanzas));
+    let mut reader = Reader { roles, ..Reader::default() };
     for (name, stanzas) in &groups.0 {
         reader.link(name, stanzas, diags);
     }
@@ -92,6 +95,26 @@ impl<'a> Groups<'a> {
         self.2.extend(header.split(' ').nth(1).map(|name| base(name).to_owned()));
     }
 
+    /// Leaves out what belongs to Open vSwitch, as netplan's reader does.
+    fn without_open_vswitch(&mut self, diags: &mut Vec<Diagnostic>) {
+        let Groups(groups, index, left_out) = self;
+        groups.retain(|(name, stanzas)| {
+            let options = stanzas.iter().flat_map(|stanza| stanza.entries);
+            let of_switch: Vec<Diagnostic> = options
+                .filter(|entry| entry.key.starts_with("ovs-") || entry.key.starts_with("ovs_"))
+                .filter_map(|entry| report(&table::IFACE, &entry.key, entry.key_at))
+                .collect();
+            if of_switch.is_empty() {
+                return true;
+            }
+            let hint = |diagnostic: Diagnostic| diagnostic.hint(format!("\"{name}\" is left out"));
+            diags.extend(of_switch.into_iter().map(hint));
+            left_out.insert(name.clone());
+            index.remove(name);
+            false
+        });
+    }
+
     fn add(&mut self, stanza: Stanza<'a>) {
         let name = stanza.base().to_owned();
         let index = *self.1.entry(name.clone()).or_insert_with(|| {
@@ -111,6 +134,13 @@ struct Reader {
     enslaved: Vec<(LinkRef, LinkRef, Settings)>,
     /// What commands ask for on other interfaces than their stanza's.
     effects: Vec<(LinkRef, What)>,
+    /// `vrf`: the VRF and its member.
+    in_vrf: Vec<(LinkRef, LinkRef)>,
+    roles: kinds::Roles,
+    /// VRFs whose table is `auto`.
+    tables: u32,
+    /// Links that commands make beside those of stanzas: whoever makes one wants it up.
+    made: HashSet<String>,
 }
 
 impl Reader {
@@ -118,11 +148,11 @@ impl Reader {
     fn link(&mut self, name: &str, stanzas: &[Stanza], diags: &mut Vec<Diagnostic>) {
         let Some(first) = stanzas.first() else { return };
         let node = Node::scalar(name, first.at);
-        let mut link = match kind(name, stanzas) {
+        let mut link = match kinds::kind(name, stanzas, &self.roles) {
             Kind::Physical => nic(name, first.at),
             kind => made(&node, kind, diags),
         };
-        if link.kind == Kind::Vlan && !vlan_of(name, stanzas, &mut link, diags) {
+        if !kinds::read(name, stanzas, &mut link, &mut self.tables, diags) {
             return;
         }
         let mut at_member = Settings::default();
@@ -150,19 +180,24 @@ impl Reader {
         for entry in stanza.entries {
             match entry.key.as_str() {
                 "bond-slaves" | "bond-ports" | "bond-members" | "slaves" => members(entry, link, diags),
+                "vrf" | "vrf-member" => {
+                    let word = words(&entry.value, &entry.key, diags).into_iter().next();
+                    let member = Located::new(link.id.clone(), stanza.at);
+                    self.in_vrf.extend(word.map(|w| (Located::new(w.value.to_owned(), w.at), member)));
+                }
                 "bond-master" => {
                     diags.extend(report(&MEMBERS, &entry.key, entry.key_at));
                     let word = words(&entry.value, "bond-master", diags).into_iter().next();
                     *master = word.map(|w| Located::new(w.value.to_owned(), w.at));
                 }
-                key if key.starts_with("bond-") => {
+                key if key.starts_with("bond-") || key.starts_with("bond_") => {
                     let settings = if link.kind == Kind::Bond { &mut link.settings } else { &mut *at_member };
                     bond_setting(entry, settings, diags);
                 }
-                key if key.starts_with("bridge-") && link.kind == Kind::Bridge => {
+                key if is_bridge(key) && link.kind == Kind::Bridge => {
                     bridge_option(entry, link, &mut self.draft, diags);
                 }
-                key if key.starts_with("bridge-") => diags.push(port_option(entry)),
+                key if is_bridge(key) => port_option(entry, link, &mut self.draft, diags),
                 "requires" => requires(entry, stanza, link, diags),
                 "use" => used(entry, diags),
                 "up" | "post-up" | "pre-up" => self.command(stanza, entry, link, diags),
@@ -173,11 +208,7 @@ impl Reader {
 
     /// Understands a command, or says that it is not executed.
     fn command(&mut self, stanza: &Stanza, entry: &Entry, link: &mut Link, diags: &mut Vec<Diagnostic>) {
-        let nodes = match &entry.value.value {
-            Value::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(&entry.value),
-        };
-        let words: Vec<&str> = nodes.iter().filter_map(Node::text).collect();
+        let words = words_of(entry);
         let Some(effects) = commands::understand(&words, stanza.base(), entry.key_at) else {
             let program = words.first().copied().unwrap_or_default();
             let message = format!("the command \"{program} …\" of \"{}\" is not executed", stanza.name);
@@ -207,6 +238,8 @@ impl Reader {
 
     /// Joins what is in different stanzas.
     fn finish(mut self, wanted: &[LinkRef], groups: &Groups, diags: &mut Vec<Diagnostic>) -> Desired {
+        self.make(diags);
+        self.pairs(diags);
         for (master, member, settings) in std::mem::take(&mut self.enslaved) {
             if self.draft.link(&master.value).is_none() {
                 let node = Node::scalar(&master.value, master.at);
@@ -232,75 +265,119 @@ impl Reader {
                 }
             }
         }
+        let made = std::mem::take(&mut self.made);
+        for (vrf, member) in std::mem::take(&mut self.in_vrf) {
+            match self.draft.link(&vrf.value).filter(|link| link.kind == Kind::Vrf) {
+                Some(link) => link.members.push(member),
+                None => {
+                    let message = format!(
+                        "\"{}\" is to be in VRF \"{}\", which no stanza makes",
+                        member.value, vrf.value
+                    );
+                    diags.push(
+                        Diagnostic::new(Code::DanglingReference, vrf.at, message)
+                            .hint(format!("add a stanza: iface {} with vrf-table", vrf.value)),
+                    );
+                }
+            }
+        }
         let mut desired = self.draft.finish(false, diags);
-        activate(&mut desired, wanted, groups, diags);
+        vrf_routes(&mut desired.links);
+        activate(&mut desired, wanted, &made, groups, diags);
         desired
     }
-}
 
-/// ifupdown2's and ifupdown-ng's options of a bridge that filters VLANs, which are at its ports, too.
-const PORT_OPTIONS: &[&str] = &["bridge-access", "bridge-allow-untagged", "bridge-pvid", "bridge-vids"];
-
-/// What an interface is. A member may repeat its bond's options beside `bond-master`.
-fn kind(name: &str, stanzas: &[Stanza]) -> Kind {
-    let has = |wanted: &dyn Fn(&str) -> bool| {
-        stanzas.iter().any(|s| s.entries.iter().any(|entry| wanted(&entry.key)))
-    };
-    let uses = |what: &str| stanzas.iter().any(|stanza| stanza.uses(what));
-    if has(&|key| key.starts_with("bridge-") && !PORT_OPTIONS.contains(&key)) || uses("bridge") {
-        Kind::Bridge
-    } else if has(&|key| key.starts_with("bond-") || key == "slaves") && !has(&|key| key == "bond-master")
-        || uses("bond")
-    {
-        Kind::Bond
-    } else if has(&|key| key == "vlan-raw-device" || key == "vlan-id") || dotted(name).is_some() {
-        Kind::Vlan
-    } else {
-        Kind::Physical
-    }
-}
-
-/// `eth0.100`: parent and VLAN id.
-fn dotted(name: &str) -> Option<(&str, &str)> {
-    name.rsplit_once('.').filter(|(parent, id)| !parent.is_empty() && is_number(id))
-}
-
-/// Fills in parent and id of a VLAN. False, with a diagnostic, where one of them is nowhere.
-fn vlan_of(name: &str, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bool {
-    let at = stanzas.first().map_or(Place::NONE, |s| s.at);
-    let option = |key: &str| stanzas.iter().find_map(|s| s.get(key));
-    let raw = option("vlan-raw-device").and_then(|n| words(n, "vlan-raw-device", diags).into_iter().next());
-    let parent = raw.map(|w| Located::new(w.value.to_owned(), w.at));
-    let parent = parent.or_else(|| dotted(name).map(|(parent, _)| Located::new(parent.to_owned(), at)));
-    // `vlan100`, and with a raw device any name that ends in the number.
-    let digits = name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-    let in_name = dotted(name).map(|(_, id)| id).or(name.get(digits..)).filter(|id| is_number(id));
-    let in_name = in_name.map(|id| Node::scalar(id, at));
-    let id = match option("vlan-id").or(in_name.as_ref()) {
-        Some(node) => number(node, "vlan-id", 0..=4094, diags),
-        None => {
-            let message = format!("no VLAN id for \"{name}\", left out");
-            diags.push(Diagnostic::new(Code::MissingKey, at, message).hint("add \"vlan-id\""));
-            return false;
+    /// Makes what commands make beside the links of stanzas, so that other commands find it.
+    fn make(&mut self, diags: &mut Vec<Diagnostic>) {
+        let (make, others) = std::mem::take(&mut self.effects)
+            .into_iter()
+            .partition(|(_, what)| matches!(what, What::Make(_)));
+        self.effects = others;
+        let make: Vec<(LinkRef, What)> = make;
+        for (name, what) in make {
+            let What::Make(command) = &what else { continue };
+            if self.draft.link(&name.value).is_none() {
+                self.draft.add(made(&Node::scalar(&name.value, name.at), command.kind, diags));
+                self.made.insert(name.value.clone());
+            }
+            if let Some(link) = self.draft.link(&name.value) {
+                take_effect(link, what, name.at);
+            }
         }
+    }
+
+    /// Both ends of a veth pair name each other; one that only the other names is made, too.
+    fn pairs(&mut self, diags: &mut Vec<Diagnostic>) {
+        let ends: Vec<(String, LinkRef)> = self
+            .draft
+            .desired
+            .links
+            .iter()
+            .filter(|link| link.kind == Kind::Veth)
+            .filter_map(|link| Some((link.id.clone(), link.peer.clone()?)))
+            .collect();
+        for (id, peer) in ends {
+            let back = Located::new(id, peer.at);
+            if let Some(link) = self.draft.link(&peer.value) {
+                if link.kind == Kind::Physical {
+                    link.kind = Kind::Veth;
+                    link.select = Default::default();
+                    link.naming = made(&Node::scalar(&peer.value, link.at), Kind::Veth, diags).naming;
+                }
+                link.peer.get_or_insert(back);
+                continue;
+            }
+            let mut link = made(&Node::scalar(&peer.value, peer.at), Kind::Veth, diags);
+            link.peer = Some(back);
+            self.made.insert(peer.value.clone());
+            self.draft.add(link);
+        }
+    }
+}
+
+/// Routes of a VRF and of its members are in its table, as ifupdown2 and ifupdown-ng put them.
+fn vrf_routes(links: &mut [Link]) {
+    let table = |link: &Link| link.settings.number("table").and_then(|table| u32::try_from(table).ok());
+    let tables: HashMap<String, u32> = links
+        .iter()
+        .filter(|link| link.kind == Kind::Vrf)
+        .filter_map(|link| Some((link, table(link)?)))
+        .flat_map(|(link, table)| {
+            let members = link.members.iter().map(move |member| (member.value.clone(), table));
+            members.chain([(link.id.clone(), table)])
+        })
+        .collect();
+    for link in links.iter_mut() {
+        let Some(table) = tables.get(&link.id) else { continue };
+        for route in &mut link.routes {
+            route.table.get_or_insert(*table);
+        }
+    }
+    super::netplan::vrf_gateways(links);
+}
+
+/// An option of a bridge, in any spelling.
+fn is_bridge(key: &str) -> bool {
+    key.starts_with("bridge-") || key.starts_with("bridge_")
+}
+
+fn is_command(key: &str) -> bool {
+    matches!(key, "up" | "post-up" | "pre-up")
+}
+
+/// The words of a command.
+fn words_of(entry: &Entry) -> Vec<&str> {
+    let nodes = match &entry.value.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(&entry.value),
     };
-    if parent.is_none() {
-        let message = format!("VLAN \"{name}\" has no parent link, left out");
-        diags.push(Diagnostic::new(Code::MissingKey, at, message).hint("add \"vlan-raw-device\""));
-    }
-    let (Some(parent), Some(id)) = (parent, id) else { return false };
-    vlan(link, parent, id);
-    if let (Some(node), Some(row)) = (option("vlan-protocol"), attribute::of(Kind::Vlan, "protocol")) {
-        set_option(&mut link.settings, row, node, "vlan-protocol", diags);
-    }
-    true
+    nodes.iter().filter_map(Node::text).collect()
 }
 
 /// `bond-slaves eth0 eth1` or `none`.
 fn members(entry: &Entry, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     diags.extend(report(&MEMBERS, &entry.key, entry.key_at));
-    let words = words(&entry.value, &entry.key, diags).into_iter().filter(|w| w.value != "none");
-    link.members.extend(words.map(|w| Located::new(w.value.to_owned(), w.at)));
+    link.members.extend(list(&entry.value, &entry.key, diags));
 }
 
 /// `requires eth0 eth1` of ifupdown-ng: the members of a bond or bridge that does not name them otherwise.
@@ -317,8 +394,10 @@ fn requires(entry: &Entry, stanza: &Stanza, link: &mut Link, diags: &mut Vec<Dia
 
 /// `use bond` of ifupdown-ng. Most of its words say what follows from the options anyway.
 fn used(entry: &Entry, diags: &mut Vec<Diagnostic>) {
-    const KNOWN: &[&str] =
-        &["bond", "bridge", "dhcp", "ethtool", "ipv6-ra", "link", "loopback", "static", "vlan"];
+    const KNOWN: &[&str] = &[
+        "bond", "bridge", "dhcp", "dummy", "ethtool", "ipv6-ra", "link", "loopback", "static", "tunnel",
+        "veth", "vlan", "vrf", "vxlan",
+    ];
     for word in words(&entry.value, "use", diags).into_iter().filter(|w| !KNOWN.contains(&w.value)) {
         let message =
             format!("\"use {}\" has no effect here: only bond, bridge and dhcp have one", word.value);
@@ -332,19 +411,41 @@ fn take_effect(link: &mut Link, what: What, at: Place) {
         What::Route(route) => link.routes.push(route),
         What::Address(net) => link.addresses.push(Address::new(net, at)),
         What::Mtu(mtu) => link.mtu = Some(Located::new(mtu, at)),
-        What::Members(members) => link.members.extend(members.into_iter().map(|m| Located::new(m, at))),
+        What::Members(members) => {
+            let named: HashSet<String> = link.members.iter().map(|member| member.value.clone()).collect();
+            let members = members.into_iter().filter(|member| !named.contains(member));
+            link.members.extend(members.map(|m| Located::new(m, at)));
+        }
+        What::Make(command) => {
+            link.parent = command.parent.map(|parent| Located::new(parent, at)).or(link.parent.take());
+            link.peer = command.peer.map(|peer| Located::new(peer, at)).or(link.peer.take());
+            link.mac = link.mac.or(command.mac.map(|mac| Located::new(WishedMac::Is(mac), at)));
+            link.mtu = link.mtu.or(command.mtu.map(|mtu| Located::new(mtu, at)));
+            for (name, value) in command.settings {
+                if let Some(row) = attribute::of(link.kind, name) {
+                    link.settings.set(row, value, at);
+                }
+            }
+        }
         What::Rule(_) | What::Nothing => {}
     }
 }
 
 /// ifupdown brings up what `auto` and `allow-hotplug` name, and what those are on.
-fn activate(desired: &mut Desired, wanted: &[LinkRef], groups: &Groups, diags: &mut Vec<Diagnostic>) {
+fn activate(
+    desired: &mut Desired,
+    wanted: &[LinkRef],
+    made: &HashSet<String>,
+    groups: &Groups,
+    diags: &mut Vec<Diagnostic>,
+) {
     // ifupdown takes `/eth*` as a pattern; a text with hundreds of them is no description.
     let patterns: Vec<&str> = wanted.iter().filter_map(|w| w.value.strip_prefix('/')).take(100).collect();
     let mut up: HashSet<String> = wanted.iter().map(|w| base(&w.value).to_owned()).collect();
     for link in &desired.links {
         up.extend(link.members.iter().chain(&link.parent).map(|r| r.value.clone()));
     }
+    up.extend(made.iter().cloned());
     let there: HashSet<&str> = desired.links.iter().map(|l| l.id.as_str()).collect();
     for name in wanted.iter().filter(|w| !w.value.starts_with('/') && base(&w.value) != LOOPBACK) {
         let known_as = base(&name.value);

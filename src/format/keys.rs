@@ -95,6 +95,8 @@ pub const fn key(name: &'static str, support: Support, what: &'static str) -> Ke
 pub struct Fields<'a> {
     /// Where the mapping begins.
     pub at: Place,
+    /// True where a key may be repeated, as in interfaces text; else that has been reported.
+    pub repeats: bool,
     entries: &'a [Entry],
 }
 
@@ -123,7 +125,7 @@ impl<'a> Fields<'a> {
                 continue;
             }
             let near = diags.len() < super::MAX_DIAGNOSTICS;
-            let report = report_entry(object, &entry.key, entry.key_at, near);
+            let report = report_entry(object, &entry.key, &entry.key, entry.key_at, near);
             diags.extend(report.map(
                 |report| match empty.filter(|empty| !known && is_beside(empty, entry)) {
                     Some(empty) => report.hint(format!(
@@ -163,7 +165,7 @@ impl<'a> Fields<'a> {
                 return None;
             }
         };
-        Some(Fields { at: node.at, entries })
+        Some(Fields { at: node.at, repeats: false, entries })
     }
 
     /// The value of a key, unless it is absent, null or an empty text.
@@ -204,7 +206,12 @@ fn without_a_blank(node: &Node) -> Option<(&str, &str)> {
 
 /// The diagnostic for a key that is in a mapping; nothing where it has its effect.
 pub(super) fn report(object: &Object, name: &str, at: Place) -> Option<Diagnostic> {
-    report_entry(object, name, at, true)
+    report_as(object, name, name, at)
+}
+
+/// As [`report`], of a key that is written in another spelling.
+pub(super) fn report_as(object: &Object, name: &str, written: &str, at: Place) -> Option<Diagnostic> {
+    report_entry(object, name, written, at, true)
 }
 
 /// What other formats and tools call a key, and what it may be called here.
@@ -242,11 +249,11 @@ fn elsewhere(object: &Object, name: &str) -> Option<&'static str> {
 }
 
 /// `near`: with the nearest key as a hint. That takes time, and messages beyond the limit are not shown.
-fn report_entry(object: &Object, name: &str, at: Place, near: bool) -> Option<Diagnostic> {
+fn report_entry(object: &Object, name: &str, written: &str, at: Place, near: bool) -> Option<Diagnostic> {
     let Some(key) = object.keys.iter().find(|k| k.name == name) else {
         let near = near.then(|| nearest(name, object.keys.iter().map(|k| k.name))).flatten();
         let near = near.or_else(|| elsewhere(object, name));
-        let message = format!("unknown key \"{name}\" in {}, ignored", object.name);
+        let message = format!("unknown key \"{written}\" in {}, ignored", object.name);
         let diags = Diagnostic::new(Code::UnknownKey, at, message);
         return Some(match near {
             Some(near) => diags.hint(format!("did you mean \"{near}\"?")),
@@ -257,13 +264,13 @@ fn report_entry(object: &Object, name: &str, at: Place, near: bool) -> Option<Di
     seen::note(key);
     let (code, message) = match key.support {
         Support::Applied => return None,
-        Support::NoEffect => (Code::NoEffect, format!("\"{}\" has no effect here: {}", key.name, key.what)),
+        Support::NoEffect => (Code::NoEffect, format!("\"{}\" has no effect here: {}", written, key.what)),
         Support::Unsupported => {
-            (Code::Unsupported, format!("\"{}\" is not supported: {}", key.name, key.what))
+            (Code::Unsupported, format!("\"{}\" is not supported: {}", written, key.what))
         }
-        Support::Deprecated => (Code::DeprecatedKey, format!("\"{}\" is deprecated: {}", key.name, key.what)),
+        Support::Deprecated => (Code::DeprecatedKey, format!("\"{}\" is deprecated: {}", written, key.what)),
         Support::LeftToOthers => {
-            (Code::LeftToOthers, format!("\"{}\" is left to the image: {}", key.name, key.what))
+            (Code::LeftToOthers, format!("\"{}\" is left to the image: {}", written, key.what))
         }
     };
     Some(Diagnostic::new(code, at, message))

@@ -34,6 +34,8 @@ pub struct Attribute {
     pub since: &'static str,
     /// How ip(8) wants it written.
     pub print: Print,
+    /// The numbers that the kernel takes, where that is less than the form holds.
+    pub range: Option<(i64, i64)>,
 }
 
 /// How a value travels in a netlink attribute. Numbers are in host order unless the name says otherwise.
@@ -170,10 +172,10 @@ impl Attribute {
     pub fn parse(&self, text: &str) -> Result<Value, String> {
         let text = text.trim();
         match self.form {
-            Form::U8 => number(text, 0, u8::MAX.into()),
-            Form::U16 | Form::U16Be => number(text, 0, u16::MAX.into()),
-            Form::U32 | Form::U32Be | Form::GreKey => number(text, 0, u32::MAX.into()),
-            Form::I32 => number(text, i32::MIN.into(), i32::MAX.into()),
+            Form::U8 | Form::U16 | Form::U16Be | Form::U32 | Form::U32Be | Form::GreKey | Form::I32 => {
+                let (low, high) = self.range();
+                number(text, low, high)
+            }
             Form::Bool | Form::Bool32 | Form::Flag => {
                 boolean(text).map(Value::Bool).ok_or_else(|| "expected on or off".into())
             }
@@ -199,6 +201,16 @@ impl Attribute {
                 }
             }
         }
+    }
+
+    /// The numbers that the kernel takes for this option, lowest and highest.
+    pub fn range(&self) -> (i64, i64) {
+        self.range.unwrap_or(match self.form {
+            Form::U8 => (0, u8::MAX.into()),
+            Form::U16 | Form::U16Be => (0, u16::MAX.into()),
+            Form::I32 => (i32::MIN.into(), i32::MAX.into()),
+            _ => (0, u32::MAX.into()),
+        })
     }
 
     /// The words that the option takes, in the kernel's order; empty where it takes none.

@@ -41,6 +41,9 @@ pub struct Link {
     pub settings: Settings,
     /// Options that it has as a port of its bond or bridge, by [`Attribute::name`].
     pub port: Settings,
+    /// The VLANs that it passes as a port of a bridge that filters VLANs, or that such a bridge itself has: the whole table,
+    /// in order, without overlaps. `None` leaves what is there.
+    pub vlans: Option<Vec<Located<PortVlan>>>,
     /// WireGuard keys and peers.
     pub wireguard: Option<Wireguard>,
     /// IPv6 behaviour.
@@ -83,6 +86,7 @@ impl Link {
             members: Vec::new(),
             settings: Settings::default(),
             port: Settings::default(),
+            vlans: None,
             wireguard: None,
             ipv6: Ipv6::default(),
             addresses: Vec::new(),
@@ -97,6 +101,20 @@ impl Link {
             ignore_carrier: false,
         }
     }
+}
+
+/// VLANs of a bridge's port, or of the bridge itself, that are treated alike (`bridge vlan add dev PORT vid FIRST-LAST
+/// [pvid] [untagged]`).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortVlan {
+    /// The lowest VLAN id.
+    pub first: u16,
+    /// The highest one.
+    pub last: u16,
+    /// Untagged frames that come in belong to it; of one VLAN only.
+    pub pvid: bool,
+    /// Its frames go out without a tag.
+    pub untagged: bool,
 }
 
 /// What a link is. Everything but [`Kind::Physical`] is made by software, and made by us where it is missing.
@@ -371,6 +389,9 @@ pub struct Match {
     pub mac: Option<Located<MacAddr>>,
     /// Kernel or alternative name.
     pub name: Option<Located<NamePattern>>,
+    /// Names to look for, in this order, where nothing else fits. A NIC that is found so although `mac` is given gets that
+    /// address.
+    pub otherwise: Vec<Located<String>>,
     /// Driver names, as shell patterns; one of them must fit.
     pub drivers: Vec<Located<String>>,
     /// Position among the machine's NICs in PCI order, from 0, where no NIC has the name (`ethN` without a MAC).

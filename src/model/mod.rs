@@ -13,7 +13,7 @@ mod rtnetlink;
 pub use bond::BondMode;
 pub use link::{
     Activation, Dynamic, IPOIB, Ipv6, Kind, Link, LinkKind, LinkLayer, LinkRef, Match, NamePattern, Naming,
-    Peer, Settings, Wireguard, WishedMac, fits,
+    Peer, PortVlan, Settings, Wireguard, WishedMac, fits,
 };
 pub use net::{Address, AddressGeneration, Desired, Family, NextHop, Resolver, Route, Rule};
 pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place};

@@ -112,9 +112,18 @@ fn fitting(
         move |l: &&ObservedLink| Found { name: l.name.clone(), by: by.clone(), stand_in: false }
     };
     let others: Vec<&ObservedLink> = nics.iter().filter(|l| fits_names(select, l)).copied().collect();
+    // The first name that a NIC has.
+    let otherwise = || {
+        let mut names = select.otherwise.iter();
+        names.find_map(|name| {
+            let called = nics.iter().find(|l| l.is_called(&name.value) && fits_drivers(select, l));
+            called.map(found(MatchedBy::Name(name.value.clone())))
+        })
+    };
     if let Some(mac) = select.mac {
         let (by, fitting) = with_mac(link, mac.value, &others, said);
-        return fitting.iter().map(found(by)).collect();
+        let fitting: Vec<Found> = fitting.iter().map(found(by)).collect();
+        return if fitting.is_empty() { otherwise().into_iter().collect() } else { fitting };
     }
     match &select.name {
         Some(Located { value: NamePattern::Exact(name), .. }) => {
@@ -127,6 +136,7 @@ fn fitting(
                     let nic = order.nic(position).filter(|(_, nic)| !taken.contains(*nic));
                     nic.map(|nic| at_position(link, name, nic, said)).into_iter().collect()
                 }
+                _ if by_name.is_empty() => otherwise().into_iter().collect(),
                 _ => by_name,
             }
         }

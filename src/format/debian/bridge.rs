@@ -1,42 +1,92 @@
 //! bridge-utils-interfaces(5)'s options, which v1 took over: `bridge_stp`, `bridge-fd`, …
 
-use super::{Draft, PortOption, wish_mac};
+use super::{Draft, PortOption, VlanOptions, wish_mac};
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::format::keys::Support::{Applied, NoEffect};
-use crate::format::keys::{Object, key, report};
+use crate::format::keys::Support::{Applied, NoEffect, Unsupported};
+use crate::format::keys::{Object, key, report_as};
 use crate::format::tree::{Entry, Node, Value as NodeValue};
-use crate::format::value::{bad, set_bridge_option, words};
+use crate::format::value::{bad, set_bridge_option, set_option, words};
 use crate::model::attribute;
-use crate::model::{Kind, Link, Located, Place};
+use crate::model::{Kind, Link, LinkRef, Located, Place};
 
 /// Every option. interfaces(5) folds `_` to `-`, and so is either taken in both formats.
 pub(in crate::format) static BRIDGE: Object = Object {
     name: "the options of a bridge",
     keys: &[
-        key("bridge_ports", Applied, "its ports; `none` for no port"),
+        key("bridge_ports", Applied, "its ports; `none` for no port; `glob eth0-3`"),
         key("bridge_stp", Applied, "spanning tree, on or off"),
         key("bridge_fd", Applied, "forward delay in seconds"),
         key("bridge_hello", Applied, "hello time in seconds"),
         key("bridge_maxage", Applied, "maximum message age in seconds"),
         key("bridge_ageing", Applied, "how long a MAC address is remembered, in seconds"),
         key("bridge_bridgeprio", Applied, "bridge priority, 0 to 65535"),
-        key("bridge_pvid", Applied, "VLAN of untagged frames"),
         key("bridge_mcsnoop", Applied, "multicast snooping"),
         key("bridge_pathcost", Applied, "cost of a port: `PORT COST`, or a list of these"),
         key("bridge_portprio", Applied, "priority of a port, 0 to 63: `PORT PRIORITY`, or a list of these"),
         key("bridge_hw", Applied, "MAC address of the bridge"),
-        key("bridge_vlan_aware", Applied, FILTERING),
-        key("bridge_vids", Applied, FILTERING),
-        key("bridge_access", Applied, FILTERING),
-        key("bridge_allow_untagged", Applied, FILTERING),
+        key("bridge_vlan_aware", Applied, "filter VLANs, by ifupdown2's meaning of the options below"),
+        key("bridge_vids", Applied, "VLANs that ports pass with a tag: `2 10-20`; at a port, its own"),
+        key("bridge_pvid", Applied, "VLAN of untagged frames; 1 where none is given"),
+        key("bridge_access", Applied, "at a port: its only VLAN, untagged"),
+        key("bridge_allow_untagged", Applied, "at a port: `no` drops untagged frames"),
+        key("bridge_learning", Applied, "at a port: learn MAC addresses"),
+        key("bridge_arp_nd_suppress", Applied, "at a port: answer ARP and neighbour discovery for others"),
         key("bridge_gcint", NoEffect, "the kernel has had no garbage collection interval since 4.18"),
         key("bridge_maxwait", NoEffect, "netapply waits for what it needs, within its own bounds"),
         key("bridge_waitport", NoEffect, "netapply waits for what it needs, within its own bounds"),
+        key("bridge_ports_condone_regex", NoEffect, "ports by pattern are not supported"),
+        key("bridge_always_up", NoEffect, "netapply leaves the carrier of a bridge to its ports"),
+        key("bridge_pathcosts", Unsupported, PER_PORT),
+        key("bridge_portprios", Unsupported, PER_PORT),
+        key("bridge_port_vids", Unsupported, "write bridge-vids in the stanza of the port"),
+        key("bridge_port_pvids", Unsupported, "write bridge-pvid in the stanza of the port"),
+        key("bridge_vlan_protocol", Unsupported, KERNEL),
+        key("bridge_vlan_stats", Unsupported, KERNEL),
+        key("bridge_vlan_vni_map", Unsupported, KERNEL),
+        key("bridge_unicast_flood", Unsupported, KERNEL),
+        key("bridge_multicast_flood", Unsupported, KERNEL),
+        key("bridge_broadcast_flood", Unsupported, KERNEL),
+        key("bridge_l2protocol_tunnel", Unsupported, KERNEL),
+        key("bridge_portmcrouter", Unsupported, KERNEL),
+        key("bridge_portmcfl", Unsupported, KERNEL),
+        key("bridge_mclmc", Unsupported, KERNEL),
+        key("bridge_mcrouter", Unsupported, KERNEL),
+        key("bridge_mcsqc", Unsupported, KERNEL),
+        key("bridge_mcqifaddr", Unsupported, KERNEL),
+        key("bridge_mcquerier", Unsupported, KERNEL),
+        key("bridge_hashel", Unsupported, KERNEL),
+        key("bridge_hashmax", Unsupported, KERNEL),
+        key("bridge_mclmi", Unsupported, KERNEL),
+        key("bridge_mcmi", Unsupported, KERNEL),
+        key("bridge_mcqpi", Unsupported, KERNEL),
+        key("bridge_mcqi", Unsupported, KERNEL),
+        key("bridge_mcqri", Unsupported, KERNEL),
+        key("bridge_mcsqi", Unsupported, KERNEL),
+        key("bridge_mcqv4src", Unsupported, KERNEL),
+        key("bridge_mcstats", Unsupported, KERNEL),
+        key("bridge_igmp_version", Unsupported, KERNEL),
+        key("bridge_mld_version", Unsupported, KERNEL),
     ],
 };
 
-/// Filtering needs the VLANs of every port; without it tagged frames get through, which is what a bridge is asked for.
-const FILTERING: &str = "VLAN filtering is left off, said so: the bridge passes every VLAN";
+const KERNEL: &str = "the kernel's own value stays";
+const PER_PORT: &str = "write bridge_pathcost or bridge_portprio, `PORT NUMBER`";
+
+/// Options of ports, and the kernel's names for them.
+const PORT: &[(&str, &str)] =
+    &[("bridge_learning", "learning"), ("bridge_arp_nd_suppress", "neigh_suppress")];
+
+/// An option's name with underscores and the prefix that bridge-utils give it.
+fn folded(key: &str) -> String {
+    let folded = key.to_ascii_lowercase().replace('-', "_");
+    if folded.starts_with("bridge_") { folded } else { format!("bridge_{folded}") }
+}
+
+/// The report of an option. One of a kernel option that stays as it is costs nothing else.
+fn reported(name: &str, written: &str, at: Place) -> Option<Diagnostic> {
+    let report = report_as(&BRIDGE, name, written, at)?;
+    Some(if report.code == Code::Unsupported { report.severity(Severity::Warning) } else { report })
+}
 
 /// Reads one option of a bridge, in any spelling. Members and port options are left in `draft` and `bridge`.
 pub(in crate::format) fn bridge_option(
@@ -46,20 +96,21 @@ pub(in crate::format) fn bridge_option(
     diags: &mut Vec<Diagnostic>,
 ) {
     let (key, node) = (entry.key.as_str(), &entry.value);
-    let folded = key.to_ascii_lowercase().replace('-', "_");
-    let name = if folded.starts_with("bridge_") { folded } else { format!("bridge_{folded}") };
-    if let Some(report) = report(&BRIDGE, &name, entry.key_at) {
+    let name = folded(key);
+    if let Some(report) = reported(&name, key, entry.key_at) {
         return diags.push(report);
     }
     match name.as_str() {
-        "bridge_ports" => ports(node, key, bridge, diags),
+        "bridge_ports" => bridge.members.extend(list(node, key, diags)),
         "bridge_pathcost" => port(key, node, "cost", draft, diags),
         "bridge_portprio" => port(key, node, "priority", draft, diags),
         "bridge_hw" => hardware_address(node, key, bridge, diags),
-        "bridge_vlan_aware" | "bridge_vids" | "bridge_access" | "bridge_allow_untagged" => {
-            if node.text().and_then(attribute::boolean) != Some(false) {
-                diags.push(not_filtered(key, node.at));
-            }
+        _ if VlanOptions::knows(&name) => {
+            draft.vlans.entry(bridge.id.clone()).or_default().read(&name, key, node, diags);
+        }
+        _ if PORT.iter().any(|(option, _)| *option == name) => {
+            let message = format!("\"{key}\" has no effect at the bridge: it is an option of ports");
+            diags.push(Diagnostic::new(Code::OptionIgnored, entry.key_at, message));
         }
         _ => {
             set_bridge_option(&mut bridge.settings, node, key, diags);
@@ -67,17 +118,33 @@ pub(in crate::format) fn bridge_option(
     }
 }
 
-/// The diagnostic for an option of a bridge that is at one of its ports.
-pub(in crate::format) fn port_option(entry: &Entry) -> Diagnostic {
-    let name = entry.key.to_ascii_lowercase().replace('-', "_");
-    let unknown = report(&BRIDGE, &name, entry.key_at);
-    unknown.unwrap_or_else(|| not_filtered(&entry.key, entry.key_at))
-}
-
-fn not_filtered(key: &str, at: Place) -> Diagnostic {
-    let message =
-        format!("\"{key}\" is not set up: VLAN filtering is left off, the bridge passes every VLAN");
-    Diagnostic::new(Code::Unsupported, at, message).severity(Severity::Warning)
+/// An option of a bridge in the stanza of a link that is none: of a port, or without effect.
+pub(in crate::format) fn port_option(
+    entry: &Entry,
+    link: &mut Link,
+    draft: &mut Draft,
+    diags: &mut Vec<Diagnostic>,
+) {
+    let name = folded(&entry.key);
+    if let Some(report) = reported(&name, &entry.key, entry.key_at) {
+        return diags.push(report);
+    }
+    if let Some((_, option)) = PORT.iter().find(|(key, _)| *key == name) {
+        if let Some(row) = attribute::find(attribute::of_port(Kind::Bridge), option) {
+            set_option(&mut link.port, row, &entry.value, &entry.key, diags);
+        }
+        return;
+    }
+    if VlanOptions::knows(&name) {
+        let options = draft.vlans.entry(link.id.clone()).or_default();
+        return options.read(&name, &entry.key, &entry.value, diags);
+    }
+    let message = format!("\"{}\" has no effect: \"{}\" is not a bridge", entry.key, link.id);
+    let ignored = Diagnostic::new(Code::OptionIgnored, entry.key_at, message);
+    diags.push(match name.as_str() {
+        "bridge_ports" => ignored.hint("it is a port of another bridge"),
+        _ => ignored.hint("bridge_ports, bridge-vlan-aware or use bridge makes one"),
+    });
 }
 
 /// `eth0 50`, or a list of such texts. A list of two words is one option, as interfaces text has it.
@@ -119,21 +186,59 @@ fn hardware_address(node: &Node, key: &str, bridge: &mut Link, diags: &mut Vec<D
     wish_mac(last, key, bridge, diags);
 }
 
-/// `eth0 eth1`, `none`; patterns of names are bridge-utils' own.
-fn ports(node: &Node, key: &str, bridge: &mut Link, diags: &mut Vec<Diagnostic>) {
-    for word in words(node, key, diags) {
+/// Names that a `glob` may stand for.
+const MOST: u32 = 4096;
+
+/// Names of links: `eth0 eth1`, `none`, and ifupdown2's `glob swp1-4`. Which NICs `all` and `regex` mean only the machine
+/// knows.
+pub(in crate::format) fn list(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Vec<LinkRef> {
+    let mut names = Vec::new();
+    let words = words(node, key, diags);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut refuse = |pattern: &str| {
+            let message = format!("{key} {pattern}: links by pattern are not supported");
+            diags.push(Diagnostic::new(Code::Unsupported, word.at, message).hint("name them one by one"));
+        };
         match word.value {
-            "none" => {}
-            "all" | "regex" | "glob" => {
-                let message = format!("{key} {}: ports by pattern are not supported", word.value);
-                diags.push(
-                    Diagnostic::new(Code::Unsupported, word.at, message).hint("name the ports one by one"),
-                );
-                return;
+            "none" | "noregex" | "noglob" => {}
+            "all" => refuse("all"),
+            "regex" => {
+                refuse(&format!("regex {}", words.next().map_or("", |w| w.value)));
             }
-            name => bridge.members.push(Located::new(name.to_owned(), word.at)),
+            "glob" => {
+                let Some(pattern) = words.next() else { continue };
+                match expand(pattern.value) {
+                    Some(all) => names.extend(all.into_iter().map(|name| Located::new(name, pattern.at))),
+                    None => refuse(&format!("glob {}", pattern.value)),
+                }
+            }
+            name => names.push(Located::new(name.to_owned(), word.at)),
         }
     }
+    names
+}
+
+/// ifupdown2's globs: `swp1-4`, `swp1-4.100`, `swp[1-4]`, `swp[1-4]s[0-3].100`; a name is itself.
+fn expand(pattern: &str) -> Option<Vec<String>> {
+    let number = |text: &str| text.parse::<u32>().ok();
+    if let Some((before, rest)) = pattern.split_once('[') {
+        let (range, after) = rest.split_once(']')?;
+        let (first, last) = range.split_once('-')?;
+        let (first, last) = (number(first)?, number(last)?);
+        let behind = expand(after)?;
+        let count = u64::from(last.checked_sub(first)?) * behind.len() as u64;
+        let names =
+            (first..=last).flat_map(|n| behind.iter().map(move |after| format!("{before}{n}{after}")));
+        return (count < u64::from(MOST)).then(|| names.collect());
+    }
+    let Some((before, after)) = pattern.split_once('-') else { return Some(vec![pattern.to_owned()]) };
+    let prefix = before.trim_end_matches(|c: char| c.is_ascii_digit());
+    let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+    let (last, suffix) = after.split_at_checked(end)?;
+    let (first, last) = (number(before.get(prefix.len()..)?)?, number(last)?);
+    (last.checked_sub(first)? < MOST)
+        .then(|| (first..=last).map(|n| format!("{prefix}{n}{suffix}")).collect())
 }
 
 #[cfg(test)]
@@ -156,26 +261,36 @@ mod tests {
 
     #[test]
     fn every_option_that_sets_something_has_its_row() {
-        for key in BRIDGE.keys.iter().filter(|k| k.support == Applied && k.what != FILTERING) {
-            let value = if key.name == "bridge_hw" { "'52:54:00:00:00:01'" } else { "eth0 1" };
-            let value = if BRIDGE_SETTINGS.contains(&key.name) { "1" } else { value };
+        let of_port = |name: &str| PORT.iter().any(|(port, _)| *port == name);
+        for key in BRIDGE.keys.iter().filter(|k| k.support == Applied && !of_port(k.name)) {
+            let value = match key.name {
+                "bridge_hw" => "'52:54:00:00:00:01'",
+                "bridge_ports" | "bridge_pathcost" | "bridge_portprio" => "eth0 1",
+                _ => "1",
+            };
             let (bridge, draft, diags) = read(key.name, value);
             assert!(diags.is_empty(), "{} {diags:?}", key.name);
-            let done = bridge.settings.0.len() + draft.ports.len() + bridge.members.len();
+            let done = bridge.settings.0.len() + draft.ports.len() + bridge.members.len() + draft.vlans.len();
             assert!(done > 0 || bridge.mac.is_some(), "{}", key.name);
         }
     }
 
-    const BRIDGE_SETTINGS: &[&str] = &[
-        "bridge_stp",
-        "bridge_fd",
-        "bridge_hello",
-        "bridge_maxage",
-        "bridge_ageing",
-        "bridge_bridgeprio",
-        "bridge_pvid",
-        "bridge_mcsnoop",
-    ];
+    #[test]
+    fn globs_stand_for_the_names_that_ifupdown2_makes_of_them() {
+        for (glob, names) in [
+            ("eth7-8", Some("eth7 eth8")),
+            ("swp1-2.100", Some("swp1.100 swp2.100")),
+            ("swp[1-2]s[0-1]", Some("swp1s0 swp1s1 swp2s0 swp2s1")),
+            ("swp[9-10].5", Some("swp9.5 swp10.5")),
+            ("eth0", Some("eth0")),
+            ("eth8-7", None),
+            ("eth0-99999", None),
+            ("eth[0-9999999]x[0-9999999]", None),
+            ("eth-x", None),
+        ] {
+            assert_eq!(expand(glob).map(|all| all.join(" ")).as_deref(), names, "{glob}");
+        }
+    }
 
     #[test]
     fn port_options_in_both_forms() {

@@ -1,12 +1,13 @@
 //! A subnet of v1 or an `iface` stanza: how the link gets its addresses, and which.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::Fields;
-use crate::format::tree::{Node, Value as NodeValue};
+use crate::format::tree::{Duplicate, Entry, Node, Value as NodeValue};
 use crate::format::value::{
     AddressRules, bad, gateway, interface_address_by, ip, name_servers, number, search_domains, text,
 };
@@ -17,6 +18,8 @@ use crate::model::{Dynamic, Family, Link, Located, Resolver, Route};
 pub(in crate::format) enum Method {
     /// The addresses that are there.
     Static,
+    /// Default routes without addresses of its own: a stanza without a method.
+    Routes,
     /// Up, without addresses.
     Manual,
     /// The loopback interface's own.
@@ -31,7 +34,7 @@ impl Method {
     /// What is left to the image's clients.
     fn dynamic(self) -> &'static [Dynamic] {
         match self {
-            Method::Static | Method::Manual | Method::Loopback => &[],
+            Method::Static | Method::Routes | Method::Manual | Method::Loopback => &[],
             Method::Dhcp4 => &[Dynamic::Dhcp4],
             // DHCPv6 gives no routes: they come with router advertisements.
             Method::Dhcp6 => &[Dynamic::Dhcp6, Dynamic::RouterAdvertisements],
@@ -75,7 +78,9 @@ pub(in crate::format) fn subnet(
     }
     if method.value == Method::Static {
         addresses(fields, family, link, diags);
-        default_route(fields, link, diags);
+    }
+    if matches!(method.value, Method::Static | Method::Routes) {
+        default_routes(fields, link, diags);
     } else {
         for name in STATIC_ONLY {
             if let Some(node) = either(fields, name) {
@@ -103,13 +108,53 @@ pub(in crate::format) fn name_service(fields: &Fields, resolver: &mut Resolver, 
     }
 }
 
+/// Options that ifupdown-ng and ifupdown2 take once for each `address` of a stanza: those of each address. As many as there
+/// are addresses belong to them in their order (ifupdown2), other ones to the address above them (ifupdown-ng), and a
+/// single one to every address.
+fn beside<'a>(
+    entries: &'a [Entry],
+    keys: &[&str],
+    count: usize,
+    diags: &mut Vec<Diagnostic>,
+) -> Vec<Option<&'a Node>> {
+    let is_there = |e: &&Entry| !matches!(e.value.value, NodeValue::Null);
+    let options = || entries.iter().filter(|e| keys.contains(&e.key.as_str())).filter(is_there);
+    let number = options().count();
+    if number <= 1 {
+        return vec![options().next().map(|e| &e.value); count];
+    }
+    if number == count {
+        return options().map(|e| Some(&e.value)).collect();
+    }
+    let mut of_each: Vec<Option<&Entry>> = vec![None; count];
+    let mut addresses = 0_usize;
+    for entry in entries.iter().filter(is_there) {
+        if is_address(&entry.key) {
+            addresses += 1;
+        } else if keys.contains(&entry.key.as_str()) {
+            let Some(of) = of_each.get_mut(addresses.saturating_sub(1)) else { continue };
+            if let Some(first) = of.replace(entry) {
+                diags.push(duplicate(entry, first).last_is_used());
+            }
+        }
+    }
+    of_each.into_iter().map(|entry| entry.map(|e| &e.value)).collect()
+}
+
+fn is_address(key: &str) -> bool {
+    matches!(key, "address" | "ip_address")
+}
+
+fn duplicate(entry: &Entry, first: &Entry) -> Duplicate {
+    Duplicate { key: entry.key.clone(), at: entry.key_at, first: first.key_at }
+}
+
 /// The addresses: ifupdown-ng and ifupdown2 take several `address` lines in one stanza.
 fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, diags: &mut Vec<Diagnostic>) {
-    let keys = |key: &str| matches!(key, "address" | "ip_address");
-    let nodes: Vec<&Node> = fields
-        .entries()
+    let entries = fields.entries();
+    let nodes: Vec<&Node> = entries
         .iter()
-        .filter(|e| keys(&e.key) && !matches!(e.value.value, NodeValue::Null))
+        .filter(|e| is_address(&e.key) && !matches!(e.value.value, NodeValue::Null))
         .map(|e| &e.value)
         .collect();
     if nodes.is_empty() {
@@ -119,32 +164,36 @@ fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, diags: &m
                 .hint("add \"address\", or make it manual where the link is to have none"),
         );
     }
-    let peer = fields.get("pointopoint").and_then(|n| ip(n, "pointopoint", diags));
-    let broadcast = fields.get("broadcast").and_then(|n| broadcast(n, diags));
-    let preferred = either(fields, "preferred_lifetime").and_then(|n| lifetime(n, diags));
-    let host = Node::scalar("32", fields.at);
-    let beside = fields.get("netmask").or_else(|| fields.get("prefix"));
-    for node in nodes {
+    let mut of_each = |keys: &[&str]| beside(entries, keys, nodes.len(), diags).into_iter();
+    let options = of_each(&["netmask", "prefix"])
+        .zip(of_each(&["pointopoint", "dstaddr"]))
+        .zip(of_each(&["broadcast"]))
+        .zip(of_each(&["preferred-lifetime", "preferred_lifetime"]));
+    let options: Vec<_> = options.collect();
+    for (node, (((netmask, peer), broadcast_node), lifetime_node)) in nodes.into_iter().zip(options) {
+        let peer = peer.and_then(|n| ip(n, "pointopoint", diags));
         // A point-to-point address without a mask is that of one host.
-        let mask = beside.or_else(|| peer.filter(|p| p.value.is_ipv4() && !has_prefix(node)).map(|_| &host));
+        let host = Node::scalar("32", fields.at);
+        let mask = netmask.or_else(|| peer.filter(|p| p.value.is_ipv4() && !has_prefix(node)).map(|_| &host));
         // ifupdown goes by the netmask where both are there.
         let rules = AddressRules { netmask_first: family.is_some(), ..AddressRules::USUAL };
         let address = interface_address_by(rules, node, "address", mask, diags);
         let Some(mut address) = address else { continue };
         if family.is_some_and(|f| f != Family::of(&address.net.addr())) {
-            let why = "an address of the other family than the stanza's";
-            diags.push(bad(Code::BadAddress, node, "address", why));
-            continue;
+            let why =
+                "an address of the other family than the stanza's: ifupdown2 takes it, ifupdown refuses it";
+            diags.push(bad(Code::BadAddress, node, "address", why).severity(Severity::Warning));
         }
         if let Some(peer) = peer.filter(|p| Family::of(&p.value) == Family::of(&address.net.addr())) {
             address.peer = IpNet::new(peer.value, address.net.prefix_len()).ok();
         }
+        let broadcast = broadcast_node.and_then(|n| broadcast(n, diags));
         address.broadcast = match (broadcast, address.net) {
             (Some(Broadcast::Is(ip)), IpNet::V4(_)) => Some(ip),
             (Some(Broadcast::Zeroes), IpNet::V4(net)) if net.prefix_len() < 31 => Some(net.network()),
             _ => None,
         };
-        address.preferred = preferred;
+        address.preferred = lifetime_node.and_then(|n| lifetime(n, diags));
         link.addresses.push(address);
     }
 }
@@ -189,12 +238,27 @@ fn lifetime(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<u32> {
     }
 }
 
-/// The default route through `gateway`, with `metric`.
-pub(in crate::format) fn default_route(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
-    let metric = either(fields, "metric").and_then(|n| metric(n, diags));
-    let Some(via) = fields.get("gateway").and_then(|n| gateway(n, "gateway", diags)) else { return };
-    let to = Family::of(&via.value).everything();
-    link.routes.push(Route { metric, ..Route::new(to, Some(via.value), via.at) });
+/// The default routes through `gateway`, one a family, with `metric`.
+pub(in crate::format) fn default_routes(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    let written: Vec<&Entry> = fields.entries().iter().filter(|e| e.key == "gateway").collect();
+    // A key that occurs twice in a mapping has been reported as one whose last value is used.
+    let from = if fields.repeats { 0 } else { written.len().saturating_sub(1) };
+    let mut of_family: BTreeMap<Family, (&Entry, Located<IpAddr>)> = BTreeMap::new();
+    for entry in written.iter().skip(from).copied() {
+        let Some(via) = gateway(&entry.value, "gateway", diags) else { continue };
+        if let Some((first, _)) = of_family.insert(Family::of(&via.value), (entry, via)) {
+            diags.push(duplicate(entry, first).last_is_used());
+        }
+    }
+    let of_routes = either(fields, "metric");
+    if let (Some(node), true) = (of_routes, written.is_empty()) {
+        let message = "\"metric\" has no effect: there is no gateway";
+        diags.push(Diagnostic::new(Code::OptionIgnored, node.at, message));
+    }
+    let metric = of_routes.and_then(|n| metric(n, diags));
+    for (family, (_, via)) in of_family {
+        link.routes.push(Route { metric, ..Route::new(family.everything(), Some(via.value), via.at) });
+    }
 }
 
 /// A metric; 0 is the kernel's own choice.

@@ -163,7 +163,7 @@ iface br0 inet static
     assert_eq!(
         diags,
         [
-            "26: no-effect \"bridge_maxwait\" has no effect here: netapply waits for what it needs, within its own bounds"
+            "26: no-effect \"bridge-maxwait\" has no effect here: netapply waits for what it needs, within its own bounds"
         ]
     );
 }

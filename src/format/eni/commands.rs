@@ -2,11 +2,15 @@
 //!
 //! [`understand`] is all or nothing for a statement: half of `test … && ip route add …` would be another meaning.
 
+mod make;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Family, Mtu, NextHop, Place, Route, RouteKind, Rule, Scope};
+use crate::model::{Family, Kind, Mtu, NextHop, Place, Route, RouteKind, Rule, Scope};
+
+pub(super) use make::Made;
 
 /// What a command asks for, and of which interface where it names one.
 #[derive(Debug, PartialEq)]
@@ -22,8 +26,10 @@ pub(super) enum What {
     Address(IpNet),
     Mtu(Mtu),
     Rule(Rule),
-    /// Members of the bond.
+    /// Members of the bond, bridge or VRF.
     Members(Vec<String>),
+    /// The link itself, which the command makes.
+    Make(Made),
     /// `ip link set X up`: done anyway.
     Nothing,
 }
@@ -42,18 +48,21 @@ pub(super) fn understand(words: &[&str], interface: &str, at: Place) -> Option<V
                 return None;
             }
             let words: Vec<&str> = part.split_whitespace().filter(|word| *word != "--").collect();
-            effects.push(one(&words, at)?);
+            effects.extend(one(&words, at)?);
         }
     }
     Some(effects)
 }
 
-fn one(words: &[&str], at: Place) -> Option<Effect> {
+fn one(words: &[&str], at: Place) -> Option<Vec<Effect>> {
     let (program, arguments) = words.split_first()?;
+    let alone = |effect: Effect| vec![effect];
     match program.rsplit('/').next()? {
         "ip" => ip(arguments, at),
-        "route" => old_route(arguments, at),
-        "ifenslave" => enslave(arguments),
+        "route" => old_route(arguments, at).map(alone),
+        "ifenslave" => enslave(arguments).map(alone),
+        "brctl" => brctl(arguments).map(alone),
+        "vconfig" => vconfig(arguments).map(alone),
         _ => None,
     }
 }
@@ -66,13 +75,35 @@ fn enslave(words: &[&str]) -> Option<Effect> {
     named.then(|| Effect { dev: Some((*bond).to_owned()), what: What::Members(members) })
 }
 
+/// `brctl addbr BRIDGE`, `brctl addif BRIDGE PORT…`.
+fn brctl(words: &[&str]) -> Option<Effect> {
+    match words {
+        ["addbr", bridge] => make::of(bridge, Kind::Bridge),
+        ["addif", bridge, ports @ ..] if !ports.is_empty() => {
+            let ports = ports.iter().map(|port| (*port).to_owned()).collect();
+            Some(Effect { dev: Some((*bridge).to_owned()), what: What::Members(ports) })
+        }
+        _ => None,
+    }
+}
+
+/// `vconfig add LINK ID`, which makes `LINK.ID`.
+fn vconfig(words: &[&str]) -> Option<Effect> {
+    match words {
+        ["add", parent, id] => {
+            make::link(&["link", parent, "name", &format!("{parent}.{id}"), "type", "vlan", "id", id])
+        }
+        _ => None,
+    }
+}
+
 /// True where `word` is `full` or an abbreviation of it that ip(8) takes.
 fn is(word: &str, full: &str) -> bool {
     !word.is_empty() && full.starts_with(word)
 }
 
 /// `ip [-4|-6] route|address|link|rule …`.
-fn ip(words: &[&str], at: Place) -> Option<Effect> {
+fn ip(words: &[&str], at: Place) -> Option<Vec<Effect>> {
     let mut words = words.iter().copied().peekable();
     let mut family = None;
     while let Some(option) = words.next_if(|w| w.starts_with('-')) {
@@ -91,14 +122,19 @@ fn ip(words: &[&str], at: Place) -> Option<Effect> {
     let mut words = Words { rest: words.collect(), at };
     let verb = words.next()?;
     let adds = ["add", "replace", "append", "change", "prepend"].iter().any(|full| is(verb, full));
+    let alone = |effect: Effect| vec![effect];
     if is(object, "route") && adds {
-        words.route(family)
+        words.route(family).map(alone)
     } else if is(object, "address") && adds {
-        words.address()
+        words.address().map(alone)
     } else if is(object, "link") && is(verb, "set") {
         words.link()
+    } else if is(object, "link") && is(verb, "add") {
+        make::link(words.rest.make_contiguous()).map(alone)
+    } else if is(object, "tunnel") && is(verb, "add") {
+        make::tunnel(words.rest.make_contiguous()).map(alone)
     } else if object.starts_with("ru") && is(object, "rule") && is(verb, "add") {
-        words.rule(family)
+        words.rule(family).map(alone)
     } else {
         None
     }
@@ -242,21 +278,30 @@ impl<'a> Words<'a> {
         Some(Effect { dev, what: What::Address(net) })
     }
 
-    /// `[dev] NAME mtu BYTES` or `[dev] NAME up`, ip-link(8).
-    fn link(&mut self) -> Option<Effect> {
+    /// `[dev] NAME [up] [mtu BYTES] [master NAME]`, ip-link(8).
+    fn link(&mut self) -> Option<Vec<Effect>> {
         let mut dev = self.next()?;
         if dev == "dev" {
             dev = self.next()?;
         }
-        let mut what = What::Nothing;
+        let own = |what| Effect { dev: Some(dev.to_owned()), what };
+        let mut effects = Vec::new();
         while let Some(word) = self.next() {
             match word {
                 "up" => {}
-                "mtu" => what = What::Mtu(Mtu::new(self.number()?.into()).ok()?),
+                "mtu" => effects.push(own(What::Mtu(Mtu::new(self.number()?.into()).ok()?))),
+                "master" => {
+                    let controller = self.next()?.to_owned();
+                    let what = What::Members(vec![dev.to_owned()]);
+                    effects.push(Effect { dev: Some(controller), what });
+                }
                 _ => return None,
             }
         }
-        Some(Effect { dev: Some(dev.to_owned()), what })
+        if effects.is_empty() {
+            effects.push(own(What::Nothing));
+        }
+        Some(effects)
     }
 
     /// `[from PREFIX] [to PREFIX] table N …`, ip-rule(8).
@@ -358,6 +403,9 @@ mod tests {
                 What::Mtu(mtu) => format!("mtu {mtu}{dev}"),
                 What::Rule(r) => format!("rule from {:?} table {}", r.from.map(|n| n.to_string()), r.table),
                 What::Members(members) => format!("members {}{dev}", members.join(" ")),
+                What::Make(made) => {
+                    format!("make {}{dev} {:?} {:?}", made.kind.word(), made.parent, made.settings)
+                }
                 What::Nothing => format!("nothing{dev}"),
             }
         };
@@ -398,6 +446,22 @@ mod tests {
             ("ip link set dev $IFACE mtu 9000", "mtu 9000 dev eth0"),
             ("ip link set eth1 up", "nothing dev eth1"),
             ("ifenslave bond0 eth1 eth2", "members eth1 eth2 dev bond0"),
+            ("brctl addif br0 eth1", "members eth1 dev br0"),
+            ("ip link set $IFACE master br0", "members eth0 dev br0"),
+            ("ip link add dummy0 type dummy", "make dummy dev dummy0 None {}"),
+            (
+                "ip link add link $IFACE name v5 type vlan proto 802.1ad id 5",
+                "make vlan dev v5 Some(\"eth0\") {\"id\": Number(5), \"protocol\": Text(\"802.1ad\")}",
+            ),
+            ("vconfig add eth0 7", "make vlan dev eth0.7 Some(\"eth0\") {\"id\": Number(7)}"),
+            (
+                "ip tunnel add t0 mode gre remote 192.0.2.1 ttl inherit key 1.0.0.0 dev eth0",
+                "make gre dev t0 Some(\"eth0\") {\"ikey\": Number(16777216), \"okey\": Number(16777216), \"remote\": Ip(192.0.2.1), \"ttl\": Number(0)}",
+            ),
+            (
+                "ip link add vx type vxlan id 5 remote 2001:db8::1 nolearning dstport 4789",
+                "make vxlan dev vx None {\"dstport\": Number(4789), \"id\": Number(5), \"learning\": Bool(false), \"remote6\": Ip(2001:db8::1)}",
+            ),
             ("ip rule add from 192.0.2.9 table 100", "rule from Some(\"192.0.2.9/32\") table 100"),
         ] {
             assert_eq!(routes(command), Some(vec![expected.to_owned()]), "{command}");
@@ -421,7 +485,11 @@ mod tests {
             "ip route add 10.0.0.0/8 nexthop via 192.0.2.1 weight 0",
             "ip route add 10.0.0.0/8 via 192.0.2.1 nexthop via 192.0.2.2",
             "ip route add 10.0.0.0/8 nexthop via 192.0.2.1 nexthop via 2001:db8::1",
-            "ip tunnel add x mode sit",
+            "ip tunnel add x mode isatap",
+            "ip link add x type nonsense",
+            "ip link add x type vlan id 5000",
+            "ip link add x type vlan colour 7",
+            "brctl delbr br0",
             "ip rule add from 192.0.2.9 iif eth0 table 100",
             "route del default",
             "route",

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::lines::COMMANDS;
+use super::table::REPEATED;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::{Entry, MAX_NODES, Node, Value};
 use crate::format::value::words;
@@ -122,8 +122,9 @@ impl<'a> Header<'a> {
             ["iface", self.name].into_iter().chain(family).chain(method).chain(self.rest.iter().copied());
         let own = options(entry);
         let keys: HashSet<&str> = own.iter().map(|e| e.key.as_str()).collect();
+        // What may be repeated is taken from both: ifupdown-ng means the addresses of both.
         let is_inherited = |e: &&Entry| {
-            e.key != OPTION && (COMMANDS.contains(&e.key.as_str()) || !keys.contains(e.key.as_str()))
+            e.key != OPTION && (REPEATED.contains(&e.key.as_str()) || !keys.contains(e.key.as_str()))
         };
         let inherited = template.map(options).unwrap_or_default().iter().filter(is_inherited);
         let all = inherited.chain(own).cloned().collect();

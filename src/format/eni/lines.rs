@@ -1,8 +1,9 @@
 //! Interfaces text to a tree of values: a stanza is a mapping, an option with several words a list.
 //!
-//! The tree keeps the text's order and repetitions. Options are spelled as ifupdown itself folds them: it makes
-//! `IF_BRIDGE_PORTS` of `bridge-ports` and of `bridge_ports`, so here both are `bridge-ports`.
+//! The tree keeps the text's order and repetitions. Options that are known are spelled as ifupdown itself folds them: it
+//! makes `IF_BRIDGE_PORTS` of `bridge-ports` and of `bridge_ports`, so here both are `bridge-ports`.
 
+use super::table;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::{Entry, MAX_ITEMS, MAX_NODES, Node, Value};
 use crate::model::Place;
@@ -82,7 +83,9 @@ fn add_line(entries: &mut Vec<Entry>, in_stanza: bool, words: &[Word]) -> bool {
         return true;
     }
     let alone = ALONE.contains(first) || first.starts_with("allow-");
-    let key = if alone { (*first).to_owned() } else { first.to_ascii_lowercase().replace('_', "-") };
+    // Words outside a stanza are not folded, and neither is an option that nobody knows.
+    let folded = first.to_ascii_lowercase().replace('_', "-");
+    let key = if in_stanza && !alone && table::is_option(&folded) { folded } else { (*first).to_owned() };
     let option = Entry { key, key_at: *at, value: node(*at, values) };
     match entries.last_mut().map(|stanza| &mut stanza.value.value) {
         Some(Value::Map(options)) if in_stanza && !alone => options.push(option),

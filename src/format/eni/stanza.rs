@@ -1,12 +1,14 @@
 //! One `iface` stanza: its header, and the options that concern its own link alone.
 
-use super::table::IFACE;
+use std::collections::HashMap;
+
+use super::table::{IFACE, REPEATED, TOP};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::debian::{Method, subnet, wish_mac};
 use crate::format::keys::Fields;
-use crate::format::tree::{Entry, Node, Value};
+use crate::format::tree::{Duplicate, Entry, Node, Value};
 use crate::format::value::{bad, boolean, mac, mtu, number, text, words};
-use crate::model::{Dynamic, Family, Kind, Link, Located, Place, WishedMac};
+use crate::model::{Activation, Dynamic, Family, Kind, Link, Located, Place, WishedMac};
 
 /// A stanza.
 pub(super) struct Stanza<'a> {
@@ -16,6 +18,8 @@ pub(super) struct Stanza<'a> {
     /// `None` where the header is `iface NAME` alone, as ifupdown-ng and ifupdown2 have it.
     family: Option<Family>,
     method: Option<Method>,
+    /// The method where it makes a tunnel: `tunnel`, `v4tunnel`.
+    pub(super) tunnel: Option<&'a str>,
     pub(super) entries: &'a [Entry],
     node: &'a Node,
 }
@@ -28,10 +32,15 @@ const METHODS: &[(Option<Family>, &str, Method)] = &[
     (Some(Family::V4), "dhcp", Method::Dhcp4),
     (Some(Family::V6), "dhcp", Method::Dhcp6),
     (Some(Family::V6), "auto", Method::Slaac),
+    (Some(Family::V4), "tunnel", Method::Static),
+    (Some(Family::V6), "v4tunnel", Method::Static),
 ];
 
+/// Methods that make a tunnel.
+const TUNNELS: &[&str] = &["tunnel", "v4tunnel"];
+
 /// Beginnings of options that `debian` and `eni` read, and `Fields` does not know.
-const ELSEWHERE: &[&str] = &["bond-", "bridge-", "slaves"];
+const ELSEWHERE: &[&str] = &["bond-", "bridge-", "bond_", "bridge_", "slaves"];
 
 impl<'a> Stanza<'a> {
     /// Reads the header, which is the entry's key. `None`, with a diagnostic, where netapply cannot do what it asks for.
@@ -46,7 +55,8 @@ impl<'a> Stanza<'a> {
             diags.push(Diagnostic::new(Code::MissingKey, at, "iface without the name of an interface"));
             return None;
         };
-        let mut stanza = Stanza { name, at, family: None, method: None, entries, node: &entry.value };
+        let mut stanza =
+            Stanza { name, at, family: None, method: None, tunnel: None, entries, node: &entry.value };
         match (header.next(), header.next()) {
             (None, _) => {}
             (Some(family), method) => {
@@ -65,7 +75,14 @@ impl<'a> Stanza<'a> {
                     }
                 });
                 match method {
-                    Some(method) => stanza.method = Some(stanza.known_method(method, diags)?),
+                    Some(method) => {
+                        stanza.method = Some(stanza.known_method(method, diags)?);
+                        stanza.tunnel = TUNNELS.contains(&method).then_some(method);
+                        // ifupdown's tunnels may have no address of their own.
+                        if stanza.tunnel.is_some() && stanza.get("address").is_none() {
+                            stanza.method = Some(Method::Manual);
+                        }
+                    }
                     // ifupdown2 takes it, ifupdown does not.
                     None => {
                         let message = format!(
@@ -120,6 +137,7 @@ impl<'a> Stanza<'a> {
     fn implied(&self) -> (&'static str, Method) {
         match self.get("address") {
             Some(_) => ("static", Method::Static),
+            None if self.get("gateway").is_some() => ("static", Method::Routes),
             None if self.base() == super::LOOPBACK => ("loopback", Method::Loopback),
             None => ("manual", Method::Manual),
         }
@@ -139,7 +157,20 @@ impl<'a> Stanza<'a> {
     /// Reads what concerns the stanza's link alone.
     pub(super) fn apply(&self, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let elsewhere = |key: &str| ELSEWHERE.iter().any(|prefix| key.starts_with(prefix));
-        let Some(fields) = Fields::with_others(self.node, &IFACE, elsewhere, diags) else { return };
+        let others = |key: &str| elsewhere(key) || top_word(key).is_some();
+        let Some(mut fields) = Fields::with_others(self.node, &IFACE, others, diags) else { return };
+        for (entry, word) in self.entries.iter().filter_map(|entry| Some((entry, top_word(&entry.key)?))) {
+            let message = format!("unknown key \"{}\" in an iface stanza, ignored", entry.key);
+            let hint = format!("it is written with a dash: {word}");
+            diags.push(Diagnostic::new(Code::UnknownKey, entry.key_at, message).hint(hint));
+        }
+        if let Some(node) = fields.get("link-down") {
+            if boolean(node, "link-down", diags).is_some_and(|down| down.value) {
+                link.activation = Activation::Off;
+            }
+        }
+        fields.repeats = true;
+        self.report_repeated(diags);
         let before = link.addresses.len();
         subnet(&fields, Located::new(self.method(), self.at), self.family, link, diags);
         if self.uses("dhcp") {
@@ -168,6 +199,17 @@ impl<'a> Stanza<'a> {
         link.ipv6.privacy = level("privext", diags).or(link.ipv6.privacy);
     }
 
+    /// ifupdown refuses an option that is repeated, the others take the last one.
+    fn report_repeated(&self, diags: &mut Vec<Diagnostic>) {
+        let mut seen: HashMap<&str, Place> = HashMap::new();
+        for entry in self.entries.iter().filter(|e| !REPEATED.contains(&e.key.as_str())) {
+            if let Some(first) = seen.insert(&entry.key, entry.key_at) {
+                let duplicate = Duplicate { key: entry.key.clone(), at: entry.key_at, first };
+                diags.push(duplicate.last_is_used());
+            }
+        }
+    }
+
     /// ifupdown sets the link's MTU from either family's stanza. Where both name one, the second is that of IPv6.
     fn mtu(&self, fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let Some(bytes) = fields.get("mtu").and_then(|n| mtu(n, "mtu", diags)) else { return };
@@ -178,6 +220,14 @@ impl<'a> Stanza<'a> {
             _ => link.mtu = Some(bytes),
         }
     }
+}
+
+/// The word outside a stanza that an option would be with a dash: `allow_hotplug`. ifupdown takes it for an option that
+/// nobody reads.
+fn top_word(key: &str) -> Option<String> {
+    let dashed = key.to_ascii_lowercase().replace('_', "-");
+    let known = dashed.starts_with("allow-") || TOP.keys.iter().any(|top| top.name == dashed);
+    (key.contains('_') && known).then_some(dashed)
 }
 
 /// The options of Debian's ethtool package, in its words, and ethtool's features for them.
@@ -203,7 +253,7 @@ fn wake_on_lan(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
 }
 
 /// `ether MAC`, `MAC` or `random`. Nova and people write the address that a NIC has there to say which one is meant, so
-/// that is what it is for a NIC.
+/// that is what it is for a NIC. Where no NIC has it, the one of the stanza's name gets it, as ifupdown does.
 fn hwaddress(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let Some(word) = words(node, "hwaddress", diags).into_iter().next_back() else { return };
     if word.value == "random" {
@@ -216,6 +266,7 @@ fn hwaddress(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     } else if let Some(mac) = mac(&one, "hwaddress", diags) {
         link.select.mac = Some(mac);
         link.select.name = None;
+        link.select.otherwise = vec![Located::new(link.id.clone(), link.at)];
         link.select.position = None;
     }
 }

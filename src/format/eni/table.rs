@@ -4,7 +4,10 @@
 use crate::format::debian;
 use crate::format::keys::Support::{Applied, LeftToOthers, NoEffect, Unsupported};
 use crate::format::keys::{Object, key};
+use crate::format::value::bond_option;
 
+const OVS: &str = "Open vSwitch needs its daemons and database";
+const SINGLE: &str = "VXLANs of many networks are not supported";
 const DRIVERS: &str = "it is left as the driver has it";
 
 pub(in crate::format) static TOP: Object = Object {
@@ -44,8 +47,66 @@ pub(in crate::format) static IFACE: Object = Object {
         key(
             "hwaddress",
             Applied,
-            "of a NIC: which one is meant; of a bond, bridge or VLAN: the MAC address it gets",
+            "of a NIC: which one is meant, and where none has it what the NIC of the stanza's name gets; else what the link gets",
         ),
+        key("vrf", Applied, "the VRF that the link is in"),
+        key("vrf-member", Applied, "as vrf"),
+        key("vrf-table", Applied, "makes the link a VRF: its table, or auto"),
+        key("link-type", Applied, "what to make: dummy, veth, bridge, bond or vrf"),
+        key("link-down", Applied, "the link is left down"),
+        key("veth-peer-name", Applied, "the other end of a veth pair"),
+        key("vxlan-id", Applied, "makes the link a VXLAN: its number"),
+        key("vxlan-local-tunnelip", Applied, "VXLAN: address to send from"),
+        key("vxlan-local-ip", Applied, "as vxlan-local-tunnelip"),
+        key("vxlan-remoteip", Applied, "VXLAN: address to send to, one"),
+        key("vxlan-peer-ips", Applied, "as vxlan-remoteip"),
+        key("vxlan-remote-ip", Applied, "as vxlan-remoteip"),
+        key("vxlan-svcnodeip", Applied, "VXLAN: group to send to"),
+        key("vxlan-mcastgrp", Applied, "as vxlan-svcnodeip"),
+        key("vxlan-peer-group", Applied, "as vxlan-svcnodeip"),
+        key("vxlan-remote-group", Applied, "as vxlan-svcnodeip"),
+        key("vxlan-svcnodeip6", Applied, "as vxlan-svcnodeip"),
+        key("vxlan-mcastgrp6", Applied, "as vxlan-svcnodeip"),
+        key("vxlan-physdev", Applied, "VXLAN: the link below it"),
+        key("vxlan-learning", Applied, "VXLAN: learn MAC addresses"),
+        key("vxlan-ageing", Applied, "VXLAN: how long a MAC address is kept, seconds"),
+        key("vxlan-port", Applied, "VXLAN: UDP port to send to, 4789 where none is given"),
+        key("vxlan-dstport", Applied, "as vxlan-port"),
+        key("vxlan-ttl", Applied, "VXLAN: TTL of the outer packets, or auto"),
+        key("vxlan-tos", Applied, "VXLAN: type of service of the outer packets"),
+        key("vxlan-udp-csum", Applied, "VXLAN: UDP checksums"),
+        key("vxlan-purge-remotes", NoEffect, "netapply leaves forwarding entries alone"),
+        key("vxlan-evpn", Unsupported, "set bridge-learning and bridge-arp-nd-suppress"),
+        key("vxlan-mcastgrp-map", Unsupported, SINGLE),
+        key("vxlan-remoteip-map", Unsupported, SINGLE),
+        key("vxlan-vnifilter", Unsupported, SINGLE),
+        key("vxlan-vni", Unsupported, SINGLE),
+        key("mode", Applied, "of a tunnel: gre, ipip, sit, …"),
+        key("dstaddr", Applied, "of a tunnel: as pointopoint"),
+        key("endpoint", Applied, "of a tunnel: address of the far end"),
+        key("local", Applied, "of a tunnel: address to send from"),
+        key("ttl", Applied, "of a tunnel: TTL of the outer packets"),
+        key("tunnel-mode", Applied, "makes the link a tunnel: gre, ipip, sit, …"),
+        key("tunnel-endpoint", Applied, "as endpoint"),
+        key("tunnel-remote", Applied, "as endpoint"),
+        key("tunnel-local", Applied, "as local"),
+        key("tunnel-ttl", Applied, "as ttl"),
+        key("tunnel-dev", Applied, "of a tunnel: the link below it"),
+        key("tunnel-physdev", Applied, "as tunnel-dev"),
+        key("tunnel-key", Applied, "of a GRE or VTI tunnel: its key"),
+        key("tunnel-tos", Unsupported, "the kernel's own value stays"),
+        key("ovs-type", Unsupported, OVS),
+        key("ovs-bridge", Unsupported, OVS),
+        key("ovs-ports", Unsupported, OVS),
+        key("ovs-bonds", Unsupported, OVS),
+        key("ovs-options", Unsupported, OVS),
+        key("ovs-extra", Unsupported, OVS),
+        key("ovs-mtu", Unsupported, OVS),
+        key("ovs-tunnel-type", Unsupported, OVS),
+        key("ovs-tunnel-options", Unsupported, OVS),
+        key("ovs-patch-peer", Unsupported, OVS),
+        key("alias", NoEffect, "it is a note for people"),
+        key("address-purge", NoEffect, "addresses that are not described go"),
         key("hwaddr", Applied, "as hwaddress, as Nova's older templates have it"),
         key("hw-mac-address", NoEffect, "it is glean's note on the NIC: the stanza goes by the name"),
         key("accept-ra", Applied, "take router advertisements: 0, 1 or 2"),
@@ -114,6 +175,54 @@ pub(in crate::format) static MEMBERS: Object = Object {
         key("bond-master", Applied, "at a member: its bond"),
     ],
 };
+
+/// True for an option that is known, in ifupdown's spelling.
+pub(super) fn is_option(name: &str) -> bool {
+    let known = |object: &Object| object.keys.iter().any(|key| key.name == name);
+    let of_bond = || name.starts_with("bond-") && bond_option(name).is_some();
+    let of_bridge = || debian::BRIDGE.keys.iter().any(|key| key.name == name.replace('-', "_"));
+    known(&IFACE) || known(&MEMBERS) || of_bond() || of_bridge()
+}
+
+/// Options that may be repeated in a stanza; those of addresses once for each.
+pub(super) const REPEATED: &[&str] = &[
+    "address",
+    "netmask",
+    "prefix",
+    "broadcast",
+    "pointopoint",
+    "dstaddr",
+    "preferred-lifetime",
+    "scope",
+    "gateway",
+    "dns-nameservers",
+    "dns-nameserver",
+    "dns-search",
+    "dns-domain",
+    "dns-options",
+    "dns-sortlist",
+    "use",
+    "requires",
+    "up",
+    "pre-up",
+    "post-up",
+    "down",
+    "pre-down",
+    "post-down",
+    "bond-slaves",
+    "bond-ports",
+    "bond-members",
+    "slaves",
+    "bridge-ports",
+    "bridge-pathcost",
+    "bridge-portprio",
+    "vxlan-remoteip",
+    "vxlan-peer-ips",
+    "vxlan-remote-ip",
+    "alias",
+    "description",
+    "ovs-extra",
+];
 
 /// Every table, for the reference.
 #[allow(dead_code)] // docs and tests walk it

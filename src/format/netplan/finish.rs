@@ -48,7 +48,7 @@ pub(super) fn vrf_tables(vrf: &mut Link, table: u32, diags: &mut Vec<Diagnostic>
 
 /// The kernel finds the gateway of a VRF's route in the VRF's table and puts the route on the member that leads there:
 /// it is planned there at once. A route stays at the VRF where no member has the gateway's subnet.
-fn vrf_gateways(links: &mut [Link]) {
+pub(in crate::format) fn vrf_gateways(links: &mut [Link]) {
     let mut moved: Vec<(String, Route)> = Vec::new();
     let subnets: HashMap<String, Vec<IpNet>> =
         links.iter().map(|l| (l.id.clone(), l.addresses.iter().map(|a| a.net.trunc()).collect())).collect();

@@ -24,6 +24,7 @@ use super::value;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, Naming, Place, attribute};
 
+pub(super) use finish::vrf_gateways;
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use keys::OBJECTS;
 
@@ -290,25 +291,28 @@ impl Reader<'_> {
         if let Some(row) = attribute::of(Kind::Bridge, "stp_state") {
             link.settings.set(row, attribute::Value::Bool(stp.value), stp.at);
         }
-        options::bridge_times(link, self.diags);
-        for (key, option, most) in [("path-cost", "cost", u32::MAX), ("port-priority", "priority", 63)] {
+        for (key, option) in [("path-cost", "cost"), ("port-priority", "priority")] {
             if let Some(node) = parameters.get(key) {
-                self.port_options(&link.id, key, option, most, node);
+                self.port_options(&link.id, key, option, node);
             }
         }
         Some(())
     }
 
     /// `path-cost: {eth0: 5}`. 0 is unset.
-    fn port_options(&mut self, bridge: &str, key: &'static str, option: &str, most: u32, node: &Node) {
+    fn port_options(&mut self, bridge: &str, key: &'static str, option: &str, node: &Node) {
         let Some(row) = attribute::find(Kind::Bridge.port_attributes(), option) else { return };
         let Value::Map(entries) = &node.value else {
             let message = format!("{key} should be a mapping of members to numbers, not {}", node.noun());
             return self.diags.push(Diagnostic::new(Code::WrongShape, node.at, message));
         };
         for entry in last_of_each(entries) {
-            let number = value::number(&entry.value, key, 0..=u64::from(most), self.diags);
-            let Some(number) = number.filter(|number| number.value > 0) else { continue };
+            let most = u64::try_from(row.range().1).unwrap_or_default();
+            let Some(number) = value::number(&entry.value, key, 0..=most, self.diags) else { continue };
+            if number.value == 0 {
+                options::unset(key, &entry.value, self.diags);
+                continue;
+            }
             self.ports.push(PortOption {
                 bridge: bridge.to_owned(),
                 port: Located::new(entry.key.clone(), entry.key_at),

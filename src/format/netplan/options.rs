@@ -6,7 +6,7 @@ use crate::format::keys::{Fields, Key, Support, key};
 use crate::format::tree::Node;
 use crate::format::value;
 use crate::model::attribute::{self, Attribute, Value};
-use crate::model::{Kind, Link, Located, Settings};
+use crate::model::{Kind, Located, Settings};
 
 use super::time;
 use How::{Centiseconds, Milliseconds, Range, Row, Seconds, Set, UnlessZero, Words};
@@ -164,7 +164,7 @@ impl Parameter {
     ) {
         let name = self.key.name;
         let number = match self.how {
-            UnlessZero if node.text() == Some("0") => return,
+            UnlessZero if node.text() == Some("0") => return unset(name, node, diags),
             // netplan hands the word on, and networkd leaves out what it does not know.
             Row if node.text() == Some("none") && has_no_none(row) => {
                 let default =
@@ -190,7 +190,11 @@ impl Parameter {
         };
         let keeps_zero = matches!(self.how, Seconds | Centiseconds(true));
         match number.map(i64::try_from) {
-            Some(Ok(0)) if !keeps_zero => {}
+            Some(Ok(0)) if !keeps_zero => {
+                if matches!(self.how, Centiseconds(_)) {
+                    unset(name, node, diags);
+                }
+            }
             Some(Ok(number)) if number <= u32::MAX.into() => {
                 settings.set(row, Value::Number(number), node.at);
             }
@@ -198,6 +202,12 @@ impl Parameter {
             None => {}
         }
     }
+}
+
+/// netplan writes no line for 0, whatever the kernel's own value is.
+pub(super) fn unset(name: &str, node: &Node, diags: &mut Vec<Diagnostic>) {
+    let message = format!("{name} 0 is taken as not given, as netplan does: the kernel's own value stays");
+    diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
 }
 
 /// An option of words of which none is `none`.
@@ -255,29 +265,6 @@ fn range(
 /// The names of a table's keys.
 pub(super) fn keys(parameters: &'static [Parameter]) -> impl Iterator<Item = &'static str> {
     parameters.iter().map(|parameter| parameter.key.name)
-}
-
-/// Times that the kernel refuses, in 1/100 s (`br_set_hello_time` and its neighbours in net/bridge/br_stp.c; the forward
-/// delay is checked with the spanning tree on only).
-pub(super) fn bridge_times(link: &mut Link, diags: &mut Vec<Diagnostic>) {
-    const BOUNDS: &[(&str, &str, i64, i64)] = &[
-        ("hello_time", "hello-time", 1, 10),
-        ("max_age", "max-age", 6, 40),
-        ("forward_delay", "forward-delay", 2, 30),
-    ];
-    let stp = link.settings.get("stp_state") == Some(&Value::Bool(true));
-    for (option, key, low, high) in BOUNDS {
-        let Some(time) = link.settings.number(option) else { continue };
-        if (low * 100..=high * 100).contains(&time) || (*option == "forward_delay" && !stp) {
-            continue;
-        }
-        let at = link.settings.0.remove(option).map_or(link.at, |setting| setting.at);
-        let message = format!("{key} of bridge \"{}\" is out of bounds, left out", link.id);
-        diags.push(
-            Diagnostic::new(Code::BadValue, at, message)
-                .hint(format!("the kernel takes {low} to {high} seconds")),
-        );
-    }
 }
 
 /// The way back, for the test that prints descriptions.

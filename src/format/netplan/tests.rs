@@ -131,7 +131,7 @@ network:
         diags,
         [
             "error bad-unit: arp-interval \"15x\": not a time",
-            "error bad-value: hello-time of bridge \"br1\" is out of bounds, left out"
+            "note no-effect: max-age 0 is taken as not given, as netplan does: the kernel's own value stays"
         ]
     );
 }

@@ -228,11 +228,11 @@ mod tests {
         assert_eq!(set("arp_ip_target", "192.0.2.1 192.0.2.2").0, targets);
         assert_eq!(
             set("bond_miimon", "100ms").1,
-            ["bad-unit: bond_miimon \"100ms\": expected a number from 0 to 4294967295"]
+            ["bad-unit: bond_miimon \"100ms\": expected a number from 0 to 2147483647"]
         );
         assert_eq!(
             set("bond_miimon", "fast").1,
-            ["bad-value: bond_miimon \"fast\": expected a number from 0 to 4294967295"]
+            ["bad-value: bond_miimon \"fast\": expected a number from 0 to 2147483647"]
         );
     }
 }

@@ -5,7 +5,16 @@ use crate::model::BondMode;
 
 /// A row that may change at any time, in every mode, on every kernel; [`Attribute`]'s other fields by the methods.
 pub(super) const fn row(name: &'static str, nla: u16, form: Form) -> Attribute {
-    Attribute { name, nla, form, change: Change::Anytime, modes: &[], since: "", print: Print::Value }
+    Attribute {
+        name,
+        nla,
+        form,
+        change: Change::Anytime,
+        modes: &[],
+        since: "",
+        print: Print::Value,
+        range: None,
+    }
 }
 
 impl Attribute {
@@ -19,6 +28,11 @@ impl Attribute {
     }
     pub(super) const fn since(mut self, kernel: &'static str) -> Self {
         self.since = kernel;
+        self
+    }
+    /// Numbers that the kernel takes, where that is less than the form holds.
+    pub(super) const fn within(mut self, low: i64, high: i64) -> Self {
+        self.range = Some((low, high));
         self
     }
     pub(super) const fn print(mut self, print: Print) -> Self {

@@ -40,36 +40,43 @@ const ONE_ACTIVE: &[BondMode] = &[BondMode::ActiveBackup, BondMode::BalanceTlb, 
 const ARP_MONITORED: &[BondMode] =
     &[BondMode::BalanceRr, BondMode::ActiveBackup, BondMode::BalanceXor, BondMode::Broadcast];
 
+/// The highest number that the bonding driver takes (`bond_intmax_tbl`).
+const INT_MAX: i64 = i32::MAX as i64;
+
 static BOND: &[Attribute] = &[
     row("mode", 1, Form::Word8(BondMode::WORDS)).when(DownWithoutMembers),
-    row("miimon", 3, Form::U32),
-    row("updelay", 4, Form::U32),
-    row("downdelay", 5, Form::U32),
-    row("peer_notify_delay", 28, Form::U32).since("5.3"),
+    row("miimon", 3, Form::U32).within(0, INT_MAX),
+    row("updelay", 4, Form::U32).within(0, INT_MAX),
+    row("downdelay", 5, Form::U32).within(0, INT_MAX),
+    row("peer_notify_delay", 28, Form::U32).within(0, 300_000).since("5.3"),
     row("use_carrier", 6, Form::Bool),
-    row("arp_interval", 7, Form::U32).only(ARP_MONITORED),
+    row("arp_interval", 7, Form::U32).within(0, INT_MAX).only(ARP_MONITORED),
     row("arp_ip_target", 8, Form::Ip4List),
     row("arp_validate", 9, Form::Word32(ARP_VALIDATE)).only(ARP_MONITORED),
     row("arp_all_targets", 10, Form::Word32(&[("any", 0), ("all", 1)])),
     row("ns_ip6_target", 31, Form::Ip6List).since("5.19"),
-    row("missed_max", 30, Form::U8).only(ARP_MONITORED).since("5.17").print(Print::As("arp_missed_max")),
+    row("missed_max", 30, Form::U8)
+        .within(1, 255)
+        .only(ARP_MONITORED)
+        .since("5.17")
+        .print(Print::As("arp_missed_max")),
     row("primary", 11, Form::Link).only(ONE_ACTIVE),
     row("primary_reselect", 12, Form::Word8(&[("always", 0), ("better", 1), ("failure", 2)])),
     row("active_slave", 2, Form::Link).only(ONE_ACTIVE),
     row("fail_over_mac", 13, Form::Word8(&[("none", 0), ("active", 1), ("follow", 2)])).when(WithoutMembers),
     row("xmit_hash_policy", 14, Form::Word8(HASH_POLICIES)),
-    row("resend_igmp", 15, Form::U32),
+    row("resend_igmp", 15, Form::U32).within(0, 255),
     row("num_grat_arp", 16, Form::U8),
     row("all_slaves_active", 17, Form::Bool),
-    row("min_links", 18, Form::U32),
-    row("lp_interval", 19, Form::U32),
-    row("packets_per_slave", 20, Form::U32).only(&[BondMode::BalanceRr]),
+    row("min_links", 18, Form::U32).within(0, INT_MAX),
+    row("lp_interval", 19, Form::U32).within(1, INT_MAX),
+    row("packets_per_slave", 20, Form::U32).within(0, 65_535).only(&[BondMode::BalanceRr]),
     row("tlb_dynamic_lb", 27, Form::Bool).when(Down).only(&[BondMode::BalanceTlb, BondMode::BalanceAlb]),
     row("lacp_rate", 21, Form::Word8(&[("slow", 0), ("fast", 1)])).when(Down).only(LACP),
     row("lacp_active", 29, Form::Word8(&[("off", 0), ("on", 1)])).when(Down).only(LACP).since("5.15"),
     row("ad_select", 22, Form::Word8(&[("stable", 0), ("bandwidth", 1), ("count", 2)])).when(Down),
-    row("ad_actor_sys_prio", 24, Form::U16).when(Down).only(LACP),
-    row("ad_user_port_key", 25, Form::U16).when(Down).only(LACP),
+    row("ad_actor_sys_prio", 24, Form::U16).within(1, 65_535).when(Down).only(LACP),
+    row("ad_user_port_key", 25, Form::U16).within(0, 1023).when(Down).only(LACP),
     row("ad_actor_system", 26, Form::Mac).when(Down).only(LACP),
     row("coupled_control", 32, Form::Bool).when(Down).only(LACP).since("6.9"),
 ];
@@ -89,23 +96,24 @@ const ARP_VALIDATE: &[(&str, u32)] = &[
 
 static BOND_PORT: &[Attribute] = &[row("queue_id", 5, Form::U16), row("prio", 9, Form::I32).since("6.0")];
 
-/// Times are in 1/100 s (USER_HZ), as ip(8) takes them.
+/// Times are in 1/100 s (USER_HZ), as ip(8) takes them. Ranges are those of net/bridge/br_stp.c; the forward delay has one
+/// (2 to 30 s) with the spanning tree on only.
 static BRIDGE: &[Attribute] = &[
     row("forward_delay", 1, Form::U32),
-    row("hello_time", 2, Form::U32),
-    row("max_age", 3, Form::U32),
+    row("hello_time", 2, Form::U32).within(100, 1000),
+    row("max_age", 3, Form::U32).within(600, 4000),
     row("ageing_time", 4, Form::U32),
     row("stp_state", 5, Form::Bool32),
     row("priority", 6, Form::U16),
     row("vlan_filtering", 7, Form::Bool),
     row("group_fwd_mask", 9, Form::U16),
     row("mcast_snooping", 23, Form::Bool),
-    row("vlan_default_pvid", 39, Form::U16),
+    row("vlan_default_pvid", 39, Form::U16).within(0, 4094),
 ];
 
 static BRIDGE_PORT: &[Attribute] = &[
-    row("priority", 2, Form::U16),
-    row("cost", 3, Form::U32),
+    row("priority", 2, Form::U16).within(0, 63),
+    row("cost", 3, Form::U32).within(1, 65_535),
     row("hairpin", 4, Form::Bool).print(Print::OnOff),
     row("guard", 5, Form::Bool).print(Print::OnOff),
     row("learning", 8, Form::Bool).print(Print::OnOff),
@@ -114,10 +122,10 @@ static BRIDGE_PORT: &[Attribute] = &[
 
 static VLAN: &[Attribute] = &[
     row("protocol", 5, Form::Word16Be(&[("802.1Q", 0x8100), ("802.1ad", 0x88a8)])).when(Never),
-    row("id", 1, Form::U16).when(Never),
+    row("id", 1, Form::U16).within(0, 4094).when(Never),
 ];
 
-static VRF: &[Attribute] = &[row("table", 1, Form::U32).when(Never)];
+static VRF: &[Attribute] = &[row("table", 1, Form::U32).within(1, u32::MAX as i64).when(Never)];
 
 /// What a NIC has of its own: InfiniBand's mode (`IFLA_IPOIB_MODE`, drivers/infiniband/ulp/ipoib/ipoib_netlink.c).
 static IPOIB: &[Attribute] = &[row("mode", 2, Form::Word16(&[("datagram", 0), ("connected", 1)]))];

@@ -10,7 +10,7 @@ use Change::{Never, Together};
 
 /// What a change may touch is what `vxlan_nl2conf` in drivers/net/vxlan takes with `changelink`.
 pub(super) static VXLAN: &[Attribute] = &[
-    row("id", 1, Form::U32).when(Never),
+    row("id", 1, Form::U32).within(0, 0xff_ffff).when(Never),
     row("dev", 3, Form::Link),
     row("remote", 2, Form::Ip4).print(Print::Group),
     row("remote6", 16, Form::Ip6).print(Print::Group),
@@ -19,7 +19,7 @@ pub(super) static VXLAN: &[Attribute] = &[
     row("ttl", 5, Form::U8),
     row("tos", 6, Form::U8).print(Print::Hex),
     row("df", 29, Form::Word8(&[("unset", 0), ("set", 1), ("inherit", 2)])).since("5.0"),
-    row("flowlabel", 26, Form::U32Be),
+    row("flowlabel", 26, Form::U32Be).within(0, 0xf_ffff),
     row("dstport", 15, Form::U16Be).when(Never),
     row("srcport", 10, Form::PortRange).when(Never),
     row("learning", 7, Form::Bool).print(Print::No),

@@ -98,12 +98,14 @@ fn value(parameter: &options::Parameter, row: &'static Attribute) -> BoxedStrate
             let known: Vec<String> = words.iter().map(|(word, _)| (*word).to_owned()).collect();
             select(known).prop_filter("netplan's", |w| w != "inherit").prop_map(Setting::Text).boxed()
         }
-        Form::U8 => (least..=255).prop_map(Setting::Number).boxed(),
+        Form::U8 | Form::U16 | Form::U16Be | Form::U32 | Form::U32Be => {
+            let (low, high) = row.range();
+            (low.max(least)..=high.min(100_000)).prop_map(Setting::Number).boxed()
+        }
         Form::Ip4List => vec(ip(Family::V4), 1..4).prop_map(Setting::Ips).boxed(),
         Form::Link => select(IDS).prop_map(|id| Setting::Text(id.to_owned())).boxed(),
         Form::PortRange => (1u16..100, 100u16..).prop_map(|(low, high)| Setting::Range(low, high)).boxed(),
-        // Within what the bridge's times, ports and a VXLAN's number may be.
-        _ => (600i64..=1000).prop_map(Setting::Number).boxed(),
+        _ => Just(Setting::Number(1)).boxed(),
     }
 }
 

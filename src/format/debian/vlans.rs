@@ -1,0 +1,227 @@
+//! Bridges that filter VLANs, with the meaning that ifupdown2 gives their options (`addons/bridge.py`): `bridge-vids` and
+//! `bridge-pvid` of the bridge are for ports that have none of their own, `bridge-access` makes a port of one VLAN, and
+//! without `bridge-pvid` untagged frames belong to VLAN 1. The bridge itself has VLAN 1, and those of the VLANs on it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::format::tree::Node;
+use crate::format::value::{bad, boolean, words};
+use crate::model::attribute::{self, Value};
+use crate::model::{Kind, Link, Located, Place, PortVlan};
+
+/// Whether the plan and the kernel room set up [`Link::vlans`].
+pub(super) const TABLES_ARE_SET: bool = false;
+
+/// The VLAN that untagged frames belong to where nothing else is described, and that a bridge itself has: the kernel's
+/// `vlan_default_pvid`.
+const DEFAULT: u16 = 1;
+
+/// What a bridge or port has of these options.
+#[derive(Debug, Default)]
+pub(super) struct VlanOptions {
+    aware: bool,
+    vids: Option<Vec<(u16, u16)>>,
+    pvid: Option<u16>,
+    access: Option<u16>,
+    untagged: Option<bool>,
+    at: Option<Place>,
+}
+
+impl VlanOptions {
+    /// Whether it is one of these options, by its name with underscores.
+    pub(super) fn knows(name: &str) -> bool {
+        ["vlan_aware", "vids", "pvid", "access", "allow_untagged"]
+            .iter()
+            .any(|own| name.strip_prefix("bridge_") == Some(own))
+    }
+
+    /// Reads one option, by its name with underscores.
+    pub(super) fn read(&mut self, name: &str, key: &str, node: &Node, diags: &mut Vec<Diagnostic>) {
+        let at = node.at;
+        let vid = |diags: &mut Vec<Diagnostic>| ranges(key, node, diags).first().map(|(first, _)| *first);
+        match name {
+            "bridge_vlan_aware" => self.aware = boolean(node, key, diags).is_some_and(|on| on.value),
+            "bridge_vids" => self.vids = Some(ranges(key, node, diags)),
+            "bridge_pvid" => self.pvid = vid(diags),
+            "bridge_access" => self.access = vid(diags),
+            _ => self.untagged = boolean(node, key, diags).map(|on| on.value),
+        }
+        self.at.get_or_insert(at);
+    }
+
+    /// The table of a port, with what its bridge has for ports.
+    fn table(&self, bridge: &VlanOptions, at: Place) -> Vec<Located<PortVlan>> {
+        let mut vids = BTreeMap::new();
+        let untagged = match self.access {
+            Some(access) => Some(access),
+            None => {
+                let tagged = self.vids.as_ref().or(bridge.vids.as_ref()).into_iter().flatten();
+                vids.extend(tagged.flat_map(|(first, last)| *first..=*last).map(|vid| (vid, false)));
+                let pvid = self.pvid.or(bridge.pvid).unwrap_or(DEFAULT);
+                self.untagged.unwrap_or(true).then_some(pvid)
+            }
+        };
+        vids.extend(untagged.map(|vid| (vid, true)));
+        table(&vids, at)
+    }
+}
+
+/// VLANs in order, the untagged one marked, as ranges.
+fn table(vids: &BTreeMap<u16, bool>, at: Place) -> Vec<Located<PortVlan>> {
+    let mut table: Vec<Located<PortVlan>> = Vec::new();
+    for (vid, untagged) in vids {
+        let grows = table.last_mut().filter(|last| {
+            let last = last.value;
+            !untagged && !last.untagged && last.last + 1 == *vid
+        });
+        match grows {
+            Some(last) => last.value.last = *vid,
+            None => {
+                let one = PortVlan { first: *vid, last: *vid, pvid: *untagged, untagged: *untagged };
+                table.push(Located::new(one, at));
+            }
+        }
+    }
+    table
+}
+
+/// `2000 2200-3000`, ids from 1 to 4094.
+fn ranges(key: &str, node: &Node, diags: &mut Vec<Diagnostic>) -> Vec<(u16, u16)> {
+    let id = |text: &str| text.parse::<u16>().ok().filter(|id| (1..=4094).contains(id));
+    let mut ranges = Vec::new();
+    for word in words(node, key, diags) {
+        let (first, last) = word.value.split_once('-').unwrap_or((word.value, word.value));
+        match (id(first), id(last)) {
+            (Some(first), Some(last)) if first <= last => ranges.push((first, last)),
+            _ => {
+                let one = Node::scalar(word.value, word.at);
+                diags.push(bad(
+                    Code::BadValue,
+                    &one,
+                    key,
+                    "expected VLAN ids from 1 to 4094, such as 2 or 10-20",
+                ));
+            }
+        }
+    }
+    ranges
+}
+
+/// Gives bridges that filter VLANs, and their ports, their tables; says what has no effect on the others.
+pub(super) fn tables(
+    links: &mut [Link],
+    mut options: HashMap<String, VlanOptions>,
+    diags: &mut Vec<Diagnostic>,
+) {
+    if options.is_empty() {
+        return;
+    }
+    let index: HashMap<String, usize> = links.iter().enumerate().map(|(i, l)| (l.id.clone(), i)).collect();
+    let mut on_bridge: HashMap<String, Vec<u16>> = HashMap::new();
+    for vlan in links.iter().filter(|l| l.kind == Kind::Vlan) {
+        let id = vlan.settings.number("id").and_then(|id| u16::try_from(id).ok());
+        if let (Some(parent), Some(id)) = (&vlan.parent, id) {
+            on_bridge.entry(parent.value.clone()).or_default().push(id);
+        }
+    }
+    let bridges: Vec<usize> = (0..links.len()).filter(|i| is_bridge(links, *i)).collect();
+    for bridge in bridges {
+        let Some((id, members)) = links.get(bridge).map(|l| (l.id.clone(), l.members.clone())) else {
+            continue;
+        };
+        let Some(own) = options.remove(&id) else { continue };
+        let at = own.at.unwrap_or(Place::NONE);
+        if !own.aware {
+            default_pvid(links.get_mut(bridge), &own, at);
+            continue;
+        }
+        if !TABLES_ARE_SET {
+            diags.push(not_set(&id, at));
+            for member in &members {
+                options.remove(&member.value);
+            }
+            continue;
+        }
+        for member in &members {
+            let of_port = options.remove(&member.value).unwrap_or_default();
+            let table = of_port.table(&own, of_port.at.unwrap_or(at));
+            if let Some(port) = index.get(&member.value).and_then(|i| links.get_mut(*i)) {
+                port.vlans = Some(table);
+            }
+        }
+        let mut vids: BTreeMap<u16, bool> =
+            on_bridge.remove(&id).unwrap_or_default().into_iter().map(|vid| (vid, false)).collect();
+        vids.insert(DEFAULT, true);
+        if let Some(link) = links.get_mut(bridge) {
+            link.vlans = Some(table(&vids, at));
+            set(link, "vlan_filtering", Value::Bool(true), at);
+        }
+    }
+    let mut left: Vec<(String, VlanOptions)> = options.into_iter().collect();
+    left.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (id, option) in left {
+        let message =
+            format!("the VLANs of \"{id}\" have no effect: it is no port of a bridge with bridge-vlan-aware");
+        diags.push(Diagnostic::new(Code::OptionIgnored, option.at.unwrap_or(Place::NONE), message));
+    }
+}
+
+fn is_bridge(links: &[Link], index: usize) -> bool {
+    links.get(index).is_some_and(|link| link.kind == Kind::Bridge)
+}
+
+/// A bridge that does not filter has the VLAN of untagged frames as an option of its own.
+fn default_pvid(bridge: Option<&mut Link>, options: &VlanOptions, at: Place) {
+    if let (Some(bridge), Some(pvid)) = (bridge, options.pvid) {
+        set(bridge, "vlan_default_pvid", Value::Number(pvid.into()), at);
+    }
+}
+
+fn set(bridge: &mut Link, name: &str, value: Value, at: Place) {
+    if let Some(row) = attribute::of(Kind::Bridge, name) {
+        bridge.settings.set(row, value, at);
+    }
+}
+
+fn not_set(bridge: &str, at: Place) -> Diagnostic {
+    let message = format!(
+        "bridge \"{bridge}\" filters no VLANs: bridge-vlan-aware is not set up, it passes every VLAN"
+    );
+    Diagnostic::new(Code::Unsupported, at, message).severity(Severity::Warning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(table: &[Located<PortVlan>]) -> String {
+        let one = |v: &Located<PortVlan>| {
+            let v = v.value;
+            let range =
+                if v.first == v.last { v.first.to_string() } else { format!("{}-{}", v.first, v.last) };
+            range + if v.pvid { "u" } else { "" }
+        };
+        table.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The tables that ifupdown2's own tests expect of `bridge vlan show` (tests/eni/bridge2 to bridge4).
+    #[test]
+    fn ports_have_the_vlans_that_ifupdown2_gives_them() {
+        let bridge = |pvid, vids: &[(u16, u16)]| VlanOptions {
+            aware: true,
+            pvid,
+            vids: Some(vids.to_vec()),
+            ..Default::default()
+        };
+        let port = VlanOptions::default;
+        let of = |port: VlanOptions, bridge: &VlanOptions| shown(&port.table(bridge, Place::NONE));
+        let two = bridge(Some(2), &[(1, 20)]);
+        assert_eq!(of(port(), &two), "1 2u 3-20");
+        assert_eq!(of(VlanOptions { access: Some(100), ..port() }, &two), "100u");
+        assert_eq!(of(VlanOptions { vids: Some(vec![(200, 200)]), ..port() }, &two), "2u 200");
+        assert_eq!(of(VlanOptions { pvid: Some(4), ..port() }, &two), "1-3 4u 5-20");
+        assert_eq!(of(VlanOptions { untagged: Some(false), ..port() }, &two), "1-20");
+        assert_eq!(of(port(), &bridge(None, &[(2, 4094)])), "1u 2-4094");
+    }
+}

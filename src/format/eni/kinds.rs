@@ -1,0 +1,290 @@
+//! What an interface is, by the options of all its stanzas, and the options of VRFs, VXLANs, tunnels and veth pairs.
+//!
+//! What makes a stanza a bridge differs: ifupdown has `bridge_ports`, ifupdown-ng `use bridge` or any bridge option,
+//! ifupdown2 `bridge-ports`, `bridge-vlan-aware` or its link type. netapply follows ifupdown2 and takes `use bridge`.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::commands::{self, Made, What};
+use super::stanza::Stanza;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::format::debian::{is_number, vlan};
+use crate::format::tree::{Entry, Node};
+use crate::format::value::{self, Mode, bad, ends, ip, number, set, set_option, words};
+use crate::model::attribute::{self, Value};
+use crate::model::{Family, Kind, Link, LinkRef, Located, Place};
+
+/// ifupdown2's first table for `vrf-table auto`.
+const FIRST_TABLE: u32 = 1001;
+/// The UDP port of VXLANs that ifupdown2 and ifupdown-ng take; the kernel's own is older.
+const VXLAN_PORT: i64 = 4789;
+
+/// Names of stanzas that are ports of a bridge or members of a bond.
+#[derive(Default)]
+pub(super) struct Roles {
+    ports: HashSet<String>,
+    members: HashSet<String>,
+}
+
+impl Roles {
+    pub(super) fn of<'a>(stanzas: impl Iterator<Item = &'a Stanza<'a>>) -> Self {
+        let mut roles = Roles::default();
+        for entry in stanzas.flat_map(|stanza| stanza.entries) {
+            let names = match entry.key.as_str() {
+                "bridge-ports" => &mut roles.ports,
+                "bond-slaves" | "bond-ports" | "bond-members" | "slaves" => &mut roles.members,
+                _ => continue,
+            };
+            let list = crate::format::debian::list(&entry.value, &entry.key, &mut Vec::new());
+            names.extend(list.into_iter().map(|name| name.value));
+        }
+        roles
+    }
+}
+
+/// What an interface is. A member may repeat its bond's options beside `bond-master`.
+pub(super) fn kind(name: &str, stanzas: &[Stanza], roles: &Roles) -> Kind {
+    let has = |wanted: &dyn Fn(&str) -> bool| {
+        stanzas.iter().any(|s| s.entries.iter().any(|entry| wanted(&entry.key)))
+    };
+    let uses = |what: &str| stanzas.iter().any(|stanza| stanza.uses(what));
+    let word = |key: &str| stanzas.iter().find_map(|s| s.get(key)).and_then(Node::text);
+    let is_on = |key: &str| word(key).and_then(attribute::boolean) == Some(true);
+    if let Some(kind) = word("link-type").and_then(Kind::from_word) {
+        return kind;
+    }
+    let is_bridge = has(&|key| key == "bridge-ports") || is_on("bridge-vlan-aware") || uses("bridge");
+    let bonds = has(&|key| key.starts_with("bond-") || key == "slaves") && !has(&|key| key == "bond-master");
+    if is_bridge && !roles.ports.contains(name) {
+        Kind::Bridge
+    } else if bonds && !roles.members.contains(name) || uses("bond") {
+        Kind::Bond
+    } else if has(&|key| key == "vxlan-id") {
+        Kind::Vxlan
+    } else if has(&|key| key == "vrf-table") {
+        Kind::Vrf
+    } else if has(&|key| key == "veth-peer-name") {
+        Kind::Veth
+    } else if let Some(mode) = mode(stanzas) {
+        mode.kind
+    } else if let Some(made) = made(name, stanzas) {
+        made.kind
+    } else if has(&|key| key == "vlan-raw-device" || key == "vlan-id") || dotted(name).is_some() {
+        Kind::Vlan
+    } else {
+        Kind::Physical
+    }
+}
+
+/// The mode of a tunnel.
+fn mode(stanzas: &[Stanza]) -> Option<&'static Mode> {
+    let method = stanzas.iter().find_map(|stanza| stanza.tunnel);
+    let ends = ["endpoint", "tunnel-endpoint", "tunnel-remote"];
+    let has_end = || stanzas.iter().any(|stanza| ends.iter().any(|key| stanza.get(key).is_some()));
+    let written = |key: &str| stanzas.iter().find_map(|stanza| stanza.get(key)).and_then(Node::text);
+    match method {
+        Some("v4tunnel") => Mode::of("sit"),
+        Some(_) => Mode::of(written("mode").unwrap_or("ipip")),
+        None => written("tunnel-mode").or_else(|| written("mode").filter(|_| has_end())).and_then(Mode::of),
+    }
+}
+
+/// What a command of the stanzas makes of their own interface.
+fn made(name: &str, stanzas: &[Stanza]) -> Option<Made> {
+    let commands =
+        stanzas.iter().flat_map(|stanza| stanza.entries).filter(|entry| super::is_command(&entry.key));
+    let effects =
+        commands.filter_map(|entry| commands::understand(&super::words_of(entry), name, entry.key_at));
+    effects.flatten().find_map(|effect| match effect.what {
+        What::Make(made) if effect.dev.as_deref() == Some(name) => Some(made),
+        _ => None,
+    })
+}
+
+/// The first stanza that has one of these options, which are names for one.
+fn option<'a>(stanzas: &[Stanza<'a>], keys: &[&'static str]) -> Option<(&'static str, &'a Node)> {
+    keys.iter().find_map(|key| Some((*key, stanzas.iter().find_map(|stanza| stanza.get(key))?)))
+}
+
+/// Reads what makes the link of its kind. False, with a diagnostic, where it cannot be made.
+pub(super) fn read(
+    name: &str,
+    stanzas: &[Stanza],
+    link: &mut Link,
+    vrfs: &mut u32,
+    diags: &mut Vec<Diagnostic>,
+) -> bool {
+    match link.kind {
+        Kind::Vlan if made(name, stanzas).is_none() => vlan_of(name, stanzas, link, diags),
+        Kind::Vxlan if option(stanzas, &["vxlan-id"]).is_some() => vxlan(stanzas, link, diags),
+        Kind::Vrf if option(stanzas, &["vrf-table"]).is_some() => vrf(stanzas, link, vrfs, diags),
+        Kind::Veth if made(name, stanzas).is_none() => {
+            let peer = option(stanzas, &["veth-peer-name"]);
+            link.peer = peer.and_then(|(key, node)| reference(node, key, diags));
+            if link.peer.is_none() {
+                let message = format!("veth \"{name}\" has no veth-peer-name, left out");
+                diags
+                    .push(Diagnostic::new(Code::MissingKey, link.at, message).hint("add \"veth-peer-name\""));
+            }
+            link.peer.is_some()
+        }
+        _ => match mode(stanzas) {
+            Some(mode) if mode.kind == link.kind => tunnel(mode, stanzas, link, diags).is_some(),
+            _ => true,
+        },
+    }
+}
+
+fn reference(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<LinkRef> {
+    let word = words(node, key, diags).into_iter().next()?;
+    Some(Located::new(word.value.to_owned(), word.at))
+}
+
+/// `eth0.100`: parent and VLAN id, which may be none that a VLAN can have.
+fn dotted(name: &str) -> Option<(&str, &str)> {
+    name.rsplit_once('.').filter(|(parent, id)| !parent.is_empty() && is_number(id))
+}
+
+/// Fills in parent and id of a VLAN. False, with a diagnostic, where one of them is nowhere.
+fn vlan_of(name: &str, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bool {
+    let at = stanzas.first().map_or(Place::NONE, |s| s.at);
+    let raw = option(stanzas, &["vlan-raw-device"]).and_then(|(key, node)| reference(node, key, diags));
+    let parent = raw.or_else(|| dotted(name).map(|(parent, _)| Located::new(parent.to_owned(), at)));
+    // `vlan100`, and with a raw device any name that ends in the number.
+    let digits = name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let behind_dot = name.rsplit_once('.').map(|(_, id)| id);
+    let in_name = behind_dot.or(name.get(digits..)).filter(|id| is_number(id));
+    let in_name = in_name.map(|id| Node::scalar(id, at));
+    let id = match option(stanzas, &["vlan-id"]).map(|(_, node)| node).or(in_name.as_ref()) {
+        Some(node) => number(node, "vlan-id", 0..=4094, diags),
+        None => {
+            let message = format!("no VLAN id for \"{name}\", left out");
+            diags.push(Diagnostic::new(Code::MissingKey, at, message).hint("add \"vlan-id\""));
+            return false;
+        }
+    };
+    if parent.is_none() {
+        let message = format!("VLAN \"{name}\" has no parent link, left out");
+        diags.push(Diagnostic::new(Code::MissingKey, at, message).hint("add \"vlan-raw-device\""));
+    }
+    let (Some(parent), Some(id)) = (parent, id) else { return false };
+    vlan(link, parent, id);
+    let protocol = option(stanzas, &["vlan-protocol"]);
+    if let (Some((key, node)), Some(row)) = (protocol, attribute::of(Kind::Vlan, "protocol")) {
+        set_option(&mut link.settings, row, node, key, diags);
+    }
+    true
+}
+
+fn vrf(stanzas: &[Stanza], link: &mut Link, vrfs: &mut u32, diags: &mut Vec<Diagnostic>) -> bool {
+    let Some((key, node)) = option(stanzas, &["vrf-table"]) else { return false };
+    let table = if node.text() == Some("auto") {
+        let table = FIRST_TABLE + *vrfs;
+        *vrfs += 1;
+        Located::new(u64::from(table), node.at)
+    } else {
+        let Some(table) = number(node, key, 1..=u64::from(u32::MAX), diags) else { return false };
+        table
+    };
+    set(link, "table", Value::Number(table.value as i64), table.at);
+    true
+}
+
+/// A VXLAN's options that are one row each.
+const VXLAN: &[(&[&str], &str)] = &[
+    (&["vxlan-learning"], "learning"),
+    (&["vxlan-ageing"], "ageing"),
+    (&["vxlan-port", "vxlan-dstport"], "dstport"),
+    (&["vxlan-tos"], "tos"),
+    (&["vxlan-udp-csum"], "udpcsum"),
+];
+
+fn vxlan(stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bool {
+    let Some((key, node)) = option(stanzas, &["vxlan-id"]) else { return false };
+    let Some(id) = number(node, key, 1..=0xff_ffff, diags) else { return false };
+    set(link, "id", Value::Number(id.value as i64), id.at);
+    for (keys, row) in VXLAN {
+        let Some((key, node)) = option(stanzas, keys) else { continue };
+        if let Some(row) = attribute::of(Kind::Vxlan, row) {
+            set_option(&mut link.settings, row, node, key, diags);
+        }
+    }
+    if link.settings.get("dstport").is_none() {
+        set(link, "dstport", Value::Number(VXLAN_PORT), link.at);
+    }
+    let ttl = option(stanzas, &["vxlan-ttl"]).filter(|(_, node)| node.text() != Some("auto"));
+    if let Some((key, node)) = ttl {
+        if let Some(ttl) = number(node, key, 0..=255, diags) {
+            set(link, "ttl", Value::Number(ttl.value as i64), ttl.at);
+        }
+    }
+    let parent = option(stanzas, &["vxlan-physdev"]);
+    link.parent = parent.and_then(|(key, node)| reference(node, key, diags));
+    let end = |name: &str, ip: IpAddr| if ip.is_ipv6() { format!("{name}6") } else { name.to_owned() };
+    if let Some((key, node)) = option(stanzas, &["vxlan-local-tunnelip", "vxlan-local-ip"]) {
+        if let Some(local) = ip(node, key, diags) {
+            set(link, &end("local", local.value), Value::Ip(local.value), local.at);
+        }
+    }
+    let remotes = |entry: &&Entry| REMOTES.contains(&entry.key.as_str());
+    let nodes: Vec<&Entry> = stanzas.iter().flat_map(|stanza| stanza.entries).filter(remotes).collect();
+    let all: Vec<(&str, Located<&str>)> = nodes
+        .iter()
+        .flat_map(|entry| {
+            words(&entry.value, &entry.key, diags).into_iter().map(|word| (entry.key.as_str(), word))
+        })
+        .collect();
+    if let [_, (key, second), ..] = all.as_slice() {
+        let message = format!(
+            "{key} {}: a VXLAN with several far ends needs forwarding entries, which are not set up",
+            second.value
+        );
+        let several = Diagnostic::new(Code::Unsupported, second.at, message);
+        diags.push(several.hint("only the first one is used"));
+    }
+    if let Some((key, word)) = all.first() {
+        if let Some(remote) = ip(&Node::scalar(word.value, word.at), key, diags) {
+            set(link, &end("remote", remote.value), Value::Ip(remote.value), remote.at);
+        }
+    }
+    true
+}
+
+/// Far ends of VXLANs, and groups of them.
+const REMOTES: &[&str] = &[
+    "vxlan-remoteip",
+    "vxlan-peer-ips",
+    "vxlan-remote-ip",
+    "vxlan-svcnodeip",
+    "vxlan-mcastgrp",
+    "vxlan-peer-group",
+    "vxlan-remote-group",
+    "vxlan-svcnodeip6",
+    "vxlan-mcastgrp6",
+];
+
+fn tunnel(mode: &Mode, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> Option<()> {
+    mode.set(link);
+    let mut end =
+        |keys: &[&'static str]| option(stanzas, keys).map(|(key, node)| value::try_ip(node, key, diags));
+    let (local, remote) =
+        (end(&["local", "tunnel-local"]), end(&["endpoint", "tunnel-endpoint", "tunnel-remote"]));
+    let (local, remote) = (local.transpose().ok()?.flatten(), remote.transpose().ok()?.flatten());
+    // ifupdown's `local any` is no address at all.
+    ends(link, local, remote, mode.family.unwrap_or(Family::V4), diags)?;
+    let ttl = option(stanzas, &["ttl", "tunnel-ttl"]).filter(|(_, node)| node.text() != Some("inherit"));
+    let ttl = ttl.and_then(|(key, node)| number(node, key, 0..=255, diags)).filter(|ttl| ttl.value > 0);
+    value::hop_limits(link, ttl);
+    if let Some((key, node)) = option(stanzas, &["tunnel-key"]) {
+        if attribute::of(link.kind, "ikey").is_none() {
+            diags.push(bad(Code::OptionIgnored, node, key, "this kind of tunnel has no key"));
+        } else if let Some(number) = value::tunnel_key(node, key, diags) {
+            set(link, "ikey", Value::Number(number), node.at);
+            set(link, "okey", Value::Number(number), node.at);
+        }
+    }
+    let parent = option(stanzas, &["tunnel-dev", "tunnel-physdev"]);
+    link.parent = parent.and_then(|(key, node)| reference(node, key, diags));
+    Some(())
+}

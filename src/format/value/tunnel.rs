@@ -1,0 +1,134 @@
+//! Tunnels, as netplan and interfaces text have them: modes, ends, keys, hop limits.
+
+use std::net::IpAddr;
+
+use super::{bad, family_word, text};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::format::tree::Node;
+use crate::model::attribute::{self, Value};
+use crate::model::{Family, Kind, Link, Located, Place};
+
+/// A mode of a tunnel, in the words of ip-tunnel(8).
+pub(in crate::format) struct Mode {
+    pub(in crate::format) word: &'static str,
+    pub(in crate::format) kind: Kind,
+    /// The family of both ends; `None` where it is free, or there are none.
+    pub(in crate::format) family: Option<Family>,
+}
+
+const MODES: &[Mode] = &[
+    mode("gre", Kind::Gre, Some(Family::V4)),
+    mode("gretap", Kind::Gretap, Some(Family::V4)),
+    mode("ip6gre", Kind::Ip6gre, Some(Family::V6)),
+    mode("ip6gretap", Kind::Ip6gretap, Some(Family::V6)),
+    mode("ip6ip6", Kind::Ip6tnl, Some(Family::V6)),
+    mode("ipip", Kind::Ipip, Some(Family::V4)),
+    mode("ipip6", Kind::Ip6tnl, Some(Family::V6)),
+    mode("sit", Kind::Sit, Some(Family::V4)),
+    mode("vti", Kind::Vti, Some(Family::V4)),
+    mode("vti6", Kind::Vti6, Some(Family::V6)),
+];
+
+const fn mode(word: &'static str, kind: Kind, family: Option<Family>) -> Mode {
+    Mode { word, kind, family }
+}
+
+/// Modes that only netplan has.
+pub(in crate::format) const VIRTUAL: &[Mode] =
+    &[mode("vxlan", Kind::Vxlan, None), mode("wireguard", Kind::Wireguard, None)];
+
+impl Mode {
+    /// The mode of a word.
+    pub(in crate::format) fn of(word: &str) -> Option<&'static Mode> {
+        MODES.iter().find(|mode| mode.word == word)
+    }
+
+    /// The words of all modes.
+    pub(in crate::format) fn words() -> impl Iterator<Item = &'static str> + Clone {
+        MODES.iter().map(|mode| mode.word)
+    }
+
+    /// Sets what is inside the tunnel, in ip(8)'s word: the mode's own but for sit.
+    pub(in crate::format) fn set(&self, link: &mut Link) {
+        let inside = if self.kind == Kind::Sit { "ip6ip" } else { self.word };
+        set(link, "mode", Value::Text(inside.to_owned()), link.at);
+    }
+}
+
+/// Both ends, of the family that the outer packets have. A tunnel needs the far end only.
+pub(in crate::format) fn ends(
+    link: &mut Link,
+    local: Option<Located<IpAddr>>,
+    remote: Option<Located<IpAddr>>,
+    family: Family,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<()> {
+    if remote.is_none() {
+        let message = format!("{} \"{}\" has no remote address", link.kind.noun(), link.id);
+        diags
+            .push(Diagnostic::new(Code::MissingKey, link.at, message).hint("add the address of the far end"));
+        return None;
+    }
+    for (key, ip) in [("local", local), ("remote", remote)] {
+        let Some(ip) = ip else { continue };
+        if Family::of(&ip.value) != family {
+            let noun = link.kind.noun();
+            let message = format!(
+                "{key} {} of {noun} \"{}\" should be an {} address",
+                ip.value,
+                link.id,
+                family_word(family)
+            );
+            diags.push(Diagnostic::new(Code::MixedFamilies, ip.at, message));
+            return None;
+        }
+        set(link, key, Value::Ip(ip.value), ip.at);
+    }
+    Some(())
+}
+
+/// The kernel's own value of 0 means "as the inner packet" with IPv4 outside. With IPv6 outside it would be a hop limit
+/// of 0 in older kernels and no room for nested tunnels, so what ip(8) sets is set here: 64 and 4. False where a limit is
+/// given and the kind has none.
+pub(in crate::format) fn hop_limits(link: &mut Link, given: Option<Located<u64>>) -> bool {
+    let has = |name| attribute::of(link.kind, name).is_some();
+    let (ttl, hoplimit) = (has("ttl"), has("hoplimit"));
+    let known = match given {
+        Some(number) if ttl || hoplimit => {
+            let name = if ttl { "ttl" } else { "hoplimit" };
+            set(link, name, Value::Number(number.value as i64), number.at);
+            true
+        }
+        Some(_) => false,
+        None => {
+            set(link, "hoplimit", Value::Number(64), link.at);
+            true
+        }
+    };
+    set(link, "encaplimit", Value::Number(4), link.at);
+    known
+}
+
+/// A number of 32 bits, or the same as a dotted quad.
+pub(in crate::format) fn tunnel_key(node: &Node, name: &str, diags: &mut Vec<Diagnostic>) -> Option<i64> {
+    let text = text(node, name, diags)?;
+    let key = key_of(text);
+    if key.is_none() {
+        let why = "not a tunnel key: a number up to 4294967295, or four numbers such as 10.0.0.1";
+        diags.push(bad(Code::BadValue, node, name, why));
+    }
+    key
+}
+
+/// A number of 32 bits, or the same as a dotted quad.
+pub(in crate::format) fn key_of(text: &str) -> Option<i64> {
+    let quad = || text.parse::<std::net::Ipv4Addr>().ok().map(u32::from);
+    text.parse::<u32>().ok().or_else(quad).map(i64::from)
+}
+
+/// Sets an option where the kind has it.
+pub(in crate::format) fn set(link: &mut Link, name: &str, value: Value, at: Place) {
+    if let Some(row) = attribute::of(link.kind, name) {
+        link.settings.set(row, value, at);
+    }
+}
