@@ -1,8 +1,8 @@
 //! What every target does: text to plan, as a boot would, on a bare machine and on one with NICs, and every message
 //! rendered. Nothing of it may panic, hang or grow without bound.
 //!
-//! In the folder above: `cargo +nightly fuzz run whole fuzz/corpus/whole testdata`. The first folder is the one that
-//! grows, the second is only read. The targets are named after the formats; `whole` leaves the format to recognition.
+//! In the folder above: `tests/fuzz 10`, or `cargo +nightly fuzz run whole fuzz/corpus/whole testdata`. The first folder is
+//! the one that grows, the second is only read. The targets are named after the formats; `whole` leaves the format to recognition.
 
 use std::sync::LazyLock;
 
@@ -38,6 +38,6 @@ fn whole(text: String) {
     }
     for (machine, missing) in MACHINES.iter().zip([Missing::StandIn, Missing::Report]) {
         let (resolved, _) = resolve(&parsed.desired, machine, missing);
-        script(&plan(&resolved, machine));
+        script(&plan(&resolved, machine), &["fuzz"]);
     }
 }

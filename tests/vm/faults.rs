@@ -46,6 +46,19 @@ fn a_drive_without_a_description() {
     guest.exits(4, "netapply");
 }
 
+/// A thread that waited for it would keep the whole process from exiting.
+#[test]
+fn a_drive_that_stops_answering_is_left_to_a_child() {
+    let mut guest = machine(cases::LACP);
+    guest.stall_drive();
+    let output = guest.exits(3, "netapply apply --wait=0");
+    let said = output.stdout + &output.stderr;
+    assert!(said.contains("/dev/sr0 (no answer within 10 s)"), "{said}");
+    // The child is killed and cannot be: it waits for the drive without a parent.
+    let state = guest.ok("grep -h -e ^State -e ^PPid $(grep -l '^Name:.netapply$' /proc/[0-9]*/status)");
+    assert!(state.contains("D (disk sleep)") && state.contains("PPid:\t1\n"), "{state}");
+}
+
 /// Several mistakes in one text: a VLAN id out of range, a cycle, a second link of one name, an address that is none.
 const MISTAKES: &str = r#"{"links": [
   {"id": "good", "type": "phy", "ethernet_mac_address": "7c:c2:55:6e:90:44"},

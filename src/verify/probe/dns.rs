@@ -46,7 +46,7 @@ fn query(identifier: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
 
 /// Reads the answer to the query with this identifier. Addresses are taken from the answer section whatever name they
 /// stand under: a server sends the chain of aliases along.
-fn read(message: &[u8], identifier: u16) -> Option<Reply> {
+pub(super) fn read(message: &[u8], identifier: u16) -> Option<Reply> {
     let number = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
     let flags = number(2)?;
     if number(0)? != identifier || flags & 0x8000 == 0 {

@@ -4,6 +4,8 @@
 mod arp;
 mod dns;
 mod frames;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod icmp;
 mod listen;

@@ -41,7 +41,7 @@ fn solicitation(mac: &[u8], target: Ipv6Addr) -> Vec<u8> {
 }
 
 /// The address that a neighbour advertisement is for, and the hardware address it came from. `frame` is a whole one.
-fn advertisement(frame: &[u8]) -> Option<(Ipv6Addr, MacAddr)> {
+pub(super) fn advertisement(frame: &[u8]) -> Option<(Ipv6Addr, MacAddr)> {
     let packet = frame.get(14..)?;
     let (header, message) = (packet.get(..40)?, packet.get(40..64)?);
     if header.get(6) != Some(&ICMPV6) || message.first() != Some(&ADVERTISEMENT) {

@@ -483,6 +483,15 @@ impl Guest {
         assert!(answer.is_empty(), "QEMU plugs the drive in: {answer}");
     }
 
+    /// Makes the first drive answer no read any more, as a BMC does whose virtual medium hangs.
+    #[track_caller]
+    pub fn stall_drive(&mut self) {
+        // QEMU lets a request pass and then waits until its bytes are paid for: at one byte a second, for ever.
+        let answer = self.monitor("block_set_io_throttle drive0 1 0 0 0 0 0");
+        assert!(answer.is_empty(), "QEMU throttles the drive: {answer}");
+        self.ok("dd if=/dev/sr0 of=/dev/null bs=2048 count=1 skip=150 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches");
+    }
+
     /// Plugs a virtio NIC into `slot0` or `slot1`.
     #[track_caller]
     pub fn plug_nic(&mut self, slot: usize, mac: &str, wire: u32) {
