@@ -55,7 +55,7 @@ impl Files {
         image
     }
 
-    /// A machine that has nothing but what stands in this directory.
+    /// A machine that has nothing but what is in this directory.
     fn machine(&self) -> Machine {
         Machine::below(self.0.path())
     }
@@ -391,7 +391,7 @@ fn files_pipes_and_what_is_not_there() {
     let files = Files::new(&[("net.json", NETWORK_DATA), ("empty.json", "")]);
     let found = read(&files.path("tree/net.json")).unwrap();
     assert_eq!((found.layout, found.origin.kind), (Layout::Plain, OriginKind::File));
-    // Whoever parses the text says that it is empty: nothing was wrong with finding it.
+    // The parser reports that it is empty.
     assert_eq!(read(&files.path("tree/empty.json")).unwrap().documents[0].text, "");
 
     let pipe = files.path("pipe");

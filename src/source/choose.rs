@@ -1,5 +1,5 @@
 //! Which drive to believe: candidates in order of preference, from when on each may be taken, and why. Pure. What was
-//! put in for this boot goes before what an earlier deployment may have left on a disk. Entry: [`candidates`].
+//! put in for this boot takes precedence over what an earlier deployment may have left on a disk. Entry: [`candidates`].
 
 use super::devices::{Device, Place, Share};
 use super::layout::{self, Layout};
@@ -141,8 +141,8 @@ impl Candidate {
         matches!(self.tier, Tier::Demanded | Tier::Removable | Tier::Disk | Tier::Partition)
     }
 
-    /// Whether trouble with this one may be told and stop the search. A stick that happens to be plugged in, or an empty
-    /// mount point, is nobody's config drive.
+    /// Whether a problem with this one is reported and ends the search. A stick that happens to be plugged in, or an empty
+    /// mount point, is not a config drive.
     pub(super) fn matters(&self, kind: NotFoundKind) -> bool {
         match self.tier {
             Tier::Unlabelled => false,
@@ -176,8 +176,8 @@ impl Candidate {
         (rank, Reverse(time.map(str::to_owned)), device)
     }
 
-    /// Whether this is a fixed disk's partition beside a drive that was put in for this boot. Even if that one says
-    /// nothing of a network, an earlier deployment's network would be wrong.
+    /// Whether this is a fixed disk's partition and a drive was put in for this boot. Even if that one has no network
+    /// description, an earlier deployment's would be wrong.
     pub(super) fn is_superseded(&self, all: &[Candidate]) -> bool {
         self.tier == Tier::Partition && all.iter().any(|c| c.is_labelled_drive() && c.tier < Tier::Partition)
     }
@@ -204,15 +204,21 @@ impl Candidate {
             (Tier::Unlabelled, _) => "no drive is labelled, and this one holds a description",
             (_, None) => "the only drive labelled config-2, cidata or CONTEXT",
             (tier, Some(next)) if tier < next.tier => match tier {
-                Tier::Removable => "a CD or USB device goes before a fixed disk",
-                _ => "a whole disk goes before a partition, which an earlier deployment may have left",
+                Tier::Removable => "a CD or USB device takes precedence over a fixed disk",
+                _ => {
+                    "a whole disk takes precedence over a partition, which an earlier deployment may have left"
+                }
             },
-            (tier, Some(next)) if tier > next.tier => "the drives that go before it hold no description",
+            (tier, Some(next)) if tier > next.tier => {
+                "the drives that take precedence over it hold no description"
+            }
             (_, Some(next)) => {
                 let ((layout, time), (next_layout, next_time)) =
                     (self.layout_and_time(), next.layout_and_time());
                 match () {
-                    () if layout != next_layout => "config-2 goes before cidata, and cidata before CONTEXT",
+                    () if layout != next_layout => {
+                        "config-2 takes precedence over cidata, and cidata over CONTEXT"
+                    }
                     () if time > next_time => "it is the newest",
                     () => "it is the first of several alike",
                 }
@@ -295,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn from_when_on_each_is_taken() {
+    fn the_phase_from_which_each_tier_is_taken() {
         let due = |tier, phase, line: &str| {
             let holder = Holder::Seed("/x".into(), Layout::NoCloud);
             Candidate { tier, holder }.is_due(phase, &Cmdline::parse(line))
@@ -322,10 +328,10 @@ mod tests {
         let cidata = candidate("sr2", Place::Cd, Tier::Removable, "cidata", NEW);
         let part = candidate("sda4", Place::Partition, Tier::Partition, "config-2", NEW);
         assert_eq!(cd.why(&[]), "the only drive labelled config-2, cidata or CONTEXT");
-        assert_eq!(cd.why(&[&part]), "a CD or USB device goes before a fixed disk");
+        assert_eq!(cd.why(&[&part]), "a CD or USB device takes precedence over a fixed disk");
         assert_eq!(cd.why(&[&old]), "it is the newest");
-        assert_eq!(cd.why(&[&cidata]), "config-2 goes before cidata, and cidata before CONTEXT");
+        assert_eq!(cd.why(&[&cidata]), "config-2 takes precedence over cidata, and cidata over CONTEXT");
         let disk = candidate("vdb", Place::Disk, Tier::Disk, "config-2", NEW);
-        assert_eq!(disk.why(&[&cd]), "the drives that go before it hold no description");
+        assert_eq!(disk.why(&[&cd]), "the drives that take precedence over it hold no description");
     }
 }

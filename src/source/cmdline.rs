@@ -131,7 +131,7 @@ impl Cmdline {
         self.boot_method.as_deref().is_some_and(|m| m.eq_ignore_ascii_case("vmedia"))
     }
 
-    /// Whether somebody said that a medium will be put in: then what is lying around is the last resort.
+    /// Whether a medium is expected: then what an earlier deployment may have left is the last resort.
     pub(super) fn medium_awaited(&self) -> bool {
         self.is_vmedia() || self.wait.is_some()
     }
@@ -177,7 +177,7 @@ fn switch(text: &str) -> Option<bool> {
     }
 }
 
-/// The words of the line: split at white space, except within double quotes, which are taken away.
+/// The words of the line: split at space, except within double quotes, which are removed.
 fn words(text: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;

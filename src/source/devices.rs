@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a volume is. In order of trust: what was put in for this boot goes before what an earlier deployment left.
+/// Where a volume is. In order of trust: what was put in for this boot precedes what an earlier deployment left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     /// A CD drive, a BMC's virtual one included.

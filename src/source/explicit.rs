@@ -12,6 +12,7 @@ use super::{
     Document, Found, LOOK_BOUND, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, Request,
     child, hash,
 };
+use crate::machine::Machine;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -46,7 +47,7 @@ pub(super) async fn find(
     }
     let (kind, volume, contents) = {
         let links = links_of(&path, request);
-        let read = child::run(READ_BOUND, || read(&path, links)).await;
+        let read = child::run(READ_BOUND, || read(&path, links, &request.machine)).await;
         read.ok_or_else(|| hangs(source, READ_BOUND))??
     };
     Ok(Found::new(contents, Origin::of(kind, source.to_owned(), volume.as_ref(), why)))
@@ -98,7 +99,7 @@ fn links_of(path: &Path, request: &Request) -> Links {
     }
 }
 
-fn read(path: &Path, links: Links) -> Result<Read, NotFound> {
+fn read(path: &Path, links: Links, machine: &Machine) -> Result<Read, NotFound> {
     let name = path.display().to_string();
     let kind = fs::metadata(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => NotFound::new(
@@ -112,7 +113,7 @@ fn read(path: &Path, links: Links) -> Result<Read, NotFound> {
         return Ok((OriginKind::Directory, None, read_directory(path, &name, links)?));
     }
     if kind.file_type().is_block_device() {
-        return read_device(path, &name);
+        return read_device(path, &name, machine);
     }
     if !kind.is_file() {
         // A pipe: the shell's <(command), or /dev/stdin.
@@ -120,10 +121,10 @@ fn read(path: &Path, links: Links) -> Result<Read, NotFound> {
         let bytes = tree::read_limited(file, 0, TEXT_LIMIT).map_err(|e| layout::unreadable(&name, &e))?;
         return Ok((OriginKind::File, None, plain_text(&name, bytes)?));
     }
-    read_regular(path, &name)
+    read_regular(path, &name, machine)
 }
 
-fn read_regular(path: &Path, name: &str) -> Result<Read, NotFound> {
+fn read_regular(path: &Path, name: &str, machine: &Machine) -> Result<Read, NotFound> {
     let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
     let volume = volume::probe(&file).map_err(|e| layout::unreadable(name, &e.into()))?;
     match volume {
@@ -133,7 +134,7 @@ fn read_regular(path: &Path, name: &str) -> Result<Read, NotFound> {
                 FileSystem::Vfat => OriginKind::FatImage,
                 FileSystem::Ext4 | FileSystem::Udf => return Err(only_from_a_device(name, &volume)),
             };
-            let contents = read_volume(path, &volume, layout_of(&volume))?;
+            let contents = read_volume(path, &volume, layout_of(&volume), machine)?;
             let contents = contents.ok_or_else(|| nothing_on(&described(name, &volume)))?;
             Ok((kind, Some(volume), contents))
         }
@@ -170,7 +171,7 @@ fn only_from_a_device(name: &str, volume: &Volume) -> NotFound {
     )
 }
 
-fn read_device(path: &Path, name: &str) -> Result<Read, NotFound> {
+fn read_device(path: &Path, name: &str, machine: &Machine) -> Result<Read, NotFound> {
     let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
     let volume = volume::probe(&file).map_err(|e| layout::unreadable(name, &e.into()))?.ok_or_else(|| {
         NotFound::new(
@@ -180,7 +181,7 @@ fn read_device(path: &Path, name: &str) -> Result<Read, NotFound> {
         )
     })?;
     drop(file);
-    let contents = read_volume(path, &volume, layout_of(&volume))?;
+    let contents = read_volume(path, &volume, layout_of(&volume), machine)?;
     let contents = contents.ok_or_else(|| nothing_on(&described(name, &volume)))?;
     Ok((OriginKind::BlockDevice, Some(volume), contents))
 }

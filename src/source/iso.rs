@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn links_end_and_stay_inside() {
+    fn links_stay_inside_and_circles_end() {
         let budget = Budget::new();
         let read =
             |target: &[u8]| Iso::open(image_with_link(target), &budget).unwrap().unwrap().read("LATEST", 9);
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_or_file_beyond_the_end_is_said() {
+    fn a_directory_beyond_the_end_is_damage() {
         let mut image = image_with_link(b"x");
         image[16 * 2048 + 156 + 10..][..4].copy_from_slice(&u32::MAX.to_le_bytes());
         let budget = Budget::new();
@@ -544,7 +544,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
-        fn any_change_of_an_image_is_survived(
+        fn no_change_of_an_image_panics(
             changes in proptest::collection::vec((0_usize..0x800, any::<u8>(), any::<bool>()), 0..40)
         ) {
             let mut image = image_with_link(b"other");

@@ -51,7 +51,7 @@ pub(super) fn read(tree: &dyn Tree, promised: Option<Layout>) -> Result<Option<C
             _ => drive.config_drive()?,
         };
         let Drive { metadata, notes, empty, .. } = drive;
-        // A file that is there and empty is better than nothing: whoever parses it says that it is empty.
+        // An empty file is returned only if there is no other: its parser reports that it is empty.
         if let Some(document) = document.or(empty) {
             return Ok(Some(Contents { layout, documents: vec![document], metadata, notes }));
         }
@@ -110,7 +110,7 @@ impl Drive<'_> {
         Ok(None)
     }
 
-    /// Reads a file that only says more about the machine: what is wrong with it is noted, and stops nothing.
+    /// Reads a file that only adds to the description: a problem with it is a note and stops nothing.
     fn side_text(&mut self, path: &str, limit: usize) -> Option<Document> {
         let read = self.tree.read(path, limit).map_err(|e| unreadable(path, &e));
         match read.and_then(|bytes| bytes.map(|bytes| Document::decode(path, bytes)).transpose()) {
@@ -123,7 +123,7 @@ impl Drive<'_> {
     }
 
     /// Takes the hostname from user data, where Proxmox keeps it, if nothing better was found. User data can be
-    /// anything, compressed or binary, and large: only a cloud-config is read further than its first words.
+    /// anything, compressed or binary, and large: only a cloud-config is read further than its first bytes.
     fn hostname_from(&mut self, path: &str) {
         let begins = || self.tree.head(path, CLOUD_CONFIG.len()).ok().flatten();
         if self.metadata.hostname.is_none() && begins().is_some_and(|head| head == CLOUD_CONFIG.as_bytes()) {
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_meta_data_stops_nothing_and_is_said() {
+    fn a_broken_meta_data_is_a_note_and_stops_nothing() {
         let files =
             [("openstack/latest/network_data.json", "{}"), ("openstack/latest/meta_data.json", "{oops")];
         let contents = contents(&files, None).unwrap();

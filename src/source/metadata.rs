@@ -1,4 +1,4 @@
-//! What a drive says of the machine beside its network: instance id, hostname, and where an older form of the network
+//! What a drive says about the machine besides its network: instance id, hostname, and where an older form of the network
 //! description is hidden. Pure. What cannot be parsed here is not a fault of the network's: it becomes a note.
 //! Entries: [`openstack`], [`nocloud`], [`opennebula`].
 
@@ -6,7 +6,7 @@ use crate::diagnostic::Severity;
 use crate::format::tree::{self, Node, Value};
 use serde::Serialize;
 
-/// What the drive says of the machine.
+/// What the drive says about the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Metadata {
     /// As the drive has it: a short name, or a full one with its domain.
@@ -29,7 +29,7 @@ pub(super) fn has_network_info(text: &str) -> bool {
 }
 
 /// Reads a NoCloud `meta-data`: the metadata, and the text under `network-interfaces` (Debian's interfaces format),
-/// moved down to the line where it stands in the file, so that diagnostics name the right one.
+/// with line feeds before it, so that diagnostics name the line of the file.
 pub(super) fn nocloud(text: &str) -> Result<(Metadata, Option<String>), String> {
     let root = parse(text)?;
     let first = |keys: &[&str]| keys.iter().find_map(|key| text_of(root.get(key)));
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_survived(text in "[-:{}\\[\\]|>&*!%'\"a-z0-9#,? \n\t]{0,120}") {
+        fn no_text_panics(text in "[-:{}\\[\\]|>&*!%'\"a-z0-9#,? \n\t]{0,120}") {
             let _ = (nocloud(&text), user_data_hostname(&format!("#cloud-config\n{text}")), opennebula(&text));
         }
     }

@@ -58,9 +58,9 @@ pub struct Found {
     pub layout: Layout,
     /// Where the texts come from: the report's first line.
     pub origin: Origin,
-    /// What the drive says of the machine beside its network.
+    /// What the drive says about the machine besides its network.
     pub metadata: Metadata,
-    /// Complete sentences on what is odd about the drive and does not stop anything.
+    /// What is odd about the drive and stops nothing: complete sentences.
     pub notes: Vec<String>,
 }
 
@@ -192,9 +192,9 @@ impl NotFoundKind {
 /// There is no description to work with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotFound {
-    /// For whoever decides on it.
+    /// For the exit status and the diagnostic.
     pub kind: NotFoundKind,
-    /// What is the matter: complete sentences.
+    /// The problem: complete sentences.
     pub message: String,
     /// What to do about it: complete sentences.
     pub hint: String,
@@ -275,7 +275,7 @@ pub async fn find(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<F
 }
 
 impl Document {
-    /// Makes a text of bytes. Whatever is recognisably something else is named, because "invalid UTF-8" helps nobody.
+    /// Decodes UTF-8. Content of a known other kind is named, because "invalid UTF-8" does not help.
     fn decode(name: &str, mut bytes: Vec<u8>) -> Result<Document, NotFound> {
         const OTHERS: [(&[u8], &str, &str); 7] = [
             (b"\x1f\x8b", "is compressed with gzip", "Unpack it first: gunzip."),
@@ -327,14 +327,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_kept_byte_for_byte_without_its_mark() {
+    fn a_text_is_kept_unchanged_without_its_byte_order_mark() {
         let text = "\u{feff}{\"a\": \"ü\"}\r\n".as_bytes().to_vec();
         assert_eq!(Document::decode("n", text).unwrap().text, "{\"a\": \"ü\"}\r\n");
         assert_eq!(Document::decode("n", Vec::new()).unwrap().text, "");
     }
 
     #[test]
-    fn what_is_no_text_says_what_it_is() {
+    fn content_that_is_not_text_is_named() {
         assert_eq!(refused(b"a\nb\xffc").message, "net.json is not UTF-8 text: line 2, byte 3 of the file.");
         assert_eq!(refused(b"\x1f\x8b\x08").message, "net.json is compressed with gzip.");
         assert_eq!(refused(b"\xff\xfe{\0").message, "net.json is UTF-16 text.");
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_names_everything_that_is_known() {
+    fn the_first_line_names_all_that_is_known() {
         let mut origin = Origin {
             kind: OriginKind::BlockDevice,
             path: "/dev/sr0".into(),

@@ -11,6 +11,7 @@ use super::layout::{self, Contents, Layout};
 use super::tree::{Budget, DirTree, ReadError, plain};
 use super::volume::{FileSystem, Volume};
 use super::{NotFound, NotFoundKind, is_denied};
+use crate::machine::Machine;
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
 use std::fs::{self, File};
@@ -19,14 +20,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
 
-/// Made for the time of a mount, and removed again.
-const MOUNT_POINT: &str = "/run/netapply/drive";
-
 /// Reads the description from the volume on `node`, a device or an ISO image. `None`: there is none on it.
 pub(super) fn read_volume(
     node: &Path,
     volume: &Volume,
     promised: Option<Layout>,
+    machine: &Machine,
 ) -> Result<Option<Contents>, NotFound> {
     let budget = Budget::new();
     let open = || File::open(node).map_err(|e| cannot_open(node, &e));
@@ -38,7 +37,7 @@ pub(super) fn read_volume(
         }
         FileSystem::Vfat => {
             // What somebody has written to a mounted one may not have reached the device.
-            if let Some(root) = mounted_elsewhere(node) {
+            if let Some(root) = mounted_elsewhere(node, machine) {
                 return layout::read(&DirTree::confined(&root), promised);
             }
             let file = open()?;
@@ -51,22 +50,24 @@ pub(super) fn read_volume(
         FileSystem::Udf => ("udf", ""),
     };
     let read = |root: &Path| layout::read(&DirTree::confined(root), promised);
-    match mounted(node, filesystem, options, &read) {
-        Err(Refused::Mount(e)) if e.raw_os_error() == Some(libc::EBUSY) => match mounted_elsewhere(node) {
-            Some(root) => read(&root),
-            None => Err(refused(node, filesystem, &Refused::Mount(e))),
-        },
+    match mounted(machine, node, filesystem, options, &read) {
+        Err(Refused::Mount(e)) if e.raw_os_error() == Some(libc::EBUSY) => {
+            match mounted_elsewhere(node, machine) {
+                Some(root) => read(&root),
+                None => Err(refused(node, filesystem, &Refused::Mount(e))),
+            }
+        }
         Err(e) => Err(refused(node, filesystem, &e)),
         Ok(contents) => contents,
     }
 }
 
 /// Reads the description from a directory that the host shares. `None`: there is none in it, or no such share.
-pub(super) fn read_share(share: &Share) -> Result<Option<Contents>, NotFound> {
+pub(super) fn read_share(share: &Share, machine: &Machine) -> Result<Option<Contents>, NotFound> {
     let options = if share.filesystem == "9p" { "trans=virtio,version=9p2000.L" } else { "" };
     let tag = Path::new(&share.tag);
     let read = |root: &Path| layout::read(&DirTree::confined(root), Some(Layout::ConfigDrive));
-    match mounted(tag, share.filesystem, options, &read) {
+    match mounted(machine, tag, share.filesystem, options, &read) {
         Err(Refused::Mount(_)) if share.supposed => Ok(None),
         Err(e) => Err(refused(tag, share.filesystem, &e)),
         Ok(contents) => contents,
@@ -82,12 +83,13 @@ enum Refused {
 
 /// Mounts, reads, unmounts, in a mount namespace of this process alone.
 fn mounted<T>(
+    machine: &Machine,
     source: &Path,
     filesystem: &str,
     options: &str,
     read: &dyn Fn(&Path) -> T,
 ) -> Result<T, Refused> {
-    let point = private_mount_point().map_err(Refused::Namespace)?;
+    let point = private_mount_point(machine).map_err(Refused::Namespace)?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let builder = Mount::builder().fstype(filesystem).flags(flags).data(options);
     let result = builder.mount(source, &point).map_err(Refused::Mount).map(|mount| {
@@ -96,28 +98,30 @@ fn mounted<T>(
         let _ = mount.unmount(UnmountFlags::empty());
         result
     });
-    let _ = fs::remove_dir(&point);
+    // Only the one that was made for this is empty.
+    let _ = fs::remove_dir(machine.drive());
     result
 }
 
 /// Leaves the process's mount namespace, and names a directory that may be covered in the new one.
-fn private_mount_point() -> io::Result<PathBuf> {
+fn private_mount_point(machine: &Machine) -> io::Result<PathBuf> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     // Else the mount would travel back by propagation, which systemd makes the default.
     nix::mount::mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    // Before /run is there, any directory does: nobody else sees what covers it.
-    match fs::create_dir_all(MOUNT_POINT) {
-        Ok(()) => Ok(MOUNT_POINT.into()),
-        Err(e) => ["/mnt", "/tmp"].iter().map(PathBuf::from).find(|dir| dir.is_dir()).ok_or(e),
+    // Before /run exists, any directory will do: no other process sees what covers it.
+    let point = machine.drive();
+    match fs::create_dir_all(&point) {
+        Ok(()) => Ok(point),
+        Err(e) => ["/mnt", "/tmp"].map(|dir| machine.at(dir)).into_iter().find(|dir| dir.is_dir()).ok_or(e),
     }
 }
 
 /// Where the device is mounted already. A file system that somebody has mounted for writing cannot be mounted read-only
 /// beside that (EBUSY), but it can be read where it is.
-fn mounted_elsewhere(node: &Path) -> Option<PathBuf> {
+fn mounted_elsewhere(node: &Path, machine: &Machine) -> Option<PathBuf> {
     let device = fs::metadata(node).ok()?.rdev();
     let device = format!("{}:{}", libc::major(device), libc::minor(device));
-    mount_of(&fs::read_to_string("/proc/self/mountinfo").ok()?, &device)
+    mount_of(&fs::read_to_string(machine.proc().join("self/mountinfo")).ok()?, &device)
 }
 
 /// The mount point of a whole file system in mountinfo's lines: `36 35 8:1 / /mnt/point …` (proc(5)).
@@ -190,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_device_is_mounted() {
+    fn mountinfo_tells_where_a_device_is_mounted() {
         let mountinfo = "24 1 0:22 / /proc rw - proc proc rw\n\
                          36 24 8:1 /sub /srv rw - vfat /dev/sda1 rw\n\
                          37 24 8:1 / /media/my\\040stick rw,nosuid shared:1 - vfat /dev/sda1 rw\n";

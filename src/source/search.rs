@@ -13,6 +13,7 @@ use super::watch::{Event, Watch};
 use super::{
     Found, LOOK_BOUND, NotFound, NotFoundKind, OVERRUN, Origin, OriginKind, READ_BOUND, Request, child,
 };
+use crate::machine::Machine;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -90,7 +91,7 @@ pub(super) async fn find(
 
 struct Search<'a> {
     request: &'a Request,
-    /// When even a read that is on its way is given up.
+    /// When even a read that is under way is given up.
     end: Instant,
     devices: Vec<Device>,
     /// By device name; forgotten when an event says that the device changed.
@@ -157,7 +158,7 @@ impl<'a> Search<'a> {
             let name = candidate.name();
             if !self.read.contains_key(&name) {
                 let left = self.end.saturating_duration_since(Instant::now());
-                match read(candidate, READ_BOUND.min(left)).await {
+                match read(candidate, READ_BOUND.min(left), &self.request.machine).await {
                     Ok(Some(contents)) => return Some(Ok(self.found(candidate, &all, contents))),
                     Ok(None) => self.read.insert(name.clone(), nothing_on_candidate(candidate)),
                     Err(problem) => self.read.insert(name.clone(), on_drive(candidate, problem)),
@@ -176,7 +177,7 @@ impl<'a> Search<'a> {
         if let Some(problem) = by_design {
             return Some(Err(problem.clone()));
         }
-        // The drive of this boot is there and says nothing of a network: no reason to delay the boot any further.
+        // This boot's drive is there without a network description: there is no reason to delay the boot any further.
         let mut drives =
             believable.iter().filter(|c| c.is_labelled_drive()).map(|c| self.read.get(&c.name()));
         let over = phase == Phase::Settled && !self.request.cmdline.medium_awaited();
@@ -334,10 +335,14 @@ impl<'a> Search<'a> {
 }
 
 /// Reads a candidate's description, for as long as that may take.
-async fn read(candidate: &Candidate, bound: Duration) -> Result<Option<Contents>, NotFound> {
+async fn read(
+    candidate: &Candidate,
+    bound: Duration,
+    machine: &Machine,
+) -> Result<Option<Contents>, NotFound> {
     let read = child::run(bound, || match &candidate.holder {
-        Holder::Volume(device, volume) => read_volume(&device.node, volume, layout_of(volume)),
-        Holder::Share(share) => read_share(share),
+        Holder::Volume(device, volume) => read_volume(&device.node, volume, layout_of(volume), machine),
+        Holder::Share(share) => read_share(share, machine),
         Holder::Seed(path, layout) => layout::read(&DirTree::confined(path), Some(*layout)),
     });
     read.await.unwrap_or_else(|| {
@@ -365,7 +370,7 @@ fn nothing_on_candidate(candidate: &Candidate) -> NotFound {
     )
 }
 
-/// Says on which drive the trouble is.
+/// Adds the drive to the message.
 fn on_drive(candidate: &Candidate, problem: NotFound) -> NotFound {
     if problem.message.starts_with(&candidate.name()) {
         return problem;
@@ -417,7 +422,7 @@ mod tests {
         fake.disk(CD, &cidata());
         let found = at_once(&fake, "").unwrap();
         assert!(found.origin.path.ends_with("/dev/sr0"), "{}", found.origin.path);
-        assert_eq!(found.origin.why, "a CD or USB device goes before a fixed disk");
+        assert_eq!(found.origin.why, "a CD or USB device takes precedence over a fixed disk");
         assert_eq!(found.origin.others.len(), 1);
         assert!(
             found.origin.others[0].ends_with("/dev/sda4 (ISO 9660 \"config-2\")"),
@@ -574,9 +579,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_says_what_there_is() {
+    fn without_a_candidate_the_drives_that_exist_are_listed() {
         let fake = FakeMachine::new();
-        fake.write("mnt/config/README", b"an empty mount point says nothing");
+        fake.write("mnt/config/README", b"an empty mount point");
         assert_eq!(
             at_once(&fake, "").unwrap_err().message,
             "No drive labelled config-2, cidata or CONTEXT was found. There is no drive at all."

@@ -1,5 +1,5 @@
-//! A drive's files, whatever they lie on: the little that the layouts need, with the same limits everywhere. A path
-//! never leaves its tree, a text has a size limit, and only plain files are opened. Entry: [`Tree`], [`DirTree`].
+//! A drive's files in any file system: the little that the layouts need, with the same limits everywhere. A path
+//! never leaves its tree, a file has a size limit, and only regular files are opened. Entry: [`Tree`], [`DirTree`].
 
 use std::cell::Cell;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The most that a description's file may have, in bytes: the largest real one is a hundredth of it.
 pub(super) const TEXT_LIMIT: usize = 10 << 20;
-/// The most that a file beside it may have, such as `meta-data`.
+/// The most that a side file may have, such as `meta-data`.
 pub(super) const SIDE_LIMIT: usize = 1 << 20;
 /// The most that all files of one drive may have together, in bytes.
 const TOTAL_LIMIT: usize = 32 << 20;
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_is_not_an_error_and_odd_files_are() {
+    fn absent_files_are_not_an_error_and_special_files_are() {
         let dir = tempfile::tempdir().unwrap();
         let tree = DirTree::confined(dir.path());
         fs::write(dir.path().join("file"), "x").unwrap();

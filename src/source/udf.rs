@@ -168,7 +168,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn any_descriptor_is_survived(bytes in proptest::collection::vec(any::<u8>(), 512), at in 256_usize..262) {
+        fn no_descriptor_panics(bytes in proptest::collection::vec(any::<u8>(), 512), at in 256_usize..262) {
             let mut image = image("config-2", 512);
             image[at * 512..][..512].copy_from_slice(&bytes);
             probe(&image).unwrap();

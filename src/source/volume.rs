@@ -1,4 +1,4 @@
-//! What a superblock says of a volume: its file system, labels, ISO publisher id and time of creation. Read here and
+//! What a superblock says about a volume: its file system, labels, ISO publisher id and time of creation. Read here and
 //! not from udev's links, because an initramfs may have no udev, and udev knows only one of a volume's labels. Pure over
 //! [`ReadAt`]: knows no device names and mounts nothing. Every byte is foreign. Entry: [`probe`].
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_cannot_steer_a_terminal() {
+    fn control_characters_of_a_label_are_replaced() {
         let mut image = iso();
         put(&mut image, 32768 + 40, b"a\x1b[2Jb   ");
         assert_eq!(probe(&image).unwrap().unwrap().labels, ["a?[2Jb"]);
@@ -249,7 +249,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn any_bytes_are_survived(
+        fn no_bytes_panic(
             head in proptest::collection::vec(any::<u8>(), 0..2048),
             descriptors in proptest::collection::vec(any::<u8>(), 0..4096),
             valid in any::<bool>(),
@@ -266,7 +266,7 @@ mod tests {
         }
 
         #[test]
-        fn any_fat_parameters_are_survived(parameters in proptest::collection::vec(any::<u8>(), 80)) {
+        fn no_fat_parameters_panic(parameters in proptest::collection::vec(any::<u8>(), 80)) {
             let mut image = vec![0x08; 8192];
             put(&mut image, 11, &parameters);
             put(&mut image, 510, &[0x55, 0xaa]);
