@@ -30,6 +30,7 @@
 //!
 //! ARCHITECTURE.md has the map, the invariants and the edges between these rooms.
 
+pub mod bus;
 pub mod cli;
 pub mod diagnostic;
 pub mod format;

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod dry_run;
+mod handoff;
 mod lock;
 mod options;
 mod pipeline;

@@ -3,19 +3,27 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Surroundings;
+use super::image::Presence;
+use super::record::{RECORD, Record};
+use super::{APPLIED, MADE, MARKERS, Surroundings};
 use crate::model::Place;
-use crate::plan::{Action, LinkChange, Plan, Service, Step, StepId};
+use crate::plan::{Action, LinkChange, Manager, Plan, Service, Step, StepId};
 use crate::resolve::ResolvedLink;
 
-/// See the module.
+/// The plan, and what the hand-off adds to it.
 pub(super) struct Draft<'a> {
     pub(super) surroundings: &'a Surroundings,
     plan: &'a mut Plan,
+    /// Steps that come before the network's: a running tool lets a link go before the first change. They need each other
+    /// only.
+    first: Vec<Step>,
     /// The steps that give a described link (by id) what is described.
     essential: HashMap<String, Vec<StepId>>,
     /// Every file that the hand-off consists of, whether it is there or has to be written.
-    wanted: BTreeSet<String>,
+    files: BTreeSet<String>,
+    /// The same of records in resolvconf(8).
+    records: BTreeSet<String>,
+    record: Record,
     notes: Vec<String>,
 }
 
@@ -24,8 +32,12 @@ pub(super) struct Draft<'a> {
 pub(super) enum For<'a> {
     /// This link: the step needs everything that the link gets.
     Link(&'a ResolvedLink),
+    /// The resolver, for which this link leads to the servers. Where it fails, the link is no other tool's.
+    Resolver(&'a ResolvedLink),
     /// All links: it needs everything that any of them gets.
     All,
+    /// Before the first change.
+    First,
 }
 
 impl<'a> Draft<'a> {
@@ -36,84 +48,249 @@ impl<'a> Draft<'a> {
                 essential.entry(step.link.clone()).or_default().push(id);
             }
         }
-        Draft { surroundings, plan, essential, wanted: BTreeSet::new(), notes: Vec::new() }
+        Draft {
+            surroundings,
+            plan,
+            first: Vec::new(),
+            essential,
+            files: BTreeSet::new(),
+            records: BTreeSet::new(),
+            record: Record::default(),
+            notes: Vec::new(),
+        }
     }
 
-    /// Says a complete sentence to the person.
+    /// Adds a complete sentence for the person.
     pub(super) fn note(&mut self, sentence: impl Into<String>) {
         self.notes.push(sentence.into());
     }
 
-    /// Writes a file, unless it is there with this content. True where it has to be written.
-    pub(super) fn file(&mut self, whose: For, path: impl Into<String>, content: impl Into<String>) -> bool {
+    /// Writes a file, unless it is there with this content.
+    pub(super) fn file(&mut self, whose: For, path: impl Into<String>, content: impl Into<String>) {
         let (path, content) = (path.into(), content.into());
-        self.wanted.insert(path.clone());
         let there = self.surroundings.files.get(&path) == Some(&content);
-        if !there {
+        if self.files.insert(path.clone()) && !there {
             self.push(whose, Action::WriteFile { path, content });
         }
-        !there
     }
 
-    /// Hands name servers to resolvconf(8), unless it has them. True where it has to be done.
-    pub(super) fn resolvconf(&mut self, whose: For, program: &str, record: String, content: String) -> bool {
+    /// Writes a file that is not netapply's alone: what it was before is recorded.
+    pub(super) fn file_of_others(&mut self, whose: For, path: &str, content: String) {
+        let before = self.surroundings.record.files.get(path).cloned();
+        let present = || self.surroundings.files.get(path).filter(|text| !is_ours(text)).cloned();
+        self.record.files.insert(path.to_owned(), before.unwrap_or_else(present));
+        self.file(whose, path, content);
+    }
+
+    /// Leaves a file of others as it is, and what was recorded of it.
+    pub(super) fn keep(&mut self, path: &str) {
+        self.files.insert(path.to_owned());
+        if let Some(before) = self.surroundings.record.files.get(path) {
+            self.record.files.insert(path.to_owned(), before.clone());
+        }
+    }
+
+    /// Hands name servers to resolvconf(8), unless it has them.
+    pub(super) fn resolvconf(&mut self, whose: For, program: &str, record: String, content: String) {
         // Debian's keeps its records in `interface`, openresolv in `interfaces`, since 3.14 in `keys`.
         let mut folders = ["interface", "interfaces", "keys"].iter();
         let there = folders.any(|folder| {
             let path = format!("/run/resolvconf/{folder}/{record}");
             self.surroundings.files.get(&path).is_some_and(|text| text.trim() == content.trim())
         });
+        self.records.insert(record.clone());
         if !there {
             let program = program.to_owned();
-            self.push(whose, Action::Resolvconf { program, record, content });
+            self.push(whose, Action::Resolvconf { program, record, content: Some(content) });
         }
-        !there
     }
 
-    /// Writes a setting below /proc/sys that belongs to no link.
-    pub(super) fn sysctl(&mut self, key: &str, value: &str) {
-        let action = Action::Sysctl { key: key.to_owned(), value: value.to_owned() };
+    /// Has NetworkManager let a link go before the first change, where it manages it now.
+    pub(super) fn release(&mut self, link: &ResolvedLink) {
+        let surroundings = self.surroundings;
+        let name = &link.name;
+        if surroundings.managed.contains(&(name.clone(), Manager::NetworkManager)) {
+            let action = Action::Manage { link: name.clone(), by: Manager::NetworkManager, on: false };
+            self.push(For::First, action);
+            self.record.released.push(name.clone());
+        } else if surroundings.record.released.contains(name) {
+            self.record.released.push(name.clone());
+        }
+    }
+
+    /// Leaves everything as it is that does not belong to these links alone.
+    pub(super) fn keep_all_but(&mut self, links: &[String]) {
+        let surroundings = self.surroundings;
+        let file_names = |link: &String| {
+            let marker = format!("{MARKERS}/{link}");
+            let network =
+                ["00", "!00", "zz"].map(|r| format!("/run/systemd/network/{r}-netapply-{link}.network"));
+            let manager = format!("/run/NetworkManager/conf.d/00-netapply-{link}.conf");
+            [vec![marker, manager, APPLIED.to_owned()], network.to_vec()].concat()
+        };
+        let theirs: BTreeSet<String> = links.iter().flat_map(file_names).collect();
+        self.files = surroundings.files.keys().filter(|path| !theirs.contains(*path)).cloned().collect();
+        self.records = surroundings.stale_records(&BTreeSet::new()).into_iter().map(str::to_owned).collect();
+        self.record = surroundings.record.clone();
+        self.record.released.retain(|link| !links.contains(link));
+    }
+
+    /// Gives the machine a name.
+    pub(super) fn host_name(&mut self, name: &str) {
+        let action = Action::Sysctl { key: "kernel/hostname".into(), value: name.to_owned() };
         self.plan.steps.push(Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
-    }
-
-    /// Has a service read again what the last steps have written, whichever of them were done.
-    pub(super) fn refresh(&mut self, service: Service) {
-        let action = Action::Refresh(service);
-        self.plan.steps.push(Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
-    }
-
-    /// Whether a file below this folder is written or removed by the plan.
-    fn writes_below(&self, folder: &str) -> bool {
-        self.plan.steps.iter().any(|step| match &step.action {
-            Action::WriteFile { path, .. } | Action::RemoveFile { path } => path.starts_with(folder),
-            _ => false,
-        })
     }
 
     fn push(&mut self, whose: For, action: Action) {
         let (at, link, mut needs) = match whose {
-            For::Link(link) => {
+            For::Link(link) | For::Resolver(link) => {
                 let id = link.desired.id.clone();
                 (link.desired.at, id.clone(), self.essential.get(&id).cloned().unwrap_or_default())
             }
             For::All => (Place::NONE, String::new(), self.essential.values().flatten().copied().collect()),
+            For::First => {
+                let needs = (0..self.first.len()).map(StepId).collect();
+                self.first.push(Step { action, at: Place::NONE, link: String::new(), needs });
+                return;
+            }
         };
         needs.sort_unstable();
+        let number = StepId(self.plan.steps.len());
+        // A marker comes after what it stands for: it needs every file that was written for its link.
+        match whose {
+            For::Resolver(_) => {}
+            For::Link(_) => self.essential.entry(link.clone()).or_default().push(number),
+            For::All | For::First => self.essential.entry(String::new()).or_default().push(number),
+        }
         self.plan.steps.push(Step { action, at, link, needs });
     }
 
-    /// Removes what an earlier description left, has a running networkd read what there is now, and returns what was said.
+    /// Takes back what an earlier description left, has running services read what there is now, and returns the notes.
     pub(super) fn finish(mut self) -> Vec<String> {
-        let stale: Vec<String> = self.surroundings.stale(&self.wanted).map(str::to_owned).collect();
-        for path in stale {
-            let action = Action::RemoveFile { path };
+        self.take_back();
+        self.keep_record();
+        let paths = |steps: &[Step]| -> Vec<String> {
+            let path = |step: &Step| match &step.action {
+                Action::WriteFile { path, .. } | Action::RemoveFile { path } => Some(path.clone()),
+                _ => None,
+            };
+            steps.iter().filter_map(path).collect()
+        };
+        let first = paths(&self.first);
+        for service in self.refreshed(&first) {
+            self.push(For::First, Action::Refresh(service));
+            if matches!(service, Service::Networkd | Service::NetworkdAgain) {
+                for (link, _) in self.surroundings.managed.iter().filter(|(_, by)| *by == Manager::Networkd) {
+                    let waits = Action::Manage { link: link.clone(), by: Manager::Networkd, on: false };
+                    self.push(For::First, waits);
+                }
+            }
+        }
+        for service in self.refreshed(&paths(&self.plan.steps)) {
+            // Whichever of the files were written.
+            let action = Action::Refresh(service);
             self.plan.steps.push(Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
         }
-        if self.surroundings.networkd_runs && self.writes_below("/run/systemd/network/") {
-            self.refresh(Service::Networkd);
+        for service in self.surroundings.record.released.clone() {
+            if !self.record.released.contains(&service)
+                && self.surroundings.network_manager == Presence::Running
+            {
+                let action = Action::Manage { link: service, by: Manager::NetworkManager, on: true };
+                self.plan.steps.push(Step {
+                    action,
+                    at: Place::NONE,
+                    link: String::new(),
+                    needs: Vec::new(),
+                });
+            }
         }
+        let shift = self.first.len();
+        for step in &mut self.plan.steps {
+            step.needs.iter_mut().for_each(|need| need.0 += shift);
+        }
+        self.plan.steps.splice(..0, self.first);
         self.notes
     }
+
+    /// Which running services have to read these paths again.
+    fn refreshed(&self, paths: &[String]) -> Vec<Service> {
+        let Surroundings { networkd, network_manager, resolved, .. } = self.surroundings;
+        let below = |folder: &str| paths.iter().any(|path| path.starts_with(folder));
+        let mut services = Vec::new();
+        if *network_manager == Presence::Running && below("/run/NetworkManager/conf.d/") {
+            services.push(Service::NetworkManager);
+        }
+        if *networkd == Presence::Running {
+            match (below("/run/systemd/networkd.conf.d/"), below("/run/systemd/network/")) {
+                (true, _) => services.push(Service::NetworkdAgain),
+                (false, true) => services.push(Service::Networkd),
+                (false, false) => {}
+            }
+        }
+        if *resolved == Presence::Running && below("/run/systemd/resolved.conf.d/") {
+            services.push(Service::Resolved);
+        }
+        services
+    }
+
+    /// Removes netapply's own files that are not part of the hand-off any more, and puts those of others back.
+    fn take_back(&mut self) {
+        let surroundings = self.surroundings;
+        let mut actions: Vec<Action> = surroundings
+            .stale(&self.files)
+            .map(|path| Action::RemoveFile { path: path.to_owned() })
+            .collect();
+        for record in surroundings.stale_records(&self.records) {
+            if let Some(resolvconf) = &surroundings.resolvconf {
+                let (program, record) = (resolvconf.program.clone(), record.to_owned());
+                actions.push(Action::Resolvconf { program, record, content: None });
+            }
+        }
+        for (path, before) in surroundings.record.files.iter().filter(|(path, _)| !self.files.contains(*path))
+        {
+            // Somebody else has written it since: it is theirs.
+            if !surroundings.files.get(path).is_some_and(|text| is_ours(text)) {
+                continue;
+            }
+            let path = path.clone();
+            actions.push(match before {
+                Some(content) => Action::WriteFile { path, content: content.clone() },
+                None => Action::RemoveFile { path },
+            });
+        }
+        for action in actions {
+            self.plan.steps.push(Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
+        }
+    }
+
+    /// Keeps the record before the first file of others is written, so that a run that is killed leaves it; drops it last.
+    fn keep_record(&mut self) {
+        let path = RECORD.to_owned();
+        let there = self.surroundings.files.contains_key(RECORD);
+        if self.record == Record::default() {
+            if there {
+                let action = Action::RemoveFile { path };
+                self.plan.steps.push(Step {
+                    action,
+                    at: Place::NONE,
+                    link: String::new(),
+                    needs: Vec::new(),
+                });
+            }
+        } else if self.record != self.surroundings.record {
+            let action = Action::WriteFile { path, content: self.record.text() };
+            self.first.insert(0, Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
+            // Those behind it need each other, not the record.
+            for step in self.first.iter_mut().skip(1) {
+                step.needs.iter_mut().for_each(|need| need.0 += 1);
+            }
+        }
+    }
+}
+
+/// Whether netapply has written this text.
+fn is_ours(text: &str) -> bool {
+    text.starts_with(MADE) || text.contains(super::CLOUD_INIT_OFF)
 }
 
 /// Whether a link without this step did not get what is described. A further name, offloads and wake-on-LAN are no

@@ -1,19 +1,18 @@
-//! What is told of each link, and of all together: networkd, NetworkManager, cloud-init, dracut, markers.
+//! What is told of each link, and of all together: networkd, NetworkManager, dhcpcd, ifupdown, connman, cloud-init,
+//! dracut, markers.
 
 use std::collections::HashSet;
 
 use super::draft::{Draft, For};
-use super::{APPLIED, MARKERS, is_left};
+use super::image::Presence;
+use super::{APPLIED, CLOUD_INIT_OFF, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, is_left};
 use crate::model::{Desired, Dynamic, Kind, Link};
 use crate::resolve::{Resolved, ResolvedLink};
 
-/// The first line of every file that is written.
-pub(super) const MADE: &str = "# Made by netapply from the network description.\n";
-/// What cloud-init's own configuration is told. It is merged over the files in /etc/cloud (cloudinit/stages.py,
-/// `fetch_base_config`) and lets user-data and everything else of the drive be processed.
-const CLOUD_INIT_OFF: &str = "network: {config: disabled}\n";
 /// Written by cloud-init's generator before any unit starts.
 const CLOUD_INIT: &str = "/run/cloud-init/cloud.cfg";
+/// What connman leaves alone by itself (`NetworkInterfaceBlacklist` in its main.conf); a list of ours replaces it.
+const CONNMAN_DEFAULT: &str = "vmnet,vboxnet,virbr,ifb,ve-,vb-";
 
 /// Tells of one link.
 pub(super) fn tell(draft: &mut Draft, link: &ResolvedLink) {
@@ -24,26 +23,22 @@ pub(super) fn tell(draft: &mut Draft, link: &ResolvedLink) {
         leave(draft, link);
         return;
     }
+    let (networkd, network_manager) = (surroundings.networkd, surroundings.network_manager);
     // Both programs take the name as a pattern, or as one of several words.
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+@".contains(c));
-    if !plain && (surroundings.networkd || surroundings.network_manager) {
+    if !plain && networkd.max(network_manager) > Presence::Masked {
         draft.note(format!(
             "The name {name} cannot be written in the files of networkd and NetworkManager: give the link a name of \
              letters and digits, or they may take it over."
         ));
     }
-    if surroundings.networkd && plain {
-        // The first file in the order of names that matches wins, over those in /etc and /usr too.
-        draft.file(
-            whose,
-            format!("/run/systemd/network/00-netapply-{name}.network"),
-            format!("{MADE}[Match]\nName={name}\n\n[Link]\nUnmanaged=yes\n"),
-        );
-    }
-    if surroundings.network_manager && plain {
+    // A running tool is told before the first change: it may have the link, and takes its addresses along when it goes.
+    let when = |presence: Presence| if presence == Presence::Running { For::First } else { whose };
+    if network_manager > Presence::Masked && plain {
+        draft.release(link);
         // The list is strict, and an image that sets one of its own in /etc replaces it: then the section holds.
         draft.file(
-            whose,
+            when(network_manager),
             format!("/run/NetworkManager/conf.d/00-netapply-{name}.conf"),
             format!(
                 "{MADE}[keyfile]\nunmanaged-devices+=interface-name:={name}\n\n\
@@ -51,13 +46,27 @@ pub(super) fn tell(draft: &mut Draft, link: &ResolvedLink) {
             ),
         );
     }
+    if networkd > Presence::Masked && plain {
+        // The first file in the order of names that matches wins, over those in /etc and /usr too.
+        draft.file(
+            when(networkd),
+            format!("/run/systemd/network/{}-netapply-{name}.network", first_rank(draft)),
+            format!("{MADE}[Match]\nName={name}\n\n[Link]\nUnmanaged=yes\n"),
+        );
+    }
     if surroundings.dracut && !link.desired.addresses.is_empty() {
         // What dracut's own ifup.sh leaves, for its netroot and for modules that wait for a network.
         for state in ["up", "did-setup"] {
-            draft.file(whose, format!("/tmp/net.{name}.{state}"), "");
+            draft.file_of_others(whose, &format!("/tmp/net.{name}.{state}"), String::new());
         }
     }
     draft.file(whose, format!("{MARKERS}/{name}"), format!("{}\n", link.desired.id));
+}
+
+/// The beginning of a .network file's name that sorts before all of the image.
+fn first_rank(draft: &Draft) -> &'static str {
+    let before = |name: &String| name.as_str() < "00-netapply-";
+    if draft.surroundings.network_files.iter().any(before) { "!00" } else { "00" }
 }
 
 /// A link that asks for DHCP stays with the image. networkd takes a link only where a file says so, and images have files
@@ -69,7 +78,7 @@ fn leave(draft: &mut Draft, link: &ResolvedLink) {
     if *kind == Kind::Physical && !mixed {
         return;
     }
-    if !draft.surroundings.networkd {
+    if draft.surroundings.networkd <= Presence::Masked {
         if *kind != Kind::Physical {
             let noun = kind.noun();
             draft.note(format!(
@@ -78,7 +87,7 @@ fn leave(draft: &mut Draft, link: &ResolvedLink) {
         }
         return;
     }
-    let asks = |wish: Dynamic| dynamic.iter().any(|d| d.value == wish);
+    let asks = |family: Dynamic| dynamic.iter().any(|d| d.value == family);
     let dhcp = match (asks(Dynamic::Dhcp4), asks(Dynamic::Dhcp6)) {
         (true, true) => "yes",
         (true, false) => "ipv4",
@@ -86,7 +95,7 @@ fn leave(draft: &mut Draft, link: &ResolvedLink) {
     };
     let routers = if asks(Dynamic::RouterAdvertisements) || asks(Dynamic::Dhcp6) { "yes" } else { "no" };
     // Where the link has something of ours, the image's own file must not drop it; else that file comes first.
-    let rank = if mixed { "00" } else { "zz" };
+    let rank = if mixed { first_rank(draft) } else { "zz" };
     draft.file(
         For::Link(link),
         format!("/run/systemd/network/{rank}-netapply-{name}.network"),
@@ -101,13 +110,8 @@ pub(super) fn tell_of_all(draft: &mut Draft, desired: &Desired, resolved: &Resol
     let surroundings = draft.surroundings;
     let uplink = super::uplink(resolved);
     if let Some(uplink) = uplink {
-        if surroundings.networkd {
-            // networkd drops rules and routes that it did not make as soon as it manages any link.
-            draft.file(
-                For::Link(uplink),
-                "/run/systemd/networkd.conf.d/50-netapply.conf",
-                format!("{MADE}[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n"),
-            );
+        if surroundings.networkd > Presence::Masked {
+            foreign(draft, uplink);
         }
         if surroundings.dracut {
             let names: Vec<&str> = resolved
@@ -117,16 +121,17 @@ pub(super) fn tell_of_all(draft: &mut Draft, desired: &Desired, resolved: &Resol
                 .map(|l| l.name.as_str())
                 .collect();
             if !names.is_empty() {
-                draft.file(For::Link(uplink), "/tmp/net.ifaces", format!("{}\n", names.join(" ")));
+                draft.file_of_others(For::Link(uplink), "/tmp/net.ifaces", format!("{}\n", names.join(" ")));
             }
         }
     }
+    tools_of_all(draft, resolved);
     if resolved.links.iter().any(is_left) || is_one_missing(desired, resolved) {
         return;
     }
     if surroundings.cloud_init && !surroundings.initramfs {
         let present = surroundings.files.get(CLOUD_INIT).map_or("", String::as_str);
-        // Somebody's own word on the network is left alone; ours is there after a first run.
+        // Somebody's own setting of the network is left alone; ours is there after a first run.
         let mut text = present.to_owned();
         if !present.lines().any(|line| line.starts_with("network:")) {
             if !text.is_empty() && !text.ends_with('\n') {
@@ -134,9 +139,78 @@ pub(super) fn tell_of_all(draft: &mut Draft, desired: &Desired, resolved: &Resol
             }
             text.push_str(CLOUD_INIT_OFF);
         }
-        draft.file(For::All, CLOUD_INIT, text);
+        if text.contains(CLOUD_INIT_OFF) {
+            draft.file_of_others(For::All, CLOUD_INIT, text);
+        }
     }
     draft.file(For::All, APPLIED, "");
+}
+
+/// networkd drops rules and routes that it did not make as soon as it manages any link, unless the last of its settings
+/// says otherwise. It reads them only when it starts.
+fn foreign(draft: &mut Draft, uplink: &ResolvedLink) {
+    let surroundings = draft.surroundings;
+    let own = ["50-netapply.conf", "zz-netapply.conf"];
+    let removed_after = |own: &str| {
+        let mut after =
+            surroundings.foreign.iter().filter(|(name, _)| *name != "networkd.conf" && name.as_str() > own);
+        after.next_back().filter(|(_, removes)| *removes).map(|(name, _)| name.clone())
+    };
+    let name = if removed_after(own[0]).is_some() { own[1] } else { own[0] };
+    if let Some(other) = removed_after(name) {
+        draft.note(format!(
+            "networkd removes rules and routes of others because of networkd.conf.d/{other}: rename that file, so that \
+             it sorts before {name}."
+        ));
+    }
+    let whose = if surroundings.networkd == Presence::Running { For::First } else { For::Link(uplink) };
+    draft.file(
+        whose,
+        format!("/run/systemd/networkd.conf.d/{name}"),
+        format!("{MADE}[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n"),
+    );
+}
+
+/// Tools that take all links, or what a list says, are given a list without ours. Drop-ins of their units read it.
+fn tools_of_all(draft: &mut Draft, resolved: &Resolved) {
+    let surroundings = draft.surroundings;
+    let names: Vec<&str> = resolved.links.iter().filter(|l| !is_left(l)).map(|l| l.name.as_str()).collect();
+    if names.is_empty() {
+        return;
+    }
+    let text = |path: &str| surroundings.files.get(path).map_or("", String::as_str);
+    if surroundings.dhcpcd > Presence::Masked {
+        // What follows an `interface` line holds for that interface alone, so that ours comes first.
+        let conf = format!("{MADE}denyinterfaces {}\n{}", names.join(" "), text("/etc/dhcpcd.conf"));
+        draft.file(For::All, DHCPCD, conf);
+    }
+    if surroundings.ifupdown > Presence::Masked {
+        draft.file(For::All, IFUPDOWN, format!("{MADE}EXCLUDE_INTERFACES=\"{}\"\n", names.join(" ")));
+    }
+    if surroundings.connman > Presence::Masked {
+        let mut conf = String::from(MADE);
+        let mut list = format!("NetworkInterfaceBlacklist = {CONNMAN_DEFAULT},{}\n", names.join(","));
+        let present = text("/etc/connman/main.conf");
+        for line in present.lines() {
+            match line.split_once('=').filter(|(key, _)| key.trim() == "NetworkInterfaceBlacklist") {
+                Some((_, value)) => {
+                    list = format!("NetworkInterfaceBlacklist = {},{}\n", value.trim(), names.join(","));
+                }
+                None => conf.push_str(&format!("{line}\n")),
+            }
+        }
+        if !present.lines().any(|line| line.trim() == "[General]") {
+            conf.push_str("[General]\n");
+        }
+        draft.file(For::All, CONNMAN, conf.replacen("[General]\n", &format!("[General]\n{list}"), 1));
+    }
+    if surroundings.wicked >= Presence::Enabled {
+        draft.note(format!(
+            "wicked is started on this machine and cannot be told to leave {} alone: remove its ifcfg files of them, or \
+             disable wicked.service.",
+            names.join(", ")
+        ));
+    }
 }
 
 /// Whether a link that would have had a network of its own is not there: its NIC may be, under another MAC, and then the

@@ -6,20 +6,49 @@
 //! link whose step fails stays with the image's own tools.
 
 mod draft;
+mod files;
+mod image;
 mod links;
+mod record;
+mod resolv_conf;
 mod resolver;
+pub mod state;
 mod surroundings;
 
+use crate::machine::Machine;
 use crate::model::{Desired, Dynamic, Kind};
 use crate::plan::Plan;
 use crate::resolve::{Resolved, ResolvedLink};
 use draft::Draft;
-pub use surroundings::{ResolvConf, Surroundings};
+pub use image::Presence;
+pub use record::Record;
+pub use resolv_conf::{Access, End, ResolvConf, Resolvconf, Server};
+pub use surroundings::Surroundings;
+
+/// The first line of every file that is written.
+const MADE: &str = "# Made by netapply from the network description.\n";
+/// What cloud-init's own configuration is told. It is merged over the files in /etc/cloud (cloudinit/stages.py,
+/// `fetch_base_config`) and lets user-data and everything else of the drive be processed.
+const CLOUD_INIT_OFF: &str = "network: {config: disabled}\n";
+/// dhcpcd's configuration with the links that it leaves alone; a drop-in of dhcpcd.service mounts it over the image's.
+const DHCPCD: &str = "/run/netapply/dhcpcd.conf";
+/// The same of connman.
+const CONNMAN: &str = "/run/netapply/connman.conf";
+/// Variables that ifup(8) and ifupdown2 read; a drop-in of networking.service has it read this file.
+const IFUPDOWN: &str = "/run/netapply/ifupdown.env";
 
 /// A file in this folder, called as a link, says that the link got what is described.
 pub const MARKERS: &str = "/run/netapply/links";
 /// This file says that no link of the description is left to others.
 pub const APPLIED: &str = "/run/netapply/applied";
+
+/// Observes the image, and asks its running tools which links they manage that are not left to them.
+pub async fn observe(machine: &Machine, resolved: &Resolved) -> Surroundings {
+    let mut surroundings = Surroundings::observe(machine);
+    let links: Vec<&str> = resolved.links.iter().filter(|l| !is_left(l)).map(|l| l.name.as_str()).collect();
+    surroundings.ask(machine, &links).await;
+    surroundings
+}
 
 /// Appends the steps of the hand-off to `plan`, which is the difference between `resolved` and the machine. `hostname` is
 /// what the drive says. Where everything is told already, nothing is appended.
@@ -32,17 +61,29 @@ pub fn add(
     hostname: Option<&str>,
     surroundings: &Surroundings,
 ) -> Vec<String> {
-    // Nothing usable: everything stays with the image's own tools.
-    if resolved.links.is_empty() {
-        return Vec::new();
-    }
     let mut draft = Draft::new(plan, surroundings);
+    // Nothing usable: everything stays with the image's own tools, and what they were told before is taken back.
+    if resolved.links.is_empty() {
+        return draft.finish();
+    }
     resolver::tell(&mut draft, resolved);
     for link in &resolved.links {
         links::tell(&mut draft, link);
     }
     links::tell_of_all(&mut draft, desired, resolved);
     name_machine(&mut draft, hostname);
+    draft.finish()
+}
+
+/// Appends the steps that take the whole hand-off back, or that of some links alone: the network stays, and the image's
+/// tools may take the links.
+///
+/// Returns complete sentences on what cannot be taken back.
+pub fn take_back(plan: &mut Plan, links: &[String], surroundings: &Surroundings) -> Vec<String> {
+    let mut draft = Draft::new(plan, surroundings);
+    if !links.is_empty() {
+        draft.keep_all_but(links);
+    }
     draft.finish()
 }
 
@@ -82,11 +123,13 @@ fn name_machine(draft: &mut Draft, hostname: Option<&str>) {
         return;
     }
     if name.is_empty() || name.len() > 63 || name.starts_with('-') || !name.chars().all(valid) {
-        let shown = crate::diagnostic::printable(name.to_owned());
-        draft.note(format!("The drive's hostname \"{shown}\" is none: the machine keeps the one it has."));
+        let shown = crate::page::printable(name);
+        draft.note(format!(
+            "The drive's host name \"{shown}\" is not valid: the machine keeps the one it has."
+        ));
         return;
     }
-    draft.sysctl("kernel/hostname", name);
+    draft.host_name(name);
 }
 
 #[cfg(test)]

@@ -1,71 +1,116 @@
-//! Name servers and search domains, in the way that the image's /etc/resolv.conf asks for.
+//! Name servers and search domains, where the image's programs look for them.
 
 use super::draft::{Draft, For};
-use super::links::MADE;
-use super::{ResolvConf, uplink};
+use super::image::Presence;
+use super::resolv_conf::{Access, ETC, End, Resolvconf};
+use super::{MADE, Surroundings, uplink};
 use crate::model::Resolver;
-use crate::plan::Service;
 use crate::resolve::Resolved;
 
 /// glibc and musl ask no more (`MAXNS`, resolv.h).
 const SERVERS: usize = 3;
-const ETC: &str = "/etc/resolv.conf";
+
+/// Where name servers have to go so that the image's programs use them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Destination<'a> {
+    /// systemd-resolved, by a drop-in.
+    Resolved,
+    /// NetworkManager writes this file of its own.
+    NetworkManager(&'a str),
+    /// resolvconf(8).
+    Resolvconf(&'a Resolvconf),
+    /// Nobody else writes this file.
+    File(&'a str),
+    /// The file cannot be written, for this reason.
+    Nowhere(String),
+}
+
+/// Decides by what /etc/resolv.conf is and who is there to write it.
+pub(super) fn destination<'a>(surroundings: &'a Surroundings, record: &str) -> Destination<'a> {
+    let Surroundings { resolv_conf, resolvconf, resolved, network_manager, .. } = surroundings;
+    if resolv_conf.is_of_resolved() && *resolved >= Presence::Enabled {
+        return Destination::Resolved;
+    }
+    if resolv_conf.is_of_network_manager() && *network_manager >= Presence::Enabled {
+        return Destination::NetworkManager(&resolv_conf.path);
+    }
+    if let Some(program) = resolvconf {
+        if program.obstacle(record, resolv_conf).is_none() {
+            return Destination::Resolvconf(program);
+        }
+    }
+    let path = match resolv_conf.path.as_str() {
+        "" => ETC,
+        path => path,
+    };
+    let writable = resolv_conf.access == Access::Writable;
+    match resolv_conf.end {
+        End::File | End::Missing if writable && !resolv_conf.is_of_package() => Destination::File(path),
+        // The link is replaced: it leads nowhere, or to a file of a package.
+        End::Missing | End::File | End::Circle
+            if resolv_conf.etc == Access::Writable && !resolv_conf.links.is_empty() =>
+        {
+            Destination::File(ETC)
+        }
+        End::Other => Destination::Nowhere(format!("{path} is not a file")),
+        End::Circle => Destination::Nowhere(format!("the links of {ETC} lead in a circle")),
+        End::File | End::Missing => Destination::Nowhere(format!("{path} is read-only")),
+    }
+}
 
 /// Tells the image the described name servers; nothing where the description has none.
 pub(super) fn tell(draft: &mut Draft, resolved: &Resolved) {
     let resolver = &resolved.resolver;
-    let Some(uplink) =
-        uplink(resolved).filter(|_| !resolver.servers.is_empty() || !resolver.search.is_empty())
-    else {
-        return;
-    };
+    let described = !resolver.servers.is_empty() || !resolver.search.is_empty();
+    let Some(uplink) = uplink(resolved).filter(|_| described) else { return };
     let surroundings = draft.surroundings;
     // Without the link that leads to them, the servers are of no use and the image's own take over.
-    let whose = For::Link(uplink);
+    let whose = For::Resolver(uplink);
     if surroundings.dracut {
-        draft.file(whose, format!("/tmp/net.{}.resolv.conf", uplink.name), text(resolver, ""));
+        draft.file_of_others(whose, &format!("/tmp/net.{}.resolv.conf", uplink.name), text(resolver, ""));
     }
-    if surroundings.initramfs || surroundings.resolv_conf == ResolvConf::Resolved {
-        // In an initramfs it is for the system that follows, which may have systemd-resolved; /run survives.
-        let written =
-            draft.file(whose, "/run/systemd/resolved.conf.d/50-netapply.conf", resolved_conf(resolver));
-        if written && surroundings.resolved_runs {
-            draft.refresh(Service::Resolved);
-        }
+    // In an initramfs it is for the system that follows, which may have systemd-resolved; /run survives. A resolved that
+    // nobody starts may be started by hand.
+    let may_be_resolved =
+        surroundings.resolv_conf.is_of_resolved() && surroundings.resolved > Presence::Masked;
+    if surroundings.initramfs || may_be_resolved {
+        draft.file(whose, "/run/systemd/resolved.conf.d/50-netapply.conf", resolved_conf(resolver));
     }
-    match &surroundings.resolv_conf {
-        ResolvConf::Resolved => return,
-        ResolvConf::NetworkManager(path) => {
-            // NetworkManager would overwrite the file with what it knows itself: nothing.
-            draft.file(
-                whose,
-                "/run/NetworkManager/conf.d/00-netapply-dns.conf",
-                format!("{MADE}[main]\ndns=none\nrc-manager=unmanaged\n"),
-            );
-            let present = surroundings.files.get(path).map_or("", String::as_str);
-            draft.file(whose, path, text(resolver, present));
-        }
-        ResolvConf::Program(program) => {
-            // openresolv and Debian's program merge the records of all interfaces.
-            draft.resolvconf(whose, program, format!("{}.netapply", uplink.name), text(resolver, ""));
-        }
-        ResolvConf::ReadOnly => {
-            let path = "/run/netapply/resolv.conf";
-            draft.file(whose, path, text(resolver, ""));
+    let record = format!("{}.netapply", uplink.name);
+    let destination = destination(surroundings, &record);
+    if let (Some(program), Destination::File(_)) = (&surroundings.resolvconf, &destination) {
+        if let Some(obstacle) =
+            program.obstacle(&record, &surroundings.resolv_conf).filter(|_| !program.debian)
+        {
             draft.note(format!(
-                "{ETC} cannot be written, so programs do not see the described name servers: they are in {path}."
+                "{obstacle} keeps the described name servers out: they are written into the file itself, until \
+                 resolvconf writes it again."
             ));
         }
-        ResolvConf::File(path) => {
-            if surroundings.network_manager {
-                draft.file(
-                    whose,
-                    "/run/NetworkManager/conf.d/00-netapply-dns.conf",
-                    format!("{MADE}[main]\ndns=none\nrc-manager=unmanaged\n"),
-                );
+    }
+    let present = |path: &str| surroundings.files.get(path).map_or("", String::as_str);
+    match destination {
+        Destination::Resolved => return,
+        Destination::NetworkManager(path) => {
+            // It writes the file again with each lease: with these servers, because they are global ones.
+            network_manager(draft, whose, resolver, "");
+            // It has written the same itself once it runs.
+            match has_the_same(present(path), resolver) {
+                true => draft.keep(path),
+                false => draft.file_of_others(whose, path, text(resolver, present(path))),
             }
-            let present = surroundings.files.get(path).map_or("", String::as_str);
-            draft.file(whose, path, text(resolver, present));
+        }
+        Destination::Resolvconf(program) => {
+            draft.resolvconf(whose, &program.program, record, text(resolver, ""));
+        }
+        Destination::Nowhere(why) => {
+            let path = "/run/netapply/resolv.conf";
+            draft.file(whose, path, text(resolver, ""));
+            draft.note(format!("Programs do not see the described name servers: {why}. They are in {path}."));
+        }
+        Destination::File(path) => {
+            network_manager(draft, whose, resolver, "[main]\ndns=none\nrc-manager=unmanaged\n\n");
+            draft.file_of_others(whose, path, text(resolver, present(path)));
         }
     }
     if resolver.servers.len() > SERVERS {
@@ -74,6 +119,21 @@ pub(super) fn tell(draft: &mut Draft, resolved: &Resolved) {
             resolver.servers.len()
         ));
     }
+}
+
+/// Gives NetworkManager the servers as global ones: where a setting of the image takes precedence over `main`, it writes
+/// these into resolv.conf. Without any server it has to go on writing those of its leases.
+fn network_manager(draft: &mut Draft, whose: For, resolver: &Resolver, main: &str) {
+    if draft.surroundings.network_manager <= Presence::Masked || resolver.servers.is_empty() {
+        return;
+    }
+    let servers: Vec<String> = resolver.servers.iter().map(|s| s.value.to_string()).collect();
+    let mut text = format!("{MADE}{main}[global-dns]\n");
+    if !resolver.search.is_empty() {
+        text.push_str(&format!("searches={}\n", domains(resolver, ",")));
+    }
+    text.push_str(&format!("\n[global-dns-domain-*]\nservers={}\n", servers.join(",")));
+    draft.file(whose, "/run/NetworkManager/conf.d/00-netapply-dns.conf", text);
 }
 
 /// A resolv.conf(5). What the description does not speak of stays as it is in `present`.
@@ -86,7 +146,7 @@ fn text(resolver: &Resolver, present: &str) -> String {
     if resolver.search.is_empty() {
         text.push_str(&keep(&["search", "domain"]));
     } else {
-        text.push_str(&format!("search {}\n", domains(resolver)));
+        text.push_str(&format!("search {}\n", domains(resolver, " ")));
     }
     if resolver.servers.is_empty() {
         text.push_str(&keep(&["nameserver"]));
@@ -99,6 +159,17 @@ fn text(resolver: &Resolver, present: &str) -> String {
     text
 }
 
+/// Whether programs that read this ask the described servers for the described domains, whoever has written it.
+fn has_the_same(present: &str, resolver: &Resolver) -> bool {
+    let of = |key: &str| -> Vec<&str> {
+        let lines = present.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        lines.flat_map(str::split_whitespace).collect()
+    };
+    let servers: Vec<String> = resolver.servers.iter().take(SERVERS).map(|s| s.value.to_string()).collect();
+    let search: Vec<&str> = resolver.search.iter().map(|d| d.value.as_str()).collect();
+    (servers.is_empty() || of("nameserver") == servers) && (search.is_empty() || of("search") == search)
+}
+
 /// For systemd-resolved: servers that hold for every link.
 fn resolved_conf(resolver: &Resolver) -> String {
     let mut text = format!("{MADE}[Resolve]\n");
@@ -107,11 +178,11 @@ fn resolved_conf(resolver: &Resolver) -> String {
         text.push_str(&format!("DNS={}\n", servers.join(" ")));
     }
     if !resolver.search.is_empty() {
-        text.push_str(&format!("Domains={}\n", domains(resolver)));
+        text.push_str(&format!("Domains={}\n", domains(resolver, " ")));
     }
     text
 }
 
-fn domains(resolver: &Resolver) -> String {
-    resolver.search.iter().map(|d| d.value.as_str()).collect::<Vec<_>>().join(" ")
+fn domains(resolver: &Resolver, between: &str) -> String {
+    resolver.search.iter().map(|d| d.value.as_str()).collect::<Vec<_>>().join(between)
 }

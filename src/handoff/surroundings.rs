@@ -1,27 +1,42 @@
-//! What the image is made of, as far as it must be told something: looked at, not judged.
+//! What the image is made of, as far as it must be told something: observed, not judged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Read;
-use std::path::{Component, Path, PathBuf};
 
-use super::{APPLIED, MARKERS};
-use crate::model::few;
-use crate::plan::Service;
+use super::files::{names, read};
+use super::image::{Presence, services};
+use super::record::{RECORD, Record};
+use super::resolv_conf::{ResolvConf, Resolvconf};
+use super::{APPLIED, CONNMAN, DHCPCD, IFUPDOWN, MARKERS};
+use crate::machine::Machine;
 
 /// The image, as far as the hand-off is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
-    /// Who answers for /etc/resolv.conf.
+    /// What /etc/resolv.conf is.
     pub resolv_conf: ResolvConf,
-    /// systemd-resolved has been started, and there is a D-Bus to tell it something.
-    pub resolved_runs: bool,
-    /// systemd-networkd has been started, and there is a D-Bus to tell it something.
-    pub networkd_runs: bool,
-    /// systemd-networkd is in the image, or may be in the system that follows this initramfs.
-    pub networkd: bool,
-    /// NetworkManager is in the image, or may be in the system that follows this initramfs.
-    pub network_manager: bool,
+    /// resolvconf(8), where the image has it.
+    pub resolvconf: Option<Resolvconf>,
+    /// systemd-resolved.
+    pub resolved: Presence,
+    /// systemd-networkd; in an initramfs, that of the system that follows.
+    pub networkd: Presence,
+    /// NetworkManager; in an initramfs, that of the system that follows.
+    pub network_manager: Presence,
+    /// connman.
+    pub connman: Presence,
+    /// dhcpcd as a service that takes every NIC.
+    pub dhcpcd: Presence,
+    /// ifupdown's or ifupdown2's networking.service.
+    pub ifupdown: Presence,
+    /// wicked.
+    pub wicked: Presence,
+    /// Described links that a running tool manages now: link and tool.
+    pub managed: BTreeSet<(String, crate::plan::Manager)>,
+    /// Names of the image's own .network files, netapply's left out.
+    pub network_files: BTreeSet<String>,
+    /// Settings that decide whether networkd keeps rules and routes of others, in the order in which they are read: the
+    /// file's name, and whether it has networkd remove them.
+    pub foreign: Vec<(String, bool)>,
     /// cloud-init is in the image.
     pub cloud_init: bool,
     /// This is an initramfs; the real system follows.
@@ -32,46 +47,22 @@ pub struct Surroundings {
     pub ipa: bool,
     /// The machine's name, where somebody gave it one.
     pub hostname: Option<String>,
+    /// What files of others were before netapply wrote them.
+    pub record: Record,
     /// The content of the files that the hand-off writes, or has written before, by path.
     pub files: BTreeMap<String, String>,
 }
 
-/// Who answers for /etc/resolv.conf, and where name servers have to go therefore.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ResolvConf {
-    /// systemd-resolved: a link to one of its files.
-    Resolved,
-    /// NetworkManager: a link to this file of its.
-    NetworkManager(String),
-    /// resolvconf(8): the program's path.
-    Program(String),
-    /// Nobody: this file is written. It is /etc/resolv.conf itself, or what it links to.
-    File(String),
-    /// Nobody, and /etc cannot be written.
-    ReadOnly,
-}
-
-impl Default for ResolvConf {
-    fn default() -> Self {
-        ResolvConf::File(RESOLV_CONF.to_owned())
-    }
-}
-
-const RESOLV_CONF: &str = "/etc/resolv.conf";
-/// Where systemd looks for units, and where NixOS, which has none of these folders but /etc, puts its own.
-const UNITS: &[&str] =
-    &["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
-/// Where resolvconf(8) is.
-const RESOLVCONF: &[&str] =
-    &["/sbin/resolvconf", "/usr/sbin/resolvconf", "/run/current-system/sw/bin/resolvconf"];
-/// Links to these are systemd-resolved's (systemd-resolved.service(8), section /ETC/RESOLV.CONF).
-const RESOLVED: &[&str] =
-    &["/run/systemd/resolve/", "/usr/lib/systemd/resolv.conf", "/lib/systemd/resolv.conf"];
 /// Files that are always read.
 const FILES: &[&str] = &[
     APPLIED,
+    RECORD,
+    DHCPCD,
+    CONNMAN,
+    IFUPDOWN,
+    "/etc/dhcpcd.conf",
+    "/etc/connman/main.conf",
     "/run/netapply/resolv.conf",
-    "/run/systemd/networkd.conf.d/50-netapply.conf",
     "/run/systemd/resolved.conf.d/50-netapply.conf",
     "/run/cloud-init/cloud.cfg",
     "/tmp/net.ifaces",
@@ -81,131 +72,129 @@ const FILES: &[&str] = &[
 const FOLDERS: &[(&str, &str, bool)] = &[
     (MARKERS, "", true),
     ("/run/systemd/network", "00-netapply-", true),
+    ("/run/systemd/network", "!00-netapply-", true),
     ("/run/systemd/network", "zz-netapply-", true),
+    ("/run/systemd/networkd.conf.d", "50-netapply.conf", true),
+    ("/run/systemd/networkd.conf.d", "zz-netapply.conf", true),
     ("/run/NetworkManager/conf.d", "00-netapply-", true),
     ("/run/resolvconf/interface", "", false),
     ("/run/resolvconf/interfaces", "", false),
     ("/run/resolvconf/keys", "", false),
     ("/tmp", "net.", false),
 ];
-/// No file of these is longer; what is longer is not ours.
-const LONGEST: u64 = 64 * 1024;
+/// Files that are netapply's alone, outside of those folders.
+const OWN: &[&str] = &[
+    APPLIED,
+    DHCPCD,
+    CONNMAN,
+    IFUPDOWN,
+    "/run/netapply/resolv.conf",
+    "/run/systemd/resolved.conf.d/50-netapply.conf",
+];
+/// Where networkd reads .network files and networkd.conf.d (systemd.network(5)).
+const NETWORKD: &[&str] = &["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"];
 
 impl Surroundings {
-    /// Looks at the image below `root`, which is `/` but in tests.
-    pub fn observe(root: &Path) -> Self {
-        let unit = |name: &str| UNITS.iter().any(|folder| root.join(folder).join(name).exists());
-        let initramfs = root.join("etc/initrd-release").exists();
-        // systemd keeps a link there for each unit that runs (`unit_export_invocation_id`), for journald.
-        let runs = |service: Service| {
-            let run = root.join("run/systemd/units").join(format!("invocation:{}", service.unit()));
-            run.is_symlink() && root.join("run/dbus/system_bus_socket").exists()
-        };
-        let resolv_conf = resolv_conf(root, &unit);
-        let mut files = files(root);
-        if let ResolvConf::File(path) | ResolvConf::NetworkManager(path) = &resolv_conf {
-            files.extend(read(root, path).map(|text| (path.clone(), text)));
+    /// Observes the image.
+    pub fn observe(machine: &Machine) -> Self {
+        let initramfs = machine.initrd_release().exists();
+        let services = services(machine);
+        let follows = |presence: Presence| if initramfs { presence.max(Presence::Enabled) } else { presence };
+        let resolv_conf = ResolvConf::observe(machine);
+        let mut files = files(machine);
+        let record: Record =
+            files.get(RECORD).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let others = record.files.keys().chain([&resolv_conf.path]);
+        for path in others {
+            files.extend(read(machine, path).map(|text| (path.clone(), text)));
         }
+        let of = |unit: &str| services.get(unit).copied().unwrap_or_default();
         Surroundings {
             resolv_conf,
-            resolved_runs: runs(Service::Resolved),
-            networkd_runs: runs(Service::Networkd),
-            networkd: initramfs || unit("systemd-networkd.service"),
-            network_manager: initramfs || unit("NetworkManager.service"),
-            cloud_init: unit("cloud-init-local.service"),
+            resolvconf: Resolvconf::observe(machine),
+            resolved: of("systemd-resolved.service"),
+            networkd: follows(of("systemd-networkd.service")),
+            network_manager: follows(of("NetworkManager.service")),
+            connman: of("connman.service"),
+            dhcpcd: of("dhcpcd.service"),
+            ifupdown: of("networking.service"),
+            wicked: of("wicked.service").max(of("wickedd.service")),
+            managed: BTreeSet::new(),
+            network_files: network_files(machine),
+            foreign: foreign(machine),
+            cloud_init: of("cloud-init-local.service") > Presence::Masked,
             initramfs,
             dracut: initramfs
-                && ["lib/dracut-lib.sh", "usr/lib/dracut-lib.sh"].iter().any(|p| root.join(p).exists()),
-            ipa: unit("ironic-python-agent.service"),
-            hostname: hostname(root),
+                && ["/lib/dracut-lib.sh", "/usr/lib/dracut-lib.sh"].iter().any(|p| machine.at(p).exists()),
+            ipa: of("ironic-python-agent.service") > Presence::Masked,
+            hostname: hostname(machine),
+            record,
             files,
         }
     }
 
-    /// Files that netapply alone writes and that are not among those wanted now.
-    pub(super) fn stale(&self, wanted: &BTreeSet<String>) -> impl Iterator<Item = &str> {
-        let ours = |path: &str| {
-            path == APPLIED
-                || FOLDERS.iter().any(|(folder, begin, alone)| {
-                    let name = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
-                    *alone && name.is_some_and(|name| name.starts_with(begin))
-                })
-        };
-        self.files.keys().map(String::as_str).filter(move |path| ours(path) && !wanted.contains(*path))
+    /// Files that netapply alone writes and that are not among those that the hand-off consists of now.
+    pub(super) fn stale(&self, desired: &BTreeSet<String>) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str).filter(move |path| is_own(path) && !desired.contains(*path))
+    }
+
+    /// Records of netapply in resolvconf(8) that are not among these.
+    pub(super) fn stale_records(&self, desired: &BTreeSet<String>) -> BTreeSet<&str> {
+        let paths = self.files.keys().filter(|path| path.starts_with("/run/resolvconf/"));
+        let names = paths.filter_map(|path| path.rsplit('/').next());
+        names.filter(|name| name.ends_with(".netapply") && !desired.contains(*name)).collect()
     }
 }
 
-fn files(root: &Path) -> BTreeMap<String, String> {
+/// Whether a file is netapply's alone.
+fn is_own(path: &str) -> bool {
+    OWN.contains(&path)
+        || FOLDERS.iter().any(|(folder, begin, alone)| {
+            let name = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+            *alone && name.is_some_and(|name| name.starts_with(begin))
+        })
+}
+
+fn files(machine: &Machine) -> BTreeMap<String, String> {
     let mut paths: Vec<String> = FILES.iter().map(|path| (*path).to_owned()).collect();
     for (folder, begin, _) in FOLDERS {
-        let Ok(entries) = fs::read_dir(below(root, folder)) else { continue };
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let names = names(machine, folder);
         paths.extend(names.filter(|name| name.starts_with(begin)).map(|name| format!("{folder}/{name}")));
     }
-    few(paths.into_iter().filter_map(|path| read(root, &path).map(|text| (path, text))))
+    paths.into_iter().filter_map(|path| read(machine, &path).map(|text| (path, text))).collect()
 }
 
-/// A regular file's text; `None` for everything else, so that no pipe or device is ever opened.
-fn read(root: &Path, path: &str) -> Option<String> {
-    let path = below(root, path);
-    if !fs::metadata(&path).ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
-    String::from_utf8(bytes).ok()
+fn network_files(machine: &Machine) -> BTreeSet<String> {
+    let folders = NETWORKD.iter().map(|folder| format!("{folder}/network"));
+    let names = folders.flat_map(|folder| names(machine, &folder));
+    names.filter(|name| name.ends_with(".network") && !name.contains("netapply-")).collect()
 }
 
-fn resolv_conf(root: &Path, unit: &dyn Fn(&str) -> bool) -> ResolvConf {
-    let path = below(root, RESOLV_CONF);
-    let target = fs::read_link(&path).ok().map(|target| absolute(&target));
-    if let Some(target) = &target {
-        if unit("systemd-resolved.service") && RESOLVED.iter().any(|place| target.starts_with(place)) {
-            return ResolvConf::Resolved;
-        }
-        if unit("NetworkManager.service") && target.starts_with("/run/NetworkManager/") {
-            return ResolvConf::NetworkManager(target.clone());
-        }
-    }
-    if let Some(program) = RESOLVCONF.iter().find(|program| is_resolvconf(&below(root, program))) {
-        return ResolvConf::Program((*program).to_owned());
-    }
-    match target {
-        // The image chose another place, and it is there.
-        Some(target) if below(root, &target).is_file() => ResolvConf::File(target),
-        _ if is_writable(&below(root, "/etc")) => ResolvConf::File(RESOLV_CONF.to_owned()),
-        _ => ResolvConf::ReadOnly,
-    }
-}
-
-/// systemd-resolved comes with a `resolvconf` that is another name of resolvectl(1).
-fn is_resolvconf(program: &Path) -> bool {
-    let own = fs::read_link(program).is_ok_and(|target| target.ends_with("resolvectl"));
-    program.is_file() && !own
-}
-
-/// Where a link in /etc leads, without `..`.
-fn absolute(target: &Path) -> String {
-    let mut path = PathBuf::from("/");
-    for component in Path::new("/etc").join(target).components() {
-        match component {
-            Component::ParentDir => drop(path.pop()),
-            Component::Normal(name) => path.push(name),
-            _ => {}
+/// networkd.conf itself comes first, then the drop-ins of all folders by name.
+fn foreign(machine: &Machine) -> Vec<(String, bool)> {
+    let setting = |path: &str| {
+        let text = read(machine, path)?;
+        let values = text.lines().filter_map(|line| line.trim().split_once('='));
+        let foreign = values.filter(|(key, _)| key.trim().starts_with("ManageForeignR"));
+        foreign.map(|(_, value)| ["yes", "true", "1", "on"].contains(&value.trim())).next_back()
+    };
+    let mut drop_ins: BTreeMap<String, bool> = BTreeMap::new();
+    for folder in NETWORKD.iter().rev().map(|folder| format!("{folder}/networkd.conf.d")) {
+        for name in names(machine, &folder).filter(|name| name.ends_with(".conf")) {
+            if let Some(removes) = setting(&format!("{folder}/{name}")).filter(|_| !name.contains("netapply"))
+            {
+                drop_ins.insert(name, removes);
+            }
         }
     }
-    path.to_string_lossy().into_owned()
-}
-
-fn is_writable(folder: &Path) -> bool {
-    // access(2) knows read-only mounts, which permission bits do not show.
-    nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok()
+    let main = setting("/etc/systemd/networkd.conf").map(|removes| ("networkd.conf".to_owned(), removes));
+    main.into_iter().chain(drop_ins).collect()
 }
 
 /// The kernel's name, unless it is none: empty, `localhost`, or what the distribution gives where nobody gave one. A name
 /// in /etc/hostname counts too: systemd sets it.
-fn hostname(root: &Path) -> Option<String> {
-    let text = |path: &str| read(root, path).unwrap_or_default();
+fn hostname(machine: &Machine) -> Option<String> {
+    let text = |path: &str| read(machine, path).unwrap_or_default();
     let release = [text("/etc/os-release"), text("/usr/lib/os-release")].concat();
     let default = release.lines().find_map(|line| line.strip_prefix("DEFAULT_HOSTNAME="));
     let default = default.unwrap_or_default().trim_matches(['"', '\'']).to_owned();
@@ -214,10 +203,11 @@ fn hostname(root: &Path) -> Option<String> {
             && *name != default
             && !["localhost", "localhost.localdomain", "(none)"].contains(&name.as_str())
     };
-    let names = ["/etc/hostname", "/proc/sys/kernel/hostname"].map(|path| text(path).trim().to_owned());
-    names.into_iter().find(is_name)
-}
-
-fn below(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
+    // The first line that is neither empty nor a comment is the name (hostname(5)).
+    let name = |path: &str| {
+        let text = text(path);
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.next().unwrap_or_default().to_owned()
+    };
+    ["/etc/hostname", "/proc/sys/kernel/hostname"].map(name).into_iter().find(is_name)
 }

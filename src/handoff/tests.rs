@@ -5,8 +5,9 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 use crate::inventory::{Inventory, ObservedLink};
+use crate::machine::Machine;
 use crate::model::{Address, Dynamic, Link, Located, Match, Place, Route};
-use crate::plan::{Action, Service, plan};
+use crate::plan::{Action, Manager, Service, StepId, plan};
 use crate::resolve::{Missing, resolve};
 
 fn at() -> Place {
@@ -57,8 +58,6 @@ fn dynamic_nic() -> Link {
 
 struct Told {
     plan: Plan,
-    /// How many steps belong to the network.
-    network: usize,
     notes: Vec<String>,
 }
 
@@ -67,13 +66,14 @@ impl Told {
         let desired = Desired { links: links.to_vec(), ..Desired::default() };
         let (resolved, _) = resolve(&desired, &machine(), Missing::Report);
         let mut plan = plan(&resolved, &machine());
-        let network = plan.steps.len();
         let notes = add(&mut plan, &desired, &resolved, hostname, surroundings);
-        Told { plan, network, notes }
+        Told { plan, notes }
     }
 
     fn actions(&self) -> impl Iterator<Item = &Action> {
-        self.plan.steps.iter().skip(self.network).map(|step| &step.action)
+        let hostname = |a: &Action| matches!(a, Action::Sysctl { key, .. } if key == "kernel/hostname");
+        let actions = self.plan.steps.iter().map(|step| &step.action);
+        actions.filter(move |action| action.is_handoff() || hostname(action))
     }
 
     fn paths(&self) -> Vec<&str> {
@@ -97,12 +97,28 @@ impl Told {
         for action in self.actions() {
             match action {
                 Action::WriteFile { path, content } => {
+                    if path == record::RECORD {
+                        after.record = serde_json::from_str(content).unwrap();
+                    }
                     after.files.insert(path.clone(), content.clone());
                 }
-                Action::RemoveFile { path } => drop(after.files.remove(path)),
-                Action::Resolvconf { record, content, .. } => {
-                    after.files.insert(format!("/run/resolvconf/interface/{record}"), content.clone());
+                Action::RemoveFile { path } => {
+                    if path == record::RECORD {
+                        after.record = Record::default();
+                    }
+                    after.files.remove(path);
                 }
+                Action::Resolvconf { record, content, .. } => {
+                    let path = format!("/run/resolvconf/interface/{record}");
+                    match content {
+                        Some(content) => after.files.insert(path, content.clone()),
+                        None => after.files.remove(&path),
+                    };
+                }
+                Action::Manage { link, by, on: false } => {
+                    after.managed.remove(&(link.clone(), *by));
+                }
+                Action::Refresh(_) | Action::Manage { .. } => {}
                 Action::Sysctl { value, .. } => after.hostname = Some(value.clone()),
                 other => panic!("no step of a hand-off: {other:?}"),
             }
@@ -119,12 +135,24 @@ fn written(action: &Action) -> Option<(&str, &str)> {
     }
 }
 
+/// A resolv.conf that is a link to this path, where nothing is yet.
+fn leads_to(path: &str) -> ResolvConf {
+    ResolvConf { links: vec!["/etc/resolv.conf".into()], path: path.into(), ..ResolvConf::default() }
+}
+
+/// resolvconf(8) without settings.
+fn openresolv(settings: &[(&str, &str)]) -> Option<Resolvconf> {
+    let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    Some(Resolvconf { program: "/sbin/resolvconf".into(), debian: false, settings })
+}
+
 /// An image with everything in it.
 fn full() -> Surroundings {
     Surroundings {
-        resolv_conf: ResolvConf::Resolved,
-        networkd: true,
-        network_manager: true,
+        resolv_conf: leads_to("/run/systemd/resolve/stub-resolv.conf"),
+        resolved: Presence::Enabled,
+        networkd: Presence::Enabled,
+        network_manager: Presence::Enabled,
         cloud_init: true,
         ..Surroundings::default()
     }
@@ -136,9 +164,10 @@ fn a_static_nic_is_kept_from_everybody() {
     assert_eq!(
         told.paths(),
         [
+            "/run/netapply/handoff.json",
             "/run/systemd/resolved.conf.d/50-netapply.conf",
-            "/run/systemd/network/00-netapply-eth0.network",
             "/run/NetworkManager/conf.d/00-netapply-eth0.conf",
+            "/run/systemd/network/00-netapply-eth0.network",
             "/run/netapply/links/eth0",
             "/run/systemd/networkd.conf.d/50-netapply.conf",
             "/run/cloud-init/cloud.cfg",
@@ -159,13 +188,25 @@ fn a_second_run_tells_nothing() {
     let hosts = [
         full(),
         Surroundings::default(),
-        Surroundings { resolv_conf: ResolvConf::ReadOnly, ..full() },
-        Surroundings { resolv_conf: ResolvConf::Program("/sbin/resolvconf".into()), ..full() },
         Surroundings {
-            resolv_conf: ResolvConf::NetworkManager("/run/NetworkManager/resolv.conf".into()),
+            resolv_conf: ResolvConf { access: Access::ReadOnly, end: End::File, ..ResolvConf::default() },
             ..full()
         },
+        Surroundings { resolv_conf: ResolvConf::default(), resolvconf: openresolv(&[]), ..full() },
+        Surroundings { resolv_conf: leads_to("/run/NetworkManager/resolv.conf"), ..full() },
         Surroundings { initramfs: true, dracut: true, ..full() },
+        Surroundings {
+            connman: Presence::Enabled,
+            dhcpcd: Presence::Enabled,
+            ifupdown: Presence::Enabled,
+            ..full()
+        },
+        Surroundings {
+            networkd: Presence::Running,
+            network_manager: Presence::Running,
+            managed: [Manager::Networkd, Manager::NetworkManager].map(|m| ("eth0".into(), m)).into(),
+            ..full()
+        },
     ];
     for before in hosts {
         let links = [uplink_nic(), dynamic_nic()];
@@ -196,7 +237,7 @@ fn a_bond_on_dhcp_gets_a_client() {
     assert!(text.contains("Name=bond0\n") && text.contains("DHCP=ipv4\n"), "{text}");
     assert!(told.paths().contains(&"/run/systemd/network/00-netapply-eth0.network"));
 
-    let told = Told::of(&links, None, &Surroundings { networkd: false, ..full() });
+    let told = Told::of(&links, None, &Surroundings { networkd: Presence::Absent, ..full() });
     assert_eq!(
         told.notes,
         ["bond0 asks for DHCP, which is left to the image: see that its DHCP client takes a bond."]
@@ -308,8 +349,12 @@ fn a_name_is_given_only_to_a_nameless_machine() {
 
 #[test]
 fn dracut_is_told_in_its_own_files() {
-    let surroundings =
-        Surroundings { initramfs: true, dracut: true, networkd: true, ..Surroundings::default() };
+    let surroundings = Surroundings {
+        initramfs: true,
+        dracut: true,
+        networkd: Presence::Enabled,
+        ..Surroundings::default()
+    };
     let told = Told::of(&[uplink_nic()], Some("web1"), &surroundings);
     assert_eq!(told.content("/tmp/net.ifaces"), "eth0\n");
     assert_eq!(told.content("/tmp/net.eth0.did-setup"), "");
@@ -319,142 +364,344 @@ fn dracut_is_told_in_its_own_files() {
     assert!(told.paths().contains(&"/etc/resolv.conf"));
 }
 
-/// A root directory with these units in it.
-fn root(units: &[&str]) -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
-    let folder = root.path().join("usr/lib/systemd/system");
-    fs::create_dir_all(&folder).unwrap();
-    fs::create_dir_all(root.path().join("etc")).unwrap();
-    for unit in units {
-        fs::write(folder.join(unit), "").unwrap();
+/// A machine whose image has these units, each started by multi-user.target.
+struct Image(tempfile::TempDir);
+
+impl Image {
+    fn new(units: &[&str]) -> Image {
+        let image = Image(tempfile::tempdir().unwrap());
+        for unit in units {
+            image.put(&format!("usr/lib/systemd/system/{unit}"), "[Unit]\n");
+            image.link(&format!("etc/systemd/system/multi-user.target.wants/{unit}"), "/x");
+        }
+        fs::create_dir_all(image.0.path().join("etc")).unwrap();
+        image
     }
-    root
+
+    fn path(&self, path: &str) -> std::path::PathBuf {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        fs::write(self.path(path), text).unwrap();
+    }
+
+    fn link(&self, path: &str, target: &str) {
+        let _ = fs::remove_file(self.path(path));
+        symlink(target, self.path(path)).unwrap();
+    }
+
+    fn observe(&self) -> Surroundings {
+        Surroundings::observe(&Machine::below(self.0.path()))
+    }
+
+    /// Where name servers go, in words.
+    fn destination(&self) -> String {
+        format!("{:?}", resolver::destination(&self.observe(), "eth0.netapply"))
+    }
 }
 
 #[test]
-fn resolv_conf_is_whose_it_links_to() {
-    let observed = |target: Option<&str>, units: &[&str]| {
-        let root = root(units);
-        let path = root.path().join("etc/resolv.conf");
-        if let Some(target) = target {
-            symlink(target, path).unwrap();
-        }
-        Surroundings::observe(root.path()).resolv_conf
-    };
-    let file = |path: &str| ResolvConf::File(path.into());
-    let resolved = &["systemd-resolved.service"][..];
-    // The link dangles until the program has started.
+fn name_servers_go_where_resolv_conf_leads() {
+    const RESOLVED: &str = "systemd-resolved.service";
+    // The link dangles until the program has started; NixOS has two links more.
+    let image = Image::new(&[RESOLVED]);
+    image.link("etc/static", "/nix/store/etc");
+    image.link("nix/store/etc/resolv.conf", "/run/systemd/resolve/stub-resolv.conf");
+    let absent = Image::new(&[]);
+    let masked = Image::new(&[RESOLVED]);
+    masked.link(&format!("etc/systemd/system/{RESOLVED}"), "/dev/null");
+    let disabled = Image::new(&[]);
+    disabled.put(&format!("usr/lib/systemd/system/{RESOLVED}"), "[Unit]\n");
     for target in [
         "../run/systemd/resolve/stub-resolv.conf",
         "/run/systemd/resolve/resolv.conf",
+        "/etc/static/resolv.conf",
         "/usr/lib/systemd/resolv.conf",
     ] {
-        assert_eq!(observed(Some(target), resolved), ResolvConf::Resolved, "{target}");
-        assert_eq!(observed(Some(target), &[]), file("/etc/resolv.conf"), "{target}");
+        image.link("etc/resolv.conf", target);
+        assert_eq!(image.destination(), "Resolved", "{target}");
     }
-    assert_eq!(
-        observed(Some("/run/NetworkManager/resolv.conf"), &["NetworkManager.service"]),
-        ResolvConf::NetworkManager("/run/NetworkManager/resolv.conf".into())
-    );
-    assert_eq!(observed(Some("/nowhere"), resolved), file("/etc/resolv.conf"));
-    assert_eq!(observed(Some("os-release"), &[]), file("/etc/resolv.conf"));
-    assert_eq!(observed(None, resolved), file("/etc/resolv.conf"));
+    for image in [&absent, &masked, &disabled] {
+        image.link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");
+        assert_eq!(image.destination(), "File(\"/run/systemd/resolve/stub-resolv.conf\")");
+        // A file of a package is nobody's to write.
+        image.put("usr/lib/systemd/resolv.conf", "nameserver 127.0.0.53\n");
+        image.link("etc/resolv.conf", "/usr/lib/systemd/resolv.conf");
+        assert_eq!(image.destination(), "File(\"/etc/resolv.conf\")");
+    }
+    let manager = Image::new(&["NetworkManager.service"]);
+    manager.link("etc/resolv.conf", "/run/NetworkManager/resolv.conf");
+    assert_eq!(manager.destination(), "NetworkManager(\"/run/NetworkManager/resolv.conf\")");
 
-    let root = root(&[]);
-    fs::create_dir_all(root.path().join("run/other")).unwrap();
-    fs::write(root.path().join("run/other/resolv.conf"), "options rotate\n").unwrap();
-    symlink("../run/other/resolv.conf", root.path().join("etc/resolv.conf")).unwrap();
-    let observed = Surroundings::observe(root.path());
-    assert_eq!(observed.resolv_conf, file("/run/other/resolv.conf"));
+    // A place that the image chose, whether something is there yet or not.
+    let other = Image::new(&[]);
+    other.link("var/run", "../run");
+    other.link("etc/resolv.conf", "/var/run/other/resolv.conf");
+    assert_eq!(other.destination(), "File(\"/run/other/resolv.conf\")");
+    other.put("run/other/resolv.conf", "options rotate\n");
+    let observed = other.observe();
     assert_eq!(observed.files["/run/other/resolv.conf"], "options rotate\n");
+    assert_eq!(observed.resolv_conf.links, ["/etc/resolv.conf", "/var/run"]);
 }
 
 #[test]
-fn resolvconf_is_a_program_of_its_own() {
-    let root = root(&["systemd-resolved.service"]);
-    let sbin = root.path().join("usr/sbin");
-    fs::create_dir_all(&sbin).unwrap();
-    symlink("../bin/resolvectl", sbin.join("resolvconf")).unwrap();
-    fs::create_dir_all(root.path().join("usr/bin")).unwrap();
-    fs::write(root.path().join("usr/bin/resolvectl"), "").unwrap();
-    assert_eq!(Surroundings::observe(root.path()).resolv_conf, ResolvConf::File("/etc/resolv.conf".into()));
-    fs::remove_file(sbin.join("resolvconf")).unwrap();
-    fs::write(sbin.join("resolvconf"), "").unwrap();
-    let observed = Surroundings::observe(root.path()).resolv_conf;
-    assert_eq!(observed, ResolvConf::Program("/usr/sbin/resolvconf".into()));
+fn a_resolv_conf_that_is_no_file_is_reported_as_it_is() {
+    let image = Image::new(&[]);
+    assert_eq!(image.destination(), "File(\"/etc/resolv.conf\")");
+    fs::create_dir(image.path("etc/resolv.conf")).unwrap();
+    assert_eq!(image.destination(), "Nowhere(\"/etc/resolv.conf is not a file\")");
+    let told = Told::of(&[uplink_nic()], None, &image.observe());
+    assert_eq!(told.paths(), ["/run/netapply/resolv.conf", "/run/netapply/links/eth0", APPLIED]);
+    assert_eq!(
+        told.notes,
+        ["Programs do not see the described name servers: /etc/resolv.conf is not a file. They are in \
+          /run/netapply/resolv.conf."]
+    );
+    let circle = Image::new(&[]);
+    circle.link("etc/resolv.conf", "a");
+    circle.link("etc/a", "resolv.conf");
+    assert_eq!(circle.observe().resolv_conf.end, End::Circle);
+    assert_eq!(circle.destination(), "File(\"/etc/resolv.conf\")");
+}
+
+#[test]
+fn resolvconf_is_used_where_programs_read_what_it_writes() {
+    let image = Image::new(&["systemd-resolved.service"]);
+    image.link("usr/sbin/resolvconf", "../bin/resolvectl");
+    image.put("usr/bin/resolvectl", "");
+    let file = "File(\"/etc/resolv.conf\")";
+    assert_eq!(image.destination(), file);
+    let program = |image: &Image, mode: u32| {
+        use std::os::unix::fs::PermissionsExt;
+        let _ = fs::remove_file(image.path("usr/sbin/resolvconf"));
+        image.put("usr/sbin/resolvconf", "#!/bin/sh\n");
+        let path = image.path("usr/sbin/resolvconf");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    program(&image, 0o644);
+    assert_eq!(image.destination(), file, "what cannot be executed is no program");
+    program(&image, 0o755);
+    assert!(image.destination().starts_with("Resolvconf("), "{}", image.destination());
+    for setting in [
+        "resolvconf=NO",
+        "resolv_conf=/run/resolv.conf",
+        "allow_interfaces=\"eth0 lo*\"",
+        "deny_interfaces='*'",
+    ] {
+        image.put("etc/resolvconf.conf", &format!("# comment\n{setting}\n"));
+        assert_eq!(image.destination(), file, "{setting}");
+        let told = Told::of(&[uplink_nic()], None, &image.observe());
+        assert!(told.notes[0].contains(&setting.replace('\'', "\"")), "{:?}", told.notes);
+    }
+    for setting in ["resolvconf=YES", "resolv_conf=/etc/resolv.conf", "allow_interfaces=\"eth0*\"", "name=x"]
+    {
+        image.put("etc/resolvconf.conf", &format!("{setting}\n"));
+        assert!(image.destination().starts_with("Resolvconf("), "{setting}");
+    }
+
+    // Debian's writes a file of its own, to which the image may lead or not.
+    let debian = Image::new(&[]);
+    program(&debian, 0o755);
+    fs::create_dir_all(debian.path("etc/resolvconf/update.d/x")).unwrap();
+    assert_eq!(debian.destination(), file);
+    debian.link("etc/resolvconf/run", "/run/resolvconf");
+    debian.link("etc/resolv.conf", "resolvconf/run/resolv.conf");
+    assert!(debian.destination().starts_with("Resolvconf("), "{}", debian.destination());
+}
+
+#[test]
+fn network_manager_goes_on_with_its_leases_where_no_server_is_described() {
+    let before = Surroundings { resolv_conf: ResolvConf::default(), ..full() };
+    let dns = "/run/NetworkManager/conf.d/00-netapply-dns.conf";
+    let told = Told::of(&[uplink_nic()], None, &before);
+    let text = told.content(dns);
+    assert!(
+        text.contains("dns=none\n") && text.contains("[global-dns-domain-*]\nservers=192.0.2.53\n"),
+        "{text}"
+    );
+    let mut search = uplink_nic();
+    search.resolver.servers.clear();
+    assert!(!Told::of(&[search], None, &before).paths().contains(&dns));
 }
 
 #[test]
 fn a_name_is_one_that_somebody_gave() {
-    let root = root(&[]);
-    let put = |path: &str, text: &str| {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
-    let name = || Surroundings::observe(root.path()).hostname;
-    put("etc/os-release", "ID=fedora\nDEFAULT_HOSTNAME=\"fedora\"\n");
+    let image = Image::new(&[]);
+    let name = || image.observe().hostname;
+    image.put("etc/os-release", "ID=fedora\nDEFAULT_HOSTNAME=\"fedora\"\n");
+    image.put("etc/hostname", "# set by the installer\n\n");
     for none in ["localhost\n", "(none)\n", "fedora\n", "\n"] {
-        put("proc/sys/kernel/hostname", none);
+        image.put("proc/sys/kernel/hostname", none);
         assert_eq!(name(), None, "{none}");
     }
-    put("etc/hostname", "web1\n");
+    image.put("etc/hostname", "# the name\nweb1\n");
     assert_eq!(name().as_deref(), Some("web1"));
 }
 
 #[test]
-fn what_runs_already_reads_it_again() {
-    let running = Surroundings { resolved_runs: true, networkd_runs: true, ..full() };
-    let refreshed = |told: &Told| {
-        let of = |a: &Action| if let Action::Refresh(service) = a { Some(*service) } else { None };
-        told.actions().filter_map(of).collect::<Vec<_>>()
+fn a_running_tool_lets_a_link_go_before_the_first_change() {
+    let running = Surroundings {
+        resolved: Presence::Running,
+        networkd: Presence::Running,
+        network_manager: Presence::Running,
+        managed: [Manager::Networkd, Manager::NetworkManager].map(|m| ("eth0".into(), m)).into(),
+        ..full()
     };
     let told = Told::of(&[uplink_nic()], None, &running);
-    assert_eq!(refreshed(&told), [Service::Resolved, Service::Networkd]);
-    // After what they are to read.
-    let last = told.actions().last().map(|action| matches!(action, Action::Refresh(Service::Networkd)));
-    assert_eq!(last, Some(true));
-    assert_eq!(refreshed(&Told::of(&[uplink_nic()], None, &full())), []);
-
-    // Once they have been told, there is nothing to read.
-    let mut after = running;
-    for action in told.actions() {
-        if let Action::WriteFile { path, content } = action {
-            after.files.insert(path.clone(), content.clone());
-        }
+    let manage = |by| Action::Manage { link: "eth0".into(), by, on: false };
+    let position = |action: &Action| told.plan.steps.iter().position(|step| step.action == *action).unwrap();
+    let change = told.plan.steps.iter().position(|step| !step.action.is_handoff()).unwrap();
+    let order = [
+        manage(Manager::NetworkManager),
+        Action::Refresh(Service::NetworkManager),
+        Action::Refresh(Service::NetworkdAgain),
+        manage(Manager::Networkd),
+    ];
+    let order = order.map(|action| position(&action));
+    assert!(order.is_sorted() && order[3] < change, "{order:?} {change}");
+    // A reload before it has let the link go would take the addresses along.
+    assert!(told.plan.steps[order[1]].needs.contains(&StepId(order[0])));
+    // What the network's steps need has moved with them.
+    for (number, step) in told.plan.steps.iter().enumerate() {
+        assert!(step.needs.iter().all(|need| need.0 < number), "{step:?}");
     }
-    assert_eq!(refreshed(&Told::of(&[uplink_nic()], None, &after)), []);
+    let refreshed = |told: &Told| told.actions().filter(|a| matches!(a, Action::Refresh(_))).count();
+    assert_eq!(refreshed(&Told::of(&[uplink_nic()], None, &full())), 0);
+    assert_eq!(Told::of(&[uplink_nic()], None, &told.after(&running)).actions().count(), 0);
 }
 
 #[test]
-fn a_service_runs_where_systemd_says_so() {
-    let root = root(&["systemd-networkd.service", "systemd-resolved.service"]);
-    let put = |path: &str| {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        symlink("0123456789abcdef0123456789abcdef", path).unwrap();
+fn files_sort_before_and_after_those_of_the_image() {
+    let network = |name: &str| {
+        let before = Surroundings { network_files: [name.to_owned()].into(), ..full() };
+        let told = Told::of(&[uplink_nic()], None, &before);
+        told.paths().iter().find(|path| path.ends_with("eth0.network")).unwrap().to_string()
     };
-    let runs = || {
-        let seen = Surroundings::observe(root.path());
-        (seen.networkd_runs, seen.resolved_runs)
+    assert_eq!(network("99-dhcp.network"), "/run/systemd/network/00-netapply-eth0.network");
+    assert_eq!(network("00-eth0.network"), "/run/systemd/network/!00-netapply-eth0.network");
+
+    let conf = |name: &str| {
+        let told =
+            Told::of(&[uplink_nic()], None, &Surroundings { foreign: vec![(name.into(), true)], ..full() });
+        let paths = told.paths();
+        let path = paths.iter().find(|path| path.contains("networkd.conf.d/")).unwrap();
+        (path.rsplit('/').next().unwrap().to_owned(), told.notes.len())
     };
-    put("run/systemd/units/invocation:systemd-networkd.service");
-    assert_eq!(runs(), (false, false), "early in a boot there is no D-Bus to tell it");
-    fs::create_dir_all(root.path().join("run/dbus")).unwrap();
-    fs::write(root.path().join("run/dbus/system_bus_socket"), "").unwrap();
-    assert_eq!(runs(), (true, false));
-    put("run/systemd/units/invocation:systemd-resolved.service");
-    assert_eq!(runs(), (true, true));
+    assert_eq!(conf("networkd.conf"), ("50-netapply.conf".into(), 0));
+    assert_eq!(conf("10-image.conf"), ("50-netapply.conf".into(), 0));
+    assert_eq!(conf("90-image.conf"), ("zz-netapply.conf".into(), 0));
+    assert_eq!(conf("zzz.conf"), ("zz-netapply.conf".into(), 1));
 }
 
 #[test]
-fn what_is_in_the_image_is_seen() {
-    let root = root(&["systemd-networkd.service", "cloud-init-local.service"]);
-    let seen = Surroundings::observe(root.path());
-    assert!(seen.networkd && seen.cloud_init && !seen.network_manager && !seen.ipa && !seen.dracut);
-    fs::write(root.path().join("etc/initrd-release"), "").unwrap();
-    fs::create_dir_all(root.path().join("usr/lib")).unwrap();
-    fs::write(root.path().join("usr/lib/dracut-lib.sh"), "").unwrap();
-    let seen = Surroundings::observe(root.path());
-    assert!(seen.initramfs && seen.dracut && seen.network_manager);
+fn tools_that_take_every_link_get_a_list_of_those_that_they_do_not() {
+    let mut before = Surroundings {
+        connman: Presence::Enabled,
+        dhcpcd: Presence::Enabled,
+        ifupdown: Presence::Enabled,
+        wicked: Presence::Enabled,
+        ..Surroundings::default()
+    };
+    before.files.insert("/etc/dhcpcd.conf".into(), "duid\ninterface eth9\nnogateway\n".into());
+    before
+        .files
+        .insert("/etc/connman/main.conf".into(), "[General]\nNetworkInterfaceBlacklist = virbr\n".into());
+    let told = Told::of(&[uplink_nic(), dynamic_nic()], None, &before);
+    let dhcpcd = told.content(DHCPCD);
+    assert!(dhcpcd.ends_with("\ndenyinterfaces eth0\nduid\ninterface eth9\nnogateway\n"), "{dhcpcd}");
+    assert!(told.content(IFUPDOWN).ends_with("\nEXCLUDE_INTERFACES=\"eth0\"\n"));
+    assert!(told.content(CONNMAN).ends_with("\n[General]\nNetworkInterfaceBlacklist = virbr,eth0\n"));
+    assert_eq!(told.notes.len(), 1, "{:?}", told.notes);
+}
+
+#[test]
+fn what_is_no_longer_described_is_taken_back() {
+    let mut before =
+        Surroundings { resolvconf: openresolv(&[("resolvconf", "NO")]), ..Surroundings::default() };
+    let present = "nameserver 198.51.100.1\n";
+    before.files.insert("/etc/resolv.conf".into(), present.into());
+    before.resolv_conf.path = "/etc/resolv.conf".into();
+    let first = Told::of(&[uplink_nic()], None, &before).after(&before);
+    assert!(first.files["/etc/resolv.conf"].contains("192.0.2.53"));
+    assert_eq!(first.record.files["/etc/resolv.conf"].as_deref(), Some(present));
+
+    // Another description without servers, then one without links.
+    let mut mute = uplink_nic();
+    mute.resolver = Default::default();
+    let second = Told::of(&[mute], None, &first).after(&first);
+    assert_eq!(second.files["/etc/resolv.conf"], present);
+    assert_eq!(second.record, Record::default());
+    let none = Told::of(&[], None, &first).after(&first);
+    assert_eq!(none, before);
+    // What somebody else wrote since is theirs.
+    let mut theirs = first.clone();
+    theirs.files.insert("/etc/resolv.conf".into(), "nameserver 203.0.113.1\n".into());
+    let none = Told::of(&[], None, &theirs).after(&theirs);
+    assert_eq!(none.files["/etc/resolv.conf"], "nameserver 203.0.113.1\n");
+
+    let mut resolvconf = first;
+    resolvconf.files.insert("/run/resolvconf/interfaces/eth0.netapply".into(), String::new());
+    let told = Told::of(&[], None, &resolvconf);
+    let removes = |a: &Action| matches!(a, Action::Resolvconf { record, content: None, .. } if record == "eth0.netapply");
+    assert!(told.actions().any(removes));
+}
+
+#[test]
+fn a_link_alone_can_be_given_back() {
+    let before = Surroundings { network_manager: Presence::Running, ..full() };
+    let mut second = dynamic_nic();
+    second.dynamic.clear();
+    let mut before = Told::of(&[uplink_nic(), second], None, &before).after(&before);
+    before.record.released = vec!["eth0".into(), "eth1".into()];
+    let mut plan = Plan::default();
+    take_back(&mut plan, &["eth1".to_owned()], &before);
+    let told = Told { plan, notes: Vec::new() };
+    let removed: Vec<&str> = told
+        .actions()
+        .filter_map(|a| if let Action::RemoveFile { path } = a { Some(path.as_str()) } else { None })
+        .collect();
+    assert_eq!(
+        removed,
+        [
+            "/run/NetworkManager/conf.d/00-netapply-eth1.conf",
+            APPLIED,
+            "/run/netapply/links/eth1",
+            "/run/systemd/network/00-netapply-eth1.network"
+        ]
+    );
+    let back = Action::Manage { link: "eth1".into(), by: Manager::NetworkManager, on: true };
+    assert_eq!(told.actions().last(), Some(&back));
+    let after = told.after(&before);
+    assert_eq!(after.record.released, ["eth0"]);
+    let mut plan = Plan::default();
+    take_back(&mut plan, &[], &after);
+    let nothing = Told { plan, notes: Vec::new() }.after(&after);
+    assert_eq!((nothing.files.len(), nothing.record), (0, Record::default()), "{:?}", nothing.files.keys());
+}
+
+#[test]
+fn the_presence_of_a_service_is_observed() {
+    const UNIT: &str = "systemd-networkd.service";
+    let presence = |image: &Image| image.observe().networkd;
+    let image = Image::new(&[UNIT]);
+    assert_eq!(presence(&image), Presence::Enabled);
+    image.link(&format!("run/systemd/units/invocation:{UNIT}"), "0123456789abcdef0123456789abcdef");
+    assert_eq!(presence(&image), Presence::Running);
+    let masked = Image::new(&[UNIT]);
+    masked.put(&format!("run/systemd/system/{UNIT}"), "");
+    assert_eq!(presence(&masked), Presence::Masked);
+    masked.put("etc/initrd-release", "");
+    masked.put("usr/lib/dracut-lib.sh", "");
+    let seen = masked.observe();
+    assert!(seen.initramfs && seen.dracut);
+    assert_eq!(
+        (seen.networkd, seen.network_manager),
+        (Presence::Enabled, Presence::Enabled),
+        "the next system's"
+    );
+    let seen = Image::new(&["cloud-init-local.service"]).observe();
+    assert!(seen.cloud_init && !seen.ipa && seen.network_manager == Presence::Absent);
 }

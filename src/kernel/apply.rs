@@ -25,7 +25,7 @@ use super::names::Names;
 use super::session::{DATAGRAM, Failure, Session};
 use super::value::Unencodable;
 use super::wire::{Ack, Refusal, Request};
-use super::{ethtool, host, modules, read, wireguard, write};
+use super::{ethtool, host, modules, read, tools, wireguard, write};
 
 pub use datagrams::datagrams;
 pub use outcome::{Outcome, StepOutcome, Trouble};
@@ -335,8 +335,13 @@ impl Executor<'_> {
             Action::Sysctl { key, value } => host::sysctl(key, value)?,
             Action::WriteFile { path, content } => host::write_file(Path::new(path), content)?,
             Action::RemoveFile { path } => host::remove_file(Path::new(path))?,
-            Action::Resolvconf { program, record, content } => host::resolvconf(program, record, content)?,
-            Action::Refresh(service) => host::refresh(*service)?,
+            Action::Resolvconf { program, record, content } => {
+                host::resolvconf(program, record, content.as_deref())?
+            }
+            Action::Refresh(service) => tools::refresh(&crate::machine::Machine::default(), *service).await?,
+            Action::Manage { link, by, on } => {
+                tools::manage(&crate::machine::Machine::default(), link, *by, *on).await?
+            }
             Action::AwaitAddresses { link, addresses } => self.await_addresses(link, addresses).await?,
             Action::AwaitCarrier { link } => return Ok(self.await_carrier(link).await?),
             Action::Wireguard { name, config } => wireguard::configure(name, config).await?,

@@ -12,8 +12,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::apply::Trouble;
-use super::bus::{self, Method};
-use crate::plan::Service;
 
 /// How long resolvconf(8) may take; it is a shell script that runs others.
 const PROGRAM_BOUND: Duration = Duration::from_secs(30);
@@ -50,16 +48,20 @@ pub(super) fn remove_file(path: &Path) -> Result<(), Trouble> {
     }
 }
 
-/// Runs `PROGRAM -a RECORD` with the content on its standard input, within a bound.
-pub(super) fn resolvconf(program: &str, record: &str, content: &str) -> Result<(), Trouble> {
+/// Runs `PROGRAM -a RECORD` with the content on its standard input, or `PROGRAM -d RECORD`, within a bound.
+pub(super) fn resolvconf(program: &str, record: &str, content: Option<&str>) -> Result<(), Trouble> {
     let trouble = |why: String| Trouble::Program { program: program.to_owned(), why };
     let mut command = Command::new(program);
-    command.args(["-a", record]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args([if content.is_some() { "-a" } else { "-d" }, record])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| trouble(words(&error)))?;
     let pid = Pid::from_raw(child.id() as i32);
     if let Some(mut stdin) = child.stdin.take() {
         // A program that ends without reading is judged by its status.
-        let _ = stdin.write_all(content.as_bytes());
+        let _ = stdin.write_all(content.unwrap_or_default().as_bytes());
     }
     let (sender, ended) = mpsc::channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
@@ -76,28 +78,6 @@ pub(super) fn resolvconf(program: &str, record: &str, content: &str) -> Result<(
             Err(trouble(format!("did not end within {} s", PROGRAM_BOUND.as_secs())))
         }
     }
-}
-
-/// Has a running service read its files again.
-pub(super) fn refresh(service: Service) -> Result<(), Trouble> {
-    let method = match service {
-        Service::Networkd => Method {
-            destination: "org.freedesktop.network1",
-            path: "/org/freedesktop/network1",
-            interface: "org.freedesktop.network1.Manager",
-            member: "Reload",
-            arguments: &[],
-        },
-        Service::Resolved => Method {
-            destination: "org.freedesktop.systemd1",
-            path: "/org/freedesktop/systemd1",
-            interface: "org.freedesktop.systemd1.Manager",
-            member: "TryRestartUnit",
-            arguments: &["systemd-resolved.service", "replace"],
-        },
-    };
-    let trouble = |why| Trouble::Program { program: service.command().to_owned(), why };
-    bus::call(Path::new(bus::SOCKET), method).map_err(trouble)
 }
 
 fn file_trouble(path: &Path, error: &io::Error) -> Trouble {
@@ -131,10 +111,10 @@ mod tests {
 
     #[test]
     fn a_program_is_judged_by_its_status_and_last_words() {
-        assert_eq!(resolvconf("/bin/true", "eth0.netapply", "nameserver 192.0.2.53\n"), Ok(()));
-        let failed = resolvconf("/bin/cat", "eth0.netapply", "").unwrap_err().to_string();
+        assert_eq!(resolvconf("/bin/true", "eth0.netapply", Some("nameserver 192.0.2.53\n")), Ok(()));
+        let failed = resolvconf("/bin/cat", "eth0.netapply", Some("")).unwrap_err().to_string();
         assert!(failed.starts_with("/bin/cat: ended with exit status: 1: "), "{failed}");
-        let absent = resolvconf("/nonexistent", "eth0.netapply", "").unwrap_err();
+        let absent = resolvconf("/nonexistent", "eth0.netapply", Some("")).unwrap_err();
         assert_eq!(absent.to_string(), "/nonexistent: No such file or directory");
     }
 }

@@ -4,7 +4,6 @@
 
 pub mod apply;
 mod attributes;
-mod bus;
 pub mod details;
 mod ethtool;
 mod generic;
@@ -17,6 +16,7 @@ pub mod names;
 pub mod neighbour;
 pub mod read;
 pub mod session;
+mod tools;
 mod value;
 pub mod wire;
 mod wireguard;

@@ -85,7 +85,8 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         | Action::WriteFile { .. }
         | Action::RemoveFile { .. }
         | Action::Resolvconf { .. }
-        | Action::Refresh(_) => return Ok(None),
+        | Action::Refresh(_)
+        | Action::Manage { .. } => return Ok(None),
     };
     Ok(Some(request))
 }

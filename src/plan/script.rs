@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use super::step::{Action, LinkChange, NewLink, Plan};
+use super::step::{Action, LinkChange, Manager, NewLink, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{Family, Kind, Located, Protocol, RouteKind, Scope, Wireguard};
@@ -91,9 +91,21 @@ pub fn line(action: &Action) -> String {
         Action::WriteFile { path, content } => return write_file(path, content),
         Action::RemoveFile { path } => Line::of(&["rm", "-f", path]),
         Action::Refresh(service) => return service.command().to_owned(),
+        Action::Manage { link, by: Manager::NetworkManager, on } => {
+            return format!("nmcli device set {} managed {}", quote(link), if *on { "yes" } else { "no" });
+        }
+        Action::Manage { link, by: Manager::Networkd, .. } => {
+            let link = quote(link);
+            return format!(
+                "timeout 15 sh -c 'until networkctl --no-legend list \"$0\" | grep -q unmanaged; do sleep 0.1; done' {link}"
+            );
+        }
         Action::Resolvconf { program, record, content } => {
-            let program = quote(program);
-            return format!("printf '%s' {} | {program} -a {}", quote(content), quote(record));
+            let (program, record) = (quote(program), quote(record));
+            return match content {
+                Some(content) => format!("printf '%s' {} | {program} -a {record}", quote(content)),
+                None => format!("{program} -d {record}"),
+            };
         }
     };
     line.0

@@ -157,7 +157,8 @@ impl State {
             | Action::WriteFile { .. }
             | Action::RemoveFile { .. }
             | Action::Resolvconf { .. }
-            | Action::Refresh(_) => {}
+            | Action::Refresh(_)
+            | Action::Manage { .. } => {}
         }
     }
 

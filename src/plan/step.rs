@@ -154,41 +154,67 @@ pub enum Action {
         /// Absolute path.
         path: String,
     },
-    /// Hands name servers to resolvconf(8).
+    /// Hands name servers to resolvconf(8), or takes them back.
     Resolvconf {
         /// The program's path.
         program: String,
         /// The record's name, such as `bond0.netapply`.
         record: String,
-        /// The resolv.conf text.
-        content: String,
+        /// The resolv.conf text; `None` removes the record.
+        content: Option<String>,
     },
     /// Has a running service read what was written for it.
     Refresh(Service),
+    /// Has a running tool leave a link alone, or take it, and waits until it has.
+    Manage {
+        /// The link.
+        link: String,
+        /// The tool.
+        by: Manager,
+        /// Whether it is to take the link.
+        on: bool,
+    },
+}
+
+/// A tool that manages links and can be told at run time which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Manager {
+    /// systemd-networkd: it reads in its files which links it manages, and is only waited for.
+    Networkd,
+    /// NetworkManager.
+    NetworkManager,
+}
+
+impl Manager {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Manager::Networkd => "systemd-networkd",
+            Manager::NetworkManager => "NetworkManager",
+        }
+    }
 }
 
 /// A service that reads its configuration when it starts, and may be running already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// systemd-networkd.
+    /// systemd-networkd reads its .network files.
     Networkd,
-    /// systemd-resolved.
+    /// systemd-networkd starts again: it reads networkd.conf only then.
+    NetworkdAgain,
+    /// systemd-resolved starts again.
     Resolved,
+    /// NetworkManager reads its configuration, and writes for the resolver what follows from it.
+    NetworkManager,
 }
 
 impl Service {
-    /// Its unit.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Service::Networkd => "systemd-networkd.service",
-            Service::Resolved => "systemd-resolved.service",
-        }
-    }
-
     /// The command that does the same. systemd-resolved reads its files again only when it starts, up to systemd 255.
     pub fn command(self) -> &'static str {
         match self {
             Service::Networkd => "networkctl reload",
+            Service::NetworkdAgain => "systemctl try-restart systemd-networkd.service",
+            Service::NetworkManager => "nmcli general reload conf dns-full",
             Service::Resolved => "systemctl try-restart systemd-resolved.service",
         }
     }
@@ -295,7 +321,7 @@ impl Action {
             Action::Sysctl { .. } => Means::Sysctl,
             Action::WriteFile { .. } | Action::RemoveFile { .. } => Means::File,
             Action::Resolvconf { .. } => Means::Program,
-            Action::Refresh(_) => Means::Bus,
+            Action::Refresh(_) | Action::Manage { .. } => Means::Bus,
             Action::AwaitAddresses { .. } | Action::AwaitCarrier { .. } => Means::Wait,
         }
     }
@@ -348,7 +374,9 @@ impl Action {
             Action::AddAddress(entry) | Action::ReplaceAddress(entry) | Action::DeleteAddress(entry) => {
                 Some(&entry.link)
             }
-            Action::AwaitAddresses { link, .. } | Action::AwaitCarrier { link } => Some(link),
+            Action::AwaitAddresses { link, .. }
+            | Action::AwaitCarrier { link }
+            | Action::Manage { link, .. } => Some(link),
             Action::AddRoute(entry)
             | Action::AppendRoute(entry)
             | Action::ReplaceRoute(entry)

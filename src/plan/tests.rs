@@ -195,7 +195,7 @@ fn the_primary_address_is_the_first_described() {
 fn a_console_is_spared_what_a_step_writes() {
     let content = "nameserver 192.0.2.53\n".to_owned();
     let [program, record, path] = ["/sbin/resolvconf", "eth0.netapply", "/run/x"].map(str::to_owned);
-    let told = Action::Resolvconf { program, record, content: content.clone() };
+    let told = Action::Resolvconf { program, record, content: Some(content.clone()) };
     assert_eq!(script::brief(&told), "/sbin/resolvconf -a eth0.netapply");
     assert_eq!(script::brief(&Action::WriteFile { path, content }), "write /run/x");
     let up = Action::SetLink { name: "eth0".to_owned(), change: LinkChange::Up };

@@ -9,7 +9,7 @@ use super::saved::Saved;
 use super::settle::{How, Settled, settle};
 use super::signals::Stop;
 use super::stages::{Described, Ended, Ran, Source, Verified, Work};
-use super::{Exit, block_on, complain, tell};
+use super::{Exit, block_on, complain, handoff, tell};
 use crate::cli::Args;
 use crate::diagnostic::{Severity, worst};
 use crate::format;
@@ -131,6 +131,9 @@ async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, N
 async fn settled(described: &Described, options: &Options, began: Instant, stop: &mut Stop) -> Work {
     let parsed = &described.parsed;
     let errors = worst(&parsed.diagnostics) == Some(Severity::Error);
+    if parsed.desired.links.is_empty() && !errors && options.handoff {
+        handoff::take_back_all(&options.machine, &mut *stop).await;
+    }
     if parsed.desired.links.is_empty() || (options.strict && errors) {
         return Work::NotTried;
     }

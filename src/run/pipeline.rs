@@ -90,14 +90,18 @@ pub(super) async fn plan_unprivileged(
     let (resolved, diagnostics) = resolve(request.desired, &ready, request.missing);
     drop(ready);
     let unread = details::complete(&mut inventory, resolved.present()).await.err();
-    let planned = Planned { moment, unfinished, ..planned(request, inventory, resolved, diagnostics) };
-    Ok((planned, unread))
+    let surroundings = match request.handoff {
+        Some(_) => handoff::observe(request.machine, &resolved).await,
+        None => Surroundings::default(),
+    };
+    let planned = planned(request, inventory, resolved, diagnostics, &surroundings);
+    Ok((Planned { moment, unfinished, ..planned }, unread))
 }
 
 /// Plans for a machine that was recorded with `netapply inventory`.
 pub(super) fn plan_recorded(request: &Request<'_>, inventory: Inventory) -> Planned {
     let (resolved, diagnostics) = resolve(request.desired, &inventory, request.missing);
-    planned(request, inventory, resolved, diagnostics)
+    planned(request, inventory, resolved, diagnostics, &Surroundings::default())
 }
 
 fn planned(
@@ -105,12 +109,12 @@ fn planned(
     inventory: Inventory,
     resolved: Resolved,
     diagnostics: Vec<Diagnostic>,
+    surroundings: &Surroundings,
 ) -> Planned {
     let mut plan = plan::plan(&resolved, &inventory);
     let mut untold = Vec::new();
     if let Some(Handoff { hostname }) = request.handoff {
-        let surroundings = Surroundings::observe(request.machine.root());
-        untold = handoff::add(&mut plan, request.desired, &resolved, hostname, &surroundings);
+        untold = handoff::add(&mut plan, request.desired, &resolved, hostname, surroundings);
     }
     Planned { inventory, resolved, diagnostics, plan, untold, ..Planned::default() }
 }

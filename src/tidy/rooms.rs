@@ -11,9 +11,9 @@ const CIRCLES_LEFT: &[&[&str]] = &[
     &[
         "kernel/apply.rs",
         "kernel/apply/outcome.rs",
-        "kernel/bus.rs",
         "kernel/host.rs",
         "kernel/modules.rs",
+        "kernel/tools.rs",
         "kernel/wireguard.rs",
     ],
     &["kernel/live.rs", "kernel/read.rs"],

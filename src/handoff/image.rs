@@ -1,0 +1,86 @@
+//! Which services the image has, and whether they run or will.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::names;
+use crate::machine::Machine;
+
+/// What a service is to the image, from nothing to running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// The image does not have it.
+    #[default]
+    Absent,
+    /// Its unit is a link to /dev/null or an empty file: it never starts.
+    Masked,
+    /// It is there, and nothing starts it.
+    Disabled,
+    /// It will be started, or was.
+    Enabled,
+    /// It runs.
+    Running,
+}
+
+/// Where systemd looks for units, those that take precedence first. NixOS has only the one in /etc.
+const UNITS: &[&str] = &[
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+/// Services that netapply has to do with.
+const SERVICES: &[&str] = &[
+    "systemd-resolved.service",
+    "systemd-networkd.service",
+    "NetworkManager.service",
+    "connman.service",
+    "dhcpcd.service",
+    "networking.service",
+    "wicked.service",
+    "wickedd.service",
+    "cloud-init-local.service",
+    "ironic-python-agent.service",
+];
+
+/// What each of the services is to this image.
+pub(super) fn services(machine: &Machine) -> BTreeMap<&'static str, Presence> {
+    let started = started(machine);
+    let presence = |unit: &str| {
+        // systemd keeps a link there for each unit that runs (`unit_export_invocation_id`), for journald.
+        if machine.at(&format!("/run/systemd/units/invocation:{unit}")).is_symlink() {
+            return Presence::Running;
+        }
+        let files = UNITS.iter().map(|folder| machine.at(&format!("{folder}/{unit}")));
+        let Some(file) = files.into_iter().find(|file| file.symlink_metadata().is_ok()) else {
+            return Presence::Absent;
+        };
+        let is_null = fs::read_link(&file).is_ok_and(|target| target.ends_with("dev/null"));
+        if is_null || fs::metadata(&file).is_ok_and(|file| file.is_file() && file.len() == 0) {
+            return Presence::Masked;
+        }
+        if started.iter().any(|name| name == unit) { Presence::Enabled } else { Presence::Disabled }
+    };
+    SERVICES.iter().map(|unit| (*unit, presence(unit))).collect()
+}
+
+/// Units that something asks for at boot: a target's folder, or the kernel command line.
+fn started(machine: &Machine) -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in UNITS {
+        for name in names(machine, folder) {
+            if name.ends_with(".wants") || name.ends_with(".requires") {
+                found.extend(names(machine, &format!("{folder}/{name}")));
+            }
+        }
+    }
+    let cmdline = fs::read_to_string(machine.cmdline()).unwrap_or_default();
+    let words = cmdline.split_whitespace().filter_map(|word| word.strip_prefix("systemd.wants="));
+    found.extend(words.map(str::to_owned));
+    found
+}

@@ -1,0 +1,167 @@
+//! The steps that tell a running tool of the image something over D-Bus: to read its files again, and to leave a link
+//! alone. Each ends when the tool has done it, within one bound.
+
+use std::time::Duration;
+
+use super::apply::Trouble;
+use crate::bus::{Argument, Bus, BusError, Method, PROPERTIES, Value};
+use crate::machine::Machine;
+use crate::plan::{Manager, Service};
+
+/// How long a tool may take for one step. systemd-networkd, which must have been started by then, takes the longest.
+pub(super) const BUS_BOUND: Duration = Duration::from_secs(15);
+
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+const NETWORKD: &str = "org.freedesktop.network1";
+const NETWORK_MANAGER: &str = "org.freedesktop.NetworkManager";
+const NETWORK_MANAGER_PATH: &str = "/org/freedesktop/NetworkManager";
+const NETWORK_MANAGER_DEVICE: &str = "org.freedesktop.NetworkManager.Device";
+/// `NM_DEVICE_STATE_UNMANAGED` (NetworkManager's D-Bus API, `NMDeviceState`); 0 is unknown.
+const UNMANAGED: i128 = 10;
+
+/// Has a running service read its files again.
+pub(super) async fn refresh(machine: &Machine, service: Service) -> Result<(), Trouble> {
+    let result = match service {
+        Service::Networkd => reload_networkd(machine).await,
+        Service::NetworkdAgain => restart(machine, "systemd-networkd.service").await,
+        Service::Resolved => restart(machine, "systemd-resolved.service").await,
+        Service::NetworkManager => {
+            // Configuration, then what it writes for the resolver (NM_MANAGER_RELOAD_FLAG_CONF and _DNS_FULL).
+            let arguments = [Argument::Number(1 | 4)];
+            let reload = Method {
+                destination: NETWORK_MANAGER,
+                path: NETWORK_MANAGER_PATH,
+                interface: NETWORK_MANAGER,
+                member: "Reload",
+                arguments: &arguments,
+            };
+            called(machine, &reload).await
+        }
+    };
+    result.map_err(|error| trouble(service.command(), &error))
+}
+
+/// Has a tool leave a link alone, or take it, and waits until it has.
+pub(super) async fn manage(machine: &Machine, link: &str, by: Manager, on: bool) -> Result<(), Trouble> {
+    let result = match by {
+        Manager::NetworkManager => manage_by_network_manager(machine, link, on).await,
+        Manager::Networkd => await_networkd(machine, link).await,
+    };
+    result.map_err(|error| trouble(by.name(), &error))
+}
+
+fn trouble(program: &str, error: &BusError) -> Trouble {
+    Trouble::Program { program: program.to_owned(), why: error.to_string() }
+}
+
+async fn called(machine: &Machine, method: &Method<'_>) -> Result<(), BusError> {
+    let mut bus = Bus::system(machine.root(), BUS_BOUND).await?;
+    bus.call(method).await.map(drop)
+}
+
+/// A networkd that is still starting has no name on the bus yet: it is waited for. One without any bus is told by systemd.
+async fn reload_networkd(machine: &Machine) -> Result<(), BusError> {
+    let mut bus = match Bus::system(machine.root(), BUS_BOUND).await {
+        Err(BusError::Absent(_)) => return restart(machine, "systemd-networkd.service").await,
+        bus => bus?,
+    };
+    bus.owned(NETWORKD).await?;
+    let reload = Method {
+        destination: NETWORKD,
+        path: "/org/freedesktop/network1",
+        interface: "org.freedesktop.network1.Manager",
+        member: "Reload",
+        arguments: &[],
+    };
+    bus.call(&reload).await.map(drop)
+}
+
+/// Has systemd restart a unit that runs, and waits until the job is done. On systemd's own socket, which needs no D-Bus
+/// daemon.
+async fn restart(machine: &Machine, unit: &str) -> Result<(), BusError> {
+    let mut bus = Bus::systemd(machine.root(), BUS_BOUND).await?;
+    let manager = |member, arguments| Method {
+        destination: SYSTEMD,
+        path: "/org/freedesktop/systemd1",
+        interface: "org.freedesktop.systemd1.Manager",
+        member,
+        arguments,
+    };
+    // Without a subscriber systemd sends no signals.
+    bus.call(&manager("Subscribe", &[])).await?;
+    let arguments = [Argument::Text(unit), Argument::Text("replace")];
+    let job = bus.call(&manager("TryRestartUnit", &arguments)).await?;
+    let job = job.first().and_then(Value::text).unwrap_or_default().to_owned();
+    loop {
+        // JobRemoved: number, path, unit, result.
+        let signal = bus.signal("JobRemoved").await?;
+        if signal.get(1).and_then(Value::text) != Some(&job) {
+            continue;
+        }
+        return match signal.get(3).and_then(Value::text) {
+            Some("done" | "skipped") => Ok(()),
+            other => Err(BusError::Broken(format!("restarting {unit} ended with {}", other.unwrap_or("?")))),
+        };
+    }
+}
+
+async fn manage_by_network_manager(machine: &Machine, link: &str, on: bool) -> Result<(), BusError> {
+    let mut bus = Bus::system(machine.root(), BUS_BOUND).await?;
+    let arguments = [Argument::Text(link)];
+    let device = Method {
+        destination: NETWORK_MANAGER,
+        path: NETWORK_MANAGER_PATH,
+        interface: NETWORK_MANAGER,
+        member: "GetDeviceByIpIface",
+        arguments: &arguments,
+    };
+    let device = bus.call(&device).await?;
+    let path = device.first().and_then(Value::text).unwrap_or_default().to_owned();
+    bus.watch(&path).await?;
+    let arguments =
+        [Argument::Text(NETWORK_MANAGER_DEVICE), Argument::Text("Managed"), Argument::BooleanVariant(on)];
+    let set = Method {
+        destination: NETWORK_MANAGER,
+        path: &path,
+        interface: PROPERTIES,
+        member: "Set",
+        arguments: &arguments,
+    };
+    bus.call(&set).await?;
+    // It leaves a link with the addresses that are on it, and in a later turn of its loop.
+    if on {
+        return Ok(());
+    }
+    loop {
+        let state = bus.property(NETWORK_MANAGER, &path, NETWORK_MANAGER_DEVICE, "State").await?;
+        if state.and_then(|state| state.number()).is_none_or(|state| state <= UNMANAGED) {
+            return Ok(());
+        }
+        bus.signal("StateChanged").await?;
+    }
+}
+
+/// Waits until systemd-networkd, which has read its files, has let a link go.
+async fn await_networkd(machine: &Machine, link: &str) -> Result<(), BusError> {
+    const INTERFACE: &str = "org.freedesktop.network1.Link";
+    let mut bus = Bus::system(machine.root(), BUS_BOUND).await?;
+    bus.owned(NETWORKD).await?;
+    let arguments = [Argument::Text(link)];
+    let by_name = Method {
+        destination: NETWORKD,
+        path: "/org/freedesktop/network1",
+        interface: "org.freedesktop.network1.Manager",
+        member: "GetLinkByName",
+        arguments: &arguments,
+    };
+    let found = bus.call(&by_name).await?;
+    let path = found.get(1).and_then(Value::text).unwrap_or_default().to_owned();
+    bus.watch(&path).await?;
+    loop {
+        let state = bus.property(NETWORKD, &path, INTERFACE, "AdministrativeState").await?;
+        if state.as_ref().and_then(Value::text) == Some("unmanaged") {
+            return Ok(());
+        }
+        bus.signal("PropertiesChanged").await?;
+    }
+}
