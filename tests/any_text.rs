@@ -15,6 +15,7 @@ use proptest::sample::Index;
 /// From a text to printed steps; the diagnostics' places are checked on the way.
 fn whole(text: &str) {
     let parsed = format::parse(vec![("text".into(), text.into())]);
+    assert!(!parsed.desired.links.is_empty() || !parsed.diagnostics.is_empty(), "nothing is reported");
     // YAML ends a line at a carriage return, too.
     let ends = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
     let lines = text.matches(ends).count() as u32 + 1;
@@ -28,6 +29,156 @@ fn whole(text: &str) {
         let plan = plan::plan(&resolved, machine());
         assert!(plan::script::script(&plan, &[]).starts_with("#!"));
     }
+}
+
+/// Words that the formats know, and values that are nearly right.
+const WORDS: &[&str] = &[
+    "links",
+    "networks",
+    "services",
+    "id",
+    "type",
+    "name",
+    "mtu",
+    "ethernet_mac_address",
+    "vlan_mac_address",
+    "bond_links",
+    "bond_mode",
+    "bond_miimon",
+    "bond_primary",
+    "bond_arp_ip_target",
+    "vlan_link",
+    "vlan_id",
+    "bridge_links",
+    "bridge_fd",
+    "link",
+    "ip_address",
+    "netmask",
+    "gateway",
+    "routes",
+    "network",
+    "dns_nameservers",
+    "dns_search",
+    "address",
+    "phy",
+    "bond",
+    "vlan",
+    "linux_bridge",
+    "ipv4",
+    "ipv6",
+    "ipv4_dhcp",
+    "ipv6_slaac",
+    "dns",
+    "a",
+    "b",
+    "bond0",
+    "eth0",
+    "52:54:00:00:00:01",
+    "52-54-00-00-00-02",
+    "192.0.2.1",
+    "192.0.2.1/24",
+    "0.0.0.0",
+    "255.255.255.0",
+    "255.0.255.0",
+    "::",
+    "::/0",
+    "::0",
+    "2001:db8::1",
+    "fe80::1%eth0",
+    "24",
+    "64",
+    "0",
+    "-1",
+    "4095",
+    "65536",
+    "99999999999999999999",
+    "802.3ad",
+    "",
+    " ",
+    "~",
+    "true",
+    "version",
+    "1",
+    "2",
+    "config",
+    "ethernets",
+    "bonds",
+    "vlans",
+    "match",
+    "macaddress",
+    "addresses",
+    "parameters",
+    "mode",
+    "physical",
+    "subnets",
+    "static",
+    "nameserver",
+    "network_info",
+    "renderer",
+    "\u{1b}[31m",
+    "é",
+    "\u{0}",
+];
+
+/// A tree of those words.
+fn tree() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::Value as Json;
+    let word = || prop::sample::select(WORDS);
+    let leaf = prop_oneof![
+        6 => word().prop_map(|w| Json::String(w.into())),
+        2 => any::<i32>().prop_map(Json::from),
+        1 => Just(Json::Null),
+        1 => any::<bool>().prop_map(Json::from),
+    ];
+    leaf.prop_recursive(5, 60, 8, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Json::Array),
+            prop::collection::vec((word(), inner), 0..8).prop_map(|entries| Json::Object(
+                entries.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+            )),
+        ]
+    })
+}
+
+/// A document with the right sections and anything in them.
+fn document() -> impl Strategy<Value = serde_json::Value> {
+    let list = || prop::collection::vec(tree(), 0..5);
+    (list(), list(), tree()).prop_map(
+        |(links, networks, services)| serde_json::json!({"links": links, "networks": networks, "services": services}),
+    )
+}
+
+/// Lines that look like interfaces text, context.sh, YAML or nothing.
+fn lines() -> impl Strategy<Value = String> {
+    const STARTS: &[&str] = &[
+        "auto ",
+        "iface ",
+        "iface eth0 inet static",
+        " address ",
+        " up ip route add ",
+        " bond-slaves ",
+        "allow-hotplug ",
+        "ETH0_IP=",
+        "ETH1_ALIAS0_IP=\"",
+        "export ETH0_MAC='",
+        "network:",
+        "  ethernets: ",
+        "- ",
+        "? ",
+        "&a ",
+        "*a",
+        "<<: *a",
+        "{",
+        "[",
+        "\"",
+        "# ",
+        "\t",
+        "x: |",
+        "\\",
+    ];
+    let line = (prop::sample::select(STARTS), prop::collection::vec(prop::sample::select(WORDS), 0..4))
+        .prop_map(|(start, words)| format!("{start}{}", words.join(" ")));
+    prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
 }
 
 /// Two NICs, as simple as can be.
@@ -162,6 +313,26 @@ proptest! {
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         whole(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn any_text_is_survived(text in "\\PC*") {
+        whole(&text);
+    }
+
+    #[test]
+    fn any_tree_is_survived(tree in tree()) {
+        whole(&tree.to_string());
+    }
+
+    #[test]
+    fn any_document_is_survived(tree in document()) {
+        whole(&tree.to_string());
+    }
+
+    #[test]
+    fn any_lines_are_survived(text in lines()) {
+        whole(&text);
     }
 
     #[test]
