@@ -136,6 +136,8 @@ codes! {
     CheckGateway "gateway" Error "Whether the gateway is there: the kernel resolves its hardware address on the right link, or it answers an echo. A gateway that ignores echo is healthy. Waited for 10 s from when other machines are heard, and for 40 s while the switch's port may still be in its spanning tree's delay.";
     CheckPathMtu "path-mtu" Error "Whether a packet of the link's full MTU reaches the gateway unfragmented, asked by an echo. Not checked where the gateway ignores echo.";
     CheckResolver "resolver" Error "Whether the name server answers a query for the root zone. Any answer counts, a refusal in DNS words, too. Waited for 15 s.";
+    CheckNames "names" Error "Whether the image's own programs ask the described name server: the links of /etc/resolv.conf to their end, the file there, the servers of systemd-resolved, and the hosts line of /etc/nsswitch.conf. Not checked with --handoff none.";
+    CheckTools "other-tools" Error "Whether another network tool of the image manages the link, by the tool's own state: systemd-networkd, NetworkManager, connman, or a DHCP client that listens on it. Such a tool may change the link at any time. Not checked with --handoff none.";
     CheckTarget "target" Error "Whether the target of --probe, netapply.probe= or ipa-api-url= answers: a TCP connection, an HTTP status below 400 (401 and 403 count as an answer), the beginning of a TLS handshake (certificates are not looked at), or an echo. Asked once the way to it is open, and waited for 20 s; an answer that is no success is asked for three times.";
 
     // Why something does not work
@@ -165,6 +167,8 @@ codes! {
     TargetStatus "target-status" Error "The target answers with an HTTP status that is no success. The network works; the service behind it does not, or the path is wrong.";
     TargetStrange "target-strange" Error "Something else than expected answers at the target: another service, or a proxy or login page in between.";
     NoNameServer "no-name-server" Error "The target is given by a name, and there is no name server to ask: the description has none, and no DHCP client has written one into /etc/resolv.conf. Describe name servers, or give the target by its address.";
+    NamesUnused "names-unused" Error "The described name servers are not what the image's programs ask. The message says whom they ask instead and which setting takes precedence: change that setting, or make /etc/resolv.conf a plain file, and run netapply apply.";
+    ToolManages "tool-manages" Error "Another network tool of the image manages a link that the description configures, and may take its addresses and routes away, or add its own. `netapply apply` tells the tools that it knows to leave the link alone.";
     ResolverDead "resolver-dead" Error "The name server does not answer queries, or its host refuses them. Its address is wrong, the service is down, or a firewall drops the packets.";
     NameUnknown "name-unknown" Error "The name servers answer, and none knows the target's name, or all refuse to look it up. The name is misspelt, these servers do not serve its zone, or they do not serve this machine.";
     NotApplied "not-applied" Error "The machine is not as described, and nothing shows who changed it: the description was never applied, a step was refused, or something undid it. `netapply --dry-run` shows what is left to do, `netapply apply` does it, and its log names a step that the kernel refuses.";

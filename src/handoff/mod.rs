@@ -87,6 +87,11 @@ pub fn take_back(plan: &mut Plan, links: &[String], surroundings: &Surroundings)
     draft.finish()
 }
 
+/// Whether the image was told of any link.
+pub fn handed_off(machine: &Machine) -> bool {
+    files::names(machine, MARKERS).next().is_some()
+}
+
 /// Whether a client of the image has to do something for the link. Router advertisements the kernel takes itself.
 fn is_left(link: &ResolvedLink) -> bool {
     link.desired.dynamic.iter().any(|d| matches!(d.value, Dynamic::Dhcp4 | Dynamic::Dhcp6))

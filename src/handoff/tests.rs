@@ -705,3 +705,82 @@ fn the_presence_of_a_service_is_observed() {
     let seen = Image::new(&["cloud-init-local.service"]).observe();
     assert!(seen.cloud_init && !seen.ipa && seen.network_manager == Presence::Absent);
 }
+
+#[test]
+fn a_name_server_is_used_or_not_for_one_reason() {
+    use state::{Names, Resolved as Asked, Unused};
+    let server = |text: &str| Server { ip: text.parse().unwrap(), zone: None };
+    let described = "192.0.2.53".parse().unwrap();
+    let file = |servers: &[&str]| ResolvConf {
+        path: "/etc/resolv.conf".into(),
+        end: End::File,
+        servers: servers.iter().map(|text| server(text)).collect(),
+        ..ResolvConf::default()
+    };
+    let why = |names: &Names| names.unused(&described).map(|unused| unused.map(|unused| unused.words().0));
+    let ok = |text: &str| Ok(Some(text.to_owned()));
+    assert_eq!(why(&Names { resolv_conf: file(&["192.0.2.1", "192.0.2.53"]), ..Names::default() }), Ok(None));
+    let local = "127.0.0.1".parse().unwrap();
+    assert_eq!(why(&Names { resolv_conf: file(&["127.0.0.1"]), ..Names::default() }), Err(local));
+
+    let hosts = Some("files mymachines".to_owned());
+    let unasked = Names { hosts, resolv_conf: file(&["192.0.2.53"]), ..Names::default() };
+    assert_eq!(
+        why(&unasked),
+        ok("programs ask no name server: /etc/nsswitch.conf has `hosts: files mymachines`")
+    );
+
+    // systemd-resolved, as the stub in the file, as the target of a link that dangles, or as a service of nsswitch.
+    let stub = || file(&["127.0.0.53"]);
+    for (resolv_conf, hosts) in [
+        (stub(), None),
+        (leads_to("/run/systemd/resolve/stub-resolv.conf"), None),
+        (file(&["192.0.2.1"]), Some("resolve [!UNAVAIL=return] files dns".to_owned())),
+    ] {
+        let with = |servers: &[&str], fails: Option<&str>| Names {
+            resolved: Presence::Running,
+            resolved_state: Some(Asked {
+                servers: servers.iter().map(|text| text.parse().unwrap()).collect(),
+                dns_over_tls: "yes".into(),
+                fails: fails.map(str::to_owned),
+                ..Asked::default()
+            }),
+            resolv_conf: resolv_conf.clone(),
+            hosts: hosts.clone(),
+            ..Names::default()
+        };
+        assert_eq!(why(&with(&["192.0.2.53"], None)), Ok(None));
+        assert_eq!(why(&with(&[], None)), ok("programs ask systemd-resolved, which asks no server"));
+        assert_eq!(
+            why(&with(&["192.0.2.53"], Some("timed out"))),
+            ok("systemd-resolved gets no answer with DNSOverTLS=yes: timed out")
+        );
+    }
+    for (resolved, words) in [
+        (Presence::Absent, "is not in the image"),
+        (Presence::Masked, "is masked"),
+        (Presence::Disabled, "is disabled"),
+        (Presence::Enabled, "does not run"),
+    ] {
+        let names = Names { resolved, resolv_conf: stub(), ..Names::default() };
+        assert_eq!(why(&names), ok(&format!("programs ask systemd-resolved, which {words}")));
+    }
+    let missing = ResolvConf { end: End::Missing, ..leads_to("/run/other") };
+    assert_eq!(
+        why(&Names { resolv_conf: missing, ..Names::default() }),
+        ok("programs ask nobody: /etc/resolv.conf leads to /run/other, which does not exist")
+    );
+    let manager = Names {
+        resolv_conf: ResolvConf { writer: Some("NetworkManager".into()), ..file(&["192.0.2.1"]) },
+        network_manager: vec![("dns=default".into(), "/etc/NetworkManager/NetworkManager.conf".into())],
+        network_manager_runs: true,
+        ..Names::default()
+    };
+    assert_eq!(
+        why(&manager),
+        ok("programs ask 192.0.2.1: /etc/resolv.conf, written by NetworkManager (dns=default in \
+            /etc/NetworkManager/NetworkManager.conf)")
+    );
+    let unused = manager.unused(&described).unwrap().unwrap();
+    assert!(matches!(unused, Unused::Others { ref servers, .. } if servers.len() == 1), "{unused:?}");
+}

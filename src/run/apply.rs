@@ -13,6 +13,8 @@ use super::{Exit, block_on, complain, handoff, tell};
 use crate::cli::Args;
 use crate::diagnostic::{Severity, worst};
 use crate::format;
+use crate::handoff::handed_off;
+use crate::handoff::state::Image;
 use crate::kernel::session::{Failure, Family, Session};
 use crate::logging;
 use crate::model::Desired;
@@ -114,7 +116,7 @@ async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, N
     if let Work::Settled(settled) = &ended.work {
         if !settled.interrupted && settled.undone.is_none() {
             let desired = &described.parsed.desired;
-            let look = Look { options, desired, resolved: &settled.resolved };
+            let look = Look { options, desired, resolved: &settled.resolved, image: options.handoff };
             let verified = if options.verify {
                 turn.release();
                 look.verified(stop).await
@@ -173,7 +175,9 @@ async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, 
     match clock.during("plan", planned(options, desired)).await {
         Ok(Planned { resolved, diagnostics, .. }) => {
             ended.work = Work::Observed { diagnostics };
-            let look = Look { options, desired, resolved: &resolved };
+            // An image that was told nothing is not asked what it makes of the network.
+            let image = options.handoff && handed_off(&options.machine);
+            let look = Look { options, desired, resolved: &resolved, image };
             ended.verified = Some(look.verified(stop).await);
         }
         Err(failure) => ended.work = Work::Failed(failure),
@@ -231,6 +235,8 @@ struct Look<'a> {
     options: &'a Options,
     desired: &'a Desired,
     resolved: &'a Resolved,
+    /// Whether the image's programs and tools are asked, too.
+    image: bool,
 }
 
 impl Look<'_> {
@@ -242,8 +248,16 @@ impl Look<'_> {
     async fn verified(&self, stop: &mut Stop) -> Verified {
         let input = self.input();
         let options = self.options;
+        let links = input.links.iter().filter(|link| !link.missing && !link.dynamic);
+        let links: Vec<&str> = links.map(|link| link.name.as_str()).collect();
         let review = async || match planned(options, self.desired).await {
-            Ok(planned) => Review::of(&input, &planned.plan, &planned.inventory),
+            Ok(planned) => {
+                let image = match self.image {
+                    true => Image::observe(&options.machine, &links).await,
+                    false => Image::default(),
+                };
+                Review { image, ..Review::of(&input, &planned.plan, &planned.inventory) }
+            }
             Err(_) => Review::default(),
         };
         let mut tell = |line: &str| {

@@ -12,6 +12,7 @@ use crate::model::Kind;
 mod bond;
 mod described;
 mod gateway;
+mod image;
 mod link;
 mod silent;
 mod target;
@@ -139,6 +140,8 @@ const RULES: &[Rule] = &[
     gateway::silent,
     gateway::stp_delay,
     gateway::mtu_black_hole,
+    image::names,
+    image::tools,
     target::name,
     target::answers_badly,
     silent::silent,

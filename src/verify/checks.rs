@@ -16,6 +16,7 @@ use crate::diagnostic::Code;
 use crate::kernel::live::LinkState;
 use crate::plan::{Step, script};
 
+mod image;
 mod link;
 mod network;
 
@@ -184,6 +185,7 @@ pub fn judge(index: &Index<'_>, evidence: &Evidence) -> Vec<Check> {
         judge.target(position, target, evidence.targets.get(position));
     }
     judge.one_of_the_alternatives();
+    judge.image();
     judge.checks
 }
 

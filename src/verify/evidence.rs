@@ -45,6 +45,8 @@ pub struct Evidence {
     pub carrier_ms: BTreeMap<String, u64>,
     /// When a frame that the switch forwarded was first heard on each NIC, in milliseconds since the start.
     pub frames_ms: BTreeMap<String, u64>,
+    /// What the image's programs and tools make of the network.
+    pub image: crate::handoff::state::Image,
     /// Why something could not be looked at, for a person.
     pub unreadable: Vec<String>,
     /// Milliseconds since the start.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::evidence::Stranger;
 use super::input::{DesiredLink, Input};
+use crate::handoff::state::Image;
 use crate::inventory::{AddressEntry, Inventory, RouteEntry};
 use crate::model::{Protocol, Scope};
 use crate::plan::{Plan, Step};
@@ -18,6 +19,8 @@ pub struct Review {
     pub remaining: Vec<Step>,
     /// What others have put on described links.
     pub strangers: Vec<Stranger>,
+    /// What the image's programs and tools make of the network; observed by the caller, where it was told anything.
+    pub image: Image,
 }
 
 impl Review {
@@ -45,7 +48,7 @@ impl Review {
             let routes = routes.filter(|r| !desired.contains(&(r.to, r.via))).filter_map(|r| route(name, r));
             addresses.chain(routes).collect::<Vec<_>>()
         };
-        Review { remaining, strangers: links.flat_map(of_link).collect() }
+        Review { remaining, strangers: links.flat_map(of_link).collect(), image: Image::default() }
     }
 }
 

@@ -263,6 +263,7 @@ impl<'a> Run<'a> {
     fn take_review(&mut self, review: Review) {
         self.evidence.remaining = review.remaining;
         self.evidence.strangers = review.strangers;
+        self.evidence.image = review.image;
     }
 
     fn judge(&mut self, now: Duration) -> Vec<Check> {

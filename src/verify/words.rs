@@ -52,7 +52,7 @@ fn awaited(check: &Check) -> String {
         Code::CheckUnique => format!("other owners of {object} on {link}"),
         Code::CheckGateway => format!("gateway {object} on {link}"),
         Code::CheckPathMtu => format!("full packets to {object} on {link}"),
-        Code::CheckResolver => format!("name server {object}"),
+        Code::CheckResolver | Code::CheckNames => format!("name server {object}"),
         Code::CheckTarget => object.to_string(),
         Code::CheckUp => format!("{link} to come up"),
         Code::CheckMtu => format!("the MTU of {link}"),

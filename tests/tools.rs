@@ -1,0 +1,205 @@
+//! netapply beside the image's real network tools, each in a whole system that systemd-nspawn boots: do names resolve, do
+//! the tools leave a described link alone, before and after they are reloaded and restarted, and does a second
+//! description or `handoff --undo` take everything back. What was seen is in docs/handoff.md.
+
+#[path = "tools/machine.rs"]
+mod machine;
+
+use machine::Machine;
+
+const STATIC: &str = "network:
+  version: 2
+  ethernets:
+    eth0:
+      addresses: [192.0.2.10/24]
+      routes: [{to: default, via: 192.0.2.1}]
+      nameservers: {addresses: [192.0.2.53], search: [example]}
+";
+/// eth1 on DHCP beside it.
+fn mixed() -> String {
+    format!("{STATIC}    eth1: {{dhcp4: true}}\n")
+}
+
+/// Whether the image's own programs find the name that the described server knows.
+fn resolves(machine: &Machine) -> bool {
+    machine.run("getent ahostsv4 api.example").1.contains("192.0.2.1 ")
+}
+
+#[track_caller]
+fn applied(machine: &Machine, description: &str) {
+    let (status, output) = machine.apply(description);
+    assert_eq!(status, 0, "{output}");
+}
+
+#[test]
+fn network_manager_lets_a_link_with_a_lease_go() {
+    let machine = Machine::boot("full", "");
+    machine.ok("systemctl start NetworkManager");
+    machine.until("ip -4 address show eth0 | grep -q 192.0.2.1");
+    machine.until("nmcli -t -f DEVICE,STATE device | grep -q ^eth0:connected");
+    let state = || machine.ok("nmcli -t -f DEVICE,STATE device");
+    applied(&machine, STATIC);
+    for change in ["true", "nmcli general reload", "systemctl restart NetworkManager; nm-online -q -t 20"] {
+        machine.ok(change);
+        assert!(state().contains("eth0:unmanaged\n"), "{change}: {}", state());
+        assert!(machine.addresses("eth0").contains(&"192.0.2.10".to_owned()), "{change}");
+        machine.ok("ip route show default | grep -q 'via 192.0.2.1 dev eth0 proto static'");
+        assert!(resolves(&machine), "{change}");
+    }
+    let (_, output) = machine.apply(STATIC);
+    assert!(output.contains("nothing to change"), "{output}");
+    machine.ok("netapply handoff --undo");
+    machine.until("nmcli -t -f DEVICE,STATE device | grep -q ^eth0:connected");
+    assert_eq!(
+        machine.ok("find /run /tmp -path '*netapply/*' -prune -o -name '*netapply*' -type f -print"),
+        "/run/issue.d/50-netapply.issue\n"
+    );
+}
+
+#[test]
+fn networkd_keeps_off_whatever_files_the_image_has() {
+    let machine = Machine::boot(
+        "full",
+        "printf '[Match]\\nName=eth*\\n[Network]\\nDHCP=yes\\n' >etc/systemd/network/00-eth0.network
+        mkdir -p etc/systemd/networkd.conf.d
+        printf '[Network]\\nManageForeignRoutingPolicyRules=yes\\n' >etc/systemd/networkd.conf.d/90-image.conf",
+    );
+    machine.ok("systemctl start systemd-networkd");
+    machine.until("networkctl --no-legend list eth0 | grep -q configured");
+    let description = STATIC.replace(
+        "      nameservers",
+        "      routing-policy: [{from: 192.0.2.10, table: 100, priority: 1000}]\n      nameservers",
+    );
+    applied(&machine, &description);
+    // The rule belongs to no link: it goes when networkd takes the next one, unless it is told.
+    for change in [
+        "true",
+        "networkctl reload",
+        "networkctl down eth1; networkctl up eth1",
+        "systemctl restart systemd-networkd",
+    ] {
+        machine.ok(change);
+        machine.until("networkctl --no-legend list eth1 | grep -q configured");
+        machine.ok("networkctl --no-legend list eth0 | grep -q unmanaged");
+        machine.ok("ip rule | grep -q '^1000:.*from 192.0.2.10 lookup 100'");
+        assert!(machine.addresses("eth0").contains(&"192.0.2.10".to_owned()), "{change}");
+        assert!(resolves(&machine), "{change}");
+    }
+}
+
+#[test]
+fn clients_that_take_every_link_take_the_one_that_is_left_to_them() {
+    let machine = Machine::boot(
+        "clients",
+        "printf 'auto eth0\\niface eth0 inet dhcp\\nauto eth1\\niface eth1 inet dhcp\\n' >etc/network/interfaces
+        echo nodev >>etc/dhcpcd.conf",
+    );
+    applied(&machine, &mixed());
+    for tool in ["networking", "dhcpcd", "connman"] {
+        machine.ok("ip address flush eth1");
+        for change in ["start", "restart"] {
+            machine.ok(&format!("systemctl {change} {tool}"));
+            machine.until("ip -4 address show eth1 | grep -q 192.0.3.1");
+            assert_eq!(machine.addresses("eth0"), ["192.0.2.10"], "{tool} {change}");
+            let routes = machine.ok("ip route show default dev eth0");
+            assert_eq!(routes.trim(), "default via 192.0.2.1 proto static", "{tool} {change}");
+        }
+        machine.ok(&format!("systemctl stop {tool}; pkill dhclient || true"));
+    }
+}
+
+#[test]
+fn names_resolve_wherever_resolv_conf_leads() {
+    for (state, prepare) in [
+        ("resolved's stub", ""),
+        (
+            "a chain as on NixOS",
+            "mkdir -p nix/etc; ln -s /nix/etc etc/static; ln -s /run/systemd/resolve/stub-resolv.conf nix/etc/resolv.conf
+            ln -sf /etc/static/resolv.conf etc/resolv.conf",
+        ),
+        ("resolved masked", "ln -s /dev/null etc/systemd/system/systemd-resolved.service"),
+        ("resolved disabled", "rm etc/systemd/system/*/systemd-resolved.service etc/systemd/system/dbus-*resolve1*"),
+        ("resolved without D-Bus", "ln -s /dev/null etc/systemd/system/dbus.socket; ln -s /dev/null etc/systemd/system/dbus.service"),
+        ("a target in /run that is not there yet", "ln -sf /run/other/resolv.conf etc/resolv.conf"),
+        ("a plain file", "rm etc/resolv.conf; echo nameserver 192.0.2.99 >etc/resolv.conf"),
+        ("no file", "rm etc/resolv.conf"),
+    ] {
+        let machine = Machine::boot("full", prepare);
+        let before = machine.ok("readlink -m /etc/resolv.conf; cat /etc/resolv.conf || true");
+        applied(&machine, STATIC);
+        assert!(resolves(&machine), "{state}: {}", machine.ok("ls -l /etc/resolv.conf; cat /etc/resolv.conf"));
+        let (_, output) = machine.apply(STATIC);
+        assert!(output.contains("nothing to change"), "{state}: {output}");
+        machine.ok("netapply handoff --undo");
+        machine.until("! getent ahostsv4 api.example");
+        if !before.contains("127.0.0.53") {
+            assert_eq!(machine.ok("readlink -m /etc/resolv.conf; cat /etc/resolv.conf || true"), before, "{state}");
+        }
+    }
+}
+
+#[test]
+fn resolvconf_has_the_servers_as_long_as_they_are_described() {
+    for (tree, state, prepare) in [
+        ("base", "openresolv", ""),
+        (
+            "base",
+            "resolvconf=NO",
+            "echo resolvconf=NO >>etc/resolvconf.conf; echo nameserver 192.0.2.99 >etc/resolv.conf",
+        ),
+        ("base", "resolv_conf elsewhere", "echo resolv_conf=/run/other >>etc/resolvconf.conf"),
+        ("base", "allow_interfaces", "echo 'allow_interfaces=\"eth9\"' >>etc/resolvconf.conf"),
+        ("resolvconf", "Debian's", "ln -sf /run/resolvconf/resolv.conf etc/resolv.conf"),
+        (
+            "resolvconf",
+            "Debian's beside a plain file",
+            "rm -f etc/resolv.conf; echo nameserver 192.0.2.99 >etc/resolv.conf",
+        ),
+    ] {
+        let machine = Machine::boot(tree, prepare);
+        applied(&machine, STATIC);
+        assert!(
+            resolves(&machine),
+            "{state}: {}",
+            machine.ok("ls -l /etc/resolv.conf; cat /etc/resolv.conf")
+        );
+        // Without servers, and then without links: nothing of the first description is left.
+        let mute = STATIC.replace("      nameservers: {addresses: [192.0.2.53], search: [example]}\n", "");
+        for second in [mute.as_str(), "network: {version: 2}\n"] {
+            applied(&machine, STATIC);
+            machine.apply(second);
+            assert!(!resolves(&machine), "{state}: {}", machine.ok("cat /etc/resolv.conf"));
+            assert_eq!(
+                machine.ok("find /run/resolvconf -name '*.netapply' 2>/dev/null || true"),
+                "",
+                "{state}"
+            );
+        }
+    }
+}
+
+#[test]
+fn network_manager_writes_the_described_servers() {
+    for (state, prepare) in [
+        ("a plain file", "rm etc/resolv.conf; echo nameserver 192.0.2.99 >etc/resolv.conf"),
+        ("its own file", "ln -sf /run/NetworkManager/resolv.conf etc/resolv.conf"),
+        (
+            "dns=default and rc-manager=file",
+            "rm etc/resolv.conf; printf '[main]\\ndns=default\\nrc-manager=file\\n' >etc/NetworkManager/NetworkManager.conf",
+        ),
+    ] {
+        let wants =
+            "ln -s /lib/systemd/system/NetworkManager.service etc/systemd/system/multi-user.target.wants/
+            ln -s /dev/null etc/systemd/system/systemd-resolved.service";
+        let machine = Machine::boot("full", &format!("{prepare}\n{wants}"));
+        machine.until("ip -4 address show eth1 | grep -q 192.0.3.1");
+        applied(&machine, &mixed());
+        for change in
+            ["true", "nmcli device reapply eth1", "systemctl restart NetworkManager; nm-online -q -t 20"]
+        {
+            machine.ok(change);
+            machine.until("ip -4 address show eth1 | grep -q 192.0.3.1");
+            assert!(resolves(&machine), "{state}, {change}: {}", machine.ok("cat /etc/resolv.conf"));
+        }
+    }
+}
