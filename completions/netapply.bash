@@ -25,6 +25,9 @@ _netapply() {
             netapply,explain)
                 cmd="netapply__subcmd__explain"
                 ;;
+            netapply,handoff)
+                cmd="netapply__subcmd__handoff"
+                ;;
             netapply,help)
                 cmd="netapply__subcmd__help"
                 ;;
@@ -46,6 +49,9 @@ _netapply() {
             netapply__subcmd__help,explain)
                 cmd="netapply__subcmd__help__subcmd__explain"
                 ;;
+            netapply__subcmd__help,handoff)
+                cmd="netapply__subcmd__help__subcmd__handoff"
+                ;;
             netapply__subcmd__help,help)
                 cmd="netapply__subcmd__help__subcmd__help"
                 ;;
@@ -65,7 +71,7 @@ _netapply() {
 
     case "${cmd}" in
         netapply)
-            opts="-h -V --help --version apply check verify inventory report explain help"
+            opts="-h -V --help --version apply check verify inventory report handoff explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -156,8 +162,26 @@ _netapply() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        netapply__subcmd__handoff)
+            opts="-n -h --undo --dry-run --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         netapply__subcmd__help)
-            opts="apply check verify inventory report explain help"
+            opts="apply check verify inventory report handoff explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -199,6 +223,20 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__help__subcmd__explain)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        netapply__subcmd__help__subcmd__handoff)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

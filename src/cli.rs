@@ -83,6 +83,14 @@ Example: record a machine, and plan for it elsewhere
 Example: everything that was observed
   netapply report --json")]
     Report(ReportOptions),
+    /// Let the image's other network tools have links again; the network stays
+    ///
+    /// Files, markers and records of the hand-off go, and running tools are told.
+    #[command(after_help = "\
+Example: see what was handed off, and take it back of one link
+  netapply handoff --undo --dry-run
+  netapply handoff --undo eth0")]
+    Handoff(HandoffOptions),
     /// Say what the code of a diagnostic or cause means; without CODE, list them
     #[command(after_help = "\
 Example:
@@ -192,6 +200,20 @@ struct NetworkOptions {
 }
 
 #[derive(Debug, clap::Args)]
+struct HandoffOptions {
+    /// The links, by their names in the kernel; without any, all
+    links: Vec<String>,
+    /// Take the hand-off back
+    #[arg(long, required = true)]
+    undo: bool,
+    /// Print the steps and touch nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[derive(Debug, clap::Args)]
 struct ReportOptions {
     /// Print where the time went: each phase, and what it waited for
     #[arg(long, conflicts_with = "json")]
@@ -265,6 +287,8 @@ pub enum Command {
     Inventory,
     /// Print the last report.
     Report,
+    /// Let the image's other tools have the links again.
+    Handoff,
     /// Explain a code.
     Explain(String),
     /// List the codes.
@@ -314,6 +338,8 @@ pub struct Args {
     pub probes: Vec<String>,
     /// Unless `--handoff none`.
     pub handoff: Option<bool>,
+    /// `--dry-run` of another command than apply.
+    pub dry_run: bool,
     /// `--log`.
     pub log: Option<log::LevelFilter>,
 }
@@ -389,7 +415,8 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
     }
     out.extend(rest);
     let word = first.and_then(|at| out.get(at)).and_then(|word| word.to_str()).map(str::to_owned);
-    let commands = || ["apply", "check", "verify", "inventory", "report", "explain", "help"].into_iter();
+    let commands =
+        || ["apply", "check", "verify", "inventory", "report", "handoff", "explain", "help"].into_iter();
     match (first, word) {
         (Some(at), Some(word)) if commands().any(|command| command == word) => {
             let command = out.remove(at);
@@ -433,6 +460,7 @@ impl From<CommandLine> for Args {
             wait_for: None,
             probes: Vec::new(),
             handoff: None,
+            dry_run: false,
             log: None,
         };
         match line {
@@ -475,6 +503,13 @@ impl From<CommandLine> for Args {
                 args.command = Command::Report;
                 args.timeline = options.timeline;
                 args.json = options.print.json;
+            }
+            CommandLine::Handoff(options) => {
+                debug_assert!(options.undo, "the option is required");
+                args.command = Command::Handoff;
+                args.sources = options.links;
+                args.dry_run = options.dry_run;
+                args.log = options.log.log;
             }
             CommandLine::Explain { code, print } => {
                 args.command = code.map_or(Command::Codes, Command::Explain);

@@ -57,6 +57,7 @@ pub fn run(args: &Args) -> Exit {
         Command::Check => check::check(args),
         Command::Inventory => show::inventory(),
         Command::Report => show::report(args),
+        Command::Handoff => handoff::undo(args),
         Command::Explain(code) => show::explain(args, code),
         Command::Codes => show::codes(args),
     }

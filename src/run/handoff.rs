@@ -1,5 +1,9 @@
 //! Takes the hand-off back: the image's other tools are told that they may have the links again. The network stays.
 
+use super::lock::{NotTaken, Turn};
+use super::signals::Stop;
+use super::{Exit, block_on, complain, print_raw};
+use crate::cli::Args;
 use crate::handoff::{Surroundings, take_back};
 use crate::kernel::apply::{AfterFailure, StepOutcome, apply};
 use crate::kernel::names::Names;
@@ -24,4 +28,48 @@ pub(super) async fn take_back_all(machine: &Machine, stop: impl Future<Output = 
             _ => log::debug!("{}", script::line(&step.action)),
         }
     }
+}
+
+/// `netapply handoff --undo`: takes back the hand-off of the links that are named, or all of it. With `--dry-run` the steps
+/// are printed only.
+pub(super) fn undo(args: &Args) -> Exit {
+    let machine = Machine::default();
+    let mut plan = Plan::default();
+    let notes = take_back(&mut plan, &args.sources, &Surroundings::observe(&machine));
+    notes.iter().for_each(|note| complain(note));
+    if args.dry_run || plan.steps.is_empty() {
+        let steps: String = plan.steps.iter().map(|step| script::line(&step.action) + "\n").collect();
+        let text = if steps.is_empty() { "Nothing was handed off.\n" } else { &steps };
+        return print_raw(text, Exit::Success);
+    }
+    let undone = block_on(async {
+        let mut stop = Stop::new();
+        let turn = Turn::to_apply(&machine, &mut stop, &mut |line| complain(line)).await;
+        match (turn, Session::open(Family::Route)) {
+            (Ok(_turn), Ok(mut session)) => {
+                Ok(apply(&mut session, &plan, Names::default(), AfterFailure::GoOn, stop).await)
+            }
+            (Err(NotTaken::Busy(holder)), _) => Err((holder.to_string(), Exit::Busy)),
+            (Err(NotTaken::Interrupted), _) => Err(("interrupted".to_owned(), Exit::Incomplete)),
+            (_, Err(failure)) => Err((failure.to_string(), Exit::Refused)),
+        }
+    });
+    let outcome = match undone {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err((why, exit))) => {
+            complain(&why);
+            return exit;
+        }
+        Err(error) => {
+            complain(&format!("the program could not be set up: {error}"));
+            return Exit::Refused;
+        }
+    };
+    for (number, trouble) in outcome.failures() {
+        let step = plan.step(number).map_or_else(String::new, |step| script::brief(&step.action));
+        complain(&format!("{step}: {trouble}"));
+    }
+    let done = outcome.steps.iter().filter(|step| matches!(step, StepOutcome::Done { .. })).count();
+    let exit = if done == plan.steps.len() { Exit::Success } else { Exit::Incomplete };
+    print_raw(&format!("{done} of {} steps done.\n", plan.steps.len()), exit)
 }
