@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use env_logger::{Builder, Target};
@@ -98,9 +98,13 @@ pub fn page(level: Level, page: &Page) {
 
 /// Gives standard error the time that it needs to take what there is, as long as it takes anything.
 pub fn finish() {
-    if let Some(stderr) = STDERR.get() {
-        stderr.drain(STUCK, FINISH);
-    }
+    // A boot calls it before its report goes to standard output, and every run at its end: one bound for both.
+    static FINISHED: Once = Once::new();
+    FINISHED.call_once(|| {
+        if let Some(stderr) = STDERR.get() {
+            stderr.drain(STUCK, FINISH);
+        }
+    });
 }
 
 impl Pending {

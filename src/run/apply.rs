@@ -66,8 +66,10 @@ fn run(
     let end = block_on(async {
         let mut stop = Stop::new();
         let mut end = command(&options, &mut stop).await.unwrap_or_else(End::NotOurTurn);
-        if let End::Ran(_, turn) = &mut end {
+        if let End::Ran(ended, turn) = &mut end {
             if let Err(not_taken) = turn.ready_to_report().await {
+                // The report is the other's; what this run did and found is still in the log.
+                tell::log(ended);
                 end = End::NotOurTurn(not_taken);
             }
         }

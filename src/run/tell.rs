@@ -74,7 +74,7 @@ fn on_console(report: &Report, unwritten: Option<&NotWritten>) -> Page {
 }
 
 /// What was found in the description, where a journal or a person behind a terminal reads it.
-fn log(ended: &Ended) {
+pub(super) fn log(ended: &Ended) {
     let texts = ended.described().map_or(&[][..], |d| &d.parsed.texts);
     let renderer = Renderer { texts, style: Style::Plain };
     for diagnostic in ended.diagnostics() {
