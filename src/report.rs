@@ -37,6 +37,8 @@ pub enum Verdict {
     Works,
     /// The network was made as described; whether it works was not asked.
     Applied,
+    /// Nothing is known to fail, and something that should have been checked could not be.
+    Unverified,
     /// Something described is missing or does not work.
     Faults,
     /// There was nothing to apply or verify, or nothing that could be.
@@ -193,11 +195,14 @@ impl Builder<'_> {
         causes.retain(|cause| cause.code != Code::NicMissing || !two(&cause.link));
         causes.splice(0..0, earlier);
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
+        let refused = self.applied.as_ref().is_some_and(|applied| !applied.failed.is_empty());
+        let faulty = refused || causes.iter().any(|cause| cause.severity == Severity::Error);
         let verdict = match exit_code {
             _ if self.interrupted => Verdict::Interrupted,
             3 | 4 => Verdict::Nothing,
             0 if checks.is_empty() || self.glance => Verdict::Applied,
             0 => Verdict::Works,
+            1 if checks.iter().any(Check::is_unknown) && !faulty => Verdict::Unverified,
             _ => Verdict::Faults,
         };
         let mut report = Report {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::{Attributes, field, number};
+use super::lookup::{self, Answer, Query};
 use super::names::Names;
 use super::neighbour::{self, Neighbour};
 use super::read::link_payload;
@@ -39,6 +40,10 @@ pub struct LinkState {
     pub permanent_mac: Option<MacAddr>,
     /// Administratively up.
     pub up: bool,
+    /// It does not use ARP and neighbour discovery (`IFF_NOARP`).
+    pub no_arp: bool,
+    /// How often carrier has come or gone since the link was made.
+    pub carrier_changes: u32,
     /// `IFF_LOWER_UP`.
     pub carrier: bool,
     /// `IFF_RUNNING`: up as RFC 2863 has it; a bond without an active member is not.
@@ -160,13 +165,22 @@ impl Live {
         Ok(dump.items)
     }
 
-    /// Has the kernel ask for neighbours, by link and address, and gives what it knew of them before.
+    /// Has the kernel ask for neighbours, by link and address, and gives what it knew of them before. `anew`: also for those
+    /// that answered lately.
     pub async fn ask_neighbours(
         &mut self,
         names: &Names,
         places: &[(String, IpAddr)],
+        anew: bool,
     ) -> Result<Vec<Neighbour>, Failure> {
-        neighbour::ask(&mut self.session, names, places).await
+        neighbour::ask(&mut self.session, names, places, anew).await
+    }
+}
+
+impl Live {
+    /// What the kernel would do with a packet.
+    pub async fn lookup(&mut self, names: &Names, query: &Query<'_>) -> Result<Answer, Failure> {
+        lookup::lookup(&mut self.session, names, query).await
     }
 }
 
@@ -203,6 +217,7 @@ const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_CARRIER_CHANGES: u16 = 35;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PERM_ADDRESS: u16 = 54;
 const IFLA_INFO_KIND: u16 = 1;
@@ -240,6 +255,8 @@ fn decode_link(payload: &[u8]) -> Option<(References, LinkState)> {
         permanent_mac: attributes.get(IFLA_PERM_ADDRESS).and_then(MacAddr::from_bytes),
         mtu: attributes.u32(IFLA_MTU).unwrap_or(0),
         up: has(libc::IFF_UP as u32),
+        no_arp: has(libc::IFF_NOARP as u32),
+        carrier_changes: attributes.u32(IFLA_CARRIER_CHANGES).unwrap_or(0),
         running: has(libc::IFF_RUNNING as u32),
         loopback: has(libc::IFF_LOOPBACK as u32),
         carrier: has(IFF_LOWER_UP),

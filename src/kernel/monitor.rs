@@ -28,10 +28,14 @@ pub enum Group {
     Ipv4Address = 5,
     /// IPv4 routes.
     Ipv4Route = 7,
+    /// IPv4 rules.
+    Ipv4Rule = 8,
     /// IPv6 addresses, with the flags of duplicate address detection.
     Ipv6Address = 9,
     /// IPv6 routes.
     Ipv6Route = 11,
+    /// IPv6 rules.
+    Ipv6Rule = 19,
 }
 
 /// One notification.

@@ -37,8 +37,10 @@ pub struct Neighbour {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NeighbourState {
-    /// It has answered lately, or is entered for good.
+    /// It has answered lately.
     Reachable,
+    /// It is entered by hand for good, or the link needs no answer (`NUD_PERMANENT`, `NUD_NOARP`): nobody was asked.
+    Fixed,
     /// It is being asked.
     Asked,
     /// It has answered once, and may have gone since.
@@ -49,10 +51,11 @@ pub enum NeighbourState {
 
 impl NeighbourState {
     fn from_number(number: u16) -> Self {
-        const REACHABLE: u16 = libc::NUD_REACHABLE | libc::NUD_PERMANENT | libc::NUD_NOARP;
+        const FIXED: u16 = libc::NUD_PERMANENT | libc::NUD_NOARP;
         const STALE: u16 = libc::NUD_STALE | libc::NUD_DELAY;
         match number {
-            n if n & REACHABLE != 0 => Self::Reachable,
+            n if n & FIXED != 0 => Self::Fixed,
+            n if n & libc::NUD_REACHABLE != 0 => Self::Reachable,
             n if n & STALE != 0 => Self::Stale,
             n if n & libc::NUD_FAILED != 0 => Self::Failed,
             _ => Self::Asked,
@@ -85,11 +88,13 @@ fn decode(payload: &[u8], names: &Names) -> Option<Neighbour> {
 }
 
 /// Has the kernel ask for neighbours, by link and address, without sending them packets. One that is known but stale is
-/// asked anew; what comes of it is notified. Gives what the kernel knew of them before.
+/// asked anew; what comes of it is notified. `anew`: also one that
+/// answered lately. Gives what the kernel knew of them before.
 pub async fn ask(
     session: &mut Session,
     names: &Names,
     places: &[(String, IpAddr)],
+    anew: bool,
 ) -> Result<Vec<Neighbour>, Failure> {
     let places: HashSet<(&str, IpAddr)> = places.iter().map(|(link, ip)| (link.as_str(), *ip)).collect();
     let mut known = list(session, names).await?;
@@ -97,7 +102,7 @@ pub async fn ask(
     let by_place: HashMap<_, _> = known.iter().map(|n| ((n.link.as_str(), n.ip), n)).collect();
     let request = |(link, ip): &(&str, IpAddr)| {
         let index = names.index(link).unwrap_or(0);
-        question(index, *ip, by_place.get(&(*link, *ip)).copied())
+        question(index, *ip, by_place.get(&(*link, *ip)).copied(), anew)
     };
     let requests: Vec<Request> = places.iter().filter_map(request).collect();
     for answer in session.batch(&requests).await {
@@ -107,13 +112,14 @@ pub async fn ask(
 }
 
 /// The request that makes the kernel ask for an address; `None` where it asks already, or need not.
-fn question(index: u32, ip: IpAddr, known: Option<&Neighbour>) -> Option<Request> {
+fn question(index: u32, ip: IpAddr, known: Option<&Neighbour>, anew: bool) -> Option<Request> {
     let (state, flags, mac) = match known {
-        Some(Neighbour { state: NeighbourState::Reachable | NeighbourState::Asked, .. }) => return None,
+        Some(Neighbour { state: NeighbourState::Fixed | NeighbourState::Asked, .. }) => return None,
+        Some(Neighbour { state: NeighbourState::Reachable, .. }) if !anew => return None,
         // A use would only begin a delay of five seconds (DELAY_PROBE_TIME).
-        Some(Neighbour { state: NeighbourState::Stale, mac: Some(mac), .. }) => {
-            (libc::NUD_PROBE, 0, Some(mac))
-        }
+        Some(Neighbour {
+            state: NeighbourState::Stale | NeighbourState::Reachable, mac: Some(mac), ..
+        }) => (libc::NUD_PROBE, 0, Some(mac)),
         _ => (libc::NUD_NONE, NTF_USE, None),
     };
     let mut payload = vec![0; HEADER];

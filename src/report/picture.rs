@@ -57,7 +57,8 @@ pub(super) fn draw(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<
             } else {
                 check.subject.to_string()
             };
-            drawing.row(0, name, words(check), state([check].into_iter()));
+            let route = drawing.routes.get(&check.subject).copied();
+            drawing.row(0, name, words(check), state([Some(check), route].into_iter().flatten()));
         }
     }
     let mut rows = drawing.rows;
@@ -75,6 +76,8 @@ struct Drawing<'a> {
     upper: HashMap<&'a str, Vec<&'a DesiredLink>>,
     states: HashMap<&'a str, &'a LinkState>,
     checks: HashMap<&'a str, Vec<&'a Check>>,
+    /// The lookups of name servers and targets that are not as described.
+    routes: HashMap<&'a Subject, &'a Check>,
     rows: Vec<Row>,
 }
 
@@ -88,6 +91,11 @@ impl<'a> Drawing<'a> {
             upper: HashMap::new(),
             states: evidence.links.iter().map(|state| (state.name.as_str(), state)).collect(),
             checks: HashMap::new(),
+            routes: checks
+                .iter()
+                .filter(|check| check.code == Code::CheckRoute && check.link.is_empty())
+                .map(|check| (&check.subject, check))
+                .collect(),
             rows: Vec::new(),
         };
         for link in &input.links {
@@ -134,7 +142,9 @@ impl<'a> Drawing<'a> {
             if gateway.outcome == Outcome::Blocked {
                 text = "not asked".to_owned();
             }
-            let state = self::state([Some(*gateway), full].into_iter().flatten());
+            let route =
+                own.iter().find(|c| c.code == Code::CheckRoute && c.subject == gateway.subject).copied();
+            let state = self::state([Some(*gateway), full, route].into_iter().flatten());
             self.row(depth + 1, format!("gateway {}", gateway.subject), text, state);
         }
         for member in &link.members {
@@ -260,6 +270,7 @@ fn state<'c>(checks: impl Iterator<Item = &'c Check>) -> State {
         Outcome::Failed if check.is_fault() && check.code.severity() == Severity::Error => Some(State::Fault),
         Outcome::Blocked if !check.optional => Some(State::Blocked),
         Outcome::Failed | Outcome::Blocked | Outcome::Waiting => Some(State::Unknown),
+        Outcome::Unknown => Some(State::Unknown),
         Outcome::NotChecked => None,
     };
     checks.filter_map(one).max().unwrap_or(State::Unknown)

@@ -26,6 +26,7 @@ pub fn screen(report: &Report, style: Style) -> Page {
             _ if number > 0 => Look::Normal,
             Verdict::Works | Verdict::Applied => Look::Green,
             Verdict::Nothing if report.is_by_design() => Look::Normal,
+            Verdict::Unverified => Look::Yellow,
             Verdict::Faults | Verdict::Nothing | Verdict::Interrupted => Look::Red,
         };
         page.styled(&[(look, line)]);
@@ -64,6 +65,8 @@ fn head(report: &Report) -> Vec<String> {
     let verdict = match (report.verdict, errors) {
         (Verdict::Works, _) => "OK".to_owned(),
         (Verdict::Applied, _) => "applied, not yet verified".to_owned(),
+        (Verdict::Unverified, _) if report.only_verified => "NOT VERIFIED".to_owned(),
+        (Verdict::Unverified, _) => "applied, NOT VERIFIED".to_owned(),
         (Verdict::Nothing, _) if report.only_verified => "NOTHING VERIFIED".to_owned(),
         (Verdict::Nothing, _) if report.is_by_design() => "nothing to apply".to_owned(),
         (Verdict::Nothing, _) => "NOTHING APPLIED".to_owned(),

@@ -67,6 +67,7 @@ fn entry(report: &Report) -> Vec<u8> {
     let verdict = match report.verdict {
         Verdict::Works => "works",
         Verdict::Applied => "applied",
+        Verdict::Unverified => "unverified",
         Verdict::Faults => "faults",
         Verdict::Nothing => "nothing",
         Verdict::Interrupted => "interrupted",

@@ -4,7 +4,7 @@ use super::*;
 use crate::source::OriginKind;
 use crate::verify::cause::explain;
 use crate::verify::fixture::{ip, judged, lacp, one_nic, set_up};
-use crate::verify::input::Index;
+use crate::verify::lookups::View;
 
 pub(super) fn origin() -> Origin {
     Origin {
@@ -22,7 +22,7 @@ pub(super) fn origin() -> Origin {
 
 fn report(input: &Input, evidence: Evidence, exit_code: u8) -> Report {
     let checks = judged(input, &evidence);
-    let causes = explain(&Index::new(input), &evidence, &checks);
+    let causes = explain(&View::new(input), &evidence, &checks);
     let verification = Verification { checks, causes, evidence, seconds: 3.2, interrupted: false };
     let builder = Builder {
         source: Some(origin()),
@@ -188,7 +188,7 @@ fn a_failed_step_is_shown_once_and_keeps_its_code() {
     evidence.links = Default::default();
     evidence.remaining.push(set_up("eth0"));
     let checks = judged(&input, &evidence);
-    let causes = explain(&Index::new(&input), &evidence, &checks);
+    let causes = explain(&View::new(&input), &evidence, &checks);
     let failed = FailedStep {
         code: "kernel-lacks".into(),
         link: "eth0".into(),

@@ -260,7 +260,7 @@ impl Look<'_> {
                 };
                 Review { image, ..Review::of(&input, &planned.plan, &planned.inventory) }
             }
-            Err(_) => Review::default(),
+            Err(failure) => Review::failed(&failure),
         };
         let mut tell = |line: &str| {
             progress(options, line);

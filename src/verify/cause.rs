@@ -4,16 +4,18 @@
 use serde::Serialize;
 
 use super::checks::{Check, Outcome};
-use super::evidence::Evidence;
-use super::input::Index;
+use super::evidence::{Evidence, GatewayEvidence};
+use super::lookups::View;
 use crate::diagnostic::{Code, Severity};
 use crate::model::Kind;
 
 mod bond;
 mod described;
 mod gateway;
+mod here;
 mod image;
 mod link;
+mod route;
 mod silent;
 mod target;
 mod vlan;
@@ -77,6 +79,27 @@ impl Cause {
         Cause { code, severity, certainty, link: link.to_owned(), message, action, checks: Vec::new() }
     }
 
+    /// True for what the switch's port may be the reason of: its name and number help then.
+    pub fn is_of_switch(&self) -> bool {
+        matches!(
+            self.code,
+            Code::NothingAnswers
+                | Code::GatewayAbsent
+                | Code::GatewayElsewhere
+                | Code::GatewayIgnores
+                | Code::VlanNotCarried
+                | Code::LacpNoPartner
+                | Code::LacpPartnerOnSome
+                | Code::LacpTwoPartners
+                | Code::LacpNotThrough
+                | Code::SwitchRunsLacp
+                | Code::MtuBlackHole
+                | Code::PacketLoss
+                | Code::LinkFlaps
+                | Code::CheckFailed
+        )
+    }
+
     /// Says which checks it explains.
     #[must_use]
     fn explains(mut self, checks: impl IntoIterator<Item = usize>) -> Self {
@@ -97,7 +120,7 @@ fn sentence(text: &str) -> String {
 
 /// What the rules look at.
 struct Case<'a> {
-    index: &'a Index<'a>,
+    index: &'a View<'a>,
     evidence: &'a Evidence,
     checks: &'a [Check],
 }
@@ -106,6 +129,21 @@ impl<'a> Case<'a> {
     /// Failed checks of a kind that count, with their positions.
     fn failed(&self, code: Code) -> impl Iterator<Item = (usize, &'a Check)> {
         self.checks.iter().enumerate().filter(move |(_, c)| c.code == code && c.is_fault())
+    }
+
+    /// Failed checks of gateways that do not answer at all: a lossy one does.
+    fn silent_gateways(&self) -> impl Iterator<Item = (usize, &'a Check)> {
+        let evidence = self.evidence;
+        let answers = move |check: &Check| {
+            let gateway = check.subject.ip().and_then(|ip| evidence.gateway(&check.link, &ip));
+            gateway.is_some_and(GatewayEvidence::answers)
+        };
+        self.failed(Code::CheckGateway).filter(move |(_, check)| !answers(check))
+    }
+
+    /// True for a check of carrier that fails because that comes and goes.
+    fn is_flapping(&self, check: &Check) -> bool {
+        self.evidence.flaps.get(&check.link).is_some_and(|changes| *changes >= super::checks::FLAPS)
     }
 
     /// True where a check of this kind has passed on a link.
@@ -126,9 +164,15 @@ type Rule = fn(&Case<'_>) -> Vec<Cause>;
 const RULES: &[Rule] = &[
     link::nic_missing,
     link::no_cable,
+    link::flaps,
     link::half_duplex,
+    here::refused,
+    here::settings,
+    gateway::lossy,
+    gateway::fixed,
     described::taken_down,
     described::wrong_mtu,
+    route::competing,
     bond::lacp,
     bond::switch_runs_lacp,
     bond::unequal_speed,
@@ -150,7 +194,7 @@ const RULES: &[Rule] = &[
 
 /// What explains the failed checks: errors before warnings, the surest first, then in the order of the rules. Every
 /// failure has a cause, if only that nothing tells why.
-pub fn explain(index: &Index<'_>, evidence: &Evidence, checks: &[Check]) -> Vec<Cause> {
+pub fn explain(index: &View<'_>, evidence: &Evidence, checks: &[Check]) -> Vec<Cause> {
     let case = Case { index, evidence, checks };
     let mut causes: Vec<Cause> = Vec::new();
     for cause in RULES.iter().flat_map(|rule| rule(&case)) {
@@ -214,6 +258,10 @@ fn unexplained(case: &Case<'_>, check: &Check) -> Cause {
             format!("gateway {object} on {link}"),
             "Check its address and the port's VLAN; ask whether it filters ARP or neighbour discovery"
                 .to_owned(),
+        ),
+        Code::CheckRoute => (
+            format!("{object} {link}").trim().to_owned(),
+            "Compare `ip route get` with the description; see `ip route` and `ip rule`".to_owned(),
         ),
         Code::CheckPresent => {
             (link.clone(), "Run netapply apply; its log says why it cannot be made".to_owned())

@@ -4,14 +4,14 @@
 //! [`Outcome::Blocked`] and names its root: with no carrier there is no word about the gateway behind it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::evidence::Evidence;
-use super::input::{DesiredLink, Index};
+use super::input::DesiredLink;
+use super::lookups::View;
 use crate::diagnostic::Code;
 use crate::kernel::live::LinkState;
 use crate::plan::{Step, script};
@@ -19,6 +19,12 @@ use crate::plan::{Step, script};
 mod image;
 mod link;
 mod network;
+mod route;
+
+pub use super::subject::Subject;
+
+pub(super) use link::FLAPS;
+pub(super) use route::route_words;
 
 /// How a check stands.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,56 +38,10 @@ pub enum Outcome {
     Failed,
     /// Cannot be known before something below it works: [`Check::root`].
     Blocked,
-    /// Not looked at, and no fault.
+    /// Not checked, and not meant to be.
     NotChecked,
-}
-
-/// What a check is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Subject {
-    /// The check's link itself; the whole machine where the check has no link.
-    Whole,
-    /// A member or port of the check's link, by its kernel name.
-    Member(String),
-    /// An address of ours on the check's link.
-    Address(IpAddr),
-    /// A gateway on the check's link.
-    Gateway(IpAddr),
-    /// A name server.
-    NameServer(IpAddr),
-    /// A target, by its position in the input, and as it was given.
-    Target(usize, String),
-}
-
-impl Subject {
-    /// True for a link or the machine itself.
-    pub fn is_whole(&self) -> bool {
-        *self == Subject::Whole
-    }
-
-    /// The address that it is.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Subject::Address(ip) | Subject::Gateway(ip) | Subject::NameServer(ip) => Some(*ip),
-            Subject::Whole | Subject::Member(_) | Subject::Target(..) => None,
-        }
-    }
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Subject::Whole => Ok(()),
-            Subject::Member(text) | Subject::Target(_, text) => f.write_str(text),
-            Subject::Address(ip) | Subject::Gateway(ip) | Subject::NameServer(ip) => ip.fmt(f),
-        }
-    }
-}
-
-impl Serialize for Subject {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+    /// It should have been checked and could not be: nothing is known of it.
+    Unknown,
 }
 
 /// One thing that was checked.
@@ -117,6 +77,11 @@ impl Check {
         self.outcome == Outcome::Failed && !self.optional
     }
 
+    /// True for what should have been checked and could not be, unless its failure would be no fault.
+    pub fn is_unknown(&self) -> bool {
+        self.outcome == Outcome::Unknown && !self.optional
+    }
+
     /// Code, link and subject tell checks apart.
     pub fn key(&self) -> (Code, &str, &Subject) {
         (self.code, &self.link, &self.subject)
@@ -128,12 +93,12 @@ const ECHOES: u32 = 3;
 
 /// Until when a check may wait that has waited since `since`, both since the start, within the deadline of all. LACP in
 /// slow mode sends every 30 s; classic STP listens and learns for 15 s each.
-pub fn until(check: &Check, since: Duration, index: &Index<'_>, evidence: &Evidence) -> Duration {
+pub fn until(check: &Check, since: Duration, index: &View<'_>, evidence: &Evidence) -> Duration {
     // Nobody is kept waiting for what may be missing.
     let most = if check.optional { 5 } else { u64::MAX };
     let seconds = match check.code {
         Code::CheckPresent | Code::CheckUp | Code::CheckMtu | Code::CheckMember | Code::CheckMode => 3,
-        Code::CheckDescribed | Code::CheckAddress => 5,
+        Code::CheckDescribed | Code::CheckAddress | Code::CheckRoute => 5,
         Code::CheckCarrier => 30,
         Code::CheckLacp => 40,
         Code::CheckForwarding => 35,
@@ -146,7 +111,7 @@ pub fn until(check: &Check, since: Duration, index: &Index<'_>, evidence: &Evide
 }
 
 /// A gateway has 10 s once the switch's port is through with STP: once frames of other stations arrive.
-fn gateway_until(link: &str, since: Duration, index: &Index<'_>, evidence: &Evidence) -> Duration {
+fn gateway_until(link: &str, since: Duration, index: &View<'_>, evidence: &Evidence) -> Duration {
     // Of thousands of links none needs to be looked at before a NIC has heard something.
     let nics = if evidence.frames_ms.is_empty() { Vec::new() } else { index.nics_under(link) };
     let first = nics.iter().filter_map(|nic| evidence.frames_ms.get(&nic.name)).min();
@@ -168,7 +133,7 @@ enum Base {
 }
 
 /// All checks as they stand.
-pub fn judge(index: &Index<'_>, evidence: &Evidence) -> Vec<Check> {
+pub fn judge(index: &View<'_>, evidence: &Evidence) -> Vec<Check> {
     let input = index.input();
     let mut judge = Judge::new(index, evidence);
     judge.described();
@@ -179,6 +144,7 @@ pub fn judge(index: &Index<'_>, evidence: &Evidence) -> Vec<Check> {
         judge.addresses(link);
         judge.gateways(link);
     }
+    judge.routes();
     judge.note_obstacles();
     input.resolvers.iter().for_each(|server| judge.resolver(server));
     for (position, target) in input.targets.iter().enumerate() {
@@ -190,7 +156,7 @@ pub fn judge(index: &Index<'_>, evidence: &Evidence) -> Vec<Check> {
 }
 
 struct Judge<'a> {
-    index: &'a Index<'a>,
+    index: &'a View<'a>,
     evidence: &'a Evidence,
     checks: Vec<Check>,
     bases: BTreeMap<&'a str, Base>,
@@ -207,7 +173,7 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn new(index: &'a Index<'a>, evidence: &'a Evidence) -> Self {
+    fn new(index: &'a View<'a>, evidence: &'a Evidence) -> Self {
         let with_members = |l: &'a DesiredLink| l.members.iter().map(String::as_str).chain([l.name.as_str()]);
         let mut ports: HashMap<&str, Vec<&LinkState>> = HashMap::new();
         for port in &evidence.links {
@@ -261,6 +227,11 @@ impl<'a> Judge<'a> {
 
     fn described(&mut self) {
         let rest = &self.evidence.remaining;
+        if let Some(why) = &self.evidence.unreviewed {
+            let finding = format!("the machine cannot be read: {why}");
+            self.add(Code::CheckDescribed, "", Subject::Whole, Outcome::Unknown, finding);
+            return;
+        }
         let line = |step: &Step| script::line(&step.action);
         let finding = match rest.as_slice() {
             [] => "the kernel's state is as described".to_owned(),

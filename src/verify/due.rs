@@ -8,7 +8,8 @@ use ipnet::IpNet;
 
 use super::checks::{Check, Outcome, Subject};
 use super::evidence::Evidence;
-use super::input::{DesiredLink, Index, Target};
+use super::input::{DesiredLink, Target};
+use super::lookups::View;
 use super::probe::Probe;
 use crate::diagnostic::Code;
 use crate::model::Kind;
@@ -20,7 +21,7 @@ const OTHER_LINKS: usize = 32;
 
 /// All probes that should have been started by now. `age` tells how long a check has been waiting or failing.
 pub(super) fn probes(
-    index: &Index<'_>,
+    index: &View<'_>,
     evidence: &Evidence,
     checks: &[Check],
     age: impl Fn(&Check) -> Duration,
@@ -71,7 +72,7 @@ pub(super) fn neighbours(evidence: &Evidence, checks: &[Check]) -> Vec<(String, 
 }
 
 /// A listener for each NIC of the description that has carrier.
-fn listeners(index: &Index<'_>, evidence: &Evidence) -> Vec<Probe> {
+fn listeners(index: &View<'_>, evidence: &Evidence) -> Vec<Probe> {
     let nics = index.links.iter().filter(|l| l.kind == Kind::Physical && !l.missing);
     let states = nics.filter_map(|l| evidence.link(&l.name)).filter(|l| l.carrier);
     states.map(|l| Probe::Listen { link: l.name.clone(), index: l.index }).collect()
@@ -79,8 +80,11 @@ fn listeners(index: &Index<'_>, evidence: &Evidence) -> Vec<Probe> {
 
 fn claim(evidence: &Evidence, check: &Check) -> Option<Probe> {
     let link = evidence.link(&check.link)?;
-    let Some(IpAddr::V4(ip)) = check.subject.ip() else { return None };
-    Some(Probe::Claim { link: link.name.clone(), index: link.index, mac: link.mac?, ip })
+    let (name, index, mac) = (link.name.clone(), link.index, link.mac?);
+    match check.subject.ip()? {
+        IpAddr::V4(ip) => Some(Probe::Claim { link: name, index, mac, ip }),
+        IpAddr::V6(ip) => Some(Probe::Owner { link: name, index, mac, ip }),
+    }
 }
 
 /// The kernel tells that an IPv6 address is a duplicate, and not whose.
@@ -91,7 +95,7 @@ fn owner(evidence: &Evidence, check: &Check) -> Option<Probe> {
     Some(Probe::Owner { link: link.name.clone(), index: link.index, mac: link.mac?, ip })
 }
 
-fn gateway(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
+fn gateway(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
     let state = evidence.link(&check.link)?;
     let ip = check.subject.ip()?;
     // A link-local gateway is asked from whatever address the kernel takes.
@@ -103,7 +107,7 @@ fn gateway(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Option<Prob
 }
 
 /// For a gateway that does not answer: do others of its subnet, and does it answer elsewhere?
-fn who_else(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> {
+fn who_else(index: &View<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> {
     let Some(IpAddr::V4(gateway)) = check.subject.ip() else { return Vec::new() };
     let Some(link) = index.link(&check.link) else { return Vec::new() };
     let ask = |name: &str, ips: Vec<Ipv4Addr>| {
@@ -145,7 +149,7 @@ fn likely_hosts(link: &DesiredLink, gateway: Ipv4Addr, resolvers: &[IpAddr]) -> 
     hosts.into_iter().filter(|ip| usable(ip) && ends_of_net(ip)).map(Ipv4Addr::from).collect()
 }
 
-fn resolver(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
+fn resolver(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
     let server = check.subject.ip()?;
     let link_local = matches!(server, IpAddr::V6(ip) if ip.is_unicast_link_local());
     let link = index.links.iter().find(|l| !l.missing && l.up).filter(|_| link_local);
@@ -153,19 +157,19 @@ fn resolver(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Option<Pro
     Some(Probe::Resolver { server, index })
 }
 
-fn asked_target<'a>(index: &'a Index<'_>, check: &Check) -> Option<(usize, &'a Target)> {
+fn asked_target<'a>(index: &'a View<'_>, check: &Check) -> Option<(usize, &'a Target)> {
     let Subject::Target(position, _) = check.subject else { return None };
     Some((position, index.targets.get(position)?))
 }
 
-fn target(index: &Index<'_>, check: &Check) -> Option<Probe> {
+fn target(index: &View<'_>, check: &Check) -> Option<Probe> {
     let (position, target) = asked_target(index, check)?;
     let (servers, search) = (index.resolvers.clone(), index.search.clone());
     Some(Probe::Target { position, target: target.clone(), servers, search })
 }
 
 /// The routers on the way to a silent target's addresses.
-fn trace(index: &Index<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> {
+fn trace(index: &View<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> {
     let position = asked_target(index, check).map(|(position, _)| position);
     // What answers in any way needs no search for the way.
     let silent = position.and_then(|at| evidence.targets.get(at)).filter(|found| found.answer.is_none());

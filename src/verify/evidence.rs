@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::keyed::{Key, Keyed, KeyedList};
+use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use crate::kernel::live::{AddressState, LinkState};
+use crate::kernel::lookup;
 use crate::kernel::neighbour::Neighbour;
-use crate::model::MacAddr;
+use crate::model::{MacAddr, RouteKind};
 use crate::plan::{Step, script};
 
 /// All that was observed.
@@ -39,6 +41,17 @@ pub struct Evidence {
     pub targets: Vec<TargetEvidence>,
     /// The ways to those name servers and targets that do not answer.
     pub ways: KeyedList<Way>,
+    /// What the kernel's own lookup says of packets to gateways, described routes, name servers and targets.
+    pub lookups: KeyedList<LookupEvidence>,
+    /// Why machine and description could not be compared at the last look.
+    #[serde(skip)]
+    pub unreviewed: Option<String>,
+    /// How often carrier came or went since the start, by link.
+    #[serde(skip)]
+    pub flaps: BTreeMap<String, u32>,
+    /// Rules of the machine, and its routes that forbid something: what an answer of the lookup may come from.
+    #[serde(skip)]
+    pub policy: Policy,
     /// What was heard on each NIC.
     pub heard: BTreeMap<String, Heard>,
     /// When each link was first seen with carrier, in milliseconds since the start.
@@ -51,6 +64,102 @@ pub struct Evidence {
     pub unreadable: Vec<String>,
     /// Milliseconds since the start.
     pub elapsed_ms: u64,
+}
+
+/// A packet that this machine would send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Its destination.
+    pub to: IpAddr,
+    /// Its source, where the program that sends it chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+    /// The VRF that the socket is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Its firewall mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<u32>,
+}
+
+impl Question {
+    /// A packet to an address, everything else left to the kernel.
+    pub fn to(to: IpAddr) -> Self {
+        Question { to, from: None, link: None, mark: None }
+    }
+
+    fn key(&self) -> Key<'_> {
+        let (link, number) = (self.link.as_deref().unwrap_or_default(), self.mark.unwrap_or(0));
+        Key { link, number, ip: Some(self.to), source: self.from }
+    }
+}
+
+/// What the kernel's lookup said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookupEvidence {
+    /// What was asked.
+    #[serde(flatten)]
+    pub question: Question,
+    /// The answer.
+    pub found: Found,
+}
+
+/// What the kernel does with a packet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Found {
+    /// It sends it, or delivers it to the machine itself.
+    Route(FoundRoute),
+    /// It has no route.
+    NoRoute,
+    /// A route or rule forbids it.
+    Forbidden(RouteKind),
+    /// The source is no address of this machine.
+    NotOurSource,
+    /// It could not be asked, in the system's words.
+    Failed(String),
+}
+
+/// How a packet leaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoundRoute {
+    /// `unicast`, or `local` where the destination is this machine itself.
+    pub kind: RouteKind,
+    /// The link that it leaves by.
+    pub link: Option<String>,
+    /// The next hop; `None` where the destination is on-link.
+    pub via: Option<IpAddr>,
+    /// The source address that the kernel takes.
+    pub source: Option<IpAddr>,
+    /// The table that has the route.
+    pub table: u32,
+    /// The route in that table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Box<RouteEntry>>,
+}
+
+impl From<lookup::Route> for FoundRoute {
+    fn from(route: lookup::Route) -> Self {
+        let lookup::Route { kind, link, via, source, table, entry } = route;
+        FoundRoute { kind, link, via, source, table, entry: entry.map(Box::new) }
+    }
+}
+
+/// What of an inventory explains an answer of the lookup.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    /// All rules but the three that the kernel makes.
+    pub rules: Vec<RuleEntry>,
+    /// Routes of type unreachable, prohibit, blackhole and throw.
+    pub barriers: Vec<RouteEntry>,
+    /// Addresses that are not described.
+    pub strange_addresses: Vec<AddressEntry>,
+    /// net.ipv6.conf.X settings of the described links, by name.
+    pub settings: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Settings of the whole machine, by their path below /proc/sys.
+    pub sysctls: BTreeMap<String, i64>,
+    /// Links that take every frame of the link below them (a macvlan in mode passthru), by the name of that.
+    pub takers: BTreeMap<String, String>,
 }
 
 /// Something on a link that neither the description nor the kernel put there.
@@ -76,8 +185,22 @@ pub struct GatewayEvidence {
     pub resolved: bool,
     /// When it was first found, in milliseconds since the start.
     pub found_ms: Option<u64>,
+    /// When it last answered, in milliseconds since the start.
+    pub heard_ms: Option<u64>,
+    /// It answered before, and has been asked again since.
+    pub again: bool,
+    /// Its hardware address where that is entered by hand, so that the kernel asks nobody.
+    pub fixed: Option<MacAddr>,
+    /// Small echoes sent once it had answered, and how many of them were answered.
+    pub sent: u32,
+    /// See `sent`.
+    pub received: u32,
+    /// The machine itself refuses to send there: the system's error number.
+    pub refused_here: Option<i32>,
     /// Echo requests sent since then.
     pub unanswered: u32,
+    /// Echo requests sent, as long as none was answered.
+    pub silent_echoes: u32,
     /// Round-trip time of the first echo answered, in microseconds.
     pub rtt_us: Option<u64>,
     /// Size of the largest packet that passed with fragmentation forbidden, in bytes with the IP header.
@@ -88,6 +211,19 @@ pub struct GatewayEvidence {
     pub finished: bool,
     /// Why nothing can be sent, in the system's words.
     pub error: Option<String>,
+}
+
+impl GatewayEvidence {
+    /// How many percent of the echoes are lost; `None` where that was not measured.
+    pub fn loss(&self) -> Option<u32> {
+        let lost = self.sent.saturating_sub(self.received);
+        (lost * 100).checked_div(self.sent)
+    }
+
+    /// True where it has answered, and not been asked again since.
+    pub fn answers(&self) -> bool {
+        !self.again && (self.resolved || self.rtt_us.is_some())
+    }
 }
 
 /// An address of ours, and whether somebody else has it.
@@ -124,10 +260,30 @@ pub struct ResolverEvidence {
     pub server: IpAddr,
     /// Time to its first answer, in microseconds.
     pub rtt_us: Option<u64>,
+    /// When it last answered, in milliseconds since the start.
+    #[serde(default)]
+    pub answered_ms: Option<u64>,
     /// Its host is there, and nothing listens on the port.
     pub refused: bool,
     /// Why there was none, in the system's words.
     pub error: Option<String>,
+    /// The machine itself refuses to send there: the system's error number.
+    #[serde(default)]
+    pub refused_here: Option<i32>,
+}
+
+impl ResolverEvidence {
+    /// One that has not answered.
+    pub fn silent(server: IpAddr) -> Self {
+        ResolverEvidence {
+            server,
+            rtt_us: None,
+            answered_ms: None,
+            refused: false,
+            error: None,
+            refused_here: None,
+        }
+    }
 }
 
 /// A target.
@@ -148,6 +304,10 @@ pub struct TargetEvidence {
     pub finished: bool,
     /// Time to the answer, in microseconds.
     pub rtt_us: Option<u64>,
+    /// When the answer came, in milliseconds since the start.
+    pub answered_ms: Option<u64>,
+    /// The machine itself refused to send: the system's error number.
+    pub refused_here: Option<i32>,
     /// Why nothing could be sent to it, in the system's words.
     pub unreachable: Option<String>,
 }
@@ -307,6 +467,12 @@ impl Keyed for ResolverEvidence {
     }
 }
 
+impl Keyed for LookupEvidence {
+    fn key(&self) -> Key<'_> {
+        self.question.key()
+    }
+}
+
 impl Keyed for Way {
     fn key(&self) -> Key<'_> {
         at("", self.to)
@@ -353,6 +519,16 @@ impl Evidence {
     /// The routers on the way to an address, where they were asked.
     pub fn way(&self, to: &IpAddr) -> Option<&Way> {
         self.ways.find(at("", *to))
+    }
+
+    /// What the kernel's lookup said to a question.
+    pub fn lookup(&self, question: &Question) -> Option<&Found> {
+        Some(&self.lookups.find(question.key())?.found)
+    }
+
+    /// Takes the answer to a question, in the place of an earlier one.
+    pub fn take_lookup(&mut self, question: Question, found: Found) {
+        self.lookups.put(LookupEvidence { question, found });
     }
 
     /// A gateway's record, made where there is none yet.

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use super::checks::{Check, judge};
 use super::evidence::{Claim, Evidence, GatewayEvidence, Heard, Lldp, TargetEvidence};
-use super::input::{DesiredLink, DesiredRoute, Index, Input};
+use super::input::{DesiredLink, DesiredRoute, Input};
 use super::ledger::Ledger;
+use super::lookups::View;
 use crate::inventory::RouteEntry;
 use crate::kernel::live::{AddressState, BondPort, BondState, LinkState};
 use crate::model::{BondMode, Kind, MacAddr, Place, Protocol};
@@ -75,6 +76,9 @@ pub(crate) fn well(evidence: &mut Evidence, link: &str, index: u32, address: &st
         ip: Some(ip(gateway)),
         resolved: true,
         found_ms: Some(3),
+        heard_ms: Some(59_000),
+        sent: 10,
+        received: 10,
         rtt_us: Some(412),
         tried: Some(1500),
         largest: Some(1500),
@@ -150,7 +154,7 @@ pub(crate) fn lacp() -> (Input, Evidence) {
 
 /// The checks as they stand after every bound is over.
 pub(crate) fn judged(input: &Input, evidence: &Evidence) -> Vec<Check> {
-    let index = Index::new(input);
+    let index = View::new(input);
     let mut ledger = Ledger::default();
     let mut checks = judge(&index, evidence);
     ledger.apply(&mut checks, &index, evidence, Duration::ZERO);

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::model::{Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route};
+use crate::model::{Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, Rule};
 use crate::resolve::{Resolved, ResolvedLink};
 
 /// All that is to be verified.
@@ -22,6 +22,21 @@ pub struct Input {
     pub search: Vec<String>,
     /// What should be reachable beyond the gateways.
     pub targets: Vec<Target>,
+    /// Rules that lead to other tables than the main one.
+    pub rules: Vec<DesiredRule>,
+}
+
+/// A described rule, as far as verification needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredRule {
+    /// Source prefix.
+    pub from: Option<IpNet>,
+    /// Destination prefix.
+    pub to: Option<IpNet>,
+    /// Firewall mark.
+    pub mark: Option<u32>,
+    /// The table that it leads to.
+    pub table: u32,
 }
 
 /// A described link.
@@ -229,7 +244,10 @@ impl Input {
         }
         let resolvers = resolved.resolver.servers.iter().map(|s| s.value).collect();
         let search = resolved.resolver.search.iter().map(|s| s.value.clone()).collect();
-        Input { links, resolvers, search, targets }
+        let rule =
+            |rule: &Rule| DesiredRule { from: rule.from, to: rule.to, mark: rule.mark, table: rule.table };
+        let rules = desired.links.iter().flat_map(|link| &link.rules).map(rule).collect();
+        Input { links, resolvers, search, targets, rules }
     }
 }
 
@@ -248,12 +266,22 @@ impl<T> Default for PrefixTable<T> {
 }
 
 impl<T> PrefixTable<T> {
-    fn insert(&mut self, net: IpNet, value: T) {
+    fn note_length(&mut self, net: &IpNet) {
         let lengths = &mut self.lengths[usize::from(net.addr().is_ipv4())];
         if let Err(at) = lengths.binary_search_by(|length| net.prefix_len().cmp(length)) {
             lengths.insert(at, net.prefix_len());
         }
+    }
+
+    fn insert(&mut self, net: IpNet, value: T) {
+        self.note_length(&net);
         self.by_prefix.entry(net.trunc()).or_insert(value);
+    }
+
+    /// The value of exactly this prefix, made where there is none.
+    fn entry(&mut self, net: IpNet, new: impl FnOnce() -> T) -> &mut T {
+        self.note_length(&net);
+        self.by_prefix.entry(net.trunc()).or_insert_with(new)
     }
 
     /// The value of the longest prefix that contains an address.
@@ -272,7 +300,16 @@ pub struct Index<'a> {
     controllers: HashMap<&'a str, usize>,
     gateways: Vec<Vec<DesiredGateway>>,
     sources: HashMap<(&'a str, IpAddr), Option<IpAddr>>,
-    destinations: PrefixTable<(usize, Option<IpAddr>)>,
+    destinations: PrefixTable<Destination>,
+    own: HashSet<IpAddr>,
+}
+
+/// The described next hops to a prefix, those of the lowest metric: position of the link, and the gateway.
+#[derive(Debug)]
+struct Destination {
+    prefix: IpNet,
+    priority: u32,
+    hops: Vec<(usize, Option<IpAddr>)>,
 }
 
 impl Deref for Index<'_> {
@@ -294,6 +331,7 @@ impl<'a> Index<'a> {
             gateways: input.links.iter().map(DesiredLink::gateways).collect(),
             sources: HashMap::new(),
             destinations: PrefixTable::default(),
+            own: input.links.iter().flat_map(|link| &link.addresses).map(IpNet::addr).collect(),
         };
         for (at, link) in input.links.iter().enumerate() {
             // The first of equal names.
@@ -321,7 +359,13 @@ impl<'a> Index<'a> {
             destinations.extend(main.map(|route| (route.priority(), route.to, (at, route.via))));
         }
         destinations.sort_by_key(|(priority, ..)| *priority);
-        destinations.into_iter().for_each(|(_, net, value)| index.destinations.insert(net, value));
+        for (priority, net, hop) in destinations {
+            let new = || Destination { prefix: net.trunc(), priority, hops: Vec::new() };
+            let known = index.destinations.entry(net, new);
+            if known.priority == priority {
+                known.hops.push(hop);
+            }
+        }
         index
     }
 
@@ -362,20 +406,48 @@ impl<'a> Index<'a> {
 
     /// The described route to an address: its link, and the gateway where there is one. The longest prefix decides.
     pub fn route_to(&self, ip: &IpAddr) -> Option<(&'a DesiredLink, Option<IpAddr>)> {
-        let (at, via) = self.destinations.longest(ip)?;
-        Some((self.at(*at)?, *via))
+        self.hops_to(ip).first().copied()
+    }
+
+    /// The described next hops to an address.
+    pub fn hops_to(&self, ip: &IpAddr) -> Vec<(&'a DesiredLink, Option<IpAddr>)> {
+        self.destinations.longest(ip).map_or_else(Vec::new, |destination| self.hops(destination))
+    }
+
+    /// The described next hops to exactly this prefix.
+    pub fn hops_of(&self, net: &IpNet) -> Vec<(&'a DesiredLink, Option<IpAddr>)> {
+        self.destinations.by_prefix.get(&net.trunc()).map_or_else(Vec::new, |known| self.hops(known))
+    }
+
+    fn hops(&self, destination: &Destination) -> Vec<(&'a DesiredLink, Option<IpAddr>)> {
+        destination.hops.iter().filter_map(|(at, via)| Some((self.at(*at)?, *via))).collect()
+    }
+
+    /// The longest described prefix that has an address.
+    pub fn prefix_of(&self, ip: &IpAddr) -> Option<IpNet> {
+        self.destinations.longest(ip).map(|destination| destination.prefix)
+    }
+
+    /// True for a described address of this machine.
+    pub fn is_own(&self, ip: &IpAddr) -> bool {
+        self.own.contains(ip)
     }
 
     /// The physical NICs under a link, itself included, in the order of the text.
     pub fn nics_under(&self, name: &str) -> Vec<&'a DesiredLink> {
+        let mut links = self.links_under(name);
+        links.retain(|link| link.kind == Kind::Physical);
+        links
+    }
+
+    /// The links that a link is made of or stands on, itself included.
+    pub fn links_under(&self, name: &str) -> Vec<&'a DesiredLink> {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
         let mut todo = vec![name];
         while let Some(name) = todo.pop() {
             let Some(link) = self.link(name).filter(|link| seen.insert(link.name.as_str())) else { continue };
-            if link.kind == Kind::Physical {
-                found.push(link);
-            }
+            found.push(link);
             todo.extend(link.members.iter().rev().map(String::as_str));
             todo.extend(link.parent.as_deref());
         }

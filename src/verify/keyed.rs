@@ -17,6 +17,8 @@ pub struct Key<'a> {
     pub number: u32,
     /// An address.
     pub ip: Option<IpAddr>,
+    /// A second one.
+    pub source: Option<IpAddr>,
 }
 
 /// An item that has a key. The key of an item in a list never changes.
@@ -86,12 +88,6 @@ impl<T: Keyed> KeyedList<T> {
     /// The item with this key.
     pub fn find(&self, key: Key<'_>) -> Option<&T> {
         self.items.get(self.position(key)?)
-    }
-
-    /// The item with this key, to be changed.
-    pub fn find_mut(&mut self, key: Key<'_>) -> Option<&mut T> {
-        let at = self.position(key)?;
-        self.items.get_mut(at)
     }
 
     /// Appends an item.

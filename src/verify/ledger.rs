@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::checks::{self, Check, Outcome, Subject};
 use super::evidence::Evidence;
-use super::input::Index;
+use super::lookups::View;
 use crate::diagnostic::Code;
 
 /// Since when each check waits, by code, link and subject.
@@ -19,7 +19,7 @@ impl Ledger {
     pub(super) fn apply(
         &mut self,
         checks: &mut [Check],
-        index: &Index<'_>,
+        index: &View<'_>,
         evidence: &Evidence,
         now: Duration,
     ) {
@@ -36,7 +36,7 @@ impl Ledger {
                 Outcome::Failed => {
                     self.since.entry(key).or_insert(now);
                 }
-                Outcome::Passed | Outcome::Blocked | Outcome::NotChecked => {
+                Outcome::Passed | Outcome::Blocked | Outcome::NotChecked | Outcome::Unknown => {
                     self.since.remove(&key);
                 }
             }
@@ -50,7 +50,7 @@ impl Ledger {
     }
 
     /// When a waiting check's bound is over, since the start.
-    pub(super) fn end(&self, check: &Check, index: &Index<'_>, evidence: &Evidence) -> Option<Duration> {
+    pub(super) fn end(&self, check: &Check, index: &View<'_>, evidence: &Evidence) -> Option<Duration> {
         let key = (check.code, check.link.clone(), check.subject.clone());
         Some(checks::until(check, *self.since.get(&key)?, index, evidence))
     }
@@ -68,7 +68,7 @@ mod tests {
         let mut link = DesiredLink::new("a", "eth0", Kind::Physical);
         link.addresses = vec!["192.0.2.2/24".parse().unwrap()];
         let input = Input { links: vec![link], ..Input::default() };
-        let index = Index::new(&input);
+        let index = View::new(&input);
         let evidence = Evidence::default();
         let mut ledger = Ledger::default();
         let waiting = Check {
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_gateway_has_ten_seconds_from_when_the_port_forwards() {
         let (input, mut evidence) = one_nic();
-        let index = Index::new(&input);
+        let index = View::new(&input);
         let check = Check {
             code: Code::CheckGateway,
             link: "eth0".into(),
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn an_optional_link_keeps_nobody_waiting() {
         let (input, evidence) = one_nic();
-        let index = Index::new(&input);
+        let index = View::new(&input);
         for code in [Code::CheckCarrier, Code::CheckGateway, Code::CheckUp] {
             let (link, subject, finding) = ("eth0".into(), Subject::Whole, String::new());
             let check =

@@ -13,11 +13,13 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
         Fact::EchoSent(link, ip) => {
             let gateway = evidence.gateway_mut(&link, &ip);
             gateway.unanswered += u32::from(gateway.resolved);
+            gateway.silent_echoes += 1;
         }
         Fact::Echo(link, ip, micros) => {
             let gateway = evidence.gateway_mut(&link, &ip);
-            gateway.rtt_us = Some(micros);
+            gateway.rtt_us.get_or_insert(micros);
             gateway.found_ms.get_or_insert(now);
+            (gateway.heard_ms, gateway.again) = (Some(now), false);
         }
         Fact::Full(link, ip, tried, largest) => {
             let gateway = evidence.gateway_mut(&link, &ip);
@@ -44,10 +46,20 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
                 evidence.others.push(owner);
             }
         }
-        Fact::Resolver(server, micros) => resolver(evidence, server).rtt_us = Some(micros),
-        Fact::ResolverError(server, refused, error) => {
+        Fact::Resolver(server, micros) => {
             let resolver = resolver(evidence, server);
-            (resolver.refused, resolver.error) = (refused, Some(error));
+            (resolver.rtt_us, resolver.answered_ms) = (Some(micros), Some(now));
+        }
+        Fact::ResolverError(server, refused, error, here) => {
+            let resolver = resolver(evidence, server);
+            (resolver.refused, resolver.error, resolver.refused_here) = (refused, Some(error), here);
+        }
+        Fact::Loss(link, ip, sent, received) => {
+            let gateway = evidence.gateway_mut(&link, &ip);
+            (gateway.sent, gateway.received) = (sent, received);
+        }
+        Fact::EchoRefused(link, ip, number) => {
+            evidence.gateway_mut(&link, &ip).refused_here = Some(number);
         }
         Fact::Heard(link, heard) => {
             if heard.frames > 0 {
@@ -77,10 +89,11 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
         Fact::NameRefused(target) => of_target(evidence, target, |target| target.name_refused = true),
         Fact::Answer(target, answer, micros, last) => of_target(evidence, target, |target| {
             (target.answer, target.rtt_us, target.finished) = (Some(answer), Some(micros), last);
+            target.answered_ms = Some(now);
         }),
-        Fact::Unreachable(target, words) => {
-            of_target(evidence, target, |target| target.unreachable = Some(words));
-        }
+        Fact::Unreachable(target, words, here) => of_target(evidence, target, |target| {
+            (target.unreachable, target.refused_here) = (Some(words), here);
+        }),
         Fact::Unreadable(what) => note(&mut evidence.unreadable, what),
     }
 }
@@ -104,7 +117,7 @@ fn claim(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Claim {
 }
 
 fn resolver(evidence: &mut Evidence, server: IpAddr) -> &mut ResolverEvidence {
-    let new = || ResolverEvidence { server, rtt_us: None, refused: false, error: None };
+    let new = || ResolverEvidence::silent(server);
     evidence.resolvers.find_or_push(at("", server), new)
 }
 

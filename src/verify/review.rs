@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::evidence::Stranger;
+use super::evidence::{Policy, Stranger};
 use super::input::{DesiredLink, Input};
 use crate::handoff::state::Image;
-use crate::inventory::{AddressEntry, Inventory, RouteEntry};
+use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry};
+use crate::model::attribute::Value;
 use crate::model::{Protocol, Scope};
 use crate::plan::{Plan, Step};
 
@@ -21,9 +22,18 @@ pub struct Review {
     pub strangers: Vec<Stranger>,
     /// What the image's programs and tools make of the network; observed by the caller, where it was told anything.
     pub image: Image,
+    /// Rules, forbidding routes and addresses of others: what decides where packets go.
+    pub policy: Policy,
+    /// Why machine and description could not be compared; the rest is empty then.
+    pub failure: Option<String>,
 }
 
 impl Review {
+    /// The machine could not be read.
+    pub fn failed(why: &impl std::fmt::Display) -> Self {
+        Review { failure: Some(why.to_string()), ..Review::default() }
+    }
+
     /// From a plan made anew against the machine as it is.
     pub fn of(input: &Input, plan: &Plan, inventory: &Inventory) -> Self {
         let remaining = plan.steps.iter().filter(|step| !step.action.is_handoff()).cloned().collect();
@@ -48,7 +58,38 @@ impl Review {
             let routes = routes.filter(|r| !desired.contains(&(r.to, r.via))).filter_map(|r| route(name, r));
             addresses.chain(routes).collect::<Vec<_>>()
         };
-        Review { remaining, strangers: links.flat_map(of_link).collect(), image: Image::default() }
+        let strangers = links.flat_map(of_link).collect();
+        Review {
+            remaining,
+            strangers,
+            policy: policy(input, inventory),
+            image: Image::default(),
+            failure: None,
+        }
+    }
+}
+
+fn policy(input: &Input, inventory: &Inventory) -> Policy {
+    let own: HashSet<(&str, IpAddr)> = input
+        .links
+        .iter()
+        .flat_map(|link| link.addresses.iter().map(|net| (link.name.as_str(), net.addr())))
+        .collect();
+    let strange = |a: &&AddressEntry| !own.contains(&(a.link.as_str(), a.net.addr()));
+    let described: HashSet<&str> = input.links.iter().map(|link| link.name.as_str()).collect();
+    let settings = inventory.links.iter().filter(|link| described.contains(link.name.as_str()));
+    let is_taker = |link: &&ObservedLink| {
+        matches!(link.kind.word(), "macvlan" | "macvtap")
+            && link.settings.get("mode") == Some(&Value::Text("passthru".into()))
+    };
+    let taker = |link: &ObservedLink| Some((link.parent.clone()?, link.name.clone()));
+    Policy {
+        settings: settings.map(|link| (link.name.clone(), link.ipv6.clone())).collect(),
+        sysctls: inventory.sysctls.clone(),
+        takers: inventory.links.iter().filter(is_taker).filter_map(taker).collect(),
+        rules: inventory.rules.clone(),
+        barriers: inventory.routes.iter().filter(|route| route.kind.is_linkless()).cloned().collect(),
+        strange_addresses: inventory.addresses.iter().filter(strange).cloned().collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -13,14 +13,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cause;
 use super::checks::{Check, Outcome, judge};
-use super::evidence::{Evidence, TargetEvidence};
-use super::input::{Index, Input};
+use super::evidence::{Answer as Reply, Evidence, Found, Question, TargetEvidence};
+use super::input::Input;
 use super::ledger::Ledger;
+use super::lookups::View;
+use super::lookups::{self, Goal, Standing};
 use super::probe::{self, Fact, Facts, Probe};
 use super::record::{note, record};
 use super::{Review, Verification, due, words};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::{Live, Moment};
+use crate::kernel::lookup::{Answer, Query};
 use crate::kernel::monitor::{Event, Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::neighbour::{self, Neighbour, NeighbourState};
@@ -39,6 +42,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 const NEIGHBOURS: std::ops::RangeInclusive<u16> = 28..=30;
 /// The state is not read more often than this, however many events come.
 const READ: Duration = Duration::from_millis(50);
+/// So long at most the owner of an address that is a duplicate is looked for.
+const OWNER: Duration = Duration::from_secs(5);
+/// What was seen this long ago is looked at again before the verdict.
+const FRESH: Duration = Duration::from_secs(3);
 /// Facts that come within this time are judged together.
 const COALESCE: Duration = Duration::from_millis(5);
 /// So many facts at most are taken before the clock is looked at again.
@@ -53,30 +60,41 @@ pub(super) async fn run(
     stop: impl Future<Output = ()>,
 ) -> Verification {
     let (facts, mut inbox) = unbounded_channel();
-    let index = Index::new(input);
+    let index = View::new(input);
     let mut run = Run::new(&index, facts);
     let mut stop = pin!(stop);
     run.open();
     run.watch();
     run.read().await;
-    run.take_review(review().await);
+    run.review(&mut review).await;
     let mut progress_at = FIRST_PROGRESS;
     let mut end = End::Known;
     loop {
         let now = run.start.elapsed();
-        let checks = run.judge(now);
+        let mut checks = run.judge(now);
         run.ask(&checks, now).await;
+        if run.look_up_names().await {
+            checks = run.judge(run.start.elapsed());
+        }
         if now >= deadline {
             break;
         }
         let Some(until) = run.until(&checks, now) else {
-            // All is known; what was changed meanwhile is looked at once more.
-            if !std::mem::take(&mut run.changed) {
+            // All is known. What was true at first need not be true now: it is asked once more.
+            if run.confirm(&mut review, deadline).await {
                 break;
             }
-            run.take_review(review().await);
             continue;
         };
+        if !run.told && checks.iter().all(|check| check.outcome != Outcome::Waiting) {
+            // Only the switch is still waited for: whoever watches may act meanwhile.
+            run.told = true;
+            let causes = cause::explain(&index, &run.evidence, &checks);
+            for cause in causes.iter().filter(|cause| cause.severity == Severity::Error) {
+                progress(&format!("fault: {} ({}) [{}]", cause.message, cause.certainty, cause.code));
+            }
+            progress_at = now;
+        }
         if now >= progress_at {
             progress_at = now + PROGRESS;
             let listening = run.listening_ends(now);
@@ -101,13 +119,14 @@ pub(super) async fn run(
         if run.read_at.is_some_and(|at| run.start.elapsed() >= at) {
             run.read().await;
             // What was left to do may have been done by now: a route that waited for its address, say.
-            if !run.evidence.remaining.is_empty() && std::mem::take(&mut run.changed) {
-                run.take_review(review().await);
+            if run.may_be_done() && std::mem::take(&mut run.changed) {
+                run.review(&mut review).await;
             }
         }
     }
-    if run.changed && end == End::Known {
-        run.take_review(review().await);
+    if end == End::Known && (run.changed || run.start.elapsed().saturating_sub(run.reviewed) >= FRESH) {
+        run.read().await;
+        run.review(&mut review).await;
     }
     run.finish(end)
 }
@@ -126,7 +145,7 @@ enum End {
 /// See [`super::glance`].
 pub(super) fn glance(input: &Input, review: Review, moment: &Moment) -> Verification {
     let (facts, _) = unbounded_channel();
-    let index = Index::new(input);
+    let index = View::new(input);
     let mut run = Run::new(&index, facts);
     run.evidence.links = moment.links().into();
     run.evidence.addresses = moment.addresses.clone().into();
@@ -144,7 +163,7 @@ struct Asked {
 }
 
 struct Run<'a> {
-    index: &'a Index<'a>,
+    index: &'a View<'a>,
     evidence: Evidence,
     ledger: Ledger,
     start: Instant,
@@ -162,10 +181,18 @@ struct Run<'a> {
     read_at: Option<Duration>,
     /// Links or addresses have changed since the last review.
     changed: bool,
+    /// When machine and description were last compared, since the start.
+    reviewed: Duration,
+    /// What answered early was asked again.
+    asked_again: bool,
+    /// The causes were told while the switch was still waited for.
+    told: bool,
+    /// Changes of carrier that each link had had when it was first seen, by index.
+    carrier_changes: HashMap<u32, u32>,
 }
 
 impl<'a> Run<'a> {
-    fn new(index: &'a Index<'a>, facts: Facts) -> Self {
+    fn new(index: &'a View<'a>, facts: Facts) -> Self {
         let mut evidence = Evidence::default();
         let target = |t: &super::input::Target| TargetEvidence {
             target: t.text.clone(),
@@ -187,6 +214,10 @@ impl<'a> Run<'a> {
             live: None,
             read_at: None,
             changed: false,
+            reviewed: Duration::ZERO,
+            asked_again: false,
+            told: false,
+            carrier_changes: HashMap::new(),
         }
     }
 
@@ -199,6 +230,8 @@ impl<'a> Run<'a> {
             Group::Ipv6Address,
             Group::Ipv4Route,
             Group::Ipv6Route,
+            Group::Ipv4Rule,
+            Group::Ipv6Rule,
         ];
         let mut monitor = match Monitor::open(&groups) {
             Ok(monitor) => monitor,
@@ -241,11 +274,17 @@ impl<'a> Run<'a> {
         let Some(live) = &mut self.live else { return };
         match live.links().await {
             Ok(links) => self.evidence.links = links.into(),
-            Err(failure) => note(&mut self.evidence.unreadable, format!("links: {failure}")),
+            Err(failure) => {
+                self.evidence.links = Vec::new().into();
+                note(&mut self.evidence.unreadable, format!("links: {failure}"));
+            }
         }
         match live.addresses().await {
             Ok(addresses) => self.evidence.addresses = addresses.into(),
-            Err(failure) => note(&mut self.evidence.unreadable, format!("addresses: {failure}")),
+            Err(failure) => {
+                self.evidence.links = Vec::new().into();
+                note(&mut self.evidence.unreadable, format!("addresses: {failure}"));
+            }
         }
         self.names = Names::default();
         self.evidence.links.iter().for_each(|link| self.names.insert(link.index, &link.name));
@@ -255,8 +294,15 @@ impl<'a> Run<'a> {
     /// Since when each link has carrier, as far as it was seen.
     fn note_carriers(&mut self) {
         let now = self.start.elapsed().as_millis() as u64;
-        for link in self.evidence.links.iter().filter(|l| l.carrier) {
-            self.evidence.carrier_ms.entry(link.name.clone()).or_insert(now);
+        for link in &self.evidence.links {
+            if link.carrier {
+                self.evidence.carrier_ms.entry(link.name.clone()).or_insert(now);
+            }
+            let first = *self.carrier_changes.entry(link.index).or_insert(link.carrier_changes);
+            let changes = link.carrier_changes.saturating_sub(first);
+            if changes > 0 {
+                self.evidence.flaps.insert(link.name.clone(), changes);
+            }
         }
     }
 
@@ -264,6 +310,104 @@ impl<'a> Run<'a> {
         self.evidence.remaining = review.remaining;
         self.evidence.strangers = review.strangers;
         self.evidence.image = review.image;
+        self.evidence.policy = review.policy;
+        self.evidence.unreviewed = review.failure;
+    }
+
+    /// Compares machine and description anew, and asks the kernel anew where packets go.
+    async fn review(&mut self, review: &mut impl AsyncFnMut() -> Review) {
+        self.changed = false;
+        self.reviewed = self.start.elapsed();
+        self.take_review(review().await);
+        let questions: Vec<Question> = self.index.goals().iter().map(|goal| goal.question.clone()).collect();
+        self.look_up(questions.into_iter().chain(self.questions_of_names())).await;
+    }
+
+    /// True where something is not as described that a change of the machine may have brought about.
+    fn may_be_done(&self) -> bool {
+        let differs = |goal: &Goal| {
+            matches!(goal.standing(self.index, &self.evidence), Standing::Differs(_) | Standing::Failed(_))
+        };
+        !self.evidence.remaining.is_empty() || self.index.goals().iter().any(differs)
+    }
+
+    /// The questions for targets that are given by a name.
+    fn questions_of_names(&self) -> Vec<Question> {
+        let addresses = self.evidence.targets.iter().flat_map(|target| &target.addresses);
+        addresses.filter(|ip| !lookups::is_link_local(ip)).map(|ip| Question::to(*ip)).collect()
+    }
+
+    /// Asks for addresses of names that were not known at the last review; true where there were some.
+    async fn look_up_names(&mut self) -> bool {
+        if self.evidence.lookups.is_empty() {
+            return false;
+        }
+        let mut new = self.questions_of_names();
+        new.retain(|question| self.evidence.lookup(question).is_none());
+        let some = !new.is_empty();
+        self.look_up(new).await;
+        some
+    }
+
+    async fn look_up(&mut self, questions: impl IntoIterator<Item = Question>) {
+        let Some(live) = &mut self.live else { return };
+        for question in questions {
+            let Question { to, from, link, mark } = &question;
+            let query = Query { to: *to, from: *from, link: link.as_deref(), mark: *mark };
+            let found = match live.lookup(&self.names, &query).await {
+                Ok(Answer::Route(route)) => Found::Route((*route).into()),
+                Ok(Answer::NoRoute) => Found::NoRoute,
+                Ok(Answer::Forbidden(kind)) => Found::Forbidden(kind),
+                Ok(Answer::NotOurSource) => Found::NotOurSource,
+                Err(failure) => Found::Failed(failure.to_string()),
+            };
+            self.evidence.take_lookup(question, found);
+        }
+    }
+
+    /// The last look before the end: the kernel's state, its lookups, and whatever answered a while ago is asked again. True
+    /// where nothing is open after it.
+    async fn confirm(&mut self, review: &mut impl AsyncFnMut() -> Review, deadline: Duration) -> bool {
+        let now = self.start.elapsed();
+        if self.changed || now.saturating_sub(self.reviewed) >= FRESH {
+            self.read().await;
+            self.review(review).await;
+        }
+        if !std::mem::replace(&mut self.asked_again, true) && self.ask_again(now, deadline) {
+            return false;
+        }
+        let now = self.start.elapsed();
+        let checks = self.judge(now);
+        self.until(&checks, now).is_none()
+    }
+
+    /// Asks once more what answered a while ago: it may be gone. True where there is something.
+    fn ask_again(&mut self, now: Duration, deadline: Duration) -> bool {
+        let is_old = |ms: Option<u64>| {
+            let then = Duration::from_millis(ms.unwrap_or(0));
+            now.saturating_sub(then) >= FRESH && now + FRESH < deadline
+        };
+        let mut some = false;
+        for gateway in self.evidence.gateways.iter_mut().filter(|g| g.answers() && is_old(g.heard_ms)) {
+            let Some(ip) = gateway.ip else { continue };
+            (some, gateway.again) = (true, true);
+            self.asked.remove(&(gateway.link.clone(), ip));
+        }
+        let good = |t: &TargetEvidence| t.answer.as_ref().is_some_and(Reply::is_good);
+        for target in self.evidence.targets.iter_mut().filter(|t| good(t) && is_old(t.answered_ms)) {
+            (some, target.answer, target.finished) = (true, None, false);
+            let its =
+                |probe: &Probe| matches!(probe, Probe::Target { target: t, .. } if t.text == target.target);
+            self.started.retain(|probe| !its(probe));
+        }
+        for resolver in
+            self.evidence.resolvers.iter_mut().filter(|r| r.rtt_us.is_some() && is_old(r.answered_ms))
+        {
+            (some, resolver.rtt_us) = (true, None);
+            let server = resolver.server;
+            self.started.retain(|probe| !matches!(probe, Probe::Resolver { server: s, .. } if *s == server));
+        }
+        some
     }
 
     fn judge(&mut self, now: Duration) -> Vec<Check> {
@@ -277,6 +421,7 @@ impl<'a> Run<'a> {
     async fn ask(&mut self, checks: &[Check], now: Duration) {
         let age = |check: &Check| self.ledger.age(check, now);
         let mut claims: BTreeMap<(String, u32, MacAddr), Vec<Ipv4Addr>> = BTreeMap::new();
+        let mut owners: BTreeMap<(String, u32, MacAddr), Vec<Ipv6Addr>> = BTreeMap::new();
         for probe in due::probes(self.index, &self.evidence, checks, age) {
             if !self.started.insert(probe.clone()) {
                 continue;
@@ -285,6 +430,9 @@ impl<'a> Run<'a> {
                 // One socket for all addresses of a link: each would get the answers to all.
                 Probe::Claim { link, index, mac, ip } => {
                     claims.entry((link, index, mac)).or_default().push(ip);
+                }
+                Probe::Owner { link, index, mac, ip } => {
+                    owners.entry((link, index, mac)).or_default().push(ip);
                 }
                 probe => {
                     if let Probe::Listen { link, .. } = &probe {
@@ -296,6 +444,9 @@ impl<'a> Run<'a> {
         }
         for ((link, index, mac), ips) in claims {
             self.probes.spawn(probe::claims(link, index, mac, ips, self.facts.clone()));
+        }
+        for ((link, index, mac), ips) in owners {
+            self.probes.spawn(probe::owners(link, index, mac, ips, self.facts.clone()));
         }
         let mut ask = Vec::new();
         for (link, ip) in due::neighbours(&self.evidence, checks) {
@@ -311,7 +462,7 @@ impl<'a> Run<'a> {
 
     async fn ask_neighbours(&mut self, places: &[(String, IpAddr)]) {
         let Some(live) = self.live.as_mut().filter(|_| !places.is_empty()) else { return };
-        match live.ask_neighbours(&self.names, places).await {
+        match live.ask_neighbours(&self.names, places, self.asked_again).await {
             Ok(known) => known.into_iter().for_each(|neighbour| self.take_neighbour(neighbour)),
             Err(failure) => log::debug!("asking for neighbours: {failure}"),
         }
@@ -325,10 +476,39 @@ impl<'a> Run<'a> {
         let doubt =
             |c: &Check| Duration::from_secs(2).checked_sub(self.ledger.age(c, now)).map(|rest| now + rest);
         let doubt = waiting().filter_map(doubt).min();
+        // The kernel knows that an address is a duplicate, and not whose.
+        let unnamed = |c: &&Check| {
+            let claim = c.subject.ip().and_then(|ip| self.evidence.claim(&c.link, &ip));
+            c.code == Code::CheckAddress
+                && c.outcome == Outcome::Failed
+                && self.is_duplicate(c)
+                && claim.is_none_or(|claim| !claim.finished && claim.owner.is_none())
+        };
+        let owner =
+            checks.iter().filter(unnamed).map(|c| (OWNER + now).saturating_sub(self.ledger.age(c, now)));
+        let bound = [bound, owner.max().filter(|end| *end > now)].into_iter().flatten().min();
         let open = [bound, doubt.filter(|at| *at > now)].into_iter().flatten().min();
-        let tail = checks.iter().any(Check::is_fault).then(|| self.listening_ends(now)).flatten();
+        let tail = if open.is_none() {
+            self.listening_ends(now).filter(|_| self.switch_may_tell(checks))
+        } else {
+            None
+        };
         let soonest = [open, tail].into_iter().flatten().min()?;
         Some(self.read_at.map_or(soonest, |at| at.min(soonest)))
+    }
+
+    fn is_duplicate(&self, check: &Check) -> bool {
+        let state = check.subject.ip().and_then(|ip| self.evidence.address(&check.link, &ip));
+        state.is_some_and(|address| address.duplicate)
+    }
+
+    /// True while something fails that the switch could explain: its name and port are worth a wait.
+    fn switch_may_tell(&self, checks: &[Check]) -> bool {
+        if !checks.iter().any(Check::is_fault) {
+            return false;
+        }
+        let causes = cause::explain(self.index, &self.evidence, checks);
+        causes.iter().any(|cause| cause.severity == Severity::Error && cause.is_of_switch())
     }
 
     /// When every NIC that has told nothing of its switch has been listened on for long enough.
@@ -384,13 +564,18 @@ impl<'a> Run<'a> {
             let gateway = self.evidence.gateway_mut(link, &ip);
             match state {
                 NeighbourState::Reachable => {
-                    gateway.resolved = true;
+                    (gateway.resolved, gateway.again) = (true, false);
                     gateway.found_ms.get_or_insert(now);
+                    gateway.heard_ms = Some(now);
                 }
                 NeighbourState::Failed => {
+                    // One that answered before is asked again, and has to answer anew.
+                    gateway.again |= gateway.answers();
                     gateway.resolved = false;
                     gateway.unanswered = 0;
                 }
+                // Entered by hand: nobody answered.
+                NeighbourState::Fixed => gateway.fixed = neighbour.mac,
                 NeighbourState::Asked | NeighbourState::Stale => {}
             }
         }
@@ -408,7 +593,7 @@ impl<'a> Run<'a> {
             match end {
                 // A question that the time did not suffice for is no answer.
                 End::Known if matches!(check.code, Code::CheckUnique | Code::CheckPathMtu) => {
-                    check.outcome = Outcome::NotChecked;
+                    check.outcome = Outcome::Unknown;
                 }
                 End::Known => check.outcome = Outcome::Failed,
                 End::Interrupted => {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::checks::{Check, Outcome};
 use super::evidence::Evidence;
-use super::input::Index;
 use super::ledger::Ledger;
+use super::lookups::View;
 use crate::diagnostic::Code;
 
 /// What is awaited and for how long at most; `None` when nothing is. `listening` is when the listeners have heard enough.
@@ -15,7 +15,7 @@ pub(super) fn waiting(
     deadline: Duration,
     listening: Option<Duration>,
     ledger: &Ledger,
-    index: &Index<'_>,
+    index: &View<'_>,
     evidence: &Evidence,
 ) -> Option<String> {
     let open: Vec<&Check> = checks.iter().filter(|c| c.outcome == Outcome::Waiting).collect();
@@ -51,6 +51,8 @@ fn awaited(check: &Check) -> String {
         Code::CheckAddress => format!("address {object} on {link}"),
         Code::CheckUnique => format!("other owners of {object} on {link}"),
         Code::CheckGateway => format!("gateway {object} on {link}"),
+        Code::CheckRoute if link.is_empty() => format!("the kernel's route to {object}"),
+        Code::CheckRoute => format!("the kernel's route to {object} on {link}"),
         Code::CheckPathMtu => format!("full packets to {object} on {link}"),
         Code::CheckResolver | Code::CheckNames => format!("name server {object}"),
         Code::CheckTarget => object.to_string(),

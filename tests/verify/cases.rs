@@ -126,6 +126,7 @@ fn a_gateway_on_the_other_wire() {
         wire("eth1", "right", "port0");
         ip("address add 192.0.2.2/24 dev eth0");
         ip("address add 10.1.0.2/24 dev eth1");
+        ip("route add default via 192.0.2.1");
         ip("-n right address add 192.0.2.1/24 dev port0");
         ip("-n left address add 10.1.0.1/24 dev port0");
         let links = vec![nic("eth0", "192.0.2.2/24", GATEWAY), nic("eth1", "10.1.0.2/24", None)];
@@ -286,6 +287,7 @@ fn success_does_not_wait_for_the_switch_and_a_fault_listens_until_the_deadline()
         assert!(healthy.evidence.heard["eth0"].lldp.is_none());
         assert!(healthy.evidence.heard["eth0"].listened_ms < 31_000, "{}", healthy.seconds);
         // Nobody is 192.0.2.9: the fault is known after 10 s, and the switch may speak only every 30 s.
+        ip("route replace default via 192.0.2.9");
         let faulty = run(&input_of("192.0.2.9"), 60).await;
         assert_cause(&faulty, Code::GatewayAbsent, &[]);
         assert!(faulty.evidence.heard["eth0"].listened_ms >= 31_000, "{:#?}", faulty.evidence.heard);
@@ -315,6 +317,7 @@ fn both_ends_of_a_small_subnet_are_asked() {
         wire("eth0", "router", "port0");
         ip("-n router address add 192.0.2.0/31 dev port0");
         ip("address add 192.0.2.1/31 dev eth0");
+        ip("route add default via 192.0.2.0");
         let input = input(vec![nic("eth0", "192.0.2.1/31", Some("192.0.2.0"))], &[], &[]);
         assert_healthy(&run(&input, 20).await);
     });

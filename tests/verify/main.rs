@@ -4,7 +4,9 @@
 mod cases;
 mod commands;
 mod disturbed;
+mod growth;
 mod lldp;
+mod lookups;
 mod servers;
 mod told;
 mod wires;

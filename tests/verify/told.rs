@@ -66,7 +66,10 @@ fn a_boot_is_told_what_is_waited_for_and_how_it_ended() {
 
         let status = datagrams(&notify);
         assert!(!status.is_empty(), "no status line");
-        assert!(status.iter().all(|line| line.ends_with(" s more")), "{status:?}");
+        // What is waited for, and a fault as soon as it is known.
+        let is_known = |line: &String| line.ends_with(" s more") || line.starts_with("STATUS=fault: ");
+        assert!(status.iter().all(is_known), "{status:?}");
+        assert!(status.iter().any(|line| line.contains("[gateway-absent]")), "{status:?}");
         assert!(status.iter().any(|line| line.contains("gateway 192.0.2.1 on eth0")), "{status:?}");
 
         let entries = datagrams(&journal);

@@ -77,12 +77,20 @@ pub(crate) fn nic(name: &str, address: &str, gateway: Option<&str>) -> DesiredLi
 pub(crate) fn input(links: Vec<DesiredLink>, resolvers: &[&str], targets: &[&str]) -> Input {
     let resolvers = resolvers.iter().map(|r| r.parse().unwrap()).collect();
     let targets = targets.iter().map(|t| t.parse().unwrap()).collect();
-    Input { links, resolvers, search: Vec::new(), targets }
+    Input { links, resolvers, targets, ..Input::default() }
 }
 
 /// Verifies with a deadline in seconds. Nothing counts as still to be done. The report of it keeps to its schema.
 pub(crate) async fn run(input: &Input, seconds: u64) -> Verification {
-    let review = async || Review::default();
+    reviewed(input, seconds, async || Review::default()).await
+}
+
+/// The same, compared with the description as `review` says.
+pub(crate) async fn reviewed(
+    input: &Input,
+    seconds: u64,
+    review: impl AsyncFnMut() -> Review,
+) -> Verification {
     let progress = &mut |line: &str| eprintln!("{line}");
     let verification = verify(input, Duration::from_secs(seconds), review, progress, pending()).await;
     assert_schema(input, verification.clone());

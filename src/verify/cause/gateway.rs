@@ -21,7 +21,8 @@ pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
             None => (Certainty::Proved, String::new()),
         };
         let message = format!("another machine uses {ip} on {}: {owner}{whose}", check.link);
-        let cause = Cause::new(Code::DuplicateIpv4, certainty, &check.link, message, ACTION);
+        let code = if ip.is_ipv4() { Code::DuplicateIpv4 } else { Code::DuplicateIpv6 };
+        let cause = Cause::new(code, certainty, &check.link, message, ACTION);
         // A gateway that answers a question without our address, and none with it, takes us for the other.
         let refused = case.failed(Code::CheckGateway).filter(move |(_, gateway)| {
             gateway.link == check.link && answers_probe(case, gateway) && asks_from(case, gateway) == Some(ip)
@@ -61,15 +62,15 @@ pub(super) fn ignores_us(case: &Case<'_>) -> Vec<Cause> {
         let cause = Cause::new(Code::GatewayIgnores, Certainty::Likely, &check.link, message, action);
         Some(cause.explains([position]))
     };
-    case.failed(Code::CheckGateway).filter_map(cause).collect()
+    case.silent_gateways().filter_map(cause).collect()
 }
 
 /// The gateway is in another link's subnet, or answers on another link.
 pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let (ip, link) = (check.subject.ip()?, case.index.link(&check.link)?);
-        // On the NIC below a VLAN it answers where the VLAN is not tagged: that is the VLAN's own cause.
-        let below = |name: &str| case.index.nics_under(&link.name).iter().any(|nic| nic.name == name);
+        // On a link below a VLAN it answers where the VLAN is not tagged: that is the VLAN's own cause.
+        let below = |name: &str| case.index.links_under(&link.name).iter().any(|lower| lower.name == name);
         let answering =
             case.evidence.others.iter().find(|o| o.ip == ip && !below(&o.link) && o.link != link.name);
         if let Some(owner) = answering {
@@ -92,7 +93,7 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
                 .explains([position]),
         )
     };
-    case.failed(Code::CheckGateway).filter_map(cause).collect()
+    case.silent_gateways().filter_map(cause).collect()
 }
 
 /// Nobody answers for the gateway's address, and others of its subnet answer or are heard.
@@ -124,20 +125,19 @@ pub(super) fn absent(case: &Case<'_>) -> Vec<Cause> {
         let action = "Correct the gateway in the description, or bring that router up";
         Some(Cause::new(Code::GatewayAbsent, certainty, &link.name, message, action).explains([position]))
     };
-    case.failed(Code::CheckGateway).filter_map(cause).collect()
+    case.silent_gateways().filter_map(cause).collect()
 }
 
 /// Nothing of the gateways' subnets is heard on a link with carrier.
 pub(super) fn silent(case: &Case<'_>) -> Vec<Cause> {
-    let mut links: Vec<&str> = case.failed(Code::CheckGateway).map(|(_, c)| c.link.as_str()).collect();
+    let mut links: Vec<&str> = case.silent_gateways().map(|(_, c)| c.link.as_str()).collect();
     links.dedup();
     links.into_iter().filter_map(|link| one_silent(case, case.index.link(link)?)).collect()
 }
 
 fn one_silent(case: &Case<'_>, link: &DesiredLink) -> Option<Cause> {
     case.heard_under(&link.name).next()?;
-    let failed: Vec<(usize, &Check)> =
-        case.failed(Code::CheckGateway).filter(|(_, c)| c.link == link.name).collect();
+    let failed: Vec<(usize, &Check)> = case.silent_gateways().filter(|(_, c)| c.link == link.name).collect();
     let heard = || case.heard_under(&link.name).map(|(_, heard)| heard);
     let others = || heard().flat_map(|h| &h.untagged);
     if case.evidence.others.iter().any(|o| o.link == link.name) || others().any(|ip| link.has_subnet_of(ip)) {
@@ -199,22 +199,56 @@ pub(super) fn stp_delay(case: &Case<'_>) -> Vec<Cause> {
     causes
 }
 
+/// Most of what is sent to the gateway is lost.
+pub(super) fn lossy(case: &Case<'_>) -> Vec<Cause> {
+    let cause = |(position, check): (usize, &Check)| {
+        let gateway = case.evidence.gateway(&check.link, &check.subject.ip()?)?;
+        let loss = gateway.loss().filter(|loss| *loss > 0 && gateway.answers())?;
+        let message =
+            format!("{loss} % of the echoes to gateway {} on {} are lost", check.subject, check.link);
+        let action =
+            "Check cable, optics and duplex, error counters (`ip -s -s link`), and the load of the gateway";
+        Some(
+            Cause::new(Code::PacketLoss, Certainty::Proved, &check.link, message, action)
+                .explains([position]),
+        )
+    };
+    case.failed(Code::CheckGateway).filter_map(cause).collect()
+}
+
+/// A neighbour entry by hand keeps the kernel from asking where the gateway is.
+pub(super) fn fixed(case: &Case<'_>) -> Vec<Cause> {
+    let cause = |(position, check): (usize, &Check)| {
+        let ip = check.subject.ip()?;
+        let mac = case.evidence.gateway(&check.link, &ip)?.fixed?;
+        let real = case.evidence.others.find(at(&check.link, ip)).map(|owner| owner.mac);
+        let (certainty, real) = match real {
+            Some(real) if real != mac => (Certainty::Proved, format!(", and {real} answers for it")),
+            _ => (Certainty::Likely, ", so the kernel asks nobody".to_owned()),
+        };
+        let message = format!("gateway {ip} on {} is entered by hand as {mac}{real}", check.link);
+        let action = format!("Delete the entry: `ip neighbour del {ip} dev {}`", check.link);
+        let cause = Cause::new(Code::NeighbourFixed, certainty, &check.link, message, action);
+        Some(cause.explains([position]))
+    };
+    case.silent_gateways().filter_map(cause).collect()
+}
+
 /// Small packets pass and full ones do not.
 pub(super) fn mtu_black_hole(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let ip = check.subject.ip()?;
         let gateway = case.evidence.gateway(&check.link, &ip)?;
         let (tried, passed) = (gateway.tried?, gateway.largest);
+        // Of a lossy gateway the sizes that pass are chance.
+        let certainty = if gateway.loss() == Some(0) { Certainty::Likely } else { Certainty::Possible };
         let some = passed.map_or_else(|| "only small ones".to_owned(), |p| format!("packets of {p} bytes"));
         let message = format!("{} sends {tried} bytes, and {some} reach gateway {ip}", check.link);
         let action = match passed {
             Some(passed) => format!("Raise the MTU on the switch and at {ip}, or describe MTU {passed}"),
             None => format!("Raise the MTU on the switch and at {ip}, or describe a smaller one"),
         };
-        Some(
-            Cause::new(Code::MtuBlackHole, Certainty::Likely, &check.link, message, action)
-                .explains([position]),
-        )
+        Some(Cause::new(Code::MtuBlackHole, certainty, &check.link, message, action).explains([position]))
     };
     case.failed(Code::CheckPathMtu).filter_map(cause).collect()
 }

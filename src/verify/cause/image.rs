@@ -39,6 +39,7 @@ mod tests {
     use crate::handoff::{End, ResolvConf, Server};
     use crate::verify::checks::Outcome;
     use crate::verify::fixture::{ip, judged, one_nic};
+    use crate::verify::lookups::View;
 
     type Outcomes = Vec<(Code, Outcome)>;
     type Causes = Vec<(Code, String)>;
@@ -51,7 +52,7 @@ mod tests {
         let checks = judged(&input, &evidence);
         let of_image = checks.iter().filter(|c| [Code::CheckNames, Code::CheckTools].contains(&c.code));
         let outcomes = of_image.map(|c| (c.code, c.outcome)).collect();
-        let causes = super::super::explain(&crate::verify::input::Index::new(&input), &evidence, &checks);
+        let causes = super::super::explain(&View::new(&input), &evidence, &checks);
         let causes = causes.into_iter().filter(|c| [Code::NamesUnused, Code::ToolManages].contains(&c.code));
         (outcomes, causes.map(|c| (c.code, c.message)).collect())
     }

@@ -4,6 +4,7 @@ use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
 use crate::kernel::live::LinkState;
 use crate::model::{Kind, MacAddr};
+use crate::verify::checks::Check;
 
 /// NICs of the machine, as a person counts them.
 fn nics<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a LinkState> {
@@ -16,7 +17,7 @@ fn mac_of(link: &LinkState) -> Option<MacAddr> {
 
 /// The described NIC is not there; or it is now, and was not when the description was applied.
 pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
-    let cause = |(position, check): (usize, &super::Check)| {
+    let cause = |(position, check): (usize, &Check)| {
         let link = case.index.link(&check.link)?;
         if link.kind != Kind::Physical {
             return None;
@@ -89,7 +90,8 @@ fn absent(case: &Case<'_>, wanted: MacAddr) -> (String, String) {
 /// No carrier on a NIC, or on all of them.
 pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
     let is_nic = |name: &str| case.index.link(name).is_some_and(|l| l.kind == Kind::Physical);
-    let dark: Vec<_> = case.failed(Code::CheckCarrier).filter(|(_, c)| is_nic(&c.link)).collect();
+    let dark = case.failed(Code::CheckCarrier).filter(|(_, c)| is_nic(&c.link) && !case.is_flapping(c));
+    let dark: Vec<_> = dark.collect();
     let lit = || nics(case).filter(|l| l.carrier);
     let lit_described = lit().any(|l| is_nic(&l.name));
     if dark.len() > 1 && !lit_described {
@@ -112,7 +114,7 @@ pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
             Cause::new(Code::NoCableAnywhere, Certainty::Proved, "", message, action).explains(positions),
         ];
     }
-    let cause = |(position, check): (usize, &super::Check)| {
+    let cause = |(position, check): (usize, &Check)| {
         // As described: a bond gives its members its own address, and not every NIC tells a permanent one.
         let described = case.index.link(&check.link).and_then(|l| l.mac);
         let mac = described
@@ -125,9 +127,24 @@ pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
     dark.into_iter().map(cause).collect()
 }
 
+/// Carrier comes and goes.
+pub(super) fn flaps(case: &Case<'_>) -> Vec<Cause> {
+    let flapping = |check: &Check| case.evidence.flaps.get(&check.link).filter(|_| case.is_flapping(check));
+    let cause = |(position, check): (usize, &Check)| {
+        let changes = flapping(check)?;
+        let seconds = case.evidence.elapsed_ms.div_ceil(1000);
+        let message = format!("carrier of {} came and went {} times in {seconds} s", check.link, changes / 2);
+        let action = "Check the cable, the optics and the switch's port; fix the speed on both sides if they negotiate badly";
+        Some(
+            Cause::new(Code::LinkFlaps, Certainty::Proved, &check.link, message, action).explains([position]),
+        )
+    };
+    case.failed(Code::CheckCarrier).filter_map(cause).collect()
+}
+
 /// Half duplex.
 pub(super) fn half_duplex(case: &Case<'_>) -> Vec<Cause> {
-    let cause = |(position, check): (usize, &super::Check)| {
+    let cause = |(position, check): (usize, &Check)| {
         let message = format!("{} runs half duplex", check.link);
         let action = "Let both the NIC and the switch's port negotiate: one of them is fixed";
         Cause::new(Code::HalfDuplex, Certainty::Proved, &check.link, message, action).explains([position])

@@ -6,7 +6,7 @@ use super::target::targets;
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
 use crate::verify::checks::{Check, Outcome};
-use crate::verify::evidence::{Refusal, Way};
+use crate::verify::evidence::{Refusal, Way, at};
 
 /// A name server or target that does not answer.
 struct Silent<'a> {
@@ -91,6 +91,13 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
         return cause(host.code, Certainty::Likely, message, action);
     }
     if let Some(Refusal { by, words }) = way.and_then(|way| way.refusal.as_ref()) {
+        // This machine itself says so where its question to the next hop has no answer.
+        if case.evidence.addresses.iter().any(|address| address.ip == *by) {
+            let hop = described.and_then(|(_, via)| via).unwrap_or(*ip);
+            let message = format!("{text}: next hop {hop} does not answer");
+            let action = "Check whether that machine is up, its address, and the VLAN of the port";
+            return cause(host.code, Certainty::Likely, message, action);
+        }
         let message = format!("{text}: {words}, says {by}");
         let action = "Check whether that host is up, its address, and the routes and filters there";
         return cause(host.code, Certainty::Likely, message, action);
@@ -98,6 +105,12 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
     let via = match described {
         Some((_, Some(via))) => via,
         Some((link, None)) => {
+            let known = case.evidence.neighbour(&link.name, ip).is_some_and(|n| n.mac.is_some());
+            if known || case.evidence.others.find(at(&link.name, *ip)).is_some() {
+                let message = format!("{text}: {ip} is found on {}, and no packet comes back", link.name);
+                let action = "Look for a firewall there, and for one on this machine (`nft list ruleset`)";
+                return cause(host.code, Certainty::Possible, message, action);
+            }
             let message = format!("{text}: nobody answers for {ip} in {}'s own subnet", link.name);
             let action = "Check whether that host is up, and its address";
             return cause(host.code, Certainty::Likely, message, action);

@@ -1,6 +1,7 @@
 //! Causes at a VLAN: what the switch's port carries, by what was heard on it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
@@ -23,7 +24,7 @@ pub(super) fn not_carried(case: &Case<'_>) -> Vec<Cause> {
         };
         Some(Cause::new(Code::VlanNotCarried, certainty, &link.name, message, action).explains([position]))
     };
-    case.failed(Code::CheckGateway).filter_map(cause).collect()
+    case.silent_gateways().filter_map(cause).collect()
 }
 
 /// The VLAN that a link's packets travel in: its own, or that of a link below it.
@@ -69,21 +70,20 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
             return Some((Certainty::Likely, message, allow));
         }
     }
-    let gateways: Vec<_> = case.index.gateways(&link.name).iter().map(|gateway| gateway.ip).collect();
-    // Heard, or asked for on the NIC itself.
-    let nics = case.index.nics_under(&link.name);
-    let answered =
-        case.evidence.others.iter().filter(|o| nics.iter().any(|nic| nic.name == o.link)).map(|o| &o.ip);
+    // Heard, or asked for on a link below.
+    let lower = case.index.links_under(&link.name);
+    let below = |name: &str| name != link.name && lower.iter().any(|lower| lower.name == name);
+    let answered = case.evidence.others.iter().filter(|o| below(&o.link)).map(|o| &o.ip);
     let untagged = heard.untagged.iter().chain(answered);
     let native: Vec<_> = untagged.filter(|ip| link.has_subnet_of(ip) && !is_own(case, ip)).collect();
-    if let Some(ip) = native.iter().find(|ip| gateways.contains(ip)).or(native.first()) {
-        let certainty = if gateways.contains(ip) { Certainty::Proved } else { Certainty::Likely };
+    let is_gateway = |ip: &&&IpAddr| case.index.gateway(&link.name, ***ip).is_some();
+    if let Some(ip) = native.iter().find(is_gateway).or(native.first()) {
+        // A router may answer for each of its addresses on each of its interfaces (Linux does: arp_ignore), and a frame that
+        // was heard may be another's: it is not known that the subnet itself is untagged here.
         let message = format!("VLAN {vlan} is not heard, and {ip} of its subnet is heard untagged");
-        return Some((
-            certainty,
-            message,
-            "Describe the link without a VLAN, or tag it on the switch".to_owned(),
-        ));
+        let action =
+            format!("Allow VLAN {vlan} on the switch's port; see whether the port's own VLAN is meant");
+        return Some((Certainty::Likely, message, action));
     }
     if !heard.tags.is_empty() {
         let message = format!("VLAN {vlan} is not heard; the port carries {}", vlans(&heard.tags));

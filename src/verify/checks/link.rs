@@ -7,6 +7,9 @@ use crate::model::{BondMode, Kind};
 use crate::verify::input::DesiredLink;
 use crate::verify::words::speed_words;
 
+/// So many changes of carrier are more than a NIC that comes up, or is set down once, has.
+pub(in crate::verify) const FLAPS: u32 = 6;
+
 impl<'a> Judge<'a> {
     /// The checks of a link itself, those below it first. `depth` ends a circle that no description should have.
     pub(super) fn base(&mut self, link: &'a DesiredLink, depth: usize) -> Base {
@@ -26,6 +29,17 @@ impl<'a> Judge<'a> {
 
     fn link(&mut self, link: &'a DesiredLink, below: &[Base]) -> Base {
         let name = link.name.as_str();
+        // The loopback link is always there.
+        if self.evidence.links.is_empty() {
+            let finding = "the kernel's links cannot be read".to_owned();
+            return Base::Blocked(self.add(
+                Code::CheckPresent,
+                name,
+                Subject::Whole,
+                Outcome::Unknown,
+                finding,
+            ));
+        }
         let Some(state) = self.state(name).filter(|_| !link.missing) else {
             let late = link.mac.and_then(|mac| {
                 let is_it = |l: &&LinkState| l.permanent_mac == Some(mac) || l.mac == Some(mac);
@@ -81,6 +95,17 @@ impl<'a> Judge<'a> {
         }
         if state.full_duplex == Some(false) && state.carrier {
             self.add(Code::CheckDuplex, name, Subject::Whole, Outcome::Failed, "half duplex".into());
+        }
+        let changes = self.evidence.flaps.get(name).copied().unwrap_or(0);
+        if changes >= FLAPS {
+            let finding = format!("carrier came and went {} times", changes / 2);
+            return Base::Blocked(self.add(
+                Code::CheckCarrier,
+                name,
+                Subject::Whole,
+                Outcome::Failed,
+                finding,
+            ));
         }
         let finding = match state.speed.filter(|_| state.carrier) {
             Some(speed) => format!("carrier, {}", speed_words(speed)),

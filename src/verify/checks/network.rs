@@ -4,10 +4,15 @@ use std::net::IpAddr;
 
 use super::{Base, Check, ECHOES, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
-use crate::model::Kind;
-use crate::verify::evidence::{Answer, Claim, TargetEvidence};
+use crate::model::{Kind, RouteKind};
+use crate::verify::evidence::{Answer, Claim, Found, GatewayEvidence, Question, TargetEvidence};
 use crate::verify::input::{DesiredGateway, DesiredLink, Target};
 use crate::verify::words::time_words;
+
+/// So many percent of echoes lost are a fault; routers may answer not each of ten.
+const LOSS: u32 = 30;
+/// So long the kernel's own question to a gateway may take where no echo can be sent, in milliseconds.
+const KERNEL_ASKS_MS: u64 = 4_000;
 
 impl<'a> Judge<'a> {
     pub(super) fn addresses(&mut self, link: &'a DesiredLink) {
@@ -74,16 +79,17 @@ impl<'a> Judge<'a> {
         }
         // ARP is Ethernet's; a dummy or a tunnel has no neighbours.
         let ethernet = state.and_then(|l| l.mac).is_some_and(|mac| mac.as_bytes().len() == 6);
-        if ip.is_ipv4() && ethernet && link.kind != Kind::Dummy && matches!(base, Base::Usable) {
+        if ethernet && link.kind != Kind::Dummy && matches!(base, Base::Usable) && !address.tentative {
             self.claim(name, &ip);
         }
     }
 
-    /// Whether others have an IPv4 address of ours.
+    /// Whether others have an address of ours. For IPv6 the kernel asks by itself, unless `accept_dad` or the address says not
+    /// to, and only once.
     fn claim(&mut self, link: &str, ip: &IpAddr) {
         let (outcome, finding) = match self.evidence.claim(link, ip) {
             Some(Claim { owner: Some(mac), .. }) => (Outcome::Failed, format!("also used by {mac}")),
-            Some(Claim { error: Some(error), .. }) => (Outcome::NotChecked, format!("not checked: {error}")),
+            Some(Claim { error: Some(error), .. }) => (Outcome::Unknown, format!("not checked: {error}")),
             Some(Claim { finished: true, .. }) => (Outcome::Passed, "nobody else has it".to_owned()),
             _ => (Outcome::Waiting, "asking whether others have it".to_owned()),
         };
@@ -110,24 +116,54 @@ impl<'a> Judge<'a> {
             self.blocked(Code::CheckGateway, name, subject, root);
             return;
         }
-        let evidence = self.evidence.gateway(name, via);
-        let rtt = evidence.and_then(|g| g.rtt_us);
-        let error = evidence.and_then(|g| g.error.as_deref());
-        if let Some(error) = error.filter(|_| !evidence.is_some_and(|g| g.resolved)) {
-            let finding = format!("not checked: {error}");
+        if self.is_itself(*via) {
+            let finding = "this machine itself: proves nothing".to_owned();
             self.add(Code::CheckGateway, name, subject, Outcome::NotChecked, finding);
             return;
         }
-        let resolved = evidence.is_some_and(|g| g.resolved) || rtt.is_some();
-        let finding = match (rtt, resolved) {
-            (Some(rtt), _) => format!("answers in {}", time_words(rtt)),
-            (None, true) => "is there, and ignores echo".to_owned(),
-            (None, false) => "does not answer".to_owned(),
+        let evidence = self.evidence.gateway(name, via);
+        let rtt = evidence.and_then(|g| g.rtt_us);
+        let answers = evidence.is_some_and(GatewayEvidence::answers);
+        let error = evidence.and_then(|g| g.error.as_deref());
+        // Without leave to send echoes the kernel's own question to the neighbour goes on.
+        let asked_by_kernel = self.evidence.elapsed_ms < KERNEL_ASKS_MS;
+        if let Some(error) = error.filter(|_| !answers && !asked_by_kernel) {
+            let finding = format!("not checked: {error}");
+            self.add(Code::CheckGateway, name, subject, Outcome::Unknown, finding);
+            return;
+        }
+        // A tunnel has no neighbour discovery: of one that ignores echo nothing can be known.
+        let state = self.state(name);
+        let ethernet = state.and_then(|s| s.mac).is_some_and(|mac| mac.as_bytes().len() == 6);
+        let silent = evidence.is_some_and(|g| g.silent_echoes >= ECHOES) && !answers;
+        if silent && !ethernet && state.is_some_and(|s| s.no_arp) {
+            let finding = "does not answer echo, and the link has no other question".to_owned();
+            self.add(Code::CheckGateway, name, subject, Outcome::NotChecked, finding);
+            return;
+        }
+        let loss = evidence.and_then(GatewayEvidence::loss).filter(|_| answers).unwrap_or(0);
+        if loss >= LOSS {
+            let finding = format!("loses {loss} % of the echoes");
+            self.add(Code::CheckGateway, name, subject, Outcome::Failed, finding);
+            return;
+        }
+        let finding = match (rtt, answers, evidence.and_then(|g| g.heard_ms)) {
+            (Some(rtt), true, _) => format!("answers in {}", time_words(rtt)),
+            (None, true, _) => "is there, and ignores echo".to_owned(),
+            (_, false, Some(_)) => "answered at first, and does not any more".to_owned(),
+            (_, false, None) => "does not answer".to_owned(),
         };
-        if let Base::Blocked(_) = self.require(Code::CheckGateway, name, subject, resolved, finding) {
+        if let Base::Blocked(_) = self.require(Code::CheckGateway, name, subject, answers, finding) {
             return;
         }
         self.path_mtu(name, via);
+    }
+
+    /// True for an address of this machine, described or not.
+    fn is_itself(&self, ip: IpAddr) -> bool {
+        let question = Question::to(ip);
+        let own = self.evidence.lookup(&question);
+        self.index.is_own(&ip) || matches!(own, Some(Found::Route(route)) if route.kind == RouteKind::Local)
     }
 
     fn path_mtu(&mut self, link: &str, via: &IpAddr) {
@@ -139,6 +175,10 @@ impl<'a> Judge<'a> {
             (Some(_), Some(tried), passed) if gateway.finished => {
                 let some = passed.map_or_else(String::new, |p| format!(" ({p} do)"));
                 (Outcome::Failed, format!("{tried} bytes do not pass{some}"))
+            }
+            (Some(_), None, _) if gateway.finished => {
+                let loss = gateway.loss().unwrap_or(0);
+                (Outcome::NotChecked, format!("not checked: {loss} % of the echoes are lost"))
             }
             (None, ..) if gateway.finished || gateway.unanswered >= ECHOES => {
                 (Outcome::NotChecked, "not checked: no echo".to_owned())
@@ -199,10 +239,13 @@ impl<'a> Judge<'a> {
             self.blocked(Code::CheckResolver, "", subject, root);
             return;
         }
+        let Ok(leaves) = self.host(&subject, *server) else {
+            return self.itself(Code::CheckResolver, subject);
+        };
         let evidence = self.evidence.resolver(server);
         let rtt = evidence.and_then(|r| r.rtt_us);
         let finding = match (rtt, evidence.and_then(|r| r.error.as_deref())) {
-            (Some(rtt), _) => format!("answers in {}", time_words(rtt)),
+            (Some(rtt), _) => format!("answers in {}{leaves}", time_words(rtt)),
             (None, Some(error)) => format!("does not answer: {error}"),
             (None, None) => "does not answer".to_owned(),
         };
@@ -211,7 +254,8 @@ impl<'a> Judge<'a> {
 
     pub(super) fn target(&mut self, at: usize, target: &Target, evidence: Option<&TargetEvidence>) {
         let subject = Subject::Target(at, target.text.clone());
-        let open = match target.ip().or_else(|| evidence.and_then(|e| e.addresses.first().copied())) {
+        let ip = target.ip().or_else(|| evidence.and_then(|e| e.addresses.first().copied()));
+        let open = match ip {
             Some(ip) => self.open(&ip),
             None => self.names_open(),
         };
@@ -219,6 +263,9 @@ impl<'a> Judge<'a> {
             self.blocked(Code::CheckTarget, "", subject, root);
             return;
         }
+        let Ok(leaves) = ip.map_or(Ok(String::new()), |ip| self.host(&subject, ip)) else {
+            return self.itself(Code::CheckTarget, subject);
+        };
         let Some(evidence) = evidence else {
             self.add(Code::CheckTarget, "", subject, Outcome::Waiting, "not asked yet".into());
             return;
@@ -229,7 +276,13 @@ impl<'a> Judge<'a> {
             (false, true) => Outcome::Failed,
             (false, false) => Outcome::Waiting,
         };
-        self.add(Code::CheckTarget, "", subject, outcome, target_words(evidence));
+        self.add(Code::CheckTarget, "", subject, outcome, format!("{}{leaves}", target_words(evidence)));
+    }
+
+    /// What is an address of this machine itself answers for nothing outside.
+    fn itself(&mut self, code: Code, subject: Subject) {
+        let finding = "this machine itself: proves nothing".to_owned();
+        self.add(code, "", subject, Outcome::NotChecked, finding);
     }
 
     /// Where one of the alternative targets answers, nobody waits for the others, and they are no fault.

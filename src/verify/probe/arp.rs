@@ -17,7 +17,7 @@ const ETHERTYPE: u16 = 0x0806;
 const PROBES: u32 = 3;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// So many claims are told: a host may send any number.
-const MOST: usize = 4096;
+pub(super) const MOST: usize = 4096;
 
 /// An ARP packet: who says that he has which address, and whom he asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(
             heard(arp);
         }
     };
-    rounds_of(index, ETHERTYPE, rounds, frames, hear).await
+    rounds_of(index, ETHERTYPE, None, rounds, frames, hear).await
 }
 
 /// Sends whole frames `rounds` times, a second apart, and hands over every frame of that EtherType that others send
@@ -108,11 +108,15 @@ async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(
 pub(super) async fn rounds_of(
     index: u32,
     ethertype: u16,
+    filter: Option<&'static [libc::sock_filter; 6]>,
     rounds: u32,
     frames: &[Vec<u8>],
     mut heard: impl FnMut(&[u8]),
 ) -> std::io::Result<()> {
     let socket = Socket::packet(index, ethertype)?;
+    if let Some(filter) = filter {
+        socket.filter(filter)?;
+    }
     let mut buffer = [0; 128];
     for _ in 0..rounds {
         for frame in frames {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::icmp::{identifier, words};
 use super::socket::endpoint;
-use super::{Fact, Facts, tell};
+use super::{Fact, Facts, refused_here, tell};
 
 const PORT: u16 = 53;
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -118,7 +118,8 @@ pub(super) async fn server(server: IpAddr, index: u32, facts: &Facts) {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
             Err(error) => {
                 let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-                tell(facts, Fact::ResolverError(server, refused, words(&error)));
+                let here = refused_here(&error, &server);
+                tell(facts, Fact::ResolverError(server, refused, words(&error), here));
             }
         }
         sleep_until(start + INTERVAL).await;

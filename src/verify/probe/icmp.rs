@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::socket::Socket;
-use super::{Fact, Facts, tell};
+use super::{Fact, Facts, refused_here, tell};
 
 /// How often an unanswered echo is sent again.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -116,7 +116,11 @@ pub(super) async fn gateway(
     facts: &Facts,
 ) {
     let prepared = open(ip, link).and_then(|socket| {
-        source.map_or(Ok(()), |source| socket.bind_source(source, index)).map(|()| socket)
+        source.map_or(Ok(()), |source| socket.bind_source(source, index))?;
+        // A raw socket gets every echo that the machine gets, unless it is connected: of a thousand gateways that is a
+        // million. Where there is no route yet, it stays so.
+        let _ = socket.connect(ip, index);
+        Ok(socket)
     });
     let over = |error: Option<String>| tell(facts, Fact::EchoOver(link.to_owned(), ip, error));
     let socket = match prepared {
@@ -126,21 +130,75 @@ pub(super) async fn gateway(
     let mut echo = Echo { socket, ip, index, identifier: identifier(), buffer: vec![0; 65_536] };
     let rtt = loop {
         let start = Instant::now();
-        let sequence = 0;
-        if let Err(error) = echo.send(sequence, 64).await {
+        match echo.send(0, 64).await {
             // No route (an IPv6 gateway outside every subnet) or not yet an address: the kernel's own question to the
             // neighbour goes on beside this.
-            log::debug!("echo to {ip} on {link}: {error}");
+            Err(error) => {
+                if let Some(number) = refused_here(&error, &ip) {
+                    tell(facts, Fact::EchoRefused(link.to_owned(), ip, number));
+                }
+                log::debug!("echo to {ip} on {link}: {error}");
+            }
+            Ok(()) => tell(facts, Fact::EchoSent(link.to_owned(), ip)),
         }
-        tell(facts, Fact::EchoSent(link.to_owned(), ip));
-        if echo.answer(start + INTERVAL).await.is_some() {
-            break start.elapsed();
+        if let Some(rtt) = first_answer(&mut echo, start).await {
+            break rtt;
         }
     };
     tell(facts, Fact::Echo(link.to_owned(), ip, rtt.as_micros() as u64));
-    let (tried, largest) = full(&mut echo, mtu).await;
-    tell(facts, Fact::Full(link.to_owned(), ip, tried, largest));
+    let (sent, received) = loss(&mut echo).await;
+    tell(facts, Fact::Loss(link.to_owned(), ip, sent, received));
+    // Where small packets are lost, full ones that do not pass tell nothing of their size.
+    if received * 10 >= sent * 9 {
+        let (tried, largest) = full(&mut echo, mtu).await;
+        tell(facts, Fact::Full(link.to_owned(), ip, tried, largest));
+    }
     over(None);
+    // It may go away while others are waited for.
+    loop {
+        let start = Instant::now();
+        // An error that is passing is like an echo that is lost.
+        let sent = echo.send(0, 64).await.is_ok();
+        if sent && echo.answer(start + INTERVAL).await.is_some() {
+            tell(facts, Fact::Echo(link.to_owned(), ip, start.elapsed().as_micros() as u64));
+        }
+        sleep_until(start + 2 * INTERVAL).await;
+    }
+}
+
+/// The time of the first answer within a second of `start`. Further echoes follow every 100 ms, so that a gateway of which
+/// most are lost is told from one that ignores them.
+async fn first_answer(echo: &mut Echo, start: Instant) -> Option<Duration> {
+    for step in 1..=10 {
+        if echo.answer(start + step * INTERVAL / 10).await.is_some() {
+            return Some(start.elapsed());
+        }
+        if step < 10 && echo.send(0, 64).await.is_err() {
+            return echo.answer(start + INTERVAL).await.map(|_| start.elapsed());
+        }
+    }
+    None
+}
+
+/// How many of the small echoes of half a second are answered within another.
+async fn loss(echo: &mut Echo) -> (u32, u32) {
+    const ECHOES: u32 = 10;
+    const LOSS: u16 = 0xff;
+    let mut answered = std::collections::HashSet::new();
+    let start = Instant::now();
+    for number in 0..ECHOES {
+        let sequence = LOSS << 8 | number as u16;
+        // An error is an echo that does not arrive.
+        let _ = echo.send(sequence, 64).await;
+        while let Some(sequence) = echo.answer(start + (number + 1) * INTERVAL / 20).await {
+            answered.extend((sequence >> 8 == LOSS).then_some(sequence));
+        }
+    }
+    while answered.len() < ECHOES as usize {
+        let Some(sequence) = echo.answer(start + INTERVAL).await else { break };
+        answered.extend((sequence >> 8 == LOSS).then_some(sequence));
+    }
+    (ECHOES, answered.len() as u32)
 }
 
 /// The largest size tried, and the largest that passed.
@@ -156,7 +214,10 @@ async fn full(echo: &mut Echo, mtu: u32) -> (u32, Option<u32>) {
         }
         let until = Instant::now() + INTERVAL;
         while let Some(sequence) = echo.answer(until).await {
-            let size = sizes.get(usize::from(sequence & 0xff)).copied().filter(|_| sequence >> 8 != 0);
+            let size = sizes
+                .get(usize::from(sequence & 0xff))
+                .copied()
+                .filter(|_| (1..=ROUNDS).contains(&(sequence >> 8)));
             largest = largest.max(size);
             if largest == Some(mtu) {
                 return (mtu, largest);

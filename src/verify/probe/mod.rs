@@ -15,7 +15,7 @@ mod socket;
 mod target;
 mod trace;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -71,7 +71,7 @@ pub(super) enum Probe {
         /// The addresses.
         ips: Vec<Ipv4Addr>,
     },
-    /// Asks who else has an IPv6 address of ours.
+    /// Asks whether somebody else has an IPv6 address of ours.
     Owner {
         /// The link.
         link: String,
@@ -80,7 +80,7 @@ pub(super) enum Probe {
         /// Its hardware address.
         mac: MacAddr,
         /// The address.
-        ip: std::net::Ipv6Addr,
+        ip: Ipv6Addr,
     },
     /// Asks a name server.
     Resolver {
@@ -118,6 +118,10 @@ pub(super) enum Fact {
     EchoSent(String, IpAddr),
     /// A gateway answered the first echo after so many microseconds.
     Echo(String, IpAddr, u64),
+    /// Of so many small echoes to a gateway so many were answered.
+    Loss(String, IpAddr, u32, u32),
+    /// The machine itself refuses to send to a gateway: the system's error number.
+    EchoRefused(String, IpAddr, i32),
     /// The largest full packet tried, and the largest that passed.
     Full(String, IpAddr, u32, Option<u32>),
     /// Nothing more will come of a gateway's echoes, and why they cannot be sent.
@@ -130,8 +134,9 @@ pub(super) enum Fact {
     Has(String, IpAddr, MacAddr),
     /// A name server answered.
     Resolver(IpAddr, u64),
-    /// A name server did not answer: whether its host refuses, and the system's words.
-    ResolverError(IpAddr, bool, String),
+    /// A name server did not answer: whether its host refuses, the system's words, and its error number where the machine
+    /// itself refuses to send.
+    ResolverError(IpAddr, bool, String, Option<i32>),
     /// On the way to the first address, this router or host says that it cannot be reached, in which words.
     WayRefused(IpAddr, IpAddr, &'static str),
     /// The addresses of a target's name.
@@ -142,8 +147,8 @@ pub(super) enum Fact {
     NameRefused(usize),
     /// A target answered after so many microseconds; true where nothing better is waited for.
     Answer(usize, Answer, u64, bool),
-    /// A router or the system says that a target cannot be reached.
-    Unreachable(usize, String),
+    /// A router or the system says that a target cannot be reached, with the error number where the machine itself refuses.
+    Unreachable(usize, String, Option<i32>),
     /// A name server or target answers an echo, or not.
     WayEcho(IpAddr, bool),
     /// On the way to the first address, the router at this distance from 1, or nobody there.
@@ -163,7 +168,7 @@ pub(super) async fn run(probe: Probe, facts: Facts) {
         }
         Probe::Claim { link, index, mac, ip } => claims(link, index, mac, vec![ip], facts).await,
         Probe::WhoHas { link, index, mac, ips } => arp::who_has(&link, index, mac, &ips, &facts).await,
-        Probe::Owner { link, index, mac, ip } => ndisc::owner(&link, index, mac, ip, &facts).await,
+        Probe::Owner { link, index, mac, ip } => owners(link, index, mac, vec![ip], facts).await,
         Probe::Resolver { server, index } => dns::server(server, index, &facts).await,
         Probe::Target { position, target, servers, search } => {
             target::ask(position, &target, &servers, &search, &facts).await;
@@ -175,6 +180,25 @@ pub(super) async fn run(probe: Probe, facts: Facts) {
 /// Asks whether somebody else has IPv4 addresses of a link, all with one socket.
 pub(super) async fn claims(link: String, index: u32, mac: MacAddr, ips: Vec<Ipv4Addr>, facts: Facts) {
     arp::claim(&link, index, mac, &ips, &facts).await;
+}
+
+/// The same for IPv6 addresses.
+pub(super) async fn owners(link: String, index: u32, mac: MacAddr, ips: Vec<Ipv6Addr>, facts: Facts) {
+    ndisc::owner(&link, index, mac, &ips, &facts).await;
+}
+
+/// The error number where it is this machine that refuses to send, and no router that says so: netfilter and xfrm drop with
+/// EPERM, prohibiting policy gives EACCES (which for IPv6 a router's ICMP gives, too), and what cannot be sent at all or has
+/// no room in this process the others. ENETUNREACH and EHOSTUNREACH come from routers, too: the kernel's lookup tells.
+pub(super) fn refused_here(error: &std::io::Error, ip: &IpAddr) -> Option<i32> {
+    let number = error.raw_os_error()?;
+    let here = match number {
+        libc::EACCES => ip.is_ipv4(),
+        libc::EPERM | libc::EINVAL | libc::EMSGSIZE | libc::EMFILE | libc::ENFILE => true,
+        libc::ENOMEM | libc::ENOBUFS | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT => true,
+        _ => false,
+    };
+    here.then_some(number)
 }
 
 /// Sends a fact; when nobody listens any more there is nobody to tell.

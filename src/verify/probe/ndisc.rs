@@ -1,9 +1,10 @@
 //! Neighbour discovery by hand (RFC 4861, RFC 4862): who else has an IPv6 address of ours. The kernel only tells that
 //! somebody has, and drops his answers.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::arp::rounds_of;
+use super::arp::{MOST, rounds_of};
 use super::icmp::{checksum, words};
 use super::{Fact, Facts, tell};
 use crate::model::MacAddr;
@@ -12,6 +13,22 @@ const ETHERTYPE: u16 = 0x86dd;
 const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
+
+/// Lets through neighbour advertisements without extension headers: other IPv6 packets are other machines' traffic.
+static FILTER: [libc::sock_filter; 6] = {
+    const fn op(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+        libc::sock_filter { code: code as u16, jt, jf, k }
+    }
+    use libc::{BPF_ABS, BPF_B, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET};
+    [
+        op(BPF_LD | BPF_B | BPF_ABS, 14 + 6, 0, 0),
+        op(BPF_JMP | BPF_JEQ | BPF_K, ICMPV6 as u32, 0, 3),
+        op(BPF_LD | BPF_B | BPF_ABS, 14 + 40, 0, 0),
+        op(BPF_JMP | BPF_JEQ | BPF_K, ADVERTISEMENT as u32, 0, 1),
+        op(BPF_RET | BPF_K, 128, 0, 0),
+        op(BPF_RET | BPF_K, 0, 0, 0),
+    ]
+};
 
 /// A neighbour solicitation as duplicate detection sends it, from the unspecified address to the solicited-node group,
 /// as a whole frame. The answer goes to all nodes.
@@ -51,18 +68,24 @@ pub(super) fn advertisement(frame: &[u8]) -> Option<(Ipv6Addr, MacAddr)> {
     Some((Ipv6Addr::from(target), MacAddr::from_bytes(frame.get(6..12)?)?))
 }
 
-/// Asks three times, a second apart, and tells of everybody who answers.
-pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ip: Ipv6Addr, facts: &Facts) {
-    let frame = solicitation(mac.as_bytes(), ip);
+/// Asks three times for each of these addresses of ours, a second apart, and tells of everybody who answers.
+pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr], facts: &Facts) {
+    let frames: Vec<Vec<u8>> = ips.iter().map(|ip| solicitation(mac.as_bytes(), *ip)).collect();
+    let ours: HashSet<Ipv6Addr> = ips.iter().copied().collect();
+    let mut told: HashSet<(Ipv6Addr, MacAddr)> = HashSet::new();
     let heard = |frame: &[u8]| {
-        if let Some((_, owner)) =
-            advertisement(frame).filter(|(target, owner)| *target == ip && *owner != mac)
+        if let Some((ip, owner)) =
+            advertisement(frame).filter(|(ip, owner)| ours.contains(ip) && *owner != mac)
         {
-            tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V6(ip), owner));
+            if told.len() < MOST && told.insert((ip, owner)) {
+                tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V6(ip), owner));
+            }
         }
     };
-    if let Err(error) = rounds_of(index, ETHERTYPE, 3, &[frame], heard).await {
-        tell(facts, Fact::Unreadable(format!("neighbour discovery on {link}: {}", words(&error))));
+    let error =
+        rounds_of(index, ETHERTYPE, Some(&FILTER), 3, &frames, heard).await.err().map(|error| words(&error));
+    for ip in ips {
+        tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V6(*ip), error.clone()));
     }
 }
 

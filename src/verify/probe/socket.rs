@@ -184,6 +184,14 @@ impl Socket {
         self.bind(&Address::of_ip(ip, index))
     }
 
+    /// Takes packets from that address only.
+    pub(super) fn connect(&self, ip: IpAddr, index: u32) -> io::Result<()> {
+        let address = Address::of_ip(ip, index);
+        // SAFETY: the storage is valid for the length given with it.
+        let result = unsafe { libc::connect(self.fd.as_raw_fd(), address.pointer(), address.length) };
+        checked(result as isize).map(|_| ())
+    }
+
     /// Sends a packet to an address, through the interface for a link-local one.
     pub(super) async fn send_to(&self, bytes: &[u8], ip: IpAddr, index: u32) -> io::Result<()> {
         self.send(bytes, &Address::of_ip(ip, index)).await

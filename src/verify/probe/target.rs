@@ -11,7 +11,7 @@ use super::super::evidence::Answer;
 use super::super::input::{Scheme, Target};
 use super::dns::Lookup;
 use super::icmp::{self, words};
-use super::{Fact, Facts, http, names, socket, tell};
+use super::{Fact, Facts, http, names, refused_here, socket, tell};
 
 /// How long one attempt may take, and how often one is made.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -52,7 +52,10 @@ pub(super) async fn ask(
                             }
                         }
                         Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-                        Err(error) => tell(facts, Fact::Unreachable(position, words(&error))),
+                        Err(error) => {
+                            let here = refused_here(&error, &ip);
+                            tell(facts, Fact::Unreachable(position, words(&error), here));
+                        }
                     }
                 }
             }
@@ -105,7 +108,7 @@ async fn talk(
     loop {
         timeout_at(until, stream.readable()).await.map_err(silent)??;
         match stream.try_read(&mut buffer) {
-            Ok(0) => return Ok(Answer::Strange("closes the connection without a word".into())),
+            Ok(0) => return Ok(Answer::Strange("closes without sending data".into())),
             Ok(length) => answer.extend_from_slice(buffer.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),

@@ -4,6 +4,7 @@ use super::*;
 use crate::inventory::AddressEntry;
 use crate::kernel::live::AddressState;
 use crate::plan::{Action, Step};
+use crate::verify::evidence::Claim;
 use crate::verify::fixture::step;
 
 /// The causes of a network spoiled in some ways, as code and certainty.
@@ -11,7 +12,7 @@ fn causes(network: Network, spoil: Spoil) -> Vec<(Code, Certainty, String)> {
     let (mut input, mut evidence) = network();
     spoil(&mut input, &mut evidence);
     let checks = judged(&input, &evidence);
-    let causes = explain(&Index::new(&input), &evidence, &checks);
+    let causes = explain(&View::new(&input), &evidence, &checks);
     causes.into_iter().map(|c| (c.code, c.certainty, c.message)).collect()
 }
 
@@ -34,7 +35,11 @@ fn a_way_back_is_not_missing_where_another_host_answers() {
     let found = causes(one_nic, |input, evidence| {
         let server = ip("198.51.100.53");
         input.resolvers.push(server);
-        evidence.resolvers.push(ResolverEvidence { server, rtt_us: Some(900), refused: false, error: None });
+        evidence.resolvers.push(ResolverEvidence {
+            server,
+            rtt_us: Some(900),
+            ..ResolverEvidence::silent(server)
+        });
         silent_target(input, evidence);
         evidence.ways.push(way(ip("198.51.100.5"), &["192.0.2.1"]));
     });
@@ -70,10 +75,10 @@ fn a_duplicate_explains_a_gateway_only_where_that_is_seen_to_be_there() {
     let (input, mut evidence) = one_nic();
     spoil(&mut evidence);
     evidence.others.push(owner("192.0.2.1"));
-    let found = explain(&Index::new(&input), &evidence, &judged(&input, &evidence));
+    let found = explain(&View::new(&input), &evidence, &judged(&input, &evidence));
     assert_eq!((found.len(), found[0].code), (1, Code::DuplicateIpv4), "{found:#?}");
     evidence.others = vec![owner("192.0.2.254")].into();
-    let found = explain(&Index::new(&input), &evidence, &judged(&input, &evidence));
+    let found = explain(&View::new(&input), &evidence, &judged(&input, &evidence));
     let codes: Vec<Code> = found.iter().map(|c| c.code).collect();
     assert_eq!(codes, [Code::DuplicateIpv4, Code::GatewayAbsent], "{found:#?}");
 }
@@ -185,6 +190,8 @@ fn two_gateways_of_one_link_that_are_silent_are_one_cause() {
         let mut address = evidence.addresses[0].clone();
         address.ip = ip("2001:db8::2");
         evidence.addresses.push(address);
+        let claim = Claim { ip: ip("2001:db8::2"), ..evidence.claims[0].clone() };
+        evidence.claims.push(claim);
         without_gateway(evidence);
         evidence.heard.insert("eth0".into(), Heard::default());
     });
@@ -210,7 +217,7 @@ fn every_check_that_can_fail_has_an_action_of_its_own() {
             root: None,
             optional: false,
         };
-        let causes = explain(&Index::new(&input), &evidence, std::slice::from_ref(&check));
+        let causes = explain(&View::new(&input), &evidence, std::slice::from_ref(&check));
         let cause = causes.first().unwrap_or_else(|| panic!("{code}: no cause"));
         assert!(!cause.action.starts_with("See `netapply explain"), "{code}: {cause:#?}");
     }

@@ -1,0 +1,189 @@
+//! Causes on this machine: what takes precedence over the described routes, by the kernel's own lookup.
+
+use std::net::IpAddr;
+
+use super::{Case, Cause, Certainty};
+use crate::diagnostic::{Code, Severity};
+use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::model::{Protocol, RouteKind};
+use crate::verify::checks::{Check, Outcome, Subject};
+use crate::verify::evidence::{Found, FoundRoute};
+use crate::verify::lookups::View;
+use crate::verify::lookups::{Goal, Standing, host};
+
+/// `RT_TABLE_MAIN`.
+const MAIN: u32 = 254;
+
+/// Something takes precedence over a described route, or forbids what is described.
+pub(super) fn competing(case: &Case<'_>) -> Vec<Cause> {
+    let mut causes: Vec<(String, Cause)> = Vec::new();
+    let is_route = |c: &Check| c.code == Code::CheckRoute && c.outcome == Outcome::Failed;
+    for (position, check) in case.checks.iter().enumerate().filter(|(_, check)| is_route(check)) {
+        let Some((goal, found)) = answer(case, check) else { continue };
+        let (what, action) = competitor(case, &goal, found);
+        // What fails for it: the same thing asked over the network.
+        let same = |c: &Check| c.subject == check.subject && c.link == check.link && c.is_fault();
+        let failed: Vec<usize> =
+            case.checks.iter().enumerate().filter(|(_, c)| same(c)).map(|(at, _)| at).collect();
+        let failed = if check.is_fault() { failed } else { vec![position] };
+        if let Some((_, known)) = causes.iter_mut().find(|(known, _)| *known == what) {
+            known.checks.extend(failed);
+            continue;
+        }
+        let message = format!("{}: {what}", subject_words(check, &goal));
+        let mut cause = Cause::new(Code::CompetingRoute, Certainty::Proved, &check.link, message, action);
+        if !check.is_fault() {
+            cause.severity = Severity::Warning;
+        }
+        causes.push((what, cause.explains(failed)));
+    }
+    causes.into_iter().map(|(_, cause)| cause).collect()
+}
+
+/// The goal of a failed check, and the answer that is not as described.
+fn answer<'a>(case: &Case<'a>, check: &Check) -> Option<(Goal, &'a Found)> {
+    let index: &View<'_> = case.index;
+    let found = |goal: &Goal| match goal.standing(index, case.evidence) {
+        Standing::Differs(_) | Standing::Preferred(_) => case.evidence.lookup(&goal.question),
+        _ => None,
+    };
+    let its = |goal: &&Goal| goal.link == check.link && goal.subject == check.subject;
+    let fixed = index.goals().iter().filter(its).find_map(|goal| Some((goal.clone(), found(goal)?)));
+    fixed.or_else(|| {
+        let Subject::Target(at, _) = check.subject else { return None };
+        let ip = *case.evidence.targets.get(at)?.addresses.first()?;
+        let goal = host(index, check.subject.clone(), ip)?;
+        Some((goal.clone(), found(&goal)?))
+    })
+}
+
+fn subject_words(check: &Check, goal: &Goal) -> String {
+    match &check.subject {
+        Subject::Gateway(ip) => format!("gateway {ip} of {}", check.link),
+        Subject::Route(to) if to.prefix_len() == 0 => format!("the default route of {}", check.link),
+        Subject::Route(to) => format!("the route to {to} of {}", check.link),
+        Subject::NameServer(ip) => format!("name server {ip}"),
+        _ => format!("{} ({})", check.subject, goal.question.to),
+    }
+}
+
+/// What takes precedence, with who made it; and what to do.
+fn competitor(case: &Case<'_>, goal: &Goal, found: &Found) -> (String, String) {
+    match found {
+        Found::Route(route) => other_route(case, goal, route),
+        Found::NoRoute => no_route(case, goal),
+        Found::Forbidden(kind) => forbidden(case, goal, *kind),
+        Found::NotOurSource => {
+            let from = goal.question.from.map_or_else(String::new, |ip| ip.to_string());
+            let action = "Run netapply apply; see who removes the address";
+            (format!("{from} is no address of this machine"), action.to_owned())
+        }
+        Found::Failed(words) => (words.clone(), "See `ip route get` for it".to_owned()),
+    }
+}
+
+fn other_route(case: &Case<'_>, goal: &Goal, route: &FoundRoute) -> (String, String) {
+    let leaves = crate::verify::checks::route_words(route);
+    let expected = expected_table(goal);
+    if expected.is_some_and(|table| route.table != table) && route.table != 0 {
+        let rule = case.evidence.policy.rules.iter().find(|rule| rule.table == route.table);
+        let rule = rule.map_or_else(|| "a rule".to_owned(), rule_words);
+        let action = format!("Remove it (`ip rule`), or describe what table {} should hold", route.table);
+        return (format!("it {leaves}: {rule} leads to table {}", route.table), action);
+    }
+    let right_hop =
+        goal.hops.iter().any(|(link, via)| route.link.as_ref() == Some(link) && route.via == *via);
+    if right_hop {
+        let source = route.source.map_or_else(String::new, |ip| ip.to_string());
+        let address =
+            case.evidence.policy.strange_addresses.iter().find(|a| Some(a.net.addr()) == route.source);
+        let maker = address.map_or_else(String::new, |address| format!(" ({})", address_words(address)));
+        let action = format!("Remove {source}, or describe the source address of the route");
+        return (format!("it leaves from {source}{maker}, not from the described address"), action);
+    }
+    let Some(entry) = &route.entry else {
+        return (format!("it {leaves}"), "See `ip route` and `ip rule` for what leads there".to_owned());
+    };
+    let link = route.link.as_deref().unwrap_or_default();
+    if entry.protocol == Protocol::Kernel && entry.via.is_none() {
+        let within = |a: &&AddressEntry| a.link == link && entry.to.contains(&a.net.addr());
+        let address = case.evidence.policy.strange_addresses.iter().find(within);
+        let address = address.map_or_else(String::new, |address| format!(", by {}", address_words(address)));
+        let action = format!("Remove the address or subnet from {link}, or set {link} down");
+        return (format!("it {leaves}: {link} has the subnet {}, too{address}", entry.to), action);
+    }
+    let maker = entry.protocol.maker().map_or_else(String::new, |maker| format!(", made by {maker}"));
+    let keep = match entry.protocol.maker() {
+        Some(maker) => format!("Keep {maker} from adding it, or describe a lower metric or that route"),
+        None => "Delete that route, or describe a lower metric or that route".to_owned(),
+    };
+    (format!("it {leaves}: {} takes precedence{maker}", entry_words(entry)), keep)
+}
+
+/// The table that the description's route is in; `None` where it is a VRF's, whose number the kernel has.
+fn expected_table(goal: &Goal) -> Option<u32> {
+    let other = goal.question.mark.is_some() || goal.question.link.is_some();
+    // A rule by source leads to the route's own table.
+    let by_source =
+        goal.question.from.is_some() && matches!(goal.subject, Subject::Route(_)) && goal.source.is_none();
+    (!other && !by_source).then_some(MAIN)
+}
+
+fn no_route(case: &Case<'_>, goal: &Goal) -> (String, String) {
+    let to = goal.question.to;
+    let rule = case.evidence.policy.rules.iter().find(|rule| concerns(rule, goal));
+    let rules = rule.map_or_else(String::new, |rule| format!("; {} concerns it", rule_words(rule)));
+    let message = format!("the kernel has no route to {to}{rules}");
+    let action =
+        "See `ip route` whether the route is there, and `ip rule` for a rule that leads to its table";
+    (message, action.to_owned())
+}
+
+fn forbidden(case: &Case<'_>, goal: &Goal, kind: RouteKind) -> (String, String) {
+    let to = goal.question.to;
+    let barriers = case.evidence.policy.barriers.iter().filter(|route| route.to.contains(&to));
+    let barrier = barriers.max_by_key(|route| (route.to.prefix_len(), std::cmp::Reverse(route.metric)));
+    if let Some(route) = barrier {
+        let maker = route.protocol.maker().map_or_else(String::new, |maker| format!(", made by {maker}"));
+        let action = format!("Delete it: `ip route del {}`", entry_words(route));
+        return (format!("{} forbids it{maker}", entry_words(route)), action);
+    }
+    let rule = case.evidence.policy.rules.iter().find(|rule| concerns(rule, goal));
+    let rule = rule.map_or_else(|| "a rule".to_owned(), rule_words);
+    let action = "Delete that rule: `ip rule` shows it".to_owned();
+    (format!("{rule} forbids it ({})", kind.word()), action)
+}
+
+/// True for a rule that the packet of a goal may match.
+fn concerns(rule: &RuleEntry, goal: &Goal) -> bool {
+    let to = rule.to.is_none_or(|net| net.contains(&goal.question.to));
+    let from = rule.from.is_none_or(|net| goal.question.from.is_some_and(|ip| net.contains(&ip)));
+    let family = (rule.family == 4) == matches!(goal.question.to, IpAddr::V4(_));
+    family && to && from
+}
+
+fn rule_words(rule: &RuleEntry) -> String {
+    let from = rule.from.map_or_else(|| "all".to_owned(), |net| net.to_string());
+    let to = rule.to.map_or_else(String::new, |net| format!(" to {net}"));
+    format!("rule {} (from {from}{to})", rule.priority)
+}
+
+/// A route nearly as ip(8) shows it.
+fn entry_words(entry: &RouteEntry) -> String {
+    let to = if entry.to.prefix_len() == 0 { "default".to_owned() } else { entry.to.to_string() };
+    let kind =
+        if entry.kind == RouteKind::Unicast { String::new() } else { format!("{} ", entry.kind.word()) };
+    let via = entry.via.map_or_else(String::new, |via| format!(" via {via}"));
+    let link = entry.link.as_ref().map_or_else(String::new, |link| format!(" dev {link}"));
+    format!("{kind}{to}{via}{link} proto {} metric {}", entry.protocol, entry.metric)
+}
+
+/// `192.0.2.9/24 on eth1, leased`.
+fn address_words(address: &AddressEntry) -> String {
+    let made = match (address.permanent, address.net.addr().is_ipv4()) {
+        (true, _) => "",
+        (false, true) => ", leased",
+        (false, false) => ", from a router advertisement",
+    };
+    format!("{} on {}{made}", address.net, address.link)
+}

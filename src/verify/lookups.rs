@@ -1,0 +1,353 @@
+//! Where packets should go, as questions to the kernel's own lookup (`RTM_GETROUTE`), and how an answer compares. Pure.
+//!
+//! The whole machine decides where a packet goes: rules, tables, routes and addresses that nobody described. For each
+//! gateway, each described route, each name server and target there is a [`Goal`]: a question, and the next hops and source
+//! addresses that are as described.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Deref;
+
+use ipnet::IpNet;
+
+use super::evidence::{Evidence, Found, FoundRoute, Question};
+use super::input::{DesiredLink, DesiredRoute, Index, Input};
+use super::subject::Subject;
+use crate::model::{Kind, RouteKind};
+
+/// A description with its tables and with what the kernel's lookup should say. Made once for a verification.
+#[derive(Debug)]
+pub struct View<'a> {
+    index: Index<'a>,
+    goals: Vec<Goal>,
+}
+
+impl<'a> Deref for View<'a> {
+    type Target = Index<'a>;
+
+    fn deref(&self) -> &Index<'a> {
+        &self.index
+    }
+}
+
+impl<'a> View<'a> {
+    /// Makes the tables; linear.
+    pub fn new(input: &'a Input) -> Self {
+        let index = Index::new(input);
+        let goals = goals(&index);
+        View { index, goals }
+    }
+
+    /// What the kernel's lookup should say.
+    pub fn goals(&self) -> &[Goal] {
+        &self.goals
+    }
+}
+
+/// What the kernel is asked, and what is as described.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Goal {
+    /// The described link; empty for a name server or target.
+    pub link: String,
+    /// What it is about.
+    pub subject: Subject,
+    /// The question.
+    pub question: Question,
+    /// The described next hops, by the kernel's name of the link; none where the description has no route there.
+    pub hops: Vec<(String, Option<IpAddr>)>,
+    /// The next hop is asked for itself: it may be its own next hop, as an `onlink` one is.
+    pub is_next_hop: bool,
+    /// The described prefix, and the priority of its route.
+    pub route: Option<(IpNet, u32)>,
+    /// The source that the description gives the route.
+    pub source: Option<IpAddr>,
+    /// The metric was given on purpose: a route of a lower one may be meant to take precedence.
+    pub metric_given: bool,
+}
+
+/// How an answer compares with the description.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing<'e> {
+    /// The kernel was not asked yet.
+    NotAsked,
+    /// It could not be asked, in the system's words.
+    Failed(&'e str),
+    /// As described.
+    AsDescribed,
+    /// The address is one of this machine itself.
+    Local,
+    /// Something else.
+    Differs(&'e Found),
+    /// A route of the same destination and a lower metric than the one that was given on purpose.
+    Preferred(&'e FoundRoute),
+}
+
+/// Addresses for which nobody but a default route should have one: of documentation (RFC 5737, RFC 3849), and one in the
+/// lower half, since a VPN's client covers a default route with two halves.
+const FAR: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(203, 0, 113, 77)),
+    IpAddr::V4(Ipv4Addr::new(100, 127, 255, 77)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x77)),
+    IpAddr::V6(Ipv6Addr::new(0x2a00, 0, 0, 0, 0, 0, 0, 0x77)),
+];
+
+/// The goals of the described links, and those of name servers and targets that are given by their addresses.
+fn goals(index: &Index<'_>) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for link in index.input().links.iter().filter(|link| !link.missing && link.up) {
+        goals.extend(gateways(index, link));
+        goals.extend(link.routes.iter().flat_map(|route| of_route(index, link, route)));
+    }
+    let servers = index.input().resolvers.iter().map(|ip| host(index, Subject::NameServer(*ip), *ip));
+    goals.extend(servers.flatten());
+    for (at, target) in index.input().targets.iter().enumerate() {
+        let subject = Subject::Target(at, target.text.clone());
+        goals.extend(target.ip().and_then(|ip| host(index, subject, ip)));
+    }
+    goals
+}
+
+/// The goal of a name server or target at an address.
+pub(super) fn host(index: &Index<'_>, subject: Subject, ip: IpAddr) -> Option<Goal> {
+    if is_link_local(&ip) {
+        return None;
+    }
+    let hops = index.hops_to(&ip);
+    let hops = hops.into_iter().map(|(link, via)| (link.name.clone(), via)).collect();
+    let question = Question { to: ip, ..Question::to(ip) };
+    Some(Goal { hops, ..Goal::new("", subject, question) })
+}
+
+impl Goal {
+    fn new(link: &str, subject: Subject, question: Question) -> Self {
+        Goal {
+            link: link.to_owned(),
+            subject,
+            question,
+            hops: Vec::new(),
+            is_next_hop: false,
+            route: None,
+            source: None,
+            metric_given: false,
+        }
+    }
+
+    /// How the kernel's answer compares.
+    pub fn standing<'e>(&self, index: &Index<'_>, evidence: &'e Evidence) -> Standing<'e> {
+        let Some(found) = evidence.lookup(&self.question) else { return Standing::NotAsked };
+        let route = match found {
+            Found::Failed(words) => return Standing::Failed(words),
+            Found::Route(route) => route,
+            // Without a described route there, DHCP or a router may bring one.
+            Found::NoRoute if self.hops.is_empty() => return Standing::AsDescribed,
+            Found::NoRoute | Found::Forbidden(_) | Found::NotOurSource => return Standing::Differs(found),
+        };
+        if matches!(route.kind, RouteKind::Local | RouteKind::Broadcast) {
+            return Standing::Local;
+        }
+        let leaves_so = |(link, via): &(String, Option<IpAddr>)| {
+            let own = self.is_next_hop && route.via == Some(self.question.to);
+            route.link.as_ref() == Some(link) && (route.via == *via || own)
+        };
+        if !self.hops.is_empty() && !self.hops.iter().any(leaves_so) {
+            let lower = self.metric_given && self.is_outranked_by(route);
+            return if lower { Standing::Preferred(route) } else { Standing::Differs(found) };
+        }
+        if self.source_fits(index, route) { Standing::AsDescribed } else { Standing::Differs(found) }
+    }
+
+    fn is_outranked_by(&self, found: &FoundRoute) -> bool {
+        let same = |(to, priority): (IpNet, u32)| {
+            found.entry.as_ref().is_some_and(|entry| entry.to == to && entry.metric < priority)
+        };
+        self.route.is_some_and(same)
+    }
+
+    /// True where the source is the described one, or one that the description leaves to the kernel.
+    fn source_fits(&self, index: &Index<'_>, found: &FoundRoute) -> bool {
+        let Some(source) = found.source.filter(|_| self.question.from.is_none()) else { return true };
+        if let Some(desired) = self.source {
+            return source == desired;
+        }
+        let Some(link) = found.link.as_deref().and_then(|name| index.link(name)) else { return true };
+        let mut own = link.addresses.iter().map(IpNet::addr).filter(|ip| ip.is_ipv4() == source.is_ipv4());
+        // An unnumbered link borrows another's address.
+        let numbered = own.next().is_some();
+        link.dynamic || !numbered || is_link_local(&source) || index.is_own(&source)
+    }
+}
+
+fn gateways<'a>(index: &'a Index<'_>, link: &'a DesiredLink) -> impl Iterator<Item = Goal> + 'a {
+    let far = index.gateways(&link.name).iter().filter(|gateway| !is_link_local(&gateway.ip));
+    far.map(|gateway| {
+        let from = gateway.source.filter(|source| source.is_ipv4() == gateway.ip.is_ipv4());
+        let question = Question { from, link: vrf_of(index, link), ..Question::to(gateway.ip) };
+        let hops = vec![(link.name.clone(), None)];
+        Goal { hops, is_next_hop: true, ..Goal::new(&link.name, Subject::Gateway(gateway.ip), question) }
+    })
+}
+
+/// The goals of one next hop of a route: none where another of the same destination takes precedence as described, or
+/// where nothing leads to its table that can be asked for.
+fn of_route(index: &Index<'_>, link: &DesiredLink, route: &DesiredRoute) -> Vec<Goal> {
+    let vrf = vrf_of(index, link);
+    let own_table = route.is_in_main() || vrf.is_some() && route.table.is_none();
+    let (mut from, mut mark) = (None, None);
+    if !own_table {
+        let rule =
+            index.input().rules.iter().find(|rule| Some(rule.table) == route.table && rule.to.is_none());
+        let Some(rule) = rule else { return Vec::new() };
+        let of_family = |net: &IpNet| net.addr().is_ipv4() == route.to.addr().is_ipv4();
+        let within = |net: IpNet| {
+            let own = link.addresses.iter().filter(|own| of_family(own)).map(IpNet::addr);
+            own.clone().find(|ip| net.contains(ip))
+        };
+        from = rule.from.and_then(within);
+        mark = rule.mark;
+        if (rule.from.is_some() && from.is_none()) || (from.is_none() && mark.is_none()) {
+            return Vec::new();
+        }
+    }
+    let hops: Vec<(String, Option<IpAddr>)> = match own_table && vrf.is_none() {
+        true => {
+            let best = index.hops_of(&route.to);
+            best.iter().map(|(link, via)| (link.name.clone(), *via)).collect()
+        }
+        false => vec![(link.name.clone(), route.via)],
+    };
+    // One of several with the same destination is as described where it is not the one that the kernel takes.
+    if !hops.contains(&(link.name.clone(), route.via))
+        || hops.first() != Some(&(link.name.clone(), route.via))
+    {
+        return Vec::new();
+    }
+    let goal = |to: IpAddr, from: Option<IpAddr>| Goal {
+        hops: hops.clone(),
+        route: Some((route.to, route.priority())),
+        source: route.source,
+        metric_given: route.metric.is_some_and(|metric| metric != 0),
+        ..Goal::new(&link.name, Subject::Route(route.to), Question { to, from, link: vrf.clone(), mark })
+    };
+    let mut goals: Vec<Goal> = addresses_in(index, route.to).into_iter().map(|to| goal(to, from)).collect();
+    // A rule may send what has the described source elsewhere.
+    let default = route.to.prefix_len() == 0 && from.is_none();
+    let source = route.source.or_else(|| route.via.and_then(|via| index.gateway(&link.name, via)?.source));
+    let source = source.filter(|source| default && source.is_ipv4() == route.to.addr().is_ipv4());
+    if let (Some(first), Some(source)) = (goals.first().map(|goal| goal.question.to), source) {
+        goals.push(goal(first, Some(source)));
+    }
+    goals
+}
+
+/// Addresses in a destination that no longer described prefix has.
+fn addresses_in(index: &Index<'_>, to: IpNet) -> Vec<IpAddr> {
+    let is_its =
+        |ip: &IpAddr| index.prefix_of(ip).is_none_or(|longest| longest.prefix_len() <= to.prefix_len());
+    let far = FAR.into_iter().filter(|ip| to.prefix_len() == 0 && to.contains(ip));
+    let far: Vec<IpAddr> = far.filter(|ip| is_its(ip)).collect();
+    if !far.is_empty() {
+        return far;
+    }
+    // Both ends, and the middle.
+    let (first, last) = (to.network(), to.broadcast());
+    let step = |ip: IpAddr, by: i128| match ip {
+        IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from((i128::from(u32::from(ip)) + by) as u32)),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip).wrapping_add_signed(by))),
+    };
+    let inner = [step(first, 1), step(last, -1), step(first, 2), first];
+    inner.into_iter().filter(|ip| to.contains(ip)).find(is_its).into_iter().collect()
+}
+
+/// The VRF that a link is in.
+fn vrf_of(index: &Index<'_>, link: &DesiredLink) -> Option<String> {
+    index.controller_of(&link.name).filter(|c| c.kind == Kind::Vrf).map(|vrf| vrf.name.clone())
+}
+
+/// True for an address that means something on one link only.
+pub(super) fn is_link_local(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::fixture::{ip, one_nic};
+
+    fn found(link: &str, via: Option<&str>, source: &str) -> Found {
+        Found::Route(FoundRoute {
+            kind: RouteKind::Unicast,
+            link: Some(link.into()),
+            via: via.map(ip),
+            source: Some(ip(source)),
+            table: 254,
+            entry: None,
+        })
+    }
+
+    fn standing(input: &Input, subject: &Subject, answer: Found) -> String {
+        let index = View::new(input);
+        let goal = index.goals().iter().find(|goal| goal.subject == *subject).unwrap();
+        let mut evidence = Evidence::default();
+        evidence.take_lookup(goal.question.clone(), answer);
+        format!("{:?}", goal.standing(&index, &evidence)).split(['(', ' ']).next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn an_answer_is_as_described_by_link_next_hop_and_source() {
+        let (mut input, _) = one_nic();
+        input.resolvers = vec![ip("198.51.100.53")];
+        let default = Subject::Route("0.0.0.0/0".parse().unwrap());
+        let gateway = Some("192.0.2.1");
+        let cases = [
+            (&default, found("eth0", gateway, "192.0.2.2"), "AsDescribed"),
+            (&default, found("eth1", gateway, "192.0.2.2"), "Differs"),
+            (&default, found("eth0", Some("192.0.2.254"), "192.0.2.2"), "Differs"),
+            (&default, found("eth0", gateway, "192.0.2.9"), "Differs"),
+            (&default, Found::NoRoute, "Differs"),
+            (&default, Found::Forbidden(RouteKind::Prohibit), "Differs"),
+            (&Subject::Gateway(ip("192.0.2.1")), found("eth0", None, "192.0.2.2"), "AsDescribed"),
+            (&Subject::Gateway(ip("192.0.2.1")), found("eth0", gateway, "192.0.2.2"), "AsDescribed"),
+            (&Subject::Gateway(ip("192.0.2.1")), found("eth0", Some("192.0.2.9"), "192.0.2.2"), "Differs"),
+            (&Subject::NameServer(ip("198.51.100.53")), found("eth0", gateway, "192.0.2.2"), "AsDescribed"),
+            (&Subject::NameServer(ip("198.51.100.53")), found("eth1", None, "10.0.0.2"), "Differs"),
+        ];
+        for (subject, answer, expected) in cases {
+            assert_eq!(standing(&input, subject, answer.clone()), expected, "{subject:?} {answer:?}");
+        }
+    }
+
+    #[test]
+    fn of_routes_with_one_destination_the_described_one_of_lowest_metric_is_asked_for() {
+        let (mut input, _) = one_nic();
+        let mut other = DesiredLink::new("b", "eth1", Kind::Physical);
+        other.addresses = vec!["10.1.0.2/24".parse().unwrap()];
+        other.routes = vec![crate::verify::fixture::default_via("10.1.0.1")];
+        other.routes[0].metric = Some(100);
+        input.links.push(other);
+        let index = View::new(&input);
+        let routes: Vec<&str> = index
+            .goals()
+            .iter()
+            .filter(|goal| matches!(goal.subject, Subject::Route(_)))
+            .map(|goal| goal.link.as_str())
+            .collect();
+        assert_eq!(routes, ["eth0", "eth0", "eth0"], "two far addresses, and one with the described source");
+    }
+
+    #[test]
+    fn the_address_asked_for_is_in_no_longer_described_prefix() {
+        let (mut input, _) = one_nic();
+        let via = Some(ip("192.0.2.1"));
+        for to in ["10.0.0.0/8", "10.0.0.0/16", "203.0.113.0/24"] {
+            input.links[0].routes.push(DesiredRoute::new(to.parse().unwrap(), via));
+        }
+        let index = View::new(&input);
+        let asked = |to: &str| addresses_in(&index, to.parse().unwrap());
+        assert_eq!(asked("10.0.0.0/16"), [ip("10.0.0.1")]);
+        assert_eq!(asked("10.0.0.0/8"), [ip("10.255.255.254")]);
+        assert_eq!(asked("0.0.0.0/0"), [ip("100.127.255.77")]);
+        assert_eq!(asked("198.51.100.7/32"), [ip("198.51.100.7")]);
+    }
+}
