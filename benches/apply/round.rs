@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use netapply::format;
 use netapply::inventory::Inventory;
 use netapply::kernel::apply::{self, AfterFailure};
+use netapply::kernel::effects::Real;
 use netapply::kernel::names::Names;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
+use netapply::machine::Machine;
 use netapply::plan::{self, Plan, script};
 use netapply::resolve::{Missing, resolve};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -160,7 +162,15 @@ fn alone(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
         let mut session = session();
         let begin = Instant::now();
         let never = std::future::pending();
-        let outcome = apply::apply(&mut session, &setting.plan, names, AfterFailure::GoOn, never).await;
+        let outcome = apply::apply(
+            &mut session,
+            &mut Real::on(&Machine::default()),
+            &setting.plan,
+            names,
+            AfterFailure::GoOn,
+            never,
+        )
+        .await;
         assert!(outcome.failures().next().is_none(), "the kernel takes every step");
         begin.elapsed()
     });

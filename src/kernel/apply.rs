@@ -11,24 +11,26 @@ mod wait;
 
 use std::future::Future;
 use std::mem;
-use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::model::Kind;
-use crate::plan::{Action, LinkChange, NewLink, Plan, StepId};
+use crate::plan::{Action, LinkChange, Means, NewLink, Plan, StepId};
 
+use super::effects::Effects;
 use super::names::Names;
 use super::session::{DATAGRAM, Failure, Session};
+use super::trouble::Trouble;
 use super::value::Unencodable;
 use super::wire::{Ack, Refusal, Request};
-use super::{ethtool, host, modules, read, tools, wireguard, write};
+use super::{ethtool, modules, read, wireguard, write};
 
 pub use datagrams::datagrams;
-pub use outcome::{Outcome, StepOutcome, Trouble};
+pub use outcome::{Loss, Outcome, StepOutcome};
 pub use wait::WAIT_BOUND;
 
 /// What to do after a step that failed.
@@ -36,24 +38,50 @@ pub use wait::WAIT_BOUND;
 pub enum AfterFailure {
     /// Go on with everything that does not need it.
     GoOn,
-    /// Send nothing more, unless only the hand-off failed.
+    /// Make nothing more once a part of the network has failed.
     Stop,
 }
+
+/// How long all that a plan tells the image's other tools may take together; each step has a bound of its own as well.
+pub const HANDOFF_BOUND: Duration = Duration::from_secs(45);
+
+/// The same for taking it back: systemd kills a service 20 s after it has asked it to stop (`TimeoutStopSec=`).
+pub const UNDO_BOUND: Duration = Duration::from_secs(12);
 
 /// Executes `plan` on links that are called as `names` says, until it is done or `stop` is ready: then it ends
 /// at the next step.
 pub async fn apply(
     session: &mut Session,
+    effects: &mut impl Effects,
     plan: &Plan,
     names: Names,
     after_failure: AfterFailure,
     stop: impl Future<Output = ()>,
 ) -> Outcome {
+    execute(session, effects, plan, names, (after_failure, HANDOFF_BOUND), stop).await
+}
+
+/// Executes the plan that takes another one back, to its end whatever fails.
+pub async fn undo(session: &mut Session, effects: &mut impl Effects, plan: &Plan, names: Names) -> Outcome {
+    let never = std::future::pending();
+    execute(session, effects, plan, names, (AfterFailure::GoOn, UNDO_BOUND), never).await
+}
+
+async fn execute(
+    session: &mut Session,
+    effects: &mut impl Effects,
+    plan: &Plan,
+    names: Names,
+    (after_failure, handoff_left): (AfterFailure, Duration),
+    stop: impl Future<Output = ()>,
+) -> Outcome {
     let steps = vec![StepOutcome::NotReached; plan.steps.len()];
-    let mut outcome = Outcome { steps, unsure: false };
+    let mut outcome = Outcome { steps, ..Outcome::default() };
     {
         let executor = Executor {
             session,
+            effects,
+            handoff_left,
             plan,
             names,
             after_failure,
@@ -75,13 +103,16 @@ pub async fn apply(
     outcome
 }
 
-struct Executor<'a> {
+struct Executor<'a, E> {
     session: &'a mut Session,
+    effects: &'a mut E,
+    /// What is left of the time for the hand-off.
+    handoff_left: Duration,
     plan: &'a Plan,
     names: Names,
     after_failure: AfterFailure,
     outcome: &'a mut Outcome,
-    /// A step failed that is no hand-off.
+    /// A step failed without which the network is not as described.
     network_failed: bool,
     /// Steps that wait to be sent together, each with its request, in the plan's order.
     pending: Vec<(StepId, Request)>,
@@ -92,7 +123,7 @@ struct Executor<'a> {
     wait_until: Option<Instant>,
 }
 
-impl Executor<'_> {
+impl<E: Effects> Executor<'_, E> {
     async fn run(mut self) {
         let plan = self.plan;
         for (number, step) in plan.numbered() {
@@ -110,14 +141,27 @@ impl Executor<'_> {
                 continue;
             }
             #[cfg(feature = "fault")]
-            if let Some(request) = self.fault().await {
-                self.enqueue(number, request).await;
-                continue;
+            match self.fault(&step.action).await {
+                Some(fault::Fault::Refused(request)) => {
+                    self.enqueue(number, request).await;
+                    continue;
+                }
+                Some(fault::Fault::Failed(trouble)) => {
+                    self.send().await;
+                    self.record(number, StepOutcome::Failed(trouble));
+                    continue;
+                }
+                None => {}
             }
             match self.prepare(&step.action).await {
                 Ok(Some(request)) => self.enqueue(number, request).await,
                 Ok(None) => {
                     self.send().await;
+                    // What was sent may have failed.
+                    if self.after_failure == AfterFailure::Stop && self.network_failed {
+                        return;
+                    }
+                    self.outcome.steps[number.0] = StepOutcome::Underway;
                     let result = self.act(&step.action).await;
                     self.record(number, result.into());
                 }
@@ -128,15 +172,19 @@ impl Executor<'_> {
     }
 
     fn record(&mut self, number: StepId, outcome: StepOutcome) {
-        let failed = matches!(outcome, StepOutcome::Failed(_));
-        self.network_failed |= failed && !self.plan.steps[number.0].action.is_handoff();
+        if let StepOutcome::Failed(trouble) = &outcome {
+            self.network_failed |= Loss::of(&self.plan.steps[number.0].action, trouble) == Loss::Network;
+        }
         self.outcome.steps[number.0] = outcome;
     }
 
     /// The step's request. A link that is not known yet may be one that is about to be made.
     async fn prepare(&mut self, action: &Action) -> Result<Option<Request>, Trouble> {
         if let Action::AddLink(new) = action {
-            self.stray_bond |= modules::before(new.kind);
+            // Loaded here, `bonding` comes without the `bond0` that it has where the kernel loads it.
+            if new.kind == Kind::Bond {
+                self.stray_bond |= self.effects.load(new.kind).await.is_err();
+            }
         }
         let mut request = write::request(action, &self.names);
         if matches!(request, Err(Unencodable::NoLink(_))) && !self.pending.is_empty() {
@@ -177,6 +225,7 @@ impl Executor<'_> {
                 Action::AddLink(new) => Some(read::link_by_name(&new.name)),
                 _ => None,
             };
+            self.outcome.steps[number.0] = StepOutcome::Underway;
             settled.push((number, requests.len(), question.is_some()));
             requests.push(request);
             requests.extend(question);
@@ -285,7 +334,7 @@ impl Executor<'_> {
                 _ => return Err(refused(action, request, refusal)),
             },
             Action::AddLink(new) if is_unknown_kind(&refusal) => {
-                modules::load(new.kind)?;
+                self.effects.load(new.kind).await?;
                 request.clone()
             }
             Action::SetLink { name, change: LinkChange::AddAltName(altname) } if errno == Errno::EEXIST => {
@@ -332,16 +381,6 @@ impl Executor<'_> {
     /// A step that is not done over rtnetlink.
     async fn act(&mut self, action: &Action) -> Result<Option<String>, Trouble> {
         match action {
-            Action::Sysctl { key, value } => host::sysctl(key, value)?,
-            Action::WriteFile { path, content } => host::write_file(Path::new(path), content)?,
-            Action::RemoveFile { path } => host::remove_file(Path::new(path))?,
-            Action::Resolvconf { program, record, content } => {
-                host::resolvconf(program, record, content.as_deref())?
-            }
-            Action::Refresh(service) => tools::refresh(&crate::machine::Machine::default(), *service).await?,
-            Action::Manage { link, by, on } => {
-                tools::manage(&crate::machine::Machine::default(), link, *by, *on).await?
-            }
             Action::AwaitAddresses { link, addresses } => self.await_addresses(link, addresses).await?,
             Action::AwaitCarrier { link } => return Ok(self.await_carrier(link).await?),
             Action::Wireguard { name, config } => wireguard::configure(name, config).await?,
@@ -349,20 +388,27 @@ impl Executor<'_> {
                 return Ok(ethtool::set_feature(name, feature, *on).await?);
             }
             Action::WakeOnLan { name, on } => ethtool::set_wake_on_lan(name, *on).await?,
-            Action::AddLink(_)
-            | Action::DeleteLink { .. }
-            | Action::SetLink { .. }
-            | Action::AddAddress(_)
-            | Action::ReplaceAddress(_)
-            | Action::DeleteAddress(_)
-            | Action::AddRoute(_)
-            | Action::AppendRoute(_)
-            | Action::ReplaceRoute(_)
-            | Action::DeleteRoute(_)
-            | Action::AddRule(_)
-            | Action::DeleteRule(_) => {}
+            _ if action.means() == Means::Netlink => {}
+            _ => self.effect(action).await?,
         }
         Ok(None)
+    }
+
+    /// A step that is made outside of netlink. What takes it back is kept where that may be needed, before it is made: a
+    /// step that fails, or is given up, may have done a part.
+    async fn effect(&mut self, action: &Action) -> Result<(), Trouble> {
+        let is_handoff = action.is_handoff();
+        if is_handoff && self.after_failure == AfterFailure::Stop {
+            self.outcome.inverses.extend(self.effects.inverse(action).await);
+        }
+        if !is_handoff {
+            return self.effects.make(action).await;
+        }
+        let begin = Instant::now();
+        let bound = self.handoff_left;
+        let made = timeout(bound, self.effects.make(action)).await;
+        self.handoff_left = bound.saturating_sub(begin.elapsed());
+        made.unwrap_or_else(|_| Err(Trouble::Late { what: "the hand-off".to_owned(), bound: HANDOFF_BOUND }))
     }
 }
 

@@ -5,9 +5,9 @@
 pub mod apply;
 mod attributes;
 pub mod details;
+pub mod effects;
 mod ethtool;
 mod generic;
-mod host;
 pub mod live;
 pub mod lookup;
 pub mod modules;
@@ -17,7 +17,13 @@ pub mod neighbour;
 pub mod read;
 pub mod session;
 mod tools;
+pub mod trouble;
 mod value;
 pub mod wire;
 mod wireguard;
 mod write;
+
+/// The system's error number; what std refuses by itself (a name with a zero byte) is an invalid argument.
+fn errno(error: &std::io::Error) -> nix::errno::Errno {
+    error.raw_os_error().map_or(nix::errno::Errno::EINVAL, nix::errno::Errno::from_raw)
+}

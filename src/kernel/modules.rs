@@ -3,20 +3,19 @@
 //!
 //! The kernel loads a missing module itself, by modprobe, when a link of the kind is made. Here are the two
 //! cases in which that is not enough: an image without modprobe; and `bonding`, which makes a stray `bond0`
-//! unless loaded with `max_bonds=0`. Entry functions: `load` and `before`.
+//! unless loaded with `max_bonds=0`. Entry function: [`load`], which blocks.
 
 use std::ffi::CString;
 use std::fmt;
 use std::fs::{self, File};
-
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 
+use crate::machine::Machine;
 use crate::model::Kind;
-
-use super::read::kernel_release;
 
 /// `MODULE_INIT_COMPRESSED_FILE` (linux/module.h, kernel 5.17).
 const COMPRESSED: u32 = 4;
@@ -51,14 +50,59 @@ pub struct Missing {
     /// The module that would help.
     module: &'static str,
     /// Why the module could not be loaded, where it is there.
-    why: Option<String>,
+    why: Option<Unloaded>,
+}
+
+/// Why a module was not loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Unloaded {
+    /// The kernel, or the file system, refused this file.
+    Refused(PathBuf, Errno),
+    /// This file is compressed, and the kernel does not unpack modules by itself.
+    Compressed(PathBuf),
+    /// It did not end within this time.
+    Late(Duration),
+}
+
+impl std::error::Error for Unloaded {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused(_, errno) => Some(errno),
+            Self::Compressed(_) | Self::Late(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Unloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(file, errno) => write!(f, "{}: {}", file.display(), errno.desc()),
+            Self::Compressed(file) => write!(
+                f,
+                "{}: this kernel does not load compressed modules by itself; put it into the image uncompressed",
+                file.display()
+            ),
+            Self::Late(bound) => write!(f, "it is still loading after {} s", bound.as_secs()),
+        }
+    }
 }
 
 impl Missing {
+    /// Loading the modules of that kind did not end within `bound`.
+    pub(super) fn late(kind: Kind, bound: Duration) -> Result<(), Self> {
+        Self::of(kind).map_or(Ok(()), |missing| Err(Self { why: Some(Unloaded::Late(bound)), ..missing }))
+    }
+
     /// The kernel lacks that kind, and no reason is known; `None` for a NIC.
     pub(super) fn of(kind: Kind) -> Option<Self> {
         let (_, module, what) = MODULES.iter().find(|(k, _, _)| *k == kind)?;
         Some(Self { what, module, why: None })
+    }
+}
+
+impl std::error::Error for Missing {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.why.as_ref().map(|why| why as _)
     }
 }
 
@@ -74,24 +118,29 @@ impl fmt::Display for Missing {
     }
 }
 
-/// To be called before the first link of `kind` is made. Loads `bonding` without its `bond0`; true where that
-/// failed, so that the kernel, if it loads the module itself, makes one.
-pub(super) fn before(kind: Kind) -> bool {
-    kind == Kind::Bond && !Path::new("/sys/module/bonding").exists() && load(kind).is_err()
-}
-
-/// Loads the module of a kind, after those it needs.
-pub(super) fn load(kind: Kind) -> Result<(), Missing> {
+/// Loads the module of a kind, after those it needs. Nothing is done for a `bonding` that is there already: loading it
+/// again would not be refused where it is built in.
+pub(super) fn load(machine: &Machine, kind: Kind) -> Result<(), Missing> {
     let Some(missing) = Missing::of(kind) else { return Ok(()) };
-    let folder = Path::new("/lib/modules").join(kernel_release());
-    let dependencies = fs::read_to_string(folder.join("modules.dep")).unwrap_or_default();
-    let files = in_order(&dependencies, missing.module).ok_or_else(|| missing.clone())?;
+    if kind == Kind::Bond && machine.sys().join("module/bonding").exists() {
+        return Ok(());
+    }
+    let release = fs::read_to_string(machine.kernel_release()).unwrap_or_default();
+    let files = files(machine, release.trim(), missing.module).ok_or_else(|| missing.clone())?;
     for file in files {
-        let parameters = if name_of(file) == "bonding" { c"max_bonds=0" } else { c"" };
-        insert(&folder.join(file), parameters.to_owned())
-            .map_err(|why| Missing { why: Some(why), ..missing.clone() })?;
+        let parameters = if name_of(&file.to_string_lossy()) == "bonding" { c"max_bonds=0" } else { c"" };
+        insert(&file, parameters.to_owned()).map_err(|why| Missing { why: Some(why), ..missing.clone() })?;
     }
     Ok(())
+}
+
+/// The files to load for a module, its own last, from the first of the machine's module folders that lists it.
+fn files(machine: &Machine, release: &str, module: &str) -> Option<Vec<PathBuf>> {
+    machine.module_folders(release).iter().find_map(|folder| {
+        let dependencies = fs::read_to_string(folder.join("modules.dep")).ok()?;
+        let files = in_order(&dependencies, module)?;
+        Some(files.into_iter().map(|file| folder.join(file)).collect())
+    })
 }
 
 /// The files to load for a module, the module's own last; `None` where `modules.dep` does not list it. A line is
@@ -113,17 +162,14 @@ fn name_of(file: &str) -> String {
     name.split(".ko").next().unwrap_or(name).replace('-', "_")
 }
 
-fn insert(file: &Path, parameters: CString) -> Result<(), String> {
-    let text = |why: &dyn fmt::Display| format!("{}: {why}", file.display());
-    let open = File::open(file).map_err(|error| text(&super::host::words(&error)))?;
+fn insert(file: &Path, parameters: CString) -> Result<(), Unloaded> {
+    let open = File::open(file).map_err(|error| Unloaded::Refused(file.to_owned(), super::errno(&error)))?;
     let compressed = file.extension().is_some_and(|extension| extension != "ko");
     let flags = if compressed { COMPRESSED } else { 0 };
     match finit_module(&open, &parameters, ModuleInitFlags::from_bits_retain(flags)) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(Errno::EOPNOTSUPP | Errno::EINVAL) if compressed => Err(text(
-            &"this kernel does not load compressed modules by itself; put it into the image uncompressed",
-        )),
-        Err(errno) => Err(text(&errno.desc())),
+        Err(Errno::EOPNOTSUPP | Errno::EINVAL) if compressed => Err(Unloaded::Compressed(file.to_owned())),
+        Err(errno) => Err(Unloaded::Refused(file.to_owned(), errno)),
     }
 }
 
@@ -147,6 +193,29 @@ mod tests {
         assert_eq!(vlan.iter().map(|f| name_of(f)).collect::<Vec<_>>(), ["stp", "garp", "mrp", "8021q"]);
         assert!(in_order(DEP, "ip6_gre").is_some());
         assert_eq!(in_order(DEP, "vrf"), None);
+    }
+
+    #[test]
+    fn modules_are_found_at_each_of_the_standard_places_in_order() {
+        let root = tempfile::tempdir().unwrap();
+        let machine = Machine::below(root.path());
+        let put = |folder: &str| {
+            let folder = root.path().join(folder).join("6.1.0");
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("modules.dep"), DEP).unwrap();
+            folder
+        };
+        let found = || files(&machine, "6.1.0", "bonding").map(|files| files.last().unwrap().clone());
+        assert_eq!(found(), None);
+        // NixOS has its modules there alone.
+        let places = ["run/booted-system/kernel-modules/lib/modules", "usr/lib/modules", "lib/modules"];
+        for place in places {
+            let folder = put(place);
+            assert_eq!(found(), Some(folder.join("kernel/drivers/net/bonding/bonding.ko")), "{place}");
+        }
+        // A folder that does not list the module leaves it to the next.
+        fs::write(root.path().join("lib/modules/6.1.0/modules.dep"), "").unwrap();
+        assert!(found().unwrap().starts_with(root.path().join("usr")));
     }
 
     #[test]

@@ -17,7 +17,6 @@ use super::names::Names;
 use super::session::{Failure, Session};
 use super::wire::{Frame, Request};
 
-pub(super) use files::kernel_release;
 pub(super) use network::{IFA_RT_PRIORITY, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PREF, any_route};
 
 const RTM_GETLINK: u16 = 18;

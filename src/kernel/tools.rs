@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use super::apply::Trouble;
+use super::trouble::{ProgramFailure, Trouble};
 use crate::bus::{Argument, Bus, BusError, Method, PROPERTIES, Value};
 use crate::machine::Machine;
 use crate::plan::{Manager, Service};
 
 /// How long a tool may take for one step. systemd-networkd, which must have been started by then, takes the longest.
-pub(super) const BUS_BOUND: Duration = Duration::from_secs(15);
+pub const BUS_BOUND: Duration = Duration::from_secs(15);
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const NETWORKD: &str = "org.freedesktop.network1";
@@ -38,7 +38,7 @@ pub(super) async fn refresh(machine: &Machine, service: Service) -> Result<(), T
             called(machine, &reload).await
         }
     };
-    result.map_err(|error| trouble(service.command(), &error))
+    result.map_err(|error| trouble(service.command(), error))
 }
 
 /// Has a tool leave a link alone, or take it, and waits until it has.
@@ -47,11 +47,11 @@ pub(super) async fn manage(machine: &Machine, link: &str, by: Manager, on: bool)
         Manager::NetworkManager => manage_by_network_manager(machine, link, on).await,
         Manager::Networkd => await_networkd(machine, link).await,
     };
-    result.map_err(|error| trouble(by.name(), &error))
+    result.map_err(|error| trouble(by.name(), error))
 }
 
-fn trouble(program: &str, error: &BusError) -> Trouble {
-    Trouble::Program { program: program.to_owned(), why: error.to_string() }
+fn trouble(program: &str, error: BusError) -> Trouble {
+    Trouble::Program { program: program.to_owned(), failure: ProgramFailure::Bus(error) }
 }
 
 async fn called(machine: &Machine, method: &Method<'_>) -> Result<(), BusError> {

@@ -3,10 +3,9 @@
 //! Keys come from the description or from a file that it names, and those of a link that is there from the kernel, so
 //! that they can be put back. They go to the kernel and nowhere else: what holds them prints none.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -16,11 +15,10 @@ use nix::errno::Errno;
 
 use crate::model::{Located, Peer, Place, Wireguard};
 
-use super::apply::Trouble;
 use super::attributes::{self, Attributes, NESTED, field, number};
 use super::generic::Generic;
-use super::host;
 use super::session::Failure;
+use super::trouble::Trouble;
 
 const FAMILY: &str = "wireguard";
 const GET_DEVICE: u8 = 0;
@@ -57,6 +55,9 @@ mod allowed {
 }
 
 /// What one message may hold of peers, in bytes: an attribute's length has 16 bits.
+/// The longest file that a key is read from, in bytes.
+const KEY_FILE: u64 = 4 << 10;
+
 const PEERS_AT_ONCE: usize = 32 << 10;
 
 type Key = [u8; 32];
@@ -275,32 +276,30 @@ fn read_key(text: &str) -> Result<Key, Trouble> {
     if !text.starts_with('/') || from_base64(text).is_some() {
         return from_base64(text).ok_or(Trouble::BadKey(None));
     }
-    let content = read_key_file(Path::new(text))
-        .map_err(|why| Trouble::File { path: text.into(), why: why.into_owned() })?;
+    let content = read_key_file(Path::new(text))?;
+    let content = String::from_utf8(content).unwrap_or_default();
     from_base64(content.trim()).ok_or_else(|| Trouble::BadKey(Some(text.into())))
 }
 
-/// The most that a key's file may have, in bytes: a key has 44 letters.
-const KEY_FILE_LIMIT: u64 = 4096;
-
 /// Reads a file that somebody else has named, as root: only a regular one that is root's own, without waiting for a FIFO
 /// or a device, and never more than a key needs. Links may lead to it: NixOS keeps keys so.
-fn read_key_file(path: &Path) -> Result<String, Cow<'static, str>> {
-    let words = |error: std::io::Error| Cow::from(host::words(&error));
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = fs::File::options().read(true).custom_flags(flags).open(path).map_err(words)?;
-    let metadata = file.metadata().map_err(words)?;
+fn read_key_file(path: &Path) -> Result<Vec<u8>, Trouble> {
+    let is_not = |why| Trouble::KeyFile { path: path.to_owned(), why };
+    let failed = |error: io::Error| Trouble::File { path: path.to_owned(), errno: super::errno(&error) };
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = file.map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err("it is not a regular file".into());
+        return Err(is_not("it is not a regular file"));
     }
     // Whoever tries a description without being root reads their own files.
     if ![0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid()) {
-        return Err("it does not belong to root".into());
+        return Err(is_not("it does not belong to root"));
     }
-    let mut content = String::new();
-    file.take(KEY_FILE_LIMIT + 1).read_to_string(&mut content).map_err(words)?;
-    if content.len() as u64 > KEY_FILE_LIMIT {
-        return Err("it is larger than 4 KiB".into());
+    let mut content = Vec::new();
+    file.take(KEY_FILE + 1).read_to_end(&mut content).map_err(failed)?;
+    if content.len() as u64 > KEY_FILE {
+        return Err(is_not("it is larger than 4 KiB"));
     }
     Ok(content)
 }
@@ -347,6 +346,8 @@ fn to_base64(key: &Key) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -390,8 +391,11 @@ mod tests {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
         fs::write(path("key"), key).unwrap();
         std::os::unix::fs::symlink("key", path("link")).unwrap();
-        assert_eq!(read_key_file(&path("link")).as_deref(), Ok(key));
-        let why = |path: &Path| read_key_file(path).unwrap_err().into_owned();
+        assert_eq!(read_key_file(&path("link")).as_deref(), Ok(key.as_bytes()));
+        let why = |path: &Path| match read_key_file(path).unwrap_err() {
+            Trouble::KeyFile { why, .. } => why.to_owned(),
+            trouble => trouble.to_string(),
+        };
         assert_eq!(why(Path::new("/dev/zero")), "it is not a regular file");
         nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(why(&path("fifo")), "it is not a regular file");

@@ -84,6 +84,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         | Action::WakeOnLan { .. }
         | Action::WriteFile { .. }
         | Action::RemoveFile { .. }
+        | Action::PutBack { .. }
         | Action::Resolvconf { .. }
         | Action::Refresh(_)
         | Action::Manage { .. } => return Ok(None),

@@ -20,7 +20,7 @@ use crate::model::{Dynamic, Place};
 use crate::resolve::{Resolved, ResolvedLink};
 pub use restore::restore;
 use state::State;
-pub use step::{Action, LinkChange, Manager, Means, NewLink, Plan, Service, Step, StepId};
+pub use step::{Action, Former, LinkChange, Manager, Means, NewLink, Plan, Service, Step, StepId};
 
 /// What has to be done so that the machine is as described. Empty where it is.
 ///

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Planner;
 use super::state::State;
-use super::step::{Action, LinkChange, Plan};
+use super::step::{Action, LinkChange, Means, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
 use crate::model::{
     Activation, AddressProtocol, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place, Protocol, Scope,
@@ -19,10 +19,15 @@ use crate::resolve::{Resolved, ResolvedLink, blank};
 /// `rtm_protocol` of the routes that the kernel and router advertisements make.
 const BY_THEMSELVES: &[Protocol] = &[Protocol::Kernel, Protocol::RouterAdvertisement];
 
-/// What undoes `done` on a machine that is now as `now` says and was as `before` says.
-pub fn restore(done: &Plan, before: &Inventory, now: &Inventory) -> Plan {
+/// What undoes `done` on a machine that is now as `now` says and was as `before` says. `told` takes back what the image's
+/// other tools were told, in the order in which that was done. Files and records go back first, the last change first;
+/// running tools are told last of all, when the links are as those files say.
+pub fn restore(done: &Plan, told: &[Action], before: &Inventory, now: &Inventory) -> Plan {
     let resolved = described(before, now);
     let mut planner = Planner::new(&resolved, now);
+    let is_call = |action: &&Action| action.means() == Means::Bus;
+    let (calls, files): (Vec<&Action>, Vec<&Action>) = told.iter().partition(is_call);
+    files.into_iter().rev().for_each(|action| planner.undo(action.clone()));
     planner.remove_new(done, before, now);
     planner.delete_made(before, now);
     planner.rename_nics();
@@ -32,6 +37,7 @@ pub fn restore(done: &Plan, before: &Inventory, now: &Inventory) -> Plan {
     planner.altnames(before);
     planner.settings(done, before, now);
     planner.put_back(before);
+    calls.into_iter().for_each(|action| planner.undo(action.clone()));
     Plan { steps: planner.steps }
 }
 
@@ -328,7 +334,7 @@ mod tests {
     }
 
     fn lines(before: &Inventory, now: &Inventory) -> Vec<String> {
-        let plan = restore(&Plan::default(), before, now);
+        let plan = restore(&Plan::default(), &[], before, now);
         plan.steps.iter().map(|s| super::super::script::line(&s.action)).collect()
     }
 

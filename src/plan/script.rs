@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use super::step::{Action, LinkChange, Manager, NewLink, Plan};
+use super::step::{Action, Former, LinkChange, Manager, NewLink, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{Family, Kind, Located, Protocol, RouteKind, Scope, Wireguard};
@@ -99,6 +99,13 @@ pub fn line(action: &Action) -> String {
             return format!(
                 "timeout 15 sh -c 'until networkctl --no-legend list \"$0\" | grep -q unmanaged; do sleep 0.1; done' {link}"
             );
+        }
+        Action::PutBack { path, former: Former::Absent } => Line::of(&["rm", "-f", path]),
+        Action::PutBack { path, former: Former::Link(target) } => {
+            Line::of(&["ln", "-sfn", &target.to_string_lossy(), path])
+        }
+        Action::PutBack { path, former: Former::File { content, .. } } => {
+            return write_file(path, &String::from_utf8_lossy(content));
         }
         Action::Resolvconf { program, record, content } => {
             let (program, record) = (quote(program), quote(record));

@@ -156,6 +156,7 @@ impl State {
             | Action::Wireguard { .. }
             | Action::WriteFile { .. }
             | Action::RemoveFile { .. }
+            | Action::PutBack { .. }
             | Action::Resolvconf { .. }
             | Action::Refresh(_)
             | Action::Manage { .. } => {}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 
 use crate::inventory::{AddressEntry, Owed, RouteEntry, RuleEntry};
 use crate::model::attribute::Value;
@@ -154,6 +155,13 @@ pub enum Action {
         /// Absolute path.
         path: String,
     },
+    /// Makes a path what it was before a step wrote or removed it.
+    PutBack {
+        /// Absolute path.
+        path: String,
+        /// What it was.
+        former: Former,
+    },
     /// Hands name servers to resolvconf(8), or takes them back.
     Resolvconf {
         /// The program's path.
@@ -193,6 +201,24 @@ impl Manager {
             Manager::NetworkManager => "NetworkManager",
         }
     }
+}
+
+/// What a path was before a step of the hand-off changed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Former {
+    /// Nothing was there.
+    Absent,
+    /// A symbolic link to this.
+    Link(PathBuf),
+    /// A file.
+    File {
+        /// Its content.
+        content: Vec<u8>,
+        /// Its permissions.
+        mode: u32,
+        /// Its user and group.
+        owner: (u32, u32),
+    },
 }
 
 /// A service that reads its configuration when it starts, and may be running already.
@@ -319,7 +345,7 @@ impl Action {
                 Means::GenericNetlink
             }
             Action::Sysctl { .. } => Means::Sysctl,
-            Action::WriteFile { .. } | Action::RemoveFile { .. } => Means::File,
+            Action::WriteFile { .. } | Action::RemoveFile { .. } | Action::PutBack { .. } => Means::File,
             Action::Resolvconf { .. } => Means::Program,
             Action::Refresh(_) | Action::Manage { .. } => Means::Bus,
             Action::AwaitAddresses { .. } | Action::AwaitCarrier { .. } => Means::Wait,
@@ -348,16 +374,12 @@ impl Action {
         self.means() == Means::Wait
     }
 
-    /// A failure of the step counts under `--strict`: the machine is put back as it was.
-    pub fn counts_under_strict(&self) -> bool {
-        !(self.is_handoff() || self.is_tuning() || self.is_wait())
-    }
-
     /// Why `--strict` cannot take the step back; `None` where it can.
     pub fn irreversible(&self) -> Option<&'static str> {
         match self {
-            Action::Resolvconf { .. } => Some("resolvconf(8) does not tell what it had before"),
-            Action::Refresh(_) => Some("the service has read its files by then"),
+            Action::DeleteRoute(route) | Action::ReplaceRoute(route) if !route.unknown.is_empty() => {
+                Some("the route has attributes that netapply does not know")
+            }
             _ => None,
         }
     }

@@ -286,17 +286,20 @@ fn link_out(link: &ResolvedLink) -> LinkOut<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::RouteEntry;
     use crate::model::Place;
-    use crate::plan::{Action, Service, Step};
+    use crate::plan::{Action, Step};
 
     #[test]
     fn a_step_that_strict_cannot_undo_says_why() {
         let step = |action| Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() };
         let delete = Action::DeleteLink { name: "x".to_owned() };
-        let plan = Plan { steps: vec![step(Action::Refresh(Service::Networkd)), step(delete)] };
+        let mut route = RouteEntry::new("192.0.2.0/24".parse().unwrap());
+        route.unknown = vec![21];
+        let plan = Plan { steps: vec![step(Action::DeleteRoute(route)), step(delete)] };
         let (parsed, resolved) = (Parsed::default(), Resolved::default());
         let json = serde_json::to_value(output("", &parsed, &resolved, &plan)).unwrap();
-        assert_eq!(json["steps"][0]["irreversible"], "the service has read its files by then");
+        assert_eq!(json["steps"][0]["irreversible"], "the route has attributes that netapply does not know");
         assert!(json["steps"][1].get("irreversible").is_none());
     }
 }

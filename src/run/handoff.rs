@@ -6,6 +6,7 @@ use super::{Exit, block_on, complain, print_raw};
 use crate::cli::Args;
 use crate::handoff::{Surroundings, take_back};
 use crate::kernel::apply::{AfterFailure, StepOutcome, apply};
+use crate::kernel::effects::Real;
 use crate::kernel::names::Names;
 use crate::kernel::session::{Family, Session};
 use crate::machine::Machine;
@@ -19,7 +20,10 @@ pub(super) async fn take_back_all(machine: &Machine, stop: impl Future<Output = 
         return;
     }
     let outcome = match Session::open(Family::Route) {
-        Ok(mut session) => apply(&mut session, &plan, Names::default(), AfterFailure::GoOn, stop).await,
+        Ok(mut session) => {
+            let mut effects = Real::on(machine);
+            apply(&mut session, &mut effects, &plan, Names::default(), AfterFailure::GoOn, stop).await
+        }
         Err(failure) => return log::warn!("{failure}"),
     };
     for (step, outcome) in plan.steps.iter().zip(&outcome.steps) {
@@ -47,7 +51,10 @@ pub(super) fn undo(args: &Args) -> Exit {
         let turn = Turn::to_apply(&machine, &mut stop, &mut |line| complain(line)).await;
         match (turn, Session::open(Family::Route)) {
             (Ok(_turn), Ok(mut session)) => {
-                Ok(apply(&mut session, &plan, Names::default(), AfterFailure::GoOn, stop).await)
+                let mut effects = Real::on(&machine);
+                let outcome =
+                    apply(&mut session, &mut effects, &plan, Names::default(), AfterFailure::GoOn, stop);
+                Ok(outcome.await)
             }
             (Err(NotTaken::Busy(holder)), _) => Err((holder.to_string(), Exit::Busy)),
             (Err(NotTaken::Interrupted), _) => Err(("interrupted".to_owned(), Exit::Incomplete)),

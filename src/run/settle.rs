@@ -12,14 +12,16 @@ use super::pipeline::{self, Handoff, Planned};
 use super::saved;
 use crate::diagnostic::{Diagnostic, Severity, worst};
 use crate::inventory::{Inventory, Owed};
-use crate::kernel::apply::{AfterFailure, Outcome, StepOutcome, Trouble, apply};
+use crate::kernel::apply::{self, AfterFailure, Loss, Outcome, StepOutcome, apply};
+use crate::kernel::effects::Real;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, Session};
+use crate::kernel::trouble::Trouble;
 use crate::machine::Machine;
 use crate::model::Desired;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Action, Plan};
 use crate::report::timeline::Clock;
 use crate::resolve::{Missing, Resolved};
 use crate::source::Watch;
@@ -131,7 +133,8 @@ pub(super) async fn settle(
             let (again, failed) = how.clock.during("apply", round).await;
             if how.strict && (failed || settled.interrupted) {
                 let before = earlier.as_ref().unwrap_or(&planned.inventory);
-                settled.undone = Some(how.clock.during("undo", undo(session, &settled.rounds, before)).await);
+                let undo = undo(session, how.machine, &settled.rounds, before);
+                settled.undone = Some(how.clock.during("undo", undo).await);
             } else if again && !settled.interrupted {
                 if how.strict {
                     earlier.get_or_insert(planned.inventory);
@@ -202,9 +205,11 @@ async fn round(
     let plan = std::mem::take(&mut planned.plan);
     // If this run is killed, the next one puts back what is listed here.
     saved::keep_owed(how.machine, &plan.owed());
-    let outcome = apply(session, &plan, Names::from(&planned.inventory), after_failure, stop).await;
+    let names = Names::from(&planned.inventory);
+    let mut effects = Real::on(how.machine);
+    let outcome = apply(session, &mut effects, &plan, names, after_failure, stop).await;
     log::debug!("the kernel has answered {} steps", plan.steps.len());
-    let failed = outcome.network_failed(&plan);
+    let failed = outcome.loss(&plan) == Some(Loss::Network);
     let again = outcome.unsure && settled.rounds.len() < PLANS_AGAIN;
     settled.interrupted = !failed && outcome.is_interrupted();
     if !settled.interrupted || how.strict {
@@ -215,14 +220,19 @@ async fn round(
 }
 
 /// Takes back what the rounds did, so that the machine is as `before` says.
-async fn undo(session: &mut Session, rounds: &[Round], before: &Inventory) -> Result<(), NotUndone> {
+async fn undo(
+    session: &mut Session,
+    machine: &Machine,
+    rounds: &[Round],
+    before: &Inventory,
+) -> Result<(), NotUndone> {
     let now = read::inventory(session).await.map_err(NotUndone::Unread)?;
     let tried = rounds.iter().flat_map(|round| round.plan.steps.iter().zip(&round.outcome.steps));
-    let tried = tried.filter(|(_, o)| matches!(o, StepOutcome::Done { .. } | StepOutcome::Failed(_)));
+    let tried = tried.filter(|(_, o)| !matches!(o, StepOutcome::Skipped { .. } | StepOutcome::NotReached));
     let done = Plan { steps: tried.map(|(step, _)| step.clone()).collect() };
-    let plan = plan::restore(&done, before, &now);
-    let never = std::future::pending();
-    let outcome = apply(session, &plan, Names::from(&now), AfterFailure::GoOn, never).await;
+    let told: Vec<Action> = rounds.iter().flat_map(|round| round.outcome.inverses.iter().cloned()).collect();
+    let plan = plan::restore(&done, &told, before, &now);
+    let outcome = apply::undo(session, &mut Real::on(machine), &plan, Names::from(&now)).await;
     match outcome.failures().next() {
         None => Ok(()),
         Some((number, trouble)) => {

@@ -7,7 +7,7 @@ use super::saved::Saved;
 use super::settle::Settled;
 use crate::diagnostic::{Diagnostic, Severity, worst};
 use crate::format::Parsed;
-use crate::kernel::apply::StepOutcome;
+use crate::kernel::apply::Loss;
 use crate::kernel::session::Failure;
 use crate::report::Applied;
 use crate::source::NotFound;
@@ -141,11 +141,11 @@ impl Ended {
         }
         let rounds = || self.settled().into_iter().flat_map(|s| &s.rounds);
         let failed = matches!(self.work, Work::Failed(_));
-        if failed || rounds().any(|r| r.outcome.failures().next().is_some()) {
+        if failed || rounds().any(|r| r.outcome.loss(&r.plan) == Some(Loss::Network)) {
             return Exit::Refused;
         }
-        let not_done =
-            rounds().flat_map(|r| &r.outcome.steps).any(|s| !matches!(s, StepOutcome::Done { .. }));
+        // What the image's other tools could not be told is a warning, and the network as described.
+        let not_done = rounds().any(|r| !r.outcome.is_complete(&r.plan));
         // A glance cannot tell a network that needs a moment from one that does not work.
         let broken = self.verified.as_ref().is_some_and(|v| !v.glance && !v.verification.passed());
         if errors || not_done || broken || self.interrupted() { Exit::Incomplete } else { Exit::Success }

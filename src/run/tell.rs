@@ -12,7 +12,8 @@ use super::settle::Round;
 use super::stages::{Ended, Ran, Source, Work};
 use super::{Exit, print, print_json, signals, stdout_style, unreadable};
 use crate::diagnostic::{Code, Renderer, Severity};
-use crate::kernel::apply::{Outcome, StepOutcome, Trouble};
+use crate::kernel::apply::{Loss, Outcome, StepOutcome};
+use crate::kernel::trouble::Trouble;
 use crate::logging;
 use crate::page::{Page, Style};
 use crate::plan::{Action, Plan, script};
@@ -108,7 +109,14 @@ fn log_steps(round: &Round) {
                 let says = if ours { "" } else { "the kernel says: " };
                 (Level::Warn, "done: ".into(), format!(": {says}{warning}"))
             }
-            StepOutcome::Failed(trouble) => (Level::Error, "failed: ".into(), format!(": {trouble}")),
+            StepOutcome::Failed(trouble) => {
+                let level = match Loss::of(&step.action, trouble) {
+                    Loss::Network => Level::Error,
+                    Loss::Extra | Loss::HandOff => Level::Warn,
+                };
+                (level, "failed: ".into(), format!(": {trouble}"))
+            }
+            StepOutcome::Underway => (Level::Warn, "interrupted: ".into(), String::new()),
             StepOutcome::Skipped { because } => {
                 let before = format!("not tried, because step {because} failed: ");
                 (Level::Warn, before.into(), String::new())
@@ -189,6 +197,10 @@ fn add(mut sum: Applied, plan: &Plan, outcome: &Outcome, renderer: &Renderer<'_>
     sum.done += plan.numbered().filter(|(id, _)| outcome.is_done(*id)).count();
     for (number, trouble) in outcome.failures() {
         let Some(step) = plan.step(number) else { continue };
+        // The log has it; the network is as described.
+        if Loss::of(&step.action, trouble) == Loss::HandOff {
+            continue;
+        }
         let code = match trouble {
             Trouble::Missing(_) => Code::KernelLacks,
             _ => Code::KernelRefused,

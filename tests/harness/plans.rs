@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use netapply::kernel::apply::{self, AfterFailure, Outcome};
+use netapply::kernel::effects::Real;
 use netapply::kernel::names::Names;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
+use netapply::machine::Machine;
 use netapply::model::{Kind, Place};
 use netapply::plan::{Action, LinkChange, NewLink, Plan, Step, StepId};
 
@@ -25,7 +27,9 @@ pub(crate) async fn apply(plan: &Plan) -> Outcome {
     let mut session = Session::open(Family::Route).unwrap();
     let inventory = read::inventory(&mut session).await.unwrap();
     let names = Names::from(&inventory);
-    apply::apply(&mut session, plan, names, AfterFailure::GoOn, std::future::pending()).await
+    let mut effects = Real::on(&Machine::default());
+    let never = std::future::pending();
+    apply::apply(&mut session, &mut effects, plan, names, AfterFailure::GoOn, never).await
 }
 
 #[track_caller]

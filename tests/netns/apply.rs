@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
 use netapply::kernel::apply::{self, AfterFailure, StepOutcome};
+use netapply::kernel::effects::Real;
 use netapply::kernel::names::Names;
 use netapply::kernel::session::{Family, Session};
+use netapply::machine::Machine;
 use netapply::model::attribute::Value;
 use netapply::model::{AddressGeneration, Kind, RouteKind};
 use netapply::plan::{Action, LinkChange, NewLink, Plan, StepId};
@@ -148,7 +154,7 @@ fn a_refused_step_takes_along_what_needs_it_and_nothing_else() {
             StepOutcome::Done { .. } => "done".to_owned(),
             StepOutcome::Failed(trouble) => trouble.to_string(),
             StepOutcome::Skipped { because } => format!("because of {}", because.0),
-            StepOutcome::NotReached => "not reached".to_owned(),
+            StepOutcome::Underway | StepOutcome::NotReached => "not reached".to_owned(),
         };
         let texts: Vec<String> = outcome.steps.iter().map(text).collect();
         assert_eq!(
@@ -245,7 +251,15 @@ fn a_run_that_is_ended_sends_nothing_more() {
         let steps = plan(vec![(bridge("br0"), &[])]);
         let mut session = Session::open(Family::Route).unwrap();
         let stop = std::future::ready(());
-        let outcome = apply::apply(&mut session, &steps, Names::default(), AfterFailure::GoOn, stop).await;
+        let outcome = apply::apply(
+            &mut session,
+            &mut Real::on(&Machine::default()),
+            &steps,
+            Names::default(),
+            AfterFailure::GoOn,
+            stop,
+        )
+        .await;
         assert_eq!(outcome.steps, [StepOutcome::NotReached]);
         assert_eq!(ip_json("link show").as_array().unwrap().len(), 1);
     });
@@ -265,11 +279,64 @@ fn a_handoff_that_fails_stops_nothing() {
         ]);
         let mut session = Session::open(Family::Route).unwrap();
         let never = std::future::pending();
-        let outcome = apply::apply(&mut session, &steps, Names::default(), AfterFailure::Stop, never).await;
+        let outcome = apply::apply(
+            &mut session,
+            &mut Real::on(&Machine::default()),
+            &steps,
+            Names::default(),
+            AfterFailure::Stop,
+            never,
+        )
+        .await;
         let texts: Vec<String> =
             outcome.failures().map(|(n, trouble)| format!("{} {trouble}", n.0)).collect();
-        assert_eq!(texts, ["1 /proc/version: File exists", "3 there is no link eth7"]);
-        assert!(outcome.network_failed(&steps) && outcome.is_done(StepId(2)) && !outcome.is_done(StepId(4)));
+        assert_eq!(texts, ["1 /proc/version/x: Not a directory", "3 there is no link eth7"]);
+        assert_eq!(outcome.loss(&steps), Some(apply::Loss::Network));
+        assert!(outcome.is_done(StepId(2)) && !outcome.is_done(StepId(4)));
         assert!(ip_json("link show br0")[0]["flags"].as_array().unwrap().iter().any(|flag| flag == "UP"));
+    });
+}
+
+/// A signal that comes while a program hangs ends the run, and the program.
+#[test]
+fn a_stop_is_seen_while_a_program_hangs() {
+    in_namespace(async || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("resolvconf");
+        let started = folder.path().join("started");
+        fs::write(&path, format!("#!/bin/sh\necho $$ > {}\nsleep 1000\n", started.display())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let hangs = Action::Resolvconf {
+            program: path.to_str().unwrap().to_owned(),
+            record: "br0.netapply".to_owned(),
+            content: Some(String::new()),
+        };
+        let steps = plan(vec![(bridge("br0"), &[]), (hangs, &[]), (set("br0", LinkChange::Up), &[0])]);
+        let mut session = Session::open(Family::Route).unwrap();
+        let stop = async {
+            while !fs::read_to_string(&started).is_ok_and(|text| text.ends_with('\n')) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let mut effects = Real::on(&Machine::default());
+        let outcome =
+            apply::apply(&mut session, &mut effects, &steps, Names::default(), AfterFailure::Stop, stop)
+                .await;
+        let expected = [StepOutcome::Done { warning: None }, StepOutcome::Underway, StepOutcome::NotReached];
+        assert_eq!(outcome.steps, expected);
+        assert_eq!(outcome.inverses.len(), 1, "what takes the program's work back is known");
+        let pid = fs::read_to_string(&started).unwrap();
+        for _ in 0..1000 {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            if stat
+                .rsplit(')')
+                .next()
+                .is_none_or(|rest| rest.trim().is_empty() || rest.trim().starts_with('Z'))
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the program is still there");
     });
 }

@@ -4,9 +4,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use netapply::kernel::apply::{self, AfterFailure};
+use netapply::kernel::effects::Real;
 use netapply::kernel::names::Names;
 use netapply::kernel::read;
 use netapply::kernel::session::{Family, Session};
+use netapply::machine::Machine;
 use netapply::plan::{Action, LinkChange, StepId};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -75,7 +77,15 @@ fn a_link_that_went_takes_along_its_own_steps_only() {
         ]);
         let never = std::future::pending();
         let names = Names::from(&inventory);
-        let outcome = apply::apply(&mut session, &steps, names, AfterFailure::GoOn, never).await;
+        let outcome = apply::apply(
+            &mut session,
+            &mut Real::on(&Machine::default()),
+            &steps,
+            names,
+            AfterFailure::GoOn,
+            never,
+        )
+        .await;
         let done: Vec<bool> = (0..6).map(|step| outcome.is_done(StepId(step))).collect();
         // An address is gone with its link.
         assert_eq!(done, [false, false, false, true, true, true]);

@@ -4,10 +4,9 @@ use netlink_packet_core::NLM_F_ACK;
 
 use crate::kernel::names::Names;
 use crate::kernel::session::DATAGRAM;
+use crate::kernel::trouble::Trouble;
 use crate::kernel::write;
 use crate::plan::{Action, Plan};
-
-use super::Trouble;
 
 /// The steps that are done over rtnetlink, as datagrams of at most 32 KiB, the last message of each to be acknowledged.
 /// `names` are the links that are there; those that the plan makes get the indexes from `next` on, as the kernel gives

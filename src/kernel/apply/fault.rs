@@ -2,13 +2,18 @@
 //!
 //! `NETAPPLY_FAULT=refuse:N` has the kernel refuse the N-th step (from 0) that the process comes to, in the datagram in
 //! which it would have travelled; `NETAPPLY_FAULT=die:N` kills the process once N steps are done; `NETAPPLY_FAULT=lose:N`
-//! loses the kernel's answer to the N-th step of each plan, which it has taken.
+//! loses the kernel's answer to the N-th step of each plan, which it has taken; `NETAPPLY_FAULT=stop:N` sends the process
+//! SIGTERM when it comes to the N-th step. A step that is no netlink fails without being tried.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, raise};
 
-use crate::kernel::wire::Request;
+use crate::kernel::effects::Effects;
+use crate::kernel::trouble::Trouble;
+use crate::kernel::wire::{Refusal, Request};
+use crate::plan::{Action, Means};
 
 use super::Executor;
 
@@ -18,9 +23,17 @@ const RTM_SETLINK: u16 = 19;
 /// Steps that the process has come to, in all plans: what undoes a step that failed is not disturbed itself.
 static REACHED: AtomicUsize = AtomicUsize::new(0);
 
-impl Executor<'_> {
-    /// What is sent in place of the step that is to be refused.
-    pub(super) async fn fault(&mut self) -> Option<Request> {
+/// What is done in place of a step.
+pub(super) enum Fault {
+    /// This is sent, and refused by the kernel.
+    Refused(Request),
+    /// The step fails without being tried.
+    Failed(Trouble),
+}
+
+impl<E: Effects> Executor<'_, E> {
+    /// What becomes of the step that the process has come to, where that is not what the plan says.
+    pub(super) async fn fault(&mut self, action: &Action) -> Option<Fault> {
         let number = REACHED.fetch_add(1, Ordering::Relaxed);
         let wanted = std::env::var("NETAPPLY_FAULT").ok()?;
         let (what, at) = wanted.split_once(':')?;
@@ -29,12 +42,21 @@ impl Executor<'_> {
         }
         match what {
             "lose" => None,
-            "die" => {
+            "die" | "stop" => {
                 self.send().await;
-                let _ = raise(Signal::SIGKILL);
+                let signal = if what == "die" { Signal::SIGKILL } else { Signal::SIGTERM };
+                let _ = raise(signal);
+                // The signal is seen at the next turn of the runtime.
+                tokio::task::yield_now().await;
                 None
             }
-            _ => Some(Request::new(RTM_SETLINK, 0, &[0; 16])),
+            _ if action.means() == Means::Netlink => {
+                Some(Fault::Refused(Request::new(RTM_SETLINK, 0, &[0; 16])))
+            }
+            _ => {
+                let refusal = Refusal::bare(Errno::EPERM);
+                Some(Fault::Failed(Trouble::Refused { refusal, option: None }))
+            }
         }
     }
 }

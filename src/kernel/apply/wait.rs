@@ -8,16 +8,18 @@ use crate::kernel::session::Failure;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::kernel::effects::Effects;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::read;
+use crate::kernel::trouble::Trouble;
 
-use super::{Executor, Trouble};
+use super::Executor;
 
 /// How long all waits of a plan together may take. Detection takes one to two seconds (a random delay up to one,
 /// then one for each of `dad_transmits`) once the link has carrier; LACP may need as many as three for that.
 pub const WAIT_BOUND: Duration = Duration::from_secs(10);
 
-impl Executor<'_> {
+impl<E: Effects> Executor<'_, E> {
     /// Waits until none of `addresses` is tentative. All waits share one bound, which the first begins.
     pub(super) async fn await_addresses(
         &mut self,

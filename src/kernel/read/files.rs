@@ -13,7 +13,7 @@ const RUN_UDEV: &str = "/run/udev";
 const PROC_SYS: &str = "/proc/sys";
 
 /// `uname -r`.
-pub(in crate::kernel) fn kernel_release() -> String {
+pub(super) fn kernel_release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 

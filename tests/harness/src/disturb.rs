@@ -176,7 +176,7 @@ pub fn alone<T: Send + 'static>(program: String, body: impl FnOnce(String) -> T 
 
 impl Case {
     /// Makes the machine in this namespace; what it is like once it is at rest.
-    fn make(&self) -> State {
+    pub fn make(&self) -> State {
         // Duplicate detection takes seconds and is not what is looked at here.
         for which in ["all", "default"] {
             fs::write(format!("/proc/sys/net/ipv6/conf/{which}/accept_dad"), "0").expect("a sysctl");
@@ -299,7 +299,7 @@ fn difference(wanted: &State, now: &State) -> String {
 }
 
 /// The lines that only one side has.
-fn lines_of_difference(left: &str, right: &str) -> String {
+pub fn lines_of_difference(left: &str, right: &str) -> String {
     let only = |a: &str, b: &str, sign: &str| -> String {
         let has = |line: &&str| !b.lines().any(|other| other == *line);
         a.lines().filter(has).map(|line| format!("{sign} {}\n", line.trim())).collect()

@@ -1,0 +1,185 @@
+//! What stands behind the steps that are not netlink: a sysctl, a file, a program, a call over D-Bus, a module.
+//!
+//! [`Effects`] is the seam: [`Real`] changes the machine, [`Recorder`] writes down what would be changed, and a test has
+//! its own. Each effect ends within a bound of its own, and none blocks the runtime: a signal is seen meanwhile, and
+//! dropping the future of an effect gives it up (a program's process group is killed). Decides nothing.
+
+mod file;
+mod program;
+mod worker;
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::machine::Machine;
+use crate::model::Kind;
+use crate::plan::{Action, Manager};
+
+use super::errno;
+use super::modules::{self, Missing};
+use super::tools;
+use super::trouble::Trouble;
+use worker::Worker;
+
+pub use super::tools::BUS_BOUND;
+pub use program::PROGRAM_BOUND;
+
+/// How long writing or removing a file, or setting a sysctl, may take: a disk or a file system that does not answer.
+pub const FILE_BOUND: Duration = Duration::from_secs(5);
+
+/// How long loading the modules of one kind of link may take: a driver's start included.
+pub const MODULE_BOUND: Duration = Duration::from_secs(20);
+
+/// Where resolvconf(8) keeps its records: Debian's in `interface`, openresolv in `interfaces`, since 3.14 in `keys`.
+const RECORDS: &[&str] = &["/run/resolvconf/interface", "/run/resolvconf/interfaces", "/run/resolvconf/keys"];
+
+/// Makes the steps that are not netlink. Each future is bounded, and gives its effect up when it is dropped.
+pub trait Effects {
+    /// Makes a step whose means is a sysctl, a file, a program or D-Bus.
+    fn make(&mut self, action: &Action) -> impl Future<Output = Result<(), Trouble>>;
+
+    /// The step that takes `action` back, asked for before it is made; `None` where there is none.
+    fn inverse(&mut self, action: &Action) -> impl Future<Output = Option<Action>>;
+
+    /// Loads the modules of a kind of link; those that are loaded already count as loaded now.
+    fn load(&mut self, kind: Kind) -> impl Future<Output = Result<(), Missing>>;
+}
+
+/// Changes the machine.
+#[derive(Debug)]
+pub struct Real {
+    machine: Machine,
+    worker: Worker,
+}
+
+impl Real {
+    /// Effects on this machine.
+    pub fn on(machine: &Machine) -> Self {
+        Self { machine: machine.clone(), worker: Worker::default() }
+    }
+
+    /// Runs what may block on a thread of its own, within [`FILE_BOUND`].
+    async fn file(
+        &mut self,
+        path: PathBuf,
+        change: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Trouble> {
+        let blamed = path.clone();
+        match self.worker.run(FILE_BOUND, move || change(&path)).await {
+            Some(result) => result.map_err(|error| Trouble::File { path: blamed, errno: errno(&error) }),
+            None => Err(Trouble::Late { what: blamed.display().to_string(), bound: FILE_BOUND }),
+        }
+    }
+
+    /// The content of resolvconf's record.
+    async fn record(&mut self, record: &str) -> Option<String> {
+        let paths: Vec<PathBuf> = RECORDS.iter().map(|folder| self.machine.at(folder).join(record)).collect();
+        let read = move || paths.iter().find_map(|path| file::read(path).ok().flatten());
+        String::from_utf8(self.worker.run(FILE_BOUND, read).await??).ok()
+    }
+}
+
+impl Effects for Real {
+    async fn make(&mut self, action: &Action) -> Result<(), Trouble> {
+        match action {
+            Action::Sysctl { key, value } => {
+                let value = value.clone();
+                self.file(self.machine.proc_sys().join(key), move |path| {
+                    file::overwrite(path, value.as_bytes())
+                })
+                .await
+            }
+            Action::WriteFile { path, content } => {
+                let content = content.clone();
+                self.file(self.machine.at(path), move |path| file::write(path, content.as_bytes())).await
+            }
+            Action::RemoveFile { path } => self.file(self.machine.at(path), file::remove).await,
+            Action::PutBack { path, former } => {
+                let former = former.clone();
+                self.file(self.machine.at(path), move |path| file::put_back(path, &former)).await
+            }
+            Action::Resolvconf { program, record, content } => {
+                let content = content.as_deref();
+                program::resolvconf(&self.machine.at(program), program, record, content).await
+            }
+            Action::Refresh(service) => tools::refresh(&self.machine, *service).await,
+            Action::Manage { link, by, on } => tools::manage(&self.machine, link, *by, *on).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn inverse(&mut self, action: &Action) -> Option<Action> {
+        match action {
+            // Those of links are in the inventory; what is left is the host name.
+            Action::Sysctl { key, .. } => {
+                let path = self.machine.proc_sys().join(key);
+                let was = self.worker.run(FILE_BOUND, move || file::read(&path).ok().flatten()).await??;
+                let value = String::from_utf8(was).ok()?.trim().to_owned();
+                Some(Action::Sysctl { key: key.clone(), value })
+            }
+            Action::WriteFile { path, .. } | Action::RemoveFile { path } => {
+                let at = self.machine.at(path);
+                let former = self.worker.run(FILE_BOUND, move || file::former(&at).ok()).await??;
+                Some(Action::PutBack { path: path.clone(), former })
+            }
+            Action::Resolvconf { program, record, .. } => {
+                let content = self.record(record).await;
+                Some(Action::Resolvconf { program: program.clone(), record: record.clone(), content })
+            }
+            Action::Refresh(_) => Some(action.clone()),
+            // networkd follows its files, which are put back, and is only waited for while it lets a link go.
+            Action::Manage { by: Manager::Networkd, .. } => None,
+            Action::Manage { link, by, on } => Some(Action::Manage { link: link.clone(), by: *by, on: !on }),
+            _ => None,
+        }
+    }
+
+    async fn load(&mut self, kind: Kind) -> Result<(), Missing> {
+        let machine = self.machine.clone();
+        match self.worker.run(MODULE_BOUND, move || modules::load(&machine, kind)).await {
+            Some(result) => result,
+            None => Missing::late(kind, MODULE_BOUND),
+        }
+    }
+}
+
+/// Writes down what would be changed outside of the kernel's own state, and makes the rest: netlink and sysctls belong to
+/// a namespace, files and programs to the machine.
+#[derive(Debug)]
+pub struct Recorder<E> {
+    inner: E,
+    /// The steps that were not made, in order.
+    pub recorded: Vec<Action>,
+}
+
+impl<E: Effects> Recorder<E> {
+    /// Records what `inner` would do to the image; its sysctls and modules are made.
+    pub fn before(inner: E) -> Self {
+        Self { inner, recorded: Vec::new() }
+    }
+}
+
+impl<E: Effects> Effects for Recorder<E> {
+    async fn make(&mut self, action: &Action) -> Result<(), Trouble> {
+        match action {
+            Action::Sysctl { key, .. } if key.starts_with("net/") => self.inner.make(action).await,
+            _ => {
+                self.recorded.push(action.clone());
+                Ok(())
+            }
+        }
+    }
+
+    async fn inverse(&mut self, _: &Action) -> Option<Action> {
+        None
+    }
+
+    async fn load(&mut self, kind: Kind) -> Result<(), Missing> {
+        self.inner.load(kind).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

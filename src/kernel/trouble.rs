@@ -1,0 +1,181 @@
+//! Why a step was not done.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::bus::BusError;
+
+use super::modules::Missing;
+use super::session::Failure;
+use super::value::Unencodable;
+use super::wire::Refusal;
+
+/// Why a step was not done. Printed, it follows what the step was to do: `bond0: …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The kernel refused.
+    Refused {
+        /// Its number and words.
+        refusal: Refusal,
+        /// The link option that it means, where it says so.
+        option: Option<&'static str>,
+    },
+    /// The kernel did not answer, even when asked again.
+    Unanswered(Failure),
+    /// The kernel cannot make a link of this kind.
+    Missing(Missing),
+    /// A link that the step names is not there.
+    NoLink(String),
+    /// A value that the kernel's form of the option cannot hold.
+    BadValue,
+    /// A file could not be written.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's error.
+        errno: Errno,
+    },
+    /// A program of the image could not be run, or failed.
+    Program {
+        /// What was tried: its path and arguments, or the command that does the same.
+        program: String,
+        /// What happened.
+        failure: ProgramFailure,
+    },
+    /// An effect did not end within its bound.
+    Late {
+        /// What was changed.
+        what: String,
+        /// The bound.
+        bound: Duration,
+    },
+    /// Duplicate address detection has not ended.
+    Tentative {
+        /// The addresses it has not ended for.
+        addresses: Vec<Ipv6Addr>,
+        /// How long it was waited for.
+        waited: Duration,
+        /// The link has no carrier, without which detection does not end.
+        no_carrier: bool,
+    },
+    /// Another machine has the address.
+    Duplicate(Ipv6Addr),
+    /// A WireGuard key is not 32 bytes in base64; the file that it stands in, where it is in one.
+    BadKey(Option<PathBuf>),
+    /// A WireGuard key's file is not one that is read.
+    KeyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why it is not read.
+        why: &'static str,
+    },
+}
+
+/// What happened to a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProgramFailure {
+    /// It could not be started.
+    Start(Errno),
+    /// It exited with a failure.
+    Status {
+        /// How.
+        status: ExitStatus,
+        /// The last line that it wrote to standard error.
+        words: String,
+    },
+    /// It did not exit within this time, and was killed.
+    Late(Duration),
+    /// A call over D-Bus failed.
+    Bus(BusError),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { refusal, option: Some(option) } => {
+                write!(f, "the kernel refused {option}: {refusal}")
+            }
+            Self::Refused { refusal, option: None } => write!(f, "the kernel refused: {refusal}"),
+            Self::Unanswered(failure) => failure.fmt(f),
+            Self::Missing(missing) => missing.fmt(f),
+            Self::NoLink(name) => write!(f, "there is no link {name}"),
+            Self::BadValue => f.write_str("an option has a value that the kernel cannot take"),
+            Self::File { path, errno } => write!(f, "{}: {}", path.display(), errno.desc()),
+            Self::Program { program, failure } => write!(f, "{program}: {failure}"),
+            Self::Late { what, bound } => write!(f, "{what}: not done within {} s", bound.as_secs()),
+            Self::Tentative { addresses, waited, no_carrier } => {
+                let list: Vec<String> = addresses.iter().map(Ipv6Addr::to_string).collect();
+                let list = list.join(", ");
+                write!(f, "duplicate address detection of {list} did not end within {} s", waited.as_secs())?;
+                f.write_str(if *no_carrier { ": the link has no carrier" } else { "" })
+            }
+            Self::Duplicate(address) => write!(f, "another machine on the link has {address}"),
+            Self::BadKey(None) => f.write_str("a key is not 44 letters of base64"),
+            Self::BadKey(Some(path)) => write!(f, "{}: not a key of 44 letters of base64", path.display()),
+            Self::KeyFile { path, why } => write!(f, "{}: {why}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for ProgramFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(errno) => f.write_str(errno.desc()),
+            Self::Status { status, words } if words.is_empty() => write!(f, "exited with {status}"),
+            Self::Status { status, words } => write!(f, "exited with {status}: {words}"),
+            Self::Late(bound) => write!(f, "did not exit within {} s", bound.as_secs()),
+            Self::Bus(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unanswered(failure) => Some(failure),
+            Self::Missing(missing) => Some(missing),
+            Self::File { errno, .. } => Some(errno),
+            Self::Program { failure, .. } => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+impl std::error::Error for ProgramFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start(errno) => Some(errno),
+            Self::Bus(error) => Some(error),
+            Self::Status { .. } | Self::Late(_) => None,
+        }
+    }
+}
+
+impl From<Missing> for Trouble {
+    fn from(missing: Missing) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Self::Refused { refusal, option: None },
+            failure => Self::Unanswered(failure),
+        }
+    }
+}
+
+impl From<Unencodable> for Trouble {
+    fn from(unencodable: Unencodable) -> Self {
+        match unencodable {
+            Unencodable::NoLink(name) => Self::NoLink(name),
+            Unencodable::WrongForm => Self::BadValue,
+        }
+    }
+}
