@@ -89,7 +89,9 @@ async fn restart(machine: &Machine, unit: &str) -> Result<(), BusError> {
     };
     // Without a subscriber systemd sends no signals.
     bus.call(&manager("Subscribe", &[])).await?;
-    let arguments = [Argument::Text(unit), Argument::Text("replace")];
+    // The units are ordered after netapply.service, whose own start job a boot waits for: without its order, the job does
+    // not wait for this process.
+    let arguments = [Argument::Text(unit), Argument::Text("ignore-dependencies")];
     let job = bus.call(&manager("TryRestartUnit", &arguments)).await?;
     let job = job.first().and_then(Value::text).unwrap_or_default().to_owned();
     loop {

@@ -11,12 +11,18 @@ pub fn serve(socket: &UdpSocket, ip: IpAddr) {
     };
     let mut query = [0; 512];
     while let Ok((length, client)) = socket.recv_from(&mut query) {
-        let query = &query[..length];
+        // Whatever follows the question, such as EDNS, is left out of the answer.
+        let mut end = 12;
+        while end < length && query[end] != 0 {
+            end += 1 + usize::from(query[end]);
+        }
+        let query = &query[..length.min(end + 5)];
         let knows = query.windows(12).any(|w| w == b"\x03api\x07example");
         // The question is for the root, which a name server always knows of.
         let root = length < 20;
         let mut answer = query.to_vec();
         answer[2] |= 0x80;
+        answer[6..12].fill(0);
         answer[3] = if knows || root { 0x80 } else { 0x83 };
         if knows && query.ends_with(&[0, kind, 0, 1]) {
             answer[7] = 1;
