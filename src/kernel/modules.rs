@@ -3,7 +3,7 @@
 //!
 //! The kernel loads a missing module itself, by modprobe, when a link of the kind is made. Here are the two
 //! cases in which that is not enough: an image without modprobe; and `bonding`, which makes a stray `bond0`
-//! unless loaded with `max_bonds=0`. Entry function: [`load`], which blocks.
+//! unless loaded with `max_bonds=0`. Entry function: `load`, which blocks.
 
 use std::ffi::CString;
 use std::fmt;
