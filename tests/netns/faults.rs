@@ -1,8 +1,16 @@
 //! Disturbed runs on the running kernel: bridges, veth pairs, addresses, routes, rules, settings.
 
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
 
-use harness::disturb::{Case, killed_at_every_step, lost_at_every_step, program, refused_at_every_step};
+use nix::mount::{MsFlags, mount};
+
+use harness::disturb::{
+    Case, State, alone, killed_at_every_step, lines_of_difference, lost_at_every_step, program,
+    refused_at_every_step, said, settled, until_same,
+};
 
 /// More steps than the description has.
 const ALL: std::ops::Range<usize> = 0..200;
@@ -118,4 +126,158 @@ fn the_released_program_cannot_be_disturbed() {
     // Each kill would be seen as such.
     let result = std::panic::catch_unwind(|| killed_at_every_step(&BRIDGES, released, 0..1));
     assert_eq!(result.ok(), Some(false), "it takes no step for one to be killed at");
+}
+
+static HANDOFF: Case = Case {
+    machine: &[
+        "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0 address 02:00:00:00:01:01",
+        "link set peer0 up",
+        "address add 192.0.2.7/24 dev eth0",
+        "link set eth0 up",
+        "route add default via 192.0.2.254 dev eth0 metric 77",
+    ],
+    shell: "",
+    sysctls: &[],
+    text: r"
+version: 2
+ethernets:
+  n0:
+    match: {macaddress: '02:00:00:00:00:01'}
+    generic-receive-offload: true
+    addresses: [192.0.2.8/24]
+    routes: [{to: default, via: 192.0.2.1}]
+    nameservers: {addresses: [192.0.2.53], search: [example.org]}
+",
+};
+
+/// The network's steps are undone with all that other tools were told; the hand-off's undo nothing.
+#[test]
+fn under_strict_a_handoff_that_fails_undoes_nothing_and_an_undo_takes_back_the_handoff() {
+    let statuses = handoff_disturbed_at_every_step(&HANDOFF, &program(), Disturbed::Refused);
+    assert!(statuses.keys().eq(&[0, 1, 5]), "{statuses:?}");
+    // The host name, and the offload.
+    assert_eq!(statuses[&1], 2, "{statuses:?}");
+    assert!(statuses[&0] >= 4 && statuses[&5] >= 3, "{statuses:?}");
+}
+
+#[test]
+fn a_signal_under_strict_undoes_the_network_and_what_other_tools_were_told() {
+    let statuses = handoff_disturbed_at_every_step(&HANDOFF, &program(), Disturbed::Stopped);
+    assert!(statuses.keys().eq(&[1]), "{statuses:?}");
+}
+
+/// How a step of a hand-off is disturbed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disturbed {
+    /// It fails.
+    Refused,
+    /// SIGTERM comes at it.
+    Stopped,
+}
+
+/// Under `--strict` and with the hand-off, disturbs each step in turn: either all is undone, files included, or the network
+/// stands. Returns how often the program exited with each status, by status.
+fn handoff_disturbed_at_every_step(
+    case: &'static Case,
+    program: &str,
+    how: Disturbed,
+) -> BTreeMap<i32, usize> {
+    let undisturbed = alone(program.to_owned(), |program| {
+        make_with_image(case);
+        let output = run_with_image(&program, "");
+        assert!(output.status.success(), "{}", said(&output));
+        settled()
+    });
+    let mut statuses = BTreeMap::new();
+    for step in 0_u64.. {
+        let undisturbed = undisturbed.clone();
+        let status = alone(program.to_owned(), move |program| {
+            let before = make_with_image(case);
+            let files = files();
+            let fault = if how == Disturbed::Refused { "refuse" } else { "stop" };
+            let output = run_with_image(&program, &format!("{fault}:{step}"));
+            let status = output.status.code().unwrap_or_else(|| panic!("{step}: {}", said(&output)));
+            let report = fs::read_to_string("/run/netapply/report.json").expect("a report");
+            let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+            // A loaded machine may lose an answer, and plan again: what counts is this run.
+            if report["applied"]["planned"].as_u64().is_some_and(|planned| planned <= step) {
+                return None;
+            }
+            let undone = how == Disturbed::Stopped || status == 5;
+            let wanted = if undone { &before } else { &undisturbed };
+            until_same(wanted).unwrap_or_else(|differs| panic!("step {step}:\n{differs}\n{}", said(&output)));
+            if undone {
+                let differs = lines_of_difference(&files, &self::files());
+                assert!(
+                    differs.is_empty() || files == self::files(),
+                    "step {step}:\n{differs}\n{}",
+                    said(&output)
+                );
+            }
+            Some(status)
+        });
+        let Some(status) = status else { break };
+        *statuses.entry(status).or_default() += 1;
+    }
+    assert!(!statuses.is_empty());
+    statuses
+}
+
+fn run_with_image(program: &str, fault: &str) -> Output {
+    let mut command = Command::new(program);
+    command.args(["apply", "--no-verify", "--strict", "--handoff", "auto", "/run/seed"]);
+    command.env("NETAPPLY_FAULT", fault).output().expect("netapply runs")
+}
+
+/// Every file that a hand-off may change, with its kind, mode and content.
+fn files() -> String {
+    use std::os::unix::fs::PermissionsExt;
+    fn below(folder: &Path, out: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let metadata = fs::symlink_metadata(&path).expect("it is there");
+            let own =
+                ["report.json", "description.json", "owed.json", "lock", "netapply.log", "50-netapply.issue"];
+            if own.iter().any(|name| path.ends_with(name)) {
+                continue;
+            }
+            if metadata.is_dir() {
+                below(&path, out);
+            } else if metadata.is_symlink() {
+                out.push(format!("{} -> {}", path.display(), fs::read_link(&path).unwrap().display()));
+            } else if metadata.is_file() {
+                let content = fs::read_to_string(&path).unwrap_or_default();
+                out.push(format!("{} {:o} {content:?}", path.display(), metadata.permissions().mode()));
+            }
+        }
+    }
+    let mut out = Vec::new();
+    below(Path::new("/run"), &mut out);
+    below(Path::new("/etc"), &mut out);
+    out.push(fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name"));
+    out.sort();
+    out.join("\n")
+}
+
+/// The machine, in an image with files for the hand-off: an /etc of its own, the units of other tools, and what an
+/// earlier description left. The description is a seed that names the machine.
+fn make_with_image(case: &Case) -> State {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS).expect("root may make namespaces");
+    nix::unistd::sethostname("localhost").expect("the name of the namespace");
+    let none = None::<&str>;
+    mount(Some("tmpfs"), "/etc", Some("tmpfs"), MsFlags::empty(), none).expect("tmpfs mounts");
+    fs::create_dir_all("/run/systemd/system").unwrap();
+    for unit in ["systemd-networkd.service", "NetworkManager.service", "cloud-init-local.service"] {
+        fs::write(Path::new("/run/systemd/system").join(unit), "").unwrap();
+    }
+    // What resolv.conf is, a link to nowhere, has to come back too.
+    std::os::unix::fs::symlink("/nowhere/resolv.conf", "/etc/resolv.conf").unwrap();
+    fs::create_dir_all("/run/netapply/links").unwrap();
+    fs::write("/run/netapply/links/old0", "").unwrap();
+    fs::create_dir_all("/run/systemd/network").unwrap();
+    fs::write("/run/systemd/network/00-netapply-old0.network", "[Match]\nName=old0\n").unwrap();
+    fs::create_dir_all("/run/seed").unwrap();
+    fs::write("/run/seed/network-config", case.text).unwrap();
+    fs::write("/run/seed/meta-data", "instance-id: i\nlocal-hostname: node1\n").unwrap();
+    case.make()
 }
