@@ -19,6 +19,8 @@ use crate::diagnostic::nearest;
     styles = STYLES,
     max_term_width = 80,
     subcommand_required = true,
+    // A drop-in adds its options behind those of a unit: the last of an option counts.
+    args_override_self = true,
     after_help = AFTER_HELP,
     override_usage = "netapply [apply] [OPTIONS] [SOURCE]\n       netapply --dry-run [OPTIONS] [SOURCE]\n       netapply COMMAND [OPTIONS]"
 )]

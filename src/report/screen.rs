@@ -238,6 +238,11 @@ fn cause_lines(cause: &Cause) -> Vec<String> {
     lines
 }
 
+/// The lines of a text on a console, which has 80 columns.
+pub fn wrapped(text: &str) -> Vec<String> {
+    wrap(text, "", "  ", usize::MAX)
+}
+
 /// Breaks a text at spaces into at most `most` lines.
 fn wrap(text: &str, first: &str, next: &str, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![first.to_owned()];

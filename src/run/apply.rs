@@ -20,6 +20,7 @@ use crate::logging;
 use crate::model::Desired;
 use crate::page::{Page, Style};
 use crate::report::places::Places;
+use crate::report::screen::wrapped;
 use crate::report::systemd;
 use crate::resolve::{Missing, Resolved};
 use crate::source::{self, Request};
@@ -267,7 +268,8 @@ impl Look<'_> {
             // Whoever looks at the console of a boot sees that it goes on, and what it waits for.
             if options.boot {
                 let mut page = Page::new(Style::Plain);
-                page.line(format_args!("netapply: {line}"));
+                let lines = wrapped(&format!("netapply: {line}"));
+                lines.iter().for_each(|line| page.line(format_args!("{line}")));
                 options.consoles.borrow_mut().show(&page);
             }
         };
