@@ -154,6 +154,9 @@ pub(super) async fn settle(
         };
         let deadline = begin + bound;
         if Instant::now() >= deadline {
+            if told {
+                progress(&format!("going on without {}", resolved.sought.join(", ")));
+            }
             break unchanged;
         }
         if !told {

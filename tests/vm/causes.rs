@@ -175,7 +175,7 @@ const CASES: &[Case] = &[
         ip -n $m route replace default via 192.0.2.254 proto dhcp", ONE)
         .says(1, "changed-by-other", "a DHCP client"),
     case("22-late", "wire 0; have p0 192.0.2.1/24
-        (until grep -Eq 'so far|waiting for' /tmp/$name/log; do sleep 1; done; wire 1) >/dev/null 2>&1 &", TWO).with("--wait=25")
+        (until grep -q 'going on without' /tmp/$name/log; do sleep 0.2; done; wire 1) >/dev/null 2>&1 &", TWO).with("--wait=25")
         .says(1, "nic-late", "eth1 (02:00:00:00:00:01)"),
     case("23-stp", "wire 0; sw link add lan type bridge stp_state 1 forward_delay 1500; sw link set p0 master lan
         sw link set lan up; have lan 192.0.2.1/24", ONE).with("--wait=70")
