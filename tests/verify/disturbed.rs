@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +30,14 @@ const HANG: Duration = Duration::from_secs(60);
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Whoever runs the tests by nohup(1) ignores it, and netapply would, too.
+    // SAFETY: signal(2) may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     command
 }
 
