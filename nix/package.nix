@@ -1,4 +1,4 @@
-# The static program with its units and manual. Called by pkgsStatic, it is a musl build for the host's architecture.
+# The static program with its units, manual pages and completions. Called by pkgsStatic, it is a musl build for the host's architecture.
 { lib, rustPlatform }:
 let
   manifest = (builtins.fromTOML (builtins.readFile ../Cargo.toml)).package;
@@ -19,7 +19,10 @@ rustPlatform.buildRustPackage {
     for unit in "$out"/lib/systemd/system/netapply*.service; do
       substituteInPlace "$unit" --replace-fail /usr/bin/netapply "$out/bin/netapply"
     done
-    install -Dm644 docs/netapply.8 "$out/share/man/man8/netapply.8"
+    install -Dm644 -t "$out/share/man/man8" docs/netapply.8 docs/man/*.8
+    install -Dm644 -t "$out/share/bash-completion/completions" completions/netapply.bash
+    install -Dm644 -t "$out/share/zsh/site-functions" completions/_netapply
+    install -Dm644 -t "$out/share/fish/vendor_completions.d" completions/netapply.fish
   '';
 
   meta = {

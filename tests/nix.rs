@@ -203,7 +203,18 @@ fn the_package_holds_the_units_with_its_own_program() {
         .status()
         .unwrap();
     assert!(status.success());
-    assert!(folder.path().join("share/man/man8/netapply.8").exists());
+    let man = std::fs::read_dir(Path::new(ROOT).join("docs/man")).unwrap();
+    let mut pages: Vec<String> = man.map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
+    pages.push("netapply.8".to_owned());
+    let pages = pages.iter().map(|page| format!("man/man8/{page}"));
+    let completions = [
+        "bash-completion/completions/netapply.bash",
+        "zsh/site-functions/_netapply",
+        "fish/vendor_completions.d/netapply.fish",
+    ];
+    for file in pages.chain(completions.map(str::to_owned)) {
+        assert!(folder.path().join("share").join(&file).exists(), "{file}");
+    }
     let program = folder.path().join("bin/netapply").display().to_string();
     let mut files = 0;
     let mut folders = vec![Path::new(ROOT).join("systemd")];

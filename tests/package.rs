@@ -1,9 +1,12 @@
 //! What netapply is made of and what its package holds: licences, versions of one crate beside each other, files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Licences that a dependency may be used under; deny.toml lists the same for the public CI.
 const LICENCES: &[&str] = &[
@@ -29,7 +32,7 @@ fn crates() -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut command = Command::new(cargo);
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.current_dir(ROOT);
     command.args(["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform", &host]);
     let output = command.output().expect("cargo runs");
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
@@ -81,7 +84,7 @@ fn no_crate_is_there_twice_without_a_reason() {
 fn the_package_holds_what_a_build_needs() {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.current_dir(ROOT);
     let output =
         command.args(["package", "--list", "--offline", "--allow-dirty"]).output().expect("cargo runs");
     assert!(output.status.success(), "cargo package: {}", String::from_utf8_lossy(&output.stderr));
@@ -105,14 +108,13 @@ fn the_package_holds_what_a_build_needs() {
     }
 }
 
-/// Units, hooks and manual, below the folders where dpkg puts them; nothing below /etc, where a package's links would be
+/// Below the folders where Debian's packages put them; nothing below /etc, where a package's links would be
 /// taken for the administrator's.
 #[test]
-fn the_debian_package_holds_units_hooks_and_manual() {
+fn the_debian_package_holds_units_hooks_manuals_and_completions() {
     let out = tempfile::tempdir().expect("a folder");
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new(root.join("release/deb"));
-    command.arg(root.join("LICENSE-MIT")).arg("amd64").arg(out.path());
+    let mut command = Command::new(Path::new(ROOT).join("release/deb"));
+    command.arg(Path::new(ROOT).join("LICENSE-MIT")).arg("amd64").arg(out.path());
     command.env("DEBFULLNAME", "Somebody").env("DEBEMAIL", "somebody@example.com");
     let output = command.output().expect("release/deb runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -130,7 +132,11 @@ fn the_debian_package_holds_units_hooks_and_manual() {
         "./usr/lib/dracut/modules.d/50netapply/module-setup.sh",
         "./usr/share/initramfs-tools/hooks/netapply",
         "./usr/share/initramfs-tools/scripts/init-premount/netapply",
-        "./usr/share/man/man8/netapply.8",
+        "./usr/share/man/man8/netapply.8.gz",
+        "./usr/share/man/man8/netapply-check.8.gz",
+        "./usr/share/bash-completion/completions/netapply",
+        "./usr/share/zsh/vendor-completions/_netapply",
+        "./usr/share/fish/vendor_completions.d/netapply.fish",
         "./usr/share/doc/netapply/copyright",
     ] {
         assert!(held.lines().any(|line| line.ends_with(path)), "{path} is missing:\n{held}");
@@ -138,4 +144,32 @@ fn the_debian_package_holds_units_hooks_and_manual() {
     assert!(!held.contains("./etc/") && held.lines().all(|line| line.contains("root/root")), "{held}");
     assert!(about.contains(concat!("Version: ", env!("CARGO_PKG_VERSION"))), "{about}");
     assert!(about.contains("Maintainer: Somebody <somebody@example.com>"), "{about}");
+}
+
+/// The SBOM names what Cargo.lock has, with its checksums, and nothing that only tests or builds need.
+#[test]
+fn the_sbom_lists_what_is_linked() {
+    let output = Command::new(Path::new(ROOT).join("release/sbom"))
+        .env("CARGO_NET_OFFLINE", "true")
+        .output()
+        .expect("release/sbom runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let sbom: Value = serde_json::from_slice(&output.stdout).expect("release/sbom prints JSON");
+    assert_eq!(
+        sbom["metadata"]["component"]["purl"],
+        concat!("pkg:cargo/netapply@", env!("CARGO_PKG_VERSION"))
+    );
+    let components = sbom["components"].as_array().expect("components");
+    let names: BTreeSet<&str> = components.iter().filter_map(|each| each["name"].as_str()).collect();
+    for linked in ["rtnetlink", "tokio", "serde_json", "clap_builder", "libc"] {
+        assert!(names.contains(linked), "{linked} is missing");
+    }
+    for absent in ["proptest", "boon", "serde_derive", "clap_mangen", "syn"] {
+        assert!(!names.contains(absent), "{absent} is not linked");
+    }
+    for each in components {
+        let sum = each["hashes"][0]["content"].as_str().unwrap_or_default();
+        assert_eq!(sum.len(), 64, "{each}");
+        assert!(is_allowed(each["licenses"][0]["expression"].as_str().unwrap_or("none")), "{each}");
+    }
 }
