@@ -42,6 +42,11 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     }
     for (number, entries) in nics {
         let at = entries.first().map_or(root.at, |e| e.key_at);
+        if let Some(method) = skipped(&entries) {
+            let message = format!("ETH{number} is left alone: its METHOD is skip");
+            diags.push(Diagnostic::new(Code::NoEffect, method, message));
+            continue;
+        }
         draft.add(link(nic(&format!("eth{number}"), at), Node { at, value: Value::Map(entries) }, diags));
     }
     // NICs of the host that are passed through: nothing but their MAC address says which they are.
@@ -66,6 +71,15 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     }
     passed_over(&others, diags);
     draft.finish(false, diags)
+}
+
+/// The place of `METHOD=skip`, which leaves a NIC alone unless `IP6_METHOD` wants something of it.
+fn skipped(entries: &[Entry]) -> Option<Place> {
+    let is_skip =
+        |entry: &&Entry| entry.value.text().is_some_and(|word| word.trim().eq_ignore_ascii_case("skip"));
+    let last = |key: &str| entries.iter().rev().find(|entry| entry.key == key);
+    let method = last("METHOD").filter(is_skip)?;
+    last("IP6_METHOD").is_none_or(|entry| is_skip(&entry)).then_some(method.value.at)
 }
 
 /// The shell takes the last of two; two of one value are Proxmox VE's way to write `ETH1_MTU`.
@@ -204,11 +218,12 @@ fn v6(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     default_route(fields, &["IP6_GATEWAY", "GATEWAY6"], &["IP6_METRIC", "METRIC"], link, diags);
 }
 
-const V6_STATIC: &[&str] = &["IP6", "IP6_ULA", "IP6_PREFIX_LENGTH", "MASK6", "IP6_GATEWAY", "GATEWAY6"];
+const V6_STATIC: &[&str] =
+    &["IP6", "IPV6", "IP6_ULA", "IP6_PREFIX_LENGTH", "MASK6", "IP6_GATEWAY", "GATEWAY6"];
 
 fn v6_addresses(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let mask = fields.get("IP6_PREFIX_LENGTH").or_else(|| fields.get("MASK6"));
-    if let Some(node) = fields.get("IP6") {
+    if let Some(node) = fields.get("IP6").or_else(|| fields.get("IPV6")) {
         link.addresses.extend(interface_address(node, "IP6", mask.filter(|m| !is_empty(m)), diags));
     }
     if let Some(node) = fields.get("IP6_ULA") {

@@ -12,8 +12,8 @@ mod tunnel;
 use std::ops::RangeInclusive;
 
 pub(super) use address::{
-    AddressRules, destination, gateway, interface_address, interface_address_by, ip, prefix_length, route,
-    try_gateway, try_ip,
+    AddressRules, destination, gateway, interface_address, interface_address_by, ip, route, try_gateway,
+    try_ip,
 };
 pub(super) use name::{interface_name, naming_for};
 pub(super) use option::{bond_option, set_bridge_option, set_option};

@@ -119,12 +119,13 @@ pub(super) fn gateways(desired: &mut Desired, diags: &mut Vec<Diagnostic>) -> Ha
                 return false;
             }
             if addresses.contains(&via) {
+                // The kernel takes an IPv4 one, and sends on-link (fib_check_nh); it refuses an IPv6 one.
                 let message = format!("the gateway {via} is an address of \"{id}\" itself");
-                diags.push(
-                    Diagnostic::new(Code::GatewayIsSelf, route.at, message)
-                        .hint("write the router's address"),
-                );
-                return false;
+                let itself = Diagnostic::new(Code::GatewayIsSelf, route.at, message).hint("write the router's address");
+                let taken = via.is_ipv4();
+                route.on_link &= !taken;
+                diags.push(if taken { itself.severity(Severity::Warning) } else { itself });
+                return taken;
             }
             let local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
             if !route.on_link && !local && own.reach(via).is_none() {

@@ -145,6 +145,8 @@ pub(in crate::format) static SUBNET: Object = Object {
 pub(in crate::format) static ROUTE: Object = Object {
     name: "subnets[].routes[]",
     keys: &[
+        ID,
+        key("type", NoEffect, "it is for curtin"),
         key("network", Applied, "destination, with prefix length or with a netmask beside it"),
         key("destination", Applied, "as network"),
         NETMASK,

@@ -43,6 +43,9 @@ pub(super) static ROOT: Object = Object {
         key("local-hostname", NoEffect, "it is for cloud-init"),
         key("hostname", NoEffect, "it is for cloud-init"),
         key("wait-on-network", NoEffect, "it is for cloud-init"),
+        key("redact", NoEffect, "it is for cloud-init"),
+        key("cleanup-guestinfo", NoEffect, "it is for cloud-init"),
+        key("network-drivers", NoEffect, "it is for cloud-init"),
     ],
 };
 

@@ -8,8 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::recognise::{self, Format};
 use crate::format::tree::{Node, Value};
-use crate::format::value::prefix_length;
-use crate::model::{Family, MacAddr};
+use crate::model::Family;
 
 /// What a kind of object must have.
 struct Shape {
@@ -34,6 +33,8 @@ enum Takes {
     Mac,
     Ip(Family),
     IpOfAnyFamily,
+    /// The destination of a route.
+    Network(Family),
     /// IPv6 with or without a prefix length of two digits.
     Ip6Prefix,
     /// With a zone or without.
@@ -44,7 +45,9 @@ enum Takes {
 }
 
 use Family::{V4, V6};
-use Takes::{Gateway6, Integer, Ip, Ip6Prefix, IpOfAnyFamily, Mac, Mtu, Netmask, Objects, Text, Texts, Word};
+use Takes::{
+    Gateway6, Integer, Ip, Ip6Prefix, IpOfAnyFamily, Mac, Mtu, Netmask, Network, Objects, Text, Texts, Word,
+};
 
 const fn needs(key: &'static str, takes: Takes) -> Rule {
     Rule { key, needed: true, takes }
@@ -135,7 +138,7 @@ static NETWORK6: Shape = Shape {
 static ROUTE4: Shape = Shape {
     noun: "a route",
     rules: &[
-        needs("network", Ip(V4)),
+        needs("network", Network(V4)),
         needs("netmask", Netmask(V4)),
         needs("gateway", Ip(V4)),
         may("services", Objects(|_| &SERVICE)),
@@ -145,7 +148,7 @@ static ROUTE4: Shape = Shape {
 static ROUTE6: Shape = Shape {
     noun: "a route",
     rules: &[
-        needs("network", Ip(V6)),
+        needs("network", Network(V6)),
         needs("netmask", Netmask(V6)),
         needs("gateway", Gateway6),
         may("services", Objects(|_| &SERVICE)),
@@ -171,6 +174,8 @@ fn network_shape(network: &Node) -> &'static Shape {
 /// Adds what Ironic's API would refuse in a whole text.
 pub fn check(root: &Node, diags: &mut Vec<Diagnostic>) {
     match recognise::tree(root) {
+        // A node may have none.
+        _ if matches!(&root.value, Value::Map(entries) if entries.is_empty()) => {}
         Some((Format::NetworkData, body)) => object(body, &DOCUMENT, diags),
         _ => diags.push(
             Diagnostic::new(
@@ -246,27 +251,33 @@ fn unfit(node: &Node, takes: &Takes) -> Option<String> {
 
         Word(words) if is_text && words.contains(&text) => return None,
         Word(words) => return Some(format!("one of {}", words.join(", "))),
-        Integer => (!is_text && text.parse::<i64>().is_ok(), "a whole number without quotes"),
+        // JSON knows one kind of number: 100.0 is a whole one.
+        Integer => {
+            let whole = text.parse::<f64>().is_ok_and(|number| number.fract() == 0.0);
+            (!is_text && whole, "a whole number without quotes")
+        }
         Mtu => {
             let fits = !is_text && text.parse::<f64>().is_ok_and(|mtu| (1.0..=65535.0).contains(&mtu));
             (fits || node.value == Value::Null, "a number from 1 to 65535 without quotes, or null")
         }
         Mac => {
-            let pairs = text.split([':', '-']).all(|pair| pair.len() == 2);
-            let six = text.parse::<MacAddr>().is_ok_and(|mac| mac.as_bytes().len() == 6);
-            (is_text && pairs && (six || text == "00:00:00:00:00:00"), "six pairs of hex digits")
+            let hex = |pair: &str| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit());
+            let pairs: Vec<&str> = whole(text).split([':', '-']).collect();
+            (is_text && pairs.len() == 6 && pairs.into_iter().all(hex), "six pairs of hex digits")
         }
-        Ip(V4) => (text.parse::<Ipv4Addr>().is_ok(), "an IPv4 address without a prefix length"),
-        Ip(V6) => (is_ip6(text), "an IPv6 address"),
-        IpOfAnyFamily => (text.parse::<Ipv4Addr>().is_ok() || is_ip6_prefix(text), "an IP address"),
-        Ip6Prefix => (is_ip6_prefix(text), "an IPv6 address, with a prefix length below 100 or without"),
-        Gateway6 => (is_ip6(text.split('%').next().unwrap_or_default()), "an IPv6 address"),
+        Network(V4) => (whole(text).parse::<Ipv4Addr>().is_ok(), "an IPv4 address without a prefix length"),
+        Network(V6) => (is_ip6(whole(text)), "an IPv6 address"),
+        Ip(V4) => (is_ip4(text), "an IPv4 address without a prefix length"),
+        Ip(V6) => (is_ip6(whole(text)), "an IPv6 address"),
+        IpOfAnyFamily => (is_ip4(text) || is_ip6_prefix(whole(text)), "an IP address"),
+        Ip6Prefix => {
+            (is_ip6_prefix(whole(text)), "an IPv6 address, with a prefix length below 100 or without")
+        }
+        Gateway6 => (is_ip6(whole(text).split('%').next().unwrap_or_default()), "an IPv6 address"),
         Netmask(V4) => {
-            let dotted = text.parse::<Ipv4Addr>().is_ok();
-            let length = prefix_length(text, V4).unwrap_or(32);
-            (dotted && length < 32, "a netmask such as 255.255.255.0 (255.255.255.255 is refused, too)")
+            (is_netmask(text), "a netmask such as 255.255.255.0 (255.255.255.255 is refused, too)")
         }
-        Netmask(V6) => (is_ip6(text), "a netmask such as ffff:ffff:ffff:ffff::"),
+        Netmask(V6) => (is_ip6(whole(text)), "a netmask such as ffff:ffff:ffff:ffff::"),
         Texts | Objects(_) => (is_list(node), "a list"),
     };
     (!fits).then(|| wanted.to_owned())
@@ -281,6 +292,33 @@ fn is_text(node: &Node) -> bool {
     let Value::Scalar(scalar) = &node.value else { return false };
     let plain = scalar.text.parse::<f64>().is_err() && !matches!(scalar.text.as_str(), "true" | "false");
     scalar.quoted || plain
+}
+
+/// The text that a pattern between `^` and `$` sees: Python's `$` matches before a line feed at the end, too.
+fn whole(text: &str) -> &str {
+    text.strip_suffix('\n').unwrap_or(text)
+}
+
+/// Four numbers up to 255; the pattern takes leading zeroes where there are three digits.
+fn is_ip4(text: &str) -> bool {
+    let number = |part: &str| {
+        let digits = (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        digits && part.parse::<u16>().is_ok_and(|number| number <= 255)
+    };
+    let parts: Vec<&str> = whole(text).split('.').collect();
+    parts.len() == 4 && parts.into_iter().all(number)
+}
+
+/// `^A\.0\.0\.0|255\.A\.0\.0|255\.255\.A\.0|255\.255\.255\.A$`, of which only the first alternative begins where the
+/// text does and only the last one ends there.
+fn is_netmask(text: &str) -> bool {
+    const PARTS: [&str; 8] = ["254", "252", "248", "240", "224", "192", "128", "0"];
+    PARTS.iter().any(|part| {
+        text.starts_with(&format!("{part}.0.0.0"))
+            || text.contains(&format!("255.{part}.0.0"))
+            || text.contains(&format!("255.255.{part}.0"))
+            || whole(text).ends_with(&format!("255.255.255.{part}"))
+    })
 }
 
 fn is_ip6(text: &str) -> bool {
@@ -331,6 +369,25 @@ mod tests {
             {"id": "m", "type": "ipv4_dhcp", "link": "c", "network_id": "m"}],
             "services": [{"type": "dns", "address": "192.0.2.53"}]}"#;
         assert!(refused(text).is_empty(), "{:?}", refused(text));
+    }
+
+    /// What the API of a real Ironic took, though it looks wrong: its patterns are Python's.
+    #[test]
+    fn odd_values_that_the_api_takes_are_taken() {
+        assert!(refused("{}").is_empty());
+        let text = r#"{"links": [
+            {"id": "a", "type": "phy", "ethernet_mac_address": "52-54:00-AA:00-01"},
+            {"id": "b", "type": "phy", "ethernet_mac_address": "52:54:00:aa:00:02\n"},
+            {"id": "c", "type": "vlan", "vlan_mac_address": "52:54:00:aa:00:01", "vlan_link": "a", "vlan_id": 100.0}],
+            "networks": [
+            {"id": "n", "type": "ipv4", "link": "a", "network_id": "n", "ip_address": "010.77.0.20", "netmask": "254.0.0.0.0"},
+            {"id": "m", "type": "ipv4", "link": "b", "network_id": "m", "ip_address": "10.77.0.21\n", "netmask": "192.0.0.0xyz"}],
+            "services": []}"#;
+        assert_eq!(refused(text), [""; 0]);
+        for netmask in ["255.255.255.255", "254.0.0", "255.0.255.0", "24", ""] {
+            assert!(!is_netmask(netmask), "{netmask}");
+        }
+        assert!(!is_ip4("192.0.2.1/32") && !is_ip4("0192.0.2.1") && !is_ip4("192.0.2.256"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::format::value::{
     bond_option, items, mac_of_nic, mac_to_set, mtu, naming_for, number, set_bridge_option, set_option, text,
 };
 use crate::model::attribute::{self, Value as Setting};
-use crate::model::{Desired, IfName, Kind, Link, Located, NamePattern, WishedMac};
+use crate::model::{Desired, IfName, Kind, Link, Located, NamePattern, Naming, WishedMac};
 
 /// Types that mean a NIC of the machine, whatever the cloud plugs it into on its side (Nova's VIF types, and those that
 /// other writers use).
@@ -152,7 +152,20 @@ fn nic(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Opt
     if link.select.mac.is_some() {
         return Some(());
     }
+    // By its name first, then by its id: a NIC that is found by the id gets the name.
     let id = link.id.clone();
+    if let Naming::Set(name) = &link.naming {
+        let message =
+            format!("link \"{id}\" has no MAC address: the interface called {} was taken", name.value);
+        let no_mac = Diagnostic::new(Code::NoMac, link.at, message);
+        diags.push(
+            no_mac.hint("add its ethernet_mac_address: names can differ from one boot image to the next"),
+        );
+        let exact = NamePattern::Exact(name.value.to_string());
+        link.select.name = Some(Located::new(exact, name.at));
+        link.select.otherwise.extend(IfName::new(&id).ok().map(|_| Located::new(id, link.at)));
+        return Some(());
+    }
     match IfName::new(&id) {
         Ok(_) => {
             let message = format!("link \"{id}\" has no MAC address: the interface called {id} was taken");

@@ -6,6 +6,7 @@ use crate::format::keys::{Key, Object, key};
 const IP: Key = key("IP", Applied, "IPv4 address");
 const MASK: Key = key("MASK", Applied, "its netmask; /24 where none is given");
 const IP6: Key = key("IP6", Applied, "IPv6 address");
+const IPV6: Key = key("IPV6", Applied, "as IP6, in older contexts");
 const IP6_ULA: Key = key("IP6_ULA", Applied, "unique local IPv6 address, /64");
 const IP6_PREFIX_LENGTH: Key =
     key("IP6_PREFIX_LENGTH", Applied, "prefix length of IP6; /64 where none is given");
@@ -31,7 +32,7 @@ pub(in crate::format) static NIC: Object = Object {
     name: "ETHn_…",
     keys: &[
         key("MAC", Applied, "which NIC is meant; without it the n-th in PCI order"),
-        key("METHOD", Applied, "static, dhcp or skip"),
+        key("METHOD", Applied, "static, dhcp, or skip, which leaves the NIC alone"),
         key("DHCP", Applied, "YES is method dhcp, as Proxmox writes it"),
         IP,
         MASK,
@@ -42,6 +43,7 @@ pub(in crate::format) static NIC: Object = Object {
         key("DHCP6", Applied, "YES is IPv6 method dhcp, as Proxmox writes it"),
         key("AUTO6", Applied, "YES is IPv6 method auto, as Proxmox writes it"),
         IP6,
+        IPV6,
         IP6_ULA,
         IP6_PREFIX_LENGTH,
         key("MASK6", Applied, "as IP6_PREFIX_LENGTH, as Proxmox writes it"),
@@ -76,6 +78,7 @@ pub(in crate::format) static ALIAS: Object = Object {
         MASK,
         NETWORK,
         IP6,
+        IPV6,
         IP6_ULA,
         IP6_PREFIX_LENGTH,
         key("EXTERNAL", Applied, "YES: the address is not set in the machine"),
