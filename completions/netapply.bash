@@ -123,7 +123,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__check)
-            opts="-h --format --for --follow-links --wait --json --help"
+            opts="-h --format --for --follow-links --wait --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -138,6 +138,10 @@ _netapply() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -52,6 +52,7 @@ complete -c netapply -n "__fish_netapply_using_subcommand check" -l format -d 'H
 github\t'Annotations of a GitHub workflow'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l for -d 'Also say what this service would refuse' -r -f -a "ironic\t'Ironic\'s API'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l wait -d 'How long to wait: for the drive and the NICs, and then as long again for the network to work' -r
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l log -d 'How much is logged: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l follow-links -d 'Read what links in a directory lead to outside it'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l json -d 'Print JSON, see docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'

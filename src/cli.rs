@@ -164,6 +164,8 @@ struct CheckOptions {
     wait: WaitOptions,
     #[command(flatten)]
     print: PrintOptions,
+    #[command(flatten)]
+    log: LogOptions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -499,6 +501,7 @@ impl From<CommandLine> for Args {
                 args.follow_links = options.links.follow_links;
                 args.for_ironic = matches!(options.service, Some(Service::Ironic));
                 args.json = options.print.json;
+                args.log = options.log.log;
             }
             CommandLine::Inventory(_) => args.command = Command::Inventory,
             CommandLine::Report(options) => {

@@ -117,3 +117,17 @@ fn nothing_in_a_description_reaches_a_terminal_or_a_ci_as_a_command() {
     }
     assert!(lines > 10, "{lines}");
 }
+
+#[test]
+fn check_counts_keys_without_effect_and_shows_them_if_asked() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/network_data/services-with-search");
+    let check = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_netapply"));
+        let output = command.arg("check").args(more).arg(root.join("network_data.json")).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (short, whole) = (check(&[]), check(&["--log", "info"]));
+    assert!(!short.contains("has no effect") && short.contains("; --log info shows all notes"), "{short}");
+    assert!(whole.contains("has no effect here") && !whole.contains("--log info"), "{whole}");
+    assert!(check(&["--json"]).contains("\"no-effect\""));
+}

@@ -100,7 +100,7 @@ codes! {
     AssumedLink "assumed-link" Warning "The network names no link; the only one that it can mean was taken. Other programs refuse it: add the key \"link\".";
     HostBits "host-bits" Warning "The destination of the route has host bits set. They were cleared, as the kernel wants it.";
     GatewayOffSubnet "gateway-off-subnet" Warning "The gateway is in no subnet of the link. The route was made on-link, so that the kernel asks for the gateway on that link directly.";
-    GatewayIsSelf "gateway-is-self" Error "The gateway is the machine's own address: nothing would be sent anywhere. The route was left out. The gateway is the router's address, often the first or last of the subnet.";
+    GatewayIsSelf "gateway-is-self" Error "The gateway is the machine's own address. The kernel takes an IPv4 one and sends on-link, so that route is made, with a warning; it refuses an IPv6 one, and that route was left out. The gateway is the router's address, often the first or last of the subnet.";
     BadGateway "bad-gateway" Error "The gateway is missing or cannot be one. The route was left out.";
     MixedFamilies "mixed-families" Error "IPv4 and IPv6 are mixed in one route or rule. The kernel has a table for each and no path from one to the other. It was left out.";
     TwoDefaultRoutes "two-default-routes" Warning "Two default routes have one metric, so the kernel takes only one of them or alternates. They were given different metrics in the order of the text.";

@@ -1,10 +1,11 @@
 //! `netapply check`: diagnostics only, for pipelines.
 
+use log::LevelFilter;
 use serde::Serialize;
 
 use super::{Exit, block_on, complain, find, parse, print, print_json, request, stdout_style, unreadable};
 use crate::cli::{Args, Format};
-use crate::diagnostic::{Diagnostic, Record, Renderer, Severity};
+use crate::diagnostic::{Code, Diagnostic, Record, Renderer, Severity};
 use crate::format::{self, Parsed};
 use crate::page::Page;
 use crate::source::{Found, NotFound};
@@ -17,6 +18,9 @@ struct Output<'a> {
     errors: usize,
     warnings: usize,
     notes: usize,
+    /// Notes that are counted and not shown.
+    #[serde(skip)]
+    hidden: usize,
 }
 
 #[derive(Serialize)]
@@ -55,6 +59,12 @@ impl<'a> Output<'a> {
     fn add(&mut self, args: &Args, source: &'a str, parsed: &Parsed) {
         let renderer = Renderer { texts: &parsed.texts, style: stdout_style() };
         let mut page = Page::new(renderer.style);
+        // A service may ask for keys without effect in every object, and no line about them helps anybody.
+        let is_shown = |diagnostic: &Diagnostic| {
+            diagnostic.code != Code::NoEffect
+                || diagnostic.severity != Severity::Note
+                || args.log.is_some_and(|level| level >= LevelFilter::Info)
+        };
         for diagnostic in &parsed.diagnostics {
             *match diagnostic.severity {
                 Severity::Error => &mut self.errors,
@@ -64,7 +74,10 @@ impl<'a> Output<'a> {
             match args.format {
                 _ if args.json => {}
                 Format::Github => github(&mut page, parsed, diagnostic),
-                Format::Text | Format::Sh => renderer.render_to(&mut page, diagnostic),
+                Format::Text | Format::Sh if is_shown(diagnostic) => {
+                    renderer.render_to(&mut page, diagnostic)
+                }
+                Format::Text | Format::Sh => self.hidden += 1,
             }
         }
         if args.json {
@@ -78,8 +91,12 @@ impl<'a> Output<'a> {
     fn summary(&self, descriptions: usize) -> Page {
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let mut page = Page::default();
+        let hidden = match self.hidden {
+            0 => "",
+            _ => "; --log info shows all notes",
+        };
         page.line(format_args!(
-            "{}: {}, {}, {}",
+            "{}: {}, {}, {}{hidden}",
             plural(descriptions, "description"),
             plural(self.errors, "error"),
             plural(self.warnings, "warning"),

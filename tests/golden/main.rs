@@ -69,7 +69,7 @@ fn run(case: &Path) -> Result<String, Failed> {
     command.current_dir(case).env_remove("TERM");
     match expectation(case) {
         "plan.txt" => command.args(["--dry-run", "--inventory", "inventory.json"]),
-        _ => command.arg("check"),
+        _ => command.args(["check", "--log", "info"]),
     };
     if let Ok(more) = std::fs::read_to_string(case.join("args")) {
         command.args(more.split_whitespace());
