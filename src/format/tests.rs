@@ -17,6 +17,17 @@ fn tables() -> [(&'static str, &'static [&'static Object]); 5] {
     ]
 }
 
+/// What docs/keys.md says before a format's tables.
+const NOTES: &[(&str, &str)] = &[(
+    "Debian interfaces",
+    "ifupdown, ifupdown2 and ifupdown-ng read this file, and differ. Where they do, netapply follows ifupdown2: a stanza is \
+     a bridge if it has `bridge-ports`, `bridge-vlan-aware yes` or `link-type bridge` (ifupdown-ng's `use bridge` makes one, \
+     too), and never where another bridge names it as its port; any other `bridge-…` option in it is one of a port. All \
+     `address` lines count, each with the `netmask` behind it, and one `gateway` a family; an IPv6 address in an `inet` \
+     stanza is taken with a warning. `inherit` of ifupdown-ng takes over the addresses, too. A `NIC.N` that is \
+     named as a port or member only is made, as Debian's bridge-utils and ifenslave make it.",
+)];
+
 fn manifest() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -63,6 +74,9 @@ fn the_reference_lists_every_key() {
     );
     for (format, objects) in tables() {
         let _ = writeln!(text, "\n## {format}");
+        if let Some((_, note)) = NOTES.iter().find(|(of, _)| *of == format) {
+            let _ = writeln!(text, "\n{note}");
+        }
         for object in objects {
             let _ = writeln!(text, "\n### {}\n\n| key | | |\n|---|---|---|", object.name);
             for key in object.keys {

@@ -86,9 +86,10 @@ impl State {
         self.routes.get(&key(route)).map_or(&[], Vec::as_slice)
     }
 
-    /// A NIC that is not there: down, and as new.
+    /// A NIC that is not there: down, and as new. A link of this machine that has its name is not there either.
     pub(super) fn add_stand_in(&mut self, nic: &ResolvedLink) {
         let name = nic.current.as_ref().unwrap_or(&nic.name).clone();
+        self.deleted(&name);
         let mac = nic.desired.select.mac.map(|m| m.value);
         let link = ObservedLink {
             name: name.clone(),

@@ -67,6 +67,7 @@ fn generate(link: &Link, parent: Option<&str>, used: &HashSet<String>, inventory
     }
     let stem = match link.kind {
         Kind::Bridge => "br",
+        Kind::Physical => "nic",
         other => other.word(),
     };
     (0..).map(|n: u32| format!("{stem}{n}")).find(free).unwrap_or_default()
@@ -113,11 +114,16 @@ fn kept_by_nics(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut Ve
         .filter_map(|l| l.current.clone())
         .collect();
     let used: HashSet<String> = links.iter().map(|l| l.name.clone()).collect();
+    let described: HashSet<String> = links.iter().filter_map(|l| l.current.clone()).collect();
     for link in links.iter_mut() {
         let Naming::Set(name) = &link.desired.naming else { continue };
         let holder =
             inventory.link(&link.name).filter(|l| l.kind.is_hardware() && !leaving.contains(&l.name));
         let Some(holder) = holder.filter(|h| link.current.as_ref() != Some(&h.name)) else { continue };
+        // A stand-in is a NIC of another machine: the names that NICs have here need not be taken there.
+        if link.stand_in && !described.contains(&holder.name) {
+            continue;
+        }
         let old = link.name.clone();
         link.name = match &link.current {
             Some(current) if link.desired.kind == Kind::Physical => current.clone(),

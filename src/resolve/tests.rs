@@ -132,6 +132,30 @@ fn a_wished_name_becomes_an_alternative_one_where_it_is_free() {
     assert_eq!(resolved.links[1].altname.as_deref(), Some("eth1"));
 }
 
+#[test]
+fn a_stand_in_has_its_name_although_a_nic_here_has_it_too() {
+    let mut inventory = machine(vec![nic(2, "eth0", "02:00:00:00:00:04")]);
+    inventory.addresses.push(crate::inventory::AddressEntry::new("eth0", "192.0.2.2/24".parse().unwrap()));
+    let mut link = by_mac("l0", "02:00:00:00:00:03");
+    link.naming = Naming::Set(Located::new(IfName::new("eth0").unwrap(), at()));
+    let desired = |links| Desired { links, ..Desired::default() };
+    let (resolved, said) = resolve(&desired(vec![link.clone()]), &inventory, Missing::StandIn);
+    assert_eq!(said.iter().map(|d| d.code).collect::<Vec<_>>(), [Code::NicStandIn]);
+    assert_eq!(resolved.links[0].name, "eth0");
+    // What the NIC here has is none of its business.
+    let lines: Vec<String> = crate::plan::plan(&resolved, &inventory)
+        .steps
+        .iter()
+        .map(|step| crate::plan::script::line(&step.action))
+        .collect();
+    assert_eq!(lines, ["ip link set dev eth0 up"]);
+    // Beside a NIC that is described and keeps the name there is no room for another of it.
+    let both = vec![link, by_mac("b", "02:00:00:00:00:04")];
+    let (resolved, said) = resolve(&desired(both), &inventory, Missing::StandIn);
+    assert_eq!(said[1].code, Code::DuplicateName);
+    assert_eq!(resolved.links[0].name, "nic0");
+}
+
 fn on_bus(index: u32, name: &str, slot: &str) -> ObservedLink {
     let bus = format!("pci0000:00/0000:00:{slot}.0/virtio{index}");
     ObservedLink { bus, ..nic(index, name, &format!("bc:24:11:00:00:{index:02x}")) }
