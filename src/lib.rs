@@ -37,6 +37,7 @@ pub mod format;
 pub mod handoff;
 pub mod inventory;
 pub mod kernel;
+pub mod lease;
 pub mod logging;
 pub mod machine;
 pub mod model;

@@ -1,0 +1,222 @@
+//! What carries messages on a link that has no address yet: Ethernet, IPv4 and UDP headers made and read by hand, and ARP
+//! to find out whether an address is in use (RFC 5227).
+
+use std::net::Ipv4Addr;
+
+use super::message::Mac;
+
+/// The ports of DHCP.
+pub const SERVER_PORT: u16 = 67;
+/// See [`SERVER_PORT`].
+pub const CLIENT_PORT: u16 = 68;
+
+/// All of a link's stations.
+const BROADCAST: Mac = [0xff; 6];
+const IPV4: [u8; 2] = [0x08, 0x00];
+const ARP: [u8; 2] = [0x08, 0x06];
+const ETHERNET: usize = 14;
+const IP: usize = 20;
+const UDP: usize = 8;
+/// IP protocol number.
+const UDP_PROTOCOL: u8 = 17;
+/// The smallest Ethernet frame without its check sum (IEEE 802.3).
+const SHORTEST: usize = 60;
+
+/// A message in a broadcast frame, from an address that may be 0.0.0.0.
+pub fn broadcast(payload: &[u8], mac: Mac, from: Ipv4Addr) -> Vec<u8> {
+    let to = Ipv4Addr::BROADCAST;
+    let udp_length = (UDP + payload.len()) as u16;
+    let mut udp = Vec::with_capacity(UDP + payload.len());
+    udp.extend(CLIENT_PORT.to_be_bytes());
+    udp.extend(SERVER_PORT.to_be_bytes());
+    udp.extend(udp_length.to_be_bytes());
+    udp.extend([0, 0]);
+    udp.extend(payload);
+    let sum = match udp_sum(from, to, &udp) {
+        // 0 is no sum (RFC 768).
+        0 => 0xffff,
+        sum => sum,
+    };
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
+    let mut ip = [0_u8; IP];
+    ip[0] = 0x45;
+    // Precedence "internetwork control", as other clients mark it.
+    ip[1] = 0xc0;
+    ip[2..4].copy_from_slice(&(udp_length + IP as u16).to_be_bytes());
+    ip[8] = 64;
+    ip[9] = UDP_PROTOCOL;
+    ip[12..16].copy_from_slice(&from.octets());
+    ip[16..20].copy_from_slice(&to.octets());
+    let sum = checksum(&ip);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = header(mac, IPV4);
+    frame.extend(ip);
+    frame.extend(udp);
+    frame
+}
+
+/// The DHCP message for a client in a frame, and who sent it. `whole` is false where the kernel or a virtual NIC has left
+/// the UDP check sum for the hardware to fill in.
+pub fn payload(frame: &[u8], whole: bool) -> Option<(Ipv4Addr, &[u8])> {
+    let packet = frame.get(ETHERNET..).filter(|_| frame[12..14] == IPV4)?;
+    let header_length = usize::from(packet.first()? & 0x0f) * 4;
+    let version = packet.first()? >> 4;
+    let header = packet.get(..header_length).filter(|h| version == 4 && h.len() >= IP)?;
+    let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    // No part of a packet: neither more fragments nor an offset.
+    let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
+    (header[9] == UDP_PROTOCOL && fragment == 0 && checksum(header) == 0).then_some(())?;
+    // Behind the packet a frame may be padded.
+    let datagram = packet.get(header_length..total)?;
+    let &[_, _, high, low, long, short, sum_high, sum_low, ..] = datagram else { return None };
+    let length = usize::from(u16::from_be_bytes([long, short]));
+    let datagram = datagram.get(..length).filter(|d| d.len() >= UDP)?;
+    (u16::from_be_bytes([high, low]) == CLIENT_PORT).then_some(())?;
+    let from = Ipv4Addr::new(header[12], header[13], header[14], header[15]);
+    let to = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
+    let summed = whole && [sum_high, sum_low] != [0, 0];
+    (!summed || udp_sum(from, to, datagram) == 0).then_some((from, &datagram[UDP..]))
+}
+
+/// What an ARP packet says.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Arp {
+    /// A reply; else a request.
+    pub reply: bool,
+    /// The sender's hardware address.
+    pub mac: Mac,
+    /// The sender's address; 0.0.0.0 in a probe.
+    pub sender: Ipv4Addr,
+    /// The address that it is about.
+    pub target: Ipv4Addr,
+}
+
+impl Arp {
+    /// Asks whether anybody has the address, without claiming it (RFC 5227, section 1.1).
+    pub fn probe(mac: Mac, address: Ipv4Addr) -> Arp {
+        Arp { reply: false, mac, sender: Ipv4Addr::UNSPECIFIED, target: address }
+    }
+
+    /// Says that the address is the sender's from now on.
+    pub fn announcement(mac: Mac, address: Ipv4Addr) -> Arp {
+        Arp { reply: false, mac, sender: address, target: address }
+    }
+
+    /// The packet in a broadcast frame.
+    pub fn frame(&self) -> Vec<u8> {
+        let mut frame = header(self.mac, ARP);
+        // Ethernet and IPv4, of 6 and 4 bytes.
+        frame.extend([0, 1, 8, 0, 6, 4, 0, if self.reply { 2 } else { 1 }]);
+        frame.extend(self.mac);
+        frame.extend(self.sender.octets());
+        frame.extend([0; 6]);
+        frame.extend(self.target.octets());
+        frame.resize(SHORTEST, 0);
+        frame
+    }
+
+    /// Reads a frame.
+    pub fn read(frame: &[u8]) -> Option<Arp> {
+        let packet = frame.get(ETHERNET..ETHERNET + 28).filter(|_| frame[12..14] == ARP)?;
+        (packet[..7] == [0, 1, 8, 0, 6, 4, 0] && matches!(packet[7], 1 | 2)).then_some(())?;
+        let four = |at: usize| Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]);
+        Some(Arp {
+            reply: packet[7] == 2,
+            mac: packet[8..14].try_into().ok()?,
+            sender: four(14),
+            target: four(24),
+        })
+    }
+}
+
+fn header(mac: Mac, kind: [u8; 2]) -> Vec<u8> {
+    [&BROADCAST[..], &mac, &kind].concat()
+}
+
+fn udp_sum(from: Ipv4Addr, to: Ipv4Addr, datagram: &[u8]) -> u16 {
+    let length = (datagram.len() as u16).to_be_bytes();
+    let pseudo = [0, UDP_PROTOCOL, length[0], length[1]];
+    checksum(&[&from.octets()[..], &to.octets(), &pseudo, datagram].concat())
+}
+
+/// The Internet check sum (RFC 1071); 0 over what holds its own.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: Mac = [2, 0, 0, 0, 0, 1];
+
+    /// As a server would answer: the same frame with the ports the other way round, which leaves the sums as they are.
+    fn answer(payload: &[u8]) -> Vec<u8> {
+        let mut frame = broadcast(payload, MAC, [192, 0, 2, 1].into());
+        frame[34..38].copy_from_slice(&[0, 67, 0, 68]);
+        frame
+    }
+
+    #[test]
+    fn a_frame_is_read_as_it_was_made() {
+        for text in [&b""[..], b"odd", b"even"] {
+            let mut frame = answer(text);
+            assert_eq!(payload(&frame, true), Some(([192, 0, 2, 1].into(), text)));
+            frame.resize(100, 7);
+            assert_eq!(
+                payload(&frame, true),
+                Some(([192, 0, 2, 1].into(), text)),
+                "padding is no part of it"
+            );
+            for length in 0..42 + text.len() {
+                assert_eq!(payload(&frame[..length], true), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_frame_is_dropped() {
+        let frame = answer(b"text");
+        // Every byte from the IP header on: the sums cover all of it.
+        for at in 14..frame.len() {
+            let mut damaged = frame.clone();
+            damaged[at] ^= 0x10;
+            assert_eq!(payload(&damaged, true), None, "byte {at}");
+        }
+        let mut unsummed = frame.clone();
+        unsummed[40..42].copy_from_slice(&[0, 0]);
+        assert!(payload(&unsummed, true).is_some(), "0 is no sum");
+        let mut partial = frame;
+        partial[40..42].copy_from_slice(&[9, 9]);
+        assert!(payload(&partial, false).is_some() && payload(&partial, true).is_none());
+    }
+
+    #[test]
+    fn other_ports_and_fragments_are_not_ours() {
+        let mut to_server = broadcast(b"x", MAC, Ipv4Addr::UNSPECIFIED);
+        assert_eq!(payload(&to_server, true), None);
+        to_server[12] = 0x86;
+        assert_eq!(payload(&to_server, true), None);
+        let mut fragment = answer(b"x");
+        fragment[20] = 0x20;
+        fragment[24..26].copy_from_slice(&[0, 0]);
+        let sum = checksum(&fragment[14..34]);
+        fragment[24..26].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(payload(&fragment, true), None);
+    }
+
+    #[test]
+    fn arp_says_who_has_an_address() {
+        let probe = Arp::probe(MAC, [192, 0, 2, 7].into());
+        assert_eq!(Arp::read(&probe.frame()), Some(probe));
+        assert_eq!((probe.frame().len(), probe.sender), (60, Ipv4Addr::UNSPECIFIED));
+        for length in 0..42 {
+            assert_eq!(Arp::read(&probe.frame()[..length]), None);
+        }
+    }
+}

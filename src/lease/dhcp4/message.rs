@@ -1,0 +1,210 @@
+//! A message: the fixed header of BOOTP (RFC 951) and options behind a magic cookie (RFC 2131, section 2).
+
+use std::net::Ipv4Addr;
+
+use super::options::{self, Options};
+
+/// An Ethernet address.
+pub type Mac = [u8; 6];
+
+/// Length of the header, the magic cookie included.
+const HEADER: usize = 240;
+/// What stands before the options (RFC 2131, section 3).
+const COOKIE: [u8; 4] = [99, 130, 83, 99];
+/// `op` of a client's message and of a server's.
+const REQUEST: u8 = 1;
+const REPLY: u8 = 2;
+/// `htype` and `hlen` of Ethernet (RFC 1700).
+const ETHERNET: u8 = 1;
+const MAC_LENGTH: u8 = 6;
+/// BOOTP relays drop what is shorter (RFC 1542, section 2.1).
+const SHORTEST: usize = 300;
+/// The bit of `flags` that asks for answers by broadcast (RFC 2131, section 4.1).
+const BROADCAST: u16 = 0x8000;
+
+/// What a message is for: option 53.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the RFC's
+pub enum Kind {
+    Discover = 1,
+    Offer = 2,
+    Request = 3,
+    Decline = 4,
+    Ack = 5,
+    Nak = 6,
+    Release = 7,
+}
+
+impl Kind {
+    pub(super) fn from_number(number: u8) -> Option<Kind> {
+        use Kind::{Ack, Decline, Discover, Nak, Offer, Release, Request};
+        [Discover, Offer, Request, Decline, Ack, Nak, Release].into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
+/// A server's answer, as far as its form goes: what it grants is not believed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Offer, ACK or NAK.
+    pub kind: Kind,
+    /// The number of the exchange that it belongs to.
+    pub xid: u32,
+    /// The address that it is about (`yiaddr`); 0.0.0.0 in a NAK.
+    pub address: Ipv4Addr,
+    /// The relay that it came through (`giaddr`); 0.0.0.0 without one.
+    pub relay: Ipv4Addr,
+    /// The client's hardware address (`chaddr`).
+    pub mac: Mac,
+    /// The options, of `file` and `sname` too where they are used for options.
+    pub options: Options,
+}
+
+/// Why what came in is no answer that counts.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Shorter than the header.
+    Short,
+    /// Not a server's answer to an Ethernet client.
+    Foreign,
+    /// No magic cookie: plain BOOTP.
+    NoCookie,
+    /// An option is longer than what holds it.
+    Options,
+    /// Without a type, or of a type that servers do not send.
+    Type,
+}
+
+impl Reply {
+    /// Reads the UDP payload of a server's answer.
+    ///
+    /// # Errors
+    /// It is none, or its options do not fit into it.
+    pub fn read(bytes: &[u8]) -> Result<Reply, Malformed> {
+        let header: &[u8; HEADER] = bytes.first_chunk().ok_or(Malformed::Short)?;
+        if header[0] != REPLY || header[1] != ETHERNET || header[2] != MAC_LENGTH {
+            return Err(Malformed::Foreign);
+        }
+        if header[236..] != COOKIE {
+            return Err(Malformed::NoCookie);
+        }
+        let (server_name, file) = (&header[44..108], &header[108..236]);
+        let options = Options::read(&bytes[HEADER..], file, server_name).ok_or(Malformed::Options)?;
+        let kind = options.byte(options::MESSAGE_TYPE).and_then(Kind::from_number);
+        let kind = kind.filter(|kind| matches!(kind, Kind::Offer | Kind::Ack | Kind::Nak));
+        let four = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        Ok(Reply {
+            kind: kind.ok_or(Malformed::Type)?,
+            xid: u32::from_be_bytes(four(4)),
+            address: four(16).into(),
+            relay: four(24).into(),
+            mac: [header[28], header[29], header[30], header[31], header[32], header[33]],
+            options,
+        })
+    }
+}
+
+/// A client's message.
+#[derive(Clone, Debug)]
+pub struct Query<'a> {
+    /// What it asks.
+    pub kind: Kind,
+    /// The number of the exchange.
+    pub xid: u32,
+    /// Seconds since the client began to ask.
+    pub seconds: u16,
+    /// Answers are to come by broadcast.
+    pub broadcast: bool,
+    /// The address that the client has and answers ARP for (`ciaddr`), else 0.0.0.0.
+    pub address: Ipv4Addr,
+    /// The client's hardware address.
+    pub mac: Mac,
+    /// Options in the order in which they are sent; each at most 255 bytes long.
+    pub options: Vec<(u8, &'a [u8])>,
+}
+
+impl Query<'_> {
+    /// The UDP payload.
+    pub fn write(&self) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        bytes[0] = REQUEST;
+        bytes[1] = ETHERNET;
+        bytes[2] = MAC_LENGTH;
+        bytes[4..8].copy_from_slice(&self.xid.to_be_bytes());
+        bytes[8..10].copy_from_slice(&self.seconds.to_be_bytes());
+        bytes[10..12].copy_from_slice(&(if self.broadcast { BROADCAST } else { 0 }).to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.address.octets());
+        bytes[28..34].copy_from_slice(&self.mac);
+        bytes[236..].copy_from_slice(&COOKIE);
+        bytes.extend([options::MESSAGE_TYPE, 1, self.kind as u8]);
+        for (code, value) in &self.options {
+            let value = value.get(..255).unwrap_or(value);
+            bytes.extend([*code, value.len() as u8]);
+            bytes.extend(value);
+        }
+        bytes.push(options::END);
+        bytes.resize(bytes.len().max(SHORTEST), 0);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(options: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        bytes[..3].copy_from_slice(&[2, 1, 6]);
+        bytes[236..].copy_from_slice(&COOKIE);
+        bytes.extend(options);
+        bytes
+    }
+
+    #[test]
+    fn every_prefix_of_a_message_is_read_or_refused() {
+        let whole = reply(&[53, 1, 2, 51, 4, 0, 0, 1, 0, 255]);
+        for length in 0..whole.len() {
+            let _ = Reply::read(&whole[..length]);
+        }
+        assert_eq!(Reply::read(&whole).unwrap().kind, Kind::Offer);
+        assert_eq!(Reply::read(&whole[..239]), Err(Malformed::Short));
+        assert_eq!(Reply::read(&whole[..241]), Err(Malformed::Options));
+    }
+
+    #[test]
+    fn what_is_no_answer_to_an_ethernet_client_is_refused() {
+        for (at, byte, why) in [
+            (0, 1, Malformed::Foreign),
+            (1, 32, Malformed::Foreign),
+            (2, 16, Malformed::Foreign),
+            (238, 0, Malformed::NoCookie),
+            (242, 3, Malformed::Type),
+            (242, 0, Malformed::Type),
+            (242, 200, Malformed::Type),
+        ] {
+            let mut bytes = reply(&[53, 1, 5, 255]);
+            bytes[at] = byte;
+            assert_eq!(Reply::read(&bytes), Err(why), "byte {at}");
+        }
+        assert_eq!(Reply::read(&reply(&[255])), Err(Malformed::Type));
+    }
+
+    #[test]
+    fn a_query_has_the_length_that_relays_ask_for() {
+        let query = Query {
+            kind: Kind::Discover,
+            xid: 0x0102_0304,
+            seconds: 7,
+            broadcast: true,
+            address: Ipv4Addr::UNSPECIFIED,
+            mac: [2, 0, 0, 0, 0, 9],
+            options: vec![(12, b"node"), (60, &[7; 300])],
+        };
+        let bytes = query.write();
+        assert_eq!(bytes[..12], [1, 1, 6, 0, 1, 2, 3, 4, 0, 7, 0x80, 0]);
+        assert_eq!(bytes[28..34], [2, 0, 0, 0, 0, 9]);
+        assert_eq!(bytes[236..250], [99, 130, 83, 99, 53, 1, 1, 12, 4, b'n', b'o', b'd', b'e', 60]);
+        assert_eq!((bytes[250], bytes.last()), (255, Some(&255)));
+        let short = Query { options: Vec::new(), ..query };
+        assert_eq!(short.write().len(), 300);
+    }
+}
