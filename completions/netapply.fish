@@ -27,57 +27,57 @@ end
 complete -c netapply -n "__fish_netapply_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_needs_command" -s V -l version -d 'Print version'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
-complete -c netapply -n "__fish_netapply_needs_command" -f -a "check" -d 'Say what is wrong with descriptions, and change nothing'
-complete -c netapply -n "__fish_netapply_needs_command" -f -a "verify" -d 'Compare the machine with the description, and ask the network'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "check" -d 'Report mistakes in descriptions; changes nothing'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "verify" -d 'Compare the machine with the description and test the network'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "report" -d 'Print the report of the last run'
-complete -c netapply -n "__fish_netapply_needs_command" -f -a "handoff" -d 'Let the image\'s other network tools have links again; the network stays'
-complete -c netapply -n "__fish_netapply_needs_command" -f -a "explain" -d 'Say what the code of a diagnostic or cause means; without CODE, list them'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "handoff" -d 'Give links back to the image\'s other network tools; the network stays'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "explain" -d 'Explain the code of a diagnostic or cause; without CODE, list all codes'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l inventory -d 'Plan for a machine recorded with `netapply inventory`' -r
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l format -d 'How the plan is printed' -r -f -a "text\t'For a person'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l format -d 'Output format of the plan' -r -f -a "text\t'For a person'
 sh\t'The steps as a shell script'"
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l wait -d 'How long to wait: for the drive and the NICs, and then as long again for the network to work' -r
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l probe -d 'What must be reachable: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT, ping://HOST; may be repeated' -r
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l handoff -d 'Whether the image\'s other network tools are told to leave the links alone' -r -f -a "auto\t'Those that are there are told'
-none\t'None is told'"
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l log -d 'How much is logged: error, warn, info, debug or trace' -r
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -s n -l dry-run -d 'Print the plan and touch nothing'
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l strict -d 'All or nothing: no change after an error in the description, and the first step that fails undoes those before it'
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l no-verify -d 'Do not wait for the network to work'
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l follow-links -d 'Read what links in a directory lead to outside it'
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l probe -d 'A target that must answer: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT or ping://HOST; can be repeated' -r
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l handoff -d 'Whether to tell the image\'s other network tools to leave the links alone' -r -f -a "auto\t'Tell the tools that the image has'
+none\t'Tell none'"
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l log -d 'Log level: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -s n -l dry-run -d 'Print the plan; changes nothing'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l strict -d 'All or nothing: an error in the description prevents any change, and a failed step undoes the steps before it'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l no-verify -d 'Do not test whether the network works'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l follow-links -d 'Follow symbolic links that lead out of a directory'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c netapply -n "__fish_netapply_using_subcommand check" -l format -d 'How diagnostics are printed' -r -f -a "text\t'For a person'
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l format -d 'Output format of diagnostics' -r -f -a "text\t'For a person'
 github\t'Annotations of a GitHub workflow'"
-complete -c netapply -n "__fish_netapply_using_subcommand check" -l for -d 'Also say what this service would refuse' -r -f -a "ironic\t'Ironic\'s API'"
-complete -c netapply -n "__fish_netapply_using_subcommand check" -l wait -d 'How long to wait: for the drive and the NICs, and then as long again for the network to work' -r
-complete -c netapply -n "__fish_netapply_using_subcommand check" -l log -d 'How much is logged: error, warn, info, debug or trace' -r
-complete -c netapply -n "__fish_netapply_using_subcommand check" -l follow-links -d 'Read what links in a directory lead to outside it'
-complete -c netapply -n "__fish_netapply_using_subcommand check" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l for -d 'Also report what this service would reject' -r -f -a "ironic\t'Ironic\'s API'"
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l log -d 'Log level: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l follow-links -d 'Follow symbolic links that lead out of a directory'
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c netapply -n "__fish_netapply_using_subcommand verify" -l wait -d 'How long to wait: for the drive and the NICs, and then as long again for the network to work' -r
-complete -c netapply -n "__fish_netapply_using_subcommand verify" -l probe -d 'What must be reachable: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT, ping://HOST; may be repeated' -r
-complete -c netapply -n "__fish_netapply_using_subcommand verify" -l log -d 'How much is logged: error, warn, info, debug or trace' -r
-complete -c netapply -n "__fish_netapply_using_subcommand verify" -l follow-links -d 'Read what links in a directory lead to outside it'
-complete -c netapply -n "__fish_netapply_using_subcommand verify" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l probe -d 'A target that must answer: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT or ping://HOST; can be repeated' -r
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l log -d 'Log level: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l follow-links -d 'Follow symbolic links that lead out of a directory'
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c netapply -n "__fish_netapply_using_subcommand inventory" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand inventory" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand inventory" -s h -l help -d 'Print help'
-complete -c netapply -n "__fish_netapply_using_subcommand report" -l timeline -d 'Print where the time went: each phase, and what it waited for'
-complete -c netapply -n "__fish_netapply_using_subcommand report" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand report" -l timeline -d 'Print how long each phase took and what it waited for'
+complete -c netapply -n "__fish_netapply_using_subcommand report" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand report" -s h -l help -d 'Print help'
-complete -c netapply -n "__fish_netapply_using_subcommand handoff" -l log -d 'How much is logged: error, warn, info, debug or trace' -r
-complete -c netapply -n "__fish_netapply_using_subcommand handoff" -l undo -d 'Take the hand-off back'
-complete -c netapply -n "__fish_netapply_using_subcommand handoff" -s n -l dry-run -d 'Print the steps and touch nothing'
+complete -c netapply -n "__fish_netapply_using_subcommand handoff" -l log -d 'Log level: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand handoff" -l undo -d 'Undo the hand-off'
+complete -c netapply -n "__fish_netapply_using_subcommand handoff" -s n -l dry-run -d 'Print the steps; changes nothing'
 complete -c netapply -n "__fish_netapply_using_subcommand handoff" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c netapply -n "__fish_netapply_using_subcommand explain" -l json -d 'Print JSON, see docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand explain" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "check" -d 'Say what is wrong with descriptions, and change nothing'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "verify" -d 'Compare the machine with the description, and ask the network'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "check" -d 'Report mistakes in descriptions; changes nothing'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "verify" -d 'Compare the machine with the description and test the network'
 complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
 complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "report" -d 'Print the report of the last run'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "handoff" -d 'Let the image\'s other network tools have links again; the network stays'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "explain" -d 'Say what the code of a diagnostic or cause means; without CODE, list them'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "handoff" -d 'Give links back to the image\'s other network tools; the network stays'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "explain" -d 'Explain the code of a diagnostic or cause; without CODE, list all codes'
 complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

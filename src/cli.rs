@@ -62,14 +62,14 @@ enum CommandLine {
 Example: apply a description, all of it or nothing, and ask for a service behind it
   netapply apply --strict --probe https://ironic.example.org:6385 net.yaml")]
     Apply(ApplyOptions),
-    /// Say what is wrong with descriptions, and change nothing
+    /// Report mistakes in descriptions; changes nothing
     #[command(after_help = "\
 Example: annotate a pull request
   netapply check --format github drives/*")]
     Check(CheckOptions),
-    /// Compare the machine with the description, and ask the network
+    /// Compare the machine with the description and test the network
     ///
-    /// Without SOURCE, the description is the one that was applied last.
+    /// Without SOURCE, uses the description that was applied last.
     #[command(after_help = "\
 Example: wait for at most two minutes until everything works
   netapply verify --wait=120")]
@@ -85,20 +85,20 @@ Example: record a machine, and plan for it elsewhere
 Example: everything that was observed
   netapply report --json")]
     Report(ReportOptions),
-    /// Let the image's other network tools have links again; the network stays
+    /// Give links back to the image's other network tools; the network stays
     ///
-    /// Files, markers and records of the hand-off go, and running tools are told.
+    /// Removes the files, markers and records of the hand-off and tells running tools.
     #[command(after_help = "\
 Example: see what was handed off, and take it back of one link
   netapply handoff --undo --dry-run
   netapply handoff --undo eth0")]
     Handoff(HandoffOptions),
-    /// Say what the code of a diagnostic or cause means; without CODE, list them
+    /// Explain the code of a diagnostic or cause; without CODE, list all codes
     #[command(after_help = "\
 Example:
   netapply explain lacp-no-partner")]
     Explain {
-        /// The code, as it stands in brackets behind a message
+        /// The code shown in brackets after a message
         code: Option<String>,
         #[command(flatten)]
         print: PrintOptions,
@@ -107,26 +107,26 @@ Example:
 
 #[derive(Debug, clap::Args)]
 struct ApplyOptions {
-    /// The description; without it the drives of this machine are searched
+    /// The description; by default this machine's drives are searched
     source: Option<String>,
-    /// Print the plan and touch nothing
+    /// Print the plan; changes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// Plan for a machine recorded with `netapply inventory`
     #[arg(long, value_name = "FILE", requires = "dry_run")]
     inventory: Option<String>,
-    /// How the plan is printed
+    /// Output format of the plan
     #[arg(long, value_enum, default_value_t, hide_default_value = true, requires = "dry_run")]
     format: PlanFormat,
-    /// All or nothing: no change after an error in the description, and the first step that fails undoes those before it
+    /// All or nothing: an error in the description prevents any change, and a failed step undoes the steps before it
     #[arg(long)]
     strict: bool,
-    /// Do not wait for the network to work
+    /// Do not test whether the network works
     #[arg(long)]
     no_verify: bool,
     #[command(flatten)]
     network: NetworkOptions,
-    /// Whether the image's other network tools are told to leave the links alone
+    /// Whether to tell the image's other network tools to leave the links alone
     #[arg(long, value_enum, value_name = "WHAT")]
     handoff: Option<Handoff>,
     #[command(flatten)]
@@ -137,7 +137,7 @@ struct ApplyOptions {
 
 #[derive(Debug, clap::Args)]
 struct VerifyOptions {
-    /// The description; without it the one that was applied last
+    /// The description; by default the one that was applied last
     source: Option<String>,
     #[command(flatten)]
     network: NetworkOptions,
@@ -152,10 +152,10 @@ struct CheckOptions {
     /// The descriptions
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
-    /// How diagnostics are printed
+    /// Output format of diagnostics
     #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     format: CheckFormat,
-    /// Also say what this service would refuse
+    /// Also report what this service would reject
     #[arg(long = "for", value_enum, value_name = "SERVICE")]
     service: Option<Service>,
     #[command(flatten)]
@@ -170,7 +170,7 @@ struct CheckOptions {
 
 #[derive(Debug, clap::Args)]
 struct WaitOptions {
-    /// How long to wait: for the drive and the NICs, and then as long again for the network to work
+    /// How long to wait for the drive and the NICs, and then again for the network to work
     #[arg(
         long,
         value_name = "SECONDS",
@@ -184,10 +184,10 @@ struct WaitOptions {
 
 #[derive(Debug, clap::Args)]
 struct LinkOptions {
-    /// Read what links in a directory lead to outside it
+    /// Follow symbolic links that lead out of a directory
     ///
-    /// Without it such a link is reported and not followed, except below /etc, /run and /usr/lib, which are the machine's
-    /// own. The directory itself may be a link.
+    /// By default such links are reported and not followed, except below /etc, /run and /usr/lib, which are the machine's
+    /// own. The directory itself may be a symbolic link.
     #[arg(long)]
     follow_links: bool,
 }
@@ -198,19 +198,19 @@ struct NetworkOptions {
     wait: WaitOptions,
     #[command(flatten)]
     links: LinkOptions,
-    /// What must be reachable: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT, ping://HOST; may be repeated
+    /// A target that must answer: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT or ping://HOST; can be repeated
     #[arg(long = "probe", value_name = "URL")]
     probes: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
 struct HandoffOptions {
-    /// The links, by their names in the kernel; without any, all
+    /// The links, by kernel name; by default all
     links: Vec<String>,
-    /// Take the hand-off back
+    /// Undo the hand-off
     #[arg(long, required = true)]
     undo: bool,
-    /// Print the steps and touch nothing
+    /// Print the steps; changes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
     #[command(flatten)]
@@ -219,7 +219,7 @@ struct HandoffOptions {
 
 #[derive(Debug, clap::Args)]
 struct ReportOptions {
-    /// Print where the time went: each phase, and what it waited for
+    /// Print how long each phase took and what it waited for
     #[arg(long, conflicts_with = "json")]
     timeline: bool,
     #[command(flatten)]
@@ -228,14 +228,14 @@ struct ReportOptions {
 
 #[derive(Debug, Default, clap::Args)]
 struct PrintOptions {
-    /// Print JSON, see docs/schema
+    /// Print JSON; the schemas are in docs/schema
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 struct LogOptions {
-    /// How much is logged: error, warn, info, debug or trace
+    /// Log level: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", value_parser = log_level)]
     log: Option<log::LevelFilter>,
 }
@@ -270,9 +270,9 @@ enum Service {
 
 #[derive(Copy, Clone, Debug, ValueEnum)]
 enum Handoff {
-    /// Those that are there are told
+    /// Tell the tools that the image has
     Auto,
-    /// None is told
+    /// Tell none
     None,
 }
 

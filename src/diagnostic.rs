@@ -16,7 +16,7 @@ use crate::page;
 pub use codes::Code;
 pub use render::{At, Record, Renderer};
 
-/// How bad it is. The order is from harmless to fatal.
+/// How bad it is, from harmless to fatal.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -41,13 +41,13 @@ impl fmt::Display for Severity {
 /// One message about the description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What it is about, stably.
+    /// The stable code.
     pub code: Code,
     /// How bad.
     pub severity: Severity,
     /// What is wrong: one sentence without a full stop, names and values in it.
     pub message: String,
-    /// Where; [`Place::NONE`] where no place in the text is to blame.
+    /// Where; [`Place::NONE`] where no place in the file is to blame.
     pub at: Place,
     /// What to do, where the message does not say it already.
     pub hint: Option<String>,
@@ -74,7 +74,7 @@ impl Diagnostic {
     }
 }
 
-/// A message that holds what somebody else wrote: printable, and cut where it is longer than a few lines.
+/// A message that quotes foreign text: made printable, and cut after a few lines.
 pub fn printable(text: String) -> String {
     const MOST: usize = 400;
     let text = match page::printable(&text) {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nearest_finds_slips_and_no_strangers() {
+    fn nearest_finds_typos_and_nothing_unrelated() {
         let keys = ["bond_mode", "bond_links", "mtu"];
         assert_eq!(nearest("bond-mode", keys), Some("bond_mode"));
         assert_eq!(nearest("bond_lnks", keys), Some("bond_links"));

@@ -17,11 +17,11 @@ use log::{Level, LevelFilter};
 use crate::machine::files;
 use crate::page::{Page, printable};
 
-/// Bytes that may wait to be written to standard error. Lines beyond are dropped and counted.
+/// Bytes that may wait to be written to standard error. Further lines are dropped and counted.
 const WAITING: usize = 8 << 20;
-/// Standard error that takes nothing for so long is given up at the end.
+/// At the end, standard error is given up after it has accepted nothing for this long.
 const STUCK: Duration = Duration::from_secs(2);
-/// The end does not wait longer than this, however slowly standard error takes what there is.
+/// At the end, the most time that standard error gets, however slow it is.
 pub(crate) const FINISH: Duration = Duration::from_secs(8);
 /// Records for this target are pages, which may have several lines.
 const PAGE: &str = "netapply::page";
@@ -126,7 +126,7 @@ impl Pending {
             let line = match queue.lines.pop_front() {
                 Some(line) => line,
                 None if queue.lost > 0 => {
-                    format!("netapply: {} lines of the log were lost\n", std::mem::take(&mut queue.lost))
+                    format!("netapply: {} log lines were lost\n", std::mem::take(&mut queue.lost))
                 }
                 None => {
                     queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_reads_nothing_blocks_nobody() {
+    fn a_reader_that_reads_nothing_blocks_nothing() {
         let pending = Arc::new(Pending::default());
         let (took, taken) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();
@@ -278,6 +278,6 @@ mod tests {
         let lines: Vec<String> = taken.try_iter().collect();
         assert!(lines.len() > 8000 && lines.len() < 9000, "{}", lines.len());
         let last = lines.last().unwrap();
-        assert!(last.ends_with(" lines of the log were lost\n"), "{} bytes", last.len());
+        assert!(last.ends_with(" log lines were lost\n"), "{} bytes", last.len());
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::inventory::Inventory;
-use crate::model::{Activation, Desired, Kind, Link, Located, Resolver, Rule, WishedMac};
+use crate::model::{Activation, Desired, DesiredMac, Kind, Link, Located, Resolver, Rule};
 
 pub use nic::MatchedBy;
 
@@ -20,7 +20,7 @@ pub use nic::MatchedBy;
 pub enum Missing {
     /// An error; the links that need it are left out.
     Report,
-    /// A made-up NIC takes its place, said so once.
+    /// A made-up NIC takes its place, with one note.
     StandIn,
 }
 
@@ -29,10 +29,10 @@ pub enum Missing {
 pub struct Resolved {
     /// What a link stands on comes before it: NICs, then bonds, then their VLANs.
     pub links: Vec<ResolvedLink>,
-    /// Links that could not be joined with this machine: no NIC fits, or what they stand on is not there.
+    /// Links that cannot be made on this machine: no NIC matches, or a link below them is missing.
     pub absent: Vec<Link>,
-    /// What no NIC fits yet, and one that comes later may: `the MAC address 52:54:00:00:00:01 (link "a")`.
-    pub sought: Vec<String>,
+    /// What no NIC matches yet, and one that appears later may: `the MAC address 52:54:00:00:00:01 (link "a")`.
+    pub unmatched: Vec<String>,
     /// Rules, those written at links included.
     pub rules: Vec<Rule>,
     /// Name servers and search domains, those written at links included.
@@ -82,8 +82,8 @@ impl Resolved {
 
 /// Joins a checked description with a machine.
 pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (Resolved, Vec<Diagnostic>) {
-    let mut said = Vec::new();
-    let (found, sought) = nic::find(desired, inventory, missing, &mut said);
+    let mut diags = Vec::new();
+    let (found, unmatched) = nic::find(desired, inventory, missing, &mut diags);
     let mut links = Vec::new();
     for link in &desired.links {
         match found.get(&link.id) {
@@ -92,11 +92,11 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
             None => links.push(blank(link, String::new(), None)),
         }
     }
-    let mut links = fall(links, &mut said);
-    names::give(&mut links, inventory, &mut said);
+    let mut links = leave_out_links(links, &mut diags);
+    names::give(&mut links, inventory, &mut diags);
     connect(&mut links);
     for link in &mut links {
-        leave_out_routes(link, inventory, &mut said);
+        leave_out_routes(link, inventory, &mut diags);
     }
     let links = foundations_first(links);
     let there: HashSet<&str> = links.iter().map(|l| l.desired.id.as_str()).collect();
@@ -107,7 +107,7 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
         resolver.merge(&link.desired.resolver);
         rules.extend(link.desired.rules.iter().cloned());
     }
-    (Resolved { links, absent, sought, rules, resolver }, said)
+    (Resolved { links, absent, unmatched, rules, resolver }, diags)
 }
 
 /// A link of which only its names are known yet.
@@ -133,14 +133,14 @@ fn resolved_nic(link: &Link, nic: &nic::Found) -> ResolvedLink {
     // It was looked for by its MAC address, and found by its name: it is to get that address.
     let by_name = matches!(nic.by, nic::MatchedBy::Name(_)) && !link.select.otherwise.is_empty();
     if let Some(mac) = link.select.mac.filter(|_| by_name && link.mac.is_none()) {
-        resolved.desired.mac = Some(Located::new(WishedMac::Is(mac.value), mac.at));
+        resolved.desired.mac = Some(Located::new(DesiredMac::Is(mac.value), mac.at));
     }
     ResolvedLink { matched: Some(nic.by.clone()), stand_in: nic.stand_in, ..resolved }
 }
 
 /// The kernel takes no route through a link that is down, and netapply leaves some so: those come with the run after it
 /// was brought up.
-fn leave_out_routes(link: &mut ResolvedLink, inventory: &Inventory, said: &mut Vec<Diagnostic>) {
+fn leave_out_routes(link: &mut ResolvedLink, inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
     let is_up = || link.current.as_deref().and_then(|name| inventory.link(name)).is_some_and(|l| l.up);
     let down = match link.desired.activation {
         Activation::Up => false,
@@ -153,18 +153,18 @@ fn leave_out_routes(link: &mut ResolvedLink, inventory: &Inventory, said: &mut V
     link.desired.routes.retain(|route| route.kind.is_linkless());
     let id = &link.desired.id;
     let message = format!(
-        "the routes of \"{id}\" are left out: the link stays down, and the kernel takes none through it"
+        "the routes of \"{id}\" are left out: the link stays down, and the kernel accepts no routes through it"
     );
-    said.push(Diagnostic::new(Code::NoEffect, at, message).hint("once it is up, run netapply again"));
+    diags.push(Diagnostic::new(Code::NoEffect, at, message).hint("once it is up, run netapply again"));
 }
 
-/// Leaves out what stood on a NIC that is not there: a VLAN without its link, a bond without any member.
-fn fall(mut links: Vec<ResolvedLink>, said: &mut Vec<Diagnostic>) -> Vec<ResolvedLink> {
+/// Leaves out what needs a missing NIC: a VLAN without its parent, a bond without any member.
+fn leave_out_links(mut links: Vec<ResolvedLink>, diags: &mut Vec<Diagnostic>) -> Vec<ResolvedLink> {
     loop {
         let there: HashSet<String> = links.iter().map(|l| l.desired.id.clone()).collect();
         let before = links.len();
         links.retain_mut(|link| {
-            let wished = link.desired.members.len();
+            let described = link.desired.members.len();
             link.desired.members.retain(|m| there.contains(&m.value));
             let Link { id, at, kind, members, parent, peer, optional, .. } = &link.desired;
             let lost = parent.iter().chain(peer).find(|p| !there.contains(&p.value));
@@ -173,13 +173,13 @@ fn fall(mut links: Vec<ResolvedLink>, said: &mut Vec<Diagnostic>) -> Vec<Resolve
                     Code::LeftOut,
                     format!("{} \"{id}\" is left out: there is no \"{}\"", kind.noun(), lost.value),
                 )
-            } else if *kind == Kind::Bond && members.is_empty() && wished > 0 {
-                (Code::BondWithoutMembers, format!("bond \"{id}\" is left out: none of its members is there"))
+            } else if *kind == Kind::Bond && members.is_empty() && described > 0 {
+                (Code::BondWithoutMembers, format!("bond \"{id}\" is left out: none of its members exist"))
             } else {
                 return true;
             };
             let severity = if *optional { Severity::Warning } else { code.severity() };
-            said.push(Diagnostic::new(code, *at, message).severity(severity));
+            diags.push(Diagnostic::new(code, *at, message).severity(severity));
             false
         });
         if links.len() == before {
@@ -241,7 +241,7 @@ pub(crate) fn foundations_first(links: Vec<ResolvedLink>) -> Vec<ResolvedLink> {
         }
         waiting = rest;
         if waiting.len() == before {
-            // Circles are cut by the checks; whatever remains keeps its order rather than be lost.
+            // The checks have removed cycles; if any is left, its links keep their order and are not lost.
             sorted.append(&mut waiting);
         }
     }

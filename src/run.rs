@@ -1,4 +1,4 @@
-//! The commands: each takes the arguments through the stages and ends with an exit code.
+//! The commands: each takes the arguments through the stages and exits with a status.
 
 mod apply;
 mod check;
@@ -29,7 +29,7 @@ use crate::source::{self, Cmdline, Found, NotFoundKind, Request};
 pub use process::prepare as prepare_process;
 use serde::Serialize;
 
-/// How the program ends (design: where several hold, 3, 5, 1).
+/// The exit status. If several apply: 3, then 5, then 1.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// As described and working.
@@ -38,13 +38,13 @@ pub enum Exit {
     Incomplete = 1,
     /// Usage.
     Usage = 2,
-    /// The text cannot be parsed, nothing in it is usable, or it has an error under `--strict`.
+    /// The description cannot be parsed, has nothing usable, or has an error under `--strict`.
     BadText = 3,
     /// No description, or one without any link.
     NoDescription = 4,
     /// The kernel refused a step.
     Refused = 5,
-    /// Another netapply is at work and did not end in time (EX_TEMPFAIL of sysexits.h).
+    /// Another netapply was running and did not exit in time (EX_TEMPFAIL of sysexits.h).
     Busy = 75,
 }
 
@@ -89,7 +89,7 @@ fn print_raw(text: &str, exit: Exit) -> Exit {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // A reader that has gone away (`| head`) is no failure.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(&format!("standard output cannot be written: {error}"));
+            complain(&format!("cannot write to standard output: {error}"));
             if exit == Exit::Success { Exit::Incomplete } else { exit }
         }
         _ => exit,

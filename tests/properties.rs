@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use netapply::diagnostic::Severity;
 use netapply::format::{Parsed, parse};
 use netapply::model::attribute::{self, Value};
-use netapply::model::{Desired, Kind, Link, Naming, WishedMac};
+use netapply::model::{Desired, DesiredMac, Kind, Link, Naming};
 use proptest::prelude::*;
 
 fn read(text: String) -> Parsed {
@@ -202,7 +202,7 @@ fn tell(link: &Link, out: &mut String) {
     if let Some(mac) = link.select.mac {
         let _ = write!(out, " of {}", mac.value);
     }
-    if let Some(WishedMac::Is(mac)) = link.mac.map(|m| m.value) {
+    if let Some(DesiredMac::Is(mac)) = link.mac.map(|m| m.value) {
         let _ = write!(out, " has {mac}");
     }
     if let Some(parent) = &link.parent {

@@ -9,7 +9,7 @@ use crate::format::Text;
 use crate::model::Place;
 use crate::page::{Look, Page, Style, one_column};
 
-/// Prints diagnostics with the lines that they speak of.
+/// Prints diagnostics with their source lines.
 #[derive(Copy, Clone, Debug)]
 pub struct Renderer<'a> {
     /// The texts, in the order of [`Place::file`].
@@ -25,14 +25,14 @@ impl Renderer<'_> {
         if at.is_known() { format!("{name}:{}:{}", at.line, at.column) } else { name.to_owned() }
     }
 
-    /// The path in the document, such as `links[2].bond_mode`; empty without one. A key that is missing is missing in a
+    /// The path in the document, such as `links[2].bond_mode`, or empty. A missing key is missing in a
     /// mapping: the path is the mapping's.
     pub fn path(&self, at: Place, code: Option<Code>) -> String {
         let of_value = code == Some(Code::MissingKey);
         self.texts.get(usize::from(at.file)).map_or_else(String::new, |t| t.path(at, of_value))
     }
 
-    /// The whole of it, some lines; a note is one line.
+    /// All of it, on several lines; a note is one line.
     pub fn render(&self, diagnostic: &Diagnostic) -> Page {
         let mut page = Page::new(self.style);
         self.render_to(&mut page, diagnostic);
@@ -51,7 +51,7 @@ impl Renderer<'_> {
             (Look::Bold, &format!(": {message}")),
             (Look::Normal, &format!(" [{code}]")),
         ]);
-        // What has no effect needs no more than a line.
+        // A note takes one line only.
         if *severity == Severity::Note {
             return;
         }
@@ -87,7 +87,7 @@ impl Renderer<'_> {
         diagnostics.iter().map(|diagnostic| self.record(diagnostic)).collect()
     }
 
-    /// The source line, cut to what fits a console around the column, and the caret's offset in it. Lines of keys are
+    /// The source line, cut around the column to fit a console, and the caret's offset in it. Lines of keys are
     /// secrets.
     fn source_line(&self, at: Place) -> Option<(String, usize)> {
         const WIDTH: usize = 70;

@@ -1,12 +1,13 @@
 //! cloud-init network-config version 1: a `config` list of typed items. [`read`] is the entry.
 //!
-//! Links are known by interface name. A NIC is meant by its `mac_address`, and its `name` is only a wish: it becomes an
+//! Links are known by interface name. A NIC is matched by its `mac_address`, and its `name` is optional: it becomes an
 //! alternative name. What the subnets share with Debian interfaces text is in `debian`.
 
 mod table;
 
 use super::debian::{
-    Draft, Method, bond_setting, bridge_option, dangling, either, made, metric, nic, subnet, vlan, wish_mac,
+    Draft, Method, bond_setting, bridge_option, dangling, desired_mac, either, made, metric, nic, subnet,
+    vlan,
 };
 use super::keys::{Fields, Object};
 use super::tree::{Node, Value};
@@ -128,7 +129,7 @@ impl Reader {
                 let id = name.as_ref().map_or_else(|| mac.value.to_string(), |n| n.value.to_owned());
                 let mut link = Link::new(id, Kind::Physical, item.at);
                 link.select.mac = Some(mac);
-                link.naming = name.map_or(Naming::Keep, |name| wish(&name, diags));
+                link.naming = name.map_or(Naming::Keep, |name| alternative_name(&name, diags));
                 link
             }
         };
@@ -235,7 +236,7 @@ fn named<'a>(
     let mut link = made(&Node::scalar(name.value, name.at), kind, diags);
     link.at = item.at;
     if let Some(node) = fields.get("mac_address") {
-        wish_mac(node, "mac_address", &mut link, diags);
+        desired_mac(node, "mac_address", &mut link, diags);
     }
     common(&fields, &mut link, diags);
     Some((fields, link))
@@ -247,10 +248,10 @@ fn named_text<'a>(fields: &Fields<'a>, diags: &mut Vec<Diagnostic>) -> Option<Lo
     text(node, "name", diags).map(|name| Located::new(name, node.at))
 }
 
-/// A NIC's name is a wish: one that cannot be granted is no error.
-fn wish(name: &Located<&str>, diags: &mut Vec<Diagnostic>) -> Naming {
+/// A NIC's name is optional: one that it cannot have is a warning.
+fn alternative_name(name: &Located<&str>, diags: &mut Vec<Diagnostic>) -> Naming {
     match IfName::new(name.value) {
-        Ok(wished) => Naming::Alternative(Located::new(wished, name.at)),
+        Ok(valid) => Naming::Alternative(Located::new(valid, name.at)),
         Err(why) => {
             let message = format!("name \"{}\": {why}; the NIC keeps the name that it has", name.value);
             diags.push(Diagnostic::new(Code::BadName, name.at, message).severity(Severity::Warning));

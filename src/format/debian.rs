@@ -18,7 +18,7 @@ use super::value::interface_name;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{
-    Desired, IfName, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route, WishedMac,
+    Desired, DesiredMac, IfName, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route,
 };
 
 pub(super) use bond::{BOND, bond_setting};
@@ -262,9 +262,9 @@ pub(super) fn vlan(link: &mut Link, parent: LinkRef, id: Located<u64>) {
 }
 
 /// The MAC address that a made link gets.
-pub(super) fn wish_mac(node: &Node, key: &str, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+pub(super) fn desired_mac(node: &Node, key: &str, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     if let Some(mac) = super::value::mac_to_set(node, key, diags) {
-        link.mac = Some(Located::new(WishedMac::Is(mac.value), mac.at));
+        link.mac = Some(Located::new(DesiredMac::Is(mac.value), mac.at));
     }
 }
 

@@ -18,7 +18,7 @@ use super::tree::{Entry, Node, Value};
 use super::value::words;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{
-    Activation, Address, Desired, Kind, Link, LinkRef, Located, Place, Settings, WishedMac, attribute, fits,
+    Activation, Address, Desired, DesiredMac, Kind, Link, LinkRef, Located, Place, Settings, attribute, fits,
 };
 use commands::{Effect, What};
 pub(super) use lines::tree;
@@ -419,7 +419,7 @@ fn take_effect(link: &mut Link, what: What, at: Place) {
         What::Make(command) => {
             link.parent = command.parent.map(|parent| Located::new(parent, at)).or(link.parent.take());
             link.peer = command.peer.map(|peer| Located::new(peer, at)).or(link.peer.take());
-            link.mac = link.mac.or(command.mac.map(|mac| Located::new(WishedMac::Is(mac), at)));
+            link.mac = link.mac.or(command.mac.map(|mac| Located::new(DesiredMac::Is(mac), at)));
             link.mtu = link.mtu.or(command.mtu.map(|mtu| Located::new(mtu, at)));
             for (name, value) in command.settings {
                 if let Some(row) = attribute::of(link.kind, name) {

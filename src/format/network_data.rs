@@ -17,7 +17,7 @@ use super::keys::Fields;
 use super::tree::Node;
 use super::value::{items, name_servers, search_domains, text};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Desired, Kind, Located, MacAddr, Place, Resolver, WishedMac};
+use crate::model::{Desired, DesiredMac, Kind, Located, MacAddr, Place, Resolver};
 
 /// Reads the mapping that has `links` and `networks`. Either may be absent or null.
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
@@ -76,7 +76,7 @@ fn foreign_macs(desired: &Desired, diags: &mut Vec<Diagnostic>) {
     let nics: HashMap<MacAddr, &str> =
         desired.links.iter().filter_map(|link| Some((link.select.mac?.value, link.id.as_str()))).collect();
     for bond in desired.links.iter().filter(|link| link.kind == Kind::Bond && !link.members.is_empty()) {
-        let Some(Located { value: WishedMac::Is(mac), at }) = bond.mac else { continue };
+        let Some(Located { value: DesiredMac::Is(mac), at }) = bond.mac else { continue };
         let Some(nic) = nics.get(&mac).filter(|nic| bond.members.iter().all(|m| m.value != **nic)) else {
             continue;
         };

@@ -225,19 +225,19 @@ fn code(payload: &[u8]) -> Option<i32> {
 }
 
 fn outcome(code: i32, flags: u16, attributes: &[u8]) -> Result<Ack, Refusal> {
-    let mut said = Refusal { code: code.saturating_neg(), text: None, offset: None, missing: None };
+    let mut refusal = Refusal { code: code.saturating_neg(), text: None, offset: None, missing: None };
     let attributes = if flags & NLM_F_ACK_TLVS != 0 { attributes } else { &[] };
     for (kind, value) in Attributes::new(attributes).iter() {
         let number = number(value, u32::from_ne_bytes);
         match kind {
-            NLMSGERR_ATTR_MSG => said.text = Some(text(value)),
+            NLMSGERR_ATTR_MSG => refusal.text = Some(text(value)),
             // Counted from the netlink header; our callers know only what stands behind it.
-            NLMSGERR_ATTR_OFFS => said.offset = number.and_then(|n| (n as usize).checked_sub(HEADER)),
-            NLMSGERR_ATTR_MISS_TYPE => said.missing = number.and_then(|n| u16::try_from(n).ok()),
+            NLMSGERR_ATTR_OFFS => refusal.offset = number.and_then(|n| (n as usize).checked_sub(HEADER)),
+            NLMSGERR_ATTR_MISS_TYPE => refusal.missing = number.and_then(|n| u16::try_from(n).ok()),
             _ => {}
         }
     }
-    if code == 0 { Ok(Ack { warning: said.text, reply: None }) } else { Err(said) }
+    if code == 0 { Ok(Ack { warning: refusal.text, reply: None }) } else { Err(refusal) }
 }
 
 #[cfg(test)]

@@ -250,8 +250,8 @@ pub fn of(kind: Kind, name: &str) -> Option<&'static Attribute> {
 
 /// The values that a new link of `kind` has where nothing is said, if they are not the kernel's own but ip(8)'s.
 pub fn defaults(kind: Kind) -> impl Iterator<Item = (&'static str, Value)> {
-    let said = tunnels::said_by_ip(kind).iter();
-    said.filter_map(move |(name, text)| {
+    let defaults = tunnels::ip_defaults(kind).iter();
+    defaults.filter_map(move |(name, text)| {
         let row = of(kind, name)?;
         Some((row.name, row.parse(text).ok()?))
     })

@@ -28,7 +28,7 @@ pub struct Link {
     /// Its name in the kernel.
     pub naming: Naming,
     /// The MAC address that it should have.
-    pub mac: Option<Located<WishedMac>>,
+    pub mac: Option<Located<DesiredMac>>,
     /// MTU; unset is what the kernel or the parent gives.
     pub mtu: Option<Located<Mtu>>,
     /// The link it is made on: a VLAN's, macvlan's, VXLAN's or tunnel's.
@@ -431,7 +431,7 @@ pub enum Naming {
 
 /// The MAC address that a link should have.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum WishedMac {
+pub enum DesiredMac {
     /// This one.
     Is(MacAddr),
     /// The permanent one of the NIC.

@@ -12,8 +12,8 @@ mod rtnetlink;
 
 pub use bond::BondMode;
 pub use link::{
-    Activation, Dynamic, IPOIB, Ipv6, Kind, Link, LinkKind, LinkLayer, LinkRef, Match, NamePattern, Naming,
-    Peer, PortVlan, Settings, Wireguard, WishedMac, fits,
+    Activation, DesiredMac, Dynamic, IPOIB, Ipv6, Kind, Link, LinkKind, LinkLayer, LinkRef, Match,
+    NamePattern, Naming, Peer, PortVlan, Settings, Wireguard, fits,
 };
 pub use net::{Address, AddressGeneration, Desired, Family, NextHop, Resolver, Route, Rule};
 pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place};

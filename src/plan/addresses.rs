@@ -16,10 +16,10 @@ impl Planner<'_> {
     pub(super) fn remove_addresses(&mut self) {
         for link in &self.resolved.links {
             let Some(there) = self.state.addresses.get(&link.name).cloned() else { continue };
-            let wished: Vec<AddressEntry> = link.desired.addresses.iter().map(|a| entry(link, a)).collect();
-            let by_net: HashMap<IpNet, &AddressEntry> = wished.iter().map(|w| (w.net, w)).collect();
+            let desired: Vec<AddressEntry> = link.desired.addresses.iter().map(|a| entry(link, a)).collect();
+            let by_net: HashMap<IpNet, &AddressEntry> = desired.iter().map(|w| (w.net, w)).collect();
             let stays = |a: &&AddressEntry| by_net.get(&a.net).is_some_and(|w| !must_go(a, w));
-            let order = Order::new(there.iter().filter(stays), &wished);
+            let order = Order::new(there.iter().filter(stays), &desired);
             for address in &there {
                 // An IPv6 address is on a link once, whatever its prefix: the old prefix goes for the new one.
                 let goes = !stays(&address) || order.is_broken(address);
@@ -67,12 +67,12 @@ struct Order {
 }
 
 impl Order {
-    fn new<'a>(kept: impl Iterator<Item = &'a AddressEntry>, wished: &[AddressEntry]) -> Self {
+    fn new<'a>(kept: impl Iterator<Item = &'a AddressEntry>, desired: &[AddressEntry]) -> Self {
         let mut subnets: HashMap<IpNet, (Vec<IpNet>, Vec<IpNet>)> = HashMap::new();
         for address in kept.filter(|a| a.net.addr().is_ipv4()) {
             subnets.entry(address.net.trunc()).or_default().0.push(address.net);
         }
-        for address in wished {
+        for address in desired {
             if let Some((_, described)) = subnets.get_mut(&address.net.trunc()) {
                 described.push(address.net);
             }
@@ -97,12 +97,12 @@ fn is_ours(link: &ResolvedLink, address: &AddressEntry) -> bool {
 
 /// What cannot be changed in place: the far end and the label; a broadcast address only where the text names it, so that
 /// an address that carries the root file system is not taken away for one.
-fn must_go(there: &AddressEntry, wished: &AddressEntry) -> bool {
-    there.peer != wished.peer || (wished.label.is_some() && there.label != wished.label)
+fn must_go(there: &AddressEntry, desired: &AddressEntry) -> bool {
+    there.peer != desired.peer || (desired.label.is_some() && there.label != desired.label)
 }
 
-fn is_same(there: &AddressEntry, wished: &AddressEntry) -> bool {
-    !must_go(there, wished) && there.preferred == wished.preferred && there.valid == wished.valid
+fn is_same(there: &AddressEntry, desired: &AddressEntry) -> bool {
+    !must_go(there, desired) && there.preferred == desired.preferred && there.valid == desired.valid
 }
 
 /// A described address in the kernel's form.

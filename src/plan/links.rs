@@ -6,25 +6,27 @@ use super::Planner;
 use super::step::{Action, LinkChange, NewLink};
 use crate::inventory::ObservedLink;
 use crate::model::attribute::{self, Attribute, Change, Form, Value};
-use crate::model::{Activation, AddressGeneration, BondMode, Dynamic, Kind, MacAddr, Naming, WishedMac, few};
+use crate::model::{
+    Activation, AddressGeneration, BondMode, DesiredMac, Dynamic, Kind, MacAddr, Naming, few,
+};
 use crate::resolve::ResolvedLink;
 
 type Options = BTreeMap<&'static str, Value>;
 
 impl Planner<'_> {
-    /// Gives NICs the names that the text asks for. Kernels before 6.2 rename only a link that is down; names that swap
-    /// go by way of a third.
+    /// Gives NICs their described names. Kernels before 6.2 rename only a link that is down; names that are swapped
+    /// need a third one.
     pub(super) fn rename_nics(&mut self) {
         let resolved = self.resolved;
         let current = |l: &ResolvedLink| l.current.clone().unwrap_or_else(|| l.name.clone());
-        let wished = |l: &ResolvedLink| match &l.desired.naming {
+        let desired = |l: &ResolvedLink| match &l.desired.naming {
             Naming::Set(name) => name.value.to_string(),
             _ => l.name.clone(),
         };
         let mut waiting: Vec<(&ResolvedLink, String, String)> = resolved
             .links
             .iter()
-            .map(|l| (l, current(l), wished(l)))
+            .map(|l| (l, current(l), desired(l)))
             .filter(|(_, from, to)| from != to)
             .collect();
         // A made link that exists under another name is renamed here, too, before anything is made on it.
@@ -35,16 +37,16 @@ impl Planner<'_> {
                 Some(index) => (index, None),
                 None => (0, Some(format!("netapply{}", waiting.len()))),
             };
-            let (link, from, wish) = waiting.remove(index);
-            let now = to.clone().unwrap_or_else(|| wish.clone());
+            let (link, from, desired) = waiting.remove(index);
+            let now = to.clone().unwrap_or_else(|| desired.clone());
             self.rename(link, &from, &now);
             if to.is_some() {
-                // Where another NIC keeps the name the kernel refuses, and that is said with its own words.
-                let others = waiting.iter().any(|(_, from, _)| *from == wish);
+                // If another NIC keeps the name, the kernel refuses, and its error is reported.
+                let others = waiting.iter().any(|(_, from, _)| *from == desired);
                 if others {
-                    waiting.push((link, now, wish));
+                    waiting.push((link, now, desired));
                 } else {
-                    self.rename(link, &now, &wish);
+                    self.rename(link, &now, &desired);
                 }
             }
         }
@@ -103,13 +105,13 @@ impl Planner<'_> {
     pub(super) fn ipv6_mtus(&mut self) {
         let resolved = self.resolved;
         for link in &resolved.links {
-            let Some(wish) = link.desired.ipv6.mtu.map(|mtu| i64::from(mtu.value)) else { continue };
+            let Some(desired) = link.desired.ipv6.mtu.map(|mtu| i64::from(mtu.value)) else { continue };
             let Some(there) = self.state.link(&link.name) else { continue };
-            let is_left_alone = !there.up || there.carrier || i64::from(there.mtu) == wish;
-            if there.ipv6.get("mtu") != Some(&wish) && !is_left_alone {
+            let is_left_alone = !there.up || there.carrier || i64::from(there.mtu) == desired;
+            if there.ipv6.get("mtu") != Some(&desired) && !is_left_alone {
                 self.push_for(link, Action::AwaitCarrier { link: link.name.clone() });
             }
-            self.sysctl(link, "mtu", Some(wish));
+            self.sysctl(link, "mtu", Some(desired));
         }
     }
 
@@ -119,7 +121,7 @@ impl Planner<'_> {
         if desired.kind == Kind::Physical {
             return;
         }
-        let wished = first_options(link);
+        let options = first_options(link);
         if let Some(there) = self.state.link(&link.name) {
             let fixed = |name: &str, value: &Value| {
                 let row = desired.kind.attributes().iter().find(|a| a.name == name);
@@ -127,11 +129,11 @@ impl Planner<'_> {
             };
             let other_kind = !there.kind.is(desired.kind);
             let other_parent = link.parent.is_some() && there.parent != link.parent;
-            let other_ends = other_ends(desired.kind, there, &wished);
+            let other_ends = other_ends(desired.kind, there, &options);
             if !other_kind
                 && !other_parent
                 && !other_ends
-                && !wished.iter().any(|(name, value)| fixed(name, value))
+                && !options.iter().any(|(name, value)| fixed(name, value))
             {
                 return;
             }
@@ -142,7 +144,7 @@ impl Planner<'_> {
             return; // made as the other end of its peer
         }
         let mac = match desired.mac.map(|m| m.value) {
-            Some(WishedMac::Is(mac)) => Some(mac),
+            Some(DesiredMac::Is(mac)) => Some(mac),
             _ => None,
         };
         let new = NewLink {
@@ -152,7 +154,7 @@ impl Planner<'_> {
             peer: link.peer.clone(),
             mac,
             mtu: desired.mtu.map(|m| m.value.get()).filter(|_| desired.kind != Kind::Bridge),
-            settings: with_defaults(desired.kind, wished),
+            settings: with_defaults(desired.kind, options),
         };
         let step = self.push_for(link, Action::AddLink(new));
         self.needs(&link.name, step);
@@ -182,14 +184,14 @@ impl Planner<'_> {
     fn mac(&mut self, link: &ResolvedLink) {
         let Some(there) = self.state.link(&link.name) else { return };
         let (current, up) = (there.mac, there.up);
-        let wish = match link.desired.mac.map(|m| m.value) {
-            Some(WishedMac::Is(mac)) => Some(mac),
-            Some(WishedMac::Permanent) => there.permanent_mac,
-            Some(WishedMac::Random) if current.is_some_and(is_made_up) => None,
-            Some(WishedMac::Random) => there.permanent_mac.or(current).and_then(made_up),
+        let desired = match link.desired.mac.map(|m| m.value) {
+            Some(DesiredMac::Is(mac)) => Some(mac),
+            Some(DesiredMac::Permanent) => there.permanent_mac,
+            Some(DesiredMac::Random) if current.is_some_and(is_made_up) => None,
+            Some(DesiredMac::Random) => there.permanent_mac.or(current).and_then(made_up),
             None => None,
         };
-        let Some(mac) = wish.filter(|mac| Some(*mac) != current) else { return };
+        let Some(mac) = desired.filter(|mac| Some(*mac) != current) else { return };
         if up && link.desired.kind == Kind::Physical {
             self.change(link, &link.name, LinkChange::Down);
         }
@@ -211,16 +213,16 @@ impl Planner<'_> {
     fn options(&mut self, link: &ResolvedLink) {
         let kind = link.desired.kind;
         let Some(there) = self.state.link(&link.name) else { return };
-        let mut wished = first_options(link);
+        let mut options = first_options(link);
         let none = Value::Text("none".into());
         let follows = there.settings.get("fail_over_mac").is_some_and(|policy| *policy != none);
         if kind == Kind::Bond && follows && link.desired.mac.is_some() {
             // It would have its member's address, whatever it is given (bond_set_mac_address).
-            wished.entry("fail_over_mac").or_insert(none);
+            options.entry("fail_over_mac").or_insert(none);
         }
-        let mut differing = wished.clone();
+        let mut differing = options.clone();
         differing.retain(|name, _| {
-            !there.settings.get(*name).is_some_and(|now| same(there, kind, name, now, &wished))
+            !there.settings.get(*name).is_some_and(|now| same(there, kind, name, now, &options))
         });
         if differing.is_empty() {
             return;
@@ -242,7 +244,7 @@ impl Planner<'_> {
             }
         }
         if needs(&[Change::Together]) {
-            differing = with_defaults(kind, wished);
+            differing = with_defaults(kind, options);
         }
         // Back to another mode, first what only the present one knows (bond_opt_check_deps).
         let of_modes = |name: &&str| attribute::of(kind, name).map_or(&[][..], |row| row.modes);
@@ -371,13 +373,13 @@ impl Planner<'_> {
                 self.push(&link.desired.id, on.at, Action::Feature { name, feature, on: on.value });
             }
         }
-        // A NIC that does not know wake-on-LAN does not wake anything.
+        // A NIC without Wake-on-LAN counts as off.
         let wakes = there.wake_on_lan.unwrap_or(false);
-        if let Some(wish) = link.desired.wake_on_lan.filter(|wish| wish.value != wakes) {
+        if let Some(desired) = link.desired.wake_on_lan.filter(|on| on.value != wakes) {
             self.push(
                 &link.desired.id,
-                wish.at,
-                Action::WakeOnLan { name: link.name.clone(), on: wish.value },
+                desired.at,
+                Action::WakeOnLan { name: link.name.clone(), on: desired.value },
             );
         }
         if let Some(config) =
@@ -430,10 +432,10 @@ fn first_options(link: &ResolvedLink) -> Options {
 
 /// A VXLAN keeps the address family of its ends (vxlan_nl2conf), and a tunnel in IPv4 that it has a far end or has none
 /// (ip_tunnel_changelink).
-fn other_ends(kind: Kind, there: &ObservedLink, wished: &Options) -> bool {
+fn other_ends(kind: Kind, there: &ObservedLink, desired: &Options) -> bool {
     let is_set = |ip: &Value| !matches!(ip, Value::Ip(ip) if ip.is_unspecified());
     let now = |ends: &[&str]| ends.iter().any(|end| there.settings.get(*end).is_some_and(is_set));
-    let then = |ends: &[&str]| ends.iter().any(|end| wished.get(*end).is_some_and(is_set));
+    let then = |ends: &[&str]| ends.iter().any(|end| desired.get(*end).is_some_and(is_set));
     match attribute::of(kind, "remote").map(|row| (row.change, row.form)) {
         Some((Change::Together, Form::Ip4)) => now(&["remote"]) != then(&["remote"]),
         _ if kind == Kind::Vxlan => {
@@ -453,12 +455,12 @@ fn with_defaults(kind: Kind, mut options: Options) -> Options {
 
 /// What the kernel rounds or forces is brought to one form before it is compared.
 fn same(there: &ObservedLink, kind: Kind, name: &str, now: &Value, all: &Options) -> bool {
-    let Some(wished) = all.get(name) else { return true };
+    let Some(desired) = all.get(name) else { return true };
     let number = |name| match there.settings.get(name) {
         Some(Value::Number(number)) => *number,
         _ => 0,
     };
-    match (kind, name, now, wished) {
+    match (kind, name, now, desired) {
         // While the spanning tree changes, a bridge forgets sooner (__br_set_topology_change).
         (Kind::Bridge, "ageing_time", Value::Number(now), Value::Number(_))
             if *now == 2 * number("forward_delay")
@@ -473,14 +475,14 @@ fn same(there: &ObservedLink, kind: Kind, name: &str, now: &Value, all: &Options
             Kind::Bond,
             "updelay" | "downdelay" | "peer_notify_delay",
             Value::Number(now),
-            Value::Number(wished),
+            Value::Number(desired),
         ) => {
             let (interval, new) = (number("miimon"), all.get("miimon"));
             let stays = new.is_none_or(|new| *new == Value::Number(interval));
-            let rest = wished.checked_rem(interval).unwrap_or(0);
-            stays && (*now == wished - rest || now == wished)
+            let rest = desired.checked_rem(interval).unwrap_or(0);
+            stays && (*now == desired - rest || now == desired)
         }
-        _ => now == wished,
+        _ => now == desired,
     }
 }
 

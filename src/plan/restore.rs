@@ -11,8 +11,8 @@ use super::state::State;
 use super::step::{Action, LinkChange, Means, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
 use crate::model::{
-    Activation, AddressProtocol, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place, Protocol, Scope,
-    WishedMac,
+    Activation, AddressProtocol, DesiredMac, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place,
+    Protocol, Scope,
 };
 use crate::resolve::{Resolved, ResolvedLink, blank};
 
@@ -292,7 +292,7 @@ fn as_described(before: &ObservedLink, now: Option<&ObservedLink>, all: &Invento
     if let Ok(name) = IfName::new(&before.name) {
         link.naming = Naming::Set(Located::new(name, at));
     }
-    link.mac = own_mac(before, now, all).map(|mac| Located::new(WishedMac::Is(mac), at));
+    link.mac = own_mac(before, now, all).map(|mac| Located::new(DesiredMac::Is(mac), at));
     link.mtu = Mtu::new(before.mtu.into()).ok().map(|mtu| Located::new(mtu, at));
     link.activation = if before.up { Activation::Up } else { Activation::Off };
     link.ipv6.generation = before.generation.map(|g| Located::new(g, at));

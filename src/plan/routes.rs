@@ -14,15 +14,15 @@ use crate::resolve::ResolvedLink;
 const REMOVABLE: &[Protocol] = &[Protocol::Boot, Protocol::Static, Protocol::Dhcp];
 
 /// A described route in the kernel's form, with the id of its link and its place.
-type Wished<'a> = (&'a str, Place, RouteEntry);
+type DesiredRoute<'a> = (&'a str, Place, RouteEntry);
 
 impl<'a> Planner<'a> {
     /// On managed links, routes of protocol boot, static and DHCP whose key is not described: what has the key is
     /// replaced in place later.
     pub(super) fn remove_routes(&mut self) {
-        let wished: HashSet<RouteKey> = self.wished_keys();
+        let desired: HashSet<RouteKey> = self.desired_keys();
         let there = self.state.routes.values().flatten();
-        let gone = there.filter(|route| !wished.contains(&key(route)) && self.is_ours(route)).cloned();
+        let gone = there.filter(|route| !desired.contains(&key(route)) && self.is_ours(route)).cloned();
         self.remove(gone.collect());
     }
 
@@ -51,18 +51,18 @@ impl<'a> Planner<'a> {
         let fresh = self.fresh_sources();
         let waits = |route: &RouteEntry| route.source.is_some_and(|source| fresh.contains_key(&source));
         // The kernel asks whether a gateway is reachable: routes without one come first. What has to wait comes last.
-        let mut wished = self.wished();
-        let mut anew = self.groups_to_make_anew(&wished);
+        let mut desired = self.desired_routes();
+        let mut anew = self.groups_to_make_anew(&desired);
         let mut groups: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::new();
-        for (_, _, route) in wished.iter().filter(|(_, _, route)| route.weight.is_some()) {
+        for (_, _, route) in desired.iter().filter(|(_, _, route)| route.weight.is_some()) {
             groups.entry(key(route)).or_default().push(route.clone());
         }
-        wished.retain(|(_, _, route)| anew.contains(&key(route)) || !self.is_there(route));
-        wished.sort_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
+        desired.retain(|(_, _, route)| anew.contains(&key(route)) || !self.is_there(route));
+        desired.sort_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
         let mut awaited: Option<Vec<StepId>> = None;
-        for (index, (id, at, route)) in wished.iter().enumerate() {
+        for (index, (id, at, route)) in desired.iter().enumerate() {
             let wait = waits(route).then(|| {
-                let rest = wished.get(index..).unwrap_or_default();
+                let rest = desired.get(index..).unwrap_or_default();
                 awaited.get_or_insert_with(|| self.await_sources(rest, &fresh)).clone()
             });
             let number = match anew.remove(&key(route)) {
@@ -90,7 +90,7 @@ impl<'a> Planner<'a> {
     fn bring(&mut self, id: &str, at: Place, route: &RouteEntry, group: &[RouteEntry]) -> StepId {
         let ours = |t: &RouteEntry| {
             let ours = self.is_ours(t) || (t.kind.is_linkless() && REMOVABLE.contains(&t.protocol));
-            ours && !group.iter().any(|wished| t.serves_as(wished))
+            ours && !group.iter().any(|desired| t.serves_as(desired))
         };
         let action = match self.state.of_key(route) {
             [] => Action::AddRoute,
@@ -109,13 +109,13 @@ impl<'a> Planner<'a> {
 
     /// Keys of the IPv6 routes that the kernel shows as one, if all are ours and some not described: the kernel replaces
     /// them together.
-    fn groups_to_make_anew(&self, wished: &[Wished<'a>]) -> HashSet<RouteKey> {
+    fn groups_to_make_anew(&self, desired: &[DesiredRoute<'a>]) -> HashSet<RouteKey> {
         let ours = |r: &RouteEntry| r.weight.is_some() && self.is_ours(r) && !may_be_a_routers(r);
         let groups = self.state.routes.iter().filter(|(_, there)| there.len() > 1 && there.iter().all(ours));
         let mut strangers: HashMap<RouteKey, Vec<&RouteEntry>> =
             groups.map(|(key, there)| (*key, there.iter().collect())).collect();
         if !strangers.is_empty() {
-            for (_, _, route) in wished {
+            for (_, _, route) in desired {
                 if let Some(there) = strangers.get_mut(&key(route)) {
                     there.retain(|there| !there.serves_as(route));
                 }
@@ -130,14 +130,15 @@ impl<'a> Planner<'a> {
         if !self.state.routes.values().any(|routes| several(&routes)) {
             return;
         }
-        let mut wished: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::new();
-        for (_, _, route) in self.wished() {
-            wished.entry(key(&route)).or_default().push(route);
+        let mut desired: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::new();
+        for (_, _, route) in self.desired_routes() {
+            desired.entry(key(&route)).or_default().push(route);
         }
         let mut gone = Vec::new();
         for there in self.state.routes.values().filter(several).flatten() {
-            let Some(wished) = wished.get(&key(there)) else { continue };
-            if self.is_ours(there) && !may_be_a_routers(there) && !wished.iter().any(|w| there.serves_as(w)) {
+            let Some(desired) = desired.get(&key(there)) else { continue };
+            if self.is_ours(there) && !may_be_a_routers(there) && !desired.iter().any(|w| there.serves_as(w))
+            {
                 gone.push(there.clone());
             }
         }
@@ -145,20 +146,20 @@ impl<'a> Planner<'a> {
     }
 
     /// Every described route.
-    fn wished(&self) -> Vec<Wished<'a>> {
+    fn desired_routes(&self) -> Vec<DesiredRoute<'a>> {
         let routes =
             self.resolved.links.iter().flat_map(|link| link.desired.routes.iter().map(move |r| (link, r)));
-        let mut wished: Vec<Wished<'a>> = Vec::new();
+        let mut desired: Vec<DesiredRoute<'a>> = Vec::new();
         for (link, route) in routes {
             let single = entry(link, route);
-            let mut add = |entry| wished.push((link.desired.id.as_str(), route.at, entry));
+            let mut add = |entry| desired.push((link.desired.id.as_str(), route.at, entry));
             if route.more.is_empty() {
                 add(single);
             } else {
                 several(single, self.next_hops(link, route)).into_iter().for_each(add);
             }
         }
-        wished
+        desired
     }
 
     /// The next hops of a route that has several, without those whose link is not there.
@@ -176,7 +177,7 @@ impl<'a> Planner<'a> {
         all.filter_map(entry).collect()
     }
 
-    fn wished_keys(&self) -> HashSet<RouteKey> {
+    fn desired_keys(&self) -> HashSet<RouteKey> {
         let links = || self.resolved.links.iter();
         let key = |link, r: &Route| RouteKey { to: r.to, table: table(link, r), metric: metric(r) };
         let mut keys = HashSet::with_capacity(links().map(|link| link.desired.routes.len()).sum());
@@ -201,7 +202,7 @@ impl<'a> Planner<'a> {
 
     /// The kernel refuses a route whose preferred source is tentative (ip6_route_info_create).
     /// Returns the steps that wait.
-    fn await_sources(&mut self, routes: &[Wished<'a>], fresh: &HashMap<IpAddr, String>) -> Vec<StepId> {
+    fn await_sources(&mut self, routes: &[DesiredRoute<'a>], fresh: &HashMap<IpAddr, String>) -> Vec<StepId> {
         let mut waits: BTreeMap<String, (&str, Place, Vec<Ipv6Addr>)> = BTreeMap::new();
         for (id, at, route) in routes {
             let Some(IpAddr::V6(source)) = route.source else { continue };

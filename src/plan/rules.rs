@@ -27,7 +27,7 @@ impl Planner<'_> {
         for (index, rule) in (0..).zip(rules) {
             let entry = entry(rule, FIRST.saturating_add(index));
             let left = there.entry(unnumbered(&entry)).or_default();
-            match left.iter().position(|priority| rule.priority.is_none_or(|wished| wished == *priority)) {
+            match left.iter().position(|priority| rule.priority.is_none_or(|desired| desired == *priority)) {
                 Some(same) => drop(left.remove(same)),
                 None => missing.push((rule.at, entry)),
             }

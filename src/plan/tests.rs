@@ -46,8 +46,8 @@ fn address(text: &str) -> Address {
 /// The lines of a plan; checks that the machine is as described after it.
 fn lines(links: &[Link], inventory: &Inventory) -> Vec<String> {
     let desired = Desired { links: links.to_vec(), ..Desired::default() };
-    let (resolved, said) = resolve(&desired, inventory, Missing::Report);
-    assert!(said.is_empty(), "{said:?}");
+    let (resolved, diags) = resolve(&desired, inventory, Missing::Report);
+    assert!(diags.is_empty(), "{diags:?}");
     let plan = plan(&resolved, inventory);
     let mut state = State::of(inventory);
     plan.steps.iter().for_each(|s| state.effect(&s.action));

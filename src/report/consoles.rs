@@ -31,7 +31,7 @@ pub struct Consoles(Vec<Console>);
 struct Console {
     path: PathBuf,
     state: State,
-    /// What it has not taken yet.
+    /// What it has not accepted yet.
     rest: Vec<u8>,
     /// What was in its queue when that last became less, and when.
     queue: (usize, Instant),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn every_active_console_is_written_to_and_a_missing_one_is_told() {
+    fn every_active_console_is_written_to_and_a_missing_one_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let machine = machine(&folder, "tty0 ttyS1 ttyS0\n");
         for name in ["tty0", "ttyS0"] {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_console_costs_its_bound_and_a_slow_one_loses_nothing() {
+    fn a_dead_console_delays_by_its_bound_and_a_slow_one_loses_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let machine = machine(&folder, "ttyS0 ttyS3");
         // Nobody reads from the first; from the second somebody does, slowly.

@@ -1,5 +1,5 @@
-//! The links as a tree: bonds and bridges with their members, VLANs on what they are made on, gateways under the link
-//! that leads to them; then name servers and targets. One row each, with what was seen and how it stands.
+//! The links as a tree: bonds and bridges with their members, VLANs under their parents, gateways under the link
+//! that leads to them; then name servers and targets. One row each, with what was observed and its state.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -15,32 +15,32 @@ use crate::verify::evidence::Evidence;
 use crate::verify::input::{DesiredLink, Input};
 use crate::verify::words::speed_words;
 
-/// How a row stands.
+/// The state of a row.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// All checks of it have passed.
+    /// All its checks have passed.
     Ok,
-    /// Something of it was not checked, or fails without being a fault.
+    /// A check was not done, or failed without being a fault.
     Unknown,
-    /// It cannot work because something below it does not.
+    /// It cannot work because something that it depends on does not.
     Blocked,
-    /// It does not work.
+    /// A check has failed.
     Fault,
 }
 
 /// A row of the picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// How deep in the tree, from 0.
+    /// Depth in the tree, from 0.
     pub depth: usize,
     /// True for the last of its siblings.
     pub last: bool,
     /// A link's name, `gateway ADDRESS`, `name server ADDRESS`, or a target.
     pub name: String,
-    /// What was seen.
+    /// What was observed.
     pub words: String,
-    /// How it stands.
+    /// Its state.
     pub state: State,
 }
 
@@ -66,13 +66,13 @@ pub(super) fn draw(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<
     rows
 }
 
-/// Everything is found by the name of its link: there may be thousands.
+/// Indexed by the name of the link: there may be thousands.
 struct Drawing<'a> {
     evidence: &'a Evidence,
     links: HashMap<&'a str, &'a DesiredLink>,
     /// The links that have a controller.
     ports: HashSet<&'a str>,
-    /// The links that are made on a link.
+    /// The links whose parent is a link.
     upper: HashMap<&'a str, Vec<&'a DesiredLink>>,
     states: HashMap<&'a str, &'a LinkState>,
     checks: HashMap<&'a str, Vec<&'a Check>>,
@@ -117,14 +117,14 @@ impl<'a> Drawing<'a> {
         self.rows.push(Row { depth, last: false, name, words, state });
     }
 
-    /// It stands under no other row: it has no controller, and no parent that is shown.
+    /// A row at the top: without a controller, and without a parent that is shown.
     fn is_root(&self, link: &DesiredLink) -> bool {
         let parent = link.parent.as_deref().and_then(|name| self.links.get(name));
         !self.ports.contains(link.name.as_str()) && parent.is_none()
     }
 
     fn link(&mut self, link: &'a DesiredLink, depth: usize) {
-        // A description with a circle is none that is drawn.
+        // A description with a cycle is not drawn.
         if depth > 6 {
             return;
         }
@@ -159,11 +159,11 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// What to say of a link: first what fails, then what it is, then its addresses.
+    /// The text of a link's row: first what fails, then what it is, then its addresses.
     fn link_words(&self, link: &DesiredLink, checks: &[&Check]) -> String {
         let of_address = |c: &&Check| matches!(c.code, Code::CheckAddress | Code::CheckUnique);
         let failing = || checks.iter().copied().filter(|c| c.outcome == Outcome::Failed);
-        // Without carrier that may come yet, or is not needed; a bridge without ports says so itself.
+        // Not if carrier may still come or is not needed; a bridge without ports says so itself.
         let dark = |c: &&&Check| c.code == Code::CheckCarrier && c.outcome == Outcome::NotChecked;
         let dark = checks.iter().filter(dark).filter(|_| link.kind != Kind::Bridge).copied();
         let mut parts: Vec<String> = failing().filter(|c| !of_address(c)).chain(dark).map(words).collect();
@@ -183,7 +183,7 @@ impl<'a> Drawing<'a> {
                 parts.extend(state.speed.map(speed_words));
             }
             let partner = state.bond_port.as_ref().and_then(|p| p.partner).map(|mac| mac.to_string());
-            // What fails may have named it.
+            // A failed check may have named it.
             let told = |mac: &String| parts.iter().any(|part| part.contains(mac.as_str()));
             parts.extend(partner.filter(|mac| !told(mac)).map(|mac| format!("LACP {mac}")));
             if state.mtu != 1500 && state.mtu != 0 {
@@ -191,7 +191,7 @@ impl<'a> Drawing<'a> {
             }
         }
         parts.extend(self.switch_words(link));
-        // Those with trouble first; of the others as many as there is room for.
+        // Addresses with a fault first; of the others as many as fit.
         let trouble =
             |net: &&IpNet| failing().filter(of_address).find(|c| c.subject == Subject::Address(net.addr()));
         let (bad, good): (Vec<&IpNet>, Vec<&IpNet>) =
@@ -212,7 +212,7 @@ impl<'a> Drawing<'a> {
         parts.join(", ")
     }
 
-    /// What a DHCP client or router advertisements have brought so far.
+    /// The addresses from DHCP or router advertisements so far.
     fn dynamic_words(&self, link: &DesiredLink, state: Option<&LinkState>) -> String {
         let described = |ip| link.addresses.iter().any(|net| net.addr() == ip);
         let local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
@@ -236,7 +236,7 @@ impl<'a> Drawing<'a> {
         Some(format!("{mode}, {count} of {} members{active}", link.members.len()))
     }
 
-    /// The switch and its port, where they have said so.
+    /// The switch and its port, if LLDP has named them.
     fn switch_words(&self, link: &DesiredLink) -> Option<String> {
         let lldp = self.evidence.heard.get(&link.name)?.lldp.as_ref()?;
         Some(match (lldp.switch.as_str(), lldp.port.as_str()) {
@@ -263,7 +263,7 @@ fn words_of_gateway(gateway: &Check, full: Option<&Check>) -> String {
     }
 }
 
-/// The worst of the checks; what was not looked at counts only where nothing was.
+/// The worst of the checks; those that were not done count only if none was.
 fn state<'c>(checks: impl Iterator<Item = &'c Check>) -> State {
     let one = |check: &Check| match check.outcome {
         Outcome::Passed => Some(State::Ok),
@@ -276,7 +276,7 @@ fn state<'c>(checks: impl Iterator<Item = &'c Check>) -> State {
     checks.filter_map(one).max().unwrap_or(State::Unknown)
 }
 
-/// Finds the last of each row's siblings.
+/// Marks the last of each row's siblings.
 fn mark_last(rows: &mut [Row]) {
     let depths: Vec<usize> = rows.iter().map(|r| r.depth).collect();
     for (at, row) in rows.iter_mut().enumerate() {

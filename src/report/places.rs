@@ -58,9 +58,9 @@ pub struct NotWritten {
 
 impl fmt::Display for NotWritten {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cannot be written: {}", self.path.display(), self.why)?;
+        write!(f, "cannot write {}: {}", self.path.display(), self.why)?;
         match &self.stale {
-            Some(why) => write!(f, "; the one there is of an earlier run and cannot be removed: {why}"),
+            Some(why) => write!(f, "; the file of an earlier run cannot be removed: {why}"),
             None => Ok(()),
         }
     }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_applied_is_remembered_for_the_same_text() {
+    fn the_last_apply_is_remembered_for_the_same_description() {
         let folder = tempfile::tempdir().unwrap();
         let machine = Machine::below(folder.path());
         let places = Places(&machine);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_cannot_be_written_takes_the_old_one_along() {
+    fn a_report_that_cannot_be_written_removes_the_old_one() {
         let folder = tempfile::tempdir().unwrap();
         let machine = Machine::below(folder.path());
         let report = Builder::default().finish(0);
@@ -135,7 +135,7 @@ mod tests {
         std::fs::create_dir(machine.run().join("report.json.new")).unwrap();
         let trouble = Places(&machine).write(&report).unwrap_err();
         assert!(trouble.stale.is_none());
-        assert!(trouble.to_string().contains("report.json cannot be written: "), "{trouble}");
+        assert!(trouble.to_string().contains("report.json: "), "{trouble}");
         assert!(!machine.report().exists());
     }
 }

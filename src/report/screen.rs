@@ -283,7 +283,9 @@ fn warnings(report: &Report) -> Vec<String> {
             let at = one.at.as_ref().map_or_else(String::new, |at| format!("{at}: "));
             lines.push(fit(&format!("warning: {at}{} [{}]", one.message, one.code), WIDTH));
         }
-        many => lines.push(format!("{} warnings about the text: netapply check shows them", many.len())),
+        many => {
+            lines.push(format!("{} warnings about the description: netapply check shows them", many.len()))
+        }
     }
     lines
 }

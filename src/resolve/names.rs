@@ -10,7 +10,7 @@ use crate::model::{Kind, Link, Naming};
 use super::ResolvedLink;
 
 /// Gives each link its name, and finds what already exists.
-pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut Vec<Diagnostic>) {
+pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
     let mut used: HashSet<String> = HashSet::new();
     for link in links.iter_mut() {
         if let Naming::Set(name) = &link.desired.naming {
@@ -18,7 +18,7 @@ pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut
         }
         used.insert(link.name.clone());
     }
-    kept_by_nics(links, inventory, said);
+    kept_by_nics(links, inventory, diags);
     alternative_names(links, inventory);
     // Foundations first: a VLAN's name has its parent's in it.
     for _ in 0..links.len() {
@@ -33,13 +33,13 @@ pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut
     existing(links, inventory);
 }
 
-/// A wished name becomes an alternative one where no link has it.
+/// A requested name becomes an alternative name if no link has it.
 fn alternative_names(links: &mut [ResolvedLink], inventory: &Inventory) {
-    let wished: HashSet<String> = links.iter().map(|l| l.name.clone()).collect();
+    let names: HashSet<String> = links.iter().map(|l| l.name.clone()).collect();
     for link in links.iter_mut() {
         let Naming::Alternative(name) = &link.desired.naming else { continue };
         let name = name.value.as_str();
-        let taken = wished.contains(name) || inventory.called(name).is_some();
+        let taken = names.contains(name) || inventory.called(name).is_some();
         link.altname = (!taken || (link.stand_in && link.name != name)).then(|| name.to_owned());
     }
 }
@@ -107,7 +107,7 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
 }
 
 /// A name that a NIC of the machine keeps is not free.
-fn kept_by_nics(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut Vec<Diagnostic>) {
+fn kept_by_nics(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
     let leaving: HashSet<String> = links
         .iter()
         .filter(|l| l.current.as_ref() != Some(&l.name))
@@ -134,7 +134,7 @@ fn kept_by_nics(links: &mut [ResolvedLink], inventory: &Inventory, said: &mut Ve
             "{noun} \"{}\" cannot be called {old}: the NIC {} is; it is {} instead",
             link.desired.id, holder.name, link.name
         );
-        said.push(Diagnostic::new(Code::DuplicateName, name.at, message).hint("give it another name"));
+        diags.push(Diagnostic::new(Code::DuplicateName, name.at, message).hint("give it another name"));
         link.desired.naming = Naming::Keep;
     }
 }

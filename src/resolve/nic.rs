@@ -1,4 +1,4 @@
-//! Which NIC a physical link means.
+//! Matches physical links with NICs.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -58,9 +58,9 @@ pub(super) fn find(
     desired: &Desired,
     inventory: &Inventory,
     missing: Missing,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> (HashMap<String, Vec<Found>>, Vec<String>) {
-    let mut sought = Vec::new();
+    let mut unmatched = Vec::new();
     let mut found: HashMap<String, Vec<Found>> = HashMap::new();
     let mut taken: HashSet<String> = HashSet::new();
     let mut stand_ins: Vec<&Link> = Vec::new();
@@ -68,21 +68,21 @@ pub(super) fn find(
     let physical = || desired.links.iter().filter(|l| l.kind == Kind::Physical);
     let (exact, loose): (Vec<&Link>, Vec<&Link>) = physical().partition(|l| is_exact(&l.select));
     for link in exact.into_iter().chain(loose) {
-        let nics = fitting(link, inventory, &taken, &order, said);
-        let refused = too_many(link, &nics, said);
+        let nics = fitting(link, inventory, &taken, &order, diags);
+        let refused = too_many(link, &nics, diags);
         if nics.is_empty() && missing == Missing::StandIn {
             stand_ins.push(link);
         } else if nics.is_empty() {
-            sought.push(what_is_sought(link));
-            said.push(not_there(link, inventory));
+            unmatched.push(what_is_sought(link));
+            diags.push(not_there(link, inventory));
         }
         taken.extend(nics.iter().map(|n| n.name.clone()));
         if !nics.is_empty() && !refused {
             found.insert(link.id.clone(), nics);
         }
     }
-    stand_in(&stand_ins, inventory, &mut found, said);
-    (found, sought)
+    stand_in(&stand_ins, inventory, &mut found, diags);
+    (found, unmatched)
 }
 
 fn is_exact(select: &Match) -> bool {
@@ -101,7 +101,7 @@ fn fitting(
     inventory: &Inventory,
     taken: &HashSet<String>,
     order: &PciOrder,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> Vec<Found> {
     let select = &link.select;
     // The loopback interface is meant by its name alone.
@@ -121,7 +121,7 @@ fn fitting(
         })
     };
     if let Some(mac) = select.mac {
-        let (by, fitting) = with_mac(link, mac.value, &others, said);
+        let (by, fitting) = with_mac(link, mac.value, &others, diags);
         let fitting: Vec<Found> = fitting.iter().map(found(by)).collect();
         return if fitting.is_empty() { otherwise().into_iter().collect() } else { fitting };
     }
@@ -134,7 +134,7 @@ fn fitting(
             match select.position {
                 Some(position) if by_name.is_empty() => {
                     let nic = order.nic(position).filter(|(_, nic)| !taken.contains(*nic));
-                    nic.map(|nic| at_position(link, name, nic, said)).into_iter().collect()
+                    nic.map(|nic| at_position(link, name, nic, diags)).into_iter().collect()
                 }
                 _ if by_name.is_empty() => otherwise().into_iter().collect(),
                 _ => by_name,
@@ -158,7 +158,7 @@ fn with_mac<'a>(
     link: &Link,
     mac: MacAddr,
     nics: &[&'a ObservedLink],
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) -> (MatchedBy, Vec<&'a ObservedLink>) {
     let permanent: Vec<&ObservedLink> =
         nics.iter().filter(|l| l.permanent_mac.is_some_and(|own| own.means(&mac))).copied().collect();
@@ -169,10 +169,10 @@ fn with_mac<'a>(
         if permanent.len() > 1 && single.len() == 1 {
             let names: Vec<&str> = permanent.iter().map(|l| l.name.as_str()).collect();
             let message = format!(
-                "{} have the permanent MAC address {mac}; the one without a controller was taken",
+                "{} have the permanent MAC address {mac}; the one without a controller is used",
                 names.join(" and ")
             );
-            said.push(Diagnostic::new(Code::NicShared, link.at, message));
+            diags.push(Diagnostic::new(Code::NicShared, link.at, message));
             return (MatchedBy::PermanentMac(mac), single);
         }
         return (MatchedBy::PermanentMac(mac), permanent);
@@ -185,7 +185,7 @@ fn with_mac<'a>(
     if let Some(nic) = current.iter().find(|l| l.permanent_mac.is_some()) {
         let message =
             format!("no NIC has the permanent MAC address {mac}; {} has it as its current one", nic.name);
-        said.push(Diagnostic::new(Code::NicByCurrentMac, link.at, message));
+        diags.push(Diagnostic::new(Code::NicByCurrentMac, link.at, message));
     }
     (MatchedBy::CurrentMac(mac), current)
 }
@@ -238,17 +238,23 @@ impl PciOrder {
     }
 }
 
-fn at_position(link: &Link, name: &str, (position, nic): (usize, &str), said: &mut Vec<Diagnostic>) -> Found {
+fn at_position(
+    link: &Link,
+    name: &str,
+    (position, nic): (usize, &str),
+    diags: &mut Vec<Diagnostic>,
+) -> Found {
     let message =
-        format!("\"{name}\" has no MAC address: {nic} was taken, by the order of the NICs on the PCI bus");
-    said.push(Diagnostic::new(Code::NicByPosition, link.at, message).hint(
-        "name the MAC address where the format allows it: the order can differ from one machine to the next",
-    ));
+        format!("\"{name}\" has no MAC address: using {nic}, by the order of the NICs on the PCI bus");
+    diags.push(
+        Diagnostic::new(Code::NicByPosition, link.at, message)
+            .hint("add the MAC address if the format allows it: the order can differ between machines"),
+    );
     Found { name: nic.to_owned(), by: MatchedBy::Position(position), stand_in: false }
 }
 
 /// More than one NIC is an error where the link means one: an address cannot be on two.
-fn too_many(link: &Link, nics: &[Found], said: &mut Vec<Diagnostic>) -> bool {
+fn too_many(link: &Link, nics: &[Found], diags: &mut Vec<Diagnostic>) -> bool {
     let fixed =
         !link.addresses.is_empty() || !link.routes.is_empty() || matches!(link.naming, Naming::Set(_));
     if nics.len() < 2 || (link.select.many && !fixed) {
@@ -262,9 +268,8 @@ fn too_many(link: &Link, nics: &[Found], said: &mut Vec<Diagnostic>) -> bool {
     };
     let message = format!("\"{}\" fits {} NICs ({}), and {what}", link.id, nics.len(), names.join(", "));
     let at = link.select.name.as_ref().map(|n| n.at).or(link.select.mac.map(|m| m.at)).unwrap_or(link.at);
-    said.push(
-        Diagnostic::new(Code::NicAmbiguous, at, message)
-            .hint("match by the MAC address of the one that is meant"),
+    diags.push(
+        Diagnostic::new(Code::NicAmbiguous, at, message).hint("match the intended one by its MAC address"),
     );
     true
 }
@@ -299,7 +304,7 @@ fn not_there(link: &Link, inventory: &Inventory) -> Diagnostic {
 /// The NICs that are there, and the one that was probably meant.
 fn hint(link: &Link, nics: &[&ObservedLink]) -> String {
     if nics.is_empty() {
-        return "this machine has no NIC at all: does the image have the driver?".to_owned();
+        return "this machine has no NICs: does the image have the driver?".to_owned();
     }
     let mac_of = |l: &ObservedLink| l.permanent_mac.or(l.mac);
     let mut hint = String::new();
@@ -331,15 +336,15 @@ fn stand_in(
     links: &[&Link],
     inventory: &Inventory,
     found: &mut HashMap<String, Vec<Found>>,
-    said: &mut Vec<Diagnostic>,
+    diags: &mut Vec<Diagnostic>,
 ) {
     let mut names: HashSet<String> = inventory.links.iter().map(|l| l.name.clone()).collect();
     for (number, link) in links.iter().enumerate() {
-        let wished = match &link.select.name {
+        let requested = match &link.select.name {
             Some(Located { value: NamePattern::Exact(name), .. }) => name.as_str(),
             _ => link.id.as_str(),
         };
-        let name = match IfName::new(wished) {
+        let name = match IfName::new(requested) {
             Ok(name) if !names.contains(name.as_str()) => name.to_string(),
             _ => format!("nic{number}"),
         };
@@ -349,6 +354,6 @@ fn stand_in(
     if let Some(first) = links.first() {
         let ids: Vec<&str> = links.iter().map(|l| l.id.as_str()).collect();
         let message = format!("this machine lacks the NICs of {}: stand-ins are shown", ids.join(", "));
-        said.push(Diagnostic::new(Code::NicStandIn, first.at, message));
+        diags.push(Diagnostic::new(Code::NicStandIn, first.at, message));
     }
 }

@@ -40,9 +40,9 @@ fn the_permanent_mac_wins_over_the_current_one() {
     let mut moved = nic(2, "eth0", "02:00:00:00:00:0a");
     moved.mac = "02:00:00:00:00:0b".parse().ok();
     let inventory = machine(vec![moved, nic(3, "eth1", "02:00:00:00:00:0b")]);
-    let (resolved, said) =
+    let (resolved, diags) =
         run(vec![by_mac("b", "02:00:00:00:00:0b"), by_mac("a", "02:00:00:00:00:0a")], &inventory);
-    assert!(said.is_empty());
+    assert!(diags.is_empty());
     assert_eq!(resolved.links[0].name, "eth1");
     assert_eq!(resolved.links[1].name, "eth0");
 }
@@ -50,11 +50,11 @@ fn the_permanent_mac_wins_over_the_current_one() {
 #[test]
 fn a_missing_nic_names_those_that_are_there_and_the_near_one() {
     let inventory = machine(vec![nic(2, "eth0", "7c:c2:55:6e:90:44"), nic(3, "eth1", "52:54:00:00:00:01")]);
-    let (resolved, said) = run(vec![by_mac("a", "7c:c2:55:6e:90:45")], &inventory);
+    let (resolved, diags) = run(vec![by_mac("a", "7c:c2:55:6e:90:45")], &inventory);
     assert!(resolved.links.is_empty());
-    assert_eq!(said[0].message, "no NIC has the MAC address 7c:c2:55:6e:90:45 (link \"a\")");
+    assert_eq!(diags[0].message, "no NIC has the MAC address 7c:c2:55:6e:90:45 (link \"a\")");
     assert_eq!(
-        said[0].hint.as_deref(),
+        diags[0].hint.as_deref(),
         Some("eth0's differs in one digit; NICs here: eth0 7c:c2:55:6e:90:44, eth1 52:54:00:00:00:01")
     );
 }
@@ -66,11 +66,14 @@ fn a_pattern_leaves_what_others_name_and_refuses_two_for_an_address() {
     all.select.name = Some(Located::new(NamePattern::Glob("en*".into()), at()));
     all.select.many = true;
     all.addresses.push(Address::new("10.0.0.2/24".parse().unwrap(), at()));
-    let (resolved, said) = run(vec![all.clone()], &inventory);
+    let (resolved, diags) = run(vec![all.clone()], &inventory);
     assert!(resolved.links.is_empty());
-    assert_eq!(said[0].message, "\"all\" fits 2 NICs (ens3, ens4), and an address cannot be on each of them");
-    let (resolved, said) = run(vec![all, by_mac("one", "02:00:00:00:00:03")], &inventory);
-    assert!(said.is_empty());
+    assert_eq!(
+        diags[0].message,
+        "\"all\" fits 2 NICs (ens3, ens4), and an address cannot be on each of them"
+    );
+    let (resolved, diags) = run(vec![all, by_mac("one", "02:00:00:00:00:03")], &inventory);
+    assert!(diags.is_empty());
     assert_eq!(resolved.links.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["ens4", "ens3"]);
 }
 
@@ -112,22 +115,24 @@ fn without_any_member_the_bond_and_its_vlans_fall() {
     bond.members = vec![Located::new("a".into(), at())];
     let mut vlan = Link::new("v", Kind::Vlan, at());
     vlan.parent = Some(Located::new("b".into(), at()));
-    let (resolved, said) = run(vec![by_mac("a", "02:00:00:00:00:0a"), bond, vlan], &machine(Vec::new()));
+    let (resolved, diags) = run(vec![by_mac("a", "02:00:00:00:00:0a"), bond, vlan], &machine(Vec::new()));
     assert!(resolved.links.is_empty());
-    let codes: Vec<&str> = said.iter().map(|d| d.code.text()).collect();
+    let codes: Vec<&str> = diags.iter().map(|d| d.code.text()).collect();
     assert_eq!(codes, ["nic-missing", "bond-without-members", "left-out"]);
 }
 
 #[test]
-fn a_wished_name_becomes_an_alternative_one_where_it_is_free() {
+fn a_requested_name_becomes_an_alternative_name_if_free() {
     let inventory = machine(vec![nic(2, "ens3", "02:00:00:00:00:03"), nic(3, "eth0", "02:00:00:00:00:04")]);
-    let wish = |id: &str, mac: &str, name: &str| {
+    let named = |id: &str, mac: &str, name: &str| {
         let mut link = by_mac(id, mac);
         link.naming = Naming::Alternative(Located::new(IfName::new(name).unwrap(), at()));
         link
     };
-    let (resolved, _) =
-        run(vec![wish("a", "02:00:00:00:00:03", "eth0"), wish("b", "02:00:00:00:00:04", "eth1")], &inventory);
+    let (resolved, _) = run(
+        vec![named("a", "02:00:00:00:00:03", "eth0"), named("b", "02:00:00:00:00:04", "eth1")],
+        &inventory,
+    );
     assert_eq!(resolved.links[0].altname, None);
     assert_eq!(resolved.links[1].altname.as_deref(), Some("eth1"));
 }
@@ -139,8 +144,8 @@ fn a_stand_in_has_its_name_although_a_nic_here_has_it_too() {
     let mut link = by_mac("l0", "02:00:00:00:00:03");
     link.naming = Naming::Set(Located::new(IfName::new("eth0").unwrap(), at()));
     let desired = |links| Desired { links, ..Desired::default() };
-    let (resolved, said) = resolve(&desired(vec![link.clone()]), &inventory, Missing::StandIn);
-    assert_eq!(said.iter().map(|d| d.code).collect::<Vec<_>>(), [Code::NicStandIn]);
+    let (resolved, diags) = resolve(&desired(vec![link.clone()]), &inventory, Missing::StandIn);
+    assert_eq!(diags.iter().map(|d| d.code).collect::<Vec<_>>(), [Code::NicStandIn]);
     assert_eq!(resolved.links[0].name, "eth0");
     // What the NIC here has is none of its business.
     let lines: Vec<String> = crate::plan::plan(&resolved, &inventory)
@@ -151,8 +156,8 @@ fn a_stand_in_has_its_name_although_a_nic_here_has_it_too() {
     assert_eq!(lines, ["ip link set dev eth0 up"]);
     // Beside a NIC that is described and keeps the name there is no room for another of it.
     let both = vec![link, by_mac("b", "02:00:00:00:00:04")];
-    let (resolved, said) = resolve(&desired(both), &inventory, Missing::StandIn);
-    assert_eq!(said[1].code, Code::DuplicateName);
+    let (resolved, diags) = resolve(&desired(both), &inventory, Missing::StandIn);
+    assert_eq!(diags[1].code, Code::DuplicateName);
     assert_eq!(resolved.links[0].name, "nic0");
 }
 

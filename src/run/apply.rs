@@ -31,16 +31,16 @@ use crate::verify::{self, Review};
 enum End<'a> {
     /// There was nothing to do.
     Nothing,
-    /// Another run applies: what this one could say would be of the past.
+    /// Another run applies, so this one's findings are out of date.
     NotOurTurn(NotTaken),
-    /// To be reported, by whoever has the turn.
+    /// To be reported.
     Ran(Box<Ended>, Turn<'a>),
 }
 
 pub(super) fn apply(args: &Args) -> Exit {
     run(args, async |options, stop| {
         if options.cmdline.off && options.source.is_none() {
-            log::info!("netapply=off on the kernel command line: nothing is done");
+            log::info!("netapply=off on the kernel command line: nothing to do");
             return Ok(End::Nothing);
         }
         applied(options, stop).await
@@ -69,7 +69,7 @@ fn run(
         let mut end = command(&options, &mut stop).await.unwrap_or_else(End::NotOurTurn);
         if let End::Ran(ended, turn) = &mut end {
             if let Err(not_taken) = turn.ready_to_report().await {
-                // The report is the other's; what this run did and found is still in the log.
+                // The report belongs to the other run; what this one did and found is still in the log.
                 tell::log(ended);
                 end = End::NotOurTurn(not_taken);
             }
@@ -93,7 +93,7 @@ fn run(
             Exit::Incomplete
         }
         Err(error) => {
-            log::error!("the program could not be set up: {error}");
+            log::error!("cannot start: {error}");
             Exit::Refused
         }
     };
@@ -178,7 +178,7 @@ async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, 
     match clock.during("plan", planned(options, desired)).await {
         Ok(Planned { resolved, diagnostics, .. }) => {
             ended.work = Work::Observed { diagnostics };
-            // An image that was told nothing is not asked what it makes of the network.
+            // Without a hand-off the image's tools are not checked.
             let image = options.handoff && handed_off(&options.machine);
             let look = Look { options, desired, resolved: &resolved, image };
             ended.verified = Some(look.verified(stop).await);
@@ -265,7 +265,7 @@ impl Look<'_> {
         };
         let mut tell = |line: &str| {
             progress(options, line);
-            // Whoever looks at the console of a boot sees that it goes on, and what it waits for.
+            // Shows on the console of a boot what is being waited for.
             if options.boot {
                 let mut page = Page::new(Style::Plain);
                 let lines = wrapped(&format!("netapply: {line}"));

@@ -43,7 +43,7 @@ pub(super) fn check(args: &Args) -> Exit {
         }
     });
     if let Err(error) = done {
-        complain(&format!("nothing can be read: {error}"));
+        complain(&format!("cannot start: {error}"));
         return Exit::BadText;
     }
     let exit = if output.errors > 0 { Exit::BadText } else { Exit::Success };
@@ -59,7 +59,7 @@ impl<'a> Output<'a> {
     fn add(&mut self, args: &Args, source: &'a str, parsed: &Parsed) {
         let renderer = Renderer { texts: &parsed.texts, style: stdout_style() };
         let mut page = Page::new(renderer.style);
-        // A service may ask for keys without effect in every object, and no line about them helps anybody.
+        // A service may require keys without effect in every object; notes about them are only counted.
         let is_shown = |diagnostic: &Diagnostic| {
             diagnostic.code != Code::NoEffect
                 || diagnostic.severity != Severity::Note

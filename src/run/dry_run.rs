@@ -109,14 +109,14 @@ pub(super) fn dry_run(args: &Args) -> Exit {
         Some(inventory) => Ok(pipeline::plan_recorded(&job, inventory)),
         None => of_this_machine(&job),
     };
-    let Planned { resolved, diagnostics, plan, untold, .. } = match planned {
+    let Planned { resolved, diagnostics, plan, handoff_warnings, .. } = match planned {
         Ok(planned) => planned,
         Err(why) => {
             complain(&why);
             return Exit::Usage;
         }
     };
-    untold.iter().for_each(|sentence| complain(sentence));
+    handoff_warnings.iter().for_each(|sentence| complain(sentence));
     parsed.diagnostics.extend(diagnostics);
     let source = format!("{} ({})", found.origin.path, origin(&found, &parsed));
     let exit = match worst(&parsed.diagnostics) {
@@ -131,7 +131,7 @@ pub(super) fn dry_run(args: &Args) -> Exit {
 fn recorded(file: &str) -> Result<Inventory, String> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
     serde_json::from_str(&text)
-        .map_err(|e| format!("{file} is not an inventory: {e}; make one with netapply inventory"))
+        .map_err(|e| format!("{file} is not an inventory: {e}; create one with netapply inventory"))
 }
 
 /// The plan for the machine that the user is on, as far as he may read it.
@@ -182,8 +182,7 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
     name_servers(&mut page, &parsed.desired.resolver);
     page.gap();
     if plan.steps.is_empty() {
-        let nothing =
-            if resolved.links.is_empty() { "nothing can be done" } else { "the machine is as described" };
+        let nothing = if resolved.links.is_empty() { "nothing to do" } else { "the machine is as described" };
         page.line(format_args!("Steps: none, {nothing}."));
     } else {
         page.line(format_args!("Steps:"));
@@ -208,8 +207,8 @@ fn links(page: &mut Page, resolved: &Resolved) {
             (Some(by), Some(current)) if *current == link.name => format!("by {by}"),
             (Some(by), Some(current)) => format!("now {current}, by {by}"),
             (Some(_), None) => "stand-in: this machine has no such NIC".to_owned(),
-            (None, Some(_)) => format!("{}, there already", link.desired.kind.noun()),
-            (None, None) => format!("{}, to be made", link.desired.kind.noun()),
+            (None, Some(_)) => format!("{}, exists", link.desired.kind.noun()),
+            (None, None) => format!("{}, to be created", link.desired.kind.noun()),
         };
         let others = left_to_others(link);
         page.line(format_args!("  {:ids$}  {:names$}  {what}{others}", link.desired.id, link.name));

@@ -68,7 +68,7 @@ pub(super) fn undo(args: &Args) -> Exit {
             return exit;
         }
         Err(error) => {
-            complain(&format!("the program could not be set up: {error}"));
+            complain(&format!("cannot start: {error}"));
             return Exit::Refused;
         }
     };

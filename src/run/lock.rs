@@ -1,8 +1,8 @@
 //! One `apply` at a time: a lock on a file in /run, held by the kernel, so that a killed run leaves none.
 //!
-//! Whoever applies holds it alone and writes into the file who he is. Whoever verifies shares it for the moment in which
-//! he begins and for the moment in which he reports: where the file says something else by then, another `apply` has begun
-//! since, and what was verified is no longer what holds.
+//! A run of `apply` holds it exclusively and writes its process id into the file. A run of `verify` shares it briefly when
+//! it begins and when it reports: if the file has changed by then, another `apply` has begun
+//! since, and the findings are out of date.
 
 use std::fmt;
 use std::fs::File;
@@ -23,7 +23,7 @@ pub(super) const BOUND: Duration = Duration::from_secs(30);
 /// How long the report waits for somebody who holds the lock for a moment.
 pub(super) const MOMENT: Duration = Duration::from_secs(2);
 
-/// The machine is this run's to change, or was.
+/// This run may change the machine, or could.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     machine: &'a Machine,
@@ -65,14 +65,14 @@ impl<'a> Turn<'a> {
         let Some(lock) = take(machine, FlockArg::LockExclusive, BOUND, stop, progress).await? else {
             return Ok(Turn { machine, written: None, held: None });
         };
-        // The clock may stand still or jump this early, so that what is written would not be new: the uptime is.
+        // The clock may stand still or jump this early, so the file could have the same content as before; the uptime differs.
         let uptime =
             clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |t| t.tv_nsec() + 1_000_000_000 * t.tv_sec());
         let (pid, since) = (std::process::id(), utc(SystemTime::now()));
         let text = format!("pid {pid}, since {since}\n{uptime}\n");
         let written = lock.set_len(0).and_then(|()| lock.write_all_at(text.as_bytes(), 0));
         if let Err(error) = written {
-            log::warn!("{} cannot be written: {error}", machine.lock().display());
+            log::warn!("cannot write {}: {error}", machine.lock().display());
         }
         Ok(Turn { machine, written: Some(content(&lock)), held: Some(lock) })
     }
@@ -93,7 +93,7 @@ impl<'a> Turn<'a> {
         self.held = None;
     }
 
-    /// Takes the lock for the report, unless another run has begun to apply since: then what this one knows is of the past.
+    /// Takes the lock for the report, unless another run has begun to apply since, which makes this one's findings outdated.
     pub(super) async fn ready_to_report(&mut self) -> Result<(), NotTaken> {
         let Some(written) = &self.written else { return Ok(()) };
         if self.held.is_some() {
@@ -111,7 +111,7 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Takes the lock within a bound. `None`: there is none to be had, and a machine without a /run gets its network all the
+/// Takes the lock within a bound. `None` if there cannot be one: a machine without /run gets its network all the
 /// same.
 async fn take(
     machine: &Machine,
@@ -126,7 +126,7 @@ async fn take(
         // Whoever may not lock may not change anything, either.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
         Err(error) => {
-            log::warn!("another netapply is not kept out: {} cannot be opened: {error}", path.display());
+            log::warn!("another netapply may run at the same time: cannot open {}: {error}", path.display());
             None
         }
     };
@@ -139,7 +139,7 @@ async fn take(
         Ok(lock) => return Ok(Some(lock)),
         Err((file, Errno::EWOULDBLOCK)) => file,
         Err((_, error)) => {
-            log::warn!("another netapply is not kept out: {} cannot be locked: {error}", path.display());
+            log::warn!("another netapply may run at the same time: cannot lock {}: {error}", path.display());
             return Ok(None);
         }
     };

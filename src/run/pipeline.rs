@@ -55,7 +55,7 @@ pub(super) struct Planned {
     /// NICs that are there and count as absent, because udev has not finished with them.
     pub(super) unfinished: Vec<String>,
     /// What the rest of the image cannot be told: complete sentences.
-    pub(super) untold: Vec<String>,
+    pub(super) handoff_warnings: Vec<String>,
 }
 
 /// What is observed of a machine before a description is compared with it.
@@ -112,11 +112,11 @@ fn planned(
     surroundings: &Surroundings,
 ) -> Planned {
     let mut plan = plan::plan(&resolved, &inventory);
-    let mut untold = Vec::new();
+    let mut handoff_warnings = Vec::new();
     if let Some(Handoff { hostname }) = request.handoff {
-        untold = handoff::add(&mut plan, request.desired, &resolved, hostname, surroundings);
+        handoff_warnings = handoff::add(&mut plan, request.desired, &resolved, hostname, surroundings);
     }
-    Planned { inventory, resolved, diagnostics, plan, untold, ..Planned::default() }
+    Planned { inventory, resolved, diagnostics, plan, handoff_warnings, ..Planned::default() }
 }
 
 /// The machine without the NICs that udev has not finished with, and their names.

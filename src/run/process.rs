@@ -8,7 +8,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::dup;
 
-/// Makes it so, before anything else; no other thread is there yet.
+/// Sets it up, before anything else and before any other thread exists.
 pub fn prepare() {
     let missing = standard_files();
     // The modes of files are what is written in the code, whoever starts the program.

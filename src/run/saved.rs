@@ -53,7 +53,7 @@ pub(super) fn owed(machine: &Machine) -> Owed {
 pub(super) fn keep_owed(machine: &Machine, owed: &Owed) {
     if *owed == Owed::default() {
         if let Err(error) = files::remove(&machine.owed()) {
-            log::warn!("{} cannot be removed: {error}", machine.owed().display());
+            log::warn!("cannot remove {}: {error}", machine.owed().display());
         }
     } else {
         write(&machine.owed(), owed);
@@ -64,9 +64,9 @@ pub(super) fn keep_owed(machine: &Machine, owed: &Owed) {
 fn write(path: &Path, content: &impl Serialize) {
     let written = serde_json::to_vec(content).map_err(io::Error::from);
     let Err(error) = written.and_then(|bytes| files::write(path, &bytes, 0o600)) else { return };
-    log::warn!("{} cannot be written: {error}", path.display());
-    // What an earlier run left there would be taken for this one's.
+    log::warn!("cannot write {}: {error}", path.display());
+    // The file of an earlier run would be mistaken for this one's.
     if let Err(error) = files::remove(path) {
-        log::warn!("{} is of an earlier run and cannot be removed: {error}", path.display());
+        log::warn!("cannot remove {}, which is from an earlier run: {error}", path.display());
     }
 }

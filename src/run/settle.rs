@@ -45,7 +45,7 @@ pub(super) struct Settled {
     /// The machine after the last round, and what is left to do.
     pub(super) after: Planned,
     /// What the rest of the image cannot be told: complete sentences.
-    pub(super) untold: Vec<String>,
+    pub(super) handoff_warnings: Vec<String>,
     /// The run was ended by a signal.
     pub(super) interrupted: bool,
     /// A step failed and what was done is undone; or why that could not be done in full.
@@ -110,7 +110,7 @@ pub(super) async fn settle(
     let mut udev = Watch::kernel_and_udev().ok();
     let begin = Instant::now();
     let mut settled = Settled::default();
-    let mut told = false;
+    let mut announced = false;
     // The machine before the first of several plans under `--strict`.
     let mut earlier: Option<Inventory> = None;
     let request = pipeline::Request {
@@ -125,7 +125,7 @@ pub(super) async fn settle(
         let late = begin.elapsed() >= UDEV_BOUND;
         let request = pipeline::Request { await_udev: !late, ..request };
         let mut planned = how.clock.during("plan", pipeline::plan(&request, session)).await?;
-        settled.untold = std::mem::take(&mut planned.untold);
+        settled.handoff_warnings = std::mem::take(&mut planned.handoff_warnings);
         let held_back = how.strict && worst(&planned.diagnostics) == Some(Severity::Error);
         let unchanged = planned.plan.steps.is_empty() || held_back;
         if !unchanged {
@@ -147,23 +147,23 @@ pub(super) async fn settle(
             break unchanged;
         }
         let Planned { resolved, unfinished, .. } = &settled.after;
-        let bound = match (unfinished.is_empty() || late, resolved.sought.is_empty()) {
+        let bound = match (unfinished.is_empty() || late, resolved.unmatched.is_empty()) {
             (_, true) => break unchanged,
             (true, false) => how.nics,
             (false, false) => how.nics.max(UDEV_BOUND),
         };
         let deadline = begin + bound;
         if Instant::now() >= deadline {
-            if told {
-                progress(&format!("going on without {}", resolved.sought.join(", ")));
+            if announced {
+                progress(&format!("going on without {}", resolved.unmatched.join(", ")));
             }
             break unchanged;
         }
-        if !told {
+        if !announced {
             let seconds = deadline.saturating_duration_since(Instant::now()).as_secs();
             let why = if unfinished.is_empty() { "" } else { " (udev has not finished)" };
-            progress(&format!("waiting up to {seconds} s for {}{why}", resolved.sought.join(", ")));
-            told = true;
+            progress(&format!("waiting up to {seconds} s for {}{why}", resolved.unmatched.join(", ")));
+            announced = true;
         }
         let events = async {
             match &mut udev {

@@ -27,7 +27,7 @@ pub(super) fn inventory() -> Exit {
 
 /// Why the machine cannot be read.
 pub(super) fn cannot_read(why: &dyn std::error::Error) -> String {
-    format!("the kernel's network state cannot be read: {why}")
+    format!("cannot read the kernel's network state: {why}")
 }
 
 /// `netapply report`.
@@ -36,7 +36,7 @@ pub(super) fn report(args: &Args) -> Exit {
     let last = match Places(&machine).last() {
         Ok(last) => last,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            complain("there is no report: netapply has not run since this machine was started");
+            complain("no report: netapply has not run since this machine was booted");
             return Exit::NoDescription;
         }
         Err(error) => {

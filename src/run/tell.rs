@@ -24,7 +24,7 @@ use crate::report::{Applied, Builder, FailedStep, Report, Verdict, systemd};
 use crate::source::NotFound;
 use crate::verify::cause::{Cause, Certainty};
 
-/// Reports how a run ended to everybody who may look. Returns the exit code: it is no success where the report cannot be
+/// Reports how a run ended, everywhere. Returns the exit code, which is not success if the report cannot be
 /// written.
 pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) -> Exit {
     log(&ended);
@@ -32,7 +32,7 @@ pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) -> Exit {
     let mut exit = exit;
     let mut unwritten = None;
     if let Err(trouble) = Places(&options.machine).write(&report) {
-        // A user who may not write it has it on his screen.
+        // A user without write permission sees it on the screen.
         if trouble.why.kind() == ErrorKind::PermissionDenied && !geteuid().is_root() {
             log::debug!("{trouble}");
         } else {
@@ -51,7 +51,7 @@ pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) -> Exit {
         }
         logging::finish();
     }
-    // Whoever reads this may take his time; the report is written, and a signal need not wait for him.
+    // The reader may be slow; the report is already written, so a signal need not wait for it.
     signals::end_at_once();
     match options.boot {
         _ if options.json => print_json(&report, exit),
@@ -64,7 +64,7 @@ pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) -> Exit {
 fn on_console(report: &Report, unwritten: Option<&NotWritten>) -> Page {
     let mut page = Page::new(Style::Plain);
     page.gap();
-    // A network that was made and is verified next needs no more than a line.
+    // A network that is verified next takes one line only.
     let lines = if report.verdict == Verdict::Applied { 1 } else { usize::MAX };
     report.screen.iter().take(lines).for_each(|line| page.line(format_args!("{line}")));
     if let Some(trouble) = unwritten {
@@ -88,12 +88,12 @@ pub(super) fn log(ended: &Ended) {
     }
     let Some(settled) = ended.settled() else { return };
     settled.rounds.iter().for_each(log_steps);
-    for sentence in &settled.untold {
+    for sentence in &settled.handoff_warnings {
         log::warn!("{sentence}");
     }
     match &settled.undone {
-        Some(Ok(())) => log::warn!("--strict: what was done is undone, the machine is as it was"),
-        Some(Err(why)) => log::error!("--strict: not everything could be undone: {why}"),
+        Some(Ok(())) => log::warn!("--strict: all changes were undone"),
+        Some(Err(why)) => log::error!("--strict: not all changes could be undone: {why}"),
         None => {}
     }
 }
@@ -151,7 +151,7 @@ fn report(ended: Ended, clock: &Clock, exit: Exit) -> Report {
             "",
             failure.to_string(),
             if geteuid().is_root() {
-                "See the kernel's log, and what a container or the unit forbids"
+                "Check the kernel's log, and the restrictions of the container or unit"
             } else {
                 "Run netapply as root"
             },
@@ -197,7 +197,7 @@ fn add(mut sum: Applied, plan: &Plan, outcome: &Outcome, renderer: &Renderer<'_>
     sum.done += plan.numbered().filter(|(id, _)| outcome.is_done(*id)).count();
     for (number, trouble) in outcome.failures() {
         let Some(step) = plan.step(number) else { continue };
-        // The log has it; the network is as described.
+        // It is in the log; the network is as described.
         if Loss::of(&step.action, trouble) == Loss::HandOff {
             continue;
         }
@@ -228,7 +228,7 @@ fn no_source(missing: &NotFound) -> Cause {
         diagnostic.map_or_else(String::new, |d| d.message.clone()),
         hint,
     );
-    // A boot that was never meant to have a description has no fault.
+    // A boot that needs no description has no fault.
     let severity = if missing.kind.is_by_design() { Severity::Note } else { cause.severity };
     Cause { severity, ..cause }
 }

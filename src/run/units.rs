@@ -1,4 +1,4 @@
-//! What the units in systemd/ promise and the code has to keep, and the other way round.
+//! The units in systemd/ and the code have to agree; these tests compare them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +14,12 @@ use crate::logging;
 use crate::report::{consoles, systemd};
 use crate::source::{LONGEST_WAIT, OVERRUN};
 
-/// What the report may take, wherever nobody takes it: the lock, the journal, the consoles, the log.
+/// How long the report may take when nothing reads it: the lock, the journal, the consoles, the log.
 const REPORT: Duration = lock::MOMENT
     .saturating_add(systemd::JOURNAL)
     .saturating_add(consoles::BOUND)
     .saturating_add(logging::FINISH);
-/// What resolvconf(8), answers of the kernel and the machine's own slowness may take beside the bounds that are added up.
+/// Time for resolvconf(8), the kernel's replies and a slow machine, beyond the bounds that are added up.
 const SLACK: Duration = Duration::from_secs(60);
 
 fn folder() -> PathBuf {
@@ -41,15 +41,15 @@ fn seconds(unit: &BTreeMap<String, Vec<String>>, key: &str) -> Duration {
 }
 
 #[test]
-fn a_unit_outlives_everything_that_it_waits_for() {
+fn unit_timeouts_exceed_the_sum_of_all_waits() {
     let search = LONGEST_WAIT + OVERRUN;
     let apply = unit(&folder().join("netapply.service"));
     let work = BOOT_NICS.max(UDEV_BOUND) + WAIT_BOUND;
     assert!(seconds(&apply, "TimeoutStartSec") >= search + lock::BOUND + work + REPORT + SLACK);
     let verify = unit(&folder().join("netapply-wait-online.service"));
-    // Once for a running apply, once for the network.
+    // Once for another apply, once for the network.
     assert!(seconds(&verify, "TimeoutStartSec") >= search + 2 * WAIT + REPORT + SLACK);
-    // A signal is seen at once; what is left is the report.
+    // A signal takes effect at once; only the report is left.
     for unit in [apply, verify] {
         assert!(seconds(&unit, "TimeoutStopSec") > REPORT);
     }
@@ -76,7 +76,7 @@ fn restrictions(name: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn verifying_is_restricted_as_applying_and_more() {
+fn the_verifying_unit_has_all_restrictions_of_the_applying_unit() {
     let apply = restrictions("netapply.service");
     let mut verify = restrictions("netapply-wait-online.service");
     assert_eq!(apply["CapabilityBoundingSet"], ["CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_MODULE"]);
@@ -95,7 +95,7 @@ fn verifying_is_restricted_as_applying_and_more() {
 }
 
 #[test]
-fn conditions_test_the_markers_that_are_written() {
+fn unit_conditions_test_the_markers_that_are_written() {
     let mut conditions = 0;
     for entry in fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();

@@ -65,15 +65,15 @@ fn hangs(source: &str, bound: Duration) -> NotFound {
 async fn appear(path: &Path, wait: Duration, progress: &mut dyn FnMut(&str)) {
     let deadline = Instant::now() + wait;
     let Ok(mut watch) = Watch::kernel_and_udev() else { return };
-    let mut told = false;
+    let mut announced = false;
     loop {
         let absent = child::run(LOOK_BOUND, || is_absent(path)).await;
         if absent != Some(true) {
             return;
         }
-        if !told {
+        if !announced {
             progress(&format!("Waiting up to {} s for {}.", wait.as_secs(), path.display()));
-            told = true;
+            announced = true;
         }
         if tokio::time::timeout_at(deadline, watch.next()).await.is_err() {
             return;

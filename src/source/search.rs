@@ -61,7 +61,7 @@ pub(super) async fn find(
         .inspect_err(|e| log::warn!("no events on drives, so late ones go unnoticed: {}", plain(e)))
         .ok();
     let mut search = Search::new(request, last + OVERRUN);
-    let mut told = false;
+    let mut announced = false;
     loop {
         // The time before the look counts: what the look missed is seen by the next one.
         let now = Instant::now();
@@ -80,9 +80,9 @@ pub(super) async fn find(
         if phase == Phase::Last {
             return Err(search.not_found(wait));
         }
-        if !told {
+        if !announced {
             progress(&search.waiting_for(wait));
-            told = true;
+            announced = true;
         }
         let next = if phase == Phase::Early { settled } else { last };
         search.wait(&mut watch, next).await;

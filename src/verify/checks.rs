@@ -57,7 +57,6 @@ pub struct Check {
     /// How it stands.
     pub outcome: Outcome,
     /// What was seen, for a person.
-    #[serde(rename = "said")]
     pub finding: String,
     /// For a blocked check: the position of the one that blocks it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -171,7 +171,7 @@ fn a_bond_that_follows_its_members_has_no_address_of_its_own() {
             bond.settings.set(row, Value::Text(word.into()), at(2));
         }
         let mac = "02:00:00:00:00:09".parse().unwrap();
-        bond.mac = Some(Located::new(crate::model::WishedMac::Is(mac), at(5)));
+        bond.mac = Some(Located::new(crate::model::DesiredMac::Is(mac), at(5)));
         let (desired, diags) = run(vec![nic("n", "02:00:00:00:00:01"), bond]);
         assert_eq!(desired.links[1].mac.is_some(), kept, "{policy}");
         assert_eq!(diags.contains(&"option-ignored"), !kept, "{diags:?}");

@@ -1,6 +1,6 @@
 //! bridge-utils-interfaces(5)'s options, which v1 took over: `bridge_stp`, `bridge-fd`, …
 
-use super::{Draft, PortOption, VlanOptions, wish_mac};
+use super::{Draft, PortOption, VlanOptions, desired_mac};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::Support::{Applied, NoEffect, Unsupported};
 use crate::format::keys::{Object, key, report_as};
@@ -183,7 +183,7 @@ fn hardware_address(node: &Node, key: &str, bridge: &mut Link, diags: &mut Vec<D
         diags.push(bad(Code::Unsupported, last, key, why));
         return;
     }
-    wish_mac(last, key, bridge, diags);
+    desired_mac(last, key, bridge, diags);
 }
 
 /// Names that a `glob` may stand for.

@@ -1,7 +1,7 @@
 //! cloud-init v1, interfaces text and context.sh side by side, each link as one line. Plans are in testdata.
 
 use crate::format::parse;
-use crate::model::{Activation, Desired, Link, NamePattern, Naming, WishedMac};
+use crate::model::{Activation, Desired, DesiredMac, Link, NamePattern, Naming};
 
 /// What a text asks for, and the diagnostics.
 fn read(text: &str) -> (Vec<String>, Vec<String>) {
@@ -43,7 +43,7 @@ fn line(link: &Link) -> String {
         _ => {}
     }
     match link.mac.map(|m| m.value) {
-        Some(WishedMac::Is(mac)) => words.push(format!("mac={mac}")),
+        Some(DesiredMac::Is(mac)) => words.push(format!("mac={mac}")),
         Some(_) => words.push("mac=random".into()),
         None => {}
     }

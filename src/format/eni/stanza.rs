@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::table::{IFACE, REPEATED, TOP};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
-use crate::format::debian::{Method, subnet, wish_mac};
+use crate::format::debian::{Method, desired_mac, subnet};
 use crate::format::keys::Fields;
 use crate::format::tree::{Duplicate, Entry, Node, Value};
 use crate::format::value::{bad, boolean, mac, mtu, number, text, words};
-use crate::model::{Activation, Dynamic, Family, Kind, Link, Located, Place, WishedMac};
+use crate::model::{Activation, DesiredMac, Dynamic, Family, Kind, Link, Located, Place};
 
 /// A stanza.
 pub(super) struct Stanza<'a> {
@@ -257,12 +257,12 @@ fn wake_on_lan(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
 fn hwaddress(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let Some(word) = words(node, "hwaddress", diags).into_iter().next_back() else { return };
     if word.value == "random" {
-        link.mac = Some(Located::new(WishedMac::Random, word.at));
+        link.mac = Some(Located::new(DesiredMac::Random, word.at));
         return;
     }
     let one = Node::scalar(word.value, word.at);
     if link.kind != Kind::Physical {
-        wish_mac(&one, "hwaddress", link, diags);
+        desired_mac(&one, "hwaddress", link, diags);
     } else if let Some(mac) = mac(&one, "hwaddress", diags) {
         link.select.mac = Some(mac);
         link.select.name = None;

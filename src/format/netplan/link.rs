@@ -8,7 +8,7 @@ use crate::format::keys::Fields;
 use crate::format::tree::{Node, Value};
 use crate::format::value::{self, AddressRules};
 use crate::model::attribute;
-use crate::model::{Activation, Address, AddressGeneration, Kind, Link, Located, Resolver, WishedMac};
+use crate::model::{Activation, Address, AddressGeneration, DesiredMac, Kind, Link, Located, Resolver};
 
 use super::{Renderer, dynamic, keys, route};
 
@@ -90,11 +90,11 @@ fn resolver(node: Option<&Node>, diags: &mut Vec<Diagnostic>) -> Resolver {
 }
 
 /// An address, or one of the words for networkd (permanent, random) and for NetworkManager (the others).
-fn mac(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<WishedMac>> {
+fn mac(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<DesiredMac>> {
     let word = value::text(node, "macaddress", diags)?;
-    let wished = match word {
-        "permanent" => WishedMac::Permanent,
-        "random" => WishedMac::Random,
+    let mac = match word {
+        "permanent" => DesiredMac::Permanent,
+        "random" => DesiredMac::Random,
         "stable" | "stable-ssid" | "preserve" => {
             let message =
                 format!("macaddress {word} is for NetworkManager: the MAC address is left as it is");
@@ -102,9 +102,9 @@ fn mac(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<WishedMac>> {
             diags.push(Diagnostic::new(Code::NoEffect, node.at, message).severity(severity));
             return None;
         }
-        _ => WishedMac::Is(value::mac_to_set(node, "macaddress", diags)?.value),
+        _ => DesiredMac::Is(value::mac_to_set(node, "macaddress", diags)?.value),
     };
-    Some(Located::new(wished, node.at))
+    Some(Located::new(mac, node.at))
 }
 
 fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {

@@ -460,10 +460,10 @@ fn made_links_are_called_by_their_id() {
 
 #[test]
 fn mac_addresses_and_their_words() {
-    for (text, wished) in
+    for (text, is_set) in
         [("permanent", true), ("random", true), ("stable", false), ("'52:54:00:ab:cd:ef'", true)]
     {
         let (link, diags) = nic(&format!("macaddress: {text}"));
-        assert_eq!((link.mac.is_some(), diags.is_empty()), (wished, wished), "{text}");
+        assert_eq!((link.mac.is_some(), diags.is_empty()), (is_set, is_set), "{text}");
     }
 }

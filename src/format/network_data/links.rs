@@ -10,7 +10,7 @@ use crate::format::value::{
     bond_option, items, mac_of_nic, mac_to_set, mtu, naming_for, number, set_bridge_option, set_option, text,
 };
 use crate::model::attribute::{self, Value as Setting};
-use crate::model::{Desired, IfName, Kind, Link, Located, NamePattern, Naming, WishedMac};
+use crate::model::{Desired, DesiredMac, IfName, Kind, Link, Located, NamePattern, Naming};
 
 /// Types that mean a NIC of the machine, whatever the cloud plugs it into on its side (Nova's VIF types, and those that
 /// other writers use).
@@ -188,7 +188,7 @@ fn nic(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Opt
 }
 
 fn bond(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
-    wished_mac(link, fields, &["ethernet_mac_address"], diags);
+    desired_mac(link, fields, &["ethernet_mac_address"], diags);
     for key in ["bond_links", "bond-links", "bond_interfaces"] {
         members(link, fields.get(key), key, diags);
     }
@@ -201,7 +201,7 @@ fn bond(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Op
 }
 
 fn bridge(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
-    wished_mac(link, fields, &["ethernet_mac_address"], diags);
+    desired_mac(link, fields, &["ethernet_mac_address"], diags);
     for key in BRIDGE_PORTS {
         members(link, fields.get(key), key, diags);
     }
@@ -212,7 +212,7 @@ fn bridge(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> 
 }
 
 fn vlan(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
-    wished_mac(link, fields, &["vlan_mac_address", "ethernet_mac_address"], diags);
+    desired_mac(link, fields, &["vlan_mac_address", "ethernet_mac_address"], diags);
     let parent = fields.get("vlan_link").and_then(|node| Some((text(node, "vlan_link", diags)?, node.at)));
     let Some((parent, at)) = parent else {
         return missing(link, "vlan_link", "name the id of the link below it", diags);
@@ -234,9 +234,9 @@ fn missing(link: &Link, key: &str, hint: &str, diags: &mut Vec<Diagnostic>) -> O
 }
 
 /// The MAC address that a made link is to get; the first key that has one.
-fn wished_mac(link: &mut Link, fields: &Fields<'_>, keys: &[&str], diags: &mut Vec<Diagnostic>) {
+fn desired_mac(link: &mut Link, fields: &Fields<'_>, keys: &[&str], diags: &mut Vec<Diagnostic>) {
     let mac = keys.iter().find_map(|key| mac_to_set(fields.get(key)?, key, diags));
-    link.mac = mac.map(|mac| Located::new(WishedMac::Is(mac.value), mac.at));
+    link.mac = mac.map(|mac| Located::new(DesiredMac::Is(mac.value), mac.at));
 }
 
 /// Members by id. Ids are any text, so a single one is not split at its spaces.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::diagnostic::Code;
 use crate::format::{Parsed, parse};
 use crate::model::attribute::Value;
-use crate::model::{Dynamic, Kind, Link, NamePattern, Naming, WishedMac};
+use crate::model::{DesiredMac, Dynamic, Kind, Link, NamePattern, Naming};
 
 fn read(text: &str) -> Parsed {
     parse(vec![("network_data.json".into(), text.into())])
@@ -45,7 +45,7 @@ fn a_bond_with_a_vlan_is_read_whole() {
     assert_eq!(bond.settings.word("mode"), Some("802.3ad"));
     assert_eq!(bond.settings.number("miimon"), Some(100));
     assert_eq!(bond.settings.get("xmit_hash_policy"), None);
-    assert!(matches!(bond.mac.unwrap().value, WishedMac::Is(mac) if mac.to_string() == "52:54:00:00:0a:03"));
+    assert!(matches!(bond.mac.unwrap().value, DesiredMac::Is(mac) if mac.to_string() == "52:54:00:00:0a:03"));
     assert_eq!(bond.mtu.unwrap().value.get(), 9000);
     assert_eq!(bond.addresses[0].net.to_string(), "192.0.2.10/31");
     assert_eq!(routes(bond), ["10.0.0.0/8 via 192.0.2.11"]);

@@ -54,9 +54,9 @@ impl<E: Effects> Executor<'_, E> {
     pub(super) async fn await_carrier(&mut self, link: &str) -> Result<Option<String>, Failure> {
         let until = *self.wait_until.get_or_insert_with(|| Instant::now() + WAIT_BOUND);
         let mut monitor = Monitor::open(&[Group::Link])?;
-        let mut told = false;
+        let mut announced = false;
         while read::is_ready(self.session, link).await == Some(false) {
-            if !mem::replace(&mut told, true) {
+            if !mem::replace(&mut announced, true) {
                 let seconds = until.saturating_duration_since(Instant::now()).as_secs();
                 log::info!("waiting up to {seconds} s for carrier on {link}, to set its IPv6 MTU");
             }

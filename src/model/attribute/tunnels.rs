@@ -106,7 +106,7 @@ pub(super) static MACVLAN: &[Attribute] = &[row(
 
 /// What ip(8) says of its own accord when it makes a tunnel, where that is not what the kernel takes by itself: without it
 /// `ip link add` and a plan's step would make two different links (iproute2, ip/iplink_*.c and ip/link_*.c).
-pub(super) fn said_by_ip(kind: Kind) -> &'static [(&'static str, &'static str)] {
+pub(super) fn ip_defaults(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Sit => &[("mode", "ip6ip"), ("ttl", "64")],
         Kind::Ipip => &[("mode", "ipip")],

@@ -13,8 +13,8 @@ use super::*;
 use crate::format::tree;
 use crate::model::attribute::{Attribute, Form};
 use crate::model::{
-    Activation, Address, AddressGeneration, Dynamic, Family, Match, Mtu, NamePattern, Place, Route,
-    RouteKind, Rule, Scope, Settings, WishedMac,
+    Activation, Address, AddressGeneration, DesiredMac, Dynamic, Family, Match, Mtu, NamePattern, Place,
+    Route, RouteKind, Rule, Scope, Settings,
 };
 
 const IDS: &[&str] = &["l0", "l1", "l2", "l3", "l4", "l5"];
@@ -193,9 +193,9 @@ fn link(id: &'static str) -> impl Strategy<Value = Link> {
         select(&[Activation::Up, Activation::Manual, Activation::Off][..]),
         of(select(&[AddressGeneration::Eui64, AddressGeneration::Random, AddressGeneration::None][..])),
         of(select(vec![
-            WishedMac::Permanent,
-            WishedMac::Random,
-            WishedMac::Is("02:00:00:00:00:01".parse().unwrap()),
+            DesiredMac::Permanent,
+            DesiredMac::Random,
+            DesiredMac::Is("02:00:00:00:00:01".parse().unwrap()),
         ])),
         select_nic(),
         of(Just("lan0")),
@@ -311,9 +311,9 @@ fn print_link(link: &Link) -> Json {
         None => {}
     }
     match link.mac.map(|m| m.value) {
-        Some(WishedMac::Is(mac)) => put("macaddress", json!(mac.to_string())),
-        Some(WishedMac::Permanent) => put("macaddress", json!("permanent")),
-        Some(WishedMac::Random) => put("macaddress", json!("random")),
+        Some(DesiredMac::Is(mac)) => put("macaddress", json!(mac.to_string())),
+        Some(DesiredMac::Permanent) => put("macaddress", json!("permanent")),
+        Some(DesiredMac::Random) => put("macaddress", json!("random")),
         None => {}
     }
     let parent = link.parent.as_ref().map(|p| p.value.clone());
