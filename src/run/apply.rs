@@ -202,8 +202,10 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
             };
             let mut tell = |line: &str| progress(options, line);
             let found = tokio::select! {
-                found = options.clock.during("drive", source::find(&request, &mut tell)) => found,
+                // A signal that came together with the answer counts: what was asked for is an end.
+                biased;
                 () = stop => return Source::Interrupted,
+                found = options.clock.during("drive", source::find(&request, &mut tell)) => found,
             };
             match found {
                 Ok(found) => {

@@ -148,12 +148,13 @@ async fn take(
     // A thread waits in the kernel; it ends with the process at the latest.
     let waiting = tokio::task::spawn_blocking(move || Flock::lock(file, how));
     tokio::select! {
+        biased;
+        () = stop => Err(NotTaken::Interrupted),
         result = tokio::time::timeout(bound, waiting) => match result {
             Ok(Ok(Ok(lock))) => Ok(Some(lock)),
             Ok(_) => Ok(None),
             Err(_) => Err(NotTaken::Busy(holder)),
         },
-        () = stop => Err(NotTaken::Interrupted),
     }
 }
 

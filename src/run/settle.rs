@@ -175,11 +175,12 @@ pub(super) async fn settle(
             }
         };
         tokio::select! {
-            _ = how.clock.during("wait for NICs", timeout_at(deadline, events)) => {}
+            biased;
             () = &mut *stop => {
                 settled.interrupted = true;
                 break unchanged;
             }
+            _ = how.clock.during("wait for NICs", timeout_at(deadline, events)) => {}
         }
     };
     let Planned { resolved, diagnostics, .. } = &mut settled.after;

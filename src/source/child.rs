@@ -3,23 +3,64 @@
 //! killed, and keeps the whole process from exiting. A child is left behind, and init reaps it. Entries: [`start`],
 //! [`run`].
 
+use super::tree::plain;
 use super::wire::Wire;
+use super::{NotFound, NotFoundKind};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, sigaction, sigprocmask,
 };
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdout, fork, pipe2};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdout, fork, getpid, getppid, pipe2};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
 /// The most that a child may answer, in bytes: a drive's budget is less.
 const ANSWER_LIMIT: usize = 128 << 20;
+
+/// Why a read gave no result.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// There was no process or no pipe for it.
+    NotStarted(io::Error),
+    /// Its process ended without an answer: the kernel kills one where memory is short.
+    Died,
+    /// No answer came in this time.
+    Late(Duration),
+}
+
+impl Lost {
+    /// In a few words, for a list of drives.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Lost::NotStarted(error) => format!("no process to read it: {}", plain(error)),
+            Lost::Died => "the process that read it died".to_owned(),
+            Lost::Late(bound) => format!("no answer within {} s", bound.as_secs()),
+        }
+    }
+
+    /// The read of `what` as a problem; `late` is what to do where the medium does not answer.
+    pub(super) fn problem(&self, what: &str, late: &str) -> NotFound {
+        let (message, hint) = match self {
+            Lost::NotStarted(error) => (
+                format!("There is no process to read {what}: {}.", plain(error)),
+                "Check the limits of processes, open files and memory: ulimit -a, and the unit's.",
+            ),
+            Lost::Died => (
+                format!("The process that read {what} died."),
+                "The kernel's log says so if memory was short: dmesg.",
+            ),
+            Lost::Late(bound) => (format!("Reading {what} did not end within {} s.", bound.as_secs()), late),
+        };
+        NotFound::new(NotFoundKind::Unreadable, message, hint)
+    }
+}
 
 /// Children that had not exited when they were last needed.
 static LEFT_BEHIND: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
@@ -27,32 +68,43 @@ static LEFT_BEHIND: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 /// A read that is under way. Dropping it kills the child.
 pub(super) struct Job<T> {
     child: Pid,
+    begin: Instant,
     answer: AsyncFd<OwnedFd>,
     received: Vec<u8>,
     result: std::marker::PhantomData<T>,
 }
 
 /// Runs `read` in a child process.
-pub(super) fn start<T: Wire>(read: impl FnOnce() -> T) -> io::Result<Job<T>> {
+pub(super) fn start<T: Wire>(read: impl FnOnce() -> T) -> Result<Job<T>, Lost> {
     reap();
+    fork_reader(read).map_err(Lost::NotStarted)
+}
+
+fn fork_reader<T: Wire>(read: impl FnOnce() -> T) -> io::Result<Job<T>> {
+    let parent = getpid();
     let (answer, to_parent) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&answer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     // No signal may come between the fork and the moment when the child no longer has this process's handlers, which
     // would tell this process.
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))?;
-    // SAFETY: the program has one thread here. Where a test has several, the child calls nothing that needs a lock which
-    // another may hold: the C library makes its allocator usable after a fork.
+    // SAFETY: other threads may hold locks at this moment, and in the child nobody gives those back. The log's thread is
+    // one of them, and holds the log's queue and standard error: the child logs nothing (`serve` turns that off first) and
+    // prints nothing, a panic's message included. The allocator it does use: the C libraries make theirs usable after a
+    // fork. What else it calls are system calls and this program's own parsing, which has no locks.
     let forked = unsafe { fork() };
     if matches!(forked, Ok(ForkResult::Child)) {
-        serve(&before, to_parent, read);
+        serve(parent, &before, to_parent, read);
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     let ForkResult::Parent { child } = forked? else { unreachable!("the child does not return") };
     // SAFETY: an OwnedFd keeps its one descriptor open until it is dropped, and nothing here replaces it.
     let answer = unsafe { AsyncFd::register(answer) };
     match answer {
-        Ok(answer) => Ok(Job { child, answer, received: Vec::new(), result: std::marker::PhantomData }),
+        Ok(answer) => {
+            let begin = Instant::now();
+            Ok(Job { child, begin, answer, received: Vec::new(), result: std::marker::PhantomData })
+        }
         Err(error) => {
             leave(child);
             Err(error.into())
@@ -61,16 +113,18 @@ pub(super) fn start<T: Wire>(read: impl FnOnce() -> T) -> io::Result<Job<T>> {
 }
 
 /// Runs `read` in a child process and waits for it, at most `bound`.
-pub(super) async fn run<T: Wire>(bound: Duration, read: impl FnOnce() -> T) -> Option<T> {
-    start(read).ok()?.finish(bound).await
+pub(super) async fn run<T: Wire>(bound: Duration, read: impl FnOnce() -> T) -> Result<T, Lost> {
+    start(read)?.finish(Instant::now() + bound).await
 }
 
 impl<T: Wire> Job<T> {
-    /// The result, or `None` if it did not come in time or the child died.
-    pub(super) async fn finish(mut self, bound: Duration) -> Option<T> {
-        tokio::time::timeout(bound, self.receive()).await.ok()?.ok()?;
+    /// The result, if it comes until then.
+    pub(super) async fn finish(mut self, until: Instant) -> Result<T, Lost> {
+        let begin = self.begin;
+        let received = tokio::time::timeout_at(until, self.receive()).await;
+        received.map_err(|_| Lost::Late(until - begin))?.map_err(|_| Lost::Died)?;
         let mut bytes = &self.received[..];
-        T::take(&mut bytes).filter(|_| bytes.is_empty())
+        T::take(&mut bytes).filter(|_| bytes.is_empty()).ok_or(Lost::Died)
     }
 
     /// Everything that the child writes, up to its end.
@@ -115,10 +169,11 @@ fn reap() {
 }
 
 /// The child's whole life: reads, answers, exits.
-fn serve<T: Wire>(mask: &SigSet, to_parent: OwnedFd, read: impl FnOnce() -> T) -> ! {
+fn serve<T: Wire>(parent: Pid, mask: &SigSet, to_parent: OwnedFd, read: impl FnOnce() -> T) -> ! {
     log::set_max_level(log::LevelFilter::Off);
+    std::panic::set_hook(Box::new(|_| {}));
     let serve = || {
-        let prepared = detach(&to_parent, mask);
+        let prepared = detach(parent, &to_parent, mask);
         if prepared.is_err() {
             return;
         }
@@ -132,18 +187,34 @@ fn serve<T: Wire>(mask: &SigSet, to_parent: OwnedFd, read: impl FnOnce() -> T) -
     unsafe { libc::_exit(0) }
 }
 
+/// Ask the program to end, or mean nothing to it: a terminal and systemd send them to the whole group. What becomes of a
+/// read is the parent's decision; a child that ended first would be a drive that cannot be read.
+const PARENTS: [Signal; 10] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGALRM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+];
+
 /// Makes the child hold nothing of the parent's: a child that is left behind would keep locks held, sockets open, and
 /// whoever reads the parent's output waiting.
-fn detach(to_parent: &OwnedFd, mask: &SigSet) -> io::Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in
-        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGUSR1, Signal::SIGUSR2]
-    {
-        // SAFETY: the default action runs no code of ours.
-        unsafe { sigaction(signal, &default) }?;
+fn detach(parent: Pid, to_parent: &OwnedFd, mask: &SigSet) -> io::Result<()> {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    for signal in PARENTS {
+        // SAFETY: an ignored signal runs no code of ours.
+        unsafe { sigaction(signal, &ignore) }?;
     }
-    // A parent that is killed takes its children along.
+    // A parent that is killed takes its children along, and one that was killed before this line has no children.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != parent {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
     let null = File::options().read(true).write(true).open("/dev/null");
     // What a program that is executed would keep stays open: `netapply /dev/fd/63` reads the shell's <(command).
     for fd in 3..1024 {
@@ -174,26 +245,31 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
+    fn hangs() -> String {
+        loop {
+            std::thread::sleep(LONG);
+        }
+    }
+
     #[test]
-    fn results_of_any_size_come_and_a_child_that_dies_gives_none() {
+    fn results_of_any_size_come_and_a_child_that_dies_is_not_late() {
         block_on(async {
-            assert_eq!(run(LONG, || "x".repeat(3_000_000)).await.map(|s| s.len()), Some(3_000_000));
+            assert_eq!(run(LONG, || "x".repeat(3_000_000)).await.map(|s| s.len()).unwrap(), 3_000_000);
             // SAFETY: ends the child, as a signal would.
-            assert_eq!(run(LONG, || -> String { unsafe { libc::_exit(1) } }).await, None);
+            let dies = run(LONG, || -> String { unsafe { libc::_exit(1) } }).await;
+            assert!(matches!(dies, Err(Lost::Died)), "{dies:?}");
+            let panics = run(LONG, || -> String { panic!("in the child") }).await;
+            assert!(matches!(panics, Err(Lost::Died)), "{panics:?}");
         });
     }
 
     #[test]
     fn a_hanging_read_is_given_up_and_its_child_is_killed() {
         block_on(async {
-            let hangs = || -> String {
-                loop {
-                    std::thread::sleep(LONG);
-                }
-            };
             let job = start(hangs).unwrap();
             let child = job.child;
-            assert_eq!(job.finish(Duration::from_millis(10)).await, None);
+            let late = job.finish(Instant::now() + Duration::from_millis(10)).await;
+            assert!(matches!(late, Err(Lost::Late(_))), "{late:?}");
             // Killed, and reaped here or by what another test starts.
             while kill(child, None).is_ok() {
                 reap();
@@ -202,17 +278,53 @@ mod tests {
         });
     }
 
+    /// A terminal and systemd send them to the child as well, and it may get them first.
+    #[test]
+    fn what_ends_the_parent_leaves_the_child_to_it() {
+        block_on(async {
+            let (mut go, child) = std::os::unix::net::UnixStream::pair().unwrap();
+            // A copy that the child keeps.
+            fcntl(&child, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+            let waits = || {
+                let mut child = &child;
+                child.write_all(b"r").unwrap();
+                child.read_exact(&mut [0]).unwrap();
+                "read".to_owned()
+            };
+            let job = start(waits).unwrap();
+            go.set_read_timeout(Some(LONG)).unwrap();
+            go.read_exact(&mut [0]).unwrap();
+            for signal in PARENTS {
+                kill(job.child, signal).unwrap();
+            }
+            go.write_all(b"g").unwrap();
+            assert_eq!(job.finish(Instant::now() + LONG).await.unwrap(), "read");
+        });
+    }
+
+    #[test]
+    fn each_loss_has_its_own_words() {
+        let lost = [
+            (
+                Lost::NotStarted(io::Error::from_raw_os_error(libc::EAGAIN)),
+                "There is no process to read /dev/sr0: ",
+            ),
+            (Lost::Died, "The process that read /dev/sr0 died."),
+            (Lost::Late(Duration::from_secs(20)), "Reading /dev/sr0 did not end within 20 s."),
+        ];
+        for (lost, message) in lost {
+            let problem = lost.problem("/dev/sr0", "Check the medium.");
+            assert!(problem.message.starts_with(message), "{}", problem.message);
+            assert_eq!(problem.hint == "Check the medium.", matches!(lost, Lost::Late(_)));
+        }
+    }
+
     #[test]
     fn a_child_left_behind_keeps_no_descriptor_of_the_parents() {
         block_on(async {
             let (mut held, other) = std::os::unix::net::UnixStream::pair().unwrap();
             held.set_read_timeout(Some(LONG)).unwrap();
-            let job = start(|| -> String {
-                loop {
-                    std::thread::sleep(LONG);
-                }
-            })
-            .unwrap();
+            let job = start(hangs).unwrap();
             drop(other);
             // The end of the stream: the child has closed its copy.
             assert_eq!(held.read(&mut [0]).unwrap(), 0);

@@ -22,6 +22,8 @@ use tokio::time::Instant;
 
 /// A day: a person may type the description.
 const STDIN_BOUND: Duration = Duration::from_secs(86400);
+/// What to do where nothing comes.
+const LATE: &str = "Check the medium, or the program at the other end.";
 
 /// Reads `source`. A device that is not there yet is waited for, up to `wait`.
 pub(super) async fn find(
@@ -37,7 +39,7 @@ pub(super) async fn find(
             plain_text("<stdin>", bytes.map_err(|e| layout::unreadable("Standard input", &e))?)
         };
         let contents =
-            child::run(STDIN_BOUND, read).await.ok_or_else(|| hangs("standard input", STDIN_BOUND))??;
+            child::run(STDIN_BOUND, read).await.map_err(|lost| lost.problem("standard input", LATE))??;
         let origin = Origin::of(OriginKind::Stdin, "standard input".to_owned(), None, why);
         return Ok(Found::new(contents, origin));
     }
@@ -48,17 +50,9 @@ pub(super) async fn find(
     let (kind, volume, contents) = {
         let links = links_of(&path, request);
         let read = child::run(READ_BOUND, || read(&path, links, &request.machine)).await;
-        read.ok_or_else(|| hangs(source, READ_BOUND))??
+        read.map_err(|lost| lost.problem(source, LATE))??
     };
     Ok(Found::new(contents, Origin::of(kind, source.to_owned(), volume.as_ref(), why)))
-}
-
-fn hangs(source: &str, bound: Duration) -> NotFound {
-    NotFound::new(
-        NotFoundKind::Unreadable,
-        format!("Reading {source} did not end within {} s.", bound.as_secs()),
-        "Check the medium, or the program at the other end.",
-    )
 }
 
 /// Waits until the device is there and has a medium.
@@ -68,7 +62,8 @@ async fn appear(path: &Path, wait: Duration, progress: &mut dyn FnMut(&str)) {
     let mut announced = false;
     loop {
         let absent = child::run(LOOK_BOUND, || is_absent(path)).await;
-        if absent != Some(true) {
+        // One that hangs is read all the same, and what is said then is about the reading.
+        if !matches!(absent, Ok(true)) {
             return;
         }
         if !announced {

@@ -123,11 +123,10 @@ impl<'a> Search<'a> {
                 .collect();
             for (name, job) in jobs {
                 let look = match job {
-                    Ok(job) => job.finish(until.saturating_duration_since(Instant::now())).await,
-                    Err(e) => Some(Look::Failed(plain(&e))),
+                    Ok(job) => job.finish(until).await,
+                    Err(lost) => Err(lost),
                 };
-                let hangs = || Look::Failed(format!("no answer within {} s", LOOK_BOUND.as_secs()));
-                let look = look.unwrap_or_else(hangs);
+                let look = look.unwrap_or_else(|lost| Look::Failed(lost.shown()));
                 log::debug!("{name}: {}", look.shown());
                 self.looks.insert(name, look);
             }
@@ -345,14 +344,8 @@ async fn read(
         Holder::Share(share) => read_share(share, machine),
         Holder::Seed(path, layout) => layout::read(&DirTree::confined(path), Some(*layout)),
     });
-    read.await.unwrap_or_else(|| {
-        let message = format!("Reading it did not end within {} s.", bound.as_secs());
-        Err(NotFound::new(
-            NotFoundKind::Unreadable,
-            message,
-            "Check the medium, and the BMC that provides it.",
-        ))
-    })
+    read.await
+        .unwrap_or_else(|lost| Err(lost.problem("it", "Check the medium, and the BMC that provides it.")))
 }
 
 /// A candidate without a description.
