@@ -104,8 +104,18 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
     let mut resolver = desired.resolver.clone();
     let mut rules = desired.rules.clone();
     for link in &links {
-        resolver.merge(&link.desired.resolver);
+        let mut own = link.desired.resolver.clone();
+        own.stand_on(&link.desired.id);
+        resolver.merge(&own);
         rules.extend(link.desired.rules.iter().cloned());
+    }
+    for zone in resolver.zones.values_mut() {
+        let is = |link: &&ResolvedLink| {
+            [Some(&link.desired.id), link.current.as_ref(), Some(&link.name)].contains(&Some(&*zone))
+        };
+        if let Some(name) = links.iter().find(is).map(|link| link.name.clone()) {
+            *zone = name;
+        }
     }
     (Resolved { links, absent, unmatched, rules, resolver }, diags)
 }

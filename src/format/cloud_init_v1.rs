@@ -250,7 +250,7 @@ fn named_text<'a>(fields: &Fields<'a>, diags: &mut Vec<Diagnostic>) -> Option<Lo
 
 /// A NIC's name is optional: one that it cannot have is a warning.
 fn alternative_name(name: &Located<&str>, diags: &mut Vec<Diagnostic>) -> Naming {
-    match IfName::new(name.value) {
+    match IfName::to_give(name.value) {
         Ok(valid) => Naming::Alternative(Located::new(valid, name.at)),
         Err(why) => {
             let message = format!("name \"{}\": {why}; the NIC keeps the name that it has", name.value);

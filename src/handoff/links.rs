@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use super::draft::{Draft, For};
 use super::image::Presence;
-use super::{APPLIED, CLOUD_INIT_OFF, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, is_left};
-use crate::model::{Desired, Dynamic, Kind, Link};
+use super::{APPLIED, CLOUD_INIT_OFF, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings, is_left};
+use crate::model::{Desired, Dynamic, Kind, Link, is_plain};
 use crate::resolve::{Resolved, ResolvedLink};
 
 /// Written by cloud-init's generator before any unit starts.
@@ -19,22 +19,21 @@ pub(super) fn tell(draft: &mut Draft, link: &ResolvedLink) {
     let surroundings = draft.surroundings;
     let name = &link.name;
     let whose = For::Link(link);
+    if !is_plain(name) {
+        cannot_tell(draft, name);
+        if !is_left(link) {
+            draft.file(whose, format!("{MARKERS}/{name}"), format!("{}\n", link.desired.id));
+        }
+        return;
+    }
     if is_left(link) {
         leave(draft, link);
         return;
     }
     let (networkd, network_manager) = (surroundings.networkd, surroundings.network_manager);
-    // Both programs take the name as a pattern, or as one of several words.
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+@".contains(c));
-    if !plain && networkd.max(network_manager) > Presence::Masked {
-        draft.note(format!(
-            "The name {name} cannot be written in the files of networkd and NetworkManager: give the link a name of \
-             letters and digits, or they may take it over."
-        ));
-    }
     // A running tool is told before the first change: it may have the link, and takes its addresses along when it goes.
     let when = |presence: Presence| if presence == Presence::Running { For::First } else { whose };
-    if network_manager > Presence::Masked && plain {
+    if network_manager > Presence::Masked {
         draft.release(link);
         // The list is strict, and an image that sets one of its own in /etc replaces it: then the section holds.
         draft.file(
@@ -46,7 +45,7 @@ pub(super) fn tell(draft: &mut Draft, link: &ResolvedLink) {
             ),
         );
     }
-    if networkd > Presence::Masked && plain {
+    if networkd > Presence::Masked {
         // The first file in the order of names that matches wins, over those in /etc and /usr too.
         draft.file(
             when(networkd),
@@ -61,6 +60,28 @@ pub(super) fn tell(draft: &mut Draft, link: &ResolvedLink) {
         }
     }
     draft.file(whose, format!("{MARKERS}/{name}"), format!("{}\n", link.desired.id));
+}
+
+/// A name that is a pattern, an option or a list to the tools: it is written nowhere, and whoever has it is named. No
+/// description gives such a name; a NIC may have it.
+fn cannot_tell(draft: &mut Draft, name: &str) {
+    let Surroundings { networkd, network_manager, dhcpcd, ifupdown, connman, .. } = draft.surroundings;
+    let tools = [
+        ("networkd", networkd),
+        ("NetworkManager", network_manager),
+        ("dhcpcd", dhcpcd),
+        ("ifupdown", ifupdown),
+        ("connman", connman),
+    ];
+    let there: Vec<&str> =
+        tools.iter().filter(|(_, presence)| **presence > Presence::Masked).map(|(tool, _)| *tool).collect();
+    if !there.is_empty() {
+        let (name, there) = (crate::page::printable(name), there.join(", "));
+        draft.note(format!(
+            "The name {name} cannot be written in files of {there}: give the link a name of letters and digits \
+             (set-name), or they may take it over."
+        ));
+    }
 }
 
 /// The beginning of a .network file's name that sorts before all of the image.
@@ -117,7 +138,7 @@ pub(super) fn tell_of_all(draft: &mut Draft, desired: &Desired, resolved: &Resol
             let names: Vec<&str> = resolved
                 .links
                 .iter()
-                .filter(|l| !is_left(l) && !l.desired.addresses.is_empty())
+                .filter(|l| !is_left(l) && !l.desired.addresses.is_empty() && is_plain(&l.name))
                 .map(|l| l.name.as_str())
                 .collect();
             if !names.is_empty() {
@@ -174,7 +195,8 @@ fn foreign(draft: &mut Draft, uplink: &ResolvedLink) {
 /// Tools that take all links, or what a list says, are given a list without ours. Drop-ins of their units read it.
 fn tools_of_all(draft: &mut Draft, resolved: &Resolved) {
     let surroundings = draft.surroundings;
-    let names: Vec<&str> = resolved.links.iter().filter(|l| !is_left(l)).map(|l| l.name.as_str()).collect();
+    let told = resolved.links.iter().filter(|l| !is_left(l) && is_plain(&l.name));
+    let names: Vec<&str> = told.map(|l| l.name.as_str()).collect();
     if names.is_empty() {
         return;
     }

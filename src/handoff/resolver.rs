@@ -4,7 +4,7 @@ use super::draft::{Draft, For};
 use super::image::Presence;
 use super::resolv_conf::{Access, ETC, End, Resolvconf};
 use super::{MADE, Surroundings, uplink};
-use crate::model::Resolver;
+use crate::model::{Resolver, is_plain};
 use crate::resolve::Resolved;
 
 /// glibc and musl ask no more (`MAXNS`, resolv.h).
@@ -60,14 +60,19 @@ pub(super) fn destination<'a>(surroundings: &'a Surroundings, record: &str) -> D
 
 /// Tells the image the described name servers; nothing where the description has none.
 pub(super) fn tell(draft: &mut Draft, resolved: &Resolved) {
-    let resolver = &resolved.resolver;
+    let mut resolver = resolved.resolver.clone();
     let described = !resolver.servers.is_empty() || !resolver.search.is_empty();
     let Some(uplink) = uplink(resolved).filter(|_| described) else { return };
     let surroundings = draft.surroundings;
+    // Programs ask a link-local server through one link or not at all.
+    resolver.stand_on(&uplink.name);
+    let resolver = &resolver;
+    // A name in a command line and in the names of files.
+    let link = if is_plain(&uplink.name) { uplink.name.as_str() } else { "link" };
     // Without the link that leads to them, the servers are of no use and the image's own take over.
     let whose = For::Resolver(uplink);
     if surroundings.dracut {
-        draft.file_of_others(whose, &format!("/tmp/net.{}.resolv.conf", uplink.name), text(resolver, ""));
+        draft.file_of_others(whose, &format!("/tmp/net.{link}.resolv.conf"), text(resolver, ""));
     }
     // In an initramfs it is for the system that follows, which may have systemd-resolved; /run survives. A resolved that
     // nobody starts may be started by hand.
@@ -76,7 +81,7 @@ pub(super) fn tell(draft: &mut Draft, resolved: &Resolved) {
     if surroundings.initramfs || may_be_resolved {
         draft.file(whose, "/run/systemd/resolved.conf.d/50-netapply.conf", resolved_conf(resolver));
     }
-    let record = format!("{}.netapply", uplink.name);
+    let record = format!("{link}.netapply");
     let destination = destination(surroundings, &record);
     if let (Some(program), Destination::File(_)) = (&surroundings.resolvconf, &destination) {
         if let Some(obstacle) =
@@ -127,7 +132,7 @@ fn network_manager(draft: &mut Draft, whose: For, resolver: &Resolver, main: &st
     if draft.surroundings.network_manager <= Presence::Masked || resolver.servers.is_empty() {
         return;
     }
-    let servers: Vec<String> = resolver.servers.iter().map(|s| s.value.to_string()).collect();
+    let servers: Vec<String> = resolver.servers.iter().map(|s| resolver.shown(&s.value)).collect();
     let mut text = format!("{MADE}{main}[global-dns]\n");
     if !resolver.search.is_empty() {
         text.push_str(&format!("searches={}\n", domains(resolver, ",")));
@@ -152,7 +157,7 @@ fn text(resolver: &Resolver, present: &str) -> String {
         text.push_str(&keep(&["nameserver"]));
     } else {
         for server in resolver.servers.iter().take(SERVERS) {
-            text.push_str(&format!("nameserver {}\n", server.value));
+            text.push_str(&format!("nameserver {}\n", resolver.shown(&server.value)));
         }
     }
     text.push_str(&keep(&["options", "sortlist"]));
@@ -165,7 +170,8 @@ fn has_the_same(present: &str, resolver: &Resolver) -> bool {
         let lines = present.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
         lines.flat_map(str::split_whitespace).collect()
     };
-    let servers: Vec<String> = resolver.servers.iter().take(SERVERS).map(|s| s.value.to_string()).collect();
+    let servers: Vec<String> =
+        resolver.servers.iter().take(SERVERS).map(|s| resolver.shown(&s.value)).collect();
     let search: Vec<&str> = resolver.search.iter().map(|d| d.value.as_str()).collect();
     (servers.is_empty() || of("nameserver") == servers) && (search.is_empty() || of("search") == search)
 }
@@ -174,7 +180,7 @@ fn has_the_same(present: &str, resolver: &Resolver) -> bool {
 fn resolved_conf(resolver: &Resolver) -> String {
     let mut text = format!("{MADE}[Resolve]\n");
     if !resolver.servers.is_empty() {
-        let servers: Vec<String> = resolver.servers.iter().map(|s| s.value.to_string()).collect();
+        let servers: Vec<String> = resolver.servers.iter().map(|s| resolver.shown(&s.value)).collect();
         text.push_str(&format!("DNS={}\n", servers.join(" ")));
     }
     if !resolver.search.is_empty() {

@@ -63,9 +63,13 @@ struct Told {
 
 impl Told {
     fn of(links: &[Link], hostname: Option<&str>, surroundings: &Surroundings) -> Told {
+        Told::on(&machine(), links, hostname, surroundings)
+    }
+
+    fn on(machine: &Inventory, links: &[Link], hostname: Option<&str>, surroundings: &Surroundings) -> Told {
         let desired = Desired { links: links.to_vec(), ..Desired::default() };
-        let (resolved, _) = resolve(&desired, &machine(), Missing::Report);
-        let mut plan = plan(&resolved, &machine());
+        let (resolved, _) = resolve(&desired, machine, Missing::Report);
+        let mut plan = plan(&resolved, machine);
         let notes = add(&mut plan, &desired, &resolved, hostname, surroundings);
         Told { plan, notes }
     }
@@ -467,6 +471,39 @@ fn a_resolv_conf_that_is_no_file_is_reported_as_it_is() {
     assert_eq!(circle.destination(), "File(\"/etc/resolv.conf\")");
 }
 
+/// A link-local server is none without its link: that of its zone, where it stands, or else the uplink.
+#[test]
+fn a_link_local_server_keeps_its_link_in_every_file() {
+    let server: std::net::IpAddr = "fe80::53".parse().unwrap();
+    let at_end = |path: &str| Surroundings { resolv_conf: leads_to(path), dracut: true, ..full() };
+    let file = "/etc/resolv.conf";
+    for (zone, expected) in
+        [(None, "fe80::53%eth0"), (Some("lan"), "fe80::53%eth1"), (Some("wan9"), "fe80::53%wan9")]
+    {
+        let mut uplink = uplink_nic();
+        uplink.resolver.servers = vec![Located::new(server, at())];
+        uplink.resolver.zones.extend(zone.map(|zone| (server, zone.to_owned())));
+        let links = [uplink, by_mac("lan", "02:00:00:00:00:0b")];
+        let plain = Told::of(&links, None, &at_end(file));
+        for path in [file, "/tmp/net.eth0.resolv.conf"] {
+            let text = plain.content(path);
+            assert!(text.ends_with(&format!("nameserver {expected}\n")), "{path}: {text}");
+        }
+        let text = plain.content("/run/NetworkManager/conf.d/00-netapply-dns.conf");
+        assert!(text.ends_with(&format!("servers={expected}\n")), "{text}");
+        let stub = Told::of(&links, None, &full());
+        let text = stub.content("/run/systemd/resolved.conf.d/50-netapply.conf");
+        assert!(text.contains(&format!("\nDNS={expected}\n")), "{text}");
+        let resolvconf = Surroundings { resolvconf: openresolv(&[]), ..at_end(file) };
+        let told = Told::of(&links, None, &resolvconf);
+        let text = told.actions().find_map(|action| match action {
+            Action::Resolvconf { content, .. } => content.clone(),
+            _ => None,
+        });
+        assert!(text.is_some_and(|text| text.contains(&format!("nameserver {expected}\n"))));
+    }
+}
+
 #[test]
 fn resolvconf_is_used_where_programs_read_what_it_writes() {
     let image = Image::new(&["systemd-resolved.service"]);
@@ -783,4 +820,42 @@ fn a_name_server_is_used_or_not_for_one_reason() {
     );
     let unused = manager.unused(&described).unwrap().unwrap();
     assert!(matches!(unused, Unused::Others { ref servers, .. } if servers.len() == 1), "{unused:?}");
+}
+
+/// The kernel gives a NIC any name that somebody asks for; a description gives none of these (`IfName::to_give`).
+#[test]
+fn a_name_that_is_a_pattern_or_an_option_gets_into_no_tools_file() {
+    for name in ["!x", "*", "-a", "a,b", "x=\"1", "7", "[e]th0", "$(x)"] {
+        let machine = Inventory { links: vec![nic(2, name, "02:00:00:00:00:0a")], ..Inventory::default() };
+        let everybody = Surroundings {
+            dhcpcd: Presence::Enabled,
+            connman: Presence::Enabled,
+            ifupdown: Presence::Enabled,
+            initramfs: true,
+            dracut: true,
+            resolvconf: openresolv(&[]),
+            resolv_conf: leads_to("/etc/resolv.conf"),
+            ..full()
+        };
+        let told = Told::on(&machine, &[uplink_nic()], None, &everybody);
+        for (path, content) in told.actions().filter_map(written) {
+            let marker = path == format!("{MARKERS}/{name}");
+            assert!(
+                marker || !(path.contains(name) || content.contains(name)) || name == "7",
+                "{name}: {path}: {content}"
+            );
+            assert!(
+                !content.contains("Name=7") && !content.contains("denyinterfaces 7"),
+                "{path}: {content}"
+            );
+        }
+        for action in told.actions() {
+            let Action::Resolvconf { record, .. } = action else { continue };
+            assert_eq!(record, "link.netapply");
+        }
+        assert!(told.paths().contains(&format!("{MARKERS}/{name}").as_str()), "{name}");
+        let tools = "networkd, NetworkManager, dhcpcd, ifupdown, connman";
+        let note = format!("The name {name} cannot be written in files of {tools}: ");
+        assert!(told.notes.iter().any(|n| n.starts_with(&note)), "{:?}", told.notes);
+    }
 }

@@ -15,8 +15,8 @@ pub use link::{
     Activation, DesiredMac, Dynamic, IPOIB, Ipv6, Kind, Link, LinkKind, LinkLayer, LinkRef, Match,
     NamePattern, Naming, Peer, PortVlan, Settings, Wireguard, fits,
 };
-pub use net::{Address, AddressGeneration, Desired, Family, NextHop, Resolver, Route, Rule};
-pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place};
+pub use net::{Address, AddressGeneration, Desired, Family, NextHop, Resolver, Route, Rule, needs_zone};
+pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place, is_plain};
 pub use rtnetlink::{AddressProtocol, Protocol, RouteKind, Scope};
 
 use std::collections::BTreeMap;

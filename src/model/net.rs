@@ -1,5 +1,6 @@
 //! Addresses, routes, rules, resolver, and the whole of what a description asks for.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -190,6 +191,8 @@ pub struct Resolver {
     pub servers: Vec<Located<IpAddr>>,
     /// Search domains.
     pub search: Vec<Located<String>>,
+    /// Which link a link-local server is asked through: a link's id or name, and after `resolve` its name.
+    pub zones: BTreeMap<IpAddr, String>,
 }
 
 impl Resolver {
@@ -202,6 +205,9 @@ impl Resolver {
         for server in &other.servers {
             if self.servers.len() < Self::MOST && !self.servers.iter().any(|s| s.value == server.value) {
                 self.servers.push(*server);
+                if let Some(zone) = other.zones.get(&server.value) {
+                    self.zones.insert(server.value, zone.clone());
+                }
             }
         }
         for domain in &other.search {
@@ -210,6 +216,26 @@ impl Resolver {
             }
         }
     }
+
+    /// Link-local servers without a zone get this one: that of the link which they were written with.
+    pub fn stand_on(&mut self, link: &str) {
+        for server in self.servers.iter().filter(|server| needs_zone(&server.value)) {
+            self.zones.entry(server.value).or_insert_with(|| link.to_owned());
+        }
+    }
+
+    /// A server as programs take it: `192.0.2.53`, `fe80::53%eth0`.
+    pub fn shown(&self, server: &IpAddr) -> String {
+        match self.zones.get(server) {
+            Some(zone) => format!("{server}%{zone}"),
+            None => server.to_string(),
+        }
+    }
+}
+
+/// Whether an address means nothing to a socket without a link: IPv6's link-local ones.
+pub fn needs_zone(ip: &IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// How IPv6 link-local and router-advertised addresses get their lower half (`IFLA_INET6_ADDR_GEN_MODE`).

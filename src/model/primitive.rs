@@ -176,10 +176,41 @@ impl IfName {
         Err(ParseError(wrong))
     }
 
+    /// Checks a name that a link is to be given: one that the kernel and the programs of an image take for this link and
+    /// nothing else.
+    ///
+    /// # Errors
+    /// What else it would mean, and to whom.
+    pub fn to_give(text: &str) -> Result<Self, IfNameError> {
+        let wrong = match text {
+            // /proc/sys/net has settings by these names; the kernel gives such a link none (sysctl_dev_name_is_allowed).
+            "all" | "default" => "reserved: kernel settings of all links have this name",
+            "lo" => "reserved: it is the loopback's",
+            // A file of this name lies beside the links in /sys/class/net.
+            "bonding_masters" => "reserved: a file of the kernel has this name",
+            _ => {
+                let name = IfName::new(text)?;
+                return if is_plain(text) { Ok(name) } else { Err(ParseError(NOT_PLAIN)) };
+            }
+        };
+        Err(ParseError(wrong))
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+const NOT_PLAIN: &str = "not a plain name: other programs take it for a pattern, an option or a number";
+
+/// Whether a link's name is neither a pattern nor an option, a list, a comment or an index to any program that is told
+/// of it: networkd, NetworkManager and ifupdown take patterns, dhcpcd, connman and shells lists, resolvconf(8) options,
+/// and what is a number to systemd and getaddrinfo(3) is an index.
+pub fn is_plain(name: &str) -> bool {
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let made_of = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+@".contains(c));
+    begins && made_of && !name.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl fmt::Display for IfName {
@@ -265,6 +296,21 @@ mod tests {
         }
         for bad in ["", ".", "a b", "a/b", "eth0:1", "eth%d", "a234567890123456"] {
             assert!(IfName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// The kernel takes each of these, and another program would take it for something else.
+    #[test]
+    fn a_link_is_given_no_name_that_means_something_else_to_a_program() {
+        for good in ["eth0", "bond0.100", "_x", "0lan", "a@b+c-d"] {
+            assert!(IfName::to_give(good).is_ok() && is_plain(good), "{good}");
+        }
+        let patterns = ["*", "!x", "x*", "x?", "[x]", "x\\"];
+        let lists =
+            ["a,b", "a;b", "a|b", "#x", "x=1", "\"x\"", "'x'", "$x", "`x`", "x&", "(x)", "<x", "~x", ".x"];
+        let others = ["-x", "--help", "7", "0", "b\u{fc}ro0", "all", "default", "lo", "bonding_masters"];
+        for bad in patterns.iter().chain(&lists).chain(&others) {
+            assert!(IfName::new(bad).is_ok() && IfName::to_give(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! `netapply --dry-run`: the plan and every diagnostic, and nothing touched.
 
-use std::net::IpAddr;
-
 use serde::Serialize;
 
 use super::pipeline::{self, Handoff, Planned};
@@ -55,7 +53,7 @@ struct LeftOut<'a> {
 /// What names are looked up with. The steps have it only where netapply tells the image, and in the image's own way.
 #[derive(Serialize)]
 struct ResolverOut<'a> {
-    servers: Vec<IpAddr>,
+    servers: Vec<String>,
     search: Vec<&'a str>,
 }
 
@@ -179,7 +177,7 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
         page.line(format_args!("Links:"));
         links(&mut page, resolved);
     }
-    name_servers(&mut page, &parsed.desired.resolver);
+    name_servers(&mut page, &resolved.resolver);
     page.gap();
     if plan.steps.is_empty() {
         let nothing = if resolved.links.is_empty() { "nothing to do" } else { "the machine is as described" };
@@ -217,7 +215,7 @@ fn links(page: &mut Page, resolved: &Resolved) {
 
 /// `Name servers: 192.0.2.53, 2001:db8::53; search example.com`; nothing where the description has neither.
 fn name_servers(page: &mut Page, resolver: &Resolver) {
-    let servers: Vec<String> = resolver.servers.iter().map(|s| s.value.to_string()).collect();
+    let servers: Vec<String> = resolver.servers.iter().map(|s| resolver.shown(&s.value)).collect();
     let search: Vec<&str> = resolver.search.iter().map(|s| s.value.as_str()).collect();
     if servers.is_empty() && search.is_empty() {
         return;
@@ -257,8 +255,8 @@ fn output<'a>(source: &str, parsed: &'a Parsed, resolved: &'a Resolved, plan: &P
         links: resolved.links.iter().map(link_out).collect(),
         left_to_others: resolved.links.iter().filter_map(left_out).collect(),
         resolver: ResolverOut {
-            servers: parsed.desired.resolver.servers.iter().map(|s| s.value).collect(),
-            search: parsed.desired.resolver.search.iter().map(|s| s.value.as_str()).collect(),
+            servers: resolved.resolver.servers.iter().map(|s| resolved.resolver.shown(&s.value)).collect(),
+            search: resolved.resolver.search.iter().map(|s| s.value.as_str()).collect(),
         },
         steps: (1..).zip(&plan.steps).map(step).collect(),
     }

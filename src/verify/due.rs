@@ -12,7 +12,7 @@ use super::input::{DesiredLink, Target};
 use super::lookups::View;
 use super::probe::Probe;
 use crate::diagnostic::Code;
-use crate::model::Kind;
+use crate::model::{Kind, needs_zone};
 
 /// After so long without an answer the question why begins.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ pub(super) fn probes(
                 }
             }
             Code::CheckTarget if check.outcome != Outcome::Blocked => {
-                due.extend(target(index, check));
+                due.extend(target(index, evidence, check));
                 if open && age(check) >= DOUBT {
                     due.extend(trace(index, evidence, check));
                 }
@@ -99,10 +99,7 @@ fn gateway(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Probe
     let state = evidence.link(&check.link)?;
     let ip = check.subject.ip()?;
     // A link-local gateway is asked from whatever address the kernel takes.
-    let source = index
-        .gateway(&check.link, ip)?
-        .source
-        .filter(|_| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
+    let source = index.gateway(&check.link, ip)?.source.filter(|_| !needs_zone(&ip));
     Some(Probe::Gateway { link: state.name.clone(), index: state.index, ip, source, mtu: state.mtu })
 }
 
@@ -151,10 +148,13 @@ fn likely_hosts(link: &DesiredLink, gateway: Ipv4Addr, resolvers: &[IpAddr]) -> 
 
 fn resolver(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
     let server = check.subject.ip()?;
-    let link_local = matches!(server, IpAddr::V6(ip) if ip.is_unicast_link_local());
-    let link = index.links.iter().find(|l| !l.missing && l.up).filter(|_| link_local);
-    let index = link.and_then(|l| evidence.link(&l.name)).map_or(0, |l| l.index);
-    Some(Probe::Resolver { server, index })
+    Some(Probe::Resolver { server, index: zone_of(index, evidence, &server) })
+}
+
+/// The index of the link that a link-local server is asked through; 0 for every other one.
+fn zone_of(index: &View<'_>, evidence: &Evidence, server: &IpAddr) -> u32 {
+    let link = index.link_of_server(server).filter(|_| needs_zone(server));
+    link.and_then(|l| evidence.link(&l.name)).map_or(0, |l| l.index)
 }
 
 fn asked_target<'a>(index: &'a View<'_>, check: &Check) -> Option<(usize, &'a Target)> {
@@ -162,9 +162,10 @@ fn asked_target<'a>(index: &'a View<'_>, check: &Check) -> Option<(usize, &'a Ta
     Some((position, index.targets.get(position)?))
 }
 
-fn target(index: &View<'_>, check: &Check) -> Option<Probe> {
+fn target(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
     let (position, target) = asked_target(index, check)?;
-    let (servers, search) = (index.resolvers.clone(), index.search.clone());
+    let servers = index.resolvers.iter().map(|ip| (*ip, zone_of(index, evidence, ip))).collect();
+    let search = index.search.clone();
     Some(Probe::Target { position, target: target.clone(), servers, search })
 }
 

@@ -1,14 +1,16 @@
 //! What verification needs to know of the description: the links with their final names, what should be on them, and
 //! the targets. Made from the resolved description by its owner; no machine in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::model::{Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, Rule};
+use crate::model::{
+    Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, Rule, needs_zone,
+};
 use crate::resolve::{Resolved, ResolvedLink};
 
 /// All that is to be verified.
@@ -18,6 +20,8 @@ pub struct Input {
     pub links: Vec<DesiredLink>,
     /// Name servers, in order.
     pub resolvers: Vec<IpAddr>,
+    /// The links of link-local ones among them.
+    pub zones: BTreeMap<IpAddr, String>,
     /// Search domains.
     pub search: Vec<String>,
     /// What should be reachable beyond the gateways.
@@ -247,7 +251,8 @@ impl Input {
         let rule =
             |rule: &Rule| DesiredRule { from: rule.from, to: rule.to, mark: rule.mark, table: rule.table };
         let rules = desired.links.iter().flat_map(|link| &link.rules).map(rule).collect();
-        Input { links, resolvers, search, targets, rules }
+        let zones = resolved.resolver.zones.clone();
+        Input { links, resolvers, zones, search, targets, rules }
     }
 }
 
@@ -409,8 +414,18 @@ impl<'a> Index<'a> {
         self.hops_to(ip).first().copied()
     }
 
+    /// The link that a link-local name server is asked through: that of its zone, else the first that is up.
+    pub fn link_of_server(&self, server: &IpAddr) -> Option<&'a DesiredLink> {
+        let zone = self.input.zones.get(server);
+        let mut links = self.input.links.iter().filter(|link| !link.missing && link.up);
+        links.find(|link| zone.is_none_or(|zone| link.name == *zone))
+    }
+
     /// The described next hops to an address.
     pub fn hops_to(&self, ip: &IpAddr) -> Vec<(&'a DesiredLink, Option<IpAddr>)> {
+        if needs_zone(ip) {
+            return self.link_of_server(ip).map(|link| (link, None)).into_iter().collect();
+        }
         self.destinations.longest(ip).map_or_else(Vec::new, |destination| self.hops(destination))
     }
 

@@ -411,7 +411,7 @@ fn reference(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Link
 
 /// A link that netapply makes is called by its id.
 fn naming(link: &Link, diags: &mut Vec<Diagnostic>) -> Naming {
-    match IfName::new(&link.id) {
+    match IfName::to_give(&link.id) {
         Ok(name) => Naming::Set(Located::new(name, link.at)),
         Err(why) => {
             let message =

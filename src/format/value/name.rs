@@ -12,7 +12,7 @@ pub(in crate::format) fn interface_name(
     diags: &mut Vec<Diagnostic>,
 ) -> Option<Located<IfName>> {
     let text = text(node, key, diags)?;
-    match IfName::new(text) {
+    match IfName::to_give(text) {
         Ok(name) => Some(Located::new(name, node.at)),
         Err(why) => {
             diags.push(bad(Code::BadName, node, key, why.0));
@@ -42,7 +42,7 @@ pub(in crate::format) fn naming_for(
         diags.push(Diagnostic::new(Code::GeneratedName, id_at, message));
         return Naming::Generate;
     }
-    match IfName::new(id) {
+    match IfName::to_give(id) {
         Ok(name) => Naming::Set(Located::new(name, id_at)),
         Err(why) => {
             let message = format!("the id \"{id}\" is {why}: the {noun} is not named by it");

@@ -3,7 +3,7 @@
 use super::{ip, words};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
-use crate::model::{Located, Place, Resolver};
+use crate::model::{Located, Place, Resolver, is_plain, needs_zone};
 
 /// Adds name servers, written as a list or in one text.
 pub(in crate::format) fn name_servers(
@@ -16,7 +16,8 @@ pub(in crate::format) fn name_servers(
         if resolver.servers.len() >= Resolver::MOST {
             return diags.push(too_many(key, word.at));
         }
-        let Some(server) = ip(&Node::scalar(word.value, word.at), key, diags) else { continue };
+        let (bare, zone) = zoned(word.value);
+        let Some(server) = ip(&Node::scalar(bare, word.at), key, diags) else { continue };
         if server.value.is_unspecified() || server.value.is_multicast() {
             let message = format!("{key} \"{}\": cannot be a name server", word.value);
             diags.push(Diagnostic::new(Code::BadAddress, word.at, message));
@@ -25,7 +26,18 @@ pub(in crate::format) fn name_servers(
             diags.push(Diagnostic::new(Code::RepeatedServer, word.at, message));
         } else {
             resolver.servers.push(server);
+            resolver.zones.extend(zone.map(|zone| (server.value, zone)));
         }
+    }
+}
+
+/// `fe80::53%eth0` in its two parts. Any other text, an address that needs no zone included, is left whole.
+fn zoned(text: &str) -> (&str, Option<String>) {
+    let parts = text.split_once('%');
+    let is_local = |ip: &str| ip.parse().is_ok_and(|ip| needs_zone(&ip));
+    match parts.filter(|(ip, zone)| is_local(ip) && is_plain(zone)) {
+        Some((ip, zone)) => (ip, Some(zone.to_owned())),
+        None => (text, None),
     }
 }
 
@@ -82,5 +94,18 @@ mod tests {
         let domains: Vec<&str> = resolver.search.iter().map(|d| d.value.as_str()).collect();
         assert_eq!(domains, ["example.com", "lan"]);
         assert_eq!(diags, ["bad-value: dns_search \"b@d\": not a domain name"]);
+        let ((), diags) = read("['fe80::53%eth0', 'fe80::54', '192.0.2.54%eth0', 'fe80::55%*']", |n, s| {
+            name_servers(n, "addresses", &mut resolver, s);
+        });
+        resolver.stand_on("nic");
+        let shown: Vec<String> = resolver.servers.iter().map(|s| resolver.shown(&s.value)).collect();
+        assert_eq!(shown[2..], ["fe80::53%eth0", "fe80::54%nic", "192.0.2.54", "fe80::55%nic"]);
+        assert_eq!(
+            diags,
+            [
+                "no-effect: addresses \"192.0.2.54%eth0\": only the address 192.0.2.54 was taken",
+                "no-effect: addresses \"fe80::55%*\": only the address fe80::55 was taken"
+            ]
+        );
     }
 }

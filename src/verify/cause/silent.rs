@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::target::targets;
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
+use crate::model::needs_zone;
 use crate::verify::checks::{Check, Outcome};
 use crate::verify::evidence::{Refusal, Way, at};
 
@@ -74,7 +75,7 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
     let cause =
         |code, certainty, message: String, action: &str| Ok(Cause::new(code, certainty, "", message, action));
     let described = case.index.route_to(ip);
-    if described.is_none() && !case.index.links.iter().any(|l| l.dynamic) {
+    if described.is_none() && !needs_zone(ip) && !case.index.links.iter().any(|l| l.dynamic) {
         // Router advertisements may have brought one all the same.
         let certainty = if host.error.is_some() { Certainty::Proved } else { Certainty::Likely };
         let message = format!("{text}: the description has no route to {ip}");

@@ -140,13 +140,13 @@ pub(super) enum Lookup {
 }
 
 /// Asks one server after the other for the addresses of a name, each for so long.
-pub(super) async fn addresses(name: &str, servers: &[IpAddr], wait: Duration) -> Lookup {
+pub(super) async fn addresses(name: &str, servers: &[(IpAddr, u32)], wait: Duration) -> Lookup {
     let mut result = Lookup::Silent;
-    for server in servers {
+    for (server, index) in servers {
         let until = Instant::now() + wait;
         let mut found = Vec::new();
         for kind in [TYPE_A, TYPE_AAAA] {
-            match exchange(*server, 0, name, kind, until).await {
+            match exchange(*server, *index, name, kind, until).await {
                 Ok(Reply::Addresses(addresses)) => {
                     result = Lookup::Unknown;
                     found.extend(addresses);

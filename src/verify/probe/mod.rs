@@ -95,8 +95,8 @@ pub(super) enum Probe {
         position: usize,
         /// What is asked.
         target: Target,
-        /// The name servers.
-        servers: Vec<IpAddr>,
+        /// The name servers, and the index of the link of a link-local one.
+        servers: Vec<(IpAddr, u32)>,
         /// The search domains.
         search: Vec<String>,
     },

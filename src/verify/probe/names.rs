@@ -4,11 +4,18 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use nix::net::if_::if_nametoindex;
+
 use super::dns::{self, Lookup};
 
 /// Looks a host up: each server has `wait`. Where the description has no server, those that a DHCP client wrote down are
 /// asked.
-pub(super) async fn resolve(host: &str, servers: &[IpAddr], search: &[String], wait: Duration) -> Lookup {
+pub(super) async fn resolve(
+    host: &str,
+    servers: &[(IpAddr, u32)],
+    search: &[String],
+    wait: Duration,
+) -> Lookup {
     if let Ok(ip) = host.parse() {
         return Lookup::Found(vec![ip]);
     }
@@ -34,11 +41,14 @@ pub(super) async fn resolve(host: &str, servers: &[IpAddr], search: &[String], w
     result
 }
 
-/// The name servers of resolv.conf(5), at most three.
-fn in_resolv_conf(text: &str) -> Vec<IpAddr> {
+/// The name servers of resolv.conf(5), at most three, with the index of the link of a link-local one.
+fn in_resolv_conf(text: &str) -> Vec<(IpAddr, u32)> {
     let server = |line: &str| {
         let mut words = line.split_whitespace();
-        (words.next()? == "nameserver").then(|| words.next()?.parse().ok()).flatten()
+        let word = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
+        let (ip, zone) = word.split_once('%').map_or((word, None), |(ip, zone)| (ip, Some(zone)));
+        let index = zone.and_then(|zone| if_nametoindex(zone).ok().or_else(|| zone.parse().ok()));
+        Some((ip.parse().ok()?, index.unwrap_or(0)))
     };
     text.lines().filter_map(server).take(3).collect()
 }
@@ -77,9 +87,9 @@ mod tests {
     #[test]
     fn servers_are_those_that_a_client_wrote_down() {
         let text =
-            "# dhcp\nsearch example\nnameserver 192.0.2.53\n nameserver fd00::53 \nnameserver fe80::1%eth0\n";
-        let servers: [IpAddr; 2] = ["192.0.2.53".parse().unwrap(), "fd00::53".parse().unwrap()];
-        assert_eq!(in_resolv_conf(text), servers);
+            "# dhcp\nsearch example\nnameserver 192.0.2.53\n nameserver fd00::53 \nnameserver fe80::1%lo\n";
+        let servers = [("192.0.2.53", 0), ("fd00::53", 0), ("fe80::1", 1)];
+        assert_eq!(in_resolv_conf(text), servers.map(|(ip, index)| (ip.parse().unwrap(), index)));
     }
 
     #[test]

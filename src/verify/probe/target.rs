@@ -23,7 +23,7 @@ const FINAL: u32 = 3;
 pub(super) async fn ask(
     position: usize,
     target: &Target,
-    servers: &[IpAddr],
+    servers: &[(IpAddr, u32)],
     search: &[String],
     facts: &Facts,
 ) {
