@@ -104,6 +104,8 @@ pub fn until(check: &Check, since: Duration, index: &View<'_>, evidence: &Eviden
         Code::CheckGateway if !check.optional => return gateway_until(&check.link, since, index, evidence),
         Code::CheckResolver => 15,
         Code::CheckTarget => 20,
+        // One that limits echo is sent one size after the other.
+        Code::CheckPathMtu => 40,
         _ => 10,
     };
     since + Duration::from_secs(most.min(seconds))

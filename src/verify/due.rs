@@ -100,7 +100,9 @@ fn gateway(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Probe
     let ip = check.subject.ip()?;
     // A link-local gateway is asked from whatever address the kernel takes.
     let source = index.gateway(&check.link, ip)?.source.filter(|_| !needs_zone(&ip));
-    Some(Probe::Gateway { link: state.name.clone(), index: state.index, ip, source, mtu: state.mtu })
+    let (link, index, mtu) = (state.name.clone(), state.index, state.mtu);
+    let mac = state.mac.filter(|mac| mac.as_bytes().len() == 6 && !state.no_arp);
+    Some(Probe::Gateway { link, index, ip, source, mac, mtu })
 }
 
 /// For a gateway that does not answer: do others of its subnet, and does it answer elsewhere?

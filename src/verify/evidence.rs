@@ -191,10 +191,9 @@ pub struct GatewayEvidence {
     pub again: bool,
     /// Its hardware address where that is entered by hand, so that the kernel asks nobody.
     pub fixed: Option<MacAddr>,
-    /// Small echoes sent once it had answered, and how many of them were answered.
-    pub sent: u32,
-    /// See `sent`.
-    pub received: u32,
+    /// How much of what it is asked it answers.
+    #[serde(flatten)]
+    pub losses: Losses,
     /// The machine itself refuses to send there: the system's error number.
     pub refused_here: Option<i32>,
     /// Echo requests sent since then.
@@ -214,15 +213,82 @@ pub struct GatewayEvidence {
 }
 
 impl GatewayEvidence {
-    /// How many percent of the echoes are lost; `None` where that was not measured.
+    /// True where it has answered, and not been asked again since.
+    pub fn answers(&self) -> bool {
+        !self.again && (self.resolved || self.rtt_us.is_some())
+    }
+}
+
+/// Questions sent, and how many of them were answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Sent.
+    pub sent: u32,
+    /// Answered.
+    pub received: u32,
+}
+
+impl Tally {
+    /// How many percent are lost; `None` where nothing was sent.
     pub fn loss(&self) -> Option<u32> {
         let lost = self.sent.saturating_sub(self.received);
         (lost * 100).checked_div(self.sent)
     }
 
-    /// True where it has answered, and not been asked again since.
-    pub fn answers(&self) -> bool {
-        !self.again && (self.resolved || self.rtt_us.is_some())
+    /// True where more is lost than a network that works loses by chance.
+    pub fn is_lossy(&self) -> bool {
+        self.loss().is_some_and(|percent| percent > 10)
+    }
+}
+
+/// How much a gateway answers that has answered once. Hosts and routers limit how many echoes they answer (Linux by
+/// `icmp_ratelimit`, routers by their control plane's policy), but hardly the questions for their hardware address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Losses {
+    /// Echoes in quick succession.
+    pub echoes: Tally,
+    /// Echoes more than a second apart, where of the quick ones some were lost.
+    pub lone: Tally,
+    /// Questions for its hardware address, at the same time.
+    pub neighbour: Tally,
+}
+
+/// What the losses mean.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing is lost that counts.
+    None,
+    /// Not measured to the end.
+    Unclear,
+    /// Only echoes in quick succession are: the gateway limits them.
+    Limited,
+    /// So many percent of echoes more than a second apart are, and no question for the hardware address.
+    Echoes(u32),
+    /// So many percent of all kinds of packets are.
+    Packets(u32),
+}
+
+impl Losses {
+    /// What they mean.
+    pub fn meaning(&self) -> Loss {
+        if !self.echoes.is_lossy() {
+            return Loss::None;
+        }
+        let Some(lone) = self.lone.loss() else { return Loss::Unclear };
+        let sum = Tally {
+            sent: self.lone.sent + self.neighbour.sent,
+            received: self.lone.received + self.neighbour.received,
+        };
+        match (self.neighbour.received, self.neighbour.is_lossy()) {
+            // It is gone.
+            (0, _) if self.lone.received == 0 => Loss::Unclear,
+            // It answers no question for its hardware address that has no sender, or has none.
+            (0, _) if self.lone.is_lossy() => Loss::Packets(lone),
+            (1.., true) => Loss::Packets(sum.loss().unwrap_or(0)),
+            (1.., false) if self.lone.is_lossy() => Loss::Echoes(lone),
+            _ => Loss::Limited,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::checks::{Check, judge};
-use super::evidence::{Claim, Evidence, GatewayEvidence, Heard, Lldp, TargetEvidence};
+use super::evidence::{Claim, Evidence, GatewayEvidence, Heard, Lldp, Losses, Tally, TargetEvidence};
 use super::input::{DesiredLink, DesiredRoute, Input};
 use super::ledger::Ledger;
 use super::lookups::View;
@@ -77,8 +77,7 @@ pub(crate) fn well(evidence: &mut Evidence, link: &str, index: u32, address: &st
         resolved: true,
         found_ms: Some(3),
         heard_ms: Some(59_000),
-        sent: 10,
-        received: 10,
+        losses: Losses { echoes: Tally { sent: 10, received: 10 }, ..Losses::default() },
         rtt_us: Some(412),
         tried: Some(1500),
         largest: Some(1500),

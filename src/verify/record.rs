@@ -54,10 +54,7 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
             let resolver = resolver(evidence, server);
             (resolver.refused, resolver.error, resolver.refused_here) = (refused, Some(error), here);
         }
-        Fact::Loss(link, ip, sent, received) => {
-            let gateway = evidence.gateway_mut(&link, &ip);
-            (gateway.sent, gateway.received) = (sent, received);
-        }
+        Fact::Losses(link, ip, losses) => evidence.gateway_mut(&link, &ip).losses = losses,
         Fact::EchoRefused(link, ip, number) => {
             evidence.gateway_mut(&link, &ip).refused_here = Some(number);
         }

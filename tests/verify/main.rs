@@ -7,6 +7,7 @@ mod disturbed;
 mod growth;
 mod lldp;
 mod lookups;
+mod losses;
 mod servers;
 mod told;
 mod wires;

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::{Case, Cause, Certainty, list};
-use crate::diagnostic::Code;
-use crate::verify::checks::Check;
-use crate::verify::evidence::at;
+use crate::diagnostic::{Code, Severity};
+use crate::verify::checks::{Check, Outcome};
+use crate::verify::evidence::{Loss, at};
 use crate::verify::input::DesiredLink;
 
 /// Another machine has an address of ours.
@@ -199,21 +199,44 @@ pub(super) fn stp_delay(case: &Case<'_>) -> Vec<Cause> {
     causes
 }
 
-/// Most of what is sent to the gateway is lost.
+/// What to do about packets that are lost.
+const LOST: &str =
+    "Check cable, optics and duplex, error counters (`ip -s -s link`), and the load of the gateway";
+
+/// A good part of what is sent to the gateway is lost; or of the echoes only, which is no fault.
 pub(super) fn lossy(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let gateway = case.evidence.gateway(&check.link, &check.subject.ip()?)?;
-        let loss = gateway.loss().filter(|loss| *loss > 0 && gateway.answers())?;
-        let message =
-            format!("{loss} % of the echoes to gateway {} on {} are lost", check.subject, check.link);
-        let action =
-            "Check cable, optics and duplex, error counters (`ip -s -s link`), and the load of the gateway";
-        Some(
-            Cause::new(Code::PacketLoss, Certainty::Proved, &check.link, message, action)
-                .explains([position]),
-        )
+        let (ip, link) = (&check.subject, &check.link);
+        match gateway.losses.meaning() {
+            Loss::Packets(percent) if check.is_fault() => {
+                let message = format!("{percent} % of the packets between gateway {ip} and {link} are lost");
+                let cause = Cause::new(Code::PacketLoss, Certainty::Proved, link, message, LOST);
+                Some(cause.explains([position]))
+            }
+            Loss::Unclear if check.is_fault() && gateway.losses.echoes.received > 0 => {
+                let percent = gateway.losses.echoes.loss()?;
+                let message = format!(
+                    "{percent} % of the echoes to gateway {ip} on {link} were lost, and it does not answer any more"
+                );
+                let cause = Cause::new(Code::PacketLoss, Certainty::Likely, link, message, LOST);
+                Some(cause.explains([position]))
+            }
+            Loss::Echoes(percent) if check.outcome == Outcome::Passed => {
+                let v4 = ip.ip().is_some_and(|ip| ip.is_ipv4());
+                let other = if v4 { "ARP request" } else { "neighbour solicitation" };
+                let message =
+                    format!("{percent} % of the echoes to gateway {ip} on {link} are lost, and no {other}");
+                let action = "See whether it limits echo for all machines together; if not, check its load and the links of a bond on the way";
+                let mut cause = Cause::new(Code::PacketLoss, Certainty::Possible, link, message, action);
+                cause.severity = Severity::Warning;
+                Some(cause)
+            }
+            _ => None,
+        }
     };
-    case.failed(Code::CheckGateway).filter_map(cause).collect()
+    let gateways = case.checks.iter().enumerate().filter(|(_, check)| check.code == Code::CheckGateway);
+    gateways.filter_map(cause).collect()
 }
 
 /// A neighbour entry by hand keeps the kernel from asking where the gateway is.
@@ -241,7 +264,10 @@ pub(super) fn mtu_black_hole(case: &Case<'_>) -> Vec<Cause> {
         let gateway = case.evidence.gateway(&check.link, &ip)?;
         let (tried, passed) = (gateway.tried?, gateway.largest);
         // Of a lossy gateway the sizes that pass are chance.
-        let certainty = if gateway.loss() == Some(0) { Certainty::Likely } else { Certainty::Possible };
+        let certainty = match gateway.losses.meaning() {
+            Loss::None => Certainty::Likely,
+            _ => Certainty::Possible,
+        };
         let some = passed.map_or_else(|| "only small ones".to_owned(), |p| format!("packets of {p} bytes"));
         let message = format!("{} sends {tried} bytes, and {some} reach gateway {ip}", check.link);
         let action = match passed {

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use super::{Base, Check, ECHOES, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::model::{Kind, RouteKind};
-use crate::verify::evidence::{Answer, Claim, Found, GatewayEvidence, Question, TargetEvidence};
+use crate::verify::evidence::{Answer, Claim, Found, GatewayEvidence, Loss, Question, TargetEvidence};
 use crate::verify::input::{DesiredGateway, DesiredLink, Target};
 use crate::verify::words::time_words;
 
-/// So many percent of echoes lost are a fault; routers may answer not each of ten.
+/// So many percent of packets lost are a fault.
 const LOSS: u32 = 30;
 /// So long the kernel's own question to a gateway may take where no echo can be sent, in milliseconds.
 const KERNEL_ASKS_MS: u64 = 4_000;
@@ -141,14 +141,21 @@ impl<'a> Judge<'a> {
             self.add(Code::CheckGateway, name, subject, Outcome::NotChecked, finding);
             return;
         }
-        let loss = evidence.and_then(GatewayEvidence::loss).filter(|_| answers).unwrap_or(0);
-        if loss >= LOSS {
-            let finding = format!("loses {loss} % of the echoes");
-            self.add(Code::CheckGateway, name, subject, Outcome::Failed, finding);
-            return;
-        }
+        // Of a lossy one the kernel's entry fails now and then.
+        let loss = evidence.map_or(Loss::None, |gateway| gateway.losses.meaning());
+        let lost = match loss {
+            Loss::Packets(percent) if percent >= LOSS => {
+                let finding = format!("loses {percent} % of the packets");
+                self.add(Code::CheckGateway, name, subject, Outcome::Failed, finding);
+                return;
+            }
+            Loss::Packets(percent) => format!(", loses {percent} % of the packets"),
+            Loss::Echoes(percent) => format!(", loses {percent} % of the echoes"),
+            Loss::Limited => ", and limits echo".to_owned(),
+            Loss::None | Loss::Unclear => String::new(),
+        };
         let finding = match (rtt, answers, evidence.and_then(|g| g.heard_ms)) {
-            (Some(rtt), true, _) => format!("answers in {}", time_words(rtt)),
+            (Some(rtt), true, _) => format!("answers in {}{lost}", time_words(rtt)),
             (None, true, _) => "is there, and ignores echo".to_owned(),
             (_, false, Some(_)) => "answered at first, and does not any more".to_owned(),
             (_, false, None) => "does not answer".to_owned(),
@@ -177,8 +184,7 @@ impl<'a> Judge<'a> {
                 (Outcome::Failed, format!("{tried} bytes do not pass{some}"))
             }
             (Some(_), None, _) if gateway.finished => {
-                let loss = gateway.loss().unwrap_or(0);
-                (Outcome::NotChecked, format!("not checked: {loss} % of the echoes are lost"))
+                (Outcome::NotChecked, "not checked: echoes are lost".to_owned())
             }
             (None, ..) if gateway.finished || gateway.unanswered >= ECHOES => {
                 (Outcome::NotChecked, "not checked: no echo".to_owned())

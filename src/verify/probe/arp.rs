@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::super::evidence::Tally;
 use super::icmp::words;
 use super::socket::Socket;
 use super::{Fact, Facts, tell};
@@ -101,6 +102,41 @@ async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(
         }
     };
     rounds_of(index, ETHERTYPE, None, rounds, frames, hear).await
+}
+
+/// How many questions for a hardware address are answered.
+pub(super) async fn tally(index: u32, mac: MacAddr, ip: Ipv4Addr) -> std::io::Result<Tally> {
+    let is_answer =
+        |frame: &[u8]| frame.get(14..).and_then(read).is_some_and(|arp| arp.reply && arp.sender == ip);
+    tally_of(index, ETHERTYPE, None, &probe(mac.as_bytes(), ip), is_answer).await
+}
+
+/// Sends a whole frame again and again for six seconds, and counts how often an answer comes before the next.
+pub(super) async fn tally_of(
+    index: u32,
+    ethertype: u16,
+    filter: Option<&'static [libc::sock_filter; 6]>,
+    frame: &[u8],
+    is_answer: impl Fn(&[u8]) -> bool,
+) -> std::io::Result<Tally> {
+    const QUESTIONS: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(300);
+    let socket = Socket::packet(index, ethertype)?;
+    if let Some(filter) = filter {
+        socket.filter(filter)?;
+    }
+    let (mut tally, mut buffer) = (Tally { sent: QUESTIONS, received: 0 }, [0; 128]);
+    for _ in 0..QUESTIONS {
+        socket.send_frame(frame, index).await?;
+        let (until, mut answered) = (Instant::now() + PAUSE, false);
+        while Instant::now() < until {
+            let Ok(received) = timeout_at(until, socket.receive(&mut buffer)).await else { break };
+            let received = received?;
+            answered |= !received.outgoing && is_answer(buffer.get(..received.length).unwrap_or_default());
+        }
+        tally.received += u32::from(answered);
+    }
+    Ok(tally)
 }
 
 /// Sends whole frames `rounds` times, a second apart, and hands over every frame of that EtherType that others send

@@ -1,21 +1,16 @@
-//! ICMP and ICMPv6 echo: is a gateway there, and do full packets reach it.
+//! ICMP and ICMPv6 echo: messages, and a socket that sends and takes them.
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::socket::Socket;
-use super::{Fact, Facts, refused_here, tell};
 
-/// How often an unanswered echo is sent again.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// How often each size is tried.
-const ROUNDS: u16 = 3;
-/// Sizes in bytes that tell something, beside the MTU itself: jumbo, Ethernet, PPPoE, common tunnels, IPv6's least.
-const SIZES: [u32; 6] = [9000, 8000, 1500, 1492, 1400, 1280];
+/// Echoes that are so far apart are answered by a host that answers one a second (Linux's `icmp_ratelimit`).
+pub(super) const ALONE: Duration = Duration::from_millis(1_100);
 
 /// An ICMP message that answers one of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,147 +100,8 @@ pub(super) fn open(ip: IpAddr, link: &str) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Sends small echoes to a gateway until one is answered, then full ones. Never gives up on the small ones: the
-/// gateway's port may forward only after STP's delay.
-pub(super) async fn gateway(
-    link: &str,
-    index: u32,
-    ip: IpAddr,
-    source: Option<IpAddr>,
-    mtu: u32,
-    facts: &Facts,
-) {
-    let prepared = open(ip, link).and_then(|socket| {
-        source.map_or(Ok(()), |source| socket.bind_source(source, index))?;
-        // A raw socket gets every echo that the machine gets, unless it is connected: of a thousand gateways that is a
-        // million. Where there is no route yet, it stays so.
-        let _ = socket.connect(ip, index);
-        Ok(socket)
-    });
-    let over = |error: Option<String>| tell(facts, Fact::EchoOver(link.to_owned(), ip, error));
-    let socket = match prepared {
-        Ok(socket) => socket,
-        Err(error) => return over(Some(words(&error))),
-    };
-    let mut echo = Echo { socket, ip, index, identifier: identifier(), buffer: vec![0; 65_536] };
-    let rtt = loop {
-        let start = Instant::now();
-        match echo.send(0, 64).await {
-            // No route (an IPv6 gateway outside every subnet) or not yet an address: the kernel's own question to the
-            // neighbour goes on beside this.
-            Err(error) => {
-                if let Some(number) = refused_here(&error, &ip) {
-                    tell(facts, Fact::EchoRefused(link.to_owned(), ip, number));
-                }
-                log::debug!("echo to {ip} on {link}: {error}");
-            }
-            Ok(()) => tell(facts, Fact::EchoSent(link.to_owned(), ip)),
-        }
-        if let Some(rtt) = first_answer(&mut echo, start).await {
-            break rtt;
-        }
-    };
-    tell(facts, Fact::Echo(link.to_owned(), ip, rtt.as_micros() as u64));
-    let (sent, received) = settled_loss(&mut echo).await;
-    tell(facts, Fact::Loss(link.to_owned(), ip, sent, received));
-    // Where small packets are lost, full ones that do not pass tell nothing of their size.
-    if received * 10 >= sent * 9 {
-        let (tried, largest) = full(&mut echo, mtu).await;
-        tell(facts, Fact::Full(link.to_owned(), ip, tried, largest));
-    }
-    over(None);
-    // It may go away while others are waited for.
-    loop {
-        let start = Instant::now();
-        // An error that is passing is like an echo that is lost.
-        let sent = echo.send(0, 64).await.is_ok();
-        if sent && echo.answer(start + INTERVAL).await.is_some() {
-            tell(facts, Fact::Echo(link.to_owned(), ip, start.elapsed().as_micros() as u64));
-        }
-        sleep_until(start + 2 * INTERVAL).await;
-    }
-}
-
-/// The time of the first answer within a second of `start`. Further echoes follow every 100 ms, so that a gateway of which
-/// most are lost is told from one that ignores them.
-async fn first_answer(echo: &mut Echo, start: Instant) -> Option<Duration> {
-    for step in 1..=10 {
-        if echo.answer(start + step * INTERVAL / 10).await.is_some() {
-            return Some(start.elapsed());
-        }
-        if step < 10 && echo.send(0, 64).await.is_err() {
-            return echo.answer(start + INTERVAL).await.map(|_| start.elapsed());
-        }
-    }
-    None
-}
-
-/// Measures the loss until it is small, six times at most, so that what is lost while a bond's partner or a switch still
-/// learns where this machine is does not count. The sums of the last three tell of a loss that stays.
-async fn settled_loss(echo: &mut Echo) -> (u32, u32) {
-    let mut rounds = Vec::new();
-    for round in 0..6 {
-        let (sent, received) = loss(echo, round).await;
-        if received * 10 >= sent * 9 {
-            return (sent, received);
-        }
-        rounds.push((sent, received));
-    }
-    let last = rounds.iter().rev().take(3);
-    last.fold((0, 0), |sum, round| (sum.0 + round.0, sum.1 + round.1))
-}
-
-/// How many of the small echoes of half a second are answered within another.
-async fn loss(echo: &mut Echo, round: u16) -> (u32, u32) {
-    const ECHOES: u16 = 10;
-    const LOSS: u16 = 0xff;
-    // An answer that comes in the next round is late, and not one of its own.
-    let first = (LOSS << 8) + round * ECHOES;
-    let is_ours = |sequence: u16| (first..first + ECHOES).contains(&sequence);
-    let mut answered = std::collections::HashSet::new();
-    let start = Instant::now();
-    for number in 0..ECHOES {
-        // An error is an echo that does not arrive.
-        let _ = echo.send(first + number, 64).await;
-        while let Some(sequence) = echo.answer(start + u32::from(number + 1) * INTERVAL / 20).await {
-            answered.extend(is_ours(sequence).then_some(sequence));
-        }
-    }
-    while answered.len() < usize::from(ECHOES) {
-        let Some(sequence) = echo.answer(start + INTERVAL).await else { break };
-        answered.extend(is_ours(sequence).then_some(sequence));
-    }
-    (ECHOES.into(), answered.len() as u32)
-}
-
-/// The largest size tried, and the largest that passed.
-async fn full(echo: &mut Echo, mtu: u32) -> (u32, Option<u32>) {
-    let mtu = mtu.min(65_000);
-    let sizes: Vec<u32> = std::iter::once(mtu).chain(SIZES.into_iter().filter(|size| *size < mtu)).collect();
-    let mut largest = None;
-    for round in 1..=ROUNDS {
-        for (position, size) in sizes.iter().enumerate().filter(|(_, size)| Some(**size) > largest) {
-            if let Err(error) = echo.send(round << 8 | position as u16, *size).await {
-                log::debug!("echo of {size} bytes to {}: {error}", echo.ip);
-            }
-        }
-        let until = Instant::now() + INTERVAL;
-        while let Some(sequence) = echo.answer(until).await {
-            let size = sizes
-                .get(usize::from(sequence & 0xff))
-                .copied()
-                .filter(|_| (1..=ROUNDS).contains(&(sequence >> 8)));
-            largest = largest.max(size);
-            if largest == Some(mtu) {
-                return (mtu, largest);
-            }
-        }
-    }
-    (mtu, largest)
-}
-
 /// An echo socket and whom it asks.
-struct Echo {
+pub(super) struct Echo {
     socket: Socket,
     ip: IpAddr,
     index: u32,
@@ -254,13 +110,33 @@ struct Echo {
 }
 
 impl Echo {
-    async fn send(&self, sequence: u16, size: u32) -> io::Result<()> {
+    /// With an identifier of its own; the index of the link matters for a link-local address.
+    pub(super) fn new(socket: Socket, ip: IpAddr, index: u32) -> Self {
+        Echo { socket, ip, index, identifier: identifier(), buffer: vec![0; 65_536] }
+    }
+
+    pub(super) async fn send(&self, sequence: u16, size: u32) -> io::Result<()> {
         let message = request(self.ip.is_ipv4(), self.identifier, sequence, size);
         self.socket.send_to(&message, self.ip, self.index).await
     }
 
+    /// True where an echo is answered before another may be sent.
+    pub(super) async fn alone(&mut self, sequence: u16, size: u32) -> bool {
+        if let Err(error) = self.send(sequence, size).await {
+            log::debug!("echo of {size} bytes to {}: {error}", self.ip);
+            return false;
+        }
+        let until = Instant::now() + ALONE;
+        while let Some(answered) = self.answer(until).await {
+            if answered == sequence {
+                return true;
+            }
+        }
+        false
+    }
+
     /// The sequence number of the next answer that comes until then.
-    async fn answer(&mut self, until: Instant) -> Option<u16> {
+    pub(super) async fn answer(&mut self, until: Instant) -> Option<u16> {
         loop {
             let received = timeout_at(until, self.socket.receive(&mut self.buffer)).await.ok()?;
             let Ok(received) = received else {

@@ -4,6 +4,7 @@
 mod arp;
 mod dns;
 mod frames;
+mod gateway;
 #[cfg(test)]
 mod hostile;
 mod http;
@@ -19,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::evidence::{Answer, Heard};
+use super::evidence::{Answer, Heard, Losses};
 use super::input::Target;
 use crate::model::MacAddr;
 
@@ -46,6 +47,8 @@ pub(super) enum Probe {
         ip: IpAddr,
         /// Our own address.
         source: Option<IpAddr>,
+        /// The link's hardware address, where it is Ethernet's.
+        mac: Option<MacAddr>,
         /// MTU of the link in bytes.
         mtu: u32,
     },
@@ -118,8 +121,8 @@ pub(super) enum Fact {
     EchoSent(String, IpAddr),
     /// A gateway answered the first echo after so many microseconds.
     Echo(String, IpAddr, u64),
-    /// Of so many small echoes to a gateway so many were answered.
-    Loss(String, IpAddr, u32, u32),
+    /// How much a gateway answers.
+    Losses(String, IpAddr, Losses),
     /// The machine itself refuses to send to a gateway: the system's error number.
     EchoRefused(String, IpAddr, i32),
     /// The largest full packet tried, and the largest that passed.
@@ -163,8 +166,8 @@ pub(super) enum Fact {
 pub(super) async fn run(probe: Probe, facts: Facts) {
     match probe {
         Probe::Listen { link, index } => listen::listen(&link, index, &facts).await,
-        Probe::Gateway { link, index, ip, source, mtu } => {
-            icmp::gateway(&link, index, ip, source, mtu, &facts).await;
+        Probe::Gateway { link, index, ip, source, mac, mtu } => {
+            gateway::ask(&gateway::Gateway { link, index, ip, source, mac, mtu }, &facts).await;
         }
         Probe::Claim { link, index, mac, ip } => claims(link, index, mac, vec![ip], facts).await,
         Probe::WhoHas { link, index, mac, ips } => arp::who_has(&link, index, mac, &ips, &facts).await,

@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::arp::{MOST, rounds_of};
+use super::super::evidence::Tally;
+use super::arp::{MOST, rounds_of, tally_of};
 use super::icmp::{checksum, words};
 use super::{Fact, Facts, tell};
 use crate::model::MacAddr;
@@ -87,6 +88,12 @@ pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr]
     for ip in ips {
         tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V6(*ip), error.clone()));
     }
+}
+
+/// How many questions for a hardware address are answered.
+pub(super) async fn tally(index: u32, mac: MacAddr, ip: Ipv6Addr) -> std::io::Result<Tally> {
+    let is_answer = |frame: &[u8]| advertisement(frame).is_some_and(|(target, _)| target == ip);
+    tally_of(index, ETHERTYPE, Some(&FILTER), &solicitation(mac.as_bytes(), ip), is_answer).await
 }
 
 #[cfg(test)]

@@ -1,0 +1,214 @@
+//! What a gateway is asked by echoes: whether it is there, how much it loses, and whether full packets reach it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::super::evidence::{Loss, Losses, Tally};
+use super::icmp::{self, ALONE, Echo, words};
+use super::{Fact, Facts, arp, ndisc, refused_here, tell};
+use crate::model::MacAddr;
+
+/// How often an unanswered echo is sent again.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// First byte of the sequence numbers of lone echoes; those of full ones have their round there.
+const LONE: u16 = 0xfe;
+/// How often each size is tried.
+const ROUNDS: u16 = 3;
+/// Sizes in bytes that tell something, beside the MTU itself: jumbo, Ethernet, PPPoE, common tunnels, IPv6's least.
+const SIZES: [u32; 6] = [9000, 8000, 1500, 1492, 1400, 1280];
+
+/// A gateway to be asked.
+pub(super) struct Gateway {
+    pub(super) link: String,
+    /// The link's index.
+    pub(super) index: u32,
+    pub(super) ip: IpAddr,
+    /// Our own address.
+    pub(super) source: Option<IpAddr>,
+    /// The link's hardware address, where it is Ethernet's.
+    pub(super) mac: Option<MacAddr>,
+    /// MTU of the link in bytes.
+    pub(super) mtu: u32,
+}
+
+/// Sends small echoes to a gateway until one is answered, then full ones. Never gives up on the small ones: the
+/// gateway's port may forward only after STP's delay.
+pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
+    let Gateway { link, index, ip, source, mtu, .. } = gateway;
+    let (index, ip, mtu) = (*index, *ip, *mtu);
+    let prepared = icmp::open(ip, link).and_then(|socket| {
+        source.map_or(Ok(()), |source| socket.bind_source(source, index))?;
+        // A raw socket gets every echo that the machine gets, unless it is connected: of a thousand gateways that is a
+        // million. Where there is no route yet, it stays so.
+        let _ = socket.connect(ip, index);
+        Ok(socket)
+    });
+    let over = |error: Option<String>| tell(facts, Fact::EchoOver(link.to_owned(), ip, error));
+    let socket = match prepared {
+        Ok(socket) => socket,
+        Err(error) => return over(Some(words(&error))),
+    };
+    let mut echo = Echo::new(socket, ip, index);
+    let rtt = loop {
+        let start = Instant::now();
+        match echo.send(0, 64).await {
+            // No route (an IPv6 gateway outside every subnet) or not yet an address: the kernel's own question to the
+            // neighbour goes on beside this.
+            Err(error) => {
+                if let Some(number) = refused_here(&error, &ip) {
+                    tell(facts, Fact::EchoRefused(link.to_owned(), ip, number));
+                }
+                log::debug!("echo to {ip} on {link}: {error}");
+            }
+            Ok(()) => tell(facts, Fact::EchoSent(link.to_owned(), ip)),
+        }
+        if let Some(rtt) = first_answer(&mut echo, start).await {
+            break rtt;
+        }
+    };
+    tell(facts, Fact::Echo(link.to_owned(), ip, rtt.as_micros() as u64));
+    let losses = losses(&mut echo, gateway, facts).await;
+    // Where small packets are lost, full ones that do not pass tell nothing of their size.
+    let sizes = match losses.meaning() {
+        Loss::None => Some(full(&mut echo, mtu).await),
+        Loss::Limited => Some(full_alone(&mut echo, mtu).await),
+        Loss::Unclear | Loss::Echoes(_) | Loss::Packets(_) => None,
+    };
+    if let Some((tried, largest)) = sizes {
+        tell(facts, Fact::Full(link.to_owned(), ip, tried, largest));
+    }
+    over(None);
+    // It may go away while others are waited for.
+    loop {
+        let start = Instant::now();
+        // An error that is passing is like an echo that is lost.
+        let sent = echo.send(0, 64).await.is_ok();
+        if sent && echo.answer(start + INTERVAL).await.is_some() {
+            tell(facts, Fact::Echo(link.to_owned(), ip, start.elapsed().as_micros() as u64));
+        }
+        sleep_until(start + 2 * INTERVAL).await;
+    }
+}
+
+/// How much a gateway answers. Where of echoes in quick succession some are lost, slower questions follow: it may limit
+/// how many it answers, and what is lost while a bond's partner or a switch still learns where this machine is does not count.
+async fn losses(echo: &mut Echo, gateway: &Gateway, facts: &Facts) -> Losses {
+    let tell_of = |losses: Losses| tell(facts, Fact::Losses(gateway.link.clone(), gateway.ip, losses));
+    let mut losses = Losses::default();
+    for round in 0..3 {
+        losses.echoes = quick(echo, round).await;
+        tell_of(losses);
+        if !losses.echoes.is_lossy() {
+            return losses;
+        }
+    }
+    (losses.lone, losses.neighbour) = tokio::join!(lone(echo), neighbour(gateway));
+    tell_of(losses);
+    losses
+}
+
+/// Echoes that are so far apart that no limit which is in use drops one.
+async fn lone(echo: &mut Echo) -> Tally {
+    const ECHOES: u16 = 5;
+    let mut tally = Tally::default();
+    for number in 0..ECHOES {
+        sleep(ALONE).await;
+        let sequence = LONE << 8 | number;
+        tally.sent += 1;
+        tally.received += u32::from(echo.alone(sequence, 64).await);
+    }
+    tally
+}
+
+/// Questions for a gateway's hardware address.
+async fn neighbour(gateway: &Gateway) -> Tally {
+    let Some(mac) = gateway.mac else { return Tally::default() };
+    let asked = match gateway.ip {
+        IpAddr::V4(ip) => arp::tally(gateway.index, mac, ip).await,
+        IpAddr::V6(ip) => ndisc::tally(gateway.index, mac, ip).await,
+    };
+    asked.unwrap_or_else(|error| {
+        log::debug!("questions for {} on {}: {error}", gateway.ip, gateway.link);
+        Tally::default()
+    })
+}
+
+/// The time of the first answer within a second of `start`. Further echoes follow every 100 ms, so that a gateway of which
+/// most are lost is told from one that ignores them.
+async fn first_answer(echo: &mut Echo, start: Instant) -> Option<Duration> {
+    for step in 1..=10 {
+        if echo.answer(start + step * INTERVAL / 10).await.is_some() {
+            return Some(start.elapsed());
+        }
+        if step < 10 && echo.send(0, 64).await.is_err() {
+            return echo.answer(start + INTERVAL).await.map(|_| start.elapsed());
+        }
+    }
+    None
+}
+
+/// How many of the small echoes of half a second are answered within another.
+async fn quick(echo: &mut Echo, round: u16) -> Tally {
+    const ECHOES: u16 = 10;
+    const QUICK: u16 = 0xff;
+    // An answer that comes in the next round is late, and not one of its own.
+    let first = (QUICK << 8) + round * ECHOES;
+    let is_ours = |sequence: u16| (first..first + ECHOES).contains(&sequence);
+    let mut answered = std::collections::HashSet::new();
+    let start = Instant::now();
+    for number in 0..ECHOES {
+        // An error is an echo that does not arrive.
+        let _ = echo.send(first + number, 64).await;
+        while let Some(sequence) = echo.answer(start + u32::from(number + 1) * INTERVAL / 20).await {
+            answered.extend(is_ours(sequence).then_some(sequence));
+        }
+    }
+    while answered.len() < usize::from(ECHOES) {
+        let Some(sequence) = echo.answer(start + INTERVAL).await else { break };
+        answered.extend(is_ours(sequence).then_some(sequence));
+    }
+    Tally { sent: ECHOES.into(), received: answered.len() as u32 }
+}
+
+/// The largest size tried, and the largest that passed.
+async fn full(echo: &mut Echo, mtu: u32) -> (u32, Option<u32>) {
+    let mtu = mtu.min(65_000);
+    let sizes: Vec<u32> = std::iter::once(mtu).chain(SIZES.into_iter().filter(|size| *size < mtu)).collect();
+    let mut largest = None;
+    for round in 1..=ROUNDS {
+        for (position, size) in sizes.iter().enumerate().filter(|(_, size)| Some(**size) > largest) {
+            if let Err(error) = echo.send(round << 8 | position as u16, *size).await {
+                log::debug!("echo of {size} bytes: {error}");
+            }
+        }
+        let until = Instant::now() + INTERVAL;
+        while let Some(sequence) = echo.answer(until).await {
+            let size = sizes
+                .get(usize::from(sequence & 0xff))
+                .copied()
+                .filter(|_| (1..=ROUNDS).contains(&(sequence >> 8)));
+            largest = largest.max(size);
+            if largest == Some(mtu) {
+                return (mtu, largest);
+            }
+        }
+    }
+    (mtu, largest)
+}
+
+/// The same for a gateway that limits how many echoes it answers: one at a time, the largest first.
+async fn full_alone(echo: &mut Echo, mtu: u32) -> (u32, Option<u32>) {
+    let mtu = mtu.min(65_000);
+    let sizes = std::iter::once(mtu).chain(SIZES.into_iter().filter(|size| *size < mtu));
+    for (position, size) in (0_u16..).zip(sizes) {
+        for round in 1..=2 {
+            sleep(ALONE).await;
+            if echo.alone(round << 8 | position, size).await {
+                return (mtu, Some(size));
+            }
+        }
+    }
+    (mtu, None)
+}

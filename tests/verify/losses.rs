@@ -1,0 +1,111 @@
+//! A gateway that limits how many echoes it answers, beside one to which packets are lost.
+
+use netapply::diagnostic::{Code, Severity};
+use netapply::verify::Verification;
+use netapply::verify::checks::Outcome;
+
+use crate::servers;
+use crate::wires::{assert_cause, assert_healthy, in_machine, input, nic, outcome, run, sh, wire};
+
+/// What a deadline may be that no test is to reach.
+const ENOUGH: u64 = 120;
+
+fn one_nic() {
+    wire("eth0", "router", "port0");
+    sh("ip address add 192.0.2.2/24 dev eth0
+        ip address add 2001:db8::2/64 dev eth0 nodad
+        ip route add default via 192.0.2.1
+        ip -6 route add default via 2001:db8::1
+        ip -n router address add 192.0.2.1/24 dev port0
+        ip -n router address add 2001:db8::1/64 dev port0 nodad");
+}
+
+async fn verified(v6: bool) -> Verification {
+    let link = match v6 {
+        true => nic("eth0", "2001:db8::2/64", Some("2001:db8::1")),
+        false => nic("eth0", "192.0.2.2/24", Some("192.0.2.1")),
+    };
+    run(&input(vec![link], &[], &[]), ENOUGH).await
+}
+
+fn in_router(script: &str) {
+    sh(&format!("ip netns exec router sh -euc '{script}'"));
+}
+
+/// The healthy ones: without a fault and without a warning, and the size of packets is known.
+fn limits_echo(v6: bool, limit: &'static str) {
+    in_machine(async move || {
+        one_nic();
+        in_router(limit);
+        let verification = verified(v6).await;
+        assert_healthy(&verification);
+        let gateway = if v6 { "2001:db8::1" } else { "192.0.2.1" };
+        assert_eq!(outcome(&verification, Code::CheckPathMtu, gateway), Some(Outcome::Passed));
+        let losses = verification.evidence.gateways[0].losses;
+        assert!(losses.echoes.is_lossy(), "the limit was not felt: {losses:?}");
+    });
+}
+
+#[test]
+fn a_gateway_that_answers_one_echo_a_second_is_healthy() {
+    // Bit 0 is the echo reply.
+    limits_echo(false, "cd /proc/sys/net/ipv4; echo 6169 >icmp_ratemask; echo 1000 >icmp_ratelimit");
+}
+
+#[test]
+fn an_ipv6_gateway_that_answers_one_echo_a_second_is_healthy() {
+    limits_echo(true, "cd /proc/sys/net/ipv6/icmp; echo 0-1,3-129 >ratemask; echo 1000 >ratelimit");
+}
+
+#[test]
+fn a_gateway_whose_policy_takes_two_echoes_a_second_is_healthy() {
+    limits_echo(
+        false,
+        "nft add table ip f; nft \"add chain ip f i { type filter hook input priority 0; }\"
+        nft add rule ip f i icmp type echo-request limit rate over 2/second burst 1 packets drop",
+    );
+}
+
+#[test]
+fn echoes_that_are_lost_one_by_one_while_arp_is_answered_are_a_warning() {
+    in_machine(async || {
+        one_nic();
+        in_router("echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all");
+        servers::echo_every("router", 4);
+        let verification = verified(false).await;
+        assert!(verification.passed(), "{verification:#?}");
+        assert_cause(&verification, Code::PacketLoss, &["of the echoes", "no ARP request"]);
+        assert_eq!(verification.causes[0].severity, Severity::Warning);
+    });
+}
+
+/// The faults: so many of ten packets are lost on the wire.
+fn loses(v6: bool, of_ten: u32) {
+    in_machine(async move || {
+        one_nic();
+        in_router(&format!(
+            "nft add table netdev f
+            nft \"add chain netdev f i {{ type filter hook ingress device port0 priority 0; }}\"
+            nft add rule netdev f i numgen random mod 10 \"<\" {of_ten} drop"
+        ));
+        let verification = verified(v6).await;
+        assert!(!verification.passed(), "{verification:#?}");
+        assert_cause(&verification, Code::PacketLoss, &["% of the packets"]);
+        assert_eq!(verification.causes.len(), 1, "sizes are not compared: {:#?}", verification.causes);
+    });
+}
+
+#[test]
+fn seven_of_ten_packets_are_lost() {
+    loses(false, 7);
+}
+
+#[test]
+fn nine_of_ten_packets_are_lost() {
+    loses(false, 9);
+}
+
+#[test]
+fn seven_of_ten_ipv6_packets_are_lost() {
+    loses(true, 7);
+}
