@@ -100,7 +100,7 @@ fn numbers(link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let message =
             format!("{name} {} of {} \"{id}\" is out of range, left out", shown(number), kind.noun());
         let unit = if is_time { " seconds" } else { "" };
-        let hint = format!("the kernel takes {} to {}{unit}", shown(low), shown(high));
+        let hint = format!("the kernel accepts {} to {}{unit}", shown(low), shown(high));
         diags.push(Diagnostic::new(Code::BadValue, setting.at, message).hint(hint));
         false
     });
@@ -109,8 +109,7 @@ fn numbers(link: &mut Link, diags: &mut Vec<Diagnostic>) {
 /// Options that the bond's mode does not have, that exclude each other or that are missing.
 fn bond_options(bond: &mut Link, closed: bool, diags: &mut Vec<Diagnostic>) {
     if bond.settings.get("mode").is_none() && !closed {
-        let message =
-            format!("bond \"{}\" has no mode: the kernel's default, balance-rr, was taken", bond.id);
+        let message = format!("bond \"{}\" has no mode: using the kernel's default, balance-rr", bond.id);
         diags.push(
             Diagnostic::new(Code::MissingBondMode, bond.at, message)
                 .hint("name the mode that the switch is set up for: 802.3ad for LACP, else active-backup"),
@@ -160,7 +159,7 @@ fn monitoring(bond: &mut Link, mode: BondMode, diags: &mut Vec<Diagnostic>) {
             }
         }
     } else if !forced && bond.settings.get("miimon").is_none() {
-        let message = format!("bond \"{}\" would not notice a lost link: miimon 100 was taken", bond.id);
+        let message = format!("bond \"{}\" would not notice a lost link: using miimon 100", bond.id);
         diags.push(
             Diagnostic::new(Code::NoLinkMonitoring, bond.at, message)
                 .hint("set miimon, or arp_interval and arp_ip_target"),
@@ -225,7 +224,7 @@ fn vlan_mtus(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     for (below, (vlan, mtu)) in largest {
         let [id, parent] = [vlan, below].map(|i| desired.links.get(i).map_or("", |l| &l.id));
         let message = format!(
-            "VLAN \"{id}\" has MTU {0}, \"{parent}\" below it has none: it was given {0}, too",
+            "VLAN \"{id}\" has MTU {0}, \"{parent}\" below it has none: using {0} for both",
             mtu.value
         );
         let hint = format!("set the MTU of \"{parent}\"");
@@ -240,7 +239,7 @@ fn vlan_mtus(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
         let Some(link) = desired.links.get_mut(vlan) else { continue };
         link.mtu = Some(Located::new(lower.value, mtu.at));
         let message = format!(
-            "VLAN \"{}\" has MTU {}, over the {} of \"{parent}\" below it: {2} was taken",
+            "VLAN \"{}\" has MTU {}, over the {} of \"{parent}\" below it: using {2}",
             link.id, mtu.value, lower.value
         );
         diags.push(

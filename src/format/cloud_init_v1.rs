@@ -110,18 +110,18 @@ impl Reader {
             (Err(Reported), None) => return,
             (Err(Reported), Some(name)) => {
                 let message =
-                    format!("\"{}\" has no usable mac_address: its NIC is looked for by name", name.value);
+                    format!("\"{}\" has no usable mac_address: matching its NIC by name", name.value);
                 diags.push(Diagnostic::new(Code::NoMac, name.at, message).hint("correct its mac_address"));
                 nic(name.value, name.at)
             }
             (Ok(None), None) => {
-                let message = "a NIC without mac_address and name, left out: nothing says which one is meant";
+                let message = "a NIC without mac_address and name, left out: it matches no NIC";
                 diags.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add its mac_address"));
                 return;
             }
             (Ok(None), Some(name)) => {
-                let message = format!("\"{}\" has no mac_address: its NIC is looked for by name", name.value);
-                let hint = "add its mac_address: names can differ from one boot image to the next";
+                let message = format!("\"{}\" has no mac_address: matching its NIC by name", name.value);
+                let hint = "add its mac_address: names can differ between boot images";
                 diags.push(Diagnostic::new(Code::NoMac, name.at, message).hint(hint));
                 nic(name.value, name.at)
             }
@@ -210,7 +210,7 @@ impl Reader {
                 None => {
                     diags.push(
                         dangling(&name, "a nameserver item belongs to")
-                            .hint("its servers were taken as the machine's"),
+                            .hint("its servers are used for the whole machine"),
                     );
                     self.draft.desired.resolver.merge(&resolver);
                 }
@@ -281,7 +281,7 @@ fn common(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     if let Some(bytes) = of_subnet {
         if let Some(own) = link.mtu.filter(|own| own.value != bytes.value) {
             let message = format!(
-                "mtu {} of \"{}\" and mtu {} of its subnet exclude each other: the subnet's was taken",
+                "mtu {} of \"{}\" and mtu {} of its subnet differ: using the subnet's",
                 own.value.get(),
                 link.id,
                 bytes.value.get()
@@ -311,11 +311,8 @@ fn is_manual(fields: &Fields, diags: &mut Vec<Diagnostic>) -> bool {
 fn method(fields: &Fields, diags: &mut Vec<Diagnostic>) -> Option<Located<Method>> {
     let Some(node) = fields.get("type") else {
         let addressed = fields.get("address").is_some();
-        let message = if addressed {
-            "a subnet without a type: it was taken as static"
-        } else {
-            "a subnet without a type"
-        };
+        let message =
+            if addressed { "a subnet without a type: assuming static" } else { "a subnet without a type" };
         let severity = if addressed { Severity::Warning } else { Severity::Error };
         let missing = Diagnostic::new(Code::MissingKey, fields.at, message).severity(severity);
         diags.push(missing.hint("add \"type\": static, dhcp4, …"));

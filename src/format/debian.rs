@@ -66,7 +66,7 @@ impl Draft {
         link.addresses.retain(|address| !address.net.addr().is_loopback());
         link.dynamic.clear();
         if link.addresses.is_empty() && link.routes.is_empty() && link.rules.is_empty() {
-            let message = format!("{} is the kernel's own, nothing is done to it", link.id);
+            let message = format!("{} is set up by the kernel; netapply leaves it alone", link.id);
             diags.push(Diagnostic::new(Code::LoopbackIgnored, link.at, message));
             return;
         }
@@ -104,12 +104,13 @@ impl Draft {
             }
             if report_implied {
                 let message = format!(
-                    "\"{0}\" has no item of its own; \"{id}\" was taken to mean the interface {0}",
+                    "\"{0}\" has no item of its own; \"{id}\" uses the interface {0}",
                     reference.value
                 );
-                diags.push(Diagnostic::new(Code::ImpliedLink, reference.at, message).hint(
-                    "give it an item with its mac_address: names can differ from one boot image to the next",
-                ));
+                diags.push(
+                    Diagnostic::new(Code::ImpliedLink, reference.at, message)
+                        .hint("give it an item with its mac_address: names can differ between boot images"),
+                );
             }
             let mut link = nic(&reference.value, reference.at);
             link.select.implied = true;
@@ -134,7 +135,7 @@ impl Draft {
         let reach = Reach::of(&self.desired.links);
         for route in std::mem::take(&mut self.routes) {
             let Some(via) = route.via else {
-                let message = format!("the route to {} names neither a gateway nor a link", route.to);
+                let message = format!("the route to {} has neither a gateway nor a link", route.to);
                 diags.push(Diagnostic::new(Code::NoLinkForNetwork, route.at, message));
                 continue;
             };
@@ -218,7 +219,7 @@ fn implied_vlan(
 ) -> Link {
     if report {
         let message = format!(
-            "\"{0}\" has no item of its own; \"{of}\" was taken to mean VLAN {vid} on {1}",
+            "\"{0}\" has no item of its own; \"{of}\" uses VLAN {vid} on {1}",
             name.value, parent.value
         );
         let implied = Diagnostic::new(Code::ImpliedLink, name.at, message);

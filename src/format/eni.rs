@@ -271,7 +271,7 @@ impl Reader {
                 Some(link) => link.members.push(member),
                 None => {
                     let message = format!(
-                        "\"{}\" is to be in VRF \"{}\", which no stanza makes",
+                        "\"{}\" is to be in VRF \"{}\", which no stanza creates",
                         member.value, vrf.value
                     );
                     diags.push(
@@ -387,7 +387,7 @@ fn requires(entry: &Entry, stanza: &Stanza, link: &mut Link, diags: &mut Vec<Dia
         let words = words(&entry.value, &entry.key, diags).into_iter();
         link.members.extend(words.map(|w| Located::new(w.value.to_owned(), w.at)));
     } else {
-        let message = "\"requires\" has no effect here: netapply finds out itself what goes first";
+        let message = "\"requires\" has no effect here: netapply determines the order itself";
         diags.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
     }
 }
@@ -451,7 +451,7 @@ fn activate(
         let known_as = base(&name.value);
         let described = groups.1.contains_key(known_as) || groups.2.contains(known_as);
         if !there.contains(known_as) && !described {
-            let message = format!("\"{}\" is to be brought up, and no iface stanza describes it", name.value);
+            let message = format!("\"{}\" is to be brought up, but no iface stanza describes it", name.value);
             diags
                 .push(Diagnostic::new(Code::DanglingReference, name.at, message).severity(Severity::Warning));
         }

@@ -180,7 +180,7 @@ fn nothing(diags: &[Diagnostic]) -> Option<Diagnostic> {
             "nothing in the description can be used: see the errors",
         ),
         _ => Diagnostic::new(Code::NoLinks, Place::NONE, "the description has no link")
-            .hint("nothing will be configured; if that is not meant, look at what wrote it"),
+            .hint("nothing will be configured; if that is not intended, check the program that wrote it"),
     })
 }
 
@@ -225,7 +225,7 @@ fn understand(
         Some(Format::Disabled) => diags.push(Diagnostic::new(
             Code::NoEffect,
             root.at,
-            "this file disables the network configuration (config: disabled); nothing is done",
+            "this file disables the network configuration (config: disabled): nothing to do",
         )),
         Some(_) => {}
     }
@@ -253,13 +253,13 @@ fn unknown(text: &str, root: &Node) -> Diagnostic {
     }
     let version = root.get("network").unwrap_or(root).get("version");
     let message = match version.and_then(|v| v.text().map(|text| (v, text))) {
-        Some((_, "2")) => "the file has version 2 and none of netplan's keys".to_owned(),
+        Some((_, "2")) => "the file has version 2 but none of netplan's keys".to_owned(),
         Some((_, text)) => {
-            format!("version {text} of a network configuration is not known: there are 1 and 2")
+            format!("unknown network configuration version {text}: only 1 and 2 exist")
         }
         None => match &root.value {
             tree::Value::Map(_) => "the file is not a network description that netapply knows".to_owned(),
-            _ => format!("the file is {}, and a network description is a mapping", root.noun()),
+            _ => format!("the file is {}, but a network description is a mapping", root.noun()),
         },
     };
     Diagnostic::new(Code::UnknownFormat, version.map_or(root.at, |v| v.at), message)

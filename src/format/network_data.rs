@@ -95,7 +95,7 @@ fn services(node: Option<&Node>, resolver: &mut Resolver, diags: &mut Vec<Diagno
         let Some(fields) = Fields::new(service, &keys::SERVICE, diags) else { continue };
         let kind = fields.get("type").and_then(|node| text(node, "type", diags)).unwrap_or("dns");
         if !kind.eq_ignore_ascii_case("dns") {
-            let message = format!("a service of type \"{kind}\" is no name server and has no effect here");
+            let message = format!("a service of type \"{kind}\" is not a name server and has no effect here");
             diags.push(Diagnostic::new(Code::NotADns, service.at, message));
             continue;
         }

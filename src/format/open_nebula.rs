@@ -61,7 +61,7 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
             draft.add(link);
             continue;
         }
-        let message = format!("PCI{number} has no MAC address, left out: nothing says which NIC is meant");
+        let message = format!("PCI{number} has no MAC address, left out: nothing says which NIC to match");
         diags.push(Diagnostic::new(Code::MissingKey, at, message).hint(format!("add PCI{number}_MAC")));
     }
     let resolver = &mut draft.desired.resolver;
@@ -88,7 +88,7 @@ fn duplicates(variables: &[Entry], diags: &mut Vec<Diagnostic>) {
     for entry in variables.iter().filter(|e| e.key.starts_with("ETH")) {
         if let Some(first) = seen.insert(&entry.key, entry).filter(|f| f.value.text() != entry.value.text()) {
             let message = format!(
-                "{} is set twice (first in line {}); the last value is used",
+                "{} is set twice (first on line {}); the last value is used",
                 entry.key, first.key_at.line
             );
             diags.push(

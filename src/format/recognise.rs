@@ -67,7 +67,7 @@ pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'
     }
     let has = |key: &str| root.is_some_and(|root| root.get(key).is_some());
     if has("apiVersion") && has("kind") {
-        return Some(("a Kubernetes object", "give netapply the text that is in it"));
+        return Some(("a Kubernetes object", "pass the network data inside it to netapply"));
     }
     if root
         .and_then(|root| root.get("interfaces"))

@@ -122,7 +122,7 @@ fn whole(node: &Node, key: &str, wanted: &str, diags: &mut Vec<Diagnostic>) -> O
 pub(super) fn mtu(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<Mtu>> {
     let bytes = whole(node, key, "a number of bytes from 68 to 65535", diags)?;
     if bytes.value == 0 {
-        diags.push(Diagnostic::new(Code::NoEffect, node.at, format!("{key} 0 is taken as not given")));
+        diags.push(Diagnostic::new(Code::NoEffect, node.at, format!("{key} 0 counts as not set")));
         return None;
     }
     match Mtu::new(bytes.value) {
@@ -154,7 +154,7 @@ pub(super) fn mac(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option
                     let message = format!("{key} {text} is not quoted, and YAML 1.1 reads it as a number");
                     diags.push(
                         Diagnostic::new(Code::OddNumber, node.at, message)
-                            .hint(format!("write \"{text}\"; it was taken as that")),
+                            .hint(format!("write \"{text}\"; it is read as that")),
                     );
                 }
             }
@@ -167,7 +167,7 @@ pub(super) fn mac(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option
     }
 }
 
-/// A MAC address that says which NIC is meant: as [`mac`], and zeroes, which some writers put where they know none, count
+/// A MAC address that says which NIC to match: as [`mac`], and zeroes, which some writers put where they know none, count
 /// as absent. An error, which has been reported, where it cannot be read.
 pub(super) fn mac_of_nic(
     node: &Node,
@@ -176,7 +176,7 @@ pub(super) fn mac_of_nic(
 ) -> Result<Option<Located<MacAddr>>, Reported> {
     let Some(text) = try_text(node, key, diags)? else { return Ok(None) };
     if text.bytes().all(|b| matches!(b, b'0' | b':' | b'-')) && text.contains("00") {
-        let message = format!("{key} {text} is no MAC address: it is taken as not given");
+        let message = format!("{key} {text} is not a MAC address: counts as not set");
         diags.push(Diagnostic::new(Code::NoEffect, node.at, message).severity(Severity::Warning));
         return Ok(None);
     }
@@ -247,7 +247,7 @@ fn warn_if_octal(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) {
         let message = format!("{key} {text} begins with 0, and YAML 1.1 reads it as an octal number");
         diags.push(
             Diagnostic::new(Code::OddNumber, node.at, message)
-                .hint("remove the leading zero; it was taken as a decimal number"),
+                .hint("remove the leading zero; it is read as a decimal number"),
         );
     }
 }
@@ -303,7 +303,7 @@ pub(super) mod tests {
             assert_eq!(mtu(yaml), (Some(9000), vec![]));
         }
         assert_eq!(mtu("null"), (None, vec![]));
-        assert_eq!(mtu("0"), (None, vec!["no-effect: mtu 0 is taken as not given".into()]));
+        assert_eq!(mtu("0"), (None, vec!["no-effect: mtu 0 counts as not set".into()]));
         assert_eq!(
             mtu("'70000'").1,
             ["bad-value: mtu \"70000\": outside the 68 to 65535 bytes that an MTU may have"]

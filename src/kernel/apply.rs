@@ -1,7 +1,7 @@
-//! Executes a plan: its steps in order, as many to a datagram as do not need each other.
+//! Executes a plan: its steps in order, with independent steps in the same datagram.
 //!
-//! Decides nothing: a step that fails takes along those that the plan says need it, and the others go on. What
-//! the kernel refuses because it is so already counts as done. Entry function: [`apply`].
+//! Decides nothing: a failed step skips those that depend on it according to the plan, and the others go on. What
+//! the kernel refuses because it is already so counts as done. Entry function: [`apply`].
 
 mod datagrams;
 #[cfg(feature = "fault")]
@@ -36,19 +36,19 @@ pub use wait::WAIT_BOUND;
 /// What to do after a step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterFailure {
-    /// Go on with everything that does not need it.
+    /// Go on with everything that does not depend on it.
     GoOn,
-    /// Make nothing more once a part of the network has failed.
+    /// Do nothing more once a part of the network has failed.
     Stop,
 }
 
-/// How long all that a plan tells the image's other tools may take together; each step has a bound of its own as well.
+/// Total time for the steps of the hand-off; each step also has its own bound.
 pub const HANDOFF_BOUND: Duration = Duration::from_secs(45);
 
-/// The same for taking it back: systemd kills a service 20 s after it has asked it to stop (`TimeoutStopSec=`).
+/// The same for undoing it: systemd kills a service 20 s after asking it to stop (`TimeoutStopSec=`).
 pub const UNDO_BOUND: Duration = Duration::from_secs(12);
 
-/// Executes `plan` on links that are called as `names` says, until it is done or `stop` is ready: then it ends
+/// Executes `plan` on links with these `names`, until it is done or `stop` is ready: then it ends
 /// at the next step.
 pub async fn apply(
     session: &mut Session,
@@ -61,7 +61,7 @@ pub async fn apply(
     execute(session, effects, plan, names, (after_failure, HANDOFF_BOUND), stop).await
 }
 
-/// Executes the plan that takes another one back, to its end whatever fails.
+/// Executes a plan that undoes another one, to its end whatever fails.
 pub async fn undo(session: &mut Session, effects: &mut impl Effects, plan: &Plan, names: Names) -> Outcome {
     let never = std::future::pending();
     execute(session, effects, plan, names, (AfterFailure::GoOn, UNDO_BOUND), never).await
@@ -112,14 +112,14 @@ struct Executor<'a, E> {
     names: Names,
     after_failure: AfterFailure,
     outcome: &'a mut Outcome,
-    /// A step failed without which the network is not as described.
+    /// A step that the described network needs has failed.
     network_failed: bool,
     /// Steps that wait to be sent together, each with its request, in the plan's order.
     pending: Vec<(StepId, Request)>,
     pending_bytes: usize,
-    /// The kernel, if it loads `bonding`, makes a `bond0` that nobody asked for.
+    /// If the kernel loads `bonding` itself, it also creates an unwanted `bond0`.
     stray_bond: bool,
-    /// When all waits together must have ended; set by the first.
+    /// When all waits together must end; set by the first.
     wait_until: Option<Instant>,
 }
 
@@ -178,10 +178,10 @@ impl<E: Effects> Executor<'_, E> {
         self.outcome.steps[number.0] = outcome;
     }
 
-    /// The step's request. A link that is not known yet may be one that is about to be made.
+    /// The step's request. A link that is not known yet may be about to be created.
     async fn prepare(&mut self, action: &Action) -> Result<Option<Request>, Trouble> {
         if let Action::AddLink(new) = action {
-            // Loaded here, `bonding` comes without the `bond0` that it has where the kernel loads it.
+            // Loaded here, `bonding` does not create the `bond0` that it creates if the kernel loads it.
             if new.kind == Kind::Bond {
                 self.stray_bond |= self.effects.load(new.kind).await.is_err();
             }
@@ -191,7 +191,7 @@ impl<E: Effects> Executor<'_, E> {
             self.send().await;
             request = write::request(action, &self.names);
         }
-        // The other end of a veth pair comes without being asked for.
+        // The other end of a veth pair is created with it.
         if let Err(Unencodable::NoLink(name)) = &request {
             self.learn(name).await;
             request = write::request(action, &self.names);
@@ -221,7 +221,7 @@ impl<E: Effects> Executor<'_, E> {
         let mut settled = Vec::with_capacity(pending.len());
         for (number, request) in pending {
             let question = match &self.plan.steps[number.0].action {
-                // The index of a new link is asked for in the same breath.
+                // The index of a new link is requested in the same batch.
                 Action::AddLink(new) => Some(read::link_by_name(&new.name)),
                 _ => None,
             };
@@ -241,8 +241,8 @@ impl<E: Effects> Executor<'_, E> {
             if fault::loses(number.0) {
                 answer = Err(Failure::Lost);
             }
-            // Asked for again, a change of a link could take back what the steps behind it have done, or be refused for
-            // it: whether it was made, the next plan sees.
+            // If repeated, a change of a link could undo later steps, or be refused because of
+            // them: the next plan shows whether it was made.
             let is_lost = matches!(answer, Err(Failure::Lost | Failure::Silent(_)));
             let is_change = matches!(self.plan.steps[number.0].action, Action::SetLink { .. });
             if is_lost && is_change && position + 1 < requests.len() {
@@ -303,7 +303,7 @@ impl<E: Effects> Executor<'_, E> {
         }
     }
 
-    /// The answer was lost: the change may have been made or not, and asking again tells.
+    /// The reply was lost: the change may have been made or not, which repeating it shows.
     async fn ask_again(&mut self, action: &Action, request: &Request) -> Result<Option<String>, Trouble> {
         match self.session.request(request).await {
             Ok(ack) => Ok(ack.warning),
@@ -315,7 +315,7 @@ impl<E: Effects> Executor<'_, E> {
         }
     }
 
-    /// A refusal that is none: what was asked for is so already, or is so after another try.
+    /// Errors that do not count as failures: the state is already as requested, or is so after a retry.
     async fn recover(
         &mut self,
         action: &Action,
@@ -329,7 +329,7 @@ impl<E: Effects> Executor<'_, E> {
         }
         let again = match action {
             Action::AddLink(new) if errno == Errno::EEXIST => match found.and_then(read::link_index) {
-                // Somebody made it meanwhile: it gets the options that the new one would have had.
+                // Another program has created it meanwhile: it gets the options that the new one would have had.
                 Some((_, kind)) if kind == new.kind.word() => write::adopt_link(new, &self.names)?,
                 _ => return Err(refused(action, request, refusal)),
             },
@@ -394,8 +394,8 @@ impl<E: Effects> Executor<'_, E> {
         Ok(None)
     }
 
-    /// A step that is made outside of netlink. What takes it back is kept where that may be needed, before it is made: a
-    /// step that fails, or is given up, may have done a part.
+    /// A step that does not use netlink. If it may have to be undone, its inverse is saved before it is made: a
+    /// step that fails, or is given up, may be partly done.
     async fn effect(&mut self, action: &Action) -> Result<(), Trouble> {
         let is_handoff = action.is_handoff();
         if is_handoff && self.after_failure == AfterFailure::Stop {
@@ -412,7 +412,7 @@ impl<E: Effects> Executor<'_, E> {
     }
 }
 
-/// The kernel refuses because what was asked for is so already: removed by another, or with its link.
+/// The kernel refuses because the state is already as requested: removed by another program, or with its link.
 fn is_so_already(action: &Action, errno: Errno) -> bool {
     match action {
         Action::AddRule(_) => errno == Errno::EEXIST,

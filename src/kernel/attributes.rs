@@ -1,7 +1,7 @@
 //! Netlink attributes as they lie in a message: read one at a time, by number.
 //!
-//! The kernel's messages grow with every release. A reader here takes the attributes that it knows and passes
-//! over the rest, so that one that is new, missing or malformed costs itself and nothing else.
+//! The kernel's messages grow with every release. A reader here takes the attributes that it knows and skips
+//! the rest, so that a new, missing or malformed attribute does not affect the others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_read_back_and_a_broken_tail_is_passed_over() {
+    fn attributes_are_read_back_and_a_malformed_tail_is_skipped() {
         let mut bytes = Vec::new();
         put(&mut bytes, 3, b"eth0\0");
         put(&mut bytes, 4 | 0x8000, &7u32.to_ne_bytes());

@@ -7,7 +7,7 @@ use super::session::Failure;
 use super::{ethtool, wireguard};
 
 /// Adds to `inventory` what the described links, by the names that they have in the kernel, need to be compared.
-/// A NIC that cannot say is left as it is.
+/// A NIC that does not report them is left unchanged.
 pub async fn complete<'a>(
     inventory: &mut Inventory,
     described: impl Iterator<Item = (&'a str, &'a Link)>,

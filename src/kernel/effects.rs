@@ -1,7 +1,7 @@
-//! What stands behind the steps that are not netlink: a sysctl, a file, a program, a call over D-Bus, a module.
+//! The steps that do not use netlink: a sysctl, a file, a program, a call over D-Bus, a module.
 //!
-//! [`Effects`] is the seam: [`Real`] changes the machine, [`Recorder`] writes down what would be changed, and a test has
-//! its own. Each effect ends within a bound of its own, and none blocks the runtime: a signal is seen meanwhile, and
+//! [`Effects`] is the interface: [`Real`] changes the machine, [`Recorder`] records what would be changed, and a test has
+//! its own. Each effect has a bound, and none blocks the runtime: signals are handled meanwhile, and
 //! dropping the future of an effect gives it up (a program's process group is killed). Decides nothing.
 
 mod file;
@@ -37,10 +37,10 @@ const RECORDS: &[&str] = &["/run/resolvconf/interface", "/run/resolvconf/interfa
 
 /// Makes the steps that are not netlink. Each future is bounded, and gives its effect up when it is dropped.
 pub trait Effects {
-    /// Makes a step whose means is a sysctl, a file, a program or D-Bus.
+    /// Makes a step by a sysctl, a file, a program or D-Bus.
     fn make(&mut self, action: &Action) -> impl Future<Output = Result<(), Trouble>>;
 
-    /// The step that takes `action` back, asked for before it is made; `None` where there is none.
+    /// The step that undoes `action`, determined before it is made; `None` if there is none.
     fn inverse(&mut self, action: &Action) -> impl Future<Output = Option<Action>>;
 
     /// Loads the modules of a kind of link; those that are loaded already count as loaded now.
@@ -145,7 +145,7 @@ impl Effects for Real {
     }
 }
 
-/// Writes down what would be changed outside of the kernel's own state, and makes the rest: netlink and sysctls belong to
+/// Records what would be changed outside the kernel, and makes the rest: netlink and sysctls belong to
 /// a namespace, files and programs to the machine.
 #[derive(Debug)]
 pub struct Recorder<E> {

@@ -51,7 +51,7 @@ pub(super) async fn features<'a>(
     Ok(few(wanted.map(|name| (name.to_owned(), is_on(name)))))
 }
 
-/// Turns a feature on or off. What the driver does not do is said in words, for it is no refusal.
+/// Turns a feature on or off. Returns a sentence if the driver does not do it, which is not an error.
 pub(super) async fn set_feature(link: &str, feature: &str, on: bool) -> Result<Option<String>, Failure> {
     let mut ethtool = Generic::open_or_refuse(FAMILY).await?;
     let names = if feature == CHECKSUMMING {
@@ -66,7 +66,7 @@ pub(super) async fn set_feature(link: &str, feature: &str, on: bool) -> Result<O
     let mut message = header(link);
     put_bits(&mut message, FEATURES_WANTED, names.iter().map(String::as_str), on, false);
     let reply = ethtool.command(FEATURES_SET, &message).await?;
-    // The reply lists what was wanted and did not become so.
+    // The reply lists what was requested but not done.
     let kept = bits(answer(&reply).nest(FEATURES_WANTED)).any(|(name, _)| names.contains(&name));
     Ok((kept || names.is_empty()).then(|| {
         let state = if on { "off" } else { "on" };
@@ -86,7 +86,7 @@ pub(super) async fn wake_on_lan(link: &str) -> Result<Option<bool>, Failure> {
     }
 }
 
-/// Has a magic packet, and nothing else, wake the machine; or nothing at all.
+/// Lets only a magic packet wake the machine, or nothing.
 pub(super) async fn set_wake_on_lan(link: &str, on: bool) -> Result<(), Failure> {
     let mut ethtool = Generic::open_or_refuse(FAMILY).await?;
     let mut message = header(link);

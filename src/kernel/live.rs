@@ -1,7 +1,7 @@
-//! What links, addresses and neighbours do at this moment: what an [`crate::inventory::Inventory`] leaves out because
+//! The current state of links, addresses and neighbours that an [`crate::inventory::Inventory`] leaves out because
 //! no description asks for it. LACP states, a bridge port's forwarding state, speeds, tentative addresses.
 //!
-//! For those who verify. [`Live`] reads; what changes in between comes from a [`super::monitor::Monitor`].
+//! For verification. [`Live`] reads; changes in between come from a [`super::monitor::Monitor`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -165,7 +165,7 @@ impl Live {
         Ok(dump.items)
     }
 
-    /// Has the kernel ask for neighbours, by link and address, and gives what it knew of them before. `anew`: also for those
+    /// Lets the kernel resolve neighbours, by link and address; returns what it knew of them before. `anew`: also those
     /// that answered lately.
     pub async fn ask_neighbours(
         &mut self,
@@ -184,7 +184,7 @@ impl Live {
     }
 }
 
-/// Gives the links names for indexes, and what only files tell.
+/// Replaces indexes by names, and adds what only files contain.
 fn states(raw: Vec<(References, LinkState)>) -> Vec<LinkState> {
     let names: HashMap<u32, String> = raw.iter().map(|(_, l)| (l.index, l.name.clone())).collect();
     let name_of = |index: u32| names.get(&index).cloned();
@@ -397,7 +397,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partners_are_told_apart_from_actors() {
+    fn partners_and_actors_are_distinguished() {
         let text = "Ethernet Channel Bonding Driver: v6.1\n\nSlave Interface: eth0\nMII Status: up\ndetails actor lacp pdu:\n    system priority: 65535\n    system mac address: 7c:c2:55:6e:90:44\n    port key: 15\ndetails partner lacp pdu:\n    system priority: 32768\n    system mac address: 02:00:00:00:00:01\n    oper key: 15\n    port state: 63\n\nSlave Interface: eth1\ndetails actor lacp pdu:\n    system mac address: 7c:c2:55:6e:90:44\ndetails partner lacp pdu:\n    system mac address: 00:00:00:00:00:00\n    oper key: 1\n";
         let found = partners(text);
         assert_eq!(found[0], ("eth0".into(), "02:00:00:00:00:01".parse().ok(), Some(15)));
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_messages_are_no_trouble() {
+    fn truncated_messages_are_read_without_panic() {
         let mut payload = vec![0_u8; 16];
         payload[4] = 7;
         payload.extend([8, 0, 4, 0, 0x28, 0x23, 0, 0]);

@@ -1,6 +1,6 @@
 //! Where the kernel itself would send a packet: `RTM_GETROUTE` for one destination, as `ip route get` asks.
 //!
-//! Rules, tables, VRFs and next-hop objects all have their say in the answer, whoever made them. Changes nothing.
+//! Rules, tables, VRFs and next-hop objects all count, whichever program made them. Changes nothing.
 //! Entry function: [`lookup`].
 
 use std::net::IpAddr;
@@ -53,7 +53,7 @@ pub enum Answer {
     NoRoute,
     /// A route or rule forbids it: unreachable, prohibit or blackhole.
     Forbidden(RouteKind),
-    /// The source is no address of this machine. Told for IPv4; for IPv6 the kernel does not look at it.
+    /// The source is not an address of this machine. Told for IPv4; for IPv6 the kernel does not look at it.
     NotOurSource,
 }
 

@@ -184,7 +184,7 @@ mod tests {
         kernel/net/ipv6/ip6-gre.ko.zst:\n";
 
     #[test]
-    fn what_a_module_needs_comes_before_it() {
+    fn a_modules_dependencies_come_before_it() {
         assert_eq!(
             in_order(DEP, "bonding").unwrap(),
             ["kernel/net/tls/tls.ko", "kernel/drivers/net/bonding/bonding.ko"]

@@ -1,8 +1,8 @@
 //! What changes in the kernel, as it happens: a socket in netlink's multicast groups.
 //!
-//! For those who wait: for a carrier, a neighbour, the end of duplicate address detection. A waiter opens
-//! the [`Monitor`] first and reads the state after, so that nothing falls between. Where the kernel spoke
-//! faster than we read, [`Event::Resync`] says that the state must be read anew.
+//! For waits: for a carrier, a neighbour, the end of duplicate address detection. A waiter opens
+//! the [`Monitor`] first and reads the state afterwards, so that no change is missed. If the kernel sent messages
+//! faster than they were read, [`Event::Resync`] says that the state must be read again.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! Which link has which index. The kernel speaks of indexes, everything outside this room of names.
+//! Which link has which index. The kernel uses indexes; everything outside this room uses names.
 
 use std::collections::HashMap;
 

@@ -37,15 +37,15 @@ pub struct Neighbour {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NeighbourState {
-    /// It has answered lately.
+    /// It has answered recently.
     Reachable,
-    /// It is entered by hand for good, or the link needs no answer (`NUD_PERMANENT`, `NUD_NOARP`): nobody was asked.
+    /// It is a permanent entry, or the link does not resolve neighbours (`NUD_PERMANENT`, `NUD_NOARP`): nothing was asked.
     Fixed,
-    /// It is being asked.
+    /// It is being resolved.
     Asked,
-    /// It has answered once, and may have gone since.
+    /// It has answered before, and may be gone.
     Stale,
-    /// It was asked and did not answer.
+    /// It did not answer.
     Failed,
 }
 
@@ -87,7 +87,7 @@ fn decode(payload: &[u8], names: &Names) -> Option<Neighbour> {
     })
 }
 
-/// Has the kernel ask for neighbours, by link and address, without sending them packets. One that is known but stale is
+/// Lets the kernel resolve neighbours, by link and address, without sending them packets. A stale one is
 /// asked anew; what comes of it is notified. `anew`: also one that
 /// answered lately. Gives what the kernel knew of them before.
 pub async fn ask(

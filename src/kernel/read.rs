@@ -1,6 +1,6 @@
 //! One read of the kernel's state: links, addresses, routes and rules become an [`Inventory`].
 //!
-//! Reads tolerantly: what does not decode is passed over or listed, never a reason to lose the rest. Changes
+//! Reads tolerantly: what cannot be decoded is skipped or listed, and the rest is kept. Changes
 //! nothing and decides nothing. Entry function: [`inventory`].
 
 mod files;

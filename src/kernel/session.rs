@@ -1,7 +1,7 @@
-//! A netlink session: requests out, every answer accounted for, nothing waited for without a bound.
+//! A netlink session: every request gets an answer, and every wait has a bound.
 //!
 //! rtnetlink's own connection loses replies that it cannot decode and then waits for ever, sends one
-//! request a round trip, and has no extended acks; this is what stands under its message builders instead.
+//! request per round trip, and has no extended acks; this replaces it below rtnetlink's message builders.
 //! It knows framing only ([`super::wire`]); what replies mean is for their readers.
 //!
 //! The kernel answers a request before `send` returns, so a wait here is for a lost answer: it ends at the
@@ -38,7 +38,7 @@ pub(super) const READ_BUFFER: usize = 64 << 10;
 /// How often a dump that was interrupted by changes is asked for again.
 const DUMP_ATTEMPTS: usize = 10;
 
-/// How often an overrun session asks whether the kernel is through.
+/// How often, after an overrun, the session asks whether the kernel is done.
 const FENCES: usize = 3;
 
 /// A family of the netlink protocol.
@@ -53,7 +53,7 @@ pub enum Family {
 /// Why a request has no ack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The kernel said no.
+    /// The kernel refused.
     Refused(Refusal),
     /// The answer was lost: the receive buffer overran. The change may have been made.
     Lost,
@@ -308,7 +308,7 @@ impl Session {
     }
 }
 
-/// Throws away all that is there; reading also drives a dump that nobody wants any more to its end.
+/// Discards pending datagrams; reading also finishes an abandoned dump.
 pub(super) fn drain(socket: &Socket, incoming: &mut Vec<u8>) -> Result<(), Failure> {
     loop {
         match read(socket, incoming) {
@@ -318,14 +318,14 @@ pub(super) fn drain(socket: &Socket, incoming: &mut Vec<u8>) -> Result<(), Failu
     }
 }
 
-/// Puts a socket under the runtime's watch.
+/// Registers a socket with the runtime.
 pub(super) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     socket.set_non_blocking(true)?;
     // SAFETY: `Socket` owns its descriptor, gives out always the same, and closes it only when dropped.
     unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
 }
 
-/// Reads a datagram that is already there; `WouldBlock` where there is none.
+/// Reads a pending datagram; `WouldBlock` if there is none.
 fn read(socket: &Socket, incoming: &mut Vec<u8>) -> io::Result<Read> {
     loop {
         // With MSG_TRUNC the length is the datagram's own, whatever the buffer's.

@@ -19,7 +19,7 @@ const NETWORK_MANAGER_DEVICE: &str = "org.freedesktop.NetworkManager.Device";
 /// `NM_DEVICE_STATE_UNMANAGED` (NetworkManager's D-Bus API, `NMDeviceState`); 0 is unknown.
 const UNMANAGED: i128 = 10;
 
-/// Has a running service read its files again.
+/// Makes a running service reload its files.
 pub(super) async fn refresh(machine: &Machine, service: Service) -> Result<(), Trouble> {
     let result = match service {
         Service::Networkd => reload_networkd(machine).await,
@@ -41,7 +41,7 @@ pub(super) async fn refresh(machine: &Machine, service: Service) -> Result<(), T
     result.map_err(|error| trouble(service.command(), error))
 }
 
-/// Has a tool leave a link alone, or take it, and waits until it has.
+/// Makes a tool release a link, or take it, and waits until it has.
 pub(super) async fn manage(machine: &Machine, link: &str, by: Manager, on: bool) -> Result<(), Trouble> {
     let result = match by {
         Manager::NetworkManager => manage_by_network_manager(machine, link, on).await,
@@ -130,7 +130,7 @@ async fn manage_by_network_manager(machine: &Machine, link: &str, on: bool) -> R
         arguments: &arguments,
     };
     bus.call(&set).await?;
-    // It leaves a link with the addresses that are on it, and in a later turn of its loop.
+    // It keeps the addresses on a released link, and releases it in a later iteration of its loop.
     if on {
         return Ok(());
     }

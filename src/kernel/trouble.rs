@@ -103,11 +103,11 @@ impl fmt::Display for Trouble {
             Self::Refused { refusal, option: None } => write!(f, "the kernel refused: {refusal}"),
             Self::Unanswered(failure) => failure.fmt(f),
             Self::Missing(missing) => missing.fmt(f),
-            Self::NoLink(name) => write!(f, "there is no link {name}"),
-            Self::BadValue => f.write_str("an option has a value that the kernel cannot take"),
+            Self::NoLink(name) => write!(f, "no link named {name}"),
+            Self::BadValue => f.write_str("the value is out of the kernel's range for this option"),
             Self::File { path, errno } => write!(f, "{}: {}", path.display(), errno.desc()),
             Self::Program { program, failure } => write!(f, "{program}: {failure}"),
-            Self::Late { what, bound } => write!(f, "{what}: not done within {} s", bound.as_secs()),
+            Self::Late { what, bound } => write!(f, "{what} did not finish within {} s", bound.as_secs()),
             Self::Tentative { addresses, waited, no_carrier } => {
                 let list: Vec<String> = addresses.iter().map(Ipv6Addr::to_string).collect();
                 let list = list.join(", ");
@@ -115,8 +115,8 @@ impl fmt::Display for Trouble {
                 f.write_str(if *no_carrier { ": the link has no carrier" } else { "" })
             }
             Self::Duplicate(address) => write!(f, "another machine on the link has {address}"),
-            Self::BadKey(None) => f.write_str("a key is not 44 letters of base64"),
-            Self::BadKey(Some(path)) => write!(f, "{}: not a key of 44 letters of base64", path.display()),
+            Self::BadKey(None) => f.write_str("a key is not 44 characters of base64"),
+            Self::BadKey(Some(path)) => write!(f, "{}: not a key of 44 characters of base64", path.display()),
             Self::KeyFile { path, why } => write!(f, "{}: {why}", path.display()),
         }
     }

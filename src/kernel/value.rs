@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_table_survives_the_bytes() {
+    fn every_row_of_the_table_round_trips() {
         let mut names = Names::default();
         names.insert(2, "eth0");
         for row in Kind::all().flat_map(|kind| kind.attributes().iter().chain(kind.port_attributes())) {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_is_nothing() {
+    fn unset_values_are_none() {
         let names = Names::default();
         for (form, length) in [(Form::Link, 4), (Form::Mac, 6), (Form::Ip4, 4), (Form::Ip4List, 0)] {
             assert_eq!(value(form, &vec![0; length], &names), Some(None));

@@ -1,7 +1,7 @@
 //! Netlink framing: requests as bytes, replies as slices.
 //!
-//! Knows headers, acks and extended acks (linux/netlink.h), and nothing of links or routes: what stands
-//! inside a reply is its reader's to decode, so a reply that does not decode can never stall a session.
+//! Knows headers, acks and extended acks (linux/netlink.h), and nothing of links or routes: what is
+//! inside a reply is decoded by its reader, so an undecodable reply never stalls a session.
 //! [`Request`] is what goes out, [`frames`] takes apart what comes in.
 
 use std::fmt;
@@ -146,10 +146,10 @@ pub fn frames(mut datagram: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     })
 }
 
-/// The kernel took a request.
+/// The kernel accepted a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ack {
-    /// What the kernel had to say although it did as asked.
+    /// The kernel's warning, if any.
     pub warning: Option<String>,
     /// Payload of the reply, where the request was a question.
     pub reply: Option<Vec<u8>>,
@@ -183,7 +183,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errno = self.errno();
-        // The kernel's words sometimes end in a line break or a full stop.
+        // The kernel's text sometimes ends with a line break or a full stop.
         match self.text.as_deref().map(|text| text.trim_end_matches(['\n', '.', ' '])) {
             Some(text) if !text.is_empty() => f.write_str(text)?,
             // nix speaks of a transport endpoint here.

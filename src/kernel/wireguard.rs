@@ -271,7 +271,7 @@ fn raw_peer(peer: &Peer) -> Result<RawPeer, Trouble> {
     })
 }
 
-/// A key in base64, or the file that an absolute path names. No word of it is in what is said about it.
+/// A key in base64, or the file that an absolute path names. Errors never contain any part of it.
 fn read_key(text: &str) -> Result<Key, Trouble> {
     if !text.starts_with('/') || from_base64(text).is_some() {
         return from_base64(text).ok_or(Trouble::BadKey(None));
@@ -281,7 +281,7 @@ fn read_key(text: &str) -> Result<Key, Trouble> {
     from_base64(content.trim()).ok_or_else(|| Trouble::BadKey(Some(text.into())))
 }
 
-/// Reads a file that somebody else has named, as root: only a regular one that is root's own, without waiting for a FIFO
+/// Reads a file named by the description, as root: only a regular file owned by root, without waiting for a FIFO
 /// or a device, and never more than a key needs. Links may lead to it: NixOS keeps keys so.
 fn read_key_file(path: &Path) -> Result<Vec<u8>, Trouble> {
     let is_not = |why| Trouble::KeyFile { path: path.to_owned(), why };
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_never_said() {
+    fn a_key_is_never_printed() {
         let secret = "cGFzc3dvcmQ";
         let trouble = read_key(secret).unwrap_err().to_string();
         assert!(!trouble.contains(secret), "{trouble}");
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_small_regular_file_of_roots_own_is_read_as_a_key() {
+    fn a_key_is_read_only_from_a_small_regular_file_owned_by_root() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_survive_the_bytes() {
+    fn endpoints_round_trip() {
         for text in ["192.0.2.1:51820", "[2001:db8::1]:7"] {
             let address = text.parse().unwrap();
             assert_eq!(socket_address(&socket_bytes(address)), Some(address));

@@ -40,7 +40,7 @@ const RTM_DELLINKPROP: u16 = 109;
 /// The request that does what `action` says; `None` for a step that is not done over rtnetlink.
 pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>, Unencodable> {
     let index = |name: &str| names.index(name).ok_or_else(|| Unencodable::NoLink(name.to_owned()));
-    // Only what is added or removed by the hundred is quiet.
+    // Only what may come by the thousand is sent without acks.
     let request = match action {
         Action::AddLink(new) => add_link(new, names)?,
         Action::DeleteLink { name } => delete_link(index(name)?),
@@ -67,7 +67,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         Action::DeleteRoute(entry) => {
             let mut message = route(entry, names)?;
             if entry.weight.is_some() {
-                // Who made it is not told, and the kernel finds none of another's making.
+                // Without a protocol the kernel removes the route whoever made it; with one it finds no other's.
                 message.header.protocol = RouteProtocol::Unspec;
             }
             Request::from_message(libc::RTM_DELROUTE, 0, &message).quiet()
@@ -102,7 +102,7 @@ fn add_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
     Ok(Request::from_message(libc::RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link.build()))
 }
 
-/// Gives a link of that name and kind, which is there already, what a new one would have had.
+/// Gives an existing link of that name and kind the options that a new one would have had.
 pub(super) fn adopt_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
     Ok(Request::from_message(libc::RTM_NEWLINK, 0, &described(new, names)?.build()))
 }

@@ -23,7 +23,7 @@ pub struct Link {
     pub at: Place,
     /// What it is.
     pub kind: Kind,
-    /// For a physical link: which NIC is meant. Empty for others.
+    /// For a physical link: which NIC to match. Empty for others.
     pub select: Match,
     /// Its name in the kernel.
     pub naming: Naming,

@@ -174,7 +174,7 @@ pub struct Rule {
     pub to: Option<IpNet>,
     /// Table to look in.
     pub table: u32,
-    /// Priority: lower is asked first. `None` lets the plan number it, so that the script and the kernel agree.
+    /// Priority: rules with lower values come first. `None` lets the plan number it, so that the script and the kernel agree.
     pub priority: Option<u32>,
     /// Firewall mark.
     pub mark: Option<u32>,

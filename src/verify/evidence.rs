@@ -114,7 +114,7 @@ pub enum Found {
     NoRoute,
     /// A route or rule forbids it.
     Forbidden(RouteKind),
-    /// The source is no address of this machine.
+    /// The source is not an address of this machine.
     NotOurSource,
     /// It could not be asked, in the system's words.
     Failed(String),

@@ -17,8 +17,8 @@ pub(super) fn unique_ids(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
         Some((first, mac)) => {
             let with = |mac: &Option<MacAddr>| mac.map_or(String::new(), |mac| format!(" with MAC address {mac}"));
             let message = format!(
-                "a second link is called \"{0}\"{1} (the first is in line {2}{3}): the first was taken wherever \
-                 \"{0}\" is named",
+                "a second link has the id \"{0}\"{1} (first on line {2}{3}): references to \"{0}\" mean the first",
+
                 link.id,
                 with(&link.select.mac.map(|mac| mac.value)),
                 first.line,
@@ -56,7 +56,7 @@ pub(super) fn one_link_for_a_mac(desired: &mut Desired, diags: &mut Vec<Diagnost
         let Some(link) = desired.links.get_mut(*keep) else { continue };
         let at = twin.select.mac.map_or(twin.at, |m| m.at);
         let message =
-            format!("\"{}\" and \"{}\" have one MAC address: they were taken as one NIC", link.id, twin.id);
+            format!("\"{}\" and \"{}\" have the same MAC address: treated as one NIC", link.id, twin.id);
         diags.push(
             Diagnostic::new(Code::DuplicateMac, at, message).hint("check the MAC addresses of the two links"),
         );
@@ -185,11 +185,11 @@ impl Resolver {
             // better than none.
             (None, Some(_)) if self.closed && matches!(role, "member" | "link") => {
                 let message = format!(
-                    "\"{id}\" names its {role} \"{0}\", and no link has this id: the interface {0} was taken",
+                    "\"{id}\" names its {role} \"{0}\", but no link has this id: using the interface {0}",
                     reference.value
                 );
                 diags.push(Diagnostic::new(Code::DanglingReference, reference.at, message).hint(format!(
-                    "add \"{}\" to the ethernets: netplan takes none of the text without it",
+                    "add \"{}\" to the ethernets: without it netplan rejects the whole file",
                     reference.value
                 )));
                 self.imply(reference);
@@ -198,18 +198,19 @@ impl Resolver {
             // Near to an id it is a slip of the pen, or the member whose link was left out.
             (None, Some(_)) if !self.closed => {
                 let message = format!(
-                    "\"{0}\" is no link of the description; \"{id}\" was taken to mean the interface {0}",
+                    "\"{0}\" is not a link in the description; \"{id}\" uses the interface {0}",
                     reference.value
                 );
-                diags.push(Diagnostic::new(Code::ImpliedLink, reference.at, message).hint(
-                    "give it a link with its MAC address: names can differ from one boot image to the next",
-                ));
+                diags.push(
+                    Diagnostic::new(Code::ImpliedLink, reference.at, message)
+                        .hint("give it a link with its MAC address: names can differ between boot images"),
+                );
                 self.imply(reference);
                 true
             }
             (near, _) => {
                 let message =
-                    format!("\"{id}\" names its {role} \"{}\", and no link has this id", reference.value);
+                    format!("\"{id}\" names its {role} \"{}\", but no link has this id", reference.value);
                 let mut dangling = Diagnostic::new(Code::DanglingReference, reference.at, message);
                 dangling.hint = Some(match near {
                     Some(near) if self.taken.contains(&near) => {

@@ -32,8 +32,7 @@ pub(super) fn addresses(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
                     format!("{ip} is a duplicate on \"{id}\", first on line {}", first.line),
                 )
             } else {
-                let message =
-                    format!("{ip} is on \"{other}\" already (line {}): \"{id}\" gets it, too", first.line);
+                let message = format!("{ip} is also on \"{other}\" (line {})", first.line);
                 (Code::DuplicateAddress, message)
             };
             diags.push(Diagnostic::new(code, address.at, message).hint("remove one of the two"));
@@ -261,7 +260,7 @@ pub(super) fn one_route_for_a_key(
                 format!("a second route to {}", route.to)
             };
             let message = format!(
-                "{what} of one metric (the first is in line {first}): this one got metric {}",
+                "{what} with the same metric (first on line {first}): this one was given metric {}",
                 key.0.2
             );
             diags.push(

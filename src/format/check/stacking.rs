@@ -29,7 +29,7 @@ pub(super) fn check(desired: &mut Desired, memberless: &HashSet<String>, diags: 
         let message = format!("\"{}\" depends on itself: {}", link.0, link.1);
         if let Some(at) = desired.links.iter().find(|l| l.id == link.0).map(|l| l.at) {
             diags.push(
-                Diagnostic::new(Code::LinkCycle, at, message).hint("break the circle at one of its links"),
+                Diagnostic::new(Code::LinkCycle, at, message).hint("break the cycle at one of its links"),
             );
         }
         out.insert(link.0);
@@ -55,7 +55,7 @@ fn one_controller(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
                 );
                 diags.push(
                     Diagnostic::new(Code::TwoControllers, member.at, message)
-                        .hint("name it in one of the two"),
+                        .hint("remove it from one of the two"),
                 );
                 false
             }
@@ -98,18 +98,15 @@ fn wrong_members(
     if kind == Kind::Bond && link.members.is_empty() {
         if memberless.contains(&id) {
             let message =
-                format!("bond \"{id}\" has no members: it is made, and has no carrier until one joins it");
+                format!("bond \"{id}\" has no members: it is created, but has no carrier until one joins");
             let without =
                 Diagnostic::new(Code::BondWithoutMembers, link.at, message).severity(Severity::Warning);
-            diags.push(without.hint("name the links that it is made of"));
+            diags.push(without.hint("list its members"));
             return;
         }
         if before == 0 {
-            let message = format!("bond \"{id}\" has no member that is there: it was left out");
-            diags.push(
-                Diagnostic::new(Code::BondWithoutMembers, link.at, message)
-                    .hint("name the links that it is made of"),
-            );
+            let message = format!("none of the members of bond \"{id}\" exist: it was left out");
+            diags.push(Diagnostic::new(Code::BondWithoutMembers, link.at, message).hint("list its members"));
         }
         out.insert(id);
     }

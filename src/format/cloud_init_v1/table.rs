@@ -10,8 +10,8 @@ const NAME: Key = key("name", Applied, "name of the interface, by which other it
 const MAC: Key = key("mac_address", Applied, "MAC address that the link gets");
 const MTU: Key = key("mtu", Applied, "MTU in bytes; null is none");
 const ACCEPT_RA: Key = key("accept-ra", Applied, "take router advertisements");
-const KEEP: Key = key("keep_configuration", NoEffect, "it is systemd-networkd's");
-const ID: Key = key("id", NoEffect, "it is what MAAS and curtin call the item");
+const KEEP: Key = key("keep_configuration", NoEffect, "it is for systemd-networkd");
+const ID: Key = key("id", NoEffect, "it is MAAS's and curtin's name for the item");
 const SYSCTLS: &str = "cloud-init sets no sysctls of it either";
 const SUBNETS: Key = key("subnets", Applied, "addresses and how the link gets them; null is none");
 const GATEWAY: Key = key("gateway", Applied, "address of the router");
@@ -30,11 +30,11 @@ pub(in crate::format) static PHYSICAL: Object = Object {
         TYPE,
         ID,
         key("name", Applied, "name for other items to refer to; the NIC gets it as an alternative name"),
-        key("mac_address", Applied, "which NIC is meant; without it the name says so"),
+        key("mac_address", Applied, "which NIC to match; by default the one with this name"),
         MTU,
         ACCEPT_RA,
         key("wakeonlan", Applied, "wake-on-LAN by magic packet"),
-        key("params", NoEffect, "cloud-init notes the NIC's driver there"),
+        key("params", NoEffect, "cloud-init records the NIC's driver there"),
         KEEP,
         SUBNETS,
     ],

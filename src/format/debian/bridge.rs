@@ -69,7 +69,7 @@ pub(in crate::format) static BRIDGE: Object = Object {
     ],
 };
 
-const KERNEL: &str = "the kernel's own value stays";
+const KERNEL: &str = "the kernel's default stays";
 const PER_PORT: &str = "write bridge_pathcost or bridge_portprio, `PORT NUMBER`";
 
 /// Options of ports, and the kernel's names for them.

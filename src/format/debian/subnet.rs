@@ -231,7 +231,7 @@ fn lifetime(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<u32> {
         "0" => Some(0),
         "forever" => None,
         _ => {
-            let message = "preferred-lifetime: only 0 and forever are kept, the address was taken as lasting";
+            let message = "preferred-lifetime: only 0 and forever are supported; using forever";
             diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
             None
         }

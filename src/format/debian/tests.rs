@@ -180,7 +180,7 @@ fn v1_takes_what_its_writers_mean() {
         (
             "- {type: physical, name: eth3}",
             vec!["eth3 NIC =eth3 #3"],
-            vec!["no-mac \"eth3\" has no mac_address: its NIC is looked for by name"],
+            vec!["no-mac \"eth3\" has no mac_address: matching its NIC by name"],
         ),
         (
             "- {type: physical, mac_address: 'bc:24:11:00:00:01', mtu: null, subnets: null}",
@@ -197,7 +197,7 @@ fn v1_takes_what_its_writers_mean() {
             "- type: loopback\n  name: lo\n  subnets: [{type: loopback, dns_nameservers: [192.0.2.53]}]",
             vec!["resolver 192.0.2.53"],
             vec![
-                "loopback-ignored lo is the kernel's own, nothing is done to it",
+                "loopback-ignored lo is set up by the kernel; netapply leaves it alone",
                 "no-links the description has no link",
             ],
         ),
@@ -210,8 +210,8 @@ fn v1_takes_what_its_writers_mean() {
                 "eth1 NIC =eth1 #1 implied",
             ],
             vec![
-                "implied-link \"eth0\" has no item of its own; \"bond0\" was taken to mean the interface eth0",
-                "implied-link \"eth1\" has no item of its own; \"bond0\" was taken to mean the interface eth1",
+                "implied-link \"eth0\" has no item of its own; \"bond0\" uses the interface eth0",
+                "implied-link \"eth1\" has no item of its own; \"bond0\" uses the interface eth1",
             ],
         ),
         (
@@ -294,7 +294,7 @@ fn interfaces_text_as_people_write_it() {
             vec!["eno1 NIC =eno1 DHCP", "eth0 NIC =eth0 #0 DHCP not up"],
             vec![
                 "not-brought-up no auto or allow-hotplug line names \"eth0\": it is not brought up",
-                "dangling-reference \"eth7\" is to be brought up, and no iface stanza describes it",
+                "dangling-reference \"eth7\" is to be brought up, but no iface stanza describes it",
             ],
         ),
         (
@@ -317,7 +317,7 @@ fn interfaces_text_as_people_write_it() {
             ],
             vec![
                 "command-ignored the command \"iptables-restore …\" of \"eth0\" is not executed",
-                "no-effect \"down\" has no effect here: netapply takes no interface down",
+                "no-effect \"down\" has no effect here: netapply does not take interfaces down",
                 "dangling-reference the command names \"eth9\", which has no stanza",
             ],
         ),
@@ -340,7 +340,7 @@ fn interfaces_text_as_people_write_it() {
             "auto lo\niface lo inet loopback\n up ip addr add 127.0.0.2/8 dev lo\n",
             vec![],
             vec![
-                "loopback-ignored lo is the kernel's own, nothing is done to it",
+                "loopback-ignored lo is set up by the kernel; netapply leaves it alone",
                 "no-links the description has no link",
             ],
         ),
@@ -383,7 +383,7 @@ fn context_variables_in_every_spelling() {
             "ETH0_IP=192.0.2.1/24\nETH0_IP=192.0.2.2/24\nETH0_FOO=1\nROOT_PASSWORD=secret\nETH0_METHOD=fixed\nreboot now\n",
             vec!["eth0 NIC =eth0 #0 192.0.2.2/24"],
             vec![
-                "duplicate-key ETH0_IP is set twice (first in line 1); the last value is used",
+                "duplicate-key ETH0_IP is set twice (first on line 1); the last value is used",
                 "unknown-key unknown key \"FOO\" in ETHn_…, ignored",
                 "bad-value METHOD \"fixed\": expected one of static, dhcp, skip",
                 "command-ignored \"reboot\" sets no variable, not executed",

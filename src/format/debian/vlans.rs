@@ -161,8 +161,9 @@ pub(super) fn tables(
     let mut left: Vec<(String, VlanOptions)> = options.into_iter().collect();
     left.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (id, option) in left {
-        let message =
-            format!("the VLANs of \"{id}\" have no effect: it is no port of a bridge with bridge-vlan-aware");
+        let message = format!(
+            "the VLANs of \"{id}\" have no effect: it is not a port of a bridge with bridge-vlan-aware"
+        );
         diags.push(Diagnostic::new(Code::OptionIgnored, option.at.unwrap_or(Place::NONE), message));
     }
 }

@@ -1,4 +1,4 @@
-//! `up`, `pre-up` and `post-up` commands: nothing is executed; the usual ip(8) and route(8) lines are understood.
+//! `up`, `pre-up` and `post-up` commands: nothing is run; the usual ip(8) and route(8) lines are understood.
 //!
 //! [`understand`] is all or nothing for a statement: half of `test … && ip route add …` would be another meaning.
 

@@ -97,7 +97,7 @@ impl<'a> Header<'a> {
                 let message = format!("\"{}\" inherits from nothing", self.name);
                 diags.push(
                     Diagnostic::new(Code::MissingKey, entry.key_at, message)
-                        .hint("write the name of the stanza behind inherits"),
+                        .hint("write the name of the stanza after inherits"),
                 );
                 None
             }

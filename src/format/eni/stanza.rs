@@ -85,20 +85,18 @@ impl<'a> Stanza<'a> {
                     }
                     // ifupdown2 takes it, ifupdown does not.
                     None => {
-                        let message = format!(
-                            "\"{name}\" has a family and no method: it was taken as {}",
-                            stanza.implied().0
-                        );
+                        let message =
+                            format!("\"{name}\" has a family but no method: assuming {}", stanza.implied().0);
                         diags.push(
                             Diagnostic::new(Code::MissingKey, at, message)
                                 .severity(Severity::Warning)
-                                .hint("write static, dhcp, manual or (inet6) auto behind it"),
+                                .hint("add static, dhcp, manual or (inet6) auto"),
                         );
                     }
                 }
                 let rest: Vec<&str> = header.collect();
                 if !rest.is_empty() {
-                    let message = format!("\"{}\" behind the method is ignored", rest.join(" "));
+                    let message = format!("\"{}\" after the method is ignored", rest.join(" "));
                     diags.push(Diagnostic::new(Code::BadValue, at, message).severity(Severity::Warning));
                 }
             }

@@ -24,8 +24,7 @@ pub(super) fn finish(reader: Reader<'_>) -> Desired {
 pub(super) fn vrf_tables(vrf: &mut Link, table: u32, diags: &mut Vec<Diagnostic>) {
     let id = vrf.id.clone();
     let mut wrong = |what: &str, written: u32, at: Place| {
-        let message =
-            format!("{what} of VRF \"{id}\" names table {written}: the VRF's own, {table}, was taken");
+        let message = format!("{what} of VRF \"{id}\" names table {written}: using the VRF's table, {table}");
         diags.push(
             Diagnostic::new(Code::OptionConflict, at, message)
                 .severity(Severity::Error)
@@ -89,7 +88,7 @@ fn pairs(links: &mut [Link], diags: &mut Vec<Diagnostic>) {
             _ if peer.value == link.id => "is itself",
             Some((Kind::Veth, back)) if back.as_ref() == Some(&link.id) => continue,
             Some((Kind::Veth, _)) => "names another peer",
-            Some(_) => "is no virtual-ethernet",
+            Some(_) => "is not a virtual-ethernet",
             // Dangling: said with all the others.
             None => continue,
         };
@@ -160,7 +159,7 @@ fn bridge_ports(links: &mut [Link], options: Vec<PortOption>, diags: &mut Vec<Di
             link.port.set(row, value.value, value.at);
             continue;
         }
-        let message = format!("{key} names \"{}\", which is no member of \"{bridge}\"", port.value);
+        let message = format!("{key} names \"{}\", which is not a member of \"{bridge}\"", port.value);
         diags.push(
             Diagnostic::new(code, port.at, message)
                 .hint(format!("add it to the interfaces of \"{bridge}\", or remove it here")),

@@ -124,8 +124,7 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     link.ipv6.generation = fields.get("ipv6-address-generation").and_then(|node| generation(node, diags));
     link.ipv6.token = fields.get("ipv6-address-token").and_then(|node| token(node, diags));
     if let (Some(_), Some(generation)) = (link.ipv6.token, link.ipv6.generation) {
-        let message =
-            "ipv6-address-generation and ipv6-address-token exclude each other: the token was taken";
+        let message = "ipv6-address-generation and ipv6-address-token exclude each other: using the token";
         diags.push(
             Diagnostic::new(Code::OptionConflict, generation.at, message)
                 .severity(Severity::Error)

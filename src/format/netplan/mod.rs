@@ -70,10 +70,12 @@ pub(super) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Di
     let both: HashSet<Place> = folded.iter().flatten().flat_map(|(_, twice)| twice.iter().copied()).collect();
     let refused: HashSet<Place> = documents.iter().flat_map(|document| refused_twice(document)).collect();
     diags.extend(duplicates.iter().map(|duplicate| match duplicate.at {
-        at if both.contains(&at) => duplicate.diagnostic(
-            "both were taken, as netplan does",
-            "make one of the two: other programs use the last one only",
-        ),
+        at if both.contains(&at) => {
+            duplicate.diagnostic(
+                "both are used, as netplan does",
+                "merge them: other programs use only the last one",
+            )
+        }
         at if refused.contains(&at) => duplicate.last_is_used().severity(Severity::Error),
         _ => duplicate.last_is_used(),
     }));
@@ -398,7 +400,7 @@ fn members(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Vec<LinkRef> {
 /// A boolean. netplan refuses 1 and 0, which cloud-init takes.
 fn boolean(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
     if matches!(node.text(), Some("0" | "1")) {
-        let why = "netplan takes only true, on, yes and y, or false, off, no and n";
+        let why = "netplan accepts only true, on, yes and y, or false, off, no and n";
         diags.push(value::bad(Code::BadValue, node, key, why).severity(Severity::Warning));
     }
     value::boolean(node, key, diags)

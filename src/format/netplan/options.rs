@@ -61,7 +61,7 @@ const fn row(name: &'static str, option: &'static str, how: How, what: &'static 
 /// Parameters of bonds. `primary` names a link by its id; the check of references turns it into one.
 pub(super) const BOND: &[Parameter] = &[
     row("ad-select", "ad_select", Row, "which aggregate 802.3ad uses: stable, bandwidth, count"),
-    row("all-members-active", "all_slaves_active", Row, "take packets on inactive members, too"),
+    row("all-members-active", "all_slaves_active", Row, "accept packets on inactive members"),
     row("all-slaves-active", "all_slaves_active", Row, "older name of all-members-active"),
     row("arp-all-targets", "arp_all_targets", Row, "any or all"),
     row("arp-interval", "arp_interval", Milliseconds, "time between ARP probes; a bare number is ms"),
@@ -70,19 +70,14 @@ pub(super) const BOND: &[Parameter] = &[
     row("down-delay", "downdelay", Milliseconds, "wait before a lost link is given up; a bare number is ms"),
     row("fail-over-mac-policy", "fail_over_mac", Row, "none, active, follow"),
     Parameter {
-        key: key("gratuitious-arp", Deprecated, "misspelt, write gratuitous-arp"),
+        key: key("gratuitious-arp", Deprecated, "misspelled: use gratuitous-arp"),
         option: "num_grat_arp",
         how: UnlessZero,
     },
     row("gratuitous-arp", "num_grat_arp", UnlessZero, "ARP packets sent after a failover"),
     row("lacp-rate", "lacp_rate", Row, "slow or fast"),
     row("learn-packet-interval", "lp_interval", Seconds, "between learning packets; a bare number is s"),
-    row(
-        "mii-monitor-interval",
-        "miimon",
-        Milliseconds,
-        "time between looks at the link; a bare number is ms",
-    ),
+    row("mii-monitor-interval", "miimon", Milliseconds, "interval of link monitoring; a bare number is ms"),
     row("min-links", "min_links", UnlessZero, "members with carrier that the bond needs"),
     row("mode", "mode", Row, "802.3ad, active-backup, balance-xor, …; balance-rr where it is missing"),
     row("packets-per-member", "packets_per_slave", UnlessZero, "packets before balance-rr goes on"),
@@ -169,7 +164,7 @@ impl Parameter {
             Row if node.text() == Some("none") && has_no_none(row) => {
                 let default =
                     if row.name == "mode" { ": the kernel's default, balance-rr, is used" } else { "" };
-                let message = format!("{name} none is taken as not given{default}");
+                let message = format!("{name} none counts as not set{default}");
                 return diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
             }
             Row | UnlessZero => return value::set_option(settings, row, node, name, diags),
@@ -206,7 +201,7 @@ impl Parameter {
 
 /// netplan writes no line for 0, whatever the kernel's own value is.
 pub(super) fn unset(name: &str, node: &Node, diags: &mut Vec<Diagnostic>) {
-    let message = format!("{name} 0 is taken as not given, as netplan does: the kernel's own value stays");
+    let message = format!("{name} 0 counts as not set, as in netplan: the kernel's default stays");
     diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
 }
 
@@ -248,7 +243,7 @@ fn range(
     match ports.as_slice() {
         [a, b] => {
             if a.value > b.value {
-                let message = format!("{name} [{}, {}] was taken as [{1}, {0}]", a.value, b.value);
+                let message = format!("{name} [{}, {}] is read as [{1}, {0}]", a.value, b.value);
                 diags.push(Diagnostic::new(Code::BadValue, node.at, message).severity(Severity::Warning));
             }
             let (low, high) = (a.value.min(b.value) as u16, a.value.max(b.value) as u16);

@@ -37,7 +37,7 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnos
             let message = format!("\"{}\" has set-name and no match, so it keeps its name", link.id);
             diags.push(
                 Diagnostic::new(Code::MissingKey, node.at, message)
-                    .hint("say which NIC is meant: add a match, such as match: {macaddress: …}"),
+                    .hint("say which NIC to match: add a match, such as match: {macaddress: …}"),
             );
         }
     }

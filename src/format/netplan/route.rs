@@ -179,7 +179,7 @@ fn prefix(node: &Node, key: &str, family: Family, diags: &mut Vec<Diagnostic>) -
     match text.parse::<IpAddr>() {
         Ok(ip) if !ip.is_unspecified() => Some(IpNet::from(ip)),
         Ok(ip) => {
-            let message = format!("{key} {ip} without a prefix length was taken as default");
+            let message = format!("{key} {ip} without a prefix length is read as default");
             diags.push(Diagnostic::new(Code::AssumedPrefix, node.at, message).hint("write default"));
             Some(Family::of(&ip).everything())
         }

@@ -131,7 +131,7 @@ network:
         diags,
         [
             "error bad-unit: arp-interval \"15x\": not a time",
-            "note no-effect: max-age 0 is taken as not given, as netplan does: the kernel's own value stays"
+            "note no-effect: max-age 0 counts as not set, as in netplan: the kernel's default stays"
         ]
     );
 }
@@ -231,7 +231,7 @@ ethernets: {eth0: {}}
     assert_eq!(
         diags,
         [
-            "error option-conflict: a route of VRF \"v\" names table 5: the VRF's own, 1000, was taken",
+            "error option-conflict: a route of VRF \"v\" names table 5: using the VRF's table, 1000",
             "error missing-key: VRF \"w\" has no table"
         ]
     );
@@ -251,7 +251,7 @@ fn ipv6_behaviour() {
     assert_eq!(
         diags,
         [
-            "error option-conflict: ipv6-address-generation and ipv6-address-token exclude each other: the token was taken",
+            "error option-conflict: ipv6-address-generation and ipv6-address-token exclude each other: using the token",
             "warning left-to-others: link-local ipv4 is left to the image: a daemon must claim such an address"
         ]
     );
@@ -332,7 +332,7 @@ ethernets: {eth0: {}}
         diags,
         [
             "warning option-ignored: ttl has no effect on IPv6 VTI tunnel \"c\", which has no such option",
-            "warning bad-value: port-range [9, 5] was taken as [5, 9]",
+            "warning bad-value: port-range [9, 5] is read as [5, 9]",
             "warning option-ignored: key has no effect on SIT tunnel \"e\", which has no such option",
         ]
     );
@@ -403,8 +403,8 @@ bridges:
         diags,
         [
             "warning option-ignored: neigh-suppress has no effect: \"eth1\" is in no bridge",
-            "warning option-ignored: path-cost names \"eth1\", which is no member of \"br0\"",
-            "error dangling-reference: port-priority names \"eth9\", which is no member of \"br0\"",
+            "warning option-ignored: path-cost names \"eth1\", which is not a member of \"br0\"",
+            "error dangling-reference: port-priority names \"eth9\", which is not a member of \"br0\"",
         ]
     );
 }

@@ -35,7 +35,7 @@ pub(super) static NIC: Object = Object {
         TYPE,
         NAME,
         MTU,
-        key("ethernet_mac_address", Applied, "which NIC is meant; without it the id is an interface name"),
+        key("ethernet_mac_address", Applied, "which NIC to match; without it the id is an interface name"),
         VIF_ID,
     ],
 };
@@ -51,7 +51,7 @@ pub(super) static BOND: Object = Object {
         MTU,
         key("ethernet_mac_address", Applied, "the bond's MAC address; without it the first member's"),
         VIF_ID,
-        key("bond_links", Applied, "ids of the members (names are found, too)"),
+        key("bond_links", Applied, "ids of the members (names work as well)"),
         key("bond_mode", Applied, "mode, by name or number"),
         key("bond_miimon", Applied, BOND_OPTION),
         key("bond_updelay", Applied, BOND_OPTION),

@@ -99,16 +99,16 @@ fn kind(node: &Node, diags: &mut Vec<Diagnostic>) -> Kind {
             Some(node) if !word.is_empty() => (node.at, format!("the link type \"{word}\" is not known")),
             _ => (node.at, "the link has no type".to_owned()),
         };
-        let message = format!("{what}: it has {key}, so it was taken as a {}", kind.noun());
+        let message = format!("{what}: it has {key}, so it is treated as a {}", kind.noun());
         diags.push(Diagnostic::new(Code::UnknownLinkType, at, message));
         return kind;
     }
     let (at, message) = match written {
         Some(node) if !word.is_empty() => {
-            (node.at, format!("the link type \"{word}\" is not known: it was taken as a NIC"))
+            (node.at, format!("the link type \"{word}\" is not known: treated as a NIC"))
         }
-        Some(node) => (node.at, "the link type is null: it was taken as a NIC".to_owned()),
-        None => (node.at, "the link has no type: it was taken as a NIC".to_owned()),
+        Some(node) => (node.at, "the link type is null: treated as a NIC".to_owned()),
+        None => (node.at, "the link has no type: treated as a NIC".to_owned()),
     };
     let near = nearest(&word, ["bond", "vlan", "linux_bridge"]).filter(|_| !word.is_empty());
     let mut unknown = Diagnostic::new(Code::UnknownLinkType, at, message);
@@ -155,12 +155,9 @@ fn nic(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Opt
     // By its name first, then by its id: a NIC that is found by the id gets the name.
     let id = link.id.clone();
     if let Naming::Set(name) = &link.naming {
-        let message =
-            format!("link \"{id}\" has no MAC address: the interface called {} was taken", name.value);
+        let message = format!("link \"{id}\" has no MAC address: using the interface {}", name.value);
         let no_mac = Diagnostic::new(Code::NoMac, link.at, message);
-        diags.push(
-            no_mac.hint("add its ethernet_mac_address: names can differ from one boot image to the next"),
-        );
+        diags.push(no_mac.hint("add its ethernet_mac_address: names can differ between boot images"));
         let exact = NamePattern::Exact(name.value.to_string());
         link.select.name = Some(Located::new(exact, name.at));
         link.select.otherwise.extend(IfName::new(&id).ok().map(|_| Located::new(id, link.at)));
@@ -168,10 +165,10 @@ fn nic(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Opt
     }
     match IfName::new(&id) {
         Ok(_) => {
-            let message = format!("link \"{id}\" has no MAC address: the interface called {id} was taken");
+            let message = format!("link \"{id}\" has no MAC address: using the interface {id}");
             diags.push(
                 Diagnostic::new(Code::NoMac, link.at, message)
-                    .hint("add its ethernet_mac_address: names can differ from one boot image to the next"),
+                    .hint("add its ethernet_mac_address: names can differ between boot images"),
             );
             link.select.name = Some(Located::new(NamePattern::Exact(id), link.at));
             Some(())

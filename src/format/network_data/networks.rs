@@ -110,7 +110,7 @@ impl<'a> Network<'a> {
         let (name, at) = (&self.name, self.at("id"));
         diags.push(match only {
             Ok(link) => {
-                let message = format!("network \"{name}\" names no link: \"{link}\" was taken");
+                let message = format!("network \"{name}\" names no link: using \"{link}\"");
                 Diagnostic::new(Code::AssumedLink, at, message).hint(format!("write \"link\": \"{link}\""))
             }
             Err(count) => {
@@ -174,7 +174,7 @@ impl<'a> Network<'a> {
                 diags.push(
                     Diagnostic::new(Code::BadValue, self.at("type"), message)
                         .severity(Severity::Warning)
-                        .hint("the address was taken as it is; correct the type"),
+                        .hint("the address is used as written; correct the type"),
                 );
             }
             return Some(known.dynamic);
@@ -185,7 +185,7 @@ impl<'a> Network<'a> {
             format!("has the unknown type \"{word}\"")
         };
         let is_static = !address.is_empty();
-        let then = if is_static { "its address was taken as a static one" } else { "it was left out" };
+        let then = if is_static { "its address is used as a static one" } else { "it was left out" };
         let message = format!("network \"{}\" {what}: {then}", self.name);
         let severity = if is_static { Severity::Warning } else { Severity::Error };
         let near = nearest(&word, TYPES.iter().flat_map(|t| t.words.iter().copied()));
@@ -258,7 +258,7 @@ impl<'a> Network<'a> {
                 )
             } else {
                 let message = format!(
-                    "network \"{}\" has the gateway {} and a default route{via}: the route was taken",
+                    "network \"{}\" has the gateway {} and a default route{via}: using the route",
                     self.name, gateway.value
                 );
                 (Code::TwoDefaultRoutes, message)

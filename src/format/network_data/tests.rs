@@ -88,9 +88,9 @@ fn every_type_of_link_is_a_nic_but_those_that_are_made() {
         assert_eq!((codes(&parsed), link(&parsed, "a").kind), (vec![], Kind::Physical), "{word}");
     }
     for (written, message) in [
-        (r#""type": null,"#, "the link type is null: it was taken as a NIC"),
-        ("", "the link has no type: it was taken as a NIC"),
-        (r#""type": "warp","#, "the link type \"warp\" is not known: it was taken as a NIC"),
+        (r#""type": null,"#, "the link type is null: treated as a NIC"),
+        ("", "the link has no type: treated as a NIC"),
+        (r#""type": "warp","#, "the link type \"warp\" is not known: treated as a NIC"),
     ] {
         let parsed = read(&format!(
             r#"{{"links": [{{"id": "a", {written} "ethernet_mac_address": "52:54:00:00:0a:01"}}]}}"#
@@ -245,10 +245,10 @@ fn unknown_keys_and_values_have_hints() {
         diags,
         [
             "warning: unknown key \"ethernet_mac_addres\" in links[] (NIC), ignored (did you mean \"ethernet_mac_address\"?)",
-            "warning: bond \"bond0\" would not notice a lost link: miimon 100 was taken (set miimon, or arp_interval and arp_ip_target)",
-            "error: bond-mode \"lacp\": expected one of balance-rr, active-backup, balance-xor, broadcast, 802.3ad, balance-tlb, balance-alb; the kernel's default, balance-rr, was taken (did you mean \"802.3ad\"?)",
+            "warning: bond \"bond0\" would not notice a lost link: using miimon 100 (set miimon, or arp_interval and arp_ip_target)",
+            "error: bond-mode \"lacp\": expected one of balance-rr, active-backup, balance-xor, broadcast, 802.3ad, balance-tlb, balance-alb; using the kernel's default, balance-rr (did you mean \"802.3ad\"?)",
             "warning: unknown key \"bond_mimon\" in links[] (bond), ignored (did you mean \"bond_miimon\"?)",
-            "warning: network \"n\" has the unknown type \"ipv4_static\": its address was taken as a static one (write ipv4, ipv6, ipv4_dhcp, ipv6_dhcp or ipv6_slaac)",
+            "warning: network \"n\" has the unknown type \"ipv4_static\": its address is used as a static one (write ipv4, ipv6, ipv4_dhcp, ipv6_dhcp or ipv6_slaac)",
             "error: network \"m\" has the unknown type \"wireless\": it was left out (write ipv4, ipv6, ipv4_dhcp, ipv6_dhcp or ipv6_slaac)",
             "error: network \"o\" has no ip_address: it was left out (add ip_address and netmask, or make it a DHCP network)",
         ],

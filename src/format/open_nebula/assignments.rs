@@ -1,4 +1,4 @@
-//! Shell assignments to a tree of values, read as text: nothing is expanded and nothing is executed.
+//! Shell assignments to a tree of values, read as text: nothing is expanded and nothing is run.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::{Entry, MAX_ITEMS, Node, Value};

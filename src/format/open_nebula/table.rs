@@ -31,7 +31,7 @@ pub(in crate::format) static TOP: Object = Object {
 pub(in crate::format) static NIC: Object = Object {
     name: "ETHn_…",
     keys: &[
-        key("MAC", Applied, "which NIC is meant; without it the n-th in PCI order"),
+        key("MAC", Applied, "which NIC to match; without it the n-th in PCI order"),
         key("METHOD", Applied, "static, dhcp, or skip, which leaves the NIC alone"),
         key("DHCP", Applied, "YES is method dhcp, as Proxmox writes it"),
         IP,

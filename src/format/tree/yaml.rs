@@ -59,7 +59,7 @@ const PLAIN: &[(&str, &str)] = &[
     ("did not find expected '-'", "an item of the list, with '-', should begin here"),
     ("did not find expected ',' or ']'", "a list that begins with '[' is not closed before this place"),
     ("did not find expected ',' or '}'", "a mapping that begins with '{' is not closed before this place"),
-    ("found unknown anchor", "an alias (*…) to an anchor (&…) that is not in the text"),
+    ("found unknown anchor", "an alias (*…) to an anchor (&…) that does not exist"),
     ("invalid indentation", "the indentation does not fit the lines before"),
 ];
 
@@ -83,7 +83,7 @@ fn hint(text: &str, at: Place, message: &str) -> &'static str {
 fn too_long(at: Place) -> Diagnostic {
     let message = "more than 256 KiB of YAML behind this place are one value, or none";
     Diagnostic::new(Code::TooLarge, at, message)
-        .hint("write lists and mappings in lines of their own, or as JSON")
+        .hint("write lists and mappings on separate lines, or as JSON")
 }
 
 /// A list or mapping whose end has not come yet.
@@ -167,9 +167,7 @@ impl Builder<'_> {
     fn copied(&mut self, size: usize, at: Place) -> Result<(), Diagnostic> {
         self.copies += size;
         match self.copies > MAX_COPIES {
-            true => {
-                Err(Diagnostic::new(Code::TooLarge, at, "aliases multiply the text beyond 100,000 values"))
-            }
+            true => Err(Diagnostic::new(Code::TooLarge, at, "aliases expand to more than 100,000 values")),
             false => Ok(()),
         }
     }

@@ -28,7 +28,7 @@ pub(in crate::format) fn try_ip(
         return Err(Reported);
     };
     if bare != full {
-        let message = format!("{key} \"{full}\": only the address {bare} was taken");
+        let message = format!("{key} \"{full}\": using only the address {bare}");
         diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
     }
     Ok(Some(Located::new(ip, node.at)))
@@ -178,7 +178,7 @@ pub(in crate::format) fn destination(
     };
     let net = IpNet::new(ip, length).ok()?;
     if net.trunc() != net {
-        let message = format!("{key} {net} has host bits set: it was taken as {}", net.trunc());
+        let message = format!("{key} {net} has host bits set: using {}", net.trunc());
         diags.push(Diagnostic::new(Code::HostBits, network.at, message));
     }
     Some(net.trunc())
@@ -201,7 +201,7 @@ pub(in crate::format) fn route(
     if gateway.is_none() {
         let message = match to.prefix_len() {
             0 => format!("the default route {to} has no gateway and was left out"),
-            _ => format!("the route to {to} has no gateway: its hosts were taken to be on this link"),
+            _ => format!("the route to {to} has no gateway: treating its hosts as on this link"),
         };
         let severity = if to.prefix_len() == 0 { Severity::Error } else { Severity::Warning };
         diags.push(Diagnostic::new(Code::BadGateway, network.at, message).severity(severity));
@@ -266,8 +266,8 @@ impl Lengths<'_> {
         let [whole, mask_text] = [self.node, mask].map(|n| n.text().unwrap_or_default());
         let key = self.key;
         let taken = match netmask_first {
-            true => "the netmask was taken, as ifupdown does".to_owned(),
-            false => format!("/{behind} was taken"),
+            true => "using the netmask, as ifupdown does".to_owned(),
+            false => format!("using /{behind}"),
         };
         let message =
             format!("{key} \"{whole}\" has /{behind}, and netmask \"{mask_text}\" means /{beside}: {taken}");
@@ -376,7 +376,7 @@ mod tests {
             (
                 "{a: 192.0.2.1/24, m: 255.255.0.0}",
                 Some("192.0.2.1/24"),
-                "conflicting-prefix: ip_address \"192.0.2.1/24\" has /24, and netmask \"255.255.0.0\" means /16: /24 was taken",
+                "conflicting-prefix: ip_address \"192.0.2.1/24\" has /24, and netmask \"255.255.0.0\" means /16: using /24",
             ),
             (
                 "{a: 192.0.2.1, m: 255.0.255.0}",
@@ -435,7 +435,7 @@ mod tests {
             (
                 "{n: 10.1.2.3, m: 255.0.0.0}",
                 "10.0.0.0/8",
-                "host-bits: network 10.1.2.3/8 has host bits set: it was taken as 10.0.0.0/8",
+                "host-bits: network 10.1.2.3/8 has host bits set: using 10.0.0.0/8",
             ),
             (
                 "{n: 10.1.2.0}",
@@ -466,7 +466,7 @@ mod tests {
         assert_eq!(direct, Some(("10.0.0.0/8".into(), None)));
         assert_eq!(
             diags,
-            ["bad-gateway: the route to 10.0.0.0/8 has no gateway: its hosts were taken to be on this link"]
+            ["bad-gateway: the route to 10.0.0.0/8 has no gateway: treating its hosts as on this link"]
         );
         let (none, diags) = one("{n: 0.0.0.0, m: 0}");
         assert_eq!((none, diags.len()), (None, 1));
@@ -480,7 +480,7 @@ mod tests {
     fn zones_and_leading_zeroes() {
         let (gw, diags) = read("'fe80::1%eth0'", |n, s| gateway(n, "gateway", s));
         assert_eq!(gw.unwrap().value.to_string(), "fe80::1");
-        assert_eq!(diags, ["no-effect: gateway \"fe80::1%eth0\": only the address fe80::1 was taken"]);
+        assert_eq!(diags, ["no-effect: gateway \"fe80::1%eth0\": using only the address fe80::1"]);
         let mut diags = Vec::new();
         let root = tree::parse("x: 192.168.001.010", 0, &mut diags).unwrap();
         assert!(ip(root.get("x").unwrap(), "address", &mut diags).is_none());

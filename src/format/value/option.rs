@@ -66,7 +66,7 @@ pub(in crate::format) fn set_option(
     }
     // The kernel shows it so where none was set, and refuses it.
     if row.name == "ad_actor_system" && joined.bytes().all(|b| matches!(b, b'0' | b':' | b'-')) {
-        let message = format!("{key} {joined} is taken as not given");
+        let message = format!("{key} {joined} counts as not set");
         diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
         return;
     }
@@ -81,7 +81,7 @@ pub(in crate::format) fn set_option(
             let mut wrong = format!("{key} \"{joined}\": {why}");
             if row.words().iter().any(|(word, _)| *word == DEFAULT_BOND_MODE) {
                 settings.set(row, attribute::Value::Text(DEFAULT_BOND_MODE.to_owned()), node.at);
-                wrong += "; the kernel's default, balance-rr, was taken";
+                wrong += "; using the kernel's default, balance-rr";
             }
             let wrong_value = Diagnostic::new(Code::BadValue, at, wrong);
             if let Some(number) = number_with_unit(joined) {

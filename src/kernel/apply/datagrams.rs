@@ -1,4 +1,4 @@
-//! The messages of a plan without the conversation around them: what benches/ measures the kernel alone with.
+//! The messages of a plan alone, with which benches/ measures the kernel.
 
 use netlink_packet_core::NLM_F_ACK;
 

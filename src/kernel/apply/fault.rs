@@ -1,4 +1,4 @@
-//! Trouble on purpose, for tests: only with the cargo feature `fault`, which no release has.
+//! Fault injection for tests, only with the cargo feature `fault`, which releases lack.
 //!
 //! `NETAPPLY_FAULT=refuse:N` has the kernel refuse the N-th step (from 0) that the process comes to, in the datagram in
 //! which it would have travelled; `NETAPPLY_FAULT=die:N` kills the process once N steps are done; `NETAPPLY_FAULT=lose:N`
@@ -61,7 +61,7 @@ impl<E: Effects> Executor<'_, E> {
     }
 }
 
-/// The answer to a step is as good as lost.
+/// Whether the reply to this step is to be lost.
 pub(super) fn loses(number: usize) -> bool {
     std::env::var("NETAPPLY_FAULT").is_ok_and(|wanted| wanted == format!("lose:{number}"))
 }

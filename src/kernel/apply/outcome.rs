@@ -8,17 +8,17 @@ use crate::plan::{Action, Plan, StepId};
 pub struct Outcome {
     /// One for each step.
     pub steps: Vec<StepOutcome>,
-    /// The kernel's answer to a step was lost, which counts as done: a new plan shows whether it is.
+    /// The kernel's reply to a step was lost. It counts as done: a new plan shows whether it is.
     pub unsure: bool,
-    /// What takes the hand-off's steps back, in the order in which those were made; collected for
+    /// The inverses of the hand-off's steps, in the order in which those were made; collected for
     /// [`AfterFailure::Stop`](super::AfterFailure) only.
     pub inverses: Vec<Action>,
 }
 
-/// What is lost with a step that failed, the least first.
+/// What a failed step costs, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loss {
-    /// The image's other tools were not told something; the network is as described.
+    /// Another tool of the image could not be told something; the network is as described.
     HandOff,
     /// Something described is missing that is not the network itself, or is pending: a host name, an offload,
     /// wake-on-LAN, what waits for carrier.
@@ -28,7 +28,7 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// What is lost where `action` has failed for this reason.
+    /// The cost of `action` failing for this reason.
     pub fn of(action: &Action, trouble: &Trouble) -> Self {
         match trouble {
             _ if action.sets_host_name() || action.is_tuning() => Self::Extra,
@@ -44,14 +44,14 @@ impl Loss {
 /// What became of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// Done, or so already. The kernel may have had something to say.
+    /// Done, or already so. The kernel may have added a warning.
     Done {
         /// The kernel's words.
         warning: Option<String>,
     },
     /// Not done.
     Failed(Trouble),
-    /// Not tried: a step that it needs has failed.
+    /// Not tried: a step that it depends on has failed.
     Skipped {
         /// The step at the root of it.
         because: StepId,
@@ -95,19 +95,19 @@ impl Outcome {
         })
     }
 
-    /// The greatest loss among the steps of `plan` that failed; `None` where none did.
+    /// The highest cost among the failed steps of `plan`; `None` if none failed.
     pub fn loss(&self, plan: &Plan) -> Option<Loss> {
         let loss = |(step, trouble): (StepId, &Trouble)| Some(Loss::of(&plan.step(step)?.action, trouble));
         self.failures().filter_map(loss).max()
     }
 
-    /// Every step of `plan` that is not only a word to the image's other tools is done.
+    /// Every step of `plan` is done, except for the hand-off.
     pub fn is_complete(&self, plan: &Plan) -> bool {
         plan.numbered()
             .all(|(id, step)| self.is_done(id) || (step.action.is_handoff() && !step.action.sets_host_name()))
     }
 
-    /// The step whose failure took `step` along; itself where it was not taken along.
+    /// The failed step because of which `step` was skipped; itself if it was not skipped.
     pub(super) fn root(&self, step: StepId) -> StepId {
         match self.steps.get(step.0) {
             Some(StepOutcome::Skipped { because }) => *because,

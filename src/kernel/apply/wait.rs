@@ -49,8 +49,8 @@ impl<E: Effects> Executor<'_, E> {
         }
     }
 
-    /// Waits until a link is ready for IPv6. Where that does not happen nothing is wrong with the network: what the
-    /// kernel will do is said.
+    /// Waits until a link is ready for IPv6. A link that is not ready is no fault: the log says what the
+    /// kernel will do.
     pub(super) async fn await_carrier(&mut self, link: &str) -> Result<Option<String>, Failure> {
         let until = *self.wait_until.get_or_insert_with(|| Instant::now() + WAIT_BOUND);
         let mut monitor = Monitor::open(&[Group::Link])?;

@@ -1,4 +1,4 @@
-//! Files of the image: written whole, put back as they were. Modes do not depend on the umask. Blocks: see `worker`.
+//! Files of the image: written atomically, restored as they were. Modes do not depend on the umask. Blocks: see `worker`.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,10 +14,10 @@ use crate::kernel::errno;
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
 
-/// Nothing that the hand-off writes, or replaces, is longer, in bytes.
+/// The maximum length of a file that the hand-off writes or replaces, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Writes a file whole: what reads it sees the old content or the new, never a part. Makes its folder.
+/// Writes a file atomically: readers see the old content or the new, never a part. Creates its folder.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     replace(path, content, |file| file.set_permissions(Permissions::from_mode(FILE_MODE)))
 }
@@ -44,7 +44,7 @@ pub(super) fn former(path: &Path) -> io::Result<Former> {
     Ok(Former::File { content, mode: metadata.mode() & 0o7777, owner })
 }
 
-/// Makes a path what it was.
+/// Restores a path.
 pub(super) fn put_back(path: &Path, former: &Former) -> io::Result<()> {
     match former {
         Former::Absent => remove(path),
@@ -62,9 +62,9 @@ pub(super) fn put_back(path: &Path, former: &Former) -> io::Result<()> {
     }
 }
 
-/// Writes into a file that is there: a sysctl, or one that nothing can take the place of.
+/// Writes into an existing file: a sysctl, or a file that cannot be replaced.
 pub(super) fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
-    // Without waiting for the other end of a FIFO that lies there.
+    // Without waiting for the other end of a FIFO.
     let mut file = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(Errno::EINVAL.into());

@@ -16,7 +16,7 @@ use crate::kernel::trouble::{ProgramFailure, Trouble};
 /// How long a program may take, its children included.
 pub const PROGRAM_BOUND: Duration = Duration::from_secs(15);
 
-/// How long the last words of a program that has exited are waited for: a child of it may keep standard error open.
+/// How long to wait for the rest of an exited program's output: a child of it may keep standard error open.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How much of what a program writes is kept, in bytes: the end of it.
@@ -80,13 +80,13 @@ pub(super) async fn run(
         Ok(Some(Err(error))) => return Err(start(error)),
         Ok(None) | Err(_) => return Err(ProgramFailure::Late(bound)),
     };
-    // What it has left running is meant to be.
+    // Processes that it has left running are intended.
     group.0 = None;
     let _ = timeout(LAST_WORDS, listen(&mut output, &mut words)).await;
     judge(status, &words)
 }
 
-/// A program that ends without reading is judged by its status.
+/// A program that exits without reading its input is judged by its status.
 async fn feed(input: Option<ChildStdin>, content: &str) {
     if let Some(mut input) = input {
         let _ = input.write_all(content.as_bytes()).await;

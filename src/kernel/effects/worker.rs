@@ -1,4 +1,4 @@
-//! A thread for what blocks, so that the runtime's own never does.
+//! A thread for blocking calls, so that the runtime never blocks.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A thread that is started by the first job, and left behind where a job does not end.
+/// A thread that the first job starts; it is abandoned if a job does not end.
 #[derive(Debug, Default)]
 pub(super) struct Worker {
     jobs: Option<Sender<Job>>,

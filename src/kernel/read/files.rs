@@ -1,4 +1,4 @@
-//! What the kernel tells of its links only by files: drivers and buses in /sys; and what udev says of a NIC.
+//! What only files show of a link: driver and bus in /sys, and udev's state.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nic_is_udevs_until_its_database_says_that_it_is_initialized() {
+    fn a_nic_is_ready_once_udevs_database_says_that_it_is_initialized() {
         let run = tempfile::tempdir().unwrap();
         assert_eq!(udev_done(run.path(), 2), None);
         fs::write(run.path().join("control"), "").unwrap();

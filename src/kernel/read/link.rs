@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_with_a_broken_option_keeps_all_the_others() {
+    fn a_link_with_a_malformed_option_keeps_the_others() {
         let mut data = Vec::new();
         put(&mut data, 1, &[4]);
         put(&mut data, 3, &[1, 2]); // miimon, of two bytes instead of four
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_cut_anywhere_is_no_panic() {
+    fn a_truncated_message_does_not_panic() {
         let payload = message(&[(libc::IFLA_IFNAME, b"eth0\0"), (libc::IFLA_MTU, &1500u32.to_ne_bytes())]);
         for cut in 0..payload.len() {
             let _ = decode(&payload[..cut], &Names::default(), &mut Vec::new());

@@ -17,7 +17,7 @@ pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
         // A router that answers for others has no use for the address itself.
         let router = case.evidence.neighbours.iter().find(|n| n.link == check.link && n.mac == Some(owner));
         let (certainty, whose) = match router {
-            Some(router) => (Certainty::Likely, format!(", which is {}, too (or does proxy ARP)", router.ip)),
+            Some(router) => (Certainty::Likely, format!(", which is also {} (or does proxy ARP)", router.ip)),
             None => (Certainty::Proved, String::new()),
         };
         let message = format!("another machine uses {ip} on {}: {owner}{whose}", check.link);

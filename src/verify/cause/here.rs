@@ -72,7 +72,7 @@ fn setting_of(case: &Case<'_>, link: &str, ip: &IpAddr) -> Option<(Certainty, St
     let policy = &case.evidence.policy;
     let ethernet = state.mac.is_some_and(|mac| mac.as_bytes().len() == 6);
     if state.no_arp && ethernet {
-        let message = format!("{link} asks for no neighbours (NOARP), so gateway {ip} cannot be found");
+        let message = format!("{link} does not resolve neighbours (NOARP), so gateway {ip} cannot be found");
         return Some((Certainty::Proved, message, format!("Run `ip link set {link} arp on`")));
     }
     let solicit = policy.sysctls.get(&format!("net/ipv6/neigh/{link}/mcast_solicit"));

@@ -35,7 +35,7 @@ pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
             return Some(cause.explains([position]));
         };
         if let Some(late) = nics(case).find(|l| l.permanent_mac == Some(mac) || l.mac == Some(mac)) {
-            let message = format!("{} ({mac}) came only after the wait for NICs was over", late.name);
+            let message = format!("{} ({mac}) appeared only after the wait for NICs was over", late.name);
             let action = "Run netapply apply now; for the next boot put netapply.wait=SECONDS on the kernel command line";
             let cause = Cause::new(Code::NicLate, Certainty::Proved, &late.name, message, action);
             // What was left undone for it is left to do now.
@@ -60,14 +60,14 @@ fn absent(case: &Case<'_>, wanted: MacAddr) -> (String, String) {
     match near {
         Some((1, link, mac)) => (
             format!("no NIC has MAC {wanted}; {} has {mac}, one digit apart", link.name),
-            format!("Describe {mac}, or check whether another port of the same card is meant"),
+            format!("Describe {mac}, or check whether another port of the same card is intended"),
         ),
         Some((_, link, mac)) if wanted.as_bytes().get(..4) == mac.as_bytes().get(..4) => (
             format!(
                 "no NIC has MAC {wanted}; {} has {mac}, which may be another port of that card",
                 link.name
             ),
-            format!("Describe {mac} if that port is meant"),
+            format!("Describe {mac} if that port is intended"),
         ),
         _ => {
             let macs: Vec<String> =

@@ -76,7 +76,7 @@ fn competitor(case: &Case<'_>, goal: &Goal, found: &Found) -> (String, String) {
         Found::NotOurSource => {
             let from = goal.question.from.map_or_else(String::new, |ip| ip.to_string());
             let action = "Run netapply apply; see who removes the address";
-            (format!("{from} is no address of this machine"), action.to_owned())
+            (format!("{from} is not an address of this machine"), action.to_owned())
         }
         Found::Failed(words) => (words.clone(), "See `ip route get` for it".to_owned()),
     }
@@ -110,7 +110,7 @@ fn other_route(case: &Case<'_>, goal: &Goal, route: &FoundRoute) -> (String, Str
         let address = case.evidence.policy.strange_addresses.iter().find(within);
         let address = address.map_or_else(String::new, |address| format!(", by {}", address_words(address)));
         let action = format!("Remove the address or subnet from {link}, or set {link} down");
-        return (format!("it {leaves}: {link} has the subnet {}, too{address}", entry.to), action);
+        return (format!("it {leaves}: {link} also has the subnet {}{address}", entry.to), action);
     }
     let maker = entry.protocol.maker().map_or_else(String::new, |maker| format!(", made by {maker}"));
     let keep = match entry.protocol.maker() {

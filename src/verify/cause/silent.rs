@@ -82,7 +82,7 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
         return cause(Code::NoRoute, certainty, message, "Describe a default route");
     }
     if host.refused {
-        let message = format!("{text} refuses name queries; the way there works");
+        let message = format!("{text} refuses name queries; the path works");
         let action = "Start the service there, or correct its address in the description";
         return cause(host.code, Certainty::Proved, message, action);
     }
@@ -108,30 +108,30 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
         Some((link, None)) => {
             let known = case.evidence.neighbour(&link.name, ip).is_some_and(|n| n.mac.is_some());
             if known || case.evidence.others.find(at(&link.name, *ip)).is_some() {
-                let message = format!("{text}: {ip} is found on {}, and no packet comes back", link.name);
+                let message = format!("{text}: {ip} is found on {}, but no packets come back", link.name);
                 let action = "Look for a firewall there, and for one on this machine (`nft list ruleset`)";
                 return cause(host.code, Certainty::Possible, message, action);
             }
-            let message = format!("{text}: nobody answers for {ip} in {}'s own subnet", link.name);
+            let message = format!("{text}: nothing answers for {ip} in {}'s subnet", link.name);
             let action = "Check whether that host is up, and its address";
             return cause(host.code, Certainty::Likely, message, action);
         }
         None => {
             let words = host.error.unwrap_or("no answer");
-            let message = format!("{text}: {words}; the way there is left to DHCP or the router");
+            let message = format!("{text}: {words}; the route is left to DHCP or the router");
             let action = "Look at `ip route` and the log of the DHCP client";
             return cause(Code::NoRoute, Certainty::Possible, message, action);
         }
     };
     match last_router(way, &via, ip) {
         Some(router) => {
-            let message = format!("{text}: the way leads through {router}, and nothing answers behind it");
-            let action = "Check whether that host is up, and the routes and firewalls on the way";
+            let message = format!("{text}: the path leads through {router}, but nothing answers behind it");
+            let action = "Check whether that host is up, and the routes and firewalls on the path";
             cause(host.code, Certainty::Possible, message, action)
         }
         None if others_answer(case, &via) => {
             let message = format!("{text}: no answer, while others behind gateway {via} answer");
-            let action = "Check whether that host is up, its address, and firewalls on the way";
+            let action = "Check whether that host is up, its address, and firewalls on the path";
             cause(host.code, Certainty::Likely, message, action)
         }
         None => Err(via),

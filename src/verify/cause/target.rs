@@ -33,14 +33,14 @@ pub(super) fn name(case: &Case<'_>) -> Vec<Cause> {
             (
                 Code::NameUnknown,
                 Certainty::Likely,
-                format!("{text}: the name servers answer, and refuse to look its name up"),
+                format!("{text}: the name servers refuse to look up its name"),
                 "Let them serve this machine, or describe name servers that do",
             )
         } else if case.index.resolvers.is_empty() {
             (
                 Code::NoNameServer,
                 Certainty::Proved,
-                format!("{text}: there is no name server to ask for its name"),
+                format!("{text}: no name server to resolve its name"),
                 match case.index.links.iter().any(|l| l.dynamic) {
                     true => "See why the DHCP client has written none into /etc/resolv.conf",
                     false => "Describe name servers, or give the target by its address",
@@ -66,7 +66,7 @@ pub(super) fn answers_badly(case: &Case<'_>) -> Vec<Cause> {
         let (code, message, action) = match target.answer.as_ref()? {
             Answer::Refused => (
                 Code::TargetRefuses,
-                format!("{text}: the connection is refused; the way there works"),
+                format!("{text}: the connection is refused; the path works"),
                 "Start the service there, correct the port, or look for a firewall that rejects",
             ),
             Answer::Status(status) => (

@@ -100,7 +100,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         Certainty::Proved,
         "there is only eth0 52:54:00:12:34:56",
     ),
-    (one_nic, |i, _| i.links[0].missing = true, Code::NicLate, Certainty::Proved, "came only after"),
+    (one_nic, |i, _| i.links[0].missing = true, Code::NicLate, Certainty::Proved, "appeared only after"),
     (one_nic, |_, e| port(e, "eth0").up = false, Code::LinkTakenDown, Certainty::Likely, "eth0 is down"),
     (
         one_nic,
@@ -367,7 +367,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         |i, e| target(i, e, "http://api.example/"),
         Code::NoNameServer,
         Certainty::Proved,
-        "there is no name server to ask",
+        "no name server to resolve",
     ),
     (
         one_nic,
@@ -377,7 +377,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         },
         Code::NameUnknown,
         Certainty::Likely,
-        "refuse to look its name up",
+        "refuse to look up its name",
     ),
     (
         one_nic,

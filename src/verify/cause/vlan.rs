@@ -81,8 +81,9 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
         // A router may answer for each of its addresses on each of its interfaces (Linux does: arp_ignore), and a frame that
         // was heard may be another's: it is not known that the subnet itself is untagged here.
         let message = format!("VLAN {vlan} is not heard, and {ip} of its subnet is heard untagged");
-        let action =
-            format!("Allow VLAN {vlan} on the switch's port; see whether the port's own VLAN is meant");
+        let action = format!(
+            "Allow VLAN {vlan} on the switch's port, or check whether the port's untagged VLAN is intended"
+        );
         return Some((Certainty::Likely, message, action));
     }
     if !heard.tags.is_empty() {
@@ -100,7 +101,7 @@ fn untagged(link: &DesiredLink, heard: &Heard) -> Option<Verdict> {
         return None;
     }
     let message = format!("{} has no VLAN, and the port carries {}", link.name, vlans(&heard.tags));
-    let action = "Describe the VLAN that is meant, or make it the port's untagged one".to_owned();
+    let action = "Describe the intended VLAN, or make it the port's untagged one".to_owned();
     Some((Certainty::Possible, message, action))
 }
 

@@ -118,7 +118,7 @@ impl<'a> Judge<'a> {
     fn bond(&mut self, link: &DesiredLink, state: &LinkState, below: &[Base]) -> Base {
         let name = link.name.as_str();
         let Some(bond) = &state.bond else {
-            let finding = format!("{name} is no bond");
+            let finding = format!("{name} is not a bond");
             return Base::Blocked(self.add(Code::CheckMode, name, Subject::Whole, Outcome::Failed, finding));
         };
         let mode = bond.mode.map_or("unknown", BondMode::word);

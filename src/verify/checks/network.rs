@@ -157,7 +157,7 @@ impl<'a> Judge<'a> {
         let finding = match (rtt, answers, evidence.and_then(|g| g.heard_ms)) {
             (Some(rtt), true, _) => format!("answers in {}{lost}", time_words(rtt)),
             (None, true, _) => "is there, and ignores echo".to_owned(),
-            (_, false, Some(_)) => "answered at first, and does not any more".to_owned(),
+            (_, false, Some(_)) => "answered at first, but no longer does".to_owned(),
             (_, false, None) => "does not answer".to_owned(),
         };
         if let Base::Blocked(_) = self.require(Code::CheckGateway, name, subject, answers, finding) {

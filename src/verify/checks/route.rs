@@ -111,7 +111,7 @@ fn words(found: &Found) -> String {
         Found::Route(route) => route_words(route),
         Found::NoRoute => "the kernel has no route there".to_owned(),
         Found::Forbidden(kind) => format!("the kernel refuses to send there: {}", kind.word()),
-        Found::NotOurSource => "the described source is no address of this machine".to_owned(),
+        Found::NotOurSource => "the described source is not an address of this machine".to_owned(),
         Found::Failed(words) => words.clone(),
     }
 }

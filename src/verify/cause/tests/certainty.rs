@@ -92,7 +92,7 @@ fn a_router_that_answers_for_others_may_only_be_a_proxy() {
         evidence.neighbours.push(Neighbour { link, ip: ip("192.0.2.1"), mac: Some(router), state });
     });
     assert_eq!((found[0].0, found[0].1), (Code::DuplicateIpv4, Certainty::Likely), "{found:#?}");
-    assert!(found[0].2.ends_with("which is 192.0.2.1, too (or does proxy ARP)"), "{found:#?}");
+    assert!(found[0].2.ends_with("which is also 192.0.2.1 (or does proxy ARP)"), "{found:#?}");
 }
 
 #[test]
