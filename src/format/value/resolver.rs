@@ -103,8 +103,8 @@ mod tests {
         assert_eq!(
             diags,
             [
-                "no-effect: addresses \"192.0.2.54%eth0\": only the address 192.0.2.54 was taken",
-                "no-effect: addresses \"fe80::55%*\": only the address fe80::55 was taken"
+                "no-effect: addresses \"192.0.2.54%eth0\": using only the address 192.0.2.54",
+                "no-effect: addresses \"fe80::55%*\": using only the address fe80::55"
             ]
         );
     }
