@@ -98,6 +98,7 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
     for link in &mut links {
         leave_out_routes(link, inventory, &mut diags);
     }
+    emptied_controllers(&links, inventory, &mut diags);
     let links = foundations_first(links);
     let there: HashSet<&str> = links.iter().map(|l| l.desired.id.as_str()).collect();
     let absent = desired.links.iter().filter(|l| !there.contains(l.id.as_str())).cloned().collect();
@@ -222,6 +223,34 @@ fn connect(links: &mut [ResolvedLink]) {
     for link in links.iter_mut() {
         link.controller = controllers.remove(&link.name);
         link.vrf_table = link.vrf_table.or(tables.get(&link.name).copied());
+    }
+}
+
+/// Says which undescribed bonds and bridges of the machine lose their last port: the plan sets them down.
+fn emptied_controllers(links: &[ResolvedLink], inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
+    let current: HashMap<&str, &ResolvedLink> =
+        links.iter().filter_map(|link| Some((link.current.as_deref()?, link))).collect();
+    let leaves = |port: &str, controller: &str| {
+        current
+            .get(port)
+            .is_some_and(|link| link.controller.as_ref().is_none_or(|(name, _)| name != controller))
+    };
+    let mut ports: HashMap<&str, Vec<&str>> = HashMap::new();
+    for link in &inventory.links {
+        if let Some(controller) = &link.controller {
+            ports.entry(controller).or_default().push(&link.name);
+        }
+    }
+    for controller in inventory.links.iter().filter(|l| l.up && !l.kind.is(Kind::Vrf)) {
+        let name = controller.name.as_str();
+        let ports = ports.get(name).map_or(&[][..], Vec::as_slice);
+        let Some(first) = ports.first().and_then(|port| current.get(port)) else { continue };
+        if !current.contains_key(name) && ports.iter().all(|port| leaves(port, name)) {
+            let what = controller.kind.known().map_or("link", Kind::noun);
+            let message =
+                format!("{what} {name}, which is not described, loses its last port and is set down");
+            diags.push(Diagnostic::new(Code::ControllerEmptied, first.desired.at, message));
+        }
     }
 }
 

@@ -342,7 +342,9 @@ impl<E: Effects> Executor<'_, E> {
                 let has = self.ask(altname).await.map(|(index, _)| index);
                 return if own == has { Ok(None) } else { Err(refused(action, request, refusal)) };
             }
-            Action::AddRoute(entry) | Action::AppendRoute(entry) if errno == Errno::EEXIST => {
+            Action::AddRoute(entry) | Action::AppendRoute(entry) | Action::PrependRoute(entry)
+                if errno == Errno::EEXIST =>
+            {
                 let family = if entry.to.addr().is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
                 let there = read::routes(self.session, family, &self.names).await;
                 let same = there.is_ok_and(|routes| routes.iter().any(|there| there.serves_as(entry)));

@@ -60,6 +60,10 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
             Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, &route(entry, names)?)
                 .quiet()
         }
+        // Neither APPEND nor REPLACE: before those of its key (fib_table_insert).
+        Action::PrependRoute(entry) => {
+            Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE, &route(entry, names)?).quiet()
+        }
         Action::ReplaceRoute(entry) => {
             let message = route(entry, names)?;
             Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &message).quiet()

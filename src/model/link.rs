@@ -476,6 +476,11 @@ impl Dynamic {
 pub struct Ipv6 {
     /// Take router advertisements.
     pub accept_ra: Option<Located<bool>>,
+    /// Take addresses from the prefixes that routers advertise; unset is what `accept_ra` and `static_alone` mean.
+    pub autoconf: Option<Located<bool>>,
+    /// The format can only ask for addresses from advertisements by a network of its own (`ipv6_slaac`), and the text
+    /// names static IPv6 addresses without it: the link is to have these and no others.
+    pub static_alone: bool,
     /// How the link-local address is made; [`AddressGeneration::None`] for a link that should have none.
     pub generation: Option<Located<AddressGeneration>>,
     /// The lower half of addresses from router advertisements.

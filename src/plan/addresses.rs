@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
+use super::state::has_connected_route;
 use super::step::Action;
 use super::{Planner, left_to_others};
-use crate::inventory::AddressEntry;
-use crate::model::{Address, AddressProtocol, Place, Scope};
+use crate::inventory::{AddressEntry, AddressFlag};
+use crate::model::{Address, AddressProtocol, LinkLayer, Place, Scope};
 use crate::resolve::ResolvedLink;
 
 impl Planner<'_> {
@@ -19,11 +20,13 @@ impl Planner<'_> {
             let desired: Vec<AddressEntry> = link.desired.addresses.iter().map(|a| entry(link, a)).collect();
             let by_net: HashMap<IpNet, &AddressEntry> = desired.iter().map(|w| (w.net, w)).collect();
             let stays = |a: &&AddressEntry| by_net.get(&a.net).is_some_and(|w| !must_go(a, w));
+            let subnets = Subnets::of(&desired);
             let order = Order::new(there.iter().filter(stays), &desired);
             for address in &there {
                 // An IPv6 address is on a link once, whatever its prefix: the old prefix goes for the new one.
                 let goes = !stays(&address) || order.is_broken(address);
-                if goes && is_ours(link, address) {
+                let blocks = !by_net.contains_key(&address.net) && subnets.is_blocked_by(address);
+                if goes && (blocks || is_ours(link, address)) {
                     self.push_for(link, Action::DeleteAddress(address.clone()));
                 }
             }
@@ -39,6 +42,10 @@ impl Planner<'_> {
             for address in &link.desired.addresses {
                 let entry = entry(link, address);
                 let action = match there.get(&entry.net) {
+                    Some(there) if self.lost_connected_route(there) => {
+                        self.push(&link.desired.id, address.at, Action::DeleteAddress(there.clone()));
+                        Action::AddAddress(entry)
+                    }
                     Some(there) if is_same(there, &entry) => continue,
                     Some(_) => Action::ReplaceAddress(entry),
                     None => Action::AddAddress(entry),
@@ -56,6 +63,29 @@ impl Planner<'_> {
                 self.push("", Place::NONE, Action::AddAddress(address));
             }
         }
+    }
+}
+
+impl Planner<'_> {
+    /// Somebody deleted the route to the address's subnet: the kernel makes it with the address only.
+    fn lost_connected_route(&self, address: &AddressEntry) -> bool {
+        let is_up = self.state.link(&address.link).is_some_and(|l| l.up && l.layer != LinkLayer::Loopback);
+        is_up && has_connected_route(address) && !self.state.is_connected(address)
+    }
+}
+
+/// The scopes of the described IPv4 addresses, by subnet.
+struct Subnets(HashMap<IpNet, Scope>);
+
+impl Subnets {
+    fn of(desired: &[AddressEntry]) -> Self {
+        let four = desired.iter().filter(|address| address.net.addr().is_ipv4());
+        Subnets(four.map(|address| (address.net.trunc(), address.scope)).collect())
+    }
+
+    /// The kernel refuses an address beside one of the same subnet and another scope (__inet_insert_ifa).
+    fn is_blocked_by(&self, address: &AddressEntry) -> bool {
+        self.0.get(&address.net.trunc()).is_some_and(|scope| *scope != address.scope)
     }
 }
 
@@ -85,24 +115,53 @@ impl Order {
     }
 }
 
-/// Permanent and global, on a link whose addresses of this family are described.
+/// Global, on a link whose addresses of this family are described: IPv6 ones that are there for good, IPv4 ones with a
+/// lifetime, too, which are leases of an earlier client; and what is described, whatever its scope is now.
 fn is_ours(link: &ResolvedLink, address: &AddressEntry) -> bool {
     let (v4, v6) = left_to_others(link);
-    let left = if address.net.addr().is_ipv4() { v4 } else { v6 };
-    let lasting = address.permanent
-        && !matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal);
+    let is_v4 = address.net.addr().is_ipv4();
+    let left = if is_v4 { v4 } else { v6 };
+    let by_kernel =
+        matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal);
+    let lasting = (is_v4 || address.permanent) && !by_kernel;
     let described = link.desired.addresses.iter().any(|a| a.net.addr() == address.net.addr());
-    (lasting || described) && address.scope == Scope::Global && !left
+    (described || (lasting && address.scope == Scope::Global)) && !left
 }
 
-/// What cannot be changed in place: the far end and the label; a broadcast address only where the text names it, so that
-/// an address that carries the root file system is not taken away for one.
+/// The kernel made it of a router's advertisement. Kernels before 5.18 do not tell: there it is what has a lifetime, unless
+/// a DHCPv6 client may have brought it.
+pub(super) fn is_advertised(link: &ResolvedLink, address: &AddressEntry) -> bool {
+    let by_router = match address.protocol {
+        AddressProtocol::RouterAdvertisement => true,
+        AddressProtocol::Unspecified => !left_to_others(link).1,
+        _ => false,
+    };
+    let is_described = link.desired.addresses.iter().any(|a| a.net.addr() == address.net.addr());
+    let is_global_v6 = address.net.addr().is_ipv6() && address.scope == Scope::Global;
+    is_global_v6 && by_router && !address.permanent && !is_described
+}
+
+/// What cannot be changed in place: the far end and the label (only where the text names one, so that an address that
+/// carries the root file system is not taken away for it); of IPv4 the scope and that no route to the subnet comes with it
+/// (inet_rtm_newaddr); of IPv6 a metric, back to the kernel's own (inet6_addr_modify), and duplicate detection that failed:
+/// the other machine may be gone.
 fn must_go(there: &AddressEntry, desired: &AddressEntry) -> bool {
-    there.peer != desired.peer || (desired.label.is_some() && there.label != desired.label)
+    let is_v4 = desired.net.addr().is_ipv4();
+    let no_route = |a: &AddressEntry| a.flags.contains(&AddressFlag::NoPrefixRoute);
+    let of_family = match is_v4 {
+        true => there.scope != desired.scope || no_route(there) != no_route(desired),
+        false => there.duplicate || (there.metric != desired.metric && there.metric != 0),
+    };
+    of_family || there.peer != desired.peer || (desired.label.is_some() && there.label != desired.label)
 }
 
 fn is_same(there: &AddressEntry, desired: &AddressEntry) -> bool {
-    !must_go(there, desired) && there.preferred == desired.preferred && there.valid == desired.valid
+    // What decides where packets go, or what else the kernel makes of the address.
+    let flags = |a: &AddressEntry| {
+        [AddressFlag::NoPrefixRoute, AddressFlag::MngTmpAddr].map(|flag| a.flags.contains(&flag))
+    };
+    let parts = |a: &AddressEntry| (a.preferred, a.valid, a.metric, flags(a));
+    !must_go(there, desired) && parts(there) == parts(desired)
 }
 
 /// A described address in the kernel's form.

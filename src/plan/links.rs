@@ -7,13 +7,24 @@ use super::step::{Action, LinkChange, NewLink};
 use crate::inventory::ObservedLink;
 use crate::model::attribute::{self, Attribute, Change, Form, Value};
 use crate::model::{
-    Activation, AddressGeneration, BondMode, DesiredMac, Dynamic, Kind, MacAddr, Naming, few,
+    Activation, AddressGeneration, BondMode, DesiredMac, Dynamic, Family, Kind, Link, LinkLayer, MacAddr,
+    Naming, Place, few,
 };
 use crate::resolve::ResolvedLink;
 
 type Options = BTreeMap<&'static str, Value>;
 
 impl Planner<'_> {
+    /// Without the loopback interface the machine does not reach its own addresses.
+    pub(super) fn bring_up_loopback(&mut self) {
+        let is_down = |l: &&ObservedLink| l.layer == LinkLayer::Loopback && !l.up && l.name == "lo";
+        let down = self.state.link("lo").filter(is_down).is_some();
+        if down && !self.resolved.links.is_empty() && self.described("lo").is_none() {
+            let name = "lo".to_owned();
+            self.push("", Place::NONE, Action::SetLink { name, change: LinkChange::Up });
+        }
+    }
+
     /// Gives NICs their described names. Kernels before 6.2 rename only a link that is down; names that are swapped
     /// need a third one.
     pub(super) fn rename_nics(&mut self) {
@@ -54,6 +65,10 @@ impl Planner<'_> {
 
     fn rename(&mut self, link: &ResolvedLink, from: &str, to: &str) {
         self.take_down(link, from);
+        if self.state.link(from).is_some_and(|l| l.altnames.iter().any(|altname| altname == to)) {
+            // A name that is taken, if by the link's own alternative one, is refused (dev_change_name).
+            self.change(link, from, LinkChange::DeleteAltName(to.to_owned()));
+        }
         let needs = self.made.remove(from);
         let step = self.change(link, from, LinkChange::Rename(to.to_owned()));
         self.made.insert(to.to_owned(), needs.unwrap_or_default());
@@ -105,8 +120,12 @@ impl Planner<'_> {
     pub(super) fn ipv6_mtus(&mut self) {
         let resolved = self.resolved;
         for link in &resolved.links {
-            let Some(desired) = link.desired.ipv6.mtu.map(|mtu| i64::from(mtu.value)) else { continue };
             let Some(there) = self.state.link(&link.name) else { continue };
+            let described = link.desired.ipv6.mtu.map(|mtu| i64::from(mtu.value));
+            // A smaller one that was left would be what IPv6 sends under a described MTU.
+            let left = there.ipv6.get("mtu").is_some_and(|mtu| *mtu < i64::from(there.mtu));
+            let of_link = (left && describes_ipv6(link) && link.desired.mtu.is_some()).then_some(there.mtu);
+            let Some(desired) = described.or(of_link.map(i64::from)) else { continue };
             let is_left_alone = !there.up || there.carrier || i64::from(there.mtu) == desired;
             if there.ipv6.get("mtu") != Some(&desired) && !is_left_alone {
                 self.push_for(link, Action::AwaitCarrier { link: link.name.clone() });
@@ -123,6 +142,11 @@ impl Planner<'_> {
         }
         let options = first_options(link);
         if let Some(there) = self.state.link(&link.name) {
+            // 802.1Q where the text names no protocol (vlan_newlink).
+            let tagged = Value::Text("802.1Q".to_owned());
+            let other_tag = desired.kind == Kind::Vlan
+                && !options.contains_key("protocol")
+                && there.settings.get("protocol").is_some_and(|protocol| *protocol != tagged);
             let fixed = |name: &str, value: &Value| {
                 let row = desired.kind.attributes().iter().find(|a| a.name == name);
                 row.is_some_and(|a| a.change == Change::Never) && there.settings.get(name) != Some(value)
@@ -131,6 +155,7 @@ impl Planner<'_> {
             let other_parent = link.parent.is_some() && there.parent != link.parent;
             let other_ends = other_ends(desired.kind, there, &options);
             if !other_kind
+                && !other_tag
                 && !other_parent
                 && !other_ends
                 && !options.iter().any(|(name, value)| fixed(name, value))
@@ -167,8 +192,20 @@ impl Planner<'_> {
     fn release_if_free(&mut self, link: &ResolvedLink) {
         let Some(there) = self.state.link(&link.name).and_then(|l| l.controller.clone()) else { return };
         if link.controller.as_ref().map(|(name, _)| name) != Some(&there) {
-            self.change(link, &link.name, LinkChange::NoController);
+            self.leave(link, &link.name, &there);
         }
+    }
+
+    /// Takes a port out of its controller. One that nobody described and that thereby loses its last port is set down
+    /// first: up, its addresses and routes would take precedence over those of the link, and a run that is killed in
+    /// between would not know it any more. An undo, whose links stand at no place, leaves it as it was.
+    fn leave(&mut self, link: &ResolvedLink, port: &str, controller: &str) {
+        let is_undescribed = self.described(controller).is_none() && link.desired.at.is_known();
+        let is_vrf = self.state.link(controller).is_some_and(|l| l.kind.is(Kind::Vrf));
+        if is_undescribed && !is_vrf && self.state.ports(controller) == [port] {
+            self.take_down(link, controller);
+        }
+        self.change(link, port, LinkChange::NoController);
     }
 
     /// A bond consists of the members that are described. A bridge keeps the ports that others put in (guests).
@@ -202,10 +239,27 @@ impl Planner<'_> {
     /// bond's.
     fn mtu(&mut self, link: &ResolvedLink) {
         let in_bond = matches!(link.controller, Some((_, Kind::Bond)));
-        let Some(mtu) = link.desired.mtu.map(|m| m.value.get()).filter(|_| !in_bond) else { return };
+        let Some(mtu) = self.desired_mtu(link).filter(|_| !in_bond) else { return };
         if self.state.link(&link.name).is_some_and(|l| l.mtu != mtu) {
             self.change(link, &link.name, LinkChange::Mtu(mtu));
         }
+    }
+
+    /// The described MTU; without one, what the described links that are made on it and IPv6 need, where the link has less:
+    /// the kernel refuses a VLAN with more than its parent has, and IPv6 below 1280 bytes.
+    fn desired_mtu(&self, link: &ResolvedLink) -> Option<u32> {
+        if let Some(mtu) = link.desired.mtu {
+            return Some(mtu.value.get());
+        }
+        let there = self.state.link(&link.name).map(|l| l.mtu).filter(|mtu| *mtu > 0)?;
+        let above = self.described_above.get(link.name.as_str()).into_iter().flatten();
+        let needs_parents = |l: &&&ResolvedLink| matches!(l.desired.kind, Kind::Vlan | Kind::Macvlan);
+        let larger =
+            above.clone().filter(needs_parents).filter_map(|l| l.desired.mtu).map(|m| m.value.get()).max();
+        const IPV6_LEAST: u32 = 1280;
+        let has_ipv6 = describes_ipv6(link) || above.clone().any(|above| describes_ipv6(above));
+        let usual = (has_ipv6 && there < IPV6_LEAST).then_some(1500);
+        larger.into_iter().chain(usual).max().filter(|mtu| *mtu > there)
     }
 
     /// Options that differ, changed in place: at once where the kernel allows it, else with the link down, and a bond's
@@ -281,8 +335,7 @@ impl Planner<'_> {
     }
 
     fn takes_members(&self, name: &str) -> bool {
-        let joins = |action: &Action| matches!(action, Action::SetLink { change: LinkChange::Controller(c), .. } if c == name);
-        self.steps.iter().any(|step| joins(&step.action))
+        self.filled.contains(name)
     }
 
     /// Puts a member in. A bond takes it only while it is down (bond_enslave).
@@ -291,8 +344,8 @@ impl Planner<'_> {
         let Some(there) = self.state.link(member) else { return };
         let Some(link) = self.described(member) else { return };
         if there.controller.as_deref() != Some(&controller.name) {
-            if there.controller.is_some() {
-                self.change(link, member, LinkChange::NoController);
+            if let Some(former) = there.controller.clone() {
+                self.leave(link, member, &former);
             }
             if kind == Kind::Bond {
                 self.take_down(link, member);
@@ -326,6 +379,10 @@ impl Planner<'_> {
     fn ipv6(&mut self, link: &ResolvedLink) {
         let Some(there) = self.state.link(&link.name).cloned() else { return };
         let ipv6 = &link.desired.ipv6;
+        if describes_ipv6(link) {
+            // Left by the image, or for all links, or as the default for new ones.
+            self.sysctl(link, "disable_ipv6", Some(0));
+        }
         let port = matches!(link.controller, Some((_, Kind::Bridge)));
         let generation = ipv6.generation.map(|g| g.value).or(port.then_some(AddressGeneration::None));
         if let Some(generation) = generation.filter(|g| there.generation != Some(*g)) {
@@ -337,15 +394,16 @@ impl Planner<'_> {
                 self.change(link, &link.name, LinkChange::Generation(generation));
             }
         }
-        let asked = link.desired.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements);
-        let accept_ra = match ipv6.accept_ra.map(|a| a.value) {
-            Some(false) => Some(0),
-            // 2 takes them even on a machine that forwards (Documentation/networking/ip-sysctl).
-            Some(true) => Some(2),
-            None => asked.then_some(2),
-        };
-        let settings =
-            [("accept_ra", accept_ra), ("use_tempaddr", ipv6.privacy.map(|p| if p.value { 2 } else { 0 }))];
+        let policy = self.advertisements(link);
+        // 2 takes them even on a machine that forwards (Documentation/networking/ip-sysctl).
+        let accept_ra = policy.accept.map(|accept| if accept { 2 } else { 0 });
+        let privacy = ipv6.privacy.map(|privacy| if privacy.value { 2 } else { 0 });
+        let settings = [
+            ("accept_ra", accept_ra),
+            ("autoconf", policy.autoconf.map(i64::from)),
+            ("accept_ra_defrtr", policy.default_route.map(i64::from)),
+            ("use_tempaddr", privacy.or((policy.autoconf == Some(false)).then_some(0))),
+        ];
         for (option, value) in settings {
             self.sysctl(link, option, value);
         }
@@ -354,9 +412,37 @@ impl Planner<'_> {
         }
     }
 
+    /// What the description says about router advertisements on a link.
+    pub(super) fn advertisements(&self, link: &ResolvedLink) -> Advertisements {
+        let ipv6 = &link.desired.ipv6;
+        let asked = link.desired.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements);
+        let accept = ipv6.accept_ra.map(|accept| accept.value).or(asked.then_some(true));
+        let has_address = link.desired.addresses.iter().any(|a| a.net.addr().is_ipv6());
+        let alone = ipv6.static_alone && has_address && accept.is_none();
+        let autoconf = match ipv6.autoconf {
+            Some(autoconf) => Some(autoconf.value),
+            None if alone => Some(false),
+            None => (accept == Some(true)).then_some(true),
+        };
+        let default_route = match accept {
+            Some(true) => Some(true),
+            // The advertised default route counts only where none is described.
+            None if alone => Some(!self.has_default6),
+            _ => None,
+        };
+        Advertisements { accept, autoconf, default_route }
+    }
+
     fn sysctl(&mut self, link: &ResolvedLink, option: &str, value: Option<i64>) {
         let Some(there) = self.state.link(&link.name) else { return };
-        let Some(value) = value.filter(|value| there.ipv6.get(option) != Some(value)) else { return };
+        // What an inventory does not tell is as the kernel has it (ipv6_devconf_dflt).
+        let usual = match option {
+            "disable_ipv6" | "use_tempaddr" => Some(&0),
+            "autoconf" | "accept_ra_defrtr" => Some(&1),
+            _ => None,
+        };
+        let now = there.ipv6.get(option).or(usual);
+        let Some(value) = value.filter(|value| now != Some(value)) else { return };
         let key = format!("net/ipv6/conf/{}/{option}", link.name);
         let step = self.push_for(link, Action::Sysctl { key, value: value.to_string() });
         // A sysctl names no link for `push`.
@@ -407,6 +493,25 @@ impl Planner<'_> {
             self.needs(&link.name, step);
         }
     }
+}
+
+/// What the description says about router advertisements on a link; `None` leaves what the kernel has.
+pub(super) struct Advertisements {
+    /// They are taken at all.
+    pub(super) accept: Option<bool>,
+    /// Addresses are made of the prefixes.
+    pub(super) autoconf: Option<bool>,
+    /// The default route is taken.
+    pub(super) default_route: Option<bool>,
+}
+
+/// The link is to have something of IPv6.
+fn describes_ipv6(link: &ResolvedLink) -> bool {
+    let Link { addresses, routes, dynamic, ipv6, .. } = &link.desired;
+    addresses.iter().any(|a| a.net.addr().is_ipv6())
+        || routes.iter().any(|route| route.to.addr().is_ipv6() && !route.kind.is_linkless())
+        || dynamic.iter().any(|d| d.value.family() == Family::V6)
+        || ipv6.accept_ra.is_some_and(|accept| accept.value)
 }
 
 /// The options of the link with their rows, in the table's order: the kernel takes some only after others (a bond's

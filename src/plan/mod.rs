@@ -16,10 +16,10 @@ mod step;
 use std::collections::{HashMap, HashSet};
 
 use crate::inventory::Inventory;
-use crate::model::{Dynamic, Place};
+use crate::model::{Dynamic, Place, Route};
 use crate::resolve::{Resolved, ResolvedLink};
 pub use restore::restore;
-use state::State;
+use state::{RouteKey, State};
 pub use step::{Action, Former, LinkChange, Manager, Means, NewLink, Plan, Service, Step, StepId};
 
 /// What has to be done so that the machine is as described. Empty where it is.
@@ -29,12 +29,15 @@ pub use step::{Action, Former, LinkChange, Manager, Means, NewLink, Plan, Servic
 /// then rules; then what has to wait for carrier.
 pub fn plan(resolved: &Resolved, inventory: &Inventory) -> Plan {
     let mut planner = Planner::new(resolved, inventory);
+    planner.bring_up_loopback();
     planner.rename_nics();
+    planner.find_shifted();
     planner.remove_addresses();
     planner.remove_routes();
     for link in &resolved.links {
         planner.link(link);
     }
+    planner.remove_advertised();
     planner.add_addresses();
     planner.add_routes();
     planner.rules();
@@ -47,8 +50,18 @@ struct Planner<'a> {
     resolved: &'a Resolved,
     /// The described links by name: thousands of routes may ask for theirs.
     described: HashMap<&'a str, &'a ResolvedLink>,
+    /// The first described link of an id.
+    by_id: HashMap<&'a str, &'a ResolvedLink>,
+    /// The described links that are made on a link, by its name.
+    described_above: HashMap<&'a str, Vec<&'a ResolvedLink>>,
+    /// An IPv6 default route of the main table is described.
+    has_default6: bool,
     state: State,
     steps: Vec<Step>,
+    /// Keys of described routes that get the metric below, see [`Planner::find_shifted`].
+    shifted: HashSet<RouteKey>,
+    /// The controllers that a step puts a member into.
+    filled: HashSet<String>,
     /// The steps without which a step on a link makes no sense, by the link's present name.
     made: HashMap<String, Vec<StepId>>,
 }
@@ -60,7 +73,28 @@ impl<'a> Planner<'a> {
             state.add_stand_in(nic);
         }
         let described = resolved.links.iter().map(|link| (link.name.as_str(), link)).collect();
-        Planner { resolved, described, state, steps: Vec::new(), made: HashMap::new() }
+        let by_id = resolved.links.iter().rev().map(|link| (link.desired.id.as_str(), link)).collect();
+        let mut described_above: HashMap<&str, Vec<&ResolvedLink>> = HashMap::new();
+        for link in &resolved.links {
+            if let Some(parent) = &link.parent {
+                described_above.entry(parent).or_default().push(link);
+            }
+        }
+        let is_default6 =
+            |route: &Route| route.is_default() && route.to.addr().is_ipv6() && route.table.is_none();
+        let has_default6 = resolved.links.iter().any(|link| link.desired.routes.iter().any(is_default6));
+        Planner {
+            resolved,
+            described_above,
+            has_default6,
+            described,
+            by_id,
+            state,
+            steps: Vec::new(),
+            shifted: HashSet::new(),
+            filled: HashSet::new(),
+            made: HashMap::new(),
+        }
     }
 
     /// The described link that has this name in the kernel.
@@ -78,6 +112,9 @@ impl<'a> Planner<'a> {
         needs.dedup();
         let id = StepId(self.steps.len());
         self.state.effect(&action);
+        if let Action::SetLink { change: LinkChange::Controller(controller), .. } = &action {
+            self.filled.insert(controller.clone());
+        }
         self.steps.push(Step { action, at, link: serves.to_owned(), needs });
         id
     }
@@ -102,9 +139,10 @@ fn other_links(action: &Action) -> Vec<&str> {
     match action {
         Action::AddLink(new) => new.parent.iter().chain(&new.peer).map(String::as_str).collect(),
         Action::SetLink { change: LinkChange::Controller(name), .. } => vec![name],
-        Action::AddRoute(route) | Action::AppendRoute(route) | Action::ReplaceRoute(route) => {
-            route.hops.iter().filter_map(|hop| hop.link.as_deref()).collect()
-        }
+        Action::AddRoute(route)
+        | Action::AppendRoute(route)
+        | Action::PrependRoute(route)
+        | Action::ReplaceRoute(route) => route.hops.iter().filter_map(|hop| hop.link.as_deref()).collect(),
         _ => Vec::new(),
     }
 }

@@ -215,7 +215,10 @@ fn is_lasting(address: &AddressEntry) -> bool {
 /// The route that a step puts there.
 fn brought(action: &Action) -> Option<&RouteEntry> {
     match action {
-        Action::AddRoute(route) | Action::AppendRoute(route) | Action::ReplaceRoute(route) => Some(route),
+        Action::AddRoute(route)
+        | Action::AppendRoute(route)
+        | Action::PrependRoute(route)
+        | Action::ReplaceRoute(route) => Some(route),
         _ => None,
     }
 }
@@ -336,6 +339,16 @@ mod tests {
     fn lines(before: &Inventory, now: &Inventory) -> Vec<String> {
         let plan = restore(&Plan::default(), &[], before, now);
         plan.steps.iter().map(|s| super::super::script::line(&s.action)).collect()
+    }
+
+    #[test]
+    fn a_bridge_that_had_no_port_before_stays_up() {
+        let eth0 = ObservedLink { up: true, ..link(2, "eth0", "") };
+        let br0 = ObservedLink { up: true, ..link(3, "br0", "bridge") };
+        let before = Inventory { links: vec![eth0.clone(), br0.clone()], ..Inventory::default() };
+        let port = ObservedLink { controller: Some("br0".to_owned()), ..eth0 };
+        let now = Inventory { links: vec![port, br0], ..Inventory::default() };
+        assert_eq!(lines(&before, &now), ["ip link set dev eth0 nomaster"]);
     }
 
     #[test]

@@ -3,22 +3,23 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::addresses::is_advertised;
 use super::state::{RouteKey, key};
 use super::step::{Action, StepId};
 use super::{Planner, left_to_others};
-use crate::inventory::{NextHopEntry, RouteEntry};
+use crate::inventory::{AddressEntry, NextHopEntry, RouteEntry};
 use crate::model::{Family, NextHop, Place, Protocol, Route, RouteKind, Scope, few};
 use crate::resolve::ResolvedLink;
 
-/// `rtm_protocol` of routes that netapply may remove: boot, static, DHCP (linux/rtnetlink.h).
-const REMOVABLE: &[Protocol] = &[Protocol::Boot, Protocol::Static, Protocol::Dhcp];
+/// Makers of routes that netapply may remove: by hand, by a client, by an ICMP redirect.
+const REMOVABLE: &[Protocol] = &[Protocol::Boot, Protocol::Static, Protocol::Dhcp, Protocol::Redirect];
 
 /// A described route in the kernel's form, with the id of its link and its place.
 type DesiredRoute<'a> = (&'a str, Place, RouteEntry);
 
 impl<'a> Planner<'a> {
-    /// On managed links, routes of protocol boot, static and DHCP whose key is not described: what has the key is
-    /// replaced in place later.
+    /// On managed links, routes of the removable protocols whose key is not described: what has the key is replaced in
+    /// place later.
     pub(super) fn remove_routes(&mut self) {
         let desired: HashSet<RouteKey> = self.desired_keys();
         let there = self.state.routes.values().flatten();
@@ -33,6 +34,41 @@ impl<'a> Planner<'a> {
             let owner = route.links().find_map(|name| self.described(name));
             let (id, at) = owner.map_or(("", Place::NONE), |link| (&link.desired.id, link.desired.at));
             self.push(id, at, Action::DeleteRoute(route));
+        }
+    }
+
+    /// What routers advertised goes from links on which the description turns that off, and with it what the kernel made
+    /// of it: the sysctls that turn it off leave what is there.
+    pub(super) fn remove_advertised(&mut self) {
+        let resolved = self.resolved;
+        for link in &resolved.links {
+            let policy = self.advertisements(link);
+            let addresses: Vec<AddressEntry> = self
+                .state
+                .addresses
+                .get(&link.name)
+                .into_iter()
+                .flatten()
+                .filter(|_| policy.accept == Some(false) || policy.autoconf == Some(false))
+                .filter(|address| is_advertised(link, address))
+                .cloned()
+                .collect();
+            for address in addresses {
+                self.push_for(link, Action::DeleteAddress(address));
+            }
+            let goes = |route: &&RouteEntry| {
+                let by_router = route.protocol == Protocol::RouterAdvertisement;
+                // The kernel marks the prefix's route as its own and lets it expire.
+                let of_prefix = route.protocol == Protocol::Kernel && route.expires.is_some();
+                let is_default = route.to.prefix_len() == 0;
+                route.to.addr().is_ipv6()
+                    && match policy.accept {
+                        Some(false) => by_router || of_prefix,
+                        _ => by_router && is_default && policy.default_route == Some(false),
+                    }
+            };
+            let routes: Vec<RouteEntry> = self.state.routes_of(&link.name).filter(goes).cloned().collect();
+            self.remove(routes);
         }
     }
 
@@ -52,12 +88,13 @@ impl<'a> Planner<'a> {
         let waits = |route: &RouteEntry| route.source.is_some_and(|source| fresh.contains_key(&source));
         // The kernel asks whether a gateway is reachable: routes without one come first. What has to wait comes last.
         let mut desired = self.desired_routes();
+        desired.extend(self.lost_routes());
         let mut anew = self.groups_to_make_anew(&desired);
         let mut groups: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::new();
         for (_, _, route) in desired.iter().filter(|(_, _, route)| route.weight.is_some()) {
             groups.entry(key(route)).or_default().push(route.clone());
         }
-        desired.retain(|(_, _, route)| anew.contains(&key(route)) || !self.is_there(route));
+        desired.retain(|(id, _, route)| anew.contains(&key(route)) || !self.is_in_force(id, route));
         desired.sort_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
         let mut awaited: Option<Vec<StepId>> = None;
         for (index, (id, at, route)) in desired.iter().enumerate() {
@@ -67,22 +104,96 @@ impl<'a> Planner<'a> {
             });
             let number = match anew.remove(&key(route)) {
                 true => self.push(id, *at, Action::ReplaceRoute(route.clone())),
-                false if self.is_there(route) => continue,
+                false if self.is_in_force(id, route) => continue,
                 false => self.bring(id, *at, route, groups.get(&key(route)).map_or(&[], Vec::as_slice)),
             };
             if let (Some(wait), Some(step)) = (wait, self.steps.get_mut(number.0)) {
                 step.needs.extend(wait);
             }
         }
+        self.remove_joined();
         self.remove_leftovers();
-        for route in std::mem::take(&mut self.state.lost_routes) {
-            let managed = route.links().all(|name| self.described(name).is_some());
-            if !managed && REMOVABLE.contains(&route.protocol) && !self.is_there(&route) {
-                let beside = !self.state.of_key(&route).is_empty();
-                let action = if beside { Action::AppendRoute } else { Action::AddRoute };
-                self.push("", Place::NONE, action(route));
+    }
+
+    /// What the kernel drops with the plan's steps and does not bring back by itself, whoever made it, unless it is ours:
+    /// then the description says whether it is to be there.
+    fn lost_routes(&mut self) -> Vec<DesiredRoute<'a>> {
+        let mut lost = std::mem::take(&mut self.state.lost_routes);
+        lost.sort_unstable_by_key(|r| (r.has_gateway(), key(r), r.via));
+        lost.dedup();
+        let addresses: HashSet<IpAddr> =
+            self.state.addresses.values().flatten().map(|address| address.net.addr()).collect();
+        lost.retain(|route| {
+            let returns = matches!(route.protocol, Protocol::Kernel | Protocol::RouterAdvertisement);
+            let is_up = |name: &str| self.state.link(name).is_some_and(|link| link.up);
+            !returns
+                && !self.is_ours(route)
+                && route.unknown.is_empty()
+                && route.links().all(is_up)
+                && route.source.is_none_or(|source| addresses.contains(&source))
+        });
+        lost.into_iter().map(|route| ("", Place::NONE, route)).collect()
+    }
+
+    /// Whether a route is there; a described IPv4 one also before those of its key that others made, since the first of
+    /// them is the one that counts.
+    fn is_in_force(&self, id: &str, route: &RouteEntry) -> bool {
+        let there = self.state.of_key(route);
+        let Some(position) = there.iter().position(|there| there.serves_as(route)) else { return false };
+        let before = there.get(..position).unwrap_or_default();
+        id.is_empty() || route.to.addr().is_ipv6() || before.iter().all(|there| self.is_ours(there))
+    }
+
+    /// IPv6: our next hop in another's route, which the kernel made one of the two, goes once it has a route of its own.
+    fn remove_joined(&mut self) {
+        let shifted: Vec<DesiredRoute<'a>> = self
+            .desired_routes()
+            .into_iter()
+            .filter(|(_, _, route)| self.shifted.contains(&unshifted(route)))
+            .collect();
+        for (id, at, route) in shifted {
+            let joined = RouteEntry { metric: route.metric + 1, ..route };
+            let twin = self.state.of_key(&joined).iter().find(|t| t.has_same_next_hop(&joined)).cloned();
+            if let Some(twin) = twin {
+                self.push(id, at, Action::DeleteRoute(twin));
             }
         }
+    }
+
+    /// Keys of described IPv6 routes by a gateway of which another's has the metric, too: the kernel would use both, or
+    /// make one route of them. These get the metric below.
+    pub(super) fn find_shifted(&mut self) {
+        let is_v6 =
+            |route: &Route| route.to.addr().is_ipv6() && (route.via.is_some() || !route.more.is_empty());
+        if !self.resolved.links.iter().any(|link| link.desired.routes.iter().any(is_v6)) {
+            return;
+        }
+        let keys: Vec<(RouteKey, RouteEntry)> = self
+            .desired_routes()
+            .into_iter()
+            .map(|(_, _, route)| (key(&route), route))
+            .filter(|(key, route)| route.to.addr().is_ipv6() && route.via.is_some() && key.metric > 1)
+            .collect();
+        let mut described: HashMap<RouteKey, Vec<&RouteEntry>> = HashMap::new();
+        for (key, route) in &keys {
+            described.entry(*key).or_default().push(route);
+        }
+        let competes = |route: &RouteEntry| {
+            let group = described.get(&key(route)).map_or(&[][..], Vec::as_slice);
+            let there = self.state.of_key(route);
+            let ours = there.iter().position(|there| there.weight.is_none() && there.serves_as(route));
+            there.iter().enumerate().any(|(position, there)| {
+                // What the kernel makes of an advertisement later goes behind ours, and is not joined to it
+                // (fib6_add_rt2node, rt6_qualify_for_ecmp).
+                let is_behind = there.protocol == Protocol::RouterAdvertisement
+                    && there.weight.is_none()
+                    && ours.is_some_and(|ours| ours < position);
+                let is_known = group.iter().any(|described| there.has_same_next_hop(described));
+                !is_behind && !is_known && (!self.is_ours(there) || may_be_a_routers(there))
+            })
+        };
+        let shifted = keys.iter().filter(|(_, route)| competes(route));
+        self.shifted = shifted.map(|(key, _)| *key).collect();
     }
 
     /// Puts a route in the place of the only one of its key where that is ours and none of its `group`, or has the same
@@ -101,7 +212,9 @@ impl<'a> Planner<'a> {
                 if let Some(twin) = several.iter().find(|t| t.has_same_next_hop(route)).cloned() {
                     self.push(id, at, Action::DeleteRoute(twin));
                 }
-                Action::AppendRoute
+                // What is described takes precedence over what another made.
+                let precedes = !id.is_empty() && route.to.addr().is_ipv4();
+                if precedes { Action::PrependRoute } else { Action::AppendRoute }
             }
         };
         self.push(id, at, action(route.clone()))
@@ -152,7 +265,12 @@ impl<'a> Planner<'a> {
         let mut desired: Vec<DesiredRoute<'a>> = Vec::new();
         for (link, route) in routes {
             let single = entry(link, route);
-            let mut add = |entry| desired.push((link.desired.id.as_str(), route.at, entry));
+            let mut add = |mut entry: RouteEntry| {
+                if self.shifted.contains(&key(&entry)) {
+                    entry.metric -= 1;
+                }
+                desired.push((link.desired.id.as_str(), route.at, entry));
+            };
             if route.more.is_empty() {
                 add(single);
             } else {
@@ -166,7 +284,7 @@ impl<'a> Planner<'a> {
     fn next_hops(&self, link: &ResolvedLink, route: &Route) -> Vec<NextHopEntry> {
         let called = |id: &Option<String>| match id {
             None => Some(link.name.clone()),
-            Some(id) => self.resolved.links.iter().find(|l| l.desired.id == *id).map(|l| l.name.clone()),
+            Some(id) => self.by_id.get(id.as_str()).map(|l| l.name.clone()),
         };
         let first = NextHop { link: None, via: route.via, on_link: route.on_link, weight: route.weight };
         let all = std::iter::once(&first).chain(&route.more);
@@ -179,14 +297,14 @@ impl<'a> Planner<'a> {
 
     fn desired_keys(&self) -> HashSet<RouteKey> {
         let links = || self.resolved.links.iter();
-        let key = |link, r: &Route| RouteKey { to: r.to, table: table(link, r), metric: metric(r) };
+        let key = |link, r: &Route| {
+            let (to, table, metric) = (r.to, table(link, r), metric(r));
+            RouteKey { to, table, metric, from: None, tos: 0 }
+        };
         let mut keys = HashSet::with_capacity(links().map(|link| link.desired.routes.len()).sum());
         keys.extend(links().flat_map(|link| link.desired.routes.iter().map(move |r| key(link, r))));
+        keys.extend(self.shifted.iter().map(|key| RouteKey { metric: key.metric - 1, ..*key }));
         keys
-    }
-
-    fn is_there(&self, route: &RouteEntry) -> bool {
-        self.state.of_key(route).iter().any(|there| there.serves_as(route))
     }
 
     /// The IPv6 addresses that this plan adds, with their links: they are tentative at first.
@@ -224,6 +342,11 @@ impl<'a> Planner<'a> {
 fn may_be_a_routers(route: &RouteEntry) -> bool {
     let local = |via: IpAddr| matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
     route.weight.is_some() && route.via.is_some_and(local)
+}
+
+/// The key that a route has before it gets the metric below.
+fn unshifted(route: &RouteEntry) -> RouteKey {
+    RouteKey { metric: route.metric.saturating_add(1), ..key(route) }
 }
 
 /// A route of several next hops in the kernel's form: IPv4 has one route with them, IPv6 one route each.

@@ -72,6 +72,7 @@ pub fn line(action: &Action) -> String {
         Action::DeleteAddress(entry) => delete_address(entry),
         Action::AddRoute(entry) => route("add", entry),
         Action::AppendRoute(entry) => route("append", entry),
+        Action::PrependRoute(entry) => route("prepend", entry),
         Action::ReplaceRoute(entry) => route("replace", entry),
         Action::DeleteRoute(entry) => route("delete", entry),
         Action::AddRule(entry) => rule("add", entry),

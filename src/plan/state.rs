@@ -1,6 +1,6 @@
 //! A copy of the machine on which planned steps have the effect that the kernel will give them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::mem;
 use std::net::IpAddr;
@@ -8,17 +8,21 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::step::{Action, LinkChange, NewLink};
-use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry, RuleEntry};
 use crate::model::attribute::{Attribute, Value};
 use crate::model::{AddressGeneration, Family, Kind, LinkLayer, Protocol, Scope, few};
 use crate::resolve::ResolvedLink;
 
 /// The kernel's key of a route. IPv6 also tells routes of one key apart by gateway and link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RouteKey {
     pub(super) to: IpNet,
     pub(super) table: u32,
     pub(super) metric: u32,
+    /// IPv6: for packets from there only (`RTA_SRC`).
+    pub(super) from: Option<IpNet>,
+    /// IPv4: for packets of this type of service only.
+    pub(super) tos: u8,
 }
 
 /// In two pieces, where the derived one has six: of ten thousand routes each is looked up several times.
@@ -29,7 +33,10 @@ impl Hash for RouteKey {
             IpAddr::V6(v6) => v6.into(),
         });
         let [length, table, metric] = [self.to.prefix_len().into(), self.table, self.metric].map(u128::from);
-        hasher.write_u128(length << 64 | table << 32 | metric);
+        hasher.write_u128(u128::from(self.tos) << 72 | length << 64 | table << 32 | metric);
+        if let Some(from) = self.from {
+            from.hash(hasher);
+        }
     }
 }
 
@@ -37,29 +44,43 @@ impl Hash for RouteKey {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) links: HashMap<String, ObservedLink>,
-    /// The links that others are in or stand on, and more that once were: most have none, and need no search.
-    carriers: HashSet<String>,
+    /// The ports of a link, by its name.
+    ports: HashMap<String, BTreeSet<String>>,
+    /// The links that are made on a link, by its name.
+    above: HashMap<String, BTreeSet<String>>,
     /// By link, in the kernel's order.
     pub(super) addresses: HashMap<String, Vec<AddressEntry>>,
+    /// In the kernel's order: of IPv4 routes of one key the first counts.
     pub(super) routes: HashMap<RouteKey, Vec<RouteEntry>>,
+    /// The keys of the routes that lead to a link, and more that once did.
+    keys_of_link: HashMap<String, BTreeSet<RouteKey>>,
+    /// The keys of the routes that have this preferred source, and more that once had.
+    keys_of_source: HashMap<IpAddr, BTreeSet<RouteKey>>,
     pub(super) rules: Vec<RuleEntry>,
     /// What went with a link that was taken down, for those links whose addresses and routes are not described.
     pub(super) lost_addresses: Vec<AddressEntry>,
-    /// The same for routes.
+    /// Routes that the kernel dropped with a link or an address.
     pub(super) lost_routes: Vec<RouteEntry>,
+    /// What a new link begins with below net.ipv6.conf.
+    new_links_ipv6: BTreeMap<String, i64>,
 }
 
 /// The key that the kernel knows a route by.
 pub(super) fn key(route: &RouteEntry) -> RouteKey {
-    RouteKey { to: route.to, table: route.table, metric: route.metric }
+    let RouteEntry { to, table, metric, from, tos, .. } = *route;
+    RouteKey { to, table, metric, from, tos }
 }
 
 impl State {
     pub(super) fn of(inventory: &Inventory) -> Self {
         let mut state = State { rules: inventory.rules.clone(), ..State::default() };
         state.links = inventory.links.iter().map(|l| (l.name.clone(), l.clone())).collect();
-        let below = |l: &ObservedLink| l.controller.iter().chain(&l.parent).cloned().collect::<Vec<_>>();
-        state.carriers = inventory.links.iter().flat_map(below).collect();
+        for link in &inventory.links {
+            state.index_link(link);
+        }
+        state.new_links_ipv6 = few(inventory.sysctls.iter().filter_map(|(key, value)| {
+            Some((key.strip_prefix("net/ipv6/conf/default/")?.to_owned(), *value))
+        }));
         for address in &inventory.addresses {
             state.addresses.entry(address.link.clone()).or_default().push(address.clone());
         }
@@ -67,18 +88,62 @@ impl State {
         for route in &inventory.routes {
             state.add_route(route);
         }
-        let owed = inventory.owed.addresses.iter();
         let there = |owed: &&AddressEntry| {
-            inventory.addresses.iter().any(|a| a.link == owed.link && a.net == owed.net)
+            state.addresses.get(&owed.link).into_iter().flatten().any(|address| address.net == owed.net)
         };
-        state.lost_addresses = owed.filter(|address| !there(address)).cloned().collect();
+        let lost = inventory.owed.addresses.iter().filter(|address| !there(address)).cloned().collect();
+        state.lost_addresses = lost;
         state.lost_routes = inventory.owed.routes.clone();
         state
     }
 
+    /// Adds a link to what is looked up.
+    fn index_link(&mut self, link: &ObservedLink) {
+        let ObservedLink { name, controller, parent, kind, .. } = link;
+        if let Some(controller) = controller {
+            self.ports.entry(controller.clone()).or_default().insert(name.clone());
+        }
+        if let Some(parent) = parent.as_ref().filter(|_| !kind.is(Kind::Veth)) {
+            self.above.entry(parent.clone()).or_default().insert(name.clone());
+        }
+    }
+
+    fn unindex_link(&mut self, link: &ObservedLink) {
+        for (index, below) in [(&mut self.ports, &link.controller), (&mut self.above, &link.parent)] {
+            if let Some(names) = below.as_ref().and_then(|below| index.get_mut(below)) {
+                names.remove(&link.name);
+            }
+        }
+    }
+
     /// Most keys have one route, and a list grows by four at once: of ten thousand that is megabytes.
     fn add_route(&mut self, route: &RouteEntry) {
+        self.index_route(route);
         self.routes.entry(key(route)).or_insert_with(|| Vec::with_capacity(1)).push(route.clone());
+    }
+
+    fn index_route(&mut self, route: &RouteEntry) {
+        let key = key(route);
+        for link in route.links() {
+            match self.keys_of_link.get_mut(link) {
+                Some(keys) => drop(keys.insert(key)),
+                None => drop(self.keys_of_link.insert(link.to_owned(), BTreeSet::from([key]))),
+            }
+        }
+        if let Some(source) = route.source {
+            self.keys_of_source.entry(source).or_default().insert(key);
+        }
+    }
+
+    fn keys_of_link(&self, link: &str) -> Vec<RouteKey> {
+        self.keys_of_link.get(link).into_iter().flatten().copied().collect()
+    }
+
+    /// The routes that lead to a link.
+    pub(super) fn routes_of<'a>(&'a self, link: &'a str) -> impl Iterator<Item = &'a RouteEntry> {
+        let keys = self.keys_of_link.get(link).into_iter().flatten();
+        let routes = keys.filter_map(|key| self.routes.get(key)).flatten();
+        routes.filter(move |route| route.links().any(|name| name == link))
     }
 
     /// The routes that have the key of this one.
@@ -108,13 +173,7 @@ impl State {
 
     /// Names of the ports of a link, sorted.
     pub(super) fn ports(&self, controller: &str) -> Vec<String> {
-        if !self.carriers.contains(controller) {
-            return Vec::new();
-        }
-        let is_port = |l: &&ObservedLink| l.controller.as_deref() == Some(controller);
-        let mut ports: Vec<String> = self.links.values().filter(is_port).map(|l| l.name.clone()).collect();
-        ports.sort_unstable();
-        ports
+        self.ports.get(controller).into_iter().flatten().cloned().collect()
     }
 
     /// What the kernel will do.
@@ -125,15 +184,22 @@ impl State {
             Action::SetLink { name, change } => self.changed(name, change),
             Action::AddAddress(entry) => {
                 self.addresses.entry(entry.link.clone()).or_default().push(entry.clone());
+                self.connect(&entry.link, Some(entry.net));
             }
             Action::ReplaceAddress(entry) => {
                 let there = self.addresses.entry(entry.link.clone()).or_default();
                 there.retain(|a| a.net != entry.net);
                 there.push(entry.clone());
+                self.connect(&entry.link, Some(entry.net));
             }
             Action::DeleteAddress(entry) => self.address_deleted(entry),
             Action::AddRoute(entry) | Action::AppendRoute(entry) => self.add_route(entry),
+            Action::PrependRoute(entry) => {
+                self.index_route(entry);
+                self.routes.entry(key(entry)).or_default().insert(0, entry.clone());
+            }
             Action::ReplaceRoute(entry) => {
+                self.index_route(entry);
                 self.routes.insert(key(entry), vec![entry.clone()]);
             }
             Action::DeleteRoute(entry) => {
@@ -165,7 +231,6 @@ impl State {
     }
 
     fn made(&mut self, new: &NewLink) {
-        self.carriers.extend(new.parent.iter().cloned());
         let parent_mtu = new.parent.as_ref().and_then(|p| self.links.get(p)).map(|p| p.mtu);
         let link = ObservedLink {
             name: new.name.clone(),
@@ -175,8 +240,10 @@ impl State {
             mtu: new.mtu.or(parent_mtu).unwrap_or(1500),
             parent: new.parent.clone(),
             settings: few(new.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))),
+            ipv6: self.new_links_ipv6.clone(),
             ..ObservedLink::default()
         };
+        self.index_link(&link);
         if let Some(peer) = &new.peer {
             let other = ObservedLink {
                 name: peer.clone(),
@@ -196,28 +263,56 @@ impl State {
         }
         let peer = self.links.get(name).filter(|l| l.kind.is(Kind::Veth)).and_then(|l| l.parent.clone());
         if let Some(peer) = peer {
-            self.down(&peer, false);
-            self.addresses.remove(&peer);
-            self.links.remove(&peer);
+            self.forget(&peer);
         }
-        self.down(name, false);
-        self.addresses.remove(name);
-        self.links.remove(name);
+        self.forget(name);
         let above: Vec<String> = self.above(name);
         for link in above {
             self.deleted(&link);
         }
     }
 
-    /// Names of the links that are made on a link.
-    fn above(&self, name: &str) -> Vec<String> {
-        if !self.carriers.contains(name) {
-            return Vec::new();
+    /// The link is gone, with its addresses and routes.
+    fn forget(&mut self, name: &str) {
+        self.down(name, false);
+        self.addresses.remove(name);
+        if let Some(link) = self.links.remove(name) {
+            self.unindex_link(&link);
         }
-        let on = self.links.values().filter(|l| l.parent.as_deref() == Some(name) && !l.kind.is(Kind::Veth));
-        let mut names: Vec<String> = on.map(|l| l.name.clone()).collect();
-        names.sort_unstable();
-        names
+    }
+
+    /// Names of the links that are made on a link, sorted.
+    fn above(&self, name: &str) -> Vec<String> {
+        self.above.get(name).into_iter().flatten().cloned().collect()
+    }
+
+    /// A link that comes up gets the route to the subnet of each address, one that is up that of a new address
+    /// (fib_add_ifaddr, addrconf_prefix_route).
+    fn connect(&mut self, name: &str, new: Option<IpNet>) {
+        let Some(link) = self.links.get(name).filter(|link| link.up) else { return };
+        let table = link.controller.as_ref().and_then(|vrf| self.links.get(vrf)).and_then(vrf_table);
+        let missing: Vec<RouteEntry> = self
+            .addresses
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter(|address| new.is_none_or(|new| new == address.net))
+            .filter(|address| has_connected_route(address) && !self.is_connected(address))
+            .map(|address| connected_route(address, table))
+            .collect();
+        for route in missing {
+            // Two addresses of one subnet bring one route.
+            if !self.of_key(&route).iter().any(|there| there.link == route.link && there.via.is_none()) {
+                self.add_route(&route);
+            }
+        }
+    }
+
+    /// The route to the address's subnet, which the kernel makes with it, is there.
+    pub(super) fn is_connected(&self, address: &AddressEntry) -> bool {
+        let subnet = address.peer.unwrap_or(address.net).trunc();
+        self.routes_of(&address.link)
+            .any(|route| route.to == subnet && route.via.is_none() && route.protocol == Protocol::Kernel)
     }
 
     fn changed(&mut self, name: &str, change: &LinkChange) {
@@ -237,10 +332,12 @@ impl State {
                 link.ipv6.insert("mtu".to_owned(), link.mtu.into());
                 // Bringing a link up brings up the VLANs on it (vlan_device_event, NETDEV_UP).
                 for vlan in self.above(name) {
-                    if let Some(vlan) = self.links.get_mut(&vlan).filter(|l| l.kind.is(Kind::Vlan)) {
-                        vlan.up = true;
+                    if let Some(link) = self.links.get_mut(&vlan).filter(|l| l.kind.is(Kind::Vlan)) {
+                        link.up = true;
+                        self.connect(&vlan, None);
                     }
                 }
+                self.connect(name, None);
             }
             LinkChange::AddAltName(altname) => link.altnames.push(altname.clone()),
             LinkChange::DeleteAltName(altname) => link.altnames.retain(|a| a != altname),
@@ -265,14 +362,15 @@ impl State {
             (link.up, link.carrier) = (false, false);
         }
         let mut lost_routes = Vec::new();
-        for routes in self.routes.values_mut() {
+        for key in self.keys_of_link(name) {
+            let Some(routes) = self.routes.get_mut(&key) else { continue };
             // Of several next hops all stay while one is left, unless a link is removed (fib_sync_down_dev, fib6_ifdown).
             let links = &self.links;
             let is_up = |name: &str| links.get(name).is_some_and(|link| link.up);
             let joined: Vec<&str> =
                 routes.iter().filter(|r| r.weight.is_some()).flat_map(RouteEntry::links).collect();
             let is_lost =
-                |ways: &[&str]| ways.contains(&name) && !(keep && ways.iter().any(|way| is_up(way)));
+                |links: &[&str]| links.contains(&name) && !(keep && links.iter().any(|link| is_up(link)));
             let group_is_lost = is_lost(&joined);
             let goes = |r: &RouteEntry| match r.weight {
                 Some(_) => group_is_lost,
@@ -287,7 +385,6 @@ impl State {
             addresses.drain(..).partition(|a| Family::of(&a.net.addr()) == Family::V6);
         *addresses = stay;
         if keep {
-            lost_routes.sort_unstable_by_key(|r| (r.has_gateway(), r.to, r.metric));
             self.lost_routes.extend(lost_routes);
             // The kernel has the newest first (ipv6_link_dev_addr).
             self.lost_addresses.extend(gone.into_iter().rev());
@@ -299,20 +396,30 @@ impl State {
 
     fn renamed(&mut self, name: &str, new: &str) {
         let Some(mut link) = self.links.remove(name) else { return };
-        self.carriers.insert(new.to_owned());
-        link.altnames.retain(|a| a != new);
+        self.unindex_link(&link);
         link.name = new.to_owned();
+        self.index_link(&link);
         self.links.insert(new.to_owned(), link);
         let replace = |slot: &mut Option<String>| {
             if slot.as_deref() == Some(name) {
                 *slot = Some(new.to_owned());
             }
         };
-        for link in self.links.values_mut() {
-            replace(&mut link.controller);
-            replace(&mut link.parent);
+        let peer = self.links.get(new).filter(|l| l.kind.is(Kind::Veth)).and_then(|l| l.parent.clone());
+        let ports = self.ports.remove(name).unwrap_or_default();
+        let above = self.above.remove(name).unwrap_or_default();
+        for link in ports.iter().chain(&above).chain(&peer) {
+            if let Some(link) = self.links.get_mut(link) {
+                replace(&mut link.controller);
+                replace(&mut link.parent);
+            }
         }
-        self.routes.values_mut().flatten().for_each(|r| r.links_mut().for_each(replace));
+        self.ports.insert(new.to_owned(), ports);
+        self.above.insert(new.to_owned(), above);
+        for key in self.keys_of_link.remove(name).into_iter().flatten() {
+            self.routes.get_mut(&key).into_iter().flatten().for_each(|r| r.links_mut().for_each(replace));
+            self.keys_of_link.entry(new.to_owned()).or_default().insert(key);
+        }
         self.lost_routes.iter_mut().for_each(|r| r.links_mut().for_each(replace));
         self.lost_addresses.iter_mut().filter(|a| a.link == name).for_each(|a| new.clone_into(&mut a.link));
         if let Some(mut addresses) = self.addresses.remove(name) {
@@ -351,15 +458,17 @@ impl State {
     /// one of a VRF is taken down and up again
     /// (cycle_netdev).
     fn enslaved(&mut self, name: &str, controller: &str) {
+        let mut cycled = false;
         let (kind, mtu) = self.links.get(controller).map_or((None, 1500), |c| (c.kind.known(), c.mtu));
         if kind == Some(Kind::Vrf) && self.links.get(name).is_some_and(|l| l.up) {
             self.down(name, true);
             if let Some(link) = self.links.get_mut(name) {
                 link.up = true;
             }
+            cycled = true;
         }
         if let Some(link) = self.links.get_mut(name) {
-            self.carriers.insert(controller.to_owned());
+            self.ports.entry(controller.to_owned()).or_default().insert(name.to_owned());
             link.controller = Some(controller.to_owned());
             link.port.clear();
             if kind == Some(Kind::Bond) {
@@ -368,6 +477,9 @@ impl State {
                 link.mtu = mtu;
                 link.up = true;
             }
+        }
+        if cycled {
+            self.connect(name, None);
         }
         // A bond without an address of its own gets the first member's.
         let own = self.links.get(name).and_then(|l| l.mac);
@@ -388,6 +500,9 @@ impl State {
         let controller = self.links.get(name).and_then(|l| l.controller.clone());
         let from_bond =
             controller.as_ref().and_then(|c| self.links.get(c)).is_some_and(|c| c.kind.is(Kind::Bond));
+        if let Some(ports) = controller.as_ref().and_then(|c| self.ports.get_mut(c)) {
+            ports.remove(name);
+        }
         if let Some(link) = self.links.get_mut(name) {
             link.controller = None;
             link.port.clear();
@@ -405,27 +520,40 @@ impl State {
     }
 
     /// The connected route goes with an address, and so do the secondary addresses of its subnet where the kernel does
-    /// not promote them.
+    /// not promote them. An IPv4 route whose preferred source the machine has no longer goes, whatever link it leads to
+    /// (fib_sync_down_addr); an IPv6 route of the link loses the source (fib6_remove_prefsrc).
     fn address_deleted(&mut self, entry: &AddressEntry) {
         let addresses = self.addresses.entry(entry.link.clone()).or_default();
         addresses.retain(|a| a != entry);
         let subnet = entry.net.trunc();
-        let (is_v4, ip): (bool, IpAddr) = (entry.net.addr().is_ipv4(), entry.net.addr());
-        if is_v4 {
+        let ip = entry.net.addr();
+        if ip.is_ipv4() {
             addresses.retain(|a| a.net.trunc() != subnet);
         }
         // With its last address a link loses all its IPv4 routes (fib_inetaddr_event).
-        let last = is_v4 && !addresses.iter().any(|a| a.net.addr().is_ipv4());
-        for routes in self.routes.values_mut() {
-            routes.retain(|r| {
-                let connected = r.via.is_none()
-                    && r.to == subnet
-                    && r.scope == Scope::Link
-                    && r.protocol == Protocol::Kernel;
-                let own = r.links().next().is_some() && r.links().all(|link| link == entry.link);
-                let gone = last && r.to.addr().is_ipv4();
-                !(own && (gone || (is_v4 && connected) || r.source == Some(ip)))
-            });
+        let is_last = ip.is_ipv4() && !addresses.iter().any(|a| a.net.addr().is_ipv4());
+        let shares_subnet = addresses.iter().any(|a| a.net.trunc() == subnet);
+        let is_elsewhere = self.addresses.values().flatten().any(|a| a.net.addr() == ip);
+        let mut keys = self.keys_of_link.get(&entry.link).cloned().unwrap_or_default();
+        keys.extend(self.keys_of_source.get(&ip).into_iter().flatten());
+        for key in keys {
+            let Some(routes) = self.routes.get_mut(&key) else { continue };
+            for route in routes.iter_mut().filter(|r| ip.is_ipv6() && r.source == Some(ip)) {
+                if route.links().any(|link| link == entry.link) {
+                    self.lost_routes.push(route.clone());
+                    route.source = None;
+                }
+            }
+            let is_lost = |r: &RouteEntry| {
+                let on_link = r.links().next().is_some() && r.links().all(|link| link == entry.link);
+                let connected = r.via.is_none() && r.to == subnet && r.protocol == Protocol::Kernel;
+                let by_source = ip.is_ipv4() && r.source == Some(ip) && !is_elsewhere;
+                by_source
+                    || (on_link && ((connected && !shares_subnet) || (is_last && r.to.addr().is_ipv4())))
+            };
+            let (gone, stay): (Vec<_>, Vec<_>) = mem::take(routes).into_iter().partition(is_lost);
+            *routes = stay;
+            self.lost_routes.extend(gone);
         }
     }
 
@@ -438,5 +566,41 @@ impl State {
         } else {
             link.ipv6.insert(option.to_owned(), number);
         }
+    }
+}
+
+/// The table of a VRF.
+fn vrf_table(link: &ObservedLink) -> Option<u32> {
+    match link.settings.get("table").filter(|_| link.kind.is(Kind::Vrf)) {
+        Some(Value::Number(table)) => u32::try_from(*table).ok(),
+        _ => None,
+    }
+}
+
+/// The kernel makes a route to the subnet with the address.
+pub(super) fn has_connected_route(address: &AddressEntry) -> bool {
+    let subnet = address.peer.unwrap_or(address.net);
+    let is_host = subnet.prefix_len() == subnet.max_prefix_len();
+    address.scope == Scope::Global && !is_host && !address.flags.contains(&AddressFlag::NoPrefixRoute)
+}
+
+pub(super) fn connected_route(address: &AddressEntry, table: Option<u32>) -> RouteEntry {
+    let ip = address.net.addr();
+    let subnet = address.peer.unwrap_or(address.net).trunc();
+    let metric = match (address.metric, ip) {
+        (0, IpAddr::V4(_)) => 0,
+        // IP6_RT_PRIO_ADDRCONF.
+        (0, IpAddr::V6(_)) => 256,
+        (metric, _) => metric,
+    };
+    let bare = RouteEntry::new(subnet);
+    RouteEntry {
+        link: Some(address.link.clone()),
+        scope: if ip.is_ipv4() { Scope::Link } else { Scope::Global },
+        protocol: Protocol::Kernel,
+        source: Some(ip).filter(IpAddr::is_ipv4),
+        table: table.unwrap_or(bare.table),
+        metric,
+        ..bare
     }
 }

@@ -33,7 +33,9 @@ impl Plan {
         for step in self.steps.iter().filter(|step| step.link.is_empty() && !step.at.is_known()) {
             match &step.action {
                 Action::AddAddress(entry) => owed.addresses.push(entry.clone()),
-                Action::AddRoute(entry) | Action::AppendRoute(entry) => owed.routes.push(entry.clone()),
+                Action::AddRoute(entry) | Action::AppendRoute(entry) | Action::PrependRoute(entry) => {
+                    owed.routes.push(entry.clone())
+                }
                 _ => {}
             }
         }
@@ -105,6 +107,8 @@ pub enum Action {
     AddRoute(RouteEntry),
     /// Adds an IPv6 route beside another's of the same destination, table and metric.
     AppendRoute(RouteEntry),
+    /// Adds an IPv4 route before those of the same destination, table and metric, so that it takes precedence.
+    PrependRoute(RouteEntry),
     /// Puts a route in the place of the one of the same destination, table and metric.
     ReplaceRoute(RouteEntry),
     /// Removes a route.
@@ -337,6 +341,7 @@ impl Action {
             | Action::DeleteAddress(_)
             | Action::AddRoute(_)
             | Action::AppendRoute(_)
+            | Action::PrependRoute(_)
             | Action::ReplaceRoute(_)
             | Action::DeleteRoute(_)
             | Action::AddRule(_)
@@ -401,6 +406,7 @@ impl Action {
             | Action::Manage { link, .. } => Some(link),
             Action::AddRoute(entry)
             | Action::AppendRoute(entry)
+            | Action::PrependRoute(entry)
             | Action::ReplaceRoute(entry)
             | Action::DeleteRoute(entry) => entry.link.as_deref(),
             _ => None,

@@ -178,6 +178,7 @@ fn the_primary_address_is_the_first_described() {
     inventory.links[0].up = true;
     let there = |net: &str| AddressEntry::new("eth0", net.parse().unwrap());
     inventory.addresses = vec![there("10.0.0.3/24"), there("10.0.0.2/24"), there("10.1.0.2/24")];
+    inventory.routes = inventory.addresses[1..].iter().map(|a| state::connected_route(a, None)).collect();
     let mut link = by_mac("n", "7c:c2:55:6e:90:44");
     link.addresses = vec![address("10.0.0.2/24"), address("10.0.0.3/24"), address("10.1.0.2/24")];
     assert_eq!(
@@ -189,6 +190,88 @@ fn the_primary_address_is_the_first_described() {
             "ip address add 10.0.0.3/24 broadcast 10.0.0.255 dev eth0",
         ]
     );
+}
+
+#[test]
+fn a_vlan_of_another_tag_protocol_is_made_anew() {
+    let mut inventory = two_nics();
+    inventory.links[0].up = true;
+    let settings = BTreeMap::from([
+        ("id".to_owned(), Value::Number(100)),
+        ("protocol".to_owned(), Value::Text("802.1ad".into())),
+    ]);
+    let (parent, up) = (Some("eth0".into()), true);
+    let there =
+        ObservedLink { kind: "vlan".into(), parent, up, settings, ..nic(4, "eth0.100", "7c:c2:55:6e:90:44") };
+    inventory.links.push(there);
+    let mut vlan = Link::new("v", Kind::Vlan, at());
+    vlan.parent = Some(Located::new("n".into(), at()));
+    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), Value::Number(100), at());
+    let links = [vlan, by_mac("n", "7c:c2:55:6e:90:44")];
+    assert_eq!(
+        lines(&links, &inventory),
+        [
+            "ip link delete dev eth0.100",
+            "ip link add name eth0.100 link eth0 type vlan id 100",
+            "ip link set dev eth0.100 up",
+        ]
+    );
+    // Under another name it is another VLAN.
+    "stag".clone_into(&mut inventory.links[2].name);
+    assert_eq!(lines(&links, &inventory).len(), 2);
+}
+
+#[test]
+fn a_nic_gets_the_mtu_that_its_described_vlan_needs() {
+    let mut inventory = two_nics();
+    (inventory.links[0].up, inventory.links[0].mtu) = (true, 1400);
+    let mut vlan = Link::new("v", Kind::Vlan, at());
+    vlan.parent = Some(Located::new("n".into(), at()));
+    vlan.mtu = Some(Located::new(Mtu::new(1500).unwrap(), at()));
+    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), Value::Number(100), at());
+    let lines = lines(&[vlan, by_mac("n", "7c:c2:55:6e:90:44")], &inventory);
+    assert_eq!(lines[0], "ip link set dev eth0 mtu 1500");
+}
+
+#[test]
+fn a_vxlan_of_the_id_under_another_name_is_renamed() {
+    let parent = ObservedLink { up: true, ..nic(2, "eth0", "02:00:00:00:00:01") };
+    let there = ObservedLink {
+        kind: "vxlan".into(),
+        parent: Some("eth0".into()),
+        settings: BTreeMap::from([("id".to_owned(), Value::Number(7))]),
+        ..nic(3, "old", "02:00:00:00:00:02")
+    };
+    let inventory = Inventory { links: vec![parent, there], ..Inventory::default() };
+    let mut vxlan = Link::new("vx0", Kind::Vxlan, at());
+    vxlan.naming = Naming::Set(Located::new(IfName::new("vx0").unwrap(), at()));
+    vxlan.parent = Some(Located::new("e".to_owned(), at()));
+    vxlan.settings.set(attribute::of(Kind::Vxlan, "id").unwrap(), Value::Number(7), at());
+    assert_eq!(
+        lines(&[by_mac("e", "02:00:00:00:00:01"), vxlan], &inventory),
+        ["ip link set dev old name vx0", "ip link set dev vx0 up"]
+    );
+}
+
+#[test]
+fn each_step_has_one_means_and_hand_off_tuning_and_waits_undo_nothing() {
+    let sysctl = |key: &str| Action::Sysctl { key: key.to_owned(), value: "0".to_owned() };
+    let wait = Action::AwaitCarrier { link: "eth0".to_owned() };
+    let wake = Action::WakeOnLan { name: "eth0".to_owned(), on: true };
+    let down = Action::SetLink { name: "eth0".to_owned(), change: LinkChange::Down };
+    for (action, means, counts, undone) in [
+        (down, Means::Netlink, true, true),
+        (wake, Means::GenericNetlink, false, true),
+        (sysctl("net/ipv6/conf/eth0/autoconf"), Means::Sysctl, true, true),
+        (sysctl("kernel/hostname"), Means::Sysctl, false, true),
+        (Action::RemoveFile { path: "/run/x".to_owned() }, Means::File, false, true),
+        (Action::Refresh(Service::Networkd), Means::Bus, false, true),
+        (wait, Means::Wait, false, true),
+    ] {
+        let counted = !(action.is_handoff() || action.is_tuning() || action.is_wait());
+        let found = (action.means(), counted, action.irreversible().is_none());
+        assert_eq!(found, (means, counts, undone), "{action:?}");
+    }
 }
 
 #[test]

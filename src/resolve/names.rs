@@ -18,19 +18,35 @@ pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mu
         }
         used.insert(link.name.clone());
     }
-    kept_by_nics(links, inventory, diags);
+    kept_by_others(links, inventory, diags);
     alternative_names(links, inventory);
-    // Foundations first: a VLAN's name has its parent's in it.
-    for _ in 0..links.len() {
-        let Some(next) = links.iter().position(|l| l.name.is_empty() && parent_is_named(l, links)) else {
-            break;
-        };
-        let parent = links.get(next).and_then(|l| name_of_parent(l, links));
-        let Some(link) = links.get_mut(next) else { break };
-        link.name = generate(&link.desired, parent.as_deref(), &used, inventory);
-        used.insert(link.name.clone());
-    }
+    generate_all(links, &mut used, inventory);
     existing(links, inventory);
+}
+
+/// Names what has none yet, foundations first: a VLAN's name has its parent's in it.
+fn generate_all(links: &mut [ResolvedLink], used: &mut HashSet<String>, inventory: &Inventory) {
+    let mut names: HashMap<String, String> = HashMap::new();
+    for link in links.iter().rev() {
+        names.insert(link.desired.id.clone(), link.name.clone());
+    }
+    loop {
+        let before = used.len();
+        let mut waiting = false;
+        for link in links.iter_mut().filter(|link| link.name.is_empty()) {
+            let parent = link.desired.parent.as_ref().and_then(|parent| names.get(&parent.value)).cloned();
+            if parent.as_deref() == Some("") {
+                waiting = true;
+                continue;
+            }
+            link.name = generate(&link.desired, parent.as_deref(), used, inventory);
+            used.insert(link.name.clone());
+            names.insert(link.desired.id.clone(), link.name.clone());
+        }
+        if !waiting || used.len() == before {
+            return;
+        }
+    }
 }
 
 /// A requested name becomes an alternative name if no link has it.
@@ -42,15 +58,6 @@ fn alternative_names(links: &mut [ResolvedLink], inventory: &Inventory) {
         let taken = names.contains(name) || inventory.called(name).is_some();
         link.altname = (!taken || (link.stand_in && link.name != name)).then(|| name.to_owned());
     }
-}
-
-fn name_of_parent(link: &ResolvedLink, links: &[ResolvedLink]) -> Option<String> {
-    let parent = &link.desired.parent.as_ref()?.value;
-    links.iter().find(|l| l.desired.id == *parent).map(|l| l.name.clone())
-}
-
-fn parent_is_named(link: &ResolvedLink, links: &[ResolvedLink]) -> bool {
-    name_of_parent(link, links).is_none_or(|name| !name.is_empty())
 }
 
 /// `<parent>.<vid>`, `bond0`, `br0`: the same at every run, whatever exists, unless something else has the name.
@@ -73,22 +80,27 @@ fn generate(link: &Link, parent: Option<&str>, used: &HashSet<String>, inventory
     (0..).map(|n: u32| format!("{stem}{n}")).find(free).unwrap_or_default()
 }
 
-/// A made link that exists under its name, or a VLAN that exists under another: the kernel has one VLAN of an id on a
-/// link.
+/// A made link that exists under its name, or a VLAN or VXLAN that exists under another: the kernel has one VLAN of an id
+/// and tag protocol on a link, and refuses a second VXLAN of an id.
 fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
+    let mut by_link: HashMap<&str, &ResolvedLink> = HashMap::new();
+    for link in links.iter().rev() {
+        by_link.insert(&link.desired.id, link);
+    }
     let parents: Vec<Option<String>> = links
         .iter()
         .map(|l| {
-            let parent = &l.desired.parent.as_ref()?.value;
-            links
-                .iter()
-                .find(|p| p.desired.id == *parent)?
-                .current
-                .clone()
-                .or_else(|| name_of_parent(l, links))
+            let parent = by_link.get(l.desired.parent.as_ref()?.value.as_str())?;
+            Some(parent.current.clone().unwrap_or_else(|| parent.name.clone()))
         })
         .collect();
     let there: HashMap<&str, &ObservedLink> = inventory.links.iter().map(|l| (l.name.as_str(), l)).collect();
+    let mut by_id: HashMap<(Option<&str>, i64), Vec<&ObservedLink>> = HashMap::new();
+    for link in &inventory.links {
+        if let Some(Value::Number(id)) = link.settings.get("id") {
+            by_id.entry((link.parent.as_deref(), *id)).or_default().push(link);
+        }
+    }
     for (link, parent) in links.iter_mut().zip(parents) {
         let kind = link.desired.kind;
         if kind == Kind::Physical {
@@ -97,41 +109,56 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
         let same_kind = |l: &&ObservedLink| l.kind.is(kind);
         let named = there.get(link.name.as_str()).copied();
         let twin = || {
-            let id = link.desired.settings.number("id")?;
-            let is_twin =
-                |l: &&ObservedLink| l.parent == parent && l.settings.get("id") == Some(&Value::Number(id));
-            inventory.links.iter().filter(|l| kind == Kind::Vlan && same_kind(l)).find(is_twin)
+            let id =
+                link.desired.settings.number("id").filter(|_| matches!(kind, Kind::Vlan | Kind::Vxlan))?;
+            let tag = link.desired.settings.word("protocol").unwrap_or("802.1Q");
+            let is_twin = |l: &&&ObservedLink| {
+                let same_tag = match l.settings.get("protocol") {
+                    Some(Value::Text(word)) => kind != Kind::Vlan || word == tag,
+                    _ => true,
+                };
+                same_kind(l) && same_tag
+            };
+            by_id.get(&(parent.as_deref(), id))?.iter().find(is_twin).copied()
         };
         link.current = named.filter(same_kind).or_else(twin).map(|l| l.name.clone());
     }
 }
 
-/// A name that a NIC of the machine keeps is not free.
-fn kept_by_nics(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
+/// A name, or an alternative one, that a link of the machine keeps is not free: a NIC stays what it is called, a made link
+/// is called by its kind. A made link may take the place of another software link of its name.
+fn kept_by_others(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
     let leaving: HashSet<String> = links
         .iter()
         .filter(|l| l.current.as_ref() != Some(&l.name))
         .filter_map(|l| l.current.clone())
         .collect();
+    let mut holders: HashMap<&str, &ObservedLink> = HashMap::new();
+    for link in &inventory.links {
+        let names = link.altnames.iter().chain(Some(&link.name).filter(|name| !leaving.contains(*name)));
+        holders.extend(names.map(|name| (name.as_str(), link)));
+    }
     let used: HashSet<String> = links.iter().map(|l| l.name.clone()).collect();
     let described: HashSet<String> = links.iter().filter_map(|l| l.current.clone()).collect();
     for link in links.iter_mut() {
         let Naming::Set(name) = &link.desired.naming else { continue };
-        let holder =
-            inventory.link(&link.name).filter(|l| l.kind.is_hardware() && !leaving.contains(&l.name));
-        let Some(holder) = holder.filter(|h| link.current.as_ref() != Some(&h.name)) else { continue };
+        let physical = link.desired.kind == Kind::Physical;
+        let Some(holder) = holders.get(link.name.as_str()) else { continue };
+        let replaced = !physical && !holder.is_nic() && holder.name == link.name;
         // A stand-in is a NIC of another machine: the names that NICs have here need not be taken there.
-        if link.stand_in && !described.contains(&holder.name) {
+        let elsewhere = link.stand_in && !described.contains(&holder.name);
+        if link.current.as_ref() == Some(&holder.name) || replaced || elsewhere {
             continue;
         }
         let old = link.name.clone();
         link.name = match &link.current {
-            Some(current) if link.desired.kind == Kind::Physical => current.clone(),
+            Some(current) if physical => current.clone(),
             _ => generate(&link.desired, None, &used, inventory),
         };
         let noun = link.desired.kind.noun();
+        let what = if holder.is_nic() { "NIC" } else { "link" };
         let message = format!(
-            "{noun} \"{}\" cannot be called {old}: the NIC {} is; it is {} instead",
+            "{noun} \"{}\" cannot be called {old}: the {what} {} has that name; it is called {} instead",
             link.desired.id, holder.name, link.name
         );
         diags.push(Diagnostic::new(Code::DuplicateName, name.at, message).hint("give it another name"));

@@ -31,7 +31,7 @@ fn make(machine: &[&str]) {
 }
 
 /// The commands of the plan.
-fn left_to_do(program: &str, text: &str) -> Vec<String> {
+pub(crate) fn left_to_do(program: &str, text: &str) -> Vec<String> {
     let output = described(program, &["--dry-run", "--json"], text);
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
     let steps = plan["steps"].as_array().expect("steps");
@@ -91,7 +91,7 @@ fn routes_of_every_type() {
     );
 }
 
-/// A default route that a router's advertisement brought has the metric that ours gets.
+/// A default route that a router's advertisement brought has the metric that ours would get: ours takes precedence.
 #[test]
 fn a_route_beside_a_routers_own() {
     converges(
@@ -106,6 +106,30 @@ fn a_route_beside_a_routers_own() {
         || {
             assert_eq!(
                 routes("-6 route show default proto static"),
+                ["unicast default 2001:db8::fe eth0 1023"]
+            );
+            assert_eq!(routes("-6 route show default proto ra"), ["unicast default - eth0 1024"]);
+        },
+    );
+}
+
+/// What the kernel makes of an advertisement that comes after ours is behind it: nothing is left to do.
+#[test]
+fn a_route_before_a_routers_own() {
+    converges(
+        &[
+            WIRE[0],
+            WIRE[1],
+            WIRE[2],
+            "-6 address add 2001:db8::1/64 dev eth0",
+            "-6 route add default via 2001:db8::fe dev eth0 proto static metric 1024",
+            "-6 route append default dev eth0 proto ra metric 1024",
+        ],
+        "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
+          addresses: ['2001:db8::1/64'], routes: [{to: '::/0', via: '2001:db8::fe'}]}}}",
+        || {
+            assert_eq!(
+                routes("-6 route show default proto static"),
                 ["unicast default 2001:db8::fe eth0 1024"]
             );
             assert_eq!(routes("-6 route show default proto ra"), ["unicast default - eth0 1024"]);
@@ -113,8 +137,7 @@ fn a_route_beside_a_routers_own() {
     );
 }
 
-/// Beside a gateway of a router's advertisement, which a program put there: the kernel makes one route of the two and
-/// tells the maker of the first only.
+/// Beside a gateway of a router's advertisement, which a program put there: the kernel would make one route of the two.
 #[test]
 fn a_gateway_beside_a_routers_own() {
     const RA: &str = "-6 route add default via fe80::9 dev eth0 proto ra metric 1024";
@@ -122,7 +145,10 @@ fn a_gateway_beside_a_routers_own() {
     const TEXT: &str = "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
           addresses: ['2001:db8::1/64'], routes: [{to: '::/0', via: '2001:db8::fe'}]}}}";
     converges(&[WIRE[0], WIRE[1], WIRE[2], "-6 address add 2001:db8::1/64 dev eth0", RA], TEXT, || {
-        assert_eq!(routes("-6 route show default"), ["unicast default - - 1024 fe80::9*1 2001:db8::fe*1"]);
+        assert_eq!(
+            routes("-6 route show default"),
+            ["unicast default 2001:db8::fe eth0 1023", "unicast default fe80::9 eth0 1024"]
+        );
     });
     // Whichever came first.
     converges(
@@ -138,7 +164,7 @@ fn a_gateway_beside_a_routers_own() {
         || {
             assert_eq!(
                 routes("-6 route show default"),
-                ["unicast default - - 1024 2001:db8::fe*1 fe80::9*1"]
+                ["unicast default 2001:db8::fe eth0 1023", "unicast default fe80::9 eth0 1024"]
             );
         },
     );

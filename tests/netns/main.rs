@@ -5,6 +5,7 @@ mod converge;
 mod ethtool;
 mod faults;
 mod fields;
+mod leftovers;
 mod lookup;
 mod neighbour;
 mod plans;

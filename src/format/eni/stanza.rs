@@ -194,6 +194,7 @@ impl<'a> Stanza<'a> {
             level.map(|l| Located::new(l.value > 0, l.at))
         };
         link.ipv6.accept_ra = level("accept-ra", diags).or(link.ipv6.accept_ra);
+        link.ipv6.autoconf = level("autoconf", diags).or(link.ipv6.autoconf);
         link.ipv6.privacy = level("privext", diags).or(link.ipv6.privacy);
     }
 

@@ -110,7 +110,7 @@ pub(in crate::format) static IFACE: Object = Object {
         key("hwaddr", Applied, "as hwaddress, as Nova's older templates have it"),
         key("hw-mac-address", NoEffect, "it is glean's note on the NIC: the stanza goes by the name"),
         key("accept-ra", Applied, "take router advertisements: 0, 1 or 2"),
-        key("autoconf", NoEffect, "addresses come with router advertisements, see accept-ra"),
+        key("autoconf", Applied, "take addresses from the prefixes that routers advertise: 0 or 1"),
         key("privext", Applied, "prefer temporary addresses: 0, 1 or 2"),
         key("dhcp", LeftToOthers, "DHCPv6 for what router advertisements do not say"),
         key("dad-attempts", NoEffect, "netapply waits for duplicate address detection, within its own bound"),

@@ -223,6 +223,8 @@ impl<'a> Network<'a> {
                 None => {}
             }
         }
+        // `ipv6_slaac` would ask for addresses from advertisements.
+        link.ipv6.static_alone |= address.net.addr().is_ipv6();
         link.addresses.push(address);
         true
     }
