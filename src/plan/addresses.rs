@@ -18,8 +18,14 @@ impl Planner<'_> {
         for link in &self.resolved.links {
             let Some(there) = self.state.addresses.get(&link.name).cloned() else { continue };
             let desired: Vec<AddressEntry> = link.desired.addresses.iter().map(|a| entry(link, a)).collect();
-            let by_net: HashMap<IpNet, &AddressEntry> = desired.iter().map(|w| (w.net, w)).collect();
-            let stays = |a: &&AddressEntry| by_net.get(&a.net).is_some_and(|w| !must_go(a, w));
+            let pairs = desired.iter().zip(&link.desired.addresses);
+            let by_net: HashMap<IpNet, (&AddressEntry, &Address)> =
+                pairs.map(|(entry, address)| (entry.net, (entry, address))).collect();
+            let stays = |a: &&AddressEntry| {
+                by_net
+                    .get(&a.net)
+                    .is_some_and(|(entry, address)| !must_go(a, entry) && !has_another_broadcast(a, address))
+            };
             let subnets = Subnets::of(&desired);
             let order = Order::new(there.iter().filter(stays), &desired);
             for address in &there {
@@ -139,6 +145,12 @@ pub(super) fn is_advertised(link: &ResolvedLink, address: &AddressEntry) -> bool
     let is_described = link.desired.addresses.iter().any(|a| a.net.addr() == address.net.addr());
     let is_global_v6 = address.net.addr().is_ipv6() && address.scope == Scope::Global;
     is_global_v6 && by_router && !address.permanent && !is_described
+}
+
+/// A broadcast address does not change in place either. It counts only where the description names it, so that an address
+/// that carries the root file system is not taken away for one.
+fn has_another_broadcast(there: &AddressEntry, described: &Address) -> bool {
+    described.broadcast.is_some_and(|b| there.broadcast != Some(b).filter(|b| *b != Ipv4Addr::UNSPECIFIED))
 }
 
 /// What cannot be changed in place: the far end and the label (only where the text names one, so that an address that

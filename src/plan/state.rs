@@ -57,6 +57,8 @@ pub(super) struct State {
     /// The keys of the routes that have this preferred source, and more that once had.
     keys_of_source: HashMap<IpAddr, BTreeSet<RouteKey>>,
     pub(super) rules: Vec<RuleEntry>,
+    /// On every link, the next IPv4 address of a subnet follows when the first one goes.
+    promote_secondaries: bool,
     /// What went with a link that was taken down, for those links whose addresses and routes are not described.
     pub(super) lost_addresses: Vec<AddressEntry>,
     /// Routes that the kernel dropped with a link or an address.
@@ -73,7 +75,8 @@ pub(super) fn key(route: &RouteEntry) -> RouteKey {
 
 impl State {
     pub(super) fn of(inventory: &Inventory) -> Self {
-        let mut state = State { rules: inventory.rules.clone(), ..State::default() };
+        let promote_secondaries = inventory.sysctls.get("net/ipv4/conf/all/promote_secondaries") == Some(&1);
+        let mut state = State { rules: inventory.rules.clone(), promote_secondaries, ..State::default() };
         state.links = inventory.links.iter().map(|l| (l.name.clone(), l.clone())).collect();
         for link in &inventory.links {
             state.index_link(link);
@@ -523,13 +526,15 @@ impl State {
     /// not promote them. An IPv4 route whose preferred source the machine has no longer goes, whatever link it leads to
     /// (fib_sync_down_addr); an IPv6 route of the link loses the source (fib6_remove_prefsrc).
     fn address_deleted(&mut self, entry: &AddressEntry) {
-        let addresses = self.addresses.entry(entry.link.clone()).or_default();
-        addresses.retain(|a| a != entry);
         let subnet = entry.net.trunc();
         let ip = entry.net.addr();
-        if ip.is_ipv4() {
-            addresses.retain(|a| a.net.trunc() != subnet);
-        }
+        let promotes = self.promotes(&entry.link);
+        let addresses = self.addresses.entry(entry.link.clone()).or_default();
+        let is_of_subnet = |a: &AddressEntry| ip.is_ipv4() && a.net.trunc() == subnet;
+        // The first address of a subnet takes the others along, unless the next one becomes the first
+        // (__inet_del_ifa).
+        let takes_others = !promotes && addresses.iter().find(|a| is_of_subnet(a)) == Some(entry);
+        addresses.retain(|a| a != entry && !(takes_others && is_of_subnet(a)));
         // With its last address a link loses all its IPv4 routes (fib_inetaddr_event).
         let is_last = ip.is_ipv4() && !addresses.iter().any(|a| a.net.addr().is_ipv4());
         let shares_subnet = addresses.iter().any(|a| a.net.trunc() == subnet);
@@ -555,6 +560,12 @@ impl State {
             *routes = stay;
             self.lost_routes.extend(gone);
         }
+    }
+
+    /// Whether an address of the link that goes leaves its subnet to the next one (`promote_secondaries`).
+    fn promotes(&self, link: &str) -> bool {
+        let own = self.links.get(link).and_then(|link| link.ipv4.get("promote_secondaries"));
+        self.promote_secondaries || own.is_some_and(|on| *on != 0)
     }
 
     fn sysctl(&mut self, key: &str, value: &str) {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::inventory::{AddressEntry, ObservedLink};
+use crate::inventory::{AddressEntry, ObservedLink, RouteEntry};
 use crate::model::attribute::{self, Value};
-use crate::model::{Address, Desired, IfName, Kind, Link, Located, Match, Mtu, Naming, Route};
+use crate::model::{Address, Desired, IfName, Kind, Link, Located, Match, Mtu, Naming, Protocol, Route};
 use crate::resolve::{Missing, resolve};
 
 fn at() -> Place {
@@ -189,6 +189,50 @@ fn the_primary_address_is_the_first_described() {
             "ip address add 10.0.0.2/24 broadcast 10.0.0.255 dev eth0",
             "ip address add 10.0.0.3/24 broadcast 10.0.0.255 dev eth0",
         ]
+    );
+}
+
+/// A second address of a subnet goes alone, and a first one does where the next follows it: routes stay, so that those
+/// that are not described go by steps of their own.
+#[test]
+fn an_address_that_goes_takes_along_what_the_kernel_takes() {
+    let mut inventory = two_nics();
+    inventory.links[0].up = true;
+    let there = |net: &str| AddressEntry::new("eth0", net.parse().unwrap());
+    inventory.addresses = vec![there("10.0.0.2/24"), there("10.0.0.3/24")];
+    let (link, via) = (Some("eth0".to_owned()), "10.0.0.1".parse().ok());
+    let old = RouteEntry::new("10.9.0.0/16".parse().unwrap());
+    inventory.routes = vec![RouteEntry { link, via, protocol: Protocol::Static, ..old }];
+    let with = |net: &str| {
+        let mut link = by_mac("n", "7c:c2:55:6e:90:44");
+        link.addresses = vec![address(net)];
+        [link]
+    };
+    let route = "ip -4 route delete 10.9.0.0/16 via 10.0.0.1 dev eth0 proto static";
+    assert_eq!(lines(&with("10.0.0.2/24"), &inventory), ["ip address delete 10.0.0.3/24 dev eth0", route]);
+    let first = "ip address delete 10.0.0.2/24 dev eth0";
+    let again = "ip address add 10.0.0.3/24 broadcast 10.0.0.255 dev eth0";
+    assert_eq!(lines(&with("10.0.0.3/24"), &inventory), [first, again]);
+    inventory.links[0].ipv4.insert("promote_secondaries".to_owned(), 1);
+    assert_eq!(lines(&with("10.0.0.3/24"), &inventory), [first, route]);
+    inventory.links[0].ipv4.clear();
+    inventory.sysctls.insert("net/ipv4/conf/all/promote_secondaries".to_owned(), 1);
+    assert_eq!(lines(&with("10.0.0.3/24"), &inventory), [first, route]);
+}
+
+#[test]
+fn a_broadcast_address_that_is_named_replaces_another() {
+    let mut inventory = two_nics();
+    inventory.links[0].up = true;
+    let there = AddressEntry::new("eth0", "10.0.0.2/24".parse().unwrap());
+    inventory.addresses = vec![AddressEntry { broadcast: "10.0.0.9".parse().ok(), ..there }];
+    let mut link = by_mac("n", "7c:c2:55:6e:90:44");
+    link.addresses = vec![address("10.0.0.2/24")];
+    assert_eq!(lines(&[link.clone()], &inventory), Vec::<String>::new());
+    link.addresses[0].broadcast = "10.0.0.0".parse().ok();
+    assert_eq!(
+        lines(&[link], &inventory),
+        ["ip address delete 10.0.0.2/24 dev eth0", "ip address add 10.0.0.2/24 broadcast 10.0.0.0 dev eth0"]
     );
 }
 

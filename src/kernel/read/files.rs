@@ -23,6 +23,7 @@ const SYSCTLS: &[&str] = &[
     "net/ipv4/conf/all/accept_local",
     "net/ipv4/conf/all/arp_ignore",
     "net/ipv4/conf/all/forwarding",
+    "net/ipv4/conf/all/promote_secondaries",
     "net/ipv4/conf/all/rp_filter",
     "net/ipv4/conf/default/rp_filter",
     "net/ipv4/ip_default_ttl",

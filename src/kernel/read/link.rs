@@ -47,8 +47,14 @@ const IPV6_SETTINGS: &[(usize, &str)] = &[
 
 /// The IPv4 settings of a link that the inventory has, by `IPV4_DEVCONF_…` (linux/ip.h) less one, which is their place in
 /// `IFLA_INET_CONF`.
-const IPV4_SETTINGS: &[(usize, &str)] =
-    &[(0, "forwarding"), (7, "rp_filter"), (17, "arp_announce"), (18, "arp_ignore"), (22, "accept_local")];
+const IPV4_SETTINGS: &[(usize, &str)] = &[
+    (0, "forwarding"),
+    (7, "rp_filter"),
+    (17, "arp_announce"),
+    (18, "arp_ignore"),
+    (19, "promote_secondaries"),
+    (22, "accept_local"),
+];
 
 /// Inside `AF_INET` of `IFLA_AF_SPEC`.
 const IFLA_INET_CONF: u16 = 1;
