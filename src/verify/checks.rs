@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::evidence::Evidence;
 use super::input::DesiredLink;
 use super::lookups::View;
+use super::probe::MEASURED;
 use crate::diagnostic::Code;
 use crate::kernel::live::LinkState;
 use crate::plan::{Step, script};
@@ -102,6 +103,8 @@ pub fn until(check: &Check, since: Duration, index: &View<'_>, evidence: &Eviden
         Code::CheckLacp => 40,
         Code::CheckForwarding => 35,
         Code::CheckGateway if !check.optional => return gateway_until(&check.link, since, index, evidence),
+        // They take turns, and each measures for a second.
+        Code::CheckPathMtu => 10 + (index.gateway_count() / MEASURED) as u64,
         Code::CheckResolver => 15,
         Code::CheckTarget => 20,
         // One that limits echo is sent one size after the other.

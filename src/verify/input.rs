@@ -404,6 +404,11 @@ impl<'a> Index<'a> {
         at.and_then(|at| self.gateways.get(at)).map_or(&[], Vec::as_slice)
     }
 
+    /// How many gateways there are.
+    pub fn gateway_count(&self) -> usize {
+        self.sources.len()
+    }
+
     /// A gateway of a link's routes.
     pub fn gateway(&self, link: &str, ip: IpAddr) -> Option<DesiredGateway> {
         Some(DesiredGateway { ip, source: *self.sources.get(&(link, ip))? })

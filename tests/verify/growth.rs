@@ -51,3 +51,9 @@ fn gateways(count: u32) {
 fn growth_of_gateways() {
     [10, 100, 1000].into_iter().for_each(gateways);
 }
+
+/// The echoes of so many are not lost to each other, and no check waits in vain.
+#[test]
+fn a_thousand_gateways_work() {
+    gateways(1000);
+}

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::evidence::{Loss, Losses, Tally};
@@ -18,6 +19,12 @@ const LONE: u16 = 0xfe;
 const ROUNDS: u16 = 3;
 /// Sizes in bytes that tell something, beside the MTU itself: jumbo, Ethernet, PPPoE, common tunnels, IPv6's least.
 const SIZES: [u32; 6] = [9000, 8000, 1500, 1492, 1400, 1280];
+
+/// So many gateways are measured at once, by 20 echoes a second each. More would lose echoes that a network carries: this
+/// process has one thread, and a thousand gateways may be one router.
+pub(in crate::verify) const MEASURED: usize = 100;
+
+static MEASURING: Semaphore = Semaphore::const_new(MEASURED);
 
 /// A gateway to be asked.
 pub(super) struct Gateway {
@@ -69,6 +76,8 @@ pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
         }
     };
     tell(facts, Fact::Echo(link.to_owned(), ip, rtt.as_micros() as u64));
+    // It is never closed.
+    let turn = MEASURING.acquire().await;
     let losses = losses(&mut echo, gateway, facts).await;
     // Where small packets are lost, full ones that do not pass tell nothing of their size.
     let sizes = match losses.meaning() {
@@ -79,6 +88,7 @@ pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
     if let Some((tried, largest)) = sizes {
         tell(facts, Fact::Full(link.to_owned(), ip, tried, largest));
     }
+    drop(turn);
     over(None);
     // It may go away while others are waited for.
     loop {

@@ -24,6 +24,8 @@ use super::evidence::{Answer, Heard, Losses};
 use super::input::Target;
 use crate::model::MacAddr;
 
+pub(super) use gateway::MEASURED;
+
 /// Where probes send what they learn.
 pub(super) type Facts = UnboundedSender<Fact>;
 
