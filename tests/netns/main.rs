@@ -11,4 +11,5 @@ mod neighbour;
 mod plans;
 mod read;
 mod session;
+mod transitions;
 mod vanish;

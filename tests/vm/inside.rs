@@ -7,5 +7,4 @@ mod kinds;
 mod modules;
 mod names;
 mod wake;
-mod whole;
 mod wireguard;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{cases, oracle, switch};
 use harness::cases as golden;
-use harness::guest::{Builder, Guest};
+use harness::guest::{Builder, Guest, Output};
+use harness::transition;
 
 /// What each of two machines of the same kind comes to: one by netapply, one by the script it prints.
 #[track_caller]
@@ -100,36 +101,83 @@ const KEY_FILES: &[(&str, &str)] = &[
 /// inside/golden.rs. `NETAPPLY_CASES='vrf eni/'` runs only those whose names have one of the words.
 #[test]
 fn of_every_golden_case() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let all: Vec<PathBuf> = golden::cases().into_iter().filter(|case| has_steps(case)).collect();
-    let name = |case: &Path| case.strip_prefix(&root).expect("a case of testdata").display().to_string();
     for (listed, _) in NOT_HERE {
-        assert!(all.iter().any(|case| name(case) == *listed), "testdata has no case {listed} with a plan");
+        assert!(
+            all.iter().any(|case| golden::name(case) == *listed),
+            "testdata has no case {listed} with a plan"
+        );
     }
     let wanted = std::env::var("NETAPPLY_CASES").unwrap_or_else(|_| "/".to_owned());
     let is_wanted = |case: &String| wanted.split_whitespace().any(|word| case.contains(word));
     let is_listed = |case: &String| NOT_HERE.iter().any(|(listed, _)| case == listed);
-    let run: Vec<String> =
-        all.iter().map(|case| name(case)).filter(|case| is_wanted(case) && !is_listed(case)).collect();
-    let mut guest = Guest::builder().netapply().inside();
-    for (path, key) in KEY_FILES {
-        guest = guest.file(path, *key, 0o600);
-    }
-    for case in &run {
-        guest = files(guest, &root.join(case), &format!("/testdata/{case}"));
-    }
-    let mut guest = guest.boot();
-    // No fallback tunnels and no stray bond, in no namespace.
-    guest.ok("echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net; modprobe bonding max_bonds=0");
+    let run: Vec<String> = all
+        .iter()
+        .map(|case| golden::name(case))
+        .filter(|case| is_wanted(case) && !is_listed(case))
+        .collect();
+    let mut guest = guest_with(&run);
     let mut wrong = String::new();
     for case in &run {
-        let test = "inside --ignored --exact --nocapture --color=never inside::golden::scripts_give_the_same";
-        let output = guest.run(&format!("echo /testdata/{case} >/tmp/case; exec {test} 2>&1"));
+        let output =
+            inside(&mut guest, &format!("echo /testdata/{case} >/tmp/case"), "scripts_give_the_same");
         if output.status != 0 {
             wrong += &format!("=== {case}\n{}", output.stdout);
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// How many pairs of cases are tried: each takes seconds. `NETAPPLY_TRANSITIONS=500` tries more.
+const TRANSITIONS: usize = 24;
+
+/// From any case to any other: bonds, VLANs and tunnels, which the kernels of tests/netns/transitions.rs need not have.
+/// `NETAPPLY_CASES='vrf eni/'` runs only those pairs whose names have all of the words.
+#[test]
+fn whatever_was_applied_before_a_description_gives_the_same() {
+    let mut cases =
+        transition::cases_of(&["bond", "bridge", "dummy", "veth", "vlan", "vrf", "vxlan", "wireguard"], &[]);
+    cases.retain(|case| !NOT_HERE.iter().any(|(listed, _)| golden::name(case) == *listed));
+    let words = std::env::var("NETAPPLY_CASES").unwrap_or_default();
+    let mut pairs = transition::pairs(&cases, transition::wanted(TRANSITIONS));
+    pairs.retain(|pair| words.split_whitespace().all(|word| transition::name(pair).contains(word)));
+    let mut run: Vec<String> =
+        pairs.iter().flat_map(|(from, to)| [from, to]).map(|case| golden::name(case)).collect();
+    run.sort();
+    run.dedup();
+    let mut guest = guest_with(&run);
+    let mut wrong = String::new();
+    for (from, to) in &pairs {
+        let [first, second] = [from, to].map(|case| golden::name(case));
+        let prepare = format!("printf '/testdata/{first}\\n/testdata/{second}\\n' >/tmp/cases");
+        let output = inside(&mut guest, &prepare, "the_second_of_two_is_as_if_alone");
+        if output.status != 0 {
+            wrong += &format!("=== {first} -> {second}\n{}", output.stdout);
+        }
+    }
+    assert!(wrong.is_empty(), "{} pairs: {wrong}", pairs.len());
+}
+
+/// A guest with these cases below /testdata.
+fn guest_with(cases: &[String]) -> Guest {
+    let mut guest = Guest::builder().netapply().inside();
+    for (path, key) in KEY_FILES {
+        guest = guest.file(path, *key, 0o600);
+    }
+    for case in cases {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(case);
+        guest = files(guest, &folder, &format!("/testdata/{case}"));
+    }
+    let mut guest = guest.boot();
+    // No fallback tunnels and no stray bond, in no namespace.
+    guest.ok("echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net; modprobe bonding max_bonds=0");
+    guest
+}
+
+/// Runs a test of inside/golden.rs in a guest.
+fn inside(guest: &mut Guest, prepare: &str, test: &str) -> Output {
+    let test = format!("inside --ignored --exact --nocapture --color=never inside::golden::{test}");
+    guest.run(&format!("{prepare}; exec {test} 2>&1"))
 }
 
 /// Whether a case's plan, as it is expected, has steps.

@@ -9,6 +9,9 @@ pub mod drive;
 pub mod guest;
 pub mod namespace;
 pub mod state;
+pub mod transition;
+pub mod whole;
+pub mod world;
 
 /// The root of the project.
 pub fn root() -> &'static Path {

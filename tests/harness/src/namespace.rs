@@ -107,8 +107,8 @@ impl Drop for Other {
 /// Makes another machine.
 pub fn neighbour_namespace() -> Other {
     let mut command = Command::new("unshare");
-    // It says when it is there.
-    command.args(["-n", "sh", "-c", "echo; exec sleep 1000"]).stdout(Stdio::piped());
+    // It says when it is there, and exits once nobody can tell it anything any more.
+    command.args(["-n", "sh", "-c", "echo; exec cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("`unshare` runs");
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).expect("the other namespace is made");
     Other(child)

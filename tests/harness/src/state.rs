@@ -25,7 +25,7 @@ pub fn comparable(mut shown: Value, left_out: impl Fn(&str) -> bool) -> String {
 /// What IPv6 adds by itself when a link gets its carrier: the link-local address, and routes to this machine's own and
 /// to multicast addresses. A bond's carrier comes with its first look at its members, that of a bridge with STP once a
 /// port forwards, so that a fast look misses what a slow one sees.
-fn comes_with_carrier(item: &Value) -> bool {
+pub(crate) fn comes_with_carrier(item: &Value) -> bool {
     let is = |key: &str, word: &str| item[key] == word;
     let to = item["dst"].as_str().unwrap_or_default();
     let own_route = is("protocol", "kernel") && (!is("type", "unicast") || to.starts_with("fe80:"));
@@ -33,7 +33,7 @@ fn comes_with_carrier(item: &Value) -> bool {
 }
 
 /// Removes what the kernel counts, negotiates or measures by itself.
-fn strip(value: &mut Value) {
+pub(crate) fn strip(value: &mut Value) {
     const OWN: &[&str] = &[
         "ifindex",
         "link_index",

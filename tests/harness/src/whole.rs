@@ -1,7 +1,7 @@
 //! All that the kernel says of a network, as text for comparing two machines: ip(8), bridge(8), wg(8) and ethtool(8), and
 //! the settings of the links below /proc/sys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv6Addr;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use harness::state::comparable;
+use crate::state::{comes_with_carrier, comparable, strip};
 
 /// What ip(8) is asked in one go, by family.
 const QUESTIONS: [(&str, &[&str]); 2] = [
@@ -22,18 +22,10 @@ const UNREADABLE: &str = "stable_secret";
 
 /// The state of this namespace; what the kernel made up by chance is named by the link that has it. `features` asks for
 /// the NICs' offloads as well, which takes its time.
-pub(super) fn state(features: bool) -> String {
-    let asked = QUESTIONS.map(|(family, questions)| {
-        run_with("ip", &[family, "-j", "-d", "-batch", "-"], &questions.join("\n"))
-    });
-    let links = answers(&asked[0]).swap_remove(0);
-    let links = links.as_array().map(Vec::as_slice).unwrap_or_default();
-    let chances = chances(links, &answers(&asked[1])[0]);
-    let by_name = |text: String| chances.iter().fold(text, |text, (chance, name)| text.replace(chance, name));
+pub fn state(features: bool) -> String {
+    let (links, told) = told();
     let mut state = String::new();
-    for ((family, questions), text) in QUESTIONS.iter().zip(asked) {
-        let answers = answers(&by_name(text));
-        assert_eq!(answers.len(), questions.len(), "an answer to each question");
+    for ((family, questions), answers) in QUESTIONS.iter().zip(told) {
         for (question, mut answer) in questions.iter().zip(answers) {
             // The rest is in the answer about links.
             if *question == "address show" {
@@ -43,7 +35,7 @@ pub(super) fn state(features: bool) -> String {
             let _ = writeln!(state, "# ip {family} {question}\n{}", comparable(answer, |_| false));
         }
     }
-    for link in links {
+    for link in &links {
         let name = link["ifname"].as_str().unwrap_or_default();
         let (program, text) = match link["linkinfo"]["info_kind"].as_str() {
             Some("wireguard") => ("wg", wireguard(name)),
@@ -55,6 +47,140 @@ pub(super) fn state(features: bool) -> String {
         settings(name, &mut state);
     }
     state
+}
+
+/// The links as they are, and the answers to [`QUESTIONS`] without what is by chance.
+fn told() -> (Vec<Value>, [Vec<Value>; 2]) {
+    let asked = QUESTIONS.map(|(family, questions)| {
+        run_with("ip", &[family, "-j", "-d", "-batch", "-"], &questions.join("\n"))
+    });
+    let links = items(answers(&asked[0]).swap_remove(0));
+    let chances = chances(&links, &answers(&asked[1])[0]);
+    let by_name = |text: String| chances.iter().fold(text, |text, (chance, name)| text.replace(chance, name));
+    let told = asked.map(|text| answers(&by_name(text)));
+    for ((_, questions), answers) in QUESTIONS.iter().zip(&told) {
+        assert_eq!(answers.len(), questions.len(), "an answer to each question");
+    }
+    (links, told)
+}
+
+fn items(answer: Value) -> Vec<Value> {
+    if let Value::Array(items) = answer { items } else { Vec::new() }
+}
+
+/// A machine's state in lines that can be compared one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// `eth0 mtu = 1500`: the attributes of each link, and its settings below /proc/sys.
+    pub links: BTreeSet<String>,
+    /// Addresses and routes, one for each next hop: the link, the family, and the whole of it.
+    pub on_links: BTreeSet<(String, &'static str, String)>,
+    /// Policy rules, those that the kernel makes included.
+    pub rules: BTreeSet<String>,
+}
+
+/// Alternative names are given where no link has them. While a bridge's topology changes, its ageing time is twice its
+/// forward delay (__br_set_topology_change).
+const NOT_COMPARED: &[&str] = &["altnames", "ageing_time"];
+
+/// The state of this namespace.
+pub fn lines() -> Lines {
+    let (links, told) = told();
+    let mut lines = Lines::default();
+    for link in &links {
+        let name = link["ifname"].as_str().unwrap_or_default();
+        let mut text = String::new();
+        settings(name, &mut text);
+        lines.links.extend(text.lines().map(str::to_owned));
+    }
+    for ((family, questions), answers) in QUESTIONS.iter().zip(told) {
+        for (question, answer) in questions.iter().zip(answers) {
+            for mut item in items(answer).into_iter().filter(|item| !comes_with_carrier(item)) {
+                strip(&mut item);
+                let link = item["ifname"].as_str().unwrap_or_default().to_owned();
+                match *question {
+                    "link show" => flatten(&link, &item, &mut lines.links),
+                    "address show" => {
+                        for mut address in items(item["addr_info"].take()) {
+                            // One that nobody names may be what it was.
+                            address.as_object_mut().map(|address| address.remove("broadcast"));
+                            lines.on_links.insert((link.clone(), family, address.to_string()));
+                        }
+                    }
+                    "rule show" => drop(lines.rules.insert(format!("{family} {item}"))),
+                    _ if item["type"] == "broadcast" && item["protocol"] == "kernel" => {}
+                    // A link-local address that is by chance comes with carrier, too.
+                    _ if item["dst"].as_str().is_some_and(|to| to.starts_with('(')) => {}
+                    _ => lines
+                        .on_links
+                        .extend(routes(family, item).into_iter().map(|(link, r)| (link, *family, r))),
+                }
+            }
+        }
+    }
+    lines
+}
+
+/// A route, by its links. In IPv6 each of several next hops is a route of its own. What leads nowhere is on no link.
+fn routes(family: &str, mut route: Value) -> Vec<(String, String)> {
+    let dev = |value: &Value| value["dev"].as_str().unwrap_or_default().to_owned();
+    let one = |route: &Value| (dev(route), route.to_string());
+    let hops = route["nexthops"].as_array().cloned().unwrap_or_default();
+    if hops.is_empty() {
+        return vec![one(&route)];
+    }
+    if family == "-4" {
+        let links: Vec<String> = hops.iter().map(dev).collect();
+        return vec![(links.join(" "), route.to_string())];
+    }
+    let map = route.as_object_mut().expect("a route");
+    map.remove("nexthops");
+    let each = |hop: &Value| {
+        let mut route = map.clone();
+        route.extend(hop.as_object().cloned().unwrap_or_default());
+        // As the route alone has it.
+        if route.get("weight") == Some(&1.into()) {
+            route.remove("weight");
+        }
+        one(&Value::Object(route))
+    };
+    hops.iter().map(each).collect()
+}
+
+fn flatten(path: &str, value: &Value, lines: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map.iter().filter(|(key, _)| !NOT_COMPARED.contains(&key.as_str())) {
+                flatten(&format!("{path} {key}"), value, lines);
+            }
+        }
+        _ => drop(lines.insert(format!("{path} = {value}"))),
+    }
+}
+
+/// The lines that one state has more often than the other, each below the question that it answers.
+pub fn difference(left: &str, right: &str) -> String {
+    let only = |a: &str, b: &str, sign: &str| -> String {
+        let mut others: HashMap<(&str, &str), usize> = HashMap::new();
+        by_question(b).for_each(|line| *others.entry(line).or_default() += 1);
+        let more = by_question(a).filter(|line| match others.get_mut(line) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        });
+        more.map(|(question, line)| format!("{sign} {question}: {}\n", line.trim())).collect()
+    };
+    format!("{}{}", only(left, right, "-"), only(right, left, "+"))
+}
+
+fn by_question(state: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut question = "";
+    state.lines().map(move |line| {
+        question = line.strip_prefix("# ").unwrap_or(question);
+        (question, line)
+    })
 }
 
 /// What ip(8) answered, question by question.
@@ -137,7 +263,7 @@ fn run(program: &str, arguments: &[&str]) -> String {
 }
 
 /// Runs a program that must succeed; what it prints.
-pub(super) fn run_with(program: &str, arguments: &[&str], input: &str) -> String {
+pub fn run_with(program: &str, arguments: &[&str], input: &str) -> String {
     use std::io::Write as _;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
