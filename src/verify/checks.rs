@@ -103,12 +103,11 @@ pub fn until(check: &Check, since: Duration, index: &View<'_>, evidence: &Eviden
         Code::CheckLacp => 40,
         Code::CheckForwarding => 35,
         Code::CheckGateway if !check.optional => return gateway_until(&check.link, since, index, evidence),
-        // They take turns, and each measures for a second.
-        Code::CheckPathMtu => 10 + (index.gateway_count() / MEASURED) as u64,
         Code::CheckResolver => 15,
         Code::CheckTarget => 20,
         // One that limits echo is sent one size after the other.
-        Code::CheckPathMtu => 40,
+        // They take turns, and each measures for a second.
+        Code::CheckPathMtu => 40 + (index.gateway_count() / MEASURED) as u64,
         _ => 10,
     };
     since + Duration::from_secs(most.min(seconds))
