@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::inventory::{AddressEntry, ObservedLink, RouteEntry};
 use crate::model::attribute::{self, Value};
-use crate::model::{Address, Desired, IfName, Kind, Link, Located, Match, Mtu, Naming, Protocol, Route};
+use crate::model::{
+    Address, Desired, IfName, Kind, Link, Located, Match, Mtu, Naming, Protocol, Route, Scope,
+};
 use crate::resolve::{Missing, resolve};
 
 fn at() -> Place {
@@ -192,6 +194,12 @@ fn the_primary_address_is_the_first_described() {
     );
 }
 
+/// The route that the kernel makes for an address.
+fn connected(link: &str, to: &str) -> RouteEntry {
+    let to = RouteEntry::new(to.parse().unwrap());
+    RouteEntry { link: Some(link.to_owned()), scope: Scope::Link, protocol: Protocol::Kernel, ..to }
+}
+
 /// A second address of a subnet goes alone, and a first one does where the next follows it: routes stay, so that those
 /// that are not described go by steps of their own.
 #[test]
@@ -202,7 +210,8 @@ fn an_address_that_goes_takes_along_what_the_kernel_takes() {
     inventory.addresses = vec![there("10.0.0.2/24"), there("10.0.0.3/24")];
     let (link, via) = (Some("eth0".to_owned()), "10.0.0.1".parse().ok());
     let old = RouteEntry::new("10.9.0.0/16".parse().unwrap());
-    inventory.routes = vec![RouteEntry { link, via, protocol: Protocol::Static, ..old }];
+    inventory.routes =
+        vec![connected("eth0", "10.0.0.0/24"), RouteEntry { link, via, protocol: Protocol::Static, ..old }];
     let with = |net: &str| {
         let mut link = by_mac("n", "7c:c2:55:6e:90:44");
         link.addresses = vec![address(net)];
@@ -226,6 +235,7 @@ fn a_broadcast_address_that_is_named_replaces_another() {
     inventory.links[0].up = true;
     let there = AddressEntry::new("eth0", "10.0.0.2/24".parse().unwrap());
     inventory.addresses = vec![AddressEntry { broadcast: "10.0.0.9".parse().ok(), ..there }];
+    inventory.routes = vec![connected("eth0", "10.0.0.0/24")];
     let mut link = by_mac("n", "7c:c2:55:6e:90:44");
     link.addresses = vec![address("10.0.0.2/24")];
     assert_eq!(lines(&[link.clone()], &inventory), Vec::<String>::new());
