@@ -9,16 +9,20 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use netapply::machine::{Machine, files};
 use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl};
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{Pid, mkfifo, pipe};
 use serde_json::Value;
 
 use crate::commands::{description, exits};
+use crate::lldp;
 use crate::wires::{in_machine, wire};
 
 const STATIC: &str = "addresses: [192.0.2.2/24]";
@@ -133,19 +137,35 @@ fn nobody_who_does_not_read_holds_up_the_work() {
         files::make_folder(&machine.run()).unwrap();
         let pipes = [machine.report(), machine.description(), machine.owed(), machine.log(), machine.lock()];
         pipes.iter().for_each(|path| mkfifo(path, Mode::S_IRWXU).unwrap());
-        let _reader = UnixDatagram::bind("/run/notify").unwrap();
+        std::fs::create_dir_all(machine.journal_socket().parent().unwrap()).unwrap();
+        let sockets = ["/run/notify".into(), machine.journal_socket()];
+        let unread: Vec<UnixDatagram> =
+            sockets.iter().map(|path| UnixDatagram::bind(path).unwrap()).collect();
         let filler = UnixDatagram::unbound().unwrap();
         filler.set_nonblocking(true).unwrap();
-        while filler.send_to(b"x", "/run/notify").is_ok() {}
+        sockets.iter().for_each(|path| while filler.send_to(b"x", path).is_ok() {});
         let (stderr, _unread) = full_pipe();
+        // As a boot, which writes to the journal, and to no console here.
+        let journal = fstat(&stderr).unwrap();
+        let none = None::<&str>;
+        mount(Some("/dev/null"), &machine.consoles(), none, MsFlags::MS_BIND, none).unwrap();
         let mut child = program()
             .args(["apply", "--handoff=none", "--wait=10", path])
             .env("NOTIFY_SOCKET", "/run/notify")
+            .env("JOURNAL_STREAM", format!("{}:{}", journal.st_dev, journal.st_ino))
             .stderr(stderr)
             .spawn()
             .unwrap();
         assert_eq!(code(&mut child), Some(0));
         assert_eq!(report()["verdict"], "works");
+        // Both were full all the time.
+        for socket in unread {
+            socket.set_nonblocking(true).unwrap();
+            let mut byte = [0; 8];
+            while let Ok(length) = socket.recv(&mut byte) {
+                assert_eq!(byte[..length], *b"x");
+            }
+        }
 
         let (stdout, _unread) = full_pipe();
         let mut child = program().args(["verify", "--json"]).stdout(stdout).spawn().unwrap();
@@ -175,6 +195,29 @@ fn signals_end_it_with_a_report_or_not_at_all() {
             assert_eq!(code(&mut child), Some(1), "{end}");
             assert_eq!(report()["verdict"], "interrupted", "{end}");
         }
+    });
+}
+
+/// Two threads that flood it leave netapply less than half of two processors.
+#[test]
+fn a_flood_of_arp_does_not_stretch_the_bound() {
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        let path = description(WAITING);
+        let stop = Arc::new(AtomicBool::new(false));
+        let floods = [(); 2].map(|()| lldp::flood("other", "port0", stop.clone()));
+        let begin = Instant::now();
+        let mut child = start(&format!("apply --handoff=none --wait=10 {path}"));
+        let exit = code(&mut child);
+        let took = begin.elapsed();
+        stop.store(true, Ordering::Relaxed);
+        let frames: u64 = floods.map(|flood| flood.join().unwrap()).iter().sum();
+        eprintln!("{frames} frames, {took:?} of 10 s");
+        assert_eq!(exit, Some(1));
+        assert_eq!(report()["verdict"], "faults");
+        assert!(frames > 10_000, "{frames}");
+        // It was 25 s.
+        assert!(took < Duration::from_secs(20), "{took:?}");
     });
 }
 

@@ -1,30 +1,58 @@
-//! A switch's announcements (IEEE 802.1AB), sent as frames.
+//! Frames that a switch sends of itself: its announcements (IEEE 802.1AB), and what others flood the network with.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
 
 use crate::wires::spawn_inside;
 
+/// Sends frames out of `port` of the namespace that the thread is in; tells whether the port took one.
+fn sender(port: &str) -> impl Fn(&[u8]) -> bool + use<> {
+    // SAFETY: socket(2) takes three numbers.
+    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
+    assert!(socket >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: sockaddr_ll is plain data, for which all zeroes are valid.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = libc::AF_PACKET as u16;
+    to.sll_ifindex = if_nametoindex(port).unwrap() as i32;
+    move |frame| {
+        let (data, address) = (frame.as_ptr().cast(), (&raw const to).cast());
+        let length = size_of::<libc::sockaddr_ll>() as u32;
+        // SAFETY: both pointers are to live data of the lengths given with them.
+        let sent = unsafe { libc::sendto(socket, data, frame.len(), 0, address, length) };
+        sent == frame.len() as isize
+    }
+}
+
 /// Sends `frame` out of `port` of namespace `at` every second, as long as the test program lasts.
 pub(crate) fn announce(at: &str, port: &'static str, frame: Vec<u8>) {
     spawn_inside(at, move || {
-        // SAFETY: socket(2) takes three numbers.
-        let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
-        assert!(socket >= 0, "{}", std::io::Error::last_os_error());
-        // SAFETY: sockaddr_ll is plain data, for which all zeroes are valid.
-        let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        to.sll_family = libc::AF_PACKET as u16;
-        to.sll_ifindex = if_nametoindex(port).unwrap() as i32;
+        let send = sender(port);
         loop {
-            let (data, address) = (frame.as_ptr().cast(), (&raw const to).cast());
-            let length = size_of::<libc::sockaddr_ll>() as u32;
-            // SAFETY: both pointers are to live data of the lengths given with them.
-            let sent = unsafe { libc::sendto(socket, data, frame.len(), 0, address, length) };
-            assert_eq!(sent, frame.len() as isize, "{}", std::io::Error::last_os_error());
+            assert!(send(&frame), "{}", std::io::Error::last_os_error());
             std::thread::sleep(Duration::from_secs(1));
         }
     });
+}
+
+/// Sends ARP requests and replies of ever other hosts out of `port` of namespace `at` as fast as it can, until `stop`.
+/// The result is how many.
+pub(crate) fn flood(at: &str, port: &'static str, stop: Arc<AtomicBool>) -> JoinHandle<u64> {
+    spawn_inside(at, move || {
+        let send = sender(port);
+        let mut sent = 0_u64;
+        while !stop.load(Ordering::Relaxed) {
+            let [.., a, b, c] = sent.to_be_bytes();
+            let mut frame = vec![0xff; 6];
+            frame.extend([2, 0, 0, a, b, c, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1 + (c & 1)]);
+            frame.extend([2, 0, 0, a, b, c, 192, 0, b, c, 2, 0, 0, 0, 0, 0, 192, 0, 2, c]);
+            sent += u64::from(send(&frame));
+        }
+        sent
+    })
 }
 
 /// A switch's frame: chassis id, port id, time to live, system name, port VLAN id, one VLAN's name.
