@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::image::Presence;
 use super::record::{RECORD, Record};
-use super::{APPLIED, MADE, MARKERS, Surroundings};
+use super::{APPLIED, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings};
 use crate::model::Place;
 use crate::plan::{Action, LinkChange, Manager, Plan, Service, Step, StepId};
 use crate::resolve::ResolvedLink;
@@ -133,6 +133,12 @@ impl<'a> Draft<'a> {
         self.records = surroundings.stale_records(&BTreeSet::new()).into_iter().map(str::to_owned).collect();
         self.record = surroundings.record.clone();
         self.record.released.retain(|link| !links.contains(link));
+        for path in [DHCPCD, CONNMAN, IFUPDOWN] {
+            if let Some(text) = surroundings.files.get(path) {
+                self.files.remove(path);
+                self.file(For::All, path, without(text, links));
+            }
+        }
     }
 
     /// Gives the machine a name.
@@ -214,7 +220,7 @@ impl<'a> Draft<'a> {
 
     /// Which running services have to read these paths again.
     fn refreshed(&self, paths: &[String]) -> Vec<Service> {
-        let Surroundings { networkd, network_manager, resolved, .. } = self.surroundings;
+        let Surroundings { networkd, network_manager, resolved, dhcpcd, connman, .. } = self.surroundings;
         let below = |folder: &str| paths.iter().any(|path| path.starts_with(folder));
         let mut services = Vec::new();
         if *network_manager == Presence::Running && below("/run/NetworkManager/conf.d/") {
@@ -229,6 +235,12 @@ impl<'a> Draft<'a> {
         }
         if *resolved == Presence::Running && below("/run/systemd/resolved.conf.d/") {
             services.push(Service::Resolved);
+        }
+        let restarts = [(dhcpcd, DHCPCD, Service::Dhcpcd), (connman, CONNMAN, Service::Connman)];
+        for (presence, list, service) in restarts {
+            if *presence == Presence::Running && paths.iter().any(|path| path == list) {
+                services.push(service);
+            }
         }
         services
     }
@@ -286,6 +298,25 @@ impl<'a> Draft<'a> {
             }
         }
     }
+}
+
+/// A list of links that a tool leaves alone, without some of them. The first such line is netapply's.
+fn without(text: &str, links: &[String]) -> String {
+    const LISTS: [(&str, char); 3] =
+        [("denyinterfaces ", ' '), ("EXCLUDE_INTERFACES=\"", ' '), ("NetworkInterfaceBlacklist = ", ',')];
+    let mut lists = LISTS.iter();
+    let line = |line: &str| {
+        let found = lists.clone().find_map(|(key, between)| Some((key, between, line.strip_prefix(key)?)));
+        let Some((key, between, list)) = found else { return format!("{line}\n") };
+        lists = [].iter();
+        let (list, end) = list.strip_suffix('"').map_or((list, ""), |list| (list, "\""));
+        let kept: Vec<&str> = list.split(*between).filter(|name| !links.iter().any(|l| l == name)).collect();
+        match kept[..] {
+            [] => String::new(),
+            _ => format!("{key}{}{end}\n", kept.join(&between.to_string())),
+        }
+    };
+    text.lines().map(line).collect()
 }
 
 /// Whether netapply has written this text.

@@ -200,11 +200,12 @@ fn tools_of_all(draft: &mut Draft, resolved: &Resolved) {
     if names.is_empty() {
         return;
     }
+    let when = |presence: Presence| if presence == Presence::Running { For::First } else { For::All };
     let text = |path: &str| surroundings.files.get(path).map_or("", String::as_str);
     if surroundings.dhcpcd > Presence::Masked {
         // What follows an `interface` line holds for that interface alone, so that ours comes first.
         let conf = format!("{MADE}denyinterfaces {}\n{}", names.join(" "), text("/etc/dhcpcd.conf"));
-        draft.file(For::All, DHCPCD, conf);
+        draft.file(when(surroundings.dhcpcd), DHCPCD, conf);
     }
     if surroundings.ifupdown > Presence::Masked {
         draft.file(For::All, IFUPDOWN, format!("{MADE}EXCLUDE_INTERFACES=\"{}\"\n", names.join(" ")));
@@ -224,7 +225,11 @@ fn tools_of_all(draft: &mut Draft, resolved: &Resolved) {
         if !present.lines().any(|line| line.trim() == "[General]") {
             conf.push_str("[General]\n");
         }
-        draft.file(For::All, CONNMAN, conf.replacen("[General]\n", &format!("[General]\n{list}"), 1));
+        draft.file(
+            when(surroundings.connman),
+            CONNMAN,
+            conf.replacen("[General]\n", &format!("[General]\n{list}"), 1),
+        );
     }
     if surroundings.wicked >= Presence::Enabled {
         draft.note(format!(

@@ -433,10 +433,10 @@ async fn resolved_state(bus: &mut Bus) -> Result<Resolved, BusError> {
         *field = value.as_ref().and_then(Value::text).unwrap_or_default().to_owned();
     }
     if state.dns_over_tls == "yes" || state.dnssec == "yes" {
-        // The root zone: every server knows it, and its signatures.
+        // A zone that public servers know and sign. The root is nothing to ask: systemd-resolved answers for it itself.
         let arguments = [
             Argument::Signed(0),
-            Argument::Text("."),
+            Argument::Text("in-addr.arpa"),
             Argument::Short(1),
             Argument::Short(2),
             Argument::Long(0),

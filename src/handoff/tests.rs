@@ -654,6 +654,49 @@ fn tools_that_take_every_link_get_a_list_of_those_that_they_do_not() {
     assert_eq!(told.notes.len(), 1, "{:?}", told.notes);
 }
 
+/// One that was started by hand has read its configuration before netapply wrote it.
+#[test]
+fn a_running_tool_starts_again_with_the_list_before_the_first_change_and_when_it_goes() {
+    let running = Surroundings {
+        connman: Presence::Running,
+        dhcpcd: Presence::Running,
+        ifupdown: Presence::Enabled,
+        ..Surroundings::default()
+    };
+    let links = [uplink_nic(), by_mac("lan", "02:00:00:00:00:0b")];
+    let told = Told::of(&links, None, &running);
+    let position = |told: &Told, wanted: Action| {
+        told.plan.steps.iter().position(|step| step.action == wanted).unwrap_or_else(|| panic!("{wanted:?}"))
+    };
+    let change = told.plan.steps.iter().position(|step| !step.action.is_handoff()).unwrap();
+    for (list, service) in [(DHCPCD, Service::Dhcpcd), (CONNMAN, Service::Connman)] {
+        let restart = position(&told, Action::Refresh(service));
+        let written =
+            told.plan.steps.iter().position(|step| written(&step.action).is_some_and(|w| w.0 == list));
+        assert!(written < Some(restart) && restart < change, "{list} {restart} {change}");
+    }
+    let after = told.after(&running);
+    let again = Told::of(&links, None, &after);
+    assert_eq!(again.actions().count(), 0, "{:?}", again.plan.steps);
+
+    let back = |links: &[String]| {
+        let mut plan = Plan::default();
+        take_back(&mut plan, links, &after);
+        Told { plan, notes: Vec::new() }
+    };
+    // One link alone, then both: the lists shrink, and go.
+    let one = back(&["eth1".to_owned()]);
+    assert!(one.content(DHCPCD).contains("\ndenyinterfaces eth0\n"), "{}", one.content(DHCPCD));
+    assert!(one.content(CONNMAN).ends_with(",eth0\n"), "{}", one.content(CONNMAN));
+    assert!(one.content(IFUPDOWN).ends_with("\nEXCLUDE_INTERFACES=\"eth0\"\n"));
+    let both = back(&["eth0".to_owned(), "eth1".to_owned()]);
+    assert!(!both.content(DHCPCD).contains("denyinterfaces") && !both.content(IFUPDOWN).contains("EXCLUDE"));
+    for told in [one, both, back(&[])] {
+        position(&told, Action::Refresh(Service::Dhcpcd));
+        position(&told, Action::Refresh(Service::Connman));
+    }
+}
+
 #[test]
 fn what_is_no_longer_described_is_taken_back() {
     let mut before =

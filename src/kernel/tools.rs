@@ -25,6 +25,8 @@ pub(super) async fn refresh(machine: &Machine, service: Service) -> Result<(), T
         Service::Networkd => reload_networkd(machine).await,
         Service::NetworkdAgain => restart(machine, "systemd-networkd.service").await,
         Service::Resolved => restart(machine, "systemd-resolved.service").await,
+        Service::Dhcpcd => restart(machine, "dhcpcd.service").await,
+        Service::Connman => restart(machine, "connman.service").await,
         Service::NetworkManager => {
             // Configuration, then what it writes for the resolver (NM_MANAGER_RELOAD_FLAG_CONF and _DNS_FULL).
             let arguments = [Argument::Number(1 | 4)];

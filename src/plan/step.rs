@@ -236,6 +236,10 @@ pub enum Service {
     Resolved,
     /// NetworkManager reads its configuration, and writes for the resolver what follows from it.
     NetworkManager,
+    /// dhcpcd starts again: its unit mounts the list of the links that are not its own over its configuration.
+    Dhcpcd,
+    /// connman starts again, for the same reason.
+    Connman,
 }
 
 impl Service {
@@ -246,6 +250,8 @@ impl Service {
             Service::NetworkdAgain => "systemctl try-restart systemd-networkd.service",
             Service::NetworkManager => "nmcli general reload conf dns-full",
             Service::Resolved => "systemctl try-restart systemd-resolved.service",
+            Service::Dhcpcd => "systemctl try-restart dhcpcd.service",
+            Service::Connman => "systemctl try-restart connman.service",
         }
     }
 }

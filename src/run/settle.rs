@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::pipeline::{self, Handoff, Planned};
 use super::saved;
 use crate::diagnostic::{Diagnostic, Severity, worst};
+use crate::handoff::{MARKERS, Surroundings, take_back};
 use crate::inventory::{Inventory, Owed};
 use crate::kernel::apply::{self, AfterFailure, Loss, Outcome, StepOutcome, apply};
 use crate::kernel::effects::Real;
@@ -21,7 +22,7 @@ use crate::kernel::session::{Failure, Session};
 use crate::kernel::trouble::Trouble;
 use crate::machine::Machine;
 use crate::model::Desired;
-use crate::plan::{self, Action, Plan};
+use crate::plan::{self, Action, Plan, Service, Step};
 use crate::report::timeline::Clock;
 use crate::resolve::{Missing, Resolved};
 use crate::source::Watch;
@@ -206,21 +207,55 @@ async fn round(
     stop: &mut (impl Future<Output = ()> + Unpin),
 ) -> (bool, bool) {
     let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
-    let plan = std::mem::take(&mut planned.plan);
+    let mut plan = std::mem::take(&mut planned.plan);
+    let restarts = end_at_restart(&mut plan);
     // If this run is killed, the next one puts back what is listed here.
     saved::keep_owed(how.machine, &plan.owed());
     let names = Names::from(&planned.inventory);
     let mut effects = Real::on(how.machine);
-    let outcome = apply(session, &mut effects, &plan, names, after_failure, stop).await;
+    let outcome = apply(session, &mut effects, &plan, names, after_failure, &mut *stop).await;
     log::debug!("the kernel has answered {} steps", plan.steps.len());
     let failed = outcome.loss(&plan) == Some(Loss::Network);
-    let again = outcome.unsure && settled.rounds.len() < PLANS_AGAIN;
+    let again = (outcome.unsure || restarts) && settled.rounds.len() < PLANS_AGAIN;
     settled.interrupted = !failed && outcome.is_interrupted();
     if !settled.interrupted || how.strict {
         saved::keep_owed(how.machine, &Owed::default());
     }
+    let lost =
+        if how.handoff && !how.strict && !again { without_marker(&plan, &outcome) } else { Vec::new() };
     settled.rounds.push(Round { plan, outcome });
+    if !lost.is_empty() && !settled.interrupted {
+        let mut plan = Plan::default();
+        take_back(&mut plan, &lost, &Surroundings::observe(how.machine));
+        let names = Names::default();
+        let outcome = apply(session, &mut effects, &plan, names, AfterFailure::GoOn, stop).await;
+        settled.interrupted = outcome.is_interrupted();
+        settled.rounds.push(Round { plan, outcome });
+    }
     (again, failed)
+}
+
+/// A client that starts again takes along what it gave its links, and may set them down: what follows is planned on what
+/// it leaves. True where the plan was cut for that.
+fn end_at_restart(plan: &mut Plan) -> bool {
+    let restarts = |step: &Step| matches!(step.action, Action::Refresh(Service::Dhcpcd | Service::Connman));
+    let network = plan.steps.iter().position(|step| !step.action.is_handoff());
+    let last = plan.steps.iter().take(network.unwrap_or(0)).rposition(restarts);
+    if let Some(last) = last {
+        plan.steps.truncate(last + 1);
+    }
+    last.is_some()
+}
+
+/// Links that did not get what is described, although a running tool has let them go: they are its own again.
+fn without_marker(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+    let steps = plan.steps.iter().zip(&outcome.steps);
+    let skipped = steps.filter(|(_, outcome)| matches!(outcome, StepOutcome::Skipped { .. }));
+    let marker = |(step, _): (&Step, _)| match &step.action {
+        Action::WriteFile { path, .. } => Some(path.strip_prefix(MARKERS)?.strip_prefix('/')?.to_owned()),
+        _ => None,
+    };
+    skipped.filter_map(marker).collect()
 }
 
 /// Takes back what the rounds did, so that the machine is as `before` says.

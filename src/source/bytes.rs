@@ -50,10 +50,10 @@ pub(super) fn printable(bytes: &[u8], at: usize, length: usize) -> Option<String
     Some(clean(&String::from_utf8_lossy(field))).filter(|text| !text.is_empty())
 }
 
-/// What may be shown on a console: up to the first NUL, no padding, no control characters.
+/// What may be shown on a console: up to the first NUL, no padding, nothing that moves a cursor or reorders text.
 pub(super) fn clean(text: &str) -> String {
     let text = text.split('\0').next().unwrap_or_default().trim();
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().map(crate::page::one_column).collect()
 }
 
 pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {

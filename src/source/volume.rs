@@ -236,7 +236,7 @@ mod tests {
     fn control_characters_of_a_label_are_replaced() {
         let mut image = iso();
         put(&mut image, 32768 + 40, b"a\x1b[2Jb   ");
-        assert_eq!(probe(&image).unwrap().unwrap().labels, ["a?[2Jb"]);
+        assert_eq!(probe(&image).unwrap().unwrap().labels, ["a [2Jb"]);
     }
 
     #[test]

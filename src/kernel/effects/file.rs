@@ -107,7 +107,16 @@ fn replace(path: &Path, content: &[u8], finish: impl Fn(&File) -> io::Result<()>
                 Errno::EBUSY | Errno::EXDEV | Errno::EROFS | Errno::EACCES | Errno::EPERM
             ) =>
         {
-            overwrite(path, content).map_err(|_| error)
+            let before = read(path).ok().flatten();
+            let written = overwrite(path, content);
+            // A disk that is full has lost the file's content by now, and the room for it is still there.
+            if let (Err(_), Some(before)) = (&written, before) {
+                let _ = overwrite(path, &before);
+            }
+            match written {
+                Err(why) if errno(&why) == Errno::ENOSPC => Err(why),
+                written => written.map_err(|_| error),
+            }
         }
         result => result,
     }

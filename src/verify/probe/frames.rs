@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::super::evidence::{Heard, Lacp, Lldp, Stp};
 use super::arp;
 use crate::model::MacAddr;
+use crate::page;
 
 const LLDP: u16 = 0x88cc;
 const SLOW_PROTOCOLS: u16 = 0x8809;
@@ -134,7 +135,7 @@ fn vlans(value: &[u8], found: &mut Lldp) {
 
 fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.trim_matches(['\0', ' ']).chars().take(64).map(|c| if c.is_control() { '.' } else { c }).collect()
+    text.trim_matches(['\0', ' ']).chars().take(64).map(page::one_column).collect()
 }
 
 /// A LACPDU (IEEE 802.1AX 6.4.2.3): subtype 1, version, then the actor's TLV.
@@ -188,6 +189,11 @@ mod tests {
             note(&mut heard, &frame, *tag);
         }
         heard
+    }
+
+    #[test]
+    fn what_a_switch_calls_itself_moves_no_cursor_and_reorders_nothing() {
+        assert_eq!(printable("\0sw\x1b[2J\n\u{202e}1\u{2066} \0".as_bytes()), "sw [2J ?1?");
     }
 
     #[test]
