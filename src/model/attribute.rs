@@ -238,6 +238,18 @@ impl Attribute {
     }
 }
 
+impl Kind {
+    /// The options of this kind.
+    pub fn attributes(self) -> &'static [Attribute] {
+        of_kind(self)
+    }
+
+    /// The options that a port of this controller has.
+    pub fn port_attributes(self) -> &'static [Attribute] {
+        of_port(self)
+    }
+}
+
 /// The row for an option by name.
 pub fn find(rows: &'static [Attribute], name: &str) -> Option<&'static Attribute> {
     rows.iter().find(|row| row.name == name)

@@ -5,17 +5,21 @@
 
 pub mod attribute;
 mod bond;
+mod desired;
+mod kind;
 mod link;
 mod net;
 mod primitive;
 mod rtnetlink;
 
 pub use bond::BondMode;
+pub use desired::Desired;
+pub use kind::{IPOIB, Kind, LinkKind, LinkLayer};
 pub use link::{
-    Activation, DesiredMac, Dynamic, IPOIB, Ipv6, Kind, Link, LinkKind, LinkLayer, LinkRef, Match,
-    NamePattern, Naming, Peer, PortVlan, Settings, Wireguard, fits,
+    Activation, DesiredMac, Dynamic, Ipv6, Link, LinkRef, Match, NamePattern, Naming, Peer, PortVlan,
+    Settings, Wireguard, fits,
 };
-pub use net::{Address, AddressGeneration, Desired, Family, NextHop, Resolver, Route, Rule, needs_zone};
+pub use net::{Address, AddressGeneration, Family, NextHop, Resolver, Route, Rule, needs_zone};
 pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place, is_plain};
 pub use rtnetlink::{AddressProtocol, Protocol, RouteKind, Scope};
 

@@ -1,4 +1,4 @@
-//! Addresses, routes, rules, resolver, and the whole of what a description asks for.
+//! Addresses, routes, rules and resolver.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,21 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Link, Located, Place, RouteKind, Scope};
-
-/// All that a description asks for, whatever format it was written in.
-#[derive(Clone, Debug, Default)]
-pub struct Desired {
-    /// Links in the order of the text. Ids are unique.
-    pub links: Vec<Link>,
-    /// Policy rules that belong to no single link.
-    pub rules: Vec<Rule>,
-    /// Name servers and search domains that belong to no single link.
-    pub resolver: Resolver,
-    /// True where the format defines every link that it refers to (netplan): a name without a link is an error. Else
-    /// such a name may be an interface of the machine.
-    pub closed: bool,
-}
+use super::{Located, Place, RouteKind, Scope};
 
 /// An address on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]

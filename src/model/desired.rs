@@ -1,0 +1,17 @@
+//! The whole of what a description asks for.
+
+use super::{Link, Resolver, Rule};
+
+/// All that a description asks for, whatever format it was written in.
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    /// Links in the order of the text. Ids are unique.
+    pub links: Vec<Link>,
+    /// Policy rules that belong to no single link.
+    pub rules: Vec<Rule>,
+    /// Name servers and search domains that belong to no single link.
+    pub resolver: Resolver,
+    /// True where the format defines every link that it refers to (netplan): a name without a link is an error. Else
+    /// such a name may be an interface of the machine.
+    pub closed: bool,
+}

@@ -1,0 +1,221 @@
+//! What a link is: to a description, and as the kernel tells it.
+
+use serde::{Deserialize, Serialize};
+
+/// What a link is. Everything but [`Kind::Physical`] is made by software, and made by us where it is missing.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)] // the names are the kernel's, see KINDS
+pub enum Kind {
+    Physical,
+    Bond,
+    Bridge,
+    Vlan,
+    Vrf,
+    Dummy,
+    Veth,
+    Macvlan,
+    Vxlan,
+    Wireguard,
+    Sit,
+    Gre,
+    Gretap,
+    Ip6gre,
+    Ip6gretap,
+    Ipip,
+    Ip6tnl,
+    Vti,
+    Vti6,
+}
+
+/// The kernel's word for InfiniBand's interfaces, which are hardware and have a kind all the same.
+pub const IPOIB: &str = "ipoib";
+
+/// Each kind with the kernel's word for it (`IFLA_INFO_KIND`) and the words for a person.
+const KINDS: &[(Kind, &str, &str)] = &[
+    (Kind::Physical, "", "NIC"),
+    (Kind::Bond, "bond", "bond"),
+    (Kind::Bridge, "bridge", "bridge"),
+    (Kind::Vlan, "vlan", "VLAN"),
+    (Kind::Vrf, "vrf", "VRF"),
+    (Kind::Dummy, "dummy", "dummy link"),
+    (Kind::Veth, "veth", "veth pair"),
+    (Kind::Macvlan, "macvlan", "macvlan"),
+    (Kind::Vxlan, "vxlan", "VXLAN"),
+    (Kind::Wireguard, "wireguard", "WireGuard link"),
+    (Kind::Sit, "sit", "SIT tunnel"),
+    (Kind::Gre, "gre", "GRE tunnel"),
+    (Kind::Gretap, "gretap", "GRE tap"),
+    (Kind::Ip6gre, "ip6gre", "IPv6 GRE tunnel"),
+    (Kind::Ip6gretap, "ip6gretap", "IPv6 GRE tap"),
+    (Kind::Ipip, "ipip", "IPIP tunnel"),
+    (Kind::Ip6tnl, "ip6tnl", "IPv6 tunnel"),
+    (Kind::Vti, "vti", "VTI tunnel"),
+    (Kind::Vti6, "vti6", "IPv6 VTI tunnel"),
+];
+
+impl Kind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Kind> {
+        KINDS.iter().map(|(kind, _, _)| *kind)
+    }
+
+    /// The kernel's word, as in `ip link add … type WORD`; empty for a NIC.
+    pub fn word(self) -> &'static str {
+        KINDS.iter().find(|(kind, _, _)| *kind == self).map_or("", |(_, word, _)| word)
+    }
+
+    /// The words for a person: `bond`, `VLAN`.
+    pub fn noun(self) -> &'static str {
+        KINDS.iter().find(|(kind, _, _)| *kind == self).map_or("link", |(_, _, noun)| noun)
+    }
+
+    /// The kernel's word with which options are read and set. The options that a NIC has are InfiniBand's.
+    pub fn options_word(self) -> &'static str {
+        if self == Kind::Physical { IPOIB } else { self.word() }
+    }
+
+    /// The kind for the kernel's word; `None` for a kind that netapply does not know.
+    pub fn from_word(word: &str) -> Option<Self> {
+        if word == IPOIB {
+            return Some(Kind::Physical);
+        }
+        KINDS.iter().find(|(_, w, _)| *w == word && !w.is_empty()).map(|(kind, _, _)| *kind)
+    }
+
+    /// Can have ports: bond, bridge, VRF.
+    pub fn is_controller(self) -> bool {
+        matches!(self, Kind::Bond | Kind::Bridge | Kind::Vrf)
+    }
+}
+
+/// What an observed link is (`IFLA_INFO_KIND`). In JSON it is the kernel's word, empty for hardware.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LinkKind {
+    /// Hardware.
+    #[default]
+    Hardware,
+    /// InfiniBand's interfaces: hardware, and a kind all the same.
+    Ipoib,
+    /// A kind that netapply makes; never [`Kind::Physical`].
+    Made(Kind),
+    /// Any other kind, by the kernel's word.
+    Other(String),
+}
+
+impl LinkKind {
+    /// The link is of this kind; every piece of hardware is [`Kind::Physical`].
+    pub fn is(&self, kind: Kind) -> bool {
+        self.known() == Some(kind)
+    }
+
+    /// The kind by which a description knows it.
+    pub fn known(&self) -> Option<Kind> {
+        match self {
+            LinkKind::Hardware | LinkKind::Ipoib => Some(Kind::Physical),
+            LinkKind::Made(kind) => Some(*kind),
+            LinkKind::Other(_) => None,
+        }
+    }
+
+    /// The kind whose options it has: hardware without a kind of its own has none.
+    pub fn with_options(&self) -> Option<Kind> {
+        self.known().filter(|_| *self != LinkKind::Hardware)
+    }
+
+    /// Hardware without a kind of its own.
+    pub fn is_hardware(&self) -> bool {
+        *self == LinkKind::Hardware
+    }
+
+    /// The kernel's word.
+    pub fn word(&self) -> &str {
+        match self {
+            LinkKind::Hardware => "",
+            LinkKind::Ipoib => IPOIB,
+            LinkKind::Made(kind) => kind.word(),
+            LinkKind::Other(word) => word,
+        }
+    }
+}
+
+impl From<&str> for LinkKind {
+    fn from(word: &str) -> Self {
+        match (word, Kind::from_word(word)) {
+            ("", _) => LinkKind::Hardware,
+            (IPOIB, _) => LinkKind::Ipoib,
+            (_, Some(kind)) => LinkKind::Made(kind),
+            (other, None) => LinkKind::Other(other.to_owned()),
+        }
+    }
+}
+
+impl From<Kind> for LinkKind {
+    fn from(kind: Kind) -> Self {
+        if kind == Kind::Physical { LinkKind::Hardware } else { LinkKind::Made(kind) }
+    }
+}
+
+impl Serialize for LinkKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for LinkKind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|word| word.as_str().into())
+    }
+}
+
+/// Link layer of an observed link (`ARPHRD_…`). In JSON it is ip(8)'s word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LinkLayer {
+    /// Not told.
+    #[default]
+    Unknown,
+    /// Ethernet.
+    Ether,
+    /// InfiniBand.
+    Infiniband,
+    /// The loopback interface.
+    Loopback,
+    /// Any other, by ip(8)'s word.
+    Other(String),
+}
+
+impl LinkLayer {
+    /// ip(8)'s word.
+    pub fn word(&self) -> &str {
+        match self {
+            LinkLayer::Unknown => "",
+            LinkLayer::Ether => "ether",
+            LinkLayer::Infiniband => "infiniband",
+            LinkLayer::Loopback => "loopback",
+            LinkLayer::Other(word) => word,
+        }
+    }
+}
+
+impl From<&str> for LinkLayer {
+    fn from(word: &str) -> Self {
+        match word {
+            "" => LinkLayer::Unknown,
+            "ether" => LinkLayer::Ether,
+            "infiniband" => LinkLayer::Infiniband,
+            "loopback" => LinkLayer::Loopback,
+            other => LinkLayer::Other(other.to_owned()),
+        }
+    }
+}
+
+impl Serialize for LinkLayer {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for LinkLayer {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|word| word.as_str().into())
+    }
+}
