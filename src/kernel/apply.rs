@@ -18,7 +18,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use tokio::time::{Instant, timeout};
 
-use crate::model::Kind;
+use crate::model::{Kind, LinkKind};
 use crate::plan::{Action, LinkChange, Means, NewLink, Plan, StepId};
 
 use super::effects::Effects;
@@ -27,7 +27,7 @@ use super::session::{DATAGRAM, Failure, Session};
 use super::trouble::Trouble;
 use super::value::Unencodable;
 use super::wire::{Ack, Refusal, Request};
-use super::{ethtool, modules, read, wireguard, write};
+use super::{ethtool, modules, newlink, read, wireguard, write};
 
 pub use datagrams::datagrams;
 pub use outcome::{Loss, Outcome, StepOutcome};
@@ -45,7 +45,7 @@ pub enum AfterFailure {
 /// Total time for the steps of the hand-off; each step also has its own bound.
 pub const HANDOFF_BOUND: Duration = Duration::from_secs(45);
 
-/// The same for undoing it: systemd kills a service 20 s after asking it to stop (`TimeoutStopSec=`).
+/// The same for undoing it: systemd kills a service 30 s after asking it to stop (`TimeoutStopSec=`).
 pub const UNDO_BOUND: Duration = Duration::from_secs(12);
 
 /// Executes `plan` on links with these `names`, until it is done or `stop` is ready: then it ends
@@ -222,7 +222,7 @@ impl<E: Effects> Executor<'_, E> {
         for (number, request) in pending {
             let question = match &self.plan.steps[number.0].action {
                 // The index of a new link is requested in the same batch.
-                Action::AddLink(new) => Some(read::link_by_name(&new.name)),
+                Action::AddLink(new) => Some(newlink::by_name(&new.name)),
                 _ => None,
             };
             self.outcome.steps[number.0] = StepOutcome::Underway;
@@ -273,7 +273,7 @@ impl<E: Effects> Executor<'_, E> {
         };
         match action {
             Action::AddLink(new) if result.is_ok() => {
-                let index = found.as_deref().and_then(read::link_index);
+                let index = found.as_deref().and_then(newlink::found);
                 match index {
                     Some((index, _)) => self.names.insert(index, &new.name),
                     None => self.learn(&new.name).await,
@@ -292,9 +292,9 @@ impl<E: Effects> Executor<'_, E> {
     }
 
     /// Index and kind of the link that the kernel knows by this name or alternative name.
-    async fn ask(&mut self, name: &str) -> Option<(u32, String)> {
-        let reply = self.session.request(&read::link_by_name(name)).await.ok()?.reply?;
-        read::link_index(&reply)
+    async fn ask(&mut self, name: &str) -> Option<(u32, LinkKind)> {
+        let reply = self.session.request(&newlink::by_name(name)).await.ok()?.reply?;
+        newlink::found(&reply)
     }
 
     async fn learn(&mut self, name: &str) {
@@ -328,9 +328,9 @@ impl<E: Effects> Executor<'_, E> {
             return Ok(None);
         }
         let again = match action {
-            Action::AddLink(new) if errno == Errno::EEXIST => match found.and_then(read::link_index) {
+            Action::AddLink(new) if errno == Errno::EEXIST => match found.and_then(newlink::found) {
                 // Another program has created it meanwhile: it gets the options that the new one would have had.
-                Some((_, kind)) if kind == new.kind.word() => write::adopt_link(new, &self.names)?,
+                Some((_, kind)) if kind.is(new.kind) => write::adopt_link(new, &self.names)?,
                 _ => return Err(refused(action, request, refusal)),
             },
             Action::AddLink(new) if is_unknown_kind(&refusal) => {
@@ -374,7 +374,7 @@ impl<E: Effects> Executor<'_, E> {
             return;
         }
         if let Some((index, kind)) = self.ask("bond0").await {
-            if kind == Kind::Bond.word() {
+            if kind.is(Kind::Bond) {
                 let _ = self.session.request(&write::delete_link(index)).await;
             }
         }

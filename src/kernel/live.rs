@@ -12,15 +12,13 @@ use super::attributes::{Attributes, field, number};
 use super::lookup::{self, Answer, Query};
 use super::names::Names;
 use super::neighbour::{self, Neighbour};
-use super::read::link_payload;
+use super::newlink::{self, LinkMessage};
 use super::session::{Failure, Family, Session};
 use super::wire::Request;
-use crate::model::{BondMode, LinkKind, MacAddr};
+use crate::machine::Machine;
+use crate::model::{BondMode, Kind, LinkKind, MacAddr};
 
-const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
-/// Length of `struct ifinfomsg` in bytes.
-const HEADER: usize = 16;
 /// Length of `struct ifaddrmsg` in bytes.
 const ADDRESS_HEADER: usize = 8;
 
@@ -128,6 +126,8 @@ pub struct AddressState {
 pub struct Moment {
     /// The message of each link, for whoever asks.
     pub(super) links: Vec<Vec<u8>>,
+    /// Where the rest is read.
+    pub(super) machine: Machine,
     /// Every address.
     pub addresses: Vec<AddressState>,
 }
@@ -135,7 +135,7 @@ pub struct Moment {
 impl Moment {
     /// Every link, the partners of bond members and the speeds of NICs included: those are asked for now.
     pub fn links(&self) -> Vec<LinkState> {
-        states(self.links.iter().filter_map(|payload| decode_link(payload)).collect())
+        states(self.links.iter().filter_map(|payload| decode_link(payload)).collect(), &self.machine)
     }
 }
 
@@ -147,15 +147,14 @@ pub struct Live {
 
 impl Live {
     /// Opens a session in the calling thread's network namespace.
-    pub fn open() -> Result<Self, Failure> {
-        Ok(Live { session: Session::open(Family::Route)? })
+    pub fn open(machine: &Machine) -> Result<Self, Failure> {
+        Ok(Live { session: Session::of(machine, Family::Route)? })
     }
 
     /// Every link, the partners of bond members and the speeds of NICs included.
     pub async fn links(&mut self) -> Result<Vec<LinkState>, Failure> {
-        let request = Request::new(RTM_GETLINK, 0, &link_payload(0, None)).question();
-        let dump = self.session.dump(&request, |frame| decode_link(frame.payload)).await?;
-        Ok(states(dump.items))
+        let dump = self.session.dump(&newlink::all(), |frame| decode_link(frame.payload)).await?;
+        Ok(states(dump.items, self.session.machine()))
     }
 
     /// Every address.
@@ -185,7 +184,7 @@ impl Live {
 }
 
 /// Replaces indexes by names, and adds what only files contain.
-fn states(raw: Vec<(References, LinkState)>) -> Vec<LinkState> {
+fn states(raw: Vec<(References, LinkState)>, machine: &Machine) -> Vec<LinkState> {
     let names: HashMap<u32, String> = raw.iter().map(|(_, l)| (l.index, l.name.clone())).collect();
     let name_of = |index: u32| names.get(&index).cloned();
     let finish = |(refs, mut link): (References, LinkState)| {
@@ -197,8 +196,8 @@ fn states(raw: Vec<(References, LinkState)>) -> Vec<LinkState> {
         link
     };
     let mut links: Vec<LinkState> = raw.into_iter().map(finish).collect();
-    add_partners(&mut links);
-    links.iter_mut().filter(|l| l.kind.is_hardware() && !l.loopback).for_each(add_speed);
+    add_partners(&mut links, machine);
+    links.iter_mut().filter(|l| l.kind.is_hardware() && !l.loopback).for_each(|l| add_speed(l, machine));
     links
 }
 
@@ -211,19 +210,6 @@ struct References {
 }
 
 // linux/if_link.h, linux/if_addr.h
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_LINK: u16 = 5;
-const IFLA_MASTER: u16 = 10;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_CARRIER_CHANGES: u16 = 35;
-const IFLA_LINK_NETNSID: u16 = 37;
-const IFLA_PERM_ADDRESS: u16 = 54;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const IFLA_INFO_SLAVE_KIND: u16 = 4;
-const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const IFLA_BOND_MODE: u16 = 1;
 const IFLA_BOND_ACTIVE_SLAVE: u16 = 2;
 const IFLA_BOND_AD_INFO: u16 = 23;
@@ -244,51 +230,46 @@ const IFA_FLAGS: u16 = 8;
 
 /// A link from the payload of an `RTM_NEWLINK`.
 fn decode_link(payload: &[u8]) -> Option<(References, LinkState)> {
-    const IFF_LOWER_UP: u32 = 1 << 16;
-    let flags = field(payload, 8, u32::from_ne_bytes)?;
-    let has = |flag: u32| flags & flag != 0;
-    let attributes = Attributes::new(payload.get(HEADER..)?);
+    let message = LinkMessage::new(payload)?;
     let mut link = LinkState {
-        index: field(payload, 4, u32::from_ne_bytes)?,
-        name: attributes.text(IFLA_IFNAME)?,
-        mac: attributes.get(IFLA_ADDRESS).and_then(MacAddr::from_bytes),
-        permanent_mac: attributes.get(IFLA_PERM_ADDRESS).and_then(MacAddr::from_bytes),
-        mtu: attributes.u32(IFLA_MTU).unwrap_or(0),
-        up: has(libc::IFF_UP as u32),
-        no_arp: has(libc::IFF_NOARP as u32),
-        carrier_changes: attributes.u32(IFLA_CARRIER_CHANGES).unwrap_or(0),
-        running: has(libc::IFF_RUNNING as u32),
-        loopback: has(libc::IFF_LOOPBACK as u32),
-        carrier: has(IFF_LOWER_UP),
+        index: message.index,
+        mac: message.mac(libc::IFLA_ADDRESS),
+        permanent_mac: message.mac(libc::IFLA_PERM_ADDRESS),
+        mtu: message.mtu(),
+        up: message.has(libc::IFF_UP),
+        no_arp: message.has(libc::IFF_NOARP),
+        carrier_changes: message.attributes.u32(libc::IFLA_CARRIER_CHANGES).unwrap_or(0),
+        running: message.has(libc::IFF_RUNNING),
+        loopback: message.has(libc::IFF_LOOPBACK),
+        carrier: message.has(libc::IFF_LOWER_UP),
+        kind: message.kind(),
         ..LinkState::default()
     };
-    let here = attributes.get(IFLA_LINK_NETNSID).is_none();
     let mut refs = References {
-        controller: attributes.u32(IFLA_MASTER).unwrap_or(0),
-        parent: attributes.u32(IFLA_LINK).filter(|_| here).unwrap_or(0),
+        controller: message.controller().unwrap_or(0),
+        parent: message.parent().unwrap_or(0),
         active: 0,
     };
-    let info = attributes.nest(IFLA_LINKINFO);
-    link.kind = info.text(IFLA_INFO_KIND).unwrap_or_default().as_str().into();
-    let data = info.nest(IFLA_INFO_DATA);
-    match link.kind.word() {
-        "bond" => {
-            refs.active = data.u32(IFLA_BOND_ACTIVE_SLAVE).unwrap_or(0);
-            link.bond = Some(bond(data));
+    let options = message.options();
+    match link.kind.known() {
+        Some(Kind::Bond) => {
+            refs.active = options.u32(IFLA_BOND_ACTIVE_SLAVE).unwrap_or(0);
+            link.bond = Some(bond(options));
         }
-        "bridge" => {
-            link.stp = data.u32(IFLA_BR_STP_STATE).map(|state| state != 0);
+        Some(Kind::Bridge) => {
+            link.stp = options.u32(IFLA_BR_STP_STATE).map(|state| state != 0);
             // In clock ticks of 10 ms.
-            link.forward_delay_ms = data.u32(IFLA_BR_FORWARD_DELAY).unwrap_or(0).saturating_mul(10);
+            link.forward_delay_ms = options.u32(IFLA_BR_FORWARD_DELAY).unwrap_or(0).saturating_mul(10);
         }
         _ => {}
     }
-    let port = info.nest(IFLA_INFO_SLAVE_DATA);
-    match info.text(IFLA_INFO_SLAVE_KIND).as_deref() {
-        Some("bond") => link.bond_port = Some(bond_port(port)),
-        Some("bridge") => link.bridge_port = port.u8(IFLA_BRPORT_STATE).and_then(port_word),
+    let port = message.port_options();
+    match message.port_of() {
+        Some(Kind::Bond) => link.bond_port = Some(bond_port(port)),
+        Some(Kind::Bridge) => link.bridge_port = port.u8(IFLA_BRPORT_STATE).and_then(port_word),
         _ => {}
     }
+    link.name = message.name;
     Some((refs, link))
 }
 
@@ -338,11 +319,11 @@ pub(super) fn decode_address(payload: &[u8]) -> Option<AddressState> {
 }
 
 /// Adds what only /proc/net/bonding tells. The main thread's namespace is not always ours: hence `thread-self`.
-fn add_partners(links: &mut [LinkState]) {
+fn add_partners(links: &mut [LinkState], machine: &Machine) {
     let lacp = |l: &&LinkState| l.bond.as_ref().is_some_and(|b| b.mode == Some(BondMode::Lacp));
     let bonds: Vec<String> = links.iter().filter(lacp).map(|l| l.name.clone()).collect();
     for bond in bonds {
-        let path = format!("/proc/thread-self/net/bonding/{bond}");
+        let path = machine.proc().join("thread-self/net/bonding").join(bond);
         let Ok(text) = std::fs::read_to_string(path) else { continue };
         for (member, partner, key) in partners(&text) {
             let Some(port) = links.iter_mut().find(|l| l.name == member).and_then(|l| l.bond_port.as_mut())
@@ -379,8 +360,8 @@ pub fn partners(text: &str) -> Vec<(String, Option<MacAddr>, Option<u16>)> {
 }
 
 /// Speed and duplex as the driver tells them; a NIC without carrier tells nothing.
-fn add_speed(link: &mut LinkState) {
-    let read = |what: &str| std::fs::read_to_string(format!("/sys/class/net/{}/{what}", link.name)).ok();
+fn add_speed(link: &mut LinkState, machine: &Machine) {
+    let read = |what: &str| std::fs::read_to_string(machine.sys_net().join(&link.name).join(what)).ok();
     let speed = read("speed").and_then(|t| t.trim().parse::<i64>().ok()).and_then(|s| u32::try_from(s).ok());
     let full_duplex = match read("duplex").as_deref().map(str::trim) {
         Some("full") => Some(true),

@@ -14,6 +14,7 @@ pub mod modules;
 pub mod monitor;
 pub mod names;
 pub mod neighbour;
+mod newlink;
 pub mod read;
 pub mod session;
 mod tools;

@@ -11,21 +11,17 @@ use nix::errno::Errno;
 
 use crate::inventory::{AddressEntry, Inventory, RouteEntry, RuleEntry};
 
-use super::attributes::{self, Attributes};
 use super::live::{self, Moment};
 use super::names::Names;
+use super::newlink::{self, LinkMessage};
 use super::session::{Failure, Session};
 use super::wire::{Frame, Request};
 
 pub(super) use network::{IFA_RT_PRIORITY, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PREF, any_route};
 
-const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
 const RTM_GETROUTE: u16 = 26;
 const RTM_GETRULE: u16 = 34;
-
-/// Length of `struct ifinfomsg` in bytes.
-pub(super) const LINK_HEADER: usize = 16;
 
 /// Reads everything that a description is compared with. Offload features and wake-on-LAN are left out; they
 /// are asked for where a description names them.
@@ -35,9 +31,11 @@ pub async fn inventory(session: &mut Session) -> Result<Inventory, Failure> {
 
 /// The same, and what else the messages tell of links and addresses.
 pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, Moment), Failure> {
-    let mut inventory = Inventory { version: 1, kernel: files::kernel_release(), ..Inventory::default() };
+    let machine = session.machine().clone();
+    let mut inventory =
+        Inventory { version: 1, kernel: files::kernel_release(&machine), ..Inventory::default() };
     let (names, messages) = links(session, &mut inventory).await?;
-    let mut moment = Moment { links: messages, addresses: Vec::new() };
+    let mut moment = Moment { links: messages, addresses: Vec::new(), machine: machine.clone() };
     let request = Request::new(RTM_GETADDR, 0, &[0; 8]);
     let both = |frame: &Frame<'_>| {
         Some((network::address(frame.payload, &names)?, live::decode_address(frame.payload)?))
@@ -49,7 +47,7 @@ pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, M
         let read = rules(session, family).await;
         inventory.rules.extend(without_family(read)?);
     }
-    inventory.sysctls = files::sysctls();
+    inventory.sysctls = files::sysctls(&machine);
     Ok((inventory, moment))
 }
 
@@ -65,35 +63,35 @@ fn without_family<T>(read: Result<Vec<T>, Failure>) -> Result<Vec<T>, Failure> {
 
 /// Adds the links to the inventory; returns their names and messages.
 async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Names, Vec<Vec<u8>>), Failure> {
-    let request = Request::new(RTM_GETLINK, 0, &link_payload(0, None));
-    let dump = session.dump(&request, |frame| Some(frame.payload.to_vec())).await?;
+    let dump = session.dump(&newlink::all(), |frame| Some(frame.payload.to_vec())).await?;
     let mut payloads = dump.items;
     if !dump.consistent {
         inventory.undecoded.push("links came and went while the kernel listed them".to_owned());
     }
     let mut names = Names::default();
-    for (index, name) in payloads.iter().filter_map(|payload| link::identity(payload)) {
-        names.insert(index, &name);
+    for link in payloads.iter().filter_map(|payload| LinkMessage::new(payload)) {
+        names.insert(link.index, &link.name);
     }
     // The list is checked against /sys. What it lacks is asked for by name; where /sys shows another
     // namespace, or the link has gone, there is no such link.
-    for missing in files::links() {
+    for missing in files::links(session.machine()) {
         if names.index(&missing).is_some() {
             continue;
         }
-        let Some(reply) = session.request(&link_by_name(&missing)).await.ok().and_then(|ack| ack.reply)
+        let Some(reply) = session.request(&newlink::by_name(&missing)).await.ok().and_then(|ack| ack.reply)
         else {
             continue;
         };
-        if let Some((index, name)) = link::identity(&reply) {
-            names.insert(index, &name);
+        if let Some(link) = LinkMessage::new(&reply) {
+            names.insert(link.index, &link.name);
         }
         payloads.push(reply);
     }
     for payload in &payloads {
-        match link::decode(payload, &names, &mut inventory.undecoded) {
-            Some(mut link) => {
-                files::complete(&mut link);
+        match LinkMessage::new(payload) {
+            Some(message) => {
+                let mut link = link::decode(&message, &names, &mut inventory.undecoded);
+                files::complete(&mut link, session.machine());
                 inventory.links.push(link);
             }
             None => inventory.undecoded.push("a link without index or name".to_owned()),
@@ -102,31 +100,6 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Name
     inventory.links.sort_unstable_by_key(|link| link.index);
     inventory.links.dedup_by_key(|link| link.index);
     Ok((names, payloads))
-}
-
-/// The body of a request for links: all of them, or one by index or name. Without statistics.
-pub(super) fn link_payload(index: u32, name: Option<&str>) -> Vec<u8> {
-    let mut payload = vec![0; LINK_HEADER];
-    payload.splice(4..8, index.to_ne_bytes());
-    if let Some(name) = name {
-        // The kernel looks up either among names and alternative names alike; only the length differs.
-        let kind = if name.len() < libc::IFNAMSIZ { libc::IFLA_IFNAME } else { libc::IFLA_ALT_IFNAME };
-        attributes::put(&mut payload, kind, &[name.as_bytes(), &[0]].concat());
-    }
-    let mask = libc::RTEXT_FILTER_SKIP_STATS as u32;
-    attributes::put(&mut payload, libc::IFLA_EXT_MASK, &mask.to_ne_bytes());
-    payload
-}
-
-/// A question for one link by name or alternative name; the reply's index is [`link_index`].
-pub(super) fn link_by_name(name: &str) -> Request {
-    Request::new(RTM_GETLINK, 0, &link_payload(0, Some(name))).question()
-}
-
-/// Index and kind (`IFLA_INFO_KIND`, empty for hardware) in a reply to [`link_by_name`].
-pub(super) fn link_index(reply: &[u8]) -> Option<(u32, String)> {
-    let (index, _) = link::identity(reply)?;
-    Some((index, link::kind(Attributes::new(reply.get(LINK_HEADER..)?))))
 }
 
 /// The addresses of all links.
@@ -160,15 +133,14 @@ async fn rules(session: &mut Session, family: i32) -> Result<Vec<RuleEntry>, Fai
 
 /// Whether a link has carrier (`IFF_LOWER_UP`); `None` where there is no such link.
 pub(super) async fn has_carrier(session: &mut Session, name: &str) -> Option<bool> {
-    let reply = session.request(&link_by_name(name)).await.ok()?.reply?;
-    let flags = attributes::field(&reply, 8, u32::from_ne_bytes)?;
-    Some(flags & libc::IFF_LOWER_UP as u32 != 0)
+    let reply = session.request(&newlink::by_name(name)).await.ok()?.reply?;
+    Some(LinkMessage::new(&reply)?.has(libc::IFF_LOWER_UP))
 }
 
 /// Whether a link is up as IPv6 sees it (`netif_oper_up`): a link of a kind that knows no carrier is, once it is up;
 /// `None` where there is no such link.
 pub(super) async fn is_ready(session: &mut Session, name: &str) -> Option<bool> {
-    let reply = session.request(&link_by_name(name)).await.ok()?.reply?;
-    let state = Attributes::new(reply.get(LINK_HEADER..)?).u8(libc::IFLA_OPERSTATE)?;
+    let reply = session.request(&newlink::by_name(name)).await.ok()?.reply?;
+    let state = LinkMessage::new(&reply)?.attributes.u8(libc::IFLA_OPERSTATE)?;
     Some(matches!(link::operstate_word(state), "up" | "unknown"))
 }

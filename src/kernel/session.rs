@@ -18,11 +18,17 @@ use netlink_sys::{Socket, SocketAddr, protocols};
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout_at};
+
+use crate::machine::Machine;
 
 use super::wire::{self, Ack, Frame, Refusal, Request};
 
-/// How long an answer may take: it is there before `send` returns, unless it was lost.
-const BOUND: Duration = Duration::from_secs(5);
+/// How long the answers to a datagram may take, sending included: they are there before `send` returns, unless one was lost.
+pub const BOUND: Duration = Duration::from_secs(5);
+
+/// How many times that a list may take, which is read in many datagrams, and again where it changed meanwhile.
+const DUMP: u32 = 6;
 
 /// Receive buffer asked for, in bytes: room for the refusal of each message of a full datagram.
 const RECEIVE_BUFFER: usize = 2 << 20;
@@ -97,6 +103,10 @@ pub struct Session {
     socket: AsyncFd<Socket>,
     sequence: u32,
     bound: Duration,
+    /// When what is asked must have been answered.
+    until: Instant,
+    /// The machine whose kernel it is.
+    machine: Machine,
     /// Size of the receive buffer in bytes: a datagram holds only as many messages as have room for their
     /// answers, so that none is lost even if all are refused.
     room: usize,
@@ -115,8 +125,14 @@ pub(super) enum Read {
 }
 
 impl Session {
-    /// Opens a session with the kernel in the calling thread's network namespace. Needs a tokio runtime.
+    /// Opens a session with the kernel in the calling thread's network namespace, on the machine as it is. Needs a tokio
+    /// runtime.
     pub fn open(family: Family) -> Result<Self, Failure> {
+        Self::of(&Machine::default(), family)
+    }
+
+    /// The same, where the kernel's files are elsewhere.
+    pub fn of(machine: &Machine, family: Family) -> Result<Self, Failure> {
         let socket = Socket::new(match family {
             Family::Route => protocols::NETLINK_ROUTE,
             Family::Generic => protocols::NETLINK_GENERIC,
@@ -128,7 +144,12 @@ impl Session {
         let _ = socket.set_cap_ack(true);
         // Since 4.20; before, the kernel ignores what a dump request filters by.
         let _ = socket.set_netlink_get_strict_chk(true);
-        Self::over(socket, BOUND)
+        Ok(Self { machine: machine.clone(), ..Self::over(socket, BOUND)? })
+    }
+
+    /// The machine whose kernel it is: what the kernel tells only by files is there.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// A session over any connected datagram socket: the kernel's, or a test's other end.
@@ -140,6 +161,8 @@ impl Session {
             socket: register(socket)?,
             sequence: 0,
             bound,
+            until: Instant::now(),
+            machine: Machine::default(),
             room,
             incoming: vec![0; READ_BUFFER],
             outgoing: Vec::new(),
@@ -173,6 +196,7 @@ impl Session {
 
     /// Sends one datagram and collects its answers.
     async fn exchange(&mut self, requests: &[Request]) -> Vec<Result<Ack, Failure>> {
+        self.until = Instant::now() + self.bound;
         let first = self.take_sequence(requests.len());
         self.outgoing.clear();
         for (i, (request, sequence)) in requests.iter().zip(first..).enumerate() {
@@ -221,6 +245,7 @@ impl Session {
         request: &Request,
         mut decode: impl FnMut(&Frame<'_>) -> Option<T>,
     ) -> Result<Dump<T>, Failure> {
+        self.until = Instant::now() + DUMP * self.bound;
         let mut last = Dump { items: Vec::new(), consistent: false };
         for _ in 0..DUMP_ATTEMPTS {
             match self.dump_once(request, &mut decode).await {
@@ -286,7 +311,7 @@ impl Session {
                 }
             }
         };
-        match tokio::time::timeout(self.bound, whole).await {
+        match timeout_at(self.until, whole).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(Failure::Silent(self.bound)),
         }
@@ -299,9 +324,9 @@ impl Session {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             result => return Ok(Some(result?)),
         }
-        let Self { socket, incoming, bound, .. } = self;
+        let Self { socket, incoming, bound, until, .. } = self;
         let next = read_next(socket, incoming);
-        match tokio::time::timeout(*bound, next).await {
+        match timeout_at(*until, next).await {
             Ok(result) => Ok(Some(result?)),
             Err(_) => Err(Failure::Silent(*bound)),
         }

@@ -26,7 +26,8 @@ use crate::plan::{Action, LinkChange, NewLink};
 
 use super::attributes::Attributes;
 use super::names::Names;
-use super::read::{IFA_RT_PRIORITY, LINK_HEADER, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PREF};
+use super::newlink::HEADER;
+use super::read::{IFA_RT_PRIORITY, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PREF};
 use super::value::{self, Unencodable};
 use super::wire::Request;
 
@@ -384,7 +385,7 @@ pub(super) fn option_at(action: &Action, payload: &[u8], offset: usize) -> Optio
         }
         _ => return None,
     };
-    let nest = Attributes::new(payload.get(LINK_HEADER..)?).nest(libc::IFLA_LINKINFO).get(data)?;
+    let nest = Attributes::new(payload.get(HEADER..)?).nest(libc::IFLA_LINKINFO).get(data)?;
     // Both are slices of one buffer: the nest's start tells where in the payload its attributes lie.
     let start = nest.as_ptr() as usize - payload.as_ptr() as usize;
     let attribute = nest.get(offset.checked_sub(start)?..)?;
@@ -413,7 +414,7 @@ mod tests {
         names.insert(4, "bond0");
         let request = request(&action, &names).unwrap().unwrap();
         // Behind ifinfomsg stand the headers of IFLA_LINKINFO, of the kind with "bond\0", and of the data.
-        let mode = LINK_HEADER + 4 + 12 + 4;
+        let mode = HEADER + 4 + 12 + 4;
         assert_eq!(option_at(&action, request.payload(), mode), Some("mode"));
         assert_eq!(option_at(&action, request.payload(), mode + 8), Some("miimon"));
         assert_eq!(option_at(&action, request.payload(), 0), None);

@@ -5,16 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use crate::inventory::ObservedLink;
-
-const SYS_NET: &str = "/sys/class/net";
-
-const RUN_UDEV: &str = "/run/udev";
-
-const PROC_SYS: &str = "/proc/sys";
+use crate::machine::Machine;
 
 /// `uname -r`.
-pub(super) fn kernel_release() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+pub(super) fn kernel_release(machine: &Machine) -> String {
+    fs::read_to_string(machine.kernel_release()).unwrap_or_default().trim().to_owned()
 }
 
 /// Settings that hold for every link (`all`), for links to come (`default`), or for the machine. `all` adds to a link's own
@@ -42,32 +37,32 @@ const SYSCTLS: &[&str] = &[
 ];
 
 /// Reads [`SYSCTLS`]; those that this kernel lacks are left out.
-pub(super) fn sysctls() -> BTreeMap<String, i64> {
-    let value = |key: &str| fs::read_to_string(Path::new(PROC_SYS).join(key)).ok()?.trim().parse().ok();
+pub(super) fn sysctls(machine: &Machine) -> BTreeMap<String, i64> {
+    let value = |key: &str| fs::read_to_string(machine.proc_sys().join(key)).ok()?.trim().parse().ok();
     SYSCTLS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
 }
 
 /// The links that /sys shows; empty where it is not mounted.
-pub(super) fn links() -> Vec<String> {
-    let entries = fs::read_dir(SYS_NET).into_iter().flatten().flatten();
+pub(super) fn links(machine: &Machine) -> Vec<String> {
+    let entries = fs::read_dir(machine.sys_net()).into_iter().flatten().flatten();
     // Beside the links lies `bonding_masters`, a file.
     let links = entries.filter(|entry| entry.file_type().is_ok_and(|t| t.is_symlink()));
     links.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// Adds driver, bus and udev's state to a link that is a NIC.
-pub(super) fn complete(link: &mut ObservedLink) {
+pub(super) fn complete(link: &mut ObservedLink, machine: &Machine) {
     if !link.is_nic() {
         return;
     }
-    let entry = Path::new(SYS_NET).join(&link.name);
+    let entry = machine.sys_net().join(&link.name);
     if let Ok(driver) = fs::read_link(entry.join("device/driver")) {
         link.driver = driver.file_name().unwrap_or_default().to_string_lossy().into_owned();
     }
     if let Some(bus) = fs::read_link(entry).ok().and_then(|path| bus(&path)) {
         link.bus = bus;
     }
-    link.udev_done = udev_done(Path::new(RUN_UDEV), link.index);
+    link.udev_done = udev_done(&machine.udev(), link.index);
 }
 
 /// Where a NIC is plugged in, from what its entry in /sys points at: `../../devices/BUS/net/NAME`. `None` for one that is

@@ -218,3 +218,26 @@ fn a_full_datagram_of_refusals_fits_the_receive_buffer() {
         assert!(answers.iter().all(|a| text_of(a) == "No such device (ENODEV)"));
     });
 }
+
+/// Datagrams that answer nothing keep no request waiting: it has one bound, not one for each read.
+#[test]
+fn a_trickle_of_other_datagrams_is_not_waited_for() {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    std::thread::spawn(move || {
+        // Ends with the session, which closes the pair.
+        while theirs.send(&message(RTM_NEWLINK, 0, 0, &[0; 16])).is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    run(async {
+        let fd = std::os::fd::IntoRawFd::into_raw_fd(OwnedFd::from(ours));
+        // SAFETY: the descriptor is owned and handed over.
+        let socket = unsafe { <Socket as std::os::fd::FromRawFd>::from_raw_fd(fd) };
+        let mut session = Session::over(socket, Duration::from_millis(100)).unwrap();
+        let request = Request::new(RTM_GETLINK, 0, &[0; 16]);
+        let answer = tokio::time::timeout(SILENCE * 10, session.request(&request)).await;
+        assert_eq!(answer, Ok(Err(Failure::Silent(Duration::from_millis(100)))));
+        let list = tokio::time::timeout(SILENCE * 10, session.dump(&request, |_| Some(()))).await;
+        assert_eq!(list, Ok(Err(Failure::Silent(Duration::from_millis(100)))));
+    });
+}

@@ -1,0 +1,160 @@
+//! A link's message (`RTM_NEWLINK`: `struct ifinfomsg` and `IFLA_…`), and the question for it. It is decoded here, for the
+//! inventory ([`super::read`]) and for the state of the moment ([`super::live`]).
+
+use crate::model::{Kind, LinkKind, MacAddr, attribute};
+
+use super::attributes::{self, Attributes, field};
+use super::wire::Request;
+
+const RTM_GETLINK: u16 = 18;
+/// Length of `struct ifinfomsg` in bytes.
+pub(super) const HEADER: usize = 16;
+
+/// What every reader of a link's message needs of it.
+#[derive(Clone, Debug)]
+pub(super) struct LinkMessage<'a> {
+    pub(super) index: u32,
+    pub(super) name: String,
+    /// `ARPHRD_…`.
+    pub(super) layer: u16,
+    /// `IFF_…`.
+    flags: u32,
+    pub(super) attributes: Attributes<'a>,
+    info: Attributes<'a>,
+}
+
+impl<'a> LinkMessage<'a> {
+    /// From the payload of a message; `None` without index or name.
+    pub(super) fn new(payload: &'a [u8]) -> Option<Self> {
+        let attributes = Attributes::new(payload.get(HEADER..)?);
+        Some(LinkMessage {
+            index: field(payload, 4, u32::from_ne_bytes)?,
+            name: attributes.text(libc::IFLA_IFNAME)?,
+            layer: field(payload, 2, u16::from_ne_bytes)?,
+            flags: field(payload, 8, u32::from_ne_bytes)?,
+            attributes,
+            info: attributes.nest(libc::IFLA_LINKINFO),
+        })
+    }
+
+    /// Whether it has this flag (`IFF_…`).
+    pub(super) fn has(&self, flag: libc::c_int) -> bool {
+        self.flags & flag as u32 != 0
+    }
+
+    /// An attribute that is a hardware address of six bytes.
+    pub(super) fn mac(&self, kind: u16) -> Option<MacAddr> {
+        self.attributes.get(kind).and_then(MacAddr::from_bytes)
+    }
+
+    pub(super) fn mtu(&self) -> u32 {
+        self.attributes.u32(libc::IFLA_MTU).unwrap_or(0)
+    }
+
+    /// What made it; hardware where nothing is told.
+    pub(super) fn kind(&self) -> LinkKind {
+        self.info.text(libc::IFLA_INFO_KIND).unwrap_or_default().as_str().into()
+    }
+
+    /// The options of its kind.
+    pub(super) fn options(&self) -> Attributes<'a> {
+        self.info.nest(libc::IFLA_INFO_DATA)
+    }
+
+    /// The kind of its controller, where that is one of ours.
+    pub(super) fn port_of(&self) -> Option<Kind> {
+        Kind::from_word(&self.info.text(libc::IFLA_INFO_SLAVE_KIND)?)
+    }
+
+    /// The options that it has as a port of its controller.
+    pub(super) fn port_options(&self) -> Attributes<'a> {
+        self.info.nest(libc::IFLA_INFO_SLAVE_DATA)
+    }
+
+    /// The index of its controller.
+    pub(super) fn controller(&self) -> Option<u32> {
+        self.attributes.u32(libc::IFLA_MASTER)
+    }
+
+    /// The index of the link it is made on, where that is in this namespace. A NIC may name itself.
+    pub(super) fn parent(&self) -> Option<u32> {
+        if self.attributes.get(libc::IFLA_LINK_NETNSID).is_some() {
+            return None;
+        }
+        // Tunnels and VXLAN carry it among their options.
+        let in_options = || self.options().u32(attribute::of(self.kind().known()?, "dev")?.nla);
+        let index = self.attributes.u32(libc::IFLA_LINK).or_else(in_options)?;
+        (index != self.index && index != 0).then_some(index)
+    }
+}
+
+/// The body of a request for links: all of them, or one by index or name. Without statistics.
+pub(super) fn payload(index: u32, name: Option<&str>) -> Vec<u8> {
+    let mut payload = vec![0; HEADER];
+    payload.splice(4..8, index.to_ne_bytes());
+    if let Some(name) = name {
+        // The kernel looks up either among names and alternative names alike; only the length differs.
+        let kind = if name.len() < libc::IFNAMSIZ { libc::IFLA_IFNAME } else { libc::IFLA_ALT_IFNAME };
+        attributes::put(&mut payload, kind, &[name.as_bytes(), &[0]].concat());
+    }
+    let mask = libc::RTEXT_FILTER_SKIP_STATS as u32;
+    attributes::put(&mut payload, libc::IFLA_EXT_MASK, &mask.to_ne_bytes());
+    payload
+}
+
+/// The question for all links.
+pub(super) fn all() -> Request {
+    Request::new(RTM_GETLINK, 0, &payload(0, None))
+}
+
+/// The question for one link by name or alternative name.
+pub(super) fn by_name(name: &str) -> Request {
+    Request::new(RTM_GETLINK, 0, &payload(0, Some(name))).question()
+}
+
+/// Index and kind in a reply to [`by_name`].
+pub(super) fn found(reply: &[u8]) -> Option<(u32, LinkKind)> {
+    let link = LinkMessage::new(reply)?;
+    Some((link.index, link.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attributes::put;
+
+    fn message(attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut payload = vec![0; HEADER];
+        payload.splice(4..8, 7_u32.to_ne_bytes());
+        for (kind, value) in attributes {
+            put(&mut payload, *kind, value);
+        }
+        payload
+    }
+
+    #[test]
+    fn a_parent_is_another_link_of_this_namespace() {
+        let parent = |attributes: &[(u16, &[u8])]| {
+            let name: (u16, &[u8]) = (libc::IFLA_IFNAME, b"vx0\0");
+            LinkMessage::new(&message(&[&[name], attributes].concat())).unwrap().parent()
+        };
+        let index = |index: u32| index.to_ne_bytes();
+        assert_eq!(parent(&[(libc::IFLA_LINK, &index(3))]), Some(3));
+        assert_eq!(parent(&[(libc::IFLA_LINK, &index(7))]), None);
+        assert_eq!(parent(&[(libc::IFLA_LINK, &index(3)), (libc::IFLA_LINK_NETNSID, &index(0))]), None);
+        let (mut info, mut options) = (Vec::new(), Vec::new());
+        put(&mut options, 3, &index(4));
+        put(&mut info, libc::IFLA_INFO_KIND, b"vxlan\0");
+        put(&mut info, libc::IFLA_INFO_DATA, &options);
+        assert_eq!(parent(&[(libc::IFLA_LINKINFO, &info)]), Some(4));
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_does_not_panic() {
+        let whole = message(&[(libc::IFLA_IFNAME, b"eth0\0"), (libc::IFLA_MTU, &9000_u32.to_ne_bytes())]);
+        assert_eq!(LinkMessage::new(&whole).unwrap().mtu(), 9000);
+        for cut in 0..whole.len() {
+            let _ = LinkMessage::new(&whole[..cut]).map(|link| link.mtu());
+        }
+    }
+}
