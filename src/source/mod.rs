@@ -200,17 +200,24 @@ pub struct NotFound {
     pub hint: String,
     /// The system's error behind it, if there was one.
     pub cause: Option<Errno>,
+    /// The message says which drive it is about.
+    pub names_drive: bool,
 }
 
 impl NotFound {
     /// Without an error of the system behind it.
     pub fn new(kind: NotFoundKind, message: impl Into<String>, hint: impl Into<String>) -> NotFound {
-        NotFound { kind, message: message.into(), hint: hint.into(), cause: None }
+        NotFound { kind, message: message.into(), hint: hint.into(), cause: None, names_drive: false }
     }
 
     /// Because of `error`.
     fn caused_by(self, error: &io::Error) -> NotFound {
         NotFound { cause: error.raw_os_error().map(Errno::from_raw), ..self }
+    }
+
+    /// Its message says which drive it is about.
+    fn naming_drive(self) -> NotFound {
+        NotFound { names_drive: true, ..self }
     }
 
     /// Access was denied: what that means depends on whether it was denied to root.

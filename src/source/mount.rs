@@ -137,10 +137,11 @@ fn mount_of(mountinfo: &str, device: &str) -> Option<PathBuf> {
 pub(super) fn cannot_open(node: &Path, error: &io::Error) -> NotFound {
     let message = format!("{} cannot be opened: {}.", node.display(), plain(error));
     if is_denied(error) {
-        return NotFound::denied(message, "Run netapply as root.", error);
+        return NotFound::denied(message, "Run netapply as root.", error).naming_drive();
     }
     NotFound::new(NotFoundKind::Unreadable, message, "Check that the medium is in the drive.")
         .caused_by(error)
+        .naming_drive()
 }
 
 fn refused(source: &Path, filesystem: &str, error: &Refused) -> NotFound {
@@ -173,7 +174,7 @@ fn refused(source: &Path, filesystem: &str, error: &Refused) -> NotFound {
             "See the kernel's log (dmesg). Make the drive anew, or make it ISO 9660.",
         ),
     };
-    problem.caused_by(cause)
+    problem.caused_by(cause).naming_drive()
 }
 
 fn module_hint(filesystem: &str) -> &'static str {

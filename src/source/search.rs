@@ -365,7 +365,7 @@ fn nothing_on_candidate(candidate: &Candidate) -> NotFound {
 
 /// Adds the drive to the message.
 fn on_drive(candidate: &Candidate, problem: NotFound) -> NotFound {
-    if problem.message.starts_with(&candidate.name()) {
+    if problem.names_drive {
         return problem;
     }
     NotFound { message: format!("On {}: {}", candidate.shown(), problem.message), ..problem }

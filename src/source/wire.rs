@@ -155,7 +155,7 @@ structures! {
     Metadata { hostname, instance_id }
     Contents { layout, documents, metadata, notes }
     Volume { filesystem, labels, publisher, created }
-    NotFound { kind, message, hint, cause }
+    NotFound { kind, message, hint, cause, names_drive }
 }
 
 enumerations! {
