@@ -151,7 +151,7 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
         clock: &options.clock,
     };
     let settled = async {
-        let mut session = Session::open(Family::Route)?;
+        let mut session = Session::of(&options.machine, Family::Route)?;
         settle(&mut session, &parsed.desired, &how, stop, &mut |line| progress(options, line)).await
     };
     settled.await.map_or_else(Work::Failed, |settled: Settled| Work::Settled(Box::new(settled)))
@@ -246,7 +246,8 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn input(&self) -> Input {
-        Input::new(self.desired, self.resolved, self.options.targets.clone())
+        let input = Input::new(self.desired, self.resolved, self.options.targets.clone());
+        Input { machine: self.options.machine.clone(), ..input }
     }
 
     /// Whether the network works; waits for it within the bound.

@@ -9,7 +9,9 @@ use super::lock;
 use super::options::{BOOT_NICS, WAIT};
 use super::settle::UDEV_BOUND;
 use crate::handoff::{APPLIED, MARKERS};
-use crate::kernel::apply::WAIT_BOUND;
+use crate::kernel::apply::{HANDOFF_BOUND, UNDO_BOUND, WAIT_BOUND};
+use crate::kernel::effects::{FILE_BOUND, MODULE_BOUND};
+use crate::kernel::session;
 use crate::logging;
 use crate::report::{consoles, systemd};
 use crate::source::{LONGEST_WAIT, OVERRUN};
@@ -19,8 +21,13 @@ const REPORT: Duration = lock::MOMENT
     .saturating_add(systemd::JOURNAL)
     .saturating_add(consoles::BOUND)
     .saturating_add(logging::FINISH);
-/// Time for resolvconf(8), the kernel's replies and a slow machine, beyond the bounds that are added up.
-const SLACK: Duration = Duration::from_secs(60);
+/// What the steps that are made outside of netlink may take: modules (of one kind of link; those of a second are seldom
+/// missing, too), a file or sysctl that hangs, and all of the hand-off.
+const EFFECTS: Duration = MODULE_BOUND.saturating_add(FILE_BOUND).saturating_add(HANDOFF_BOUND);
+/// An answer of the kernel that is lost, and the list that is read anew after it.
+const LOST: Duration = session::BOUND.saturating_mul(7);
+/// What the machine's own slowness may take beside the bounds that are added up.
+const SLACK: Duration = Duration::from_secs(30);
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd")
@@ -44,14 +51,17 @@ fn seconds(unit: &BTreeMap<String, Vec<String>>, key: &str) -> Duration {
 fn unit_timeouts_exceed_the_sum_of_all_waits() {
     let search = LONGEST_WAIT + OVERRUN;
     let apply = unit(&folder().join("netapply.service"));
-    let work = BOOT_NICS.max(UDEV_BOUND) + WAIT_BOUND;
+    let work = BOOT_NICS.max(UDEV_BOUND) + WAIT_BOUND + EFFECTS + LOST;
     assert!(seconds(&apply, "TimeoutStartSec") >= search + lock::BOUND + work + REPORT + SLACK);
     let verify = unit(&folder().join("netapply-wait-online.service"));
     // Once for another apply, once for the network.
-    assert!(seconds(&verify, "TimeoutStartSec") >= search + 2 * WAIT + REPORT + SLACK);
-    // A signal takes effect at once; only the report is left.
-    for unit in [apply, verify] {
-        assert!(seconds(&unit, "TimeoutStopSec") > REPORT);
+    assert!(seconds(&verify, "TimeoutStartSec") >= search + 2 * WAIT + LOST + REPORT + SLACK);
+    // A signal takes effect at once; what is left is the report, and under --strict to undo what was done.
+    assert!(seconds(&apply, "TimeoutStopSec") > UNDO_BOUND + REPORT);
+    assert!(seconds(&verify, "TimeoutStopSec") > REPORT);
+    let early = unit(&folder().join("../dracut/50netapply/netapply-initrd.service"));
+    for key in ["TimeoutStartSec", "TimeoutStopSec"] {
+        assert_eq!(early[key], apply[key], "{key} of the unit in the initramfs");
     }
 }
 

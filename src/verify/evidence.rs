@@ -11,7 +11,7 @@ use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use crate::kernel::live::{AddressState, LinkState};
 use crate::kernel::lookup;
 use crate::kernel::neighbour::Neighbour;
-use crate::model::{MacAddr, RouteKind};
+use crate::model::{MacAddr, Protocol, RouteKind};
 use crate::plan::{Step, script};
 
 /// All that was observed.
@@ -171,6 +171,9 @@ pub struct Stranger {
     pub what: String,
     /// Who, where the protocol number tells: `a DHCP client`.
     pub who: Option<String>,
+    /// That protocol.
+    #[serde(skip)]
+    pub protocol: Option<Protocol>,
 }
 
 /// A gateway on a link.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use crate::machine::Machine;
 use crate::model::{
     Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, Rule, needs_zone,
 };
@@ -16,6 +17,8 @@ use crate::resolve::{Resolved, ResolvedLink};
 /// All that is to be verified.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
+    /// Where the machine's files are.
+    pub machine: Machine,
     /// The described links.
     pub links: Vec<DesiredLink>,
     /// Name servers, in order.
@@ -252,7 +255,7 @@ impl Input {
             |rule: &Rule| DesiredRule { from: rule.from, to: rule.to, mark: rule.mark, table: rule.table };
         let rules = desired.links.iter().flat_map(|link| &link.rules).map(rule).collect();
         let zones = resolved.resolver.zones.clone();
-        Input { links, resolvers, zones, search, targets, rules }
+        Input { links, resolvers, zones, search, targets, rules, machine: Machine::default() }
     }
 }
 

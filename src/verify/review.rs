@@ -99,8 +99,8 @@ fn address(address: &AddressEntry) -> Option<Stranger> {
     if address.scope != Scope::Global || !address.net.addr().is_ipv4() {
         return None;
     }
-    let who = (!address.permanent).then(|| Protocol::Dhcp.maker()).flatten().map(str::to_owned);
-    Some(Stranger { link: address.link.clone(), what: format!("address {}", address.net), who })
+    let protocol = (!address.permanent).then_some(Protocol::Dhcp);
+    Some(stranger(&address.link, format!("address {}", address.net), protocol))
 }
 
 /// Whose a route is that nobody described.
@@ -114,11 +114,12 @@ fn route(link: &str, route: &RouteEntry) -> Option<Stranger> {
         format!("a route to {}", route.to)
     };
     let via = route.via.map_or_else(String::new, |via| format!(" via {via}"));
-    Some(Stranger {
-        link: link.to_owned(),
-        what: format!("{to}{via}"),
-        who: route.protocol.maker().map(str::to_owned),
-    })
+    Some(stranger(link, format!("{to}{via}"), Some(route.protocol)))
+}
+
+fn stranger(link: &str, what: String, protocol: Option<Protocol>) -> Stranger {
+    let who = protocol.and_then(Protocol::maker).map(str::to_owned);
+    Stranger { link: link.to_owned(), what, who, protocol }
 }
 
 #[cfg(test)]

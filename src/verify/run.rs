@@ -262,7 +262,7 @@ impl<'a> Run<'a> {
     }
 
     fn open(&mut self) {
-        match Live::open() {
+        match Live::open(&self.index.machine) {
             Ok(live) => self.live = Some(live),
             Err(failure) => self.evidence.unreadable.push(format!("the kernel's state: {failure}")),
         }
@@ -438,7 +438,8 @@ impl<'a> Run<'a> {
                     if let Probe::Listen { link, .. } = &probe {
                         self.listening.push((link.clone(), now));
                     }
-                    self.probes.spawn(probe::run(probe, self.facts.clone()));
+                    let machine = self.index.machine.clone();
+                    self.probes.spawn(probe::run(probe, machine, self.facts.clone()));
                 }
             }
         }

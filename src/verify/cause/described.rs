@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::Code;
-use crate::model::Kind;
+use crate::model::{Kind, Protocol};
 use crate::plan::{Action, Step, script};
 use crate::verify::checks::Check;
 
@@ -112,7 +112,7 @@ pub(super) fn changed(case: &Case<'_>) -> Vec<Cause> {
         let seen = stranger.who.is_some() && same;
         let certainty = if seen { Certainty::Proved } else { Certainty::Likely };
         let message = format!("{who} has put {} on {}; {todo}", stranger.what, stranger.link);
-        let action = match who.contains("DHCP") {
+        let action = match stranger.protocol == Some(Protocol::Dhcp) {
             true => format!(
                 "Keep it off {}: dhclient, dhcpcd, udhcpc, NetworkManager or systemd-networkd",
                 stranger.link

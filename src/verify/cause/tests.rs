@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::kernel::live::LinkState;
 use crate::kernel::neighbour::{Neighbour, NeighbourState};
-use crate::model::{BondMode, Kind};
+use crate::model::{BondMode, Kind, Protocol};
 use crate::verify::checks::Subject;
 use crate::verify::evidence::{
     Answer, Heard, Lacp, Lldp, Owner, Refusal, ResolverEvidence, Stp, Stranger, TargetEvidence, Way,
@@ -431,7 +431,12 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         |_, e| {
             e.remaining.push(add_route("eth0", "0.0.0.0/0", "192.0.2.1"));
             let (link, what) = ("eth0".into(), "a default route via 192.0.2.254".into());
-            e.strangers.push(Stranger { link, what, who: Some("a DHCP client".into()) });
+            e.strangers.push(Stranger {
+                link,
+                what,
+                who: Some("a DHCP client".into()),
+                protocol: Some(Protocol::Dhcp),
+            });
         },
         Code::ChangedByOther,
         Certainty::Proved,

@@ -22,6 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::evidence::{Answer, Heard, Losses};
 use super::input::Target;
+use crate::machine::Machine;
 use crate::model::MacAddr;
 
 pub(super) use gateway::MEASURED;
@@ -165,7 +166,7 @@ pub(super) enum Fact {
 }
 
 /// Runs a probe to its end.
-pub(super) async fn run(probe: Probe, facts: Facts) {
+pub(super) async fn run(probe: Probe, machine: Machine, facts: Facts) {
     match probe {
         Probe::Listen { link, index } => listen::listen(&link, index, &facts).await,
         Probe::Gateway { link, index, ip, source, mac, mtu } => {
@@ -176,7 +177,7 @@ pub(super) async fn run(probe: Probe, facts: Facts) {
         Probe::Owner { link, index, mac, ip } => owners(link, index, mac, vec![ip], facts).await,
         Probe::Resolver { server, index } => dns::server(server, index, &facts).await,
         Probe::Target { position, target, servers, search } => {
-            target::ask(position, &target, &servers, &search, &facts).await;
+            target::ask(position, &target, &servers, &search, (&machine, &facts)).await;
         }
         Probe::Trace { to } => trace::trace(to, &facts).await,
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
 
+use crate::machine::Machine;
+
 use super::dns::{self, Lookup};
 
 /// Looks a host up: each server has `wait`. Where the description has no server, those that a DHCP client wrote down are
@@ -15,18 +17,19 @@ pub(super) async fn resolve(
     servers: &[(IpAddr, u32)],
     search: &[String],
     wait: Duration,
+    machine: &Machine,
 ) -> Lookup {
     if let Ok(ip) = host.parse() {
         return Lookup::Found(vec![ip]);
     }
-    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let hosts = std::fs::read_to_string(machine.hosts()).unwrap_or_default();
     let known = in_hosts(&hosts, host);
     if !known.is_empty() {
         return Lookup::Found(known);
     }
     let mut others = Vec::new();
     if servers.is_empty() {
-        others = in_resolv_conf(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+        others = in_resolv_conf(&std::fs::read_to_string(machine.resolv_conf()).unwrap_or_default());
     }
     let servers = if servers.is_empty() { &others } else { servers };
     let mut result = Lookup::Silent;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::machine::Machine;
+
 use super::super::evidence::Answer;
 use super::super::input::{Scheme, Target};
 use super::dns::Lookup;
@@ -25,12 +27,12 @@ pub(super) async fn ask(
     target: &Target,
     servers: &[(IpAddr, u32)],
     search: &[String],
-    facts: &Facts,
+    (machine, facts): (&Machine, &Facts),
 ) {
     let (mut bad, mut unknown) = (0, 0);
     loop {
         let start = Instant::now();
-        match names::resolve(&target.host, servers, search, INTERVAL).await {
+        match names::resolve(&target.host, servers, search, INTERVAL, machine).await {
             Lookup::Unknown => {
                 unknown += 1;
                 if unknown == FINAL {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::inventory::AddressEntry;
 use crate::kernel::live::AddressState;
+use crate::model::Protocol;
 use crate::plan::{Action, Step};
 use crate::verify::evidence::Claim;
 use crate::verify::fixture::step;
@@ -165,7 +166,12 @@ fn a_dhcp_client_on_another_link_is_not_proved_to_have_done_it() {
     let found = causes(one_nic, |_, evidence| {
         evidence.remaining.push(add_route("eth0", "0.0.0.0/0", "192.0.2.1"));
         let (link, what) = ("eth7".into(), "a default route via 192.0.2.254".into());
-        evidence.strangers.push(Stranger { link, what, who: Some("a DHCP client".into()) });
+        evidence.strangers.push(Stranger {
+            link,
+            what,
+            who: Some("a DHCP client".into()),
+            protocol: Some(Protocol::Dhcp),
+        });
     });
     assert_eq!((found[0].0, found[0].1), (Code::ChangedByOther, Certainty::Likely), "{found:#?}");
 }
