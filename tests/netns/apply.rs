@@ -167,7 +167,7 @@ fn a_refused_step_takes_along_what_needs_it_and_nothing_else() {
                 "done",
                 "done",
                 "the kernel refused: Nexthop has invalid gateway (ENETUNREACH)",
-                "there is no link eth7",
+                "no link named eth7",
                 "done"
             ]
         );
@@ -290,7 +290,7 @@ fn a_handoff_that_fails_stops_nothing() {
         .await;
         let texts: Vec<String> =
             outcome.failures().map(|(n, trouble)| format!("{} {trouble}", n.0)).collect();
-        assert_eq!(texts, ["1 /proc/version/x: Not a directory", "3 there is no link eth7"]);
+        assert_eq!(texts, ["1 /proc/version/x: Not a directory", "3 no link named eth7"]);
         assert_eq!(outcome.loss(&steps), Some(apply::Loss::Network));
         assert!(outcome.is_done(StepId(2)) && !outcome.is_done(StepId(4)));
         assert!(ip_json("link show br0")[0]["flags"].as_array().unwrap().iter().any(|flag| flag == "UP"));

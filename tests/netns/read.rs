@@ -116,7 +116,7 @@ fn ipv6_settings_are_as_the_kernels_files_say() {
         ip("token set ::42 dev eth0");
         let inventory = inventory().await;
         let link = link(&inventory, "eth0");
-        assert_eq!((link.ipv4.len(), link.ipv6.len()), (5, 12));
+        assert_eq!((link.ipv4.len(), link.ipv6.len()), (6, 12));
         for (family, settings) in [("ipv4", &link.ipv4), ("ipv6", &link.ipv6)] {
             for (key, value) in settings {
                 let file =
@@ -124,7 +124,7 @@ fn ipv6_settings_are_as_the_kernels_files_say() {
                 assert_eq!(file.trim(), value.to_string(), "{key}");
             }
         }
-        assert_eq!(inventory.sysctls.len(), 18);
+        assert_eq!(inventory.sysctls.len(), 19);
         for (key, value) in &inventory.sysctls {
             let file = std::fs::read_to_string(format!("/proc/sys/{key}")).unwrap();
             assert_eq!(file.trim(), value.to_string(), "{key}");
