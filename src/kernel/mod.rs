@@ -7,6 +7,7 @@ mod attributes;
 pub mod details;
 pub mod effects;
 mod ethtool;
+pub mod firewall;
 mod generic;
 pub mod live;
 pub mod lookup;

@@ -17,6 +17,7 @@ use super::newlink::{self, LinkMessage};
 use super::session::{Failure, Session};
 use super::wire::{Frame, Request};
 
+pub use files::link_settings;
 pub(super) use network::{IFA_RT_PRIORITY, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PREF, any_route};
 
 const RTM_GETADDR: u16 = 22;

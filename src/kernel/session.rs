@@ -54,6 +54,8 @@ pub enum Family {
     Route,
     /// WireGuard, ethtool and others, by name (`NETLINK_GENERIC`).
     Generic,
+    /// Packet filters (`NETLINK_NETFILTER`).
+    Netfilter,
 }
 
 /// Why a request has no ack.
@@ -136,6 +138,7 @@ impl Session {
         let socket = Socket::new(match family {
             Family::Route => protocols::NETLINK_ROUTE,
             Family::Generic => protocols::NETLINK_GENERIC,
+            Family::Netfilter => protocols::NETLINK_NETFILTER,
         })?;
         // Connected to the kernel: nobody else can put answers into the socket.
         socket.connect(&SocketAddr::new(0, 0))?;

@@ -168,6 +168,8 @@ const RULES: &[Rule] = &[
     link::half_duplex,
     here::refused,
     here::settings,
+    here::dropped,
+    here::ipv6_off,
     gateway::lossy,
     gateway::fixed,
     described::taken_down,

@@ -1,21 +1,23 @@
 //! Which probes the state of the checks calls for. Pure: what is asked of the network follows from the description and
 //! from what is known so far, and can be tested without one.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::checks::{Check, Outcome, Subject};
-use super::evidence::Evidence;
+use super::evidence::{Answer, Evidence, Found, Question};
 use super::input::{DesiredLink, Target};
 use super::lookups::View;
 use super::probe::Probe;
 use crate::diagnostic::Code;
-use crate::model::{Kind, needs_zone};
+use crate::model::{Kind, MacAddr, needs_zone};
 
 /// After so long without an answer the question why begins.
 const DOUBT: Duration = Duration::from_secs(2);
+/// The frames of so many hosts are watched.
+const WATCHED: usize = 64;
 /// On so many other links a gateway is looked for.
 const OTHER_LINKS: usize = 32;
 
@@ -31,22 +33,41 @@ pub(super) fn probes(
         let open = matches!(check.outcome, Outcome::Waiting | Outcome::Failed);
         match check.code {
             Code::CheckUnique if open => due.extend(claim(evidence, check)),
-            Code::CheckAddress if check.outcome == Outcome::Failed => due.extend(owner(evidence, check)),
+            Code::CheckAddress if open => {
+                if check.outcome == Outcome::Failed {
+                    due.extend(owner(evidence, check));
+                }
+                if age(check) >= DOUBT {
+                    due.extend(owner_of_link_local(evidence, check));
+                }
+            }
             Code::CheckGateway
                 if check.outcome != Outcome::Blocked && check.outcome != Outcome::NotChecked =>
             {
                 due.extend(gateway(index, evidence, check));
                 if open && age(check) >= DOUBT {
+                    due.extend(check.subject.ip().and_then(|ip| watch(evidence, &check.link, ip)));
                     due.extend(who_else(index, evidence, check));
                 }
             }
             Code::CheckResolver if open => {
+                let doubt = age(check) >= DOUBT || evidence.redirects();
+                due.extend(
+                    check.subject.ip().filter(|_| doubt).and_then(|ip| watch_host(index, evidence, ip)),
+                );
                 due.extend(resolver(index, evidence, check));
                 if age(check) >= DOUBT {
                     due.extend(check.subject.ip().map(|to| Probe::Trace { to }));
                 }
             }
             Code::CheckTarget if check.outcome != Outcome::Blocked => {
+                // A refusal may be this machine's own, and is final after the third.
+                let known = asked_target(index, check).and_then(|(at, _)| evidence.targets.get(at));
+                let refused = known.is_some_and(|known| known.answer == Some(Answer::Refused));
+                if open && (age(check) >= DOUBT || refused) || evidence.redirects() {
+                    let addresses = known.iter().flat_map(|known| &known.addresses).take(4);
+                    due.extend(addresses.filter_map(|ip| watch_host(index, evidence, *ip)));
+                }
                 due.extend(target(index, evidence, check));
                 if open && age(check) >= DOUBT {
                     due.extend(trace(index, evidence, check));
@@ -93,6 +114,22 @@ fn owner(evidence: &Evidence, check: &Check) -> Option<Probe> {
     evidence.address(&check.link, &ip.into()).filter(|a| a.duplicate)?;
     let link = evidence.link(&check.link)?;
     Some(Probe::Owner { link: link.name.clone(), index: link.index, mac: link.mac?, ip })
+}
+
+/// With `accept_dad` 2 the kernel turns IPv6 off where another has the link-local address that it makes of the link's MAC
+/// address; all other addresses are missing then.
+fn owner_of_link_local(evidence: &Evidence, check: &Check) -> Option<Probe> {
+    check.subject.ip().filter(|ip| ip.is_ipv6() && evidence.address(&check.link, ip).is_none())?;
+    let link = evidence.link(&check.link).filter(|link| link.carrier)?;
+    let mac = link.mac?;
+    Some(Probe::Owner { link: link.name.clone(), index: link.index, mac, ip: link_local_of(&mac)? })
+}
+
+/// The link-local address that is made of a MAC address (RFC 4291, appendix A).
+pub(super) fn link_local_of(mac: &MacAddr) -> Option<Ipv6Addr> {
+    let [a, b, c, d, e, f] = <[u8; 6]>::try_from(mac.as_bytes()).ok()?;
+    let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+    Some(Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f)))
 }
 
 fn gateway(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
@@ -157,6 +194,30 @@ fn resolver(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Prob
 fn zone_of(index: &View<'_>, evidence: &Evidence, server: &IpAddr) -> u32 {
     let link = index.link_of_server(server).filter(|_| needs_zone(server));
     link.and_then(|l| evidence.link(&l.name)).map_or(0, |l| l.index)
+}
+
+/// Watches the frames to and from a host, on the link that the kernel would send by.
+fn watch_host(index: &View<'_>, evidence: &Evidence, ip: IpAddr) -> Option<Probe> {
+    watch(evidence, &leaves_by(index, evidence, ip)?, ip)
+}
+
+/// The link that packets to a host leave by: by the kernel's lookup, or else by the description.
+pub(super) fn leaves_by(index: &View<'_>, evidence: &Evidence, ip: IpAddr) -> Option<String> {
+    match evidence.lookup(&Question::to(ip)) {
+        Some(Found::Route(route)) => route.link.clone(),
+        _ => Some(index.route_to(&ip)?.0.name.clone()),
+    }
+}
+
+fn watch(evidence: &Evidence, link: &str, ip: IpAddr) -> Option<Probe> {
+    let state = evidence.link(link).filter(|link| link.mac.is_some_and(|mac| mac.as_bytes().len() == 6))?;
+    // Sockets are not without number.
+    let known = evidence.traffic(link, &ip).is_some();
+    (known || evidence.traffic.len() < WATCHED).then_some(Probe::Watch {
+        link: state.name.clone(),
+        index: state.index,
+        ip,
+    })
 }
 
 fn asked_target<'a>(index: &'a View<'_>, check: &Check) -> Option<(usize, &'a Target)> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::keyed::{Key, Keyed, KeyedList};
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::kernel::firewall::{Direction, Filter};
 use crate::kernel::live::{AddressState, LinkState};
 use crate::kernel::lookup;
 use crate::kernel::neighbour::Neighbour;
@@ -52,6 +53,15 @@ pub struct Evidence {
     /// Rules of the machine, and its routes that forbid something: what an answer of the lookup may come from.
     #[serde(skip)]
     pub policy: Policy,
+    /// Frames to and from hosts that do not answer, where the link hands them over.
+    pub traffic: KeyedList<Traffic>,
+    /// Packet filters that are hooked into the kernel.
+    #[serde(skip)]
+    pub filters: Vec<Filter>,
+    /// Settings of links with something that fails, by their path below net/ with `*` for the link
+    /// ([`crate::kernel::read::link_settings`]).
+    #[serde(skip)]
+    pub settings: BTreeMap<String, BTreeMap<String, i64>>,
     /// What was heard on each NIC.
     pub heard: BTreeMap<String, Heard>,
     /// When each link was first seen with carrier, in milliseconds since the start.
@@ -220,6 +230,26 @@ impl GatewayEvidence {
     pub fn answers(&self) -> bool {
         !self.again && (self.resolved || self.rtt_us.is_some())
     }
+}
+
+/// What was seen of a conversation with a host where the link hands frames over: behind the filters of this machine for what it
+/// sends, before them for what comes in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// The link.
+    pub link: String,
+    /// The host.
+    pub ip: IpAddr,
+    /// Since when, in milliseconds since the start.
+    pub since_ms: u64,
+    /// A question for its hardware address has left.
+    pub asked: bool,
+    /// The answer to one that the kernel has sent has arrived.
+    pub told: bool,
+    /// A packet to it has left.
+    pub sent: bool,
+    /// An answer from it has arrived.
+    pub received: bool,
 }
 
 /// Questions sent, and how many of them were answered.
@@ -518,6 +548,12 @@ impl Keyed for GatewayEvidence {
     }
 }
 
+impl Keyed for Traffic {
+    fn key(&self) -> Key<'_> {
+        at(&self.link, self.ip)
+    }
+}
+
 impl Keyed for Claim {
     fn key(&self) -> Key<'_> {
         at(&self.link, self.ip)
@@ -588,6 +624,16 @@ impl Evidence {
     /// The routers on the way to an address, where they were asked.
     pub fn way(&self, to: &IpAddr) -> Option<&Way> {
         self.ways.find(at("", *to))
+    }
+
+    /// What was seen of a conversation with a host.
+    pub fn traffic(&self, link: &str, ip: &IpAddr) -> Option<&Traffic> {
+        self.traffic.find(at(link, *ip))
+    }
+
+    /// True where this machine translates the destinations of what it sends: who answers may be another than was asked.
+    pub fn redirects(&self) -> bool {
+        self.filters.iter().any(|filter| filter.translates && filter.direction == Some(Direction::Out))
     }
 
     /// What the kernel's lookup said to a question.

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::evidence::{Claim, Evidence, Owner, Refusal, ResolverEvidence, TargetEvidence, Way, at};
+use super::evidence::{Claim, Evidence, Owner, Refusal, ResolverEvidence, TargetEvidence, Traffic, Way, at};
 use super::keyed::Keyed;
-use super::probe::Fact;
+use super::probe::{Fact, Frame};
 
 /// Takes note of a fact that came `now` milliseconds after the start. What tells of the kernel's state is not for here.
 pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
@@ -52,11 +52,23 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
         }
         Fact::ResolverError(server, refused, error, here) => {
             let resolver = resolver(evidence, server);
-            (resolver.refused, resolver.error, resolver.refused_here) = (refused, Some(error), here);
+            (resolver.refused, resolver.error) = (refused, Some(error));
+            // A refusal that a rule of this machine sends follows upon the error.
+            resolver.refused_here = here.or(resolver.refused_here);
         }
         Fact::Losses(link, ip, losses) => evidence.gateway_mut(&link, &ip).losses = losses,
         Fact::EchoRefused(link, ip, number) => {
             evidence.gateway_mut(&link, &ip).refused_here = Some(number);
+        }
+        Fact::Watched(link, ip) => traffic(evidence, link, ip).since_ms = now,
+        Fact::Seen(link, ip, frame) => {
+            let traffic = traffic(evidence, link, ip);
+            match frame {
+                Frame::Asked => traffic.asked = true,
+                Frame::Told => traffic.told = true,
+                Frame::Sent => traffic.sent = true,
+                Frame::Received => traffic.received = true,
+            }
         }
         Fact::Heard(link, heard) => {
             if heard.frames > 0 {
@@ -89,7 +101,7 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
             target.answered_ms = Some(now);
         }),
         Fact::Unreachable(target, words, here) => of_target(evidence, target, |target| {
-            (target.unreachable, target.refused_here) = (Some(words), here);
+            (target.unreachable, target.refused_here) = (Some(words), here.or(target.refused_here));
         }),
         Fact::Unreadable(what) => note(&mut evidence.unreadable, what),
     }
@@ -111,6 +123,12 @@ fn of_target(evidence: &mut Evidence, position: usize, change: impl FnOnce(&mut 
 fn claim(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Claim {
     let new = || Claim { link: link.clone(), ip, owner: None, finished: false, error: None };
     evidence.claims.find_or_push(at(&link, ip), new)
+}
+
+fn traffic(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Traffic {
+    let (since_ms, asked, told, sent, received) = (0, false, false, false, false);
+    let new = || Traffic { link: link.clone(), ip, since_ms, asked, told, sent, received };
+    evidence.traffic.find_or_push(at(&link, ip), new)
 }
 
 fn resolver(evidence: &mut Evidence, server: IpAddr) -> &mut ResolverEvidence {

@@ -20,13 +20,16 @@ use super::lookups::View;
 use super::lookups::{self, Goal, Standing};
 use super::probe::{self, Fact, Facts, Probe};
 use super::record::{note, record};
+use super::subject::Subject;
 use super::{Review, Verification, due, words};
 use crate::diagnostic::{Code, Severity};
+use crate::kernel::firewall;
 use crate::kernel::live::{Live, Moment};
 use crate::kernel::lookup::{Answer, Query};
 use crate::kernel::monitor::{Event, Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::neighbour::{self, Neighbour, NeighbourState};
+use crate::kernel::read::link_settings;
 use crate::model::MacAddr;
 
 /// LLDP is sent every 30 s: once something has failed, a NIC is listened on for this long.
@@ -89,6 +92,7 @@ pub(super) async fn run(
         if !run.told && checks.iter().all(|check| check.outcome != Outcome::Waiting) {
             // Only the switch is still waited for: whoever watches may act meanwhile.
             run.told = true;
+            run.read_settings(&checks);
             let causes = cause::explain(&index, &run.evidence, &checks);
             for cause in causes.iter().filter(|cause| cause.severity == Severity::Error) {
                 progress(&format!("fault: {} ({}) [{}]", cause.message, cause.certainty, cause.code));
@@ -319,6 +323,7 @@ impl<'a> Run<'a> {
         self.changed = false;
         self.reviewed = self.start.elapsed();
         self.take_review(review().await);
+        self.evidence.filters = firewall::filters().await;
         let questions: Vec<Question> = self.index.goals().iter().map(|goal| goal.question.clone()).collect();
         self.look_up(questions.into_iter().chain(self.questions_of_names())).await;
     }
@@ -408,6 +413,25 @@ impl<'a> Run<'a> {
             self.started.retain(|probe| !matches!(probe, Probe::Resolver { server: s, .. } if *s == server));
         }
         some
+    }
+
+    /// Reads the settings of links with something that fails, and of those that lead to a host that does not answer.
+    fn read_settings(&mut self, checks: &[Check]) {
+        let failed = checks.iter().filter(|check| check.is_fault());
+        let links: HashSet<String> = failed
+            .filter_map(|check| match check.subject {
+                Subject::NameServer(ip) => due::leaves_by(self.index, &self.evidence, ip),
+                Subject::Target(at, _) => {
+                    let ip = self.evidence.targets.get(at)?.addresses.first()?;
+                    due::leaves_by(self.index, &self.evidence, *ip)
+                }
+                _ => Some(check.link.clone()).filter(|link| !link.is_empty()),
+            })
+            .collect();
+        for link in links {
+            let settings = link_settings(&link);
+            self.evidence.settings.insert(link, settings);
+        }
     }
 
     fn judge(&mut self, now: Duration) -> Vec<Check> {
@@ -611,6 +635,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
+        self.read_settings(&checks);
         let causes = cause::explain(self.index, &self.evidence, &checks);
         let (seconds, interrupted) = (now.as_secs_f64(), end == End::Interrupted);
         Verification { checks, causes, evidence: self.evidence, seconds, interrupted }

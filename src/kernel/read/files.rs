@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::inventory::ObservedLink;
 use crate::machine::Machine;
@@ -40,6 +40,26 @@ const SYSCTLS: &[&str] = &[
 pub(super) fn sysctls(machine: &Machine) -> BTreeMap<String, i64> {
     let value = |key: &str| fs::read_to_string(machine.proc_sys().join(key)).ok()?.trim().parse().ok();
     SYSCTLS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
+}
+
+/// Settings of one link that keep it from asking or from taking answers, by their path below net/, `*` being the link.
+const LINK_SETTINGS: &[&str] = &[
+    "ipv4/conf/*/rp_filter",
+    "ipv4/neigh/*/mcast_solicit",
+    "ipv6/conf/*/accept_dad",
+    "ipv6/conf/*/disable_ipv6",
+    "ipv6/conf/*/hop_limit",
+    "ipv6/neigh/*/mcast_solicit",
+];
+
+/// Reads [`LINK_SETTINGS`] of a link, by those paths; those that this kernel lacks are left out.
+pub fn link_settings(link: &str) -> BTreeMap<String, i64> {
+    let net = Path::new(PROC_SYS).join("net");
+    // A link may have a dot or a star in its name, and no slash.
+    let path =
+        |key: &str| key.split('/').map(|part| if part == "*" { link } else { part }).collect::<PathBuf>();
+    let value = |key: &str| fs::read_to_string(net.join(path(key))).ok()?.trim().parse().ok();
+    LINK_SETTINGS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
 }
 
 /// The links that /sys shows; empty where it is not mounted.

@@ -64,7 +64,7 @@ fn is_gone(case: &Case<'_>, check: &Check) -> bool {
 }
 
 /// The links that a remaining step is about, by their kernel names: those that it changes, and the one that it serves.
-fn about<'a>(case: &Case<'a>, step: &'a Step) -> impl Iterator<Item = &'a str> {
+pub(super) fn about<'a>(case: &Case<'a>, step: &'a Step) -> impl Iterator<Item = &'a str> {
     let hops = match &step.action {
         Action::AddRoute(route)
         | Action::AppendRoute(route)

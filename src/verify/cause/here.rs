@@ -2,9 +2,13 @@
 
 use std::net::IpAddr;
 
+use super::described::about;
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
+use crate::kernel::firewall::{Direction, Filter};
 use crate::verify::checks::{Check, Subject};
+use crate::verify::due;
+use crate::verify::evidence::{Answer, Found, Question, Traffic};
 
 /// The machine itself refuses to send: its firewall, a policy, or its limits.
 pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
@@ -55,6 +59,147 @@ fn error_of(case: &Case<'_>, check: &Check) -> Option<i32> {
     }
 }
 
+/// A setting of a link.
+fn setting(case: &Case<'_>, link: &str, path: &str) -> Option<i64> {
+    case.evidence.settings.get(link)?.get(path).copied()
+}
+
+/// What this machine drops: answers that arrive and reach nobody, questions that never leave.
+pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for (position, check) in case.checks.iter().enumerate().filter(|(_, c)| c.is_fault()) {
+        let place = match check.subject {
+            Subject::Gateway(ip) if check.code == Code::CheckGateway => Some((check.link.clone(), ip)),
+            _ => {
+                host_of(case, check).and_then(|ip| Some((due::leaves_by(case.index, case.evidence, ip)?, ip)))
+            }
+        };
+        let Some((link, ip)) = place else { continue };
+        let Some(traffic) = case.evidence.traffic(&link, &ip) else { continue };
+        let seen = match check.code {
+            Code::CheckGateway if setting_of(case, &link, &ip).is_some() => None,
+            Code::CheckGateway => of_gateway(case, check, traffic),
+            _ => of_host(case, check, traffic),
+        };
+        let Some((direction, what)) = seen else { continue };
+        let (message, action) = match direction {
+            Direction::In => (
+                format!("{what} {ip} arrive on {link}, and this machine drops them"),
+                why_in(case, &link, ip),
+            ),
+            Direction::Out => {
+                let action = by_filters(case, &link, direction, "`tc filter show` for its egress");
+                (format!("{what} {ip} leave {link}: this machine drops them"), action)
+            }
+        };
+        let cause = Cause::new(Code::DroppedHere, Certainty::Proved, &link, message, action);
+        causes.push(cause.explains([position]));
+    }
+    causes
+}
+
+/// The address of a name server or target that a failed check is about.
+fn host_of(case: &Case<'_>, check: &Check) -> Option<IpAddr> {
+    match check.subject {
+        Subject::NameServer(ip) if check.code == Code::CheckResolver => Some(ip),
+        Subject::Target(at, _) if check.code == Code::CheckTarget => {
+            case.evidence.targets.get(at)?.addresses.first().copied()
+        }
+        _ => None,
+    }
+}
+
+/// So long frames must have been watched to say that there was none, in milliseconds: whatever asks does so more often.
+const WATCHED_MS: u64 = 2_500;
+
+fn of_gateway(case: &Case<'_>, check: &Check, traffic: &Traffic) -> Option<(Direction, &'static str)> {
+    let gateway = case.evidence.gateway(&check.link, &traffic.ip)?;
+    if gateway.fixed.is_some() || gateway.answers() || gateway.heard_ms.is_some() {
+        return None;
+    }
+    let long = case.evidence.elapsed_ms >= traffic.since_ms + WATCHED_MS;
+    let other = if traffic.ip.is_ipv4() { "ARP answers of" } else { "neighbour advertisements of" };
+    match traffic {
+        Traffic { told: true, .. } => Some((Direction::In, other)),
+        Traffic { received: true, .. } => Some((Direction::In, "answers of")),
+        Traffic { asked: false, sent: false, .. } if long => Some((Direction::Out, "no packets to")),
+        _ => None,
+    }
+}
+
+fn of_host(case: &Case<'_>, check: &Check, traffic: &Traffic) -> Option<(Direction, &'static str)> {
+    let known = match check.subject {
+        Subject::NameServer(ip) => {
+            let resolver = case.evidence.resolver(&ip)?;
+            (resolver.rtt_us.is_some(), resolver.refused, case.evidence.elapsed_ms)
+        }
+        Subject::Target(at, _) => {
+            let target = case.evidence.targets.get(at)?;
+            let refused = target.answer == Some(Answer::Refused);
+            let last = target.answered_ms.unwrap_or(case.evidence.elapsed_ms);
+            (target.answer.is_some() && !refused, refused, last)
+        }
+        _ => return None,
+    };
+    // What it answers badly it does answer.
+    let (answered, refused, last) = known;
+    if answered || error_of(case, check).is_some() {
+        return None;
+    }
+    let long = if refused { last >= traffic.since_ms + 500 } else { last >= traffic.since_ms + WATCHED_MS };
+    match traffic {
+        Traffic { received: true, .. } if !refused => Some((Direction::In, "answers of")),
+        Traffic { asked: false, sent: false, received: false, .. } if long => {
+            Some((Direction::Out, "no packets to"))
+        }
+        _ => None,
+    }
+}
+
+/// True where a refusal did not come from the host: nothing was sent to it.
+pub(super) fn is_own_refusal(case: &Case<'_>, check: &Check) -> bool {
+    let Some(ip) = host_of(case, check) else { return false };
+    let link = due::leaves_by(case.index, case.evidence, ip);
+    let traffic = link.and_then(|link| case.evidence.traffic(&link, &ip));
+    traffic.is_some_and(|traffic| of_host(case, check, traffic).is_some_and(|(way, _)| way == Direction::Out))
+}
+
+/// Who may drop what arrives.
+fn why_in(case: &Case<'_>, link: &str, ip: IpAddr) -> String {
+    let policy = &case.evidence.policy;
+    if let Some(taker) = policy.takers.get(link) {
+        return format!(
+            "Remove {taker} (a macvlan in mode passthru takes every frame), or put the address on it"
+        );
+    }
+    let all = policy.sysctls.get("net/ipv4/conf/all/rp_filter").copied().unwrap_or(0);
+    let own = setting(case, link, "ipv4/conf/*/rp_filter").unwrap_or(0);
+    let elsewhere = match case.evidence.lookup(&Question::to(ip)) {
+        Some(Found::Route(route)) => route.link.as_deref().filter(|by| *by != link),
+        _ => None,
+    };
+    if let Some(by) = elsewhere.filter(|_| ip.is_ipv4() && all.max(own) == 1) {
+        return format!(
+            "Correct the route to {ip}, which leads by {by}; rp_filter of {link} is 1, and takes packets of {ip} there only"
+        );
+    }
+    by_filters(case, link, Direction::In, "`tc filter show` for its ingress, and net.ipv4.conf.*.rp_filter")
+}
+
+/// Which filters packets pass in that direction.
+fn by_filters(case: &Case<'_>, link: &str, direction: Direction, other: &str) -> String {
+    let here = |filter: &&Filter| {
+        filter.direction == Some(direction) && filter.device.as_deref().is_none_or(|device| device == link)
+    };
+    let names: Vec<&str> =
+        case.evidence.filters.iter().filter(here).map(|filter| filter.name.as_str()).collect();
+    match names.as_slice() {
+        [] => format!("See {other}, `nft list ruleset` and `iptables-save`"),
+        [one] => format!("See the rules of {one}; if it is not those, {other}"),
+        _ => format!("See the rules of {}; if it is not those, {other}", list(names.iter().take(4))),
+    }
+}
+
 /// Settings of the link or of the machine with which no neighbour is asked, or no packet gets far.
 pub(super) fn settings(case: &Case<'_>) -> Vec<Cause> {
     let mut causes = Vec::new();
@@ -75,16 +220,58 @@ fn setting_of(case: &Case<'_>, link: &str, ip: &IpAddr) -> Option<(Certainty, St
         let message = format!("{link} does not resolve neighbours (NOARP), so gateway {ip} cannot be found");
         return Some((Certainty::Proved, message, format!("Run `ip link set {link} arp on`")));
     }
-    let solicit = policy.sysctls.get(&format!("net/ipv6/neigh/{link}/mcast_solicit"));
-    let solicit = solicit.or_else(|| policy.settings.get(link)?.get("mcast_solicit"));
-    if ip.is_ipv6() && solicit == Some(&0) {
-        let message = format!("{link} never asks for an IPv6 neighbour (mcast_solicit is 0)");
-        let action = format!("Set net.ipv6.neigh.{link}.mcast_solicit to 3");
+    let family = if ip.is_ipv4() { "ipv4" } else { "ipv6" };
+    if setting(case, link, &format!("{family}/neigh/*/mcast_solicit")) == Some(0) {
+        let message = format!("{link} never asks for an unknown neighbour ({family} mcast_solicit is 0)");
+        let action = format!("Set net.{family}.neigh.{link}.mcast_solicit to 3");
         return Some((Certainty::Proved, message, action));
     }
     let taker = policy.takers.get(link)?;
     let message = format!("{taker} on {link} takes every frame (macvlan in mode passthru)");
     Some((Certainty::Proved, message, format!("Remove {taker}, or put the address on it")))
+}
+
+/// IPv6 is off on a link that should have IPv6 addresses: by the kernel, which found its link-local address with another
+/// machine (`accept_dad` 2, addrconf_dad_failure), or by somebody.
+pub(super) fn ipv6_off(case: &Case<'_>) -> Vec<Cause> {
+    let is_six = |check: &&Check| check.subject.ip().is_some_and(|ip| ip.is_ipv6());
+    let missing = |check: &&Check| {
+        check.subject.ip().is_some_and(|ip| case.evidence.address(&check.link, &ip).is_none())
+    };
+    let failed = || case.failed(Code::CheckAddress).filter(|(_, check)| is_six(check) && missing(check));
+    let mut links: Vec<&str> = failed().map(|(_, check)| check.link.as_str()).collect();
+    links.dedup();
+    let cause = |link: &str| {
+        if setting(case, link, "ipv6/conf/*/disable_ipv6") != Some(1) {
+            return None;
+        }
+        let own = setting(case, link, "ipv6/conf/*/accept_dad").unwrap_or(0);
+        let all = case.evidence.policy.sysctls.get("net/ipv6/conf/all/accept_dad").copied().unwrap_or(0);
+        let mac = case.evidence.link(link)?.mac?;
+        let local = IpAddr::V6(due::link_local_of(&mac)?);
+        let owner = case.evidence.claim(link, &local).and_then(|claim| claim.owner);
+        let cause = match owner.filter(|_| own.max(all) >= 2) {
+            Some(owner) => {
+                let message = format!(
+                    "the kernel turned IPv6 off on {link}: {owner} has {local}, too (accept_dad is 2)"
+                );
+                let action = format!(
+                    "Give one of the two another MAC address, or set net.ipv6.conf.{link}.accept_dad to 1"
+                );
+                Cause::new(Code::DuplicateIpv6, Certainty::Proved, link, message, action)
+            }
+            None => {
+                let message = format!("IPv6 is disabled on {link} (disable_ipv6 is 1)");
+                let action = "Run netapply apply; if it comes back, see what writes net.ipv6.conf (sysctl.d, other network tools)";
+                Cause::new(Code::LocalSetting, Certainty::Proved, link, message, action)
+            }
+        };
+        let addresses = failed().filter(|(_, check)| check.link == link).map(|(position, _)| position);
+        let ours = case.evidence.remaining.iter().all(|step| about(case, step).any(|name| name == link));
+        let undone = case.failed(Code::CheckDescribed).map(|(position, _)| position).filter(|_| ours);
+        Some(cause.explains(addresses).explains(undone))
+    };
+    links.into_iter().filter_map(cause).collect()
 }
 
 /// Packets that may make one hop only reach a gateway, and nothing behind it.
@@ -99,10 +286,10 @@ fn hop_limit(case: &Case<'_>) -> Option<Cause> {
         via?;
         let policy = &case.evidence.policy;
         let limit = match ip {
-            IpAddr::V4(_) => policy.sysctls.get("net/ipv4/ip_default_ttl"),
-            IpAddr::V6(_) => policy.settings.get(&link.name)?.get("hop_limit"),
+            IpAddr::V4(_) => *policy.sysctls.get("net/ipv4/ip_default_ttl")?,
+            IpAddr::V6(_) => setting(case, &link.name, "ipv6/conf/*/hop_limit")?,
         };
-        (*limit? < 8).then_some((*limit?, ip.is_ipv4()))
+        (limit < 8).then_some((limit, ip.is_ipv4()))
     };
     let failed: Vec<(usize, (i64, bool))> = case
         .checks

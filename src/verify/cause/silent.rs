@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::here::is_own_refusal;
 use super::target::targets;
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
@@ -48,7 +49,8 @@ fn resolvers<'a>(case: &Case<'a>) -> impl Iterator<Item = Silent<'a>> {
     case.failed(Code::CheckResolver).filter_map(move |(position, check)| {
         let ip = check.subject.ip()?;
         let known = evidence.resolver(&ip);
-        let (refused, error) = (known.is_some_and(|r| r.refused), known.and_then(|r| r.error.as_deref()));
+        let refused = known.is_some_and(|r| r.refused) && !is_own_refusal(case, check);
+        let (refused, error) = (refused, known.and_then(|r| r.error.as_deref()));
         let text = format!("name server {ip}");
         let (port, code) = ("name queries", Code::ResolverDead);
         Some(Silent { position, text, ip, port, code, way: evidence.way(&ip), refused, error })

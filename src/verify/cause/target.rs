@@ -1,6 +1,7 @@
 //! Causes beyond the gateways, of what answers and of what cannot be asked: names, refusals, strange answers. What is
 //! silent is in `silent`.
 
+use super::here::is_own_refusal;
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::Code;
 use crate::verify::checks::{Check, Subject};
@@ -64,6 +65,7 @@ pub(super) fn answers_badly(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check, target): (usize, &Check, &TargetEvidence)| {
         let text = &check.subject;
         let (code, message, action) = match target.answer.as_ref()? {
+            Answer::Refused if is_own_refusal(case, check) => return None,
             Answer::Refused => (
                 Code::TargetRefuses,
                 format!("{text}: the connection is refused; the path works"),

@@ -61,7 +61,7 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
             return Some((
                 Certainty::Proved,
                 message,
-                "Describe the link without a VLAN, or tag it".to_owned(),
+                format!("Tag VLAN {vlan} on that port, or describe the link without it"),
             ));
         }
         if !lldp.vlans.is_empty() && !lldp.vlans.contains(&vlan) {

@@ -5,12 +5,15 @@ use std::net::IpAddr;
 use super::{Base, Check, ECHOES, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::model::{Kind, RouteKind};
+use crate::verify::due;
 use crate::verify::evidence::{Answer, Claim, Found, GatewayEvidence, Loss, Question, TargetEvidence};
 use crate::verify::input::{DesiredGateway, DesiredLink, Target};
 use crate::verify::words::time_words;
 
 /// So many percent of packets lost are a fault.
 const LOSS: u32 = 30;
+/// What an answer is worth that has not arrived by the link.
+const OWN_ANSWER: &str = "answered by this machine itself (address translation): proves nothing";
 /// So long the kernel's own question to a gateway may take where no echo can be sent, in milliseconds.
 const KERNEL_ASKS_MS: u64 = 4_000;
 
@@ -250,6 +253,10 @@ impl<'a> Judge<'a> {
         };
         let evidence = self.evidence.resolver(server);
         let rtt = evidence.and_then(|r| r.rtt_us);
+        if let Some(outcome) = self.own_answer(server, evidence.and_then(|r| r.answered_ms)) {
+            self.add(Code::CheckResolver, "", subject, outcome, OWN_ANSWER.to_owned());
+            return;
+        }
         let finding = match (rtt, evidence.and_then(|r| r.error.as_deref())) {
             (Some(rtt), _) => format!("answers in {}{leaves}", time_words(rtt)),
             (None, Some(error)) => format!("does not answer: {error}"),
@@ -277,6 +284,11 @@ impl<'a> Judge<'a> {
             return;
         };
         let good = evidence.answer.as_ref().is_some_and(Answer::is_good);
+        let own = ip.filter(|_| good).and_then(|ip| self.own_answer(&ip, evidence.answered_ms));
+        if let Some(outcome) = own {
+            self.add(Code::CheckTarget, "", subject, outcome, OWN_ANSWER.to_owned());
+            return;
+        }
         let outcome = match (good, evidence.finished) {
             (true, _) => Outcome::Passed,
             (false, true) => Outcome::Failed,
@@ -289,6 +301,19 @@ impl<'a> Judge<'a> {
     fn itself(&mut self, code: Code, subject: Subject) {
         let finding = "this machine itself: proves nothing".to_owned();
         self.add(code, "", subject, Outcome::NotChecked, finding);
+    }
+
+    /// Where this machine translates the addresses of what it sends, an answer that has not arrived by the link is one of this
+    /// machine itself: how that counts. `None` for another's.
+    fn own_answer(&self, ip: &IpAddr, answered_ms: Option<u64>) -> Option<Outcome> {
+        let answered_ms = answered_ms.filter(|_| self.evidence.redirects())?;
+        let link = due::leaves_by(self.index, self.evidence, *ip)?;
+        if self.evidence.traffic(&link, ip)?.received {
+            return None;
+        }
+        // The frame may be told a moment later than the answer.
+        let soon = self.evidence.elapsed_ms < answered_ms + 500;
+        Some(if soon { Outcome::Waiting } else { Outcome::NotChecked })
     }
 
     /// Where one of the alternative targets answers, nobody waits for the others, and they are no fault.

@@ -15,10 +15,13 @@ mod ndisc;
 mod socket;
 mod target;
 mod trace;
+mod watch;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tokio::sync::mpsc::UnboundedSender;
+
+pub(super) use watch::Frame;
 
 use super::evidence::{Answer, Heard, Losses};
 use super::input::Target;
@@ -106,6 +109,15 @@ pub(super) enum Probe {
         /// The search domains.
         search: Vec<String>,
     },
+    /// Watches the frames to and from a host.
+    Watch {
+        /// The link.
+        link: String,
+        /// Its index.
+        index: u32,
+        /// The host.
+        ip: IpAddr,
+    },
     /// Asks the routers on the way to a name server or target.
     Trace {
         /// Its address.
@@ -159,6 +171,10 @@ pub(super) enum Fact {
     WayEcho(IpAddr, bool),
     /// On the way to the first address, the router at this distance from 1, or nobody there.
     Hop(IpAddr, usize, Option<IpAddr>),
+    /// The frames to and from a host are watched from now on.
+    Watched(String, IpAddr),
+    /// Such a frame was seen, for the first time.
+    Seen(String, IpAddr, Frame),
     /// What was heard on a NIC so far.
     Heard(String, Box<Heard>),
     /// Something cannot be looked at, for a person.
@@ -179,6 +195,7 @@ pub(super) async fn run(probe: Probe, machine: Machine, facts: Facts) {
         Probe::Target { position, target, servers, search } => {
             target::ask(position, &target, &servers, &search, (&machine, &facts)).await;
         }
+        Probe::Watch { link, index, ip } => watch::watch(&link, index, ip, &facts).await,
         Probe::Trace { to } => trace::trace(to, &facts).await,
     }
 }
