@@ -28,8 +28,11 @@ const ADDRESS_HEADER: usize = 8;
 pub struct LinkState {
     /// Kernel index.
     pub index: u32,
-    /// Kernel name.
+    /// Kernel name; for a link that was renamed during a verification the one that it is described by.
     pub name: String,
+    /// Its kernel name where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<String>,
     /// `IFLA_INFO_KIND`; empty for hardware.
     pub kind: LinkKind,
     /// Current hardware address.

@@ -163,6 +163,7 @@ type Rule = fn(&Case<'_>) -> Vec<Cause>;
 /// The rules, from the wire upwards.
 const RULES: &[Rule] = &[
     link::nic_missing,
+    link::renamed,
     link::no_cable,
     link::flaps,
     link::half_duplex,
@@ -188,6 +189,7 @@ const RULES: &[Rule] = &[
     gateway::mtu_black_hole,
     image::names,
     image::tools,
+    target::slow_servers,
     target::name,
     target::answers_badly,
     silent::silent,

@@ -45,8 +45,11 @@ pub(super) fn probes(
                 if check.outcome != Outcome::Blocked && check.outcome != Outcome::NotChecked =>
             {
                 due.extend(gateway(index, evidence, check));
-                if open && age(check) >= DOUBT {
+                let doubt = open && age(check) >= DOUBT;
+                if doubt || ignores_echo(evidence, check) {
                     due.extend(check.subject.ip().and_then(|ip| watch(evidence, &check.link, ip)));
+                }
+                if doubt {
                     due.extend(who_else(index, evidence, check));
                 }
             }
@@ -194,6 +197,12 @@ fn resolver(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Prob
 fn zone_of(index: &View<'_>, evidence: &Evidence, server: &IpAddr) -> u32 {
     let link = index.link_of_server(server).filter(|_| needs_zone(server));
     link.and_then(|l| evidence.link(&l.name)).map_or(0, |l| l.index)
+}
+
+/// True for a gateway that is there and has not answered the echoes of the first second.
+fn ignores_echo(evidence: &Evidence, check: &Check) -> bool {
+    let gateway = check.subject.ip().and_then(|ip| evidence.gateway(&check.link, &ip));
+    gateway.is_some_and(|gateway| gateway.resolved && gateway.rtt_us.is_none() && gateway.silent_echoes >= 2)
 }
 
 /// Watches the frames to and from a host, on the link that the kernel would send by.

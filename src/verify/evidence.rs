@@ -1,7 +1,7 @@
 //! What was observed: the state that the kernel gives, and what the probes brought home. Plain data, so that a judgement
 //! or a cause can be tested with what was once recorded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -246,10 +246,22 @@ pub struct Traffic {
     pub asked: bool,
     /// The answer to one that the kernel has sent has arrived.
     pub told: bool,
-    /// A packet to it has left.
-    pub sent: bool,
-    /// An answer from it has arrived.
-    pub received: bool,
+    /// As what packets to it have left.
+    pub sent: BTreeSet<Flow>,
+    /// As what answers from it have arrived.
+    pub received: BTreeSet<Flow>,
+}
+
+/// What tells conversations with a host apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flow {
+    /// Echoes.
+    Echo,
+    /// Connections to its TCP port.
+    Tcp(u16),
+    /// Packets to its UDP port.
+    Udp(u16),
 }
 
 /// Questions sent, and how many of them were answered.

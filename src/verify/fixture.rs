@@ -60,6 +60,16 @@ pub(crate) fn one_nic() -> (Input, Evidence) {
     (input, evidence)
 }
 
+/// eth0 and eth1, described by their MAC addresses.
+pub(crate) fn two_links() -> Input {
+    let link = |name: &str, address: &str| DesiredLink {
+        mac: Some(mac(address)),
+        ..DesiredLink::new(name, name, Kind::Physical)
+    };
+    let links = vec![link("eth0", "02:00:00:00:00:02"), link("eth1", "02:00:00:00:00:03")];
+    Input { links, ..Input::default() }
+}
+
 /// An address and a gateway on a link, both well.
 pub(crate) fn well(evidence: &mut Evidence, link: &str, index: u32, address: &str, gateway: &str) {
     let address = ip(address);

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use super::evidence::Flow;
 use crate::machine::Machine;
 use crate::model::{
     Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, Rule, needs_zone,
@@ -509,6 +510,14 @@ pub struct Target {
 }
 
 impl Target {
+    /// What a conversation with it is.
+    pub fn flow(&self) -> Flow {
+        match self.scheme {
+            Scheme::Ping => Flow::Echo,
+            Scheme::Tcp | Scheme::Http | Scheme::Https => Flow::Tcp(self.port),
+        }
+    }
+
     /// The address, where the host is one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()

@@ -14,6 +14,7 @@ mod due;
 pub mod evidence;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod follow;
 pub mod input;
 pub mod keyed;
 mod ledger;

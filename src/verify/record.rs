@@ -1,5 +1,6 @@
 //! What a probe learnt, written into the evidence. Pure: the one place that knows which fact changes what.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::evidence::{Claim, Evidence, Owner, Refusal, ResolverEvidence, TargetEvidence, Traffic, Way, at};
@@ -66,8 +67,8 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
             match frame {
                 Frame::Asked => traffic.asked = true,
                 Frame::Told => traffic.told = true,
-                Frame::Sent => traffic.sent = true,
-                Frame::Received => traffic.received = true,
+                Frame::Sent(flow) => drop(traffic.sent.insert(flow)),
+                Frame::Received(flow) => drop(traffic.received.insert(flow)),
             }
         }
         Fact::Heard(link, heard) => {
@@ -126,8 +127,8 @@ fn claim(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Claim {
 }
 
 fn traffic(evidence: &mut Evidence, link: String, ip: IpAddr) -> &mut Traffic {
-    let (since_ms, asked, told, sent, received) = (0, false, false, false, false);
-    let new = || Traffic { link: link.clone(), ip, since_ms, asked, told, sent, received };
+    let (sent, received) = (BTreeSet::new(), BTreeSet::new());
+    let new = || Traffic { link: link.clone(), ip, since_ms: 0, asked: false, told: false, sent, received };
     evidence.traffic.find_or_push(at(&link, ip), new)
 }
 

@@ -21,7 +21,7 @@ use super::lookups::{self, Goal, Standing};
 use super::probe::{self, Fact, Facts, Probe};
 use super::record::{note, record};
 use super::subject::Subject;
-use super::{Review, Verification, due, words};
+use super::{Review, Verification, due, follow, words};
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::firewall;
 use crate::kernel::live::{Live, Moment};
@@ -151,7 +151,9 @@ pub(super) fn glance(input: &Input, review: Review, moment: &Moment) -> Verifica
     let (facts, _) = unbounded_channel();
     let index = View::new(input);
     let mut run = Run::new(&index, facts);
-    run.evidence.links = moment.links().into();
+    let mut links = moment.links();
+    follow::names(&index, &mut run.followed, &mut links);
+    run.evidence.links = links.into();
     run.evidence.addresses = moment.addresses.clone().into();
     run.note_carriers();
     run.take_review(review);
@@ -191,6 +193,8 @@ struct Run<'a> {
     asked_again: bool,
     /// The causes were told while the switch was still waited for.
     told: bool,
+    /// The described NICs by their index: their names may change.
+    followed: HashMap<u32, String>,
     /// Changes of carrier that each link had had when it was first seen, by index.
     carrier_changes: HashMap<u32, u32>,
 }
@@ -221,6 +225,7 @@ impl<'a> Run<'a> {
             reviewed: Duration::ZERO,
             asked_again: false,
             told: false,
+            followed: HashMap::new(),
             carrier_changes: HashMap::new(),
         }
     }
@@ -277,7 +282,10 @@ impl<'a> Run<'a> {
         self.read_at = None;
         let Some(live) = &mut self.live else { return };
         match live.links().await {
-            Ok(links) => self.evidence.links = links.into(),
+            Ok(mut links) => {
+                follow::names(self.index, &mut self.followed, &mut links);
+                self.evidence.links = links.into();
+            }
             Err(failure) => {
                 self.evidence.links = Vec::new().into();
                 note(&mut self.evidence.unreadable, format!("links: {failure}"));

@@ -72,10 +72,11 @@ pub(crate) fn speed_words(megabits: u32) -> String {
     }
 }
 
-/// `0.4 ms`, `12 ms`.
+/// `0.4 ms`, `12 ms`, `2.5 s`.
 pub(crate) fn time_words(micros: u64) -> String {
     match micros {
         0..10_000 => format!("{:.1} ms", micros as f64 / 1000.0),
+        1_000_000.. => format!("{:.1} s", micros as f64 / 1_000_000.0),
         _ => format!("{} ms", micros / 1000),
     }
 }

@@ -17,7 +17,7 @@ use harness::namespace::{ip, ip_json};
 
 /// n0 and n1, each to a router of its own; the description has n0 with a default route a family, n1 is another's. Behind both
 /// routers is a server at 198.51.100.5, which is the name server's address, too.
-fn two_routers() {
+pub(crate) fn two_routers() {
     wire("n0", "good", "port0");
     wire("n1", "other", "port0");
     sh("ip address add 10.1.0.2/24 dev n0
@@ -35,7 +35,7 @@ fn two_routers() {
         ip -6 route add default via 2001:db8:1::1 proto static");
 }
 
-fn description() -> Input {
+pub(crate) fn description() -> Input {
     let mut link = nic("n0", "10.1.0.2/24", Some("10.1.0.1"));
     let six = nic("n0", "2001:db8:1::2/64", Some("2001:db8:1::1"));
     link.addresses.extend(six.addresses);
@@ -50,7 +50,7 @@ async fn review_now(input: &Input) -> Review {
     Review::of(input, &Plan::default(), &inventory)
 }
 
-async fn verified(input: &Input) -> Verification {
+pub(crate) async fn verified(input: &Input) -> Verification {
     reviewed(input, 9, async || review_now(input).await).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::time::Duration;
 
 use crate::wires::{inside, spawn_inside};
 use harness::dns;
@@ -28,6 +29,21 @@ pub(crate) fn dns(at: &str, address: &'static str, ip: [u8; 4]) {
 pub(crate) fn dns_of(at: &str, address: &'static str, ip: IpAddr) {
     let socket = inside(at, move || UdpSocket::bind(address).unwrap());
     spawn_inside(at, move || dns::serve(&socket, ip));
+}
+
+/// A name server that answers each query so late; all know the address.
+pub(crate) fn slow_dns(at: &str, address: &'static str, ip: [u8; 4], late: Duration) {
+    let socket = inside(at, move || UdpSocket::bind(address).unwrap());
+    std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let (query, back) = (buffer[..length].to_vec(), socket.try_clone().unwrap());
+            std::thread::spawn(move || {
+                std::thread::sleep(late);
+                let _ = back.send_to(&dns::answer(&query, ip.into()), from);
+            });
+        }
+    });
 }
 
 /// Answers one in so many ICMP echoes, in the place of the kernel.

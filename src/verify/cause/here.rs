@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use super::described::about;
 use super::{Case, Cause, Certainty, list};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Severity};
 use crate::kernel::firewall::{Direction, Filter};
-use crate::verify::checks::{Check, Subject};
+use crate::verify::checks::{Check, Outcome, Subject};
 use crate::verify::due;
-use crate::verify::evidence::{Answer, Found, Question, Traffic};
+use crate::verify::evidence::{Answer, Flow, Found, Question, Traffic};
 
 /// The machine itself refuses to send: its firewall, a policy, or its limits.
 pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
@@ -66,7 +66,7 @@ fn setting(case: &Case<'_>, link: &str, path: &str) -> Option<i64> {
 
 /// What this machine drops: answers that arrive and reach nobody, questions that never leave.
 pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
-    let mut causes = Vec::new();
+    let mut causes = answers_to_echo(case);
     for (position, check) in case.checks.iter().enumerate().filter(|(_, c)| c.is_fault()) {
         let place = match check.subject {
             Subject::Gateway(ip) if check.code == Code::CheckGateway => Some((check.link.clone(), ip)),
@@ -84,7 +84,7 @@ pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
         let Some((direction, what)) = seen else { continue };
         let (message, action) = match direction {
             Direction::In => (
-                format!("{what} {ip} arrive on {link}, and this machine drops them"),
+                format!("{what} {ip} arrive on {link}, but this machine drops them"),
                 why_in(case, &link, ip),
             ),
             Direction::Out => {
@@ -96,6 +96,22 @@ pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
         causes.push(cause.explains([position]));
     }
     causes
+}
+
+/// Gateways that are there and seem to ignore echo, while their answers arrive: that one kind of packet is dropped is no fault.
+fn answers_to_echo(case: &Case<'_>) -> Vec<Cause> {
+    let passed = case.checks.iter().filter(|c| c.code == Code::CheckGateway && c.outcome == Outcome::Passed);
+    let cause = |check: &Check| {
+        let (ip, link) = (check.subject.ip()?, check.link.as_str());
+        let silent = case.evidence.gateway(link, &ip)?.rtt_us.is_none();
+        let arrives = case.evidence.traffic(link, &ip)?.received.contains(&Flow::Echo);
+        let message = format!("echo replies of gateway {ip} arrive on {link}, but this machine drops them");
+        let mut cause =
+            Cause::new(Code::DroppedHere, Certainty::Proved, link, message, why_in(case, link, ip));
+        cause.severity = Severity::Warning;
+        (silent && arrives).then_some(cause)
+    };
+    passed.filter_map(cause).collect()
 }
 
 /// The address of a name server or target that a failed check is about.
@@ -121,37 +137,40 @@ fn of_gateway(case: &Case<'_>, check: &Check, traffic: &Traffic) -> Option<(Dire
     let other = if traffic.ip.is_ipv4() { "ARP answers of" } else { "neighbour advertisements of" };
     match traffic {
         Traffic { told: true, .. } => Some((Direction::In, other)),
-        Traffic { received: true, .. } => Some((Direction::In, "answers of")),
-        Traffic { asked: false, sent: false, .. } if long => Some((Direction::Out, "no packets to")),
+        Traffic { received, .. } if received.contains(&Flow::Echo) => Some((Direction::In, "answers of")),
+        Traffic { asked: false, sent, .. } if long && !sent.contains(&Flow::Echo) => {
+            Some((Direction::Out, "no packets to"))
+        }
         _ => None,
     }
 }
 
 fn of_host(case: &Case<'_>, check: &Check, traffic: &Traffic) -> Option<(Direction, &'static str)> {
-    let known = match check.subject {
+    let (answered, refused, last, flow) = match check.subject {
         Subject::NameServer(ip) => {
             let resolver = case.evidence.resolver(&ip)?;
-            (resolver.rtt_us.is_some(), resolver.refused, case.evidence.elapsed_ms)
+            (resolver.rtt_us.is_some(), resolver.refused, case.evidence.elapsed_ms, Flow::Udp(53))
         }
         Subject::Target(at, _) => {
             let target = case.evidence.targets.get(at)?;
             let refused = target.answer == Some(Answer::Refused);
             let last = target.answered_ms.unwrap_or(case.evidence.elapsed_ms);
-            (target.answer.is_some() && !refused, refused, last)
+            (target.answer.is_some() && !refused, refused, last, case.index.targets.get(at)?.flow())
         }
         _ => return None,
     };
     // What it answers badly it does answer.
-    let (answered, refused, last) = known;
     if answered || error_of(case, check).is_some() {
         return None;
     }
+    // The search for the way has echoes of its own; where those come back nothing is dropped.
+    let echoes = case.evidence.way(&traffic.ip).map(|way| way.echo);
+    let lost = flow != Flow::Echo || echoes == Some(Some(false));
     let long = if refused { last >= traffic.since_ms + 500 } else { last >= traffic.since_ms + WATCHED_MS };
-    match traffic {
-        Traffic { received: true, .. } if !refused => Some((Direction::In, "answers of")),
-        Traffic { asked: false, sent: false, received: false, .. } if long => {
-            Some((Direction::Out, "no packets to"))
-        }
+    let Traffic { asked, sent, received, .. } = traffic;
+    match (sent.contains(&flow), received.contains(&flow)) {
+        (_, true) if !refused && lost => Some((Direction::In, "answers of")),
+        (false, false) if long && !asked => Some((Direction::Out, "no packets to")),
         _ => None,
     }
 }

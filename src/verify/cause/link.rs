@@ -1,10 +1,11 @@
 //! Causes at a NIC itself: missing, late, without cable, half duplex.
 
 use super::{Case, Cause, Certainty, list};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::LinkState;
 use crate::model::{Kind, MacAddr};
-use crate::verify::checks::Check;
+use crate::plan::{Action, LinkChange, Step};
+use crate::verify::checks::{Check, Outcome};
 
 /// NICs of the machine, as a person counts them.
 fn nics<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a LinkState> {
@@ -50,26 +51,65 @@ pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
     case.failed(Code::CheckPresent).filter_map(cause).collect()
 }
 
-/// What to say of a MAC that no NIC has: the one that was most likely meant, else all that are there.
+/// A NIC has another name than the one that it is described by.
+pub(super) fn renamed(case: &Case<'_>) -> Vec<Cause> {
+    let present = case.checks.iter().filter(|c| c.code == Code::CheckPresent && c.outcome == Outcome::Passed);
+    let cause = |check: &Check| {
+        let link = check.link.as_str();
+        let called = case.evidence.link(link)?.renamed.as_deref()?;
+        let is_rename = |step: &Step| matches!(&step.action, Action::SetLink { change: LinkChange::Rename(to), .. } if to == link);
+        let mine = case.index.link(link)?;
+        let nic = mine.mac.map_or_else(String::new, |mac| format!(" {mac}"));
+        if case.evidence.remaining.iter().any(is_rename) {
+            let message = format!("NIC{nic} is called {called}, not {link}: it was not renamed");
+            let action = format!(
+                "See who has the name {link} (`ip link show {link}`, alternative names included), and the kernel's refusal in the log"
+            );
+            let cause = Cause::new(Code::LinkRenamed, Certainty::Proved, link, message, action);
+            let only = case.evidence.remaining.iter().all(is_rename);
+            let undone = case.failed(Code::CheckDescribed).map(|(position, _)| position).filter(|_| only);
+            return Some(cause.explains(undone));
+        }
+        let message = format!("another program has renamed {link} to {called}");
+        let action = format!("Keep it from that (udev's rules, .link files), or describe the name {called}");
+        let mut cause = Cause::new(Code::LinkRenamed, Certainty::Proved, link, message, action);
+        cause.severity = Severity::Warning;
+        Some(cause)
+    };
+    present.filter_map(cause).collect()
+}
+
+/// What to say of a MAC that no NIC has: those that were most likely meant, else all that are there.
 fn absent(case: &Case<'_>, wanted: MacAddr) -> (String, String) {
     let described: Vec<MacAddr> = case.index.links.iter().filter_map(|l| l.mac).collect();
-    let free =
-        || nics(case).filter_map(|l| Some((l, mac_of(l)?))).filter(|(_, mac)| !described.contains(mac));
-    let near =
-        free().filter_map(|(link, mac)| Some((wanted.digits_apart(&mac)?, link, mac))).min_by_key(|n| n.0);
-    match near {
-        Some((1, link, mac)) => (
-            format!("no NIC has MAC {wanted}; {} has {mac}, one digit apart", link.name),
+    let free: Vec<(&LinkState, MacAddr)> = nics(case)
+        .filter_map(|l| Some((l, mac_of(l)?)))
+        .filter(|(_, mac)| !described.contains(mac))
+        .collect();
+    let which =
+        |fits: &dyn Fn(&MacAddr) -> bool| free.iter().filter(|(_, mac)| fits(mac)).collect::<Vec<_>>();
+    let slips = which(&|mac| wanted.digits_apart(mac) == Some(1));
+    let same_card = which(&|mac| wanted.as_bytes().get(..4) == mac.as_bytes().get(..4));
+    let have =
+        |nics: &[&(&LinkState, MacAddr)]| list(nics.iter().map(|(l, mac)| format!("{} has {mac}", l.name)));
+    match (slips.as_slice(), same_card.as_slice()) {
+        ([(_, mac)], _) => (
+            format!("no NIC has MAC {wanted}; {}, one digit apart", have(&slips)),
             format!("Describe {mac}, or check whether another port of the same card is intended"),
         ),
-        Some((_, link, mac)) if wanted.as_bytes().get(..4) == mac.as_bytes().get(..4) => (
-            format!(
-                "no NIC has MAC {wanted}; {} has {mac}, which may be another port of that card",
-                link.name
-            ),
+        ([_, _, ..], _) => (
+            format!("no NIC has MAC {wanted}; {}, each one digit apart", have(&slips)),
+            "Describe the one that is intended".to_owned(),
+        ),
+        ([], [(_, mac)]) => (
+            format!("no NIC has MAC {wanted}; {}, which may be another port of that card", have(&same_card)),
             format!("Describe {mac} if that port is intended"),
         ),
-        _ => {
+        ([], [_, _, ..]) => (
+            format!("no NIC has MAC {wanted}; {}, which may be other ports of that card", have(&same_card)),
+            "Describe the one that is intended".to_owned(),
+        ),
+        ([], []) => {
             let macs: Vec<String> =
                 nics(case).filter_map(|l| Some(format!("{} {}", l.name, mac_of(l)?))).collect();
             let there = match macs.as_slice() {

@@ -4,8 +4,9 @@
 use super::here::is_own_refusal;
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::Code;
-use crate::verify::checks::{Check, Subject};
+use crate::verify::checks::{Check, Outcome, Subject};
 use crate::verify::evidence::{Answer, TargetEvidence};
+use crate::verify::words::time_words;
 
 /// A failed target's check with what is known of it.
 pub(super) fn targets<'a>(case: &Case<'a>) -> impl Iterator<Item = (usize, &'a Check, &'a TargetEvidence)> {
@@ -58,6 +59,21 @@ pub(super) fn name(case: &Case<'_>) -> Vec<Cause> {
         Some(Cause::new(code, certainty, "", message, action).explains([position]))
     };
     targets(case).filter_map(cause).collect()
+}
+
+/// Name servers that answer late: programs wait for each name, and some give up.
+pub(super) fn slow_servers(case: &Case<'_>) -> Vec<Cause> {
+    /// A server far away that has to ask others takes a second at most.
+    const SLOW_US: u64 = 2_000_000;
+    let passed = case.checks.iter().filter(|c| c.code == Code::CheckResolver && c.outcome == Outcome::Passed);
+    let cause = |check: &Check| {
+        let server = check.subject.ip()?;
+        let time = case.evidence.resolver(&server)?.rtt_us.filter(|time| *time >= SLOW_US)?;
+        let message = format!("name server {server} took {} to answer", time_words(time));
+        let action = "Look at its load and at the servers that it asks; programs give up after 5 s";
+        Some(Cause::new(Code::ResolverSlow, Certainty::Proved, "", message, action))
+    };
+    passed.filter_map(cause).collect()
 }
 
 /// The target answers, and not as it should.

@@ -84,6 +84,28 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         one_nic,
         |i, e| {
             i.links[0].missing = true;
+            let links = vec![nic(2, "eth0", "7c:c2:55:6e:90:45"), nic(3, "eth1", "7c:c2:55:6e:90:46")];
+            *e = Evidence { links: links.into(), ..Evidence::default() };
+        },
+        Code::NicMissing,
+        Certainty::Proved,
+        "eth0 has 7c:c2:55:6e:90:45 and eth1 has 7c:c2:55:6e:90:46, each one digit apart",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            i.links[0].missing = true;
+            let links = vec![nic(2, "eth0", "7c:c2:55:6e:91:13"), nic(3, "eth1", "7c:c2:55:6e:91:14")];
+            *e = Evidence { links: links.into(), ..Evidence::default() };
+        },
+        Code::NicMissing,
+        Certainty::Proved,
+        "other ports of that card",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            i.links[0].missing = true;
             *e = Evidence { links: vec![nic(2, "eth0", "7c:c2:55:6e:91:13")].into(), ..Evidence::default() };
         },
         Code::NicMissing,

@@ -60,7 +60,8 @@ impl<'a> Judge<'a> {
             let at = self.add(Code::CheckPresent, name, Subject::Whole, Outcome::Failed, finding);
             return Base::Blocked(at);
         };
-        self.add(Code::CheckPresent, name, Subject::Whole, Outcome::Passed, "is there".to_owned());
+        let called = state.renamed.as_ref().map_or_else(String::new, |called| format!(", called {called}"));
+        self.add(Code::CheckPresent, name, Subject::Whole, Outcome::Passed, format!("is there{called}"));
         if !link.up {
             return Base::Idle;
         }

@@ -6,7 +6,7 @@ use super::{Base, Check, ECHOES, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::model::{Kind, RouteKind};
 use crate::verify::due;
-use crate::verify::evidence::{Answer, Claim, Found, GatewayEvidence, Loss, Question, TargetEvidence};
+use crate::verify::evidence::{Answer, Claim, Flow, Found, GatewayEvidence, Loss, Question, TargetEvidence};
 use crate::verify::input::{DesiredGateway, DesiredLink, Target};
 use crate::verify::words::time_words;
 
@@ -253,7 +253,7 @@ impl<'a> Judge<'a> {
         };
         let evidence = self.evidence.resolver(server);
         let rtt = evidence.and_then(|r| r.rtt_us);
-        if let Some(outcome) = self.own_answer(server, evidence.and_then(|r| r.answered_ms)) {
+        if let Some(outcome) = self.own_answer(server, Flow::Udp(53), evidence.and_then(|r| r.answered_ms)) {
             self.add(Code::CheckResolver, "", subject, outcome, OWN_ANSWER.to_owned());
             return;
         }
@@ -284,7 +284,8 @@ impl<'a> Judge<'a> {
             return;
         };
         let good = evidence.answer.as_ref().is_some_and(Answer::is_good);
-        let own = ip.filter(|_| good).and_then(|ip| self.own_answer(&ip, evidence.answered_ms));
+        let own =
+            ip.filter(|_| good).and_then(|ip| self.own_answer(&ip, target.flow(), evidence.answered_ms));
         if let Some(outcome) = own {
             self.add(Code::CheckTarget, "", subject, outcome, OWN_ANSWER.to_owned());
             return;
@@ -305,10 +306,10 @@ impl<'a> Judge<'a> {
 
     /// Where this machine translates the addresses of what it sends, an answer that has not arrived by the link is one of this
     /// machine itself: how that counts. `None` for another's.
-    fn own_answer(&self, ip: &IpAddr, answered_ms: Option<u64>) -> Option<Outcome> {
+    fn own_answer(&self, ip: &IpAddr, flow: Flow, answered_ms: Option<u64>) -> Option<Outcome> {
         let answered_ms = answered_ms.filter(|_| self.evidence.redirects())?;
         let link = due::leaves_by(self.index, self.evidence, *ip)?;
-        if self.evidence.traffic(&link, ip)?.received {
+        if self.evidence.traffic(&link, ip)?.received.contains(&flow) {
             return None;
         }
         // The frame may be told a moment later than the answer.

@@ -89,13 +89,18 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Sends a query and waits for its answer until then.
-async fn exchange(server: IpAddr, index: u32, name: &str, kind: u16, until: Instant) -> io::Result<Reply> {
+/// A socket that takes packets from that server only, and is told of refusals.
+async fn connected(server: IpAddr, index: u32) -> io::Result<UdpSocket> {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await?;
-    // Connected: the kernel drops what others send, and tells of refusals.
     socket.connect(endpoint(server, PORT, index)).await?;
+    Ok(socket)
+}
+
+/// Sends a query and waits for its answer until then.
+async fn exchange(server: IpAddr, index: u32, name: &str, kind: u16, until: Instant) -> io::Result<Reply> {
+    let socket = connected(server, index).await?;
     let identifier = identifier();
     let query = query(identifier, name, kind).ok_or(io::ErrorKind::InvalidInput)?;
     socket.send(&query).await?;
@@ -113,9 +118,8 @@ async fn exchange(server: IpAddr, index: u32, name: &str, kind: u16, until: Inst
 pub(super) async fn server(server: IpAddr, index: u32, facts: &Facts) {
     loop {
         let start = Instant::now();
-        match exchange(server, index, ".", TYPE_NS, start + INTERVAL).await {
-            Ok(_) => return tell(facts, Fact::Resolver(server, start.elapsed().as_micros() as u64)),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+        match first_answer(server, index).await {
+            Ok(time) => return tell(facts, Fact::Resolver(server, time.as_micros() as u64)),
             Err(error) => {
                 let refused = error.kind() == io::ErrorKind::ConnectionRefused;
                 let here = refused_here(&error, &server);
@@ -123,6 +127,25 @@ pub(super) async fn server(server: IpAddr, index: u32, facts: &Facts) {
             }
         }
         sleep_until(start + INTERVAL).await;
+    }
+}
+
+/// Sends a query every second, and gives the time that the first answer took, to whichever: a resolver waits longer than that
+/// for a slow server (five seconds: resolv.conf(5), `timeout`).
+async fn first_answer(server: IpAddr, index: u32) -> io::Result<Duration> {
+    let socket = connected(server, index).await?;
+    let (mut sent, mut buffer): (Vec<(u16, Instant)>, _) = (Vec::new(), [0; 4096]);
+    loop {
+        let (identifier, now) = (identifier(), Instant::now());
+        let query = query(identifier, ".", TYPE_NS).ok_or(io::ErrorKind::InvalidInput)?;
+        socket.send(&query).await?;
+        sent.push((identifier, now));
+        while let Ok(length) = timeout_at(now + INTERVAL, socket.recv(&mut buffer)).await {
+            let answer = buffer.get(..length?).unwrap_or_default();
+            if let Some((_, at)) = sent.iter().find(|(identifier, _)| read(answer, *identifier).is_some()) {
+                return Ok(at.elapsed());
+            }
+        }
     }
 }
 
@@ -145,20 +168,17 @@ pub(super) async fn addresses(name: &str, servers: &[(IpAddr, u32)], wait: Durat
     for (server, index) in servers {
         let until = Instant::now() + wait;
         let mut found = Vec::new();
-        for kind in [TYPE_A, TYPE_AAAA] {
-            match exchange(*server, *index, name, kind, until).await {
-                Ok(Reply::Addresses(addresses)) => {
+        let ask = |kind| exchange(*server, *index, name, kind, until);
+        let (four, six) = tokio::join!(ask(TYPE_A), ask(TYPE_AAAA));
+        for reply in [four, six].into_iter().flatten() {
+            match reply {
+                Reply::Addresses(addresses) => {
                     result = Lookup::Unknown;
                     found.extend(addresses);
                 }
-                Ok(Reply::NoSuchName) => result = Lookup::Unknown,
-                Ok(Reply::Refuses) => {
-                    if result == Lookup::Silent {
-                        result = Lookup::Refused;
-                    }
-                    break;
-                }
-                Err(_) => break,
+                Reply::NoSuchName => result = Lookup::Unknown,
+                Reply::Refuses if result == Lookup::Silent => result = Lookup::Refused,
+                Reply::Refuses => {}
             }
         }
         if !found.is_empty() {

@@ -45,7 +45,7 @@ pub(super) struct Gateway {
 pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
     let Gateway { link, index, ip, source, mtu, .. } = gateway;
     let (index, ip, mtu) = (*index, *ip, *mtu);
-    let prepared = icmp::open(ip, link).and_then(|socket| {
+    let prepared = icmp::open(ip, index).and_then(|socket| {
         source.map_or(Ok(()), |source| socket.bind_source(source, index))?;
         // A raw socket gets every echo that the machine gets, unless it is connected: of a thousand gateways that is a
         // million. Where there is no route yet, it stays so.

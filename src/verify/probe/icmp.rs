@@ -87,9 +87,9 @@ fn behind_ipv4(packet: &[u8]) -> Option<&[u8]> {
     packet.get(usize::from(packet.first()? & 0x0f) * 4..)
 }
 
-/// A socket for echoes through a link (any for an empty name) that never fragments.
-pub(super) fn open(ip: IpAddr, link: &str) -> io::Result<Socket> {
-    let socket = Socket::icmp(ip.is_ipv4(), link)?;
+/// A socket for echoes through the link of that index (any for 0) that never fragments.
+pub(super) fn open(ip: IpAddr, index: u32) -> io::Result<Socket> {
+    let socket = Socket::icmp(ip.is_ipv4(), index)?;
     if ip.is_ipv4() {
         // Forbids fragmentation and does not look at the path MTU that the kernel has learnt.
         socket.set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)?;

@@ -1,7 +1,6 @@
 //! Raw IP and packet sockets under tokio: the few system calls that neither tokio nor nix offers. All of the room's
 //! `unsafe` is here.
 
-use std::ffi::CString;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, SocketAddr};
@@ -103,16 +102,28 @@ impl Socket {
         Ok(Socket { fd })
     }
 
-    /// A raw ICMP or ICMPv6 socket that sends only through that interface.
-    pub(super) fn icmp(v4: bool, link: &str) -> io::Result<Self> {
+    /// A raw ICMP or ICMPv6 socket that sends only through the interface of that index, or through any for 0.
+    pub(super) fn icmp(v4: bool, index: u32) -> io::Result<Self> {
         let (domain, protocol) =
             if v4 { (libc::AF_INET, libc::IPPROTO_ICMP) } else { (libc::AF_INET6, libc::IPPROTO_ICMPV6) };
         let socket = Self::open(domain, libc::SOCK_RAW, protocol)?;
-        if !link.is_empty() {
-            let name = CString::new(link).map_err(|_| io::ErrorKind::InvalidInput)?;
-            socket.set_bytes(libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes_with_nul())?;
+        if index != 0 {
+            socket.bind_link(index)?;
         }
         Ok(socket)
+    }
+
+    /// Binds to an interface, whatever it is called by now.
+    fn bind_link(&self, index: u32) -> io::Result<()> {
+        const SO_BINDTOIFINDEX: i32 = 62;
+        match self.set(libc::SOL_SOCKET, SO_BINDTOIFINDEX, i32::try_from(index).unwrap_or(0)) {
+            // Before Linux 5.1.
+            Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                let name = nix::net::if_::if_indextoname(index)?;
+                self.set_bytes(libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes_with_nul())
+            }
+            result => result,
+        }
     }
 
     /// A socket for whole frames of an EtherType (`ETH_P_ALL` for all) on an interface.

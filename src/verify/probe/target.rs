@@ -18,6 +18,8 @@ use super::{Fact, Facts, http, names, refused_here, socket, tell};
 /// How long one attempt may take, and how often one is made.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_secs(1);
+/// So long a resolver waits for a name server (resolv.conf(5), `timeout`).
+const SLOW: Duration = Duration::from_secs(5);
 /// An answer that is no success is final when it came this often: a service that just starts refuses at first.
 const FINAL: u32 = 3;
 
@@ -30,9 +32,11 @@ pub(super) async fn ask(
     (machine, facts): (&Machine, &Facts),
 ) {
     let (mut bad, mut unknown) = (0, 0);
-    loop {
+    for attempt_number in 1_u32.. {
         let start = Instant::now();
-        match names::resolve(&target.host, servers, search, INTERVAL, machine).await {
+        // A server that is slow is waited for, one that is dead not at once.
+        let wait = (attempt_number * INTERVAL).min(SLOW);
+        match names::resolve(&target.host, servers, search, wait, machine).await {
             Lookup::Unknown => {
                 unknown += 1;
                 if unknown == FINAL {
@@ -122,7 +126,7 @@ async fn talk(
 }
 
 async fn ping(ip: IpAddr, until: Instant) -> io::Result<Answer> {
-    let socket = icmp::open(ip, "")?;
+    let socket = icmp::open(ip, 0)?;
     let (identifier, mut buffer) = (icmp::identifier(), [0; 512]);
     socket.send_to(&icmp::request(ip.is_ipv4(), identifier, 1, 64), ip, 0).await?;
     let until = until.min(Instant::now() + INTERVAL);

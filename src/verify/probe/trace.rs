@@ -18,7 +18,7 @@ const WHOLE: u16 = 64;
 
 /// Asks each distance three times, a second apart.
 pub(super) async fn trace(ip: IpAddr, facts: &Facts) {
-    let Ok(socket) = icmp::open(ip, "") else { return };
+    let Ok(socket) = icmp::open(ip, 0) else { return };
     let v4 = ip.is_ipv4();
     let (identifier, mut buffer) = (icmp::identifier(), [0; 1024]);
     let mut answered = false;

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use super::super::evidence::Flow;
 use super::socket::{Socket, want_tags};
 use super::{Fact, Facts, arp, ndisc, tell};
 
@@ -17,10 +18,13 @@ pub(in crate::verify) enum Frame {
     /// The answer to one that the kernel has sent.
     Told,
     /// A packet to it.
-    Sent,
+    Sent(Flow),
     /// A packet from it that answers one of ours.
-    Received,
+    Received(Flow),
 }
+
+/// So many kinds of frames are told: a host may be talked to by anybody.
+const MOST: usize = 64;
 
 /// Watches until it is dropped; each kind of frame is told once.
 pub(super) async fn watch(link: &str, index: u32, ip: IpAddr, facts: &Facts) {
@@ -42,7 +46,7 @@ pub(super) async fn watch(link: &str, index: u32, ip: IpAddr, facts: &Facts) {
             None => kind(bytes, received.outgoing, ip),
             Some(_) => None,
         };
-        if let Some(kind) = kind.filter(|kind| !seen.contains(kind)) {
+        if let Some(kind) = kind.filter(|kind| seen.len() < MOST && !seen.contains(kind)) {
             seen.push(kind);
             tell(facts, Fact::Seen(link.to_owned(), ip, kind));
         }
@@ -66,10 +70,11 @@ fn kind(frame: &[u8], outgoing: bool, ip: IpAddr) -> Option<Frame> {
         ([8, 0], IpAddr::V4(ip)) => {
             let ip = ip.octets();
             let header = usize::from(packet.first()? & 0x0f) * 4;
-            let is_answer = || is_answer(*packet.get(9)?, packet.get(header..)?, 0);
+            let (protocol, message) = (*packet.get(9)?, packet.get(header..)?);
             match outgoing {
-                true => (packet.get(16..20)? == ip).then_some(Frame::Sent),
-                false => (packet.get(12..16)? == ip && is_answer()?).then_some(Frame::Received),
+                true if packet.get(16..20)? == ip => Some(Frame::Sent(question(protocol, message)?)),
+                false if packet.get(12..16)? == ip => Some(Frame::Received(answer(protocol, message, 0)?)),
+                _ => None,
             }
         }
         ([0x86, 0xdd], IpAddr::V6(ip)) => {
@@ -83,25 +88,44 @@ fn kind(frame: &[u8], outgoing: bool, ip: IpAddr) -> Option<Frame> {
                 let alone = packet.get(24)? != &0xff;
                 return (!outgoing && target == ip && alone).then_some(Frame::Told);
             }
-            let is_answer = || is_answer(next, message, 129);
             match outgoing {
-                true => (packet.get(24..40)? == ip.octets()).then_some(Frame::Sent),
-                false => (packet.get(8..24)? == ip.octets() && is_answer()?).then_some(Frame::Received),
+                true if packet.get(24..40)? == ip.octets() => Some(Frame::Sent(question(next, message)?)),
+                false if packet.get(8..24)? == ip.octets() => {
+                    Some(Frame::Received(answer(next, message, 129)?))
+                }
+                _ => None,
             }
         }
         _ => None,
     }
 }
 
-/// True for what answers a question of ours: an echo reply (of this ICMP type), a connection that is made or refused, a name
-/// server's answer.
-fn is_answer(protocol: u8, message: &[u8], echo: u8) -> Option<bool> {
-    Some(match protocol {
-        1 | 58 => message.first() == Some(&echo),
-        6 => matches!(message.get(13)?, flags if flags & 0b100 != 0 || flags & 0b1_0010 == 0b1_0010),
-        17 => message.get(..2)? == [0, 53],
-        _ => false,
-    })
+fn port(message: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]))
+}
+
+/// What a packet to a host belongs to.
+fn question(protocol: u8, message: &[u8]) -> Option<Flow> {
+    match protocol {
+        1 | 58 => Some(Flow::Echo),
+        6 => Some(Flow::Tcp(port(message, 2)?)),
+        17 => Some(Flow::Udp(port(message, 2)?)),
+        _ => None,
+    }
+}
+
+/// What a packet from a host answers: an echo (by this ICMP type), a connection that is made or refused, a datagram.
+fn answer(protocol: u8, message: &[u8], echo: u8) -> Option<Flow> {
+    match protocol {
+        1 | 58 => (message.first() == Some(&echo)).then_some(Flow::Echo),
+        6 => {
+            let flags = *message.get(13)?;
+            let answers = flags & 0b100 != 0 || flags & 0b1_0010 == 0b1_0010;
+            answers.then_some(Flow::Tcp(port(message, 0)?))
+        }
+        17 => Some(Flow::Udp(port(message, 0)?)),
+        _ => None,
+    }
 }
 
 /// Lets through ARP, and packets from or to an address; for IPv6 also neighbour discovery.
@@ -165,16 +189,14 @@ mod tests {
     fn an_answer_is_told_from_other_traffic_of_the_host() {
         let (host, ours): (IpAddr, [u8; 4]) = ("192.0.2.1".parse().unwrap(), [192, 0, 2, 2]);
         let from = |protocol, message: &[u8]| kind(&v4(protocol, [192, 0, 2, 1], ours, message), false, host);
-        assert_eq!(from(1, &[0, 0]), Some(Frame::Received));
+        assert_eq!(from(1, &[0, 0]), Some(Frame::Received(Flow::Echo)));
         assert_eq!(from(1, &[8, 0]), None, "its own echo");
-        let flags = |flags: u8| from(6, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, flags]);
-        assert_eq!(
-            [flags(0x12), flags(0x14), flags(0x10), flags(0x02)],
-            [Some(Frame::Received), Some(Frame::Received), None, None]
-        );
-        assert_eq!(from(17, &[0, 53]), Some(Frame::Received));
-        assert_eq!(from(17, &[1, 53]), None);
-        assert_eq!(kind(&v4(6, ours, [192, 0, 2, 1], &[]), true, host), Some(Frame::Sent));
+        let flags = |flags: u8| from(6, &[0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, flags]);
+        let made = Some(Frame::Received(Flow::Tcp(80)));
+        assert_eq!([flags(0x12), flags(0x14), flags(0x10), flags(0x02)], [made, made, None, None]);
+        assert_eq!(from(17, &[0, 53]), Some(Frame::Received(Flow::Udp(53))));
+        let sent = kind(&v4(6, ours, [192, 0, 2, 1], &[9, 9, 0, 80]), true, host);
+        assert_eq!(sent, Some(Frame::Sent(Flow::Tcp(80))));
         for cut in 0..34 {
             assert_eq!(kind(&v4(1, [192, 0, 2, 1], ours, &[0])[..cut], false, host), None);
         }

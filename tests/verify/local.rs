@@ -1,0 +1,272 @@
+//! What this machine itself does to packets, which looks like the network's silence: it must be named as this machine's.
+//! The state is made by nft(8), ip(8) and /proc; that a packet gets no answer is a ping's word with the described source.
+
+use std::process::Command;
+use std::time::Duration;
+
+use netapply::diagnostic::{Code, Severity};
+use netapply::verify::Verification;
+use netapply::verify::checks::Outcome;
+use netapply::verify::input::Input;
+
+use crate::commands::{description as text, exits, netapply};
+use crate::lookups::{description, two_routers, verified};
+use crate::servers;
+use crate::wires::{assert_cause, assert_healthy, in_machine, input, nic, outcome, run, sh, wire};
+
+/// The oracle: whether an echo with this source is answered.
+fn ping(source: &str, to: &str) -> bool {
+    let mut ping = Command::new("busybox");
+    ping.args(["ping", "-c", "2", "-A", "-W", "2", "-I", source, to]);
+    ping.output().expect("busybox runs").status.success()
+}
+
+const NFT: &str = "nft add table inet left; nft 'add chain inet left c { type filter hook HOOK priority 0; }'
+    nft add rule inet left c ";
+
+/// A base chain at that hook with one rule.
+fn rule(hook: &str, rule: &str) -> String {
+    NFT.replace("HOOK", hook) + rule
+}
+
+/// A base chain at the link that drops everything.
+fn at_link(hook: &str) -> String {
+    format!(
+        "nft add table netdev left
+        nft 'add chain netdev left c {{ type filter hook {hook} device n0 priority 0; policy drop; }}'"
+    )
+}
+
+/// Makes two routers, spoils the machine, and expects this cause with these words, and no other error.
+fn spoiled(spoil: String, target: Option<&'static str>, code: Code, words: &'static [&'static str]) {
+    in_machine(async move || {
+        two_routers();
+        assert!(ping("10.1.0.2", "10.1.0.1") && ping("10.1.0.2", "198.51.100.5"), "before it is spoiled");
+        sh(&spoil);
+        let mut input = description();
+        input.targets = target.iter().map(|target| target.parse().unwrap()).collect();
+        named(&verified(&input).await, code, words);
+    });
+}
+
+fn named(verification: &Verification, code: Code, words: &[&str]) {
+    assert!(!verification.passed(), "{:#?}", verification.checks);
+    let all = format!(
+        "{:#?}\n{:#?}\n{:#?}",
+        verification.causes, verification.checks, verification.evidence.traffic
+    );
+    for cause in verification.causes.iter().filter(|cause| cause.severity == Severity::Error) {
+        assert_eq!(cause.code, code, "{all}");
+    }
+    let first = verification.causes.first().unwrap_or_else(|| panic!("{all}"));
+    let said = format!("{} -> {}", first.message, first.action);
+    words.iter().for_each(|word| assert!(said.contains(word), "{said} lacks {word}\n{all}"));
+}
+
+const ECHO: Option<&str> = Some("ping://198.51.100.5");
+const TCP: Option<&str> = Some("tcp://198.51.100.5:80");
+
+#[test]
+fn answers_that_an_input_rule_drops() {
+    let words = &["answers of 198.51.100.5 arrive on n0", "table inet left, chain c"];
+    spoiled(rule("input", "ip saddr 198.51.100.5 drop"), ECHO, Code::DroppedHere, words);
+}
+
+#[test]
+fn questions_that_an_output_rule_drops() {
+    let words = &["refuses to send", "ping://198.51.100.5"];
+    spoiled(rule("output", "ip daddr 198.51.100.5 drop"), ECHO, Code::RefusedHere, words);
+}
+
+#[test]
+fn connections_that_an_output_rule_drops() {
+    // The kernel tells no error of a connection's first packet.
+    let words = &["no packets to 198.51.100.5 leave n0", "table inet left, chain c"];
+    spoiled(rule("output", "ip daddr 198.51.100.5 tcp dport 80 drop"), TCP, Code::DroppedHere, words);
+}
+
+#[test]
+fn connections_that_an_output_rule_rejects() {
+    let words = &["no packets to 198.51.100.5 leave n0"];
+    spoiled(
+        rule("output", "ip daddr 198.51.100.5 tcp dport 80 reject with tcp reset"),
+        TCP,
+        Code::DroppedHere,
+        words,
+    );
+}
+
+#[test]
+fn echo_replies_that_this_machine_drops_are_a_warning() {
+    in_machine(async || {
+        two_routers();
+        sh(&rule("input", "icmp type echo-reply drop"));
+        assert!(!ping("10.1.0.2", "10.1.0.1"));
+        let input = Input { targets: Vec::new(), ..description() };
+        let verification = verified(&input).await;
+        assert!(verification.passed(), "{:#?}", verification.checks);
+        assert_cause(&verification, Code::DroppedHere, &["echo replies of gateway 10.1.0.1 arrive on n0"]);
+        assert_eq!(verification.causes.len(), 1, "{:#?}", verification.causes);
+    });
+}
+
+#[test]
+fn everything_is_dropped_as_it_comes_in() {
+    let words = &["arrive on n0, but this machine drops them", "table netdev left, chain c"];
+    spoiled(at_link("ingress"), None, Code::DroppedHere, words);
+}
+
+#[test]
+fn everything_is_dropped_as_it_leaves() {
+    let words = &["leave n0", "table netdev left, chain c"];
+    spoiled(at_link("egress"), None, Code::DroppedHere, words);
+}
+
+#[test]
+fn a_macvlan_in_passthru_mode_takes_every_frame() {
+    let spoil = "ip link add m0 link n0 type macvlan mode passthru".to_owned();
+    spoiled(spoil, None, Code::LocalSetting, &["m0 on n0 takes every frame"]);
+}
+
+#[test]
+fn no_neighbour_is_asked_for() {
+    let spoil = "echo 0 >/proc/sys/net/ipv6/neigh/n0/mcast_solicit; ip -6 neighbour flush dev n0";
+    let words = &["n0 never asks for an unknown neighbour", "ipv6"];
+    spoiled(spoil.to_owned(), None, Code::LocalSetting, words);
+}
+
+/// Frames of the gateway arrive by n0, and the route to it leads by n1: with `rp_filter` 1 they are dropped.
+#[test]
+fn the_route_to_the_gateway_leads_elsewhere_and_rp_filter_is_strict() {
+    let spoil = "echo 1 >/proc/sys/net/ipv4/conf/n0/rp_filter; ip route add 10.1.0.1/32 dev n1".to_owned();
+    spoiled(spoil, None, Code::CompetingRoute, &["10.1.0.1/32 dev n1"]);
+}
+
+#[test]
+fn packets_that_may_make_one_hop_only() {
+    in_machine(async || {
+        wire("eth0", "router", "port0");
+        sh("ip address add 192.0.2.2/24 dev eth0
+            ip route add default via 192.0.2.1
+            ip -n router address add 192.0.2.1/24 dev port0
+            ip netns add server
+            ip -n router link add out type veth peer name eth0 netns server
+            ip -n router link set out up
+            ip -n server link set eth0 up
+            ip -n router address add 198.51.100.1/24 dev out
+            ip -n server address add 198.51.100.5/24 dev eth0
+            ip -n server route add default via 198.51.100.1
+            ip netns exec router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+            echo 1 >/proc/sys/net/ipv4/ip_default_ttl");
+        assert!(!ping("192.0.2.2", "198.51.100.5"));
+        let input =
+            input(vec![nic("eth0", "192.0.2.2/24", Some("192.0.2.1"))], &[], &["ping://198.51.100.5"]);
+        named(&run(&input, 12).await, Code::LocalSetting, &["ip_default_ttl is 1"]);
+    });
+}
+
+#[test]
+fn ipv6_that_the_kernel_turned_off_for_a_duplicate_link_local_address() {
+    in_machine(async || {
+        wire("n0", "good", "port0");
+        sh("ip link set n0 down address 02:00:00:00:00:01
+            ip -n good address add fe80::ff:fe00:1/64 dev port0 nodad
+            echo 2 >/proc/sys/net/ipv6/conf/n0/accept_dad
+            ip link set n0 up
+            for i in $(seq 100); do
+              [ \"$(cat /proc/sys/net/ipv6/conf/n0/disable_ipv6)\" = 1 ] && break
+              sleep 0.2
+            done");
+        let input = input(vec![nic("n0", "2001:db8:1::2/64", None)], &[], &[]);
+        let verification = run(&input, 20).await;
+        named(&verification, Code::DuplicateIpv6, &["turned IPv6 off on n0", "fe80::ff:fe00:1"]);
+    });
+}
+
+#[test]
+fn an_answer_of_this_machine_itself_by_address_translation_proves_nothing() {
+    in_machine(async || {
+        two_routers();
+        sh("nft add table ip left; nft 'add chain ip left c { type nat hook output priority -100; }'
+            nft add rule ip left c ip daddr 198.51.100.77 dnat to 10.1.0.2");
+        let mut input = description();
+        let targets = ["ping://198.51.100.77", "ping://198.51.100.5"];
+        input.targets = targets.iter().map(|target| target.parse().unwrap()).collect();
+        assert!(ping("10.1.0.2", "198.51.100.77"), "it answers");
+        let verification = verified(&input).await;
+        assert_healthy(&verification);
+        assert_eq!(outcome(&verification, Code::CheckTarget, targets[0]), Some(Outcome::NotChecked));
+        assert_eq!(outcome(&verification, Code::CheckTarget, targets[1]), Some(Outcome::Passed));
+    });
+}
+
+#[test]
+fn a_name_server_that_answers_late_is_a_warning() {
+    in_machine(async || {
+        two_routers();
+        servers::slow_dns("good", "198.51.100.5:53", [10, 1, 0, 1], Duration::from_millis(2_500));
+        let input = Input { resolvers: vec!["198.51.100.5".parse().unwrap()], ..description() };
+        let mut with_name = input.clone();
+        with_name.targets = vec!["ping://api.example".parse().unwrap()];
+        let verification = run(&with_name, 60).await;
+        assert!(verification.passed(), "{:#?}", verification.checks);
+        assert_cause(&verification, Code::ResolverSlow, &["198.51.100.5", " s to answer"]);
+        assert_eq!(verification.causes[0].severity, Severity::Warning);
+    });
+}
+
+/// The program without leave to open raw sockets, and with hardly a descriptor left: what it could not ask is not OK.
+#[test]
+fn what_was_not_asked_is_not_ok() {
+    in_machine(async || {
+        wire("eth0", "router", "port0");
+        let path = text("addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]");
+        exits(0, &format!("apply --no-verify --handoff=none {path}"));
+        let program = env!("CARGO_BIN_EXE_netapply");
+        let tried = |command: &str| {
+            let output = Command::new("sh")
+                .args(["-c", &format!("{command} {program} verify --wait=12")])
+                .output()
+                .unwrap();
+            let report: serde_json::Value =
+                serde_json::from_slice(&netapply("report --json").stdout).unwrap();
+            (output.status.code(), report["verdict"].as_str().unwrap_or_default().to_owned())
+        };
+        let without_raw = "setpriv --bounding-set=-net_raw --inh-caps=-net_raw";
+        // Nobody is there.
+        for command in [without_raw, "ulimit -n 16; exec"] {
+            let (exit, verdict) = tried(command);
+            assert_eq!(exit, Some(1), "{command}: {verdict}");
+        }
+        // The gateway is there, which the kernel's own question shows; whether another has the address is not known.
+        sh("ip -n router address add 192.0.2.1/24 dev port0");
+        assert_eq!(tried(without_raw), (Some(1), "unverified".to_owned()));
+        assert_eq!(tried("exec"), (Some(0), "works".to_owned()));
+    });
+}
+
+/// The NIC is called otherwise for a while, and its name goes to another: it is still the one that was matched.
+#[test]
+fn a_nic_that_others_rename_meanwhile_is_followed() {
+    in_machine(async || {
+        two_routers();
+        sh("ip link set n0 down address 02:00:00:00:00:01; ip link set n0 up
+            ip address add 2001:db8:1::2/64 dev n0 nodad
+            ip route replace default via 10.1.0.1 proto static
+            ip -6 route replace default via 2001:db8:1::1 proto static");
+        let mut input = description();
+        input.links[0].mac = "02:00:00:00:00:01".parse().ok();
+        // Something to wait for.
+        input.targets = vec!["tcp://198.51.100.77:80".parse().unwrap()];
+        let swap = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            sh("ip link set n0 name x0; ip link set n1 name n0; ip link set x0 name n1");
+        };
+        let (verification, ()) = tokio::join!(run(&input, 12), swap);
+        let codes: Vec<Code> = verification.causes.iter().map(|cause| cause.code).collect();
+        assert_eq!((codes.len(), codes.last()), (2, Some(&Code::LinkRenamed)), "{:#?}", verification.causes);
+        assert_eq!(outcome(&verification, Code::CheckGateway, "10.1.0.1"), Some(Outcome::Passed));
+        let renamed = verification.causes.last().unwrap();
+        assert!(renamed.message.contains("renamed n0 to n1"), "{}", renamed.message);
+    });
+}
