@@ -308,20 +308,24 @@ fn hop_limit(case: &Case<'_>) -> Option<Cause> {
             IpAddr::V4(_) => *policy.sysctls.get("net/ipv4/ip_default_ttl")?,
             IpAddr::V6(_) => setting(case, &link.name, "ipv6/conf/*/hop_limit")?,
         };
-        (limit < 8).then_some((limit, ip.is_ipv4()))
+        // The search for the way sets its own limit, and got there.
+        let proved = case.evidence.way(&ip).is_some_and(|way| way.echo == Some(true));
+        (limit < 8).then_some((limit, ip.is_ipv4(), proved))
     };
-    let failed: Vec<(usize, (i64, bool))> = case
+    let failed: Vec<(usize, (i64, bool, bool))> = case
         .checks
         .iter()
         .enumerate()
         .filter(|(_, check)| check.is_fault())
         .filter_map(|(position, check)| Some((position, behind(check)?)))
         .collect();
-    let (_, (limit, v4)) = failed.first()?;
+    let (_, (limit, v4, _)) = failed.first()?;
+    let proved = failed.iter().all(|(_, (.., proved))| *proved);
+    let certainty = if proved { Certainty::Proved } else { Certainty::Likely };
     let name = if *v4 { "net.ipv4.ip_default_ttl" } else { "hop_limit" };
     let message =
         format!("{name} is {limit}: packets end after {limit} hop(s), and nothing behind it answers");
     let action = "Set it to 64: something on this machine, or a router advertisement, made it so small";
-    let cause = Cause::new(Code::LocalSetting, Certainty::Likely, "", message, action);
+    let cause = Cause::new(Code::LocalSetting, certainty, "", message, action);
     Some(cause.explains(failed.iter().map(|(position, _)| *position)))
 }
