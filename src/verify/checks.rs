@@ -113,6 +113,17 @@ pub fn until(check: &Check, since: Duration, index: &View<'_>, evidence: &Eviden
     since + Duration::from_secs(most.min(seconds))
 }
 
+/// What becomes of a check that has waited too long: a question that the time did not suffice for is no answer.
+pub(super) fn overdue(check: &mut Check) {
+    check.outcome = match check.code {
+        Code::CheckUnique | Code::CheckPathMtu => {
+            check.finding = format!("{}: no result in time", check.finding);
+            Outcome::Unknown
+        }
+        _ => Outcome::Failed,
+    };
+}
+
 /// A gateway has 10 s once the switch's port is through with STP: once frames of other stations arrive.
 fn gateway_until(link: &str, since: Duration, index: &View<'_>, evidence: &Evidence) -> Duration {
     // Of thousands of links none needs to be looked at before a NIC has heard something.

@@ -29,7 +29,7 @@ impl Ledger {
                 Outcome::Waiting => {
                     let since = *self.since.entry(key).or_insert(now);
                     if now >= checks::until(check, since, index, evidence) {
-                        check.outcome = Outcome::Failed;
+                        checks::overdue(check);
                     }
                 }
                 // It had begun to fail, and failing may have come at once: the age is still of use.

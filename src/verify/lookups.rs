@@ -142,7 +142,9 @@ impl Goal {
             Found::NoRoute | Found::Forbidden(_) | Found::NotOurSource => return Standing::Differs(found),
         };
         if matches!(route.kind, RouteKind::Local | RouteKind::Broadcast) {
-            return Standing::Local;
+            // A next hop that is this machine itself sends nothing anywhere, unless it is described so.
+            let meant = !self.is_next_hop || index.is_own(&self.question.to);
+            return if meant { Standing::Local } else { Standing::Differs(found) };
         }
         let leaves_so = |(link, via): &(String, Option<IpAddr>)| {
             let own = self.is_next_hop && route.via == Some(self.question.to);

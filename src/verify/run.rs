@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cause;
-use super::checks::{Check, Outcome, judge};
+use super::checks::{Check, Outcome, judge, overdue};
 use super::evidence::{Answer as Reply, Evidence, Found, Question, TargetEvidence};
 use super::input::Input;
 use super::ledger::Ledger;
@@ -624,11 +624,7 @@ impl<'a> Run<'a> {
         let mut checks = self.judge(now);
         for check in checks.iter_mut().filter(|c| c.outcome == Outcome::Waiting) {
             match end {
-                // A question that the time did not suffice for is no answer.
-                End::Known if matches!(check.code, Code::CheckUnique | Code::CheckPathMtu) => {
-                    check.outcome = Outcome::Unknown;
-                }
-                End::Known => check.outcome = Outcome::Failed,
+                End::Known => overdue(check),
                 End::Interrupted => {
                     check.outcome = Outcome::NotChecked;
                     check.finding = format!("{} (interrupted)", check.finding);

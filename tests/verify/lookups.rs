@@ -291,6 +291,21 @@ fn a_neighbour_that_was_entered_by_hand_is_not_heard() {
     });
 }
 
+/// An address on another link has the whole subnet, the gateway's address included.
+#[test]
+fn a_gateway_that_is_this_machine_itself_by_anothers_address_is_not_ok() {
+    in_machine(async || {
+        two_routers();
+        sh("ip address add 10.1.0.2/24 dev lo valid_lft 300 preferred_lft 100");
+        let mut input = description();
+        input.targets.clear();
+        let verification = verified(&input).await;
+        let causes: Vec<_> = verification.causes.iter().map(|c| (c.code, c.message.clone())).collect();
+        assert_eq!(causes.first().map(|c| c.0), Some(Code::CompetingRoute), "{causes:#?}");
+        assert!(causes[0].1.contains("10.1.0.2/24 on lo"), "{causes:#?}");
+    });
+}
+
 /// The kernel does not ask whether another has the address, so netapply does.
 #[test]
 fn another_machine_has_the_ipv6_address_that_the_kernel_did_not_check() {

@@ -52,7 +52,8 @@ const LINK_SETTINGS: &[&str] = &[
     "ipv6/neigh/*/mcast_solicit",
 ];
 
-/// Reads [`LINK_SETTINGS`] of a link, by those paths; those that this kernel lacks are left out.
+/// Reads what a link does with packets of neighbours and others: `ipv4/conf/*/rp_filter` and the like, by their path below
+/// /proc/sys/net with `*` for the link. Those that this kernel lacks are left out.
 pub fn link_settings(link: &str) -> BTreeMap<String, i64> {
     let net = Path::new(PROC_SYS).join("net");
     // A link may have a dot or a star in its name, and no slash.

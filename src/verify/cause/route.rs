@@ -84,6 +84,14 @@ fn competitor(case: &Case<'_>, goal: &Goal, found: &Found) -> (String, String) {
 
 fn other_route(case: &Case<'_>, goal: &Goal, route: &FoundRoute) -> (String, String) {
     let leaves = crate::verify::checks::route_words(route);
+    if route.kind == RouteKind::Local {
+        let has = |a: &&AddressEntry| a.net.contains(&goal.question.to);
+        let address = case.evidence.policy.strange_addresses.iter().find(has);
+        let by = address.map_or_else(String::new, |address| format!(", by {}", address_words(address)));
+        let action =
+            "See `ip route show table local`, and remove the address that has the whole subnet".to_owned();
+        return (format!("the kernel delivers packets to it to this machine itself{by}"), action);
+    }
     let expected = expected_table(goal);
     if expected.is_some_and(|table| route.table != table) && route.table != 0 {
         let rule = case.evidence.policy.rules.iter().find(|rule| rule.table == route.table);
