@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use crate::machine::Machine;
+
 use super::attributes::Attributes;
 use super::session::{Failure, Family, Session};
 use super::wire::Request;
@@ -44,9 +46,9 @@ pub struct Filter {
 }
 
 /// The filters that are there. Loads no module: where nftables is one that is not loaded, there is none.
-pub async fn filters() -> Vec<Filter> {
-    let mut filters = legacy();
-    if has_nftables() {
+pub async fn filters(machine: &Machine) -> Vec<Filter> {
+    let mut filters = legacy(machine);
+    if has_nftables(machine) {
         match chains().await {
             Ok(chains) => filters.extend(chains),
             Err(failure) => log::debug!("nftables: {failure}"),
@@ -57,8 +59,9 @@ pub async fn filters() -> Vec<Filter> {
 
 /// Asking for a subsystem that is missing makes the kernel load its module (`nfnetlink_rcv_msg`). A kernel without modules has
 /// no /proc/modules.
-fn has_nftables() -> bool {
-    fs::read_to_string("/proc/modules").map_or(true, |text| text.lines().any(|l| l.starts_with("nf_tables ")))
+fn has_nftables(machine: &Machine) -> bool {
+    let modules = fs::read_to_string(machine.at("/proc/modules"));
+    modules.map_or(true, |text| text.lines().any(|line| line.starts_with("nf_tables ")))
 }
 
 async fn chains() -> Result<Vec<Filter>, Failure> {
@@ -101,12 +104,12 @@ fn chain(payload: &[u8]) -> Option<Filter> {
 }
 
 /// The tables of iptables that are in use in this namespace.
-fn legacy() -> Vec<Filter> {
+fn legacy(machine: &Machine) -> Vec<Filter> {
     let mut filters = Vec::new();
     for (path, program) in
         [("/proc/net/ip_tables_names", "iptables"), ("/proc/net/ip6_tables_names", "ip6tables")]
     {
-        let names = fs::read_to_string(path).unwrap_or_default();
+        let names = fs::read_to_string(machine.at(path)).unwrap_or_default();
         for table in names.lines() {
             for direction in [Direction::In, Direction::Out] {
                 let (name, translates) = (format!("{program} table {table}"), table == "nat");

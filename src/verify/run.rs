@@ -331,7 +331,7 @@ impl<'a> Run<'a> {
         self.changed = false;
         self.reviewed = self.start.elapsed();
         self.take_review(review().await);
-        self.evidence.filters = firewall::filters().await;
+        self.evidence.filters = firewall::filters(&self.index.machine).await;
         let questions: Vec<Question> = self.index.goals().iter().map(|goal| goal.question.clone()).collect();
         self.look_up(questions.into_iter().chain(self.questions_of_names())).await;
     }
@@ -437,7 +437,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         for link in links {
-            let settings = link_settings(&link);
+            let settings = link_settings(&self.index.machine, &link);
             self.evidence.settings.insert(link, settings);
         }
     }

@@ -119,9 +119,13 @@ const STATES: &[(&str, &str, &str)] = &[
         "address-on-another-link",
         "ip address add 10.1.0.9/24 dev n1; ip route del 10.1.0.0/24 dev n0
         ip route append 10.1.0.0/24 dev n0 src 10.1.0.2",
-        "n1 has the subnet 10.1.0.0/24",
+        "n1 also has the subnet 10.1.0.0/24",
     ),
-    ("longer-subnet-on-another-link", "ip address add 10.1.0.9/28 dev n1", "n1 has the subnet 10.1.0.0/28"),
+    (
+        "longer-subnet-on-another-link",
+        "ip address add 10.1.0.9/28 dev n1",
+        "n1 also has the subnet 10.1.0.0/28",
+    ),
     (
         "source-of-another",
         "ip address add 10.9.9.9/32 dev n0; ip route replace default via 10.1.0.1 proto static src 10.9.9.9",

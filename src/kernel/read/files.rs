@@ -54,8 +54,8 @@ const LINK_SETTINGS: &[&str] = &[
 
 /// Reads what a link does with packets of neighbours and others: `ipv4/conf/*/rp_filter` and the like, by their path below
 /// /proc/sys/net with `*` for the link. Those that this kernel lacks are left out.
-pub fn link_settings(link: &str) -> BTreeMap<String, i64> {
-    let net = Path::new(PROC_SYS).join("net");
+pub fn link_settings(machine: &Machine, link: &str) -> BTreeMap<String, i64> {
+    let net = machine.proc_sys().join("net");
     // A link may have a dot or a star in its name, and no slash.
     let path =
         |key: &str| key.split('/').map(|part| if part == "*" { link } else { part }).collect::<PathBuf>();

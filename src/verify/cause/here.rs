@@ -42,9 +42,7 @@ pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
 /// The error of a probe; where the kernel's own lookup says why, that is the cause.
 fn error_of(case: &Case<'_>, check: &Check) -> Option<i32> {
     let is_probe = matches!(check.code, Code::CheckGateway | Code::CheckResolver | Code::CheckTarget);
-    let is_known =
-        |c: &Check| c.code == Code::CheckRoute && c.subject == check.subject && c.link == check.link;
-    if !is_probe || case.failed(Code::CheckRoute).any(|(_, c)| is_known(c)) {
+    if !is_probe || is_of_route(case, check) {
         return None;
     }
     match check.subject {
@@ -77,6 +75,7 @@ pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
         let Some((link, ip)) = place else { continue };
         let Some(traffic) = case.evidence.traffic(&link, &ip) else { continue };
         let seen = match check.code {
+            _ if is_of_route(case, check) => None,
             Code::CheckGateway if setting_of(case, &link, &ip).is_some() => None,
             Code::CheckGateway => of_gateway(case, check, traffic),
             _ => of_host(case, check, traffic),
@@ -160,7 +159,7 @@ fn of_host(case: &Case<'_>, check: &Check, traffic: &Traffic) -> Option<(Directi
         _ => return None,
     };
     // What it answers badly it does answer.
-    if answered || error_of(case, check).is_some() {
+    if answered || is_of_route(case, check) || error_of(case, check).is_some() {
         return None;
     }
     // The search for the way has echoes of its own; where those come back nothing is dropped.
@@ -217,6 +216,11 @@ fn by_filters(case: &Case<'_>, link: &str, direction: Direction, other: &str) ->
         [one] => format!("See the rules of {one}; if it is not those, {other}"),
         _ => format!("See the rules of {}; if it is not those, {other}", list(names.iter().take(4))),
     }
+}
+
+/// True where the kernel's own lookup says why.
+fn is_of_route(case: &Case<'_>, check: &Check) -> bool {
+    case.failed(Code::CheckRoute).any(|(_, c)| c.subject == check.subject && c.link == check.link)
 }
 
 /// Settings of the link or of the machine with which no neighbour is asked, or no packet gets far.

@@ -121,9 +121,16 @@ fn other_route(case: &Case<'_>, goal: &Goal, route: &FoundRoute) -> (String, Str
         return (format!("it {leaves}: {link} also has the subnet {}{address}", entry.to), action);
     }
     let maker = entry.protocol.maker().map_or_else(String::new, |maker| format!(", made by {maker}"));
+    // No metric helps against a longer prefix.
+    let longer = goal.route.is_some_and(|(to, _)| entry.to.prefix_len() > to.prefix_len());
+    let describe = if longer || goal.route.is_none() {
+        format!("describe a route to {}", entry.to)
+    } else {
+        "describe a lower metric or that route".to_owned()
+    };
     let keep = match entry.protocol.maker() {
-        Some(maker) => format!("Keep {maker} from adding it, or describe a lower metric or that route"),
-        None => "Delete that route, or describe a lower metric or that route".to_owned(),
+        Some(maker) => format!("Keep {maker} from adding it, or {describe}"),
+        None => format!("Delete that route, or {describe}"),
     };
     (format!("it {leaves}: {} takes precedence{maker}", entry_words(entry)), keep)
 }
