@@ -92,12 +92,12 @@ pub fn worst(diagnostics: &[Diagnostic]) -> Option<Severity> {
     diagnostics.iter().map(|d| d.severity).max()
 }
 
-/// The candidate that `wrong` was most likely meant to be: at most a third of its letters differ.
+/// The candidate that `wrong` was most likely meant to be: at most a third of its letters differ, of three one. Never itself.
 pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = wrong.chars().count();
-    let limit = (length / 3).max(1);
+    let limit = length / 3;
     // As many letters differ as one text is longer: most candidates need no closer look.
-    let close = |candidate: &&str| candidate.chars().count().abs_diff(length) <= limit;
+    let close = |candidate: &&str| candidate.chars().count().abs_diff(length) <= limit && *candidate != wrong;
     let near = candidates.into_iter().filter(close).map(|c| (distance(wrong, c), c));
     let near = near.filter(|(d, _)| *d <= limit);
     near.min_by_key(|(d, _)| *d).map(|(_, c)| c)
@@ -140,6 +140,9 @@ mod tests {
         assert_eq!(nearest("bond_lnks", keys), Some("bond_links"));
         assert_eq!(nearest("MTU", keys), Some("mtu"));
         assert_eq!(nearest("gateway", keys), None);
+        // Of two letters one may be any other.
+        assert_eq!(nearest("n1", ["n1", "n2", "b1"]), None);
+        assert_eq!(nearest("ens3", ["ens3"]), None);
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     stacking::networks_of_members(desired, diags);
     routes::addresses(desired, diags);
     let assumed = routes::gateways(desired, diags);
+    routes::sources(desired, diags);
     routes::one_route_for_a_key(desired, &assumed, diags);
     if had_links && desired.links.is_empty() {
         let message = "nothing in the description can be used: every link of it was left out";

@@ -173,6 +173,21 @@ pub struct Match {
     pub many: bool,
     /// True where the text wrote no link of its own for this NIC, only its name as a member.
     pub implied: bool,
+    /// For an implied one: the id of the description that may have been meant.
+    pub similar: Option<String>,
+}
+
+impl Match {
+    /// What a NIC needs to fit, in words: `MAC 52:54:00:00:00:01`, `interface eth0`, `a NIC called en*`.
+    pub fn what(&self) -> String {
+        match (&self.mac, &self.name, self.drivers.first()) {
+            (Some(mac), _, _) => format!("MAC {}", mac.value),
+            (None, Some(Located { value: NamePattern::Exact(name), .. }), _) => format!("interface {name}"),
+            (None, Some(Located { value: NamePattern::Glob(glob), .. }), _) => format!("a NIC called {glob}"),
+            (None, None, Some(driver)) => format!("a NIC of the driver {}", driver.value),
+            (None, None, None) => "a NIC".to_owned(),
+        }
+    }
 }
 
 /// A name, or a shell pattern for names (`fnmatch(3)`).

@@ -6,7 +6,8 @@ use std::fmt;
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::inventory::{Inventory, ObservedLink};
 use crate::model::{
-    Desired, IfName, Kind, Link, LinkLayer, Located, MacAddr, Match, NamePattern, Naming, fits,
+    Desired, IfName, Kind, Link, LinkLayer, LinkRef, Located, MacAddr, Match, NamePattern, Naming, Place,
+    fits,
 };
 
 use super::Missing;
@@ -63,26 +64,50 @@ pub(super) fn find(
     let mut unmatched = Vec::new();
     let mut found: HashMap<String, Vec<Found>> = HashMap::new();
     let mut taken: HashSet<String> = HashSet::new();
-    let mut stand_ins: Vec<&Link> = Vec::new();
+    let mut unmet: Vec<&Link> = Vec::new();
     let order = PciOrder::new(desired, inventory);
     let physical = || desired.links.iter().filter(|l| l.kind == Kind::Physical);
     let (exact, loose): (Vec<&Link>, Vec<&Link>) = physical().partition(|l| is_exact(&l.select));
     for link in exact.into_iter().chain(loose) {
         let nics = fitting(link, inventory, &taken, &order, diags);
         let refused = too_many(link, &nics, diags);
-        if nics.is_empty() && missing == Missing::StandIn {
-            stand_ins.push(link);
-        } else if nics.is_empty() {
-            unmatched.push(what_is_sought(link));
-            diags.push(not_there(link, inventory));
+        if nics.is_empty() {
+            unmet.push(link);
         }
         taken.extend(nics.iter().map(|n| n.name.clone()));
         if !nics.is_empty() && !refused {
             found.insert(link.id.clone(), nics);
         }
     }
-    stand_in(&stand_ins, inventory, &mut found, diags);
+    let (spare, missed): (Vec<&Link>, Vec<&Link>) =
+        unmet.into_iter().partition(|link| is_spare(link, desired, &found));
+    diags.extend(spare.iter().map(|link| not_there(link, inventory, &found).severity(Severity::Note)));
+    if missing == Missing::StandIn {
+        stand_in(&missed, inventory, &mut found, diags);
+        return (found, unmatched);
+    }
+    for link in missed {
+        unmatched.push(what_is_sought(link));
+        diags.push(not_there(link, inventory, &found));
+    }
     (found, unmatched)
+}
+
+/// Whether nothing is lost where no NIC fits a pattern: `en*` and `eth*` beside each other mean whichever there is. Nothing
+/// else needs the link, some NIC is described that is there, and it asks for nothing but a lease, or for the addresses that
+/// another link has.
+fn is_spare(link: &Link, desired: &Desired, found: &HashMap<String, Vec<Found>>) -> bool {
+    let is_needed = |other: &Link| {
+        let names = |reference: &&LinkRef| reference.value == link.id;
+        other.members.iter().chain(&other.parent).chain(&other.peer).any(|reference| names(&reference))
+    };
+    let nets = |of: &Link| of.addresses.iter().map(|address| address.net).collect::<Vec<_>>();
+    let stands_in = |other: &Link| found.contains_key(&other.id) && nets(other) == nets(link);
+    let asks_for_a_lease = link.addresses.is_empty() && link.routes.is_empty();
+    !is_exact(&link.select)
+        && !found.is_empty()
+        && !desired.links.iter().any(is_needed)
+        && (asks_for_a_lease || !link.addresses.is_empty() && desired.links.iter().any(stands_in))
 }
 
 fn is_exact(select: &Match) -> bool {
@@ -191,14 +216,17 @@ fn with_mac<'a>(
 }
 
 fn fits_names(select: &Match, nic: &ObservedLink) -> bool {
-    let by_name = match &select.name {
+    has_name(select, nic) && fits_drivers(select, nic)
+}
+
+fn has_name(select: &Match, nic: &ObservedLink) -> bool {
+    match &select.name {
         None => true,
         Some(Located { value: NamePattern::Exact(name), .. }) => nic.is_called(name),
         Some(Located { value: NamePattern::Glob(glob), .. }) => {
             fits(glob, &nic.name) || nic.altnames.iter().any(|name| fits(glob, name))
         }
-    };
-    by_name && fits_drivers(select, nic)
+    }
 }
 
 fn fits_drivers(select: &Match, nic: &ObservedLink) -> bool {
@@ -285,30 +313,105 @@ fn what_is_sought(link: &Link) -> String {
     if link.select.implied { what } else { format!("{what} (link \"{}\")", link.id) }
 }
 
-fn not_there(link: &Link, inventory: &Inventory) -> Diagnostic {
-    let nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
-    let (at, what) = match (&link.select.mac, &link.select.name) {
-        (Some(mac), _) => (mac.at, format!("no NIC has the MAC address {}", mac.value)),
-        (None, Some(Located { value: NamePattern::Exact(name), at })) => {
-            (*at, format!("there is no interface {name}"))
+/// A property of a NIC that a link asks for: in words, where it is written, and which NICs have it.
+struct Property<'a> {
+    words: String,
+    at: Place,
+    has: Box<dyn Fn(&ObservedLink) -> bool + 'a>,
+}
+
+fn properties(select: &Match) -> Vec<Property<'_>> {
+    let mac = select.mac.as_ref().map(|mac| Property {
+        words: format!("the MAC address {}", mac.value),
+        at: mac.at,
+        has: Box::new(|nic| [nic.permanent_mac, nic.mac].iter().flatten().any(|own| own.means(&mac.value))),
+    });
+    let name = select.name.as_ref().map(|name| Property {
+        words: match &name.value {
+            NamePattern::Exact(name) => format!("the name {name}"),
+            NamePattern::Glob(glob) => format!("a name like {glob}"),
+        },
+        at: name.at,
+        has: Box::new(|nic| has_name(select, nic)),
+    });
+    let driver = select.drivers.first().map(|first| {
+        let all: Vec<&str> = select.drivers.iter().map(|driver| driver.value.as_str()).collect();
+        let words = if all.len() > 1 { "one of the drivers" } else { "the driver" };
+        Property {
+            words: format!("{words} {}", all.join(", ")),
+            at: first.at,
+            has: Box::new(|nic| fits_drivers(select, nic)),
         }
-        (None, Some(Located { value: NamePattern::Glob(glob), at })) => (*at, format!("no NIC fits {glob}")),
-        (None, None) => (link.at, "no NIC fits".to_owned()),
+    });
+    mac.into_iter().chain(name).chain(driver).collect()
+}
+
+fn not_there(link: &Link, inventory: &Inventory, found: &HashMap<String, Vec<Found>>) -> Diagnostic {
+    let nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
+    let properties = properties(&link.select);
+    let words: Vec<&str> = properties.iter().map(|property| property.words.as_str()).collect();
+    let what = match (&link.select.name, &words[..]) {
+        (_, []) => "no NIC fits".to_owned(),
+        (Some(Located { value: NamePattern::Exact(name), .. }), [_]) => {
+            format!("there is no interface {name}")
+        }
+        (Some(Located { value: NamePattern::Glob(glob), .. }), [_]) => format!("no NIC fits {glob}"),
+        (_, words) => format!("no NIC has {}", words.join(" and ")),
     };
+    let at = properties.first().map_or(link.at, |property| property.at);
     let message = if link.select.implied { what } else { format!("{what} (link \"{}\")", link.id) };
     let code = if link.select.implied { Code::DanglingReference } else { Code::NicMissing };
     let severity = if link.optional { Severity::Warning } else { Severity::Error };
-    Diagnostic::new(code, at, message).hint(hint(link, &nics)).severity(severity)
+    let hint = hint(link, &nics, &properties, found);
+    Diagnostic::new(code, at, message).hint(hint).severity(severity)
+}
+
+/// What keeps a NIC from being the one although something of it fits: `eth0 has the MAC address X, but not the driver Y`.
+fn near_miss(
+    nics: &[&ObservedLink],
+    properties: &[Property<'_>],
+    found: &HashMap<String, Vec<Found>>,
+) -> Option<String> {
+    let nic = nics.iter().find(|nic| properties.iter().any(|property| (property.has)(nic)))?;
+    let words = |fits: bool| -> Vec<&str> {
+        let part = properties.iter().filter(|property| (property.has)(nic) == fits);
+        part.map(|property| property.words.as_str()).collect()
+    };
+    let (has, lacks) = (words(true), words(false));
+    let name = &nic.name;
+    if lacks.is_empty() {
+        let (owner, _) = found.iter().find(|(_, nics)| nics.iter().any(|nic| nic.name == *name))?;
+        return Some(format!("{name} has {}, and is link \"{owner}\" already; ", has.join(" and ")));
+    }
+    let driver = if lacks.iter().any(|words| words.contains("driver")) {
+        format!(" (its driver is {})", if nic.driver.is_empty() { "unknown" } else { &nic.driver })
+    } else {
+        String::new()
+    };
+    let has = match &has[..] {
+        [words] if *words == format!("the name {name}") => "is there".to_owned(),
+        words => format!("has {}", words.join(" and ")),
+    };
+    Some(format!("{name} {has}, but without {}{driver}; ", lacks.join(" and ")))
 }
 
 /// The NICs that are there, and the one that was probably meant.
-fn hint(link: &Link, nics: &[&ObservedLink]) -> String {
+fn hint(
+    link: &Link,
+    nics: &[&ObservedLink],
+    properties: &[Property<'_>],
+    found: &HashMap<String, Vec<Found>>,
+) -> String {
     if nics.is_empty() {
         return "this machine has no NICs: does the image have the driver?".to_owned();
     }
     let mac_of = |l: &ObservedLink| l.permanent_mac.or(l.mac);
     let mut hint = String::new();
-    if let Some(mac) = link.select.mac {
+    if let Some(near) = near_miss(nics, properties, found) {
+        hint = near;
+    } else if let Some(similar) = &link.select.similar {
+        hint = format!("the description has a link \"{similar}\"; ");
+    } else if let Some(mac) = link.select.mac {
         let apart =
             |l: &&ObservedLink| mac_of(l).and_then(|m| m.digits_apart(&mac.value)).filter(|d| *d <= 2);
         if let Some(near) = nics.iter().filter(|l| apart(l).is_some()).min_by_key(|l| apart(l)) {

@@ -204,7 +204,7 @@ fn links(page: &mut Page, resolved: &Resolved) {
         let what = match (&link.matched, &link.current) {
             (Some(by), Some(current)) if *current == link.name => format!("by {by}"),
             (Some(by), Some(current)) => format!("now {current}, by {by}"),
-            (Some(_), None) => "stand-in: this machine has no such NIC".to_owned(),
+            (Some(_), None) => format!("stand-in for {}", link.desired.select.what()),
             (None, Some(_)) => format!("{}, exists", link.desired.kind.noun()),
             (None, None) => format!("{}, to be created", link.desired.kind.noun()),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::attribute::{self, Form, Value};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Place};
 
@@ -166,80 +166,88 @@ impl Resolver {
         if self.ids.contains(&reference.value) {
             return true;
         }
-        if let Some(found) = self.names.get(&reference.value).filter(|_| !self.closed) {
+        if let Some(found) = self.names.get(&reference.value).filter(|found| *found != id) {
             let message = format!(
                 "\"{id}\" names its {role} \"{}\", which is the name of link \"{found}\"",
                 reference.value
             );
+            let elsewhere = if self.closed { ": otherwise netplan rejects the whole file" } else { "" };
             diags.push(
                 Diagnostic::new(Code::ReferenceByName, reference.at, message)
-                    .hint(format!("write its id: \"{found}\"")),
+                    .hint(format!("write its id: \"{found}\"{elsewhere}")),
             );
             reference.value.clone_from(found);
             return true;
         }
-        let near = self.nearest(&reference.value);
-        let name = IfName::new(&reference.value).ok();
-        match (near, name) {
-            // netplan gives up here, and cloud-init takes it for an interface: a bond of two NICs that are there is
-            // better than none.
-            (None, Some(_)) if self.closed && matches!(role, "member" | "link") => {
-                let message = format!(
+        let near = self.nearest(id, &reference.value);
+        // netplan gives up here, and cloud-init takes it for an interface: a bond of two NICs that are there is better
+        // than none. Whether it is there the machine says. What stands on a slip of the pen would stand on nothing.
+        let is_slip = near.as_ref().is_some_and(|near| stem(near) != stem(&reference.value));
+        let is_taken = match role {
+            "member" => true,
+            "link" => !is_slip,
+            _ => !is_slip && !self.closed,
+        };
+        let is_interface = is_taken && IfName::new(&reference.value).is_ok();
+        if !is_interface {
+            let message =
+                format!("\"{id}\" names its {role} \"{}\", but no link has this id", reference.value);
+            let hint = match near {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "add the link, or remove the reference".to_owned(),
+            };
+            diags.push(Diagnostic::new(Code::DanglingReference, reference.at, message).hint(hint));
+            return false;
+        }
+        let (code, message, mut hint) = if self.closed {
+            (
+                Code::DanglingReference,
+                format!(
                     "\"{id}\" names its {role} \"{0}\", but no link has this id: using the interface {0}",
                     reference.value
-                );
-                diags.push(Diagnostic::new(Code::DanglingReference, reference.at, message).hint(format!(
+                ),
+                format!(
                     "add \"{}\" to the ethernets: without it netplan rejects the whole file",
                     reference.value
-                )));
-                self.imply(reference);
-                true
-            }
-            // Near to an id it is a slip of the pen, or the member whose link was left out.
-            (None, Some(_)) if !self.closed => {
-                let message = format!(
+                ),
+            )
+        } else {
+            (
+                Code::ImpliedLink,
+                format!(
                     "\"{0}\" is not a link in the description; \"{id}\" uses the interface {0}",
                     reference.value
-                );
-                diags.push(
-                    Diagnostic::new(Code::ImpliedLink, reference.at, message)
-                        .hint("give it a link with its MAC address: names can differ between boot images"),
-                );
-                self.imply(reference);
-                true
-            }
-            (near, _) => {
-                let message =
-                    format!("\"{id}\" names its {role} \"{}\", but no link has this id", reference.value);
-                let mut dangling = Diagnostic::new(Code::DanglingReference, reference.at, message);
-                dangling.hint = Some(match near {
-                    Some(near) if self.taken.contains(&near) => {
-                        format!(
-                            "add a link \"{}\" with its MAC address, as \"{near}\" has one",
-                            reference.value
-                        )
-                    }
-                    Some(near) => format!("did you mean \"{near}\"?"),
-                    None => "add the link, or remove the reference".to_owned(),
-                });
-                diags.push(dangling);
-                false
-            }
+                ),
+                "give it a link with its MAC address: names can differ between boot images".to_owned(),
+            )
+        };
+        if let Some(near) = near.as_ref().filter(|_| is_slip) {
+            hint = format!("did you mean \"{near}\"? Otherwise {hint}");
         }
+        diags.push(Diagnostic::new(code, reference.at, message).severity(Severity::Warning).hint(hint));
+        self.imply(reference, near);
+        true
     }
 
-    /// The id that was most likely meant, as long as looking for it is no work: a text may have ten thousand ids and as
-    /// many that lead nowhere.
-    fn nearest(&mut self, id: &str) -> Option<String> {
+    /// The id that was most likely meant by one that leads nowhere; neither the link that names it, nor a member that it has
+    /// already. As long as looking for it is no work: a text may have ten thousand ids and as many that lead nowhere.
+    fn nearest(&mut self, of: &str, id: &str) -> Option<String> {
         self.comparisons = self.comparisons.checked_sub(self.described.len())?;
-        nearest(id, self.described.iter().map(String::as_str)).map(str::to_owned)
+        let others = self.described.iter().filter(|other| *other != of && !self.taken.contains(*other));
+        nearest(id, others.map(String::as_str)).map(str::to_owned)
     }
 
-    fn imply(&mut self, reference: &LinkRef) {
+    fn imply(&mut self, reference: &LinkRef, similar: Option<String>) {
         let mut link = Link::new(reference.value.clone(), Kind::Physical, reference.at);
         link.select.name = Some(Located::new(NamePattern::Exact(reference.value.clone()), reference.at));
         link.select.implied = true;
+        link.select.similar = similar;
         self.ids.insert(link.id.clone());
         self.implied.push(link);
     }
+}
+
+/// An id without its numbers: `eth0` and `eth1` are no slips of each other.
+fn stem(id: &str) -> String {
+    id.chars().filter(|c| !c.is_ascii_digit()).collect()
 }

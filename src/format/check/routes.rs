@@ -205,6 +205,30 @@ fn ways(desired: &mut Desired, everywhere: &Subnets, diags: &mut Vec<Diagnostic>
     }
 }
 
+/// The kernel refuses a route with a source that is no address of the machine (fib_create_info). What is not described may
+/// have it, and a lease may bring it.
+pub(super) fn sources(desired: &Desired, diags: &mut Vec<Diagnostic>) {
+    let own: HashSet<IpAddr> =
+        desired.links.iter().flat_map(|link| &link.addresses).map(|address| address.net.addr()).collect();
+    let leased: HashSet<Family> =
+        desired.links.iter().flat_map(|link| &link.dynamic).map(|dynamic| dynamic.value.family()).collect();
+    for route in desired.links.iter().flat_map(|link| &link.routes) {
+        let Some(source) = route.source.filter(|ip| !own.contains(ip)) else { continue };
+        if leased.contains(&Family::of(&source)) || source.is_loopback() {
+            continue;
+        }
+        let message = format!(
+            "the route to {} has the source address {source}, which no link of the description has",
+            route.to
+        );
+        let foreign = Diagnostic::new(Code::ForeignSource, route.at, message);
+        diags
+            .push(foreign.hint(
+                "the kernel refuses it unless the machine has the address otherwise: add it to a link",
+            ));
+    }
+}
+
 /// The kernel tells routes apart by destination, table and metric: a second one gets a higher metric, an equal one goes.
 ///
 /// Of two default routes the one whose gateway is in a subnet of its link wins over one of the `assumed`, whose gateway is not.

@@ -63,7 +63,7 @@ fn one_controller(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A bond takes no bonds, bridges or VRFs, a bridge no bridges; nothing takes itself.
+/// A bond takes no VRF, a bridge no bridge; nothing takes itself.
 fn wrong_members(
     link: &mut Link,
     kinds: &HashMap<String, Kind>,
@@ -76,7 +76,8 @@ fn wrong_members(
     link.members.retain(|member| {
         let of = kinds.get(&member.value).copied().unwrap_or(Kind::Physical);
         let wrong = match kind {
-            Kind::Bond => of.is_controller(),
+            // The kernel takes a bond and a bridge (bond_enslave).
+            Kind::Bond => of == Kind::Vrf,
             Kind::Bridge => matches!(of, Kind::Bridge | Kind::Vrf),
             Kind::Vrf => of == Kind::Vrf,
             _ => true,

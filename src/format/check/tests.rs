@@ -51,14 +51,16 @@ fn cyclic_links_are_left_out_with_all_links_above_them() {
 }
 
 #[test]
-fn a_bond_of_bonds_is_refused_and_the_inner_one_stays() {
+fn a_bond_takes_a_bond_and_no_vrf() {
     let (desired, diags) = run(vec![
         nic("n1", "02:00:00:00:00:01"),
         over("inner", Kind::Bond, &["n1"]),
         over("outer", Kind::Bond, &["inner"]),
-        vlan("v", "outer"),
+        over("red", Kind::Vrf, &[]),
+        over("b", Kind::Bond, &["red"]),
+        vlan("v", "b"),
     ]);
-    assert_eq!(ids(&desired), ["n1", "inner"]);
+    assert_eq!(ids(&desired), ["n1", "inner", "outer", "red"]);
     assert_eq!(diags, ["bad-member", "left-out"]);
 }
 
@@ -71,8 +73,13 @@ fn members_may_be_named_by_interface_name_and_slips_are_told() {
         nic("private-int1", "02:00:00:00:00:01"),
         over("b", Kind::Bond, &["private-int1", "private-int2"]),
     ]);
-    assert_eq!(ids(&desired), ["private-int1", "b"]);
-    assert_eq!(diags, ["dangling-reference"]);
+    // The machine says whether it is there.
+    assert_eq!(ids(&desired), ["private-int1", "b", "private-int2"]);
+    assert_eq!(diags, ["implied-link"]);
+    // What stands on a slip of the pen would stand on nothing.
+    let (desired, diags) = run(vec![nic("uplink", "02:00:00:00:00:01"), vlan("v", "uplnk")]);
+    assert_eq!(ids(&desired), ["uplink"]);
+    assert_eq!(diags, ["dangling-reference", "left-out"]);
 }
 
 #[test]

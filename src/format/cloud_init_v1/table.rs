@@ -17,6 +17,11 @@ const SUBNETS: Key = key("subnets", Applied, "addresses and how the link gets th
 const GATEWAY: Key = key("gateway", Applied, "address of the router");
 const METRIC: Key = key("metric", Applied, "priority of the route, the lowest takes precedence");
 const NETMASK: Key = key("netmask", Applied, "netmask or prefix length; /24 or /64 where none is given");
+const ROUTE_NETMASK: Key = key(
+    "netmask",
+    Applied,
+    "netmask or prefix length; where none is given /24 or /64, and the host alone where bits beyond that are set",
+);
 const PREFIX: Key = key("prefix", Applied, "prefix length, as netmask");
 
 pub(in crate::format) static TOP: Object = Object {
@@ -108,7 +113,7 @@ pub(in crate::format) static GLOBAL_ROUTE: Object = Object {
         ID,
         key("destination", Applied, "destination with prefix length, or with a netmask beside it"),
         key("network", Applied, "as destination"),
-        NETMASK,
+        ROUTE_NETMASK,
         PREFIX,
         GATEWAY,
         METRIC,
@@ -149,7 +154,7 @@ pub(in crate::format) static ROUTE: Object = Object {
         key("type", NoEffect, "it is for curtin"),
         key("network", Applied, "destination, with prefix length or with a netmask beside it"),
         key("destination", Applied, "as network"),
-        NETMASK,
+        ROUTE_NETMASK,
         PREFIX,
         GATEWAY,
         METRIC,

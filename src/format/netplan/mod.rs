@@ -61,7 +61,7 @@ pub(super) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Di
         match root.get("network").filter(|node| matches!(node.value, Value::Map(_) | Value::Null)) {
             Some(network) => {
                 beside(root, diags);
-                documents.push(network);
+                documents.push(inner_network(network, diags));
             }
             None => documents.push(root),
         }
@@ -102,6 +102,56 @@ pub(super) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Di
     };
     reader.document(document);
     finish::finish(reader)
+}
+
+/// What is below `network`; where another `network` is all that is there, what is below that.
+fn inner_network<'a>(network: &'a Node, diags: &mut Vec<Diagnostic>) -> &'a Node {
+    let has_sections =
+        entries(network).iter().any(|entry| SECTIONS.iter().any(|(name, ..)| *name == entry.key));
+    let inner = entries(network).iter().find(|entry| entry.key == "network" && !has_sections);
+    let Some(inner) = inner.filter(|inner| matches!(inner.value.value, Value::Map(_))) else {
+        return network;
+    };
+    let message = "\"network\" is repeated inside \"network\": the inner one was read";
+    diags.push(
+        Diagnostic::new(Code::UnknownKey, inner.key_at, message)
+            .hint("remove the outer one: netplan takes none of the text with both"),
+    );
+    &inner.value
+}
+
+/// Mappings, others whose keys are written in them by mistake, and where those belong.
+static HOMES: &[(&Object, &Object, &str)] = &[
+    (&keys::NETWORK, &keys::ETHERNET, "it belongs to a link: ethernets: NAME:"),
+    (&keys::BRIDGE_LINK, &keys::BRIDGE_PARAMETERS, "it belongs below \"parameters\""),
+    (&keys::BOND_LINK, &keys::BOND_PARAMETERS, "it belongs below \"parameters\""),
+    (&keys::BRIDGE_PARAMETERS, &keys::BRIDGE_LINK, "it belongs to the bridge, beside \"parameters\""),
+    (&keys::BOND_PARAMETERS, &keys::BOND_LINK, "it belongs to the bond, beside \"parameters\""),
+    (&keys::ETHERNET, &keys::MATCH, "it belongs below \"match\""),
+    (&keys::MATCH, &keys::ETHERNET, "it belongs to the link, beside \"match\""),
+    (&keys::ROUTE, &keys::RULE, "it belongs to an entry of routing-policy"),
+    (&keys::RULE, &keys::ROUTE, "it belongs to an entry of routes"),
+];
+
+/// As [`Fields::new`]; of keys that another mapping has it is said where they belong.
+fn fields_at_home<'a>(
+    node: &'a Node,
+    object: &'static Object,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<Fields<'a>> {
+    let has = |object: &Object, key: &str| object.keys.iter().any(|known| known.name == key);
+    let home = |key: &str| {
+        let of_this = HOMES.iter().filter(|(here, ..)| std::ptr::eq(*here, object) && !has(here, key));
+        of_this.filter(|(_, there, _)| has(there, key)).map(|(.., hint)| *hint).next()
+    };
+    let fields = Fields::with_others(node, object, |key| home(key).is_some(), diags)?;
+    for entry in fields.entries() {
+        if let Some(hint) = home(&entry.key) {
+            let message = format!("unknown key \"{}\" in {}, ignored", entry.key, object.name);
+            diags.push(Diagnostic::new(Code::UnknownKey, entry.key_at, message).hint(hint));
+        }
+    }
+    Some(fields)
 }
 
 /// The second places of keys that netplan refuses to see twice, where it takes the last one elsewhere: a bond's
@@ -178,7 +228,7 @@ struct PortOption {
 
 impl Reader<'_> {
     fn document(&mut self, document: &Node) {
-        let Some(fields) = Fields::new(document, &keys::NETWORK, self.diags) else { return };
+        let Some(fields) = fields_at_home(document, &keys::NETWORK, self.diags) else { return };
         if let Some(node) = fields.get("version").filter(|node| node.text() != Some("2")) {
             self.diags.push(
                 value::bad(Code::BadValue, node, "version", "netplan has version 2 only")
@@ -253,7 +303,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let fields = Fields::new(&entry.value, object, self.diags)?;
+        let fields = fields_at_home(&entry.value, object, self.diags)?;
         let is_tunnel = std::ptr::eq(object, &keys::TUNNEL);
         let kind = if is_tunnel { tunnel::kind(id, &fields, self.diags)? } else { kind };
         let mut link = Link::new(id.clone(), kind, entry.key_at);
@@ -283,7 +333,7 @@ impl Reader<'_> {
         virtual_switch(link, fields)?;
         link.members = members(fields, self.diags);
         let Some(node) = fields.get("parameters") else { return Some(()) };
-        let Some(parameters) = Fields::new(node, &keys::BRIDGE_PARAMETERS, self.diags) else {
+        let Some(parameters) = fields_at_home(node, &keys::BRIDGE_PARAMETERS, self.diags) else {
             return Some(());
         };
         options::read(options::BRIDGE, &parameters, Kind::Bridge, &mut link.settings, self.diags);
@@ -329,7 +379,7 @@ impl Reader<'_> {
 fn bond(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     virtual_switch(link, fields)?;
     link.members = members(fields, diags);
-    let parameters = fields.get("parameters").and_then(|n| Fields::new(n, &keys::BOND_PARAMETERS, diags));
+    let parameters = fields.get("parameters").and_then(|n| fields_at_home(n, &keys::BOND_PARAMETERS, diags));
     let Some(parameters) = parameters else { return Some(()) };
     if let Some(node) =
         parameters.get("mode").filter(|n| matches!(n.text(), Some("balance-tcp" | "balance-slb")))

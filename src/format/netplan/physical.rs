@@ -55,7 +55,7 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnos
 /// Every part that is given must hold; without any part every NIC fits.
 fn select(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Match> {
     let mut select = Match { many: true, ..Match::default() };
-    let fields = Fields::new(node, &keys::MATCH, diags)?;
+    let fields = super::fields_at_home(node, &keys::MATCH, diags)?;
     // Without a part that is written and cannot be read, more NICs would fit than are meant: then none does.
     if let Some(node) = fields.get("macaddress") {
         select.mac = Some(value::mac(node, "macaddress", diags)?);

@@ -38,7 +38,7 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnos
 }
 
 fn route(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Route> {
-    let fields = Fields::new(node, &keys::ROUTE, diags)?;
+    let fields = super::fields_at_home(node, &keys::ROUTE, diags)?;
     let Some(to) = fields.get("to") else {
         let message = "the route has no destination, left out";
         diags.push(Diagnostic::new(Code::MissingKey, node.at, message).hint("add to: default, or a network"));
@@ -137,7 +137,7 @@ fn scope(node: &Node, family: Family, diags: &mut Vec<Diagnostic>) -> Option<Sco
 }
 
 fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
-    let fields = Fields::new(node, &keys::RULE, diags)?;
+    let fields = super::fields_at_home(node, &keys::RULE, diags)?;
     // `get` hands out nothing that is absent: a side without a prefix is one that cannot be read.
     let mut side = |key: &'static str| match fields.get(key) {
         Some(node) => prefix(node, key, Family::V4, diags).map(Some).ok_or(Reported),

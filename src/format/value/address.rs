@@ -303,7 +303,8 @@ fn assumed_destination(ip: IpAddr, at: Place, key: &str, diags: &mut Vec<Diagnos
     let is_network = IpNet::new(ip, short).is_ok_and(|net| net.trunc() == net);
     let assumed = if is_network { short } else { family.bits() };
     let message = format!("{key} {ip} has no netmask: {ip}/{assumed} was assumed");
-    diags.push(Diagnostic::new(Code::AssumedPrefix, at, message).hint("add the netmask"));
+    let elsewhere = if is_network { "" } else { ": cloud-init takes the whole network of that host" };
+    diags.push(Diagnostic::new(Code::AssumedPrefix, at, message).hint(format!("add the netmask{elsewhere}")));
     assumed
 }
 
