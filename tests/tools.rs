@@ -31,6 +31,14 @@ fn finds(machine: &Machine) -> bool {
     machine.run(&format!("for i in $(seq 20); do {find} && exit 0; sleep 0.5; done; exit 1")).0 == 0
 }
 
+/// Prints the row of docs/handoff.md that a test has seen to be true.
+#[track_caller]
+fn seen(state: &str) {
+    let rows = include_str!("../docs/handoff.md").lines();
+    let mut rows = rows.filter(|row| row.starts_with(&format!("| {state} |")));
+    println!("{}", rows.next().expect("a row of docs/handoff.md"));
+}
+
 #[track_caller]
 fn applied(machine: &Machine, description: &str) {
     let (status, output) = machine.apply(description);
@@ -60,6 +68,7 @@ fn network_manager_lets_a_link_with_a_lease_go() {
         machine.ok("find /run /tmp -path '*netapply/*' -prune -o -name '*netapply*' -type f -print"),
         "/run/issue.d/50-netapply.issue\n"
     );
+    seen("NetworkManager has eth0 with a lease");
 }
 
 #[test]
@@ -91,6 +100,45 @@ fn networkd_keeps_off_whatever_files_the_image_has() {
         assert!(machine.addresses("eth0").contains(&"192.0.2.10".to_owned()), "{change}");
         assert!(finds(&machine), "{change}");
     }
+    seen("networkd has eth0 by `00-eth0.network`, `90-image.conf` has it remove rules");
+}
+
+/// As a unit of systemd's, which the tools are ordered after: a restart that waited for their order would wait for
+/// netapply's own start.
+#[test]
+fn a_unit_restarts_a_tool_that_is_ordered_after_it() {
+    let description = STATIC.replace(
+        "      nameservers",
+        "      routing-policy: [{from: 192.0.2.10, table: 100, priority: 1000}]\n      nameservers",
+    );
+    let machine = Machine::boot(
+        "full",
+        &format!(
+            "printf '[Match]\\nName=eth*\\n[Network]\\nDHCP=yes\\n' >etc/systemd/network/00-eth0.network
+            mkdir -p etc/systemd/networkd.conf.d var/lib/cloud/seed/nocloud
+            printf '[Network]\\nManageForeignRoutingPolicyRules=yes\\n' >etc/systemd/networkd.conf.d/90-image.conf
+            echo instance-id: i >var/lib/cloud/seed/nocloud/meta-data
+            cat >var/lib/cloud/seed/nocloud/network-config <<'END'\n{description}END\n"
+        ),
+    );
+    machine.ok("systemctl start systemd-networkd");
+    machine.until("networkctl --no-legend list eth0 | grep -q configured");
+    machine
+        .ok("timeout 50 systemctl start netapply.service || { journalctl -u netapply --no-pager; false; }");
+    for change in [
+        "true",
+        "networkctl reload",
+        "systemctl restart systemd-networkd",
+        "ip link add eth9 type veth peer name eth8",
+    ] {
+        machine.ok(change);
+        machine.until("networkctl --no-legend list eth1 | grep -q configured");
+        machine.ok("networkctl --no-legend list eth0 | grep -q unmanaged");
+        machine.ok("ip rule | grep -q '^1000:.*from 192.0.2.10 lookup 100'");
+        assert_eq!(machine.addresses("eth0"), ["192.0.2.10"], "{change}");
+        assert!(finds(&machine), "{change}");
+    }
+    seen("the same, and netapply.service is started while networkd runs");
 }
 
 #[test]
@@ -112,6 +160,9 @@ fn clients_that_take_every_link_take_the_one_that_is_left_to_them() {
         }
         machine.ok(&format!("systemctl stop {tool}; pkill dhclient || true"));
     }
+    seen("eth0 static, eth1 on DHCP, ifupdown has both");
+    seen("the same with dhcpcd");
+    seen("the same with connman");
 }
 
 /// Started by hand, with a lease on the link, before netapply says anything.
@@ -136,6 +187,7 @@ fn a_client_that_has_the_link_already_lets_it_go() {
         let (_, output) = machine.apply(&mixed());
         assert!(output.contains("nothing to change"), "{tool}: {output}");
     }
+    seen("dhcpcd or connman, started by hand, has eth0 with a lease");
 }
 
 /// The described server answers, and no program of the image asks it.
@@ -159,6 +211,9 @@ fn a_server_that_programs_do_not_use_is_a_failed_check() {
         let output: Vec<&str> = output.split_whitespace().collect();
         assert!(output.join(" ").contains(words), "{output:?}");
     }
+    seen(
+        "`hosts: files` in nsswitch.conf; resolved with `DNSOverTLS=yes` or `DNSSEC=yes`, and a server that cannot",
+    );
 }
 
 /// A link whose steps fail is its own again, however far its tool has let it go.
@@ -171,6 +226,7 @@ fn a_link_that_gets_no_network_goes_back_to_its_tool() {
     assert_eq!(status, 5, "{output}");
     machine.until("nmcli -t -f DEVICE,STATE device | grep -q ^eth0:connected");
     machine.ok("! ls /run/netapply/links/eth0 /run/NetworkManager/conf.d/00-netapply-eth0.conf");
+    seen("NetworkManager has eth0, and the kernel refuses a described route");
 }
 
 #[test]
@@ -201,6 +257,9 @@ fn names_resolve_wherever_resolv_conf_leads() {
             assert_eq!(machine.ok("readlink -m /etc/resolv.conf; cat /etc/resolv.conf || true"), before, "{state}");
         }
     }
+    seen("resolv.conf leads to the stub; the same through `/etc/static` as on NixOS");
+    seen("resolved masked or disabled; its D-Bus socket absent");
+    seen("resolv.conf leads to a file in `/run` that is not there yet");
 }
 
 #[test]
@@ -237,6 +296,9 @@ fn resolvconf_has_the_servers_as_long_as_they_are_described() {
             );
         }
     }
+    seen("openresolv; with `resolvconf=NO`, `resolv_conf=/run/other`, `allow_interfaces`");
+    seen("Debian's resolvconf; beside a plain file");
+    seen("a second description without servers; without links");
 }
 
 #[test]
@@ -263,6 +325,7 @@ fn network_manager_writes_the_described_servers() {
             assert!(finds(&machine), "{state}, {change}: {}", machine.ok("cat /etc/resolv.conf"));
         }
     }
+    seen("NetworkManager with a plain resolv.conf, with its own, with `dns=default` and `rc-manager=file`");
 }
 
 /// A hand-off that fails costs nothing but itself: the network stands, the screen says which file and why, and no marker
@@ -321,4 +384,6 @@ fn what_cannot_be_written_is_named_and_has_no_marker() {
         }
         machine.run("chattr -i /etc/resolv.conf");
     }
+    seen("`/run` full or read-only");
+    seen("`/etc` read-only; resolv.conf a folder, immutable, or mounted from a full disk");
 }
