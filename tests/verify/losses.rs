@@ -80,13 +80,13 @@ fn echoes_that_are_lost_one_by_one_while_arp_is_answered_are_a_warning() {
 }
 
 /// The faults: so many of ten packets are lost on the wire.
-fn loses(v6: bool, of_ten: u32) {
+fn loses(v6: bool, of_ten: u32, which: &'static str) {
     in_machine(async move || {
         one_nic();
         in_router(&format!(
             "nft add table netdev f
             nft \"add chain netdev f i {{ type filter hook ingress device port0 priority 0; }}\"
-            nft add rule netdev f i numgen random mod 10 \"<\" {of_ten} drop"
+            nft add rule netdev f i numgen {which} mod 10 \"<\" {of_ten} drop"
         ));
         let verification = verified(v6).await;
         assert!(!verification.passed(), "{verification:#?}");
@@ -97,15 +97,16 @@ fn loses(v6: bool, of_ten: u32) {
 
 #[test]
 fn seven_of_ten_packets_are_lost() {
-    loses(false, 7);
+    loses(false, 7, "random");
 }
 
 #[test]
 fn nine_of_ten_packets_are_lost() {
-    loses(false, 9);
+    // By chance nothing may come through for long.
+    loses(false, 9, "inc");
 }
 
 #[test]
 fn seven_of_ten_ipv6_packets_are_lost() {
-    loses(true, 7);
+    loses(true, 7, "random");
 }
