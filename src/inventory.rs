@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::attribute::Value;
 use crate::model::{
-    AddressGeneration, AddressProtocol, Kind, LinkKind, LinkLayer, MacAddr, Protocol, RouteKind, Scope,
-    Wireguard,
+    AddressGeneration, AddressProtocol, Family, Kind, LinkKind, LinkLayer, MacAddr, Protocol, RouteKind,
+    Scope, Wireguard,
 };
 
 /// Everything that netapply compares with a description.
@@ -396,8 +396,9 @@ pub struct NextHopEntry {
 /// A policy rule in the kernel's form: observed, or to be there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RuleEntry {
-    /// 4 or 6.
-    pub family: u8,
+    /// In JSON 4 or 6.
+    #[serde(with = "family_number")]
+    pub family: Family,
     /// Source prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<IpNet>,
@@ -420,6 +421,22 @@ pub struct RuleEntry {
     /// Has selectors that netapply does not know, so it is not netapply's.
     #[serde(default, skip_serializing_if = "is_false")]
     pub foreign: bool,
+}
+
+mod family_number {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::model::Family;
+
+    pub(super) fn serialize<S: Serializer>(family: &Family, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(family.number())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Family, D::Error> {
+        let number = u8::deserialize(deserializer)?;
+        let known = [Family::V4, Family::V6].into_iter().find(|family| family.number() == number);
+        known.ok_or_else(|| de::Error::custom("a family is 4 or 6"))
+    }
 }
 
 impl Inventory {

@@ -20,8 +20,8 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use crate::inventory::{AddressEntry, NextHopEntry, RouteEntry, RuleEntry};
-use crate::model::Protocol;
 use crate::model::attribute::{self, Attribute, Value};
+use crate::model::{Family, Protocol};
 use crate::plan::{Action, LinkChange, NewLink};
 
 use super::attributes::Attributes;
@@ -337,7 +337,7 @@ fn metric(entry: &RouteEntry, (number, name): &(u16, &str)) -> Option<RouteMetri
 fn rule(entry: &RuleEntry) -> RuleMessage {
     let mut message = RuleMessage::default();
     let header = &mut message.header;
-    header.family = if entry.family == 4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    header.family = if entry.family == Family::V4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
     header.src_len = entry.from.map_or(0, |from| from.prefix_len());
     header.dst_len = entry.to.map_or(0, |to| to.prefix_len());
     header.tos = entry.tos.unwrap_or(0);

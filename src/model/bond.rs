@@ -81,11 +81,6 @@ impl BondMode {
     pub fn number(self) -> u8 {
         self as u8
     }
-
-    /// One member carries the traffic that arrives: `primary` and `active_slave` mean something.
-    pub fn has_active_member(self) -> bool {
-        matches!(self, BondMode::ActiveBackup | BondMode::BalanceTlb | BondMode::BalanceAlb)
-    }
 }
 
 impl fmt::Display for BondMode {

@@ -56,6 +56,14 @@ impl Family {
         }
     }
 
+    /// 4 or 6.
+    pub fn number(self) -> u8 {
+        match self {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        }
+    }
+
     /// Length of a host prefix: 32 or 128.
     pub fn bits(self) -> u8 {
         match self {

@@ -81,9 +81,14 @@ impl MacAddr {
     /// True where `written` is this address, or the six bytes that stand for an InfiniBand address of twenty: OpenStack
     /// writes bytes 13 to 15 and 18 to 20 of it, the GUID without its middle, as an Ethernet address.
     pub fn means(&self, written: &MacAddr) -> bool {
+        self == written || self.short().is_some_and(|short| short == *written)
+    }
+
+    /// The six bytes that stand for an InfiniBand address.
+    pub fn short(&self) -> Option<MacAddr> {
         let b = &self.bytes;
         let short = [b[12], b[13], b[14], b[17], b[18], b[19]];
-        self == written || (self.len == 20 && written.as_bytes() == short)
+        (self.len == 20).then(|| MacAddr::from_bytes(&short)).flatten()
     }
 
     /// True for a group address, which no NIC can have.

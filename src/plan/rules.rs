@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Planner;
 use super::step::Action;
 use crate::inventory::RuleEntry;
-use crate::model::{Family, Place, Protocol, Rule};
+use crate::model::{Place, Protocol, Rule};
 
 /// Rules without a priority are numbered from here, below the kernel's own at 32766.
 const FIRST: u32 = 30_000;
@@ -50,7 +50,7 @@ fn unnumbered(rule: &RuleEntry) -> RuleEntry {
 
 fn entry(rule: &Rule, unnumbered: u32) -> RuleEntry {
     RuleEntry {
-        family: if rule.family == Family::V4 { 4 } else { 6 },
+        family: rule.family,
         from: rule.from,
         to: rule.to,
         table: rule.table,

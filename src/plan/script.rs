@@ -374,7 +374,7 @@ fn natural_scope(entry: &RouteEntry) -> Scope {
 }
 
 fn rule(verb: &str, entry: &RuleEntry) -> Line {
-    let mut line = Line::of(&["ip", if entry.family == 6 { "-6" } else { "-4" }, "rule", verb]);
+    let mut line = Line::of(&["ip", if entry.family == Family::V6 { "-6" } else { "-4" }, "rule", verb]);
     for (word, prefix) in [("from", entry.from), ("to", entry.to)] {
         if let Some(prefix) = prefix {
             line.value(word, &prefix);

@@ -66,10 +66,11 @@ pub(super) fn find(
     let mut taken: HashSet<String> = HashSet::new();
     let mut unmet: Vec<&Link> = Vec::new();
     let order = PciOrder::new(desired, inventory);
+    let table = Nics::of(inventory);
     let physical = || desired.links.iter().filter(|l| l.kind == Kind::Physical);
     let (exact, loose): (Vec<&Link>, Vec<&Link>) = physical().partition(|l| is_exact(&l.select));
     for link in exact.into_iter().chain(loose) {
-        let nics = fitting(link, inventory, &taken, &order, diags);
+        let nics = fitting(link, &table, &taken, &order, diags);
         let refused = too_many(link, &nics, diags);
         if nics.is_empty() {
             unmet.push(link);
@@ -121,9 +122,45 @@ fn exact_name(select: &Match) -> Option<&str> {
     }
 }
 
-fn fitting(
+/// The machine's links by what a description may know them by, each list in the inventory's order: of a thousand links
+/// each looks for its own.
+struct Nics<'a> {
+    all: Vec<&'a ObservedLink>,
+    /// NICs by their permanent and their current address.
+    by_mac: HashMap<MacAddr, Vec<&'a ObservedLink>>,
+    /// Every link by its name and its alternative names.
+    by_name: HashMap<&'a str, Vec<&'a ObservedLink>>,
+}
+
+impl<'a> Nics<'a> {
+    fn of(inventory: &'a Inventory) -> Self {
+        let mut nics = Nics { all: Vec::new(), by_mac: HashMap::new(), by_name: HashMap::new() };
+        for link in &inventory.links {
+            let names: HashSet<&str> = link.altnames.iter().chain([&link.name]).map(String::as_str).collect();
+            names.into_iter().for_each(|name| nics.by_name.entry(name).or_default().push(link));
+            if link.is_nic() {
+                nics.all.push(link);
+                let macs = link.permanent_mac.into_iter().chain(link.mac);
+                let macs: HashSet<MacAddr> =
+                    macs.flat_map(|mac| [Some(mac), mac.short()]).flatten().collect();
+                macs.into_iter().for_each(|mac| nics.by_mac.entry(mac).or_default().push(link));
+            }
+        }
+        nics
+    }
+
+    fn with_mac(&self, mac: &MacAddr) -> &[&'a ObservedLink] {
+        self.by_mac.get(mac).map_or(&[], Vec::as_slice)
+    }
+
+    fn called(&self, name: &str) -> &[&'a ObservedLink] {
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn fitting<'a>(
     link: &Link,
-    inventory: &Inventory,
+    table: &Nics<'a>,
     taken: &HashSet<String>,
     order: &PciOrder,
     diags: &mut Vec<Diagnostic>,
@@ -131,31 +168,30 @@ fn fitting(
     let select = &link.select;
     // The loopback interface is meant by its name alone.
     let loopback = exact_name(select) == Some("lo");
-    let free = |l: &&ObservedLink| !taken.contains(&l.name) && (l.layer != LinkLayer::Loopback || loopback);
-    let nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).filter(free).collect();
+    let free = |l: &&&ObservedLink| !taken.contains(&l.name) && (l.layer != LinkLayer::Loopback || loopback);
     let found = |by: MatchedBy| {
         move |l: &&ObservedLink| Found { name: l.name.clone(), by: by.clone(), stand_in: false }
     };
-    let others: Vec<&ObservedLink> = nics.iter().filter(|l| fits_names(select, l)).copied().collect();
+    let among = |nics: &[&'a ObservedLink]| -> Vec<&'a ObservedLink> {
+        nics.iter().filter(free).filter(|l| fits_names(select, l)).copied().collect()
+    };
     // The first name that a NIC has.
     let otherwise = || {
         let mut names = select.otherwise.iter();
         names.find_map(|name| {
-            let called = nics.iter().find(|l| l.is_called(&name.value) && fits_drivers(select, l));
-            called.map(found(MatchedBy::Name(name.value.clone())))
+            let mut called = table.called(&name.value).iter().filter(free).filter(|l| l.is_nic());
+            called.find(|l| fits_drivers(select, l)).map(found(MatchedBy::Name(name.value.clone())))
         })
     };
     if let Some(mac) = select.mac {
-        let (by, fitting) = with_mac(link, mac.value, &others, diags);
+        let (by, fitting) = with_mac(link, mac.value, &among(table.with_mac(&mac.value)), diags);
         let fitting: Vec<Found> = fitting.iter().map(found(by)).collect();
         return if fitting.is_empty() { otherwise().into_iter().collect() } else { fitting };
     }
     match &select.name {
         Some(Located { value: NamePattern::Exact(name), .. }) => {
-            let called =
-                inventory.links.iter().filter(free).filter(|l| l.is_called(name) && fits_drivers(select, l));
-            let by_name: Vec<Found> =
-                called.take(1).collect::<Vec<_>>().iter().map(found(MatchedBy::Name(name.clone()))).collect();
+            let called = table.called(name).iter().filter(free).filter(|l| fits_drivers(select, l));
+            let by_name: Vec<Found> = called.take(1).map(found(MatchedBy::Name(name.clone()))).collect();
             match select.position {
                 Some(position) if by_name.is_empty() => {
                     let nic = order.nic(position).filter(|(_, nic)| !taken.contains(*nic));
@@ -166,14 +202,14 @@ fn fitting(
             }
         }
         Some(Located { value: NamePattern::Glob(glob), .. }) => {
-            others.iter().map(found(MatchedBy::Pattern(glob.clone()))).collect()
+            among(&table.all).iter().map(found(MatchedBy::Pattern(glob.clone()))).collect()
         }
         None => {
             let by = match select.drivers.first() {
                 Some(driver) => MatchedBy::Pattern(format!("{} of the driver", driver.value)),
                 None => MatchedBy::Anything,
             };
-            others.iter().map(found(by)).collect()
+            among(&table.all).iter().map(found(by)).collect()
         }
     }
 }

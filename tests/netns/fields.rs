@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use netapply::inventory::{AddressEntry, AddressFlag, NextHopEntry, RouteEntry, RuleEntry};
-use netapply::model::{Protocol, RouteKind, Scope};
+use netapply::model::{Family, Protocol, RouteKind, Scope};
 use netapply::plan::{Action, script};
 use serde_json::{Value as Json, json};
 
@@ -420,7 +420,7 @@ fn of_a_route() {
 }
 
 fn rules() -> Vec<Sample<RuleEntry>> {
-    let with = |family: u8, change: fn(&mut RuleEntry)| {
+    let with = |family: Family, change: fn(&mut RuleEntry)| {
         let bare = RuleEntry { family, from: None, mark: None, ..rule("192.0.2.0/24") };
         let mut entry = bare;
         change(&mut entry);
@@ -429,37 +429,41 @@ fn rules() -> Vec<Sample<RuleEntry>> {
     vec![
         sample(
             &["family", "table", "priority"],
-            with(4, |_| {}),
+            with(Family::V4, |_| {}),
             json!({"priority": 99, "table": "1000", "src": "all"}),
         ),
-        sample(&["family", "table"], with(6, |entry| entry.table = 100_000), json!({"table": "100000"})),
+        sample(
+            &["family", "table"],
+            with(Family::V6, |entry| entry.table = 100_000),
+            json!({"table": "100000"}),
+        ),
         sample(
             &["from"],
-            with(4, |entry| entry.from = Some("192.0.2.0/24".parse().unwrap())),
+            with(Family::V4, |entry| entry.from = Some("192.0.2.0/24".parse().unwrap())),
             json!({"src": "192.0.2.0", "srclen": 24}),
         ),
         sample(
             &["from"],
-            with(6, |entry| entry.from = Some("2001:db8::/32".parse().unwrap())),
+            with(Family::V6, |entry| entry.from = Some("2001:db8::/32".parse().unwrap())),
             json!({"src": "2001:db8::", "srclen": 32}),
         ),
         sample(
             &["to"],
-            with(4, |entry| entry.to = Some("192.0.2.7/32".parse().unwrap())),
+            with(Family::V4, |entry| entry.to = Some("192.0.2.7/32".parse().unwrap())),
             json!({"dst": "192.0.2.7"}),
         ),
         sample(
             &["to"],
-            with(6, |entry| entry.to = Some("2001:db8::/32".parse().unwrap())),
+            with(Family::V6, |entry| entry.to = Some("2001:db8::/32".parse().unwrap())),
             json!({"dst": "2001:db8::", "dstlen": 32}),
         ),
-        sample(&["mark"], with(4, |entry| entry.mark = Some(0x2a)), json!({"fwmark": "0x2a"})),
-        sample(&["mark"], with(6, |entry| entry.mark = Some(0x2a)), json!({"fwmark": "0x2a"})),
-        sample(&["tos"], with(4, |entry| entry.tos = Some(0x10)), json!({"tos": "0x10"})),
-        sample(&["tos"], with(6, |entry| entry.tos = Some(0x10)), json!({"tos": "0x10"})),
+        sample(&["mark"], with(Family::V4, |entry| entry.mark = Some(0x2a)), json!({"fwmark": "0x2a"})),
+        sample(&["mark"], with(Family::V6, |entry| entry.mark = Some(0x2a)), json!({"fwmark": "0x2a"})),
+        sample(&["tos"], with(Family::V4, |entry| entry.tos = Some(0x10)), json!({"tos": "0x10"})),
+        sample(&["tos"], with(Family::V6, |entry| entry.tos = Some(0x10)), json!({"tos": "0x10"})),
         sample(
             &["protocol"],
-            with(4, |entry| entry.protocol = Protocol::Static),
+            with(Family::V4, |entry| entry.protocol = Protocol::Static),
             json!({"protocol": "static"}),
         ),
     ]
@@ -472,7 +476,7 @@ fn of_a_rule() {
     in_namespace(async || {
         each_is_as_shown(
             rules(),
-            |entry| format!("-{} rule", entry.family),
+            |entry| format!("-{} rule", entry.family.number()),
             |entry, item| item["priority"] == entry.priority,
             |entry| (Action::AddRule(entry.clone()), Action::DeleteRule(entry)),
         )

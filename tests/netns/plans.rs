@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use netapply::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use netapply::model::attribute::Value;
-use netapply::model::{Kind, Protocol};
+use netapply::model::{Family, Kind, Protocol};
 use netapply::plan::{Action, NewLink};
 
 #[path = "../harness/plans.rs"]
@@ -37,7 +37,7 @@ pub(crate) fn route(link: &str, to: &str, via: &str) -> RouteEntry {
 
 pub(crate) fn rule(from: &str) -> RuleEntry {
     RuleEntry {
-        family: 4,
+        family: Family::V4,
         from: Some(from.parse().unwrap()),
         to: None,
         table: 1000,

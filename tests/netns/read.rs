@@ -251,7 +251,7 @@ fn routes_and_rules_are_as_ip_shows_them() {
             assert_eq!(ours, theirs);
         }
         let rules: Vec<_> =
-            inventory.rules.iter().map(|r| (r.family, r.priority, r.table, r.foreign)).collect();
+            inventory.rules.iter().map(|r| (r.family.number(), r.priority, r.table, r.foreign)).collect();
         assert_eq!(rules, [(4, 98, 1000, true), (4, 99, 1000, false), (6, 97, 1000, false)]);
         assert_eq!(inventory.rules[1].mark, Some(7));
         assert_eq!(inventory.rules[1].from, Some("192.0.2.0/24".parse().unwrap()));

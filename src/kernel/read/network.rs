@@ -8,7 +8,7 @@ use netlink_packet_core::NLA_ALIGNTO;
 use crate::inventory::{AddressEntry, AddressFlag, NextHopEntry, RouteEntry, RuleEntry};
 use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
-use crate::model::{AddressProtocol, Protocol, RouteKind, Scope, few};
+use crate::model::{AddressProtocol, Family, Protocol, RouteKind, Scope, few};
 
 /// linux/if_addr.h; newer than libc's list, `IFA_PROTO` of kernel 5.18.
 pub(in crate::kernel) const IFA_RT_PRIORITY: u16 = 9;
@@ -218,7 +218,7 @@ pub(super) fn rule(payload: &[u8]) -> Option<RuleEntry> {
     let flags = field(payload, 8, u32::from_ne_bytes)?;
     let attributes = Attributes::new(payload.get(12..)?);
     let entry = RuleEntry {
-        family: if i32::from(family) == libc::AF_INET { 4 } else { 6 },
+        family: if i32::from(family) == libc::AF_INET { Family::V4 } else { Family::V6 },
         from: attributes.ip(fra::SRC).and_then(|ip| prefix_of(family, Some(ip), from)),
         to: attributes.ip(fra::DST).and_then(|ip| prefix_of(family, Some(ip), to)),
         table: attributes.u32(fra::TABLE).unwrap_or_else(|| table.into()),

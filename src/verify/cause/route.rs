@@ -1,11 +1,9 @@
 //! Causes on this machine: what takes precedence over the described routes, by the kernel's own lookup.
 
-use std::net::IpAddr;
-
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::{Code, Severity};
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
-use crate::model::{Protocol, RouteKind};
+use crate::model::{Family, Protocol, RouteKind};
 use crate::verify::checks::{Check, Outcome, Subject};
 use crate::verify::evidence::{Found, FoundRoute};
 use crate::verify::lookups::View;
@@ -173,7 +171,7 @@ fn forbidden(case: &Case<'_>, goal: &Goal, kind: RouteKind) -> (String, String) 
 fn concerns(rule: &RuleEntry, goal: &Goal) -> bool {
     let to = rule.to.is_none_or(|net| net.contains(&goal.question.to));
     let from = rule.from.is_none_or(|net| goal.question.from.is_some_and(|ip| net.contains(&ip)));
-    let family = (rule.family == 4) == matches!(goal.question.to, IpAddr::V4(_));
+    let family = rule.family == Family::of(&goal.question.to);
     family && to && from
 }
 
