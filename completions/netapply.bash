@@ -123,7 +123,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__check)
-            opts="-h --format --for --follow-links --wait --json --log --help"
+            opts="-h --format --for --merge --follow-links --wait --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -53,6 +53,7 @@ github\t'Annotations of a GitHub workflow'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l for -d 'Also report what this service would reject' -r -f -a "ironic\t'Ironic\'s API'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l log -d 'Log level: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l merge -d 'Read each directory as one description, as apply does'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l follow-links -d 'Follow symbolic links that lead out of a directory'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -158,6 +158,12 @@ struct CheckOptions {
     /// Also report what this service would reject
     #[arg(long = "for", value_enum, value_name = "SERVICE")]
     service: Option<Service>,
+    /// Read each directory as one description, as apply does
+    ///
+    /// By default a directory is one description if it is laid out as a config drive or is a netplan directory;
+    /// otherwise each *.json, *.yaml and *.iso file in it and its subdirectories is one.
+    #[arg(long)]
+    merge: bool,
     #[command(flatten)]
     links: LinkOptions,
     #[command(flatten)]
@@ -326,6 +332,8 @@ pub struct Args {
     pub for_ironic: bool,
     /// `--follow-links`.
     pub follow_links: bool,
+    /// `--merge`.
+    pub merge: bool,
     /// `--json`.
     pub json: bool,
     /// `--timeline`.
@@ -456,6 +464,7 @@ impl From<CommandLine> for Args {
             format: Format::Text,
             for_ironic: false,
             follow_links: false,
+            merge: false,
             json: false,
             timeline: false,
             strict: false,
@@ -499,6 +508,7 @@ impl From<CommandLine> for Args {
                 };
                 args.wait(options.wait);
                 args.follow_links = options.links.follow_links;
+                args.merge = options.merge;
                 args.for_ironic = matches!(options.service, Some(Service::Ironic));
                 args.json = options.print.json;
                 args.log = options.log.log;

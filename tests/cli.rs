@@ -131,3 +131,37 @@ fn check_counts_keys_without_effect_and_shows_them_if_asked() {
     assert!(whole.contains("has no effect here") && !whole.contains("--log info"), "{whole}");
     assert!(check(&["--json"]).contains("\"no-effect\""));
 }
+
+/// A pipeline's folder of one file a node, beside a drive: each is read by itself, and the summary says so.
+#[test]
+fn check_reads_a_directory_as_many_descriptions() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = |name: &str| {
+        format!("network:\n  version: 2\n  ethernets: {{{name}: {{addresses: [192.0.2.1/24]}}}}\n")
+    };
+    let drive = folder.path().join("node3/openstack/latest");
+    std::fs::create_dir_all(&drive).unwrap();
+    std::fs::write(drive.join("network_data.json"), r#"{"links": [], "networks": []}"#).unwrap();
+    std::fs::write(folder.path().join("node1.yaml"), node("eth0")).unwrap();
+    std::fs::write(folder.path().join("node2.yaml"), node("eth1")).unwrap();
+    std::fs::write(folder.path().join("node4.json"), "{").unwrap();
+    let check = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_netapply"));
+        let output = command.arg("check").args(arguments).current_dir(folder.path()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (status, text) = check(&["."]);
+    assert_eq!(status, 3, "{text}");
+    assert!(text.contains("./node4.json:1:"), "{text}");
+    assert!(
+        text.contains(".: read as 4 descriptions; --merge reads it as one\n4 descriptions: 1 error,"),
+        "{text}"
+    );
+    let (status, text) = check(&["node1.yaml", "node3"]);
+    assert!(text.contains("node3: read as one description\n2 descriptions: 0 errors,"), "{status} {text}");
+    let (status, json) = check(&["--json", "."]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((status, json["files"].as_array().unwrap().len()), (3, 4), "{json}");
+    let (_, text) = check(&["--merge", "."]);
+    assert!(text.contains("\n1 description: 0 errors,") && text.contains("is also on"), "{text}");
+}

@@ -64,6 +64,8 @@ fn what_cannot_be_read_is_json_too() {
     let check = netapply(folder.path(), &["check", "--json", "nowhere.json"]);
     assert_eq!(fits("check", &check, "a file that is not there")["errors"], 1);
     std::fs::write(folder.path().join("broken.json"), "{\"links\": [").unwrap();
+    let check = netapply(folder.path(), &["check", "--json", "."]);
+    assert_eq!(fits("check", &check, "a directory")["directories"][0]["reading"], "many");
     let apply = netapply(folder.path(), &["apply", "--json", "broken.json"]);
     assert_eq!(apply.status.code(), Some(3));
     assert_eq!(fits("report", &apply, "a broken file")["verdict"], "nothing");

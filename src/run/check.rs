@@ -8,24 +8,49 @@ use crate::cli::{Args, Format};
 use crate::diagnostic::{Code, Diagnostic, Record, Renderer, Severity};
 use crate::format::{self, Parsed};
 use crate::page::Page;
-use crate::source::{Found, NotFound};
+use crate::source::{self, Directory, Found, NotFound};
 
 /// The diagnostics of all descriptions.
 #[derive(Default, Serialize)]
-struct Output<'a> {
+struct Output {
     version: u32,
-    files: Vec<File<'a>>,
+    files: Vec<File>,
+    /// How the directories among the sources were read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    directories: Vec<Reading>,
     errors: usize,
     warnings: usize,
     notes: usize,
     /// Notes that are counted and not shown.
     #[serde(skip)]
     hidden: usize,
+    #[serde(skip)]
+    descriptions: usize,
+}
+
+/// How a directory was read.
+#[derive(Serialize)]
+struct Reading {
+    path: String,
+    reading: &'static str,
+    descriptions: usize,
+    links_not_followed: u32,
+}
+
+impl Reading {
+    fn new(path: &str, directory: &Directory) -> Reading {
+        Reading {
+            path: path.to_owned(),
+            reading: if directory.is_one { "one" } else { "many" },
+            descriptions: directory.paths.len(),
+            links_not_followed: directory.links,
+        }
+    }
 }
 
 #[derive(Serialize)]
-struct File<'a> {
-    source: &'a str,
+struct File {
+    source: String,
     format: &'static str,
     diagnostics: Vec<Record>,
 }
@@ -37,9 +62,23 @@ pub(super) fn check(args: &Args) -> Exit {
     let done = block_on(async {
         let mut request = request(args, None);
         for source in &args.sources {
-            request.source = Some(source.clone());
-            let parsed = checked(args, source, find(&request).await);
-            output.add(args, source, &parsed);
+            let directory = if args.merge { Ok(None) } else { source::directory(source, &request).await };
+            let paths = match directory {
+                Ok(Some(directory)) => {
+                    output.directories.push(Reading::new(source, &directory));
+                    directory.paths
+                }
+                Ok(None) => vec![source.clone()],
+                Err(problem) => {
+                    output.add(args, source, &unreadable(source, &problem));
+                    continue;
+                }
+            };
+            for path in paths {
+                request.source = Some(path.clone());
+                let parsed = checked(args, &path, find(&request).await);
+                output.add(args, &path, &parsed);
+            }
         }
     });
     if let Err(error) = done {
@@ -49,14 +88,15 @@ pub(super) fn check(args: &Args) -> Exit {
     let exit = if output.errors > 0 { Exit::BadText } else { Exit::Success };
     match args.format {
         _ if args.json => print_json(&output, exit),
-        Format::Text => print(&output.summary(args.sources.len()), exit),
+        Format::Text => print(&output.summary(), exit),
         Format::Github | Format::Sh => exit,
     }
 }
 
-impl<'a> Output<'a> {
+impl Output {
     /// Counts the diagnostics of a description, and prints them unless they become part of the JSON.
-    fn add(&mut self, args: &Args, source: &'a str, parsed: &Parsed) {
+    fn add(&mut self, args: &Args, source: &str, parsed: &Parsed) {
+        self.descriptions += 1;
         let renderer = Renderer { texts: &parsed.texts, style: stdout_style() };
         let mut page = Page::new(renderer.style);
         // A service may require keys without effect in every object; notes about them are only counted.
@@ -82,22 +122,39 @@ impl<'a> Output<'a> {
         }
         if args.json {
             let diagnostics = renderer.records(&parsed.diagnostics);
-            self.files.push(File { source, format: parsed.format, diagnostics });
+            self.files.push(File { source: source.to_owned(), format: parsed.format, diagnostics });
         } else {
             print(&page, Exit::Success);
         }
     }
 
-    fn summary(&self, descriptions: usize) -> Page {
+    fn summary(&self) -> Page {
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let mut page = Page::default();
+        for directory in &self.directories {
+            let read = match directory.reading {
+                "one" => "read as one description".to_owned(),
+                _ => format!(
+                    "read as {}; --merge reads it as one",
+                    plural(directory.descriptions, "description")
+                ),
+            };
+            page.line(format_args!("{}: {read}", directory.path));
+            if directory.links_not_followed > 0 {
+                let links = plural(directory.links_not_followed as usize, "symbolic link");
+                page.line(format_args!(
+                    "{}: {links} not followed; --follow-links reads them",
+                    directory.path
+                ));
+            }
+        }
         let hidden = match self.hidden {
             0 => "",
             _ => "; --log info shows all notes",
         };
         page.line(format_args!(
             "{}: {}, {}, {}{hidden}",
-            plural(descriptions, "description"),
+            plural(self.descriptions, "description"),
             plural(self.errors, "error"),
             plural(self.warnings, "warning"),
             plural(self.notes, "note")

@@ -85,7 +85,7 @@ fn is_absent(path: &Path) -> bool {
 type Read = (OriginKind, Option<Volume>, Contents);
 
 /// Whether links may lead out of a directory that the user named: as asked, and in this machine's own ones.
-fn links_of(path: &Path, request: &Request) -> Links {
+pub(super) fn links_of(path: &Path, request: &Request) -> Links {
     let own = ["/etc", "/run", "/usr/lib"].iter().any(|own| path.starts_with(request.machine.at(own)));
     if request.follow_links || own || path == request.machine.root() {
         Links::Followed

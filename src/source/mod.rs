@@ -18,6 +18,7 @@ mod fat;
 mod iso;
 mod layout;
 mod look;
+mod many;
 mod metadata;
 mod mount;
 mod search;
@@ -29,6 +30,7 @@ mod wire;
 
 pub use cmdline::{Cmdline, LONGEST_WAIT};
 pub use layout::Layout;
+pub use many::Directory;
 pub use metadata::Metadata;
 pub use watch::Watch;
 
@@ -279,6 +281,20 @@ pub async fn find(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<F
         Some((source, why, wait)) => explicit::find(source, why, wait, request, progress).await,
         None => search::find(request, watch::Watch::kernel(), progress).await,
     }
+}
+
+/// How `netapply check` reads `source`: `None` for anything but a directory, which [`find`] reads.
+///
+/// # Errors
+/// The directory has no description, cannot be read, or does not answer.
+pub async fn directory(source: &str, request: &Request) -> Result<Option<Directory>, NotFound> {
+    let path = std::path::Path::new(source);
+    if source == "-" || !path.is_dir() {
+        return Ok(None);
+    }
+    let links = explicit::links_of(path, request);
+    let read = child::run(READ_BOUND, || many::contents(path, links)).await;
+    read.map_err(|lost| lost.problem(source, "Check the disk, or the server that exports it."))?.map(Some)
 }
 
 impl Document {

@@ -4,7 +4,7 @@
 use super::layout::{Contents, Layout};
 use super::look::Look;
 use super::volume::{FileSystem, Volume};
-use super::{Document, Metadata, NotFound, NotFoundKind, OriginKind};
+use super::{Directory, Document, Metadata, NotFound, NotFoundKind, OriginKind};
 use nix::errno::Errno;
 
 /// A value that can be handed over.
@@ -156,6 +156,7 @@ structures! {
     Contents { layout, documents, metadata, notes }
     Volume { filesystem, labels, publisher, created }
     NotFound { kind, message, hint, cause, names_drive }
+    Directory { is_one, paths, links }
 }
 
 enumerations! {
