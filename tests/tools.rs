@@ -387,3 +387,44 @@ fn what_cannot_be_written_is_named_and_has_no_marker() {
     seen("`/run` full or read-only");
     seen("`/etc` read-only; resolv.conf a folder, immutable, or mounted from a full disk");
 }
+
+/// The .deb, installed by dpkg into the root with cloud-init: the next boot configures what a seed describes, both units
+/// succeed, and nothing is left enabled once the package is removed.
+#[test]
+fn the_debian_package_installs_boots_and_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, out) = (env!("CARGO_MANIFEST_DIR"), folder.path().display());
+    let script = format!(
+        "strip -o {out}/netapply {}
+        export DEBFULLNAME=Somebody DEBEMAIL=somebody@example.com
+        {root}/release/deb {out}/netapply $(dpkg --print-architecture) {out}",
+        env!("CARGO_BIN_EXE_netapply")
+    );
+    let made = std::process::Command::new("bash").args(["-ec", &script]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let package = String::from_utf8(made.stdout).unwrap();
+    let description = r#"{"links": [{"id": "nic", "type": "phy", "ethernet_mac_address": "02:00:00:00:00:00"}],
+        "networks": [{"id": "net", "link": "nic", "type": "ipv4", "ip_address": "192.0.2.10", "netmask": "255.255.255.0",
+            "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "192.0.2.1"}]}],
+        "services": [{"type": "dns", "address": "192.0.2.53"}]}"#;
+    // What systemd/install put there goes first, so that only the package's own files count.
+    let machine = Machine::boot(
+        "full",
+        &format!(
+            "find usr/lib/systemd usr/bin -name '*netapply*' -delete
+            cp {} netapply.deb
+            chroot . dpkg --install /netapply.deb
+            mkdir -p config-drive/openstack/latest
+            echo '{description}' >config-drive/openstack/latest/network_data.json",
+            package.trim()
+        ),
+    );
+    machine.ok("systemctl is-active netapply.service");
+    machine.ok("systemctl start network-online.target && systemctl is-active netapply-wait-online.service");
+    assert_eq!(machine.addresses("eth0"), ["192.0.2.10"]);
+    assert!(resolves(&machine), "{}", machine.ok("netapply report"));
+    assert_eq!(machine.ok("dpkg --verify netapply | grep -v /usr/share/ || true"), "");
+    machine.ok("test -e /usr/lib/dracut/modules.d/50netapply/module-setup.sh");
+    machine.ok("dpkg --remove netapply");
+    assert_eq!(machine.ok("find /etc/systemd /usr/lib/systemd /usr/bin -name '*netapply*'"), "");
+}
