@@ -5,7 +5,7 @@
 use super::explicit::nothing_on;
 use super::layout;
 use super::tree::{DirTree, Links};
-use super::{NotFound, NotFoundKind};
+use super::{Directory, NotFound, NotFoundKind};
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,17 +27,6 @@ const BESIDE: [&str; 6] = [
     "vendor_data2.json",
     "ec2",
 ];
-
-/// How `netapply check` reads a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
-    /// It is laid out as a config drive, or as a directory of netplan's files: one description.
-    pub is_one: bool,
-    /// The files and directories that hold a description each, sorted; the directory itself if it is one.
-    pub paths: Vec<String>,
-    /// Symbolic links that were not followed.
-    pub links: u32,
-}
 
 /// What is in a directory.
 pub(super) fn contents(directory: &Path, links: Links) -> Result<Directory, NotFound> {

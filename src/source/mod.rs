@@ -30,7 +30,6 @@ mod wire;
 
 pub use cmdline::{Cmdline, LONGEST_WAIT};
 pub use layout::Layout;
-pub use many::Directory;
 pub use metadata::Metadata;
 pub use watch::Watch;
 
@@ -281,6 +280,17 @@ pub async fn find(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<F
         Some((source, why, wait)) => explicit::find(source, why, wait, request, progress).await,
         None => search::find(request, watch::Watch::kernel(), progress).await,
     }
+}
+
+/// How `netapply check` reads a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// It is laid out as a config drive, or as a directory of netplan's files: one description.
+    pub is_one: bool,
+    /// The files and directories that hold a description each, sorted; the directory itself if it is one.
+    pub paths: Vec<String>,
+    /// Symbolic links that were not followed.
+    pub links: u32,
 }
 
 /// How `netapply check` reads `source`: `None` for anything but a directory, which [`find`] reads.
