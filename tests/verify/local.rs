@@ -10,9 +10,9 @@ use netapply::verify::checks::Outcome;
 use netapply::verify::input::Input;
 
 use crate::commands::{description as text, exits, netapply};
-use crate::lookups::{description, two_routers, verified};
+use crate::lookups::{description, review_now, two_routers, verified};
 use crate::servers;
-use crate::wires::{assert_cause, assert_healthy, in_machine, input, nic, outcome, run, sh, wire};
+use crate::wires::{assert_cause, assert_healthy, in_machine, input, nic, outcome, reviewed, run, sh, wire};
 
 /// The oracle: whether an echo with this source is answered.
 fn ping(source: &str, to: &str) -> bool {
@@ -161,7 +161,8 @@ fn packets_that_may_make_one_hop_only() {
         assert!(!ping("192.0.2.2", "198.51.100.5"));
         let input =
             input(vec![nic("eth0", "192.0.2.2/24", Some("192.0.2.1"))], &[], &["ping://198.51.100.5"]);
-        named(&run(&input, 12).await, Code::LocalSetting, &["ip_default_ttl is 1"]);
+        let verification = reviewed(&input, 20, async || review_now(&input).await).await;
+        named(&verification, Code::LocalSetting, &["ip_default_ttl is 1"]);
     });
 }
 

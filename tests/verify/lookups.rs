@@ -44,7 +44,7 @@ pub(crate) fn description() -> Input {
 }
 
 /// Nothing is left to do, and the machine is as it is.
-async fn review_now(input: &Input) -> Review {
+pub(crate) async fn review_now(input: &Input) -> Review {
     let mut session = Session::open(Family::Route).unwrap();
     let inventory = read::inventory(&mut session).await.unwrap();
     Review::of(input, &Plan::default(), &inventory)
