@@ -34,6 +34,9 @@ _netapply() {
             netapply,inventory)
                 cmd="netapply__subcmd__inventory"
                 ;;
+            netapply,leases)
+                cmd="netapply__subcmd__leases"
+                ;;
             netapply,report)
                 cmd="netapply__subcmd__report"
                 ;;
@@ -58,6 +61,9 @@ _netapply() {
             netapply__subcmd__help,inventory)
                 cmd="netapply__subcmd__help__subcmd__inventory"
                 ;;
+            netapply__subcmd__help,leases)
+                cmd="netapply__subcmd__help__subcmd__leases"
+                ;;
             netapply__subcmd__help,report)
                 cmd="netapply__subcmd__help__subcmd__report"
                 ;;
@@ -71,7 +77,7 @@ _netapply() {
 
     case "${cmd}" in
         netapply)
-            opts="-h -V --help --version apply check verify inventory report handoff explain help"
+            opts="-h -V --help --version apply check verify inventory report handoff leases explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -85,7 +91,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__apply)
-            opts="-n -h --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --handoff --json --log --help"
+            opts="-n -h --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --handoff --dhcp --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -109,6 +115,10 @@ _netapply() {
                     ;;
                 --handoff)
                     COMPREPLY=($(compgen -W "auto none" -- "${cur}"))
+                    return 0
+                    ;;
+                --dhcp)
+                    COMPREPLY=($(compgen -W "auto own image" -- "${cur}"))
                     return 0
                     ;;
                 --log)
@@ -185,7 +195,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__help)
-            opts="apply check verify inventory report handoff explain help"
+            opts="apply check verify inventory report handoff leases explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -282,6 +292,20 @@ _netapply() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        netapply__subcmd__help__subcmd__leases)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         netapply__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -317,6 +341,28 @@ _netapply() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        netapply__subcmd__leases)
+            opts="-h --release --renew --json --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --release)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

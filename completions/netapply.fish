@@ -32,6 +32,7 @@ complete -c netapply -n "__fish_netapply_needs_command" -f -a "verify" -d 'Compa
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "report" -d 'Print the report of the last run'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "handoff" -d 'Give links back to the image\'s other network tools; the network stays'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "leases" -d 'Print the DHCP leases that netapply holds, or give some up'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "explain" -d 'Explain the code of a diagnostic or cause; without CODE, list all codes'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l inventory -d 'Plan for a machine recorded with `netapply inventory`' -r
@@ -41,6 +42,9 @@ complete -c netapply -n "__fish_netapply_using_subcommand apply" -l wait -d 'How
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l probe -d 'A target that must answer: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT or ping://HOST; can be repeated' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l handoff -d 'Whether to tell the image\'s other network tools to leave the links alone' -r -f -a "auto\t'Tell the tools that the image has'
 none\t'Tell none'"
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l dhcp -d 'Who asks for DHCP leases' -r -f -a "auto\t'The image\'s client where one is enabled, else netapply'
+own\t'netapply'
+image\t'The image\'s client'"
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l log -d 'Log level: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s n -l dry-run -d 'Print the plan; changes nothing'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l strict -d 'All or nothing: an error in the description prevents any change, and a failed step undoes the steps before it'
@@ -72,13 +76,19 @@ complete -c netapply -n "__fish_netapply_using_subcommand handoff" -l log -d 'Lo
 complete -c netapply -n "__fish_netapply_using_subcommand handoff" -l undo -d 'Undo the hand-off'
 complete -c netapply -n "__fish_netapply_using_subcommand handoff" -s n -l dry-run -d 'Print the steps; changes nothing'
 complete -c netapply -n "__fish_netapply_using_subcommand handoff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c netapply -n "__fish_netapply_using_subcommand leases" -l release -d 'Give up the leases of these links, by their names in the kernel' -r
+complete -c netapply -n "__fish_netapply_using_subcommand leases" -l log -d 'Log level: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand leases" -l renew -d 'Renew the leases until a signal comes, as netapply-lease.service does'
+complete -c netapply -n "__fish_netapply_using_subcommand leases" -l json -d 'Print JSON; the schemas are in docs/schema'
+complete -c netapply -n "__fish_netapply_using_subcommand leases" -s h -l help -d 'Print help'
 complete -c netapply -n "__fish_netapply_using_subcommand explain" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand explain" -s h -l help -d 'Print help'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "check" -d 'Report mistakes in descriptions; changes nothing'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "verify" -d 'Compare the machine with the description and test the network'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "report" -d 'Print the report of the last run'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "handoff" -d 'Give links back to the image\'s other network tools; the network stays'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "explain" -d 'Explain the code of a diagnostic or cause; without CODE, list all codes'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff leases explain help" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff leases explain help" -f -a "check" -d 'Report mistakes in descriptions; changes nothing'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff leases explain help" -f -a "verify" -d 'Compare the machine with the description and test the network'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff leases explain help" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff leases explain help" -f -a "report" -d 'Print the report of the last run'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff leases explain help" -f -a "handoff" -d 'Give links back to the image\'s other network tools; the network stays'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff leases explain help" -f -a "leases" -d 'Print the DHCP leases that netapply holds, or give some up'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff leases explain help" -f -a "explain" -d 'Explain the code of a diagnostic or cause; without CODE, list all codes'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check verify inventory report handoff leases explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

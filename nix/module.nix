@@ -124,6 +124,7 @@ in
     environment.systemPackages = [ cfg.package ];
     systemd.packages = [ cfg.package ];
     systemd.services.netapply = unit "sysinit.target" "apply --no-verify" applying;
+    systemd.services.netapply-lease = unit "sysinit.target" "leases --renew" [ ];
     systemd.services.netapply-wait-online = unit "network-online.target" "verify --wait" verifying;
 
     # A drive is found before udev has loaded everything, and links need their modules at once.

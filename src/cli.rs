@@ -93,6 +93,11 @@ Example: see what was handed off, and take it back of one link
   netapply handoff --undo --dry-run
   netapply handoff --undo eth0")]
     Handoff(HandoffOptions),
+    /// Print the DHCP leases that netapply holds, or give some up
+    #[command(after_help = "\
+Example: give the lease of a link up
+  netapply leases --release eth0")]
+    Leases(LeasesOptions),
     /// Explain the code of a diagnostic or cause; without CODE, list all codes
     #[command(after_help = "\
 Example:
@@ -129,6 +134,9 @@ struct ApplyOptions {
     /// Whether to tell the image's other network tools to leave the links alone
     #[arg(long, value_enum, value_name = "WHAT")]
     handoff: Option<Handoff>,
+    /// Who asks for DHCP leases
+    #[arg(long, value_enum, value_name = "WHO")]
+    dhcp: Option<Dhcp>,
     #[command(flatten)]
     print: PrintOptions,
     #[command(flatten)]
@@ -224,6 +232,20 @@ struct HandoffOptions {
 }
 
 #[derive(Debug, clap::Args)]
+struct LeasesOptions {
+    /// Give up the leases of these links, by their names in the kernel
+    #[arg(long, value_name = "LINK", num_args = 1..)]
+    release: Vec<String>,
+    /// Renew the leases until a signal comes, as netapply-lease.service does
+    #[arg(long, conflicts_with = "release")]
+    renew: bool,
+    #[command(flatten)]
+    print: PrintOptions,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[derive(Debug, clap::Args)]
 struct ReportOptions {
     /// Print how long each phase took and what it waited for
     #[arg(long, conflicts_with = "json")]
@@ -282,6 +304,17 @@ enum Handoff {
     None,
 }
 
+/// Who asks for DHCP leases.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dhcp {
+    /// The image's client where one is enabled, else netapply
+    Auto,
+    /// netapply
+    Own,
+    /// The image's client
+    Image,
+}
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -299,6 +332,12 @@ pub enum Command {
     Report,
     /// Let the image's other tools have the links again.
     Handoff,
+    /// Print the leases.
+    Leases,
+    /// Give the leases of some links up.
+    Release,
+    /// Renew leases until a signal comes.
+    Renew,
     /// Explain a code.
     Explain(String),
     /// List the codes.
@@ -350,6 +389,8 @@ pub struct Args {
     pub probes: Vec<String>,
     /// Unless `--handoff none`.
     pub handoff: Option<bool>,
+    /// `--dhcp`.
+    pub dhcp: Option<Dhcp>,
     /// `--dry-run` of another command than apply.
     pub dry_run: bool,
     /// `--log`.
@@ -395,7 +436,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Inst
 /// Options may stand before the command, and no command means `apply`: brings the command to the front. `--wait` takes its
 /// seconds as the next argument, too, where that is a number.
 fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
-    const VALUED: [&str; 6] = ["--inventory", "--format", "--for", "--probe", "--handoff", "--log"];
+    const VALUED: [&str; 8] =
+        ["--inventory", "--format", "--for", "--probe", "--handoff", "--dhcp", "--release", "--log"];
     let mut out: Vec<OsString> = Vec::new();
     let mut first = None;
     let mut dry_run = false;
@@ -427,8 +469,10 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
     }
     out.extend(rest);
     let word = first.and_then(|at| out.get(at)).and_then(|word| word.to_str()).map(str::to_owned);
-    let commands =
-        || ["apply", "check", "verify", "inventory", "report", "handoff", "explain", "help"].into_iter();
+    let commands = || {
+        ["apply", "check", "verify", "inventory", "report", "handoff", "leases", "explain", "help"]
+            .into_iter()
+    };
     match (first, word) {
         (Some(at), Some(word)) if commands().any(|command| command == word) => {
             let command = out.remove(at);
@@ -473,6 +517,7 @@ impl From<CommandLine> for Args {
             wait_for: None,
             probes: Vec::new(),
             handoff: None,
+            dhcp: None,
             dry_run: false,
             log: None,
         };
@@ -488,6 +533,7 @@ impl From<CommandLine> for Args {
                 args.strict = options.strict;
                 args.verify = !options.no_verify;
                 args.handoff = options.handoff.map(|handoff| matches!(handoff, Handoff::Auto));
+                args.dhcp = options.dhcp;
                 args.json = options.print.json;
                 args.log = options.log.log;
                 args.network(options.network);
@@ -524,6 +570,16 @@ impl From<CommandLine> for Args {
                 args.command = Command::Handoff;
                 args.sources = options.links;
                 args.dry_run = options.dry_run;
+                args.log = options.log.log;
+            }
+            CommandLine::Leases(options) => {
+                args.command = match (options.renew, options.release.is_empty()) {
+                    (true, _) => Command::Renew,
+                    (false, true) => Command::Leases,
+                    (false, false) => Command::Release,
+                };
+                args.sources = options.release;
+                args.json = options.print.json;
                 args.log = options.log.log;
             }
             CommandLine::Explain { code, print } => {

@@ -46,6 +46,7 @@ pub mod plan;
 pub mod report;
 pub mod resolve;
 pub mod run;
+mod socket;
 pub mod source;
 pub mod verify;
 

@@ -71,6 +71,17 @@ pub struct ResolvedLink {
     pub members: Vec<String>,
     /// An alternative name to add.
     pub altname: Option<String>,
+    /// netapply itself asks for its IPv4 lease.
+    pub lease: Option<Leased>,
+}
+
+/// How a lease of netapply's own stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leased {
+    /// It is in force, and what it gives is among the described addresses and routes.
+    InForce,
+    /// There is none, for this reason: a clause.
+    Missing(String),
 }
 
 impl Resolved {
@@ -135,6 +146,7 @@ pub(crate) fn blank(link: &Link, name: String, current: Option<String>) -> Resol
         vrf_table: None,
         members: Vec::new(),
         altname: None,
+        lease: None,
     }
 }
 

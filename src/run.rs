@@ -4,10 +4,12 @@ mod apply;
 mod check;
 mod dry_run;
 mod handoff;
+mod leases;
 mod lock;
 mod options;
 mod pipeline;
 mod process;
+mod renew;
 mod saved;
 mod settle;
 mod show;
@@ -58,6 +60,9 @@ pub fn run(args: &Args) -> Exit {
         Command::Inventory => show::inventory(),
         Command::Report => show::report(args),
         Command::Handoff => handoff::undo(args),
+        Command::Leases => leases::show(args),
+        Command::Release => renew::release(args),
+        Command::Renew => renew::renew(args),
         Command::Explain(code) => show::explain(args, code),
         Command::Codes => show::codes(args),
     }

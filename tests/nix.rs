@@ -46,7 +46,7 @@ fn unit(name: &str) -> BTreeMap<String, String> {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-const UNITS: [&str; 2] = ["netapply", "netapply-wait-online"];
+const UNITS: [&str; 3] = ["netapply", "netapply-lease", "netapply-wait-online"];
 
 #[test]
 fn a_system_gets_the_packages_own_units() {

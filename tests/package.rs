@@ -128,6 +128,7 @@ fn the_debian_package_holds_units_hooks_manuals_and_completions() {
         "./usr/bin/netapply",
         "./usr/lib/systemd/system/netapply.service",
         "./usr/lib/systemd/system/netapply-wait-online.service",
+        "./usr/lib/systemd/system/netapply-lease.service",
         "./usr/lib/systemd/system/dhcpcd.service.d/50-netapply.conf",
         "./usr/lib/dracut/modules.d/50netapply/module-setup.sh",
         "./usr/share/initramfs-tools/hooks/netapply",

@@ -46,7 +46,11 @@ const SERVICES: &[&str] = &[
     "wickedd.service",
     "cloud-init-local.service",
     "ironic-python-agent.service",
+    LEASE_SERVICE,
 ];
+
+/// The service that renews leases.
+pub(super) const LEASE_SERVICE: &str = "netapply-lease.service";
 
 /// What each of the services is to this image.
 pub(super) fn services(machine: &Machine) -> BTreeMap<&'static str, Presence> {
@@ -67,6 +71,11 @@ pub(super) fn services(machine: &Machine) -> BTreeMap<&'static str, Presence> {
         if started.iter().any(|name| name == unit) { Presence::Enabled } else { Presence::Disabled }
     };
     SERVICES.iter().map(|unit| (*unit, presence(unit))).collect()
+}
+
+/// diskimage-builder's dhcp-all-interfaces: a udev rule starts a client for each NIC.
+pub(super) fn asks_on_every_nic(machine: &Machine) -> bool {
+    UNITS.iter().any(|folder| machine.at(&format!("{folder}/dhcp-interface@.service")).exists())
 }
 
 /// Units that something asks for at boot: a target's folder, or the kernel command line.

@@ -87,6 +87,22 @@ pub fn take_back(plan: &mut Plan, links: &[String], surroundings: &Surroundings)
     draft.finish()
 }
 
+/// Whether a DHCP client of the image is there that will ask on the links that are left to it. None is counted in an
+/// initramfs: what follows it starts too late for what needs the network.
+pub fn has_client(machine: &Machine) -> bool {
+    let surroundings = Surroundings::observe(machine);
+    let Surroundings { networkd, network_manager, connman, dhcpcd, ifupdown, wicked, .. } = surroundings;
+    let services = [networkd, network_manager, connman, dhcpcd, ifupdown, wicked];
+    !surroundings.initramfs
+        && (services.into_iter().any(|service| service >= Presence::Enabled)
+            || image::asks_on_every_nic(machine))
+}
+
+/// Whether netapply-lease.service runs or will be started in this boot.
+pub fn renewal(machine: &Machine) -> Presence {
+    image::services(machine).get(image::LEASE_SERVICE).copied().unwrap_or_default()
+}
+
 /// Whether the image was told of any link.
 pub fn handed_off(machine: &Machine) -> bool {
     files::names(machine, MARKERS).next().is_some()
@@ -94,7 +110,9 @@ pub fn handed_off(machine: &Machine) -> bool {
 
 /// Whether a client of the image has to do something for the link. Router advertisements the kernel takes itself.
 fn is_left(link: &ResolvedLink) -> bool {
-    link.desired.dynamic.iter().any(|d| matches!(d.value, Dynamic::Dhcp4 | Dynamic::Dhcp6))
+    // A link is never leased by two.
+    link.lease.is_none()
+        && link.desired.dynamic.iter().any(|d| matches!(d.value, Dynamic::Dhcp4 | Dynamic::Dhcp6))
 }
 
 /// The link that name servers are reached through: the one with the default route, else one with routes, else one with

@@ -54,6 +54,10 @@ paths! {
     owed "/run/netapply/owed.json";
     /// The file that is locked while the machine is changed.
     lock "/run/netapply/lock";
+    /// What is known of each link that netapply leases.
+    leases "/run/netapply/leases";
+    /// Where whoever renews leases takes orders.
+    leases_socket "/run/netapply/leases.socket";
     /// Where a drive is mounted, in a mount namespace of its own.
     drive "/run/netapply/drive";
     /// The log of this boot.
@@ -66,6 +70,8 @@ paths! {
     // The kernel's
     /// sysfs.
     sys "/sys";
+    /// The machine's UUID, as the firmware has it; for root only.
+    product_uuid "/sys/class/dmi/id/product_uuid";
     /// A folder for each link.
     sys_net "/sys/class/net";
     /// The names of the active consoles.

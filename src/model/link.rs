@@ -59,6 +59,8 @@ pub struct Link {
     pub resolver: Resolver,
     /// What is left to a client of the image: DHCP, router advertisements.
     pub dynamic: Vec<Located<Dynamic>>,
+    /// How IPv4 is asked for by DHCP, where it is.
+    pub dhcp4: DhcpOptions,
     /// Offload features to turn on or off, by ethtool's feature name.
     pub features: BTreeMap<&'static str, Located<bool>>,
     /// Wake-on-LAN by magic packet.
@@ -95,6 +97,7 @@ impl Link {
             rules: Vec::new(),
             resolver: Resolver::default(),
             dynamic: Vec::new(),
+            dhcp4: DhcpOptions::default(),
             features: BTreeMap::new(),
             wake_on_lan: None,
             activation: Activation::Up,
@@ -226,6 +229,51 @@ pub enum DesiredMac {
     Permanent,
     /// A new random one, locally administered.
     Random,
+}
+
+/// How DHCP asks, and what of its answer is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DhcpOptions {
+    /// Ask as a DUID with an IAID (RFC 4361) instead of by the MAC address.
+    pub duid: bool,
+    /// The name that is sent instead of the machine's.
+    pub host_name: Option<String>,
+    /// Send a name.
+    pub send_host_name: bool,
+    /// Take name servers.
+    pub use_name_servers: bool,
+    /// Take search domains.
+    pub use_domains: bool,
+    /// Take the MTU.
+    pub use_mtu: bool,
+    /// Take routes.
+    pub use_routes: bool,
+    /// Take the machine's name.
+    pub use_host_name: bool,
+    /// Metric of the routes that come with the lease.
+    pub metric: Option<u32>,
+    /// Kind of the client that is sent (option 60).
+    pub vendor_class: Option<String>,
+    /// The lifetime that is asked for, seconds.
+    pub lifetime: Option<u32>,
+}
+
+impl Default for DhcpOptions {
+    fn default() -> Self {
+        DhcpOptions {
+            duid: false,
+            host_name: None,
+            send_host_name: true,
+            use_name_servers: true,
+            use_domains: true,
+            use_mtu: true,
+            use_routes: true,
+            use_host_name: true,
+            metric: None,
+            vendor_class: None,
+            lifetime: None,
+        }
+    }
 }
 
 /// What is left to a client in the image.

@@ -16,8 +16,8 @@ pub use bond::BondMode;
 pub use desired::Desired;
 pub use kind::{IPOIB, Kind, LinkKind, LinkLayer};
 pub use link::{
-    Activation, DesiredMac, Dynamic, Ipv6, Link, LinkRef, Match, NamePattern, Naming, Peer, PortVlan,
-    Settings, Wireguard, fits,
+    Activation, DesiredMac, DhcpOptions, Dynamic, Ipv6, Link, LinkRef, Match, NamePattern, Naming, Peer,
+    PortVlan, Settings, Wireguard, fits,
 };
 pub use net::{Address, AddressGeneration, Family, NextHop, Resolver, Route, Rule, needs_zone};
 pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place, is_plain};

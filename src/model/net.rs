@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Located, Place, RouteKind, Scope};
+use super::{Located, Place, Protocol, RouteKind, Scope};
 
 /// An address on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Address {
     pub label: Option<String>,
     /// Preferred lifetime in seconds; `None` is forever. Only 0 and forever come from a text.
     pub preferred: Option<u32>,
+    /// Valid lifetime in seconds; `None` is forever, as of every address that a text has. A lease's is what is left of it.
+    pub valid: Option<u32>,
     /// IPv4 broadcast address where the text names one; else the plan derives it for prefixes up to /30.
     pub broadcast: Option<Ipv4Addr>,
     /// Where it was written.
@@ -28,7 +30,7 @@ pub struct Address {
 impl Address {
     /// A plain address that lasts.
     pub fn new(net: IpNet, at: Place) -> Self {
-        Address { net, peer: None, label: None, preferred: None, broadcast: None, at }
+        Address { net, peer: None, label: None, preferred: None, valid: None, broadcast: None, at }
     }
 }
 
@@ -106,6 +108,8 @@ pub struct Route {
     pub receive_window: Option<u32>,
     /// Maximum segment size to advertise, bytes (`advmss`).
     pub advertised_mss: Option<u32>,
+    /// Who makes it: static for what is described, dhcp for what comes with a lease.
+    pub protocol: Protocol,
     /// Where it was written.
     pub at: Place,
 }
@@ -129,6 +133,7 @@ impl Route {
             congestion_window: None,
             receive_window: None,
             advertised_mss: None,
+            protocol: Protocol::Static,
             at,
         }
     }

@@ -172,8 +172,18 @@ fn is_same(there: &AddressEntry, desired: &AddressEntry) -> bool {
     let flags = |a: &AddressEntry| {
         [AddressFlag::NoPrefixRoute, AddressFlag::MngTmpAddr].map(|flag| a.flags.contains(&flag))
     };
-    let parts = |a: &AddressEntry| (a.preferred, a.valid, a.metric, flags(a));
-    !must_go(there, desired) && parts(there) == parts(desired)
+    let parts = |a: &AddressEntry| (a.metric, flags(a));
+    let lifetimes = lasts(there.preferred, desired.preferred) && lasts(there.valid, desired.valid);
+    !must_go(there, desired) && parts(there) == parts(desired) && lifetimes
+}
+
+/// Whether a lifetime is the wanted one. Those of a lease are what is left of it by two clocks, which are not read at the
+/// same moment: a lease that grows older is no difference, one that was renewed is.
+fn lasts(there: Option<u32>, wanted: Option<u32>) -> bool {
+    match (there, wanted) {
+        (Some(there), Some(wanted)) if there > 0 && wanted > 0 => there.abs_diff(wanted) <= 2,
+        _ => there == wanted,
+    }
 }
 
 /// A described address in the kernel's form.
@@ -189,6 +199,8 @@ fn entry(link: &ResolvedLink, address: &Address) -> AddressEntry {
         label: address.label.clone(),
         scope: scope(&address.net.addr()),
         preferred: address.preferred,
+        valid: address.valid,
+        permanent: address.valid.is_none(),
         ..AddressEntry::new(&link.name, address.net)
     }
 }

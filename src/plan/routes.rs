@@ -389,7 +389,7 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         on_link: route.on_link && route.via.is_some(),
         kind: route.kind,
         scope: scope(route),
-        protocol: Protocol::Static,
+        protocol: route.protocol,
         metric: metric(route),
         table: table(link, route),
         source: route.source,

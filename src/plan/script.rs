@@ -257,6 +257,9 @@ fn address(verb: &str, entry: &AddressEntry) -> Line {
     if entry.metric != 0 {
         line.value("metric", &entry.metric);
     }
+    if let Some(valid) = entry.valid {
+        line.value("valid_lft", &valid);
+    }
     if let Some(preferred) = entry.preferred {
         line.value("preferred_lft", &preferred);
     }

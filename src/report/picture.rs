@@ -206,7 +206,9 @@ impl<'a> Drawing<'a> {
             3 => parts.push("1 more address".to_owned()),
             count => parts.push(format!("{} more addresses", count - 2)),
         }
-        if link.dynamic {
+        if let Some(why) = &link.unleased {
+            parts.push(format!("no DHCP lease: {why}"));
+        } else if link.dynamic {
             parts.push(self.dynamic_words(link, state));
         }
         parts.join(", ")

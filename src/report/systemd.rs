@@ -19,6 +19,11 @@ pub(crate) const JOURNAL: Duration = Duration::from_secs(1);
 
 /// Sets the status line that `systemctl status` shows (sd_notify(3)). The unit needs `NotifyAccess=`.
 pub fn status(line: &str) {
+    notify(&format!("STATUS={}", printable(line)));
+}
+
+/// Tells systemd something of sd_notify(3): `READY=1`, `WATCHDOG=1`.
+pub(crate) fn notify(text: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let address = match name.as_bytes() {
         [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
@@ -26,7 +31,7 @@ pub fn status(line: &str) {
     };
     if let (Ok(address), Ok(socket)) = (address, unblocking()) {
         // A status line that nobody takes is dropped.
-        let _ = socket.send_to_addr(format!("STATUS={}", printable(line)).as_bytes(), &address);
+        let _ = socket.send_to_addr(text.as_bytes(), &address);
     }
 }
 

@@ -9,7 +9,7 @@ use super::saved::Saved;
 use super::settle::{How, Settled, settle};
 use super::signals::Stop;
 use super::stages::{Described, Ended, Ran, Source, Verified, Work};
-use super::{Exit, block_on, complain, handoff, tell};
+use super::{Exit, block_on, complain, handoff, leases, tell};
 use crate::cli::Args;
 use crate::diagnostic::{Severity, worst};
 use crate::format;
@@ -149,6 +149,8 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
         handoff: options.handoff,
         hostname: described.saved.hostname.as_deref(),
         clock: &options.clock,
+        dhcp: options.dhcp,
+        boot: options.boot,
     };
     let settled = async {
         let mut session = Session::of(&options.machine, Family::Route)?;
@@ -175,6 +177,9 @@ async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, 
     if desired.links.is_empty() {
         return Ok(End::Ran(Box::new(ended), turn));
     }
+    let mut tell = |line: &str| progress(options, line);
+    let leases = leases::awaited(&options.machine, options.verify_wait, stop, &mut tell);
+    clock.during("wait for leases", leases).await;
     match clock.during("plan", planned(options, desired)).await {
         Ok(Planned { resolved, diagnostics, .. }) => {
             ended.work = Work::Observed { diagnostics };
@@ -231,6 +236,8 @@ async fn planned(options: &Options, desired: &Desired) -> Result<Planned, Failur
         missing: Missing::Report,
         await_udev: false,
         handoff: None,
+        dhcp: None,
+        leased_only: false,
     };
     pipeline::plan(&request, &mut Session::open(Family::Route)?).await
 }

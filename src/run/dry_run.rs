@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::options::dhcp_parameter;
 use super::pipeline::{self, Handoff, Planned};
 use super::show::cannot_read;
 use super::{
@@ -102,6 +103,8 @@ pub(super) fn dry_run(args: &Args) -> Exit {
         // The hand-off is part of a boot's plan, which is what is shown where no SOURCE is given.
         handoff: (recorded.is_none() && args.sources.is_empty() && tells_the_image(args, &request.cmdline))
             .then_some(Handoff { hostname: found.metadata.hostname.as_deref() }),
+        dhcp: Some(args.dhcp.or_else(|| dhcp_parameter(&request.cmdline, &mut Vec::new())).into()),
+        leased_only: false,
     };
     let planned = match recorded {
         Some(inventory) => Ok(pipeline::plan_recorded(&job, inventory)),
@@ -228,13 +231,18 @@ fn name_servers(page: &mut Page, resolver: &Resolver) {
 
 /// What needs a client in the image. Router advertisements are the kernel's own work.
 fn clients(link: &ResolvedLink) -> impl Iterator<Item = Dynamic> {
-    link.desired.dynamic.iter().map(|d| d.value).filter(|d| *d != Dynamic::RouterAdvertisements)
+    let dynamic = link.desired.dynamic.iter().map(|d| d.value);
+    dynamic.filter(|d| *d != Dynamic::RouterAdvertisements && !(*d == Dynamic::Dhcp4 && link.lease.is_some()))
 }
 
 /// What a client in the image is to do on the link.
 fn left_to_others(link: &ResolvedLink) -> String {
     let words: Vec<&str> = clients(link).map(Dynamic::words).collect();
-    if words.is_empty() { String::new() } else { format!("; {} left to the image", words.join(" and ")) }
+    let own = if link.lease.is_some() { "; DHCP by netapply" } else { "" };
+    match words.is_empty() {
+        true => own.to_owned(),
+        false => format!("{own}; {} left to the image", words.join(" and ")),
+    }
 }
 
 fn output<'a>(source: &str, parsed: &'a Parsed, resolved: &'a Resolved, plan: &Plan) -> Output<'a> {

@@ -88,6 +88,16 @@ impl<'a> Turn<'a> {
         Ok(Turn { machine, written: lock.map(|lock| content(&lock)), held: None })
     }
 
+    /// Takes the machine for a change that follows from what was applied, such as a lease's: what others verify meanwhile
+    /// still holds.
+    pub(super) async fn to_adjust(
+        machine: &'a Machine,
+        stop: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Result<Turn<'a>, NotTaken> {
+        let held = take(machine, FlockArg::LockExclusive, BOUND, stop, &mut |_| {}).await?;
+        Ok(Turn { machine, written: None, held })
+    }
+
     /// Lets others apply from now on.
     pub(super) fn release(&mut self) {
         self.held = None;

@@ -4,7 +4,10 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use crate::cli::{self, Args};
+use clap::ValueEnum as _;
+
+use super::pipeline::Who;
+use crate::cli::{self, Args, Dhcp};
 use crate::logging::{self, Prefix};
 use crate::machine::{Machine, files};
 use crate::report::consoles::Consoles;
@@ -42,6 +45,8 @@ pub(super) struct Options {
     pub(super) targets: Vec<Target>,
     /// Tell the image's other tools.
     pub(super) handoff: bool,
+    /// Who asks for leases.
+    pub(super) dhcp: Who,
     /// No person waits for the output: the report goes to the consoles.
     pub(super) boot: bool,
     pub(super) json: bool,
@@ -90,6 +95,7 @@ impl Options {
                 targets = ironic_targets(&cmdline, &mut problems);
             }
         }
+        let dhcp = args.dhcp.or_else(|| dhcp_parameter(&cmdline, &mut problems)).into();
         // The log is there by now.
         let clock = Clock::start();
         problems.iter().for_each(|problem| log::warn!("kernel command line: {problem}"));
@@ -107,6 +113,7 @@ impl Options {
             },
             targets,
             handoff: super::tells_the_image(args, &cmdline),
+            dhcp,
             boot,
             json: args.json,
             clock,
@@ -119,6 +126,26 @@ impl Options {
     /// How long NICs are waited for, when the run has taken so long.
     pub(super) fn nics(&self, elapsed: Duration) -> Duration {
         nics_after(self.nic_wait, elapsed)
+    }
+}
+
+/// `netapply.dhcp=`.
+pub(super) fn dhcp_parameter(cmdline: &Cmdline, problems: &mut Vec<String>) -> Option<Dhcp> {
+    let text = cmdline.dhcp.as_deref()?;
+    let who = Dhcp::from_str(text, false).ok();
+    if who.is_none() {
+        problems.push(format!("netapply.dhcp={text}: it is auto, own or image"));
+    }
+    who
+}
+
+impl From<Option<Dhcp>> for Who {
+    fn from(dhcp: Option<Dhcp>) -> Who {
+        match dhcp {
+            None | Some(Dhcp::Auto) => Who::Auto,
+            Some(Dhcp::Own) => Who::Own,
+            Some(Dhcp::Image) => Who::Image,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! for one that was recorded.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use super::saved;
 use crate::diagnostic::Diagnostic;
@@ -12,10 +13,11 @@ use crate::kernel::details;
 use crate::kernel::live::Moment;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, Session};
+use crate::lease::{ask, entry, entry::Entry, facts};
 use crate::machine::Machine;
-use crate::model::Desired;
-use crate::plan::{self, Plan};
-use crate::resolve::{Missing, Resolved, resolve};
+use crate::model::{Activation, Desired, Kind};
+use crate::plan::{self, Action, LinkChange, Plan, Step, StepId};
+use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
 
 /// What is planned, and for whom.
 #[derive(Copy, Clone, Debug)]
@@ -30,6 +32,10 @@ pub(super) struct Request<'a> {
     pub(super) await_udev: bool,
     /// The rest of the image is told; absent where it is not.
     pub(super) handoff: Option<Handoff<'a>>,
+    /// Who asks for leases; `None` keeps to what the last run decided.
+    pub(super) dhcp: Option<Who>,
+    /// Only what belongs to leased links is planned: whoever renews undoes nothing that was changed by hand elsewhere.
+    pub(super) leased_only: bool,
 }
 
 /// What the rest of the image is told beside the network.
@@ -37,6 +43,18 @@ pub(super) struct Request<'a> {
 pub(super) struct Handoff<'a> {
     /// The machine's name, as the drive has it.
     pub(super) hostname: Option<&'a str>,
+}
+
+/// Who asks for DHCP leases.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Who {
+    /// The image's client where one is enabled, else netapply.
+    #[default]
+    Auto,
+    /// netapply.
+    Own,
+    /// The image's client.
+    Image,
 }
 
 /// The plan, and what it rests on.
@@ -56,6 +74,8 @@ pub(super) struct Planned {
     pub(super) unfinished: Vec<String>,
     /// What the rest of the image cannot be told: complete sentences.
     pub(super) handoff_warnings: Vec<String>,
+    /// What is known of the links that netapply leases, by name.
+    pub(super) entries: BTreeMap<String, Entry>,
 }
 
 /// What is observed of a machine before a description is compared with it.
@@ -87,21 +107,27 @@ pub(super) async fn plan_unprivileged(
         true => without_unfinished(&inventory),
         false => (Cow::Borrowed(&inventory), Vec::new()),
     };
-    let (resolved, diagnostics) = resolve(request.desired, &ready, request.missing);
+    let (mut resolved, diagnostics) = resolve(request.desired, &ready, request.missing);
     drop(ready);
+    let mut entries = entry::all(request.machine);
+    entries.retain(|name, _| resolved.link(name).is_some_and(is_leasable));
+    if let Some(who) = request.dhcp {
+        choose(&mut entries, &resolved, who, request.machine);
+    }
+    facts::join(&mut resolved, &entries, ask::now());
     let unread = details::complete(&mut inventory, resolved.present()).await.err();
     let surroundings = match request.handoff {
         Some(_) => handoff::observe(request.machine, &resolved).await,
         None => Surroundings::default(),
     };
-    let planned = planned(request, inventory, resolved, diagnostics, &surroundings);
+    let planned = planned(request, inventory, resolved, diagnostics, &surroundings, entries);
     Ok((Planned { moment, unfinished, ..planned }, unread))
 }
 
 /// Plans for a machine that was recorded with `netapply inventory`.
 pub(super) fn plan_recorded(request: &Request<'_>, inventory: Inventory) -> Planned {
     let (resolved, diagnostics) = resolve(request.desired, &inventory, request.missing);
-    planned(request, inventory, resolved, diagnostics, &Surroundings::default())
+    planned(request, inventory, resolved, diagnostics, &Surroundings::default(), BTreeMap::new())
 }
 
 fn planned(
@@ -110,13 +136,65 @@ fn planned(
     resolved: Resolved,
     diagnostics: Vec<Diagnostic>,
     surroundings: &Surroundings,
+    entries: BTreeMap<String, Entry>,
 ) -> Planned {
-    let mut plan = plan::plan(&resolved, &inventory);
+    let mut plan = match request.leased_only {
+        false => plan::plan(&resolved, &inventory),
+        true => {
+            let leased = resolved.links.iter().filter(|link| link.lease.is_some()).cloned();
+            let resolved = Resolved { links: leased.collect(), ..Resolved::default() };
+            of_leases(plan::plan(&resolved, &inventory))
+        }
+    };
     let mut handoff_warnings = Vec::new();
     if let Some(Handoff { hostname }) = request.handoff {
+        let hostname = hostname.or_else(|| facts::host_name(&resolved, &entries, ask::now()));
         handoff_warnings = handoff::add(&mut plan, request.desired, &resolved, hostname, surroundings);
     }
-    Planned { inventory, resolved, diagnostics, plan, handoff_warnings, ..Planned::default() }
+    Planned { inventory, resolved, diagnostics, plan, handoff_warnings, entries, ..Planned::default() }
+}
+
+/// The steps that a lease can be the reason of.
+fn of_leases(plan: Plan) -> Plan {
+    let mut kept = Plan::default();
+    let mut ids: HashMap<StepId, StepId> = HashMap::new();
+    for (id, step) in plan.numbered() {
+        let of_lease = match &step.action {
+            Action::SetLink { change, .. } => matches!(change, LinkChange::Mtu(_)),
+            Action::AddAddress(_) | Action::ReplaceAddress(_) | Action::DeleteAddress(_) => true,
+            Action::AddRoute(_) | Action::ReplaceRoute(_) | Action::DeleteRoute(_) => true,
+            _ => false,
+        };
+        if of_lease {
+            ids.insert(id, StepId(kept.steps.len()));
+            let needs = step.needs.iter().filter_map(|need| ids.get(need).copied()).collect();
+            kept.steps.push(Step { needs, ..step.clone() });
+        }
+    }
+    kept
+}
+
+/// Whether netapply can lease a link: a member of a bond or bridge has no address of its own.
+fn is_leasable(link: &ResolvedLink) -> bool {
+    let alone = link.controller.as_ref().is_none_or(|(_, kind)| *kind == Kind::Vrf);
+    facts::asks(link) && alone && link.desired.activation == Activation::Up
+}
+
+/// Decides on which links netapply asks.
+fn choose(entries: &mut BTreeMap<String, Entry>, resolved: &Resolved, who: Who, machine: &Machine) {
+    let links: Vec<&ResolvedLink> = resolved.links.iter().filter(|link| is_leasable(link)).collect();
+    let ours = !links.is_empty()
+        && match who {
+            Who::Own => true,
+            Who::Image => false,
+            Who::Auto => !handoff::has_client(machine),
+        };
+    match ours {
+        false => entries.clear(),
+        true => links.iter().for_each(|link| {
+            entries.entry(link.name.clone()).or_insert_with(|| Entry::new(&link.name));
+        }),
+    }
 }
 
 /// The machine without the NICs that udev has not finished with, and their names.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::pipeline::{self, Handoff, Planned};
+use super::leases::Leasing;
+use super::pipeline::{self, Handoff, Planned, Who};
 use super::saved;
 use crate::diagnostic::{Diagnostic, Severity, worst};
 use crate::handoff::{MARKERS, Surroundings, take_back};
@@ -90,6 +91,10 @@ pub(super) struct How<'a> {
     pub(super) clock: &'a Clock,
     /// The machine's name, as the drive has it.
     pub(super) hostname: Option<&'a str>,
+    /// Who asks for leases.
+    pub(super) dhcp: Who,
+    /// A service started later in this boot asks and waits.
+    pub(super) boot: bool,
 }
 
 /// How often a new plan is made because an answer of the kernel was lost.
@@ -111,7 +116,7 @@ pub(super) async fn settle(
     let mut udev = Watch::kernel_and_udev().ok();
     let begin = Instant::now();
     let mut settled = Settled::default();
-    let mut announced = false;
+    let mut told = String::new();
     // The machine before the first of several plans under `--strict`.
     let mut earlier: Option<Inventory> = None;
     let request = pipeline::Request {
@@ -120,7 +125,10 @@ pub(super) async fn settle(
         missing: Missing::Report,
         await_udev: true,
         handoff: how.handoff.then_some(Handoff { hostname: how.hostname }),
+        dhcp: Some(how.dhcp),
+        leased_only: false,
     };
+    let mut leasing = Leasing::default();
     let unchanged = loop {
         // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
         let late = begin.elapsed() >= UDEV_BOUND;
@@ -147,43 +155,55 @@ pub(super) async fn settle(
         if settled.interrupted || settled.undone.is_some() {
             break unchanged;
         }
+        let (unleased, lease_bound) = leasing.follow(how.machine, &settled.after, how.boot).await;
         let Planned { resolved, unfinished, .. } = &settled.after;
-        let bound = match (unfinished.is_empty() || late, resolved.unmatched.is_empty()) {
-            (_, true) => break unchanged,
-            (true, false) => how.nics,
-            (false, false) => how.nics.max(UDEV_BOUND),
+        let for_nics = match (unfinished.is_empty() || late, resolved.unmatched.is_empty()) {
+            (_, true) => None,
+            (true, false) => Some(how.nics),
+            (false, false) => Some(how.nics.max(UDEV_BOUND)),
         };
+        let for_leases = (!unleased.is_empty()).then_some(lease_bound);
+        let Some(bound) = for_nics.max(for_leases) else { break unchanged };
+        let why = if unfinished.is_empty() { "" } else { " (udev has not finished)" };
+        let nics = resolved.unmatched.iter().map(|nic| format!("{nic}{why}"));
+        let leases = unleased.iter().map(|link| format!("a DHCP lease for {link}"));
+        let awaited = nics.chain(leases).collect::<Vec<_>>().join(", ");
         let deadline = begin + bound;
         if Instant::now() >= deadline {
-            if announced {
-                progress(&format!("going on without {}", resolved.unmatched.join(", ")));
+            if !told.is_empty() {
+                progress(&format!("going on without {awaited}"));
             }
             break unchanged;
         }
-        if !announced {
+        if told != awaited {
             let seconds = deadline.saturating_duration_since(Instant::now()).as_secs();
-            let why = if unfinished.is_empty() { "" } else { " (udev has not finished)" };
-            progress(&format!("waiting up to {seconds} s for {}{why}", resolved.unmatched.join(", ")));
-            announced = true;
+            progress(&format!("waiting up to {seconds} s for {awaited}"));
+            told = awaited;
         }
         let events = async {
-            match &mut udev {
-                Some(udev) => tokio::select! {
-                    _ = links.changed() => {}
-                    _ = udev.next() => {}
-                },
-                None => drop(links.changed().await),
+            let udev = async {
+                match &mut udev {
+                    Some(udev) => drop(udev.next().await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = links.changed() => {}
+                () = udev => {}
+                () = leasing.changed(how.machine) => {}
             }
         };
+        let phase = if unleased.is_empty() { "wait for NICs" } else { "wait for leases" };
         tokio::select! {
             biased;
             () = &mut *stop => {
                 settled.interrupted = true;
                 break unchanged;
             }
-            _ = how.clock.during("wait for NICs", timeout_at(deadline, events)) => {}
+            _ = how.clock.during(phase, timeout_at(deadline, events)) => {}
         }
     };
+    settled.handoff_warnings.extend(leasing.unrenewed(how.machine, &settled.after));
     let Planned { resolved, diagnostics, .. } = &mut settled.after;
     settled.diagnostics = std::mem::take(diagnostics);
     // What was not changed need not be read again: a machine may have ten thousand routes.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::leases::LEASE_BOUND;
 use super::lock;
 use super::options::{BOOT_NICS, WAIT};
 use super::settle::UDEV_BOUND;
@@ -51,7 +52,7 @@ fn seconds(unit: &BTreeMap<String, Vec<String>>, key: &str) -> Duration {
 fn unit_timeouts_exceed_the_sum_of_all_waits() {
     let search = LONGEST_WAIT + OVERRUN;
     let apply = unit(&folder().join("netapply.service"));
-    let work = BOOT_NICS.max(UDEV_BOUND) + WAIT_BOUND + EFFECTS + LOST;
+    let work = BOOT_NICS.max(UDEV_BOUND).max(LEASE_BOUND) + WAIT_BOUND + EFFECTS + LOST;
     assert!(seconds(&apply, "TimeoutStartSec") >= search + lock::BOUND + work + REPORT + SLACK);
     let verify = unit(&folder().join("netapply-wait-online.service"));
     // Once for another apply, once for the network.
@@ -62,6 +63,25 @@ fn unit_timeouts_exceed_the_sum_of_all_waits() {
     let early = unit(&folder().join("../dracut/50netapply/netapply-initrd.service"));
     for key in ["TimeoutStartSec", "TimeoutStopSec"] {
         assert_eq!(early[key], apply[key], "{key} of the unit in the initramfs");
+    }
+}
+
+#[test]
+fn renewing_is_restricted_as_applying_and_more() {
+    let apply = restrictions("netapply.service");
+    let mut renew = restrictions("netapply-lease.service");
+    for more in ["MemoryDenyWriteExecute", "ProtectKernelLogs"] {
+        assert_eq!(renew[more], ["yes"], "{more}");
+    }
+    assert_eq!(
+        renew.remove("CapabilityBoundingSet"),
+        Some(vec!["CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE".to_owned()])
+    );
+    for (directive, values) in apply.iter().filter(|(directive, _)| *directive != "CapabilityBoundingSet") {
+        let strict = renew[directive].join(" ");
+        let same = ["MemoryMax", "RestrictNamespaces"].contains(&directive.as_str());
+        let words = values.iter().flat_map(|value| value.split(' '));
+        words.for_each(|word| assert!(same || strict.contains(word), "{directive}={word}"));
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Cmdline {
     pub log: Option<String>,
     /// `netapply.handoff=auto|none`.
     pub handoff: Option<String>,
+    /// `netapply.dhcp=auto|own|image`.
+    pub dhcp: Option<String>,
     /// `ir_pub_id=`: the publisher id of the one ISO that Ironic made for this boot.
     pub ir_pub_id: Option<String>,
     /// `BOOTIF=`: written by PXE boot loaders.
@@ -51,6 +53,7 @@ const TEXTS: &[(&str, Field)] = &[
     ("netapply.source", |c| &mut c.source),
     ("netapply.log", |c| &mut c.log),
     ("netapply.handoff", |c| &mut c.handoff),
+    ("netapply.dhcp", |c| &mut c.dhcp),
     ("ir_pub_id", |c| &mut c.ir_pub_id),
     ("BOOTIF", |c| &mut c.bootif),
     ("boot_method", |c| &mut c.boot_method),
@@ -108,7 +111,7 @@ impl Cmdline {
                 self.problem(
                     key,
                     value,
-                    "there are netapply.source, .wait, .probe, .strict, .log and .handoff",
+                    "there are netapply.source, .wait, .probe, .strict, .log, .handoff and .dhcp",
                 );
             }
             _ => {}
@@ -242,7 +245,7 @@ mod tests {
             [
                 "The kernel command line's netapply.wait=soon is ignored: it is a number of seconds.",
                 "The kernel command line's netapply.sauce=/dev/sr0 is ignored: there are netapply.source, .wait, \
-                 .probe, .strict, .log and .handoff.",
+                 .probe, .strict, .log, .handoff and .dhcp.",
             ]
         );
         assert_eq!((c.source, c.wait), (None, None));

@@ -267,6 +267,10 @@ fn unexplained(case: &Case<'_>, check: &Check) -> Cause {
             format!("{object} {link}").trim().to_owned(),
             "Compare `ip route get` with the description; see `ip route` and `ip rule`".to_owned(),
         ),
+        Code::CheckLease => (
+            format!("no DHCP lease for {link}"),
+            "Check the DHCP server or relay, and the port's VLAN; see `netapply leases`".to_owned(),
+        ),
         Code::CheckPresent => {
             (link.clone(), "Run netapply apply; its log says why it cannot be made".to_owned())
         }

@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::model::{
     Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, Rule, needs_zone,
 };
-use crate::resolve::{Resolved, ResolvedLink};
+use crate::resolve::{Leased, Resolved, ResolvedLink};
 
 /// All that is to be verified.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,8 @@ pub struct DesiredLink {
     pub routes: Vec<DesiredRoute>,
     /// Something of it is left to DHCP or router advertisements.
     pub dynamic: bool,
+    /// Why it has no lease, where netapply itself asks for one: a clause.
+    pub unleased: Option<String>,
     /// Its failure is no fault.
     pub optional: bool,
     /// Usable without carrier.
@@ -158,6 +160,7 @@ impl DesiredLink {
             addresses: Vec::new(),
             routes: Vec::new(),
             dynamic: false,
+            unleased: None,
             optional: false,
             ignore_carrier: false,
             up: true,
@@ -225,6 +228,10 @@ impl From<&ResolvedLink> for DesiredLink {
             name: link.name.clone(),
             members: link.members.clone(),
             parent: link.parent.clone(),
+            unleased: match &link.lease {
+                Some(Leased::Missing(why)) => Some(why.clone()),
+                Some(Leased::InForce) | None => None,
+            },
             ..DesiredLink::from(&link.desired)
         }
     }

@@ -49,6 +49,7 @@ fn awaited(check: &Check) -> String {
         Code::CheckForwarding => format!("port {object} of {link} to forward"),
         Code::CheckMember => format!("{object} to join {link}"),
         Code::CheckAddress => format!("address {object} on {link}"),
+        Code::CheckLease => format!("a DHCP lease for {link}"),
         Code::CheckUnique => format!("other owners of {object} on {link}"),
         Code::CheckGateway => format!("gateway {object} on {link}"),
         Code::CheckRoute if link.is_empty() => format!("the kernel's route to {object}"),

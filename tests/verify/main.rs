@@ -5,6 +5,7 @@ mod cases;
 mod commands;
 mod disturbed;
 mod growth;
+mod leases;
 mod leftovers;
 mod lldp;
 mod local;

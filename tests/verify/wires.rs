@@ -109,6 +109,16 @@ fn assert_schema(input: &Input, verification: Verification) {
     }
 }
 
+/// Fails unless the value is of that schema.
+pub(crate) fn assert_fits(schema: &str, value: &serde_json::Value) {
+    let path = format!("{}/docs/schema/{schema}.v1.json", env!("CARGO_MANIFEST_DIR"));
+    let mut schemas = boon::Schemas::new();
+    let index = boon::Compiler::new().compile(&path, &mut schemas).unwrap();
+    if let Err(wrong) = schemas.validate(value, index) {
+        panic!("{wrong:#}\n{value:#}");
+    }
+}
+
 /// The causes' codes and messages, for a failing test to show.
 pub(crate) fn causes(verification: &Verification) -> Vec<(Code, String)> {
     verification.causes.iter().map(|c| (c.code, c.message.clone())).collect()

@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::{Fields, Object};
 use crate::format::tree::Node;
 use crate::format::value;
-use crate::model::{Dynamic, Link, Located};
+use crate::model::{DhcpOptions, Dynamic, Link, Located};
 
 use super::{Renderer, keys};
 
@@ -26,37 +26,49 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, dia
         let Some(on) = fields.get(key).and_then(|node| super::boolean(node, key, diags)) else { continue };
         if on.value {
             link.dynamic.push(Located::new(dynamic, on.at));
-            let message = format!(
-                "\"{}\" is brought up; {} is left to a client of the image",
-                link.id,
-                dynamic.words()
-            );
+            let id = &link.id;
+            let message = match dynamic {
+                Dynamic::Dhcp4 => {
+                    format!(
+                        "\"{id}\" asks for DHCP: a client of the image does, or netapply where none is enabled"
+                    )
+                }
+                _ => format!("\"{id}\" is brought up; {} is left to a client of the image", dynamic.words()),
+            };
             diags.push(Diagnostic::new(Code::LeftToOthers, on.at, message));
         }
     }
     if let Some(node) = fields.get("dhcp-identifier") {
         let known = ["mac", "duid"];
         let text = value::text(node, "dhcp-identifier", diags);
-        if text.is_some_and(|text| !known.iter().any(|k| k.eq_ignore_ascii_case(text))) {
-            diags.push(value::one_of(node, "dhcp-identifier", known.into_iter()));
+        match text.and_then(|text| known.iter().position(|k| k.eq_ignore_ascii_case(text))) {
+            Some(position) => link.dhcp4.duid = position == 1,
+            None if text.is_some() => diags.push(value::one_of(node, "dhcp-identifier", known.into_iter())),
+            None => {}
         }
     }
-    let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, diags);
-    let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, diags);
+    let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, Fields::new, diags);
+    let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, Fields::of_whole, diags);
+    // networkd takes search domains only where it is told to.
+    link.dhcp4.use_domains &= !link.dynamic.iter().any(|d| d.value == Dynamic::Dhcp4);
+    if let Some(fields) = &dhcp4 {
+        apply(fields, &mut link.dhcp4);
+    }
     let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
     if renderer == Renderer::Networkd && on(Dynamic::Dhcp4) && on(Dynamic::Dhcp6) {
         unequal(&dhcp4, &dhcp6, diags);
     }
-    overrides(fields.get("ra-overrides"), &keys::RA_OVERRIDES, diags);
+    overrides(fields.get("ra-overrides"), &keys::RA_OVERRIDES, Fields::of_whole, diags);
 }
 
 /// Checks the values of overrides.
 fn overrides<'a>(
     node: Option<&'a Node>,
     object: &'static Object,
+    read: fn(&'a Node, &'static Object, &mut Vec<Diagnostic>) -> Option<Fields<'a>>,
     diags: &mut Vec<Diagnostic>,
 ) -> Option<Fields<'a>> {
-    let fields = Fields::of_whole(node?, object, diags)?;
+    let fields = read(node?, object, diags)?;
     for (key, _) in SWITCHES {
         if let Some(node) = fields.get(key) {
             super::boolean(node, key, diags);
@@ -71,6 +83,28 @@ fn overrides<'a>(
         }
     }
     Some(fields)
+}
+
+/// Takes the values of overrides; those that are wrong have been reported.
+fn apply(fields: &Fields<'_>, dhcp4: &mut DhcpOptions) {
+    let switches: [(&str, &mut bool); 6] = [
+        ("send-hostname", &mut dhcp4.send_host_name),
+        ("use-dns", &mut dhcp4.use_name_servers),
+        ("use-domains", &mut dhcp4.use_domains),
+        ("use-hostname", &mut dhcp4.use_host_name),
+        ("use-mtu", &mut dhcp4.use_mtu),
+        ("use-routes", &mut dhcp4.use_routes),
+    ];
+    for (key, switch) in switches {
+        let text = fields.get(key).and_then(Node::text);
+        if let Some(on) = text.and_then(crate::model::attribute::boolean) {
+            *switch = on;
+        }
+    }
+    dhcp4.metric = fields.get("route-metric").and_then(|node| node.text()?.parse().ok());
+    // What no server would take for a name is not sent.
+    let name = fields.get("hostname").and_then(Node::text).filter(|name| name.is_ascii() && name.len() <= 63);
+    dhcp4.host_name = name.filter(|name| !name.is_empty()).map(str::to_owned);
 }
 
 /// netplan refuses overrides that differ between IPv4 and IPv6 where both are on, because networkd has one set.

@@ -6,7 +6,7 @@ mod printed;
 use super::*;
 use crate::format::tree;
 use crate::model::attribute::Value as Setting;
-use crate::model::{Activation, AddressGeneration, Dynamic, Match, NamePattern};
+use crate::model::{Activation, AddressGeneration, DhcpOptions, Dynamic, Match, NamePattern};
 
 /// Reads texts as files that are merged.
 fn files(texts: &[&str]) -> (Desired, Vec<String>) {
@@ -265,7 +265,30 @@ fn activation_and_dhcp() {
     let (link, diags) = nic("activation-mode: manual, dhcp4: true, dhcp6: false");
     assert_eq!((link.activation, link.optional), (Activation::Manual, true));
     assert_eq!(link.dynamic.iter().map(|d| d.value).collect::<Vec<_>>(), [Dynamic::Dhcp4]);
-    assert_eq!(diags, ["note left-to-others: \"eth0\" is brought up; DHCP is left to a client of the image"]);
+    assert_eq!(
+        diags,
+        [
+            "note left-to-others: \"eth0\" asks for DHCP: a client of the image does, or netapply where none is enabled"
+        ]
+    );
+    let (link, _) = nic("dhcp4: true");
+    assert_eq!(link.dhcp4, DhcpOptions { use_domains: false, ..DhcpOptions::default() }, "as networkd");
+    let (link, diags) = nic(
+        "dhcp4: true, dhcp-identifier: DUID, dhcp4-overrides: {use-dns: no, use-mtu: off, use-routes: false, \
+         use-domains: yes, use-hostname: no, send-hostname: no, hostname: n1, route-metric: 50}",
+    );
+    let all_but = DhcpOptions {
+        duid: true,
+        host_name: Some("n1".to_owned()),
+        send_host_name: false,
+        use_name_servers: false,
+        use_mtu: false,
+        use_routes: false,
+        use_host_name: false,
+        metric: Some(50),
+        ..DhcpOptions::default()
+    };
+    assert_eq!((link.dhcp4, diags.len()), (all_but, 1), "{diags:?}");
     let (_, diags) =
         nic("dhcp4: yes, dhcp6: yes, dhcp4-overrides: {use-dns: no}, dhcp6-overrides: {use-ntp: on}");
     assert!(diags.contains(

@@ -64,7 +64,8 @@ const PARAMETERS: [u8; 13] = [
 ];
 
 /// Whether an address is probed before it is used.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Detection {
     /// Never.
     Off,
@@ -76,7 +77,8 @@ pub enum Detection {
 }
 
 /// Who asks, and how.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
     /// The link's hardware address.
     pub mac: Mac,
@@ -97,6 +99,7 @@ pub struct Config {
     /// Whether the address is probed.
     pub detection: Detection,
     /// Addresses of the machine's other links.
+    #[serde(skip)]
     pub others: Vec<Ipv4Addr>,
 }
 

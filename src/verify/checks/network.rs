@@ -23,6 +23,12 @@ impl<'a> Judge<'a> {
         for net in link.addresses.iter().filter(|_| !link.missing) {
             self.address(link, net.addr(), base);
         }
+        if let Some(why) = link.unleased.as_ref().filter(|_| !link.missing) {
+            match base {
+                Base::Blocked(root) => self.blocked(Code::CheckLease, &link.name, Subject::Whole, root),
+                _ => self.add(Code::CheckLease, &link.name, Subject::Whole, Outcome::Failed, why.clone()),
+            };
+        }
     }
 
     pub(super) fn gateways(&mut self, link: &'a DesiredLink) {

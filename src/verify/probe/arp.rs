@@ -8,9 +8,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::evidence::Tally;
 use super::icmp::words;
-use super::socket::Socket;
 use super::{Fact, Facts, tell};
 use crate::model::MacAddr;
+use crate::socket::Socket;
 
 const ETHERTYPE: u16 = 0x0806;
 /// RFC 5227 1.1: PROBE_NUM, and PROBE_MIN between two. The random wait before the first is left out, because the address

@@ -8,8 +8,8 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::icmp::{identifier, words};
-use super::socket::endpoint;
 use super::{Fact, Facts, refused_here, tell};
+use crate::socket::endpoint;
 
 const PORT: u16 = 53;
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::socket::Socket;
+use crate::socket::Socket;
 
 /// Echoes that are so far apart are answered by a host that answers one a second (Linux's `icmp_ratelimit`).
 pub(super) const ALONE: Duration = Duration::from_millis(1_100);

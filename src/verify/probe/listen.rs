@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::evidence::Heard;
 use super::icmp::words;
-use super::socket::{Socket, want_tags};
 use super::{Fact, Facts, frames, tell};
+use crate::socket::{Socket, want_tags};
 
 const ETH_P_ALL: u16 = 0x0003;
 const PACKET_IGNORE_OUTGOING: i32 = 23;

@@ -12,7 +12,6 @@ mod icmp;
 mod listen;
 mod names;
 mod ndisc;
-mod socket;
 mod target;
 mod trace;
 mod watch;

@@ -13,7 +13,8 @@ use super::super::evidence::Answer;
 use super::super::input::{Scheme, Target};
 use super::dns::Lookup;
 use super::icmp::{self, words};
-use super::{Fact, Facts, http, names, refused_here, socket, tell};
+use super::{Fact, Facts, http, names, refused_here, tell};
+use crate::socket;
 
 /// How long one attempt may take, and how often one is made.
 const ATTEMPT: Duration = Duration::from_secs(5);

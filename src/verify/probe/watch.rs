@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use super::super::evidence::Flow;
-use super::socket::{Socket, want_tags};
 use super::{Fact, Facts, arp, ndisc, tell};
+use crate::socket::{Socket, want_tags};
 
 const ETH_P_ALL: u16 = 0x0003;
 

@@ -221,6 +221,7 @@ fn link(id: &'static str) -> impl Strategy<Value = Link> {
             link.ipv6.privacy = flags.3.map(located);
             if flags.4 {
                 link.dynamic.push(located(Dynamic::Dhcp4));
+                link.dhcp4.use_domains = false;
             }
             if flags.5 {
                 link.dynamic.push(located(Dynamic::Dhcp6));

@@ -1,4 +1,4 @@
-//! Raw IP and packet sockets under tokio: the few system calls that neither tokio nor nix offers. All of the room's
+//! Raw IP and packet sockets under tokio: the few system calls that neither tokio nor nix offers. Most of the program's
 //! `unsafe` is here.
 
 use std::io;
@@ -10,21 +10,23 @@ use tokio::io::unix::AsyncFd;
 
 /// A non-blocking socket.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     fd: AsyncFd<OwnedFd>,
 }
 
 /// Where a packet came from and what the kernel says of it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Received {
+pub(crate) struct Received {
     /// Bytes in the buffer.
-    pub(super) length: usize,
+    pub(crate) length: usize,
     /// Sender, for IP sockets.
-    pub(super) from: Option<IpAddr>,
+    pub(crate) from: Option<IpAddr>,
     /// The frame is one that this machine sent.
-    pub(super) outgoing: bool,
+    pub(crate) outgoing: bool,
+    /// The check sum of what the frame carries is left to hardware to fill in: a virtual NIC's sender does that.
+    pub(crate) unsummed: bool,
     /// The VLAN tag that the NIC or the kernel took out of the frame.
-    pub(super) tag: Option<u16>,
+    pub(crate) tag: Option<u16>,
 }
 
 /// A socket address of any family.
@@ -103,7 +105,7 @@ impl Socket {
     }
 
     /// A raw ICMP or ICMPv6 socket that sends only through the interface of that index, or through any for 0.
-    pub(super) fn icmp(v4: bool, index: u32) -> io::Result<Self> {
+    pub(crate) fn icmp(v4: bool, index: u32) -> io::Result<Self> {
         let (domain, protocol) =
             if v4 { (libc::AF_INET, libc::IPPROTO_ICMP) } else { (libc::AF_INET6, libc::IPPROTO_ICMPV6) };
         let socket = Self::open(domain, libc::SOCK_RAW, protocol)?;
@@ -127,7 +129,7 @@ impl Socket {
     }
 
     /// A socket for whole frames of an EtherType (`ETH_P_ALL` for all) on an interface.
-    pub(super) fn packet(index: u32, protocol: u16) -> io::Result<Self> {
+    pub(crate) fn packet(index: u32, protocol: u16) -> io::Result<Self> {
         // Protocol 0 receives nothing until bind(2) names interface and protocol together.
         let socket = Self::open(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
         socket.bind(&Address::of_link(index, protocol, &[]))?;
@@ -149,12 +151,12 @@ impl Socket {
     }
 
     /// Sets an option that is a number.
-    pub(super) fn set(&self, level: i32, name: i32, value: i32) -> io::Result<()> {
+    pub(crate) fn set(&self, level: i32, name: i32, value: i32) -> io::Result<()> {
         self.set_bytes(level, name, &value.to_ne_bytes())
     }
 
     /// Lets the kernel drop frames for which this classic BPF program gives 0.
-    pub(super) fn filter(&self, program: &[libc::sock_filter]) -> io::Result<()> {
+    pub(crate) fn filter(&self, program: &[libc::sock_filter]) -> io::Result<()> {
         let filter = libc::sock_fprog {
             len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
             filter: program.as_ptr().cast_mut(),
@@ -173,7 +175,7 @@ impl Socket {
     }
 
     /// Takes frames for a group address, or with none every frame (promiscuous mode), until the socket closes.
-    pub(super) fn join(&self, index: u32, group: Option<[u8; 6]>) -> io::Result<()> {
+    pub(crate) fn join(&self, index: u32, group: Option<[u8; 6]>) -> io::Result<()> {
         let kind = if group.is_some() { libc::PACKET_MR_MULTICAST } else { libc::PACKET_MR_PROMISC };
         let mut request = Vec::with_capacity(16);
         request.extend(i32::try_from(index).unwrap_or(0).to_ne_bytes());
@@ -191,12 +193,12 @@ impl Socket {
     }
 
     /// Binds to a source address, so that packets leave with it.
-    pub(super) fn bind_source(&self, ip: IpAddr, index: u32) -> io::Result<()> {
+    pub(crate) fn bind_source(&self, ip: IpAddr, index: u32) -> io::Result<()> {
         self.bind(&Address::of_ip(ip, index))
     }
 
     /// Takes packets from that address only.
-    pub(super) fn connect(&self, ip: IpAddr, index: u32) -> io::Result<()> {
+    pub(crate) fn connect(&self, ip: IpAddr, index: u32) -> io::Result<()> {
         let address = Address::of_ip(ip, index);
         // SAFETY: the storage is valid for the length given with it.
         let result = unsafe { libc::connect(self.fd.as_raw_fd(), address.pointer(), address.length) };
@@ -204,12 +206,12 @@ impl Socket {
     }
 
     /// Sends a packet to an address, through the interface for a link-local one.
-    pub(super) async fn send_to(&self, bytes: &[u8], ip: IpAddr, index: u32) -> io::Result<()> {
+    pub(crate) async fn send_to(&self, bytes: &[u8], ip: IpAddr, index: u32) -> io::Result<()> {
         self.send(bytes, &Address::of_ip(ip, index)).await
     }
 
     /// Sends a whole frame.
-    pub(super) async fn send_frame(&self, frame: &[u8], index: u32) -> io::Result<()> {
+    pub(crate) async fn send_frame(&self, frame: &[u8], index: u32) -> io::Result<()> {
         self.send(frame, &Address::of_link(index, 0, frame.get(..6).unwrap_or_default())).await
     }
 
@@ -230,7 +232,7 @@ impl Socket {
     }
 
     /// The next packet, however long that takes: the caller sets the bound. Cancel safe.
-    pub(super) async fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         loop {
             let mut ready = self.fd.readable().await?;
             if let Ok(result) = ready.try_io(|fd| receive_now(fd.as_raw_fd(), buffer)) {
@@ -255,6 +257,7 @@ struct Auxdata {
 
 const PACKET_AUXDATA: i32 = 8;
 const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
+const TP_STATUS_CSUMNOTREADY: u32 = 1 << 3;
 
 fn receive_now(fd: i32, buffer: &mut [u8]) -> io::Result<Received> {
     // SAFETY: both are plain data, for which all zeroes are valid.
@@ -296,6 +299,7 @@ fn receive_now(fd: i32, buffer: &mut [u8]) -> io::Result<Received> {
         if this.cmsg_level == libc::SOL_PACKET && this.cmsg_type == PACKET_AUXDATA {
             // SAFETY: the kernel puts a tpacket_auxdata into such a message.
             let data: Auxdata = unsafe { std::ptr::read_unaligned(libc::CMSG_DATA(header).cast()) };
+            received.unsummed = data.status & TP_STATUS_CSUMNOTREADY != 0;
             received.tag = (data.status & TP_STATUS_VLAN_VALID != 0).then_some(data.tag & 0x0fff);
         }
         // SAFETY: as above.
@@ -304,13 +308,13 @@ fn receive_now(fd: i32, buffer: &mut [u8]) -> io::Result<Received> {
     Ok(received)
 }
 
-/// Asks the kernel to say of each frame which VLAN tag was taken out of it.
-pub(super) fn want_tags(socket: &Socket) -> io::Result<()> {
+/// Asks the kernel to say of each frame which VLAN tag was taken out of it, and whether its check sum stands.
+pub(crate) fn want_tags(socket: &Socket) -> io::Result<()> {
     socket.set(libc::SOL_PACKET, PACKET_AUXDATA, 1)
 }
 
 /// An address with a port, for messages and connections; the interface goes with a link-local one.
-pub(super) fn endpoint(ip: IpAddr, port: u16, index: u32) -> SocketAddr {
+pub(crate) fn endpoint(ip: IpAddr, port: u16, index: u32) -> SocketAddr {
     match ip {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => {
             SocketAddr::V6(std::net::SocketAddrV6::new(ip, port, 0, index))

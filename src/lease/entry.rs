@@ -1,0 +1,162 @@
+//! What is known of each link that netapply leases, in a file of its own below /run/netapply/leases: whoever applies,
+//! verifies or renews reads it, and a program that was killed goes on with it. Times in it count from the start of the
+//! machine, so that a file is of no use after the next one; /run is empty then.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::dhcp4::machine::{Account, Config, Lease, Loss, Moment};
+use crate::machine::{Machine, files};
+
+/// The file of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Entry {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// Name of the link.
+    pub link: String,
+    /// Who asks, and how: whoever renews needs no more than this file.
+    pub config: Config,
+    /// State of the client, by RFC 2131's name.
+    pub state: String,
+    /// The lease, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// Why the last one is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Loss>,
+    /// What was heard.
+    pub account: Account,
+}
+
+impl Entry {
+    /// A link for which nothing was heard yet.
+    pub fn new(link: &str) -> Entry {
+        Entry { version: 1, link: link.to_owned(), state: "INIT".to_owned(), ..Entry::default() }
+    }
+
+    /// The lease, as long as it may be used.
+    pub fn in_force(&self, now: Moment) -> Option<&Lease> {
+        self.lease.as_ref().filter(|lease| lease.is_in_force(now))
+    }
+
+    /// Why the link has no lease: a clause.
+    pub fn why(&self) -> String {
+        let Account { offers, refused, conflict, unanswered, malformed } = &self.account;
+        let mut why = match self.lost {
+            Some(Loss::Expired) => "the lease ran out; ".to_owned(),
+            Some(Loss::Refused) => "the server took the lease back; ".to_owned(),
+            Some(Loss::Ipv6Only) => return "the network asks to do without IPv4 (option 108)".to_owned(),
+            Some(Loss::Released) => return "the lease was given up by hand".to_owned(),
+            None => String::new(),
+        };
+        let server = |server: Ipv4Addr| match server.is_unspecified() {
+            true => "a server".to_owned(),
+            false => format!("server {server}"),
+        };
+        if let Some(conflict) = conflict {
+            let mac: Vec<String> = conflict.mac.iter().map(|byte| format!("{byte:02x}")).collect();
+            let _ = write!(why, "{} was offered, and {} uses it", conflict.address, mac.join(":"));
+        } else if let Some(refused) = refused {
+            let _ = write!(why, "{} refuses {}", server(refused.server), refused.address);
+        } else if let Some(offer) = offers.iter().find(|offer| offer.silent) {
+            let _ = write!(why, "{} offers {} and then keeps silent", server(offer.server), offer.address);
+        } else if let Some((offer, refusal)) = offers.iter().find_map(|o| Some((o, o.not_taken.as_ref()?))) {
+            let _ = write!(why, "the offer of {} cannot be used: {refusal}", server(offer.server));
+        } else if self.state == "DOWN" {
+            why.push_str("the link has no carrier");
+        } else if *malformed > 0 {
+            let _ = write!(why, "what answers is not DHCP: {malformed} packets cannot be read");
+        } else if *unanswered > 0 {
+            let times = if *unanswered == 1 { "once" } else { "times" };
+            let count = if *unanswered == 1 { String::new() } else { format!("{unanswered} ") };
+            let _ = write!(why, "no DHCP server answers (asked {count}{times})");
+        } else {
+            why.push_str("no answer yet");
+        }
+        why
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(&self, machine: &Machine) -> io::Result<()> {
+        let path = machine.leases().join(format!("{}.json", self.link));
+        files::write(&path, &serde_json::to_vec(self).map_err(io::Error::from)?, 0o644)
+    }
+}
+
+/// The files of all links, by the link's name. What cannot be read is left out.
+pub fn all(machine: &Machine) -> BTreeMap<String, Entry> {
+    let names = std::fs::read_dir(machine.leases()).into_iter().flatten().flatten();
+    let paths = names.map(|name| name.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
+    let read = |path: std::path::PathBuf| -> Option<Entry> {
+        let entry: Entry = serde_json::from_slice(&files::read(&path).ok()?).ok()?;
+        let name = path.file_stem()?.to_str()?;
+        (entry.version == 1 && entry.link == name).then_some(entry)
+    };
+    paths.filter_map(read).map(|entry| (entry.link.clone(), entry)).collect()
+}
+
+/// Removes the file of a link that is no longer netapply's to lease.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn forget(machine: &Machine, link: &str) -> io::Result<()> {
+    files::remove(&machine.leases().join(format!("{link}.json")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::dhcp4::machine::{Conflict, Offered, Refused};
+    use crate::lease::dhcp4::terms::Refusal;
+
+    #[test]
+    fn an_entry_is_kept_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let machine = Machine::below(folder.path());
+        let entry = Entry { state: "BOUND".to_owned(), ..Entry::new("eth0") };
+        entry.keep(&machine).unwrap();
+        std::fs::write(machine.leases().join("eth1.json"), "{\"link\":\"eth0\",\"version\":1}").unwrap();
+        std::fs::write(machine.leases().join("eth2.json"), "nonsense").unwrap();
+        assert_eq!(all(&machine).into_values().collect::<Vec<_>>(), [entry]);
+        forget(&machine, "eth0").unwrap();
+        assert!(all(&machine).is_empty());
+    }
+
+    #[test]
+    fn why_no_address_came() {
+        let address: Ipv4Addr = [192, 0, 2, 7].into();
+        let server: Ipv4Addr = [192, 0, 2, 1].into();
+        let offer = Offered { server, address, not_taken: None, silent: false };
+        let of = |account: Account| Entry { account, ..Entry::new("eth0") }.why();
+        let none = Account::default;
+        assert_eq!(of(none()), "no answer yet");
+        assert_eq!(of(Account { unanswered: 1, ..none() }), "no DHCP server answers (asked once)");
+        assert_eq!(of(Account { unanswered: 5, ..none() }), "no DHCP server answers (asked 5 times)");
+        let silent = Offered { silent: true, ..offer.clone() };
+        let silent = Account { offers: vec![silent], unanswered: 2, ..none() };
+        assert_eq!(of(silent), "server 192.0.2.1 offers 192.0.2.7 and then keeps silent");
+        let bad = Offered { not_taken: Some(Refusal::NoLifetime), ..offer };
+        let bad = of(Account { offers: vec![bad], ..none() });
+        assert_eq!(bad, "the offer of server 192.0.2.1 cannot be used: it has no lifetime");
+        let refused = Some(Refused { server, address });
+        assert_eq!(of(Account { refused, ..none() }), "server 192.0.2.1 refuses 192.0.2.7");
+        let conflict = Some(Conflict { address, mac: [2, 0, 0, 0, 0, 99] });
+        assert_eq!(
+            of(Account { conflict, ..none() }),
+            "192.0.2.7 was offered, and 02:00:00:00:00:63 uses it"
+        );
+        let lost = Entry { lost: Some(Loss::Expired), ..Entry::new("eth0") };
+        assert_eq!(lost.why(), "the lease ran out; no answer yet");
+        let down = Entry { state: "DOWN".to_owned(), ..Entry::new("eth0") };
+        assert_eq!(down.why(), "the link has no carrier");
+    }
+}

@@ -1,0 +1,245 @@
+//! Leases become a part of what is described, between resolve and plan: addresses with what is left of their lifetime,
+//! routes, name servers, MTU. The plan treats them like anything else that a description asks for.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::dhcp4::machine::{Lease, Moment};
+use super::entry::Entry;
+use crate::model::{Address, Dynamic, Kind, Located, Mtu, Place, Protocol, Resolver, Route};
+use crate::resolve::{Leased, Resolved, ResolvedLink};
+
+/// Metric of the first link's routes where the description gives none, as netplan has it; each further link's is one more,
+/// so that of two default routes the first link's is used.
+const METRIC: u32 = 100;
+
+/// Whether a link asks for what netapply can lease.
+pub fn asks(link: &ResolvedLink) -> bool {
+    link.desired.dynamic.iter().any(|dynamic| dynamic.value == Dynamic::Dhcp4)
+}
+
+/// Adds what the leases of these links give. A link without an entry is left to the image.
+pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, Entry>, now: Moment) {
+    for (metric, link) in (METRIC..).zip(resolved.links.iter_mut().filter(|link| asks(link))) {
+        let metric = link.desired.dhcp4.metric.unwrap_or(metric);
+        let Some(entry) = entries.get(&link.name) else { continue };
+        let place = link.desired.dynamic.iter().find(|d| d.value == Dynamic::Dhcp4);
+        let at = place.map_or(Place::NONE, |place| place.at);
+        let lease = entry.in_force(now);
+        link.lease = Some(lease.map_or_else(|| Leased::Missing(entry.why()), |_| Leased::InForce));
+        // Before the first answer whatever an earlier client left stays: the root may be mounted over it.
+        if lease.is_some() || entry.lost.is_some() {
+            link.desired.dynamic.retain(|dynamic| dynamic.value != Dynamic::Dhcp4);
+        }
+        if let Some(lease) = lease {
+            let resolver = add(link, lease, metric, at, now);
+            resolved.resolver.merge(&resolver);
+        }
+    }
+}
+
+/// The machine's name, as the first lease that has one gives it.
+pub fn host_name<'a>(
+    resolved: &Resolved,
+    entries: &'a BTreeMap<String, Entry>,
+    now: Moment,
+) -> Option<&'a str> {
+    let links = resolved.links.iter().filter(|link| link.desired.dhcp4.use_host_name);
+    let mut leases = links.filter_map(|link| entries.get(&link.name)?.in_force(now));
+    leases.find_map(|lease| lease.terms.host_name.as_deref())
+}
+
+/// Returns the name servers and search domains.
+fn add(link: &mut ResolvedLink, lease: &Lease, metric: u32, at: Place, now: Moment) -> Resolver {
+    let terms = &lease.terms;
+    let address = IpAddr::V4(terms.address.addr());
+    let left =
+        lease.end().map(|end| u32::try_from(end.saturating_sub(now).as_secs()).unwrap_or(u32::MAX - 1));
+    let described = link.desired.addresses.iter().any(|a| a.net.addr() == address);
+    if !described {
+        let net = IpNet::V4(terms.address);
+        let broadcast = terms.broadcast;
+        let address = Address { preferred: left, valid: left, broadcast, ..Address::new(net, at) };
+        link.desired.addresses.push(address);
+    }
+    if link.desired.dhcp4.use_routes {
+        for route in &terms.routes {
+            // A gateway outside of the subnet is reached directly: clouds lease a /32.
+            let on_link = route.via.is_some_and(|via| !terms.address.contains(&via));
+            let to = IpNet::V4(route.to);
+            link.desired.routes.push(Route {
+                on_link,
+                metric: Some(metric),
+                source: Some(address),
+                protocol: Protocol::Dhcp,
+                ..Route::new(to, route.via.map(IpAddr::V4), at)
+            });
+        }
+    }
+    let mtu = terms.mtu.filter(|_| link.desired.dhcp4.use_mtu && link.desired.mtu.is_none());
+    // What stands on another link cannot exceed it; whether a NIC can is the driver's answer.
+    let mtu = mtu.filter(|mtu| *mtu <= 1500 || matches!(link.desired.kind, Kind::Physical | Kind::Bond));
+    link.desired.mtu =
+        link.desired.mtu.or(mtu.and_then(|mtu| Some(Located::new(Mtu::new(mtu.into()).ok()?, at))));
+    let mut resolver = Resolver::default();
+    if link.desired.dhcp4.use_name_servers {
+        resolver.servers.extend(terms.name_servers.iter().map(|ip| Located::new(IpAddr::V4(*ip), at)));
+    }
+    if link.desired.dhcp4.use_domains {
+        resolver.search.extend(terms.search.iter().map(|domain| Located::new(domain.clone(), at)));
+    }
+    link.desired.resolver.merge(&resolver);
+    resolver
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::inventory::{Inventory, ObservedLink, RouteEntry};
+    use crate::lease::dhcp4::machine::Loss;
+    use crate::lease::dhcp4::terms::{self, Terms};
+    use crate::model::{Desired, Link, NamePattern, Scope};
+    use crate::plan::{Action, plan, script};
+    use crate::resolve::{Missing, resolve};
+
+    const NOW: Moment = Duration::from_secs(1000);
+
+    fn lease() -> Lease {
+        let terms = Terms {
+            address: "192.0.2.7/24".parse().unwrap(),
+            server: Ipv4Addr::new(192, 0, 2, 1),
+            broadcast: None,
+            routes: vec![terms::Route {
+                to: "0.0.0.0/0".parse().unwrap(),
+                via: Some(Ipv4Addr::new(192, 0, 2, 1)),
+            }],
+            name_servers: vec![Ipv4Addr::new(192, 0, 2, 53)],
+            search: vec!["example.org".to_owned()],
+            time_servers: Vec::new(),
+            mtu: Some(1400),
+            host_name: Some("node1".to_owned()),
+            lifetime: Some(600),
+            t1: 300,
+            t2: 525,
+        };
+        Lease { terms, asked: 900_000 }
+    }
+
+    fn machine() -> (Desired, Inventory) {
+        let mut link = Link::new("eth0", Kind::Physical, Place::NONE);
+        link.select.name = Some(Located::new(NamePattern::Exact("eth0".to_owned()), Place::NONE));
+        link.dynamic = vec![Located::new(Dynamic::Dhcp4, Place { file: 0, line: 3, column: 5 })];
+        let observed = ObservedLink {
+            index: 2,
+            name: "eth0".to_owned(),
+            up: true,
+            mtu: 1400,
+            ..ObservedLink::default()
+        };
+        let inventory = Inventory { links: vec![observed], ..Inventory::default() };
+        (Desired { links: vec![link], ..Desired::default() }, inventory)
+    }
+
+    fn steps(entry: Option<Entry>, inventory: &Inventory) -> Vec<String> {
+        let (desired, _) = machine();
+        let mut resolved = resolve(&desired, inventory, Missing::Report).0;
+        join(&mut resolved, &entry.into_iter().map(|e| (e.link.clone(), e)).collect(), NOW);
+        plan(&resolved, inventory).steps.iter().map(|step| script::line(&step.action)).collect()
+    }
+
+    fn bound() -> Entry {
+        Entry { lease: Some(lease()), ..Entry::new("eth0") }
+    }
+
+    #[test]
+    fn a_lease_is_planned_with_what_is_left_of_it() {
+        let (_, inventory) = machine();
+        let expected = [
+            "ip address add 192.0.2.7/24 broadcast 192.0.2.255 dev eth0 valid_lft 500 preferred_lft 500",
+            "ip -4 route add default via 192.0.2.1 dev eth0 proto dhcp metric 100 src 192.0.2.7",
+        ];
+        assert_eq!(steps(Some(bound()), &inventory), expected);
+    }
+
+    #[test]
+    fn a_lease_that_grows_older_is_no_difference_and_one_that_was_renewed_is() {
+        let (desired, mut inventory) = machine();
+        let mut resolved = resolve(&desired, &inventory, Missing::Report).0;
+        join(&mut resolved, &[("eth0".to_owned(), bound())].into(), NOW);
+        let done = plan(&resolved, &inventory);
+        for step in done.steps {
+            match step.action {
+                Action::AddAddress(entry) => {
+                    // The kernel's own route to the subnet comes with it.
+                    let route = RouteEntry::new(entry.net.trunc());
+                    let (link, source) = (Some(entry.link.clone()), Some(entry.net.addr()));
+                    let (scope, protocol) = (Scope::Link, Protocol::Kernel);
+                    inventory.routes.push(RouteEntry { link, source, scope, protocol, ..route });
+                    inventory.addresses.push(entry);
+                }
+                Action::AddRoute(entry) => inventory.routes.push(entry),
+                other => panic!("{other:?}"),
+            }
+        }
+        // The kernel counts down, and so does the lease.
+        for address in &mut inventory.addresses {
+            address.valid = address.valid.map(|left| left - 399);
+            address.preferred = address.preferred.map(|left| left - 399);
+        }
+        let later = NOW + Duration::from_secs(400);
+        let steps_at = |entry: Entry, now| {
+            let mut resolved = resolve(&desired, &inventory, Missing::Report).0;
+            join(&mut resolved, &[("eth0".to_owned(), entry)].into(), now);
+            plan(&resolved, &inventory).steps.len()
+        };
+        assert_eq!(steps_at(bound(), later), 0);
+        let renewed = Entry { lease: Some(Lease { asked: 1_200_000, ..lease() }), ..bound() };
+        assert_eq!(steps_at(renewed, later), 1);
+    }
+
+    #[test]
+    fn an_address_goes_with_its_lease_and_not_before_the_first_answer() {
+        let (_, mut inventory) = machine();
+        let mut address = crate::inventory::AddressEntry::new("eth0", "192.0.2.7/24".parse().unwrap());
+        (address.permanent, address.valid, address.preferred) = (false, Some(60), Some(60));
+        inventory.addresses = vec![address];
+        assert_eq!(steps(None, &inventory), [""; 0], "left to the image");
+        assert_eq!(steps(Some(Entry::new("eth0")), &inventory), [""; 0], "nobody has answered");
+        let lost = Entry { lost: Some(Loss::Refused), ..Entry::new("eth0") };
+        assert_eq!(steps(Some(lost), &inventory).len(), 1, "it is another's now");
+        let over = Entry { lease: Some(Lease { asked: 0, ..lease() }), lost: Some(Loss::Expired), ..bound() };
+        assert_eq!(steps(Some(over), &inventory).len(), 1);
+    }
+
+    #[test]
+    fn overrides_leave_parts_out() {
+        let (mut desired, inventory) = machine();
+        let of = |desired: &Desired| {
+            let mut resolved = resolve(desired, &inventory, Missing::Report).0;
+            join(&mut resolved, &[("eth0".to_owned(), bound())].into(), NOW);
+            let named = host_name(&resolved, &[("eth0".to_owned(), bound())].into(), NOW).is_some();
+            let link = resolved.links.remove(0).desired;
+            let metric = link.routes.first().and_then(|route| route.metric);
+            (
+                metric,
+                resolved.resolver.servers.len(),
+                resolved.resolver.search.len(),
+                link.mtu.is_some(),
+                named,
+            )
+        };
+        assert_eq!(of(&desired), (Some(100), 1, 1, true, true));
+        let dhcp4 = &mut desired.links[0].dhcp4;
+        dhcp4.metric = Some(7);
+        (dhcp4.use_name_servers, dhcp4.use_domains, dhcp4.use_mtu, dhcp4.use_host_name) =
+            (false, false, false, false);
+        assert_eq!(of(&desired), (Some(7), 0, 0, false, false));
+        desired.links[0].dhcp4.use_routes = false;
+        assert_eq!(of(&desired).0, None);
+    }
+}

@@ -1,0 +1,349 @@
+//! The service that keeps leases (netapply-lease.service): one program for all links. It goes on with the files below
+//! /run/netapply/leases, so that being killed costs nothing; it takes the lock only while it changes something; it changes
+//! only what a lease is the reason of. It gives a lease up only when it is asked to, by `netapply leases --release`.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::leases::{follow, keep, note};
+use super::lock::Turn;
+use super::pipeline::{self, Handoff};
+use super::saved::Saved;
+use super::signals::Stop;
+use super::{Exit, block_on, complain};
+use crate::cli::Args;
+use crate::format;
+use crate::handoff::handed_off;
+use crate::inventory::Inventory;
+use crate::kernel::apply::{AfterFailure, apply};
+use crate::kernel::effects::Real;
+use crate::kernel::monitor::{Group, Monitor};
+use crate::kernel::names::Names;
+use crate::kernel::read;
+use crate::kernel::session::{Failure, Family, Session};
+use crate::lease::ask::Clients;
+use crate::lease::dhcp4::machine::Loss;
+use crate::lease::entry::{self, Entry};
+use crate::logging::{self, Prefix};
+use crate::machine::{Machine, files};
+use crate::plan::script;
+use crate::report::systemd;
+use crate::resolve::Missing;
+
+/// How long giving a lease up may take.
+const RELEASE_BOUND: Duration = Duration::from_secs(5);
+/// After a change that failed, the next try.
+const AGAIN: Duration = Duration::from_secs(30);
+/// Longest order that is read.
+const LONGEST_ORDER: usize = 64;
+
+/// What somebody wants of the service.
+enum Order {
+    /// The files were changed: read them again.
+    Take,
+    /// Give this link's lease up.
+    Release(String),
+}
+
+/// `netapply leases --renew`.
+pub(super) fn renew(args: &Args) -> Exit {
+    let prefix = if logging::to_journal() { Prefix::Priority } else { Prefix::Name };
+    logging::start(args.log.unwrap_or(log::LevelFilter::Info), prefix, &[]);
+    let machine = Machine::default();
+    let served = block_on(async {
+        let mut stop = Stop::new();
+        Service::open(&machine)?.serve(&mut stop).await
+    });
+    let exit = match served {
+        Ok(Ok(())) => Exit::Success,
+        Ok(Err(failure)) => {
+            complain(&failure);
+            Exit::Refused
+        }
+        Err(error) => {
+            complain(&format!("the program could not be set up: {error}"));
+            Exit::Refused
+        }
+    };
+    logging::finish();
+    exit
+}
+
+type Adjusting<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
+
+struct Service<'a> {
+    machine: &'a Machine,
+    clients: Clients,
+    entries: BTreeMap<String, Entry>,
+    listener: UnixListener,
+    /// Those who want to hear of changes.
+    listeners: Vec<OwnedWriteHalf>,
+    orders: (UnboundedSender<Order>, UnboundedReceiver<Order>),
+}
+
+impl<'a> Service<'a> {
+    fn open(machine: &'a Machine) -> Result<Service<'a>, String> {
+        let path = machine.leases_socket();
+        let failed = |error: io::Error| format!("{}: {error}", path.display());
+        files::make_folder(&machine.leases()).map_err(failed)?;
+        if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+            return Err("another netapply renews the leases already".to_owned());
+        }
+        files::remove(&path).map_err(failed)?;
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        let (clients, listeners, orders) = (Clients::default(), Vec::new(), unbounded_channel());
+        Ok(Service { machine, clients, entries: entry::all(machine), listener, listeners, orders })
+    }
+
+    async fn serve(mut self, stop: &mut Stop) -> Result<(), String> {
+        let cannot = |failure: Failure| format!("the kernel's network state cannot be read: {failure}");
+        let mut links = Monitor::open(&[Group::Link]).map_err(cannot)?;
+        self.follow().await.map_err(cannot)?;
+        systemd::notify("READY=1");
+        self.status();
+        // What the leases of an earlier service or of the initramfs ask for may have to be done still.
+        let mut due = true;
+        let mut adjusting: Option<Adjusting<'_>> = None;
+        let mut retry: Option<Instant> = None;
+        let watchdog = watchdog();
+        let mut alive = Instant::now();
+        loop {
+            if due && adjusting.is_none() && retry.is_none_or(|at| at <= Instant::now()) {
+                (due, retry) = (false, None);
+                adjusting = Some(Box::pin(adjust(self.machine)));
+            }
+            let adjusted = async {
+                match &mut adjusting {
+                    Some(adjusting) => adjusting.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                done = adjusted => {
+                    adjusting = None;
+                    if !done {
+                        (due, retry) = (true, Some(Instant::now() + AGAIN));
+                    }
+                }
+                news = self.clients.next() => {
+                    let Some(entry) = self.entries.get_mut(&news.link) else { continue };
+                    note(entry, &news);
+                    keep(self.machine, entry);
+                    if news.changed {
+                        (due, retry) = (true, None);
+                        self.tell().await;
+                        self.status();
+                    }
+                }
+                changed = links.changed() => {
+                    changed.map_err(cannot)?;
+                    self.follow().await.map_err(cannot)?;
+                }
+                accepted = self.listener.accept() => if let Ok((stream, _)) = accepted {
+                    self.welcome(stream);
+                },
+                order = self.orders.1.recv() => match order {
+                    Some(Order::Take) => {
+                        self.entries = entry::all(self.machine);
+                        self.follow().await.map_err(cannot)?;
+                        self.tell().await;
+                        self.status();
+                    }
+                    Some(Order::Release(link)) => self.clients.release(&link),
+                    None => {}
+                },
+                () = until(retry) => {}
+                () = until(watchdog.map(|interval| alive + interval)) => {
+                    alive = Instant::now();
+                    systemd::notify("WATCHDOG=1");
+                }
+                () = &mut *stop => break,
+            }
+        }
+        let _ = files::remove(&self.machine.leases_socket());
+        Ok(())
+    }
+
+    /// Has a client on each link that is to be leased.
+    async fn follow(&mut self) -> Result<(), Failure> {
+        let inventory = observed().await?;
+        follow(&mut self.clients, &self.entries, &inventory);
+        Ok(())
+    }
+
+    /// Tells everybody that something has changed.
+    async fn tell(&mut self) {
+        let mut kept = Vec::new();
+        for mut listener in std::mem::take(&mut self.listeners) {
+            if timeout(Duration::from_millis(100), listener.write_all(b"changed\n"))
+                .await
+                .is_ok_and(|w| w.is_ok())
+            {
+                kept.push(listener);
+            }
+        }
+        self.listeners = kept;
+    }
+
+    fn welcome(&mut self, stream: UnixStream) {
+        let (read, write) = stream.into_split();
+        self.listeners.push(write);
+        tokio::spawn(orders(read, self.orders.0.clone()));
+    }
+
+    fn status(&self) {
+        let leased = self.entries.values().filter(|entry| entry.lease.is_some()).count();
+        systemd::status(&format!("{leased} of {} links have a lease", self.entries.len()));
+    }
+}
+
+/// Reads orders, a line each, until whoever gives them goes away.
+async fn orders(read: OwnedReadHalf, tell: UnboundedSender<Order>) {
+    let mut lines = BufReader::new(read).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let order = match line.split_once(' ') {
+            _ if line.len() > LONGEST_ORDER => return,
+            None if line == "take" => Order::Take,
+            Some(("release", link)) => Order::Release(link.to_owned()),
+            _ => return,
+        };
+        if tell.send(order).is_err() {
+            return;
+        }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Half of what systemd gives between two signs of life (sd_watchdog_enabled(3)).
+fn watchdog() -> Option<Duration> {
+    let microseconds = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+    Some(Duration::from_micros(microseconds) / 2)
+}
+
+async fn observed() -> Result<Inventory, Failure> {
+    read::inventory(&mut Session::open(Family::Route)?).await
+}
+
+/// Brings the links to what their leases say. False where that has to be tried again.
+async fn adjust(machine: &Machine) -> bool {
+    let Some(saved) = Saved::load(machine) else { return true };
+    let never = &mut std::future::pending();
+    let Ok(_turn) = Turn::to_adjust(machine, never).await else { return false };
+    let parsed = format::parse(saved.documents);
+    let request = pipeline::Request {
+        machine,
+        desired: &parsed.desired,
+        missing: Missing::Report,
+        await_udev: false,
+        handoff: handed_off(machine).then_some(Handoff { hostname: saved.hostname.as_deref() }),
+        dhcp: None,
+        leased_only: true,
+    };
+    let adjusted = async {
+        let mut session = Session::open(Family::Route)?;
+        let planned = pipeline::plan(&request, &mut session).await?;
+        let names = Names::from(&planned.inventory);
+        let mut effects = Real::on(machine);
+        let plan = planned.plan;
+        let outcome =
+            apply(&mut session, &mut effects, &plan, names, AfterFailure::GoOn, std::future::pending()).await;
+        for (number, trouble) in outcome.failures() {
+            let step = plan.step(number).map_or_else(String::new, |step| script::brief(&step.action));
+            log::warn!("{step}: {trouble}");
+        }
+        Ok::<bool, Failure>(outcome.is_complete(&plan))
+    };
+    adjusted.await.unwrap_or_else(|failure| {
+        log::warn!("{failure}");
+        false
+    })
+}
+
+/// Gives leases up where no service runs.
+async fn release_here(machine: &Machine, links: &[String]) -> bool {
+    let Ok(inventory) = observed().await else { return false };
+    let mut entries = entry::all(machine);
+    entries.retain(|name, _| links.contains(name));
+    let mut clients = Clients::default();
+    follow(&mut clients, &entries, &inventory);
+    links.iter().for_each(|link| clients.release(link));
+    let end = sleep(RELEASE_BOUND);
+    tokio::pin!(end);
+    while entries.values().any(|entry| entry.lost != Some(Loss::Released)) {
+        tokio::select! {
+            news = clients.next() => {
+                let Some(entry) = entries.get_mut(&news.link) else { continue };
+                note(entry, &news);
+                if entry.state == "RELEASED" {
+                    entry.lost = Some(Loss::Released);
+                }
+                keep(machine, entry);
+            }
+            () = &mut end => return false,
+        }
+    }
+    adjust(machine).await
+}
+
+/// `netapply leases --release`: by the service where it runs, else here.
+pub(super) fn release(args: &Args) -> Exit {
+    let machine = Machine::default();
+    let known = entry::all(&machine);
+    if let Some(unknown) = args.sources.iter().find(|link| !known.contains_key(*link)) {
+        complain(&format!("netapply has no lease for {unknown}"));
+        return Exit::Usage;
+    }
+    let released = block_on(async {
+        match UnixStream::connect(machine.leases_socket()).await {
+            Ok(stream) => by_service(stream, &args.sources, &machine).await,
+            Err(_) => release_here(&machine, &args.sources).await,
+        }
+    });
+    match released {
+        Ok(true) => Exit::Success,
+        Ok(false) => {
+            complain("the lease was not given up in time");
+            Exit::Incomplete
+        }
+        Err(error) => {
+            complain(&format!("the program could not be set up: {error}"));
+            Exit::Refused
+        }
+    }
+}
+
+async fn by_service(stream: UnixStream, links: &[String], machine: &Machine) -> bool {
+    let mut stream = BufReader::new(stream);
+    for link in links {
+        if stream.write_all(format!("release {link}\n").as_bytes()).await.is_err() {
+            return false;
+        }
+    }
+    let end = Instant::now() + RELEASE_BOUND;
+    loop {
+        let entries = entry::all(machine);
+        if links.iter().all(|link| entries.get(link).is_some_and(|e| e.lost == Some(Loss::Released))) {
+            return true;
+        }
+        let mut line = String::new();
+        let left = end.saturating_duration_since(Instant::now());
+        if !matches!(timeout(left, stream.read_line(&mut line)).await, Ok(Ok(1..))) {
+            return false;
+        }
+    }
+}

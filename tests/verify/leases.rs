@@ -1,0 +1,230 @@
+//! Leases from a real server: busybox's udhcpd in a namespace beside the machine.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use harness::namespace::{ip, ip_json};
+use netapply::lease::entry::{self, Entry};
+use netapply::machine::Machine;
+use serde_json::Value;
+
+use crate::commands::{description, exits, netapply};
+use crate::wires::{in_machine, wire};
+
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Ends with its parent thread, too: a test that fails leaves nothing behind.
+fn start(command: &mut Command) -> Running {
+    // SAFETY: prctl(2) is safe between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    Running(command.spawn().unwrap())
+}
+
+/// A server behind `port0` that leases 192.0.2.50 alone, for so many seconds.
+fn server(seconds: u32) -> Running {
+    wire("eth0", "other", "port0");
+    ip("-n other address add 192.0.2.1/24 dev port0");
+    serve(seconds)
+}
+
+fn serve(seconds: u32) -> Running {
+    std::fs::write("/run/udhcpd.leases", "").unwrap();
+    let conf = format!(
+        "start 192.0.2.50\nend 192.0.2.50\ninterface port0\nlease_file /run/udhcpd.leases\npidfile /run/udhcpd.pid\n\
+         min_lease 1\nopt subnet 255.255.255.0\nopt router 192.0.2.1\nopt dns 192.0.2.53\nopt domain example.org\n\
+         opt lease {seconds}\n"
+    );
+    std::fs::write("/run/udhcpd.conf", conf).unwrap();
+    let mut command = Command::new("ip");
+    start(command.args(["netns", "exec", "other", "busybox", "udhcpd", "-f", "-a", "1", "/run/udhcpd.conf"]))
+}
+
+/// The service that renews, once it takes orders.
+fn renewing() -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
+    let running = start(command.args(["leases", "--renew"]));
+    until("the service takes orders", || Machine::default().leases_socket().exists());
+    running
+}
+
+/// Waits for something that comes with certainty.
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(120);
+    while !holds() {
+        assert!(Instant::now() < end, "{what}: {:#?}", entry::all(&Machine::default()));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn eth0() -> Entry {
+    entry::all(&Machine::default()).remove("eth0").expect("netapply leases eth0")
+}
+
+/// The IPv4 address of eth0, as ip(8) shows it.
+fn address() -> Option<Value> {
+    let link = &ip_json("-4 address show dev eth0")[0];
+    link["addr_info"].get(0).cloned()
+}
+
+const APPLY: &str = "apply --handoff=none --dhcp=own --no-verify";
+
+#[test]
+fn a_lease_is_applied_and_a_second_run_finds_nothing_to_do() {
+    in_machine(async || {
+        let _server = server(600);
+        let path = description("dhcp4: true");
+        exits(0, &format!("{APPLY} {path}"));
+        let address = address().unwrap();
+        assert_eq!(
+            (address["local"].as_str(), address["prefixlen"].as_u64()),
+            (Some("192.0.2.50"), Some(24))
+        );
+        let left = address["valid_life_time"].as_u64().unwrap();
+        assert!((1..=600).contains(&left) && address["dynamic"] == true, "{address}");
+        let route = &ip_json("-4 route show default")[0];
+        let words = |key: &str| route[key].as_str().unwrap_or_default().to_owned();
+        assert_eq!(
+            (words("gateway"), words("protocol"), words("prefsrc")),
+            ("192.0.2.1".into(), "dhcp".into(), "192.0.2.50".into())
+        );
+        assert_eq!(route["metric"], 100);
+        let plan = netapply(&format!("--dry-run --dhcp=own --json {path}"));
+        let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+        assert_eq!(plan["steps"], Value::Array(Vec::new()), "{plan}");
+        let shown = netapply("leases --json");
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(shown["leases"][0]["lease"]["address"], "192.0.2.50/24");
+        assert_eq!(shown["leases"][0]["lease"]["search"][0], "example.org");
+        crate::wires::assert_fits("leases", &shown);
+    });
+}
+
+#[test]
+fn a_lease_is_renewed_by_the_service_and_survives_its_end() {
+    in_machine(async || {
+        let _server = server(12);
+        let path = description("dhcp4: true");
+        exits(0, &format!("{APPLY} {path}"));
+        let first = eth0().lease.unwrap();
+        let service = renewing();
+        until("the lease is renewed", || eth0().lease.is_some_and(|lease| lease.asked > first.asked));
+        assert_eq!(eth0().lease.unwrap().terms.address, first.terms.address);
+        // SIGKILL: the file is all that is left of it.
+        drop(service);
+        let second = eth0().lease.unwrap();
+        let _service = renewing();
+        until("the lease is renewed again", || eth0().lease.is_some_and(|lease| lease.asked > second.asked));
+        until("the kernel has the new lifetime", || address().is_some());
+        let lease = ip_json("-4 route show default");
+        assert_eq!(lease[0]["gateway"], "192.0.2.1");
+    });
+}
+
+#[test]
+fn a_lease_that_nobody_renews_ends_with_its_address_and_routes() {
+    in_machine(async || {
+        let server = server(8);
+        let path = description("dhcp4: true");
+        exits(0, &format!("{APPLY} {path}"));
+        let _service = renewing();
+        drop(server);
+        until("the lease is lost", || eth0().lease.is_none());
+        until("its address is gone", || address().is_none());
+        assert_eq!(ip_json("-4 route show default"), Value::Array(Vec::new()));
+        exits(1, "verify");
+        // Another server in its place.
+        let _server = serve(600);
+        until("there is another lease", || eth0().lease.is_some());
+        until("its address is there", || address().is_some());
+    });
+}
+
+#[test]
+fn an_address_that_somebody_has_is_declined() {
+    in_machine(async || {
+        let _server = server(600);
+        wire("eth1", "squatter", "port1");
+        // A third station on the same wire: a bridge in the server's namespace.
+        ip("netns exec other ip link add br0 type bridge");
+        drop(_server);
+        ip("-n other link set br0 up");
+        ip("link set eth1 netns other");
+        for port in ["port0", "eth1"] {
+            ip(&format!("-n other link set {port} master br0"));
+            ip(&format!("-n other link set {port} up"));
+        }
+        ip("-n other address flush dev port0");
+        ip("-n other address add 192.0.2.1/24 dev br0");
+        ip("-n squatter address add 192.0.2.50/24 dev port1");
+        let conf = std::fs::read_to_string("/run/udhcpd.conf").unwrap().replace("port0", "br0");
+        // The server itself asks whether its address is free, unless it is told not to.
+        std::fs::write("/run/udhcpd.conf", conf).unwrap();
+        let mut command = Command::new("ip");
+        let _server = start(command.args([
+            "netns",
+            "exec",
+            "other",
+            "busybox",
+            "udhcpd",
+            "-f",
+            "-a",
+            "0",
+            "/run/udhcpd.conf",
+        ]));
+        let path = description("dhcp4: true");
+        std::thread::spawn(move || netapply(&format!("{APPLY} {path}")));
+        until("the conflict is noticed", || {
+            Path::new("/run/netapply/leases/eth0.json").exists() && eth0().account.conflict.is_some()
+        });
+        assert_eq!(address(), None);
+        assert!(eth0().why().contains("192.0.2.50 was offered, and "), "{}", eth0().why());
+    });
+}
+
+#[test]
+fn a_lease_is_given_up_when_asked() {
+    in_machine(async || {
+        let _server = server(600);
+        let path = description("dhcp4: true");
+        exits(0, &format!("{APPLY} {path}"));
+        exits(0, "leases --release eth0");
+        assert_eq!((eth0().lease, eth0().why().as_str()), (None, "the lease was given up by hand"));
+        assert_eq!(address(), None);
+        exits(2, "leases --release eth9");
+        // Whoever applies again asks again; with the service, too.
+        exits(0, &format!("{APPLY} {path}"));
+        assert!(address().is_some());
+        let _service = renewing();
+        exits(0, "leases --release eth0");
+        until("the address is gone", || address().is_none());
+    });
+}
+
+#[test]
+fn where_nobody_answers_the_cause_says_so() {
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        let path = description("dhcp4: true");
+        let output = netapply(&format!("apply --handoff=none --dhcp=own --wait=5 {path}"));
+        let screen =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{screen}");
+        assert!(screen.contains("no DHCP server answers"), "{screen}");
+    });
+}
