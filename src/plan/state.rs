@@ -592,7 +592,12 @@ fn vrf_table(link: &ObservedLink) -> Option<u32> {
 pub(super) fn has_connected_route(address: &AddressEntry) -> bool {
     let subnet = address.peer.unwrap_or(address.net);
     let is_host = subnet.prefix_len() == subnet.max_prefix_len();
-    address.scope == Scope::Global && !is_host && !address.flags.contains(&AddressFlag::NoPrefixRoute)
+    // The kernel makes none to 0.0.0.0 (fib_add_ifaddr).
+    let is_zero = subnet.addr().is_ipv4() && subnet.trunc().addr().is_unspecified();
+    address.scope == Scope::Global
+        && !is_host
+        && !is_zero
+        && !address.flags.contains(&AddressFlag::NoPrefixRoute)
 }
 
 pub(super) fn connected_route(address: &AddressEntry, table: Option<u32>) -> RouteEntry {

@@ -144,7 +144,9 @@ fn kept_by_others(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut
         let Naming::Set(name) = &link.desired.naming else { continue };
         let physical = link.desired.kind == Kind::Physical;
         let Some(holder) = holders.get(link.name.as_str()) else { continue };
-        let replaced = !physical && !holder.is_nic() && holder.name == link.name;
+        // A described veth is a NIC to `is_nic`, and on a second run it is there.
+        let own = holder.kind.is(link.desired.kind) || !holder.is_nic();
+        let replaced = !physical && own && holder.name == link.name;
         // A stand-in is a NIC of another machine: the names that NICs have here need not be taken there.
         let elsewhere = link.stand_in && !described.contains(&holder.name);
         if link.current.as_ref() == Some(&holder.name) || replaced || elsewhere {
