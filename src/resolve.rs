@@ -273,30 +273,37 @@ fn vrf_table(link: &Link) -> Option<u32> {
 
 /// Sorts so that what a link stands on comes before it, else in the order of the text.
 pub(crate) fn foundations_first(links: Vec<ResolvedLink>) -> Vec<ResolvedLink> {
-    let all: HashSet<String> = links.iter().map(|l| l.name.clone()).collect();
-    let mut placed: HashSet<String> = HashSet::new();
-    let mut sorted = Vec::with_capacity(links.len());
-    let mut waiting = links;
-    while !waiting.is_empty() {
-        let before = waiting.len();
-        let mut rest = Vec::new();
-        for link in waiting {
-            let ready =
-                link.members.iter().chain(&link.parent).all(|f| placed.contains(f) || !all.contains(f));
-            if ready {
-                placed.insert(link.name.clone());
-                sorted.push(link);
-            } else {
-                rest.push(link);
+    let places: HashMap<&str, usize> =
+        links.iter().enumerate().map(|(place, link)| (link.name.as_str(), place)).collect();
+    let mut above = vec![Vec::new(); links.len()];
+    let mut lacking = vec![0; links.len()];
+    for (place, link) in links.iter().enumerate() {
+        for foundation in link.members.iter().chain(&link.parent) {
+            if let Some(&below) = places.get(foundation.as_str()) {
+                above[below].push(place);
+                lacking[place] += 1;
             }
         }
-        waiting = rest;
-        if waiting.len() == before {
-            // The checks have removed cycles; if any is left, its links keep their order and are not lost.
-            sorted.append(&mut waiting);
+    }
+    // A link whose foundation is written after it waits for another pass over the text. The passes are counted, not made:
+    // 10,000 VLANs, each on the next one, would be moved fifty million times.
+    let mut passes = vec![0; links.len()];
+    let mut ready: Vec<usize> = (0..links.len()).filter(|&place| lacking[place] == 0).collect();
+    while let Some(below) = ready.pop() {
+        for &place in &above[below] {
+            passes[place] = passes[place].max(passes[below] + usize::from(below > place));
+            lacking[place] -= 1;
+            if lacking[place] == 0 {
+                ready.push(place);
+            }
         }
     }
-    sorted
+    // The checks have removed cycles; if any is left, its links keep their order at the end and are not lost.
+    let pass = |place: usize| if lacking[place] == 0 { passes[place] } else { usize::MAX };
+    let mut order: Vec<_> = (0..links.len()).collect();
+    order.sort_by_key(|&place| pass(place));
+    let mut links: Vec<_> = links.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|place| links[place].take()).collect()
 }
 
 #[cfg(test)]
