@@ -82,7 +82,9 @@ fn of_bridges_vlans_and_both_families() {
 /// Cases of testdata/ that no guest has a machine for, and why.
 const NOT_HERE: &[(&str, &str)] = &[
     ("cloud-init-v1/infiniband", INFINIBAND),
+    ("netplan/error-keys-in-another-place", "the kernel refuses its route: no link has the source address"),
     ("netplan/infiniband", INFINIBAND),
+    ("netplan/nic-leaves-an-undescribed-bridge", "what stands in for its NICs is in no bridge"),
     ("network_data/infiniband", INFINIBAND),
     (
         "network_data/nic-with-a-virtual-function-of-its-mac",

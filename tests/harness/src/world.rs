@@ -180,7 +180,9 @@ pub struct Description {
 impl Description {
     /// Applies it; how many steps were done.
     pub fn apply(&self) -> Result<u64, String> {
-        let output = self.netapply(&["apply", "--no-verify", "--json", "--handoff", "none"])?;
+        // No server answers here: a lease would only be waited for.
+        let output =
+            self.netapply(&["apply", "--no-verify", "--json", "--handoff", "none", "--dhcp", "image"])?;
         let report: Value = serde_json::from_slice(&output.stdout).map_err(|_| said(&output))?;
         let applied = &report["applied"];
         let failed = applied["failed"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -220,7 +222,7 @@ impl Description {
 
     /// The script that does what netapply would do, or the plan in another form.
     fn plan(&self, form: &[&str]) -> Result<String, String> {
-        let arguments = [&["--dry-run"], form].concat();
+        let arguments = [&["--dry-run", "--dhcp", "image"], form].concat();
         let mut output = self.netapply(&arguments)?;
         // A NIC that is not there is planned for by a stand-in, unless the machine is recorded.
         if String::from_utf8_lossy(&output.stderr).contains("[nic-stand-in]")
