@@ -41,7 +41,7 @@ impl Lost {
         match self {
             Lost::NotStarted(error) => format!("no process to read it: {}", plain(error)),
             Lost::Died => "the process that read it died".to_owned(),
-            Lost::Late(bound) => format!("no answer within {} s", bound.as_secs()),
+            Lost::Late(bound) => format!("no answer within {} s", bound.as_secs_f32().round()),
         }
     }
 
@@ -56,7 +56,9 @@ impl Lost {
                 format!("The process that read {what} died."),
                 "The kernel's log says so if memory was short: dmesg.",
             ),
-            Lost::Late(bound) => (format!("Reading {what} did not end within {} s.", bound.as_secs()), late),
+            Lost::Late(bound) => {
+                (format!("Reading {what} did not end within {} s.", bound.as_secs_f32().round()), late)
+            }
         };
         NotFound::new(NotFoundKind::Unreadable, message, hint)
     }
