@@ -82,6 +82,10 @@ fn of_bridges_vlans_and_both_families() {
 /// Cases of testdata/ that no guest has a machine for, and why.
 const NOT_HERE: &[(&str, &str)] = &[
     ("cloud-init-v1/infiniband", INFINIBAND),
+    (
+        "eni/links-made-by-commands",
+        "its bridge has the lowest address of its ports, and one of them is random",
+    ),
     ("netplan/error-keys-in-another-place", "the kernel refuses its route: no link has the source address"),
     ("netplan/infiniband", INFINIBAND),
     ("netplan/nic-leaves-an-undescribed-bridge", "what stands in for its NICs is in no bridge"),
