@@ -352,6 +352,7 @@ fn what_is_sought(link: &Link) -> String {
 /// A property of a NIC that a link asks for: in words, where it is written, and which NICs have it.
 struct Property<'a> {
     words: String,
+    is_driver: bool,
     at: Place,
     has: Box<dyn Fn(&ObservedLink) -> bool + 'a>,
 }
@@ -359,6 +360,7 @@ struct Property<'a> {
 fn properties(select: &Match) -> Vec<Property<'_>> {
     let mac = select.mac.as_ref().map(|mac| Property {
         words: format!("the MAC address {}", mac.value),
+        is_driver: false,
         at: mac.at,
         has: Box::new(|nic| [nic.permanent_mac, nic.mac].iter().flatten().any(|own| own.means(&mac.value))),
     });
@@ -367,6 +369,7 @@ fn properties(select: &Match) -> Vec<Property<'_>> {
             NamePattern::Exact(name) => format!("the name {name}"),
             NamePattern::Glob(glob) => format!("a name like {glob}"),
         },
+        is_driver: false,
         at: name.at,
         has: Box::new(|nic| has_name(select, nic)),
     });
@@ -375,6 +378,7 @@ fn properties(select: &Match) -> Vec<Property<'_>> {
         let words = if all.len() > 1 { "one of the drivers" } else { "the driver" };
         Property {
             words: format!("{words} {}", all.join(", ")),
+            is_driver: true,
             at: first.at,
             has: Box::new(|nic| fits_drivers(select, nic)),
         }
@@ -419,7 +423,7 @@ fn near_miss(
         let (owner, _) = found.iter().find(|(_, nics)| nics.iter().any(|nic| nic.name == *name))?;
         return Some(format!("{name} has {}, and is link \"{owner}\" already; ", has.join(" and ")));
     }
-    let driver = if lacks.iter().any(|words| words.contains("driver")) {
+    let driver = if properties.iter().any(|property| property.is_driver && !(property.has)(nic)) {
         format!(" (its driver is {})", if nic.driver.is_empty() { "unknown" } else { &nic.driver })
     } else {
         String::new()
