@@ -8,6 +8,29 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use tokio::io::unix::AsyncFd;
 
+/// Every frame, whatever its EtherType (linux/if_ether.h).
+pub(crate) const ETH_P_ALL: u16 = 0x0003;
+
+/// An instruction of a classic BPF program (linux/filter.h): for a jump how many to skip where the comparison holds, and
+/// where it does not.
+pub(crate) const fn op(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt, jf, k }
+}
+
+/// The Internet checksum (RFC 1071); 0 over what holds its own.
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
+    let word = |pair: &[u8]| match pair {
+        [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
+        [high] => u32::from(*high) << 8,
+        _ => 0,
+    };
+    let mut sum: u32 = bytes.chunks(2).map(word).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
 /// A non-blocking socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -136,6 +159,15 @@ impl Socket {
         Ok(socket)
     }
 
+    /// The same for the frames that a classic BPF program lets through; an empty one lets all through.
+    pub(crate) fn filtered(index: u32, protocol: u16, program: &[libc::sock_filter]) -> io::Result<Self> {
+        let socket = Self::packet(index, protocol)?;
+        if !program.is_empty() {
+            socket.filter(program)?;
+        }
+        Ok(socket)
+    }
+
     fn set_bytes(&self, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
         // SAFETY: pointer and length are of one slice.
         let result = unsafe {
@@ -156,7 +188,7 @@ impl Socket {
     }
 
     /// Lets the kernel drop frames for which this classic BPF program gives 0.
-    pub(crate) fn filter(&self, program: &[libc::sock_filter]) -> io::Result<()> {
+    fn filter(&self, program: &[libc::sock_filter]) -> io::Result<()> {
         let filter = libc::sock_fprog {
             len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
             filter: program.as_ptr().cast_mut(),

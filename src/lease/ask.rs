@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use super::dhcp4::frame::{self, Arp, CLIENT_PORT, SERVER_PORT};
 use super::dhcp4::machine::{Account, Client, Config, Event, Lease, Loss, Moment, Output};
-use crate::socket::{Socket, want_tags};
+use crate::socket::{Socket, op, want_tags};
 
 const ETH_P_IP: u16 = 0x0800;
 const ETH_P_ARP: u16 = 0x0806;
@@ -242,7 +242,11 @@ impl Wire {
         ) {
             (false, _) => Ok(None),
             (true, Some(there)) => Ok(Some(there)),
-            (true, None) => opened(self.index, protocol, filter).map(Some),
+            (true, None) => {
+                let socket = Socket::filtered(self.index, protocol, filter)?;
+                want_tags(&socket)?;
+                Ok(Some(socket))
+            }
         };
         let ip = open(client.listens(), self.ip.take(), ETH_P_IP, &FOR_CLIENTS);
         let arp = open(client.probes(), self.arp.take(), ETH_P_ARP, &[]);
@@ -294,31 +298,18 @@ impl Wire {
     }
 }
 
-fn opened(index: u32, protocol: u16, filter: &[libc::sock_filter]) -> io::Result<Socket> {
-    let socket = Socket::packet(index, protocol)?;
-    if !filter.is_empty() {
-        socket.filter(filter)?;
-    }
-    want_tags(&socket)?;
-    Ok(socket)
-}
-
-const fn step(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt, jf, k }
-}
-
 /// Whole UDP datagrams for the client's port (linux/filter.h).
 const FOR_CLIENTS: [libc::sock_filter; 9] = [
     // The IP protocol is UDP.
-    step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, 23),
-    step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 6, 17),
+    op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 23, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 17, 0, 6),
     // No fragment but the first.
-    step(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 0, 0, 20),
-    step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 4, 0, 0x1fff),
+    op(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 20, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0x1fff, 4, 0),
     // The port behind a header of any length.
-    step(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0, 0, 14),
-    step(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 0, 0, 16),
-    step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, CLIENT_PORT as u32),
-    step(libc::BPF_RET | libc::BPF_K, 0, 0, BUFFER as u32),
-    step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+    op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 14, 0, 0),
+    op(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 16, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, CLIENT_PORT as u32, 0, 1),
+    op(libc::BPF_RET | libc::BPF_K, BUFFER as u32, 0, 0),
+    op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
 ];

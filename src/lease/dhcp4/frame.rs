@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 
 use super::message::Mac;
+use crate::socket::checksum;
 
 /// The ports of DHCP.
 pub const SERVER_PORT: u16 = 67;
@@ -137,16 +138,6 @@ fn udp_sum(from: Ipv4Addr, to: Ipv4Addr, datagram: &[u8]) -> u16 {
     let length = (datagram.len() as u16).to_be_bytes();
     let pseudo = [0, UDP_PROTOCOL, length[0], length[1]];
     checksum(&[&from.octets()[..], &to.octets(), &pseudo, datagram].concat())
-}
-
-/// The Internet check sum (RFC 1071); 0 over what holds its own.
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let mut sum: u32 = words.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }
 
 #[cfg(test)]

@@ -101,30 +101,27 @@ async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(
             heard(arp);
         }
     };
-    rounds_of(index, ETHERTYPE, None, rounds, frames, hear).await
+    rounds_of(index, ETHERTYPE, &[], rounds, frames, hear).await
 }
 
 /// How many questions for a hardware address are answered.
 pub(super) async fn tally(index: u32, mac: MacAddr, ip: Ipv4Addr) -> std::io::Result<Tally> {
     let is_answer =
         |frame: &[u8]| frame.get(14..).and_then(read).is_some_and(|arp| arp.reply && arp.sender == ip);
-    tally_of(index, ETHERTYPE, None, &probe(mac.as_bytes(), ip), is_answer).await
+    tally_of(index, ETHERTYPE, &[], &probe(mac.as_bytes(), ip), is_answer).await
 }
 
 /// Sends a whole frame again and again for six seconds, and counts how often an answer comes before the next.
 pub(super) async fn tally_of(
     index: u32,
     ethertype: u16,
-    filter: Option<&'static [libc::sock_filter; 6]>,
+    filter: &[libc::sock_filter],
     frame: &[u8],
     is_answer: impl Fn(&[u8]) -> bool,
 ) -> std::io::Result<Tally> {
     const QUESTIONS: u32 = 20;
     const PAUSE: Duration = Duration::from_millis(300);
-    let socket = Socket::packet(index, ethertype)?;
-    if let Some(filter) = filter {
-        socket.filter(filter)?;
-    }
+    let socket = Socket::filtered(index, ethertype, filter)?;
     let (mut tally, mut buffer) = (Tally { sent: QUESTIONS, received: 0 }, [0; 128]);
     for _ in 0..QUESTIONS {
         socket.send_frame(frame, index).await?;
@@ -144,15 +141,12 @@ pub(super) async fn tally_of(
 pub(super) async fn rounds_of(
     index: u32,
     ethertype: u16,
-    filter: Option<&'static [libc::sock_filter; 6]>,
+    filter: &[libc::sock_filter],
     rounds: u32,
     frames: &[Vec<u8>],
     mut heard: impl FnMut(&[u8]),
 ) -> std::io::Result<()> {
-    let socket = Socket::packet(index, ethertype)?;
-    if let Some(filter) = filter {
-        socket.filter(filter)?;
-    }
+    let socket = Socket::filtered(index, ethertype, filter)?;
     let mut buffer = [0; 128];
     for _ in 0..rounds {
         for frame in frames {

@@ -20,6 +20,9 @@ const ROUNDS: u16 = 3;
 /// Sizes in bytes that tell something, beside the MTU itself: jumbo, Ethernet, PPPoE, common tunnels, IPv6's least.
 const SIZES: [u32; 6] = [9000, 8000, 1500, 1492, 1400, 1280];
 
+/// The largest echo that is tried, in bytes.
+const LARGEST: u32 = 65_000;
+
 /// So many gateways are measured at once, by 20 echoes a second each. More would lose echoes that a network carries: this
 /// process has one thread, and a thousand gateways may be one router.
 pub(in crate::verify) const MEASURED: usize = 100;
@@ -44,7 +47,7 @@ pub(super) struct Gateway {
 /// gateway's port may forward only after STP's delay.
 pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
     let Gateway { link, index, ip, source, mtu, .. } = gateway;
-    let (index, ip, mtu) = (*index, *ip, *mtu);
+    let (index, ip, mtu) = (*index, *ip, (*mtu).min(LARGEST));
     let prepared = icmp::open(ip, index).and_then(|socket| {
         source.map_or(Ok(()), |source| socket.bind_source(source, index))?;
         // A raw socket gets every echo that the machine gets, unless it is connected: of a thousand gateways that is a
@@ -182,10 +185,14 @@ async fn quick(echo: &mut Echo, round: u16) -> Tally {
     Tally { sent: ECHOES.into(), received: answered.len() as u32 }
 }
 
+/// The sizes in bytes to be tried, the largest first.
+fn sizes(mtu: u32) -> impl Iterator<Item = u32> {
+    std::iter::once(mtu).chain(SIZES.into_iter().filter(move |size| *size < mtu))
+}
+
 /// The largest size tried, and the largest that passed.
 async fn full(echo: &mut Echo, mtu: u32) -> (u32, Option<u32>) {
-    let mtu = mtu.min(65_000);
-    let sizes: Vec<u32> = std::iter::once(mtu).chain(SIZES.into_iter().filter(|size| *size < mtu)).collect();
+    let sizes: Vec<u32> = sizes(mtu).collect();
     let mut largest = None;
     for round in 1..=ROUNDS {
         for (position, size) in sizes.iter().enumerate().filter(|(_, size)| Some(**size) > largest) {
@@ -210,9 +217,7 @@ async fn full(echo: &mut Echo, mtu: u32) -> (u32, Option<u32>) {
 
 /// The same for a gateway that limits how many echoes it answers: one at a time, the largest first.
 async fn full_alone(echo: &mut Echo, mtu: u32) -> (u32, Option<u32>) {
-    let mtu = mtu.min(65_000);
-    let sizes = std::iter::once(mtu).chain(SIZES.into_iter().filter(|size| *size < mtu));
-    for (position, size) in (0_u16..).zip(sizes) {
+    for (position, size) in (0_u16..).zip(sizes(mtu)) {
         for round in 1..=2 {
             sleep(ALONE).await;
             if echo.alone(round << 8 | position, size).await {

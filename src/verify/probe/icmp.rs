@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::socket::Socket;
+use crate::socket::{Socket, checksum};
 
 /// Echoes that are so far apart are answered by a host that answers one a second (Linux's `icmp_ratelimit`).
 pub(super) const ALONE: Duration = Duration::from_millis(1_100);
@@ -43,20 +43,6 @@ pub(super) fn request(v4: bool, identifier: u16, sequence: u16, size: u32) -> Ve
         message.iter_mut().skip(2).zip(sum).for_each(|(slot, byte)| *slot = byte);
     }
     message
-}
-
-/// The Internet checksum (RFC 1071).
-pub(super) fn checksum(bytes: &[u8]) -> u16 {
-    let word = |pair: &[u8]| match pair {
-        [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
-        [high] => u32::from(*high) << 8,
-        _ => 0,
-    };
-    let mut sum: u32 = bytes.chunks(2).map(word).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }
 
 /// What a received packet answers: for IPv4 with its IP header, as raw sockets give it; for IPv6 without.

@@ -9,9 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use super::super::evidence::Heard;
 use super::icmp::words;
 use super::{Fact, Facts, frames, tell};
-use crate::socket::{Socket, want_tags};
+use crate::socket::{ETH_P_ALL, Socket, op, want_tags};
 
-const ETH_P_ALL: u16 = 0x0003;
 const PACKET_IGNORE_OUTGOING: i32 = 23;
 /// The group addresses that switches use towards their neighbours: nearest bridge (STP, LLDP), slow protocols (LACP),
 /// LLDP's other two scopes, Cisco's per-VLAN STP.
@@ -34,8 +33,7 @@ pub(super) async fn listen(link: &str, index: u32, facts: &Facts) {
 }
 
 async fn listen_on(link: &str, index: u32, facts: &Facts) -> io::Result<()> {
-    let socket = Socket::packet(index, ETH_P_ALL)?;
-    socket.filter(&FILTER)?;
+    let socket = Socket::filtered(index, ETH_P_ALL, &FILTER)?;
     want_tags(&socket)?;
     // Since 4.20; before, outgoing frames are told by their type.
     let _ = socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
@@ -64,9 +62,6 @@ async fn listen_on(link: &str, index: u32, facts: &Facts) -> io::Result<()> {
 
 /// Lets through ARP, and what is sent to groups: the rest is other machines' traffic.
 static FILTER: [libc::sock_filter; 6] = {
-    const fn op(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt, jf, k }
-    }
     use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET};
     [
         op(BPF_LD | BPF_H | BPF_ABS, 12, 0, 0),

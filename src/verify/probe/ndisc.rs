@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::evidence::Tally;
 use super::arp::{MOST, rounds_of, tally_of};
-use super::icmp::{checksum, words};
+use super::icmp::words;
 use super::{Fact, Facts, tell};
 use crate::model::MacAddr;
+use crate::socket::{checksum, op};
 
 const ETHERTYPE: u16 = 0x86dd;
 const ICMPV6: u8 = 58;
@@ -17,9 +18,6 @@ const ADVERTISEMENT: u8 = 136;
 
 /// Lets through neighbour advertisements without extension headers: other IPv6 packets are other machines' traffic.
 static FILTER: [libc::sock_filter; 6] = {
-    const fn op(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt, jf, k }
-    }
     use libc::{BPF_ABS, BPF_B, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET};
     [
         op(BPF_LD | BPF_B | BPF_ABS, 14 + 6, 0, 0),
@@ -84,7 +82,7 @@ pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr]
         }
     };
     let error =
-        rounds_of(index, ETHERTYPE, Some(&FILTER), 3, &frames, heard).await.err().map(|error| words(&error));
+        rounds_of(index, ETHERTYPE, &FILTER, 3, &frames, heard).await.err().map(|error| words(&error));
     for ip in ips {
         tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V6(*ip), error.clone()));
     }
@@ -93,7 +91,7 @@ pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr]
 /// How many questions for a hardware address are answered.
 pub(super) async fn tally(index: u32, mac: MacAddr, ip: Ipv6Addr) -> std::io::Result<Tally> {
     let is_answer = |frame: &[u8]| advertisement(frame).is_some_and(|(target, _)| target == ip);
-    tally_of(index, ETHERTYPE, Some(&FILTER), &solicitation(mac.as_bytes(), ip), is_answer).await
+    tally_of(index, ETHERTYPE, &FILTER, &solicitation(mac.as_bytes(), ip), is_answer).await
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@ use std::net::IpAddr;
 
 use super::super::evidence::Flow;
 use super::{Fact, Facts, arp, ndisc, tell};
-use crate::socket::{Socket, want_tags};
-
-const ETH_P_ALL: u16 = 0x0003;
+use crate::socket::{ETH_P_ALL, Socket, op, want_tags};
 
 /// A frame that tells something of a conversation with a host.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -28,11 +26,8 @@ const MOST: usize = 64;
 
 /// Watches until it is dropped; each kind of frame is told once.
 pub(super) async fn watch(link: &str, index: u32, ip: IpAddr, facts: &Facts) {
-    let prepared = Socket::packet(index, ETH_P_ALL).and_then(|socket| {
-        socket.filter(&filter(ip))?;
-        want_tags(&socket)?;
-        Ok(socket)
-    });
+    let prepared = Socket::filtered(index, ETH_P_ALL, &filter(ip))
+        .and_then(|socket| want_tags(&socket).map(|()| socket));
     let socket = match prepared {
         Ok(socket) => socket,
         // Nothing follows from what was not watched.
@@ -130,9 +125,6 @@ fn answer(protocol: u8, message: &[u8], echo: u8) -> Option<Flow> {
 
 /// Lets through ARP, and packets from or to an address; for IPv6 also neighbour discovery.
 fn filter(ip: IpAddr) -> Vec<libc::sock_filter> {
-    const fn op(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt, jf, k }
-    }
     use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
     const TAKE: u32 = 256;
     let (half, word, byte) = (BPF_LD | BPF_H | BPF_ABS, BPF_LD | BPF_W | BPF_ABS, BPF_LD | BPF_B | BPF_ABS);
