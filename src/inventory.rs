@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::attribute::Value;
 use crate::model::{
-    AddressGeneration, AddressProtocol, Family, Kind, LinkKind, LinkLayer, MacAddr, Protocol, RouteKind,
-    Scope, Wireguard,
+    AddressGeneration, AddressProtocol, Family, Kind, LinkKind, LinkLayer, MacAddr, PortVlan, Protocol,
+    RouteKind, Scope, Wireguard,
 };
 
 /// Everything that netapply compares with a description.
@@ -105,6 +105,9 @@ pub struct ObservedLink {
     /// Options it has as a port, by the table's names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub port: BTreeMap<String, Value>,
+    /// The VLANs of a bridge or of a bridge's port, in order; `None` for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlans: Option<Vec<PortVlan>>,
     /// How IPv6 addresses are generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<AddressGeneration>,

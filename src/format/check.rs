@@ -3,6 +3,7 @@
 //! [`check`] repairs what has one sensible reading and says so, and leaves out what cannot work together with all that
 //! depends on it. Afterwards every reference is the id of a link that exists, and no link depends on itself.
 
+mod bridge_vlans;
 pub(super) mod references;
 mod routes;
 mod stacking;
@@ -34,6 +35,7 @@ pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     for link in desired.links.iter_mut().filter(|l| l.kind == Kind::Bond) {
         bond_options(link, desired.closed, diags);
     }
+    bridge_vlans::of_bridges(desired);
     bond_mtus(desired, diags);
     vlan_mtus(desired, diags);
     stacking::networks_of_members(desired, diags);

@@ -421,7 +421,8 @@ fn is_so_already(action: &Action, errno: Errno) -> bool {
         Action::DeleteLink { .. } => errno == Errno::ENODEV,
         Action::DeleteAddress(_) => matches!(errno, Errno::EADDRNOTAVAIL | Errno::ENODEV),
         Action::DeleteRoute(_) => matches!(errno, Errno::ESRCH | Errno::ENODEV),
-        Action::DeleteRule(_) | Action::SetLink { change: LinkChange::DeleteAltName(_), .. } => {
+        Action::DeleteRule(_)
+        | Action::SetLink { change: LinkChange::DeleteAltName(_) | LinkChange::DeleteVlan { .. }, .. } => {
             errno == Errno::ENOENT
         }
         _ => false,

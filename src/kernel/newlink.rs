@@ -1,7 +1,7 @@
 //! A link's message (`RTM_NEWLINK`: `struct ifinfomsg` and `IFLA_…`), and the question for it. It is decoded here, for the
 //! inventory ([`super::read`]) and for the state of the moment ([`super::live`]).
 
-use crate::model::{Kind, LinkKind, MacAddr, attribute};
+use crate::model::{Kind, LinkKind, MacAddr, PortVlan, attribute};
 
 use super::attributes::{self, Attributes, field};
 use super::wire::Request;
@@ -9,6 +9,13 @@ use super::wire::Request;
 const RTM_GETLINK: u16 = 18;
 /// Length of `struct ifinfomsg` in bytes.
 pub(super) const HEADER: usize = 16;
+
+/// Inside `IFLA_AF_SPEC` of the family `AF_BRIDGE` (linux/if_bridge.h).
+const IFLA_BRIDGE_FLAGS: u16 = 0;
+const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
+const BRIDGE_VLAN_INFO_PVID: u16 = 1 << 1;
+const BRIDGE_VLAN_INFO_UNTAGGED: u16 = 1 << 2;
+const BRIDGE_VLAN_INFO_RANGE_BEGIN: u16 = 1 << 3;
 
 /// What every reader of a link's message needs of it.
 #[derive(Clone, Debug)]
@@ -105,6 +112,40 @@ pub(super) fn payload(index: u32, name: Option<&str>) -> Vec<u8> {
 /// The question for all links.
 pub(super) fn all() -> Request {
     Request::new(RTM_GETLINK, 0, &payload(0, None))
+}
+
+/// The question for the VLANs of bridges and of their ports, which come in messages of a family of their own.
+pub(super) fn bridges() -> Request {
+    let mut payload = vec![0; HEADER];
+    payload[0] = libc::AF_BRIDGE as u8;
+    let mask = libc::RTEXT_FILTER_BRVLAN_COMPRESSED as u32;
+    attributes::put(&mut payload, libc::IFLA_EXT_MASK, &mask.to_ne_bytes());
+    Request::new(RTM_GETLINK, 0, &payload)
+}
+
+/// Index and VLANs in a message of the family `AF_BRIDGE`; `None` for one of a NIC that bridges by itself, which has flags.
+pub(super) fn vlans(payload: &[u8]) -> Option<(u32, Vec<PortVlan>)> {
+    let index = field(payload, 4, u32::from_ne_bytes)?;
+    let spec = Attributes::new(payload.get(HEADER..)?).nest(libc::IFLA_AF_SPEC);
+    if spec.get(IFLA_BRIDGE_FLAGS).is_some() {
+        return None;
+    }
+    let mut vlans = Vec::new();
+    let mut begin = None;
+    for (_, info) in spec.iter().filter(|(kind, _)| *kind == IFLA_BRIDGE_VLAN_INFO) {
+        let (flags, vid) = (field(info, 0, u16::from_ne_bytes)?, field(info, 2, u16::from_ne_bytes)?);
+        if flags & BRIDGE_VLAN_INFO_RANGE_BEGIN != 0 {
+            begin = Some(vid);
+            continue;
+        }
+        vlans.push(PortVlan {
+            first: begin.take().unwrap_or(vid),
+            last: vid,
+            pvid: flags & BRIDGE_VLAN_INFO_PVID != 0,
+            untagged: flags & BRIDGE_VLAN_INFO_UNTAGGED != 0,
+        });
+    }
+    Some((index, vlans))
 }
 
 /// The question for one link by name or alternative name.

@@ -9,7 +9,8 @@ mod network;
 
 use nix::errno::Errno;
 
-use crate::inventory::{AddressEntry, Inventory, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
+use crate::model::Kind;
 
 use super::live::{self, Moment};
 use super::names::Names;
@@ -100,7 +101,23 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Name
     }
     inventory.links.sort_unstable_by_key(|link| link.index);
     inventory.links.dedup_by_key(|link| link.index);
+    if inventory.links.iter().any(|link| link.kind.is(Kind::Bridge)) {
+        bridge_vlans(session, &mut inventory.links).await?;
+    }
     Ok((names, payloads))
+}
+
+/// The VLANs of bridges and of their ports, which the kernel tells in messages of a family of their own.
+async fn bridge_vlans(session: &mut Session, links: &mut [ObservedLink]) -> Result<(), Failure> {
+    for (index, vlans) in
+        session.dump(&newlink::bridges(), |frame| newlink::vlans(frame.payload)).await?.items
+    {
+        // Sorted by index.
+        if let Ok(place) = links.binary_search_by_key(&index, |link| link.index) {
+            links[place].vlans = Some(vlans);
+        }
+    }
+    Ok(())
 }
 
 /// The addresses of all links.

@@ -10,18 +10,19 @@ use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NL
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, Prop,
+    AfSpecInet6, AfSpecUnspec, BridgeVlanInfoFlags, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkMessage, Prop,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHop, RouteNextHopFlags,
     RouteProtocol, RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+use rtnetlink::{LinkBridgeVlan, LinkMessageBuilder, LinkUnspec};
 
 use crate::inventory::{AddressEntry, NextHopEntry, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
-use crate::model::{Family, Protocol};
+use crate::model::{Family, PortVlan, Protocol};
 use crate::plan::{Action, LinkChange, NewLink};
 
 use super::attributes::Attributes;
@@ -176,6 +177,12 @@ fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, U
             link.set_port_kind(InfoPortKind::Other(kind.word().to_owned()))
                 .set_port_data(InfoPortData::Other(data))
         }
+        LinkChange::AddVlan { vlan, own } => {
+            return Ok(Request::from_message(libc::RTM_SETLINK, 0, &bridge_vlan(index, *vlan, *own)));
+        }
+        LinkChange::DeleteVlan { vlan, own } => {
+            return Ok(Request::from_message(libc::RTM_DELLINK, 0, &bridge_vlan(index, *vlan, *own)));
+        }
         LinkChange::Generation(generation) => {
             link.append_extra_attribute(inet6(AfSpecInet6::AddrGenMode((*generation as u8).into())))
         }
@@ -183,6 +190,21 @@ fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, U
     };
     // RTM_NEWLINK without NLM_F_CREATE: RTM_SETLINK would pass over the options of a kind (rtnl_setlink).
     Ok(Request::from_message(libc::RTM_NEWLINK, 0, &link.build()))
+}
+
+/// VLANs of a port (answered by its bridge), or of the bridge itself.
+fn bridge_vlan(index: u32, vlan: PortVlan, own: bool) -> LinkMessage {
+    let mut flags = BridgeVlanInfoFlags::empty();
+    flags.set(BridgeVlanInfoFlags::Pvid, vlan.pvid);
+    flags.set(BridgeVlanInfoFlags::Untagged, vlan.untagged);
+    let mut link = LinkBridgeVlan::new(index);
+    if own {
+        link = link.bridge_self();
+    }
+    if vlan.first == vlan.last {
+        return link.vlan(vlan.first, flags).build();
+    }
+    link.vlan_range_start(vlan.first, flags).vlan_range_end(vlan.last, flags).build()
 }
 
 /// Options in the table's order, which is the order in which their dependencies are met.

@@ -109,16 +109,25 @@ impl Link {
 
 /// VLANs of a bridge's port, or of the bridge itself, that are treated alike (`bridge vlan add dev PORT vid FIRST-LAST
 /// [pvid] [untagged]`).
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortVlan {
     /// The lowest VLAN id.
     pub first: u16,
     /// The highest one.
     pub last: u16,
     /// Untagged frames that come in belong to it; of one VLAN only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pvid: bool,
     /// Its frames go out without a tag.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untagged: bool,
+}
+
+impl PortVlan {
+    /// The one that untagged frames belong to.
+    pub fn untagged(vid: u16) -> Self {
+        PortVlan { first: vid, last: vid, pvid: true, untagged: true }
+    }
 }
 
 /// Options by [`Attribute::name`], each with its place.

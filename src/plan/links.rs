@@ -108,6 +108,7 @@ impl Planner<'_> {
         }
         if bridge {
             self.mtu(link);
+            self.vlans(link, true);
         }
         self.late_options(link);
         self.ipv6(link);
@@ -318,12 +319,13 @@ impl Planner<'_> {
         self.change(link, &link.name, LinkChange::Options { kind, settings: differing });
     }
 
-    /// Options that name members can be set once these are in.
+    /// Options that name members can be set once these are in. A bridge filters VLANs once it and its ports have theirs: what
+    /// passes before and after it does so all the time.
     fn late_options(&mut self, link: &ResolvedLink) {
         let kind = link.desired.kind;
         let Some(there) = self.state.link(&link.name) else { return };
         let settings = options(link)
-            .filter(|(row, _)| row.form == Form::Link && kind.is_controller())
+            .filter(|(row, _)| is_late(kind, row))
             .filter(|(row, value)| there.settings.get(row.name) != Some(value))
             // Which member is active is the bond's own choice once it runs: one without a live link is refused.
             .filter(|(row, _)| row.name != "active_slave" || self.takes_members(&link.name))
@@ -353,6 +355,9 @@ impl Planner<'_> {
             self.change(link, member, LinkChange::Controller(controller.name.clone()));
         }
         self.port_options(link, member, kind);
+        if kind == Kind::Bridge {
+            self.vlans(link, false);
+        }
         let mtu = self.state.link(&controller.name).map(|c| c.mtu);
         if let (Kind::Bond, Some(mtu)) = (kind, mtu) {
             if self.state.link(member).is_some_and(|m| m.mtu != mtu) {
@@ -528,10 +533,14 @@ fn mode_of(value: &Value) -> Option<BondMode> {
     }
 }
 
+/// Set once the members are in.
+fn is_late(kind: Kind, row: &Attribute) -> bool {
+    kind.is_controller() && (row.form == Form::Link || row.name == "vlan_filtering")
+}
+
 /// Those that can be given when the link is made.
 fn first_options(link: &ResolvedLink) -> Options {
-    let members = link.desired.kind.is_controller();
-    let early = options(link).filter(|(row, _)| !(members && row.form == Form::Link));
+    let early = options(link).filter(|(row, _)| !is_late(link.desired.kind, row));
     few(early.map(|(row, value)| (row.name, value.clone())))
 }
 

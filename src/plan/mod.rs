@@ -12,6 +12,7 @@ mod rules;
 pub mod script;
 mod state;
 mod step;
+mod vlans;
 
 use std::collections::{HashMap, HashSet};
 

@@ -12,7 +12,7 @@ use super::step::{Action, LinkChange, Means, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
 use crate::model::{
     Activation, AddressProtocol, DesiredMac, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place,
-    Protocol, Scope,
+    PortVlan, Protocol, Scope,
 };
 use crate::resolve::{Resolved, ResolvedLink, blank};
 
@@ -272,6 +272,7 @@ fn is_as_it_was(before: &ObservedLink, now: &ObservedLink) -> bool {
     parts(before) == parts(now)
         && settings(before) == settings(now)
         && (before.port == now.port || before.controller.is_none())
+        && (before.vlans == now.vlans || before.vlans.is_none())
         && before.generation == now.generation
         && before.token == now.token
 }
@@ -305,6 +306,8 @@ fn as_described(before: &ObservedLink, now: Option<&ObservedLink>, all: &Invento
             link.settings.set(row, value.clone(), at);
         }
     }
+    let vlans = |vlans: &Vec<PortVlan>| vlans.iter().map(|vlan| Located::new(*vlan, at)).collect();
+    link.vlans = before.vlans.as_ref().map(vlans);
     let controller = before.controller.as_ref().and_then(|name| all.link(name));
     let controller_kind = controller.and_then(|c| c.kind.with_options());
     for row in controller_kind.map(Kind::port_attributes).unwrap_or_default() {

@@ -206,6 +206,8 @@ fn set_link(name: &str, change: &LinkChange) -> Line {
         LinkChange::AddAltName(_) => Line::of(&["ip", "link", "property", "add", "dev", name]),
         LinkChange::DeleteAltName(_) => Line::of(&["ip", "link", "property", "del", "dev", name]),
         LinkChange::Token(_) => Line::of(&["ip", "token", "set"]),
+        LinkChange::AddVlan { .. } => Line::of(&["bridge", "vlan", "add", "dev", name]),
+        LinkChange::DeleteVlan { .. } => Line::of(&["bridge", "vlan", "del", "dev", name]),
         _ => Line::of(&["ip", "link", "set", "dev", name]),
     };
     match change {
@@ -215,6 +217,15 @@ fn set_link(name: &str, change: &LinkChange) -> Line {
         LinkChange::Token(token) => {
             line.plain(token);
             line.add(&["dev", name]);
+        }
+        LinkChange::AddVlan { vlan, own } | LinkChange::DeleteVlan { vlan, own } => {
+            line.add(&["vid"]);
+            match vlan.first == vlan.last {
+                true => line.plain(&vlan.first),
+                false => line.plain(&format_args!("{}-{}", vlan.first, vlan.last)),
+            }
+            let words = [(vlan.pvid, "pvid"), (vlan.untagged, "untagged"), (*own, "self")];
+            words.iter().filter(|(on, _)| *on).for_each(|(_, word)| line.add(&[word]));
         }
         LinkChange::Up => line.add(&["up"]),
         LinkChange::Down => line.add(&["down"]),

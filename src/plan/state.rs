@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::step::{Action, LinkChange, NewLink};
+use super::vlans::{DEFAULT_PVID, Table, default_vlans};
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry, RuleEntry};
 use crate::model::attribute::{Attribute, Value};
 use crate::model::{AddressGeneration, Family, Kind, LinkLayer, Protocol, Scope, few};
@@ -235,6 +236,11 @@ impl State {
 
     fn made(&mut self, new: &NewLink) {
         let parent_mtu = new.parent.as_ref().and_then(|p| self.links.get(p)).map(|p| p.mtu);
+        let settings = new.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let mut settings = few(settings);
+        if new.kind == Kind::Bridge {
+            settings.entry("vlan_filtering".to_owned()).or_insert(Value::Bool(false));
+        }
         let link = ObservedLink {
             name: new.name.clone(),
             kind: new.kind.into(),
@@ -242,7 +248,8 @@ impl State {
             mac: new.mac,
             mtu: new.mtu.or(parent_mtu).unwrap_or(1500),
             parent: new.parent.clone(),
-            settings: few(new.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))),
+            settings,
+            vlans: (new.kind == Kind::Bridge).then(|| default_vlans(new.settings.get(DEFAULT_PVID))),
             ipv6: self.new_links_ipv6.clone(),
             ..ObservedLink::default()
         };
@@ -354,6 +361,10 @@ impl State {
             }
             LinkChange::Generation(generation) => link.generation = Some(*generation),
             LinkChange::Token(token) => link.token = Some(*token),
+            LinkChange::AddVlan { vlan, .. } => link.vlans = Some(Table::of(link).with(*vlan).entries()),
+            LinkChange::DeleteVlan { vlan, .. } => {
+                link.vlans = Some(Table::of(link).without(*vlan).entries())
+            }
             _ => {}
         }
     }
@@ -470,10 +481,13 @@ impl State {
             }
             cycled = true;
         }
+        let vlans = self.links.get(controller).filter(|c| c.kind.is(Kind::Bridge));
+        let vlans = vlans.map(|bridge| default_vlans(bridge.settings.get(DEFAULT_PVID)));
         if let Some(link) = self.links.get_mut(name) {
             self.ports.entry(controller.to_owned()).or_default().insert(name.to_owned());
             link.controller = Some(controller.to_owned());
             link.port.clear();
+            link.vlans = vlans;
             if kind == Some(Kind::Bond) {
                 let nothing = |row: &Attribute| (row.name.to_owned(), Value::Number(0));
                 link.port = Kind::Bond.port_attributes().iter().map(nothing).collect();
@@ -509,6 +523,7 @@ impl State {
         if let Some(link) = self.links.get_mut(name) {
             link.controller = None;
             link.port.clear();
+            link.vlans = None;
             // The kernel restores the MTU that it had before; nobody knows it any more.
             link.mtu = if from_bond { 0 } else { link.mtu };
             link.mac = if from_bond { link.permanent_mac.or(link.mac) } else { link.mac };

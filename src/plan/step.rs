@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::inventory::{AddressEntry, Owed, RouteEntry, RuleEntry};
 use crate::model::attribute::Value;
-use crate::model::{AddressGeneration, Kind, MacAddr, Place, Wireguard};
+use crate::model::{AddressGeneration, Kind, MacAddr, Place, PortVlan, Wireguard};
 
 /// All that will be done, in order. Empty when the machine is as described.
 #[derive(Clone, Debug, Default)]
@@ -314,6 +314,20 @@ pub enum LinkChange {
     Generation(AddressGeneration),
     /// Token for addresses from router advertisements.
     Token(Ipv6Addr),
+    /// VLANs that a port of a bridge passes, or, with `own`, that the bridge itself has.
+    AddVlan {
+        /// The VLANs.
+        vlan: PortVlan,
+        /// The link is the bridge.
+        own: bool,
+    },
+    /// VLANs less.
+    DeleteVlan {
+        /// The VLANs.
+        vlan: PortVlan,
+        /// The link is the bridge.
+        own: bool,
+    },
 }
 
 /// By what means a step is made.

@@ -250,3 +250,66 @@ fn what_carries_the_root_file_system_is_left_in_peace() {
     let changes: Vec<&str> = second.lines().skip(1).filter(|line| !line.contains(" end: ")).collect();
     assert_eq!(changes, Vec::<&str>::new(), "{heard}");
 }
+
+/// As bridge(8) tells it: `eth0 1u 2-4`, with `u` for pvid and untagged.
+fn bridge_vlans(guest: &mut Guest) -> Vec<String> {
+    let shown = guest.json("bridge -j -compressvlans vlan show");
+    let entry = |vlan: &Value| {
+        let last = vlan["vlanEnd"].as_u64().map(|end| format!("-{end}")).unwrap_or_default();
+        let flags: Vec<&str> =
+            vlan["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let flags = match flags[..] {
+            [] => "",
+            ["PVID", "Egress Untagged"] => "u",
+            _ => "?",
+        };
+        format!(" {}{last}{flags}", vlan["vlan"])
+    };
+    let line = |link: &Value| {
+        let vlans: String = link["vlans"].as_array().into_iter().flatten().map(entry).collect();
+        format!("{}{vlans}", link["ifname"].as_str().unwrap_or_default())
+    };
+    shown.as_array().into_iter().flatten().map(line).collect()
+}
+
+/// The tables are those that ifupdown2 gives its ports. A bridge that filters nothing yet gets its ports' VLANs first, and
+/// what somebody else put into it stays as it is.
+#[test]
+fn a_bridge_gets_the_vlans_of_its_ports_in_place() {
+    const BEFORE: &str = "set -e
+        ip link add br0 type bridge
+        for nic in eth0 eth1 eth2; do ip link set $nic master br0; done
+        ip link set br0 up
+        bridge vlan add dev eth0 vid 3
+        bridge vlan add dev eth0 vid 9 pvid untagged
+        bridge vlan add dev eth2 vid 700";
+    const TEXT: &str = "auto br0
+iface br0 inet static
+    address 192.0.2.10/24
+    bridge-ports eth0 eth1
+    bridge-vlan-aware yes
+    bridge-vids 2-5 100
+iface eth1 inet manual
+    bridge-access 30
+auto br0.20
+iface br0.20 inet static
+    address 198.51.100.10/24
+";
+    let mut guest = machine();
+    guest.ok(BEFORE);
+    let index = oracle::link(&mut guest, "br0")["ifindex"].clone();
+    guest.ok(&format!("cat >/tmp/interfaces <<'END'\n{TEXT}\nEND"));
+    let plan = guest.ok("netapply --dry-run --format sh /tmp/interfaces");
+    guest.ok("netapply apply --no-verify --handoff none /tmp/interfaces");
+    assert_eq!(
+        bridge_vlans(&mut guest),
+        ["eth0 1u 2-5 100", "eth1 30u", "eth2 1u 700", "br0 1u 20"],
+        "after {plan}"
+    );
+    let link = oracle::link(&mut guest, "br0");
+    assert_eq!((&link["ifindex"], &link["linkinfo"]["info_data"]["vlan_filtering"]), (&index, &1.into()));
+    let last = plan.lines().position(|line| line.contains("vlan_filtering 1")).expect("it is turned on");
+    assert!(plan.lines().skip(last).all(|line| !line.starts_with("bridge vlan")), "{plan}");
+    let again = guest.json("netapply --dry-run --json /tmp/interfaces");
+    assert_eq!(again["steps"], serde_json::json!([]));
+}

@@ -81,6 +81,16 @@ fn an_answer_that_is_lost_is_asked_for_again() {
 }
 
 #[test]
+fn strict_leaves_bridges_their_vlans_whichever_step_is_refused() {
+    at_every_step("bridges_refused");
+}
+
+#[test]
+fn bridges_killed_at_any_step_and_run_again_they_end_as_undisturbed() {
+    at_every_step("bridges_killed");
+}
+
+#[test]
 fn strict_leaves_wireguard_its_keys_and_peers_whichever_step_is_refused() {
     at_every_step("wireguard_refused");
 }

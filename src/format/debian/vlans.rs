@@ -1,26 +1,22 @@
 //! Bridges that filter VLANs, with the meaning that ifupdown2 gives their options (`addons/bridge.py`): `bridge-vids` and
 //! `bridge-pvid` of the bridge are for ports that have none of their own, `bridge-access` makes a port of one VLAN, and
-//! without `bridge-pvid` untagged frames belong to VLAN 1. The bridge itself has VLAN 1, and those of the VLANs on it.
+//! without `bridge-pvid` untagged frames belong to VLAN 1. What the bridge itself has, [`crate::format::check`] knows.
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
 use crate::format::value::{bad, boolean, words};
 use crate::model::attribute::{self, Value};
 use crate::model::{Kind, Link, Located, Place, PortVlan};
 
-/// Whether the plan and the kernel room set up [`Link::vlans`].
-pub(super) const TABLES_ARE_SET: bool = false;
-
-/// The VLAN that untagged frames belong to where nothing else is described, and that a bridge itself has: the kernel's
-/// `vlan_default_pvid`.
+/// The VLAN that untagged frames belong to where nothing else is described.
 const DEFAULT: u16 = 1;
 
 /// What a bridge or port has of these options.
 #[derive(Debug, Default)]
 pub(super) struct VlanOptions {
-    aware: bool,
+    aware: Option<bool>,
     vids: Option<Vec<(u16, u16)>>,
     pvid: Option<u16>,
     access: Option<u16>,
@@ -31,7 +27,7 @@ pub(super) struct VlanOptions {
 impl VlanOptions {
     /// Whether it is one of these options, by its name with underscores.
     pub(super) fn knows(name: &str) -> bool {
-        ["vlan_aware", "vids", "pvid", "access", "allow_untagged"]
+        ["vlan_aware", "vids", "trunk", "pvid", "access", "allow_untagged"]
             .iter()
             .any(|own| name.strip_prefix("bridge_") == Some(own))
     }
@@ -41,8 +37,8 @@ impl VlanOptions {
         let at = node.at;
         let vid = |diags: &mut Vec<Diagnostic>| ranges(key, node, diags).first().map(|(first, _)| *first);
         match name {
-            "bridge_vlan_aware" => self.aware = boolean(node, key, diags).is_some_and(|on| on.value),
-            "bridge_vids" => self.vids = Some(ranges(key, node, diags)),
+            "bridge_vlan_aware" => self.aware = boolean(node, key, diags).map(|on| on.value),
+            "bridge_vids" | "bridge_trunk" => self.vids = Some(ranges(key, node, diags)),
             "bridge_pvid" => self.pvid = vid(diags),
             "bridge_access" => self.access = vid(diags),
             _ => self.untagged = boolean(node, key, diags).map(|on| on.value),
@@ -90,12 +86,15 @@ fn table(vids: &BTreeMap<u16, bool>, at: Place) -> Vec<Located<PortVlan>> {
 fn ranges(key: &str, node: &Node, diags: &mut Vec<Diagnostic>) -> Vec<(u16, u16)> {
     let id = |text: &str| text.parse::<u16>().ok().filter(|id| (1..=4094).contains(id));
     let mut ranges = Vec::new();
-    for word in words(node, key, diags) {
-        let (first, last) = word.value.split_once('-').unwrap_or((word.value, word.value));
+    let words = words(node, key, diags);
+    // ifupdown2 takes commas, too.
+    let words = words.iter().flat_map(|word| word.value.split(',').map(|part| (part, word.at)));
+    for (word, at) in words.filter(|(word, _)| !word.is_empty()) {
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
         match (id(first), id(last)) {
             (Some(first), Some(last)) if first <= last => ranges.push((first, last)),
             _ => {
-                let one = Node::scalar(word.value, word.at);
+                let one = Node::scalar(word, at);
                 diags.push(bad(
                     Code::BadValue,
                     &one,
@@ -118,13 +117,6 @@ pub(super) fn tables(
         return;
     }
     let index: HashMap<String, usize> = links.iter().enumerate().map(|(i, l)| (l.id.clone(), i)).collect();
-    let mut on_bridge: HashMap<String, Vec<u16>> = HashMap::new();
-    for vlan in links.iter().filter(|l| l.kind == Kind::Vlan) {
-        let id = vlan.settings.number("id").and_then(|id| u16::try_from(id).ok());
-        if let (Some(parent), Some(id)) = (&vlan.parent, id) {
-            on_bridge.entry(parent.value.clone()).or_default().push(id);
-        }
-    }
     let bridges: Vec<usize> = (0..links.len()).filter(|i| is_bridge(links, *i)).collect();
     for bridge in bridges {
         let Some((id, members)) = links.get(bridge).map(|l| (l.id.clone(), l.members.clone())) else {
@@ -132,15 +124,11 @@ pub(super) fn tables(
         };
         let Some(own) = options.remove(&id) else { continue };
         let at = own.at.unwrap_or(Place::NONE);
-        if !own.aware {
-            default_pvid(links.get_mut(bridge), &own, at);
-            continue;
+        if let (Some(aware), Some(link)) = (own.aware, links.get_mut(bridge)) {
+            set(link, "vlan_filtering", Value::Bool(aware), at);
         }
-        if !TABLES_ARE_SET {
-            diags.push(not_set(&id, at));
-            for member in &members {
-                options.remove(&member.value);
-            }
+        if own.aware != Some(true) {
+            default_pvid(links.get_mut(bridge), &own, at);
             continue;
         }
         for member in &members {
@@ -149,13 +137,6 @@ pub(super) fn tables(
             if let Some(port) = index.get(&member.value).and_then(|i| links.get_mut(*i)) {
                 port.vlans = Some(table);
             }
-        }
-        let mut vids: BTreeMap<u16, bool> =
-            on_bridge.remove(&id).unwrap_or_default().into_iter().map(|vid| (vid, false)).collect();
-        vids.insert(DEFAULT, true);
-        if let Some(link) = links.get_mut(bridge) {
-            link.vlans = Some(table(&vids, at));
-            set(link, "vlan_filtering", Value::Bool(true), at);
         }
     }
     let mut left: Vec<(String, VlanOptions)> = options.into_iter().collect();
@@ -185,13 +166,6 @@ fn set(bridge: &mut Link, name: &str, value: Value, at: Place) {
     }
 }
 
-fn not_set(bridge: &str, at: Place) -> Diagnostic {
-    let message = format!(
-        "bridge \"{bridge}\" filters no VLANs: bridge-vlan-aware is not set up, it passes every VLAN"
-    );
-    Diagnostic::new(Code::Unsupported, at, message).severity(Severity::Warning)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,7 +184,7 @@ mod tests {
     #[test]
     fn ports_have_the_vlans_that_ifupdown2_gives_them() {
         let bridge = |pvid, vids: &[(u16, u16)]| VlanOptions {
-            aware: true,
+            aware: Some(true),
             pvid,
             vids: Some(vids.to_vec()),
             ..Default::default()

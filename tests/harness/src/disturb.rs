@@ -232,7 +232,14 @@ fn state() -> State {
         }
     }
     state.insert("wg show all dump".to_owned(), wireguard());
+    state.insert("bridge vlan show".to_owned(), bridge_vlans());
     state
+}
+
+/// The VLANs of bridges and their ports; nothing where the kernel's bridges know none.
+fn bridge_vlans() -> String {
+    let shown = Command::new("bridge").args(["vlan", "show"]).output();
+    shown.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Keys and peers as wg(8) tells them; nothing where there is none.

@@ -139,6 +139,49 @@ static WIREGUARD: Case = Case {
 ",
 };
 
+/// A bridge that filters VLANs: a port that stays, one that comes, and one that goes to another bridge.
+static BRIDGES: Case = Case {
+    machine: &[
+        "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0 address 02:00:00:00:01:01",
+        "link add eth1 address 02:00:00:00:00:02 type veth peer name peer1 address 02:00:00:00:01:02",
+        "link add eth2 address 02:00:00:00:00:03 type veth peer name peer2 address 02:00:00:00:01:03",
+        "link add br0 address 02:00:00:00:02:00 type bridge vlan_filtering 1",
+        "link add br1 address 02:00:00:00:02:01 type bridge",
+        "link set eth0 master br0",
+        "link set eth1 master br0",
+        "link set eth0 up",
+        "link set eth1 up",
+        "link set eth2 up",
+        "link set br0 up",
+        "link set br1 up",
+    ],
+    shell: "
+        bridge vlan add dev eth0 vid 100 pvid untagged
+        bridge vlan add dev eth0 vid 10-19
+        bridge vlan add dev eth1 vid 20 untagged
+        bridge vlan del dev eth1 vid 1
+        bridge vlan add dev br0 vid 10 self",
+    sysctls: &[],
+    text: "iface eth1 inet manual
+    bridge-access 7
+auto br0
+iface br0 inet manual
+    hwaddress 02:00:00:00:02:00
+    bridge-ports eth0 eth2
+    bridge-vlan-aware yes
+    bridge-vids 15-30
+    bridge-pvid 5
+auto br1
+iface br1 inet manual
+    hwaddress 02:00:00:00:02:01
+    bridge-ports eth1
+    bridge-vlan-aware yes
+auto br0.11
+iface br0.11 inet static
+    address 192.0.2.1/24
+",
+};
+
 /// Which steps: FIRST and END stand in a file, and `no more` where the plan ends before.
 fn some(disturb: impl Fn(Range<usize>) -> bool) {
     let steps = fs::read_to_string("/tmp/steps").expect("/tmp/steps");
@@ -158,6 +201,18 @@ fn refused() {
 #[ignore = "runs inside a guest"]
 fn lost() {
     some(|steps| lost_at_every_step(&BONDS, &program(), steps));
+}
+
+#[test]
+#[ignore = "runs inside a guest"]
+fn bridges_refused() {
+    some(|steps| refused_at_every_step(&BRIDGES, &program(), steps));
+}
+
+#[test]
+#[ignore = "runs inside a guest"]
+fn bridges_killed() {
+    some(|steps| killed_at_every_step(&BRIDGES, &program(), steps));
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! The VLANs that a bridge itself has where it filters them.
+
+use std::collections::HashMap;
+
+use crate::model::attribute::Value;
+use crate::model::{Desired, Kind, Located, PortVlan};
+
+/// The kernel's `vlan_default_pvid`.
+const DEFAULT: u16 = 1;
+
+/// A bridge that filters VLANs passes none to the VLANs on it unless it has them itself, as a port has: it gets theirs,
+/// beside the one that the kernel gives it (ifupdown2, `addons/vlan.py`).
+pub(super) fn of_bridges(desired: &mut Desired) {
+    let mut on: HashMap<String, Vec<Located<u16>>> = HashMap::new();
+    for vlan in desired.links.iter().filter(|link| link.kind == Kind::Vlan) {
+        let id = vlan.settings.number("id").and_then(|id| u16::try_from(id).ok());
+        if let (Some(parent), Some(id)) = (&vlan.parent, id) {
+            on.entry(parent.value.clone()).or_default().push(Located::new(id, vlan.at));
+        }
+    }
+    let filters = |link: &&mut crate::model::Link| {
+        link.kind == Kind::Bridge && link.settings.get("vlan_filtering") == Some(&Value::Bool(true))
+    };
+    for bridge in desired.links.iter_mut().filter(filters) {
+        let default = bridge.settings.number("vlan_default_pvid").and_then(|id| u16::try_from(id).ok());
+        let default = default.unwrap_or(DEFAULT);
+        let tagged = on.remove(&bridge.id).unwrap_or_default();
+        // A VLAN of this id on the bridge takes it over: its frames have a tag.
+        let is_free = default != 0 && tagged.iter().all(|vid| vid.value != default);
+        let own = is_free.then(|| Located::new(PortVlan::untagged(default), bridge.at));
+        let tagged = tagged.into_iter().map(|vid| {
+            let vlan = PortVlan { first: vid.value, last: vid.value, pvid: false, untagged: false };
+            Located::new(vlan, vid.at)
+        });
+        let mut vlans: Vec<Located<PortVlan>> = own.into_iter().chain(tagged).collect();
+        vlans.sort_by_key(|vlan| vlan.value);
+        vlans.dedup_by_key(|vlan| vlan.value);
+        bridge.vlans = Some(vlans);
+    }
+}
