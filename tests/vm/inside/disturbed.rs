@@ -147,6 +147,9 @@ static BRIDGES: Case = Case {
         "link add eth2 address 02:00:00:00:00:03 type veth peer name peer2 address 02:00:00:00:01:03",
         "link add br0 address 02:00:00:00:02:00 type bridge vlan_filtering 1",
         "link add br1 address 02:00:00:00:02:01 type bridge",
+        // A bridge that had a port keeps another `tso_max_size` than one that never had (`br_set_gso_limits`).
+        "link set eth2 master br1",
+        "link set eth2 nomaster",
         "link set eth0 master br0",
         "link set eth1 master br0",
         "link set eth0 up",
