@@ -5,12 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use nix::mount::{MsFlags, mount};
-
 use harness::disturb::{
     Case, State, alone, killed_at_every_step, lines_of_difference, lost_at_every_step, program,
     refused_at_every_step, said, settled, until_same,
 };
+use harness::namespace::private_folder;
 
 /// More steps than the description has.
 const ALL: std::ops::Range<usize> = 0..200;
@@ -264,8 +263,7 @@ fn files() -> String {
 fn make_with_image(case: &Case) -> State {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS).expect("root may make namespaces");
     nix::unistd::sethostname("localhost").expect("the name of the namespace");
-    let none = None::<&str>;
-    mount(Some("tmpfs"), "/etc", Some("tmpfs"), MsFlags::empty(), none).expect("tmpfs mounts");
+    private_folder("/etc");
     fs::create_dir_all("/run/systemd/system").unwrap();
     for unit in ["systemd-networkd.service", "NetworkManager.service", "cloud-init-local.service"] {
         fs::write(Path::new("/run/systemd/system").join(unit), "").unwrap();

@@ -78,3 +78,16 @@ fn a_monitor_that_was_overrun_says_so() {
         assert!(events < 40_000);
     });
 }
+
+/// A hand-off writes below /etc, and where a link of /etc/resolv.conf leads: never this machine's files.
+#[test]
+fn the_files_of_the_machine_are_out_of_reach_of_a_test() {
+    in_namespace(async || {
+        for path in ["/etc/netapply-test", "/netapply-test"] {
+            let error = std::fs::write(path, "").expect_err(path);
+            assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{path}: {error}");
+            let touch = std::process::Command::new("touch").arg(path).output().expect("touch(1) runs");
+            assert!(!touch.status.success(), "what a test starts can write {path}");
+        }
+    });
+}

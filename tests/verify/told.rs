@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::wires::{in_machine, sh, wire};
-use harness::namespace::ip;
+use harness::namespace::{ip, private_folder};
 
 const TEXT: &str = "network: {version: 2, ethernets: {eth0: {addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]}}}";
 
@@ -39,7 +39,7 @@ fn a_boot_is_told_what_is_waited_for_and_how_it_ended() {
             .unwrap();
         // Neither this machine's consoles nor its log are written to.
         for place in ["/dev", "/var/log"] {
-            mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+            private_folder(place);
         }
         mkfifo("/dev/tty9", Mode::S_IRWXU).unwrap();
         // Open for reading and writing, so that it never ends before the program has written.

@@ -11,17 +11,15 @@ use netapply::report::Builder;
 use netapply::verify::checks::Outcome;
 use netapply::verify::input::{DesiredLink, DesiredRoute, Input};
 use netapply::verify::{Review, Verification, verify};
-use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
 
-use harness::namespace::{in_namespace, ip};
+use harness::namespace::{in_namespace, ip, private_folder};
 
 /// Runs `body` in a namespace of its own that can have named namespaces beside it.
 pub(crate) fn in_machine(body: impl AsyncFnOnce() + Send + 'static) {
     in_namespace(async || {
         // Named namespaces live below /run/netns: a private one leaves the machine's alone.
-        let none = None::<&str>;
-        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none).expect("a private /run");
+        private_folder("/run");
         std::fs::create_dir("/run/netns").unwrap();
         body().await;
     });

@@ -11,10 +11,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 
-use crate::namespace::{in_namespace, ip, ip_batch, ip_json};
+use crate::namespace::{in_namespace, ip, ip_batch, ip_json, private_folder};
 use crate::state::{QUESTIONS, comparable};
 
 /// A machine and what is described for it.
@@ -168,7 +167,7 @@ pub fn alone<T: Send + 'static>(program: String, body: impl FnOnce(String) -> T 
     let (sender, receiver) = std::sync::mpsc::channel();
     in_namespace(async move || {
         // The report and the saved description go here, and no udev is asked.
-        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("tmpfs mounts");
+        private_folder("/run");
         let _ = sender.send(body(program));
     });
     receiver.recv().expect("the body ran")

@@ -4,8 +4,12 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{AccessFlags, access};
 use serde_json::Value;
 
 /// Set in a test that runs itself again as root of a user namespace.
@@ -23,7 +27,50 @@ fn hide_what_a_minimal_machine_lacks() {
     }
 }
 
-/// Runs `body` in a network namespace of its own, with `lo` up and /sys showing it. Without root the test
+/// A folder that is the test's alone, empty and in memory.
+///
+/// # Panics
+/// It is not: what the test starts would write into the machine's own folder.
+pub fn private_folder(path: &str) {
+    mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), None::<&str>)
+        .unwrap_or_else(|error| panic!("a tmpfs cannot be mounted on {path}: {error}"));
+    let kind = statfs(path).map(|found| found.filesystem_type());
+    assert_eq!(kind, Ok(TMPFS_MAGIC), "{path} is still the machine's");
+}
+
+/// netapply is root here and writes below /etc, and wherever a link of /etc/resolv.conf leads: for this thread and for what
+/// it starts the machine's files are read-only, but for the folders that tests are made in.
+fn protect_the_machine() {
+    let built = std::env::current_exe().expect("this program has a path");
+    let built = built.ancestors().nth(2).expect("a test lies in target/…/deps");
+    let writable = [std::env::temp_dir(), crate::root().to_owned(), built.to_owned()];
+    for folder in writable.iter().filter(|folder| folder.exists()) {
+        let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
+        mount(Some(folder), folder, None::<&str>, bind, None::<&str>).expect("a bind mount");
+    }
+    // /etc may be a file system of its own.
+    let etc = Path::new("/etc");
+    mount(Some(etc), etc, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
+    for path in [Path::new("/"), etc] {
+        // In a user namespace no flag of a mount may be lost.
+        let flags = statvfs(path).expect("a file system").flags();
+        let kept = [
+            (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+            (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+            (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+            (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+            (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
+            (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+        ];
+        let kept = kept.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, flag)| *flag);
+        let flags = kept.fold(MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY, MsFlags::union);
+        mount(None::<&str>, path, None::<&str>, flags, None::<&str>).expect("a mount becomes read-only");
+        assert_eq!(access(path, AccessFlags::W_OK), Err(Errno::EROFS), "{} can be written", path.display());
+    }
+}
+
+/// Runs `body` in a network namespace of its own, with `lo` up and /sys showing it; the machine's files are read-only, and
+/// a test that needs another /run or /etc takes a [`private_folder`]. Without root the test
 /// runs itself again under `unshare -r`. A machine that allows neither fails the test: nothing is skipped.
 pub fn in_namespace(body: impl AsyncFnOnce() + Send + 'static) {
     if !nix::unistd::geteuid().is_root() && std::env::var_os(INSIDE).is_none() {
@@ -43,6 +90,7 @@ pub fn in_namespace(body: impl AsyncFnOnce() + Send + 'static) {
         let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("mounts become private");
         mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>).expect("sysfs mounts");
+        protect_the_machine();
         hide_what_a_minimal_machine_lacks();
         ip("link set lo up");
         here(body);

@@ -11,12 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
 use crate::cases::source;
 use crate::disturb::said;
-use crate::namespace::{Other, in_namespace, ip_batch, neighbour_namespace};
+use crate::namespace::{Other, in_namespace, ip_batch, neighbour_namespace, private_folder};
 use crate::whole::{difference, run_with, state};
 
 /// How long two machines may take to come to the same state, which the kernel's own work on carrier and addresses delays.
@@ -36,8 +35,7 @@ impl Default for World {
         let body = move || {
             in_namespace(async move || {
                 // The report and the saved description go here, and no udev is asked.
-                mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>)
-                    .expect("tmpfs mounts");
+                private_folder("/run");
                 queue.into_iter().for_each(|job| job());
             });
         };
