@@ -157,7 +157,7 @@ fn has_another_broadcast(there: &AddressEntry, described: &Address) -> bool {
 /// carries the root file system is not taken away for it); of IPv4 the scope and that no route to the subnet comes with it
 /// (inet_rtm_newaddr); of IPv6 a metric, back to the kernel's own (inet6_addr_modify), and duplicate detection that failed:
 /// the other machine may be gone.
-fn must_go(there: &AddressEntry, desired: &AddressEntry) -> bool {
+pub(super) fn must_go(there: &AddressEntry, desired: &AddressEntry) -> bool {
     let is_v4 = desired.net.addr().is_ipv4();
     let no_route = |a: &AddressEntry| a.flags.contains(&AddressFlag::NoPrefixRoute);
     let of_family = match is_v4 {

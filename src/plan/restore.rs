@@ -4,10 +4,13 @@
 //! routes and rules are put back as they were. What comes and goes by itself is not: carrier, leases, what router
 //! advertisements and the kernel put there. Entry: [`restore`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use ipnet::IpNet;
 
 use super::Planner;
-use super::state::State;
+use super::addresses::must_go;
+use super::state::{RouteKey, State, has_connected_route, is_connected_by, key};
 use super::step::{Action, LinkChange, Means, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
 use crate::model::{
@@ -36,7 +39,7 @@ pub fn restore(done: &Plan, told: &[Action], before: &Inventory, now: &Inventory
     }
     planner.altnames(before);
     planner.settings(done, before, now);
-    planner.put_back(before);
+    planner.put_back(before, &Removed::by(done));
     calls.into_iter().for_each(|action| planner.undo(action.clone()));
     Plan { steps: planner.steps }
 }
@@ -97,10 +100,18 @@ impl Planner<'_> {
     fn altnames(&mut self, before: &Inventory) {
         for link in &before.links {
             let Some(there) = self.state.link(&link.name) else { continue };
+            let there = there.clone();
             let new: Vec<String> =
                 there.altnames.iter().filter(|a| !link.altnames.contains(a)).cloned().collect();
             for altname in new {
                 let change = LinkChange::DeleteAltName(altname);
+                self.undo(Action::SetLink { name: link.name.clone(), change });
+            }
+            // A link that gets its alternative name as its name loses the former.
+            let lost: Vec<String> =
+                link.altnames.iter().filter(|a| !there.altnames.contains(a)).cloned().collect();
+            for altname in lost {
+                let change = LinkChange::AddAltName(altname);
                 self.undo(Action::SetLink { name: link.name.clone(), change });
             }
         }
@@ -149,53 +160,100 @@ impl Planner<'_> {
         }
     }
 
-    /// The IPv4 addresses of subnets whose first, from which the machine speaks, would be another than it was, or whose
-    /// labels would.
-    fn out_of_order(&self, before: &Inventory) -> Vec<AddressEntry> {
-        let in_subnet = |a: &AddressEntry, of: &AddressEntry| {
-            a.link == of.link && a.net.addr().is_ipv4() && a.net.trunc() == of.net.trunc()
+    /// Connected routes that addresses have now, and had not: somebody had deleted them.
+    fn connected_anew(&self, before: &Inventory, earlier: &State) -> Vec<RouteEntry> {
+        let is_up = |name: &str| before.link(name).is_some_and(|link| link.up);
+        let addresses = before.addresses.iter().filter(|a| is_up(&a.link) && !earlier.is_connected(a));
+        let of_address = |address: &AddressEntry| {
+            let there = self.state.routes_of(&address.link).filter(|r| is_connected_by(r, address));
+            there.cloned().collect::<Vec<_>>()
         };
-        let there = self.state.addresses.values().flatten().filter(|a| is_lasting(a));
-        let mut wrong: Vec<AddressEntry> = there
-            .clone()
-            .filter(|address| {
-                let parts = |a: &AddressEntry| (a.net, a.label.clone());
-                let was = before.addresses.iter().filter(|a| in_subnet(a, address)).map(parts);
-                let is = there.clone().filter(|a| in_subnet(a, address)).map(parts);
-                !was.collect::<Vec<_>>().starts_with(&is.collect::<Vec<_>>())
-            })
-            .cloned()
-            .collect();
-        wrong.sort_unstable_by(|a, b| (&a.link, a.net).cmp(&(&b.link, b.net)));
+        addresses.filter(|a| has_connected_route(a)).flat_map(of_address).collect()
+    }
+
+    /// The IPv4 addresses of links whose order would be another than it was: from the first one the machine speaks. Of
+    /// one scope the kernel puts a new one behind the others, and the further ones of a subnet behind all
+    /// (__inet_insert_ifa).
+    fn out_of_order(&self, before: &Inventory) -> Vec<AddressEntry> {
+        let is_v4 = |a: &&AddressEntry| a.net.addr().is_ipv4();
+        let mut earlier: HashMap<Rank, Vec<&AddressEntry>> = HashMap::new();
+        for (rank, address) in ranked(before.addresses.iter().filter(is_v4)) {
+            earlier.entry(rank).or_default().push(address);
+        }
+        let mut there: BTreeMap<&str, Vec<&AddressEntry>> = BTreeMap::new();
+        for (link, addresses) in &self.state.addresses {
+            there.insert(link, addresses.iter().filter(is_v4).collect());
+        }
+        let mut wrong = Vec::new();
+        let mut seen: HashMap<Rank, usize> = HashMap::new();
+        for (rank, address) in there.into_values().flat_map(|addresses| ranked(addresses.into_iter())) {
+            let position = seen.entry(rank.clone()).or_default();
+            let was = earlier.get(&rank).and_then(|was| was.get(*position));
+            let parts = |a: &AddressEntry| (a.net, a.label.clone());
+            match was.is_some_and(|was| parts(was) == parts(address)) {
+                true => *position += 1,
+                // No later one of the rank is in its place then.
+                false => {
+                    *position = usize::MAX;
+                    wrong.push(address.clone());
+                }
+            }
+        }
         wrong
     }
 
-    /// Addresses, routes and rules that are missing now.
-    fn put_back(&mut self, before: &Inventory) {
+    /// Addresses, routes and rules that are missing now. What comes by itself is put back where a step removed it, with the
+    /// lifetime that it had.
+    fn put_back(&mut self, before: &Inventory, removed: &Removed) {
         for address in self.out_of_order(before) {
             self.undo(Action::DeleteAddress(address));
         }
         // Of IPv6 addresses the kernel has the newest first (ipv6_link_dev_addr).
         let (four, six): (Vec<_>, Vec<_>) =
-            before.addresses.iter().filter(|a| is_lasting(a)).partition(|a| a.net.addr().is_ipv4());
+            before.addresses.iter().filter(|a| removed.brings_back(a)).partition(|a| a.net.addr().is_ipv4());
         for address in four.into_iter().chain(six.into_iter().rev()) {
             let there = self.state.addresses.get(&address.link).into_iter().flatten();
-            let action = match there.clone().find(|t| t.net == address.net && t.peer == address.peer) {
-                Some(there) if made_with(there) == made_with(address) => continue,
+            let there = there.clone().find(|t| t.net == address.net && t.peer == address.peer).cloned();
+            let action = match there {
+                Some(there) if !must_go(&there, address) && made_with(&there) == made_with(address) => {
+                    continue;
+                }
+                // The kernel gives the route to the subnet of an IPv6 address that gets a lifetime one that is over
+                // (modify_prefix_route).
+                Some(there) if must_go(&there, address) || address.valid.is_some() => {
+                    self.undo(Action::DeleteAddress(there));
+                    Action::AddAddress(address.clone())
+                }
                 Some(_) => Action::ReplaceAddress(address.clone()),
                 None => Action::AddAddress(address.clone()),
             };
             self.undo(action);
         }
-        let routes = before.routes.iter().filter(|r| !BY_THEMSELVES.contains(&r.protocol));
+        let routes = before.routes.iter().filter(|r| {
+            let returns = BY_THEMSELVES.contains(&r.protocol) && !removed.routes.contains(&key(r));
+            !returns && r.unknown.is_empty()
+        });
         let (through, direct): (Vec<&RouteEntry>, Vec<_>) = routes.partition(|r| r.has_gateway());
+        let earlier = State::of(before);
         for route in direct.into_iter().chain(through) {
             let there = self.state.of_key(route);
-            if !there.iter().any(|there| is_same(there, route)) {
-                let beside = !there.is_empty();
-                let action = if beside { Action::AppendRoute } else { Action::AddRoute };
+            // The kernel made it again with its address.
+            let by_kernel =
+                |there: &&RouteEntry| route.protocol == Protocol::Kernel && there.has_same_next_hop(route);
+            if !there.iter().any(|there| is_same(there, route) || by_kernel(&there)) {
+                let action = match there.first() {
+                    None => Action::AddRoute,
+                    // Of IPv4 routes of one key the first counts.
+                    Some(first) if route.to.addr().is_ipv4() && earlier.precedes(route, first) => {
+                        Action::PrependRoute
+                    }
+                    Some(_) => Action::AppendRoute,
+                };
                 self.undo(action(route.clone()));
             }
+        }
+        for route in self.connected_anew(before, &earlier) {
+            self.undo(Action::DeleteRoute(route));
         }
         for rule in &before.rules {
             if !self.state.rules.contains(rule) {
@@ -205,11 +263,58 @@ impl Planner<'_> {
     }
 }
 
+/// Where an IPv4 address has its place: among those of its link and scope, or among the further ones of subnets.
+type Rank = (String, Scope, bool);
+
+/// The addresses of links, each with its rank.
+fn ranked<'a>(
+    addresses: impl Iterator<Item = &'a AddressEntry>,
+) -> impl Iterator<Item = (Rank, &'a AddressEntry)> {
+    let mut subnets: HashSet<(&str, IpNet)> = HashSet::new();
+    addresses.map(move |address| {
+        let is_first = subnets.insert((&address.link, address.peer.unwrap_or(address.net).trunc()));
+        let scope = if is_first { address.scope } else { Scope::Global };
+        ((address.link.clone(), scope, is_first), address)
+    })
+}
+
 /// Permanent and global: neither a lease nor by the kernel's own doing.
 fn is_lasting(address: &AddressEntry) -> bool {
     address.permanent
         && address.scope == Scope::Global
         && !matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal)
+}
+
+/// What steps removed or changed of addresses and routes.
+struct Removed {
+    addresses: HashSet<IpNet>,
+    routes: HashSet<RouteKey>,
+}
+
+impl Removed {
+    fn by(done: &Plan) -> Self {
+        let (mut addresses, mut routes) = (HashSet::new(), HashSet::new());
+        for step in &done.steps {
+            match &step.action {
+                Action::DeleteAddress(address) | Action::ReplaceAddress(address) => {
+                    addresses.insert(address.net);
+                }
+                Action::DeleteRoute(route) | Action::ReplaceRoute(route) => {
+                    routes.insert(key(route));
+                }
+                _ => {}
+            }
+        }
+        Removed { addresses, routes }
+    }
+
+    /// The address is to be there again: it does not come by itself, or a step removed it.
+    fn brings_back(&self, address: &AddressEntry) -> bool {
+        let is_global = address.scope == Scope::Global || address.net.addr().is_ipv4();
+        let is_brought =
+            !matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal);
+        (is_global && is_brought) || self.addresses.contains(&address.net)
+    }
 }
 
 /// The route that a step puts there.
@@ -232,9 +337,10 @@ fn is_same(one: &RouteEntry, other: &RouteEntry) -> bool {
     joined_or_alike && one.expires.is_some() == other.expires.is_some()
 }
 
-/// What can be changed of an address.
-fn made_with(address: &AddressEntry) -> (Option<u32>, Option<u32>, &[AddressFlag], u32) {
-    (address.preferred, address.valid, &address.flags, address.metric)
+/// What can be changed of an address. A lifetime runs while a step is made.
+fn made_with(address: &AddressEntry) -> (Option<u32>, bool, &[AddressFlag], u32) {
+    let preferred = address.preferred.filter(|_| address.valid.is_none());
+    (preferred, address.valid.is_some(), &address.flags, address.metric)
 }
 
 /// Present name to earlier name, of the links that are there still.

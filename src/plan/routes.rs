@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::addresses::is_advertised;
+use super::links::Advertisements;
 use super::state::{RouteKey, key};
 use super::step::{Action, StepId};
 use super::{Planner, left_to_others};
@@ -56,18 +57,12 @@ impl<'a> Planner<'a> {
             for address in addresses {
                 self.push_for(link, Action::DeleteAddress(address));
             }
-            let goes = |route: &&RouteEntry| {
-                let by_router = route.protocol == Protocol::RouterAdvertisement;
-                // The kernel marks the prefix's route as its own and lets it expire.
-                let of_prefix = route.protocol == Protocol::Kernel && route.expires.is_some();
-                let is_default = route.to.prefix_len() == 0;
-                route.to.addr().is_ipv6()
-                    && match policy.accept {
-                        Some(false) => by_router || of_prefix,
-                        _ => by_router && is_default && policy.default_route == Some(false),
-                    }
-            };
-            let routes: Vec<RouteEntry> = self.state.routes_of(&link.name).filter(goes).cloned().collect();
+            let routes: Vec<RouteEntry> = self
+                .state
+                .routes_of(&link.name)
+                .filter(|route| is_withdrawn(&policy, route))
+                .cloned()
+                .collect();
             self.remove(routes);
         }
     }
@@ -189,7 +184,12 @@ impl<'a> Planner<'a> {
                     && there.weight.is_none()
                     && ours.is_some_and(|ours| ours < position);
                 let is_known = group.iter().any(|described| there.has_same_next_hop(described));
-                !is_behind && !is_known && (!self.is_ours(there) || may_be_a_routers(there))
+                let goes = there.links().next().is_some()
+                    && there.links().all(|name| {
+                        self.described(name)
+                            .is_some_and(|link| is_withdrawn(&self.advertisements(link), there))
+                    });
+                !is_behind && !is_known && !goes && (!self.is_ours(there) || may_be_a_routers(there))
             })
         };
         let shifted = keys.iter().filter(|(_, route)| competes(route));
@@ -205,6 +205,11 @@ impl<'a> Planner<'a> {
         };
         let action = match self.state.of_key(route) {
             [] => Action::AddRoute,
+            // A step of its own, which tells that it cannot be undone.
+            [only] if (ours(only) || only.has_same_next_hop(route)) && !only.unknown.is_empty() => {
+                self.push(id, at, Action::DeleteRoute(only.clone()));
+                Action::AddRoute
+            }
             // A router's own may have the same next hop: it would expire.
             [only] if ours(only) || only.has_same_next_hop(route) => Action::ReplaceRoute,
             several => {
@@ -342,6 +347,19 @@ impl<'a> Planner<'a> {
 fn may_be_a_routers(route: &RouteEntry) -> bool {
     let local = |via: IpAddr| matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
     route.weight.is_some() && route.via.is_some_and(local)
+}
+
+/// The route is one that a router advertised, and goes by what the description says of its link.
+fn is_withdrawn(policy: &Advertisements, route: &RouteEntry) -> bool {
+    let by_router = route.protocol == Protocol::RouterAdvertisement;
+    // The kernel marks the prefix's route as its own and lets it expire.
+    let of_prefix = route.protocol == Protocol::Kernel && route.expires.is_some();
+    let is_default = route.to.prefix_len() == 0;
+    route.to.addr().is_ipv6()
+        && match policy.accept {
+            Some(false) => by_router || of_prefix,
+            _ => by_router && is_default && policy.default_route == Some(false),
+        }
 }
 
 /// The key that a route has before it gets the metric below.

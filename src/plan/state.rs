@@ -155,6 +155,13 @@ impl State {
         self.routes.get(&key(route)).map_or(&[], Vec::as_slice)
     }
 
+    /// Of two routes of one key the first one comes before the other.
+    pub(super) fn precedes(&self, route: &RouteEntry, other: &RouteEntry) -> bool {
+        let there = self.of_key(route);
+        let position = |route| there.iter().position(|there| there == route);
+        position(other).is_some_and(|other| position(route).is_some_and(|own| own < other))
+    }
+
     /// A NIC that is not there: down, and as new. A link of this machine that has its name is not there either.
     pub(super) fn add_stand_in(&mut self, nic: &ResolvedLink) {
         let name = nic.current.as_ref().unwrap_or(&nic.name).clone();
@@ -320,9 +327,7 @@ impl State {
 
     /// The route to the address's subnet, which the kernel makes with it, is there.
     pub(super) fn is_connected(&self, address: &AddressEntry) -> bool {
-        let subnet = address.peer.unwrap_or(address.net).trunc();
-        self.routes_of(&address.link)
-            .any(|route| route.to == subnet && route.via.is_none() && route.protocol == Protocol::Kernel)
+        self.routes_of(&address.link).any(|route| is_connected_by(route, address))
     }
 
     fn changed(&mut self, name: &str, change: &LinkChange) {
@@ -552,6 +557,8 @@ impl State {
         addresses.retain(|a| a != entry && !(takes_others && is_of_subnet(a)));
         // With its last address a link loses all its IPv4 routes (fib_inetaddr_event).
         let is_last = ip.is_ipv4() && !addresses.iter().any(|a| a.net.addr().is_ipv4());
+        // That of an IPv6 address with a lifetime runs out by itself (ipv6_del_addr).
+        let goes_along = ip.is_ipv4() || entry.permanent;
         let shares_subnet = addresses.iter().any(|a| a.net.trunc() == subnet);
         let is_elsewhere = self.addresses.values().flatten().any(|a| a.net.addr() == ip);
         let mut keys = self.keys_of_link.get(&entry.link).cloned().unwrap_or_default();
@@ -566,7 +573,8 @@ impl State {
             }
             let is_lost = |r: &RouteEntry| {
                 let on_link = r.links().next().is_some() && r.links().all(|link| link == entry.link);
-                let connected = r.via.is_none() && r.to == subnet && r.protocol == Protocol::Kernel;
+                let connected =
+                    goes_along && r.via.is_none() && r.to == subnet && r.protocol == Protocol::Kernel;
                 let by_source = ip.is_ipv4() && r.source == Some(ip) && !is_elsewhere;
                 by_source
                     || (on_link && ((connected && !shares_subnet) || (is_last && r.to.addr().is_ipv4())))
@@ -613,6 +621,12 @@ pub(super) fn has_connected_route(address: &AddressEntry) -> bool {
         && !is_host
         && !is_zero
         && !address.flags.contains(&AddressFlag::NoPrefixRoute)
+}
+
+/// The route, which leads to the address's link, is that to its subnet.
+pub(super) fn is_connected_by(route: &RouteEntry, address: &AddressEntry) -> bool {
+    let subnet = address.peer.unwrap_or(address.net).trunc();
+    route.to == subnet && route.via.is_none() && route.protocol == Protocol::Kernel
 }
 
 pub(super) fn connected_route(address: &AddressEntry, table: Option<u32>) -> RouteEntry {

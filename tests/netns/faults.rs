@@ -95,9 +95,95 @@ static BRIDGES: Case = Case {
 ",
 };
 
+/// What a machine was left with, all of which the description replaces.
+static LEFTOVERS: Case = Case {
+    machine: &[
+        "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0 address 02:00:00:00:01:01",
+        "link add eth1 address 02:00:00:00:00:02 type veth peer name peer1 address 02:00:00:00:01:02",
+        "link add eth2 address 02:00:00:00:00:03 type veth peer name peer2 address 02:00:00:00:01:03",
+        "link add eth3 address 02:00:00:00:00:04 type veth peer name peer3 address 02:00:00:00:01:04",
+        "link set peer0 up",
+        "link set peer1 up",
+        "link set peer2 up",
+        "link set eth0 up",
+        "link set eth1 up",
+        "link property add dev eth1 altname lan1",
+        "link set eth2 mtu 1000",
+        "link set eth2 up",
+        "link set peer3 up",
+        "link set eth3 up",
+        // A lease with its default route, one more as the first of the described subnet, and addresses of other kinds.
+        "address add 10.4.0.2/24 dev eth0 metric 500",
+        "address add 10.1.0.77/24 dev eth0 valid_lft 6000 preferred_lft 3000",
+        "address add 10.1.0.3/24 dev eth0",
+        "address add 10.2.0.2/24 dev eth0 noprefixroute",
+        "address add 10.3.0.2/24 dev eth0 scope link",
+        "address add 10.5.0.9/24 dev eth0 scope link",
+        "route add default via 10.1.0.9 dev eth0 proto dhcp src 10.1.0.77",
+        "route append default via 10.1.0.8 dev eth0 proto zebra",
+        "route add 192.0.2.9 via 10.1.0.9 dev eth0 proto redirect",
+        "route add default tos 0x10 via 10.1.0.9 dev eth0",
+        "nexthop add id 5 via 10.1.0.9 dev eth0",
+        "route add 192.0.2.0/24 nhid 5",
+        // A router's.
+        "-6 address add 2001:db8:3::2/64 dev eth0 nodad noprefixroute",
+        "-6 address add 2001:db8:1::5054/64 dev eth0 nodad valid_lft 6000 preferred_lft 3000",
+        "-6 address add 2001:db8:2::2/64 dev eth0 nodad valid_lft 6000 preferred_lft 3000",
+        "-6 route add default via fe80::9 dev eth0 proto ra metric 1024 expires 1800",
+        "-6 route add default via fe80::8 dev eth0 proto zebra metric 99",
+        "-6 route add 2001:db8:77::/64 dev eth0 proto kernel metric 256 expires 6000",
+        "-6 route add default from 2001:db8:99::/64 via 2001:db8:1::1 dev eth0 proto static metric 1024",
+        // Another program's, by described addresses; what the kernel should have made with one, and somebody deleted.
+        "address add 10.9.0.2/24 dev eth1",
+        "route add 198.51.100.0/24 via 10.9.0.1 dev eth1 src 10.4.0.2 proto 77",
+        "-6 address add 2001:db8:5::5/64 dev eth1 nodad",
+        "route del 10.9.0.0/24 dev eth1",
+        "link set lo up",
+        "link set lo down",
+    ],
+    shell: "",
+    sysctls: &[
+        ("net/ipv6/conf/eth0/use_tempaddr", "2"),
+        ("net/ipv6/conf/eth3/disable_ipv6", "1"),
+        ("net/ipv6/conf/eth1/mtu", "1280"),
+    ],
+    text: "network:
+  version: 2
+  ethernets:
+    zero:
+      match: {macaddress: '02:00:00:00:00:01'}
+      accept-ra: false
+      ipv6-privacy: false
+      addresses: [10.1.0.3/24, 10.2.0.2/24, 10.3.0.2/24, 10.4.0.2/24, 10.5.0.2/24,
+        '2001:db8:2::2/64', '2001:db8:3::2/64']
+      routes: [{to: default, via: 10.1.0.1}, {to: '::/0', via: '2001:db8:2::1'}]
+    one:
+      match: {macaddress: '02:00:00:00:00:02'}
+      set-name: lan1
+      mtu: 1500
+      addresses: [10.9.0.2/24, '2001:db8:5::5/64']
+    two:
+      match: {macaddress: '02:00:00:00:00:03'}
+      addresses: ['2001:db8:6::6/64']
+    three:
+      match: {macaddress: '02:00:00:00:00:04'}
+      addresses: ['2001:db8:8::8/64']
+",
+};
+
 #[test]
 fn strict_leaves_the_machine_as_it_was_whichever_step_is_refused() {
     assert!(!refused_at_every_step(&BRIDGES, &program(), ALL), "there are more steps");
+}
+
+#[test]
+fn strict_puts_back_what_was_left_on_the_machine_whichever_step_is_refused() {
+    assert!(!refused_at_every_step(&LEFTOVERS, &program(), ALL), "there are more steps");
+}
+
+#[test]
+fn killed_among_leftovers_and_run_again_it_ends_as_undisturbed() {
+    assert!(!killed_at_every_step(&LEFTOVERS, &program(), ALL), "there are more steps");
 }
 
 #[test]

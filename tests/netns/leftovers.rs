@@ -254,6 +254,7 @@ fn what_routers_advertised_goes_with_accept_ra_false() {
             ADDRESSES[1],
             "-6 address add 2001:db8:1::5054/64 dev n0 valid_lft 600 preferred_lft 300",
             "-6 route add default via fe80::9 dev n0 proto ra metric 512",
+            "-6 route add default via fe80::8 dev n0 proto ra metric 1024",
             "-6 route add 2001:db8:77::/64 dev n0 proto kernel metric 256 expires 600",
         ],
         "network: {version: 2, ethernets: {n0: {match: {macaddress: '02:00:00:00:00:01'}, accept-ra: false,

@@ -35,7 +35,8 @@ const SETTLED: Duration = Duration::from_secs(60);
 const ENOUGH: usize = 2;
 
 /// Settings that a description can change.
-const SYSCTLS: &[&str] = &["accept_ra", "use_tempaddr", "mtu", "addr_gen_mode", "disable_ipv6"];
+const SYSCTLS: &[&str] =
+    &["accept_ra", "accept_ra_defrtr", "autoconf", "use_tempaddr", "mtu", "addr_gen_mode", "disable_ipv6"];
 
 /// The program with the feature: this build's, or in a guest the one that lies there.
 pub fn program() -> String {

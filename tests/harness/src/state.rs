@@ -69,6 +69,14 @@ pub(crate) fn strip(value: &mut Value) {
     const FLAGS: &[&str] = &["LOWER_UP", "NO-CARRIER", "M-DOWN", "linkdown", "dead"];
     match value {
         Value::Object(map) => {
+            // A lifetime runs.
+            for key in ["expires", "valid_life_time", "preferred_life_time"] {
+                if let Some(time) =
+                    map.get_mut(key).filter(|t| t.as_u64().is_some_and(|t| t != 0 && t < u32::MAX.into()))
+                {
+                    *time = "runs".into();
+                }
+            }
             // An index of another namespace, or a name here that has the same index.
             if map.remove("link_netnsid").is_some() {
                 map.remove("link");
