@@ -443,6 +443,11 @@ mod family_number {
 }
 
 impl Inventory {
+    /// The kernel has IPv6; true where the inventory does not tell.
+    pub fn has_ipv6(&self) -> bool {
+        self.sysctls.is_empty() || self.sysctls.keys().any(|key| key.starts_with("net/ipv6/"))
+    }
+
     /// The link with this kernel name.
     pub fn link(&self, name: &str) -> Option<&ObservedLink> {
         self.links.iter().find(|l| l.name == name)

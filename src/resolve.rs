@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::inventory::Inventory;
-use crate::model::{Activation, Desired, DesiredMac, Kind, Link, Located, Resolver, Rule};
+use crate::model::{Activation, Desired, DesiredMac, Ipv6, Kind, Link, Located, Resolver, Rule};
 
 pub use nic::MatchedBy;
 
@@ -107,6 +107,7 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
     names::give(&mut links, inventory, &mut diags);
     connect(&mut links);
     for link in &mut links {
+        leave_out_ipv6(link, inventory, &mut diags);
         leave_out_routes(link, inventory, &mut diags);
     }
     emptied_controllers(&links, inventory, &mut diags);
@@ -179,6 +180,26 @@ fn leave_out_routes(link: &mut ResolvedLink, inventory: &Inventory, diags: &mut 
         "the routes of \"{id}\" are left out: the link stays down, and the kernel accepts no routes through it"
     );
     diags.push(Diagnostic::new(Code::NoEffect, at, message).hint("once it is up, run netapply again"));
+}
+
+/// A kernel without IPv6 refuses its addresses and routes, and has none of its settings.
+fn leave_out_ipv6(link: &mut ResolvedLink, inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
+    if inventory.has_ipv6() {
+        return;
+    }
+    let Link { id, addresses, routes, ipv6, .. } = &mut link.desired;
+    let of_addresses = addresses.iter().filter(|a| a.net.addr().is_ipv6()).map(|a| a.at);
+    let of_routes = routes.iter().filter(|r| r.to.addr().is_ipv6()).map(|r| r.at);
+    let first = of_addresses.chain(of_routes).next();
+    addresses.retain(|address| address.net.addr().is_ipv4());
+    routes.retain(|route| route.to.addr().is_ipv4());
+    *ipv6 = Ipv6::default();
+    if let Some(at) = first {
+        let message =
+            format!("the IPv6 addresses and routes of \"{id}\" are left out: this kernel has no IPv6");
+        let hint = "boot it without ipv6.disable=1, or use a kernel with IPv6";
+        diags.push(Diagnostic::new(Code::NoIpv6, at, message).hint(hint));
+    }
 }
 
 /// Leaves out what needs a missing NIC: a VLAN without its parent, a bond without any member.

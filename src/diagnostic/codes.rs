@@ -76,6 +76,7 @@ codes! {
     NicStandIn "nic-stand-in" Note "This machine lacks the NICs of the description, so a dry run shows stand-ins for them: the plan is what such a machine would get. --inventory plans for a machine recorded with `netapply inventory`.";
     NicByPosition "nic-by-position" Warning "The description names ethN without a MAC address; the N-th NIC in PCI order was taken, as the kernel would have numbered them. Adding or moving a card changes the order: match by MAC address.";
     NicShared "nic-shared" Note "Two NICs have this permanent MAC address (such as a paravirtual NIC and its virtual function). The one without a controller was used.";
+    NoIpv6 "no-ipv6" Error "The description has IPv6 addresses or routes, but the running kernel has no IPv6: it was built without it, or booted with ipv6.disable=1. They were left out.";
     ControllerEmptied "controller-emptied" Warning "A bridge or bond of this machine that nobody described loses its last port to the description. It is set down: up, its addresses and routes would go on taking precedence over those of the NIC. Whoever made it can delete it.";
     NicByCurrentMac "nic-by-current-mac" Note "No NIC has this permanent MAC address. One has it as its current address and was used.";
 

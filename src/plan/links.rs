@@ -439,7 +439,7 @@ impl Planner<'_> {
     }
 
     fn sysctl(&mut self, link: &ResolvedLink, option: &str, value: Option<i64>) {
-        let Some(there) = self.state.link(&link.name) else { return };
+        let Some(there) = self.state.link(&link.name).filter(|_| self.has_ipv6) else { return };
         // What an inventory does not tell is as the kernel has it (ipv6_devconf_dflt).
         let usual = match option {
             "disable_ipv6" | "use_tempaddr" => Some(&0),

@@ -57,6 +57,8 @@ struct Planner<'a> {
     described_above: HashMap<&'a str, Vec<&'a ResolvedLink>>,
     /// An IPv6 default route of the main table is described.
     has_default6: bool,
+    /// The kernel has IPv6.
+    has_ipv6: bool,
     state: State,
     steps: Vec<Step>,
     /// Keys of described routes that get the metric below, see [`Planner::find_shifted`].
@@ -88,6 +90,7 @@ impl<'a> Planner<'a> {
             resolved,
             described_above,
             has_default6,
+            has_ipv6: inventory.has_ipv6(),
             described,
             by_id,
             state,
