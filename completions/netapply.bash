@@ -22,6 +22,9 @@ _netapply() {
             netapply,check)
                 cmd="netapply__subcmd__check"
                 ;;
+            netapply,convert)
+                cmd="netapply__subcmd__convert"
+                ;;
             netapply,explain)
                 cmd="netapply__subcmd__explain"
                 ;;
@@ -48,6 +51,9 @@ _netapply() {
                 ;;
             netapply__subcmd__help,check)
                 cmd="netapply__subcmd__help__subcmd__check"
+                ;;
+            netapply__subcmd__help,convert)
+                cmd="netapply__subcmd__help__subcmd__convert"
                 ;;
             netapply__subcmd__help,explain)
                 cmd="netapply__subcmd__help__subcmd__explain"
@@ -77,7 +83,7 @@ _netapply() {
 
     case "${cmd}" in
         netapply)
-            opts="-h -V --help --version apply check verify inventory report handoff leases explain help"
+            opts="-h -V --help --version apply check convert verify inventory report handoff leases explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -162,6 +168,40 @@ _netapply() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        netapply__subcmd__convert)
+            opts="-o -h --to --output --inventory --strict --follow-links --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -W "netplan" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --inventory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         netapply__subcmd__explain)
             opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -195,7 +235,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__help)
-            opts="apply check verify inventory report handoff leases explain help"
+            opts="apply check convert verify inventory report handoff leases explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -223,6 +263,20 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        netapply__subcmd__help__subcmd__convert)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -44,7 +44,7 @@ Exit status:
   0   as described and working
   1   something described is missing or does not work
   2   usage
-  3   the description cannot be used (with check and --dry-run: it has errors)
+  3   the description cannot be used (with check, convert and --dry-run: it has errors)
   4   no description, or one without links
   5   the kernel refused a step
   75  another netapply is applying
@@ -67,6 +67,11 @@ Example: apply a description, all of it or nothing, and ask for a service behind
 Example: annotate a pull request
   netapply check --format github drives/*")]
     Check(CheckOptions),
+    /// Write the same network for another tool; changes nothing of the machine's
+    #[command(after_help = "\
+Example: netplan's file for a config drive's description
+  netapply convert --to netplan network_data.json > /etc/netplan/50-netapply.yaml")]
+    Convert(ConvertOptions),
     /// Compare the machine with the description and test the network
     ///
     /// Without SOURCE, uses the description that was applied last.
@@ -178,6 +183,28 @@ struct CheckOptions {
     wait: WaitOptions,
     #[command(flatten)]
     print: PrintOptions,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[derive(Debug, clap::Args)]
+struct ConvertOptions {
+    /// The description
+    source: String,
+    /// The tool to write for
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    to: Tool,
+    /// Write the files into this folder; by default a single file goes to standard output
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    output: Option<String>,
+    /// Name NICs as on a machine recorded with `netapply inventory`
+    #[arg(long, value_name = "FILE")]
+    inventory: Option<String>,
+    /// Write nothing if the description has an error or the format cannot express all of it
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    links: LinkOptions,
     #[command(flatten)]
     log: LogOptions,
 }
@@ -304,6 +331,13 @@ enum Handoff {
     None,
 }
 
+/// What `convert` writes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tool {
+    /// netplan, version 2
+    Netplan,
+}
+
 /// Who asks for DHCP leases.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Dhcp {
@@ -324,6 +358,8 @@ pub enum Command {
     DryRun,
     /// Print what is wrong with descriptions.
     Check,
+    /// Write a description for another tool.
+    Convert(Tool),
     /// See whether the network is as described and works.
     Verify,
     /// Print the machine.
@@ -365,6 +401,8 @@ pub struct Args {
     pub sources: Vec<String>,
     /// `--inventory`.
     pub inventory: Option<String>,
+    /// `--output`.
+    pub output: Option<String>,
     /// `--format`.
     pub format: Format,
     /// `--for ironic`.
@@ -436,8 +474,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Inst
 /// Options may stand before the command, and no command means `apply`: brings the command to the front. `--wait` takes its
 /// seconds as the next argument, too, where that is a number.
 fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
-    const VALUED: [&str; 8] =
-        ["--inventory", "--format", "--for", "--probe", "--handoff", "--dhcp", "--release", "--log"];
+    const VALUED: [&str; 11] = [
+        "--inventory",
+        "--format",
+        "--for",
+        "--probe",
+        "--handoff",
+        "--dhcp",
+        "--release",
+        "--log",
+        "--to",
+        "--output",
+        "-o",
+    ];
     let mut out: Vec<OsString> = Vec::new();
     let mut first = None;
     let mut dry_run = false;
@@ -470,7 +519,7 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
     out.extend(rest);
     let word = first.and_then(|at| out.get(at)).and_then(|word| word.to_str()).map(str::to_owned);
     let commands = || {
-        ["apply", "check", "verify", "inventory", "report", "handoff", "leases", "explain", "help"]
+        ["apply", "check", "convert", "verify", "inventory", "report", "handoff", "leases", "explain", "help"]
             .into_iter()
     };
     match (first, word) {
@@ -505,6 +554,7 @@ impl From<CommandLine> for Args {
             command: Command::Apply,
             sources: Vec::new(),
             inventory: None,
+            output: None,
             format: Format::Text,
             for_ironic: false,
             follow_links: false,
@@ -557,6 +607,15 @@ impl From<CommandLine> for Args {
                 args.merge = options.merge;
                 args.for_ironic = matches!(options.service, Some(Service::Ironic));
                 args.json = options.print.json;
+                args.log = options.log.log;
+            }
+            CommandLine::Convert(options) => {
+                args.command = Command::Convert(options.to);
+                args.sources.push(options.source);
+                args.output = options.output;
+                args.inventory = options.inventory;
+                args.strict = options.strict;
+                args.follow_links = options.links.follow_links;
                 args.log = options.log.log;
             }
             CommandLine::Inventory(_) => args.command = Command::Inventory,

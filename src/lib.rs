@@ -33,6 +33,7 @@
 pub mod bus;
 pub mod cli;
 pub mod diagnostic;
+pub mod export;
 pub mod format;
 pub mod handoff;
 pub mod inventory;

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod convert;
 mod dry_run;
 mod handoff;
 mod leases;
@@ -57,6 +58,7 @@ pub fn run(args: &Args) -> Exit {
         Command::Verify => apply::verify(args),
         Command::DryRun => dry_run::dry_run(args),
         Command::Check => check::check(args),
+        Command::Convert(tool) => convert::convert(args, *tool),
         Command::Inventory => show::inventory(),
         Command::Report => show::report(args),
         Command::Handoff => handoff::undo(args),

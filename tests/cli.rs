@@ -165,3 +165,39 @@ fn check_reads_a_directory_as_many_descriptions() {
     let (_, text) = check(&["--merge", "."]);
     assert!(text.contains("\n1 description: 0 errors,") && text.contains("is also on"), "{text}");
 }
+
+/// What the format cannot express is a warning at its line; with `--strict` it is an error and nothing is written.
+#[test]
+fn convert_writes_files_as_their_tool_wants_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let folder = tempfile::tempdir().unwrap();
+    let convert = |case: &str, more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_netapply"));
+        command.args(["convert", "--to", "netplan"]).args(more).arg(testdata.join(case));
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (bond, strict) = ("network_data/bond-every-option/network_data.json", folder.path().join("strict"));
+    let (code, file, messages) = convert(bond, &[]);
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(file.contains("\nnetwork:\n  version: 2\n"), "{file}");
+    assert!(
+        messages.contains("network_data.json:")
+            && messages.contains(" warning: ")
+            && messages.contains("[not-in-format]")
+    );
+    let (code, file, messages) = convert(bond, &["--strict", "--output", strict.to_str().unwrap()]);
+    assert_eq!((code, file.as_str()), (Some(3), ""));
+    assert!(messages.contains(" error: ") && !strict.exists(), "{messages}");
+    let (code, file, messages) = convert(bond, &["-o", folder.path().join("etc").to_str().unwrap()]);
+    assert_eq!((code, file.as_str()), (Some(0), ""), "{messages}");
+    let written = folder.path().join("etc/50-netapply.yaml");
+    assert_eq!(std::fs::metadata(&written).unwrap().permissions().mode() & 0o777, 0o600);
+    // What is right of a description with errors is written all the same.
+    let (code, file, messages) = convert("netplan/error-vlan-id", &[]);
+    assert_eq!(code, Some(3), "{messages}");
+    assert!(messages.contains(" error: ") && file.contains("ethernets:"), "{file}");
+}

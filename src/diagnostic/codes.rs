@@ -46,6 +46,7 @@ codes! {
     // Keys and values
     UnknownKey "unknown-key" Warning "The format has no such key at this position. It was ignored. The usual reasons are a misspelled key, whose likely spelling is suggested, and wrong indentation.";
     NoEffect "no-effect" Note "The key is valid but has no effect here: it is meant for another program (netplan's renderer, cloud-init's user-data) or a later stage. It can stay.";
+    NotInFormat "not-in-format" Warning "netapply convert: the format that is written has no place for this, so it is left out there, or (a note) written elsewhere. With --strict it is an error and nothing is written. Choose another format, or configure it in the tool itself.";
     Unsupported "unsupported" Error "The format has this key, but netapply does not support it. Remove it, or leave the link to a tool in the image that supports it.";
     LeftToOthers "left-to-others" Note "The description leaves this to a client in the image, such as a DHCP client: netapply brings the link up and does not touch what that client sets.";
     DeprecatedKey "deprecated-key" Warning "The key works, but the format has a newer one, which the hint names.";

@@ -9,12 +9,12 @@ mod cloud_init_v1;
 mod debian;
 mod eni;
 pub mod keys;
-mod netplan;
+pub(crate) mod netplan;
 pub mod network_data;
 mod open_nebula;
 mod recognise;
 pub mod tree;
-mod value;
+pub(crate) mod value;
 
 use std::sync::OnceLock;
 

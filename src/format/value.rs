@@ -18,7 +18,8 @@ pub(super) use address::{
 pub(super) use name::{interface_name, naming_for};
 pub(super) use option::{bond_option, set_bridge_option, set_option};
 pub(super) use resolver::{name_servers, search_domains};
-pub(super) use tunnel::{Mode, VIRTUAL, ends, hop_limits, key_of, set, tunnel_key};
+pub(crate) use tunnel::{Mode, VIRTUAL};
+pub(super) use tunnel::{ends, hop_limits, key_of, set, tunnel_key};
 
 use super::tree::{Node, Scalar, Value};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};

@@ -32,6 +32,12 @@ impl Address {
     pub fn new(net: IpNet, at: Place) -> Self {
         Address { net, peer: None, label: None, preferred: None, valid: None, broadcast: None, at }
     }
+
+    /// The broadcast address that the text names, where it is another than that of the subnet.
+    pub fn unusual_broadcast(&self) -> Option<Ipv4Addr> {
+        let usual = IpAddr::V4(self.broadcast?) == self.net.broadcast() && self.net.prefix_len() <= 30;
+        self.broadcast.filter(|_| !usual)
+    }
 }
 
 /// The two address families.

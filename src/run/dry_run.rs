@@ -129,7 +129,7 @@ pub(super) fn dry_run(args: &Args) -> Exit {
 }
 
 /// A machine that was recorded.
-fn recorded(file: &str) -> Result<Inventory, String> {
+pub(super) fn recorded(file: &str) -> Result<Inventory, String> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
     serde_json::from_str(&text)
         .map_err(|e| format!("{file} is not an inventory: {e}; create one with netapply inventory"))

@@ -204,7 +204,7 @@ fn activation(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>)
 }
 
 /// Keys of a bridge's port, and their options.
-pub(super) const PORT: &[(&str, &str)] =
+pub(crate) const PORT: &[(&str, &str)] =
     &[("hairpin", "hairpin"), ("port-mac-learning", "learning"), ("neigh-suppress", "neigh_suppress")];
 
 /// Options as a port of a bridge. Whether the link is one is known at the end ([`super::finish`]).

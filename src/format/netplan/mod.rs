@@ -9,7 +9,7 @@ mod finish;
 mod keys;
 mod link;
 mod merge;
-mod options;
+pub(crate) mod options;
 mod physical;
 mod route;
 mod time;
@@ -27,6 +27,8 @@ use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, Naming, Place,
 pub(super) use finish::vrf_gateways;
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use keys::OBJECTS;
+pub(crate) use link::PORT;
+pub(crate) use physical::OFFLOADS;
 
 /// The table of ordinary routes (`RT_TABLE_MAIN`).
 const MAIN_TABLE: u32 = 254;
@@ -45,6 +47,12 @@ const SECTIONS: &[Section] = &[
     ("tunnels", Kind::Gre, &keys::TUNNEL),
 ];
 
+/// The section that links of this kind are in.
+pub(crate) fn section(kind: Kind) -> &'static str {
+    let own = SECTIONS.iter().find(|(_, of, object)| *of == kind && !std::ptr::eq(*object, &keys::TUNNEL));
+    own.map_or("tunnels", |(name, ..)| name)
+}
+
 /// Sections that are refused; their ids are known, so that what refers to them is not called dangling.
 const REFUSED: &[&str] = &["wifis", "modems", "nm-devices"];
 
@@ -55,7 +63,7 @@ pub(super) fn beside(root: &Node, diags: &mut Vec<Diagnostic>) {
 
 /// Reads one or more texts, each with or without the surrounding `network` key; the later ones override the earlier.
 /// `duplicates` are the keys that occur more than once.
-pub(super) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Diagnostic>) -> Desired {
+pub(crate) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Diagnostic>) -> Desired {
     let mut documents = Vec::with_capacity(roots.len());
     for root in roots {
         match root.get("network").filter(|node| matches!(node.value, Value::Map(_) | Value::Null)) {
@@ -477,7 +485,7 @@ fn naming(link: &Link, diags: &mut Vec<Diagnostic>) -> Naming {
 }
 
 /// Printable ASCII without spaces and patterns (`assert_valid_id` in netplan's parse.c).
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic() && !b"*[]?".contains(&b))
 }
 

@@ -14,16 +14,18 @@ use Support::{Applied, Deprecated};
 
 /// A key and the option that it sets.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Parameter {
-    key: Key,
+pub(crate) struct Parameter {
+    /// The key.
+    pub(crate) key: Key,
     /// [`Attribute::name`] in the kind's table.
-    option: &'static str,
-    how: How,
+    pub(crate) option: &'static str,
+    /// How its text becomes the option's value.
+    pub(crate) how: How,
 }
 
 /// How the text becomes the option's value.
 #[derive(Copy, Clone, Debug)]
-pub(super) enum How {
+pub(crate) enum How {
     /// By the option's row: a word, a boolean, a number, an address, the id of a link.
     Row,
     /// A whole number, of which 0 means that nothing is set: netplan writes no line for it.
@@ -59,7 +61,7 @@ const fn row(name: &'static str, option: &'static str, how: How, what: &'static 
 }
 
 /// Parameters of bonds. `primary` names a link by its id; the check of references turns it into one.
-pub(super) const BOND: &[Parameter] = &[
+pub(crate) const BOND: &[Parameter] = &[
     row("ad-select", "ad_select", Row, "which aggregate 802.3ad uses: stable, bandwidth, count"),
     row("all-members-active", "all_slaves_active", Row, "accept packets on inactive members"),
     row("all-slaves-active", "all_slaves_active", Row, "older name of all-members-active"),
@@ -90,7 +92,7 @@ pub(super) const BOND: &[Parameter] = &[
 ];
 
 /// Parameters of bridges that are one option each.
-pub(super) const BRIDGE: &[Parameter] = &[
+pub(crate) const BRIDGE: &[Parameter] = &[
     row(
         "ageing-time",
         "ageing_time",
@@ -105,7 +107,7 @@ pub(super) const BRIDGE: &[Parameter] = &[
 ];
 
 /// Keys of VXLANs that are one option each. `port` is WireGuard's, too.
-pub(super) const VXLAN: &[Parameter] = &[
+pub(crate) const VXLAN: &[Parameter] = &[
     row("ageing", "ageing", UnlessZero, "VXLAN: how long a MAC address is kept, seconds"),
     row("aging", "ageing", UnlessZero, "the same"),
     row("arp-proxy", "proxy", Row, "VXLAN: answer ARP for others"),
@@ -183,9 +185,8 @@ impl Parameter {
             Set(words) => return set(words, node, name, kind, settings, diags),
             Range => return range(row, node, name, settings, diags),
         };
-        let keeps_zero = matches!(self.how, Seconds | Centiseconds(true));
         match number.map(i64::try_from) {
-            Some(Ok(0)) if !keeps_zero => {
+            Some(Ok(0)) if self.zero_is_unset() => {
                 if matches!(self.how, Centiseconds(_)) {
                     unset(name, node, diags);
                 }
@@ -262,46 +263,14 @@ pub(super) fn keys(parameters: &'static [Parameter]) -> impl Iterator<Item = &'s
     parameters.iter().map(|parameter| parameter.key.name)
 }
 
-/// The way back, for the test that prints descriptions.
-#[cfg(test)]
 impl Parameter {
-    pub(super) fn name(&self) -> &'static str {
-        self.key.name
+    /// Whether a writer uses this key: of several for one option it is the first that is usual.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.key.support == Applied
     }
 
-    pub(super) fn option(&self) -> &'static str {
-        self.option
-    }
-
-    /// An older or second name of another key.
-    pub(super) fn is_alias(&self) -> bool {
-        let aliases =
-            ["all-slaves-active", "gratuitious-arp", "packets-per-slave", "aging-time", "aging", "id"];
-        aliases.contains(&self.key.name)
-    }
-
-    pub(super) fn is_set(&self) -> bool {
-        matches!(self.how, Set(_))
-    }
-
-    pub(super) fn zero_is_unset(&self) -> bool {
+    /// 0 means that nothing is set.
+    pub(crate) fn zero_is_unset(&self) -> bool {
         !matches!(self.how, Row | Seconds | Centiseconds(true))
-    }
-
-    pub(super) fn print(&self, settings: &Settings) -> Option<serde_json::Value> {
-        use serde_json::json;
-        if let Set(words) = self.how {
-            let on = words.iter().filter(|(_, option)| settings.get(option).is_some());
-            let on: Vec<&str> = on.map(|(word, _)| *word).collect();
-            return (!on.is_empty()).then(|| json!(on));
-        }
-        Some(match (self.how, settings.get(self.option)?) {
-            (Milliseconds, Value::Number(ms)) => json!(format!("{ms}ms")),
-            (Centiseconds(_), Value::Number(cs)) => json!(format!("{}ms", cs * 10)),
-            (Words { on, .. }, Value::Text(word)) => json!(word == on),
-            (_, Value::Ips(ips)) => json!(ips),
-            (_, Value::Range(low, high)) => json!([low, high]),
-            (_, other) => json!(other),
-        })
     }
 }

@@ -10,7 +10,7 @@ use super::keys;
 
 /// netplan's keys and the names that ethtool has for the features. `tx-checksumming` is for all of tx-checksum-*,
 /// of which a NIC has one or some.
-const OFFLOADS: &[(&str, &str)] = &[
+pub(crate) const OFFLOADS: &[(&str, &str)] = &[
     ("receive-checksum-offload", "rx-checksum"),
     ("transmit-checksum-offload", "tx-checksumming"),
     ("tcp-segmentation-offload", "tx-tcp-segmentation"),

@@ -1,7 +1,6 @@
 //! netplan's rules one by one. The keys as a whole are seen in testdata/netplan.
 
 mod anything;
-mod printed;
 
 use super::*;
 use crate::format::tree;

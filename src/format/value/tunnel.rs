@@ -9,9 +9,9 @@ use crate::model::attribute::{self, Value};
 use crate::model::{Family, Kind, Link, Located, Place};
 
 /// A mode of a tunnel, in the words of ip-tunnel(8).
-pub(in crate::format) struct Mode {
-    pub(in crate::format) word: &'static str,
-    pub(in crate::format) kind: Kind,
+pub(crate) struct Mode {
+    pub(crate) word: &'static str,
+    pub(crate) kind: Kind,
     /// The family of both ends; `None` where it is free, or there are none.
     pub(in crate::format) family: Option<Family>,
 }
@@ -34,7 +34,7 @@ const fn mode(word: &'static str, kind: Kind, family: Option<Family>) -> Mode {
 }
 
 /// Modes that only netplan has.
-pub(in crate::format) const VIRTUAL: &[Mode] =
+pub(crate) const VIRTUAL: &[Mode] =
     &[mode("vxlan", Kind::Vxlan, None), mode("wireguard", Kind::Wireguard, None)];
 
 impl Mode {
@@ -48,10 +48,19 @@ impl Mode {
         MODES.iter().map(|mode| mode.word)
     }
 
-    /// Sets what is inside the tunnel, in ip(8)'s word: the mode's own but for sit.
+    /// Every mode.
+    pub(crate) fn all() -> impl Iterator<Item = &'static Mode> {
+        MODES.iter()
+    }
+
+    /// What is inside the tunnel, in ip(8)'s word: the mode's own but for sit.
+    pub(crate) fn inside(&self) -> &'static str {
+        if self.kind == Kind::Sit { "ip6ip" } else { self.word }
+    }
+
+    /// Sets what is inside the tunnel.
     pub(in crate::format) fn set(&self, link: &mut Link) {
-        let inside = if self.kind == Kind::Sit { "ip6ip" } else { self.word };
-        set(link, "mode", Value::Text(inside.to_owned()), link.at);
+        set(link, "mode", Value::Text(self.inside().to_owned()), link.at);
     }
 }
 

@@ -1,0 +1,637 @@
+//! netplan v2, by the tables that its reader has.
+
+use std::collections::{HashMap, HashSet};
+
+use ipnet::IpNet;
+
+use super::tree::{Map, Tree, yaml};
+use super::{File, HEADER, Losses, Names, Part, expressible, main_link};
+use crate::format::netplan::options::{BOND, BRIDGE, How, Parameter, VXLAN};
+use crate::format::netplan::{OFFLOADS, PORT, is_id, section};
+use crate::format::value::{Mode, VIRTUAL};
+use crate::model::attribute::{self, Form, Value};
+use crate::model::{
+    Activation, Address, AddressGeneration, Desired, DesiredMac, DhcpOptions, Dynamic, Family, Kind, Link,
+    NamePattern, Naming, Peer, Resolver, Route, Rule, Scope, Wireguard,
+};
+
+/// The file that netplan reads, and others may not: it may have keys.
+pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
+    let mut links = expressible(desired, can_make, losses);
+    machine_wide(desired, &mut links, losses);
+    if links.is_empty() {
+        return Vec::new();
+    }
+    let writer = Writer { ids: ids(&links, names), links: &links };
+    let mut network = Map::default();
+    network.put("version", 2_i64);
+    for link in &links {
+        let entry = writer.link(link, losses);
+        network.below(section(link.kind)).put(writer.id(&link.id), entry);
+    }
+    let mut root = Map::default();
+    root.put("network", network);
+    vec![File { name: "50-netapply.yaml".to_owned(), mode: 0o600, text: format!("{HEADER}{}", yaml(&root)) }]
+}
+
+/// Whether netplan has such links at all; says so where it has none.
+fn can_make(link: &Link, losses: &mut Losses) -> bool {
+    let lacks = match link.kind {
+        Kind::Macvlan => Some("macvlan links".to_owned()),
+        Kind::Vxlan if !matches!(link.settings.number("id"), Some(1..)) => Some("VXLAN of id 0".to_owned()),
+        Kind::Wireguard if link.wireguard.as_ref().is_none_or(|w| w.private_key.is_none()) => {
+            Some("WireGuard link without a private key".to_owned())
+        }
+        kind if is_tunnel(kind) => tunnel_lacks(link),
+        _ => None,
+    };
+    if let Some(what) = &lacks {
+        losses.none(link, Part::Kind, link.at, what);
+    }
+    lacks.is_none()
+}
+
+/// The tunnels of ip-tunnel(8).
+fn is_tunnel(kind: Kind) -> bool {
+    Mode::all().any(|mode| mode.kind == kind)
+}
+
+fn tunnel_lacks(link: &Link) -> Option<String> {
+    let noun = link.kind.noun();
+    match tunnel_mode(link) {
+        None => Some(format!("{noun} of mode {}", link.settings.word("mode").unwrap_or_default())),
+        Some(_) if link.settings.get("remote").is_none() => Some(format!("{noun} without a remote address")),
+        Some(_) => None,
+    }
+}
+
+/// netplan's word for what a tunnel carries.
+fn tunnel_mode(link: &Link) -> Option<&'static Mode> {
+    let inside = link.settings.word("mode");
+    Mode::all()
+        .filter(|mode| mode.kind == link.kind)
+        .find(|mode| inside.is_none_or(|word| word == mode.inside()))
+}
+
+/// netplan has name servers and rules at links only.
+fn machine_wide(desired: &Desired, links: &mut [Link], losses: &mut Losses) {
+    let Some(link) = main_link(links).and_then(|at| links.get_mut(at)) else { return };
+    let at = desired.resolver.servers.first().map(|s| s.at).or(desired.resolver.search.first().map(|s| s.at));
+    if let Some(at) = at {
+        let what = "netplan has name servers at links only: those of the machine are written here";
+        losses.differs(link, Part::Resolver, at, what);
+        let own = std::mem::take(&mut link.resolver);
+        link.resolver = desired.resolver.clone();
+        link.resolver.merge(&own);
+    }
+    if let Some(rule) = desired.rules.first() {
+        let what = "netplan has rules at links only: those of the machine are written here";
+        losses.differs(link, Part::Rules, rule.at, what);
+        link.rules.extend(desired.rules.iter().cloned());
+    }
+}
+
+/// netplan's id of each link: the name of a link that netplan makes, and the id of a NIC where it can be one.
+fn ids(links: &[Link], names: &Names<'_>) -> HashMap<String, String> {
+    let mut ids: HashMap<String, String> = HashMap::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    let (nics, made): (Vec<&Link>, Vec<&Link>) = links.iter().partition(|link| link.kind == Kind::Physical);
+    for link in made {
+        taken.insert(names.of(link).to_owned());
+        ids.insert(link.id.clone(), names.of(link).to_owned());
+    }
+    for link in nics {
+        let name = match &link.naming {
+            Naming::Set(name) | Naming::Alternative(name) => Some(name.value.to_string()),
+            Naming::Keep | Naming::Generate => None,
+        };
+        let own = std::iter::once(link.id.clone()).chain(name);
+        let mut candidates = own.chain((0_u32..).map(|n| format!("nic{n}")));
+        let id = candidates.find(|id| is_id(id) && !taken.contains(id)).unwrap_or_default();
+        taken.insert(id.clone());
+        ids.insert(link.id.clone(), id);
+    }
+    ids
+}
+
+struct Writer<'a> {
+    ids: HashMap<String, String>,
+    links: &'a [Link],
+}
+
+impl Writer<'_> {
+    /// netplan's id for a link of the description.
+    fn id<'s>(&'s self, id: &'s str) -> &'s str {
+        self.ids.get(id).map_or(id, String::as_str)
+    }
+
+    fn references<'s>(&'s self, of: impl IntoIterator<Item = &'s crate::model::LinkRef>) -> Tree {
+        Tree::texts(of.into_iter().map(|link| self.id(&link.value)))
+    }
+
+    fn link(&self, link: &Link, losses: &mut Losses) -> Map {
+        let mut out = Map::default();
+        match link.kind {
+            Kind::Physical => self.nic(link, &mut out, losses),
+            _ => self.made(link, &mut out, losses),
+        }
+        if let Some(mac) = link.mac {
+            let text = match mac.value {
+                DesiredMac::Is(mac) => mac.to_string(),
+                DesiredMac::Permanent => "permanent".to_owned(),
+                DesiredMac::Random => "random".to_owned(),
+            };
+            out.put("macaddress", text);
+        }
+        out.put_some("mtu", link.mtu.map(|mtu| mtu.value.get()));
+        dhcp(link, &mut out, losses);
+        let addresses = link.addresses.iter().filter_map(|address| write_address(link, address, losses));
+        out.put_filled("addresses", addresses.collect::<Vec<_>>());
+        let far = lost_far_ends(link);
+        let routes = link.routes.iter().filter_map(|route| write_route(link, route, &far, losses));
+        out.put_filled("routes", routes.collect::<Vec<_>>());
+        out.put_filled("routing-policy", link.rules.iter().map(write_rule).collect::<Vec<_>>());
+        out.put_filled("nameservers", self.resolver(&link.resolver));
+        ipv6(link, &mut out, losses);
+        activation(link, &mut out, losses);
+        self.port(link, &mut out, losses);
+        out
+    }
+
+    /// Which NIC is meant, and what only NICs have.
+    fn nic(&self, link: &Link, out: &mut Map, losses: &mut Losses) {
+        let select = &link.select;
+        let name = select.name.as_ref().map(|name| match &name.value {
+            NamePattern::Exact(name) | NamePattern::Glob(name) => name.as_str(),
+        });
+        let by_id = name == Some(self.id(&link.id)) && !select.many;
+        if !by_id
+            || select.mac.is_some()
+            || !select.drivers.is_empty()
+            || matches!(link.naming, Naming::Set(_))
+        {
+            let matched = out.below("match");
+            matched.put_some("macaddress", select.mac.map(|mac| mac.value.to_string()));
+            matched.put_some("name", name);
+            match select.drivers.as_slice() {
+                [] => {}
+                [one] => matched.put("driver", one.value.as_str()),
+                several => matched.put("driver", Tree::texts(several.iter().map(|driver| &driver.value))),
+            }
+        }
+        if let Some(other) = select.otherwise.first() {
+            let what = format!("netplan matches no NIC by another name: {} is not looked for", other.value);
+            losses.differs(link, Part::Select, other.at, what);
+        }
+        if let Some(position) = select.position {
+            let what = format!("netplan matches no NIC by its position ({position}), only by its name");
+            losses.differs(link, Part::Select, link.at, what);
+        }
+        match &link.naming {
+            Naming::Set(name) => out.put("set-name", name.value.as_str()),
+            Naming::Alternative(name) => {
+                let what = format!("netplan has no alternative names: {} is none of the NIC", name.value);
+                losses.differs(link, Part::Naming, name.at, what);
+            }
+            Naming::Keep | Naming::Generate => {}
+        }
+        out.put_some("wakeonlan", link.wake_on_lan.map(|on| on.value));
+        for (feature, on) in &link.features {
+            match OFFLOADS.iter().find(|(_, known)| known == feature) {
+                Some((key, _)) => out.put(key, on.value),
+                None => losses.none(link, Part::Features, on.at, format_args!("offload {feature}")),
+            }
+        }
+        out.put_some("infiniband-mode", link.settings.word("mode"));
+    }
+
+    /// What is made of which others, and its options.
+    fn made(&self, link: &Link, out: &mut Map, losses: &mut Losses) {
+        let parent = link.parent.as_ref().map(|parent| self.id(&parent.value));
+        match link.kind {
+            Kind::Bond => {
+                out.put("interfaces", self.references(&link.members));
+                let parameters = self.parameters(BOND, link, &[], losses);
+                out.put_filled("parameters", parameters);
+            }
+            Kind::Bridge => {
+                out.put("interfaces", self.references(&link.members));
+                let parameters = self.bridge(link, losses);
+                out.put_filled("parameters", parameters);
+            }
+            Kind::Vlan => {
+                out.put_some("id", link.settings.number("id"));
+                out.put_some("link", parent);
+                if let Some(tag) =
+                    link.settings.0.get("protocol").filter(|tag| tag.value != Value::Text("802.1Q".into()))
+                {
+                    losses.none(link, Part::Settings, tag.at, format_args!("VLAN of protocol {}", tag.value));
+                }
+            }
+            Kind::Vrf => {
+                out.put_some("table", link.settings.number("table"));
+                out.put("interfaces", self.references(&link.members));
+            }
+            Kind::Veth => out.put_some("peer", link.peer.as_ref().map(|peer| self.id(&peer.value))),
+            Kind::Vxlan => {
+                out.put("mode", "vxlan");
+                out.put_some("link", parent);
+                for (key, options) in [("local", ["local", "local6"]), ("remote", ["remote", "remote6"])] {
+                    let set = options.iter().find_map(|option| link.settings.get(option));
+                    out.put_some(key, set.map(Value::to_string));
+                }
+                out.put_some("ttl", link.settings.number("ttl"));
+                let ends = ["local", "local6", "remote", "remote6", "ttl"];
+                out.0.append(&mut self.parameters(VXLAN, link, &ends, losses).0);
+            }
+            Kind::Wireguard => {
+                out.put(
+                    "mode",
+                    VIRTUAL.iter().find(|m| m.kind == Kind::Wireguard).map_or("", |mode| mode.word),
+                );
+                if let Some(wireguard) = &link.wireguard {
+                    write_wireguard(wireguard, out);
+                }
+            }
+            _ => tunnel(link, out, losses),
+        }
+    }
+
+    fn bridge(&self, link: &Link, losses: &mut Losses) -> Map {
+        let mut out = self.parameters(BRIDGE, link, &["stp_state"], losses);
+        for (key, option) in [("path-cost", "cost"), ("port-priority", "priority")] {
+            for member in &link.members {
+                let Some(port) = self.links.iter().find(|other| other.id == member.value) else { continue };
+                let Some(number) = port.port.number(option) else { continue };
+                // 0 is unset for netplan.
+                if number > 0 {
+                    out.below(key).put(self.id(&port.id), number);
+                }
+            }
+        }
+        match link.settings.get("stp_state") {
+            Some(Value::Bool(on)) => out.put("stp", *on),
+            // netplan turns it on wherever there are parameters; the kernel has it off.
+            _ if !out.0.is_empty() => out.put("stp", false),
+            _ => {}
+        }
+        out
+    }
+
+    /// Options as a port of a bridge or bond, apart from those that netplan has at the bridge.
+    fn port(&self, link: &Link, out: &mut Map, losses: &mut Losses) {
+        let controller = self.links.iter().find(|other| other.members.iter().any(|m| m.value == link.id));
+        let is_bridge = controller.is_some_and(|controller| controller.kind == Kind::Bridge);
+        for (option, setting) in &link.port.0 {
+            let key = PORT.iter().find(|(_, known)| known == option).map(|(key, _)| *key);
+            match (key, &setting.value) {
+                (Some(key), Value::Bool(on)) => out.put(key, *on),
+                (None, Value::Number(1..)) if is_bridge && matches!(*option, "cost" | "priority") => {}
+                _ => losses.none(
+                    link,
+                    Part::Port,
+                    setting.at,
+                    format_args!("port option {option} {}", setting.value),
+                ),
+            }
+        }
+        if let Some(first) = link.vlans.as_ref().and_then(|vlans| vlans.first()) {
+            losses.none(link, Part::Vlans, first.at, "VLANs of a bridge's ports");
+        }
+    }
+
+    /// The options of a table; those that `others` names are written elsewhere.
+    fn parameters(
+        &self,
+        table: &'static [Parameter],
+        link: &Link,
+        others: &[&str],
+        losses: &mut Losses,
+    ) -> Map {
+        let mut out = Map::default();
+        let mut known: HashSet<&str> = others.iter().copied().collect();
+        for parameter in table.iter().filter(|parameter| parameter.is_usual()) {
+            let name = parameter.key.name;
+            if let How::Set(words) = parameter.how {
+                known.extend(words.iter().map(|(_, option)| *option));
+                let is_on = |option: &str| link.settings.get(option) == Some(&Value::Bool(true));
+                let on = words.iter().filter(|(_, option)| is_on(option)).map(|(word, _)| *word);
+                out.put_filled(name, Tree::texts(on));
+                continue;
+            }
+            let Some(setting) =
+                link.settings.0.get(parameter.option).filter(|_| known.insert(parameter.option))
+            else {
+                continue;
+            };
+            match self.parameter(parameter, link.kind, &setting.value) {
+                Some(value) => out.put(name, value),
+                None if is_default(parameter.option, &setting.value) => {}
+                None => losses.none(
+                    link,
+                    Part::Settings,
+                    setting.at,
+                    format_args!("value {} for {name}", setting.value),
+                ),
+            }
+        }
+        for (option, setting) in link.settings.0.iter().filter(|(option, _)| !known.contains(*option)) {
+            losses.none(
+                link,
+                Part::Settings,
+                setting.at,
+                format_args!("{} option {option}", link.kind.noun()),
+            );
+        }
+        out
+    }
+
+    /// The value of an option in netplan's unit; `None` for what netplan takes for unset, or has no word for.
+    fn parameter(&self, parameter: &Parameter, kind: Kind, value: &Value) -> Option<Tree> {
+        if *value == Value::Number(0) && parameter.zero_is_unset() {
+            return None;
+        }
+        let is_link = attribute::of(kind, parameter.option).is_some_and(|row| row.form == Form::Link);
+        Some(match (parameter.how, value) {
+            (How::Centiseconds(_), Value::Number(number)) if number % 100 != 0 => {
+                Tree::Text(format!("{}ms", number * 10))
+            }
+            (How::Centiseconds(_), Value::Number(number)) => Tree::Number(number / 100),
+            (How::Words { on, .. }, Value::Text(word)) if word == on => Tree::Bool(true),
+            (How::Words { off, .. }, Value::Text(word)) if word == off => Tree::Bool(false),
+            (How::Words { .. }, _) => return None,
+            (_, Value::Number(number)) => Tree::Number(*number),
+            (_, Value::Bool(on)) => Tree::Bool(*on),
+            (_, Value::Range(low, high)) => Tree::List(vec![i64::from(*low).into(), i64::from(*high).into()]),
+            (_, Value::Ips(ips)) => Tree::texts(ips),
+            (_, Value::Text(id)) if is_link => Tree::Text(self.id(id).to_owned()),
+            (_, other) => Tree::Text(other.to_string()),
+        })
+    }
+
+    fn resolver(&self, resolver: &Resolver) -> Map {
+        let mut out = Map::default();
+        let shown = resolver.servers.iter().map(|server| match resolver.zones.get(&server.value) {
+            Some(zone) => format!("{}%{}", server.value, self.id(zone)),
+            None => server.value.to_string(),
+        });
+        out.put_filled("addresses", Tree::texts(shown));
+        out.put_filled("search", Tree::texts(resolver.search.iter().map(|domain| &domain.value)));
+        out
+    }
+}
+
+/// What the kernel has anyway, so that nothing is lost where netplan cannot say it.
+fn is_default(option: &str, value: &Value) -> bool {
+    const ZERO: &[&str] = &["arp_interval", "downdelay", "maxaddress", "min_links", "tos", "updelay"];
+    *value == Value::Number(0) && ZERO.contains(&option)
+}
+
+fn tunnel(link: &Link, out: &mut Map, losses: &mut Losses) {
+    let Some(mode) = tunnel_mode(link) else { return };
+    out.put("mode", mode.word);
+    for end in ["local", "remote"] {
+        out.put_some(end, link.settings.get(end).map(Value::to_string));
+    }
+    out.put_some(
+        "ttl",
+        link.settings.number("ttl").or(link.settings.number("hoplimit")).filter(|ttl| *ttl > 0),
+    );
+    match (link.settings.number("ikey"), link.settings.number("okey")) {
+        (Some(input), Some(output)) if input == output => out.put("key", input),
+        (input, output) => {
+            let mut keys = Map::default();
+            keys.put_some("input", input);
+            keys.put_some("output", output);
+            out.put_filled("keys", keys);
+        }
+    }
+    if let Some(parent) = &link.parent {
+        losses.none(
+            link,
+            Part::Parent,
+            parent.at,
+            format_args!("link below a tunnel (\"{}\")", parent.value),
+        );
+    }
+    // 4 is what networkd and netapply give a tunnel.
+    let limit = link.settings.0.get("encaplimit").filter(|limit| limit.value != Value::Number(4));
+    if let Some(limit) = limit {
+        losses.none(link, Part::Settings, limit.at, format_args!("encaplimit {}", limit.value));
+    }
+}
+
+fn write_wireguard(wireguard: &Wireguard, out: &mut Map) {
+    out.put_some("key", wireguard.private_key.as_ref().map(|key| key.value.as_str()));
+    out.put_some("port", wireguard.listen_port.map(u32::from));
+    out.put_some("mark", wireguard.mark);
+    let peer = |peer: &Peer| {
+        let mut out = Map::default();
+        let keys = out.below("keys");
+        keys.put("public", peer.public_key.value.as_str());
+        keys.put_some("shared", peer.shared_key.as_ref().map(|key| key.value.as_str()));
+        out.put("allowed-ips", Tree::texts(&peer.allowed));
+        out.put_some("keepalive", peer.keepalive.map(u32::from));
+        out.put_some("endpoint", peer.endpoint.map(|end| std::net::SocketAddr::from(end.value).to_string()));
+        Tree::Map(out)
+    };
+    out.put_filled("peers", wireguard.peers.iter().map(peer).collect::<Vec<_>>());
+}
+
+fn write_address(link: &Link, address: &Address, losses: &mut Losses) -> Option<Tree> {
+    if address.net.prefix_len() == 0 {
+        losses.none(
+            link,
+            Part::Addresses,
+            address.at,
+            format_args!("address of prefix length 0 ({})", address.net),
+        );
+        return None;
+    }
+    let has = [
+        (address.peer.map(|peer| peer.to_string()), "far end of an address"),
+        (address.unusual_broadcast().map(|broadcast| broadcast.to_string()), "broadcast address"),
+    ];
+    for (value, what) in has {
+        if let Some(value) = value {
+            losses.none(link, Part::Addresses, address.at, format_args!("{what} ({value})"));
+        }
+    }
+    let mut options = Map::default();
+    options.put_some("lifetime", address.preferred.map(i64::from));
+    options.put_some("label", address.label.as_deref());
+    if options.0.is_empty() {
+        return Some(Tree::Text(address.net.to_string()));
+    }
+    let mut out = Map::default();
+    out.put(&address.net.to_string(), options);
+    Some(out.into())
+}
+
+/// The far ends of addresses, which netplan has no key for: a gateway among them is on the link all the same.
+fn lost_far_ends(link: &Link) -> Vec<IpNet> {
+    link.addresses.iter().filter_map(|address| address.peer).collect()
+}
+
+fn write_route(link: &Link, route: &Route, far: &[IpNet], losses: &mut Losses) -> Option<Tree> {
+    let foreign = [route.via, route.source].into_iter().flatten().find(|ip| Family::of(ip) != route.family());
+    let whole = match (route.more.is_empty(), foreign) {
+        (false, _) => Some("several next hops".to_owned()),
+        (true, Some(ip)) => Some(format!("{ip}, of the other family")),
+        (true, None) => None,
+    };
+    if let Some(what) = whole {
+        losses.none(link, Part::Routes, route.at, format_args!("route to {} with {what}", route.to));
+        return None;
+    }
+    let mut out = Map::default();
+    let to =
+        if route.is_default() && route.via.is_some() { "default".to_owned() } else { route.to.to_string() };
+    out.put("to", to);
+    out.put_some("via", route.via.map(|via| via.to_string()));
+    out.put_some("from", route.source.map(|source| source.to_string()));
+    let is_far = |via: &std::net::IpAddr| far.iter().any(|net| net.contains(via));
+    if let Some(via) = route.via.filter(|via| !route.on_link && is_far(via)) {
+        let what = format!("netplan has no far end of an address: the gateway {via} is written as on-link");
+        losses.differs(link, Part::Routes, route.at, what);
+        out.put("on-link", true);
+    } else if route.on_link {
+        out.put("on-link", true);
+    }
+    if route.kind != crate::model::RouteKind::Unicast {
+        out.put("type", route.kind.word());
+    }
+    let is_bare = route.kind == crate::model::RouteKind::Unicast && route.via.is_none();
+    match route.scope {
+        Some(Scope::Global) if is_bare => {
+            losses.none(link, Part::Routes, route.at, "route of global scope without a gateway");
+        }
+        Some(scope @ (Scope::Global | Scope::Link | Scope::Host)) => out.put("scope", scope.to_string()),
+        Some(scope) => losses.none(link, Part::Routes, route.at, format_args!("scope {scope}")),
+        None => {}
+    }
+    out.put_some("metric", route.metric);
+    out.put_some("table", route.table);
+    out.put_some("mtu", route.mtu);
+    out.put_some("congestion-window", route.congestion_window);
+    out.put_some("advertised-receive-window", route.receive_window);
+    out.put_some("advertised-mss", route.advertised_mss);
+    if let Some(window) = route.window {
+        losses.none(link, Part::Routes, route.at, format_args!("largest window of a route ({window})"));
+    }
+    Some(out.into())
+}
+
+/// netplan wants one of the sides.
+fn write_rule(rule: &Rule) -> Tree {
+    let mut out = Map::default();
+    let from = rule.from.or(rule.to.is_none().then(|| rule.family.everything()));
+    out.put_some("from", from.map(|net| net.to_string()));
+    out.put_some("to", rule.to.map(|net| net.to_string()));
+    out.put("table", rule.table);
+    out.put_some("priority", rule.priority);
+    out.put_some("mark", rule.mark);
+    out.put_some("type-of-service", rule.tos.map(u32::from));
+    out.into()
+}
+
+/// DHCP, and what it sends and takes. networkd has one set of overrides for both families.
+fn dhcp(link: &Link, out: &mut Map, losses: &mut Losses) {
+    let asks = |dynamic| link.dynamic.iter().find(|d| d.value == dynamic);
+    let four = asks(Dynamic::Dhcp4);
+    for (key, dynamic) in [("dhcp4", four), ("dhcp6", asks(Dynamic::Dhcp6))] {
+        if dynamic.is_some() {
+            out.put(key, true);
+        }
+    }
+    let options = &link.dhcp4;
+    if options.duid {
+        out.put("dhcp-identifier", "duid");
+    }
+    let Some(four) = four else { return };
+    let overrides = dhcp_overrides(options);
+    if asks(Dynamic::Dhcp6).is_some() {
+        out.put_filled("dhcp6-overrides", overrides.clone());
+    }
+    out.put_filled("dhcp4-overrides", overrides);
+    let lost = [
+        (options.vendor_class.is_some(), "DHCP vendor class"),
+        (options.lifetime.is_some(), "lifetime that DHCP asks for"),
+    ];
+    for (_, what) in lost.into_iter().filter(|(is_lost, _)| *is_lost) {
+        losses.none(link, Part::Dhcp4, four.at, what);
+    }
+}
+
+fn dhcp_overrides(options: &DhcpOptions) -> Map {
+    let mut out = Map::default();
+    // With DHCP netplan takes search domains only where it is told to.
+    let switches = [
+        ("send-hostname", options.send_host_name, true),
+        ("use-dns", options.use_name_servers, true),
+        ("use-domains", options.use_domains, false),
+        ("use-hostname", options.use_host_name, true),
+        ("use-mtu", options.use_mtu, true),
+        ("use-routes", options.use_routes, true),
+    ];
+    for (key, on, _) in switches.into_iter().filter(|(_, on, usual)| on != usual) {
+        out.put(key, on);
+    }
+    out.put_some("route-metric", options.metric);
+    out.put_some("hostname", options.host_name.as_deref());
+    out
+}
+
+fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
+    let ipv6 = &link.ipv6;
+    let asked = link.dynamic.iter().find(|d| d.value == Dynamic::RouterAdvertisements);
+    let accept = ipv6.accept_ra.map(|accept| accept.value).or(asked.map(|_| true));
+    out.put_some("accept-ra", accept);
+    if let Some(autoconf) = ipv6.autoconf.filter(|autoconf| accept != Some(true) || !autoconf.value) {
+        let what = format!("switch for addresses from advertised prefixes (autoconf {})", autoconf.value);
+        losses.none(link, Part::Ipv6, autoconf.at, what);
+    }
+    let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
+    if let Some(address) = six.filter(|_| ipv6.static_alone && accept.is_none()) {
+        let what = "netplan takes addresses that routers advertise beside those that are described";
+        losses.differs(link, Part::Ipv6, address.at, what);
+    }
+    match ipv6.generation.map(|generation| generation.value) {
+        Some(AddressGeneration::None) => out.put("link-local", Tree::List(Vec::new())),
+        Some(AddressGeneration::Eui64) => out.put("ipv6-address-generation", "eui64"),
+        Some(AddressGeneration::Random | AddressGeneration::StableSecret) => {
+            out.put("ipv6-address-generation", "stable-privacy");
+        }
+        None => {}
+    }
+    out.put_some("ipv6-address-token", ipv6.token.map(|token| token.value.to_string()));
+    out.put_some("ipv6-privacy", ipv6.privacy.map(|privacy| privacy.value));
+    out.put_some("ipv6-mtu", ipv6.mtu.map(|mtu| mtu.value));
+}
+
+fn activation(link: &Link, out: &mut Map, losses: &mut Losses) {
+    let mode = match link.activation {
+        Activation::Up => None,
+        Activation::Manual => Some("manual"),
+        Activation::Off => Some("off"),
+    };
+    out.put_some("activation-mode", mode);
+    match (mode, link.optional) {
+        (None, true) => out.put("optional", true),
+        (Some(_), false) => {
+            losses.differs(
+                link,
+                Part::Optional,
+                link.at,
+                "netplan waits for no link that it does not bring up",
+            );
+        }
+        _ => {}
+    }
+    if link.ignore_carrier {
+        out.put("ignore-carrier", true);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! Every case of testdata, written for each tool that netapply reads, is read back as it was, apart from what has been
+//! reported as lost. And what has been reported is lost.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::diagnostic::Diagnostic;
+use crate::format::{Parsed, parse};
+use crate::inventory::Inventory;
+use crate::model::attribute::Value;
+use crate::model::{Activation, Dynamic, LinkRef, Located, Match, NamePattern, Naming, attribute};
+use crate::resolve::{Missing, resolve};
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The texts of every case.
+fn cases() -> Vec<(String, Vec<(String, String)>)> {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let folders = below(&testdata).into_iter().flat_map(|format| below(&format));
+    let texts = |case: &Path| {
+        let is_text = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            path.is_file() && !name.ends_with(".txt") && name != "inventory.json" && name != "args"
+        };
+        let texts = below(case).into_iter().filter(is_text);
+        let read = |path: PathBuf| {
+            (path.display().to_string(), String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned())
+        };
+        texts.map(read).collect()
+    };
+    folders.map(|case| (case.strip_prefix(&testdata).unwrap().display().to_string(), texts(&case))).collect()
+}
+
+fn resolved(desired: &Desired) -> Resolved {
+    resolve(desired, &Inventory::default(), Missing::StandIn).0
+}
+
+/// A description in a form that does not depend on the format: links by what they are called in the kernel, or by what
+/// their NIC is matched by; what a format adds of its own accord left out.
+struct Plain {
+    /// The fields of each link, as text without places.
+    links: BTreeMap<String, BTreeMap<String, String>>,
+    /// Rules and name servers of the machine and of links, in any order.
+    machine: BTreeMap<&'static str, Vec<String>>,
+    /// What the ids of the description became.
+    keys: HashMap<String, String>,
+}
+
+impl Plain {
+    fn new(desired: &Desired) -> Plain {
+        let resolved = resolved(desired);
+        let names = Names::new(&resolved);
+        let keys: HashMap<String, String> =
+            desired.links.iter().map(|link| (link.id.clone(), key(link, &names))).collect();
+        let mut rules = desired.rules.clone();
+        let mut resolver = desired.resolver.clone();
+        let mut links = BTreeMap::new();
+        for link in &desired.links {
+            let mut link = link.clone();
+            rules.append(&mut link.rules);
+            resolver.merge(&std::mem::take(&mut link.resolver));
+            plain(&mut link, &keys);
+            links.insert(link.id.clone(), fields(&link));
+        }
+        for rule in &mut rules {
+            let everything = rule.family.everything();
+            rule.from = rule.from.filter(|net| *net != everything);
+            rule.to = rule.to.filter(|net| *net != everything);
+        }
+        let sorted = |mut texts: Vec<String>| {
+            texts.sort();
+            texts
+        };
+        let rules = rules.iter().map(|rule| without_places(&format!("{rule:#?}"))).collect();
+        let servers = resolver.servers.iter().map(|server| server.value.to_string());
+        let search = resolver.search.iter().map(|domain| domain.value.clone());
+        let machine =
+            BTreeMap::from([("rules", sorted(rules)), ("resolver", sorted(servers.chain(search).collect()))]);
+        Plain { links, machine, keys }
+    }
+}
+
+fn key(link: &Link, names: &Names<'_>) -> String {
+    if link.kind != Kind::Physical {
+        return names.of(link).to_owned();
+    }
+    let Match { mac, name, drivers, .. } = &link.select;
+    let drivers: Vec<&str> = drivers.iter().map(|driver| driver.value.as_str()).collect();
+    format!("NIC {:?} {:?} {drivers:?}", mac.map(|mac| mac.value), name.as_ref().map(|name| &name.value))
+}
+
+/// Brings what means the same to one form.
+fn plain(link: &mut Link, keys: &HashMap<String, String>) {
+    let key = |id: &mut String| {
+        if let Some(key) = keys.get(id) {
+            id.clone_from(key);
+        }
+    };
+    key(&mut link.id);
+    let references = link.parent.iter_mut().chain(&mut link.peer).chain(&mut link.members);
+    references.for_each(|LinkRef { value, .. }| key(value));
+    for (option, setting) in &mut link.settings.0 {
+        let is_link = attribute::of(link.kind, option).is_some_and(|a| a.form == attribute::Form::Link);
+        if let (true, Value::Text(id)) = (is_link, &mut setting.value) {
+            key(id);
+        }
+    }
+    for hop in link.routes.iter_mut().flat_map(|route| &mut route.more) {
+        hop.link.iter_mut().for_each(key);
+    }
+    let exact = match &link.select.name {
+        Some(Located { value: NamePattern::Exact(name), .. }) => Some(name.clone()),
+        _ => None,
+    };
+    link.select.many &= link.select.mac.is_none() && exact.is_none();
+    (link.select.implied, link.select.similar) = (false, None);
+    match &link.naming {
+        _ if link.kind != Kind::Physical => link.naming = Naming::Generate,
+        Naming::Set(name) if Some(name.value.as_str()) == exact.as_deref() => link.naming = Naming::Keep,
+        _ => {}
+    }
+    link.settings.0.retain(|option, setting| match (&setting.value, *option) {
+        (Value::Text(tag), "protocol") => tag != "802.1Q",
+        (Value::Bool(on), "stp_state") => *on,
+        (Value::Number(0), "arp_interval" | "downdelay" | "maxaddress" | "min_links" | "tos" | "updelay") => {
+            false
+        }
+        _ => true,
+    });
+    link.port.0.retain(|_, setting| setting.value != Value::Number(0));
+    if link.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements) {
+        link.ipv6.accept_ra.get_or_insert(Located::new(true, Place::NONE));
+        link.dynamic.retain(|d| d.value != Dynamic::RouterAdvertisements);
+    }
+    link.ipv6.autoconf =
+        link.ipv6.autoconf.filter(|auto| !auto.value || link.ipv6.accept_ra.is_none_or(|ra| !ra.value));
+    link.ipv6.static_alone &=
+        link.addresses.iter().any(|a| a.net.addr().is_ipv6()) && link.ipv6.accept_ra.is_none();
+    for address in &mut link.addresses {
+        address.broadcast = address.unusual_broadcast();
+    }
+    link.dynamic.sort_by_key(|d| d.value);
+    link.dynamic.dedup_by_key(|d| d.value);
+    if !link.dynamic.iter().any(|d| d.value == Dynamic::Dhcp4) {
+        link.dhcp4 = crate::model::DhcpOptions { duid: link.dhcp4.duid, ..Default::default() };
+    }
+    link.optional |= link.activation != Activation::Up;
+}
+
+/// The fields of a link as `{:#?}` prints them, by their names.
+fn fields(link: &Link) -> BTreeMap<String, String> {
+    let text = without_places(&format!("{link:#?}"));
+    let mut fields: BTreeMap<String, String> = BTreeMap::new();
+    let mut field = String::new();
+    for line in text.lines() {
+        let inner = line.strip_prefix("    ").filter(|rest| !rest.starts_with([' ', '}', ']', ')', '{']));
+        if let Some((name, _)) = inner.and_then(|rest| rest.split_once(':')) {
+            field = name.to_owned();
+        }
+        if line.starts_with("    ") {
+            *fields.entry(field.clone()).or_default() += &format!("{line}\n");
+        }
+    }
+    fields
+}
+
+/// `{:#?}` of a value but for the places in it, which a written description has elsewhere.
+pub(super) fn without_places(text: &str) -> String {
+    let mut out = String::new();
+    let mut depth = None;
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        match depth {
+            Some(place) if indent > place => continue,
+            Some(_) => depth = None,
+            None if line.trim_end().ends_with("Place {") => depth = Some(indent),
+            None => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+impl Part {
+    /// The field of [`Link`].
+    fn field(self) -> String {
+        let mut field = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !field.is_empty() {
+                field.push('_');
+            }
+            field.push(letter.to_ascii_lowercase());
+        }
+        field
+    }
+}
+
+/// Where a description and what was read back differ without a loss for it, and the losses that are none.
+fn unreported(parsed: &Parsed, losses: &[Loss], back: &Parsed) -> Vec<String> {
+    let (was, is) = (Plain::new(&parsed.desired), Plain::new(&back.desired));
+    let mut wrong: Vec<String> = Vec::new();
+    let mut differ: HashSet<(String, String)> = HashSet::new();
+    let lost = |link: &str, field: &str| {
+        losses.iter().any(|loss| {
+            was.keys.get(&loss.link).map_or(loss.link.as_str(), String::as_str) == link
+                && loss.part.field() == field
+        })
+    };
+    for (id, fields) in &was.links {
+        let Some(others) = is.links.get(id) else {
+            differ.insert((id.clone(), "kind".to_owned()));
+            if !lost(id, "kind") {
+                wrong.push(format!("{id} is gone"));
+            }
+            continue;
+        };
+        for (field, value) in fields {
+            let other = others.get(field).map_or("", String::as_str);
+            if value == other {
+                continue;
+            }
+            differ.insert((id.clone(), field.clone()));
+            if !lost(id, field) {
+                wrong.push(format!("{id}: {field} was\n{value}and is\n{other}"));
+            }
+        }
+    }
+    wrong.extend(is.links.keys().filter(|id| !was.links.contains_key(*id)).map(|id| format!("{id} is new")));
+    for (what, values) in &was.machine {
+        let reported = losses.iter().any(|loss| loss.part.field() == *what || loss.part == Part::Kind);
+        if is.machine[what] != *values && !reported {
+            wrong.push(format!("{what} were {values:?} and are {:?}", is.machine[what]));
+        }
+    }
+    for loss in losses.iter().filter(|loss| loss.diagnostic.severity > Severity::Note) {
+        let link = was.keys.get(&loss.link).unwrap_or(&loss.link);
+        let is_machine = matches!(loss.part, Part::Rules | Part::Resolver);
+        let is_gone = differ.contains(&(link.clone(), "kind".to_owned()));
+        if !is_machine && !is_gone && !differ.contains(&(link.clone(), loss.part.field())) {
+            wrong.push(format!("not lost: {}", loss.diagnostic.message));
+        }
+    }
+    wrong
+}
+
+/// The errors of what was written, apart from those that the description had.
+fn complaints<'a>(was: &'a Parsed, back: &'a Parsed) -> impl Iterator<Item = &'a Diagnostic> {
+    let is_old = |d: &&Diagnostic| was.diagnostics.iter().any(|old| old.message == d.message);
+    back.diagnostics.iter().filter(move |d| d.severity == Severity::Error && !is_old(d))
+}
+
+#[test]
+fn what_is_written_is_read_back_as_it_was_or_reported() {
+    let mut wrong = String::new();
+    let mut written = 0;
+    for (case, texts) in cases() {
+        let parsed = parse(texts);
+        for (name, tool) in Tool::ALL {
+            let exported = export(*tool, &parsed.desired, &resolved(&parsed.desired));
+            let files = exported.files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
+            if exported.files.is_empty() {
+                let silent = !parsed.desired.links.is_empty() && exported.losses.is_empty();
+                assert!(!silent, "{case} to {name} writes nothing and says nothing");
+                continue;
+            }
+            written += 1;
+            let back = parse(files);
+            let found = unreported(&parsed, &exported.losses, &back);
+            let said = complaints(&parsed, &back).map(|d| format!("read back: {}", d.message));
+            for line in found.into_iter().chain(said) {
+                wrong += &format!("{case} to {name}: {line}\n");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(written > 100, "{written}");
+}

@@ -1,0 +1,227 @@
+//! A tree of values to be written as YAML or JSON, in the order in which it was made.
+
+use std::fmt::Write as _;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Tree {
+    Bool(bool),
+    Number(i64),
+    Text(String),
+    List(Vec<Tree>),
+    Map(Map),
+}
+
+/// A mapping.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Map(pub(super) Vec<(String, Tree)>);
+
+impl Map {
+    /// Adds an entry.
+    pub(super) fn put(&mut self, key: &str, value: impl Into<Tree>) {
+        self.0.push((key.to_owned(), value.into()));
+    }
+
+    /// Adds an entry where there is a value.
+    pub(super) fn put_some<T: Into<Tree>>(&mut self, key: &str, value: Option<T>) {
+        if let Some(value) = value {
+            self.put(key, value);
+        }
+    }
+
+    /// Adds a mapping or list that has something in it.
+    pub(super) fn put_filled(&mut self, key: &str, value: impl Into<Tree>) {
+        let value = value.into();
+        if !value.is_empty() {
+            self.put(key, value);
+        }
+    }
+
+    /// The mapping below a key, made where it is missing.
+    pub(super) fn below(&mut self, key: &str) -> &mut Map {
+        let at =
+            self.0.iter().position(|(k, v)| k == key && matches!(v, Tree::Map(_))).unwrap_or_else(|| {
+                self.put(key, Map::default());
+                self.0.len() - 1
+            });
+        match self.0.get_mut(at) {
+            Some((_, Tree::Map(map))) => map,
+            _ => unreachable!("a mapping was found or put there"),
+        }
+    }
+}
+
+impl Tree {
+    fn is_empty(&self) -> bool {
+        match self {
+            Tree::List(items) => items.is_empty(),
+            Tree::Map(Map(entries)) => entries.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// A list of what can be shown as text.
+    pub(super) fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Tree {
+        Tree::List(items.into_iter().map(|item| Tree::Text(item.to_string())).collect())
+    }
+}
+
+impl From<bool> for Tree {
+    fn from(on: bool) -> Tree {
+        Tree::Bool(on)
+    }
+}
+
+impl From<i64> for Tree {
+    fn from(number: i64) -> Tree {
+        Tree::Number(number)
+    }
+}
+
+impl From<u32> for Tree {
+    fn from(number: u32) -> Tree {
+        Tree::Number(number.into())
+    }
+}
+
+impl From<&str> for Tree {
+    fn from(text: &str) -> Tree {
+        Tree::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Tree {
+    fn from(text: String) -> Tree {
+        Tree::Text(text)
+    }
+}
+
+impl From<Vec<Tree>> for Tree {
+    fn from(items: Vec<Tree>) -> Tree {
+        Tree::List(items)
+    }
+}
+
+impl From<Map> for Tree {
+    fn from(map: Map) -> Tree {
+        Tree::Map(map)
+    }
+}
+
+/// A mapping as a YAML document that readers of YAML 1.1 and of 1.2 take for the same.
+pub(super) fn yaml(map: &Map) -> String {
+    let mut out = String::new();
+    block(map, 0, false, &mut out);
+    out
+}
+
+/// The entries of a mapping; `begun` where the first one is behind the dash of a list.
+fn block(Map(entries): &Map, indent: usize, mut begun: bool, out: &mut String) {
+    for (key, value) in entries {
+        if !std::mem::take(&mut begun) {
+            let _ = write!(out, "{:indent$}", "");
+        }
+        out.push_str(&scalar(key));
+        out.push(':');
+        match value {
+            Tree::Map(map) if !map.0.is_empty() => {
+                out.push('\n');
+                block(map, indent + 2, false, out);
+            }
+            Tree::List(items) if items.iter().any(|item| matches!(item, Tree::Map(m) if !m.0.is_empty())) => {
+                out.push('\n');
+                list(items, indent, out);
+            }
+            one => {
+                let _ = writeln!(out, " {}", flow(one));
+            }
+        }
+    }
+}
+
+fn list(items: &[Tree], indent: usize, out: &mut String) {
+    for item in items {
+        let _ = write!(out, "{:indent$}- ", "");
+        match item {
+            Tree::Map(map) if !map.0.is_empty() => block(map, indent + 2, true, out),
+            one => {
+                let _ = writeln!(out, "{}", flow(one));
+            }
+        }
+    }
+}
+
+/// A value on one line.
+fn flow(value: &Tree) -> String {
+    match value {
+        Tree::Bool(on) => on.to_string(),
+        Tree::Number(number) => number.to_string(),
+        Tree::Text(text) => scalar(text),
+        Tree::List(items) => {
+            let items: Vec<String> = items.iter().map(flow).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Tree::Map(Map(entries)) => {
+            let entries: Vec<String> =
+                entries.iter().map(|(k, v)| format!("{}: {}", scalar(k), flow(v))).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+    }
+}
+
+/// A text, in quotes wherever a reader could take it for something else.
+fn scalar(text: &str) -> String {
+    const WORDS: &[&str] = &["true", "false", "yes", "no", "on", "off", "y", "n", "null", "~"];
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '@');
+    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '/'));
+    let is_v4 = text.split('/').next().is_some_and(|ip| ip.parse::<std::net::Ipv4Addr>().is_ok());
+    let is_word = WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
+    if (begins || is_v4) && text.chars().all(plain) && !is_word { text.to_owned() } else { quoted(text) }
+}
+
+/// In JSON's quotes, which YAML has, too.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_look_like_something_else_are_quoted() {
+        for (text, written) in [
+            ("eth0", "eth0"),
+            ("bond0.100", "bond0.100"),
+            ("192.0.2.1/24", "192.0.2.1/24"),
+            ("2001:db8::1/64", "\"2001:db8::1/64\""),
+            ("52:54:00:12:34:56", "\"52:54:00:12:34:56\""),
+            ("802.3ad", "\"802.3ad\""),
+            ("1e3", "\"1e3\""),
+            ("Off", "\"Off\""),
+            ("en*", "\"en*\""),
+            ("", "\"\""),
+            ("-x", "\"-x\""),
+            ("a\"b\n", "\"a\\\"b\\n\""),
+        ] {
+            assert_eq!(scalar(text), written);
+        }
+    }
+
+    #[test]
+    fn a_document_is_read_back_as_it_was_made() {
+        let mut route = Map::default();
+        route.put("to", "default");
+        route.put("on-link", true);
+        let mut nic = Map::default();
+        nic.put("addresses", Tree::texts(["192.0.2.1/24", "2001:db8::1/64"]));
+        nic.put("routes", vec![Tree::from(route), Map::default().into()]);
+        nic.put("match", Map::default());
+        let mut root = Map::default();
+        root.below("ethernets").put("eth0", nic);
+        root.below("ethernets").put("7", Map::default());
+        let text = "ethernets:\n  eth0:\n    addresses: [192.0.2.1/24, \"2001:db8::1/64\"]\n    routes:\n    \
+                    - to: default\n      on-link: true\n    - {}\n    match: {}\n  \"7\": {}\n";
+        assert_eq!(yaml(&root), text);
+    }
+}
