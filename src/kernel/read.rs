@@ -7,11 +7,15 @@ mod files;
 mod link;
 mod network;
 
+use std::net::Ipv6Addr;
+
+use ipnet::IpNet;
 use nix::errno::Errno;
 
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
 use crate::model::Kind;
 
+use super::attributes;
 use super::live::{self, Moment};
 use super::names::Names;
 use super::newlink::{self, LinkMessage};
@@ -137,7 +141,54 @@ pub(super) async fn routes(
     header[0] = family as u8;
     let request = Request::new(RTM_GETROUTE, 0, &header);
     let dump = session.dump(&request, |frame| network::route(frame.payload, names)).await?;
-    Ok(if family == libc::AF_INET6 { network::apart(dump.items) } else { dump.items })
+    let mut routes = dump.items;
+    if family == libc::AF_INET6 {
+        routes = network::apart(routes);
+        name_makers(session, names, &mut routes).await?;
+    }
+    Ok(routes)
+}
+
+/// Of how many IPv6 routes with several next hops the makers are asked for, and how often for each next hop.
+const ASKED_GROUPS: usize = 64;
+const ASKED_TIMES: usize = 12;
+
+/// Of IPv6 routes that the kernel shows as one it tells the maker of the first only. A lookup tells that of the next hop
+/// which its flow takes (`rt6_fill_node`): so many destinations are asked for that each has its turn. Where lookups lead
+/// elsewhere, the first one's maker is taken for that of all.
+async fn name_makers(session: &mut Session, names: &Names, routes: &mut [RouteEntry]) -> Result<(), Failure> {
+    let joined = |a: &RouteEntry, b: &RouteEntry| {
+        let key = |r: &RouteEntry| (r.to, r.table, r.metric, r.from);
+        a.weight.is_some() && b.weight.is_some() && key(a) == key(b)
+    };
+    let groups = routes.chunk_by_mut(joined).filter(|group| group.len() > 1);
+    for group in groups.take(ASKED_GROUPS) {
+        let Some(IpNet::V6(to)) = group.first().map(|route| route.to) else { continue };
+        let times = u32::try_from(group.len() * ASKED_TIMES).unwrap_or(u32::MAX).min(512);
+        let asked: Vec<Request> = (0..times).map(|number| lookup(network::one_of(to, number))).collect();
+        for answer in session.batch(&asked).await {
+            let found = match answer {
+                Ok(ack) => ack.reply.as_deref().and_then(|reply| any_route(reply, names)),
+                Err(Failure::Refused(_)) => None,
+                Err(failure) => return Err(failure),
+            };
+            let Some(found) = found else { continue };
+            let is_it = |hop: &&mut RouteEntry| {
+                let of = |r: &RouteEntry| (r.table, r.metric, r.via, r.link.clone());
+                of(hop) == of(&found)
+            };
+            group.iter_mut().filter(is_it).for_each(|hop| hop.protocol = found.protocol);
+        }
+    }
+    Ok(())
+}
+
+/// Where a packet to there goes.
+fn lookup(to: Ipv6Addr) -> Request {
+    let mut payload = vec![0; 12];
+    (payload[0], payload[1]) = (libc::AF_INET6 as u8, 128);
+    attributes::put(&mut payload, libc::RTA_DST, &to.octets());
+    Request::new(RTM_GETROUTE, 0, &payload).question()
 }
 
 /// The rules of a family, without those that the kernel makes.

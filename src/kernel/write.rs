@@ -15,7 +15,7 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHop, RouteNextHopFlags,
-    RouteProtocol, RouteVia,
+    RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{LinkBridgeVlan, LinkMessageBuilder, LinkUnspec};
@@ -70,13 +70,9 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
             let message = route(entry, names)?;
             Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &message).quiet()
         }
+        // With its protocol: what another made is not found.
         Action::DeleteRoute(entry) => {
-            let mut message = route(entry, names)?;
-            if entry.weight.is_some() {
-                // Without a protocol the kernel removes the route whoever made it; with one it finds no other's.
-                message.header.protocol = RouteProtocol::Unspec;
-            }
-            Request::from_message(libc::RTM_DELROUTE, 0, &message).quiet()
+            Request::from_message(libc::RTM_DELROUTE, 0, &route(entry, names)?).quiet()
         }
         Action::AddRule(entry) => {
             Request::from_message(libc::RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &rule(entry)).quiet()

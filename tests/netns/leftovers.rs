@@ -270,6 +270,59 @@ fn what_routers_advertised_goes_with_accept_ra_false() {
     );
 }
 
+/// The kernel shows routes of one key as one, with the maker of the first.
+#[test]
+fn a_routing_daemons_next_hop_stays_when_those_joined_to_it_go() {
+    const TEXT: &str =
+        "network: {version: 2, ethernets: {n0: {match: {macaddress: '02:00:00:00:00:01'}, accept-ra: false,
+      addresses: [10.1.0.2/24, '2001:db8:1::2/64'],
+      routes: [{to: 0.0.0.0/0, via: 10.1.0.1}, {to: '::/0', via: '2001:db8:1::1'}]}}}";
+    let hops = || {
+        let shown = ip_json("-6 route show default");
+        let route =
+            |r: &Value| format!("{} {} {}", r["gateway"], r["protocol"], r["metric"]).replace('"', "");
+        let mut hops: Vec<String> = shown.as_array().unwrap().iter().map(route).collect();
+        hops.sort();
+        hops
+    };
+    for (first, second) in [("ra", "zebra"), ("zebra", "ra"), ("zebra", "static"), ("static", "zebra")] {
+        let gateway = |maker| if maker == "zebra" { "fe80::8" } else { "fe80::9" };
+        alone(NETAPPLY.to_owned(), move |program| {
+            MACHINE.iter().chain(ADDRESSES).for_each(|line| set(line));
+            for (word, maker) in [("add", first), ("append", second)] {
+                let via = gateway(maker);
+                ip(&format!("-6 route {word} default via {via} dev n0 proto {maker} metric 2000"));
+            }
+            let output = described(&program, &["apply", "--no-verify", "--handoff", "none"], TEXT);
+            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+            assert_eq!(hops(), ["2001:db8:1::1 static 1024", "fe80::8 zebra 2000"], "{first} and {second}");
+            assert_eq!(left_to_do(&program, TEXT), Vec::<String>::new(), "the second plan");
+        });
+    }
+}
+
+/// A routing daemon's next hop by the described route's key: the described route gets the metric below.
+#[test]
+fn a_routing_daemons_next_hop_that_joined_a_described_route_stays() {
+    n0_leads(
+        &[
+            "-6 route add default via 2001:db8:1::1 dev n0 proto static metric 1024",
+            "-6 route append default via 2001:db8:1::8 dev n0 proto zebra metric 1024",
+        ],
+        || {
+            leads_by_n0();
+            let shown = ip_json("-6 route show default");
+            let all: Vec<_> = shown
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|r| (r["gateway"].as_str(), r["metric"].as_u64()))
+                .collect();
+            assert_eq!(all, [(Some("2001:db8:1::1"), Some(1023)), (Some("2001:db8:1::8"), Some(1024))]);
+        },
+    );
+}
+
 /// The text has a word for addresses from advertisements and does not use it.
 #[test]
 fn static_ipv6_alone_takes_no_addresses_of_advertisements() {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use netlink_packet_core::NLA_ALIGNTO;
 
 use crate::inventory::{AddressEntry, AddressFlag, NextHopEntry, RouteEntry, RuleEntry};
@@ -201,6 +201,18 @@ pub(super) fn apart(routes: Vec<RouteEntry>) -> Vec<RouteEntry> {
         }));
     }
     single
+}
+
+/// An address of a prefix, another for each number as far as it has so many.
+pub(super) fn one_of(prefix: Ipv6Net, number: u32) -> Ipv6Addr {
+    // Of a default route: what is told to the world (2000::/3).
+    let (begin, length) = match prefix.prefix_len() {
+        0 => (0x2 << 124, 3),
+        length => (u128::from(prefix.network()), u32::from(length)),
+    };
+    // Odd: every number has its own product.
+    let spread = (u128::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    (begin | spread.checked_shr(length).unwrap_or(0)).into()
 }
 
 fn metrics(route: &mut RouteEntry, given: Attributes<'_>) {
