@@ -86,6 +86,24 @@ impl Kind {
     pub fn is_controller(self) -> bool {
         matches!(self, Kind::Bond | Kind::Bridge | Kind::Vrf)
     }
+
+    /// Carries Ethernet frames; the others carry IP packets.
+    pub fn is_ethernet(self) -> bool {
+        use Kind::{Gre, Ip6gre, Ip6tnl, Ipip, Sit, Vti, Vti6, Wireguard};
+        !matches!(self, Sit | Ipip | Ip6tnl | Gre | Ip6gre | Vti | Vti6 | Wireguard)
+    }
+
+    /// Whether the kernel lets a controller of this kind have a member of that one. Of links without Ethernet only an
+    /// active-backup bond has `any`, and then of one kind only.
+    pub fn takes(self, member: Kind, any: bool) -> bool {
+        match (self, member) {
+            (Kind::Bond | Kind::Bridge | Kind::Vrf, Kind::Vrf) | (Kind::Bridge, Kind::Bridge) => false,
+            (Kind::Bridge, _) => member.is_ethernet(),
+            (Kind::Bond, _) => any || member.is_ethernet(),
+            (Kind::Vrf, _) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What an observed link is (`IFLA_INFO_KIND`). In JSON it is the kernel's word, empty for hardware.

@@ -28,6 +28,15 @@ fn every_option_is_as_ip_makes_it() {
 }
 
 #[test]
+fn members_and_numbers_that_the_kernel_takes_are_those_that_check_takes() {
+    let mut guest = guest();
+    guest.ok("echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net");
+    for test in ["members_are", "ranges_are"] {
+        run(&mut guest, &format!("inside::kinds::{test}"));
+    }
+}
+
+#[test]
 fn bonds_and_their_members() {
     run(&mut guest(), "inside::bonds::");
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::model::{Desired, Kind, Link, LinkRef};
+use crate::model::{BondMode, Desired, Kind, Link, LinkRef, NamePattern};
 
 /// Bonds that are to have no members, which only netplan makes: elsewhere the key is required.
 pub(super) fn memberless(desired: &Desired) -> HashSet<String> {
@@ -16,10 +16,10 @@ pub(super) fn memberless(desired: &Desired) -> HashSet<String> {
 /// bonds that never had a member.
 pub(super) fn check(desired: &mut Desired, memberless: &HashSet<String>, diags: &mut Vec<Diagnostic>) {
     one_controller(desired, diags);
-    let kinds: HashMap<String, Kind> = desired.links.iter().map(|l| (l.id.clone(), l.kind)).collect();
+    let ports: HashMap<String, Port> = desired.links.iter().map(|l| (l.id.clone(), Port::of(l))).collect();
     let mut out: HashSet<String> = HashSet::new();
     for link in &mut desired.links {
-        wrong_members(link, &kinds, memberless, &mut out, diags);
+        wrong_members(link, &ports, memberless, &mut out, diags);
         if let Some(wrong) = missing_foundation(link) {
             diags.push(wrong);
             out.insert(link.id.clone());
@@ -63,37 +63,63 @@ fn one_controller(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A bond takes no VRF, a bridge no bridge; nothing takes itself.
+/// What a controller is asked to take.
+#[derive(Clone, Copy, PartialEq)]
+enum Port {
+    Loopback,
+    Of(Kind),
+}
+
+impl Port {
+    fn of(link: &Link) -> Port {
+        let name = link.select.name.as_ref().map(|name| &name.value);
+        match name {
+            Some(NamePattern::Exact(name)) if name == "lo" && link.kind == Kind::Physical => Port::Loopback,
+            _ => Port::Of(link.kind),
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Port::Loopback => "loopback interface",
+            Port::Of(kind) => kind.noun(),
+        }
+    }
+}
+
+/// What to do instead where the kernel refuses a member; `None` where it takes it.
+fn refusal(controller: &Link, port: Port, ports: &[Port]) -> Option<&'static str> {
+    let Port::Of(kind) = port else { return Some("remove it from there") };
+    let any = controller.settings.bond_mode().unwrap_or_default() == BondMode::ActiveBackup
+        && ports.iter().all(|other| *other == port);
+    match controller.kind {
+        of if of.takes(kind, any) => None,
+        _ if kind.is_ethernet() => Some("put its NICs there instead"),
+        Kind::Bond => Some("an active-backup bond can have links without Ethernet frames, all of one kind"),
+        _ => Some("it carries no Ethernet frames: use a GRE tap or a VXLAN"),
+    }
+}
+
+/// Removes the members that the kernel refuses.
 fn wrong_members(
     link: &mut Link,
-    kinds: &HashMap<String, Kind>,
+    ports: &HashMap<String, Port>,
     memberless: &HashSet<String>,
     out: &mut HashSet<String>,
     diags: &mut Vec<Diagnostic>,
 ) {
     let (id, kind) = (link.id.clone(), link.kind);
     let before = link.members.len();
+    let port = |member: &LinkRef| ports.get(&member.value).copied().unwrap_or(Port::Of(Kind::Physical));
+    let all: Vec<Port> = link.members.iter().map(port).collect();
+    let refusals: Vec<_> = all.iter().map(|port| refusal(link, *port, &all)).collect();
+    let mut refusals = refusals.into_iter();
     link.members.retain(|member| {
-        let of = kinds.get(&member.value).copied().unwrap_or(Kind::Physical);
-        let wrong = match kind {
-            // The kernel takes a bond and a bridge (bond_enslave).
-            Kind::Bond => of == Kind::Vrf,
-            Kind::Bridge => matches!(of, Kind::Bridge | Kind::Vrf),
-            Kind::Vrf => of == Kind::Vrf,
-            _ => true,
-        };
-        if wrong {
-            let message = format!(
-                "{} \"{id}\" cannot have the {} \"{}\" as a member",
-                kind.noun(),
-                of.noun(),
-                member.value
-            );
-            diags.push(
-                Diagnostic::new(Code::BadMember, member.at, message).hint("put its NICs there instead"),
-            );
-        }
-        !wrong
+        let Some(hint) = refusals.next().flatten() else { return true };
+        let (noun, member, at) = (port(member).noun(), &member.value, member.at);
+        let message = format!("{} \"{id}\" cannot have the {noun} \"{member}\" as a member", kind.noun());
+        diags.push(Diagnostic::new(Code::BadMember, at, message).hint(hint));
+        false
     });
     // A bond needs a member; a bridge without ports is a fine thing for guests to come.
     if kind == Kind::Bond && link.members.is_empty() {

@@ -391,3 +391,114 @@ fn links_without_options() {
         }
     });
 }
+
+/// What a link of a kind needs to be made.
+fn needed(kind: Kind) -> BTreeMap<&'static str, Value> {
+    let of = |name: &str| attribute::of(kind, name);
+    let ends = ["192.0.2.9", "2001:db8::9"].into_iter().filter_map(|end| {
+        let row = of("remote").filter(|_| kind != Kind::Vxlan)?;
+        Some((row.name, row.parse(end).ok()?))
+    });
+    let said = said_by_ip(kind)
+        .iter()
+        .filter_map(|(name, text)| Some((of(name)?.name, of(name)?.parse(text).ok()?)));
+    ends.chain(said).collect()
+}
+
+#[test]
+#[ignore = "runs inside a guest"]
+fn members_are_those_that_check_takes() {
+    in_namespace(async || {
+        ip("link add eth0 type dummy");
+        ip("link set eth0 up");
+        let mut wrong = Vec::new();
+        let controllers = [
+            (Kind::Bond, "mode active-backup", true),
+            (Kind::Bond, "mode balance-rr", false),
+            (Kind::Bond, "mode 802.3ad", false),
+            (Kind::Bridge, "", false),
+            (Kind::Vrf, "table 9", false),
+        ];
+        for (controller, options, any) in controllers {
+            for kind in Kind::all().filter(|kind| *kind != Kind::Physical) {
+                ip(&format!("link add over0 type {} {options}", controller.word()));
+                let parent = matches!(kind, Kind::Vlan | Kind::Macvlan).then(|| "eth0".to_owned());
+                let new = NewLink { settings: needed(kind), parent, ..new_link("new0", kind) };
+                all_done(&apply(&plan(vec![(Action::AddLink(new), &[])])).await);
+                let join = set("new0", LinkChange::Controller("over0".to_owned()));
+                let taken = apply(&plan(vec![(join, &[])])).await.failures().next().is_none();
+                if taken != controller.takes(kind, any) {
+                    wrong.push(format!("{} {options}: {}: {taken}", controller.word(), kind.word()));
+                }
+                // A bond without Ethernet goes with its last member (bond_slave_netdev_event).
+                ip("link delete over0");
+                ip("link delete new0");
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
+
+/// Options whose numbers the table's range does not tell, and why.
+const NO_RANGE: &[(&str, &str)] = &[
+    ("group_fwd_mask", "a mask of bits, of which the kernel refuses some"),
+    ("flowlabel", "the kernel takes more bits and drops them"),
+    ("queue_id", "up to the module's parameter tx_queues"),
+];
+
+/// The numbers just inside and just outside of a row's range, with whether the kernel is to take them.
+fn bounds(row: &attribute::Attribute) -> Vec<(i64, bool)> {
+    let numbers =
+        matches!(row.form, Form::U8 | Form::U16 | Form::U16Be | Form::U32 | Form::U32Be | Form::I32);
+    if !numbers || NO_RANGE.iter().any(|(name, _)| *name == row.name) {
+        return Vec::new();
+    }
+    let (low, high) = row.range();
+    let form = attribute::Attribute { range: None, ..*row }.range();
+    let fits = |(number, _): &(i64, bool)| (form.0..=form.1).contains(number);
+    [(low, true), (high, true), (low - 1, false), (high + 1, false)].into_iter().filter(fits).collect()
+}
+
+#[test]
+#[ignore = "runs inside a guest"]
+fn ranges_are_the_kernels() {
+    in_namespace(async || {
+        ip("link add eth0 type dummy");
+        let mut wrong = Vec::new();
+        for kind in TRIED {
+            for (name, _, with) in samples(*kind) {
+                let row = attribute::of(*kind, name).unwrap();
+                for (number, right) in bounds(row) {
+                    let mut settings = needed(*kind);
+                    for (name, text) in with.split_whitespace().filter_map(|w| w.split_once('=')) {
+                        let row = attribute::of(*kind, name).unwrap();
+                        settings.insert(row.name, row.parse(text).unwrap());
+                    }
+                    settings.insert(row.name, Value::Number(number));
+                    let parent = (*kind == Kind::Vlan).then(|| "eth0".to_owned());
+                    let new = NewLink { settings, parent, ..new_link("new0", *kind) };
+                    let outcome = apply(&plan(vec![(Action::AddLink(new), &[])])).await;
+                    if outcome.failures().next().is_none() != right {
+                        wrong.push(format!("{} {name} {number}", kind.word()));
+                    }
+                    let _ = apply(&plan(vec![(Action::DeleteLink { name: "new0".to_owned() }, &[])])).await;
+                }
+            }
+        }
+        for (kind, options) in [(Kind::Bond, "mode active-backup"), (Kind::Bridge, "")] {
+            ip(&format!("link add new0 type {} {options}", kind.word()));
+            ip("link set eth0 master new0");
+            for row in kind.port_attributes() {
+                for (number, right) in bounds(row) {
+                    let settings = BTreeMap::from([(row.name, Value::Number(number))]);
+                    let change = set("eth0", LinkChange::PortOptions { kind, settings });
+                    if apply(&plan(vec![(change, &[])])).await.failures().next().is_none() != right {
+                        wrong.push(format!("port of {}: {} {number}", kind.word(), row.name));
+                    }
+                }
+            }
+            ip("link delete new0");
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
