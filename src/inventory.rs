@@ -36,6 +36,12 @@ pub struct Inventory {
     /// What could not be decoded, for a person. Normally empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undecoded: Vec<String>,
+    /// /etc/machine-id is there and lies on a drive, so that it outlives the boot.
+    #[serde(skip_serializing_if = "is_false")]
+    pub machine_id_lasts: bool,
+    /// Drawn at random where a description asks for a random MAC address; in memory only.
+    #[serde(skip)]
+    pub random: u64,
     /// What a run that was killed had not put back yet; not the kernel's, so no part of the form.
     #[serde(skip)]
     pub owed: Owed,
@@ -68,6 +74,9 @@ pub struct ObservedLink {
     /// Permanent hardware address (`IFLA_PERM_ADDRESS`, kernel 5.6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permanent_mac: Option<MacAddr>,
+    /// Where the current hardware address comes from; read only where the description asks for a random one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac_origin: Option<MacOrigin>,
     /// What it is (`IFLA_INFO_KIND`).
     #[serde(skip_serializing_if = "LinkKind::is_hardware")]
     pub kind: LinkKind,
@@ -149,6 +158,29 @@ impl ObservedLink {
     /// Has this name or alternative name.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.altnames.iter().any(|a| a == name)
+    }
+}
+
+/// Where a link's hardware address comes from (`addr_assign_type` in /sys/class/net; `NET_ADDR_…`, linux/netdevice.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MacOrigin {
+    /// The device has it.
+    Permanent,
+    /// The kernel drew it.
+    Random,
+    /// Another link has it: a VLAN's parent, a bond's member.
+    Stolen,
+    /// A program set it.
+    Set,
+}
+
+impl MacOrigin {
+    /// By the kernel's number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [MacOrigin::Permanent, MacOrigin::Random, MacOrigin::Stolen, MacOrigin::Set]
+            .get(usize::from(number))
+            .copied()
     }
 }
 

@@ -1,7 +1,12 @@
-//! What is read only where a description asks for it: offload features, wake-on-LAN, WireGuard's configuration.
+//! What is read only where a description asks for it: offload features, wake-on-LAN, WireGuard's configuration, where a
+//! MAC address comes from.
 
-use crate::inventory::Inventory;
-use crate::model::Link;
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+
+use crate::inventory::{Inventory, MacOrigin};
+use crate::machine::Machine;
+use crate::model::{DesiredMac, Link};
 
 use super::session::Failure;
 use super::{ethtool, wireguard};
@@ -11,11 +16,21 @@ use super::{ethtool, wireguard};
 pub async fn complete<'a>(
     inventory: &mut Inventory,
     described: impl Iterator<Item = (&'a str, &'a Link)>,
+    machine: &Machine,
 ) -> Result<(), Failure> {
-    let asks =
-        |link: &Link| !link.features.is_empty() || link.wake_on_lan.is_some() || link.wireguard.is_some();
+    let is_random = |link: &Link| link.mac.is_some_and(|mac| mac.value == DesiredMac::Random);
+    let asks = |link: &Link| {
+        !link.features.is_empty() || link.wake_on_lan.is_some() || link.wireguard.is_some() || is_random(link)
+    };
     for (name, desired) in described.filter(|(_, desired)| asks(desired)) {
+        if is_random(desired) {
+            // Its keys are the kernel's random numbers.
+            inventory.random = RandomState::new().hash_one(());
+        }
         let Some(link) = inventory.links.iter_mut().find(|link| link.name == name) else { continue };
+        if is_random(desired) {
+            link.mac_origin = mac_origin(machine, name);
+        }
         if !desired.features.is_empty() {
             link.features =
                 refused_is_nothing(ethtool::features(name, desired.features.keys().copied()).await)?;
@@ -30,6 +45,11 @@ pub async fn complete<'a>(
         }
     }
     Ok(())
+}
+
+fn mac_origin(machine: &Machine, link: &str) -> Option<MacOrigin> {
+    let number = fs::read_to_string(machine.sys_net().join(link).join("addr_assign_type")).ok()?;
+    MacOrigin::from_number(number.trim().parse().ok()?)
 }
 
 fn refused_is_nothing<T: Default>(result: Result<T, Failure>) -> Result<T, Failure> {

@@ -10,12 +10,13 @@ mod worker;
 
 use std::future::Future;
 use std::io;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::machine::Machine;
 use crate::model::Kind;
-use crate::plan::{Action, Manager};
+use crate::plan::{Action, Manager, Secret};
 
 use super::errno;
 use super::modules::{self, Missing};
@@ -91,6 +92,18 @@ impl Effects for Real {
                 })
                 .await
             }
+            Action::StableSecret { link, secret } => {
+                let (secret, id) = (secret.clone(), self.machine.machine_id());
+                let path = format!("net/ipv6/conf/{link}/stable_secret");
+                self.file(self.machine.proc_sys().join(path), move |path| {
+                    let secret = match secret {
+                        Secret::MachineId => machine_id(&id)?,
+                        Secret::Of(bytes) => Secret::address(&bytes),
+                    };
+                    file::overwrite(path, secret.to_string().as_bytes())
+                })
+                .await
+            }
             Action::WriteFile { path, content } => {
                 let content = content.clone();
                 self.file(self.machine.at(path), move |path| file::write(path, content.as_bytes())).await
@@ -145,6 +158,13 @@ impl Effects for Real {
     }
 }
 
+/// The machine's id as the kernel reads a secret.
+fn machine_id(path: &Path) -> io::Result<Ipv6Addr> {
+    let text = file::read(path)?.ok_or(io::ErrorKind::NotFound)?;
+    let id = std::str::from_utf8(&text).ok().and_then(|text| u128::from_str_radix(text.trim(), 16).ok());
+    Ok(id.ok_or(io::ErrorKind::InvalidData)?.into())
+}
+
 /// Records what would be changed outside the kernel, and makes the rest: netlink and sysctls belong to
 /// a namespace, files and programs to the machine.
 #[derive(Debug)]
@@ -165,6 +185,7 @@ impl<E: Effects> Effects for Recorder<E> {
     async fn make(&mut self, action: &Action) -> Result<(), Trouble> {
         match action {
             Action::Sysctl { key, .. } if key.starts_with("net/") => self.inner.make(action).await,
+            Action::StableSecret { .. } => self.inner.make(action).await,
             _ => {
                 self.recorded.push(action.clone());
                 Ok(())

@@ -54,6 +54,7 @@ pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, M
         inventory.rules.extend(without_family(read)?);
     }
     inventory.sysctls = files::sysctls(&machine);
+    inventory.machine_id_lasts = files::machine_id_lasts(&machine.machine_id());
     Ok((inventory, moment))
 }
 

@@ -81,6 +81,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         Action::AwaitAddresses { .. }
         | Action::AwaitCarrier { .. }
         | Action::Sysctl { .. }
+        | Action::StableSecret { .. }
         | Action::Wireguard { .. }
         | Action::Feature { .. }
         | Action::WakeOnLan { .. }

@@ -90,6 +90,8 @@ paths! {
     // The image's
     /// Exists in an initramfs.
     initrd_release "/etc/initrd-release";
+    /// 32 hexadecimal digits that tell the machine from all others (machine-id(5)).
+    machine_id "/etc/machine-id";
     /// Host names and addresses.
     hosts "/etc/hosts";
     /// Name servers.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Planner;
-use super::step::{Action, LinkChange, NewLink};
-use crate::inventory::ObservedLink;
+use super::step::{Action, LinkChange, NewLink, Secret};
+use crate::inventory::{MacOrigin, ObservedLink};
 use crate::model::attribute::{self, Attribute, Change, Form, Value};
 use crate::model::{
     Activation, AddressGeneration, BondMode, DesiredMac, Dynamic, Family, Kind, Link, LinkLayer, MacAddr,
@@ -225,8 +225,8 @@ impl Planner<'_> {
         let desired = match link.desired.mac.map(|m| m.value) {
             Some(DesiredMac::Is(mac)) => Some(mac),
             Some(DesiredMac::Permanent) => there.permanent_mac,
-            Some(DesiredMac::Random) if current.is_some_and(is_made_up) => None,
-            Some(DesiredMac::Random) => there.permanent_mac.or(current).and_then(made_up),
+            Some(DesiredMac::Random) if self.is_random(there) => None,
+            Some(DesiredMac::Random) => random_mac(self.state.random, there),
             None => None,
         };
         let Some(mac) = desired.filter(|mac| Some(*mac) != current) else { return };
@@ -234,6 +234,24 @@ impl Planner<'_> {
             self.change(link, &link.name, LinkChange::Down);
         }
         self.change(link, &link.name, LinkChange::Mac(mac));
+    }
+
+    /// Whether a random address is there already, as systemd's MACAddressPolicy=random has it (link_generate_new_hw_addr):
+    /// the kernel drew it, or a program set one since the boot.
+    fn is_random(&self, link: &ObservedLink) -> bool {
+        let is_local = |mac: MacAddr| {
+            mac.as_bytes().first().is_some_and(|byte| byte & 3 == 2) && Some(mac) != link.permanent_mac
+        };
+        let is_a_ports = || {
+            let ports = self.state.ports(&link.name).into_iter();
+            ports.filter_map(|port| self.state.link(&port)).any(|port| port.mac == link.mac)
+        };
+        match link.mac_origin {
+            Some(MacOrigin::Permanent | MacOrigin::Stolen) => false,
+            // A bridge that nobody gave one has its ports', and this origin all the same (br_stp_recalculate_bridge_id).
+            Some(MacOrigin::Random) => !is_a_ports(),
+            Some(MacOrigin::Set) | None => link.mac.is_some_and(is_local),
+        }
     }
 
     /// What a link stands on comes before it, so a raised MTU is there before the VLAN needs it. Members have their
@@ -391,12 +409,22 @@ impl Planner<'_> {
         let port = matches!(link.controller, Some((_, Kind::Bridge)));
         let generation = ipv6.generation.map(|g| g.value).or(port.then_some(AddressGeneration::None));
         if let Some(generation) = generation.filter(|g| there.generation != Some(*g)) {
-            if there.up && there.generation == Some(AddressGeneration::None) {
-                // By its sysctl the mode gives a link that is up its link-local address at once; by netlink it does
-                // so only when the link comes up again (net/ipv6/addrconf.c, addrconf_sysctl_addr_gen_mode).
-                self.sysctl(link, "addr_gen_mode", Some(generation as i64));
-            } else {
-                self.change(link, &link.name, LinkChange::Generation(generation));
+            // By its sysctl the mode gives a link that is up its link-local address at once; by netlink it does so only
+            // when the link comes up again (net/ipv6/addrconf.c, addrconf_sysctl_addr_gen_mode).
+            let at_once = there.up && there.generation == Some(AddressGeneration::None);
+            match generation {
+                // The secret brings the mode with it, and no address.
+                AddressGeneration::StableSecret => {
+                    self.stable_secret(link);
+                    let modes = [AddressGeneration::None, AddressGeneration::StableSecret];
+                    for mode in modes.into_iter().filter(|_| at_once) {
+                        self.sysctl(link, "addr_gen_mode", Some(mode as i64));
+                    }
+                }
+                _ if at_once => self.sysctl(link, "addr_gen_mode", Some(generation as i64)),
+                _ => {
+                    self.change(link, &link.name, LinkChange::Generation(generation));
+                }
             }
         }
         let policy = self.advertisements(link);
@@ -415,6 +443,34 @@ impl Planner<'_> {
         if let Some(token) = ipv6.token.map(|t| t.value).filter(|t| there.token != Some(*t)) {
             self.change(link, &link.name, LinkChange::Token(token));
         }
+    }
+
+    /// The secret of RFC 7217. A link without a permanent address has that of what it is made of; one without any, its name.
+    fn stable_secret(&mut self, link: &ResolvedLink) {
+        let secret = match self.state.machine_id_lasts {
+            true => Secret::MachineId,
+            false => {
+                let mac = self.permanent_mac(link);
+                let name = || link.name.as_bytes().to_vec();
+                Secret::Of(mac.map_or_else(name, |mac| mac.as_bytes().to_vec()))
+            }
+        };
+        self.push_for(link, Action::StableSecret { link: link.name.clone(), secret });
+    }
+
+    /// That of the NIC, or of the first one that a link is made of.
+    fn permanent_mac(&self, link: &ResolvedLink) -> Option<MacAddr> {
+        let mut next = Some(link.name.as_str());
+        // A chain of more links than there are goes in a circle.
+        for _ in 0..=self.resolved.links.len() {
+            let name = next?;
+            if let Some(mac) = self.state.link(name).and_then(|there| there.permanent_mac) {
+                return Some(mac);
+            }
+            let link = self.described(name)?;
+            next = link.parent.as_deref().or(link.members.first().map(String::as_str));
+        }
+        None
     }
 
     /// What the description says about router advertisements on a link.
@@ -600,21 +656,17 @@ fn same(there: &ObservedLink, kind: Kind, name: &str, now: &Value, all: &Options
     }
 }
 
-/// Locally administered, not a group.
-fn is_made_up(mac: MacAddr) -> bool {
-    mac.as_bytes().first().is_some_and(|b| b & 3 == 2)
-}
-
-/// A locally administered address made from a NIC's own, so that a plan says the same each time.
-fn made_up(mac: MacAddr) -> Option<MacAddr> {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in mac.as_bytes() {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
+/// A locally administered address by a number that is drawn at random, and the link: without a number, for a machine that
+/// was recorded, a plan says the same each time.
+fn random_mac(random: u64, link: &ObservedLink) -> Option<MacAddr> {
+    let permanent = link.permanent_mac.iter().flat_map(|mac| mac.as_bytes());
+    let of = link.name.bytes().chain(permanent.copied()).chain(random.to_be_bytes());
+    // FNV-1a.
+    let hash = of.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let [first, rest @ ..] = hash.to_be_bytes();
     let mut bytes = [0; 6];
-    for (to, from) in bytes.iter_mut().zip(hash.to_be_bytes()) {
-        *to = from;
-    }
-    bytes[0] = (bytes[0] & 0xfc) | 2;
+    bytes.iter_mut().zip([(first & 0xfc) | 2].into_iter().chain(rest)).for_each(|(to, from)| *to = from);
     MacAddr::from_bytes(&bytes)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use super::step::{Action, Former, LinkChange, Manager, NewLink, Plan};
+use super::step::{Action, Former, LinkChange, Manager, NewLink, Plan, Secret};
 use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, Value};
 use crate::model::{Family, Kind, Located, Protocol, RouteKind, Scope, Wireguard};
@@ -89,6 +89,7 @@ pub fn line(action: &Action) -> String {
         Action::Sysctl { key, value } => {
             return format!("echo {} >{}", quote(value), quote(&format!("/proc/sys/{key}")));
         }
+        Action::StableSecret { link, secret } => return stable_secret(link, secret),
         Action::WriteFile { path, content } => return write_file(path, content),
         Action::RemoveFile { path } => Line::of(&["rm", "-f", path]),
         Action::Refresh(service) => return service.command().to_owned(),
@@ -117,6 +118,15 @@ pub fn line(action: &Action) -> String {
         }
     };
     line.0
+}
+
+fn stable_secret(link: &str, secret: &Secret) -> String {
+    let path = format!("/proc/sys/net/ipv6/conf/{link}/stable_secret");
+    let path = quote(&path);
+    match secret {
+        Secret::MachineId => format!("sed 's/..../&:/g; s/:$//' /etc/machine-id >{path}"),
+        Secret::Of(bytes) => format!("echo {} >{path}", Secret::address(bytes)),
+    }
 }
 
 /// A step in few words, where somebody reads it on a console: as [`line()`], but without what it writes and what it does

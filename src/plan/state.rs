@@ -9,7 +9,9 @@ use ipnet::IpNet;
 
 use super::step::{Action, LinkChange, NewLink};
 use super::vlans::{DEFAULT_PVID, Table, default_vlans};
-use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry, RuleEntry};
+use crate::inventory::{
+    AddressEntry, AddressFlag, Inventory, MacOrigin, ObservedLink, RouteEntry, RuleEntry,
+};
 use crate::model::attribute::{Attribute, Value};
 use crate::model::{AddressGeneration, Family, Kind, LinkLayer, Protocol, Scope, few};
 use crate::resolve::ResolvedLink;
@@ -64,6 +66,10 @@ pub(super) struct State {
     pub(super) lost_addresses: Vec<AddressEntry>,
     /// Routes that the kernel dropped with a link or an address.
     pub(super) lost_routes: Vec<RouteEntry>,
+    /// For random MAC addresses, see [`Inventory::random`].
+    pub(super) random: u64,
+    /// See [`Inventory::machine_id_lasts`].
+    pub(super) machine_id_lasts: bool,
     /// What a new link begins with below net.ipv6.conf.
     new_links_ipv6: BTreeMap<String, i64>,
 }
@@ -77,7 +83,9 @@ pub(super) fn key(route: &RouteEntry) -> RouteKey {
 impl State {
     pub(super) fn of(inventory: &Inventory) -> Self {
         let promote_secondaries = inventory.sysctls.get("net/ipv4/conf/all/promote_secondaries") == Some(&1);
-        let mut state = State { rules: inventory.rules.clone(), promote_secondaries, ..State::default() };
+        let Inventory { random, machine_id_lasts, .. } = *inventory;
+        let rules = inventory.rules.clone();
+        let mut state = State { rules, promote_secondaries, random, machine_id_lasts, ..State::default() };
         state.links = inventory.links.iter().map(|l| (l.name.clone(), l.clone())).collect();
         for link in &inventory.links {
             state.index_link(link);
@@ -229,6 +237,11 @@ impl State {
                     link.wake_on_lan = Some(*on);
                 }
             }
+            Action::StableSecret { link, .. } => {
+                if let Some(link) = self.links.get_mut(link) {
+                    link.generation = Some(AddressGeneration::StableSecret);
+                }
+            }
             Action::AwaitAddresses { .. }
             | Action::AwaitCarrier { .. }
             | Action::Wireguard { .. }
@@ -253,6 +266,7 @@ impl State {
             kind: new.kind.into(),
             layer: LinkLayer::Ether,
             mac: new.mac,
+            mac_origin: new.mac.map(|_| MacOrigin::Set),
             mtu: new.mtu.or(parent_mtu).unwrap_or(1500),
             parent: new.parent.clone(),
             settings,
@@ -356,7 +370,10 @@ impl State {
             }
             LinkChange::AddAltName(altname) => link.altnames.push(altname.clone()),
             LinkChange::DeleteAltName(altname) => link.altnames.retain(|a| a != altname),
-            LinkChange::Mac(mac) => link.mac = Some(*mac),
+            LinkChange::Mac(mac) => {
+                link.mac = Some(*mac);
+                link.mac_origin = Some(MacOrigin::Set);
+            }
             LinkChange::Options { settings, .. } => {
                 link.settings
                     .extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));

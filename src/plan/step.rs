@@ -124,6 +124,13 @@ pub enum Action {
         /// What is written.
         value: String,
     },
+    /// Gives a link the secret from which stable IPv6 addresses are made (RFC 7217), and the mode that uses it.
+    StableSecret {
+        /// The link.
+        link: String,
+        /// The secret.
+        secret: Secret,
+    },
     /// Configures a WireGuard link.
     Wireguard {
         /// The link.
@@ -186,6 +193,24 @@ pub enum Action {
         /// Whether it is to take the link.
         on: bool,
     },
+}
+
+/// From what a link's stable IPv6 addresses are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// The machine's id, which is read when the step's turn comes: it is not to be shown.
+    MachineId,
+    /// What is no secret: a MAC address, which outlives the boot where a machine's id does not, or a link's name.
+    Of(Vec<u8>),
+}
+
+impl Secret {
+    /// The secret in the form that the kernel reads.
+    pub fn address(bytes: &[u8]) -> Ipv6Addr {
+        let mut secret = [0; 16];
+        secret.iter_mut().rev().zip(bytes.iter().rev()).for_each(|(to, from)| *to = *from);
+        secret.into()
+    }
 }
 
 /// A tool that manages links and can be told at run time which.
@@ -369,7 +394,7 @@ impl Action {
             Action::Wireguard { .. } | Action::Feature { .. } | Action::WakeOnLan { .. } => {
                 Means::GenericNetlink
             }
-            Action::Sysctl { .. } => Means::Sysctl,
+            Action::Sysctl { .. } | Action::StableSecret { .. } => Means::Sysctl,
             Action::WriteFile { .. } | Action::RemoveFile { .. } | Action::PutBack { .. } => Means::File,
             Action::Resolvconf { .. } => Means::Program,
             Action::Refresh(_) | Action::Manage { .. } => Means::Bus,
@@ -423,6 +448,7 @@ impl Action {
             }
             Action::AwaitAddresses { link, .. }
             | Action::AwaitCarrier { link }
+            | Action::StableSecret { link, .. }
             | Action::Manage { link, .. } => Some(link),
             Action::AddRoute(entry)
             | Action::AppendRoute(entry)

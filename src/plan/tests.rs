@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::inventory::{AddressEntry, ObservedLink, RouteEntry};
+use crate::inventory::{AddressEntry, MacOrigin, ObservedLink, RouteEntry};
 use crate::model::attribute::{self, Value};
 use crate::model::{
-    Address, Desired, IfName, Kind, Link, Located, Match, Mtu, Naming, Protocol, Route, Scope,
+    Activation, Address, AddressGeneration, Desired, DesiredMac, IfName, Kind, Link, Located, Match, Mtu,
+    Naming, Protocol, Route, Scope,
 };
 use crate::resolve::{Missing, resolve};
 
@@ -376,4 +377,45 @@ fn a_vxlan_gets_another_group_in_place_and_another_family_anew() {
             "ip link set dev vx0 up"
         ]
     );
+}
+
+#[test]
+fn a_random_mac_is_set_unless_the_kernel_or_a_program_has_drawn_one() {
+    let there = |mac: &str, permanent: bool, mac_origin| {
+        let link = ObservedLink { mac_origin, ..nic(2, "eth0", mac) };
+        ObservedLink { permanent_mac: link.mac.filter(|_| permanent), ..link }
+    };
+    let drawn = |there: ObservedLink, random: u64| {
+        let mut link = by_mac("eth0", &there.mac.unwrap().to_string());
+        link.mac = Some(Located::new(DesiredMac::Random, at()));
+        link.activation = Activation::Manual;
+        lines(&[link], &Inventory { links: vec![there], random, ..Inventory::default() })
+    };
+    // A virtual machine's address is locally administered, and permanent.
+    let virtual_one = || there("52:54:00:00:00:01", true, Some(MacOrigin::Permanent));
+    let first = drawn(virtual_one(), 1);
+    assert!(matches!(&first[..], [line] if line.starts_with("ip link set dev eth0 address ")), "{first:?}");
+    assert_ne!(first, drawn(virtual_one(), 2));
+    assert_eq!(drawn(virtual_one(), 0), drawn(virtual_one(), 0));
+    assert_eq!(drawn(there("52:54:00:00:00:01", true, None), 1).len(), 1);
+    assert_eq!(drawn(there("00:16:3e:00:00:01", false, Some(MacOrigin::Set)), 1).len(), 1);
+    for origin in [Some(MacOrigin::Random), Some(MacOrigin::Set), None] {
+        assert_eq!(drawn(there("02:11:22:33:44:55", false, origin), 1), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn stable_addresses_have_a_secret_that_outlives_the_boot() {
+    let mut bond = bond("bond0", "active-backup", &["eth0"]);
+    bond.ipv6.generation = Some(Located::new(AddressGeneration::StableSecret, at()));
+    let links = [by_mac("eth0", "7c:c2:55:6e:90:44"), bond];
+    let secret = |machine_id_lasts| {
+        let inventory = Inventory { machine_id_lasts, ..two_nics() };
+        let lines = lines(&links, &inventory);
+        lines.into_iter().find(|line| line.ends_with("bond0/stable_secret")).unwrap()
+    };
+    assert_eq!(secret(false), "echo ::7cc2:556e:9044 >/proc/sys/net/ipv6/conf/bond0/stable_secret");
+    let of_the_machine =
+        "sed 's/..../&:/g; s/:$//' /etc/machine-id >/proc/sys/net/ipv6/conf/bond0/stable_secret";
+    assert_eq!(secret(true), of_the_machine);
 }

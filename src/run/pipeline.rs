@@ -115,7 +115,7 @@ pub(super) async fn plan_unprivileged(
         choose(&mut entries, &resolved, who, request.machine);
     }
     facts::join(&mut resolved, &entries, ask::now());
-    let unread = details::complete(&mut inventory, resolved.present()).await.err();
+    let unread = details::complete(&mut inventory, resolved.present(), request.machine).await.err();
     let surroundings = match request.handoff {
         Some(_) => handoff::observe(request.machine, &resolved).await,
         None => Surroundings::default(),

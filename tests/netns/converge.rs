@@ -428,3 +428,46 @@ fn a_link_that_is_as_described_is_left_in_peace() {
         assert!(!steps.is_empty() && steps.iter().all(|step| !step.contains("eth0")), "{steps:#?}");
     });
 }
+
+/// The link-local address and the MAC address of n0, once the text is applied to a new machine of one MAC address.
+fn made_anew(text: &'static str) -> (String, String) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    alone(NETAPPLY.to_owned(), move |program| {
+        make(&["link add n0 address 00:16:3e:00:00:01 type veth peer name p0", "link set p0 up"]);
+        let output = described(&program, &["apply", "--no-verify", "--handoff", "none"], text);
+        assert!(output.status.success(), "{}", said(&output));
+        let of = || {
+            let link = &ip_json("address show dev n0")[0];
+            let local = link["addr_info"].as_array().into_iter().flatten().find(|a| a["scope"] == "link");
+            (local.unwrap_or(&Value::Null)["local"].to_string(), link["address"].to_string())
+        };
+        let first = of();
+        assert_eq!(left_to_do(&program, text), Vec::<String>::new());
+        sender.send(first).expect("the test waits");
+    });
+    receiver.recv().expect("an address")
+}
+
+#[test]
+fn stable_addresses_are_the_same_at_the_next_boot_and_random_macs_are_not() {
+    const STABLE: &str = "network: {version: 2, ethernets: {n0: {ipv6-address-generation: stable-privacy}}}";
+    let (first, second) = (made_anew(STABLE), made_anew(STABLE));
+    assert_eq!(first, second);
+    assert!(first.0.contains("fe80::") && !first.0.contains("ff:fe"), "{first:?}");
+    const RANDOM: &str = "network: {version: 2, ethernets: {n0: {macaddress: random}}}";
+    let (first, second) = (made_anew(RANDOM), made_anew(RANDOM));
+    assert_ne!(first.1, second.1);
+    assert_ne!(first.1, "\"00:16:3e:00:00:01\"");
+}
+
+#[test]
+fn a_mac_that_the_kernel_drew_is_random_already() {
+    converges(
+        &["link add n0 type veth peer name p0", "link set p0 up", "link set n0 up"],
+        "network: {version: 2, ethernets: {n0: {macaddress: random, addresses: [192.0.2.1/24]}}}",
+        || {
+            let origin = std::fs::read_to_string("/sys/class/net/n0/addr_assign_type");
+            assert_eq!(origin.expect("of this namespace").trim(), "1", "the kernel's NET_ADDR_RANDOM");
+        },
+    );
+}

@@ -194,7 +194,7 @@ fn link(id: &'static str) -> impl Strategy<Value = Link> {
     let numbers = (of(68u64..=65535), of(1280u32..), of(any::<bool>()), of(any::<bool>()));
     let words = (
         select(&[Activation::Up, Activation::Manual, Activation::Off][..]),
-        of(select(&[AddressGeneration::Eui64, AddressGeneration::Random, AddressGeneration::None][..])),
+        of(select(&[AddressGeneration::Eui64, AddressGeneration::StableSecret, AddressGeneration::None][..])),
         of(select(vec![
             DesiredMac::Permanent,
             DesiredMac::Random,

@@ -84,7 +84,11 @@ const COMMON: &[Key] = &[
     key("gateway6", Deprecated, "write a route to default"),
     key("hairpin", Applied, "as a bridge's port: send packets back where they came from"),
     key("ignore-carrier", Applied, "usable without carrier"),
-    key("ipv6-address-generation", Applied, "eui64 or stable-privacy"),
+    key(
+        "ipv6-address-generation",
+        Applied,
+        "eui64, or stable-privacy: RFC 7217 with a secret of the machine id, or of the MAC address where that changes at each boot",
+    ),
     key("ipv6-address-token", Applied, "lower half of addresses from router advertisements"),
     key(
         "ipv6-mtu",
@@ -93,7 +97,11 @@ const COMMON: &[Key] = &[
     ),
     key("ipv6-privacy", Applied, "prefer temporary addresses"),
     key("link-local", Applied, "families with a link-local address"),
-    key("macaddress", Applied, "the MAC address that the link gets"),
+    key(
+        "macaddress",
+        Applied,
+        "the MAC address that the link gets; random: another at each boot, unless the kernel has drawn one (networkd's MACAddressPolicy=random)",
+    ),
     key("mtu", Applied, "MTU in bytes"),
     key("nameservers", Applied, "name servers and search domains"),
     key("neigh-suppress", Applied, "as a bridge's port: answer ARP and neighbour discovery for others"),

@@ -137,12 +137,11 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// stable-privacy is the kernel's `random`: RFC 7217 with a secret that the kernel draws. Its `stable_secret` would need
-/// a secret that outlives the boot.
+/// stable-privacy is RFC 7217, with a secret that outlives the boot, as networkd has it.
 fn generation(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<AddressGeneration>> {
     let generation = match value::text(node, "ipv6-address-generation", diags)? {
         "eui64" => AddressGeneration::Eui64,
-        "stable-privacy" => AddressGeneration::Random,
+        "stable-privacy" => AddressGeneration::StableSecret,
         _ => {
             let words = ["eui64", "stable-privacy"].into_iter();
             diags.push(value::one_of(node, "ipv6-address-generation", words));

@@ -42,6 +42,18 @@ pub(super) fn sysctls(machine: &Machine) -> BTreeMap<String, i64> {
     SYSCTLS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
 }
 
+/// Whether there is a machine id that outlives the boot. An initramfs has none, or a new one each time, and so has a live
+/// image, whose root is an overlay of memory; systemd mounts one from /run over a file that it cannot write.
+pub(super) fn machine_id_lasts(path: &Path) -> bool {
+    use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
+    // linux/magic.h; nix has no word for it.
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    let Ok(place) = statfs(path).map(|stat| stat.filesystem_type()) else { return false };
+    let in_memory = [TMPFS_MAGIC, OVERLAYFS_SUPER_MAGIC].contains(&place) || place.0 == RAMFS_MAGIC;
+    let id = fs::read_to_string(path).unwrap_or_default();
+    !in_memory && id.trim().len() == 32 && id.trim().bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Settings of one link that keep it from asking or from taking answers, by their path below net/, `*` being the link.
 const LINK_SETTINGS: &[&str] = &[
     "ipv4/conf/*/rp_filter",

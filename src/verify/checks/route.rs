@@ -49,6 +49,7 @@ impl<'a> Judge<'a> {
             !matches!(
                 action,
                 Action::Sysctl { .. }
+                    | Action::StableSecret { .. }
                     | Action::Feature { .. }
                     | Action::WakeOnLan { .. }
                     | Action::WriteFile { .. }

@@ -29,7 +29,13 @@ fn a_magic_packet_wakes() {
             all_done(&apply(&plan(vec![(Action::WakeOnLan { name: "eth0".to_owned(), on }, &[])])).await);
             assert_eq!(shown(), letters);
             let mut inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
-            details::complete(&mut inventory, [("eth0", &link)].into_iter()).await.unwrap();
+            details::complete(
+                &mut inventory,
+                [("eth0", &link)].into_iter(),
+                &netapply::machine::Machine::default(),
+            )
+            .await
+            .unwrap();
             assert_eq!(inventory.link("eth0").unwrap().wake_on_lan, Some(on));
         }
         for (on, letters) in [(false, "d"), (true, "g")] {

@@ -55,7 +55,9 @@ async fn is_as_described(config: &Wireguard) -> bool {
     let mut link = Link::new("wg0", Kind::Wireguard, Place::NONE);
     link.wireguard = Some(config.clone());
     let mut inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
-    details::complete(&mut inventory, [("wg0", &link)].into_iter()).await.unwrap();
+    details::complete(&mut inventory, [("wg0", &link)].into_iter(), &netapply::machine::Machine::default())
+        .await
+        .unwrap();
     inventory.link("wg0").unwrap().wireguard_as_described.unwrap()
 }
 
