@@ -20,7 +20,7 @@ const DEEPEST: usize = 64;
 
 /// A method of an object.
 #[derive(Clone, Debug)]
-pub struct Method<'a> {
+pub struct BusMethod<'a> {
     /// The name on the bus; systemd's private socket has none and ignores it.
     pub destination: &'a str,
     /// The object.
@@ -52,7 +52,7 @@ pub enum Argument<'a> {
 
 /// A value of a reply. Structures are lists; dictionaries are lists of lists of two.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Returned {
     /// A string, an object path or a signature.
     Text(String),
     /// Any integer.
@@ -62,33 +62,34 @@ pub enum Value {
     /// A floating-point number.
     Float(f64),
     /// An array, structure or dictionary entry.
-    List(Vec<Value>),
+    List(Vec<Returned>),
 }
 
-impl Value {
+impl Returned {
     /// The text, where it is one.
     pub fn text(&self) -> Option<&str> {
-        if let Value::Text(text) = self { Some(text) } else { None }
+        if let Returned::Text(text) = self { Some(text) } else { None }
     }
 
     /// The number, where it is one.
     pub fn number(&self) -> Option<i128> {
-        if let Value::Number(number) = self { Some(*number) } else { None }
+        if let Returned::Number(number) = self { Some(*number) } else { None }
     }
 
     /// The boolean, where it is one.
     pub fn boolean(&self) -> Option<bool> {
-        if let Value::Boolean(boolean) = self { Some(*boolean) } else { None }
+        if let Returned::Boolean(boolean) = self { Some(*boolean) } else { None }
     }
 
     /// The parts of an array, structure or dictionary entry; none of anything else.
-    pub fn list(&self) -> &[Value] {
-        if let Value::List(values) = self { values } else { &[] }
+    pub fn list(&self) -> &[Returned] {
+        if let Returned::List(values) = self { values } else { &[] }
     }
 
     /// The value of a dictionary's key.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        let entry = self.list().iter().find(|entry| entry.list().first().and_then(Value::text) == Some(key));
+    pub fn get(&self, key: &str) -> Option<&Returned> {
+        let entry =
+            self.list().iter().find(|entry| entry.list().first().and_then(Returned::text) == Some(key));
         entry.and_then(|entry| entry.list().get(1))
     }
 }
@@ -191,7 +192,7 @@ impl Bus {
     ///
     /// # Errors
     /// Where the program refuses, or no answer comes before the deadline of the connection.
-    pub async fn call(&mut self, method: &Method<'_>) -> Result<Vec<Value>, BusError> {
+    pub async fn call(&mut self, method: &BusMethod<'_>) -> Result<Vec<Returned>, BusError> {
         self.serial += 1;
         let message = message(self.serial, method);
         let (deadline, late) = (self.deadline, BusError::Late(self.bound));
@@ -208,7 +209,7 @@ impl Bus {
                 }
                 match message.kind {
                     ERROR => {
-                        let text = message.values.first().and_then(Value::text).unwrap_or_default();
+                        let text = message.values.first().and_then(Returned::text).unwrap_or_default();
                         let text = crate::page::printable(text).into_owned();
                         let name =
                             crate::page::printable(&message.error_name.unwrap_or_default()).into_owned();
@@ -231,9 +232,10 @@ impl Bus {
         path: &str,
         interface: &str,
         name: &str,
-    ) -> Result<Option<Value>, BusError> {
+    ) -> Result<Option<Returned>, BusError> {
         let arguments = [Argument::Text(interface), Argument::Text(name)];
-        let get = Method { destination, path, interface: PROPERTIES, member: "Get", arguments: &arguments };
+        let get =
+            BusMethod { destination, path, interface: PROPERTIES, member: "Get", arguments: &arguments };
         match self.call(&get).await {
             Ok(values) => Ok(values.into_iter().next()),
             Err(BusError::Refused { name, .. })
@@ -251,8 +253,8 @@ impl Bus {
     /// As [`Bus::call`].
     pub async fn has_owner(&mut self, name: &str) -> Result<bool, BusError> {
         let arguments = [Argument::Text(name)];
-        let method = Method { member: "NameHasOwner", arguments: &arguments, ..DAEMON };
-        Ok(self.call(&method).await?.first().and_then(Value::boolean) == Some(true))
+        let method = BusMethod { member: "NameHasOwner", arguments: &arguments, ..DAEMON };
+        Ok(self.call(&method).await?.first().and_then(Returned::boolean) == Some(true))
     }
 
     /// Has signals of an object, and of programs that come and go, sent here.
@@ -265,14 +267,14 @@ impl Bus {
 
     async fn subscribe(&mut self, rule: &str) -> Result<(), BusError> {
         let arguments = [Argument::Text(rule)];
-        self.call(&Method { member: "AddMatch", arguments: &arguments, ..DAEMON }).await.map(drop)
+        self.call(&BusMethod { member: "AddMatch", arguments: &arguments, ..DAEMON }).await.map(drop)
     }
 
     /// The values of the next signal of this name that is sent here.
     ///
     /// # Errors
     /// Where none comes before the deadline of the connection.
-    pub async fn signal(&mut self, member: &str) -> Result<Vec<Value>, BusError> {
+    pub async fn signal(&mut self, member: &str) -> Result<Vec<Returned>, BusError> {
         let (deadline, late) = (self.deadline, BusError::Late(self.bound));
         let wait = async {
             loop {
@@ -351,7 +353,7 @@ impl Bus {
 /// The interface of properties.
 pub const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// The daemon's own methods; the first call of a connection is this one.
-const DAEMON: Method = Method {
+const DAEMON: BusMethod = BusMethod {
     destination: "org.freedesktop.DBus",
     path: "/org/freedesktop/DBus",
     interface: "org.freedesktop.DBus",
@@ -378,7 +380,7 @@ struct Message {
     reply_to: Option<u32>,
     member: Option<String>,
     error_name: Option<String>,
-    values: Vec<Value>,
+    values: Vec<Returned>,
 }
 
 impl Message {
@@ -386,7 +388,7 @@ impl Message {
         let mut head = Reader { bytes: bytes.get(..body)?, at: 12, big };
         let fields = head.value("a(yv)", DEEPEST)?;
         let field = |code: i128| {
-            let has = |field: &&Value| field.list().first().and_then(Value::number) == Some(code);
+            let has = |field: &&Returned| field.list().first().and_then(Returned::number) == Some(code);
             fields.list().iter().find(has).and_then(|field| field.list().get(1)).cloned()
         };
         let reply_to = field(5).and_then(|value| value.number()?.try_into().ok());
@@ -431,26 +433,26 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// A value of this type; `None` where the bytes hold none.
-    fn value(&mut self, kind: &str, depth: usize) -> Option<Value> {
+    fn value(&mut self, kind: &str, depth: usize) -> Option<Returned> {
         let depth = depth.checked_sub(1)?;
         let inner = || kind.get(1..kind.len() - 1);
         Some(match kind.as_bytes().first()? {
-            b'y' => Value::Number(self.number(1)?.into()),
-            b'b' => Value::Boolean(self.number(4)? != 0),
-            b'n' => Value::Number((self.number(2)? as i16).into()),
-            b'q' => Value::Number(self.number(2)?.into()),
-            b'i' => Value::Number((self.number(4)? as i32).into()),
-            b'u' | b'h' => Value::Number(self.number(4)?.into()),
-            b'x' => Value::Number((self.number(8)? as i64).into()),
-            b't' => Value::Number(self.number(8)?.into()),
-            b'd' => Value::Float(f64::from_bits(self.number(8)?)),
+            b'y' => Returned::Number(self.number(1)?.into()),
+            b'b' => Returned::Boolean(self.number(4)? != 0),
+            b'n' => Returned::Number((self.number(2)? as i16).into()),
+            b'q' => Returned::Number(self.number(2)?.into()),
+            b'i' => Returned::Number((self.number(4)? as i32).into()),
+            b'u' | b'h' => Returned::Number(self.number(4)?.into()),
+            b'x' => Returned::Number((self.number(8)? as i64).into()),
+            b't' => Returned::Number(self.number(8)?.into()),
+            b'd' => Returned::Float(f64::from_bits(self.number(8)?)),
             b's' | b'o' => {
                 let length = self.number(4)? as usize;
-                Value::Text(self.text(length)?)
+                Returned::Text(self.text(length)?)
             }
             b'g' => {
                 let length = self.number(1)? as usize;
-                Value::Text(self.text(length)?)
+                Returned::Text(self.text(length)?)
             }
             b'v' => {
                 let length = self.number(1)? as usize;
@@ -468,7 +470,7 @@ impl Reader<'_> {
                     values.push(self.value(one, depth)?);
                     rest = after;
                 }
-                Value::List(values)
+                Returned::List(values)
             }
             b'a' => {
                 let length = self.number(4)? as usize;
@@ -482,7 +484,7 @@ impl Reader<'_> {
                     // An empty structure would never reach the end.
                     (self.at > before).then_some(())?;
                 }
-                (self.at == end).then_some(Value::List(values))?
+                (self.at == end).then_some(Returned::List(values))?
             }
             _ => return None,
         })
@@ -520,7 +522,7 @@ fn alignment(kind: &str) -> Option<usize> {
 }
 
 /// A call as it is sent (specification, "Message Format"), little-endian.
-fn message(serial: u32, method: &Method) -> Vec<u8> {
+fn message(serial: u32, method: &BusMethod) -> Vec<u8> {
     let (mut body, mut signature) = (Vec::new(), String::new());
     for argument in method.arguments {
         match argument {
@@ -599,7 +601,7 @@ mod tests {
     use std::io::{BufRead, BufReader, Read, Write};
     use std::os::unix::net::UnixListener;
 
-    const RESTART: Method = Method {
+    const RESTART: BusMethod = BusMethod {
         destination: "org.freedesktop.systemd1",
         path: "/org/freedesktop/systemd1",
         interface: "org.freedesktop.systemd1.Manager",
@@ -650,7 +652,7 @@ mod tests {
     }
 
     /// What a call of [`RESTART`] returns on a bus that answers so; `hold` keeps the connection open afterwards.
-    fn asked(answers: &[Vec<u8>], hold: bool) -> Result<Vec<Value>, BusError> {
+    fn asked(answers: &[Vec<u8>], hold: bool) -> Result<Vec<Returned>, BusError> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("run/dbus")).unwrap();
         let listener = UnixListener::bind(folder.path().join("run/dbus/system_bus_socket")).unwrap();
@@ -682,7 +684,7 @@ mod tests {
         let hello = reply(2, 1, "s", &text(":1.5"));
         let signal = reply(4, 0, "s", &text("a signal answers nothing"));
         let with = |last: Vec<u8>| asked(&[hello.clone(), signal.clone(), last], true);
-        assert_eq!(with(reply(2, 2, "s", &text("/job/1"))), Ok(vec![Value::Text("/job/1".into())]));
+        assert_eq!(with(reply(2, 2, "s", &text("/job/1"))), Ok(vec![Returned::Text("/job/1".into())]));
         let refused = BusError::Refused { name: "a.b.Unknown".into(), text: "no such unit".into() };
         assert_eq!(with(reply(3, 2, "s", &text("no such unit"))), Err(refused));
     }
@@ -714,7 +716,10 @@ mod tests {
         let value = reader.value("v", DEEPEST).unwrap();
         let address = value.list()[0].list();
         assert_eq!((address[0].number(), address[1].number()), (Some(2), Some(2)));
-        assert_eq!(address[2].list().iter().filter_map(Value::number).collect::<Vec<_>>(), [192, 0, 2, 53]);
+        assert_eq!(
+            address[2].list().iter().filter_map(Returned::number).collect::<Vec<_>>(),
+            [192, 0, 2, 53]
+        );
         assert_eq!(first_type("a{sv}b"), Some(("a{sv}", "b")));
         assert_eq!(first_type("a"), None);
         // Nesting without an end.

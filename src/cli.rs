@@ -193,7 +193,7 @@ struct ConvertOptions {
     source: String,
     /// The tool to write for
     #[arg(long, value_enum, value_name = "FORMAT")]
-    to: Tool,
+    to: ConvertTo,
     /// Write the files into this folder; by default a single file goes to standard output
     #[arg(short = 'o', long = "output", value_name = "DIR")]
     output: Option<String>,
@@ -333,7 +333,7 @@ enum Handoff {
 
 /// What `convert` writes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Tool {
+pub enum ConvertTo {
     /// netplan, version 2
     Netplan,
 }
@@ -359,7 +359,7 @@ pub enum Command {
     /// Print what is wrong with descriptions.
     Check,
     /// Write a description for another tool.
-    Convert(Tool),
+    Convert(ConvertTo),
     /// See whether the network is as described and works.
     Verify,
     /// Print the machine.
@@ -382,7 +382,7 @@ pub enum Command {
 
 /// How a plan or diagnostics are printed.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum OutputFormat {
     /// For a person.
     #[default]
     Text,
@@ -404,7 +404,7 @@ pub struct Args {
     /// `--output`.
     pub output: Option<String>,
     /// `--format`.
-    pub format: Format,
+    pub format: OutputFormat,
     /// `--for ironic`.
     pub for_ironic: bool,
     /// `--follow-links`.
@@ -555,7 +555,7 @@ impl From<CommandLine> for Args {
             sources: Vec::new(),
             inventory: None,
             output: None,
-            format: Format::Text,
+            format: OutputFormat::Text,
             for_ironic: false,
             follow_links: false,
             merge: false,
@@ -577,8 +577,8 @@ impl From<CommandLine> for Args {
                 args.sources.extend(options.source);
                 args.inventory = options.inventory;
                 args.format = match options.format {
-                    PlanFormat::Text => Format::Text,
-                    PlanFormat::Sh => Format::Sh,
+                    PlanFormat::Text => OutputFormat::Text,
+                    PlanFormat::Sh => OutputFormat::Sh,
                 };
                 args.strict = options.strict;
                 args.verify = !options.no_verify;
@@ -599,8 +599,8 @@ impl From<CommandLine> for Args {
                 args.command = Command::Check;
                 args.sources = options.sources;
                 args.format = match options.format {
-                    CheckFormat::Text => Format::Text,
-                    CheckFormat::Github => Format::Github,
+                    CheckFormat::Text => OutputFormat::Text,
+                    CheckFormat::Github => OutputFormat::Github,
                 };
                 args.wait(options.wait);
                 args.follow_links = options.links.follow_links;

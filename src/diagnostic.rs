@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::model::Place;
 use crate::page;
 pub use codes::Code;
-pub use render::{At, Record, Renderer};
+pub use render::{At, DiagnosticRecord, Renderer};
 
 /// How bad it is, from harmless to fatal.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

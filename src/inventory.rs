@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::attribute::Value;
+use crate::model::attribute::OptionValue;
 use crate::model::{
     AddressGeneration, AddressProtocol, Family, Kind, LinkKind, LinkLayer, MacAddr, PortVlan, Protocol,
     RouteKind, Scope, Wireguard,
@@ -110,10 +110,10 @@ pub struct ObservedLink {
     pub bus: String,
     /// Options of its kind, by the table's names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub settings: BTreeMap<String, Value>,
+    pub settings: BTreeMap<String, OptionValue>,
     /// Options it has as a port, by the table's names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub port: BTreeMap<String, Value>,
+    pub port: BTreeMap<String, OptionValue>,
     /// The VLANs of a bridge or of a bridge's port, in order; `None` for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vlans: Option<Vec<PortVlan>>,

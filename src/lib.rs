@@ -10,7 +10,7 @@
 //! 5. [`plan::plan`] compares the two and puts the changes in order: a [`plan::Plan`], which [`plan::script`] prints as
 //!    ip(8) commands.
 //! 6. [`handoff`] adds what the image's other tools must be told.
-//! 7. [`kernel::apply`] makes the changes: an [`kernel::apply::Outcome`].
+//! 7. [`kernel::apply`] makes the changes: an [`kernel::apply::PlanOutcome`].
 //! 8. [`verify`] checks links, addresses, gateways, name servers and targets, and explains what fails.
 //! 9. [`report`] writes the result for people and for programs.
 //!

@@ -15,7 +15,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::{At, Code, Record, Severity};
+use crate::diagnostic::{At, Code, DiagnosticRecord, Severity};
 use crate::page::Style;
 use crate::source::Origin;
 use crate::verify::Verification;
@@ -23,7 +23,7 @@ use crate::verify::cause::{Cause, Certainty};
 use crate::verify::checks::Check;
 use crate::verify::evidence::Evidence;
 use crate::verify::input::Input;
-pub use picture::{Row, State};
+pub use picture::{Row, RowState};
 pub use timeline::Timeline;
 
 /// Version of the form of report.json: docs/schema/report.v1.json.
@@ -71,7 +71,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub format: String,
     /// Diagnostics of the description and the machine.
-    pub diagnostics: Vec<Record>,
+    pub diagnostics: Vec<DiagnosticRecord>,
     /// What was done to the machine; absent where nothing was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applied: Option<Applied>,
@@ -150,7 +150,7 @@ pub struct Builder<'a> {
     /// The description's format.
     pub format: &'a str,
     /// Diagnostics of the description and the machine.
-    pub diagnostics: Vec<Record>,
+    pub diagnostics: Vec<DiagnosticRecord>,
     /// What was done.
     pub applied: Option<Applied>,
     /// What was expected, for the picture.
@@ -252,7 +252,7 @@ fn from_step(step: &FailedStep) -> Cause {
 }
 
 /// An error in the text is its own cause.
-fn from_diagnostic(record: &Record) -> Option<Cause> {
+fn from_diagnostic(record: &DiagnosticRecord) -> Option<Cause> {
     if record.severity != Severity::Error {
         return None;
     }

@@ -151,7 +151,7 @@ pub(crate) fn blank(link: &Link, name: String, current: Option<String>) -> Resol
     }
 }
 
-fn resolved_nic(link: &Link, nic: &nic::Found) -> ResolvedLink {
+fn resolved_nic(link: &Link, nic: &nic::FoundNic) -> ResolvedLink {
     let current = (!nic.stand_in).then(|| nic.name.clone());
     let mut resolved = blank(link, nic.name.clone(), current);
     // It was looked for by its MAC address, and found by its name: it is to get that address.

@@ -28,7 +28,7 @@ use crate::format::{self, Parsed, Text};
 use crate::machine::Machine;
 use crate::model::Place;
 use crate::page::{Page, Style, printable};
-use crate::source::{self, Cmdline, Found, NotFoundKind, Request};
+use crate::source::{self, Cmdline, Found, NotFoundKind, SearchOptions};
 pub use process::prepare as prepare_process;
 use serde::Serialize;
 
@@ -124,10 +124,10 @@ fn tells_the_image(args: &Args, cmdline: &Cmdline) -> bool {
 }
 
 /// What to look for: the description that is named, or the one that a boot would find.
-fn request(args: &Args, source: Option<&String>) -> Request {
+fn request(args: &Args, source: Option<&String>) -> SearchOptions {
     let machine = Machine::default();
     let cmdline = Cmdline::read(&machine);
-    Request {
+    SearchOptions {
         source: source.cloned(),
         wait: args.wait_for,
         cmdline,
@@ -137,7 +137,7 @@ fn request(args: &Args, source: Option<&String>) -> Request {
 }
 
 /// Finds and reads the description.
-async fn find(request: &Request) -> Result<Found, source::NotFound> {
+async fn find(request: &SearchOptions) -> Result<Found, source::NotFound> {
     source::find(request, &mut |line| log::info!("{line}")).await
 }
 

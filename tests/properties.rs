@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use netapply::diagnostic::Severity;
 use netapply::format::{Parsed, parse};
-use netapply::model::attribute::{self, Value};
+use netapply::model::attribute::{self, OptionValue};
 use netapply::model::{Desired, DesiredMac, Kind, Link, Naming};
 use proptest::prelude::*;
 
@@ -212,7 +212,7 @@ fn tell(link: &Link, out: &mut String) {
     let _ = writeln!(out, " mtu {:?}", link.mtu.map(|m| m.value.get()));
     for (name, value) in &link.settings.0 {
         let value = match &value.value {
-            Value::Bool(on) => u8::from(*on).to_string(),
+            OptionValue::Bool(on) => u8::from(*on).to_string(),
             other => other.to_string(),
         };
         let _ = writeln!(out, " {name} {value}");

@@ -3,7 +3,7 @@
 //! genisoimage, xorriso, dosfstools, mtools and e2fsprogs; a missing one fails the test and is named.
 
 use netapply::machine::Machine;
-use netapply::source::{Cmdline, Found, Layout, NotFound, NotFoundKind, OriginKind, Request, find};
+use netapply::source::{Cmdline, Found, Layout, NotFound, NotFoundKind, OriginKind, SearchOptions, find};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -61,13 +61,13 @@ impl Files {
     }
 }
 
-fn search(request: &Request) -> Result<Found, NotFound> {
+fn search(request: &SearchOptions) -> Result<Found, NotFound> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(find(request, &mut |_| {}))
 }
 
 fn read(source: &Path) -> Result<Found, NotFound> {
-    search(&Request { source: Some(text(source).to_owned()), ..Request::default() })
+    search(&SearchOptions { source: Some(text(source).to_owned()), ..SearchOptions::default() })
 }
 
 const GENISOIMAGE: &[&str] = &["genisoimage", "-quiet"];
@@ -322,11 +322,11 @@ fn labels_that_tools_write_are_found_by_a_boot() {
     run("mkfs.ext4", &["-q", "-L", "root", text(&disk("vdd")), "4M"]);
     let iso = files.image(GENISOIMAGE, &["-J", "-V", "INSTALLER", "-publisher", "me"]);
     fs::rename(iso, disk("vde")).unwrap();
-    let request = Request {
+    let request = SearchOptions {
         wait: Some(Duration::ZERO),
         machine: files.machine(),
         cmdline: Cmdline::parse("quiet"),
-        ..Request::default()
+        ..SearchOptions::default()
     };
     let problem = search(&request).unwrap_err();
     assert_eq!(problem.kind, NotFoundKind::NoDrive);
@@ -370,7 +370,7 @@ fn links_out_of_a_directory_are_followed_only_if_asked() {
     );
     assert!(problem.hint.contains("--follow-links"), "{}", problem.hint);
     let source = Some(text(&files.path("tree/netplan")).to_owned());
-    let found = search(&Request { source, follow_links: true, ..Request::default() }).unwrap();
+    let found = search(&SearchOptions { source, follow_links: true, ..SearchOptions::default() }).unwrap();
     assert_eq!(found.documents[1].text, "root:x\n");
     // The directory itself may be a link, and so may what stays within it.
     fs::remove_file(files.path("tree/netplan/x.yaml")).unwrap();
@@ -383,7 +383,10 @@ fn links_out_of_a_directory_are_followed_only_if_asked() {
     symlink(files.path("tree/netplan"), files.path("machine/etc/netplan")).unwrap();
     let source = Some(text(&files.path("machine/etc/netplan")).to_owned());
     let machine = Machine::below(files.path("machine"));
-    assert_eq!(search(&Request { source, machine, ..Request::default() }).unwrap().documents.len(), 3);
+    assert_eq!(
+        search(&SearchOptions { source, machine, ..SearchOptions::default() }).unwrap().documents.len(),
+        3
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use netapply::kernel::apply::{self, AfterFailure};
 use netapply::kernel::effects::Real;
 use netapply::kernel::names::Names;
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::machine::Machine;
 use netapply::plan::{self, Plan, script};
 use netapply::resolve::{Missing, resolve};
@@ -230,7 +230,7 @@ fn memory(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
 }
 
 fn session() -> Session {
-    Session::open(Family::Route).expect("a netlink session")
+    Session::open(NetlinkFamily::Route).expect("a netlink session")
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {

@@ -77,13 +77,13 @@ impl Renderer<'_> {
     }
 
     /// A diagnostic as JSON has it.
-    pub fn record(&self, diagnostic: &Diagnostic) -> Record {
+    pub fn record(&self, diagnostic: &Diagnostic) -> DiagnosticRecord {
         let Diagnostic { code, severity, message, at, hint } = diagnostic.clone();
-        Record { code, severity, message, at: self.at(at, Some(code)), hint }
+        DiagnosticRecord { code, severity, message, at: self.at(at, Some(code)), hint }
     }
 
     /// Diagnostics as JSON has them.
-    pub fn records(&self, diagnostics: &[Diagnostic]) -> Vec<Record> {
+    pub fn records(&self, diagnostics: &[Diagnostic]) -> Vec<DiagnosticRecord> {
         diagnostics.iter().map(|diagnostic| self.record(diagnostic)).collect()
     }
 
@@ -134,7 +134,7 @@ impl fmt::Display for At {
 
 /// A diagnostic in JSON, wherever JSON has one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Record {
+pub struct DiagnosticRecord {
     /// What it is about.
     pub code: Code,
     /// How bad it is.

@@ -1,6 +1,6 @@
 //! [`Desired`] to the text of another tool: the way back of `format`. Never sees the machine, and writes nothing.
 //!
-//! [`export`] hands the description to the tool's own module. What that tool cannot express is a [`Loss`], at the line
+//! [`export`] hands the description to the tool's own module. What that tool cannot express is a [`ExportLoss`], at the line
 //! that asked for it, and never left out in silence. What `format` reads and this room writes uses one table of facts:
 //! `format`'s.
 
@@ -69,7 +69,7 @@ pub enum Part {
 
 /// Something that is described and that the tool cannot express, or expresses elsewhere (a note).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct ExportLoss {
     /// The id of the link; empty for what belongs to none.
     pub link: String,
     /// What of it.
@@ -84,7 +84,7 @@ pub struct Exported {
     /// The files, none where no link can be expressed.
     pub files: Vec<File>,
     /// What is not in them.
-    pub losses: Vec<Loss>,
+    pub losses: Vec<ExportLoss>,
 }
 
 /// Writes a description for a tool. `resolved` is the same description joined with a machine, for the names of links.
@@ -104,7 +104,7 @@ const HEADER: &str =
 /// Collects what is lost.
 struct Losses {
     tool: &'static str,
-    list: Vec<Loss>,
+    list: Vec<ExportLoss>,
 }
 
 impl Losses {
@@ -122,7 +122,7 @@ impl Losses {
     }
 
     fn push(&mut self, link: &str, part: Part, diagnostic: Diagnostic) {
-        self.list.push(Loss { link: link.to_owned(), part, diagnostic });
+        self.list.push(ExportLoss { link: link.to_owned(), part, diagnostic });
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
-use super::tree::{Map, Tree, yaml};
+use super::tree::{Map, OutputTree, yaml};
 use super::{File, HEADER, Losses, Names, Part, expressible, main_link};
 use crate::format::netplan::options::{BOND, BRIDGE, How, Parameter, VXLAN};
 use crate::format::netplan::{OFFLOADS, PORT, is_id, section};
 use crate::format::value::{Mode, VIRTUAL};
-use crate::model::attribute::{self, Form, Value};
+use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, DhcpOptions, Dynamic, Family, Kind, Link,
     NamePattern, Naming, Peer, Resolver, Route, Rule, Scope, Wireguard,
@@ -125,8 +125,8 @@ impl Writer<'_> {
         self.ids.get(id).map_or(id, String::as_str)
     }
 
-    fn references<'s>(&'s self, of: impl IntoIterator<Item = &'s crate::model::LinkRef>) -> Tree {
-        Tree::texts(of.into_iter().map(|link| self.id(&link.value)))
+    fn references<'s>(&'s self, of: impl IntoIterator<Item = &'s crate::model::LinkRef>) -> OutputTree {
+        OutputTree::texts(of.into_iter().map(|link| self.id(&link.value)))
     }
 
     fn link(&self, link: &Link, losses: &mut Losses) -> Map {
@@ -176,7 +176,9 @@ impl Writer<'_> {
             match select.drivers.as_slice() {
                 [] => {}
                 [one] => matched.put("driver", one.value.as_str()),
-                several => matched.put("driver", Tree::texts(several.iter().map(|driver| &driver.value))),
+                several => {
+                    matched.put("driver", OutputTree::texts(several.iter().map(|driver| &driver.value)))
+                }
             }
         }
         if let Some(other) = select.otherwise.first() {
@@ -222,8 +224,11 @@ impl Writer<'_> {
             Kind::Vlan => {
                 out.put_some("id", link.settings.number("id"));
                 out.put_some("link", parent);
-                if let Some(tag) =
-                    link.settings.0.get("protocol").filter(|tag| tag.value != Value::Text("802.1Q".into()))
+                if let Some(tag) = link
+                    .settings
+                    .0
+                    .get("protocol")
+                    .filter(|tag| tag.value != OptionValue::Text("802.1Q".into()))
                 {
                     losses.none(link, Part::Settings, tag.at, format_args!("VLAN of protocol {}", tag.value));
                 }
@@ -238,7 +243,7 @@ impl Writer<'_> {
                 out.put_some("link", parent);
                 for (key, options) in [("local", ["local", "local6"]), ("remote", ["remote", "remote6"])] {
                     let set = options.iter().find_map(|option| link.settings.get(option));
-                    out.put_some(key, set.map(Value::to_string));
+                    out.put_some(key, set.map(OptionValue::to_string));
                 }
                 out.put_some("ttl", link.settings.number("ttl"));
                 let ends = ["local", "local6", "remote", "remote6", "ttl"];
@@ -270,7 +275,7 @@ impl Writer<'_> {
             }
         }
         match link.settings.get("stp_state") {
-            Some(Value::Bool(on)) => out.put("stp", *on),
+            Some(OptionValue::Bool(on)) => out.put("stp", *on),
             // netplan turns it on wherever there are parameters; the kernel has it off.
             _ if !out.0.is_empty() => out.put("stp", false),
             _ => {}
@@ -285,8 +290,8 @@ impl Writer<'_> {
         for (option, setting) in &link.port.0 {
             let key = PORT.iter().find(|(_, known)| known == option).map(|(key, _)| *key);
             match (key, &setting.value) {
-                (Some(key), Value::Bool(on)) => out.put(key, *on),
-                (None, Value::Number(1..)) if is_bridge && matches!(*option, "cost" | "priority") => {}
+                (Some(key), OptionValue::Bool(on)) => out.put(key, *on),
+                (None, OptionValue::Number(1..)) if is_bridge && matches!(*option, "cost" | "priority") => {}
                 _ => losses.none(
                     link,
                     Part::Port,
@@ -314,9 +319,9 @@ impl Writer<'_> {
             let name = parameter.key.name;
             if let How::Set(words) = parameter.how {
                 known.extend(words.iter().map(|(_, option)| *option));
-                let is_on = |option: &str| link.settings.get(option) == Some(&Value::Bool(true));
+                let is_on = |option: &str| link.settings.get(option) == Some(&OptionValue::Bool(true));
                 let on = words.iter().filter(|(_, option)| is_on(option)).map(|(word, _)| *word);
-                out.put_filled(name, Tree::texts(on));
+                out.put_filled(name, OutputTree::texts(on));
                 continue;
             }
             let Some(setting) =
@@ -347,25 +352,27 @@ impl Writer<'_> {
     }
 
     /// The value of an option in netplan's unit; `None` for what netplan takes for unset, or has no word for.
-    fn parameter(&self, parameter: &Parameter, kind: Kind, value: &Value) -> Option<Tree> {
-        if *value == Value::Number(0) && parameter.zero_is_unset() {
+    fn parameter(&self, parameter: &Parameter, kind: Kind, value: &OptionValue) -> Option<OutputTree> {
+        if *value == OptionValue::Number(0) && parameter.zero_is_unset() {
             return None;
         }
         let is_link = attribute::of(kind, parameter.option).is_some_and(|row| row.form == Form::Link);
         Some(match (parameter.how, value) {
-            (How::Centiseconds(_), Value::Number(number)) if number % 100 != 0 => {
-                Tree::Text(format!("{}ms", number * 10))
+            (How::Centiseconds(_), OptionValue::Number(number)) if number % 100 != 0 => {
+                OutputTree::Text(format!("{}ms", number * 10))
             }
-            (How::Centiseconds(_), Value::Number(number)) => Tree::Number(number / 100),
-            (How::Words { on, .. }, Value::Text(word)) if word == on => Tree::Bool(true),
-            (How::Words { off, .. }, Value::Text(word)) if word == off => Tree::Bool(false),
+            (How::Centiseconds(_), OptionValue::Number(number)) => OutputTree::Number(number / 100),
+            (How::Words { on, .. }, OptionValue::Text(word)) if word == on => OutputTree::Bool(true),
+            (How::Words { off, .. }, OptionValue::Text(word)) if word == off => OutputTree::Bool(false),
             (How::Words { .. }, _) => return None,
-            (_, Value::Number(number)) => Tree::Number(*number),
-            (_, Value::Bool(on)) => Tree::Bool(*on),
-            (_, Value::Range(low, high)) => Tree::List(vec![i64::from(*low).into(), i64::from(*high).into()]),
-            (_, Value::Ips(ips)) => Tree::texts(ips),
-            (_, Value::Text(id)) if is_link => Tree::Text(self.id(id).to_owned()),
-            (_, other) => Tree::Text(other.to_string()),
+            (_, OptionValue::Number(number)) => OutputTree::Number(*number),
+            (_, OptionValue::Bool(on)) => OutputTree::Bool(*on),
+            (_, OptionValue::Range(low, high)) => {
+                OutputTree::List(vec![i64::from(*low).into(), i64::from(*high).into()])
+            }
+            (_, OptionValue::Ips(ips)) => OutputTree::texts(ips),
+            (_, OptionValue::Text(id)) if is_link => OutputTree::Text(self.id(id).to_owned()),
+            (_, other) => OutputTree::Text(other.to_string()),
         })
     }
 
@@ -375,23 +382,23 @@ impl Writer<'_> {
             Some(zone) => format!("{}%{}", server.value, self.id(zone)),
             None => server.value.to_string(),
         });
-        out.put_filled("addresses", Tree::texts(shown));
-        out.put_filled("search", Tree::texts(resolver.search.iter().map(|domain| &domain.value)));
+        out.put_filled("addresses", OutputTree::texts(shown));
+        out.put_filled("search", OutputTree::texts(resolver.search.iter().map(|domain| &domain.value)));
         out
     }
 }
 
 /// What the kernel has anyway, so that nothing is lost where netplan cannot say it.
-fn is_default(option: &str, value: &Value) -> bool {
+fn is_default(option: &str, value: &OptionValue) -> bool {
     const ZERO: &[&str] = &["arp_interval", "downdelay", "maxaddress", "min_links", "tos", "updelay"];
-    *value == Value::Number(0) && ZERO.contains(&option)
+    *value == OptionValue::Number(0) && ZERO.contains(&option)
 }
 
 fn tunnel(link: &Link, out: &mut Map, losses: &mut Losses) {
     let Some(mode) = tunnel_mode(link) else { return };
     out.put("mode", mode.word);
     for end in ["local", "remote"] {
-        out.put_some(end, link.settings.get(end).map(Value::to_string));
+        out.put_some(end, link.settings.get(end).map(OptionValue::to_string));
     }
     out.put_some(
         "ttl",
@@ -415,7 +422,7 @@ fn tunnel(link: &Link, out: &mut Map, losses: &mut Losses) {
         );
     }
     // 4 is what networkd and netapply give a tunnel.
-    let limit = link.settings.0.get("encaplimit").filter(|limit| limit.value != Value::Number(4));
+    let limit = link.settings.0.get("encaplimit").filter(|limit| limit.value != OptionValue::Number(4));
     if let Some(limit) = limit {
         losses.none(link, Part::Settings, limit.at, format_args!("encaplimit {}", limit.value));
     }
@@ -430,15 +437,15 @@ fn write_wireguard(wireguard: &Wireguard, out: &mut Map) {
         let keys = out.below("keys");
         keys.put("public", peer.public_key.value.as_str());
         keys.put_some("shared", peer.shared_key.as_ref().map(|key| key.value.as_str()));
-        out.put("allowed-ips", Tree::texts(&peer.allowed));
+        out.put("allowed-ips", OutputTree::texts(&peer.allowed));
         out.put_some("keepalive", peer.keepalive.map(u32::from));
         out.put_some("endpoint", peer.endpoint.map(|end| std::net::SocketAddr::from(end.value).to_string()));
-        Tree::Map(out)
+        OutputTree::Map(out)
     };
     out.put_filled("peers", wireguard.peers.iter().map(peer).collect::<Vec<_>>());
 }
 
-fn write_address(link: &Link, address: &Address, losses: &mut Losses) -> Option<Tree> {
+fn write_address(link: &Link, address: &Address, losses: &mut Losses) -> Option<OutputTree> {
     if address.net.prefix_len() == 0 {
         losses.none(
             link,
@@ -461,7 +468,7 @@ fn write_address(link: &Link, address: &Address, losses: &mut Losses) -> Option<
     options.put_some("lifetime", address.preferred.map(i64::from));
     options.put_some("label", address.label.as_deref());
     if options.0.is_empty() {
-        return Some(Tree::Text(address.net.to_string()));
+        return Some(OutputTree::Text(address.net.to_string()));
     }
     let mut out = Map::default();
     out.put(&address.net.to_string(), options);
@@ -473,7 +480,7 @@ fn lost_far_ends(link: &Link) -> Vec<IpNet> {
     link.addresses.iter().filter_map(|address| address.peer).collect()
 }
 
-fn write_route(link: &Link, route: &Route, far: &[IpNet], losses: &mut Losses) -> Option<Tree> {
+fn write_route(link: &Link, route: &Route, far: &[IpNet], losses: &mut Losses) -> Option<OutputTree> {
     let foreign = [route.via, route.source].into_iter().flatten().find(|ip| Family::of(ip) != route.family());
     let whole = match (route.more.is_empty(), foreign) {
         (false, _) => Some("several next hops".to_owned()),
@@ -523,7 +530,7 @@ fn write_route(link: &Link, route: &Route, far: &[IpNet], losses: &mut Losses) -
 }
 
 /// netplan wants one of the sides.
-fn write_rule(rule: &Rule) -> Tree {
+fn write_rule(rule: &Rule) -> OutputTree {
     let mut out = Map::default();
     let from = rule.from.or(rule.to.is_none().then(|| rule.family.everything()));
     out.put_some("from", from.map(|net| net.to_string()));
@@ -597,7 +604,7 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
         losses.differs(link, Part::Ipv6, address.at, what);
     }
     match ipv6.generation.map(|generation| generation.value) {
-        Some(AddressGeneration::None) => out.put("link-local", Tree::List(Vec::new())),
+        Some(AddressGeneration::None) => out.put("link-local", OutputTree::List(Vec::new())),
         Some(AddressGeneration::Eui64) => out.put("ipv6-address-generation", "eui64"),
         Some(AddressGeneration::Random | AddressGeneration::StableSecret) => {
             out.put("ipv6-address-generation", "stable-privacy");

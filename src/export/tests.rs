@@ -8,7 +8,7 @@ use super::*;
 use crate::diagnostic::Diagnostic;
 use crate::format::{Parsed, parse};
 use crate::inventory::Inventory;
-use crate::model::attribute::Value;
+use crate::model::attribute::OptionValue;
 use crate::model::{Activation, Dynamic, LinkRef, Located, Match, NamePattern, Naming, attribute};
 use crate::resolve::{Missing, resolve};
 
@@ -107,7 +107,7 @@ fn plain(link: &mut Link, keys: &HashMap<String, String>) {
     references.for_each(|LinkRef { value, .. }| key(value));
     for (option, setting) in &mut link.settings.0 {
         let is_link = attribute::of(link.kind, option).is_some_and(|a| a.form == attribute::Form::Link);
-        if let (true, Value::Text(id)) = (is_link, &mut setting.value) {
+        if let (true, OptionValue::Text(id)) = (is_link, &mut setting.value) {
             key(id);
         }
     }
@@ -126,14 +126,15 @@ fn plain(link: &mut Link, keys: &HashMap<String, String>) {
         _ => {}
     }
     link.settings.0.retain(|option, setting| match (&setting.value, *option) {
-        (Value::Text(tag), "protocol") => tag != "802.1Q",
-        (Value::Bool(on), "stp_state") => *on,
-        (Value::Number(0), "arp_interval" | "downdelay" | "maxaddress" | "min_links" | "tos" | "updelay") => {
-            false
-        }
+        (OptionValue::Text(tag), "protocol") => tag != "802.1Q",
+        (OptionValue::Bool(on), "stp_state") => *on,
+        (
+            OptionValue::Number(0),
+            "arp_interval" | "downdelay" | "maxaddress" | "min_links" | "tos" | "updelay",
+        ) => false,
         _ => true,
     });
-    link.port.0.retain(|_, setting| setting.value != Value::Number(0));
+    link.port.0.retain(|_, setting| setting.value != OptionValue::Number(0));
     if link.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements) {
         link.ipv6.accept_ra.get_or_insert(Located::new(true, Place::NONE));
         link.dynamic.retain(|d| d.value != Dynamic::RouterAdvertisements);
@@ -204,7 +205,7 @@ impl Part {
 }
 
 /// Where a description and what was read back differ without a loss for it, and the losses that are none.
-fn unreported(parsed: &Parsed, losses: &[Loss], back: &Parsed) -> Vec<String> {
+fn unreported(parsed: &Parsed, losses: &[ExportLoss], back: &Parsed) -> Vec<String> {
     let (was, is) = (Plain::new(&parsed.desired), Plain::new(&back.desired));
     let mut wrong: Vec<String> = Vec::new();
     let mut differ: HashSet<(String, String)> = HashSet::new();

@@ -4,33 +4,33 @@ use std::fmt::Write as _;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Tree {
+pub(super) enum OutputTree {
     Bool(bool),
     Number(i64),
     Text(String),
-    List(Vec<Tree>),
+    List(Vec<OutputTree>),
     Map(Map),
 }
 
 /// A mapping.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Map(pub(super) Vec<(String, Tree)>);
+pub(super) struct Map(pub(super) Vec<(String, OutputTree)>);
 
 impl Map {
     /// Adds an entry.
-    pub(super) fn put(&mut self, key: &str, value: impl Into<Tree>) {
+    pub(super) fn put(&mut self, key: &str, value: impl Into<OutputTree>) {
         self.0.push((key.to_owned(), value.into()));
     }
 
     /// Adds an entry where there is a value.
-    pub(super) fn put_some<T: Into<Tree>>(&mut self, key: &str, value: Option<T>) {
+    pub(super) fn put_some<T: Into<OutputTree>>(&mut self, key: &str, value: Option<T>) {
         if let Some(value) = value {
             self.put(key, value);
         }
     }
 
     /// Adds a mapping or list that has something in it.
-    pub(super) fn put_filled(&mut self, key: &str, value: impl Into<Tree>) {
+    pub(super) fn put_filled(&mut self, key: &str, value: impl Into<OutputTree>) {
         let value = value.into();
         if !value.is_empty() {
             self.put(key, value);
@@ -39,72 +39,73 @@ impl Map {
 
     /// The mapping below a key, made where it is missing.
     pub(super) fn below(&mut self, key: &str) -> &mut Map {
-        let at =
-            self.0.iter().position(|(k, v)| k == key && matches!(v, Tree::Map(_))).unwrap_or_else(|| {
+        let at = self.0.iter().position(|(k, v)| k == key && matches!(v, OutputTree::Map(_))).unwrap_or_else(
+            || {
                 self.put(key, Map::default());
                 self.0.len() - 1
-            });
+            },
+        );
         match self.0.get_mut(at) {
-            Some((_, Tree::Map(map))) => map,
+            Some((_, OutputTree::Map(map))) => map,
             _ => unreachable!("a mapping was found or put there"),
         }
     }
 }
 
-impl Tree {
+impl OutputTree {
     fn is_empty(&self) -> bool {
         match self {
-            Tree::List(items) => items.is_empty(),
-            Tree::Map(Map(entries)) => entries.is_empty(),
+            OutputTree::List(items) => items.is_empty(),
+            OutputTree::Map(Map(entries)) => entries.is_empty(),
             _ => false,
         }
     }
 
     /// A list of what can be shown as text.
-    pub(super) fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Tree {
-        Tree::List(items.into_iter().map(|item| Tree::Text(item.to_string())).collect())
+    pub(super) fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> OutputTree {
+        OutputTree::List(items.into_iter().map(|item| OutputTree::Text(item.to_string())).collect())
     }
 }
 
-impl From<bool> for Tree {
-    fn from(on: bool) -> Tree {
-        Tree::Bool(on)
+impl From<bool> for OutputTree {
+    fn from(on: bool) -> OutputTree {
+        OutputTree::Bool(on)
     }
 }
 
-impl From<i64> for Tree {
-    fn from(number: i64) -> Tree {
-        Tree::Number(number)
+impl From<i64> for OutputTree {
+    fn from(number: i64) -> OutputTree {
+        OutputTree::Number(number)
     }
 }
 
-impl From<u32> for Tree {
-    fn from(number: u32) -> Tree {
-        Tree::Number(number.into())
+impl From<u32> for OutputTree {
+    fn from(number: u32) -> OutputTree {
+        OutputTree::Number(number.into())
     }
 }
 
-impl From<&str> for Tree {
-    fn from(text: &str) -> Tree {
-        Tree::Text(text.to_owned())
+impl From<&str> for OutputTree {
+    fn from(text: &str) -> OutputTree {
+        OutputTree::Text(text.to_owned())
     }
 }
 
-impl From<String> for Tree {
-    fn from(text: String) -> Tree {
-        Tree::Text(text)
+impl From<String> for OutputTree {
+    fn from(text: String) -> OutputTree {
+        OutputTree::Text(text)
     }
 }
 
-impl From<Vec<Tree>> for Tree {
-    fn from(items: Vec<Tree>) -> Tree {
-        Tree::List(items)
+impl From<Vec<OutputTree>> for OutputTree {
+    fn from(items: Vec<OutputTree>) -> OutputTree {
+        OutputTree::List(items)
     }
 }
 
-impl From<Map> for Tree {
-    fn from(map: Map) -> Tree {
-        Tree::Map(map)
+impl From<Map> for OutputTree {
+    fn from(map: Map) -> OutputTree {
+        OutputTree::Map(map)
     }
 }
 
@@ -124,11 +125,13 @@ fn block(Map(entries): &Map, indent: usize, mut begun: bool, out: &mut String) {
         out.push_str(&scalar(key));
         out.push(':');
         match value {
-            Tree::Map(map) if !map.0.is_empty() => {
+            OutputTree::Map(map) if !map.0.is_empty() => {
                 out.push('\n');
                 block(map, indent + 2, false, out);
             }
-            Tree::List(items) if items.iter().any(|item| matches!(item, Tree::Map(m) if !m.0.is_empty())) => {
+            OutputTree::List(items)
+                if items.iter().any(|item| matches!(item, OutputTree::Map(m) if !m.0.is_empty())) =>
+            {
                 out.push('\n');
                 list(items, indent, out);
             }
@@ -139,11 +142,11 @@ fn block(Map(entries): &Map, indent: usize, mut begun: bool, out: &mut String) {
     }
 }
 
-fn list(items: &[Tree], indent: usize, out: &mut String) {
+fn list(items: &[OutputTree], indent: usize, out: &mut String) {
     for item in items {
         let _ = write!(out, "{:indent$}- ", "");
         match item {
-            Tree::Map(map) if !map.0.is_empty() => block(map, indent + 2, true, out),
+            OutputTree::Map(map) if !map.0.is_empty() => block(map, indent + 2, true, out),
             one => {
                 let _ = writeln!(out, "{}", flow(one));
             }
@@ -152,16 +155,16 @@ fn list(items: &[Tree], indent: usize, out: &mut String) {
 }
 
 /// A value on one line.
-fn flow(value: &Tree) -> String {
+fn flow(value: &OutputTree) -> String {
     match value {
-        Tree::Bool(on) => on.to_string(),
-        Tree::Number(number) => number.to_string(),
-        Tree::Text(text) => scalar(text),
-        Tree::List(items) => {
+        OutputTree::Bool(on) => on.to_string(),
+        OutputTree::Number(number) => number.to_string(),
+        OutputTree::Text(text) => scalar(text),
+        OutputTree::List(items) => {
             let items: Vec<String> = items.iter().map(flow).collect();
             format!("[{}]", items.join(", "))
         }
-        Tree::Map(Map(entries)) => {
+        OutputTree::Map(Map(entries)) => {
             let entries: Vec<String> =
                 entries.iter().map(|(k, v)| format!("{}: {}", scalar(k), flow(v))).collect();
             format!("{{{}}}", entries.join(", "))
@@ -214,8 +217,8 @@ mod tests {
         route.put("to", "default");
         route.put("on-link", true);
         let mut nic = Map::default();
-        nic.put("addresses", Tree::texts(["192.0.2.1/24", "2001:db8::1/64"]));
-        nic.put("routes", vec![Tree::from(route), Map::default().into()]);
+        nic.put("addresses", OutputTree::texts(["192.0.2.1/24", "2001:db8::1/64"]));
+        nic.put("routes", vec![OutputTree::from(route), Map::default().into()]);
         nic.put("match", Map::default());
         let mut root = Map::default();
         root.below("ethernets").put("eth0", nic);

@@ -11,7 +11,7 @@ mod stacking;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::attribute::{self, Value};
+use crate::model::attribute::{self, OptionValue};
 use crate::model::{BondMode, Desired, Kind, Link, Located, Mtu, Naming, Place};
 
 /// Links in one description. A link takes a hundred times the memory of the few bytes that can ask for one, and a
@@ -82,11 +82,11 @@ const FORWARD_DELAY: (i64, i64) = (200, 3000);
 
 /// Leaves out numbers that the kernel refuses, which would cost the whole link.
 fn numbers(link: &mut Link, diags: &mut Vec<Diagnostic>) {
-    let spanning_tree = link.settings.get("stp_state") == Some(&Value::Bool(true));
+    let spanning_tree = link.settings.get("stp_state") == Some(&OptionValue::Bool(true));
     let (kind, id) = (link.kind, link.id.clone());
     let rows = kind.attributes();
     link.settings.0.retain(|name, setting| {
-        let Value::Number(number) = setting.value else { return true };
+        let OptionValue::Number(number) = setting.value else { return true };
         let row = rows.iter().find(|row| row.name == *name);
         let range = match *name {
             "forward_delay" if spanning_tree => Some(FORWARD_DELAY),
@@ -168,7 +168,7 @@ fn monitoring(bond: &mut Link, mode: BondMode, diags: &mut Vec<Diagnostic>) {
                 .hint("set miimon, or arp_interval and arp_ip_target"),
         );
         if let Some(miimon) = crate::model::attribute::of(Kind::Bond, "miimon") {
-            bond.settings.set(miimon, Value::Number(100), bond.at);
+            bond.settings.set(miimon, OptionValue::Number(100), bond.at);
         }
     }
 }

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use super::tree::Node;
 use super::value::interface_name;
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::model::attribute::{self, Attribute, Value};
+use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{
     Desired, DesiredMac, IfName, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route,
 };
@@ -44,7 +44,7 @@ pub(super) struct Draft {
 struct PortOption {
     port: LinkRef,
     row: &'static Attribute,
-    value: Value,
+    value: OptionValue,
 }
 
 impl Draft {
@@ -258,7 +258,7 @@ pub(super) fn made(name: &Node, kind: Kind, diags: &mut Vec<Diagnostic>) -> Link
 pub(super) fn vlan(link: &mut Link, parent: LinkRef, id: Located<u64>) {
     link.parent = Some(parent);
     if let Some(row) = attribute::of(Kind::Vlan, "id") {
-        link.settings.set(row, Value::Number(id.value as i64), id.at);
+        link.settings.set(row, OptionValue::Number(id.value as i64), id.at);
     }
 }
 

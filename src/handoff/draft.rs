@@ -11,7 +11,7 @@ use crate::plan::{Action, LinkChange, Manager, Plan, Service, Step, StepId};
 use crate::resolve::ResolvedLink;
 
 /// The plan, and what the hand-off adds to it.
-pub(super) struct Draft<'a> {
+pub(super) struct PlanDraft<'a> {
     pub(super) surroundings: &'a Surroundings,
     plan: &'a mut Plan,
     /// Steps that come before the network's: a running tool lets a link go before the first change. They need each other
@@ -40,7 +40,7 @@ pub(super) enum For<'a> {
     First,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> PlanDraft<'a> {
     pub(super) fn new(plan: &'a mut Plan, surroundings: &'a Surroundings) -> Self {
         let mut essential: HashMap<String, Vec<StepId>> = HashMap::new();
         for (id, step) in plan.numbered() {
@@ -48,7 +48,7 @@ impl<'a> Draft<'a> {
                 essential.entry(step.link.clone()).or_default().push(id);
             }
         }
-        Draft {
+        PlanDraft {
             surroundings,
             plan,
             first: Vec::new(),

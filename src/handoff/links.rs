@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::draft::{Draft, For};
+use super::draft::{For, PlanDraft};
 use super::image::Presence;
 use super::{APPLIED, CLOUD_INIT_OFF, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings, is_left};
 use crate::model::{Desired, Dynamic, Kind, Link, is_plain};
@@ -15,7 +15,7 @@ const CLOUD_INIT: &str = "/run/cloud-init/cloud.cfg";
 const CONNMAN_DEFAULT: &str = "vmnet,vboxnet,virbr,ifb,ve-,vb-";
 
 /// Tells of one link.
-pub(super) fn tell(draft: &mut Draft, link: &ResolvedLink) {
+pub(super) fn tell(draft: &mut PlanDraft, link: &ResolvedLink) {
     let surroundings = draft.surroundings;
     let name = &link.name;
     let whose = For::Link(link);
@@ -64,7 +64,7 @@ pub(super) fn tell(draft: &mut Draft, link: &ResolvedLink) {
 
 /// A name that is a pattern, an option or a list to the tools: it is written nowhere, and whoever has it is named. No
 /// description gives such a name; a NIC may have it.
-fn cannot_tell(draft: &mut Draft, name: &str) {
+fn cannot_tell(draft: &mut PlanDraft, name: &str) {
     let Surroundings { networkd, network_manager, dhcpcd, ifupdown, connman, .. } = draft.surroundings;
     let tools = [
         ("networkd", networkd),
@@ -85,14 +85,14 @@ fn cannot_tell(draft: &mut Draft, name: &str) {
 }
 
 /// The beginning of a .network file's name that sorts before all of the image.
-fn first_rank(draft: &Draft) -> &'static str {
+fn first_rank(draft: &PlanDraft) -> &'static str {
     let before = |name: &String| name.as_str() < "00-netapply-";
     if draft.surroundings.network_files.iter().any(before) { "!00" } else { "00" }
 }
 
 /// A link that asks for DHCP stays with the image. networkd takes a link only where a file says so, and images have files
 /// for NICs alone: a bond or VLAN gets one.
-fn leave(draft: &mut Draft, link: &ResolvedLink) {
+fn leave(draft: &mut PlanDraft, link: &ResolvedLink) {
     let Link { kind, addresses, routes, dynamic, .. } = &link.desired;
     let mixed = !addresses.is_empty() || !routes.is_empty();
     let name = &link.name;
@@ -127,7 +127,7 @@ fn leave(draft: &mut Draft, link: &ResolvedLink) {
 }
 
 /// Tells what holds for all links together.
-pub(super) fn tell_of_all(draft: &mut Draft, desired: &Desired, resolved: &Resolved) {
+pub(super) fn tell_of_all(draft: &mut PlanDraft, desired: &Desired, resolved: &Resolved) {
     let surroundings = draft.surroundings;
     let uplink = super::uplink(resolved);
     if let Some(uplink) = uplink {
@@ -169,7 +169,7 @@ pub(super) fn tell_of_all(draft: &mut Draft, desired: &Desired, resolved: &Resol
 
 /// networkd drops rules and routes that it did not make as soon as it manages any link, unless the last of its settings
 /// says otherwise. It reads them only when it starts.
-fn foreign(draft: &mut Draft, uplink: &ResolvedLink) {
+fn foreign(draft: &mut PlanDraft, uplink: &ResolvedLink) {
     let surroundings = draft.surroundings;
     let own = ["50-netapply.conf", "zz-netapply.conf"];
     let removed_after = |own: &str| {
@@ -193,7 +193,7 @@ fn foreign(draft: &mut Draft, uplink: &ResolvedLink) {
 }
 
 /// Tools that take all links, or what a list says, are given a list without ours. Drop-ins of their units read it.
-fn tools_of_all(draft: &mut Draft, resolved: &Resolved) {
+fn tools_of_all(draft: &mut PlanDraft, resolved: &Resolved) {
     let surroundings = draft.surroundings;
     let told = resolved.links.iter().filter(|l| !is_left(l) && is_plain(&l.name));
     let names: Vec<&str> = told.map(|l| l.name.as_str()).collect();

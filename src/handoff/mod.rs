@@ -19,7 +19,7 @@ use crate::machine::Machine;
 use crate::model::{Desired, Dynamic, Kind};
 use crate::plan::Plan;
 use crate::resolve::{Resolved, ResolvedLink};
-use draft::Draft;
+use draft::PlanDraft;
 pub use image::Presence;
 pub use record::Record;
 pub use resolv_conf::{Access, End, ResolvConf, Resolvconf, Server};
@@ -61,7 +61,7 @@ pub fn add(
     hostname: Option<&str>,
     surroundings: &Surroundings,
 ) -> Vec<String> {
-    let mut draft = Draft::new(plan, surroundings);
+    let mut draft = PlanDraft::new(plan, surroundings);
     // Nothing usable: everything stays with the image's own tools, and what they were told before is taken back.
     if resolved.links.is_empty() {
         return draft.finish();
@@ -80,7 +80,7 @@ pub fn add(
 ///
 /// Returns complete sentences on what cannot be taken back.
 pub fn take_back(plan: &mut Plan, links: &[String], surroundings: &Surroundings) -> Vec<String> {
-    let mut draft = Draft::new(plan, surroundings);
+    let mut draft = PlanDraft::new(plan, surroundings);
     if !links.is_empty() {
         draft.keep_all_but(links);
     }
@@ -134,7 +134,7 @@ fn uplink(resolved: &Resolved) -> Option<&ResolvedLink> {
 
 /// Gives the machine the drive's name where it has none. Never the agent's ramdisk, whose name the image decides, and
 /// never an initramfs: the system that follows knows whether it has a name.
-fn name_machine(draft: &mut Draft, hostname: Option<&str>) {
+fn name_machine(draft: &mut PlanDraft, hostname: Option<&str>) {
     let surroundings = draft.surroundings;
     if surroundings.initramfs || surroundings.ipa || surroundings.hostname.is_some() {
         return;

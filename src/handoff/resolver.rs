@@ -1,6 +1,6 @@
 //! Name servers and search domains, where the image's programs look for them.
 
-use super::draft::{Draft, For};
+use super::draft::{For, PlanDraft};
 use super::image::Presence;
 use super::resolv_conf::{Access, ETC, End, Resolvconf};
 use super::{MADE, Surroundings, uplink};
@@ -59,7 +59,7 @@ pub(super) fn destination<'a>(surroundings: &'a Surroundings, record: &str) -> D
 }
 
 /// Tells the image the described name servers; nothing where the description has none.
-pub(super) fn tell(draft: &mut Draft, resolved: &Resolved) {
+pub(super) fn tell(draft: &mut PlanDraft, resolved: &Resolved) {
     let mut resolver = resolved.resolver.clone();
     let described = !resolver.servers.is_empty() || !resolver.search.is_empty();
     let Some(uplink) = uplink(resolved).filter(|_| described) else { return };
@@ -128,7 +128,7 @@ pub(super) fn tell(draft: &mut Draft, resolved: &Resolved) {
 
 /// Gives NetworkManager the servers as global ones: where a setting of the image takes precedence over `main`, it writes
 /// these into resolv.conf. Without any server it has to go on writing those of its leases.
-fn network_manager(draft: &mut Draft, whose: For, resolver: &Resolver, main: &str) {
+fn network_manager(draft: &mut PlanDraft, whose: For, resolver: &Resolver, main: &str) {
     if draft.surroundings.network_manager <= Presence::Masked || resolver.servers.is_empty() {
         return;
     }

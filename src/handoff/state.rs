@@ -1,5 +1,5 @@
 //! Whether the hand-off holds: what the image's programs ask for names, and which of its tools manages a described link,
-//! by their own state. [`Image::observe`] asks; [`Names::unused`] judges and is pure.
+//! by their own state. [`Image::observe`] asks; [`NameLookup::unused`] judges and is pure.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,7 +11,7 @@ use super::files::{names, read};
 use super::image::{Presence, services};
 use super::resolv_conf::{ETC, End, ResolvConf, Resolvconf};
 use super::surroundings::Surroundings;
-use crate::bus::{Argument, Bus, BusError, Method, Value};
+use crate::bus::{Argument, Bus, BusError, BusMethod, Returned};
 use crate::machine::Machine;
 use crate::page::printable;
 use crate::plan::Manager;
@@ -26,7 +26,7 @@ const RESOLVED: &str = "org.freedesktop.resolve1";
 #[serde(default)]
 pub struct Image {
     /// How names are looked up; `None` where that was not observed.
-    pub names: Option<Names>,
+    pub names: Option<NameLookup>,
     /// Links that a tool of the image manages.
     pub managed: Vec<Managed>,
 }
@@ -45,7 +45,7 @@ pub struct Managed {
 /// How the image's programs look names up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Names {
+pub struct NameLookup {
     /// /etc/resolv.conf.
     pub resolv_conf: ResolvConf,
     /// The `hosts` line of /etc/nsswitch.conf.
@@ -53,7 +53,7 @@ pub struct Names {
     /// systemd-resolved's service.
     pub resolved: Presence,
     /// What systemd-resolved says of itself; `None` where it does not run or could not be asked.
-    pub resolved_state: Option<Resolved>,
+    pub resolved_state: Option<ResolvedDaemon>,
     /// Why a resolvconf(8) that the image has keeps servers out.
     pub resolvconf: Option<String>,
     /// NetworkManager's settings in its files that decide who writes resolv.conf: setting and file.
@@ -65,7 +65,7 @@ pub struct Names {
 /// systemd-resolved's own state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Resolved {
+pub struct ResolvedDaemon {
     /// Its servers, of all links and global ones.
     pub servers: Vec<IpAddr>,
     /// `yes`, `no` or `opportunistic`.
@@ -107,7 +107,7 @@ pub enum Unused {
     },
 }
 
-impl Names {
+impl NameLookup {
     /// Whether programs ask a described name server: `None` where they do; `Err` where a resolver on this machine stands
     /// between, of which nothing is known.
     pub fn unused(&self, server: &IpAddr) -> Result<Option<Unused>, IpAddr> {
@@ -243,7 +243,7 @@ impl Image {
             (Presence::Running, Some(bus)) => resolved_state(bus).await.ok(),
             _ => None,
         };
-        let names = Names {
+        let names = NameLookup {
             hosts: hosts(machine),
             resolved,
             resolved_state,
@@ -297,7 +297,7 @@ async fn network_manager(bus: &mut Bus, link: &str) -> Option<Managed> {
     const ACTIVE: &str = "org.freedesktop.NetworkManager.Connection.Active";
     const EXTERNAL: i128 = 0x80;
     let arguments = [Argument::Text(link)];
-    let method = Method {
+    let method = BusMethod {
         destination: NETWORK_MANAGER,
         path: "/org/freedesktop/NetworkManager",
         interface: NETWORK_MANAGER,
@@ -319,7 +319,7 @@ async fn network_manager(bus: &mut Bus, link: &str) -> Option<Managed> {
             return None;
         }
         let id = bus.property(NETWORK_MANAGER, &active, ACTIVE, "Id").await.ok()?;
-        let id = id.as_ref().and_then(Value::text).unwrap_or_default().to_owned();
+        let id = id.as_ref().and_then(Returned::text).unwrap_or_default().to_owned();
         seen = printable(&format!("its connection \"{id}\" is up on it")).into_owned();
     }
     Some(Managed { link: link.to_owned(), tool: "NetworkManager".to_owned(), seen })
@@ -327,7 +327,7 @@ async fn network_manager(bus: &mut Bus, link: &str) -> Option<Managed> {
 
 /// connman has a service for each wired link that it takes.
 async fn connman(bus: &mut Bus, links: &[&str]) -> Vec<Managed> {
-    let services = Method {
+    let services = BusMethod {
         destination: "net.connman",
         path: "/",
         interface: "net.connman.Manager",
@@ -335,7 +335,7 @@ async fn connman(bus: &mut Bus, links: &[&str]) -> Vec<Managed> {
         arguments: &[],
     };
     let Ok(services) = bus.call(&services).await else { return Vec::new() };
-    let services = services.first().map(Value::list).unwrap_or_default();
+    let services = services.first().map(Returned::list).unwrap_or_default();
     let taken = services.iter().filter_map(|service| {
         let properties = service.list().get(1)?;
         let link = properties.get("Ethernet")?.get("Interface")?.text()?;
@@ -422,15 +422,15 @@ fn settings(machine: &Machine) -> Vec<(String, String)> {
 }
 
 /// What systemd-resolved says of itself.
-async fn resolved_state(bus: &mut Bus) -> Result<Resolved, BusError> {
+async fn resolved_state(bus: &mut Bus) -> Result<ResolvedDaemon, BusError> {
     const MANAGER: &str = "org.freedesktop.resolve1.Manager";
     const PATH: &str = "/org/freedesktop/resolve1";
-    let mut state = Resolved::default();
+    let mut state = ResolvedDaemon::default();
     let servers = bus.property(RESOLVED, PATH, MANAGER, "DNS").await?;
-    state.servers = servers.iter().flat_map(Value::list).filter_map(address).collect();
+    state.servers = servers.iter().flat_map(Returned::list).filter_map(address).collect();
     for (name, field) in [("DNSOverTLS", &mut state.dns_over_tls), ("DNSSEC", &mut state.dnssec)] {
         let value = bus.property(RESOLVED, PATH, MANAGER, name).await?;
-        *field = value.as_ref().and_then(Value::text).unwrap_or_default().to_owned();
+        *field = value.as_ref().and_then(Returned::text).unwrap_or_default().to_owned();
     }
     if state.dns_over_tls == "yes" || state.dnssec == "yes" {
         // A zone that public servers know and sign. The root is nothing to ask: systemd-resolved answers for it itself.
@@ -441,7 +441,7 @@ async fn resolved_state(bus: &mut Bus) -> Result<Resolved, BusError> {
             Argument::Short(2),
             Argument::Long(0),
         ];
-        let resolve = Method {
+        let resolve = BusMethod {
             destination: RESOLVED,
             path: PATH,
             interface: MANAGER,
@@ -463,7 +463,7 @@ async fn resolved_state(bus: &mut Bus) -> Result<Resolved, BusError> {
 }
 
 /// A server of resolved's: link index, family, bytes.
-fn address(server: &Value) -> Option<IpAddr> {
+fn address(server: &Returned) -> Option<IpAddr> {
     let bytes: Vec<u8> =
         server.list().get(2)?.list().iter().filter_map(|b| b.number()?.try_into().ok()).collect();
     if let Ok(bytes) = <[u8; 4]>::try_from(bytes.as_slice()) {

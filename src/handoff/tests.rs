@@ -788,7 +788,7 @@ fn the_presence_of_a_service_is_observed() {
 
 #[test]
 fn a_name_server_is_used_or_not_for_one_reason() {
-    use state::{Names, Resolved as Asked, Unused};
+    use state::{NameLookup, ResolvedDaemon as Asked, Unused};
     let server = |text: &str| Server { ip: text.parse().unwrap(), zone: None };
     let described = "192.0.2.53".parse().unwrap();
     let file = |servers: &[&str]| ResolvConf {
@@ -797,14 +797,18 @@ fn a_name_server_is_used_or_not_for_one_reason() {
         servers: servers.iter().map(|text| server(text)).collect(),
         ..ResolvConf::default()
     };
-    let why = |names: &Names| names.unused(&described).map(|unused| unused.map(|unused| unused.words().0));
+    let why =
+        |names: &NameLookup| names.unused(&described).map(|unused| unused.map(|unused| unused.words().0));
     let ok = |text: &str| Ok(Some(text.to_owned()));
-    assert_eq!(why(&Names { resolv_conf: file(&["192.0.2.1", "192.0.2.53"]), ..Names::default() }), Ok(None));
+    assert_eq!(
+        why(&NameLookup { resolv_conf: file(&["192.0.2.1", "192.0.2.53"]), ..NameLookup::default() }),
+        Ok(None)
+    );
     let local = "127.0.0.1".parse().unwrap();
-    assert_eq!(why(&Names { resolv_conf: file(&["127.0.0.1"]), ..Names::default() }), Err(local));
+    assert_eq!(why(&NameLookup { resolv_conf: file(&["127.0.0.1"]), ..NameLookup::default() }), Err(local));
 
     let hosts = Some("files mymachines".to_owned());
-    let unasked = Names { hosts, resolv_conf: file(&["192.0.2.53"]), ..Names::default() };
+    let unasked = NameLookup { hosts, resolv_conf: file(&["192.0.2.53"]), ..NameLookup::default() };
     assert_eq!(
         why(&unasked),
         ok("programs ask no name server: /etc/nsswitch.conf has `hosts: files mymachines`")
@@ -817,7 +821,7 @@ fn a_name_server_is_used_or_not_for_one_reason() {
         (leads_to("/run/systemd/resolve/stub-resolv.conf"), None),
         (file(&["192.0.2.1"]), Some("resolve [!UNAVAIL=return] files dns".to_owned())),
     ] {
-        let with = |servers: &[&str], fails: Option<&str>| Names {
+        let with = |servers: &[&str], fails: Option<&str>| NameLookup {
             resolved: Presence::Running,
             resolved_state: Some(Asked {
                 servers: servers.iter().map(|text| text.parse().unwrap()).collect(),
@@ -827,7 +831,7 @@ fn a_name_server_is_used_or_not_for_one_reason() {
             }),
             resolv_conf: resolv_conf.clone(),
             hosts: hosts.clone(),
-            ..Names::default()
+            ..NameLookup::default()
         };
         assert_eq!(why(&with(&["192.0.2.53"], None)), Ok(None));
         assert_eq!(why(&with(&[], None)), ok("programs ask systemd-resolved, which asks no server"));
@@ -842,19 +846,19 @@ fn a_name_server_is_used_or_not_for_one_reason() {
         (Presence::Disabled, "is disabled"),
         (Presence::Enabled, "does not run"),
     ] {
-        let names = Names { resolved, resolv_conf: stub(), ..Names::default() };
+        let names = NameLookup { resolved, resolv_conf: stub(), ..NameLookup::default() };
         assert_eq!(why(&names), ok(&format!("programs ask systemd-resolved, which {words}")));
     }
     let missing = ResolvConf { end: End::Missing, ..leads_to("/run/other") };
     assert_eq!(
-        why(&Names { resolv_conf: missing, ..Names::default() }),
+        why(&NameLookup { resolv_conf: missing, ..NameLookup::default() }),
         ok("programs ask nobody: /etc/resolv.conf leads to /run/other, which does not exist")
     );
-    let manager = Names {
+    let manager = NameLookup {
         resolv_conf: ResolvConf { writer: Some("NetworkManager".into()), ..file(&["192.0.2.1"]) },
         network_manager: vec![("dns=default".into(), "/etc/NetworkManager/NetworkManager.conf".into())],
         network_manager_runs: true,
-        ..Names::default()
+        ..NameLookup::default()
     };
     assert_eq!(
         why(&manager),

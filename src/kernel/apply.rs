@@ -30,7 +30,7 @@ use super::wire::{Ack, Refusal, Request};
 use super::{ethtool, modules, newlink, read, wireguard, write};
 
 pub use datagrams::datagrams;
-pub use outcome::{Loss, Outcome, StepOutcome};
+pub use outcome::{Cost, PlanOutcome, StepOutcome};
 pub use wait::WAIT_BOUND;
 
 /// What to do after a step that failed.
@@ -57,12 +57,17 @@ pub async fn apply(
     names: Names,
     after_failure: AfterFailure,
     stop: impl Future<Output = ()>,
-) -> Outcome {
+) -> PlanOutcome {
     execute(session, effects, plan, names, (after_failure, HANDOFF_BOUND), stop).await
 }
 
 /// Executes a plan that undoes another one, to its end whatever fails.
-pub async fn undo(session: &mut Session, effects: &mut impl Effects, plan: &Plan, names: Names) -> Outcome {
+pub async fn undo(
+    session: &mut Session,
+    effects: &mut impl Effects,
+    plan: &Plan,
+    names: Names,
+) -> PlanOutcome {
     let never = std::future::pending();
     execute(session, effects, plan, names, (AfterFailure::GoOn, UNDO_BOUND), never).await
 }
@@ -74,9 +79,9 @@ async fn execute(
     names: Names,
     (after_failure, handoff_left): (AfterFailure, Duration),
     stop: impl Future<Output = ()>,
-) -> Outcome {
+) -> PlanOutcome {
     let steps = vec![StepOutcome::NotReached; plan.steps.len()];
-    let mut outcome = Outcome { steps, ..Outcome::default() };
+    let mut outcome = PlanOutcome { steps, ..PlanOutcome::default() };
     {
         let executor = Executor {
             session,
@@ -111,7 +116,7 @@ struct Executor<'a, E> {
     plan: &'a Plan,
     names: Names,
     after_failure: AfterFailure,
-    outcome: &'a mut Outcome,
+    outcome: &'a mut PlanOutcome,
     /// A step that the described network needs has failed.
     network_failed: bool,
     /// Steps that wait to be sent together, each with its request, in the plan's order.
@@ -173,7 +178,7 @@ impl<E: Effects> Executor<'_, E> {
 
     fn record(&mut self, number: StepId, outcome: StepOutcome) {
         if let StepOutcome::Failed(trouble) = &outcome {
-            self.network_failed |= Loss::of(&self.plan.steps[number.0].action, trouble) == Loss::Network;
+            self.network_failed |= Cost::of(&self.plan.steps[number.0].action, trouble) == Cost::Network;
         }
         self.outcome.steps[number.0] = outcome;
     }
@@ -355,7 +360,7 @@ impl<E: Effects> Executor<'_, E> {
         match (self.session.request(&again).await, action) {
             (Ok(ack), _) => Ok(ack.warning),
             (Err(Failure::Refused(refusal)), Action::AddLink(new)) if is_unknown_kind(&refusal) => {
-                Err(modules::Missing::of(new.kind)
+                Err(modules::KernelLacks::of(new.kind)
                     .map_or_else(|| refused(action, &again, refusal), Trouble::from))
             }
             (Err(Failure::Refused(refusal)), _) => Err(refused(action, &again, refusal)),

@@ -19,7 +19,7 @@ use crate::model::Kind;
 use crate::plan::{Action, Manager, Secret};
 
 use super::errno;
-use super::modules::{self, Missing};
+use super::modules::{self, KernelLacks};
 use super::tools;
 use super::trouble::Trouble;
 use worker::Worker;
@@ -45,7 +45,7 @@ pub trait Effects {
     fn inverse(&mut self, action: &Action) -> impl Future<Output = Option<Action>>;
 
     /// Loads the modules of a kind of link; those that are loaded already count as loaded now.
-    fn load(&mut self, kind: Kind) -> impl Future<Output = Result<(), Missing>>;
+    fn load(&mut self, kind: Kind) -> impl Future<Output = Result<(), KernelLacks>>;
 }
 
 /// Changes the machine.
@@ -149,11 +149,11 @@ impl Effects for Real {
         }
     }
 
-    async fn load(&mut self, kind: Kind) -> Result<(), Missing> {
+    async fn load(&mut self, kind: Kind) -> Result<(), KernelLacks> {
         let machine = self.machine.clone();
         match self.worker.run(MODULE_BOUND, move || modules::load(&machine, kind)).await {
             Some(result) => result,
-            None => Missing::late(kind, MODULE_BOUND),
+            None => KernelLacks::late(kind, MODULE_BOUND),
         }
     }
 }
@@ -197,7 +197,7 @@ impl<E: Effects> Effects for Recorder<E> {
         None
     }
 
-    async fn load(&mut self, kind: Kind) -> Result<(), Missing> {
+    async fn load(&mut self, kind: Kind) -> Result<(), KernelLacks> {
         self.inner.load(kind).await
     }
 }

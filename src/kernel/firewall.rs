@@ -6,7 +6,7 @@ use std::fs;
 use crate::machine::Machine;
 
 use super::attributes::Attributes;
-use super::session::{Failure, Family, Session};
+use super::session::{Failure, NetlinkFamily, Session};
 use super::wire::Request;
 
 /// `NFNL_SUBSYS_NFTABLES`, `NFT_MSG_GETCHAIN` (linux/netfilter/nfnetlink.h, nf_tables.h).
@@ -65,7 +65,7 @@ fn has_nftables(machine: &Machine) -> bool {
 }
 
 async fn chains() -> Result<Vec<Filter>, Failure> {
-    let mut session = Session::open(Family::Netfilter)?;
+    let mut session = Session::open(NetlinkFamily::Netfilter)?;
     let request = Request::new(GET_CHAIN, 0, &[0; HEADER]);
     Ok(session.dump(&request, |frame| chain(frame.payload)).await?.items)
 }

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::attributes::{self, Attributes};
-use super::session::{Failure, Family, Session};
+use super::session::{Failure, NetlinkFamily, Session};
 use super::wire::{Ack, Refusal, Request};
 
 /// linux/genetlink.h: the family that knows the others.
@@ -25,7 +25,7 @@ pub(super) struct Generic {
 impl Generic {
     /// Opens a session with a family; `None` where the kernel does not have it.
     pub(super) async fn open(family: &str) -> Result<Option<Self>, Failure> {
-        let mut session = Session::open(Family::Generic)?;
+        let mut session = Session::open(NetlinkFamily::Generic)?;
         let mut name = Vec::new();
         attributes::put(&mut name, CTRL_ATTR_FAMILY_NAME, &[family.as_bytes(), &[0]].concat());
         let request = Request::new(GENL_ID_CTRL, 0, &message(CTRL_CMD_GETFAMILY, &name)).question();

@@ -9,11 +9,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::{Attributes, field, number};
-use super::lookup::{self, Answer, Query};
+use super::lookup::{self, Decision, Query};
 use super::names::Names;
 use super::neighbour::{self, Neighbour};
 use super::newlink::{self, LinkMessage};
-use super::session::{Failure, Family, Session};
+use super::session::{Failure, NetlinkFamily, Session};
 use super::wire::Request;
 use crate::machine::Machine;
 use crate::model::{BondMode, Kind, LinkKind, MacAddr};
@@ -126,7 +126,7 @@ pub struct AddressState {
 
 /// What one reading of the kernel for an inventory shows beside it: it is in the same messages.
 #[derive(Debug, Default)]
-pub struct Moment {
+pub struct Snapshot {
     /// The message of each link, for whoever asks.
     pub(super) links: Vec<Vec<u8>>,
     /// Where the rest is read.
@@ -135,7 +135,7 @@ pub struct Moment {
     pub addresses: Vec<AddressState>,
 }
 
-impl Moment {
+impl Snapshot {
     /// Every link, the partners of bond members and the speeds of NICs included: those are asked for now.
     pub fn links(&self) -> Vec<LinkState> {
         states(self.links.iter().filter_map(|payload| decode_link(payload)).collect(), &self.machine)
@@ -151,7 +151,7 @@ pub struct Live {
 impl Live {
     /// Opens a session in the calling thread's network namespace.
     pub fn open(machine: &Machine) -> Result<Self, Failure> {
-        Ok(Live { session: Session::of(machine, Family::Route)? })
+        Ok(Live { session: Session::of(machine, NetlinkFamily::Route)? })
     }
 
     /// Every link, the partners of bond members and the speeds of NICs included.
@@ -181,7 +181,7 @@ impl Live {
 
 impl Live {
     /// What the kernel would do with a packet.
-    pub async fn lookup(&mut self, names: &Names, query: &Query<'_>) -> Result<Answer, Failure> {
+    pub async fn lookup(&mut self, names: &Names, query: &Query<'_>) -> Result<Decision, Failure> {
         lookup::lookup(&mut self.session, names, query).await
     }
 }

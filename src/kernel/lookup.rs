@@ -46,9 +46,9 @@ impl Query<'_> {
 
 /// What the kernel does with the packet.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum Decision {
     /// It sends it, or delivers it to the machine itself.
-    Route(Box<Route>),
+    Route(Box<Egress>),
     /// It has no route (`ENETUNREACH`).
     NoRoute,
     /// A route or rule forbids it: unreachable, prohibit or blackhole.
@@ -59,7 +59,7 @@ pub enum Answer {
 
 /// How a packet leaves.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Route {
+pub struct Egress {
     /// `Unicast`, or `Local` where the destination is this machine itself.
     pub kind: RouteKind,
     /// The link that it leaves by; `None` for one that `names` lacks.
@@ -76,7 +76,7 @@ pub struct Route {
 }
 
 /// Asks the kernel. An `Err` is no answer to the question: the link is unknown, or the kernel did not answer.
-pub async fn lookup(session: &mut Session, names: &Names, query: &Query<'_>) -> Result<Answer, Failure> {
+pub async fn lookup(session: &mut Session, names: &Names, query: &Query<'_>) -> Result<Decision, Failure> {
     let oif = match query.link {
         None => None,
         Some(name) => Some(names.index(name).ok_or_else(|| Failure::Refused(Refusal::bare(Errno::ENODEV)))?),
@@ -86,10 +86,10 @@ pub async fn lookup(session: &mut Session, names: &Names, query: &Query<'_>) -> 
         Err(Failure::Refused(refusal)) => {
             // `fib_props`: what a route of each type is refused with.
             let answer = match refusal.errno() {
-                Errno::EHOSTUNREACH => return Ok(Answer::Forbidden(RouteKind::Unreachable)),
-                Errno::EACCES => return Ok(Answer::Forbidden(RouteKind::Prohibit)),
-                Errno::ENETUNREACH => Answer::NoRoute,
-                Errno::EINVAL => Answer::Forbidden(RouteKind::Blackhole),
+                Errno::EHOSTUNREACH => return Ok(Decision::Forbidden(RouteKind::Unreachable)),
+                Errno::EACCES => return Ok(Decision::Forbidden(RouteKind::Prohibit)),
+                Errno::ENETUNREACH => Decision::NoRoute,
+                Errno::EINVAL => Decision::Forbidden(RouteKind::Blackhole),
                 _ => return Err(Failure::Refused(refusal)),
             };
             return unless_source_is_strange(session, names, query, oif, answer).await;
@@ -103,7 +103,7 @@ pub async fn lookup(session: &mut Session, names: &Names, query: &Query<'_>) -> 
         Err(Failure::Refused(_)) => None,
         Err(failure) => return Err(failure),
     };
-    Ok(Answer::Route(Box::new(Route {
+    Ok(Decision::Route(Box::new(Egress {
         kind: found.kind,
         link: found.link,
         via: found.via,
@@ -120,8 +120,8 @@ async fn unless_source_is_strange(
     names: &Names,
     query: &Query<'_>,
     oif: Option<u32>,
-    answer: Answer,
-) -> Result<Answer, Failure> {
+    answer: Decision,
+) -> Result<Decision, Failure> {
     let Some(from) = query.from else { return Ok(answer) };
     let own = match ask(session, &Query::new(from), oif, 0).await {
         Ok(reply) => reply.as_deref().and_then(|reply| read::any_route(reply, names)),
@@ -129,7 +129,7 @@ async fn unless_source_is_strange(
         Err(failure) => return Err(failure),
     };
     let is_ours = own.is_some_and(|route| route.kind == RouteKind::Local);
-    Ok(if is_ours { answer } else { Answer::NotOurSource })
+    Ok(if is_ours { answer } else { Decision::NotOurSource })
 }
 
 async fn ask(

@@ -44,7 +44,7 @@ const MODULES: &[(Kind, &str, &str)] = &[
 
 /// The kernel cannot make a kind of link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub struct KernelLacks {
     /// What it lacks, in the plural.
     what: &'static str,
     /// The module that would help.
@@ -87,7 +87,7 @@ impl fmt::Display for Unloaded {
     }
 }
 
-impl Missing {
+impl KernelLacks {
     /// Loading the modules of that kind did not end within `bound`.
     pub(super) fn late(kind: Kind, bound: Duration) -> Result<(), Self> {
         Self::of(kind).map_or(Ok(()), |missing| Err(Self { why: Some(Unloaded::Late(bound)), ..missing }))
@@ -100,13 +100,13 @@ impl Missing {
     }
 }
 
-impl std::error::Error for Missing {
+impl std::error::Error for KernelLacks {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.why.as_ref().map(|why| why as _)
     }
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for KernelLacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, module, why } = self;
         match why {
@@ -120,8 +120,8 @@ impl fmt::Display for Missing {
 
 /// Loads the module of a kind, after those it needs. Nothing is done for a `bonding` that is there already: loading it
 /// again would not be refused where it is built in.
-pub(super) fn load(machine: &Machine, kind: Kind) -> Result<(), Missing> {
-    let Some(missing) = Missing::of(kind) else { return Ok(()) };
+pub(super) fn load(machine: &Machine, kind: Kind) -> Result<(), KernelLacks> {
+    let Some(missing) = KernelLacks::of(kind) else { return Ok(()) };
     if kind == Kind::Bond && machine.sys().join("module/bonding").exists() {
         return Ok(());
     }
@@ -129,7 +129,8 @@ pub(super) fn load(machine: &Machine, kind: Kind) -> Result<(), Missing> {
     let files = files(machine, release.trim(), missing.module).ok_or_else(|| missing.clone())?;
     for file in files {
         let parameters = if name_of(&file.to_string_lossy()) == "bonding" { c"max_bonds=0" } else { c"" };
-        insert(&file, parameters.to_owned()).map_err(|why| Missing { why: Some(why), ..missing.clone() })?;
+        insert(&file, parameters.to_owned())
+            .map_err(|why| KernelLacks { why: Some(why), ..missing.clone() })?;
     }
     Ok(())
 }
@@ -220,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_sentence_says_what_to_do() {
-        let missing = Missing { what: "bonding", module: "bonding", why: None };
+        let missing = KernelLacks { what: "bonding", module: "bonding", why: None };
         assert_eq!(
             missing.to_string(),
             "the kernel has no bonding: load module \"bonding\" or add it to the initramfs"

@@ -16,11 +16,11 @@ use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEn
 use crate::model::Kind;
 
 use super::attributes;
-use super::live::{self, Moment};
+use super::live::{self, Snapshot};
 use super::names::Names;
 use super::newlink::{self, LinkMessage};
 use super::session::{Failure, Session};
-use super::wire::{Frame, Request};
+use super::wire::{NetlinkMessage, Request};
 
 pub use files::link_settings;
 pub(super) use network::{IFA_RT_PRIORITY, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PREF, any_route};
@@ -36,14 +36,14 @@ pub async fn inventory(session: &mut Session) -> Result<Inventory, Failure> {
 }
 
 /// The same, and what else the messages tell of links and addresses.
-pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, Moment), Failure> {
+pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, Snapshot), Failure> {
     let machine = session.machine().clone();
     let mut inventory =
         Inventory { version: 1, kernel: files::kernel_release(&machine), ..Inventory::default() };
     let (names, messages) = links(session, &mut inventory).await?;
-    let mut moment = Moment { links: messages, addresses: Vec::new(), machine: machine.clone() };
+    let mut moment = Snapshot { links: messages, addresses: Vec::new(), machine: machine.clone() };
     let request = Request::new(RTM_GETADDR, 0, &[0; 8]);
-    let both = |frame: &Frame<'_>| {
+    let both = |frame: &NetlinkMessage<'_>| {
         Some((network::address(frame.payload, &names)?, live::decode_address(frame.payload)?))
     };
     (inventory.addresses, moment.addresses) = session.dump(&request, both).await?.items.into_iter().unzip();

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::machine::Machine;
 
-use super::wire::{self, Ack, Frame, Refusal, Request};
+use super::wire::{self, Ack, NetlinkMessage, Refusal, Request};
 
 /// How long the answers to a datagram may take, sending included: they are there before `send` returns, unless one was lost.
 pub const BOUND: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ const FENCES: usize = 3;
 
 /// A family of the netlink protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub enum NetlinkFamily {
     /// Links, addresses, routes, rules (`NETLINK_ROUTE`).
     Route,
     /// WireGuard, ethtool and others, by name (`NETLINK_GENERIC`).
@@ -129,16 +129,16 @@ pub(super) enum Read {
 impl Session {
     /// Opens a session with the kernel in the calling thread's network namespace, on the machine as it is. Needs a tokio
     /// runtime.
-    pub fn open(family: Family) -> Result<Self, Failure> {
+    pub fn open(family: NetlinkFamily) -> Result<Self, Failure> {
         Self::of(&Machine::default(), family)
     }
 
     /// The same, where the kernel's files are elsewhere.
-    pub fn of(machine: &Machine, family: Family) -> Result<Self, Failure> {
+    pub fn of(machine: &Machine, family: NetlinkFamily) -> Result<Self, Failure> {
         let socket = Socket::new(match family {
-            Family::Route => protocols::NETLINK_ROUTE,
-            Family::Generic => protocols::NETLINK_GENERIC,
-            Family::Netfilter => protocols::NETLINK_NETFILTER,
+            NetlinkFamily::Route => protocols::NETLINK_ROUTE,
+            NetlinkFamily::Generic => protocols::NETLINK_GENERIC,
+            NetlinkFamily::Netfilter => protocols::NETLINK_NETFILTER,
         })?;
         // Connected to the kernel: nobody else can put answers into the socket.
         socket.connect(&SocketAddr::new(0, 0))?;
@@ -246,7 +246,7 @@ impl Session {
     pub async fn dump<T>(
         &mut self,
         request: &Request,
-        mut decode: impl FnMut(&Frame<'_>) -> Option<T>,
+        mut decode: impl FnMut(&NetlinkMessage<'_>) -> Option<T>,
     ) -> Result<Dump<T>, Failure> {
         self.until = Instant::now() + DUMP * self.bound;
         let mut last = Dump { items: Vec::new(), consistent: false };
@@ -267,7 +267,7 @@ impl Session {
     async fn dump_once<T>(
         &mut self,
         request: &Request,
-        decode: &mut impl FnMut(&Frame<'_>) -> Option<T>,
+        decode: &mut impl FnMut(&NetlinkMessage<'_>) -> Option<T>,
     ) -> Result<Dump<T>, Failure> {
         let sequence = self.take_sequence(1);
         self.outgoing.clear();
@@ -407,7 +407,7 @@ impl Answers {
         }
     }
 
-    fn take(&mut self, frame: &Frame<'_>) {
+    fn take(&mut self, frame: &NetlinkMessage<'_>) {
         if frame.sequence == self.fence && self.fence != 0 {
             self.fenced = true;
             return;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::trouble::{ProgramFailure, Trouble};
-use crate::bus::{Argument, Bus, BusError, Method, PROPERTIES, Value};
+use crate::bus::{Argument, Bus, BusError, BusMethod, PROPERTIES, Returned};
 use crate::machine::Machine;
 use crate::plan::{Manager, Service};
 
@@ -30,7 +30,7 @@ pub(super) async fn refresh(machine: &Machine, service: Service) -> Result<(), T
         Service::NetworkManager => {
             // Configuration, then what it writes for the resolver (NM_MANAGER_RELOAD_FLAG_CONF and _DNS_FULL).
             let arguments = [Argument::Number(1 | 4)];
-            let reload = Method {
+            let reload = BusMethod {
                 destination: NETWORK_MANAGER,
                 path: NETWORK_MANAGER_PATH,
                 interface: NETWORK_MANAGER,
@@ -56,7 +56,7 @@ fn trouble(program: &str, error: BusError) -> Trouble {
     Trouble::Program { program: program.to_owned(), failure: ProgramFailure::Bus(error) }
 }
 
-async fn called(machine: &Machine, method: &Method<'_>) -> Result<(), BusError> {
+async fn called(machine: &Machine, method: &BusMethod<'_>) -> Result<(), BusError> {
     let mut bus = Bus::system(machine.root(), BUS_BOUND).await?;
     bus.call(method).await.map(drop)
 }
@@ -68,7 +68,7 @@ async fn reload_networkd(machine: &Machine) -> Result<(), BusError> {
         bus => bus?,
     };
     bus.owned(NETWORKD).await?;
-    let reload = Method {
+    let reload = BusMethod {
         destination: NETWORKD,
         path: "/org/freedesktop/network1",
         interface: "org.freedesktop.network1.Manager",
@@ -82,7 +82,7 @@ async fn reload_networkd(machine: &Machine) -> Result<(), BusError> {
 /// daemon.
 async fn restart(machine: &Machine, unit: &str) -> Result<(), BusError> {
     let mut bus = Bus::systemd(machine.root(), BUS_BOUND).await?;
-    let manager = |member, arguments| Method {
+    let manager = |member, arguments| BusMethod {
         destination: SYSTEMD,
         path: "/org/freedesktop/systemd1",
         interface: "org.freedesktop.systemd1.Manager",
@@ -95,14 +95,14 @@ async fn restart(machine: &Machine, unit: &str) -> Result<(), BusError> {
     // not wait for this process.
     let arguments = [Argument::Text(unit), Argument::Text("ignore-dependencies")];
     let job = bus.call(&manager("TryRestartUnit", &arguments)).await?;
-    let job = job.first().and_then(Value::text).unwrap_or_default().to_owned();
+    let job = job.first().and_then(Returned::text).unwrap_or_default().to_owned();
     loop {
         // JobRemoved: number, path, unit, result.
         let signal = bus.signal("JobRemoved").await?;
-        if signal.get(1).and_then(Value::text) != Some(&job) {
+        if signal.get(1).and_then(Returned::text) != Some(&job) {
             continue;
         }
-        return match signal.get(3).and_then(Value::text) {
+        return match signal.get(3).and_then(Returned::text) {
             Some("done" | "skipped") => Ok(()),
             other => Err(BusError::Broken(format!("restarting {unit} ended with {}", other.unwrap_or("?")))),
         };
@@ -112,7 +112,7 @@ async fn restart(machine: &Machine, unit: &str) -> Result<(), BusError> {
 async fn manage_by_network_manager(machine: &Machine, link: &str, on: bool) -> Result<(), BusError> {
     let mut bus = Bus::system(machine.root(), BUS_BOUND).await?;
     let arguments = [Argument::Text(link)];
-    let device = Method {
+    let device = BusMethod {
         destination: NETWORK_MANAGER,
         path: NETWORK_MANAGER_PATH,
         interface: NETWORK_MANAGER,
@@ -120,11 +120,11 @@ async fn manage_by_network_manager(machine: &Machine, link: &str, on: bool) -> R
         arguments: &arguments,
     };
     let device = bus.call(&device).await?;
-    let path = device.first().and_then(Value::text).unwrap_or_default().to_owned();
+    let path = device.first().and_then(Returned::text).unwrap_or_default().to_owned();
     bus.watch(&path).await?;
     let arguments =
         [Argument::Text(NETWORK_MANAGER_DEVICE), Argument::Text("Managed"), Argument::BooleanVariant(on)];
-    let set = Method {
+    let set = BusMethod {
         destination: NETWORK_MANAGER,
         path: &path,
         interface: PROPERTIES,
@@ -151,7 +151,7 @@ async fn await_networkd(machine: &Machine, link: &str) -> Result<(), BusError> {
     let mut bus = Bus::system(machine.root(), BUS_BOUND).await?;
     bus.owned(NETWORKD).await?;
     let arguments = [Argument::Text(link)];
-    let by_name = Method {
+    let by_name = BusMethod {
         destination: NETWORKD,
         path: "/org/freedesktop/network1",
         interface: "org.freedesktop.network1.Manager",
@@ -159,11 +159,11 @@ async fn await_networkd(machine: &Machine, link: &str) -> Result<(), BusError> {
         arguments: &arguments,
     };
     let found = bus.call(&by_name).await?;
-    let path = found.get(1).and_then(Value::text).unwrap_or_default().to_owned();
+    let path = found.get(1).and_then(Returned::text).unwrap_or_default().to_owned();
     bus.watch(&path).await?;
     loop {
         let state = bus.property(NETWORKD, &path, INTERFACE, "AdministrativeState").await?;
-        if state.as_ref().and_then(Value::text) == Some("unmanaged") {
+        if state.as_ref().and_then(Returned::text) == Some("unmanaged") {
             return Ok(());
         }
         bus.signal("PropertiesChanged").await?;

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use crate::bus::BusError;
 
-use super::modules::Missing;
+use super::modules::KernelLacks;
 use super::session::Failure;
 use super::value::Unencodable;
 use super::wire::Refusal;
@@ -28,7 +28,7 @@ pub enum Trouble {
     /// The kernel did not answer, even when asked again.
     Unanswered(Failure),
     /// The kernel cannot make a link of this kind.
-    Missing(Missing),
+    Missing(KernelLacks),
     /// A link that the step names is not there.
     NoLink(String),
     /// A value that the kernel's form of the option cannot hold.
@@ -156,8 +156,8 @@ impl std::error::Error for ProgramFailure {
     }
 }
 
-impl From<Missing> for Trouble {
-    fn from(missing: Missing) -> Self {
+impl From<KernelLacks> for Trouble {
+    fn from(missing: KernelLacks) -> Self {
         Self::Missing(missing)
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::model::MacAddr;
-use crate::model::attribute::{Attribute, Form, GRE_FLAGS_BEFORE, GRE_KEY, Value};
+use crate::model::attribute::{Attribute, Form, GRE_FLAGS_BEFORE, GRE_KEY, OptionValue};
 
 use super::attributes::{self, Attributes, number};
 use super::names::Names;
@@ -21,10 +21,10 @@ pub(crate) enum Unencodable {
 pub(crate) fn encode(
     options: &mut Vec<u8>,
     row: &Attribute,
-    value: &Value,
+    value: &OptionValue,
     names: &Names,
 ) -> Result<(), Unencodable> {
-    if row.form == Form::Flag && *value == Value::Bool(false) {
+    if row.form == Form::Flag && *value == OptionValue::Bool(false) {
         return Ok(());
     }
     if row.form == Form::GreKey {
@@ -34,11 +34,11 @@ pub(crate) fn encode(
     Ok(())
 }
 
-fn bytes(form: Form, value: &Value, names: &Names) -> Result<Vec<u8>, Unencodable> {
+fn bytes(form: Form, value: &OptionValue, names: &Names) -> Result<Vec<u8>, Unencodable> {
     let number = |bytes: fn(i64) -> Option<Vec<u8>>| match value {
-        Value::Number(n) => bytes(*n),
-        Value::Bool(on) => bytes(i64::from(*on)),
-        Value::Text(word) => word_number(form, word).and_then(|n| bytes(n.into())),
+        OptionValue::Number(n) => bytes(*n),
+        OptionValue::Bool(on) => bytes(i64::from(*on)),
+        OptionValue::Text(word) => word_number(form, word).and_then(|n| bytes(n.into())),
         _ => None,
     };
     let bytes = match (form, value) {
@@ -54,21 +54,23 @@ fn bytes(form: Form, value: &Value, names: &Names) -> Result<Vec<u8>, Unencodabl
         }
         (Form::U32Be | Form::GreKey, _) => number(|n| Some(u32::try_from(n).ok()?.to_be_bytes().to_vec())),
         (Form::I32, _) => number(|n| Some(i32::try_from(n).ok()?.to_ne_bytes().to_vec())),
-        (Form::Mac, Value::Mac(mac)) => Some(mac.as_bytes().to_vec()),
-        (Form::Ip4 | Form::Ip6, Value::Ip(ip)) => Some(ip_bytes(ip)),
-        (Form::Ip4List | Form::Ip6List, Value::Ips(ips)) => {
+        (Form::Mac, OptionValue::Mac(mac)) => Some(mac.as_bytes().to_vec()),
+        (Form::Ip4 | Form::Ip6, OptionValue::Ip(ip)) => Some(ip_bytes(ip)),
+        (Form::Ip4List | Form::Ip6List, OptionValue::Ips(ips)) => {
             let mut nest = Vec::new();
             for (i, ip) in ips.iter().enumerate() {
                 attributes::put(&mut nest, i as u16, &ip_bytes(ip));
             }
             Some(nest)
         }
-        (Form::Link, Value::Text(name)) => {
+        (Form::Link, OptionValue::Text(name)) => {
             let index = names.index(name).ok_or_else(|| Unencodable::NoLink(name.clone()))?;
             Some(index.to_ne_bytes().to_vec())
         }
-        (Form::Flag, Value::Bool(_)) => Some(Vec::new()),
-        (Form::PortRange, Value::Range(low, high)) => Some([low.to_be_bytes(), high.to_be_bytes()].concat()),
+        (Form::Flag, OptionValue::Bool(_)) => Some(Vec::new()),
+        (Form::PortRange, OptionValue::Range(low, high)) => {
+            Some([low.to_be_bytes(), high.to_be_bytes()].concat())
+        }
         _ => None,
     };
     bytes.ok_or(Unencodable::WrongForm)
@@ -76,9 +78,9 @@ fn bytes(form: Form, value: &Value, names: &Names) -> Result<Vec<u8>, Unencodabl
 
 /// The value of an option among the options of a link: `None` where it does not decode, `None` inside where
 /// nothing is set.
-pub(crate) fn decode(row: &Attribute, options: Attributes<'_>, names: &Names) -> Option<Option<Value>> {
+pub(crate) fn decode(row: &Attribute, options: Attributes<'_>, names: &Names) -> Option<Option<OptionValue>> {
     let Some(bytes) = options.get(row.nla) else {
-        return Some((row.form == Form::Flag).then_some(Value::Bool(false)));
+        return Some((row.form == Form::Flag).then_some(OptionValue::Bool(false)));
     };
     if row.form == Form::GreKey {
         let flags = options.get(row.nla - GRE_FLAGS_BEFORE).and_then(|f| number(f, u16::from_be_bytes))?;
@@ -89,49 +91,49 @@ pub(crate) fn decode(row: &Attribute, options: Attributes<'_>, names: &Names) ->
     value(row.form, bytes, names)
 }
 
-fn value(form: Form, bytes: &[u8], names: &Names) -> Option<Option<Value>> {
+fn value(form: Form, bytes: &[u8], names: &Names) -> Option<Option<OptionValue>> {
     let word = |words: &[(&str, u32)], n: u32| {
         // A word that a newer kernel has is shown as its number.
         let word = words.iter().find(|(_, number)| *number == n);
-        word.map_or(Value::Number(n.into()), |(word, _)| Value::Text((*word).to_owned()))
+        word.map_or(OptionValue::Number(n.into()), |(word, _)| OptionValue::Text((*word).to_owned()))
     };
-    let unsigned = |n: u32| Value::Number(n.into());
+    let unsigned = |n: u32| OptionValue::Number(n.into());
     let value = match form {
         Form::U8 => unsigned(number(bytes, u8::from_ne_bytes)?.into()),
         Form::U16 => unsigned(number(bytes, u16::from_ne_bytes)?.into()),
         Form::U16Be => unsigned(number(bytes, u16::from_be_bytes)?.into()),
         Form::U32 => unsigned(number(bytes, u32::from_ne_bytes)?),
         Form::U32Be | Form::GreKey => unsigned(number(bytes, u32::from_be_bytes)?),
-        Form::I32 => Value::Number(number(bytes, i32::from_ne_bytes)?.into()),
-        Form::Bool => Value::Bool(number(bytes, u8::from_ne_bytes)? != 0),
-        Form::Bool32 => Value::Bool(number(bytes, u32::from_ne_bytes)? != 0),
+        Form::I32 => OptionValue::Number(number(bytes, i32::from_ne_bytes)?.into()),
+        Form::Bool => OptionValue::Bool(number(bytes, u8::from_ne_bytes)? != 0),
+        Form::Bool32 => OptionValue::Bool(number(bytes, u32::from_ne_bytes)? != 0),
         Form::Word8(words) => word(words, number(bytes, u8::from_ne_bytes)?.into()),
         Form::Word16(words) => word(words, number(bytes, u16::from_ne_bytes)?.into()),
         Form::Word16Be(words) => word(words, number(bytes, u16::from_be_bytes)?.into()),
         Form::Word32(words) => word(words, number(bytes, u32::from_ne_bytes)?),
         Form::Mac => match MacAddr::from_bytes(bytes) {
-            Some(mac) => Value::Mac(mac),
+            Some(mac) => OptionValue::Mac(mac),
             None if bytes.iter().all(|b| *b == 0) => return Some(None),
             None => return None,
         },
         Form::Ip4 | Form::Ip6 => match attributes::ip(bytes)? {
             ip if ip.is_unspecified() => return Some(None),
-            ip => Value::Ip(ip),
+            ip => OptionValue::Ip(ip),
         },
         Form::Ip4List | Form::Ip6List => {
             let ips: Option<Vec<IpAddr>> =
                 Attributes::new(bytes).iter().map(|(_, v)| attributes::ip(v)).collect();
             match ips? {
                 ips if ips.is_empty() => return Some(None),
-                ips => Value::Ips(ips),
+                ips => OptionValue::Ips(ips),
             }
         }
         Form::Link => match number(bytes, u32::from_ne_bytes)? {
             0 => return Some(None),
-            index => return Some(names.name(index).map(|name| Value::Text(name.to_owned()))),
+            index => return Some(names.name(index).map(|name| OptionValue::Text(name.to_owned()))),
         },
-        Form::Flag => Value::Bool(true),
-        Form::PortRange => Value::Range(
+        Form::Flag => OptionValue::Bool(true),
+        Form::PortRange => OptionValue::Range(
             number(bytes.get(..2)?, u16::from_be_bytes)?,
             number(bytes.get(2..4)?, u16::from_be_bytes)?,
         ),
@@ -161,22 +163,24 @@ mod tests {
     use crate::model::Kind;
 
     /// A value of each row's form, other than what absence means.
-    fn sample(form: Form) -> Value {
+    fn sample(form: Form) -> OptionValue {
         match form {
             Form::U8 | Form::U16 | Form::U32 | Form::I32 | Form::U16Be | Form::U32Be | Form::GreKey => {
-                Value::Number(77)
+                OptionValue::Number(77)
             }
-            Form::Bool | Form::Bool32 | Form::Flag => Value::Bool(true),
+            Form::Bool | Form::Bool32 | Form::Flag => OptionValue::Bool(true),
             Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => {
-                Value::Text(words.last().unwrap().0.to_owned())
+                OptionValue::Text(words.last().unwrap().0.to_owned())
             }
-            Form::Mac => Value::Mac("7c:c2:55:6e:90:44".parse().unwrap()),
-            Form::Ip4 => Value::Ip("192.0.2.1".parse().unwrap()),
-            Form::Ip6 => Value::Ip("2001:db8::1".parse().unwrap()),
-            Form::Ip4List => Value::Ips(vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]),
-            Form::Ip6List => Value::Ips(vec!["2001:db8::1".parse().unwrap()]),
-            Form::Link => Value::Text("eth0".to_owned()),
-            Form::PortRange => Value::Range(4789, 4800),
+            Form::Mac => OptionValue::Mac("7c:c2:55:6e:90:44".parse().unwrap()),
+            Form::Ip4 => OptionValue::Ip("192.0.2.1".parse().unwrap()),
+            Form::Ip6 => OptionValue::Ip("2001:db8::1".parse().unwrap()),
+            Form::Ip4List => {
+                OptionValue::Ips(vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()])
+            }
+            Form::Ip6List => OptionValue::Ips(vec!["2001:db8::1".parse().unwrap()]),
+            Form::Link => OptionValue::Text("eth0".to_owned()),
+            Form::PortRange => OptionValue::Range(4789, 4800),
         }
     }
 
@@ -203,8 +207,8 @@ mod tests {
         for (form, length) in [(Form::Link, 4), (Form::Mac, 6), (Form::Ip4, 4), (Form::Ip4List, 0)] {
             assert_eq!(value(form, &vec![0; length], &names), Some(None));
         }
-        let nobody = Value::Text("eth9".to_owned());
+        let nobody = OptionValue::Text("eth9".to_owned());
         assert_eq!(bytes(Form::Link, &nobody, &names), Err(Unencodable::NoLink("eth9".to_owned())));
-        assert_eq!(bytes(Form::U8, &Value::Number(256), &names), Err(Unencodable::WrongForm));
+        assert_eq!(bytes(Form::U8, &OptionValue::Number(256), &names), Err(Unencodable::WrongForm));
     }
 }

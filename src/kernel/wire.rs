@@ -118,7 +118,7 @@ impl Request {
 
 /// One message of a received datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub struct NetlinkMessage<'a> {
     /// Message type (`RTM_…`, `NLMSG_…`).
     pub kind: u16,
     /// `NLM_F_…`.
@@ -130,11 +130,11 @@ pub struct Frame<'a> {
 }
 
 /// The messages of a datagram, up to the first that does not fit in it.
-pub fn frames(mut datagram: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+pub fn frames(mut datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<'_>> {
     std::iter::from_fn(move || {
         let header = NetlinkBuffer::new_checked(datagram).ok()?;
         let length = header.length() as usize;
-        let frame = Frame {
+        let frame = NetlinkMessage {
             kind: header.message_type(),
             flags: header.flags(),
             sequence: header.sequence_number(),
@@ -201,7 +201,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// Reads the payload of an `NLMSG_ERROR`: an ack, or a refusal.
-pub(crate) fn ack(frame: &Frame<'_>) -> Option<Result<Ack, Refusal>> {
+pub(crate) fn ack(frame: &NetlinkMessage<'_>) -> Option<Result<Ack, Refusal>> {
     let code = code(frame.payload)?;
     // Behind the number stands the request's header, then, unless capped, all of the request.
     let echoed = frame.payload.get(4..)?;
@@ -215,7 +215,7 @@ pub(crate) fn ack(frame: &Frame<'_>) -> Option<Result<Ack, Refusal>> {
 }
 
 /// Reads the payload of an `NLMSG_DONE`, which ends a dump. Old kernels leave it empty.
-pub(crate) fn done(frame: &Frame<'_>) -> Result<Ack, Refusal> {
+pub(crate) fn done(frame: &NetlinkMessage<'_>) -> Result<Ack, Refusal> {
     let code = code(frame.payload).unwrap_or(0);
     outcome(code, frame.flags, frame.payload.get(4..).unwrap_or_default())
 }

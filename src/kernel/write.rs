@@ -21,7 +21,7 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{LinkBridgeVlan, LinkMessageBuilder, LinkUnspec};
 
 use crate::inventory::{AddressEntry, NextHopEntry, RouteEntry, RuleEntry};
-use crate::model::attribute::{self, Attribute, Value};
+use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{Family, PortVlan, Protocol};
 use crate::plan::{Action, LinkChange, NewLink};
 
@@ -117,7 +117,7 @@ fn described(new: &NewLink, names: &Names) -> Result<LinkMessageBuilder<LinkUnsp
     if let Some(parent) = &new.parent {
         // Tunnels and VXLAN have their parent among their options, the others in IFLA_LINK.
         if let Some(row) = attribute::of(new.kind, "dev") {
-            settings.entry(row.name).or_insert_with(|| Value::Text(parent.clone()));
+            settings.entry(row.name).or_insert_with(|| OptionValue::Text(parent.clone()));
         } else {
             link = link.link(names.index(parent).ok_or_else(|| Unencodable::NoLink(parent.clone()))?);
         }
@@ -207,7 +207,7 @@ fn bridge_vlan(index: u32, vlan: PortVlan, own: bool) -> LinkMessage {
 /// Options in the table's order, which is the order in which their dependencies are met.
 fn options(
     rows: &'static [Attribute],
-    settings: &BTreeMap<&'static str, Value>,
+    settings: &BTreeMap<&'static str, OptionValue>,
     names: &Names,
 ) -> Result<Vec<u8>, Unencodable> {
     let mut bytes = Vec::new();
@@ -424,8 +424,8 @@ mod tests {
             change: LinkChange::Options {
                 kind: Kind::Bond,
                 settings: BTreeMap::from([
-                    ("miimon", Value::Number(100)),
-                    ("mode", Value::Text("802.3ad".into())),
+                    ("miimon", OptionValue::Number(100)),
+                    ("mode", OptionValue::Text("802.3ad".into())),
                 ]),
             },
         };

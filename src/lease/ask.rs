@@ -15,8 +15,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::dhcp4::frame::{self, Arp, CLIENT_PORT, SERVER_PORT};
-use super::dhcp4::machine::{Account, Client, Config, Event, Lease, Loss, Moment, Output};
+use super::dhcp4::frame::{self, ArpFrame, CLIENT_PORT, SERVER_PORT};
+use super::dhcp4::machine::{Account, Client, ClientEvent, Config, Lease, LeaseEnd, Moment, Output};
 use crate::socket::{Socket, op, want_tags};
 
 const ETH_P_IP: u16 = 0x0800;
@@ -55,7 +55,7 @@ pub struct News {
     /// The lease in force.
     pub lease: Option<Lease>,
     /// Why the last one is gone, where it has gone now.
-    pub lost: Option<Loss>,
+    pub lost: Option<LeaseEnd>,
     /// The lease in force is another than before, or has another lifetime.
     pub changed: bool,
     /// What was heard.
@@ -171,14 +171,14 @@ async fn serve(job: Job, mut commands: UnboundedReceiver<Command>, tell: Unbound
         };
         let outputs = tokio::select! {
             command = commands.recv() => match command {
-                Some(Command::Carrier(up)) => client.handle(now(), Event::Carrier(up), &mut random),
-                Some(Command::Release) => client.handle(now(), Event::Release, &mut random),
+                Some(Command::Carrier(up)) => client.handle(now(), ClientEvent::Carrier(up), &mut random),
+                Some(Command::Release) => client.handle(now(), ClientEvent::Release, &mut random),
                 None => return,
             },
-            () = timer => client.handle(now(), Event::Timer, &mut random),
+            () = timer => client.handle(now(), ClientEvent::Timer, &mut random),
             received = receive(wire.ip.as_ref(), &mut ip_frame) => match received {
                 Ok((frame, whole)) => match frame::payload(frame, whole) {
-                    Some((_, payload)) => client.handle(now(), Event::Message(payload), &mut random),
+                    Some((_, payload)) => client.handle(now(), ClientEvent::Message(payload), &mut random),
                     None => continue,
                 },
                 Err(error) => {
@@ -186,8 +186,8 @@ async fn serve(job: Job, mut commands: UnboundedReceiver<Command>, tell: Unbound
                     continue;
                 }
             },
-            received = receive(wire.arp.as_ref(), &mut arp_frame) => match received.ok().and_then(|(f, _)| Arp::read(f)) {
-                Some(arp) => client.handle(now(), Event::Arp(arp), &mut random),
+            received = receive(wire.arp.as_ref(), &mut arp_frame) => match received.ok().and_then(|(f, _)| ArpFrame::read(f)) {
+                Some(arp) => client.handle(now(), ClientEvent::Arp(arp), &mut random),
                 None => continue,
             },
         };

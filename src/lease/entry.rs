@@ -9,13 +9,13 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::dhcp4::machine::{Account, Config, Lease, Loss, Moment};
+use super::dhcp4::machine::{Account, Config, Lease, LeaseEnd, Moment};
 use crate::machine::{Machine, files};
 
 /// The file of a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Entry {
+pub struct LeaseEntry {
     /// Version of this form; 1.
     pub version: u32,
     /// Name of the link.
@@ -29,15 +29,15 @@ pub struct Entry {
     pub lease: Option<Lease>,
     /// Why the last one is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lost: Option<Loss>,
+    pub lost: Option<LeaseEnd>,
     /// What was heard.
     pub account: Account,
 }
 
-impl Entry {
+impl LeaseEntry {
     /// A link for which nothing was heard yet.
-    pub fn new(link: &str) -> Entry {
-        Entry { version: 1, link: link.to_owned(), state: "INIT".to_owned(), ..Entry::default() }
+    pub fn new(link: &str) -> LeaseEntry {
+        LeaseEntry { version: 1, link: link.to_owned(), state: "INIT".to_owned(), ..LeaseEntry::default() }
     }
 
     /// The lease, as long as it may be used.
@@ -49,10 +49,10 @@ impl Entry {
     pub fn why(&self) -> String {
         let Account { offers, refused, conflict, unanswered, malformed } = &self.account;
         let mut why = match self.lost {
-            Some(Loss::Expired) => "the lease ran out; ".to_owned(),
-            Some(Loss::Refused) => "the server took the lease back; ".to_owned(),
-            Some(Loss::Ipv6Only) => return "the network asks to do without IPv4 (option 108)".to_owned(),
-            Some(Loss::Released) => return "the lease was given up by hand".to_owned(),
+            Some(LeaseEnd::Expired) => "the lease ran out; ".to_owned(),
+            Some(LeaseEnd::Refused) => "the server took the lease back; ".to_owned(),
+            Some(LeaseEnd::Ipv6Only) => return "the network asks to do without IPv4 (option 108)".to_owned(),
+            Some(LeaseEnd::Released) => return "the lease was given up by hand".to_owned(),
             None => String::new(),
         };
         let server = |server: Ipv4Addr| match server.is_unspecified() {
@@ -93,11 +93,11 @@ impl Entry {
 }
 
 /// The files of all links, by the link's name. What cannot be read is left out.
-pub fn all(machine: &Machine) -> BTreeMap<String, Entry> {
+pub fn all(machine: &Machine) -> BTreeMap<String, LeaseEntry> {
     let names = std::fs::read_dir(machine.leases()).into_iter().flatten().flatten();
     let paths = names.map(|name| name.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
-    let read = |path: std::path::PathBuf| -> Option<Entry> {
-        let entry: Entry = serde_json::from_slice(&files::read(&path).ok()?).ok()?;
+    let read = |path: std::path::PathBuf| -> Option<LeaseEntry> {
+        let entry: LeaseEntry = serde_json::from_slice(&files::read(&path).ok()?).ok()?;
         let name = path.file_stem()?.to_str()?;
         (entry.version == 1 && entry.link == name).then_some(entry)
     };
@@ -116,13 +116,13 @@ pub fn forget(machine: &Machine, link: &str) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::lease::dhcp4::machine::{Conflict, Offered, Refused};
-    use crate::lease::dhcp4::terms::Refusal;
+    use crate::lease::dhcp4::terms::OfferFault;
 
     #[test]
     fn an_entry_is_kept_until_it_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let machine = Machine::below(folder.path());
-        let entry = Entry { state: "BOUND".to_owned(), ..Entry::new("eth0") };
+        let entry = LeaseEntry { state: "BOUND".to_owned(), ..LeaseEntry::new("eth0") };
         entry.keep(&machine).unwrap();
         std::fs::write(machine.leases().join("eth1.json"), "{\"link\":\"eth0\",\"version\":1}").unwrap();
         std::fs::write(machine.leases().join("eth2.json"), "nonsense").unwrap();
@@ -136,7 +136,7 @@ mod tests {
         let address: Ipv4Addr = [192, 0, 2, 7].into();
         let server: Ipv4Addr = [192, 0, 2, 1].into();
         let offer = Offered { server, address, not_taken: None, silent: false };
-        let of = |account: Account| Entry { account, ..Entry::new("eth0") }.why();
+        let of = |account: Account| LeaseEntry { account, ..LeaseEntry::new("eth0") }.why();
         let none = Account::default;
         assert_eq!(of(none()), "no answer yet");
         assert_eq!(of(Account { unanswered: 1, ..none() }), "no DHCP server answers (asked once)");
@@ -144,7 +144,7 @@ mod tests {
         let silent = Offered { silent: true, ..offer.clone() };
         let silent = Account { offers: vec![silent], unanswered: 2, ..none() };
         assert_eq!(of(silent), "server 192.0.2.1 offers 192.0.2.7 and then keeps silent");
-        let bad = Offered { not_taken: Some(Refusal::NoLifetime), ..offer };
+        let bad = Offered { not_taken: Some(OfferFault::NoLifetime), ..offer };
         let bad = of(Account { offers: vec![bad], ..none() });
         assert_eq!(bad, "the offer of server 192.0.2.1 cannot be used: it has no lifetime");
         let refused = Some(Refused { server, address });
@@ -154,9 +154,9 @@ mod tests {
             of(Account { conflict, ..none() }),
             "192.0.2.7 was offered, and 02:00:00:00:00:63 uses it"
         );
-        let lost = Entry { lost: Some(Loss::Expired), ..Entry::new("eth0") };
+        let lost = LeaseEntry { lost: Some(LeaseEnd::Expired), ..LeaseEntry::new("eth0") };
         assert_eq!(lost.why(), "the lease ran out; no answer yet");
-        let down = Entry { state: "DOWN".to_owned(), ..Entry::new("eth0") };
+        let down = LeaseEntry { state: "DOWN".to_owned(), ..LeaseEntry::new("eth0") };
         assert_eq!(down.why(), "the link has no carrier");
     }
 }

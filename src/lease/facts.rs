@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::dhcp4::machine::{Lease, Moment};
-use super::entry::Entry;
+use super::entry::LeaseEntry;
 use crate::model::{Address, Dynamic, Kind, Located, Mtu, Place, Protocol, Resolver, Route};
 use crate::resolve::{Leased, Resolved, ResolvedLink};
 
@@ -21,7 +21,7 @@ pub fn asks(link: &ResolvedLink) -> bool {
 }
 
 /// Adds what the leases of these links give. A link without an entry is left to the image.
-pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, Entry>, now: Moment) {
+pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now: Moment) {
     for (metric, link) in (METRIC..).zip(resolved.links.iter_mut().filter(|link| asks(link))) {
         let metric = link.desired.dhcp4.metric.unwrap_or(metric);
         let Some(entry) = entries.get(&link.name) else { continue };
@@ -43,7 +43,7 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, Entry>, now: Mom
 /// The machine's name, as the first lease that has one gives it.
 pub fn host_name<'a>(
     resolved: &Resolved,
-    entries: &'a BTreeMap<String, Entry>,
+    entries: &'a BTreeMap<String, LeaseEntry>,
     now: Moment,
 ) -> Option<&'a str> {
     let links = resolved.links.iter().filter(|link| link.desired.dhcp4.use_host_name);
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::inventory::{Inventory, ObservedLink, RouteEntry};
-    use crate::lease::dhcp4::machine::Loss;
+    use crate::lease::dhcp4::machine::LeaseEnd;
     use crate::lease::dhcp4::terms::{self, Terms};
     use crate::model::{Desired, Link, NamePattern, Scope};
     use crate::plan::{Action, plan, script};
@@ -114,7 +114,7 @@ mod tests {
             address: "192.0.2.7/24".parse().unwrap(),
             server: Ipv4Addr::new(192, 0, 2, 1),
             broadcast: None,
-            routes: vec![terms::Route {
+            routes: vec![terms::LeasedRoute {
                 to: "0.0.0.0/0".parse().unwrap(),
                 via: Some(Ipv4Addr::new(192, 0, 2, 1)),
             }],
@@ -145,15 +145,15 @@ mod tests {
         (Desired { links: vec![link], ..Desired::default() }, inventory)
     }
 
-    fn steps(entry: Option<Entry>, inventory: &Inventory) -> Vec<String> {
+    fn steps(entry: Option<LeaseEntry>, inventory: &Inventory) -> Vec<String> {
         let (desired, _) = machine();
         let mut resolved = resolve(&desired, inventory, Missing::Report).0;
         join(&mut resolved, &entry.into_iter().map(|e| (e.link.clone(), e)).collect(), NOW);
         plan(&resolved, inventory).steps.iter().map(|step| script::line(&step.action)).collect()
     }
 
-    fn bound() -> Entry {
-        Entry { lease: Some(lease()), ..Entry::new("eth0") }
+    fn bound() -> LeaseEntry {
+        LeaseEntry { lease: Some(lease()), ..LeaseEntry::new("eth0") }
     }
 
     #[test]
@@ -192,13 +192,13 @@ mod tests {
             address.preferred = address.preferred.map(|left| left - 399);
         }
         let later = NOW + Duration::from_secs(400);
-        let steps_at = |entry: Entry, now| {
+        let steps_at = |entry: LeaseEntry, now| {
             let mut resolved = resolve(&desired, &inventory, Missing::Report).0;
             join(&mut resolved, &[("eth0".to_owned(), entry)].into(), now);
             plan(&resolved, &inventory).steps.len()
         };
         assert_eq!(steps_at(bound(), later), 0);
-        let renewed = Entry { lease: Some(Lease { asked: 1_200_000, ..lease() }), ..bound() };
+        let renewed = LeaseEntry { lease: Some(Lease { asked: 1_200_000, ..lease() }), ..bound() };
         assert_eq!(steps_at(renewed, later), 1);
     }
 
@@ -209,10 +209,14 @@ mod tests {
         (address.permanent, address.valid, address.preferred) = (false, Some(60), Some(60));
         inventory.addresses = vec![address];
         assert_eq!(steps(None, &inventory), [""; 0], "left to the image");
-        assert_eq!(steps(Some(Entry::new("eth0")), &inventory), [""; 0], "nobody has answered");
-        let lost = Entry { lost: Some(Loss::Refused), ..Entry::new("eth0") };
+        assert_eq!(steps(Some(LeaseEntry::new("eth0")), &inventory), [""; 0], "nobody has answered");
+        let lost = LeaseEntry { lost: Some(LeaseEnd::Refused), ..LeaseEntry::new("eth0") };
         assert_eq!(steps(Some(lost), &inventory).len(), 1, "it is another's now");
-        let over = Entry { lease: Some(Lease { asked: 0, ..lease() }), lost: Some(Loss::Expired), ..bound() };
+        let over = LeaseEntry {
+            lease: Some(Lease { asked: 0, ..lease() }),
+            lost: Some(LeaseEnd::Expired),
+            ..bound()
+        };
         assert_eq!(steps(Some(over), &inventory).len(), 1);
     }
 

@@ -75,11 +75,11 @@ pub enum Form {
     Ip4List,
     /// A nest of IPv6 addresses, numbered from 0.
     Ip6List,
-    /// Index of another link; the value is that link's name ([`Value::Text`]).
+    /// Index of another link; the value is that link's name ([`OptionValue::Text`]).
     Link,
     /// An attribute without content, there or not.
     Flag,
-    /// Two 16-bit port numbers in network order, low and high ([`Value::Range`]).
+    /// Two 16-bit port numbers in network order, low and high ([`OptionValue::Range`]).
     PortRange,
     /// A GRE key: unsigned 32 bits in network order, valid only with the bit [`GRE_KEY`] in the flags of its direction,
     /// 16 bits in network order in the attribute [`GRE_FLAGS_BEFORE`] numbers before it. Read and written together.
@@ -131,7 +131,7 @@ pub enum Print {
 /// The value of an option.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Value {
+pub enum OptionValue {
     /// On or off.
     Bool(bool),
     /// A number in the kernel's unit.
@@ -148,20 +148,20 @@ pub enum Value {
     Text(String),
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for OptionValue {
     /// As ip(8) reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Bool(on) => f.write_str(if *on { "1" } else { "0" }),
-            Value::Number(number) => number.fmt(f),
-            Value::Range(low, high) => write!(f, "{low} {high}"),
-            Value::Ips(ips) => {
+            OptionValue::Bool(on) => f.write_str(if *on { "1" } else { "0" }),
+            OptionValue::Number(number) => number.fmt(f),
+            OptionValue::Range(low, high) => write!(f, "{low} {high}"),
+            OptionValue::Ips(ips) => {
                 let texts: Vec<String> = ips.iter().map(IpAddr::to_string).collect();
                 f.write_str(&texts.join(","))
             }
-            Value::Ip(ip) => ip.fmt(f),
-            Value::Mac(mac) => mac.fmt(f),
-            Value::Text(text) => f.write_str(text),
+            OptionValue::Ip(ip) => ip.fmt(f),
+            OptionValue::Mac(mac) => mac.fmt(f),
+            OptionValue::Text(text) => f.write_str(text),
         }
     }
 }
@@ -169,7 +169,7 @@ impl fmt::Display for Value {
 impl Attribute {
     /// The value that `text` means for this option: a word or its number, a number in the kernel's range and unit, an
     /// address, on/off/yes/no/true/false/1/0. The error says what was expected.
-    pub fn parse(&self, text: &str) -> Result<Value, String> {
+    pub fn parse(&self, text: &str) -> Result<OptionValue, String> {
         let text = text.trim();
         match self.form {
             Form::U8 | Form::U16 | Form::U16Be | Form::U32 | Form::U32Be | Form::GreKey | Form::I32 => {
@@ -177,26 +177,26 @@ impl Attribute {
                 number(text, low, high)
             }
             Form::Bool | Form::Bool32 | Form::Flag => {
-                boolean(text).map(Value::Bool).ok_or_else(|| "expected on or off".into())
+                boolean(text).map(OptionValue::Bool).ok_or_else(|| "expected on or off".into())
             }
             Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => {
                 word(words, text)
             }
-            Form::Mac => text.parse().map(Value::Mac).map_err(|e| e.to_string()),
+            Form::Mac => text.parse().map(OptionValue::Mac).map_err(|e| e.to_string()),
             Form::Ip4 => text
                 .parse::<Ipv4Addr>()
-                .map(|ip| Value::Ip(ip.into()))
+                .map(|ip| OptionValue::Ip(ip.into()))
                 .map_err(|_| "expected an IPv4 address".into()),
             Form::Ip6 => text
                 .parse::<Ipv6Addr>()
-                .map(|ip| Value::Ip(ip.into()))
+                .map(|ip| OptionValue::Ip(ip.into()))
                 .map_err(|_| "expected an IPv6 address".into()),
             Form::Ip4List => list(text, |t| t.parse::<Ipv4Addr>().ok().map(IpAddr::V4), "IPv4"),
             Form::Ip6List => list(text, |t| t.parse::<Ipv6Addr>().ok().map(IpAddr::V6), "IPv6"),
-            Form::Link => Ok(Value::Text(text.to_owned())),
+            Form::Link => Ok(OptionValue::Text(text.to_owned())),
             Form::PortRange => {
                 match text.split_once(['-', ' ', ',']).map(|(l, h)| (l.trim().parse(), h.trim().parse())) {
-                    Some((Ok(low), Ok(high))) if low <= high => Ok(Value::Range(low, high)),
+                    Some((Ok(low), Ok(high))) if low <= high => Ok(OptionValue::Range(low, high)),
                     _ => Err("expected two port numbers, low and high".into()),
                 }
             }
@@ -222,17 +222,19 @@ impl Attribute {
     }
 
     /// The option as ip(8) wants it: `miimon 100`, `nolearning`, `hairpin on`.
-    pub fn ip_words(&self, value: &Value) -> Vec<String> {
+    pub fn ip_words(&self, value: &OptionValue) -> Vec<String> {
         match (self.print, value) {
-            (Print::OnOff, Value::Bool(on)) => vec![self.name.into(), if *on { "on" } else { "off" }.into()],
-            (Print::No, Value::Bool(true)) => vec![self.name.into()],
-            (Print::No, Value::Bool(false)) => vec![format!("no{}", self.name)],
+            (Print::OnOff, OptionValue::Bool(on)) => {
+                vec![self.name.into(), if *on { "on" } else { "off" }.into()]
+            }
+            (Print::No, OptionValue::Bool(true)) => vec![self.name.into()],
+            (Print::No, OptionValue::Bool(false)) => vec![format!("no{}", self.name)],
             (Print::As(word), _) => vec![word.into(), value.to_string()],
-            (Print::Hex, Value::Number(number)) => vec![self.name.into(), format!("0x{number:x}")],
-            (Print::Group, Value::Ip(ip)) if ip.is_multicast() => vec!["group".into(), ip.to_string()],
+            (Print::Hex, OptionValue::Number(number)) => vec![self.name.into(), format!("0x{number:x}")],
+            (Print::Group, OptionValue::Ip(ip)) if ip.is_multicast() => vec!["group".into(), ip.to_string()],
             (Print::Group, _) => vec!["remote".into(), value.to_string()],
             (Print::Unprintable, _) => Vec::new(),
-            (_, Value::Range(low, high)) => vec![self.name.into(), low.to_string(), high.to_string()],
+            (_, OptionValue::Range(low, high)) => vec![self.name.into(), low.to_string(), high.to_string()],
             _ => vec![self.name.into(), value.to_string()],
         }
     }
@@ -261,7 +263,7 @@ pub fn of(kind: Kind, name: &str) -> Option<&'static Attribute> {
 }
 
 /// The values that a new link of `kind` has where nothing is said, if they are not the kernel's own but ip(8)'s.
-pub fn defaults(kind: Kind) -> impl Iterator<Item = (&'static str, Value)> {
+pub fn defaults(kind: Kind) -> impl Iterator<Item = (&'static str, OptionValue)> {
     let defaults = tunnels::ip_defaults(kind).iter();
     defaults.filter_map(move |(name, text)| {
         let row = of(kind, name)?;
@@ -277,21 +279,21 @@ pub fn boolean(text: &str) -> Option<bool> {
     if is(ON) { Some(true) } else { is(OFF).then_some(false) }
 }
 
-fn number(text: &str, low: i64, high: i64) -> Result<Value, String> {
+fn number(text: &str, low: i64, high: i64) -> Result<OptionValue, String> {
     match text.parse::<i64>() {
-        Ok(n) if (low..=high).contains(&n) => Ok(Value::Number(n)),
+        Ok(n) if (low..=high).contains(&n) => Ok(OptionValue::Number(n)),
         _ => Err(format!("expected a number from {low} to {high}")),
     }
 }
 
-fn word(words: &[(&'static str, u32)], text: &str) -> Result<Value, String> {
+fn word(words: &[(&'static str, u32)], text: &str) -> Result<OptionValue, String> {
     let by_number = |n: u32| words.iter().find(|(_, number)| *number == n);
     let found = words
         .iter()
         .find(|(w, _)| w.eq_ignore_ascii_case(text))
         .or_else(|| text.parse().ok().and_then(by_number));
     match found {
-        Some((word, _)) => Ok(Value::Text((*word).to_owned())),
+        Some((word, _)) => Ok(OptionValue::Text((*word).to_owned())),
         None => {
             let all: Vec<&str> = words.iter().map(|(w, _)| *w).collect();
             Err(format!("expected one of {}", all.join(", ")))
@@ -299,11 +301,11 @@ fn word(words: &[(&'static str, u32)], text: &str) -> Result<Value, String> {
     }
 }
 
-fn list(text: &str, one: impl Fn(&str) -> Option<IpAddr>, family: &str) -> Result<Value, String> {
+fn list(text: &str, one: impl Fn(&str) -> Option<IpAddr>, family: &str) -> Result<OptionValue, String> {
     let ips: Option<Vec<IpAddr>> =
         text.split([',', ' ']).filter(|t| !t.is_empty()).map(|t| one(t.trim_start_matches('+'))).collect();
     match ips {
-        Some(ips) if (1..=16).contains(&ips.len()) => Ok(Value::Ips(ips)),
+        Some(ips) if (1..=16).contains(&ips.len()) => Ok(OptionValue::Ips(ips)),
         _ => Err(format!("expected 1 to 16 {family} addresses")),
     }
 }
@@ -316,7 +318,7 @@ mod tests {
     fn words_are_read_by_name_and_by_number() {
         let mode = of(Kind::Bond, "mode").unwrap();
         for text in ["802.3ad", "4", "802.3AD"] {
-            assert_eq!(mode.parse(text), Ok(Value::Text("802.3ad".into())));
+            assert_eq!(mode.parse(text), Ok(OptionValue::Text("802.3ad".into())));
         }
         assert_eq!(
             mode.parse("lacp").unwrap_err(),
@@ -336,17 +338,17 @@ mod tests {
     #[test]
     fn a_value_survives_json() {
         for value in [
-            Value::Bool(true),
-            Value::Number(100),
-            Value::Text("802.3ad".into()),
-            Value::Text("eth0".into()),
-            Value::Mac("7c:c2:55:6e:90:44".parse().unwrap()),
-            Value::Ip("10.0.0.1".parse().unwrap()),
-            Value::Ips(vec!["10.0.0.1".parse().unwrap()]),
-            Value::Range(1, 9),
+            OptionValue::Bool(true),
+            OptionValue::Number(100),
+            OptionValue::Text("802.3ad".into()),
+            OptionValue::Text("eth0".into()),
+            OptionValue::Mac("7c:c2:55:6e:90:44".parse().unwrap()),
+            OptionValue::Ip("10.0.0.1".parse().unwrap()),
+            OptionValue::Ips(vec!["10.0.0.1".parse().unwrap()]),
+            OptionValue::Range(1, 9),
         ] {
             let json = serde_json::to_string(&value).unwrap();
-            assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value, "{json}");
+            assert_eq!(serde_json::from_str::<OptionValue>(&json).unwrap(), value, "{json}");
         }
     }
 }

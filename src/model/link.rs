@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::attribute::{Attribute, Value};
+use super::attribute::{Attribute, OptionValue};
 use super::{
     Address, AddressGeneration, BondMode, Family, IfName, Kind, Located, MacAddr, Mtu, Place, Resolver,
     Route, Rule,
@@ -132,23 +132,23 @@ impl PortVlan {
 
 /// Options by [`Attribute::name`], each with its place.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings(pub BTreeMap<&'static str, Located<Value>>);
+pub struct Settings(pub BTreeMap<&'static str, Located<OptionValue>>);
 
 impl Settings {
     /// Sets an option; a later one replaces an earlier one.
-    pub fn set(&mut self, attribute: &Attribute, value: Value, at: Place) {
+    pub fn set(&mut self, attribute: &Attribute, value: OptionValue, at: Place) {
         self.0.insert(attribute.name, Located::new(value, at));
     }
 
     /// An option by name.
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub fn get(&self, name: &str) -> Option<&OptionValue> {
         self.0.get(name).map(|v| &v.value)
     }
 
     /// An option that is a word, such as a bond's `mode`.
     pub fn word(&self, name: &str) -> Option<&str> {
         match self.get(name) {
-            Some(Value::Text(word)) => Some(word),
+            Some(OptionValue::Text(word)) => Some(word),
             _ => None,
         }
     }
@@ -161,7 +161,7 @@ impl Settings {
     /// An option that is a number, such as a VLAN's `id`.
     pub fn number(&self, name: &str) -> Option<i64> {
         match self.get(name) {
-            Some(Value::Number(number)) => Some(*number),
+            Some(OptionValue::Number(number)) => Some(*number),
             _ => None,
         }
     }

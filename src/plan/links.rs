@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::Planner;
 use super::step::{Action, LinkChange, NewLink, Secret};
 use crate::inventory::{MacOrigin, ObservedLink};
-use crate::model::attribute::{self, Attribute, Change, Form, Value};
+use crate::model::attribute::{self, Attribute, Change, Form, OptionValue};
 use crate::model::{
     Activation, AddressGeneration, BondMode, DesiredMac, Dynamic, Family, Kind, Link, LinkLayer, MacAddr,
     Naming, Place, few,
 };
 use crate::resolve::ResolvedLink;
 
-type Options = BTreeMap<&'static str, Value>;
+type Options = BTreeMap<&'static str, OptionValue>;
 
 impl Planner<'_> {
     /// Without the loopback interface the machine does not reach its own addresses.
@@ -144,11 +144,11 @@ impl Planner<'_> {
         let options = first_options(link);
         if let Some(there) = self.state.link(&link.name) {
             // 802.1Q where the text names no protocol (vlan_newlink).
-            let tagged = Value::Text("802.1Q".to_owned());
+            let tagged = OptionValue::Text("802.1Q".to_owned());
             let other_tag = desired.kind == Kind::Vlan
                 && !options.contains_key("protocol")
                 && there.settings.get("protocol").is_some_and(|protocol| *protocol != tagged);
-            let fixed = |name: &str, value: &Value| {
+            let fixed = |name: &str, value: &OptionValue| {
                 let row = desired.kind.attributes().iter().find(|a| a.name == name);
                 row.is_some_and(|a| a.change == Change::Never) && there.settings.get(name) != Some(value)
             };
@@ -287,7 +287,7 @@ impl Planner<'_> {
         let kind = link.desired.kind;
         let Some(there) = self.state.link(&link.name) else { return };
         let mut options = first_options(link);
-        let none = Value::Text("none".into());
+        let none = OptionValue::Text("none".into());
         let follows = there.settings.get("fail_over_mac").is_some_and(|policy| *policy != none);
         if kind == Kind::Bond && follows && link.desired.mac.is_some() {
             // It would have its member's address, whatever it is given (bond_set_mac_address).
@@ -301,9 +301,9 @@ impl Planner<'_> {
             return;
         }
         // ip(8) takes a group only together with the link that it is joined on.
-        let group = |value: &Value| matches!(value, Value::Ip(ip) if ip.is_multicast());
+        let group = |value: &OptionValue| matches!(value, OptionValue::Ip(ip) if ip.is_multicast());
         if let (Kind::Vxlan, Some(parent), true) = (kind, &link.parent, differing.values().any(group)) {
-            differing.insert("dev", Value::Text(parent.clone()));
+            differing.insert("dev", OptionValue::Text(parent.clone()));
         }
         let needs = |change: &[Change]| {
             kind.attributes().iter().any(|a| differing.contains_key(a.name) && change.contains(&a.change))
@@ -577,14 +577,14 @@ fn describes_ipv6(link: &ResolvedLink) -> bool {
 
 /// The options of the link with their rows, in the table's order: the kernel takes some only after others (a bond's
 /// mode first, drivers/net/bonding/bond_netlink.c).
-fn options(link: &ResolvedLink) -> impl Iterator<Item = (&'static Attribute, &Value)> {
+fn options(link: &ResolvedLink) -> impl Iterator<Item = (&'static Attribute, &OptionValue)> {
     let settings = &link.desired.settings;
     link.desired.kind.attributes().iter().filter_map(|row| Some((row, settings.get(row.name)?)))
 }
 
-fn mode_of(value: &Value) -> Option<BondMode> {
+fn mode_of(value: &OptionValue) -> Option<BondMode> {
     match value {
-        Value::Text(word) => BondMode::from_word(word),
+        OptionValue::Text(word) => BondMode::from_word(word),
         _ => None,
     }
 }
@@ -603,7 +603,7 @@ fn first_options(link: &ResolvedLink) -> Options {
 /// A VXLAN keeps the address family of its ends (vxlan_nl2conf), and a tunnel in IPv4 that it has a far end or has none
 /// (ip_tunnel_changelink).
 fn other_ends(kind: Kind, there: &ObservedLink, desired: &Options) -> bool {
-    let is_set = |ip: &Value| !matches!(ip, Value::Ip(ip) if ip.is_unspecified());
+    let is_set = |ip: &OptionValue| !matches!(ip, OptionValue::Ip(ip) if ip.is_unspecified());
     let now = |ends: &[&str]| ends.iter().any(|end| there.settings.get(*end).is_some_and(is_set));
     let then = |ends: &[&str]| ends.iter().any(|end| desired.get(*end).is_some_and(is_set));
     match attribute::of(kind, "remote").map(|row| (row.change, row.form)) {
@@ -624,31 +624,31 @@ fn with_defaults(kind: Kind, mut options: Options) -> Options {
 }
 
 /// What the kernel rounds or forces is brought to one form before it is compared.
-fn same(there: &ObservedLink, kind: Kind, name: &str, now: &Value, all: &Options) -> bool {
+fn same(there: &ObservedLink, kind: Kind, name: &str, now: &OptionValue, all: &Options) -> bool {
     let Some(desired) = all.get(name) else { return true };
     let number = |name| match there.settings.get(name) {
-        Some(Value::Number(number)) => *number,
+        Some(OptionValue::Number(number)) => *number,
         _ => 0,
     };
     match (kind, name, now, desired) {
         // While the spanning tree changes, a bridge forgets sooner (__br_set_topology_change).
-        (Kind::Bridge, "ageing_time", Value::Number(now), Value::Number(_))
+        (Kind::Bridge, "ageing_time", OptionValue::Number(now), OptionValue::Number(_))
             if *now == 2 * number("forward_delay")
-                && there.settings.get("stp_state") == Some(&Value::Bool(true)) =>
+                && there.settings.get("stp_state") == Some(&OptionValue::Bool(true)) =>
         {
             true
         }
         // 0 becomes 100 in the modes that cannot do without (bond_option_mode_set).
-        (Kind::Bond, "miimon", Value::Number(100), Value::Number(0)) => true,
+        (Kind::Bond, "miimon", OptionValue::Number(100), OptionValue::Number(0)) => true,
         // Delays are kept in multiples of miimon, rounded down, and change when that does (bond_option_updelay_set).
         (
             Kind::Bond,
             "updelay" | "downdelay" | "peer_notify_delay",
-            Value::Number(now),
-            Value::Number(desired),
+            OptionValue::Number(now),
+            OptionValue::Number(desired),
         ) => {
             let (interval, new) = (number("miimon"), all.get("miimon"));
-            let stays = new.is_none_or(|new| *new == Value::Number(interval));
+            let stays = new.is_none_or(|new| *new == OptionValue::Number(interval));
             let rest = desired.checked_rem(interval).unwrap_or(0);
             stays && (*now == desired - rest || now == desired)
         }

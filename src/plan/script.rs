@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::step::{Action, Former, LinkChange, Manager, NewLink, Plan, Secret};
 use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry};
-use crate::model::attribute::{self, Attribute, Value};
+use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{Family, Kind, Located, Protocol, RouteKind, Scope, Wireguard};
 
 /// Seconds that the script waits for duplicate address detection.
@@ -205,7 +205,7 @@ fn add_link(new: &NewLink) -> Line {
 }
 
 /// Options in the table's order.
-fn options(line: &mut Line, rows: &[Attribute], settings: &BTreeMap<&'static str, Value>) {
+fn options(line: &mut Line, rows: &[Attribute], settings: &BTreeMap<&'static str, OptionValue>) {
     for (row, value) in rows.iter().filter_map(|row| Some((row, settings.get(row.name)?))) {
         row.ip_words(value).iter().for_each(|word| line.add(&[word]));
     }

@@ -12,7 +12,7 @@ use super::vlans::{DEFAULT_PVID, Table, default_vlans};
 use crate::inventory::{
     AddressEntry, AddressFlag, Inventory, MacOrigin, ObservedLink, RouteEntry, RuleEntry,
 };
-use crate::model::attribute::{Attribute, Value};
+use crate::model::attribute::{Attribute, OptionValue};
 use crate::model::{AddressGeneration, Family, Kind, LinkLayer, Protocol, Scope, few};
 use crate::resolve::ResolvedLink;
 
@@ -259,7 +259,7 @@ impl State {
         let settings = new.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         let mut settings = few(settings);
         if new.kind == Kind::Bridge {
-            settings.entry("vlan_filtering".to_owned()).or_insert(Value::Bool(false));
+            settings.entry("vlan_filtering".to_owned()).or_insert(OptionValue::Bool(false));
         }
         let link = ObservedLink {
             name: new.name.clone(),
@@ -511,7 +511,7 @@ impl State {
             link.port.clear();
             link.vlans = vlans;
             if kind == Some(Kind::Bond) {
-                let nothing = |row: &Attribute| (row.name.to_owned(), Value::Number(0));
+                let nothing = |row: &Attribute| (row.name.to_owned(), OptionValue::Number(0));
                 link.port = Kind::Bond.port_attributes().iter().map(nothing).collect();
                 link.mtu = mtu;
                 link.up = true;
@@ -623,7 +623,7 @@ impl State {
 /// The table of a VRF.
 fn vrf_table(link: &ObservedLink) -> Option<u32> {
     match link.settings.get("table").filter(|_| link.kind.is(Kind::Vrf)) {
-        Some(Value::Number(table)) => u32::try_from(*table).ok(),
+        Some(OptionValue::Number(table)) => u32::try_from(*table).ok(),
         _ => None,
     }
 }

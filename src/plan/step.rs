@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use crate::inventory::{AddressEntry, Owed, RouteEntry, RuleEntry};
-use crate::model::attribute::Value;
+use crate::model::attribute::OptionValue;
 use crate::model::{AddressGeneration, Kind, MacAddr, Place, PortVlan, Wireguard};
 
 /// All that will be done, in order. Empty when the machine is as described.
@@ -297,7 +297,7 @@ pub struct NewLink {
     /// MTU in bytes, where one is asked for.
     pub mtu: Option<u32>,
     /// Options by the table's names, links by name. Written in the table's order.
-    pub settings: BTreeMap<&'static str, Value>,
+    pub settings: BTreeMap<&'static str, OptionValue>,
 }
 
 /// What changes at a link.
@@ -326,14 +326,14 @@ pub enum LinkChange {
         /// Its kind.
         kind: Kind,
         /// By the table's names.
-        settings: BTreeMap<&'static str, Value>,
+        settings: BTreeMap<&'static str, OptionValue>,
     },
     /// Options as a port of a controller of this kind.
     PortOptions {
         /// The controller's kind.
         kind: Kind,
         /// By the table's names.
-        settings: BTreeMap<&'static str, Value>,
+        settings: BTreeMap<&'static str, OptionValue>,
     },
     /// How IPv6 addresses are generated.
     Generation(AddressGeneration),

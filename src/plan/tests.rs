@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::inventory::{AddressEntry, MacOrigin, ObservedLink, RouteEntry};
-use crate::model::attribute::{self, Value};
+use crate::model::attribute::{self, OptionValue};
 use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, IfName, Kind, Link, Located, Match, Mtu,
     Naming, Protocol, Route, Scope,
@@ -38,7 +38,7 @@ fn by_mac(id: &str, mac: &str) -> Link {
 fn bond(id: &str, mode: &str, members: &[&str]) -> Link {
     let mut link = Link::new(id, Kind::Bond, at());
     link.members = members.iter().map(|m| Located::new((*m).to_owned(), at())).collect();
-    link.settings.set(attribute::of(Kind::Bond, "mode").unwrap(), Value::Text(mode.into()), at());
+    link.settings.set(attribute::of(Kind::Bond, "mode").unwrap(), OptionValue::Text(mode.into()), at());
     link
 }
 
@@ -115,7 +115,7 @@ fn a_bonds_mode_changes_without_making_it_anew() {
     let mut inventory = two_nics();
     let mut there =
         ObservedLink { kind: "bond".into(), up: true, mtu: 9000, ..nic(4, "aggi", "7c:c2:55:6e:90:44") };
-    there.settings.insert("mode".into(), Value::Text("active-backup".into()));
+    there.settings.insert("mode".into(), OptionValue::Text("active-backup".into()));
     inventory.links.push(there);
     for link in &mut inventory.links[..2] {
         link.controller = Some("aggi".into());
@@ -157,7 +157,7 @@ fn names_that_swap_go_by_way_of_a_third() {
 fn a_vlan_follows_its_link_and_gets_its_routes_after_its_addresses() {
     let mut vlan = Link::new("v", Kind::Vlan, at());
     vlan.parent = Some(Located::new("n".into(), at()));
-    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), Value::Number(100), at());
+    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), OptionValue::Number(100), at());
     vlan.addresses.push(address("2001:db8::2/64"));
     let mut route = Route::new("::/0".parse().unwrap(), "2001:db8::1".parse().ok(), at());
     route.source = "2001:db8::2".parse().ok();
@@ -252,8 +252,8 @@ fn a_vlan_of_another_tag_protocol_is_made_anew() {
     let mut inventory = two_nics();
     inventory.links[0].up = true;
     let settings = BTreeMap::from([
-        ("id".to_owned(), Value::Number(100)),
-        ("protocol".to_owned(), Value::Text("802.1ad".into())),
+        ("id".to_owned(), OptionValue::Number(100)),
+        ("protocol".to_owned(), OptionValue::Text("802.1ad".into())),
     ]);
     let (parent, up) = (Some("eth0".into()), true);
     let there =
@@ -261,7 +261,7 @@ fn a_vlan_of_another_tag_protocol_is_made_anew() {
     inventory.links.push(there);
     let mut vlan = Link::new("v", Kind::Vlan, at());
     vlan.parent = Some(Located::new("n".into(), at()));
-    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), Value::Number(100), at());
+    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), OptionValue::Number(100), at());
     let links = [vlan, by_mac("n", "7c:c2:55:6e:90:44")];
     assert_eq!(
         lines(&links, &inventory),
@@ -283,7 +283,7 @@ fn a_nic_gets_the_mtu_that_its_described_vlan_needs() {
     let mut vlan = Link::new("v", Kind::Vlan, at());
     vlan.parent = Some(Located::new("n".into(), at()));
     vlan.mtu = Some(Located::new(Mtu::new(1500).unwrap(), at()));
-    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), Value::Number(100), at());
+    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), OptionValue::Number(100), at());
     let lines = lines(&[vlan, by_mac("n", "7c:c2:55:6e:90:44")], &inventory);
     assert_eq!(lines[0], "ip link set dev eth0 mtu 1500");
 }
@@ -294,14 +294,14 @@ fn a_vxlan_of_the_id_under_another_name_is_renamed() {
     let there = ObservedLink {
         kind: "vxlan".into(),
         parent: Some("eth0".into()),
-        settings: BTreeMap::from([("id".to_owned(), Value::Number(7))]),
+        settings: BTreeMap::from([("id".to_owned(), OptionValue::Number(7))]),
         ..nic(3, "old", "02:00:00:00:00:02")
     };
     let inventory = Inventory { links: vec![parent, there], ..Inventory::default() };
     let mut vxlan = Link::new("vx0", Kind::Vxlan, at());
     vxlan.naming = Naming::Set(Located::new(IfName::new("vx0").unwrap(), at()));
     vxlan.parent = Some(Located::new("e".to_owned(), at()));
-    vxlan.settings.set(attribute::of(Kind::Vxlan, "id").unwrap(), Value::Number(7), at());
+    vxlan.settings.set(attribute::of(Kind::Vxlan, "id").unwrap(), OptionValue::Number(7), at());
     assert_eq!(
         lines(&[by_mac("e", "02:00:00:00:00:01"), vxlan], &inventory),
         ["ip link set dev old name vx0", "ip link set dev vx0 up"]
@@ -344,8 +344,8 @@ fn a_console_is_spared_what_a_step_writes() {
 fn a_vxlan_gets_another_group_in_place_and_another_family_anew() {
     let parent = nic(2, "eth0", "02:00:00:00:00:01");
     let settings = BTreeMap::from([
-        ("id".to_owned(), Value::Number(7)),
-        ("remote".to_owned(), Value::Ip("239.1.1.1".parse().unwrap())),
+        ("id".to_owned(), OptionValue::Number(7)),
+        ("remote".to_owned(), OptionValue::Ip("239.1.1.1".parse().unwrap())),
     ]);
     let there = ObservedLink {
         kind: "vxlan".into(),
@@ -360,7 +360,8 @@ fn a_vxlan_gets_another_group_in_place_and_another_family_anew() {
         let mut vxlan = Link::new("vx0", Kind::Vxlan, at());
         vxlan.naming = Naming::Set(Located::new(IfName::new("vx0").unwrap(), at()));
         vxlan.parent = Some(Located::new("e".to_owned(), at()));
-        for (name, value) in [("id", Value::Number(7)), (option, Value::Ip(ip.parse().unwrap()))] {
+        for (name, value) in [("id", OptionValue::Number(7)), (option, OptionValue::Ip(ip.parse().unwrap()))]
+        {
             vxlan.settings.set(attribute::of(Kind::Vxlan, name).unwrap(), value, at());
         }
         [by_mac("e", "02:00:00:00:00:01"), vxlan]

@@ -3,7 +3,7 @@
 use super::Planner;
 use super::step::{Action, LinkChange};
 use crate::inventory::ObservedLink;
-use crate::model::attribute::Value;
+use crate::model::attribute::OptionValue;
 use crate::model::{Located, Place, PortVlan};
 use crate::resolve::ResolvedLink;
 
@@ -11,10 +11,10 @@ use crate::resolve::ResolvedLink;
 pub(super) const DEFAULT_PVID: &str = "vlan_default_pvid";
 
 /// What a port that joins a bridge has, and the bridge itself (`nbp_vlan_init`, `br_vlan_init`), by the bridge's option.
-pub(super) fn default_vlans(pvid: Option<&Value>) -> Vec<PortVlan> {
+pub(super) fn default_vlans(pvid: Option<&OptionValue>) -> Vec<PortVlan> {
     match pvid {
-        Some(Value::Number(0)) => Vec::new(),
-        Some(Value::Number(pvid)) => u16::try_from(*pvid).map(PortVlan::untagged).into_iter().collect(),
+        Some(OptionValue::Number(0)) => Vec::new(),
+        Some(OptionValue::Number(pvid)) => u16::try_from(*pvid).map(PortVlan::untagged).into_iter().collect(),
         _ => vec![PortVlan::untagged(1)],
     }
 }

@@ -30,7 +30,7 @@ pub struct Consoles(Vec<Console>);
 #[derive(Debug)]
 struct Console {
     path: PathBuf,
-    state: State,
+    state: RowState,
     /// What it has not accepted yet.
     rest: Vec<u8>,
     /// What was in its queue when that last became less, and when.
@@ -38,7 +38,7 @@ struct Console {
 }
 
 #[derive(Debug)]
-enum State {
+enum RowState {
     Unopened,
     Open(File),
     /// It has shown everything.
@@ -53,7 +53,7 @@ impl Consoles {
         let active = std::fs::read_to_string(machine.consoles()).unwrap_or_default();
         let names = active.split_whitespace().filter(|name| !name.contains('/'));
         let now = Instant::now();
-        let console = |path| Console { path, state: State::Unopened, rest: Vec::new(), queue: (0, now) };
+        let console = |path| Console { path, state: RowState::Unopened, rest: Vec::new(), queue: (0, now) };
         Consoles(names.map(|name| console(machine.dev().join(name))).collect())
     }
 
@@ -77,7 +77,7 @@ impl Consoles {
                 console.drain(late);
             }
             let open = self.0.iter().filter_map(|console| match &console.state {
-                State::Open(file) => Some((file, !console.rest.is_empty())),
+                RowState::Open(file) => Some((file, !console.rest.is_empty())),
                 _ => None,
             });
             let mut full: Vec<PollFd<'_>> = Vec::new();
@@ -94,7 +94,7 @@ impl Consoles {
             let _ = poll(&mut full, PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO));
         }
         let reason = |console: Console| match console.state {
-            State::Dead(error) => Some((console.path, error)),
+            RowState::Dead(error) => Some((console.path, error)),
             _ => None,
         };
         self.0.into_iter().filter_map(reason).collect()
@@ -104,15 +104,15 @@ impl Consoles {
 impl Console {
     /// Takes lines, and writes as much as the console takes at once.
     fn take(&mut self, page: &Page) {
-        if matches!(self.state, State::Unopened | State::Done) {
+        if matches!(self.state, RowState::Unopened | RowState::Done) {
             // Without making it our controlling terminal.
             let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
             self.state = match OpenOptions::new().write(true).custom_flags(flags).open(&self.path) {
-                Ok(file) => State::Open(file),
-                Err(error) => State::Dead(error),
+                Ok(file) => RowState::Open(file),
+                Err(error) => RowState::Dead(error),
             };
         }
-        if matches!(self.state, State::Open(_)) && self.rest.len() < WAITING {
+        if matches!(self.state, RowState::Open(_)) && self.rest.len() < WAITING {
             // A console in raw mode (another program's) would go down without going back; what it was at stays on its line.
             self.rest.push(b'\r');
             self.rest.extend(page.as_str().replace('\n', "\r\n").bytes());
@@ -121,7 +121,7 @@ impl Console {
     }
 
     fn write(&mut self) {
-        let State::Open(file) = &mut self.state else { return };
+        let RowState::Open(file) = &mut self.state else { return };
         let before = self.rest.len();
         while !self.rest.is_empty() {
             match file.write(&self.rest) {
@@ -129,7 +129,7 @@ impl Console {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    self.state = State::Dead(error);
+                    self.state = RowState::Dead(error);
                     return;
                 }
             }
@@ -147,14 +147,14 @@ impl Console {
     /// moved for as long.
     fn drain(&mut self, late: bool) {
         self.write();
-        let State::Open(file) = &self.state else { return };
+        let RowState::Open(file) = &self.state else { return };
         if self.rest.is_empty() && queued(file) == 0 {
-            self.state = State::Done;
+            self.state = RowState::Done;
         } else if late || self.queue.1.elapsed() >= BOUND {
             // Else closing it would wait for what is left.
             // SAFETY: the descriptor is the file's, open until the state is replaced below.
             unsafe { libc::tcflush(file.as_raw_fd(), libc::TCOFLUSH) };
-            self.state = State::Dead(io::ErrorKind::TimedOut.into());
+            self.state = RowState::Dead(io::ErrorKind::TimedOut.into());
         }
     }
 }

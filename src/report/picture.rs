@@ -18,7 +18,7 @@ use crate::verify::words::speed_words;
 /// The state of a row.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum RowState {
     /// All its checks have passed.
     Ok,
     /// A check was not done, or failed without being a fault.
@@ -41,7 +41,7 @@ pub struct Row {
     /// What was observed.
     pub words: String,
     /// Its state.
-    pub state: State,
+    pub state: RowState,
 }
 
 /// Draws everything.
@@ -113,7 +113,7 @@ impl<'a> Drawing<'a> {
         drawing
     }
 
-    fn row(&mut self, depth: usize, name: String, words: String, state: State) {
+    fn row(&mut self, depth: usize, name: String, words: String, state: RowState) {
         self.rows.push(Row { depth, last: false, name, words, state });
     }
 
@@ -266,16 +266,18 @@ fn words_of_gateway(gateway: &Check, full: Option<&Check>) -> String {
 }
 
 /// The worst of the checks; those that were not done count only if none was.
-fn state<'c>(checks: impl Iterator<Item = &'c Check>) -> State {
+fn state<'c>(checks: impl Iterator<Item = &'c Check>) -> RowState {
     let one = |check: &Check| match check.outcome {
-        Outcome::Passed => Some(State::Ok),
-        Outcome::Failed if check.is_fault() && check.code.severity() == Severity::Error => Some(State::Fault),
-        Outcome::Blocked if !check.optional => Some(State::Blocked),
-        Outcome::Failed | Outcome::Blocked | Outcome::Waiting => Some(State::Unknown),
-        Outcome::Unknown => Some(State::Unknown),
+        Outcome::Passed => Some(RowState::Ok),
+        Outcome::Failed if check.is_fault() && check.code.severity() == Severity::Error => {
+            Some(RowState::Fault)
+        }
+        Outcome::Blocked if !check.optional => Some(RowState::Blocked),
+        Outcome::Failed | Outcome::Blocked | Outcome::Waiting => Some(RowState::Unknown),
+        Outcome::Unknown => Some(RowState::Unknown),
         Outcome::NotChecked => None,
     };
-    checks.filter_map(one).max().unwrap_or(State::Unknown)
+    checks.filter_map(one).max().unwrap_or(RowState::Unknown)
 }
 
 /// Marks the last of each row's siblings.

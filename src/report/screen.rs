@@ -1,6 +1,6 @@
 //! The report on one console screen: at most 20 lines of 80 columns, plain ASCII, colour only where asked for.
 
-use super::{Report, Row, State, Verdict};
+use super::{Report, Row, RowState, Verdict};
 use crate::diagnostic::Severity;
 use crate::page::{Look, Page, Style};
 use crate::verify::cause::Cause;
@@ -33,10 +33,10 @@ pub fn screen(report: &Report, style: Style) -> Page {
     }
     for (line, state) in &rows {
         let look = match state {
-            Some(State::Ok) => Look::Green,
-            Some(State::Fault) => Look::Red,
-            Some(State::Blocked) => Look::Yellow,
-            Some(State::Unknown) | None => Look::Normal,
+            Some(RowState::Ok) => Look::Green,
+            Some(RowState::Fault) => Look::Red,
+            Some(RowState::Blocked) => Look::Yellow,
+            Some(RowState::Unknown) | None => Look::Normal,
         };
         let (mark, rest) = line.split_at_checked(MARK).unwrap_or((line, ""));
         page.styled(&[(look, mark), (Look::Normal, rest)]);
@@ -115,11 +115,11 @@ fn head(report: &Report) -> Vec<String> {
 }
 
 /// As many rows as there is room for: faults and what they stand in first, the rest counted.
-fn rows(picture: &[Row], room: usize) -> Vec<(String, Option<State>)> {
+fn rows(picture: &[Row], room: usize) -> Vec<(String, Option<RowState>)> {
     let mut shown: Vec<bool> = vec![picture.len() <= room; picture.len()];
     if picture.len() > room {
         let mut left = room.saturating_sub(1);
-        for wanted in [State::Fault, State::Blocked, State::Unknown, State::Ok] {
+        for wanted in [RowState::Fault, RowState::Blocked, RowState::Unknown, RowState::Ok] {
             let of_kind: Vec<usize> =
                 (0..picture.len()).filter(|at| picture.get(*at).is_some_and(|r| r.state == wanted)).collect();
             for at in of_kind {
@@ -147,12 +147,12 @@ fn rows(picture: &[Row], room: usize) -> Vec<(String, Option<State>)> {
         picture.iter().zip(&shown).filter(|(_, shown)| **shown).map(|(row, _)| row).collect();
     let hidden: Vec<&Row> =
         picture.iter().zip(&shown).filter(|(_, shown)| !**shown).map(|(row, _)| row).collect();
-    let mut lines: Vec<(String, Option<State>)> = Vec::new();
+    let mut lines: Vec<(String, Option<RowState>)> = Vec::new();
     for (at, row) in kept.iter().enumerate() {
         lines.push((row_line(&kept, at, row), Some(row.state)));
     }
     if !hidden.is_empty() {
-        let bad = hidden.iter().filter(|r| r.state == State::Fault).count();
+        let bad = hidden.iter().filter(|r| r.state == RowState::Fault).count();
         let how =
             if bad == 0 { "none of them at fault".to_owned() } else { format!("{bad} of them at fault") };
         lines.push((format!("{:MARK$}and {} more, {how}", "", hidden.len()), None));
@@ -179,10 +179,10 @@ fn with_ancestors(picture: &[Row], at: usize) -> Vec<usize> {
 
 fn row_line(rows: &[&Row], at: usize, row: &Row) -> String {
     let mark = match row.state {
-        State::Ok => "ok",
-        State::Fault => "FAIL",
-        State::Blocked => "wait",
-        State::Unknown => "-",
+        RowState::Ok => "ok",
+        RowState::Fault => "FAIL",
+        RowState::Blocked => "wait",
+        RowState::Unknown => "-",
     };
     let mut tree = String::new();
     for depth in 1..=row.depth {

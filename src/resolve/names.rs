@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::inventory::{Inventory, ObservedLink};
-use crate::model::attribute::{self, Form, Value};
+use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Kind, Link, Naming};
 
 use super::ResolvedLink;
@@ -97,7 +97,7 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
     let there: HashMap<&str, &ObservedLink> = inventory.links.iter().map(|l| (l.name.as_str(), l)).collect();
     let mut by_id: HashMap<(Option<&str>, i64), Vec<&ObservedLink>> = HashMap::new();
     for link in &inventory.links {
-        if let Some(Value::Number(id)) = link.settings.get("id") {
+        if let Some(OptionValue::Number(id)) = link.settings.get("id") {
             by_id.entry((link.parent.as_deref(), *id)).or_default().push(link);
         }
     }
@@ -114,7 +114,7 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
             let tag = link.desired.settings.word("protocol").unwrap_or("802.1Q");
             let is_twin = |l: &&&ObservedLink| {
                 let same_tag = match l.settings.get("protocol") {
-                    Some(Value::Text(word)) => kind != Kind::Vlan || word == tag,
+                    Some(OptionValue::Text(word)) => kind != Kind::Vlan || word == tag,
                     _ => true,
                 };
                 same_kind(l) && same_tag
@@ -173,7 +173,7 @@ pub(super) fn settings_by_name(link: &mut Link, name_of: &impl Fn(&str) -> Optio
     let kind = link.kind;
     for (option, setting) in &mut link.settings.0 {
         let is_link = attribute::of(kind, option).is_some_and(|a| a.form == Form::Link);
-        if let (true, Value::Text(id)) = (is_link, &mut setting.value) {
+        if let (true, OptionValue::Text(id)) = (is_link, &mut setting.value) {
             if let Some(name) = name_of(id) {
                 *id = name;
             }

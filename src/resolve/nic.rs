@@ -14,7 +14,7 @@ use super::Missing;
 
 /// A NIC that fits a link.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct FoundNic {
     pub(super) name: String,
     pub(super) by: MatchedBy,
     pub(super) stand_in: bool,
@@ -60,9 +60,9 @@ pub(super) fn find(
     inventory: &Inventory,
     missing: Missing,
     diags: &mut Vec<Diagnostic>,
-) -> (HashMap<String, Vec<Found>>, Vec<String>) {
+) -> (HashMap<String, Vec<FoundNic>>, Vec<String>) {
     let mut unmatched = Vec::new();
-    let mut found: HashMap<String, Vec<Found>> = HashMap::new();
+    let mut found: HashMap<String, Vec<FoundNic>> = HashMap::new();
     let mut taken: HashSet<String> = HashSet::new();
     let mut unmet: Vec<&Link> = Vec::new();
     let order = PciOrder::new(desired, inventory);
@@ -97,7 +97,7 @@ pub(super) fn find(
 /// Whether nothing is lost where no NIC fits a pattern: `en*` and `eth*` beside each other mean whichever there is. Nothing
 /// else needs the link, some NIC is described that is there, and it asks for nothing but a lease, or for the addresses that
 /// another link has.
-fn is_spare(link: &Link, desired: &Desired, found: &HashMap<String, Vec<Found>>) -> bool {
+fn is_spare(link: &Link, desired: &Desired, found: &HashMap<String, Vec<FoundNic>>) -> bool {
     let is_needed = |other: &Link| {
         let names = |reference: &&LinkRef| reference.value == link.id;
         other.members.iter().chain(&other.parent).chain(&other.peer).any(|reference| names(&reference))
@@ -164,13 +164,13 @@ fn fitting<'a>(
     taken: &HashSet<String>,
     order: &PciOrder,
     diags: &mut Vec<Diagnostic>,
-) -> Vec<Found> {
+) -> Vec<FoundNic> {
     let select = &link.select;
     // The loopback interface is meant by its name alone.
     let loopback = exact_name(select) == Some("lo");
     let free = |l: &&&ObservedLink| !taken.contains(&l.name) && (l.layer != LinkLayer::Loopback || loopback);
     let found = |by: MatchedBy| {
-        move |l: &&ObservedLink| Found { name: l.name.clone(), by: by.clone(), stand_in: false }
+        move |l: &&ObservedLink| FoundNic { name: l.name.clone(), by: by.clone(), stand_in: false }
     };
     let among = |nics: &[&'a ObservedLink]| -> Vec<&'a ObservedLink> {
         nics.iter().filter(free).filter(|l| fits_names(select, l)).copied().collect()
@@ -185,13 +185,13 @@ fn fitting<'a>(
     };
     if let Some(mac) = select.mac {
         let (by, fitting) = with_mac(link, mac.value, &among(table.with_mac(&mac.value)), diags);
-        let fitting: Vec<Found> = fitting.iter().map(found(by)).collect();
+        let fitting: Vec<FoundNic> = fitting.iter().map(found(by)).collect();
         return if fitting.is_empty() { otherwise().into_iter().collect() } else { fitting };
     }
     match &select.name {
         Some(Located { value: NamePattern::Exact(name), .. }) => {
             let called = table.called(name).iter().filter(free).filter(|l| fits_drivers(select, l));
-            let by_name: Vec<Found> = called.take(1).map(found(MatchedBy::Name(name.clone()))).collect();
+            let by_name: Vec<FoundNic> = called.take(1).map(found(MatchedBy::Name(name.clone()))).collect();
             match select.position {
                 Some(position) if by_name.is_empty() => {
                     let nic = order.nic(position).filter(|(_, nic)| !taken.contains(*nic));
@@ -307,18 +307,18 @@ fn at_position(
     name: &str,
     (position, nic): (usize, &str),
     diags: &mut Vec<Diagnostic>,
-) -> Found {
+) -> FoundNic {
     let message =
         format!("\"{name}\" has no MAC address: using {nic}, by the order of the NICs on the PCI bus");
     diags.push(
         Diagnostic::new(Code::NicByPosition, link.at, message)
             .hint("add the MAC address if the format allows it: the order can differ between machines"),
     );
-    Found { name: nic.to_owned(), by: MatchedBy::Position(position), stand_in: false }
+    FoundNic { name: nic.to_owned(), by: MatchedBy::Position(position), stand_in: false }
 }
 
 /// More than one NIC is an error where the link means one: an address cannot be on two.
-fn too_many(link: &Link, nics: &[Found], diags: &mut Vec<Diagnostic>) -> bool {
+fn too_many(link: &Link, nics: &[FoundNic], diags: &mut Vec<Diagnostic>) -> bool {
     let fixed =
         !link.addresses.is_empty() || !link.routes.is_empty() || matches!(link.naming, Naming::Set(_));
     if nics.len() < 2 || (link.select.many && !fixed) {
@@ -386,7 +386,7 @@ fn properties(select: &Match) -> Vec<Property<'_>> {
     mac.into_iter().chain(name).chain(driver).collect()
 }
 
-fn not_there(link: &Link, inventory: &Inventory, found: &HashMap<String, Vec<Found>>) -> Diagnostic {
+fn not_there(link: &Link, inventory: &Inventory, found: &HashMap<String, Vec<FoundNic>>) -> Diagnostic {
     let nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
     let properties = properties(&link.select);
     let words: Vec<&str> = properties.iter().map(|property| property.words.as_str()).collect();
@@ -410,7 +410,7 @@ fn not_there(link: &Link, inventory: &Inventory, found: &HashMap<String, Vec<Fou
 fn near_miss(
     nics: &[&ObservedLink],
     properties: &[Property<'_>],
-    found: &HashMap<String, Vec<Found>>,
+    found: &HashMap<String, Vec<FoundNic>>,
 ) -> Option<String> {
     let nic = nics.iter().find(|nic| properties.iter().any(|property| (property.has)(nic)))?;
     let words = |fits: bool| -> Vec<&str> {
@@ -440,7 +440,7 @@ fn hint(
     link: &Link,
     nics: &[&ObservedLink],
     properties: &[Property<'_>],
-    found: &HashMap<String, Vec<Found>>,
+    found: &HashMap<String, Vec<FoundNic>>,
 ) -> String {
     if nics.is_empty() {
         return "this machine has no NICs: does the image have the driver?".to_owned();
@@ -478,7 +478,7 @@ fn hint(
 fn stand_in(
     links: &[&Link],
     inventory: &Inventory,
-    found: &mut HashMap<String, Vec<Found>>,
+    found: &mut HashMap<String, Vec<FoundNic>>,
     diags: &mut Vec<Diagnostic>,
 ) {
     let mut names: HashSet<String> = inventory.links.iter().map(|l| l.name.clone()).collect();
@@ -492,7 +492,7 @@ fn stand_in(
             _ => format!("nic{number}"),
         };
         names.insert(name.clone());
-        found.insert(link.id.clone(), vec![Found { name, by: MatchedBy::Nothing, stand_in: true }]);
+        found.insert(link.id.clone(), vec![FoundNic { name, by: MatchedBy::Nothing, stand_in: true }]);
     }
     if let Some(first) = links.first() {
         let ids: Vec<&str> = links.iter().map(|l| l.id.as_str()).collect();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::inventory::ObservedLink;
-use crate::model::attribute::{self, Value};
+use crate::model::attribute::{self, OptionValue};
 use crate::model::{Address, IfName, Located, Match, NamePattern, Naming, Place};
 
 fn nic(index: u32, name: &str, mac: &str) -> ObservedLink {
@@ -83,7 +83,7 @@ fn names_are_generated_alike_at_every_run_and_foundations_come_first() {
     bond.members = vec![Located::new("a".into(), at())];
     let mut vlan = Link::new("v", Kind::Vlan, at());
     vlan.parent = Some(Located::new("b".into(), at()));
-    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), Value::Number(100), at());
+    vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), OptionValue::Number(100), at());
     let text = || vec![vlan.clone(), bond.clone(), by_mac("a", "02:00:00:00:00:0a")];
     let mut inventory = machine(vec![nic(2, "eth0", "02:00:00:00:00:0a")]);
     let (resolved, _) = run(text(), &inventory);
@@ -99,7 +99,7 @@ fn names_are_generated_alike_at_every_run_and_foundations_come_first() {
     inventory.links.push(made(3, "bond0", "bond"));
     let mut existing = made(4, "renamed", "vlan");
     existing.parent = Some("bond0".into());
-    existing.settings.insert("id".into(), Value::Number(100));
+    existing.settings.insert("id".into(), OptionValue::Number(100));
     inventory.links.push(existing);
     let (resolved, _) = run(text(), &inventory);
     assert_eq!(resolved.links[1].current.as_deref(), Some("bond0"));

@@ -6,7 +6,7 @@ use super::lock::{NotTaken, Turn};
 use super::options::Options;
 use super::pipeline::{self, Planned};
 use super::saved::Saved;
-use super::settle::{How, Settled, settle};
+use super::settle::{SettleOptions, Settled, settle};
 use super::signals::Stop;
 use super::stages::{Described, Ended, Ran, Source, Verified, Work};
 use super::{Exit, block_on, complain, handoff, leases, tell};
@@ -15,7 +15,7 @@ use crate::diagnostic::{Severity, worst};
 use crate::format;
 use crate::handoff::handed_off;
 use crate::handoff::state::Image;
-use crate::kernel::session::{Failure, Family, Session};
+use crate::kernel::session::{Failure, NetlinkFamily, Session};
 use crate::logging;
 use crate::model::Desired;
 use crate::page::{Page, Style};
@@ -23,7 +23,7 @@ use crate::report::places::Places;
 use crate::report::screen::wrapped;
 use crate::report::systemd;
 use crate::resolve::{Missing, Resolved};
-use crate::source::{self, Request};
+use crate::source::{self, SearchOptions};
 use crate::verify::input::Input;
 use crate::verify::{self, Review};
 
@@ -142,7 +142,7 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
     if parsed.desired.links.is_empty() || (options.strict && errors) {
         return Work::NotTried;
     }
-    let how = How {
+    let how = SettleOptions {
         machine: &options.machine,
         strict: options.strict,
         nics: options.nics(began.elapsed()),
@@ -153,7 +153,7 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
         boot: options.boot,
     };
     let settled = async {
-        let mut session = Session::of(&options.machine, Family::Route)?;
+        let mut session = Session::of(&options.machine, NetlinkFamily::Route)?;
         settle(&mut session, &parsed.desired, &how, stop, &mut |line| progress(options, line)).await
     };
     settled.await.map_or_else(Work::Failed, |settled: Settled| Work::Settled(Box::new(settled)))
@@ -198,7 +198,7 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
     let saved = match saved {
         Some(saved) => saved,
         None => {
-            let request = Request {
+            let request = SearchOptions {
                 source: options.source.clone(),
                 wait: options.drive_wait,
                 cmdline: options.cmdline.clone(),
@@ -230,7 +230,7 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
 
 /// The plan for the machine as it is now. What the image is told is left out: a verification does not judge it.
 async fn planned(options: &Options, desired: &Desired) -> Result<Planned, Failure> {
-    let request = pipeline::Request {
+    let request = pipeline::PlanRequest {
         machine: &options.machine,
         desired,
         missing: Missing::Report,
@@ -239,7 +239,7 @@ async fn planned(options: &Options, desired: &Desired) -> Result<Planned, Failur
         dhcp: None,
         leased_only: false,
     };
-    pipeline::plan(&request, &mut Session::open(Family::Route)?).await
+    pipeline::plan(&request, &mut Session::open(NetlinkFamily::Route)?).await
 }
 
 /// What is verified.

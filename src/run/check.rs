@@ -4,8 +4,8 @@ use log::LevelFilter;
 use serde::Serialize;
 
 use super::{Exit, block_on, complain, find, parse, print, print_json, request, stdout_style, unreadable};
-use crate::cli::{Args, Format};
-use crate::diagnostic::{Code, Diagnostic, Record, Renderer, Severity};
+use crate::cli::{Args, OutputFormat};
+use crate::diagnostic::{Code, Diagnostic, DiagnosticRecord, Renderer, Severity};
 use crate::format::{self, Parsed};
 use crate::page::Page;
 use crate::source::{self, Directory, Found, NotFound};
@@ -52,7 +52,7 @@ impl Reading {
 struct File {
     source: String,
     format: &'static str,
-    diagnostics: Vec<Record>,
+    diagnostics: Vec<DiagnosticRecord>,
 }
 
 /// Exit code 3 on any error, 0 with warnings or notes only.
@@ -88,8 +88,8 @@ pub(super) fn check(args: &Args) -> Exit {
     let exit = if output.errors > 0 { Exit::BadText } else { Exit::Success };
     match args.format {
         _ if args.json => print_json(&output, exit),
-        Format::Text => print(&output.summary(), exit),
-        Format::Github | Format::Sh => exit,
+        OutputFormat::Text => print(&output.summary(), exit),
+        OutputFormat::Github | OutputFormat::Sh => exit,
     }
 }
 
@@ -113,11 +113,11 @@ impl Output {
             } += 1;
             match args.format {
                 _ if args.json => {}
-                Format::Github => github(&mut page, parsed, diagnostic),
-                Format::Text | Format::Sh if is_shown(diagnostic) => {
+                OutputFormat::Github => github(&mut page, parsed, diagnostic),
+                OutputFormat::Text | OutputFormat::Sh if is_shown(diagnostic) => {
                     renderer.render_to(&mut page, diagnostic)
                 }
-                Format::Text | Format::Sh => self.hidden += 1,
+                OutputFormat::Text | OutputFormat::Sh => self.hidden += 1,
             }
         }
         if args.json {

@@ -18,7 +18,7 @@ use crate::resolve::{Missing, resolve};
 
 /// Exit code 3 on an error in the description, 4 without a description, else 0. With `--strict` what the format cannot
 /// express is an error, and nothing is written then.
-pub(super) fn convert(args: &Args, tool: cli::Tool) -> Exit {
+pub(super) fn convert(args: &Args, tool: cli::ConvertTo) -> Exit {
     let recorded = match args.inventory.as_deref().map(recorded).transpose() {
         Ok(recorded) => recorded,
         Err(why) => {
@@ -63,9 +63,9 @@ pub(super) fn convert(args: &Args, tool: cli::Tool) -> Exit {
     }
 }
 
-fn of(tool: cli::Tool) -> Tool {
+fn of(tool: cli::ConvertTo) -> Tool {
     match tool {
-        cli::Tool::Netplan => Tool::Netplan,
+        cli::ConvertTo::Netplan => Tool::Netplan,
     }
 }
 

@@ -9,11 +9,11 @@ use super::{
     Exit, block_on, broken, complain, find, not_found, parse, print, print_json, print_raw, request,
     stdout_style, style, tells_the_image, unreadable,
 };
-use crate::cli::{Args, Format};
-use crate::diagnostic::{At, Record, Renderer, Severity, worst};
+use crate::cli::{Args, OutputFormat};
+use crate::diagnostic::{At, DiagnosticRecord, Renderer, Severity, worst};
 use crate::format::Parsed;
 use crate::inventory::Inventory;
-use crate::kernel::session::{Family, Session};
+use crate::kernel::session::{NetlinkFamily, Session};
 use crate::model::{Dynamic, Kind, Resolver};
 use crate::page::{Page, Style};
 use crate::plan::{self, Plan, script};
@@ -24,7 +24,7 @@ struct Output<'a> {
     version: u32,
     source: String,
     format: &'static str,
-    diagnostics: Vec<Record>,
+    diagnostics: Vec<DiagnosticRecord>,
     links: Vec<LinkOut<'a>>,
     left_to_others: Vec<LeftOut<'a>>,
     resolver: ResolverOut<'a>,
@@ -91,7 +91,7 @@ pub(super) fn dry_run(args: &Args) -> Exit {
         }
     };
     let mut parsed = parse(&found);
-    let job = pipeline::Request {
+    let job = pipeline::PlanRequest {
         machine: &request.machine,
         desired: &parsed.desired,
         // A SOURCE that is given may be another machine's; one that is searched for is this machine's.
@@ -136,9 +136,10 @@ pub(super) fn recorded(file: &str) -> Result<Inventory, String> {
 }
 
 /// The plan for the machine that the user is on, as far as he may read it.
-fn of_this_machine(request: &pipeline::Request<'_>) -> Result<Planned, String> {
-    let planned =
-        block_on(async { pipeline::plan_unprivileged(request, &mut Session::open(Family::Route)?).await });
+fn of_this_machine(request: &pipeline::PlanRequest<'_>) -> Result<Planned, String> {
+    let planned = block_on(async {
+        pipeline::plan_unprivileged(request, &mut Session::open(NetlinkFamily::Route)?).await
+    });
     match planned {
         Ok(Ok((planned, _))) => Ok(planned),
         Ok(Err(failure)) => Err(cannot_read(&failure)),
@@ -156,7 +157,7 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
     if args.json {
         return print_json(&output(source, parsed, resolved, plan), exit);
     }
-    if args.format == Format::Sh {
+    if args.format == OutputFormat::Sh {
         let style = style(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let renderer = Renderer { texts: &parsed.texts, style };
         for diagnostic in &parsed.diagnostics {

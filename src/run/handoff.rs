@@ -8,7 +8,7 @@ use crate::handoff::{Surroundings, take_back};
 use crate::kernel::apply::{AfterFailure, StepOutcome, apply};
 use crate::kernel::effects::Real;
 use crate::kernel::names::Names;
-use crate::kernel::session::{Family, Session};
+use crate::kernel::session::{NetlinkFamily, Session};
 use crate::machine::Machine;
 use crate::plan::{Plan, script};
 
@@ -19,7 +19,7 @@ pub(super) async fn take_back_all(machine: &Machine, stop: impl Future<Output = 
     if plan.steps.is_empty() {
         return;
     }
-    let outcome = match Session::open(Family::Route) {
+    let outcome = match Session::open(NetlinkFamily::Route) {
         Ok(mut session) => {
             let mut effects = Real::on(machine);
             apply(&mut session, &mut effects, &plan, Names::default(), AfterFailure::GoOn, stop).await
@@ -49,7 +49,7 @@ pub(super) fn undo(args: &Args) -> Exit {
     let undone = block_on(async {
         let mut stop = Stop::new();
         let turn = Turn::to_apply(&machine, &mut stop, &mut |line| complain(line)).await;
-        match (turn, Session::open(Family::Route)) {
+        match (turn, Session::open(NetlinkFamily::Route)) {
             (Ok(_turn), Ok(mut session)) => {
                 let mut effects = Real::on(&machine);
                 let outcome =

@@ -17,8 +17,8 @@ use crate::cli::Args;
 use crate::handoff::{self, Presence};
 use crate::inventory::{Inventory, ObservedLink};
 use crate::lease::ask::{self, Clients, Job, News};
-use crate::lease::dhcp4::machine::{Config, Lease, Loss};
-use crate::lease::entry::{self, Entry};
+use crate::lease::dhcp4::machine::{Config, Lease, LeaseEnd};
+use crate::lease::entry::{self, LeaseEntry};
 use crate::lease::identity;
 use crate::machine::Machine;
 use crate::model::LinkLayer;
@@ -48,7 +48,7 @@ enum Asking {
 #[derive(Debug, Default)]
 pub(super) struct Leasing {
     asking: Asking,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, LeaseEntry>,
 }
 
 impl Leasing {
@@ -72,9 +72,9 @@ impl Leasing {
             let Some(config) = link.and_then(|link| config(link, planned, machine)) else { continue };
             let mut entry = self.entries.get(name).unwrap_or(known).clone();
             // Whoever applies again asks again.
-            let given_up = known.lost == Some(Loss::Released) && !self.entries.contains_key(name);
+            let given_up = known.lost == Some(LeaseEnd::Released) && !self.entries.contains_key(name);
             if entry.config != config || given_up {
-                entry = Entry { config, ..if given_up { Entry::new(name) } else { entry } };
+                entry = LeaseEntry { config, ..if given_up { LeaseEntry::new(name) } else { entry } };
                 changed = true;
                 keep(machine, &entry);
             }
@@ -97,7 +97,7 @@ impl Leasing {
             else {
                 continue;
             };
-            if entry.lost == Some(Loss::Ipv6Only) {
+            if entry.lost == Some(LeaseEnd::Ipv6Only) {
                 continue;
             }
             if observed(&link.name).is_some_and(is_ready) {
@@ -158,7 +158,7 @@ impl Leasing {
             return Vec::new();
         }
         let now = ask::now();
-        let ends = |(name, entry): (&String, &Entry)| -> Option<String> {
+        let ends = |(name, entry): (&String, &LeaseEntry)| -> Option<String> {
             let left = entry.in_force(now)?.end()?.saturating_sub(now).as_secs();
             let address = entry.lease.as_ref()?.terms.address.addr();
             Some(format!(
@@ -207,11 +207,11 @@ pub(super) async fn awaited(
 }
 
 /// Starts the clients of links that have none, ends those of links that are gone, and says which links carry packets.
-pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, Entry>, inventory: &Inventory) {
+pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntry>, inventory: &Inventory) {
     let gone: Vec<String> =
         clients.links().filter(|link| !entries.contains_key(*link)).map(str::to_owned).collect();
     gone.iter().for_each(|link| clients.stop(link));
-    for (name, entry) in entries.iter().filter(|(_, entry)| entry.lost != Some(Loss::Released)) {
+    for (name, entry) in entries.iter().filter(|(_, entry)| entry.lost != Some(LeaseEnd::Released)) {
         let Some(link) = inventory.link(name) else {
             clients.stop(name);
             continue;
@@ -241,7 +241,7 @@ pub(super) fn is_ready(link: &ObservedLink) -> bool {
 }
 
 /// Takes what a client has learnt into the link's file.
-pub(super) fn note(entry: &mut Entry, news: &News) {
+pub(super) fn note(entry: &mut LeaseEntry, news: &News) {
     entry.state = news.state.to_owned();
     entry.account = news.account.clone();
     entry.lease = news.lease.clone();
@@ -261,7 +261,7 @@ pub(super) fn note(entry: &mut Entry, news: &News) {
 }
 
 /// A machine on which the file cannot be written still has its network.
-pub(super) fn keep(machine: &Machine, entry: &Entry) {
+pub(super) fn keep(machine: &Machine, entry: &LeaseEntry) {
     if let Err(error) = entry.keep(machine) {
         log::warn!("the lease file of {} cannot be written: {error}", entry.link);
     }
@@ -312,8 +312,8 @@ struct ShownLease {
     lease: Option<Lease>,
 }
 
-impl From<Entry> for ShownLease {
-    fn from(entry: Entry) -> Self {
+impl From<LeaseEntry> for ShownLease {
+    fn from(entry: LeaseEntry) -> Self {
         let now = ask::now();
         let lease = entry.in_force(now).cloned();
         let left = |end: Option<Duration>| end.map(|end| end.saturating_sub(now).as_secs());

@@ -36,16 +36,16 @@ pub(super) struct Turn<'a> {
 #[derive(Debug)]
 pub(super) enum NotTaken {
     /// Another run applies, and has not ended in time.
-    Busy(Holder),
+    Busy(LockHolder),
     /// A signal came first.
     Interrupted,
 }
 
 /// Who applies, or did last: `pid 123, since 2026-03-01T10:20:30Z`.
 #[derive(Debug)]
-pub(super) struct Holder(String);
+pub(super) struct LockHolder(String);
 
-impl fmt::Display for Holder {
+impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The second line is not for people.
         match self.0.lines().next() {
@@ -112,7 +112,7 @@ impl<'a> Turn<'a> {
         let never = &mut std::future::pending();
         let lock = take(self.machine, FlockArg::LockShared, MOMENT, never, &mut |_| {}).await?;
         match lock.map(|lock| (content(&lock), lock)) {
-            Some((now, _)) if now != *written => Err(NotTaken::Busy(Holder(now))),
+            Some((now, _)) if now != *written => Err(NotTaken::Busy(LockHolder(now))),
             lock => {
                 self.held = lock.map(|(_, lock)| lock);
                 Ok(())
@@ -153,7 +153,7 @@ async fn take(
             return Ok(None);
         }
     };
-    let holder = Holder(content(&file));
+    let holder = LockHolder(content(&file));
     progress(&format!("waiting up to {} s: {holder}", bound.as_secs()));
     // A thread waits in the kernel; it ends with the process at the latest.
     let waiting = tokio::task::spawn_blocking(move || Flock::lock(file, how));

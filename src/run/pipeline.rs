@@ -10,10 +10,10 @@ use crate::diagnostic::Diagnostic;
 use crate::handoff::{self, Surroundings};
 use crate::inventory::{Inventory, ObservedLink};
 use crate::kernel::details;
-use crate::kernel::live::Moment;
+use crate::kernel::live::Snapshot;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, Session};
-use crate::lease::{ask, entry, entry::Entry, facts};
+use crate::lease::{ask, entry, entry::LeaseEntry, facts};
 use crate::machine::Machine;
 use crate::model::{Activation, Desired, Kind};
 use crate::plan::{self, Action, LinkChange, Plan, Step, StepId};
@@ -21,7 +21,7 @@ use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
 
 /// What is planned, and for whom.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Request<'a> {
+pub(super) struct PlanRequest<'a> {
     /// The machine.
     pub(super) machine: &'a Machine,
     /// What it is to be.
@@ -63,7 +63,7 @@ pub(super) struct Planned {
     /// The machine, with all that the description needs to be compared with it.
     pub(super) inventory: Inventory,
     /// What else was observed of its links and addresses.
-    pub(super) moment: Moment,
+    pub(super) moment: Snapshot,
     /// The description on this machine.
     pub(super) resolved: Resolved,
     /// What joining the two found.
@@ -75,14 +75,14 @@ pub(super) struct Planned {
     /// What the rest of the image cannot be told: complete sentences.
     pub(super) handoff_warnings: Vec<String>,
     /// What is known of the links that netapply leases, by name.
-    pub(super) entries: BTreeMap<String, Entry>,
+    pub(super) entries: BTreeMap<String, LeaseEntry>,
 }
 
 /// What is observed of a machine before a description is compared with it.
 pub(super) async fn observe(
     machine: &Machine,
     session: &mut Session,
-) -> Result<(Inventory, Moment), Failure> {
+) -> Result<(Inventory, Snapshot), Failure> {
     let (inventory, moment) = read::inventory_and_moment(session).await?;
     Ok((Inventory { owed: saved::owed(machine), ..inventory }, moment))
 }
@@ -91,7 +91,7 @@ pub(super) async fn observe(
 ///
 /// # Errors
 /// The kernel's state cannot be read.
-pub(super) async fn plan(request: &Request<'_>, session: &mut Session) -> Result<Planned, Failure> {
+pub(super) async fn plan(request: &PlanRequest<'_>, session: &mut Session) -> Result<Planned, Failure> {
     let (planned, unread) = plan_unprivileged(request, session).await?;
     unread.map_or(Ok(planned), Err)
 }
@@ -99,7 +99,7 @@ pub(super) async fn plan(request: &Request<'_>, session: &mut Session) -> Result
 /// As [`plan`], for a user who may lack the right to read every detail: what cannot be read is planned as if it were not
 /// there, and why it cannot be read is returned beside the plan.
 pub(super) async fn plan_unprivileged(
-    request: &Request<'_>,
+    request: &PlanRequest<'_>,
     session: &mut Session,
 ) -> Result<(Planned, Option<Failure>), Failure> {
     let (mut inventory, moment) = observe(request.machine, session).await?;
@@ -125,18 +125,18 @@ pub(super) async fn plan_unprivileged(
 }
 
 /// Plans for a machine that was recorded with `netapply inventory`.
-pub(super) fn plan_recorded(request: &Request<'_>, inventory: Inventory) -> Planned {
+pub(super) fn plan_recorded(request: &PlanRequest<'_>, inventory: Inventory) -> Planned {
     let (resolved, diagnostics) = resolve(request.desired, &inventory, request.missing);
     planned(request, inventory, resolved, diagnostics, &Surroundings::default(), BTreeMap::new())
 }
 
 fn planned(
-    request: &Request<'_>,
+    request: &PlanRequest<'_>,
     inventory: Inventory,
     resolved: Resolved,
     diagnostics: Vec<Diagnostic>,
     surroundings: &Surroundings,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, LeaseEntry>,
 ) -> Planned {
     let mut plan = match request.leased_only {
         false => plan::plan(&resolved, &inventory),
@@ -181,7 +181,7 @@ fn is_leasable(link: &ResolvedLink) -> bool {
 }
 
 /// Decides on which links netapply asks.
-fn choose(entries: &mut BTreeMap<String, Entry>, resolved: &Resolved, who: Who, machine: &Machine) {
+fn choose(entries: &mut BTreeMap<String, LeaseEntry>, resolved: &Resolved, who: Who, machine: &Machine) {
     let links: Vec<&ResolvedLink> = resolved.links.iter().filter(|link| is_leasable(link)).collect();
     let ours = !links.is_empty()
         && match who {
@@ -192,7 +192,7 @@ fn choose(entries: &mut BTreeMap<String, Entry>, resolved: &Resolved, who: Who, 
     match ours {
         false => entries.clear(),
         true => links.iter().for_each(|link| {
-            entries.entry(link.name.clone()).or_insert_with(|| Entry::new(&link.name));
+            entries.entry(link.name.clone()).or_insert_with(|| LeaseEntry::new(&link.name));
         }),
     }
 }

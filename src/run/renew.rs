@@ -29,10 +29,10 @@ use crate::kernel::effects::Real;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
-use crate::kernel::session::{Failure, Family, Session};
+use crate::kernel::session::{Failure, NetlinkFamily, Session};
 use crate::lease::ask::Clients;
-use crate::lease::dhcp4::machine::Loss;
-use crate::lease::entry::{self, Entry};
+use crate::lease::dhcp4::machine::LeaseEnd;
+use crate::lease::entry::{self, LeaseEntry};
 use crate::logging::{self, Prefix};
 use crate::machine::{Machine, files};
 use crate::plan::script;
@@ -83,7 +83,7 @@ type Adjusting<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
 struct Service<'a> {
     machine: &'a Machine,
     clients: Clients,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, LeaseEntry>,
     listener: UnixListener,
     /// Those who want to hear of changes.
     listeners: Vec<OwnedWriteHalf>,
@@ -236,7 +236,7 @@ fn watchdog() -> Option<Duration> {
 }
 
 async fn observed() -> Result<Inventory, Failure> {
-    read::inventory(&mut Session::open(Family::Route)?).await
+    read::inventory(&mut Session::open(NetlinkFamily::Route)?).await
 }
 
 /// Brings the links to what their leases say. False where that has to be tried again.
@@ -245,7 +245,7 @@ async fn adjust(machine: &Machine) -> bool {
     let never = &mut std::future::pending();
     let Ok(_turn) = Turn::to_adjust(machine, never).await else { return false };
     let parsed = format::parse(saved.documents);
-    let request = pipeline::Request {
+    let request = pipeline::PlanRequest {
         machine,
         desired: &parsed.desired,
         missing: Missing::Report,
@@ -255,7 +255,7 @@ async fn adjust(machine: &Machine) -> bool {
         leased_only: true,
     };
     let adjusted = async {
-        let mut session = Session::open(Family::Route)?;
+        let mut session = Session::open(NetlinkFamily::Route)?;
         let planned = pipeline::plan(&request, &mut session).await?;
         let names = Names::from(&planned.inventory);
         let mut effects = Real::on(machine);
@@ -284,13 +284,13 @@ async fn release_here(machine: &Machine, links: &[String]) -> bool {
     links.iter().for_each(|link| clients.release(link));
     let end = sleep(RELEASE_BOUND);
     tokio::pin!(end);
-    while entries.values().any(|entry| entry.lost != Some(Loss::Released)) {
+    while entries.values().any(|entry| entry.lost != Some(LeaseEnd::Released)) {
         tokio::select! {
             news = clients.next() => {
                 let Some(entry) = entries.get_mut(&news.link) else { continue };
                 note(entry, &news);
                 if entry.state == "RELEASED" {
-                    entry.lost = Some(Loss::Released);
+                    entry.lost = Some(LeaseEnd::Released);
                 }
                 keep(machine, entry);
             }
@@ -337,7 +337,7 @@ async fn by_service(stream: UnixStream, links: &[String], machine: &Machine) -> 
     let end = Instant::now() + RELEASE_BOUND;
     loop {
         let entries = entry::all(machine);
-        if links.iter().all(|link| entries.get(link).is_some_and(|e| e.lost == Some(Loss::Released))) {
+        if links.iter().all(|link| entries.get(link).is_some_and(|e| e.lost == Some(LeaseEnd::Released))) {
             return true;
         }
         let mut line = String::new();

@@ -14,7 +14,7 @@ use super::saved;
 use crate::diagnostic::{Diagnostic, Severity, worst};
 use crate::handoff::{MARKERS, Surroundings, take_back};
 use crate::inventory::{Inventory, Owed};
-use crate::kernel::apply::{self, AfterFailure, Loss, Outcome, StepOutcome, apply};
+use crate::kernel::apply::{self, AfterFailure, Cost, PlanOutcome, StepOutcome, apply};
 use crate::kernel::effects::Real;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
@@ -32,7 +32,7 @@ use crate::source::Watch;
 #[derive(Debug)]
 pub(super) struct Round {
     pub(super) plan: Plan,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: PlanOutcome,
 }
 
 /// What was done, and the machine after it.
@@ -78,7 +78,7 @@ impl fmt::Display for NotUndone {
 }
 
 /// How to go about it.
-pub(super) struct How<'a> {
+pub(super) struct SettleOptions<'a> {
     /// The machine.
     pub(super) machine: &'a Machine,
     /// All or nothing: nothing is done while anything is missing, and a step that fails undoes those before it.
@@ -107,7 +107,7 @@ pub(super) const UDEV_BOUND: Duration = Duration::from_secs(30);
 pub(super) async fn settle(
     session: &mut Session,
     desired: &Desired,
-    how: &How<'_>,
+    how: &SettleOptions<'_>,
     stop: &mut (impl Future<Output = ()> + Unpin),
     progress: &mut dyn FnMut(&str),
 ) -> Result<Settled, Failure> {
@@ -119,7 +119,7 @@ pub(super) async fn settle(
     let mut told = String::new();
     // The machine before the first of several plans under `--strict`.
     let mut earlier: Option<Inventory> = None;
-    let request = pipeline::Request {
+    let request = pipeline::PlanRequest {
         machine: how.machine,
         desired,
         missing: Missing::Report,
@@ -132,7 +132,7 @@ pub(super) async fn settle(
     let unchanged = loop {
         // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
         let late = begin.elapsed() >= UDEV_BOUND;
-        let request = pipeline::Request { await_udev: !late, ..request };
+        let request = pipeline::PlanRequest { await_udev: !late, ..request };
         let mut planned = how.clock.during("plan", pipeline::plan(&request, session)).await?;
         settled.handoff_warnings = std::mem::take(&mut planned.handoff_warnings);
         let held_back = how.strict && worst(&planned.diagnostics) == Some(Severity::Error);
@@ -211,7 +211,7 @@ pub(super) async fn settle(
         settled.resolved = resolved.clone();
     } else {
         settled.resolved = std::mem::take(resolved);
-        let request = pipeline::Request { await_udev: false, handoff: None, ..request };
+        let request = pipeline::PlanRequest { await_udev: false, handoff: None, ..request };
         settled.after = how.clock.during("read back", pipeline::plan(&request, session)).await?;
     }
     Ok(settled)
@@ -221,7 +221,7 @@ pub(super) async fn settle(
 /// step of the network failed.
 async fn round(
     session: &mut Session,
-    how: &How<'_>,
+    how: &SettleOptions<'_>,
     planned: &mut Planned,
     settled: &mut Settled,
     stop: &mut (impl Future<Output = ()> + Unpin),
@@ -235,7 +235,7 @@ async fn round(
     let mut effects = Real::on(how.machine);
     let outcome = apply(session, &mut effects, &plan, names, after_failure, &mut *stop).await;
     log::debug!("the kernel has answered {} steps", plan.steps.len());
-    let failed = outcome.loss(&plan) == Some(Loss::Network);
+    let failed = outcome.cost(&plan) == Some(Cost::Network);
     let again = (outcome.unsure || restarts) && settled.rounds.len() < PLANS_AGAIN;
     settled.interrupted = !failed && outcome.is_interrupted();
     if !settled.interrupted || how.strict {
@@ -268,7 +268,7 @@ fn end_at_restart(plan: &mut Plan) -> bool {
 }
 
 /// Links that did not get what is described, although a running tool has let them go: they are its own again.
-fn without_marker(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+fn without_marker(plan: &Plan, outcome: &PlanOutcome) -> Vec<String> {
     let steps = plan.steps.iter().zip(&outcome.steps);
     let skipped = steps.filter(|(_, outcome)| matches!(outcome, StepOutcome::Skipped { .. }));
     let marker = |(step, _): (&Step, _)| match &step.action {

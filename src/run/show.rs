@@ -3,7 +3,7 @@
 use super::{Exit, block_on, complain, pipeline, print, print_json};
 use crate::cli::Args;
 use crate::diagnostic::{Code, Severity, nearest};
-use crate::kernel::session::{Family, Session};
+use crate::kernel::session::{NetlinkFamily, Session};
 use crate::machine::Machine;
 use crate::page::Page;
 use crate::report::Timeline;
@@ -13,7 +13,7 @@ use serde::Serialize;
 /// `netapply inventory`.
 pub(super) fn inventory() -> Exit {
     let reading = async {
-        let mut session = Session::open(Family::Route)?;
+        let mut session = Session::open(NetlinkFamily::Route)?;
         pipeline::observe(&Machine::default(), &mut session).await
     };
     let why = match block_on(reading) {

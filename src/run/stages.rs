@@ -7,7 +7,7 @@ use super::saved::Saved;
 use super::settle::Settled;
 use crate::diagnostic::{Diagnostic, Severity, worst};
 use crate::format::Parsed;
-use crate::kernel::apply::Loss;
+use crate::kernel::apply::Cost;
 use crate::kernel::session::Failure;
 use crate::report::Applied;
 use crate::source::NotFound;
@@ -141,7 +141,7 @@ impl Ended {
         }
         let rounds = || self.settled().into_iter().flat_map(|s| &s.rounds);
         let failed = matches!(self.work, Work::Failed(_));
-        if failed || rounds().any(|r| r.outcome.loss(&r.plan) == Some(Loss::Network)) {
+        if failed || rounds().any(|r| r.outcome.cost(&r.plan) == Some(Cost::Network)) {
             return Exit::Refused;
         }
         // What the image's other tools could not be told is a warning, and the network as described.

@@ -12,7 +12,7 @@ use super::settle::Round;
 use super::stages::{Ended, Ran, Source, Work};
 use super::{Exit, print, print_json, signals, stdout_style, unreadable};
 use crate::diagnostic::{Code, Renderer, Severity};
-use crate::kernel::apply::{Loss, Outcome, StepOutcome};
+use crate::kernel::apply::{Cost, PlanOutcome, StepOutcome};
 use crate::kernel::trouble::Trouble;
 use crate::logging;
 use crate::page::{Page, Style};
@@ -110,9 +110,9 @@ fn log_steps(round: &Round) {
                 (Level::Warn, "done: ".into(), format!(": {says}{warning}"))
             }
             StepOutcome::Failed(trouble) => {
-                let level = match Loss::of(&step.action, trouble) {
-                    Loss::Network => Level::Error,
-                    Loss::Extra | Loss::HandOff => Level::Warn,
+                let level = match Cost::of(&step.action, trouble) {
+                    Cost::Network => Level::Error,
+                    Cost::Extra | Cost::HandOff => Level::Warn,
                 };
                 (level, "failed: ".into(), format!(": {trouble}"))
             }
@@ -192,13 +192,13 @@ fn report(ended: Ended, clock: &Clock, exit: Exit) -> Report {
 }
 
 /// Adds what became of one plan.
-fn add(mut sum: Applied, plan: &Plan, outcome: &Outcome, renderer: &Renderer<'_>) -> Applied {
+fn add(mut sum: Applied, plan: &Plan, outcome: &PlanOutcome, renderer: &Renderer<'_>) -> Applied {
     sum.planned += plan.steps.len();
     sum.done += plan.numbered().filter(|(id, _)| outcome.is_done(*id)).count();
     for (number, trouble) in outcome.failures() {
         let Some(step) = plan.step(number) else { continue };
         // It is in the log; the network is as described.
-        if Loss::of(&step.action, trouble) == Loss::HandOff {
+        if Cost::of(&step.action, trouble) == Cost::HandOff {
             continue;
         }
         let code = match trouble {

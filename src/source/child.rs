@@ -68,7 +68,7 @@ impl Lost {
 static LEFT_BEHIND: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// A read that is under way. Dropping it kills the child.
-pub(super) struct Job<T> {
+pub(super) struct PendingRead<T> {
     child: Pid,
     begin: Instant,
     answer: AsyncFd<OwnedFd>,
@@ -77,12 +77,12 @@ pub(super) struct Job<T> {
 }
 
 /// Runs `read` in a child process.
-pub(super) fn start<T: Wire>(read: impl FnOnce() -> T) -> Result<Job<T>, Lost> {
+pub(super) fn start<T: Wire>(read: impl FnOnce() -> T) -> Result<PendingRead<T>, Lost> {
     reap();
     fork_reader(read).map_err(Lost::NotStarted)
 }
 
-fn fork_reader<T: Wire>(read: impl FnOnce() -> T) -> io::Result<Job<T>> {
+fn fork_reader<T: Wire>(read: impl FnOnce() -> T) -> io::Result<PendingRead<T>> {
     let parent = getpid();
     let (answer, to_parent) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&answer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -105,7 +105,7 @@ fn fork_reader<T: Wire>(read: impl FnOnce() -> T) -> io::Result<Job<T>> {
     match answer {
         Ok(answer) => {
             let begin = Instant::now();
-            Ok(Job { child, begin, answer, received: Vec::new(), result: std::marker::PhantomData })
+            Ok(PendingRead { child, begin, answer, received: Vec::new(), result: std::marker::PhantomData })
         }
         Err(error) => {
             leave(child);
@@ -119,7 +119,7 @@ pub(super) async fn run<T: Wire>(bound: Duration, read: impl FnOnce() -> T) -> R
     start(read)?.finish(Instant::now() + bound).await
 }
 
-impl<T: Wire> Job<T> {
+impl<T: Wire> PendingRead<T> {
     /// The result, if it comes until then.
     pub(super) async fn finish(mut self, until: Instant) -> Result<T, Lost> {
         let begin = self.begin;
@@ -146,7 +146,7 @@ impl<T: Wire> Job<T> {
     }
 }
 
-impl<T> Drop for Job<T> {
+impl<T> Drop for PendingRead<T> {
     fn drop(&mut self) {
         leave(self.child);
     }

@@ -1,7 +1,7 @@
 //! Which drive to believe: candidates in order of preference, from when on each may be taken, and why. Pure. What was
 //! put in for this boot takes precedence over what an earlier deployment may have left on a disk. Entry: [`candidates`].
 
-use super::devices::{Device, Place, Share};
+use super::devices::{Device, Location, Share};
 use super::layout::{self, Layout};
 use super::volume::{FileSystem, Volume};
 use super::{Cmdline, NotFoundKind};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// How far the search is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(super) enum SearchPhase {
     /// Only what was certainly put in for this boot is taken.
     Early,
     /// Whatever was there from the start has been detected by now.
@@ -93,10 +93,10 @@ fn tier_of(device: &Device, volume: &Volume, cmdline: &Cmdline) -> Option<Tier> 
     }
     let labelled = layout_of(volume).is_some();
     match device.place {
-        Place::Cd | Place::Removable if labelled => Some(Tier::Removable),
-        Place::Disk if labelled => Some(Tier::Disk),
-        Place::Partition if labelled => Some(Tier::Partition),
-        Place::Cd | Place::Removable
+        Location::Cd | Location::Removable if labelled => Some(Tier::Removable),
+        Location::Disk if labelled => Some(Tier::Disk),
+        Location::Partition if labelled => Some(Tier::Partition),
+        Location::Cd | Location::Removable
             if matches!(volume.filesystem, FileSystem::Iso9660 | FileSystem::Vfat) =>
         {
             Some(Tier::Unlabelled)
@@ -183,13 +183,13 @@ impl Candidate {
     }
 
     /// Whether it may be taken in this phase.
-    pub(super) fn is_due(&self, phase: Phase, cmdline: &Cmdline) -> bool {
+    pub(super) fn is_due(&self, phase: SearchPhase, cmdline: &Cmdline) -> bool {
         let from = match self.tier {
-            Tier::Demanded | Tier::Removable => Phase::Early,
+            Tier::Demanded | Tier::Removable => SearchPhase::Early,
             // Ironic's virtual media are CD or USB, never a disk.
-            Tier::Disk | Tier::Share if !cmdline.is_vmedia() => Phase::Early,
-            Tier::Partition | Tier::Seed if !cmdline.medium_awaited() => Phase::Settled,
-            _ => Phase::Last,
+            Tier::Disk | Tier::Share if !cmdline.is_vmedia() => SearchPhase::Early,
+            Tier::Partition | Tier::Seed if !cmdline.medium_awaited() => SearchPhase::Settled,
+            _ => SearchPhase::Last,
         };
         phase >= from
     }
@@ -232,7 +232,7 @@ impl Candidate {
 mod tests {
     use super::*;
 
-    fn device(name: &str, place: Place, disk: Option<&str>) -> Device {
+    fn device(name: &str, place: Location, disk: Option<&str>) -> Device {
         Device {
             name: name.into(),
             node: format!("/dev/{name}").into(),
@@ -263,12 +263,12 @@ mod tests {
     #[test]
     fn places_then_labels_then_age() {
         let volumes = [
-            (device("sda4", Place::Partition, Some("sda")), volume("config-2", "", NEW)),
-            (device("vdb", Place::Disk, None), volume("cidata", "", NEW)),
-            (device("sr1", Place::Cd, None), volume("CIDATA", "", NEW)),
-            (device("sdb", Place::Removable, None), volume("config-2", "", NEW)),
-            (device("sr0", Place::Cd, None), volume("config-2", "", OLD)),
-            (device("sr2", Place::Cd, None), volume("INSTALLER", "", NEW)),
+            (device("sda4", Location::Partition, Some("sda")), volume("config-2", "", NEW)),
+            (device("vdb", Location::Disk, None), volume("cidata", "", NEW)),
+            (device("sr1", Location::Cd, None), volume("CIDATA", "", NEW)),
+            (device("sdb", Location::Removable, None), volume("config-2", "", NEW)),
+            (device("sr0", Location::Cd, None), volume("config-2", "", OLD)),
+            (device("sr2", Location::Cd, None), volume("INSTALLER", "", NEW)),
         ];
         let all = ["/dev/sdb", "/dev/sr0", "/dev/sr1", "/dev/vdb", "/dev/sda4", "/config-drive"];
         assert_eq!(order(&volumes, ""), all);
@@ -277,8 +277,8 @@ mod tests {
     #[test]
     fn a_publisher_id_excludes_everything_else_in_either_case() {
         let volumes = [
-            (device("sr0", Place::Cd, None), volume("config-2", "other", NEW)),
-            (device("sr1", Place::Cd, None), volume("config-2", "ABCD-12", OLD)),
+            (device("sr0", Location::Cd, None), volume("config-2", "other", NEW)),
+            (device("sr1", Location::Cd, None), volume("config-2", "ABCD-12", OLD)),
         ];
         assert_eq!(order(&volumes, "ir_pub_id=abcd-12"), ["/dev/sr1"]);
         assert_eq!(order(&volumes[..1], "ir_pub_id=abcd-12"), Vec::<String>::new());
@@ -287,16 +287,16 @@ mod tests {
     #[test]
     fn a_hybrid_image_counts_once() {
         let volumes = [
-            (device("sdb", Place::Removable, None), volume("config-2", "x", NEW)),
-            (device("sdb1", Place::Removable, Some("sdb")), volume("config-2", "x", NEW)),
+            (device("sdb", Location::Removable, None), volume("config-2", "x", NEW)),
+            (device("sdb1", Location::Removable, Some("sdb")), volume("config-2", "x", NEW)),
         ];
         assert_eq!(order(&volumes, ""), ["/dev/sdb", "/config-drive"]);
     }
 
     #[test]
     fn unlabelled_media_are_the_last_resort() {
-        let usb = (device("sdb", Place::Removable, None), volume("STICK", "", NEW));
-        let fixed = (device("vdb", Place::Disk, None), volume("STICK", "", NEW));
+        let usb = (device("sdb", Location::Removable, None), volume("STICK", "", NEW));
+        let fixed = (device("vdb", Location::Disk, None), volume("STICK", "", NEW));
         assert_eq!(order(&[usb, fixed], ""), ["/config-drive", "/dev/sdb"]);
     }
 
@@ -306,15 +306,15 @@ mod tests {
             let holder = Holder::Seed("/x".into(), Layout::NoCloud);
             Candidate { tier, holder }.is_due(phase, &Cmdline::parse(line))
         };
-        assert!(due(Tier::Removable, Phase::Early, "boot_method=vmedia"));
-        assert!(due(Tier::Disk, Phase::Early, "ds=nocloud"));
-        assert!(!due(Tier::Disk, Phase::Settled, "boot_method=vmedia"));
-        assert!(!due(Tier::Partition, Phase::Early, ""));
-        assert!(due(Tier::Partition, Phase::Settled, ""));
-        assert!(due(Tier::Seed, Phase::Settled, "ds=nocloud"));
-        assert!(!due(Tier::Seed, Phase::Settled, "netapply.wait=20"));
-        assert!(due(Tier::Seed, Phase::Last, "netapply.wait=20"));
-        assert!(!due(Tier::Unlabelled, Phase::Settled, ""));
+        assert!(due(Tier::Removable, SearchPhase::Early, "boot_method=vmedia"));
+        assert!(due(Tier::Disk, SearchPhase::Early, "ds=nocloud"));
+        assert!(!due(Tier::Disk, SearchPhase::Settled, "boot_method=vmedia"));
+        assert!(!due(Tier::Partition, SearchPhase::Early, ""));
+        assert!(due(Tier::Partition, SearchPhase::Settled, ""));
+        assert!(due(Tier::Seed, SearchPhase::Settled, "ds=nocloud"));
+        assert!(!due(Tier::Seed, SearchPhase::Settled, "netapply.wait=20"));
+        assert!(due(Tier::Seed, SearchPhase::Last, "netapply.wait=20"));
+        assert!(!due(Tier::Unlabelled, SearchPhase::Settled, ""));
     }
 
     #[test]
@@ -323,15 +323,15 @@ mod tests {
             tier,
             holder: Holder::Volume(device(name, place, None), volume(label, "", time)),
         };
-        let cd = candidate("sr0", Place::Cd, Tier::Removable, "config-2", NEW);
-        let old = candidate("sr1", Place::Cd, Tier::Removable, "config-2", OLD);
-        let cidata = candidate("sr2", Place::Cd, Tier::Removable, "cidata", NEW);
-        let part = candidate("sda4", Place::Partition, Tier::Partition, "config-2", NEW);
+        let cd = candidate("sr0", Location::Cd, Tier::Removable, "config-2", NEW);
+        let old = candidate("sr1", Location::Cd, Tier::Removable, "config-2", OLD);
+        let cidata = candidate("sr2", Location::Cd, Tier::Removable, "cidata", NEW);
+        let part = candidate("sda4", Location::Partition, Tier::Partition, "config-2", NEW);
         assert_eq!(cd.why(&[]), "the only drive labelled config-2, cidata or CONTEXT");
         assert_eq!(cd.why(&[&part]), "a CD or USB device takes precedence over a fixed disk");
         assert_eq!(cd.why(&[&old]), "it is the newest");
         assert_eq!(cd.why(&[&cidata]), "config-2 takes precedence over cidata, and cidata over CONTEXT");
-        let disk = candidate("vdb", Place::Disk, Tier::Disk, "config-2", NEW);
+        let disk = candidate("vdb", Location::Disk, Tier::Disk, "config-2", NEW);
         assert_eq!(disk.why(&[&cd]), "the drives that take precedence over it hold no description");
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Where a volume is. In order of trust: what was put in for this boot precedes what an earlier deployment left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// A CD drive, a BMC's virtual one included.
     Cd,
     /// A USB device or other removable medium, whole or a partition of it.
@@ -23,7 +23,7 @@ pub(super) struct Device {
     /// The kernel's name: `sr0`, `vda1`.
     pub(super) name: String,
     pub(super) node: PathBuf,
-    pub(super) place: Place,
+    pub(super) place: Location,
     /// A partition's disk.
     pub(super) disk: Option<String>,
     /// Nobody looks whether a medium was put in, so that no event will say so.
@@ -64,13 +64,13 @@ fn describe(entry: &Path, name: String, sys: &Path, dev: &Path) -> Option<Device
     let removable = attribute(&disk.join("removable")).as_deref() == Some("1");
     let usb = disk.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"usb"));
     let place = match () {
-        () if is_cd => Place::Cd,
-        () if removable || usb => Place::Removable,
-        () if is_partition => Place::Partition,
-        () => Place::Disk,
+        () if is_cd => Location::Cd,
+        () if removable || usb => Location::Removable,
+        () if is_partition => Location::Partition,
+        () => Location::Disk,
     };
     // A removable device without a medium keeps its node and has the size 0; a CD drive's size means nothing then.
-    let empty_disk = place != Place::Cd && attribute(&path.join("size")).as_deref() == Some("0");
+    let empty_disk = place != Location::Cd && attribute(&path.join("size")).as_deref() == Some("0");
     if !node.exists() || (empty_disk && !removable) {
         return None;
     }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::source::fake::FakeMachine;
 
-    fn places(fake: &FakeMachine) -> Vec<(String, Place)> {
+    fn places(fake: &FakeMachine) -> Vec<(String, Location)> {
         let machine = fake.machine();
         let mut found: Vec<_> =
             block_devices(&machine.sys(), &machine.dev()).into_iter().map(|d| (d.name, d.place)).collect();
@@ -144,12 +144,12 @@ mod tests {
         assert_eq!(
             places(&fake),
             [
-                ("sda".into(), Place::Disk),
-                ("sda4".into(), Place::Partition),
-                ("sdb".into(), Place::Removable),
-                ("sdb1".into(), Place::Removable),
-                ("sr0".into(), Place::Cd),
-                ("vdb".into(), Place::Disk),
+                ("sda".into(), Location::Disk),
+                ("sda4".into(), Location::Partition),
+                ("sdb".into(), Location::Removable),
+                ("sdb1".into(), Location::Removable),
+                ("sr0".into(), Location::Cd),
+                ("vdb".into(), Location::Disk),
             ]
         );
     }

@@ -9,8 +9,8 @@ use super::tree::{self, DirTree, Links, ReadError, TEXT_LIMIT};
 use super::volume::{self, FileSystem, Volume};
 use super::watch::Watch;
 use super::{
-    Document, Found, LOOK_BOUND, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND, Request,
-    child, hash,
+    Document, Found, LOOK_BOUND, Metadata, NotFound, NotFoundKind, Origin, OriginKind, READ_BOUND,
+    SearchOptions, child, hash,
 };
 use crate::machine::Machine;
 use std::fs::{self, File};
@@ -30,7 +30,7 @@ pub(super) async fn find(
     source: &str,
     why: &str,
     wait: Duration,
-    request: &Request,
+    request: &SearchOptions,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Found, NotFound> {
     if source == "-" {
@@ -85,7 +85,7 @@ fn is_absent(path: &Path) -> bool {
 type Read = (OriginKind, Option<Volume>, Contents);
 
 /// Whether links may lead out of a directory that the user named: as asked, and in this machine's own ones.
-pub(super) fn links_of(path: &Path, request: &Request) -> Links {
+pub(super) fn links_of(path: &Path, request: &SearchOptions) -> Links {
     let own = ["/etc", "/run", "/usr/lib"].iter().any(|own| path.starts_with(request.machine.at(own)));
     if request.follow_links || own || path == request.machine.root() {
         Links::Followed

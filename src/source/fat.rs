@@ -4,7 +4,7 @@
 //! [`Fat::tree`].
 
 use super::bytes::{ReadAt, le16, le32, printable};
-use super::tree::{Budget, ReadError, Tree, names};
+use super::tree::{Budget, FileTree, ReadError, names};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
@@ -245,7 +245,7 @@ impl<R: ReadAt> FatTree<'_, R> {
     }
 }
 
-impl<R: ReadAt> Tree for FatTree<'_, R> {
+impl<R: ReadAt> FileTree for FatTree<'_, R> {
     fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(entry) = self.file(path)? else { return Ok(None) };
         if entry.size > limit {

@@ -3,7 +3,7 @@
 //! for hostile images: sizes are checked before anything is read, and every walk has an end. Entry: [`Iso::open`].
 
 use super::bytes::{ReadAt, le32, utf16_be};
-use super::tree::{Budget, ReadError, Tree, names};
+use super::tree::{Budget, FileTree, ReadError, names};
 use super::volume::{ISO_DESCRIPTOR_COUNT, ISO_DESCRIPTORS, is_joliet};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -296,7 +296,7 @@ impl<R: ReadAt> Iso<'_, R> {
     }
 }
 
-impl<R: ReadAt> Tree for Iso<'_, R> {
+impl<R: ReadAt> FileTree for Iso<'_, R> {
     fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(entry) = self.find(path)? else { return Ok(None) };
         if entry.size > limit || !entry.simple {

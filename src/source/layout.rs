@@ -1,8 +1,8 @@
 //! Where on a drive the network description lies: OpenStack's config drive, NoCloud, OpenNebula, a directory of
-//! netplan files. Works on any [`Tree`]; knows neither devices nor what the texts mean. Entry: [`read`].
+//! netplan files. Works on any [`FileTree`]; knows neither devices nor what the texts mean. Entry: [`read`].
 
 use super::metadata::{self, CLOUD_CONFIG, Metadata};
-use super::tree::{ReadError, SIDE_LIMIT, TEXT_LIMIT, Tree};
+use super::tree::{FileTree, ReadError, SIDE_LIMIT, TEXT_LIMIT};
 use super::{Document, NotFound, NotFoundKind, is_denied};
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ pub(super) fn of_label(label: &str) -> Option<Layout> {
 
 /// Reads the description from a drive; the layout that its label promises is looked for first. `None`: there is no
 /// network description on it.
-pub(super) fn read(tree: &dyn Tree, promised: Option<Layout>) -> Result<Option<Contents>, NotFound> {
+pub(super) fn read(tree: &dyn FileTree, promised: Option<Layout>) -> Result<Option<Contents>, NotFound> {
     let others = [Layout::ConfigDrive, Layout::NoCloud, Layout::OpenNebula];
     let others = others.into_iter().filter(|layout| Some(*layout) != promised);
     for layout in promised.into_iter().chain(others) {
@@ -61,7 +61,7 @@ pub(super) fn read(tree: &dyn Tree, promised: Option<Layout>) -> Result<Option<C
 
 /// Reads netplan's files from a directory of them, or from a root file system's `lib/netplan`, `etc/netplan` and
 /// `run/netplan`, where a later directory's file replaces an earlier one's of the same name (netplan-generate(8)).
-pub(super) fn netplan(tree: &dyn Tree) -> Result<Option<Contents>, NotFound> {
+pub(super) fn netplan(tree: &dyn FileTree) -> Result<Option<Contents>, NotFound> {
     let mut files: Vec<(String, String)> = Vec::new();
     for directory in ["", "lib/netplan", "etc/netplan", "run/netplan"] {
         let names = tree.list(directory).map_err(|e| unreadable(directory, &e))?;
@@ -89,7 +89,7 @@ pub(super) fn netplan(tree: &dyn Tree) -> Result<Option<Contents>, NotFound> {
 
 /// One drive while it is being looked through.
 struct Drive<'a> {
-    tree: &'a dyn Tree,
+    tree: &'a dyn FileTree,
     metadata: Metadata,
     notes: Vec<String>,
     /// The first description that is there without a single character: Proxmox leaves such files.
@@ -242,7 +242,7 @@ mod tests {
 
     struct Fake(BTreeMap<&'static str, String>);
 
-    impl Tree for Fake {
+    impl FileTree for Fake {
         fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError> {
             match self.0.get(path) {
                 Some(text) if text.len() > limit => Err(ReadError::TooLarge(limit)),

@@ -1,7 +1,7 @@
 //! One look at one drive: is there a medium, and what do its superblocks say. Blocking: callers run it in a `child`. Entry:
 //! [`look_at`].
 
-use super::devices::Place;
+use super::devices::Location;
 use super::is_denied;
 use super::tree::plain;
 use super::volume::{self, Volume};
@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// What a look at a drive's superblocks gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Inspected {
     Volume(Volume),
     /// No file system that a config drive has.
     Other,
@@ -26,40 +26,40 @@ pub(super) enum Look {
     Failed(String),
 }
 
-impl Look {
+impl Inspected {
     /// What an error of opening or reading means to a process that is root, or not.
-    fn from_error(error: &io::Error, root: bool) -> Look {
+    fn from_error(error: &io::Error, root: bool) -> Inspected {
         match error.raw_os_error() {
-            Some(libc::ENOMEDIUM | libc::ENXIO) => Look::NoMedium,
-            _ if is_denied(error) && root => Look::Forbidden,
-            _ if is_denied(error) => Look::NeedsRoot,
-            _ => Look::Failed(plain(error)),
+            Some(libc::ENOMEDIUM | libc::ENXIO) => Inspected::NoMedium,
+            _ if is_denied(error) && root => Inspected::Forbidden,
+            _ if is_denied(error) => Inspected::NeedsRoot,
+            _ => Inspected::Failed(plain(error)),
         }
     }
 
     /// In a few words, for a list of drives.
     pub(super) fn shown(&self) -> String {
         match self {
-            Look::Volume(volume) => volume.filesystem.name().to_owned(),
-            Look::Other => "no file system of a config drive".to_owned(),
-            Look::NoMedium => "no medium".to_owned(),
-            Look::NeedsRoot => "permission denied".to_owned(),
-            Look::Forbidden => "access denied, even to root".to_owned(),
-            Look::Failed(why) => why.clone(),
+            Inspected::Volume(volume) => volume.filesystem.name().to_owned(),
+            Inspected::Other => "no file system of a config drive".to_owned(),
+            Inspected::NoMedium => "no medium".to_owned(),
+            Inspected::NeedsRoot => "permission denied".to_owned(),
+            Inspected::Forbidden => "access denied, even to root".to_owned(),
+            Inspected::Failed(why) => why.clone(),
         }
     }
 }
 
 /// Opens the drive and reads its superblocks.
-pub(super) fn look_at(node: &Path, place: Place) -> Look {
+pub(super) fn look_at(node: &Path, place: Location) -> Inspected {
     let look = || {
-        if place == Place::Cd && !has_disc(node)? {
-            return Ok(Look::NoMedium);
+        if place == Location::Cd && !has_disc(node)? {
+            return Ok(Inspected::NoMedium);
         }
         let volume = volume::probe(&File::open(node)?)?;
-        Ok(volume.map_or(Look::Other, Look::Volume))
+        Ok(volume.map_or(Inspected::Other, Inspected::Volume))
     };
-    look().unwrap_or_else(|e| Look::from_error(&e, nix::unistd::geteuid().is_root()))
+    look().unwrap_or_else(|e| Inspected::from_error(&e, nix::unistd::geteuid().is_root()))
 }
 
 nix::ioctl_write_int_bad!(
@@ -86,12 +86,12 @@ mod tests {
 
     #[test]
     fn an_error_is_read_by_who_meets_it() {
-        let look = |code, root| Look::from_error(&io::Error::from_raw_os_error(code), root);
+        let look = |code, root| Inspected::from_error(&io::Error::from_raw_os_error(code), root);
         for code in [libc::EPERM, libc::EACCES] {
-            assert_eq!(look(code, false), Look::NeedsRoot);
-            assert_eq!(look(code, true), Look::Forbidden);
+            assert_eq!(look(code, false), Inspected::NeedsRoot);
+            assert_eq!(look(code, true), Inspected::Forbidden);
         }
-        assert_eq!(look(libc::ENOMEDIUM, true), Look::NoMedium);
-        assert_eq!(look(libc::EIO, true), Look::Failed("I/O error".into()));
+        assert_eq!(look(libc::ENOMEDIUM, true), Inspected::NoMedium);
+        assert_eq!(look(libc::EIO, true), Inspected::Failed("I/O error".into()));
     }
 }

@@ -131,7 +131,7 @@ impl std::fmt::Display for Origin {
 
 /// What to look for.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
+pub struct SearchOptions {
     /// SOURCE as the user gave it. `None`: `netapply.source=` of the kernel command line, else a search as in a boot.
     pub source: Option<String>,
     /// How long to wait for a drive; `None`: not at all for a SOURCE, in a boot as the kernel command line suggests.
@@ -266,7 +266,7 @@ pub const OVERRUN: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// Why there is nothing to work with, as sentences for a console.
-pub async fn find(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Found, NotFound> {
+pub async fn find(request: &SearchOptions, progress: &mut dyn FnMut(&str)) -> Result<Found, NotFound> {
     let cmdline = &request.cmdline;
     let named = match (&request.source, &cmdline.source) {
         (Some(source), _) => Some((source, "named on the command line", request.wait.unwrap_or_default())),
@@ -297,7 +297,7 @@ pub struct Directory {
 ///
 /// # Errors
 /// The directory has no description, cannot be read, or does not answer.
-pub async fn directory(source: &str, request: &Request) -> Result<Option<Directory>, NotFound> {
+pub async fn directory(source: &str, request: &SearchOptions) -> Result<Option<Directory>, NotFound> {
     let path = std::path::Path::new(source);
     if source == "-" || !path.is_dir() {
         return Ok(None);

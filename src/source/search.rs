@@ -1,17 +1,17 @@
 //! The search of a boot: looks at every drive, waits for late ones, reads the one to believe. Events say when to look
 //! again, deadlines when to stop. What to believe is decided in `choose`. Entry: [`find`].
 
-use super::choose::{Candidate, Holder, Phase, Tier, candidates, described, layout_of};
-use super::devices::{self, Device, Place};
+use super::choose::{Candidate, Holder, SearchPhase, Tier, candidates, described, layout_of};
+use super::devices::{self, Device, Location};
 use super::explicit::nothing_on;
 use super::layout::{self, Contents, Layout};
-use super::look::{Look, look_at};
+use super::look::{Inspected, look_at};
 use super::mount::{read_share, read_volume};
 use super::tree::{DirTree, plain};
 use super::volume::{Volume, clock};
-use super::watch::{Event, Watch};
+use super::watch::{DeviceEvent, Watch};
 use super::{
-    Found, LOOK_BOUND, NotFound, NotFoundKind, OVERRUN, Origin, OriginKind, READ_BOUND, Request, child,
+    Found, LOOK_BOUND, NotFound, NotFoundKind, OVERRUN, Origin, OriginKind, READ_BOUND, SearchOptions, child,
 };
 use crate::machine::Machine;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ const SEEDS: [(&str, Layout); 5] = [
 /// Searches until something is found or the time is over. `watch` was subscribed before, so that nothing is missed
 /// between the first look and the first wait.
 pub(super) async fn find(
-    request: &Request,
+    request: &SearchOptions,
     watch: io::Result<Watch>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Found, NotFound> {
@@ -66,42 +66,42 @@ pub(super) async fn find(
         // The time before the look counts: what the look missed is seen by the next one.
         let now = Instant::now();
         let phase = match () {
-            () if now >= last => Phase::Last,
-            () if now >= settled => Phase::Settled,
-            () => Phase::Early,
+            () if now >= last => SearchPhase::Last,
+            () if now >= settled => SearchPhase::Settled,
+            () => SearchPhase::Early,
         };
-        if phase == Phase::Last {
+        if phase == SearchPhase::Last {
             search.forget_failures();
         }
         search.look().await;
         if let Some(result) = search.attempt(phase).await {
             return result;
         }
-        if phase == Phase::Last {
+        if phase == SearchPhase::Last {
             return Err(search.not_found(wait));
         }
         if !announced {
             progress(&search.waiting_for(wait));
             announced = true;
         }
-        let next = if phase == Phase::Early { settled } else { last };
+        let next = if phase == SearchPhase::Early { settled } else { last };
         search.wait(&mut watch, next).await;
     }
 }
 
 struct Search<'a> {
-    request: &'a Request,
+    request: &'a SearchOptions,
     /// When even a read that is under way is given up.
     end: Instant,
     devices: Vec<Device>,
     /// By device name; forgotten when an event says that the device changed.
-    looks: BTreeMap<String, Look>,
+    looks: BTreeMap<String, Inspected>,
     /// What reading a candidate gave where that was no description, by the candidate's name; forgotten likewise.
     read: BTreeMap<String, NotFound>,
 }
 
 impl<'a> Search<'a> {
-    fn new(request: &'a Request, end: Instant) -> Search<'a> {
+    fn new(request: &'a SearchOptions, end: Instant) -> Search<'a> {
         Search { request, end, devices: Vec::new(), looks: BTreeMap::new(), read: BTreeMap::new() }
     }
 
@@ -126,7 +126,7 @@ impl<'a> Search<'a> {
                     Ok(job) => job.finish(until).await,
                     Err(lost) => Err(lost),
                 };
-                let look = look.unwrap_or_else(|lost| Look::Failed(lost.shown()));
+                let look = look.unwrap_or_else(|lost| Inspected::Failed(lost.shown()));
                 log::debug!("{name}: {}", look.shown());
                 self.looks.insert(name, look);
             }
@@ -135,7 +135,7 @@ impl<'a> Search<'a> {
 
     fn volumes(&self) -> Vec<(Device, Volume)> {
         let volume = |device: &Device| match self.looks.get(&device.name) {
-            Some(Look::Volume(volume)) => Some((device.clone(), volume.clone())),
+            Some(Inspected::Volume(volume)) => Some((device.clone(), volume.clone())),
             _ => None,
         };
         self.devices.iter().filter_map(volume).collect()
@@ -150,7 +150,7 @@ impl<'a> Search<'a> {
     }
 
     /// Reads the candidates that may be taken now, the best first. `None`: look further.
-    async fn attempt(&mut self, phase: Phase) -> Option<Result<Found, NotFound>> {
+    async fn attempt(&mut self, phase: SearchPhase) -> Option<Result<Found, NotFound>> {
         let all = self.candidates();
         let believable: Vec<&Candidate> = all.iter().filter(|c| !c.is_superseded(&all)).collect();
         for candidate in believable.iter().filter(|c| c.is_due(phase, &self.request.cmdline)) {
@@ -167,7 +167,7 @@ impl<'a> Search<'a> {
             let problem =
                 self.read.get(&name).filter(|p| p.kind.is_unreadable() && candidate.matters(p.kind));
             if let Some(problem) = problem {
-                let final_word = phase == Phase::Last || problem.kind != NotFoundKind::Unreadable;
+                let final_word = phase == SearchPhase::Last || problem.kind != NotFoundKind::Unreadable;
                 return final_word.then(|| Err(problem.clone()));
             }
         }
@@ -179,7 +179,7 @@ impl<'a> Search<'a> {
         // This boot's drive is there without a network description: there is no reason to delay the boot any further.
         let mut drives =
             believable.iter().filter(|c| c.is_labelled_drive()).map(|c| self.read.get(&c.name()));
-        let over = phase == Phase::Settled && !self.request.cmdline.medium_awaited();
+        let over = phase == SearchPhase::Settled && !self.request.cmdline.medium_awaited();
         if !over || drives.clone().any(|read| read.is_none()) {
             return None;
         }
@@ -214,7 +214,8 @@ impl<'a> Search<'a> {
 
     /// Waits for something to happen, at most until `until`.
     async fn wait(&mut self, watch: &mut Option<Watch>, until: Instant) {
-        let is_empty = |d: &Device| matches!(self.looks.get(&d.name), Some(Look::NoMedium | Look::Failed(_)));
+        let is_empty =
+            |d: &Device| matches!(self.looks.get(&d.name), Some(Inspected::NoMedium | Inspected::Failed(_)));
         let unwatched: Vec<String> =
             self.devices.iter().filter(|d| d.unwatched && is_empty(d)).map(|d| d.name.clone()).collect();
         let until = if unwatched.is_empty() { until } else { until.min(Instant::now() + LOOK_AGAIN) };
@@ -222,24 +223,24 @@ impl<'a> Search<'a> {
             Some(watch) => timeout_at(until, watch.next()).await.ok(),
             None => {
                 tokio::time::sleep_until(until).await;
-                Some(vec![Event::Lost])
+                Some(vec![DeviceEvent::Lost])
             }
         };
-        let unwatched = || unwatched.into_iter().map(Event::Device).collect();
+        let unwatched = || unwatched.into_iter().map(DeviceEvent::Device).collect();
         for event in events.unwrap_or_else(unwatched) {
             self.forget(&event);
         }
     }
 
-    fn forget(&mut self, event: &Event) {
+    fn forget(&mut self, event: &DeviceEvent) {
         match event {
-            Event::Device(name) => {
+            DeviceEvent::Device(name) => {
                 self.looks.remove(name);
                 let node = self.request.machine.dev().join(name);
                 self.read.remove(&node.display().to_string());
             }
-            Event::Virtio => {}
-            Event::Lost => {
+            DeviceEvent::Virtio => {}
+            DeviceEvent::Lost => {
                 self.looks.clear();
                 self.read.clear();
             }
@@ -248,7 +249,7 @@ impl<'a> Search<'a> {
 
     /// The last look gives a medium that could not be read another chance.
     fn forget_failures(&mut self) {
-        self.looks.retain(|_, look| !matches!(look, Look::Failed(_)));
+        self.looks.retain(|_, look| !matches!(look, Inspected::Failed(_)));
         self.read.retain(|_, problem| problem.kind != NotFoundKind::Unreadable);
     }
 
@@ -277,10 +278,10 @@ impl<'a> Search<'a> {
             None => "No drive labelled config-2, cidata or CONTEXT".to_owned(),
         };
         let message = format!("{what} was found{within}. {}", self.seen());
-        let look = |wanted: fn(&Look) -> bool| {
+        let look = |wanted: fn(&Inspected) -> bool| {
             self.devices.iter().find(|d| self.looks.get(&d.name).is_some_and(wanted))
         };
-        if look(|l| *l == Look::NeedsRoot).is_some() {
+        if look(|l| *l == Inspected::NeedsRoot).is_some() {
             return NotFound::new(NotFoundKind::NeedsRoot, message, "Run netapply as root.");
         }
         // A container sees the host's drives and may not open them: there is no drive for it, and nothing to fix.
@@ -294,7 +295,8 @@ impl<'a> Search<'a> {
                 format!("Eject it and attach this node's, whose publisher id is {id} (ir_pub_id)."),
             );
         }
-        let broken = look(|l| matches!(l, Look::Failed(_))).is_some_and(|d| d.place <= Place::Removable);
+        let broken =
+            look(|l| matches!(l, Inspected::Failed(_))).is_some_and(|d| d.place <= Location::Removable);
         let kind = if broken { NotFoundKind::Unreadable } else { NotFoundKind::NoDrive };
         NotFound::new(kind, message, hint)
     }
@@ -305,7 +307,7 @@ impl<'a> Search<'a> {
         let volumes = self.volumes();
         let other = volumes
             .iter()
-            .find(|(device, volume)| device.place <= Place::Removable && layout_of(volume).is_some());
+            .find(|(device, volume)| device.place <= Location::Removable && layout_of(volume).is_some());
         let (device, volume) = other?;
         let publisher = volume.publisher.clone().unwrap_or_else(|| "not given".to_owned());
         Some((device.node.display().to_string(), publisher))
@@ -318,7 +320,7 @@ impl<'a> Search<'a> {
         let looks = devices.iter().filter_map(|d| {
             let look = self.looks.get(&d.name)?;
             Some(match look {
-                Look::Volume(volume) => described(&d.node.display().to_string(), volume),
+                Inspected::Volume(volume) => described(&d.node.display().to_string(), volume),
                 other => format!("{} ({})", d.node.display(), other.shown()),
             })
         });
@@ -374,7 +376,7 @@ fn on_drive(candidate: &Candidate, problem: NotFound) -> NotFound {
 #[cfg(test)]
 mod tests {
     use super::super::fake::{FakeMachine, iso};
-    use super::super::{Cmdline, Request};
+    use super::super::{Cmdline, SearchOptions};
     use super::*;
     use std::os::unix::net::UnixDatagram;
 
@@ -398,7 +400,8 @@ mod tests {
             let (watch, kernel) = FakeMachine::events();
             let cmdline = Cmdline::parse(cmdline);
             let wait = Some(Duration::from_secs(wait));
-            let request = Request { wait, cmdline, machine: fake.machine(), ..Request::default() };
+            let request =
+                SearchOptions { wait, cmdline, machine: fake.machine(), ..SearchOptions::default() };
             find(&request, Ok(watch), &mut |line| act(line, &kernel)).await
         })
     }
@@ -555,18 +558,18 @@ mod tests {
     fn a_drive_denied_to_root_is_no_drive_and_nobody_is_told_to_become_root() {
         let fake = FakeMachine::new();
         fake.disk("pci/nvme/block/sda", b"");
-        let request = Request { machine: fake.machine(), ..Request::default() };
-        let denied = |look: Look| {
+        let request = SearchOptions { machine: fake.machine(), ..SearchOptions::default() };
+        let denied = |look: Inspected| {
             let mut search = Search::new(&request, Instant::now());
             search.devices = devices::block_devices(&request.machine.sys(), &request.machine.dev());
             search.looks.insert("sda".into(), look);
             search.not_found(Duration::ZERO)
         };
-        let problem = denied(Look::Forbidden);
+        let problem = denied(Inspected::Forbidden);
         assert_eq!(problem.kind, NotFoundKind::NoDrive);
         assert!(problem.message.ends_with("/dev/sda (access denied, even to root)."), "{}", problem.message);
         assert!(!problem.hint.contains("root"), "{}", problem.hint);
-        let problem = denied(Look::NeedsRoot);
+        let problem = denied(Inspected::NeedsRoot);
         assert_eq!(problem.kind, NotFoundKind::NeedsRoot);
         assert_eq!(problem.hint, "Run netapply as root.");
     }

@@ -1,5 +1,5 @@
 //! A drive's files in any file system: the little that the layouts need, with the same limits everywhere. A path
-//! never leaves its tree, a file has a size limit, and only regular files are opened. Entry: [`Tree`], [`DirTree`].
+//! never leaves its tree, a file has a size limit, and only regular files are opened. Entry: [`FileTree`], [`DirTree`].
 
 use std::cell::Cell;
 use std::fs;
@@ -110,7 +110,7 @@ pub(super) fn plain(e: &io::Error) -> String {
 }
 
 /// A drive's files. Paths are relative, with `/` between names.
-pub(super) trait Tree {
+pub(super) trait FileTree {
     /// The file's bytes, at most `limit`; `None` where there is none.
     fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError>;
     /// The file's first bytes, `length` if it has as many; `None` where there is none.
@@ -175,7 +175,7 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-impl Tree for DirTree {
+impl FileTree for DirTree {
     fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(path) = self.locate(path)? else { return Ok(None) };
         let bytes = read_file(&path, limit)?;

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum DeviceEvent {
     /// The block device of this name came, went or changed.
     Device(String),
     /// A virtio device came or went: a host share may be there.
@@ -52,9 +52,9 @@ impl Watch {
     }
 
     /// Waits for events that matter, and returns all that are there.
-    pub async fn next(&mut self) -> Vec<Event> {
+    pub async fn next(&mut self) -> Vec<DeviceEvent> {
         loop {
-            let Ok(mut ready) = self.0.readable().await else { return vec![Event::Lost] };
+            let Ok(mut ready) = self.0.readable().await else { return vec![DeviceEvent::Lost] };
             let mut events = Vec::new();
             loop {
                 match receive(&self.0) {
@@ -62,7 +62,7 @@ impl Watch {
                     Err(Errno::EINTR) => {}
                     Err(Errno::EAGAIN) => break,
                     Err(_) => {
-                        events.push(Event::Lost);
+                        events.push(DeviceEvent::Lost);
                         break;
                     }
                 }
@@ -84,15 +84,15 @@ fn receive(fd: &AsyncFd<OwnedFd>) -> Result<Vec<u8>, Errno> {
 }
 
 /// A message is `add@/devices/…`, then `KEY=value` pairs, each ended by a NUL.
-fn parse(message: &[u8]) -> Option<Event> {
+fn parse(message: &[u8]) -> Option<DeviceEvent> {
     if message.starts_with(b"libudev\0") {
-        return Some(Event::Lost);
+        return Some(DeviceEvent::Lost);
     }
     let text = std::str::from_utf8(message).ok()?;
     let get = |key: &str| text.split('\0').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
     match get("SUBSYSTEM")? {
-        "block" => Some(Event::Device(get("DEVNAME")?.to_owned())),
-        "virtio" => Some(Event::Virtio),
+        "block" => Some(DeviceEvent::Device(get("DEVNAME")?.to_owned())),
+        "virtio" => Some(DeviceEvent::Virtio),
         _ => None,
     }
 }
@@ -105,10 +105,10 @@ mod tests {
     fn messages() {
         let change = "change@/devices/pci0000:00/ata1/block/sr0\0ACTION=change\0SUBSYSTEM=block\0DISK_MEDIA_CHANGE=1\0\
                       MAJOR=11\0MINOR=0\0DEVNAME=sr0\0DEVTYPE=disk\0SEQNUM=1\0";
-        assert_eq!(parse(change.as_bytes()), Some(Event::Device("sr0".into())));
-        assert_eq!(parse(b"bind@/devices/x\0SUBSYSTEM=virtio\0"), Some(Event::Virtio));
+        assert_eq!(parse(change.as_bytes()), Some(DeviceEvent::Device("sr0".into())));
+        assert_eq!(parse(b"bind@/devices/x\0SUBSYSTEM=virtio\0"), Some(DeviceEvent::Virtio));
         assert_eq!(parse(b"add@/devices/x\0SUBSYSTEM=net\0INTERFACE=eth0\0"), None);
-        assert_eq!(parse(b"libudev\0\xfe\xed\xca\xfe"), Some(Event::Lost));
+        assert_eq!(parse(b"libudev\0\xfe\xed\xca\xfe"), Some(DeviceEvent::Lost));
         assert_eq!(parse(b""), None);
     }
 }

@@ -2,7 +2,7 @@
 //! nothing is named and no version is kept. Entry: [`Wire`].
 
 use super::layout::{Contents, Layout};
-use super::look::Look;
+use super::look::Inspected;
 use super::volume::{FileSystem, Volume};
 use super::{Directory, Document, Metadata, NotFound, NotFoundKind, OriginKind};
 use nix::errno::Errno;
@@ -166,27 +166,27 @@ enumerations! {
     NotFoundKind { Unreadable, NotText, NeedsRoot, Forbidden, NoFileSystem, NoDescription, NodeWithoutNetwork, NoDrive, PxeBoot }
 }
 
-impl Wire for Look {
+impl Wire for Inspected {
     fn put(&self, to: &mut Vec<u8>) {
         let (number, volume, why) = match self {
-            Look::Volume(volume) => (0, Some(volume.clone()), None),
-            Look::Other => (1, None, None),
-            Look::NoMedium => (2, None, None),
-            Look::NeedsRoot => (3, None, None),
-            Look::Forbidden => (4, None, None),
-            Look::Failed(why) => (5, None, Some(why.clone())),
+            Inspected::Volume(volume) => (0, Some(volume.clone()), None),
+            Inspected::Other => (1, None, None),
+            Inspected::NoMedium => (2, None, None),
+            Inspected::NeedsRoot => (3, None, None),
+            Inspected::Forbidden => (4, None, None),
+            Inspected::Failed(why) => (5, None, Some(why.clone())),
         };
         (number, volume, why).put(to);
     }
 
-    fn take(from: &mut &[u8]) -> Option<Look> {
+    fn take(from: &mut &[u8]) -> Option<Inspected> {
         Some(match <(u32, Option<Volume>, Option<String>)>::take(from)? {
-            (0, Some(volume), _) => Look::Volume(volume),
-            (1, ..) => Look::Other,
-            (2, ..) => Look::NoMedium,
-            (3, ..) => Look::NeedsRoot,
-            (4, ..) => Look::Forbidden,
-            (_, _, why) => Look::Failed(why?),
+            (0, Some(volume), _) => Inspected::Volume(volume),
+            (1, ..) => Inspected::Other,
+            (2, ..) => Inspected::NoMedium,
+            (3, ..) => Inspected::NeedsRoot,
+            (4, ..) => Inspected::Forbidden,
+            (_, _, why) => Inspected::Failed(why?),
         })
     }
 }
@@ -211,7 +211,7 @@ mod tests {
             publisher: None,
             created: Some(String::new()),
         };
-        for look in [Look::Volume(volume), Look::Forbidden, Look::Failed("I/O error".into())] {
+        for look in [Inspected::Volume(volume), Inspected::Forbidden, Inspected::Failed("I/O error".into())] {
             assert_eq!(back(&look).as_ref(), Some(&look));
         }
         let problem = NotFound::new(NotFoundKind::NotText, "m", "h");
@@ -222,7 +222,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Look::take(&mut &bytes[..]);
+            let _ = Inspected::take(&mut &bytes[..]);
             let _ = Result::<Option<Contents>, NotFound>::take(&mut &bytes[..]);
         }
     }

@@ -67,6 +67,20 @@ fn rooms_import_only_what_architecture_shows() {
     assert!(wrong.is_empty(), "{wrong}The table is in ARCHITECTURE.md, Edges.");
 }
 
+/// A reader who meets a type's name knows which room it is of.
+#[test]
+fn types_of_different_rooms_have_different_names() {
+    let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for module in modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).values() {
+        for name in &module.types {
+            rooms.entry(name.clone()).or_default().insert(room(&module.file).to_owned());
+        }
+    }
+    assert!(rooms.len() > 300, "only {} types were found", rooms.len());
+    rooms.retain(|_, rooms| rooms.len() > 1);
+    assert!(rooms.is_empty(), "one name for types of different rooms: {rooms:#?}");
+}
+
 /// The files that one uses, and those that they use, and so on.
 fn reached<'f>(files: &'f Edges, from: &str) -> BTreeSet<&'f str> {
     let mut found = BTreeSet::new();

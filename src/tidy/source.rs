@@ -12,6 +12,8 @@ pub(super) struct Module {
     name: Vec<String>,
     /// Names of functions, types, constants and macros.
     defined: BTreeSet<String>,
+    /// Names of the types and traits that other files may use.
+    pub(super) types: BTreeSet<String>,
     /// What `use` brings in: the name here, and the path. A glob's name is `*`.
     imports: Vec<(String, Vec<String>)>,
     /// Of these the paths that are only handed on: those of `pub use`.
@@ -51,6 +53,7 @@ fn read(src: &Path, file: &Path, name: Vec<String>, modules: &mut Modules) {
     let module = Module {
         file: file.display().to_string(),
         defined: defined(&tokens),
+        types: types(&tokens),
         imports: imports(&tokens, |_| true),
         handed_on: imports(&tokens, |before| before == "pub" || before == ")")
             .into_iter()
@@ -246,6 +249,13 @@ fn defined(tokens: &[&str]) -> BTreeSet<String> {
     let pairs = tokens.windows(2).filter(|pair| KEYWORDS.contains(&pair[0]) && is_word(pair[1]));
     let macros = tokens.windows(3).filter(|three| three[0] == "macro_rules").map(|three| three[2]);
     pairs.map(|pair| pair[1]).chain(macros).map(str::to_owned).collect()
+}
+
+fn types(tokens: &[&str]) -> BTreeSet<String> {
+    let is_type = |three: &&[&str]| {
+        matches!(three[0], "pub" | ")") && matches!(three[1], "struct" | "enum" | "trait" | "type" | "union")
+    };
+    tokens.windows(3).filter(is_type).map(|three| three[2].to_owned()).collect()
 }
 
 /// Where each `use` begins and ends.

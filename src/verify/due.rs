@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::checks::{Check, Outcome, Subject};
-use super::evidence::{Answer, Evidence, Found, Question};
+use super::evidence::{Answer, Evidence, Question, Routing};
 use super::input::{DesiredLink, Target};
 use super::lookups::View;
 use super::probe::Probe;
@@ -213,7 +213,7 @@ fn watch_host(index: &View<'_>, evidence: &Evidence, ip: IpAddr) -> Option<Probe
 /// The link that packets to a host leave by: by the kernel's lookup, or else by the description.
 pub(super) fn leaves_by(index: &View<'_>, evidence: &Evidence, ip: IpAddr) -> Option<String> {
     match evidence.lookup(&Question::to(ip)) {
-        Some(Found::Route(route)) => route.link.clone(),
+        Some(Routing::Route(route)) => route.link.clone(),
         _ => Some(index.route_to(&ip)?.0.name.clone()),
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::keyed::{Key, Keyed, KeyedList};
+use super::keyed::{ItemKey, Keyed, KeyedList};
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use crate::kernel::firewall::{Direction, Filter};
 use crate::kernel::live::{AddressState, LinkState};
@@ -98,9 +98,9 @@ impl Question {
         Question { to, from: None, link: None, mark: None }
     }
 
-    fn key(&self) -> Key<'_> {
+    fn key(&self) -> ItemKey<'_> {
         let (link, number) = (self.link.as_deref().unwrap_or_default(), self.mark.unwrap_or(0));
-        Key { link, number, ip: Some(self.to), source: self.from }
+        ItemKey { link, number, ip: Some(self.to), source: self.from }
     }
 }
 
@@ -111,13 +111,13 @@ pub struct LookupEvidence {
     #[serde(flatten)]
     pub question: Question,
     /// The answer.
-    pub found: Found,
+    pub found: Routing,
 }
 
 /// What the kernel does with a packet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Found {
+pub enum Routing {
     /// It sends it, or delivers it to the machine itself.
     Route(FoundRoute),
     /// It has no route.
@@ -148,9 +148,9 @@ pub struct FoundRoute {
     pub entry: Option<Box<RouteEntry>>,
 }
 
-impl From<lookup::Route> for FoundRoute {
-    fn from(route: lookup::Route) -> Self {
-        let lookup::Route { kind, link, via, source, table, entry } = route;
+impl From<lookup::Egress> for FoundRoute {
+    fn from(route: lookup::Egress) -> Self {
+        let lookup::Egress { kind, link, via, source, table, entry } = route;
         FoundRoute { kind, link, via, source, table, entry: entry.map(Box::new) }
     }
 }
@@ -433,12 +433,12 @@ pub struct Way {
     /// Routers on the way, by distance from 1; `None` for one that is silent.
     pub hops: Vec<Option<IpAddr>>,
     /// That it cannot be reached, where a router says so.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Undeliverable>,
 }
 
 /// What a router says that cannot deliver (ICMP's "destination unreachable").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct Undeliverable {
     /// Who says so.
     pub by: IpAddr,
     /// Why.
@@ -537,80 +537,80 @@ fn lines<S: Serializer>(steps: &[Step], serializer: S) -> Result<S::Ok, S::Error
 }
 
 impl Keyed for LinkState {
-    fn key(&self) -> Key<'_> {
-        Key { link: &self.name, ..Key::default() }
+    fn key(&self) -> ItemKey<'_> {
+        ItemKey { link: &self.name, ..ItemKey::default() }
     }
 }
 
 impl Keyed for AddressState {
-    fn key(&self) -> Key<'_> {
-        Key { number: self.index, ip: Some(self.ip), ..Key::default() }
+    fn key(&self) -> ItemKey<'_> {
+        ItemKey { number: self.index, ip: Some(self.ip), ..ItemKey::default() }
     }
 }
 
 impl Keyed for Neighbour {
-    fn key(&self) -> Key<'_> {
+    fn key(&self) -> ItemKey<'_> {
         at(&self.link, self.ip)
     }
 }
 
 impl Keyed for GatewayEvidence {
-    fn key(&self) -> Key<'_> {
-        Key { link: &self.link, ip: self.ip, ..Key::default() }
+    fn key(&self) -> ItemKey<'_> {
+        ItemKey { link: &self.link, ip: self.ip, ..ItemKey::default() }
     }
 }
 
 impl Keyed for Traffic {
-    fn key(&self) -> Key<'_> {
+    fn key(&self) -> ItemKey<'_> {
         at(&self.link, self.ip)
     }
 }
 
 impl Keyed for Claim {
-    fn key(&self) -> Key<'_> {
+    fn key(&self) -> ItemKey<'_> {
         at(&self.link, self.ip)
     }
 }
 
 impl Keyed for Owner {
-    fn key(&self) -> Key<'_> {
+    fn key(&self) -> ItemKey<'_> {
         at(&self.link, self.ip)
     }
 }
 
 impl Keyed for ResolverEvidence {
-    fn key(&self) -> Key<'_> {
+    fn key(&self) -> ItemKey<'_> {
         at("", self.server)
     }
 }
 
 impl Keyed for LookupEvidence {
-    fn key(&self) -> Key<'_> {
+    fn key(&self) -> ItemKey<'_> {
         self.question.key()
     }
 }
 
 impl Keyed for Way {
-    fn key(&self) -> Key<'_> {
+    fn key(&self) -> ItemKey<'_> {
         at("", self.to)
     }
 }
 
 /// The key of an address on a link, or on none.
-pub(super) fn at(link: &str, ip: IpAddr) -> Key<'_> {
-    Key { link, ip: Some(ip), ..Key::default() }
+pub(super) fn at(link: &str, ip: IpAddr) -> ItemKey<'_> {
+    ItemKey { link, ip: Some(ip), ..ItemKey::default() }
 }
 
 impl Evidence {
     /// The link that is called so.
     pub fn link(&self, name: &str) -> Option<&LinkState> {
-        self.links.find(Key { link: name, ..Key::default() })
+        self.links.find(ItemKey { link: name, ..ItemKey::default() })
     }
 
     /// The address, where it is on that link.
     pub fn address(&self, link: &str, ip: &IpAddr) -> Option<&AddressState> {
         let number = self.link(link)?.index;
-        self.addresses.find(Key { number, ip: Some(*ip), ..Key::default() })
+        self.addresses.find(ItemKey { number, ip: Some(*ip), ..ItemKey::default() })
     }
 
     /// The neighbour entry for an address on a link.
@@ -649,12 +649,12 @@ impl Evidence {
     }
 
     /// What the kernel's lookup said to a question.
-    pub fn lookup(&self, question: &Question) -> Option<&Found> {
+    pub fn lookup(&self, question: &Question) -> Option<&Routing> {
         Some(&self.lookups.find(question.key())?.found)
     }
 
     /// Takes the answer to a question, in the place of an earlier one.
-    pub fn take_lookup(&mut self, question: Question, found: Found) {
+    pub fn take_lookup(&mut self, question: Question, found: Routing) {
         self.lookups.put(LookupEvidence { question, found });
     }
 

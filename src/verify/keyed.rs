@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What tells items of one list apart; each kind of item uses what it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Key<'a> {
+pub struct ItemKey<'a> {
     /// The name of a link.
     pub link: &'a str,
     /// A number that is unique together with the others.
@@ -24,7 +24,7 @@ pub struct Key<'a> {
 /// An item that has a key. The key of an item in a list never changes.
 pub trait Keyed {
     /// Its key.
-    fn key(&self) -> Key<'_>;
+    fn key(&self) -> ItemKey<'_>;
 }
 
 /// The list. Of items with equal keys the first is found.
@@ -80,13 +80,13 @@ impl<T: Keyed> From<Vec<T>> for KeyedList<T> {
 }
 
 impl<T: Keyed> KeyedList<T> {
-    fn position(&self, key: Key<'_>) -> Option<usize> {
+    fn position(&self, key: ItemKey<'_>) -> Option<usize> {
         let positions = self.positions.get(&self.hasher.hash_one(key))?;
         positions.iter().copied().find(|at| self.items.get(*at).is_some_and(|item| item.key() == key))
     }
 
     /// The item with this key.
-    pub fn find(&self, key: Key<'_>) -> Option<&T> {
+    pub fn find(&self, key: ItemKey<'_>) -> Option<&T> {
         self.items.get(self.position(key)?)
     }
 
@@ -106,7 +106,7 @@ impl<T: Keyed> KeyedList<T> {
     }
 
     /// The item with this key, made where there is none.
-    pub fn find_or_push(&mut self, key: Key<'_>, new: impl FnOnce() -> T) -> &mut T {
+    pub fn find_or_push(&mut self, key: ItemKey<'_>, new: impl FnOnce() -> T) -> &mut T {
         let at = self.position(key).unwrap_or_else(|| {
             self.push(new());
             self.items.len() - 1
@@ -141,14 +141,14 @@ mod tests {
     struct Item(&'static str, u32);
 
     impl Keyed for Item {
-        fn key(&self) -> Key<'_> {
-            Key { link: self.0, ..Key::default() }
+        fn key(&self) -> ItemKey<'_> {
+            ItemKey { link: self.0, ..ItemKey::default() }
         }
     }
 
     #[test]
     fn items_are_found_after_every_change() {
-        let key = |link| Key { link, ..Key::default() };
+        let key = |link| ItemKey { link, ..ItemKey::default() };
         let mut list = KeyedList::from(vec![Item("a", 1), Item("b", 2), Item("a", 3)]);
         assert_eq!(list.find(key("a")), Some(&Item("a", 1)), "the first of equals");
         list.retain(|item| item.1 != 1);

@@ -9,7 +9,7 @@ use std::ops::Deref;
 
 use ipnet::IpNet;
 
-use super::evidence::{Evidence, Found, FoundRoute, Question};
+use super::evidence::{Evidence, FoundRoute, Question, Routing};
 use super::input::{DesiredLink, DesiredRoute, Index, Input};
 use super::subject::Subject;
 use crate::model::{Kind, RouteKind};
@@ -76,7 +76,7 @@ pub enum Standing<'e> {
     /// The address is one of this machine itself.
     Local,
     /// Something else.
-    Differs(&'e Found),
+    Differs(&'e Routing),
     /// A route of the same destination and a lower metric than the one that was given on purpose.
     Preferred(&'e FoundRoute),
 }
@@ -135,11 +135,13 @@ impl Goal {
     pub fn standing<'e>(&self, index: &Index<'_>, evidence: &'e Evidence) -> Standing<'e> {
         let Some(found) = evidence.lookup(&self.question) else { return Standing::NotAsked };
         let route = match found {
-            Found::Failed(words) => return Standing::Failed(words),
-            Found::Route(route) => route,
+            Routing::Failed(words) => return Standing::Failed(words),
+            Routing::Route(route) => route,
             // Without a described route there, DHCP or a router may bring one.
-            Found::NoRoute if self.hops.is_empty() => return Standing::AsDescribed,
-            Found::NoRoute | Found::Forbidden(_) | Found::NotOurSource => return Standing::Differs(found),
+            Routing::NoRoute if self.hops.is_empty() => return Standing::AsDescribed,
+            Routing::NoRoute | Routing::Forbidden(_) | Routing::NotOurSource => {
+                return Standing::Differs(found);
+            }
         };
         if matches!(route.kind, RouteKind::Local | RouteKind::Broadcast) {
             // A next hop that is this machine itself sends nothing anywhere, unless it is described so.
@@ -277,8 +279,8 @@ mod tests {
     use super::*;
     use crate::verify::fixture::{ip, one_nic};
 
-    fn found(link: &str, via: Option<&str>, source: &str) -> Found {
-        Found::Route(FoundRoute {
+    fn found(link: &str, via: Option<&str>, source: &str) -> Routing {
+        Routing::Route(FoundRoute {
             kind: RouteKind::Unicast,
             link: Some(link.into()),
             via: via.map(ip),
@@ -288,7 +290,7 @@ mod tests {
         })
     }
 
-    fn standing(input: &Input, subject: &Subject, answer: Found) -> String {
+    fn standing(input: &Input, subject: &Subject, answer: Routing) -> String {
         let index = View::new(input);
         let goal = index.goals().iter().find(|goal| goal.subject == *subject).unwrap();
         let mut evidence = Evidence::default();
@@ -307,8 +309,8 @@ mod tests {
             (&default, found("eth1", gateway, "192.0.2.2"), "Differs"),
             (&default, found("eth0", Some("192.0.2.254"), "192.0.2.2"), "Differs"),
             (&default, found("eth0", gateway, "192.0.2.9"), "Differs"),
-            (&default, Found::NoRoute, "Differs"),
-            (&default, Found::Forbidden(RouteKind::Prohibit), "Differs"),
+            (&default, Routing::NoRoute, "Differs"),
+            (&default, Routing::Forbidden(RouteKind::Prohibit), "Differs"),
             (&Subject::Gateway(ip("192.0.2.1")), found("eth0", None, "192.0.2.2"), "AsDescribed"),
             (&Subject::Gateway(ip("192.0.2.1")), found("eth0", gateway, "192.0.2.2"), "AsDescribed"),
             (&Subject::Gateway(ip("192.0.2.1")), found("eth0", Some("192.0.2.9"), "192.0.2.2"), "Differs"),

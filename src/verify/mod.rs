@@ -26,7 +26,7 @@ mod run;
 pub mod subject;
 pub(crate) mod words;
 
-use crate::kernel::live::Moment;
+use crate::kernel::live::Snapshot;
 use cause::Cause;
 use checks::Check;
 use evidence::Evidence;
@@ -57,7 +57,7 @@ impl Verification {
 
 /// Looks at the state of links and addresses at a moment, and asks the network nothing. What is not yet as it should be counts as
 /// not checked.
-pub fn glance(input: &Input, review: Review, moment: &Moment) -> Verification {
+pub fn glance(input: &Input, review: Review, moment: &Snapshot) -> Verification {
     run::glance(input, review, moment)
 }
 

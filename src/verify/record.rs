@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::evidence::{Claim, Evidence, Owner, Refusal, ResolverEvidence, TargetEvidence, Traffic, Way, at};
+use super::evidence::{
+    Claim, Evidence, Owner, ResolverEvidence, TargetEvidence, Traffic, Undeliverable, Way, at,
+};
 use super::keyed::Keyed;
 use super::probe::{Fact, Frame};
 
@@ -88,7 +90,7 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
             }
         }
         Fact::WayRefused(to, by, words) => {
-            way(evidence, to).refusal = Some(Refusal { by, words: words.to_owned() });
+            way(evidence, to).refusal = Some(Undeliverable { by, words: words.to_owned() });
         }
         Fact::Resolved(target, addresses) => {
             of_target(evidence, target, |target| target.addresses = addresses);

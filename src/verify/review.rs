@@ -9,7 +9,7 @@ use super::evidence::{Policy, Stranger};
 use super::input::{DesiredLink, Input};
 use crate::handoff::state::Image;
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry};
-use crate::model::attribute::Value;
+use crate::model::attribute::OptionValue;
 use crate::model::{Protocol, Scope};
 use crate::plan::{Plan, Step};
 
@@ -80,7 +80,7 @@ fn policy(input: &Input, inventory: &Inventory) -> Policy {
     let settings = inventory.links.iter().filter(|link| described.contains(link.name.as_str()));
     let is_taker = |link: &&ObservedLink| {
         matches!(link.kind.word(), "macvlan" | "macvtap")
-            && link.settings.get("mode") == Some(&Value::Text("passthru".into()))
+            && link.settings.get("mode") == Some(&OptionValue::Text("passthru".into()))
     };
     let taker = |link: &ObservedLink| Some((link.parent.clone()?, link.name.clone()));
     Policy {

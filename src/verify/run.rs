@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cause;
 use super::checks::{Check, Outcome, judge, overdue};
-use super::evidence::{Answer as Reply, Evidence, Found, Question, TargetEvidence};
+use super::evidence::{Answer, Evidence, Question, Routing, TargetEvidence};
 use super::input::Input;
 use super::ledger::Ledger;
 use super::lookups::View;
@@ -24,8 +24,8 @@ use super::subject::Subject;
 use super::{Review, Verification, due, follow, words};
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::firewall;
-use crate::kernel::live::{Live, Moment};
-use crate::kernel::lookup::{Answer, Query};
+use crate::kernel::live::{Live, Snapshot};
+use crate::kernel::lookup::{Decision, Query};
 use crate::kernel::monitor::{Event, Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::neighbour::{self, Neighbour, NeighbourState};
@@ -147,7 +147,7 @@ enum End {
 }
 
 /// See [`super::glance`].
-pub(super) fn glance(input: &Input, review: Review, moment: &Moment) -> Verification {
+pub(super) fn glance(input: &Input, review: Review, moment: &Snapshot) -> Verification {
     let (facts, _) = unbounded_channel();
     let index = View::new(input);
     let mut run = Run::new(&index, facts);
@@ -368,11 +368,11 @@ impl<'a> Run<'a> {
             let Question { to, from, link, mark } = &question;
             let query = Query { to: *to, from: *from, link: link.as_deref(), mark: *mark };
             let found = match live.lookup(&self.names, &query).await {
-                Ok(Answer::Route(route)) => Found::Route((*route).into()),
-                Ok(Answer::NoRoute) => Found::NoRoute,
-                Ok(Answer::Forbidden(kind)) => Found::Forbidden(kind),
-                Ok(Answer::NotOurSource) => Found::NotOurSource,
-                Err(failure) => Found::Failed(failure.to_string()),
+                Ok(Decision::Route(route)) => Routing::Route((*route).into()),
+                Ok(Decision::NoRoute) => Routing::NoRoute,
+                Ok(Decision::Forbidden(kind)) => Routing::Forbidden(kind),
+                Ok(Decision::NotOurSource) => Routing::NotOurSource,
+                Err(failure) => Routing::Failed(failure.to_string()),
             };
             self.evidence.take_lookup(question, found);
         }
@@ -406,7 +406,7 @@ impl<'a> Run<'a> {
             (some, gateway.again) = (true, true);
             self.asked.remove(&(gateway.link.clone(), ip));
         }
-        let good = |t: &TargetEvidence| t.answer.as_ref().is_some_and(Reply::is_good);
+        let good = |t: &TargetEvidence| t.answer.as_ref().is_some_and(Answer::is_good);
         for target in self.evidence.targets.iter_mut().filter(|t| good(t) && is_old(t.answered_ms)) {
             (some, target.answer, target.finished) = (true, None, false);
             let its =

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use netapply::kernel::apply::{self, AfterFailure, Outcome};
+use netapply::kernel::apply::{self, AfterFailure, PlanOutcome};
 use netapply::kernel::effects::Real;
 use netapply::kernel::names::Names;
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::machine::Machine;
 use netapply::model::{Kind, Place};
 use netapply::plan::{Action, LinkChange, NewLink, Plan, Step, StepId};
@@ -23,8 +23,8 @@ pub(crate) fn plan(steps: Vec<(Action, &[usize])>) -> Plan {
     Plan { steps: steps.into_iter().map(step).collect() }
 }
 
-pub(crate) async fn apply(plan: &Plan) -> Outcome {
-    let mut session = Session::open(Family::Route).unwrap();
+pub(crate) async fn apply(plan: &Plan) -> PlanOutcome {
+    let mut session = Session::open(NetlinkFamily::Route).unwrap();
     let inventory = read::inventory(&mut session).await.unwrap();
     let names = Names::from(&inventory);
     let mut effects = Real::on(&Machine::default());
@@ -33,7 +33,7 @@ pub(crate) async fn apply(plan: &Plan) -> Outcome {
 }
 
 #[track_caller]
-pub(crate) fn all_done(outcome: &Outcome) {
+pub(crate) fn all_done(outcome: &PlanOutcome) {
     let failures: Vec<String> = outcome.failures().map(|(n, t)| format!("step {n}: {t}")).collect();
     assert!(outcome.is_success(), "{failures:?}");
 }

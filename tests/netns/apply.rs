@@ -9,9 +9,9 @@ use std::time::Duration;
 use netapply::kernel::apply::{self, AfterFailure, StepOutcome};
 use netapply::kernel::effects::Real;
 use netapply::kernel::names::Names;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::machine::Machine;
-use netapply::model::attribute::Value;
+use netapply::model::attribute::OptionValue;
 use netapply::model::{AddressGeneration, Kind, RouteKind};
 use netapply::plan::{Action, LinkChange, NewLink, Plan, StepId};
 
@@ -33,7 +33,7 @@ fn network() -> Plan {
     labelled.broadcast = Some("192.0.2.255".parse().unwrap());
     let mut deprecated = address("br0", "2001:db8::2/64");
     deprecated.preferred = Some(0);
-    let port = BTreeMap::from([("cost", Value::Number(7)), ("hairpin", Value::Bool(true))]);
+    let port = BTreeMap::from([("cost", OptionValue::Number(7)), ("hairpin", OptionValue::Bool(true))]);
     plan(vec![
         (bridge("br0"), &[]),
         (veth("eth0", "eth1"), &[]),
@@ -177,7 +177,8 @@ fn a_refused_step_takes_along_what_needs_it_and_nothing_else() {
 #[test]
 fn a_refused_option_is_named() {
     in_namespace(async || {
-        let settings = BTreeMap::from([("id", Value::Number(1 << 24)), ("ageing", Value::Number(30))]);
+        let settings =
+            BTreeMap::from([("id", OptionValue::Number(1 << 24)), ("ageing", OptionValue::Number(30))]);
         let vxlan = Action::AddLink(NewLink { settings, ..new_link("vx0", Kind::Vxlan) });
         let outcome = apply(&plan(vec![(vxlan, &[])])).await;
         let texts: Vec<String> = outcome.failures().map(|(_, trouble)| trouble.to_string()).collect();
@@ -249,7 +250,7 @@ fn a_route_from_a_tentative_address_waits_for_it() {
 fn a_run_that_is_ended_sends_nothing_more() {
     in_namespace(async || {
         let steps = plan(vec![(bridge("br0"), &[])]);
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let stop = std::future::ready(());
         let outcome = apply::apply(
             &mut session,
@@ -277,7 +278,7 @@ fn a_handoff_that_fails_stops_nothing() {
             (set("eth7", LinkChange::Up), &[]),
             (set("br0", LinkChange::Mtu(1400)), &[0]),
         ]);
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let never = std::future::pending();
         let outcome = apply::apply(
             &mut session,
@@ -291,7 +292,7 @@ fn a_handoff_that_fails_stops_nothing() {
         let texts: Vec<String> =
             outcome.failures().map(|(n, trouble)| format!("{} {trouble}", n.0)).collect();
         assert_eq!(texts, ["1 /proc/version/x: Not a directory", "3 no link named eth7"]);
-        assert_eq!(outcome.loss(&steps), Some(apply::Loss::Network));
+        assert_eq!(outcome.cost(&steps), Some(apply::Cost::Network));
         assert!(outcome.is_done(StepId(2)) && !outcome.is_done(StepId(4)));
         assert!(ip_json("link show br0")[0]["flags"].as_array().unwrap().iter().any(|flag| flag == "UP"));
     });
@@ -312,7 +313,7 @@ fn a_stop_is_seen_while_a_program_hangs() {
             content: Some(String::new()),
         };
         let steps = plan(vec![(bridge("br0"), &[]), (hangs, &[]), (set("br0", LinkChange::Up), &[0])]);
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let stop = async {
             while !fs::read_to_string(&started).is_ok_and(|text| text.ends_with('\n')) {
                 tokio::time::sleep(Duration::from_millis(10)).await;

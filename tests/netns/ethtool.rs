@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use netapply::kernel::details;
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::machine::Machine;
 use netapply::model::{Kind, Link, Located, Place};
 use netapply::plan::Action;
@@ -63,7 +63,7 @@ fn shown() -> Vec<(String, bool)> {
 async fn read_features() -> Vec<(String, bool)> {
     let mut link = Link::new("eth0", Kind::Physical, Place::NONE);
     link.features = FEATURES.iter().map(|name| (*name, Located::new(true, Place::NONE))).collect();
-    let mut inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
+    let mut inventory = read::inventory(&mut Session::open(NetlinkFamily::Route).unwrap()).await.unwrap();
     details::complete(&mut inventory, [("eth0", &link)].into_iter(), &Machine::default()).await.unwrap();
     inventory.link("eth0").unwrap().features.clone().into_iter().collect()
 }

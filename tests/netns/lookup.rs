@@ -1,23 +1,23 @@
 //! The kernel's own lookup beside `ip route get`.
 
 use netapply::inventory::RouteEntry;
-use netapply::kernel::lookup::{Answer, Query, Route, lookup};
+use netapply::kernel::lookup::{Decision, Egress, Query, lookup};
 use netapply::kernel::names::Names;
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::model::{Protocol, RouteKind};
 
 use harness::namespace::{in_namespace, ip, ip_json};
 
-async fn ask(query: &Query<'_>) -> Answer {
-    let mut session = Session::open(Family::Route).unwrap();
+async fn ask(query: &Query<'_>) -> Decision {
+    let mut session = Session::open(NetlinkFamily::Route).unwrap();
     let names = Names::from(&read::inventory(&mut session).await.unwrap());
     lookup(&mut session, &names, query).await.unwrap()
 }
 
 /// The same question to ip(8); what it says is compared with our answer.
-async fn route(query: &Query<'_>) -> Route {
-    let Answer::Route(route) = ask(query).await else { panic!("{query:?}: {:?}", ask(query).await) };
+async fn route(query: &Query<'_>) -> Egress {
+    let Decision::Route(route) = ask(query).await else { panic!("{query:?}: {:?}", ask(query).await) };
     let route = *route;
     let mut line = format!("route get {}", query.to);
     let words = [
@@ -43,7 +43,7 @@ async fn route(query: &Query<'_>) -> Route {
     route
 }
 
-fn entry(route: &Route) -> &RouteEntry {
+fn entry(route: &Egress) -> &RouteEntry {
     route.entry.as_ref().expect("the kernel tells the entry of its table")
 }
 
@@ -97,7 +97,7 @@ fn a_lookup_answers_as_ip_route_get_does() {
             assert_eq!((route.kind, route.table), (RouteKind::Local, 255), "{own}");
         }
         let stranger = Query { from: "10.9.9.9".parse().ok(), ..to("198.51.100.1") };
-        assert_eq!(ask(&stranger).await, Answer::NotOurSource);
+        assert_eq!(ask(&stranger).await, Decision::NotOurSource);
     });
 }
 
@@ -116,14 +116,14 @@ fn what_is_forbidden_or_has_no_route_is_told_apart() {
             for (kind, number) in kinds.into_iter().zip(1..) {
                 let (prefix, address) = destination(number);
                 ip(&format!("{family} route add {} {prefix}", kind.word()));
-                assert_eq!(ask(&to(&address)).await, Answer::Forbidden(kind), "{address}");
+                assert_eq!(ask(&to(&address)).await, Decision::Forbidden(kind), "{address}");
             }
-            assert_eq!(ask(&to(&destination(9).1)).await, Answer::NoRoute, "{family}");
+            assert_eq!(ask(&to(&destination(9).1)).await, Decision::NoRoute, "{family}");
         }
         ip("rule add from 10.1.0.2 to 10.50.9.0/24 prohibit");
         let from = Query { from: "10.1.0.2".parse().ok(), ..to("10.50.9.1") };
-        assert_eq!(ask(&from).await, Answer::Forbidden(RouteKind::Prohibit));
+        assert_eq!(ask(&from).await, Decision::Forbidden(RouteKind::Prohibit));
         let from = Query { from: "10.1.0.2".parse().ok(), ..to("10.50.3.1") };
-        assert_eq!(ask(&from).await, Answer::Forbidden(RouteKind::Blackhole));
+        assert_eq!(ask(&from).await, Decision::Forbidden(RouteKind::Blackhole));
     });
 }

@@ -7,13 +7,13 @@ use netapply::kernel::monitor::{Group, Monitor};
 use netapply::kernel::names::Names;
 use netapply::kernel::neighbour::{self, NeighbourState};
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 
 use harness::namespace::{in_namespace, ip, ip_in, neighbour_namespace};
 
 async fn state_of(address: &str) -> NeighbourState {
     let address: IpAddr = address.parse().unwrap();
-    let mut session = Session::open(Family::Route).unwrap();
+    let mut session = Session::open(NetlinkFamily::Route).unwrap();
     let names = Names::from(&read::inventory(&mut session).await.unwrap());
     let mut monitor = Monitor::open(&[Group::Neighbour]).unwrap();
     neighbour::ask(&mut session, &names, &[("eth0".into(), address)], false).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use netapply::inventory::{AddressEntry, RouteEntry, RuleEntry};
-use netapply::model::attribute::Value;
+use netapply::model::attribute::OptionValue;
 use netapply::model::{Family, Kind, Protocol};
 use netapply::plan::{Action, NewLink};
 
@@ -13,7 +13,8 @@ mod made;
 pub(crate) use made::{all_done, apply, new_link, plan, set};
 
 pub(crate) fn bridge(name: &str) -> Action {
-    let settings = BTreeMap::from([("stp_state", Value::Bool(true)), ("forward_delay", Value::Number(400))]);
+    let settings =
+        BTreeMap::from([("stp_state", OptionValue::Bool(true)), ("forward_delay", OptionValue::Number(400))]);
     let mac = Some("02:00:00:00:00:10".parse().unwrap());
     Action::AddLink(NewLink { settings, mac, ..new_link(name, Kind::Bridge) })
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use netapply::inventory::{Inventory, ObservedLink};
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
-use netapply::model::attribute::Value;
+use netapply::kernel::session::{NetlinkFamily, Session};
+use netapply::model::attribute::OptionValue;
 use serde_json::{Value as Json, json};
 
 use harness::namespace::{in_namespace, ip, ip_json};
 
 async fn inventory() -> Inventory {
-    let inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
+    let inventory = read::inventory(&mut Session::open(NetlinkFamily::Route).unwrap()).await.unwrap();
     assert_eq!(inventory.undecoded, [""; 0]);
     inventory
 }
@@ -56,13 +56,13 @@ fn links_are_as_ip_shows_them() {
         }
         let port = link(&inventory, "eth0");
         assert_eq!(port.controller.as_deref(), Some("br0"));
-        assert_eq!(port.port.get("hairpin"), Some(&Value::Bool(true)));
-        assert_eq!(port.port.get("learning"), Some(&Value::Bool(false)));
-        assert_eq!(port.port.get("cost"), Some(&Value::Number(7)));
+        assert_eq!(port.port.get("hairpin"), Some(&OptionValue::Bool(true)));
+        assert_eq!(port.port.get("learning"), Some(&OptionValue::Bool(false)));
+        assert_eq!(port.port.get("cost"), Some(&OptionValue::Number(7)));
         let bridge = link(&inventory, "br0");
-        assert_eq!(bridge.settings.get("stp_state"), Some(&Value::Bool(true)));
-        assert_eq!(bridge.settings.get("forward_delay"), Some(&Value::Number(400)));
-        assert_eq!(bridge.settings.get("priority"), Some(&Value::Number(4096)));
+        assert_eq!(bridge.settings.get("stp_state"), Some(&OptionValue::Bool(true)));
+        assert_eq!(bridge.settings.get("forward_delay"), Some(&OptionValue::Number(400)));
+        assert_eq!(bridge.settings.get("priority"), Some(&OptionValue::Number(4096)));
         for made_on_eth1 in ["mv0", "vx0"] {
             assert_eq!(link(&inventory, made_on_eth1).parent.as_deref(), Some("eth1"));
         }

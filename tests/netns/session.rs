@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use netapply::kernel::monitor::{Event, Group, Monitor};
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::kernel::wire::Request;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::{LinkBridge, LinkUnspec, RouteMessageBuilder};
@@ -27,7 +27,7 @@ fn routes(count: u32, output: u32) -> Vec<Request> {
 #[test]
 fn a_refusal_in_the_middle_of_a_batch_stops_nothing() {
     in_namespace(async || {
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let batch = [new_bridge("br0"), new_bridge("br0"), new_bridge("br1")];
         let answers = session.batch(&batch).await;
         assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
@@ -41,7 +41,7 @@ fn a_refusal_comes_in_the_kernels_words() {
     in_namespace(async || {
         ip("link add br0 type bridge");
         ip("link add br1 type bridge");
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let index = ip_json("link show br0")[0]["ifindex"].as_u64().unwrap() as u32;
         let into = ip_json("link show br1")[0]["ifindex"].as_u64().unwrap() as u32;
         let enslave = LinkUnspec::new_with_index(index).controller(into).build();
@@ -53,7 +53,7 @@ fn a_refusal_comes_in_the_kernels_words() {
 #[test]
 fn ten_thousand_routes_are_made_and_not_made_twice() {
     in_namespace(async || {
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let routes = routes(10_000, 1);
         assert!(session.batch(&routes).await.iter().all(Result::is_ok));
         assert_eq!(ip_json("-4 route").as_array().unwrap().len(), 10_000);
@@ -69,7 +69,7 @@ fn a_monitor_that_was_overrun_says_so() {
         ip("link add br0 type bridge");
         let Event::Message { kind, .. } = monitor.next().await.unwrap() else { panic!("no loss yet") };
         assert_eq!(kind, 16, "RTM_NEWLINK");
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         session.batch(&routes(40_000, 1)).await;
         let mut events = 0;
         while monitor.next().await.unwrap() != Event::Resync {

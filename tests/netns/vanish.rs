@@ -7,7 +7,7 @@ use netapply::kernel::apply::{self, AfterFailure};
 use netapply::kernel::effects::Real;
 use netapply::kernel::names::Names;
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::machine::Machine;
 use netapply::plan::{Action, LinkChange, StepId};
 use nix::sys::signal::{Signal, killpg};
@@ -48,7 +48,7 @@ fn what_stays_is_read_whatever_comes_and_goes() {
         }
         ip("address add 192.0.2.1/24 dev eth7");
         let _turmoil = Turmoil::begin();
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         for _ in 0..50 {
             let inventory = read::inventory(&mut session).await.expect("the machine is read");
             let there =
@@ -64,7 +64,7 @@ fn a_link_that_went_takes_along_its_own_steps_only() {
     in_namespace(async || {
         ip("link add eth0 type veth peer name eth1");
         ip("link add br0 type bridge");
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let inventory = read::inventory(&mut session).await.unwrap();
         ip("link delete eth0");
         let steps = plan(vec![

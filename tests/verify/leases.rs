@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use harness::namespace::{ip, ip_json};
-use netapply::lease::entry::{self, Entry};
+use netapply::lease::entry::{self, LeaseEntry};
 use netapply::machine::Machine;
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn eth0() -> Entry {
+fn eth0() -> LeaseEntry {
     entry::all(&Machine::default()).remove("eth0").expect("netapply leases eth0")
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netapply::diagnostic::{Code, Severity};
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::plan::Plan;
 use netapply::verify::checks::Outcome;
 use netapply::verify::input::Input;
@@ -45,7 +45,7 @@ pub(crate) fn description() -> Input {
 
 /// Nothing is left to do, and the machine is as it is.
 pub(crate) async fn review_now(input: &Input) -> Review {
-    let mut session = Session::open(Family::Route).unwrap();
+    let mut session = Session::open(NetlinkFamily::Route).unwrap();
     let inventory = read::inventory(&mut session).await.unwrap();
     Review::of(input, &Plan::default(), &inventory)
 }

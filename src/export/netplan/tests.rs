@@ -12,7 +12,7 @@ use super::*;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::format::netplan::{options, read};
 use crate::format::tree;
-use crate::model::attribute::{Attribute, Value as Setting};
+use crate::model::attribute::{Attribute, OptionValue};
 use crate::model::{IfName, LinkRef, Located, Match, Mtu, Place, RouteKind, Settings};
 use crate::resolve::Resolved;
 
@@ -88,25 +88,27 @@ fn rule() -> impl Strategy<Value = Rule> {
 }
 
 /// A value that an option takes and netplan can say.
-fn value(parameter: &options::Parameter, row: &'static Attribute) -> BoxedStrategy<Setting> {
+fn value(parameter: &options::Parameter, row: &'static Attribute) -> BoxedStrategy<OptionValue> {
     let least = i64::from(parameter.zero_is_unset());
     match row.form {
         Form::Bool | Form::Bool32 | Form::Flag if matches!(parameter.how, How::Set(_)) => {
-            Just(Setting::Bool(true)).boxed()
+            Just(OptionValue::Bool(true)).boxed()
         }
-        Form::Bool | Form::Bool32 | Form::Flag => any::<bool>().prop_map(Setting::Bool).boxed(),
+        Form::Bool | Form::Bool32 | Form::Flag => any::<bool>().prop_map(OptionValue::Bool).boxed(),
         Form::Word8(words) | Form::Word32(words) => {
             let known: Vec<String> = words.iter().map(|(word, _)| (*word).to_owned()).collect();
-            select(known).prop_filter("netplan's", |w| w != "inherit").prop_map(Setting::Text).boxed()
+            select(known).prop_filter("netplan's", |w| w != "inherit").prop_map(OptionValue::Text).boxed()
         }
         Form::U8 | Form::U16 | Form::U16Be | Form::U32 | Form::U32Be => {
             let (low, high) = row.range();
-            (low.max(least)..=high.min(100_000)).prop_map(Setting::Number).boxed()
+            (low.max(least)..=high.min(100_000)).prop_map(OptionValue::Number).boxed()
         }
-        Form::Ip4List => vec(ip(Family::V4), 1..4).prop_map(Setting::Ips).boxed(),
-        Form::Link => select(IDS).prop_map(|id| Setting::Text(id.to_owned())).boxed(),
-        Form::PortRange => (1u16..100, 100u16..).prop_map(|(low, high)| Setting::Range(low, high)).boxed(),
-        _ => Just(Setting::Number(1)).boxed(),
+        Form::Ip4List => vec(ip(Family::V4), 1..4).prop_map(OptionValue::Ips).boxed(),
+        Form::Link => select(IDS).prop_map(|id| OptionValue::Text(id.to_owned())).boxed(),
+        Form::PortRange => {
+            (1u16..100, 100u16..).prop_map(|(low, high)| OptionValue::Range(low, high)).boxed()
+        }
+        _ => Just(OptionValue::Number(1)).boxed(),
     }
 }
 
@@ -139,7 +141,7 @@ fn kind_and_settings() -> impl Strategy<Value = (Kind, Settings)> {
         just(Kind::Dummy),
         settings(options::BOND, Kind::Bond).prop_map(|s| (Kind::Bond, s)),
         (settings(options::BRIDGE, Kind::Bridge), any::<bool>()).prop_map(|(mut s, stp)| {
-            s.set(attribute::of(Kind::Bridge, "stp_state").unwrap(), Setting::Bool(stp), Place::NONE);
+            s.set(attribute::of(Kind::Bridge, "stp_state").unwrap(), OptionValue::Bool(stp), Place::NONE);
             (Kind::Bridge, s)
         }),
         (0i64..=4094).prop_map(|id| (Kind::Vlan, one_setting(Kind::Vlan, "id", id))),
@@ -151,11 +153,11 @@ fn kind_and_settings() -> impl Strategy<Value = (Kind, Settings)> {
         (ip(Family::V4), ip(Family::V4), any::<u32>(), 1i64..256).prop_map(|(local, remote, key, ttl)| {
             let mut s = Settings::default();
             let values = [
-                ("local", Setting::Ip(local)),
-                ("remote", Setting::Ip(remote)),
-                ("ikey", Setting::Number(key.into())),
-                ("okey", Setting::Number(7)),
-                ("ttl", Setting::Number(ttl)),
+                ("local", OptionValue::Ip(local)),
+                ("remote", OptionValue::Ip(remote)),
+                ("ikey", OptionValue::Number(key.into())),
+                ("okey", OptionValue::Number(7)),
+                ("ttl", OptionValue::Number(ttl)),
             ];
             for (name, value) in values {
                 s.set(attribute::of(Kind::Gre, name).unwrap(), value, Place::NONE);
@@ -167,7 +169,7 @@ fn kind_and_settings() -> impl Strategy<Value = (Kind, Settings)> {
 
 fn one_setting(kind: Kind, name: &str, number: i64) -> Settings {
     let mut settings = Settings::default();
-    settings.set(attribute::of(kind, name).unwrap(), Setting::Number(number), Place::NONE);
+    settings.set(attribute::of(kind, name).unwrap(), OptionValue::Number(number), Place::NONE);
     settings
 }
 

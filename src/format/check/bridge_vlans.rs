@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::attribute::Value;
+use crate::model::attribute::OptionValue;
 use crate::model::{Desired, Kind, Located, PortVlan};
 
 /// The kernel's `vlan_default_pvid`.
@@ -19,7 +19,7 @@ pub(super) fn of_bridges(desired: &mut Desired) {
         }
     }
     let filters = |link: &&mut crate::model::Link| {
-        link.kind == Kind::Bridge && link.settings.get("vlan_filtering") == Some(&Value::Bool(true))
+        link.kind == Kind::Bridge && link.settings.get("vlan_filtering") == Some(&OptionValue::Bool(true))
     };
     for bridge in desired.links.iter_mut().filter(filters) {
         let default = bridge.settings.number("vlan_default_pvid").and_then(|id| u16::try_from(id).ok());

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
-use crate::model::attribute::{self, Form, Value};
+use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Place};
 
 /// Leaves out the second of two links with one id.
@@ -87,7 +87,7 @@ fn references(link: &mut Link) -> impl Iterator<Item = &mut LinkRef> {
 
 /// Makes each reference the id of a link: found by id, by name, as an interface of the machine, or not at all.
 pub(super) fn resolve(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
-    let mut resolver = Resolver::new(desired);
+    let mut resolver = ReferenceResolver::new(desired);
     for link in &mut desired.links {
         let id = link.id.clone();
         resolver.taken = link.members.iter().map(|member| member.value.clone()).collect();
@@ -100,7 +100,7 @@ pub(super) fn resolve(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
         let kind = link.kind;
         link.settings.0.retain(|name, setting| {
             let is_link = attribute::of(kind, name).is_some_and(|a| a.form == Form::Link);
-            let Value::Text(text) = &mut setting.value else { return true };
+            let OptionValue::Text(text) = &mut setting.value else { return true };
             if !is_link {
                 return true;
             }
@@ -114,7 +114,7 @@ pub(super) fn resolve(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
 }
 
 /// Finds the links that references mean.
-pub(in crate::format) struct Resolver {
+pub(in crate::format) struct ReferenceResolver {
     closed: bool,
     /// Ids in the text; slips of the pen are near these.
     described: Vec<String>,
@@ -129,7 +129,7 @@ pub(in crate::format) struct Resolver {
     taken: HashSet<String>,
 }
 
-impl Resolver {
+impl ReferenceResolver {
     pub(in crate::format) fn new(desired: &Desired) -> Self {
         let mut names = HashMap::new();
         for link in &desired.links {
@@ -144,7 +144,7 @@ impl Resolver {
         }
         let described: Vec<String> = desired.links.iter().map(|l| l.id.clone()).collect();
         let ids = described.iter().cloned().collect();
-        Resolver {
+        ReferenceResolver {
             closed: desired.closed,
             described,
             ids,

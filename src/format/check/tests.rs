@@ -18,7 +18,7 @@ fn over(id: &str, kind: Kind, members: &[&str]) -> Link {
     link.members = members.iter().map(|m| Located::new((*m).to_owned(), at(3))).collect();
     if kind == Kind::Bond {
         let mode = crate::model::attribute::of(Kind::Bond, "mode").unwrap();
-        link.settings.set(mode, Value::Text("802.3ad".into()), at(2));
+        link.settings.set(mode, OptionValue::Text("802.3ad".into()), at(2));
     }
     link
 }
@@ -175,7 +175,7 @@ fn a_bond_that_follows_its_members_has_no_address_of_its_own() {
         let mut bond = over("b", Kind::Bond, &["n"]);
         for (name, word) in [("mode", "active-backup"), ("fail_over_mac", policy)] {
             let row = crate::model::attribute::of(Kind::Bond, name).unwrap();
-            bond.settings.set(row, Value::Text(word.into()), at(2));
+            bond.settings.set(row, OptionValue::Text(word.into()), at(2));
         }
         let mac = "02:00:00:00:00:09".parse().unwrap();
         bond.mac = Some(Located::new(crate::model::DesiredMac::Is(mac), at(5)));

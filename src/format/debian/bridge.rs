@@ -4,7 +4,7 @@ use super::{Draft, PortOption, VlanOptions, desired_mac};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::Support::{Applied, NoEffect, Unsupported};
 use crate::format::keys::{Object, key, report_as};
-use crate::format::tree::{Entry, Node, Value as NodeValue};
+use crate::format::tree::{Entry, Node, Value};
 use crate::format::value::{bad, set_bridge_option, set_option, words};
 use crate::model::attribute;
 use crate::model::{Kind, Link, LinkRef, Located, Place};
@@ -175,7 +175,7 @@ fn port(key: &str, node: &Node, name: &str, draft: &mut Draft, diags: &mut Vec<D
 /// An address, with or without `ether` before it, or the name of the port whose address it gets.
 fn hardware_address(node: &Node, key: &str, bridge: &mut Link, diags: &mut Vec<Diagnostic>) {
     let last = match &node.value {
-        NodeValue::List(items) => items.last(),
+        Value::List(items) => items.last(),
         _ => Some(node),
     };
     let Some(last) = last else { return };
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
     use crate::format::tree;
     use crate::model::Place;
-    use crate::model::attribute::Value;
+    use crate::model::attribute::OptionValue;
 
     fn read(key: &str, yaml: &str) -> (Link, Draft, Vec<String>) {
         let mut diags = Vec::new();
@@ -299,7 +299,7 @@ mod tests {
             let (_, draft, diags) = read("bridge-pathcost", yaml);
             assert!(diags.is_empty(), "{diags:?}");
             assert_eq!(draft.ports[0].port.value, "eth0");
-            assert_eq!(draft.ports[0].value, Value::Number(50));
+            assert_eq!(draft.ports[0].value, OptionValue::Number(50));
         }
         assert_eq!(
             read("bridge_portprio", "eth0").2,

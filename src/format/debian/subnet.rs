@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::Fields;
-use crate::format::tree::{Duplicate, Entry, Node, Value as NodeValue};
+use crate::format::tree::{Duplicate, Entry, Node, Value};
 use crate::format::value::{
     AddressRules, bad, gateway, interface_address_by, ip, name_servers, number, search_domains, text,
 };
@@ -117,7 +117,7 @@ fn beside<'a>(
     count: usize,
     diags: &mut Vec<Diagnostic>,
 ) -> Vec<Option<&'a Node>> {
-    let is_there = |e: &&Entry| !matches!(e.value.value, NodeValue::Null);
+    let is_there = |e: &&Entry| !matches!(e.value.value, Value::Null);
     let options = || entries.iter().filter(|e| keys.contains(&e.key.as_str())).filter(is_there);
     let number = options().count();
     if number <= 1 {
@@ -154,7 +154,7 @@ fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, diags: &m
     let entries = fields.entries();
     let nodes: Vec<&Node> = entries
         .iter()
-        .filter(|e| is_address(&e.key) && !matches!(e.value.value, NodeValue::Null))
+        .filter(|e| is_address(&e.key) && !matches!(e.value.value, Value::Null))
         .map(|e| &e.value)
         .collect();
     if nodes.is_empty() {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
 use crate::format::value::{bad, boolean, words};
-use crate::model::attribute::{self, Value};
+use crate::model::attribute::{self, OptionValue};
 use crate::model::{Kind, Link, Located, Place, PortVlan};
 
 /// The VLAN that untagged frames belong to where nothing else is described.
@@ -125,7 +125,7 @@ pub(super) fn tables(
         let Some(own) = options.remove(&id) else { continue };
         let at = own.at.unwrap_or(Place::NONE);
         if let (Some(aware), Some(link)) = (own.aware, links.get_mut(bridge)) {
-            set(link, "vlan_filtering", Value::Bool(aware), at);
+            set(link, "vlan_filtering", OptionValue::Bool(aware), at);
         }
         if own.aware != Some(true) {
             default_pvid(links.get_mut(bridge), &own, at);
@@ -156,11 +156,11 @@ fn is_bridge(links: &[Link], index: usize) -> bool {
 /// A bridge that does not filter has the VLAN of untagged frames as an option of its own.
 fn default_pvid(bridge: Option<&mut Link>, options: &VlanOptions, at: Place) {
     if let (Some(bridge), Some(pvid)) = (bridge, options.pvid) {
-        set(bridge, "vlan_default_pvid", Value::Number(pvid.into()), at);
+        set(bridge, "vlan_default_pvid", OptionValue::Number(pvid.into()), at);
     }
 }
 
-fn set(bridge: &mut Link, name: &str, value: Value, at: Place) {
+fn set(bridge: &mut Link, name: &str, value: OptionValue, at: Place) {
     if let Some(row) = attribute::of(Kind::Bridge, name) {
         bridge.settings.set(row, value, at);
     }

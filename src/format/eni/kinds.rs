@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::format::debian::{is_number, vlan};
 use crate::format::tree::{Entry, Node};
 use crate::format::value::{self, Mode, bad, ends, ip, number, set, set_option, words};
-use crate::model::attribute::{self, Value};
+use crate::model::attribute::{self, OptionValue};
 use crate::model::{Family, Kind, Link, LinkRef, Located, Place};
 
 /// ifupdown2's first table for `vrf-table auto`.
@@ -187,7 +187,7 @@ fn vrf(stanzas: &[Stanza], link: &mut Link, vrfs: &mut u32, diags: &mut Vec<Diag
         let Some(table) = number(node, key, 1..=u64::from(u32::MAX), diags) else { return false };
         table
     };
-    set(link, "table", Value::Number(table.value as i64), table.at);
+    set(link, "table", OptionValue::Number(table.value as i64), table.at);
     true
 }
 
@@ -203,7 +203,7 @@ const VXLAN: &[(&[&str], &str)] = &[
 fn vxlan(stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bool {
     let Some((key, node)) = option(stanzas, &["vxlan-id"]) else { return false };
     let Some(id) = number(node, key, 1..=0xff_ffff, diags) else { return false };
-    set(link, "id", Value::Number(id.value as i64), id.at);
+    set(link, "id", OptionValue::Number(id.value as i64), id.at);
     for (keys, row) in VXLAN {
         let Some((key, node)) = option(stanzas, keys) else { continue };
         if let Some(row) = attribute::of(Kind::Vxlan, row) {
@@ -211,12 +211,12 @@ fn vxlan(stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bo
         }
     }
     if link.settings.get("dstport").is_none() {
-        set(link, "dstport", Value::Number(VXLAN_PORT), link.at);
+        set(link, "dstport", OptionValue::Number(VXLAN_PORT), link.at);
     }
     let ttl = option(stanzas, &["vxlan-ttl"]).filter(|(_, node)| node.text() != Some("auto"));
     if let Some((key, node)) = ttl {
         if let Some(ttl) = number(node, key, 0..=255, diags) {
-            set(link, "ttl", Value::Number(ttl.value as i64), ttl.at);
+            set(link, "ttl", OptionValue::Number(ttl.value as i64), ttl.at);
         }
     }
     let parent = option(stanzas, &["vxlan-physdev"]);
@@ -224,7 +224,7 @@ fn vxlan(stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bo
     let end = |name: &str, ip: IpAddr| if ip.is_ipv6() { format!("{name}6") } else { name.to_owned() };
     if let Some((key, node)) = option(stanzas, &["vxlan-local-tunnelip", "vxlan-local-ip"]) {
         if let Some(local) = ip(node, key, diags) {
-            set(link, &end("local", local.value), Value::Ip(local.value), local.at);
+            set(link, &end("local", local.value), OptionValue::Ip(local.value), local.at);
         }
     }
     let remotes = |entry: &&Entry| REMOTES.contains(&entry.key.as_str());
@@ -245,7 +245,7 @@ fn vxlan(stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bo
     }
     if let Some((key, word)) = all.first() {
         if let Some(remote) = ip(&Node::scalar(word.value, word.at), key, diags) {
-            set(link, &end("remote", remote.value), Value::Ip(remote.value), remote.at);
+            set(link, &end("remote", remote.value), OptionValue::Ip(remote.value), remote.at);
         }
     }
     true
@@ -280,8 +280,8 @@ fn tunnel(mode: &Mode, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diag
         if attribute::of(link.kind, "ikey").is_none() {
             diags.push(bad(Code::OptionIgnored, node, key, "this kind of tunnel has no key"));
         } else if let Some(number) = value::tunnel_key(node, key, diags) {
-            set(link, "ikey", Value::Number(number), node.at);
-            set(link, "okey", Value::Number(number), node.at);
+            set(link, "ikey", OptionValue::Number(number), node.at);
+            set(link, "okey", OptionValue::Number(number), node.at);
         }
     }
     let parent = option(stanzas, &["tunnel-dev", "tunnel-physdev"]);

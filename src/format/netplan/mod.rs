@@ -231,7 +231,7 @@ struct PortOption {
     port: LinkRef,
     key: &'static str,
     row: &'static attribute::Attribute,
-    value: Located<attribute::Value>,
+    value: Located<attribute::OptionValue>,
 }
 
 impl Reader<'_> {
@@ -349,7 +349,7 @@ impl Reader<'_> {
         let stp = parameters.get("stp").and_then(|node| boolean(node, "stp", self.diags));
         let stp = stp.unwrap_or(Located::new(true, node.at));
         if let Some(row) = attribute::of(Kind::Bridge, "stp_state") {
-            link.settings.set(row, attribute::Value::Bool(stp.value), stp.at);
+            link.settings.set(row, attribute::OptionValue::Bool(stp.value), stp.at);
         }
         for (key, option) in [("path-cost", "cost"), ("port-priority", "priority")] {
             if let Some(node) = parameters.get(key) {
@@ -378,7 +378,7 @@ impl Reader<'_> {
                 port: Located::new(entry.key.clone(), entry.key_at),
                 key,
                 row,
-                value: Located::new(attribute::Value::Number(number.value as i64), number.at),
+                value: Located::new(attribute::OptionValue::Number(number.value as i64), number.at),
             });
         }
     }
@@ -419,7 +419,7 @@ fn vlan(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Op
     };
     let id = value::number(node, "id", 0..=4094, diags)?;
     if let Some(row) = attribute::of(Kind::Vlan, "id") {
-        link.settings.set(row, attribute::Value::Number(id.value as i64), id.at);
+        link.settings.set(row, attribute::OptionValue::Number(id.value as i64), id.at);
     }
     link.parent = fields.get("link").and_then(|node| reference(node, "link", diags));
     Some(())
@@ -437,7 +437,7 @@ fn vrf(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Opt
     };
     let table = value::number(node, "table", 1..=u64::from(u32::MAX), diags)?;
     if let Some(row) = attribute::of(Kind::Vrf, "table") {
-        link.settings.set(row, attribute::Value::Number(table.value as i64), table.at);
+        link.settings.set(row, attribute::OptionValue::Number(table.value as i64), table.at);
     }
     link.members = members(fields, diags);
     let own = u32::try_from(table.value).ok()?;

@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::{Fields, Key, Support, key};
 use crate::format::tree::Node;
 use crate::format::value;
-use crate::model::attribute::{self, Attribute, Value};
+use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{Kind, Located, Settings};
 
 use super::time;
@@ -178,7 +178,7 @@ impl Parameter {
             Words { on, off } => {
                 let word = super::boolean(node, name, diags).map(|b| if b.value { on } else { off });
                 if let Some(word) = word {
-                    settings.set(row, Value::Text(word.to_owned()), node.at);
+                    settings.set(row, OptionValue::Text(word.to_owned()), node.at);
                 }
                 return;
             }
@@ -192,7 +192,7 @@ impl Parameter {
                 }
             }
             Some(Ok(number)) if number <= u32::MAX.into() => {
-                settings.set(row, Value::Number(number), node.at);
+                settings.set(row, OptionValue::Number(number), node.at);
             }
             Some(_) => diags.push(value::bad(Code::BadValue, node, name, "too long a time")),
             None => {}
@@ -224,7 +224,7 @@ fn set(
         let Some(text) = value::text(item, name, diags) else { continue };
         let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
         match found.and_then(|(_, option)| attribute::of(kind, option)) {
-            Some(row) => settings.set(row, Value::Bool(true), item.at),
+            Some(row) => settings.set(row, OptionValue::Bool(true), item.at),
             None => diags.push(value::one_of(item, name, words.iter().map(|(word, _)| *word))),
         }
     }
@@ -248,7 +248,7 @@ fn range(
                 diags.push(Diagnostic::new(Code::BadValue, node.at, message).severity(Severity::Warning));
             }
             let (low, high) = (a.value.min(b.value) as u16, a.value.max(b.value) as u16);
-            settings.set(row, Value::Range(low, high), node.at);
+            settings.set(row, OptionValue::Range(low, high), node.at);
         }
         _ if items.len() != 2 => {
             let message = format!("{name} should be a list of two ports, the lowest and the highest");

@@ -4,7 +4,7 @@ mod anything;
 
 use super::*;
 use crate::format::tree;
-use crate::model::attribute::Value as Setting;
+use crate::model::attribute::OptionValue;
 use crate::model::{Activation, AddressGeneration, DhcpOptions, Dynamic, Match, NamePattern};
 
 /// Reads texts as files that are merged.
@@ -35,7 +35,7 @@ fn link<'a>(desired: &'a Desired, id: &str) -> &'a Link {
     desired.links.iter().find(|l| l.id == id).expect("a link of this id")
 }
 
-fn setting<'a>(link: &'a Link, name: &str) -> Option<&'a Setting> {
+fn setting<'a>(link: &'a Link, name: &str) -> Option<&'a OptionValue> {
     link.settings.get(name)
 }
 
@@ -123,8 +123,8 @@ network:
     assert_eq!(get("br0", "forward_delay"), Some(400));
     assert_eq!(get("br0", "hello_time"), Some(150));
     assert_eq!(get("br0", "max_age"), None);
-    assert_eq!(setting(link(&desired, "br0"), "stp_state"), Some(&Setting::Bool(true)));
-    assert_eq!(setting(link(&desired, "br1"), "stp_state"), Some(&Setting::Bool(false)));
+    assert_eq!(setting(link(&desired, "br0"), "stp_state"), Some(&OptionValue::Bool(true)));
+    assert_eq!(setting(link(&desired, "br1"), "stp_state"), Some(&OptionValue::Bool(false)));
     assert_eq!(get("br1", "forward_delay"), Some(100));
     assert_eq!(
         diags,
@@ -139,7 +139,7 @@ network:
 fn the_spanning_tree_is_on_only_where_there_are_parameters() {
     let (desired, _) = one("bridges: {br0: {}, br1: {parameters: {}}}");
     assert_eq!(setting(link(&desired, "br0"), "stp_state"), None);
-    assert_eq!(setting(link(&desired, "br1"), "stp_state"), Some(&Setting::Bool(true)));
+    assert_eq!(setting(link(&desired, "br1"), "stp_state"), Some(&OptionValue::Bool(true)));
 }
 
 #[test]
@@ -337,18 +337,18 @@ tunnels:
 ethernets: {eth0: {}}
 ");
     let get = |id: &str, name: &str| setting(link(&desired, id), name).cloned();
-    assert_eq!(get("a", "okey"), Some(Setting::Number(256)));
-    assert_eq!(get("a", "ttl"), Some(Setting::Number(64)));
-    assert_eq!(get("b", "mode"), Some(Setting::Text("ip6ip6".into())));
+    assert_eq!(get("a", "okey"), Some(OptionValue::Number(256)));
+    assert_eq!(get("a", "ttl"), Some(OptionValue::Number(64)));
+    assert_eq!(get("b", "mode"), Some(OptionValue::Text("ip6ip6".into())));
     assert_eq!(
         (get("b", "hoplimit"), get("b", "encaplimit")),
-        (Some(Setting::Number(64)), Some(Setting::Number(4)))
+        (Some(OptionValue::Number(64)), Some(OptionValue::Number(4)))
     );
-    assert_eq!(get("e", "mode"), Some(Setting::Text("ip6ip".into())));
-    assert_eq!(get("c", "ikey"), Some(Setting::Number(5)));
-    assert_eq!(get("d", "srcport"), Some(Setting::Range(5, 9)));
-    assert_eq!(get("d", "remote"), Some(Setting::Ip("239.0.0.1".parse().unwrap())));
-    assert_eq!(get("d", "l3miss"), Some(Setting::Bool(true)));
+    assert_eq!(get("e", "mode"), Some(OptionValue::Text("ip6ip".into())));
+    assert_eq!(get("c", "ikey"), Some(OptionValue::Number(5)));
+    assert_eq!(get("d", "srcport"), Some(OptionValue::Range(5, 9)));
+    assert_eq!(get("d", "remote"), Some(OptionValue::Ip("239.0.0.1".parse().unwrap())));
+    assert_eq!(get("d", "l3miss"), Some(OptionValue::Bool(true)));
     assert_eq!(link(&desired, "d").parent.as_ref().unwrap().value, "eth0");
     assert_eq!(
         diags,
@@ -419,7 +419,7 @@ bridges:
     assert_eq!((port.number("cost"), port.number("priority")), (Some(5), Some(63)));
     assert_eq!(
         (port.get("hairpin"), port.get("learning")),
-        (Some(&Setting::Bool(true)), Some(&Setting::Bool(false)))
+        (Some(&OptionValue::Bool(true)), Some(&OptionValue::Bool(false)))
     );
     assert_eq!(
         diags,

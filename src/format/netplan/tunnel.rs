@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::keys::Fields;
-use crate::format::tree::{Node, Value as Tree};
+use crate::format::tree::{Node, Value};
 use crate::format::value::{self, Mode, VIRTUAL, ends, set};
-use crate::model::attribute::{self, Value};
+use crate::model::attribute::{self, OptionValue};
 use crate::model::{Family, Kind, Link, Located};
 
 use super::{keys, options, wireguard};
@@ -86,7 +86,7 @@ fn vxlan(
     }
     for (ip, v4, v6) in [(local, "local", "local6"), (remote, "remote", "remote6")] {
         let Some(ip) = ip else { continue };
-        set(link, if ip.value.is_ipv4() { v4 } else { v6 }, Value::Ip(ip.value), ip.at);
+        set(link, if ip.value.is_ipv4() { v4 } else { v6 }, OptionValue::Ip(ip.value), ip.at);
     }
     link.parent = fields.get("link").and_then(|node| super::reference(node, "link", diags));
     options::read(options::VXLAN, fields, Kind::Vxlan, &mut link.settings, diags);
@@ -124,10 +124,10 @@ fn tunnel_keys(link: &mut Link, name: &str, node: &Node, diags: &mut Vec<Diagnos
         let message = no_such(name, link);
         return diags.push(Diagnostic::new(Code::OptionIgnored, node.at, message));
     }
-    if !matches!(node.value, Tree::Map(_)) {
+    if !matches!(node.value, Value::Map(_)) {
         if let Some(key) = value::tunnel_key(node, name, diags) {
-            set(link, "ikey", Value::Number(key), node.at);
-            set(link, "okey", Value::Number(key), node.at);
+            set(link, "ikey", OptionValue::Number(key), node.at);
+            set(link, "okey", OptionValue::Number(key), node.at);
         }
         return;
     }
@@ -135,7 +135,7 @@ fn tunnel_keys(link: &mut Link, name: &str, node: &Node, diags: &mut Vec<Diagnos
     for (key, option) in [("input", "ikey"), ("output", "okey")] {
         let Some(node) = fields.get(key) else { continue };
         if let Some(number) = value::tunnel_key(node, key, diags) {
-            set(link, option, Value::Number(number), node.at);
+            set(link, option, OptionValue::Number(number), node.at);
         }
     }
     if let Some(entry) = fields.entry("private") {

@@ -9,7 +9,7 @@ use crate::format::tree::{Node, Value};
 use crate::format::value::{
     bond_option, items, mac_of_nic, mac_to_set, mtu, naming_for, number, set_bridge_option, set_option, text,
 };
-use crate::model::attribute::{self, Value as Setting};
+use crate::model::attribute::{self, OptionValue};
 use crate::model::{Desired, DesiredMac, IfName, Kind, Link, Located, NamePattern, Naming};
 
 /// Types that mean a NIC of the machine, whatever the cloud plugs it into on its side (Nova's VIF types, and those that
@@ -220,7 +220,7 @@ fn vlan(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Op
     };
     let id = number(node, "vlan_id", 0..=4094, diags)?;
     let row = attribute::of(Kind::Vlan, "id")?;
-    link.settings.set(row, Setting::Number(id.value as i64), node.at);
+    link.settings.set(row, OptionValue::Number(id.value as i64), node.at);
     Some(())
 }
 

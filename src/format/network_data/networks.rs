@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{keys, resolver, services};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
-use crate::format::check::references::Resolver;
+use crate::format::check::references::ReferenceResolver;
 use crate::format::keys::Fields;
 use crate::format::tree::Node;
 use crate::format::value::{bad, gateway, interface_address, ip, items, number, route, text};
@@ -44,7 +44,7 @@ pub(super) fn read(
     lost: &HashSet<String>,
     diags: &mut Vec<Diagnostic>,
 ) {
-    let mut links = Resolver::new(desired);
+    let mut links = ReferenceResolver::new(desired);
     let only = only_link(desired);
     let mut index: HashMap<String, usize> =
         desired.links.iter().enumerate().rev().map(|(i, link)| (link.id.clone(), i)).collect();
@@ -88,7 +88,7 @@ impl<'a> Network<'a> {
     /// The id of its link.
     fn link(
         &self,
-        links: &mut Resolver,
+        links: &mut ReferenceResolver,
         only: &Result<String, usize>,
         lost: &HashSet<String>,
         diags: &mut Vec<Diagnostic>,

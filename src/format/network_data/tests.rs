@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::diagnostic::Code;
 use crate::format::{Parsed, parse};
-use crate::model::attribute::Value;
+use crate::model::attribute::OptionValue;
 use crate::model::{DesiredMac, Dynamic, Kind, Link, NamePattern, Naming};
 
 fn read(text: &str) -> Parsed {
@@ -112,7 +112,7 @@ fn a_bridge_with_ports_is_made_and_one_without_is_novas() {
     assert_eq!(codes(&parsed), []);
     let bridge = link(&parsed, "br0");
     assert_eq!((bridge.kind, bridge.members.len()), (Kind::Bridge, 1));
-    assert_eq!(bridge.settings.get("stp_state"), Some(&Value::Bool(true)));
+    assert_eq!(bridge.settings.get("stp_state"), Some(&OptionValue::Bool(true)));
     assert_eq!(bridge.settings.number("forward_delay"), Some(200));
     assert_eq!((link(&parsed, "b").kind, link(&parsed, "br1").kind), (Kind::Physical, Kind::Bridge));
 }

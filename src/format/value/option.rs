@@ -80,7 +80,7 @@ pub(in crate::format) fn set_option(
             let joined = wrong_item.and_then(Node::text).unwrap_or(&joined);
             let mut wrong = format!("{key} \"{joined}\": {why}");
             if row.words().iter().any(|(word, _)| *word == DEFAULT_BOND_MODE) {
-                settings.set(row, attribute::Value::Text(DEFAULT_BOND_MODE.to_owned()), node.at);
+                settings.set(row, attribute::OptionValue::Text(DEFAULT_BOND_MODE.to_owned()), node.at);
                 wrong += "; using the kernel's default, balance-rr";
             }
             let wrong_value = Diagnostic::new(Code::BadValue, at, wrong);
@@ -146,7 +146,7 @@ pub(in crate::format) fn set_bridge_option(
     // bridge-utils take fractions of a second.
     match text.parse::<f64>() {
         Ok(time) if (0.0..=1e7).contains(&time) => {
-            settings.set(row, attribute::Value::Number((time * 100.0).round() as i64), node.at);
+            settings.set(row, attribute::OptionValue::Number((time * 100.0).round() as i64), node.at);
         }
         _ => diags.push(bad(Code::BadValue, node, key, "expected a number of seconds")),
     }
@@ -157,9 +157,9 @@ pub(in crate::format) fn set_bridge_option(
 mod tests {
     use super::super::tests::read;
     use super::*;
-    use crate::model::attribute::Value as Option_;
+    use crate::model::attribute::OptionValue;
 
-    fn set(name: &str, yaml: &str) -> (Option<Option_>, Vec<String>) {
+    fn set(name: &str, yaml: &str) -> (Option<OptionValue>, Vec<String>) {
         let row = bond_option(name).unwrap();
         read(yaml, |node, diags| {
             let mut settings = Settings::default();
@@ -197,9 +197,9 @@ mod tests {
             })
             .0
         };
-        assert_eq!(set("bridge_stp", "on"), (true, Some(("stp_state", Option_::Bool(true)))));
-        assert_eq!(set("bridge-fd", "0"), (true, Some(("forward_delay", Option_::Number(0)))));
-        assert_eq!(set("hello", "1.5"), (true, Some(("hello_time", Option_::Number(150)))));
+        assert_eq!(set("bridge_stp", "on"), (true, Some(("stp_state", OptionValue::Bool(true)))));
+        assert_eq!(set("bridge-fd", "0"), (true, Some(("forward_delay", OptionValue::Number(0)))));
+        assert_eq!(set("hello", "1.5"), (true, Some(("hello_time", OptionValue::Number(150)))));
         assert_eq!(set("bridge_ageing", "NaN"), (true, None));
         assert_eq!(set("bridge_ports", "eth0"), (false, None));
         for (_, row, _) in BRIDGE_NAMES {
@@ -219,11 +219,12 @@ mod tests {
 
     #[test]
     fn values_by_word_number_and_list() {
-        assert_eq!(set("bond_mode", "'4'").0, Some(Option_::Text("802.3ad".into())));
-        assert_eq!(set("bond_lacp_rate", "1").0, Some(Option_::Text("fast".into())));
-        assert_eq!(set("bond_miimon", "'100'").0, Some(Option_::Number(100)));
+        assert_eq!(set("bond_mode", "'4'").0, Some(OptionValue::Text("802.3ad".into())));
+        assert_eq!(set("bond_lacp_rate", "1").0, Some(OptionValue::Text("fast".into())));
+        assert_eq!(set("bond_miimon", "'100'").0, Some(OptionValue::Number(100)));
         assert_eq!(set("bond_xmit_hash_policy", "''"), (None, vec![]));
-        let targets = Some(Option_::Ips(vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]));
+        let targets =
+            Some(OptionValue::Ips(vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]));
         assert_eq!(set("bond-arp-ip-target", "[192.0.2.1, 192.0.2.2]").0, targets);
         assert_eq!(set("arp_ip_target", "192.0.2.1 192.0.2.2").0, targets);
         assert_eq!(

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{bad, family_word, text};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
-use crate::model::attribute::{self, Value};
+use crate::model::attribute::{self, OptionValue};
 use crate::model::{Family, Kind, Link, Located, Place};
 
 /// A mode of a tunnel, in the words of ip-tunnel(8).
@@ -60,7 +60,7 @@ impl Mode {
 
     /// Sets what is inside the tunnel.
     pub(in crate::format) fn set(&self, link: &mut Link) {
-        set(link, "mode", Value::Text(self.inside().to_owned()), link.at);
+        set(link, "mode", OptionValue::Text(self.inside().to_owned()), link.at);
     }
 }
 
@@ -91,7 +91,7 @@ pub(in crate::format) fn ends(
             diags.push(Diagnostic::new(Code::MixedFamilies, ip.at, message));
             return None;
         }
-        set(link, key, Value::Ip(ip.value), ip.at);
+        set(link, key, OptionValue::Ip(ip.value), ip.at);
     }
     Some(())
 }
@@ -105,16 +105,16 @@ pub(in crate::format) fn hop_limits(link: &mut Link, given: Option<Located<u64>>
     let known = match given {
         Some(number) if ttl || hoplimit => {
             let name = if ttl { "ttl" } else { "hoplimit" };
-            set(link, name, Value::Number(number.value as i64), number.at);
+            set(link, name, OptionValue::Number(number.value as i64), number.at);
             true
         }
         Some(_) => false,
         None => {
-            set(link, "hoplimit", Value::Number(64), link.at);
+            set(link, "hoplimit", OptionValue::Number(64), link.at);
             true
         }
     };
-    set(link, "encaplimit", Value::Number(4), link.at);
+    set(link, "encaplimit", OptionValue::Number(4), link.at);
     known
 }
 
@@ -136,7 +136,7 @@ pub(in crate::format) fn key_of(text: &str) -> Option<i64> {
 }
 
 /// Sets an option where the kind has it.
-pub(in crate::format) fn set(link: &mut Link, name: &str, value: Value, at: Place) {
+pub(in crate::format) fn set(link: &mut Link, name: &str, value: OptionValue, at: Place) {
     if let Some(row) = attribute::of(link.kind, name) {
         link.settings.set(row, value, at);
     }

@@ -5,7 +5,7 @@ use crate::plan::{Action, Plan, StepId};
 
 /// What became of each step of a plan, by the step's position.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub struct PlanOutcome {
     /// One for each step.
     pub steps: Vec<StepOutcome>,
     /// The kernel's reply to a step was lost. It counts as done: a new plan shows whether it is.
@@ -17,7 +17,7 @@ pub struct Outcome {
 
 /// What a failed step costs, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Loss {
+pub enum Cost {
     /// Another tool of the image could not be told something; the network is as described.
     HandOff,
     /// Something described is missing that is not the network itself, or is pending: a host name, an offload,
@@ -27,7 +27,7 @@ pub enum Loss {
     Network,
 }
 
-impl Loss {
+impl Cost {
     /// The cost of `action` failing for this reason.
     pub fn of(action: &Action, trouble: &Trouble) -> Self {
         match trouble {
@@ -71,7 +71,7 @@ impl From<Result<Option<String>, Trouble>> for StepOutcome {
     }
 }
 
-impl Outcome {
+impl PlanOutcome {
     /// The step is done.
     pub fn is_done(&self, step: StepId) -> bool {
         matches!(self.steps.get(step.0), Some(StepOutcome::Done { .. }))
@@ -96,9 +96,9 @@ impl Outcome {
     }
 
     /// The highest cost among the failed steps of `plan`; `None` if none failed.
-    pub fn loss(&self, plan: &Plan) -> Option<Loss> {
-        let loss = |(step, trouble): (StepId, &Trouble)| Some(Loss::of(&plan.step(step)?.action, trouble));
-        self.failures().filter_map(loss).max()
+    pub fn cost(&self, plan: &Plan) -> Option<Cost> {
+        let cost = |(step, trouble): (StepId, &Trouble)| Some(Cost::of(&plan.step(step)?.action, trouble));
+        self.failures().filter_map(cost).max()
     }
 
     /// Every step of `plan` is done, except for the hand-off.

@@ -7,7 +7,7 @@ use crate::kernel::attributes::{Attributes, field, text};
 use crate::kernel::names::Names;
 use crate::kernel::newlink::LinkMessage;
 use crate::kernel::value;
-use crate::model::attribute::{Attribute, Value};
+use crate::model::attribute::{Attribute, OptionValue};
 use crate::model::{AddressGeneration, Kind, MacAddr, few};
 
 /// ip(8)'s words for `ARPHRD_…` (linux/if_arp.h) that a machine's links may have.
@@ -144,7 +144,7 @@ fn by_table(
     names: &Names,
     link: &str,
     undecoded: &mut Vec<String>,
-) -> BTreeMap<String, Value> {
+) -> BTreeMap<String, OptionValue> {
     let mut settings = BTreeMap::new();
     for row in rows {
         match value::decode(row, data, names) {
@@ -185,8 +185,8 @@ mod tests {
         let mut undecoded = Vec::new();
         let link = decode(&LinkMessage::new(&payload).unwrap(), &Names::default(), &mut undecoded);
         assert_eq!((link.index, link.name.as_str(), link.kind.word()), (7, "bond0", "bond"));
-        assert_eq!(link.settings.get("mode"), Some(&Value::Text("802.3ad".into())));
-        assert_eq!(link.settings.get("min_links"), Some(&Value::Number(2)));
+        assert_eq!(link.settings.get("mode"), Some(&OptionValue::Text("802.3ad".into())));
+        assert_eq!(link.settings.get("min_links"), Some(&OptionValue::Number(2)));
         assert_eq!(undecoded, ["bond0: option miimon"]);
     }
 }

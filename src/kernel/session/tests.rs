@@ -16,7 +16,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// Runs `test` with a session whose other end is served by `kernel`: datagram in, datagrams out.
 fn with_fake<R>(
-    kernel: impl Fn(&[Frame<'_>]) -> Vec<Vec<u8>> + Send + 'static,
+    kernel: impl Fn(&[NetlinkMessage<'_>]) -> Vec<Vec<u8>> + Send + 'static,
     test: impl AsyncFnOnce(Session) -> R,
 ) -> R {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
@@ -50,7 +50,7 @@ fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn ack_of(request: &Frame<'_>, code: i32, text: &str) -> Vec<u8> {
+fn ack_of(request: &NetlinkMessage<'_>, code: i32, text: &str) -> Vec<u8> {
     let mut payload = code.to_ne_bytes().to_vec();
     payload.extend([0; wire::HEADER]);
     if !text.is_empty() {
@@ -75,8 +75,8 @@ fn text_of(answer: &Result<Ack, Failure>) -> String {
 
 #[test]
 fn each_message_of_a_batch_gets_its_own_answer() {
-    let kernel = |requests: &[Frame<'_>]| {
-        let wanted = |(i, r): (usize, &Frame<'_>)| match i {
+    let kernel = |requests: &[NetlinkMessage<'_>]| {
+        let wanted = |(i, r): (usize, &NetlinkMessage<'_>)| match i {
             1 => Some(ack_of(r, -libc::EINVAL, "8021q: VLAN id out of range")),
             2 => Some(ack_of(r, 0, "option is deprecated")),
             _ if r.flags & NLM_F_ACK != 0 => Some(ack_of(r, 0, "")),
@@ -96,7 +96,7 @@ fn each_message_of_a_batch_gets_its_own_answer() {
 #[test]
 fn a_lost_ack_ends_at_the_bound_and_the_session_goes_on() {
     // The second message of each datagram is never answered.
-    let kernel = |requests: &[Frame<'_>]| {
+    let kernel = |requests: &[NetlinkMessage<'_>]| {
         requests.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, r)| ack_of(r, 0, "")).collect()
     };
     with_fake(kernel, async |mut session| {
@@ -111,7 +111,7 @@ fn a_lost_ack_ends_at_the_bound_and_the_session_goes_on() {
 
 #[test]
 fn a_reply_that_does_not_decode_is_handed_over_and_loses_nothing() {
-    let kernel = |requests: &[Frame<'_>]| {
+    let kernel = |requests: &[NetlinkMessage<'_>]| {
         let sequence = requests[0].sequence;
         // An attribute that claims more bytes than there are, between two sound items.
         let broken = [0xff, 0xff, 1, 0];
@@ -130,7 +130,7 @@ fn a_reply_that_does_not_decode_is_handed_over_and_loses_nothing() {
 
 #[test]
 fn a_garbled_answer_is_no_success_and_no_hang() {
-    let kernel = |requests: &[Frame<'_>]| {
+    let kernel = |requests: &[NetlinkMessage<'_>]| {
         let mut datagram = ack_of(&requests[0], 0, "");
         datagram[0] = 0xf0;
         vec![datagram, vec![1, 2, 3], Vec::from([0u8; 40])]
@@ -142,7 +142,7 @@ fn a_garbled_answer_is_no_success_and_no_hang() {
 #[test]
 fn an_interrupted_dump_is_read_again() {
     for (interruptions, consistent) in [(3, true), (u32::MAX, false)] {
-        let kernel = move |requests: &[Frame<'_>]| {
+        let kernel = move |requests: &[NetlinkMessage<'_>]| {
             // Sequence numbers count the attempts.
             let sequence = requests[0].sequence;
             let flags = if sequence <= interruptions { NLM_F_DUMP_INTR } else { 0 } | NLM_F_MULTIPART;
@@ -160,7 +160,7 @@ fn an_interrupted_dump_is_read_again() {
 
 #[test]
 fn an_item_longer_than_the_buffer_is_read_on_the_next_attempt() {
-    let kernel = |requests: &[Frame<'_>]| {
+    let kernel = |requests: &[NetlinkMessage<'_>]| {
         let sequence = requests[0].sequence;
         let long = message(RTM_NEWLINK, NLM_F_MULTIPART, sequence, &vec![7; READ_BUFFER]);
         vec![long, message(NLMSG_DONE, NLM_F_MULTIPART, sequence, &[0; 4])]
@@ -174,7 +174,7 @@ fn an_item_longer_than_the_buffer_is_read_on_the_next_attempt() {
 #[test]
 fn the_running_kernel_says_in_words_what_it_refuses() {
     run(async {
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         // A route list filtered by a destination: strict checking refuses it.
         let mut header = [0; 12];
         header[0] = libc::AF_INET as u8;
@@ -191,7 +191,7 @@ fn the_running_kernel_says_in_words_what_it_refuses() {
 #[test]
 fn an_overrun_is_noticed_and_the_session_goes_on() {
     run(async {
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         // The kernel's least: room for a few answers, while the session believes in more.
         setsockopt(&session.socket, sockopt::RcvBuf, &256).unwrap();
         let mut nobody = [0; 16];
@@ -210,7 +210,7 @@ fn an_overrun_is_noticed_and_the_session_goes_on() {
 #[test]
 fn a_full_datagram_of_refusals_fits_the_receive_buffer() {
     run(async {
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let mut nobody = [0; 16];
         nobody[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());
         let requests = vec![Request::new(RTM_GETLINK, 0, &nobody).quiet(); 5000];

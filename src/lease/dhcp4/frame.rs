@@ -81,7 +81,7 @@ pub fn payload(frame: &[u8], whole: bool) -> Option<(Ipv4Addr, &[u8])> {
 
 /// What an ARP packet says.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Arp {
+pub struct ArpFrame {
     /// A reply; else a request.
     pub reply: bool,
     /// The sender's hardware address.
@@ -92,15 +92,15 @@ pub struct Arp {
     pub target: Ipv4Addr,
 }
 
-impl Arp {
+impl ArpFrame {
     /// Asks whether anybody has the address, without claiming it (RFC 5227, section 1.1).
-    pub fn probe(mac: Mac, address: Ipv4Addr) -> Arp {
-        Arp { reply: false, mac, sender: Ipv4Addr::UNSPECIFIED, target: address }
+    pub fn probe(mac: Mac, address: Ipv4Addr) -> ArpFrame {
+        ArpFrame { reply: false, mac, sender: Ipv4Addr::UNSPECIFIED, target: address }
     }
 
     /// Says that the address is the sender's from now on.
-    pub fn announcement(mac: Mac, address: Ipv4Addr) -> Arp {
-        Arp { reply: false, mac, sender: address, target: address }
+    pub fn announcement(mac: Mac, address: Ipv4Addr) -> ArpFrame {
+        ArpFrame { reply: false, mac, sender: address, target: address }
     }
 
     /// The packet in a broadcast frame.
@@ -117,11 +117,11 @@ impl Arp {
     }
 
     /// Reads a frame.
-    pub fn read(frame: &[u8]) -> Option<Arp> {
+    pub fn read(frame: &[u8]) -> Option<ArpFrame> {
         let packet = frame.get(ETHERNET..ETHERNET + 28).filter(|_| frame[12..14] == ARP)?;
         (packet[..7] == [0, 1, 8, 0, 6, 4, 0] && matches!(packet[7], 1 | 2)).then_some(())?;
         let four = |at: usize| Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]);
-        Some(Arp {
+        Some(ArpFrame {
             reply: packet[7] == 2,
             mac: packet[8..14].try_into().ok()?,
             sender: four(14),
@@ -203,11 +203,11 @@ mod tests {
 
     #[test]
     fn arp_says_who_has_an_address() {
-        let probe = Arp::probe(MAC, [192, 0, 2, 7].into());
-        assert_eq!(Arp::read(&probe.frame()), Some(probe));
+        let probe = ArpFrame::probe(MAC, [192, 0, 2, 7].into());
+        assert_eq!(ArpFrame::read(&probe.frame()), Some(probe));
         assert_eq!((probe.frame().len(), probe.sender), (60, Ipv4Addr::UNSPECIFIED));
         for length in 0..42 {
-            assert_eq!(Arp::read(&probe.frame()[..length]), None);
+            assert_eq!(ArpFrame::read(&probe.frame()[..length]), None);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The protocol's states (RFC 2131, figure 5) without sockets or a clock: an [`Event`] and the time come in, [`Output`]s
+//! The protocol's states (RFC 2131, figure 5) without sockets or a clock: an [`ClientEvent`] and the time come in, [`Output`]s
 //! and the next [`Client::deadline`] go out.
 //!
 //! Three things go beyond the figure. An address is probed before it is used (RFC 5227), and declined where somebody has
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::Arp;
-use super::message::{Kind, Mac, Query, Reply};
+use super::frame::ArpFrame;
+use super::message::{ClientMessage, Mac, MessageKind, ServerMessage};
 use super::options;
-use super::terms::{Refusal, Terms};
+use super::terms::{OfferFault, Terms};
 
 /// A moment, as the time since the machine was started: it goes on while the machine sleeps (CLOCK_BOOTTIME).
 pub type Moment = Duration;
@@ -143,7 +143,7 @@ impl Lease {
 
 /// What happens to a client.
 #[derive(Copy, Clone, Debug)]
-pub enum Event<'a> {
+pub enum ClientEvent<'a> {
     /// The link carries packets from now on, or no longer.
     Carrier(bool),
     /// The deadline has come. A call before that does nothing.
@@ -151,7 +151,7 @@ pub enum Event<'a> {
     /// The payload of a datagram for the client's port.
     Message(&'a [u8]),
     /// ARP was heard.
-    Arp(Arp),
+    Arp(ArpFrame),
     /// The lease is to be given up.
     Release,
 }
@@ -176,17 +176,17 @@ pub enum Output {
         payload: Vec<u8>,
     },
     /// Send an ARP packet.
-    Arp(Arp),
+    Arp(ArpFrame),
     /// This lease is in force from now on; another one is not.
     Bound(Lease),
     /// The lease is no longer in force.
-    Lost(Loss),
+    Lost(LeaseEnd),
 }
 
 /// Why a lease is no longer in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Loss {
+pub enum LeaseEnd {
     /// It ended, and no server renewed it.
     Expired,
     /// A server said that it does not hold.
@@ -225,7 +225,7 @@ pub struct Offered {
     pub address: Ipv4Addr,
     /// Why it was not taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_taken: Option<Refusal>,
+    pub not_taken: Option<OfferFault>,
     /// It was asked for, and the server kept silent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,
@@ -365,7 +365,7 @@ impl Client {
         matches!(self.state, State::Probing { .. })
     }
 
-    /// When [`Event::Timer`] is due.
+    /// When [`ClientEvent::Timer`] is due.
     pub fn deadline(&self) -> Option<Moment> {
         let end = self.lease.as_ref().and_then(Lease::end);
         let own = match &self.state {
@@ -384,25 +384,25 @@ impl Client {
     }
 
     /// Takes an event.
-    pub fn handle(&mut self, now: Moment, event: Event<'_>, random: Random<'_>) -> Vec<Output> {
+    pub fn handle(&mut self, now: Moment, event: ClientEvent<'_>, random: Random<'_>) -> Vec<Output> {
         let mut out = Vec::new();
         match event {
-            Event::Carrier(true) if self.state == State::Down => self.up(now, random, &mut out),
-            Event::Carrier(true) => {}
-            Event::Carrier(false) => {
+            ClientEvent::Carrier(true) if self.state == State::Down => self.up(now, random, &mut out),
+            ClientEvent::Carrier(true) => {}
+            ClientEvent::Carrier(false) => {
                 self.confirmed = false;
                 if self.state != State::Released {
                     self.state = State::Down;
                 }
             }
-            Event::Timer => self.timer(now, random, &mut out),
-            Event::Message(payload) => match Reply::read(payload) {
+            ClientEvent::Timer => self.timer(now, random, &mut out),
+            ClientEvent::Message(payload) => match ServerMessage::read(payload) {
                 Ok(reply) => self.reply(now, &reply, random, &mut out),
                 Err(_) if self.listens() => self.account.malformed = self.account.malformed.saturating_add(1),
                 Err(_) => {}
             },
-            Event::Arp(arp) => self.arp(now, arp, random, &mut out),
-            Event::Release => self.release(random, &mut out),
+            ClientEvent::Arp(arp) => self.arp(now, arp, random, &mut out),
+            ClientEvent::Release => self.release(random, &mut out),
         }
         out
     }
@@ -429,7 +429,7 @@ impl Client {
 
     fn timer(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output>) {
         if self.lease.as_ref().is_some_and(|lease| !lease.is_in_force(now)) {
-            self.lose(Loss::Expired, out);
+            self.lose(LeaseEnd::Expired, out);
             if matches!(self.state, State::Bound { .. } | State::Renewing(_) | State::Rebinding(_)) {
                 self.discover(now, random, out);
             }
@@ -457,7 +457,10 @@ impl Client {
             State::Probing { lease, sent, .. } => self.probe(now, lease, sent, random, out),
             State::Bound { announced, .. } if announced < ANNOUNCEMENTS => {
                 if let Some(lease) = &self.lease {
-                    out.push(Output::Arp(Arp::announcement(self.config.mac, lease.terms.address.addr())));
+                    out.push(Output::Arp(ArpFrame::announcement(
+                        self.config.mac,
+                        lease.terms.address.addr(),
+                    )));
                 }
                 self.state = State::Bound { announced: announced + 1, next: now + BETWEEN_ANNOUNCEMENTS };
             }
@@ -496,7 +499,8 @@ impl Client {
         match &mut state {
             State::Selecting(exchange) => {
                 exchange.sent(now, delay(exchange.sent, random));
-                let payload = self.query(Kind::Discover, exchange, Ipv4Addr::UNSPECIFIED, wanted, None);
+                let payload =
+                    self.query(MessageKind::Discover, exchange, Ipv4Addr::UNSPECIFIED, wanted, None);
                 out.push(Output::Broadcast { from: Ipv4Addr::UNSPECIFIED, payload });
             }
             State::Requesting(exchange, terms) => {
@@ -504,23 +508,28 @@ impl Client {
                 exchange.sent(now, delay(exchange.sent, random));
                 exchange.seconds = seconds;
                 let address = Some(terms.address.addr());
-                let payload =
-                    self.query(Kind::Request, exchange, Ipv4Addr::UNSPECIFIED, address, Some(terms.server));
+                let payload = self.query(
+                    MessageKind::Request,
+                    exchange,
+                    Ipv4Addr::UNSPECIFIED,
+                    address,
+                    Some(terms.server),
+                );
                 out.push(Output::Broadcast { from: Ipv4Addr::UNSPECIFIED, payload });
             }
             State::Rebooting(exchange) => {
                 exchange.sent(now, delay(exchange.sent, random));
-                let payload = self.query(Kind::Request, exchange, Ipv4Addr::UNSPECIFIED, wanted, None);
+                let payload = self.query(MessageKind::Request, exchange, Ipv4Addr::UNSPECIFIED, wanted, None);
                 out.push(Output::Broadcast { from: Ipv4Addr::UNSPECIFIED, payload });
             }
             State::Renewing(exchange) => {
                 exchange.sent(now, renewal_delay(now, t2));
-                let payload = self.query(Kind::Request, exchange, held, None, None);
+                let payload = self.query(MessageKind::Request, exchange, held, None, None);
                 out.push(Output::Unicast { from: held, to: server, payload });
             }
             State::Rebinding(exchange) => {
                 exchange.sent(now, renewal_delay(now, end));
-                let payload = self.query(Kind::Request, exchange, held, None, None);
+                let payload = self.query(MessageKind::Request, exchange, held, None, None);
                 out.push(Output::Broadcast { from: held, payload });
             }
             State::Down
@@ -536,7 +545,7 @@ impl Client {
     /// A message with what every one has, and option 50 and 54 where they are given.
     fn query(
         &self,
-        kind: Kind,
+        kind: MessageKind,
         exchange: &Exchange,
         held: Ipv4Addr,
         address: Option<Ipv4Addr>,
@@ -545,7 +554,7 @@ impl Client {
         let config = &self.config;
         let (address, server) = (address.map(|a| a.octets()), server.map(|s| s.octets()));
         let lifetime = config.lifetime.map(u32::to_be_bytes);
-        let asks = matches!(kind, Kind::Discover | Kind::Request);
+        let asks = matches!(kind, MessageKind::Discover | MessageKind::Request);
         let mut parameters = PARAMETERS.to_vec();
         if config.ipv6_only {
             parameters.push(options::IPV6_ONLY);
@@ -570,7 +579,7 @@ impl Client {
                 .filter_map(|(code, value, _)| Some((*code, (*value)?))),
         );
         list.retain(|(_, value)| !value.is_empty());
-        Query {
+        ClientMessage {
             kind,
             xid: exchange.xid,
             seconds: exchange.seconds,
@@ -582,7 +591,7 @@ impl Client {
         .write()
     }
 
-    fn reply(&mut self, now: Moment, reply: &Reply, random: Random<'_>, out: &mut Vec<Output>) {
+    fn reply(&mut self, now: Moment, reply: &ServerMessage, random: Random<'_>, out: &mut Vec<Output>) {
         let exchange = match &self.state {
             State::Selecting(e)
             | State::Requesting(e, _)
@@ -595,9 +604,9 @@ impl Client {
             return;
         }
         match reply.kind {
-            Kind::Offer => self.offer(now, reply, exchange, random, out),
-            Kind::Ack => self.ack(now, reply, exchange, random, out),
-            Kind::Nak => self.nak(now, reply, random, out),
+            MessageKind::Offer => self.offer(now, reply, exchange, random, out),
+            MessageKind::Ack => self.ack(now, reply, exchange, random, out),
+            MessageKind::Nak => self.nak(now, reply, random, out),
             _ => {}
         }
     }
@@ -605,7 +614,7 @@ impl Client {
     fn offer(
         &mut self,
         now: Moment,
-        reply: &Reply,
+        reply: &ServerMessage,
         exchange: Exchange,
         random: Random<'_>,
         out: &mut Vec<Output>,
@@ -632,11 +641,11 @@ impl Client {
     }
 
     /// Whether the network asks to do without IPv4, and the link can (RFC 8925, section 3.2).
-    fn without_ipv4(&mut self, now: Moment, reply: &Reply, out: &mut Vec<Output>) -> bool {
+    fn without_ipv4(&mut self, now: Moment, reply: &ServerMessage, out: &mut Vec<Output>) -> bool {
         let wait = reply.options.long(options::IPV6_ONLY).filter(|_| self.config.ipv6_only);
         let Some(wait) = wait else { return false };
         if self.lease.is_some() {
-            self.lose(Loss::Ipv6Only, out);
+            self.lose(LeaseEnd::Ipv6Only, out);
         }
         self.state = State::Init { at: now + Duration::from_secs(wait.into()).max(LEAST_IPV6_ONLY) };
         true
@@ -645,7 +654,7 @@ impl Client {
     fn ack(
         &mut self,
         now: Moment,
-        reply: &Reply,
+        reply: &ServerMessage,
         exchange: Exchange,
         random: Random<'_>,
         out: &mut Vec<Output>,
@@ -659,7 +668,7 @@ impl Client {
         };
         let checked = Terms::of(reply, &self.config.others).and_then(|terms| match asked {
             Some(asked) if asked == terms.address.addr() => Ok(terms),
-            _ => Err(Refusal::OtherAddress(reply.address)),
+            _ => Err(OfferFault::OtherAddress(reply.address)),
         });
         let server = reply.options.address(options::SERVER).unwrap_or(Ipv4Addr::UNSPECIFIED);
         let terms = match checked {
@@ -727,7 +736,7 @@ impl Client {
             }
             return;
         }
-        out.push(Output::Arp(Arp::probe(self.config.mac, lease.terms.address.addr())));
+        out.push(Output::Arp(ArpFrame::probe(self.config.mac, lease.terms.address.addr())));
         let wait = match (self.config.detection, sent + 1 == PROBES) {
             (Detection::Standard, true) => Duration::from_secs(2),
             (Detection::Standard, false) => between(Duration::from_secs(1), Duration::from_secs(2), random),
@@ -737,7 +746,7 @@ impl Client {
     }
 
     /// Whoever speaks from the address, or probes for it too, has it (RFC 5227, section 2.1.1).
-    fn arp(&mut self, now: Moment, arp: Arp, random: Random<'_>, out: &mut Vec<Output>) {
+    fn arp(&mut self, now: Moment, arp: ArpFrame, random: Random<'_>, out: &mut Vec<Output>) {
         let State::Probing { lease, .. } = &self.state else { return };
         let address = lease.terms.address.addr();
         let speaks = arp.sender == address;
@@ -749,7 +758,7 @@ impl Client {
         self.account.conflict = Some(Conflict { address, mac: arp.mac });
         let exchange = self.exchange(now, random);
         let payload =
-            self.query(Kind::Decline, &exchange, Ipv4Addr::UNSPECIFIED, Some(address), Some(server));
+            self.query(MessageKind::Decline, &exchange, Ipv4Addr::UNSPECIFIED, Some(address), Some(server));
         out.push(Output::Broadcast { from: Ipv4Addr::UNSPECIFIED, payload });
         self.conflicts = self.conflicts.saturating_add(1);
         self.wanted.take_if(|wanted| *wanted == address);
@@ -757,7 +766,7 @@ impl Client {
         self.state = State::Init { at: now + wait };
     }
 
-    fn nak(&mut self, now: Moment, reply: &Reply, random: Random<'_>, out: &mut Vec<Output>) {
+    fn nak(&mut self, now: Moment, reply: &ServerMessage, random: Random<'_>, out: &mut Vec<Output>) {
         let server = reply.options.address(options::SERVER);
         let asked = match &self.state {
             State::Requesting(_, terms) => Some((Some(terms.server), terms.address.addr())),
@@ -771,7 +780,7 @@ impl Client {
         self.account.unanswered = 0;
         self.account.refused = Some(Refused { server: server.unwrap_or(Ipv4Addr::UNSPECIFIED), address });
         if self.lease.as_ref().is_some_and(|lease| lease.terms.address.addr() == address) {
-            self.lose(Loss::Refused, out);
+            self.lose(LeaseEnd::Refused, out);
         }
         self.wanted = None;
         // A server that offers and refuses in turn is not asked at its own speed.
@@ -786,14 +795,15 @@ impl Client {
         if let Some(lease) = self.lease.take() {
             let address = lease.terms.address.addr();
             let exchange = self.exchange(Moment::ZERO, random);
-            let payload = self.query(Kind::Release, &exchange, address, None, Some(lease.terms.server));
+            let payload =
+                self.query(MessageKind::Release, &exchange, address, None, Some(lease.terms.server));
             out.push(Output::Unicast { from: address, to: lease.terms.server, payload });
-            out.push(Output::Lost(Loss::Released));
+            out.push(Output::Lost(LeaseEnd::Released));
         }
         self.state = State::Released;
     }
 
-    fn lose(&mut self, why: Loss, out: &mut Vec<Output>) {
+    fn lose(&mut self, why: LeaseEnd, out: &mut Vec<Output>) {
         self.lease = None;
         self.confirmed = false;
         out.push(Output::Lost(why));

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::options::{self, Options};
+use super::options::{self, MessageOptions};
 
 /// An Ethernet address.
 pub type Mac = [u8; 6];
@@ -25,7 +25,7 @@ const BROADCAST: u16 = 0x8000;
 /// What a message is for: option 53.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the RFC's
-pub enum Kind {
+pub enum MessageKind {
     Discover = 1,
     Offer = 2,
     Request = 3,
@@ -35,18 +35,18 @@ pub enum Kind {
     Release = 7,
 }
 
-impl Kind {
-    pub(super) fn from_number(number: u8) -> Option<Kind> {
-        use Kind::{Ack, Decline, Discover, Nak, Offer, Release, Request};
+impl MessageKind {
+    pub(super) fn from_number(number: u8) -> Option<MessageKind> {
+        use MessageKind::{Ack, Decline, Discover, Nak, Offer, Release, Request};
         [Discover, Offer, Request, Decline, Ack, Nak, Release].into_iter().find(|kind| *kind as u8 == number)
     }
 }
 
 /// A server's answer, as far as its form goes: what it grants is not believed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct ServerMessage {
     /// Offer, ACK or NAK.
-    pub kind: Kind,
+    pub kind: MessageKind,
     /// The number of the exchange that it belongs to.
     pub xid: u32,
     /// The address that it is about (`yiaddr`); 0.0.0.0 in a NAK.
@@ -56,7 +56,7 @@ pub struct Reply {
     /// The client's hardware address (`chaddr`).
     pub mac: Mac,
     /// The options, of `file` and `sname` too where they are used for options.
-    pub options: Options,
+    pub options: MessageOptions,
 }
 
 /// Why what came in is no answer that counts.
@@ -74,12 +74,12 @@ pub enum Malformed {
     Type,
 }
 
-impl Reply {
+impl ServerMessage {
     /// Reads the UDP payload of a server's answer.
     ///
     /// # Errors
     /// It is none, or its options do not fit into it.
-    pub fn read(bytes: &[u8]) -> Result<Reply, Malformed> {
+    pub fn read(bytes: &[u8]) -> Result<ServerMessage, Malformed> {
         let header: &[u8; HEADER] = bytes.first_chunk().ok_or(Malformed::Short)?;
         if header[0] != REPLY || header[1] != ETHERNET || header[2] != MAC_LENGTH {
             return Err(Malformed::Foreign);
@@ -88,11 +88,12 @@ impl Reply {
             return Err(Malformed::NoCookie);
         }
         let (server_name, file) = (&header[44..108], &header[108..236]);
-        let options = Options::read(&bytes[HEADER..], file, server_name).ok_or(Malformed::Options)?;
-        let kind = options.byte(options::MESSAGE_TYPE).and_then(Kind::from_number);
-        let kind = kind.filter(|kind| matches!(kind, Kind::Offer | Kind::Ack | Kind::Nak));
+        let options = MessageOptions::read(&bytes[HEADER..], file, server_name).ok_or(Malformed::Options)?;
+        let kind = options.byte(options::MESSAGE_TYPE).and_then(MessageKind::from_number);
+        let kind =
+            kind.filter(|kind| matches!(kind, MessageKind::Offer | MessageKind::Ack | MessageKind::Nak));
         let four = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
-        Ok(Reply {
+        Ok(ServerMessage {
             kind: kind.ok_or(Malformed::Type)?,
             xid: u32::from_be_bytes(four(4)),
             address: four(16).into(),
@@ -105,9 +106,9 @@ impl Reply {
 
 /// A client's message.
 #[derive(Clone, Debug)]
-pub struct Query<'a> {
+pub struct ClientMessage<'a> {
     /// What it asks.
-    pub kind: Kind,
+    pub kind: MessageKind,
     /// The number of the exchange.
     pub xid: u32,
     /// Seconds since the client began to ask.
@@ -122,7 +123,7 @@ pub struct Query<'a> {
     pub options: Vec<(u8, &'a [u8])>,
 }
 
-impl Query<'_> {
+impl ClientMessage<'_> {
     /// The UDP payload.
     pub fn write(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEADER];
@@ -163,11 +164,11 @@ mod tests {
     fn every_prefix_of_a_message_is_read_or_refused() {
         let whole = reply(&[53, 1, 2, 51, 4, 0, 0, 1, 0, 255]);
         for length in 0..whole.len() {
-            let _ = Reply::read(&whole[..length]);
+            let _ = ServerMessage::read(&whole[..length]);
         }
-        assert_eq!(Reply::read(&whole).unwrap().kind, Kind::Offer);
-        assert_eq!(Reply::read(&whole[..239]), Err(Malformed::Short));
-        assert_eq!(Reply::read(&whole[..241]), Err(Malformed::Options));
+        assert_eq!(ServerMessage::read(&whole).unwrap().kind, MessageKind::Offer);
+        assert_eq!(ServerMessage::read(&whole[..239]), Err(Malformed::Short));
+        assert_eq!(ServerMessage::read(&whole[..241]), Err(Malformed::Options));
     }
 
     #[test]
@@ -183,15 +184,15 @@ mod tests {
         ] {
             let mut bytes = reply(&[53, 1, 5, 255]);
             bytes[at] = byte;
-            assert_eq!(Reply::read(&bytes), Err(why), "byte {at}");
+            assert_eq!(ServerMessage::read(&bytes), Err(why), "byte {at}");
         }
-        assert_eq!(Reply::read(&reply(&[255])), Err(Malformed::Type));
+        assert_eq!(ServerMessage::read(&reply(&[255])), Err(Malformed::Type));
     }
 
     #[test]
     fn a_query_has_the_length_that_relays_ask_for() {
-        let query = Query {
-            kind: Kind::Discover,
+        let query = ClientMessage {
+            kind: MessageKind::Discover,
             xid: 0x0102_0304,
             seconds: 7,
             broadcast: true,
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(bytes[28..34], [2, 0, 0, 0, 0, 9]);
         assert_eq!(bytes[236..250], [99, 130, 83, 99, 53, 1, 1, 12, 4, b'n', b'o', b'd', b'e', 60]);
         assert_eq!((bytes[250], bytes.last()), (255, Some(&255)));
-        let short = Query { options: Vec::new(), ..query };
+        let short = ClientMessage { options: Vec::new(), ..query };
         assert_eq!(short.write().len(), 300);
     }
 }

@@ -79,13 +79,13 @@ const MOST_ADDRESSES: usize = 64;
 
 /// The options of a message, the parts of each put together in the order of RFC 3396.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options(BTreeMap<u8, Vec<u8>>);
+pub struct MessageOptions(BTreeMap<u8, Vec<u8>>);
 
-impl Options {
+impl MessageOptions {
     /// Reads the field of options, and `file` and `sname` where option 52 says that they hold some. `None`: an option is
     /// longer than what is left of its field.
-    pub fn read(field: &[u8], file: &[u8], server_name: &[u8]) -> Option<Options> {
-        let mut options = Options::default();
+    pub fn read(field: &[u8], file: &[u8], server_name: &[u8]) -> Option<MessageOptions> {
+        let mut options = MessageOptions::default();
         options.add(field)?;
         // Only the field itself says so: in the others option 52 has no meaning (RFC 2131, section 4.1).
         let overload = options.byte(OVERLOAD).unwrap_or(0);
@@ -226,30 +226,30 @@ impl Fours for [u8] {
 mod tests {
     use super::*;
 
-    fn options(field: &[u8]) -> Options {
-        Options::read(field, &[], &[]).unwrap()
+    fn options(field: &[u8]) -> MessageOptions {
+        MessageOptions::read(field, &[], &[]).unwrap()
     }
 
     #[test]
     fn parts_are_joined_across_the_fields_in_their_order() {
         // RFC 3396, section 5: the field, then `file`, then `sname`.
         let field = [119, 2, 1, 2, 0, 52, 1, 3, 119, 1, 3, 255, 119, 1, 9];
-        let read = Options::read(&field, &[119, 1, 4, 255], &[119, 1, 5]).unwrap();
+        let read = MessageOptions::read(&field, &[119, 1, 4, 255], &[119, 1, 5]).unwrap();
         assert_eq!(read.bytes(SEARCH), Some(&[1, 2, 3, 4, 5][..]));
         let only_file =
-            Options::read(&[52, 1, 1], &[6, 4, 1, 2, 3, 4, 52, 1, 2], &[6, 4, 9, 9, 9, 9]).unwrap();
+            MessageOptions::read(&[52, 1, 1], &[6, 4, 1, 2, 3, 4, 52, 1, 2], &[6, 4, 9, 9, 9, 9]).unwrap();
         assert_eq!(only_file.addresses(NAME_SERVERS), Some(vec![[1, 2, 3, 4].into()]), "52 counts once");
-        let none = Options::read(&[1, 4, 255, 0, 0, 0], &[6, 4, 1, 2, 3, 4], &[]).unwrap();
+        let none = MessageOptions::read(&[1, 4, 255, 0, 0, 0], &[6, 4, 1, 2, 3, 4], &[]).unwrap();
         assert_eq!(none.bytes(NAME_SERVERS), None, "a boot file's name is no option");
     }
 
     #[test]
     fn an_option_that_does_not_fit_spoils_the_message() {
         for field in [&[1][..], &[1, 4, 0, 0, 0], &[1, 255, 0]] {
-            assert_eq!(Options::read(field, &[], &[]), None);
+            assert_eq!(MessageOptions::read(field, &[], &[]), None);
         }
-        assert_eq!(Options::read(&[52, 1, 2], &[], &[1, 5, 0]), None);
-        assert!(Options::read(&[0, 0, 0], &[], &[]).is_some());
+        assert_eq!(MessageOptions::read(&[52, 1, 2], &[], &[1, 5, 0]), None);
+        assert!(MessageOptions::read(&[0, 0, 0], &[], &[]).is_some());
     }
 
     #[test]

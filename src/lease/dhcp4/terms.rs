@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::message::Reply;
+use super::message::ServerMessage;
 use super::{names, options};
 
 /// A lifetime without end (RFC 2131, section 3.3).
@@ -28,7 +28,7 @@ pub struct Terms {
     pub broadcast: Option<Ipv4Addr>,
     /// Routes with their gateways; without one the destination is on the link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub routes: Vec<Route>,
+    pub routes: Vec<LeasedRoute>,
     /// Name servers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub name_servers: Vec<Ipv4Addr>,
@@ -55,7 +55,7 @@ pub struct Terms {
 
 /// A route that comes with a lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
+pub struct LeasedRoute {
     /// Destination.
     pub to: Ipv4Net,
     /// Gateway.
@@ -66,7 +66,7 @@ pub struct Route {
 /// Why an offer is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Refusal {
+pub enum OfferFault {
     /// It does not say which server it is of.
     NoServer,
     /// It does not say for how long.
@@ -85,19 +85,21 @@ pub enum Refusal {
     OtherAddress(Ipv4Addr),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for OfferFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::NoServer => f.write_str("it does not name its server"),
-            Refusal::NoLifetime => f.write_str("it has no lifetime"),
-            Refusal::TooShort(seconds) => {
+            OfferFault::NoServer => f.write_str("it does not name its server"),
+            OfferFault::NoLifetime => f.write_str("it has no lifetime"),
+            OfferFault::TooShort(seconds) => {
                 write!(f, "its lifetime is {seconds} s, which is too short to renew it")
             }
-            Refusal::Unusable(address) => write!(f, "{address} cannot be a machine's address in that subnet"),
-            Refusal::Mask(mask) => write!(f, "{mask} is not a subnet mask"),
-            Refusal::Gateway(address) => write!(f, "{address} is also its gateway"),
-            Refusal::OtherLink(address) => write!(f, "another link of this machine has {address}"),
-            Refusal::OtherAddress(address) => write!(f, "{address} is not the address that was asked for"),
+            OfferFault::Unusable(address) => {
+                write!(f, "{address} cannot be a machine's address in that subnet")
+            }
+            OfferFault::Mask(mask) => write!(f, "{mask} is not a subnet mask"),
+            OfferFault::Gateway(address) => write!(f, "{address} is also its gateway"),
+            OfferFault::OtherLink(address) => write!(f, "another link of this machine has {address}"),
+            OfferFault::OtherAddress(address) => write!(f, "{address} is not the address that was asked for"),
         }
     }
 }
@@ -107,28 +109,28 @@ impl Terms {
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn of(reply: &Reply, others: &[Ipv4Addr]) -> Result<Terms, Refusal> {
+    pub fn of(reply: &ServerMessage, others: &[Ipv4Addr]) -> Result<Terms, OfferFault> {
         let options = &reply.options;
-        let server = options.address(options::SERVER).filter(is_host).ok_or(Refusal::NoServer)?;
+        let server = options.address(options::SERVER).filter(is_host).ok_or(OfferFault::NoServer)?;
         let address = reply.address;
         let length = match options.address(options::SUBNET_MASK) {
-            Some(mask) => ipnet::ipv4_mask_to_prefix(mask).map_err(|_| Refusal::Mask(mask))?,
+            Some(mask) => ipnet::ipv4_mask_to_prefix(mask).map_err(|_| OfferFault::Mask(mask))?,
             None => options::natural_length(address),
         };
-        let net = Ipv4Net::new(address, length).map_err(|_| Refusal::Unusable(address))?;
+        let net = Ipv4Net::new(address, length).map_err(|_| OfferFault::Unusable(address))?;
         if !is_host(&address) || length == 0 || is_end(&net) {
-            return Err(Refusal::Unusable(address));
+            return Err(OfferFault::Unusable(address));
         }
         if others.contains(&address) {
-            return Err(Refusal::OtherLink(address));
+            return Err(OfferFault::OtherLink(address));
         }
-        let lifetime = options.long(options::LEASE_TIME).ok_or(Refusal::NoLifetime)?;
+        let lifetime = options.long(options::LEASE_TIME).ok_or(OfferFault::NoLifetime)?;
         if lifetime < SHORTEST {
-            return Err(Refusal::TooShort(lifetime));
+            return Err(OfferFault::TooShort(lifetime));
         }
         let routes = routes(reply);
         if routes.iter().any(|route| route.via == Some(address) && route.to.prefix_len() == 0) {
-            return Err(Refusal::Gateway(address));
+            return Err(OfferFault::Gateway(address));
         }
         let (t1, t2) = times(options.long(options::T1), options.long(options::T2), lifetime);
         let list = |code| {
@@ -161,7 +163,7 @@ impl Terms {
 
 /// Routes of option 121, which displaces those by class and the routers where it is there (RFC 3442); of several routers
 /// the first is the preferred one.
-fn routes(reply: &Reply) -> Vec<Route> {
+fn routes(reply: &ServerMessage) -> Vec<LeasedRoute> {
     let options = &reply.options;
     let classless = options.routes().filter(|routes| !routes.is_empty());
     let mut routes = classless.unwrap_or_else(|| {
@@ -179,8 +181,8 @@ fn routes(reply: &Reply) -> Vec<Route> {
     let mut seen = Vec::new();
     for (to, via) in routes {
         let via = (!via.is_unspecified()).then_some(via);
-        if !seen.iter().any(|route: &Route| route.to == to) {
-            seen.push(Route { to, via });
+        if !seen.iter().any(|route: &LeasedRoute| route.to == to) {
+            seen.push(LeasedRoute { to, via });
         }
     }
     seen
@@ -209,15 +211,15 @@ fn is_end(net: &Ipv4Net) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::dhcp4::message::Kind;
-    use crate::lease::dhcp4::options::Options;
+    use crate::lease::dhcp4::message::MessageKind;
+    use crate::lease::dhcp4::options::MessageOptions;
 
-    fn reply(address: [u8; 4], more: &[u8]) -> Reply {
+    fn reply(address: [u8; 4], more: &[u8]) -> ServerMessage {
         // Last comes what is asked for, in parts that are not joined with it.
         let field = [more, &[54, 4, 192, 0, 2, 1]].concat();
-        let options = Options::read(&field, &[], &[]).unwrap();
-        Reply {
-            kind: Kind::Ack,
+        let options = MessageOptions::read(&field, &[], &[]).unwrap();
+        ServerMessage {
+            kind: MessageKind::Ack,
             xid: 1,
             address: address.into(),
             relay: Ipv4Addr::UNSPECIFIED,
@@ -228,7 +230,7 @@ mod tests {
 
     const HOUR: [u8; 6] = [51, 4, 0, 0, 14, 16];
 
-    fn granted(more: &[u8]) -> Result<Terms, Refusal> {
+    fn granted(more: &[u8]) -> Result<Terms, OfferFault> {
         let mask = [1, 4, 255, 255, 255, 0];
         Terms::of(&reply([192, 0, 2, 7], &[&HOUR[..], &mask, more].concat()), &[])
     }
@@ -247,7 +249,7 @@ mod tests {
         ] {
             let mask = [&[1, 4][..], &mask].concat();
             let result = Terms::of(&reply(address, &[&HOUR[..], &mask].concat()), &[]);
-            assert_eq!(result, Err(Refusal::Unusable(address.into())));
+            assert_eq!(result, Err(OfferFault::Unusable(address.into())));
         }
         let net = |mask: [u8; 4], last| {
             let mask = [&[1, 4][..], &mask].concat();
@@ -256,19 +258,19 @@ mod tests {
         };
         assert_eq!(net([255, 255, 255, 254], 0).as_deref(), Ok("192.0.2.0/31"));
         assert_eq!(net([255, 255, 255, 255], 9).as_deref(), Ok("192.0.2.9/32"));
-        assert_eq!(net([255, 0, 255, 0], 9), Err(Refusal::Mask([255, 0, 255, 0].into())));
+        assert_eq!(net([255, 0, 255, 0], 9), Err(OfferFault::Mask([255, 0, 255, 0].into())));
     }
 
     #[test]
     fn what_is_missing_is_said() {
         let terms = |field: &[u8]| {
-            let options = Options::read(field, &[], &[]).unwrap();
-            Terms::of(&Reply { options, ..reply([192, 0, 2, 7], &[]) }, &[])
+            let options = MessageOptions::read(field, &[], &[]).unwrap();
+            Terms::of(&ServerMessage { options, ..reply([192, 0, 2, 7], &[]) }, &[])
         };
-        assert_eq!(terms(&HOUR), Err(Refusal::NoServer));
-        assert_eq!(terms(&[54, 4, 0, 0, 0, 0]), Err(Refusal::NoServer));
-        assert_eq!(terms(&[54, 4, 192, 0, 2, 1]), Err(Refusal::NoLifetime));
-        assert_eq!(terms(&[54, 4, 192, 0, 2, 1, 51, 4, 0, 0, 0, 0]), Err(Refusal::TooShort(0)));
+        assert_eq!(terms(&HOUR), Err(OfferFault::NoServer));
+        assert_eq!(terms(&[54, 4, 0, 0, 0, 0]), Err(OfferFault::NoServer));
+        assert_eq!(terms(&[54, 4, 192, 0, 2, 1]), Err(OfferFault::NoLifetime));
+        assert_eq!(terms(&[54, 4, 192, 0, 2, 1, 51, 4, 0, 0, 0, 0]), Err(OfferFault::TooShort(0)));
         let classful = terms(&[&[54, 4, 192, 0, 2, 1][..], &HOUR].concat()).unwrap();
         assert_eq!(classful.address.to_string(), "192.0.2.7/24", "no mask: by class");
     }
@@ -276,9 +278,9 @@ mod tests {
     #[test]
     fn the_address_of_the_gateway_or_of_another_link_is_refused() {
         let gateway = granted(&[3, 4, 192, 0, 2, 7]);
-        assert_eq!(gateway, Err(Refusal::Gateway([192, 0, 2, 7].into())));
+        assert_eq!(gateway, Err(OfferFault::Gateway([192, 0, 2, 7].into())));
         let other = Terms::of(&reply([192, 0, 2, 7], &HOUR), &[[192, 0, 2, 7].into()]);
-        assert_eq!(other, Err(Refusal::OtherLink([192, 0, 2, 7].into())));
+        assert_eq!(other, Err(OfferFault::OtherLink([192, 0, 2, 7].into())));
     }
 
     #[test]
@@ -302,7 +304,7 @@ mod tests {
     fn classless_routes_displace_the_others() {
         let old = [3, 8, 0, 0, 0, 0, 192, 0, 2, 1, 33, 8, 10, 1, 1, 1, 192, 0, 2, 2];
         let words = |terms: Terms| -> Vec<String> {
-            let via = |r: &Route| r.via.map_or("link".to_owned(), |via| via.to_string());
+            let via = |r: &LeasedRoute| r.via.map_or("link".to_owned(), |via| via.to_string());
             terms.routes.iter().map(|r| format!("{} {}", r.to, via(r))).collect()
         };
         assert_eq!(words(granted(&old).unwrap()), ["10.1.1.1/32 192.0.2.2", "0.0.0.0/0 192.0.2.1"]);

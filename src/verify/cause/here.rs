@@ -8,7 +8,7 @@ use crate::diagnostic::{Code, Severity};
 use crate::kernel::firewall::{Direction, Filter};
 use crate::verify::checks::{Check, Outcome, Subject};
 use crate::verify::due;
-use crate::verify::evidence::{Answer, Flow, Found, Question, Traffic};
+use crate::verify::evidence::{Answer, Flow, Question, Routing, Traffic};
 
 /// The machine itself refuses to send: its firewall, a policy, or its limits.
 pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
@@ -193,7 +193,7 @@ fn why_in(case: &Case<'_>, link: &str, ip: IpAddr) -> String {
     let all = policy.sysctls.get("net/ipv4/conf/all/rp_filter").copied().unwrap_or(0);
     let own = setting(case, link, "ipv4/conf/*/rp_filter").unwrap_or(0);
     let elsewhere = match case.evidence.lookup(&Question::to(ip)) {
-        Some(Found::Route(route)) => route.link.as_deref().filter(|by| *by != link),
+        Some(Routing::Route(route)) => route.link.as_deref().filter(|by| *by != link),
         _ => None,
     };
     if let Some(by) = elsewhere.filter(|_| ip.is_ipv4() && all.max(own) == 1) {

@@ -35,7 +35,7 @@ pub(super) fn tools(case: &Case<'_>) -> Vec<Cause> {
 #[cfg(test)]
 mod tests {
     use crate::diagnostic::Code;
-    use crate::handoff::state::{Image, Managed, Names};
+    use crate::handoff::state::{Image, Managed, NameLookup};
     use crate::handoff::{End, ResolvConf, Server};
     use crate::verify::checks::Outcome;
     use crate::verify::fixture::{ip, judged, one_nic};
@@ -57,12 +57,12 @@ mod tests {
         (outcomes, causes.map(|c| (c.code, c.message)).collect())
     }
 
-    fn with_servers(servers: &[&str]) -> Names {
+    fn with_servers(servers: &[&str]) -> NameLookup {
         let servers = servers.iter().map(|s| Server { ip: ip(s), zone: None }).collect();
         let path = "/etc/resolv.conf".to_owned();
-        Names {
+        NameLookup {
             resolv_conf: ResolvConf { path, end: End::File, servers, ..ResolvConf::default() },
-            ..Names::default()
+            ..NameLookup::default()
         }
     }
 

@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Severity};
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use crate::model::{Family, Protocol, RouteKind};
 use crate::verify::checks::{Check, Outcome, Subject};
-use crate::verify::evidence::{Found, FoundRoute};
+use crate::verify::evidence::{FoundRoute, Routing};
 use crate::verify::lookups::View;
 use crate::verify::lookups::{Goal, Standing, host};
 
@@ -39,7 +39,7 @@ pub(super) fn competing(case: &Case<'_>) -> Vec<Cause> {
 }
 
 /// The goal of a failed check, and the answer that is not as described.
-fn answer<'a>(case: &Case<'a>, check: &Check) -> Option<(Goal, &'a Found)> {
+fn answer<'a>(case: &Case<'a>, check: &Check) -> Option<(Goal, &'a Routing)> {
     let index: &View<'_> = case.index;
     let found = |goal: &Goal| match goal.standing(index, case.evidence) {
         Standing::Differs(_) | Standing::Preferred(_) => case.evidence.lookup(&goal.question),
@@ -66,17 +66,17 @@ fn subject_words(check: &Check, goal: &Goal) -> String {
 }
 
 /// What takes precedence, with who made it; and what to do.
-fn competitor(case: &Case<'_>, goal: &Goal, found: &Found) -> (String, String) {
+fn competitor(case: &Case<'_>, goal: &Goal, found: &Routing) -> (String, String) {
     match found {
-        Found::Route(route) => other_route(case, goal, route),
-        Found::NoRoute => no_route(case, goal),
-        Found::Forbidden(kind) => forbidden(case, goal, *kind),
-        Found::NotOurSource => {
+        Routing::Route(route) => other_route(case, goal, route),
+        Routing::NoRoute => no_route(case, goal),
+        Routing::Forbidden(kind) => forbidden(case, goal, *kind),
+        Routing::NotOurSource => {
             let from = goal.question.from.map_or_else(String::new, |ip| ip.to_string());
             let action = "Run netapply apply; see who removes the address";
             (format!("{from} is not an address of this machine"), action.to_owned())
         }
-        Found::Failed(words) => (words.clone(), "See `ip route get` for it".to_owned()),
+        Routing::Failed(words) => (words.clone(), "See `ip route get` for it".to_owned()),
     }
 }
 

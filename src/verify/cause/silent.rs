@@ -8,7 +8,7 @@ use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
 use crate::model::needs_zone;
 use crate::verify::checks::{Check, Outcome};
-use crate::verify::evidence::{Refusal, Way, at};
+use crate::verify::evidence::{Undeliverable, Way, at};
 
 /// A name server or target that does not answer.
 struct Silent<'a> {
@@ -93,7 +93,7 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
         let action = "Look at that service and at firewalls, or correct the address and port";
         return cause(host.code, Certainty::Likely, message, action);
     }
-    if let Some(Refusal { by, words }) = way.and_then(|way| way.refusal.as_ref()) {
+    if let Some(Undeliverable { by, words }) = way.and_then(|way| way.refusal.as_ref()) {
         // This machine itself says so where its question to the next hop has no answer.
         if case.evidence.addresses.iter().any(|address| address.ip == *by) {
             let hop = described.and_then(|(_, via)| via).unwrap_or(*ip);

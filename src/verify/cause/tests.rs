@@ -8,7 +8,7 @@ use crate::kernel::neighbour::{Neighbour, NeighbourState};
 use crate::model::{BondMode, Kind, Protocol};
 use crate::verify::checks::Subject;
 use crate::verify::evidence::{
-    Answer, Heard, Lacp, Lldp, Owner, Refusal, ResolverEvidence, Stp, Stranger, TargetEvidence, Way,
+    Answer, Heard, Lacp, Lldp, Owner, ResolverEvidence, Stp, Stranger, TargetEvidence, Undeliverable, Way,
 };
 use crate::verify::fixture::{
     add_route, default_via, ip, judged, lacp, mac, nic, one_nic, set_up, target, well,
@@ -377,7 +377,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         |i, e| {
             let at = silent_target(i, e);
             let to = e.targets[at].addresses[0];
-            let refusal = Some(Refusal { by: ip("192.0.2.1"), words: "host unreachable".into() });
+            let refusal = Some(Undeliverable { by: ip("192.0.2.1"), words: "host unreachable".into() });
             e.ways.push(Way { refusal, ..way(to, &["192.0.2.1"]) });
         },
         Code::TargetSilent,

@@ -6,7 +6,9 @@ use super::{Base, Check, ECHOES, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::model::{Kind, RouteKind};
 use crate::verify::due;
-use crate::verify::evidence::{Answer, Claim, Flow, Found, GatewayEvidence, Loss, Question, TargetEvidence};
+use crate::verify::evidence::{
+    Answer, Claim, Flow, GatewayEvidence, Loss, Question, Routing, TargetEvidence,
+};
 use crate::verify::input::{DesiredGateway, DesiredLink, Target};
 use crate::verify::words::time_words;
 
@@ -179,7 +181,7 @@ impl<'a> Judge<'a> {
     fn is_itself(&self, ip: IpAddr) -> bool {
         let question = Question::to(ip);
         let own = self.evidence.lookup(&question);
-        self.index.is_own(&ip) || matches!(own, Some(Found::Route(route)) if route.kind == RouteKind::Local)
+        self.index.is_own(&ip) || matches!(own, Some(Routing::Route(route)) if route.kind == RouteKind::Local)
     }
 
     fn path_mtu(&mut self, link: &str, via: &IpAddr) {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{Base, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::plan::Action;
-use crate::verify::evidence::{Found, FoundRoute};
+use crate::verify::evidence::{FoundRoute, Routing};
 use crate::verify::lookups::{self, Goal, Standing};
 
 impl<'a> Judge<'a> {
@@ -94,7 +94,7 @@ impl<'a> Judge<'a> {
         }
         match goal.standing(self.index, self.evidence) {
             Standing::Local => return Err(()),
-            Standing::Differs(Found::Route(route)) | Standing::Preferred(route) => {
+            Standing::Differs(Routing::Route(route)) | Standing::Preferred(route) => {
                 let words = format!(", {}", route_words(route));
                 self.stand(&goal);
                 return Ok(words);
@@ -107,13 +107,13 @@ impl<'a> Judge<'a> {
 }
 
 /// What the kernel would do with the packet.
-fn words(found: &Found) -> String {
+fn words(found: &Routing) -> String {
     match found {
-        Found::Route(route) => route_words(route),
-        Found::NoRoute => "the kernel has no route there".to_owned(),
-        Found::Forbidden(kind) => format!("the kernel refuses to send there: {}", kind.word()),
-        Found::NotOurSource => "the described source is not an address of this machine".to_owned(),
-        Found::Failed(words) => words.clone(),
+        Routing::Route(route) => route_words(route),
+        Routing::NoRoute => "the kernel has no route there".to_owned(),
+        Routing::Forbidden(kind) => format!("the kernel refuses to send there: {}", kind.word()),
+        Routing::NotOurSource => "the described source is not an address of this machine".to_owned(),
+        Routing::Failed(words) => words.clone(),
     }
 }
 

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::model::Kind;
-use netapply::model::attribute::Value;
+use netapply::model::attribute::OptionValue;
 use netapply::plan::{Action, LinkChange, NewLink};
 
 use crate::plans::{all_done, apply, new_link, plan, set};
 use harness::namespace::{in_namespace, ip, ip_json};
 
-fn word(text: &str) -> Value {
-    Value::Text(text.to_owned())
+fn word(text: &str) -> OptionValue {
+    OptionValue::Text(text.to_owned())
 }
 
 #[test]
@@ -23,17 +23,17 @@ fn a_bond_is_made_with_its_members() {
         ip("link add eth1 address 02:00:00:00:00:02 type dummy");
         let settings = BTreeMap::from([
             ("mode", word("802.3ad")),
-            ("miimon", Value::Number(100)),
-            ("updelay", Value::Number(200)),
+            ("miimon", OptionValue::Number(100)),
+            ("updelay", OptionValue::Number(200)),
             ("lacp_rate", word("fast")),
             ("xmit_hash_policy", word("layer3+4")),
-            ("ad_actor_system", Value::Mac("02:00:00:00:00:aa".parse().unwrap())),
+            ("ad_actor_system", OptionValue::Mac("02:00:00:00:00:aa".parse().unwrap())),
         ]);
         let mac = Some("02:00:00:00:00:10".parse().unwrap());
         let join = |port: &str| set(port, LinkChange::Controller("bond0".to_owned()));
         let queue = LinkChange::PortOptions {
             kind: Kind::Bond,
-            settings: BTreeMap::from([("queue_id", Value::Number(3))]),
+            settings: BTreeMap::from([("queue_id", OptionValue::Number(3))]),
         };
         all_done(
             &apply(&plan(vec![
@@ -74,7 +74,7 @@ fn a_change_at_the_wrong_time_is_refused_by_the_options_name() {
         ip("link set eth0 master bond0");
         ip("link set bond0 up");
         ip("link set eth0 up");
-        let option = |name: &'static str, value: Value| {
+        let option = |name: &'static str, value: OptionValue| {
             let settings = BTreeMap::from([(name, value)]);
             set("bond0", LinkChange::Options { kind: Kind::Bond, settings })
         };
@@ -82,7 +82,7 @@ fn a_change_at_the_wrong_time_is_refused_by_the_options_name() {
         let steps = plan(vec![
             (option("mode", word("active-backup")), &[]),
             (option("lacp_rate", word("fast")), &[]),
-            (option("miimon", Value::Number(50)), &[]),
+            (option("miimon", OptionValue::Number(50)), &[]),
             (set("eth1", LinkChange::Controller("bond0".to_owned())), &[]),
         ]);
         let outcome = apply(&steps).await;
@@ -107,7 +107,7 @@ fn members_have_their_own_options() {
         ip("link add bond0 type bond mode active-backup miimon 100");
         ip("link add eth0 type dummy");
         ip("link set eth0 master bond0");
-        let settings = BTreeMap::from([("prio", Value::Number(-7))]);
+        let settings = BTreeMap::from([("prio", OptionValue::Number(-7))]);
         let priority = LinkChange::PortOptions { kind: Kind::Bond, settings };
         let settings = BTreeMap::from([("active_slave", word("eth0"))]);
         let active = LinkChange::Options { kind: Kind::Bond, settings };
@@ -122,9 +122,9 @@ fn members_have_their_own_options() {
         );
         assert_eq!(ip_json("link show bond0")[0]["linkinfo"]["info_data"]["active_slave"], "eth0");
         // This ip(8) is older than the option, so the kernel itself is asked.
-        let mut session = Session::open(Family::Route).unwrap();
+        let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let inventory = read::inventory(&mut session).await.unwrap();
-        assert_eq!(inventory.link("eth0").unwrap().port.get("prio"), Some(&Value::Number(-7)));
+        assert_eq!(inventory.link("eth0").unwrap().port.get("prio"), Some(&OptionValue::Number(-7)));
         all_done(&apply(&plan(vec![(set("eth0", LinkChange::NoController), &[])])).await);
         assert_eq!(ip_json("link show eth0")[0].get("master"), None);
     });

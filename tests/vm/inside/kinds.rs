@@ -5,9 +5,9 @@ use std::process::Command;
 
 use netapply::inventory::Inventory;
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::model::Kind;
-use netapply::model::attribute::{self, Change, Form, Value};
+use netapply::model::attribute::{self, Change, Form, OptionValue};
 use netapply::plan::{Action, LinkChange, NewLink, script};
 use serde_json::Value as Json;
 
@@ -252,12 +252,12 @@ async fn compare(kind: Kind, (name, text, with): &Sample) -> Result<(), String> 
     let mut settings = before.clone();
     settings.insert(row(name)?.name, row(name)?.parse(text)?);
     let parent = matches!(kind, Kind::Vlan | Kind::Macvlan).then(|| "eth0".to_owned());
-    let new = |settings: &BTreeMap<&'static str, Value>| {
+    let new = |settings: &BTreeMap<&'static str, OptionValue>| {
         let (settings, parent) = (settings.clone(), parent.clone());
         Action::AddLink(NewLink { settings, parent, ..new_link("new0", kind) })
     };
     let ours = made_by_us(&new(&settings)).await?;
-    let read = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
+    let read = read::inventory(&mut Session::open(NetlinkFamily::Route).unwrap()).await.unwrap();
     read_back(&read, &settings)?;
     ip("link delete new0");
     same(&ours, &made_by_line(&new(&settings))?, "made by ip(8)")?;
@@ -310,7 +310,7 @@ fn same(ours: &Json, other: &Json, how: &str) -> Result<(), String> {
     if ours == other { Ok(()) } else { Err(format!("ours {ours}\n  {how} {other}")) }
 }
 
-fn read_back(read: &Inventory, settings: &BTreeMap<&'static str, Value>) -> Result<(), String> {
+fn read_back(read: &Inventory, settings: &BTreeMap<&'static str, OptionValue>) -> Result<(), String> {
     let link = read.link("new0").expect("it is there");
     // The kernel shows a bond's primary only once that is a member (bond_fill_info).
     let shown = |name: &str| name != "primary";
@@ -393,7 +393,7 @@ fn links_without_options() {
 }
 
 /// What a link of a kind needs to be made.
-fn needed(kind: Kind) -> BTreeMap<&'static str, Value> {
+fn needed(kind: Kind) -> BTreeMap<&'static str, OptionValue> {
     let of = |name: &str| attribute::of(kind, name);
     let ends = ["192.0.2.9", "2001:db8::9"].into_iter().filter_map(|end| {
         let row = of("remote").filter(|_| kind != Kind::Vxlan)?;
@@ -474,7 +474,7 @@ fn ranges_are_the_kernels() {
                         let row = attribute::of(*kind, name).unwrap();
                         settings.insert(row.name, row.parse(text).unwrap());
                     }
-                    settings.insert(row.name, Value::Number(number));
+                    settings.insert(row.name, OptionValue::Number(number));
                     let parent = (*kind == Kind::Vlan).then(|| "eth0".to_owned());
                     let new = NewLink { settings, parent, ..new_link("new0", *kind) };
                     let outcome = apply(&plan(vec![(Action::AddLink(new), &[])])).await;
@@ -490,7 +490,7 @@ fn ranges_are_the_kernels() {
             ip("link set eth0 master new0");
             for row in kind.port_attributes() {
                 for (number, right) in bounds(row) {
-                    let settings = BTreeMap::from([(row.name, Value::Number(number))]);
+                    let settings = BTreeMap::from([(row.name, OptionValue::Number(number))]);
                     let change = set("eth0", LinkChange::PortOptions { kind, settings });
                     if apply(&plan(vec![(change, &[])])).await.failures().next().is_none() != right {
                         wrong.push(format!("port of {}: {} {number}", kind.word(), row.name));

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use netapply::model::Kind;
-use netapply::model::attribute::Value;
+use netapply::model::attribute::OptionValue;
 use netapply::plan::{Action, NewLink};
 
 use crate::plans::{all_done, apply, new_link, plan};
 use harness::namespace::{here, ip, ip_json};
 
 fn vlan(parent: &str) -> Action {
-    let settings = BTreeMap::from([("id", Value::Number(7))]);
+    let settings = BTreeMap::from([("id", OptionValue::Number(7))]);
     let parent = Some(parent.to_owned());
     Action::AddLink(NewLink { settings, parent, ..new_link("vlan7", Kind::Vlan) })
 }

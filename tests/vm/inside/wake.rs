@@ -4,7 +4,7 @@ use std::process::Command;
 
 use netapply::kernel::details;
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::model::{Kind, Link, Located, Place};
 use netapply::plan::{Action, script};
 
@@ -28,7 +28,8 @@ fn a_magic_packet_wakes() {
         for (on, letters) in [(true, "g"), (false, "d"), (true, "g")] {
             all_done(&apply(&plan(vec![(Action::WakeOnLan { name: "eth0".to_owned(), on }, &[])])).await);
             assert_eq!(shown(), letters);
-            let mut inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
+            let mut inventory =
+                read::inventory(&mut Session::open(NetlinkFamily::Route).unwrap()).await.unwrap();
             details::complete(
                 &mut inventory,
                 [("eth0", &link)].into_iter(),

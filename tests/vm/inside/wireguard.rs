@@ -4,7 +4,7 @@ use std::process::Command;
 
 use netapply::kernel::details;
 use netapply::kernel::read;
-use netapply::kernel::session::{Family, Session};
+use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::model::{Kind, Link, Located, Peer, Place, Wireguard};
 use netapply::plan::Action;
 
@@ -54,7 +54,7 @@ fn config() -> Wireguard {
 async fn is_as_described(config: &Wireguard) -> bool {
     let mut link = Link::new("wg0", Kind::Wireguard, Place::NONE);
     link.wireguard = Some(config.clone());
-    let mut inventory = read::inventory(&mut Session::open(Family::Route).unwrap()).await.unwrap();
+    let mut inventory = read::inventory(&mut Session::open(NetlinkFamily::Route).unwrap()).await.unwrap();
     details::complete(&mut inventory, [("wg0", &link)].into_iter(), &netapply::machine::Machine::default())
         .await
         .unwrap();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Effect, What};
 use crate::format::value::{Mode, key_of};
-use crate::model::attribute::{self, Attribute, Print, Value};
+use crate::model::attribute::{self, Attribute, OptionValue, Print};
 use crate::model::{Kind, MacAddr, Mtu};
 
 /// A link that a command makes.
@@ -19,7 +19,7 @@ pub(in crate::format::eni) struct Made {
     pub(in crate::format::eni) mac: Option<MacAddr>,
     pub(in crate::format::eni) mtu: Option<Mtu>,
     /// Options by the names of their rows.
-    pub(in crate::format::eni) settings: BTreeMap<&'static str, Value>,
+    pub(in crate::format::eni) settings: BTreeMap<&'static str, OptionValue>,
 }
 
 impl Made {
@@ -27,7 +27,7 @@ impl Made {
         Made { kind, parent: None, peer: None, mac: None, mtu: None, settings: BTreeMap::new() }
     }
 
-    fn set(&mut self, row: &'static Attribute, value: Value) {
+    fn set(&mut self, row: &'static Attribute, value: OptionValue) {
         self.settings.insert(row.name, value);
     }
 
@@ -43,7 +43,7 @@ impl Made {
     fn keys(&mut self, names: &[&str], text: &str) -> Option<()> {
         for name in names {
             let row = attribute::of(self.kind, name)?;
-            self.set(row, Value::Number(key_of(text)?));
+            self.set(row, OptionValue::Number(key_of(text)?));
         }
         Some(())
     }
@@ -77,17 +77,17 @@ impl Made {
                 let flags = || self.kind.attributes().iter().filter(|row| row.print == Print::No);
                 let off = word.strip_prefix("no");
                 if let Some(row) = flags().find(|row| row.name == word) {
-                    self.set(row, Value::Bool(true));
+                    self.set(row, OptionValue::Bool(true));
                     return Some(());
                 }
                 if let Some(row) = flags().find(|row| Some(row.name) == off) {
-                    self.set(row, Value::Bool(false));
+                    self.set(row, OptionValue::Bool(false));
                     return Some(());
                 }
                 let row = self.kind.attributes().iter().find(called)?;
                 let text = words.next()?;
                 let inherit = text == "inherit" && matches!(row.name, "ttl" | "hoplimit" | "tos");
-                let value = if inherit { Value::Number(0) } else { row.parse(text).ok()? };
+                let value = if inherit { OptionValue::Number(0) } else { row.parse(text).ok()? };
                 self.set(row, value);
                 Some(())
             }

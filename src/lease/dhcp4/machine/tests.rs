@@ -1,7 +1,7 @@
 //! What the RFCs ask of a client, one test each, driven packet by packet with a clock that the test moves.
 
-use super::super::frame::Arp;
-use super::super::options::Options;
+use super::super::frame::ArpFrame;
+use super::super::options::MessageOptions;
 use super::*;
 
 const MAC: Mac = [2, 0, 0, 0, 0, 7];
@@ -13,12 +13,12 @@ const NONE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 /// A message of the client, as a server reads it.
 #[derive(Debug)]
 struct Sent {
-    kind: Kind,
+    kind: MessageKind,
     xid: u32,
     seconds: u16,
     broadcast_flag: bool,
     held: Ipv4Addr,
-    options: Options,
+    options: MessageOptions,
     /// From where, and to whom.
     from: Ipv4Addr,
     to: Ipv4Addr,
@@ -34,12 +34,12 @@ struct Link {
 /// An answer of a server.
 #[derive(Clone)]
 struct Answer {
-    kind: Kind,
+    kind: MessageKind,
     address: Ipv4Addr,
     options: Vec<(u8, Vec<u8>)>,
 }
 
-fn answer(kind: Kind) -> Answer {
+fn answer(kind: MessageKind) -> Answer {
     let options = vec![
         (options::SERVER, SERVER.octets().to_vec()),
         (options::SUBNET_MASK, vec![255, 255, 255, 0]),
@@ -70,7 +70,8 @@ impl Answer {
 
     fn bytes(&self, xid: u32, mac: Mac) -> Vec<u8> {
         let options = self.options.iter().map(|(code, value)| (*code, value.as_slice())).collect();
-        let query = Query { kind: self.kind, xid, seconds: 0, broadcast: false, address: NONE, mac, options };
+        let query =
+            ClientMessage { kind: self.kind, xid, seconds: 0, broadcast: false, address: NONE, mac, options };
         let mut bytes = query.write();
         bytes[0] = 2;
         bytes[16..20].copy_from_slice(&self.address.octets());
@@ -84,11 +85,11 @@ fn read(output: &Output) -> Option<Sent> {
         Output::Unicast { from, to, payload } => (*from, *to, payload),
         _ => return None,
     };
-    let options = Options::read(&payload[240..], &[], &[]).unwrap();
+    let options = MessageOptions::read(&payload[240..], &[], &[]).unwrap();
     assert_eq!(payload[0], 1);
     assert_eq!(payload[28..34], MAC);
     Some(Sent {
-        kind: Kind::from_number(options.byte(options::MESSAGE_TYPE).unwrap()).unwrap(),
+        kind: MessageKind::from_number(options.byte(options::MESSAGE_TYPE).unwrap()).unwrap(),
         xid: u32::from_be_bytes(payload[4..8].try_into().unwrap()),
         seconds: u16::from_be_bytes([payload[8], payload[9]]),
         broadcast_flag: payload[10] & 0x80 != 0,
@@ -123,7 +124,7 @@ impl Link {
         Link { client: Client::new(config, kept, confirmed, now), now, random: 0 }
     }
 
-    fn event(&mut self, event: Event<'_>) -> Vec<Output> {
+    fn event(&mut self, event: ClientEvent<'_>) -> Vec<Output> {
         let random = &mut self.random;
         let mut next = || {
             *random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -133,11 +134,11 @@ impl Link {
     }
 
     fn up(&mut self) -> Vec<Output> {
-        self.event(Event::Carrier(true))
+        self.event(ClientEvent::Carrier(true))
     }
 
     fn answer(&mut self, to: &Sent, answer: &Answer) -> Vec<Output> {
-        self.event(Event::Message(&answer.bytes(to.xid, MAC)))
+        self.event(ClientEvent::Message(&answer.bytes(to.xid, MAC)))
     }
 
     /// Goes to the next deadline, which is how long away.
@@ -145,7 +146,7 @@ impl Link {
         let deadline = self.client.deadline().expect("there is something to wait for");
         let waited = deadline.saturating_sub(self.now);
         self.now = self.now.max(deadline);
-        (waited, self.event(Event::Timer))
+        (waited, self.event(ClientEvent::Timer))
     }
 
     /// Goes on to the next message, whatever else comes before it.
@@ -162,7 +163,7 @@ impl Link {
     fn requested(config: Config) -> (Link, Sent) {
         let mut link = Link::new(config);
         let discover = only(&link.up());
-        let request = only(&link.answer(&discover, &answer(Kind::Offer)));
+        let request = only(&link.answer(&discover, &answer(MessageKind::Offer)));
         (link, request)
     }
 
@@ -189,7 +190,7 @@ requirements! {
     "RFC 2131, 4.4.1" "DISCOVER is broadcast from 0.0.0.0 with ciaddr 0"
     discover_is_broadcast {
         let sent = only(&Link::new(config()).up());
-        assert_eq!((sent.kind, sent.from, sent.to, sent.held), (Kind::Discover, NONE, Ipv4Addr::BROADCAST, NONE));
+        assert_eq!((sent.kind, sent.from, sent.to, sent.held), (MessageKind::Discover, NONE, Ipv4Addr::BROADCAST, NONE));
         assert_eq!(sent.options.bytes(options::SERVER), None);
     }
 
@@ -198,15 +199,15 @@ requirements! {
         let id = config().client_id;
         let (mut link, request) = Link::requested(config());
         assert_eq!(request.options.bytes(options::CLIENT_ID), Some(&id[..]));
-        link.answer(&request, &answer(Kind::Ack));
-        let outputs = link.event(Event::Release);
+        link.answer(&request, &answer(MessageKind::Ack));
+        let outputs = link.event(ClientEvent::Release);
         assert_eq!(only(&outputs).options.bytes(options::CLIENT_ID), Some(&id[..]));
     }
 
     "RFC 2131, 4.3.2" "a REQUEST for an offer names server and address and leaves ciaddr at 0"
     a_request_names_server_and_address {
         let (_, request) = Link::requested(config());
-        assert_eq!((request.kind, request.to, request.held), (Kind::Request, Ipv4Addr::BROADCAST, NONE));
+        assert_eq!((request.kind, request.to, request.held), (MessageKind::Request, Ipv4Addr::BROADCAST, NONE));
         assert_eq!(request.options.address(options::SERVER), Some(SERVER));
         assert_eq!(request.options.address(options::REQUESTED_ADDRESS), Some(ADDRESS));
     }
@@ -215,7 +216,7 @@ requirements! {
     both_ask_for_the_same {
         let mut link = Link::new(config());
         let discover = only(&link.up());
-        let request = only(&link.answer(&discover, &answer(Kind::Offer)));
+        let request = only(&link.answer(&discover, &answer(MessageKind::Offer)));
         let list = |sent: &Sent| sent.options.bytes(options::PARAMETER_LIST).unwrap().to_vec();
         assert_eq!(list(&discover), list(&request));
         let order: Vec<usize> =
@@ -231,10 +232,10 @@ requirements! {
         let (_, discover) = link.next_message();
         assert!(discover.seconds >= 3);
         link.now += Duration::from_millis(2500);
-        let request = only(&link.answer(&discover, &answer(Kind::Offer)));
+        let request = only(&link.answer(&discover, &answer(MessageKind::Offer)));
         assert_eq!((request.seconds, request.xid), (discover.seconds, discover.xid));
         let (_, again) = link.next_message();
-        assert_eq!((again.kind, again.seconds), (Kind::Request, discover.seconds));
+        assert_eq!((again.kind, again.seconds), (MessageKind::Request, discover.seconds));
     }
 
     "RFC 2131, 4.1" "retransmissions are delayed 4, 8, 16, 32, 64 s, each randomised by a second"
@@ -244,7 +245,7 @@ requirements! {
         let mut odd = 0;
         for expected in [4, 8, 16, 32, 64, 64, 64] {
             let (waited, sent) = link.next_message();
-            assert_eq!(sent.kind, Kind::Discover);
+            assert_eq!(sent.kind, MessageKind::Discover);
             assert!((seconds(expected - 1)..=seconds(expected + 1)).contains(&waited), "{waited:?}");
             odd += u32::from(waited.subsec_millis() != 0);
         }
@@ -254,8 +255,8 @@ requirements! {
     "RFC 2131, 3.1, 5" "an offer that nobody confirms is given up after four requests"
     a_silent_server_is_given_up {
         let (mut link, _) = Link::requested(config());
-        let kinds: Vec<Kind> = (0..4).map(|_| link.next_message().1.kind).collect();
-        assert_eq!(kinds, [Kind::Request, Kind::Request, Kind::Request, Kind::Discover]);
+        let kinds: Vec<MessageKind> = (0..4).map(|_| link.next_message().1.kind).collect();
+        assert_eq!(kinds, [MessageKind::Request, MessageKind::Request, MessageKind::Request, MessageKind::Discover]);
         assert!(link.client.account().offers[0].silent);
     }
 
@@ -263,9 +264,9 @@ requirements! {
     answers_to_others_are_dropped {
         let mut link = Link::new(config());
         let discover = only(&link.up());
-        let offer = answer(Kind::Offer);
+        let offer = answer(MessageKind::Offer);
         for bytes in [offer.bytes(discover.xid ^ 1, MAC), offer.bytes(discover.xid, OTHER)] {
-            assert_eq!(link.event(Event::Message(&bytes)), []);
+            assert_eq!(link.event(ClientEvent::Message(&bytes)), []);
         }
         assert_eq!(link.client.state(), "SELECTING");
     }
@@ -274,17 +275,17 @@ requirements! {
     an_ack_to_a_discover_is_dropped {
         let mut link = Link::new(config());
         let discover = only(&link.up());
-        assert_eq!(link.answer(&discover, &answer(Kind::Ack)), []);
+        assert_eq!(link.answer(&discover, &answer(MessageKind::Ack)), []);
         assert_eq!(link.client.lease(), None);
     }
 
     "RFC 2131, 3.1, 4" "an ACK with another address than the one asked for is no lease"
     an_ack_for_another_address_is_dropped {
         let (mut link, request) = Link::requested(config());
-        assert_eq!(link.answer(&request, &answer(Kind::Ack).address([192, 0, 2, 8].into())), []);
+        assert_eq!(link.answer(&request, &answer(MessageKind::Ack).address([192, 0, 2, 8].into())), []);
         let why = link.client.account().offers.iter().find_map(|o| o.not_taken.clone());
-        assert_eq!(why, Some(Refusal::OtherAddress([192, 0, 2, 8].into())));
-        assert!(matches!(link.answer(&request, &answer(Kind::Ack)).as_slice(), [Output::Bound(_)]));
+        assert_eq!(why, Some(OfferFault::OtherAddress([192, 0, 2, 8].into())));
+        assert!(matches!(link.answer(&request, &answer(MessageKind::Ack)).as_slice(), [Output::Bound(_)]));
     }
 
     "RFC 2131, table 3" "an offer or ACK without server or lifetime does not count"
@@ -292,10 +293,10 @@ requirements! {
         for code in [options::SERVER, options::LEASE_TIME] {
             let mut link = Link::new(config());
             let discover = only(&link.up());
-            assert_eq!(link.answer(&discover, &answer(Kind::Offer).without(code)), []);
+            assert_eq!(link.answer(&discover, &answer(MessageKind::Offer).without(code)), []);
             assert!(link.client.account().offers[0].not_taken.is_some());
-            let request = only(&link.answer(&discover, &answer(Kind::Offer)));
-            assert_eq!(link.answer(&request, &answer(Kind::Ack).without(code)), []);
+            let request = only(&link.answer(&discover, &answer(MessageKind::Offer)));
+            assert_eq!(link.answer(&request, &answer(MessageKind::Ack).without(code)), []);
         }
     }
 
@@ -304,7 +305,7 @@ requirements! {
         let (mut link, request) = Link::requested(config());
         let asked = link.now;
         link.now += seconds(3);
-        link.answer(&request, &answer(Kind::Ack));
+        link.answer(&request, &answer(MessageKind::Ack));
         let lease = link.client.lease().unwrap();
         assert_eq!(lease.end(), Some(asked + seconds(3600)));
         assert_eq!((lease.t1(), lease.t2()), (Some(asked + seconds(1800)), Some(asked + seconds(3150))));
@@ -313,8 +314,8 @@ requirements! {
     "RFC 2131, 3.1, 6" "a NAK begins anew, and the address is not asked for again"
     a_nak_begins_anew {
         let (mut link, request) = Link::requested(config());
-        let again = only(&link.answer(&request, &answer(Kind::Nak)));
-        assert_eq!((again.kind, again.options.address(options::REQUESTED_ADDRESS)), (Kind::Discover, None));
+        let again = only(&link.answer(&request, &answer(MessageKind::Nak)));
+        assert_eq!((again.kind, again.options.address(options::REQUESTED_ADDRESS)), (MessageKind::Discover, None));
         assert_eq!(link.client.account().refused, Some(Refused { server: SERVER, address: ADDRESS }));
     }
 
@@ -323,11 +324,11 @@ requirements! {
         let (mut link, mut request) = Link::requested(config());
         let mut waits = Vec::new();
         for _ in 0..5 {
-            let outputs = link.answer(&request, &answer(Kind::Nak));
+            let outputs = link.answer(&request, &answer(MessageKind::Nak));
             let begin = link.now;
             let discover = outputs.iter().find_map(read).unwrap_or_else(|| link.next_message().1);
             waits.push((link.now - begin).as_secs_f32().round());
-            request = only(&link.answer(&discover, &answer(Kind::Offer)));
+            request = only(&link.answer(&discover, &answer(MessageKind::Offer)));
         }
         assert!(waits[0] == 0.0 && waits.is_sorted() && waits[4] > 25.0, "{waits:?}");
     }
@@ -335,17 +336,17 @@ requirements! {
     "RFC 2131, 4.4.1" "a NAK of another server than the one asked does not count"
     a_strangers_nak_is_dropped {
         let (mut link, request) = Link::requested(config());
-        assert_eq!(link.answer(&request, &answer(Kind::Nak).with(options::SERVER, &[192, 0, 2, 66])), []);
+        assert_eq!(link.answer(&request, &answer(MessageKind::Nak).with(options::SERVER, &[192, 0, 2, 66])), []);
         assert_eq!(link.client.state(), "REQUESTING");
     }
 
     "RFC 2131, 4.4.5" "at T1 the server that granted the lease is asked by unicast, with ciaddr and without 50 and 54"
     renewal_is_unicast {
-        let mut link = Link::bound(&answer(Kind::Ack));
+        let mut link = Link::bound(&answer(MessageKind::Ack));
         let asked = link.client.lease().unwrap().asked;
         let (_, sent) = link.next_message();
         assert_eq!(link.now, Duration::from_millis(asked) + seconds(1800));
-        assert_eq!((sent.kind, sent.from, sent.to, sent.held), (Kind::Request, ADDRESS, SERVER, ADDRESS));
+        assert_eq!((sent.kind, sent.from, sent.to, sent.held), (MessageKind::Request, ADDRESS, SERVER, ADDRESS));
         assert_eq!(sent.options.bytes(options::SERVER), None);
         assert_eq!(sent.options.bytes(options::REQUESTED_ADDRESS), None);
         assert_eq!(sent.seconds, 0);
@@ -353,7 +354,7 @@ requirements! {
 
     "RFC 2131, 4.4.5" "at T2 every server is asked by broadcast"
     rebinding_is_broadcast {
-        let mut link = Link::bound(&answer(Kind::Ack));
+        let mut link = Link::bound(&answer(MessageKind::Ack));
         let asked = Duration::from_millis(link.client.lease().unwrap().asked);
         let sent = loop {
             let (_, sent) = link.next_message();
@@ -368,7 +369,7 @@ requirements! {
 
     "RFC 2131, 4.4.5" "renewals are retried after half of the time that is left, at least a minute"
     renewals_are_retried_in_halves {
-        let mut link = Link::bound(&answer(Kind::Ack));
+        let mut link = Link::bound(&answer(MessageKind::Ack));
         link.next_message();
         let mut waits = Vec::new();
         while link.client.state() == "RENEWING" {
@@ -380,29 +381,29 @@ requirements! {
 
     "RFC 2131, 4.4.5" "a lease that nobody renews ends, and the client begins anew"
     a_lease_ends {
-        let mut link = Link::bound(&answer(Kind::Ack));
+        let mut link = Link::bound(&answer(MessageKind::Ack));
         let end = link.client.lease().unwrap().end().unwrap();
         let outputs = loop {
             let (_, outputs) = link.next();
-            if outputs.contains(&Output::Lost(Loss::Expired)) {
+            if outputs.contains(&Output::Lost(LeaseEnd::Expired)) {
                 break outputs;
             }
             assert!(link.now < end);
         };
         assert_eq!((link.now, link.client.lease()), (end, None));
         let discover = only(&outputs);
-        assert_eq!((discover.kind, discover.held), (Kind::Discover, NONE));
+        assert_eq!((discover.kind, discover.held), (MessageKind::Discover, NONE));
         assert_eq!(discover.options.address(options::REQUESTED_ADDRESS), Some(ADDRESS), "the last one is asked for");
     }
 
     "RFC 2131, 4.4.5" "an ACK extends the lease from the time of the renewal"
     an_ack_extends_the_lease {
-        let mut link = Link::bound(&answer(Kind::Ack));
+        let mut link = Link::bound(&answer(MessageKind::Ack));
         for _ in 0..1000 {
             let (_, renewal) = link.next_message();
             let begin = link.now;
             link.now += seconds(1);
-            let outputs = link.answer(&renewal, &answer(Kind::Ack));
+            let outputs = link.answer(&renewal, &answer(MessageKind::Ack));
             assert!(matches!(outputs.as_slice(), [Output::Bound(lease)] if lease.end() == Some(begin + seconds(3600))));
             assert_eq!(link.client.state(), "BOUND");
         }
@@ -411,16 +412,16 @@ requirements! {
 
     "RFC 2131, 4.4.5" "a NAK to a renewal ends the lease at once"
     a_nak_ends_the_lease {
-        let mut link = Link::bound(&answer(Kind::Ack));
+        let mut link = Link::bound(&answer(MessageKind::Ack));
         let (_, renewal) = link.next_message();
-        let outputs = link.answer(&renewal, &answer(Kind::Nak));
-        assert_eq!(outputs[0], Output::Lost(Loss::Refused));
-        assert_eq!(only(&outputs).kind, Kind::Discover);
+        let outputs = link.answer(&renewal, &answer(MessageKind::Nak));
+        assert_eq!(outputs[0], Output::Lost(LeaseEnd::Refused));
+        assert_eq!(only(&outputs).kind, MessageKind::Discover);
     }
 
     "RFC 2131, 3.3" "0xffffffff is for ever"
     an_infinite_lease_is_never_renewed {
-        let mut link = Link::bound(&answer(Kind::Ack).lifetime(u32::MAX));
+        let mut link = Link::bound(&answer(MessageKind::Ack).lifetime(u32::MAX));
         while let Some(deadline) = link.client.deadline() {
             assert!(deadline <= seconds(1010), "only the announcements are left");
             link.next();
@@ -430,38 +431,38 @@ requirements! {
 
     "RFC 2131, 4.4.2" "an earlier lease is asked for without option 54, with option 50 and ciaddr 0"
     init_reboot {
-        let kept = Link::bound(&answer(Kind::Ack)).client.lease().cloned();
+        let kept = Link::bound(&answer(MessageKind::Ack)).client.lease().cloned();
         let mut link = Link::with(config(), kept.clone(), false);
         let request = only(&link.up());
-        assert_eq!((request.kind, request.held, request.to), (Kind::Request, NONE, Ipv4Addr::BROADCAST));
+        assert_eq!((request.kind, request.held, request.to), (MessageKind::Request, NONE, Ipv4Addr::BROADCAST));
         assert_eq!(request.options.address(options::REQUESTED_ADDRESS), Some(ADDRESS));
         assert_eq!(request.options.bytes(options::SERVER), None);
         assert_eq!(link.client.lease(), kept.as_ref(), "in force meanwhile");
-        assert!(matches!(link.answer(&request, &answer(Kind::Ack)).as_slice(), [Output::Bound(_)]));
+        assert!(matches!(link.answer(&request, &answer(MessageKind::Ack)).as_slice(), [Output::Bound(_)]));
     }
 
     "RFC 2131, 3.2, 4" "where nobody confirms an earlier lease, an address is sought, and the lease stays in force"
     nobody_confirms {
-        let kept = Link::bound(&answer(Kind::Ack)).client.lease().cloned();
+        let kept = Link::bound(&answer(MessageKind::Ack)).client.lease().cloned();
         let mut link = Link::with(config(), kept, false);
         link.up();
-        let kinds: Vec<Kind> = (0..2).map(|_| link.next_message().1.kind).collect();
-        assert_eq!(kinds, [Kind::Request, Kind::Discover]);
+        let kinds: Vec<MessageKind> = (0..2).map(|_| link.next_message().1.kind).collect();
+        assert_eq!(kinds, [MessageKind::Request, MessageKind::Discover]);
         assert!(link.client.lease().is_some());
     }
 
     "RFC 2131, 3.2, 3" "a NAK to an earlier lease ends it"
     a_nak_after_a_reboot {
-        let kept = Link::bound(&answer(Kind::Ack)).client.lease().cloned();
+        let kept = Link::bound(&answer(MessageKind::Ack)).client.lease().cloned();
         let mut link = Link::with(config(), kept, false);
         let request = only(&link.up());
-        let outputs = link.answer(&request, &answer(Kind::Nak));
-        assert_eq!((&outputs[0], only(&outputs).kind), (&Output::Lost(Loss::Refused), Kind::Discover));
+        let outputs = link.answer(&request, &answer(MessageKind::Nak));
+        assert_eq!((&outputs[0], only(&outputs).kind), (&Output::Lost(LeaseEnd::Refused), MessageKind::Discover));
     }
 
     "RFC 2131, 3.7" "a lease that is known to hold costs no packet"
     a_confirmed_lease_goes_on {
-        let kept = Link::bound(&answer(Kind::Ack)).client.lease().cloned();
+        let kept = Link::bound(&answer(MessageKind::Ack)).client.lease().cloned();
         let mut link = Link::with(config(), kept.clone(), true);
         assert_eq!(link.up(), []);
         assert_eq!((link.client.state(), link.client.deadline()), ("BOUND", kept.unwrap().t1()));
@@ -469,12 +470,12 @@ requirements! {
 
     "RFC 2131, 4.4.2" "a lease whose link lost its carrier is confirmed when that returns"
     carrier_that_returns {
-        let mut link = Link::bound(&answer(Kind::Ack));
-        assert_eq!(link.event(Event::Carrier(false)), []);
+        let mut link = Link::bound(&answer(MessageKind::Ack));
+        assert_eq!(link.event(ClientEvent::Carrier(false)), []);
         assert_eq!(link.client.deadline(), link.client.lease().unwrap().end());
         link.now += seconds(5);
         let request = only(&link.up());
-        assert_eq!((request.kind, request.options.bytes(options::SERVER)), (Kind::Request, None));
+        assert_eq!((request.kind, request.options.bytes(options::SERVER)), (MessageKind::Request, None));
     }
 
     "netapply" "when a link's carrier returns the back-off begins anew"
@@ -484,31 +485,31 @@ requirements! {
         for _ in 0..5 {
             link.next_message();
         }
-        link.event(Event::Carrier(false));
+        link.event(ClientEvent::Carrier(false));
         let first = only(&link.up());
-        assert_eq!((first.kind, first.seconds), (Kind::Discover, 0));
+        assert_eq!((first.kind, first.seconds), (MessageKind::Discover, 0));
         assert!(link.next_message().0 <= seconds(5));
     }
 
     "RFC 2131, 4.4.5" "a lease that ended without carrier is lost"
     a_lease_ends_without_carrier {
-        let mut link = Link::bound(&answer(Kind::Ack));
-        link.event(Event::Carrier(false));
-        assert_eq!(link.next().1, [Output::Lost(Loss::Expired)]);
+        let mut link = Link::bound(&answer(MessageKind::Ack));
+        link.event(ClientEvent::Carrier(false));
+        assert_eq!(link.next().1, [Output::Lost(LeaseEnd::Expired)]);
         assert_eq!(only(&link.up()).options.address(options::REQUESTED_ADDRESS), Some(ADDRESS));
     }
 
     "RFC 2131, 4.4.6" "RELEASE goes to the server by unicast, with ciaddr and without option 50"
     a_release_is_unicast {
-        let mut link = Link::bound(&answer(Kind::Ack));
-        let outputs = link.event(Event::Release);
+        let mut link = Link::bound(&answer(MessageKind::Ack));
+        let outputs = link.event(ClientEvent::Release);
         let sent = only(&outputs);
-        assert_eq!((sent.kind, sent.to, sent.held, sent.from), (Kind::Release, SERVER, ADDRESS, ADDRESS));
+        assert_eq!((sent.kind, sent.to, sent.held, sent.from), (MessageKind::Release, SERVER, ADDRESS, ADDRESS));
         assert_eq!(sent.options.address(options::SERVER), Some(SERVER));
         for code in [options::REQUESTED_ADDRESS, options::PARAMETER_LIST, options::LEASE_TIME] {
             assert_eq!(sent.options.bytes(code), None, "table 5");
         }
-        assert_eq!(outputs[1], Output::Lost(Loss::Released));
+        assert_eq!(outputs[1], Output::Lost(LeaseEnd::Released));
         assert_eq!((link.up(), link.client.deadline()), (Vec::new(), None), "and nothing more is asked");
     }
 
@@ -520,11 +521,11 @@ requirements! {
         ] {
             let (mut link, request) = Link::requested(Config { detection, ..config() });
             let begin = link.now;
-            let mut outputs = link.answer(&request, &answer(Kind::Ack));
+            let mut outputs = link.answer(&request, &answer(MessageKind::Ack));
             while !outputs.iter().any(|o| matches!(o, Output::Bound(_))) {
                 outputs.extend(link.next().1);
             }
-            let probes = outputs.iter().filter(|o| **o == Output::Arp(Arp::probe(MAC, ADDRESS))).count();
+            let probes = outputs.iter().filter(|o| **o == Output::Arp(ArpFrame::probe(MAC, ADDRESS))).count();
             assert_eq!(probes, 3);
             let took = (link.now - begin).as_millis();
             assert!((least..=most).contains(&took), "{took} ms");
@@ -533,20 +534,20 @@ requirements! {
 
     "RFC 2131, 3.1, 5; RFC 5227, 2.1.1" "an address that somebody has is declined, and ten seconds pass"
     an_address_in_use_is_declined {
-        let speaks = Arp { reply: true, mac: OTHER, sender: ADDRESS, target: ADDRESS };
-        let probes_too = Arp::probe(OTHER, ADDRESS);
+        let speaks = ArpFrame { reply: true, mac: OTHER, sender: ADDRESS, target: ADDRESS };
+        let probes_too = ArpFrame::probe(OTHER, ADDRESS);
         for arp in [speaks, probes_too] {
             let (mut link, request) = Link::requested(Config { detection: Detection::Fast, ..config() });
-            link.answer(&request, &answer(Kind::Ack));
+            link.answer(&request, &answer(MessageKind::Ack));
             link.next();
-            let decline = only(&link.event(Event::Arp(arp)));
-            assert_eq!((decline.kind, decline.to, decline.held), (Kind::Decline, Ipv4Addr::BROADCAST, NONE));
+            let decline = only(&link.event(ClientEvent::Arp(arp)));
+            assert_eq!((decline.kind, decline.to, decline.held), (MessageKind::Decline, Ipv4Addr::BROADCAST, NONE));
             assert_eq!(decline.options.address(options::REQUESTED_ADDRESS), Some(ADDRESS));
             assert_eq!(decline.options.address(options::SERVER), Some(SERVER));
             assert_eq!(decline.options.bytes(options::PARAMETER_LIST), None, "table 5");
             assert_eq!(link.client.account().conflict, Some(Conflict { address: ADDRESS, mac: OTHER }));
             let (waited, discover) = link.next_message();
-            assert_eq!((waited, discover.kind), (seconds(10), Kind::Discover));
+            assert_eq!((waited, discover.kind), (seconds(10), MessageKind::Discover));
             assert_eq!(discover.options.address(options::REQUESTED_ADDRESS), None);
         }
     }
@@ -554,10 +555,10 @@ requirements! {
     "RFC 5227, 2.1.1" "our own probes and what others say of other addresses are no conflict"
     other_arp_is_no_conflict {
         let (mut link, request) = Link::requested(Config { detection: Detection::Fast, ..config() });
-        link.answer(&request, &answer(Kind::Ack));
-        let asks = Arp { reply: false, mac: OTHER, sender: SERVER, target: ADDRESS };
-        for arp in [Arp::probe(MAC, ADDRESS), asks, Arp::announcement(OTHER, SERVER)] {
-            assert_eq!(link.event(Event::Arp(arp)), []);
+        link.answer(&request, &answer(MessageKind::Ack));
+        let asks = ArpFrame { reply: false, mac: OTHER, sender: SERVER, target: ADDRESS };
+        for arp in [ArpFrame::probe(MAC, ADDRESS), asks, ArpFrame::announcement(OTHER, SERVER)] {
+            assert_eq!(link.event(ClientEvent::Arp(arp)), []);
         }
         assert!(link.client.probes());
     }
@@ -567,19 +568,19 @@ requirements! {
         let (mut link, mut request) = Link::requested(Config { detection: Detection::Fast, ..config() });
         let mut waits = Vec::new();
         for _ in 0..11 {
-            link.answer(&request, &answer(Kind::Ack));
-            link.event(Event::Arp(Arp::announcement(OTHER, ADDRESS)));
+            link.answer(&request, &answer(MessageKind::Ack));
+            link.event(ClientEvent::Arp(ArpFrame::announcement(OTHER, ADDRESS)));
             let (waited, discover) = link.next_message();
             waits.push(waited.as_secs());
-            request = only(&link.answer(&discover, &answer(Kind::Offer)));
+            request = only(&link.answer(&discover, &answer(MessageKind::Offer)));
         }
         assert_eq!(waits, [10, 10, 10, 10, 10, 10, 10, 10, 10, 60, 60]);
     }
 
     "RFC 5227, 2.3" "an address is announced twice, two seconds apart"
     an_address_is_announced {
-        let mut link = Link::bound(&answer(Kind::Ack));
-        let announcement = [Output::Arp(Arp::announcement(MAC, ADDRESS))];
+        let mut link = Link::bound(&answer(MessageKind::Ack));
+        let announcement = [Output::Arp(ArpFrame::announcement(MAC, ADDRESS))];
         assert_eq!(link.next(), (Duration::ZERO, announcement.to_vec()));
         assert_eq!(link.next(), (seconds(2), announcement.to_vec()));
         assert!(link.next_message().0 > seconds(1000));
@@ -592,14 +593,14 @@ requirements! {
             let mut link = Link::new(with.clone());
             let discover = only(&link.up());
             assert!(discover.options.bytes(options::PARAMETER_LIST).unwrap().contains(&options::IPV6_ONLY));
-            let offer = answer(Kind::Offer).with(options::IPV6_ONLY, &seconds_asked.to_be_bytes());
+            let offer = answer(MessageKind::Offer).with(options::IPV6_ONLY, &seconds_asked.to_be_bytes());
             assert_eq!(link.answer(&discover, &offer), []);
             assert_eq!(link.next_message().0, seconds(waits));
         }
         let mut link = Link::new(config());
         let discover = only(&link.up());
-        let offer = answer(Kind::Offer).with(options::IPV6_ONLY, &[0, 0, 1, 0]);
-        assert_eq!(only(&link.answer(&discover, &offer)).kind, Kind::Request, "it was not asked for");
+        let offer = answer(MessageKind::Offer).with(options::IPV6_ONLY, &[0, 0, 1, 0]);
+        assert_eq!(only(&link.answer(&discover, &offer)).kind, MessageKind::Request, "it was not asked for");
     }
 
     "RFC 2131, 4.1" "the broadcast bit is set only where it is asked for, and never once there is an address"
@@ -607,7 +608,7 @@ requirements! {
         assert!(!only(&Link::new(config()).up()).broadcast_flag);
         let (mut link, request) = Link::requested(Config { broadcast: true, ..config() });
         assert!(request.broadcast_flag);
-        link.answer(&request, &answer(Kind::Ack));
+        link.answer(&request, &answer(MessageKind::Ack));
         assert!(!link.next_message().1.broadcast_flag);
     }
 
@@ -635,7 +636,7 @@ requirements! {
     "netapply" "a second server's offer is remembered and changes nothing"
     a_second_server_is_remembered {
         let (mut link, request) = Link::requested(config());
-        let rogue = answer(Kind::Offer).with(options::SERVER, &[198, 51, 100, 1]).address([198, 51, 100, 9].into());
+        let rogue = answer(MessageKind::Offer).with(options::SERVER, &[198, 51, 100, 1]).address([198, 51, 100, 9].into());
         assert_eq!(link.answer(&request, &rogue), []);
         let servers: Vec<Ipv4Addr> = link.client.account().offers.iter().map(|o| o.server).collect();
         assert_eq!(servers, [SERVER, [198, 51, 100, 1].into()]);
@@ -646,8 +647,8 @@ requirements! {
         let (mut link, request) = Link::requested(config());
         for number in 0..10_000_u32 {
             let address = Ipv4Addr::from(u32::from(ADDRESS) + number);
-            link.answer(&request, &answer(Kind::Offer).address(address));
-            link.event(Event::Message(&[0; 10]));
+            link.answer(&request, &answer(MessageKind::Offer).address(address));
+            link.event(ClientEvent::Message(&[0; 10]));
         }
         let account = link.client.account();
         assert_eq!((account.offers.len(), account.malformed), (MOST_SERVERS, 10_000));
@@ -655,21 +656,21 @@ requirements! {
 
     "netapply" "a machine that slept past the end of its lease gives it up when it wakes"
     sleep_past_the_end {
-        let mut link = Link::bound(&answer(Kind::Ack));
+        let mut link = Link::bound(&answer(MessageKind::Ack));
         link.now += seconds(100_000);
-        let outputs = link.event(Event::Timer);
-        assert_eq!((&outputs[0], only(&outputs).kind), (&Output::Lost(Loss::Expired), Kind::Discover));
+        let outputs = link.event(ClientEvent::Timer);
+        assert_eq!((&outputs[0], only(&outputs).kind), (&Output::Lost(LeaseEnd::Expired), MessageKind::Discover));
     }
 
     "netapply" "between its timers a bound client waits for no packet"
     a_bound_client_does_not_listen {
-        let link = Link::bound(&answer(Kind::Ack));
+        let link = Link::bound(&answer(MessageKind::Ack));
         assert!(!link.client.listens() && !link.client.probes());
     }
 
     "netapply" "a lease survives the end of the program: it is written and read back"
     a_lease_is_written_and_read_back {
-        let lease = Link::bound(&answer(Kind::Ack).with(options::ROUTERS, &SERVER.octets())).client.lease().cloned();
+        let lease = Link::bound(&answer(MessageKind::Ack).with(options::ROUTERS, &SERVER.octets())).client.lease().cloned();
         let text = serde_json::to_string(&lease).unwrap();
         assert_eq!(serde_json::from_str::<Option<Lease>>(&text).unwrap(), lease);
     }
@@ -689,11 +690,11 @@ fn any_order_of_events() {
         let mut link = Link::new(Config { detection, ipv6_only: round % 5 == 0, ..config() });
         let mut last: Option<Sent> = None;
         for _ in 0..200 {
-            let kinds = [Kind::Offer, Kind::Ack, Kind::Nak];
+            let kinds = [MessageKind::Offer, MessageKind::Ack, MessageKind::Nak];
             let outputs = match random() % 8 {
-                0 => link.event(Event::Carrier(random() % 2 == 0)),
-                1 if random() % 20 == 0 => link.event(Event::Release),
-                2 => link.event(Event::Arp(Arp::announcement(OTHER, ADDRESS))),
+                0 => link.event(ClientEvent::Carrier(random() % 2 == 0)),
+                1 if random() % 20 == 0 => link.event(ClientEvent::Release),
+                2 => link.event(ClientEvent::Arp(ArpFrame::announcement(OTHER, ADDRESS))),
                 3..=5 => {
                     let Some(to) = &last else { continue };
                     let mut answer = answer(kinds[random() as usize % 3])
@@ -706,7 +707,7 @@ fn any_order_of_events() {
                         let at = random() as usize % bytes.len();
                         bytes[at] = random() as u8;
                     }
-                    link.event(Event::Message(&bytes))
+                    link.event(ClientEvent::Message(&bytes))
                 }
                 _ if link.client.deadline().is_some() => {
                     let before = (link.now, link.client.clone().state());
