@@ -188,11 +188,9 @@ impl Builder<'_> {
         earlier.retain(|cause| !causes.iter().any(|known| says_more(known.code, cause.code)));
         causes.retain(|cause| !self.applied.iter().any(|applied| applied.explains(cause, &checks)));
         // A NIC of which there are two is there: that the link has none only repeats it.
-        let two = |link: &str| {
-            let fits = format!("\"{link}\" fits ");
-            earlier.iter().any(|c| c.code == Code::NicAmbiguous && c.message.contains(&fits))
-        };
-        causes.retain(|cause| cause.code != Code::NicMissing || !two(&cause.link));
+        let described = self.input.map_or(&[][..], |input| &input.links);
+        let is_ambiguous = |name: &str| described.iter().any(|link| link.ambiguous && link.name == name);
+        causes.retain(|cause| cause.code != Code::NicMissing || !is_ambiguous(&cause.link));
         causes.splice(0..0, earlier);
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
         let refused = self.applied.as_ref().is_some_and(|applied| !applied.failed.is_empty());

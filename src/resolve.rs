@@ -29,8 +29,8 @@ pub enum Missing {
 pub struct Resolved {
     /// What a link stands on comes before it: NICs, then bonds, then their VLANs.
     pub links: Vec<ResolvedLink>,
-    /// Links that cannot be made on this machine: no NIC matches, or a link below them is missing.
-    pub absent: Vec<Link>,
+    /// Ids of the links that are left out since more than one NIC fits each.
+    pub ambiguous: Vec<String>,
     /// What no NIC matches yet, and one that appears later may: `the MAC address 52:54:00:00:00:01 (link "a")`.
     pub unmatched: Vec<String>,
     /// Rules, those written at links included.
@@ -94,7 +94,7 @@ impl Resolved {
 /// Joins a checked description with a machine.
 pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (Resolved, Vec<Diagnostic>) {
     let mut diags = Vec::new();
-    let (found, unmatched) = nic::find(desired, inventory, missing, &mut diags);
+    let nic::Matches { found, unmatched, ambiguous } = nic::find(desired, inventory, missing, &mut diags);
     let mut links = Vec::new();
     for link in &desired.links {
         match found.get(&link.id) {
@@ -112,8 +112,6 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
     }
     emptied_controllers(&links, inventory, &mut diags);
     let links = foundations_first(links);
-    let there: HashSet<&str> = links.iter().map(|l| l.desired.id.as_str()).collect();
-    let absent = desired.links.iter().filter(|l| !there.contains(l.id.as_str())).cloned().collect();
     let mut resolver = desired.resolver.clone();
     let mut rules = desired.rules.clone();
     for link in &links {
@@ -130,7 +128,7 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
             *zone = name;
         }
     }
-    (Resolved { links, absent, unmatched, rules, resolver }, diags)
+    (Resolved { links, ambiguous, unmatched, rules, resolver }, diags)
 }
 
 /// A link of which only its names are known yet.

@@ -53,16 +53,26 @@ impl fmt::Display for MatchedBy {
     }
 }
 
-/// The NICs of each physical link that has any, by the link's id. What has a MAC address or a whole name chooses first,
-/// so that `en*` does not take the NIC that another link names. Beside them what no NIC fits, in words.
+/// What became of the physical links.
+#[derive(Default)]
+pub(super) struct Matches {
+    /// The NICs of each link that has any, by the link's id.
+    pub(super) found: HashMap<String, Vec<FoundNic>>,
+    /// What no NIC fits, in words.
+    pub(super) unmatched: Vec<String>,
+    /// Ids of the links that mean one NIC, and fit several.
+    pub(super) ambiguous: Vec<String>,
+}
+
+/// Finds the NICs of each physical link. What has a MAC address or a whole name chooses first, so that `en*` does not take
+/// the NIC that another link names.
 pub(super) fn find(
     desired: &Desired,
     inventory: &Inventory,
     missing: Missing,
     diags: &mut Vec<Diagnostic>,
-) -> (HashMap<String, Vec<FoundNic>>, Vec<String>) {
-    let mut unmatched = Vec::new();
-    let mut found: HashMap<String, Vec<FoundNic>> = HashMap::new();
+) -> Matches {
+    let Matches { mut found, mut unmatched, mut ambiguous } = Matches::default();
     let mut taken: HashSet<String> = HashSet::new();
     let mut unmet: Vec<&Link> = Vec::new();
     let order = PciOrder::new(desired, inventory);
@@ -71,12 +81,12 @@ pub(super) fn find(
     let (exact, loose): (Vec<&Link>, Vec<&Link>) = physical().partition(|l| is_exact(&l.select));
     for link in exact.into_iter().chain(loose) {
         let nics = fitting(link, &table, &taken, &order, diags);
-        let refused = too_many(link, &nics, diags);
+        taken.extend(nics.iter().map(|n| n.name.clone()));
         if nics.is_empty() {
             unmet.push(link);
-        }
-        taken.extend(nics.iter().map(|n| n.name.clone()));
-        if !nics.is_empty() && !refused {
+        } else if too_many(link, &nics, diags) {
+            ambiguous.push(link.id.clone());
+        } else {
             found.insert(link.id.clone(), nics);
         }
     }
@@ -85,13 +95,13 @@ pub(super) fn find(
     diags.extend(spare.iter().map(|link| not_there(link, inventory, &found).severity(Severity::Note)));
     if missing == Missing::StandIn {
         stand_in(&missed, inventory, &mut found, diags);
-        return (found, unmatched);
+        return Matches { found, unmatched, ambiguous };
     }
     for link in missed {
         unmatched.push(what_is_sought(link));
         diags.push(not_there(link, inventory, &found));
     }
-    (found, unmatched)
+    Matches { found, unmatched, ambiguous }
 }
 
 /// Whether nothing is lost where no NIC fits a pattern: `en*` and `eth*` beside each other mean whichever there is. Nothing
@@ -351,34 +361,42 @@ fn what_is_sought(link: &Link) -> String {
 
 /// A property of a NIC that a link asks for: in words, where it is written, and which NICs have it.
 struct Property<'a> {
+    kind: PropertyKind<'a>,
     words: String,
-    is_driver: bool,
     at: Place,
     has: Box<dyn Fn(&ObservedLink) -> bool + 'a>,
 }
 
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum PropertyKind<'a> {
+    Mac,
+    /// A whole name.
+    Name(&'a str),
+    /// A pattern of names.
+    Glob,
+    Driver,
+}
+
 fn properties(select: &Match) -> Vec<Property<'_>> {
     let mac = select.mac.as_ref().map(|mac| Property {
+        kind: PropertyKind::Mac,
         words: format!("the MAC address {}", mac.value),
-        is_driver: false,
         at: mac.at,
         has: Box::new(|nic| [nic.permanent_mac, nic.mac].iter().flatten().any(|own| own.means(&mac.value))),
     });
-    let name = select.name.as_ref().map(|name| Property {
-        words: match &name.value {
-            NamePattern::Exact(name) => format!("the name {name}"),
-            NamePattern::Glob(glob) => format!("a name like {glob}"),
-        },
-        is_driver: false,
-        at: name.at,
-        has: Box::new(|nic| has_name(select, nic)),
+    let name = select.name.as_ref().map(|name| {
+        let (kind, words) = match &name.value {
+            NamePattern::Exact(name) => (PropertyKind::Name(name), format!("the name {name}")),
+            NamePattern::Glob(glob) => (PropertyKind::Glob, format!("a name like {glob}")),
+        };
+        Property { kind, words, at: name.at, has: Box::new(|nic| has_name(select, nic)) }
     });
     let driver = select.drivers.first().map(|first| {
         let all: Vec<&str> = select.drivers.iter().map(|driver| driver.value.as_str()).collect();
         let words = if all.len() > 1 { "one of the drivers" } else { "the driver" };
         Property {
+            kind: PropertyKind::Driver,
             words: format!("{words} {}", all.join(", ")),
-            is_driver: true,
             at: first.at,
             has: Box::new(|nic| fits_drivers(select, nic)),
         }
@@ -413,26 +431,25 @@ fn near_miss(
     found: &HashMap<String, Vec<FoundNic>>,
 ) -> Option<String> {
     let nic = nics.iter().find(|nic| properties.iter().any(|property| (property.has)(nic)))?;
-    let words = |fits: bool| -> Vec<&str> {
-        let part = properties.iter().filter(|property| (property.has)(nic) == fits);
-        part.map(|property| property.words.as_str()).collect()
+    let (has, lacks): (Vec<_>, Vec<_>) = properties.iter().partition(|property| (property.has)(nic));
+    let words = |part: &[&Property<'_>]| {
+        part.iter().map(|property| property.words.as_str()).collect::<Vec<_>>().join(" and ")
     };
-    let (has, lacks) = (words(true), words(false));
     let name = &nic.name;
     if lacks.is_empty() {
         let (owner, _) = found.iter().find(|(_, nics)| nics.iter().any(|nic| nic.name == *name))?;
-        return Some(format!("{name} has {}, and is link \"{owner}\" already; ", has.join(" and ")));
+        return Some(format!("{name} has {}, and is link \"{owner}\" already; ", words(&has)));
     }
-    let driver = if properties.iter().any(|property| property.is_driver && !(property.has)(nic)) {
+    let driver = if lacks.iter().any(|property| property.kind == PropertyKind::Driver) {
         format!(" (its driver is {})", if nic.driver.is_empty() { "unknown" } else { &nic.driver })
     } else {
         String::new()
     };
     let has = match &has[..] {
-        [words] if *words == format!("the name {name}") => "is there".to_owned(),
-        words => format!("has {}", words.join(" and ")),
+        [only] if only.kind == PropertyKind::Name(name) => "is there".to_owned(),
+        _ => format!("has {}", words(&has)),
     };
-    Some(format!("{name} {has}, but without {}{driver}; ", lacks.join(" and ")))
+    Some(format!("{name} {has}, but without {}{driver}; ", words(&lacks)))
 }
 
 /// The NICs that are there, and the one that was probably meant.

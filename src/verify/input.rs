@@ -62,6 +62,8 @@ pub struct DesiredLink {
     pub mac: Option<MacAddr>,
     /// No NIC fitted when the description was applied.
     pub missing: bool,
+    /// Several NICs fitted, and one is meant.
+    pub ambiguous: bool,
     /// Kernel names of the members of a bond, bridge or VRF; without those that are missing.
     pub members: Vec<String>,
     /// Kernel name of the link it is made on.
@@ -152,6 +154,7 @@ impl DesiredLink {
             at: Place::NONE,
             mac: None,
             missing: false,
+            ambiguous: false,
             members: Vec::new(),
             parent: None,
             vlan: None,
@@ -243,7 +246,10 @@ impl Input {
     pub fn new(desired: &Desired, resolved: &Resolved, targets: Vec<Target>) -> Self {
         let found = |link: &&Link| resolved.links.iter().any(|l| l.desired.id == link.id);
         let missing = desired.links.iter().filter(|l| l.kind == Kind::Physical && !found(l));
-        let missing = missing.map(|link| DesiredLink { missing: true, ..DesiredLink::from(link) });
+        let missing = missing.map(|link| {
+            let ambiguous = resolved.ambiguous.contains(&link.id);
+            DesiredLink { missing: true, ambiguous, ..DesiredLink::from(link) }
+        });
         let mut links: Vec<DesiredLink> =
             missing.chain(resolved.links.iter().map(DesiredLink::from)).collect();
         let by_id: HashMap<String, usize> =

@@ -140,7 +140,6 @@ const TRANSITIONS: usize = 24;
 /// From any case to any other: bonds, VLANs and tunnels, which the kernels of tests/netns/transitions.rs need not have.
 /// `NETAPPLY_CASES='vrf eni/'` runs only those pairs whose names have all of the words.
 #[test]
-#[ignore = "minutes in an emulated guest: for changes of the planner"]
 fn whatever_was_applied_before_a_description_gives_the_same() {
     let mut cases =
         transition::cases_of(&["bond", "bridge", "dummy", "veth", "vlan", "vrf", "vxlan", "wireguard"], &[]);

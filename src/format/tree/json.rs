@@ -17,7 +17,12 @@ pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> R
             "key must be a string" => "expected a key in double quotes",
             other => other,
         };
-        return Err(Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {plain}")).hint(hint(message)));
+        let hint = if wrong.is_eof() {
+            "the file ends in the middle: was it cut off when it was written or uploaded?"
+        } else {
+            "look just before this place for a missing or extra comma, quote or bracket"
+        };
+        return Err(Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {plain}")).hint(hint));
     }
     let mut scanner = Scanner { rest: text, file, line: 1, column: 1, nodes: 0, duplicates };
     scanner.value(0)
@@ -62,14 +67,6 @@ pub(super) fn only_yaml(wrong: &Diagnostic) -> Diagnostic {
     Diagnostic::new(wrong.code, wrong.at, message)
         .severity(Severity::Warning)
         .hint("fix it: strict JSON parsers reject this")
-}
-
-fn hint(message: &str) -> &'static str {
-    if message.starts_with("EOF") {
-        "the file ends in the middle: was it cut off when it was written or uploaded?"
-    } else {
-        "look just before this place for a missing or extra comma, quote or bracket"
-    }
 }
 
 /// Walks a text that is known to be valid JSON, so that it only has to find where things begin.

@@ -36,12 +36,11 @@ pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> R
         if unread.replace(0) > MAX_UNREAD {
             return Err(too_long(at));
         }
-        let (event, span) =
-            next.map_err(|wrong| {
-                at = builder.place(wrong.marker());
-                Diagnostic::new(Code::Syntax, at, format!("not valid YAML: {}", plain(wrong.info())))
-                    .hint(hint(text, at, wrong.info()))
-            })?;
+        let (event, span) = next.map_err(|wrong| {
+            at = builder.place(wrong.marker());
+            let (plain, hint) = plain(text, at, wrong.info());
+            Diagnostic::new(Code::Syntax, at, format!("not valid YAML: {plain}")).hint(hint)
+        })?;
         at = builder.place(&span.start);
         builder.event(event, at)?;
     }
@@ -49,35 +48,40 @@ pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> R
     Ok(builder.root.unwrap_or(nothing))
 }
 
-/// The parser's messages in plain words, by what they contain.
-const PLAIN: &[(&str, &str)] = &[
-    ("tabs disallowed", "a tab in the indentation"),
-    ("while scanning a quoted scalar", "the quote that begins here is not closed"),
-    ("mapping values are not allowed", "a ':' does not belong here"),
-    ("illegal placement of ':'", "a ':' does not belong here"),
-    ("did not find expected key", "a key should begin here"),
-    ("did not find expected '-'", "an item of the list, with '-', should begin here"),
-    ("did not find expected ',' or ']'", "a list that begins with '[' is not closed before this place"),
-    ("did not find expected ',' or '}'", "a mapping that begins with '{' is not closed before this place"),
-    ("found unknown anchor", "an alias (*…) to an anchor (&…) that does not exist"),
-    ("invalid indentation", "the indentation does not fit the lines before"),
+const LOOK: &str = "check the indentation, quotes and brackets of this line and the one before";
+
+/// The parser's messages, which are its only form of an error, by what they contain: in plain words, and what to do.
+const PLAIN: &[(&str, &str, &str)] = &[
+    ("tabs disallowed", "a tab in the indentation", LOOK),
+    (
+        "while scanning a quoted scalar",
+        "the quote that begins here is not closed",
+        "close the quote, or remove it",
+    ),
+    (
+        "mapping values are not allowed",
+        "a ':' does not belong here",
+        "is the ':' missing at the end of the line before, or is this line indented too far?",
+    ),
+    ("illegal placement of ':'", "a ':' does not belong here", LOOK),
+    ("did not find expected key", "a key should begin here", LOOK),
+    ("did not find expected '-'", "an item of the list, with '-', should begin here", LOOK),
+    ("did not find expected ',' or ']'", "a list that begins with '[' is not closed before this place", LOOK),
+    (
+        "did not find expected ',' or '}'",
+        "a mapping that begins with '{' is not closed before this place",
+        LOOK,
+    ),
+    ("found unknown anchor", "an alias (*…) to an anchor (&…) that does not exist", LOOK),
+    ("invalid indentation", "the indentation does not fit the lines before", LOOK),
 ];
 
-fn plain(message: &str) -> &str {
-    PLAIN.iter().find(|(part, _)| message.contains(part)).map_or(message, |(_, plain)| plain)
-}
-
-fn hint(text: &str, at: Place, message: &str) -> &'static str {
+/// What is wrong, and what to do.
+fn plain<'m>(text: &str, at: Place, message: &'m str) -> (&'m str, &'static str) {
+    let known = PLAIN.iter().find(|(part, ..)| message.contains(part));
+    let (plain, hint) = known.map_or((message, LOOK), |(_, plain, hint)| (*plain, *hint));
     let line = text.lines().nth((at.line as usize).saturating_sub(1)).unwrap_or_default();
-    if line.contains('\t') {
-        "YAML does not allow tabs for indentation: use spaces"
-    } else if message.contains("quoted scalar") {
-        "close the quote, or remove it"
-    } else if message.contains("mapping values") {
-        "is the ':' missing at the end of the line before, or is this line indented too far?"
-    } else {
-        "check the indentation, quotes and brackets of this line and the one before"
-    }
+    (plain, if line.contains('\t') { "YAML does not allow tabs for indentation: use spaces" } else { hint })
 }
 
 fn too_long(at: Place) -> Diagnostic {
