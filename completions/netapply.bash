@@ -97,7 +97,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__apply)
-            opts="-n -h --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --handoff --dhcp --json --log --help"
+            opts="-n -h --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --handoff --dhcp --dhcp-options --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -125,6 +125,10 @@ _netapply() {
                     ;;
                 --dhcp)
                     COMPREPLY=($(compgen -W "auto own image" -- "${cur}"))
+                    return 0
+                    ;;
+                --dhcp-options)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --log)

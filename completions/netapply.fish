@@ -46,6 +46,7 @@ none\t'Tell none'"
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l dhcp -d 'Who asks for DHCP leases' -r -f -a "auto\t'The image\'s client where one is enabled, else netapply'
 own\t'netapply'
 image\t'The image\'s client'"
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l dhcp-options -d 'How netapply asks for DHCP leases: detect=off|fast|standard, ipv6-only, user-class=TEXT, vendor-class=TEXT' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l log -d 'Log level: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s n -l dry-run -d 'Print the plan; changes nothing'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l strict -d 'All or nothing: an error in the description prevents any change, and a failed step undoes the steps before it'

@@ -142,6 +142,9 @@ struct ApplyOptions {
     /// Who asks for DHCP leases
     #[arg(long, value_enum, value_name = "WHO")]
     dhcp: Option<Dhcp>,
+    /// How netapply asks for DHCP leases: detect=off|fast|standard, ipv6-only, user-class=TEXT, vendor-class=TEXT
+    #[arg(long, value_name = "LIST")]
+    dhcp_options: Option<String>,
     #[command(flatten)]
     print: PrintOptions,
     #[command(flatten)]
@@ -429,6 +432,8 @@ pub struct Args {
     pub handoff: Option<bool>,
     /// `--dhcp`.
     pub dhcp: Option<Dhcp>,
+    /// `--dhcp-options`.
+    pub dhcp_options: Option<String>,
     /// `--dry-run` of another command than apply.
     pub dry_run: bool,
     /// `--log`.
@@ -474,13 +479,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Inst
 /// Options may stand before the command, and no command means `apply`: brings the command to the front. `--wait` takes its
 /// seconds as the next argument, too, where that is a number.
 fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
-    const VALUED: [&str; 11] = [
+    const VALUED: &[&str] = &[
         "--inventory",
         "--format",
         "--for",
         "--probe",
         "--handoff",
         "--dhcp",
+        "--dhcp-options",
         "--release",
         "--log",
         "--to",
@@ -568,6 +574,7 @@ impl From<CommandLine> for Args {
             probes: Vec::new(),
             handoff: None,
             dhcp: None,
+            dhcp_options: None,
             dry_run: false,
             log: None,
         };
@@ -584,6 +591,7 @@ impl From<CommandLine> for Args {
                 args.verify = !options.no_verify;
                 args.handoff = options.handoff.map(|handoff| matches!(handoff, Handoff::Auto));
                 args.dhcp = options.dhcp;
+                args.dhcp_options = options.dhcp_options;
                 args.json = options.print.json;
                 args.log = options.log.log;
                 args.network(options.network);

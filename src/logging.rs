@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter};
 
-use crate::machine::files;
+use crate::machine::{clock, files};
 use crate::page::{Page, printable};
 
 /// Bytes that may wait to be written to standard error. Further lines are dropped and counted.
@@ -203,8 +203,8 @@ fn priority(level: Level) -> u8 {
 
 /// Seconds since boot, as the kernel log has them: the clock may be wrong this early.
 fn uptime() -> String {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-    now.map_or_else(|_| "?".to_owned(), |t| format!("[{:5}.{:06}]", t.tv_sec(), t.tv_nsec() / 1000))
+    let now = clock::uptime();
+    format!("[{:5}.{:06}]", now.as_secs(), now.subsec_micros())
 }
 
 impl Write for Tee {

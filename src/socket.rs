@@ -1,6 +1,8 @@
 //! Raw IP and packet sockets under tokio: the few system calls that neither tokio nor nix offers. Most of the program's
 //! `unsafe` is here.
 
+pub(crate) mod arp;
+
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, SocketAddr};

@@ -12,13 +12,12 @@ use netapply::kernel::effects::Real;
 use netapply::kernel::names::Names;
 use netapply::kernel::read;
 use netapply::kernel::session::{NetlinkFamily, Session};
-use netapply::machine::Machine;
+use netapply::machine::{Machine, clock};
 use netapply::plan::{self, Plan, script};
 use netapply::resolve::{Missing, resolve};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::time::{ClockId, clock_gettime};
 
 use crate::cases::Case;
 
@@ -135,7 +134,7 @@ fn ip_batch(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
 
 /// The whole process, and from its start to the kernel's last answer; then once more with nothing to do.
 fn netapply(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
-    let begin = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).expect("a clock"));
+    let begin = clock::uptime();
     tell("netapply", milliseconds(setting.apply()));
     let state = stamp().expect("netapply logs when the kernel has answered");
     tell("state", milliseconds(state.saturating_sub(begin)));

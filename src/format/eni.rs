@@ -4,6 +4,7 @@
 //! stanzas, so stanzas are collected first. What they share with cloud-init v1 is in `debian`.
 
 mod commands;
+mod dhcp;
 mod inherit;
 mod kinds;
 mod lines;

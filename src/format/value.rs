@@ -50,6 +50,17 @@ pub(super) fn try_text<'a>(
     }
 }
 
+/// A name that a DHCP client can send: what no server would take for a name is not sent.
+pub(super) fn sent_name(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<String> {
+    let name = text(node, key, diags)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.len() > 63 || !name.bytes().all(plain) {
+        diags.push(bad(Code::BadValue, node, key, "a name has at most 63 letters, digits, hyphens and dots"));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
 /// The items of a list.
 pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, diags: &mut Vec<Diagnostic>) -> &'a [Node] {
     match node.map(|n| (n, &n.value)) {

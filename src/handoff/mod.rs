@@ -15,7 +15,7 @@ mod resolver;
 pub mod state;
 mod surroundings;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, is_host_name};
 use crate::model::{Desired, Dynamic, Kind};
 use crate::plan::Plan;
 use crate::resolve::{Resolved, ResolvedLink};
@@ -142,7 +142,7 @@ fn name_machine(draft: &mut PlanDraft, hostname: Option<&str>) {
     // The kernel's name is the first part; what follows is a matter of the resolver.
     let Some(name) = hostname.and_then(|h| h.split('.').next()) else { return };
     let valid = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if name == "localhost" {
+    if !name.is_empty() && !is_host_name(name) {
         return;
     }
     if name.is_empty() || name.len() > 63 || name.starts_with('-') || !name.chars().all(valid) {

@@ -7,7 +7,7 @@ use super::image::{Presence, services};
 use super::record::{RECORD, Record};
 use super::resolv_conf::{ResolvConf, Resolvconf};
 use super::{APPLIED, CONNMAN, DHCPCD, IFUPDOWN, MARKERS};
-use crate::machine::Machine;
+use crate::machine::{Machine, is_host_name};
 
 /// The image, as far as the hand-off is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -198,11 +198,7 @@ fn hostname(machine: &Machine) -> Option<String> {
     let release = [text("/etc/os-release"), text("/usr/lib/os-release")].concat();
     let default = release.lines().find_map(|line| line.strip_prefix("DEFAULT_HOSTNAME="));
     let default = default.unwrap_or_default().trim_matches(['"', '\'']).to_owned();
-    let is_name = |name: &String| {
-        !name.is_empty()
-            && *name != default
-            && !["localhost", "localhost.localdomain", "(none)"].contains(&name.as_str())
-    };
+    let is_name = |name: &String| *name != default && is_host_name(name);
     // The first line that is neither empty nor a comment is the name (hostname(5)).
     let name = |path: &str| {
         let text = text(path);

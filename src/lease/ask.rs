@@ -1,33 +1,30 @@
 //! Asks for leases: the clients of [`super::dhcp4::machine`] on real links, each a task with sockets and timers of its
 //! own. What they learn comes out of [`Clients::next`]; nothing here changes a link.
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd as _;
-use std::time::Duration;
-
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
-use nix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::dhcp4::frame::{self, ArpFrame, CLIENT_PORT, SERVER_PORT};
-use super::dhcp4::machine::{Account, Client, ClientEvent, Config, Lease, LeaseEnd, Moment, Output};
+use super::dhcp4::frame::{self, CLIENT_PORT, SERVER_PORT};
+use super::dhcp4::machine::{Account, Arp, Client, ClientEvent, Config, Lease, LeaseEnd, Moment, Output};
+use crate::machine::clock;
+use crate::socket::arp::ETH_P_ARP;
 use crate::socket::{Socket, op, want_tags};
 
 const ETH_P_IP: u16 = 0x0800;
-const ETH_P_ARP: u16 = 0x0806;
 /// Whole Ethernet frames with a tag fit.
 const BUFFER: usize = 2048;
 
 /// The time since the machine was started; it goes on while the machine sleeps.
 pub fn now() -> Moment {
-    let Ok(time) = clock_gettime(ClockId::CLOCK_BOOTTIME) else { return Moment::ZERO };
-    Duration::new(time.tv_sec().try_into().unwrap_or(0), time.tv_nsec().try_into().unwrap_or(0))
+    clock::uptime()
 }
 
 /// A link that is to get a lease.
@@ -186,7 +183,7 @@ async fn serve(job: Job, mut commands: UnboundedReceiver<Command>, tell: Unbound
                     continue;
                 }
             },
-            received = receive(wire.arp.as_ref(), &mut arp_frame) => match received.ok().and_then(|(f, _)| ArpFrame::read(f)) {
+            received = receive(wire.arp.as_ref(), &mut arp_frame) => match received.ok().and_then(|(f, _)| Arp::of_frame(f)) {
                 Some(arp) => client.handle(now(), ClientEvent::Arp(arp), &mut random),
                 None => continue,
             },

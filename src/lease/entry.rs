@@ -60,8 +60,7 @@ impl LeaseEntry {
             false => format!("server {server}"),
         };
         if let Some(conflict) = conflict {
-            let mac: Vec<String> = conflict.mac.iter().map(|byte| format!("{byte:02x}")).collect();
-            let _ = write!(why, "{} was offered, and {} uses it", conflict.address, mac.join(":"));
+            let _ = write!(why, "{} was offered, and {} uses it", conflict.address, conflict.mac);
         } else if let Some(refused) = refused {
             let _ = write!(why, "{} refuses {}", server(refused.server), refused.address);
         } else if let Some(offer) = offers.iter().find(|offer| offer.silent) {
@@ -149,7 +148,7 @@ mod tests {
         assert_eq!(bad, "the offer of server 192.0.2.1 cannot be used: it has no lifetime");
         let refused = Some(Refused { server, address });
         assert_eq!(of(Account { refused, ..none() }), "server 192.0.2.1 refuses 192.0.2.7");
-        let conflict = Some(Conflict { address, mac: [2, 0, 0, 0, 0, 99] });
+        let conflict = Some(Conflict { address, mac: "02:00:00:00:00:63".parse().unwrap() });
         assert_eq!(
             of(Account { conflict, ..none() }),
             "192.0.2.7 was offered, and 02:00:00:00:00:63 uses it"

@@ -55,8 +55,10 @@ pub fn host_name<'a>(
 fn add(link: &mut ResolvedLink, lease: &Lease, metric: u32, at: Place, now: Moment) -> Resolver {
     let terms = &lease.terms;
     let address = IpAddr::V4(terms.address.addr());
-    let left =
-        lease.end().map(|end| u32::try_from(end.saturating_sub(now).as_secs()).unwrap_or(u32::MAX - 1));
+    // The kernel refuses an address that has no second left.
+    let seconds =
+        |end: Moment| u32::try_from(end.saturating_sub(now).as_secs().max(1)).unwrap_or(u32::MAX - 1);
+    let left = lease.end().map(seconds);
     let described = link.desired.addresses.iter().any(|a| a.net.addr() == address);
     if !described {
         let net = IpNet::V4(terms.address);
@@ -218,6 +220,15 @@ mod tests {
             ..bound()
         };
         assert_eq!(steps(Some(over), &inventory).len(), 1);
+    }
+
+    #[test]
+    fn the_last_second_of_a_lease_is_one_that_the_kernel_takes() {
+        let (desired, inventory) = machine();
+        let mut resolved = resolve(&desired, &inventory, Missing::Report).0;
+        let end = Duration::from_millis(900_000 + 600_000);
+        join(&mut resolved, &[("eth0".to_owned(), bound())].into(), end - Duration::from_millis(300));
+        assert_eq!(resolved.links[0].desired.addresses[0].valid, Some(1));
     }
 
     #[test]

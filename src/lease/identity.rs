@@ -43,6 +43,9 @@ fn mac_at(link: &ResolvedLink, resolved: &Resolved, inventory: &Inventory, depth
 
 /// Option 61 of a link; `uuid` is the machine's, as the firmware has it.
 pub fn client_id(link: &ResolvedLink, mac: MacAddr, uuid: Option<&str>) -> Vec<u8> {
+    if let Some(id) = &link.desired.dhcp4.client_id {
+        return id.clone();
+    }
     if !link.desired.dhcp4.duid {
         return [&[ETHERNET], mac.as_bytes()].concat();
     }
@@ -122,6 +125,9 @@ mod tests {
         eth0.desired.dhcp4.duid = true;
         let id = client_id(&eth0, mac, Some(UUID));
         assert_eq!((id[0], &id[5..9], id.len()), (255, &[0, 4, 0x0f, 0x1e][..], 23));
+        eth0.desired.dhcp4.client_id = Some(vec![0, b'n', b'1']);
+        assert_eq!(client_id(&eth0, mac, Some(UUID)), [0, b'n', b'1'], "what a description names");
+        eth0.desired.dhcp4.client_id = None;
         let mut other = link("eth0.5", Kind::Vlan);
         other.desired.dhcp4.duid = true;
         assert_ne!(client_id(&other, mac, Some(UUID))[1..5], id[1..5], "the IAID is the link's");

@@ -1,6 +1,7 @@
 //! Where everything of the machine is. One value owns every path, so that a test or a rehearsal can give another root;
-//! no other room spells a path of the running machine for the file system. Knows nothing but paths.
+//! no other room spells a path of the running machine for the file system. [`clock`] is the machine's.
 
+pub mod clock;
 pub mod files;
 
 use std::path::{Path, PathBuf};
@@ -28,10 +29,21 @@ impl Machine {
         &self.root
     }
 
+    /// The kernel's name for the machine; `None` where nobody gave it one.
+    pub fn host_name(&self) -> Option<String> {
+        let name = std::fs::read_to_string(self.at("/proc/sys/kernel/hostname")).ok()?;
+        Some(name.trim().to_owned()).filter(|name| is_host_name(name))
+    }
+
     /// Where an absolute path of the machine is, such as `/etc/resolv.conf`.
     pub fn at(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
+}
+
+/// Whether somebody gave a machine this name: the kernel and distributions have others for one without.
+pub fn is_host_name(name: &str) -> bool {
+    !["", "localhost", "localhost.localdomain", "(none)"].contains(&name)
 }
 
 macro_rules! paths {

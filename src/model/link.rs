@@ -265,6 +265,8 @@ pub struct DhcpOptions {
     pub vendor_class: Option<String>,
     /// The lifetime that is asked for, seconds.
     pub lifetime: Option<u32>,
+    /// Who the link is to the server (option 61), instead of what follows from `duid`.
+    pub client_id: Option<Vec<u8>>,
 }
 
 impl Default for DhcpOptions {
@@ -281,6 +283,7 @@ impl Default for DhcpOptions {
             metric: None,
             vendor_class: None,
             lifetime: None,
+            client_id: None,
         }
     }
 }

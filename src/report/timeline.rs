@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
+use crate::machine::clock;
 use serde::{Deserialize, Serialize};
 
 use crate::page::Page;
@@ -61,7 +61,7 @@ impl Clock {
     /// Begins with the phase `start`: what the kernel and the loader took.
     pub fn start() -> Clock {
         let now = Instant::now();
-        let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+        let uptime = clock::uptime();
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let started = started(&stat).unwrap_or(uptime).min(uptime);
         let clock = Clock {

@@ -150,6 +150,7 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
         hostname: described.saved.hostname.as_deref(),
         clock: &options.clock,
         dhcp: options.dhcp,
+        dhcp_options: &options.dhcp_options,
         boot: options.boot,
     };
     let settled = async {

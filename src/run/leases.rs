@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
+use super::options::DhcpWords;
 use super::pipeline::Planned;
 use super::{Exit, print, print_json};
 use crate::cli::Args;
@@ -47,11 +48,17 @@ enum Asking {
 /// The leases that a run waits for.
 #[derive(Debug, Default)]
 pub(super) struct Leasing {
+    words: DhcpWords,
     asking: Asking,
     entries: BTreeMap<String, LeaseEntry>,
 }
 
 impl Leasing {
+    /// Asks in this manner.
+    pub(super) fn new(words: DhcpWords) -> Leasing {
+        Leasing { words, ..Leasing::default() }
+    }
+
     /// Keeps the files of the leased links, has somebody ask, and tells the clients which links carry packets. Returns the
     /// links that a lease is waited for, and how long.
     pub(super) async fn follow(
@@ -60,16 +67,17 @@ impl Leasing {
         planned: &Planned,
         boot: bool,
     ) -> (Vec<String>, Duration) {
-        let mut changed = false;
-        for name in entry::all(machine).into_keys().filter(|name| !planned.entries.contains_key(name)) {
-            changed = true;
-            if let Err(error) = entry::forget(machine, &name) {
+        let mut changed = !planned.no_longer_leased.is_empty();
+        for name in &planned.no_longer_leased {
+            if let Err(error) = entry::forget(machine, name) {
                 log::warn!("the lease file of {name} cannot be removed: {error}");
             }
         }
         for (name, known) in &planned.entries {
             let link = planned.resolved.link(name);
-            let Some(config) = link.and_then(|link| config(link, planned, machine)) else { continue };
+            let Some(config) = link.and_then(|link| config(link, planned, machine, &self.words)) else {
+                continue;
+            };
             let mut entry = self.entries.get(name).unwrap_or(known).clone();
             // Whoever applies again asks again.
             let given_up = known.lost == Some(LeaseEnd::Released) && !self.entries.contains_key(name);
@@ -268,7 +276,7 @@ pub(super) fn keep(machine: &Machine, entry: &LeaseEntry) {
 }
 
 /// Who asks on a link, and how; `None` where it is no Ethernet.
-fn config(link: &ResolvedLink, planned: &Planned, machine: &Machine) -> Option<Config> {
+fn config(link: &ResolvedLink, planned: &Planned, machine: &Machine, words: &DhcpWords) -> Option<Config> {
     let observed = planned.inventory.link(&link.name).filter(|link| link.layer == LinkLayer::Ether)?;
     let mac = observed.mac?.as_bytes().try_into().ok()?;
     let identity = identity::mac(link, &planned.resolved, &planned.inventory).or(observed.mac)?;
@@ -277,18 +285,19 @@ fn config(link: &ResolvedLink, planned: &Planned, machine: &Machine) -> Option<C
         false => None,
     };
     let dhcp4 = &link.desired.dhcp4;
-    let own_name = || {
-        let name = std::fs::read_to_string(machine.at("/proc/sys/kernel/hostname")).ok()?;
-        let name = name.trim().to_owned();
-        (!name.is_empty() && name != "localhost" && name != "(none)").then_some(name)
-    };
     Some(Config {
         mac,
         client_id: identity::client_id(link, identity, uuid.as_deref()),
-        host_name: dhcp4.send_host_name.then(|| dhcp4.host_name.clone().or_else(own_name)).flatten(),
-        vendor_class: dhcp4.vendor_class.clone(),
+        host_name: dhcp4
+            .send_host_name
+            .then(|| dhcp4.host_name.clone().or_else(|| machine.host_name()))
+            .flatten(),
+        vendor_class: dhcp4.vendor_class.clone().or_else(|| words.vendor_class.clone()),
+        user_class: words.user_class.clone(),
         lifetime: dhcp4.lifetime,
-        ..Config::default()
+        ipv6_only: words.ipv6_only,
+        detection: words.detection,
+        others: Vec::new(),
     })
 }
 

@@ -12,9 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::time::{ClockId, clock_gettime};
 
-use crate::machine::{Machine, files};
+use crate::machine::{Machine, clock, files};
 use crate::page::printable;
 use crate::report::places::utc;
 
@@ -66,8 +65,7 @@ impl<'a> Turn<'a> {
             return Ok(Turn { machine, written: None, held: None });
         };
         // The clock may stand still or jump this early, so the file could have the same content as before; the uptime differs.
-        let uptime =
-            clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |t| t.tv_nsec() + 1_000_000_000 * t.tv_sec());
+        let uptime = clock::uptime().as_nanos();
         let (pid, since) = (std::process::id(), utc(SystemTime::now()));
         let text = format!("pid {pid}, since {since}\n{uptime}\n");
         let written = lock.set_len(0).and_then(|()| lock.write_all_at(text.as_bytes(), 0));

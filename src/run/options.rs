@@ -8,6 +8,7 @@ use clap::ValueEnum as _;
 
 use super::pipeline::Who;
 use crate::cli::{self, Args, Dhcp};
+use crate::lease::dhcp4::machine::Detection;
 use crate::logging::{self, Prefix};
 use crate::machine::{Machine, files};
 use crate::report::consoles::Consoles;
@@ -47,6 +48,8 @@ pub(super) struct Options {
     pub(super) handoff: bool,
     /// Who asks for leases.
     pub(super) dhcp: Who,
+    /// How netapply asks for them.
+    pub(super) dhcp_options: DhcpWords,
     /// No person waits for the output: the report goes to the consoles.
     pub(super) boot: bool,
     pub(super) json: bool,
@@ -96,6 +99,17 @@ impl Options {
             }
         }
         let dhcp = args.dhcp.or_else(|| dhcp_parameter(&cmdline, &mut problems)).into();
+        let dhcp_options = match &args.dhcp_options {
+            Some(list) => DhcpWords::parse(list)
+                .map_err(|wrong| cli::Complaint(format!("--dhcp-options {list}: {wrong}")))?,
+            None => {
+                let list = cmdline.dhcp_options.as_deref().unwrap_or_default();
+                DhcpWords::parse(list).unwrap_or_else(|wrong| {
+                    problems.push(format!("netapply.dhcp-options={list}: {wrong}"));
+                    DhcpWords::default()
+                })
+            }
+        };
         // The log is there by now.
         let clock = Clock::start();
         problems.iter().for_each(|problem| log::warn!("kernel command line: {problem}"));
@@ -114,6 +128,7 @@ impl Options {
             targets,
             handoff: super::tells_the_image(args, &cmdline),
             dhcp,
+            dhcp_options,
             boot,
             json: args.json,
             clock,
@@ -137,6 +152,47 @@ pub(super) fn dhcp_parameter(cmdline: &Cmdline, problems: &mut Vec<String>) -> O
         problems.push(format!("netapply.dhcp={text}: it is auto, own or image"));
     }
     who
+}
+
+/// How netapply asks for DHCP leases, beside what the description says: a list with commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct DhcpWords {
+    /// Whether an address is probed before it is used.
+    pub(super) detection: Detection,
+    /// IPv4 is left off where the network asks for that (option 108, RFC 8925).
+    pub(super) ipv6_only: bool,
+    /// Option 77.
+    pub(super) user_class: Option<String>,
+    /// Option 60, where the description has none.
+    pub(super) vendor_class: Option<String>,
+}
+
+impl DhcpWords {
+    /// Reads the list; an error says what is wrong with it.
+    fn parse(list: &str) -> Result<DhcpWords, String> {
+        let mut words = DhcpWords::default();
+        for word in list.split(',').filter(|word| !word.is_empty()) {
+            let class = |text: &str| match text.len() {
+                1..=254 => Ok(Some(text.to_owned())),
+                _ => Err(format!("{word}: a class has 1 to 254 bytes")),
+            };
+            match word.split_once('=') {
+                None if word == "ipv6-only" => words.ipv6_only = true,
+                Some(("detect", "off")) => words.detection = Detection::Off,
+                Some(("detect", "fast")) => words.detection = Detection::Fast,
+                Some(("detect", "standard")) => words.detection = Detection::Standard,
+                Some(("user-class", text)) => words.user_class = class(text)?,
+                Some(("vendor-class", text)) => words.vendor_class = class(text)?,
+                _ => {
+                    return Err(format!(
+                        "{word} is unknown: there are detect=off|fast|standard, ipv6-only, user-class=TEXT and \
+                         vendor-class=TEXT"
+                    ));
+                }
+            }
+        }
+        Ok(words)
+    }
 }
 
 impl From<Option<Dhcp>> for Who {
@@ -220,6 +276,24 @@ mod tests {
         assert_eq!(problems.len(), 1);
         let below = of("ipa-inspection-callback-url=http://a.example/baremetal/v1/continue_inspection");
         assert_eq!(below[0].path, "/baremetal");
+    }
+
+    #[test]
+    fn how_leases_are_asked_for_is_a_list() {
+        let words = DhcpWords::parse("detect=standard,ipv6-only,user-class=ipa,,vendor-class=a=b").unwrap();
+        let expected = DhcpWords {
+            detection: Detection::Standard,
+            ipv6_only: true,
+            user_class: Some("ipa".to_owned()),
+            vendor_class: Some("a=b".to_owned()),
+        };
+        assert_eq!(words, expected);
+        assert_eq!(DhcpWords::parse(""), Ok(DhcpWords::default()));
+        for wrong in
+            ["detect=slow", "ipv6-only=1", "user-class=", &format!("user-class={}", "x".repeat(255)), "x"]
+        {
+            assert!(DhcpWords::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

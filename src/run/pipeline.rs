@@ -76,6 +76,8 @@ pub(super) struct Planned {
     pub(super) handoff_warnings: Vec<String>,
     /// What is known of the links that netapply leases, by name.
     pub(super) entries: BTreeMap<String, LeaseEntry>,
+    /// Links that have a lease file and are not leased by this plan.
+    pub(super) no_longer_leased: Vec<String>,
 }
 
 /// What is observed of a machine before a description is compared with it.
@@ -110,10 +112,12 @@ pub(super) async fn plan_unprivileged(
     let (mut resolved, diagnostics) = resolve(request.desired, &ready, request.missing);
     drop(ready);
     let mut entries = entry::all(request.machine);
+    let mut no_longer_leased: Vec<String> = entries.keys().cloned().collect();
     entries.retain(|name, _| resolved.link(name).is_some_and(is_leasable));
     if let Some(who) = request.dhcp {
         choose(&mut entries, &resolved, who, request.machine);
     }
+    no_longer_leased.retain(|name| !entries.contains_key(name));
     facts::join(&mut resolved, &entries, ask::now());
     let unread = details::complete(&mut inventory, resolved.present(), request.machine).await.err();
     let surroundings = match request.handoff {
@@ -121,7 +125,7 @@ pub(super) async fn plan_unprivileged(
         None => Surroundings::default(),
     };
     let planned = planned(request, inventory, resolved, diagnostics, &surroundings, entries);
-    Ok((Planned { moment, unfinished, ..planned }, unread))
+    Ok((Planned { moment, unfinished, no_longer_leased, ..planned }, unread))
 }
 
 /// Plans for a machine that was recorded with `netapply inventory`.

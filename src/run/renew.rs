@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -24,7 +26,7 @@ use crate::cli::Args;
 use crate::format;
 use crate::handoff::handed_off;
 use crate::inventory::Inventory;
-use crate::kernel::apply::{AfterFailure, apply};
+use crate::kernel::apply::{self, AfterFailure, apply};
 use crate::kernel::effects::Real;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
@@ -36,13 +38,18 @@ use crate::lease::entry::{self, LeaseEntry};
 use crate::logging::{self, Prefix};
 use crate::machine::{Machine, files};
 use crate::plan::script;
+use crate::report::places::Places;
 use crate::report::systemd;
 use crate::resolve::Missing;
 
 /// How long giving a lease up may take.
 const RELEASE_BOUND: Duration = Duration::from_secs(5);
-/// After a change that failed, the next try.
+/// After a change that failed, the next try; each further one waits twice as long.
 const AGAIN: Duration = Duration::from_secs(30);
+/// The longest of these waits.
+const LONGEST_AGAIN: Duration = Duration::from_secs(1800);
+/// How long a verification after a change may wait for the network.
+const VERIFY_WAIT: &str = "--wait=30";
 /// Longest order that is read.
 const LONGEST_ORDER: usize = 64;
 
@@ -69,10 +76,7 @@ pub(super) fn renew(args: &Args) -> Exit {
             complain(&failure);
             Exit::Refused
         }
-        Err(error) => {
-            complain(&format!("the program could not be set up: {error}"));
-            Exit::Refused
-        }
+        Err(error) => not_set_up(&error),
     };
     logging::finish();
     exit
@@ -88,6 +92,8 @@ struct Service<'a> {
     /// Those who want to hear of changes.
     listeners: Vec<OwnedWriteHalf>,
     orders: (UnboundedSender<Order>, UnboundedReceiver<Order>),
+    /// A lease has other terms than the last report knows.
+    other_terms: bool,
 }
 
 impl<'a> Service<'a> {
@@ -101,7 +107,8 @@ impl<'a> Service<'a> {
         files::remove(&path).map_err(failed)?;
         let listener = UnixListener::bind(&path).map_err(failed)?;
         let (clients, listeners, orders) = (Clients::default(), Vec::new(), unbounded_channel());
-        Ok(Service { machine, clients, entries: entry::all(machine), listener, listeners, orders })
+        let entries = entry::all(machine);
+        Ok(Service { machine, clients, entries, listener, listeners, orders, other_terms: false })
     }
 
     async fn serve(mut self, stop: &mut Stop) -> Result<(), String> {
@@ -114,6 +121,9 @@ impl<'a> Service<'a> {
         let mut due = true;
         let mut adjusting: Option<Adjusting<'_>> = None;
         let mut retry: Option<Instant> = None;
+        let mut failures = 0_u32;
+        // The verification of the last change.
+        let mut verifying: Option<Child> = None;
         let watchdog = watchdog();
         let mut alive = Instant::now();
         loop {
@@ -130,16 +140,25 @@ impl<'a> Service<'a> {
             tokio::select! {
                 done = adjusted => {
                     adjusting = None;
-                    if !done {
-                        (due, retry) = (true, Some(Instant::now() + AGAIN));
+                    if done {
+                        failures = 0;
+                        if std::mem::take(&mut self.other_terms) {
+                            verifying = verified_again(self.machine);
+                        }
+                    } else {
+                        let wait = (AGAIN * (1 << failures.min(6))).min(LONGEST_AGAIN);
+                        (due, retry) = (true, Some(Instant::now() + wait));
+                        failures += 1;
                     }
                 }
                 news = self.clients.next() => {
                     let Some(entry) = self.entries.get_mut(&news.link) else { continue };
+                    let before = entry.lease.take();
                     note(entry, &news);
                     keep(self.machine, entry);
+                    self.other_terms |= before.map(|lease| lease.terms) != entry.lease.as_ref().map(|l| l.terms.clone());
                     if news.changed {
-                        (due, retry) = (true, None);
+                        (due, retry, failures) = (true, None, 0);
                         self.tell().await;
                         self.status();
                     }
@@ -162,6 +181,7 @@ impl<'a> Service<'a> {
                     None => {}
                 },
                 () = until(retry) => {}
+                () = ended(&mut verifying) => verifying = None,
                 () = until(watchdog.map(|interval| alive + interval)) => {
                     alive = Instant::now();
                     systemd::notify("WATCHDOG=1");
@@ -229,6 +249,27 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
+/// Has a report that says whether the network works follow a change: `netapply verify`, without an output of its own. Where
+/// nothing was verified before, nobody waits for it; an initramfs has the consoles to itself.
+fn verified_again(machine: &Machine) -> Option<Child> {
+    let last = Places(machine).last().ok()?;
+    let verified = matches!(last["verdict"].as_str(), Some("works" | "unverified" | "faults"));
+    if !verified || machine.initrd_release().exists() {
+        return None;
+    }
+    let mut command = Command::new(std::env::current_exe().ok()?);
+    command.args(["verify", VERIFY_WAIT]).env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.spawn().map_err(|error| log::warn!("the report cannot be renewed: {error}")).ok()
+}
+
+async fn ended(child: &mut Option<Child>) {
+    match child {
+        Some(child) => drop(child.wait().await),
+        None => std::future::pending().await,
+    }
+}
+
 /// Half of what systemd gives between two signs of life (sd_watchdog_enabled(3)).
 fn watchdog() -> Option<Duration> {
     let microseconds = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
@@ -266,7 +307,10 @@ async fn adjust(machine: &Machine) -> bool {
             let step = plan.step(number).map_or_else(String::new, |step| script::brief(&step.action));
             log::warn!("{step}: {trouble}");
         }
-        Ok::<bool, Failure>(outcome.is_complete(&plan))
+        // What was interrupted or lost is tried again; what other tools or the host name refuse is not, since it would be
+        // refused again.
+        let again = outcome.unsure || outcome.cost(&plan) == Some(apply::Cost::Network);
+        Ok::<bool, Failure>(!again)
     };
     adjusted.await.unwrap_or_else(|failure| {
         log::warn!("{failure}");
@@ -320,11 +364,14 @@ pub(super) fn release(args: &Args) -> Exit {
             complain("the lease was not given up in time");
             Exit::Incomplete
         }
-        Err(error) => {
-            complain(&format!("the program could not be set up: {error}"));
-            Exit::Refused
-        }
+        Err(error) => not_set_up(&error),
     }
+}
+
+/// There is no runtime to work in.
+fn not_set_up(error: &io::Error) -> Exit {
+    complain(&format!("cannot start: {error}"));
+    Exit::Refused
 }
 
 async fn by_service(stream: UnixStream, links: &[String], machine: &Machine) -> bool {

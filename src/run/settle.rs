@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::leases::Leasing;
+use super::options::DhcpWords;
 use super::pipeline::{self, Handoff, Planned, Who};
 use super::saved;
 use crate::diagnostic::{Diagnostic, Severity, worst};
@@ -93,6 +94,8 @@ pub(super) struct SettleOptions<'a> {
     pub(super) hostname: Option<&'a str>,
     /// Who asks for leases.
     pub(super) dhcp: Who,
+    /// How netapply asks for them.
+    pub(super) dhcp_options: &'a DhcpWords,
     /// A service started later in this boot asks and waits.
     pub(super) boot: bool,
 }
@@ -128,7 +131,7 @@ pub(super) async fn settle(
         dhcp: Some(how.dhcp),
         leased_only: false,
     };
-    let mut leasing = Leasing::default();
+    let mut leasing = Leasing::new(how.dhcp_options.clone());
     let unchanged = loop {
         // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
         let late = begin.elapsed() >= UDEV_BOUND;

@@ -24,6 +24,8 @@ pub struct Cmdline {
     pub handoff: Option<String>,
     /// `netapply.dhcp=auto|own|image`.
     pub dhcp: Option<String>,
+    /// `netapply.dhcp-options=LIST`.
+    pub dhcp_options: Option<String>,
     /// `ir_pub_id=`: the publisher id of the one ISO that Ironic made for this boot.
     pub ir_pub_id: Option<String>,
     /// `BOOTIF=`: written by PXE boot loaders.
@@ -54,6 +56,7 @@ const TEXTS: &[(&str, Field)] = &[
     ("netapply.log", |c| &mut c.log),
     ("netapply.handoff", |c| &mut c.handoff),
     ("netapply.dhcp", |c| &mut c.dhcp),
+    ("netapply.dhcp-options", |c| &mut c.dhcp_options),
     ("ir_pub_id", |c| &mut c.ir_pub_id),
     ("BOOTIF", |c| &mut c.bootif),
     ("boot_method", |c| &mut c.boot_method),
@@ -111,7 +114,7 @@ impl Cmdline {
                 self.problem(
                     key,
                     value,
-                    "there are netapply.source, .wait, .probe, .strict, .log, .handoff and .dhcp",
+                    "there are netapply.source, .wait, .probe, .strict, .log, .handoff, .dhcp and .dhcp-options",
                 );
             }
             _ => {}
@@ -245,7 +248,7 @@ mod tests {
             [
                 "The kernel command line's netapply.wait=soon is ignored: it is a number of seconds.",
                 "The kernel command line's netapply.sauce=/dev/sr0 is ignored: there are netapply.source, .wait, \
-                 .probe, .strict, .log, .handoff and .dhcp.",
+                 .probe, .strict, .log, .handoff, .dhcp and .dhcp-options.",
             ]
         );
         assert_eq!((c.source, c.wait), (None, None));

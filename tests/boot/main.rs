@@ -9,6 +9,7 @@ mod initramfs_tools;
 mod ipa;
 mod ironic;
 mod late;
+mod leases;
 mod network;
 mod proxmox;
 mod units;

@@ -72,7 +72,13 @@ fn check_units(guest: &mut Guest) {
     let output = guest.exits(0, &format!("systemd-analyze --man=no verify {units}"));
     assert_eq!(output.stderr, "");
     // In tenths: the exposure that systemd finds, of 10.
-    for (unit, most) in [("netapply.service", 41), ("netapply-wait-online.service", 35)] {
+    let units = [
+        ("netapply.service", 41),
+        ("netapply-wait-online.service", 35),
+        ("netapply-initrd.service", 41),
+        ("netapply-lease.service", 37),
+    ];
+    for (unit, most) in units {
         guest.ok(&format!("systemd-analyze --no-pager security --threshold={most} {unit}"));
     }
     // A drop-in is read with the unit that it is for; those that are not in this root get a body.

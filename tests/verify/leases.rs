@@ -216,6 +216,34 @@ fn a_lease_is_given_up_when_asked() {
     });
 }
 
+/// The report says what holds now: the service has the network verified anew, where it was verified before.
+#[test]
+fn the_report_follows_a_lease() {
+    in_machine(async || {
+        let server = server(8);
+        let path = description("dhcp4: true");
+        // Nobody answers for names.
+        exits(1, &format!("apply --handoff=none --dhcp=own --wait=6 {path}"));
+        let report = || std::fs::read_to_string(Machine::default().report()).unwrap_or_default();
+        assert!(report().contains("192.0.2.50") && !report().contains("no DHCP lease"), "{}", report());
+        let _service = renewing();
+        drop(server);
+        until("the report says that the lease is lost", || report().contains("no DHCP lease"));
+    });
+}
+
+#[test]
+fn what_is_asked_for_is_sent() {
+    in_machine(async || {
+        let _server = server(600);
+        let path = description("dhcp4: true");
+        exits(0, &format!("{APPLY} --dhcp-options=detect=off,user-class=ipa {path}"));
+        let config = eth0().config;
+        assert_eq!((config.user_class.as_deref(), config.ipv6_only), (Some("ipa"), false));
+        exits(2, &format!("{APPLY} --dhcp-options=detect=never {path}"));
+    });
+}
+
 #[test]
 fn where_nobody_answers_the_cause_says_so() {
     in_machine(async || {

@@ -59,6 +59,34 @@ fn a_drive_that_stops_answering_is_left_to_a_child() {
     assert!(state.contains("D (disk sleep)") && state.contains("PPid:\t1\n"), "{state}");
 }
 
+/// Closing a serial port waits 30 s for what it has not sent, and a line at a time that is for ever.
+#[test]
+fn a_serial_port_that_sends_nothing_costs_five_seconds() {
+    let folder = tempfile::tempdir().expect("a folder for pipes");
+    let pipe = folder.path().join("dead");
+    for end in ["in", "out"] {
+        nix::unistd::mkfifo(&pipe.with_extension(end), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    }
+    let chardev = format!("pipe,id=dead,path={}", pipe.display());
+    let drive = drive::ironic_iso(cases::LACP);
+    let builder = switch::machine().netapply().cd(drive.path());
+    let mut guest = builder.qemu(&["-chardev", &chardev, "-serial", "chardev:dead"]).boot();
+    // Full pipe, full port: from here on it sends nothing. Only a killed process closes it at once.
+    guest.ok("stty -F /dev/ttyS1 raw; cat /dev/zero >/dev/ttyS1 & last=
+        until now=$(grep '^1:' /proc/tty/driver/serial); [ -n \"$last\" ] && [ \"$now\" = \"$last\" ]; do last=$now; sleep 2; done
+        kill -9 $!; wait $! || true
+        : >/etc/initrd-release; echo ttyS1 hvc0 >/tmp/active; mount --bind /tmp/active /sys/class/tty/console/active");
+    let output = guest.exits(
+        0,
+        "begin=$(cut -d. -f1 /proc/uptime); netapply apply --no-verify
+        echo seconds $(($(cut -d. -f1 /proc/uptime) - begin))",
+    );
+    let seconds = output.stdout.lines().find_map(|line| line.strip_prefix("seconds ")).expect("seconds");
+    assert!(seconds.parse::<u32>().is_ok_and(|seconds| seconds < 30), "{seconds} s: {}", output.stderr);
+    guest.ok("grep -q /dev/ttyS1: /run/netapply/netapply.log");
+    guest.shows(1, &["applied, not yet verified"]);
+}
+
 /// Several mistakes in one text: a VLAN id out of range, a cycle, a second link of one name, an address that is none.
 const MISTAKES: &str = r#"{"links": [
   {"id": "good", "type": "phy", "ethernet_mac_address": "7c:c2:55:6e:90:44"},

@@ -88,7 +88,10 @@ pub(in crate::format) fn subnet(
                 diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
             }
         }
-        if let Some(node) = either(fields, "metric") {
+        let of_lease = method.value == Method::Dhcp4;
+        if let Some(node) = either(fields, "metric").filter(|_| of_lease) {
+            link.dhcp4.metric = metric(node, diags);
+        } else if let Some(node) = either(fields, "metric") {
             let message = "\"metric\" is left to the image: it is that of a client's routes";
             diags.push(Diagnostic::new(Code::LeftToOthers, node.at, message));
         }

@@ -1,7 +1,7 @@
 //! cloud-init v1, interfaces text and context.sh side by side, each link as one line. Plans are in testdata.
 
 use crate::format::parse;
-use crate::model::{Activation, Desired, DesiredMac, Link, NamePattern, Naming};
+use crate::model::{Activation, Desired, DesiredMac, DhcpOptions, Link, NamePattern, Naming};
 
 /// What a text asks for, and the diagnostics.
 fn read(text: &str) -> (Vec<String>, Vec<String>) {
@@ -350,6 +350,32 @@ fn interfaces_text_as_people_write_it() {
         let diags: Vec<&str> = diags.iter().map(|s| s.split_once(' ').unwrap().1).collect();
         assert_eq!(diags, messages, "{text}");
     }
+}
+
+#[test]
+fn what_an_interfaces_text_says_to_its_dhcp_client() {
+    let text = "auto eth0\niface eth0 inet dhcp\n hostname node1\n client 01:02:03\n vendor v\n leasehours 2\n metric 7\n\
+                auto eth1\niface eth1 inet dhcp\n leasetime 90\n leasehours 2\n hostname no$name\n\
+                auto eth2\niface eth2 inet manual\n vendor v\n";
+    let parsed = parse(vec![("interfaces".into(), text.into())]);
+    let of = |at: usize| parsed.desired.links[at].dhcp4.clone();
+    let expected = DhcpOptions {
+        host_name: Some("node1".to_owned()),
+        client_id: Some(vec![1, 2, 3]),
+        vendor_class: Some("v".to_owned()),
+        lifetime: Some(7200),
+        metric: Some(7),
+        ..DhcpOptions::default()
+    };
+    assert_eq!(of(0), expected);
+    assert_eq!(of(1), DhcpOptions { lifetime: Some(90), ..DhcpOptions::default() });
+    let said: Vec<&str> = parsed.diagnostics.iter().map(|d| d.message.as_str()).collect();
+    let wrong = "hostname \"no$name\": a name has at most 63 letters, digits, hyphens and dots";
+    let useless = "\"vendor\" has no effect here: the stanza does not ask for DHCP";
+    assert!(said.contains(&wrong) && said.contains(&useless), "{said:?}");
+    let v1 = "version: 1\nconfig:\n- {type: physical, name: eth0, subnets: [{type: dhcp4, metric: 9}]}\n";
+    let parsed = parse(vec![("network-config".into(), v1.into())]);
+    assert_eq!(parsed.desired.links[0].dhcp4.metric, Some(9));
 }
 
 #[test]

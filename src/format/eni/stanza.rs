@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::dhcp::dhcp;
 use super::table::{IFACE, REPEATED, TOP};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::debian::{Method, desired_mac, subnet};
@@ -174,6 +175,8 @@ impl<'a> Stanza<'a> {
         if self.uses("dhcp") {
             link.dynamic.push(Located::new(Dynamic::Dhcp4, self.at));
         }
+        let asks = self.uses("dhcp") || self.method() == Method::Dhcp4;
+        dhcp(&fields, asks, &mut link.dhcp4, diags);
         if self.name != self.base() && self.name.len() <= 15 {
             let added = link.addresses.iter_mut().skip(before).filter(|a| a.net.addr().is_ipv4());
             added.for_each(|address| address.label = Some(self.name.to_owned()));

@@ -52,7 +52,7 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, dia
     // networkd takes search domains only where it is told to.
     link.dhcp4.use_domains &= !link.dynamic.iter().any(|d| d.value == Dynamic::Dhcp4);
     if let Some(fields) = &dhcp4 {
-        apply(fields, &mut link.dhcp4);
+        apply(fields, &mut link.dhcp4, diags);
     }
     let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
     if renderer == Renderer::Networkd && on(Dynamic::Dhcp4) && on(Dynamic::Dhcp6) {
@@ -86,7 +86,7 @@ fn overrides<'a>(
 }
 
 /// Takes the values of overrides; those that are wrong have been reported.
-fn apply(fields: &Fields<'_>, dhcp4: &mut DhcpOptions) {
+fn apply(fields: &Fields<'_>, dhcp4: &mut DhcpOptions, diags: &mut Vec<Diagnostic>) {
     let switches: [(&str, &mut bool); 6] = [
         ("send-hostname", &mut dhcp4.send_host_name),
         ("use-dns", &mut dhcp4.use_name_servers),
@@ -102,9 +102,7 @@ fn apply(fields: &Fields<'_>, dhcp4: &mut DhcpOptions) {
         }
     }
     dhcp4.metric = fields.get("route-metric").and_then(|node| node.text()?.parse().ok());
-    // What no server would take for a name is not sent.
-    let name = fields.get("hostname").and_then(Node::text).filter(|name| name.is_ascii() && name.len() <= 63);
-    dhcp4.host_name = name.filter(|name| !name.is_empty()).map(str::to_owned);
+    dhcp4.host_name = fields.get("hostname").and_then(|node| value::sent_name(node, "hostname", diags));
 }
 
 /// netplan refuses overrides that differ between IPv4 and IPv6 where both are on, because networkd has one set.

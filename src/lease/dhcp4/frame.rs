@@ -1,5 +1,4 @@
-//! What carries messages on a link that has no address yet: Ethernet, IPv4 and UDP headers made and read by hand, and ARP
-//! to find out whether an address is in use (RFC 5227).
+//! What carries messages on a link that has no address yet: Ethernet, IPv4 and UDP headers made and read by hand.
 
 use std::net::Ipv4Addr;
 
@@ -14,14 +13,11 @@ pub const CLIENT_PORT: u16 = 68;
 /// All of a link's stations.
 const BROADCAST: Mac = [0xff; 6];
 const IPV4: [u8; 2] = [0x08, 0x00];
-const ARP: [u8; 2] = [0x08, 0x06];
 const ETHERNET: usize = 14;
 const IP: usize = 20;
 const UDP: usize = 8;
 /// IP protocol number.
 const UDP_PROTOCOL: u8 = 17;
-/// The smallest Ethernet frame without its check sum (IEEE 802.3).
-const SHORTEST: usize = 60;
 
 /// A message in a broadcast frame, from an address that may be 0.0.0.0.
 pub fn broadcast(payload: &[u8], mac: Mac, from: Ipv4Addr) -> Vec<u8> {
@@ -50,7 +46,7 @@ pub fn broadcast(payload: &[u8], mac: Mac, from: Ipv4Addr) -> Vec<u8> {
     ip[16..20].copy_from_slice(&to.octets());
     let sum = checksum(&ip);
     ip[10..12].copy_from_slice(&sum.to_be_bytes());
-    let mut frame = header(mac, IPV4);
+    let mut frame = [&BROADCAST[..], &mac, &IPV4].concat();
     frame.extend(ip);
     frame.extend(udp);
     frame
@@ -77,61 +73,6 @@ pub fn payload(frame: &[u8], whole: bool) -> Option<(Ipv4Addr, &[u8])> {
     let to = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
     let summed = whole && [sum_high, sum_low] != [0, 0];
     (!summed || udp_sum(from, to, datagram) == 0).then_some((from, &datagram[UDP..]))
-}
-
-/// What an ARP packet says.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct ArpFrame {
-    /// A reply; else a request.
-    pub reply: bool,
-    /// The sender's hardware address.
-    pub mac: Mac,
-    /// The sender's address; 0.0.0.0 in a probe.
-    pub sender: Ipv4Addr,
-    /// The address that it is about.
-    pub target: Ipv4Addr,
-}
-
-impl ArpFrame {
-    /// Asks whether anybody has the address, without claiming it (RFC 5227, section 1.1).
-    pub fn probe(mac: Mac, address: Ipv4Addr) -> ArpFrame {
-        ArpFrame { reply: false, mac, sender: Ipv4Addr::UNSPECIFIED, target: address }
-    }
-
-    /// Says that the address is the sender's from now on.
-    pub fn announcement(mac: Mac, address: Ipv4Addr) -> ArpFrame {
-        ArpFrame { reply: false, mac, sender: address, target: address }
-    }
-
-    /// The packet in a broadcast frame.
-    pub fn frame(&self) -> Vec<u8> {
-        let mut frame = header(self.mac, ARP);
-        // Ethernet and IPv4, of 6 and 4 bytes.
-        frame.extend([0, 1, 8, 0, 6, 4, 0, if self.reply { 2 } else { 1 }]);
-        frame.extend(self.mac);
-        frame.extend(self.sender.octets());
-        frame.extend([0; 6]);
-        frame.extend(self.target.octets());
-        frame.resize(SHORTEST, 0);
-        frame
-    }
-
-    /// Reads a frame.
-    pub fn read(frame: &[u8]) -> Option<ArpFrame> {
-        let packet = frame.get(ETHERNET..ETHERNET + 28).filter(|_| frame[12..14] == ARP)?;
-        (packet[..7] == [0, 1, 8, 0, 6, 4, 0] && matches!(packet[7], 1 | 2)).then_some(())?;
-        let four = |at: usize| Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]);
-        Some(ArpFrame {
-            reply: packet[7] == 2,
-            mac: packet[8..14].try_into().ok()?,
-            sender: four(14),
-            target: four(24),
-        })
-    }
-}
-
-fn header(mac: Mac, kind: [u8; 2]) -> Vec<u8> {
-    [&BROADCAST[..], &mac, &kind].concat()
 }
 
 fn udp_sum(from: Ipv4Addr, to: Ipv4Addr, datagram: &[u8]) -> u16 {
@@ -199,15 +140,5 @@ mod tests {
         let sum = checksum(&fragment[14..34]);
         fragment[24..26].copy_from_slice(&sum.to_be_bytes());
         assert_eq!(payload(&fragment, true), None);
-    }
-
-    #[test]
-    fn arp_says_who_has_an_address() {
-        let probe = ArpFrame::probe(MAC, [192, 0, 2, 7].into());
-        assert_eq!(ArpFrame::read(&probe.frame()), Some(probe));
-        assert_eq!((probe.frame().len(), probe.sender), (60, Ipv4Addr::UNSPECIFIED));
-        for length in 0..42 {
-            assert_eq!(ArpFrame::read(&probe.frame()[..length]), None);
-        }
     }
 }

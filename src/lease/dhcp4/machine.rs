@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::ArpFrame;
 use super::message::{ClientMessage, Mac, MessageKind, ServerMessage};
 use super::options;
 use super::terms::{OfferFault, Terms};
+use crate::model::MacAddr;
+pub use crate::socket::arp::Arp;
 
 /// A moment, as the time since the machine was started: it goes on while the machine sleeps (CLOCK_BOOTTIME).
 pub type Moment = Duration;
@@ -27,6 +28,8 @@ const SPREAD: Duration = Duration::from_secs(1);
 const REQUESTS: u32 = 4;
 /// How often a server is asked whether an earlier lease still holds: 4 + 8 s.
 const CONFIRMATIONS: u32 = 2;
+/// After so many messages without an answer the next ones ask for answers by broadcast.
+const UNICAST_TRIES: u32 = 2;
 /// Between two requests for more time there is at least this much (section 4.4.5).
 const LEAST_RENEWAL_DELAY: Duration = Duration::from_secs(60);
 /// How long a client that declined an address waits (section 3.1, step 5).
@@ -94,8 +97,6 @@ pub struct Config {
     pub lifetime: Option<u32>,
     /// The link can do without IPv4 where the network asks for that (RFC 8925).
     pub ipv6_only: bool,
-    /// Answers have to come by broadcast.
-    pub broadcast: bool,
     /// Whether the address is probed.
     pub detection: Detection,
     /// Addresses of the machine's other links.
@@ -151,7 +152,7 @@ pub enum ClientEvent<'a> {
     /// The payload of a datagram for the client's port.
     Message(&'a [u8]),
     /// ARP was heard.
-    Arp(ArpFrame),
+    Arp(Arp),
     /// The lease is to be given up.
     Release,
 }
@@ -176,7 +177,7 @@ pub enum Output {
         payload: Vec<u8>,
     },
     /// Send an ARP packet.
-    Arp(ArpFrame),
+    Arp(Arp),
     /// This lease is in force from now on; another one is not.
     Bound(Lease),
     /// The lease is no longer in force.
@@ -246,7 +247,7 @@ pub struct Conflict {
     /// The address.
     pub address: Ipv4Addr,
     /// Whose it is.
-    pub mac: Mac,
+    pub mac: MacAddr,
 }
 
 /// An exchange: its number, and when it began.
@@ -258,6 +259,8 @@ struct Exchange {
     sent: u32,
     /// `secs`: of a request for an offer those of the message that the offer answers.
     seconds: u16,
+    /// Answers are to come by broadcast.
+    broadcast: bool,
     /// When the last one was sent.
     last: Moment,
     /// When the next one is due.
@@ -457,10 +460,9 @@ impl Client {
             State::Probing { lease, sent, .. } => self.probe(now, lease, sent, random, out),
             State::Bound { announced, .. } if announced < ANNOUNCEMENTS => {
                 if let Some(lease) = &self.lease {
-                    out.push(Output::Arp(ArpFrame::announcement(
-                        self.config.mac,
-                        lease.terms.address.addr(),
-                    )));
+                    out.extend(
+                        self.mac().map(|mac| Output::Arp(Arp::announcement(mac, lease.terms.address.addr()))),
+                    );
                 }
                 self.state = State::Bound { announced: announced + 1, next: now + BETWEEN_ANNOUNCEMENTS };
             }
@@ -477,7 +479,7 @@ impl Client {
     }
 
     fn exchange(&self, now: Moment, random: Random<'_>) -> Exchange {
-        Exchange { xid: random(), began: now, sent: 0, seconds: 0, last: now, next: now }
+        Exchange { xid: random(), began: now, sent: 0, seconds: 0, broadcast: false, last: now, next: now }
     }
 
     fn discover(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output>) {
@@ -583,7 +585,8 @@ impl Client {
             kind,
             xid: exchange.xid,
             seconds: exchange.seconds,
-            broadcast: config.broadcast && held.is_unspecified() && asks,
+            // Whoever gets no answer to its hardware address may get one that is for everybody.
+            broadcast: exchange.broadcast && held.is_unspecified() && asks,
             address: held,
             mac: config.mac,
             options: list,
@@ -711,6 +714,10 @@ impl Client {
         }
     }
 
+    fn mac(&self) -> Option<MacAddr> {
+        MacAddr::from_bytes(&self.config.mac)
+    }
+
     fn before_probes(&self, random: Random<'_>) -> Duration {
         match self.config.detection {
             Detection::Standard => between(Duration::ZERO, Duration::from_secs(1), random),
@@ -736,7 +743,8 @@ impl Client {
             }
             return;
         }
-        out.push(Output::Arp(ArpFrame::probe(self.config.mac, lease.terms.address.addr())));
+        let probe = |mac| Output::Arp(Arp::probe(mac, lease.terms.address.addr()));
+        out.extend(self.mac().map(probe));
         let wait = match (self.config.detection, sent + 1 == PROBES) {
             (Detection::Standard, true) => Duration::from_secs(2),
             (Detection::Standard, false) => between(Duration::from_secs(1), Duration::from_secs(2), random),
@@ -746,12 +754,12 @@ impl Client {
     }
 
     /// Whoever speaks from the address, or probes for it too, has it (RFC 5227, section 2.1.1).
-    fn arp(&mut self, now: Moment, arp: ArpFrame, random: Random<'_>, out: &mut Vec<Output>) {
+    fn arp(&mut self, now: Moment, arp: Arp, random: Random<'_>, out: &mut Vec<Output>) {
         let State::Probing { lease, .. } = &self.state else { return };
         let address = lease.terms.address.addr();
         let speaks = arp.sender == address;
         let probes = arp.sender.is_unspecified() && arp.target == address && !arp.reply;
-        if arp.mac == self.config.mac || !(speaks || probes) {
+        if Some(arp.mac) == self.mac() || !(speaks || probes) {
             return;
         }
         let server = lease.terms.server;
@@ -824,6 +832,7 @@ impl Client {
 impl Exchange {
     fn sent(&mut self, now: Moment, delay: Duration) {
         self.sent = self.sent.saturating_add(1);
+        self.broadcast |= self.sent > UNICAST_TRIES;
         self.seconds = u16::try_from(now.saturating_sub(self.began).as_secs()).unwrap_or(u16::MAX);
         self.last = now;
         self.next = now + delay;

@@ -11,8 +11,8 @@ use super::icmp::words;
 use super::{Fact, Facts, tell};
 use crate::model::MacAddr;
 use crate::socket::Socket;
+use crate::socket::arp::{Arp, ETH_P_ARP};
 
-const ETHERTYPE: u16 = 0x0806;
 /// RFC 5227 1.1: PROBE_NUM, and PROBE_MIN between two. The random wait before the first is left out, because the address
 /// is used already and no other machine is kept from one.
 const PROBES: u32 = 3;
@@ -20,52 +20,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// So many claims are told: a host may send any number.
 pub(super) const MOST: usize = 4096;
 
-/// An ARP packet: who says that he has which address, and whom he asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Arp {
-    /// True for a reply.
-    pub(super) reply: bool,
-    /// Hardware address of the sender.
-    pub(super) mac: MacAddr,
-    /// Address of the sender; unspecified in a probe.
-    pub(super) sender: Ipv4Addr,
-    /// Address asked for.
-    pub(super) target: Ipv4Addr,
-}
-
-/// An ARP probe: a request for `target` with sender 0.0.0.0, broadcast, as a whole frame.
-fn probe(mac: &[u8], target: Ipv4Addr) -> Vec<u8> {
-    let mut frame = vec![0xff; 6];
-    frame.extend(mac);
-    frame.extend(ETHERTYPE.to_be_bytes());
-    // Ethernet, IPv4, 6 and 4 bytes, request.
-    frame.extend([0, 1, 8, 0, 6, 4, 0, 1]);
-    frame.extend(mac);
-    frame.extend([0; 4]);
-    frame.extend([0; 6]);
-    frame.extend(target.octets());
-    frame
-}
-
-/// Reads what stands behind an Ethernet header of type ARP.
-pub(super) fn read(packet: &[u8]) -> Option<Arp> {
-    let packet = packet.get(..28)?;
-    let (header, rest) = packet.split_at(8);
-    let [0, 1, 8, 0, 6, 4, 0, operation @ (1 | 2)] = header else { return None };
-    let ip = |at: usize| rest.get(at..at + 4).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(Ipv4Addr::from);
-    Some(Arp {
-        reply: *operation == 2,
-        mac: MacAddr::from_bytes(rest.get(..6)?)?,
-        sender: ip(6)?,
-        target: ip(16)?,
-    })
-}
-
 /// Sends three probes for each of these addresses of ours, a second apart, and tells of everybody who says that he has one.
 /// Who merely probes for it (sender 0.0.0.0) is no conflict: the address is in use already, and switches that track their
 /// hosts probe for what is there. Whether the hardware address is another of our own is for others to judge.
 pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr], facts: &Facts) {
-    let frames: Vec<Vec<u8>> = ips.iter().map(|ip| probe(mac.as_bytes(), *ip)).collect();
+    let frames: Vec<Vec<u8>> = ips.iter().map(|ip| Arp::probe(mac, *ip).frame()).collect();
     let ours: HashSet<Ipv4Addr> = ips.iter().copied().collect();
     let mut told: HashSet<(Ipv4Addr, MacAddr)> = HashSet::new();
     let heard = |arp: Arp| {
@@ -82,7 +41,7 @@ pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr]
 
 /// Asks twice who has these addresses.
 pub(super) async fn who_has(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr], facts: &Facts) {
-    let frames: Vec<Vec<u8>> = ips.iter().map(|ip| probe(mac.as_bytes(), *ip)).collect();
+    let frames: Vec<Vec<u8>> = ips.iter().map(|ip| Arp::probe(mac, *ip).frame()).collect();
     let heard = |arp: Arp| {
         if arp.reply && ips.contains(&arp.sender) {
             tell(facts, Fact::Has(link.to_owned(), IpAddr::V4(arp.sender), arp.mac));
@@ -97,18 +56,17 @@ pub(super) async fn who_has(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Add
 /// last.
 async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(Arp)) -> std::io::Result<()> {
     let hear = |frame: &[u8]| {
-        if let Some(arp) = frame.get(14..).and_then(read) {
+        if let Some(arp) = Arp::of_frame(frame) {
             heard(arp);
         }
     };
-    rounds_of(index, ETHERTYPE, &[], rounds, frames, hear).await
+    rounds_of(index, ETH_P_ARP, &[], rounds, frames, hear).await
 }
 
 /// How many questions for a hardware address are answered.
 pub(super) async fn tally(index: u32, mac: MacAddr, ip: Ipv4Addr) -> std::io::Result<Tally> {
-    let is_answer =
-        |frame: &[u8]| frame.get(14..).and_then(read).is_some_and(|arp| arp.reply && arp.sender == ip);
-    tally_of(index, ETHERTYPE, &[], &probe(mac.as_bytes(), ip), is_answer).await
+    let is_answer = |frame: &[u8]| Arp::of_frame(frame).is_some_and(|arp| arp.reply && arp.sender == ip);
+    tally_of(index, ETH_P_ARP, &[], &Arp::probe(mac, ip).frame(), is_answer).await
 }
 
 /// Sends a whole frame again and again for six seconds, and counts how often an answer comes before the next.
@@ -163,23 +121,4 @@ pub(super) async fn rounds_of(
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_probe_reads_back_as_one() {
-        let mac: MacAddr = "7c:c2:55:6e:90:44".parse().unwrap();
-        let frame = probe(mac.as_bytes(), Ipv4Addr::new(192, 0, 2, 7));
-        assert_eq!(frame.len(), 42);
-        let arp = read(&frame[14..]).unwrap();
-        let expected =
-            Arp { reply: false, mac, sender: Ipv4Addr::UNSPECIFIED, target: Ipv4Addr::new(192, 0, 2, 7) };
-        assert_eq!(arp, expected);
-        for cut in 0..28 {
-            assert_eq!(read(&frame[14..14 + cut]), None);
-        }
-    }
 }

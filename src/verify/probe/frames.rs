@@ -4,9 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::evidence::{Heard, Lacp, Lldp, Stp};
-use super::arp;
 use crate::model::MacAddr;
 use crate::page;
+use crate::socket::arp::Arp;
 
 const LLDP: u16 = 0x88cc;
 const SLOW_PROTOCOLS: u16 = 0x8809;
@@ -75,7 +75,7 @@ fn mac(bytes: &[u8], at: usize) -> Option<MacAddr> {
 /// Who sent an untagged frame, where it says an address.
 fn sender(kind: u16, body: &[u8]) -> Option<IpAddr> {
     let ip = match kind {
-        ARP => IpAddr::V4(arp::read(body)?.sender),
+        ARP => IpAddr::V4(Arp::read(body)?.sender),
         IPV4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(body.get(12..16)?).ok()?)),
         IPV6 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(body.get(8..24)?).ok()?)),
         _ => return None,

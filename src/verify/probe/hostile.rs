@@ -7,7 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::evidence::Heard;
-use super::{arp, dns, frames, http, icmp, ndisc};
+use super::{dns, frames, http, icmp, ndisc};
+use crate::socket::arp::Arp;
 
 /// The beginnings of frames that a parser looks into: destination, source, EtherType or length.
 fn frame(kind: [u8; 2], body: &[u8]) -> Vec<u8> {
@@ -81,7 +82,7 @@ proptest! {
         for bytes in [any.clone(), damaged(right, &changes, cut), frame([0x88, 0xcc], &any)] {
             frames::note(&mut heard, &bytes, tag);
             check(&heard);
-            arp::read(bytes.get(14..).unwrap_or_default());
+            Arp::read(bytes.get(14..).unwrap_or_default());
             ndisc::advertisement(&bytes);
         }
     }

@@ -5,7 +5,8 @@
 use std::net::IpAddr;
 
 use super::super::evidence::Flow;
-use super::{Fact, Facts, arp, ndisc, tell};
+use super::{Fact, Facts, ndisc, tell};
+use crate::socket::arp::Arp;
 use crate::socket::{ETH_P_ALL, Socket, op, want_tags};
 
 /// A frame that tells something of a conversation with a host.
@@ -53,7 +54,7 @@ fn kind(frame: &[u8], outgoing: bool, ip: IpAddr) -> Option<Frame> {
     let packet = frame.get(14..)?;
     match (frame.get(12..14)?, ip) {
         ([8, 6], IpAddr::V4(ip)) => {
-            let arp = arp::read(packet)?;
+            let arp = Arp::read(packet)?;
             match outgoing {
                 true => (arp.target == ip && !arp.reply).then_some(Frame::Asked),
                 // One that answers a question without a sender is not the kernel's.

@@ -1,6 +1,5 @@
 //! What the RFCs ask of a client, one test each, driven packet by packet with a clock that the test moves.
 
-use super::super::frame::ArpFrame;
 use super::super::options::MessageOptions;
 use super::*;
 
@@ -108,6 +107,10 @@ fn only(outputs: &[Output]) -> Sent {
 
 fn config() -> Config {
     Config { mac: MAC, client_id: [&[1][..], &MAC].concat(), detection: Detection::Off, ..Config::default() }
+}
+
+fn hardware(mac: Mac) -> MacAddr {
+    MacAddr::from_bytes(&mac).unwrap()
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -525,7 +528,7 @@ requirements! {
             while !outputs.iter().any(|o| matches!(o, Output::Bound(_))) {
                 outputs.extend(link.next().1);
             }
-            let probes = outputs.iter().filter(|o| **o == Output::Arp(ArpFrame::probe(MAC, ADDRESS))).count();
+            let probes = outputs.iter().filter(|o| **o == Output::Arp(Arp::probe(hardware(MAC), ADDRESS))).count();
             assert_eq!(probes, 3);
             let took = (link.now - begin).as_millis();
             assert!((least..=most).contains(&took), "{took} ms");
@@ -534,8 +537,8 @@ requirements! {
 
     "RFC 2131, 3.1, 5; RFC 5227, 2.1.1" "an address that somebody has is declined, and ten seconds pass"
     an_address_in_use_is_declined {
-        let speaks = ArpFrame { reply: true, mac: OTHER, sender: ADDRESS, target: ADDRESS };
-        let probes_too = ArpFrame::probe(OTHER, ADDRESS);
+        let speaks = Arp { reply: true, mac: hardware(OTHER), sender: ADDRESS, target: ADDRESS };
+        let probes_too = Arp::probe(hardware(OTHER), ADDRESS);
         for arp in [speaks, probes_too] {
             let (mut link, request) = Link::requested(Config { detection: Detection::Fast, ..config() });
             link.answer(&request, &answer(MessageKind::Ack));
@@ -545,7 +548,7 @@ requirements! {
             assert_eq!(decline.options.address(options::REQUESTED_ADDRESS), Some(ADDRESS));
             assert_eq!(decline.options.address(options::SERVER), Some(SERVER));
             assert_eq!(decline.options.bytes(options::PARAMETER_LIST), None, "table 5");
-            assert_eq!(link.client.account().conflict, Some(Conflict { address: ADDRESS, mac: OTHER }));
+            assert_eq!(link.client.account().conflict, Some(Conflict { address: ADDRESS, mac: hardware(OTHER) }));
             let (waited, discover) = link.next_message();
             assert_eq!((waited, discover.kind), (seconds(10), MessageKind::Discover));
             assert_eq!(discover.options.address(options::REQUESTED_ADDRESS), None);
@@ -556,8 +559,8 @@ requirements! {
     other_arp_is_no_conflict {
         let (mut link, request) = Link::requested(Config { detection: Detection::Fast, ..config() });
         link.answer(&request, &answer(MessageKind::Ack));
-        let asks = ArpFrame { reply: false, mac: OTHER, sender: SERVER, target: ADDRESS };
-        for arp in [ArpFrame::probe(MAC, ADDRESS), asks, ArpFrame::announcement(OTHER, SERVER)] {
+        let asks = Arp { reply: false, mac: hardware(OTHER), sender: SERVER, target: ADDRESS };
+        for arp in [Arp::probe(hardware(MAC), ADDRESS), asks, Arp::announcement(hardware(OTHER), SERVER)] {
             assert_eq!(link.event(ClientEvent::Arp(arp)), []);
         }
         assert!(link.client.probes());
@@ -569,7 +572,7 @@ requirements! {
         let mut waits = Vec::new();
         for _ in 0..11 {
             link.answer(&request, &answer(MessageKind::Ack));
-            link.event(ClientEvent::Arp(ArpFrame::announcement(OTHER, ADDRESS)));
+            link.event(ClientEvent::Arp(Arp::announcement(hardware(OTHER), ADDRESS)));
             let (waited, discover) = link.next_message();
             waits.push(waited.as_secs());
             request = only(&link.answer(&discover, &answer(MessageKind::Offer)));
@@ -580,7 +583,7 @@ requirements! {
     "RFC 5227, 2.3" "an address is announced twice, two seconds apart"
     an_address_is_announced {
         let mut link = Link::bound(&answer(MessageKind::Ack));
-        let announcement = [Output::Arp(ArpFrame::announcement(MAC, ADDRESS))];
+        let announcement = [Output::Arp(Arp::announcement(hardware(MAC), ADDRESS))];
         assert_eq!(link.next(), (Duration::ZERO, announcement.to_vec()));
         assert_eq!(link.next(), (seconds(2), announcement.to_vec()));
         assert!(link.next_message().0 > seconds(1000));
@@ -603,11 +606,15 @@ requirements! {
         assert_eq!(only(&link.answer(&discover, &offer)).kind, MessageKind::Request, "it was not asked for");
     }
 
-    "RFC 2131, 4.1" "the broadcast bit is set only where it is asked for, and never once there is an address"
+    "RFC 2131, 4.1" "after two messages without an answer the broadcast bit is set, and never once there is an address"
     the_broadcast_bit {
-        assert!(!only(&Link::new(config()).up()).broadcast_flag);
-        let (mut link, request) = Link::requested(Config { broadcast: true, ..config() });
-        assert!(request.broadcast_flag);
+        let mut link = Link::new(config());
+        assert!(!only(&link.up()).broadcast_flag);
+        assert!(!link.next_message().1.broadcast_flag);
+        let (_, discover) = link.next_message();
+        assert!(discover.broadcast_flag);
+        let request = only(&link.answer(&discover, &answer(MessageKind::Offer)));
+        assert!(request.broadcast_flag, "what answered came by broadcast");
         link.answer(&request, &answer(MessageKind::Ack));
         assert!(!link.next_message().1.broadcast_flag);
     }
@@ -694,7 +701,7 @@ fn any_order_of_events() {
             let outputs = match random() % 8 {
                 0 => link.event(ClientEvent::Carrier(random() % 2 == 0)),
                 1 if random() % 20 == 0 => link.event(ClientEvent::Release),
-                2 => link.event(ClientEvent::Arp(ArpFrame::announcement(OTHER, ADDRESS))),
+                2 => link.event(ClientEvent::Arp(Arp::announcement(hardware(OTHER), ADDRESS))),
                 3..=5 => {
                     let Some(to) = &last else { continue };
                     let mut answer = answer(kinds[random() as usize % 3])

@@ -1,0 +1,10 @@
+//! The clock that goes on while the machine sleeps and that nobody sets: the time of day may be wrong this early.
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// The time since the machine was started (CLOCK_BOOTTIME).
+pub fn uptime() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
