@@ -150,6 +150,12 @@ pub struct ObservedLink {
 }
 
 impl ObservedLink {
+    /// Where a NIC is on the PCI bus: the last part of the path that is such an address.
+    pub fn pci_address(&self) -> Option<&str> {
+        let is_address = |part: &&str| part.len() >= 12 && part.contains(':') && part.contains('.');
+        self.bus.rsplit('/').find(is_address)
+    }
+
     /// A NIC: hardware, or a veth (which is what a container has), not made by netapply's own kinds.
     pub fn is_nic(&self) -> bool {
         matches!(self.kind.known(), Some(Kind::Physical | Kind::Veth)) && self.layer != LinkLayer::Loopback

@@ -12,7 +12,7 @@ use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{Desired, Kind, Link, Place};
-use crate::resolve::Resolved;
+use crate::resolve::{Resolved, ResolvedLink};
 
 /// A tool that a description can be written for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -128,18 +128,23 @@ impl Losses {
 
 /// The names that links have in the kernel, by their ids.
 struct Names<'a> {
-    by_id: HashMap<&'a str, &'a str>,
+    by_id: HashMap<&'a str, &'a ResolvedLink>,
 }
 
 impl<'a> Names<'a> {
     fn new(resolved: &'a Resolved) -> Self {
         let links = resolved.links.iter().rev();
-        Names { by_id: links.map(|link| (link.desired.id.as_str(), link.name.as_str())).collect() }
+        Names { by_id: links.map(|link| (link.desired.id.as_str(), link)).collect() }
     }
 
     /// The name of a made link, which is its id where it has none.
     fn of<'n>(&'n self, link: &'n Link) -> &'n str {
-        self.by_id.get(link.id.as_str()).copied().unwrap_or(&link.id)
+        self.by_id.get(link.id.as_str()).map_or(&link.id, |resolved| &resolved.name)
+    }
+
+    /// The name that a NIC of the machine has; `None` where the description alone is known, or no such NIC is there.
+    fn nic(&self, link: &Link) -> Option<&str> {
+        self.by_id.get(link.id.as_str()).filter(|resolved| !resolved.stand_in)?.current.as_deref()
     }
 }
 

@@ -17,12 +17,12 @@ use crate::model::{
 
 /// The file that netplan reads, and others may not: it may have keys.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
-    let mut links = expressible(desired, can_make, losses);
+    let mut links = expressible(desired, |link, losses| can_make(link, names, losses), losses);
     machine_wide(desired, &mut links, losses);
     if links.is_empty() {
         return Vec::new();
     }
-    let writer = Writer { ids: ids(&links, names), links: &links };
+    let writer = Writer { ids: ids(&links, names), links: &links, names };
     let mut network = Map::default();
     network.put("version", 2_i64);
     for link in &links {
@@ -35,8 +35,11 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
 }
 
 /// Whether netplan has such links at all; says so where it has none.
-fn can_make(link: &Link, losses: &mut Losses) -> bool {
+fn can_make(link: &Link, names: &Names<'_>, losses: &mut Losses) -> bool {
     let lacks = match link.kind {
+        Kind::Physical if link.select.pci.is_some() && names.nic(link).is_none() => {
+            Some("match by PCI address (--inventory gives the NIC's name)".to_owned())
+        }
         Kind::Macvlan => Some("macvlan links".to_owned()),
         Kind::Vxlan if !matches!(link.settings.number("id"), Some(1..)) => Some("VXLAN of id 0".to_owned()),
         Kind::Wireguard if link.wireguard.as_ref().is_none_or(|w| w.private_key.is_none()) => {
@@ -117,6 +120,7 @@ fn ids(links: &[Link], names: &Names<'_>) -> HashMap<String, String> {
 struct Writer<'a> {
     ids: HashMap<String, String>,
     links: &'a [Link],
+    names: &'a Names<'a>,
 }
 
 impl Writer<'_> {
@@ -164,6 +168,11 @@ impl Writer<'_> {
         let name = select.name.as_ref().map(|name| match &name.value {
             NamePattern::Exact(name) | NamePattern::Glob(name) => name.as_str(),
         });
+        let name = name.or(select.pci.as_ref().and_then(|_| self.names.nic(link)));
+        if let (Some(pci), Some(name)) = (&select.pci, name) {
+            let what = format!("netplan matches no NIC by its PCI address: {name} is matched by its name");
+            losses.differs(link, Part::Select, pci.at, what);
+        }
         let by_id = name == Some(self.id(&link.id)) && !select.many;
         if !by_id
             || select.mac.is_some()
@@ -300,8 +309,9 @@ impl Writer<'_> {
                 ),
             }
         }
-        if let Some(first) = link.vlans.as_ref().and_then(|vlans| vlans.first()) {
-            losses.none(link, Part::Vlans, first.at, "VLANs of a bridge's ports");
+        if let Some(vlans) = &link.vlans {
+            let at = vlans.first().map_or(link.at, |vlan| vlan.at);
+            losses.none(link, Part::Vlans, at, "VLANs of a bridge's ports");
         }
     }
 

@@ -90,9 +90,10 @@ fn key(link: &Link, names: &Names<'_>) -> String {
     if link.kind != Kind::Physical {
         return names.of(link).to_owned();
     }
-    let Match { mac, name, drivers, .. } = &link.select;
+    let Match { mac, name, pci, drivers, .. } = &link.select;
     let drivers: Vec<&str> = drivers.iter().map(|driver| driver.value.as_str()).collect();
-    format!("NIC {:?} {:?} {drivers:?}", mac.map(|mac| mac.value), name.as_ref().map(|name| &name.value))
+    let (name, pci) = (name.as_ref().map(|name| &name.value), pci.as_ref().map(|pci| &pci.value));
+    format!("NIC {:?} {name:?} {pci:?} {drivers:?}", mac.map(|mac| mac.value))
 }
 
 /// Brings what means the same to one form.

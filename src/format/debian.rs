@@ -25,6 +25,7 @@ pub(super) use bond::{BOND, bond_setting};
 pub(super) use bridge::{BRIDGE, bridge_option, list, port_option};
 pub(super) use subnet::{Method, either, metric, subnet};
 use vlans::VlanOptions;
+pub(super) use vlans::table as vlan_table;
 
 /// What is read of a text, before its parts are joined.
 #[derive(Debug, Default)]

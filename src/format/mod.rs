@@ -11,6 +11,7 @@ mod eni;
 pub mod keys;
 pub(crate) mod netplan;
 pub mod network_data;
+mod nmstate;
 mod open_nebula;
 mod recognise;
 pub mod tree;
@@ -120,6 +121,7 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
                 join(&mut desired, cloud_init_v1::read(body, &mut diags));
             }
             Some(Format::Eni) => join(&mut desired, eni::read(root, &mut diags)),
+            Some(Format::Nmstate) => join(&mut desired, nmstate::read(body, &mut diags)),
             Some(Format::OpenNebula) => join(&mut desired, open_nebula::read(root, &mut diags)),
             Some(Format::Netplan | Format::Disabled) | None => {}
         }
@@ -279,6 +281,7 @@ fn join(desired: &mut Desired, more: Desired) {
     desired.rules.extend(more.rules);
     desired.closed |= more.closed;
     desired.resolver.merge(&more.resolver);
+    desired.host_name = desired.host_name.take().or(more.host_name);
 }
 
 #[cfg(test)]

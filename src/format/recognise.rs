@@ -1,5 +1,6 @@
 //! Which format a text is in: by its content, never by its file's name.
 
+use super::nmstate;
 use super::tree::{Entry, Node, Value};
 use crate::diagnostic::nearest;
 
@@ -11,6 +12,7 @@ pub(super) enum Format {
     CloudInitV1,
     Eni,
     OpenNebula,
+    Nmstate,
     /// `network: {config: disabled}`, cloud-init's way to say that nothing is to be done.
     Disabled,
 }
@@ -24,6 +26,7 @@ impl Format {
             Format::CloudInitV1 => "cloud-init network-config v1",
             Format::Eni => "Debian interfaces",
             Format::OpenNebula => "OpenNebula context.sh",
+            Format::Nmstate => "nmstate",
             Format::Disabled => "cloud-init network-config",
         }
     }
@@ -31,7 +34,8 @@ impl Format {
 
 /// What was looked for, for the message about a text that is nothing of it.
 pub(super) const LOOKED_FOR: &str = "looked for: links or networks (network_data.json), version: 2 or ethernets, bonds, … \
-     (netplan), version: 1 with config (cloud-init), lines of auto or iface (Debian interfaces), ETH0_IP= (OpenNebula)";
+     (netplan), version: 1 with config (cloud-init), lines of auto or iface (Debian interfaces), ETH0_IP= (OpenNebula), interfaces with a \
+     name each (nmstate)";
 
 /// What a text is that is none of the formats, where that can be told: for a message. `root` is its tree, where it has one.
 pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'static str)> {
@@ -68,12 +72,6 @@ pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'
     let has = |key: &str| root.is_some_and(|root| root.get(key).is_some());
     if has("apiVersion") && has("kind") {
         return Some(("a Kubernetes object", "pass the network data inside it to netapply"));
-    }
-    if root
-        .and_then(|root| root.get("interfaces"))
-        .is_some_and(|list| list.items().iter().any(|i| i.get("name").is_some()))
-    {
-        return Some(("nmstate's, as it seems", "write it as network_data.json or netplan"));
     }
     if has("uuid") || has("instance-id") || has("availability_zone") {
         return Some(("metadata", "the network stands in network_data.json or network-config, beside it"));
@@ -135,6 +133,9 @@ fn is_context(line: &str) -> bool {
 /// The format of a tree, and the part of it that the format's own module reads.
 pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
     let Value::Map(entries) = &root.value else { return None };
+    if nmstate::is_state(root) && mapping(root).is_none() {
+        return Some((Format::Nmstate, root));
+    }
     if let Some(format) = mapping(root).filter(|format| *format != Format::Netplan || is_netplan(entries)) {
         return Some((format, root));
     }
@@ -209,7 +210,6 @@ mod tests {
             ("# made\nDEVICE=eth0\nONBOOT=yes\n", "an ifcfg file"),
             ("{\u{201c}links\u{201d}: []}", "written with typographic quotes"),
             ("apiVersion: v1\nkind: Secret\n", "a Kubernetes object"),
-            ("interfaces: [{name: eth0, type: ethernet}]\n", "nmstate's, as it seems"),
             ("{\"uuid\": \"x\", \"hostname\": \"y\"}", "metadata"),
         ] {
             assert_eq!(format(text), None, "{text}");
@@ -225,6 +225,10 @@ mod tests {
         for (text, expected) in [
             ("{}", Some(Format::NetworkData)),
             ("{\"links\": null}", Some(Format::NetworkData)),
+            ("interfaces: [{name: eth0, type: ethernet}]\n", Some(Format::Nmstate)),
+            ("interfaces: []\n", Some(Format::Nmstate)),
+            ("interfaces: [eth0]\n", None),
+            ("routes: {config: []}\n", Some(Format::Nmstate)),
             ("links: []\nnetworks: []\n", Some(Format::NetworkData)),
             ("{\"network_info\": {\"links\": []}}", Some(Format::NetworkData)),
             ("network:\n  version: 2\n", Some(Format::Netplan)),

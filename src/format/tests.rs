@@ -7,13 +7,14 @@ use super::keys::{Object, Support, seen};
 use super::*;
 
 /// Every format's tables.
-fn tables() -> [(&'static str, &'static [&'static Object]); 5] {
+fn tables() -> [(&'static str, &'static [&'static Object]); 6] {
     [
         ("network_data.json", network_data::keys::OBJECTS),
         ("netplan", netplan::OBJECTS),
         ("cloud-init network-config v1", cloud_init_v1::OBJECTS),
         ("Debian interfaces", eni::OBJECTS),
         ("OpenNebula context.sh", open_nebula::OBJECTS),
+        ("nmstate", nmstate::keys::OBJECTS),
     ]
 }
 

@@ -4,6 +4,7 @@
 //! for its message and returns `None` where nothing usable is there, after it has reported why.
 
 mod address;
+mod feature;
 mod name;
 mod option;
 mod resolver;
@@ -12,9 +13,10 @@ mod tunnel;
 use std::ops::RangeInclusive;
 
 pub(super) use address::{
-    AddressRules, destination, gateway, interface_address, interface_address_by, ip, route, try_gateway,
-    try_ip,
+    AddressRules, destination, gateway, interface_address, interface_address_by, ip, prefix, route, token,
+    try_gateway, try_ip,
 };
+pub(super) use feature::{feature, features};
 pub(super) use name::{interface_name, naming_for};
 pub(super) use option::{bond_option, set_bridge_option, set_option};
 pub(super) use resolver::{name_servers, search_domains};

@@ -1,6 +1,6 @@
 //! The whole of what a description asks for.
 
-use super::{Link, Resolver, Rule};
+use super::{Link, Located, Resolver, Rule};
 
 /// All that a description asks for, whatever format it was written in.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,8 @@ pub struct Desired {
     pub rules: Vec<Rule>,
     /// Name servers and search domains that belong to no single link.
     pub resolver: Resolver,
+    /// The machine's name.
+    pub host_name: Option<Located<String>>,
     /// True where the format defines every link that it refers to (netplan): a name without a link is an error. Else
     /// such a name may be an interface of the machine.
     pub closed: bool,

@@ -174,6 +174,8 @@ pub struct Match {
     pub mac: Option<Located<MacAddr>>,
     /// Kernel or alternative name.
     pub name: Option<Located<NamePattern>>,
+    /// PCI address (`0000:05:00.0`, lowercase).
+    pub pci: Option<Located<String>>,
     /// Names to look for, in this order, where nothing else fits. A NIC that is found so although `mac` is given gets that
     /// address.
     pub otherwise: Vec<Located<String>>,
@@ -192,6 +194,9 @@ pub struct Match {
 impl Match {
     /// What a NIC needs to fit, in words: `MAC 52:54:00:00:00:01`, `interface eth0`, `a NIC called en*`.
     pub fn what(&self) -> String {
+        if let Some(pci) = &self.pci {
+            return format!("PCI address {}", pci.value);
+        }
         match (&self.mac, &self.name, self.drivers.first()) {
             (Some(mac), _, _) => format!("MAC {}", mac.value),
             (None, Some(Located { value: NamePattern::Exact(name), .. }), _) => format!("interface {name}"),

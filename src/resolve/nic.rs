@@ -27,6 +27,8 @@ pub enum MatchedBy {
     PermanentMac(MacAddr),
     /// Its current MAC address.
     CurrentMac(MacAddr),
+    /// Its PCI address.
+    Pci(String),
     /// Its name or an alternative name.
     Name(String),
     /// A pattern for names or drivers.
@@ -44,6 +46,7 @@ impl fmt::Display for MatchedBy {
         match self {
             MatchedBy::PermanentMac(mac) => write!(f, "permanent MAC {mac}"),
             MatchedBy::CurrentMac(mac) => write!(f, "current MAC {mac}"),
+            MatchedBy::Pci(address) => write!(f, "PCI address {address}"),
             MatchedBy::Name(name) => write!(f, "name {name}"),
             MatchedBy::Pattern(pattern) => write!(f, "pattern {pattern}"),
             MatchedBy::Position(position) => write!(f, "position {position} in PCI order"),
@@ -122,7 +125,7 @@ fn is_spare(link: &Link, desired: &Desired, found: &HashMap<String, Vec<FoundNic
 }
 
 fn is_exact(select: &Match) -> bool {
-    select.mac.is_some() || exact_name(select).is_some()
+    select.mac.is_some() || select.pci.is_some() || exact_name(select).is_some()
 }
 
 fn exact_name(select: &Match) -> Option<&str> {
@@ -197,6 +200,10 @@ fn fitting<'a>(
         let (by, fitting) = with_mac(link, mac.value, &among(table.with_mac(&mac.value)), diags);
         let fitting: Vec<FoundNic> = fitting.iter().map(found(by)).collect();
         return if fitting.is_empty() { otherwise().into_iter().collect() } else { fitting };
+    }
+    if let Some(pci) = &select.pci {
+        let nics = table.all.iter().filter(free).filter(|nic| nic.pci_address() == Some(&pci.value));
+        return nics.map(found(MatchedBy::Pci(pci.value.clone()))).collect();
     }
     match &select.name {
         Some(Located { value: NamePattern::Exact(name), .. }) => {
@@ -351,6 +358,7 @@ fn too_many(link: &Link, nics: &[FoundNic], diags: &mut Vec<Diagnostic>) -> bool
 /// What a NIC needs to fit the link.
 fn what_is_sought(link: &Link) -> String {
     let what = match (&link.select.mac, &link.select.name) {
+        (None, None) if link.select.pci.is_some() => link.select.what(),
         (Some(mac), _) => format!("the MAC address {}", mac.value),
         (None, Some(Located { value: NamePattern::Exact(name), .. })) => format!("interface {name}"),
         (None, Some(Located { value: NamePattern::Glob(glob), .. })) => format!("a NIC called {glob}"),
@@ -370,6 +378,7 @@ struct Property<'a> {
 #[derive(Copy, Clone, PartialEq, Eq)]
 enum PropertyKind<'a> {
     Mac,
+    Pci,
     /// A whole name.
     Name(&'a str),
     /// A pattern of names.
@@ -383,6 +392,12 @@ fn properties(select: &Match) -> Vec<Property<'_>> {
         words: format!("the MAC address {}", mac.value),
         at: mac.at,
         has: Box::new(|nic| [nic.permanent_mac, nic.mac].iter().flatten().any(|own| own.means(&mac.value))),
+    });
+    let pci = select.pci.as_ref().map(|pci| Property {
+        kind: PropertyKind::Pci,
+        words: format!("the PCI address {}", pci.value),
+        at: pci.at,
+        has: Box::new(|nic| nic.pci_address() == Some(&pci.value)),
     });
     let name = select.name.as_ref().map(|name| {
         let (kind, words) = match &name.value {
@@ -401,7 +416,7 @@ fn properties(select: &Match) -> Vec<Property<'_>> {
             has: Box::new(|nic| fits_drivers(select, nic)),
         }
     });
-    mac.into_iter().chain(name).chain(driver).collect()
+    mac.into_iter().chain(pci).chain(name).chain(driver).collect()
 }
 
 fn not_there(link: &Link, inventory: &Inventory, found: &HashMap<String, Vec<FoundNic>>) -> Diagnostic {

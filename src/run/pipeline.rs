@@ -152,7 +152,8 @@ fn planned(
     };
     let mut handoff_warnings = Vec::new();
     if let Some(Handoff { hostname }) = request.handoff {
-        let hostname = hostname.or_else(|| facts::host_name(&resolved, &entries, ask::now()));
+        let described = request.desired.host_name.as_ref().map(|name| name.value.as_str());
+        let hostname = described.or(hostname).or_else(|| facts::host_name(&resolved, &entries, ask::now()));
         handoff_warnings = handoff::add(&mut plan, request.desired, &resolved, hostname, surroundings);
     }
     Planned { inventory, resolved, diagnostics, plan, handoff_warnings, entries, ..Planned::default() }

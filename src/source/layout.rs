@@ -87,6 +87,9 @@ pub(super) fn netplan(tree: &dyn FileTree) -> Result<Option<Contents>, NotFound>
     }))
 }
 
+/// Where nmstate's state is put beside the files that a drive has.
+const NMSTATE: &str = "nmstate.yaml";
+
 /// One drive while it is being looked through.
 struct Drive<'a> {
     tree: &'a dyn FileTree,
@@ -152,7 +155,7 @@ impl Drive<'_> {
             self.hostname_from(&format!("{directory}user_data"));
         }
         // network_info.json is what Rackspace and early Nova wrote, vendor_data.json where others put the same.
-        for file in ["network_data.json", "network_info.json"] {
+        for file in ["network_data.json", "network_info.json", NMSTATE] {
             for directory in &directories {
                 if let Some(document) = self.description(&format!("{directory}{file}"))? {
                     return Ok(Some(document));
@@ -197,7 +200,10 @@ impl Drive<'_> {
             }
         }
         self.hostname_from("user-data");
-        Ok(self.description("network-config")?.or(interfaces))
+        if let Some(document) = self.description("network-config")? {
+            return Ok(Some(document));
+        }
+        Ok(self.description(NMSTATE)?.or(interfaces))
     }
 
     fn opennebula(&mut self) -> Result<Option<Document>, NotFound> {
@@ -330,6 +336,16 @@ mod tests {
             (contents.layout, contents.documents[0].name.as_str()),
             (Layout::NoCloud, "network-config")
         );
+    }
+
+    #[test]
+    fn a_state_of_nmstate_is_found_on_every_drive() {
+        let state = "interfaces: []\n";
+        assert_eq!(taken(&[("nmstate.yaml", state)]).as_deref(), Some("nmstate.yaml"));
+        let drive = [("openstack/latest/nmstate.yaml", state), ("openstack/latest/meta_data.json", "{}")];
+        assert_eq!(taken(&drive).as_deref(), Some("openstack/latest/nmstate.yaml"));
+        let both = [("nmstate.yaml", state), ("network-config", "version: 2\n")];
+        assert_eq!(contents(&both, Some(Layout::NoCloud)).unwrap().documents[0].name, "network-config");
     }
 
     #[test]

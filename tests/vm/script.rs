@@ -90,6 +90,7 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("netplan/infiniband", INFINIBAND),
     ("netplan/nic-leaves-an-undescribed-bridge", "what stands in for its NICs is in no bridge"),
     ("network_data/infiniband", INFINIBAND),
+    ("nmstate/identifiers", "no NIC of a guest has the PCI address"),
     (
         "network_data/nic-with-a-virtual-function-of-its-mac",
         "only Hyper-V's driver makes a NIC another's controller",

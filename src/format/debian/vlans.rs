@@ -64,7 +64,7 @@ impl VlanOptions {
 }
 
 /// VLANs in order, the untagged one marked, as ranges.
-fn table(vids: &BTreeMap<u16, bool>, at: Place) -> Vec<Located<PortVlan>> {
+pub(in crate::format) fn table(vids: &BTreeMap<u16, bool>, at: Place) -> Vec<Located<PortVlan>> {
     let mut table: Vec<Located<PortVlan>> = Vec::new();
     for (vid, untagged) in vids {
         let grows = table.last_mut().filter(|last| {

@@ -1,8 +1,6 @@
 //! What every link may have: addresses, name servers, MAC address, MTU, IPv6, how it is brought up, what it is as a
 //! bridge's port.
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::Fields;
 use crate::format::tree::{Node, Value};
@@ -122,7 +120,8 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
         .filter(|mtu| mtu.value > 0)
         .map(|mtu| Located::new(mtu.value as u32, mtu.at));
     link.ipv6.generation = fields.get("ipv6-address-generation").and_then(|node| generation(node, diags));
-    link.ipv6.token = fields.get("ipv6-address-token").and_then(|node| token(node, diags));
+    link.ipv6.token =
+        fields.get("ipv6-address-token").and_then(|node| value::token(node, "ipv6-address-token", diags));
     if let (Some(_), Some(generation)) = (link.ipv6.token, link.ipv6.generation) {
         let message = "ipv6-address-generation and ipv6-address-token exclude each other: using the token";
         diags.push(
@@ -149,18 +148,6 @@ fn generation(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<Addres
         }
     };
     Some(Located::new(generation, node.at))
-}
-
-fn token(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<Ipv6Addr>> {
-    let ip = value::ip(node, "ipv6-address-token", diags)?;
-    match ip.value {
-        IpAddr::V6(token) if token.segments().get(..4) == Some(&[0; 4]) => Some(Located::new(token, ip.at)),
-        _ => {
-            let why = "not a token: an IPv6 address of which only the lower half is set, such as ::2";
-            diags.push(value::bad(Code::BadAddress, node, "ipv6-address-token", why));
-            None
-        }
-    }
 }
 
 fn link_local(link: &mut Link, node: &Node, diags: &mut Vec<Diagnostic>) {

@@ -50,7 +50,7 @@ fn route(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Route> {
     // Another gateway than the one that is written, or none, would be another route.
     let (via, source) = (via.ok()?, source.ok()?);
     let family = via.or(source).map_or(Family::V4, |ip| Family::of(&ip.value));
-    let destination = prefix(to, "to", family, diags)?;
+    let destination = value::prefix(to, "to", family, diags)?;
     let family = Family::of(&destination.addr());
     for (key, ip) in [("via", via), ("from", source)] {
         if let Some(ip) = ip.filter(|ip| Family::of(&ip.value) != family) {
@@ -140,7 +140,7 @@ fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
     let fields = super::fields_at_home(node, &keys::RULE, diags)?;
     // `get` hands out nothing that is absent: a side without a prefix is one that cannot be read.
     let mut side = |key: &'static str| match fields.get(key) {
-        Some(node) => prefix(node, key, Family::V4, diags).map(Some).ok_or(Reported),
+        Some(node) => value::prefix(node, key, Family::V4, diags).map(Some).ok_or(Reported),
         None => Ok(None),
     };
     let (from, to) = (side("from"), side("to"));
@@ -171,20 +171,6 @@ fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
 fn table(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<u32> {
     let number = value::number(fields.get("table")?, "table", 1..=u64::from(u32::MAX), diags)?;
     u32::try_from(number.value).ok()
-}
-
-/// A prefix; an address alone is a host, as networkd reads it.
-fn prefix(node: &Node, key: &str, family: Family, diags: &mut Vec<Diagnostic>) -> Option<IpNet> {
-    let text = value::text(node, key, diags)?;
-    match text.parse::<IpAddr>() {
-        Ok(ip) if !ip.is_unspecified() => Some(IpNet::from(ip)),
-        Ok(ip) => {
-            let message = format!("{key} {ip} without a prefix length is read as default");
-            diags.push(Diagnostic::new(Code::AssumedPrefix, node.at, message).hint("write default"));
-            Some(Family::of(&ip).everything())
-        }
-        _ => value::destination(node, key, None, family, diags),
-    }
 }
 
 fn mixed(what: &str, one: &str, net: IpNet, other: &str, ip: IpAddr, at: Place) -> Diagnostic {

@@ -1,6 +1,6 @@
 //! Addresses with their prefix, destinations of routes, gateways: in every spelling that producers use.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -107,6 +107,23 @@ impl AddressRules {
         AddressRules { assumed: Severity::Warning, refuse_zero: false, netmask_first: false };
 }
 
+/// The lower half of addresses from router advertisements.
+pub(in crate::format) fn token(
+    node: &Node,
+    key: &str,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<Located<Ipv6Addr>> {
+    let ip = ip(node, key, diags)?;
+    match ip.value {
+        IpAddr::V6(token) if token.segments().get(..4) == Some(&[0; 4]) => Some(Located::new(token, ip.at)),
+        _ => {
+            let why = "not a token: an IPv6 address of which only the lower half is set, such as ::2";
+            diags.push(bad(Code::BadAddress, node, key, why));
+            None
+        }
+    }
+}
+
 /// As [`interface_address_by`], by the usual rules.
 pub(in crate::format) fn interface_address(
     address: &Node,
@@ -182,6 +199,25 @@ pub(in crate::format) fn destination(
         diags.push(Diagnostic::new(Code::HostBits, network.at, message));
     }
     Some(net.trunc())
+}
+
+/// A prefix; an address alone is a host, as networkd and nmstate read it.
+pub(in crate::format) fn prefix(
+    node: &Node,
+    key: &str,
+    family: Family,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<IpNet> {
+    let text = text(node, key, diags)?;
+    match text.parse::<IpAddr>() {
+        Ok(ip) if !ip.is_unspecified() => Some(IpNet::from(ip)),
+        Ok(ip) => {
+            let message = format!("{key} {ip} without a prefix length is read as default");
+            diags.push(Diagnostic::new(Code::AssumedPrefix, node.at, message).hint("write default"));
+            Some(Family::of(&ip).everything())
+        }
+        _ => destination(node, key, None, family, diags),
+    }
 }
 
 /// A route as network_data.json and cloud-init v1 write it. Without a gateway the destination is on the link itself;

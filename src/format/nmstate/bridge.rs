@@ -1,0 +1,148 @@
+//! Bridges: options, ports, and the VLANs of ports.
+
+use std::collections::BTreeMap;
+
+use super::{Port, Reader, below, items, keys, number, only, switch, text};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::format::debian::vlan_table;
+use crate::format::keys::Fields;
+use crate::format::tree::Node;
+use crate::format::value::{bad, one_of, set_option};
+use crate::model::attribute::{self, OptionValue};
+use crate::model::{Kind, Link, Located};
+
+/// Keys that are one option each; true where the text has seconds and the kernel 1/100 s.
+pub(super) const OPTIONS: &[(&str, &str, bool)] = &[
+    ("group-forward-mask", "group_fwd_mask", false),
+    ("group-fwd-mask", "group_fwd_mask", false),
+    ("mac-ageing-time", "ageing_time", true),
+    ("multicast-snooping", "mcast_snooping", false),
+    ("vlan-default-pvid", "vlan_default_pvid", false),
+];
+
+pub(super) const STP: &[(&str, &str, bool)] = &[
+    ("enabled", "stp_state", false),
+    ("forward-delay", "forward_delay", true),
+    ("hello-time", "hello_time", true),
+    ("max-age", "max_age", true),
+    ("priority", "priority", false),
+];
+
+pub(super) const PORT: &[(&str, &str)] =
+    &[("stp-hairpin-mode", "hairpin"), ("stp-path-cost", "cost"), ("stp-priority", "priority")];
+
+pub(super) fn read(link: &mut Link, fields: &Fields<'_>, reader: &mut Reader, diags: &mut Vec<Diagnostic>) {
+    if let Some(options) = below(fields, "options", &keys::BRIDGE_OPTIONS, diags) {
+        set(link, OPTIONS, &options, diags);
+        only(&options, "vlan-protocol", |word| word == "802.1q", "bridges filter VLANs of 802.1q", diags);
+        if let Some(stp) = below(&options, "stp", &keys::STP, diags) {
+            set(link, STP, &stp, diags);
+        }
+    }
+    let mut filters = false;
+    for key in ["port", "ports"] {
+        for node in items(fields.get(key), key, diags) {
+            filters |= port(link, node, reader, diags);
+        }
+    }
+    if let (true, Some(row)) = (filters, attribute::of(Kind::Bridge, "vlan_filtering")) {
+        link.settings.set(row, OptionValue::Bool(true), link.at);
+    }
+}
+
+fn set(link: &mut Link, table: &[(&str, &str, bool)], fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
+    for (key, option, seconds) in table {
+        let Some(node) = fields.get(key) else { continue };
+        let Some(row) = attribute::of(link.kind, option) else { continue };
+        if *seconds {
+            if let Some(time) = number(node, key, 1_000_000, diags) {
+                link.settings.set(row, OptionValue::Number(time.value as i64 * 100), node.at);
+            }
+        } else {
+            set_option(&mut link.settings, row, node, key, diags);
+        }
+    }
+}
+
+/// A port, with what the bridge says of it. True where it is in VLANs.
+fn port(link: &mut Link, node: &Node, reader: &mut Reader, diags: &mut Vec<Diagnostic>) -> bool {
+    let Some(fields) = Fields::new(node, &keys::BRIDGE_PORT, diags) else { return false };
+    let Some(name) =
+        fields.get("name").and_then(|node| Some(Located::new(text(node, "name", diags)?, node.at)))
+    else {
+        let message = format!("a port of bridge \"{}\" has no name", link.id);
+        diags.push(Diagnostic::new(Code::MissingKey, node.at, message));
+        return false;
+    };
+    if link.members.iter().all(|member| member.value != name.value) {
+        link.members.push(Located::new(name.value.to_owned(), name.at));
+    }
+    let ports = reader.ports.entry(name.value.to_owned()).or_default();
+    let mut settings = crate::model::Settings::default();
+    for (key, option) in PORT {
+        let Some(node) = fields.get(key) else { continue };
+        if let Some(row) = attribute::find(Kind::Bridge.port_attributes(), option) {
+            set_option(&mut settings, row, node, key, diags);
+            ports.extend(settings.0.remove(row.name).map(|value| Port::Setting(row, value)));
+        }
+    }
+    let Some(vlan) = below(&fields, "vlan", &keys::PORT_VLAN, diags) else { return false };
+    let Some(vids) = vlans(&vlan, diags) else { return false };
+    ports.push(Port::Vlans(vlan_table(&vids, vlan.at)));
+    true
+}
+
+/// The VLANs of a port, each with whether it is the untagged one; `None` where nothing is written.
+fn vlans(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<BTreeMap<u16, bool>> {
+    let mode = fields.get("mode");
+    let trunk = match mode.and_then(|node| text(node, "mode", diags)) {
+        Some("trunk") => true,
+        Some("access") | None => fields.get("trunk-tags").is_some_and(|tags| !tags.items().is_empty()),
+        Some(_) => {
+            diags.extend(mode.map(|node| one_of(node, "mode", ["access", "trunk"].into_iter())));
+            return None;
+        }
+    };
+    let mut vids = BTreeMap::new();
+    let native = switch(fields, "enable-native", diags).is_some_and(|on| on.value);
+    let tag = fields.get("tag").and_then(|node| vid(node, "tag", diags));
+    for item in items(fields.get("trunk-tags"), "trunk-tags", diags) {
+        let Some(entry) = Fields::new(item, &keys::TRUNK_TAG, diags) else { continue };
+        let one = entry.get("id").and_then(|node| vid(node, "id", diags));
+        vids.extend(one.map(|vid| (vid, false)));
+        if let Some(range) = below(&entry, "id-range", &keys::RANGE, diags) {
+            let mut end = |key: &'static str| range.get(key).and_then(|node| vid(node, key, diags));
+            if let (Some(min), Some(max)) = (end("min"), end("max")) {
+                vids.extend((min..=max).map(|vid| (vid, false)));
+            }
+        }
+    }
+    // The kernel's own VLAN of untagged frames stays where neither is written.
+    if mode.is_none() && vids.is_empty() && tag.is_none() {
+        return None;
+    }
+    match tag {
+        Some(tag) if !trunk || native => {
+            vids.insert(tag, true);
+        }
+        Some(_) => {
+            let at = fields.get("tag").map_or(fields.at, |node| node.at);
+            let message = "tag has no effect: a trunk has untagged frames with enable-native only";
+            diags.push(Diagnostic::new(Code::OptionIgnored, at, message));
+        }
+        None => {}
+    }
+    Some(vids)
+}
+
+fn vid(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<u16> {
+    let vid = crate::format::value::number(node, key, 0..=4094, diags)?;
+    if vid.value == 0 {
+        // nmstate writes 0 for a trunk without untagged frames.
+        if key != "tag" {
+            diags.push(bad(Code::BadValue, node, key, "expected a VLAN id from 1 to 4094"));
+        }
+        return None;
+    }
+    u16::try_from(vid.value).ok()
+}

@@ -1,0 +1,344 @@
+//! nmstate 2: `interfaces`, `routes`, `route-rules`, `dns-resolver`, `hostname`, all of which a state may lack.
+//!
+//! nmstate merges a state with what a machine has; here it is all there is. [`keys`] says what becomes of every key,
+//! `link` reads an interface, `kind` what only some kinds of links have, `ip` addresses, DHCP and advertisements,
+//! `route` what is written for the whole machine.
+
+mod bridge;
+mod ip;
+pub(super) mod keys;
+mod kind;
+mod link;
+mod route;
+
+use std::collections::{HashMap, HashSet};
+
+use super::keys::{Fields, Object};
+use super::tree::{Node, Value};
+use super::value::{self, bad, boolean, items, name_servers, search_domains, text};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Resolver};
+
+/// Reads the mapping of a state.
+pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
+    let mut desired = Desired::default();
+    let Some(fields) = Fields::new(root, &keys::TOP, diags) else { return desired };
+    let mut reader = Reader::default();
+    for node in items(fields.get("interfaces"), "interfaces", diags) {
+        link::read(node, &mut reader, diags);
+    }
+    let Reader { mut links, joins, copies, lost, macs, ports: mut of_ports } = reader;
+    join(&mut links, &joins, diags);
+    peers(&mut links);
+    ports(&mut links, &mut of_ports);
+    leave_out(&mut links, lost, diags);
+    copy_macs(&mut links, &copies, &macs, diags);
+    if let Some(node) = fields.get("routes") {
+        route::routes(node, &mut links, diags);
+    }
+    if let Some(node) = fields.get("route-rules") {
+        desired.rules = route::rules(node, diags);
+    }
+    if let Some(fields) = below(&fields, "dns-resolver", &keys::DNS, diags) {
+        resolver(&fields, &mut desired.resolver, diags);
+    }
+    if let Some(fields) = below(&fields, "hostname", &keys::HOST_NAME, diags) {
+        desired.host_name = host_name(&fields, diags);
+    }
+    super::netplan::vrf_gateways(&mut links);
+    desired.links = links;
+    desired
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reader {
+    links: Vec<Link>,
+    /// A link and the controller that it names.
+    joins: Vec<(String, LinkRef)>,
+    /// A link and the one whose MAC address it is to get.
+    copies: Vec<(String, LinkRef)>,
+    /// Interfaces that are written and not made; why has been reported.
+    lost: HashSet<String>,
+    /// The MAC addresses that the text has, by the interface's name.
+    macs: HashMap<String, MacAddr>,
+    /// What controllers say of their ports, by the port's name.
+    ports: HashMap<String, Vec<Port>>,
+}
+
+/// What a controller says of one of its ports.
+enum Port {
+    Setting(&'static crate::model::attribute::Attribute, Located<crate::model::attribute::OptionValue>),
+    Vlans(Vec<Located<crate::model::PortVlan>>),
+}
+
+/// The mapping below a key.
+fn below<'a>(
+    fields: &Fields<'a>,
+    key: &str,
+    object: &'static Object,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<Fields<'a>> {
+    Fields::new(fields.get(key)?, object, diags)
+}
+
+/// The NIC of the name, which may be an alternative one.
+fn select_by_name(link: &mut Link) {
+    link.select.name = Some(Located::new(NamePattern::Exact(link.id.clone()), link.at));
+}
+
+/// Names of members.
+fn members(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
+    for key in ["port", "ports"] {
+        for node in items(fields.get(key), key, diags) {
+            if let Some(id) = text(node, key, diags).filter(|id| link.members.iter().all(|m| m.value != *id))
+            {
+                link.members.push(Located::new(id.to_owned(), node.at));
+            }
+        }
+    }
+}
+
+/// A switch of `fields` that is written.
+fn switch(fields: &Fields<'_>, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
+    boolean(fields.get(key)?, key, diags)
+}
+
+/// `controller: bond0` in a member: as if the controller named it. A controller that is not described has no use for it.
+fn join(links: &mut [Link], joins: &[(String, LinkRef)], diags: &mut Vec<Diagnostic>) {
+    for (member, controller) in joins {
+        let Some(link) = links.iter_mut().find(|link| link.id == controller.value) else {
+            let message =
+                format!("\"{member}\" names its controller \"{}\", which no interface is", controller.value);
+            diags.push(Diagnostic::new(Code::DanglingReference, controller.at, message));
+            continue;
+        };
+        if !link.kind.is_controller() {
+            let message =
+                format!("\"{member}\" names its controller \"{}\", a {}", controller.value, link.kind.noun());
+            diags.push(Diagnostic::new(Code::BadMember, controller.at, message));
+        } else if link.members.iter().all(|m| m.value != *member) {
+            link.members.push(Located::new(member.clone(), controller.at));
+        }
+    }
+}
+
+/// Gives ports what their controllers say of them. A port that is no interface of the text becomes one: the check of
+/// references would take it for a NIC of its name, and lose what is said of it.
+fn ports(links: &mut Vec<Link>, ports: &mut HashMap<String, Vec<Port>>) {
+    let mut names: Vec<&String> = ports.keys().collect();
+    names.sort();
+    for name in names {
+        let at = links.iter().flat_map(|link| &link.members).find(|m| m.value == **name).map(|m| m.at);
+        if let (Some(at), true) = (at, links.iter().all(|link| link.id != **name)) {
+            let mut link = Link::new(name.clone(), Kind::Physical, at);
+            select_by_name(&mut link);
+            link.select.implied = true;
+            links.push(link);
+        }
+    }
+    for link in links {
+        for port in ports.remove(&link.id).unwrap_or_default() {
+            match port {
+                Port::Setting(row, value) => link.port.set(row, value.value, value.at),
+                Port::Vlans(vlans) => link.vlans = Some(vlans),
+            }
+        }
+    }
+}
+
+/// Leaves out what stands on an interface that is not made, and takes such ones from their controllers.
+fn leave_out(links: &mut Vec<Link>, mut lost: HashSet<String>, diags: &mut Vec<Diagnostic>) {
+    loop {
+        let before = lost.len();
+        links.retain(|link| {
+            let below = link.parent.iter().chain(&link.peer).find(|below| lost.contains(&below.value));
+            let Some(below) = below else { return true };
+            let message = format!("\"{}\" is left out: its link \"{}\" is", link.id, below.value);
+            diags.push(Diagnostic::new(Code::LeftOut, below.at, message));
+            lost.insert(link.id.clone());
+            false
+        });
+        if lost.len() == before {
+            break;
+        }
+    }
+    for link in links {
+        let (id, noun) = (link.id.clone(), link.kind.noun());
+        link.members.retain(|member| {
+            let is_lost = lost.contains(&member.value);
+            if is_lost {
+                let message =
+                    format!("{noun} \"{id}\" is made without \"{}\", which is left out", member.value);
+                diags.push(Diagnostic::new(Code::LeftOut, member.at, message));
+            }
+            !is_lost
+        });
+    }
+}
+
+/// `copy-mac-from`: where the text has that address, it is set. A bond has its first member's anyway.
+fn copy_macs(
+    links: &mut [Link],
+    copies: &[(String, LinkRef)],
+    macs: &HashMap<String, MacAddr>,
+    diags: &mut Vec<Diagnostic>,
+) {
+    for (id, from) in copies {
+        let Some(link) = links.iter_mut().find(|link| link.id == *id) else { continue };
+        let is_first = link.kind == Kind::Bond && link.members.first().is_some_and(|m| m.value == from.value);
+        if let Some(mac) = macs.get(&from.value) {
+            link.mac = Some(Located::new(crate::model::DesiredMac::Is(*mac), from.at));
+        } else if !is_first {
+            let message =
+                format!("the MAC address of \"{}\" is not in the text: \"{id}\" keeps its own", from.value);
+            let hint = format!("write the mac-address of \"{}\", or that of \"{id}\" itself", from.value);
+            diags.push(Diagnostic::new(Code::Unsupported, from.at, message).hint(hint));
+        }
+    }
+}
+
+/// The other end of a veth pair is made with it, whether it is described or not. Both name each other then.
+fn peers(links: &mut Vec<Link>) {
+    let mut missing = Vec::new();
+    for link in links.iter().filter(|link| link.kind == Kind::Veth) {
+        let Some(peer) = link.peer.as_ref().filter(|peer| peer.value != link.id) else { continue };
+        match links.iter().position(|other| other.id == peer.value) {
+            Some(other) => missing.push((Some(other), peer.clone(), link.id.clone())),
+            None => missing.push((None, peer.clone(), link.id.clone())),
+        }
+    }
+    for (other, peer, id) in missing {
+        let back = Some(Located::new(id, peer.at));
+        match other.and_then(|other| links.get_mut(other)) {
+            Some(other) => other.peer = other.peer.take().or(back),
+            None => {
+                let mut link = Link::new(peer.value.clone(), Kind::Veth, peer.at);
+                link.peer = back;
+                if let Ok(name) = IfName::to_give(&peer.value) {
+                    link.naming = Naming::Set(Located::new(name, peer.at));
+                }
+                links.push(link);
+            }
+        }
+    }
+}
+
+fn resolver(fields: &Fields<'_>, resolver: &mut Resolver, diags: &mut Vec<Diagnostic>) {
+    let Some(fields) = below(fields, "config", &keys::RESOLVER, diags) else { return };
+    if let Some(node) = fields.get("server") {
+        name_servers(node, "server", resolver, diags);
+    }
+    if let Some(node) = fields.get("search") {
+        search_domains(node, "search", resolver, diags);
+    }
+}
+
+fn host_name(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<Located<String>> {
+    let (key, node) = ["config", "running"].into_iter().find_map(|key| Some((key, fields.get(key)?)))?;
+    let name = text(node, key, diags)?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if name.len() > 253 || name.starts_with(['-', '.']) || !name.bytes().all(allowed) {
+        diags.push(bad(Code::BadValue, node, key, "not a host name"));
+        return None;
+    }
+    Some(Located::new(name.to_owned(), node.at))
+}
+
+/// A number that may be written in hexadecimal, as nmstate takes marks.
+fn number(node: &Node, key: &str, most: u64, diags: &mut Vec<Diagnostic>) -> Option<Located<u64>> {
+    let hexadecimal = node.text().and_then(|text| text.trim().strip_prefix("0x"));
+    let Some(digits) = hexadecimal else { return value::number(node, key, 0..=most, diags) };
+    match u64::from_str_radix(digits, 16) {
+        Ok(number) if number <= most => Some(Located::new(number, node.at)),
+        _ => {
+            diags.push(bad(Code::BadValue, node, key, &format!("expected a number from 0 to {most}")));
+            None
+        }
+    }
+}
+
+/// Says that only one value of a key has an effect, where another one is written.
+fn only(
+    fields: &Fields<'_>,
+    key: &str,
+    is_usual: impl Fn(&str) -> bool,
+    why: &str,
+    diags: &mut Vec<Diagnostic>,
+) {
+    let Some(node) = fields.get(key) else { return };
+    if !node.text().is_some_and(|text| is_usual(&text.trim().to_ascii_lowercase())) {
+        diags.push(bad(Code::Unsupported, node, key, why));
+    }
+}
+
+/// A mapping with something in it.
+fn is_map(node: &Node) -> bool {
+    matches!(&node.value, Value::Map(entries) if !entries.is_empty())
+}
+
+/// Whether a mapping is a state: by a list of interfaces with names, or by what only nmstate has.
+pub(super) fn is_state(root: &Node) -> bool {
+    let interfaces = root.get("interfaces").is_some_and(|list| match &list.value {
+        Value::List(items) => items.iter().all(|item| item.get("name").is_some()),
+        _ => false,
+    });
+    let config = |key: &str| root.get(key).is_some_and(|node| node.get("config").is_some());
+    interfaces || ["dns-resolver", "route-rules", "routes"].into_iter().any(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::tree;
+
+    fn state(text: &str) -> (Desired, Vec<String>) {
+        let mut diags = Vec::new();
+        let root = tree::parse(text, 0, &mut diags).unwrap();
+        assert!(is_state(&root), "{text}");
+        let desired = read(&root, &mut diags);
+        (desired, diags.iter().map(|d| format!("{}: {}", d.code, d.message)).collect())
+    }
+
+    #[test]
+    fn the_name_of_the_machine_is_the_configured_one() {
+        let name = |text: &str| state(text).0.host_name.map(|name| name.value);
+        let both = "interfaces: []\nhostname: {running: a, config: b.example}\n";
+        assert_eq!(name(both).as_deref(), Some("b.example"));
+        assert_eq!(name("interfaces: []\nhostname: {running: a}\n").as_deref(), Some("a"));
+        assert_eq!(name("interfaces: []\nhostname: {config: -a}\n"), None);
+    }
+
+    #[test]
+    fn numbers_may_be_hexadecimal() {
+        let rule = |mark: &str| {
+            let text =
+                format!("route-rules: {{config: [{{family: ipv4, fwmark: {mark}, route-table: 5}}]}}\n");
+            let (desired, diags) = state(&text);
+            (desired.rules.first().and_then(|rule| rule.mark), diags.len())
+        };
+        assert_eq!(rule("0x30"), (Some(0x30), 0));
+        assert_eq!(rule("48"), (Some(48), 0));
+        // Without its mark it would be a rule for every packet.
+        assert_eq!(rule("0x1ffffffff"), (None, 1));
+    }
+
+    #[test]
+    fn a_copied_address_is_one_that_the_text_has() {
+        let text = |nic: &str, from: &str| {
+            format!(
+                "interfaces:\n- {{name: p0, type: ethernet{nic}}}\n- {{name: p1, type: ethernet}}\n\
+                 - {{name: b, type: bond, copy-mac-from: {from}, link-aggregation: {{port: [p1, p0]}}}}\n"
+            )
+        };
+        let mac = |text: &str| {
+            let (desired, diags) = state(text);
+            let bond = desired.links.into_iter().find(|link| link.id == "b").unwrap();
+            (bond.mac.map(|mac| mac.value), diags.len())
+        };
+        let is = "52:54:00:00:00:07".parse().map(crate::model::DesiredMac::Is).unwrap();
+        assert_eq!(mac(&text(", mac-address: '52:54:00:00:00:07'", "p0")), (Some(is), 0));
+        assert_eq!(mac(&text("", "p1")), (None, 0), "the first member's is the bond's anyway");
+        assert_eq!(mac(&text("", "p0")), (None, 1));
+    }
+}
