@@ -29,6 +29,9 @@ pub struct Inventory {
     pub routes: Vec<RouteEntry>,
     /// Policy rules, without the three that the kernel makes.
     pub rules: Vec<RuleEntry>,
+    /// Families without a rule that leads all packets to the routing table main: somebody deleted that of the kernel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub no_main_rule: Vec<Family>,
     /// Settings below /proc/sys that hold for every link, or for new ones: `net/ipv6/conf/all/disable_ipv6`,
     /// `net/ipv4/conf/all/rp_filter`, … Those of IPv6 are missing where the kernel has none (`ipv6.disable=1`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -116,6 +116,9 @@ pub struct FailedStep {
     /// The place in the description that asked for it; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<At>,
+    /// What to do where something of the machine is in the way, and not the description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 impl Report {
@@ -240,6 +243,7 @@ fn from_step(step: &FailedStep) -> Cause {
     let at = step.at.as_ref().map_or_else(String::new, |at| format!(" ({at})"));
     let message = format!("`{}` failed: {}{at}", step.step, step.why);
     let action = match (code, &step.at) {
+        _ if step.remedy.is_some() => step.remedy.clone().unwrap_or_default(),
         (Code::KernelLacks, _) => {
             "Put that module into the image, or describe another kind of link".to_owned()
         }

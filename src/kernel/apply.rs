@@ -332,13 +332,17 @@ impl<E: Effects> Executor<'_, E> {
         if is_so_already(action, errno) {
             return Ok(None);
         }
+        let lacks_kind = match action {
+            Action::AddLink(new) => self.lacks_kind(new, &refusal).await,
+            _ => false,
+        };
         let again = match action {
             Action::AddLink(new) if errno == Errno::EEXIST => match found.and_then(newlink::found) {
                 // Another program has created it meanwhile: it gets the options that the new one would have had.
                 Some((_, kind)) if kind.is(new.kind) => write::adopt_link(new, &self.names)?,
                 _ => return Err(refused(action, request, refusal)),
             },
-            Action::AddLink(new) if is_unknown_kind(&refusal) => {
+            Action::AddLink(new) if lacks_kind => {
                 self.effects.load(new.kind).await?;
                 request.clone()
             }
@@ -359,12 +363,28 @@ impl<E: Effects> Executor<'_, E> {
         };
         match (self.session.request(&again).await, action) {
             (Ok(ack), _) => Ok(ack.warning),
-            (Err(Failure::Refused(refusal)), Action::AddLink(new)) if is_unknown_kind(&refusal) => {
-                Err(modules::KernelLacks::of(new.kind)
-                    .map_or_else(|| refused(action, &again, refusal), Trouble::from))
+            (Err(Failure::Refused(refusal)), Action::AddLink(new)) => {
+                let missing = match self.lacks_kind(new, &refusal).await {
+                    true => modules::KernelLacks::of(new.kind),
+                    false => None,
+                };
+                Err(missing.map_or_else(|| refused(action, &again, refusal), Trouble::from))
             }
             (Err(Failure::Refused(refusal)), _) => Err(refused(action, &again, refusal)),
             (Err(failure), _) => Err(Trouble::Unanswered(failure)),
+        }
+    }
+
+    /// The kernel does not know the kind of link (`rtnl_newlink`), as opposed to one of its options. Where it has no words
+    /// for what it refused, a link of the kind that it cannot make tells: it looks at the kind first.
+    async fn lacks_kind(&mut self, new: &NewLink, refusal: &Refusal) -> bool {
+        match refusal.text.as_deref() {
+            _ if refusal.errno() != Errno::EOPNOTSUPP => false,
+            Some(text) => text.starts_with("Unknown device type"),
+            None => match self.session.request(&newlink::impossible(&new.name, new.kind)).await {
+                Err(Failure::Refused(refusal)) => refusal.errno() == Errno::EOPNOTSUPP,
+                _ => false,
+            },
         }
     }
 
@@ -432,12 +452,6 @@ fn is_so_already(action: &Action, errno: Errno) -> bool {
         }
         _ => false,
     }
-}
-
-/// The kernel does not know the kind of link (`rtnl_newlink`), as opposed to one of its options.
-fn is_unknown_kind(refusal: &Refusal) -> bool {
-    refusal.errno() == Errno::EOPNOTSUPP
-        && refusal.text.as_deref().is_none_or(|text| text.starts_with("Unknown device type"))
 }
 
 fn refused(action: &Action, request: &Request, refusal: Refusal) -> Trouble {

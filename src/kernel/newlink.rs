@@ -153,6 +153,17 @@ pub(super) fn by_name(name: &str) -> Request {
     Request::new(RTM_GETLINK, 0, &payload(0, Some(name))).question()
 }
 
+/// The order to make a link of that kind with more queues than any has, which the kernel refuses (`rtnl_create_link`).
+pub(super) fn impossible(name: &str, kind: Kind) -> Request {
+    let mut payload = vec![0; HEADER];
+    attributes::put(&mut payload, libc::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
+    attributes::put(&mut payload, libc::IFLA_NUM_TX_QUEUES, &u32::MAX.to_ne_bytes());
+    let mut info = Vec::new();
+    attributes::put(&mut info, libc::IFLA_INFO_KIND, kind.word().as_bytes());
+    attributes::put(&mut payload, libc::IFLA_LINKINFO, &info);
+    Request::new(libc::RTM_NEWLINK, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16, &payload)
+}
+
 /// Index and kind in a reply to [`by_name`].
 pub(super) fn found(reply: &[u8]) -> Option<(u32, LinkKind)> {
     let link = LinkMessage::new(reply)?;

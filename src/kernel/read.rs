@@ -50,8 +50,12 @@ pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, S
     for family in [libc::AF_INET, libc::AF_INET6] {
         let read = routes(session, family, &names).await;
         inventory.routes.extend(without_family(read)?);
-        let read = rules(session, family).await;
-        inventory.rules.extend(without_family(read)?);
+        let read = without_family(rules(session, family).await)?;
+        let leads = read.iter().any(|(_, leads)| *leads);
+        if !leads && !read.is_empty() {
+            inventory.no_main_rule.push(network::family(family));
+        }
+        inventory.rules.extend(read.into_iter().filter_map(|(rule, _)| rule));
     }
     inventory.sysctls = files::sysctls(&machine);
     inventory.machine_id_lasts = files::machine_id_lasts(&machine.machine_id());
@@ -192,8 +196,8 @@ fn lookup(to: Ipv6Addr) -> Request {
     Request::new(RTM_GETROUTE, 0, &payload).question()
 }
 
-/// The rules of a family, without those that the kernel makes.
-async fn rules(session: &mut Session, family: i32) -> Result<Vec<RuleEntry>, Failure> {
+/// The rules of a family, without those that the kernel makes; of each, whether it leads all packets to the table main.
+async fn rules(session: &mut Session, family: i32) -> Result<Vec<(Option<RuleEntry>, bool)>, Failure> {
     let mut header = [0; 12];
     header[0] = family as u8;
     let request = Request::new(RTM_GETRULE, 0, &header);

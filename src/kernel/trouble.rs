@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::bus::BusError;
+use crate::plan::{Action, LinkChange};
 
 use super::modules::KernelLacks;
 use super::session::Failure;
@@ -120,6 +121,75 @@ impl fmt::Display for Trouble {
             Self::KeyFile { path, why } => write!(f, "{}: {why}", path.display()),
         }
     }
+}
+
+impl Trouble {
+    /// The link that the step names is not there, or not under its index.
+    pub fn is_of_lost_link(&self) -> bool {
+        match self {
+            Self::NoLink(_) => true,
+            Self::Refused { refusal, .. } => matches!(refusal.errno(), Errno::ENODEV | Errno::ENXIO),
+            _ => false,
+        }
+    }
+
+    /// What to do, as a sentence without a full stop, where something of the machine is in the way and not the description;
+    /// `None` where the step asks for what the kernel cannot do.
+    pub fn remedy(&self, action: &Action) -> Option<String> {
+        let refusal = match self {
+            Self::Refused { refusal, .. } => refusal,
+            Self::NoLink(name) => return Some(gone(name)),
+            Self::Unanswered(_) => return Some("run netapply again; see the kernel's log".to_owned()),
+            _ => return None,
+        };
+        let link = action.link().unwrap_or("the link");
+        let route = action.added_route();
+        Some(match (refusal.errno(), action) {
+            (Errno::ENODEV | Errno::ENXIO, _) => gone(link),
+            // A VXLAN of the number, a tunnel of the ends, a bond of the name: of the kind it is seen which.
+            (Errno::EEXIST, Action::AddLink(new)) => {
+                format!(
+                    "see `ip -d link show type {}` for what has it already, and delete that",
+                    new.kind.word()
+                )
+            }
+            (Errno::EEXIST, Action::SetLink { change: LinkChange::Rename(name), .. }) => {
+                format!(
+                    "see `ip link show {name}`: another link has that name, or has it as an alternative one"
+                )
+            }
+            (Errno::EEXIST, _) => "see `ip address` and `ip route` for what is there already".to_owned(),
+            (Errno::EBUSY, _) => format!("see `ip -d link show {link}` for what holds it"),
+            (Errno::ENETUNREACH | Errno::EHOSTUNREACH, _) if route.is_some() => {
+                let gateway = route.and_then(|route| route.via);
+                let to = gateway.map_or_else(|| "the gateway".to_owned(), |ip| ip.to_string());
+                format!(
+                    "see `ip route get {to}`, `ip rule` and `ip address`: the kernel finds {to} on no subnet of {link}"
+                )
+            }
+            (Errno::EPERM | Errno::EACCES, _) => {
+                "see the kernel's log for what forbids it: a container, a security module, kernel lockdown"
+                    .to_owned()
+            }
+            (Errno::ENOMEM | Errno::ENOBUFS, _) => {
+                "give the machine more memory, or lift its limit".to_owned()
+            }
+            (Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT, _) => {
+                "use a kernel with that address family".to_owned()
+            }
+            (Errno::EOPNOTSUPP, Action::SetLink { change: LinkChange::AddVlan { .. }, .. }) => {
+                "use a kernel whose bridges filter VLANs (CONFIG_BRIDGE_VLAN_FILTERING)".to_owned()
+            }
+            (Errno::EOPNOTSUPP, _) => {
+                "use a kernel or driver that supports it, or leave it out of the description".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn gone(link: &str) -> String {
+    format!("see the kernel's log for why {link} went away, and run netapply again")
 }
 
 impl fmt::Display for ProgramFailure {

@@ -143,11 +143,10 @@ fn other_links(action: &Action) -> Vec<&str> {
     match action {
         Action::AddLink(new) => new.parent.iter().chain(&new.peer).map(String::as_str).collect(),
         Action::SetLink { change: LinkChange::Controller(name), .. } => vec![name],
-        Action::AddRoute(route)
-        | Action::AppendRoute(route)
-        | Action::PrependRoute(route)
-        | Action::ReplaceRoute(route) => route.hops.iter().filter_map(|hop| hop.link.as_deref()).collect(),
-        _ => Vec::new(),
+        _ => {
+            let hops = action.added_route().into_iter().flat_map(|route| &route.hops);
+            hops.filter_map(|hop| hop.link.as_deref()).collect()
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Planner<'_> {
             route.links_mut().flatten().for_each(|link| *link = old(link));
             route
         };
-        let made: Vec<&RouteEntry> = done.steps.iter().filter_map(|step| brought(&step.action)).collect();
+        let made: Vec<&RouteEntry> = done.steps.iter().filter_map(|step| step.action.added_route()).collect();
         // Beside one that a router brought, ours bears its mark.
         let is_made = |r: &RouteEntry| r.weight.is_some() && made.iter().any(|m| m.has_same_next_hop(r));
         let is_new = |r: &&RouteEntry| {
@@ -314,17 +314,6 @@ impl Removed {
         let is_brought =
             !matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal);
         (is_global && is_brought) || self.addresses.contains(&address.net)
-    }
-}
-
-/// The route that a step puts there.
-fn brought(action: &Action) -> Option<&RouteEntry> {
-    match action {
-        Action::AddRoute(route)
-        | Action::AppendRoute(route)
-        | Action::PrependRoute(route)
-        | Action::ReplaceRoute(route) => Some(route),
-        _ => None,
     }
 }
 

@@ -458,4 +458,15 @@ impl Action {
             _ => None,
         }
     }
+
+    /// The route that the step puts there.
+    pub fn added_route(&self) -> Option<&RouteEntry> {
+        match self {
+            Action::AddRoute(route)
+            | Action::AppendRoute(route)
+            | Action::PrependRoute(route)
+            | Action::ReplaceRoute(route) => Some(route),
+            _ => None,
+        }
+    }
 }

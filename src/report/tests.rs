@@ -195,6 +195,7 @@ fn a_failed_step_is_shown_once_and_keeps_its_code() {
         step: "ip link add eth0 type vti6".into(),
         why: "the kernel has no such links; ".repeat(9),
         at: Some(At { file: "net.yaml".into(), line: 3, column: 7, path: String::new() }),
+        remedy: None,
     };
     let mut causes = causes;
     causes.retain(|c| c.code != Code::NicLate && c.code != Code::NicMissing);

@@ -80,8 +80,11 @@ fn generate(link: &Link, parent: Option<&str>, used: &HashSet<String>, inventory
     (0..).map(|n: u32| format!("{stem}{n}")).find(free).unwrap_or_default()
 }
 
+/// The port of a VXLAN for which none is named (drivers/net/vxlan, `vxlan_port`).
+const VXLAN_PORT: i64 = 8472;
+
 /// A made link that exists under its name, or a VLAN or VXLAN that exists under another: the kernel has one VLAN of an id
-/// and tag protocol on a link, and refuses a second VXLAN of an id.
+/// and tag protocol on a link, and refuses a second VXLAN of an id and port.
 fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
     let mut by_link: HashMap<&str, &ResolvedLink> = HashMap::new();
     for link in links.iter().rev() {
@@ -112,9 +115,11 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
             let id =
                 link.desired.settings.number("id").filter(|_| matches!(kind, Kind::Vlan | Kind::Vxlan))?;
             let tag = link.desired.settings.word("protocol").unwrap_or("802.1Q");
+            let port = link.desired.settings.number("dstport").unwrap_or(VXLAN_PORT);
             let is_twin = |l: &&&ObservedLink| {
-                let same_tag = match l.settings.get("protocol") {
-                    Some(OptionValue::Text(word)) => kind != Kind::Vlan || word == tag,
+                let same_tag = match (l.settings.get("protocol"), l.settings.get("dstport")) {
+                    (Some(OptionValue::Text(word)), _) if kind == Kind::Vlan => word == tag,
+                    (_, Some(OptionValue::Number(there))) => *there == port,
                     _ => true,
                 };
                 same_kind(l) && same_tag

@@ -48,6 +48,24 @@ fn the_permanent_mac_wins_over_the_current_one() {
 }
 
 #[test]
+fn a_vxlan_of_the_number_on_another_port_is_anothers() {
+    for (port, current) in [(8472, None), (4789, Some("flannel.1"))] {
+        let mut other = ObservedLink { index: 3, name: "flannel.1".into(), ..ObservedLink::default() };
+        other.kind = Kind::Vxlan.into();
+        other.settings.insert("id".to_owned(), OptionValue::Number(1));
+        other.settings.insert("dstport".to_owned(), OptionValue::Number(port));
+        let mut vxlan = Link::new("vx1", Kind::Vxlan, at());
+        vxlan.naming = Naming::Set(Located::new(IfName::new("vx1").unwrap(), at()));
+        for (option, value) in [("id", 1), ("dstport", 4789)] {
+            let row = attribute::of(Kind::Vxlan, option).unwrap();
+            vxlan.settings.set(row, OptionValue::Number(value), at());
+        }
+        let (resolved, _) = run(vec![vxlan], &machine(vec![other]));
+        assert_eq!(resolved.links[0].current.as_deref(), current, "port {port}");
+    }
+}
+
+#[test]
 fn a_missing_nic_names_those_that_are_there_and_the_near_one() {
     let inventory = machine(vec![nic(2, "eth0", "7c:c2:55:6e:90:44"), nic(3, "eth1", "52:54:00:00:00:01")]);
     let (resolved, diags) = run(vec![by_mac("a", "7c:c2:55:6e:90:45")], &inventory);

@@ -14,7 +14,7 @@ use super::pipeline::{self, Handoff, Planned, Who};
 use super::saved;
 use crate::diagnostic::{Diagnostic, Severity, worst};
 use crate::handoff::{MARKERS, Surroundings, take_back};
-use crate::inventory::{Inventory, Owed};
+use crate::inventory::{Inventory, ObservedLink, Owed};
 use crate::kernel::apply::{self, AfterFailure, Cost, PlanOutcome, StepOutcome, apply};
 use crate::kernel::effects::Real;
 use crate::kernel::monitor::{Group, Monitor};
@@ -23,7 +23,7 @@ use crate::kernel::read;
 use crate::kernel::session::{Failure, Session};
 use crate::kernel::trouble::Trouble;
 use crate::machine::Machine;
-use crate::model::Desired;
+use crate::model::{Desired, Kind};
 use crate::plan::{self, Action, Plan, Service, Step};
 use crate::report::timeline::Clock;
 use crate::resolve::{Missing, Resolved};
@@ -34,6 +34,17 @@ use crate::source::Watch;
 pub(super) struct Round {
     pub(super) plan: Plan,
     pub(super) outcome: PlanOutcome,
+}
+
+impl Round {
+    /// Without the steps that were not done: another plan has what is left.
+    fn of_done(plan: Plan, outcome: PlanOutcome) -> Self {
+        let PlanOutcome { steps, unsure, inverses } = outcome;
+        let is_done = |outcome: &StepOutcome| matches!(outcome, StepOutcome::Done { .. });
+        let done = plan.steps.into_iter().zip(steps).filter(|(_, outcome)| is_done(outcome));
+        let (plan, steps) = done.unzip();
+        Round { plan: Plan { steps: plan }, outcome: PlanOutcome { steps, unsure, inverses } }
+    }
 }
 
 /// What was done, and the machine after it.
@@ -238,6 +249,11 @@ async fn round(
     let mut effects = Real::on(how.machine);
     let outcome = apply(session, &mut effects, &plan, names, after_failure, &mut *stop).await;
     log::debug!("the kernel has answered {} steps", plan.steps.len());
+    if let Some(nic) = lost_nic(session, planned, &plan, &outcome).await {
+        log::warn!("{nic} went away, or was made anew, while it was set up: planning again");
+        settled.rounds.push(Round::of_done(plan, outcome));
+        return (true, false);
+    }
     let failed = outcome.cost(&plan) == Some(Cost::Network);
     let again = (outcome.unsure || restarts) && settled.rounds.len() < PLANS_AGAIN;
     settled.interrupted = !failed && outcome.is_interrupted();
@@ -256,6 +272,26 @@ async fn round(
         settled.rounds.push(Round { plan, outcome });
     }
     (again, failed)
+}
+
+/// The described NIC that steps failed for, since it is not there any more: its driver was loaded again, say. One of the same
+/// name that has another index is another.
+async fn lost_nic(
+    session: &mut Session,
+    planned: &Planned,
+    plan: &Plan,
+    outcome: &PlanOutcome,
+) -> Option<String> {
+    if outcome.cost(plan) != Some(Cost::Network)
+        || !outcome.failures().any(|(_, trouble)| trouble.is_of_lost_link())
+    {
+        return None;
+    }
+    let now = read::inventory(session).await.ok()?;
+    let nics = planned.resolved.links.iter().filter(|link| link.desired.kind == Kind::Physical);
+    let then = nics.filter_map(|nic| planned.inventory.link(nic.current.as_ref().unwrap_or(&nic.name)));
+    let is_gone = |nic: &&ObservedLink| now.links.iter().all(|link| link.index != nic.index);
+    then.filter(is_gone).map(|nic| nic.name.clone()).next()
 }
 
 /// A client that starts again takes along what it gave its links, and may set them down: what follows is planned on what

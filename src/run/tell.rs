@@ -211,6 +211,7 @@ fn add(mut sum: Applied, plan: &Plan, outcome: &PlanOutcome, renderer: &Renderer
             step: script::brief(&step.action),
             why: trouble.to_string(),
             at: renderer.at(step.at, None),
+            remedy: trouble.remedy(&step.action),
         });
     }
     sum

@@ -175,6 +175,7 @@ const RULES: &[Rule] = &[
     gateway::fixed,
     described::taken_down,
     described::wrong_mtu,
+    route::without_main_rule,
     route::competing,
     bond::lacp,
     bond::switch_runs_lacp,

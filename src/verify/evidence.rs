@@ -12,7 +12,7 @@ use crate::kernel::firewall::{Direction, Filter};
 use crate::kernel::live::{AddressState, LinkState};
 use crate::kernel::lookup;
 use crate::kernel::neighbour::Neighbour;
-use crate::model::{MacAddr, Protocol, RouteKind};
+use crate::model::{Family, MacAddr, Protocol, RouteKind};
 use crate::plan::{Step, script};
 
 /// All that was observed.
@@ -160,6 +160,8 @@ impl From<lookup::Egress> for FoundRoute {
 pub struct Policy {
     /// All rules but the three that the kernel makes.
     pub rules: Vec<RuleEntry>,
+    /// Families without a rule that leads all packets to the routing table main.
+    pub no_main_rule: Vec<Family>,
     /// Routes of type unreachable, prohibit, blackhole and throw.
     pub barriers: Vec<RouteEntry>,
     /// Addresses that are not described.

@@ -88,6 +88,7 @@ fn policy(input: &Input, inventory: &Inventory) -> Policy {
         sysctls: inventory.sysctls.clone(),
         takers: inventory.links.iter().filter(is_taker).filter_map(taker).collect(),
         rules: inventory.rules.clone(),
+        no_main_rule: inventory.no_main_rule.clone(),
         barriers: inventory.routes.iter().filter(|route| route.kind.is_linkless()).cloned().collect(),
         strange_addresses: inventory.addresses.iter().filter(strange).cloned().collect(),
     }

@@ -18,6 +18,24 @@ use netapply::plan::{Action, LinkChange, NewLink, Plan, StepId};
 use crate::plans::{address, all_done, apply, bridge, new_link, plan, route, rule, set, veth};
 use harness::namespace::{in_namespace, ip, ip_json};
 
+/// A kernel whose bridges do not filter VLANs refuses that with the error, and no words, of one that has no bridges.
+#[test]
+fn an_option_that_the_kernel_lacks_is_no_kind_that_it_lacks() {
+    in_namespace(async || {
+        let settings = BTreeMap::from([("vlan_filtering", OptionValue::Bool(true))]);
+        let outcome =
+            apply(&plan(vec![(Action::AddLink(NewLink { settings, ..new_link("br0", Kind::Bridge) }), &[])]))
+                .await;
+        let filters = std::process::Command::new("ip")
+            .args(["link", "add", "br1", "type", "bridge", "vlan_filtering", "1"])
+            .status()
+            .expect("ip runs");
+        let troubles: Vec<String> = outcome.failures().map(|(_, trouble)| trouble.to_string()).collect();
+        let refused = "the kernel refused: Operation not supported (EOPNOTSUPP)";
+        assert_eq!(troubles, if filters.success() { vec![] } else { vec![refused] });
+    });
+}
+
 fn network() -> Plan {
     let mut far = route("br0", "10.0.0.0/8", "198.51.100.1");
     far.on_link = true;

@@ -365,3 +365,61 @@ fn make_with_image(case: &Case) -> State {
     fs::write("/run/seed/meta-data", "instance-id: i\nlocal-hostname: node1\n").unwrap();
     case.make()
 }
+
+/// A machine with one NIC.
+static PLAIN: Case = Case {
+    machine: &[
+        "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0 address 02:00:00:00:01:01",
+        "link set peer0 up",
+        "link set eth0 up",
+    ],
+    shell: "",
+    sysctls: &[],
+    text: "network: {version: 2, ethernets: {n0: {match: {macaddress: '02:00:00:00:00:01'},
+      addresses: [192.0.2.2/24, '2001:db8::2/64'], routes: [{to: default, via: 192.0.2.1}]}}}",
+};
+
+/// Runs the program on a case and returns its report.
+fn reported(case: &'static Case, arguments: &[&str], fault: &str, text: &str) -> serde_json::Value {
+    case.make();
+    fs::write("/run/description", text).expect("the description");
+    let mut command = Command::new(program());
+    command.arg("apply").args(arguments).args(["--handoff", "none", "/run/description"]);
+    let output = command.env("NETAPPLY_FAULT", fault).output().expect("netapply runs");
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    let report = fs::read_to_string("/run/netapply/report.json").expect("a report");
+    serde_json::from_str(&report).expect("JSON")
+}
+
+/// The second step adds the IPv6 address.
+#[test]
+fn what_a_refused_step_was_to_make_is_not_shown_as_made() {
+    alone(String::new(), |_| {
+        let report = reported(&PLAIN, &["--no-verify"], "refuse:1", PLAIN.text);
+        let lines = report["screen"].to_string();
+        assert!(
+            lines.contains("FAIL eth0") && lines.contains("2001:db8::2/64 is not on the link"),
+            "{lines}"
+        );
+        let addresses: Vec<String> = report["checks"]
+            .as_array()
+            .expect("checks")
+            .iter()
+            .filter(|check| check["code"] == "address")
+            .map(|check| format!("{} {}", check["object"], check["outcome"]).replace('"', ""))
+            .collect();
+        assert_eq!(addresses, ["192.0.2.2 passed", "2001:db8::2 failed"], "{:#}", report["checks"]);
+    });
+}
+
+/// What is called otherwise is the NIC that is described, and it was there all the time.
+#[test]
+fn a_refused_rename_is_named_as_such() {
+    alone(String::new(), |_| {
+        let text = PLAIN.text.replace("addresses:", "set-name: wan0, addresses:");
+        let report = reported(&PLAIN, &["--wait=6"], "refuse:1", &text);
+        let causes: Vec<&str> =
+            report["causes"].as_array().expect("causes").iter().filter_map(|c| c["code"].as_str()).collect();
+        assert_eq!(causes, ["kernel-refused", "link-renamed"], "{:#}", report["causes"]);
+    });
+}

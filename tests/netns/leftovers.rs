@@ -459,3 +459,50 @@ fn a_nic_that_cannot_have_its_name_works_under_the_one_it_has() {
         assert_eq!(way_to("198.51.100.9"), "eth0 10.1.0.1 10.1.0.2");
     });
 }
+
+/// What is in the way is named, and not the description.
+#[test]
+fn a_vxlan_that_has_the_number_already_is_named() {
+    alone(NETAPPLY.to_owned(), |program| {
+        MACHINE.iter().for_each(|line| set(line));
+        ip("link add old7 type vxlan id 7 dstport 4789 dev n1 local 10.1.0.2");
+        let text = "network: {version: 2, ethernets: {n0: {match: {macaddress: '02:00:00:00:00:01'},
+          addresses: [10.1.0.2/24]}}, tunnels: {vx7: {mode: vxlan, id: 7, port: 4789, local: 10.1.0.2,
+          addresses: [10.7.0.1/24]}}}";
+        let output = described(&program, &["apply", "--no-verify", "--handoff", "none"], text);
+        let screen = said(&output);
+        assert_eq!(output.status.code(), Some(5), "{screen}");
+        assert!(
+            screen.contains("ip -d link show type vxlan") && !screen.contains("Fix the description"),
+            "{screen}"
+        );
+    });
+}
+
+/// A NIC that goes away between plan and step, and comes back with another index, is waited for.
+#[test]
+fn a_nic_that_is_made_anew_meanwhile_is_set_up() {
+    alone(NETAPPLY.to_owned(), |program| {
+        const MAKE: &str = "link add n0 address 02:00:00:00:00:01 type veth peer name p0";
+        ip(MAKE);
+        // As a driver that is loaded again and again.
+        let turmoil = std::thread::spawn(|| {
+            let end = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < end {
+                ip("link delete n0");
+                ip(MAKE);
+            }
+            ip("link set p0 up");
+        });
+        let text = "network: {version: 2, ethernets: {n0: {match: {macaddress: '02:00:00:00:00:01'}, addresses: [10.1.0.2/24]}}}";
+        for _ in 0..20 {
+            let output =
+                described(&program, &["apply", "--no-verify", "--wait=10", "--handoff", "none"], text);
+            assert!(matches!(output.status.code(), Some(0 | 1)), "{}", said(&output));
+        }
+        turmoil.join().expect("the links are made");
+        let output = described(&program, &["apply", "--no-verify", "--wait=10", "--handoff", "none"], text);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert_eq!(addresses("n0"), ["10.1.0.2/24"]);
+    });
+}

@@ -142,6 +142,40 @@ fn the_route_to_the_gateway_leads_elsewhere_and_rp_filter_is_strict() {
     spoiled(spoil, None, Code::CompetingRoute, &["10.1.0.1/32 dev n1"]);
 }
 
+/// A queue that holds nothing, as tc(8) makes it.
+#[test]
+fn a_queue_of_the_link_drops_everything() {
+    let spoil = "tc qdisc replace dev n0 root pfifo limit 0".to_owned();
+    spoiled(spoil, None, Code::DroppedHere, &["leave n0", "tc qdisc show"]);
+}
+
+#[test]
+fn ipv6_packets_that_may_make_one_hop_only() {
+    in_machine(async || {
+        wire("eth0", "router", "port0");
+        sh("ip address add 2001:db8:1::2/64 dev eth0 nodad
+            ip -6 route add default via 2001:db8:1::1
+            ip -n router address add 2001:db8:1::1/64 dev port0 nodad
+            ip netns add server
+            ip -n router link add out type veth peer name eth0 netns server
+            ip -n router link set out up
+            ip -n server link set eth0 up
+            ip -n router address add 2001:db8:2::1/64 dev out nodad
+            ip -n server address add 2001:db8:2::5/64 dev eth0 nodad
+            ip -n server route add default via 2001:db8:2::1
+            ip netns exec router sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
+            echo 1 >/proc/sys/net/ipv6/conf/eth0/hop_limit");
+        assert!(!ping("2001:db8:1::2", "2001:db8:2::5"));
+        let input = input(
+            vec![nic("eth0", "2001:db8:1::2/64", Some("2001:db8:1::1"))],
+            &[],
+            &["ping://[2001:db8:2::5]"],
+        );
+        let verification = reviewed(&input, 20, async || review_now(&input).await).await;
+        named(&verification, Code::LocalSetting, &["hop_limit is 1"]);
+    });
+}
+
 #[test]
 fn packets_that_may_make_one_hop_only() {
     in_machine(async || {

@@ -114,7 +114,11 @@ const STATES: &[(&str, &str, &str)] = &[
     ),
     ("rule-that-forbids", "ip rule add pref 100 from 10.1.0.2 prohibit", "prohibit"),
     ("rule-that-forbids-the-target", "ip rule add pref 100 to 198.51.100.5 unreachable", "rule 100"),
-    ("no-rule-to-the-main-table", "ip rule del pref 32766", "no route"),
+    (
+        "no-rule-to-the-main-table",
+        "ip rule del pref 32766",
+        "no rule leads IPv4 packets to the routing table main",
+    ),
     (
         "address-on-another-link",
         "ip address add 10.1.0.9/24 dev n1; ip route del 10.1.0.0/24 dev n0

@@ -17,6 +17,7 @@ const IFA_PROTO: u16 = 11;
 /// A next hop flag that libc's list lacks.
 const RTNH_F_ONLINK: u32 = 4;
 
+const RT_TABLE_MAIN: u32 = 254;
 const RT_TABLE_LOCAL: u32 = 255;
 
 /// `RTAX_…` (linux/rtnetlink.h) by ip(8)'s names.
@@ -224,13 +225,14 @@ fn metrics(route: &mut RouteEntry, given: Attributes<'_>) {
     }
 }
 
-/// `struct fib_rule_hdr` and `FRA_…`; `None` for a rule that the kernel makes, or of another family.
-pub(super) fn rule(payload: &[u8]) -> Option<RuleEntry> {
+/// `struct fib_rule_hdr` and `FRA_…`, without a rule that the kernel makes; whether it leads all packets to the table main;
+/// `None` for one that cannot be read.
+pub(super) fn rule(payload: &[u8]) -> Option<(Option<RuleEntry>, bool)> {
     let [family, to, from, tos, table, _, _, action] = field(payload, 0, |bytes: [u8; 8]| bytes)?;
     let flags = field(payload, 8, u32::from_ne_bytes)?;
     let attributes = Attributes::new(payload.get(12..)?);
     let entry = RuleEntry {
-        family: if i32::from(family) == libc::AF_INET { Family::V4 } else { Family::V6 },
+        family: self::family(family.into()),
         from: attributes.ip(fra::SRC).and_then(|ip| prefix_of(family, Some(ip), from)),
         to: attributes.ip(fra::DST).and_then(|ip| prefix_of(family, Some(ip), to)),
         table: attributes.u32(fra::TABLE).unwrap_or_else(|| table.into()),
@@ -243,7 +245,13 @@ pub(super) fn rule(payload: &[u8]) -> Option<RuleEntry> {
     };
     let bare = entry.from.is_none() && entry.to.is_none() && entry.mark.is_none() && !entry.foreign;
     let kernels = entry.protocol == Protocol::Kernel && bare && matches!(entry.priority, 0 | 32766 | 32767);
-    (!kernels).then_some(entry)
+    let leads_to_main = bare && entry.tos.is_none() && entry.table == RT_TABLE_MAIN;
+    Some(((!kernels).then_some(entry), leads_to_main))
+}
+
+/// `AF_INET`, `AF_INET6`.
+pub(super) fn family(number: i32) -> Family {
+    if number == libc::AF_INET { Family::V4 } else { Family::V6 }
 }
 
 /// A selector or limit that netapply's rules never have.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::Code;
 use crate::model::{Kind, Protocol};
-use crate::plan::{Action, Step, script};
+use crate::plan::{Step, script};
 use crate::verify::checks::Check;
 
 /// Down, although netapply brings every link up.
@@ -65,13 +65,7 @@ fn is_gone(case: &Case<'_>, check: &Check) -> bool {
 
 /// The links that a remaining step is about, by their kernel names: those that it changes, and the one that it serves.
 pub(super) fn about<'a>(case: &Case<'a>, step: &'a Step) -> impl Iterator<Item = &'a str> {
-    let hops = match &step.action {
-        Action::AddRoute(route)
-        | Action::AppendRoute(route)
-        | Action::PrependRoute(route)
-        | Action::ReplaceRoute(route) => Some(route.links()),
-        _ => None,
-    };
+    let hops = step.action.added_route().map(|route| route.links());
     let serves = case.index.name_of(&step.link);
     step.action.link().into_iter().chain(hops.into_iter().flatten()).chain(serves)
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Case, Cause, Certainty, list};
+use super::{Case, Cause, Certainty, here, list};
 use crate::diagnostic::{Code, Severity};
 use crate::verify::checks::{Check, Outcome};
 use crate::verify::evidence::{Loss, at};
@@ -93,7 +93,8 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
                 .explains([position]),
         )
     };
-    case.silent_gateways().filter_map(cause).collect()
+    // What this machine itself drops proves nothing about the network.
+    case.silent_gateways().filter(|(_, check)| !here::drops(case, check)).filter_map(cause).collect()
 }
 
 /// Nobody answers for the gateway's address, and others of its subnet answer or are heard.

@@ -87,7 +87,8 @@ pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
                 why_in(case, &link, ip),
             ),
             Direction::Out => {
-                let action = by_filters(case, &link, direction, "`tc filter show` for its egress");
+                let action =
+                    by_filters(case, &link, direction, "`tc qdisc show` and `tc filter show` for its egress");
                 (format!("{what} {ip} leave {link}: this machine drops them"), action)
             }
         };
@@ -126,6 +127,12 @@ fn host_of(case: &Case<'_>, check: &Check) -> Option<IpAddr> {
 
 /// So long frames must have been watched to say that there was none, in milliseconds: whatever asks does so more often.
 const WATCHED_MS: u64 = 2_500;
+
+/// A gateway is silent since this machine drops its answers, or what is to go there.
+pub(super) fn drops(case: &Case<'_>, check: &Check) -> bool {
+    let traffic = check.subject.ip().and_then(|ip| case.evidence.traffic(&check.link, &ip));
+    traffic.is_some_and(|traffic| of_gateway(case, check, traffic).is_some())
+}
 
 fn of_gateway(case: &Case<'_>, check: &Check, traffic: &Traffic) -> Option<(Direction, &'static str)> {
     let gateway = case.evidence.gateway(&check.link, &traffic.ip)?;

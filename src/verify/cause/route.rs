@@ -1,9 +1,12 @@
 //! Causes on this machine: what takes precedence over the described routes, by the kernel's own lookup.
 
+use std::net::IpAddr;
+
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::{Code, Severity};
 use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use crate::model::{Family, Protocol, RouteKind};
+use crate::plan::Step;
 use crate::verify::checks::{Check, Outcome, Subject};
 use crate::verify::evidence::{FoundRoute, Routing};
 use crate::verify::lookups::View;
@@ -12,12 +15,42 @@ use crate::verify::lookups::{Goal, Standing, host};
 /// `RT_TABLE_MAIN`.
 const MAIN: u32 = 254;
 
+/// No rule leads to the table that has the described routes.
+pub(super) fn without_main_rule(case: &Case<'_>) -> Vec<Cause> {
+    let of_family = |family: Family| {
+        let is_its = |ip: &IpAddr| Family::of(ip) == family;
+        let is_route = |step: &Step| step.action.added_route().is_some_and(|route| is_its(&route.to.addr()));
+        let remains = case.evidence.remaining.iter().any(is_route);
+        let fails = |check: &Check| match check.subject {
+            Subject::Target(at, _) => {
+                case.evidence.targets.get(at).is_some_and(|t| t.addresses.first().is_some_and(is_its))
+            }
+            Subject::Route(to) => is_its(&to.addr()),
+            Subject::Gateway(ip) | Subject::NameServer(ip) => is_its(&ip),
+            _ => check.code == Code::CheckDescribed && remains,
+        };
+        let failed = case.checks.iter().enumerate().filter(|(_, check)| check.is_fault() && fails(check));
+        let failed: Vec<usize> = failed.map(|(position, _)| position).collect();
+        let (word, option) = if family == Family::V4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
+        let message =
+            format!("no rule leads {word} packets to the routing table main: the kernel's was deleted");
+        let action = format!("Add it again: `ip {option} rule add pref 32766 lookup main`");
+        let cause = Cause::new(Code::CompetingRoute, Certainty::Proved, "", message, action);
+        (!failed.is_empty()).then(|| cause.explains(failed))
+    };
+    case.evidence.policy.no_main_rule.iter().filter_map(|family| of_family(*family)).collect()
+}
+
 /// Something takes precedence over a described route, or forbids what is described.
 pub(super) fn competing(case: &Case<'_>) -> Vec<Cause> {
     let mut causes: Vec<(String, Cause)> = Vec::new();
     let is_route = |c: &Check| c.code == Code::CheckRoute && c.outcome == Outcome::Failed;
     for (position, check) in case.checks.iter().enumerate().filter(|(_, check)| is_route(check)) {
         let Some((goal, found)) = answer(case, check) else { continue };
+        let family = Family::of(&goal.question.to);
+        if matches!(found, Routing::NoRoute) && case.evidence.policy.no_main_rule.contains(&family) {
+            continue;
+        }
         let (what, action) = competitor(case, &goal, found);
         // What fails for it: the same thing asked over the network.
         let same = |c: &Check| c.subject == check.subject && c.link == check.link && c.is_fault();
