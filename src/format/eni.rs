@@ -19,7 +19,8 @@ use super::tree::{Entry, Node, Value};
 use super::value::words;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{
-    Activation, Address, Desired, DesiredMac, Kind, Link, LinkRef, Located, Place, Settings, attribute, fits,
+    Activation, Address, Desired, DesiredMac, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Place,
+    Settings, attribute, fits,
 };
 use commands::{Effect, What};
 pub(super) use lines::tree;
@@ -49,14 +50,24 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
 fn stanzas(root: &Node, templates: &HashSet<String>, diags: &mut Vec<Diagnostic>) -> Desired {
     let Value::Map(entries) = &root.value else { return Desired::default() };
     let mut wanted: Vec<LinkRef> = Vec::new();
+    let mut mapped: Vec<(LinkRef, String)> = Vec::new();
     let mut groups: Groups = Groups::default();
     for entry in entries {
         let word = entry.key.split(' ').next().unwrap_or_default();
         diags.extend(outside(word, entry));
         match word {
-            "auto" | "allow-auto" | "allow-hotplug" => wanted.extend(
-                words(&entry.value, word, diags).into_iter().map(|w| Located::new(w.value.to_owned(), w.at)),
-            ),
+            "auto" | "allow-auto" | "allow-hotplug" => {
+                for name in words(&entry.value, word, diags) {
+                    let located = |text: &str| Located::new(text.to_owned(), name.at);
+                    // `eth0=home`: the interface, and the stanza that it gets.
+                    if let Some((interface, stanza)) = name.value.split_once('=') {
+                        mapped.push((located(interface), stanza.to_owned()));
+                        wanted.push(located(stanza));
+                    } else {
+                        wanted.push(located(name.value));
+                    }
+                }
+            }
             "iface" => match Stanza::read(entry, diags) {
                 Some(stanza) => groups.add(stanza),
                 None => groups.left_out(&entry.key),
@@ -64,13 +75,14 @@ fn stanzas(root: &Node, templates: &HashSet<String>, diags: &mut Vec<Diagnostic>
             _ => {}
         }
     }
-    groups.without_open_vswitch(diags);
+    groups.without_others(diags);
     groups.0.retain(|(name, _)| !templates.contains(name) || wanted.iter().any(|w| w.value == *name));
     let roles = kinds::Roles::of(groups.0.iter().flat_map(|(_, stanzas)| stanzas));
     let mut reader = Reader { roles, ..Reader::default() };
     for (name, stanzas) in &groups.0 {
         reader.link(name, stanzas, diags);
     }
+    reader.map(mapped, diags);
     reader.finish(&wanted, &groups, diags)
 }
 
@@ -85,6 +97,14 @@ fn outside(word: &str, entry: &Entry) -> Option<Diagnostic> {
     Some(if word.starts_with("source") { diags.severity(Severity::Warning) } else { diags })
 }
 
+/// Executors of ifupdown-ng whose links netapply does not make, and why. Their options begin with their name.
+const EXECUTORS: &[(&str, &str)] = &[
+    ("batman", "mesh networks are left to the image"),
+    ("ppp", "PPP needs a daemon"),
+    ("wireguard", "its keys and peers are in a file that is not read; netplan can describe them"),
+    ("wireguard-quick", "its keys and peers are in a file that is not read; netplan can describe them"),
+];
+
 /// The stanzas of each interface, in the order of the text; where each is in that list; the interfaces of stanzas that
 /// were left out. `eth0:1` belongs to `eth0`.
 #[derive(Default)]
@@ -96,20 +116,30 @@ impl<'a> Groups<'a> {
         self.2.extend(header.split(' ').nth(1).map(|name| base(name).to_owned()));
     }
 
-    /// Leaves out what belongs to Open vSwitch, as netplan's reader does.
-    fn without_open_vswitch(&mut self, diags: &mut Vec<Diagnostic>) {
+    /// Leaves out what other programs make: what belongs to Open vSwitch, as netplan's reader does, and what ifupdown-ng's
+    /// executors make of files that are not read.
+    fn without_others(&mut self, diags: &mut Vec<Diagnostic>) {
         let Groups(groups, index, left_out) = self;
         groups.retain(|(name, stanzas)| {
             let options = stanzas.iter().flat_map(|stanza| stanza.entries);
-            let of_switch: Vec<Diagnostic> = options
+            let of_switch = options
                 .filter(|entry| entry.key.starts_with("ovs-") || entry.key.starts_with("ovs_"))
-                .filter_map(|entry| report(&table::IFACE, &entry.key, entry.key_at))
-                .collect();
-            if of_switch.is_empty() {
+                .filter_map(|entry| report(&table::IFACE, &entry.key, entry.key_at));
+            let mut foreign: Vec<Diagnostic> = of_switch.collect();
+            for (executor, why) in EXECUTORS {
+                let uses = |stanza: &&Stanza| {
+                    let prefix = format!("{executor}-");
+                    stanza.uses(executor) || stanza.entries.iter().any(|entry| entry.key.starts_with(&prefix))
+                };
+                let message = format!("\"{name}\" uses {executor}, which is not supported: {why}");
+                let at = stanzas.iter().find(uses).map(|stanza| stanza.at);
+                foreign.extend(at.map(|at| Diagnostic::new(Code::Unsupported, at, message)));
+            }
+            if foreign.is_empty() {
                 return true;
             }
             let hint = |diagnostic: Diagnostic| diagnostic.hint(format!("\"{name}\" is left out"));
-            diags.extend(of_switch.into_iter().map(hint));
+            diags.extend(foreign.into_iter().map(hint));
             left_out.insert(name.clone());
             index.remove(name);
             false
@@ -142,6 +172,8 @@ struct Reader {
     tables: u32,
     /// Links that commands make beside those of stanzas: whoever makes one wants it up.
     made: HashSet<String>,
+    /// What is brought up with a link although it is not on it: the link, and what it needs.
+    needs: Vec<(String, String)>,
 }
 
 impl Reader {
@@ -199,12 +231,32 @@ impl Reader {
                     bridge_option(entry, link, &mut self.draft, diags);
                 }
                 key if is_bridge(key) => port_option(entry, link, &mut self.draft, diags),
-                "requires" => requires(entry, stanza, link, diags),
+                "requires" => self.requires(entry, stanza, link, diags),
+                "gre-dev" => self.needs(entry, link, diags),
                 "use" => used(entry, diags),
                 "up" | "post-up" | "pre-up" => self.command(stanza, entry, link, diags),
                 _ => {}
             }
         }
+    }
+
+    /// `requires eth0 eth1` of ifupdown-ng: the members of a bond or bridge that does not name them otherwise; whatever
+    /// else it is is brought up first.
+    fn requires(&mut self, entry: &Entry, stanza: &Stanza, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+        let named = ["bond-members", "bond-slaves", "bond-ports", "bridge-ports"];
+        if matches!(link.kind, Kind::Bond | Kind::Bridge) && named.iter().all(|key| stanza.get(key).is_none())
+        {
+            let words = words(&entry.value, &entry.key, diags).into_iter();
+            link.members.extend(words.map(|w| Located::new(w.value.to_owned(), w.at)));
+        } else {
+            self.needs(entry, link, diags);
+        }
+    }
+
+    /// The links that an entry names are brought up with this one.
+    fn needs(&mut self, entry: &Entry, link: &Link, diags: &mut Vec<Diagnostic>) {
+        let words = words(&entry.value, &entry.key, diags).into_iter();
+        self.needs.extend(words.map(|word| (link.id.clone(), word.value.to_owned())));
     }
 
     /// Understands a command, or says that it is not executed.
@@ -213,10 +265,14 @@ impl Reader {
         let Some(effects) = commands::understand(&words, stanza.base(), entry.key_at) else {
             let program = words.first().copied().unwrap_or_default();
             let message = format!("the command \"{program} …\" of \"{}\" is not executed", stanza.name);
-            diags.push(
-                Diagnostic::new(Code::CommandIgnored, entry.key_at, message)
+            let ignored = Diagnostic::new(Code::CommandIgnored, entry.key_at, message);
+            diags.push(match commands::table_name(&words) {
+                Some(name) => ignored.hint(format!(
+                    "write the number of the routing table {name}: /etc/iproute2/rt_tables is not read"
+                )),
+                None => ignored
                     .hint("netapply understands ip route add, route add and the like; see netapply explain"),
-            );
+            });
             return;
         };
         for Effect { dev, mut what } in effects {
@@ -237,8 +293,31 @@ impl Reader {
         }
     }
 
+    /// Gives stanzas the interfaces that `auto` lines name for them: one, or by a pattern.
+    fn map(&mut self, mapped: Vec<(LinkRef, String)>, diags: &mut Vec<Diagnostic>) {
+        let mut seen = HashSet::new();
+        for (interface, stanza) in mapped {
+            let Some(link) = self.draft.link(&stanza).filter(|link| link.kind == Kind::Physical) else {
+                continue;
+            };
+            if !seen.insert(stanza.clone()) {
+                let message =
+                    format!("\"{}={stanza}\": the stanza is another interface's already", interface.value);
+                let hint = format!("write a pattern that fits both, such as /eth*={stanza}");
+                diags.push(Diagnostic::new(Code::Unsupported, interface.at, message).hint(hint));
+                continue;
+            }
+            let pattern = interface.value.strip_prefix('/').map(str::to_owned);
+            link.select.many = pattern.is_some();
+            let name = pattern.map_or(NamePattern::Exact(interface.value), NamePattern::Glob);
+            link.select.name = Some(Located::new(name, interface.at));
+            link.select.position = None;
+        }
+    }
+
     /// Joins what is in different stanzas.
     fn finish(mut self, wanted: &[LinkRef], groups: &Groups, diags: &mut Vec<Diagnostic>) -> Desired {
+        shared_hwaddress(&mut self.draft.desired.links, diags);
         self.make(diags);
         self.pairs(diags);
         for (master, member, settings) in std::mem::take(&mut self.enslaved) {
@@ -267,7 +346,9 @@ impl Reader {
             }
         }
         let made = std::mem::take(&mut self.made);
+        let mut needs = std::mem::take(&mut self.needs);
         for (vrf, member) in std::mem::take(&mut self.in_vrf) {
+            needs.push((member.value.clone(), vrf.value.clone()));
             match self.draft.link(&vrf.value).filter(|link| link.kind == Kind::Vrf) {
                 Some(link) => link.members.push(member),
                 None => {
@@ -284,7 +365,7 @@ impl Reader {
         }
         let mut desired = self.draft.finish(false, diags);
         vrf_routes(&mut desired.links);
-        activate(&mut desired, wanted, &made, groups, diags);
+        activate(&mut desired, wanted, (&made, &needs), groups, diags);
         desired
     }
 
@@ -336,6 +417,34 @@ impl Reader {
     }
 }
 
+/// One hwaddress of several stanzas does not tell which NIC is meant: their names do, and each gets the address, as ifupdown
+/// sets it.
+fn shared_hwaddress(links: &mut [Link], diags: &mut Vec<Diagnostic>) {
+    let mut first: HashMap<MacAddr, usize> = HashMap::new();
+    for index in 0..links.len() {
+        let Some(mac) = links.get(index).and_then(|link| link.select.mac) else { continue };
+        let Some(earlier) = first.get(&mac.value).copied() else {
+            first.insert(mac.value, index);
+            continue;
+        };
+        let id = |index: usize| links.get(index).map_or("", |link| link.id.as_str());
+        let message = format!(
+            "\"{}\" and \"{}\" have the same hwaddress: each gets it, by its name",
+            id(earlier),
+            id(index)
+        );
+        diags.push(
+            Diagnostic::new(Code::DuplicateMac, mac.at, message).hint("give each an address of its own"),
+        );
+        for index in [earlier, index] {
+            let Some(link) = links.get_mut(index).filter(|link| link.select.mac.is_some()) else { continue };
+            let mac = link.select.mac.map(|mac| Located::new(DesiredMac::Is(mac.value), mac.at));
+            let Link { select, naming, .. } = nic(&link.id.clone(), link.at);
+            (link.select, link.naming, link.mac) = (select, naming, mac);
+        }
+    }
+}
+
 /// Routes of a VRF and of its members are in its table, as ifupdown2 and ifupdown-ng put them.
 fn vrf_routes(links: &mut [Link]) {
     let table = |link: &Link| link.settings.number("table").and_then(|table| u32::try_from(table).ok());
@@ -381,23 +490,26 @@ fn members(entry: &Entry, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     link.members.extend(list(&entry.value, &entry.key, diags));
 }
 
-/// `requires eth0 eth1` of ifupdown-ng: the members of a bond or bridge that does not name them otherwise.
-fn requires(entry: &Entry, stanza: &Stanza, link: &mut Link, diags: &mut Vec<Diagnostic>) {
-    let named = ["bond-members", "bond-slaves", "bond-ports", "bridge-ports"];
-    if matches!(link.kind, Kind::Bond | Kind::Bridge) && named.iter().all(|key| stanza.get(key).is_none()) {
-        let words = words(&entry.value, &entry.key, diags).into_iter();
-        link.members.extend(words.map(|w| Located::new(w.value.to_owned(), w.at)));
-    } else {
-        let message = "\"requires\" has no effect here: netapply determines the order itself";
-        diags.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
-    }
-}
-
 /// `use bond` of ifupdown-ng. Most of its words say what follows from the options anyway.
 fn used(entry: &Entry, diags: &mut Vec<Diagnostic>) {
     const KNOWN: &[&str] = &[
-        "bond", "bridge", "dhcp", "dummy", "ethtool", "ipv6-ra", "link", "loopback", "static", "tunnel",
-        "veth", "vlan", "vrf", "vxlan",
+        "bond",
+        "bridge",
+        "dhcp",
+        "dummy",
+        "ethtool",
+        "gre",
+        "ipv6",
+        "ipv6-ra",
+        "ipv6-tempaddr",
+        "link",
+        "loopback",
+        "static",
+        "tunnel",
+        "veth",
+        "vlan",
+        "vrf",
+        "vxlan",
     ];
     for word in words(&entry.value, "use", diags).into_iter().filter(|w| !KNOWN.contains(&w.value)) {
         let message =
@@ -432,11 +544,12 @@ fn take_effect(link: &mut Link, what: What, at: Place) {
     }
 }
 
-/// ifupdown brings up what `auto` and `allow-hotplug` name, and what those are on.
+/// ifupdown brings up what `auto` and `allow-hotplug` name, and what those are on; ifupdown-ng and ifupdown2 whatever those
+/// need: what commands have `made`, and by `needs` their VRFs and what `requires` names.
 fn activate(
     desired: &mut Desired,
     wanted: &[LinkRef],
-    made: &HashSet<String>,
+    (made, needs): (&HashSet<String>, &[(String, String)]),
     groups: &Groups,
     diags: &mut Vec<Diagnostic>,
 ) {
@@ -447,6 +560,17 @@ fn activate(
         up.extend(link.members.iter().chain(&link.parent).map(|r| r.value.clone()));
     }
     up.extend(made.iter().cloned());
+    let by_pattern = |link: &&Link| patterns.iter().any(|pattern| fits(pattern, &link.id));
+    up.extend(desired.links.iter().filter(by_pattern).map(|link| link.id.clone()));
+    let mut needed: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (link, other) in needs {
+        needed.entry(link).or_default().push(other);
+    }
+    let mut next: Vec<String> = up.iter().cloned().collect();
+    while let Some(link) = next.pop() {
+        let others = needed.remove(link.as_str()).into_iter().flatten();
+        next.extend(others.filter(|other| up.insert((*other).to_owned())).map(str::to_owned));
+    }
     let there: HashSet<&str> = desired.links.iter().map(|l| l.id.as_str()).collect();
     for name in wanted.iter().filter(|w| !w.value.starts_with('/') && base(&w.value) != LOOPBACK) {
         let known_as = base(&name.value);
@@ -459,13 +583,18 @@ fn activate(
     }
     up.insert(LOOPBACK.to_owned());
     for link in &mut desired.links {
-        if !up.contains(&link.id) && !patterns.iter().any(|p| fits(p, &link.id)) {
+        if !up.contains(&link.id) {
             link.activation = Activation::Manual;
             link.optional = true;
             let message =
                 format!("no auto or allow-hotplug line names \"{0}\": it is not brought up", link.id);
+            // Proxmox writes such a stanza for each NIC that is not used.
+            let is_bare = link.kind == Kind::Physical
+                && (link.addresses.is_empty() && link.routes.is_empty() && link.dynamic.is_empty());
+            let severity = if is_bare { Severity::Note } else { Severity::Warning };
             diags.push(
                 Diagnostic::new(Code::NotBroughtUp, link.at, message)
+                    .severity(severity)
                     .hint(format!("add the line: auto {}", link.id)),
             );
         }

@@ -5,7 +5,7 @@
 //! keys that are unknown or have no effect at once, and hands out the others.
 
 use super::tree::{Entry, Node, Value};
-use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::Place;
 
 /// Keys whose values are never shown, in lower case.
@@ -214,6 +214,9 @@ pub(super) fn report_as(object: &Object, name: &str, written: &str, at: Place) -
     report_entry(object, name, written, at, true)
 }
 
+/// What becomes of an option that is not supported, where that costs nothing else: a warning.
+pub(super) const KERNEL: &str = "the kernel's default stays";
+
 /// What other formats and tools call a key, and what it may be called here.
 const ELSEWHERE: &[(&str, &[&str])] = &[
     ("gw", &["via", "gateway"]),
@@ -265,6 +268,10 @@ fn report_entry(object: &Object, name: &str, written: &str, at: Place, near: boo
     let (code, message) = match key.support {
         Support::Applied => return None,
         Support::NoEffect => (Code::NoEffect, format!("\"{}\" has no effect here: {}", written, key.what)),
+        Support::Unsupported if key.what == KERNEL => {
+            let message = format!("\"{}\" is not supported: {KERNEL}", written);
+            return Some(Diagnostic::new(Code::Unsupported, at, message).severity(Severity::Warning));
+        }
         Support::Unsupported => {
             (Code::Unsupported, format!("\"{}\" is not supported: {}", written, key.what))
         }

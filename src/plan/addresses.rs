@@ -9,7 +9,8 @@ use super::state::has_connected_route;
 use super::step::Action;
 use super::{Planner, left_to_others};
 use crate::inventory::{AddressEntry, AddressFlag};
-use crate::model::{Address, AddressProtocol, LinkLayer, Place, Scope};
+use crate::model::attribute::OptionValue;
+use crate::model::{Address, AddressProtocol, Kind, LinkLayer, Place, Scope};
 use crate::resolve::ResolvedLink;
 
 impl Planner<'_> {
@@ -129,9 +130,20 @@ fn is_ours(link: &ResolvedLink, address: &AddressEntry) -> bool {
     let left = if is_v4 { v4 } else { v6 };
     let by_kernel =
         matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal);
-    let lasting = (is_v4 || address.permanent) && !by_kernel;
+    let lasting = (is_v4 || address.permanent) && !by_kernel && !is_of_tunnel(link, address);
     let described = link.desired.addresses.iter().any(|a| a.net.addr() == address.net.addr());
     (described || (lasting && address.scope == Scope::Global)) && !left
+}
+
+/// The kernel gives a SIT link without a far end the IPv6 address `::LOCAL` (`sit_add_v4_addrs`).
+fn is_of_tunnel(link: &ResolvedLink, address: &AddressEntry) -> bool {
+    let local = link.desired.settings.get("local").filter(|_| link.desired.kind == Kind::Sit);
+    match (address.net.addr(), local) {
+        (IpAddr::V6(ip), Some(OptionValue::Ip(IpAddr::V4(local)))) => {
+            u128::from(ip) == u128::from(u32::from(*local))
+        }
+        _ => false,
+    }
 }
 
 /// The kernel made it of a router's advertisement. Kernels before 5.18 do not tell: there it is what has a lifetime, unless

@@ -3,7 +3,7 @@
 use super::{Draft, PortOption, VlanOptions, desired_mac};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::Support::{Applied, NoEffect, Unsupported};
-use crate::format::keys::{Object, key, report_as};
+use crate::format::keys::{KERNEL, Object, key, report_as};
 use crate::format::tree::{Entry, Node, Value};
 use crate::format::value::{bad, set_bridge_option, set_option, words};
 use crate::model::attribute;
@@ -37,8 +37,8 @@ pub(in crate::format) static BRIDGE: Object = Object {
         key("bridge_waitport", NoEffect, "netapply waits for what it needs, within its own bounds"),
         key("bridge_ports_condone_regex", NoEffect, "ports by pattern are not supported"),
         key("bridge_always_up", NoEffect, "netapply leaves the carrier of a bridge to its ports"),
-        key("bridge_pathcosts", Unsupported, PER_PORT),
-        key("bridge_portprios", Unsupported, PER_PORT),
+        key("bridge_pathcosts", Applied, "as bridge_pathcost, of several ports: `PORT=NUMBER`"),
+        key("bridge_portprios", Applied, "as bridge_portprio, of several ports: `PORT=NUMBER`"),
         key("bridge_port_vids", Unsupported, "write bridge-vids in the stanza of the port"),
         key("bridge_port_pvids", Unsupported, "write bridge-pvid in the stanza of the port"),
         key("bridge_vlan_protocol", Unsupported, KERNEL),
@@ -70,9 +70,6 @@ pub(in crate::format) static BRIDGE: Object = Object {
     ],
 };
 
-const KERNEL: &str = "the kernel's default stays";
-const PER_PORT: &str = "write bridge_pathcost or bridge_portprio, `PORT NUMBER`";
-
 /// Options of ports, and the kernel's names for them.
 const PORT: &[(&str, &str)] =
     &[("bridge_learning", "learning"), ("bridge_arp_nd_suppress", "neigh_suppress")];
@@ -103,8 +100,8 @@ pub(in crate::format) fn bridge_option(
     }
     match name.as_str() {
         "bridge_ports" => bridge.members.extend(list(node, key, diags)),
-        "bridge_pathcost" => port(key, node, "cost", draft, diags),
-        "bridge_portprio" => port(key, node, "priority", draft, diags),
+        "bridge_pathcost" | "bridge_pathcosts" => port(key, node, "cost", draft, diags),
+        "bridge_portprio" | "bridge_portprios" => port(key, node, "priority", draft, diags),
         "bridge_hw" => hardware_address(node, key, bridge, diags),
         _ if VlanOptions::knows(&name) => {
             draft.vlans.entry(bridge.id.clone()).or_default().read(&name, key, node, diags);
@@ -148,25 +145,26 @@ pub(in crate::format) fn port_option(
     });
 }
 
-/// `eth0 50`, or a list of such texts. A list of two words is one option, as interfaces text has it.
+/// `eth0 50`, a list of such texts, or ifupdown2's `eth0=50`. A list of two words is one option, as interfaces text has it.
 fn port(key: &str, node: &Node, name: &str, draft: &mut Draft, diags: &mut Vec<Diagnostic>) {
     let Some(row) = attribute::find(attribute::of_port(Kind::Bridge), name) else { return };
-    let all = words(node, key, diags);
-    for pair in all.chunks(2) {
-        let parsed = match pair {
-            [port, value] => row.parse(value.value).map(|value| (port, value)),
-            _ => Err("expected a port and a number".to_owned()),
+    let mut all = words(node, key, diags).into_iter();
+    while let Some(first) = all.next() {
+        let (port, value) = match first.value.split_once('=') {
+            Some((port, value)) => (port, Some(value)),
+            None => (first.value, all.next().map(|word| word.value)),
         };
-        match parsed {
-            Ok((port, value)) => {
-                let port = Located::new(port.value.to_owned(), port.at);
+        let parsed = value.ok_or_else(|| "expected a port and a number".to_owned());
+        match parsed.and_then(|value| row.parse(value)) {
+            Ok(value) => {
+                let port = Located::new(port.to_owned(), first.at);
                 draft.ports.push(PortOption { port, row, value });
             }
             Err(why) => {
-                let words: Vec<&str> = pair.iter().map(|w| w.value).collect();
-                let at = pair.first().map_or(node.at, |w| w.at);
-                let message = format!("{key} \"{}\": {why}", words.join(" "));
-                diags.push(Diagnostic::new(Code::BadValue, at, message).hint("write it as \"eth0 50\""));
+                let pair = [port].into_iter().chain(value).collect::<Vec<_>>().join(" ");
+                let message = format!("{key} \"{pair}\": {why}");
+                let wrong = Diagnostic::new(Code::BadValue, first.at, message);
+                diags.push(wrong.hint("write it as \"eth0 50\""));
             }
         }
     }
@@ -267,6 +265,7 @@ mod tests {
             let value = match key.name {
                 "bridge_hw" => "'52:54:00:00:00:01'",
                 "bridge_ports" | "bridge_pathcost" | "bridge_portprio" => "eth0 1",
+                "bridge_pathcosts" | "bridge_portprios" => "eth0=1",
                 _ => "1",
             };
             let (bridge, draft, diags) = read(key.name, value);
@@ -295,8 +294,14 @@ mod tests {
 
     #[test]
     fn port_options_in_both_forms() {
-        for yaml in ["'eth0 50'", "[eth0, 50]", "['eth0 50']"] {
-            let (_, draft, diags) = read("bridge-pathcost", yaml);
+        for (key, yaml) in [
+            ("bridge-pathcost", "'eth0 50'"),
+            ("bridge-pathcost", "[eth0, 50]"),
+            ("bridge-pathcost", "['eth0 50']"),
+            ("bridge-pathcosts", "'eth0=50 eth1=60'"),
+            ("bridge-pathcosts", "[eth0=50, eth1=60]"),
+        ] {
+            let (_, draft, diags) = read(key, yaml);
             assert!(diags.is_empty(), "{diags:?}");
             assert_eq!(draft.ports[0].port.value, "eth0");
             assert_eq!(draft.ports[0].value, OptionValue::Number(50));

@@ -22,6 +22,8 @@ pub(in crate::format) enum Method {
     Routes,
     /// Up, without addresses.
     Manual,
+    /// What follows from the kind of the link: a 6to4 tunnel.
+    OfKind,
     /// The loopback interface's own.
     Loopback,
     Dhcp4,
@@ -34,7 +36,7 @@ impl Method {
     /// What is left to the image's clients.
     fn dynamic(self) -> &'static [Dynamic] {
         match self {
-            Method::Static | Method::Routes | Method::Manual | Method::Loopback => &[],
+            Method::Static | Method::Routes | Method::Manual | Method::OfKind | Method::Loopback => &[],
             Method::Dhcp4 => &[Dynamic::Dhcp4],
             // DHCPv6 gives no routes: they come with router advertisements.
             Method::Dhcp6 => &[Dynamic::Dhcp6, Dynamic::RouterAdvertisements],
@@ -81,7 +83,7 @@ pub(in crate::format) fn subnet(
     }
     if matches!(method.value, Method::Static | Method::Routes) {
         default_routes(fields, link, diags);
-    } else {
+    } else if method.value != Method::OfKind {
         for name in STATIC_ONLY {
             if let Some(node) = either(fields, name) {
                 let message = format!("\"{name}\" has no effect here: the addresses are not static");
@@ -92,8 +94,11 @@ pub(in crate::format) fn subnet(
         if let Some(node) = either(fields, "metric").filter(|_| of_lease) {
             link.dhcp4.metric = metric(node, diags);
         } else if let Some(node) = either(fields, "metric") {
-            let message = "\"metric\" is left to the image: it is that of a client's routes";
-            diags.push(Diagnostic::new(Code::LeftToOthers, node.at, message));
+            let (code, message) = match method.value.dynamic() {
+                [] => (Code::NoEffect, "\"metric\" has no effect here: there is no gateway"),
+                _ => (Code::LeftToOthers, "\"metric\" is left to the image: it is that of a client's routes"),
+            };
+            diags.push(Diagnostic::new(code, node.at, message));
         }
     }
     name_service(fields, &mut link.resolver, diags);

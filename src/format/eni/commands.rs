@@ -60,6 +60,7 @@ fn one(words: &[&str], at: Place) -> Option<Vec<Effect>> {
     match program.rsplit('/').next()? {
         "ip" => ip(arguments, at),
         "route" => old_route(arguments, at).map(alone),
+        "ifconfig" => ifconfig(arguments),
         "ifenslave" => enslave(arguments).map(alone),
         "brctl" => brctl(arguments).map(alone),
         "vconfig" => vconfig(arguments).map(alone),
@@ -85,6 +86,43 @@ fn brctl(words: &[&str]) -> Option<Effect> {
         }
         _ => None,
     }
+}
+
+/// `ifconfig NAME [ADDRESS[/LENGTH] [netmask M] [broadcast B]] [mtu BYTES] [up]`, ifconfig(8). 0.0.0.0 is no address.
+fn ifconfig(words: &[&str]) -> Option<Vec<Effect>> {
+    let (name, words) = words.split_first().filter(|(name, _)| !name.starts_with('-'))?;
+    let own = |what| Effect { dev: Some((*name).to_owned()), what };
+    let mut effects = vec![own(What::Nothing)];
+    let (mut address, mut mask) = (None, None);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "up" | "inet" => {}
+            "netmask" => mask = Some(words.next()?.parse::<IpAddr>().ok()?),
+            "broadcast" => drop(words.next()?),
+            "mtu" => effects.push(own(What::Mtu(Mtu::new(words.next()?.parse().ok()?).ok()?))),
+            text if address.is_none() => address = Some(text),
+            _ => return None,
+        }
+    }
+    if let Some(text) = address.filter(|text| *text != "0.0.0.0") {
+        let net = match (text.parse::<IpNet>(), mask) {
+            (Ok(net), None) => net,
+            (Err(_), Some(mask)) => IpNet::with_netmask(text.parse().ok()?, mask).ok()?,
+            // Without either it has the prefix of the days before there were any.
+            _ => return None,
+        };
+        effects.push(own(What::Address(net)));
+    }
+    Some(effects)
+}
+
+/// The name of a routing table in a command that would be understood with its number.
+pub(super) fn table_name<'a>(words: &[&'a str]) -> Option<&'a str> {
+    let pairs = words.iter().zip(words.iter().skip(1));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut names = pairs.filter(|(word, _)| matches!(**word, "table" | "lookup")).map(|(_, name)| *name);
+    names.find(|name| !is_number(name) && !matches!(*name, "main" | "default" | "local"))
 }
 
 /// `vconfig add LINK ID`, which makes `LINK.ID`.
@@ -162,17 +200,17 @@ impl<'a> Words<'a> {
 
     /// `[TYPE] PREFIX [via GATEWAY] [dev NAME] …`, ip-route(8).
     fn route(&mut self, family: Option<Family>) -> Option<Effect> {
-        let mut to = self.next()?;
-        let kind = RouteKind::from_word(to);
+        let mut to = None;
+        let kind = self.rest.front().and_then(|word| RouteKind::from_word(word));
         if kind.is_some() {
-            to = self.next()?;
+            self.next();
         }
         let mut route = Route::new(Family::V4.everything(), None, self.at);
         route.kind = kind.unwrap_or(RouteKind::Unicast);
         let mut dev = None;
         while let Some(word) = self.next() {
             match word {
-                "to" => {}
+                "to" => to = Some(self.next()?),
                 "via" => route.via = Some(self.gateway()?),
                 "dev" => dev = Some(self.next()?.to_owned()),
                 "metric" | "priority" | "preference" => route.metric = Some(self.number()?),
@@ -192,11 +230,13 @@ impl<'a> Words<'a> {
                 "initrwnd" => route.receive_window = Some(self.number()?),
                 // Whatever made the route, here netapply does.
                 "proto" | "protocol" => drop(self.next()?),
+                // The destination may come after its options.
+                _ if to.is_none() => to = Some(word),
                 _ => return None,
             }
         }
         let family = family.or(route.via.as_ref().map(Family::of));
-        route.to = prefix(to, family.unwrap_or(Family::V4))?.trunc();
+        route.to = prefix(to?, family.unwrap_or(Family::V4))?.trunc();
         (route.via.is_some() || dev.is_some() || route.kind.is_linkless())
             .then_some(Effect { dev, what: What::Route(route) })
     }
@@ -442,6 +482,8 @@ mod tests {
                 "ip route replace 2001:db8:1::/48 nexthop via fe80::1 dev $IFACE nexthop via fe80::2 weight 256",
                 "unicast 2001:db8:1::/48 via fe80::1 dev eth0 + fe80::2 -*256",
             ),
+            ("ip route add table 128 default via 192.0.2.1", "unicast 0.0.0.0/0 via 192.0.2.1 table 128"),
+            ("ip route add table 128 to 10.9.0.0/16 dev eth1", "unicast 10.9.0.0/16 dev eth1 table 128"),
             ("ip addr add 192.0.2.9/24 dev eth0", "address 192.0.2.9/24 dev eth0"),
             ("ip link set dev $IFACE mtu 9000", "mtu 9000 dev eth0"),
             ("ip link set eth1 up", "nothing dev eth1"),
@@ -473,6 +515,29 @@ mod tests {
     }
 
     #[test]
+    fn ifconfig_brings_up_and_gives_addresses() {
+        let effects = |command| routes(command).map(|all| all.join(", "));
+        for (command, expected) in [
+            ("/sbin/ifconfig $IFACE up", "nothing dev eth0"),
+            ("ifconfig $IFACE 0.0.0.0 up", "nothing dev eth0"),
+            ("ifconfig $IFACE 192.0.2.9/29", "nothing dev eth0, address 192.0.2.9/29 dev eth0"),
+            (
+                "ifconfig eth1 192.0.2.9 netmask 255.255.255.0 broadcast 192.0.2.255 mtu 1400",
+                "nothing dev eth1, mtu 1400 dev eth1, address 192.0.2.9/24 dev eth1",
+            ),
+        ] {
+            assert_eq!(effects(command).as_deref(), Some(expected), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_table_of_a_name_is_found() {
+        assert_eq!(table_name(&["ip", "rule", "add", "from", "192.0.2.9", "lookup", "isp"]), Some("isp"));
+        assert_eq!(table_name(&["ip", "route", "add", "default", "table", "7"]), None);
+        assert_eq!(table_name(&["ip", "route", "add", "default", "table", "main"]), None);
+    }
+
+    #[test]
     fn anything_else_is_not() {
         for command in [
             "",
@@ -480,6 +545,11 @@ mod tests {
             "test -e /x && ip route add 10.0.0.0/8 via 192.0.2.1",
             "ip route del default",
             "ip route add 10.0.0.0/8",
+            "ip route add 10.0.0.0/8 10.0.0.0/9 dev eth0",
+            "ip route add default via 192.0.2.1 table provider",
+            "ifconfig eth0 192.0.2.9",
+            "ifconfig eth0 192.0.2.9/24 promisc",
+            "ifconfig",
             "ip route add $NET via 192.0.2.1",
             "ip route add 10.0.0.0/8 nexthop dev eth0 nexthop via 192.0.2.1",
             "ip route add 10.0.0.0/8 nexthop via 192.0.2.1 weight 0",

@@ -7,7 +7,7 @@ use crate::format::value::{bad, number, sent_name, text};
 use crate::model::DhcpOptions;
 
 /// The keys that mean something to a client only.
-const KEYS: &[&str] = &["hostname", "leasehours", "leasetime", "vendor", "client"];
+const KEYS: &[&str] = &["hostname", "dhcp-hostname", "leasehours", "leasetime", "vendor", "client"];
 /// The longest value of a DHCP option.
 const LONGEST: usize = 255;
 
@@ -20,7 +20,10 @@ pub(super) fn dhcp(fields: &Fields<'_>, asks: bool, options: &mut DhcpOptions, d
         }
         return;
     }
-    options.host_name = fields.get("hostname").and_then(|node| sent_name(node, "hostname", diags));
+    options.host_name = ["hostname", "dhcp-hostname"]
+        .into_iter()
+        .find_map(|key| Some((key, fields.get(key)?)))
+        .and_then(|(key, node)| sent_name(node, key, diags));
     let seconds = |key: &str, of: u64, diags: &mut Vec<Diagnostic>| {
         let number = number(fields.get(key)?, key, 1..=u64::from(u32::MAX - 1) / of, diags)?;
         u32::try_from(number.value * of).ok()

@@ -4,16 +4,18 @@
 //! ifupdown2 `bridge-ports`, `bridge-vlan-aware` or its link type. netapply follows ifupdown2 and takes `use bridge`.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
 
 use super::commands::{self, Made, What};
 use super::stanza::Stanza;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::debian::{is_number, vlan};
 use crate::format::tree::{Entry, Node};
 use crate::format::value::{self, Mode, bad, ends, ip, number, set, set_option, words};
 use crate::model::attribute::{self, OptionValue};
-use crate::model::{Family, Kind, Link, LinkRef, Located, Place};
+use crate::model::{Address, Family, Kind, Link, LinkRef, Located, Place, Route};
 
 /// ifupdown2's first table for `vrf-table auto`.
 const FIRST_TABLE: u32 = 1001;
@@ -79,15 +81,20 @@ pub(super) fn kind(name: &str, stanzas: &[Stanza], roles: &Roles) -> Kind {
 
 /// The mode of a tunnel.
 fn mode(stanzas: &[Stanza]) -> Option<&'static Mode> {
-    let method = stanzas.iter().find_map(|stanza| stanza.tunnel);
-    let ends = ["endpoint", "tunnel-endpoint", "tunnel-remote"];
-    let has_end = || stanzas.iter().any(|stanza| ends.iter().any(|key| stanza.get(key).is_some()));
-    let written = |key: &str| stanzas.iter().find_map(|stanza| stanza.get(key)).and_then(Node::text);
-    match method {
-        Some("v4tunnel") => Mode::of("sit"),
+    let has_end = || option(stanzas, &["endpoint", "tunnel-endpoint", "tunnel-remote"]).is_some();
+    let written = |key: &'static str| option(stanzas, &[key]).and_then(|(_, node)| node.text());
+    match method(stanzas) {
+        Some("v4tunnel" | "6to4") => Mode::of("sit"),
         Some(_) => Mode::of(written("mode").unwrap_or("ipip")),
+        // ifupdown-ng's executor of GRE tunnels needs `gre-local`.
+        None if written("gre-local").is_some() => Mode::of(written("gre-mode").unwrap_or("gre")),
         None => written("tunnel-mode").or_else(|| written("mode").filter(|_| has_end())).and_then(Mode::of),
     }
+}
+
+/// The method that makes a tunnel.
+fn method<'a>(stanzas: &[Stanza<'a>]) -> Option<&'a str> {
+    stanzas.iter().find_map(|stanza| stanza.tunnel)
 }
 
 /// What a command of the stanzas makes of their own interface.
@@ -268,15 +275,32 @@ fn tunnel(mode: &Mode, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diag
     mode.set(link);
     let mut end =
         |keys: &[&'static str]| option(stanzas, keys).map(|(key, node)| value::try_ip(node, key, diags));
-    let (local, remote) =
-        (end(&["local", "tunnel-local"]), end(&["endpoint", "tunnel-endpoint", "tunnel-remote"]));
+    let (local, remote) = (
+        end(&["local", "tunnel-local", "gre-local"]),
+        end(&["endpoint", "tunnel-endpoint", "tunnel-remote", "gre-remote"]),
+    );
     let (local, remote) = (local.transpose().ok()?.flatten(), remote.transpose().ok()?.flatten());
     // ifupdown's `local any` is no address at all.
-    ends(link, local, remote, mode.family.unwrap_or(Family::V4), diags)?;
-    let ttl = option(stanzas, &["ttl", "tunnel-ttl"]).filter(|(_, node)| node.text() != Some("inherit"));
+    match method(stanzas) {
+        Some("6to4") => six_to_four(local, stanzas, link, diags)?,
+        _ => ends(link, local, remote, mode.family.unwrap_or(Family::V4), diags)?,
+    }
+    let ttl =
+        option(stanzas, &["ttl", "tunnel-ttl", "gre-ttl"]).filter(|(_, node)| node.text() != Some("inherit"));
     let ttl = ttl.and_then(|(key, node)| number(node, key, 0..=255, diags)).filter(|ttl| ttl.value > 0);
     value::hop_limits(link, ttl);
-    if let Some((key, node)) = option(stanzas, &["tunnel-key"]) {
+    if let (Some((key, node)), Some(row)) =
+        (option(stanzas, &["encaplimit"]), attribute::of(link.kind, "encaplimit"))
+    {
+        match node.text() {
+            Some("none") => {
+                let why = "not supported: packets are given room for 4 tunnels in one another";
+                diags.push(bad(Code::Unsupported, node, key, why).severity(Severity::Warning));
+            }
+            _ => set_option(&mut link.settings, row, node, key, diags),
+        }
+    }
+    if let Some((key, node)) = option(stanzas, &["tunnel-key", "gre-key"]) {
         if attribute::of(link.kind, "ikey").is_none() {
             diags.push(bad(Code::OptionIgnored, node, key, "this kind of tunnel has no key"));
         } else if let Some(number) = value::tunnel_key(node, key, diags) {
@@ -286,5 +310,34 @@ fn tunnel(mode: &Mode, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diag
     }
     let parent = option(stanzas, &["tunnel-dev", "tunnel-physdev"]);
     link.parent = parent.and_then(|(key, node)| reference(node, key, diags));
+    Some(())
+}
+
+/// A tunnel whose far ends are in the addresses of packets (RFC 3056): the address of its own subnet, and the route to all
+/// others by the relays' address, as ifupdown makes them.
+fn six_to_four(
+    local: Option<Located<IpAddr>>,
+    stanzas: &[Stanza],
+    link: &mut Link,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<()> {
+    const RELAYS: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0xc058, 0x6301);
+    const GLOBAL: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
+    let Some(Located { value: IpAddr::V4(v4), at }) = local else {
+        let message = format!("the 6to4 tunnel \"{}\" needs an IPv4 address as local, left out", link.id);
+        diags.push(Diagnostic::new(Code::MissingKey, link.at, message).hint("add \"local\""));
+        return None;
+    };
+    set(link, "local", OptionValue::Ip(v4.into()), at);
+    let [a, b, c, d] = v4.octets();
+    let subnet = [0x2002, u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]), 0, 0, 0, 0, 1];
+    link.addresses.push(Address::new(IpNet::new(Ipv6Addr::from(subnet).into(), 16).ok()?, at));
+    let metric = option(stanzas, &["metric"]);
+    let metric = metric.and_then(|(key, node)| number(node, key, 0..=u64::from(u32::MAX), diags));
+    let mut route = Route::new(IpNet::new(GLOBAL.into(), 3).ok()?, Some(RELAYS.into()), at);
+    // A SIT link has the subnet of all addresses that hold an IPv4 one; `format::check` cannot know.
+    route.on_link = true;
+    route.metric = metric.and_then(|metric| u32::try_from(metric.value).ok());
+    link.routes.push(route);
     Some(())
 }

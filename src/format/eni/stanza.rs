@@ -33,12 +33,13 @@ const METHODS: &[(Option<Family>, &str, Method)] = &[
     (Some(Family::V4), "dhcp", Method::Dhcp4),
     (Some(Family::V6), "dhcp", Method::Dhcp6),
     (Some(Family::V6), "auto", Method::Slaac),
-    (Some(Family::V4), "tunnel", Method::Static),
+    (None, "tunnel", Method::Static),
     (Some(Family::V6), "v4tunnel", Method::Static),
+    (Some(Family::V6), "6to4", Method::OfKind),
 ];
 
 /// Methods that make a tunnel.
-const TUNNELS: &[&str] = &["tunnel", "v4tunnel"];
+const TUNNELS: &[&str] = &["tunnel", "v4tunnel", "6to4"];
 
 /// Beginnings of options that `debian` and `eni` read, and `Fields` does not know.
 const ELSEWHERE: &[&str] = &["bond-", "bridge-", "bond_", "bridge_", "slaves"];
@@ -80,8 +81,13 @@ impl<'a> Stanza<'a> {
                         stanza.method = Some(stanza.known_method(method, diags)?);
                         stanza.tunnel = TUNNELS.contains(&method).then_some(method);
                         // ifupdown's tunnels may have no address of their own.
-                        if stanza.tunnel.is_some() && stanza.get("address").is_none() {
+                        let is_static = stanza.method == Some(Method::Static);
+                        if stanza.tunnel.is_some() && is_static && stanza.get("address").is_none() {
                             stanza.method = Some(Method::Manual);
+                        }
+                        // Of `inet6 tunnel` the outer packets have the family.
+                        if method == "tunnel" && stanza.family == Some(Family::V6) {
+                            stanza.family = None;
                         }
                     }
                     // ifupdown2 takes it, ifupdown does not.

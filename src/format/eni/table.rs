@@ -3,7 +3,7 @@
 
 use crate::format::debian;
 use crate::format::keys::Support::{Applied, LeftToOthers, NoEffect, Unsupported};
-use crate::format::keys::{Object, key};
+use crate::format::keys::{KERNEL, Object, key};
 use crate::format::value::bond_option;
 
 const OVS: &str = "Open vSwitch needs its daemons and database";
@@ -47,7 +47,11 @@ pub(in crate::format) static IFACE: Object = Object {
         key("mtu", Applied, "MTU in bytes"),
         key("inherit", Applied, "as inherits in the first line: the options of another stanza"),
         key("use", Applied, "of ifupdown-ng: bond, bridge or dhcp; the others follow from the options"),
-        key("requires", Applied, "of ifupdown-ng: the members of a bond or bridge, else no effect"),
+        key(
+            "requires",
+            Applied,
+            "of ifupdown-ng: the members of a bond or bridge; else what is brought up, too",
+        ),
         key(
             "hwaddress",
             Applied,
@@ -98,7 +102,18 @@ pub(in crate::format) static IFACE: Object = Object {
         key("tunnel-dev", Applied, "of a tunnel: the link below it"),
         key("tunnel-physdev", Applied, "as tunnel-dev"),
         key("tunnel-key", Applied, "of a GRE or VTI tunnel: its key"),
-        key("tunnel-tos", Unsupported, "the kernel's default stays"),
+        key("tunnel-tos", Unsupported, KERNEL),
+        key("tunnel-local-dev", Unsupported, "write tunnel-local, with the address"),
+        key("tunnel-ignore-df", Unsupported, KERNEL),
+        key("tunnel-pmtudisc", Unsupported, KERNEL),
+        key("encaplimit", Applied, "of a tunnel over IPv6: how many tunnels packets may be put into in turn"),
+        key("gre-local", Applied, "makes the link a tunnel of gre-mode: address to send from"),
+        key("gre-mode", Applied, "gre, gretap, ip6gre or ip6gretap; gre where none is given"),
+        key("gre-remote", Applied, "as endpoint"),
+        key("gre-ttl", Applied, "as ttl"),
+        key("gre-key", Applied, "as tunnel-key"),
+        key("gre-dev", Applied, "the link that the tunnel needs: it is brought up, too"),
+        key("gre-flags", Unsupported, KERNEL),
         key("ovs-type", Unsupported, OVS),
         key("ovs-bridge", Unsupported, OVS),
         key("ovs-ports", Unsupported, OVS),
@@ -135,11 +150,14 @@ pub(in crate::format) static IFACE: Object = Object {
         key("pre-down", NoEffect, "netapply does not take interfaces down"),
         key("post-down", NoEffect, "netapply does not take interfaces down"),
         key("hostname", Applied, "DHCP: the name to send"),
+        key("dhcp-hostname", Applied, "as hostname"),
+        key("dhcp-program", LeftToOthers, "it is for the image's DHCP client"),
+        key("dhcp-opts", LeftToOthers, "it is for the image's DHCP client"),
         key("leasehours", Applied, "DHCP: the lifetime to ask for, in hours"),
         key("leasetime", Applied, "DHCP: the lifetime to ask for, in seconds"),
         key("vendor", Applied, "DHCP: the vendor class to send"),
         key("client", Applied, "DHCP: the client id to send, as text or as bytes in hex with colons"),
-        key("request-prefix", LeftToOthers, "it is for the DHCP client"),
+        key("request-prefix", LeftToOthers, "it is for the image's DHCP client"),
         key("media", NoEffect, "current drivers have no media type"),
         key("offload-rx", Applied, "ethtool's rx-checksum"),
         key("offload-tx", Applied, "ethtool's tx-checksumming"),
