@@ -180,7 +180,7 @@ _netapply() {
             fi
             case "${prev}" in
                 --to)
-                    COMPREPLY=($(compgen -W "netplan" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "netplan nmstate network_data" -- "${cur}"))
                     return 0
                     ;;
                 --output)

@@ -63,7 +63,9 @@ complete -c netapply -n "__fish_netapply_using_subcommand check" -l merge -d 'Re
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l follow-links -d 'Follow symbolic links that lead out of a directory'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c netapply -n "__fish_netapply_using_subcommand convert" -l to -d 'The tool to write for' -r -f -a "netplan\t'netplan, version 2'"
+complete -c netapply -n "__fish_netapply_using_subcommand convert" -l to -d 'The tool to write for' -r -f -a "netplan\t'netplan, version 2'
+nmstate\t'nmstate 2'
+network_data\t'OpenStack\'s network_data.json'"
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -s o -l output -d 'Write the files into this folder; by default a single file goes to standard output' -r
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l inventory -d 'Name NICs as on a machine recorded with `netapply inventory`' -r
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l log -d 'Log level: error, warn, info, debug or trace' -r

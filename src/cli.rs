@@ -339,6 +339,11 @@ enum Handoff {
 pub enum ConvertTo {
     /// netplan, version 2
     Netplan,
+    /// nmstate 2
+    Nmstate,
+    /// OpenStack's network_data.json
+    #[value(name = "network_data")]
+    NetworkData,
 }
 
 /// Who asks for DHCP leases.

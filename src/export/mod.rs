@@ -5,13 +5,17 @@
 //! `format`'s.
 
 mod netplan;
+mod network_data;
+mod nmstate;
 mod tree;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::model::{Desired, Kind, Link, Place};
+use crate::model::{
+    Activation, Address, Desired, Dynamic, Kind, Link, Located, NamePattern, Place, Resolver,
+};
 use crate::resolve::{Resolved, ResolvedLink};
 
 /// A tool that a description can be written for.
@@ -19,16 +23,23 @@ use crate::resolve::{Resolved, ResolvedLink};
 pub enum Tool {
     /// netplan, version 2.
     Netplan,
+    /// nmstate 2.
+    Nmstate,
+    /// network_data.json of OpenStack.
+    NetworkData,
 }
 
 impl Tool {
     /// Every tool, by the name that the command line has for it.
-    pub const ALL: &'static [(&'static str, Tool)] = &[("netplan", Tool::Netplan)];
+    pub const ALL: &'static [(&'static str, Tool)] =
+        &[("netplan", Tool::Netplan), ("nmstate", Tool::Nmstate), ("network_data", Tool::NetworkData)];
 
     /// The name for a person.
     fn name(self) -> &'static str {
         match self {
             Tool::Netplan => "netplan",
+            Tool::Nmstate => "nmstate",
+            Tool::NetworkData => "network_data.json",
         }
     }
 }
@@ -64,7 +75,11 @@ pub enum Part {
     Resolver,
     Dhcp4,
     Features,
+    WakeOnLan,
+    Activation,
     Optional,
+    IgnoreCarrier,
+    HostName,
 }
 
 /// Something that is described and that the tool cannot express, or expresses elsewhere (a note).
@@ -93,6 +108,8 @@ pub fn export(tool: Tool, desired: &Desired, resolved: &Resolved) -> Exported {
     let names = Names::new(resolved);
     let files = match tool {
         Tool::Netplan => netplan::write(desired, &names, &mut losses),
+        Tool::Nmstate => nmstate::write(desired, &names, &mut losses),
+        Tool::NetworkData => network_data::write(desired, &names, &mut losses),
     };
     Exported { files, losses: losses.list }
 }
@@ -126,6 +143,172 @@ impl Losses {
     }
 }
 
+/// Reports what a link has of parts that the tool knows nothing of.
+fn lacking(link: &Link, parts: &[Part], losses: &mut Losses) {
+    for part in parts {
+        let found: Vec<(Place, String)> = match part {
+            Part::Features => {
+                link.features.iter().map(|(name, on)| (on.at, format!("offload {name}"))).collect()
+            }
+            Part::WakeOnLan => link.wake_on_lan.iter().map(|on| (on.at, "Wake-on-LAN".to_owned())).collect(),
+            Part::IgnoreCarrier if link.ignore_carrier => {
+                vec![(link.at, "switch to ignore the carrier".to_owned())]
+            }
+            Part::Activation if link.activation != Activation::Up => {
+                vec![(link.at, "link that is not brought up".to_owned())]
+            }
+            Part::Port => {
+                let options = link.port.0.iter();
+                options
+                    .map(|(name, value)| (value.at, format!("port option {name} {}", value.value)))
+                    .collect()
+            }
+            Part::Settings => {
+                let options = link.settings.0.iter();
+                options
+                    .map(|(name, value)| (value.at, format!("{} option {name}", link.kind.noun())))
+                    .collect()
+            }
+            // What a bridge itself has follows from its ports and the VLANs on it.
+            Part::Vlans if link.kind != Kind::Bridge => {
+                let vlans = link.vlans.iter();
+                let at = |vlans: &Vec<_>| vlans.first().map_or(link.at, |vlan: &Located<_>| vlan.at);
+                vlans.map(|vlans| (at(vlans), "VLANs of a bridge's ports".to_owned())).collect()
+            }
+            Part::Rules => link.rules.iter().map(|rule| (rule.at, "rules".to_owned())).collect(),
+            _ => Vec::new(),
+        };
+        for (at, what) in found {
+            losses.none(link, *part, at, what);
+        }
+    }
+    if parts.contains(&Part::Optional) && (link.optional || link.activation != Activation::Up) {
+        let what = format!("{} waits for every link", losses.tool);
+        losses.differs(link, Part::Optional, link.at, what);
+    }
+}
+
+/// Reports what IPv6 has that the tool knows nothing of; `known` are the names of the others.
+fn lacking_ipv6(link: &Link, known: &[&str], losses: &mut Losses) {
+    let ipv6 = &link.ipv6;
+    let all = [
+        ("accept_ra", ipv6.accept_ra.map(|v| v.at), "switch for router advertisements"),
+        ("autoconf", ipv6.autoconf.map(|v| v.at), "switch for addresses from advertised prefixes"),
+        ("generation", ipv6.generation.map(|v| v.at), "mode of IPv6 link-local addresses"),
+        ("token", ipv6.token.map(|v| v.at), "IPv6 token"),
+        ("privacy", ipv6.privacy.map(|v| v.at), "IPv6 privacy extensions"),
+        ("mtu", ipv6.mtu.map(|v| v.at), "MTU for IPv6 alone"),
+    ];
+    for (name, at, what) in all {
+        if let Some(at) = at.filter(|_| !known.contains(&name)) {
+            losses.none(link, Part::Ipv6, at, what);
+        }
+    }
+}
+
+/// Reports what an address has beside itself that the tool knows nothing of. False for one that it cannot have at all.
+fn lacking_address(link: &Link, address: &Address, broadcast: bool, losses: &mut Losses) -> bool {
+    if address.net.prefix_len() == 0 {
+        let what = format!("address of prefix length 0 ({})", address.net);
+        losses.none(link, Part::Addresses, address.at, what);
+        return false;
+    }
+    let lost = [
+        (address.peer.map(|peer| peer.to_string()), "far end of an address"),
+        (address.label.clone(), "label of an address"),
+        (address.preferred.map(|seconds| seconds.to_string()), "lifetime of an address"),
+        (address.unusual_broadcast().filter(|_| !broadcast).map(|ip| ip.to_string()), "broadcast address"),
+    ];
+    for (value, what) in lost {
+        if let Some(value) = value {
+            losses.none(link, Part::Addresses, address.at, format_args!("{what} ({value})"));
+        }
+    }
+    true
+}
+
+/// Reports what the DHCP of a link has that the tool knows nothing of; `known` are the names of the others.
+fn lacking_dhcp(link: &Link, known: &[&str], losses: &mut Losses) {
+    let Some(at) = link.dynamic.iter().find(|d| d.value == Dynamic::Dhcp4).map(|d| d.at) else { return };
+    let options = &link.dhcp4;
+    let all = [
+        ("duid", options.duid, "DHCP client identifier"),
+        ("host_name", options.host_name.is_some(), "host name that DHCP sends"),
+        ("send_host_name", !options.send_host_name, "switch for the host name that DHCP sends"),
+        ("use_name_servers", !options.use_name_servers, "switch for DHCP's name servers"),
+        ("use_mtu", !options.use_mtu, "switch for DHCP's MTU"),
+        ("use_routes", !options.use_routes, "switch for DHCP's routes"),
+        ("use_host_name", !options.use_host_name, "switch for DHCP's host name"),
+        ("metric", options.metric.is_some(), "metric of DHCP's routes"),
+        ("vendor_class", options.vendor_class.is_some(), "DHCP vendor class"),
+        ("lifetime", options.lifetime.is_some(), "lifetime that DHCP asks for"),
+    ];
+    for (_, _, what) in all.into_iter().filter(|(name, set, _)| *set && !known.contains(name)) {
+        losses.none(link, Part::Dhcp4, at, what);
+    }
+    if options.use_domains != options.use_name_servers && !known.contains(&"use_domains") {
+        let what = format!("{} takes search domains of DHCP together with its name servers", losses.tool);
+        losses.differs(link, Part::Dhcp4, at, what);
+    }
+}
+
+/// Reports what of a NIC's match and name the tool knows nothing of. `None` where it cannot say which NIC is meant at
+/// all; else the MAC address, or the name that the NIC has.
+fn nic<'a>(link: &'a Link, names: &'a Names<'_>, losses: &mut Losses) -> Option<Nic<'a>> {
+    let select = &link.select;
+    let exact = match &select.name {
+        Some(Located { value: NamePattern::Exact(name), .. }) => Some(name.as_str()),
+        _ => None,
+    };
+    let tool = losses.tool;
+    if let Some(other) = select.otherwise.first() {
+        let what = format!("{tool} matches no NIC by another name: {} is not looked for", other.value);
+        losses.differs(link, Part::Select, other.at, what);
+    }
+    if let Some(position) = select.position {
+        let what = format!("{tool} matches no NIC by its position ({position})");
+        losses.differs(link, Part::Select, link.at, what);
+    }
+    let glob = exact.is_none() && select.name.is_some();
+    let beside = !select.drivers.is_empty() || glob || (select.mac.is_some() && exact.is_some());
+    if let (Some(mac), false) = (select.mac, beside) {
+        return Some(Nic::Mac(mac));
+    }
+    if let (Some(name), None, true) = (exact, select.mac, select.drivers.is_empty()) {
+        return Some(Nic::Name(name));
+    }
+    if let Some(name) = names.nic(link) {
+        let what =
+            format!("{tool} has no such match: {name}, which it is on this machine, is matched by its name");
+        losses.differs(link, Part::Select, link.at, what);
+        return Some(Nic::Name(name));
+    }
+    losses.none(
+        link,
+        Part::Kind,
+        link.at,
+        format_args!("match for {} (--inventory gives its name)", select.what()),
+    );
+    None
+}
+
+/// Which NIC is meant.
+enum Nic<'a> {
+    Mac(Located<crate::model::MacAddr>),
+    Name(&'a str),
+}
+
+/// Name servers and search domains of the machine and of its links, for a tool that has those of the machine only.
+fn whole_resolver(desired: &Desired, links: &[Link]) -> Resolver {
+    let mut resolver = desired.resolver.clone();
+    for link in links {
+        let mut own = link.resolver.clone();
+        own.stand_on(&link.id);
+        resolver.merge(&own);
+    }
+    resolver
+}
+
 /// The names that links have in the kernel, by their ids.
 struct Names<'a> {
     by_id: HashMap<&'a str, &'a ResolvedLink>,
@@ -149,10 +332,12 @@ impl<'a> Names<'a> {
 }
 
 /// The links that a tool can make: those that `can_make` takes, without what stands on the others. What is left out has
-/// been reported; members that are left out are taken from their controllers.
+/// been reported; members that are left out are taken from their controllers. Whether the tool makes a bond without members
+/// is `empty_bonds`.
 fn expressible(
     desired: &Desired,
     mut can_make: impl FnMut(&Link, &mut Losses) -> bool,
+    empty_bonds: bool,
     losses: &mut Losses,
 ) -> Vec<Link> {
     let mut links = desired.links.clone();
@@ -168,6 +353,12 @@ fn expressible(
         let before = lost.len();
         links.retain(|link| {
             let below = link.parent.iter().chain(&link.peer).find(|below| lost.contains(&below.value));
+            let is_empty = link.kind == Kind::Bond && link.members.iter().all(|m| lost.contains(&m.value));
+            if is_empty && !empty_bonds {
+                losses.none(link, Part::Kind, link.at, "bond without members");
+                lost.insert(link.id.clone());
+                return false;
+            }
             let Some(below) = below else { return true };
             let what = format!("\"{}\", which {} \"{0}\" needs", below.value, link.kind.noun());
             losses.none(link, Part::Kind, link.at, what);

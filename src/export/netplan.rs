@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::tree::{Map, OutputTree, yaml};
 use super::{File, HEADER, Losses, Names, Part, expressible, main_link};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::format::netplan::options::{BOND, BRIDGE, How, Parameter, VXLAN};
 use crate::format::netplan::{OFFLOADS, PORT, is_id, section};
 use crate::format::value::{Mode, VIRTUAL};
@@ -17,8 +18,12 @@ use crate::model::{
 
 /// The file that netplan reads, and others may not: it may have keys.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
-    let mut links = expressible(desired, |link, losses| can_make(link, names, losses), losses);
+    let mut links = expressible(desired, |link, losses| can_make(link, names, losses), true, losses);
     machine_wide(desired, &mut links, losses);
+    if let Some(name) = &desired.host_name {
+        let message = format!("netplan has no host name ({}), left out", name.value);
+        losses.push("", Part::HostName, Diagnostic::new(Code::NotInFormat, name.at, message));
+    }
     if links.is_empty() {
         return Vec::new();
     }
@@ -351,6 +356,9 @@ impl Writer<'_> {
             }
         }
         for (option, setting) in link.settings.0.iter().filter(|(option, _)| !known.contains(*option)) {
+            if is_default(option, &setting.value) {
+                continue;
+            }
             losses.none(
                 link,
                 Part::Settings,
@@ -401,7 +409,11 @@ impl Writer<'_> {
 /// What the kernel has anyway, so that nothing is lost where netplan cannot say it.
 fn is_default(option: &str, value: &OptionValue) -> bool {
     const ZERO: &[&str] = &["arp_interval", "downdelay", "maxaddress", "min_links", "tos", "updelay"];
-    *value == OptionValue::Number(0) && ZERO.contains(&option)
+    match value {
+        OptionValue::Number(0) => ZERO.contains(&option),
+        OptionValue::Bool(false) => option == "vlan_filtering",
+        _ => false,
+    }
 }
 
 fn tunnel(link: &Link, out: &mut Map, losses: &mut Losses) {

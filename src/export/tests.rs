@@ -77,11 +77,15 @@ impl Plain {
             texts.sort();
             texts
         };
+        let host_name = desired.host_name.iter().map(|name| name.value.clone()).collect();
         let rules = rules.iter().map(|rule| without_places(&format!("{rule:#?}"))).collect();
         let servers = resolver.servers.iter().map(|server| server.value.to_string());
         let search = resolver.search.iter().map(|domain| domain.value.clone());
-        let machine =
-            BTreeMap::from([("rules", sorted(rules)), ("resolver", sorted(servers.chain(search).collect()))]);
+        let machine = BTreeMap::from([
+            ("host_name", host_name),
+            ("rules", sorted(rules)),
+            ("resolver", sorted(servers.chain(search).collect())),
+        ]);
         Plain { links, machine, keys }
     }
 }
@@ -128,6 +132,9 @@ fn plain(link: &mut Link, keys: &HashMap<String, String>) {
     }
     link.settings.0.retain(|option, setting| match (&setting.value, *option) {
         (OptionValue::Text(tag), "protocol") => tag != "802.1Q",
+        (OptionValue::Text(mode), "mode") if link.kind == Kind::Bond => mode != "balance-rr",
+        (OptionValue::Bool(on), "vlan_filtering") => *on,
+        (OptionValue::Number(0), "encaplimit") => true,
         (OptionValue::Bool(on), "stp_state") => *on,
         (
             OptionValue::Number(0),
@@ -144,6 +151,13 @@ fn plain(link: &mut Link, keys: &HashMap<String, String>) {
         link.ipv6.autoconf.filter(|auto| !auto.value || link.ipv6.accept_ra.is_none_or(|ra| !ra.value));
     link.ipv6.static_alone &=
         link.addresses.iter().any(|a| a.net.addr().is_ipv6()) && link.ipv6.accept_ra.is_none();
+    // Of two families the order means nothing.
+    link.addresses.sort_by_key(|address| address.net.addr().is_ipv6());
+    link.routes.sort_by_key(crate::model::Route::family);
+    for route in &mut link.routes {
+        route.more.iter_mut().for_each(|hop| hop.link = hop.link.take().filter(|other| *other != link.id));
+        route.table = route.table.filter(|table| *table != 254);
+    }
     for address in &mut link.addresses {
         address.broadcast = address.unusual_broadcast();
     }
@@ -205,6 +219,24 @@ impl Part {
     }
 }
 
+/// The lines of which only one text has so many.
+fn difference(was: &str, is: &str) -> String {
+    let only = |a: &str, b: &str, sign: &str| -> String {
+        let mut others: Vec<&str> = b.lines().collect();
+        let mut out = String::new();
+        for line in a.lines() {
+            match others.iter().position(|other| *other == line) {
+                Some(at) => {
+                    others.remove(at);
+                }
+                None => out += &format!(" {sign}{}", line.trim()),
+            }
+        }
+        out
+    };
+    only(was, is, "-") + &only(is, was, "+")
+}
+
 /// Where a description and what was read back differ without a loss for it, and the losses that are none.
 fn unreported(parsed: &Parsed, losses: &[ExportLoss], back: &Parsed) -> Vec<String> {
     let (was, is) = (Plain::new(&parsed.desired), Plain::new(&back.desired));
@@ -231,7 +263,7 @@ fn unreported(parsed: &Parsed, losses: &[ExportLoss], back: &Parsed) -> Vec<Stri
             }
             differ.insert((id.clone(), field.clone()));
             if !lost(id, field) {
-                wrong.push(format!("{id}: {field} was\n{value}and is\n{other}"));
+                wrong.push(format!("{id}: {field}: {}", difference(value, other)));
             }
         }
     }
@@ -244,7 +276,7 @@ fn unreported(parsed: &Parsed, losses: &[ExportLoss], back: &Parsed) -> Vec<Stri
     }
     for loss in losses.iter().filter(|loss| loss.diagnostic.severity > Severity::Note) {
         let link = was.keys.get(&loss.link).unwrap_or(&loss.link);
-        let is_machine = matches!(loss.part, Part::Rules | Part::Resolver);
+        let is_machine = matches!(loss.part, Part::Rules | Part::Resolver | Part::HostName);
         let is_gone = differ.contains(&(link.clone(), "kind".to_owned()));
         if !is_machine && !is_gone && !differ.contains(&(link.clone(), loss.part.field())) {
             wrong.push(format!("not lost: {}", loss.diagnostic.message));

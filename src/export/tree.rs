@@ -37,6 +37,24 @@ impl Map {
         }
     }
 
+    /// The text of a key.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.0.iter().find_map(|(known, value)| match value {
+            OutputTree::Text(text) if known == key => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Adds an item to the list of a key, made where it is missing.
+    pub(super) fn push(&mut self, key: &str, item: OutputTree) {
+        for (known, value) in &mut self.0 {
+            if let (true, OutputTree::List(items)) = (known == key, value) {
+                return items.push(item);
+            }
+        }
+        self.put(key, vec![item]);
+    }
+
     /// The mapping below a key, made where it is missing.
     pub(super) fn below(&mut self, key: &str) -> &mut Map {
         let at = self.0.iter().position(|(k, v)| k == key && matches!(v, OutputTree::Map(_))).unwrap_or_else(
@@ -106,6 +124,38 @@ impl From<Vec<OutputTree>> for OutputTree {
 impl From<Map> for OutputTree {
     fn from(map: Map) -> OutputTree {
         OutputTree::Map(map)
+    }
+}
+
+/// A mapping as a JSON document, each mapping of a list on a line of its own.
+pub(super) fn json(Map(entries): &Map) -> String {
+    let entry = |(key, value): &(String, OutputTree)| {
+        let items = match value {
+            OutputTree::List(items) if !items.is_empty() => items,
+            other => return format!("  {}: {}", quoted(key), compact(other)),
+        };
+        let items: Vec<String> = items.iter().map(|item| format!("    {}", compact(item))).collect();
+        format!("  {}: [\n{}\n  ]", quoted(key), items.join(",\n"))
+    };
+    let entries: Vec<String> = entries.iter().map(entry).collect();
+    format!("{{\n{}\n}}\n", entries.join(",\n"))
+}
+
+/// A value as JSON on one line.
+fn compact(value: &OutputTree) -> String {
+    match value {
+        OutputTree::Bool(on) => on.to_string(),
+        OutputTree::Number(number) => number.to_string(),
+        OutputTree::Text(text) => quoted(text),
+        OutputTree::List(items) => {
+            let items: Vec<String> = items.iter().map(compact).collect();
+            format!("[{}]", items.join(", "))
+        }
+        OutputTree::Map(Map(entries)) => {
+            let entry = |(key, value): &(String, OutputTree)| format!("{}: {}", quoted(key), compact(value));
+            let entries: Vec<String> = entries.iter().map(entry).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod eni;
 pub mod keys;
 pub(crate) mod netplan;
 pub mod network_data;
-mod nmstate;
+pub(crate) mod nmstate;
 mod open_nebula;
 mod recognise;
 pub mod tree;

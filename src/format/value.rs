@@ -18,7 +18,8 @@ pub(super) use address::{
 };
 pub(super) use feature::{feature, features};
 pub(super) use name::{interface_name, naming_for};
-pub(super) use option::{bond_option, set_bridge_option, set_option};
+pub(crate) use option::{BRIDGE_NAMES, bond_option};
+pub(super) use option::{set_bridge_option, set_option};
 pub(super) use resolver::{name_servers, search_domains};
 pub(crate) use tunnel::{Mode, VIRTUAL};
 pub(super) use tunnel::{ends, hop_limits, key_of, set, tunnel_key};

@@ -66,6 +66,8 @@ pub(super) fn convert(args: &Args, tool: cli::ConvertTo) -> Exit {
 fn of(tool: cli::ConvertTo) -> Tool {
     match tool {
         cli::ConvertTo::Netplan => Tool::Netplan,
+        cli::ConvertTo::Nmstate => Tool::Nmstate,
+        cli::ConvertTo::NetworkData => Tool::NetworkData,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::attribute::{self, OptionValue};
 use crate::model::{Kind, Link, Located};
 
 /// Keys that are one option each; true where the text has seconds and the kernel 1/100 s.
-pub(super) const OPTIONS: &[(&str, &str, bool)] = &[
+pub(crate) const OPTIONS: &[(&str, &str, bool)] = &[
     ("group-forward-mask", "group_fwd_mask", false),
     ("group-fwd-mask", "group_fwd_mask", false),
     ("mac-ageing-time", "ageing_time", true),
@@ -20,7 +20,7 @@ pub(super) const OPTIONS: &[(&str, &str, bool)] = &[
     ("vlan-default-pvid", "vlan_default_pvid", false),
 ];
 
-pub(super) const STP: &[(&str, &str, bool)] = &[
+pub(crate) const STP: &[(&str, &str, bool)] = &[
     ("enabled", "stp_state", false),
     ("forward-delay", "forward_delay", true),
     ("hello-time", "hello_time", true),
@@ -28,7 +28,7 @@ pub(super) const STP: &[(&str, &str, bool)] = &[
     ("priority", "priority", false),
 ];
 
-pub(super) const PORT: &[(&str, &str)] =
+pub(crate) const PORT: &[(&str, &str)] =
     &[("stp-hairpin-mode", "hairpin"), ("stp-path-cost", "cost"), ("stp-priority", "priority")];
 
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, reader: &mut Reader, diags: &mut Vec<Diagnostic>) {

@@ -176,7 +176,7 @@ pub(super) static BOND: Object = Object {
 
 const OPTION: &str = "the bonding driver's option of this name";
 
-pub(super) static BOND_OPTIONS: Object = Object {
+pub(crate) static BOND_OPTIONS: Object = Object {
     name: "link-aggregation.options",
     keys: &[
         key("ad_actor_sys_prio", Applied, OPTION),

@@ -13,7 +13,7 @@ use crate::model::attribute::{self, OptionValue};
 use crate::model::{Family, Kind, Link, Located};
 
 /// Modes of tunnels that nmstate has.
-pub(super) const MODES: &[&str] = &["ipip", "sit", "ip6ip6", "ipip6"];
+pub(crate) const MODES: &[&str] = &["ipip", "sit", "ip6ip6", "ipip6"];
 
 /// Reads the mapping `own` of a link. `None` where the link cannot be made.
 pub(super) fn read(
@@ -116,7 +116,7 @@ fn bond(link: &mut Link, fields: &Fields<'_>, reader: &mut Reader, diags: &mut V
 }
 
 /// Keys of a bond's ports, and their options.
-pub(super) const BOND_PORT: &[(&str, &str)] = &[("priority", "prio"), ("queue-id", "queue_id")];
+pub(crate) const BOND_PORT: &[(&str, &str)] = &[("priority", "prio"), ("queue-id", "queue_id")];
 
 fn parent(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     let node = fields.get("base-iface");
@@ -179,7 +179,7 @@ fn vxlan(link: &mut Link, own: Option<Fields<'_>>, diags: &mut Vec<Diagnostic>) 
 }
 
 /// Keys of VXLANs that are one option each.
-pub(super) const VXLAN: &[(&str, &str)] = &[("learning", "learning"), ("destination-port", "dstport")];
+pub(crate) const VXLAN: &[(&str, &str)] = &[("learning", "learning"), ("destination-port", "dstport")];
 
 /// An address of a tunnel's end; an error where it cannot be read, because without it the tunnel would be another one.
 fn end(fields: &Fields<'_>, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Option<Located<IpAddr>>> {

@@ -8,13 +8,13 @@ use crate::format::value::{self, bad, mac, mac_to_set, one_of};
 use crate::model::{Activation, DesiredMac, IfName, Kind, Link, Located, Naming};
 
 /// A type, its kind, and the key with what only it has.
-pub(super) struct Type {
-    word: &'static str,
-    kind: Kind,
-    pub(super) own: &'static str,
+pub(crate) struct Type {
+    pub(crate) word: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) own: &'static str,
 }
 
-const TYPES: &[Type] = &[
+pub(crate) const TYPES: &[Type] = &[
     kind_of("ethernet", Kind::Physical, "ethernet"),
     kind_of("bond", Kind::Bond, "link-aggregation"),
     kind_of("vlan", Kind::Vlan, "vlan"),

@@ -4,11 +4,11 @@
 //! `link` reads an interface, `kind` what only some kinds of links have, `ip` addresses, DHCP and advertisements,
 //! `route` what is written for the whole machine.
 
-mod bridge;
+pub(crate) mod bridge;
 mod ip;
-pub(super) mod keys;
-mod kind;
-mod link;
+pub(crate) mod keys;
+pub(crate) mod kind;
+pub(crate) mod link;
 mod route;
 
 use std::collections::{HashMap, HashSet};

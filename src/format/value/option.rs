@@ -41,7 +41,7 @@ const OTHER_WORDS: &[(&str, &str)] = &[
 ];
 
 /// The row of a bond option: `bond_miimon`, `bond-miimon`, `miimon`, in any case. `None` for what is none.
-pub(in crate::format) fn bond_option(name: &str) -> Option<&'static Attribute> {
+pub(crate) fn bond_option(name: &str) -> Option<&'static Attribute> {
     let folded = name.to_ascii_lowercase().replace('-', "_");
     let bare = folded.strip_prefix("bond_").unwrap_or(&folded);
     let name = BOND_ALIASES.iter().find(|(alias, _)| *alias == bare).map_or(bare, |(_, name)| *name);
@@ -112,7 +112,7 @@ fn number_with_unit(text: &str) -> Option<&str> {
 
 /// Bridge options under the names of bridge-utils (interfaces(5), cloud-init v1): the row, and true where the text has
 /// seconds and the kernel 1/100 s.
-const BRIDGE_NAMES: &[(&str, &str, bool)] = &[
+pub(crate) const BRIDGE_NAMES: &[(&str, &str, bool)] = &[
     ("stp", "stp_state", false),
     ("fd", "forward_delay", true),
     ("hello", "hello_time", true),

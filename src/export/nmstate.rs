@@ -1,0 +1,591 @@
+//! nmstate 2, by the tables that its reader has.
+
+use std::collections::HashMap;
+
+use super::tree::{Map, OutputTree, yaml};
+use super::{
+    File, HEADER, Losses, Names, Nic, Part, expressible, lacking, lacking_address, lacking_dhcp, nic,
+    whole_resolver,
+};
+use crate::format::keys::Support;
+use crate::format::nmstate::bridge::{OPTIONS, PORT, STP};
+use crate::format::nmstate::keys::BOND_OPTIONS;
+use crate::format::nmstate::kind::{BOND_PORT, MODES, VXLAN};
+use crate::format::nmstate::link::TYPES;
+use crate::format::value::{Mode, bond_option};
+use crate::model::attribute::OptionValue;
+use crate::model::{
+    Activation, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, Naming, PortVlan, Route,
+    RouteKind, Rule,
+};
+
+/// The state, as a file of its own.
+pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
+    let mut nics: HashMap<String, Map> = HashMap::new();
+    let can_make = |link: &Link, losses: &mut Losses| can_make(link, names, &mut nics, losses);
+    let links = expressible(desired, can_make, false, losses);
+    if links.is_empty() {
+        return Vec::new();
+    }
+    let called = |link: &Link| match nics.get(&link.id).and_then(|map| map.text("name")) {
+        Some(name) => name.to_owned(),
+        None => names.of(link).to_owned(),
+    };
+    let writer =
+        Writer { names: links.iter().map(|link| (link.id.clone(), called(link))).collect(), links: &links };
+    let mut root = Map::default();
+    if let Some(name) = &desired.host_name {
+        root.below("hostname").put("config", name.value.as_str());
+    }
+    let interfaces = links.iter().map(|link| writer.interface(link, nics.remove(&link.id), losses));
+    root.put("interfaces", interfaces.map(OutputTree::Map).collect::<Vec<_>>());
+    let routes: Vec<OutputTree> = links.iter().flat_map(|link| writer.routes(link, losses)).collect();
+    if !routes.is_empty() {
+        root.below("routes").put("config", routes);
+    }
+    let of_links = links.iter().flat_map(|link| link.rules.iter().map(move |rule| (Some(link), rule)));
+    let rules = desired.rules.iter().map(|rule| (None, rule)).chain(of_links);
+    let rules: Vec<OutputTree> = rules.filter_map(|(link, rule)| write_rule(link, rule, losses)).collect();
+    if !rules.is_empty() {
+        root.below("route-rules").put("config", rules);
+    }
+    let resolver = whole_resolver(desired, &links);
+    if !resolver.servers.is_empty() || !resolver.search.is_empty() {
+        let shown = resolver.servers.iter().map(|server| match resolver.zones.get(&server.value) {
+            Some(zone) => format!("{}%{}", server.value, writer.name(zone)),
+            None => server.value.to_string(),
+        });
+        let config = root.below("dns-resolver").below("config");
+        config.put_filled("server", OutputTree::texts(shown));
+        config.put_filled("search", OutputTree::texts(resolver.search.iter().map(|domain| &domain.value)));
+    }
+    vec![File { name: "nmstate.yaml".to_owned(), mode: 0o644, text: format!("{HEADER}{}", yaml(&root)) }]
+}
+
+/// Whether nmstate has such links; of a NIC what it is matched by goes to `nics`.
+fn can_make(link: &Link, names: &Names<'_>, nics: &mut HashMap<String, Map>, losses: &mut Losses) -> bool {
+    let noun = link.kind.noun();
+    let tunnel = Mode::all().find(|mode| mode.kind == link.kind);
+    let lacks = match link.kind {
+        Kind::Physical => return matched(link, names, nics, losses).is_some(),
+        Kind::Wireguard => Some("WireGuard links".to_owned()),
+        _ if tunnel.is_some() && mode(link).is_none() => {
+            Some(format!("{noun} of mode {}", link.settings.word("mode").unwrap_or("gre or vti")))
+        }
+        _ if tunnel.is_some() && link.settings.get("remote").is_none() => {
+            Some(format!("{noun} without a remote address"))
+        }
+        _ => None,
+    };
+    if let Some(what) = &lacks {
+        losses.none(link, Part::Kind, link.at, what);
+    }
+    lacks.is_none()
+}
+
+fn mode(link: &Link) -> Option<&'static Mode> {
+    let inside = link.settings.word("mode");
+    let of_kind = Mode::all().filter(|mode| mode.kind == link.kind && MODES.contains(&mode.word));
+    of_kind.into_iter().find(|mode| inside.is_none_or(|word| word == mode.inside()))
+}
+
+/// How a NIC is told from the others.
+fn matched(
+    link: &Link,
+    names: &Names<'_>,
+    nics: &mut HashMap<String, Map>,
+    losses: &mut Losses,
+) -> Option<()> {
+    let mut out = Map::default();
+    if let Some(pci) = &link.select.pci {
+        out.put("name", link.id.as_str());
+        out.put("type", "ethernet");
+        out.put("identifier", "pci-address");
+        out.put("pci-address", pci.value.as_str());
+    } else {
+        match nic(link, names, losses)? {
+            Nic::Mac(mac) => {
+                out.put("name", link.id.as_str());
+                out.put("type", "ethernet");
+                out.put("identifier", "mac-address");
+                out.put("mac-address", mac.value.to_string());
+            }
+            Nic::Name(name) => {
+                out.put("name", name);
+                out.put("type", if name == "lo" { "loopback" } else { "ethernet" });
+            }
+        }
+    }
+    if link.settings.get("mode").is_some() {
+        out.0.retain(|(key, _)| key != "type");
+        out.put("type", "infiniband");
+    }
+    nics.insert(link.id.clone(), out);
+    Some(())
+}
+
+struct Writer<'a> {
+    /// What each link is called, by its id.
+    names: HashMap<String, String>,
+    links: &'a [Link],
+}
+
+impl Writer<'_> {
+    fn name<'s>(&'s self, id: &'s str) -> &'s str {
+        self.names.get(id).map_or(id, String::as_str)
+    }
+
+    fn interface(&self, link: &Link, nic: Option<Map>, losses: &mut Losses) -> Map {
+        let is_nic = nic.is_some();
+        let by_mac = link.select.mac.is_some() && is_nic;
+        let mut out = nic.unwrap_or_default();
+        if !is_nic {
+            out.put("name", self.name(&link.id));
+            // Of tunnels the mode says which kind it is.
+            let of = TYPES
+                .iter()
+                .find(|of| of.kind == link.kind)
+                .or(TYPES.iter().find(|of| of.own == "ip-tunnel"));
+            out.put("type", of.map_or("", |of| of.word));
+        }
+        let down = link.activation == Activation::Off;
+        out.put("state", if down { "down" } else { "up" });
+        match &link.naming {
+            Naming::Alternative(name) => {
+                let mut one = Map::default();
+                one.put("name", name.value.as_str());
+                out.put("alt-names", vec![OutputTree::Map(one)]);
+            }
+            Naming::Set(name) if is_nic && out.text("name") != Some(name.value.as_str()) => {
+                losses.none(link, Part::Naming, name.at, format_args!("name to give a NIC ({})", name.value));
+            }
+            _ => {}
+        }
+        match link.mac.map(|mac| (mac.value, mac.at)) {
+            Some((DesiredMac::Is(mac), _)) if !by_mac => out.put("mac-address", mac.to_string()),
+            Some((_, at)) => losses.none(link, Part::Mac, at, "such a MAC address here"),
+            None => {}
+        }
+        out.put_some("mtu", link.mtu.map(|mtu| mtu.value.get()));
+        self.kind(link, &mut out, losses);
+        ipv4(link, &mut out, losses);
+        ipv6(link, &mut out, losses);
+        for (feature, on) in &link.features {
+            // ethtool's own word for a group of them is none of the kernel's features.
+            match *feature {
+                "tx-checksumming" => losses.none(link, Part::Features, on.at, "offload tx-checksumming"),
+                feature => out.below("ethtool").below("feature").put(feature, on.value),
+            }
+        }
+        let parts: &[Part] = &[Part::WakeOnLan, Part::IgnoreCarrier];
+        lacking(link, parts, losses);
+        if link.activation == Activation::Manual {
+            losses.none(link, Part::Activation, link.at, "link that is left as it is");
+        }
+        if (link.optional || link.activation == Activation::Manual) && !down {
+            losses.differs(link, Part::Optional, link.at, "nmstate waits for no link in particular");
+        }
+        self.port(link, losses);
+        out
+    }
+
+    fn kind(&self, link: &Link, out: &mut Map, losses: &mut Losses) {
+        let parent = link.parent.as_ref().map(|parent| self.name(&parent.value));
+        let members = || OutputTree::texts(link.members.iter().map(|member| self.name(&member.value)));
+        match link.kind {
+            Kind::Physical => {
+                if let Some(mode) = link.settings.word("mode") {
+                    out.below("infiniband").put("mode", mode);
+                }
+            }
+            Kind::Bond => {
+                let own = out.below("link-aggregation");
+                own.put("mode", link.settings.word("mode").unwrap_or("balance-rr"));
+                own.put("port", members());
+                self.bond(link, own, losses);
+            }
+            Kind::Bridge => self.bridge(link, out.below("bridge"), losses),
+            Kind::Vlan => {
+                let own = out.below("vlan");
+                own.put_some("base-iface", parent);
+                own.put_some("id", link.settings.number("id"));
+                own.put_some("protocol", link.settings.word("protocol").map(str::to_lowercase));
+            }
+            Kind::Vrf => {
+                let own = out.below("vrf");
+                own.put_some("route-table-id", link.settings.number("table"));
+                own.put("port", members());
+            }
+            Kind::Veth => {
+                out.below("veth").put_some("peer", link.peer.as_ref().map(|peer| self.name(&peer.value)));
+            }
+            Kind::Macvlan => {
+                let own = out.below("mac-vlan");
+                own.put_some("base-iface", parent);
+                own.put_some("mode", link.settings.word("mode"));
+            }
+            Kind::Vxlan => vxlan(link, parent, out.below("vxlan"), losses),
+            Kind::Dummy | Kind::Wireguard => {}
+            _ => tunnel(link, out.below("ip-tunnel"), losses),
+        }
+    }
+
+    fn bond(&self, link: &Link, own: &mut Map, losses: &mut Losses) {
+        for (option, setting) in link.settings.0.iter().filter(|(option, _)| **option != "mode") {
+            let is_key = |name: &str| bond_option(name).is_some_and(|row| row.name == *option);
+            let key =
+                BOND_OPTIONS.keys.iter().find(|key| key.support == Support::Applied && is_key(key.name));
+            let Some(key) = key else {
+                losses.none(link, Part::Settings, setting.at, format_args!("bond option {option}"));
+                continue;
+            };
+            let value: OutputTree = match (&setting.value, *option) {
+                (OptionValue::Bool(on), "all_slaves_active") => {
+                    if *on { "delivered" } else { "dropped" }.into()
+                }
+                (OptionValue::Bool(on), _) => (*on).into(),
+                (OptionValue::Number(number), _) => (*number).into(),
+                (OptionValue::Text(id), "primary") => self.name(id).into(),
+                (other, _) => other.to_string().into(),
+            };
+            own.below("options").put(key.name, value);
+        }
+        let mut ports = Vec::new();
+        for member in &link.members {
+            let Some(port) = self.links.iter().find(|other| other.id == member.value) else { continue };
+            let mut one = Map::default();
+            for (key, option) in BOND_PORT {
+                one.put_some(key, port.port.number(option));
+            }
+            if !one.0.is_empty() {
+                one.0.insert(0, ("name".to_owned(), self.name(&port.id).into()));
+                ports.push(OutputTree::Map(one));
+            }
+        }
+        own.put_filled("ports-config", ports);
+    }
+
+    fn bridge(&self, link: &Link, own: &mut Map, losses: &mut Losses) {
+        let mut filters = false;
+        let mut ports = Vec::new();
+        for member in &link.members {
+            let mut one = Map::default();
+            one.put("name", self.name(&member.value));
+            if let Some(port) = self.links.iter().find(|other| other.id == member.value) {
+                for (key, option) in PORT {
+                    match port.port.get(option) {
+                        Some(OptionValue::Bool(on)) => one.put(key, *on),
+                        Some(OptionValue::Number(number)) => one.put(key, *number),
+                        _ => {}
+                    }
+                }
+                if let Some(vlans) = &port.vlans {
+                    filters = true;
+                    one.put("vlan", port_vlans(port, vlans.iter().map(|vlan| vlan.value), losses));
+                }
+            }
+            ports.push(OutputTree::Map(one));
+        }
+        for (option, setting) in &link.settings.0 {
+            let find =
+                |table: &'static [(&str, &str, bool)]| table.iter().find(|(_, known, _)| known == option);
+            let (into, row) = match (find(OPTIONS), find(STP)) {
+                (Some(row), _) => (own.below("options"), row),
+                (None, Some(row)) => (own.below("options").below("stp"), row),
+                (None, None) => {
+                    // It follows from the VLANs of ports.
+                    if *option != "vlan_filtering" || (setting.value == OptionValue::Bool(true) && !filters) {
+                        losses.none(link, Part::Settings, setting.at, format_args!("bridge option {option}"));
+                    }
+                    continue;
+                }
+            };
+            match (&setting.value, row.2) {
+                (OptionValue::Bool(on), _) => into.put(row.0, *on),
+                (OptionValue::Number(number), false) => into.put(row.0, *number),
+                (OptionValue::Number(number), true) if number % 100 == 0 => into.put(row.0, number / 100),
+                (value, _) => {
+                    losses.none(
+                        link,
+                        Part::Settings,
+                        setting.at,
+                        format_args!("{option} of {value} hundredths"),
+                    );
+                }
+            }
+        }
+        own.put("port", ports);
+        if let Some(first) = link.vlans.as_ref().and_then(|vlans| vlans.first()) {
+            losses.differs(
+                link,
+                Part::Vlans,
+                first.at,
+                "the VLANs of the bridge itself follow from those on it",
+            );
+        }
+    }
+
+    /// Options as a port that nmstate has nowhere.
+    fn port(&self, link: &Link, losses: &mut Losses) {
+        let controller = self.links.iter().find(|other| other.members.iter().any(|m| m.value == link.id));
+        let known: &[(&str, &str)] = match controller.map(|controller| controller.kind) {
+            Some(Kind::Bond) => BOND_PORT,
+            Some(Kind::Bridge) => PORT,
+            _ => &[],
+        };
+        let lost = link.port.0.iter().filter(|(option, _)| known.iter().all(|(_, own)| own != *option));
+        for (option, setting) in lost {
+            losses.none(link, Part::Port, setting.at, format_args!("port option {option} {}", setting.value));
+        }
+    }
+
+    fn routes(&self, link: &Link, losses: &mut Losses) -> Vec<OutputTree> {
+        let mut out = Vec::new();
+        for route in &link.routes {
+            let Some(one) = self.route(link, route, losses) else { continue };
+            out.push(one);
+            for hop in &route.more {
+                let mut more = out.last().map_or(Map::default(), |first| match first {
+                    OutputTree::Map(first) => first.clone(),
+                    _ => Map::default(),
+                });
+                more.0.retain(|(key, _)| !key.starts_with("next-hop") && key != "weight");
+                more.put("next-hop-interface", self.name(hop.link.as_ref().unwrap_or(&link.id)));
+                more.put_some("next-hop-address", hop.via.map(|via| via.to_string()));
+                more.put("weight", i64::from(hop.weight));
+                out.push(OutputTree::Map(more));
+            }
+        }
+        out
+    }
+
+    fn route(&self, link: &Link, route: &Route, losses: &mut Losses) -> Option<OutputTree> {
+        const KINDS: [RouteKind; 3] = [RouteKind::Blackhole, RouteKind::Unreachable, RouteKind::Prohibit];
+        let kind = KINDS.contains(&route.kind).then(|| route.kind.word());
+        if kind.is_none() && route.kind != RouteKind::Unicast {
+            losses.none(link, Part::Routes, route.at, format_args!("route of type {}", route.kind.word()));
+            return None;
+        }
+        let mut out = Map::default();
+        out.put("destination", route.to.to_string());
+        out.put("next-hop-interface", self.name(&link.id));
+        out.put_some("next-hop-address", route.via.map(|via| via.to_string()));
+        out.put_some("route-type", kind);
+        out.put_some("metric", route.metric);
+        out.put_some("table-id", route.table);
+        out.put_some("source", route.source.map(|source| source.to_string()));
+        out.put_some("mtu", route.mtu);
+        out.put_some("cwnd", route.congestion_window);
+        out.put_some("initrwnd", route.receive_window);
+        out.put_some("advmss", route.advertised_mss);
+        if !route.more.is_empty() {
+            out.put("weight", i64::from(route.weight));
+        }
+        let lost = [
+            (route.scope.map(|scope| scope.to_string()), "scope of a route"),
+            (route.window.map(|window| window.to_string()), "largest window of a route"),
+        ];
+        for (value, what) in lost {
+            if let Some(value) = value {
+                losses.none(link, Part::Routes, route.at, format_args!("{what} ({value})"));
+            }
+        }
+        if route.on_link || route.more.iter().any(|hop| hop.on_link) {
+            let what =
+                format!("nmstate has no on-link routes: that to {} needs a gateway in a subnet", route.to);
+            losses.differs(link, Part::Routes, route.at, what);
+        } else if route.via.is_some() && link.addresses.iter().any(|address| address.peer.is_some()) {
+            let what = "nmstate has no far end of an address, in which a gateway may be";
+            losses.differs(link, Part::Routes, route.at, what);
+        }
+        Some(out.into())
+    }
+}
+
+/// The VLANs of a port.
+fn port_vlans(port: &Link, vlans: impl Iterator<Item = PortVlan>, losses: &mut Losses) -> Map {
+    let vlans: Vec<PortVlan> = vlans.collect();
+    let mut out = Map::default();
+    let (native, tagged): (Vec<PortVlan>, Vec<PortVlan>) =
+        vlans.iter().partition(|vlan| vlan.pvid && vlan.untagged && vlan.first == vlan.last);
+    let odd = tagged.iter().any(|vlan| vlan.pvid || vlan.untagged) || native.len() > 1;
+    if odd {
+        losses.none(port, Part::Vlans, port.at, "VLAN of untagged frames in one direction only");
+    }
+    let native = native.first().map(|vlan| i64::from(vlan.first));
+    if let (Some(tag), true) = (native, tagged.is_empty()) {
+        out.put("mode", "access");
+        out.put("tag", tag);
+        return out;
+    }
+    out.put("mode", "trunk");
+    let tags = tagged.iter().filter(|vlan| !vlan.pvid && !vlan.untagged).map(|vlan| {
+        let mut one = Map::default();
+        if vlan.first == vlan.last {
+            one.put("id", i64::from(vlan.first));
+        } else {
+            let range = one.below("id-range");
+            range.put("min", i64::from(vlan.first));
+            range.put("max", i64::from(vlan.last));
+        }
+        OutputTree::Map(one)
+    });
+    out.put("trunk-tags", tags.collect::<Vec<_>>());
+    if let Some(tag) = native {
+        out.put("tag", tag);
+        out.put("enable-native", true);
+    }
+    out
+}
+
+fn vxlan(link: &Link, parent: Option<&str>, own: &mut Map, losses: &mut Losses) {
+    own.put_some("base-iface", parent);
+    own.put_some("id", link.settings.number("id"));
+    let ends = [("local", "local"), ("local", "local6"), ("remote", "remote"), ("remote", "remote6")];
+    for (key, option) in ends {
+        own.put_some(key, link.settings.get(option).map(OptionValue::to_string));
+    }
+    for (option, setting) in &link.settings.0 {
+        let key = VXLAN.iter().find(|(_, known)| known == option).map(|(key, _)| *key);
+        match (key, &setting.value) {
+            (Some(key), OptionValue::Bool(on)) => own.put(key, *on),
+            (Some(key), OptionValue::Number(number)) => own.put(key, *number),
+            _ if *option == "id" || ends.iter().any(|(_, end)| end == option) => {}
+            (_, OptionValue::Number(0)) if matches!(*option, "maxaddress" | "tos") => {}
+            _ => losses.none(link, Part::Settings, setting.at, format_args!("VXLAN option {option}")),
+        }
+    }
+}
+
+fn tunnel(link: &Link, own: &mut Map, losses: &mut Losses) {
+    own.put_some("mode", mode(link).map(|mode| mode.word));
+    for end in ["local", "remote"] {
+        own.put_some(end, link.settings.get(end).map(OptionValue::to_string));
+    }
+    own.put_some(
+        "ttl",
+        link.settings.number("ttl").or(link.settings.number("hoplimit")).filter(|ttl| *ttl > 0),
+    );
+    own.put_some("encap-limit", link.settings.number("encaplimit"));
+    if let Some(parent) = &link.parent {
+        losses.none(link, Part::Parent, parent.at, "link below a tunnel that netapply would read back");
+    }
+}
+
+fn addresses(link: &Link, family: Family, losses: &mut Losses) -> Vec<OutputTree> {
+    let own = link.addresses.iter().filter(|address| Family::of(&address.net.addr()) == family);
+    let mut out = Vec::new();
+    for address in own {
+        if lacking_address(link, address, false, losses) {
+            let mut one = Map::default();
+            one.put("ip", address.net.addr().to_string());
+            one.put("prefix-length", i64::from(address.net.prefix_len()));
+            out.push(OutputTree::Map(one));
+        }
+    }
+    out
+}
+
+fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
+    let dhcp = link.dynamic.iter().any(|d| d.value == Dynamic::Dhcp4);
+    let addresses = addresses(link, Family::V4, losses);
+    let own = out.below("ipv4");
+    own.put("enabled", dhcp || !addresses.is_empty());
+    if dhcp || !addresses.is_empty() {
+        own.put("dhcp", dhcp);
+    }
+    own.put_filled("address", addresses);
+    if !dhcp {
+        return;
+    }
+    let options = &link.dhcp4;
+    if options.duid {
+        own.put("dhcp-client-id", "iaid+duid");
+    }
+    let switches = [
+        ("dhcp-send-hostname", options.send_host_name),
+        ("auto-dns", options.use_name_servers),
+        ("auto-routes", options.use_routes),
+        ("auto-gateway", options.use_routes),
+    ];
+    for (key, on) in switches.into_iter().filter(|(_, on)| !on) {
+        own.put(key, on);
+    }
+    own.put_some("dhcp-custom-hostname", options.host_name.as_deref());
+    own.put_some("auto-route-metric", options.metric);
+    let known = ["duid", "send_host_name", "host_name", "use_name_servers", "use_routes", "metric"];
+    lacking_dhcp(link, &known, losses);
+}
+
+/// nmstate takes advertisements with `autoconf`, and only then.
+fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
+    let ipv6 = &link.ipv6;
+    super::lacking_ipv6(link, &["accept_ra", "autoconf", "generation", "token"], losses);
+    let dhcp = link.dynamic.iter().find(|d| d.value == Dynamic::Dhcp6);
+    let asked = link.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements);
+    let accept = ipv6.accept_ra.map(|accept| accept.value).or(asked.then_some(true));
+    if let Some(autoconf) = ipv6.autoconf.filter(|autoconf| accept != Some(true) || !autoconf.value) {
+        losses.none(link, Part::Ipv6, autoconf.at, "switch for addresses from advertised prefixes");
+    }
+    let addresses = addresses(link, Family::V6, losses);
+    let none = ipv6.generation.filter(|generation| generation.value == AddressGeneration::None);
+    if let Some(none) = none {
+        if addresses.is_empty() && dhcp.is_none() && accept != Some(true) {
+            out.below("ipv6").put("enabled", false);
+            if accept.is_none() {
+                let what = "nmstate turns router advertisements off with the link-local address";
+                losses.differs(link, Part::Ipv6, none.at, what);
+            }
+            return;
+        }
+        losses.none(link, Part::Ipv6, none.at, "link with IPv6 and no link-local address");
+    }
+    let is_static = !addresses.is_empty() || dhcp.is_some() || accept.is_some();
+    let own = out.below("ipv6");
+    if is_static {
+        // What routers advertise is taken where nothing else leads out.
+        let has_default =
+            || link.routes.iter().any(|route| route.is_default() && route.family() == Family::V6);
+        let autoconf = accept.unwrap_or(!ipv6.static_alone && !has_default());
+        own.put("enabled", true);
+        own.put("autoconf", autoconf);
+        own.put("dhcp", dhcp.is_some());
+        if accept.is_none() {
+            let word = if autoconf { "takes" } else { "ignores" };
+            let what = format!("nmstate says whether router advertisements are taken: it {word} them here");
+            losses.differs(link, Part::Ipv6, link.at, what);
+        } else if ipv6.static_alone {
+            losses.differs(link, Part::Ipv6, link.at, "nmstate takes all that routers advertise, or nothing");
+        }
+    }
+    own.put_filled("address", addresses);
+    let mode = match ipv6.generation.map(|generation| generation.value) {
+        Some(AddressGeneration::Eui64) => Some("eui64"),
+        Some(AddressGeneration::StableSecret | AddressGeneration::Random) => Some("stable-privacy"),
+        Some(AddressGeneration::None) | None => None,
+    };
+    own.put_some("addr-gen-mode", mode);
+    own.put_some("token", ipv6.token.map(|token| token.value.to_string()));
+    if own.0.is_empty() {
+        out.0.retain(|(key, _)| key != "ipv6");
+    }
+}
+
+fn write_rule(link: Option<&Link>, rule: &Rule, losses: &mut Losses) -> Option<OutputTree> {
+    if rule.tos.is_some() {
+        let message =
+            format!("nmstate has no type of service in rules: the rule for table {} is left out", rule.table);
+        let code = crate::diagnostic::Code::NotInFormat;
+        let id = link.map_or("", |link| &link.id);
+        losses.push(id, Part::Rules, crate::diagnostic::Diagnostic::new(code, rule.at, message));
+        return None;
+    }
+    let mut out = Map::default();
+    out.put("family", if rule.family == Family::V4 { "ipv4" } else { "ipv6" });
+    out.put_some("ip-from", rule.from.map(|net| net.to_string()));
+    out.put_some("ip-to", rule.to.map(|net| net.to_string()));
+    out.put_some("fwmark", rule.mark);
+    out.put_some("priority", rule.priority);
+    out.put("route-table", rule.table);
+    Some(out.into())
+}
