@@ -9,20 +9,25 @@ mod cloud_init_v1;
 mod debian;
 mod eni;
 pub mod keys;
+mod kubernetes;
+pub mod many;
 pub(crate) mod netplan;
 pub mod network_data;
 pub(crate) mod nmstate;
 mod open_nebula;
+mod piece;
 mod recognise;
+mod template;
 pub mod tree;
 pub(crate) mod value;
 
-use std::sync::OnceLock;
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
 
 use crate::diagnostic::{Code, Diagnostic, Severity, printable, worst};
 use crate::model::{Desired, Place};
 use recognise::Format;
-use tree::{Duplicate, Node};
+use tree::{Duplicate, Node, Tree};
 
 /// Messages about one description.
 const MAX_DIAGNOSTICS: usize = 1000;
@@ -32,18 +37,46 @@ const MAX_DIAGNOSTICS: usize = 1000;
 pub struct Text {
     /// As the user knows it: a path, or `<stdin>`.
     pub name: String,
-    /// The content.
-    pub text: String,
     /// Its values; `None` where it cannot be parsed.
     pub root: Option<Node>,
+    content: Arc<Content>,
+}
+
+/// The content of a file, which many descriptions may share.
+#[derive(Debug)]
+pub struct Content {
+    text: String,
     /// Where each line begins, counted when the first is asked for.
     lines: OnceLock<Vec<u32>>,
+    /// Whether it has a place that a template engine would fill.
+    has_markers: OnceLock<bool>,
+}
+
+impl Content {
+    /// The content of a file.
+    pub fn new(text: String) -> Arc<Content> {
+        Arc::new(Content { text, lines: OnceLock::new(), has_markers: OnceLock::new() })
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text, for another owner.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    fn has_markers(&self) -> bool {
+        *self.has_markers.get_or_init(|| template::find(&self.text).is_some())
+    }
 }
 
 impl Text {
     /// A text and its values.
     pub fn new(name: String, text: String, root: Option<Node>) -> Self {
-        Text { name, text, root, lines: OnceLock::new() }
+        Text { name, root, content: Content::new(text) }
     }
 
     /// The path of the key or value at a place, such as `links[2].bond_mode`; empty without one. `of_value` is true where
@@ -56,12 +89,13 @@ impl Text {
     /// messages may be about it, and each looks for its column.
     pub fn line(&self, line: u32) -> Option<String> {
         const LONGEST: usize = 64 << 10;
-        let starts = self.lines.get_or_init(|| {
-            let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let Content { text, lines, .. } = &*self.content;
+        let starts = lines.get_or_init(|| {
+            let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
             std::iter::once(0).chain(ends.filter_map(|(at, _)| u32::try_from(at + 1).ok())).collect()
         });
         let start = *starts.get((line as usize).checked_sub(1)?)?;
-        let line = self.text.get(start as usize..)?.lines().next().filter(|line| line.len() <= LONGEST);
+        let line = text.get(start as usize..)?.lines().next().filter(|line| line.len() <= LONGEST);
         line.map(keys::without_secrets)
     }
 }
@@ -82,9 +116,7 @@ pub struct Parsed {
 /// Reads texts, each given with its name for a person. Several netplan texts are merged in this order; texts of other
 /// formats are read one by one and joined.
 pub fn parse(texts: Vec<(String, String)>) -> Parsed {
-    let mut diags = Vec::new();
-    let mut duplicates = Vec::new();
-    let mut read = Vec::with_capacity(texts.len());
+    let mut reading = Reading::default();
     let several = texts.len() > 1;
     for (index, (name, text)) in texts.into_iter().enumerate() {
         let file = u16::try_from(index).unwrap_or(u16::MAX);
@@ -93,48 +125,133 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
                 let at = Place { file, line: 1, column: 1 };
                 let what =
                     if text.trim().is_empty() { "the file is empty" } else { "the file has only comments" };
-                diags.push(Diagnostic::new(Code::EmptyText, at, what).severity(Severity::Note));
+                reading.diags.push(Diagnostic::new(Code::EmptyText, at, what).severity(Severity::Note));
                 (None, None)
             }
-            false => understand(&text, file, &mut duplicates, &mut diags),
+            false => reading.understand(&text, file),
         };
-        read.push((format, Text::new(name, text, root)));
+        reading.texts.push((format, Text::new(name, text, root)));
     }
-    let mut desired = Desired::default();
-    let merged: Vec<&Node> = read
-        .iter()
-        .filter(|(format, _)| *format == Some(Format::Netplan))
-        .filter_map(|(_, text)| text.root.as_ref())
-        .collect();
-    if !merged.is_empty() {
-        join(&mut desired, netplan::read(&merged, &duplicates, &mut diags));
-    }
-    for (format, text) in &read {
-        let Some(root) = &text.root else { continue };
-        let body = recognise::tree(root).map_or(root, |(_, body)| body);
-        match format {
-            Some(Format::NetworkData) => join(&mut desired, network_data::read(body, &mut diags)),
-            Some(Format::CloudInitV1) => {
-                if root.get("network").is_some_and(|network| std::ptr::eq(network, body)) {
-                    netplan::beside(root, &mut diags);
+    reading.finish()
+}
+
+/// Texts whose format is known and that are not read yet.
+#[derive(Default)]
+struct Reading {
+    texts: Vec<(Option<Format>, Text)>,
+    /// Duplicate keys of netplan: what they mean depends on where they are.
+    duplicates: Vec<Duplicate>,
+    /// Values that a template engine would have filled.
+    unrendered: HashSet<Place>,
+    diags: Vec<Diagnostic>,
+}
+
+impl Reading {
+    fn finish(self) -> Parsed {
+        let Reading { texts: read, duplicates, unrendered, mut diags } = self;
+        let mut desired = Desired::default();
+        let merged: Vec<&Node> = read
+            .iter()
+            .filter(|(format, _)| *format == Some(Format::Netplan))
+            .filter_map(|(_, text)| text.root.as_ref())
+            .collect();
+        if !merged.is_empty() {
+            join(&mut desired, netplan::read(&merged, &duplicates, &mut diags));
+        }
+        for (format, text) in &read {
+            let Some(root) = &text.root else { continue };
+            let body = recognise::tree(root).map_or(root, |(_, body)| body);
+            match format {
+                Some(Format::NetworkData) => join(&mut desired, network_data::read(body, &mut diags)),
+                Some(Format::CloudInitV1) => {
+                    if root.get("network").is_some_and(|network| std::ptr::eq(network, body)) {
+                        netplan::beside(root, &mut diags);
+                    }
+                    join(&mut desired, cloud_init_v1::read(body, &mut diags));
                 }
-                join(&mut desired, cloud_init_v1::read(body, &mut diags));
+                Some(Format::Eni) => join(&mut desired, eni::read(root, &mut diags)),
+                Some(Format::Nmstate) => join(&mut desired, nmstate::read(body, &mut diags)),
+                Some(Format::OpenNebula) => join(&mut desired, open_nebula::read(root, &mut diags)),
+                Some(Format::Netplan | Format::Disabled) | None => {}
             }
-            Some(Format::Eni) => join(&mut desired, eni::read(root, &mut diags)),
-            Some(Format::Nmstate) => join(&mut desired, nmstate::read(body, &mut diags)),
-            Some(Format::OpenNebula) => join(&mut desired, open_nebula::read(root, &mut diags)),
-            Some(Format::Netplan | Format::Disabled) | None => {}
+        }
+        check::check(&mut desired, &mut diags);
+        // What else is wrong with such a value helps nobody.
+        diags.retain(|d| d.code == Code::UnrenderedTemplate || !unrendered.contains(&d.at));
+        let formats = || read.iter().filter_map(|(format, _)| *format);
+        if desired.links.is_empty() && formats().any(|format| format != Format::Disabled) {
+            diags.extend(nothing(&diags));
+        }
+        in_order(&mut diags);
+        cut(&mut diags);
+        let format = formats().next().map_or("", Format::name);
+        Parsed {
+            desired,
+            diagnostics: diags,
+            texts: read.into_iter().map(|(_, text)| text).collect(),
+            format,
         }
     }
-    check::check(&mut desired, &mut diags);
-    let formats = || read.iter().filter_map(|(format, _)| *format);
-    if desired.links.is_empty() && formats().any(|format| format != Format::Disabled) {
-        diags.extend(nothing(&diags));
+
+    /// The format of a text and its tree of values.
+    fn understand(&mut self, text: &str, file: u16) -> (Option<Format>, Option<Node>) {
+        let diags = &mut self.diags;
+        let too_large = text.len() > tree::MAX_BYTES;
+        if let Some(format) = recognise::lines(text).filter(|_| !too_large) {
+            let root = match format {
+                Format::Eni => eni::tree(text, file, diags),
+                _ => open_nebula::tree(text, file, diags),
+            };
+            // A shell's ${x} is for the commands in such a text, which are not run.
+            if let Some(root) = root.as_ref().filter(|_| text.contains("{{") || text.contains("{%")) {
+                template::values(root, &mut self.unrendered, diags);
+            }
+            return (Some(format), root);
+        }
+        if is_blank(text) && !text.trim().is_empty() {
+            let at = Place { file, line: 1, column: 1 };
+            diags.push(Diagnostic::new(Code::EmptyText, at, "the file has only comments"));
+            return (None, None);
+        }
+        match tree::read(text, file) {
+            Ok(tree) => {
+                let has_markers = template::find(text).is_some();
+                self.classify(tree, text, has_markers)
+            }
+            Err(wrong) => {
+                let marker = || template::find(text).map(|marker| marker.diagnostic(file));
+                // Why a keyfile is not JSON helps nobody.
+                let other = || recognise::other(text, None).map(|other| not_a_description(other, wrong.at));
+                let better = if wrong.code == Code::Syntax { marker().or_else(other) } else { None };
+                diags.push(better.unwrap_or(wrong));
+                (None, None)
+            }
+        }
     }
-    in_order(&mut diags);
-    cut(&mut diags);
-    let format = formats().next().map_or("", Format::name);
-    Parsed { desired, diagnostics: diags, texts: read.into_iter().map(|(_, text)| text).collect(), format }
+
+    /// The format of a tree; `text` is what it was read from, where nothing else is in that.
+    fn classify(&mut self, tree: Tree, text: &str, has_markers: bool) -> (Option<Format>, Option<Node>) {
+        let Tree { root, duplicates, tolerated } = tree;
+        self.diags.extend(tolerated);
+        if has_markers {
+            template::values(&root, &mut self.unrendered, &mut self.diags);
+        }
+        let format = recognise::tree(&root).map(|(format, _)| format);
+        match format {
+            Some(Format::Netplan) => self.duplicates.extend(duplicates),
+            _ => self.diags.extend(duplicates.iter().map(Duplicate::last_is_used)),
+        }
+        match format {
+            None => self.diags.push(unknown(text, &root)),
+            Some(Format::Disabled) => self.diags.push(Diagnostic::new(
+                Code::NoEffect,
+                root.at,
+                "this file disables the network configuration (config: disabled): nothing to do",
+            )),
+            Some(_) => {}
+        }
+        (format, Some(root))
+    }
 }
 
 /// Nothing but comments: beside others such a file says nothing, alone it is a mistake.
@@ -184,54 +301,6 @@ fn nothing(diags: &[Diagnostic]) -> Option<Diagnostic> {
         _ => Diagnostic::new(Code::NoLinks, Place::NONE, "the description has no link")
             .hint("nothing will be configured; if that is not intended, check the program that wrote it"),
     })
-}
-
-/// The format of a text and its tree of values.
-///
-/// Duplicate keys of netplan go to `duplicates`: what they mean depends on where they are.
-fn understand(
-    text: &str,
-    file: u16,
-    duplicates: &mut Vec<Duplicate>,
-    diags: &mut Vec<Diagnostic>,
-) -> (Option<Format>, Option<Node>) {
-    let too_large = text.len() > tree::MAX_BYTES;
-    match recognise::lines(text).filter(|_| !too_large) {
-        Some(Format::Eni) => return (Some(Format::Eni), eni::tree(text, file, diags)),
-        Some(format) => return (Some(format), open_nebula::tree(text, file, diags)),
-        None => {}
-    }
-    if is_blank(text) && !text.trim().is_empty() {
-        let at = Place { file, line: 1, column: 1 };
-        diags.push(Diagnostic::new(Code::EmptyText, at, "the file has only comments"));
-        return (None, None);
-    }
-    let tree = match tree::read(text, file) {
-        Ok(tree) => tree,
-        Err(wrong) => {
-            // Why a keyfile is not JSON helps nobody.
-            let other = recognise::other(text, None).filter(|_| wrong.code == Code::Syntax);
-            diags.push(other.map_or_else(|| wrong.clone(), |other| not_a_description(other, wrong.at)));
-            return (None, None);
-        }
-    };
-    diags.extend(tree.tolerated);
-    let root = tree.root;
-    let format = recognise::tree(&root).map(|(format, _)| format);
-    match format {
-        Some(Format::Netplan) => duplicates.extend(tree.duplicates),
-        _ => diags.extend(tree.duplicates.iter().map(Duplicate::last_is_used)),
-    }
-    match format {
-        None => diags.push(unknown(text, &root)),
-        Some(Format::Disabled) => diags.push(Diagnostic::new(
-            Code::NoEffect,
-            root.at,
-            "this file disables the network configuration (config: disabled): nothing to do",
-        )),
-        Some(_) => {}
-    }
-    (format, Some(root))
 }
 
 /// A file of another kind: what it is, and what to do with it.

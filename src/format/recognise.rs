@@ -94,6 +94,26 @@ const DEVICE_TYPES: &[&str] = &[
     "nm-devices",
 ];
 
+/// Whether a key at the top of a file is one of the formats', so that the file is one description.
+pub(super) fn is_top_level(key: &str) -> bool {
+    const OTHERS: [&str; 13] = [
+        "interfaces",
+        "routes",
+        "dns-resolver",
+        "network",
+        "network_info",
+        "network_data",
+        "links",
+        "networks",
+        "services",
+        "version",
+        "config",
+        "renderer",
+        "openvswitch",
+    ];
+    OTHERS.contains(&key) || DEVICE_TYPES.contains(&key)
+}
+
 /// The formats that are lines and no tree; `None` for anything that may be JSON or YAML.
 pub(super) fn lines(text: &str) -> Option<Format> {
     let body = text.trim_start_matches('\u{feff}').trim_start();

@@ -141,6 +141,50 @@ pub struct Tree {
     pub tolerated: Option<Diagnostic>,
 }
 
+/// A value of a text that has several: a document, a line, or an entry of its mapping.
+#[derive(Debug)]
+pub struct Part {
+    /// An entry's key, and where it is.
+    pub key: Option<(String, Place)>,
+    /// What it is, or why it cannot be read.
+    pub value: Result<Tree, Diagnostic>,
+}
+
+/// Whether a text is several values: YAML documents or JSON lines.
+pub fn is_several(text: &str) -> bool {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if body.trim_start().starts_with(['{', '[']) {
+        return json::is_several(body);
+    }
+    let says_something = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    let mut lines = body.lines().filter(says_something).skip_while(|line| begins_document(line));
+    lines.next().is_some() && lines.skip_while(|line| !begins_document(line)).nth(1).is_some()
+}
+
+/// `---`, with or without something behind it.
+fn begins_document(line: &str) -> bool {
+    line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r']))
+}
+
+/// Reads a text of any size value by value: its documents or lines, or with `entries` the entries or items of its first
+/// value. Each has the bounds of a text of its own. Ends where `found` returns false; what ends the text early is its last
+/// part.
+pub fn each(text: &str, entries: bool, found: &mut dyn FnMut(Part) -> bool) {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let is_json = body.trim_start().starts_with(['{', '[']);
+    let read = match (is_json, entries) {
+        (true, true) => json::entries(body, 0, found),
+        (true, false) => {
+            json::lines(body, 0, found);
+            Ok(())
+        }
+        _ => yaml::each(body, 0, entries, found),
+    };
+    if let Err(wrong) = read {
+        found(Part { key: None, value: Err(wrong) });
+    }
+}
+
 /// Reads JSON or YAML text, whichever it is, as [`read`] does, and reports everything. `None` with an error where it is
 /// neither.
 pub fn parse(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node> {

@@ -25,6 +25,13 @@ impl Place {
     pub fn is_known(self) -> bool {
         self.line != 0
     }
+
+    /// The place in a file of what is here in a part of it that begins at `begin`.
+    #[must_use]
+    pub fn within(self, begin: Place) -> Place {
+        let column = if self.line == 1 { begin.column - 1 } else { 0 };
+        Place { file: begin.file, line: self.line + begin.line - 1, column: self.column + column }
+    }
 }
 
 /// A value and where it was written.

@@ -1,31 +1,103 @@
 //! JSON: serde_json says whether the text is valid, a scanner then finds the places.
 
-use super::{Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Scalar, Value, duplicate, too_many};
+use super::{
+    Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Part, Scalar, Tree, Value, duplicate, too_many,
+};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::Place;
 
 /// Reads valid JSON; the error is serde_json's, with its place.
 pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> Result<Node, Diagnostic> {
-    if let Err(wrong) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        let at = place(text, file, wrong.line(), wrong.column());
-        let full = wrong.to_string();
-        let message = full.split(" at line ").next().unwrap_or_default();
-        let closes = rest_of_line(text, at).starts_with([']', '}']);
-        let plain = match message {
-            "trailing comma" => "trailing comma",
-            "expected value" if closes => "trailing comma",
-            "key must be a string" => "expected a key in double quotes",
-            other => other,
-        };
-        let hint = if wrong.is_eof() {
-            "the file ends in the middle: was it cut off when it was written or uploaded?"
-        } else {
-            "look just before this place for a missing or extra comma, quote or bracket"
-        };
-        return Err(Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {plain}")).hint(hint));
+    serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|wrong| invalid(text, file, &wrong))?;
+    Scanner::new(text, file, duplicates).value(0)
+}
+
+fn invalid(text: &str, file: u16, wrong: &serde_json::Error) -> Diagnostic {
+    let at = place(text, file, wrong.line(), wrong.column());
+    let full = wrong.to_string();
+    let message = full.split(" at line ").next().unwrap_or_default();
+    let closes = rest_of_line(text, at).starts_with([']', '}']);
+    let plain = match message {
+        "trailing comma" => "trailing comma",
+        "expected value" if closes => "trailing comma",
+        "key must be a string" => "expected a key in double quotes",
+        other => other,
+    };
+    let hint = if wrong.is_eof() {
+        "the file ends in the middle: was it cut off when it was written or uploaded?"
+    } else {
+        "look just before this place for a missing or extra comma, quote or bracket"
+    };
+    Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {plain}")).hint(hint)
+}
+
+/// Whether more than one value is in the text, as in JSON lines.
+pub(super) fn is_several(text: &str) -> bool {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+    match values.next() {
+        Some(Ok(_)) => text.get(values.byte_offset()..).is_some_and(|rest| !rest.trim_start().is_empty()),
+        // One line that is broken does not make the others no lines.
+        _ => {
+            let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let is_object = |line: &str| serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok();
+            lines().all(|line| line.starts_with('{') && line.ends_with('}')) && lines().skip(1).any(is_object)
+        }
     }
-    let mut scanner = Scanner { rest: text, file, line: 1, column: 1, nodes: 0, duplicates };
-    scanner.value(0)
+}
+
+/// Reads the values of JSON lines one after the other, until `found` returns false. A line that is broken is a part, too.
+pub(super) fn lines(text: &str, file: u16, found: &mut dyn FnMut(Part) -> bool) {
+    let mut duplicates = Vec::new();
+    let mut scanner = Scanner::new(text, file, &mut duplicates);
+    while scanner.peek() != 0 {
+        let rest = scanner.rest;
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
+        scanner.nodes = 0;
+        let value = match values.next() {
+            Some(Err(wrong)) => {
+                let begin = scanner.here();
+                let wrong = invalid(rest, file, &wrong);
+                scanner.take(rest.find('\n').unwrap_or(rest.len()));
+                // The text may go on as one value to serde_json; to whoever wrote lines it ends here.
+                let at = if wrong.at.line == 1 { wrong.at.within(begin) } else { begin };
+                Err(Diagnostic { at, ..wrong })
+            }
+            _ => scanner.value(0),
+        };
+        let duplicates = std::mem::take(scanner.duplicates);
+        let tree = value.map(|root| Tree { root, duplicates, tolerated: None });
+        if !found(Part { key: None, value: tree }) {
+            break;
+        }
+    }
+}
+
+/// Reads the entries of the mapping, or the items of the list, that the text is, until `found` returns false.
+pub(super) fn entries(text: &str, file: u16, found: &mut dyn FnMut(Part) -> bool) -> Result<(), Diagnostic> {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|wrong| invalid(text, file, &wrong))?;
+    let mut duplicates = Vec::new();
+    let mut scanner = Scanner::new(text, file, &mut duplicates);
+    let is_map = scanner.peek() == b'{';
+    scanner.take(1);
+    while !matches!(scanner.peek(), b']' | b'}' | 0) {
+        let key_at = scanner.here();
+        let key = is_map.then(|| scanner.string());
+        if is_map {
+            scanner.peek();
+            scanner.take(1); // the colon
+        }
+        scanner.nodes = 0;
+        let value = scanner.value(1);
+        let duplicates = std::mem::take(scanner.duplicates);
+        let value = value.map(|root| Tree { root, duplicates, tolerated: None });
+        if !found(Part { key: key.map(|key| (key, key_at)), value }) {
+            break;
+        }
+        if scanner.peek() == b',' {
+            scanner.take(1);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a text that is no JSON was meant to be: its first key is quoted. YAML's flow style mostly has none.
@@ -79,7 +151,11 @@ struct Scanner<'a, 'd> {
     duplicates: &'d mut Vec<Duplicate>,
 }
 
-impl<'a> Scanner<'a, '_> {
+impl<'a, 'd> Scanner<'a, 'd> {
+    fn new(text: &'a str, file: u16, duplicates: &'d mut Vec<Duplicate>) -> Scanner<'a, 'd> {
+        Scanner { rest: text, file, line: 1, column: 1, nodes: 0, duplicates }
+    }
+
     fn here(&self) -> Place {
         Place { file: self.file, line: self.line, column: self.column }
     }

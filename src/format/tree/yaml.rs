@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::{
-    Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, MAX_UNREAD, Node, Scalar, Value, duplicate, too_many,
+    Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, MAX_UNREAD, Node, Part, Scalar, Tree, Value,
+    duplicate, too_many,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
@@ -16,6 +17,35 @@ const MAX_COPIES: usize = 100_000;
 
 /// Reads YAML; the error has the parser's place.
 pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> Result<Node, Diagnostic> {
+    read(text, file, duplicates, None)
+}
+
+/// Reads a text part by part, its documents or the entries of its first one, until `found` returns false.
+pub(super) fn each(
+    text: &str,
+    file: u16,
+    entries: bool,
+    found: &mut dyn FnMut(Part) -> bool,
+) -> Result<(), Diagnostic> {
+    let emit = Emit { entries, stopped: false, found };
+    read(text, file, &mut Vec::new(), Some(emit)).map(|_| ())
+}
+
+/// Who gets the parts of a text as they are read.
+struct Emit<'d> {
+    /// The entries or items of the first document, else whole documents.
+    entries: bool,
+    /// No more parts are wanted.
+    stopped: bool,
+    found: &'d mut dyn FnMut(Part) -> bool,
+}
+
+fn read<'d>(
+    text: &str,
+    file: u16,
+    duplicates: &'d mut Vec<Duplicate>,
+    emit: Option<Emit<'d>>,
+) -> Result<Node, Diagnostic> {
     let mut builder = Builder {
         file,
         open: Vec::new(),
@@ -24,6 +54,7 @@ pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> R
         nodes: 0,
         copies: 0,
         duplicates,
+        emit,
     };
     // The text ends for the parser where it has read too far without an event.
     let unread = Cell::new(0_usize);
@@ -43,6 +74,9 @@ pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> R
         })?;
         at = builder.place(&span.start);
         builder.event(event, at)?;
+        if builder.emit.as_ref().is_some_and(|emit| emit.stopped) {
+            break;
+        }
     }
     let nothing = Node { at: Place { file, line: 1, column: 1 }, value: Value::Null };
     Ok(builder.root.unwrap_or(nothing))
@@ -108,6 +142,7 @@ struct Builder<'d> {
     nodes: usize,
     copies: usize,
     duplicates: &'d mut Vec<Duplicate>,
+    emit: Option<Emit<'d>>,
 }
 
 impl Builder<'_> {
@@ -118,6 +153,16 @@ impl Builder<'_> {
 
     fn event(&mut self, event: Event<'_>, at: Place) -> Result<(), Diagnostic> {
         match event {
+            Event::DocumentEnd if self.emit.as_ref().is_some_and(|emit| !emit.entries) => {
+                if let Some(root) = self.root.take() {
+                    self.emit(None, root);
+                }
+                self.anchors.clear();
+            }
+            Event::DocumentEnd => {
+                // What follows the first document is not asked for.
+                self.emit.iter_mut().for_each(|emit| emit.stopped = true);
+            }
             Event::DocumentStart(_) if self.root.is_some() => {
                 return Err(Diagnostic::new(Code::Syntax, at, "a second YAML document begins here")
                     .hint("keep one document in the file"));
@@ -194,6 +239,10 @@ impl Builder<'_> {
         if items_of(&parent.node) >= MAX_ITEMS {
             return Err(too_many(node.at));
         }
+        if self.open.len() == 1 && self.emit.as_ref().is_some_and(|emit| emit.entries) {
+            return self.add_to_root(node);
+        }
+        let Some(parent) = self.open.last_mut() else { return Ok(()) };
         match (&mut parent.node.value, parent.key.take()) {
             (Value::List(items), _) => items.push(node),
             (Value::Map(entries), Some((key, key_at))) => {
@@ -203,20 +252,38 @@ impl Builder<'_> {
                 self.duplicates.extend(duplicate(entries, &key, key_at));
                 entries.push(Entry { key, key_at, value: node });
             }
-            (Value::Map(_), None) => match node.value {
-                Value::Scalar(scalar) => parent.key = Some((scalar.text, node.at)),
-                Value::Null => parent.key = Some((String::new(), node.at)),
-                _ => {
-                    return Err(Diagnostic::new(
-                        Code::Syntax,
-                        node.at,
-                        format!("{} cannot be a key", node.noun()),
-                    ));
-                }
-            },
+            (Value::Map(_), None) => parent.key = Some(key_of(node)?),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Hands a part of the first document on instead of keeping it; each has the bounds of a text of its own.
+    fn add_to_root(&mut self, node: Node) -> Result<(), Diagnostic> {
+        let Some(root) = self.open.last_mut() else { return Ok(()) };
+        match (&root.node.value, root.key.take()) {
+            (Value::Map(_), None) => root.key = Some(key_of(node)?),
+            (_, key) => self.emit(key, node),
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, key: Option<(String, Place)>, root: Node) {
+        self.nodes = 0;
+        let duplicates = std::mem::take(self.duplicates);
+        if let Some(emit) = &mut self.emit {
+            let tree = Tree { root, duplicates, tolerated: None };
+            emit.stopped = !(emit.found)(Part { key, value: Ok(tree) });
+        }
+    }
+}
+
+/// A node that is a mapping's key.
+fn key_of(node: Node) -> Result<(String, Place), Diagnostic> {
+    match node.value {
+        Value::Scalar(scalar) => Ok((scalar.text, node.at)),
+        Value::Null => Ok((String::new(), node.at)),
+        _ => Err(Diagnostic::new(Code::Syntax, node.at, format!("{} cannot be a key", node.noun()))),
     }
 }
 

@@ -1,0 +1,328 @@
+//! Descriptions in manifests of Kubernetes: Secrets with `networkData`, as Metal3 and KubeVirt take them, and
+//! Metal3DataTemplates (<https://book.metal3.io/>, `Metal3DataTemplate` of cluster-api-provider-metal3), of which the literals
+//! are checked. Entry: [`descriptions`].
+
+use super::piece::{Body, Piece, is_description};
+use super::tree::{Entry, Node, Scalar, Tree, Value};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::Place;
+
+/// Keys with a description, without `_`, `-`, `.json` and capitals.
+const KEYS: [&str; 3] = ["networkdata", "networkconfig", "networkdatabase64"];
+/// Levels of an object that are looked through.
+const LEVELS: usize = 16;
+
+/// Adds the descriptions of an object; most have none.
+pub(super) fn descriptions(object: &Node, text: &str, part: &dyn Fn(&Node) -> Tree, out: &mut Vec<Piece>) {
+    let kind = object.get("kind").and_then(Node::text).unwrap_or_default();
+    if kind.ends_with("List") {
+        let items = object.get("items").map_or(&[][..], Node::items);
+        return items.iter().for_each(|item| descriptions(item, text, part, out));
+    }
+    let of = |key: &str| object.get("metadata").and_then(|metadata| metadata.get(key)?.text());
+    let name = match (of("namespace"), of("name")) {
+        (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+        (_, name) => format!("{kind} {}", name.unwrap_or("without a name")),
+    };
+    let spec = object.get("spec");
+    match kind {
+        "Metal3DataTemplate" => {
+            let Some(data) = spec.and_then(|spec| spec.get("networkData")) else { return };
+            let mut diags = Vec::new();
+            let root = Template { diags: &mut diags }.network_data(data);
+            let body = Body::Tree(Tree { root, duplicates: part(data).duplicates, tolerated: None });
+            out.push(Piece { diags, ..Piece::new(Some(name), data.at, body) });
+        }
+        "NMStateConfig" | "NodeNetworkConfigurationPolicy" => {
+            let state = |spec: &'_ Node| spec.get("config").or_else(|| spec.get("desiredState")).cloned();
+            if let Some(config) = &spec.and_then(state) {
+                out.push(Piece::new(Some(name), config.at, Body::Tree(part(config))));
+            }
+        }
+        _ => {
+            let encoded = kind == "Secret";
+            search(object, encoded, text, part, 0, &mut |at, body| {
+                out.push(Piece::new(Some(name.clone()), at, body));
+            });
+        }
+    }
+}
+
+/// Finds the keys with a description; below `data` of a Secret they are base64.
+fn search(
+    node: &Node,
+    is_secret: bool,
+    text: &str,
+    part: &dyn Fn(&Node) -> Tree,
+    level: usize,
+    found: &mut dyn FnMut(Place, Body),
+) {
+    let entries = match &node.value {
+        Value::Map(entries) => entries,
+        Value::List(items) if level < LEVELS => {
+            return items.iter().for_each(|item| search(item, is_secret, text, part, level + 1, found));
+        }
+        _ => return,
+    };
+    for Entry { key, value, .. } in entries {
+        let plain: String = key.trim_end_matches(".json").chars().filter(|c| !"_-".contains(*c)).collect();
+        let plain = plain.to_ascii_lowercase();
+        match &value.value {
+            // A rendered object has what was applied once more, in an annotation.
+            Value::Scalar(_) if KEYS.contains(&plain.as_str()) => {
+                let encoded = plain.ends_with("base64") || (is_secret && level == 1);
+                found(value.at, if encoded { decoded(value) } else { Body::text(value, text) });
+            }
+            Value::Map(_) if KEYS.contains(&plain.as_str()) && is_description(value) => {
+                found(value.at, Body::Tree(part(value)));
+            }
+            Value::Map(_) | Value::List(_) if level < LEVELS && (level > 0 || key != "metadata") => {
+                // `stringData` is as it is written.
+                let is_secret = is_secret && key == "data";
+                search(value, is_secret, text, part, level + 1, found);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn decoded(value: &Node) -> Body {
+    let text = base64(value.text().unwrap_or_default()).and_then(|bytes| String::from_utf8(bytes).ok());
+    match text {
+        Some(text) => Body::Text(text, None),
+        None => Body::Wrong(
+            Diagnostic::new(Code::BadValue, value.at, "the value is not base64 of UTF-8 text")
+                .hint("data of a Secret is base64; stringData takes the text as it is"),
+        ),
+    }
+}
+
+/// The bytes of base64 (RFC 4648, 4), white space ignored.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for byte in text.trim_end_matches(['=', '\n', ' ']).bytes().filter(|byte| !byte.is_ascii_whitespace()) {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    (count < 6 && bits == 0).then_some(out)
+}
+
+/// Makes network_data of a template: literals stay, with their places; what each host fills in is named and left out.
+struct Template<'d> {
+    diags: &'d mut Vec<Diagnostic>,
+}
+
+/// The template's keys with those of network_data.
+const LINK_KEYS: [(&str, &str); 8] = [
+    ("bondMode", "bond_mode"),
+    ("bondLinks", "bond_links"),
+    ("bondXmitHashPolicy", "bond_xmit_hash_policy"),
+    ("vlanID", "vlan_id"),
+    ("vlanLink", "vlan_link"),
+    ("id", "id"),
+    ("mtu", "mtu"),
+    ("type", "type"),
+];
+/// Its lists of links, with the type that they have in network_data; an Ethernet link names its own.
+const LINK_LISTS: [(&str, Option<&str>); 3] =
+    [("ethernets", None), ("bonds", Some("bond")), ("vlans", Some("vlan"))];
+/// Its lists of networks, with their types. One whose addresses come from a pool has none to check.
+const NETWORK_LISTS: [(&str, &str); 5] = [
+    ("ipv4", "ipv4_dhcp"),
+    ("ipv6", "ipv6_dhcp"),
+    ("ipv4DHCP", "ipv4_dhcp"),
+    ("ipv6DHCP", "ipv6_dhcp"),
+    ("ipv6SLAAC", "ipv6_slaac"),
+];
+
+impl Template<'_> {
+    fn network_data(&mut self, data: &Node) -> Node {
+        let links = data.get("links");
+        let mut list = Vec::new();
+        for (key, kind) in LINK_LISTS {
+            for link in links.and_then(|links| links.get(key)).map_or(&[][..], Node::items) {
+                list.push(self.link(link, kind, list.len()));
+            }
+        }
+        list.sort_by_key(|link| link.at);
+        let networks = data.get("networks");
+        let mut nets = Vec::new();
+        for (key, kind) in NETWORK_LISTS {
+            for network in networks.and_then(|networks| networks.get(key)).map_or(&[][..], Node::items) {
+                nets.push(self.network(network, kind));
+            }
+        }
+        nets.sort_by_key(|network: &Node| network.at);
+        let mut out = vec![
+            entry("links", links.map_or(data.at, |links| links.at), Value::List(list)),
+            entry("networks", networks.map_or(data.at, |networks| networks.at), Value::List(nets)),
+        ];
+        if let Some(services) = data.get("services") {
+            out.push(entry("services", services.at, self.services(services)));
+        }
+        mapping(data.at, out)
+    }
+
+    fn link(&mut self, link: &Node, kind: Option<&str>, number: usize) -> Node {
+        let Value::Map(entries) = &link.value else { return link.clone() };
+        let mut out = Vec::new();
+        for from in entries {
+            let known = LINK_KEYS.iter().find(|(key, _)| *key == from.key).map(|(_, key)| *key);
+            match (from.key.as_str(), known) {
+                ("macAddress", _) => {
+                    let key = if kind == Some("vlan") { "vlan_mac_address" } else { "ethernet_mac_address" };
+                    match self.literal(&from.value, "the MAC address") {
+                        Some(value) => out.push(Entry { key: key.to_owned(), key_at: from.key_at, value }),
+                        // A NIC needs one to be told apart; none of a maker is like this.
+                        None if kind.is_none() => {
+                            let mac = format!("02:00:00:00:{:02x}:{:02x}", number >> 8 & 0xff, number & 0xff);
+                            out.push(Entry {
+                                key: key.to_owned(),
+                                key_at: from.key_at,
+                                value: Node::scalar(&mac, from.value.at),
+                            });
+                        }
+                        None => {}
+                    }
+                }
+                ("parameters", _) => {
+                    if let Value::Map(parameters) = &from.value.value {
+                        out.extend(parameters.iter().cloned());
+                    }
+                }
+                // Another key is reported as unknown by network_data's reader.
+                (key, known) => out.push(Entry { key: known.unwrap_or(key).to_owned(), ..from.clone() }),
+            }
+        }
+        if let Some(kind) = kind {
+            out.push(entry("type", link.at, scalar(kind)));
+        }
+        mapping(link.at, out)
+    }
+
+    fn network(&mut self, network: &Node, kind: &str) -> Node {
+        let Value::Map(entries) = &network.value else { return network.clone() };
+        let mut out = Vec::new();
+        for from in entries {
+            match from.key.as_str() {
+                key if key.starts_with("ipAddressFrom")
+                    || key == "fromPoolRef"
+                    || key == "fromPoolAnnotation" =>
+                {
+                    self.templated(from.value.at, "the address");
+                }
+                "routes" => {
+                    let routes = from.value.items().iter().filter_map(|route| self.route(route)).collect();
+                    out.push(entry("routes", from.value.at, Value::List(routes)));
+                }
+                _ => out.push(from.clone()),
+            }
+        }
+        out.push(entry("type", network.at, scalar(kind)));
+        mapping(network.at, out)
+    }
+
+    /// A route, without one whose gateway comes from a pool.
+    fn route(&mut self, route: &Node) -> Option<Node> {
+        let Value::Map(entries) = &route.value else { return Some(route.clone()) };
+        let mut out = Vec::new();
+        let mut network = None;
+        for from in entries {
+            match from.key.as_str() {
+                "gateway" => {
+                    let gateway = self.literal(&from.value, "the gateway")?;
+                    out.push(Entry { value: gateway, ..from.clone() });
+                }
+                "services" => out.push(entry("services", from.value.at, self.services(&from.value))),
+                "network" => network = Some(from),
+                "prefix" => {}
+                _ => out.push(from.clone()),
+            }
+        }
+        if let Some(network) = network {
+            let to = network.value.text().unwrap_or_default();
+            let prefix = route.get("prefix").and_then(Node::text);
+            let to = prefix.map_or_else(|| to.to_owned(), |prefix| format!("{to}/{prefix}"));
+            out.push(Entry { value: Node::scalar(&to, network.value.at), ..network.clone() });
+        }
+        Some(mapping(route.at, out))
+    }
+
+    fn services(&mut self, services: &Node) -> Value {
+        if let Some(pool) = services.get("dnsFromIPPool") {
+            self.templated(pool.at, "the name servers");
+        }
+        let servers = services.get("dns").map_or(&[][..], Node::items).iter();
+        let server = |address: &Node| Node {
+            at: address.at,
+            value: Value::Map(vec![
+                entry("type", address.at, scalar("dns")),
+                entry("address", address.at, address.value.clone()),
+            ]),
+        };
+        Value::List(servers.map(server).collect())
+    }
+
+    /// A value that is a literal or `{string: …}`; anything else comes from the host or a pool.
+    fn literal(&mut self, node: &Node, what: &str) -> Option<Node> {
+        match (&node.value, node.get("string")) {
+            (Value::Scalar(_), _) => Some(node.clone()),
+            (_, Some(text)) => Some(text.clone()),
+            _ => {
+                self.templated(node.at, what);
+                None
+            }
+        }
+    }
+
+    fn templated(&mut self, at: Place, what: &str) {
+        let message = format!("{what} is filled in for each machine: not checked");
+        self.diags.push(Diagnostic::new(Code::Templated, at, message));
+    }
+}
+
+/// A mapping whose entries are in the order of the text, by which a place finds its path.
+fn mapping(at: Place, mut entries: Vec<Entry>) -> Node {
+    entries.sort_by_key(|entry| entry.key_at);
+    Node { at, value: Value::Map(entries) }
+}
+
+fn entry(key: &str, at: Place, value: Value) -> Entry {
+    Entry { key: key.to_owned(), key_at: at, value: Node { at, value } }
+}
+
+fn scalar(text: &str) -> Value {
+    Value::Scalar(Scalar { text: text.to_owned(), quoted: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_rfc_4648s() {
+        let text = |encoded: &str| base64(encoded).map(|bytes| String::from_utf8(bytes).unwrap());
+        for (encoded, plain) in
+            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9v\n YmFy", "foobar"), ("Zg", "f")]
+        {
+            assert_eq!(text(encoded).as_deref(), Some(plain), "{encoded}");
+        }
+        for wrong in ["%", "Zm9vY", "Zh=="] {
+            assert_eq!(text(wrong), None, "{wrong}");
+        }
+    }
+}
