@@ -1,5 +1,6 @@
-//! Ten thousand descriptions of the size of a real one: how long `netapply check` takes for them, whole and without the
-//! files. `cargo bench --bench check` prints the seconds; nothing is judged by them.
+//! Ten thousand descriptions of the size of a real one: how long reading them in memory takes, and how long and how much
+//! memory `netapply check` and `check --fleet` take for 1,000, 10,000 and 100,000 files. `cargo bench --bench check` prints the
+//! figures; nothing is judged by them.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -41,20 +42,40 @@ fn main() {
     report("read in memory", start.elapsed(), bytes);
     assert_eq!(links, 3 * FILES);
 
-    let folder = tempfile::tempdir().expect("a folder for the files");
-    let name = |number: usize| format!("{number}.json");
-    for (number, text) in texts.iter().enumerate() {
-        std::fs::write(folder.path().join(name(number)), text).expect("a file");
+    for files in [1_000, FILES, 100_000] {
+        let folder = tempfile::tempdir().expect("a folder for the files");
+        for number in 0..files {
+            std::fs::write(folder.path().join(format!("{number}.json")), description(number))
+                .expect("a file");
+        }
+        // The first look warms the cache.
+        check(folder.path(), &[]);
+        for (what, options) in [("check", &[][..]), ("check --fleet", &["--fleet"])] {
+            let start = Instant::now();
+            let memory = check(folder.path(), options);
+            let time = start.elapsed().as_secs_f64();
+            println!(
+                "{what} of {files} files: {time:.2} s, {:.0} µs each, {} MiB at most",
+                time * 1e6 / files as f64,
+                memory >> 10
+            );
+        }
     }
-    let start = Instant::now();
-    check(folder.path(), (0..FILES).map(name));
-    report("netapply check", start.elapsed(), bytes);
 }
 
-fn check(folder: &Path, names: impl Iterator<Item = String>) {
+/// Checks a folder; the most memory that it took, in KiB.
+fn check(folder: &Path, options: &[&str]) -> i64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
-    let status = command.arg("check").args(names).current_dir(folder).stdout(Stdio::null()).status();
-    assert!(status.expect("netapply runs").success());
+    command.arg("check").args(options).arg(".").current_dir(folder).stdout(Stdio::null());
+    #[expect(clippy::zombie_processes, reason = "wait4 waits, and tells the memory")]
+    let child = command.spawn().expect("netapply runs");
+    let mut status = 0;
+    // SAFETY: plain numbers, of which any bits are a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the child is ours, and both pointers are to values of this function.
+    let waited = unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };
+    assert_eq!((waited, status), (child.id() as i32, 0));
+    usage.ru_maxrss
 }
 
 fn report(what: &str, time: Duration, bytes: usize) {

@@ -143,18 +143,26 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__check)
-            opts="-h --format --for --merge --follow-links --wait --json --log --help"
+            opts="-h --format --for --merge --baseline --fleet --fleet-policy --table --follow-links --wait --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -W "text github" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text github sarif junit json-lines" -- "${cur}"))
                     return 0
                     ;;
                 --for)
                     COMPREPLY=($(compgen -W "ironic" -- "${cur}"))
+                    return 0
+                    ;;
+                --baseline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fleet-policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --wait)

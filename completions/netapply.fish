@@ -55,11 +55,18 @@ complete -c netapply -n "__fish_netapply_using_subcommand apply" -l follow-links
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l format -d 'Output format of diagnostics' -r -f -a "text\t'For a person'
-github\t'Annotations of a GitHub workflow'"
+github\t'Annotations of a GitHub workflow'
+sarif\t'SARIF 2.1.0, for code scanning'
+junit\t'JUnit XML: a suite for each description'
+json-lines\t'One JSON object a line'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l for -d 'Also report what this service would reject' -r -f -a "ironic\t'Ironic\'s API'"
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l baseline -d 'Accept what an earlier run printed with --json: only what is new since counts' -r
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l fleet-policy -d 'What the site allows or forbids, as YAML (docs/fleet.md)' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l log -d 'Log level: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l merge -d 'Read each directory as one description, as apply does'
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l fleet -d 'Compare the descriptions with each other'
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l table -d 'Print the links of all descriptions as CSV instead; diagnostics go to standard error'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l follow-links -d 'Follow symbolic links that lead out of a directory'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'

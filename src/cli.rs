@@ -180,6 +180,21 @@ struct CheckOptions {
     /// otherwise each *.json, *.yaml and *.iso file in it and its subdirectories is one.
     #[arg(long)]
     merge: bool,
+    /// Accept what an earlier run printed with --json: only what is new since counts
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<String>,
+    /// Compare the descriptions with each other
+    ///
+    /// Reports MAC addresses, addresses, host names and keys that two nodes have, and gateways, prefix lengths, MTUs,
+    /// VLANs, bonds and name servers that differ within a subnet or between nodes with the same links.
+    #[arg(long)]
+    fleet: bool,
+    /// What the site allows or forbids, as YAML (docs/fleet.md)
+    #[arg(long, value_name = "FILE", requires = "fleet")]
+    fleet_policy: Option<String>,
+    /// Print the links of all descriptions as CSV instead; diagnostics go to standard error
+    #[arg(long, conflicts_with_all = ["json", "format"])]
+    table: bool,
     #[command(flatten)]
     links: LinkOptions,
     #[command(flatten)]
@@ -318,6 +333,12 @@ enum CheckFormat {
     Text,
     /// Annotations of a GitHub workflow
     Github,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// JUnit XML: a suite for each description
+    Junit,
+    /// One JSON object a line
+    JsonLines,
 }
 
 #[derive(Copy, Clone, Debug, ValueEnum)]
@@ -398,6 +419,12 @@ pub enum OutputFormat {
     Sh,
     /// Annotations of a GitHub workflow.
     Github,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// JUnit XML.
+    Junit,
+    /// A JSON object for each diagnostic.
+    JsonLines,
 }
 
 /// What the user typed.
@@ -419,6 +446,14 @@ pub struct Args {
     pub follow_links: bool,
     /// `--merge`.
     pub merge: bool,
+    /// `--baseline`.
+    pub baseline: Option<String>,
+    /// `--fleet`.
+    pub fleet: bool,
+    /// `--fleet-policy`.
+    pub fleet_policy: Option<String>,
+    /// `--table`.
+    pub table: bool,
     /// `--json`.
     pub json: bool,
     /// `--timeline`.
@@ -497,6 +532,8 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
         "--to",
         "--output",
         "-o",
+        "--baseline",
+        "--fleet-policy",
     ];
     let mut out: Vec<OsString> = Vec::new();
     let mut first = None;
@@ -570,6 +607,10 @@ impl From<CommandLine> for Args {
             for_ironic: false,
             follow_links: false,
             merge: false,
+            baseline: None,
+            fleet: false,
+            fleet_policy: None,
+            table: false,
             json: false,
             timeline: false,
             strict: false,
@@ -614,10 +655,17 @@ impl From<CommandLine> for Args {
                 args.format = match options.format {
                     CheckFormat::Text => OutputFormat::Text,
                     CheckFormat::Github => OutputFormat::Github,
+                    CheckFormat::Sarif => OutputFormat::Sarif,
+                    CheckFormat::Junit => OutputFormat::Junit,
+                    CheckFormat::JsonLines => OutputFormat::JsonLines,
                 };
                 args.wait(options.wait);
                 args.follow_links = options.links.follow_links;
                 args.merge = options.merge;
+                args.baseline = options.baseline;
+                args.fleet = options.fleet;
+                args.fleet_policy = options.fleet_policy;
+                args.table = options.table;
                 args.for_ironic = matches!(options.service, Some(Service::Ironic));
                 args.json = options.print.json;
                 args.log = options.log.log;

@@ -34,6 +34,7 @@ pub mod bus;
 pub mod cli;
 pub mod diagnostic;
 pub mod export;
+pub mod fleet;
 pub mod format;
 pub mod handoff;
 pub mod inventory;

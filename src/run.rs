@@ -133,6 +133,7 @@ fn request(args: &Args, source: Option<&String>) -> SearchOptions {
         cmdline,
         machine,
         follow_links: args.follow_links,
+        many: false,
     }
 }
 

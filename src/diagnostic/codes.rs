@@ -37,6 +37,8 @@ codes! {
     Syntax "syntax" Error "The file is not valid JSON or YAML at this position, and nothing in it was used. Parsing failed at this position; the mistake is there or just before it. A file that ends early was truncated when it was written.";
     Unreadable "unreadable" Error "The description cannot be read: the file, drive or directory does not exist, is damaged, or needs root.";
     UnknownFormat "unknown-format" Error "The file can be read, but it is not in a format that netapply knows: network_data.json (links, networks, services), netplan (version: 2), cloud-init network-config (version: 1), Debian interfaces text (auto, iface), OpenNebula context.sh (ETH0_IP=), nmstate (interfaces).";
+    UnrenderedTemplate "unrendered-template" Error "The value, or the file, is a template that was not rendered: {{ … }} and {% … %} are Jinja's, Ansible's and Helm's, ${…} and %{…} Terraform's or envsubst's, <% … %> ERB's. Run the program that renders it and check what that writes; a variable that it does not know may be left as it is.";
+    Templated "templated" Note "The value is not in the file: another program fills it in for each machine (a Metal3DataTemplate takes MAC addresses from the host and addresses from a pool). What is a literal was checked, this was not.";
     TooLarge "too-large" Error "The file is larger or more deeply nested than any real description: over 10 MiB, 100,000 values (after YAML aliases are expanded), 20,000 values in one list or mapping, 10,000 links, 256 KiB of YAML in one value, or 100 levels. It is rejected so that it cannot exhaust the machine's memory.";
     TooMany "too-many" Note "There are too many messages to show them all. The rest are counted, and still decide the exit code.";
     DuplicateKey "duplicate-key" Warning "A mapping has the same key twice. Most programs silently use the last one, and so does netapply: the other value is lost. Remove one of them.";
@@ -195,6 +197,22 @@ codes! {
     SourceUnreadable "source-unreadable" Error "The drive or file with the description cannot be read.";
     DescriptionUnusable "description-unusable" Error "The description cannot be parsed, or nothing in it can be used. `netapply check` shows every mistake with its place.";
     CheckFailed "check-failed" Error "Something does not work, and netapply could not find out why. The message says what was observed and the action where to look; `netapply report --json` has all observations.";
+
+    // Several descriptions beside each other (check --fleet)
+    FleetMac "fleet-mac" Error "Two nodes are described with the same MAC address, so one of them will find no NIC, or the other's. Usually a line was copied. Compare with the labels, or with `netapply inventory` on both.";
+    FleetAddress "fleet-address" Error "Two nodes have the same address in the same VRF and VLAN. Whichever answers first gets the packets, and that changes. Give one of them another address. Addresses that several nodes share on purpose (VRRP, anycast) are named in the policy: shared.";
+    FleetHostName "fleet-host-name" Error "The drives of two nodes give them the same host name. They register as one node with DHCP servers, monitoring and clusters.";
+    FleetWireguardKey "fleet-wireguard-key" Error "Two nodes have the same WireGuard private key. Their peers cannot tell them apart and send to whichever spoke last. Make a key of its own for each: wg genkey.";
+    FleetGateway "fleet-gateway" Error "Nodes of one subnet have different gateways. Where most agree, the odd one is probably wrong. A subnet with more than one router lists them in the policy: gateways.";
+    FleetPrefix "fleet-prefix" Error "Nodes of one subnet have different prefix lengths. The one with the longer one sends packets for some neighbours to the gateway; the one with the shorter one looks for strangers on the link.";
+    FleetMtu "fleet-mtu" Error "Nodes of one subnet have different MTUs, or one of many similar nodes has another MTU. Packets larger than the smaller MTU are dropped without a message: connections open and then hang.";
+    FleetVlan "fleet-vlan" Error "Nodes of one subnet are in different VLANs, so they cannot reach each other. Where most agree, the odd one is probably wrong.";
+    FleetBond "fleet-bond" Warning "A bond has another mode or hash policy than those of the other nodes in its subnet, or of nodes of the same shape. The switch is usually configured for one of them.";
+    FleetNameServers "fleet-name-servers" Warning "A node has other name servers than the other nodes in its subnet, or than nodes of the same shape.";
+    FleetGatewayIsNode "fleet-gateway-is-node" Error "A gateway is an address of another described node. Either that node has taken the router's address, or the gateway is misspelled. Nodes that do route for others are named in the policy: routers.";
+    FleetOutside "fleet-outside" Error "The address is in none of the subnets that the policy lists.";
+    FleetOverlap "fleet-overlap" Warning "Two subnets overlap: nodes of the larger one look for those of the smaller one on their own link, and do not reach them. Subnets in different VRFs are not compared.";
+    FleetDefaultRoute "fleet-default-route" Warning "A node has no default route, or has it on another link than the nodes of the same shape (the same links with as many addresses).";
 }
 
 impl std::fmt::Display for Code {

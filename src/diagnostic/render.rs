@@ -79,7 +79,7 @@ impl Renderer<'_> {
     /// A diagnostic as JSON has it.
     pub fn record(&self, diagnostic: &Diagnostic) -> DiagnosticRecord {
         let Diagnostic { code, severity, message, at, hint } = diagnostic.clone();
-        DiagnosticRecord { code, severity, message, at: self.at(at, Some(code)), hint }
+        DiagnosticRecord { code, severity, message, at: self.at(at, Some(code)), hint, related: None }
     }
 
     /// Diagnostics as JSON has them.
@@ -147,4 +147,7 @@ pub struct DiagnosticRecord {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The other side, where two descriptions do not go together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub related: Option<At>,
 }

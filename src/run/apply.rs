@@ -205,6 +205,7 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
                 cmdline: options.cmdline.clone(),
                 machine: options.machine.clone(),
                 follow_links: options.follow_links,
+                many: false,
             };
             let mut tell = |line: &str| progress(options, line);
             let found = tokio::select! {

@@ -5,7 +5,7 @@ use super::bytes::ReadAt;
 use super::choose::{described, layout_of};
 use super::layout::{self, Contents, Layout};
 use super::mount::{cannot_open, read_volume};
-use super::tree::{self, DirTree, Links, ReadError, TEXT_LIMIT};
+use super::tree::{self, DirTree, Links, ReadError};
 use super::volume::{self, FileSystem, Volume};
 use super::watch::Watch;
 use super::{
@@ -35,7 +35,7 @@ pub(super) async fn find(
 ) -> Result<Found, NotFound> {
     if source == "-" {
         let read = || {
-            let bytes = tree::read_limited(io::stdin().lock(), 0, TEXT_LIMIT);
+            let bytes = tree::read_limited(io::stdin().lock(), 0, request.text_limit());
             plain_text("<stdin>", bytes.map_err(|e| layout::unreadable("Standard input", &e))?)
         };
         let contents =
@@ -49,10 +49,63 @@ pub(super) async fn find(
     }
     let (kind, volume, contents) = {
         let links = links_of(&path, request);
-        let read = child::run(READ_BOUND, || read(&path, links, &request.machine)).await;
+        let read = child::run(READ_BOUND, || read(&path, links, request)).await;
         read.map_err(|lost| lost.problem(source, LATE))??
     };
     Ok(Found::new(contents, Origin::of(kind, source.to_owned(), volume.as_ref(), why)))
+}
+
+/// Reads the first of `paths` in one child process, a description that does not answer alone. Returns the paths that are
+/// left.
+pub(super) async fn batch<'p>(
+    paths: &'p [String],
+    request: &SearchOptions,
+    found: &mut dyn FnMut(&str, Result<Found, NotFound>),
+) -> &'p [String] {
+    /// So many that a process for them costs little, and so few that their time is one read's.
+    const MOST: usize = 256;
+    /// Bytes after which no more is read, far below what a child may answer.
+    const ENOUGH: usize = 4 << 20;
+    const WHY: &str = "named on the command line";
+    let first = paths.get(..MOST).unwrap_or(paths);
+    let together = || {
+        let mut bytes = 0;
+        let mut results = Vec::new();
+        for path in first {
+            let path = Path::new(path);
+            let result = read(path, links_of(path, request), request);
+            if let Ok((_, _, contents)) = &result {
+                bytes += contents.documents.iter().map(|document| document.text.len()).sum::<usize>();
+            }
+            results.push(result);
+            if bytes > ENOUGH {
+                break;
+            }
+        }
+        results
+    };
+    let results = match first {
+        [] | [_] => Vec::new(),
+        // A device may have to be waited for.
+        _ if first.iter().any(|path| path == "-" || Path::new(path).starts_with(request.machine.dev())) => {
+            Vec::new()
+        }
+        _ => child::run(READ_BOUND, together).await.unwrap_or_default(),
+    };
+    if results.is_empty() {
+        // One by one, so that only the one that hangs is lost.
+        for path in first {
+            let request = SearchOptions { source: Some(path.clone()), ..request.clone() };
+            found(path, super::find(&request, &mut |line| log::info!("{line}")).await);
+        }
+        return paths.get(first.len()..).unwrap_or_default();
+    }
+    let count = results.len();
+    for (path, result) in paths.iter().zip(results) {
+        let origin = |kind, volume: Option<Volume>| Origin::of(kind, path.clone(), volume.as_ref(), WHY);
+        found(path, result.map(|(kind, volume, contents)| Found::new(contents, origin(kind, volume))));
+    }
+    paths.get(count..).unwrap_or_default()
 }
 
 /// Waits until the device is there and has a medium.
@@ -94,7 +147,8 @@ pub(super) fn links_of(path: &Path, request: &SearchOptions) -> Links {
     }
 }
 
-fn read(path: &Path, links: Links, machine: &Machine) -> Result<Read, NotFound> {
+fn read(path: &Path, links: Links, request: &SearchOptions) -> Result<Read, NotFound> {
+    let (machine, limit) = (&request.machine, request.text_limit());
     let name = path.display().to_string();
     let kind = fs::metadata(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => NotFound::new(
@@ -113,13 +167,13 @@ fn read(path: &Path, links: Links, machine: &Machine) -> Result<Read, NotFound> 
     if !kind.is_file() {
         // A pipe: the shell's <(command), or /dev/stdin.
         let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
-        let bytes = tree::read_limited(file, 0, TEXT_LIMIT).map_err(|e| layout::unreadable(&name, &e))?;
+        let bytes = tree::read_limited(file, 0, limit).map_err(|e| layout::unreadable(&name, &e))?;
         return Ok((OriginKind::File, None, plain_text(&name, bytes)?));
     }
-    read_regular(path, &name, machine)
+    read_regular(path, &name, machine, limit)
 }
 
-fn read_regular(path: &Path, name: &str, machine: &Machine) -> Result<Read, NotFound> {
+fn read_regular(path: &Path, name: &str, machine: &Machine, limit: usize) -> Result<Read, NotFound> {
     let file = File::open(path).map_err(|e| cannot_open(path, &e))?;
     let volume = volume::probe(&file).map_err(|e| layout::unreadable(name, &e.into()))?;
     match volume {
@@ -134,7 +188,7 @@ fn read_regular(path: &Path, name: &str, machine: &Machine) -> Result<Read, NotF
             Ok((kind, Some(volume), contents))
         }
         None => {
-            let bytes = tree::read_file(path, TEXT_LIMIT).map_err(|e| layout::unreadable(name, &e));
+            let bytes = tree::read_file(path, limit).map_err(|e| layout::unreadable(name, &e));
             match file.read_at(0, 520).as_deref() {
                 Ok(head) if has_partition_table(head) => Err(NotFound::new(
                     NotFoundKind::Unreadable,

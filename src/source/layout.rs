@@ -131,7 +131,10 @@ impl Drive<'_> {
         let begins = || self.tree.head(path, CLOUD_CONFIG.len()).ok().flatten();
         if self.metadata.hostname.is_none() && begins().is_some_and(|head| head == CLOUD_CONFIG.as_bytes()) {
             let user_data = self.side_text(path, SIDE_LIMIT);
-            self.metadata.hostname = user_data.and_then(|d| metadata::user_data_hostname(&d.text));
+            if let Some(user_data) = user_data {
+                self.metadata.hostname = metadata::user_data_hostname(&user_data.text);
+                self.metadata = std::mem::take(&mut self.metadata).located(path, &user_data.text);
+            }
         }
     }
 
@@ -146,7 +149,9 @@ impl Drive<'_> {
             let path = format!("{directory}meta_data.json");
             let Some(document) = self.side_text(&path, SIDE_LIMIT) else { continue };
             match metadata::openstack(&document.text) {
-                Ok((metadata, path)) => (self.metadata, content_path) = (metadata, path),
+                Ok((metadata, content)) => {
+                    (self.metadata, content_path) = (metadata.located(&path, &document.text), content);
+                }
                 Err(why) => self.note_unparsable(&path, &why),
             }
             break;
@@ -193,7 +198,7 @@ impl Drive<'_> {
         if let Some(document) = self.side_text("meta-data", SIDE_LIMIT) {
             match metadata::nocloud(&document.text) {
                 Ok((metadata, text)) => {
-                    self.metadata = metadata;
+                    self.metadata = metadata.located("meta-data", &document.text);
                     interfaces = text.map(|text| Document { name: document.name, text });
                 }
                 Err(why) => self.note_unparsable("meta-data", &why),
@@ -209,7 +214,7 @@ impl Drive<'_> {
     fn opennebula(&mut self) -> Result<Option<Document>, NotFound> {
         let document = self.description("context.sh")?;
         if let Some(document) = &document {
-            self.metadata = metadata::opennebula(&document.text);
+            self.metadata = metadata::opennebula(&document.text).located("context.sh", &document.text);
         }
         Ok(document)
     }

@@ -13,13 +13,30 @@ pub struct Metadata {
     pub hostname: Option<String>,
     /// The instance's id: `uuid`, `instance-id`.
     pub instance_id: Option<String>,
+    /// The file with the hostname, and its line there.
+    #[serde(skip)]
+    pub hostname_at: Option<(String, u32)>,
+}
+
+impl Metadata {
+    /// The same, with where in this file the hostname is.
+    pub(super) fn located(self, file: &str, text: &str) -> Metadata {
+        let line = self.hostname.as_ref().map(|name| {
+            let index = text.lines().position(|line| line.contains(name.as_str()));
+            (file.to_owned(), index.unwrap_or_default() as u32 + 1)
+        });
+        Metadata { hostname_at: line, ..self }
+    }
 }
 
 /// Reads a `meta_data.json`: the metadata, and `network_config.content_path`.
 pub(super) fn openstack(text: &str) -> Result<(Metadata, Option<String>), String> {
     let root = parse(text)?;
-    let metadata =
-        Metadata { hostname: text_of(root.get("hostname")), instance_id: text_of(root.get("uuid")) };
+    let metadata = Metadata {
+        hostname: text_of(root.get("hostname")),
+        instance_id: text_of(root.get("uuid")),
+        hostname_at: None,
+    };
     Ok((metadata, text_of(root.get("network_config").and_then(|config| config.get("content_path")))))
 }
 
@@ -33,8 +50,11 @@ pub(super) fn has_network_info(text: &str) -> bool {
 pub(super) fn nocloud(text: &str) -> Result<(Metadata, Option<String>), String> {
     let root = parse(text)?;
     let first = |keys: &[&str]| keys.iter().find_map(|key| text_of(root.get(key)));
-    let metadata =
-        Metadata { hostname: first(&["local-hostname", "hostname"]), instance_id: first(&["instance-id"]) };
+    let metadata = Metadata {
+        hostname: first(&["local-hostname", "hostname"]),
+        instance_id: first(&["instance-id"]),
+        hostname_at: None,
+    };
     let interfaces = root.get("network-interfaces").and_then(|value| {
         let text = value.text().filter(|text| !text.trim().is_empty())?;
         Some(format!("{}{text}", "\n".repeat(value.at.line.saturating_sub(1) as usize)))
@@ -77,7 +97,11 @@ pub(super) fn opennebula(text: &str) -> Metadata {
         let value = line.trim().trim_matches(['\'', '"']);
         (!value.is_empty()).then(|| value.to_owned())
     };
-    Metadata { hostname: value("SET_HOSTNAME").or_else(|| value("HOSTNAME")), instance_id: value("VMID") }
+    Metadata {
+        hostname: value("SET_HOSTNAME").or_else(|| value("HOSTNAME")),
+        instance_id: value("VMID"),
+        hostname_at: None,
+    }
 }
 
 #[cfg(test)]

@@ -142,6 +142,15 @@ pub struct SearchOptions {
     pub machine: Machine,
     /// Whether links in a directory that `source` names may lead out of it.
     pub follow_links: bool,
+    /// Whether a text may hold many descriptions, and be larger than one.
+    pub many: bool,
+}
+
+impl SearchOptions {
+    /// The most bytes that a file or standard input may have.
+    fn text_limit(&self) -> usize {
+        if self.many { tree::MANY_LIMIT } else { tree::TEXT_LIMIT }
+    }
 }
 
 /// Why there is no description.
@@ -280,6 +289,16 @@ pub async fn find(request: &SearchOptions, progress: &mut dyn FnMut(&str)) -> Re
         Some((source, why, wait)) => explicit::find(source, why, wait, request, progress).await,
         None => search::find(request, watch::Watch::kernel(), progress).await,
     }
+}
+
+/// Reads the first of the descriptions at these paths, each as [`find`] does, many of them in one child process. Calls
+/// `found` with each in order, and returns the paths that are left.
+pub async fn find_some<'p>(
+    paths: &'p [String],
+    request: &SearchOptions,
+    found: &mut dyn FnMut(&str, Result<Found, NotFound>),
+) -> &'p [String] {
+    explicit::batch(paths, request, found).await
 }
 
 /// How `netapply check` reads a directory.

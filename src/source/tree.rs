@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// The most that a description's file may have, in bytes: the largest real one is a hundredth of it.
 pub(super) const TEXT_LIMIT: usize = 10 << 20;
+/// The most that a file with many descriptions may have, in bytes: 100,000 nodes. A child's answer takes more.
+pub(super) const MANY_LIMIT: usize = 120 << 20;
 /// The most that a side file may have, such as `meta-data`.
 pub(super) const SIDE_LIMIT: usize = 1 << 20;
 /// The most that all files of one drive may have together, in bytes.

@@ -107,6 +107,17 @@ impl<A: Wire, B: Wire, C: Wire> Wire for (A, B, C) {
     }
 }
 
+impl<A: Wire, B: Wire> Wire for (A, B) {
+    fn put(&self, to: &mut Vec<u8>) {
+        self.0.put(to);
+        self.1.put(to);
+    }
+
+    fn take(from: &mut &[u8]) -> Option<(A, B)> {
+        Some((A::take(from)?, B::take(from)?))
+    }
+}
+
 impl Wire for Errno {
     fn put(&self, to: &mut Vec<u8>) {
         (*self as i32 as u32).put(to);
@@ -152,7 +163,7 @@ macro_rules! enumerations {
 
 structures! {
     Document { name, text }
-    Metadata { hostname, instance_id }
+    Metadata { hostname, instance_id, hostname_at }
     Contents { layout, documents, metadata, notes }
     Volume { filesystem, labels, publisher, created }
     NotFound { kind, message, hint, cause, names_drive }

@@ -1,0 +1,59 @@
+//! Which of many values is the odd one. Entry: [`count`].
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// How many have each value.
+pub(super) struct Counted<T> {
+    /// All that have a value.
+    pub(super) all: usize,
+    /// The value that most have, how many, and who is the first.
+    pub(super) most: (usize, T),
+    /// Each other value's owners, in order.
+    pub(super) others: Vec<Vec<T>>,
+}
+
+impl<T> Counted<T> {
+    /// Whether those with another value are few beside the others: each of them is odd.
+    pub(super) fn is_clear(&self, others: usize) -> bool {
+        self.all >= 3 && self.most.0 * 2 > self.all && others <= 1.max(self.all / 10)
+    }
+}
+
+/// Counts values; `None` where all have the same.
+pub(super) fn count<V: Eq + Hash, T: Copy>(values: impl Iterator<Item = (V, T)>) -> Option<Counted<T>> {
+    let mut order: HashMap<V, usize> = HashMap::new();
+    let mut owners: Vec<Vec<T>> = Vec::new();
+    let mut all = 0;
+    for (value, owner) in values {
+        let next = owners.len();
+        let index = *order.entry(value).or_insert(next);
+        if index == next {
+            owners.push(Vec::new());
+        }
+        owners[index].push(owner);
+        all += 1;
+    }
+    if owners.len() < 2 {
+        return None;
+    }
+    // Of equal numbers the first, so that the later one is told.
+    let index = (0..owners.len()).max_by_key(|index| (owners[*index].len(), usize::MAX - index))?;
+    let most = owners.remove(index);
+    Some(Counted { all, most: (most.len(), *most.first()?), others: owners })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_odd_one_is_the_one_that_few_have() {
+        assert!(count([(1, 0), (1, 1)].into_iter()).is_none());
+        let counted = count([(1, 0), (2, 1), (1, 2)].into_iter()).unwrap();
+        assert_eq!((counted.all, counted.most, &counted.others), (3, (2, 0), &vec![vec![1]]));
+        assert!(counted.is_clear(1) && !counted.is_clear(2));
+        let tie = count([(1, 0), (2, 1)].into_iter()).unwrap();
+        assert_eq!((tie.most, tie.is_clear(1)), ((1, 0), false));
+    }
+}

@@ -1,0 +1,24 @@
+//! Diagnostics as programs get them.
+
+use serde::Serialize;
+
+use crate::diagnostic::DiagnosticRecord;
+
+/// A description with its diagnostics.
+#[derive(Serialize)]
+pub(super) struct File {
+    pub(super) source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) node: Option<String>,
+    pub(super) format: &'static str,
+    pub(super) diagnostics: Vec<Entry>,
+}
+
+/// A diagnostic, and whether the baseline has it.
+#[derive(Serialize)]
+pub(super) struct Entry {
+    #[serde(flatten)]
+    pub(super) record: DiagnosticRecord,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) known: bool,
+}

@@ -1,0 +1,170 @@
+//! Descriptions are checked by as many threads as there are cores; the results come in the order of the descriptions.
+//! Entry: [`Pool`].
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::super::{parse, unreadable};
+use crate::diagnostic::{DiagnosticRecord, Renderer};
+use crate::fleet::FleetNode;
+use crate::format::many::Description;
+use crate::format::{self, Content, Parsed};
+use crate::page::{Page, Style};
+use crate::source::{Found, NotFound};
+
+/// Descriptions that wait for a thread, so that few are in memory.
+const WAITING: usize = 512;
+
+/// One description to be checked.
+pub(super) enum Job {
+    /// It cannot be read.
+    Missing(String, NotFound),
+    /// A source with one description.
+    One(String, Box<Found>),
+    /// One of many in a file of this name and content.
+    Part(Arc<str>, Arc<Content>, Box<Description>),
+}
+
+/// How descriptions are checked.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Way {
+    /// Also what Ironic's API would reject.
+    pub(super) for_ironic: bool,
+    /// Diagnostics are shown to a person, so.
+    pub(super) style: Option<Style>,
+    /// What is compared with other nodes is kept.
+    pub(super) facts: bool,
+}
+
+/// What is to be told of a description.
+pub(super) struct Checked {
+    /// The path of the file or drive.
+    pub(super) source: String,
+    /// The node's name in a file with many.
+    pub(super) node: Option<String>,
+    pub(super) format: &'static str,
+    /// Each diagnostic, with its text for a person where one reads it.
+    pub(super) diagnostics: Vec<(DiagnosticRecord, Page)>,
+    pub(super) facts: Option<FleetNode>,
+}
+
+/// The threads.
+pub(super) struct Pool {
+    jobs: Option<SyncSender<(usize, Job)>>,
+    results: Receiver<(usize, Checked)>,
+    given: usize,
+    /// The next one to be told.
+    next: usize,
+    /// Those that are done before it.
+    early: BTreeMap<usize, Checked>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    pub(super) fn new(threads: usize, way: Way) -> Pool {
+        let (jobs, queue) = sync_channel(WAITING);
+        let (to, results) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        let start = |_| {
+            let (queue, to) = (Arc::clone(&queue), to.clone());
+            std::thread::spawn(move || work(&queue, &to, way))
+        };
+        let threads = (0..threads).map(start).collect();
+        Pool { jobs: Some(jobs), results, given: 0, next: 0, early: BTreeMap::new(), threads }
+    }
+
+    /// Hands one over; waits while too many are waiting.
+    pub(super) fn give(&mut self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // The threads end after this.
+            let _ = jobs.send((self.given, job));
+            self.given += 1;
+        }
+    }
+
+    /// Tells what is done already, in order.
+    pub(super) fn finished(&mut self, mut tell: impl FnMut(Checked)) {
+        while let Ok((number, checked)) = self.results.try_recv() {
+            self.early.insert(number, checked);
+        }
+        self.in_order(&mut tell);
+    }
+
+    fn in_order(&mut self, tell: &mut dyn FnMut(Checked)) {
+        while let Some(checked) = self.early.remove(&self.next) {
+            self.next += 1;
+            tell(checked);
+        }
+    }
+
+    /// Waits for all that is left and tells it.
+    pub(super) fn end(mut self, mut tell: impl FnMut(Checked)) {
+        self.jobs = None;
+        while self.next < self.given {
+            let Ok((number, checked)) = self.results.recv() else { break };
+            self.early.insert(number, checked);
+            self.in_order(&mut tell);
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(queue: &Mutex<Receiver<(usize, Job)>>, to: &Sender<(usize, Checked)>, way: Way) {
+    loop {
+        // Only the waiting is under the lock.
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((number, job)) = job else { return };
+        if to.send((number, checked(job, way))).is_err() {
+            return;
+        }
+    }
+}
+
+fn checked(job: Job, way: Way) -> Checked {
+    let mut host_name = None;
+    let (source, node, mut parsed) = match job {
+        Job::Missing(source, problem) => {
+            let parsed = unreadable(&source, &problem);
+            (source, None, parsed)
+        }
+        Job::One(source, found) => {
+            host_name = host_name_of(&source, &found);
+            (source, None, parse(&found))
+        }
+        Job::Part(name, content, description) => {
+            let node = description.node.clone();
+            (name.to_string(), Some(node), description.read(&name, &content))
+        }
+    };
+    if way.for_ironic {
+        format::for_ironic(&mut parsed);
+    }
+    let Parsed { desired, diagnostics, texts, format } = parsed;
+    let facts = way.facts.then(|| {
+        let name = node.clone().unwrap_or_else(|| source.clone());
+        let files = texts.iter().map(|text| text.name.clone()).collect();
+        FleetNode::new(name, files, &desired, host_name)
+    });
+    let renderer = Renderer { texts: &texts, style: way.style.unwrap_or_default() };
+    let diagnostics = diagnostics
+        .iter()
+        .map(|diagnostic| {
+            let shown = way.style.map(|_| renderer.render(diagnostic)).unwrap_or_default();
+            (renderer.record(diagnostic), shown)
+        })
+        .collect();
+    Checked { source, node, format, diagnostics, facts }
+}
+
+/// What a drive calls its machine, and where.
+fn host_name_of(source: &str, found: &Found) -> Option<(String, String, u32)> {
+    let name = found.metadata.hostname.clone()?;
+    let (file, line) = found.metadata.hostname_at.clone()?;
+    // The files of a directory are files; those of an image are only in it.
+    let file = std::path::Path::new(source).join(file).display().to_string();
+    Some((name, file, line))
+}

@@ -1,0 +1,313 @@
+//! `check --fleet` on fleets of ten thousand nodes with faults of every kind, each of which is to be found and nothing else; and
+//! on the shapes that real fleets have, which are without faults.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const NODES: usize = 10_000;
+/// Nodes in one rack, which is one subnet for each of its networks.
+const RACK: usize = 100;
+
+fn check(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
+    command.arg("check").args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    let output = check(folder, &[&["--json", "--fleet"], arguments].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|wrong| panic!("{wrong}: {output:?}"))
+}
+
+/// A node as it is before it is written: two NICs in a bond with a VLAN for storage, and what a fault may change.
+#[derive(Clone)]
+struct Node {
+    number: usize,
+    macs: [String; 2],
+    address: String,
+    prefix: u32,
+    gateway: String,
+    mtu: u32,
+    storage: String,
+    vlan: u32,
+    mode: &'static str,
+    hash: &'static str,
+    servers: &'static str,
+    default_on: Option<&'static str>,
+}
+
+impl Node {
+    fn new(number: usize) -> Node {
+        let (rack, unit) = (number / RACK, number % RACK + 10);
+        let mac = |port: u8| format!("7c:c2:55:{:02x}:{:02x}:{port:02x}", number >> 8, number & 0xff);
+        Node {
+            number,
+            macs: [mac(0x44), mac(0x45)],
+            address: format!("10.{rack}.0.{unit}"),
+            prefix: 24,
+            gateway: format!("10.{rack}.0.1"),
+            mtu: 9000,
+            storage: format!("10.{rack}.1.{unit}"),
+            vlan: 1000 + rack as u32,
+            mode: "802.3ad",
+            hash: "layer3+4",
+            servers: "\"10.255.0.53\", \"10.255.1.53\"",
+            default_on: Some("bond"),
+        }
+    }
+
+    fn text(&self) -> String {
+        let Node {
+            number,
+            macs,
+            address,
+            prefix,
+            gateway,
+            mtu,
+            storage,
+            vlan,
+            mode,
+            hash,
+            servers,
+            default_on,
+        } = self;
+        let rack = number / RACK;
+        let route = |link: &str, via: &str| match default_on {
+            Some(on) if *on == link => {
+                format!(r#", "routes": [{{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "{via}"}}]"#)
+            }
+            _ => String::new(),
+        };
+        let servers: String = servers
+            .split(", ")
+            .map(|server| format!(r#"{{"type": "dns", "address": {server}}}"#))
+            .collect::<Vec<_>>()
+            .join(", ");
+        format!(
+            r#"{{"links": [
+ {{"id": "n1", "type": "phy", "ethernet_mac_address": "{}", "mtu": {mtu}}},
+ {{"id": "n2", "type": "phy", "ethernet_mac_address": "{}", "mtu": {mtu}}},
+ {{"id": "bond", "type": "bond", "bond_links": ["n1", "n2"], "bond_mode": "{mode}", "bond_xmit_hash_policy": "{hash}", "bond_miimon": 100, "mtu": {mtu}}},
+ {{"id": "storage", "type": "vlan", "vlan_link": "bond", "vlan_id": {vlan}, "vlan_mac_address": "{}"}}],
+ "networks": [
+ {{"id": "a", "link": "bond", "type": "ipv4", "ip_address": "{address}/{prefix}"{}}},
+ {{"id": "b", "link": "storage", "type": "ipv4", "ip_address": "{storage}/24"{}}}],
+ "services": [{servers}]}}
+"#,
+            macs[0],
+            macs[1],
+            macs[0],
+            route("bond", gateway),
+            route("storage", &format!("10.{rack}.1.1")),
+        )
+    }
+}
+
+/// A fault: the code that names it, and how it is made of a node and another of its rack.
+type Fault = (&'static str, fn(&mut Node, &Node));
+
+const FAULTS: &[Fault] = &[
+    ("fleet-mac", |node, other| node.macs = other.macs.clone()),
+    ("fleet-address", |node, other| node.address = other.address.clone()),
+    ("fleet-address", |node, other| node.storage = other.storage.clone()),
+    ("fleet-gateway", |node, _| node.gateway = node.gateway.replace(".0.1", ".0.2")),
+    ("fleet-gateway-is-node", |node, other| node.gateway = other.address.clone()),
+    ("fleet-gateway-is-node", |node, _| node.address = node.gateway.clone()),
+    ("fleet-prefix", |node, _| node.prefix = 25),
+    ("fleet-prefix", |node, _| node.prefix = 23),
+    ("fleet-mtu", |node, _| node.mtu = 1500),
+    ("fleet-vlan", |node, _| node.vlan += 1000),
+    ("fleet-bond", |node, _| node.mode = "active-backup"),
+    ("fleet-bond", |node, _| node.hash = "layer2"),
+    ("fleet-name-servers", |node, _| node.servers = "\"10.255.0.53\""),
+    ("fleet-default-route", |node, _| node.default_on = None),
+    ("fleet-default-route", |node, _| node.default_on = Some("storage")),
+    ("fleet-outside", |node, _| {
+        node.storage = node.storage.replace("10.", "172.16.");
+        node.storage.truncate(node.storage.rfind('.').unwrap());
+    }),
+];
+
+/// Numbers that look random and are the same in every run (Knuth's linear congruential generator, MMIX).
+fn random(state: &mut u64) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) as usize
+}
+
+#[test]
+fn every_fault_among_ten_thousand_nodes_is_found_and_none_is_invented() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes: Vec<Node> = (0..NODES).map(Node::new).collect();
+    let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut state = 19;
+    // One fault in a rack, each kind several times.
+    for rack in 0..NODES / RACK - 1 {
+        let (code, change) = FAULTS[rack % FAULTS.len()];
+        let unit = random(&mut state) % RACK;
+        let (at, other) =
+            (rack * RACK + unit, rack * RACK + (unit + 1 + random(&mut state) % (RACK - 1)) % RACK);
+        let other_node = nodes[other].clone();
+        change(&mut nodes[at], &other_node);
+        // Of two equal ones the later node is told, with the other side.
+        let told = if matches!(code, "fleet-mac" | "fleet-address") { at.max(other) } else { at };
+        expected.insert((code.to_owned(), format!("{told}.json")));
+    }
+    for node in &nodes {
+        std::fs::write(folder.path().join(format!("{}.json", node.number)), node.text()).unwrap();
+    }
+    let policy = "version: 1\nsubnets: [10.0.0.0/8]\n";
+    std::fs::write(folder.path().join("policy"), policy).unwrap();
+    let json = json(folder.path(), &["--fleet-policy", "policy", "."]);
+    let alone: Vec<&Value> = json["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|file| file["diagnostics"].as_array().unwrap())
+        .collect();
+    assert!(alone.iter().all(|diagnostic| diagnostic["severity"] != "error"), "{alone:#?}");
+    let found: BTreeSet<(String, String)> = json["fleet"]["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| {
+            assert!(found["at"]["line"].as_u64().unwrap() > 0, "{found}");
+            assert!(
+                found["code"] == "fleet-outside" || found["related"]["line"].as_u64().unwrap() > 0,
+                "{found}"
+            );
+            let file = found["at"]["file"].as_str().unwrap().trim_start_matches("./");
+            (found["code"].as_str().unwrap().to_owned(), file.to_owned())
+        })
+        .collect();
+    let right = found.intersection(&expected).count();
+    println!(
+        "{} faults: precision {:.3}, recall {:.3}",
+        expected.len(),
+        right as f64 / found.len() as f64,
+        right as f64 / expected.len() as f64
+    );
+    let missed: Vec<_> = expected.difference(&found).collect();
+    let invented: Vec<_> = found.difference(&expected).collect();
+    assert!(missed.is_empty() && invented.is_empty(), "missed {missed:#?}\ninvented {invented:#?}");
+}
+
+/// The README's case for every node: a subnet of two addresses each, so that only the nodes' shape tells.
+#[test]
+fn nodes_with_a_subnet_of_their_own_are_compared_by_their_shape() {
+    let text = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("testdata/network_data/two-nic-lacp-bond/network_data.json"),
+    )
+    .unwrap();
+    let node = |number: usize| {
+        let (high, low) = (number / 100, number % 100 * 2);
+        text.replace("7c:c2:55:6e", &format!("7c:c2:{high:02x}:{low:02x}"))
+            .replace("10.158.175.249", &format!("10.158.{high}.{}", low + 1))
+            .replace("10.158.175.248", &format!("10.158.{high}.{low}"))
+    };
+    let mut nodes = String::from("{");
+    for number in 0..200 {
+        let odd = if number == 70 { node(number).replace("9000", "1500") } else { node(number) };
+        let comma = if number == 0 { "" } else { "," };
+        let _ = write!(nodes, "{comma}\n\"node{number}\": {odd}");
+    }
+    nodes += "}\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("nodes.json"), nodes).unwrap();
+    let json = json(folder.path(), &["nodes.json"]);
+    let found = json["fleet"]["diagnostics"].as_array().unwrap();
+    let codes: Vec<&str> = found.iter().map(|found| found["code"].as_str().unwrap()).collect();
+    assert_eq!((json["fleet"]["nodes"].as_u64(), codes), (Some(200), vec!["fleet-mtu"]), "{found:#?}");
+}
+
+/// Proxmox' drives name their machines: two with one name are told, with the lines that say so.
+#[test]
+fn drives_of_proxmox_and_their_host_names() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..50 {
+        let drive = folder.path().join(format!("vm{number}"));
+        std::fs::create_dir(&drive).unwrap();
+        let name = if number == 40 { 12 } else { number };
+        let config = format!(
+            "version: 1\nconfig:\n    - type: physical\n      name: eth0\n      mac_address: 'bc:24:11:00:00:{number:02x}'\n      subnets:\n      \
+             - type: static\n        address: '192.0.2.{}'\n        netmask: '255.255.255.0'\n        gateway: '192.0.2.1'\n    \
+             - type: nameserver\n      address:\n      - '192.0.2.53'\n      search:\n      - 'example.org'\n",
+            number + 10
+        );
+        std::fs::write(drive.join("network-config"), config).unwrap();
+        std::fs::write(drive.join("meta-data"), format!("instance-id: {number}\n")).unwrap();
+        let user = format!("#cloud-config\nhostname: vm{name:03}\nmanage_etc_hosts: true\n");
+        std::fs::write(drive.join("user-data"), user).unwrap();
+    }
+    let json = json(folder.path(), &["."]);
+    let found = json["fleet"]["diagnostics"].as_array().unwrap();
+    let [twice] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(twice["code"], "fleet-host-name");
+    let sides = [&twice["at"], &twice["related"]]
+        .map(|at| (at["file"].as_str().unwrap(), at["line"].as_u64().unwrap()));
+    assert_eq!(sides, [("./vm40/user-data", 2), ("./vm12/user-data", 2)]);
+}
+
+/// Routers that share an address by VRRP, and hosts that use it.
+#[test]
+fn vrrp_is_no_fault_where_the_policy_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..40 {
+        let shared = if number < 2 { ", 198.51.100.1/32" } else { "" };
+        let text = format!(
+            "network:\n  version: 2\n  ethernets:\n    nic:\n      match: {{macaddress: '52:54:00:00:00:{number:02x}'}}\n      \
+             addresses: [198.51.100.{}/24{shared}]\n      routes: [{{to: default, via: {}}}]\n",
+            number + 10,
+            if number < 2 { "198.51.100.2" } else { "198.51.100.1" }
+        );
+        std::fs::write(folder.path().join(format!("n{number:02}.yaml")), text).unwrap();
+    }
+    let policy =
+        "version: 1\nshared: [198.51.100.1]\ngateways: {198.51.100.0/24: [198.51.100.1, 198.51.100.2]}\n";
+    std::fs::write(folder.path().join("policy"), policy).unwrap();
+    let without = json(folder.path(), &["."]);
+    assert!(!without["fleet"]["diagnostics"].as_array().unwrap().is_empty());
+    let with = json(folder.path(), &["--fleet-policy", "policy", "."]);
+    assert_eq!(with["fleet"]["diagnostics"], Value::Array(Vec::new()));
+}
+
+/// The policy that docs/fleet.md shows is one to the program and to the schema.
+#[test]
+fn the_documented_policy_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/fleet.md")).unwrap();
+    let (_, rest) = document.split_once("```yaml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let (_, wrong, _) = netapply::fleet::policy::Policy::read("policy", text);
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let value = as_json(text);
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    let path = root.join("docs/schema/fleet-policy.v1.json");
+    let index = compiler.compile(path.to_str().unwrap(), &mut schemas).unwrap();
+    schemas.validate(&value, index).unwrap_or_else(|wrong| panic!("{wrong:#}"));
+    let wrong = serde_json::json!({"share": []});
+    assert!(schemas.validate(&wrong, index).is_err());
+}
+
+/// YAML as JSON, by the program's own reader.
+fn as_json(text: &str) -> Value {
+    use netapply::format::tree::{self, Node, Value as Of};
+    fn value(node: &Node) -> Value {
+        match &node.value {
+            Of::Null => Value::Null,
+            Of::Scalar(scalar) => match scalar.text.parse::<u64>() {
+                Ok(number) if !scalar.quoted => number.into(),
+                _ => scalar.text.clone().into(),
+            },
+            Of::List(items) => items.iter().map(value).collect(),
+            Of::Map(entries) => {
+                entries.iter().map(|entry| (entry.key.clone(), value(&entry.value))).collect()
+            }
+        }
+    }
+    value(&tree::parse(text, 0, &mut Vec::new()).unwrap())
+}
