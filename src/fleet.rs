@@ -19,12 +19,12 @@ use ipnet::IpNet;
 use crate::diagnostic::{At, Code, DiagnosticRecord, Severity};
 pub use node::FleetNode;
 use node::{Domain, Spot};
-use policy::Policy;
+use policy::FleetPolicy;
 
 /// The nodes of a fleet, and what is found about them.
 struct Fleet<'a> {
     nodes: &'a [FleetNode],
-    policy: &'a Policy,
+    policy: &'a FleetPolicy,
     found: Vec<Finding>,
 }
 
@@ -50,7 +50,7 @@ struct Member {
 type Subnets = HashMap<(Option<u32>, IpNet), Vec<Member>>;
 
 /// Compares the nodes. What is found is in the order of the nodes; each has file and line.
-pub fn compare(nodes: &[FleetNode], policy: &Policy) -> Vec<DiagnosticRecord> {
+pub fn compare(nodes: &[FleetNode], policy: &FleetPolicy) -> Vec<DiagnosticRecord> {
     let mut fleet = Fleet { nodes, policy, found: Vec::new() };
     let subnets = fleet.subnets();
     fleet.duplicates();
@@ -97,7 +97,7 @@ impl Fleet<'_> {
         address.map_or_else(Spot::default, |(_, at)| *at)
     }
 
-    fn link(&self, member: &Member) -> &node::Link {
+    fn link(&self, member: &Member) -> &node::FleetLink {
         &self.nodes[member.node].links[member.link]
     }
 
@@ -116,7 +116,7 @@ fn is_local(ip: &IpAddr) -> bool {
 
 impl Finding {
     /// As a diagnostic, unless the policy ignores the code.
-    fn record(&self, nodes: &[FleetNode], policy: &Policy) -> Option<DiagnosticRecord> {
+    fn record(&self, nodes: &[FleetNode], policy: &FleetPolicy) -> Option<DiagnosticRecord> {
         let severity: Severity = policy.severity(self.code)?;
         let at = |node: usize, at: Spot| -> Option<At> { nodes.get(node).map(|node| node.at(at)) };
         Some(DiagnosticRecord {

@@ -281,7 +281,7 @@ fn the_documented_policy_is_valid() {
     let document = std::fs::read_to_string(root.join("docs/fleet.md")).unwrap();
     let (_, rest) = document.split_once("```yaml\n").unwrap();
     let (text, _) = rest.split_once("```").unwrap();
-    let (_, wrong, _) = netapply::fleet::policy::Policy::read("policy", text);
+    let (_, wrong, _) = netapply::fleet::policy::FleetPolicy::read("policy", text);
     assert!(wrong.is_empty(), "{wrong:?}");
     let value = as_json(text);
     let mut schemas = boon::Schemas::new();

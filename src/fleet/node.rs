@@ -47,7 +47,7 @@ const VXLAN: u64 = 1 << 63;
 
 /// A link of a node.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(super) struct FleetLink {
     pub(super) id: String,
     pub(super) at: Spot,
     pub(super) kind: Kind,
@@ -78,7 +78,7 @@ pub struct FleetNode {
     /// The file's path, and the name in a file with many.
     pub name: String,
     files: Vec<String>,
-    pub(super) links: Vec<Link>,
+    pub(super) links: Vec<FleetLink>,
     pub(super) servers: Vec<(IpAddr, Spot)>,
     pub(super) host_name: Option<(String, Spot)>,
 }
@@ -154,7 +154,7 @@ impl<'a> Graph<'a> {
         found.filter_map(move |index| Some((index, links.get(index)?))).collect::<Vec<_>>().into_iter()
     }
 
-    fn facts(&self, index: usize, link: &'a model::Link) -> Link {
+    fn facts(&self, index: usize, link: &'a model::Link) -> FleetLink {
         let (vlan, vlan_at) = self.vlan(link, 0);
         let table = self.above.get(link.id.as_str()).and_then(|above| self.links.get(*above));
         let vrf = std::iter::once(link).chain(table).find(|link| link.kind == Kind::Vrf);
@@ -169,7 +169,7 @@ impl<'a> Graph<'a> {
         let is_bond = link.kind == Kind::Bond;
         let gateways = link.routes.iter().filter(|route| route.table.is_none() || vrf.is_some());
         let key = link.wireguard.as_ref().and_then(|wireguard| wireguard.private_key.as_ref());
-        Link {
+        FleetLink {
             id: link.id.clone(),
             at: link.at.into(),
             kind: link.kind,

@@ -1,5 +1,5 @@
 //! `--fleet-policy`: what a site allows that looks like a fault, and what it forbids. The schema is
-//! docs/schema/fleet-policy.v1.json. Entry: [`Policy::read`].
+//! docs/schema/fleet-policy.v1.json. Entry: [`FleetPolicy::read`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::format::tree::{self, Node, Value};
 
 /// A site's rules.
 #[derive(Clone, Debug, Default)]
-pub struct Policy {
+pub struct FleetPolicy {
     /// Every address is in one of them, if there are any.
     pub(super) subnets: Vec<IpNet>,
     /// Addresses that several nodes may have: VRRP's, anycast.
@@ -27,10 +27,10 @@ pub struct Policy {
 
 const KEYS: [&str; 6] = ["version", "subnets", "shared", "routers", "gateways", "severity"];
 
-impl Policy {
+impl FleetPolicy {
     /// Reads a policy, and says what is wrong with it.
-    pub fn read(name: &str, text: &str) -> (Policy, Vec<Diagnostic>, Text) {
-        let mut policy = Policy::default();
+    pub fn read(name: &str, text: &str) -> (FleetPolicy, Vec<Diagnostic>, Text) {
+        let mut policy = FleetPolicy::default();
         let mut diags = Vec::new();
         // No rules are rules, too.
         let root = if text.trim().is_empty() { None } else { tree::parse(text, 0, &mut diags) };
@@ -194,7 +194,7 @@ mod tests {
         let text = "version: 1\nsubnets: [10.0.0.0/8]\nshared: [10.0.0.254, x]\nrouters: [10.0.0.5]\n\
                     gateways: {10.1.0.0/24: [10.1.0.1, 10.1.0.2]}\n\
                     severity: {fleet-mtu: error, fleet-mt: error, fleet-vlan: bad}\nsubnet: []\n";
-        let (policy, diags, _) = Policy::read("policy.yaml", text);
+        let (policy, diags, _) = FleetPolicy::read("policy.yaml", text);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert!(policy.has(&ip("10.2.3.4")) && !policy.has(&ip("192.0.2.1")));
         assert!(policy.is_shared(&ip("10.0.0.254")) && policy.is_router(&ip("10.0.0.5")));
@@ -203,7 +203,7 @@ mod tests {
         let found: Vec<_> = diags.iter().map(|d| (d.code, d.at.line)).collect();
         let expected = [(Code::BadValue, 3), (Code::BadValue, 6), (Code::BadValue, 6), (Code::UnknownKey, 7)];
         assert_eq!(found, expected, "{diags:?}");
-        let (policy, diags, _) = Policy::read("p", "severity: {fleet-mtu: ignore}\n");
+        let (policy, diags, _) = FleetPolicy::read("p", "severity: {fleet-mtu: ignore}\n");
         assert_eq!((policy.severity(Code::FleetMtu), diags.len()), (None, 0));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use super::count::count;
-use super::node::{FleetNode, Link, Spot};
+use super::node::{FleetLink, FleetNode, Spot};
 use super::{Code, Fleet, Subnets};
 use crate::model::{Dynamic, Family, Kind};
 
@@ -17,7 +17,7 @@ const ENOUGH: usize = 5;
 /// One in so many may be odd.
 const RARE: usize = 50;
 
-impl Link {
+impl FleetLink {
     fn form(&self) -> Form {
         let v4 = self.addresses.iter().filter(|(net, _)| net.addr().is_ipv4()).count();
         (self.kind, self.members, v4, self.addresses.len() - v4, self.dynamic.clone())

@@ -6,7 +6,7 @@ use crate::format::parse;
 type Found = (String, String, u32, Option<(String, u32)>);
 
 fn found(texts: &[String], policy: &str) -> Vec<Found> {
-    let (policy, wrong, _) = Policy::read("policy", policy);
+    let (policy, wrong, _) = FleetPolicy::read("policy", policy);
     assert!(wrong.is_empty(), "{wrong:?}");
     let nodes: Vec<FleetNode> = texts
         .iter()

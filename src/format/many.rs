@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::piece::{Body, Piece, is_description};
-use super::tree::{self, Node, Part, Tree, Value};
+use super::tree::{self, Node, Tree, TreePart, Value};
 use super::{Content, Parsed, Reading, Text, kubernetes, parse, recognise};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
@@ -34,7 +34,7 @@ pub fn split(text: &str, found: &mut dyn FnMut(Description)) -> bool {
     let mut names: HashMap<String, Place> = HashMap::new();
     let mut count = 0_usize;
     tree::each(text, entries, &mut |part| {
-        let Part { key, value } = part;
+        let TreePart { key, value } = part;
         let tree = match value {
             Ok(tree) => tree,
             Err(wrong) => {
@@ -94,7 +94,7 @@ fn shape(text: &str) -> Option<bool> {
         return None;
     }
     let (mut is_any, mut is_one, mut is_object, mut left) = (false, false, false, LOOK);
-    tree::each(text, true, &mut |Part { key, value }| {
+    tree::each(text, true, &mut |TreePart { key, value }| {
         left -= 1;
         match key.as_ref().map(|(key, _)| key.as_str()) {
             Some("apiVersion") => is_object = true,

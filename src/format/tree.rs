@@ -143,7 +143,7 @@ pub struct Tree {
 
 /// A value of a text that has several: a document, a line, or an entry of its mapping.
 #[derive(Debug)]
-pub struct Part {
+pub struct TreePart {
     /// An entry's key, and where it is.
     pub key: Option<(String, Place)>,
     /// What it is, or why it cannot be read.
@@ -169,7 +169,7 @@ fn begins_document(line: &str) -> bool {
 /// Reads a text of any size value by value: its documents or lines, or with `entries` the entries or items of its first
 /// value. Each has the bounds of a text of its own. Ends where `found` returns false; what ends the text early is its last
 /// part.
-pub fn each(text: &str, entries: bool, found: &mut dyn FnMut(Part) -> bool) {
+pub fn each(text: &str, entries: bool, found: &mut dyn FnMut(TreePart) -> bool) {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_json = body.trim_start().starts_with(['{', '[']);
     let read = match (is_json, entries) {
@@ -181,7 +181,7 @@ pub fn each(text: &str, entries: bool, found: &mut dyn FnMut(Part) -> bool) {
         _ => yaml::each(body, 0, entries, found),
     };
     if let Err(wrong) = read {
-        found(Part { key: None, value: Err(wrong) });
+        found(TreePart { key: None, value: Err(wrong) });
     }
 }
 

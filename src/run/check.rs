@@ -16,8 +16,8 @@ use crate::cli::{Args, OutputFormat};
 use crate::format::{Content, many};
 use crate::source::{self, Found, Layout, NotFound};
 use baseline::Baseline;
-use output::Output;
-use work::{Job, Pool};
+use output::CheckOutput;
+use work::{CheckJob, Pool};
 
 /// Exit code 3 on any error, 0 with warnings or notes only.
 pub(super) fn check(args: &Args) -> Exit {
@@ -28,7 +28,7 @@ pub(super) fn check(args: &Args) -> Exit {
             return Exit::Usage;
         }
     };
-    let mut output = Output::new(args, baseline);
+    let mut output = CheckOutput::new(args, baseline);
     if let Some(path) = &args.fleet_policy {
         match std::fs::read_to_string(path) {
             Ok(text) => output.policy(path, &text),
@@ -64,7 +64,7 @@ pub(super) fn check(args: &Args) -> Exit {
         let mut at = 0;
         while let Some(path) = paths.get(at) {
             if let Some(problem) = missing.remove(&at) {
-                pool.give(Job::Missing(path.clone(), problem));
+                pool.give(CheckJob::Missing(path.clone(), problem));
                 at += 1;
                 continue;
             }
@@ -88,14 +88,14 @@ pub(super) fn check(args: &Args) -> Exit {
 fn give(pool: &mut Pool, path: &str, found: Result<Found, NotFound>) {
     let mut found = match found {
         Ok(found) => found,
-        Err(problem) => return pool.give(Job::Missing(path.to_owned(), problem)),
+        Err(problem) => return pool.give(CheckJob::Missing(path.to_owned(), problem)),
     };
     // What a file has is plain; a drive's description is one machine's.
     if let (Layout::Plain, [document]) = (found.layout, &mut found.documents[..]) {
         let content = Content::new(std::mem::take(&mut document.text));
         let name: Arc<str> = document.name.as_str().into();
         let is_many = many::split(content.text(), &mut |description| {
-            pool.give(Job::Part(Arc::clone(&name), Arc::clone(&content), Box::new(description)));
+            pool.give(CheckJob::Part(Arc::clone(&name), Arc::clone(&content), Box::new(description)));
         });
         if is_many {
             return;
@@ -103,7 +103,7 @@ fn give(pool: &mut Pool, path: &str, found: Result<Found, NotFound>) {
         let text = Arc::into_inner(content).map(Content::into_text);
         document.text = text.unwrap_or_default();
     }
-    pool.give(Job::One(path.to_owned(), Box::new(found)));
+    pool.give(CheckJob::One(path.to_owned(), Box::new(found)));
 }
 
 /// Whether the diagnostics are for a person.

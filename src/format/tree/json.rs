@@ -1,7 +1,8 @@
 //! JSON: serde_json says whether the text is valid, a scanner then finds the places.
 
 use super::{
-    Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Part, Scalar, Tree, Value, duplicate, too_many,
+    Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Scalar, Tree, TreePart, Value, duplicate,
+    too_many,
 };
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::Place;
@@ -46,7 +47,7 @@ pub(super) fn is_several(text: &str) -> bool {
 }
 
 /// Reads the values of JSON lines one after the other, until `found` returns false. A line that is broken is a part, too.
-pub(super) fn lines(text: &str, file: u16, found: &mut dyn FnMut(Part) -> bool) {
+pub(super) fn lines(text: &str, file: u16, found: &mut dyn FnMut(TreePart) -> bool) {
     let mut duplicates = Vec::new();
     let mut scanner = Scanner::new(text, file, &mut duplicates);
     while scanner.peek() != 0 {
@@ -66,14 +67,18 @@ pub(super) fn lines(text: &str, file: u16, found: &mut dyn FnMut(Part) -> bool) 
         };
         let duplicates = std::mem::take(scanner.duplicates);
         let tree = value.map(|root| Tree { root, duplicates, tolerated: None });
-        if !found(Part { key: None, value: tree }) {
+        if !found(TreePart { key: None, value: tree }) {
             break;
         }
     }
 }
 
 /// Reads the entries of the mapping, or the items of the list, that the text is, until `found` returns false.
-pub(super) fn entries(text: &str, file: u16, found: &mut dyn FnMut(Part) -> bool) -> Result<(), Diagnostic> {
+pub(super) fn entries(
+    text: &str,
+    file: u16,
+    found: &mut dyn FnMut(TreePart) -> bool,
+) -> Result<(), Diagnostic> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|wrong| invalid(text, file, &wrong))?;
     let mut duplicates = Vec::new();
     let mut scanner = Scanner::new(text, file, &mut duplicates);
@@ -90,7 +95,7 @@ pub(super) fn entries(text: &str, file: u16, found: &mut dyn FnMut(Part) -> bool
         let value = scanner.value(1);
         let duplicates = std::mem::take(scanner.duplicates);
         let value = value.map(|root| Tree { root, duplicates, tolerated: None });
-        if !found(Part { key: key.map(|key| (key, key_at)), value }) {
+        if !found(TreePart { key: key.map(|key| (key, key_at)), value }) {
             break;
         }
         if scanner.peek() == b',' {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::{
-    Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, MAX_UNREAD, Node, Part, Scalar, Tree, Value,
+    Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, MAX_UNREAD, Node, Scalar, Tree, TreePart, Value,
     duplicate, too_many,
 };
 use crate::diagnostic::{Code, Diagnostic};
@@ -25,7 +25,7 @@ pub(super) fn each(
     text: &str,
     file: u16,
     entries: bool,
-    found: &mut dyn FnMut(Part) -> bool,
+    found: &mut dyn FnMut(TreePart) -> bool,
 ) -> Result<(), Diagnostic> {
     let emit = Emit { entries, stopped: false, found };
     read(text, file, &mut Vec::new(), Some(emit)).map(|_| ())
@@ -37,7 +37,7 @@ struct Emit<'d> {
     entries: bool,
     /// No more parts are wanted.
     stopped: bool,
-    found: &'d mut dyn FnMut(Part) -> bool,
+    found: &'d mut dyn FnMut(TreePart) -> bool,
 }
 
 fn read<'d>(
@@ -273,7 +273,7 @@ impl Builder<'_> {
         let duplicates = std::mem::take(self.duplicates);
         if let Some(emit) = &mut self.emit {
             let tree = Tree { root, duplicates, tolerated: None };
-            emit.stopped = !(emit.found)(Part { key, value: Ok(tree) });
+            emit.stopped = !(emit.found)(TreePart { key, value: Ok(tree) });
         }
     }
 }

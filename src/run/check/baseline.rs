@@ -1,4 +1,4 @@
-//! `--baseline`: what an earlier run's `--json` has already is known, and no error any more. Entry: [`Baseline::read`].
+//! `--baseline`: what an earlier run's `--json` has already is known, and no error any more. ToldDiagnostic: [`Baseline::read`].
 
 use std::collections::HashMap;
 
@@ -14,14 +14,14 @@ const LIMIT: u64 = 1 << 30;
 pub(super) struct Baseline(HashMap<String, usize>);
 
 #[derive(Deserialize)]
-struct Output {
-    files: Vec<File>,
+struct CheckOutput {
+    files: Vec<CheckedSource>,
     #[serde(default)]
     fleet: Option<Fleet>,
 }
 
 #[derive(Deserialize)]
-struct File {
+struct CheckedSource {
     source: String,
     #[serde(default)]
     node: Option<String>,
@@ -56,11 +56,11 @@ impl Baseline {
             return Err(format!("--baseline {path}: larger than {} MiB", LIMIT >> 20));
         }
         let text = std::fs::read_to_string(path).map_err(|error| format!("--baseline {path}: {error}"))?;
-        let output: Output = serde_json::from_str(&text).map_err(|error| {
+        let output: CheckOutput = serde_json::from_str(&text).map_err(|error| {
             format!("--baseline {path}: not the output of netapply check --json: {error}")
         })?;
         let mut known = HashMap::new();
-        for File { source, node, diagnostics } in &output.files {
+        for CheckedSource { source, node, diagnostics } in &output.files {
             for Known { code, message, at } in diagnostics {
                 let path = at.as_ref().map_or("", |at| &at.path);
                 *known.entry(key(source, node.as_deref(), code, message, path)).or_default() += 1;

@@ -1,15 +1,15 @@
 //! JUnit's XML, in the form of Ant and Jenkins that CI servers show: a suite for each description, a case for each error.
-//! Entry: [`report`].
+//! ToldDiagnostic: [`report`].
 
 use std::fmt::Write as _;
 
-use super::entry::{Entry, File};
+use super::entry::{CheckedSource, ToldDiagnostic};
 use crate::diagnostic::{At, Severity};
 
 /// The whole report.
-pub(super) fn report(files: &[File]) -> String {
-    let is_error = |entry: &&Entry| entry.record.severity == Severity::Error && !entry.known;
-    let count = |file: &File| file.diagnostics.iter().filter(is_error).count();
+pub(super) fn report(files: &[CheckedSource]) -> String {
+    let is_error = |entry: &&ToldDiagnostic| entry.record.severity == Severity::Error && !entry.known;
+    let count = |file: &CheckedSource| file.diagnostics.iter().filter(is_error).count();
     let failures: usize = files.iter().map(count).sum();
     let tests: usize = files.iter().map(|file| count(file).max(1)).sum();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
@@ -23,7 +23,7 @@ pub(super) fn report(files: &[File]) -> String {
             None => file.source.clone(),
         };
         let name = attribute(&name);
-        let errors: Vec<&Entry> = file.diagnostics.iter().filter(is_error).collect();
+        let errors: Vec<&ToldDiagnostic> = file.diagnostics.iter().filter(is_error).collect();
         let _ = writeln!(
             out,
             "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{}\" errors=\"0\">",
@@ -55,7 +55,7 @@ pub(super) fn report(files: &[File]) -> String {
             .diagnostics
             .iter()
             .filter(|entry| entry.record.severity != Severity::Error && !entry.known)
-            .map(|Entry { record, .. }| {
+            .map(|ToldDiagnostic { record, .. }| {
                 let place = record.at.as_ref().map_or_else(|| file.source.clone(), At::to_string);
                 format!("{place}: {}: {} [{}]\n", record.severity, record.message, record.code)
             })

@@ -1,4 +1,4 @@
-//! What `check` prints: for a person as it comes, for programs in their formats. Entry: [`Output`].
+//! What `check` prints: for a person as it comes, for programs in their formats. ToldDiagnostic: [`CheckOutput`].
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::super::{Exit, print, print_json, print_raw, stdout_style};
 use super::baseline::Baseline;
-use super::entry::{Entry, File};
-use super::work::{Checked, Way};
+use super::entry::{CheckedSource, ToldDiagnostic};
+use super::work::{CheckOptions, Checked};
 use super::{is_text, junit, sarif};
 use crate::cli::{Args, OutputFormat};
 use crate::diagnostic::{At, Code, DiagnosticRecord, Renderer, Severity};
-use crate::fleet::policy::Policy;
+use crate::fleet::policy::FleetPolicy;
 use crate::fleet::{self, FleetNode, table};
 use crate::page::{Look, Page, Style};
 use crate::source::Directory;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const CODES: usize = 12;
 
 /// What the run has found so far.
-pub(super) struct Output<'a> {
+pub(super) struct CheckOutput<'a> {
     args: &'a Args,
     baseline: Baseline,
     json: Json,
@@ -37,7 +37,7 @@ pub(super) struct Output<'a> {
     progress: Progress,
     /// What is compared of each node, and by which rules.
     nodes: Vec<FleetNode>,
-    policy: Policy,
+    policy: FleetPolicy,
     /// The worst exit of what was printed.
     exit: Exit,
 }
@@ -56,7 +56,7 @@ struct Kind {
 #[derive(Default, Serialize)]
 pub(super) struct Json {
     version: u32,
-    pub(super) files: Vec<File>,
+    pub(super) files: Vec<CheckedSource>,
     /// How the directories among the sources were read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     directories: Vec<Reading>,
@@ -75,7 +75,7 @@ pub(super) struct Json {
 #[derive(Serialize)]
 struct Compared {
     nodes: usize,
-    diagnostics: Vec<Entry>,
+    diagnostics: Vec<ToldDiagnostic>,
 }
 
 /// How a directory was read.
@@ -87,9 +87,9 @@ struct Reading {
     links_not_followed: u32,
 }
 
-impl<'a> Output<'a> {
-    pub(super) fn new(args: &'a Args, baseline: Baseline) -> Output<'a> {
-        Output {
+impl<'a> CheckOutput<'a> {
+    pub(super) fn new(args: &'a Args, baseline: Baseline) -> CheckOutput<'a> {
+        CheckOutput {
             args,
             baseline,
             json: Json { version: 1, known: args.baseline.as_ref().map(|_| 0), ..Json::default() },
@@ -99,27 +99,27 @@ impl<'a> Output<'a> {
             codes: BTreeMap::new(),
             progress: Progress::new(),
             nodes: Vec::new(),
-            policy: Policy::default(),
+            policy: FleetPolicy::default(),
             exit: Exit::Success,
         }
     }
 
     /// How descriptions are to be checked for this output.
-    pub(super) fn way(&self) -> Way {
+    pub(super) fn way(&self) -> CheckOptions {
         let style = is_text(self.args).then(|| if self.args.table { Style::Plain } else { stdout_style() });
-        Way { for_ironic: self.args.for_ironic, style, facts: self.args.fleet || self.args.table }
+        CheckOptions { for_ironic: self.args.for_ironic, style, facts: self.args.fleet || self.args.table }
     }
 
     /// Takes a site's rules, and says what is wrong with them.
     pub(super) fn policy(&mut self, name: &str, text: &str) {
-        let (policy, diagnostics, text) = Policy::read(name, text);
+        let (policy, diagnostics, text) = FleetPolicy::read(name, text);
         let texts = [text];
         let renderer = Renderer { texts: &texts, style: stdout_style() };
         let all = diagnostics.iter().map(|d| (renderer.record(d), renderer.render(d))).collect();
         let diagnostics = self.tell(name, None, all);
         if !diagnostics.is_empty() {
             let (source, format) = (name.to_owned(), "fleet policy");
-            self.json.files.push(File { source, node: None, format, diagnostics });
+            self.json.files.push(CheckedSource { source, node: None, format, diagnostics });
         }
         self.policy = policy;
     }
@@ -153,12 +153,17 @@ impl<'a> Output<'a> {
         }
         self.nodes.extend(facts.filter(|_| self.args.fleet));
         if self.args.json || matches!(self.args.format, OutputFormat::Sarif | OutputFormat::Junit) {
-            self.json.files.push(File { source, node, format, diagnostics });
+            self.json.files.push(CheckedSource { source, node, format, diagnostics });
         }
     }
 
     /// Counts diagnostics, and prints them unless they become part of something whole.
-    fn tell(&mut self, source: &str, node: Option<&str>, all: Vec<(DiagnosticRecord, Page)>) -> Vec<Entry> {
+    fn tell(
+        &mut self,
+        source: &str,
+        node: Option<&str>,
+        all: Vec<(DiagnosticRecord, Page)>,
+    ) -> Vec<ToldDiagnostic> {
         let mut page = Page::default();
         let mut lines = String::new();
         let mut entries = Vec::with_capacity(all.len());
@@ -176,7 +181,7 @@ impl<'a> Output<'a> {
                 }
             }
             self.known += usize::from(known);
-            entries.push(Entry { record, known });
+            entries.push(ToldDiagnostic { record, known });
         }
         self.print(&page, &lines);
         entries
@@ -198,7 +203,7 @@ impl<'a> Output<'a> {
         match self.args.format {
             OutputFormat::Sarif | OutputFormat::Junit if !self.args.json => {
                 let (source, format) = ("fleet".to_owned(), "");
-                self.json.files.push(File { source, node: None, format, diagnostics });
+                self.json.files.push(CheckedSource { source, node: None, format, diagnostics });
             }
             _ => self.json.fleet = Some(Compared { nodes, diagnostics }),
         }

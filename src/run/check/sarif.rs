@@ -1,15 +1,15 @@
-//! SARIF 2.1.0 (OASIS), as GitHub, GitLab and Azure take it. Entry: [`log`].
+//! SARIF 2.1.0 (OASIS), as GitHub, GitLab and Azure take it. ToldDiagnostic: [`log`].
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use super::baseline;
-use super::entry::{Entry, File};
+use super::entry::{CheckedSource, ToldDiagnostic};
 use crate::diagnostic::{At, Code, Severity};
 
 /// The whole log of one run.
-pub(super) fn log(files: &[File]) -> Value {
+pub(super) fn log(files: &[CheckedSource]) -> Value {
     let used: BTreeSet<Code> =
         files.iter().flat_map(|file| &file.diagnostics).map(|entry| entry.record.code).collect();
     let rules: Vec<Code> = used.into_iter().collect();
@@ -54,7 +54,7 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-fn result(file: &File, entry: &Entry, rules: &[Code]) -> Value {
+fn result(file: &CheckedSource, entry: &ToldDiagnostic, rules: &[Code]) -> Value {
     let record = &entry.record;
     let text = match &record.hint {
         Some(hint) => format!("{} ({hint})", record.message),

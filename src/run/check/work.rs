@@ -1,5 +1,5 @@
 //! Descriptions are checked by as many threads as there are cores; the results come in the order of the descriptions.
-//! Entry: [`Pool`].
+//! ToldDiagnostic: [`Pool`].
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -18,7 +18,7 @@ use crate::source::{Found, NotFound};
 const WAITING: usize = 512;
 
 /// One description to be checked.
-pub(super) enum Job {
+pub(super) enum CheckJob {
     /// It cannot be read.
     Missing(String, NotFound),
     /// A source with one description.
@@ -29,7 +29,7 @@ pub(super) enum Job {
 
 /// How descriptions are checked.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Way {
+pub(super) struct CheckOptions {
     /// Also what Ironic's API would reject.
     pub(super) for_ironic: bool,
     /// Diagnostics are shown to a person, so.
@@ -52,7 +52,7 @@ pub(super) struct Checked {
 
 /// The threads.
 pub(super) struct Pool {
-    jobs: Option<SyncSender<(usize, Job)>>,
+    jobs: Option<SyncSender<(usize, CheckJob)>>,
     results: Receiver<(usize, Checked)>,
     given: usize,
     /// The next one to be told.
@@ -63,7 +63,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(threads: usize, way: Way) -> Pool {
+    pub(super) fn new(threads: usize, way: CheckOptions) -> Pool {
         let (jobs, queue) = sync_channel(WAITING);
         let (to, results) = channel();
         let queue = Arc::new(Mutex::new(queue));
@@ -76,7 +76,7 @@ impl Pool {
     }
 
     /// Hands one over; waits while too many are waiting.
-    pub(super) fn give(&mut self, job: Job) {
+    pub(super) fn give(&mut self, job: CheckJob) {
         if let Some(jobs) = &self.jobs {
             // The threads end after this.
             let _ = jobs.send((self.given, job));
@@ -113,7 +113,7 @@ impl Pool {
     }
 }
 
-fn work(queue: &Mutex<Receiver<(usize, Job)>>, to: &Sender<(usize, Checked)>, way: Way) {
+fn work(queue: &Mutex<Receiver<(usize, CheckJob)>>, to: &Sender<(usize, Checked)>, way: CheckOptions) {
     loop {
         // Only the waiting is under the lock.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -124,18 +124,18 @@ fn work(queue: &Mutex<Receiver<(usize, Job)>>, to: &Sender<(usize, Checked)>, wa
     }
 }
 
-fn checked(job: Job, way: Way) -> Checked {
+fn checked(job: CheckJob, way: CheckOptions) -> Checked {
     let mut host_name = None;
     let (source, node, mut parsed) = match job {
-        Job::Missing(source, problem) => {
+        CheckJob::Missing(source, problem) => {
             let parsed = unreadable(&source, &problem);
             (source, None, parsed)
         }
-        Job::One(source, found) => {
+        CheckJob::One(source, found) => {
             host_name = host_name_of(&source, &found);
             (source, None, parse(&found))
         }
-        Job::Part(name, content, description) => {
+        CheckJob::Part(name, content, description) => {
             let node = description.node.clone();
             (name.to_string(), Some(node), description.read(&name, &content))
         }
