@@ -9,7 +9,7 @@ const KINDS: &[&str] = &["bridge", "veth", "vxlan", "macvlan"];
 const LACKING: &[&str] = &[" vlan_"];
 
 /// How many pairs are tried; `NETAPPLY_TRANSITIONS=2000` tries more, `NETAPPLY_CASES=vxlan` only those with that word.
-const USUAL: usize = 36;
+const USUAL: usize = 120;
 
 #[test]
 fn whatever_was_applied_before_a_description_gives_the_same() {

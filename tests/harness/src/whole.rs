@@ -68,13 +68,16 @@ fn items(answer: Value) -> Vec<Value> {
     if let Value::Array(items) = answer { items } else { Vec::new() }
 }
 
+/// An address or a route, in JSON, with its links and its family.
+pub type OnLinks = (String, &'static str, String);
+
 /// A machine's state in lines that can be compared one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
     /// `eth0 mtu = 1500`: the attributes of each link, and its settings below /proc/sys.
     pub links: BTreeSet<String>,
     /// Addresses and routes, one for each next hop: the link, the family, and the whole of it.
-    pub on_links: BTreeSet<(String, &'static str, String)>,
+    pub on_links: BTreeSet<OnLinks>,
     /// Policy rules, those that the kernel makes included.
     pub rules: BTreeSet<String>,
 }
