@@ -152,7 +152,7 @@ pub(super) async fn settle(
         let held_back = how.strict && worst(&planned.diagnostics) == Some(Severity::Error);
         let unchanged = planned.plan.steps.is_empty() || held_back;
         if !unchanged {
-            let round = round(session, how, &mut planned, &mut settled, stop);
+            let round = round(session, how, !late, &mut planned, &mut settled, stop);
             let (again, failed) = how.clock.during("apply", round).await;
             if how.strict && (failed || settled.interrupted) {
                 let before = earlier.as_ref().unwrap_or(&planned.inventory);
@@ -170,18 +170,10 @@ pub(super) async fn settle(
             break unchanged;
         }
         let (unleased, lease_bound) = leasing.follow(how.machine, &settled.after, how.boot).await;
-        let Planned { resolved, unfinished, .. } = &settled.after;
-        let for_nics = match (unfinished.is_empty() || late, resolved.unmatched.is_empty()) {
-            (_, true) => None,
-            (true, false) => Some(how.nics),
-            (false, false) => Some(how.nics.max(UDEV_BOUND)),
-        };
+        let for_nics = bound_for_nics(&settled.after, how, late);
         let for_leases = (!unleased.is_empty()).then_some(lease_bound);
         let Some(bound) = for_nics.max(for_leases) else { break unchanged };
-        let why = if unfinished.is_empty() { "" } else { " (udev has not finished)" };
-        let nics = resolved.unmatched.iter().map(|nic| format!("{nic}{why}"));
-        let leases = unleased.iter().map(|link| format!("a DHCP lease for {link}"));
-        let awaited = nics.chain(leases).collect::<Vec<_>>().join(", ");
+        let awaited = awaited(&settled.after, &unleased);
         let deadline = begin + bound;
         if Instant::now() >= deadline {
             if !told.is_empty() {
@@ -195,15 +187,9 @@ pub(super) async fn settle(
             told = awaited;
         }
         let events = async {
-            let udev = async {
-                match &mut udev {
-                    Some(udev) => drop(udev.next().await),
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 _ = links.changed() => {}
-                () = udev => {}
+                () = next_of(&mut udev) => {}
                 () = leasing.changed(how.machine) => {}
             }
         };
@@ -231,11 +217,35 @@ pub(super) async fn settle(
     Ok(settled)
 }
 
-/// Carries out one plan. Returns whether an answer was lost, so that a new plan has to show what is left, and whether a
-/// step of the network failed.
+/// How long to wait for the NICs that are not there, or that udev has not finished with; `None` where none is missing.
+fn bound_for_nics(planned: &Planned, how: &SettleOptions<'_>, late: bool) -> Option<Duration> {
+    let for_udev = !planned.unfinished.is_empty() && !late;
+    let bound = if for_udev { how.nics.max(UDEV_BOUND) } else { how.nics };
+    (!planned.resolved.unmatched.is_empty()).then_some(bound)
+}
+
+/// What is waited for, in words.
+fn awaited(planned: &Planned, unleased: &[String]) -> String {
+    let why = if planned.unfinished.is_empty() { "" } else { " (udev has not finished)" };
+    let nics = planned.resolved.unmatched.iter().map(|nic| format!("{nic}{why}"));
+    let leases = unleased.iter().map(|link| format!("a DHCP lease for {link}"));
+    nics.chain(leases).collect::<Vec<_>>().join(", ")
+}
+
+/// The next event of udev or the kernel; never where they cannot be heard.
+async fn next_of(udev: &mut Option<Watch>) {
+    match udev {
+        Some(udev) => drop(udev.next().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Carries out one plan. Returns whether a new one has to show what is left, because an answer was lost or, `in_time`, a NIC
+/// was, and whether a step of the network failed.
 async fn round(
     session: &mut Session,
     how: &SettleOptions<'_>,
+    in_time: bool,
     planned: &mut Planned,
     settled: &mut Settled,
     stop: &mut (impl Future<Output = ()> + Unpin),
@@ -249,7 +259,8 @@ async fn round(
     let mut effects = Real::on(how.machine);
     let outcome = apply(session, &mut effects, &plan, names, after_failure, &mut *stop).await;
     log::debug!("the kernel has answered {} steps", plan.steps.len());
-    if let Some(nic) = lost_nic(session, planned, &plan, &outcome).await {
+    let lost = if in_time { lost_nic(session, planned, &plan, &outcome).await } else { None };
+    if let Some(nic) = lost {
         log::warn!("{nic} went away, or was made anew, while it was set up: planning again");
         settled.rounds.push(Round::of_done(plan, outcome));
         return (true, false);
