@@ -108,7 +108,7 @@ _netapply() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "text sh" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text sh mermaid" -- "${cur}"))
                     return 0
                     ;;
                 --wait)
@@ -143,7 +143,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__check)
-            opts="-h --format --for --merge --baseline --fleet --fleet-policy --table --follow-links --wait --json --log --help"
+            opts="-h --format --for --merge --baseline --fleet --fleet-policy --reports --table --follow-links --wait --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -162,6 +162,10 @@ _netapply() {
                     return 0
                     ;;
                 --fleet-policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reports)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -38,7 +38,8 @@ complete -c netapply -n "__fish_netapply_needs_command" -f -a "explain" -d 'Expl
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l inventory -d 'Plan for a machine recorded with `netapply inventory`' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l format -d 'Output format of the plan' -r -f -a "text\t'For a person'
-sh\t'The steps as a shell script'"
+sh\t'The steps as a shell script'
+mermaid\t'The links, addresses and gateways as a Mermaid flowchart'"
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l probe -d 'A target that must answer: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT or ping://HOST; can be repeated' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l handoff -d 'Whether to tell the image\'s other network tools to leave the links alone' -r -f -a "auto\t'Tell the tools that the image has'
@@ -62,6 +63,7 @@ json-lines\t'One JSON object a line'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l for -d 'Also report what this service would reject' -r -f -a "ironic\t'Ironic\'s API'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l baseline -d 'Accept what an earlier run printed with --json: only what is new since counts' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l fleet-policy -d 'What the site allows or forbids, as YAML (docs/fleet.md)' -r
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l reports -d 'Compare with machines that booted: inventories, NODE.json or NODE/inventory.json each' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l log -d 'Log level: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l merge -d 'Read each directory as one description, as apply does'

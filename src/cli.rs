@@ -192,6 +192,9 @@ struct CheckOptions {
     /// What the site allows or forbids, as YAML (docs/fleet.md)
     #[arg(long, value_name = "FILE", requires = "fleet")]
     fleet_policy: Option<String>,
+    /// Compare with machines that booted: inventories, NODE.json or NODE/inventory.json each
+    #[arg(long, value_name = "DIR", requires = "fleet")]
+    reports: Option<String>,
     /// Print the links of all descriptions as CSV instead; diagnostics go to standard error
     #[arg(long, conflicts_with_all = ["json", "format"])]
     table: bool,
@@ -324,6 +327,8 @@ enum PlanFormat {
     Text,
     /// The steps as a shell script
     Sh,
+    /// The links, addresses and gateways as a Mermaid flowchart
+    Mermaid,
 }
 
 #[derive(Copy, Clone, Debug, Default, ValueEnum)]
@@ -417,6 +422,8 @@ pub enum OutputFormat {
     Text,
     /// The steps as a shell script.
     Sh,
+    /// A flowchart.
+    Mermaid,
     /// Annotations of a GitHub workflow.
     Github,
     /// SARIF 2.1.0.
@@ -452,6 +459,8 @@ pub struct Args {
     pub fleet: bool,
     /// `--fleet-policy`.
     pub fleet_policy: Option<String>,
+    /// `--reports`.
+    pub reports: Option<String>,
     /// `--table`.
     pub table: bool,
     /// `--json`.
@@ -534,6 +543,7 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
         "-o",
         "--baseline",
         "--fleet-policy",
+        "--reports",
     ];
     let mut out: Vec<OsString> = Vec::new();
     let mut first = None;
@@ -610,6 +620,7 @@ impl From<CommandLine> for Args {
             baseline: None,
             fleet: false,
             fleet_policy: None,
+            reports: None,
             table: false,
             json: false,
             timeline: false,
@@ -632,6 +643,7 @@ impl From<CommandLine> for Args {
                 args.format = match options.format {
                     PlanFormat::Text => OutputFormat::Text,
                     PlanFormat::Sh => OutputFormat::Sh,
+                    PlanFormat::Mermaid => OutputFormat::Mermaid,
                 };
                 args.strict = options.strict;
                 args.verify = !options.no_verify;
@@ -665,6 +677,7 @@ impl From<CommandLine> for Args {
                 args.baseline = options.baseline;
                 args.fleet = options.fleet;
                 args.fleet_policy = options.fleet_policy;
+                args.reports = options.reports;
                 args.table = options.table;
                 args.for_ironic = matches!(options.service, Some(Service::Ironic));
                 args.json = options.print.json;
@@ -821,7 +834,7 @@ mod tests {
         );
         for (line, words) in [
             ("apply a b", "unexpected argument 'b'"),
-            ("--format x --dry-run", "[possible values: text, sh]"),
+            ("--format x --dry-run", "[possible values: text, sh, mermaid]"),
             ("--srict", "a similar argument exists: '--strict'"),
             ("check", "<SOURCE>..."),
             ("--inventory m.json net.json", "--dry-run"),

@@ -3,6 +3,7 @@
 //! nodes reported. Entries: [`FleetNode::new`] for each description, then [`compare`].
 
 mod agree;
+pub mod booted;
 mod count;
 mod differ;
 mod node;

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod convert;
+mod diagram;
 mod dry_run;
 mod handoff;
 mod leases;

@@ -274,6 +274,52 @@ fn vrrp_is_no_fault_where_the_policy_names_it() {
     assert_eq!(with["fleet"]["diagnostics"], Value::Array(Vec::new()));
 }
 
+/// What machines printed that booted: a NIC that none has, and one that another has.
+#[test]
+fn reports_of_booted_nodes_name_nics_that_are_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = |macs: &[&str]| {
+        let links: Vec<Value> = macs
+            .iter()
+            .enumerate()
+            .map(|(index, mac)| {
+                serde_json::json!({"index": index + 2, "name": format!("eth{index}"), "permanent_mac": mac,
+                    "mac": mac, "layer": "ether", "up": true, "mtu": 1500})
+            })
+            .collect();
+        serde_json::json!({"version": 1, "kernel": "6.1.0", "links": links, "addresses": [], "routes": [], "rules": []})
+    };
+    let node = |mac: &str| {
+        format!(r#"{{"links": [{{"id": "a", "type": "phy", "ethernet_mac_address": "{mac}"}}]}}"#)
+    };
+    for (name, mac) in [("n1", "52:54:00:00:00:01"), ("n2", "52:54:00:00:00:03"), ("n3", "52:54:00:00:00:04")]
+    {
+        std::fs::create_dir_all(folder.path().join("nodes")).unwrap();
+        std::fs::write(folder.path().join(format!("nodes/{name}.json")), node(mac)).unwrap();
+    }
+    let write = |path: &str, text: String| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("reports/n1/inventory.json", machine(&["52:54:00:00:00:01", "52:54:00:00:00:03"]).to_string());
+    write("reports/n2.json", machine(&["52:54:00:00:00:02"]).to_string());
+    write("reports/n1/report.json", r#"{"verdict": "ok"}"#.to_owned());
+    let json = json(folder.path(), &["--reports", "reports", "nodes"]);
+    let found = json["fleet"]["diagnostics"].as_array().unwrap();
+    let [missing] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(
+        (&missing["code"], &missing["at"]["file"]),
+        (&"fleet-nic-missing".into(), &"nodes/n2.json".into())
+    );
+    assert!(
+        missing["message"].as_str().unwrap().ends_with("; reports/n1/inventory.json has it"),
+        "{missing}"
+    );
+    write("reports/n3.json", "{\"links\"".to_owned());
+    assert_eq!(check(folder.path(), &["--fleet", "--reports", "reports", "nodes"]).status.code(), Some(2));
+}
+
 /// The policy that docs/fleet.md shows is one to the program and to the schema.
 #[test]
 fn the_documented_policy_is_valid() {

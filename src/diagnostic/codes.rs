@@ -213,6 +213,7 @@ codes! {
     FleetOutside "fleet-outside" Error "The address is in none of the subnets that the policy lists.";
     FleetOverlap "fleet-overlap" Warning "Two subnets overlap: nodes of the larger one look for those of the smaller one on their own link, and do not reach them. Subnets in different VRFs are not compared.";
     FleetDefaultRoute "fleet-default-route" Warning "A node has no default route, or has it on another link than the nodes of the same shape (the same links with as many addresses).";
+    FleetNicMissing "fleet-nic-missing" Error "The machine that booted as this node has no NIC with the described MAC address, by the inventory that it printed (check --fleet --reports). Either a card was replaced, or the address is another machine's: the message says whose.";
 }
 
 impl std::fmt::Display for Code {

@@ -55,6 +55,8 @@ pub(super) struct FleetLink {
     /// Where its VLAN is written.
     pub(super) vlan_at: Spot,
     pub(super) mac: Option<(MacAddr, Spot)>,
+    /// That by which its NIC is found.
+    pub(super) nic: Option<(MacAddr, Spot)>,
     /// Bytes, and where they are written if anywhere.
     pub(super) mtu: (u32, Option<Spot>),
     pub(super) members: u32,
@@ -115,6 +117,11 @@ impl FleetNode {
         node.servers.sort_unstable();
         node.servers.dedup_by_key(|(ip, _)| *ip);
         node
+    }
+
+    /// The MAC addresses of its NICs, and where they are.
+    pub(super) fn nics(&self) -> impl Iterator<Item = (MacAddr, Spot)> {
+        self.links.iter().filter(|link| link.kind == Kind::Physical).filter_map(|link| link.nic)
     }
 
     /// A place for a person.
@@ -179,6 +186,7 @@ impl<'a> Graph<'a> {
             },
             vlan_at: vlan_at.map_or_else(|| link.at.into(), Spot::from),
             mac,
+            nic: link.select.mac.as_ref().map(located),
             mtu: self.mtu(link, 0),
             members: link.members.len() as u32,
             bond: self.bond(index, 0),

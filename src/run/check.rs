@@ -9,10 +9,12 @@ mod sarif;
 mod work;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Exit, block_on, complain, request};
 use crate::cli::{Args, OutputFormat};
+use crate::fleet::booted::BootedNode;
 use crate::format::{Content, many};
 use crate::source::{self, Found, Layout, NotFound};
 use baseline::Baseline;
@@ -36,6 +38,13 @@ pub(super) fn check(args: &Args) -> Exit {
                 complain(&format!("--fleet-policy {path}: {error}"));
                 return Exit::Usage;
             }
+        }
+    }
+    match args.reports.as_deref().map(booted).transpose() {
+        Ok(booted) => output.booted(booted.unwrap_or_default()),
+        Err(wrong) => {
+            complain(&wrong);
+            return Exit::Usage;
         }
     }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -106,7 +115,34 @@ fn give(pool: &mut Pool, path: &str, found: Result<Found, NotFound>) {
     pool.give(CheckJob::One(path.to_owned(), Box::new(found)));
 }
 
+/// The inventories in a directory and those below it.
+fn booted(directory: &str) -> Result<Vec<BootedNode>, String> {
+    /// Levels of subdirectories: one a node, one a rack.
+    const DEPTH: usize = 4;
+    let mut booted = Vec::new();
+    let mut next = vec![(PathBuf::from(directory), 0)];
+    while let Some((path, depth)) = next.pop() {
+        let wrong = |error: std::io::Error| format!("--reports {}: {error}", path.display());
+        for entry in std::fs::read_dir(&path).map_err(wrong)? {
+            let entry = entry.map_err(wrong)?;
+            let path = entry.path();
+            let kind = entry.file_type().map_err(wrong)?;
+            if kind.is_dir() && depth < DEPTH {
+                next.push((path, depth + 1));
+            } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "json") {
+                let name = path.display().to_string();
+                let text =
+                    std::fs::read_to_string(&path).map_err(|error| format!("--reports {name}: {error}"))?;
+                let read = BootedNode::read(&name, &text);
+                booted.extend(read.map_err(|wrong| format!("--reports {name}: not an inventory: {wrong}"))?);
+            }
+        }
+    }
+    booted.sort_by(|a, b| a.path().cmp(b.path()));
+    Ok(booted)
+}
+
 /// Whether the diagnostics are for a person.
 fn is_text(args: &Args) -> bool {
-    !args.json && matches!(args.format, OutputFormat::Text | OutputFormat::Sh)
+    !args.json && matches!(args.format, OutputFormat::Text | OutputFormat::Sh | OutputFormat::Mermaid)
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::diagram::diagram;
 use super::options::dhcp_parameter;
 use super::pipeline::{self, Handoff, Planned};
 use super::show::cannot_read;
@@ -157,11 +158,14 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
     if args.json {
         return print_json(&output(source, parsed, resolved, plan), exit);
     }
-    if args.format == OutputFormat::Sh {
+    if matches!(args.format, OutputFormat::Sh | OutputFormat::Mermaid) {
         let style = style(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let renderer = Renderer { texts: &parsed.texts, style };
         for diagnostic in &parsed.diagnostics {
             eprint!("{}", renderer.render(diagnostic));
+        }
+        if args.format == OutputFormat::Mermaid {
+            return print_raw(&diagram(resolved, plan), exit);
         }
         let files: Vec<&str> = parsed.texts.iter().map(|text| text.name.as_str()).collect();
         // The shell's quotes are its escapes.

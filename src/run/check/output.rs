@@ -14,6 +14,7 @@ use super::work::{CheckOptions, Checked};
 use super::{is_text, junit, sarif};
 use crate::cli::{Args, OutputFormat};
 use crate::diagnostic::{At, Code, DiagnosticRecord, Renderer, Severity};
+use crate::fleet::booted::BootedNode;
 use crate::fleet::policy::FleetPolicy;
 use crate::fleet::{self, FleetNode, table};
 use crate::page::{Look, Page, Style};
@@ -38,6 +39,7 @@ pub(super) struct CheckOutput<'a> {
     /// What is compared of each node, and by which rules.
     nodes: Vec<FleetNode>,
     policy: FleetPolicy,
+    booted: Vec<BootedNode>,
     /// The worst exit of what was printed.
     exit: Exit,
 }
@@ -100,6 +102,7 @@ impl<'a> CheckOutput<'a> {
             progress: Progress::new(),
             nodes: Vec::new(),
             policy: FleetPolicy::default(),
+            booted: Vec::new(),
             exit: Exit::Success,
         }
     }
@@ -122,6 +125,11 @@ impl<'a> CheckOutput<'a> {
             self.json.files.push(CheckedSource { source, node: None, format, diagnostics });
         }
         self.policy = policy;
+    }
+
+    /// Takes what machines printed that booted.
+    pub(super) fn booted(&mut self, booted: Vec<BootedNode>) {
+        self.booted = booted;
     }
 
     /// Notes how a directory is read.
@@ -174,8 +182,12 @@ impl<'a> CheckOutput<'a> {
                 match self.args.format {
                     _ if self.args.json => {}
                     OutputFormat::Github => github(&mut page, source, &record),
-                    OutputFormat::Text | OutputFormat::Sh if self.is_shown(&record) => page.append(&shown),
-                    OutputFormat::Text | OutputFormat::Sh => self.hidden += 1,
+                    OutputFormat::Text | OutputFormat::Sh | OutputFormat::Mermaid
+                        if self.is_shown(&record) =>
+                    {
+                        page.append(&shown)
+                    }
+                    OutputFormat::Text | OutputFormat::Sh | OutputFormat::Mermaid => self.hidden += 1,
                     OutputFormat::JsonLines => lines += &line(source, node, &record),
                     OutputFormat::Sarif | OutputFormat::Junit => {}
                 }
@@ -190,7 +202,8 @@ impl<'a> CheckOutput<'a> {
     /// Compares all descriptions.
     fn compare(&mut self) {
         self.progress.clear();
-        let found = fleet::compare(&self.nodes, &self.policy);
+        let mut found = fleet::compare(&self.nodes, &self.policy);
+        found.extend(fleet::booted::compare(&self.nodes, &self.booted, &self.policy));
         let nodes = self.nodes.len();
         self.nodes = Vec::new();
         let style = stdout_style();
@@ -261,7 +274,7 @@ impl<'a> CheckOutput<'a> {
                 self.print(&self.summary(), "");
                 exit
             }
-            OutputFormat::Text | OutputFormat::Sh => print(&self.summary(), exit),
+            OutputFormat::Text | OutputFormat::Sh | OutputFormat::Mermaid => print(&self.summary(), exit),
             OutputFormat::Github => exit,
             OutputFormat::JsonLines => {
                 let Json { errors, warnings, notes, .. } = self.json;
