@@ -192,7 +192,7 @@ _netapply() {
             fi
             case "${prev}" in
                 --to)
-                    COMPREPLY=($(compgen -W "netplan nmstate network_data" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "netplan networkd nmstate network_data" -- "${cur}"))
                     return 0
                     ;;
                 --output)

@@ -73,6 +73,7 @@ complete -c netapply -n "__fish_netapply_using_subcommand check" -l follow-links
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l to -d 'The tool to write for' -r -f -a "netplan\t'netplan, version 2'
+networkd\t'systemd-networkd: .network, .netdev and .link'
 nmstate\t'nmstate 2'
 network_data\t'OpenStack\'s network_data.json'"
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -s o -l output -d 'Write the files into this folder; by default a single file goes to standard output' -r

@@ -365,6 +365,8 @@ enum Handoff {
 pub enum ConvertTo {
     /// netplan, version 2
     Netplan,
+    /// systemd-networkd: .network, .netdev and .link
+    Networkd,
     /// nmstate 2
     Nmstate,
     /// OpenStack's network_data.json

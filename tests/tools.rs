@@ -428,3 +428,118 @@ fn the_debian_package_installs_boots_and_is_removed() {
     machine.ok("dpkg --remove netapply");
     assert_eq!(machine.ok("find /etc/systemd /usr/lib/systemd /usr/bin -name '*netapply*'"), "");
 }
+
+/// What a namespace can have: no bond, no VLAN.
+const CONVERTED: &str = "network:
+  version: 2
+  ethernets:
+    eth0:
+      mtu: 1400
+      accept-ra: false
+      addresses:
+        - 192.0.2.10/24
+        - 198.51.100.1/32
+        - '2001:db8::10/64': {lifetime: 0}
+        - '2001:db8::11/64'
+      routes:
+        - {to: default, via: 192.0.2.1, metric: 50}
+        - {to: 203.0.113.0/24, via: 198.18.0.1, on-link: true, table: 100, from: 192.0.2.10}
+        - {to: 10.9.0.0/16, type: blackhole}
+        - {to: '2001:db8:1::/48', via: '2001:db8::1', mtu: 1300}
+      routing-policy:
+        - {from: 192.0.2.10, table: 100, priority: 1000, mark: 7}
+        - {to: '2001:db8:2::/48', table: 101, priority: 1001, type-of-service: 16}
+    eth1: {}
+  bridges:
+    br0:
+      interfaces: [eth1]
+      macaddress: '02:00:00:00:00:99'
+      addresses: [192.0.3.10/24]
+      parameters: {stp: false, ageing-time: 120, priority: 4096, path-cost: {eth1: 77}}
+  virtual-ethernets:
+    v0: {peer: v1, addresses: [172.16.0.1/30]}
+    v1: {peer: v0}
+  tunnels:
+    vx0: {mode: vxlan, id: 7, link: eth0, remote: 192.0.2.20, port: 4790, mac-learning: false}
+";
+
+/// What is described of the network, by ip(8): links with their options, addresses, routes and rules.
+fn described(machine: &Machine) -> Vec<String> {
+    let json = |command: &str| -> Vec<serde_json::Value> {
+        serde_json::from_str(&machine.ok(&format!("ip -j -d {command}"))).unwrap()
+    };
+    let mut lines = Vec::new();
+    for link in json("address show") {
+        let options = [
+            "/mtu",
+            "/address",
+            "/master",
+            "/linkinfo/info_kind",
+            "/linkinfo/info_data/ageing_time",
+            "/linkinfo/info_data/priority",
+            "/linkinfo/info_data/stp_state",
+            "/linkinfo/info_data/id",
+            "/linkinfo/info_data/link",
+            "/linkinfo/info_data/remote",
+            "/linkinfo/info_data/port",
+            "/linkinfo/info_data/learning",
+            "/linkinfo/info_slave_data/cost",
+        ];
+        let is_random = ["v0", "v1", "vx0"].contains(&link["ifname"].as_str().unwrap());
+        for option in options.iter().filter(|option| !(is_random && **option == "/address")) {
+            lines.extend(link.pointer(option).map(|value| format!("{} {option} {value}", link["ifname"])));
+        }
+        for address in link["addr_info"].as_array().unwrap().iter().filter(|a| a["scope"] == "global") {
+            let parts = ["local", "prefixlen", "broadcast", "label", "preferred_life_time"];
+            let parts: Vec<String> = parts.iter().map(|part| format!("{part} {}", address[part])).collect();
+            lines.push(format!("{} {}", link["ifname"], parts.join(" ")));
+        }
+    }
+    let others = [
+        (
+            "-4 route show table all",
+            &["type", "dst", "gateway", "dev", "metric", "table", "prefsrc", "metrics"][..],
+        ),
+        (
+            "-6 route show table all",
+            &["type", "dst", "gateway", "dev", "metric", "table", "prefsrc", "metrics"],
+        ),
+        ("-4 rule", &["priority", "src", "dst", "table", "fwmark", "tos"]),
+        ("-6 rule", &["priority", "src", "dst", "table", "fwmark", "tos"]),
+    ];
+    for (command, parts) in others {
+        for entry in json(command).iter().filter(|entry| entry["protocol"] != "kernel") {
+            let parts: Vec<String> = parts.iter().map(|part| format!("{part} {}", entry[part])).collect();
+            lines.push(format!("{command} {}", parts.join(" ")));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// What `convert --to networkd` writes makes the network that netapply itself makes, by the kernel's own word.
+#[test]
+fn networkd_makes_of_what_was_converted_what_netapply_makes() {
+    let own = Machine::boot("full", "true");
+    own.ok("systemctl stop systemd-networkd.socket systemd-networkd 2>/dev/null; true");
+    applied(&own, CONVERTED);
+    own.until("[ -z \"$(ip -6 address show tentative)\" ]");
+    let theirs = Machine::boot("full", "rm -f etc/systemd/network/*");
+    theirs.ok(&format!("cat >/root/net.yaml <<'END'\n{CONVERTED}END"));
+    theirs.ok("netapply convert --strict --to networkd --output /etc/systemd/network /root/net.yaml");
+    theirs.ok("systemctl restart systemd-networkd");
+    for link in ["eth0", "br0", "v0", "vx0"] {
+        theirs.until(&format!("networkctl --no-legend list {link} | grep -q configured"));
+    }
+    theirs.until("[ -z \"$(ip -6 address show tentative)\" ]");
+    let unknown =
+        theirs.ok("journalctl -u systemd-networkd -o cat | grep -i 'unknown\\|invalid\\|failed' || true");
+    assert_eq!(unknown, "");
+    let (ours, networkd) = (described(&own), described(&theirs));
+    let only = |a: &[String], b: &[String]| -> Vec<String> {
+        a.iter().filter(|line| !b.contains(line)).cloned().collect()
+    };
+    let (left, right) = (only(&ours, &networkd), only(&networkd, &ours));
+    assert!(left.is_empty() && right.is_empty(), "netapply alone: {left:#?}\nnetworkd alone: {right:#?}");
+    assert!(ours.len() > 30, "{ours:#?}");
+}

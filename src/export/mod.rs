@@ -6,6 +6,7 @@
 
 mod netplan;
 mod network_data;
+mod networkd;
 mod nmstate;
 mod tree;
 
@@ -23,6 +24,8 @@ use crate::resolve::{Resolved, ResolvedLink};
 pub enum Tool {
     /// netplan, version 2.
     Netplan,
+    /// systemd-networkd's files, and udev's for NICs.
+    Networkd,
     /// nmstate 2.
     Nmstate,
     /// network_data.json of OpenStack.
@@ -31,13 +34,18 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool, by the name that the command line has for it.
-    pub const ALL: &'static [(&'static str, Tool)] =
-        &[("netplan", Tool::Netplan), ("nmstate", Tool::Nmstate), ("network_data", Tool::NetworkData)];
+    pub const ALL: &'static [(&'static str, Tool)] = &[
+        ("netplan", Tool::Netplan),
+        ("networkd", Tool::Networkd),
+        ("nmstate", Tool::Nmstate),
+        ("network_data", Tool::NetworkData),
+    ];
 
     /// The name for a person.
     fn name(self) -> &'static str {
         match self {
             Tool::Netplan => "netplan",
+            Tool::Networkd => "networkd",
             Tool::Nmstate => "nmstate",
             Tool::NetworkData => "network_data.json",
         }
@@ -51,6 +59,8 @@ pub struct File {
     pub name: String,
     /// Permissions.
     pub mode: u32,
+    /// The group that may read it, where that is not root's.
+    pub group: Option<&'static str>,
     /// What it says.
     pub text: String,
 }
@@ -108,6 +118,7 @@ pub fn export(tool: Tool, desired: &Desired, resolved: &Resolved) -> Exported {
     let names = Names::new(resolved);
     let files = match tool {
         Tool::Netplan => netplan::write(desired, &names, &mut losses),
+        Tool::Networkd => networkd::write(desired, &names, &mut losses),
         Tool::Nmstate => nmstate::write(desired, &names, &mut losses),
         Tool::NetworkData => network_data::write(desired, &names, &mut losses),
     };
@@ -307,6 +318,33 @@ fn whole_resolver(desired: &Desired, links: &[Link]) -> Resolver {
         resolver.merge(&own);
     }
     resolver
+}
+
+/// Reports the machine's name, for a tool that has a place for it elsewhere.
+fn host_name(desired: &Desired, losses: &mut Losses) {
+    if let Some(name) = &desired.host_name {
+        let message = format!("{} has no host name ({}), left out", losses.tool, name.value);
+        losses.push("", Part::HostName, Diagnostic::new(Code::NotInFormat, name.at, message));
+    }
+}
+
+/// Puts name servers and rules of the machine at a link, for a tool that has them at links only.
+fn machine_wide(desired: &Desired, links: &mut [Link], losses: &mut Losses) {
+    let Some(link) = main_link(links).and_then(|at| links.get_mut(at)) else { return };
+    let at = desired.resolver.servers.first().map(|s| s.at).or(desired.resolver.search.first().map(|s| s.at));
+    if let Some(at) = at {
+        let what =
+            format!("{} has name servers at links only: those of the machine are written here", losses.tool);
+        losses.differs(link, Part::Resolver, at, what);
+        let own = std::mem::take(&mut link.resolver);
+        link.resolver = desired.resolver.clone();
+        link.resolver.merge(&own);
+    }
+    if let Some(rule) = desired.rules.first() {
+        let what = format!("{} has rules at links only: those of the machine are written here", losses.tool);
+        losses.differs(link, Part::Rules, rule.at, what);
+        link.rules.extend(desired.rules.iter().cloned());
+    }
 }
 
 /// The names that links have in the kernel, by their ids.

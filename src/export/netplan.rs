@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::tree::{Map, OutputTree, yaml};
-use super::{File, HEADER, Losses, Names, Part, expressible, main_link};
-use crate::diagnostic::{Code, Diagnostic};
+use super::{File, HEADER, Losses, Names, Part, expressible, host_name, machine_wide};
 use crate::format::netplan::options::{BOND, BRIDGE, How, Parameter, VXLAN};
 use crate::format::netplan::{OFFLOADS, PORT, is_id, section};
 use crate::format::value::{Mode, VIRTUAL};
@@ -20,10 +19,7 @@ use crate::model::{
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
     let mut links = expressible(desired, |link, losses| can_make(link, names, losses), true, losses);
     machine_wide(desired, &mut links, losses);
-    if let Some(name) = &desired.host_name {
-        let message = format!("netplan has no host name ({}), left out", name.value);
-        losses.push("", Part::HostName, Diagnostic::new(Code::NotInFormat, name.at, message));
-    }
+    host_name(desired, losses);
     if links.is_empty() {
         return Vec::new();
     }
@@ -36,7 +32,12 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     }
     let mut root = Map::default();
     root.put("network", network);
-    vec![File { name: "50-netapply.yaml".to_owned(), mode: 0o600, text: format!("{HEADER}{}", yaml(&root)) }]
+    vec![File {
+        name: "50-netapply.yaml".to_owned(),
+        mode: 0o600,
+        group: None,
+        text: format!("{HEADER}{}", yaml(&root)),
+    }]
 }
 
 /// Whether netplan has such links at all; says so where it has none.
@@ -79,24 +80,6 @@ fn tunnel_mode(link: &Link) -> Option<&'static Mode> {
     Mode::all()
         .filter(|mode| mode.kind == link.kind)
         .find(|mode| inside.is_none_or(|word| word == mode.inside()))
-}
-
-/// netplan has name servers and rules at links only.
-fn machine_wide(desired: &Desired, links: &mut [Link], losses: &mut Losses) {
-    let Some(link) = main_link(links).and_then(|at| links.get_mut(at)) else { return };
-    let at = desired.resolver.servers.first().map(|s| s.at).or(desired.resolver.search.first().map(|s| s.at));
-    if let Some(at) = at {
-        let what = "netplan has name servers at links only: those of the machine are written here";
-        losses.differs(link, Part::Resolver, at, what);
-        let own = std::mem::take(&mut link.resolver);
-        link.resolver = desired.resolver.clone();
-        link.resolver.merge(&own);
-    }
-    if let Some(rule) = desired.rules.first() {
-        let what = "netplan has rules at links only: those of the machine are written here";
-        losses.differs(link, Part::Rules, rule.at, what);
-        link.rules.extend(desired.rules.iter().cloned());
-    }
 }
 
 /// netplan's id of each link: the name of a link that netplan makes, and the id of a NIC where it can be one.

@@ -10,7 +10,7 @@ use super::{
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::value::BRIDGE_NAMES;
 use crate::model::attribute::OptionValue;
-use crate::model::{Desired, DesiredMac, Dynamic, Family, Kind, Link, Naming, Route, RouteKind};
+use crate::model::{Desired, DesiredMac, Dynamic, Family, Kind, Link, MacAddr, Naming, Route, RouteKind};
 
 /// The file as it is on a config drive.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
@@ -24,7 +24,10 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
         Some(id) => id.to_owned(),
         None => names.of(link).to_owned(),
     };
-    let writer = Writer { ids: links.iter().map(|link| (link.id.clone(), called(link))).collect() };
+    let writer = Writer {
+        ids: links.iter().map(|link| (link.id.clone(), called(link))).collect(),
+        macs: links.iter().filter_map(|link| Some((link.id.clone(), link.select.mac?.value))).collect(),
+    };
     let mut root = Map::default();
     let written = links.iter().map(|link| writer.link(link, nics.remove(&link.id), losses));
     root.put("links", written.map(OutputTree::Map).collect::<Vec<_>>());
@@ -48,7 +51,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     if let Some(rule) = desired.rules.first() {
         machine(Part::Rules, rule.at, "rules".to_owned());
     }
-    vec![File { name: "network_data.json".to_owned(), mode: 0o644, text: json(&root) }]
+    vec![File { name: "network_data.json".to_owned(), mode: 0o644, group: None, text: json(&root) }]
 }
 
 fn services(desired: &Desired, links: &[Link], writer: &Writer) -> Vec<OutputTree> {
@@ -113,6 +116,8 @@ fn can_make(link: &Link, names: &Names<'_>, nics: &mut HashMap<String, Map>, los
 }
 
 struct Writer {
+    /// The MAC addresses that NICs are matched by, by the link's id.
+    macs: HashMap<String, MacAddr>,
     /// What each link is called, by its id in the description.
     ids: HashMap<String, String>,
 }
@@ -181,6 +186,19 @@ impl Writer {
                 out.put(key, mac.to_string());
             }
             Some((_, at)) => losses.none(link, Part::Mac, at, "MAC address that a NIC gets"),
+            // Ironic's API wants one; a bond has its first member's.
+            None if link.kind == Kind::Bond => {
+                let first = link.members.first().and_then(|member| self.macs.get(&member.value));
+                if let Some(mac) = first {
+                    out.put("ethernet_mac_address", mac.to_string());
+                    losses.differs(
+                        link,
+                        Part::Mac,
+                        link.at,
+                        "the bond's MAC address, its first member's, is written",
+                    );
+                }
+            }
             None => {}
         }
         match &link.naming {
@@ -203,7 +221,9 @@ impl Writer {
         let mut own: Vec<(Family, Map)> = Vec::new();
         let add = |family, kind: &str, own: &mut Vec<(Family, Map)>| {
             let mut one = Map::default();
-            one.put("id", format!("network{}", networks.len() + own.len()));
+            let id = format!("network{}", networks.len() + own.len());
+            one.put("network_id", id.as_str());
+            one.put("id", id);
             one.put("link", self.id(&link.id));
             one.put("type", kind);
             own.push((family, one));

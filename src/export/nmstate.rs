@@ -59,7 +59,12 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
         config.put_filled("server", OutputTree::texts(shown));
         config.put_filled("search", OutputTree::texts(resolver.search.iter().map(|domain| &domain.value)));
     }
-    vec![File { name: "nmstate.yaml".to_owned(), mode: 0o644, text: format!("{HEADER}{}", yaml(&root)) }]
+    vec![File {
+        name: "nmstate.yaml".to_owned(),
+        mode: 0o644,
+        group: None,
+        text: format!("{HEADER}{}", yaml(&root)),
+    }]
 }
 
 /// Whether nmstate has such links; of a NIC what it is matched by goes to `nics`.

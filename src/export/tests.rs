@@ -297,7 +297,7 @@ fn what_is_written_is_read_back_as_it_was_or_reported() {
     let mut written = 0;
     for (case, texts) in cases() {
         let parsed = parse(texts);
-        for (name, tool) in Tool::ALL {
+        for (name, tool) in Tool::ALL.iter().filter(|(_, tool)| *tool != Tool::Networkd) {
             let exported = export(*tool, &parsed.desired, &resolved(&parsed.desired));
             let files = exported.files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
             if exported.files.is_empty() {

@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic, Renderer, Severity, worst};
 use crate::export::{self, Exported, File, Tool};
 use crate::format::Parsed;
 use crate::inventory::Inventory;
-use crate::machine::files;
+use crate::machine::{Machine, files};
 use crate::page::Page;
 use crate::resolve::{Missing, resolve};
 
@@ -66,6 +66,7 @@ pub(super) fn convert(args: &Args, tool: cli::ConvertTo) -> Exit {
 fn of(tool: cli::ConvertTo) -> Tool {
     match tool {
         cli::ConvertTo::Netplan => Tool::Netplan,
+        cli::ConvertTo::Networkd => Tool::Networkd,
         cli::ConvertTo::Nmstate => Tool::Nmstate,
         cli::ConvertTo::NetworkData => Tool::NetworkData,
     }
@@ -93,6 +94,23 @@ fn write(folder: &Path, files: &[File], exit: Exit) -> Exit {
             complain(&format!("cannot write {}: {error}", path.display()));
             return Exit::Incomplete;
         }
+        if let Some(group) = file.group.filter(|_| nix::unistd::geteuid().is_root()) {
+            let done = group_id(group).map(|id| std::os::unix::fs::chown(&path, None, Some(id)));
+            if !matches!(done, Some(Ok(()))) {
+                complain(&format!(
+                    "{} is for the group {group}, which it could not be given",
+                    path.display()
+                ));
+            }
+        }
     }
     exit
+}
+
+/// The number of a group by /etc/group: the C library would load the image's modules for names.
+fn group_id(name: &str) -> Option<u32> {
+    let text = files::read(&Machine::default().at("/etc/group")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split(':').nth(1)?.parse().ok()
 }
