@@ -154,6 +154,10 @@ impl Writer {
                 out.put("type", "linux_bridge");
                 out.put("bridge_links", members());
                 bridge(link, &mut out, losses);
+                if let Some(first) = link.vlans.as_ref().and_then(|vlans| vlans.first()) {
+                    let what = "the VLANs of the bridge itself follow from those on it";
+                    losses.differs(link, Part::Vlans, first.at, what);
+                }
             }
             Kind::Vlan => {
                 out.put("type", "vlan");

@@ -18,7 +18,7 @@ use super::value::interface_name;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{
-    Desired, DesiredMac, IfName, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, Route,
+    Desired, DesiredMac, IfName, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, PortVlan, Route,
 };
 
 pub(super) use bond::{BOND, bond_setting};
@@ -73,6 +73,11 @@ impl Draft {
         }
         link.select.name = Some(Located::new(NamePattern::Exact(link.id.clone()), link.at));
         self.add(link);
+    }
+
+    /// Keeps what `bridge vlan add`, or `del`, says of a port or of the bridge itself.
+    pub(super) fn vlan_command(&mut self, link: &str, vlan: PortVlan, adds: bool, at: Place) {
+        self.vlans.entry(link.to_owned()).or_default().command(vlan, adds, at);
     }
 
     /// Keeps a route for the link that reaches its gateway.

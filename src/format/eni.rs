@@ -286,8 +286,12 @@ impl Reader {
             let dev = dev.filter(|dev| *dev != link.id);
             match (dev, what) {
                 (_, What::Nothing) => {}
+                (dev, What::Vlans { vlan, adds }) => {
+                    let name = dev.as_deref().unwrap_or(&link.id);
+                    self.draft.vlan_command(name, vlan, adds, entry.key_at);
+                }
                 (_, What::Rule(rule)) => self.draft.desired.rules.push(rule),
-                (None, what) => take_effect(link, what, entry.key_at),
+                (None, what) => take_effect(link, what, entry.key_at, diags),
                 (Some(dev), what) => self.effects.push((Located::new(dev, entry.key_at), what)),
             }
         }
@@ -338,7 +342,7 @@ impl Reader {
                 self.draft.add(nic(LOOPBACK, dev.at));
             }
             match self.draft.link(&dev.value) {
-                Some(link) => take_effect(link, what, dev.at),
+                Some(link) => take_effect(link, what, dev.at, diags),
                 None => {
                     let message = format!("the command names \"{}\", which has no stanza", dev.value);
                     diags.push(Diagnostic::new(Code::DanglingReference, dev.at, message));
@@ -383,7 +387,7 @@ impl Reader {
                 self.made.insert(name.value.clone());
             }
             if let Some(link) = self.draft.link(&name.value) {
-                take_effect(link, what, name.at);
+                take_effect(link, what, name.at, diags);
             }
         }
     }
@@ -519,7 +523,7 @@ fn used(entry: &Entry, diags: &mut Vec<Diagnostic>) {
 }
 
 /// What a command of `up` asks for.
-fn take_effect(link: &mut Link, what: What, at: Place) {
+fn take_effect(link: &mut Link, what: What, at: Place, diags: &mut Vec<Diagnostic>) {
     match what {
         What::Route(route) => link.routes.push(route),
         What::Address(net) => link.addresses.push(Address::new(net, at)),
@@ -529,7 +533,12 @@ fn take_effect(link: &mut Link, what: What, at: Place) {
             let members = members.into_iter().filter(|member| !named.contains(member));
             link.members.extend(members.map(|m| Located::new(m, at)));
         }
-        What::Make(command) => {
+        What::Options(command) if command.kind != link.kind => {
+            let noun = command.kind.noun();
+            let message = format!("the command sets options of a {noun}, and \"{}\" is none", link.id);
+            diags.push(Diagnostic::new(Code::CommandIgnored, at, message));
+        }
+        What::Make(command) | What::Options(command) => {
             link.parent = command.parent.map(|parent| Located::new(parent, at)).or(link.parent.take());
             link.peer = command.peer.map(|peer| Located::new(peer, at)).or(link.peer.take());
             link.mac = link.mac.or(command.mac.map(|mac| Located::new(DesiredMac::Is(mac), at)));
@@ -540,7 +549,7 @@ fn take_effect(link: &mut Link, what: What, at: Place) {
                 }
             }
         }
-        What::Rule(_) | What::Nothing => {}
+        What::Vlans { .. } | What::Rule(_) | What::Nothing => {}
     }
 }
 

@@ -27,7 +27,14 @@ pub(super) fn of_bridges(desired: &mut Desired) {
         let tagged = on.remove(&bridge.id).unwrap_or_default();
         // A VLAN of this id on the bridge takes it over: its frames have a tag.
         let is_free = default != 0 && tagged.iter().all(|vid| vid.value != default);
-        let own = is_free.then(|| Located::new(PortVlan::untagged(default), bridge.at));
+        let own = match bridge.vlans.take() {
+            Some(described) => described,
+            None => {
+                is_free.then(|| Located::new(PortVlan::untagged(default), bridge.at)).into_iter().collect()
+            }
+        };
+        let has = |vid: u16| own.iter().any(|vlan| (vlan.value.first..=vlan.value.last).contains(&vid));
+        let tagged: Vec<Located<u16>> = tagged.into_iter().filter(|vid| !has(vid.value)).collect();
         let tagged = tagged.into_iter().map(|vid| {
             let vlan = PortVlan { first: vid.value, last: vid.value, pvid: false, untagged: false };
             Located::new(vlan, vid.at)

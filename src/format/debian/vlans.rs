@@ -21,6 +21,8 @@ pub(super) struct VlanOptions {
     pvid: Option<u16>,
     access: Option<u16>,
     untagged: Option<bool>,
+    /// What `bridge vlan add` and `del` change of it, in their order; whether they add.
+    commands: Vec<(Located<PortVlan>, bool)>,
     at: Option<Place>,
 }
 
@@ -30,6 +32,12 @@ impl VlanOptions {
         ["vlan_aware", "vids", "trunk", "pvid", "access", "allow_untagged"]
             .iter()
             .any(|own| name.strip_prefix("bridge_") == Some(own))
+    }
+
+    /// Takes a command that adds VLANs, or removes them.
+    pub(super) fn command(&mut self, vlan: PortVlan, adds: bool, at: Place) {
+        self.commands.push((Located::new(vlan, at), adds));
+        self.at.get_or_insert(at);
     }
 
     /// Reads one option, by its name with underscores.
@@ -59,8 +67,46 @@ impl VlanOptions {
             }
         };
         vids.extend(untagged.map(|vid| (vid, true)));
-        table(&vids, at)
+        after(table(&vids, at), &self.commands)
     }
+}
+
+/// A table after commands: what is added replaces what has its id, and of all only one is the pvid (`__vlan_add_flags`).
+fn after(table: Vec<Located<PortVlan>>, commands: &[(Located<PortVlan>, bool)]) -> Vec<Located<PortVlan>> {
+    if commands.is_empty() {
+        return table;
+    }
+    let mut entries: BTreeMap<u16, Located<PortVlan>> = BTreeMap::new();
+    let added = table.into_iter().map(|vlan| (vlan, true));
+    for (vlan, adds) in added.chain(commands.iter().copied()) {
+        if adds && vlan.value.pvid {
+            entries.values_mut().for_each(|entry| entry.value.pvid = false);
+        }
+        for vid in vlan.value.first..=vlan.value.last {
+            let one = PortVlan { first: vid, last: vid, ..vlan.value };
+            match adds {
+                true => drop(entries.insert(vid, Located::new(one, vlan.at))),
+                false => drop(entries.remove(&vid)),
+            }
+        }
+    }
+    let mut ranges: Vec<Located<PortVlan>> = Vec::new();
+    for entry in entries.into_values() {
+        let one = entry.value;
+        let grows = ranges.last_mut().filter(|range| {
+            let last = range.value;
+            range.at == entry.at
+                && last.last + 1 == one.first
+                && !last.pvid
+                && !one.pvid
+                && last.untagged == one.untagged
+        });
+        match grows {
+            Some(range) => range.value.last = one.last,
+            None => ranges.push(entry),
+        }
+    }
+    ranges
 }
 
 /// VLANs in order, the untagged one marked, as ranges.
@@ -122,14 +168,20 @@ pub(super) fn tables(
         let Some((id, members)) = links.get(bridge).map(|l| (l.id.clone(), l.members.clone())) else {
             continue;
         };
-        let Some(own) = options.remove(&id) else { continue };
+        let own = options.remove(&id).unwrap_or_default();
         let at = own.at.unwrap_or(Place::NONE);
         if let (Some(aware), Some(link)) = (own.aware, links.get_mut(bridge)) {
             set(link, "vlan_filtering", OptionValue::Bool(aware), at);
         }
-        if own.aware != Some(true) {
+        // A command may have turned it on.
+        let filters = links.get(bridge).and_then(|link| link.settings.get("vlan_filtering"));
+        if filters != Some(&OptionValue::Bool(true)) {
             default_pvid(links.get_mut(bridge), &own, at);
             continue;
+        }
+        if let Some(link) = links.get_mut(bridge).filter(|_| !own.commands.is_empty()) {
+            let default = Located::new(PortVlan::untagged(DEFAULT), link.at);
+            link.vlans = Some(after(vec![default], &own.commands));
         }
         for member in &members {
             let of_port = options.remove(&member.value).unwrap_or_default();
@@ -143,7 +195,7 @@ pub(super) fn tables(
     left.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (id, option) in left {
         let message = format!(
-            "the VLANs of \"{id}\" have no effect: it is not a port of a bridge with bridge-vlan-aware"
+            "the VLANs of \"{id}\" have no effect: it is no port of a bridge that filters VLANs (bridge-vlan-aware)"
         );
         diags.push(Diagnostic::new(Code::OptionIgnored, option.at.unwrap_or(Place::NONE), message));
     }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Family, Kind, Mtu, NextHop, Place, Route, RouteKind, Rule, Scope};
+use crate::model::{Family, Kind, Mtu, NextHop, Place, PortVlan, Route, RouteKind, Rule, Scope};
 
 pub(super) use make::Made;
 
@@ -30,6 +30,13 @@ pub(super) enum What {
     Members(Vec<String>),
     /// The link itself, which the command makes.
     Make(Made),
+    /// Options of a link that is there, and of which kind it is.
+    Options(Made),
+    /// VLANs that a port of a bridge, or the bridge itself, has more or less.
+    Vlans {
+        vlan: PortVlan,
+        adds: bool,
+    },
     /// `ip link set X up`: done anyway.
     Nothing,
 }
@@ -61,6 +68,7 @@ fn one(words: &[&str], at: Place) -> Option<Vec<Effect>> {
         "ip" => ip(arguments, at),
         "route" => old_route(arguments, at).map(alone),
         "ifconfig" => ifconfig(arguments),
+        "bridge" => bridge_vlan(arguments).map(alone),
         "ifenslave" => enslave(arguments).map(alone),
         "brctl" => brctl(arguments).map(alone),
         "vconfig" => vconfig(arguments).map(alone),
@@ -115,6 +123,39 @@ fn ifconfig(words: &[&str]) -> Option<Vec<Effect>> {
         effects.push(own(What::Address(net)));
     }
     Some(effects)
+}
+
+/// `bridge vlan add|del dev NAME vid N[-M] [pvid] [untagged] [self|master]`, bridge(8).
+fn bridge_vlan(words: &[&str]) -> Option<Effect> {
+    let (verb, words) = match words {
+        ["vlan", verb, rest @ ..] => (*verb, rest),
+        _ => return None,
+    };
+    let adds = is(verb, "add");
+    let removes = verb.len() > 1 && is(verb, "delete");
+    if !(adds || removes) {
+        return None;
+    }
+    let id = |text: &str| text.parse::<u16>().ok().filter(|id| (1..=4094).contains(id));
+    let (mut dev, mut vlan) = (None, PortVlan { first: 0, last: 0, pvid: false, untagged: false });
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "dev" => dev = Some((*words.next()?).to_owned()),
+            "vid" => {
+                let range = words.next()?;
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                (vlan.first, vlan.last) = (id(first)?, id(last)?);
+            }
+            "pvid" => vlan.pvid = true,
+            "untagged" => vlan.untagged = true,
+            // Which of the two it is follows from the link.
+            "self" | "master" => {}
+            _ => return None,
+        }
+    }
+    let is_range = vlan.first > 0 && vlan.first <= vlan.last && !(vlan.pvid && vlan.first < vlan.last);
+    is_range.then_some(Effect { dev: Some(dev?), what: What::Vlans { vlan, adds } })
 }
 
 /// The name of a routing table in a command that would be understood with its number.
@@ -335,6 +376,11 @@ impl<'a> Words<'a> {
                     let what = What::Members(vec![dev.to_owned()]);
                     effects.push(Effect { dev: Some(controller), what });
                 }
+                "type" => {
+                    let options = make::options(self.rest.make_contiguous())?;
+                    self.rest.clear();
+                    effects.push(own(What::Options(options)));
+                }
                 _ => return None,
             }
         }
@@ -446,6 +492,11 @@ mod tests {
                 What::Make(made) => {
                     format!("make {}{dev} {:?} {:?}", made.kind.word(), made.parent, made.settings)
                 }
+                What::Options(made) => format!("options of {}{dev} {:?}", made.kind.word(), made.settings),
+                What::Vlans { vlan, adds } => {
+                    let PortVlan { first, last, pvid, untagged } = vlan;
+                    format!("vlans{dev} {first}-{last} {adds} {pvid} {untagged}")
+                }
                 What::Nothing => format!("nothing{dev}"),
             }
         };
@@ -504,6 +555,13 @@ mod tests {
                 "ip link add vx type vxlan id 5 remote 2001:db8::1 nolearning dstport 4789",
                 "make vxlan dev vx None {\"dstport\": Number(4789), \"id\": Number(5), \"learning\": Bool(false), \"remote6\": Ip(2001:db8::1)}",
             ),
+            ("bridge vlan add dev $IFACE vid 10-20", "vlans dev eth0 10-20 true false false"),
+            ("/sbin/bridge vlan add vid 7 dev br0 self pvid untagged", "vlans dev br0 7-7 true true true"),
+            ("bridge vlan del dev eth1 vid 1", "vlans dev eth1 1-1 false false false"),
+            (
+                "ip link set dev br0 type bridge vlan_filtering 1",
+                "options of bridge dev br0 {\"vlan_filtering\": Bool(true)}",
+            ),
             ("ip rule add from 192.0.2.9 table 100", "rule from Some(\"192.0.2.9/32\") table 100"),
         ] {
             assert_eq!(routes(command), Some(vec![expected.to_owned()]), "{command}");
@@ -548,6 +606,11 @@ mod tests {
             "ip route add 10.0.0.0/8 10.0.0.0/9 dev eth0",
             "ip route add default via 192.0.2.1 table provider",
             "ifconfig eth0 192.0.2.9",
+            "bridge vlan add dev eth0 vid 4095",
+            "bridge vlan add dev eth0 vid 2-7 pvid",
+            "bridge vlan add dev eth0",
+            "bridge vlan show",
+            "bridge fdb add 02:00:00:00:00:01 dev eth0",
             "ifconfig eth0 192.0.2.9/24 promisc",
             "ifconfig",
             "ip route add $NET via 192.0.2.1",

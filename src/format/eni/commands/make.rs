@@ -116,13 +116,25 @@ pub(super) fn link(words: &[&str]) -> Option<Effect> {
             _ => return None,
         }
     };
+    let made = of_kind(kind, words)?;
+    let made = Made { parent: made.parent.clone().or(parent), mac, mtu, ..made };
+    Some(made.effect(name?))
+}
+
+/// `KIND OPTIONS…`.
+pub(super) fn options(words: &[&str]) -> Option<Made> {
+    let (kind, words) = words.split_first()?;
+    of_kind(kind, words.iter().copied())
+}
+
+fn of_kind<'a>(kind: &str, mut words: impl Iterator<Item = &'a str>) -> Option<Made> {
     // InfiniBand's interfaces are not made so.
     let kind = Kind::from_word(kind).filter(|kind| *kind != Kind::Physical)?;
-    let mut made = Made { parent, mac, mtu, ..Made::new(kind) };
+    let mut made = Made::new(kind);
     while let Some(word) = words.next() {
         made.option(word, &mut words)?;
     }
-    Some(made.effect(name?))
+    Some(made)
 }
 
 /// `NAME mode MODE [remote ADDRESS] [local ADDRESS] [ttl N] [dev NAME] [key K]`, ip-tunnel(8).
