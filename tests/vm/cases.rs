@@ -59,6 +59,22 @@ fn lacp_bond_with_jumbo_frames_and_a_31() {
     guest.ok("ping -c 1 -W 30 -s 8900 10.158.175.248");
 }
 
+#[test]
+fn a_drive_in_pure_udf_is_found_by_its_label_and_mounted_by_the_kernel() {
+    let drive = drive::udf("config-2", &[("openstack/latest/network_data.json", LACP)]);
+    let machine = || switch::machine().netapply().cd(drive.path()).boot();
+    let mut guest = machine();
+    guest.ok("netapply apply --no-verify");
+    assert_eq!(ports(&mut guest, "aggi"), ["eth0", "eth1"]);
+    guest.ok("lsmod | grep -q ^udf && ! grep -q udf /proc/mounts");
+
+    let mut guest = machine();
+    guest.ok("rm $(find /lib/modules -name 'udf.ko*') && depmod");
+    let output = guest.exits(3, "netapply apply --no-verify --wait=0");
+    let said = output.stdout + &output.stderr;
+    assert!(said.contains("Put the module udf into the image"), "{said}");
+}
+
 /// The bonding module brings a aggi of its own when the first bond is asked for, which is in the way of ours.
 #[test]
 fn a_bond_that_loads_the_module() {

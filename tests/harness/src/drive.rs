@@ -64,6 +64,25 @@ pub fn proxmox_iso(label: &str, files: &[(&str, &str)]) -> Drive {
     Drive { _folder: folder, image }
 }
 
+/// A drive in pure UDF: what genisoimage makes of both, with UDF's descriptors in the place of those of ISO 9660.
+pub fn udf(label: &str, files: &[(&str, &str)]) -> Drive {
+    const SECTOR: usize = 2048;
+    let (folder, tree, image) = stage(files);
+    let mut command = Command::new("genisoimage");
+    command.args(["-quiet", "-udf", "-V", label]).arg("-o").arg(&image).arg(&tree);
+    run(command);
+    let mut bytes = std::fs::read(&image).expect("the image");
+    let mut descriptors = bytes[16 * SECTOR..32 * SECTOR].to_vec();
+    let names = |sector: &[u8]| sector[1..6].to_vec();
+    let iso = descriptors.chunks(SECTOR).take_while(|sector| names(sector) == b"CD001").count();
+    assert_eq!(names(&descriptors[iso * SECTOR..]), b"BEA01", "UDF's descriptors follow");
+    descriptors.drain(..iso * SECTOR);
+    descriptors.resize(16 * SECTOR, 0);
+    bytes[16 * SECTOR..32 * SECTOR].copy_from_slice(&descriptors);
+    std::fs::write(&image, bytes).expect("the image is written");
+    Drive { _folder: folder, image }
+}
+
 /// A whole-disk VFAT image, as Nova and some BMC tools make it.
 pub fn vfat(label: &str, files: &[(&str, &str)]) -> Drive {
     let (folder, tree, image) = stage(files);
