@@ -8,6 +8,7 @@ use netapply::kernel::session::{NetlinkFamily, Session};
 use netapply::model::{Protocol, RouteKind};
 
 use harness::namespace::{in_namespace, ip, ip_json};
+use harness::world::until;
 
 async fn ask(query: &Query<'_>) -> Decision {
     let mut session = Session::open(NetlinkFamily::Route).unwrap();
@@ -63,6 +64,13 @@ fn a_lookup_answers_as_ip_route_get_does() {
         ip("address add 10.2.0.2/24 dev eth2");
         ip("-6 address add 2001:db8:1::2/64 dev eth0 nodad");
         ip("-6 address add 2001:db8:2::2/64 dev eth2 nodad");
+        // The kernel makes the local route of an IPv6 address in a job of its own (addrconf_dad_work).
+        until(|| {
+            let local = ip_json("-6 route show table local").to_string();
+            let is_there = |own| local.contains(&format!("\"{own}\""));
+            if ["2001:db8:1::2", "2001:db8:2::2"].iter().all(is_there) { Ok(()) } else { Err(local) }
+        })
+        .unwrap();
         ip("route add default via 10.1.0.1 proto static metric 100");
         ip("-6 route add default via 2001:db8:1::1 proto static metric 1024");
         ip("route add default via 10.2.0.1 proto dhcp table 100");
