@@ -550,8 +550,8 @@ fn write_rule(rule: &Rule) -> OutputTree {
 /// DHCP, and what it sends and takes. networkd has one set of overrides for both families.
 fn dhcp(link: &Link, out: &mut Map, losses: &mut Losses) {
     let asks = |dynamic| link.dynamic.iter().find(|d| d.value == dynamic);
-    let four = asks(Dynamic::Dhcp4);
-    for (key, dynamic) in [("dhcp4", four), ("dhcp6", asks(Dynamic::Dhcp6))] {
+    let (four, six) = (asks(Dynamic::Dhcp4), asks(Dynamic::Dhcp6));
+    for (key, dynamic) in [("dhcp4", four), ("dhcp6", six)] {
         if dynamic.is_some() {
             out.put(key, true);
         }
@@ -560,18 +560,21 @@ fn dhcp(link: &Link, out: &mut Map, losses: &mut Losses) {
     if options.duid {
         out.put("dhcp-identifier", "duid");
     }
-    let Some(four) = four else { return };
+    let Some(asked) = four.or(six) else { return };
     let overrides = dhcp_overrides(options);
-    if asks(Dynamic::Dhcp6).is_some() {
+    if six.is_some() {
         out.put_filled("dhcp6-overrides", overrides.clone());
     }
-    out.put_filled("dhcp4-overrides", overrides);
+    if four.is_some() {
+        out.put_filled("dhcp4-overrides", overrides);
+    }
     let lost = [
         (options.vendor_class.is_some(), "DHCP vendor class"),
+        (options.client_id.is_some(), "DHCP client id"),
         (options.lifetime.is_some(), "lifetime that DHCP asks for"),
     ];
     for (_, what) in lost.into_iter().filter(|(is_lost, _)| *is_lost) {
-        losses.none(link, Part::Dhcp4, four.at, what);
+        losses.none(link, Part::Dhcp4, asked.at, what);
     }
 }
 

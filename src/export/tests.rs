@@ -163,7 +163,7 @@ fn plain(link: &mut Link, keys: &HashMap<String, String>) {
     }
     link.dynamic.sort_by_key(|d| d.value);
     link.dynamic.dedup_by_key(|d| d.value);
-    if !link.dynamic.iter().any(|d| d.value == Dynamic::Dhcp4) {
+    if !link.dynamic.iter().any(|d| matches!(d.value, Dynamic::Dhcp4 | Dynamic::Dhcp6)) {
         link.dhcp4 = crate::model::DhcpOptions { duid: link.dhcp4.duid, ..Default::default() };
     }
     link.optional |= link.activation != Activation::Up;

@@ -5,11 +5,14 @@
 //! faster than they were read, [`Event::Resync`] says that the state must be read again.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use netlink_sys::{Socket, SocketAddr, protocols};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::unix::AsyncFd;
 
+use super::attributes::Attributes;
 use super::session::{Failure, READ_BUFFER, Read, drain, read_next, register};
 use super::wire;
 
@@ -36,6 +39,25 @@ pub enum Group {
     Ipv6Route = 11,
     /// IPv6 rules.
     Ipv6Rule = 19,
+}
+
+/// linux/if_addr.h.
+const IFA_F_DADFAILED: u32 = 0x08;
+/// Events that are looked at before the state is read anew.
+const MOST_EVENTS: usize = 1000;
+
+/// The address of an event that says it is gone because another machine has it, and the index of its link.
+fn duplicate(event: &Event) -> Option<(u32, Ipv6Addr)> {
+    let Event::Message { kind: libc::RTM_DELADDR, payload } = event else { return None };
+    // struct ifaddrmsg: family, prefix length, flags, scope, index.
+    let (head, attributes) = payload.split_first_chunk::<8>()?;
+    let failed = u32::from(head[2]) & IFA_F_DADFAILED != 0;
+    (i32::from(head[0]) == libc::AF_INET6 && failed).then_some(())?;
+    let index = u32::from_ne_bytes([head[4], head[5], head[6], head[7]]);
+    match Attributes::new(attributes).ip(libc::IFA_ADDRESS)? {
+        IpAddr::V6(ip) => Some((index, ip)),
+        IpAddr::V4(_) => None,
+    }
 }
 
 /// One notification.
@@ -92,6 +114,22 @@ impl Monitor {
                 Read::Overrun | Read::Cut => return Ok(Event::Resync),
             }
         }
+    }
+
+    /// As [`Monitor::changed`]; returns the addresses that were deleted because somebody else has them, each with the index of
+    /// its link: an address with a lifetime goes when duplicate detection finds it elsewhere (addrconf_dad_stop).
+    pub async fn changed_or_duplicate(&mut self) -> Result<Vec<(u32, Ipv6Addr)>, Failure> {
+        let mut duplicates = Vec::new();
+        let mut event = self.next().await?;
+        // A bound on one round: whoever has events without end reads the state all the same.
+        for _ in 0..MOST_EVENTS {
+            duplicates.extend(duplicate(&event));
+            match tokio::time::timeout(Duration::ZERO, self.next()).await {
+                Ok(next) => event = next?,
+                Err(_) => break,
+            }
+        }
+        Ok(duplicates)
     }
 
     /// Waits until something has changed, and takes with it all that has been notified by then: for a waiter

@@ -1,12 +1,14 @@
-//! Asks for leases: the clients of [`super::dhcp4::machine`] on real links, each a task with sockets and timers of its
+//! Asks for leases: the clients of [`super::dhcp4::machine`] and [`super::dhcp6::machine`] on real links, each a task with sockets and timers of its
 //! own. What they learn comes out of [`Clients::next`]; nothing here changes a link.
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, setsockopt, socket, sockopt,
+};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -14,11 +16,17 @@ use tokio::time::sleep;
 
 use super::dhcp4::frame::{self, CLIENT_PORT, SERVER_PORT};
 use super::dhcp4::machine::{Account, Arp, Client, ClientEvent, Config, Lease, LeaseEnd, Moment, Output};
+use super::dhcp6::machine::{Account6, Client6, Config6, Event6, Lease6, Output6};
 use crate::machine::clock;
+use crate::model::Family;
 use crate::socket::arp::ETH_P_ARP;
 use crate::socket::{Socket, op, want_tags};
 
 const ETH_P_IP: u16 = 0x0800;
+/// The ports of DHCPv6, and its servers and relays on a link (RFC 9915, section 7).
+const CLIENT_PORT6: u16 = 546;
+const SERVER_PORT6: u16 = 547;
+const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 /// Whole Ethernet frames with a tag fit.
 const BUFFER: usize = 2048;
 
@@ -34,12 +42,47 @@ pub struct Job {
     pub link: String,
     /// Its index.
     pub index: u32,
-    /// Who asks, and how.
-    pub config: Config,
-    /// An earlier lease.
-    pub kept: Option<Lease>,
-    /// The earlier lease is known to hold.
-    pub confirmed: bool,
+    /// What is asked for.
+    pub asks: Asks,
+}
+
+/// What a client asks for: who asks, how, and an earlier lease.
+#[derive(Clone, Debug)]
+pub enum Asks {
+    /// DHCPv4.
+    Four {
+        /// Who asks, and how.
+        config: Config,
+        /// An earlier lease.
+        kept: Option<Lease>,
+        /// The earlier lease is known to hold.
+        confirmed: bool,
+    },
+    /// DHCPv6.
+    Six {
+        /// Who asks, and how.
+        config: Config6,
+        /// An earlier lease.
+        kept: Option<Lease6>,
+    },
+}
+
+impl Asks {
+    fn family(&self) -> Family {
+        match self {
+            Asks::Four { .. } => Family::V4,
+            Asks::Six { .. } => Family::V6,
+        }
+    }
+}
+
+/// What a client has and has heard.
+#[derive(Clone, Debug)]
+pub enum ClientHas {
+    /// DHCPv4.
+    Four(Option<Lease>, Account),
+    /// DHCPv6.
+    Six(Option<Lease6>, Account6),
 }
 
 /// How a link's client stands.
@@ -47,28 +90,27 @@ pub struct Job {
 pub struct News {
     /// The link.
     pub link: String,
-    /// The state's name in RFC 2131.
+    /// The state's name in the protocol.
     pub state: &'static str,
-    /// The lease in force.
-    pub lease: Option<Lease>,
+    /// The lease in force, and what was heard.
+    pub heard: ClientHas,
     /// Why the last one is gone, where it has gone now.
     pub lost: Option<LeaseEnd>,
     /// The lease in force is another than before, or has another lifetime.
     pub changed: bool,
-    /// What was heard.
-    pub account: Account,
 }
 
 #[derive(Debug)]
 enum Command {
     Carrier(bool),
+    Duplicate(Ipv6Addr),
     Release,
 }
 
 /// The clients of all links.
 #[derive(Debug)]
 pub struct Clients {
-    running: BTreeMap<String, Running>,
+    running: BTreeMap<(String, Family), Running>,
     tell: UnboundedSender<News>,
     news: UnboundedReceiver<News>,
 }
@@ -97,42 +139,61 @@ impl Drop for Clients {
 impl Clients {
     /// Begins to ask on a link that has none of these clients yet, or was made anew. Needs a tokio runtime.
     pub fn start(&mut self, job: Job) {
-        if self.running.get(&job.link).is_some_and(|running| running.index == job.index) {
+        let key = (job.link.clone(), job.asks.family());
+        if self.running.get(&key).is_some_and(|running| running.index == job.index) {
             return;
         }
-        self.stop(&job.link);
+        self.stop(&key.0, key.1);
         let (commands, inbox) = unbounded_channel();
-        let (link, index) = (job.link.clone(), job.index);
-        let task = tokio::spawn(serve(job, inbox, self.tell.clone()));
-        self.running.insert(link, Running { index, carrier: false, commands, task });
+        let Job { link, index, asks } = job;
+        let tell = self.tell.clone();
+        let task = match asks {
+            Asks::Four { config, kept, confirmed } => {
+                tokio::spawn(serve(link, index, config, kept, confirmed, inbox, tell))
+            }
+            Asks::Six { config, kept } => tokio::spawn(serve6(link, index, config, kept, inbox, tell)),
+        };
+        self.running.insert(key, Running { index, carrier: false, commands, task });
     }
 
-    /// Ends the client of a link, which keeps its lease.
-    pub fn stop(&mut self, link: &str) {
-        if let Some(running) = self.running.remove(link) {
+    /// Ends a client of a link, which keeps its lease.
+    pub fn stop(&mut self, link: &str, family: Family) {
+        if let Some(running) = self.running.remove(&(link.to_owned(), family)) {
             running.task.abort();
         }
     }
 
-    /// The links that have a client.
-    pub fn links(&self) -> impl Iterator<Item = &str> {
-        self.running.keys().map(String::as_str)
+    /// The links that have a client, and its family.
+    pub fn links(&self) -> impl Iterator<Item = (&str, Family)> {
+        self.running.keys().map(|(link, family)| (link.as_str(), *family))
+    }
+
+    fn of_link(&mut self, link: &str) -> impl Iterator<Item = &mut Running> {
+        self.running.iter_mut().filter(move |((name, _), _)| name == link).map(|(_, running)| running)
     }
 
     /// Whether a link carries packets now.
     pub fn carrier(&mut self, link: &str, carrier: bool) {
-        let Some(running) = self.running.get_mut(link).filter(|running| running.carrier != carrier) else {
-            return;
-        };
-        running.carrier = carrier;
-        let _ = running.commands.send(Command::Carrier(carrier));
+        for running in self.of_link(link).filter(|running| running.carrier != carrier) {
+            running.carrier = carrier;
+            let _ = running.commands.send(Command::Carrier(carrier));
+        }
     }
 
-    /// Gives the lease of a link up.
+    /// Somebody else has an address of the link with this index.
+    pub fn duplicate_at(&mut self, index: u32, address: Ipv6Addr) {
+        let there = self.running.values().filter(|running| running.index == index);
+        there.for_each(|running| drop(running.commands.send(Command::Duplicate(address))));
+    }
+
+    /// Somebody else has an address of a link.
+    pub fn duplicate(&mut self, link: &str, address: Ipv6Addr) {
+        self.of_link(link).for_each(|running| drop(running.commands.send(Command::Duplicate(address))));
+    }
+
+    /// Gives the leases of a link up.
     pub fn release(&mut self, link: &str) {
-        if let Some(running) = self.running.get(link) {
-            let _ = running.commands.send(Command::Release);
-        }
+        self.of_link(link).for_each(|running| drop(running.commands.send(Command::Release)));
     }
 
     /// What comes next, however long that takes: the caller sets the bound. Cancel safe.
@@ -146,30 +207,28 @@ impl Clients {
 }
 
 /// Runs a client until it is dropped.
-async fn serve(job: Job, mut commands: UnboundedReceiver<Command>, tell: UnboundedSender<News>) {
-    let Job { link, index, config, kept, confirmed } = job;
+async fn serve(
+    link: String,
+    index: u32,
+    config: Config,
+    kept: Option<Lease>,
+    confirmed: bool,
+    mut commands: UnboundedReceiver<Command>,
+    tell: UnboundedSender<News>,
+) {
     let mut client = Client::new(config.clone(), kept, confirmed, now());
     let mut wire = Wire { link: link.clone(), index, config, ip: None, arp: None, udp: None };
-    let (secret, mut count) = (RandomState::new(), 0_u64);
-    let mut random = || {
-        count += 1;
-        secret.hash_one(count) as u32
-    };
+    let mut random = unguessable();
     let (mut ip_frame, mut arp_frame) = ([0; BUFFER], [0; 128]);
     let mut told = None;
     loop {
         wire.follow(&client);
-        let left = client.deadline().map(|deadline| deadline.saturating_sub(now()));
-        let timer = async {
-            match left {
-                Some(left) => sleep(left).await,
-                None => std::future::pending().await,
-            }
-        };
+        let timer = until(client.deadline());
         let outputs = tokio::select! {
             command = commands.recv() => match command {
                 Some(Command::Carrier(up)) => client.handle(now(), ClientEvent::Carrier(up), &mut random),
                 Some(Command::Release) => client.handle(now(), ClientEvent::Release, &mut random),
+                Some(Command::Duplicate(_)) => continue,
                 None => return,
             },
             () = timer => client.handle(now(), ClientEvent::Timer, &mut random),
@@ -202,11 +261,116 @@ async fn serve(job: Job, mut commands: UnboundedReceiver<Command>, tell: Unbound
         let account = Account { malformed: client.account().malformed.min(1), ..client.account().clone() };
         let state = (client.state(), account);
         if changed || told.as_ref() != Some(&state) {
-            let lease = client.lease().cloned();
-            let account = client.account().clone();
-            let _ = tell.send(News { link: link.clone(), state: state.0, lease, lost, changed, account });
+            let heard = ClientHas::Four(client.lease().cloned(), client.account().clone());
+            let _ = tell.send(News { link: link.clone(), state: state.0, heard, lost, changed });
             told = Some(state);
         }
+    }
+}
+
+/// Runs a DHCPv6 client until it is dropped.
+async fn serve6(
+    link: String,
+    index: u32,
+    config: Config6,
+    kept: Option<Lease6>,
+    mut commands: UnboundedReceiver<Command>,
+    tell: UnboundedSender<News>,
+) {
+    let mut client = Client6::new(config, kept, now());
+    let mut random = unguessable();
+    let mut socket: Option<tokio::net::UdpSocket> = None;
+    let mut buffer = [0; BUFFER];
+    let mut told = None;
+    let failed = |error: &io::Error| log::debug!("DHCPv6 on {link}: {error}");
+    loop {
+        match (client.listens(), &socket) {
+            (false, _) => socket = None,
+            (true, None) => socket = client_socket(&link).inspect_err(failed).ok(),
+            (true, Some(_)) => {}
+        }
+        let received = async {
+            match &socket {
+                Some(socket) => socket.recv(&mut buffer).await,
+                None => std::future::pending().await,
+            }
+        };
+        let outputs = tokio::select! {
+            command = commands.recv() => {
+                let event = match command {
+                    Some(Command::Carrier(up)) => Event6::Carrier(up),
+                    Some(Command::Duplicate(address)) => Event6::Duplicate(address),
+                    Some(Command::Release) => Event6::Release,
+                    None => return,
+                };
+                client.handle(now(), event, &mut random)
+            }
+            () = until(client.deadline()) => client.handle(now(), Event6::Timer, &mut random),
+            received = received => match received {
+                Ok(length) => {
+                    let payload = buffer.get(..length).unwrap_or_default();
+                    client.handle(now(), Event6::Message(payload), &mut random)
+                }
+                Err(error) => {
+                    failed(&error);
+                    continue;
+                }
+            },
+        };
+        let mut changed = false;
+        let mut lost = None;
+        for output in outputs {
+            match output {
+                Output6::Bound(_) => changed = true,
+                Output6::Lost(why) => (changed, lost) = (true, Some(why)),
+                Output6::Send(payload) => {
+                    // The first message may be of a moment in which the socket is not open yet.
+                    if socket.is_none() {
+                        socket = client_socket(&link).inspect_err(failed).ok();
+                    }
+                    if let Some(socket) = &socket {
+                        let to = SocketAddrV6::new(ALL_SERVERS, SERVER_PORT6, 0, index);
+                        if let Err(error) = socket.send_to(&payload, to).await {
+                            failed(&error);
+                        }
+                    }
+                }
+            }
+        }
+        let state = (client.state(), client.account().clone());
+        if changed || told.as_ref() != Some(&state) {
+            let heard = ClientHas::Six(client.lease().cloned(), client.account().clone());
+            let _ = tell.send(News { link: link.clone(), state: state.0, heard, lost, changed });
+            told = Some(state);
+        }
+    }
+}
+
+/// Takes what comes for the client's port of a link.
+fn client_socket(link: &str) -> io::Result<tokio::net::UdpSocket> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = socket(AddressFamily::Inet6, SockType::Datagram, flags, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    setsockopt(&fd, sockopt::BindToDevice, &OsString::from(link))?;
+    let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, CLIENT_PORT6, 0, 0);
+    bind(fd.as_raw_fd(), &SockaddrIn6::from(any))?;
+    tokio::net::UdpSocket::from_std(UdpSocket::from(fd))
+}
+
+/// Numbers that nobody can guess.
+fn unguessable() -> impl FnMut() -> u32 {
+    let (secret, mut count) = (RandomState::new(), 0_u64);
+    move || {
+        count += 1;
+        secret.hash_one(count) as u32
+    }
+}
+
+async fn until(deadline: Option<Moment>) {
+    match deadline {
+        Some(deadline) => sleep(deadline.saturating_sub(now())).await,
+        None => std::future::pending().await,
     }
 }
 

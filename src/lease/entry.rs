@@ -10,6 +10,8 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use super::dhcp4::machine::{Account, Config, Lease, LeaseEnd, Moment};
+use super::dhcp6::machine::{Account6, Config6, Lease6};
+use super::dhcp6::message::status;
 use crate::machine::{Machine, files};
 
 /// The file of a link.
@@ -32,6 +34,62 @@ pub struct LeaseEntry {
     pub lost: Option<LeaseEnd>,
     /// What was heard.
     pub account: Account,
+    /// IPv4 is not asked for: what stands above is of no use.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub only_dhcp6: bool,
+    /// DHCPv6, where the link asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dhcp6: Option<Entry6>,
+}
+
+/// A link's DHCPv6.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Entry6 {
+    /// Who asks, and how.
+    pub config: Config6,
+    /// State of the client.
+    pub state: String,
+    /// The lease, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease6>,
+    /// Why the last one is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LeaseEnd>,
+    /// What was heard.
+    pub account: Account6,
+}
+
+/// So many messages are sent before a link that has its IPv4 lease no longer waits for DHCPv6: 1, 2 and 4 s.
+const PATIENCE: u32 = 4;
+
+impl Entry6 {
+    /// The lease, as long as it may be used.
+    pub fn in_force(&self, now: Moment) -> Option<&Lease6> {
+        self.lease.as_ref().filter(|lease| lease.is_in_force(now))
+    }
+
+    /// A server is there, or was.
+    fn was_answered(&self) -> bool {
+        self.lost.is_some() || !self.account.without_address.is_empty()
+    }
+
+    /// Why the link has no lease: a clause.
+    fn why(&self) -> String {
+        let Account6 { unanswered, without_address, duplicate } = &self.account;
+        match (&self.lost, duplicate, without_address.first()) {
+            (Some(LeaseEnd::Released), ..) => "the lease was given up by hand".to_owned(),
+            (_, Some(duplicate), _) => format!("{duplicate} was leased, and another machine uses it"),
+            (_, _, Some((_, status::NO_ADDRESSES))) => {
+                "the DHCPv6 server has no addresses left (NoAddrsAvail)".to_owned()
+            }
+            (_, _, Some((_, code))) => format!("the DHCPv6 server gives no address (status {code})"),
+            (Some(_), ..) => "the DHCPv6 lease ran out or was taken back".to_owned(),
+            _ if self.state == "DOWN" => "the link has no carrier".to_owned(),
+            _ if *unanswered > 0 => format!("no DHCPv6 server answers (asked {unanswered} times)"),
+            _ => "no answer of a DHCPv6 server yet".to_owned(),
+        }
+    }
 }
 
 impl LeaseEntry {
@@ -45,8 +103,43 @@ impl LeaseEntry {
         self.lease.as_ref().filter(|lease| lease.is_in_force(now))
     }
 
-    /// Why the link has no lease: a clause.
-    pub fn why(&self) -> String {
+    fn lacks_dhcp4(&self, now: Moment) -> bool {
+        let without = self.lost == Some(LeaseEnd::Ipv6Only);
+        !self.only_dhcp6 && !without && self.in_force(now).is_none()
+    }
+
+    /// Whether a lease that is asked for is missing. A description for any network asks for both families, so that beside an
+    /// IPv4 lease a DHCPv6 server that is not there is not missing.
+    pub fn lacks(&self, now: Moment) -> bool {
+        let lacks = |six: &Entry6| six.in_force(now).is_none() && (self.only_dhcp6 || six.was_answered());
+        self.lacks_dhcp4(now) || self.dhcp6.as_ref().is_some_and(lacks)
+    }
+
+    /// Whether a lease may come that is worth a wait.
+    pub fn is_awaited(&self, now: Moment) -> bool {
+        let may_come = |six: &Entry6| {
+            six.in_force(now).is_none() && six.state != "DOWN" && six.account.unanswered < PATIENCE
+        };
+        self.lacks(now) || self.dhcp6.as_ref().is_some_and(may_come)
+    }
+
+    /// Every lease of the link was given up by hand.
+    pub fn is_released(&self) -> bool {
+        let released = Some(LeaseEnd::Released);
+        (self.only_dhcp6 || self.lost == released)
+            && self.dhcp6.as_ref().is_none_or(|six| six.lost == released)
+            && !(self.only_dhcp6 && self.dhcp6.is_none())
+    }
+
+    /// Why a lease that is asked for is missing: a clause.
+    pub fn why(&self, now: Moment) -> String {
+        match &self.dhcp6 {
+            Some(six) if !self.lacks_dhcp4(now) => six.why(),
+            _ => self.why_not_dhcp4(),
+        }
+    }
+
+    fn why_not_dhcp4(&self) -> String {
         let Account { offers, refused, conflict, unanswered, malformed } = &self.account;
         let mut why = match self.lost {
             Some(LeaseEnd::Expired) => "the lease ran out; ".to_owned(),
@@ -135,7 +228,7 @@ mod tests {
         let address: Ipv4Addr = [192, 0, 2, 7].into();
         let server: Ipv4Addr = [192, 0, 2, 1].into();
         let offer = Offered { server, address, not_taken: None, silent: false };
-        let of = |account: Account| LeaseEntry { account, ..LeaseEntry::new("eth0") }.why();
+        let of = |account: Account| LeaseEntry { account, ..LeaseEntry::new("eth0") }.why(Moment::ZERO);
         let none = Account::default;
         assert_eq!(of(none()), "no answer yet");
         assert_eq!(of(Account { unanswered: 1, ..none() }), "no DHCP server answers (asked once)");
@@ -154,8 +247,8 @@ mod tests {
             "192.0.2.7 was offered, and 02:00:00:00:00:63 uses it"
         );
         let lost = LeaseEntry { lost: Some(LeaseEnd::Expired), ..LeaseEntry::new("eth0") };
-        assert_eq!(lost.why(), "the lease ran out; no answer yet");
+        assert_eq!(lost.why(Moment::ZERO), "the lease ran out; no answer yet");
         let down = LeaseEntry { state: "DOWN".to_owned(), ..LeaseEntry::new("eth0") };
-        assert_eq!(down.why(), "the link has no carrier");
+        assert_eq!(down.why(Moment::ZERO), "the link has no carrier");
     }
 }

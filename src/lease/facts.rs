@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::dhcp4::machine::{Lease, Moment};
+use super::dhcp6::machine::Lease6;
 use super::entry::LeaseEntry;
 use crate::model::{Address, Dynamic, Kind, Located, Mtu, Place, Protocol, Resolver, Route};
 use crate::resolve::{Leased, Resolved, ResolvedLink};
@@ -15,20 +16,47 @@ use crate::resolve::{Leased, Resolved, ResolvedLink};
 /// so that of two default routes the first link's is used.
 const METRIC: u32 = 100;
 
-/// Whether a link asks for what netapply can lease.
-pub fn asks(link: &ResolvedLink) -> bool {
-    link.desired.dynamic.iter().any(|dynamic| dynamic.value == Dynamic::Dhcp4)
+/// Whether a link asks for this.
+pub fn asks(link: &ResolvedLink, dynamic: Dynamic) -> bool {
+    link.desired.dynamic.iter().any(|asked| asked.value == dynamic)
 }
 
 /// Adds what the leases of these links give. A link without an entry is left to the image.
 pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now: Moment) {
-    for (metric, link) in (METRIC..).zip(resolved.links.iter_mut().filter(|link| asks(link))) {
-        let metric = link.desired.dhcp4.metric.unwrap_or(metric);
+    let place = |link: &ResolvedLink, asked: Dynamic| {
+        let place = link.desired.dynamic.iter().find(|dynamic| dynamic.value == asked);
+        place.map_or(Place::NONE, |place| place.at)
+    };
+    for link in &mut resolved.links {
         let Some(entry) = entries.get(&link.name) else { continue };
-        let place = link.desired.dynamic.iter().find(|d| d.value == Dynamic::Dhcp4);
-        let at = place.map_or(Place::NONE, |place| place.at);
+        let leases = !entry.only_dhcp6 && asks(link, Dynamic::Dhcp4)
+            || entry.dhcp6.is_some() && asks(link, Dynamic::Dhcp6);
+        if leases {
+            link.lease = Some(match entry.lacks(now) {
+                true => Leased::Missing(entry.why(now)),
+                false => Leased::InForce,
+            });
+        }
+    }
+    for link in resolved.links.iter_mut().filter(|link| asks(link, Dynamic::Dhcp6)) {
+        let Some(six) = entries.get(&link.name).and_then(|entry| entry.dhcp6.as_ref()) else { continue };
+        let at = place(link, Dynamic::Dhcp6);
+        // What routers advertise the kernel takes itself, and it stays.
+        if six.lease.is_some() || six.lost.is_some() {
+            let ours = [Dynamic::Dhcp6, Dynamic::RouterAdvertisements];
+            link.desired.dynamic.retain(|dynamic| !ours.contains(&dynamic.value));
+        }
+        if let Some(lease) = six.in_force(now) {
+            let resolver = add6(link, lease, at, now);
+            resolved.resolver.merge(&resolver);
+        }
+    }
+    let asking = resolved.links.iter_mut().filter(|link| asks(link, Dynamic::Dhcp4));
+    for (metric, link) in (METRIC..).zip(asking) {
+        let metric = link.desired.dhcp4.metric.unwrap_or(metric);
+        let Some(entry) = entries.get(&link.name).filter(|entry| !entry.only_dhcp6) else { continue };
+        let at = place(link, Dynamic::Dhcp4);
         let lease = entry.in_force(now);
-        link.lease = Some(lease.map_or_else(|| Leased::Missing(entry.why()), |_| Leased::InForce));
         // Before the first answer whatever an earlier client left stays: the root may be mounted over it.
         if lease.is_some() || entry.lost.is_some() {
             link.desired.dynamic.retain(|dynamic| dynamic.value != Dynamic::Dhcp4);
@@ -49,6 +77,35 @@ pub fn host_name<'a>(
     let links = resolved.links.iter().filter(|link| link.desired.dhcp4.use_host_name);
     let mut leases = links.filter_map(|link| entries.get(&link.name)?.in_force(now));
     leases.find_map(|lease| lease.terms.host_name.as_deref())
+}
+
+/// Adds the addresses of DHCPv6, each alone: which prefixes are on the link, and the routers, are for advertisements to say.
+/// Returns the name servers and search domains.
+fn add6(link: &mut ResolvedLink, lease: &Lease6, at: Place, now: Moment) -> Resolver {
+    for leased in lease.addresses.iter().filter(|leased| leased.is_in_force(now)) {
+        let address = IpAddr::V6(leased.address);
+        if link.desired.addresses.iter().any(|a| a.net.addr() == address) {
+            continue;
+        }
+        let left = |until: Option<u64>| {
+            until.map(|until| {
+                let left = std::time::Duration::from_millis(until).saturating_sub(now).as_secs();
+                u32::try_from(left).unwrap_or(u32::MAX - 1)
+            })
+        };
+        // The kernel refuses an address that has no second left.
+        let (preferred, valid) = (left(leased.preferred_until), left(leased.valid_until).map(|s| s.max(1)));
+        link.desired.addresses.push(Address { preferred, valid, ..Address::new(address.into(), at) });
+    }
+    let mut resolver = Resolver::default();
+    if link.desired.dhcp4.use_name_servers {
+        resolver.servers.extend(lease.name_servers.iter().map(|ip| Located::new(IpAddr::V6(*ip), at)));
+    }
+    if link.desired.dhcp4.use_domains {
+        resolver.search.extend(lease.search.iter().map(|domain| Located::new(domain.clone(), at)));
+    }
+    link.desired.resolver.merge(&resolver);
+    resolver
 }
 
 /// Returns the name servers and search domains.

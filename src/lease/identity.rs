@@ -12,7 +12,7 @@ use crate::resolve::{Resolved, ResolvedLink};
 const ETHERNET: u8 = 1;
 /// Type of a client id that is an IAID and a DUID (RFC 4361).
 const DUID: u8 = 255;
-/// DUID-LL and DUID-UUID (RFC 8415, 11.4 and 11.5).
+/// DUID-LL and DUID-UUID (RFC 9915, 11.4 and 11.5).
 const DUID_LL: [u8; 2] = [0, 3];
 const DUID_UUID: [u8; 2] = [0, 4];
 /// UUIDs that a vendor gave to more than one machine.
@@ -52,15 +52,16 @@ pub fn client_id(link: &ResolvedLink, mac: MacAddr, uuid: Option<&str>) -> Vec<u
     [&[DUID][..], &iaid(&link.name), &duid(mac, uuid)].concat()
 }
 
-fn duid(mac: MacAddr, uuid: Option<&str>) -> Vec<u8> {
+/// The machine's identifier: the same for all of its links.
+pub fn duid(mac: MacAddr, uuid: Option<&str>) -> Vec<u8> {
     match uuid.and_then(plausible) {
         Some(uuid) => [&DUID_UUID[..], &uuid].concat(),
         None => [&DUID_LL[..], &[0, ETHERNET], mac.as_bytes()].concat(),
     }
 }
 
-/// The name's FNV-1a hash.
-fn iaid(name: &str) -> [u8; 4] {
+/// A link's identifier beside the machine's: the name's FNV-1a hash.
+pub fn iaid(name: &str) -> [u8; 4] {
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193));
     hash.to_be_bytes()
 }

@@ -1,12 +1,13 @@
 //! Networks that are not static: what DHCP servers give a link, for as long as they give it.
 //!
-//! [`dhcp4`] is DHCPv4: a codec that believes nothing, and a machine of the protocol's states. Both are pure: packets and
+//! [`dhcp4`] is DHCPv4: a codec that believes nothing, and a machine of the protocol's states; [`dhcp6`] is DHCPv6 in the same form. All are pure: packets and
 //! the time come in, packets and deadlines go out. [`ask`] runs such machines on real links. What they learn is kept in
 //! files ([`entry`]), and becomes a part of what is described ([`facts`], pure) before anything is planned. [`identity`]
 //! (pure) is who a link is to a server. Changes no link, and does not decide which ones are asked on.
 
 pub mod ask;
 pub mod dhcp4;
+pub mod dhcp6;
 pub mod entry;
 pub mod facts;
 pub mod identity;

@@ -245,7 +245,7 @@ pub enum DesiredMac {
     Random,
 }
 
-/// How DHCP asks, and what of its answer is taken.
+/// How DHCP asks, and what of its answer is taken; what DHCPv6 has too holds for both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DhcpOptions {
     /// Ask as a DUID with an IAID (RFC 4361) instead of by the MAC address.

@@ -122,15 +122,17 @@ impl Order {
     }
 }
 
-/// Global, on a link whose addresses of this family are described: IPv6 ones that are there for good, IPv4 ones with a
-/// lifetime, too, which are leases of an earlier client; and what is described, whatever its scope is now.
+/// Global, on a link whose addresses of this family are described: IPv6 ones that are there for good; with a lifetime, too,
+/// IPv4 ones and single IPv6 ones, which are leases of an earlier client; and what is described, whatever its scope is now.
 fn is_ours(link: &ResolvedLink, address: &AddressEntry) -> bool {
     let (v4, v6) = left_to_others(link);
     let is_v4 = address.net.addr().is_ipv4();
     let left = if is_v4 { v4 } else { v6 };
     let by_kernel =
         matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal);
-    let lasting = (is_v4 || address.permanent) && !by_kernel && !is_of_tunnel(link, address);
+    // No prefix of an advertisement is as long as an address: that is a lease of DHCPv6.
+    let lasting = is_v4 || address.permanent || address.net.prefix_len() == 128;
+    let lasting = lasting && !by_kernel && !is_of_tunnel(link, address);
     let described = link.desired.addresses.iter().any(|a| a.net.addr() == address.net.addr());
     (described || (lasting && address.scope == Scope::Global)) && !left
 }

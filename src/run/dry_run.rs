@@ -237,7 +237,7 @@ fn name_servers(page: &mut Page, resolver: &Resolver) {
 /// What needs a client in the image. Router advertisements are the kernel's own work.
 fn clients(link: &ResolvedLink) -> impl Iterator<Item = Dynamic> {
     let dynamic = link.desired.dynamic.iter().map(|d| d.value);
-    dynamic.filter(|d| *d != Dynamic::RouterAdvertisements && !(*d == Dynamic::Dhcp4 && link.lease.is_some()))
+    dynamic.filter(|d| *d != Dynamic::RouterAdvertisements && link.lease.is_none())
 }
 
 /// What a client in the image is to do on the link.

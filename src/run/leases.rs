@@ -17,12 +17,13 @@ use super::{Exit, print, print_json};
 use crate::cli::Args;
 use crate::handoff::{self, Presence};
 use crate::inventory::{Inventory, ObservedLink};
-use crate::lease::ask::{self, Clients, Job, News};
+use crate::lease::ask::{self, Asks, ClientHas, Clients, Job, News};
 use crate::lease::dhcp4::machine::{Config, Lease, LeaseEnd};
-use crate::lease::entry::{self, LeaseEntry};
+use crate::lease::dhcp6::machine::{Config6, LeasedAddress};
+use crate::lease::entry::{self, Entry6, LeaseEntry};
 use crate::lease::identity;
 use crate::machine::Machine;
-use crate::model::LinkLayer;
+use crate::model::{Family, LinkLayer};
 use crate::page::Page;
 use crate::resolve::ResolvedLink;
 
@@ -74,15 +75,24 @@ impl Leasing {
             }
         }
         for (name, known) in &planned.entries {
-            let link = planned.resolved.link(name);
-            let Some(config) = link.and_then(|link| config(link, planned, machine, &self.words)) else {
-                continue;
-            };
-            let mut entry = self.entries.get(name).unwrap_or(known).clone();
+            let Some(link) = planned.resolved.link(name) else { continue };
+            let before = self.entries.get(name).unwrap_or(known);
+            let mut entry = before.clone();
             // Whoever applies again asks again.
-            let given_up = known.lost == Some(LeaseEnd::Released) && !self.entries.contains_key(name);
-            if entry.config != config || given_up {
-                entry = LeaseEntry { config, ..if given_up { LeaseEntry::new(name) } else { entry } };
+            if known.is_released() && !self.entries.contains_key(name) {
+                let dhcp6 = known.dhcp6.as_ref().map(|_| Entry6::default());
+                entry = LeaseEntry { only_dhcp6: known.only_dhcp6, dhcp6, ..LeaseEntry::new(name) };
+            }
+            match config(link, planned, machine, &self.words).filter(|_| !known.only_dhcp6) {
+                Some(config) => (entry.config, entry.only_dhcp6) = (config, false),
+                None => entry.only_dhcp6 = true,
+            }
+            let config = config6(link, planned, machine).filter(|_| known.dhcp6.is_some());
+            entry.dhcp6 = config.map(|config| Entry6 { config, ..entry.dhcp6.take().unwrap_or_default() });
+            if entry.only_dhcp6 && entry.dhcp6.is_none() {
+                continue;
+            }
+            if entry != *before {
                 changed = true;
                 keep(machine, &entry);
             }
@@ -101,11 +111,7 @@ impl Leasing {
         let mut bound = CARRIER_BOUND;
         let now = ask::now();
         for link in planned.resolved.links.iter().filter(|link| !link.desired.optional) {
-            let Some(entry) = self.entries.get(&link.name).filter(|entry| entry.in_force(now).is_none())
-            else {
-                continue;
-            };
-            if entry.lost == Some(LeaseEnd::Ipv6Only) {
+            if !self.entries.get(&link.name).is_some_and(|entry| entry.is_awaited(now)) {
                 continue;
             }
             if observed(&link.name).is_some_and(is_ready) {
@@ -140,9 +146,10 @@ impl Leasing {
             Asking::Itself(clients) => loop {
                 let news = clients.next().await;
                 let Some(entry) = self.entries.get_mut(&news.link) else { continue };
+                let before = entry.is_awaited(ask::now());
                 note(entry, &news);
                 keep(machine, entry);
-                if news.changed {
+                if news.changed || before != entry.is_awaited(ask::now()) {
                     return;
                 }
             },
@@ -193,7 +200,7 @@ pub(super) async fn awaited(
         let now = ask::now();
         let entries = entry::all(machine);
         let lacking: Vec<&str> =
-            entries.values().filter(|e| e.in_force(now).is_none()).map(|e| e.link.as_str()).collect();
+            entries.values().filter(|e| e.is_awaited(now)).map(|e| e.link.as_str()).collect();
         let left = end.saturating_duration_since(Instant::now());
         if lacking.is_empty() || left.is_zero() {
             return;
@@ -214,25 +221,46 @@ pub(super) async fn awaited(
     }
 }
 
-/// Starts the clients of links that have none, ends those of links that are gone, and says which links carry packets.
+/// Starts the clients of links that have none, ends those of links that are gone, and says which links carry packets and
+/// which leased addresses somebody else has.
 pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntry>, inventory: &Inventory) {
-    let gone: Vec<String> =
-        clients.links().filter(|link| !entries.contains_key(*link)).map(str::to_owned).collect();
-    gone.iter().for_each(|link| clients.stop(link));
-    for (name, entry) in entries.iter().filter(|(_, entry)| entry.lost != Some(LeaseEnd::Released)) {
-        let Some(link) = inventory.link(name) else {
-            clients.stop(name);
-            continue;
-        };
-        let others = inventory.addresses.iter().filter(|a| a.link != *name);
-        let others = others.filter_map(|a| match a.net.addr() {
-            std::net::IpAddr::V4(ip) => Some(ip),
-            std::net::IpAddr::V6(_) => None,
-        });
-        let config = Config { others: others.collect(), ..entry.config.clone() };
-        let (kept, confirmed) = (entry.lease.clone(), has_address(inventory, name, entry.lease.as_ref()));
-        clients.start(Job { link: name.clone(), index: link.index, config, kept, confirmed });
+    let asks = |link: &str, family: Family| {
+        let entry = entries.get(link).filter(|_| inventory.link(link).is_some());
+        entry.is_some_and(|entry| match family {
+            Family::V4 => !entry.only_dhcp6,
+            Family::V6 => entry.dhcp6.is_some(),
+        })
+    };
+    let gone: Vec<(String, Family)> = clients
+        .links()
+        .filter(|(link, family)| !asks(link, *family))
+        .map(|(link, family)| (link.to_owned(), family))
+        .collect();
+    gone.iter().for_each(|(link, family)| clients.stop(link, *family));
+    for (name, entry) in entries.iter().filter(|(_, entry)| !entry.is_released()) {
+        let Some(link) = inventory.link(name) else { continue };
+        let index = link.index;
+        let mut start = |asks| clients.start(Job { link: name.clone(), index, asks });
+        if !entry.only_dhcp6 {
+            let others = inventory.addresses.iter().filter(|a| a.link != *name);
+            let others = others.filter_map(|a| match a.net.addr() {
+                std::net::IpAddr::V4(ip) => Some(ip),
+                std::net::IpAddr::V6(_) => None,
+            });
+            let config = Config { others: others.collect(), ..entry.config.clone() };
+            let (kept, confirmed) = (entry.lease.clone(), has_address(inventory, name, entry.lease.as_ref()));
+            start(Asks::Four { config, kept, confirmed });
+        }
+        if let Some(six) = &entry.dhcp6 {
+            start(Asks::Six { config: six.config.clone(), kept: six.lease.clone() });
+        }
         clients.carrier(name, is_ready(link));
+        let duplicates = inventory.addresses.iter().filter(|a| a.link == *name && a.duplicate);
+        for address in duplicates {
+            if let std::net::IpAddr::V6(ip) = address.net.addr() {
+                clients.duplicate(name, ip);
+            }
+        }
     }
 }
 
@@ -250,20 +278,29 @@ pub(super) fn is_ready(link: &ObservedLink) -> bool {
 
 /// Takes what a client has learnt into the link's file.
 pub(super) fn note(entry: &mut LeaseEntry, news: &News) {
-    entry.state = news.state.to_owned();
-    entry.account = news.account.clone();
-    entry.lease = news.lease.clone();
-    match (&news.lease, &news.lost) {
-        (Some(_), _) => entry.lost = None,
-        (None, Some(why)) => entry.lost = Some(why.clone()),
-        (None, None) => {}
-    }
+    let given_up = (news.state == "RELEASED").then_some(LeaseEnd::Released);
+    let lost = news.lost.clone().or(given_up);
+    let leased = match &news.heard {
+        ClientHas::Four(lease, account) => {
+            entry.state = news.state.to_owned();
+            entry.account = account.clone();
+            entry.lease = lease.clone();
+            entry.lost = if lease.is_some() { None } else { lost.or(entry.lost.take()) };
+            lease.as_ref().map(|lease| format!("{} by {}", lease.terms.address, lease.terms.server))
+        }
+        ClientHas::Six(lease, account) => {
+            let six = entry.dhcp6.get_or_insert_default();
+            six.state = news.state.to_owned();
+            six.account = account.clone();
+            six.lease = lease.clone();
+            six.lost = if lease.is_some() { None } else { lost.or(six.lost.take()) };
+            lease.as_ref().map(|lease| format!("{} by DHCPv6", join(&lease.ips())))
+        }
+    };
     if news.changed {
-        match &news.lease {
-            Some(lease) => {
-                log::info!("{}: leased {} by {}", news.link, lease.terms.address, lease.terms.server)
-            }
-            None => log::warn!("{}: {}", news.link, entry.why()),
+        match leased {
+            Some(leased) => log::info!("{}: leased {leased}", news.link),
+            None => log::warn!("{}: {}", news.link, entry.why(ask::now())),
         }
     }
 }
@@ -301,6 +338,19 @@ fn config(link: &ResolvedLink, planned: &Planned, machine: &Machine, words: &Dhc
     })
 }
 
+/// Who asks by DHCPv6.
+fn config6(link: &ResolvedLink, planned: &Planned, machine: &Machine) -> Option<Config6> {
+    let mac = identity::mac(link, &planned.resolved, &planned.inventory)?;
+    let uuid = std::fs::read_to_string(machine.product_uuid()).ok();
+    let dhcp4 = &link.desired.dhcp4;
+    let own_name = || dhcp4.host_name.clone().or_else(|| machine.host_name());
+    Some(Config6 {
+        duid: identity::duid(mac, uuid.as_deref()),
+        iaid: identity::iaid(&link.name),
+        host_name: dhcp4.send_host_name.then(own_name).flatten(),
+    })
+}
+
 #[derive(Serialize)]
 struct Shown {
     version: u32,
@@ -319,6 +369,44 @@ struct ShownLease {
     renewed_in: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<Lease>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dhcp6: Option<Shown6>,
+}
+
+#[derive(Serialize)]
+struct Shown6 {
+    state: String,
+    addresses: Vec<ShownAddress>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewed_in: Option<u64>,
+    name_servers: Vec<std::net::Ipv6Addr>,
+    search: Vec<String>,
+    time_servers: Vec<std::net::Ipv6Addr>,
+}
+
+#[derive(Serialize)]
+struct ShownAddress {
+    address: std::net::Ipv6Addr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_in: Option<u64>,
+}
+
+impl Shown6 {
+    fn of(six: Entry6, now: Duration) -> Shown6 {
+        let left =
+            |until: Option<u64>| until.map(|at| Duration::from_millis(at).saturating_sub(now).as_secs());
+        let lease = six.in_force(now);
+        let addresses = lease.iter().flat_map(|lease| &lease.addresses);
+        let shown = |a: &LeasedAddress| ShownAddress { address: a.address, ends_in: left(a.valid_until) };
+        Shown6 {
+            addresses: addresses.map(shown).collect(),
+            renewed_in: lease.and_then(|lease| left(lease.t1)),
+            name_servers: lease.map(|lease| lease.name_servers.clone()).unwrap_or_default(),
+            search: lease.map(|lease| lease.search.clone()).unwrap_or_default(),
+            time_servers: lease.map(|lease| lease.time_servers.clone()).unwrap_or_default(),
+            state: six.state,
+        }
+    }
 }
 
 impl From<LeaseEntry> for ShownLease {
@@ -327,12 +415,13 @@ impl From<LeaseEntry> for ShownLease {
         let lease = entry.in_force(now).cloned();
         let left = |end: Option<Duration>| end.map(|end| end.saturating_sub(now).as_secs());
         ShownLease {
-            why: lease.is_none().then(|| entry.why()),
+            why: entry.lacks(now).then(|| entry.why(now)),
             ends_in: left(lease.as_ref().and_then(Lease::end)),
             renewed_in: left(lease.as_ref().and_then(Lease::t1)),
             link: entry.link,
             state: entry.state,
             lease,
+            dhcp6: entry.dhcp6.map(|six| Shown6::of(six, now)),
         }
     }
 }
@@ -350,13 +439,11 @@ pub(super) fn show(args: &Args) -> Exit {
     }
     for shown in &leases {
         let ShownLease { link, state, .. } = shown;
-        let Some(lease) = &shown.lease else {
-            page.line(format_args!(
-                "{link}: no lease: {} ({state})",
-                shown.why.as_deref().unwrap_or_default()
-            ));
-            continue;
-        };
+        if let Some(why) = &shown.why {
+            page.line(format_args!("{link}: no lease: {why} ({state})"));
+        }
+        show6(&mut page, link, shown.dhcp6.as_ref());
+        let Some(lease) = &shown.lease else { continue };
         let terms = &lease.terms;
         let ends = match (shown.ends_in, shown.renewed_in) {
             (Some(end), Some(renewal)) => format!("ends in {end} s, is renewed in {renewal} s"),
@@ -381,6 +468,23 @@ pub(super) fn show(args: &Args) -> Exit {
     print(&page, Exit::Success)
 }
 
-fn join(addresses: &[std::net::Ipv4Addr]) -> String {
+fn show6(page: &mut Page, link: &str, six: Option<&Shown6>) {
+    let Some(six) = six.filter(|six| !six.addresses.is_empty()) else { return };
+    let state = &six.state;
+    for ShownAddress { address, ends_in } in &six.addresses {
+        let ends = ends_in.map_or_else(|| "has no end".to_owned(), |end| format!("ends in {end} s"));
+        page.line(format_args!("{link}: {address} by DHCPv6, {ends} ({state})"));
+    }
+    let lists = [
+        ("name servers", join(&six.name_servers)),
+        ("search", six.search.join(" ")),
+        ("time servers", join(&six.time_servers)),
+    ];
+    for (name, value) in lists.iter().filter(|(_, value)| !value.is_empty()) {
+        page.line(format_args!("  {name} {value}"));
+    }
+}
+
+fn join<T: ToString>(addresses: &[T]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

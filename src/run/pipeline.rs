@@ -15,7 +15,7 @@ use crate::kernel::read;
 use crate::kernel::session::{Failure, Session};
 use crate::lease::{ask, entry, entry::LeaseEntry, facts};
 use crate::machine::Machine;
-use crate::model::{Activation, Desired, Kind};
+use crate::model::{Activation, Desired, Dynamic, Kind};
 use crate::plan::{self, Action, LinkChange, Plan, Step, StepId};
 use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
 
@@ -182,7 +182,8 @@ fn of_leases(plan: Plan) -> Plan {
 /// Whether netapply can lease a link: a member of a bond or bridge has no address of its own.
 fn is_leasable(link: &ResolvedLink) -> bool {
     let alone = link.controller.as_ref().is_none_or(|(_, kind)| *kind == Kind::Vrf);
-    facts::asks(link) && alone && link.desired.activation == Activation::Up
+    let asks = facts::asks(link, Dynamic::Dhcp4) || facts::asks(link, Dynamic::Dhcp6);
+    asks && alone && link.desired.activation == Activation::Up
 }
 
 /// Decides on which links netapply asks.
@@ -197,7 +198,11 @@ fn choose(entries: &mut BTreeMap<String, LeaseEntry>, resolved: &Resolved, who: 
     match ours {
         false => entries.clear(),
         true => links.iter().for_each(|link| {
-            entries.entry(link.name.clone()).or_insert_with(|| LeaseEntry::new(&link.name));
+            let new = || LeaseEntry::new(&link.name);
+            let entry = entries.entry(link.name.clone()).or_insert_with(new);
+            entry.only_dhcp6 = !facts::asks(link, Dynamic::Dhcp4);
+            let six = facts::asks(link, Dynamic::Dhcp6);
+            entry.dhcp6 = six.then(|| entry.dhcp6.take().unwrap_or_default());
         }),
     }
 }

@@ -32,8 +32,9 @@ use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, NetlinkFamily, Session};
-use crate::lease::ask::Clients;
-use crate::lease::dhcp4::machine::LeaseEnd;
+use crate::lease::ask::{self, Clients};
+use crate::lease::dhcp4::terms::Terms;
+use crate::lease::dhcp6::machine::Lease6;
 use crate::lease::entry::{self, LeaseEntry};
 use crate::logging::{self, Prefix};
 use crate::machine::{Machine, files};
@@ -113,7 +114,7 @@ impl<'a> Service<'a> {
 
     async fn serve(mut self, stop: &mut Stop) -> Result<(), String> {
         let cannot = |failure: Failure| format!("the kernel's network state cannot be read: {failure}");
-        let mut links = Monitor::open(&[Group::Link]).map_err(cannot)?;
+        let mut links = Monitor::open(&[Group::Link, Group::Ipv6Address]).map_err(cannot)?;
         self.follow().await.map_err(cannot)?;
         systemd::notify("READY=1");
         self.status();
@@ -153,18 +154,24 @@ impl<'a> Service<'a> {
                 }
                 news = self.clients.next() => {
                     let Some(entry) = self.entries.get_mut(&news.link) else { continue };
-                    let before = entry.lease.take();
+                    let (before, awaited) = (terms(entry), entry.is_awaited(ask::now()));
                     note(entry, &news);
                     keep(self.machine, entry);
-                    self.other_terms |= before.map(|lease| lease.terms) != entry.lease.as_ref().map(|l| l.terms.clone());
+                    self.other_terms |= before != terms(entry);
+                    if !news.changed && awaited != entry.is_awaited(ask::now()) {
+                        self.tell().await;
+                        continue;
+                    }
                     if news.changed {
                         (due, retry, failures) = (true, None, 0);
                         self.tell().await;
                         self.status();
                     }
                 }
-                changed = links.changed() => {
-                    changed.map_err(cannot)?;
+                changed = links.changed_or_duplicate() => {
+                    for (index, address) in changed.map_err(cannot)? {
+                        self.clients.duplicate_at(index, address);
+                    }
                     self.follow().await.map_err(cannot)?;
                 }
                 accepted = self.listener.accept() => if let Ok((stream, _)) = accepted {
@@ -221,7 +228,7 @@ impl<'a> Service<'a> {
     }
 
     fn status(&self) {
-        let leased = self.entries.values().filter(|entry| entry.lease.is_some()).count();
+        let leased = self.entries.values().filter(|entry| !entry.lacks(ask::now())).count();
         systemd::status(&format!("{leased} of {} links have a lease", self.entries.len()));
     }
 }
@@ -261,6 +268,12 @@ fn verified_again(machine: &Machine) -> Option<Child> {
     command.args(["verify", VERIFY_WAIT]).env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     command.spawn().map_err(|error| log::warn!("the report cannot be renewed: {error}")).ok()
+}
+
+/// What leases give, whenever they end.
+fn terms(entry: &LeaseEntry) -> (Option<Terms>, Option<Lease6>) {
+    let six = entry.dhcp6.as_ref().and_then(|six| six.lease.as_ref());
+    (entry.lease.as_ref().map(|lease| lease.terms.clone()), six.map(Lease6::without_times))
 }
 
 async fn ended(child: &mut Option<Child>) {
@@ -328,14 +341,11 @@ async fn release_here(machine: &Machine, links: &[String]) -> bool {
     links.iter().for_each(|link| clients.release(link));
     let end = sleep(RELEASE_BOUND);
     tokio::pin!(end);
-    while entries.values().any(|entry| entry.lost != Some(LeaseEnd::Released)) {
+    while entries.values().any(|entry| !entry.is_released()) {
         tokio::select! {
             news = clients.next() => {
                 let Some(entry) = entries.get_mut(&news.link) else { continue };
                 note(entry, &news);
-                if entry.state == "RELEASED" {
-                    entry.lost = Some(LeaseEnd::Released);
-                }
                 keep(machine, entry);
             }
             () = &mut end => return false,
@@ -384,7 +394,7 @@ async fn by_service(stream: UnixStream, links: &[String], machine: &Machine) -> 
     let end = Instant::now() + RELEASE_BOUND;
     loop {
         let entries = entry::all(machine);
-        if links.iter().all(|link| entries.get(link).is_some_and(|e| e.lost == Some(LeaseEnd::Released))) {
+        if links.iter().all(|link| entries.get(link).is_some_and(LeaseEntry::is_released)) {
             return true;
         }
         let mut line = String::new();

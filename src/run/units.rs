@@ -109,7 +109,10 @@ fn restrictions(name: &str) -> BTreeMap<String, Vec<String>> {
 fn the_verifying_unit_has_all_restrictions_of_the_applying_unit() {
     let apply = restrictions("netapply.service");
     let mut verify = restrictions("netapply-wait-online.service");
-    assert_eq!(apply["CapabilityBoundingSet"], ["CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_MODULE"]);
+    assert_eq!(
+        apply["CapabilityBoundingSet"],
+        ["CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_MODULE"]
+    );
     assert_eq!(verify["CapabilityBoundingSet"], ["CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN"]);
     for more in ["ProtectKernelModules", "ProtectKernelTunables", "ProtectHostname"] {
         assert_eq!(verify.remove(more), Some(vec!["yes".to_owned()]), "{more}");

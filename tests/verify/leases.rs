@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use harness::namespace::{ip, ip_json};
-use netapply::lease::entry::{self, LeaseEntry};
+use netapply::lease::entry::{self, Entry6, LeaseEntry};
 use netapply::machine::Machine;
 use serde_json::Value;
 
@@ -193,7 +193,11 @@ fn an_address_that_somebody_has_is_declined() {
             Path::new("/run/netapply/leases/eth0.json").exists() && eth0().account.conflict.is_some()
         });
         assert_eq!(address(), None);
-        assert!(eth0().why().contains("192.0.2.50 was offered, and "), "{}", eth0().why());
+        assert!(
+            eth0().why(netapply::lease::ask::now()).contains("192.0.2.50 was offered, and "),
+            "{}",
+            eth0().why(netapply::lease::ask::now())
+        );
     });
 }
 
@@ -204,7 +208,10 @@ fn a_lease_is_given_up_when_asked() {
         let path = description("dhcp4: true");
         exits(0, &format!("{APPLY} {path}"));
         exits(0, "leases --release eth0");
-        assert_eq!((eth0().lease, eth0().why().as_str()), (None, "the lease was given up by hand"));
+        assert_eq!(
+            (eth0().lease, eth0().why(netapply::lease::ask::now()).as_str()),
+            (None, "the lease was given up by hand")
+        );
         assert_eq!(address(), None);
         exits(2, "leases --release eth9");
         // Whoever applies again asks again; with the service, too.
@@ -241,6 +248,142 @@ fn what_is_asked_for_is_sent() {
         let config = eth0().config;
         assert_eq!((config.user_class.as_deref(), config.ipv6_only), (Some("ipa"), false));
         exits(2, &format!("{APPLY} --dhcp-options=detect=never {path}"));
+    });
+}
+
+/// A server of DHCPv6 behind `port0`, which gives 2001:db8::50 alone.
+fn server6() -> Running {
+    wire("eth0", "other", "port0");
+    ip("-n other address add 2001:db8::1/64 dev port0 nodad");
+    serve6("port0")
+}
+
+fn serve6(link: &str) -> Running {
+    let mut command = Command::new("ip");
+    command.args([
+        "netns",
+        "exec",
+        "other",
+        "dnsmasq",
+        "-k",
+        "-p",
+        "0",
+        "-i",
+        link,
+        "-u",
+        "root",
+        "--log-dhcp",
+    ]);
+    command.args(["--dhcp-range=2001:db8::50,2001:db8::50,64,300", "--dhcp-leasefile=/run/dnsmasq.leases"]);
+    command.args([
+        "--dhcp-option=option6:dns-server,[2001:db8::53]",
+        "--dhcp-option=option6:domain-search,example.org",
+    ]);
+    command.args(["--conf-file=/dev/null", "--pid-file=/run/dnsmasq.pid", "--log-facility=/run/dnsmasq.log"]);
+    start(&mut command)
+}
+
+fn six() -> Entry6 {
+    eth0().dhcp6.expect("netapply asks for DHCPv6 on eth0")
+}
+
+/// The IPv6 addresses of eth0 that are not of the link alone, as ip(8) shows them.
+fn addresses6() -> Vec<Value> {
+    let link = &ip_json("-6 address show dev eth0 scope global")[0];
+    let addresses = link["addr_info"].as_array().cloned().unwrap_or_default();
+    // What is of another scope is an empty object.
+    addresses.into_iter().filter(|address| !address["local"].is_null()).collect()
+}
+
+#[test]
+fn a_dhcpv6_lease_is_applied_renewed_and_given_up() {
+    in_machine(async || {
+        let _server = server6();
+        let path = description("dhcp6: true, dhcp6-overrides: {use-domains: true}");
+        exits(0, &format!("{APPLY} {path}"));
+        let addresses = addresses6();
+        let [address] = &addresses[..] else { panic!("{addresses:?}") };
+        assert_eq!((address["local"].as_str(), &address["prefixlen"]), (Some("2001:db8::50"), &128.into()));
+        let left = address["valid_life_time"].as_u64().unwrap();
+        assert!((1..=300).contains(&left), "{address}");
+        let plan = netapply(&format!("--dry-run --dhcp=own --json {path}"));
+        let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+        assert_eq!(plan["steps"], Value::Array(Vec::new()), "{plan}");
+        let resolver = &plan["resolver"];
+        assert_eq!(
+            (&resolver["servers"][0], &resolver["search"][0]),
+            (&"2001:db8::53".into(), &"example.org".into())
+        );
+        let shown = netapply("leases --json");
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(shown["leases"][0]["dhcp6"]["addresses"][0]["address"], "2001:db8::50");
+        assert_eq!(shown["leases"][0]["dhcp6"]["search"][0], "example.org");
+        crate::wires::assert_fits("leases", &shown);
+        // The service has the lease confirmed when it begins, and goes on with it after a SIGKILL.
+        for _ in 0..2 {
+            let service = renewing();
+            until("the lease is in force", || six().state == "BOUND");
+            assert_eq!(addresses6().len(), 1);
+            drop(service);
+        }
+        let log = std::fs::read_to_string("/run/dnsmasq.log").unwrap();
+        assert!(log.contains("DHCPCONFIRM"), "{log}");
+        exits(0, "leases --release eth0");
+        assert_eq!(addresses6(), Vec::<Value>::new());
+        until("the server knows", || {
+            std::fs::read_to_string("/run/dnsmasq.log").unwrap().contains("DHCPRELEASE")
+        });
+        // Whoever applies again asks again.
+        exits(0, &format!("{APPLY} {path}"));
+        assert_eq!(addresses6().len(), 1);
+    });
+}
+
+#[test]
+fn a_leased_ipv6_address_that_somebody_has_is_declined() {
+    in_machine(async || {
+        let _server = server6();
+        // Another machine on the wire: the server's namespace has a second link into it.
+        wire("eth1", "squatter", "port1");
+        ip("link set eth1 netns other");
+        ip("-n other link add br0 type bridge");
+        for link in ["br0", "eth1"] {
+            ip(&format!("-n other link set {link} up"));
+        }
+        ip("-n squatter address add 2001:db8::50/64 dev port1 nodad");
+        drop(_server);
+        for port in ["port0", "eth1"] {
+            ip(&format!("-n other link set {port} master br0"));
+        }
+        ip("-n other address add 2001:db8::1/64 dev br0 nodad");
+        let _server = serve6("br0");
+        let path = description("dhcp6: true");
+        let _ = netapply(&format!("{APPLY} {path}"));
+        let _service = renewing();
+        until("the conflict is noticed", || six().account.duplicate.is_some());
+        until("the server is told", || {
+            std::fs::read_to_string("/run/dnsmasq.log").unwrap().contains("DHCPDECLINE")
+        });
+        let why = eth0().why(netapply::lease::ask::now());
+        assert_eq!(why, "2001:db8::50 was leased, and another machine uses it");
+    });
+}
+
+/// A description for any network asks for both families.
+#[test]
+fn beside_an_ipv4_lease_a_dhcpv6_server_that_is_not_there_is_not_missing() {
+    in_machine(async || {
+        let _server = server(600);
+        let path = description("dhcp4: true, dhcp6: true");
+        exits(0, &format!("{APPLY} {path}"));
+        assert!(address().is_some() && !eth0().lacks(netapply::lease::ask::now()));
+        assert!(six().account.unanswered >= 3, "{:?}", six().account);
+        let path = description("dhcp6: true");
+        let output = netapply(&format!("apply --handoff=none --dhcp=own --wait=5 {path}"));
+        let screen =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{screen}");
+        assert!(screen.contains("no DHCPv6 server answers"), "{screen}");
     });
 }
 

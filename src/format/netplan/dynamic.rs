@@ -20,21 +20,19 @@ const SWITCHES: &[(&str, bool)] = &[
     ("use-routes", true),
 ];
 
+/// Overrides that mean something to DHCPv6.
+const OF_DHCP6: &[&str] = &["hostname", "send-hostname", "use-dns", "use-domains"];
+
 /// `dhcp4`, `dhcp6` and what belongs to them. Of the overrides the table of keys says that they are left to others.
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, diags: &mut Vec<Diagnostic>) {
     for (key, dynamic) in [("dhcp4", Dynamic::Dhcp4), ("dhcp6", Dynamic::Dhcp6)] {
         let Some(on) = fields.get(key).and_then(|node| super::boolean(node, key, diags)) else { continue };
         if on.value {
             link.dynamic.push(Located::new(dynamic, on.at));
-            let id = &link.id;
-            let message = match dynamic {
-                Dynamic::Dhcp4 => {
-                    format!(
-                        "\"{id}\" asks for DHCP: a client of the image does, or netapply where none is enabled"
-                    )
-                }
-                _ => format!("\"{id}\" is brought up; {} is left to a client of the image", dynamic.words()),
-            };
+            let (id, what) = (&link.id, dynamic.words());
+            let message = format!(
+                "\"{id}\" asks for {what}: a client of the image does, or netapply where none is enabled"
+            );
             diags.push(Diagnostic::new(Code::LeftToOthers, on.at, message));
         }
     }
@@ -48,15 +46,19 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, dia
         }
     }
     let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, Fields::new, diags);
-    let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, Fields::of_whole, diags);
+    let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, Fields::new, diags);
+    let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
+    let (four, six) = (on(Dynamic::Dhcp4), on(Dynamic::Dhcp6));
     // networkd takes search domains only where it is told to.
-    link.dhcp4.use_domains &= !link.dynamic.iter().any(|d| d.value == Dynamic::Dhcp4);
-    if let Some(fields) = &dhcp4 {
+    link.dhcp4.use_domains &= !four && !six;
+    // There is one set for both.
+    let set = if six && !four { &dhcp6 } else { &dhcp4 };
+    if let Some(fields) = set {
         apply(fields, &mut link.dhcp4, diags);
     }
-    let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
-    if renderer == Renderer::Networkd && on(Dynamic::Dhcp4) && on(Dynamic::Dhcp6) {
-        unequal(&dhcp4, &dhcp6, diags);
+    if four && six {
+        let severity = if renderer == Renderer::Networkd { Severity::Error } else { Severity::Warning };
+        unequal(&dhcp4, &dhcp6, severity, diags);
     }
     overrides(fields.get("ra-overrides"), &keys::RA_OVERRIDES, Fields::of_whole, diags);
 }
@@ -106,12 +108,19 @@ fn apply(fields: &Fields<'_>, dhcp4: &mut DhcpOptions, diags: &mut Vec<Diagnosti
 }
 
 /// netplan refuses overrides that differ between IPv4 and IPv6 where both are on, because networkd has one set.
-fn unequal(dhcp4: &Option<Fields<'_>>, dhcp6: &Option<Fields<'_>>, diags: &mut Vec<Diagnostic>) {
+fn unequal(
+    dhcp4: &Option<Fields<'_>>,
+    dhcp6: &Option<Fields<'_>>,
+    severity: Severity,
+    diags: &mut Vec<Diagnostic>,
+) {
     let get = |fields: &Option<Fields<'_>>, key| -> Option<(String, _)> {
         let node = fields.as_ref()?.get(key)?;
         Some((node.text()?.to_ascii_lowercase(), node.at))
     };
-    for key in keys::DHCP_OVERRIDES.keys.iter().map(|key| key.name) {
+    // Elsewhere only what netapply takes of DHCPv6 matters.
+    let matters = |key: &&str| severity == Severity::Error || OF_DHCP6.contains(key);
+    for key in keys::DHCP_OVERRIDES.keys.iter().map(|key| key.name).filter(matters) {
         let (four, six) = (get(dhcp4, key), get(dhcp6, key));
         let default = SWITCHES.iter().find(|(name, _)| *name == key).map(|(_, on)| on.to_string());
         let text = |value: &Option<(String, _)>| {
@@ -122,9 +131,9 @@ fn unequal(dhcp4: &Option<Fields<'_>>, dhcp6: &Option<Fields<'_>>, diags: &mut V
         if let (true, Some((_, at))) = (text(&four) != text(&six), four.as_ref().or(six.as_ref())) {
             let message = format!("{key} differs between dhcp4-overrides and dhcp6-overrides");
             diags.push(
-                Diagnostic::new(Code::OptionConflict, *at, message)
-                    .severity(Severity::Error)
-                    .hint("write the same value in both: netplan and networkd have one for the two"),
+                Diagnostic::new(Code::OptionConflict, *at, message).severity(severity).hint(
+                    "write the same value in both: netplan, networkd and netapply have one for the two",
+                ),
             );
         }
     }

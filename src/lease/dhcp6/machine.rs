@@ -1,0 +1,674 @@
+//! The protocol's states (RFC 9915, section 18.2) without sockets or a clock: a [`Event6`] and the time come in,
+//! [`Output6`]s and the next [`Client6::deadline`] go out. Every message goes to all servers of the link.
+//!
+//! One association of addresses is asked for. Whether somebody has an address is found out by the kernel, which gives it
+//! to the link: [`Event6::Duplicate`] says so. A link that loses its carrier keeps its lease, and asks whether the
+//! addresses still belong there (CONFIRM) when the carrier returns.
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::dhcp4::machine::{LeaseEnd, Moment, Random};
+use super::message::{AnswerKind, Association, ClientQuestion, QueryKind, ServerAnswer, status};
+
+/// First delay, longest delay, and how often or how long at most (RFC 9915, section 7.6); 0 is without a bound.
+#[derive(Copy, Clone, Debug)]
+struct Pace {
+    first: Duration,
+    longest: Duration,
+    times: u32,
+    whole: Duration,
+}
+
+const fn pace(first: u64, longest: u64, times: u32, whole: u64) -> Pace {
+    Pace {
+        first: Duration::from_secs(first),
+        longest: Duration::from_secs(longest),
+        times,
+        whole: Duration::from_secs(whole),
+    }
+}
+
+const SOLICIT: Pace = pace(1, 3600, 0, 0);
+const REQUEST: Pace = pace(1, 30, 10, 0);
+const CONFIRM: Pace = pace(1, 4, 0, 10);
+/// Until T2, and until the last address ends.
+const RENEW: Pace = pace(10, 600, 0, 0);
+const REBIND: Pace = RENEW;
+const RELEASE: Pace = pace(1, 0, 4, 0);
+const DECLINE: Pace = RELEASE;
+/// The first message of a link that has just got its carrier waits up to so long.
+const MOST_DELAY: Duration = Duration::from_secs(1);
+/// After a refusal a server is not asked at its own speed.
+const AFTER_REFUSAL: Duration = Duration::from_secs(10);
+/// A server with this preference is taken at once.
+const AT_ONCE: u8 = 255;
+/// A lifetime without end, and a T1 or T2 of never.
+const INFINITE: u32 = u32::MAX;
+/// Servers that are remembered.
+const MOST_SERVERS: usize = 8;
+
+/// Who asks, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config6 {
+    /// The machine's identifier.
+    pub duid: Vec<u8>,
+    /// The link's.
+    pub iaid: [u8; 4],
+    /// The machine's name as it is sent.
+    pub host_name: Option<String>,
+}
+
+/// An address and when it ends, in milliseconds since the machine was started; `None` is never.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasedAddress {
+    /// The address.
+    pub address: Ipv6Addr,
+    /// For new connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred_until: Option<u64>,
+    /// At all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<u64>,
+}
+
+/// What a server grants a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease6 {
+    /// The server's identifier.
+    pub server: Vec<u8>,
+    /// At least one.
+    pub addresses: Vec<LeasedAddress>,
+    /// When to renew, and when to ask any server, in milliseconds since the machine was started; `None` is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t1: Option<u64>,
+    /// See `t1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t2: Option<u64>,
+    /// Name servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub name_servers: Vec<Ipv6Addr>,
+    /// Domains to search.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<String>,
+    /// Time servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub time_servers: Vec<Ipv6Addr>,
+}
+
+impl LeasedAddress {
+    /// Whether it may be used.
+    pub fn is_in_force(&self, now: Moment) -> bool {
+        self.valid_until.is_none_or(|end| now < Duration::from_millis(end))
+    }
+}
+
+impl Lease6 {
+    /// Whether any of its addresses may be used.
+    pub fn is_in_force(&self, now: Moment) -> bool {
+        self.addresses.iter().any(|address| address.is_in_force(now))
+    }
+
+    /// The addresses alone.
+    pub fn ips(&self) -> Vec<Ipv6Addr> {
+        self.addresses.iter().map(|address| address.address).collect()
+    }
+
+    /// What two leases that differ in their times alone have in common.
+    pub fn without_times(&self) -> Lease6 {
+        let addresses = self.addresses.iter().map(|address| LeasedAddress {
+            preferred_until: None,
+            valid_until: None,
+            ..address.clone()
+        });
+        Lease6 { addresses: addresses.collect(), t1: None, t2: None, ..self.clone() }
+    }
+
+    /// When the first of its addresses ends.
+    fn first_end(&self) -> Option<Moment> {
+        self.addresses.iter().filter_map(|address| address.valid_until).min().map(Duration::from_millis)
+    }
+}
+
+/// What happens to a client.
+#[derive(Copy, Clone, Debug)]
+pub enum Event6<'a> {
+    /// The link carries packets from now on, or no longer.
+    Carrier(bool),
+    /// The deadline has come. A call before that does nothing.
+    Timer,
+    /// The payload of a datagram for the client's port.
+    Message(&'a [u8]),
+    /// Somebody else has this address.
+    Duplicate(Ipv6Addr),
+    /// The lease is to be given up.
+    Release,
+}
+
+/// What a client wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output6 {
+    /// Send to all servers of the link.
+    Send(Vec<u8>),
+    /// This lease is in force from now on; another one is not.
+    Bound(Lease6),
+    /// No lease is in force any longer.
+    Lost(LeaseEnd),
+}
+
+/// What was heard since the client began to ask, for a person who wonders why no address comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Account6 {
+    /// Messages sent without an answer since the last one that counted.
+    pub unanswered: u32,
+    /// Servers that answered without an address: their identifiers and status codes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without_address: Vec<(Vec<u8>, u16)>,
+    /// The last address that somebody else had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicate: Option<Ipv6Addr>,
+}
+
+/// An exchange: its number, and when it began.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+struct Exchange6 {
+    id: u32,
+    began: Moment,
+    sent: u32,
+    delay: Duration,
+    next: Moment,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State6 {
+    /// The link carries nothing.
+    Down,
+    /// Nothing is asked until then.
+    Init {
+        at: Moment,
+    },
+    /// With the best answer so far.
+    Soliciting(Exchange6, Option<Box<ServerAnswer>>),
+    Requesting(Exchange6, Box<ServerAnswer>),
+    Confirming(Exchange6),
+    Bound,
+    Renewing(Exchange6),
+    Rebinding(Exchange6),
+    Declining(Exchange6, Ipv6Addr, Vec<u8>),
+    Releasing(Exchange6, Vec<Ipv6Addr>, Vec<u8>),
+    /// Given up: nothing more is asked.
+    Released,
+}
+
+/// A client of one link.
+#[derive(Clone, Debug)]
+pub struct Client6 {
+    config: Config6,
+    state: State6,
+    /// What is in force.
+    lease: Option<Lease6>,
+    /// The longest delay of SOLICIT, where a server has said so.
+    longest_delay: Duration,
+    account: Account6,
+}
+
+impl Client6 {
+    /// A client of a link that carries nothing yet. A `kept` lease that is in force stays so.
+    pub fn new(config: Config6, kept: Option<Lease6>, now: Moment) -> Client6 {
+        Client6 {
+            config,
+            state: State6::Down,
+            lease: kept.filter(|lease| lease.is_in_force(now)),
+            longest_delay: SOLICIT.longest,
+            account: Account6::default(),
+        }
+    }
+
+    /// What is in force.
+    pub fn lease(&self) -> Option<&Lease6> {
+        self.lease.as_ref()
+    }
+
+    /// What was heard.
+    pub fn account(&self) -> &Account6 {
+        &self.account
+    }
+
+    /// The state, by the RFC's message.
+    pub fn state(&self) -> &'static str {
+        match self.state {
+            State6::Down => "DOWN",
+            State6::Init { .. } => "INIT",
+            State6::Soliciting(..) => "SOLICITING",
+            State6::Requesting(..) => "REQUESTING",
+            State6::Confirming(_) => "CONFIRMING",
+            State6::Bound => "BOUND",
+            State6::Renewing(_) => "RENEWING",
+            State6::Rebinding(_) => "REBINDING",
+            State6::Declining(..) => "DECLINING",
+            State6::Releasing(..) | State6::Released => "RELEASED",
+        }
+    }
+
+    /// Whether it waits for packets.
+    pub fn listens(&self) -> bool {
+        self.exchange().is_some()
+    }
+
+    fn exchange(&self) -> Option<&Exchange6> {
+        match &self.state {
+            State6::Soliciting(exchange, _)
+            | State6::Requesting(exchange, _)
+            | State6::Confirming(exchange)
+            | State6::Renewing(exchange)
+            | State6::Rebinding(exchange)
+            | State6::Declining(exchange, ..)
+            | State6::Releasing(exchange, ..) => Some(exchange),
+            State6::Down | State6::Init { .. } | State6::Bound | State6::Released => None,
+        }
+    }
+
+    /// When [`Event6::Timer`] is due.
+    pub fn deadline(&self) -> Option<Moment> {
+        let lease = self.lease.as_ref();
+        let t = |time: Option<u64>| time.map(Duration::from_millis);
+        let own = match &self.state {
+            State6::Init { at } => Some(*at),
+            State6::Bound => lease.and_then(|lease| t(lease.t1)),
+            State6::Renewing(exchange) => {
+                Some(exchange.next).into_iter().chain(lease.and_then(|lease| t(lease.t2))).min()
+            }
+            _ => self.exchange().map(|exchange| exchange.next),
+        };
+        own.into_iter().chain(lease.and_then(Lease6::first_end)).min()
+    }
+
+    /// Takes an event.
+    pub fn handle(&mut self, now: Moment, event: Event6<'_>, random: Random<'_>) -> Vec<Output6> {
+        let mut out = Vec::new();
+        match event {
+            Event6::Carrier(true) if self.state == State6::Down => self.up(now, random),
+            Event6::Carrier(true) => {}
+            Event6::Carrier(false) => {
+                if !matches!(self.state, State6::Released | State6::Releasing(..)) {
+                    self.state = State6::Down;
+                }
+            }
+            Event6::Timer => self.timer(now, random, &mut out),
+            Event6::Message(payload) => {
+                if let Some(answer) = ServerAnswer::read(payload, self.config.iaid) {
+                    self.answer(now, answer, random, &mut out);
+                }
+            }
+            Event6::Duplicate(address) => self.duplicate(now, address, random, &mut out),
+            Event6::Release => self.release(now, random, &mut out),
+        }
+        out
+    }
+
+    fn up(&mut self, now: Moment, random: Random<'_>) {
+        self.account = Account6::default();
+        self.lease.take_if(|lease| !lease.is_in_force(now));
+        let mut exchange = Exchange6::new(now, random);
+        exchange.next = now + part(MOST_DELAY, random);
+        self.state = match self.lease {
+            Some(_) => State6::Confirming(exchange),
+            None => State6::Soliciting(exchange, None),
+        };
+    }
+
+    fn solicit(&mut self, now: Moment, random: Random<'_>) {
+        self.state = State6::Soliciting(Exchange6::new(now, random), None);
+    }
+
+    fn timer(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
+        self.expire(now, random, out);
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let t2 = self.lease.as_ref().and_then(|lease| lease.t2).map(Duration::from_millis);
+        match self.state.clone() {
+            State6::Down | State6::Released => return,
+            State6::Init { .. } => self.solicit(now, random),
+            State6::Soliciting(exchange, Some(best)) if exchange.sent > 0 => {
+                self.state = State6::Requesting(Exchange6::new(now, random), best);
+            }
+            State6::Requesting(exchange, _) if exchange.is_over(REQUEST, now) => self.solicit(now, random),
+            // Nobody answers: the addresses are used on.
+            State6::Confirming(exchange) if exchange.is_over(CONFIRM, now) => {
+                self.state = State6::Bound;
+                return self.timer(now, random, out);
+            }
+            State6::Declining(exchange, ..) if exchange.is_over(DECLINE, now) => self.go_on(now, random),
+            State6::Releasing(exchange, ..) if exchange.is_over(RELEASE, now) => {
+                self.state = State6::Released;
+                return;
+            }
+            State6::Bound | State6::Renewing(_) if t2.is_some_and(|t2| t2 <= now) => {
+                self.state = State6::Rebinding(Exchange6::new(now, random));
+            }
+            State6::Bound => self.state = State6::Renewing(Exchange6::new(now, random)),
+            _ => {}
+        }
+        if self.exchange().is_some_and(|exchange| exchange.next <= now) {
+            self.send(now, random, out);
+        }
+    }
+
+    /// Takes addresses away that have ended.
+    fn expire(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
+        let Some(lease) = &mut self.lease else { return };
+        let before = lease.addresses.len();
+        lease.addresses.retain(|address| address.is_in_force(now));
+        if lease.addresses.is_empty() {
+            self.lose(LeaseEnd::Expired, out);
+            if matches!(
+                self.state,
+                State6::Bound | State6::Renewing(_) | State6::Rebinding(_) | State6::Confirming(_)
+            ) {
+                self.solicit(now, random);
+            }
+        } else if lease.addresses.len() < before {
+            out.push(Output6::Bound(lease.clone()));
+        }
+    }
+
+    /// After an address was declined: with what is left, or anew.
+    fn go_on(&mut self, now: Moment, random: Random<'_>) {
+        match self.lease {
+            Some(_) => self.state = State6::Bound,
+            None => self.solicit(now, random),
+        }
+    }
+
+    /// Sends what the state asks for, and says when it is to be sent again.
+    fn send(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
+        let held = self.lease.as_ref().map(Lease6::ips).unwrap_or_default();
+        let lease_server = self.lease.as_ref().map(|lease| lease.server.clone());
+        let solicit = Pace { longest: self.longest_delay, ..SOLICIT };
+        let (kind, pace, addresses, server, exchange) = match &mut self.state {
+            State6::Soliciting(exchange, _) => (QueryKind::Solicit, solicit, Vec::new(), None, exchange),
+            State6::Requesting(exchange, offer) => {
+                let offered = offer.association.iter().flat_map(|ia| ia.addresses.iter().map(|a| a.address));
+                (QueryKind::Request, REQUEST, offered.collect(), Some(offer.server.clone()), exchange)
+            }
+            State6::Confirming(exchange) => (QueryKind::Confirm, CONFIRM, held, None, exchange),
+            State6::Renewing(exchange) => (QueryKind::Renew, RENEW, held, lease_server, exchange),
+            State6::Rebinding(exchange) => (QueryKind::Rebind, REBIND, held, None, exchange),
+            State6::Declining(exchange, address, server) => {
+                (QueryKind::Decline, DECLINE, vec![*address], Some(server.clone()), exchange)
+            }
+            State6::Releasing(exchange, addresses, server) => {
+                (QueryKind::Release, RELEASE, addresses.clone(), Some(server.clone()), exchange)
+            }
+            State6::Down | State6::Init { .. } | State6::Bound | State6::Released => return,
+        };
+        // Time counts from the first message.
+        if exchange.sent == 0 {
+            exchange.began = now;
+        }
+        let elapsed = now.saturating_sub(exchange.began).as_millis() / 10;
+        exchange.sent(now, pace, kind == QueryKind::Solicit, random);
+        let question = ClientQuestion {
+            kind,
+            id: exchange.id,
+            client: &self.config.duid,
+            server: server.as_deref(),
+            elapsed: u16::try_from(elapsed).unwrap_or(u16::MAX),
+            iaid: self.config.iaid,
+            addresses: &addresses,
+            name: self.config.host_name.as_deref(),
+        };
+        out.push(Output6::Send(question.write()));
+        self.account.unanswered = self.account.unanswered.saturating_add(1);
+    }
+
+    fn answer(&mut self, now: Moment, answer: ServerAnswer, random: Random<'_>, out: &mut Vec<Output6>) {
+        let Some(exchange) = self.exchange().copied() else { return };
+        // Before the first message nobody can have answered it.
+        if answer.id != exchange.id || answer.client != self.config.duid || exchange.sent == 0 {
+            return;
+        }
+        self.longest_delay =
+            answer.longest_delay.map_or(self.longest_delay, |s| Duration::from_secs(s.into()));
+        match (self.state.clone(), answer.kind) {
+            (State6::Soliciting(exchange, best), AnswerKind::Advertise) => {
+                self.advertised(now, answer, exchange, best, random, out);
+            }
+            (State6::Requesting(_, offer), AnswerKind::Reply) if answer.server == offer.server => {
+                self.replied(now, &answer, random, out);
+            }
+            (State6::Confirming(_), AnswerKind::Reply) => match answer.status {
+                status::SUCCESS => self.state = State6::Bound,
+                status::NOT_ON_LINK => {
+                    self.lose(LeaseEnd::Refused, out);
+                    self.solicit(now, random);
+                    self.timer(now, random, out);
+                }
+                _ => {}
+            },
+            (State6::Renewing(_), AnswerKind::Reply)
+                if self.lease.as_ref().is_some_and(|lease| lease.server == answer.server) =>
+            {
+                self.replied(now, &answer, random, out);
+            }
+            (State6::Rebinding(_), AnswerKind::Reply) => self.replied(now, &answer, random, out),
+            (State6::Declining(..), AnswerKind::Reply) => {
+                self.go_on(now, random);
+                self.timer(now, random, out);
+            }
+            (State6::Releasing(..), AnswerKind::Reply) => self.state = State6::Released,
+            _ => {}
+        }
+    }
+
+    /// Of several servers the one that wants it most is taken, of equals the first (RFC 9915, section 18.2.9).
+    fn advertised(
+        &mut self,
+        now: Moment,
+        answer: ServerAnswer,
+        exchange: Exchange6,
+        best: Option<Box<ServerAnswer>>,
+        random: Random<'_>,
+        out: &mut Vec<Output6>,
+    ) {
+        let usable = |a: &Association| a.status == status::SUCCESS && a.addresses.iter().any(|a| a.valid > 0);
+        if answer.status != status::SUCCESS || !answer.association.as_ref().is_some_and(usable) {
+            self.remember(&answer);
+            return;
+        }
+        self.account.unanswered = 0;
+        let better = best.as_ref().is_none_or(|best| answer.preference > best.preference);
+        // After the first delay the first that comes is taken.
+        let at_once = answer.preference == AT_ONCE || exchange.sent > 1;
+        let best = if better { Box::new(answer) } else { best.unwrap_or_else(|| Box::new(answer)) };
+        if at_once {
+            self.state = State6::Requesting(Exchange6::new(now, random), best);
+            self.send(now, random, out);
+        } else {
+            self.state = State6::Soliciting(exchange, Some(best));
+        }
+    }
+
+    /// A server has granted something, or says why it has not.
+    fn replied(&mut self, now: Moment, answer: &ServerAnswer, random: Random<'_>, out: &mut Vec<Output6>) {
+        let empty = Association::default();
+        let association = answer.association.as_ref().unwrap_or(&empty);
+        let code = if answer.status == status::SUCCESS { association.status } else { answer.status };
+        let requesting = matches!(self.state, State6::Requesting(..));
+        match code {
+            status::SUCCESS if answer.association.is_some() => {}
+            // The server has lost its records: it may grant the same again.
+            status::NO_BINDING if !requesting => {
+                let addresses = self.lease.iter().flat_map(|lease| &lease.addresses);
+                let again =
+                    addresses.map(|a| super::message::Granted { address: a.address, preferred: 0, valid: 0 });
+                let association = Association { addresses: again.collect(), ..Association::default() };
+                let offer = ServerAnswer { association: Some(association), ..answer.clone() };
+                self.state = State6::Requesting(Exchange6::new(now, random), Box::new(offer));
+                self.send(now, random, out);
+                return;
+            }
+            _ if requesting => {
+                self.remember(answer);
+                self.state = State6::Init { at: now + AFTER_REFUSAL };
+                return;
+            }
+            // Another server may have more to say; until T2, or until the end.
+            _ => {
+                self.remember(answer);
+                return;
+            }
+        }
+        let Some(lease) = self.granted(now, answer, association) else {
+            self.remember(answer);
+            // Every address is taken back.
+            if association.addresses.iter().any(|granted| granted.valid == 0) && self.lease.is_some() {
+                self.lose(LeaseEnd::Refused, out);
+                self.solicit(now, random);
+                self.timer(now, random, out);
+            } else if requesting {
+                self.state = State6::Init { at: now + AFTER_REFUSAL };
+            }
+            return;
+        };
+        self.account = Account6 { duplicate: self.account.duplicate, ..Account6::default() };
+        self.lease = Some(lease.clone());
+        self.state = State6::Bound;
+        out.push(Output6::Bound(lease));
+    }
+
+    /// The lease that follows: what is granted, and earlier addresses that it does not mention. `None` where nothing is
+    /// left. Lifetimes count from the answer.
+    fn granted(&self, now: Moment, answer: &ServerAnswer, association: &Association) -> Option<Lease6> {
+        let until =
+            |seconds: u32| (seconds != INFINITE).then(|| millis(now + Duration::from_secs(seconds.into())));
+        let known =
+            |address: &LeasedAddress| association.addresses.iter().any(|a| a.address == address.address);
+        let earlier =
+            self.lease.iter().filter(|lease| lease.server == answer.server).flat_map(|l| &l.addresses);
+        let mut addresses: Vec<LeasedAddress> = earlier.filter(|address| !known(address)).cloned().collect();
+        let granted: Vec<_> = association.addresses.iter().filter(|granted| granted.valid > 0).collect();
+        addresses.extend(granted.iter().map(|granted| LeasedAddress {
+            address: granted.address,
+            preferred_until: until(granted.preferred),
+            valid_until: until(granted.valid),
+        }));
+        if granted.is_empty() {
+            return None;
+        }
+        // What the server leaves open is half of the shortest preferred lifetime, and four fifths (section 14.2).
+        let preferred = granted.iter().map(|granted| granted.preferred).filter(|p| *p > 0).min();
+        let valid = granted.iter().map(|granted| granted.valid).min().unwrap_or(INFINITE);
+        let shortest = preferred.unwrap_or(valid);
+        let fifths = |n: u64, of: u64| match shortest {
+            INFINITE => INFINITE,
+            shortest => u32::try_from((u64::from(shortest) * n / of).max(1)).unwrap_or(INFINITE),
+        };
+        let t1 = if association.t1 > 0 { association.t1 } else { fifths(1, 2) };
+        let t2 = if association.t2 > 0 { association.t2 } else { fifths(4, 5) };
+        Some(Lease6 {
+            server: answer.server.clone(),
+            addresses,
+            t1: until(t1.min(t2)),
+            t2: until(t2),
+            name_servers: answer.name_servers.clone(),
+            search: answer.search.clone(),
+            time_servers: answer.time_servers.clone(),
+        })
+    }
+
+    /// An address of the lease is another machine's: the server is told, and the address is not used.
+    fn duplicate(&mut self, now: Moment, address: Ipv6Addr, random: Random<'_>, out: &mut Vec<Output6>) {
+        let Some(lease) = &mut self.lease else { return };
+        let before = lease.addresses.len();
+        lease.addresses.retain(|leased| leased.address != address);
+        if lease.addresses.len() == before {
+            return;
+        }
+        let server = lease.server.clone();
+        self.account.duplicate = Some(address);
+        match lease.addresses.is_empty() {
+            true => self.lose(LeaseEnd::Refused, out),
+            false => out.push(Output6::Bound(lease.clone())),
+        }
+        if self.state != State6::Down {
+            self.state = State6::Declining(Exchange6::new(now, random), address, server);
+            self.send(now, random, out);
+        }
+    }
+
+    fn release(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
+        let Some(lease) = self.lease.take() else {
+            self.state = State6::Released;
+            return;
+        };
+        out.push(Output6::Lost(LeaseEnd::Released));
+        self.state = State6::Releasing(Exchange6::new(now, random), lease.ips(), lease.server);
+        self.send(now, random, out);
+    }
+
+    fn lose(&mut self, why: LeaseEnd, out: &mut Vec<Output6>) {
+        self.lease = None;
+        out.push(Output6::Lost(why));
+    }
+
+    fn remember(&mut self, answer: &ServerAnswer) {
+        self.account.unanswered = 0;
+        let inner = answer.association.as_ref().map_or(status::SUCCESS, |association| association.status);
+        let code = if answer.status == status::SUCCESS { inner } else { answer.status };
+        let servers = &mut self.account.without_address;
+        let has_room = servers.len() < MOST_SERVERS;
+        match servers.iter_mut().find(|(server, _)| *server == answer.server) {
+            Some(known) => known.1 = code,
+            None if has_room => servers.push((answer.server.clone(), code)),
+            None => {}
+        }
+    }
+}
+
+impl Exchange6 {
+    /// The first message is due at once.
+    fn new(now: Moment, random: Random<'_>) -> Exchange6 {
+        Exchange6 { id: random() & 0xff_ffff, began: now, sent: 0, delay: Duration::ZERO, next: now }
+    }
+
+    /// Section 15: each delay is twice the one before, by up to a tenth longer or shorter. The first of a SOLICIT is not
+    /// shorter, so that all servers have their time.
+    fn sent(&mut self, now: Moment, pace: Pace, solicit: bool, random: Random<'_>) {
+        let tenth = |base: Duration, random: Random<'_>| part(base / 5, random);
+        let first = self.sent == 0;
+        self.sent = self.sent.saturating_add(1);
+        let base = if first { pace.first } else { self.delay * 2 };
+        let base = if pace.longest > Duration::ZERO { base.min(pace.longest) } else { base };
+        self.delay = match first && solicit {
+            true => base + part(base / 10, random).max(Duration::from_millis(1)),
+            false => base - base / 10 + tenth(base, random),
+        };
+        self.next = now + self.delay;
+        if pace.whole > Duration::ZERO {
+            self.next = self.next.min(self.began + pace.whole);
+        }
+    }
+
+    fn is_over(&self, pace: Pace, now: Moment) -> bool {
+        pace.times > 0 && self.sent >= pace.times
+            || pace.whole > Duration::ZERO && self.sent > 0 && now >= self.began + pace.whole
+    }
+}
+
+fn millis(time: Moment) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A part of this duration, by chance.
+fn part(whole: Duration, random: Random<'_>) -> Duration {
+    Duration::from_millis(u64::from(random()) % (millis(whole) + 1))
+}
+
+#[cfg(test)]
+mod tests;
