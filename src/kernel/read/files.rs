@@ -129,6 +129,26 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_id_lasts_unless_it_is_none_or_lies_in_memory() {
+        const ID: &str = "0123456789abcdef0123456789abcdef\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("machine-id");
+        assert!(!machine_id_lasts(&path));
+        for text in ["", "uninitialized\n", &ID[1..], &ID.replace('f', "g")] {
+            fs::write(&path, text).unwrap();
+            assert!(!machine_id_lasts(&path), "{text:?}");
+        }
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        if mounts.any(|mount| mount.get(1..3) == Some(&["/dev/shm", "tmpfs"])) {
+            let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+            let path = folder.path().join("machine-id");
+            fs::write(&path, ID).unwrap();
+            assert!(!machine_id_lasts(&path));
+        }
+    }
+
+    #[test]
     fn a_nic_is_ready_once_udevs_database_says_that_it_is_initialized() {
         let run = tempfile::tempdir().unwrap();
         assert_eq!(udev_done(run.path(), 2), None);
