@@ -261,3 +261,59 @@ fn the_summary_of_ten_thousand_nodes_is_one_screen() {
     // In a pipe nothing tells how far it is.
     assert!(output.stderr.is_empty());
 }
+
+/// A terminal for standard error, and what was written to it.
+fn on_a_terminal(command: &mut Command) -> String {
+    use std::io::Read as _;
+    use std::os::fd::{FromRawFd as _, OwnedFd};
+    let (mut ours, mut theirs) = (0, 0);
+    let none = std::ptr::null_mut();
+    // SAFETY: two numbers are written; no name, settings or size are asked for.
+    let opened = unsafe { libc::openpty(&mut ours, &mut theirs, none, none.cast(), none.cast()) };
+    assert_eq!(opened, 0);
+    // SAFETY: both were opened just now and belong to nobody else.
+    let (ours, theirs) = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
+    let mut child = command.stderr(theirs).stdout(Stdio::null()).spawn().unwrap();
+    // The command has a copy of the other side, without which this one ends.
+    command.stderr(Stdio::null());
+    let mut written = Vec::new();
+    // Linux ends a terminal without another side by an error (EIO).
+    let _ = std::fs::File::from(ours).read_to_end(&mut written);
+    child.wait().unwrap();
+    String::from_utf8(written).unwrap()
+}
+
+/// On a terminal, work that takes longer than a second shows how far it is, and leaves nothing behind.
+#[test]
+fn long_work_shows_how_far_it_is_on_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, nodes: usize| {
+        let lines: String = (0..nodes)
+            .map(|n| {
+                format!(
+                    "{{\"name\": \"n{n}\", \"network_data\": {{\"links\": [{}]}}}}\n",
+                    "{\"id\": \"a\", \"type\": \"phy\"},".repeat(30).trim_end_matches(',')
+                )
+            })
+            .collect();
+        std::fs::write(folder.path().join(name), lines).unwrap();
+    };
+    write("short.jsonl", 1);
+    let run = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
+        on_a_terminal(command.args(["check", "--json", name]).current_dir(folder.path()))
+    };
+    assert_eq!(run("short.jsonl"), "");
+    // However fast the machine is, so many take longer than a second.
+    let mut nodes = 4_000;
+    let shown = loop {
+        write("long.jsonl", nodes);
+        let shown = run("long.jsonl");
+        if !shown.is_empty() || nodes > 20_000 {
+            break shown;
+        }
+        nodes *= 3;
+    };
+    assert!(shown.starts_with("\r\u{1b}[Knetapply: ") && shown.contains(" checked"), "{shown:?}");
+    assert!(shown.ends_with("\r\u{1b}[K"), "{shown:?}");
+}

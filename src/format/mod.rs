@@ -322,6 +322,16 @@ fn unknown(text: &str, root: &Node) -> Diagnostic {
         return Diagnostic::new(Code::UnknownFormat, entry.key_at, message)
             .hint("write the keys in lowercase");
     }
+    if let tree::Value::Map(entries) = &root.value {
+        if entries.iter().take(64).any(|entry| piece::is_description(&entry.value)) {
+            return Diagnostic::new(
+                Code::UnknownFormat,
+                root.at,
+                "the file has descriptions of several nodes",
+            )
+            .hint("give netapply one of them; netapply check reads all");
+        }
+    }
     let version = root.get("network").unwrap_or(root).get("version");
     let message = match version.and_then(|v| v.text().map(|text| (v, text))) {
         Some((_, "2")) => "the file has version 2 but none of netplan's keys".to_owned(),

@@ -120,3 +120,11 @@ fn messages_end_and_the_rest_is_counted() {
     // What is not shown counts for the exit code: the last key's value was an error.
     assert_eq!(last.severity, Severity::Error);
 }
+
+/// What `check` reads as many descriptions is none to a boot, which says so.
+#[test]
+fn several_nodes_in_one_file_are_named_as_such() {
+    let parsed = parse(vec![("nodes".into(), r#"{"n1": {"links": []}, "n2": {"links": []}}"#.into())]);
+    let [only] = &parsed.diagnostics[..] else { panic!("{:?}", parsed.diagnostics) };
+    assert_eq!(only.message, "the file has descriptions of several nodes");
+}

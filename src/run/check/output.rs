@@ -1,4 +1,4 @@
-//! What `check` prints: for a person as it comes, for programs in their formats. ToldDiagnostic: [`CheckOutput`].
+//! What `check` prints: for a person as it comes, for programs in their formats. Entry: [`CheckOutput`].
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -49,8 +49,8 @@ pub(super) struct CheckOutput<'a> {
 struct Kind {
     count: usize,
     files: usize,
-    /// The last description that had one.
-    last: usize,
+    /// The last description that had one: its number and source.
+    last: (usize, String),
     first: String,
 }
 
@@ -154,8 +154,8 @@ impl<'a> CheckOutput<'a> {
     pub(super) fn add(&mut self, checked: Checked) {
         let Checked { source, node, format, diagnostics, facts } = checked;
         self.descriptions += 1;
-        self.progress.tell(self.descriptions, !diagnostics.is_empty());
         let diagnostics = self.tell(&source, node.as_deref(), diagnostics);
+        self.progress.tell(self.descriptions);
         if let (true, Some(facts)) = (self.args.table, &facts) {
             self.print(&Page::default(), &table::rows(facts));
         }
@@ -195,6 +195,9 @@ impl<'a> CheckOutput<'a> {
             self.known += usize::from(known);
             entries.push(ToldDiagnostic { record, known });
         }
+        if !page.is_empty() || !lines.is_empty() {
+            self.progress.clear();
+        }
         self.print(&page, &lines);
         entries
     }
@@ -230,8 +233,10 @@ impl<'a> CheckOutput<'a> {
         } += 1;
         let kind = self.codes.entry((record.severity, record.code)).or_default();
         kind.count += 1;
-        if kind.last != self.descriptions {
-            (kind.last, kind.files) = (self.descriptions, kind.files + 1);
+        // What is told of all descriptions together has the number of the last one, and its own source.
+        if kind.last.0 != self.descriptions || kind.last.1 != source {
+            kind.last = (self.descriptions, source.to_owned());
+            kind.files += 1;
         }
         if kind.first.is_empty() {
             kind.first = record.at.as_ref().map_or_else(|| source.to_owned(), At::to_string);
@@ -430,16 +435,13 @@ impl Progress {
         Progress { begin: Instant::now(), last: None, all: 0, terminal }
     }
 
-    /// Several times a second, and before something is printed.
-    fn tell(&mut self, done: usize, prints: bool) {
+    /// Several times a second.
+    fn tell(&mut self, done: usize) {
         const EACH: Duration = Duration::from_millis(200);
         if !self.terminal {
             return;
         }
-        if prints {
-            self.clear();
-        }
-        if self.begin.elapsed() < PATIENCE || self.last.is_some_and(|last| last.elapsed() < EACH) || prints {
+        if self.begin.elapsed() < PATIENCE || self.last.is_some_and(|last| last.elapsed() < EACH) {
             return;
         }
         self.last = Some(Instant::now());
