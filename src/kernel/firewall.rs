@@ -41,7 +41,7 @@ pub struct Filter {
     pub direction: Option<Direction>,
     /// The link that it is at, for one that is at one.
     pub device: Option<String>,
-    /// It translates addresses.
+    /// It may translate addresses, or send packets another way than the routes say: an answer need not be of whom was asked.
     pub translates: bool,
 }
 
@@ -99,7 +99,7 @@ fn chain(payload: &[u8]) -> Option<Filter> {
         name: format!("nft table {word} {table}, chain {name}"),
         direction,
         device: hook.text(NFTA_HOOK_DEV),
-        translates: attributes.text(NFTA_CHAIN_TYPE).as_deref() == Some("nat"),
+        translates: matches!(attributes.text(NFTA_CHAIN_TYPE).as_deref(), Some("nat" | "route")),
     })
 }
 
@@ -112,7 +112,8 @@ fn legacy(machine: &Machine) -> Vec<Filter> {
         let names = fs::read_to_string(machine.at(path)).unwrap_or_default();
         for table in names.lines() {
             for direction in [Direction::In, Direction::Out] {
-                let (name, translates) = (format!("{program} table {table}"), table == "nat");
+                let (name, translates) =
+                    (format!("{program} table {table}"), matches!(table, "nat" | "mangle"));
                 filters.push(Filter { name, direction: Some(direction), device: None, translates });
             }
         }

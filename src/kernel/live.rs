@@ -173,9 +173,8 @@ impl Live {
         &mut self,
         names: &Names,
         places: &[(String, IpAddr)],
-        anew: bool,
     ) -> Result<Vec<Neighbour>, Failure> {
-        neighbour::ask(&mut self.session, names, places, anew).await
+        neighbour::ask(&mut self.session, names, places).await
     }
 }
 

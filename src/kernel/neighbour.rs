@@ -87,14 +87,13 @@ fn decode(payload: &[u8], names: &Names) -> Option<Neighbour> {
     })
 }
 
-/// Lets the kernel resolve neighbours, by link and address, without sending them packets. A stale one is
-/// asked anew; what comes of it is notified. `anew`: also one that
-/// answered lately. Gives what the kernel knew of them before.
+/// Lets the kernel resolve neighbours, by link and address, without sending them packets. A stale one is asked anew, and so
+/// is one that counts as reachable: it may have been entered by hand. What comes of it is notified. Gives what the kernel
+/// knew of them before.
 pub async fn ask(
     session: &mut Session,
     names: &Names,
     places: &[(String, IpAddr)],
-    anew: bool,
 ) -> Result<Vec<Neighbour>, Failure> {
     let places: HashSet<(&str, IpAddr)> = places.iter().map(|(link, ip)| (link.as_str(), *ip)).collect();
     let mut known = list(session, names).await?;
@@ -102,7 +101,7 @@ pub async fn ask(
     let by_place: HashMap<_, _> = known.iter().map(|n| ((n.link.as_str(), n.ip), n)).collect();
     let request = |(link, ip): &(&str, IpAddr)| {
         let index = names.index(link).unwrap_or(0);
-        question(index, *ip, by_place.get(&(*link, *ip)).copied(), anew)
+        question(index, *ip, by_place.get(&(*link, *ip)).copied())
     };
     let requests: Vec<Request> = places.iter().filter_map(request).collect();
     for answer in session.batch(&requests).await {
@@ -112,10 +111,9 @@ pub async fn ask(
 }
 
 /// The request that makes the kernel ask for an address; `None` where it asks already, or need not.
-fn question(index: u32, ip: IpAddr, known: Option<&Neighbour>, anew: bool) -> Option<Request> {
+fn question(index: u32, ip: IpAddr, known: Option<&Neighbour>) -> Option<Request> {
     let (state, flags, mac) = match known {
         Some(Neighbour { state: NeighbourState::Fixed | NeighbourState::Asked, .. }) => return None,
-        Some(Neighbour { state: NeighbourState::Reachable, .. }) if !anew => return None,
         // A use would only begin a delay of five seconds (DELAY_PROBE_TIME).
         Some(Neighbour {
             state: NeighbourState::Stale | NeighbourState::Reachable, mac: Some(mac), ..

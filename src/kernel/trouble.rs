@@ -167,6 +167,12 @@ impl Trouble {
                     "see `ip route get {to}`, `ip rule` and `ip address`: the kernel finds {to} on no subnet of {link}"
                 )
             }
+            (Errno::EINVAL, _) if route.is_some_and(|route| route.via.is_some()) => {
+                let to = route.and_then(|route| route.via).map_or_else(String::new, |ip| ip.to_string());
+                format!(
+                    "compare {to} with the description; if it is right, `ip route get {to}` shows what the kernel takes it for"
+                )
+            }
             (Errno::EPERM | Errno::EACCES, _) => {
                 "see the kernel's log for what forbids it: a container, a security module, kernel lockdown"
                     .to_owned()

@@ -23,9 +23,9 @@ impl Planner<'_> {
             let by_net: HashMap<IpNet, (&AddressEntry, &Address)> =
                 pairs.map(|(entry, address)| (entry.net, (entry, address))).collect();
             let stays = |a: &&AddressEntry| {
-                by_net
-                    .get(&a.net)
-                    .is_some_and(|(entry, address)| !must_go(a, entry) && !has_another_broadcast(a, address))
+                by_net.get(&a.net).is_some_and(|(entry, address)| {
+                    !must_go(a, entry) && !has_another_broadcast(link, a, address)
+                })
             };
             let subnets = Subnets::of(&desired);
             let order = Order::new(there.iter().filter(stays), &desired);
@@ -161,9 +161,15 @@ pub(super) fn is_advertised(link: &ResolvedLink, address: &AddressEntry) -> bool
     is_global_v6 && by_router && !address.permanent && !is_described
 }
 
-/// A broadcast address does not change in place either. It counts only where the description names it, so that an address
-/// that carries the root file system is not taken away for one.
-fn has_another_broadcast(there: &AddressEntry, described: &Address) -> bool {
+/// A broadcast address does not change in place either. It counts where the description names it, or where it is a described
+/// gateway, to which the kernel then sends nothing else; an address that carries the root file system is not taken away for
+/// any other.
+fn has_another_broadcast(link: &ResolvedLink, there: &AddressEntry, described: &Address) -> bool {
+    let gateways = link.desired.routes.iter().filter_map(|route| route.via);
+    let is_gateway = |b: Ipv4Addr| gateways.clone().any(|via| via == IpAddr::V4(b));
+    if described.broadcast.is_none() && there.broadcast.is_some_and(is_gateway) {
+        return true;
+    }
     described.broadcast.is_some_and(|b| there.broadcast != Some(b).filter(|b| *b != Ipv4Addr::UNSPECIFIED))
 }
 

@@ -507,8 +507,12 @@ impl<'a> Run<'a> {
 
     async fn ask_neighbours(&mut self, places: &[(String, IpAddr)]) {
         let Some(live) = self.live.as_mut().filter(|_| !places.is_empty()) else { return };
-        match live.ask_neighbours(&self.names, places, self.asked_again).await {
-            Ok(known) => known.into_iter().for_each(|neighbour| self.take_neighbour(neighbour)),
+        match live.ask_neighbours(&self.names, places).await {
+            // What was reachable before is asked anew, and its answer counts.
+            Ok(known) => {
+                let known = known.into_iter().filter(|n| n.state != NeighbourState::Reachable);
+                known.for_each(|neighbour| self.take_neighbour(neighbour));
+            }
             Err(failure) => log::debug!("asking for neighbours: {failure}"),
         }
     }

@@ -506,3 +506,24 @@ fn a_nic_that_is_made_anew_meanwhile_is_set_up() {
         assert_eq!(addresses("n0"), ["10.1.0.2/24"]);
     });
 }
+
+#[test]
+fn a_broadcast_address_that_is_the_gateways_goes() {
+    heals(&["address add 10.1.0.2/24 broadcast 10.1.0.1 dev n0"], N0, || {
+        leads_by_n0();
+        assert_eq!(ip_json("-4 address show dev n0")[0]["addr_info"][0]["broadcast"], "10.1.0.255");
+    });
+}
+
+#[test]
+fn a_nic_that_shares_its_mac_address_did_not_come_late() {
+    alone(NETAPPLY.to_owned(), |program| {
+        MACHINE.iter().for_each(|line| set(line));
+        ip("link set n1 address 02:00:00:00:00:01");
+        let output = described(&program, &["apply", "--wait=1", "--handoff", "none"], N0);
+        let screen = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{screen}");
+        assert!(screen.contains("nic-ambiguous") && !screen.contains("nic-late"), "{screen}");
+        assert!(!screen.contains("too late"), "{screen}");
+    });
+}

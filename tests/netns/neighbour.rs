@@ -16,7 +16,7 @@ async fn state_of(address: &str) -> NeighbourState {
     let mut session = Session::open(NetlinkFamily::Route).unwrap();
     let names = Names::from(&read::inventory(&mut session).await.unwrap());
     let mut monitor = Monitor::open(&[Group::Neighbour]).unwrap();
-    neighbour::ask(&mut session, &names, &[("eth0".into(), address)], false).await.unwrap();
+    neighbour::ask(&mut session, &names, &[("eth0".into(), address)]).await.unwrap();
     let settled = async {
         loop {
             let known = neighbour::list(&mut session, &names).await.unwrap();

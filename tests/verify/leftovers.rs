@@ -346,9 +346,12 @@ fn answers(to: &str, source: &str) -> std::result::Result<(), String> {
 fn oracle(with_target: bool) -> Vec<String> {
     let (four, six) = (("10.1.0.1", "10.1.0.2"), ("2001:db8:1::1", "2001:db8:1::2"));
     let mut found = Vec::new();
-    for (far, behind, (via, source)) in
-        [("203.0.113.77", "198.51.100.5", four), ("2001:db8:ffff::77", "2001:db8:ff::5", six)]
-    {
+    for (far, behind, (via, source)) in [
+        ("203.0.113.77", "198.51.100.5", four),
+        // The lower half of the addresses.
+        ("45.0.0.77", "198.51.100.5", four),
+        ("2001:db8:ffff::77", "2001:db8:ff::5", six),
+    ] {
         found.push(leaves(via, Some(source), via, source));
         found.push(leaves(far, None, via, source));
         found.push(leaves(far, Some(source), via, source));

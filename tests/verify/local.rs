@@ -142,6 +142,50 @@ fn the_route_to_the_gateway_leads_elsewhere_and_rp_filter_is_strict() {
     spoiled(spoil, None, Code::CompetingRoute, &["10.1.0.1/32 dev n1"]);
 }
 
+/// The gateway answers ARP, and this machine refuses to send it an echo: that is no word of the gateway.
+#[test]
+fn a_gateway_that_may_not_be_sent_an_echo_does_not_ignore_it() {
+    in_machine(async || {
+        two_routers();
+        sh(&rule("output", "meta l4proto icmp drop"));
+        let input = Input { targets: Vec::new(), ..description() };
+        let verification = verified(&input).await;
+        assert!(!verification.passed(), "{:#?}", verification.checks);
+        assert_eq!(outcome(&verification, Code::CheckPathMtu, "10.1.0.1"), Some(Outcome::Unknown));
+        let cause = verification.causes.iter().find(|cause| cause.code == Code::RefusedHere);
+        let cause = cause.unwrap_or_else(|| panic!("{:#?}", verification.causes));
+        assert_eq!(cause.severity, Severity::Warning);
+        assert!(!format!("{:?}", verification.checks).contains("ignores echo"));
+    });
+}
+
+/// As if it had answered: the kernel does not ask again for half a minute.
+#[test]
+fn a_neighbour_that_was_entered_as_reachable_is_asked_for() {
+    in_machine(async || {
+        two_routers();
+        sh("ip neighbour replace 10.1.0.1 lladdr 02:00:00:00:99:99 dev n0 nud reachable");
+        assert!(!ping("10.1.0.2", "10.1.0.1"));
+        let verification = verified(&description()).await;
+        assert_eq!(verification.passed(), ping("10.1.0.2", "10.1.0.1"), "{:#?}", verification.checks);
+    });
+}
+
+/// A mark that the firewall gives sends what others send by another link, while the lookup without it says n0.
+#[test]
+fn an_answer_that_came_another_way_by_a_mark_proves_nothing() {
+    in_machine(async || {
+        two_routers();
+        sh("ip rule add fwmark 7 lookup 77; ip route add default via 10.2.0.1 table 77; nft add table ip left
+            nft 'add chain ip left c { type route hook output priority -150; }'
+            nft add rule ip left c ip daddr 198.51.100.5 meta mark set 7");
+        let verification = verified(&description()).await;
+        let target = verification.checks.iter().find(|check| check.code == Code::CheckTarget);
+        let target = target.expect("it is checked");
+        assert_eq!(target.outcome, Outcome::NotChecked, "{target:?}");
+    });
+}
+
 /// A queue that holds nothing, as tc(8) makes it.
 #[test]
 fn a_queue_of_the_link_drops_everything() {

@@ -164,6 +164,11 @@ const STATES: &[(&str, &str, &str)] = &[
         ip rule add pref 90 lookup 200; ip rule add pref 91 lookup 201",
         "rule 91",
     ),
+    (
+        "gateway-that-another-link-has-as-its-address",
+        "ip -6 route del default; ip -6 address add 2001:db8:1::1/128 dev n1 nodad",
+        "to this machine itself, by 2001:db8:1::1/128 on n1",
+    ),
     ("redirected-host-route", "ip route add 198.51.100.5 via 10.2.0.1 proto redirect", "an ICMP redirect"),
     ("tos-does-not-matter", "ip route add default tos 0x10 via 10.2.0.1", ""),
     ("higher-metric-does-not-matter", "ip route add default via 10.2.0.1 metric 700", ""),
@@ -239,6 +244,7 @@ states! {
     ipv6_blackhole_to_the_gateway "ipv6-blackhole-to-the-gateway";
     ipv6_subnet_on_another_link "ipv6-subnet-on-another-link";
     throw_in_an_earlier_table "throw-in-an-earlier-table";
+    gateway_that_another_link_has_as_its_address "gateway-that-another-link-has-as-its-address";
     redirected_host_route "redirected-host-route";
     tos_does_not_matter "tos-does-not-matter";
     higher_metric_does_not_matter "higher-metric-does-not-matter";

@@ -93,8 +93,13 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
                 .explains([position]),
         )
     };
-    // What this machine itself drops proves nothing about the network.
-    case.silent_gateways().filter(|(_, check)| !here::drops(case, check)).filter_map(cause).collect()
+    // What this machine itself drops, refuses to send, or sends to a hand-made entry proves nothing about the network.
+    let is_own = |check: &Check| {
+        let gateway = check.subject.ip().and_then(|ip| case.evidence.gateway(&check.link, &ip));
+        let kept = gateway.is_some_and(|g| g.fixed.is_some() || g.refused_here.is_some());
+        kept || here::drops(case, check)
+    };
+    case.silent_gateways().filter(|(_, check)| !is_own(check)).filter_map(cause).collect()
 }
 
 /// Nobody answers for the gateway's address, and others of its subnet answer or are heard.

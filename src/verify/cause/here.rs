@@ -13,7 +13,8 @@ use crate::verify::evidence::{Answer, Flow, Question, Routing, Traffic};
 /// The machine itself refuses to send: its firewall, a policy, or its limits.
 pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
     let mut found: Vec<(i32, Vec<(usize, &Check)>)> = Vec::new();
-    for (position, check) in case.checks.iter().enumerate().filter(|(_, c)| c.is_fault()) {
+    let is_open = |c: &Check| c.is_fault() || c.is_unknown();
+    for (position, check) in case.checks.iter().enumerate().filter(|(_, c)| is_open(c)) {
         let Some(number) = error_of(case, check) else { continue };
         match found.iter_mut().find(|(known, _)| *known == number) {
             Some((_, checks)) => checks.push((position, check)),
@@ -33,7 +34,11 @@ pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
             }
             _ => "See `ip route get` for it, the link's MTU, and `ip xfrm policy`",
         };
-        let cause = Cause::new(Code::RefusedHere, Certainty::Proved, "", message, action);
+        let mut cause = Cause::new(Code::RefusedHere, Certainty::Proved, "", message, action);
+        // A gateway that is there, and cannot be sent an echo, is no fault.
+        if !checks.iter().any(|(_, check)| check.is_fault()) {
+            cause.severity = Severity::Warning;
+        }
         cause.explains(checks.iter().map(|(position, _)| *position))
     };
     found.into_iter().map(cause).collect()
@@ -41,13 +46,16 @@ pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
 
 /// The error of a probe; where the kernel's own lookup says why, that is the cause.
 fn error_of(case: &Case<'_>, check: &Check) -> Option<i32> {
-    let is_probe = matches!(check.code, Code::CheckGateway | Code::CheckResolver | Code::CheckTarget);
+    let is_probe = matches!(
+        check.code,
+        Code::CheckGateway | Code::CheckPathMtu | Code::CheckResolver | Code::CheckTarget
+    );
     if !is_probe || is_of_route(case, check) {
         return None;
     }
     match check.subject {
         Subject::Gateway(ip) => {
-            case.evidence.gateway(&check.link, &ip).filter(|gateway| !gateway.answers())?.refused_here
+            case.evidence.gateway(&check.link, &ip).filter(|gateway| gateway.rtt_us.is_none())?.refused_here
         }
         Subject::NameServer(ip) => case.evidence.resolver(&ip)?.refused_here,
         Subject::Target(at, _) => {
@@ -87,8 +95,12 @@ pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
                 why_in(case, &link, ip),
             ),
             Direction::Out => {
-                let action =
-                    by_filters(case, &link, direction, "`tc qdisc show` and `tc filter show` for its egress");
+                let action = by_filters(
+                    case,
+                    &link,
+                    direction,
+                    "`tc qdisc show` and `tc filter show` for its egress, `ip xfrm policy`",
+                );
                 (format!("{what} {ip} leave {link}: this machine drops them"), action)
             }
         };
@@ -103,7 +115,7 @@ fn answers_to_echo(case: &Case<'_>) -> Vec<Cause> {
     let passed = case.checks.iter().filter(|c| c.code == Code::CheckGateway && c.outcome == Outcome::Passed);
     let cause = |check: &Check| {
         let (ip, link) = (check.subject.ip()?, check.link.as_str());
-        let silent = case.evidence.gateway(link, &ip)?.rtt_us.is_none();
+        let silent = case.evidence.gateway(link, &ip)?.rtt_us.is_none() && !is_of_route(case, check);
         let arrives = case.evidence.traffic(link, &ip)?.received.contains(&Flow::Echo);
         let message = format!("echo replies of gateway {ip} arrive on {link}, but this machine drops them");
         let mut cause =
@@ -208,7 +220,12 @@ fn why_in(case: &Case<'_>, link: &str, ip: IpAddr) -> String {
             "Correct the route to {ip}, which leads by {by}; rp_filter of {link} is 1, and takes packets of {ip} there only"
         );
     }
-    by_filters(case, link, Direction::In, "`tc filter show` for its ingress, and net.ipv4.conf.*.rp_filter")
+    by_filters(
+        case,
+        link,
+        Direction::In,
+        "`tc filter show` for its ingress, `ip xfrm policy`, `ip route show table local`, and net.ipv4.conf.*.rp_filter",
+    )
 }
 
 /// Which filters packets pass in that direction.

@@ -35,7 +35,15 @@ pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
             let cause = Cause::new(Code::NicMissing, Certainty::Proved, &link.name, message, action);
             return Some(cause.explains([position]));
         };
-        if let Some(late) = nics(case).find(|l| l.permanent_mac == Some(mac) || l.mac == Some(mac)) {
+        let has_it = |l: &&LinkState| l.permanent_mac == Some(mac) || l.mac == Some(mac);
+        let several: Vec<&str> = nics(case).filter(has_it).map(|l| l.name.as_str()).collect();
+        if several.len() > 1 {
+            let message = format!("{} have the MAC address {mac}, and none was taken", list(several));
+            let action = "Describe the intended one by its name, or give the others another address";
+            let cause = Cause::new(Code::NicAmbiguous, Certainty::Proved, &link.name, message, action);
+            return Some(cause.explains([position]));
+        }
+        if let Some(late) = nics(case).find(has_it) {
             let message = format!("{} ({mac}) appeared only after the wait for NICs was over", late.name);
             let action = "Run netapply apply now; for the next boot put netapply.wait=SECONDS on the kernel command line";
             let cause = Cause::new(Code::NicLate, Certainty::Proved, &late.name, message, action);

@@ -177,6 +177,12 @@ fn expected_table(goal: &Goal) -> Option<u32> {
 
 fn no_route(case: &Case<'_>, goal: &Goal) -> (String, String) {
     let to = goal.question.to;
+    let is_hop = |a: &&AddressEntry| goal.hops.iter().any(|(_, via)| *via == Some(a.net.addr()));
+    if let Some(own) = case.evidence.policy.strange_addresses.iter().find(is_hop) {
+        let message =
+            format!("the kernel takes no address of this machine for a gateway: {}", address_words(own));
+        return (message, format!("Remove that address from {}, and run netapply apply", own.link));
+    }
     let rule = case.evidence.policy.rules.iter().find(|rule| concerns(rule, goal));
     let rules = rule.map_or_else(String::new, |rule| format!("; {} concerns it", rule_words(rule)));
     let message = format!("the kernel has no route to {to}{rules}");

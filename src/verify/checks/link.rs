@@ -3,7 +3,7 @@
 use super::{Base, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::kernel::live::LinkState;
-use crate::model::{BondMode, Kind};
+use crate::model::{BondMode, Kind, MacAddr};
 use crate::verify::input::DesiredLink;
 use crate::verify::words::speed_words;
 
@@ -41,15 +41,16 @@ impl<'a> Judge<'a> {
             ));
         }
         let Some(state) = self.state(name).filter(|_| !link.missing) else {
-            let late = link.mac.and_then(|mac| {
-                let is_it = |l: &&LinkState| l.permanent_mac == Some(mac) || l.mac == Some(mac);
-                self.evidence
-                    .links
-                    .iter()
-                    .filter(|l| l.kind.is_hardware() || l.kind.is(Kind::Veth))
-                    .find(is_it)
-            });
+            let of_mac = |mac: MacAddr| {
+                let is_it = move |l: &&LinkState| l.permanent_mac == Some(mac) || l.mac == Some(mac);
+                let nics = self.evidence.links.iter();
+                nics.filter(|l| l.kind.is_hardware() || l.kind.is(Kind::Veth)).filter(is_it)
+            };
+            let late = link.mac.and_then(|mac| of_mac(mac).next());
             let finding = match (&link.mac, link.kind) {
+                (Some(mac), Kind::Physical) if of_mac(*mac).count() > 1 => {
+                    format!("several NICs have the MAC address {mac}")
+                }
                 (Some(_), Kind::Physical) if late.is_some() => {
                     format!("came too late, as {}", late.map_or("", |l| l.name.as_str()))
                 }

@@ -15,7 +15,8 @@ use crate::verify::words::time_words;
 /// So many percent of packets lost are a fault.
 const LOSS: u32 = 30;
 /// What an answer is worth that has not arrived by the link.
-const OWN_ANSWER: &str = "answered by this machine itself (address translation): proves nothing";
+const OWN_ANSWER: &str =
+    "answered, but not by the link (this machine translates or reroutes it): proves nothing";
 /// So long the kernel's own question to a gateway may take where no echo can be sent, in milliseconds.
 const KERNEL_ASKS_MS: u64 = 4_000;
 
@@ -167,6 +168,9 @@ impl<'a> Judge<'a> {
         };
         let finding = match (rtt, answers, evidence.and_then(|g| g.heard_ms)) {
             (Some(rtt), true, _) => format!("answers in {}{lost}", time_words(rtt)),
+            (None, true, _) if evidence.is_some_and(|g| g.refused_here.is_some()) => {
+                "is there; this machine refuses to send it echo".to_owned()
+            }
             (None, true, _) => "is there, and ignores echo".to_owned(),
             (_, false, Some(_)) => "answered at first, but no longer does".to_owned(),
             (_, false, None) => "does not answer".to_owned(),
@@ -196,6 +200,9 @@ impl<'a> Judge<'a> {
             }
             (Some(_), None, _) if gateway.finished => {
                 (Outcome::NotChecked, "not checked: echoes are lost".to_owned())
+            }
+            (None, ..) if gateway.refused_here.is_some() => {
+                (Outcome::Unknown, "not checked: this machine refuses to send echo".to_owned())
             }
             (None, ..) if gateway.finished || gateway.unanswered >= ECHOES => {
                 (Outcome::NotChecked, "not checked: no echo".to_owned())
