@@ -30,15 +30,19 @@ pub struct Consoles(Vec<Console>);
 #[derive(Debug)]
 struct Console {
     path: PathBuf,
-    state: RowState,
+    state: ConsoleState,
     /// What it has not accepted yet.
     rest: Vec<u8>,
+    /// What was written since it last had shown everything.
+    written: Vec<u8>,
+    /// It was hung up, and opened again.
+    hung_up: bool,
     /// What was in its queue when that last became less, and when.
     queue: (usize, Instant),
 }
 
 #[derive(Debug)]
-enum RowState {
+enum ConsoleState {
     Unopened,
     Open(File),
     /// It has shown everything.
@@ -53,7 +57,14 @@ impl Consoles {
         let active = std::fs::read_to_string(machine.consoles()).unwrap_or_default();
         let names = active.split_whitespace().filter(|name| !name.contains('/'));
         let now = Instant::now();
-        let console = |path| Console { path, state: RowState::Unopened, rest: Vec::new(), queue: (0, now) };
+        let console = |path| Console {
+            path,
+            state: ConsoleState::Unopened,
+            rest: Vec::new(),
+            written: Vec::new(),
+            hung_up: false,
+            queue: (0, now),
+        };
         Consoles(names.map(|name| console(machine.dev().join(name))).collect())
     }
 
@@ -77,7 +88,7 @@ impl Consoles {
                 console.drain(late);
             }
             let open = self.0.iter().filter_map(|console| match &console.state {
-                RowState::Open(file) => Some((file, !console.rest.is_empty())),
+                ConsoleState::Open(file) => Some((file, !console.rest.is_empty())),
                 _ => None,
             });
             let mut full: Vec<PollFd<'_>> = Vec::new();
@@ -94,7 +105,7 @@ impl Consoles {
             let _ = poll(&mut full, PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO));
         }
         let reason = |console: Console| match console.state {
-            RowState::Dead(error) => Some((console.path, error)),
+            ConsoleState::Dead(error) => Some((console.path, error)),
             _ => None,
         };
         self.0.into_iter().filter_map(reason).collect()
@@ -104,15 +115,10 @@ impl Consoles {
 impl Console {
     /// Takes lines, and writes as much as the console takes at once.
     fn take(&mut self, page: &Page) {
-        if matches!(self.state, RowState::Unopened | RowState::Done) {
-            // Without making it our controlling terminal.
-            let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
-            self.state = match OpenOptions::new().write(true).custom_flags(flags).open(&self.path) {
-                Ok(file) => RowState::Open(file),
-                Err(error) => RowState::Dead(error),
-            };
+        if matches!(self.state, ConsoleState::Unopened | ConsoleState::Done) {
+            self.open();
         }
-        if matches!(self.state, RowState::Open(_)) && self.rest.len() < WAITING {
+        if matches!(self.state, ConsoleState::Open(_)) && self.rest.len() < WAITING {
             // A console in raw mode (another program's) would go down without going back; what it was at stays on its line.
             self.rest.push(b'\r');
             self.rest.extend(page.as_str().replace('\n', "\r\n").bytes());
@@ -120,21 +126,48 @@ impl Console {
         self.write();
     }
 
+    fn open(&mut self) {
+        // Without making it our controlling terminal.
+        let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+        self.state = match OpenOptions::new().write(true).custom_flags(flags).open(&self.path) {
+            Ok(file) => ConsoleState::Open(file),
+            Err(error) => ConsoleState::Dead(error),
+        };
+    }
+
+    /// A getty that starts hangs its line up (vhangup(2)): the kernel discards what is in its queue, and whoever had it open
+    /// gets EIO from then on. It is opened again, and what may be lost is written again, once.
+    fn go_on_after_hangup(&mut self, error: io::Error) {
+        if error.raw_os_error() != Some(libc::EIO) || self.hung_up {
+            self.state = ConsoleState::Dead(error);
+            return;
+        }
+        self.hung_up = true;
+        // Closed first: closing what was hung up waits for nothing.
+        self.state = ConsoleState::Unopened;
+        self.open();
+        let rest = std::mem::take(&mut self.rest);
+        self.rest = std::mem::take(&mut self.written);
+        self.rest.extend(rest);
+        self.queue = (0, Instant::now());
+        self.write();
+    }
+
     fn write(&mut self) {
-        let RowState::Open(file) = &mut self.state else { return };
+        let ConsoleState::Open(file) = &mut self.state else { return };
         let before = self.rest.len();
         while !self.rest.is_empty() {
             match file.write(&self.rest) {
-                Ok(written) => drop(self.rest.drain(..written)),
+                Ok(written) => self.written.extend(self.rest.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => {
-                    self.state = RowState::Dead(error);
-                    return;
-                }
+                Err(error) => return self.go_on_after_hangup(error),
             }
         }
-        let queued = queued(file);
+        let queued = match queued(file) {
+            Ok(queued) => queued,
+            Err(error) => return self.go_on_after_hangup(error),
+        };
         // Its queue shrank, or it was not full.
         if queued == 0 || queued < self.queue.0 {
             self.queue = (queued, Instant::now());
@@ -147,24 +180,29 @@ impl Console {
     /// moved for as long.
     fn drain(&mut self, late: bool) {
         self.write();
-        let RowState::Open(file) = &self.state else { return };
-        if self.rest.is_empty() && queued(file) == 0 {
-            self.state = RowState::Done;
+        let ConsoleState::Open(file) = &self.state else { return };
+        if self.rest.is_empty() && self.queue.0 == 0 {
+            self.state = ConsoleState::Done;
+            self.written.clear();
         } else if late || self.queue.1.elapsed() >= BOUND {
             // Else closing it would wait for what is left.
             // SAFETY: the descriptor is the file's, open until the state is replaced below.
             unsafe { libc::tcflush(file.as_raw_fd(), libc::TCOFLUSH) };
-            self.state = RowState::Dead(io::ErrorKind::TimedOut.into());
+            self.state = ConsoleState::Dead(io::ErrorKind::TimedOut.into());
         }
     }
 }
 
-/// Bytes that the device still has to send; none for what is no terminal.
-fn queued(file: &File) -> usize {
+/// Bytes that the device still has to send; none for what is no terminal. EIO: it was hung up.
+fn queued(file: &File) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ (tty_ioctl(4)) writes one int, which outlives the call.
     let done = unsafe { libc::ioctl(file.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
-    if done == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+    if done == 0 {
+        return Ok(usize::try_from(bytes).unwrap_or(0));
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::EIO) { Err(error) } else { Ok(0) }
 }
 
 #[cfg(test)]
@@ -217,6 +255,50 @@ mod tests {
             let shown = std::fs::read_to_string(machine.dev().join(name)).unwrap();
             assert_eq!(shown, "\rwaiting\r\n\rone\r\ntwo\r\n");
         }
+    }
+
+    #[test]
+    fn a_console_that_a_getty_hangs_up_shows_the_page_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let machine = machine(&folder, "ttyS0");
+        let (mut reader, path) = terminal();
+        symlink(&path, machine.dev().join("ttyS0")).unwrap();
+        let mut consoles = Consoles::of(&machine);
+        consoles.show(&page(&["first"]));
+        let line =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&path).unwrap();
+        const TIOCVHANGUP: libc::Ioctl = 0x5437;
+        // SAFETY: what vhangup(2) does, to this line; there is no argument.
+        let done = unsafe { libc::ioctl(line.as_raw_fd(), TIOCVHANGUP) };
+        if done != 0 && !nix::unistd::Uid::effective().is_root() {
+            eprintln!("NOT TESTED: only root may hang up a line");
+            return;
+        }
+        assert_eq!(done, 0, "{}", io::Error::last_os_error());
+        drop(line);
+        match &consoles.0[0].state {
+            ConsoleState::Open(file) => {
+                assert_eq!(queued(file).unwrap_err().raw_os_error(), Some(libc::EIO), "it was hung up");
+            }
+            state => panic!("{state:?}"),
+        }
+        // With nobody who has the line open the reader would see its end.
+        let again =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&path).unwrap();
+        let reading = std::thread::spawn(move || {
+            let mut read = Vec::new();
+            let mut buffer = [0; 512];
+            while !String::from_utf8_lossy(&read).contains("last") {
+                let length = reader.read(&mut buffer).unwrap();
+                read.extend(&buffer[..length]);
+            }
+            String::from_utf8(read).unwrap()
+        });
+        let troubles = consoles.finish(&page(&["last"]));
+        let read = reading.join().unwrap();
+        drop(again);
+        assert!(troubles.is_empty(), "{troubles:?}");
+        assert!(read.matches("first").count() >= 1 && read.contains("last"), "{read:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `--baseline`: what an earlier run's `--json` has already is known, and no error any more. ToldDiagnostic: [`Baseline::read`].
+//! `--baseline`: what an earlier run's `--json` has already is known, and no error any more. Entry: [`Baseline::read`].
 
 use std::collections::HashMap;
 

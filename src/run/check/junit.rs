@@ -1,5 +1,5 @@
 //! JUnit's XML, in the form of Ant and Jenkins that CI servers show: a suite for each description, a case for each error.
-//! ToldDiagnostic: [`report`].
+//! Entry: [`report`].
 
 use std::fmt::Write as _;
 

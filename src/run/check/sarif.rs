@@ -1,4 +1,4 @@
-//! SARIF 2.1.0 (OASIS), as GitHub, GitLab and Azure take it. ToldDiagnostic: [`log`].
+//! SARIF 2.1.0 (OASIS), as GitHub, GitLab and Azure take it. Entry: [`log`].
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! Descriptions are checked by as many threads as there are cores; the results come in the order of the descriptions.
-//! ToldDiagnostic: [`Pool`].
+//! Entry: [`Pool`].
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
