@@ -13,7 +13,7 @@ use std::path::Path;
 use ipnet::IpNet;
 use nix::errno::Errno;
 
-use crate::model::{Located, Peer, Place, Wireguard};
+use crate::model::{Located, Peer, Place, Wireguard, base64};
 
 use super::attributes::{self, Attributes, NESTED, field, number};
 use super::generic::Generic;
@@ -304,29 +304,9 @@ fn read_key_file(path: &Path) -> Result<Vec<u8>, Trouble> {
     Ok(content)
 }
 
-/// 44 letters of base64 (RFC 4648) with one `=` at the end: 32 bytes.
+/// 44 letters of base64 with one `=` at the end: 32 bytes.
 fn from_base64(text: &str) -> Option<Key> {
-    let digits = text.strip_suffix('=').filter(|digits| digits.len() == 43)?;
-    let (mut key, mut filled, mut bits, mut held) = ([0; 32], 0, 0u32, 0u32);
-    for letter in digits.bytes() {
-        let digit = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        held = held << 6 | u32::from(digit);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            *key.get_mut(filled)? = (held >> bits) as u8;
-            filled += 1;
-        }
-    }
-    // The two bits left over belong to no byte.
-    (filled == 32 && held & 3 == 0).then_some(key)
+    base64::decode(text).filter(|_| text.len() == 44)?.try_into().ok()
 }
 
 /// The same the other way.

@@ -4,6 +4,7 @@
 //! machine, `plan` compares. Link options live in one table, [`attribute`].
 
 pub mod attribute;
+pub mod base64;
 mod bond;
 mod desired;
 mod kind;

@@ -274,22 +274,7 @@ fn written(desired: &Desired) -> String {
 
 /// The whole of a description but for places, which a printed one does not have.
 fn without_places(desired: &Desired) -> String {
-    let text = format!("{desired:#?}");
-    let mut out = String::new();
-    let mut depth = None;
-    for line in text.lines() {
-        let indent = line.len() - line.trim_start().len();
-        match depth {
-            Some(place) if indent > place => continue,
-            Some(_) => depth = None,
-            None if line.trim_end().ends_with("Place {") => depth = Some(indent),
-            None => {
-                out.push_str(line);
-                out.push('\n');
-            }
-        }
-    }
-    out
+    crate::export::tests::without_places(&format!("{desired:#?}"))
 }
 
 proptest! {
