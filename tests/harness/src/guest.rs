@@ -109,7 +109,7 @@ impl Builder {
         self
     }
 
-    /// Gives the guest that much memory instead of 512 MiB.
+    /// Gives the guest that much memory instead of 768 MiB.
     pub fn memory(mut self, mib: u32) -> Self {
         self.memory_mib = Some(mib);
         self
@@ -369,7 +369,7 @@ impl Builder {
             true => ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"].as_slice(),
             false => &["-accel", "tcg,thread=multi", "-smp", "2"],
         });
-        command.args(["-m", &self.memory_mib.unwrap_or(512).to_string()]);
+        command.args(["-m", &self.memory_mib.unwrap_or(768).to_string()]);
         command.args(["-serial", &format!("file:{}", path("console0"))]);
         command.args(["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
         // A second console has to be another driver's: of several serial ports the kernel takes one.
