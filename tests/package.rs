@@ -174,3 +174,19 @@ fn the_sbom_lists_what_is_linked() {
         assert!(is_allowed(each["licenses"][0]["expression"].as_str().unwrap_or("none")), "{each}");
     }
 }
+
+#[test]
+fn every_fuzz_target_runs_each_night() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workflow = std::fs::read_to_string(root.join(".github/workflows/nightly.yml")).unwrap();
+    let (_, rest) = workflow.split_once("matrix: { target: [").expect("the job fuzz has a matrix");
+    let (list, _) = rest.split_once(']').unwrap();
+    let mut listed: Vec<&str> = list.split(", ").collect();
+    let mut there: Vec<String> = std::fs::read_dir(root.join("fuzz/targets"))
+        .unwrap()
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    listed.sort_unstable();
+    there.sort_unstable();
+    assert_eq!(listed, there);
+}
