@@ -11,8 +11,8 @@ mod stacking;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::attribute::{self, OptionValue};
-use crate::model::{BondMode, Desired, Kind, Link, Located, Mtu, Naming, Place};
+use crate::model::attribute::{self, Attribute, OptionValue};
+use crate::model::{BondMode, Desired, Kind, Link, Located, Mtu, Naming, Place, Settings};
 
 /// Links in one description. A link takes a hundred times the memory of the few bytes that can ask for one, and a
 /// machine with every VLAN has four thousand.
@@ -37,6 +37,7 @@ pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
     bridge_vlans::of_bridges(desired);
     bond_mtus(desired, diags);
+    member_options(desired, diags);
     vlan_mtus(desired, diags);
     stacking::networks_of_members(desired, diags);
     routes::addresses(desired, diags);
@@ -109,6 +110,43 @@ fn numbers(link: &mut Link, diags: &mut Vec<Diagnostic>) {
     });
 }
 
+/// Leaves out the options that a bond of this mode does not have.
+fn of_mode(
+    settings: &mut Settings,
+    rows: &[Attribute],
+    mode: BondMode,
+    bond: &str,
+    diags: &mut Vec<Diagnostic>,
+) {
+    settings.0.retain(|name, setting| {
+        let is_refused =
+            |row: &Attribute| row.name == *name && !row.modes.is_empty() && !row.modes.contains(&mode);
+        let refused = rows.iter().any(is_refused);
+        if refused {
+            let message = format!("bond \"{bond}\": mode {mode} has no {name}, left out");
+            diags.push(Diagnostic::new(Code::OptionIgnored, setting.at, message));
+        }
+        !refused
+    });
+}
+
+/// The same of a bond's members.
+fn member_options(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
+    let bonds = desired.links.iter().filter(|link| link.kind == Kind::Bond);
+    let of_bond = |bond: &Link| {
+        let (id, mode) = (bond.id.clone(), bond.settings.bond_mode().unwrap_or_default());
+        let members: Vec<_> =
+            bond.members.iter().map(|member| (member.value.clone(), (id.clone(), mode))).collect();
+        members
+    };
+    let bonds: HashMap<String, (String, BondMode)> = bonds.flat_map(of_bond).collect();
+    for link in &mut desired.links {
+        if let Some((bond, mode)) = bonds.get(&link.id) {
+            of_mode(&mut link.port, attribute::of_port(Kind::Bond), *mode, bond, diags);
+        }
+    }
+}
+
 /// Options that the bond's mode does not have, that exclude each other or that are missing.
 fn bond_options(bond: &mut Link, closed: bool, diags: &mut Vec<Diagnostic>) {
     if bond.settings.get("mode").is_none() && !closed {
@@ -119,18 +157,7 @@ fn bond_options(bond: &mut Link, closed: bool, diags: &mut Vec<Diagnostic>) {
         );
     }
     let mode = bond.settings.bond_mode().unwrap_or_default();
-    bond.settings.0.retain(|name, setting| {
-        let unknown = bond
-            .kind
-            .attributes()
-            .iter()
-            .any(|a| a.name == *name && !a.modes.is_empty() && !a.modes.contains(&mode));
-        if unknown {
-            let message = format!("bond \"{}\": mode {mode} has no {name}, left out", bond.id);
-            diags.push(Diagnostic::new(Code::OptionIgnored, setting.at, message));
-        }
-        !unknown
-    });
+    of_mode(&mut bond.settings, bond.kind.attributes(), mode, &bond.id, diags);
     monitoring(bond, mode, diags);
     // The kernel takes another address without a word, and does not set it (bond_set_mac_address).
     let policy = bond.settings.word("fail_over_mac").filter(|policy| *policy != "none");

@@ -94,7 +94,8 @@ const ARP_VALIDATE: &[(&str, u32)] = &[
     ("filter_backup", 6),
 ];
 
-static BOND_PORT: &[Attribute] = &[row("queue_id", 5, Form::U16), row("prio", 9, Form::I32).since("6.0")];
+static BOND_PORT: &[Attribute] =
+    &[row("queue_id", 5, Form::U16), row("prio", 9, Form::I32).only(ONE_ACTIVE).since("6.0")];
 
 /// Times are in 1/100 s (USER_HZ), as ip(8) takes them. Ranges are those of net/bridge/br_stp.c; the forward delay has one
 /// (2 to 30 s) with the spanning tree on only.
