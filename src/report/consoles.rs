@@ -20,6 +20,8 @@ use crate::page::Page;
 pub(crate) const BOUND: Duration = Duration::from_secs(5);
 /// How often a queue that drains is looked at; there is no event for it.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often a console that is hung up is opened again.
+const MOST_HANGUPS: u8 = 8;
 /// What waits for a console that takes nothing; a line beyond it is left out.
 const WAITING: usize = 16 * 1024;
 
@@ -35,8 +37,8 @@ struct Console {
     rest: Vec<u8>,
     /// What was written since it last had shown everything.
     written: Vec<u8>,
-    /// It was hung up, and opened again.
-    hung_up: bool,
+    /// How often it was hung up, and opened again.
+    hangups: u8,
     /// What was in its queue when that last became less, and when.
     queue: (usize, Instant),
 }
@@ -62,7 +64,7 @@ impl Consoles {
             state: ConsoleState::Unopened,
             rest: Vec::new(),
             written: Vec::new(),
-            hung_up: false,
+            hangups: 0,
             queue: (0, now),
         };
         Consoles(names.map(|name| console(machine.dev().join(name))).collect())
@@ -136,13 +138,14 @@ impl Console {
     }
 
     /// A getty that starts hangs its line up (vhangup(2)): the kernel discards what is in its queue, and whoever had it open
-    /// gets EIO from then on. It is opened again, and what may be lost is written again, once.
+    /// gets EIO from then on. It is opened again, and what may be lost is written again. systemd and the getty hang up one after
+    /// the other.
     fn go_on_after_hangup(&mut self, error: io::Error) {
-        if error.raw_os_error() != Some(libc::EIO) || self.hung_up {
+        if error.raw_os_error() != Some(libc::EIO) || self.hangups >= MOST_HANGUPS {
             self.state = ConsoleState::Dead(error);
             return;
         }
-        self.hung_up = true;
+        self.hangups += 1;
         // Closed first: closing what was hung up waits for nothing.
         self.state = ConsoleState::Unopened;
         self.open();
@@ -292,10 +295,11 @@ mod tests {
                 let length = reader.read(&mut buffer).unwrap();
                 read.extend(&buffer[..length]);
             }
-            String::from_utf8(read).unwrap()
+            // The reader, too: without it the line is gone.
+            (reader, String::from_utf8(read).unwrap())
         });
         let troubles = consoles.finish(&page(&["last"]));
-        let read = reading.join().unwrap();
+        let (_reader, read) = reading.join().unwrap();
         drop(again);
         assert!(troubles.is_empty(), "{troubles:?}");
         assert!(read.matches("first").count() >= 1 && read.contains("last"), "{read:?}");
