@@ -211,6 +211,7 @@ const LOST: &str =
 
 /// A good part of what is sent to the gateway is lost; or of the echoes only, which is no fault.
 pub(super) fn lossy(case: &Case<'_>) -> Vec<Cause> {
+    let lacp_fails = case.failed(Code::CheckLacp).next().is_some();
     let cause = |(position, check): (usize, &Check)| {
         let gateway = case.evidence.gateway(&check.link, &check.subject.ip()?)?;
         let (ip, link) = (&check.subject, &check.link);
@@ -228,7 +229,8 @@ pub(super) fn lossy(case: &Case<'_>) -> Vec<Cause> {
                 let cause = Cause::new(Code::PacketLoss, Certainty::Likely, link, message, LOST);
                 Some(cause.explains([position]))
             }
-            Loss::Echoes(percent) if check.outcome == Outcome::Passed => {
+            // Where LACP fails, the bond may send by a port that the other side does not use.
+            Loss::Echoes(percent) if check.outcome == Outcome::Passed && !lacp_fails => {
                 let v4 = ip.ip().is_some_and(|ip| ip.is_ipv4());
                 let other = if v4 { "ARP request" } else { "neighbour solicitation" };
                 let message =
