@@ -115,6 +115,13 @@ fn routes() -> String {
     numbered(&format!("{ETHERNETS}    e0:\n      routes:\n"), 19_000, route, "")
 }
 
+fn routes_through_what_is_not_there() -> String {
+    let links = numbered("interfaces:\n", 9_900, |n| format!("- name: eth{n}x\n"), "routes:\n  config:\n");
+    let route =
+        |n| format!("  - {{destination: 10.{}.{}.0/24, next-hop-interface: zzq{n}}}\n", n / 250, n % 250);
+    numbered(&links, 14_000, route, "")
+}
+
 fn patterns() -> String {
     let auto = numbered("auto", 19_000, |n| format!(" /*a*a*a*a*b{n}"), "\n");
     numbered(&auto, 3_000, |n| format!("iface aaaaaaaaaaaaaaaaaaaaaaaa{n} inet dhcp\n"), "")
@@ -167,6 +174,7 @@ const TEXTS: &[Text] = &[
         )
     }),
     ("routes", routes),
+    ("routes through what is not there", routes_through_what_is_not_there),
     ("null items", || filled("version: 1\nconfig:\n", "-\n", "")),
     ("empty items", || numbered("version: 1\nconfig: [", 19_000, |_| "{},".to_owned(), "{}]\n")),
     ("items of one type", || {

@@ -87,7 +87,7 @@ fn references(link: &mut Link) -> impl Iterator<Item = &mut LinkRef> {
 
 /// Makes each reference the id of a link: found by id, by name, as an interface of the machine, or not at all.
 pub(super) fn resolve(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
-    let mut resolver = ReferenceResolver::new(desired);
+    let mut resolver = ReferenceResolver::new(&desired.links, desired.closed);
     for link in &mut desired.links {
         let id = link.id.clone();
         resolver.taken = link.members.iter().map(|member| member.value.clone()).collect();
@@ -130,22 +130,23 @@ pub(in crate::format) struct ReferenceResolver {
 }
 
 impl ReferenceResolver {
-    pub(in crate::format) fn new(desired: &Desired) -> Self {
+    /// `closed`: only what the text describes may be named.
+    pub(in crate::format) fn new(links: &[Link], closed: bool) -> Self {
         let mut names = HashMap::new();
-        for link in &desired.links {
+        for link in links {
             if let Naming::Set(name) | Naming::Alternative(name) = &link.naming {
                 names.entry(name.value.to_string()).or_insert(link.id.clone());
             }
         }
-        for link in &desired.links {
+        for link in links {
             if let Some(Located { value: NamePattern::Exact(name), .. }) = &link.select.name {
                 names.entry(name.clone()).or_insert(link.id.clone());
             }
         }
-        let described: Vec<String> = desired.links.iter().map(|l| l.id.clone()).collect();
+        let described: Vec<String> = links.iter().map(|l| l.id.clone()).collect();
         let ids = described.iter().cloned().collect();
         ReferenceResolver {
-            closed: desired.closed,
+            closed,
             described,
             ids,
             names,
@@ -231,7 +232,7 @@ impl ReferenceResolver {
 
     /// The id that was most likely meant by one that leads nowhere; neither the link that names it, nor a member that it has
     /// already. As long as looking for it is no work: a text may have ten thousand ids and as many that lead nowhere.
-    fn nearest(&mut self, of: &str, id: &str) -> Option<String> {
+    pub(in crate::format) fn nearest(&mut self, of: &str, id: &str) -> Option<String> {
         self.comparisons = self.comparisons.checked_sub(self.described.len())?;
         let others = self.described.iter().filter(|other| *other != of && !self.taken.contains(*other));
         nearest(id, others.map(String::as_str)).map(str::to_owned)

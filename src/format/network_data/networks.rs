@@ -44,7 +44,7 @@ pub(super) fn read(
     lost: &HashSet<String>,
     diags: &mut Vec<Diagnostic>,
 ) {
-    let mut links = ReferenceResolver::new(desired);
+    let mut links = ReferenceResolver::new(&desired.links, desired.closed);
     let only = only_link(desired);
     let mut index: HashMap<String, usize> =
         desired.links.iter().enumerate().rev().map(|(i, link)| (link.id.clone(), i)).collect();

@@ -74,9 +74,7 @@ fn port(link: &mut Link, node: &Node, reader: &mut Reader, diags: &mut Vec<Diagn
         diags.push(Diagnostic::new(Code::MissingKey, node.at, message));
         return false;
     };
-    if link.members.iter().all(|member| member.value != name.value) {
-        link.members.push(Located::new(name.value.to_owned(), name.at));
-    }
+    link.members.push(Located::new(name.value.to_owned(), name.at));
     let ports = reader.ports.entry(name.value.to_owned()).or_default();
     let mut settings = crate::model::Settings::default();
     for (key, option) in PORT {

@@ -100,9 +100,7 @@ fn bond(link: &mut Link, fields: &Fields<'_>, reader: &mut Reader, diags: &mut V
         let Some(port) = Fields::new(item, &keys::BOND_PORT, diags) else { continue };
         let Some(node) = port.get("name") else { continue };
         let Some(name) = text(node, "name", diags) else { continue };
-        if link.members.iter().all(|member| member.value != name) {
-            link.members.push(Located::new(name.to_owned(), node.at));
-        }
+        link.members.push(Located::new(name.to_owned(), node.at));
         let mut settings = crate::model::Settings::default();
         for (key, option) in BOND_PORT {
             let Some(node) = port.get(key) else { continue };

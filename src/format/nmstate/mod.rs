@@ -11,7 +11,7 @@ pub(crate) mod kind;
 pub(crate) mod link;
 mod route;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::keys::{Fields, Object};
 use super::tree::{Node, Value};
@@ -29,6 +29,7 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     }
     let Reader { mut links, joins, copies, lost, macs, ports: mut of_ports } = reader;
     join(&mut links, &joins, diags);
+    unique_members(&mut links);
     peers(&mut links);
     ports(&mut links, &mut of_ports);
     leave_out(&mut links, lost, diags);
@@ -91,12 +92,23 @@ fn select_by_name(link: &mut Link) {
 fn members(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     for key in ["port", "ports"] {
         for node in items(fields.get(key), key, diags) {
-            if let Some(id) = text(node, key, diags).filter(|id| link.members.iter().all(|m| m.value != *id))
-            {
-                link.members.push(Located::new(id.to_owned(), node.at));
-            }
+            let id = text(node, key, diags);
+            link.members.extend(id.map(|id| Located::new(id.to_owned(), node.at)));
         }
     }
+}
+
+/// Leaves the first of each member that is named more than once.
+fn unique_members(links: &mut [Link]) {
+    for link in links {
+        let mut seen = HashSet::new();
+        link.members.retain(|member| seen.insert(member.value.clone()));
+    }
+}
+
+/// Where the links stand, by their ids; of two with one id the first.
+fn positions(links: &[Link]) -> HashMap<String, usize> {
+    links.iter().enumerate().rev().map(|(at, link)| (link.id.clone(), at)).collect()
 }
 
 /// A switch of `fields` that is written.
@@ -106,8 +118,10 @@ fn switch(fields: &Fields<'_>, key: &str, diags: &mut Vec<Diagnostic>) -> Option
 
 /// `controller: bond0` in a member: as if the controller named it. A controller that is not described has no use for it.
 fn join(links: &mut [Link], joins: &[(String, LinkRef)], diags: &mut Vec<Diagnostic>) {
+    let positions = positions(links);
     for (member, controller) in joins {
-        let Some(link) = links.iter_mut().find(|link| link.id == controller.value) else {
+        let found = positions.get(&controller.value).and_then(|at| links.get_mut(*at));
+        let Some(link) = found else {
             let message =
                 format!("\"{member}\" names its controller \"{}\", which no interface is", controller.value);
             diags.push(Diagnostic::new(Code::DanglingReference, controller.at, message));
@@ -117,7 +131,7 @@ fn join(links: &mut [Link], joins: &[(String, LinkRef)], diags: &mut Vec<Diagnos
             let message =
                 format!("\"{member}\" names its controller \"{}\", a {}", controller.value, link.kind.noun());
             diags.push(Diagnostic::new(Code::BadMember, controller.at, message));
-        } else if link.members.iter().all(|m| m.value != *member) {
+        } else {
             link.members.push(Located::new(member.clone(), controller.at));
         }
     }
@@ -126,17 +140,18 @@ fn join(links: &mut [Link], joins: &[(String, LinkRef)], diags: &mut Vec<Diagnos
 /// Gives ports what their controllers say of them. A port that is no interface of the text becomes one: the check of
 /// references would take it for a NIC of its name, and lose what is said of it.
 fn ports(links: &mut Vec<Link>, ports: &mut HashMap<String, Vec<Port>>) {
-    let mut names: Vec<&String> = ports.keys().collect();
-    names.sort();
-    for name in names {
-        let at = links.iter().flat_map(|link| &link.members).find(|m| m.value == **name).map(|m| m.at);
-        if let (Some(at), true) = (at, links.iter().all(|link| link.id != **name)) {
-            let mut link = Link::new(name.clone(), Kind::Physical, at);
+    let ids: HashSet<&str> = links.iter().map(|link| link.id.as_str()).collect();
+    let members = links.iter().flat_map(|link| &link.members);
+    let mut implied: BTreeMap<String, Link> = BTreeMap::new();
+    for member in members.filter(|m| !ids.contains(m.value.as_str()) && ports.contains_key(&m.value)) {
+        implied.entry(member.value.clone()).or_insert_with(|| {
+            let mut link = Link::new(member.value.clone(), Kind::Physical, member.at);
             select_by_name(&mut link);
             link.select.implied = true;
-            links.push(link);
-        }
+            link
+        });
     }
+    links.extend(implied.into_values());
     for link in links {
         for port in ports.remove(&link.id).unwrap_or_default() {
             match port {
@@ -184,8 +199,9 @@ fn copy_macs(
     macs: &HashMap<String, MacAddr>,
     diags: &mut Vec<Diagnostic>,
 ) {
+    let positions = positions(links);
     for (id, from) in copies {
-        let Some(link) = links.iter_mut().find(|link| link.id == *id) else { continue };
+        let Some(link) = positions.get(id).and_then(|at| links.get_mut(*at)) else { continue };
         let is_first = link.kind == Kind::Bond && link.members.first().is_some_and(|m| m.value == from.value);
         if let Some(mac) = macs.get(&from.value) {
             link.mac = Some(Located::new(crate::model::DesiredMac::Is(*mac), from.at));
@@ -201,12 +217,10 @@ fn copy_macs(
 /// The other end of a veth pair is made with it, whether it is described or not. Both name each other then.
 fn peers(links: &mut Vec<Link>) {
     let mut missing = Vec::new();
+    let positions = positions(links);
     for link in links.iter().filter(|link| link.kind == Kind::Veth) {
         let Some(peer) = link.peer.as_ref().filter(|peer| peer.value != link.id) else { continue };
-        match links.iter().position(|other| other.id == peer.value) {
-            Some(other) => missing.push((Some(other), peer.clone(), link.id.clone())),
-            None => missing.push((None, peer.clone(), link.id.clone())),
-        }
+        missing.push((positions.get(&peer.value).copied(), peer.clone(), link.id.clone()));
     }
     for (other, peer, id) in missing {
         let back = Some(Located::new(id, peer.at));

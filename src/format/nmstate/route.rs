@@ -6,10 +6,11 @@ use ipnet::IpNet;
 
 use super::{items, keys, number, text};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::format::check::references::ReferenceResolver;
 use crate::format::keys::Fields;
 use crate::format::tree::Node;
 use crate::format::value::{self, bad, family_word, one_of, prefix, try_gateway, try_ip};
-use crate::model::{Family, IfName, Kind, Link, Located, NextHop, Route, RouteKind, Rule};
+use crate::model::{Family, IfName, Kind, Link, Located, Naming, NextHop, Route, RouteKind, Rule};
 
 const MAIN_TABLE: u32 = 254;
 
@@ -27,6 +28,8 @@ pub(super) fn routes(node: &Node, links: &mut Vec<Link>, diags: &mut Vec<Diagnos
     for item in items(fields.get("config"), "config", diags) {
         entries.extend(entry(item, diags));
     }
+    let mut places = places(links);
+    let mut resolver = ReferenceResolver::new(links, false);
     for Entry { link, route, .. } in shared(entries) {
         let Some(name) = link else {
             match links.first_mut() {
@@ -38,29 +41,32 @@ pub(super) fn routes(node: &Node, links: &mut Vec<Link>, diags: &mut Vec<Diagnos
             }
             continue;
         };
-        let found = links.iter_mut().find(|link| link.id == name.value || is_called(link, &name.value));
-        match found {
-            Some(link) => link.routes.push(route),
-            None => implied(name, route, links, diags),
+        if let Some(link) = places.get(&name.value).and_then(|at| links.get_mut(*at)) {
+            link.routes.push(route);
+        } else if let Some(link) = implied(name, route, &mut resolver, diags) {
+            places.insert(link.id.clone(), links.len());
+            links.push(link);
         }
     }
 }
 
-/// An alternative name, too.
-fn is_called(link: &Link, name: &str) -> bool {
-    use crate::model::Naming::{Alternative, Set};
-    matches!(&link.naming, Set(own) | Alternative(own) if own.value.as_str() == name)
-}
-
 /// A route through an interface that no text describes: one of the machine.
-fn implied(name: Located<String>, route: Route, links: &mut Vec<Link>, diags: &mut Vec<Diagnostic>) {
-    let message = format!("the route to {} is through \"{}\", which no interface is", route.to, name.value);
-    let near = crate::diagnostic::nearest(&name.value, links.iter().map(|link| link.id.as_str()));
-    let hint = near.map(|near| format!("did you mean \"{near}\"?"));
-    let dangling = Diagnostic::new(Code::DanglingReference, name.at, message);
-    let dangling = hint.map_or(dangling.clone(), |hint| dangling.hint(hint));
-    if IfName::new(&name.value).is_err() || dangling.hint.is_some() {
-        return diags.push(dangling);
+fn implied(
+    name: Located<String>,
+    route: Route,
+    resolver: &mut ReferenceResolver,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<Link> {
+    let near = resolver.nearest("", &name.value);
+    if IfName::new(&name.value).is_err() || near.is_some() {
+        let message =
+            format!("the route to {} is through \"{}\", which no interface is", route.to, name.value);
+        let dangling = Diagnostic::new(Code::DanglingReference, name.at, message);
+        diags.push(match near {
+            Some(near) => dangling.hint(format!("did you mean \"{near}\"?")),
+            None => dangling,
+        });
+        return None;
     }
     let message =
         format!("\"{}\" is not described: using the interface for the route to {}", name.value, route.to);
@@ -69,7 +75,19 @@ fn implied(name: Located<String>, route: Route, links: &mut Vec<Link>, diags: &m
     super::select_by_name(&mut link);
     link.select.implied = true;
     link.routes.push(route);
-    links.push(link);
+    Some(link)
+}
+
+/// Where links stand, by their ids and by the names that they are given.
+fn places(links: &[Link]) -> HashMap<String, usize> {
+    let ids = links.iter().enumerate().map(|(at, link)| (link.id.clone(), at));
+    let mut places: HashMap<String, usize> = ids.rev().collect();
+    for (at, link) in links.iter().enumerate() {
+        if let Naming::Set(name) | Naming::Alternative(name) = &link.naming {
+            places.entry(name.value.to_string()).or_insert(at);
+        }
+    }
+    places
 }
 
 /// Routes with a weight that are one but for the next hop share the traffic.
