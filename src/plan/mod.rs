@@ -21,7 +21,9 @@ use crate::model::{Dynamic, Place, Route};
 use crate::resolve::{Resolved, ResolvedLink};
 pub use restore::restore;
 use state::{RouteKey, State};
-pub use step::{Action, Former, LinkChange, Manager, Means, NewLink, Plan, Secret, Service, Step, StepId};
+pub use step::{
+    Action, Former, LinkChange, Manager, Mark, Means, NewLink, Plan, Secret, Service, Step, StepId,
+};
 
 /// What has to be done so that the machine is as described. Empty where it is.
 ///

@@ -374,7 +374,70 @@ pub enum Means {
     Wait,
 }
 
+/// What a step does to the machine, for a review of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Makes what is not there.
+    Make,
+    /// Changes what is there, or what an earlier step made.
+    Change,
+    /// Removes what is there.
+    Remove,
+}
+
+impl Mark {
+    /// As terraform marks it: `+`, `~` or `-`.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Mark::Make => "+",
+            Mark::Change => "~",
+            Mark::Remove => "-",
+        }
+    }
+
+    /// `make`, `change` or `remove`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mark::Make => "make",
+            Mark::Change => "change",
+            Mark::Remove => "remove",
+        }
+    }
+}
+
 impl Action {
+    /// Whether the step makes, changes or removes something; `None` where it only waits.
+    pub fn mark(&self) -> Option<Mark> {
+        Some(match self {
+            Action::AddLink(_)
+            | Action::AddAddress(_)
+            | Action::AddRoute(_)
+            | Action::AppendRoute(_)
+            | Action::PrependRoute(_)
+            | Action::AddRule(_)
+            | Action::WriteFile { .. }
+            | Action::Resolvconf { content: Some(_), .. } => Mark::Make,
+            Action::SetLink { .. }
+            | Action::ReplaceAddress(_)
+            | Action::ReplaceRoute(_)
+            | Action::Sysctl { .. }
+            | Action::StableSecret { .. }
+            | Action::Wireguard { .. }
+            | Action::Feature { .. }
+            | Action::WakeOnLan { .. }
+            | Action::PutBack { .. }
+            | Action::Refresh(_)
+            | Action::Manage { .. } => Mark::Change,
+            Action::DeleteLink { .. }
+            | Action::DeleteAddress(_)
+            | Action::DeleteRoute(_)
+            | Action::DeleteRule(_)
+            | Action::RemoveFile { .. }
+            | Action::Resolvconf { content: None, .. } => Mark::Remove,
+            Action::AwaitAddresses { .. } | Action::AwaitCarrier { .. } => return None,
+        })
+    }
+
     /// By what means the step is made.
     pub fn means(&self) -> Means {
         match self {

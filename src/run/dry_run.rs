@@ -16,8 +16,8 @@ use crate::format::Parsed;
 use crate::inventory::Inventory;
 use crate::kernel::session::{NetlinkFamily, Session};
 use crate::model::{Dynamic, Kind, Resolver};
-use crate::page::{Page, Style};
-use crate::plan::{self, Plan, script};
+use crate::page::{Look, Page, Style};
+use crate::plan::{self, Mark, Plan, script};
 use crate::resolve::{Missing, Resolved, ResolvedLink};
 
 #[derive(Serialize)]
@@ -63,6 +63,9 @@ struct ResolverOut<'a> {
 struct StepOut {
     number: usize,
     command: String,
+    /// `make`, `change` or `remove`; absent for a step that waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<&'static str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     link: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,14 +195,38 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
         page.line(format_args!("Steps: none, {nothing}."));
     } else {
         page.line(format_args!("Steps:"));
-        let width = plan.steps.len().to_string().len();
-        for (number, step) in (1..).zip(&plan.steps) {
-            let once = step.action.irreversible().filter(|_| args.strict);
-            let once = once.map_or_else(String::new, |why| format!("  # --strict cannot undo it: {why}"));
-            page.line(format_args!("{number:>w$}  {}{once}", script::line(&step.action), w = width + 2));
-        }
+        steps(&mut page, plan, args);
     }
     print(&page, exit)
+}
+
+/// The steps in order. Of a recorded machine it is known what is there: each step is marked, and the marks are counted.
+fn steps(page: &mut Page, plan: &Plan, args: &Args) {
+    let width = plan.steps.len().to_string().len() + 2;
+    for (number, step) in (1..).zip(&plan.steps) {
+        let once = step.action.irreversible().filter(|_| args.strict);
+        let once = once.map_or_else(String::new, |why| format!("  # --strict cannot undo it: {why}"));
+        let text = format!("{}{once}", script::line(&step.action));
+        let number = format!("{number:>width$}  ");
+        let (look, mark) = match step.action.mark().filter(|_| args.inventory.is_some()) {
+            Some(Mark::Make) => (Look::Green, Mark::Make.sign()),
+            Some(Mark::Change) => (Look::Yellow, Mark::Change.sign()),
+            Some(Mark::Remove) => (Look::Red, Mark::Remove.sign()),
+            None => (Look::Normal, " "),
+        };
+        match args.inventory {
+            Some(_) => {
+                page.styled(&[(Look::Normal, &number), (look, mark), (Look::Normal, &format!(" {text}"))])
+            }
+            None => page.line(format_args!("{number}{text}")),
+        }
+    }
+    if args.inventory.is_some() {
+        let count = |mark| plan.steps.iter().filter(|step| step.action.mark() == Some(mark)).count();
+        let [make, change, remove] = [Mark::Make, Mark::Change, Mark::Remove].map(count);
+        page.gap();
+        page.line(format_args!("Plan: {make} to make, {change} to change, {remove} to remove."));
+    }
 }
 
 /// Which link is what: `  aggi  aggi  bond, to be made`.
@@ -255,6 +282,7 @@ fn output<'a>(source: &str, parsed: &'a Parsed, resolved: &'a Resolved, plan: &P
     let step = |(number, step): (usize, &plan::Step)| StepOut {
         number,
         command: script::line(&step.action),
+        mark: step.action.mark().map(Mark::word),
         link: step.link.clone(),
         at: renderer.at(step.at, None),
         needs: step.needs.iter().map(|id| id.0 + 1).collect(),
