@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::model::attribute::OptionValue;
 use crate::model::{
     Activation, Address, Desired, Dynamic, Kind, Link, Located, NamePattern, Place, Resolver,
 };
@@ -217,33 +218,49 @@ fn lacking_ipv6(link: &Link, known: &[&str], losses: &mut Losses) {
     }
 }
 
-/// Reports what an address has beside itself that the tool knows nothing of. False for one that it cannot have at all.
-fn lacking_address(link: &Link, address: &Address, broadcast: bool, losses: &mut Losses) -> bool {
+/// Reports what an address has beside itself that the tool knows nothing of; `known` are the names of the others. False
+/// for an address that it cannot have at all.
+fn lacking_address(link: &Link, address: &Address, known: &[&str], losses: &mut Losses) -> bool {
     if address.net.prefix_len() == 0 {
         let what = format!("address of prefix length 0 ({})", address.net);
         losses.none(link, Part::Addresses, address.at, what);
         return false;
     }
-    let lost = [
-        (address.peer.map(|peer| peer.to_string()), "far end of an address"),
-        (address.label.clone(), "label of an address"),
-        (address.preferred.map(|seconds| seconds.to_string()), "lifetime of an address"),
-        (address.unusual_broadcast().filter(|_| !broadcast).map(|ip| ip.to_string()), "broadcast address"),
+    let all = [
+        ("peer", address.peer.map(|peer| peer.to_string()), "far end of an address"),
+        ("label", address.label.clone(), "label of an address"),
+        ("preferred", address.preferred.map(|seconds| seconds.to_string()), "lifetime of an address"),
+        ("broadcast", address.unusual_broadcast().map(|ip| ip.to_string()), "broadcast address"),
     ];
-    for (value, what) in lost {
-        if let Some(value) = value {
+    for (name, value, what) in all {
+        if let Some(value) = value.filter(|_| !known.contains(&name)) {
             losses.none(link, Part::Addresses, address.at, format_args!("{what} ({value})"));
         }
     }
     true
 }
 
+/// The options of DHCP that netplan and networkd have both, by their names in [`crate::model::DhcpOptions`].
+const DHCP_OPTIONS: &[&str] = &[
+    "duid",
+    "host_name",
+    "send_host_name",
+    "use_name_servers",
+    "use_domains",
+    "use_mtu",
+    "use_routes",
+    "use_host_name",
+    "metric",
+];
+
 /// Reports what the DHCP of a link has that the tool knows nothing of; `known` are the names of the others.
 fn lacking_dhcp(link: &Link, known: &[&str], losses: &mut Losses) {
-    let Some(at) = link.dynamic.iter().find(|d| d.value == Dynamic::Dhcp4).map(|d| d.at) else { return };
+    let asks = |dynamic| link.dynamic.iter().find(|d| d.value == dynamic).map(|d| d.at);
+    let Some(at) = asks(Dynamic::Dhcp4).or(asks(Dynamic::Dhcp6)) else { return };
     let options = &link.dhcp4;
     let all = [
         ("duid", options.duid, "DHCP client identifier"),
+        ("client_id", options.client_id.is_some(), "DHCP client id of one's own"),
         ("host_name", options.host_name.is_some(), "host name that DHCP sends"),
         ("send_host_name", !options.send_host_name, "switch for the host name that DHCP sends"),
         ("use_name_servers", !options.use_name_servers, "switch for DHCP's name servers"),
@@ -263,6 +280,33 @@ fn lacking_dhcp(link: &Link, known: &[&str], losses: &mut Losses) {
     }
 }
 
+/// Notes what else a NIC is looked for by, which no tool knows.
+fn lacking_match(link: &Link, losses: &mut Losses) {
+    let tool = losses.tool;
+    if let Some(other) = link.select.otherwise.first() {
+        let what = format!("{tool} matches no NIC by another name: {} is not looked for", other.value);
+        losses.differs(link, Part::Select, other.at, what);
+    }
+    if let Some(position) = link.select.position {
+        let what = format!("{tool} matches no NIC by its position ({position})");
+        losses.differs(link, Part::Select, link.at, what);
+    }
+}
+
+/// A VLAN's protocol where that is not 802.1Q.
+fn other_protocol(link: &Link) -> Option<&Located<OptionValue>> {
+    let protocol = link.settings.0.get("protocol").filter(|_| link.kind == Kind::Vlan);
+    protocol.filter(|protocol| protocol.value != OptionValue::Text("802.1Q".into()))
+}
+
+/// Name servers as programs take them, a link-local one with its link as the tool calls it.
+fn servers<'a>(resolver: &'a Resolver, called: impl Fn(&'a str) -> &'a str) -> impl Iterator<Item = String> {
+    resolver.servers.iter().map(move |server| match resolver.zones.get(&server.value) {
+        Some(zone) => format!("{}%{}", server.value, called(zone)),
+        None => server.value.to_string(),
+    })
+}
+
 /// Reports what of a NIC's match and name the tool knows nothing of. `None` where it cannot say which NIC is meant at
 /// all; else the MAC address, or the name that the NIC has.
 fn nic<'a>(link: &'a Link, names: &'a Names<'_>, losses: &mut Losses) -> Option<Nic<'a>> {
@@ -272,14 +316,7 @@ fn nic<'a>(link: &'a Link, names: &'a Names<'_>, losses: &mut Losses) -> Option<
         _ => None,
     };
     let tool = losses.tool;
-    if let Some(other) = select.otherwise.first() {
-        let what = format!("{tool} matches no NIC by another name: {} is not looked for", other.value);
-        losses.differs(link, Part::Select, other.at, what);
-    }
-    if let Some(position) = select.position {
-        let what = format!("{tool} matches no NIC by its position ({position})");
-        losses.differs(link, Part::Select, link.at, what);
-    }
+    lacking_match(link, losses);
     let glob = exact.is_none() && select.name.is_some();
     let beside = !select.drivers.is_empty() || glob || (select.mac.is_some() && exact.is_some());
     if let (Some(mac), false) = (select.mac, beside) {
@@ -366,6 +403,58 @@ impl<'a> Names<'a> {
     /// The name that a NIC of the machine has; `None` where the description alone is known, or no such NIC is there.
     fn nic(&self, link: &Link) -> Option<&str> {
         self.by_id.get(link.id.as_str()).filter(|resolved| !resolved.stand_in)?.current.as_deref()
+    }
+}
+
+/// The links to write, and what is asked about each: there may be thousands, so nothing is searched for.
+struct Links<'a> {
+    list: &'a [Link],
+    by_id: HashMap<&'a str, usize>,
+    /// Where the links are that have a link below them, by its id, in the order of the list.
+    above: HashMap<&'a str, Vec<(usize, Above)>>,
+}
+
+/// How a link is above another.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Above {
+    /// As its bond, bridge or VRF.
+    Controller,
+    /// It is made on it.
+    Child,
+}
+
+impl<'a> Links<'a> {
+    fn new(list: &'a [Link]) -> Self {
+        let mut above: HashMap<&str, Vec<(usize, Above)>> = HashMap::new();
+        for (at, link) in list.iter().enumerate() {
+            let members = link.members.iter().map(|member| (member, Above::Controller));
+            for (below, how) in members.chain(link.parent.iter().map(|parent| (parent, Above::Child))) {
+                above.entry(&below.value).or_default().push((at, how));
+            }
+        }
+        let by_id = list.iter().enumerate().rev().map(|(at, link)| (link.id.as_str(), at));
+        Links { list, by_id: by_id.collect(), above }
+    }
+
+    fn get(&self, id: &str) -> Option<&'a Link> {
+        self.list.get(*self.by_id.get(id)?)
+    }
+
+    /// The links above one.
+    fn above(&self, id: &str) -> impl Iterator<Item = (&'a Link, Above)> {
+        let above = self.above.get(id).into_iter().flatten();
+        above.filter_map(|(at, how)| Some((self.list.get(*at)?, *how)))
+    }
+
+    /// The bond, bridge or VRF that a link is a member of.
+    fn controller(&self, id: &str) -> Option<&'a Link> {
+        self.above(id).find(|(_, how)| *how == Above::Controller).map(|(link, _)| link)
+    }
+
+    /// The second end of a pair is made with the first.
+    fn is_second(&self, link: &Link) -> bool {
+        let at = |id: &str| self.by_id.get(id);
+        link.peer.as_ref().is_some_and(|peer| at(&peer.value).is_some_and(|peer| Some(peer) < at(&link.id)))
     }
 }
 

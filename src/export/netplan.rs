@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::tree::{Map, OutputTree, yaml};
-use super::{File, HEADER, Losses, Names, Part, expressible, host_name, machine_wide};
+use super::{
+    DHCP_OPTIONS, File, HEADER, Links, Losses, Names, Part, expressible, host_name, lacking_address,
+    lacking_dhcp, lacking_match, machine_wide, other_protocol, servers,
+};
 use crate::format::netplan::options::{BOND, BRIDGE, How, Parameter, VXLAN};
 use crate::format::netplan::{OFFLOADS, PORT, is_id, section};
 use crate::format::value::{Mode, VIRTUAL};
@@ -23,7 +26,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     if links.is_empty() {
         return Vec::new();
     }
-    let writer = Writer { ids: ids(&links, names), links: &links, names };
+    let writer = Writer { ids: ids(&links, names), links: Links::new(&links), names };
     let mut network = Map::default();
     network.put("version", 2_i64);
     for link in &links {
@@ -107,7 +110,7 @@ fn ids(links: &[Link], names: &Names<'_>) -> HashMap<String, String> {
 
 struct Writer<'a> {
     ids: HashMap<String, String>,
-    links: &'a [Link],
+    links: Links<'a>,
     names: &'a Names<'a>,
 }
 
@@ -178,14 +181,7 @@ impl Writer<'_> {
                 }
             }
         }
-        if let Some(other) = select.otherwise.first() {
-            let what = format!("netplan matches no NIC by another name: {} is not looked for", other.value);
-            losses.differs(link, Part::Select, other.at, what);
-        }
-        if let Some(position) = select.position {
-            let what = format!("netplan matches no NIC by its position ({position}), only by its name");
-            losses.differs(link, Part::Select, link.at, what);
-        }
+        lacking_match(link, losses);
         match &link.naming {
             Naming::Set(name) => out.put("set-name", name.value.as_str()),
             Naming::Alternative(name) => {
@@ -221,12 +217,7 @@ impl Writer<'_> {
             Kind::Vlan => {
                 out.put_some("id", link.settings.number("id"));
                 out.put_some("link", parent);
-                if let Some(tag) = link
-                    .settings
-                    .0
-                    .get("protocol")
-                    .filter(|tag| tag.value != OptionValue::Text("802.1Q".into()))
-                {
+                if let Some(tag) = other_protocol(link) {
                     losses.none(link, Part::Settings, tag.at, format_args!("VLAN of protocol {}", tag.value));
                 }
             }
@@ -263,7 +254,7 @@ impl Writer<'_> {
         let mut out = self.parameters(BRIDGE, link, &["stp_state"], losses);
         for (key, option) in [("path-cost", "cost"), ("port-priority", "priority")] {
             for member in &link.members {
-                let Some(port) = self.links.iter().find(|other| other.id == member.value) else { continue };
+                let Some(port) = self.links.get(&member.value) else { continue };
                 let Some(number) = port.port.number(option) else { continue };
                 // 0 is unset for netplan.
                 if number > 0 {
@@ -282,7 +273,7 @@ impl Writer<'_> {
 
     /// Options as a port of a bridge or bond, apart from those that netplan has at the bridge.
     fn port(&self, link: &Link, out: &mut Map, losses: &mut Losses) {
-        let controller = self.links.iter().find(|other| other.members.iter().any(|m| m.value == link.id));
+        let controller = self.links.controller(&link.id);
         let is_bridge = controller.is_some_and(|controller| controller.kind == Kind::Bridge);
         for (option, setting) in &link.port.0 {
             let key = PORT.iter().find(|(_, known)| known == option).map(|(key, _)| *key);
@@ -379,11 +370,7 @@ impl Writer<'_> {
 
     fn resolver(&self, resolver: &Resolver) -> Map {
         let mut out = Map::default();
-        let shown = resolver.servers.iter().map(|server| match resolver.zones.get(&server.value) {
-            Some(zone) => format!("{}%{}", server.value, self.id(zone)),
-            None => server.value.to_string(),
-        });
-        out.put_filled("addresses", OutputTree::texts(shown));
+        out.put_filled("addresses", OutputTree::texts(servers(resolver, |zone| self.id(zone))));
         out.put_filled("search", OutputTree::texts(resolver.search.iter().map(|domain| &domain.value)));
         out
     }
@@ -451,23 +438,8 @@ fn write_wireguard(wireguard: &Wireguard, out: &mut Map) {
 }
 
 fn write_address(link: &Link, address: &Address, losses: &mut Losses) -> Option<OutputTree> {
-    if address.net.prefix_len() == 0 {
-        losses.none(
-            link,
-            Part::Addresses,
-            address.at,
-            format_args!("address of prefix length 0 ({})", address.net),
-        );
+    if !lacking_address(link, address, &["label", "preferred"], losses) {
         return None;
-    }
-    let has = [
-        (address.peer.map(|peer| peer.to_string()), "far end of an address"),
-        (address.unusual_broadcast().map(|broadcast| broadcast.to_string()), "broadcast address"),
-    ];
-    for (value, what) in has {
-        if let Some(value) = value {
-            losses.none(link, Part::Addresses, address.at, format_args!("{what} ({value})"));
-        }
     }
     let mut options = Map::default();
     options.put_some("lifetime", address.preferred.map(i64::from));
@@ -560,7 +532,6 @@ fn dhcp(link: &Link, out: &mut Map, losses: &mut Losses) {
     if options.duid {
         out.put("dhcp-identifier", "duid");
     }
-    let Some(asked) = four.or(six) else { return };
     let overrides = dhcp_overrides(options);
     if six.is_some() {
         out.put_filled("dhcp6-overrides", overrides.clone());
@@ -568,14 +539,7 @@ fn dhcp(link: &Link, out: &mut Map, losses: &mut Losses) {
     if four.is_some() {
         out.put_filled("dhcp4-overrides", overrides);
     }
-    let lost = [
-        (options.vendor_class.is_some(), "DHCP vendor class"),
-        (options.client_id.is_some(), "DHCP client id"),
-        (options.lifetime.is_some(), "lifetime that DHCP asks for"),
-    ];
-    for (_, what) in lost.into_iter().filter(|(is_lost, _)| *is_lost) {
-        losses.none(link, Part::Dhcp4, asked.at, what);
-    }
+    lacking_dhcp(link, DHCP_OPTIONS, losses);
 }
 
 fn dhcp_overrides(options: &DhcpOptions) -> Map {

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use super::tree::{Map, OutputTree, json};
 use super::{
-    File, Losses, Names, Nic, Part, expressible, lacking, lacking_address, lacking_dhcp, nic, whole_resolver,
+    File, Losses, Names, Nic, Part, expressible, lacking, lacking_address, lacking_dhcp, nic, other_protocol,
+    servers, whole_resolver,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::value::BRIDGE_NAMES;
@@ -58,14 +59,10 @@ fn services(desired: &Desired, links: &[Link], writer: &Writer) -> Vec<OutputTre
     let resolver = whole_resolver(desired, links);
     let mut search = Some(OutputTree::texts(resolver.search.iter().map(|domain| &domain.value)));
     let mut services: Vec<OutputTree> = Vec::new();
-    for server in &resolver.servers {
+    for server in servers(&resolver, |zone| writer.id(zone)) {
         let mut one = Map::default();
         one.put("type", "dns");
-        let shown = match resolver.zones.get(&server.value) {
-            Some(zone) => format!("{}%{}", server.value, writer.id(zone)),
-            None => server.value.to_string(),
-        };
-        one.put("address", shown);
+        one.put("address", server);
         if let Some(search) = search.take() {
             one.put_filled("search", search);
         }
@@ -101,8 +98,7 @@ fn can_make(link: &Link, names: &Names<'_>, nics: &mut HashMap<String, Map>, los
         }
         Kind::Bond | Kind::Bridge => true,
         Kind::Vlan => {
-            let tag =
-                link.settings.0.get("protocol").filter(|tag| tag.value != OptionValue::Text("802.1Q".into()));
+            let tag = other_protocol(link);
             if let Some(tag) = tag {
                 losses.none(link, Part::Kind, tag.at, format_args!("VLAN of protocol {}", tag.value));
             }
@@ -233,7 +229,7 @@ impl Writer {
             own.push((family, one));
         };
         for address in &link.addresses {
-            if !lacking_address(link, address, true, losses) {
+            if !lacking_address(link, address, &["broadcast"], losses) {
                 continue;
             }
             let family = Family::of(&address.net.addr());

@@ -4,7 +4,10 @@
 use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 
-use super::{File, HEADER, Losses, Names, Part, expressible, host_name, machine_wide};
+use super::{
+    Above, DHCP_OPTIONS, File, HEADER, Links, Losses, Names, Part, expressible, host_name, lacking_dhcp,
+    lacking_match, machine_wide,
+};
 use crate::format::netplan::OFFLOADS;
 use crate::model::attribute::OptionValue;
 use crate::model::{
@@ -19,20 +22,17 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     let mut links = expressible(desired, can_make, true, losses);
     host_name(desired, losses);
     machine_wide(desired, &mut links, losses);
-    let writer = Writer { names, links: &links };
+    let writer = Writer { names, links: Links::new(&links) };
     let mut files = Vec::new();
     for link in &links {
         let stem = format!(
             "10-netapply-{}",
             file_name(if link.kind == Kind::Physical { &link.id } else { names.of(link) })
         );
-        // The second end of a pair is made with the first.
-        let is_second = link.peer.as_ref().is_some_and(|peer| {
-            links.iter().take_while(|other| other.id != link.id).any(|other| other.id == peer.value)
-        });
         if link.kind == Kind::Physical {
+            lacking_match(link, losses);
             files.extend(writer.link_file(link, &stem, losses));
-        } else if !is_second {
+        } else if !writer.links.is_second(link) {
             files.push(writer.netdev(link, &stem, losses));
         }
         files.push(writer.network(link, &stem, losses));
@@ -207,14 +207,10 @@ fn value(value: &OptionValue, unit: Unit) -> String {
 
 struct Writer<'a> {
     names: &'a Names<'a>,
-    links: &'a [Link],
+    links: Links<'a>,
 }
 
 impl Writer<'_> {
-    fn by_id(&self, id: &str) -> Option<&Link> {
-        self.links.iter().find(|link| link.id == id)
-    }
-
     /// The name in the kernel; `None` of a NIC that is known by something else.
     fn name<'s>(&'s self, link: &'s Link) -> Option<&'s str> {
         match (&link.select.name, &link.naming) {
@@ -252,7 +248,7 @@ impl Writer<'_> {
             return None;
         }
         let mut file = Ini::default();
-        matched(link, "OriginalName", &mut file, losses);
+        matched(link, "OriginalName", &mut file);
         file.section("Link");
         file.0 += &own.0;
         Some(file.file(format!("{stem}.link"), 0o644))
@@ -289,7 +285,7 @@ impl Writer<'_> {
             }
             Kind::Veth => {
                 file.section("Peer");
-                let peer = link.peer.as_ref().and_then(|peer| self.by_id(&peer.value));
+                let peer = link.peer.as_ref().and_then(|peer| self.links.get(&peer.value));
                 file.put_some("Name", peer.map(|peer| self.names.of(peer)));
             }
             Kind::Wireguard => {
@@ -321,7 +317,7 @@ impl Writer<'_> {
                     file.section("Match");
                     file.put("Name", &name.value);
                 }
-                _ => matched(link, "Name", &mut file, losses),
+                _ => matched(link, "Name", &mut file),
             }
         } else {
             file.section("Match");
@@ -413,29 +409,21 @@ impl Writer<'_> {
         if link.ignore_carrier {
             file.switch("ConfigureWithoutCarrier", true);
         }
-        for other in self.links {
-            let is_member = other.members.iter().any(|member| member.value == link.id);
-            let controls = match other.kind {
-                Kind::Bond => "Bond",
-                Kind::Bridge => "Bridge",
-                _ => "VRF",
+        for (other, how) in self.links.above(&link.id) {
+            let key = match (how, other.kind) {
+                (Above::Controller, Kind::Bond) => "Bond",
+                (Above::Controller, Kind::Bridge) => "Bridge",
+                (Above::Controller, _) => "VRF",
+                (Above::Child, Kind::Vlan) => "VLAN",
+                (Above::Child, Kind::Macvlan) => "MACVLAN",
+                (Above::Child, Kind::Vxlan) => "VXLAN",
+                (Above::Child, _) => "Tunnel",
             };
-            if is_member {
-                file.put(controls, self.names.of(other));
-                for (option, key) in [("primary", "PrimarySlave"), ("active_slave", "ActiveSlave")] {
-                    if other.settings.word(option) == Some(&link.id) {
-                        file.switch(key, true);
-                    }
+            file.put(key, self.names.of(other));
+            for (option, key) in [("primary", "PrimarySlave"), ("active_slave", "ActiveSlave")] {
+                if how == Above::Controller && other.settings.word(option) == Some(&link.id) {
+                    file.switch(key, true);
                 }
-            }
-            if other.parent.as_ref().is_some_and(|parent| parent.value == link.id) {
-                let key = match other.kind {
-                    Kind::Vlan => "VLAN",
-                    Kind::Macvlan => "MACVLAN",
-                    Kind::Vxlan => "VXLAN",
-                    _ => "Tunnel",
-                };
-                file.put(key, self.names.of(other));
             }
         }
         let mode = link.settings.0.get("mode").filter(|_| link.kind == Kind::Physical);
@@ -458,7 +446,7 @@ impl Writer<'_> {
         let first = (None, route.via, route.weight);
         let others = route.more.iter().map(|hop| (hop.link.as_deref(), hop.via, hop.weight));
         for (other, via, weight) in std::iter::once(first).chain(others).filter(|_| !route.more.is_empty()) {
-            let device = match other.filter(|other| *other != link.id).map(|id| self.by_id(id)) {
+            let device = match other.filter(|other| *other != link.id).map(|id| self.links.get(id)) {
                 Some(other) => other.and_then(|other| self.name(other)),
                 None => Some(self.name(link).unwrap_or_default()),
             };
@@ -497,7 +485,7 @@ impl Writer<'_> {
 
     /// What a link is as a port of a bridge.
     fn port(&self, link: &Link, file: &mut Ini, losses: &mut Losses) {
-        let controller = self.links.iter().find(|other| other.members.iter().any(|m| m.value == link.id));
+        let controller = self.links.controller(&link.id);
         let is_port = controller.is_some_and(|controller| controller.kind == Kind::Bridge);
         let known = |option: &str| PORT.iter().find(|(known, ..)| *known == option).filter(|_| is_port);
         let rows: Vec<_> =
@@ -548,7 +536,7 @@ fn key_of(key: &str) -> String {
 }
 
 /// Which NIC is meant: its permanent MAC address, since VLANs and bonds have the current one, too.
-fn matched(link: &Link, name_key: &str, file: &mut Ini, losses: &mut Losses) {
+fn matched(link: &Link, name_key: &str, file: &mut Ini) {
     let select = &link.select;
     file.section("Match");
     file.put_some("PermanentMACAddress", select.mac.map(|mac| mac.value));
@@ -564,14 +552,6 @@ fn matched(link: &Link, name_key: &str, file: &mut Ini, losses: &mut Losses) {
     if select.mac.is_none() && select.pci.is_none() && name.is_none() && drivers.is_empty() {
         file.put("Type", "ether");
         file.put("Kind", "!*");
-    }
-    if let Some(other) = select.otherwise.first() {
-        let what = format!("networkd matches no NIC by another name: {} is not looked for", other.value);
-        losses.differs(link, Part::Select, other.at, what);
-    }
-    if let Some(position) = select.position {
-        let what = format!("networkd matches no NIC by its position ({position})");
-        losses.differs(link, Part::Select, link.at, what);
     }
 }
 
@@ -643,8 +623,18 @@ fn write_rule(rule: &Rule, file: &mut Ini) {
 }
 
 fn dhcp(link: &Link, file: &mut Ini, losses: &mut Losses) {
-    let Some(four) = link.dynamic.iter().find(|d| d.value == Dynamic::Dhcp4) else { return };
     let options = &link.dhcp4;
+    lacking_dhcp(link, &[DHCP_OPTIONS, &["vendor_class"]].concat(), losses);
+    let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
+    if asks(Dynamic::Dhcp6) {
+        file.section("DHCPv6");
+        file.switch("UseDNS", options.use_name_servers);
+        file.switch("UseDomains", options.use_domains);
+        file.switch("UseHostname", options.use_host_name);
+    }
+    if !asks(Dynamic::Dhcp4) {
+        return;
+    }
     file.section("DHCPv4");
     file.put("ClientIdentifier", if options.duid { "duid" } else { "mac" });
     for (key, on) in [
@@ -660,9 +650,6 @@ fn dhcp(link: &Link, file: &mut Ini, losses: &mut Losses) {
     file.put_some("Hostname", options.host_name.as_ref());
     file.put_some("RouteMetric", options.metric);
     file.put_some("VendorClassIdentifier", options.vendor_class.as_ref());
-    if options.lifetime.is_some() {
-        losses.none(link, Part::Dhcp4, four.at, "lifetime that DHCP asks for");
-    }
 }
 
 /// The static IPv6 addresses are to be the only ones.

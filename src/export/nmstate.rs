@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::tree::{Map, OutputTree, yaml};
 use super::{
-    File, HEADER, Losses, Names, Nic, Part, expressible, lacking, lacking_address, lacking_dhcp, nic,
-    whole_resolver,
+    File, HEADER, Links, Losses, Names, Nic, Part, expressible, lacking, lacking_address, lacking_dhcp, nic,
+    servers, whole_resolver,
 };
 use crate::format::keys::Support;
 use crate::format::nmstate::bridge::{OPTIONS, PORT, STP};
@@ -31,8 +31,8 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
         Some(name) => name.to_owned(),
         None => names.of(link).to_owned(),
     };
-    let writer =
-        Writer { names: links.iter().map(|link| (link.id.clone(), called(link))).collect(), links: &links };
+    let called = links.iter().map(|link| (link.id.clone(), called(link))).collect();
+    let writer = Writer { names: called, links: Links::new(&links) };
     let mut root = Map::default();
     if let Some(name) = &desired.host_name {
         root.below("hostname").put("config", name.value.as_str());
@@ -51,10 +51,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     }
     let resolver = whole_resolver(desired, &links);
     if !resolver.servers.is_empty() || !resolver.search.is_empty() {
-        let shown = resolver.servers.iter().map(|server| match resolver.zones.get(&server.value) {
-            Some(zone) => format!("{}%{}", server.value, writer.name(zone)),
-            None => server.value.to_string(),
-        });
+        let shown = servers(&resolver, |zone| writer.name(zone));
         let config = root.below("dns-resolver").below("config");
         config.put_filled("server", OutputTree::texts(shown));
         config.put_filled("search", OutputTree::texts(resolver.search.iter().map(|domain| &domain.value)));
@@ -132,7 +129,7 @@ fn matched(
 struct Writer<'a> {
     /// What each link is called, by its id.
     names: HashMap<String, String>,
-    links: &'a [Link],
+    links: Links<'a>,
 }
 
 impl Writer<'_> {
@@ -257,7 +254,7 @@ impl Writer<'_> {
         }
         let mut ports = Vec::new();
         for member in &link.members {
-            let Some(port) = self.links.iter().find(|other| other.id == member.value) else { continue };
+            let Some(port) = self.links.get(&member.value) else { continue };
             let mut one = Map::default();
             for (key, option) in BOND_PORT {
                 one.put_some(key, port.port.number(option));
@@ -276,7 +273,7 @@ impl Writer<'_> {
         for member in &link.members {
             let mut one = Map::default();
             one.put("name", self.name(&member.value));
-            if let Some(port) = self.links.iter().find(|other| other.id == member.value) {
+            if let Some(port) = self.links.get(&member.value) {
                 for (key, option) in PORT {
                     match port.port.get(option) {
                         Some(OptionValue::Bool(on)) => one.put(key, *on),
@@ -332,8 +329,7 @@ impl Writer<'_> {
 
     /// Options as a port that nmstate has nowhere.
     fn port(&self, link: &Link, losses: &mut Losses) {
-        let controller = self.links.iter().find(|other| other.members.iter().any(|m| m.value == link.id));
-        let known: &[(&str, &str)] = match controller.map(|controller| controller.kind) {
+        let known: &[(&str, &str)] = match self.links.controller(&link.id).map(|controller| controller.kind) {
             Some(Kind::Bond) => BOND_PORT,
             Some(Kind::Bridge) => PORT,
             _ => &[],
@@ -481,7 +477,7 @@ fn addresses(link: &Link, family: Family, losses: &mut Losses) -> Vec<OutputTree
     let own = link.addresses.iter().filter(|address| Family::of(&address.net.addr()) == family);
     let mut out = Vec::new();
     for address in own {
-        if lacking_address(link, address, false, losses) {
+        if lacking_address(link, address, &[], losses) {
             let mut one = Map::default();
             one.put("ip", address.net.addr().to_string());
             one.put("prefix-length", i64::from(address.net.prefix_len()));
@@ -501,7 +497,7 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
     }
     own.put_filled("address", addresses);
     if !dhcp {
-        return;
+        return lacking_dhcp(link, &[], losses);
     }
     let options = &link.dhcp4;
     if options.duid {

@@ -317,3 +317,23 @@ fn what_is_written_is_read_back_as_it_was_or_reported() {
     assert!(wrong.is_empty(), "{wrong}");
     assert!(written > 100, "{written}");
 }
+
+#[test]
+fn a_client_id_is_lost_by_every_tool_that_has_none() {
+    let mut link = Link::new("eth0", Kind::Physical, Place::NONE);
+    link.select.name = Some(Located::new(NamePattern::Exact("eth0".to_owned()), Place::NONE));
+    link.dynamic = vec![Located::new(Dynamic::Dhcp4, Place::NONE)];
+    link.dhcp4.client_id = Some(vec![0, b'n', b'1']);
+    let desired = Desired { links: vec![link], ..Desired::default() };
+    for (name, tool) in [
+        ("netplan", Tool::Netplan),
+        ("networkd", Tool::Networkd),
+        ("nmstate", Tool::Nmstate),
+        ("network_data", Tool::NetworkData),
+    ] {
+        let losses = export(tool, &desired, &resolved(&desired)).losses;
+        let is_told =
+            losses.iter().any(|l| l.part == Part::Dhcp4 && l.diagnostic.message.contains("client id"));
+        assert!(is_told, "{name}: {losses:?}");
+    }
+}
