@@ -192,7 +192,7 @@ _netapply() {
             fi
             case "${prev}" in
                 --to)
-                    COMPREPLY=($(compgen -W "netplan networkd nmstate network_data" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "netplan networkd nmstate network_data v1 eni" -- "${cur}"))
                     return 0
                     ;;
                 --output)

@@ -75,7 +75,9 @@ complete -c netapply -n "__fish_netapply_using_subcommand check" -s h -l help -d
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l to -d 'The tool to write for' -r -f -a "netplan\t'netplan, version 2'
 networkd\t'systemd-networkd: .network, .netdev and .link'
 nmstate\t'nmstate 2'
-network_data\t'OpenStack\'s network_data.json'"
+network_data\t'OpenStack\'s network_data.json'
+v1\t'cloud-init\'s network-config, version 1'
+eni\t'Debian interfaces text: /etc/network/interfaces'"
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -s o -l output -d 'Write the files into this folder; by default a single file goes to standard output' -r
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l inventory -d 'Name NICs as on a machine recorded with `netapply inventory`' -r
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l log -d 'Log level: error, warn, info, debug or trace' -r

@@ -372,6 +372,11 @@ pub enum ConvertTo {
     /// OpenStack's network_data.json
     #[value(name = "network_data")]
     NetworkData,
+    /// cloud-init's network-config, version 1
+    #[value(name = "v1")]
+    CloudInitV1,
+    /// Debian interfaces text: /etc/network/interfaces
+    Eni,
 }
 
 /// Who asks for DHCP leases.

@@ -4,11 +4,14 @@
 //! that asked for it, and never left out in silence. What `format` reads and this room writes uses one table of facts:
 //! `format`'s.
 
+mod debian;
+mod eni;
 mod netplan;
 mod network_data;
 mod networkd;
 mod nmstate;
 mod tree;
+mod v1;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -16,7 +19,8 @@ use std::fmt;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::attribute::OptionValue;
 use crate::model::{
-    Activation, Address, Desired, Dynamic, Kind, Link, Located, NamePattern, Place, Resolver,
+    Activation, Address, Desired, Dynamic, Family, Kind, Link, Located, NamePattern, Place, Resolver, Route,
+    RouteKind,
 };
 use crate::resolve::{Resolved, ResolvedLink};
 
@@ -31,6 +35,10 @@ pub enum Tool {
     Nmstate,
     /// network_data.json of OpenStack.
     NetworkData,
+    /// cloud-init's network-config version 1.
+    CloudInitV1,
+    /// Debian interfaces text.
+    Eni,
 }
 
 impl Tool {
@@ -40,6 +48,8 @@ impl Tool {
         ("networkd", Tool::Networkd),
         ("nmstate", Tool::Nmstate),
         ("network_data", Tool::NetworkData),
+        ("v1", Tool::CloudInitV1),
+        ("eni", Tool::Eni),
     ];
 
     /// The name for a person.
@@ -49,6 +59,8 @@ impl Tool {
             Tool::Networkd => "networkd",
             Tool::Nmstate => "nmstate",
             Tool::NetworkData => "network_data.json",
+            Tool::CloudInitV1 => "cloud-init v1",
+            Tool::Eni => "interfaces text",
         }
     }
 }
@@ -122,6 +134,8 @@ pub fn export(tool: Tool, desired: &Desired, resolved: &Resolved) -> Exported {
         Tool::Networkd => networkd::write(desired, &names, &mut losses),
         Tool::Nmstate => nmstate::write(desired, &names, &mut losses),
         Tool::NetworkData => network_data::write(desired, &names, &mut losses),
+        Tool::CloudInitV1 => v1::write(desired, &names, &mut losses),
+        Tool::Eni => eni::write(desired, &names, &mut losses),
     };
     Exported { files, losses: losses.list }
 }
@@ -357,6 +371,58 @@ fn whole_resolver(desired: &Desired, links: &[Link]) -> Resolver {
     resolver
 }
 
+/// Whether a tool that knows no more of a route than destination, gateway and metric has such a route at all, and a report of
+/// what else it has. `has_network` where the tool has a place for routes of its family.
+fn lacking_route(link: &Link, route: &Route, has_network: bool, losses: &mut Losses) -> bool {
+    let whole = if route.kind != RouteKind::Unicast {
+        Some(format!("of type {}", route.kind.word()))
+    } else if !route.more.is_empty() {
+        Some("with several next hops".to_owned())
+    } else if route.table.is_some_and(|table| table != 254) {
+        Some(format!("in table {}", route.table.unwrap_or_default()))
+    } else if route.via.is_some_and(|via| Family::of(&via) != route.family()) {
+        Some("with a gateway of the other family".to_owned())
+    } else if !has_network {
+        Some("on a link without an address of its family".to_owned())
+    } else if route.is_default() && route.via.is_none() {
+        Some("without a gateway".to_owned())
+    } else {
+        None
+    };
+    if let Some(what) = whole {
+        losses.none(link, Part::Routes, route.at, format_args!("route to {} {what}", route.to));
+        return false;
+    }
+    let lost = [
+        (route.source.map(|ip| ip.to_string()), "source address of a route"),
+        (route.scope.map(|scope| scope.to_string()), "scope of a route"),
+        (route.mtu.map(|n| n.to_string()), "MTU of a route"),
+        (route.window.map(|n| n.to_string()), "largest window of a route"),
+        (route.congestion_window.map(|n| n.to_string()), "congestion window of a route"),
+        (route.receive_window.map(|n| n.to_string()), "receive window of a route"),
+        (route.advertised_mss.map(|n| n.to_string()), "segment size of a route"),
+    ];
+    for (value, what) in lost {
+        if let Some(value) = value {
+            losses.none(link, Part::Routes, route.at, format_args!("{what} ({value})"));
+        }
+    }
+    if route.on_link || link.addresses.iter().any(|address| address.peer.is_some()) {
+        let what =
+            format!("{} has no on-link routes: that to {} is on-link by its gateway", losses.tool, route.to);
+        losses.differs(link, Part::Routes, route.at, what);
+    }
+    true
+}
+
+/// Reports rules of the machine, for a tool that has none.
+fn machine_rules(desired: &Desired, losses: &mut Losses) {
+    if let Some(rule) = desired.rules.first() {
+        let message = format!("{} has no rules, left out", losses.tool);
+        losses.push("", Part::Rules, Diagnostic::new(Code::NotInFormat, rule.at, message));
+    }
+}
+
 /// Reports the machine's name, for a tool that has a place for it elsewhere.
 fn host_name(desired: &Desired, losses: &mut Losses) {
     if let Some(name) = &desired.host_name {
@@ -511,7 +577,7 @@ fn expressible(
 /// else the first that has an address, else the first.
 fn main_link(links: &[Link]) -> Option<usize> {
     let with = |what: fn(&Link) -> bool| links.iter().position(what);
-    with(|link| link.routes.iter().any(crate::model::Route::is_default))
+    with(|link| link.routes.iter().any(Route::is_default))
         .or_else(|| with(|link| !link.addresses.is_empty() || !link.dynamic.is_empty()))
         .or_else(|| with(|link| link.kind != Kind::Physical || !link.select.implied))
         .or((!links.is_empty()).then_some(0))

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use super::tree::{Map, OutputTree, json};
 use super::{
-    File, Losses, Names, Nic, Part, expressible, lacking, lacking_address, lacking_dhcp, nic, other_protocol,
-    servers, whole_resolver,
+    File, Losses, Names, Nic, Part, expressible, lacking, lacking_address, lacking_dhcp, lacking_route,
+    machine_rules, nic, other_protocol, servers, whole_resolver,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::value::BRIDGE_NAMES;
 use crate::model::attribute::OptionValue;
-use crate::model::{Desired, DesiredMac, Dynamic, Family, Kind, Link, MacAddr, Naming, Route, RouteKind};
+use crate::model::{Desired, DesiredMac, Dynamic, Family, Kind, Link, MacAddr, Naming, Route};
 
 /// The file as it is on a config drive.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
@@ -38,20 +38,14 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     }
     root.put("networks", networks);
     root.put("services", services(desired, &links, &writer));
-    let mut machine = |part: Part, at, what: String| {
-        let message = format!("network_data.json has no {what}, left out");
-        losses.push("", part, Diagnostic::new(Code::NotInFormat, at, message));
-    };
     if let Some(name) = &desired.host_name {
-        machine(
-            Part::HostName,
-            name.at,
-            format!("host name ({}: write it as hostname of meta_data.json)", name.value),
+        let message = format!(
+            "network_data.json has no host name ({}: write it as hostname of meta_data.json), left out",
+            name.value
         );
+        losses.push("", Part::HostName, Diagnostic::new(Code::NotInFormat, name.at, message));
     }
-    if let Some(rule) = desired.rules.first() {
-        machine(Part::Rules, rule.at, "rules".to_owned());
-    }
+    machine_rules(desired, losses);
     vec![File { name: "network_data.json".to_owned(), mode: 0o644, group: None, text: json(&root) }]
 }
 
@@ -305,45 +299,8 @@ fn ipv6(link: &Link, advertised: bool, losses: &mut Losses) {
 }
 
 fn write_route(link: &Link, route: &Route, has_network: bool, losses: &mut Losses) -> Option<OutputTree> {
-    let whole = if route.kind != RouteKind::Unicast {
-        Some(format!("of type {}", route.kind.word()))
-    } else if !route.more.is_empty() {
-        Some("with several next hops".to_owned())
-    } else if route.table.is_some_and(|table| table != 254) {
-        Some(format!("in table {}", route.table.unwrap_or_default()))
-    } else if route.via.is_some_and(|via| Family::of(&via) != route.family()) {
-        Some("with a gateway of the other family".to_owned())
-    } else if !has_network {
-        Some("on a link without an address of its family".to_owned())
-    } else if route.is_default() && route.via.is_none() {
-        Some("without a gateway".to_owned())
-    } else {
-        None
-    };
-    if let Some(what) = whole {
-        losses.none(link, Part::Routes, route.at, format_args!("route to {} {what}", route.to));
+    if !lacking_route(link, route, has_network, losses) {
         return None;
-    }
-    let lost = [
-        (route.source.map(|ip| ip.to_string()), "source address of a route"),
-        (route.scope.map(|scope| scope.to_string()), "scope of a route"),
-        (route.mtu.map(|n| n.to_string()), "MTU of a route"),
-        (route.window.map(|n| n.to_string()), "largest window of a route"),
-        (route.congestion_window.map(|n| n.to_string()), "congestion window of a route"),
-        (route.receive_window.map(|n| n.to_string()), "receive window of a route"),
-        (route.advertised_mss.map(|n| n.to_string()), "segment size of a route"),
-    ];
-    for (value, what) in lost {
-        if let Some(value) = value {
-            losses.none(link, Part::Routes, route.at, format_args!("{what} ({value})"));
-        }
-    }
-    if route.on_link || link.addresses.iter().any(|address| address.peer.is_some()) {
-        let what = format!(
-            "network_data.json has no on-link routes: that to {} is on-link by its gateway",
-            route.to
-        );
-        losses.differs(link, Part::Routes, route.at, what);
     }
     let mut out = Map::default();
     out.put("network", route.to.addr().to_string());

@@ -153,10 +153,14 @@ fn plain(link: &mut Link, keys: &HashMap<String, String>) {
         link.addresses.iter().any(|a| a.net.addr().is_ipv6()) && link.ipv6.accept_ra.is_none();
     // Of two families the order means nothing.
     link.addresses.sort_by_key(|address| address.net.addr().is_ipv6());
-    link.routes.sort_by_key(crate::model::Route::family);
     for route in &mut link.routes {
         route.more.iter_mut().for_each(|hop| hop.link = hop.link.take().filter(|other| *other != link.id));
         route.table = route.table.filter(|table| *table != 254);
+    }
+    // Neither does that of routes, nor of what is in a VRF.
+    link.routes.sort_by_cached_key(|route| format!("{:?}", Route { at: Place::NONE, ..route.clone() }));
+    if link.kind == Kind::Vrf {
+        link.members.sort_by(|a, b| a.value.cmp(&b.value));
     }
     for address in &mut link.addresses {
         address.broadcast = address.unusual_broadcast();

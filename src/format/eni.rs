@@ -24,6 +24,7 @@ use crate::model::{
 };
 use commands::{Effect, What};
 pub(super) use lines::tree;
+pub(crate) use stanza::OFFLOADS;
 use stanza::Stanza;
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use table::OBJECTS;
@@ -528,6 +529,7 @@ fn take_effect(link: &mut Link, what: What, at: Place, diags: &mut Vec<Diagnosti
         What::Route(route) => link.routes.push(route),
         What::Address(net) => link.addresses.push(Address::new(net, at)),
         What::Mtu(mtu) => link.mtu = Some(Located::new(mtu, at)),
+        What::Mac(mac) => link.mac = Some(Located::new(DesiredMac::Is(mac), at)),
         What::Members(members) => {
             let named: HashSet<String> = link.members.iter().map(|member| member.value.clone()).collect();
             let members = members.into_iter().filter(|member| !named.contains(member));

@@ -7,7 +7,7 @@
 mod check;
 mod cloud_init_v1;
 mod debian;
-mod eni;
+pub(crate) mod eni;
 pub mod keys;
 mod kubernetes;
 pub mod many;

@@ -69,6 +69,8 @@ fn of(tool: cli::ConvertTo) -> Tool {
         cli::ConvertTo::Networkd => Tool::Networkd,
         cli::ConvertTo::Nmstate => Tool::Nmstate,
         cli::ConvertTo::NetworkData => Tool::NetworkData,
+        cli::ConvertTo::CloudInitV1 => Tool::CloudInitV1,
+        cli::ConvertTo::Eni => Tool::Eni,
     }
 }
 

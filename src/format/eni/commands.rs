@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Family, Kind, Mtu, NextHop, Place, PortVlan, Route, RouteKind, Rule, Scope};
+use crate::model::{Family, Kind, MacAddr, Mtu, NextHop, Place, PortVlan, Route, RouteKind, Rule, Scope};
 
 pub(super) use make::Made;
 
@@ -25,6 +25,7 @@ pub(super) enum What {
     Route(Route),
     Address(IpNet),
     Mtu(Mtu),
+    Mac(MacAddr),
     Rule(Rule),
     /// Members of the bond, bridge or VRF.
     Members(Vec<String>),
@@ -371,6 +372,7 @@ impl<'a> Words<'a> {
             match word {
                 "up" => {}
                 "mtu" => effects.push(own(What::Mtu(Mtu::new(self.number()?.into()).ok()?))),
+                "address" => effects.push(own(What::Mac(self.next()?.parse().ok()?))),
                 "master" => {
                     let controller = self.next()?.to_owned();
                     let what = What::Members(vec![dev.to_owned()]);
@@ -487,6 +489,7 @@ mod tests {
                 }
                 What::Address(net) => format!("address {net}{dev}"),
                 What::Mtu(mtu) => format!("mtu {mtu}{dev}"),
+                What::Mac(mac) => format!("mac {mac}{dev}"),
                 What::Rule(r) => format!("rule from {:?} table {}", r.from.map(|n| n.to_string()), r.table),
                 What::Members(members) => format!("members {}{dev}", members.join(" ")),
                 What::Make(made) => {
@@ -538,6 +541,7 @@ mod tests {
             ("ip addr add 192.0.2.9/24 dev eth0", "address 192.0.2.9/24 dev eth0"),
             ("ip link set dev $IFACE mtu 9000", "mtu 9000 dev eth0"),
             ("ip link set eth1 up", "nothing dev eth1"),
+            ("ip link set dev $IFACE address 02:00:5e:10:00:01", "mac 02:00:5e:10:00:01 dev eth0"),
             ("ifenslave bond0 eth1 eth2", "members eth1 eth2 dev bond0"),
             ("brctl addif br0 eth1", "members eth1 dev br0"),
             ("ip link set $IFACE master br0", "members eth0 dev br0"),
@@ -554,6 +558,10 @@ mod tests {
             (
                 "ip link add vx type vxlan id 5 remote 2001:db8::1 nolearning dstport 4789",
                 "make vxlan dev vx None {\"dstport\": Number(4789), \"id\": Number(5), \"learning\": Bool(false), \"remote6\": Ip(2001:db8::1)}",
+            ),
+            (
+                "ip link add vy type vxlan id 6 tos 10 srcport 4000 5000",
+                "make vxlan dev vy None {\"id\": Number(6), \"srcport\": Range(4000, 5000), \"tos\": Number(16)}",
             ),
             ("bridge vlan add dev $IFACE vid 10-20", "vlans dev eth0 10-20 true false false"),
             ("/sbin/bridge vlan add vid 7 dev br0 self pvid untagged", "vlans dev br0 7-7 true true true"),

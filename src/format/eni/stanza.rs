@@ -239,7 +239,7 @@ fn top_word(key: &str) -> Option<String> {
 }
 
 /// The options of Debian's ethtool package, in its words, and ethtool's features for them.
-const OFFLOADS: &[(&str, &[&str])] = &[
+pub(crate) const OFFLOADS: &[(&str, &[&str])] = &[
     ("offload-rx", &["rx-checksum"]),
     ("offload-tx", &["tx-checksumming"]),
     ("offload-tso", &["tx-tcp-segmentation", "tx-tcp6-segmentation"]),

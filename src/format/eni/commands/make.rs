@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Effect, What};
 use crate::format::value::{Mode, key_of};
-use crate::model::attribute::{self, Attribute, OptionValue, Print};
+use crate::model::attribute::{self, Attribute, Form, OptionValue, Print};
 use crate::model::{Kind, MacAddr, Mtu};
 
 /// A link that a command makes.
@@ -86,6 +86,20 @@ impl Made {
                 }
                 let row = self.kind.attributes().iter().find(called)?;
                 let text = words.next()?;
+                // ip(8) reads a type of service in hexadecimal, and takes both ports of a range as words.
+                if row.print == Print::Hex && text != "inherit" {
+                    let tos = i64::from_str_radix(text.trim_start_matches("0x"), 16).ok()?;
+                    self.set(row, row.parse(&tos.to_string()).ok()?);
+                    return Some(());
+                }
+                let range;
+                let text = match row.form {
+                    Form::PortRange => {
+                        range = format!("{text} {}", words.next()?);
+                        range.as_str()
+                    }
+                    _ => text,
+                };
                 let inherit = text == "inherit" && matches!(row.name, "ttl" | "hoplimit" | "tos");
                 let value = if inherit { OptionValue::Number(0) } else { row.parse(text).ok()? };
                 self.set(row, value);

@@ -1,0 +1,640 @@
+//! Debian interfaces text, interfaces(5). What ifupdown has an option for is written so; what only ip(8) can do is a
+//! command, which every ifupdown runs and netapply's reader understands; what only ifupdown2 has (VLANs of bridge ports,
+//! `link-down`, `accept-ra` without an IPv6 address) has its names.
+
+use std::collections::HashSet;
+use std::fmt::{Display, Write as _};
+
+use super::debian::{Called, far_end, referred};
+use super::{
+    File, HEADER, Links, Losses, Names, Part, expressible, host_name, lacking, lacking_address, lacking_dhcp,
+    lacking_ipv6, machine_wide, servers,
+};
+use crate::format::eni::OFFLOADS;
+use crate::format::value::BRIDGE_NAMES;
+use crate::model::attribute::{self, Form, OptionValue};
+use crate::model::{
+    Activation, Address, Desired, DesiredMac, DhcpOptions, Dynamic, Family, IfName, Kind, Link, NamePattern,
+    Naming, PortVlan, Route, RouteKind, Rule,
+};
+
+/// The main table, by number: in a VRF a route without one is in the VRF's.
+const MAIN: u32 = 254;
+
+pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
+    let mut called = Called::new(desired.links.iter(), names);
+    let below = referred(&desired.links);
+    let mut globs: HashSet<String> = HashSet::new();
+    let can_make = |link: &Link, losses: &mut Losses| match link.kind {
+        Kind::Physical if glob(link).is_some() && !below.contains(&link.id) && names.nic(link).is_none() => {
+            globs.insert(link.id.clone());
+            true
+        }
+        Kind::Physical => called.nic(link, names, losses),
+        Kind::Wireguard => {
+            losses.none(link, Part::Kind, link.at, "keys and peers of WireGuard links");
+            false
+        }
+        _ => true,
+    };
+    let mut links = expressible(desired, can_make, false, losses);
+    machine_wide(desired, &mut links, losses);
+    host_name(desired, losses);
+    if links.is_empty() {
+        return Vec::new();
+    }
+    let writer = Writer { called, globs, links: Links::new(&links) };
+    let mut text = format!("{HEADER}\nauto lo\niface lo inet loopback\n");
+    for link in writer.order() {
+        writer.link(link, &mut text, losses);
+    }
+    vec![File { name: "interfaces".to_owned(), mode: 0o644, group: None, text }]
+}
+
+/// The pattern of a NIC that is matched by nothing else.
+fn glob(link: &Link) -> Option<&str> {
+    let select = &link.select;
+    match &select.name.as_ref()?.value {
+        NamePattern::Glob(glob)
+            if select.mac.is_none() && select.drivers.is_empty() && select.pci.is_none() =>
+        {
+            Some(glob)
+        }
+        _ => None,
+    }
+}
+
+/// One `iface` stanza.
+struct Stanza {
+    name: String,
+    family: Family,
+    method: &'static str,
+    /// The text of its options.
+    options: String,
+}
+
+impl Stanza {
+    fn new(name: &str, family: Family, method: &'static str) -> Self {
+        Stanza { name: name.to_owned(), family, method, options: String::new() }
+    }
+
+    fn put(&mut self, key: &str, value: impl Display) {
+        let _ = writeln!(self.options, "    {key} {value}");
+    }
+
+    fn put_some(&mut self, key: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.put(key, value);
+        }
+    }
+}
+
+struct Writer<'a> {
+    called: Called,
+    /// NICs that are matched by a pattern.
+    globs: HashSet<String>,
+    links: Links<'a>,
+}
+
+impl<'a> Writer<'a> {
+    fn name<'s>(&'s self, link: &'s Link) -> &'s str {
+        self.called.of(&link.id)
+    }
+
+    /// ifupdown brings links up in the order of the text: each comes behind what it is made on or of, and a VRF before what
+    /// is in it.
+    fn order(&self) -> Vec<&'a Link> {
+        let mut done: HashSet<&str> = HashSet::new();
+        let mut order = Vec::new();
+        for first in self.links.list {
+            let mut stack = vec![(first, false)];
+            while let Some((link, needs_are_done)) = stack.pop() {
+                if needs_are_done {
+                    order.push(link);
+                    continue;
+                }
+                if !done.insert(&link.id) {
+                    continue;
+                }
+                stack.push((link, true));
+                let members = link.members.iter().filter(|_| link.kind != Kind::Vrf);
+                let needs = members.chain(&link.parent).filter_map(|need| self.links.get(&need.value));
+                let vrf = self.links.controller(&link.id).filter(|controller| controller.kind == Kind::Vrf);
+                let needs: Vec<&Link> = needs.chain(vrf).collect();
+                stack.extend(needs.into_iter().rev().map(|need| (need, false)));
+            }
+        }
+        order
+    }
+
+    fn link(&self, link: &Link, out: &mut String, losses: &mut Losses) {
+        let mut stanzas = self.stanzas(link, losses);
+        if let Some(first) = stanzas.first_mut() {
+            self.kind(link, first, losses);
+            self.common(link, first, losses);
+        }
+        routes(link, self.vrf_table(link).is_some(), &mut stanzas, &self.called, losses);
+        if let Some(first) = stanzas.first_mut() {
+            for rule in &link.rules {
+                first.put("up", rule_command(rule));
+            }
+        }
+        lacking(link, &[Part::IgnoreCarrier, Part::Optional], losses);
+        let verb = if link.optional && link.activation == Activation::Up { "allow-hotplug" } else { "auto" };
+        out.push('\n');
+        if link.activation != Activation::Manual {
+            let mut names: Vec<String> = match glob(link).filter(|_| self.globs.contains(&link.id)) {
+                Some(glob) => vec![format!("/{glob}={}", self.name(link))],
+                None => vec![self.name(link).to_owned()],
+            };
+            for stanza in &stanzas {
+                if stanza.name != self.name(link) && !names.contains(&stanza.name) {
+                    names.push(stanza.name.clone());
+                }
+            }
+            if names.iter().any(|name| name != "lo") {
+                let _ = writeln!(out, "{verb} {}", names.join(" "));
+            }
+        } else if self.links.above(&link.id).next().is_some() {
+            losses.differs(
+                link,
+                Part::Activation,
+                link.at,
+                "ifupdown brings up what other links are made of",
+            );
+        }
+        for Stanza { name, family, method, options } in stanzas {
+            let family = if family == Family::V4 { "inet" } else { "inet6" };
+            let _ = write!(out, "iface {name} {family} {method}\n{options}");
+        }
+    }
+
+    /// The stanzas of a link with their addresses; the first is that of the link itself.
+    fn stanzas(&self, link: &Link, losses: &mut Losses) -> Vec<Stanza> {
+        let name = self.name(link);
+        let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
+        let mut stanzas = Vec::new();
+        if asks(Dynamic::Dhcp4) {
+            let mut stanza = Stanza::new(name, Family::V4, "dhcp");
+            dhcp(&link.dhcp4, &mut stanza);
+            stanzas.push(stanza);
+        }
+        let own = |family| link.addresses.iter().filter(move |a| Family::of(&a.net.addr()) == family);
+        for address in own(Family::V4) {
+            stanzas.extend(self.address(link, address, losses));
+        }
+        let accept = link.ipv6.accept_ra.map(|accept| accept.value);
+        let accept = accept.or(asks(Dynamic::RouterAdvertisements).then_some(true));
+        let has_six = own(Family::V6).next().is_some();
+        // What the method itself means.
+        let mut implied = None;
+        if asks(Dynamic::Dhcp6) {
+            implied = Some(true);
+            stanzas.push(Stanza::new(name, Family::V6, "dhcp"));
+            if accept.is_none() {
+                losses.differs(
+                    link,
+                    Part::Ipv6,
+                    link.at,
+                    "DHCPv6 of ifupdown comes with router advertisements",
+                );
+            }
+        } else if accept == Some(true) && !has_six {
+            implied = Some(true);
+            stanzas.push(Stanza::new(name, Family::V6, "auto"));
+        }
+        for address in own(Family::V6) {
+            stanzas.extend(self.address(link, address, losses));
+        }
+        if stanzas.first().is_none_or(|first| first.name != name) && name != "lo" {
+            stanzas.insert(0, Stanza::new(name, Family::V4, "manual"));
+        }
+        ipv6(link, accept.filter(|accept| Some(*accept) != implied), name, &mut stanzas, losses);
+        let known = ["metric", "host_name", "vendor_class", "lifetime", "client_id"];
+        lacking_dhcp(link, if asks(Dynamic::Dhcp4) { &known } else { &[] }, losses);
+        if let Some([_]) = link.dhcp4.client_id.as_deref() {
+            losses.none(link, Part::Dhcp4, link.at, "DHCP client id of one byte");
+        }
+        if stanzas.is_empty() {
+            stanzas.push(Stanza::new(name, Family::V4, "manual"));
+        }
+        stanzas
+    }
+
+    fn address(&self, link: &Link, address: &Address, losses: &mut Losses) -> Option<Stanza> {
+        let name = self.name(link);
+        let family = Family::of(&address.net.addr());
+        // An alias is the label of its addresses.
+        let begins = |label: &&str| label.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
+        let alias = address.label.as_deref().filter(begins).filter(|_| family == Family::V4);
+        let far = far_end(address);
+        let known: Vec<&str> = [
+            (alias.is_some(), "label"),
+            (far.is_some(), "peer"),
+            (family == Family::V6 && address.preferred == Some(0), "preferred"),
+            (true, "broadcast"),
+        ]
+        .into_iter()
+        .filter_map(|(is_known, part)| is_known.then_some(part))
+        .collect();
+        if !lacking_address(link, address, &known, losses) {
+            return None;
+        }
+        let mut stanza = Stanza::new(alias.unwrap_or(name), family, "static");
+        stanza.put("address", address.net);
+        stanza.put_some("pointopoint", far);
+        stanza.put_some("broadcast", address.unusual_broadcast());
+        if known.contains(&"preferred") {
+            stanza.put("preferred-lifetime", 0);
+        }
+        Some(stanza)
+    }
+
+    /// What makes the link of its kind.
+    fn kind(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
+        // Beside a controller of its own kind it would be taken for a member that repeats its controller's options.
+        if self.links.controller(&link.id).is_some_and(|controller| controller.kind == link.kind) {
+            out.put("link-type", link.kind.word());
+        }
+        let members = || match link.members.is_empty() {
+            true => "none".to_owned(),
+            false => link.members.iter().map(|m| self.called.of(&m.value)).collect::<Vec<_>>().join(" "),
+        };
+        match link.kind {
+            Kind::Physical => self.nic(link, out, losses),
+            Kind::Bond => {
+                out.put("bond-slaves", members());
+                for (option, setting) in &link.settings.0 {
+                    let is_link = attribute::of(Kind::Bond, option).is_some_and(|row| row.form == Form::Link);
+                    let value = match &setting.value {
+                        OptionValue::Text(id) if is_link => self.called.of(id).to_owned(),
+                        OptionValue::Ips(ips) => {
+                            ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+                        }
+                        other => other.to_string(),
+                    };
+                    out.put(&format!("bond-{}", option.replace('_', "-")), value);
+                }
+            }
+            Kind::Bridge => {
+                out.put("bridge-ports", members());
+                self.bridge(link, out, losses);
+            }
+            Kind::Vlan => {
+                let parent = link.parent.as_ref().map(|parent| self.called.of(&parent.value));
+                let id = link.settings.number("id");
+                let says_it = format!("{}.{}", parent.unwrap_or_default(), id.unwrap_or_default());
+                if self.name(link) != says_it {
+                    out.put_some("vlan-raw-device", parent);
+                    out.put_some("vlan-id", id);
+                }
+                out.put_some("vlan-protocol", super::other_protocol(link).map(|protocol| &protocol.value));
+            }
+            _ => self.made(link, out, losses),
+        }
+        if let Some(vrf) = self.vrf(link) {
+            out.put("pre-up", format!("ip link set dev {} master {}", self.name(link), self.name(vrf)));
+        }
+    }
+
+    /// A link that ip(8) makes.
+    fn made(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
+        let name = self.name(link);
+        let parent = link.parent.as_ref().map(|parent| self.called.of(&parent.value));
+        let has_dev = attribute::of(link.kind, "dev").is_some();
+        let mut command = format!("ip link add name {name}");
+        if let Some(parent) = parent.filter(|_| !has_dev) {
+            let _ = write!(command, " link {parent}");
+        }
+        let _ = write!(command, " type {}", link.kind.word());
+        for row in link.kind.attributes() {
+            let Some(setting) = link.settings.0.get(row.name) else { continue };
+            let words = row.ip_words(&setting.value);
+            if words.is_empty() {
+                let what = format!("{} option {}", link.kind.noun(), row.name);
+                losses.none(link, Part::Settings, setting.at, what);
+            }
+            words.iter().for_each(|word| command.extend([" ", word]));
+        }
+        if let Some(parent) = parent.filter(|_| has_dev) {
+            let _ = write!(command, " dev {parent}");
+        }
+        if let Some(peer) = &link.peer {
+            let _ = write!(command, " peer name {}", self.called.of(&peer.value));
+        }
+        // It may be there already: ifupdown asks nobody, and the other end of a pair comes with the first.
+        out.put("pre-up", format!("{command} || true"));
+        out.put("post-down", format!("ip link del dev {name} || true"));
+    }
+
+    fn nic(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
+        lacking(link, &[Part::Settings], losses);
+        if let Some(mac) = link.select.mac.filter(|_| IfName::new(self.name(link)).is_ok()) {
+            out.put("hwaddress", mac.value);
+        }
+        match &link.naming {
+            Naming::Set(name) if name.value.as_str() != self.name(link) || link.select.name.is_none() => {
+                losses.none(link, Part::Naming, name.at, format_args!("name to give a NIC ({})", name.value));
+            }
+            Naming::Alternative(name) => {
+                let what =
+                    format!("interfaces text has no alternative names: {} is none of the NIC", name.value);
+                losses.differs(link, Part::Naming, name.at, what);
+            }
+            _ => {}
+        }
+        out.put_some("ethernet-wol", link.wake_on_lan.map(|on| if on.value { "g" } else { "d" }));
+        let mut written: HashSet<&str> = HashSet::new();
+        for (key, features) in OFFLOADS {
+            let set: Vec<Option<bool>> =
+                features.iter().map(|feature| link.features.get(feature).map(|on| on.value)).collect();
+            if let [Some(on), rest @ ..] = set.as_slice() {
+                if rest.iter().all(|other| *other == Some(*on)) {
+                    out.put(key, if *on { "on" } else { "off" });
+                    written.extend(features.iter());
+                }
+            }
+        }
+        for (feature, on) in link.features.iter().filter(|(feature, _)| !written.contains(*feature)) {
+            losses.none(link, Part::Features, on.at, format_args!("offload {feature} by itself"));
+        }
+    }
+
+    fn bridge(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
+        let filters = filters(link);
+        for (option, setting) in &link.settings.0 {
+            let row = BRIDGE_NAMES.iter().find(|(_, known, _)| known == option);
+            // With VLANs filtered it would be that of the ports.
+            let Some((name, _, seconds)) = row.filter(|(name, ..)| !(filters && *name == "pvid")) else {
+                losses.none(link, Part::Settings, setting.at, format_args!("bridge option {option}"));
+                continue;
+            };
+            let key = format!("bridge-{}", name.replace('_', "-"));
+            match &setting.value {
+                OptionValue::Bool(on) => out.put(&key, if *on { "on" } else { "off" }),
+                OptionValue::Number(number) if *seconds => out.put(&key, *number as f64 / 100.0),
+                other => out.put(&key, other),
+            }
+        }
+        for member in &link.members {
+            let Some(port) = self.links.get(&member.value) else { continue };
+            for (key, option) in [("bridge-pathcost", "cost"), ("bridge-portprio", "priority")] {
+                if let Some(number) = port.port.number(option) {
+                    out.put(key, format_args!("{} {number}", self.name(port)));
+                }
+            }
+        }
+        if let Some(first) = link.vlans.as_ref().and_then(|vlans| vlans.first()) {
+            let what = "the VLANs of the bridge itself follow from those on it";
+            losses.differs(link, Part::Vlans, first.at, what);
+        }
+    }
+
+    /// What links of every kind have, and what they are as a port.
+    fn common(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
+        match link.mac.map(|mac| (mac.value, mac.at)) {
+            None => {}
+            Some((_, at)) if link.select.mac.is_some() => {
+                losses.none(link, Part::Mac, at, "MAC address for a NIC that is matched by another");
+            }
+            // hwaddress of a NIC would be what it is matched by.
+            Some((DesiredMac::Is(mac), _)) if link.kind == Kind::Physical => {
+                out.put("pre-up", format!("ip link set dev {} address {mac}", self.name(link)));
+            }
+            Some((DesiredMac::Is(mac), _)) => out.put("hwaddress", mac),
+            Some((DesiredMac::Random, _)) => out.put("hwaddress", "random"),
+            Some((DesiredMac::Permanent, at)) => losses.none(link, Part::Mac, at, "permanent MAC address"),
+        }
+        out.put_some("mtu", link.mtu.map(|mtu| mtu.value.get()));
+        if link.activation == Activation::Off {
+            out.put("link-down", "yes");
+        }
+        let texts = |key: &str, texts: Vec<String>, out: &mut Stanza| {
+            if !texts.is_empty() {
+                out.put(key, texts.join(" "));
+            }
+        };
+        texts("dns-nameservers", servers(&link.resolver, |zone| self.called.of(zone)).collect(), out);
+        texts("dns-search", link.resolver.search.iter().map(|domain| domain.value.clone()).collect(), out);
+        let bridge = self.links.controller(&link.id).filter(|controller| controller.kind == Kind::Bridge);
+        for (option, setting) in &link.port.0 {
+            match (*option, &setting.value) {
+                ("cost" | "priority", _) if bridge.is_some() => {}
+                ("learning", OptionValue::Bool(on)) if bridge.is_some() => {
+                    out.put("bridge-learning", if *on { "on" } else { "off" });
+                }
+                ("neigh_suppress", OptionValue::Bool(on)) if bridge.is_some() => {
+                    out.put("bridge-arp-nd-suppress", if *on { "on" } else { "off" });
+                }
+                _ => {
+                    let what = format!("port option {option} {}", setting.value);
+                    losses.none(link, Part::Port, setting.at, what);
+                }
+            }
+        }
+        match (bridge.filter(|bridge| filters(bridge)), &link.vlans) {
+            (Some(_), Some(vlans)) => {
+                port_vlans(self.name(link), vlans.iter().map(|vlan| vlan.value).collect(), out);
+            }
+            (Some(bridge), None) => {
+                let what =
+                    format!("interfaces text gives a port of {} VLAN 1 without a tag", self.name(bridge));
+                losses.differs(link, Part::Vlans, link.at, what);
+            }
+            (None, _) => lacking(link, &[Part::Vlans], losses),
+        }
+    }
+
+    fn vrf(&self, link: &Link) -> Option<&'a Link> {
+        self.links.controller(&link.id).filter(|controller| controller.kind == Kind::Vrf)
+    }
+
+    /// The table of the VRF that a link is, or is in.
+    fn vrf_table(&self, link: &Link) -> Option<i64> {
+        let own = (link.kind == Kind::Vrf).then(|| link.settings.number("table")).flatten();
+        own.or_else(|| self.vrf(link)?.settings.number("table"))
+    }
+}
+
+fn filters(bridge: &Link) -> bool {
+    bridge.settings.get("vlan_filtering") == Some(&OptionValue::Bool(true))
+}
+
+/// The VLANs of a port: options where ifupdown2 has them, commands for VLANs of which frames have no tag in one direction.
+fn port_vlans(name: &str, vlans: Vec<PortVlan>, out: &mut Stanza) {
+    let range = |vlan: &PortVlan| match vlan.first == vlan.last {
+        true => vlan.first.to_string(),
+        false => format!("{}-{}", vlan.first, vlan.last),
+    };
+    let is_native = |vlan: &&PortVlan| vlan.pvid && vlan.untagged && vlan.first == vlan.last;
+    let native = vlans.iter().find(is_native).map(|vlan| vlan.first);
+    let tagged: Vec<String> = vlans.iter().filter(|vlan| !vlan.pvid && !vlan.untagged).map(range).collect();
+    match native {
+        Some(vid) if vlans.len() == 1 => return out.put("bridge-access", vid),
+        Some(vid) => out.put("bridge-pvid", vid),
+        None => out.put("bridge-allow-untagged", "no"),
+    }
+    if !tagged.is_empty() {
+        out.put("bridge-vids", tagged.join(" "));
+    }
+    let odd = vlans.iter().filter(|vlan| (vlan.pvid || vlan.untagged) && native != Some(vlan.first));
+    for vlan in odd {
+        let words = [(vlan.pvid, " pvid"), (vlan.untagged, " untagged")];
+        let words: String = words.into_iter().filter_map(|(on, word)| on.then_some(word)).collect();
+        out.put("up", format_args!("bridge vlan add dev {name} vid {}{words}", range(vlan)));
+    }
+}
+
+fn dhcp(options: &DhcpOptions, out: &mut Stanza) {
+    out.put_some("hostname", options.host_name.as_ref());
+    out.put_some("metric", options.metric);
+    out.put_some("vendor", options.vendor_class.as_ref());
+    out.put_some("leasetime", options.lifetime);
+    let id = options.client_id.as_ref().filter(|id| id.len() > 1);
+    let hex = id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"));
+    out.put_some("client", hex);
+}
+
+/// What IPv6 has beside addresses, in the first stanza of IPv6.
+fn ipv6(link: &Link, accept: Option<bool>, name: &str, stanzas: &mut Vec<Stanza>, losses: &mut Losses) {
+    lacking_ipv6(link, &["accept_ra", "autoconf", "privacy"], losses);
+    let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
+    let alone = six.filter(|_| link.ipv6.static_alone && link.ipv6.accept_ra.is_none());
+    let autoconf = link.ipv6.autoconf.map(|autoconf| autoconf.value).or(alone.map(|_| false));
+    let privacy = link.ipv6.privacy.map(|privacy| privacy.value);
+    if let Some(address) = alone {
+        let what = "the described IPv6 addresses are to be the only ones: autoconf is turned off";
+        losses.differs(link, Part::Ipv6, address.at, what);
+    }
+    if accept.is_none() && autoconf.is_none() && privacy.is_none() {
+        return;
+    }
+    let at = stanzas.iter().position(|stanza| stanza.family == Family::V6).unwrap_or_else(|| {
+        stanzas.push(Stanza::new(name, Family::V6, "manual"));
+        stanzas.len() - 1
+    });
+    let Some(stanza) = stanzas.get_mut(at) else { return };
+    // 2 takes them on a machine that forwards packets, too.
+    stanza.put_some("accept-ra", accept.map(|on| if on { 2 } else { 0 }));
+    stanza.put_some("autoconf", autoconf.map(i32::from));
+    stanza.put_some("privext", privacy.map(|on| if on { 2 } else { 0 }));
+}
+
+/// Routes: a default route as `gateway` where an address of its family is beside it, else by ip(8).
+fn routes(link: &Link, in_vrf: bool, stanzas: &mut [Stanza], called: &Called, losses: &mut Losses) {
+    let mut with_gateway: HashSet<Family> = HashSet::new();
+    for route in &link.routes {
+        let family = route.family();
+        let own = stanzas.iter_mut().find(|stanza| stanza.family == family && stanza.method == "static");
+        match (own, route.via.filter(|_| is_plain(route) && !in_vrf)) {
+            (Some(stanza), Some(via)) if with_gateway.insert(family) => {
+                stanza.put("gateway", via);
+                stanza.put_some("metric", route.metric);
+            }
+            _ => {
+                let Some(command) = route_command(link, route, in_vrf, called, losses) else { continue };
+                let of_family = stanzas.iter().position(|stanza| stanza.family == family).unwrap_or_default();
+                if let Some(stanza) = stanzas.get_mut(of_family) {
+                    stanza.put("up", command);
+                }
+            }
+        }
+    }
+}
+
+/// A default route with a gateway of its family and nothing else but a metric.
+fn is_plain(route: &Route) -> bool {
+    let family = route.via.map(|via| Family::of(&via));
+    let bare = Route { metric: route.metric, at: route.at, ..Route::new(route.to, route.via, route.at) };
+    route.is_default() && family == Some(route.family()) && *route == bare && route.metric != Some(0)
+}
+
+fn route_command(
+    link: &Link,
+    route: &Route,
+    in_vrf: bool,
+    called: &Called,
+    losses: &mut Losses,
+) -> Option<String> {
+    let family = route.family();
+    let hops: Vec<_> = route.more.iter().map(|hop| hop.via).chain([route.via]).collect();
+    if !route.more.is_empty()
+        && hops
+            .iter()
+            .any(|via| via.is_none_or(|via| Some(Family::of(&via)) != route.via.map(|v| Family::of(&v))))
+    {
+        let what = format!("route to {} with next hops without a gateway, or of both families", route.to);
+        losses.none(link, Part::Routes, route.at, what);
+        return None;
+    }
+    let version = if family == Family::V4 { 4 } else { 6 };
+    let mut out = format!("ip -{version} route add ");
+    if route.kind != RouteKind::Unicast {
+        let _ = write!(out, "{} ", route.kind.word());
+    }
+    let _ = write!(out, "{}", route.to);
+    let via = |ip: std::net::IpAddr| match Family::of(&ip) == family {
+        true => format!(" via {ip}"),
+        false => format!(" via inet6 {ip}"),
+    };
+    let name = called.of(&link.id);
+    if route.more.is_empty() {
+        out.extend(route.via.map(via));
+        if !route.kind.is_linkless() {
+            let _ = write!(out, " dev {name}");
+        }
+        if route.on_link {
+            out.push_str(" onlink");
+        }
+    }
+    let table = route.table.or(in_vrf.then_some(MAIN));
+    let words = [
+        ("metric", route.metric.map(|metric| metric.to_string())),
+        ("table", table.map(|table| table.to_string())),
+        ("src", route.source.map(|source| source.to_string())),
+        ("scope", route.scope.map(|scope| scope.to_string())),
+        ("mtu", route.mtu.map(|mtu| mtu.to_string())),
+        ("window", route.window.map(|window| window.to_string())),
+        ("initcwnd", route.congestion_window.map(|window| window.to_string())),
+        ("initrwnd", route.receive_window.map(|window| window.to_string())),
+        ("advmss", route.advertised_mss.map(|size| size.to_string())),
+    ];
+    for (word, value) in words {
+        if let Some(value) = value {
+            let _ = write!(out, " {word} {value}");
+        }
+    }
+    if !route.more.is_empty() {
+        let first = (None, route.via, route.weight, route.on_link);
+        let others = route.more.iter().map(|hop| (hop.link.as_deref(), hop.via, hop.weight, hop.on_link));
+        for (other, gateway, weight, on_link) in std::iter::once(first).chain(others) {
+            let dev = other.map_or(name, |id| called.of(id));
+            let gateway = gateway.map(via).unwrap_or_default();
+            let _ = write!(out, " nexthop{gateway} dev {dev} weight {weight}");
+            if on_link {
+                out.push_str(" onlink");
+            }
+        }
+    }
+    Some(out)
+}
+
+fn rule_command(rule: &Rule) -> String {
+    let version = if rule.family == Family::V4 { 4 } else { 6 };
+    let mut out = format!("ip -{version} rule add");
+    let from = rule.from.map_or("all".to_owned(), |net| net.to_string());
+    let _ = write!(out, " from {from}");
+    let words = [
+        ("to", rule.to.map(|net| net.to_string())),
+        ("fwmark", rule.mark.map(|mark| format!("{mark:#x}"))),
+        ("tos", rule.tos.map(|tos| format!("{tos:#x}"))),
+        ("priority", rule.priority.map(|priority| priority.to_string())),
+    ];
+    for (word, value) in words {
+        if let Some(value) = value {
+            let _ = write!(out, " {word} {value}");
+        }
+    }
+    let _ = write!(out, " lookup {}", rule.table);
+    out
+}
