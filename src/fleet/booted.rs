@@ -5,6 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::Path;
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use super::node::Spot;
 use super::{Code, Finding, FleetNode, FleetPolicy};
 use crate::diagnostic::DiagnosticRecord;
@@ -29,11 +32,17 @@ impl BootedNode {
     /// # Errors
     /// The text is no JSON, or no inventory that can be read: a clause.
     pub fn read(path: &str, text: &str) -> Result<Option<BootedNode>, String> {
-        let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        if value.get("kernel").is_none() || value.get("links").is_none() {
-            return Ok(None);
+        #[derive(Deserialize)]
+        struct Marks {
+            kernel: Option<IgnoredAny>,
+            links: Option<IgnoredAny>,
         }
-        let inventory: Inventory = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        match serde_json::from_str(text) {
+            Ok(Marks { kernel: Some(_), links: Some(_) }) => {}
+            Err(error) if !error.is_data() => return Err(error.to_string()),
+            _ => return Ok(None),
+        }
+        let inventory: Inventory = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let hardware = inventory.links.iter().filter(|link| link.kind.is(crate::model::Kind::Physical));
         let macs = hardware.flat_map(|link| [link.permanent_mac, link.mac]).flatten();
         // OpenStack writes six bytes of an InfiniBand address.

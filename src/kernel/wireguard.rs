@@ -54,10 +54,10 @@ mod allowed {
     pub(super) const LENGTH: u16 = 3;
 }
 
-/// What one message may hold of peers, in bytes: an attribute's length has 16 bits.
 /// The longest file that a key is read from, in bytes.
 const KEY_FILE: u64 = 4 << 10;
 
+/// What one message may hold of peers, in bytes: an attribute's length has 16 bits.
 const PEERS_AT_ONCE: usize = 32 << 10;
 
 type Key = [u8; 32];

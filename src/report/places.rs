@@ -5,6 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
 use super::screen::screen;
 use super::{Applied, Report};
 use crate::machine::{Machine, files};
@@ -33,13 +36,24 @@ impl Places<'_> {
 
     /// What an earlier run of this boot did for the same text, for the report of one that only verifies.
     pub fn applied_before(&self, hash: &str) -> Option<Applied> {
-        let last = self.last().ok()?;
-        (last.pointer("/source/hash")?.as_str()? == hash).then_some(())?;
-        serde_json::from_value(last.get("applied")?.clone()).ok()
+        #[derive(Deserialize)]
+        struct EarlierReport {
+            source: EarlierSource,
+            applied: Applied,
+        }
+        #[derive(Deserialize)]
+        struct EarlierSource {
+            hash: String,
+        }
+        let earlier: EarlierReport = self.last().ok()?;
+        (earlier.source.hash == hash).then_some(earlier.applied)
     }
 
-    /// The last report.
-    pub fn last(&self) -> io::Result<serde_json::Value> {
+    /// The last report, or what `T` reads of it.
+    ///
+    /// # Errors
+    /// It is not there, or not as `T` reads it ([`io::ErrorKind::InvalidData`]).
+    pub fn last<T: DeserializeOwned>(&self) -> io::Result<T> {
         let text = files::read(&self.0.report())?;
         serde_json::from_slice(&text).map_err(io::Error::from)
     }

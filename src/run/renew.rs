@@ -259,7 +259,7 @@ async fn until(moment: Option<Instant>) {
 /// Has a report that says whether the network works follow a change: `netapply verify`, without an output of its own. Where
 /// nothing was verified before, nobody waits for it; an initramfs has the consoles to itself.
 fn verified_again(machine: &Machine) -> Option<Child> {
-    let last = Places(machine).last().ok()?;
+    let last: serde_json::Value = Places(machine).last().ok()?;
     let verified = matches!(last["verdict"].as_str(), Some("works" | "unverified" | "faults"));
     if !verified || machine.initrd_release().exists() {
         return None;

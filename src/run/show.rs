@@ -8,7 +8,7 @@ use crate::machine::Machine;
 use crate::page::Page;
 use crate::report::Timeline;
 use crate::report::places::Places;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// `netapply inventory`.
 pub(super) fn inventory() -> Exit {
@@ -33,7 +33,7 @@ pub(super) fn cannot_read(why: &dyn std::error::Error) -> String {
 /// `netapply report`.
 pub(super) fn report(args: &Args) -> Exit {
     let machine = Machine::default();
-    let last = match Places(&machine).last() {
+    let last: serde_json::Value = match Places(&machine).last() {
         Ok(last) => last,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             complain("no report: netapply has not run since this machine was booted");
@@ -48,10 +48,13 @@ pub(super) fn report(args: &Args) -> Exit {
         return print_json(&last, Exit::Success);
     }
     if args.timeline {
-        let timeline = last.get("timeline").cloned().map(serde_json::from_value::<Timeline>);
-        return match timeline {
-            Some(Ok(timeline)) => print(&timeline.page(), Exit::Success),
-            _ => {
+        #[derive(Deserialize)]
+        struct Timed {
+            timeline: Timeline,
+        }
+        return match Places(&machine).last() {
+            Ok(Timed { timeline }) => print(&timeline.page(), Exit::Success),
+            Err(_) => {
                 complain("the last report has no timeline");
                 Exit::NoDescription
             }
