@@ -222,7 +222,7 @@ impl Bus {
         timeout_at(deadline, conversation).await.unwrap_or(Err(late))
     }
 
-    /// A property of an object; `None` where the program does not have it.
+    /// A property of an object; `None` if the program does not have it.
     ///
     /// # Errors
     /// As [`Bus::call`].
@@ -432,7 +432,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A value of this type; `None` where the bytes hold none.
+    /// A value of this type; `None` if the bytes hold none.
     fn value(&mut self, kind: &str, depth: usize) -> Option<Returned> {
         let depth = depth.checked_sub(1)?;
         let inner = || kind.get(1..kind.len() - 1);

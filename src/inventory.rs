@@ -484,7 +484,7 @@ mod family_number {
 }
 
 impl Inventory {
-    /// The kernel has IPv6; true where the inventory does not tell.
+    /// The kernel has IPv6; true if the inventory does not tell.
     pub fn has_ipv6(&self) -> bool {
         self.sysctls.is_empty() || self.sysctls.keys().any(|key| key.starts_with("net/ipv6/"))
     }

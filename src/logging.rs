@@ -228,7 +228,7 @@ impl Write for Tee {
     }
 }
 
-/// True where standard error goes to the journal (sd_journal_stream: the variable names its device and inode), or
+/// Whether standard error goes to the journal (sd_journal_stream: the variable names its device and inode), or
 /// nowhere a person types.
 pub fn to_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };

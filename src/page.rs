@@ -93,7 +93,7 @@ impl Page {
         self.text.push_str(&other.text);
     }
 
-    /// True where it has no line.
+    /// Whether it has no line.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }

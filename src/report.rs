@@ -230,7 +230,7 @@ impl Builder<'_> {
     }
 }
 
-/// True where a cause found by verification repeats that of an earlier stage, or follows from it.
+/// Whether a cause found by verification repeats that of an earlier stage, or follows from it.
 fn says_more(found: Code, earlier: Code) -> bool {
     let nic = matches!(found, Code::NicMissing | Code::NicLate);
     let follows = [Code::NicMissing, Code::NicAmbiguous, Code::LeftOut, Code::BondWithoutMembers];

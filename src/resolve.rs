@@ -53,7 +53,7 @@ pub struct ResolvedLink {
     pub desired: Link,
     /// The name that it will have.
     pub name: String,
-    /// The name that it has now; `None` where it has to be made.
+    /// The name that it has now; `None` if it has to be made.
     pub current: Option<String>,
     /// How its NIC was found; `None` for made links.
     pub matched: Option<MatchedBy>,

@@ -95,7 +95,7 @@ pub const fn key(name: &'static str, support: Support, what: &'static str) -> Ke
 pub struct Fields<'a> {
     /// Where the mapping begins.
     pub at: Place,
-    /// True where a key may be repeated, as in interfaces text; else that has been reported.
+    /// Whether a key may be repeated, as in interfaces text; else that has been reported.
     pub repeats: bool,
     entries: &'a [Entry],
 }
@@ -324,7 +324,7 @@ pub(super) mod seen {
         SEEN.with_borrow_mut(|seen| seen.insert((key.name, key.what)));
     }
 
-    /// True where a text had this key.
+    /// Whether a text had this key.
     pub(in crate::format) fn has(key: &Key) -> bool {
         SEEN.with_borrow(|seen| seen.contains(&(key.name, key.what)))
     }

@@ -37,7 +37,7 @@ const MAX_DIAGNOSTICS: usize = 1000;
 pub struct Text {
     /// As the user knows it: a path, or `<stdin>`.
     pub name: String,
-    /// Its values; `None` where it cannot be parsed.
+    /// Its values; `None` if it cannot be parsed.
     pub root: Option<Node>,
     content: Arc<Content>,
 }
@@ -109,7 +109,7 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
     /// The texts, by [`Place::file`].
     pub texts: Vec<Text>,
-    /// The format's name for a person: `network_data.json`, `netplan`, …; empty where none was recognised.
+    /// The format's name for a person: `network_data.json`, `netplan`, …; empty if none was recognised.
     pub format: &'static str,
 }
 

@@ -10,7 +10,7 @@ use crate::model::Place;
 pub(super) enum Body {
     /// A part of the text.
     Tree(Tree),
-    /// A text in the text, which begins after this many lines and columns of it; `None` where its lines are not the file's.
+    /// A text in the text, which begins after this many lines and columns of it; `None` if its lines are not the file's.
     Text(String, Option<(u32, u32)>),
     /// It cannot be read.
     Wrong(Diagnostic),

@@ -49,7 +49,7 @@ pub enum Value {
 pub struct Scalar {
     /// As written, without quotes and escapes.
     pub text: String,
-    /// True where it was quoted: certainly meant as a text.
+    /// Whether it was quoted: certainly meant as a text.
     pub quoted: bool,
 }
 

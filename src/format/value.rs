@@ -1,7 +1,7 @@
 //! The typed readers that all formats share: a value of the text becomes a checked one, or a diagnostic.
 //!
 //! Null and an empty text count as absent everywhere, as every producer means them. Each reader is given the key's name
-//! for its message and returns `None` where nothing usable is there, after it has reported why.
+//! for its message and returns `None` if nothing usable is there, after it has reported why.
 
 mod address;
 mod feature;
@@ -32,12 +32,12 @@ use crate::model::{Family, Located, MacAddr, Mtu, attribute};
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reported;
 
-/// A text without the spaces around it. `None` where it is absent or cannot be used; [`try_text`] tells the two apart.
+/// A text without the spaces around it. `None` if it is absent or cannot be used; [`try_text`] tells the two apart.
 pub(super) fn text<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<&'a str> {
     try_text(node, key, diags).ok().flatten()
 }
 
-/// A text without the spaces around it; `None` where it is absent.
+/// A text without the spaces around it; `None` if it is absent.
 pub(super) fn try_text<'a>(
     node: &'a Node,
     key: &str,

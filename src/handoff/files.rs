@@ -8,7 +8,7 @@ use crate::machine::Machine;
 /// No file that is read is longer; what is longer is not netapply's.
 const LONGEST: u64 = 64 * 1024;
 
-/// The names in a folder; none where it cannot be read.
+/// The names in a folder; none if it cannot be read.
 pub(super) fn names(machine: &Machine, folder: &str) -> impl Iterator<Item = String> + use<> {
     let entries = fs::read_dir(machine.at(folder)).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok())

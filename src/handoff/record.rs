@@ -12,7 +12,7 @@ pub(super) const RECORD: &str = "/run/netapply/handoff.json";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record {
-    /// By path: the content; `None` where there was no file.
+    /// By path: the content; `None` if there was no file.
     pub files: BTreeMap<String, Option<String>>,
     /// Links that NetworkManager was told to leave alone while it ran.
     pub released: Vec<String>,

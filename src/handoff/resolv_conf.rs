@@ -115,7 +115,7 @@ impl ResolvConf {
     }
 }
 
-/// The links on the way of a path, those of folders included, and its end below the machine's root; `None` where they
+/// The links on the way of a path, those of folders included, and its end below the machine's root; `None` if they
 /// lead in a circle.
 fn follow(machine: &Machine, path: &str) -> (Vec<String>, Option<String>) {
     let mut links = Vec::new();
@@ -215,7 +215,7 @@ impl Resolvconf {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Why a record of this name does not get into the file that programs read; `None` where it does.
+    /// Why a record of this name does not get into the file that programs read; `None` if it does.
     pub(super) fn obstacle(&self, record: &str, resolv_conf: &ResolvConf) -> Option<String> {
         if self.debian {
             let reads = resolv_conf.path.starts_with("/run/resolvconf/");

@@ -25,7 +25,7 @@ const RESOLVED: &str = "org.freedesktop.resolve1";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Image {
-    /// How names are looked up; `None` where that was not observed.
+    /// How names are looked up; `None` if that was not observed.
     pub names: Option<NameLookup>,
     /// Links that a tool of the image manages.
     pub managed: Vec<Managed>,
@@ -52,7 +52,7 @@ pub struct NameLookup {
     pub hosts: Option<String>,
     /// systemd-resolved's service.
     pub resolved: Presence,
-    /// What systemd-resolved says of itself; `None` where it does not run or could not be asked.
+    /// What systemd-resolved says of itself; `None` if it does not run or could not be asked.
     pub resolved_state: Option<ResolvedDaemon>,
     /// Why a resolvconf(8) that the image has keeps servers out.
     pub resolvconf: Option<String>,
@@ -108,7 +108,7 @@ pub enum Unused {
 }
 
 impl NameLookup {
-    /// Whether programs ask a described name server: `None` where they do; `Err` where a resolver on this machine stands
+    /// Whether programs ask a described name server: `None` if they do; `Err` where a resolver on this machine stands
     /// between, of which nothing is known.
     pub fn unused(&self, server: &IpAddr) -> Result<Option<Unused>, IpAddr> {
         let words: Vec<&str> = self.hosts.as_deref().unwrap_or("files dns").split_whitespace().collect();

@@ -37,7 +37,7 @@ impl<'a> Attributes<'a> {
         self.iter().find(|(k, _)| *k == kind).map(|(_, value)| value)
     }
 
-    /// The attributes inside that one; none where it is missing.
+    /// The attributes inside that one; none if it is missing.
     pub(crate) fn nest(self, kind: u16) -> Self {
         Self(self.get(kind).unwrap_or_default())
     }

@@ -74,7 +74,7 @@ pub(super) async fn set_feature(link: &str, feature: &str, on: bool) -> Result<O
     }))
 }
 
-/// Whether a link wakes the machine by a magic packet; `None` where it cannot.
+/// Whether a link wakes the machine by a magic packet; `None` if it cannot.
 pub(super) async fn wake_on_lan(link: &str) -> Result<Option<bool>, Failure> {
     let Some(mut ethtool) = Generic::open(FAMILY).await? else { return Ok(None) };
     match ethtool.command(WOL_GET, &header(link)).await {

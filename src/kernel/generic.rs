@@ -23,7 +23,7 @@ pub(super) struct Generic {
 }
 
 impl Generic {
-    /// Opens a session with a family; `None` where the kernel does not have it.
+    /// Opens a session with a family; `None` if the kernel does not have it.
     pub(super) async fn open(family: &str) -> Result<Option<Self>, Failure> {
         let mut session = Session::open(NetlinkFamily::Generic)?;
         let mut name = Vec::new();

@@ -59,7 +59,7 @@ pub struct LinkState {
     pub parent: Option<String>,
     /// Megabits per second, where the driver says.
     pub speed: Option<u32>,
-    /// False for half duplex; `None` where the driver does not say.
+    /// False for half duplex; `None` if the driver does not say.
     pub full_duplex: Option<bool>,
     /// For a bond.
     pub bond: Option<BondState>,

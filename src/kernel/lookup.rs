@@ -64,13 +64,13 @@ pub struct Egress {
     pub kind: RouteKind,
     /// The link that it leaves by; `None` for one that `names` lacks.
     pub link: Option<String>,
-    /// The next hop's address; `None` where the destination is on-link.
+    /// The next hop's address; `None` if the destination is on-link.
     pub via: Option<IpAddr>,
     /// The source address that the kernel uses, or takes the given one for.
     pub source: Option<IpAddr>,
     /// The table that has the route.
     pub table: u32,
-    /// The route in that table: its prefix, metric, protocol, and next hops where it has several. `None` where the kernel
+    /// The route in that table: its prefix, metric, protocol, and next hops where it has several. `None` if the kernel
     /// does not tell (before 4.13).
     pub entry: Option<RouteEntry>,
 }

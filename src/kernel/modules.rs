@@ -144,7 +144,7 @@ fn files(machine: &Machine, release: &str, module: &str) -> Option<Vec<PathBuf>>
     })
 }
 
-/// The files to load for a module, the module's own last; `None` where `modules.dep` does not list it. A line is
+/// The files to load for a module, the module's own last; `None` if `modules.dep` does not list it. A line is
 /// `FILE: NEEDED…`, where each needed file comes before those that it needs itself (depmod(8)).
 fn in_order<'a>(dependencies: &'a str, module: &str) -> Option<Vec<&'a str>> {
     let (file, needed) = dependencies

@@ -110,7 +110,7 @@ pub async fn ask(
     Ok(known)
 }
 
-/// The request that makes the kernel ask for an address; `None` where it asks already, or need not.
+/// The request that makes the kernel ask for an address; `None` if it asks already, or need not.
 fn question(index: u32, ip: IpAddr, known: Option<&Neighbour>) -> Option<Request> {
     let (state, flags, mac) = match known {
         Some(Neighbour { state: NeighbourState::Fixed | NeighbourState::Asked, .. }) => return None,

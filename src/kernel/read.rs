@@ -205,14 +205,14 @@ async fn rules(session: &mut Session, family: i32) -> Result<Vec<(Option<RuleEnt
     Ok(dump.items)
 }
 
-/// Whether a link has carrier (`IFF_LOWER_UP`); `None` where there is no such link.
+/// Whether a link has carrier (`IFF_LOWER_UP`); `None` if there is no such link.
 pub(super) async fn has_carrier(session: &mut Session, name: &str) -> Option<bool> {
     let reply = session.request(&newlink::by_name(name)).await.ok()?.reply?;
     Some(LinkMessage::new(&reply)?.has(libc::IFF_LOWER_UP))
 }
 
 /// Whether a link is up as IPv6 sees it (`netif_oper_up`): a link of a kind that knows no carrier is, once it is up;
-/// `None` where there is no such link.
+/// `None` if there is no such link.
 pub(super) async fn is_ready(session: &mut Session, name: &str) -> Option<bool> {
     let reply = session.request(&newlink::by_name(name)).await.ok()?.reply?;
     let state = LinkMessage::new(&reply)?.attributes.u8(libc::IFLA_OPERSTATE)?;

@@ -134,7 +134,7 @@ impl Trouble {
     }
 
     /// What to do, as a sentence without a full stop, where something of the machine is in the way and not the description;
-    /// `None` where the step asks for what the kernel cannot do.
+    /// `None` if the step asks for what the kernel cannot do.
     pub fn remedy(&self, action: &Action) -> Option<String> {
         let refusal = match self {
             Self::Refused { refusal, .. } => refusal,

@@ -76,7 +76,7 @@ fn bytes(form: Form, value: &OptionValue, names: &Names) -> Result<Vec<u8>, Unen
     bytes.ok_or(Unencodable::WrongForm)
 }
 
-/// The value of an option among the options of a link: `None` where it does not decode, `None` inside where
+/// The value of an option among the options of a link: `None` if it does not decode, `None` inside where
 /// nothing is set.
 pub(crate) fn decode(row: &Attribute, options: Attributes<'_>, names: &Names) -> Option<Option<OptionValue>> {
     let Some(bytes) = options.get(row.nla) else {

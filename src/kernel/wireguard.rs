@@ -103,7 +103,7 @@ pub(super) async fn configure(link: &str, config: &Wireguard) -> Result<(), Trou
 /// What the kernel says of a link's keys and peers.
 pub(super) struct Observed(Vec<Vec<u8>>);
 
-/// Reads a link's keys and peers; `None` where it is no WireGuard link.
+/// Reads a link's keys and peers; `None` if it is no WireGuard link.
 pub(super) async fn observe(link: &str) -> Result<Option<Observed>, Failure> {
     let Some(mut family) = Generic::open(FAMILY).await? else { return Ok(None) };
     match family.list(GET_DEVICE, &named(link)).await {

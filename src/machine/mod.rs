@@ -29,7 +29,7 @@ impl Machine {
         &self.root
     }
 
-    /// The kernel's name for the machine; `None` where nobody gave it one.
+    /// The kernel's name for the machine; `None` if nobody gave it one.
     pub fn host_name(&self) -> Option<String> {
         let name = std::fs::read_to_string(self.at("/proc/sys/kernel/hostname")).ok()?;
         Some(name.trim().to_owned()).filter(|name| is_host_name(name))

@@ -213,7 +213,7 @@ impl Attribute {
         })
     }
 
-    /// The words that the option takes, in the kernel's order; empty where it takes none.
+    /// The words that the option takes, in the kernel's order; empty if it takes none.
     pub fn words(&self) -> &'static [(&'static str, u32)] {
         match self.form {
             Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => words,

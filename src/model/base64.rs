@@ -1,6 +1,6 @@
 //! Base64 (RFC 4648, section 4): keys of WireGuard, and what Kubernetes keeps in Secrets.
 
-/// The bytes that `text` stands for; `None` where it is not base64, which the end of its last letter, and the `=` that fill it
+/// The bytes that `text` stands for; `None` if it is not base64, which the end of its last letter, and the `=` that fill it
 /// up, are part of.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');

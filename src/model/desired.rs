@@ -13,7 +13,7 @@ pub struct Desired {
     pub resolver: Resolver,
     /// The machine's name.
     pub host_name: Option<Located<String>>,
-    /// True where the format defines every link that it refers to (netplan): a name without a link is an error. Else
+    /// Whether the format defines every link that it refers to (netplan): a name without a link is an error. Else
     /// such a name may be an interface of the machine.
     pub closed: bool,
 }

@@ -183,9 +183,9 @@ pub struct Match {
     pub drivers: Vec<Located<String>>,
     /// Position among the machine's NICs in PCI order, from 0, where no NIC has the name (`ethN` without a MAC).
     pub position: Option<usize>,
-    /// True where the text means every NIC that fits (netplan's `match`); else more than one is an error.
+    /// Whether the text means every NIC that fits (netplan's `match`); else more than one is an error.
     pub many: bool,
-    /// True where the text wrote no link of its own for this NIC, only its name as a member.
+    /// Whether the text wrote no link of its own for this NIC, only its name as a member.
     pub implied: bool,
     /// For an implied one: the id of the description that may have been meant.
     pub similar: Option<String>,

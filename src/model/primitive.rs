@@ -85,7 +85,7 @@ impl MacAddr {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    /// True where `written` is this address, or the six bytes that stand for an InfiniBand address of twenty: OpenStack
+    /// Whether `written` is this address, or the six bytes that stand for an InfiniBand address of twenty: OpenStack
     /// writes bytes 13 to 15 and 18 to 20 of it, the GUID without its middle, as an Ethernet address.
     pub fn means(&self, written: &MacAddr) -> bool {
         self == written || self.short().is_some_and(|short| short == *written)
@@ -103,7 +103,7 @@ impl MacAddr {
         self.len == 6 && self.bytes[0] & 1 == 1
     }
 
-    /// In how many hex digits two addresses of one length differ; `None` where the lengths differ.
+    /// In how many hex digits two addresses of one length differ; `None` if the lengths differ.
     pub fn digits_apart(&self, other: &MacAddr) -> Option<u32> {
         (self.len == other.len).then(|| {
             let differs = |b: u8| u32::from(b & 0xf0 != 0) + u32::from(b & 0x0f != 0);

@@ -79,7 +79,7 @@ impl Protocol {
         }
     }
 
-    /// Who it is, for a person: `a DHCP client`; `None` where the number does not tell.
+    /// Who it is, for a person: `a DHCP client`; `None` if the number does not tell.
     pub fn maker(self) -> Option<&'static str> {
         self.row().map(|(_, _, _, maker)| *maker).filter(|maker| !maker.is_empty())
     }
@@ -219,7 +219,7 @@ impl RouteKind {
         if matches!(self, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast) { 255 } else { 254 }
     }
 
-    /// True where the kernel drops or refuses packets and wants no link: blackhole, unreachable, prohibit, throw.
+    /// Whether the kernel drops or refuses packets and wants no link: blackhole, unreachable, prohibit, throw.
     pub fn is_linkless(self) -> bool {
         matches!(self, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw)
     }

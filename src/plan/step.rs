@@ -406,7 +406,7 @@ impl Mark {
 }
 
 impl Action {
-    /// Whether the step makes, changes or removes something; `None` where it only waits.
+    /// Whether the step makes, changes or removes something; `None` if it only waits.
     pub fn mark(&self) -> Option<Mark> {
         Some(match self {
             Action::AddLink(_)
@@ -487,7 +487,7 @@ impl Action {
         self.means() == Means::Wait
     }
 
-    /// Why `--strict` cannot take the step back; `None` where it can.
+    /// Why `--strict` cannot take the step back; `None` if it can.
     pub fn irreversible(&self) -> Option<&'static str> {
         match self {
             Action::DeleteRoute(route) | Action::ReplaceRoute(route) if !route.unknown.is_empty() => {

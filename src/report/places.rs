@@ -66,7 +66,7 @@ pub struct NotWritten {
     pub path: PathBuf,
     /// Why it could not be written.
     pub why: io::Error,
-    /// Why the old one could not be removed; `None` where it is gone.
+    /// Why the old one could not be removed; `None` if it is gone.
     pub stale: Option<io::Error>,
 }
 

@@ -312,7 +312,7 @@ pub(super) fn keep(machine: &Machine, entry: &LeaseEntry) {
     }
 }
 
-/// Who asks on a link, and how; `None` where it is no Ethernet.
+/// Who asks on a link, and how; `None` if it is no Ethernet.
 fn config(link: &ResolvedLink, planned: &Planned, machine: &Machine, words: &DhcpWords) -> Option<Config> {
     let observed = planned.inventory.link(&link.name).filter(|link| link.layer == LinkLayer::Ether)?;
     let mac = observed.mac?.as_bytes().try_into().ok()?;

@@ -26,7 +26,7 @@ pub(super) const MOMENT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     machine: &'a Machine,
-    /// The content of the file until another run applies; `None` where the file cannot be locked.
+    /// The content of the file until another run applies; `None` if the file cannot be locked.
     written: Option<String>,
     held: Option<Flock<File>>,
 }

@@ -236,7 +236,7 @@ fn nics_after(wait: Duration, elapsed: Duration) -> Duration {
     wait.saturating_sub(elapsed).max(wait.min(BOOT_NICS))
 }
 
-/// True where no person waits for the output: run by systemd with its output to the journal, or in an initramfs.
+/// Whether no person waits for the output: run by systemd with its output to the journal, or in an initramfs.
 fn is_boot(machine: &Machine) -> bool {
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     !terminal && (logging::to_journal() || machine.initrd_release().exists())

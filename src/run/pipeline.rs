@@ -68,7 +68,7 @@ pub(super) struct Planned {
     pub(super) resolved: Resolved,
     /// What joining the two found.
     pub(super) diagnostics: Vec<Diagnostic>,
-    /// The difference; empty where the machine is as described.
+    /// The difference; empty if the machine is as described.
     pub(super) plan: Plan,
     /// NICs that are there and count as absent, because udev has not finished with them.
     pub(super) unfinished: Vec<String>,

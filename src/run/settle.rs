@@ -217,7 +217,7 @@ pub(super) async fn settle(
     Ok(settled)
 }
 
-/// How long to wait for the NICs that are not there, or that udev has not finished with; `None` where none is missing.
+/// How long to wait for the NICs that are not there, or that udev has not finished with; `None` if none is missing.
 fn bound_for_nics(planned: &Planned, how: &SettleOptions<'_>, late: bool) -> Option<Duration> {
     let for_udev = !planned.unfinished.is_empty() && !late;
     let bound = if for_udev { how.nics.max(UDEV_BOUND) } else { how.nics };

@@ -25,7 +25,7 @@ pub(super) struct Ended {
     pub(super) source: Source,
     /// What became of the machine.
     pub(super) work: Work,
-    /// Whether the network works; `None` where that was not checked.
+    /// Whether the network works; `None` if that was not checked.
     pub(super) verified: Option<Verified>,
 }
 

@@ -44,7 +44,7 @@ pub(super) fn utf16_be(bytes: &[u8]) -> String {
     char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 
-/// A fixed field of text: padding cut off, `None` where nothing is left.
+/// A fixed field of text: padding cut off, `None` if nothing is left.
 pub(super) fn printable(bytes: &[u8], at: usize, length: usize) -> Option<String> {
     let field = bytes.get(at..at.checked_add(length)?)?;
     Some(clean(&String::from_utf8_lossy(field))).filter(|text| !text.is_empty())

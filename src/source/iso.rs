@@ -83,7 +83,7 @@ struct Entry {
 }
 
 impl<'a, R: ReadAt> Iso<'a, R> {
-    /// Opens the volume. `None` where there is no ISO 9660.
+    /// Opens the volume. `None` if there is no ISO 9660.
     pub(super) fn open(reader: R, budget: &'a Budget) -> Result<Option<Iso<'a, R>>, ReadError> {
         let (mut primary, mut joliet) = (None, None);
         for n in 0..ISO_DESCRIPTOR_COUNT {

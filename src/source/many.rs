@@ -75,7 +75,7 @@ fn is_one(directory: &Path, links: Links) -> bool {
         && layout::read(&DirTree::new(directory, links), None).map_or(true, |found| found.is_some())
 }
 
-/// The names in a directory; `None` where it cannot be read.
+/// The names in a directory; `None` if it cannot be read.
 fn names(directory: &Path) -> Option<Vec<String>> {
     let entries = fs::read_dir(directory).ok()?;
     entries.map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect()

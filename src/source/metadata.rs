@@ -84,7 +84,7 @@ fn parse(text: &str) -> Result<Node, String> {
     })
 }
 
-/// A scalar without the space around it; `None` where nothing is left.
+/// A scalar without the space around it; `None` if nothing is left.
 fn text_of(node: Option<&Node>) -> Option<String> {
     let text = node?.text()?.trim();
     (!text.is_empty()).then(|| text.to_owned())

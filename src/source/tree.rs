@@ -113,15 +113,15 @@ pub(super) fn plain(e: &io::Error) -> String {
 
 /// A drive's files. Paths are relative, with `/` between names.
 pub(super) trait FileTree {
-    /// The file's bytes, at most `limit`; `None` where there is none.
+    /// The file's bytes, at most `limit`; `None` if there is none.
     fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ReadError>;
-    /// The file's first bytes, `length` if it has as many; `None` where there is none.
+    /// The file's first bytes, `length` if it has as many; `None` if there is none.
     fn head(&self, path: &str, length: usize) -> Result<Option<Vec<u8>>, ReadError>;
-    /// The names in a directory, in no order; empty where there is none.
+    /// The names in a directory, in no order; empty if there is none.
     fn list(&self, directory: &str) -> Result<Vec<String>, ReadError>;
 }
 
-/// The names of a relative path, empty ones and `.` left out; `None` where it leads upwards.
+/// The names of a relative path, empty ones and `.` left out; `None` if it leads upwards.
 pub(super) fn names(path: &str) -> Option<Vec<&str>> {
     let names = path.split('/').filter(|name| !matches!(*name, "" | "."));
     names.map(|name| (name != "..").then_some(name)).collect()

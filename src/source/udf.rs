@@ -17,7 +17,7 @@ const TAG_ANCHOR: u16 = 2;
 const TAG_LOGICAL: u16 = 6;
 const TAG_TERMINATING: u16 = 8;
 
-/// The labels, and when the volume was made. `None` where this is not UDF.
+/// The labels, and when the volume was made. `None` if this is not UDF.
 pub(super) fn probe(reader: &dyn ReadAt) -> io::Result<Option<(Vec<String>, Option<String>)>> {
     if !is_recognised(reader)? {
         return Ok(None);

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 pub(super) trait Wire: Sized {
     /// Appends the value.
     fn put(&self, to: &mut Vec<u8>);
-    /// Takes the value off the front; `None` where the bytes are cut short.
+    /// Takes the value off the front; `None` if the bytes are cut short.
     fn take(from: &mut &[u8]) -> Option<Self>;
 }
 

@@ -1,5 +1,5 @@
-//! Why something does not work: from failed checks and the evidence to causes, each with how sure it is and what to do.
-//! Pure. `RULES` is the table; each rule looks at everything and adds the causes that it sees.
+//! Why something does not work: turns failed checks and evidence into causes, each with a certainty and an action.
+//! Pure. `RULES` is the table; each rule looks at all the evidence and adds the causes it finds.
 
 use serde::Serialize;
 
@@ -27,11 +27,11 @@ mod tests;
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Certainty {
-    /// It was seen.
+    /// It was observed.
     Proved,
-    /// It explains what was seen better than anything else.
+    /// It is the best explanation of what was observed.
     Likely,
-    /// It would explain what was seen.
+    /// It is one possible explanation.
     Possible,
 }
 
@@ -48,25 +48,25 @@ impl std::fmt::Display for Certainty {
 /// Why something does not work.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cause {
-    /// What it is, stably; `netapply explain` has the words.
+    /// The stable code; `netapply explain` describes it.
     pub code: Code,
-    /// Errors explain failures; warnings are found beside them.
+    /// Errors explain failures; warnings are found along the way.
     pub severity: Severity,
     /// How sure it is.
     pub certainty: Certainty,
-    /// The link; empty for what belongs to none.
+    /// The link; empty if the cause belongs to none.
     pub link: String,
     /// What is wrong: one sentence without a full stop, with names and values.
     pub message: String,
     /// What to do: one sentence without a full stop.
     pub action: String,
-    /// Positions of the checks that it explains.
+    /// Indexes of the checks that it explains.
     pub checks: Vec<usize>,
 }
 
 impl Cause {
-    /// A cause of the severity that the code's row has. The action gets its capital here: a diagnostic's hint, which may be
-    /// one, goes on from a message.
+    /// A cause with the severity of its code. The action is capitalised here because a diagnostic's hint, which it may
+    /// come from, continues a message.
     pub fn new(
         code: Code,
         certainty: Certainty,
@@ -79,7 +79,7 @@ impl Cause {
         Cause { code, severity, certainty, link: link.to_owned(), message, action, checks: Vec::new() }
     }
 
-    /// True for what the switch's port may be the reason of: its name and number help then.
+    /// Whether the switch port may be the reason: its name and number help then.
     pub fn is_of_switch(&self) -> bool {
         matches!(
             self.code,
@@ -100,7 +100,7 @@ impl Cause {
         )
     }
 
-    /// Says which checks it explains.
+    /// Sets the checks that it explains.
     #[must_use]
     fn explains(mut self, checks: impl IntoIterator<Item = usize>) -> Self {
         self.checks.extend(checks);
@@ -108,7 +108,7 @@ impl Cause {
     }
 }
 
-/// With a capital, unless it begins with a name.
+/// Capitalised, unless it begins with a name.
 fn sentence(text: &str) -> String {
     let word = text.split(' ').next().unwrap_or_default();
     let mut letters = text.chars();
@@ -118,7 +118,7 @@ fn sentence(text: &str) -> String {
     }
 }
 
-/// What the rules look at.
+/// The input of the rules.
 struct Case<'a> {
     index: &'a View<'a>,
     evidence: &'a Evidence,
@@ -126,12 +126,12 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Failed checks of a kind that count, with their positions.
+    /// Failed checks of a kind that count, with their indexes.
     fn failed(&self, code: Code) -> impl Iterator<Item = (usize, &'a Check)> {
         self.checks.iter().enumerate().filter(move |(_, c)| c.code == code && c.is_fault())
     }
 
-    /// Failed checks of gateways that do not answer at all: a lossy one does.
+    /// Failed checks of gateways that do not answer at all; lossy ones do.
     fn silent_gateways(&self) -> impl Iterator<Item = (usize, &'a Check)> {
         let evidence = self.evidence;
         let answers = move |check: &Check| {
@@ -141,17 +141,17 @@ impl<'a> Case<'a> {
         self.failed(Code::CheckGateway).filter(move |(_, check)| !answers(check))
     }
 
-    /// True for a check of carrier that fails because that comes and goes.
+    /// Whether a carrier check fails because carrier comes and goes.
     fn is_flapping(&self, check: &Check) -> bool {
         self.evidence.flaps.get(&check.link).is_some_and(|changes| *changes >= super::checks::FLAPS)
     }
 
-    /// True where a check of this kind has passed on a link.
+    /// Whether a check of this kind has passed on a link.
     fn passed(&self, code: Code, link: &str) -> bool {
         self.checks.iter().any(|c| c.code == code && c.link == link && c.outcome == Outcome::Passed)
     }
 
-    /// The kernel's state of the NICs under a link, with what was heard on them.
+    /// The kernel's state of the NICs below a link, with what was heard on them.
     fn heard_under(&self, link: &str) -> impl Iterator<Item = (&'a str, &'a super::evidence::Heard)> {
         let nics = if self.evidence.heard.is_empty() { Vec::new() } else { self.index.nics_under(link) };
         nics.into_iter().filter_map(|nic| Some((nic.name.as_str(), self.evidence.heard.get(&nic.name)?)))
@@ -197,13 +197,13 @@ const RULES: &[Rule] = &[
     described::changed,
 ];
 
-/// What explains the failed checks: errors before warnings, the surest first, then in the order of the rules. Every
-/// failure has a cause, if only that nothing tells why.
+/// The causes of the failed checks: errors first, then by certainty, then in the order of the rules. Every failure has
+/// a cause, if only that none could be found.
 pub fn explain(index: &View<'_>, evidence: &Evidence, checks: &[Check]) -> Vec<Cause> {
     let case = Case { index, evidence, checks };
     let mut causes: Vec<Cause> = Vec::new();
     for cause in RULES.iter().flat_map(|rule| rule(&case)) {
-        // Two gateways that fail for one reason are one cause.
+        // Gateways that fail for the same reason share one cause.
         match causes
             .iter_mut()
             .find(|c| (c.code, &c.link, &c.message) == (cause.code, &cause.link, &cause.message))
@@ -221,7 +221,7 @@ pub fn explain(index: &View<'_>, evidence: &Evidence, checks: &[Check]) -> Vec<C
             surer && other.severity == Severity::Error
         })
     };
-    // Where something explains a failure better, others for the same are not worth a line.
+    // Drop weaker explanations of a failure that has a better one.
     let keep = |cause: &Cause| cause.checks.is_empty() || !cause.checks.iter().all(|at| better(cause, *at));
     let kept: Vec<bool> = causes.iter().map(keep).collect();
     let mut kept = kept.into_iter();
@@ -235,7 +235,7 @@ pub fn explain(index: &View<'_>, evidence: &Evidence, checks: &[Check]) -> Vec<C
     causes
 }
 
-/// A failure for which no rule has a cause: what was seen, and where to look.
+/// The fallback for a failure that no rule explains: what was seen, and where to look.
 fn unexplained(case: &Case<'_>, check: &Check) -> Cause {
     let Check { link, subject: object, finding, .. } = check;
     let kind = case.index.link(link).map(|l| l.kind);

@@ -1,7 +1,7 @@
-//! Which checks follow from the description, and how each stands on the evidence so far. Pure: no clock, no kernel.
+//! Which checks follow from the description, and the outcome of each on the evidence so far. Pure: no clock, no kernel.
 //!
-//! [`judge`] goes through the links from the wire upwards. Where one cannot work, what stands on it is
-//! [`Outcome::Blocked`] and names its root: with no carrier there is no word about the gateway behind it.
+//! [`judge`] goes through the links from the wire upwards. Where one cannot work, everything above it is
+//! [`Outcome::Blocked`] and names its root: without carrier nothing is known about the gateway behind it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ pub use super::subject::Subject;
 pub(super) use link::FLAPS;
 pub(super) use route::route_words;
 
-/// How a check stands.
+/// The outcome of a check.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -37,32 +37,32 @@ pub enum Outcome {
     Waiting,
     /// Not as it should be.
     Failed,
-    /// Cannot be known before something below it works: [`Check::root`].
+    /// Cannot be known until something below it works: [`Check::root`].
     Blocked,
-    /// Not checked, and not meant to be.
+    /// Not checked, intentionally.
     NotChecked,
-    /// It should have been checked and could not be: nothing is known of it.
+    /// It should have been checked but could not be: nothing is known about it.
     Unknown,
 }
 
-/// One thing that was checked.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Check {
-    /// What is checked; `netapply explain` has the words.
+    /// What is checked; `netapply explain` describes it.
     pub code: Code,
-    /// The link; empty for what belongs to none.
+    /// The link; empty if the check belongs to none.
     pub link: String,
-    /// What of the link, or of the machine, it is about.
+    /// Which part of the link or the machine it is about.
     #[serde(rename = "object", skip_serializing_if = "Subject::is_whole")]
     pub subject: Subject,
-    /// How it stands.
+    /// Its outcome.
     pub outcome: Outcome,
     /// What was seen, for a person.
     pub finding: String,
     /// For a blocked check: the position of the one that blocks it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<usize>,
-    /// Its failure is no fault: the description says so of the link.
+    /// Its failure is not a fault: the description says so for the link.
     #[serde(skip_serializing_if = "is_false")]
     pub optional: bool,
 }
@@ -72,30 +72,30 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Check {
-    /// True for a failure that counts.
+    /// Whether it is a failure that counts.
     pub fn is_fault(&self) -> bool {
         self.outcome == Outcome::Failed && !self.optional
     }
 
-    /// True for what should have been checked and could not be, unless its failure would be no fault.
+    /// Whether it should have been checked but could not be, unless its failure would not be a fault.
     pub fn is_unknown(&self) -> bool {
         self.outcome == Outcome::Unknown && !self.optional
     }
 
-    /// Code, link and subject tell checks apart.
+    /// What identifies a check: code, link and subject.
     pub fn key(&self) -> (Code, &str, &Subject) {
         (self.code, &self.link, &self.subject)
     }
 }
 
-/// So many seconds of ten echoes each unanswered by a gateway that is there mean that it ignores them: where nine of ten are
-/// lost, one of fifty is answered in 199 of 200 cases.
+/// Seconds of ten unanswered echoes each after which a gateway that exists is taken to ignore them: at 90 % loss, one
+/// of fifty is answered in 199 of 200 cases.
 const ECHOES: u32 = 5;
 
-/// Until when a check may wait that has waited since `since`, both since the start, within the deadline of all. LACP in
+/// How long a check that has waited since `since` may wait, both since the start, within the overall deadline. LACP in
 /// slow mode sends every 30 s; classic STP listens and learns for 15 s each.
 pub fn until(check: &Check, since: Duration, index: &View<'_>, evidence: &Evidence) -> Duration {
-    // Nobody is kept waiting for what may be missing.
+    // Nothing waits for an optional link.
     let most = if check.optional { 5 } else { u64::MAX };
     let seconds = match check.code {
         Code::CheckPresent | Code::CheckUp | Code::CheckMtu | Code::CheckMember | Code::CheckMode => 3,
@@ -106,7 +106,7 @@ pub fn until(check: &Check, since: Duration, index: &View<'_>, evidence: &Eviden
         Code::CheckGateway if !check.optional => return gateway_until(&check.link, since, index, evidence),
         Code::CheckResolver => 15,
         Code::CheckTarget => 20,
-        // One that limits echo is sent one size after the other.
+        // A gateway that limits echo is sent one size after the other.
         // They take turns, and each measures for a second.
         Code::CheckPathMtu => 40 + (index.gateway_count() / MEASURED) as u64,
         _ => 10,
@@ -114,7 +114,7 @@ pub fn until(check: &Check, since: Duration, index: &View<'_>, evidence: &Eviden
     since + Duration::from_secs(most.min(seconds))
 }
 
-/// What becomes of a check that has waited too long: a question that the time did not suffice for is no answer.
+/// The outcome of a check that has waited too long: a probe that ran out of time proves nothing.
 pub(super) fn overdue(check: &mut Check) {
     check.outcome = match check.code {
         Code::CheckUnique | Code::CheckPathMtu => {
@@ -125,9 +125,9 @@ pub(super) fn overdue(check: &mut Check) {
     };
 }
 
-/// A gateway has 10 s once the switch's port is through with STP: once frames of other stations arrive.
+/// A gateway has 10 s once STP lets the switch port forward: once frames of other stations arrive.
 fn gateway_until(link: &str, since: Duration, index: &View<'_>, evidence: &Evidence) -> Duration {
-    // Of thousands of links none needs to be looked at before a NIC has heard something.
+    // With thousands of links, none needs a look before a NIC has heard something.
     let nics = if evidence.frames_ms.is_empty() { Vec::new() } else { index.nics_under(link) };
     let first = nics.iter().filter_map(|nic| evidence.frames_ms.get(&nic.name)).min();
     let latest = since + Duration::from_secs(40);
@@ -136,18 +136,18 @@ fn gateway_until(link: &str, since: Duration, index: &View<'_>, evidence: &Evide
     })
 }
 
-/// Whether something can stand on a link.
+/// Whether a link can carry what is on top of it.
 #[derive(Copy, Clone)]
 enum Base {
     /// It works.
     Usable,
-    /// The check at this position says that it does not, or not yet.
+    /// The check at this index says that it does not, or not yet.
     Blocked(usize),
-    /// It has no carrier by nature: a bridge without ports, or one whose description ignores carrier.
+    /// It has no carrier by design: a bridge without ports, or one whose description ignores carrier.
     Idle,
 }
 
-/// All checks as they stand.
+/// All checks with their outcomes.
 pub fn judge(index: &View<'_>, evidence: &Evidence) -> Vec<Check> {
     let input = index.input();
     let mut judge = Judge::new(index, evidence);
@@ -175,13 +175,13 @@ struct Judge<'a> {
     evidence: &'a Evidence,
     checks: Vec<Check>,
     bases: BTreeMap<&'a str, Base>,
-    /// Links whose failure is no fault.
+    /// Links whose failure is not a fault.
     optional: HashSet<&'a str>,
-    /// The ports of each controller, as they are now.
+    /// The current ports of each controller.
     ports: HashMap<&'a str, Vec<&'a LinkState>>,
-    /// The checks of addresses that have not passed.
+    /// The address checks that have not passed.
     unusable: HashMap<(&'a str, IpAddr), usize>,
-    /// The first check of a link that keeps anything from passing, and the same of its gateways and of its own subnets.
+    /// The first check of a link that blocks all traffic, and likewise of its gateways and of its own subnets.
     obstacles: HashMap<&'a str, usize>,
     gateways: HashMap<(&'a str, IpAddr), usize>,
     subnets: HashMap<&'a str, usize>,
@@ -210,7 +210,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What the kernel says of a link.
+    /// The kernel's state of the link.
     fn state(&self, name: &str) -> Option<&'a LinkState> {
         self.evidence.link(name)
     }
@@ -222,7 +222,7 @@ impl<'a> Judge<'a> {
         self.checks.len() - 1
     }
 
-    /// Adds a check that passes or is waited for; gives its base.
+    /// Adds a check that passes or is waited for; returns its base.
     fn require(&mut self, code: Code, link: &str, subject: Subject, holds: bool, finding: String) -> Base {
         let outcome = if holds { Outcome::Passed } else { Outcome::Waiting };
         let at = self.add(code, link, subject, outcome, finding);

@@ -1,5 +1,5 @@
-//! Which probes the state of the checks calls for. Pure: what is asked of the network follows from the description and
-//! from what is known so far, and can be tested without one.
+//! Which probes the state of the checks calls for. Pure: what to ask the network follows from the description and what
+//! is known so far, and can be tested without one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::probe::Probe;
 use crate::diagnostic::Code;
 use crate::model::{Kind, MacAddr, needs_zone};
 
-/// After so long without an answer the question why begins.
+/// How long a check goes unanswered before its reason is looked into.
 const DOUBT: Duration = Duration::from_secs(2);
-/// The frames of so many hosts are watched.
+/// How many hosts have their frames watched.
 const WATCHED: usize = 64;
-/// On so many other links a gateway is looked for.
+/// On how many other links a gateway is looked for.
 const OTHER_LINKS: usize = 32;
 
-/// All probes that should have been started by now. `age` tells how long a check has been waiting or failing.
+/// All probes that should have been started by now. `age` is how long a check has been waiting or failing.
 pub(super) fn probes(
     index: &View<'_>,
     evidence: &Evidence,
@@ -64,7 +64,7 @@ pub(super) fn probes(
                 }
             }
             Code::CheckTarget if check.outcome != Outcome::Blocked => {
-                // A refusal may be this machine's own, and is final after the third.
+                // A refusal may come from this machine, and is final after the third.
                 let known = asked_target(index, check).and_then(|(at, _)| evidence.targets.get(at));
                 let refused = known.is_some_and(|known| known.answer == Some(Answer::Refused));
                 if open && (age(check) >= DOUBT || refused) || evidence.redirects() {
@@ -82,7 +82,7 @@ pub(super) fn probes(
     due
 }
 
-/// Neighbours that the kernel should be asked for: gateways in question.
+/// Neighbours that the kernel should resolve: gateways in question.
 pub(super) fn neighbours(evidence: &Evidence, checks: &[Check]) -> Vec<(String, IpAddr)> {
     let asks = |check: &&Check| match check.code {
         Code::CheckGateway => matches!(check.outcome, Outcome::Waiting | Outcome::Failed),
@@ -95,7 +95,7 @@ pub(super) fn neighbours(evidence: &Evidence, checks: &[Check]) -> Vec<(String, 
     checks.iter().filter(asks).filter_map(place).collect()
 }
 
-/// A listener for each NIC of the description that has carrier.
+/// A listener for each described NIC that has carrier.
 fn listeners(index: &View<'_>, evidence: &Evidence) -> Vec<Probe> {
     let nics = index.links.iter().filter(|l| l.kind == Kind::Physical && !l.missing);
     let states = nics.filter_map(|l| evidence.link(&l.name)).filter(|l| l.carrier);
@@ -111,7 +111,7 @@ fn claim(evidence: &Evidence, check: &Check) -> Option<Probe> {
     }
 }
 
-/// The kernel tells that an IPv6 address is a duplicate, and not whose.
+/// The kernel reports that an IPv6 address is a duplicate, but not who else has it.
 fn owner(evidence: &Evidence, check: &Check) -> Option<Probe> {
     let Some(IpAddr::V6(ip)) = check.subject.ip() else { return None };
     evidence.address(&check.link, &ip.into()).filter(|a| a.duplicate)?;
@@ -119,8 +119,8 @@ fn owner(evidence: &Evidence, check: &Check) -> Option<Probe> {
     Some(Probe::Owner { link: link.name.clone(), index: link.index, mac: link.mac?, ip })
 }
 
-/// With `accept_dad` 2 the kernel turns IPv6 off where another has the link-local address that it makes of the link's MAC
-/// address; all other addresses are missing then.
+/// With `accept_dad` 2 the kernel turns IPv6 off if another host has the link-local address derived from the link's MAC
+/// address; then all other addresses are missing.
 fn owner_of_link_local(evidence: &Evidence, check: &Check) -> Option<Probe> {
     check.subject.ip().filter(|ip| ip.is_ipv6() && evidence.address(&check.link, ip).is_none())?;
     let link = evidence.link(&check.link).filter(|link| link.carrier)?;
@@ -128,7 +128,7 @@ fn owner_of_link_local(evidence: &Evidence, check: &Check) -> Option<Probe> {
     Some(Probe::Owner { link: link.name.clone(), index: link.index, mac, ip: link_local_of(&mac)? })
 }
 
-/// The link-local address that is made of a MAC address (RFC 4291, appendix A).
+/// The link-local address derived from a MAC address (RFC 4291, appendix A).
 pub(super) fn link_local_of(mac: &MacAddr) -> Option<Ipv6Addr> {
     let [a, b, c, d, e, f] = <[u8; 6]>::try_from(mac.as_bytes()).ok()?;
     let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);
@@ -138,14 +138,14 @@ pub(super) fn link_local_of(mac: &MacAddr) -> Option<Ipv6Addr> {
 fn gateway(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Probe> {
     let state = evidence.link(&check.link)?;
     let ip = check.subject.ip()?;
-    // A link-local gateway is asked from whatever address the kernel takes.
+    // A link-local gateway is asked from whatever address the kernel chooses.
     let source = index.gateway(&check.link, ip)?.source.filter(|_| !needs_zone(&ip));
     let (link, index, mtu) = (state.name.clone(), state.index, state.mtu);
     let mac = state.mac.filter(|mac| mac.as_bytes().len() == 6 && !state.no_arp);
     Some(Probe::Gateway { link, index, ip, source, mac, mtu })
 }
 
-/// For a gateway that does not answer: do others of its subnet, and does it answer elsewhere?
+/// For a gateway that does not answer: do others in its subnet, and does it answer elsewhere?
 fn who_else(index: &View<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> {
     let Some(IpAddr::V4(gateway)) = check.subject.ip() else { return Vec::new() };
     let Some(link) = index.link(&check.link) else { return Vec::new() };
@@ -154,16 +154,16 @@ fn who_else(index: &View<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> 
         let (link, index) = (state.name.clone(), state.index);
         (!ips.is_empty()).then_some(Probe::WhoHas { link, index, mac: state.mac?, ips })
     };
-    // The gateway, too: it may be there and have no answer for our address.
+    // The gateway, too: it may exist and not answer our address.
     let near = std::iter::once(gateway).chain(likely_hosts(link, gateway, &index.resolvers)).collect();
     let near = ask(&link.name, near);
-    // Of a thousand VLANs not each can be asked for the gateway of each.
+    // With a thousand VLANs, not every one can be asked for every other's gateway.
     let others = evidence.links.iter().filter(|l| l.name != link.name && !l.loopback).take(OTHER_LINKS);
     near.into_iter().chain(others.filter_map(|l| ask(&l.name, vec![gateway]))).collect()
 }
 
 /// A few addresses of the gateway's subnet that are likely to be in use: both ends of the subnet, the neighbours of the
-/// gateway and of our own address, name servers. No sweep: networks watch for those.
+/// gateway and of our own address, name servers. Not a sweep, which intrusion detection would notice.
 fn likely_hosts(link: &DesiredLink, gateway: Ipv4Addr, resolvers: &[IpAddr]) -> Vec<Ipv4Addr> {
     let subnet = link.addresses.iter().find_map(|net| match net {
         IpNet::V4(net) if net.contains(&gateway) => Some(*net),
@@ -193,24 +193,24 @@ fn resolver(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Prob
     Some(Probe::Resolver { server, index: zone_of(index, evidence, &server) })
 }
 
-/// The index of the link that a link-local server is asked through; 0 for every other one.
+/// The index of the link that a link-local server is asked through, else 0.
 fn zone_of(index: &View<'_>, evidence: &Evidence, server: &IpAddr) -> u32 {
     let link = index.link_of_server(server).filter(|_| needs_zone(server));
     link.and_then(|l| evidence.link(&l.name)).map_or(0, |l| l.index)
 }
 
-/// True for a gateway that is there and has not answered the echoes of the first second.
+/// Whether a gateway exists but has not answered the echoes of the first second.
 fn ignores_echo(evidence: &Evidence, check: &Check) -> bool {
     let gateway = check.subject.ip().and_then(|ip| evidence.gateway(&check.link, &ip));
     gateway.is_some_and(|gateway| gateway.resolved && gateway.rtt_us.is_none() && gateway.silent_echoes >= 2)
 }
 
-/// Watches the frames to and from a host, on the link that the kernel would send by.
+/// Watches the frames to and from a host, on the link that the kernel would send through.
 fn watch_host(index: &View<'_>, evidence: &Evidence, ip: IpAddr) -> Option<Probe> {
     watch(evidence, &leaves_by(index, evidence, ip)?, ip)
 }
 
-/// The link that packets to a host leave by: by the kernel's lookup, or else by the description.
+/// The link that packets to a host leave by, according to the kernel's lookup, or else to the description.
 pub(super) fn leaves_by(index: &View<'_>, evidence: &Evidence, ip: IpAddr) -> Option<String> {
     match evidence.lookup(&Question::to(ip)) {
         Some(Routing::Route(route)) => route.link.clone(),
@@ -220,7 +220,7 @@ pub(super) fn leaves_by(index: &View<'_>, evidence: &Evidence, ip: IpAddr) -> Op
 
 fn watch(evidence: &Evidence, link: &str, ip: IpAddr) -> Option<Probe> {
     let state = evidence.link(link).filter(|link| link.mac.is_some_and(|mac| mac.as_bytes().len() == 6))?;
-    // Sockets are not without number.
+    // The number of sockets is limited.
     let known = evidence.traffic(link, &ip).is_some();
     (known || evidence.traffic.len() < WATCHED).then_some(Probe::Watch {
         link: state.name.clone(),
@@ -244,7 +244,7 @@ fn target(index: &View<'_>, evidence: &Evidence, check: &Check) -> Option<Probe>
 /// The routers on the way to a silent target's addresses.
 fn trace(index: &View<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> {
     let position = asked_target(index, check).map(|(position, _)| position);
-    // What answers in any way needs no search for the way.
+    // What answers at all needs no path probe.
     let silent = position.and_then(|at| evidence.targets.get(at)).filter(|found| found.answer.is_none());
     silent.iter().flat_map(|found| &found.addresses).take(4).map(|to| Probe::Trace { to: *to }).collect()
 }

@@ -1,5 +1,5 @@
-//! What was observed: the state that the kernel gives, and what the probes brought home. Plain data, so that a judgement
-//! or a cause can be tested with what was once recorded.
+//! What was observed: the kernel's state and what the probes found. Plain data, so that checks and causes can be tested
+//! with recorded evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,50 +15,50 @@ use crate::kernel::neighbour::Neighbour;
 use crate::model::{Family, MacAddr, Protocol, RouteKind};
 use crate::plan::{Step, script};
 
-/// All that was observed.
+/// All observations.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Evidence {
-    /// Links as they are now.
+    /// Links in their current state.
     pub links: KeyedList<LinkState>,
-    /// Addresses as they are now.
+    /// Addresses in their current state.
     pub addresses: KeyedList<AddressState>,
-    /// Neighbours that were asked for.
+    /// Neighbours that the kernel was asked to resolve.
     pub neighbours: KeyedList<Neighbour>,
-    /// Steps that a new plan would still have: what is not as described. Written as the ip(8) lines that do the same.
+    /// Steps that a new plan would still have: what is not as described. Written as the equivalent ip(8) commands.
     #[serde(serialize_with = "lines", skip_deserializing)]
     pub remaining: Vec<Step>,
-    /// Who else, by the routes' and addresses' protocol, has put something on a described link: "a DHCP client".
+    /// Who else has configured something on a described link, by the routes' and addresses' protocol: "a DHCP client".
     pub strangers: Vec<Stranger>,
     /// Gateways and how they answer.
     pub gateways: KeyedList<GatewayEvidence>,
-    /// Addresses that others were asked about.
+    /// Addresses checked for duplicates.
     pub claims: KeyedList<Claim>,
-    /// Hosts of the gateways' subnets that answered an ARP request, and on which link.
+    /// Hosts in the gateways' subnets that answered an ARP request, and on which link.
     pub others: KeyedList<Owner>,
     /// Name servers and how they answer.
     pub resolvers: KeyedList<ResolverEvidence>,
     /// Targets and how they answer, in the order of the input.
     pub targets: Vec<TargetEvidence>,
-    /// The ways to those name servers and targets that do not answer.
+    /// The paths to those name servers and targets that do not answer.
     pub ways: KeyedList<Way>,
-    /// What the kernel's own lookup says of packets to gateways, described routes, name servers and targets.
+    /// The kernel's own lookups of gateways, described routes, name servers and targets.
     pub lookups: KeyedList<LookupEvidence>,
-    /// Why machine and description could not be compared at the last look.
+    /// Why machine and description could not be compared the last time.
     #[serde(skip)]
     pub unreviewed: Option<String>,
     /// How often carrier came or went since the start, by link.
     #[serde(skip)]
     pub flaps: BTreeMap<String, u32>,
-    /// Rules of the machine, and its routes that forbid something: what an answer of the lookup may come from.
+    /// The machine's rules and its routes that forbid something: they may explain a lookup's answer.
     #[serde(skip)]
     pub policy: Policy,
-    /// Frames to and from hosts that do not answer, where the link hands them over.
+    /// Frames to and from hosts that do not answer, as seen on the link.
     pub traffic: KeyedList<Traffic>,
     /// Packet filters that are hooked into the kernel.
     #[serde(skip)]
     pub filters: Vec<Filter>,
-    /// Settings of links with something that fails, by their path below net/ with `*` for the link
+    /// Settings of links on which something fails, by their path below net/ with `*` for the link
     /// ([`crate::kernel::read::link_settings`]).
     #[serde(skip)]
     pub settings: BTreeMap<String, BTreeMap<String, i64>>,
@@ -68,9 +68,9 @@ pub struct Evidence {
     pub carrier_ms: BTreeMap<String, u64>,
     /// When a frame that the switch forwarded was first heard on each NIC, in milliseconds since the start.
     pub frames_ms: BTreeMap<String, u64>,
-    /// What the image's programs and tools make of the network.
+    /// The state of the network in the image's programs and tools.
     pub image: crate::handoff::state::Image,
-    /// Why something could not be looked at, for a person.
+    /// Why something could not be observed, for a person.
     pub unreadable: Vec<String>,
     /// Milliseconds since the start.
     pub elapsed_ms: u64,
@@ -81,7 +81,7 @@ pub struct Evidence {
 pub struct Question {
     /// Its destination.
     pub to: IpAddr,
-    /// Its source, where the program that sends it chooses one.
+    /// Its source, if the sending program chooses one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
     /// The VRF that the socket is bound to.
@@ -104,10 +104,10 @@ impl Question {
     }
 }
 
-/// What the kernel's lookup said.
+/// The kernel's answer to a lookup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LookupEvidence {
-    /// What was asked.
+    /// The question.
     #[serde(flatten)]
     pub question: Question,
     /// The answer.
@@ -118,7 +118,7 @@ pub struct LookupEvidence {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Routing {
-    /// It sends it, or delivers it to the machine itself.
+    /// It sends it, or delivers it locally.
     Route(FoundRoute),
     /// It has no route.
     NoRoute,
@@ -126,20 +126,20 @@ pub enum Routing {
     Forbidden(RouteKind),
     /// The source is not an address of this machine.
     NotOurSource,
-    /// It could not be asked, in the system's words.
+    /// It could not be asked: the system's error text.
     Failed(String),
 }
 
 /// How a packet leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoundRoute {
-    /// `unicast`, or `local` where the destination is this machine itself.
+    /// `unicast`, or `local` if the destination is this machine itself.
     pub kind: RouteKind,
     /// The link that it leaves by.
     pub link: Option<String>,
-    /// The next hop; `None` where the destination is on-link.
+    /// The next hop; `None` if the destination is on-link.
     pub via: Option<IpAddr>,
-    /// The source address that the kernel takes.
+    /// The source address that the kernel chooses.
     pub source: Option<IpAddr>,
     /// The table that has the route.
     pub table: u32,
@@ -155,12 +155,12 @@ impl From<lookup::Egress> for FoundRoute {
     }
 }
 
-/// What of an inventory explains an answer of the lookup.
+/// The parts of an inventory that explain a lookup's answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
-    /// All rules but the three that the kernel makes.
+    /// All rules except the three that the kernel creates.
     pub rules: Vec<RuleEntry>,
-    /// Families without a rule that leads all packets to the routing table main.
+    /// Families without a rule that leads all packets to the main routing table.
     pub no_main_rule: Vec<Family>,
     /// Routes of type unreachable, prohibit, blackhole and throw.
     pub barriers: Vec<RouteEntry>,
@@ -170,18 +170,18 @@ pub struct Policy {
     pub settings: BTreeMap<String, BTreeMap<String, i64>>,
     /// Settings of the whole machine, by their path below /proc/sys.
     pub sysctls: BTreeMap<String, i64>,
-    /// Links that take every frame of the link below them (a macvlan in mode passthru), by the name of that.
+    /// Links that take every frame of their parent (a macvlan in mode passthru), by the parent's name.
     pub takers: BTreeMap<String, String>,
 }
 
-/// Something on a link that neither the description nor the kernel put there.
+/// Something on a link that neither the description nor the kernel configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stranger {
     /// The link.
     pub link: String,
     /// What: `address 10.0.0.9/24`, `default route via 10.0.0.254`.
     pub what: String,
-    /// Who, where the protocol number tells: `a DHCP client`.
+    /// Who, if the protocol number tells: `a DHCP client`.
     pub who: Option<String>,
     /// That protocol.
     #[serde(skip)]
@@ -196,7 +196,7 @@ pub struct GatewayEvidence {
     pub link: String,
     /// The gateway.
     pub ip: Option<IpAddr>,
-    /// The kernel has its hardware address confirmed.
+    /// The kernel has confirmed its hardware address.
     pub resolved: bool,
     /// When it was first found, in milliseconds since the start.
     pub found_ms: Option<u64>,
@@ -204,38 +204,38 @@ pub struct GatewayEvidence {
     pub heard_ms: Option<u64>,
     /// It answered before, and has been asked again since.
     pub again: bool,
-    /// Its hardware address where that is entered by hand, so that the kernel asks nobody.
+    /// Its hardware address if it is a static entry, so that the kernel asks nobody.
     pub fixed: Option<MacAddr>,
-    /// How much of what it is asked it answers.
+    /// How many of the packets it answers.
     #[serde(flatten)]
     pub losses: Losses,
-    /// The machine itself refuses to send there: the system's error number.
+    /// The machine itself refuses to send to it: the system's error number.
     pub refused_here: Option<i32>,
     /// Echo requests sent since then.
     pub unanswered: u32,
-    /// Echo requests sent, as long as none was answered.
+    /// Echo requests sent so far, until one is answered.
     pub silent_echoes: u32,
     /// Round-trip time of the first echo answered, in microseconds.
     pub rtt_us: Option<u64>,
     /// Size of the largest packet that passed with fragmentation forbidden, in bytes with the IP header.
     pub largest: Option<u32>,
-    /// Size of the largest that was tried.
+    /// Size of the largest packet that was tried.
     pub tried: Option<u32>,
-    /// Nothing more will be tried.
+    /// No more sizes will be tried.
     pub finished: bool,
-    /// Why nothing can be sent, in the system's words.
+    /// Why nothing can be sent: the system's error text.
     pub error: Option<String>,
 }
 
 impl GatewayEvidence {
-    /// True where it has answered, and not been asked again since.
+    /// Whether it has answered and has not been asked again since.
     pub fn answers(&self) -> bool {
         !self.again && (self.resolved || self.rtt_us.is_some())
     }
 }
 
-/// What was seen of a conversation with a host where the link hands frames over: behind the filters of this machine for what it
-/// sends, before them for what comes in.
+/// What was seen of a flow to a host, if the link shows its frames: after this machine's filters for what it sends,
+/// before them for what comes in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Traffic {
     /// The link.
@@ -244,17 +244,17 @@ pub struct Traffic {
     pub ip: IpAddr,
     /// Since when, in milliseconds since the start.
     pub since_ms: u64,
-    /// A question for its hardware address has left.
+    /// A request for its hardware address has left.
     pub asked: bool,
-    /// The answer to one that the kernel has sent has arrived.
+    /// The reply to a request that the kernel sent has arrived.
     pub told: bool,
-    /// As what packets to it have left.
+    /// The kinds of packets to it that have left.
     pub sent: BTreeSet<Flow>,
-    /// As what answers from it have arrived.
+    /// The kinds of answers from it that have arrived.
     pub received: BTreeSet<Flow>,
 }
 
-/// What tells conversations with a host apart.
+/// The kinds of flows with a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Flow {
@@ -266,7 +266,7 @@ pub enum Flow {
     Udp(u16),
 }
 
-/// Questions sent, and how many of them were answered.
+/// Requests sent, and how many were answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Sent.
@@ -276,48 +276,48 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// How many percent are lost; `None` where nothing was sent.
+    /// The loss in percent; `None` if nothing was sent.
     pub fn loss(&self) -> Option<u32> {
         let lost = self.sent.saturating_sub(self.received);
         (lost * 100).checked_div(self.sent)
     }
 
-    /// True where more is lost than a network that works loses by chance.
+    /// Whether more is lost than a working network loses by chance.
     pub fn is_lossy(&self) -> bool {
         self.loss().is_some_and(|percent| percent > 10)
     }
 }
 
-/// How much a gateway answers that has answered once. Hosts and routers limit how many echoes they answer (Linux by
-/// `icmp_ratelimit`, routers by their control plane's policy), but hardly the questions for their hardware address.
+/// How much a gateway answers that has answered once. Hosts and routers limit echo replies (Linux by `icmp_ratelimit`,
+/// routers by their control-plane policy), but hardly ever ARP or neighbour discovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Losses {
     /// Echoes in quick succession.
     pub echoes: Tally,
-    /// Echoes more than a second apart, where of the quick ones some were lost.
+    /// Echoes more than a second apart, sent if some of the quick ones were lost.
     pub lone: Tally,
-    /// Questions for its hardware address, at the same time.
+    /// Requests for its hardware address, at the same time.
     pub neighbour: Tally,
 }
 
 /// What the losses mean.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// Nothing is lost that counts.
+    /// No significant loss.
     None,
-    /// Not measured to the end.
+    /// The measurement is not finished.
     Unclear,
-    /// Only echoes in quick succession are: the gateway limits them.
+    /// Only echoes in quick succession are lost: the gateway limits them.
     Limited,
-    /// So many percent of echoes more than a second apart are, and no question for the hardware address.
+    /// Percentage of echoes lost that are more than a second apart, while no request for the hardware address is.
     Echoes(u32),
-    /// So many percent of all kinds of packets are.
+    /// Percentage of all kinds of packets lost.
     Packets(u32),
 }
 
 impl Losses {
-    /// What they mean.
+    /// The loss that they show.
     pub fn meaning(&self) -> Loss {
         if !self.echoes.is_lossy() {
             return Loss::None;
@@ -328,9 +328,9 @@ impl Losses {
             received: self.lone.received + self.neighbour.received,
         };
         match (self.neighbour.received, self.neighbour.is_lossy()) {
-            // It is gone.
+            // It went away.
             (0, _) if self.lone.received == 0 => Loss::Unclear,
-            // It answers no question for its hardware address that has no sender, or has none.
+            // It does not answer ARP probes (without a sender address), or does not exist.
             (0, _) if self.lone.is_lossy() => Loss::Packets(lone),
             (1.., true) => Loss::Packets(sum.loss().unwrap_or(0)),
             (1.., false) if self.lone.is_lossy() => Loss::Echoes(lone),
@@ -339,7 +339,7 @@ impl Losses {
     }
 }
 
-/// An address of ours, and whether somebody else has it.
+/// One of our addresses, and whether another host has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
     /// The link.
@@ -350,7 +350,7 @@ pub struct Claim {
     pub owner: Option<MacAddr>,
     /// All probes have been sent, and the time to answer is over.
     pub finished: bool,
-    /// Why nobody could be asked, in the system's words.
+    /// Why the probes could not be sent: the system's error text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -358,7 +358,7 @@ pub struct Claim {
 /// A host that answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
-    /// On which link.
+    /// The link it was seen on.
     pub link: String,
     /// Its address.
     pub ip: IpAddr,
@@ -376,11 +376,11 @@ pub struct ResolverEvidence {
     /// When it last answered, in milliseconds since the start.
     #[serde(default)]
     pub answered_ms: Option<u64>,
-    /// Its host is there, and nothing listens on the port.
+    /// Its host exists, but nothing listens on the port.
     pub refused: bool,
-    /// Why there was none, in the system's words.
+    /// Why there was no answer: the system's error text.
     pub error: Option<String>,
-    /// The machine itself refuses to send there: the system's error number.
+    /// The machine itself refuses to send to it: the system's error number.
     #[serde(default)]
     pub refused_here: Option<i32>,
 }
@@ -403,17 +403,17 @@ impl ResolverEvidence {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TargetEvidence {
-    /// The target as it was given.
+    /// The target as given.
     pub target: String,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
-    /// The name servers say that the name does not exist, or has no address.
+    /// The name servers say that the name does not exist or has no address.
     pub unknown_name: bool,
-    /// The name servers answer, and refuse or fail to look the name up.
+    /// The name servers answer, but refuse or fail to resolve the name.
     pub name_refused: bool,
-    /// The answer, if one has come.
+    /// The answer, if any.
     pub answer: Option<Answer>,
-    /// Answers that are no success may be followed by a better one until this is true.
+    /// Until this is true, a better answer may follow an unsuccessful one.
     pub finished: bool,
     /// Time to the answer, in microseconds.
     pub rtt_us: Option<u64>,
@@ -421,33 +421,33 @@ pub struct TargetEvidence {
     pub answered_ms: Option<u64>,
     /// The machine itself refused to send: the system's error number.
     pub refused_here: Option<i32>,
-    /// Why nothing could be sent to it, in the system's words.
+    /// Why nothing could be sent to it: the system's error text.
     pub unreachable: Option<String>,
 }
 
-/// The way to a name server or target that does not answer.
+/// The path to a name server or target that does not answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
-    /// The address asked for.
+    /// The destination.
     pub to: IpAddr,
-    /// Whether it answers an ICMP echo; `None` where that is not known yet.
+    /// Whether it answers an ICMP echo; `None` if that is not known yet.
     pub echo: Option<bool>,
-    /// Routers on the way, by distance from 1; `None` for one that is silent.
+    /// Routers on the path, by distance from 1; `None` for a silent one.
     pub hops: Vec<Option<IpAddr>>,
-    /// That it cannot be reached, where a router says so.
+    /// The "unreachable" that a router sent, if any.
     pub refusal: Option<Undeliverable>,
 }
 
-/// What a router says that cannot deliver (ICMP's "destination unreachable").
+/// A router's report that it cannot deliver (ICMP's "destination unreachable").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undeliverable {
-    /// Who says so.
+    /// The router.
     pub by: IpAddr,
-    /// Why.
+    /// The reason.
     pub words: String,
 }
 
-/// What a target answered.
+/// The answer of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
@@ -457,14 +457,14 @@ pub enum Answer {
     Status(u16),
     /// The beginning of a TLS handshake.
     Tls,
-    /// Something that is not what was asked for: its first bytes.
+    /// Something unexpected: its first bytes.
     Strange(String),
     /// It refused the connection.
     Refused,
 }
 
 impl Answer {
-    /// True for what counts as working. 401 and 403 are a service that is there and wants a login.
+    /// Whether the answer counts as working. 401 and 403 are a working service that requires a login.
     pub fn is_good(&self) -> bool {
         match self {
             Answer::Connected | Answer::Tls => true,
@@ -478,17 +478,17 @@ impl Answer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Heard {
-    /// The switch's own words about itself.
+    /// What the switch announces about itself.
     pub lldp: Option<Lldp>,
-    /// LACP from the other side.
+    /// LACP from the partner.
     pub lacp: Option<Lacp>,
-    /// STP from the other side: the bridge that sends it, and whether it is the RSTP or MSTP kind.
+    /// STP from the switch: the bridge that sends it, and whether it is RSTP or MSTP.
     pub stp: Option<Stp>,
     /// VLAN ids of tagged frames, with how many frames; at most 32.
     pub tags: BTreeMap<u16, u32>,
     /// Untagged IPv4 or IPv6 senders, at most 32.
     pub untagged: Vec<IpAddr>,
-    /// Frames from other stations, of those that the listener takes.
+    /// Frames from other stations, of those that pass the listener's filter.
     pub frames: u32,
     /// How long the listener has listened, in milliseconds.
     pub listened_ms: u64,
@@ -502,9 +502,9 @@ pub struct Lldp {
     pub switch: String,
     /// Port id, else port description.
     pub port: String,
-    /// The port's own VLAN (PVID), where told.
+    /// The port's own VLAN (PVID), if announced.
     pub pvid: Option<u16>,
-    /// VLANs on the port, where told.
+    /// VLANs on the port, if announced.
     pub vlans: Vec<u16>,
 }
 
@@ -598,18 +598,18 @@ impl Keyed for Way {
     }
 }
 
-/// The key of an address on a link, or on none.
+/// The key of an address on a link, or on no link.
 pub(super) fn at(link: &str, ip: IpAddr) -> ItemKey<'_> {
     ItemKey { link, ip: Some(ip), ..ItemKey::default() }
 }
 
 impl Evidence {
-    /// The link that is called so.
+    /// The link with this name.
     pub fn link(&self, name: &str) -> Option<&LinkState> {
         self.links.find(ItemKey { link: name, ..ItemKey::default() })
     }
 
-    /// The address, where it is on that link.
+    /// The address, if it is on that link.
     pub fn address(&self, link: &str, ip: &IpAddr) -> Option<&AddressState> {
         let number = self.link(link)?.index;
         self.addresses.find(ItemKey { number, ip: Some(*ip), ..ItemKey::default() })
@@ -620,53 +620,53 @@ impl Evidence {
         self.neighbours.find(at(link, *ip))
     }
 
-    /// What is known of a gateway.
+    /// What is known about a gateway.
     pub fn gateway(&self, link: &str, ip: &IpAddr) -> Option<&GatewayEvidence> {
         self.gateways.find(at(link, *ip))
     }
 
-    /// What is known of a claim.
+    /// What is known about a claim.
     pub fn claim(&self, link: &str, ip: &IpAddr) -> Option<&Claim> {
         self.claims.find(at(link, *ip))
     }
 
-    /// What is known of a name server.
+    /// What is known about a name server.
     pub fn resolver(&self, server: &IpAddr) -> Option<&ResolverEvidence> {
         self.resolvers.find(at("", *server))
     }
 
-    /// The routers on the way to an address, where they were asked.
+    /// The path to an address, if it was probed.
     pub fn way(&self, to: &IpAddr) -> Option<&Way> {
         self.ways.find(at("", *to))
     }
 
-    /// What was seen of a conversation with a host.
+    /// What was seen of a flow to a host.
     pub fn traffic(&self, link: &str, ip: &IpAddr) -> Option<&Traffic> {
         self.traffic.find(at(link, *ip))
     }
 
-    /// True where this machine translates the destinations of what it sends: who answers may be another than was asked.
+    /// Whether this machine translates the destinations of what it sends: another host than the one asked may answer.
     pub fn redirects(&self) -> bool {
         self.filters.iter().any(|filter| filter.translates && filter.direction == Some(Direction::Out))
     }
 
-    /// What the kernel's lookup said to a question.
+    /// The kernel's answer to a question.
     pub fn lookup(&self, question: &Question) -> Option<&Routing> {
         Some(&self.lookups.find(question.key())?.found)
     }
 
-    /// Takes the answer to a question, in the place of an earlier one.
+    /// Records the answer to a question, replacing an earlier one.
     pub fn take_lookup(&mut self, question: Question, found: Routing) {
         self.lookups.put(LookupEvidence { question, found });
     }
 
-    /// A gateway's record, made where there is none yet.
+    /// A gateway's record, created if there is none yet.
     pub fn gateway_mut(&mut self, link: &str, ip: &IpAddr) -> &mut GatewayEvidence {
         let new = || GatewayEvidence { link: link.to_owned(), ip: Some(*ip), ..GatewayEvidence::default() };
         self.gateways.find_or_push(at(link, *ip), new)
     }
 
-    /// True where a hardware address is one of this machine.
+    /// Whether a hardware address belongs to this machine.
     pub fn is_own(&self, mac: &MacAddr) -> bool {
         self.links.iter().any(|l| l.mac == Some(*mac) || l.permanent_mac == Some(*mac))
     }

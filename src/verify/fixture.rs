@@ -1,5 +1,5 @@
-//! Descriptions and evidence for unit tests, as they are recorded from machines: a two-NIC machine with an LACP bond, a
-//! VLAN and a gateway, all well, to be spoiled by the test.
+//! Descriptions and evidence for unit tests, as recorded from machines: a two-NIC machine with an LACP bond, a VLAN and
+//! a gateway, all working, for a test to break.
 
 use std::net::IpAddr;
 
@@ -47,7 +47,7 @@ pub(crate) fn nic(index: u32, name: &str, address: &str) -> LinkState {
     }
 }
 
-/// One NIC `eth0` with 192.0.2.2/24 and a default route via 192.0.2.1, all well.
+/// One NIC `eth0` with 192.0.2.2/24 and a default route via 192.0.2.1, all working.
 pub(crate) fn one_nic() -> (Input, Evidence) {
     let mut link = DesiredLink::new("port0", "eth0", Kind::Physical);
     link.mac = Some(mac("7c:c2:55:6e:90:44"));
@@ -70,7 +70,7 @@ pub(crate) fn two_links() -> Input {
     Input { links, ..Input::default() }
 }
 
-/// An address and a gateway on a link, both well.
+/// An address and a gateway on a link, both working.
 pub(crate) fn well(evidence: &mut Evidence, link: &str, index: u32, address: &str, gateway: &str) {
     let address = ip(address);
     evidence.addresses.push(AddressState {
@@ -96,7 +96,7 @@ pub(crate) fn well(evidence: &mut Evidence, link: &str, index: u32, address: &st
     });
 }
 
-/// What an answering target has left.
+/// The evidence of an answering target.
 pub(crate) fn target(input: &mut Input, evidence: &mut Evidence, text: &str) {
     let target: super::input::Target = text.parse().unwrap();
     evidence.targets.push(TargetEvidence {
@@ -108,7 +108,7 @@ pub(crate) fn target(input: &mut Input, evidence: &mut Evidence, text: &str) {
 }
 
 /// `eth0` and `eth1` in the LACP bond `bond0`, with the VLAN `bond0.100` on it that has 10.0.0.2/24 and the gateway
-/// 10.0.0.1; each NIC on another leaf of one MLAG pair. All well.
+/// 10.0.0.1; each NIC on another leaf of one MLAG pair. All working.
 pub(crate) fn lacp() -> (Input, Evidence) {
     let member = |id: &str, name: &str, address: &str| {
         let mut link = DesiredLink::new(id, name, Kind::Physical);
@@ -161,7 +161,7 @@ pub(crate) fn lacp() -> (Input, Evidence) {
     (input, evidence)
 }
 
-/// The checks as they stand after every bound is over.
+/// The checks after every bound is over.
 pub(crate) fn judged(input: &Input, evidence: &Evidence) -> Vec<Check> {
     let index = View::new(input);
     let mut ledger = Ledger::default();
@@ -186,7 +186,7 @@ pub(crate) fn step(action: Action) -> Step {
     Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() }
 }
 
-/// A route as an inventory has it.
+/// A route as in an inventory.
 pub(crate) fn route(link: &str, to: &str, via: &str, protocol: Protocol) -> RouteEntry {
     let fields = serde_json::json!({
         "to": to, "link": link, "via": via, "protocol": protocol,

@@ -1,5 +1,5 @@
-//! Links whose names change while they are looked at: a NIC is the one that was matched, by its index and MAC address, whatever
-//! it is called. Pure.
+//! Links whose names change during verification: a NIC is the one that was matched, by its index and MAC address,
+//! whatever its name. Pure.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,8 +8,8 @@ use super::lookups::View;
 use crate::kernel::live::LinkState;
 use crate::model::Kind;
 
-/// Gives NICs the names by which they are described, in `links` and wherever others refer to them. `followed` keeps which index
-/// each had when it was first seen.
+/// Gives NICs their described names, in `links` and wherever others refer to them. `followed` keeps the index that each
+/// had when first seen.
 pub(super) fn names(index: &View<'_>, followed: &mut HashMap<u32, String>, links: &mut [LinkState]) {
     let there: HashSet<u32> = links.iter().map(|link| link.index).collect();
     followed.retain(|index, _| there.contains(index));
@@ -27,7 +27,7 @@ pub(super) fn names(index: &View<'_>, followed: &mut HashMap<u32, String>, links
     for link in links.iter_mut() {
         let name = match followed.get(&link.index) {
             Some(name) if *name != link.name => name.clone(),
-            // Another link has the name of a described one now.
+            // Another link now has the name of a described one.
             None if described.contains(&link.name) => format!("{} (index {})", link.name, link.index),
             _ => continue,
         };
@@ -52,11 +52,11 @@ pub(super) fn names(index: &View<'_>, followed: &mut HashMap<u32, String>, links
     }
 }
 
-/// The NIC that is described: the one of its name, unless that has another MAC address and another NIC has the right one.
+/// The described NIC: the one with its name, unless its MAC address differs and another NIC has the right one.
 fn matched<'l>(desired: &DesiredLink, links: &'l [LinkState]) -> Option<&'l LinkState> {
     let is_its = |link: &&LinkState| {
         let nic = link.kind.is_hardware() || link.kind.is(Kind::Veth);
-        // A bond gives its members its own current address.
+        // A bond gives its members its own address.
         let mac = link.permanent_mac.or(link.mac.filter(|_| link.controller.is_none()));
         nic && !link.loopback && desired.mac.is_some() && mac == desired.mac
     };
@@ -92,7 +92,7 @@ mod tests {
         let expected = [(2, "eth0", Some("wan")), (3, "eth1", None), (7, "eth0 (index 7)", Some("eth0"))];
         assert_eq!(called(&links), expected);
         assert_eq!(links[1].controller.as_deref(), Some("eth0"));
-        // The first time it is seen it is called otherwise: the rename was refused.
+        // It has another name when first seen: the rename was refused.
         let mut links = [link(2, "enp1s0"), link(3, "eth1")];
         names(&index, &mut HashMap::new(), &mut links);
         assert_eq!(called(&links), [(2, "eth0", Some("enp1s0")), (3, "eth1", None)]);

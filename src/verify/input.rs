@@ -1,5 +1,5 @@
-//! What verification needs to know of the description: the links with their final names, what should be on them, and
-//! the targets. Made from the resolved description by its owner; no machine in it.
+//! What verification needs from the description: the links with their final names, what should be on them, and the
+//! targets. Built from the resolved description; contains no machine state.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -15,16 +15,16 @@ use crate::model::{
 };
 use crate::resolve::{Leased, Resolved, ResolvedLink};
 
-/// All that is to be verified.
+/// Everything to be verified.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
-    /// Where the machine's files are.
+    /// The root of the machine's files.
     pub machine: Machine,
     /// The described links.
     pub links: Vec<DesiredLink>,
     /// Name servers, in order.
     pub resolvers: Vec<IpAddr>,
-    /// The links of link-local ones among them.
+    /// The links of the link-local name servers.
     pub zones: BTreeMap<IpAddr, String>,
     /// Search domains.
     pub search: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Input {
     pub rules: Vec<DesiredRule>,
 }
 
-/// A described rule, as far as verification needs it.
+/// A described rule, reduced to what verification needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredRule {
     /// Source prefix.
@@ -52,37 +52,37 @@ pub struct DesiredRule {
 pub struct DesiredLink {
     /// Its id in the description.
     pub id: String,
-    /// Its name in the kernel; for a NIC that is missing its id.
+    /// Its name in the kernel, or its id if the NIC is missing.
     pub name: String,
     /// What it is.
     pub kind: Kind,
-    /// Where it was written.
+    /// Its position in the file.
     pub at: Place,
     /// The MAC address by which the description names the NIC.
     pub mac: Option<MacAddr>,
-    /// No NIC fitted when the description was applied.
+    /// No NIC matched when the description was applied.
     pub missing: bool,
-    /// Several NICs fitted, and one is meant.
+    /// Several NICs matched, but only one is meant.
     pub ambiguous: bool,
-    /// Kernel names of the members of a bond, bridge or VRF; without those that are missing.
+    /// Kernel names of the members of a bond, bridge or VRF, without missing ones.
     pub members: Vec<String>,
-    /// Kernel name of the link it is made on.
+    /// Kernel name of its parent.
     pub parent: Option<String>,
     /// A VLAN's id.
     pub vlan: Option<u16>,
     /// A bond's mode.
     pub mode: Option<BondMode>,
-    /// MTU in bytes, where one is asked for.
+    /// MTU in bytes, if one is desired.
     pub mtu: Option<u32>,
     /// Addresses.
     pub addresses: Vec<IpNet>,
     /// Routes through it.
     pub routes: Vec<DesiredRoute>,
-    /// Something of it is left to DHCP or router advertisements.
+    /// Part of its configuration is left to DHCP or router advertisements.
     pub dynamic: bool,
-    /// Why it has no lease, where netapply itself asks for one: a clause.
+    /// Why it has no lease, if netapply itself requests one: a clause.
     pub unleased: Option<String>,
-    /// Its failure is no fault.
+    /// Its failure is not a fault.
     pub optional: bool,
     /// Usable without carrier.
     pub ignore_carrier: bool,
@@ -99,21 +99,21 @@ pub struct DesiredRoute {
     pub via: Option<IpAddr>,
     /// Preferred source address.
     pub source: Option<IpAddr>,
-    /// Its table; `None` is the one that the kernel looks at by itself: the main table, or that of the link's VRF.
+    /// Its table; `None` is the default: the main table, or that of the link's VRF.
     pub table: Option<u32>,
-    /// Its metric, where the description gives one.
+    /// Its metric, if the description has one.
     pub metric: Option<u32>,
     /// One of several next hops that share the traffic.
     pub shared: bool,
 }
 
 impl DesiredRoute {
-    /// A route in the main table without anything special.
+    /// A plain route in the main table.
     pub fn new(to: IpNet, via: Option<IpAddr>) -> Self {
         DesiredRoute { to, via, source: None, table: None, metric: None, shared: false }
     }
 
-    /// True where the kernel looks at it without a rule of its own: `RT_TABLE_MAIN`.
+    /// Whether the kernel uses it without a rule of its own: `RT_TABLE_MAIN`.
     pub fn is_in_main(&self) -> bool {
         matches!(self.table, None | Some(254))
     }
@@ -139,13 +139,13 @@ impl DesiredRoute {
 pub struct DesiredGateway {
     /// Its address.
     pub ip: IpAddr,
-    /// The address of ours that it is asked from, of the same family: the route's own, one in the gateway's subnet, or the
+    /// Our address that it is asked from, of the same family: the route's own, one in the gateway's subnet, or the
     /// first.
     pub source: Option<IpAddr>,
 }
 
 impl DesiredLink {
-    /// A link that exists, of which nothing more is asked than to be up.
+    /// A link that only has to exist and be up.
     pub fn new(id: &str, name: &str, kind: Kind) -> Self {
         DesiredLink {
             id: id.to_owned(),
@@ -170,7 +170,7 @@ impl DesiredLink {
         }
     }
 
-    /// The gateways of its routes, each once. Linear; [`Index::gateways`] has them computed.
+    /// The gateways of its routes, each once. Linear; [`Index::gateways`] has them precomputed.
     fn gateways(&self) -> Vec<DesiredGateway> {
         let mut subnets = PrefixTable::default();
         for net in &self.addresses {
@@ -190,14 +190,14 @@ impl DesiredLink {
         found
     }
 
-    /// True where an address of the link has `ip` in its subnet.
+    /// Whether an address of the link has `ip` in its subnet.
     pub fn has_subnet_of(&self, ip: &IpAddr) -> bool {
         self.addresses.iter().any(|net| net.contains(ip))
     }
 }
 
 impl From<&Link> for DesiredLink {
-    /// A link by what the description says of it alone, called by its id.
+    /// A link from the description alone, named by its id.
     fn from(link: &Link) -> Self {
         let routes = |r: &Route| {
             let own = r.more.iter().filter(|hop| hop.link.is_none()).map(|hop| hop.via);
@@ -241,8 +241,8 @@ impl From<&ResolvedLink> for DesiredLink {
 }
 
 impl Input {
-    /// From a description and what became of it on this machine. A NIC that was not found is checked, too, by its id;
-    /// what stood on it and was left out is not.
+    /// From a description and its outcome on this machine. A missing NIC is checked, too, by its id; the links above it
+    /// that were left out are not.
     pub fn new(desired: &Desired, resolved: &Resolved, targets: Vec<Target>) -> Self {
         let found = |link: &&Link| resolved.links.iter().any(|l| l.desired.id == link.id);
         let missing = desired.links.iter().filter(|l| l.kind == Kind::Physical && !found(l));
@@ -254,7 +254,7 @@ impl Input {
             missing.chain(resolved.links.iter().map(DesiredLink::from)).collect();
         let by_id: HashMap<String, usize> =
             links.iter().enumerate().rev().map(|(at, link)| (link.id.clone(), at)).collect();
-        // Next hops of a route that lead over other links than its own.
+        // Next hops of a route that lead over other links.
         for route in desired.links.iter().flat_map(|link| &link.routes) {
             for hop in &route.more {
                 let at = hop.link.as_ref().and_then(|id| by_id.get(id));
@@ -273,7 +273,7 @@ impl Input {
     }
 }
 
-/// Prefixes, the longest of which decides; of equal ones the first that was inserted.
+/// Prefixes with longest-prefix lookup; of equal ones the first inserted counts.
 #[derive(Debug)]
 struct PrefixTable<T> {
     by_prefix: HashMap<IpNet, T>,
@@ -300,7 +300,7 @@ impl<T> PrefixTable<T> {
         self.by_prefix.entry(net.trunc()).or_insert(value);
     }
 
-    /// The value of exactly this prefix, made where there is none.
+    /// The value of exactly this prefix, created if there is none.
     fn entry(&mut self, net: IpNet, new: impl FnOnce() -> T) -> &mut T {
         self.note_length(&net);
         self.by_prefix.entry(net.trunc()).or_insert_with(new)
@@ -313,7 +313,8 @@ impl<T> PrefixTable<T> {
     }
 }
 
-/// An [`Input`] with tables: there may be a thousand links, gateways and name servers. Made once for a verification.
+/// An [`Input`] with lookup tables: there may be a thousand links, gateways and name servers. Built once per
+/// verification.
 #[derive(Debug)]
 pub struct Index<'a> {
     input: &'a Input,
@@ -326,7 +327,7 @@ pub struct Index<'a> {
     own: HashSet<IpAddr>,
 }
 
-/// The described next hops to a prefix, those of the lowest metric: position of the link, and the gateway.
+/// The described next hops to a prefix, those with the lowest metric: index of the link, and the gateway.
 #[derive(Debug)]
 struct Destination {
     prefix: IpNet,
@@ -343,7 +344,7 @@ impl Deref for Index<'_> {
 }
 
 impl<'a> Index<'a> {
-    /// Makes the tables; linear.
+    /// Builds the tables; linear.
     pub fn new(input: &'a Input) -> Self {
         let mut index = Index {
             input,
@@ -368,8 +369,8 @@ impl<'a> Index<'a> {
                 index.sources.entry((link.name.as_str(), gateway.ip)).or_insert(gateway.source);
             }
         }
-        // Of equal prefixes the lowest metric, then the first in the order of the text; a link's own subnets before its
-        // routes. What is in a VRF leads nobody outside of it anywhere.
+        // Of equal prefixes the lowest metric, then the first in the file; a link's own subnets before its routes.
+        // Routes in a VRF are not used outside of it.
         let in_vrf = |link: &DesiredLink| {
             let controller = index.controllers.get(link.name.as_str()).and_then(|at| input.links.get(*at));
             controller.is_some_and(|controller| controller.kind == Kind::Vrf)
@@ -400,7 +401,7 @@ impl<'a> Index<'a> {
         self.input.links.get(position)
     }
 
-    /// The link that is called so in the kernel.
+    /// The link with this name in the kernel.
     pub fn link(&self, name: &str) -> Option<&'a DesiredLink> {
         self.at(*self.by_name.get(name)?)
     }
@@ -431,7 +432,7 @@ impl<'a> Index<'a> {
         Some(DesiredGateway { ip, source: *self.sources.get(&(link, ip))? })
     }
 
-    /// The described route to an address: its link, and the gateway where there is one. The longest prefix decides.
+    /// The described route to an address, by longest prefix: its link, and the gateway if any.
     pub fn route_to(&self, ip: &IpAddr) -> Option<(&'a DesiredLink, Option<IpAddr>)> {
         self.hops_to(ip).first().copied()
     }
@@ -460,7 +461,7 @@ impl<'a> Index<'a> {
         destination.hops.iter().filter_map(|(at, via)| Some((self.at(*at)?, *via))).collect()
     }
 
-    /// The longest described prefix that has an address.
+    /// The longest described prefix that contains an address.
     pub fn prefix_of(&self, ip: &IpAddr) -> Option<IpNet> {
         self.destinations.longest(ip).map(|destination| destination.prefix)
     }
@@ -470,14 +471,14 @@ impl<'a> Index<'a> {
         self.own.contains(ip)
     }
 
-    /// The physical NICs under a link, itself included, in the order of the text.
+    /// The physical NICs below a link, itself included, in file order.
     pub fn nics_under(&self, name: &str) -> Vec<&'a DesiredLink> {
         let mut links = self.links_under(name);
         links.retain(|link| link.kind == Kind::Physical);
         links
     }
 
-    /// The links that a link is made of or stands on, itself included.
+    /// The links that a link is built on, itself included.
     pub fn links_under(&self, name: &str) -> Vec<&'a DesiredLink> {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
@@ -499,7 +500,7 @@ pub enum Scheme {
     Tcp,
     /// A TCP connection and an HTTP status.
     Http,
-    /// A TCP connection and the beginning of a TLS handshake. Nothing is encrypted, no certificate is looked at.
+    /// A TCP connection and the beginning of a TLS handshake. Nothing is encrypted, no certificate is checked.
     Https,
     /// An ICMP echo.
     Ping,
@@ -508,7 +509,7 @@ pub enum Scheme {
 /// Something that should be reachable: `tcp://host:port`, `http://host:port/path`, `https://…`, `ping://host`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
-    /// As it was given.
+    /// As given.
     pub text: String,
     /// How it is asked.
     pub scheme: Scheme,
@@ -518,12 +519,12 @@ pub struct Target {
     pub port: u16,
     /// Path and query, for HTTP.
     pub path: String,
-    /// One of several such that say the same: one that answers is enough.
+    /// One of several alternatives: one answer is enough.
     pub alternative: bool,
 }
 
 impl Target {
-    /// What a conversation with it is.
+    /// The kind of flow to it.
     pub fn flow(&self) -> Flow {
         match self.scheme {
             Scheme::Ping => Flow::Echo,
@@ -531,7 +532,7 @@ impl Target {
         }
     }
 
-    /// The address, where the host is one.
+    /// The address, if the host is one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }

@@ -1,5 +1,5 @@
-//! A list in which each item is found by its key: there may be a thousand links, gateways and name servers, and each event
-//! asks for some. Written and read as the list that it is.
+//! A list in which each item is found by its key: there may be a thousand links, gateways and name servers, and each
+//! event looks some up. Serialised as a plain list.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -8,12 +8,12 @@ use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What tells items of one list apart; each kind of item uses what it has.
+/// What identifies an item of a list; each kind of item uses the parts it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ItemKey<'a> {
     /// The name of a link.
     pub link: &'a str,
-    /// A number that is unique together with the others.
+    /// A number that is unique in combination with the other parts.
     pub number: u32,
     /// An address.
     pub ip: Option<IpAddr>,
@@ -27,11 +27,11 @@ pub trait Keyed {
     fn key(&self) -> ItemKey<'_>;
 }
 
-/// The list. Of items with equal keys the first is found.
+/// The list. If keys are equal, the first item is found.
 #[derive(Clone, Debug)]
 pub struct KeyedList<T> {
     items: Vec<T>,
-    /// Positions by the hash of the key.
+    /// Indexes by the hash of the key.
     positions: HashMap<u64, Vec<usize>>,
     hasher: RandomState,
 }
@@ -97,7 +97,7 @@ impl<T: Keyed> KeyedList<T> {
         self.items.push(item);
     }
 
-    /// Puts an item in the place of the one with its key, or at the end.
+    /// Replaces the item with the same key, or appends.
     pub fn put(&mut self, item: T) {
         match self.position(item.key()).and_then(|at| self.items.get_mut(at)) {
             Some(slot) => *slot = item,
@@ -105,7 +105,7 @@ impl<T: Keyed> KeyedList<T> {
         }
     }
 
-    /// The item with this key, made where there is none.
+    /// The item with this key, created if there is none.
     pub fn find_or_push(&mut self, key: ItemKey<'_>, new: impl FnOnce() -> T) -> &mut T {
         let at = self.position(key).unwrap_or_else(|| {
             self.push(new());

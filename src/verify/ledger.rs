@@ -1,4 +1,5 @@
-//! Since when each check waits: turns waiting into failure when a bound is over. Pure; time comes as a number.
+//! How long each check has been waiting: turns waiting into failure when its bound is over. Pure; time is passed as a
+//! number.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,14 +9,14 @@ use super::evidence::Evidence;
 use super::lookups::View;
 use crate::diagnostic::Code;
 
-/// Since when each check waits, by code, link and subject.
+/// Since when each check has been waiting, by code, link and subject.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     since: HashMap<(Code, String, Subject), Duration>,
 }
 
 impl Ledger {
-    /// Fails what has waited too long at `now` (since the start).
+    /// Fails checks that have waited too long at `now` (since the start).
     pub(super) fn apply(
         &mut self,
         checks: &mut [Check],
@@ -32,7 +33,7 @@ impl Ledger {
                         checks::overdue(check);
                     }
                 }
-                // It had begun to fail, and failing may have come at once: the age is still of use.
+                // It had begun to fail, perhaps at once: the age is still needed.
                 Outcome::Failed => {
                     self.since.entry(key).or_insert(now);
                 }

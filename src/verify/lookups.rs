@@ -1,8 +1,8 @@
-//! Where packets should go, as questions to the kernel's own lookup (`RTM_GETROUTE`), and how an answer compares. Pure.
+//! Where packets should go, as questions to the kernel's own lookup (`RTM_GETROUTE`), and how answers compare. Pure.
 //!
-//! The whole machine decides where a packet goes: rules, tables, routes and addresses that nobody described. For each
-//! gateway, each described route, each name server and target there is a [`Goal`]: a question, and the next hops and source
-//! addresses that are as described.
+//! The whole machine decides where a packet goes: rules, tables, routes and addresses beyond the description. Each
+//! gateway, described route, name server and target has a [`Goal`]: a question, and the next hops and source addresses
+//! that are as described.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
@@ -14,7 +14,7 @@ use super::input::{DesiredLink, DesiredRoute, Index, Input};
 use super::subject::Subject;
 use crate::model::{Kind, RouteKind};
 
-/// A description with its tables and with what the kernel's lookup should say. Made once for a verification.
+/// A description with its tables and the expected answers of the kernel's lookup. Built once per verification.
 #[derive(Debug)]
 pub struct View<'a> {
     index: Index<'a>,
@@ -30,20 +30,20 @@ impl<'a> Deref for View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Makes the tables; linear.
+    /// Builds the tables; linear.
     pub fn new(input: &'a Input) -> Self {
         let index = Index::new(input);
         let goals = goals(&index);
         View { index, goals }
     }
 
-    /// What the kernel's lookup should say.
+    /// The expected answers of the kernel's lookup.
     pub fn goals(&self) -> &[Goal] {
         &self.goals
     }
 }
 
-/// What the kernel is asked, and what is as described.
+/// A question to the kernel, and the answers that are as described.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Goal {
     /// The described link; empty for a name server or target.
@@ -52,37 +52,37 @@ pub struct Goal {
     pub subject: Subject,
     /// The question.
     pub question: Question,
-    /// The described next hops, by the kernel's name of the link; none where the description has no route there.
+    /// The described next hops, by the link's kernel name; none if the description has no route to the goal.
     pub hops: Vec<(String, Option<IpAddr>)>,
-    /// The next hop is asked for itself: it may be its own next hop, as an `onlink` one is.
+    /// The goal is the next hop itself: it may be its own next hop, as with `onlink`.
     pub is_next_hop: bool,
     /// The described prefix, and the priority of its route.
     pub route: Option<(IpNet, u32)>,
     /// The source that the description gives the route.
     pub source: Option<IpAddr>,
-    /// The metric was given on purpose: a route of a lower one may be meant to take precedence.
+    /// The metric was given on purpose: a route with a lower one may be meant to take precedence.
     pub metric_given: bool,
 }
 
 /// How an answer compares with the description.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Standing<'e> {
-    /// The kernel was not asked yet.
+    /// The kernel has not been asked yet.
     NotAsked,
-    /// It could not be asked, in the system's words.
+    /// It could not be asked: the system's error text.
     Failed(&'e str),
     /// As described.
     AsDescribed,
-    /// The address is one of this machine itself.
+    /// The address belongs to this machine itself.
     Local,
     /// Something else.
     Differs(&'e Routing),
-    /// A route of the same destination and a lower metric than the one that was given on purpose.
+    /// A route to the same destination with a lower metric than the one given on purpose.
     Preferred(&'e FoundRoute),
 }
 
-/// Addresses for which nobody but a default route should have one: of documentation (RFC 5737, RFC 3849), and one in the
-/// lower half, since a VPN's client covers a default route with two halves.
+/// Addresses that only a default route should cover: documentation addresses (RFC 5737, RFC 3849), and one in the lower
+/// half, because VPN clients cover a default route with two halves.
 const FAR: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(203, 0, 113, 77)),
     IpAddr::V4(Ipv4Addr::new(100, 127, 255, 77)),
@@ -90,7 +90,7 @@ const FAR: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0x2a00, 0, 0, 0, 0, 0, 0, 0x77)),
 ];
 
-/// The goals of the described links, and those of name servers and targets that are given by their addresses.
+/// The goals of the described links, and those of name servers and targets given by address.
 fn goals(index: &Index<'_>) -> Vec<Goal> {
     let mut goals = Vec::new();
     for link in index.input().links.iter().filter(|link| !link.missing && link.up) {
@@ -137,14 +137,14 @@ impl Goal {
         let route = match found {
             Routing::Failed(words) => return Standing::Failed(words),
             Routing::Route(route) => route,
-            // Without a described route there, DHCP or a router may bring one.
+            // Without a described route there, DHCP or a router may provide one.
             Routing::NoRoute if self.hops.is_empty() => return Standing::AsDescribed,
             Routing::NoRoute | Routing::Forbidden(_) | Routing::NotOurSource => {
                 return Standing::Differs(found);
             }
         };
         if matches!(route.kind, RouteKind::Local | RouteKind::Broadcast) {
-            // A next hop that is this machine itself sends nothing anywhere, unless it is described so.
+            // A next hop that is this machine itself sends nothing anywhere, unless described so.
             let meant = !self.is_next_hop || index.is_own(&self.question.to);
             return if meant { Standing::Local } else { Standing::Differs(found) };
         }
@@ -166,7 +166,7 @@ impl Goal {
         self.route.is_some_and(same)
     }
 
-    /// True where the source is the described one, or one that the description leaves to the kernel.
+    /// Whether the source is the described one, or the description leaves it to the kernel.
     fn source_fits(&self, index: &Index<'_>, found: &FoundRoute) -> bool {
         let Some(source) = found.source.filter(|_| self.question.from.is_none()) else { return true };
         if let Some(desired) = self.source {
@@ -190,8 +190,8 @@ fn gateways<'a>(index: &'a Index<'_>, link: &'a DesiredLink) -> impl Iterator<It
     })
 }
 
-/// The goals of one next hop of a route: none where another of the same destination takes precedence as described, or
-/// where nothing leads to its table that can be asked for.
+/// The goals of one next hop of a route: none if another to the same destination takes precedence as described, or if
+/// no rule that can be queried leads to its table.
 fn of_route(index: &Index<'_>, link: &DesiredLink, route: &DesiredRoute) -> Vec<Goal> {
     let vrf = vrf_of(index, link);
     let own_table = route.is_in_main() || vrf.is_some() && route.table.is_none();
@@ -218,7 +218,7 @@ fn of_route(index: &Index<'_>, link: &DesiredLink, route: &DesiredRoute) -> Vec<
         }
         false => vec![(link.name.clone(), route.via)],
     };
-    // One of several with the same destination is as described where it is not the one that the kernel takes.
+    // One of several routes to the same destination is as described if the kernel does not choose it.
     if !hops.contains(&(link.name.clone(), route.via))
         || hops.first() != Some(&(link.name.clone(), route.via))
     {
@@ -232,7 +232,7 @@ fn of_route(index: &Index<'_>, link: &DesiredLink, route: &DesiredRoute) -> Vec<
         ..Goal::new(&link.name, Subject::Route(route.to), Question { to, from, link: vrf.clone(), mark })
     };
     let mut goals: Vec<Goal> = addresses_in(index, route.to).into_iter().map(|to| goal(to, from)).collect();
-    // A rule may send what has the described source elsewhere.
+    // A rule may send packets with the described source elsewhere.
     let default = route.to.prefix_len() == 0 && from.is_none();
     let source = route.source.or_else(|| route.via.and_then(|via| index.gateway(&link.name, via)?.source));
     let source = source.filter(|source| default && source.is_ipv4() == route.to.addr().is_ipv4());
@@ -242,7 +242,7 @@ fn of_route(index: &Index<'_>, link: &DesiredLink, route: &DesiredRoute) -> Vec<
     goals
 }
 
-/// Addresses in a destination that no longer described prefix has.
+/// Addresses in a destination that no longer described prefix covers.
 fn addresses_in(index: &Index<'_>, to: IpNet) -> Vec<IpAddr> {
     let is_its =
         |ip: &IpAddr| index.prefix_of(ip).is_none_or(|longest| longest.prefix_len() <= to.prefix_len());
@@ -261,12 +261,12 @@ fn addresses_in(index: &Index<'_>, to: IpNet) -> Vec<IpAddr> {
     inner.into_iter().filter(|ip| to.contains(ip)).find(is_its).into_iter().collect()
 }
 
-/// The VRF that a link is in.
+/// The VRF of a link.
 fn vrf_of(index: &Index<'_>, link: &DesiredLink) -> Option<String> {
     index.controller_of(&link.name).filter(|c| c.kind == Kind::Vrf).map(|vrf| vrf.name.clone())
 }
 
-/// True for an address that means something on one link only.
+/// Whether an address is valid on one link only.
 pub(super) fn is_link_local(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),

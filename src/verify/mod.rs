@@ -1,9 +1,9 @@
-//! Is it true, and does it work: what the description asks for, compared with what the kernel says and what the network
-//! answers; and where it does not work, the likeliest cause.
+//! Whether the description is true and the network works: compares the description with the kernel's state and the
+//! network's answers, and finds the likeliest cause of each failure.
 //!
-//! [`checks`] says what follows from the description and how each check stands on the [`evidence`] so far, `due` which
-//! probes that calls for, [`cause`] what explains the failures: all three are pure. `run` is the loop that joins them with
-//! the kernel's notifications and with the probes. Entry: [`verify`].
+//! [`checks`] says what follows from the description and the outcome of each check on the [`evidence`] so far, `due`
+//! which probes that calls for, [`cause`] what explains the failures: all three are pure. `run` is the loop that joins
+//! them with the kernel's notifications and with the probes. Entry: [`verify`].
 
 use std::future::Future;
 use std::time::Duration;
@@ -33,14 +33,14 @@ use evidence::Evidence;
 use input::Input;
 pub use review::Review;
 
-/// How a verification ended.
+/// The result of a verification.
 #[derive(Clone, Debug)]
 pub struct Verification {
     /// Every check, from the wire upwards.
     pub checks: Vec<Check>,
     /// What explains those that failed, the surest first.
     pub causes: Vec<Cause>,
-    /// What was observed.
+    /// The evidence.
     pub evidence: Evidence,
     /// How long it took.
     pub seconds: f64,
@@ -49,23 +49,25 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// True where everything that counts was checked, and nothing has failed.
+    /// Whether everything that counts was checked and nothing failed.
     pub fn passed(&self) -> bool {
         !self.interrupted && !self.checks.iter().any(|check| check.is_fault() || check.is_unknown())
     }
 }
 
-/// Looks at the state of links and addresses at a moment, and asks the network nothing. What is not yet as it should be counts as
+/// Checks the current state of links and addresses, and asks the network nothing. What is not yet as it should be
+/// counts as not checked.
 /// not checked.
 pub fn glance(input: &Input, review: Review, moment: &Snapshot) -> Verification {
     run::glance(input, review, moment)
 }
 
-/// Checks everything at once and returns as soon as all is known, at the latest after `deadline`.
+/// Runs all checks at once and returns as soon as all is known, at the latest after `deadline`.
 ///
 /// `review` compares machine and description anew; it is called at the start, after changes, and at the end. `progress`
-/// gets a line every few seconds on what is waited for. `stop` ends it early. Needs a tokio runtime, and CAP_NET_ADMIN and
-/// CAP_NET_RAW for most probes; what cannot be asked without them is in [`Evidence::unreadable`].
+/// is called every few seconds with a line on what is waited for. `stop` ends it early. Needs a tokio runtime, and
+/// CAP_NET_ADMIN and CAP_NET_RAW for most probes; what cannot be asked without them is listed in
+/// [`Evidence::unreadable`].
 pub async fn verify(
     input: &Input,
     deadline: Duration,

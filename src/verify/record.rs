@@ -1,4 +1,4 @@
-//! What a probe learnt, written into the evidence. Pure: the one place that knows which fact changes what.
+//! Records what probes learnt in the evidence. Pure: the one place that knows which fact changes what.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,7 +9,8 @@ use super::evidence::{
 use super::keyed::Keyed;
 use super::probe::{Fact, Frame};
 
-/// Takes note of a fact that came `now` milliseconds after the start. What tells of the kernel's state is not for here.
+/// Records a fact that arrived `now` milliseconds after the start. Facts about the kernel's state are handled
+/// elsewhere.
 pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
     match fact {
         Fact::Changed | Fact::Neighbour(..) => {}
@@ -34,7 +35,7 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
             gateway.error = error;
         }
         Fact::Claimed(link, ip, mac) => {
-            // Another NIC of ours on the same wire answers for our address, too.
+            // Another of our NICs on the same wire answers for our address, too.
             if !evidence.is_own(&mac) {
                 claim(evidence, link, ip).owner = Some(mac);
             }
@@ -56,7 +57,7 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
         Fact::ResolverError(server, refused, error, here) => {
             let resolver = resolver(evidence, server);
             (resolver.refused, resolver.error) = (refused, Some(error));
-            // A refusal that a rule of this machine sends follows upon the error.
+            // A refusal sent by one of this machine's rules follows the error.
             resolver.refused_here = here.or(resolver.refused_here);
         }
         Fact::Losses(link, ip, losses) => evidence.gateway_mut(&link, &ip).losses = losses,

@@ -1,4 +1,4 @@
-//! What is left of the description to be done, and who else has put something on its links. Pure.
+//! What remains to be done of the description, and who else has configured something on its links. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -16,25 +16,25 @@ use crate::plan::{Plan, Step};
 /// How the machine compares with the description at a moment.
 #[derive(Clone, Debug, Default)]
 pub struct Review {
-    /// Steps that a new plan would have. Empty is as described.
+    /// Steps that a new plan would have; empty if the machine is as described.
     pub remaining: Vec<Step>,
-    /// What others have put on described links.
+    /// What others have configured on described links.
     pub strangers: Vec<Stranger>,
-    /// What the image's programs and tools make of the network; observed by the caller, where it was told anything.
+    /// The state of the network in the image's programs and tools; observed by the caller, if there was a hand-off.
     pub image: Image,
-    /// Rules, forbidding routes and addresses of others: what decides where packets go.
+    /// Others' rules, forbidding routes and addresses: what decides where packets go.
     pub policy: Policy,
     /// Why machine and description could not be compared; the rest is empty then.
     pub failure: Option<String>,
 }
 
 impl Review {
-    /// The machine could not be read.
+    /// The machine's state could not be read.
     pub fn failed(why: &impl std::fmt::Display) -> Self {
         Review { failure: Some(why.to_string()), ..Review::default() }
     }
 
-    /// From a plan made anew against the machine as it is.
+    /// From a plan made anew against the machine's current state.
     pub fn of(input: &Input, plan: &Plan, inventory: &Inventory) -> Self {
         let remaining = plan.steps.iter().filter(|step| !step.action.is_handoff()).cloned().collect();
         // By link: there may be thousands of each.
@@ -46,7 +46,7 @@ impl Review {
         for route in &inventory.routes {
             routes.entry(route.link.as_deref().unwrap_or_default()).or_default().push(route);
         }
-        // A link left to DHCP has what the client puts there.
+        // A link left to DHCP has what the client configures there.
         let links = input.links.iter().filter(|l| !l.missing && !l.dynamic);
         let of_link = |link: &DesiredLink| {
             let own: HashSet<IpAddr> = link.addresses.iter().map(IpNet::addr).collect();
@@ -94,7 +94,7 @@ fn policy(input: &Input, inventory: &Inventory) -> Policy {
     }
 }
 
-/// Whose an address is that nobody described.
+/// Who configured an address that is not described.
 fn address(address: &AddressEntry) -> Option<Stranger> {
     // IPv6 addresses with a lifetime come from router advertisements.
     if address.scope != Scope::Global || !address.net.addr().is_ipv4() {
@@ -104,7 +104,7 @@ fn address(address: &AddressEntry) -> Option<Stranger> {
     Some(stranger(&address.link, format!("address {}", address.net), protocol))
 }
 
-/// Whose a route is that nobody described.
+/// Who configured a route that is not described.
 fn route(link: &str, route: &RouteEntry) -> Option<Stranger> {
     if matches!(route.protocol, Protocol::Kernel | Protocol::RouterAdvertisement) {
         return None;

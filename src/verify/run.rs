@@ -1,5 +1,5 @@
-//! The loop of a verification: events and answers come in, the checks are judged anew, probes that are called for are
-//! started, and it ends as soon as nothing is open. Decides nothing itself: see `checks`, `due` and `cause`.
+//! The loop of a verification: handles events and answers, judges the checks anew, starts the probes that are called
+//! for, and ends as soon as nothing is open. Decides nothing itself: see `checks`, `due` and `cause`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
@@ -34,24 +34,24 @@ use crate::model::MacAddr;
 
 /// LLDP is sent every 30 s: once something has failed, a NIC is listened on for this long.
 const LISTEN: Duration = Duration::from_secs(31);
-/// When the first line about waiting is due, and how often another. A network that works needs three seconds.
+/// When the first line about waiting is due, and how often another. A working network needs three seconds.
 const FIRST_PROGRESS: Duration = Duration::from_secs(4);
 const PROGRESS: Duration = Duration::from_secs(5);
-/// The kernel's LACP machines run every 100 ms: so long after a partner spoke, the state is read again.
+/// The kernel's LACP state machines run every 100 ms: how long after a partner's frame the state is read again.
 const LACP_TICK: Duration = Duration::from_millis(200);
-/// A neighbour that the kernel has given up is asked for again after this long.
+/// After how long a neighbour that the kernel has given up on is requested again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// `RTM_NEWNEIGH` to `RTM_GETNEIGH`.
 const NEIGHBOURS: std::ops::RangeInclusive<u16> = 28..=30;
 /// The state is not read more often than this, however many events come.
 const READ: Duration = Duration::from_millis(50);
-/// So long at most the owner of an address that is a duplicate is looked for.
+/// How long to look for the owner of a duplicate address.
 const OWNER: Duration = Duration::from_secs(5);
-/// What was seen this long ago is looked at again before the verdict.
+/// After how long an observation is repeated before the verdict.
 const FRESH: Duration = Duration::from_secs(3);
 /// Facts that come within this time are judged together.
 const COALESCE: Duration = Duration::from_millis(5);
-/// So many facts at most are taken before the clock is looked at again.
+/// How many facts are taken before the clock is read again.
 const FACTS: usize = 4096;
 
 /// See [`super::verify`].
@@ -83,14 +83,14 @@ pub(super) async fn run(
             break;
         }
         let Some(until) = run.until(&checks, now) else {
-            // All is known. What was true at first need not be true now: it is asked once more.
+            // All is known. Early answers may be outdated: they are asked for once more.
             if run.confirm(&mut review, deadline).await {
                 break;
             }
             continue;
         };
         if !run.told && checks.iter().all(|check| check.outcome != Outcome::Waiting) {
-            // Only the switch is still waited for: whoever watches may act meanwhile.
+            // Only the switch's announcement is still waited for: a person may act on the causes meanwhile.
             run.told = true;
             run.read_settings(&checks);
             let causes = cause::explain(&index, &run.evidence, &checks);
@@ -110,7 +110,7 @@ pub(super) async fn run(
         let until = until.min(deadline).min(progress_at).max(now + Duration::from_millis(1));
         tokio::select! {
             Some(fact) = inbox.recv() => {
-                // Others follow at once, and each judgement looks at every check.
+                // Others follow at once, and each judgement goes through all checks.
                 sleep(COALESCE).await;
                 run.take(fact, &mut inbox);
             }
@@ -122,7 +122,7 @@ pub(super) async fn run(
         }
         if run.read_at.is_some_and(|at| run.start.elapsed() >= at) {
             run.read().await;
-            // What was left to do may have been done by now: a route that waited for its address, say.
+            // Remaining steps may have become possible: a route that waited for its address, say.
             if run.may_be_done() && std::mem::take(&mut run.changed) {
                 run.review(&mut review).await;
             }
@@ -135,7 +135,7 @@ pub(super) async fn run(
     run.finish(end)
 }
 
-/// True for what a step makes at once, where steps are left: it need not be waited for.
+/// Whether a step applies it at once, if steps remain: then it need not be waited for.
 fn is_undone(evidence: &Evidence, check: &Check) -> bool {
     let made = match check.code {
         Code::CheckUp | Code::CheckMtu | Code::CheckMember | Code::CheckMode => true,
@@ -154,7 +154,7 @@ enum End {
     Known,
     /// A signal came.
     Interrupted,
-    /// Nothing was to be asked.
+    /// Nothing was to be asked of the network.
     Glance,
 }
 
@@ -172,7 +172,7 @@ pub(super) fn glance(input: &Input, review: Review, moment: &Snapshot) -> Verifi
     run.finish(End::Glance)
 }
 
-/// A neighbour that the kernel has been asked for.
+/// A neighbour that the kernel has been asked to resolve.
 struct Asked {
     /// When, since the start.
     at: Duration,
@@ -190,7 +190,7 @@ struct Run<'a> {
     started: HashSet<Probe>,
     /// When each listener was started, since the start.
     listening: Vec<(String, Duration)>,
-    /// Neighbours that the kernel has been asked for.
+    /// Neighbours that the kernel has been asked to resolve.
     asked: HashMap<(String, IpAddr), Asked>,
     /// Names of the links as they were last read.
     names: Names,
@@ -201,13 +201,13 @@ struct Run<'a> {
     changed: bool,
     /// When machine and description were last compared, since the start.
     reviewed: Duration,
-    /// What answered early was asked again.
+    /// Early answers have been asked for again.
     asked_again: bool,
-    /// The causes were told while the switch was still waited for.
+    /// The causes were reported while the switch was still waited for.
     told: bool,
     /// The described NICs by their index: their names may change.
     followed: HashMap<u32, String>,
-    /// Changes of carrier that each link had had when it was first seen, by index.
+    /// The number of carrier changes that each link had when first seen, by index.
     carrier_changes: HashMap<u32, u32>,
 }
 
@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Opens the monitor, before anything is read, and hands on what it says.
+    /// Opens the monitor, before anything is read, and passes on its notifications.
     fn watch(&mut self) {
         let groups = [
             Group::Link,
@@ -315,7 +315,7 @@ impl<'a> Run<'a> {
         self.note_carriers();
     }
 
-    /// Since when each link has carrier, as far as it was seen.
+    /// Since when each link has had carrier, as far as observed.
     fn note_carriers(&mut self) {
         let now = self.start.elapsed().as_millis() as u64;
         for link in &self.evidence.links {
@@ -348,7 +348,7 @@ impl<'a> Run<'a> {
         self.look_up(questions.into_iter().chain(self.questions_of_names())).await;
     }
 
-    /// True where something is not as described that a change of the machine may have brought about.
+    /// Whether something is not as described that a change of the machine may have caused.
     fn may_be_done(&self) -> bool {
         let differs = |goal: &Goal| {
             matches!(goal.standing(self.index, &self.evidence), Standing::Differs(_) | Standing::Failed(_))
@@ -356,13 +356,13 @@ impl<'a> Run<'a> {
         !self.evidence.remaining.is_empty() || self.index.goals().iter().any(differs)
     }
 
-    /// The questions for targets that are given by a name.
+    /// The lookups for targets that are given by name.
     fn questions_of_names(&self) -> Vec<Question> {
         let addresses = self.evidence.targets.iter().flat_map(|target| &target.addresses);
         addresses.filter(|ip| !lookups::is_link_local(ip)).map(|ip| Question::to(*ip)).collect()
     }
 
-    /// Asks for addresses of names that were not known at the last review; true where there were some.
+    /// Looks up addresses of names that were not known at the last review; returns whether there were any.
     async fn look_up_names(&mut self) -> bool {
         if self.evidence.lookups.is_empty() {
             return false;
@@ -390,8 +390,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The last look before the end: the kernel's state, its lookups, and whatever answered a while ago is asked again. True
-    /// where nothing is open after it.
+    /// The last look before the end: reads the kernel's state and its lookups, and asks again for what answered a while
+    /// ago. Returns whether nothing is open after it.
     async fn confirm(&mut self, review: &mut impl AsyncFnMut() -> Review, deadline: Duration) -> bool {
         let now = self.start.elapsed();
         if self.changed || now.saturating_sub(self.reviewed) >= FRESH {
@@ -406,7 +406,7 @@ impl<'a> Run<'a> {
         self.until(&checks, now).is_none()
     }
 
-    /// Asks once more what answered a while ago: it may be gone. True where there is something.
+    /// Asks again for what answered a while ago: it may be gone. Returns whether there was any.
     fn ask_again(&mut self, now: Duration, deadline: Duration) -> bool {
         let is_old = |ms: Option<u64>| {
             let then = Duration::from_millis(ms.unwrap_or(0));
@@ -435,7 +435,7 @@ impl<'a> Run<'a> {
         some
     }
 
-    /// Reads the settings of links with something that fails, and of those that lead to a host that does not answer.
+    /// Reads the settings of links with a failure, and of those that lead to a host that does not answer.
     fn read_settings(&mut self, checks: &[Check]) {
         let failed = checks.iter().filter(|check| check.is_fault());
         let links: HashSet<String> = failed
@@ -461,7 +461,7 @@ impl<'a> Run<'a> {
         checks
     }
 
-    /// Starts what the checks call for and has not been started yet.
+    /// Starts what the checks call for and is not running yet.
     async fn ask(&mut self, checks: &[Check], now: Duration) {
         let age = |check: &Check| self.ledger.age(check, now);
         let mut claims: BTreeMap<(String, u32, MacAddr), Vec<Ipv4Addr>> = BTreeMap::new();
@@ -471,7 +471,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             match probe {
-                // One socket for all addresses of a link: each would get the answers to all.
+                // One socket for all addresses of a link: each would receive the answers to all.
                 Probe::Claim { link, index, mac, ip } => {
                     claims.entry((link, index, mac)).or_default().push(ip);
                 }
@@ -508,7 +508,7 @@ impl<'a> Run<'a> {
     async fn ask_neighbours(&mut self, places: &[(String, IpAddr)]) {
         let Some(live) = self.live.as_mut().filter(|_| !places.is_empty()) else { return };
         match live.ask_neighbours(&self.names, places).await {
-            // What was reachable before is asked anew, and its answer counts.
+            // What was reachable before is asked again, and the new answer counts.
             Ok(known) => {
                 let known = known.into_iter().filter(|n| n.state != NeighbourState::Reachable);
                 known.for_each(|neighbour| self.take_neighbour(neighbour));
@@ -521,11 +521,11 @@ impl<'a> Run<'a> {
     fn until(&self, checks: &[Check], now: Duration) -> Option<Duration> {
         let waiting = || checks.iter().filter(|c| c.outcome == Outcome::Waiting);
         let bound = waiting().filter_map(|c| self.ledger.end(c, self.index, &self.evidence)).min();
-        // A check that waits and is asked why begins a new kind of question two seconds later.
+        // Looking into why a check waits begins after two seconds.
         let doubt =
             |c: &Check| Duration::from_secs(2).checked_sub(self.ledger.age(c, now)).map(|rest| now + rest);
         let doubt = waiting().filter_map(doubt).min();
-        // The kernel knows that an address is a duplicate, and not whose.
+        // The kernel knows that an address is a duplicate, but not whose.
         let unnamed = |c: &&Check| {
             let claim = c.subject.ip().and_then(|ip| self.evidence.claim(&c.link, &ip));
             c.code == Code::CheckAddress
@@ -551,7 +551,7 @@ impl<'a> Run<'a> {
         state.is_some_and(|address| address.duplicate)
     }
 
-    /// True while something fails that the switch could explain: its name and port are worth a wait.
+    /// Whether something fails that the switch could explain: its name and port are worth a wait.
     fn switch_may_tell(&self, checks: &[Check]) -> bool {
         if !checks.iter().any(Check::is_fault) {
             return false;
@@ -560,14 +560,14 @@ impl<'a> Run<'a> {
         causes.iter().any(|cause| cause.severity == Severity::Error && cause.is_of_switch())
     }
 
-    /// When every NIC that has told nothing of its switch has been listened on for long enough.
+    /// When every NIC that has heard no switch has been listened on for long enough.
     fn listening_ends(&self, now: Duration) -> Option<Duration> {
         let silent = |link: &str| self.evidence.heard.get(link).is_none_or(|h| h.lldp.is_none());
         let ends = self.listening.iter().filter(|(link, _)| silent(link)).map(|(_, since)| *since + LISTEN);
         ends.max().filter(|end| *end > now)
     }
 
-    /// Takes a fact and others that are already there.
+    /// Records a fact and those already queued.
     fn take(&mut self, fact: Fact, inbox: &mut UnboundedReceiver<Fact>) {
         self.apply(fact);
         for _ in 0..FACTS {
@@ -602,11 +602,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A neighbour entry that some check asks about.
+    /// A neighbour entry that some check depends on.
     fn take_neighbour(&mut self, neighbour: Neighbour) {
         let (link, ip, state) = (neighbour.link.as_str(), neighbour.ip, neighbour.state);
         let Some(asked) = self.asked.get_mut(&(link.to_owned(), ip)) else { return };
-        // The echo that goes on every second makes the kernel ask again; where it cannot, we do.
+        // The echo sent every second makes the kernel ask again; if it cannot be sent, we do.
         asked.failed |= state == NeighbourState::Failed;
         let now = self.start.elapsed().as_millis() as u64;
         if self.index.gateway(link, ip).is_some() {
@@ -618,12 +618,12 @@ impl<'a> Run<'a> {
                     gateway.heard_ms = Some(now);
                 }
                 NeighbourState::Failed => {
-                    // One that answered before is asked again, and has to answer anew.
+                    // One that answered before is asked again, and has to answer again.
                     gateway.again |= gateway.answers();
                     gateway.resolved = false;
                     gateway.unanswered = 0;
                 }
-                // Entered by hand: nobody answered.
+                // A static entry: nobody answered.
                 NeighbourState::Fixed => gateway.fixed = neighbour.mac,
                 NeighbourState::Asked | NeighbourState::Stale => {}
             }

@@ -1,4 +1,4 @@
-//! What a check is about, as a type: nothing looks at the words of a check.
+//! What a check is about, as a type: nothing parses a check's text.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,11 +9,11 @@ use serde::{Serialize, Serializer};
 /// What a check is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// The check's link itself; the whole machine where the check has no link.
+    /// The check's link itself; the whole machine if the check has no link.
     Whole,
     /// A member or port of the check's link, by its kernel name.
     Member(String),
-    /// An address of ours on the check's link.
+    /// One of our addresses on the check's link.
     Address(IpAddr),
     /// A gateway on the check's link.
     Gateway(IpAddr),
@@ -21,17 +21,17 @@ pub enum Subject {
     NameServer(IpAddr),
     /// A described route through the check's link.
     Route(IpNet),
-    /// A target, by its position in the input, and as it was given.
+    /// A target, by its index in the input, and as given.
     Target(usize, String),
 }
 
 impl Subject {
-    /// True for a link or the machine itself.
+    /// Whether it is a link or the machine itself.
     pub fn is_whole(&self) -> bool {
         *self == Subject::Whole
     }
 
-    /// The address that it is.
+    /// The address, if it is one.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Subject::Address(ip) | Subject::Gateway(ip) | Subject::NameServer(ip) => Some(*ip),

@@ -1,4 +1,4 @@
-//! Words for modes, speeds and times, and the line that says what is waited for.
+//! Text for modes, speeds and times, and the line that says what is waited for.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use super::ledger::Ledger;
 use super::lookups::View;
 use crate::diagnostic::Code;
 
-/// What is awaited and for how long at most; `None` when nothing is. `listening` is when the listeners have heard enough.
+/// What is waited for and for how long at most; `None` if nothing is. `listening` is when the listeners have heard
+/// enough.
 pub(super) fn waiting(
     checks: &[Check],
     now: Duration,
@@ -35,7 +36,7 @@ pub(super) fn waiting(
     Some(format!("waiting for {}{more}, at most {} s more", awaited(first), rest(end)))
 }
 
-/// `s`, but for one.
+/// The plural `s`, except for one.
 pub(super) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }

@@ -87,7 +87,7 @@ impl Port {
     }
 }
 
-/// What to do instead where the kernel refuses a member; `None` where it takes it.
+/// What to do instead where the kernel refuses a member; `None` if it takes it.
 fn refusal(controller: &Link, port: Port, ports: &[Port]) -> Option<&'static str> {
     let Port::Of(kind) = port else { return Some("remove it from there") };
     let any = controller.settings.bond_mode().unwrap_or_default() == BondMode::ActiveBackup

@@ -42,7 +42,7 @@ pub(super) enum What {
     Nothing,
 }
 
-/// The effects of a command given as its words; `interface` is the value of `$IFACE`. `None` where a part of it is
+/// The effects of a command given as its words; `interface` is the value of `$IFACE`. `None` if a part of it is
 /// not understood.
 pub(super) fn understand(words: &[&str], interface: &str, at: Place) -> Option<Vec<Effect>> {
     let command = words.join(" ").replace("\"$IFACE\"", interface).replace("${IFACE}", interface);
@@ -177,7 +177,7 @@ fn vconfig(words: &[&str]) -> Option<Effect> {
     }
 }
 
-/// True where `word` is `full` or an abbreviation of it that ip(8) takes.
+/// Whether `word` is `full` or an abbreviation of it that ip(8) takes.
 fn is(word: &str, full: &str) -> bool {
     !word.is_empty() && full.starts_with(word)
 }

@@ -15,7 +15,7 @@ const KEYWORD: &str = "inherits";
 /// ifupdown-ng's option.
 const OPTION: &str = "inherit";
 
-/// The tree without `inherits`, and the names of the stanzas that others inherit from. `None` where no stanza inherits,
+/// The tree without `inherits`, and the names of the stanzas that others inherit from. `None` if no stanza inherits,
 /// or where they would take over too much, which has been reported then.
 pub(super) fn resolve(root: &Node, diags: &mut Vec<Diagnostic>) -> Option<(Node, HashSet<String>)> {
     let Value::Map(entries) = &root.value else { return None };
@@ -70,7 +70,7 @@ struct Header<'a> {
     name: &'a str,
     family: Option<&'a str>,
     method: Option<&'a str>,
-    /// The template of the header; empty where the word is there and no name behind it.
+    /// The template of the header; empty if the word is there and no name behind it.
     inherits: Option<&'a str>,
     rest: Vec<&'a str>,
 }

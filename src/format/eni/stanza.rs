@@ -16,7 +16,7 @@ pub(super) struct Stanza<'a> {
     /// As written: `eth0`, `eth0:1`.
     pub(super) name: &'a str,
     pub(super) at: Place,
-    /// `None` where the header is `iface NAME` alone, as ifupdown-ng and ifupdown2 have it.
+    /// `None` if the header is `iface NAME` alone, as ifupdown-ng and ifupdown2 have it.
     family: Option<Family>,
     method: Option<Method>,
     /// The method where it makes a tunnel: `tunnel`, `v4tunnel`.

@@ -399,7 +399,7 @@ fn bond(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Op
     Some(())
 }
 
-/// `None` where the link is one of Open vSwitch, which the table of keys has refused already. `external-ids` and
+/// `None` if the link is one of Open vSwitch, which the table of keys has refused already. `external-ids` and
 /// `other-config` alone leave it an ordinary link.
 fn virtual_switch(link: &Link, fields: &Fields<'_>) -> Option<()> {
     let settings = fields.entry("openvswitch").map(|entry| &entry.value.value);

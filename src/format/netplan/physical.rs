@@ -20,7 +20,7 @@ pub(crate) const OFFLOADS: &[(&str, &str)] = &[
     ("large-receive-offload", "rx-lro"),
 ];
 
-/// The keys of NICs. `None` where no NIC can be meant.
+/// The keys of NICs. `None` if no NIC can be meant.
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     link.select = match fields.entry("match") {
         Some(entry) => select(&entry.value, diags)?,

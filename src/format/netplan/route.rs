@@ -103,7 +103,7 @@ fn needs_gateway(route: &mut Route, diags: &mut Vec<Diagnostic>) -> Option<()> {
     Some(())
 }
 
-/// `None` where the kind is none that the kernel has.
+/// `None` if the kind is none that the kernel has.
 fn kind(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<RouteKind> {
     let Some(node) = fields.get("type") else { return Some(RouteKind::Unicast) };
     let text = value::text(node, "type", diags)?.to_ascii_lowercase();

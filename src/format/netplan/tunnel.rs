@@ -37,7 +37,7 @@ fn find(id: &str, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<&'
     found
 }
 
-/// The keys of a tunnel. `None` where it cannot be made.
+/// The keys of a tunnel. `None` if it cannot be made.
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     let mode = find(&link.id, fields, &mut Vec::new())?;
     if mode.kind == Kind::Wireguard {

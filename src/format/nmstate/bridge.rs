@@ -11,7 +11,7 @@ use crate::format::value::{bad, one_of, set_option};
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Kind, Link, Located};
 
-/// Keys that are one option each; true where the text has seconds and the kernel 1/100 s.
+/// Keys that are one option each; true if the text has seconds and the kernel 1/100 s.
 pub(crate) const OPTIONS: &[(&str, &str, bool)] = &[
     ("group-forward-mask", "group_fwd_mask", false),
     ("group-fwd-mask", "group_fwd_mask", false),
@@ -90,7 +90,7 @@ fn port(link: &mut Link, node: &Node, reader: &mut Reader, diags: &mut Vec<Diagn
     true
 }
 
-/// The VLANs of a port, each with whether it is the untagged one; `None` where nothing is written.
+/// The VLANs of a port, each with whether it is the untagged one; `None` if nothing is written.
 fn vlans(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<BTreeMap<u16, bool>> {
     let mode = fields.get("mode");
     let trunk = match mode.and_then(|node| text(node, "mode", diags)) {

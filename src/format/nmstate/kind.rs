@@ -15,7 +15,7 @@ use crate::model::{Family, Kind, Link, Located};
 /// Modes of tunnels that nmstate has.
 pub(crate) const MODES: &[&str] = &["ipip", "sit", "ip6ip6", "ipip6"];
 
-/// Reads the mapping `own` of a link. `None` where the link cannot be made.
+/// Reads the mapping `own` of a link. `None` if the link cannot be made.
 pub(super) fn read(
     link: &mut Link,
     own: &'static str,

@@ -79,7 +79,7 @@ pub(super) fn read(node: &Node, reader: &mut Reader, diags: &mut Vec<Diagnostic>
     }
 }
 
-/// Whether it is brought up; `None` where it is not described.
+/// Whether it is brought up; `None` if it is not described.
 fn state(fields: &Fields<'_>, name: &str, diags: &mut Vec<Diagnostic>) -> Option<Activation> {
     let Some(node) = fields.get("state") else { return Some(Activation::Up) };
     match text(node, "state", diags) {
@@ -179,7 +179,7 @@ fn only_own(of: &Type, fields: &Fields<'_>, link: &Link, diags: &mut Vec<Diagnos
     }
 }
 
-/// Which NIC is meant. `None` where that cannot be read: none is guessed.
+/// Which NIC is meant. `None` if that cannot be read: none is guessed.
 fn nic(link: &mut Link, loopback: bool, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     let identifier = fields.get("identifier");
     let key = match identifier.and_then(|node| text(node, "identifier", diags)) {

@@ -183,7 +183,7 @@ fn not_described(fields: &Fields<'_>, words: &[&str], what: &str, diags: &mut Ve
     }
 }
 
-/// `None` where it is none that nmstate has.
+/// `None` if it is none that nmstate has.
 fn kind(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<RouteKind> {
     const KINDS: [&str; 3] = ["blackhole", "unreachable", "prohibit"];
     let Some(node) = fields.get("route-type") else { return Some(RouteKind::Unicast) };

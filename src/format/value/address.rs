@@ -14,7 +14,7 @@ pub(in crate::format) fn ip(node: &Node, key: &str, diags: &mut Vec<Diagnostic>)
     try_ip(node, key, diags).ok().flatten()
 }
 
-/// An IP address; `None` where it is absent. A prefix length or a zone behind it (`fe80::1%eth0`) means nothing here and
+/// An IP address; `None` if it is absent. A prefix length or a zone behind it (`fe80::1%eth0`) means nothing here and
 /// is dropped with a note.
 pub(in crate::format) fn try_ip(
     node: &Node,
@@ -278,7 +278,7 @@ struct Lengths<'a> {
 }
 
 impl Lengths<'_> {
-    /// The one prefix length of the two; `None` where neither is there. Where they differ, the one behind the address
+    /// The one prefix length of the two; `None` if neither is there. Where they differ, the one behind the address
     /// counts, or the netmask where `netmask_first`.
     fn one(&self, netmask_first: bool, diags: &mut Vec<Diagnostic>) -> Result<Option<u8>, Reported> {
         let beside = match self.netmask {

@@ -12,7 +12,7 @@ use crate::model::{Family, Kind, Link, Located, Place};
 pub(crate) struct Mode {
     pub(crate) word: &'static str,
     pub(crate) kind: Kind,
-    /// The family of both ends; `None` where it is free, or there are none.
+    /// The family of both ends; `None` if it is free, or there are none.
     pub(in crate::format) family: Option<Family>,
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Runs `job` on the thread; `None` where it has not ended within `bound`. Where no thread can be made, it is run here.
+    /// Runs `job` on the thread; `None` if it has not ended within `bound`. Where no thread can be made, it is run here.
     pub(super) async fn run<T: Send + 'static>(
         &mut self,
         bound: Duration,

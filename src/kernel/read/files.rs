@@ -75,7 +75,7 @@ pub fn link_settings(machine: &Machine, link: &str) -> BTreeMap<String, i64> {
     LINK_SETTINGS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
 }
 
-/// The links that /sys shows; empty where it is not mounted.
+/// The links that /sys shows; empty if it is not mounted.
 pub(super) fn links(machine: &Machine) -> Vec<String> {
     let entries = fs::read_dir(machine.sys_net()).into_iter().flatten().flatten();
     // Beside the links lies `bonding_masters`, a file.
@@ -105,7 +105,7 @@ fn bus(target: &Path) -> Option<String> {
     (bus != "virtual").then(|| bus.to_owned())
 }
 
-/// Whether udev has finished with a link; `None` where no udev runs. Its database gets an entry with a line
+/// Whether udev has finished with a link; `None` if no udev runs. Its database gets an entry with a line
 /// `I:` (time of initialization) when all rules have run, renames included (`device_is_initialized`).
 fn udev_done(run: &Path, index: u32) -> Option<bool> {
     if !run.join("control").exists() {

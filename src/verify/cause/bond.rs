@@ -8,14 +8,14 @@ use crate::verify::checks::{Check, Subject};
 use crate::verify::input::DesiredLink;
 use crate::verify::words::speed_words;
 
-/// What the other side of a member is, as LACP tells it.
+/// A member's partner, according to LACP.
 struct Member<'a> {
     name: &'a str,
     position: Option<usize>,
     partner: Option<(MacAddr, Option<u16>)>,
 }
 
-/// LACP does not come about, or not on all members, or not with one partner.
+/// LACP is not negotiated, or not on all members, or not with one partner.
 pub(super) fn lacp(case: &Case<'_>) -> Vec<Cause> {
     let bonds = case.index.links.iter().filter(|l| l.kind == Kind::Bond);
     bonds.filter_map(|bond| one_lacp(case, bond)).collect()
@@ -61,7 +61,7 @@ fn one_lacp(case: &Case<'_>, bond: &DesiredLink) -> Option<Cause> {
     Some(cause.explains(failed))
 }
 
-/// Slow LACP speaks every 30 s: silence tells something only after that.
+/// Slow LACP sends every 30 s: silence is meaningful only after that.
 fn silence<'a>(case: &Case<'_>, mut nics: impl Iterator<Item = &'a str>) -> Certainty {
     const SLOW_MS: u64 = 31_000;
     let since = |nic: &str| case.evidence.carrier_ms.get(nic).copied().unwrap_or(0);
@@ -69,7 +69,7 @@ fn silence<'a>(case: &Case<'_>, mut nics: impl Iterator<Item = &'a str>) -> Cert
     if long { Certainty::Proved } else { Certainty::Likely }
 }
 
-/// The switch's port as it calls itself, else by the NIC that it is cabled to.
+/// The switch port by the name it announces, else by the NIC that it is cabled to.
 fn port(case: &Case<'_>, nic: &str) -> String {
     match case.evidence.heard.get(nic).and_then(|heard| heard.lldp.as_ref()) {
         Some(lldp) => format!("port {} of {}", lldp.port, lldp.switch),
@@ -82,7 +82,7 @@ fn failing<'a>(case: &Case<'a>, members: &[Member<'a>]) -> Vec<&'a str> {
     failed.map(|m| m.name).collect()
 }
 
-/// The partner, with its key where one system has two LAGs.
+/// The partner, with its key if one system has two LAGs.
 fn who((mac, key): (MacAddr, Option<u16>), all: &[(MacAddr, Option<u16>)]) -> String {
     match key {
         Some(key) if all.iter().filter(|(other, _)| *other == mac).count() > 1 => {
@@ -104,7 +104,7 @@ fn members<'a>(case: &Case<'a>, bond: &'a DesiredLink) -> Vec<Member<'a>> {
     bond.members.iter().filter_map(member).collect()
 }
 
-/// The partner as the kernel's LACP has it, else as it was heard.
+/// The partner from the kernel's LACP state, else as it was heard.
 fn partner(case: &Case<'_>, name: &str, port: &BondPort) -> Option<(MacAddr, Option<u16>)> {
     if let Some(mac) = port.partner {
         return Some((mac, port.partner_key));
@@ -113,7 +113,7 @@ fn partner(case: &Case<'_>, name: &str, port: &BondPort) -> Option<(MacAddr, Opt
     Some((lacp.system, Some(lacp.key)))
 }
 
-/// LACP is heard where nothing of ours speaks it.
+/// LACP is heard on a link that does not run it.
 pub(super) fn switch_runs_lacp(case: &Case<'_>) -> Vec<Cause> {
     let mut causes = Vec::new();
     for top in &case.index.links {
@@ -127,7 +127,7 @@ pub(super) fn switch_runs_lacp(case: &Case<'_>) -> Vec<Cause> {
         if heard.is_empty() {
             continue;
         }
-        // All that stands on it and fails may fail for this.
+        // This may be why anything on top of the link fails.
         let above = |c: &Check| {
             c.is_fault() && case.index.nics_under(&c.link).iter().any(|n| heard.contains(&n.name.as_str()))
         };
@@ -146,7 +146,7 @@ pub(super) fn switch_runs_lacp(case: &Case<'_>) -> Vec<Cause> {
     causes
 }
 
-/// Members of different speed.
+/// Members with different speeds.
 pub(super) fn unequal_speed(case: &Case<'_>) -> Vec<Cause> {
     let cause = |bond: &DesiredLink| {
         let states = bond.members.iter().filter_map(|name| case.evidence.link(name)).filter(|l| l.carrier);

@@ -1,4 +1,4 @@
-//! Causes where the kernel's state is not as described: somebody changed it, or it was never made so.
+//! Causes where the kernel's state differs from the description: it was changed, or never applied.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::model::{Kind, Protocol};
 use crate::plan::{Step, script};
 use crate::verify::checks::Check;
 
-/// Down, although netapply brings every link up.
+/// The link is down, although netapply brings every link up.
 pub(super) fn taken_down<'a>(case: &Case<'a>) -> Vec<Cause> {
     let down: BTreeMap<&'a str, usize> = case
         .failed(Code::CheckUp)
         .filter(|(_, check)| is_set_up(case, check))
         .map(|(position, check)| (check.link.as_str(), position))
         .collect();
-    // What a link loses when it goes down, its routes and its IPv6 addresses, is left to do and no cause of its own.
+    // What a link loses when it goes down (routes, IPv6 addresses) shows as remaining steps, but is no separate cause.
     let lost =
         case.evidence.remaining.iter().all(|step| about(case, step).any(|link| down.contains_key(link)));
     let undone = case.failed(Code::CheckDescribed).map(|(position, _)| position).filter(|_| lost);
@@ -30,19 +30,19 @@ pub(super) fn taken_down<'a>(case: &Case<'a>) -> Vec<Cause> {
         let links = down.iter().filter(|(link, _)| of_it(link)).map(|(_, position)| *position);
         cause.explains(links).explains(addresses).explains(undone.iter().copied())
     };
-    // A link that goes down takes those above it along: they are no cause of their own.
+    // A link that goes down takes the links above it down: they are no separate cause.
     down.keys().filter(|name| lower(case, &down, name).is_none()).copied().map(cause).collect()
 }
 
-/// The link directly below that is down, too.
+/// The link directly below, if it is down too.
 fn lower<'a>(case: &Case<'a>, down: &BTreeMap<&'a str, usize>, name: &str) -> Option<&'a str> {
     let parent = case.index.link(name)?.parent.as_deref()?;
     down.contains_key(parent).then_some(parent)
 }
 
-/// The lowest link below, or the link itself, that is down.
+/// The lowest link below that is down, or the link itself.
 fn lowest<'a>(case: &Case<'a>, down: &BTreeMap<&'a str, usize>, mut name: &'a str) -> &'a str {
-    // As often as there are links: a description may have a circle.
+    // Bounded by the number of links: a description may have a cycle.
     for _ in 0..down.len() {
         let Some(below) = lower(case, down, name) else { break };
         name = below;
@@ -50,27 +50,27 @@ fn lowest<'a>(case: &Case<'a>, down: &BTreeMap<&'a str, usize>, mut name: &'a st
     name
 }
 
-/// True for a link that is otherwise as described. One that goes down keeps its IPv4 addresses, and loses its IPv6 ones:
-/// without the former it was more likely never set up.
+/// Whether a link is otherwise as described. A link that goes down keeps its IPv4 addresses and loses its IPv6 ones: if
+/// the IPv4 addresses are missing, it was more likely never set up.
 fn is_set_up(case: &Case<'_>, check: &Check) -> bool {
     let missing =
         |address: &Check| address.link == check.link && address.subject.ip().is_some_and(|ip| ip.is_ipv4());
     !case.failed(Code::CheckAddress).any(|(_, address)| missing(address))
 }
 
-/// True for an address that is not on its link.
+/// Whether an address is missing from its link.
 fn is_gone(case: &Case<'_>, check: &Check) -> bool {
     check.subject.ip().is_some_and(|ip| case.evidence.address(&check.link, &ip).is_none())
 }
 
-/// The links that a remaining step is about, by their kernel names: those that it changes, and the one that it serves.
+/// The links that a remaining step is about, by their kernel names: those that it changes and the one that it is for.
 pub(super) fn about<'a>(case: &Case<'a>, step: &'a Step) -> impl Iterator<Item = &'a str> {
     let hops = step.action.added_route().map(|route| route.links());
     let serves = case.index.name_of(&step.link);
     step.action.link().into_iter().chain(hops.into_iter().flatten()).chain(serves)
 }
 
-/// The MTU is another one.
+/// The MTU differs.
 pub(super) fn wrong_mtu(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let message = format!("{} has {}", check.link, check.finding);
@@ -80,7 +80,7 @@ pub(super) fn wrong_mtu(case: &Case<'_>) -> Vec<Cause> {
     case.failed(Code::CheckMtu).map(cause).collect()
 }
 
-/// Steps are left, links or addresses are not there: who did it, where the kernel knows.
+/// Steps remain, or links or addresses are missing: who changed them, if the kernel knows.
 pub(super) fn changed(case: &Case<'_>) -> Vec<Cause> {
     let made = |c: &Check| case.index.link(&c.link).is_some_and(|l| l.kind != Kind::Physical);
     let ours = |c: &Check| match c.code {

@@ -1,4 +1,4 @@
-//! Causes around a gateway: it is not there, it is elsewhere, its subnet has our address twice, full packets do not pass.
+//! Causes around a gateway: absent, elsewhere, our address is a duplicate, full-sized packets do not pass.
 
 use std::net::IpAddr;
 
@@ -8,13 +8,13 @@ use crate::verify::checks::{Check, Outcome};
 use crate::verify::evidence::{Loss, at};
 use crate::verify::input::DesiredLink;
 
-/// Another machine has an address of ours.
+/// Another host has one of our addresses.
 pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
     const ACTION: &str = "Find that machine by its MAC address and change one of the two";
     let v4 = case.failed(Code::CheckUnique).filter_map(|(position, check)| {
         let ip = check.subject.ip()?;
         let owner = case.evidence.claim(&check.link, &ip)?.owner?;
-        // A router that answers for others has no use for the address itself.
+        // A router that does proxy ARP does not use the address itself.
         let router = case.evidence.neighbours.iter().find(|n| n.link == check.link && n.mac == Some(owner));
         let (certainty, whose) = match router {
             Some(router) => (Certainty::Likely, format!(", which is also {} (or does proxy ARP)", router.ip)),
@@ -23,7 +23,7 @@ pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
         let message = format!("another machine uses {ip} on {}: {owner}{whose}", check.link);
         let code = if ip.is_ipv4() { Code::DuplicateIpv4 } else { Code::DuplicateIpv6 };
         let cause = Cause::new(code, certainty, &check.link, message, ACTION);
-        // A gateway that answers a question without our address, and none with it, takes us for the other.
+        // A gateway that answers requests without our address but not those with it takes the other host for us.
         let refused = case.failed(Code::CheckGateway).filter(move |(_, gateway)| {
             gateway.link == check.link && answers_probe(case, gateway) && asks_from(case, gateway) == Some(ip)
         });
@@ -43,17 +43,17 @@ pub(super) fn duplicate(case: &Case<'_>) -> Vec<Cause> {
     v4.chain(v6).collect()
 }
 
-/// True where a gateway answers ARP on its link when it is asked without an address of ours.
+/// Whether a gateway answers ARP on its link when asked without one of our addresses.
 fn answers_probe(case: &Case<'_>, gateway: &Check) -> bool {
     gateway.subject.ip().is_some_and(|ip| case.evidence.others.find(at(&gateway.link, ip)).is_some())
 }
 
-/// The address of ours that a gateway is asked from.
+/// Our address that a gateway is asked from.
 fn asks_from(case: &Case<'_>, gateway: &Check) -> Option<IpAddr> {
     case.index.gateway(&gateway.link, gateway.subject.ip()?)?.source
 }
 
-/// The gateway is there, and has nothing to say to our address.
+/// The gateway exists but does not answer our address.
 pub(super) fn ignores_us(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let source = asks_from(case, check).filter(|_| answers_probe(case, check))?;
@@ -69,7 +69,7 @@ pub(super) fn ignores_us(case: &Case<'_>) -> Vec<Cause> {
 pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let (ip, link) = (check.subject.ip()?, case.index.link(&check.link)?);
-        // On a link below a VLAN it answers where the VLAN is not tagged: that is the VLAN's own cause.
+        // On the link below a VLAN it answers if the VLAN is untagged there: the VLAN rules cover that.
         let below = |name: &str| case.index.links_under(&link.name).iter().any(|lower| lower.name == name);
         let answering =
             case.evidence.others.iter().find(|o| o.ip == ip && !below(&o.link) && o.link != link.name);
@@ -93,7 +93,7 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
                 .explains([position]),
         )
     };
-    // What this machine itself drops, refuses to send, or sends to a hand-made entry proves nothing about the network.
+    // What this machine drops, refuses to send, or sends to a static neighbour entry proves nothing about the network.
     let is_own = |check: &Check| {
         let gateway = check.subject.ip().and_then(|ip| case.evidence.gateway(&check.link, &ip));
         let kept = gateway.is_some_and(|g| g.fixed.is_some() || g.refused_here.is_some());
@@ -102,7 +102,7 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
     case.silent_gateways().filter(|(_, check)| !is_own(check)).filter_map(cause).collect()
 }
 
-/// Nobody answers for the gateway's address, and others of its subnet answer or are heard.
+/// Nobody answers for the gateway's address, but others in its subnet answer or are heard.
 pub(super) fn absent(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let (ip, link) = (check.subject.ip()?, case.index.link(&check.link)?);
@@ -111,21 +111,21 @@ pub(super) fn absent(case: &Case<'_>) -> Vec<Cause> {
         }
         let near = |other: &IpAddr| {
             let of_subnet = link.addresses.iter().any(|net| net.contains(&ip) && net.contains(other));
-            // Of link-local gateways every host of the link is a neighbour.
+            // Every host on the link is a neighbour of a link-local gateway.
             let local = matches!(ip, IpAddr::V6(_)) && is_link_local(&ip) && is_link_local(other);
             let ours = case.evidence.addresses.iter().any(|a| a.ip == *other);
             (of_subnet || local && other.is_ipv6()) && *other != ip && !ours
         };
         let answers =
             case.evidence.others.iter().filter(|o| o.link == link.name && near(&o.ip)).map(|o| o.ip);
-        // Frames of the subnet count only where they come without a tag to a link without one, and the like.
+        // Frames of the subnet count only if they are tagged as the link is.
         let untagged = link.vlan.is_none();
         let mut heard =
             case.heard_under(&link.name).filter(|_| untagged).flat_map(|(_, h)| h.untagged.iter().copied());
         let answering = answers.min();
         let other = answering.or_else(|| heard.find(near))?;
         let how = if answering.is_some() { "does" } else { "is heard" };
-        // A filter, or private VLANs, keep machines from each other that are there.
+        // A filter or private VLANs may isolate hosts that do exist.
         let certainty = if answering.is_some() { Certainty::Likely } else { Certainty::Possible };
         let message = format!("nobody answers for gateway {ip} on {}, while {other} {how}", link.name);
         let action = "Correct the gateway in the description, or bring that router up";
@@ -151,7 +151,7 @@ fn one_silent(case: &Case<'_>, link: &DesiredLink) -> Option<Cause> {
     }
     let lldp = heard().find_map(|h| h.lldp.as_ref());
     let at = lldp.map_or_else(String::new, |l| format!(" (port {} of {})", l.port, l.switch));
-    // Link-local addresses are everywhere, and tell nothing of a subnet.
+    // Link-local addresses are everywhere, and say nothing about a subnet.
     let foreign = others().find(|ip| !is_link_local(ip));
     let (certainty, what) = match foreign {
         _ if heard().all(|h| h.frames == 0) => (Certainty::Likely, "nothing is heard".to_owned()),
@@ -174,9 +174,9 @@ fn is_link_local(ip: &IpAddr) -> bool {
     }
 }
 
-/// The switch's port was held back by the spanning tree, or still is.
+/// Spanning tree held the switch port back, or still does.
 pub(super) fn stp_delay(case: &Case<'_>) -> Vec<Cause> {
-    /// A port without the delay forwards within a few seconds of carrier.
+    /// A port without the STP delay forwards within a few seconds of carrier.
     const DELAY_MS: u64 = 10_000;
     let mut causes: Vec<Cause> = Vec::new();
     for (position, check) in case.checks.iter().enumerate().filter(|(_, c)| c.code == Code::CheckGateway) {
@@ -205,11 +205,11 @@ pub(super) fn stp_delay(case: &Case<'_>) -> Vec<Cause> {
     causes
 }
 
-/// What to do about packets that are lost.
+/// What to do about packet loss.
 const LOST: &str =
     "Check cable, optics and duplex, error counters (`ip -s -s link`), and the load of the gateway";
 
-/// A good part of what is sent to the gateway is lost; or of the echoes only, which is no fault.
+/// Much of what is sent to the gateway is lost; if only echoes are, it is not a fault.
 pub(super) fn lossy(case: &Case<'_>) -> Vec<Cause> {
     let lacp_fails = case.failed(Code::CheckLacp).next().is_some();
     let cause = |(position, check): (usize, &Check)| {
@@ -229,7 +229,7 @@ pub(super) fn lossy(case: &Case<'_>) -> Vec<Cause> {
                 let cause = Cause::new(Code::PacketLoss, Certainty::Likely, link, message, LOST);
                 Some(cause.explains([position]))
             }
-            // Where LACP fails, the bond may send by a port that the other side does not use.
+            // If LACP fails, the bond may send through a port that the other side does not use.
             Loss::Echoes(percent) if check.outcome == Outcome::Passed && !lacp_fails => {
                 let v4 = ip.ip().is_some_and(|ip| ip.is_ipv4());
                 let other = if v4 { "ARP request" } else { "neighbour solicitation" };
@@ -247,7 +247,7 @@ pub(super) fn lossy(case: &Case<'_>) -> Vec<Cause> {
     gateways.filter_map(cause).collect()
 }
 
-/// A neighbour entry by hand keeps the kernel from asking where the gateway is.
+/// A static neighbour entry keeps the kernel from resolving the gateway.
 pub(super) fn fixed(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let ip = check.subject.ip()?;
@@ -265,13 +265,13 @@ pub(super) fn fixed(case: &Case<'_>) -> Vec<Cause> {
     case.silent_gateways().filter_map(cause).collect()
 }
 
-/// Small packets pass and full ones do not.
+/// Small packets pass, full-sized ones do not.
 pub(super) fn mtu_black_hole(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let ip = check.subject.ip()?;
         let gateway = case.evidence.gateway(&check.link, &ip)?;
         let (tried, passed) = (gateway.tried?, gateway.largest);
-        // Of a lossy gateway the sizes that pass are chance.
+        // With a lossy gateway, which sizes pass is chance.
         let certainty = match gateway.losses.meaning() {
             Loss::None => Certainty::Likely,
             _ => Certainty::Possible,

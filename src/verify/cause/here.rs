@@ -1,4 +1,5 @@
-//! Causes on this machine that look like the network's: what it refuses to send, and settings that keep it from asking.
+//! Causes on this machine that look like network faults: what it refuses to send, and settings that keep it from
+//! asking.
 
 use std::net::IpAddr;
 
@@ -35,7 +36,7 @@ pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
             _ => "See `ip route get` for it, the link's MTU, and `ip xfrm policy`",
         };
         let mut cause = Cause::new(Code::RefusedHere, Certainty::Proved, "", message, action);
-        // A gateway that is there, and cannot be sent an echo, is no fault.
+        // A gateway that exists but cannot be sent an echo is not a fault.
         if !checks.iter().any(|(_, check)| check.is_fault()) {
             cause.severity = Severity::Warning;
         }
@@ -44,7 +45,7 @@ pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
     found.into_iter().map(cause).collect()
 }
 
-/// The error of a probe; where the kernel's own lookup says why, that is the cause.
+/// The error of a probe, unless the kernel's own lookup already gives the reason.
 fn error_of(case: &Case<'_>, check: &Check) -> Option<i32> {
     let is_probe = matches!(
         check.code,
@@ -70,7 +71,7 @@ fn setting(case: &Case<'_>, link: &str, path: &str) -> Option<i64> {
     case.evidence.settings.get(link)?.get(path).copied()
 }
 
-/// What this machine drops: answers that arrive and reach nobody, questions that never leave.
+/// What this machine drops: answers that arrive but are not delivered, requests that never leave.
 pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
     let mut causes = answers_to_echo(case);
     for (position, check) in case.checks.iter().enumerate().filter(|(_, c)| c.is_fault()) {
@@ -110,7 +111,7 @@ pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
     causes
 }
 
-/// Gateways that are there and seem to ignore echo, while their answers arrive: that one kind of packet is dropped is no fault.
+/// Gateways that exist and seem to ignore echo, although their replies arrive: dropping only echo is not a fault.
 fn answers_to_echo(case: &Case<'_>) -> Vec<Cause> {
     let passed = case.checks.iter().filter(|c| c.code == Code::CheckGateway && c.outcome == Outcome::Passed);
     let cause = |check: &Check| {
@@ -137,10 +138,10 @@ fn host_of(case: &Case<'_>, check: &Check) -> Option<IpAddr> {
     }
 }
 
-/// So long frames must have been watched to say that there was none, in milliseconds: whatever asks does so more often.
+/// How long frames must have been watched to conclude that there was none, in milliseconds; probes repeat more often.
 const WATCHED_MS: u64 = 2_500;
 
-/// A gateway is silent since this machine drops its answers, or what is to go there.
+/// A gateway is silent because this machine drops its answers, or what is sent to it.
 pub(super) fn drops(case: &Case<'_>, check: &Check) -> bool {
     let traffic = check.subject.ip().and_then(|ip| case.evidence.traffic(&check.link, &ip));
     traffic.is_some_and(|traffic| of_gateway(case, check, traffic).is_some())
@@ -177,11 +178,11 @@ fn of_host(case: &Case<'_>, check: &Check, traffic: &Traffic) -> Option<(Directi
         }
         _ => return None,
     };
-    // What it answers badly it does answer.
+    // It does answer, only badly.
     if answered || is_of_route(case, check) || error_of(case, check).is_some() {
         return None;
     }
-    // The search for the way has echoes of its own; where those come back nothing is dropped.
+    // The path probe sends its own echoes; if those are answered, nothing is dropped.
     let echoes = case.evidence.way(&traffic.ip).map(|way| way.echo);
     let lost = flow != Flow::Echo || echoes == Some(Some(false));
     let long = if refused { last >= traffic.since_ms + 500 } else { last >= traffic.since_ms + WATCHED_MS };
@@ -193,7 +194,7 @@ fn of_host(case: &Case<'_>, check: &Check, traffic: &Traffic) -> Option<(Directi
     }
 }
 
-/// True where a refusal did not come from the host: nothing was sent to it.
+/// Whether a refusal did not come from the host: nothing was sent to it.
 pub(super) fn is_own_refusal(case: &Case<'_>, check: &Check) -> bool {
     let Some(ip) = host_of(case, check) else { return false };
     let link = due::leaves_by(case.index, case.evidence, ip);
@@ -201,7 +202,7 @@ pub(super) fn is_own_refusal(case: &Case<'_>, check: &Check) -> bool {
     traffic.is_some_and(|traffic| of_host(case, check, traffic).is_some_and(|(way, _)| way == Direction::Out))
 }
 
-/// Who may drop what arrives.
+/// What may drop incoming packets.
 fn why_in(case: &Case<'_>, link: &str, ip: IpAddr) -> String {
     let policy = &case.evidence.policy;
     if let Some(taker) = policy.takers.get(link) {
@@ -242,12 +243,12 @@ fn by_filters(case: &Case<'_>, link: &str, direction: Direction, other: &str) ->
     }
 }
 
-/// True where the kernel's own lookup says why.
+/// Whether the kernel's own lookup gives the reason.
 fn is_of_route(case: &Case<'_>, check: &Check) -> bool {
     case.failed(Code::CheckRoute).any(|(_, c)| c.subject == check.subject && c.link == check.link)
 }
 
-/// Settings of the link or of the machine with which no neighbour is asked, or no packet gets far.
+/// Settings of the link or the machine that prevent neighbour resolution, or keep packets from getting far.
 pub(super) fn settings(case: &Case<'_>) -> Vec<Cause> {
     let mut causes = Vec::new();
     for (position, check) in case.silent_gateways() {
@@ -278,8 +279,8 @@ fn setting_of(case: &Case<'_>, link: &str, ip: &IpAddr) -> Option<(Certainty, St
     Some((Certainty::Proved, message, format!("Remove {taker}, or put the address on it")))
 }
 
-/// IPv6 is off on a link that should have IPv6 addresses: by the kernel, which found its link-local address with another
-/// machine (`accept_dad` 2, addrconf_dad_failure), or by somebody.
+/// IPv6 is off on a link that should have IPv6 addresses: turned off by the kernel, whose duplicate address detection
+/// failed for the link-local address (`accept_dad` 2, addrconf_dad_failure), or by somebody.
 pub(super) fn ipv6_off(case: &Case<'_>) -> Vec<Cause> {
     let is_six = |check: &&Check| check.subject.ip().is_some_and(|ip| ip.is_ipv6());
     let missing = |check: &&Check| {
@@ -321,7 +322,7 @@ pub(super) fn ipv6_off(case: &Case<'_>) -> Vec<Cause> {
     links.into_iter().filter_map(cause).collect()
 }
 
-/// Packets that may make one hop only reach a gateway, and nothing behind it.
+/// Packets limited to one hop reach a gateway and nothing beyond it.
 fn hop_limit(case: &Case<'_>) -> Option<Cause> {
     let behind = |check: &Check| {
         let ip = match check.subject {
@@ -336,7 +337,7 @@ fn hop_limit(case: &Case<'_>) -> Option<Cause> {
             IpAddr::V4(_) => *policy.sysctls.get("net/ipv4/ip_default_ttl")?,
             IpAddr::V6(_) => setting(case, &link.name, "ipv6/conf/*/hop_limit")?,
         };
-        // The search for the way sets its own limit, and got there.
+        // The path probe sets its own hop limit, and got through.
         let proved = case.evidence.way(&ip).is_some_and(|way| way.echo == Some(true));
         (limit < 8).then_some((limit, ip.is_ipv4(), proved))
     };

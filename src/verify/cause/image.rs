@@ -4,7 +4,7 @@ use super::{Case, Cause, Certainty};
 use crate::diagnostic::Code;
 use crate::verify::checks::Check;
 
-/// A described name server is not used. One cause for all servers: they are asked, or not, for one reason.
+/// A described name server is not used. One cause for all servers, because the reason is the same for all.
 pub(super) fn names(case: &Case<'_>) -> Vec<Cause> {
     let names = case.evidence.image.names.as_ref();
     let cause = |(position, check): (usize, &Check)| {
@@ -16,7 +16,7 @@ pub(super) fn names(case: &Case<'_>) -> Vec<Cause> {
     case.failed(Code::CheckNames).filter_map(cause).collect()
 }
 
-/// Another tool has the link.
+/// Another tool manages the link.
 pub(super) fn tools(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let managed = case.evidence.image.managed.iter().find(|managed| managed.link == check.link)?;
@@ -44,7 +44,7 @@ mod tests {
     type Outcomes = Vec<(Code, Outcome)>;
     type Causes = Vec<(Code, String)>;
 
-    /// What becomes of a working NIC with a name server on an image, and the causes.
+    /// The causes for a working NIC with a name server, depending on the image.
     fn seen(image: Image) -> (Outcomes, Causes) {
         let (mut input, mut evidence) = one_nic();
         input.resolvers = vec![ip("192.0.2.53")];
@@ -97,7 +97,7 @@ mod tests {
                 ),
             ]
         );
-        // A resolver on this machine may ask anybody.
+        // A local resolver may forward to any server.
         let (outcomes, causes) = seen(image(&["127.0.0.1"], Vec::new()));
         assert_eq!((outcomes[0].1, causes), (Outcome::NotChecked, Vec::new()));
     }

@@ -7,7 +7,7 @@ use crate::model::{Kind, MacAddr};
 use crate::plan::{Action, LinkChange, Step};
 use crate::verify::checks::{Check, Outcome};
 
-/// NICs of the machine, as a person counts them.
+/// The NICs of the machine as a person counts them.
 fn nics<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a LinkState> {
     case.evidence.links.iter().filter(|l| (l.kind.is_hardware() || l.kind.is(Kind::Veth)) && !l.loopback)
 }
@@ -16,7 +16,7 @@ fn mac_of(link: &LinkState) -> Option<MacAddr> {
     link.permanent_mac.or(link.mac)
 }
 
-/// The described NIC is not there; or it is now, and was not when the description was applied.
+/// The described NIC is missing, or appeared only after the description was applied.
 pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let link = case.index.link(&check.link)?;
@@ -47,7 +47,7 @@ pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
             let message = format!("{} ({mac}) appeared only after the wait for NICs was over", late.name);
             let action = "Run netapply apply now; for the next boot put netapply.wait=SECONDS on the kernel command line";
             let cause = Cause::new(Code::NicLate, Certainty::Proved, &late.name, message, action);
-            // What was left undone for it is left to do now.
+            // The steps skipped for it are still to be done.
             let undone = case.failed(Code::CheckDescribed).map(|(position, _)| position);
             return Some(cause.explains([position]).explains(undone));
         }
@@ -59,7 +59,7 @@ pub(super) fn nic_missing(case: &Case<'_>) -> Vec<Cause> {
     case.failed(Code::CheckPresent).filter_map(cause).collect()
 }
 
-/// A NIC has another name than the one that it is described by.
+/// A NIC has a name other than the one in the description.
 pub(super) fn renamed(case: &Case<'_>) -> Vec<Cause> {
     let present = case.checks.iter().filter(|c| c.code == Code::CheckPresent && c.outcome == Outcome::Passed);
     let cause = |check: &Check| {
@@ -87,7 +87,7 @@ pub(super) fn renamed(case: &Case<'_>) -> Vec<Cause> {
     present.filter_map(cause).collect()
 }
 
-/// What to say of a MAC that no NIC has: those that were most likely meant, else all that are there.
+/// A hint for a MAC that no NIC has: the likeliest candidates, else all that exist.
 fn absent(case: &Case<'_>, wanted: MacAddr) -> (String, String) {
     let described: Vec<MacAddr> = case.index.links.iter().filter_map(|l| l.mac).collect();
     let free: Vec<(&LinkState, MacAddr)> = nics(case)
@@ -163,7 +163,7 @@ pub(super) fn no_cable(case: &Case<'_>) -> Vec<Cause> {
         ];
     }
     let cause = |(position, check): (usize, &Check)| {
-        // As described: a bond gives its members its own address, and not every NIC tells a permanent one.
+        // By the description: a bond sets its members' addresses, and not every NIC has a permanent one.
         let described = case.index.link(&check.link).and_then(|l| l.mac);
         let mac = described
             .or(case.evidence.link(&check.link).and_then(mac_of))

@@ -15,7 +15,7 @@ use crate::verify::lookups::{Goal, Standing, host};
 /// `RT_TABLE_MAIN`.
 const MAIN: u32 = 254;
 
-/// No rule leads to the table that has the described routes.
+/// No rule leads to the table with the described routes.
 pub(super) fn without_main_rule(case: &Case<'_>) -> Vec<Cause> {
     let of_family = |family: Family| {
         let is_its = |ip: &IpAddr| Family::of(ip) == family;
@@ -52,7 +52,7 @@ pub(super) fn competing(case: &Case<'_>) -> Vec<Cause> {
             continue;
         }
         let (what, action) = competitor(case, &goal, found);
-        // What fails for it: the same thing asked over the network.
+        // What fails because of it: the network checks of the same goal.
         let same = |c: &Check| c.subject == check.subject && c.link == check.link && c.is_fault();
         let failed: Vec<usize> =
             case.checks.iter().enumerate().filter(|(_, c)| same(c)).map(|(at, _)| at).collect();
@@ -98,7 +98,7 @@ fn subject_words(check: &Check, goal: &Goal) -> String {
     }
 }
 
-/// What takes precedence, with who made it; and what to do.
+/// What takes precedence and who made it; and what to do.
 fn competitor(case: &Case<'_>, goal: &Goal, found: &Routing) -> (String, String) {
     match found {
         Routing::Route(route) => other_route(case, goal, route),
@@ -152,7 +152,7 @@ fn other_route(case: &Case<'_>, goal: &Goal, route: &FoundRoute) -> (String, Str
         return (format!("it {leaves}: {link} also has the subnet {}{address}", entry.to), action);
     }
     let maker = entry.protocol.maker().map_or_else(String::new, |maker| format!(", made by {maker}"));
-    // No metric helps against a longer prefix.
+    // A metric does not help against a longer prefix.
     let longer = goal.route.is_some_and(|(to, _)| entry.to.prefix_len() > to.prefix_len());
     let describe = if longer || goal.route.is_none() {
         format!("describe a route to {}", entry.to)
@@ -166,7 +166,7 @@ fn other_route(case: &Case<'_>, goal: &Goal, route: &FoundRoute) -> (String, Str
     (format!("it {leaves}: {} takes precedence{maker}", entry_words(entry)), keep)
 }
 
-/// The table that the description's route is in; `None` where it is a VRF's, whose number the kernel has.
+/// The table of the description's route; `None` for a VRF, whose number only the kernel knows.
 fn expected_table(goal: &Goal) -> Option<u32> {
     let other = goal.question.mark.is_some() || goal.question.link.is_some();
     // A rule by source leads to the route's own table.
@@ -206,7 +206,7 @@ fn forbidden(case: &Case<'_>, goal: &Goal, kind: RouteKind) -> (String, String) 
     (format!("{rule} forbids it ({})", kind.word()), action)
 }
 
-/// True for a rule that the packet of a goal may match.
+/// Whether a rule may match the packet of a goal.
 fn concerns(rule: &RuleEntry, goal: &Goal) -> bool {
     let to = rule.to.is_none_or(|net| net.contains(&goal.question.to));
     let from = rule.from.is_none_or(|net| goal.question.from.is_some_and(|ip| net.contains(&ip)));
@@ -220,7 +220,7 @@ fn rule_words(rule: &RuleEntry) -> String {
     format!("rule {} (from {from}{to})", rule.priority)
 }
 
-/// A route nearly as ip(8) shows it.
+/// A route roughly as ip(8) shows it.
 fn entry_words(entry: &RouteEntry) -> String {
     let to = if entry.to.prefix_len() == 0 { "default".to_owned() } else { entry.to.to_string() };
     let kind =

@@ -1,4 +1,4 @@
-//! Causes beyond the gateways, of what does not answer: name servers and targets, by where the way to them ends.
+//! Causes beyond the gateways for what does not answer: name servers and targets, by where the path to them ends.
 
 use std::net::IpAddr;
 
@@ -12,22 +12,22 @@ use crate::verify::evidence::{Undeliverable, Way, at};
 
 /// A name server or target that does not answer.
 struct Silent<'a> {
-    /// Position of its check.
+    /// Index of its check.
     position: usize,
-    /// `name server ADDRESS`, or the target as it was given.
+    /// `name server ADDRESS`, or the target as given.
     text: String,
     ip: IpAddr,
-    /// What is to be asked of it: DNS or the target's port.
+    /// The protocol to ask it by: DNS or the target's port.
     port: &'static str,
     code: Code,
     way: Option<&'a Way>,
-    /// Its host is there, and nothing listens.
+    /// Its host exists, but nothing listens.
     refused: bool,
-    /// Why nothing could be sent, in the system's words.
+    /// Why nothing could be sent: the system's error text.
     error: Option<&'a str>,
 }
 
-/// Name servers and targets that are silent: those behind one gateway that all lead nowhere are one cause.
+/// Silent name servers and targets: those behind one gateway with no path at all share one cause.
 pub(super) fn silent(case: &Case<'_>) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     let mut behind: Vec<(IpAddr, Vec<Silent<'_>>)> = Vec::new();
@@ -61,7 +61,7 @@ fn silent_targets<'a>(case: &Case<'a>) -> impl Iterator<Item = Silent<'a>> {
     let (evidence, index) = (case.evidence, case.index);
     targets(case).filter(|(_, _, t)| t.answer.is_none() && !t.unknown_name).filter_map(
         move |(position, check, target)| {
-            // Of several addresses the one that the description has a way to.
+            // Of several addresses, one that the description has a route to.
             let known = target.addresses.iter().find(|ip| index.route_to(ip).is_some());
             let ip = *known.or(target.addresses.first())?;
             let (text, error) = (check.subject.to_string(), target.unreachable.as_deref());
@@ -71,14 +71,14 @@ fn silent_targets<'a>(case: &Case<'a>) -> impl Iterator<Item = Silent<'a>> {
     )
 }
 
-/// The cause by where the way ends; `Err` is the gateway behind which nothing was seen.
+/// The cause by where the path ends; `Err` is the gateway beyond which nothing was seen.
 fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
     let Silent { text, ip, way, .. } = host;
     let cause =
         |code, certainty, message: String, action: &str| Ok(Cause::new(code, certainty, "", message, action));
     let described = case.index.route_to(ip);
     if described.is_none() && !needs_zone(ip) && !case.index.links.iter().any(|l| l.dynamic) {
-        // Router advertisements may have brought one all the same.
+        // Router advertisements may have provided a route anyway.
         let certainty = if host.error.is_some() { Certainty::Proved } else { Certainty::Likely };
         let message = format!("{text}: the description has no route to {ip}");
         return cause(Code::NoRoute, certainty, message, "Describe a default route");
@@ -94,7 +94,7 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
         return cause(host.code, Certainty::Likely, message, action);
     }
     if let Some(Undeliverable { by, words }) = way.and_then(|way| way.refusal.as_ref()) {
-        // This machine itself says so where its question to the next hop has no answer.
+        // This machine itself says so if it cannot resolve the next hop.
         if case.evidence.addresses.iter().any(|address| address.ip == *by) {
             let hop = described.and_then(|(_, via)| via).unwrap_or(*ip);
             let message = format!("{text}: next hop {hop} does not answer");
@@ -140,14 +140,13 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
     }
 }
 
-/// The last router behind the gateway that was seen on the way. The first hop is the gateway, whatever address it
-/// answers from.
+/// The last router seen beyond the gateway. The first hop is the gateway, whatever address it answers from.
 fn last_router(way: &Option<&Way>, via: &IpAddr, to: &IpAddr) -> Option<IpAddr> {
     let hops = way.map(|way| way.hops.as_slice()).unwrap_or_default();
     hops.iter().skip(1).rev().flatten().find(|hop| *hop != via && *hop != to).copied()
 }
 
-/// True where a name server or target behind the gateway does answer, in whatever way.
+/// Whether a name server or target behind the gateway answers at all.
 fn others_answer(case: &Case<'_>, via: &IpAddr) -> bool {
     let behind = |ip: &IpAddr| case.index.route_to(ip).is_some_and(|(_, gateway)| gateway == Some(*via));
     let passed = |c: &Check| c.code == Code::CheckResolver && c.outcome == Outcome::Passed;
@@ -162,7 +161,7 @@ fn nothing_behind(case: &Case<'_>, via: &IpAddr, hosts: &[Silent<'_>]) -> Cause 
     let link = case.index.route_to(&hosts.first().map_or(*via, |h| h.ip)).map(|(link, _)| link);
     let subnet = link.and_then(|link| link.addresses.iter().find(|net| net.contains(via)));
     let subnet = subnet.map_or_else(|| "this machine".to_owned(), |net| net.trunc().to_string());
-    // One host that is silent may just be down; several are not by chance.
+    // One silent host may just be down; several are no coincidence.
     let looked = hosts.iter().all(|h| h.way.is_some_and(|way| way.echo == Some(false)));
     let certainty = if looked { Certainty::Likely } else { Certainty::Possible };
     let who = list(hosts.iter().map(|h| h.text.as_str()));

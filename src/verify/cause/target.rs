@@ -1,5 +1,5 @@
-//! Causes beyond the gateways, of what answers and of what cannot be asked: names, refusals, strange answers. What is
-//! silent is in `silent`.
+//! Causes beyond the gateways for what answers and for what cannot be asked: names, refusals, unexpected answers.
+//! Silent hosts are in `silent`.
 
 use super::here::is_own_refusal;
 use super::{Case, Cause, Certainty};
@@ -8,7 +8,7 @@ use crate::verify::checks::{Check, Outcome, Subject};
 use crate::verify::evidence::{Answer, TargetEvidence};
 use crate::verify::words::time_words;
 
-/// A failed target's check with what is known of it.
+/// A failed target check with what is known about it.
 pub(super) fn targets<'a>(case: &Case<'a>) -> impl Iterator<Item = (usize, &'a Check, &'a TargetEvidence)> {
     let evidence = case.evidence;
     case.failed(Code::CheckTarget).filter_map(move |(position, check)| {
@@ -61,9 +61,9 @@ pub(super) fn name(case: &Case<'_>) -> Vec<Cause> {
     targets(case).filter_map(cause).collect()
 }
 
-/// Name servers that answer late: programs wait for each name, and some give up.
+/// Name servers that answer late: programs wait for each lookup, and some give up.
 pub(super) fn slow_servers(case: &Case<'_>) -> Vec<Cause> {
-    /// A server far away that has to ask others takes a second at most.
+    /// A distant server that has to ask others takes a second at most.
     const SLOW_US: u64 = 2_000_000;
     let passed = case.checks.iter().filter(|c| c.code == Code::CheckResolver && c.outcome == Outcome::Passed);
     let cause = |check: &Check| {
@@ -76,7 +76,7 @@ pub(super) fn slow_servers(case: &Case<'_>) -> Vec<Cause> {
     passed.filter_map(cause).collect()
 }
 
-/// The target answers, and not as it should.
+/// The target answers, but not as it should.
 pub(super) fn answers_badly(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check, target): (usize, &Check, &TargetEvidence)| {
         let text = &check.subject;

@@ -1,4 +1,4 @@
-//! Recorded evidence, spoiled in one way each, and what it must be called.
+//! Recorded evidence with one fault each, and the cause expected for it.
 
 use std::net::IpAddr;
 
@@ -46,12 +46,12 @@ fn answering(input: &mut Input, evidence: &mut Evidence, answer: Answer) {
     (evidence.targets[at].answer, evidence.targets[at].finished) = (Some(answer), true);
 }
 
-/// A way that ends after these routers.
+/// A path that ends after these routers.
 fn way(to: IpAddr, hops: &[&str]) -> Way {
     Way { to, echo: Some(false), hops: hops.iter().map(|hop| Some(ip(hop))).collect(), refusal: None }
 }
 
-/// What was spoiled, and the first cause: code, certainty, a word of its message.
+/// The fault, and the first cause: code, certainty, a word of its message.
 const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
     (
         one_nic,

@@ -1,4 +1,4 @@
-//! Causes at a VLAN: what the switch's port carries, by what was heard on it.
+//! Causes at a VLAN: what the switch port carries, by what was heard on it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::verify::checks::Check;
 use crate::verify::evidence::{Heard, Lldp};
 use crate::verify::input::DesiredLink;
 
-/// Nothing answers on a link, and what is heard on its NICs is in other VLANs, or in none.
+/// Nothing answers on a link, and what is heard on its NICs is in other VLANs or untagged.
 pub(super) fn not_carried(case: &Case<'_>) -> Vec<Cause> {
     let cause = |(position, check): (usize, &Check)| {
         let link = case.index.link(&check.link)?;
@@ -34,7 +34,7 @@ fn vlan_of(case: &Case<'_>, link: &DesiredLink) -> Option<u16> {
     line.find(|l| l.kind == Kind::Vlan).and_then(|l| l.vlan)
 }
 
-/// What was heard on all NICs under a link, as one.
+/// What was heard on all NICs below a link, combined.
 fn joined(case: &Case<'_>, link: &str) -> Option<Heard> {
     case.heard_under(link).map(|(_, heard)| heard.clone()).reduce(|mut all, heard| {
         for (vlan, count) in heard.tags {
@@ -49,7 +49,7 @@ fn joined(case: &Case<'_>, link: &str) -> Option<Heard> {
 
 type Verdict = (Certainty, String, String);
 
-/// Why frames of a VLAN do not come.
+/// Why frames of a VLAN do not arrive.
 fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Option<Verdict> {
     if heard.tags.contains_key(&vlan) {
         return None;
@@ -65,12 +65,12 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
             ));
         }
         if !lldp.vlans.is_empty() && !lldp.vlans.contains(&vlan) {
-            // Some switches tell only a part of their VLANs.
+            // Some switches announce only part of their VLANs.
             let message = format!("VLAN {vlan} is not on {}; {}", place(lldp), carried(lldp));
             return Some((Certainty::Likely, message, allow));
         }
     }
-    // Heard, or asked for on a link below.
+    // Heard, or found by asking on a link below.
     let lower = case.index.links_under(&link.name);
     let below = |name: &str| name != link.name && lower.iter().any(|lower| lower.name == name);
     let answered = case.evidence.others.iter().filter(|o| below(&o.link)).map(|o| &o.ip);
@@ -78,8 +78,8 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
     let native: Vec<_> = untagged.filter(|ip| link.has_subnet_of(ip) && !is_own(case, ip)).collect();
     let is_gateway = |ip: &&&IpAddr| case.index.gateway(&link.name, ***ip).is_some();
     if let Some(ip) = native.iter().find(is_gateway).or(native.first()) {
-        // A router may answer for each of its addresses on each of its interfaces (Linux does: arp_ignore), and a frame that
-        // was heard may be another's: it is not known that the subnet itself is untagged here.
+        // A router may answer for each of its addresses on each of its interfaces (Linux does: arp_ignore), and a heard
+        // frame may be another's: it is not certain that the subnet itself is untagged here.
         let message = format!("VLAN {vlan} is not heard, and {ip} of its subnet is heard untagged");
         let action = format!(
             "Allow VLAN {vlan} on the switch's port, or check whether the port's untagged VLAN is intended"
@@ -94,7 +94,7 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
         .then(|| (Certainty::Possible, format!("VLAN {vlan} is not heard, only untagged frames"), allow))
 }
 
-/// Why a link without a VLAN hears nothing of its own.
+/// Why a link without a VLAN hears nothing of its own subnet.
 fn untagged(link: &DesiredLink, heard: &Heard) -> Option<Verdict> {
     let own = heard.untagged.iter().any(|ip| link.has_subnet_of(ip));
     if own || heard.tags.is_empty() {

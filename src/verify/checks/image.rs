@@ -1,5 +1,5 @@
-//! The checks of the image around the network: whether its programs ask the described name servers, and whether its other
-//! tools leave the described links alone, by their own state.
+//! The checks of the image around the network: whether its programs ask the described name servers, and whether its
+//! other tools leave the described links alone, by their own state.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use super::{Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::handoff::state::Managed;
 
-/// glibc and musl ask no more servers (`MAXNS`, resolv.h).
+/// glibc and musl use at most this many servers (`MAXNS`, resolv.h).
 const ASKED: usize = 3;
 
 impl Judge<'_> {
-    /// Nothing where the image was not observed: without a hand-off it is not told either.
+    /// No checks if the image was not observed: without a hand-off it is not configured either.
     pub(super) fn image(&mut self) {
         let evidence = self.evidence;
         let Some(names) = &evidence.image.names else { return };

@@ -7,11 +7,12 @@ use crate::model::{BondMode, Kind, MacAddr};
 use crate::verify::input::DesiredLink;
 use crate::verify::words::speed_words;
 
-/// So many changes of carrier are more than a NIC that comes up, or is set down once, has.
+/// More changes of carrier than a NIC has that comes up, or is set down once.
 pub(in crate::verify) const FLAPS: u32 = 6;
 
 impl<'a> Judge<'a> {
-    /// The checks of a link itself, those below it first. `depth` ends a circle that no description should have.
+    /// The checks of a link itself, after those of the links below it. `depth` breaks a cycle, which no description
+    /// should have.
     pub(super) fn base(&mut self, link: &'a DesiredLink, depth: usize) -> Base {
         if let Some(base) = self.bases.get(link.name.as_str()) {
             return *base;
@@ -29,7 +30,7 @@ impl<'a> Judge<'a> {
 
     fn link(&mut self, link: &'a DesiredLink, below: &[Base]) -> Base {
         let name = link.name.as_str();
-        // The loopback link is always there.
+        // The loopback link always exists.
         if self.evidence.links.is_empty() {
             let finding = "the kernel's links cannot be read".to_owned();
             return Base::Blocked(self.add(
@@ -180,7 +181,7 @@ impl<'a> Judge<'a> {
         self.own_carrier(link, state, "no port of it forwards")
     }
 
-    /// A link on one other: a VLAN.
+    /// A link on top of another: a VLAN.
     fn upper(&mut self, link: &DesiredLink, state: &LinkState, below: &[Base]) -> Base {
         if let Some(base @ (Base::Blocked(_) | Base::Idle)) = below.first() {
             if let Base::Blocked(at) = base {
@@ -204,7 +205,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Whether a member's LACP is through, and what is to be finding.
+/// Whether a member's LACP has converged, and the check's finding.
 fn lacp(bond: &LinkState, port: &LinkState) -> (bool, String) {
     const SYNCHRONISED_COLLECTING_DISTRIBUTING: u8 = 0b0011_1000;
     const DEFAULTED: u8 = 0b0100_0000;

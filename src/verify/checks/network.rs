@@ -1,4 +1,4 @@
-//! The checks of what stands on links: addresses, gateways, name servers, targets.
+//! The checks of what is configured on links: addresses, gateways, name servers, targets.
 
 use std::net::IpAddr;
 
@@ -12,12 +12,12 @@ use crate::verify::evidence::{
 use crate::verify::input::{DesiredGateway, DesiredLink, Target};
 use crate::verify::words::time_words;
 
-/// So many percent of packets lost are a fault.
+/// Packet loss from which a gateway fails its check, in percent.
 const LOSS: u32 = 30;
-/// What an answer is worth that has not arrived by the link.
+/// The finding for an answer that did not arrive through the link.
 const OWN_ANSWER: &str =
     "answered, but not by the link (this machine translates or reroutes it): proves nothing";
-/// So long the kernel's own question to a gateway may take where no echo can be sent, in milliseconds.
+/// How long the kernel's own neighbour resolution of a gateway may take if no echo can be sent, in milliseconds.
 const KERNEL_ASKS_MS: u64 = 4_000;
 
 impl<'a> Judge<'a> {
@@ -96,8 +96,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether others have an address of ours. For IPv6 the kernel asks by itself, unless `accept_dad` or the address says not
-    /// to, and only once.
+    /// Whether others have one of our addresses. For IPv6 the kernel asks by itself, only once, and not if `accept_dad`
+    /// or the address tells it not to.
     fn claim(&mut self, link: &str, ip: &IpAddr) {
         let (outcome, finding) = match self.evidence.claim(link, ip) {
             Some(Claim { owner: Some(mac), .. }) => (Outcome::Failed, format!("also used by {mac}")),
@@ -137,14 +137,14 @@ impl<'a> Judge<'a> {
         let rtt = evidence.and_then(|g| g.rtt_us);
         let answers = evidence.is_some_and(GatewayEvidence::answers);
         let error = evidence.and_then(|g| g.error.as_deref());
-        // Without leave to send echoes the kernel's own question to the neighbour goes on.
+        // Without permission to send echoes, rely on the kernel's own neighbour resolution.
         let asked_by_kernel = self.evidence.elapsed_ms < KERNEL_ASKS_MS;
         if let Some(error) = error.filter(|_| !answers && !asked_by_kernel) {
             let finding = format!("not checked: {error}");
             self.add(Code::CheckGateway, name, subject, Outcome::Unknown, finding);
             return;
         }
-        // A tunnel has no neighbour discovery: of one that ignores echo nothing can be known.
+        // A tunnel has no neighbour discovery: if the gateway ignores echo, nothing can be known.
         let state = self.state(name);
         let ethernet = state.and_then(|s| s.mac).is_some_and(|mac| mac.as_bytes().len() == 6);
         let silent = evidence.is_some_and(|g| g.silent_echoes >= ECHOES) && !answers;
@@ -153,7 +153,7 @@ impl<'a> Judge<'a> {
             self.add(Code::CheckGateway, name, subject, Outcome::NotChecked, finding);
             return;
         }
-        // Of a lossy one the kernel's entry fails now and then.
+        // With a lossy gateway the kernel's entry fails now and then.
         let loss = evidence.map_or(Loss::None, |gateway| gateway.losses.meaning());
         let lost = match loss {
             Loss::Packets(percent) if percent >= LOSS => {
@@ -181,7 +181,7 @@ impl<'a> Judge<'a> {
         self.path_mtu(name, via);
     }
 
-    /// True for an address of this machine, described or not.
+    /// Whether it is an address of this machine, described or not.
     fn is_itself(&self, ip: IpAddr) -> bool {
         let question = Question::to(ip);
         let own = self.evidence.lookup(&question);
@@ -212,7 +212,7 @@ impl<'a> Judge<'a> {
         self.add(Code::CheckPathMtu, link, Subject::Gateway(*via), outcome, finding);
     }
 
-    /// Notes what keeps packets from getting through links, their gateways and subnets, for what lies behind them.
+    /// Records what keeps packets from getting through links, their gateways and subnets, for what lies behind them.
     pub(super) fn note_obstacles(&mut self) {
         let stops = |c: &Check| matches!(c.outcome, Outcome::Waiting | Outcome::Failed | Outcome::Blocked);
         for (at, check) in self.checks.iter().enumerate().filter(|(_, c)| stops(c)) {
@@ -233,7 +233,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether packets get to an address: `Err` is the check that keeps them from it.
+    /// Whether packets can reach an address: `Err` is the check that prevents it.
     fn open(&self, ip: &IpAddr) -> Result<(), usize> {
         let Some((link, via)) = self.index.route_to(ip) else { return self.any_link() };
         let name = link.name.as_str();
@@ -245,7 +245,7 @@ impl<'a> Judge<'a> {
         first.map_or(Ok(()), |at| Err(*at))
     }
 
-    /// Where the description has no route to something: DHCP may bring one, so any link that works is hope.
+    /// The description has no route to it: DHCP may provide one, so any working link will do.
     fn any_link(&self) -> Result<(), usize> {
         let base = |link: &DesiredLink| self.bases.get(link.name.as_str()).copied();
         let mut bases = self.index.links.iter().filter(|l| !l.optional).filter_map(base);
@@ -313,26 +313,26 @@ impl<'a> Judge<'a> {
         self.add(Code::CheckTarget, "", subject, outcome, format!("{}{leaves}", target_words(evidence)));
     }
 
-    /// What is an address of this machine itself answers for nothing outside.
+    /// One of this machine's own addresses says nothing about the network.
     fn itself(&mut self, code: Code, subject: Subject) {
         let finding = "this machine itself: proves nothing".to_owned();
         self.add(code, "", subject, Outcome::NotChecked, finding);
     }
 
-    /// Where this machine translates the addresses of what it sends, an answer that has not arrived by the link is one of this
-    /// machine itself: how that counts. `None` for another's.
+    /// If this machine translates the addresses of what it sends, an answer that did not arrive through the link comes
+    /// from this machine itself: its finding. `None` for an answer from another host.
     fn own_answer(&self, ip: &IpAddr, flow: Flow, answered_ms: Option<u64>) -> Option<Outcome> {
         let answered_ms = answered_ms.filter(|_| self.evidence.redirects())?;
         let link = due::leaves_by(self.index, self.evidence, *ip)?;
         if self.evidence.traffic(&link, ip)?.received.contains(&flow) {
             return None;
         }
-        // The frame may be told a moment later than the answer.
+        // The frame may be reported slightly later than the answer.
         let soon = self.evidence.elapsed_ms < answered_ms + 500;
         Some(if soon { Outcome::Waiting } else { Outcome::NotChecked })
     }
 
-    /// Where one of the alternative targets answers, nobody waits for the others, and they are no fault.
+    /// If one of the alternative targets answers, the others are neither waited for nor a fault.
     pub(super) fn one_of_the_alternatives(&mut self) {
         let targets = &self.index.targets;
         let alternative = |c: &Check| match c.subject {
@@ -354,7 +354,7 @@ impl<'a> Judge<'a> {
         if self.checks.iter().any(|c| is_resolver(c) && c.outcome == Outcome::Passed) {
             return Ok(());
         }
-        // Without any, /etc/hosts may know the name.
+        // Without a name server, /etc/hosts may have the name.
         self.checks.iter().position(is_resolver).map_or(Ok(()), Err)
     }
 }

@@ -9,7 +9,7 @@ use crate::verify::evidence::{FoundRoute, Routing};
 use crate::verify::lookups::{self, Goal, Standing};
 
 impl<'a> Judge<'a> {
-    /// The lookups of gateways and described routes; of those that are as described only how many.
+    /// The lookups of gateways and described routes; those that are as described are only counted.
     pub(super) fn routes(&mut self) {
         if self.evidence.lookups.is_empty() {
             return;
@@ -22,7 +22,7 @@ impl<'a> Judge<'a> {
             let usable = matches!(self.bases.get(name), Some(Base::Usable)) && !undone.contains(name);
             let source = goal.question.from.or(goal.source);
             let ready = source.is_none_or(|source| !self.unusable.contains_key(&(name, source)));
-            // One failure of a route is enough, however many of its addresses were asked for.
+            // One failure per route is enough, however many of its addresses were looked up.
             if !usable || !ready || failed.contains(&(name, &goal.subject)) {
                 continue;
             }
@@ -43,7 +43,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Links of which steps are left to do that decide where packets go: what the lookup says then is no news.
+    /// Links with remaining steps that decide where packets go: their lookups say nothing new.
     fn undone(&self) -> HashSet<&'a str> {
         let routing = |action: &Action| {
             !matches!(
@@ -85,8 +85,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The lookup of a name server or target: `Err` says that it is this machine itself. What differs is a check of its own,
-    /// and how packets leave instead comes back as words for the answer.
+    /// The lookup of a name server or target: `Err` says that it is this machine itself. A difference is a check of its
+    /// own, and how packets leave instead is returned as text for the answer.
     pub(super) fn host(&mut self, subject: &Subject, ip: std::net::IpAddr) -> Result<String, ()> {
         let Some(goal) = lookups::host(self.index, subject.clone(), ip) else { return Ok(String::new()) };
         if self.evidence.lookup(&goal.question).is_none() {

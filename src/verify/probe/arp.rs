@@ -1,4 +1,4 @@
-//! ARP by hand: whether others have an address of ours (RFC 5227), and who has some addresses of a subnet.
+//! ARP by hand: whether others have one of our addresses (RFC 5227), and which hosts have given addresses in a subnet.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,16 +13,16 @@ use crate::model::MacAddr;
 use crate::socket::Socket;
 use crate::socket::arp::{Arp, ETH_P_ARP};
 
-/// RFC 5227 1.1: PROBE_NUM, and PROBE_MIN between two. The random wait before the first is left out, because the address
-/// is used already and no other machine is kept from one.
+/// RFC 5227 1.1: PROBE_NUM, and PROBE_MIN between two. The random wait before the first is left out, because the
+/// address is in use already.
 const PROBES: u32 = 3;
 const INTERVAL: Duration = Duration::from_secs(1);
-/// So many claims are told: a host may send any number.
+/// How many claims are reported: a host may send any number.
 pub(super) const MOST: usize = 4096;
 
-/// Sends three probes for each of these addresses of ours, a second apart, and tells of everybody who says that he has one.
-/// Who merely probes for it (sender 0.0.0.0) is no conflict: the address is in use already, and switches that track their
-/// hosts probe for what is there. Whether the hardware address is another of our own is for others to judge.
+/// Sends three probes for each of our addresses, a second apart, and reports everybody who claims one. A mere probe
+/// (sender 0.0.0.0) is no conflict: the address is in use already, and switches that track their hosts probe for
+/// existing addresses. The caller decides whether the hardware address is one of our own.
 pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr], facts: &Facts) {
     let frames: Vec<Vec<u8>> = ips.iter().map(|ip| Arp::probe(mac, *ip).frame()).collect();
     let ours: HashSet<Ipv4Addr> = ips.iter().copied().collect();
@@ -39,7 +39,7 @@ pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr]
     }
 }
 
-/// Asks twice who has these addresses.
+/// Asks for these addresses twice.
 pub(super) async fn who_has(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr], facts: &Facts) {
     let frames: Vec<Vec<u8>> = ips.iter().map(|ip| Arp::probe(mac, *ip).frame()).collect();
     let heard = |arp: Arp| {
@@ -52,7 +52,7 @@ pub(super) async fn who_has(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Add
     }
 }
 
-/// Sends the frames `rounds` times, a second apart, and hands over every ARP packet of others until a second after the
+/// Sends the frames `rounds` times, a second apart, and passes on every ARP packet of others until a second after the
 /// last.
 async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(Arp)) -> std::io::Result<()> {
     let hear = |frame: &[u8]| {
@@ -63,13 +63,13 @@ async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(
     rounds_of(index, ETH_P_ARP, &[], rounds, frames, hear).await
 }
 
-/// How many questions for a hardware address are answered.
+/// Measures how many requests for a hardware address are answered.
 pub(super) async fn tally(index: u32, mac: MacAddr, ip: Ipv4Addr) -> std::io::Result<Tally> {
     let is_answer = |frame: &[u8]| Arp::of_frame(frame).is_some_and(|arp| arp.reply && arp.sender == ip);
     tally_of(index, ETH_P_ARP, &[], &Arp::probe(mac, ip).frame(), is_answer).await
 }
 
-/// Sends a whole frame again and again for six seconds, and counts how often an answer comes before the next.
+/// Sends a frame repeatedly for six seconds, and counts how often a reply arrives before the next.
 pub(super) async fn tally_of(
     index: u32,
     ethertype: u16,
@@ -94,7 +94,7 @@ pub(super) async fn tally_of(
     Ok(tally)
 }
 
-/// Sends whole frames `rounds` times, a second apart, and hands over every frame of that EtherType that others send
+/// Sends whole frames `rounds` times, a second apart, and passes on every frame of that EtherType that others send
 /// until a second after the last.
 pub(super) async fn rounds_of(
     index: u32,
@@ -111,7 +111,7 @@ pub(super) async fn rounds_of(
             socket.send_frame(frame, index).await?;
         }
         let until = Instant::now() + INTERVAL;
-        // In a flood there is always a frame to read, and a timer would never be looked at.
+        // In a flood there is always a frame to read, and the timer would starve.
         while Instant::now() < until {
             let Ok(received) = timeout_at(until, socket.receive(&mut buffer)).await else { break };
             let received = received?;

@@ -1,4 +1,4 @@
-//! DNS by hand (RFC 1035): one question, the addresses of the answer. No recursion of our own, no cache.
+//! DNS by hand (RFC 1035): one query, the addresses in the answer. No recursion of our own, no cache.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,10 +17,10 @@ const TYPE_A: u16 = 1;
 const TYPE_NS: u16 = 2;
 const TYPE_AAAA: u16 = 28;
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// The addresses; none where the name has none of this family.
+    /// The addresses; none if the name has none of this family.
     Addresses(Vec<IpAddr>),
     /// The name does not exist.
     NoSuchName,
@@ -28,7 +28,7 @@ pub(super) enum Reply {
     Refuses,
 }
 
-/// A query for a name; `None` where the name cannot be asked for.
+/// A query for a name; `None` if the name is not a valid DNS name.
 fn query(identifier: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
     let mut message = identifier.to_be_bytes().to_vec();
     // Recursion desired; one question.
@@ -44,8 +44,8 @@ fn query(identifier: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
     (message.len() <= 12 + 255 + 4).then_some(message)
 }
 
-/// Reads the answer to the query with this identifier. Addresses are taken from the answer section whatever name they
-/// stand under: a server sends the chain of aliases along.
+/// Parses the answer to the query with this identifier. Addresses are taken from the answer section whatever their
+/// owner name: a server includes the chain of aliases.
 pub(super) fn read(message: &[u8], identifier: u16) -> Option<Reply> {
     let number = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
     let flags = number(2)?;
@@ -89,7 +89,7 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// A socket that takes packets from that server only, and is told of refusals.
+/// A socket that receives packets only from that server, and its ICMP errors.
 async fn connected(server: IpAddr, index: u32) -> io::Result<UdpSocket> {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -114,7 +114,7 @@ async fn exchange(server: IpAddr, index: u32, name: &str, kind: u16, until: Inst
     }
 }
 
-/// Asks a server for the root's name servers, which every one can answer or refuse, until it answers.
+/// Queries a server for the root's name servers, which every server can answer or refuse, until it answers.
 pub(super) async fn server(server: IpAddr, index: u32, facts: &Facts) {
     loop {
         let start = Instant::now();
@@ -130,8 +130,8 @@ pub(super) async fn server(server: IpAddr, index: u32, facts: &Facts) {
     }
 }
 
-/// Sends a query every second, and gives the time that the first answer took, to whichever: a resolver waits longer than that
-/// for a slow server (five seconds: resolv.conf(5), `timeout`).
+/// Sends a query every second, and returns the time of the first answer to any of them: a resolver waits longer than
+/// that for a slow server (five seconds: resolv.conf(5), `timeout`).
 async fn first_answer(server: IpAddr, index: u32) -> io::Result<Duration> {
     let socket = connected(server, index).await?;
     let (mut sent, mut buffer): (Vec<(u16, Instant)>, _) = (Vec::new(), [0; 4096]);
@@ -149,20 +149,20 @@ async fn first_answer(server: IpAddr, index: u32) -> io::Result<Duration> {
     }
 }
 
-/// What the name servers made of a name.
+/// The result of resolving a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
     /// Its addresses, at least one.
     Found(Vec<IpAddr>),
-    /// There is no such name, or it has no address.
+    /// The name does not exist, or has no address.
     Unknown,
-    /// Those that answer refuse or fail.
+    /// The servers that answer refuse or fail.
     Refused,
     /// Nobody answers.
     Silent,
 }
 
-/// Asks one server after the other for the addresses of a name, each for so long.
+/// Queries the servers one after the other for the addresses of a name, each for so long.
 pub(super) async fn addresses(name: &str, servers: &[(IpAddr, u32)], wait: Duration) -> Lookup {
     let mut result = Lookup::Silent;
     for (server, index) in servers {

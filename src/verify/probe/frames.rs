@@ -1,5 +1,5 @@
-//! What a frame that was merely heard tells: LLDP, LACP, STP, VLAN tags, senders. Pure, and fed with recorded frames by
-//! the tests; nothing in a frame is trusted.
+//! What can be learnt from a received frame: LLDP, LACP, STP, VLAN tags, senders. Pure, and tested with recorded
+//! frames; nothing in a frame is trusted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,14 +16,14 @@ const IPV6: u16 = 0x86dd;
 const VLAN: [u16; 2] = [0x8100, 0x88a8];
 /// EtherTypes begin here; smaller numbers are lengths of 802.3 frames (IEEE 802.3 3.2.6).
 const FIRST_ETHERTYPE: u16 = 0x0600;
-/// How many VLANs, and how many senders, are remembered.
+/// How many VLANs, and how many senders, are recorded.
 const MOST: usize = 32;
 
-/// Takes note of a frame, its header included. `tag` is the VLAN id that was taken out of it. True where it told
-/// something new.
+/// Records a frame, its header included. `tag` is the VLAN id that was stripped from it. Returns whether it contained
+/// anything new.
 pub(super) fn note(heard: &mut Heard, frame: &[u8], tag: Option<u16>) -> bool {
     let (Some(kind), Some(body)) = (number(frame, 12), frame.get(14..)) else { return false };
-    // What a switch says to its neighbour only comes from a port that may not forward yet.
+    // Link-local frames of a switch may also come from a port that does not forward yet.
     match kind {
         LLDP => return replace(&mut heard.lldp, lldp(body)),
         SLOW_PROTOCOLS => return replace(&mut heard.lacp, lacp(body)),
@@ -31,13 +31,13 @@ pub(super) fn note(heard: &mut Heard, frame: &[u8], tag: Option<u16>) -> bool {
         _ => {}
     }
     let tag = tag.or_else(|| VLAN.contains(&kind).then(|| number(body, 0).map(|tci| tci & 0x0fff)).flatten());
-    // Switches have more to say to their neighbours than is known here; what hosts say is IP or ARP, or tagged.
+    // Switches send their neighbours more protocols than are known here; hosts send IP or ARP, or tagged frames.
     if tag.is_none() && !matches!(kind, ARP | IPV4 | IPV6) {
         return false;
     }
     heard.frames = heard.frames.saturating_add(1);
     let first = heard.frames == 1;
-    // Tag 0 carries a priority and no VLAN.
+    // VID 0 carries only a priority.
     if let Some(vlan) = tag.filter(|vlan| *vlan != 0) {
         let known = heard.tags.contains_key(&vlan);
         if known || heard.tags.len() < MOST {
@@ -55,7 +55,7 @@ pub(super) fn note(heard: &mut Heard, frame: &[u8], tag: Option<u16>) -> bool {
     }
 }
 
-/// Keeps the newest, and says whether it differs.
+/// Keeps the newest, and returns whether it differs.
 fn replace<T: PartialEq>(slot: &mut Option<T>, found: Option<T>) -> bool {
     let new = found.is_some() && *slot != found;
     if new {
@@ -72,7 +72,7 @@ fn mac(bytes: &[u8], at: usize) -> Option<MacAddr> {
     MacAddr::from_bytes(bytes.get(at..at + 6)?)
 }
 
-/// Who sent an untagged frame, where it says an address.
+/// The sender of an untagged frame, if it has an address.
 fn sender(kind: u16, body: &[u8]) -> Option<IpAddr> {
     let ip = match kind {
         ARP => IpAddr::V4(Arp::read(body)?.sender),
@@ -104,7 +104,7 @@ fn lldp(mut unit: &[u8]) -> Option<Lldp> {
     if found.switch.is_empty() {
         found.switch = chassis;
     }
-    // A port id that is a MAC address tells a person less than the description.
+    // If the port id is a MAC address, the description is more useful to a person.
     if found.port.parse::<MacAddr>().is_ok() && !description.is_empty() {
         found.port = description;
     }
@@ -170,7 +170,7 @@ fn stp(body: &[u8]) -> Option<Stp> {
 mod tests {
     use super::*;
 
-    /// Bytes from hex, blanks ignored.
+    /// Bytes from hex, spaces ignored.
     fn bytes(hex: &str) -> Vec<u8> {
         let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
         digits

@@ -1,4 +1,4 @@
-//! What a gateway is asked by echoes: whether it is there, how much it loses, and whether full packets reach it.
+//! Probes a gateway with echoes: whether it exists, how much it loses, and whether full-sized packets reach it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,23 +13,23 @@ use crate::model::MacAddr;
 
 /// How often an unanswered echo is sent again.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// First byte of the sequence numbers of lone echoes; those of full ones have their round there.
+/// First byte of the sequence numbers of small echoes; full-sized ones have their round there.
 const LONE: u16 = 0xfe;
 /// How often each size is tried.
 const ROUNDS: u16 = 3;
-/// Sizes in bytes that tell something, beside the MTU itself: jumbo, Ethernet, PPPoE, common tunnels, IPv6's least.
+/// Sizes in bytes worth trying besides the MTU itself: jumbo, Ethernet, PPPoE, common tunnels, IPv6's minimum.
 const SIZES: [u32; 6] = [9000, 8000, 1500, 1492, 1400, 1280];
 
 /// The largest echo that is tried, in bytes.
 const LARGEST: u32 = 65_000;
 
-/// So many gateways are measured at once, by 20 echoes a second each. More would lose echoes that a network carries: this
-/// process has one thread, and a thousand gateways may be one router.
+/// How many gateways are measured at once, with 20 echoes a second each. More would lose echoes that the network
+/// carries: this process has one thread, and a thousand gateways may be one router.
 pub(in crate::verify) const MEASURED: usize = 100;
 
 static MEASURING: Semaphore = Semaphore::const_new(MEASURED);
 
-/// A gateway to be asked.
+/// A gateway to probe.
 pub(super) struct Gateway {
     pub(super) link: String,
     /// The link's index.
@@ -37,21 +37,21 @@ pub(super) struct Gateway {
     pub(super) ip: IpAddr,
     /// Our own address.
     pub(super) source: Option<IpAddr>,
-    /// The link's hardware address, where it is Ethernet's.
+    /// The link's hardware address, if it is Ethernet.
     pub(super) mac: Option<MacAddr>,
     /// MTU of the link in bytes.
     pub(super) mtu: u32,
 }
 
-/// Sends small echoes to a gateway until one is answered, then full ones. Never gives up on the small ones: the
+/// Sends small echoes to a gateway until one is answered, then full-sized ones. Never gives up on the small ones: the
 /// gateway's port may forward only after STP's delay.
 pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
     let Gateway { link, index, ip, source, mtu, .. } = gateway;
     let (index, ip, mtu) = (*index, *ip, (*mtu).min(LARGEST));
     let prepared = icmp::open(ip, index).and_then(|socket| {
         source.map_or(Ok(()), |source| socket.bind_source(source, index))?;
-        // A raw socket gets every echo that the machine gets, unless it is connected: of a thousand gateways that is a
-        // million. Where there is no route yet, it stays so.
+        // An unconnected raw socket receives every echo of the machine: a million with a thousand gateways. It stays
+        // unconnected while there is no route yet.
         let _ = socket.connect(ip, index);
         Ok(socket)
     });
@@ -64,8 +64,8 @@ pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
     let rtt = loop {
         let start = Instant::now();
         match echo.send(0, 64).await {
-            // No route (an IPv6 gateway outside every subnet) or not yet an address: the kernel's own question to the
-            // neighbour goes on beside this.
+            // No route (an IPv6 gateway outside every subnet) or no address yet: the kernel's own neighbour resolution
+            // goes on in the meantime.
             Err(error) => {
                 if let Some(number) = refused_here(&error, &ip) {
                     tell(facts, Fact::EchoRefused(link.to_owned(), ip, number));
@@ -79,10 +79,10 @@ pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
         }
     };
     tell(facts, Fact::Echo(link.to_owned(), ip, rtt.as_micros() as u64));
-    // It is never closed.
+    // The semaphore is never closed.
     let turn = MEASURING.acquire().await;
     let losses = losses(&mut echo, gateway, facts).await;
-    // Where small packets are lost, full ones that do not pass tell nothing of their size.
+    // If small packets are lost, lost full-sized ones say nothing about their size.
     let sizes = match losses.meaning() {
         Loss::None => Some(full(&mut echo, mtu).await),
         Loss::Limited => Some(full_alone(&mut echo, mtu).await),
@@ -96,7 +96,7 @@ pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
     // It may go away while others are waited for.
     loop {
         let start = Instant::now();
-        // An error that is passing is like an echo that is lost.
+        // A transient error counts as a lost echo.
         let sent = echo.send(0, 64).await.is_ok();
         if sent && echo.answer(start + INTERVAL).await.is_some() {
             tell(facts, Fact::Echo(link.to_owned(), ip, start.elapsed().as_micros() as u64));
@@ -105,8 +105,8 @@ pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
     }
 }
 
-/// How much a gateway answers. Where of echoes in quick succession some are lost, slower questions follow: it may limit
-/// how many it answers, and what is lost while a bond's partner or a switch still learns where this machine is does not count.
+/// Measures how much a gateway answers. If echoes in quick succession are lost, slower ones follow: it may limit its
+/// replies, and losses while a bond's partner or a switch still learns this machine's location do not count.
 async fn losses(echo: &mut Echo, gateway: &Gateway, facts: &Facts) -> Losses {
     let tell_of = |losses: Losses| tell(facts, Fact::Losses(gateway.link.clone(), gateway.ip, losses));
     let mut losses = Losses::default();
@@ -122,7 +122,7 @@ async fn losses(echo: &mut Echo, gateway: &Gateway, facts: &Facts) -> Losses {
     losses
 }
 
-/// Echoes that are so far apart that no limit which is in use drops one.
+/// Echoes so far apart that no rate limit in use drops one.
 async fn lone(echo: &mut Echo) -> Tally {
     const ECHOES: u16 = 5;
     let mut tally = Tally::default();
@@ -135,7 +135,7 @@ async fn lone(echo: &mut Echo) -> Tally {
     tally
 }
 
-/// Questions for a gateway's hardware address.
+/// Requests for a gateway's hardware address.
 async fn neighbour(gateway: &Gateway) -> Tally {
     let Some(mac) = gateway.mac else { return Tally::default() };
     let asked = match gateway.ip {
@@ -148,8 +148,8 @@ async fn neighbour(gateway: &Gateway) -> Tally {
     })
 }
 
-/// The time of the first answer within a second of `start`. Further echoes follow every 100 ms, so that a gateway of which
-/// most are lost is told from one that ignores them.
+/// The time of the first answer within a second of `start`. Further echoes follow every 100 ms, to tell a gateway with
+/// heavy loss from one that ignores echo.
 async fn first_answer(echo: &mut Echo, start: Instant) -> Option<Duration> {
     for step in 1..=10 {
         if echo.answer(start + step * INTERVAL / 10).await.is_some() {
@@ -166,13 +166,13 @@ async fn first_answer(echo: &mut Echo, start: Instant) -> Option<Duration> {
 async fn quick(echo: &mut Echo, round: u16) -> Tally {
     const ECHOES: u16 = 10;
     const QUICK: u16 = 0xff;
-    // An answer that comes in the next round is late, and not one of its own.
+    // A reply that arrives in the next round is late, not a reply to that round.
     let first = (QUICK << 8) + round * ECHOES;
     let is_ours = |sequence: u16| (first..first + ECHOES).contains(&sequence);
     let mut answered = std::collections::HashSet::new();
     let start = Instant::now();
     for number in 0..ECHOES {
-        // An error is an echo that does not arrive.
+        // An error counts as a lost echo.
         let _ = echo.send(first + number, 64).await;
         while let Some(sequence) = echo.answer(start + u32::from(number + 1) * INTERVAL / 20).await {
             answered.extend(is_ours(sequence).then_some(sequence));
@@ -215,7 +215,7 @@ async fn full(echo: &mut Echo, mtu: u32) -> (u32, Option<u32>) {
     (mtu, largest)
 }
 
-/// The same for a gateway that limits how many echoes it answers: one at a time, the largest first.
+/// The same for a gateway that limits echo replies: one at a time, the largest first.
 async fn full_alone(echo: &mut Echo, mtu: u32) -> (u32, Option<u32>) {
     for (position, size) in (0_u16..).zip(sizes(mtu)) {
         for round in 1..=2 {

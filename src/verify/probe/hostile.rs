@@ -1,5 +1,5 @@
-//! Whatever a stranger sends is parsed within bounds: frames, echoes, answers of name servers and web servers. Any bytes,
-//! and right ones with some bytes changed or cut off, which reach further into a parser than random ones do.
+//! Whatever a stranger sends is parsed within bounds: frames, echoes, answers of name servers and web servers. Random
+//! bytes, and valid input with some bytes changed or cut off, which gets further into a parser.
 
 use std::net::IpAddr;
 
@@ -10,12 +10,12 @@ use super::super::evidence::Heard;
 use super::{dns, frames, http, icmp, ndisc};
 use crate::socket::arp::Arp;
 
-/// The beginnings of frames that a parser looks into: destination, source, EtherType or length.
+/// The frame headers that a parser recognises: destination, source, EtherType or length.
 fn frame(kind: [u8; 2], body: &[u8]) -> Vec<u8> {
     [&[1, 0x80, 0xc2, 0, 0, 0x0e, 2, 0, 0, 0, 0, 1], &kind[..], body].concat()
 }
 
-/// One right frame of each kind.
+/// One valid frame of each kind.
 fn right_frames() -> Vec<Vec<u8>> {
     let lldp = [
         &[2, 7, 4, 2, 0, 0, 0, 0, 1][..],
@@ -40,7 +40,7 @@ fn right_frames() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Bytes with some of them changed, and cut off somewhere.
+/// Bytes with some of them changed, and truncated somewhere.
 fn damaged(right: &[u8], changes: &[(usize, u8)], cut: usize) -> Vec<u8> {
     let mut bytes = right.to_vec();
     for (at, byte) in changes {
@@ -115,7 +115,7 @@ proptest! {
     fn answers_of_web_servers(any in vec(any::<u8>(), 0..600), prefix in "(HTTP/1[.]1 [0-9]{0,4} ?)?") {
         let bytes = [prefix.as_bytes(), &any].concat();
         for answer in [http::status(&bytes), http::tls(&bytes)].into_iter().flatten() {
-            // It is shown on a console.
+            // It is printed on a console.
             let shown = format!("{answer:?}");
             prop_assert!(shown.len() < 200 && shown.is_ascii(), "{}", shown);
         }

@@ -1,4 +1,4 @@
-//! The least of HTTP and TLS that tells whether the right kind of service answers.
+//! The minimum of HTTP and TLS that shows whether the right kind of service answers.
 
 use super::super::evidence::Answer;
 
@@ -12,14 +12,14 @@ pub(super) fn request(host: &str, port: u16, path: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What the first bytes of an answer say; `None` while there are too few of them.
+/// What the first bytes of an answer mean; `None` if there are too few of them.
 pub(super) fn status(bytes: &[u8]) -> Option<Answer> {
     const START: &[u8] = b"HTTP/1.";
     if !bytes.starts_with(START.get(..bytes.len().min(START.len()))?) {
         return Some(strange(bytes));
     }
     let line = bytes.split(|b| *b == b'\n').next().filter(|line| line.len() < bytes.len());
-    // A status line is short; one that does not end is none.
+    // A status line is short; one that does not end is invalid.
     let Some(line) = line else { return (bytes.len() > 512).then(|| strange(bytes)) };
     let status = line
         .split(|b| *b == b' ')
@@ -28,8 +28,8 @@ pub(super) fn status(bytes: &[u8]) -> Option<Answer> {
     Some(status.map_or_else(|| strange(bytes), Answer::Status))
 }
 
-/// A TLS 1.2 ClientHello that offers common suites, with the host's name in it (RFC 5246, RFC 6066). It begins a
-/// handshake that is never ended.
+/// A TLS 1.2 ClientHello that offers common suites, with the host's name in it (RFC 5246, RFC 6066). The handshake is
+/// never completed.
 pub(super) fn hello(host: &str) -> Vec<u8> {
     let mut extensions: Vec<u8> = Vec::new();
     if host.parse::<std::net::IpAddr>().is_err() {
@@ -47,7 +47,7 @@ pub(super) fn hello(host: &str) -> Vec<u8> {
     extensions.extend([0, 11, 0, 2, 1, 0]);
     extensions.extend([0, 13, 0, 14, 0, 12, 4, 3, 8, 4, 4, 1, 5, 3, 8, 5, 5, 1]);
     let mut body = vec![3, 3];
-    // The random of a handshake that nobody will use.
+    // The random of a handshake that is never used.
     body.extend([0x6e; 32]);
     body.push(0);
     // ECDHE and RSA with AES-GCM, and the older CBC ones for old BMC-side services.
@@ -66,8 +66,8 @@ pub(super) fn hello(host: &str) -> Vec<u8> {
     record
 }
 
-/// Whether the first bytes of an answer are TLS: a handshake record, or an alert, which a server of newer or stricter
-/// TLS sends.
+/// Whether the first bytes of an answer are TLS: a handshake record, or an alert, which servers with newer or stricter
+/// TLS send.
 pub(super) fn tls(bytes: &[u8]) -> Option<Answer> {
     match bytes {
         [21 | 22, 3, ..] => Some(Answer::Tls),
@@ -76,7 +76,7 @@ pub(super) fn tls(bytes: &[u8]) -> Option<Answer> {
     }
 }
 
-/// The beginning of something unexpected, printable and short.
+/// The beginning of an unexpected answer, printable and short.
 fn strange(bytes: &[u8]) -> Answer {
     let line = bytes.split(|b| matches!(b, b'\r' | b'\n')).next().unwrap_or_default();
     let printable = |b: &u8| if b.is_ascii_graphic() || *b == b' ' { char::from(*b) } else { '.' };

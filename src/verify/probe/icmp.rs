@@ -1,4 +1,4 @@
-//! ICMP and ICMPv6 echo: messages, and a socket that sends and takes them.
+//! ICMP and ICMPv6 echo: the messages, and a socket that sends and receives them.
 
 use std::io;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::socket::{Socket, checksum};
 
-/// Echoes that are so far apart are answered by a host that answers one a second (Linux's `icmp_ratelimit`).
+/// Interval of echoes that a host limited to one reply a second still answers (Linux's `icmp_ratelimit`).
 pub(super) const ALONE: Duration = Duration::from_millis(1_100);
 
 /// An ICMP message that answers one of ours.
@@ -23,13 +23,13 @@ pub(super) enum Reply {
     Unreachable(u16, u16, u8),
 }
 
-/// An identifier that no other probe of this process has.
+/// An identifier that no other probe of this process uses.
 pub(super) fn identifier() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     (std::process::id() as u16).wrapping_mul(31).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// An echo request that makes an IP packet of `size` bytes with its headers; at least the headers.
+/// An echo request whose IP packet is `size` bytes long, headers included; at least the headers.
 pub(super) fn request(v4: bool, identifier: u16, sequence: u16, size: u32) -> Vec<u8> {
     let header = if v4 { 28 } else { 48 };
     let length = 8 + size.saturating_sub(header).min(65_000) as usize;
@@ -38,14 +38,14 @@ pub(super) fn request(v4: bool, identifier: u16, sequence: u16, size: u32) -> Ve
     message.extend(sequence.to_be_bytes());
     message.resize(length, b'n');
     if v4 {
-        // The kernel fills in ICMPv6's checksum, and not ICMP's.
+        // The kernel fills in the checksum of ICMPv6, but not of ICMP.
         let sum = checksum(&message).to_be_bytes();
         message.iter_mut().skip(2).zip(sum).for_each(|(slot, byte)| *slot = byte);
     }
     message
 }
 
-/// What a received packet answers: for IPv4 with its IP header, as raw sockets give it; for IPv6 without.
+/// Which message a received packet answers: for IPv4 with its IP header, as raw sockets get it; for IPv6 without.
 pub(super) fn reply(v4: bool, packet: &[u8]) -> Option<Reply> {
     let message = if v4 { behind_ipv4(packet)? } else { packet };
     let (kind, code) = (*message.first()?, *message.get(1)?);
@@ -53,7 +53,7 @@ pub(super) fn reply(v4: bool, packet: &[u8]) -> Option<Reply> {
         let number = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
         Some((number(4)?, number(6)?))
     };
-    // What an error speaks of: our packet, with its IP header.
+    // The quoted packet of an error: ours, with its IP header.
     let quoted = || {
         let inner = message.get(8..)?;
         let echo = if v4 { behind_ipv4(inner)? } else { inner.get(40..)? };
@@ -73,11 +73,11 @@ fn behind_ipv4(packet: &[u8]) -> Option<&[u8]> {
     packet.get(usize::from(packet.first()? & 0x0f) * 4..)
 }
 
-/// A socket for echoes through the link of that index (any for 0) that never fragments.
+/// A socket for echoes through the link with that index (0 for any) that never fragments.
 pub(super) fn open(ip: IpAddr, index: u32) -> io::Result<Socket> {
     let socket = Socket::icmp(ip.is_ipv4(), index)?;
     if ip.is_ipv4() {
-        // Forbids fragmentation and does not look at the path MTU that the kernel has learnt.
+        // Sets DF and ignores the path MTU that the kernel has learnt.
         socket.set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)?;
     } else {
         socket.set(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)?;
@@ -86,7 +86,7 @@ pub(super) fn open(ip: IpAddr, index: u32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// An echo socket and whom it asks.
+/// An echo socket and its destination.
 pub(super) struct Echo {
     socket: Socket,
     ip: IpAddr,
@@ -106,7 +106,7 @@ impl Echo {
         self.socket.send_to(&message, self.ip, self.index).await
     }
 
-    /// True where an echo is answered before another may be sent.
+    /// Whether an echo is answered before the next may be sent.
     pub(super) async fn alone(&mut self, sequence: u16, size: u32) -> bool {
         if let Err(error) = self.send(sequence, size).await {
             log::debug!("echo of {size} bytes to {}: {error}", self.ip);
@@ -121,12 +121,12 @@ impl Echo {
         false
     }
 
-    /// The sequence number of the next answer that comes until then.
+    /// The sequence number of the next reply that arrives until then.
     pub(super) async fn answer(&mut self, until: Instant) -> Option<u16> {
         loop {
             let received = timeout_at(until, self.socket.receive(&mut self.buffer)).await.ok()?;
             let Ok(received) = received else {
-                // An ICMP error of another packet; the bound ends a row of them.
+                // An ICMP error about another packet; the bound limits a series of them.
                 tokio::task::yield_now().await;
                 if Instant::now() >= until {
                     return None;

@@ -1,4 +1,4 @@
-//! Listens on a NIC without asking: switches announce themselves, partners speak LACP, others' frames show which VLANs
+//! Listens on a NIC without sending: switches announce themselves, partners send LACP, others' frames show which VLANs
 //! the port carries.
 
 use std::io;
@@ -21,7 +21,7 @@ const GROUPS: [[u8; 6]; 5] = [
     [0x01, 0x80, 0xc2, 0, 0, 0x0e],
     [0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcd],
 ];
-/// After so long something is late, and the NIC is made promiscuous: NICs drop VLANs that nobody configured.
+/// When something is late, after this time the NIC is made promiscuous: NICs filter VLANs that are not configured.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Listens until it is dropped.
@@ -35,7 +35,7 @@ pub(super) async fn listen(link: &str, index: u32, facts: &Facts) {
 async fn listen_on(link: &str, index: u32, facts: &Facts) -> io::Result<()> {
     let socket = Socket::filtered(index, ETH_P_ALL, &FILTER)?;
     want_tags(&socket)?;
-    // Since 4.20; before, outgoing frames are told by their type.
+    // Since Linux 4.20; older kernels mark outgoing frames by packet type.
     let _ = socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
     for group in GROUPS {
         socket.join(index, Some(group))?;
@@ -60,7 +60,7 @@ async fn listen_on(link: &str, index: u32, facts: &Facts) -> io::Result<()> {
     }
 }
 
-/// Lets through ARP, and what is sent to groups: the rest is other machines' traffic.
+/// Passes ARP and multicast: the rest is other machines' traffic.
 static FILTER: [libc::sock_filter; 6] = {
     use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET};
     [

@@ -1,5 +1,5 @@
-//! Questions to the network: one file a protocol. Each probe is a task that sends what it learns as [`Fact`]s, ends by
-//! itself when nothing more can be learnt, and is dropped at the deadline.
+//! Probes of the network: one file per protocol. Each probe is a task that sends what it learns as [`Fact`]s, ends when
+//! nothing more can be learnt, and is dropped at the deadline.
 
 mod arp;
 mod dns;
@@ -32,7 +32,7 @@ pub(super) use gateway::MEASURED;
 /// Where probes send what they learn.
 pub(super) type Facts = UnboundedSender<Fact>;
 
-/// A probe to be started. Equal ones are one.
+/// A probe to be started. Equal ones are started once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Probe {
     /// Listens on a NIC.
@@ -42,7 +42,7 @@ pub(super) enum Probe {
         /// Its index.
         index: u32,
     },
-    /// Sends echoes to a gateway: small ones, then full ones.
+    /// Sends echoes to a gateway: small ones, then full-sized ones.
     Gateway {
         /// The link.
         link: String,
@@ -52,12 +52,12 @@ pub(super) enum Probe {
         ip: IpAddr,
         /// Our own address.
         source: Option<IpAddr>,
-        /// The link's hardware address, where it is Ethernet's.
+        /// The link's hardware address, if it is Ethernet.
         mac: Option<MacAddr>,
         /// MTU of the link in bytes.
         mtu: u32,
     },
-    /// Asks whether somebody else has an IPv4 address of ours.
+    /// Checks whether another host has one of our IPv4 addresses.
     Claim {
         /// The link.
         link: String,
@@ -68,7 +68,7 @@ pub(super) enum Probe {
         /// The address.
         ip: Ipv4Addr,
     },
-    /// Asks who has these IPv4 addresses.
+    /// Asks which hosts have these IPv4 addresses.
     WhoHas {
         /// The link.
         link: String,
@@ -79,7 +79,7 @@ pub(super) enum Probe {
         /// The addresses.
         ips: Vec<Ipv4Addr>,
     },
-    /// Asks whether somebody else has an IPv6 address of ours.
+    /// Checks whether another host has one of our IPv6 addresses.
     Owner {
         /// The link.
         link: String,
@@ -90,18 +90,18 @@ pub(super) enum Probe {
         /// The address.
         ip: Ipv6Addr,
     },
-    /// Asks a name server.
+    /// Queries a name server.
     Resolver {
         /// The server.
         server: IpAddr,
         /// For a link-local one, the link's index.
         index: u32,
     },
-    /// Asks a target.
+    /// Connects to a target.
     Target {
-        /// Its position in the input.
+        /// Its index in the input.
         position: usize,
-        /// What is asked.
+        /// The target.
         target: Target,
         /// The name servers, and the index of the link of a link-local one.
         servers: Vec<(IpAddr, u32)>,
@@ -117,7 +117,7 @@ pub(super) enum Probe {
         /// The host.
         ip: IpAddr,
     },
-    /// Asks the routers on the way to a name server or target.
+    /// Looks for the routers on the path to a name server or target.
     Trace {
         /// Its address.
         to: IpAddr,
@@ -129,54 +129,55 @@ pub(super) enum Probe {
 pub(super) enum Fact {
     /// The kernel's state has changed, or notifications were lost.
     Changed,
-    /// The neighbour table has changed: a notification of this type, with what stands behind its header.
+    /// The neighbour table has changed: a notification of this type, and what follows its header.
     Neighbour(u16, Vec<u8>),
     /// An echo request was sent to a gateway.
     EchoSent(String, IpAddr),
-    /// A gateway answered the first echo after so many microseconds.
+    /// A gateway answered the first echo: the round-trip time, in microseconds.
     Echo(String, IpAddr, u64),
     /// How much a gateway answers.
     Losses(String, IpAddr, Losses),
     /// The machine itself refuses to send to a gateway: the system's error number.
     EchoRefused(String, IpAddr, i32),
-    /// The largest full packet tried, and the largest that passed.
+    /// The largest full-sized packet tried, and the largest that passed.
     Full(String, IpAddr, u32, Option<u32>),
-    /// Nothing more will come of a gateway's echoes, and why they cannot be sent.
+    /// A gateway's echoes are over, and why they cannot be sent.
     EchoOver(String, IpAddr, Option<String>),
-    /// Somebody has an address of ours.
+    /// Another host has one of our addresses.
     Claimed(String, IpAddr, MacAddr),
-    /// Nobody has said so within the time, or nobody could be asked, in the system's words.
+    /// No host claimed it within the time, or the probes could not be sent: the system's error text.
     Unclaimed(String, IpAddr, Option<String>),
-    /// Somebody has an address.
+    /// A host has an address.
     Has(String, IpAddr, MacAddr),
     /// A name server answered.
     Resolver(IpAddr, u64),
-    /// A name server did not answer: whether its host refuses, the system's words, and its error number where the machine
-    /// itself refuses to send.
+    /// A name server did not answer: whether its host refuses, the system's error text, and its error number if the
+    /// machine itself refuses to send.
     ResolverError(IpAddr, bool, String, Option<i32>),
-    /// On the way to the first address, this router or host says that it cannot be reached, in which words.
+    /// A router or host on the path to the first address says that it cannot be reached, in these words.
     WayRefused(IpAddr, IpAddr, &'static str),
     /// The addresses of a target's name.
     Resolved(usize, Vec<IpAddr>),
     /// The name does not exist.
     UnknownName(usize),
-    /// The name servers answer, and refuse or fail to look the name up.
+    /// The name servers answer, but refuse or fail to resolve the name.
     NameRefused(usize),
-    /// A target answered after so many microseconds; true where nothing better is waited for.
+    /// A target answered: the time, in microseconds; true if nothing better is waited for.
     Answer(usize, Answer, u64, bool),
-    /// A router or the system says that a target cannot be reached, with the error number where the machine itself refuses.
+    /// A router or the system says that a target cannot be reached, with the error number if the machine itself
+    /// refuses.
     Unreachable(usize, String, Option<i32>),
-    /// A name server or target answers an echo, or not.
+    /// Whether a name server or target answers an echo.
     WayEcho(IpAddr, bool),
-    /// On the way to the first address, the router at this distance from 1, or nobody there.
+    /// The router on the path to the first address at this distance from 1, or nobody there.
     Hop(IpAddr, usize, Option<IpAddr>),
     /// The frames to and from a host are watched from now on.
     Watched(String, IpAddr),
-    /// Such a frame was seen, for the first time.
+    /// A frame of this kind was seen, for the first time.
     Seen(String, IpAddr, Frame),
     /// What was heard on a NIC so far.
     Heard(String, Box<Heard>),
-    /// Something cannot be looked at, for a person.
+    /// Something cannot be observed, for a person.
     Unreadable(String),
 }
 
@@ -199,7 +200,7 @@ pub(super) async fn run(probe: Probe, machine: Machine, facts: Facts) {
     }
 }
 
-/// Asks whether somebody else has IPv4 addresses of a link, all with one socket.
+/// Checks whether other hosts have IPv4 addresses of a link, all with one socket.
 pub(super) async fn claims(link: String, index: u32, mac: MacAddr, ips: Vec<Ipv4Addr>, facts: Facts) {
     arp::claim(&link, index, mac, &ips, &facts).await;
 }
@@ -209,9 +210,10 @@ pub(super) async fn owners(link: String, index: u32, mac: MacAddr, ips: Vec<Ipv6
     ndisc::owner(&link, index, mac, &ips, &facts).await;
 }
 
-/// The error number where it is this machine that refuses to send, and no router that says so: netfilter and xfrm drop with
-/// EPERM, prohibiting policy gives EACCES (which for IPv6 a router's ICMP gives, too), and what cannot be sent at all or has
-/// no room in this process the others. ENETUNREACH and EHOSTUNREACH come from routers, too: the kernel's lookup tells.
+/// The error number if this machine refuses to send, rather than a router: netfilter and xfrm drop with EPERM,
+/// prohibiting policy gives EACCES (which for IPv6 a router's ICMP gives, too), and what cannot be sent at all or has
+/// no room in this process the others. ENETUNREACH and EHOSTUNREACH come from routers, too: the kernel's lookup
+/// decides.
 pub(super) fn refused_here(error: &std::io::Error, ip: &IpAddr) -> Option<i32> {
     let number = error.raw_os_error()?;
     let here = match number {
@@ -223,7 +225,7 @@ pub(super) fn refused_here(error: &std::io::Error, ip: &IpAddr) -> Option<i32> {
     here.then_some(number)
 }
 
-/// Sends a fact; when nobody listens any more there is nobody to tell.
+/// Sends a fact; ignored if the receiver is gone.
 fn tell(facts: &Facts, fact: Fact) {
     let _ = facts.send(fact);
 }

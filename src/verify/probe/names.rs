@@ -1,5 +1,5 @@
-//! A host's addresses as the image would find them: /etc/hosts, then the described name servers. libc's resolver is left
-//! alone: in a static binary it would load the image's modules.
+//! A host's addresses as the image would find them: /etc/hosts, then the described name servers. libc's resolver is not
+//! used: in a static binary it would load the image's modules.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use crate::machine::Machine;
 
 use super::dns::{self, Lookup};
 
-/// Looks a host up: each server has `wait`. Where the description has no server, those that a DHCP client wrote down are
-/// asked.
+/// Resolves a host; each server has `wait`. If the description has no server, those that a DHCP client wrote down are
+/// queried.
 pub(super) async fn resolve(
     host: &str,
     servers: &[(IpAddr, u32)],
@@ -36,7 +36,7 @@ pub(super) async fn resolve(
     for name in candidates(host, search) {
         match dns::addresses(&name, servers, wait).await {
             found @ Lookup::Found(_) => return found,
-            // That one name is refused does not make another unknown.
+            // If one name is refused, another may still be found.
             answer if result == Lookup::Silent || answer == Lookup::Refused => result = answer,
             _ => {}
         }
@@ -56,7 +56,7 @@ fn in_resolv_conf(text: &str) -> Vec<(IpAddr, u32)> {
     text.lines().filter_map(server).take(3).collect()
 }
 
-/// The names to ask for, as resolv.conf(5) with `ndots:1` has it.
+/// The names to query, as in resolv.conf(5) with `ndots:1`.
 fn candidates(host: &str, search: &[String]) -> Vec<String> {
     let mut names = vec![host.to_owned()];
     if !host.ends_with('.') {

@@ -1,5 +1,5 @@
-//! Neighbour discovery by hand (RFC 4861, RFC 4862): who else has an IPv6 address of ours. The kernel only tells that
-//! somebody has, and drops his answers.
+//! Neighbour discovery by hand (RFC 4861, RFC 4862): which other host has one of our IPv6 addresses. The kernel only
+//! reports that there is one, and drops its answers.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,7 +16,7 @@ const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 
-/// Lets through neighbour advertisements without extension headers: other IPv6 packets are other machines' traffic.
+/// Passes neighbour advertisements without extension headers: other IPv6 packets are other machines' traffic.
 static FILTER: [libc::sock_filter; 6] = {
     use libc::{BPF_ABS, BPF_B, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET};
     [
@@ -29,8 +29,8 @@ static FILTER: [libc::sock_filter; 6] = {
     ]
 };
 
-/// A neighbour solicitation as duplicate detection sends it, from the unspecified address to the solicited-node group,
-/// as a whole frame. The answer goes to all nodes.
+/// A neighbour solicitation as duplicate address detection sends it, from the unspecified address to the solicited-node
+/// group, as a whole frame. The answer goes to all nodes.
 fn solicitation(mac: &[u8], target: Ipv6Addr) -> Vec<u8> {
     let octets = target.octets();
     let low = octets.get(13..).unwrap_or_default();
@@ -56,7 +56,8 @@ fn solicitation(mac: &[u8], target: Ipv6Addr) -> Vec<u8> {
     frame
 }
 
-/// The address that a neighbour advertisement is for, and the hardware address it came from. `frame` is a whole one.
+/// The address that a neighbour advertisement is for, and the hardware address that it came from. `frame` includes the
+/// Ethernet header.
 pub(super) fn advertisement(frame: &[u8]) -> Option<(Ipv6Addr, MacAddr)> {
     let packet = frame.get(14..)?;
     let (header, message) = (packet.get(..40)?, packet.get(40..64)?);
@@ -67,7 +68,7 @@ pub(super) fn advertisement(frame: &[u8]) -> Option<(Ipv6Addr, MacAddr)> {
     Some((Ipv6Addr::from(target), MacAddr::from_bytes(frame.get(6..12)?)?))
 }
 
-/// Asks three times for each of these addresses of ours, a second apart, and tells of everybody who answers.
+/// Asks three times for each of our addresses, a second apart, and reports everybody who answers.
 pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr], facts: &Facts) {
     let frames: Vec<Vec<u8>> = ips.iter().map(|ip| solicitation(mac.as_bytes(), *ip)).collect();
     let ours: HashSet<Ipv6Addr> = ips.iter().copied().collect();
@@ -88,7 +89,7 @@ pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr]
     }
 }
 
-/// How many questions for a hardware address are answered.
+/// Measures how many requests for a hardware address are answered.
 pub(super) async fn tally(index: u32, mac: MacAddr, ip: Ipv6Addr) -> std::io::Result<Tally> {
     let is_answer = |frame: &[u8]| advertisement(frame).is_some_and(|(target, _)| target == ip);
     tally_of(index, ETHERTYPE, &FILTER, &solicitation(mac.as_bytes(), ip), is_answer).await

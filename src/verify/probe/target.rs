@@ -1,4 +1,4 @@
-//! A target: its name, a connection, and the first words of what answers there.
+//! A target: its name, a connection, and the first bytes of the answer.
 
 use std::io;
 use std::net::IpAddr;
@@ -19,12 +19,12 @@ use crate::socket;
 /// How long one attempt may take, and how often one is made.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_secs(1);
-/// So long a resolver waits for a name server (resolv.conf(5), `timeout`).
+/// How long a resolver waits for a name server (resolv.conf(5), `timeout`).
 const SLOW: Duration = Duration::from_secs(5);
-/// An answer that is no success is final when it came this often: a service that just starts refuses at first.
+/// How often an unsuccessful answer must come to be final: a service that just starts refuses at first.
 const FINAL: u32 = 3;
 
-/// Asks a target until it answers well, or badly for the third time.
+/// Tries a target until it answers successfully, or unsuccessfully for the third time.
 pub(super) async fn ask(
     position: usize,
     target: &Target,
@@ -35,7 +35,7 @@ pub(super) async fn ask(
     let (mut bad, mut unknown) = (0, 0);
     for attempt_number in 1_u32.. {
         let start = Instant::now();
-        // A server that is slow is waited for, one that is dead not at once.
+        // Each attempt waits longer: a slow server gets its time, and a dead one does not hold up the first.
         let wait = (attempt_number * INTERVAL).min(SLOW);
         match names::resolve(&target.host, servers, search, wait, machine).await {
             Lookup::Unknown => {
@@ -94,7 +94,7 @@ async fn attempt(target: &Target, ip: IpAddr, until: Instant) -> io::Result<Answ
     }
 }
 
-/// Sends `words` and reads until `understand` makes something of the answer.
+/// Sends `words` and reads until `understand` returns an answer.
 async fn talk(
     stream: &TcpStream,
     words: &[u8],

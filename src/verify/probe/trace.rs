@@ -1,5 +1,5 @@
-//! The routers on the way to a name server or target that does not answer: echoes with a small number of hops, as traceroute(8) sends
-//! them. Where they end tells a missing route back from a silent host.
+//! The routers on the path to a name server or target that does not answer: echoes with a small hop limit, as
+//! traceroute(8) sends them. Where they end tells a missing return route from a silent host.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use tokio::time::{Instant, timeout_at};
 use super::icmp::{self, Reply};
 use super::{Fact, Facts, tell};
 
-/// How many hops are looked at.
+/// How many hops are probed.
 const HOPS: u16 = 6;
 const ROUNDS: u16 = 3;
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Sequence number of the echo that may go all the way.
+/// Sequence number of the echo with the full hop limit.
 const WHOLE: u16 = 64;
 
-/// Asks each distance three times, a second apart.
+/// Probes each distance three times, a second apart.
 pub(super) async fn trace(ip: IpAddr, facts: &Facts) {
     let Ok(socket) = icmp::open(ip, 0) else { return };
     let v4 = ip.is_ipv4();
@@ -34,7 +34,7 @@ pub(super) async fn trace(ip: IpAddr, facts: &Facts) {
                 return;
             }
         }
-        // A router asks three seconds for a host before it says that it is not there.
+        // A router asks three seconds for a host before it reports it unreachable.
         let last = if round == ROUNDS { INTERVAL } else { Duration::ZERO };
         let until = Instant::now() + INTERVAL + last;
         while let Ok(Ok(received)) = timeout_at(until, socket.receive(&mut buffer)).await {
@@ -55,7 +55,7 @@ pub(super) async fn trace(ip: IpAddr, facts: &Facts) {
     tell(facts, Fact::WayEcho(ip, answered));
 }
 
-/// What the codes of ICMP's "destination unreachable" say (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
+/// The meaning of the codes of ICMP's "destination unreachable" (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
 fn refusal(v4: bool, code: u8) -> &'static str {
     match (v4, code) {
         (true, 0 | 6 | 11) | (false, 0) => "no route to its network",

@@ -1,6 +1,6 @@
-//! Watches the frames to and from a host where a link hands them over: behind whatever filters what this machine sends, and
-//! before whatever filters what comes in (net/core/dev.c has packet sockets there). An answer that arrives and reaches nobody,
-//! or a question that never leaves, is this machine's doing.
+//! Watches the frames to and from a host on a link: after this machine's filters for what it sends, and before them for
+//! what comes in (net/core/dev.c has packet sockets there). An answer that arrives and is not delivered, or a request
+//! that never leaves, is this machine's doing.
 
 use std::net::IpAddr;
 
@@ -9,12 +9,12 @@ use super::{Fact, Facts, ndisc, tell};
 use crate::socket::arp::Arp;
 use crate::socket::{ETH_P_ALL, Socket, op, want_tags};
 
-/// A frame that tells something of a conversation with a host.
+/// A frame that belongs to a flow with a host.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(in crate::verify) enum Frame {
     /// A question for its hardware address.
     Asked,
-    /// The answer to one that the kernel has sent.
+    /// The reply to a request that the kernel sent.
     Told,
     /// A packet to it.
     Sent(Flow),
@@ -22,16 +22,16 @@ pub(in crate::verify) enum Frame {
     Received(Flow),
 }
 
-/// So many kinds of frames are told: a host may be talked to by anybody.
+/// How many kinds of frames are reported: a host may talk to anybody.
 const MOST: usize = 64;
 
-/// Watches until it is dropped; each kind of frame is told once.
+/// Watches until it is dropped; each kind of frame is reported once.
 pub(super) async fn watch(link: &str, index: u32, ip: IpAddr, facts: &Facts) {
     let prepared = Socket::filtered(index, ETH_P_ALL, &filter(ip))
         .and_then(|socket| want_tags(&socket).map(|()| socket));
     let socket = match prepared {
         Ok(socket) => socket,
-        // Nothing follows from what was not watched.
+        // Nothing can be concluded from traffic that was not watched.
         Err(error) => return log::debug!("watching {link}: {error}"),
     };
     tell(facts, Fact::Watched(link.to_owned(), ip));
@@ -49,7 +49,7 @@ pub(super) async fn watch(link: &str, index: u32, ip: IpAddr, facts: &Facts) {
     }
 }
 
-/// What a frame tells, if anything.
+/// The kind of a frame, if it belongs to a flow.
 fn kind(frame: &[u8], outgoing: bool, ip: IpAddr) -> Option<Frame> {
     let packet = frame.get(14..)?;
     match (frame.get(12..14)?, ip) {
@@ -57,7 +57,7 @@ fn kind(frame: &[u8], outgoing: bool, ip: IpAddr) -> Option<Frame> {
             let arp = Arp::read(packet)?;
             match outgoing {
                 true => (arp.target == ip && !arp.reply).then_some(Frame::Asked),
-                // One that answers a question without a sender is not the kernel's.
+                // One that answers a probe (without a sender address) is not the kernel's.
                 false => {
                     (arp.sender == ip && arp.reply && !arp.target.is_unspecified()).then_some(Frame::Told)
                 }
@@ -80,7 +80,7 @@ fn kind(frame: &[u8], outgoing: bool, ip: IpAddr) -> Option<Frame> {
             }
             if next == 58 && matches!(message.first(), Some(136)) {
                 let (target, _) = ndisc::advertisement(frame)?;
-                // The answer to a question without a sender goes to all.
+                // The answer to a solicitation without a source address goes to all nodes.
                 let alone = packet.get(24)? != &0xff;
                 return (!outgoing && target == ip && alone).then_some(Frame::Told);
             }
@@ -100,7 +100,7 @@ fn port(message: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]))
 }
 
-/// What a packet to a host belongs to.
+/// The flow that a packet to a host belongs to.
 fn question(protocol: u8, message: &[u8]) -> Option<Flow> {
     match protocol {
         1 | 58 => Some(Flow::Echo),
@@ -110,7 +110,8 @@ fn question(protocol: u8, message: &[u8]) -> Option<Flow> {
     }
 }
 
-/// What a packet from a host answers: an echo (by this ICMP type), a connection that is made or refused, a datagram.
+/// The flow that a packet from a host answers: an echo (by this ICMP type), a connection accepted or refused, a
+/// datagram.
 fn answer(protocol: u8, message: &[u8], echo: u8) -> Option<Flow> {
     match protocol {
         1 | 58 => (message.first() == Some(&echo)).then_some(Flow::Echo),
@@ -124,7 +125,7 @@ fn answer(protocol: u8, message: &[u8], echo: u8) -> Option<Flow> {
     }
 }
 
-/// Lets through ARP, and packets from or to an address; for IPv6 also neighbour discovery.
+/// Passes ARP, and packets from or to an address; for IPv6 also neighbour discovery.
 fn filter(ip: IpAddr) -> Vec<libc::sock_filter> {
     use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
     const TAKE: u32 = 256;
@@ -147,7 +148,7 @@ fn filter(ip: IpAddr) -> Vec<libc::sock_filter> {
             ]
         }
         IpAddr::V6(ip) => {
-            // The last 32 bits are enough to keep other machines' traffic away; `kind` compares all.
+            // The last 32 bits suffice to filter out other machines' traffic; `kind` compares all.
             let last = (u128::from(ip) & 0xffff_ffff) as u32;
             vec![
                 op(half, 12, 0, 0),

@@ -55,7 +55,7 @@ pub fn program() -> String {
     crate::program("netapply-fault").to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// Refuses each step in turn; returns at the end of `steps`, true where the plan has more.
+/// Refuses each step in turn; returns at the end of `steps`, true if the plan has more.
 pub fn refused_at_every_step(case: &'static Case, program: &str, steps: Range<usize>) -> bool {
     each_step(steps, program, |program, step| {
         let before = case.make();

@@ -192,7 +192,7 @@ impl Description {
         Ok(planned - failed.len() as u64)
     }
 
-    /// What a second run would do; empty where that is nothing.
+    /// What a second run would do; empty if that is nothing.
     pub fn left_to_do(&self) -> Result<String, String> {
         let script = self.plan(&["--format", "sh"])?;
         let lines = script.lines().filter(|line| !line.starts_with('#') && !wakes(line));

@@ -1,4 +1,5 @@
-//! Worlds in which a rule could lie: two causes at once, one that only looks like another, silence that proves little.
+//! Cases in which a rule could be wrong: two causes at once, one that only looks like another, silence that proves
+//! little.
 
 use super::*;
 use crate::inventory::AddressEntry;
@@ -8,7 +9,7 @@ use crate::plan::{Action, Step};
 use crate::verify::evidence::Claim;
 use crate::verify::fixture::step;
 
-/// The causes of a network spoiled in some ways, as code and certainty.
+/// The causes in a network with some faults, as code and certainty.
 fn causes(network: Network, spoil: Spoil) -> Vec<(Code, Certainty, String)> {
     let (mut input, mut evidence) = network();
     spoil(&mut input, &mut evidence);
@@ -115,7 +116,7 @@ fn what_a_link_lost_when_it_went_down_is_no_second_cause() {
     assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
 }
 
-/// The kernel drops IPv6 addresses when a link goes down, and nothing that can be made again is a cause of its own.
+/// The kernel drops IPv6 addresses when a link goes down; what can be reapplied is no separate cause.
 #[test]
 fn a_link_with_ipv6_that_was_set_down_is_one_cause() {
     fn lost(link: &str) -> Step {
@@ -136,7 +137,7 @@ fn a_link_with_ipv6_that_was_set_down_is_one_cause() {
         evidence.remaining = vec![set_up("eth0"), lost("eth0"), add_route("eth0", "::/0", "2001:db8::1")];
     });
     assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
-    // Its IPv6 MTU is a file, and the address is there again.
+    // Its IPv6 MTU is a file, and the address is back.
     let found = causes(one_nic, |input, evidence| {
         input.links[0].addresses.push("2001:db8::2/64".parse().unwrap());
         port(evidence, "eth0").up = false;
@@ -146,7 +147,7 @@ fn a_link_with_ipv6_that_was_set_down_is_one_cause() {
         evidence.remaining = vec![set_up("eth0"), sysctl];
     });
     assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
-    // A VLAN goes down with the bond below it; another link's route is another matter.
+    // A VLAN goes down with the bond below it; another link's route is unrelated.
     let found = causes(lacp, |_, evidence| bond_down(evidence));
     assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
     assert!(found[0].2.starts_with("bond0 is down"), "{found:#?}");
@@ -206,7 +207,7 @@ fn two_gateways_of_one_link_that_are_silent_are_one_cause() {
     assert_eq!(found, [(Code::NothingAnswers, Certainty::Likely, message.to_owned())]);
 }
 
-/// Whatever fails, the console has something to do; no rule and no fallback leaves it at a code.
+/// Every failure leaves the console with something to do; no rule or fallback ends at a bare code.
 #[test]
 fn every_check_that_can_fail_has_an_action_of_its_own() {
     let (input, evidence) = lacp();
