@@ -1,7 +1,7 @@
 //! Executes a plan: its steps in order, with independent steps in the same datagram.
 //!
-//! Decides nothing: a failed step skips those that depend on it according to the plan, and the others go on. What
-//! the kernel refuses because it is already so counts as done. Entry function: [`apply`].
+//! Decides nothing: if a step fails, the steps that depend on it according to the plan are skipped, and the others
+//! continue. What the kernel refuses because it is already so counts as done. Entry function: [`apply`].
 
 mod datagrams;
 #[cfg(feature = "fault")]
@@ -36,9 +36,9 @@ pub use wait::WAIT_BOUND;
 /// What to do after a step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterFailure {
-    /// Go on with everything that does not depend on it.
+    /// Continue with everything that does not depend on it.
     GoOn,
-    /// Do nothing more once a part of the network has failed.
+    /// Stop once a part of the network has failed.
     Stop,
 }
 
@@ -48,8 +48,7 @@ pub const HANDOFF_BOUND: Duration = Duration::from_secs(45);
 /// The same for undoing it: systemd kills a service 30 s after asking it to stop (`TimeoutStopSec=`).
 pub const UNDO_BOUND: Duration = Duration::from_secs(12);
 
-/// Executes `plan` on links with these `names`, until it is done or `stop` is ready: then it ends
-/// at the next step.
+/// Executes `plan` on links with these `names`, until it is done or `stop` is ready, which ends it at the next step.
 pub async fn apply(
     session: &mut Session,
     effects: &mut impl Effects,
@@ -61,7 +60,7 @@ pub async fn apply(
     execute(session, effects, plan, names, (after_failure, HANDOFF_BOUND), stop).await
 }
 
-/// Executes a plan that undoes another one, to its end whatever fails.
+/// Executes a plan that undoes another one, to its end regardless of failures.
 pub async fn undo(
     session: &mut Session,
     effects: &mut impl Effects,
@@ -111,7 +110,7 @@ async fn execute(
 struct Executor<'a, E> {
     session: &'a mut Session,
     effects: &'a mut E,
-    /// What is left of the time for the hand-off.
+    /// The remaining time for the hand-off.
     handoff_left: Duration,
     plan: &'a Plan,
     names: Names,
@@ -211,14 +210,14 @@ impl<E: Effects> Executor<'_, E> {
         self.pending_bytes += request.len();
         self.pending.push((number, request));
         match &self.plan.steps[number.0].action {
-            // From here on the name may be another link's.
+            // From here on another link may have the name.
             Action::DeleteLink { name } => drop(self.names.remove(name)),
             Action::SetLink { change: LinkChange::Rename(_), .. } => self.send().await,
             _ => {}
         }
     }
 
-    /// Sends what is pending and settles every step of it.
+    /// Sends what is pending and records the outcome of each step.
     async fn send(&mut self) {
         let pending = mem::take(&mut self.pending);
         self.pending_bytes = 0;
@@ -246,8 +245,8 @@ impl<E: Effects> Executor<'_, E> {
             if fault::loses(number.0) {
                 answer = Err(Failure::Lost);
             }
-            // If repeated, a change of a link could undo later steps, or be refused because of
-            // them: the next plan shows whether it was made.
+            // Repeating a change of a link could undo later steps, or be refused because of them: the next plan shows
+            // whether it was made.
             let is_lost = matches!(answer, Err(Failure::Lost | Failure::Silent(_)));
             let is_change = matches!(self.plan.steps[number.0].action, Action::SetLink { .. });
             if is_lost && is_change && position + 1 < requests.len() {
@@ -261,7 +260,7 @@ impl<E: Effects> Executor<'_, E> {
         tokio::task::yield_now().await;
     }
 
-    /// What became of a step that was sent, and what that means for the names.
+    /// The outcome of a step that was sent, and its effect on the names.
     async fn settle(
         &mut self,
         number: StepId,
@@ -296,7 +295,7 @@ impl<E: Effects> Executor<'_, E> {
         result
     }
 
-    /// Index and kind of the link that the kernel knows by this name or alternative name.
+    /// Index and kind of the link with this name or alternative name.
     async fn ask(&mut self, name: &str) -> Option<(u32, LinkKind)> {
         let reply = self.session.request(&newlink::by_name(name)).await.ok()?.reply?;
         newlink::found(&reply)
@@ -308,7 +307,7 @@ impl<E: Effects> Executor<'_, E> {
         }
     }
 
-    /// The reply was lost: the change may have been made or not, which repeating it shows.
+    /// The reply was lost: repeating the step shows whether it was made.
     async fn ask_again(&mut self, action: &Action, request: &Request) -> Result<Option<String>, Trouble> {
         match self.session.request(request).await {
             Ok(ack) => Ok(ack.warning),
@@ -320,7 +319,7 @@ impl<E: Effects> Executor<'_, E> {
         }
     }
 
-    /// Errors that do not count as failures: the state is already as requested, or is so after a retry.
+    /// Errors that do not count as failures: the state is already as requested, or is after a retry.
     async fn recover(
         &mut self,
         action: &Action,
@@ -375,8 +374,8 @@ impl<E: Effects> Executor<'_, E> {
         }
     }
 
-    /// The kernel does not know the kind of link (`rtnl_newlink`), as opposed to one of its options. Where it has no words
-    /// for what it refused, a link of the kind that it cannot make tells: it looks at the kind first.
+    /// The kernel does not know the kind of link (`rtnl_newlink`), as opposed to one of its options. If the refusal has
+    /// no text, an impossible link of the kind shows which: the kernel checks the kind first.
     async fn lacks_kind(&mut self, new: &NewLink, refusal: &Refusal) -> bool {
         match refusal.text.as_deref() {
             _ if refusal.errno() != Errno::EOPNOTSUPP => false,
@@ -388,7 +387,7 @@ impl<E: Effects> Executor<'_, E> {
         }
     }
 
-    /// Removes the `bond0` that comes with a `bonding` that the kernel loaded itself, unless it is the plan's.
+    /// Removes the `bond0` that is created when the kernel loads `bonding` itself, unless the plan wants it.
     async fn remove_stray_bond(&mut self, kind: Kind) {
         if kind != Kind::Bond || !mem::take(&mut self.stray_bond) || self.names.index("bond0").is_some() {
             return;
@@ -405,7 +404,7 @@ impl<E: Effects> Executor<'_, E> {
         }
     }
 
-    /// A step that is not done over rtnetlink.
+    /// A step that does not use rtnetlink.
     async fn act(&mut self, action: &Action) -> Result<Option<String>, Trouble> {
         match action {
             Action::AwaitAddresses { link, addresses } => self.await_addresses(link, addresses).await?,
@@ -421,8 +420,8 @@ impl<E: Effects> Executor<'_, E> {
         Ok(None)
     }
 
-    /// A step that does not use netlink. If it may have to be undone, its inverse is saved before it is made: a
-    /// step that fails, or is given up, may be partly done.
+    /// A step that does not use netlink. If it may have to be undone, its inverse is saved first: a step that fails or
+    /// is given up may be partly done.
     async fn effect(&mut self, action: &Action) -> Result<(), Trouble> {
         let is_handoff = action.is_handoff();
         if is_handoff && self.after_failure == AfterFailure::Stop {

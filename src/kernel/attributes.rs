@@ -1,4 +1,4 @@
-//! Netlink attributes as they lie in a message: read one at a time, by number.
+//! Netlink attributes as encoded in a message: read one at a time, by number.
 //!
 //! The kernel's messages grow with every release. A reader here takes the attributes that it knows and skips
 //! the rest, so that a new, missing or malformed attribute does not affect the others.
@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{NLA_ALIGNTO, NLA_HEADER_SIZE, NLA_TYPE_MASK};
 
-/// To be set in the type of a nest where the kernel's parser is a strict one.
+/// Must be set in the type of a nest if the kernel parses strictly.
 pub(crate) use netlink_packet_core::NLA_F_NESTED as NESTED;
 
-/// A run of attributes: what stands behind a message's fixed header, or inside a nest.
+/// A run of attributes: what follows a message's fixed header, or the content of a nest.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Attributes<'a>(&'a [u8]);
 
@@ -20,7 +20,7 @@ impl<'a> Attributes<'a> {
         Self(bytes)
     }
 
-    /// Each attribute with its type, up to the first that does not fit.
+    /// Each attribute with its type, up to the first malformed one.
     pub(crate) fn iter(self) -> impl Iterator<Item = (u16, &'a [u8])> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
@@ -37,7 +37,7 @@ impl<'a> Attributes<'a> {
         self.iter().find(|(k, _)| *k == kind).map(|(_, value)| value)
     }
 
-    /// The attributes inside that one; none if it is missing.
+    /// The attributes nested in that one; none if it is missing.
     pub(crate) fn nest(self, kind: u16) -> Self {
         Self(self.get(kind).unwrap_or_default())
     }
@@ -77,7 +77,7 @@ pub(crate) fn number<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) 
     bytes.try_into().ok().map(convert)
 }
 
-/// A fixed header's field of `N` bytes at `offset`.
+/// A field of `N` bytes at `offset` in a fixed header.
 pub(crate) fn field<const N: usize, T>(
     header: &[u8],
     offset: usize,
@@ -126,7 +126,7 @@ mod tests {
         for cut in 0..whole {
             assert!(Attributes::new(&bytes[..cut]).iter().count() < 2);
         }
-        // A length below the header's own, which would otherwise be read for ever.
+        // A length below the header's own, which would cause an endless loop.
         assert_eq!(Attributes::new(&[0, 0, 1, 0, 0, 0, 1, 0]).iter().count(), 0);
     }
 }

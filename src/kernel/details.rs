@@ -1,5 +1,5 @@
-//! What is read only where a description asks for it: offload features, wake-on-LAN, WireGuard's configuration, where a
-//! MAC address comes from.
+//! What is read only if a description asks for it: offload features, wake-on-LAN, WireGuard's configuration, the origin
+//! of a MAC address.
 
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
@@ -11,7 +11,7 @@ use crate::model::{DesiredMac, Link};
 use super::session::Failure;
 use super::{ethtool, wireguard};
 
-/// Adds to `inventory` what the described links, by the names that they have in the kernel, need to be compared.
+/// Adds to `inventory` what is needed to compare the described links, given by their names in the kernel.
 /// A NIC that does not report them is left unchanged.
 pub async fn complete<'a>(
     inventory: &mut Inventory,
@@ -24,7 +24,7 @@ pub async fn complete<'a>(
     };
     for (name, desired) in described.filter(|(_, desired)| asks(desired)) {
         if is_random(desired) {
-            // Its keys are the kernel's random numbers.
+            // The keys are random numbers chosen by the kernel.
             inventory.random = RandomState::new().hash_one(());
         }
         let Some(link) = inventory.links.iter_mut().find(|link| link.name == name) else { continue };

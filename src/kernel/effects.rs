@@ -1,8 +1,8 @@
 //! The steps that do not use netlink: a sysctl, a file, a program, a call over D-Bus, a module.
 //!
-//! [`Effects`] is the interface: [`Real`] changes the machine, [`Recorder`] records what would be changed, and a test has
-//! its own. Each effect has a bound, and none blocks the runtime: signals are handled meanwhile, and
-//! dropping the future of an effect gives it up (a program's process group is killed). Decides nothing.
+//! [`Effects`] is the interface: [`Real`] changes the machine, [`Recorder`] records what would be changed, and tests
+//! have their own. Each effect has a bound, and none blocks the runtime: signals are handled meanwhile, and dropping
+//! the future of an effect gives it up (a program's process group is killed). Decides nothing.
 
 mod file;
 mod program;
@@ -27,24 +27,24 @@ use worker::Worker;
 pub use super::tools::BUS_BOUND;
 pub use program::PROGRAM_BOUND;
 
-/// How long writing or removing a file, or setting a sysctl, may take: a disk or a file system that does not answer.
+/// How long writing or removing a file, or setting a sysctl, may take, in case a disk or a file system hangs.
 pub const FILE_BOUND: Duration = Duration::from_secs(5);
 
-/// How long loading the modules of one kind of link may take: a driver's start included.
+/// How long loading the modules of one kind of link may take, including the driver's initialisation.
 pub const MODULE_BOUND: Duration = Duration::from_secs(20);
 
 /// Where resolvconf(8) keeps its records: Debian's in `interface`, openresolv in `interfaces`, since 3.14 in `keys`.
 const RECORDS: &[&str] = &["/run/resolvconf/interface", "/run/resolvconf/interfaces", "/run/resolvconf/keys"];
 
-/// Makes the steps that are not netlink. Each future is bounded, and gives its effect up when it is dropped.
+/// Makes the steps that do not use netlink. Each future is bounded, and gives its effect up when it is dropped.
 pub trait Effects {
-    /// Makes a step by a sysctl, a file, a program or D-Bus.
+    /// Makes a step with a sysctl, a file, a program or D-Bus.
     fn make(&mut self, action: &Action) -> impl Future<Output = Result<(), Trouble>>;
 
     /// The step that undoes `action`, determined before it is made; `None` if there is none.
     fn inverse(&mut self, action: &Action) -> impl Future<Output = Option<Action>>;
 
-    /// Loads the modules of a kind of link; those that are loaded already count as loaded now.
+    /// Loads the modules of a kind of link; modules that are already loaded count as loaded.
     fn load(&mut self, kind: Kind) -> impl Future<Output = Result<(), KernelLacks>>;
 }
 
@@ -61,7 +61,7 @@ impl Real {
         Self { machine: machine.clone(), worker: Worker::default() }
     }
 
-    /// Runs what may block on a thread of its own, within [`FILE_BOUND`].
+    /// Runs a blocking job on a thread of its own, within [`FILE_BOUND`].
     async fn file(
         &mut self,
         path: PathBuf,
@@ -74,7 +74,7 @@ impl Real {
         }
     }
 
-    /// The content of resolvconf's record.
+    /// The content of a resolvconf record.
     async fn record(&mut self, record: &str) -> Option<String> {
         let paths: Vec<PathBuf> = RECORDS.iter().map(|folder| self.machine.at(folder).join(record)).collect();
         let read = move || paths.iter().find_map(|path| file::read(path).ok().flatten());
@@ -125,7 +125,7 @@ impl Effects for Real {
 
     async fn inverse(&mut self, action: &Action) -> Option<Action> {
         match action {
-            // Those of links are in the inventory; what is left is the host name.
+            // Those of links are in the inventory; only the host name remains.
             Action::Sysctl { key, .. } => {
                 let path = self.machine.proc_sys().join(key);
                 let was = self.worker.run(FILE_BOUND, move || file::read(&path).ok().flatten()).await??;
@@ -142,7 +142,7 @@ impl Effects for Real {
                 Some(Action::Resolvconf { program: program.clone(), record: record.clone(), content })
             }
             Action::Refresh(_) => Some(action.clone()),
-            // networkd follows its files, which are put back, and is only waited for while it lets a link go.
+            // networkd's files are restored, and networkd follows them; it is waited for only when it releases a link.
             Action::Manage { by: Manager::Networkd, .. } => None,
             Action::Manage { link, by, on } => Some(Action::Manage { link: link.clone(), by: *by, on: !on }),
             _ => None,
@@ -165,17 +165,17 @@ fn machine_id(path: &Path) -> io::Result<Ipv6Addr> {
     Ok(id.ok_or(io::ErrorKind::InvalidData)?.into())
 }
 
-/// Records what would be changed outside the kernel, and makes the rest: netlink and sysctls belong to
-/// a namespace, files and programs to the machine.
+/// Records what would be changed outside the kernel, and makes the rest: netlink and sysctls belong to a namespace,
+/// files and programs to the machine.
 #[derive(Debug)]
 pub struct Recorder<E> {
     inner: E,
-    /// The steps that were not made, in order.
+    /// The steps that were recorded instead of made, in order.
     pub recorded: Vec<Action>,
 }
 
 impl<E: Effects> Recorder<E> {
-    /// Records what `inner` would do to the image; its sysctls and modules are made.
+    /// Records what `inner` would do to the image; sysctls and modules are passed on to it.
     pub fn before(inner: E) -> Self {
         Self { inner, recorded: Vec::new() }
     }

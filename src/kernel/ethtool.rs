@@ -30,13 +30,13 @@ const BIT: u16 = 1;
 const BIT_NAME: u16 = 2;
 const BIT_VALUE: u16 = 3;
 
-/// ethtool(8)'s word for all features that begin with [`CHECKSUM`], one of which a driver has.
+/// ethtool(8)'s name for all features that begin with [`CHECKSUM`]; a driver has one of them.
 const CHECKSUMMING: &str = "tx-checksumming";
 const CHECKSUM: &str = "tx-checksum-";
 
 const MAGIC: &str = "magic";
 
-/// Which of `wanted` are on at a link. A feature that the driver does not know is missing from the answer.
+/// Which of `wanted` are on at a link. A feature unknown to the driver is missing from the answer.
 pub(super) async fn features<'a>(
     link: &str,
     wanted: impl Iterator<Item = &'a str>,
@@ -51,7 +51,7 @@ pub(super) async fn features<'a>(
     Ok(few(wanted.map(|name| (name.to_owned(), is_on(name)))))
 }
 
-/// Turns a feature on or off. Returns a sentence if the driver does not do it, which is not an error.
+/// Turns a feature on or off. Returns a sentence if the driver ignores it, which is not an error.
 pub(super) async fn set_feature(link: &str, feature: &str, on: bool) -> Result<Option<String>, Failure> {
     let mut ethtool = Generic::open_or_refuse(FAMILY).await?;
     let names = if feature == CHECKSUMMING {
@@ -74,7 +74,7 @@ pub(super) async fn set_feature(link: &str, feature: &str, on: bool) -> Result<O
     }))
 }
 
-/// Whether a link wakes the machine by a magic packet; `None` if it cannot.
+/// Whether a magic packet wakes the machine through this link; `None` if it cannot.
 pub(super) async fn wake_on_lan(link: &str) -> Result<Option<bool>, Failure> {
     let Some(mut ethtool) = Generic::open(FAMILY).await? else { return Ok(None) };
     match ethtool.command(WOL_GET, &header(link)).await {
@@ -101,7 +101,7 @@ fn header(link: &str) -> Vec<u8> {
     message
 }
 
-/// The bits of a set with their values; in a set without mask all that are listed are on.
+/// The bits of a set with their values; in a set without a mask all listed bits are on.
 fn bits(set: Attributes<'_>) -> impl Iterator<Item = (String, bool)> {
     let all_on = set.get(BITSET_NOMASK).is_some();
     let bits = set.nest(BITSET_BITS).iter().filter(|(kind, _)| *kind == BIT);
@@ -111,7 +111,7 @@ fn bits(set: Attributes<'_>) -> impl Iterator<Item = (String, bool)> {
     })
 }
 
-/// Appends a set: those bits as given and the others as they are, or with `only` the others off.
+/// Appends a set: those bits as given and the others unchanged, or with `only` the others off.
 fn put_bits<'a>(
     message: &mut Vec<u8>,
     kind: u16,

@@ -1,5 +1,5 @@
-//! Which packet filters are hooked into the kernel, as far as that tells who may drop a packet of this machine: the base
-//! chains of nftables, and the tables of the older iptables. Rules are not read.
+//! Which packet filters are hooked into the kernel, to tell what may drop this machine's packets: the base chains of
+//! nftables, and the tables of the older iptables. Rules are not read.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use super::wire::Request;
 
 /// `NFNL_SUBSYS_NFTABLES`, `NFT_MSG_GETCHAIN` (linux/netfilter/nfnetlink.h, nf_tables.h).
 const GET_CHAIN: u16 = 10 << 8 | 4;
-/// Length of `struct nfgenmsg` in bytes; its first is the family.
+/// Length of `struct nfgenmsg` in bytes; the first byte is the family.
 const HEADER: usize = 4;
 const NFTA_CHAIN_TABLE: u16 = 1;
 const NFTA_CHAIN_NAME: u16 = 3;
@@ -26,26 +26,26 @@ const NETDEV: u8 = 5;
 /// Which packets pass a filter.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Those that come in.
+    /// Incoming packets.
     In,
-    /// Those that this machine sends.
+    /// Packets that this machine sends.
     Out,
 }
 
-/// A filter that packets pass.
+/// A packet filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// As its program names it: `nft table inet filter, chain input`, `iptables table filter`.
+    /// Its name as its program shows it: `nft table inet filter, chain input`, `iptables table filter`.
     pub name: String,
-    /// Which packets pass it; `None` for those that are forwarded, or where that is not known.
+    /// Which packets pass it; `None` for forwarded ones, or if that is not known.
     pub direction: Option<Direction>,
-    /// The link that it is at, for one that is at one.
+    /// The link that it is attached to, if any.
     pub device: Option<String>,
-    /// It may translate addresses, or send packets another way than the routes say: an answer need not be of whom was asked.
+    /// It may translate addresses, or reroute packets: an answer may come from another host than the one asked.
     pub translates: bool,
 }
 
-/// The filters that are there. Loads no module: where nftables is one that is not loaded, there is none.
+/// The existing filters. Loads no module: if nftables is a module that is not loaded, it has none.
 pub async fn filters(machine: &Machine) -> Vec<Filter> {
     let mut filters = legacy(machine);
     if has_nftables(machine) {
@@ -57,7 +57,7 @@ pub async fn filters(machine: &Machine) -> Vec<Filter> {
     filters
 }
 
-/// Asking for a subsystem that is missing makes the kernel load its module (`nfnetlink_rcv_msg`). A kernel without modules has
+/// Addressing a missing subsystem makes the kernel load its module (`nfnetlink_rcv_msg`). A kernel without modules has
 /// no /proc/modules.
 fn has_nftables(machine: &Machine) -> bool {
     let modules = fs::read_to_string(machine.at("/proc/modules"));
@@ -70,7 +70,7 @@ async fn chains() -> Result<Vec<Filter>, Failure> {
     Ok(session.dump(&request, |frame| chain(frame.payload)).await?.items)
 }
 
-/// A base chain; `None` for one that others jump to.
+/// A base chain; `None` for one that is only jumped to.
 fn chain(payload: &[u8]) -> Option<Filter> {
     let (header, attributes) = payload.split_at_checked(HEADER)?;
     let (family, attributes) = (*header.first()?, Attributes::new(attributes));

@@ -1,4 +1,4 @@
-//! Generic netlink: families that are found by name. ethtool and WireGuard speak through it.
+//! Generic netlink: families that are looked up by name. ethtool and WireGuard use it.
 
 use nix::errno::Errno;
 
@@ -6,7 +6,7 @@ use super::attributes::{self, Attributes};
 use super::session::{Failure, NetlinkFamily, Session};
 use super::wire::{Ack, Refusal, Request};
 
-/// linux/genetlink.h: the family that knows the others.
+/// linux/genetlink.h: the family that lists the others.
 const GENL_ID_CTRL: u16 = 16;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
@@ -39,7 +39,7 @@ impl Generic {
         }
     }
 
-    /// The same, where its absence is a refusal.
+    /// The same, but its absence is an error.
     pub(super) async fn open_or_refuse(family: &str) -> Result<Self, Failure> {
         let refused = || Failure::Refused(Refusal::bare(Errno::EOPNOTSUPP));
         Self::open(family).await?.ok_or_else(refused)
@@ -50,7 +50,7 @@ impl Generic {
         self.session.request(&Request::new(self.id, 0, &message(command, attributes)).question()).await
     }
 
-    /// The attributes of each message of a list.
+    /// The attributes of each message of a dump.
     pub(super) async fn list(&mut self, command: u8, attributes: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
         let request = Request::new(self.id, 0, &message(command, attributes));
         let dump = self.session.dump(&request, |frame| frame.payload.get(HEADER..).map(<[u8]>::to_vec));
@@ -64,6 +64,6 @@ pub(super) fn answer(ack: &Ack) -> Attributes<'_> {
 }
 
 fn message(command: u8, attributes: &[u8]) -> Vec<u8> {
-    // Command, version, two reserved bytes. All the families here are of version 1.
+    // Command, version, two reserved bytes. All families used here have version 1.
     [&[command, 1, 0, 0], attributes].concat()
 }

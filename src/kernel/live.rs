@@ -22,15 +22,15 @@ const RTM_GETADDR: u16 = 22;
 /// Length of `struct ifaddrmsg` in bytes.
 const ADDRESS_HEADER: usize = 8;
 
-/// A link, as it is now.
+/// The current state of a link.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LinkState {
     /// Kernel index.
     pub index: u32,
-    /// Kernel name; for a link that was renamed during a verification the one that it is described by.
+    /// Kernel name; for a link renamed during a verification, the name in the description.
     pub name: String,
-    /// Its kernel name where that is another one.
+    /// Its kernel name if that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renamed: Option<String>,
     /// `IFLA_INFO_KIND`; empty for hardware.
@@ -43,11 +43,11 @@ pub struct LinkState {
     pub up: bool,
     /// It does not use ARP and neighbour discovery (`IFF_NOARP`).
     pub no_arp: bool,
-    /// How often carrier has come or gone since the link was made.
+    /// How often carrier has come or gone since the link was created.
     pub carrier_changes: u32,
     /// `IFF_LOWER_UP`.
     pub carrier: bool,
-    /// `IFF_RUNNING`: up as RFC 2863 has it; a bond without an active member is not.
+    /// `IFF_RUNNING`: operationally up as in RFC 2863; a bond without an active member is not.
     pub running: bool,
     /// It is the loopback interface.
     pub loopback: bool,
@@ -55,11 +55,11 @@ pub struct LinkState {
     pub mtu: u32,
     /// Name of its bond, bridge or VRF.
     pub controller: Option<String>,
-    /// Name of the link it is made on, in this namespace.
+    /// Name of its parent, if that is in this namespace.
     pub parent: Option<String>,
-    /// Megabits per second, where the driver says.
+    /// Megabits per second, if the driver reports it.
     pub speed: Option<u32>,
-    /// False for half duplex; `None` if the driver does not say.
+    /// False for half duplex; `None` if the driver does not report it.
     pub full_duplex: Option<bool>,
     /// For a bond.
     pub bond: Option<BondState>,
@@ -73,7 +73,7 @@ pub struct LinkState {
     pub bridge_port: Option<String>,
 }
 
-/// A bond, as it is now.
+/// The current state of a bond.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BondState {
@@ -89,13 +89,13 @@ pub struct BondState {
     pub partner: Option<MacAddr>,
 }
 
-/// A member of a bond, as it is now. Port states are the bits of IEEE 802.1AX 6.4.2.3.
+/// The current state of a bond's member. Port states are the bits of IEEE 802.1AX 6.4.2.3.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BondPort {
     /// The bond sends through it.
     pub active: bool,
-    /// The bond's own link monitor holds it for up.
+    /// The bond's own link monitor considers it up.
     pub link_up: bool,
     /// The aggregator it belongs to.
     pub aggregator: Option<u16>,
@@ -103,13 +103,13 @@ pub struct BondPort {
     pub actor_state: Option<u8>,
     /// The partner's port state.
     pub partner_state: Option<u8>,
-    /// The partner's system address, from /proc/net/bonding; netlink tells only the active aggregator's.
+    /// The partner's system address, from /proc/net/bonding; netlink has only the active aggregator's.
     pub partner: Option<MacAddr>,
     /// The partner's key: ports of one LAG of the switch have one key.
     pub partner_key: Option<u16>,
 }
 
-/// An address, as it is now.
+/// The current state of an address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AddressState {
     /// Index of its link.
@@ -124,10 +124,10 @@ pub struct AddressState {
     pub duplicate: bool,
 }
 
-/// What one reading of the kernel for an inventory shows beside it: it is in the same messages.
+/// What reading the kernel for an inventory also yields, because it is in the same messages.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// The message of each link, for whoever asks.
+    /// The message of each link.
     pub(super) links: Vec<Vec<u8>>,
     /// Where the rest is read.
     pub(super) machine: Machine,
@@ -136,13 +136,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Every link, the partners of bond members and the speeds of NICs included: those are asked for now.
+    /// Every link, including the partners of bond members and the speeds of NICs, which are read now.
     pub fn links(&self) -> Vec<LinkState> {
         states(self.links.iter().filter_map(|payload| decode_link(payload)).collect(), &self.machine)
     }
 }
 
-/// Reads the state of now.
+/// Reads the current state.
 #[derive(Debug)]
 pub struct Live {
     session: Session,
@@ -154,7 +154,7 @@ impl Live {
         Ok(Live { session: Session::of(machine, NetlinkFamily::Route)? })
     }
 
-    /// Every link, the partners of bond members and the speeds of NICs included.
+    /// Every link, including the partners of bond members and the speeds of NICs.
     pub async fn links(&mut self) -> Result<Vec<LinkState>, Failure> {
         let dump = self.session.dump(&newlink::all(), |frame| decode_link(frame.payload)).await?;
         Ok(states(dump.items, self.session.machine()))
@@ -167,8 +167,8 @@ impl Live {
         Ok(dump.items)
     }
 
-    /// Lets the kernel resolve neighbours, by link and address; returns what it knew of them before. `anew`: also those
-    /// that answered lately.
+    /// Makes the kernel resolve neighbours, by link and address; returns what it knew of them before. `anew`: also
+    /// those that answered recently.
     pub async fn ask_neighbours(
         &mut self,
         names: &Names,
@@ -300,7 +300,7 @@ fn bond_port(data: Attributes<'_>) -> BondPort {
     }
 }
 
-/// `BR_STATE_…` of linux/if_bridge.h, in the words of bridge(8).
+/// `BR_STATE_…` of linux/if_bridge.h, as bridge(8) names them.
 fn port_word(state: u8) -> Option<String> {
     let word = ["disabled", "listening", "learning", "forwarding", "blocking"].get(usize::from(state))?;
     Some((*word).to_owned())
@@ -320,7 +320,7 @@ pub(super) fn decode_address(payload: &[u8]) -> Option<AddressState> {
     })
 }
 
-/// Adds what only /proc/net/bonding tells. The main thread's namespace is not always ours: hence `thread-self`.
+/// Adds what only /proc/net/bonding contains. The main thread's namespace is not always ours: hence `thread-self`.
 fn add_partners(links: &mut [LinkState], machine: &Machine) {
     let lacp = |l: &&LinkState| l.bond.as_ref().is_some_and(|b| b.mode == Some(BondMode::Lacp));
     let bonds: Vec<String> = links.iter().filter(lacp).map(|l| l.name.clone()).collect();
@@ -361,7 +361,7 @@ pub fn partners(text: &str) -> Vec<(String, Option<MacAddr>, Option<u16>)> {
     found
 }
 
-/// Speed and duplex as the driver tells them; a NIC without carrier tells nothing.
+/// Speed and duplex as the driver reports them; a NIC without carrier reports none.
 fn add_speed(link: &mut LinkState, machine: &Machine) {
     let read = |what: &str| std::fs::read_to_string(machine.sys_net().join(&link.name).join(what)).ok();
     let speed = read("speed").and_then(|t| t.trim().parse::<i64>().ok()).and_then(|s| u32::try_from(s).ok());

@@ -1,4 +1,4 @@
-//! Where the kernel itself would send a packet: `RTM_GETROUTE` for one destination, as `ip route get` asks.
+//! Where the kernel itself would send a packet: `RTM_GETROUTE` for one destination, as in `ip route get`.
 //!
 //! Rules, tables, VRFs and next-hop objects all count, whichever program made them. Changes nothing.
 //! Entry function: [`lookup`].
@@ -18,10 +18,10 @@ use super::wire::{Refusal, Request};
 
 const RTM_GETROUTE: u16 = 26;
 
-/// Name the table of the route that was found; the kernel takes this flag for IPv4 only, and always names it for IPv6
+/// Return the table of the route that was found; only IPv4 accepts this flag, and IPv6 always returns it
 /// (`inet_rtm_valid_getroute_req`, `inet6_rtm_valid_getroute_req`).
 const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
-/// Answer with the entry of the table, not with the route that was made of it (kernel 4.13).
+/// Return the table's entry instead of the route derived from it (kernel 4.13).
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
 /// A packet that the machine itself would send.
@@ -29,7 +29,7 @@ const RTM_F_FIB_MATCH: u32 = 0x2000;
 pub struct Query<'a> {
     /// Its destination.
     pub to: IpAddr,
-    /// Its source, where the program that sends chooses one.
+    /// Its source, if the sending program chooses one.
     pub from: Option<IpAddr>,
     /// The link, or the VRF, that the socket is bound to (`SO_BINDTODEVICE`).
     pub link: Option<&'a str>,
@@ -47,35 +47,35 @@ impl Query<'_> {
 /// What the kernel does with the packet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// It sends it, or delivers it to the machine itself.
+    /// It sends it, or delivers it locally.
     Route(Box<Egress>),
     /// It has no route (`ENETUNREACH`).
     NoRoute,
     /// A route or rule forbids it: unreachable, prohibit or blackhole.
     Forbidden(RouteKind),
-    /// The source is not an address of this machine. Told for IPv4; for IPv6 the kernel does not look at it.
+    /// The source is not an address of this machine. Only for IPv4; for IPv6 the kernel does not check it.
     NotOurSource,
 }
 
 /// How a packet leaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Egress {
-    /// `Unicast`, or `Local` where the destination is this machine itself.
+    /// `Unicast`, or `Local` if the destination is this machine itself.
     pub kind: RouteKind,
     /// The link that it leaves by; `None` for one that `names` lacks.
     pub link: Option<String>,
     /// The next hop's address; `None` if the destination is on-link.
     pub via: Option<IpAddr>,
-    /// The source address that the kernel uses, or takes the given one for.
+    /// The source address that the kernel uses, or the given one.
     pub source: Option<IpAddr>,
     /// The table that has the route.
     pub table: u32,
-    /// The route in that table: its prefix, metric, protocol, and next hops where it has several. `None` if the kernel
-    /// does not tell (before 4.13).
+    /// The route in that table: its prefix, metric, protocol, and next hops if it has several. `None` if the kernel
+    /// does not return it (before 4.13).
     pub entry: Option<RouteEntry>,
 }
 
-/// Asks the kernel. An `Err` is no answer to the question: the link is unknown, or the kernel did not answer.
+/// Asks the kernel. `Err` means that the question was not answered: the link is unknown, or the kernel did not reply.
 pub async fn lookup(session: &mut Session, names: &Names, query: &Query<'_>) -> Result<Decision, Failure> {
     let oif = match query.link {
         None => None,
@@ -84,7 +84,7 @@ pub async fn lookup(session: &mut Session, names: &Names, query: &Query<'_>) -> 
     let reply = match ask(session, query, oif, 0).await {
         Ok(reply) => reply,
         Err(Failure::Refused(refusal)) => {
-            // `fib_props`: what a route of each type is refused with.
+            // `fib_props`: the error number of each route type.
             let answer = match refusal.errno() {
                 Errno::EHOSTUNREACH => return Ok(Decision::Forbidden(RouteKind::Unreachable)),
                 Errno::EACCES => return Ok(Decision::Forbidden(RouteKind::Prohibit)),
@@ -114,7 +114,7 @@ pub async fn lookup(session: &mut Session, names: &Names, query: &Query<'_>) -> 
 }
 
 /// Refused with `ENETUNREACH` or `EINVAL`, which for IPv4 may also mean a source that this machine does not have
-/// (`ip_route_output_key_hash_rcu`): whether it does, the lookup of the source itself tells.
+/// (`ip_route_output_key_hash_rcu`): a lookup of the source itself shows which.
 async fn unless_source_is_strange(
     session: &mut Session,
     names: &Names,

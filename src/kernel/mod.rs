@@ -25,7 +25,7 @@ pub mod wire;
 mod wireguard;
 mod write;
 
-/// The system's error number; what std refuses by itself (a name with a zero byte) is an invalid argument.
+/// The system's error number; errors of std itself (a name with a zero byte) count as an invalid argument.
 fn errno(error: &std::io::Error) -> nix::errno::Errno {
     error.raw_os_error().map_or(nix::errno::Errno::EINVAL, nix::errno::Errno::from_raw)
 }

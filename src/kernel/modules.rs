@@ -1,8 +1,8 @@
-//! Kernel modules for the kinds of links, loaded where the image has no modprobe: `modules.dep` is followed and
-//! `finit_module(2)` called.
+//! Kernel modules for the kinds of links, loaded if the image has no modprobe: follows `modules.dep` and calls
+//! `finit_module(2)`.
 //!
-//! The kernel loads a missing module itself, by modprobe, when a link of the kind is made. Here are the two
-//! cases in which that is not enough: an image without modprobe; and `bonding`, which makes a stray `bond0`
+//! The kernel loads a missing module itself, through modprobe, when a link of the kind is created. This module handles
+//! the two cases in which that is not enough: an image without modprobe; and `bonding`, which creates a stray `bond0`
 //! unless loaded with `max_bonds=0`. Entry function: `load`, which blocks.
 
 use std::ffi::CString;
@@ -49,7 +49,7 @@ pub struct KernelLacks {
     what: &'static str,
     /// The module that would help.
     module: &'static str,
-    /// Why the module could not be loaded, where it is there.
+    /// Why the module could not be loaded, if it exists.
     why: Option<Unloaded>,
 }
 
@@ -58,7 +58,7 @@ pub struct KernelLacks {
 enum Unloaded {
     /// The kernel, or the file system, refused this file.
     Refused(PathBuf, Errno),
-    /// This file is compressed, and the kernel does not unpack modules by itself.
+    /// This file is compressed, and the kernel cannot decompress modules.
     Compressed(PathBuf),
     /// It did not end within this time.
     Late(Duration),
@@ -118,8 +118,8 @@ impl fmt::Display for KernelLacks {
     }
 }
 
-/// Loads the module of a kind, after those it needs. Nothing is done for a `bonding` that is there already: loading it
-/// again would not be refused where it is built in.
+/// Loads the module of a kind, after those it needs. Does nothing if `bonding` is there already: if it is built in,
+/// loading it again would not be refused.
 pub(super) fn load(machine: &Machine, kind: Kind) -> Result<(), KernelLacks> {
     let Some(missing) = KernelLacks::of(kind) else { return Ok(()) };
     if kind == Kind::Bond && machine.sys().join("module/bonding").exists() {
@@ -157,7 +157,7 @@ fn in_order<'a>(dependencies: &'a str, module: &str) -> Option<Vec<&'a str>> {
     Some(files)
 }
 
-/// `kernel/drivers/net/bonding/bonding.ko.xz` is `bonding`; `-` and `_` are one letter in module names.
+/// `kernel/drivers/net/bonding/bonding.ko.xz` is `bonding`; `-` and `_` are the same in module names.
 fn name_of(file: &str) -> String {
     let name = file.rsplit('/').next().unwrap_or(file);
     name.split(".ko").next().unwrap_or(name).replace('-', "_")
@@ -208,13 +208,13 @@ mod tests {
         };
         let found = || files(&machine, "6.1.0", "bonding").map(|files| files.last().unwrap().clone());
         assert_eq!(found(), None);
-        // NixOS has its modules there alone.
+        // NixOS has its modules only there.
         let places = ["run/booted-system/kernel-modules/lib/modules", "usr/lib/modules", "lib/modules"];
         for place in places {
             let folder = put(place);
             assert_eq!(found(), Some(folder.join("kernel/drivers/net/bonding/bonding.ko")), "{place}");
         }
-        // A folder that does not list the module leaves it to the next.
+        // If a folder does not list the module, the next is searched.
         fs::write(root.path().join("lib/modules/6.1.0/modules.dep"), "").unwrap();
         assert!(found().unwrap().starts_with(root.path().join("usr")));
     }

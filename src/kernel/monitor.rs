@@ -16,14 +16,14 @@ use super::attributes::Attributes;
 use super::session::{Failure, READ_BUFFER, Read, drain, read_next, register};
 use super::wire;
 
-/// Receive buffer asked for, in bytes: a thousand links coming up at once.
+/// Requested receive buffer, in bytes: enough for a thousand links coming up at once.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Groups of `NETLINK_ROUTE` notifications (linux/rtnetlink.h, `RTNLGRP_…`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Group {
-    /// Links made, changed (flags, carrier, attributes) and gone.
+    /// Links created, changed (flags, carrier, attributes) and removed.
     Link = 1,
     /// Neighbour entries.
     Neighbour = 3,
@@ -43,10 +43,10 @@ pub enum Group {
 
 /// linux/if_addr.h.
 const IFA_F_DADFAILED: u32 = 0x08;
-/// Events that are looked at before the state is read anew.
+/// How many events are read before the state is read anew.
 const MOST_EVENTS: usize = 1000;
 
-/// The address of an event that says it is gone because another machine has it, and the index of its link.
+/// The address in an event that says it was deleted because another host has it, and the index of its link.
 fn duplicate(event: &Event) -> Option<(u32, Ipv6Addr)> {
     let Event::Message { kind: libc::RTM_DELADDR, payload } = event else { return None };
     // struct ifaddrmsg: family, prefix length, flags, scope, index.
@@ -63,7 +63,7 @@ fn duplicate(event: &Event) -> Option<(u32, Ipv6Addr)> {
 /// One notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A message of type `kind` (`RTM_NEWLINK`, …) with what stands behind its header.
+    /// A message of type `kind` (`RTM_NEWLINK`, …) with what follows its header.
     Message {
         /// Message type.
         kind: u16,
@@ -116,12 +116,12 @@ impl Monitor {
         }
     }
 
-    /// As [`Monitor::changed`]; returns the addresses that were deleted because somebody else has them, each with the index of
-    /// its link: an address with a lifetime goes when duplicate detection finds it elsewhere (addrconf_dad_stop).
+    /// Like [`Monitor::changed`]; returns the addresses that were deleted because another host has them, each with the
+    /// index of its link: an address with a lifetime is deleted if duplicate detection fails (addrconf_dad_stop).
     pub async fn changed_or_duplicate(&mut self) -> Result<Vec<(u32, Ipv6Addr)>, Failure> {
         let mut duplicates = Vec::new();
         let mut event = self.next().await?;
-        // A bound on one round: whoever has events without end reads the state all the same.
+        // Bounded, so that the state is read even if events never stop.
         for _ in 0..MOST_EVENTS {
             duplicates.extend(duplicate(&event));
             match tokio::time::timeout(Duration::ZERO, self.next()).await {
@@ -132,8 +132,8 @@ impl Monitor {
         Ok(duplicates)
     }
 
-    /// Waits until something has changed, and takes with it all that has been notified by then: for a waiter
-    /// that reads the state anew. No bound; cancel safe.
+    /// Waits until something has changed, and consumes all notifications that have arrived by then: for a caller that
+    /// reads the state anew. No bound; cancel safe.
     pub async fn changed(&mut self) -> Result<(), Failure> {
         self.next().await?;
         self.pending.clear();

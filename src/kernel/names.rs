@@ -1,4 +1,4 @@
-//! Which link has which index. The kernel uses indexes; everything outside this room uses names.
+//! The names and indexes of links. The kernel uses indexes; everything outside this room uses names.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ impl Names {
         self.by_name.insert(name.to_owned(), index);
     }
 
-    /// Forgets the link of this name; gives its index.
+    /// Forgets the link with this name; returns its index.
     pub fn remove(&mut self, name: &str) -> Option<u32> {
         let index = self.by_name.remove(name)?;
         self.by_index.remove(&index);

@@ -27,19 +27,20 @@ pub struct Neighbour {
     pub link: String,
     /// Its address.
     pub ip: IpAddr,
-    /// Its hardware address, where that is known.
+    /// Its hardware address, if known.
     pub mac: Option<MacAddr>,
-    /// What the kernel knows of it.
+    /// The state of its entry.
     pub state: NeighbourState,
 }
 
-/// What the kernel knows of a neighbour (`NUD_…`, linux/neighbour.h).
+/// The state of a neighbour entry (`NUD_…`, linux/neighbour.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NeighbourState {
     /// It has answered recently.
     Reachable,
-    /// It is a permanent entry, or the link does not resolve neighbours (`NUD_PERMANENT`, `NUD_NOARP`): nothing was asked.
+    /// It is a permanent entry, or the link does not resolve neighbours (`NUD_PERMANENT`, `NUD_NOARP`): nothing was
+    /// asked.
     Fixed,
     /// It is being resolved.
     Asked,
@@ -70,7 +71,7 @@ pub async fn list(session: &mut Session, names: &Names) -> Result<Vec<Neighbour>
     Ok(dump.items)
 }
 
-/// The entry that a notification of message type `kind` speaks of; `None` for others, and for one that went.
+/// The entry in a notification of message type `kind`; `None` for other types, and for a deleted entry.
 pub fn notified(kind: u16, payload: &[u8], names: &Names) -> Option<Neighbour> {
     if kind == RTM_NEWNEIGH { decode(payload, names) } else { None }
 }
@@ -87,9 +88,9 @@ fn decode(payload: &[u8], names: &Names) -> Option<Neighbour> {
     })
 }
 
-/// Lets the kernel resolve neighbours, by link and address, without sending them packets. A stale one is asked anew, and so
-/// is one that counts as reachable: it may have been entered by hand. What comes of it is notified. Gives what the kernel
-/// knew of them before.
+/// Makes the kernel resolve neighbours, by link and address, without sending them packets. A stale one is asked again,
+/// and so is one that counts as reachable: it may have been entered by hand. The result is notified. Returns what the
+/// kernel knew of them before.
 pub async fn ask(
     session: &mut Session,
     names: &Names,
@@ -110,11 +111,11 @@ pub async fn ask(
     Ok(known)
 }
 
-/// The request that makes the kernel ask for an address; `None` if it asks already, or need not.
+/// The request that makes the kernel resolve an address; `None` if it already does, or need not.
 fn question(index: u32, ip: IpAddr, known: Option<&Neighbour>) -> Option<Request> {
     let (state, flags, mac) = match known {
         Some(Neighbour { state: NeighbourState::Fixed | NeighbourState::Asked, .. }) => return None,
-        // A use would only begin a delay of five seconds (DELAY_PROBE_TIME).
+        // `NTF_USE` alone would only start a delay of five seconds (DELAY_PROBE_TIME).
         Some(Neighbour {
             state: NeighbourState::Stale | NeighbourState::Reachable, mac: Some(mac), ..
         }) => (libc::NUD_PROBE, 0, Some(mac)),

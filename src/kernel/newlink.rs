@@ -1,5 +1,5 @@
-//! A link's message (`RTM_NEWLINK`: `struct ifinfomsg` and `IFLA_…`), and the question for it. It is decoded here, for the
-//! inventory ([`super::read`]) and for the state of the moment ([`super::live`]).
+//! A link's message (`RTM_NEWLINK`: `struct ifinfomsg` and `IFLA_…`), and the request for it. It is decoded here, for
+//! the inventory ([`super::read`]) and for the current state ([`super::live`]).
 
 use crate::model::{Kind, LinkKind, MacAddr, PortVlan, attribute};
 
@@ -17,7 +17,7 @@ const BRIDGE_VLAN_INFO_PVID: u16 = 1 << 1;
 const BRIDGE_VLAN_INFO_UNTAGGED: u16 = 1 << 2;
 const BRIDGE_VLAN_INFO_RANGE_BEGIN: u16 = 1 << 3;
 
-/// What every reader of a link's message needs of it.
+/// What every reader of a link's message needs from it.
 #[derive(Clone, Debug)]
 pub(super) struct LinkMessage<'a> {
     pub(super) index: u32,
@@ -58,7 +58,7 @@ impl<'a> LinkMessage<'a> {
         self.attributes.u32(libc::IFLA_MTU).unwrap_or(0)
     }
 
-    /// What made it; hardware where nothing is told.
+    /// Its kind; hardware if the message has none.
     pub(super) fn kind(&self) -> LinkKind {
         self.info.text(libc::IFLA_INFO_KIND).unwrap_or_default().as_str().into()
     }
@@ -68,7 +68,7 @@ impl<'a> LinkMessage<'a> {
         self.info.nest(libc::IFLA_INFO_DATA)
     }
 
-    /// The kind of its controller, where that is one of ours.
+    /// The kind of its controller, if netapply knows it.
     pub(super) fn port_of(&self) -> Option<Kind> {
         Kind::from_word(&self.info.text(libc::IFLA_INFO_SLAVE_KIND)?)
     }
@@ -83,12 +83,12 @@ impl<'a> LinkMessage<'a> {
         self.attributes.u32(libc::IFLA_MASTER)
     }
 
-    /// The index of the link it is made on, where that is in this namespace. A NIC may name itself.
+    /// The index of its parent, if that is in this namespace. A NIC may name itself.
     pub(super) fn parent(&self) -> Option<u32> {
         if self.attributes.get(libc::IFLA_LINK_NETNSID).is_some() {
             return None;
         }
-        // Tunnels and VXLAN carry it among their options.
+        // Tunnels and VXLAN have it among their options.
         let in_options = || self.options().u32(attribute::of(self.kind().known()?, "dev")?.nla);
         let index = self.attributes.u32(libc::IFLA_LINK).or_else(in_options)?;
         (index != self.index && index != 0).then_some(index)
@@ -109,12 +109,12 @@ pub(super) fn payload(index: u32, name: Option<&str>) -> Vec<u8> {
     payload
 }
 
-/// The question for all links.
+/// The request for all links.
 pub(super) fn all() -> Request {
     Request::new(RTM_GETLINK, 0, &payload(0, None))
 }
 
-/// The question for the VLANs of bridges and of their ports, which come in messages of a family of their own.
+/// The request for the VLANs of bridges and of their ports, which come in messages of a family of their own.
 pub(super) fn bridges() -> Request {
     let mut payload = vec![0; HEADER];
     payload[0] = libc::AF_BRIDGE as u8;
@@ -123,7 +123,7 @@ pub(super) fn bridges() -> Request {
     Request::new(RTM_GETLINK, 0, &payload)
 }
 
-/// Index and VLANs in a message of the family `AF_BRIDGE`; `None` for one of a NIC that bridges by itself, which has flags.
+/// Index and VLANs in a message of the family `AF_BRIDGE`; `None` for a NIC with an embedded bridge, which has flags.
 pub(super) fn vlans(payload: &[u8]) -> Option<(u32, Vec<PortVlan>)> {
     let index = field(payload, 4, u32::from_ne_bytes)?;
     let spec = Attributes::new(payload.get(HEADER..)?).nest(libc::IFLA_AF_SPEC);
@@ -148,12 +148,13 @@ pub(super) fn vlans(payload: &[u8]) -> Option<(u32, Vec<PortVlan>)> {
     Some((index, vlans))
 }
 
-/// The question for one link by name or alternative name.
+/// The request for one link by name or alternative name.
 pub(super) fn by_name(name: &str) -> Request {
     Request::new(RTM_GETLINK, 0, &payload(0, Some(name))).question()
 }
 
-/// The order to make a link of that kind with more queues than any has, which the kernel refuses (`rtnl_create_link`).
+/// A request to create a link of that kind with more queues than any has, which the kernel refuses
+/// (`rtnl_create_link`).
 pub(super) fn impossible(name: &str, kind: Kind) -> Request {
     let mut payload = vec![0; HEADER];
     attributes::put(&mut payload, libc::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());

@@ -29,13 +29,13 @@ const RTM_GETADDR: u16 = 22;
 const RTM_GETROUTE: u16 = 26;
 const RTM_GETRULE: u16 = 34;
 
-/// Reads everything that a description is compared with. Offload features and wake-on-LAN are left out; they
-/// are asked for where a description names them.
+/// Reads everything that a description is compared with, except offload features and wake-on-LAN, which are read if a
+/// description names them.
 pub async fn inventory(session: &mut Session) -> Result<Inventory, Failure> {
     Ok(inventory_and_moment(session).await?.0)
 }
 
-/// The same, and what else the messages tell of links and addresses.
+/// The same, and what else the messages contain about links and addresses.
 pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, Snapshot), Failure> {
     let machine = session.machine().clone();
     let mut inventory =
@@ -62,7 +62,7 @@ pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, S
     Ok((inventory, moment))
 }
 
-/// A kernel without IPv6 or without policy rules refuses the question; then there are none.
+/// A kernel without IPv6 or without policy rules refuses the request; then there are none.
 fn without_family<T>(read: Result<Vec<T>, Failure>) -> Result<Vec<T>, Failure> {
     match read {
         Err(Failure::Refused(r)) if matches!(r.errno(), Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT) => {
@@ -83,8 +83,8 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Name
     for link in payloads.iter().filter_map(|payload| LinkMessage::new(payload)) {
         names.insert(link.index, &link.name);
     }
-    // The list is checked against /sys. What it lacks is asked for by name; where /sys shows another
-    // namespace, or the link has gone, there is no such link.
+    // The list is checked against /sys. Links it lacks are requested by name; if /sys shows another namespace, or the
+    // link has gone, there is no such link.
     for missing in files::links(session.machine()) {
         if names.index(&missing).is_some() {
             continue;
@@ -116,7 +116,7 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Name
     Ok((names, payloads))
 }
 
-/// The VLANs of bridges and of their ports, which the kernel tells in messages of a family of their own.
+/// The VLANs of bridges and of their ports, which come in messages of a family of their own.
 async fn bridge_vlans(session: &mut Session, links: &mut [ObservedLink]) -> Result<(), Failure> {
     for (index, vlans) in
         session.dump(&newlink::bridges(), |frame| newlink::vlans(frame.payload)).await?.items
@@ -136,7 +136,7 @@ pub async fn addresses(session: &mut Session, names: &Names) -> Result<Vec<Addre
     Ok(dump.items)
 }
 
-/// The routes of a family (`AF_INET`, `AF_INET6`), without cached ones and the kernel's own of the table `local`.
+/// The routes of a family (`AF_INET`, `AF_INET6`), without cached ones and the kernel's own in the table `local`.
 pub(super) async fn routes(
     session: &mut Session,
     family: i32,
@@ -154,13 +154,13 @@ pub(super) async fn routes(
     Ok(routes)
 }
 
-/// Of how many IPv6 routes with several next hops the makers are asked for, and how often for each next hop.
+/// For how many multipath IPv6 routes the protocols are looked up, and how often per next hop.
 const ASKED_GROUPS: usize = 64;
 const ASKED_TIMES: usize = 12;
 
-/// Of IPv6 routes that the kernel shows as one it tells the maker of the first only. A lookup tells that of the next hop
-/// which its flow takes (`rt6_fill_node`): so many destinations are asked for that each has its turn. Where lookups lead
-/// elsewhere, the first one's maker is taken for that of all.
+/// Looks up the protocols of IPv6 routes that the kernel shows as one multipath route, with the first protocol only. A
+/// lookup returns that of the next hop which its flow takes (`rt6_fill_node`): enough destinations are looked up for
+/// each to have its turn. If lookups lead elsewhere, all next hops get the first one's protocol.
 async fn name_makers(session: &mut Session, names: &Names, routes: &mut [RouteEntry]) -> Result<(), Failure> {
     let joined = |a: &RouteEntry, b: &RouteEntry| {
         let key = |r: &RouteEntry| (r.to, r.table, r.metric, r.from);
@@ -188,7 +188,7 @@ async fn name_makers(session: &mut Session, names: &Names, routes: &mut [RouteEn
     Ok(())
 }
 
-/// Where a packet to there goes.
+/// Looks up where a packet to that address goes.
 fn lookup(to: Ipv6Addr) -> Request {
     let mut payload = vec![0; 12];
     (payload[0], payload[1]) = (libc::AF_INET6 as u8, 128);
@@ -196,7 +196,7 @@ fn lookup(to: Ipv6Addr) -> Request {
     Request::new(RTM_GETROUTE, 0, &payload).question()
 }
 
-/// The rules of a family, without those that the kernel makes; of each, whether it leads all packets to the table main.
+/// The rules of a family, without the kernel's own; for each, whether it leads all packets to the main table.
 async fn rules(session: &mut Session, family: i32) -> Result<Vec<(Option<RuleEntry>, bool)>, Failure> {
     let mut header = [0; 12];
     header[0] = family as u8;
@@ -211,8 +211,8 @@ pub(super) async fn has_carrier(session: &mut Session, name: &str) -> Option<boo
     Some(LinkMessage::new(&reply)?.has(libc::IFF_LOWER_UP))
 }
 
-/// Whether a link is up as IPv6 sees it (`netif_oper_up`): a link of a kind that knows no carrier is, once it is up;
-/// `None` if there is no such link.
+/// Whether a link is up as IPv6 sees it (`netif_oper_up`): a link of a kind without carrier is, once it is up; `None`
+/// if there is no such link.
 pub(super) async fn is_ready(session: &mut Session, name: &str) -> Option<bool> {
     let reply = session.request(&newlink::by_name(name)).await.ok()?.reply?;
     let state = LinkMessage::new(&reply)?.attributes.u8(libc::IFLA_OPERSTATE)?;

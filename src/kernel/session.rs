@@ -1,12 +1,12 @@
 //! A netlink session: every request gets an answer, and every wait has a bound.
 //!
-//! rtnetlink's own connection loses replies that it cannot decode and then waits for ever, sends one
-//! request per round trip, and has no extended acks; this replaces it below rtnetlink's message builders.
-//! It knows framing only ([`super::wire`]); what replies mean is for their readers.
+//! rtnetlink's own connection loses replies that it cannot decode and then waits forever, sends one request per round
+//! trip, and has no extended acks; this replaces it below rtnetlink's message builders. It knows framing only
+//! ([`super::wire`]); the meaning of replies is up to their readers.
 //!
-//! The kernel answers a request before `send` returns, so a wait here is for a lost answer: it ends at the
-//! session's bound. (A change that blocks inside the kernel blocks the send itself; nothing bounds that.)
-//! Entry points: [`Session::batch`] for changes, [`Session::dump`] for lists.
+//! The kernel answers a request before `send` returns, so a wait here is for a lost answer: it ends at the session's
+//! bound. (A change that blocks inside the kernel blocks the send itself, without a bound.) Entry points:
+//! [`Session::batch`] for changes, [`Session::dump`] for lists.
 
 use std::fmt;
 use std::io;
@@ -24,24 +24,25 @@ use crate::machine::Machine;
 
 use super::wire::{self, Ack, NetlinkMessage, Refusal, Request};
 
-/// How long the answers to a datagram may take, sending included: they are there before `send` returns, unless one was lost.
+/// How long the answers to a datagram may take, sending included: they are there before `send` returns unless one was
+/// lost.
 pub const BOUND: Duration = Duration::from_secs(5);
 
-/// How many times that a list may take, which is read in many datagrams, and again where it changed meanwhile.
+/// How many times that a dump may take, which is read in many datagrams, and repeated if it changed meanwhile.
 const DUMP: u32 = 6;
 
-/// Receive buffer asked for, in bytes: room for the refusal of each message of a full datagram.
+/// Requested receive buffer, in bytes: room for the refusal of each message of a full datagram.
 const RECEIVE_BUFFER: usize = 2 << 20;
 
 /// Largest datagram sent, in bytes. Measured on 10,000 routes: datagrams of this size with only the last message
-/// acknowledged take two thirds of what 8 KiB with every ack take.
+/// acknowledged take two thirds of the time of 8 KiB datagrams with every message acknowledged.
 pub(super) const DATAGRAM: usize = 32 << 10;
 
 /// The kernel fills at most 32 KiB a datagram when the reader offers that much (`netlink_dump`); one link
 /// with hundreds of virtual functions can be longer, and then the buffer grows.
 pub(super) const READ_BUFFER: usize = 64 << 10;
 
-/// How often a dump that was interrupted by changes is asked for again.
+/// How often a dump that was interrupted by changes is repeated.
 const DUMP_ATTEMPTS: usize = 10;
 
 /// How often, after an overrun, the session asks whether the kernel is done.
@@ -90,12 +91,12 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The whole of a list that the kernel gave.
+/// A complete list from the kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Dump<T> {
-    /// What the decoder made of the items.
+    /// The decoded items.
     pub items: Vec<T>,
-    /// False where the list changed under every attempt to read it: an item may be missing or doubled.
+    /// False if the list changed during every attempt to read it: an item may be missing or duplicated.
     pub consistent: bool,
 }
 
@@ -105,7 +106,7 @@ pub struct Session {
     socket: AsyncFd<Socket>,
     sequence: u32,
     bound: Duration,
-    /// When what is asked must have been answered.
+    /// When the pending requests must have been answered.
     until: Instant,
     /// The machine whose kernel it is.
     machine: Machine,
@@ -116,9 +117,9 @@ pub struct Session {
     outgoing: Vec<u8>,
 }
 
-/// What a read brought.
+/// The result of a read.
 pub(super) enum Read {
-    /// A datagram of so many bytes at the start of the incoming buffer.
+    /// A datagram of this length at the start of the incoming buffer.
     Datagram(usize),
     /// The receive buffer overran: answers are missing.
     Overrun,
@@ -133,24 +134,24 @@ impl Session {
         Self::of(&Machine::default(), family)
     }
 
-    /// The same, where the kernel's files are elsewhere.
+    /// The same, with the kernel's files elsewhere.
     pub fn of(machine: &Machine, family: NetlinkFamily) -> Result<Self, Failure> {
         let socket = Socket::new(match family {
             NetlinkFamily::Route => protocols::NETLINK_ROUTE,
             NetlinkFamily::Generic => protocols::NETLINK_GENERIC,
             NetlinkFamily::Netfilter => protocols::NETLINK_NETFILTER,
         })?;
-        // Connected to the kernel: nobody else can put answers into the socket.
+        // Connected to the kernel: nobody else can send answers to the socket.
         socket.connect(&SocketAddr::new(0, 0))?;
-        // Both since 4.12; before, a refusal has its number only.
+        // Both since 4.12; before, a refusal has only its number.
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_cap_ack(true);
-        // Since 4.20; before, the kernel ignores what a dump request filters by.
+        // Since 4.20; before, the kernel ignores the filter of a dump request.
         let _ = socket.set_netlink_get_strict_chk(true);
         Ok(Self { machine: machine.clone(), ..Self::over(socket, BOUND)? })
     }
 
-    /// The machine whose kernel it is: what the kernel tells only by files is there.
+    /// The machine whose kernel it is, for what the kernel exposes only as files.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
@@ -178,8 +179,8 @@ impl Session {
         answers.pop().unwrap_or(Err(Failure::Lost))
     }
 
-    /// Sends requests in order, as many to a datagram as fit, and gives the answer to each. A refused one
-    /// does not stop those after it. Questions that have one reply (`RTM_GETLINK` by name) may be among them.
+    /// Sends requests in order, as many per datagram as fit, and returns the answer to each. A refused one does not
+    /// stop those after it. Requests with one reply (`RTM_GETLINK` by name) may be among them.
     pub async fn batch(&mut self, requests: &[Request]) -> Vec<Result<Ack, Failure>> {
         let mut answers = Vec::with_capacity(requests.len());
         let mut rest = requests;
@@ -224,7 +225,7 @@ impl Session {
                     wire::frames(&self.incoming[..length]).for_each(|f| answers.take(&f))
                 }
                 Some(Read::Overrun | Read::Cut) => answers.overrun = true,
-                // All that the overrun left has been read. A fence's ack ends the wait for what it took.
+                // Everything after the overrun has been read. A fence's ack ends the wait for what was lost.
                 None => {
                     fences.next().ok_or(Failure::Lost)?;
                     answers.fence = self.take_sequence(1);
@@ -241,8 +242,8 @@ impl Session {
         Ok(())
     }
 
-    /// Asks for a list and hands each item to `decode`, which keeps it or passes it over. A list that changed while it was read is asked for
-    /// again, so `decode` must not count on seeing each item once.
+    /// Requests a list and passes each item to `decode`, which keeps or skips it. A list that changed while it was read
+    /// is requested again, so `decode` must not rely on seeing each item once.
     pub async fn dump<T>(
         &mut self,
         request: &Request,
@@ -254,7 +255,7 @@ impl Session {
             match self.dump_once(request, &mut decode).await {
                 Ok(dump) if dump.consistent => return Ok(dump),
                 Ok(dump) => last = dump,
-                // A dump that was given up half-way still occupies the socket.
+                // A dump that was abandoned half-way still occupies the socket.
                 Err(Failure::Refused(refusal)) if refusal.errno() == Errno::EBUSY => {
                     drain(self.socket.get_ref(), &mut self.incoming)?
                 }
@@ -320,7 +321,7 @@ impl Session {
         }
     }
 
-    /// Reads a datagram; where there is none, waits for one within the bound, or with `only_there` gives None.
+    /// Reads a datagram; if there is none, waits for one within the bound, or with `only_there` returns None.
     async fn read(&mut self, only_there: bool) -> Result<Option<Read>, Failure> {
         match read(self.socket.get_ref(), &mut self.incoming) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && only_there => return Ok(None),
@@ -349,14 +350,14 @@ pub(super) fn drain(socket: &Socket, incoming: &mut Vec<u8>) -> Result<(), Failu
 /// Registers a socket with the runtime.
 pub(super) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     socket.set_non_blocking(true)?;
-    // SAFETY: `Socket` owns its descriptor, gives out always the same, and closes it only when dropped.
+    // SAFETY: `Socket` owns its descriptor, always returns the same one, and closes it only when dropped.
     unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
 }
 
 /// Reads a pending datagram; `WouldBlock` if there is none.
 fn read(socket: &Socket, incoming: &mut Vec<u8>) -> io::Result<Read> {
     loop {
-        // With MSG_TRUNC the length is the datagram's own, whatever the buffer's.
+        // With MSG_TRUNC the returned length is the datagram's, whatever the buffer's.
         match socket.recv(&mut &mut incoming[..], libc::MSG_TRUNC) {
             Ok(length) if length > incoming.len() => {
                 incoming.resize(length.next_power_of_two(), 0);
@@ -373,14 +374,14 @@ fn read(socket: &Socket, incoming: &mut Vec<u8>) -> io::Result<Read> {
 /// Waits for a datagram, however long that takes, and reads it.
 pub(super) async fn read_next(socket: &AsyncFd<Socket>, incoming: &mut Vec<u8>) -> io::Result<Read> {
     loop {
-        // `try_io` forgets a readiness that has turned out to be an old one.
+        // `try_io` clears a stale readiness.
         if let Ok(result) = socket.readable().await?.try_io(|s| read(s.get_ref(), incoming)) {
             return result;
         }
     }
 }
 
-/// The answers to one datagram as they come in.
+/// Collects the answers to one datagram.
 struct Answers {
     first: u32,
     acks: Vec<Option<Result<Ack, Refusal>>>,
@@ -388,9 +389,9 @@ struct Answers {
     /// Sequence number of the fence, 0 while there is none.
     fence: u32,
     fenced: bool,
-    /// The receive buffer overran, and what it still holds has not been read to its end.
+    /// The receive buffer overran, and its remaining content has not been read.
     overrun: bool,
-    /// Answers have been lost: silence is no success.
+    /// Answers have been lost: a missing one is not a success.
     lost: bool,
 }
 
@@ -426,8 +427,8 @@ impl Answers {
         self.fenced || matches!(self.acks.last(), Some(Some(_)))
     }
 
-    /// One result a request. Those without an answer succeeded where they asked for none and the answer
-    /// to a later one is in; else they failed in the way given.
+    /// One result per request. Those without an answer succeeded if they requested none and the answer to a later one
+    /// has arrived; else they failed in the given way.
     fn finish(mut self, requests: &[Request], failure: Failure) -> Vec<Result<Ack, Failure>> {
         let through = self.last_is_in() && !self.lost;
         self.replies.resize(self.acks.len(), None);

@@ -1,5 +1,5 @@
-//! The steps that tell a running tool of the image something over D-Bus: to read its files again, and to leave a link
-//! alone. Each ends when the tool has done it, within one bound.
+//! The steps that notify a running tool of the image over D-Bus: to reload its files, and to release a link. Each ends
+//! when the tool has done so, within one bound.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn called(machine: &Machine, method: &BusMethod<'_>) -> Result<(), BusErro
     bus.call(method).await.map(drop)
 }
 
-/// A networkd that is still starting has no name on the bus yet: it is waited for. One without any bus is told by systemd.
+/// A networkd that is still starting has no name on the bus yet: wait for it. Without a bus, systemd reloads it.
 async fn reload_networkd(machine: &Machine) -> Result<(), BusError> {
     let mut bus = match Bus::system(machine.root(), BUS_BOUND).await {
         Err(BusError::Absent(_)) => return restart(machine, "systemd-networkd.service").await,
@@ -78,7 +78,7 @@ async fn reload_networkd(machine: &Machine) -> Result<(), BusError> {
     bus.call(&reload).await.map(drop)
 }
 
-/// Has systemd restart a unit that runs, and waits until the job is done. On systemd's own socket, which needs no D-Bus
+/// Has systemd restart a running unit, and waits until the job is done. Uses systemd's own socket, which needs no D-Bus
 /// daemon.
 async fn restart(machine: &Machine, unit: &str) -> Result<(), BusError> {
     let mut bus = Bus::systemd(machine.root(), BUS_BOUND).await?;
@@ -91,8 +91,8 @@ async fn restart(machine: &Machine, unit: &str) -> Result<(), BusError> {
     };
     // Without a subscriber systemd sends no signals.
     bus.call(&manager("Subscribe", &[])).await?;
-    // The units are ordered after netapply.service, whose own start job a boot waits for: without its order, the job does
-    // not wait for this process.
+    // The units are ordered after netapply.service, and at boot that unit's start job is still running: without
+    // ignoring dependencies the restart would wait for this process.
     let arguments = [Argument::Text(unit), Argument::Text("ignore-dependencies")];
     let job = bus.call(&manager("TryRestartUnit", &arguments)).await?;
     let job = job.first().and_then(Returned::text).unwrap_or_default().to_owned();
@@ -145,7 +145,7 @@ async fn manage_by_network_manager(machine: &Machine, link: &str, on: bool) -> R
     }
 }
 
-/// Waits until systemd-networkd, which has read its files, has let a link go.
+/// Waits until systemd-networkd, after reloading its files, has released a link.
 async fn await_networkd(machine: &Machine, link: &str) -> Result<(), BusError> {
     const INTERFACE: &str = "org.freedesktop.network1.Link";
     let mut bus = Bus::system(machine.root(), BUS_BOUND).await?;

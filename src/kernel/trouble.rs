@@ -16,23 +16,23 @@ use super::session::Failure;
 use super::value::Unencodable;
 use super::wire::Refusal;
 
-/// Why a step was not done. Printed, it follows what the step was to do: `bond0: …`.
+/// Why a step was not done. Printed after what the step was to do: `bond0: …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The kernel refused.
     Refused {
-        /// Its number and words.
+        /// Its number and text.
         refusal: Refusal,
-        /// The link option that it means, where it says so.
+        /// The link option that it refers to, if known.
         option: Option<&'static str>,
     },
     /// The kernel did not answer, even when asked again.
     Unanswered(Failure),
     /// The kernel cannot make a link of this kind.
     Missing(KernelLacks),
-    /// A link that the step names is not there.
+    /// A link that the step names does not exist.
     NoLink(String),
-    /// A value that the kernel's form of the option cannot hold.
+    /// A value that does not fit the kernel's encoding of the option.
     BadValue,
     /// A file could not be written.
     File {
@@ -43,9 +43,9 @@ pub enum Trouble {
     },
     /// A program of the image could not be run, or failed.
     Program {
-        /// What was tried: its path and arguments, or the command that does the same.
+        /// What was run: its path and arguments, or the equivalent command.
         program: String,
-        /// What happened.
+        /// What went wrong.
         failure: ProgramFailure,
     },
     /// An effect did not end within its bound.
@@ -55,29 +55,29 @@ pub enum Trouble {
         /// The bound.
         bound: Duration,
     },
-    /// Duplicate address detection has not ended.
+    /// Duplicate address detection has not finished.
     Tentative {
-        /// The addresses it has not ended for.
+        /// The addresses that are still tentative.
         addresses: Vec<Ipv6Addr>,
-        /// How long it was waited for.
+        /// How long the wait was.
         waited: Duration,
-        /// The link has no carrier, without which detection does not end.
+        /// The link has no carrier, without which detection does not finish.
         no_carrier: bool,
     },
-    /// Another machine has the address.
+    /// Another host has the address.
     Duplicate(Ipv6Addr),
-    /// A WireGuard key is not 32 bytes in base64; the file that it stands in, where it is in one.
+    /// A WireGuard key is not 32 bytes in base64; the file that it was read from, if any.
     BadKey(Option<PathBuf>),
-    /// A WireGuard key's file is not one that is read.
+    /// A WireGuard key file was rejected.
     KeyFile {
         /// Which.
         path: PathBuf,
-        /// Why it is not read.
+        /// Why it was rejected.
         why: &'static str,
     },
 }
 
-/// What happened to a program.
+/// What went wrong with a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgramFailure {
     /// It could not be started.
@@ -124,7 +124,7 @@ impl fmt::Display for Trouble {
 }
 
 impl Trouble {
-    /// The link that the step names is not there, or not under its index.
+    /// The link that the step names does not exist, or not under its index.
     pub fn is_of_lost_link(&self) -> bool {
         match self {
             Self::NoLink(_) => true,
@@ -133,7 +133,7 @@ impl Trouble {
         }
     }
 
-    /// What to do, as a sentence without a full stop, where something of the machine is in the way and not the description;
+    /// What to do, as a sentence without a full stop, if the machine's state is in the way and not the description;
     /// `None` if the step asks for what the kernel cannot do.
     pub fn remedy(&self, action: &Action) -> Option<String> {
         let refusal = match self {
@@ -146,7 +146,8 @@ impl Trouble {
         let route = action.added_route();
         Some(match (refusal.errno(), action) {
             (Errno::ENODEV | Errno::ENXIO, _) => gone(link),
-            // A VXLAN of the number, a tunnel of the ends, a bond of the name: of the kind it is seen which.
+            // A VXLAN with the same number, a tunnel with the same ends, a bond with the same name: listing the kind
+            // shows it.
             (Errno::EEXIST, Action::AddLink(new)) => {
                 format!(
                     "see `ip -d link show type {}` for what has it already, and delete that",

@@ -1,4 +1,4 @@
-//! The values of link options as bytes and back, by the table of [`crate::model::attribute`].
+//! The values of link options as bytes and back, by the table in [`crate::model::attribute`].
 
 use std::net::IpAddr;
 
@@ -8,12 +8,12 @@ use crate::model::attribute::{Attribute, Form, GRE_FLAGS_BEFORE, GRE_KEY, Option
 use super::attributes::{self, Attributes, number};
 use super::names::Names;
 
-/// Why a value has no bytes.
+/// Why a value cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unencodable {
-    /// It names a link that is not there.
+    /// It names a link that does not exist.
     NoLink(String),
-    /// It is not of the option's form; the formats check that, so this is a mistake of ours.
+    /// It does not have the option's form; the formats check that, so this is a bug.
     WrongForm,
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn decode(row: &Attribute, options: Attributes<'_>, names: &Names) ->
 
 fn value(form: Form, bytes: &[u8], names: &Names) -> Option<Option<OptionValue>> {
     let word = |words: &[(&str, u32)], n: u32| {
-        // A word that a newer kernel has is shown as its number.
+        // A value known only to newer kernels is shown as its number.
         let word = words.iter().find(|(_, number)| *number == n);
         word.map_or(OptionValue::Number(n.into()), |(word, _)| OptionValue::Text((*word).to_owned()))
     };
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::model::Kind;
 
-    /// A value of each row's form, other than what absence means.
+    /// A value of each row's form, different from the default.
     fn sample(form: Form) -> OptionValue {
         match form {
             Form::U8 | Form::U16 | Form::U32 | Form::I32 | Form::U16Be | Form::U32Be | Form::GreKey => {
@@ -193,7 +193,7 @@ mod tests {
             let mut options = Vec::new();
             encode(&mut options, row, &value, &names).unwrap();
             assert_eq!(decode(row, Attributes::new(&options), &names), Some(Some(value)), "{}", row.name);
-            // A longer value than the form has is refused, not cut. A list, a flag and a range take more.
+            // A value too long for the form is refused, not truncated. A list, a flag and a range take more.
             if !matches!(row.form, Form::Ip4List | Form::Ip6List | Form::Flag | Form::PortRange) {
                 let long = [Attributes::new(&options).get(row.nla).unwrap(), &[1]].concat();
                 assert_eq!(super::value(row.form, &long, &names), None, "{}", row.name);

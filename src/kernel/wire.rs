@@ -1,8 +1,8 @@
 //! Netlink framing: requests as bytes, replies as slices.
 //!
-//! Knows headers, acks and extended acks (linux/netlink.h), and nothing of links or routes: what is
-//! inside a reply is decoded by its reader, so an undecodable reply never stalls a session.
-//! [`Request`] is what goes out, [`frames`] takes apart what comes in.
+//! Knows headers, acks and extended acks (linux/netlink.h), and nothing of links or routes: the content of a reply is
+//! decoded by its reader, so an undecodable reply never stalls a session. [`Request`] is sent, [`frames`] splits what
+//! is received.
 
 use std::fmt;
 
@@ -16,8 +16,8 @@ use super::attributes::{Attributes, field, number, text};
 /// Length of `struct nlmsghdr` in bytes.
 pub(crate) const HEADER: usize = 16;
 
-/// What an ack or a refusal with its text may take of a receive buffer, in bytes. The kernel's bookkeeping
-/// counts (`skb->truesize`): about 800 for a bare ack, 1280 with text.
+/// How much of a receive buffer an ack or a refusal with its text may take, in bytes. The kernel's bookkeeping counts
+/// (`skb->truesize`): about 800 for a bare ack, 1280 with text.
 const ACK_ROOM: usize = 1536;
 
 /// The same for a link's reply and its ack.
@@ -28,10 +28,10 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 const NLMSGERR_ATTR_OFFS: u16 = 2;
 const NLMSGERR_ATTR_MISS_TYPE: u16 = 5;
 
-/// The kernel's own error number for "operation not supported" that libc does not know (linux/errno.h).
+/// The kernel's internal error number for "operation not supported", unknown to libc (linux/errno.h).
 const ENOTSUPP: i32 = 524;
 
-/// One netlink request, complete but for its sequence number.
+/// One netlink request, complete except for its sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     bytes: Vec<u8>,
@@ -48,7 +48,7 @@ impl Request {
     }
 
     /// A request of message type `kind` from a body of netlink-packet-route: a link, address, route or rule. Its enum
-    /// of all messages would bring along 100 KiB of code for those that are never sent.
+    /// of all messages would pull in 100 KiB of code for those that are never sent.
     pub fn from_message(kind: u16, flags: u16, message: &impl Emitable) -> Self {
         let mut bytes = vec![0; HEADER + message.buffer_len()];
         message.emit(&mut bytes[HEADER..]);
@@ -64,23 +64,23 @@ impl Request {
         Self { bytes, quiet: false, answer_room: ACK_ROOM }
     }
 
-    /// Success needs no answer of its own: it follows from the answer to a later message of the same
-    /// datagram, since the kernel takes them in order. A refusal is always answered. Warnings on success
-    /// are given up: for addresses, routes and rules, which come by the thousand and carry none.
+    /// Success needs no answer of its own: it follows from the answer to a later message in the same datagram, since
+    /// the kernel processes them in order. A refusal is always answered. Warnings on success are lost: addresses,
+    /// routes and rules, of which there are thousands, have none.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.quiet = true;
         self
     }
 
-    /// The request is a question with one reply of some kilobytes, as `RTM_GETLINK` by name.
+    /// The request has one reply of some kilobytes, like `RTM_GETLINK` by name.
     #[must_use]
     pub fn question(mut self) -> Self {
         self.answer_room = REPLY_ROOM;
         self
     }
 
-    /// What the answer may take of the receive buffer, in bytes.
+    /// How much of the receive buffer the answer may take, in bytes.
     pub(crate) fn answer_room(&self) -> usize {
         self.answer_room
     }
@@ -110,7 +110,7 @@ impl Request {
         header.set_sequence_number(sequence);
     }
 
-    /// A message that every netlink family acknowledges without doing anything.
+    /// A message that every netlink family acknowledges and otherwise ignores.
     pub(crate) fn fence() -> Self {
         Self::new(netlink_packet_core::NLMSG_NOOP, NLM_F_ACK, &[])
     }
@@ -125,7 +125,7 @@ pub struct NetlinkMessage<'a> {
     pub flags: u16,
     /// Number of the request this answers; 0 for a notification.
     pub sequence: u32,
-    /// What stands behind the header.
+    /// What follows the header.
     pub payload: &'a [u8],
 }
 
@@ -151,11 +151,11 @@ pub fn frames(mut datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<'_>> {
 pub struct Ack {
     /// The kernel's warning, if any.
     pub warning: Option<String>,
-    /// Payload of the reply, where the request was a question.
+    /// Payload of the reply, if the request has one.
     pub reply: Option<Vec<u8>>,
 }
 
-/// The kernel refused a request: its error number, and its own words where it has any.
+/// The kernel refused a request: its error number, and its text if any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Error number, positive.
@@ -169,7 +169,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal for which the kernel gave no words.
+    /// A refusal without text from the kernel.
     pub fn bare(errno: Errno) -> Self {
         Self { code: errno as i32, text: None, offset: None, missing: None }
     }
@@ -186,7 +186,7 @@ impl fmt::Display for Refusal {
         // The kernel's text sometimes ends with a line break or a full stop.
         match self.text.as_deref().map(|text| text.trim_end_matches(['\n', '.', ' '])) {
             Some(text) if !text.is_empty() => f.write_str(text)?,
-            // nix speaks of a transport endpoint here.
+            // nix's text mentions a transport endpoint here.
             _ if errno == Errno::EOPNOTSUPP => f.write_str("Operation not supported")?,
             _ => f.write_str(errno.desc())?,
         }
@@ -203,7 +203,7 @@ impl std::error::Error for Refusal {}
 /// Reads the payload of an `NLMSG_ERROR`: an ack, or a refusal.
 pub(crate) fn ack(frame: &NetlinkMessage<'_>) -> Option<Result<Ack, Refusal>> {
     let code = code(frame.payload)?;
-    // Behind the number stands the request's header, then, unless capped, all of the request.
+    // The number is followed by the request's header and, unless capped, the rest of the request.
     let echoed = frame.payload.get(4..)?;
     let skip = if code != 0 && frame.flags & NLM_F_CAPPED == 0 {
         NetlinkBuffer::new_checked(echoed).ok()?.length() as usize
@@ -231,7 +231,7 @@ fn outcome(code: i32, flags: u16, attributes: &[u8]) -> Result<Ack, Refusal> {
         let number = number(value, u32::from_ne_bytes);
         match kind {
             NLMSGERR_ATTR_MSG => refusal.text = Some(text(value)),
-            // Counted from the netlink header; our callers know only what stands behind it.
+            // Counted from the netlink header; our callers know only what follows it.
             NLMSGERR_ATTR_OFFS => refusal.offset = number.and_then(|n| (n as usize).checked_sub(HEADER)),
             NLMSGERR_ATTR_MISS_TYPE => refusal.missing = number.and_then(|n| u16::try_from(n).ok()),
             _ => {}

@@ -1,7 +1,7 @@
 //! WireGuard's keys and peers, over its netlink family (linux/wireguard.h).
 //!
-//! Keys come from the description or from a file that it names, and those of a link that is there from the kernel, so
-//! that they can be put back. They go to the kernel and nowhere else: what holds them prints none.
+//! Keys come from the description or from a file that it names, and those of an existing link from the kernel, so that
+//! they can be restored. They are sent to the kernel and nowhere else: no type that holds them prints them.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -72,7 +72,7 @@ struct RawPeer {
     allowed: BTreeSet<IpNet>,
 }
 
-/// Gives a link the keys and peers of `config`, and no others.
+/// Gives a link exactly the keys and peers of `config`.
 pub(super) async fn configure(link: &str, config: &Wireguard) -> Result<(), Trouble> {
     let private_key = config.private_key.as_ref().map(|key| read_key(&key.value)).transpose()?;
     let peers: Vec<RawPeer> = config.peers.iter().map(raw_peer).collect::<Result<_, _>>()?;
@@ -100,7 +100,7 @@ pub(super) async fn configure(link: &str, config: &Wireguard) -> Result<(), Trou
     Ok(())
 }
 
-/// What the kernel says of a link's keys and peers.
+/// A link's keys and peers in the kernel.
 pub(super) struct Observed(Vec<Vec<u8>>);
 
 /// Reads a link's keys and peers; `None` if it is no WireGuard link.
@@ -131,8 +131,8 @@ impl Observed {
         self.device().u32(device::FWMARK).unwrap_or(0)
     }
 
-    /// Whether it is as `config` says and has no other peers. An endpoint is not compared once a peer has been heard
-    /// from: peers may move, and the kernel follows them.
+    /// Whether it matches `config` and has no other peers. An endpoint is not compared once a peer has been heard from:
+    /// peers may move, and the kernel follows them.
     pub(super) fn is_as(&self, config: &Wireguard) -> bool {
         let wanted = config.private_key.as_ref().and_then(|key| read_key(&key.value).ok());
         let same_device = (wanted.is_none() || wanted == self.private_key())
@@ -147,7 +147,7 @@ impl Observed {
         same_device && wanted == there
     }
 
-    /// As if somebody had described it.
+    /// The same as a description.
     pub(super) fn described(&self) -> Wireguard {
         let peer = |raw: RawPeer| Peer {
             public_key: located(to_base64(&raw.public_key)),
@@ -157,7 +157,7 @@ impl Observed {
             keepalive: Some(raw.keepalive),
         };
         Wireguard {
-            // All zeroes is no key.
+            // All zeroes means no key.
             private_key: Some(located(to_base64(&self.private_key().unwrap_or_default()))),
             listen_port: self.listen_port(),
             mark: Some(self.mark()),
@@ -189,7 +189,7 @@ fn decode(messages: &[Vec<u8>], wanted: &[RawPeer]) -> Vec<RawPeer> {
         let described = wanted.iter().find(|wanted| wanted.public_key == public_key);
         let endpoint = match described {
             Some(described) if heard => described.endpoint,
-            // A description without endpoint leaves it to the peer.
+            // A description without an endpoint leaves it to the peer.
             Some(RawPeer { endpoint: None, .. }) => None,
             _ => attributes.get(peer::ENDPOINT).and_then(socket_address),
         };
@@ -263,7 +263,7 @@ fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
 fn raw_peer(peer: &Peer) -> Result<RawPeer, Trouble> {
     Ok(RawPeer {
         public_key: read_key(&peer.public_key.value)?,
-        // All zeroes is no shared key.
+        // All zeroes means no preshared key.
         shared_key: peer.shared_key.as_ref().map_or(Ok([0; 32]), |key| read_key(&key.value))?,
         endpoint: peer.endpoint.as_ref().map(|e| SocketAddr::new(e.value.0, e.value.1)),
         keepalive: peer.keepalive.unwrap_or(0),
@@ -281,8 +281,8 @@ fn read_key(text: &str) -> Result<Key, Trouble> {
     from_base64(content.trim()).ok_or_else(|| Trouble::BadKey(Some(text.into())))
 }
 
-/// Reads a file named by the description, as root: only a regular file owned by root, without waiting for a FIFO
-/// or a device, and never more than a key needs. Links may lead to it: NixOS keeps keys so.
+/// Reads a file named by the description, as root: only a regular file owned by root, without waiting for a FIFO or a
+/// device, and never more than a key needs. It may be a symlink: NixOS keeps keys so.
 fn read_key_file(path: &Path) -> Result<Vec<u8>, Trouble> {
     let is_not = |why| Trouble::KeyFile { path: path.to_owned(), why };
     let failed = |error: io::Error| Trouble::File { path: path.to_owned(), errno: super::errno(&error) };
@@ -292,7 +292,7 @@ fn read_key_file(path: &Path) -> Result<Vec<u8>, Trouble> {
     if !metadata.is_file() {
         return Err(is_not("it is not a regular file"));
     }
-    // Whoever tries a description without being root reads their own files.
+    // Somebody who tries a description without being root reads their own files.
     if ![0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid()) {
         return Err(is_not("it does not belong to root"));
     }
@@ -304,18 +304,18 @@ fn read_key_file(path: &Path) -> Result<Vec<u8>, Trouble> {
     Ok(content)
 }
 
-/// 44 letters of base64 with one `=` at the end: 32 bytes.
+/// 44 base64 characters with one `=` at the end: 32 bytes.
 fn from_base64(text: &str) -> Option<Key> {
     base64::decode(text).filter(|_| text.len() == 44)?.try_into().ok()
 }
 
-/// The same the other way.
+/// The inverse of [`from_base64`].
 fn to_base64(key: &Key) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(44);
     for three in key.chunks(3) {
         let held = (0..3).fold(0, |held, i| held << 8 | u32::from(three.get(i).copied().unwrap_or(0)));
-        // Three bytes are four letters, the two at the end three.
+        // Three bytes are four characters, the two at the end three.
         for shift in [18, 12, 6, 0].into_iter().take(three.len() + 1) {
             text.push(char::from(LETTERS[(held >> shift) as usize & 63]));
         }

@@ -1,6 +1,6 @@
 //! A step of the plan as one netlink request, with rtnetlink's builders and netlink-packet-route's types.
 //!
-//! Encodes what the step says and nothing else; sends nothing. Entry function: [`request`].
+//! Encodes the step and nothing else; sends nothing. Entry function: [`request`].
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -32,14 +32,14 @@ use super::read::{IFA_RT_PRIORITY, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PR
 use super::value::{self, Unencodable};
 use super::wire::Request;
 
-/// `RT_TABLE_UNSPEC`: the table's number stands in an attribute, since the header has room for 255 only.
+/// `RT_TABLE_UNSPEC`: the table's number is in an attribute, since the header has room for 255 only.
 const TABLE_IN_ATTRIBUTE: u8 = 0;
 
-/// linux/rtnetlink.h; newer than libc's list.
+/// linux/rtnetlink.h; missing from libc's list.
 const RTM_NEWLINKPROP: u16 = 108;
 const RTM_DELLINKPROP: u16 = 109;
 
-/// The request that does what `action` says; `None` for a step that is not done over rtnetlink.
+/// The request for `action`; `None` for a step that does not use rtnetlink.
 pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>, Unencodable> {
     let index = |name: &str| names.index(name).ok_or_else(|| Unencodable::NoLink(name.to_owned()));
     // Only what may come by the thousand is sent without acks.
@@ -62,7 +62,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
             Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, &route(entry, names)?)
                 .quiet()
         }
-        // Neither APPEND nor REPLACE: before those of its key (fib_table_insert).
+        // Neither APPEND nor REPLACE: inserted before those with the same key (fib_table_insert).
         Action::PrependRoute(entry) => {
             Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE, &route(entry, names)?).quiet()
         }
@@ -70,7 +70,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
             let message = route(entry, names)?;
             Request::from_message(libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &message).quiet()
         }
-        // With its protocol: what another made is not found.
+        // With its protocol, so that another's route is not found.
         Action::DeleteRoute(entry) => {
             Request::from_message(libc::RTM_DELROUTE, 0, &route(entry, names)?).quiet()
         }
@@ -95,7 +95,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
     Ok(Some(request))
 }
 
-/// Makes a link.
+/// Creates a link.
 fn add_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
     let mut link = described(new, names)?;
     if let Some(peer) = &new.peer {
@@ -105,7 +105,7 @@ fn add_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
     Ok(Request::from_message(libc::RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link.build()))
 }
 
-/// Gives an existing link of that name and kind the options that a new one would have had.
+/// Sets the options of an existing link of that name and kind to those of a new one.
 pub(super) fn adopt_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
     Ok(Request::from_message(libc::RTM_NEWLINK, 0, &described(new, names)?.build()))
 }
@@ -185,7 +185,7 @@ fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, U
         }
         LinkChange::Token(token) => link.append_extra_attribute(inet6(AfSpecInet6::Token(*token))),
     };
-    // RTM_NEWLINK without NLM_F_CREATE: RTM_SETLINK would pass over the options of a kind (rtnl_setlink).
+    // RTM_NEWLINK without NLM_F_CREATE: RTM_SETLINK would ignore the options of a kind (rtnl_setlink).
     Ok(Request::from_message(libc::RTM_NEWLINK, 0, &link.build()))
 }
 
@@ -226,7 +226,7 @@ fn address(entry: &AddressEntry, index: u32) -> AddressMessage {
     message.header.scope = entry.scope.number().into();
     message.header.index = index;
     let own = entry.net.addr();
-    // IFA_ADDRESS is the far end where there is one, IFA_LOCAL always our own (linux/if_addr.h).
+    // IFA_ADDRESS is the peer's address if there is one, IFA_LOCAL always our own (linux/if_addr.h).
     message.attributes.push(AddressAttribute::Local(own));
     message.attributes.push(AddressAttribute::Address(entry.peer.map_or(own, |peer| peer.addr())));
     if let Some(broadcast) = entry.broadcast {
@@ -271,7 +271,7 @@ fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable>
         put(RouteAttribute::Destination(route_address(entry.to.addr())));
     }
     match entry.weight.filter(|weight| *weight != 1) {
-        // The object has link and gateway, and the kernel takes them from one place only.
+        // The next-hop object has link and gateway; the kernel accepts them only from there.
         _ if entry.next_hop_id.is_some() => {}
         None => {
             entry.via.into_iter().for_each(|via| put(gateway(entry, via)));
@@ -282,7 +282,7 @@ fn route(entry: &RouteEntry, names: &Names) -> Result<RouteMessage, Unencodable>
                 put(next_hops(entry, &entry.hops, names)?);
             }
         }
-        // A weight can be given to a next hop only.
+        // Only a next hop can have a weight.
         Some(weight) => {
             let RouteEntry { link, via, on_link, .. } = entry.clone();
             put(next_hops(entry, &[NextHopEntry { link, via, on_link, weight }], names)?);
@@ -392,7 +392,7 @@ fn route_address(ip: IpAddr) -> RouteAddress {
     }
 }
 
-/// The option that the kernel points at: `offset` is where its attribute begins in the request's payload.
+/// The option that the kernel refers to: `offset` is where its attribute begins in the request's payload.
 pub(super) fn option_at(action: &Action, payload: &[u8], offset: usize) -> Option<&'static str> {
     let (rows, data) = match action {
         Action::AddLink(new) => (new.kind.attributes(), libc::IFLA_INFO_DATA),
@@ -405,7 +405,7 @@ pub(super) fn option_at(action: &Action, payload: &[u8], offset: usize) -> Optio
         _ => return None,
     };
     let nest = Attributes::new(payload.get(HEADER..)?).nest(libc::IFLA_LINKINFO).get(data)?;
-    // Both are slices of one buffer: the nest's start tells where in the payload its attributes lie.
+    // Both are slices of one buffer: the nest's start shows where in the payload its attributes are.
     let start = nest.as_ptr() as usize - payload.as_ptr() as usize;
     let attribute = nest.get(offset.checked_sub(start)?..)?;
     let (nla, _) = Attributes::new(attribute).iter().next()?;
@@ -432,7 +432,7 @@ mod tests {
         let mut names = Names::default();
         names.insert(4, "bond0");
         let request = request(&action, &names).unwrap().unwrap();
-        // Behind ifinfomsg stand the headers of IFLA_LINKINFO, of the kind with "bond\0", and of the data.
+        // ifinfomsg is followed by the headers of IFLA_LINKINFO, of the kind with "bond\0", and of the data.
         let mode = HEADER + 4 + 12 + 4;
         assert_eq!(option_at(&action, request.payload(), mode), Some("mode"));
         assert_eq!(option_at(&action, request.payload(), mode + 8), Some("miimon"));

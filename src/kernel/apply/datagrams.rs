@@ -1,4 +1,4 @@
-//! The messages of a plan alone, with which benches/ measures the kernel.
+//! Only the messages of a plan, with which benches/ measures the kernel.
 
 use netlink_packet_core::NLM_F_ACK;
 
@@ -8,9 +8,9 @@ use crate::kernel::trouble::Trouble;
 use crate::kernel::write;
 use crate::plan::{Action, Plan};
 
-/// The steps that are done over rtnetlink, as datagrams of at most 32 KiB, the last message of each to be acknowledged.
-/// `names` are the links that are there; those that the plan makes get the indexes from `next` on, as the kernel gives
-/// them where nobody else makes any.
+/// The rtnetlink steps as datagrams of at most 32 KiB, requesting an ack for the last message of each. `names` are the
+/// existing links; those that the plan creates get the indexes from `next` on, as the kernel assigns them if nobody
+/// else creates any.
 pub fn datagrams(plan: &Plan, mut names: Names, next: u32) -> Result<Vec<Vec<u8>>, Trouble> {
     let mut requests = Vec::new();
     let mut indexes = next..;

@@ -1,9 +1,9 @@
-//! Fault injection for tests, only with the cargo feature `fault`, which releases lack.
+//! Fault injection for tests, only with the cargo feature `fault`, which is off in releases.
 //!
-//! `NETAPPLY_FAULT=refuse:N` has the kernel refuse the N-th step (from 0) that the process comes to, in the datagram in
-//! which it would have travelled; `NETAPPLY_FAULT=die:N` kills the process once N steps are done; `NETAPPLY_FAULT=lose:N`
-//! loses the kernel's answer to the N-th step of each plan, which it has taken; `NETAPPLY_FAULT=stop:N` sends the process
-//! SIGTERM when it comes to the N-th step. A step that is no netlink fails without being tried.
+//! `NETAPPLY_FAULT=refuse:N` has the kernel refuse the process's N-th step (from 0), in the datagram in which it would
+//! have been sent; `NETAPPLY_FAULT=die:N` kills the process once N steps are done; `NETAPPLY_FAULT=lose:N` loses the
+//! kernel's answer to the N-th step of each plan, which it has applied; `NETAPPLY_FAULT=stop:N` sends the process
+//! SIGTERM when it reaches the N-th step. A step that does not use netlink fails without being tried.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,22 +17,22 @@ use crate::plan::{Action, Means};
 
 use super::Executor;
 
-/// `RTM_SETLINK`, which the kernel refuses when it names no link.
+/// `RTM_SETLINK`, which the kernel refuses if it names no link.
 const RTM_SETLINK: u16 = 19;
 
-/// Steps that the process has come to, in all plans: what undoes a step that failed is not disturbed itself.
+/// Steps that the process has reached, in all plans: undoing a failed step is not disturbed itself.
 static REACHED: AtomicUsize = AtomicUsize::new(0);
 
-/// What is done in place of a step.
+/// What replaces a step.
 pub(super) enum Fault {
-    /// This is sent, and refused by the kernel.
+    /// This request is sent instead, and refused by the kernel.
     Refused(Request),
     /// The step fails without being tried.
     Failed(Trouble),
 }
 
 impl<E: Effects> Executor<'_, E> {
-    /// What becomes of the step that the process has come to, where that is not what the plan says.
+    /// The fault for the step that the process has reached, if any.
     pub(super) async fn fault(&mut self, action: &Action) -> Option<Fault> {
         let number = REACHED.fetch_add(1, Ordering::Relaxed);
         let wanted = std::env::var("NETAPPLY_FAULT").ok()?;
@@ -46,7 +46,7 @@ impl<E: Effects> Executor<'_, E> {
                 self.send().await;
                 let signal = if what == "die" { Signal::SIGKILL } else { Signal::SIGTERM };
                 let _ = raise(signal);
-                // The signal is seen at the next turn of the runtime.
+                // The runtime handles the signal in its next iteration.
                 tokio::task::yield_now().await;
                 None
             }

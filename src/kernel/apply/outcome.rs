@@ -1,29 +1,29 @@
-//! What became of a plan, step by step.
+//! The outcome of a plan, step by step.
 
 use crate::kernel::trouble::Trouble;
 use crate::plan::{Action, Plan, StepId};
 
-/// What became of each step of a plan, by the step's position.
+/// The outcome of each step of a plan, by the step's index.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlanOutcome {
     /// One for each step.
     pub steps: Vec<StepOutcome>,
-    /// The kernel's reply to a step was lost. It counts as done: a new plan shows whether it is.
+    /// The kernel's reply to a step was lost. It counts as done; a new plan shows whether it is.
     pub unsure: bool,
-    /// The inverses of the hand-off's steps, in the order in which those were made; collected for
+    /// The inverses of the hand-off's steps, in the order in which the steps were made; collected for
     /// [`AfterFailure::Stop`](super::AfterFailure) only.
     pub inverses: Vec<Action>,
 }
 
-/// What a failed step costs, the least first.
+/// The cost of a failed step, in increasing order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cost {
-    /// Another tool of the image could not be told something; the network is as described.
+    /// Another tool of the image could not be notified; the network is as described.
     HandOff,
     /// Something described is missing that is not the network itself, or is pending: a host name, an offload,
     /// wake-on-LAN, what waits for carrier.
     Extra,
-    /// A part of the network. Under `--strict` the machine is put back as it was.
+    /// A part of the network. Under `--strict` the machine is restored to its earlier state.
     Network,
 }
 
@@ -33,7 +33,7 @@ impl Cost {
         match trouble {
             _ if action.sets_host_name() || action.is_tuning() => Self::Extra,
             _ if action.is_handoff() => Self::HandOff,
-            // An address that another machine has is not pending: the wait for it has ended.
+            // A duplicate address is not pending: the wait for it has ended.
             Trouble::Duplicate(_) => Self::Network,
             _ if action.is_wait() => Self::Extra,
             _ => Self::Network,
@@ -41,24 +41,24 @@ impl Cost {
     }
 }
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// Done, or already so. The kernel may have added a warning.
+    /// Done, or already so. The kernel may have sent a warning.
     Done {
-        /// The kernel's words.
+        /// The kernel's text.
         warning: Option<String>,
     },
     /// Not done.
     Failed(Trouble),
-    /// Not tried: a step that it depends on has failed.
+    /// Not tried: a step that it depends on failed.
     Skipped {
-        /// The step at the root of it.
+        /// The step whose failure is the root cause.
         because: StepId,
     },
-    /// The run was ended while it was being made: done or not.
+    /// The run was stopped while it was being made: done or not.
     Underway,
-    /// Not tried: the run was ended before.
+    /// Not tried: the run was stopped before it.
     NotReached,
 }
 
@@ -82,7 +82,7 @@ impl PlanOutcome {
         self.steps.iter().all(|step| matches!(step, StepOutcome::Done { .. }))
     }
 
-    /// The run was ended before its last step.
+    /// The run was stopped before its last step.
     pub fn is_interrupted(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, StepOutcome::NotReached | StepOutcome::Underway))
     }
@@ -107,7 +107,7 @@ impl PlanOutcome {
             .all(|(id, step)| self.is_done(id) || (step.action.is_handoff() && !step.action.sets_host_name()))
     }
 
-    /// The failed step because of which `step` was skipped; itself if it was not skipped.
+    /// The failed step because of which `step` was skipped; `step` itself if it was not skipped.
     pub(super) fn root(&self, step: StepId) -> StepId {
         match self.steps.get(step.0) {
             Some(StepOutcome::Skipped { because }) => *because,

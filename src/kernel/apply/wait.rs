@@ -15,12 +15,12 @@ use crate::kernel::trouble::Trouble;
 
 use super::Executor;
 
-/// How long all waits of a plan together may take. Detection takes one to two seconds (a random delay up to one,
-/// then one for each of `dad_transmits`) once the link has carrier; LACP may need as many as three for that.
+/// How long all waits of a plan may take in total. Detection takes one to two seconds (a random delay up to one, then
+/// one for each of `dad_transmits`) once the link has carrier; LACP may need up to three for that.
 pub const WAIT_BOUND: Duration = Duration::from_secs(10);
 
 impl<E: Effects> Executor<'_, E> {
-    /// Waits until none of `addresses` is tentative. All waits share one bound, which the first begins.
+    /// Waits until none of `addresses` is tentative. All waits share one bound, which starts with the first.
     pub(super) async fn await_addresses(
         &mut self,
         link: &str,
@@ -49,8 +49,8 @@ impl<E: Effects> Executor<'_, E> {
         }
     }
 
-    /// Waits until a link is ready for IPv6. A link that is not ready is no fault: the log says what the
-    /// kernel will do.
+    /// Waits until a link is ready for IPv6. A link that is not ready is no error: the log says what the kernel will
+    /// do.
     pub(super) async fn await_carrier(&mut self, link: &str) -> Result<Option<String>, Failure> {
         let until = *self.wait_until.get_or_insert_with(|| Instant::now() + WAIT_BOUND);
         let mut monitor = Monitor::open(&[Group::Link])?;

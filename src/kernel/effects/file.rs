@@ -22,7 +22,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     replace(path, content, |file| file.set_permissions(Permissions::from_mode(FILE_MODE)))
 }
 
-/// Removes a file; one that is not there is removed already.
+/// Removes a file; a missing one counts as removed.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -30,7 +30,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What a path is now.
+/// The current state of a path.
 pub(super) fn former(path: &Path) -> io::Result<Former> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Former::Absent),
@@ -55,7 +55,7 @@ pub(super) fn put_back(path: &Path, former: &Former) -> io::Result<()> {
             fs::rename(&temporary, path)
         }
         Former::File { content, mode, owner: (user, group) } => replace(path, content, |file| {
-            // Refused to whoever is not root; then the owner is the same already.
+            // Only root may do this; for anybody else the owner is already right.
             let _ = fchown(file, Some(*user), Some(*group));
             file.set_permissions(Permissions::from_mode(*mode))
         }),
@@ -99,8 +99,8 @@ fn replace(path: &Path, content: &[u8], finish: impl Fn(&File) -> io::Result<()>
         written().inspect_err(|_| drop(fs::remove_file(&temporary)))
     };
     match whole() {
-        // A file that is mounted over this one, as containers do with /etc/resolv.conf, or a folder that cannot be written:
-        // nothing can take the file's place.
+        // A file that is bind-mounted, as containers do with /etc/resolv.conf, or a folder that cannot be written: the
+        // file cannot be replaced.
         Err(error)
             if matches!(
                 errno(&error),
@@ -109,7 +109,7 @@ fn replace(path: &Path, content: &[u8], finish: impl Fn(&File) -> io::Result<()>
         {
             let before = read(path).ok().flatten();
             let written = overwrite(path, content);
-            // A disk that is full has lost the file's content by now, and the room for it is still there.
+            // If the disk is full, the content is lost by now, but its space is still allocated.
             if let (Err(_), Some(before)) = (&written, before) {
                 let _ = overwrite(path, &before);
             }
@@ -122,7 +122,7 @@ fn replace(path: &Path, content: &[u8], finish: impl Fn(&File) -> io::Result<()>
     }
 }
 
-/// A fixed name, so that a run that was killed leaves at most one.
+/// A fixed name, so that a killed run leaves at most one.
 fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.netapply"))

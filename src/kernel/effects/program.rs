@@ -16,10 +16,10 @@ use crate::kernel::trouble::{ProgramFailure, Trouble};
 /// How long a program may take, its children included.
 pub const PROGRAM_BOUND: Duration = Duration::from_secs(15);
 
-/// How long to wait for the rest of an exited program's output: a child of it may keep standard error open.
+/// How long to wait for the rest of an exited program's output: a child may keep standard error open.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// How much of what a program writes is kept, in bytes: the end of it.
+/// How much of a program's output is kept, in bytes: the end of it.
 const KEPT: usize = 4096;
 
 /// The process group of a program, killed when it is dropped before the program has exited.
@@ -33,8 +33,8 @@ impl Drop for Group {
     }
 }
 
-/// Runs `PROGRAM -a RECORD` with the content on its standard input, or `PROGRAM -d RECORD`. `shown` is the program's path
-/// on the machine.
+/// Runs `PROGRAM -a RECORD` with the content on its standard input, or `PROGRAM -d RECORD`. `shown` is the program's
+/// path on the machine.
 pub(super) async fn resolvconf(
     program: &Path,
     shown: &str,
@@ -46,7 +46,7 @@ pub(super) async fn resolvconf(
     result.map_err(|failure| Trouble::Program { program: format!("{shown} {verb} {record}"), failure })
 }
 
-/// Runs a program in a process group of its own, which is killed where it does not exit within `bound`.
+/// Runs a program in a process group of its own, which is killed if it does not exit within `bound`.
 pub(super) async fn run(
     program: &Path,
     arguments: [&str; 2],
@@ -80,7 +80,7 @@ pub(super) async fn run(
         Ok(Some(Err(error))) => return Err(start(error)),
         Ok(None) | Err(_) => return Err(ProgramFailure::Late(bound)),
     };
-    // Processes that it has left running are intended.
+    // Processes that it leaves running are intended.
     group.0 = None;
     let _ = timeout(LAST_WORDS, listen(&mut output, &mut words)).await;
     judge(status, &words)

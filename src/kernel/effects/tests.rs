@@ -30,7 +30,7 @@ fn script(folder: &TempDir, text: &str) -> PathBuf {
     path
 }
 
-/// The process whose number a script has written; it may need a moment for that.
+/// The process whose number a script has written, which may take a moment.
 fn written_pid(path: &Path) -> Pid {
     loop {
         match fs::read_to_string(path).unwrap_or_default().trim().parse() {
@@ -40,7 +40,7 @@ fn written_pid(path: &Path) -> Pid {
     }
 }
 
-/// Waits until a process is gone, or dead and not buried.
+/// Waits until a process is gone, or is a zombie.
 fn assert_ends(pid: Pid) {
     for _ in 0..1000 {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A thread that the first job starts; it is abandoned if a job does not end.
+/// A thread started by the first job; it is abandoned if a job does not end.
 #[derive(Debug, Default)]
 pub(super) struct Worker {
     jobs: Option<Sender<Job>>,
@@ -18,7 +18,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Runs `job` on the thread; `None` if it has not ended within `bound`. Where no thread can be made, it is run here.
+    /// Runs `job` on the thread; `None` if it has not ended within `bound`. If no thread can be created, it is run
+    /// here.
     pub(super) async fn run<T: Send + 'static>(
         &mut self,
         bound: Duration,

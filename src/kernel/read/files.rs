@@ -1,4 +1,4 @@
-//! What only files show of a link: driver and bus in /sys, and udev's state.
+//! What only files contain about a link: driver and bus in /sys, and udev's state.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +12,8 @@ pub(super) fn kernel_release(machine: &Machine) -> String {
     fs::read_to_string(machine.kernel_release()).unwrap_or_default().trim().to_owned()
 }
 
-/// Settings that hold for every link (`all`), for links to come (`default`), or for the machine. `all` adds to a link's own
-/// (rp_filter: the larger one; accept_local, arp_ignore: likewise) or is written to every link (disable_ipv6).
+/// Settings for every link (`all`), for new links (`default`), or for the machine. `all` is combined with a link's own
+/// setting (rp_filter: the larger one; accept_local, arp_ignore: likewise) or is written to every link (disable_ipv6).
 const SYSCTLS: &[&str] = &[
     "net/ipv4/conf/all/accept_local",
     "net/ipv4/conf/all/arp_ignore",
@@ -42,11 +42,11 @@ pub(super) fn sysctls(machine: &Machine) -> BTreeMap<String, i64> {
     SYSCTLS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
 }
 
-/// Whether there is a machine id that outlives the boot. An initramfs has none, or a new one each time, and so has a live
-/// image, whose root is an overlay of memory; systemd mounts one from /run over a file that it cannot write.
+/// Whether there is a machine id that survives a reboot. An initramfs has none, or a new one each time, and so has a
+/// live image, whose root is an overlay in memory; systemd mounts one from /run over a file that it cannot write.
 pub(super) fn machine_id_lasts(path: &Path) -> bool {
     use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
-    // linux/magic.h; nix has no word for it.
+    // linux/magic.h; nix has no constant for it.
     const RAMFS_MAGIC: i64 = 0x8584_58f6;
     let Ok(place) = statfs(path).map(|stat| stat.filesystem_type()) else { return false };
     let in_memory = [TMPFS_MAGIC, OVERLAYFS_SUPER_MAGIC].contains(&place) || place.0 == RAMFS_MAGIC;
@@ -54,7 +54,8 @@ pub(super) fn machine_id_lasts(path: &Path) -> bool {
     !in_memory && id.trim().len() == 32 && id.trim().bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Settings of one link that keep it from asking or from taking answers, by their path below net/, `*` being the link.
+/// Settings of one link that keep it from asking or from accepting answers, by their path below net/, `*` being the
+/// link.
 const LINK_SETTINGS: &[&str] = &[
     "ipv4/conf/*/rp_filter",
     "ipv4/neigh/*/mcast_solicit",
@@ -64,21 +65,21 @@ const LINK_SETTINGS: &[&str] = &[
     "ipv6/neigh/*/mcast_solicit",
 ];
 
-/// Reads what a link does with packets of neighbours and others: `ipv4/conf/*/rp_filter` and the like, by their path below
-/// /proc/sys/net with `*` for the link. Those that this kernel lacks are left out.
+/// Reads how a link handles packets of neighbours and others: `ipv4/conf/*/rp_filter` and the like, by their path below
+/// /proc/sys/net with `*` for the link. Settings that this kernel lacks are left out.
 pub fn link_settings(machine: &Machine, link: &str) -> BTreeMap<String, i64> {
     let net = machine.proc_sys().join("net");
-    // A link may have a dot or a star in its name, and no slash.
+    // A link name may contain a dot or a star, but no slash.
     let path =
         |key: &str| key.split('/').map(|part| if part == "*" { link } else { part }).collect::<PathBuf>();
     let value = |key: &str| fs::read_to_string(net.join(path(key))).ok()?.trim().parse().ok();
     LINK_SETTINGS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
 }
 
-/// The links that /sys shows; empty if it is not mounted.
+/// The links in /sys; empty if it is not mounted.
 pub(super) fn links(machine: &Machine) -> Vec<String> {
     let entries = fs::read_dir(machine.sys_net()).into_iter().flatten().flatten();
-    // Beside the links lies `bonding_masters`, a file.
+    // Beside the links there is `bonding_masters`, a file.
     let links = entries.filter(|entry| entry.file_type().is_ok_and(|t| t.is_symlink()));
     links.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
@@ -98,8 +99,7 @@ pub(super) fn complete(link: &mut ObservedLink, machine: &Machine) {
     link.udev_done = udev_done(&machine.udev(), link.index);
 }
 
-/// Where a NIC is plugged in, from what its entry in /sys points at: `../../devices/BUS/net/NAME`. `None` for one that is
-/// made of software.
+/// The bus of a NIC, from the target of its entry in /sys: `../../devices/BUS/net/NAME`. `None` for a software link.
 fn bus(target: &Path) -> Option<String> {
     let bus = target.parent()?.parent()?.strip_prefix("../../devices").ok()?.to_str()?;
     (bus != "virtual").then(|| bus.to_owned())

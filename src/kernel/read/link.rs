@@ -10,7 +10,7 @@ use crate::kernel::value;
 use crate::model::attribute::{Attribute, OptionValue};
 use crate::model::{AddressGeneration, Kind, MacAddr, few};
 
-/// ip(8)'s words for `ARPHRD_…` (linux/if_arp.h) that a machine's links may have.
+/// ip(8)'s names for `ARPHRD_…` (linux/if_arp.h) that a machine's links may have.
 const LAYERS: &[(u16, &str)] = &[
     (1, "ether"),
     (32, "infiniband"),
@@ -92,7 +92,7 @@ pub(super) fn decode(message: &LinkMessage<'_>, names: &Names, undecoded: &mut V
     link
 }
 
-/// What a member of a bond had for an address before it came: all that is left of one that is not built in (veth).
+/// The address that a bond's member had before it joined: all that is left if the member is not a physical NIC (veth).
 fn before_the_bond(message: &LinkMessage<'_>) -> Option<MacAddr> {
     let in_bond = message.port_of() == Some(Kind::Bond);
     let mac = message.port_options().get(IFLA_BOND_SLAVE_PERM_HWADDR).filter(|_| in_bond);
@@ -104,7 +104,7 @@ fn layer_word(layer: u16) -> String {
     word.map_or_else(|| format!("[{layer}]"), |(_, word)| (*word).to_owned())
 }
 
-/// The RFC 2863 state in lower case.
+/// The RFC 2863 state in lowercase.
 pub(super) fn operstate_word(state: u8) -> &'static str {
     OPERSTATES.get(usize::from(state)).copied().unwrap_or("unknown")
 }

@@ -10,7 +10,7 @@ use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
 use crate::model::{AddressProtocol, Family, Protocol, RouteKind, Scope, few};
 
-/// linux/if_addr.h; newer than libc's list, `IFA_PROTO` of kernel 5.18.
+/// linux/if_addr.h; missing from libc's list, `IFA_PROTO` of kernel 5.18.
 pub(in crate::kernel) const IFA_RT_PRIORITY: u16 = 9;
 const IFA_PROTO: u16 = 11;
 
@@ -38,14 +38,14 @@ pub(in crate::kernel) const ROUTE_METRICS: &[(u16, &str)] = &[
     (15, "quickack"),
 ];
 
-/// linux/rtnetlink.h; newer than libc's list.
+/// linux/rtnetlink.h; missing from libc's list.
 pub(in crate::kernel) const RTA_PREF: u16 = 20;
 pub(in crate::kernel) const RTA_EXPIRES: u16 = 23;
 const RTA_PAD: u16 = 24;
 const RTA_UID: u16 = 25;
 pub(in crate::kernel) const RTA_NH_ID: u16 = 30;
 
-/// Ticks a second of the times that the kernel tells programs (`USER_HZ`).
+/// Ticks per second of the times in messages (`USER_HZ`).
 const USER_HZ: u32 = 100;
 
 /// `FRA_…` (linux/fib_rules.h).
@@ -66,7 +66,7 @@ pub(in crate::kernel) mod fra {
     pub(in crate::kernel) const TO_TABLE: u8 = 1;
 }
 
-/// `struct ifaddrmsg` and `IFA_…`; `None` for an address of a family or link that we do not know.
+/// `struct ifaddrmsg` and `IFA_…`; `None` for an address of an unknown family or link.
 pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
     let [_, prefix, low_flags, scope] = field(payload, 0, |bytes: [u8; 4]| bytes)?;
     let link = names.name(field(payload, 4, u32::from_ne_bytes)?)?;
@@ -85,7 +85,7 @@ pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
         broadcast: attributes.ip4(libc::IFA_BROADCAST),
         label,
         scope: Scope::from_number(scope),
-        // IPv4 shows no lifetimes of an address that is there for good (inet_fill_ifaddr).
+        // IPv4 omits the lifetimes of a permanent address (inet_fill_ifaddr).
         preferred: if flags & libc::IFA_F_DEPRECATED != 0 { Some(0) } else { lifetime(0) },
         valid: lifetime(4),
         tentative: flags & libc::IFA_F_TENTATIVE != 0,
@@ -97,7 +97,7 @@ pub(super) fn address(payload: &[u8], names: &Names) -> Option<AddressEntry> {
     })
 }
 
-/// A route of a table; `None` for a cached route, one that the kernel keeps in the table `local`, or of another family.
+/// A route of a table; `None` for a cached route, one of the kernel's in the table `local`, or of another family.
 pub(super) fn route(payload: &[u8], names: &Names) -> Option<RouteEntry> {
     let flags = field(payload, 8, u32::from_ne_bytes)?;
     if flags & libc::RTM_F_CLONED != 0 {
@@ -121,7 +121,7 @@ pub(in crate::kernel) fn any_route(payload: &[u8], names: &Names) -> Option<Rout
         tos,
         ..RouteEntry::new(prefix_of(family, None, 0)?)
     };
-    // One pass, unlike elsewhere: routes come by the ten thousand.
+    // One pass, unlike elsewhere: there may be tens of thousands of routes.
     for (kind, value) in Attributes::new(payload.get(12..)?).iter() {
         let number = || number(value, u32::from_ne_bytes);
         match kind {
@@ -138,7 +138,7 @@ pub(in crate::kernel) fn any_route(payload: &[u8], names: &Names) -> Option<Rout
             libc::RTA_CACHEINFO => route.expires = expires(value),
             RTA_NH_ID => route.next_hop_id = number(),
             RTA_PREF => route.preference = value.first().copied().filter(|preference| *preference != 0),
-            // What a lookup was asked with, and padding.
+            // The parameters of a lookup, and padding.
             libc::RTA_IIF | libc::RTA_MARK | RTA_UID | RTA_PAD => {}
             unknown => note(&mut route, unknown),
         }
@@ -146,7 +146,7 @@ pub(in crate::kernel) fn any_route(payload: &[u8], names: &Names) -> Option<Rout
     Some(route)
 }
 
-/// Keeps the number of an attribute that makes the route another than it seems.
+/// Records the number of an attribute that changes the meaning of the route.
 fn note(route: &mut RouteEntry, unknown: u16) {
     if !route.unknown.contains(&unknown) {
         route.unknown.push(unknown);
@@ -183,8 +183,8 @@ fn via(value: &[u8]) -> Option<IpAddr> {
     value.get(2..).and_then(ip)
 }
 
-/// IPv6 knows no route of several next hops: the kernel shows as one what are several that share a destination, a table
-/// and a metric (`rt6_fill_node`).
+/// IPv6 has no multipath routes: the kernel shows several that share a destination, a table and a metric as one
+/// (`rt6_fill_node`).
 pub(super) fn apart(routes: Vec<RouteEntry>) -> Vec<RouteEntry> {
     let mut single = Vec::with_capacity(routes.len());
     for mut route in routes {
@@ -204,14 +204,14 @@ pub(super) fn apart(routes: Vec<RouteEntry>) -> Vec<RouteEntry> {
     single
 }
 
-/// An address of a prefix, another for each number as far as it has so many.
+/// An address in a prefix, a different one for each number as far as the prefix allows.
 pub(super) fn one_of(prefix: Ipv6Net, number: u32) -> Ipv6Addr {
-    // Of a default route: what is told to the world (2000::/3).
+    // For a default route: global unicast (2000::/3).
     let (begin, length) = match prefix.prefix_len() {
         0 => (0x2 << 124, 3),
         length => (u128::from(prefix.network()), u32::from(length)),
     };
-    // Odd: every number has its own product.
+    // Odd: every number has a different product.
     let spread = (u128::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     (begin | spread.checked_shr(length).unwrap_or(0)).into()
 }
@@ -219,14 +219,14 @@ pub(super) fn one_of(prefix: Ipv6Net, number: u32) -> Ipv6Addr {
 fn metrics(route: &mut RouteEntry, given: Attributes<'_>) {
     let metric = |(kind, name): &(u16, &str)| Some(((*name).to_owned(), given.u32(*kind)?));
     route.metrics = few(ROUTE_METRICS.iter().filter_map(metric));
-    // A metric that is locked, or a congestion control of its own.
+    // A locked metric, or a congestion control of its own.
     if given.iter().any(|(kind, _)| !ROUTE_METRICS.iter().any(|(known, _)| *known == kind)) {
         note(route, libc::RTA_METRICS);
     }
 }
 
-/// `struct fib_rule_hdr` and `FRA_…`, without a rule that the kernel makes; whether it leads all packets to the table main;
-/// `None` for one that cannot be read.
+/// `struct fib_rule_hdr` and `FRA_…`, unless it is one of the kernel's own rules; whether it leads all packets to the
+/// main table; `None` if it cannot be decoded.
 pub(super) fn rule(payload: &[u8]) -> Option<(Option<RuleEntry>, bool)> {
     let [family, to, from, tos, table, _, _, action] = field(payload, 0, |bytes: [u8; 8]| bytes)?;
     let flags = field(payload, 8, u32::from_ne_bytes)?;
@@ -264,7 +264,7 @@ fn is_foreign((kind, value): (u16, &[u8])) -> bool {
     }
 }
 
-/// A prefix; without an address that of the family's default route.
+/// A prefix; without an address, the family's default route.
 fn prefix_of(family: u8, address: Option<IpAddr>, length: u8) -> Option<IpNet> {
     let nowhere: IpAddr = match i32::from(family) {
         libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),

@@ -1,4 +1,4 @@
-//! A fake kernel at the other end of a socket pair, and, where no privilege is needed, the running one.
+//! A fake kernel at the other end of a socket pair, and the real one where no privilege is needed.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -11,7 +11,7 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_GETROUTE: u16 = 26;
 
-/// How long a session waits for the fake kernel, which must be able to answer in it on a machine that others keep busy.
+/// How long a session waits for the fake kernel, which must be able to answer in time on a busy machine.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Runs `test` with a session whose other end is served by `kernel`: datagram in, datagrams out.
@@ -103,7 +103,7 @@ fn a_lost_ack_ends_at_the_bound_and_the_session_goes_on() {
         let answers = session.batch(&[change(0), change(0)]).await;
         assert_eq!(answers[0], Ok(Ack::default()));
         assert_eq!(answers[1], Err(Failure::Silent(SILENCE)));
-        // In the middle of a datagram the loss shows as soon as the last message is answered.
+        // In the middle of a datagram the loss is noticed as soon as the last message is answered.
         let answers = session.batch(&[change(0), change(0), change(0)]).await;
         assert_eq!(answers, [Ok(Ack::default()), Err(Failure::Lost), Ok(Ack::default())]);
     });
@@ -113,7 +113,7 @@ fn a_lost_ack_ends_at_the_bound_and_the_session_goes_on() {
 fn a_reply_that_does_not_decode_is_handed_over_and_loses_nothing() {
     let kernel = |requests: &[NetlinkMessage<'_>]| {
         let sequence = requests[0].sequence;
-        // An attribute that claims more bytes than there are, between two sound items.
+        // An attribute that claims more bytes than there are, between two valid items.
         let broken = [0xff, 0xff, 1, 0];
         let mut datagram = message(RTM_NEWLINK, NLM_F_MULTIPART, sequence, &[1; 16]);
         datagram.extend(message(RTM_NEWLINK, NLM_F_MULTIPART, sequence, &broken));
@@ -192,7 +192,7 @@ fn the_running_kernel_says_in_words_what_it_refuses() {
 fn an_overrun_is_noticed_and_the_session_goes_on() {
     run(async {
         let mut session = Session::open(NetlinkFamily::Route).unwrap();
-        // The kernel's least: room for a few answers, while the session believes in more.
+        // The kernel's minimum: room for a few answers, while the session assumes more.
         setsockopt(&session.socket, sockopt::RcvBuf, &256).unwrap();
         let mut nobody = [0; 16];
         nobody[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());
@@ -219,7 +219,7 @@ fn a_full_datagram_of_refusals_fits_the_receive_buffer() {
     });
 }
 
-/// Datagrams that answer nothing keep no request waiting: it has one bound, not one for each read.
+/// Datagrams that answer nothing keep no request waiting: the bound is per request, not per read.
 #[test]
 fn a_trickle_of_other_datagrams_is_not_waited_for() {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
