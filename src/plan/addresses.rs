@@ -1,4 +1,4 @@
-//! Addresses: those that are not described go, those that are missing come.
+//! Addresses: undescribed ones are removed, missing ones added.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,7 +30,7 @@ impl Planner<'_> {
             let subnets = Subnets::of(&desired);
             let order = Order::new(there.iter().filter(stays), &desired);
             for address in &there {
-                // An IPv6 address is on a link once, whatever its prefix: the old prefix goes for the new one.
+                // An IPv6 address exists once per link, whatever its prefix: the old prefix is replaced by the new one.
                 let goes = !stays(&address) || order.is_broken(address);
                 let blocks = !by_net.contains_key(&address.net) && subnets.is_blocked_by(address);
                 if goes && (blocks || is_ours(link, address)) {
@@ -60,7 +60,7 @@ impl Planner<'_> {
                 self.push(&link.desired.id, address.at, action);
             }
         }
-        // What undescribed links lost when a link under them was taken down.
+        // What undescribed links lost when a link below them was taken down.
         for address in std::mem::take(&mut self.state.lost_addresses) {
             let described = self.described(&address.link).is_some_and(|l| is_ours(l, &address));
             let lasting = address.permanent
@@ -74,7 +74,7 @@ impl Planner<'_> {
 }
 
 impl Planner<'_> {
-    /// Somebody deleted the route to the address's subnet: the kernel makes it with the address only.
+    /// Somebody deleted the address's connected route: the kernel creates it only together with the address.
     fn lost_connected_route(&self, address: &AddressEntry) -> bool {
         let is_up = self.state.link(&address.link).is_some_and(|l| l.up && l.layer != LinkLayer::Loopback);
         is_up && has_connected_route(address) && !self.state.is_connected(address)
@@ -90,14 +90,14 @@ impl Subnets {
         Subnets(four.map(|address| (address.net.trunc(), address.scope)).collect())
     }
 
-    /// The kernel refuses an address beside one of the same subnet and another scope (__inet_insert_ifa).
+    /// The kernel refuses an address next to one of the same subnet with another scope (__inet_insert_ifa).
     fn is_blocked_by(&self, address: &AddressEntry) -> bool {
         self.0.get(&address.net.trunc()).is_some_and(|scope| *scope != address.scope)
     }
 }
 
-/// The first IPv4 address of a subnet is its primary one, from which the machine speaks: where those that are there do
-/// not begin the described ones in their order, they go and come again.
+/// The first IPv4 address of a subnet is its primary one, the default source: if the existing ones do not begin with
+/// the described ones in their order, they are removed and added again.
 struct Order {
     /// Each subnet's addresses: those that could stay, and the described ones.
     subnets: HashMap<IpNet, (Vec<IpNet>, Vec<IpNet>)>,
@@ -122,22 +122,23 @@ impl Order {
     }
 }
 
-/// Global, on a link whose addresses of this family are described: IPv6 ones that are there for good; with a lifetime, too,
-/// IPv4 ones and single IPv6 ones, which are leases of an earlier client; and what is described, whatever its scope is now.
+/// Global, on a link whose addresses of this family are described: permanent IPv6 addresses; IPv4 and single IPv6
+/// addresses even with a lifetime, which are leases of an earlier client; and described ones, whatever their current
+/// scope.
 fn is_ours(link: &ResolvedLink, address: &AddressEntry) -> bool {
     let (v4, v6) = left_to_others(link);
     let is_v4 = address.net.addr().is_ipv4();
     let left = if is_v4 { v4 } else { v6 };
     let by_kernel =
         matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal);
-    // No prefix of an advertisement is as long as an address: that is a lease of DHCPv6.
+    // No advertised prefix is as long as an address: it is a DHCPv6 lease.
     let lasting = is_v4 || address.permanent || address.net.prefix_len() == 128;
     let lasting = lasting && !by_kernel && !is_of_tunnel(link, address);
     let described = link.desired.addresses.iter().any(|a| a.net.addr() == address.net.addr());
     (described || (lasting && address.scope == Scope::Global)) && !left
 }
 
-/// The kernel gives a SIT link without a far end the IPv6 address `::LOCAL` (`sit_add_v4_addrs`).
+/// The kernel gives a SIT link without a remote end the IPv6 address `::LOCAL` (`sit_add_v4_addrs`).
 fn is_of_tunnel(link: &ResolvedLink, address: &AddressEntry) -> bool {
     let local = link.desired.settings.get("local").filter(|_| link.desired.kind == Kind::Sit);
     match (address.net.addr(), local) {
@@ -148,8 +149,8 @@ fn is_of_tunnel(link: &ResolvedLink, address: &AddressEntry) -> bool {
     }
 }
 
-/// The kernel made it of a router's advertisement. Kernels before 5.18 do not tell: there it is what has a lifetime, unless
-/// a DHCPv6 client may have brought it.
+/// The kernel created it from a router advertisement. Kernels before 5.18 do not say so: there it is any address with a
+/// lifetime, unless a DHCPv6 client may have added it.
 pub(super) fn is_advertised(link: &ResolvedLink, address: &AddressEntry) -> bool {
     let by_router = match address.protocol {
         AddressProtocol::RouterAdvertisement => true,
@@ -161,9 +162,9 @@ pub(super) fn is_advertised(link: &ResolvedLink, address: &AddressEntry) -> bool
     is_global_v6 && by_router && !address.permanent && !is_described
 }
 
-/// A broadcast address does not change in place either. It counts where the description names it, or where it is a described
-/// gateway, to which the kernel then sends nothing else; an address that carries the root file system is not taken away for
-/// any other.
+/// A broadcast address cannot be changed in place either. It counts if the description names it, or if it is a
+/// described gateway, to which the kernel then sends nothing else; an address that carries the root file system is not
+/// removed for any other.
 fn has_another_broadcast(link: &ResolvedLink, there: &AddressEntry, described: &Address) -> bool {
     let gateways = link.desired.routes.iter().filter_map(|route| route.via);
     let is_gateway = |b: Ipv4Addr| gateways.clone().any(|via| via == IpAddr::V4(b));
@@ -173,10 +174,10 @@ fn has_another_broadcast(link: &ResolvedLink, there: &AddressEntry, described: &
     described.broadcast.is_some_and(|b| there.broadcast != Some(b).filter(|b| *b != Ipv4Addr::UNSPECIFIED))
 }
 
-/// What cannot be changed in place: the far end and the label (only where the text names one, so that an address that
-/// carries the root file system is not taken away for it); of IPv4 the scope and that no route to the subnet comes with it
-/// (inet_rtm_newaddr); of IPv6 a metric, back to the kernel's own (inet6_addr_modify), and duplicate detection that failed:
-/// the other machine may be gone.
+/// What cannot be changed in place: the peer and the label (only if the description names one, so that an address that
+/// carries the root file system is not removed for it); for IPv4 the scope and the absence of a connected route
+/// (inet_rtm_newaddr); for IPv6 a metric, back to the kernel's default (inet6_addr_modify), and failed duplicate
+/// detection: the other host may be gone.
 pub(super) fn must_go(there: &AddressEntry, desired: &AddressEntry) -> bool {
     let is_v4 = desired.net.addr().is_ipv4();
     let no_route = |a: &AddressEntry| a.flags.contains(&AddressFlag::NoPrefixRoute);
@@ -188,7 +189,7 @@ pub(super) fn must_go(there: &AddressEntry, desired: &AddressEntry) -> bool {
 }
 
 fn is_same(there: &AddressEntry, desired: &AddressEntry) -> bool {
-    // What decides where packets go, or what else the kernel makes of the address.
+    // What decides where packets go, and what else the kernel derives from the address.
     let flags = |a: &AddressEntry| {
         [AddressFlag::NoPrefixRoute, AddressFlag::MngTmpAddr].map(|flag| a.flags.contains(&flag))
     };
@@ -197,8 +198,8 @@ fn is_same(there: &AddressEntry, desired: &AddressEntry) -> bool {
     !must_go(there, desired) && parts(there) == parts(desired) && lifetimes
 }
 
-/// Whether a lifetime is the wanted one. Those of a lease are what is left of it by two clocks, which are not read at the
-/// same moment: a lease that grows older is no difference, one that was renewed is.
+/// Whether a lifetime is the desired one. A lease's remaining lifetime is measured by two clocks, read at different
+/// moments: a lease that ages is no difference, a renewed one is.
 fn lasts(there: Option<u32>, wanted: Option<u32>) -> bool {
     match (there, wanted) {
         (Some(there), Some(wanted)) if there > 0 && wanted > 0 => there.abs_diff(wanted) <= 2,
@@ -209,7 +210,7 @@ fn lasts(there: Option<u32>, wanted: Option<u32>) -> bool {
 /// A described address in the kernel's form.
 fn entry(link: &ResolvedLink, address: &Address) -> AddressEntry {
     let derived = match address.net {
-        // RFC 3021: a /31 has no broadcast address; a /32 has nobody to hear it.
+        // RFC 3021: a /31 has no broadcast address; a /32 has no other host.
         ipnet::IpNet::V4(net) if net.prefix_len() < 31 && address.peer.is_none() => Some(net.broadcast()),
         _ => None,
     };
@@ -225,7 +226,7 @@ fn entry(link: &ResolvedLink, address: &Address) -> AddressEntry {
     }
 }
 
-/// As ip(8) and the kernel have it: host for loopback addresses, link for link-local IPv6, else global.
+/// As in ip(8) and the kernel: host for loopback addresses, link for link-local IPv6, else global.
 fn scope(ip: &IpAddr) -> Scope {
     match ip {
         IpAddr::V4(v4) if v4.is_loopback() => Scope::Host,

@@ -1,4 +1,4 @@
-//! Links: names, making, options, members, MTU, IPv6 behaviour, up and down.
+//! Links: names, creation, options, members, MTU, IPv6 behaviour, up and down.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::resolve::ResolvedLink;
 type Options = BTreeMap<&'static str, OptionValue>;
 
 impl Planner<'_> {
-    /// Without the loopback interface the machine does not reach its own addresses.
+    /// Without the loopback interface the machine cannot reach its own addresses.
     pub(super) fn bring_up_loopback(&mut self) {
         let is_down = |l: &&ObservedLink| l.layer == LinkLayer::Loopback && !l.up && l.name == "lo";
         let down = self.state.link("lo").filter(is_down).is_some();
@@ -25,8 +25,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Gives NICs their described names. Kernels before 6.2 rename only a link that is down; names that are swapped
-    /// need a third one.
+    /// Gives NICs their described names. Kernels before 6.2 rename only a link that is down; swapping names takes a
+    /// third one.
     pub(super) fn rename_nics(&mut self) {
         let resolved = self.resolved;
         let current = |l: &ResolvedLink| l.current.clone().unwrap_or_else(|| l.name.clone());
@@ -40,7 +40,7 @@ impl Planner<'_> {
             .map(|l| (l, current(l), desired(l)))
             .filter(|(_, from, to)| from != to)
             .collect();
-        // A made link that exists under another name is renamed here, too, before anything is made on it.
+        // A software link that exists under another name is renamed here, too, before anything is created on it.
         waiting.retain(|(_, from, _)| self.state.links.contains_key(from));
         while !waiting.is_empty() {
             let free = waiting.iter().position(|(_, _, to)| !self.state.links.contains_key(to));
@@ -66,7 +66,7 @@ impl Planner<'_> {
     fn rename(&mut self, link: &ResolvedLink, from: &str, to: &str) {
         self.take_down(link, from);
         if self.state.link(from).is_some_and(|l| l.altnames.iter().any(|altname| altname == to)) {
-            // A name that is taken, if by the link's own alternative one, is refused (dev_change_name).
+            // A name that is taken is refused (dev_change_name), even if by the link's own alternative name.
             self.change(link, from, LinkChange::DeleteAltName(to.to_owned()));
         }
         let needs = self.made.remove(from);
@@ -81,7 +81,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Everything about one link, its addresses and routes excepted.
+    /// Everything about one link except its addresses and routes.
     pub(super) fn link(&mut self, link: &ResolvedLink) {
         if let (Some(altname), Some(there)) = (&link.altname, self.state.link(&link.name)) {
             if !there.is_called(altname) {
@@ -93,12 +93,12 @@ impl Planner<'_> {
         if link.desired.kind == Kind::Bond {
             self.release_strangers(link);
         }
-        // Before the MTU: InfiniBand takes a large one only in connected mode. Before the address: a bond loses its own
-        // with its last member.
+        // Before the MTU: InfiniBand allows a large one only in connected mode. Before the address: a bond loses its
+        // own with its last member.
         self.options(link);
         self.mac(link);
-        // A bridge takes the smallest MTU of its ports until it is given one of its own (br_mtu_auto_adjust); one that it
-        // is made with does not count.
+        // A bridge follows the smallest MTU of its ports until its own is set (br_mtu_auto_adjust); one given at
+        // creation does not count.
         let bridge = link.desired.kind == Kind::Bridge;
         if !bridge {
             self.mtu(link);
@@ -116,14 +116,14 @@ impl Planner<'_> {
         self.activate(link);
     }
 
-    /// The MTU of IPv6, last of all: the kernel sets it to the link's when that changes, and once more when a link that
-    /// came up is ready, which takes carrier (addrconf_notify).
+    /// The MTU of IPv6, last of all: the kernel resets it to the link's when that changes, and again when a link that
+    /// came up is ready, which requires carrier (addrconf_notify).
     pub(super) fn ipv6_mtus(&mut self) {
         let resolved = self.resolved;
         for link in &resolved.links {
             let Some(there) = self.state.link(&link.name) else { continue };
             let described = link.desired.ipv6.mtu.map(|mtu| i64::from(mtu.value));
-            // A smaller one that was left would be what IPv6 sends under a described MTU.
+            // A smaller one left over would limit IPv6 below the described MTU.
             let left = there.ipv6.get("mtu").is_some_and(|mtu| *mtu < i64::from(there.mtu));
             let of_link = (left && describes_ipv6(link) && link.desired.mtu.is_some()).then_some(there.mtu);
             let Some(desired) = described.or(of_link.map(i64::from)) else { continue };
@@ -135,7 +135,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes the link, or makes it anew where what differs cannot be changed.
+    /// Creates the link, or recreates it if a difference cannot be changed in place.
     fn make(&mut self, link: &ResolvedLink) {
         let desired = &link.desired;
         if desired.kind == Kind::Physical {
@@ -143,7 +143,7 @@ impl Planner<'_> {
         }
         let options = first_options(link);
         if let Some(there) = self.state.link(&link.name) {
-            // 802.1Q where the text names no protocol (vlan_newlink).
+            // 802.1Q if the description names no protocol (vlan_newlink).
             let tagged = OptionValue::Text("802.1Q".to_owned());
             let other_tag = desired.kind == Kind::Vlan
                 && !options.contains_key("protocol")
@@ -167,7 +167,7 @@ impl Planner<'_> {
         }
         if desired.kind == Kind::Veth && link.peer.as_ref().is_some_and(|p| self.state.links.contains_key(p))
         {
-            return; // made as the other end of its peer
+            return; // created as the other end of its peer
         }
         let mac = match desired.mac.map(|m| m.value) {
             Some(DesiredMac::Is(mac)) => Some(mac),
@@ -189,7 +189,7 @@ impl Planner<'_> {
         }
     }
 
-    /// A link that is in a bond or bridge and should be in none, or in another, leaves it.
+    /// Releases a link from a bond or bridge if it should be in none, or in another.
     fn release_if_free(&mut self, link: &ResolvedLink) {
         let Some(there) = self.state.link(&link.name).and_then(|l| l.controller.clone()) else { return };
         if link.controller.as_ref().map(|(name, _)| name) != Some(&there) {
@@ -197,9 +197,9 @@ impl Planner<'_> {
         }
     }
 
-    /// Takes a port out of its controller. One that nobody described and that thereby loses its last port is set down
-    /// first: up, its addresses and routes would take precedence over those of the link, and a run that is killed in
-    /// between would not know it any more. An undo, whose links stand at no place, leaves it as it was.
+    /// Takes a port out of its controller. An undescribed controller that loses its last port is set down first: if it
+    /// stayed up, its addresses and routes would take precedence over those of the link, and a run that is killed in
+    /// between would not recognise it any more. An undo, whose links have no position, leaves it as it was.
     fn leave(&mut self, link: &ResolvedLink, port: &str, controller: &str) {
         let is_undescribed = self.described(controller).is_none() && link.desired.at.is_known();
         let is_vrf = self.state.link(controller).is_some_and(|l| l.kind.is(Kind::Vrf));
@@ -209,7 +209,7 @@ impl Planner<'_> {
         self.change(link, port, LinkChange::NoController);
     }
 
-    /// A bond consists of the members that are described. A bridge keeps the ports that others put in (guests).
+    /// A bond has exactly the described members. A bridge keeps the ports that others added (guests).
     fn release_strangers(&mut self, bond: &ResolvedLink) {
         for port in self.state.ports(&bond.name) {
             if !bond.members.contains(&port) {
@@ -218,7 +218,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Many drivers take a new address only while the NIC is down.
+    /// Many drivers accept a new address only while the NIC is down.
     fn mac(&mut self, link: &ResolvedLink) {
         let Some(there) = self.state.link(&link.name) else { return };
         let (current, up) = (there.mac, there.up);
@@ -236,8 +236,8 @@ impl Planner<'_> {
         self.change(link, &link.name, LinkChange::Mac(mac));
     }
 
-    /// Whether a random address is there already, as systemd's MACAddressPolicy=random has it (link_generate_new_hw_addr):
-    /// the kernel drew it, or a program set one since the boot.
+    /// Whether it already has a random address, as systemd's MACAddressPolicy=random requires
+    /// (link_generate_new_hw_addr): chosen by the kernel, or set by a program since the boot.
     fn is_random(&self, link: &ObservedLink) -> bool {
         let is_local = |mac: MacAddr| {
             mac.as_bytes().first().is_some_and(|byte| byte & 3 == 2) && Some(mac) != link.permanent_mac
@@ -248,14 +248,14 @@ impl Planner<'_> {
         };
         match link.mac_origin {
             Some(MacOrigin::Permanent | MacOrigin::Stolen) => false,
-            // A bridge that nobody gave one has its ports', and this origin all the same (br_stp_recalculate_bridge_id).
+            // A bridge without one of its own has its ports', but this origin nonetheless
+            // (br_stp_recalculate_bridge_id).
             Some(MacOrigin::Random) => !is_a_ports(),
             Some(MacOrigin::Set) | None => link.mac.is_some_and(is_local),
         }
     }
 
-    /// What a link stands on comes before it, so a raised MTU is there before the VLAN needs it. Members have their
-    /// bond's.
+    /// Links below come first, so the MTU is raised before the VLAN needs it. Members have their bond's.
     fn mtu(&mut self, link: &ResolvedLink) {
         let in_bond = matches!(link.controller, Some((_, Kind::Bond)));
         let Some(mtu) = self.desired_mtu(link).filter(|_| !in_bond) else { return };
@@ -264,8 +264,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The described MTU; without one, what the described links that are made on it and IPv6 need, where the link has less:
-    /// the kernel refuses a VLAN with more than its parent has, and IPv6 below 1280 bytes.
+    /// The described MTU; else what the described links on top of it and IPv6 need, if the link has less: the kernel
+    /// refuses a VLAN with a larger MTU than its parent, and IPv6 below 1280 bytes.
     fn desired_mtu(&self, link: &ResolvedLink) -> Option<u32> {
         if let Some(mtu) = link.desired.mtu {
             return Some(mtu.value.get());
@@ -281,8 +281,8 @@ impl Planner<'_> {
         larger.into_iter().chain(usual).max().filter(|mtu| *mtu > there)
     }
 
-    /// Options that differ, changed in place: at once where the kernel allows it, else with the link down, and a bond's
-    /// members out of it. It is never made anew, so that its index and what stands on it stay.
+    /// Options that differ, changed in place: at once if the kernel allows it, else with the link down, and a bond's
+    /// members released. The link is never recreated, so that its index and everything on it stay.
     fn options(&mut self, link: &ResolvedLink) {
         let kind = link.desired.kind;
         let Some(there) = self.state.link(&link.name) else { return };
@@ -290,7 +290,7 @@ impl Planner<'_> {
         let none = OptionValue::Text("none".into());
         let follows = there.settings.get("fail_over_mac").is_some_and(|policy| *policy != none);
         if kind == Kind::Bond && follows && link.desired.mac.is_some() {
-            // It would have its member's address, whatever it is given (bond_set_mac_address).
+            // It takes its member's address, whatever is set (bond_set_mac_address).
             options.entry("fail_over_mac").or_insert(none);
         }
         let mut differing = options.clone();
@@ -300,7 +300,7 @@ impl Planner<'_> {
         if differing.is_empty() {
             return;
         }
-        // ip(8) takes a group only together with the link that it is joined on.
+        // ip(8) accepts a group only together with its link.
         let group = |value: &OptionValue| matches!(value, OptionValue::Ip(ip) if ip.is_multicast());
         if let (Kind::Vxlan, Some(parent), true) = (kind, &link.parent, differing.values().any(group)) {
             differing.insert("dev", OptionValue::Text(parent.clone()));
@@ -319,7 +319,7 @@ impl Planner<'_> {
         if needs(&[Change::Together]) {
             differing = with_defaults(kind, options);
         }
-        // Back to another mode, first what only the present one knows (bond_opt_check_deps).
+        // When the mode is restored, first what only the present one supports (bond_opt_check_deps).
         let of_modes = |name: &&str| attribute::of(kind, name).map_or(&[][..], |row| row.modes);
         if let Some(mode) = differing.get("mode").and_then(mode_of) {
             let (last, mut first): (Options, Options) = differing.into_iter().partition(|(name, _)| {
@@ -337,15 +337,15 @@ impl Planner<'_> {
         self.change(link, &link.name, LinkChange::Options { kind, settings: differing });
     }
 
-    /// Options that name members can be set once these are in. A bridge filters VLANs once it and its ports have theirs: what
-    /// passes before and after it does so all the time.
+    /// Options that name members can be set once these are in. A bridge filters VLANs once it and its ports have
+    /// theirs, so that allowed traffic is never interrupted.
     fn late_options(&mut self, link: &ResolvedLink) {
         let kind = link.desired.kind;
         let Some(there) = self.state.link(&link.name) else { return };
         let settings = options(link)
             .filter(|(row, _)| is_late(kind, row))
             .filter(|(row, value)| there.settings.get(row.name) != Some(value))
-            // Which member is active is the bond's own choice once it runs: one without a live link is refused.
+            // A running bond chooses its active member itself: one without a live link is refused.
             .filter(|(row, _)| row.name != "active_slave" || self.takes_members(&link.name))
             .map(|(row, value)| (row.name, value.clone()));
         let settings = few(settings);
@@ -358,7 +358,7 @@ impl Planner<'_> {
         self.filled.contains(name)
     }
 
-    /// Puts a member in. A bond takes it only while it is down (bond_enslave).
+    /// Adds a member. A bond accepts it only while it is down (bond_enslave).
     fn join(&mut self, controller: &ResolvedLink, member: &str) {
         let kind = controller.desired.kind;
         let Some(there) = self.state.link(member) else { return };
@@ -403,17 +403,17 @@ impl Planner<'_> {
         let Some(there) = self.state.link(&link.name).cloned() else { return };
         let ipv6 = &link.desired.ipv6;
         if describes_ipv6(link) {
-            // Left by the image, or for all links, or as the default for new ones.
+            // Set by the image, or for all links, or as the default for new ones.
             self.sysctl(link, "disable_ipv6", Some(0));
         }
         let port = matches!(link.controller, Some((_, Kind::Bridge)));
         let generation = ipv6.generation.map(|g| g.value).or(port.then_some(AddressGeneration::None));
         if let Some(generation) = generation.filter(|g| there.generation != Some(*g)) {
-            // By its sysctl the mode gives a link that is up its link-local address at once; by netlink it does so only
-            // when the link comes up again (net/ipv6/addrconf.c, addrconf_sysctl_addr_gen_mode).
+            // Set by sysctl, the mode gives a link that is up its link-local address at once; set by netlink, only when
+            // the link comes up again (net/ipv6/addrconf.c, addrconf_sysctl_addr_gen_mode).
             let at_once = there.up && there.generation == Some(AddressGeneration::None);
             match generation {
-                // The secret brings the mode with it, and no address.
+                // Setting the secret sets the mode too, but adds no address.
                 AddressGeneration::StableSecret => {
                     self.stable_secret(link);
                     let modes = [AddressGeneration::None, AddressGeneration::StableSecret];
@@ -428,7 +428,7 @@ impl Planner<'_> {
             }
         }
         let policy = self.advertisements(link);
-        // 2 takes them even on a machine that forwards (Documentation/networking/ip-sysctl).
+        // 2 accepts them even on a machine that forwards (Documentation/networking/ip-sysctl).
         let accept_ra = policy.accept.map(|accept| if accept { 2 } else { 0 });
         let privacy = ipv6.privacy.map(|privacy| if privacy.value { 2 } else { 0 });
         let settings = [
@@ -445,7 +445,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The secret of RFC 7217. A link without a permanent address has that of what it is made of; one without any, its name.
+    /// The secret of RFC 7217. Without a permanent address, it is derived from the link below; without any, from the
+    /// name.
     fn stable_secret(&mut self, link: &ResolvedLink) {
         let secret = match self.state.machine_id_lasts {
             true => Secret::MachineId,
@@ -458,10 +459,10 @@ impl Planner<'_> {
         self.push_for(link, Action::StableSecret { link: link.name.clone(), secret });
     }
 
-    /// That of the NIC, or of the first one that a link is made of.
+    /// The permanent address of the NIC, or of the first one below a link.
     fn permanent_mac(&self, link: &ResolvedLink) -> Option<MacAddr> {
         let mut next = Some(link.name.as_str());
-        // A chain of more links than there are goes in a circle.
+        // A chain longer than the number of links is a cycle.
         for _ in 0..=self.resolved.links.len() {
             let name = next?;
             if let Some(mac) = self.state.link(name).and_then(|there| there.permanent_mac) {
@@ -473,7 +474,7 @@ impl Planner<'_> {
         None
     }
 
-    /// What the description says about router advertisements on a link.
+    /// The description's settings for router advertisements on a link.
     pub(super) fn advertisements(&self, link: &ResolvedLink) -> Advertisements {
         let ipv6 = &link.desired.ipv6;
         let asked = link.desired.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements);
@@ -487,7 +488,7 @@ impl Planner<'_> {
         };
         let default_route = match accept {
             Some(true) => Some(true),
-            // The advertised default route counts only where none is described.
+            // The advertised default route is accepted only if none is described.
             None if alone => Some(!self.has_default6),
             _ => None,
         };
@@ -496,7 +497,7 @@ impl Planner<'_> {
 
     fn sysctl(&mut self, link: &ResolvedLink, option: &str, value: Option<i64>) {
         let Some(there) = self.state.link(&link.name).filter(|_| self.has_ipv6) else { return };
-        // What an inventory does not tell is as the kernel has it (ipv6_devconf_dflt).
+        // A value missing from the inventory is the kernel's default (ipv6_devconf_dflt).
         let usual = match option {
             "disable_ipv6" | "use_tempaddr" => Some(&0),
             "autoconf" | "accept_ra_defrtr" => Some(&1),
@@ -544,7 +545,7 @@ impl Planner<'_> {
             Activation::Off => false,
             Activation::Manual => return,
         };
-        // A member comes up when its bond takes it in.
+        // A member comes up when its bond adds it.
         let in_bond = matches!(link.controller, Some((_, Kind::Bond)));
         if up == wanted || (in_bond && wanted) {
             return;
@@ -556,17 +557,17 @@ impl Planner<'_> {
     }
 }
 
-/// What the description says about router advertisements on a link; `None` leaves what the kernel has.
+/// The description's settings for router advertisements on a link; `None` leaves the kernel's value.
 pub(super) struct Advertisements {
-    /// They are taken at all.
+    /// Advertisements are accepted at all.
     pub(super) accept: Option<bool>,
-    /// Addresses are made of the prefixes.
+    /// Addresses are derived from the prefixes.
     pub(super) autoconf: Option<bool>,
-    /// The default route is taken.
+    /// The default route is accepted.
     pub(super) default_route: Option<bool>,
 }
 
-/// The link is to have something of IPv6.
+/// The link should have IPv6.
 fn describes_ipv6(link: &ResolvedLink) -> bool {
     let Link { addresses, routes, dynamic, ipv6, .. } = &link.desired;
     addresses.iter().any(|a| a.net.addr().is_ipv6())
@@ -575,7 +576,7 @@ fn describes_ipv6(link: &ResolvedLink) -> bool {
         || ipv6.accept_ra.is_some_and(|accept| accept.value)
 }
 
-/// The options of the link with their rows, in the table's order: the kernel takes some only after others (a bond's
+/// The options of the link with their rows, in the table's order: the kernel accepts some only after others (a bond's
 /// mode first, drivers/net/bonding/bond_netlink.c).
 fn options(link: &ResolvedLink) -> impl Iterator<Item = (&'static Attribute, &OptionValue)> {
     let settings = &link.desired.settings;
@@ -594,13 +595,13 @@ fn is_late(kind: Kind, row: &Attribute) -> bool {
     kind.is_controller() && (row.form == Form::Link || row.name == "vlan_filtering")
 }
 
-/// Those that can be given when the link is made.
+/// Those that can be given at creation.
 fn first_options(link: &ResolvedLink) -> Options {
     let early = options(link).filter(|(row, _)| !is_late(link.desired.kind, row));
     few(early.map(|(row, value)| (row.name, value.clone())))
 }
 
-/// A VXLAN keeps the address family of its ends (vxlan_nl2conf), and a tunnel in IPv4 that it has a far end or has none
+/// A VXLAN keeps the address family of its ends (vxlan_nl2conf), and an IPv4 tunnel keeps having a remote end or none
 /// (ip_tunnel_changelink).
 fn other_ends(kind: Kind, there: &ObservedLink, desired: &Options) -> bool {
     let is_set = |ip: &OptionValue| !matches!(ip, OptionValue::Ip(ip) if ip.is_unspecified());
@@ -623,7 +624,7 @@ fn with_defaults(kind: Kind, mut options: Options) -> Options {
     options
 }
 
-/// What the kernel rounds or forces is brought to one form before it is compared.
+/// Values that the kernel rounds or forces are normalised before they are compared.
 fn same(there: &ObservedLink, kind: Kind, name: &str, now: &OptionValue, all: &Options) -> bool {
     let Some(desired) = all.get(name) else { return true };
     let number = |name| match there.settings.get(name) {
@@ -631,16 +632,16 @@ fn same(there: &ObservedLink, kind: Kind, name: &str, now: &OptionValue, all: &O
         _ => 0,
     };
     match (kind, name, now, desired) {
-        // While the spanning tree changes, a bridge forgets sooner (__br_set_topology_change).
+        // During a topology change, a bridge ages entries faster (__br_set_topology_change).
         (Kind::Bridge, "ageing_time", OptionValue::Number(now), OptionValue::Number(_))
             if *now == 2 * number("forward_delay")
                 && there.settings.get("stp_state") == Some(&OptionValue::Bool(true)) =>
         {
             true
         }
-        // 0 becomes 100 in the modes that cannot do without (bond_option_mode_set).
+        // 0 becomes 100 in the modes that require miimon (bond_option_mode_set).
         (Kind::Bond, "miimon", OptionValue::Number(100), OptionValue::Number(0)) => true,
-        // Delays are kept in multiples of miimon, rounded down, and change when that does (bond_option_updelay_set).
+        // Delays are multiples of miimon, rounded down, and change with it (bond_option_updelay_set).
         (
             Kind::Bond,
             "updelay" | "downdelay" | "peer_notify_delay",
@@ -656,8 +657,8 @@ fn same(there: &ObservedLink, kind: Kind, name: &str, now: &OptionValue, all: &O
     }
 }
 
-/// A locally administered address by a number that is drawn at random, and the link: without a number, for a machine that
-/// was recorded, a plan says the same each time.
+/// A locally administered address derived from a random number and the link: without a number, for a recorded machine,
+/// a plan is the same each time.
 fn random_mac(random: u64, link: &ObservedLink) -> Option<MacAddr> {
     let permanent = link.permanent_mac.iter().flat_map(|mac| mac.as_bytes());
     let of = link.name.bytes().chain(permanent.copied()).chain(random.to_be_bytes());

@@ -1,7 +1,9 @@
-//! Resolved and Inventory to [`Plan`]: what differs, in which order, and each step as the ip(8) line that does the same.
+//! Resolved and Inventory to [`Plan`]: what differs, in which order, and each step as the equivalent ip(8) command.
 //!
 //! Pure: no clock, no files, no kernel. What is not in the plan does not happen to the machine. Planning runs on a copy
-//! of the machine (`state::State`) on which each step has the effect that it will have on the real one, so that what a
+//! of the machine (`state::State`) on which each step has the effect that it will have on the real one, so that side
+//! effects of a step (taking a link down drops its IPv6 addresses and routes) are repaired by later steps. Entry:
+//! [`plan`].
 //! step costs (taking a link down drops its IPv6 addresses and routes) is made good by later steps. Entry: [`plan`].
 
 mod addresses;
@@ -25,11 +27,11 @@ pub use step::{
     Action, Former, LinkChange, Manager, Mark, Means, NewLink, Plan, Secret, Service, Step, StepId,
 };
 
-/// What has to be done so that the machine is as described. Empty where it is.
+/// The steps that make the machine as described; empty if it already is.
 ///
-/// Order: what is not described goes first, so that an address can move from one link to another; then links, what they
-/// stand on first, each with its members and brought up; then addresses; then routes, those without a gateway first;
-/// then rules; then what has to wait for carrier.
+/// Order: undescribed items are removed first, so that an address can move from one link to another; then links, those
+/// below first, each with its members and brought up; then addresses; then routes, those without a gateway first; then
+/// rules; then what has to wait for carrier.
 pub fn plan(resolved: &Resolved, inventory: &Inventory) -> Plan {
     let mut planner = Planner::new(resolved, inventory);
     planner.bring_up_loopback();
@@ -51,13 +53,13 @@ pub fn plan(resolved: &Resolved, inventory: &Inventory) -> Plan {
 /// The steps so far, and the machine as it will be after them.
 struct Planner<'a> {
     resolved: &'a Resolved,
-    /// The described links by name: thousands of routes may ask for theirs.
+    /// The described links by name: thousands of routes may look theirs up.
     described: HashMap<&'a str, &'a ResolvedLink>,
-    /// The first described link of an id.
+    /// The first described link with an id.
     by_id: HashMap<&'a str, &'a ResolvedLink>,
-    /// The described links that are made on a link, by its name.
+    /// The described links on top of a link, by its name.
     described_above: HashMap<&'a str, Vec<&'a ResolvedLink>>,
-    /// An IPv6 default route of the main table is described.
+    /// The main table has a described IPv6 default route.
     has_default6: bool,
     /// The kernel has IPv6.
     has_ipv6: bool,
@@ -65,9 +67,9 @@ struct Planner<'a> {
     steps: Vec<Step>,
     /// Keys of described routes that get the metric below, see [`Planner::find_shifted`].
     shifted: HashSet<RouteKey>,
-    /// The controllers that a step puts a member into.
+    /// The controllers that a step adds a member to.
     filled: HashSet<String>,
-    /// The steps without which a step on a link makes no sense, by the link's present name.
+    /// The steps that later steps on a link depend on, by the link's current name.
     made: HashMap<String, Vec<StepId>>,
 }
 
@@ -103,12 +105,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The described link that has this name in the kernel.
+    /// The described link with this name in the kernel.
     fn described(&self, name: &str) -> Option<&'a ResolvedLink> {
         self.described.get(name).copied()
     }
 
-    /// Appends a step and gives it its effect. It needs what made the links that it names.
+    /// Appends a step and applies its effect. It depends on the steps that created the links that it names.
     fn push(&mut self, serves: &str, at: Place, action: Action) -> StepId {
         let mut needs: Vec<StepId> = Vec::new();
         for name in action.link().into_iter().chain(other_links(&action)) {
@@ -125,7 +127,7 @@ impl<'a> Planner<'a> {
         id
     }
 
-    /// Appends a step that a described link asks for.
+    /// Appends a step for a described link.
     fn push_for(&mut self, link: &ResolvedLink, action: Action) -> StepId {
         self.push(&link.desired.id, link.desired.at, action)
     }
@@ -134,7 +136,7 @@ impl<'a> Planner<'a> {
         self.push_for(link, Action::SetLink { name: name.to_owned(), change })
     }
 
-    /// From now on, steps on `name` need `step`.
+    /// From now on, steps on `name` depend on `step`.
     fn needs(&mut self, name: &str, step: StepId) {
         self.made.entry(name.to_owned()).or_default().push(step);
     }

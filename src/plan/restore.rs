@@ -1,8 +1,8 @@
-//! The way back: what has to be done so that the machine is as it was. `--strict` takes it after a step that failed.
+//! The undo: the steps that restore the machine to its earlier state. `--strict` uses it after a failed step.
 //!
 //! The earlier machine is turned into a description of the links that differ, and the planner does the rest; addresses,
-//! routes and rules are put back as they were. What comes and goes by itself is not: carrier, leases, what router
-//! advertisements and the kernel put there. Entry: [`restore`].
+//! routes and rules are restored as they were. What comes and goes by itself is not: carrier, leases, what router
+//! advertisements and the kernel added. Entry: [`restore`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,12 +19,12 @@ use crate::model::{
 };
 use crate::resolve::{Resolved, ResolvedLink, blank};
 
-/// `rtm_protocol` of the routes that the kernel and router advertisements make.
+/// `rtm_protocol` of the routes created by the kernel and from router advertisements.
 const BY_THEMSELVES: &[Protocol] = &[Protocol::Kernel, Protocol::RouterAdvertisement];
 
-/// What undoes `done` on a machine that is now as `now` says and was as `before` says. `told` takes back what the image's
-/// other tools were told, in the order in which that was done. Files and records go back first, the last change first;
-/// running tools are told last of all, when the links are as those files say.
+/// Undoes `done` on a machine whose state is now `now` and was `before`. `told` undoes the hand-off to the image's
+/// other tools, in the order in which it was made. Files and records are restored first, the last change first; running
+/// tools are notified last of all, when the links match those files.
 pub fn restore(done: &Plan, told: &[Action], before: &Inventory, now: &Inventory) -> Plan {
     let resolved = described(before, now);
     let mut planner = Planner::new(&resolved, now);
@@ -49,7 +49,7 @@ impl Planner<'_> {
         self.push("", Place::NONE, action);
     }
 
-    /// Rules, routes and addresses that were not there.
+    /// Rules, routes and addresses that did not exist before.
     fn remove_new(&mut self, done: &Plan, before: &Inventory, now: &Inventory) {
         let names = earlier_names(before, now);
         let old = |name: &str| names.get(name).copied().unwrap_or(name).to_owned();
@@ -63,7 +63,7 @@ impl Planner<'_> {
             route
         };
         let made: Vec<&RouteEntry> = done.steps.iter().filter_map(|step| step.action.added_route()).collect();
-        // Beside one that a router brought, ours bears its mark.
+        // Shown as one with a router's route, ours has the protocol of that.
         let is_made = |r: &RouteEntry| r.weight.is_some() && made.iter().any(|m| m.has_same_next_hop(r));
         let is_new = |r: &&RouteEntry| {
             let was = as_earlier(r);
@@ -85,7 +85,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Links that were not there, those that stand on others first.
+    /// Links that did not exist before, those on top of others first.
     fn delete_made(&mut self, before: &Inventory, now: &Inventory) {
         let known: HashSet<u32> = before.links.iter().map(|l| l.index).collect();
         for link in
@@ -107,7 +107,7 @@ impl Planner<'_> {
                 let change = LinkChange::DeleteAltName(altname);
                 self.undo(Action::SetLink { name: link.name.clone(), change });
             }
-            // A link that gets its alternative name as its name loses the former.
+            // A link that gets its alternative name as its name loses the alternative one.
             let lost: Vec<String> =
                 link.altnames.iter().filter(|a| !there.altnames.contains(a)).cloned().collect();
             for altname in lost {
@@ -117,14 +117,14 @@ impl Planner<'_> {
         }
     }
 
-    /// Sysctls as they were, and what ethtool and WireGuard were told, as far as it is known what that was.
+    /// Restores sysctls, and ethtool and WireGuard settings as far as their earlier values are known.
     fn settings(&mut self, done: &Plan, before: &Inventory, now: &Inventory) {
         for link in &before.links {
             let Some(there) = self.state.link(&link.name) else { continue };
             let differing: Vec<(String, i64)> = link
                 .ipv6
                 .iter()
-                // A router's advertisement sets the hop limit.
+                // A router advertisement sets the hop limit.
                 .filter(|(option, _)| *option != "hop_limit")
                 .filter(|(option, was)| there.ipv6.get(*option).is_some_and(|is| is != *was))
                 .map(|(option, was)| (format!("net/ipv6/conf/{}/{option}", link.name), *was))
@@ -160,7 +160,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Connected routes that addresses have now, and had not: somebody had deleted them.
+    /// Connected routes that addresses have now but did not have before: somebody had deleted them.
     fn connected_anew(&self, before: &Inventory, earlier: &State) -> Vec<RouteEntry> {
         let is_up = |name: &str| before.link(name).is_some_and(|link| link.up);
         let addresses = before.addresses.iter().filter(|a| is_up(&a.link) && !earlier.is_connected(a));
@@ -171,9 +171,8 @@ impl Planner<'_> {
         addresses.filter(|a| has_connected_route(a)).flat_map(of_address).collect()
     }
 
-    /// The IPv4 addresses of links whose order would be another than it was: from the first one the machine speaks. Of
-    /// one scope the kernel puts a new one behind the others, and the further ones of a subnet behind all
-    /// (__inet_insert_ifa).
+    /// The IPv4 addresses of links whose order would differ from before: the first is the default source. Among those
+    /// of one scope the kernel appends a new one, and secondary ones of a subnet go behind all (__inet_insert_ifa).
     fn out_of_order(&self, before: &Inventory) -> Vec<AddressEntry> {
         let is_v4 = |a: &&AddressEntry| a.net.addr().is_ipv4();
         let mut earlier: HashMap<Rank, Vec<&AddressEntry>> = HashMap::new();
@@ -202,13 +201,13 @@ impl Planner<'_> {
         wrong
     }
 
-    /// Addresses, routes and rules that are missing now. What comes by itself is put back where a step removed it, with the
-    /// lifetime that it had.
+    /// Addresses, routes and rules that are missing now. What comes by itself is restored if a step removed it, with
+    /// its earlier lifetime.
     fn put_back(&mut self, before: &Inventory, removed: &Removed) {
         for address in self.out_of_order(before) {
             self.undo(Action::DeleteAddress(address));
         }
-        // Of IPv6 addresses the kernel has the newest first (ipv6_link_dev_addr).
+        // The kernel lists the newest IPv6 address first (ipv6_link_dev_addr).
         let (four, six): (Vec<_>, Vec<_>) =
             before.addresses.iter().filter(|a| removed.brings_back(a)).partition(|a| a.net.addr().is_ipv4());
         for address in four.into_iter().chain(six.into_iter().rev()) {
@@ -218,7 +217,7 @@ impl Planner<'_> {
                 Some(there) if !must_go(&there, address) && made_with(&there) == made_with(address) => {
                     continue;
                 }
-                // The kernel gives the route to the subnet of an IPv6 address that gets a lifetime one that is over
+                // When an IPv6 address gets a lifetime, the kernel gives the connected route one that has expired
                 // (modify_prefix_route).
                 Some(there) if must_go(&there, address) || address.valid.is_some() => {
                     self.undo(Action::DeleteAddress(there));
@@ -237,13 +236,13 @@ impl Planner<'_> {
         let earlier = State::of(before);
         for route in direct.into_iter().chain(through) {
             let there = self.state.of_key(route);
-            // The kernel made it again with its address.
+            // The kernel created it again with its address.
             let by_kernel =
                 |there: &&RouteEntry| route.protocol == Protocol::Kernel && there.has_same_next_hop(route);
             if !there.iter().any(|there| is_same(there, route) || by_kernel(&there)) {
                 let action = match there.first() {
                     None => Action::AddRoute,
-                    // Of IPv4 routes of one key the first counts.
+                    // Of IPv4 routes with one key the first counts.
                     Some(first) if route.to.addr().is_ipv4() && earlier.precedes(route, first) => {
                         Action::PrependRoute
                     }
@@ -263,7 +262,7 @@ impl Planner<'_> {
     }
 }
 
-/// Where an IPv4 address has its place: among those of its link and scope, or among the further ones of subnets.
+/// The rank of an IPv4 address: among those of its link and scope, or among the secondary ones.
 type Rank = (String, Scope, bool);
 
 /// The addresses of links, each with its rank.
@@ -278,14 +277,14 @@ fn ranked<'a>(
     })
 }
 
-/// Permanent and global: neither a lease nor by the kernel's own doing.
+/// Permanent and global: neither a lease nor created by the kernel.
 fn is_lasting(address: &AddressEntry) -> bool {
     address.permanent
         && address.scope == Scope::Global
         && !matches!(address.protocol, AddressProtocol::RouterAdvertisement | AddressProtocol::LinkLocal)
 }
 
-/// What steps removed or changed of addresses and routes.
+/// The addresses and routes that steps removed or changed.
 struct Removed {
     addresses: HashSet<IpNet>,
     routes: HashSet<RouteKey>,
@@ -308,7 +307,7 @@ impl Removed {
         Removed { addresses, routes }
     }
 
-    /// The address is to be there again: it does not come by itself, or a step removed it.
+    /// The address must be restored: it does not come by itself, or a step removed it.
     fn brings_back(&self, address: &AddressEntry) -> bool {
         let is_global = address.scope == Scope::Global || address.net.addr().is_ipv4();
         let is_brought =
@@ -317,33 +316,33 @@ impl Removed {
     }
 }
 
-/// Of routes that the kernel shows as one only the next hop is told.
+/// For routes that the kernel shows as one, only the next hop is known.
 fn is_same(one: &RouteEntry, other: &RouteEntry) -> bool {
     let joined = one.weight.or(other.weight).is_some();
-    // A lifetime runs while a step is made.
+    // A lifetime decreases while a step is made.
     let alike = || *one == RouteEntry { expires: one.expires, ..other.clone() };
     let joined_or_alike = if joined { one.has_same_next_hop(other) } else { alike() };
     joined_or_alike && one.expires.is_some() == other.expires.is_some()
 }
 
-/// What can be changed of an address. A lifetime runs while a step is made.
+/// What can be changed of an address. A lifetime decreases while a step is made.
 fn made_with(address: &AddressEntry) -> (Option<u32>, bool, &[AddressFlag], u32) {
     let preferred = address.preferred.filter(|_| address.valid.is_none());
     (preferred, address.valid.is_some(), &address.flags, address.metric)
 }
 
-/// Present name to earlier name, of the links that are there still.
+/// Current name to earlier name, of the links that still exist.
 fn earlier_names<'a>(before: &'a Inventory, now: &'a Inventory) -> HashMap<&'a str, &'a str> {
     let earlier: HashMap<u32, &str> = before.links.iter().map(|l| (l.index, l.name.as_str())).collect();
     now.links.iter().filter_map(|l| Some((l.name.as_str(), *earlier.get(&l.index)?))).collect()
 }
 
-/// The links that differ, as if somebody had described them as they were.
+/// The links that differ, as a description of their earlier state.
 fn described(before: &Inventory, now: &Inventory) -> Resolved {
     let present: HashMap<u32, &ObservedLink> = now.links.iter().map(|l| (l.index, l)).collect();
     let differs = |l: &&ObservedLink| !present.get(&l.index).is_some_and(|there| is_as_it_was(l, there));
     let mut wanted: HashSet<&str> = before.links.iter().filter(differs).map(|l| l.name.as_str()).collect();
-    // A controller that differs takes its members along, and a member its controller.
+    // A controller that differs includes its members, and a member its controller.
     for link in &before.links {
         if let Some(controller) = link.controller.as_deref() {
             if wanted.contains(controller) || wanted.contains(link.name.as_str()) {
@@ -372,8 +371,8 @@ fn is_as_it_was(before: &ObservedLink, now: &ObservedLink) -> bool {
         && before.token == now.token
 }
 
-/// The address that a link is given. A member of a bond has the bond's, which is not its own: its own is what it had
-/// before, and it has that again once it is out of it.
+/// The address to give to a link. A member of a bond has the bond's; its own is the one it had before, which it gets
+/// back once it is released.
 fn own_mac(before: &ObservedLink, now: Option<&ObservedLink>, all: &Inventory) -> Option<MacAddr> {
     let controller = before.controller.as_deref();
     let bond = controller.and_then(|name| all.link(name)).filter(|c| c.kind.is(Kind::Bond));

@@ -1,4 +1,4 @@
-//! Routes: those that are not described go from managed links, those that are missing come, links first, gateways after.
+//! Routes: undescribed ones are removed from managed links, missing ones added, on-link ones first.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,15 +12,15 @@ use crate::inventory::{AddressEntry, NextHopEntry, RouteEntry};
 use crate::model::{Family, NextHop, Place, Protocol, Route, RouteKind, Scope, few};
 use crate::resolve::ResolvedLink;
 
-/// Makers of routes that netapply may remove: by hand, by a client, by an ICMP redirect.
+/// Protocols of routes that netapply may remove: added by hand, by a client, by an ICMP redirect.
 const REMOVABLE: &[Protocol] = &[Protocol::Boot, Protocol::Static, Protocol::Dhcp, Protocol::Redirect];
 
-/// A described route in the kernel's form, with the id of its link and its place.
+/// A described route in the kernel's form, with the id of its link and its position.
 type DesiredRoute<'a> = (&'a str, Place, RouteEntry);
 
 impl<'a> Planner<'a> {
-    /// On managed links, routes of the removable protocols whose key is not described: what has the key is replaced in
-    /// place later.
+    /// On managed links, routes of the removable protocols whose key is not described; a route with a described key is
+    /// replaced in place later.
     pub(super) fn remove_routes(&mut self) {
         let desired: HashSet<RouteKey> = self.desired_keys();
         let there = self.state.routes.values().flatten();
@@ -29,7 +29,7 @@ impl<'a> Planner<'a> {
     }
 
     fn remove(&mut self, mut routes: Vec<RouteEntry>) {
-        // Those with a gateway first; beyond that any order that does not change from run to run.
+        // Those with a gateway first; apart from that any stable order.
         routes.sort_unstable_by_key(|r| (!r.has_gateway(), r.to, r.table, r.metric, r.via));
         for route in routes {
             let owner = route.links().find_map(|name| self.described(name));
@@ -38,8 +38,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What routers advertised goes from links on which the description turns that off, and with it what the kernel made
-    /// of it: the sysctls that turn it off leave what is there.
+    /// Removes what routers advertised on links on which the description turns that off, and what the kernel derived
+    /// from it: the sysctls that turn it off leave existing routes in place.
     pub(super) fn remove_advertised(&mut self) {
         let resolved = self.resolved;
         for link in &resolved.links {
@@ -67,7 +67,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Made by hand or by a client, and on managed links only, none of which leaves this family to others.
+    /// Added by hand or by a client, on managed links only, none of which leaves this family to others.
     fn is_ours(&self, route: &RouteEntry) -> bool {
         let managed = |name: &str| {
             self.described(name).is_some_and(|link| {
@@ -81,7 +81,8 @@ impl<'a> Planner<'a> {
     pub(super) fn add_routes(&mut self) {
         let fresh = self.fresh_sources();
         let waits = |route: &RouteEntry| route.source.is_some_and(|source| fresh.contains_key(&source));
-        // The kernel asks whether a gateway is reachable: routes without one come first. What has to wait comes last.
+        // The kernel checks that a gateway is reachable: routes without one come first. Those that have to wait come
+        // last.
         let mut desired = self.desired_routes();
         desired.extend(self.lost_routes());
         let mut anew = self.groups_to_make_anew(&desired);
@@ -110,8 +111,8 @@ impl<'a> Planner<'a> {
         self.remove_leftovers();
     }
 
-    /// What the kernel drops with the plan's steps and does not bring back by itself, whoever made it, unless it is ours:
-    /// then the description says whether it is to be there.
+    /// What the kernel drops because of the plan's steps and does not restore by itself, whoever added it, except for
+    /// our own: the description decides about those.
     fn lost_routes(&mut self) -> Vec<DesiredRoute<'a>> {
         let mut lost = std::mem::take(&mut self.state.lost_routes);
         lost.sort_unstable_by_key(|r| (r.has_gateway(), key(r), r.via));
@@ -130,8 +131,8 @@ impl<'a> Planner<'a> {
         lost.into_iter().map(|route| ("", Place::NONE, route)).collect()
     }
 
-    /// Whether a route is there; a described IPv4 one also before those of its key that others made, since the first of
-    /// them is the one that counts.
+    /// Whether a route exists; for a described IPv4 one also whether it precedes others' with its key, since the first
+    /// of them is the one that counts.
     fn is_in_force(&self, id: &str, route: &RouteEntry) -> bool {
         let there = self.state.of_key(route);
         let Some(position) = there.iter().position(|there| there.serves_as(route)) else { return false };
@@ -139,7 +140,7 @@ impl<'a> Planner<'a> {
         id.is_empty() || route.to.addr().is_ipv6() || before.iter().all(|there| self.is_ours(there))
     }
 
-    /// IPv6: our next hop in another's route, which the kernel made one of the two, goes once it has a route of its own.
+    /// IPv6: our next hop in another's route, which the kernel merged, is removed once it has a route of its own.
     fn remove_joined(&mut self) {
         let shifted: Vec<DesiredRoute<'a>> = self
             .desired_routes()
@@ -155,8 +156,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Keys of described IPv6 routes by a gateway of which another's has the metric, too: the kernel would use both, or
-    /// make one route of them. These get the metric below.
+    /// Keys of described IPv6 routes by a gateway for which another's route has the same metric: the kernel would use
+    /// both, or merge them. These get the metric below.
     pub(super) fn find_shifted(&mut self) {
         let is_v6 =
             |route: &Route| route.to.addr().is_ipv6() && (route.via.is_some() || !route.more.is_empty());
@@ -178,7 +179,7 @@ impl<'a> Planner<'a> {
             let there = self.state.of_key(route);
             let ours = there.iter().position(|there| there.weight.is_none() && there.serves_as(route));
             there.iter().enumerate().any(|(position, there)| {
-                // What the kernel makes of an advertisement later goes behind ours, and is not joined to it
+                // Routes that the kernel later adds from advertisements go behind ours, and are not merged with it
                 // (fib6_add_rt2node, rt6_qualify_for_ecmp).
                 let is_behind = there.protocol == Protocol::RouterAdvertisement
                     && there.weight.is_none()
@@ -196,8 +197,8 @@ impl<'a> Planner<'a> {
         self.shifted = shifted.map(|(key, _)| *key).collect();
     }
 
-    /// Puts a route in the place of the only one of its key where that is ours and none of its `group`, or has the same
-    /// next hop; else beside those that are there.
+    /// Replaces the only route with its key if that is ours and not in its `group`, or has the same next hop; else adds
+    /// the route.
     fn bring(&mut self, id: &str, at: Place, route: &RouteEntry, group: &[RouteEntry]) -> StepId {
         let ours = |t: &RouteEntry| {
             let ours = self.is_ours(t) || (t.kind.is_linkless() && REMOVABLE.contains(&t.protocol));
@@ -205,7 +206,7 @@ impl<'a> Planner<'a> {
         };
         let action = match self.state.of_key(route) {
             [] => Action::AddRoute,
-            // A step of its own, which tells that it cannot be undone.
+            // A step of its own, which is marked as not undoable.
             [only] if (ours(only) || only.has_same_next_hop(route)) && !only.unknown.is_empty() => {
                 self.push(id, at, Action::DeleteRoute(only.clone()));
                 Action::AddRoute
@@ -217,7 +218,7 @@ impl<'a> Planner<'a> {
                 if let Some(twin) = several.iter().find(|t| t.has_same_next_hop(route)).cloned() {
                     self.push(id, at, Action::DeleteRoute(twin));
                 }
-                // What is described takes precedence over what another made.
+                // A described route takes precedence over one that another program added.
                 let precedes = !id.is_empty() && route.to.addr().is_ipv4();
                 if precedes { Action::PrependRoute } else { Action::AppendRoute }
             }
@@ -225,8 +226,8 @@ impl<'a> Planner<'a> {
         self.push(id, at, action(route.clone()))
     }
 
-    /// Keys of the IPv6 routes that the kernel shows as one, if all are ours and some not described: the kernel replaces
-    /// them together.
+    /// Keys of the IPv6 routes that the kernel shows as one, if all are ours and some are not described: the kernel
+    /// replaces them together.
     fn groups_to_make_anew(&self, desired: &[DesiredRoute<'a>]) -> HashSet<RouteKey> {
         let ours = |r: &RouteEntry| r.weight.is_some() && self.is_ours(r) && !may_be_a_routers(r);
         let groups = self.state.routes.iter().filter(|(_, there)| there.len() > 1 && there.iter().all(ours));
@@ -242,7 +243,7 @@ impl<'a> Planner<'a> {
         strangers.into_iter().filter(|(_, left)| !left.is_empty()).map(|(key, _)| key).collect()
     }
 
-    /// What is ours and not described beside described routes of the same key, once these are there.
+    /// Our undescribed routes with the key of described ones, once these exist.
     fn remove_leftovers(&mut self) {
         let several = |routes: &&Vec<RouteEntry>| routes.len() > 1;
         if !self.state.routes.values().any(|routes| several(&routes)) {
@@ -285,7 +286,7 @@ impl<'a> Planner<'a> {
         desired
     }
 
-    /// The next hops of a route that has several, without those whose link is not there.
+    /// The next hops of a multipath route, without those whose link is missing.
     fn next_hops(&self, link: &ResolvedLink, route: &Route) -> Vec<NextHopEntry> {
         let called = |id: &Option<String>| match id {
             None => Some(link.name.clone()),
@@ -342,14 +343,14 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// One of several routes that the kernel shows as one, telling the maker of the first only, by a gateway such as routers
-/// announce: a program that listens to them may have made it.
+/// One of several routes that the kernel shows as one, with only the first one's protocol, by a gateway that may be an
+/// advertised one: a program that listens to advertisements may have added it.
 fn may_be_a_routers(route: &RouteEntry) -> bool {
     let local = |via: IpAddr| matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
     route.weight.is_some() && route.via.is_some_and(local)
 }
 
-/// The route is one that a router advertised, and goes by what the description says of its link.
+/// A router advertised the route, and the description of its link decides about it.
 fn is_withdrawn(policy: &Advertisements, route: &RouteEntry) -> bool {
     let by_router = route.protocol == Protocol::RouterAdvertisement;
     // The kernel marks the prefix's route as its own and lets it expire.
@@ -367,7 +368,7 @@ fn unshifted(route: &RouteEntry) -> RouteKey {
     RouteKey { metric: route.metric.saturating_add(1), ..key(route) }
 }
 
-/// A route of several next hops in the kernel's form: IPv4 has one route with them, IPv6 one route each.
+/// A multipath route in the kernel's form: for IPv4 one route, for IPv6 one per next hop.
 fn several(route: RouteEntry, hops: Vec<NextHopEntry>) -> Vec<RouteEntry> {
     let led = |hop: &NextHopEntry, weight| RouteEntry {
         link: hop.link.clone(),
@@ -387,7 +388,7 @@ fn table(link: &ResolvedLink, route: &Route) -> u32 {
     route.table.or(link.vrf_table).unwrap_or(route.kind.natural_table())
 }
 
-/// The kernel gives an IPv6 route a metric where none is asked for.
+/// The kernel's metric for an IPv6 route without one.
 fn metric(route: &Route) -> u32 {
     route.metric.unwrap_or(if route.family() == Family::V6 { 1024 } else { 0 })
 }
@@ -416,7 +417,7 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
     }
 }
 
-/// As ip(8) chooses it (iproute.c): IPv6 has one scope; local is host, what has no gateway is link.
+/// The defaults of ip(8) (iproute.c): IPv6 has one scope; local is host, a route without a gateway is link.
 fn scope(route: &Route) -> Scope {
     if route.family() == Family::V6 {
         return Scope::Global;

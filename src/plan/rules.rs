@@ -11,14 +11,13 @@ use crate::model::{Place, Protocol, Rule};
 const FIRST: u32 = 30_000;
 
 impl Planner<'_> {
-    /// Rules of protocol static that are not described go, where the description has rules at all; those that are
-    /// missing come.
+    /// Undescribed rules of protocol static are removed, if the description has rules at all; missing ones are added.
     pub(super) fn rules(&mut self) {
         let rules = &self.resolved.rules;
         if rules.is_empty() {
             return;
         }
-        // The priorities of those that are there, by all the rest of them: rules may come by the thousand.
+        // The priorities of the existing rules, by everything else in them: there may be thousands.
         let mut there: HashMap<RuleEntry, Vec<u32>> = HashMap::new();
         for rule in &self.state.rules {
             there.entry(unnumbered(rule)).or_default().push(rule.priority);

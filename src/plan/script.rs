@@ -1,5 +1,5 @@
-//! Each step as the line that a person would type: ip(8), or the shell's own words for what ip(8) does not do. Run in
-//! order by a shell they give the network that netapply makes; a test in the guest compares the two.
+//! Each step as the command that a person would type: ip(8), or plain shell for what ip(8) does not do. Run in order by
+//! a shell they set up the network that netapply would; a test in the guest compares the two.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,13 +11,14 @@ use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{Family, Kind, Located, Protocol, RouteKind, Scope, Wireguard};
 
-/// Seconds that the script waits for duplicate address detection.
+/// How long the script waits for duplicate address detection, in seconds.
 const DAD_SECONDS: u32 = 10;
 
-/// Seconds that the script waits for carrier.
+/// How long the script waits for carrier, in seconds.
 const CARRIER_SECONDS: u32 = 10;
 
-/// The plan as a script for sh(1). `files` names the documents that places count: WireGuard's keys are read from there.
+/// The plan as a script for sh(1). `files` names the documents by their number in places: WireGuard's keys are read
+/// from there.
 pub fn script(plan: &Plan, files: &[&str]) -> String {
     let mut out = String::from("#!/bin/sh\n# Made by netapply --dry-run --format sh.\n");
     for step in &plan.steps {
@@ -30,8 +31,8 @@ pub fn script(plan: &Plan, files: &[&str]) -> String {
     out
 }
 
-/// One step as one line, and one more for each option that an image's ip(8) may be too old to know: it is set where that
-/// can be, and the script goes on.
+/// One step as one line, and one more for each option that an image's ip(8) may be too old to know: if setting it
+/// fails, the script continues.
 fn lines(action: &Action) -> String {
     let (name, kind, settings) = match action {
         Action::AddLink(new) => (&new.name, new.kind, &new.settings),
@@ -54,7 +55,7 @@ fn lines(action: &Action) -> String {
     lines.join("\n")
 }
 
-/// Newer than the iproute2 of systems that are still kept: Debian 12 has 6.1.
+/// Newer than the iproute2 of supported systems: Debian 12 has 6.1.
 fn is_young(kind: Kind, option: &str) -> bool {
     let since = attribute::of(kind, option).and_then(|row| row.since.split_once('.'));
     let number = |text: &str| text.parse::<u32>().unwrap_or_default();
@@ -129,7 +130,7 @@ fn stable_secret(link: &str, secret: &Secret) -> String {
     }
 }
 
-/// A step in few words, where somebody reads it on a console: as [`line()`], but without what it writes and what it does
+/// A step in few words for a person at a console: like [`line()`], but without the content it writes and what it does
 /// while it waits.
 pub fn brief(action: &Action) -> String {
     match action {
@@ -140,7 +141,7 @@ pub fn brief(action: &Action) -> String {
     }
 }
 
-/// Words with a blank between each two. There may be ten thousand lines, so each is written in one piece.
+/// Joins words with spaces. There may be ten thousand lines, so each is written in one piece.
 #[derive(Default)]
 struct Line(String);
 
@@ -151,7 +152,7 @@ impl Line {
         line
     }
 
-    /// Words, in quotes where the shell would not take them as they are.
+    /// Words, quoted if the shell requires it.
     fn add(&mut self, words: &[&str]) {
         for word in words {
             self.blank();
@@ -315,7 +316,7 @@ fn route(verb: &str, entry: &RouteEntry) -> Line {
         _ => line.plain(&entry.to),
     }
     let deleted = verb == "delete";
-    // A weight can be given to a next hop only.
+    // Only a next hop can have a weight.
     let weighs = entry.weight.filter(|weight| *weight != 1 && !deleted);
     if let Some(from) = entry.from {
         line.value("from", &from);
@@ -328,7 +329,7 @@ fn route(verb: &str, entry: &RouteEntry) -> Line {
     } else if weighs.is_none() {
         next_hop(&mut line, entry, entry.link.as_deref(), entry.via, entry.on_link);
     }
-    // Of routes that the kernel shows as one it tells the maker of the first only.
+    // For routes that the kernel shows as one, only the first one's protocol is known.
     if entry.weight.is_none() || !deleted {
         line.value("proto", &entry.protocol);
     }
@@ -366,7 +367,7 @@ fn route(verb: &str, entry: &RouteEntry) -> Line {
     line
 }
 
-/// `via GATEWAY dev LINK onlink`, as much of it as there is.
+/// `via GATEWAY dev LINK onlink`, as far as present.
 fn next_hop(line: &mut Line, entry: &RouteEntry, link: Option<&str>, via: Option<IpAddr>, on_link: bool) {
     match via {
         Some(via) if via.is_ipv6() && entry.to.addr().is_ipv4() => {
@@ -384,7 +385,7 @@ fn next_hop(line: &mut Line, entry: &RouteEntry, link: Option<&str>, via: Option
     }
 }
 
-/// The scope that ip(8) gives a route by itself.
+/// The scope that ip(8) gives a route by default.
 fn natural_scope(entry: &RouteEntry) -> Scope {
     match entry.kind {
         RouteKind::Local => Scope::Host,
@@ -418,7 +419,7 @@ fn rule(verb: &str, entry: &RuleEntry) -> Line {
     line
 }
 
-/// What wg(8) is told apart from keys that are secret.
+/// The arguments of wg(8) except for secret keys.
 fn wireguard(name: &str, config: &Wireguard) -> String {
     let mut line = Line::of(&["wg", "set", name]);
     if let Some(port) = config.listen_port {
@@ -442,7 +443,7 @@ fn wireguard(name: &str, config: &Wireguard) -> String {
     line.0
 }
 
-/// The secret keys, each behind the words of `wg set NAME` that it belongs to.
+/// The secret keys, each after the words of `wg set NAME` that it belongs to.
 fn secrets(config: &Wireguard) -> impl Iterator<Item = (String, &Located<String>)> {
     let own = config.private_key.iter().map(|key| (Line::of(&["private-key"]).0, key));
     let shared = config.peers.iter().filter_map(|peer| {
@@ -452,7 +453,7 @@ fn secrets(config: &Wireguard) -> impl Iterator<Item = (String, &Located<String>
     own.chain(shared)
 }
 
-/// A key that is itself in the description is said by its place, one in a file by that file's name.
+/// A key in the description is shown as its place, a key in a file as the file's name.
 fn wireguard_line(name: &str, config: &Wireguard) -> String {
     let places: Vec<String> = secrets(config)
         .filter(|(_, key)| key.at.is_known())
@@ -465,7 +466,7 @@ fn wireguard_line(name: &str, config: &Wireguard) -> String {
     if places.is_empty() { line } else { format!("{line} # secret keys from {}", places.join(", ")) }
 }
 
-/// For the script: keys go from the description to wg(8) by a pipe and stand in no argument. Other peers go.
+/// For the script: keys are piped from the description to wg(8) and are not in its arguments. Other peers are removed.
 fn wireguard_lines(name: &str, config: &Wireguard, files: &[&str]) -> String {
     let link = quote(name);
     let mut lines = vec![
@@ -514,12 +515,12 @@ fn write_file(path: &str, content: &str) -> String {
     format!("{make}printf '%s' {} >{}", quote(content), quote(path))
 }
 
-/// The shell takes the word as it is.
+/// Whether the shell takes the word literally.
 fn is_plain(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_./:,+@=".contains(&c))
 }
 
-/// A word as the shell takes it.
+/// A word quoted for the shell.
 fn quote(word: &str) -> Cow<'_, str> {
     match is_plain(word) {
         true => word.into(),

@@ -16,7 +16,7 @@ use crate::model::attribute::{Attribute, OptionValue};
 use crate::model::{AddressGeneration, Family, Kind, LinkLayer, Protocol, Scope, few};
 use crate::resolve::ResolvedLink;
 
-/// The kernel's key of a route. IPv6 also tells routes of one key apart by gateway and link.
+/// The kernel's key of a route. IPv6 also distinguishes routes with one key by gateway and link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RouteKey {
     pub(super) to: IpNet,
@@ -28,7 +28,7 @@ pub(super) struct RouteKey {
     pub(super) tos: u8,
 }
 
-/// In two pieces, where the derived one has six: of ten thousand routes each is looked up several times.
+/// In two pieces, while the derived one has six: with ten thousand routes each is looked up several times.
 impl Hash for RouteKey {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         hasher.write_u128(match self.to.addr() {
@@ -49,20 +49,20 @@ pub(super) struct State {
     pub(super) links: HashMap<String, ObservedLink>,
     /// The ports of a link, by its name.
     ports: HashMap<String, BTreeSet<String>>,
-    /// The links that are made on a link, by its name.
+    /// The links on top of a link, by its name.
     above: HashMap<String, BTreeSet<String>>,
     /// By link, in the kernel's order.
     pub(super) addresses: HashMap<String, Vec<AddressEntry>>,
-    /// In the kernel's order: of IPv4 routes of one key the first counts.
+    /// In the kernel's order: of IPv4 routes with one key the first counts.
     pub(super) routes: HashMap<RouteKey, Vec<RouteEntry>>,
-    /// The keys of the routes that lead to a link, and more that once did.
+    /// The keys of the routes through a link, and possibly of earlier ones.
     keys_of_link: HashMap<String, BTreeSet<RouteKey>>,
-    /// The keys of the routes that have this preferred source, and more that once had.
+    /// The keys of the routes with this preferred source, and possibly of earlier ones.
     keys_of_source: HashMap<IpAddr, BTreeSet<RouteKey>>,
     pub(super) rules: Vec<RuleEntry>,
-    /// On every link, the next IPv4 address of a subnet follows when the first one goes.
+    /// On every link, the next IPv4 address of a subnet is promoted when the first one is removed.
     promote_secondaries: bool,
-    /// What went with a link that was taken down, for those links whose addresses and routes are not described.
+    /// What was lost when a link was taken down, for links whose addresses and routes are not described.
     pub(super) lost_addresses: Vec<AddressEntry>,
     /// Routes that the kernel dropped with a link or an address.
     pub(super) lost_routes: Vec<RouteEntry>,
@@ -70,11 +70,11 @@ pub(super) struct State {
     pub(super) random: u64,
     /// See [`Inventory::machine_id_lasts`].
     pub(super) machine_id_lasts: bool,
-    /// What a new link begins with below net.ipv6.conf.
+    /// The initial values of a new link below net.ipv6.conf.
     new_links_ipv6: BTreeMap<String, i64>,
 }
 
-/// The key that the kernel knows a route by.
+/// The key by which the kernel identifies a route.
 pub(super) fn key(route: &RouteEntry) -> RouteKey {
     let RouteEntry { to, table, metric, from, tos, .. } = *route;
     RouteKey { to, table, metric, from, tos }
@@ -109,7 +109,7 @@ impl State {
         state
     }
 
-    /// Adds a link to what is looked up.
+    /// Adds a link to the lookup tables.
     fn index_link(&mut self, link: &ObservedLink) {
         let ObservedLink { name, controller, parent, kind, .. } = link;
         if let Some(controller) = controller {
@@ -128,7 +128,7 @@ impl State {
         }
     }
 
-    /// Most keys have one route, and a list grows by four at once: of ten thousand that is megabytes.
+    /// Most keys have one route, and a list starts with room for four: with ten thousand that is megabytes.
     fn add_route(&mut self, route: &RouteEntry) {
         self.index_route(route);
         self.routes.entry(key(route)).or_insert_with(|| Vec::with_capacity(1)).push(route.clone());
@@ -151,26 +151,26 @@ impl State {
         self.keys_of_link.get(link).into_iter().flatten().copied().collect()
     }
 
-    /// The routes that lead to a link.
+    /// The routes through a link.
     pub(super) fn routes_of<'a>(&'a self, link: &'a str) -> impl Iterator<Item = &'a RouteEntry> {
         let keys = self.keys_of_link.get(link).into_iter().flatten();
         let routes = keys.filter_map(|key| self.routes.get(key)).flatten();
         routes.filter(move |route| route.links().any(|name| name == link))
     }
 
-    /// The routes that have the key of this one.
+    /// The routes with the same key as this one.
     pub(super) fn of_key(&self, route: &RouteEntry) -> &[RouteEntry] {
         self.routes.get(&key(route)).map_or(&[], Vec::as_slice)
     }
 
-    /// Of two routes of one key the first one comes before the other.
+    /// Of two routes with one key the first one comes before the other.
     pub(super) fn precedes(&self, route: &RouteEntry, other: &RouteEntry) -> bool {
         let there = self.of_key(route);
         let position = |route| there.iter().position(|there| there == route);
         position(other).is_some_and(|other| position(route).is_some_and(|own| own < other))
     }
 
-    /// A NIC that is not there: down, and as new. A link of this machine that has its name is not there either.
+    /// A missing NIC: down, and as new. A link of this machine that has its name is removed, too.
     pub(super) fn add_stand_in(&mut self, nic: &ResolvedLink) {
         let name = nic.current.as_ref().unwrap_or(&nic.name).clone();
         self.deleted(&name);
@@ -195,7 +195,7 @@ impl State {
         self.ports.get(controller).into_iter().flatten().cloned().collect()
     }
 
-    /// What the kernel will do.
+    /// Applies the effect that the action will have in the kernel.
     pub(super) fn effect(&mut self, action: &Action) {
         match action {
             Action::AddLink(new) => self.made(new),
@@ -287,7 +287,7 @@ impl State {
         self.links.insert(new.name.clone(), link);
     }
 
-    /// Links on a deleted one go with it, its members leave it, a veth takes its peer along.
+    /// Links on top of a deleted one are deleted too, its members are released, a veth's peer is deleted.
     fn deleted(&mut self, name: &str) {
         for port in self.ports(name) {
             self.released(&port);
@@ -312,12 +312,12 @@ impl State {
         }
     }
 
-    /// Names of the links that are made on a link, sorted.
+    /// Names of the links on top of a link, sorted.
     fn above(&self, name: &str) -> Vec<String> {
         self.above.get(name).into_iter().flatten().cloned().collect()
     }
 
-    /// A link that comes up gets the route to the subnet of each address, one that is up that of a new address
+    /// A link that comes up gets the connected route of each address; one that is up gets it with a new address
     /// (fib_add_ifaddr, addrconf_prefix_route).
     fn connect(&mut self, name: &str, new: Option<IpNet>) {
         let Some(link) = self.links.get(name).filter(|link| link.up) else { return };
@@ -332,14 +332,14 @@ impl State {
             .map(|address| connected_route(address, table))
             .collect();
         for route in missing {
-            // Two addresses of one subnet bring one route.
+            // Two addresses of one subnet have one connected route.
             if !self.of_key(&route).iter().any(|there| there.link == route.link && there.via.is_none()) {
                 self.add_route(&route);
             }
         }
     }
 
-    /// The route to the address's subnet, which the kernel makes with it, is there.
+    /// Whether the address's connected route, which the kernel creates with it, exists.
     pub(super) fn is_connected(&self, address: &AddressEntry) -> bool {
         self.routes_of(&address.link).any(|route| is_connected_by(route, address))
     }
@@ -400,7 +400,8 @@ impl State {
         let mut lost_routes = Vec::new();
         for key in self.keys_of_link(name) {
             let Some(routes) = self.routes.get_mut(&key) else { continue };
-            // Of several next hops all stay while one is left, unless a link is removed (fib_sync_down_dev, fib6_ifdown).
+            // Of several next hops all stay while one is left, unless a link is removed (fib_sync_down_dev,
+            // fib6_ifdown).
             let links = &self.links;
             let is_up = |name: &str| links.get(name).is_some_and(|link| link.up);
             let joined: Vec<&str> =
@@ -422,7 +423,7 @@ impl State {
         *addresses = stay;
         if keep {
             self.lost_routes.extend(lost_routes);
-            // The kernel has the newest first (ipv6_link_dev_addr).
+            // The kernel lists the newest first (ipv6_link_dev_addr).
             self.lost_addresses.extend(gone.into_iter().rev());
         }
         for above in self.above(name) {
@@ -471,7 +472,7 @@ impl State {
         }
     }
 
-    /// A bond's MTU goes to its members (bond_change_mtu), a lowered one to the VLANs above (vlan_device_event).
+    /// A bond's MTU is set on its members (bond_change_mtu), a lowered one also on the VLANs above (vlan_device_event).
     fn mtu(&mut self, name: &str, mtu: u32) {
         let Some(link) = self.links.get_mut(name) else { return };
         link.mtu = mtu;
@@ -490,9 +491,8 @@ impl State {
         }
     }
 
-    /// A new member of a bond gets its MTU and is brought up (bond_enslave); a bridge takes its ports' (br_mtu_auto_adjust);
-    /// one of a VRF is taken down and up again
-    /// (cycle_netdev).
+    /// A new member of a bond gets its MTU and is brought up (bond_enslave); a bridge follows its ports'
+    /// (br_mtu_auto_adjust); a member of a VRF is taken down and up again (cycle_netdev).
     fn enslaved(&mut self, name: &str, controller: &str) {
         let mut cycled = false;
         let (kind, mtu) = self.links.get(controller).map_or((None, 1500), |c| (c.kind.known(), c.mtu));
@@ -534,7 +534,7 @@ impl State {
         }
     }
 
-    /// A member that leaves a bond is down after it (__bond_release_one).
+    /// A member that leaves a bond is down afterwards (__bond_release_one).
     fn released(&mut self, name: &str) {
         let controller = self.links.get(name).and_then(|l| l.controller.clone());
         let from_bond =
@@ -546,12 +546,12 @@ impl State {
             link.controller = None;
             link.port.clear();
             link.vlans = None;
-            // The kernel restores the MTU that it had before; nobody knows it any more.
+            // The kernel restores the member's earlier MTU, which is not known here.
             link.mtu = if from_bond { 0 } else { link.mtu };
             link.mac = if from_bond { link.permanent_mac.or(link.mac) } else { link.mac };
             link.up &= !from_bond;
         }
-        // With its last member a bond loses its address, too (__bond_release_one).
+        // A bond that loses its last member loses its address, too (__bond_release_one).
         if let Some(bond) = controller.filter(|bond| from_bond && self.ports(bond).is_empty()) {
             if let Some(bond) = self.links.get_mut(&bond) {
                 bond.mac = None;
@@ -559,22 +559,21 @@ impl State {
         }
     }
 
-    /// The connected route goes with an address, and so do the secondary addresses of its subnet where the kernel does
-    /// not promote them. An IPv4 route whose preferred source the machine has no longer goes, whatever link it leads to
-    /// (fib_sync_down_addr); an IPv6 route of the link loses the source (fib6_remove_prefsrc).
+    /// An address takes its connected route with it, and the secondary addresses of its subnet unless the kernel
+    /// promotes them. An IPv4 route is removed if the machine no longer has its preferred source, whatever link it is
+    /// on (fib_sync_down_addr); an IPv6 route of the link loses the source (fib6_remove_prefsrc).
     fn address_deleted(&mut self, entry: &AddressEntry) {
         let subnet = entry.net.trunc();
         let ip = entry.net.addr();
         let promotes = self.promotes(&entry.link);
         let addresses = self.addresses.entry(entry.link.clone()).or_default();
         let is_of_subnet = |a: &AddressEntry| ip.is_ipv4() && a.net.trunc() == subnet;
-        // The first address of a subnet takes the others along, unless the next one becomes the first
-        // (__inet_del_ifa).
+        // The first address of a subnet takes the others with it, unless the next one is promoted (__inet_del_ifa).
         let takes_others = !promotes && addresses.iter().find(|a| is_of_subnet(a)) == Some(entry);
         addresses.retain(|a| a != entry && !(takes_others && is_of_subnet(a)));
         // With its last address a link loses all its IPv4 routes (fib_inetaddr_event).
         let is_last = ip.is_ipv4() && !addresses.iter().any(|a| a.net.addr().is_ipv4());
-        // That of an IPv6 address with a lifetime runs out by itself (ipv6_del_addr).
+        // That of an IPv6 address with a lifetime expires by itself (ipv6_del_addr).
         let goes_along = ip.is_ipv4() || entry.permanent;
         let shares_subnet = addresses.iter().any(|a| a.net.trunc() == subnet);
         let is_elsewhere = self.addresses.values().flatten().any(|a| a.net.addr() == ip);
@@ -602,7 +601,7 @@ impl State {
         }
     }
 
-    /// Whether an address of the link that goes leaves its subnet to the next one (`promote_secondaries`).
+    /// Whether the next address of the subnet is promoted when one of the link is removed (`promote_secondaries`).
     fn promotes(&self, link: &str) -> bool {
         let own = self.links.get(link).and_then(|link| link.ipv4.get("promote_secondaries"));
         self.promote_secondaries || own.is_some_and(|on| *on != 0)
@@ -628,11 +627,11 @@ fn vrf_table(link: &ObservedLink) -> Option<u32> {
     }
 }
 
-/// The kernel makes a route to the subnet with the address.
+/// The kernel creates a connected route with the address.
 pub(super) fn has_connected_route(address: &AddressEntry) -> bool {
     let subnet = address.peer.unwrap_or(address.net);
     let is_host = subnet.prefix_len() == subnet.max_prefix_len();
-    // The kernel makes none to 0.0.0.0 (fib_add_ifaddr).
+    // The kernel creates none to 0.0.0.0 (fib_add_ifaddr).
     let is_zero = subnet.addr().is_ipv4() && subnet.trunc().addr().is_unspecified();
     address.scope == Scope::Global
         && !is_host
@@ -640,7 +639,7 @@ pub(super) fn has_connected_route(address: &AddressEntry) -> bool {
         && !address.flags.contains(&AddressFlag::NoPrefixRoute)
 }
 
-/// The route, which leads to the address's link, is that to its subnet.
+/// Whether the route, which is on the address's link, is the connected route of its subnet.
 pub(super) fn is_connected_by(route: &RouteEntry, address: &AddressEntry) -> bool {
     let subnet = address.peer.unwrap_or(address.net).trunc();
     route.to == subnet && route.via.is_none() && route.protocol == Protocol::Kernel

@@ -9,15 +9,15 @@ use crate::inventory::{AddressEntry, Owed, RouteEntry, RuleEntry};
 use crate::model::attribute::OptionValue;
 use crate::model::{AddressGeneration, Kind, MacAddr, Place, PortVlan, Wireguard};
 
-/// All that will be done, in order. Empty when the machine is as described.
+/// All that will be done, in order. Empty if the machine is as described.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The steps; a [`StepId`] is a position in here.
+    /// The steps; a [`StepId`] is an index into them.
     pub steps: Vec<Step>,
 }
 
 impl Plan {
-    /// The step of this id.
+    /// The step with this id.
     pub fn step(&self, id: StepId) -> Option<&Step> {
         self.steps.get(id.0)
     }
@@ -27,7 +27,7 @@ impl Plan {
         self.steps.iter().enumerate().map(|(position, step)| (StepId(position), step))
     }
 
-    /// What it takes from links that are not described and puts back in later steps.
+    /// What it removes from undescribed links and restores in later steps.
     pub fn owed(&self) -> Owed {
         let mut owed = Owed::default();
         for step in self.steps.iter().filter(|step| step.link.is_empty() && !step.at.is_known()) {
@@ -43,7 +43,7 @@ impl Plan {
     }
 }
 
-/// A step of a plan: its position, from 0. For a person it is a number from 1, which is how it is displayed.
+/// A step of a plan: its index, from 0. It is displayed to people as a number from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(pub usize);
 
@@ -56,22 +56,22 @@ impl fmt::Display for StepId {
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// What is done.
+    /// The change.
     pub action: Action,
-    /// The place in the user's text that asks for it, for messages about a refusal.
+    /// The place in the description that asks for it, for messages about a refusal.
     pub at: Place,
-    /// Id of the described link that it serves; empty for what serves none.
+    /// Id of the described link that it serves; empty if it serves none.
     pub link: String,
-    /// Earlier steps without which this one makes no sense: where one of them fails, this is not tried.
+    /// Earlier steps that it depends on: if one of them fails, this one is not tried.
     pub needs: Vec<StepId>,
 }
 
-/// What a step does. Links are named by what they are called when the step's turn comes.
+/// A change. Links are named as they are called when the step is reached.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Makes a link, down.
+    /// Creates a link, down.
     AddLink(NewLink),
-    /// Removes a link that software made.
+    /// Removes a software link.
     DeleteLink {
         /// Its name.
         name: String,
@@ -85,7 +85,7 @@ pub enum Action {
     },
     /// Adds an address.
     AddAddress(AddressEntry),
-    /// Gives an address that is there other lifetimes.
+    /// Changes the lifetimes of an existing address.
     ReplaceAddress(AddressEntry),
     /// Removes an address.
     DeleteAddress(AddressEntry),
@@ -97,19 +97,19 @@ pub enum Action {
         /// The addresses.
         addresses: Vec<Ipv6Addr>,
     },
-    /// Waits, within a bound, until a link that is up is ready for IPv6, which takes carrier: only then does the kernel
-    /// leave the link's IPv6 MTU alone.
+    /// Waits, within a bound, until a link that is up is ready for IPv6, which requires carrier: only then does the
+    /// kernel leave the link's IPv6 MTU alone.
     AwaitCarrier {
         /// The link.
         link: String,
     },
-    /// Adds a route beside those that are there.
+    /// Adds a route next to existing ones.
     AddRoute(RouteEntry),
-    /// Adds an IPv6 route beside another's of the same destination, table and metric.
+    /// Adds an IPv6 route next to another's with the same destination, table and metric.
     AppendRoute(RouteEntry),
     /// Adds an IPv4 route before those of the same destination, table and metric, so that it takes precedence.
     PrependRoute(RouteEntry),
-    /// Puts a route in the place of the one of the same destination, table and metric.
+    /// Replaces the route with the same destination, table and metric.
     ReplaceRoute(RouteEntry),
     /// Removes a route.
     DeleteRoute(RouteEntry),
@@ -121,10 +121,10 @@ pub enum Action {
     Sysctl {
         /// Path below /proc/sys, such as `net/ipv6/conf/bond0/accept_ra`.
         key: String,
-        /// What is written.
+        /// The value.
         value: String,
     },
-    /// Gives a link the secret from which stable IPv6 addresses are made (RFC 7217), and the mode that uses it.
+    /// Sets a link's secret for stable IPv6 addresses (RFC 7217), and the mode that uses it.
     StableSecret {
         /// The link.
         link: String,
@@ -154,7 +154,7 @@ pub enum Action {
         /// On or off.
         on: bool,
     },
-    /// Writes a file whole, atomically.
+    /// Writes a file atomically.
     WriteFile {
         /// Absolute path.
         path: String,
@@ -166,14 +166,14 @@ pub enum Action {
         /// Absolute path.
         path: String,
     },
-    /// Makes a path what it was before a step wrote or removed it.
+    /// Restores a path to its state before a step wrote or removed it.
     PutBack {
         /// Absolute path.
         path: String,
-        /// What it was.
+        /// Its earlier state.
         former: Former,
     },
-    /// Hands name servers to resolvconf(8), or takes them back.
+    /// Passes name servers to resolvconf(8), or removes them.
     Resolvconf {
         /// The program's path.
         program: String,
@@ -182,25 +182,26 @@ pub enum Action {
         /// The resolv.conf text; `None` removes the record.
         content: Option<String>,
     },
-    /// Has a running service read what was written for it.
+    /// Makes a running service reload what was written for it.
     Refresh(Service),
-    /// Has a running tool leave a link alone, or take it, and waits until it has.
+    /// Makes a running tool release a link, or manage it, and waits until it does.
     Manage {
         /// The link.
         link: String,
         /// The tool.
         by: Manager,
-        /// Whether it is to take the link.
+        /// Whether it should manage the link.
         on: bool,
     },
 }
 
-/// From what a link's stable IPv6 addresses are made.
+/// The source of a link's stable IPv6 addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Secret {
-    /// The machine's id, which is read when the step's turn comes: it is not to be shown.
+    /// The machine id, which is read when the step is reached, because it must not be shown.
     MachineId,
-    /// What is no secret: a MAC address, which outlives the boot where a machine's id does not, or a link's name.
+    /// Something that is not secret: a MAC address, which survives a reboot if the machine id does not, or a link's
+    /// name.
     Of(Vec<u8>),
 }
 
@@ -213,10 +214,10 @@ impl Secret {
     }
 }
 
-/// A tool that manages links and can be told at run time which.
+/// A tool that manages links and can be told at run time which ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Manager {
-    /// systemd-networkd: it reads in its files which links it manages, and is only waited for.
+    /// systemd-networkd: its files say which links it manages, so it is only waited for.
     Networkd,
     /// NetworkManager.
     NetworkManager,
@@ -232,7 +233,7 @@ impl Manager {
     }
 }
 
-/// What a path was before a step of the hand-off changed it.
+/// The state of a path before a step of the hand-off changed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Former {
     /// Nothing was there.
@@ -255,20 +256,20 @@ pub enum Former {
 pub enum Service {
     /// systemd-networkd reads its .network files.
     Networkd,
-    /// systemd-networkd starts again: it reads networkd.conf only then.
+    /// systemd-networkd restarts: it reads networkd.conf only then.
     NetworkdAgain,
-    /// systemd-resolved starts again.
+    /// systemd-resolved restarts.
     Resolved,
-    /// NetworkManager reads its configuration, and writes for the resolver what follows from it.
+    /// NetworkManager reloads its configuration, and rewrites what the resolver reads.
     NetworkManager,
-    /// dhcpcd starts again: its unit mounts the list of the links that are not its own over its configuration.
+    /// dhcpcd restarts: its unit mounts the list of the links that it must not manage over its configuration.
     Dhcpcd,
-    /// connman starts again, for the same reason.
+    /// connman restarts, for the same reason.
     Connman,
 }
 
 impl Service {
-    /// The command that does the same. systemd-resolved reads its files again only when it starts, up to systemd 255.
+    /// The equivalent command. Up to systemd 255, systemd-resolved rereads its files only when it starts.
     pub fn command(self) -> &'static str {
         match self {
             Service::Networkd => "networkctl reload",
@@ -281,37 +282,37 @@ impl Service {
     }
 }
 
-/// A link to be made.
+/// A link to be created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewLink {
     /// Its name.
     pub name: String,
-    /// What it is; never [`Kind::Physical`].
+    /// Its kind; never [`Kind::Physical`].
     pub kind: Kind,
-    /// The link it is made on.
+    /// Its parent.
     pub parent: Option<String>,
     /// For a veth: the other end's name.
     pub peer: Option<String>,
-    /// Hardware address, where one is asked for.
+    /// Hardware address, if one is desired.
     pub mac: Option<MacAddr>,
-    /// MTU in bytes, where one is asked for.
+    /// MTU in bytes, if one is desired.
     pub mtu: Option<u32>,
-    /// Options by the table's names, links by name. Written in the table's order.
+    /// Options by the table's names, links by name. Encoded in the table's order.
     pub settings: BTreeMap<&'static str, OptionValue>,
 }
 
-/// What changes at a link.
+/// A change of a link.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LinkChange {
     /// Administratively up.
     Up,
     /// Administratively down.
     Down,
-    /// Another name; the link must be down on kernels before 6.2.
+    /// Renamed; the link must be down on kernels before 6.2.
     Rename(String),
-    /// One more alternative name.
+    /// Adds an alternative name.
     AddAltName(String),
-    /// An alternative name less.
+    /// Removes an alternative name.
     DeleteAltName(String),
     /// Hardware address.
     Mac(MacAddr),
@@ -321,7 +322,7 @@ pub enum LinkChange {
     Controller(String),
     /// Leaves its bond, bridge or VRF.
     NoController,
-    /// Options of its kind, which is named because the kernel wants it said.
+    /// Options of its kind, which the kernel requires to be named.
     Options {
         /// Its kind.
         kind: Kind,
@@ -339,14 +340,14 @@ pub enum LinkChange {
     Generation(AddressGeneration),
     /// Token for addresses from router advertisements.
     Token(Ipv6Addr),
-    /// VLANs that a port of a bridge passes, or, with `own`, that the bridge itself has.
+    /// Adds VLANs to a port of a bridge, or, with `own`, to the bridge itself.
     AddVlan {
         /// The VLANs.
         vlan: PortVlan,
         /// The link is the bridge.
         own: bool,
     },
-    /// VLANs less.
+    /// Removes VLANs.
     DeleteVlan {
         /// The VLANs.
         vlan: PortVlan,
@@ -355,7 +356,7 @@ pub enum LinkChange {
     },
 }
 
-/// By what means a step is made.
+/// The means by which a step is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
     /// A request over rtnetlink.
@@ -370,23 +371,23 @@ pub enum Means {
     Program,
     /// A call over D-Bus.
     Bus,
-    /// It changes nothing, and waits for the kernel.
+    /// It changes nothing, but waits for the kernel.
     Wait,
 }
 
-/// What a step does to the machine, for a review of the plan.
+/// The effect of a step on the machine, for a review of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// Makes what is not there.
+    /// Creates something new.
     Make,
-    /// Changes what is there, or what an earlier step made.
+    /// Changes something that exists, or that an earlier step created.
     Change,
-    /// Removes what is there.
+    /// Removes something that exists.
     Remove,
 }
 
 impl Mark {
-    /// As terraform marks it: `+`, `~` or `-`.
+    /// As marked by terraform: `+`, `~` or `-`.
     pub fn sign(self) -> &'static str {
         match self {
             Mark::Make => "+",
@@ -438,7 +439,7 @@ impl Action {
         })
     }
 
-    /// By what means the step is made.
+    /// The means by which the step is made.
     pub fn means(&self) -> Means {
         match self {
             Action::AddLink(_)
@@ -465,19 +466,19 @@ impl Action {
         }
     }
 
-    /// The step tells the image's other tools something and changes nothing of the network. Where it fails that is
-    /// reported, and undoes nothing even under `--strict`: a network that works is worth more than a file.
+    /// The step notifies the image's other tools and changes nothing of the network. If it fails, that is reported, and
+    /// nothing is undone even under `--strict`: a working network is worth more than a file.
     pub fn is_handoff(&self) -> bool {
         matches!(self.means(), Means::File | Means::Program | Means::Bus) || self.sets_host_name()
     }
 
-    /// The step gives the machine its name.
+    /// The step sets the host name.
     pub fn sets_host_name(&self) -> bool {
         matches!(self, Action::Sysctl { key, .. } if key == "kernel/hostname")
     }
 
-    /// The step tunes a NIC without being the network: offloads, wake-on-LAN. A driver that lacks them is no reason to
-    /// undo a network under `--strict`.
+    /// The step tunes a NIC but is not part of the network: offloads, wake-on-LAN. A driver that lacks them is no
+    /// reason to undo a network under `--strict`.
     pub fn is_tuning(&self) -> bool {
         matches!(self, Action::Feature { .. } | Action::WakeOnLan { .. })
     }
@@ -487,7 +488,7 @@ impl Action {
         self.means() == Means::Wait
     }
 
-    /// Why `--strict` cannot take the step back; `None` if it can.
+    /// Why `--strict` cannot undo the step; `None` if it can.
     pub fn irreversible(&self) -> Option<&'static str> {
         match self {
             Action::DeleteRoute(route) | Action::ReplaceRoute(route) if !route.unknown.is_empty() => {
@@ -497,7 +498,7 @@ impl Action {
         }
     }
 
-    /// The link that the step acts on, if it acts on one.
+    /// The link that the step acts on, if any.
     pub fn link(&self) -> Option<&str> {
         match self {
             Action::AddLink(new) => Some(&new.name),
@@ -522,7 +523,7 @@ impl Action {
         }
     }
 
-    /// The route that the step puts there.
+    /// The route that the step adds.
     pub fn added_route(&self) -> Option<&RouteEntry> {
         match self {
             Action::AddRoute(route)

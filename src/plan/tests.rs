@@ -1,4 +1,4 @@
-//! Plans as lines, on machines built by hand. After a plan's own effect a second plan is empty.
+//! Plans as lines, on machines built by hand. Once a plan has been applied, a second one is empty.
 
 use std::collections::BTreeMap;
 
@@ -195,14 +195,14 @@ fn the_primary_address_is_the_first_described() {
     );
 }
 
-/// The route that the kernel makes for an address.
+/// The route that the kernel creates for an address.
 fn connected(link: &str, to: &str) -> RouteEntry {
     let to = RouteEntry::new(to.parse().unwrap());
     RouteEntry { link: Some(link.to_owned()), scope: Scope::Link, protocol: Protocol::Kernel, ..to }
 }
 
-/// A second address of a subnet goes alone, and a first one does where the next follows it: routes stay, so that those
-/// that are not described go by steps of their own.
+/// A secondary address is removed alone, and so is a primary one if the next is promoted: routes stay, so that
+/// undescribed ones are removed by steps of their own.
 #[test]
 fn an_address_that_goes_takes_along_what_the_kernel_takes() {
     let mut inventory = two_nics();
@@ -271,7 +271,7 @@ fn a_vlan_of_another_tag_protocol_is_made_anew() {
             "ip link set dev eth0.100 up",
         ]
     );
-    // Under another name it is another VLAN.
+    // With another name it is another VLAN.
     "stag".clone_into(&mut inventory.links[2].name);
     assert_eq!(lines(&links, &inventory).len(), 2);
 }
@@ -392,7 +392,7 @@ fn a_random_mac_is_set_unless_the_kernel_or_a_program_has_drawn_one() {
         link.activation = Activation::Manual;
         lines(&[link], &Inventory { links: vec![there], random, ..Inventory::default() })
     };
-    // A virtual machine's address is locally administered, and permanent.
+    // A virtual machine's address is locally administered and permanent.
     let virtual_one = || there("52:54:00:00:00:01", true, Some(MacOrigin::Permanent));
     let first = drawn(virtual_one(), 1);
     assert!(matches!(&first[..], [line] if line.starts_with("ip link set dev eth0 address ")), "{first:?}");

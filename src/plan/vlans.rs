@@ -1,4 +1,4 @@
-//! The VLANs of a bridge that filters them: what its ports pass, and what the bridge itself has.
+//! The VLANs of a bridge with VLAN filtering: those of its ports, and of the bridge itself.
 
 use super::Planner;
 use super::step::{Action, LinkChange};
@@ -7,10 +7,11 @@ use crate::model::attribute::OptionValue;
 use crate::model::{Located, Place, PortVlan};
 use crate::resolve::ResolvedLink;
 
-/// The bridge's option for the VLAN that a new port, and the bridge itself, begin with.
+/// The bridge's option for the initial VLAN of a new port and of the bridge itself.
 pub(super) const DEFAULT_PVID: &str = "vlan_default_pvid";
 
-/// What a port that joins a bridge has, and the bridge itself (`nbp_vlan_init`, `br_vlan_init`), by the bridge's option.
+/// The initial VLAN of a port that joins a bridge, and of the bridge itself (`nbp_vlan_init`, `br_vlan_init`), by the
+/// bridge's option.
 pub(super) fn default_vlans(pvid: Option<&OptionValue>) -> Vec<PortVlan> {
     match pvid {
         Some(OptionValue::Number(0)) => Vec::new(),
@@ -19,14 +20,14 @@ pub(super) fn default_vlans(pvid: Option<&OptionValue>) -> Vec<PortVlan> {
     }
 }
 
-/// One VLAN of a table: pvid, untagged; `None` is not there.
+/// One VLAN of a table: pvid, untagged; `None` is absent.
 type Entry = Option<(bool, bool)>;
 
 /// The VLANs of one link, by id.
 pub(super) struct Table(Vec<Entry>);
 
 impl Table {
-    /// Where a bridge's or port's table was not read, the kernel's own is assumed.
+    /// If a bridge's or port's table was not read, the kernel's default is assumed.
     pub(super) fn of(link: &ObservedLink) -> Self {
         match &link.vlans {
             Some(vlans) => Table::from_entries(vlans.iter()),
@@ -43,7 +44,7 @@ impl Table {
         self.0.iter_mut().skip(vlan.first.into()).take(count)
     }
 
-    /// An entry that is there is replaced; of all only one is the pvid (`__vlan_add_flags`).
+    /// Replaces an existing entry; only one entry is the pvid (`__vlan_add_flags`).
     pub(super) fn with(mut self, vlan: PortVlan) -> Self {
         if vlan.pvid {
             self.0.iter_mut().flatten().for_each(|(pvid, _)| *pvid = false);
@@ -57,12 +58,12 @@ impl Table {
         self
     }
 
-    /// The table as ranges, as the kernel tells it.
+    /// The table as ranges, as the kernel lists it.
     pub(super) fn entries(&self) -> Vec<PortVlan> {
         self.ranges(|_, entry| entry)
     }
 
-    /// What `pick` leaves of the entries, as ranges. A pvid is one of its own.
+    /// The entries after `pick`, as ranges. A pvid is a range of its own.
     fn ranges(&self, pick: impl Fn(usize, Entry) -> Entry) -> Vec<PortVlan> {
         let mut ranges: Vec<PortVlan> = Vec::new();
         for (vid, entry) in (0u16..).zip(self.0.iter().enumerate()) {
@@ -78,23 +79,24 @@ impl Table {
         ranges
     }
 
-    /// What this one has and `there` has not, or otherwise: to be added. The pvid comes first, for the kernel has one.
+    /// Entries of this table that `there` lacks or has differently: to be added. The pvid comes first, because there is
+    /// one only.
     fn missing(&self, there: &Table) -> Vec<PortVlan> {
         let mut missing = self.ranges(|vid, entry| entry.filter(|_| there.0.get(vid) != Some(&entry)));
         missing.sort_by_key(|vlan| !vlan.pvid);
         missing
     }
 
-    /// What `there` has and this one has not: to be removed.
+    /// Entries of `there` that this table lacks: to be removed.
     fn surplus(&self, there: &Table) -> Vec<PortVlan> {
         let is_here = |vid: usize| self.0.get(vid).is_some_and(Option::is_some);
-        // How a frame of it went out no longer matters.
+        // Whether it was untagged no longer matters.
         there.ranges(|vid, entry| entry.filter(|_| !is_here(vid)).map(|_| (false, false)))
     }
 }
 
 impl Planner<'_> {
-    /// The table of a bridge's port, or with `own` the bridge's. What comes is added before what goes is removed.
+    /// The table of a bridge's port, or with `own` the bridge's. VLANs are added before others are removed.
     pub(super) fn vlans(&mut self, link: &ResolvedLink, own: bool) {
         let Some(desired) = &link.desired.vlans else { return };
         let Some(there) = self.state.link(&link.name) else { return };

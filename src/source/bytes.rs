@@ -1,5 +1,5 @@
-//! Reading foreign bytes: at an offset of a device, an image file or a test's buffer; fixed text fields, numbers.
-//! Knows no file system. Entry: [`ReadAt`].
+//! Reads untrusted bytes: at an offset of a device, an image file or a test's buffer; fixed text fields, numbers. Knows
+//! no file system. Entry: [`ReadAt`].
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 /// Something that can be read at an offset: a device, an image file, bytes in a test.
 pub(super) trait ReadAt {
-    /// Up to `length` bytes from `offset`; fewer only where the end lies within them.
+    /// Up to `length` bytes from `offset`; fewer only at the end.
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
 }
 
@@ -38,7 +38,7 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-/// Big-endian UTF-16, as Joliet has it; what is no character becomes U+FFFD.
+/// Big-endian UTF-16, as in Joliet; invalid characters become U+FFFD.
 pub(super) fn utf16_be(bytes: &[u8]) -> String {
     let units = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()

@@ -1,4 +1,4 @@
-//! Reads that may take long, or for ever: a CD that spins up, a BMC whose virtual medium hangs. Each runs in a child
+//! Reads that may take long, or forever: a CD that spins up, a BMC whose virtual medium hangs. Each runs in a child
 //! process and is given up after a bound. A thread would not do: one that waits for a dead drive (state D) cannot be
 //! killed, and keeps the whole process from exiting. A child is left behind, and init reaps it. Entries: [`start`],
 //! [`run`].
@@ -21,15 +21,15 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-/// The most that a child may answer, in bytes: a drive's budget is less.
+/// The maximum size of a child's answer, in bytes: a drive's budget is less.
 const ANSWER_LIMIT: usize = 128 << 20;
 
 /// Why a read gave no result.
 #[derive(Debug)]
 pub(super) enum Lost {
-    /// There was no process or no pipe for it.
+    /// The process or its pipe could not be created.
     NotStarted(io::Error),
-    /// Its process ended without an answer: the kernel kills one where memory is short.
+    /// Its process ended without an answer: the kernel kills one if memory is short.
     Died,
     /// No answer came in this time.
     Late(Duration),
@@ -45,7 +45,7 @@ impl Lost {
         }
     }
 
-    /// The read of `what` as a problem; `late` is what to do where the medium does not answer.
+    /// The read of `what` as a problem; `late` is what to do if the medium does not answer.
     pub(super) fn problem(&self, what: &str, late: &str) -> NotFound {
         let (message, hint) = match self {
             Lost::NotStarted(error) => (
@@ -86,14 +86,14 @@ fn fork_reader<T: Wire>(read: impl FnOnce() -> T) -> io::Result<PendingRead<T>> 
     let parent = getpid();
     let (answer, to_parent) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&answer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    // No signal may come between the fork and the moment when the child no longer has this process's handlers, which
-    // would tell this process.
+    // No signal may arrive between the fork and the moment when the child no longer has this process's handlers, which
+    // would notify this process.
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))?;
-    // SAFETY: other threads may hold locks at this moment, and in the child nobody gives those back. The log's thread is
-    // one of them, and holds the log's queue and standard error: the child logs nothing (`serve` turns that off first) and
-    // prints nothing, a panic's message included. The allocator it does use: the C libraries make theirs usable after a
-    // fork. What else it calls are system calls and this program's own parsing, which has no locks.
+    // SAFETY: other threads may hold locks at this moment, and in the child nobody releases them. The log's thread is
+    // one of them, and holds the log's queue and standard error: the child logs nothing (`serve` turns that off first)
+    // and prints nothing, not even a panic message. It does use the allocator: the C libraries make theirs usable after
+    // a fork. Everything else it calls is system calls and this program's own parsing, which has no locks.
     let forked = unsafe { fork() };
     if matches!(forked, Ok(ForkResult::Child)) {
         serve(parent, &before, to_parent, read);
@@ -170,7 +170,7 @@ fn reap() {
     }
 }
 
-/// The child's whole life: reads, answers, exits.
+/// The child's main function: reads, answers, exits.
 fn serve<T: Wire>(parent: Pid, mask: &SigSet, to_parent: OwnedFd, read: impl FnOnce() -> T) -> ! {
     log::set_max_level(log::LevelFilter::Off);
     std::panic::set_hook(Box::new(|_| {}));
@@ -181,7 +181,7 @@ fn serve<T: Wire>(parent: Pid, mask: &SigSet, to_parent: OwnedFd, read: impl FnO
         }
         let mut answer = Vec::new();
         read().put(&mut answer);
-        // A parent that has given up reads nothing.
+        // A parent that has given up no longer reads.
         let _ = File::from(to_parent).write_all(&answer);
     };
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
@@ -189,8 +189,8 @@ fn serve<T: Wire>(parent: Pid, mask: &SigSet, to_parent: OwnedFd, read: impl FnO
     unsafe { libc::_exit(0) }
 }
 
-/// Ask the program to end, or mean nothing to it: a terminal and systemd send them to the whole group. What becomes of a
-/// read is the parent's decision; a child that ended first would be a drive that cannot be read.
+/// Signals that ask the program to end, or mean nothing to it: a terminal and systemd send them to the whole group. The
+/// parent decides about a read; a child that ended first would look like an unreadable drive.
 const PARENTS: [Signal; 10] = [
     Signal::SIGTERM,
     Signal::SIGINT,
@@ -204,27 +204,27 @@ const PARENTS: [Signal; 10] = [
     Signal::SIGIO,
 ];
 
-/// Makes the child hold nothing of the parent's: a child that is left behind would keep locks held, sockets open, and
-/// whoever reads the parent's output waiting.
+/// Detaches the child from the parent's resources: a child left behind would keep locks held, sockets open, and readers
+/// of the parent's output waiting.
 fn detach(parent: Pid, to_parent: &OwnedFd, mask: &SigSet) -> io::Result<()> {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     for signal in PARENTS {
         // SAFETY: an ignored signal runs no code of ours.
         unsafe { sigaction(signal, &ignore) }?;
     }
-    // A parent that is killed takes its children along, and one that was killed before this line has no children.
+    // A parent that is killed takes its children with it, and one that was killed before this line has no children.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
     let null = File::options().read(true).write(true).open("/dev/null");
-    // What a program that is executed would keep stays open: `netapply /dev/fd/63` reads the shell's <(command).
+    // Descriptors that an executed program would inherit stay open: `netapply /dev/fd/63` reads the shell's <(command).
     for fd in 3..1024 {
-        // SAFETY: whether the number is an open descriptor is what is asked.
+        // SAFETY: the call only asks whether the number is an open descriptor.
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
         let keep = fd == to_parent.as_raw_fd() || null.as_ref().is_ok_and(|null| null.as_raw_fd() == fd);
         if flags >= 0 && flags & FdFlag::FD_CLOEXEC.bits() != 0 && !keep {
-            // SAFETY: this process reads with none of the parent's descriptors and ends without dropping their owners.
+            // SAFETY: this process uses none of the parent's descriptors and ends without dropping their owners.
             unsafe { libc::close(fd) };
         }
     }
@@ -272,7 +272,7 @@ mod tests {
             let child = job.child;
             let late = job.finish(Instant::now() + Duration::from_millis(10)).await;
             assert!(matches!(late, Err(Lost::Late(_))), "{late:?}");
-            // Killed, and reaped here or by what another test starts.
+            // Killed, and reaped here or by another test.
             while kill(child, None).is_ok() {
                 reap();
                 tokio::time::sleep(Duration::from_millis(1)).await;

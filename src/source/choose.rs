@@ -1,5 +1,5 @@
-//! Which drive to believe: candidates in order of preference, from when on each may be taken, and why. Pure. What was
-//! put in for this boot takes precedence over what an earlier deployment may have left on a disk. Entry: [`candidates`].
+//! Which drive to use: candidates in order of preference, when each may be taken, and why. Pure. A drive attached for
+//! this boot takes precedence over what an earlier deployment may have left on a disk. Entry: [`candidates`].
 
 use super::devices::{Device, Location, Share};
 use super::layout::{self, Layout};
@@ -8,18 +8,18 @@ use super::{Cmdline, NotFoundKind};
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
-/// How far the search is.
+/// The phase of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SearchPhase {
-    /// Only what was certainly put in for this boot is taken.
+    /// Only a drive that was certainly attached for this boot is taken.
     Early,
-    /// Whatever was there from the start has been detected by now.
+    /// Everything attached at boot has been detected by now.
     Settled,
     /// The last look.
     Last,
 }
 
-/// What kind of place it is, in order of preference.
+/// The kind of place, in order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tier {
     /// The one ISO that the kernel command line asks for.
@@ -34,7 +34,7 @@ pub(super) enum Tier {
     Partition,
     /// A directory of this machine.
     Seed,
-    /// A CD or USB device without a label that says so.
+    /// A CD or USB device whose label does not say so.
     Unlabelled,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn candidates(
             Some(candidate(tier, Holder::Volume(device.clone(), volume.clone())))
         })
         .collect();
-    // Where one drive is asked for by its id, nothing else will do.
+    // If a drive is requested by its id, no other is taken.
     if cmdline.ir_pub_id.is_none() {
         all.extend(shares.into_iter().map(|share| candidate(Tier::Share, Holder::Share(share))));
         all.extend(seeds.into_iter().map(|(path, layout)| candidate(Tier::Seed, Holder::Seed(path, layout))));
@@ -81,7 +81,7 @@ pub(super) fn candidates(
     if all.iter().any(Candidate::is_labelled_drive) {
         all.retain(|c| c.tier != Tier::Unlabelled);
     }
-    // Seeds and shares keep the order in which they came.
+    // Seeds and shares keep their order.
     all.sort_by_key(|c| (c.tier, c.preference()));
     all
 }
@@ -118,7 +118,7 @@ pub(super) fn described(name: &str, volume: &Volume) -> String {
 }
 
 impl Candidate {
-    /// The device, directory or tag: what tells candidates apart.
+    /// The device, directory or tag, which identifies a candidate.
     pub(super) fn name(&self) -> String {
         match &self.holder {
             Holder::Volume(device, _) => device.node.display().to_string(),
@@ -141,8 +141,8 @@ impl Candidate {
         matches!(self.tier, Tier::Demanded | Tier::Removable | Tier::Disk | Tier::Partition)
     }
 
-    /// Whether a problem with this one is reported and ends the search. A stick that happens to be plugged in, or an empty
-    /// mount point, is not a config drive.
+    /// Whether a problem with this one is reported and ends the search. A random USB stick, or an empty mount point, is
+    /// not a config drive.
     pub(super) fn matters(&self, kind: NotFoundKind) -> bool {
         match self.tier {
             Tier::Unlabelled => false,
@@ -153,7 +153,7 @@ impl Candidate {
 
     fn layout_and_time(&self) -> (Option<Layout>, Option<&str>) {
         match &self.holder {
-            // Without the zone, which only drives of one minute would need.
+            // Without the zone, which matters only for drives made within a minute.
             Holder::Volume(_, volume) => {
                 (layout_of(volume), volume.created.as_deref().and_then(|t| t.get(..19)))
             }
@@ -176,7 +176,7 @@ impl Candidate {
         (rank, Reverse(time.map(str::to_owned)), device)
     }
 
-    /// Whether this is a fixed disk's partition and a drive was put in for this boot. Even if that one has no network
+    /// Whether this is a fixed disk's partition and a drive was attached for this boot. Even if that one has no network
     /// description, an earlier deployment's would be wrong.
     pub(super) fn is_superseded(&self, all: &[Candidate]) -> bool {
         self.tier == Tier::Partition && all.iter().any(|c| c.is_labelled_drive() && c.tier < Tier::Partition)
@@ -194,7 +194,7 @@ impl Candidate {
         phase >= from
     }
 
-    /// Why this one was taken, with these as the next best.
+    /// Why this one was chosen, with these as the next best.
     pub(super) fn why(&self, others: &[&Candidate]) -> String {
         let next = others.iter().find(|c| c.is_labelled_drive());
         let text = match (self.tier, next) {

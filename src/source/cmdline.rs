@@ -1,11 +1,11 @@
-//! The kernel command line, as far as netapply cares: its own parameters (`netapply.…`), what says that a drive will
-//! come, and where Ironic's agent reports to. Entry: [`Cmdline::parse`].
+//! The kernel command line, as far as it concerns netapply: its own parameters (`netapply.…`), hints that a drive will
+//! appear, and where Ironic's agent reports to. Entry: [`Cmdline::parse`].
 
 use crate::machine::Machine;
 use std::time::Duration;
 
-/// What the kernel command line says. Where a parameter is given twice the last one counts, as for the kernel and
-/// Ironic's agent; `console=` and `netapply.probe=` add up.
+/// The parameters on the kernel command line. If a parameter is repeated the last one counts, as for the kernel and
+/// Ironic's agent; `console=` and `netapply.probe=` accumulate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cmdline {
     /// `netapply=off` (or `0`, `no`, `false`): this boot is to be left alone.
@@ -34,23 +34,23 @@ pub struct Cmdline {
     pub boot_method: Option<String>,
     /// `ipa-api-url=`, as written: one URL, a comma-separated list, or `mdns`.
     pub ipa_api_url: Option<String>,
-    /// `ipa-inspection-callback-url=`, as written: where the agent reports what it has found, in a boot for inspection.
+    /// `ipa-inspection-callback-url=`, as written: where the agent reports its inspection results.
     pub ipa_inspection_callback_url: Option<String>,
     /// `ds=` or `ci.ds=`: cloud-init's data source, with its `;key=value` part.
     pub ds: Option<String>,
     /// The devices of `console=`, without baud rates, in order.
     pub consoles: Vec<String>,
-    /// Parameters of ours that mean nothing: complete sentences for the log.
+    /// Invalid parameters of ours: complete sentences for the log.
     pub problems: Vec<String>,
 }
 
-/// What `netapply.wait=` is cut to: systemd ends the unit some time later, by its TimeoutStartSec.
+/// The limit of `netapply.wait=`: systemd ends the unit some time later, by its TimeoutStartSec.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// Where a parameter's value goes.
+/// Where a parameter's value is stored.
 type Field = fn(&mut Cmdline) -> &mut Option<String>;
 
-/// The parameters whose value is taken as it is.
+/// The parameters whose value is stored unchanged.
 const TEXTS: &[(&str, Field)] = &[
     ("netapply.source", |c| &mut c.source),
     ("netapply.log", |c| &mut c.log),
@@ -67,14 +67,14 @@ const TEXTS: &[(&str, Field)] = &[
 ];
 
 impl Cmdline {
-    /// The machine's own, parsed; an empty one where it cannot be read.
+    /// The machine's own, parsed; empty if it cannot be read.
     pub fn read(machine: &Machine) -> Cmdline {
         let text = std::fs::read(machine.cmdline()).unwrap_or_default();
         Cmdline::parse(&String::from_utf8_lossy(&text))
     }
 
-    /// Parses the text of `/proc/cmdline`. Never fails: what is not ours is skipped, what is ours and makes no sense
-    /// becomes a sentence in `problems`.
+    /// Parses the text of `/proc/cmdline`. Never fails: other parameters are skipped, invalid ones of ours become a
+    /// sentence in `problems`.
     pub fn parse(text: &str) -> Cmdline {
         let mut cmdline = Cmdline::default();
         for word in words(text) {
@@ -126,8 +126,8 @@ impl Cmdline {
         self.problems.push(format!("The kernel command line's {word} is ignored: {hint}."));
     }
 
-    /// Whether a drive is known to come, so that waiting for it longer is right: a boot from virtual media, a
-    /// publisher id to look for, a data source that is a drive, or an explicit wait.
+    /// Whether a drive is expected, so that it is right to wait longer for it: a boot from virtual media, a publisher
+    /// id to look for, a data source that is a drive, or an explicit wait.
     pub fn media_expected(&self) -> bool {
         self.ir_pub_id.is_some() || self.wait.is_some() || self.is_vmedia() || self.ds_is_drive()
     }
@@ -137,23 +137,23 @@ impl Cmdline {
         self.boot_method.as_deref().is_some_and(|m| m.eq_ignore_ascii_case("vmedia"))
     }
 
-    /// Whether a medium is expected: then what an earlier deployment may have left is the last resort.
+    /// Whether a medium is expected: then an earlier deployment's leftovers are the last resort.
     pub(super) fn medium_awaited(&self) -> bool {
         self.is_vmedia() || self.wait.is_some()
     }
 
-    /// A PXE boot that has no virtual media: a `config-2` drive found now would be an earlier deployment's. The rule
-    /// is Ironic's own (ironic-python-agent-builder, `ironic-python-agent-resolve-configdrive.sh`).
+    /// A PXE boot without virtual media: a `config-2` drive found now would be an earlier deployment's. The rule is
+    /// Ironic's own (ironic-python-agent-builder, `ironic-python-agent-resolve-configdrive.sh`).
     pub fn is_pxe_without_drive(&self) -> bool {
         self.bootif.is_some() && self.ir_pub_id.is_none()
     }
 
-    /// How long to wait for a drive: as asked, else 30 s when media are expected, else 5 s.
+    /// How long to wait for a drive: as requested, else 30 s if media are expected, else 5 s.
     pub fn wait_for_drive(&self) -> Duration {
         self.wait.unwrap_or(Duration::from_secs(if self.media_expected() { 30 } else { 5 }))
     }
 
-    /// The directory of `ds=nocloud;s=/path/`, where it is one.
+    /// The directory of `ds=nocloud;s=/path/`, if it is one.
     pub fn seed_directory(&self) -> Option<&str> {
         let seed = self.seed_from()?;
         let path = seed.strip_prefix("file://").unwrap_or(seed);
@@ -167,7 +167,7 @@ impl Cmdline {
             .find_map(|option| option.strip_prefix("s=").or_else(|| option.strip_prefix("seedfrom=")))
     }
 
-    /// `ds=nocloud` and `ds=configdrive` without a place of their own to read from.
+    /// `ds=nocloud` and `ds=configdrive` without a location.
     fn ds_is_drive(&self) -> bool {
         let name = self.ds.as_deref().and_then(|ds| ds.split(';').next()).unwrap_or_default();
         let name = name.trim_matches(['[', ']', ' ']).to_ascii_lowercase();

@@ -1,10 +1,10 @@
-//! The block devices and host shares of this machine, from sysfs: what each is, and how trustworthy its place. Opens no
-//! device. Entries: [`block_devices`], [`shares`].
+//! The block devices and host shares of this machine, from sysfs: the kind of each, and how far its place is trusted.
+//! Opens no device. Entries: [`block_devices`], [`shares`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a volume is. In order of trust: what was put in for this boot precedes what an earlier deployment left.
+/// Where a volume is. In order of trust: media attached for this boot precede what an earlier deployment left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Location {
     /// A CD drive, a BMC's virtual one included.
@@ -26,7 +26,7 @@ pub(super) struct Device {
     pub(super) place: Location,
     /// A partition's disk.
     pub(super) disk: Option<String>,
-    /// Nobody looks whether a medium was put in, so that no event will say so.
+    /// Nobody polls it for media, so that no event will announce one.
     pub(super) unwatched: bool,
 }
 
@@ -36,11 +36,11 @@ pub(super) struct Share {
     pub(super) tag: String,
     /// The kernel's name of the file system: `9p` or `virtiofs`.
     pub(super) filesystem: &'static str,
-    /// Old kernels do not list virtiofs tags: this one is only supposed.
+    /// Old kernels do not list virtiofs tags: this one is only assumed.
     pub(super) supposed: bool,
 }
 
-/// Never config drives: made of other devices, or of memory. A floppy drive that is not there takes seconds to say so.
+/// Never config drives: built on other devices or in memory. An absent floppy drive takes seconds to report that.
 const NOT_DRIVES: [&str; 8] = ["loop", "ram", "zram", "dm-", "md", "fd", "nbd", "mtdblock"];
 /// SCSI peripheral device type of CD drives.
 const SCSI_CD: &str = "5";
@@ -69,7 +69,7 @@ fn describe(entry: &Path, name: String, sys: &Path, dev: &Path) -> Option<Device
         () if is_partition => Location::Partition,
         () => Location::Disk,
     };
-    // A removable device without a medium keeps its node and has the size 0; a CD drive's size means nothing then.
+    // A removable device without a medium keeps its node and has size 0; a CD drive's size is meaningless then.
     let empty_disk = place != Location::Cd && attribute(&path.join("size")).as_deref() == Some("0");
     if !node.exists() || (empty_disk && !removable) {
         return None;
@@ -79,8 +79,8 @@ fn describe(entry: &Path, name: String, sys: &Path, dev: &Path) -> Option<Device
     Some(Device { name, node, place, disk: is_partition.then_some(disk_name), unwatched })
 }
 
-/// Whether the kernel itself looks for media changes and sends an event: udev asks it to, an initramfs without udev
-/// does not (Documentation/admin-guide/kernel-parameters.txt, block.events_dfl_poll_msecs).
+/// Whether the kernel polls for media changes and sends an event: udev asks it to, an initramfs without udev does not
+/// (Documentation/admin-guide/kernel-parameters.txt, block.events_dfl_poll_msecs).
 fn kernel_polls(disk: &Path, sys: &Path) -> bool {
     let milliseconds = |path: PathBuf| attribute(&path)?.parse::<i64>().ok();
     let own = milliseconds(disk.join("events_poll_msecs")).filter(|ms| *ms >= 0);
@@ -99,7 +99,7 @@ pub(super) fn shares(sys: &Path) -> Vec<Share> {
     };
     let share = |filesystem, supposed| move |tag| Share { tag, filesystem, supposed };
     let ninep = tags("bus/virtio/drivers/9pnet_virtio", "mount_tag").into_iter().map(share("9p", false));
-    // The list of tags is there from Linux 6.9 on; before, only the devices are.
+    // The list of tags exists from Linux 6.9 on; before, only the devices do.
     let listed = tags("fs/virtiofs", "tag");
     let has_device = entries("bus/virtio/drivers/virtiofs").iter().any(|p| is_virtio_device(p));
     let supposed = (listed.is_empty() && has_device).then(|| "config-2".to_owned());

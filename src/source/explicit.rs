@@ -1,5 +1,5 @@
-//! A SOURCE that the user named: file, standard input, directory, block device, ISO image. What it is, its contents
-//! say, not its name. Entry: [`find`].
+//! A SOURCE that the user named: file, standard input, directory, block device, ISO image. Its type is determined by
+//! its contents, not its name. Entry: [`find`].
 
 use super::bytes::ReadAt;
 use super::choose::{described, layout_of};
@@ -22,10 +22,10 @@ use tokio::time::Instant;
 
 /// A day: a person may type the description.
 const STDIN_BOUND: Duration = Duration::from_secs(86400);
-/// What to do where nothing comes.
+/// What to do if nothing arrives.
 const LATE: &str = "Check the medium, or the program at the other end.";
 
-/// Reads `source`. A device that is not there yet is waited for, up to `wait`.
+/// Reads `source`. A device that does not exist yet is waited for, up to `wait`.
 pub(super) async fn find(
     source: &str,
     why: &str,
@@ -55,16 +55,16 @@ pub(super) async fn find(
     Ok(Found::new(contents, Origin::of(kind, source.to_owned(), volume.as_ref(), why)))
 }
 
-/// Reads the first of `paths` in one child process, a description that does not answer alone. Returns the paths that are
-/// left.
+/// Reads the first of `paths` in one child process; a description that does not answer is read alone. Returns the
+/// remaining paths.
 pub(super) async fn batch<'p>(
     paths: &'p [String],
     request: &SearchOptions,
     found: &mut dyn FnMut(&str, Result<Found, NotFound>),
 ) -> &'p [String] {
-    /// So many that a process for them costs little, and so few that their time is one read's.
+    /// Enough that a process for them costs little, and few enough that their time is one read's.
     const MOST: usize = 256;
-    /// Bytes after which no more is read, far below what a child may answer.
+    /// After this many bytes no more is read, far below the limit of a child's answer.
     const ENOUGH: usize = 4 << 20;
     const WHY: &str = "named on the command line";
     let first = paths.get(..MOST).unwrap_or(paths);
@@ -115,7 +115,7 @@ async fn appear(path: &Path, wait: Duration, progress: &mut dyn FnMut(&str)) {
     let mut announced = false;
     loop {
         let absent = child::run(LOOK_BOUND, || is_absent(path)).await;
-        // One that hangs is read all the same, and what is said then is about the reading.
+        // One that hangs is read nonetheless, so that the error is about the read.
         if !matches!(absent, Ok(true)) {
             return;
         }
@@ -137,7 +137,7 @@ fn is_absent(path: &Path) -> bool {
 
 type Read = (OriginKind, Option<Volume>, Contents);
 
-/// Whether links may lead out of a directory that the user named: as asked, and in this machine's own ones.
+/// Whether links may lead out of a directory that the user named: on request, and in this machine's own ones.
 pub(super) fn links_of(path: &Path, request: &SearchOptions) -> Links {
     let own = ["/etc", "/run", "/usr/lib"].iter().any(|own| path.starts_with(request.machine.at(own)));
     if request.follow_links || own || path == request.machine.root() {
@@ -202,7 +202,7 @@ fn read_regular(path: &Path, name: &str, machine: &Machine, limit: usize) -> Res
     }
 }
 
-/// A master boot record or a GUID partition table. No text has a NUL byte.
+/// A master boot record or a GUID partition table. Text contains no NUL byte.
 fn has_partition_table(head: &[u8]) -> bool {
     head.get(510..512) == Some(&[0x55, 0xaa]) || head.get(512..520) == Some(b"EFI PART")
 }
@@ -267,7 +267,7 @@ pub(super) fn nothing_on(what: &str) -> NotFound {
 }
 
 impl Origin {
-    /// The origin without what only the texts tell.
+    /// The origin, apart from what only the files tell.
     pub(super) fn of(kind: OriginKind, path: String, volume: Option<&Volume>, why: &str) -> Origin {
         Origin {
             kind,
@@ -284,7 +284,7 @@ impl Origin {
 }
 
 impl Found {
-    /// Contents and origin, put together.
+    /// Combines contents and origin.
     pub(super) fn new(contents: Contents, mut origin: Origin) -> Found {
         let Contents { layout, documents, metadata, notes } = contents;
         origin.hash = hash(&documents);

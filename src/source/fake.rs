@@ -1,4 +1,4 @@
-//! A machine in a directory: sysfs, device nodes and seed directories as this room's tests need them.
+//! A machine in a directory: sysfs, device nodes and seed directories for this room's tests.
 
 use super::watch::Watch;
 use crate::machine::Machine;
@@ -28,7 +28,7 @@ impl FakeMachine {
         fs::write(path, bytes).unwrap();
     }
 
-    /// A whole disk at `path` below /sys/devices, with this on it.
+    /// A whole disk at `path` below /sys/devices, with this content.
     pub(super) fn disk(&self, path: &str, image: &[u8]) {
         let name = Path::new(path).file_name().unwrap().to_str().unwrap();
         self.write(&format!("sys/devices/{path}/size"), b"2048\n");

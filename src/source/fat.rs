@@ -1,7 +1,7 @@
 //! FAT12, FAT16 and FAT32: the superblock with its labels, and a reader of files. A drive is read with it instead of
-//! being mounted: that needs no root and no vfat or nls module, and takes an image file as well as a device. Bounded for
-//! hostile images: every cluster chain has an end, and a directory costs its drive's budget. Entries: [`Fat::parse`],
-//! [`Fat::tree`].
+//! being mounted: that needs no root and no vfat or nls module, and works on an image file as well as a device. Bounded
+//! for hostile images: every cluster chain has an end, and a directory costs its drive's budget. Entries:
+//! [`Fat::parse`], [`Fat::tree`].
 
 use super::bytes::{ReadAt, le16, le32, printable};
 use super::tree::{Budget, FileTree, ReadError, names};
@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 /// Bytes of a directory entry.
 const ENTRY: usize = 32;
-/// The most that a directory may have, in bytes: what FAT itself allows.
+/// The maximum size of a directory, in bytes: FAT's own limit.
 const DIRECTORY_LIMIT: usize = 65_536 * ENTRY;
 /// The attributes of a piece of a long name.
 const LONG_NAME: u8 = 0x0f;
@@ -46,7 +46,7 @@ impl Fat {
         let tables = u64::from(*head.get(16)?);
         let root_entries = usize::from(le16(head, 17)?);
         let media = *head.get(21)?;
-        // A partition table ends in 55 aa as well, and NTFS and exFAT have boot sectors: the values have to make sense.
+        // A partition table ends in 55 aa as well, and NTFS and exFAT have boot sectors: the values are checked.
         if head.get(510..512)? != [0x55, 0xaa]
             || !matches!(sector, 512 | 1024 | 2048 | 4096)
             || !per_cluster.is_power_of_two()
@@ -84,7 +84,7 @@ impl Fat {
     pub(super) fn labels(&self, reader: &dyn ReadAt) -> io::Result<(Vec<String>, Option<String>)> {
         let entry = self.label_entry(reader)?;
         let mut labels: Vec<String> = entry.iter().filter_map(|entry| printable(entry, 0, 11)).collect();
-        // mkfs.fat writes "NO NAME" where there is no label.
+        // mkfs.fat writes "NO NAME" if there is no label.
         let boot = self.boot_label.clone().filter(|label| label != "NO NAME");
         labels.extend(boot.filter(|boot| !labels.iter().any(|label| label.eq_ignore_ascii_case(boot))));
         Ok((labels, entry.as_deref().and_then(fat_time)))
@@ -120,7 +120,7 @@ impl Fat {
 
     /// The cluster after this one; `None` at the end of the chain.
     fn next(&self, reader: &dyn ReadAt, cluster: u32) -> Result<Option<u32>, ReadError> {
-        // The number of clusters alone decides how wide the table's entries are.
+        // The number of clusters alone determines the width of the table's entries.
         let (at, bits) = match self.clusters {
             _ if self.root_size == 0 => (u64::from(cluster) * 4, 28),
             0..4085 => (u64::from(cluster) * 3 / 2, 12),
@@ -162,7 +162,7 @@ pub(super) struct FatTree<'a, R> {
 /// A directory, parsed once.
 struct Directory {
     entries: Vec<Entry>,
-    /// By name in lowercase: FAT's names have no case of their own.
+    /// By name in lowercase: FAT's names are case-insensitive.
     index: HashMap<String, usize>,
 }
 
@@ -179,7 +179,7 @@ impl<R: ReadAt> FatTree<'_, R> {
         Entry { name: String::new(), directory: true, cluster: self.fat.root_cluster, size: 0 }
     }
 
-    /// The first `length` bytes of a chain; of a directory as many as there are, up to its limit.
+    /// The first `length` bytes of a chain; for a directory all of it, up to its limit.
     fn chain(&self, first: u32, length: Option<usize>) -> Result<Vec<u8>, ReadError> {
         let wanted = length.unwrap_or(DIRECTORY_LIMIT);
         let mut bytes = Vec::new();
@@ -270,7 +270,7 @@ impl<R: ReadAt> FileTree for FatTree<'_, R> {
     }
 }
 
-/// The directory ends here.
+/// The end of the directory.
 struct End;
 
 fn label_in(directory: &[u8]) -> Result<Option<Vec<u8>>, End> {
@@ -316,11 +316,11 @@ fn entries(bytes: &[u8]) -> Vec<Entry> {
     entries
 }
 
-/// A long name, put together from its pieces, which stand before the entry, the last piece first.
+/// A long name, assembled from its pieces, which precede the entry, the last piece first.
 #[derive(Default)]
 struct LongName {
     units: Vec<u16>,
-    /// The number of the piece that is due; 0: all are there.
+    /// The number of the next piece; 0: all have been read.
     due: u8,
     checksum: Option<u8>,
 }
@@ -354,7 +354,7 @@ impl LongName {
     }
 }
 
-/// The name of eight and three characters. Two bits say that a part is meant in lowercase, as Windows NT writes it.
+/// The 8.3 name. Two bits mark a part as lowercase, as Windows NT writes it.
 fn short_name(raw: &[u8]) -> String {
     let part = |bytes: &[u8], lowercase: bool| {
         let text = String::from_utf8_lossy(bytes).trim_end().to_owned();

@@ -1,6 +1,7 @@
 //! A reader of ISO 9660 drives: plain names, Rock Ridge, Joliet. Config drives are read with it instead of being
-//! mounted: that needs no root, no isofs module and no unmounting, and takes an image file as well as a device. Bounded
-//! for hostile images: sizes are checked before anything is read, and every walk has an end. Entry: [`Iso::open`].
+//! mounted: that needs no root, no isofs module and no unmounting, and works on an image file as well as a device.
+//! Bounded for hostile images: sizes are checked before anything is read, and every walk has an end. Entry:
+//! [`Iso::open`].
 
 use super::bytes::{ReadAt, le32, utf16_be};
 use super::tree::{Budget, FileTree, ReadError, names};
@@ -9,13 +10,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// The most that a directory may have, in bytes: some 100,000 files.
+/// The maximum size of a directory, in bytes: some 100,000 files.
 const DIRECTORY_LIMIT: usize = 16 << 20;
 /// Continuation areas that one entry may chain.
 const CONTINUATION_LIMIT: usize = 16;
-/// Links that one path may go through.
+/// Symbolic links that one path may follow.
 const LINK_LIMIT: usize = 16;
-/// Names that one path may have, links resolved.
+/// Components that one path may have, with links resolved.
 const DEPTH_LIMIT: usize = 64;
 
 /// An open ISO 9660 volume.
@@ -37,7 +38,7 @@ struct Directory {
     index: HashMap<String, usize>,
 }
 
-/// Where the names come from, the best first, as Linux chooses.
+/// Where the names come from, best first, in the order that Linux uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Names {
     /// Rock Ridge, with the bytes to skip before each system use area.
@@ -45,22 +46,22 @@ enum Names {
         skip: usize,
     },
     Joliet,
-    /// Upper case, eight and three characters where the writer kept to level 1.
+    /// Uppercase, in 8.3 form if the writer kept to level 1.
     Plain,
 }
 
 impl Names {
-    /// The forms under which an entry of this name is found, the best first.
+    /// The forms under which an entry of this name is stored, best first.
     fn entry_forms(self, name: &str) -> Vec<String> {
         match self {
             Names::RockRidge { .. } => vec![name.to_owned()],
-            // Joliet and plain names have no case of their own.
+            // Joliet and plain names are case-insensitive.
             Names::Joliet => vec![name.to_owned(), name.to_ascii_lowercase()],
             Names::Plain => vec![name.to_owned(), mangled(name)],
         }
     }
 
-    /// The forms under which an entry may be what is looked for, the best first.
+    /// The forms under which an entry is looked up, best first.
     fn wanted_forms(self, name: &str) -> Vec<String> {
         match self {
             Names::RockRidge { .. } | Names::Joliet => self.entry_forms(name),
@@ -76,9 +77,9 @@ struct Entry {
     start: u64,
     size: usize,
     directory: bool,
-    /// Rock Ridge: where a symbolic link leads.
+    /// Rock Ridge: the target of a symbolic link.
     link: Option<String>,
-    /// In one piece and not interleaved; anything else is made only for files over 4 GiB.
+    /// In one piece and not interleaved; other layouts are used only for files over 4 GiB.
     simple: bool,
 }
 
@@ -121,7 +122,7 @@ impl<'a, R: ReadAt> Iso<'a, R> {
         Ok(Iso { reader, budget, block, root, names, directories: RefCell::default() })
     }
 
-    /// The bytes to skip, where the root's own entry announces a system use area (SUSP 1.12, 5.3).
+    /// The bytes to skip, if the root's own entry announces a system use area (SUSP 1.12, 5.3).
     fn rock_ridge(&self) -> Result<Option<usize>, ReadError> {
         let sector = self.reader.read_at(self.root.start, 2048)?;
         let length = usize::from(sector.first().copied().unwrap_or(0));
@@ -188,7 +189,7 @@ impl<'a, R: ReadAt> Iso<'a, R> {
         if directory.size > DIRECTORY_LIMIT {
             return Err(ReadError::Damaged("size of a directory"));
         }
-        // An entry has 34 bytes or more; an empty sector costs one.
+        // An entry has at least 34 bytes; an empty sector counts as one.
         self.budget.spend_entries(directory.size.div_ceil(2048))?;
         let bytes = self.reader.read_at(directory.start, directory.size)?;
         let mut entries = Vec::new();
@@ -315,7 +316,7 @@ impl<R: ReadAt> FileTree for Iso<'_, R> {
             Some(entry) if entry.directory => {
                 let directory = self.directory(&entry)?;
                 let names = directory.entries.iter().map(|e| &e.name);
-                // Plain names have no case: Linux shows them in lowercase, and so do we.
+                // Plain names are case-insensitive: Linux shows them in lowercase, and so do we.
                 let shown =
                     |n: &String| if self.names == Names::Plain { n.to_lowercase() } else { n.clone() };
                 Ok(names.map(shown).collect())
@@ -339,7 +340,7 @@ fn record(raw: &[u8], block: u64) -> Option<Entry> {
     })
 }
 
-/// A Rock Ridge link's target, put together from its components (RRIP 1.12, 4.1.3).
+/// A Rock Ridge link's target, assembled from its components (RRIP 1.12, 4.1.3).
 #[derive(Default)]
 struct Link(Option<Vec<u8>>);
 
@@ -367,8 +368,8 @@ impl Link {
     }
 }
 
-/// A plain name in the form that is looked up: uppercase, `_` for what a plain name may not have. The last full stop
-/// stays.
+/// A plain name in the form that is looked up: uppercase, `_` for characters that a plain name may not have. The last
+/// full stop stays.
 fn mangled(name: &str) -> String {
     let part = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
@@ -379,8 +380,8 @@ fn mangled(name: &str) -> String {
     }
 }
 
-/// What a level 1 or 3 writer makes of `name`: mangled, and perhaps cut to eight and three characters. `network-config`
-/// is `NETWORK_CONFIG`, or `NETWORK_`.
+/// How a level 1 or 3 writer stores `name`: mangled, and perhaps truncated to 8.3. `network-config` is
+/// `NETWORK_CONFIG`, or `NETWORK_`.
 fn plain_forms(name: &str) -> Vec<String> {
     let mangled = mangled(name);
     let (base, extension) =
@@ -421,7 +422,7 @@ mod tests {
         assert!(!plain_forms("network-config").contains(&mangled("NETWORK_.JSO")));
     }
 
-    /// One directory with one link, built by hand: what no tool makes.
+    /// One directory with one link, built by hand: no tool creates such a volume.
     fn image_with_link(target: &[u8]) -> Vec<u8> {
         let mut image = vec![0; 24 * 2048];
         let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);

@@ -1,16 +1,16 @@
-//! Where on a drive the network description lies: OpenStack's config drive, NoCloud, OpenNebula, a directory of
-//! netplan files. Works on any [`FileTree`]; knows neither devices nor what the texts mean. Entry: [`read`].
+//! Where on a drive the network description is: OpenStack's config drive, NoCloud, OpenNebula, a directory of netplan
+//! files. Works on any [`FileTree`]; knows neither devices nor the meaning of the files. Entry: [`read`].
 
 use super::metadata::{self, CLOUD_CONFIG, Metadata};
 use super::tree::{FileTree, ReadError, SIDE_LIMIT, TEXT_LIMIT};
 use super::{Document, NotFound, NotFoundKind, is_denied};
 use serde::Serialize;
 
-/// What the drive, or the directory, is laid out as.
+/// The layout of the drive or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
-    /// OpenStack: `openstack/latest/network_data.json` and what older writers have instead.
+    /// OpenStack: `openstack/latest/network_data.json` and its older equivalents.
     ConfigDrive,
     /// cloud-init's NoCloud: `network-config`, `meta-data`.
     NoCloud,
@@ -18,11 +18,11 @@ pub enum Layout {
     OpenNebula,
     /// netplan's files, which are merged: one document each, sorted by file name.
     Netplan,
-    /// A single text without a drive around it.
+    /// A single file without a drive.
     Plain,
 }
 
-/// What a tree holds.
+/// The contents of a tree.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) layout: Layout,
@@ -31,15 +31,15 @@ pub(super) struct Contents {
     pub(super) notes: Vec<String>,
 }
 
-/// Whether a volume of this label is a config drive, and of which kind.
+/// The layout of a config drive with this label, if it is one.
 pub(super) fn of_label(label: &str) -> Option<Layout> {
     const LABELS: [(&str, Layout); 3] =
         [("config-2", Layout::ConfigDrive), ("cidata", Layout::NoCloud), ("CONTEXT", Layout::OpenNebula)];
     LABELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(label)).map(|(_, layout)| *layout)
 }
 
-/// Reads the description from a drive; the layout that its label promises is looked for first. `None`: there is no
-/// network description on it.
+/// Reads the description from a drive; the layout that its label promises is tried first. `None`: there is no network
+/// description on it.
 pub(super) fn read(tree: &dyn FileTree, promised: Option<Layout>) -> Result<Option<Contents>, NotFound> {
     let others = [Layout::ConfigDrive, Layout::NoCloud, Layout::OpenNebula];
     let others = others.into_iter().filter(|layout| Some(*layout) != promised);
@@ -60,7 +60,8 @@ pub(super) fn read(tree: &dyn FileTree, promised: Option<Layout>) -> Result<Opti
 }
 
 /// Reads netplan's files from a directory of them, or from a root file system's `lib/netplan`, `etc/netplan` and
-/// `run/netplan`, where a later directory's file replaces an earlier one's of the same name (netplan-generate(8)).
+/// `run/netplan`, where a file in a later directory replaces one of the same name in an earlier one
+/// (netplan-generate(8)).
 pub(super) fn netplan(tree: &dyn FileTree) -> Result<Option<Contents>, NotFound> {
     let mut files: Vec<(String, String)> = Vec::new();
     for directory in ["", "lib/netplan", "etc/netplan", "run/netplan"] {
@@ -87,15 +88,15 @@ pub(super) fn netplan(tree: &dyn FileTree) -> Result<Option<Contents>, NotFound>
     }))
 }
 
-/// Where nmstate's state is put beside the files that a drive has.
+/// Where nmstate's state is stored next to the usual files of a drive.
 const NMSTATE: &str = "nmstate.yaml";
 
-/// One drive while it is being looked through.
+/// A drive being searched.
 struct Drive<'a> {
     tree: &'a dyn FileTree,
     metadata: Metadata,
     notes: Vec<String>,
-    /// The first description that is there without a single character: Proxmox leaves such files.
+    /// The first description that is an empty file: Proxmox leaves such files.
     empty: Option<Document>,
 }
 
@@ -113,7 +114,7 @@ impl Drive<'_> {
         Ok(None)
     }
 
-    /// Reads a file that only adds to the description: a problem with it is a note and stops nothing.
+    /// Reads a file that only adds to the description: a problem with it becomes a note and does not fail the run.
     fn side_text(&mut self, path: &str, limit: usize) -> Option<Document> {
         let read = self.tree.read(path, limit).map_err(|e| unreadable(path, &e));
         match read.and_then(|bytes| bytes.map(|bytes| Document::decode(path, bytes)).transpose()) {
@@ -125,8 +126,8 @@ impl Drive<'_> {
         }
     }
 
-    /// Takes the hostname from user data, where Proxmox keeps it, if nothing better was found. User data can be
-    /// anything, compressed or binary, and large: only a cloud-config is read further than its first bytes.
+    /// Takes the hostname from user data, where Proxmox stores it, if nothing better was found. User data can be
+    /// anything, compressed or binary, and large: only a cloud-config is read beyond its first bytes.
     fn hostname_from(&mut self, path: &str) {
         let begins = || self.tree.head(path, CLOUD_CONFIG.len()).ok().flatten();
         if self.metadata.hostname.is_none() && begins().is_some_and(|head| head == CLOUD_CONFIG.as_bytes()) {
@@ -159,7 +160,7 @@ impl Drive<'_> {
         for directory in &directories {
             self.hostname_from(&format!("{directory}user_data"));
         }
-        // network_info.json is what Rackspace and early Nova wrote, vendor_data.json where others put the same.
+        // Rackspace and early Nova wrote network_info.json, others put the same in vendor_data.json.
         for file in ["network_data.json", "network_info.json", NMSTATE] {
             for directory in &directories {
                 if let Some(document) = self.description(&format!("{directory}{file}"))? {
@@ -174,14 +175,14 @@ impl Drive<'_> {
             }
         }
         match content_path {
-            // "/content/0000" is meant from openstack/ on.
+            // "/content/0000" is relative to openstack/.
             Some(path) => self.description(&format!("openstack/{}", path.trim_start_matches('/'))),
             None => Ok(None),
         }
     }
 
-    /// The directories that may hold the description, the best first: `latest`, then the dated ones from the newest on,
-    /// then the root, for a directory that is itself what `latest` would be. Each with its closing slash.
+    /// The directories that may hold the description, best first: `latest`, then the dated ones, newest first, then the
+    /// root, for a directory that is itself a `latest`. Each with its trailing slash.
     fn versions(&self) -> Result<Vec<String>, NotFound> {
         let is_date = |name: &str| {
             name.len() == 10 && name.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'_'))
@@ -220,7 +221,7 @@ impl Drive<'_> {
     }
 }
 
-/// A file on the drive that is there and cannot be read.
+/// A file that exists on the drive but cannot be read.
 pub(super) fn unreadable(path: &str, error: &ReadError) -> NotFound {
     let message = format!("{path} {error}.");
     let (kind, hint) = match error {

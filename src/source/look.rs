@@ -1,5 +1,5 @@
-//! One look at one drive: is there a medium, and what do its superblocks say. Blocking: callers run it in a `child`. Entry:
-//! [`look_at`].
+//! One look at one drive: is there a medium, and what do its superblocks contain. Blocking: callers run it in a
+//! `child`. Entry: [`look_at`].
 
 use super::devices::Location;
 use super::is_denied;
@@ -11,11 +11,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// What a look at a drive's superblocks gave.
+/// The result of a look at a drive's superblocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Inspected {
     Volume(Volume),
-    /// No file system that a config drive has.
+    /// No file system that a config drive can have.
     Other,
     NoMedium,
     /// Access was denied to a user who is not root.
@@ -68,7 +68,7 @@ nix::ioctl_write_int_bad!(
     0x5326
 );
 
-/// Whether a CD drive has a disc. Asked first, because simply opening an empty drive closes its tray.
+/// Whether a CD drive has a disc. Checked first, because opening an empty drive closes its tray.
 fn has_disc(node: &Path) -> io::Result<bool> {
     const CURRENT_SLOT: i32 = i32::MAX;
     const NO_DISC: i32 = 1;
@@ -76,7 +76,7 @@ fn has_disc(node: &Path) -> io::Result<bool> {
     let drive = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(node)?;
     // SAFETY: the request takes a slot number by value and writes no memory of ours.
     let status = unsafe { cdrom_drive_status(drive.as_raw_fd(), CURRENT_SLOT) };
-    // A drive that does not know, or is no CD drive after all, is simply read.
+    // A drive that cannot tell, or is not a CD drive after all, is read.
     Ok(!matches!(status, Ok(NO_DISC | TRAY_OPEN)))
 }
 

@@ -1,6 +1,6 @@
-//! A directory of descriptions, one a node, as Terraform or Ansible write them: which files and directories in it each hold
-//! one. Only `netapply check` reads a directory so; a boot reads one description. Blocking: callers run it in a `child`.
-//! Entry: [`contents`].
+//! A directory of descriptions, one per node, as Terraform or Ansible write them: which files and directories in it
+//! hold one each. Only `netapply check` reads a directory this way; a boot reads one description. Blocking: callers run
+//! it in a `child`. Entry: [`contents`].
 
 use super::explicit::nothing_on;
 use super::layout;
@@ -10,11 +10,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The most entries of a directory and its subdirectories that are looked at.
+/// How many entries of a directory and its subdirectories are examined.
 const ENTRIES: usize = 1_000_000;
-/// The most levels of subdirectories.
+/// The maximum depth of subdirectories.
 const DEPTH: usize = 64;
-/// What a file is called that may hold a description.
+/// File names that may hold a description.
 const EXTENSIONS: [&str; 4] = ["json", "yaml", "yml", "iso"];
 /// Where netplan keeps its files, which are merged.
 const NETPLAN: [&str; 3] = ["etc/netplan", "run/netplan", "lib/netplan"];
@@ -28,7 +28,7 @@ const BESIDE: [&str; 6] = [
     "ec2",
 ];
 
-/// What is in a directory.
+/// The contents of a directory.
 pub(super) fn contents(directory: &Path, links: Links) -> Result<Directory, NotFound> {
     let mut walk = Walk { links, paths: Vec::new(), skipped: 0, entries: 0, seen: HashSet::new() };
     if is_one(directory, links) {
@@ -66,12 +66,12 @@ fn is_one(directory: &Path, links: Links) -> bool {
     if directory.canonicalize().is_ok_and(|real| NETPLAN.iter().any(|path| real.ends_with(path))) {
         return true;
     }
-    // What `latest` holds, and no other description beside it.
+    // What `latest` contains, and no other description next to it.
     (has("network_data.json") || has("network_info.json"))
         && names(directory).is_some_and(|names| {
             names.iter().all(|name| !may_describe(Path::new(name)) || BESIDE.contains(&name.as_str()))
         })
-        // An unreadable or empty one is for the reader to report.
+        // An unreadable or empty one is reported by its reader.
         && layout::read(&DirTree::new(directory, links), None).map_or(true, |found| found.is_some())
 }
 
@@ -91,7 +91,7 @@ struct Walk {
     paths: Vec<PathBuf>,
     skipped: u32,
     entries: usize,
-    /// Directories that were looked through, where links are followed: they may lead back.
+    /// Directories already searched, if links are followed: they may form a cycle.
     seen: HashSet<PathBuf>,
 }
 
@@ -181,7 +181,7 @@ mod tests {
         );
         assert_eq!(many(&["rack1/a.json", "rack2/deep/b.json"]), ["rack1/a.json", "rack2/deep/b.json"]);
         assert_eq!(many(&["a.json", ".git/config.json", ".hidden.yaml"]), ["a.json"]);
-        // Another node's file beside it: this is no config drive's directory.
+        // Another node's file is next to it: this is not a config drive's directory.
         assert_eq!(many(&["network_data.json", "node2.json"]), ["network_data.json", "node2.json"]);
     }
 

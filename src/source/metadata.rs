@@ -1,15 +1,15 @@
-//! What a drive says about the machine besides its network: instance id, hostname, and where an older form of the network
-//! description is hidden. Pure. What cannot be parsed here is not a fault of the network's: it becomes a note.
-//! Entries: [`openstack`], [`nocloud`], [`opennebula`].
+//! What a drive contains about the machine besides its network: instance id, hostname, and where an older form of the
+//! network description is embedded. Pure. What cannot be parsed here is not an error of the network description: it
+//! becomes a note. Entries: [`openstack`], [`nocloud`], [`opennebula`].
 
 use crate::diagnostic::Severity;
 use crate::format::tree::{self, Node, Value};
 use serde::Serialize;
 
-/// What the drive says about the machine.
+/// The machine's metadata on the drive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Metadata {
-    /// As the drive has it: a short name, or a full one with its domain.
+    /// As on the drive: a short name, or a full one with its domain.
     pub hostname: Option<String>,
     /// The instance's id: `uuid`, `instance-id`.
     pub instance_id: Option<String>,
@@ -19,7 +19,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The same, with where in this file the hostname is.
+    /// The same, with the line of the hostname in this file.
     pub(super) fn located(self, file: &str, text: &str) -> Metadata {
         let line = self.hostname.as_ref().map(|name| {
             let index = text.lines().position(|line| line.contains(name.as_str()));
@@ -40,7 +40,7 @@ pub(super) fn openstack(text: &str) -> Result<(Metadata, Option<String>), String
     Ok((metadata, text_of(root.get("network_config").and_then(|config| config.get("content_path")))))
 }
 
-/// Whether a `vendor_data.json` carries a network description, under its key `network_info`.
+/// Whether a `vendor_data.json` contains a network description, under its key `network_info`.
 pub(super) fn has_network_info(text: &str) -> bool {
     parse(text).is_ok_and(|root| root.get("network_info").is_some_and(|info| info.value != Value::Null))
 }
@@ -62,7 +62,7 @@ pub(super) fn nocloud(text: &str) -> Result<(Metadata, Option<String>), String> 
     Ok((metadata, interfaces))
 }
 
-/// How user data begins that may name the host: anything else is a script, an archive or compressed.
+/// The beginning of user data that may set the hostname: anything else is a script, an archive or compressed.
 pub(super) const CLOUD_CONFIG: &str = "#cloud-config";
 
 /// The hostname in a `#cloud-config` user-data, where Proxmox writes it.
@@ -74,7 +74,7 @@ pub(super) fn user_data_hostname(text: &str) -> Option<String> {
     ["fqdn", "hostname"].iter().find_map(|key| text_of(root.get(key)))
 }
 
-/// The values of a JSON or YAML text, within the bounds that hold for every description; or the first error.
+/// The values of a JSON or YAML document, within the limits of every description; or the first error.
 fn parse(text: &str) -> Result<Node, String> {
     let mut diags = Vec::new();
     let root = tree::parse(text, 0, &mut diags);

@@ -1,10 +1,10 @@
-//! Where the description comes from: a file, standard input, a directory, an ISO image, a block device, or whatever
-//! drive a boot finds. Finds it, waits for it, reads it, and leaves nothing mounted. Knows nothing of what the texts
-//! mean, and nothing of the network. Entries: [`find`], [`Cmdline::parse`].
+//! Where the description comes from: a file, standard input, a directory, an ISO image, a block device, or a drive
+//! found at boot. Finds it, waits for it, reads it, and leaves nothing mounted. Knows nothing about the meaning of the
+//! files, and nothing about the network. Entries: [`find`], [`Cmdline::parse`].
 //!
-//! ISO 9660 and FAT are read by readers of our own, from devices and image files alike; ext4, UDF, 9p and virtiofs are
-//! mounted read-only in a mount namespace of their own. All of it happens in child processes, which are left behind where
-//! a drive does not answer. Nothing is mounted when [`find`] returns.
+//! ISO 9660 and FAT are read by our own readers, from devices and image files alike; ext4, UDF, 9p and virtiofs are
+//! mounted read-only in a private mount namespace. All of it happens in child processes, which are left behind if a
+//! drive does not answer. Nothing is mounted when [`find`] returns.
 
 mod bytes;
 mod child;
@@ -40,10 +40,10 @@ use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
-/// One text of the description, as it was read.
+/// One document of the description, as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// As diagnostics show it: `net.json`, `<stdin>`, or the path on the drive, `openstack/latest/network_data.json`.
+    /// As shown in diagnostics: `net.json`, `<stdin>`, or the path on the drive, `openstack/latest/network_data.json`.
     pub name: String,
     /// The whole text, without a byte order mark.
     pub text: String,
@@ -52,20 +52,20 @@ pub struct Document {
 /// What was found, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The description: one text, or netplan's files of one directory, to be merged in this order. Never empty. In a
-    /// `vendor_data.json` the description is the value of the key `network_info`.
+    /// The description: one document, or netplan's files of one directory, to be merged in this order. Never empty. In
+    /// a `vendor_data.json` the description is the value of the key `network_info`.
     pub documents: Vec<Document>,
-    /// What the drive was laid out as.
+    /// The layout of the drive.
     pub layout: Layout,
-    /// Where the texts come from: the report's first line.
+    /// Where the documents come from: the report's first line.
     pub origin: Origin,
-    /// What the drive says about the machine besides its network.
+    /// The machine's metadata on the drive, besides its network.
     pub metadata: Metadata,
-    /// What is odd about the drive and stops nothing: complete sentences.
+    /// Oddities of the drive that do not fail the run: complete sentences.
     pub notes: Vec<String>,
 }
 
-/// What kind of place a description came from.
+/// The kind of place that a description came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OriginKind {
@@ -81,13 +81,13 @@ pub enum OriginKind {
     FatImage,
     /// A drive.
     BlockDevice,
-    /// A directory that a boot looks into: `/config-drive` and its like.
+    /// A directory that is searched at boot: `/config-drive` and similar ones.
     SeedDirectory,
     /// A directory of the host, shared over 9p or virtiofs.
     HostShare,
 }
 
-/// Where a description came from. A stale drive is the commonest cause of a network that "does not apply": this says
+/// Where a description came from. A stale drive is the commonest cause of a network that "does not apply": this shows
 /// which one was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
@@ -103,11 +103,11 @@ pub struct Origin {
     pub created: Option<String>,
     /// The instance id that the drive carries.
     pub instance_id: Option<String>,
-    /// Eight hexadecimal digits of the texts' FNV-1a hash: tells two texts apart, and protects from nothing.
+    /// Eight hexadecimal digits of the documents' FNV-1a hash: distinguishes them, but is not a security feature.
     pub hash: String,
     /// Why this one: "the only drive labelled config-2, cidata or CONTEXT".
     pub why: String,
-    /// Other drives that were there and not taken, each as it would be shown itself.
+    /// Other drives that were present and not taken, each in its displayed form.
     pub others: Vec<String>,
 }
 
@@ -132,9 +132,9 @@ impl std::fmt::Display for Origin {
 /// What to look for.
 #[derive(Debug, Clone, Default)]
 pub struct SearchOptions {
-    /// SOURCE as the user gave it. `None`: `netapply.source=` of the kernel command line, else a search as in a boot.
+    /// SOURCE as given by the user. `None`: `netapply.source=` of the kernel command line, else a search as at boot.
     pub source: Option<String>,
-    /// How long to wait for a drive; `None`: not at all for a SOURCE, in a boot as the kernel command line suggests.
+    /// How long to wait for a drive; `None`: not at all for a SOURCE, at boot as the kernel command line suggests.
     pub wait: Option<Duration>,
     /// The kernel command line, or an empty one if this is no boot.
     pub cmdline: Cmdline,
@@ -142,12 +142,12 @@ pub struct SearchOptions {
     pub machine: Machine,
     /// Whether links in a directory that `source` names may lead out of it.
     pub follow_links: bool,
-    /// Whether a text may hold many descriptions, and be larger than one.
+    /// Whether a file may hold many descriptions, and be larger than one.
     pub many: bool,
 }
 
 impl SearchOptions {
-    /// The most bytes that a file or standard input may have.
+    /// The maximum size of a file or standard input, in bytes.
     fn text_limit(&self) -> usize {
         if self.many { tree::MANY_LIMIT } else { tree::TEXT_LIMIT }
     }
@@ -157,7 +157,7 @@ impl SearchOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NotFoundKind {
-    /// What was named does not exist or cannot be read: I/O error, damaged drive, a directory in place of a file.
+    /// The SOURCE does not exist or cannot be read: I/O error, damaged drive, a directory instead of a file.
     Unreadable,
     /// The description is not UTF-8 text.
     NotText,
@@ -183,7 +183,7 @@ impl NotFoundKind {
         matches!(self, NotFoundKind::NodeWithoutNetwork | NotFoundKind::PxeBoot)
     }
 
-    /// Whether a description may well be there and cannot be read, rather than being absent: exit code 3, not 4.
+    /// Whether a description may exist but cannot be read, as opposed to being absent: exit code 3, not 4.
     pub fn is_unreadable(self) -> bool {
         match self {
             NotFoundKind::Unreadable
@@ -210,12 +210,12 @@ pub struct NotFound {
     pub hint: String,
     /// The system's error behind it, if there was one.
     pub cause: Option<Errno>,
-    /// The message says which drive it is about.
+    /// The message names the drive that it is about.
     pub names_drive: bool,
 }
 
 impl NotFound {
-    /// Without an error of the system behind it.
+    /// Without an underlying system error.
     pub fn new(kind: NotFoundKind, message: impl Into<String>, hint: impl Into<String>) -> NotFound {
         NotFound { kind, message: message.into(), hint: hint.into(), cause: None, names_drive: false }
     }
@@ -225,12 +225,12 @@ impl NotFound {
         NotFound { cause: error.raw_os_error().map(Errno::from_raw), ..self }
     }
 
-    /// Its message says which drive it is about.
+    /// Its message names the drive that it is about.
     fn naming_drive(self) -> NotFound {
         NotFound { names_drive: true, ..self }
     }
 
-    /// Access was denied: what that means depends on whether it was denied to root.
+    /// Access was denied: the meaning depends on whether it was denied to root.
     fn denied(message: impl Into<String>, hint: impl Into<String>, error: &io::Error) -> NotFound {
         let (kind, hint) = match nix::unistd::geteuid().is_root() {
             true => (NotFoundKind::Forbidden, FORBIDDEN.to_owned()),
@@ -240,7 +240,7 @@ impl NotFound {
     }
 }
 
-/// What to do where even root is denied access.
+/// What to do if even root is denied access.
 const FORBIDDEN: &str = "netapply runs as root and is still denied: check the container's device policy, the unit's \
                          restrictions, kernel lockdown and the security module.";
 
@@ -274,7 +274,7 @@ pub const OVERRUN: Duration = Duration::from_secs(30);
 /// process that reads.
 ///
 /// # Errors
-/// Why there is nothing to work with, as sentences for a console.
+/// Why there is no usable description, as sentences for a console.
 pub async fn find(request: &SearchOptions, progress: &mut dyn FnMut(&str)) -> Result<Found, NotFound> {
     let cmdline = &request.cmdline;
     let named = match (&request.source, &cmdline.source) {
@@ -292,7 +292,7 @@ pub async fn find(request: &SearchOptions, progress: &mut dyn FnMut(&str)) -> Re
 }
 
 /// Reads the first of the descriptions at these paths, each as [`find`] does, many of them in one child process. Calls
-/// `found` with each in order, and returns the paths that are left.
+/// `found` with each in order, and returns the remaining paths.
 pub async fn find_some<'p>(
     paths: &'p [String],
     request: &SearchOptions,
@@ -327,7 +327,7 @@ pub async fn directory(source: &str, request: &SearchOptions) -> Result<Option<D
 }
 
 impl Document {
-    /// Decodes UTF-8. Content of a known other kind is named, because "invalid UTF-8" does not help.
+    /// Decodes UTF-8. Known other kinds of content are named, because "invalid UTF-8" does not help.
     fn decode(name: &str, mut bytes: Vec<u8>) -> Result<Document, NotFound> {
         const OTHERS: [(&[u8], &str, &str); 7] = [
             (b"\x1f\x8b", "is compressed with gzip", "Unpack it first: gunzip."),
@@ -361,7 +361,7 @@ impl Document {
     }
 }
 
-/// FNV-1a over all texts, folded to 32 bits and shown in hexadecimal.
+/// FNV-1a over all documents, folded to 32 bits and shown in hexadecimal.
 fn hash(documents: &[Document]) -> String {
     let bytes = documents.iter().flat_map(|d| d.text.bytes());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

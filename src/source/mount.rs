@@ -1,7 +1,7 @@
-//! Reading a drive: ISO 9660 and FAT by our own readers, anything else by mounting it for a moment. A mount is read-only,
-//! without suid, devices and execution, in a mount namespace of one process: nobody else ever sees it, and it is gone with
-//! the process, whatever happens. Blocking, and it leaves the process's mount namespace: only for a child that `child`
-//! starts. Entries: [`read_volume`], [`read_share`].
+//! Reads a drive: ISO 9660 and FAT with our own readers, anything else by mounting it temporarily. A mount is
+//! read-only, without suid, devices and execution, in a mount namespace of one process: nobody else ever sees it, and
+//! it is gone with the process, whatever happens. Blocking, and it leaves the process's mount namespace: only for a
+//! child that `child` starts. Entries: [`read_volume`], [`read_share`].
 
 use super::bytes::ReadAt;
 use super::devices::Share;
@@ -36,7 +36,7 @@ pub(super) fn read_volume(
             return iso.map_or(Ok(None), |iso| layout::read(&iso, promised));
         }
         FileSystem::Vfat => {
-            // What somebody has written to a mounted one may not have reached the device.
+            // Writes to a mounted volume may not have reached the device.
             if let Some(root) = mounted_elsewhere(node, machine) {
                 return layout::read(&DirTree::confined(&root), promised);
             }
@@ -74,7 +74,7 @@ pub(super) fn read_share(share: &Share, machine: &Machine) -> Result<Option<Cont
     }
 }
 
-/// What went wrong before anything could be read.
+/// An error before anything could be read.
 enum Refused {
     /// No mount namespace of our own, or no place to mount at.
     Namespace(io::Error),
@@ -94,19 +94,19 @@ fn mounted<T>(
     let builder = Mount::builder().fstype(filesystem).flags(flags).data(options);
     let result = builder.mount(source, &point).map_err(Refused::Mount).map(|mount| {
         let result = read(&point);
-        // Should this fail, the namespace takes the mount along when the process exits.
+        // If this fails, the mount goes away with the namespace when the process exits.
         let _ = mount.unmount(UnmountFlags::empty());
         result
     });
-    // Only the one that was made for this is empty.
+    // Only the directory that was created for this is empty.
     let _ = fs::remove_dir(machine.drive());
     result
 }
 
-/// Leaves the process's mount namespace, and names a directory that may be covered in the new one.
+/// Leaves the process's mount namespace, and returns a directory that may be covered in the new one.
 fn private_mount_point(machine: &Machine) -> io::Result<PathBuf> {
     unshare(CloneFlags::CLONE_NEWNS)?;
-    // Else the mount would travel back by propagation, which systemd makes the default.
+    // Otherwise the mount would propagate back, which is systemd's default.
     nix::mount::mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     // Before /run exists, any directory will do: no other process sees what covers it.
     let point = machine.drive();
@@ -116,8 +116,8 @@ fn private_mount_point(machine: &Machine) -> io::Result<PathBuf> {
     }
 }
 
-/// Where the device is mounted already. A file system that somebody has mounted for writing cannot be mounted read-only
-/// beside that (EBUSY), but it can be read where it is.
+/// Where the device is already mounted. A file system that is mounted for writing cannot be mounted read-only as well
+/// (EBUSY), but it can be read where it is.
 fn mounted_elsewhere(node: &Path, machine: &Machine) -> Option<PathBuf> {
     let device = fs::metadata(node).ok()?.rdev();
     let device = format!("{}:{}", libc::major(device), libc::minor(device));
@@ -133,7 +133,7 @@ fn mount_of(mountinfo: &str, device: &str) -> Option<PathBuf> {
     })
 }
 
-/// A device or file that cannot even be opened.
+/// A device or file that cannot be opened.
 pub(super) fn cannot_open(node: &Path, error: &io::Error) -> NotFound {
     let message = format!("{} cannot be opened: {}.", node.display(), plain(error));
     if is_denied(error) {

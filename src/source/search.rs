@@ -1,5 +1,5 @@
-//! The search of a boot: looks at every drive, waits for late ones, reads the one to believe. Events say when to look
-//! again, deadlines when to stop. What to believe is decided in `choose`. Entry: [`find`].
+//! The search at boot: looks at every drive, waits for late ones, reads the one to use. Events say when to look again,
+//! deadlines when to stop. Which drive to use is decided in `choose`. Entry: [`find`].
 
 use super::choose::{Candidate, Holder, SearchPhase, Tier, candidates, described, layout_of};
 use super::devices::{self, Device, Location};
@@ -22,15 +22,15 @@ use tokio::time::{Instant, timeout_at};
 
 /// Drives that are probed at the same time.
 const AT_ONCE: usize = 16;
-/// How long a boot gives better places before it believes what an earlier deployment may have left: disks and CD drives
-/// are detected side by side, in no order.
+/// How long a boot waits for better places before it uses what an earlier deployment may have left: disks and CD drives
+/// are detected in parallel, in no order.
 const SETTLE: Duration = Duration::from_secs(1);
-/// How often an empty drive is looked at that sends no events (`Device::unwatched`).
+/// How often an empty drive that sends no events is polled (`Device::unwatched`).
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Drives that a message lists.
 const LISTED: usize = 6;
 
-/// The directories that a boot looks into, and what each is laid out as.
+/// The directories that are searched at boot, and the layout of each.
 const SEEDS: [(&str, Layout); 5] = [
     ("config-drive", Layout::ConfigDrive),
     ("var/lib/cloud/seed/config_drive", Layout::ConfigDrive),
@@ -39,7 +39,7 @@ const SEEDS: [(&str, Layout); 5] = [
     ("mnt/config", Layout::ConfigDrive),
 ];
 
-/// Searches until something is found or the time is over. `watch` was subscribed before, so that nothing is missed
+/// Searches until something is found or the time is over. `watch` was subscribed earlier, so that nothing is missed
 /// between the first look and the first wait.
 pub(super) async fn find(
     request: &SearchOptions,
@@ -63,7 +63,7 @@ pub(super) async fn find(
     let mut search = Search::new(request, last + OVERRUN);
     let mut announced = false;
     loop {
-        // The time before the look counts: what the look missed is seen by the next one.
+        // The time before the look counts: what the look missed is found by the next one.
         let now = Instant::now();
         let phase = match () {
             () if now >= last => SearchPhase::Last,
@@ -96,7 +96,7 @@ struct Search<'a> {
     devices: Vec<Device>,
     /// By device name; forgotten when an event says that the device changed.
     looks: BTreeMap<String, Inspected>,
-    /// What reading a candidate gave where that was no description, by the candidate's name; forgotten likewise.
+    /// The result of reading a candidate if it was no description, by the candidate's name; forgotten likewise.
     read: BTreeMap<String, NotFound>,
 }
 
@@ -149,7 +149,7 @@ impl<'a> Search<'a> {
         candidates(&self.volumes(), devices::shares(&machine.sys()), seeds, cmdline)
     }
 
-    /// Reads the candidates that may be taken now, the best first. `None`: look further.
+    /// Reads the candidates that may be taken now, best first. `None`: keep looking.
     async fn attempt(&mut self, phase: SearchPhase) -> Option<Result<Found, NotFound>> {
         let all = self.candidates();
         let believable: Vec<&Candidate> = all.iter().filter(|c| !c.is_superseded(&all)).collect();
@@ -163,7 +163,7 @@ impl<'a> Search<'a> {
                     Err(problem) => self.read.insert(name.clone(), on_drive(candidate, problem)),
                 };
             }
-            // What is there and cannot be read is not replaced by something older that can.
+            // A drive that exists but cannot be read is not replaced by an older one.
             let problem =
                 self.read.get(&name).filter(|p| p.kind.is_unreadable() && candidate.matters(p.kind));
             if let Some(problem) = problem {
@@ -171,12 +171,12 @@ impl<'a> Search<'a> {
                 return final_word.then(|| Err(problem.clone()));
             }
         }
-        // Ironic has made the one drive of this boot without a network description: no other one will come.
+        // Ironic has made this boot's only drive without a network description: no other one will appear.
         let by_design = self.read.values().find(|problem| problem.kind == NotFoundKind::NodeWithoutNetwork);
         if let Some(problem) = by_design {
             return Some(Err(problem.clone()));
         }
-        // This boot's drive is there without a network description: there is no reason to delay the boot any further.
+        // This boot's drive has no network description: there is no reason to delay the boot any further.
         let mut drives =
             believable.iter().filter(|c| c.is_labelled_drive()).map(|c| self.read.get(&c.name()));
         let over = phase == SearchPhase::Settled && !self.request.cmdline.medium_awaited();
@@ -198,7 +198,8 @@ impl<'a> Search<'a> {
         if let Holder::Share(share) = &taken.holder {
             origin.filesystem = Some(share.filesystem.into());
         }
-        // Labelled drives count even where ir_pub_id makes them no candidates: they are what was mistaken before.
+        // Labelled drives count even if ir_pub_id excludes them as candidates: they are the ones that were mistaken
+        // before.
         let taken_name = taken.name();
         for (device, volume) in self.volumes().iter().filter(|(_, volume)| layout_of(volume).is_some()) {
             let name = device.node.display().to_string();
@@ -284,7 +285,7 @@ impl<'a> Search<'a> {
         if look(|l| *l == Inspected::NeedsRoot).is_some() {
             return NotFound::new(NotFoundKind::NeedsRoot, message, "Run netapply as root.");
         }
-        // A container sees the host's drives and may not open them: there is no drive for it, and nothing to fix.
+        // A container sees the host's drives but may not open them: there is no drive for it, and nothing to fix.
         let hint = "Attach the drive, or name the description: netapply.source= on the kernel command line, or \
                     netapply SOURCE.";
         if let Some((device, publisher)) = self.other_boots_iso() {
@@ -313,7 +314,7 @@ impl<'a> Search<'a> {
         Some((device.node.display().to_string(), publisher))
     }
 
-    /// What there was instead, as a sentence.
+    /// What was found instead, as a sentence.
     fn seen(&self) -> String {
         let mut devices: Vec<&Device> = self.devices.iter().collect();
         devices.sort_unstable_by_key(|d| (d.place, d.name.clone()));
@@ -388,7 +389,7 @@ mod tests {
         iso("cidata", "", "NETWORK_CONFIG", V2)
     }
 
-    /// Searches; `act` is called with each sentence of progress, and may change the machine.
+    /// Searches; `act` is called with each progress message, and may change the machine.
     fn search(
         fake: &FakeMachine,
         cmdline: &str,
@@ -447,7 +448,7 @@ mod tests {
     fn a_medium_put_into_a_known_drive_is_read_anew() {
         let fake = FakeMachine::new();
         fake.disk(CD, b"nothing yet");
-        // Polled by the kernel, so that only the event can be what tells.
+        // Polled by the kernel, so that only the event can trigger it.
         fake.write(&format!("sys/devices/{CD}/events_poll_msecs"), b"2000");
         let found = search(&fake, "", 3600, |_, kernel| {
             fake.write("dev/sr0", &cidata());

@@ -1,5 +1,6 @@
-//! A drive's files in any file system: the little that the layouts need, with the same limits everywhere. A path
-//! never leaves its tree, a file has a size limit, and only regular files are opened. Entry: [`FileTree`], [`DirTree`].
+//! A drive's files in any file system: the few operations that the layouts need, with the same limits everywhere. A
+//! path never leaves its tree, a file has a size limit, and only regular files are opened. Entry: [`FileTree`],
+//! [`DirTree`].
 
 use std::cell::Cell;
 use std::fs;
@@ -7,19 +8,19 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The most that a description's file may have, in bytes: the largest real one is a hundredth of it.
+/// The maximum size of a description's file, in bytes: the largest real one is a hundredth of it.
 pub(super) const TEXT_LIMIT: usize = 10 << 20;
-/// The most that a file with many descriptions may have, in bytes: 100,000 nodes. A child's answer takes more.
+/// The maximum size of a file with many descriptions, in bytes: 100,000 nodes. A child's answer may be larger.
 pub(super) const MANY_LIMIT: usize = 120 << 20;
-/// The most that a side file may have, such as `meta-data`.
+/// The maximum size of a side file, such as `meta-data`.
 pub(super) const SIDE_LIMIT: usize = 1 << 20;
-/// The most that all files of one drive may have together, in bytes.
+/// The maximum total size of all files of one drive, in bytes.
 const TOTAL_LIMIT: usize = 32 << 20;
-/// The most directory entries of one drive that are looked at: a folder for each of 10,000 hosts fits.
+/// How many directory entries of one drive are read: enough for a folder for each of 10,000 hosts.
 const ENTRY_LIMIT: usize = 200_000;
 
-/// What is left of what one drive may cost: neither the number of its files nor their size may exhaust the machine. The
-/// time is bounded by who waits for the child process that reads.
+/// The remaining budget of a drive: neither the number of its files nor their size may exhaust the machine. The time is
+/// bounded by the parent of the child process that reads.
 #[derive(Debug)]
 pub(super) struct Budget {
     bytes: Cell<usize>,
@@ -36,7 +37,7 @@ impl Budget {
         spend(&self.bytes, bytes).ok_or(ReadError::TooMuch)
     }
 
-    /// For the entries of a directory that is listed.
+    /// For the entries of a listed directory.
     pub(super) fn spend_entries(&self, entries: usize) -> Result<(), ReadError> {
         spend(&self.entries, entries).ok_or(ReadError::TooMany)
     }
@@ -47,17 +48,17 @@ fn spend(left: &Cell<usize>, amount: usize) -> Option<()> {
     Some(())
 }
 
-/// Why a file that is there cannot be read. `Display` continues the sentence "FILE …".
+/// Why an existing file cannot be read. `Display` continues the sentence "FILE …".
 #[derive(Debug)]
 pub(super) enum ReadError {
     Io(io::Error),
-    /// The file system contradicts itself; says where.
+    /// The file system is inconsistent; says where.
     Damaged(&'static str),
     /// The file has more bytes than this.
     TooLarge(usize),
-    /// With this file, all files together have more bytes than a drive may have.
+    /// With this file, the total exceeds the limit of a drive.
     TooMuch,
-    /// With this directory, there are more entries than a drive may have.
+    /// With this directory, the entries exceed the limit of a drive.
     TooMany,
     NotAFile,
     LeavesTree,
@@ -103,7 +104,7 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// The error in the system's own words, without its number.
+/// The system's error text without its number.
 pub(super) fn plain(e: &io::Error) -> String {
     match e.raw_os_error() {
         Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
@@ -137,7 +138,7 @@ pub(super) struct DirTree {
 /// Whether links may lead out of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Links {
-    /// Never on a drive, which is foreign, nor in a directory that somebody else may have written.
+    /// Never on a drive, which is untrusted, nor in a directory that somebody else may have written.
     Confined,
     /// In this machine's own directories: NixOS keeps `/etc` as links.
     Followed,
@@ -148,7 +149,7 @@ impl DirTree {
         DirTree { root: root.to_owned(), links, budget: Budget::new() }
     }
 
-    /// A foreign directory: what lies outside is not read.
+    /// An untrusted directory: nothing outside is read.
     pub(super) fn confined(root: &Path) -> DirTree {
         DirTree::new(root, Links::Confined)
     }
@@ -168,7 +169,7 @@ impl DirTree {
     }
 }
 
-/// `None` for the errors that only mean that there is no such file.
+/// `None` for errors that only mean that there is no such file.
 fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -205,7 +206,7 @@ impl FileTree for DirTree {
     }
 }
 
-/// Opens a regular file, and says how long it is. Never hangs on a FIFO or a terminal.
+/// Opens a regular file, and returns its length. Never hangs on a FIFO or a terminal.
 fn open_file(path: &Path) -> Result<(fs::File, u64), ReadError> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -216,7 +217,7 @@ fn open_file(path: &Path) -> Result<(fs::File, u64), ReadError> {
 /// A regular file's bytes, at most `limit`.
 pub(super) fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
     let (file, length) = open_file(path)?;
-    // Room for one byte more than there should be shows the end at the first read.
+    // Room for one byte more than expected detects the end with the first read.
     read_limited(file, length.saturating_add(1), limit)
 }
 

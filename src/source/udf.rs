@@ -4,11 +4,11 @@
 use super::bytes::{ReadAt, clean, le16, le32, utf16_be};
 use std::io;
 
-/// The sizes of a block that writers use, the commonest first.
+/// The block sizes that writers use, the commonest first.
 const BLOCK_SIZES: [u64; 4] = [2048, 512, 4096, 1024];
 /// The block with the anchor (ECMA-167, 3/8.4.2.1).
 const ANCHOR: u64 = 256;
-/// Descriptors of the volume that are looked at: more than any real one has.
+/// How many volume descriptors are read: more than any real volume has.
 const DESCRIPTORS: u64 = 32;
 
 /// The tags of the descriptors that are read (ECMA-167, 3/7.2.1).
@@ -34,7 +34,7 @@ pub(super) fn probe(reader: &dyn ReadAt) -> io::Result<Option<(Vec<String>, Opti
 
 /// Whether the volume recognition sequence names UDF: `BEA01`, then `NSR02` or `NSR03` (ECMA-167, 2/8.3).
 fn is_recognised(reader: &dyn ReadAt) -> io::Result<bool> {
-    // A block of 4096 bytes has its structures twice as far apart.
+    // With blocks of 4096 bytes the structures are twice as far apart.
     for step in [2048, 4096] {
         let mut begun = false;
         for n in 0..8 {
@@ -50,7 +50,7 @@ fn is_recognised(reader: &dyn ReadAt) -> io::Result<bool> {
     Ok(false)
 }
 
-/// What the volume's descriptors say. The logical volume's identifier is what blkid(8) calls the label.
+/// The contents of the volume's descriptors. The logical volume's identifier is what blkid(8) calls the label.
 fn labels(reader: &dyn ReadAt, start: u64, block: u64) -> io::Result<(Vec<String>, Option<String>)> {
     let (mut logical, mut primary, mut made) = (None, None, None);
     for n in 0..DESCRIPTORS {
@@ -78,7 +78,7 @@ fn tag(descriptor: &[u8]) -> Option<u16> {
     (sum == tag[4]).then(|| le16(tag, 0)).flatten()
 }
 
-/// A field of characters: the last byte says how many are used, the first how wide they are (UDF 2.60, 2.1.1 and 2.1.3).
+/// A field of characters: the last byte is the number in use, the first their width (UDF 2.60, 2.1.1 and 2.1.3).
 fn dstring(field: &[u8]) -> Option<String> {
     let (length, field) = field.split_last()?;
     let (width, text) = field.get(..usize::from(*length))?.split_first()?;

@@ -1,6 +1,6 @@
 //! What a superblock says about a volume: its file system, labels, ISO publisher id and time of creation. Read here and
-//! not from udev's links, because an initramfs may have no udev, and udev knows only one of a volume's labels. Pure over
-//! [`ReadAt`]: knows no device names and mounts nothing. Every byte is foreign. Entry: [`probe`].
+//! not from udev's links, because an initramfs may have no udev, and udev knows only one of a volume's labels. Pure
+//! over [`ReadAt`]: knows no device names and mounts nothing. Every byte is untrusted. Entry: [`probe`].
 
 use super::bytes::{ReadAt, clean, le16, le32, printable, utf16_be};
 use super::fat::Fat;
@@ -16,7 +16,7 @@ pub(super) enum FileSystem {
     Vfat,
     /// ext2, ext3 or ext4: the ext4 driver reads them all.
     Ext4,
-    /// UDF without an ISO 9660 beside it: what Windows' own tools make.
+    /// UDF without ISO 9660: what Windows' own tools write.
     Udf,
 }
 
@@ -32,14 +32,14 @@ impl FileSystem {
     }
 }
 
-/// What the superblock says.
+/// The contents of the superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Volume {
     pub(super) filesystem: FileSystem,
-    /// Every label, the one that blkid shows first: an ISO can have a second one in its Joliet descriptor, VFAT one
-    /// in the root directory and another in the boot sector. Printable: control characters are replaced.
+    /// Every label, the one that blkid shows first: an ISO can have a second one in its Joliet descriptor, VFAT one in
+    /// the root directory and another in the boot sector. Printable: control characters are replaced.
     pub(super) labels: Vec<String>,
-    /// ISO 9660 only: what Ironic writes into the kernel command line as `ir_pub_id`.
+    /// ISO 9660 only: what Ironic puts on the kernel command line as `ir_pub_id`.
     pub(super) publisher: Option<String>,
     /// When the volume was made, as `2026-03-01 10:20:30 +02:00`; VFAT keeps local time without its zone.
     pub(super) created: Option<String>,
@@ -47,10 +47,10 @@ pub(super) struct Volume {
 
 /// ISO 9660 descriptors start here, one every 2048 bytes (ECMA-119, 7.1.1).
 pub(super) const ISO_DESCRIPTORS: u64 = 32768;
-/// Descriptors looked at: more than any real disc has, and an end where the terminator is missing.
+/// How many descriptors are read: more than any real disc has, in case the terminator is missing.
 pub(super) const ISO_DESCRIPTOR_COUNT: usize = 32;
 
-/// Reads the superblocks. `None`: no file system that a config drive has.
+/// Reads the superblocks. `None`: no file system that a config drive can have.
 pub(super) fn probe(reader: &dyn ReadAt) -> io::Result<Option<Volume>> {
     // ISO 9660 first: a hybrid image has a partition table, and can have a FAT boot sector, in the same place.
     if let Some(volume) = probe_iso(reader)? {

@@ -1,5 +1,5 @@
-//! The kernel's events on block devices: a drive that appears, a medium that is put in. Straight from the kernel and not
-//! from udev, which an initramfs may not have. Entry: [`Watch::kernel`], before the first look at the devices.
+//! The kernel's events on block devices: a drive that appears, a medium that is inserted. Directly from the kernel and
+//! not from udev, which an initramfs may not have. Entry: [`Watch::kernel`], before the first look at the devices.
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -9,14 +9,14 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use tokio::io::unix::AsyncFd;
 
-/// What happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceEvent {
-    /// The block device of this name came, went or changed.
+    /// The block device with this name appeared, disappeared or changed.
     Device(String),
-    /// A virtio device came or went: a host share may be there.
+    /// A virtio device appeared or disappeared: it may be a host share.
     Virtio,
-    /// Events were lost, or are not told apart: anything may have happened.
+    /// Events were lost, or cannot be told apart: anything may have happened.
     Lost,
 }
 
@@ -24,13 +24,13 @@ pub enum DeviceEvent {
 pub struct Watch(AsyncFd<OwnedFd>);
 
 impl Watch {
-    /// Subscribes to the kernel's events. Needs no root. An error where the kernel has no such socket.
+    /// Subscribes to the kernel's events. Needs no root. Fails if the kernel has no such socket.
     pub(super) fn kernel() -> io::Result<Watch> {
         Watch::subscribe(1)
     }
 
-    /// Subscribes to the kernel's events and to udev's, which come when udev has made its links. Of udev's only the
-    /// fact is told.
+    /// Subscribes to the kernel's events and to udev's, which are sent when udev has made its links. For udev's only
+    /// their arrival is reported.
     pub fn kernel_and_udev() -> io::Result<Watch> {
         Watch::subscribe(1 | 2)
     }
@@ -39,19 +39,20 @@ impl Watch {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let protocol = SockProtocol::NetlinkKObjectUEvent;
         let fd = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?;
-        // A burst of hundreds of devices is lost at the default size; more than the system's limit is cut to it.
+        // A burst of hundreds of devices is lost at the default size; a value above the system's limit is reduced to
+        // it.
         let _ = setsockopt(&fd, sockopt::RcvBuf, &(1 << 20));
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
         Watch::over(fd)
     }
 
-    /// Takes the events from any socket that keeps messages apart.
+    /// Receives events from any socket that preserves message boundaries.
     pub(super) fn over(fd: OwnedFd) -> io::Result<Watch> {
         // SAFETY: an OwnedFd keeps its one descriptor open until it is dropped, and nothing here replaces it.
         Ok(Watch(unsafe { AsyncFd::register(fd) }?))
     }
 
-    /// Waits for events that matter, and returns all that are there.
+    /// Waits for relevant events, and returns all pending ones.
     pub async fn next(&mut self) -> Vec<DeviceEvent> {
         loop {
             let Ok(mut ready) = self.0.readable().await else { return vec![DeviceEvent::Lost] };
@@ -75,7 +76,7 @@ impl Watch {
     }
 }
 
-/// One message. Sending to either group takes CAP_NET_ADMIN, and an event only makes us look again.
+/// One message. Sending to either group requires CAP_NET_ADMIN, and an event only makes us look again.
 fn receive(fd: &AsyncFd<OwnedFd>) -> Result<Vec<u8>, Errno> {
     let mut buffer = vec![0; 8192];
     let (length, _) = recvfrom::<NetlinkAddr>(fd.get_ref().as_raw_fd(), &mut buffer)?;
@@ -83,7 +84,7 @@ fn receive(fd: &AsyncFd<OwnedFd>) -> Result<Vec<u8>, Errno> {
     Ok(buffer)
 }
 
-/// A message is `add@/devices/…`, then `KEY=value` pairs, each ended by a NUL.
+/// A message is `add@/devices/…`, then `KEY=value` pairs, each terminated by a NUL.
 fn parse(message: &[u8]) -> Option<DeviceEvent> {
     if message.starts_with(b"libudev\0") {
         return Some(DeviceEvent::Lost);

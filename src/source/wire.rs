@@ -1,5 +1,5 @@
-//! How a child process hands what it has read to its parent: as bytes, field after field. Both are the same program, so
-//! nothing is named and no version is kept. Entry: [`Wire`].
+//! How a child process passes what it has read to its parent: as bytes, field after field. Both are the same program,
+//! so fields have no names and there is no version. Entry: [`Wire`].
 
 use super::layout::{Contents, Layout};
 use super::look::Inspected;
@@ -7,11 +7,11 @@ use super::volume::{FileSystem, Volume};
 use super::{Directory, Document, Metadata, NotFound, NotFoundKind, OriginKind};
 use nix::errno::Errno;
 
-/// A value that can be handed over.
+/// A value that can be passed.
 pub(super) trait Wire: Sized {
     /// Appends the value.
     fn put(&self, to: &mut Vec<u8>);
-    /// Takes the value off the front; `None` if the bytes are cut short.
+    /// Removes the value from the front; `None` if the bytes are truncated.
     fn take(from: &mut &[u8]) -> Option<Self>;
 }
 
@@ -39,7 +39,7 @@ impl Wire for bool {
 
 impl Wire for String {
     fn put(&self, to: &mut Vec<u8>) {
-        // A budget far below 4 GiB bounds whatever is read.
+        // A budget far below 4 GiB limits what is read.
         u32::try_from(self.len()).unwrap_or(u32::MAX).put(to);
         to.extend_from_slice(self.as_bytes());
     }
