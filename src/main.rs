@@ -1,4 +1,4 @@
-//! The whole program on one screen: arguments, command, exit code.
+//! The whole program on one screen: arguments, command, exit status.
 //!
 //! C's `main`, since Rust's ends the process by a signal where a standard file is closed and there is no /dev/null.
 #![no_main]

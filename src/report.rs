@@ -58,7 +58,7 @@ pub struct Report {
     pub written: String,
     /// The verdict.
     pub verdict: Verdict,
-    /// The program's exit code.
+    /// The program's exit status.
     pub exit: u8,
     /// How long it took, in seconds.
     pub seconds: f64,

@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> Exit {
     }
 }
 
-/// One runtime on the calling thread; everything asynchronous of the program runs in it.
+/// One runtime on the calling thread; everything asynchronous in the program runs in it.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, std::io::Error> {
     process::has_spare_files()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -81,21 +81,22 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, std::io::Error> {
     Ok(result)
 }
 
-/// Prints a page and returns the exit code: that of the command, or 1 where it would be 0 and the page cannot be printed.
+/// Prints a page and returns the exit status: that of the command, or 1 if it would be 0 and the page cannot be
+/// printed.
 fn print(page: &Page, exit: Exit) -> Exit {
     print_raw(page.as_str(), exit)
 }
 
-/// Prints a value as JSON, which has escapes of its own; otherwise as [`print`].
+/// Prints a value as JSON, which has its own escapes; otherwise as [`print`].
 fn print_json(value: &impl Serialize, exit: Exit) -> Exit {
     print_raw(&(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"), exit)
 }
 
-/// Prints text that is ours or has escapes of its own.
+/// Prints text that is our own or is escaped already.
 fn print_raw(text: &str, exit: Exit) -> Exit {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A reader that has gone away (`| head`) is no failure.
+        // A closed pipe (`| head`) is not an error.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             complain(&format!("cannot write to standard output: {error}"));
             if exit == Exit::Success { Exit::Incomplete } else { exit }
@@ -104,12 +105,12 @@ fn print_raw(text: &str, exit: Exit) -> Exit {
     }
 }
 
-/// Prints a sentence to standard error, in the program's name.
+/// Prints a sentence to standard error, prefixed with the program's name.
 pub fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "netapply: {}", printable(text));
 }
 
-/// Colour on a terminal, unless the user says no (no-color.org).
+/// Colour on a terminal, unless disabled (no-color.org).
 fn style(terminal: bool) -> Style {
     let wanted = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     if wanted && std::env::var("TERM").is_ok_and(|t| t != "dumb") { Style::Colour } else { Style::Plain }
@@ -119,12 +120,12 @@ fn stdout_style() -> Style {
     style(std::io::stdout().is_terminal())
 }
 
-/// Whether the rest of the image is told what was done: `--handoff`, else `netapply.handoff=`, else yes.
+/// Whether to hand off to the rest of the image: `--handoff`, else `netapply.handoff=`, else yes.
 fn tells_the_image(args: &Args, cmdline: &Cmdline) -> bool {
     args.handoff.unwrap_or_else(|| cmdline.handoff.as_deref() != Some("none"))
 }
 
-/// What to look for: the description that is named, or the one that a boot would find.
+/// What to look for: the named description, or the one that a boot would find.
 fn request(args: &Args, source: Option<&String>) -> SearchOptions {
     let machine = Machine::default();
     let cmdline = Cmdline::read(&machine);
@@ -148,7 +149,7 @@ fn parse(found: &Found) -> Parsed {
     format::parse(found.documents.iter().map(|d| (d.name.clone(), d.text.clone())).collect())
 }
 
-/// The exit code for a description that was not found.
+/// The exit status for a description that was not found.
 fn not_found(missing: &source::NotFound) -> Exit {
     if missing.kind.is_unreadable() { Exit::BadText } else { Exit::NoDescription }
 }
@@ -178,7 +179,7 @@ fn as_clause(sentence: &str) -> String {
     }
 }
 
-/// The runtime could not be made: as a description that cannot be read.
+/// The runtime could not be created: reported like a description that cannot be read.
 fn broken(error: &std::io::Error) -> source::NotFound {
     source::NotFound::new(NotFoundKind::Unreadable, error.to_string(), String::new())
 }

@@ -1,7 +1,7 @@
-//! What can be checked on a [`Desired`] whatever format it came from: references, names, stacking, options, routes.
+//! Checks on a [`Desired`] from any format: references, names, stacking, options, routes.
 //!
-//! [`check`] repairs what has one sensible reading and says so, and leaves out what cannot work together with all that
-//! depends on it. Afterwards every reference is the id of a link that exists, and no link depends on itself.
+//! [`check`] repairs what has one sensible reading and reports it, and leaves out contradictions with everything that
+//! depends on them. Afterwards every reference is the id of an existing link, and no link depends on itself.
 
 mod bridge_vlans;
 pub(super) mod references;
@@ -14,11 +14,11 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{BondMode, Desired, Kind, Link, Located, Mtu, Naming, Place, Settings};
 
-/// Links in one description. A link takes a hundred times the memory of the few bytes that can ask for one, and a
+/// The maximum number of links. A link takes a hundred times the memory of the few bytes that request one, and a
 /// machine with every VLAN has four thousand.
 const MAX_LINKS: usize = 10_000;
 
-/// The whole of it.
+/// All checks, in order.
 pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let had_links = !desired.links.is_empty();
     limit(desired, diags);
@@ -50,7 +50,7 @@ pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Takes nothing of a description with more links than any machine has.
+/// Discards a description with more links than any machine has.
 fn limit(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     if let Some(link) = desired.links.get(MAX_LINKS) {
         diags.push(Diagnostic::new(Code::TooLarge, link.at, "more than 10,000 links"));
@@ -58,7 +58,7 @@ fn limit(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Two links cannot have one interface name.
+/// No two links may have the same interface name.
 fn unique_names(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mut seen: HashMap<String, Place> = HashMap::new();
     for link in &mut desired.links {
@@ -76,9 +76,9 @@ fn unique_names(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Options of bridges that are times in 1/100 s.
+/// Bridge options that are times in 1/100 s.
 const BRIDGE_TIMES: &[&str] = &["forward_delay", "hello_time", "max_age", "ageing_time"];
-/// What the kernel takes for the forward delay with the spanning tree on (br_set_forward_delay), in 1/100 s.
+/// The kernel's range for the forward delay with the spanning tree on (br_set_forward_delay), in 1/100 s.
 const FORWARD_DELAY: (i64, i64) = (200, 3000);
 
 /// Leaves out numbers that the kernel refuses, which would cost the whole link.
@@ -130,7 +130,7 @@ fn of_mode(
     });
 }
 
-/// The same of a bond's members.
+/// The same for a bond's members.
 fn member_options(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let bonds = desired.links.iter().filter(|link| link.kind == Kind::Bond);
     let of_bond = |bond: &Link| {
@@ -159,7 +159,7 @@ fn bond_options(bond: &mut Link, closed: bool, diags: &mut Vec<Diagnostic>) {
     let mode = bond.settings.bond_mode().unwrap_or_default();
     of_mode(&mut bond.settings, bond.kind.attributes(), mode, &bond.id, diags);
     monitoring(bond, mode, diags);
-    // The kernel takes another address without a word, and does not set it (bond_set_mac_address).
+    // The kernel silently accepts another address but does not set it (bond_set_mac_address).
     let policy = bond.settings.word("fail_over_mac").filter(|policy| *policy != "none");
     if let (Some(policy), BondMode::ActiveBackup, Some(mac)) = (policy, mode, bond.mac) {
         let message = format!(
@@ -200,7 +200,7 @@ fn monitoring(bond: &mut Link, mode: BondMode, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A member takes its bond's MTU when it joins (bond_enslave), so a bond without one takes its members'.
+/// A member gets its bond's MTU when it joins (bond_enslave), so a bond without one gets its members'.
 fn bond_mtus(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mtus: HashMap<String, (Mtu, Place)> =
         desired.links.iter().filter_map(|l| l.mtu.map(|m| (l.id.clone(), (m.value, m.at)))).collect();
@@ -232,8 +232,8 @@ fn bond_mtus(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The kernel refuses a VLAN whose MTU is larger than that of the link below (vlan_dev_change_mtu): a link below that has
-/// none of its own gets the largest of its VLANs', and a VLAN takes the smaller one.
+/// The kernel refuses a VLAN whose MTU is larger than its parent's (vlan_dev_change_mtu): a parent without one gets the
+/// largest of its VLANs', and a VLAN gets the smaller one.
 fn vlan_mtus(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let index: HashMap<String, usize> =
         desired.links.iter().enumerate().map(|(i, l)| (l.id.clone(), i)).collect();
@@ -278,7 +278,7 @@ fn vlan_mtus(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Gives a link that has no MTU this one, with the members of a bond and what a VLAN is on. False where it has one.
+/// Sets the MTU of a link that has none, with a bond's members and a VLAN's parent. False if it has one.
 fn raise(desired: &mut Desired, index: &HashMap<String, usize>, link: usize, mtu: Located<Mtu>) -> bool {
     let mut next = Some(link);
     let mut raised = false;

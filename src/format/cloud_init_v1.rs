@@ -1,7 +1,7 @@
 //! cloud-init network-config version 1: a `config` list of typed items. [`read`] is the entry.
 //!
-//! Links are known by interface name. A NIC is matched by its `mac_address`, and its `name` is optional: it becomes an
-//! alternative name. What the subnets share with Debian interfaces text is in `debian`.
+//! Links are identified by interface name. A NIC is matched by its `mac_address`, and its `name` is optional: it
+//! becomes an alternative name. What the subnets share with Debian interfaces files is in `debian`.
 
 mod table;
 
@@ -25,7 +25,7 @@ use table::{BOND, BRIDGE, GLOBAL_ROUTE, NAMESERVER, PHYSICAL, ROUTE, SUBNET, TOP
 const TYPES: &[&str] =
     &["physical", "infiniband", "loopback", "bond", "bridge", "vlan", "nameserver", "route"];
 
-/// What `type` says in a subnet.
+/// The values of `type` in a subnet.
 const METHODS: &[(&str, Method)] = &[
     ("static", Method::Static),
     ("static4", Method::Static),
@@ -220,7 +220,7 @@ impl Reader {
     }
 }
 
-/// The keys and the link of an item that must have a name. `None`, with a diagnostic, where it has none.
+/// The keys and the link of an item that must have a name. `None`, with a diagnostic, if it has none.
 fn named<'a>(
     item: &'a Node,
     object: &'static Object,
@@ -248,7 +248,7 @@ fn named_text<'a>(fields: &Fields<'a>, diags: &mut Vec<Diagnostic>) -> Option<Lo
     text(node, "name", diags).map(|name| Located::new(name, node.at))
 }
 
-/// A NIC's name is optional: one that it cannot have is a warning.
+/// A NIC's name is optional: an invalid one is a warning.
 fn alternative_name(name: &Located<&str>, diags: &mut Vec<Diagnostic>) -> Naming {
     match IfName::to_give(name.value) {
         Ok(valid) => Naming::Alternative(Located::new(valid, name.at)),
@@ -260,7 +260,7 @@ fn alternative_name(name: &Located<&str>, diags: &mut Vec<Diagnostic>) -> Naming
     }
 }
 
-/// What links of every kind have.
+/// The keys of links of every kind.
 fn common(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     link.mtu = fields.get("mtu").and_then(|n| mtu(n, "mtu", diags));
     link.ipv6.accept_ra = fields.get("accept-ra").and_then(|n| boolean(n, "accept-ra", diags));
@@ -334,8 +334,8 @@ fn method(fields: &Fields, diags: &mut Vec<Diagnostic>) -> Option<Located<Method
     }
 }
 
-/// The MTU of a subnet is the link's, before the link's own, or beside an IPv6 address IPv6's alone, as cloud-init hands
-/// it to netplan. Of several IPv4 subnets the first counts.
+/// The MTU of a subnet applies to the link, before the link's own, or next to an IPv6 address to IPv6 alone, as
+/// cloud-init passes it to netplan. Of several IPv4 subnets the first counts.
 fn subnet_mtu(
     fields: &Fields,
     method: Method,

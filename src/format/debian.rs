@@ -1,7 +1,8 @@
-//! What cloud-init v1 and Debian interfaces text share: v1 was made after ifupdown. A subnet has the options of an
-//! `iface` stanza, a bond those of ifenslave, a bridge those of bridge-utils, and links are known by interface name.
+//! What cloud-init v1 and Debian interfaces files share: v1 was modelled on ifupdown. A subnet has the options of an
+//! `iface` stanza, a bond those of ifenslave, a bridge those of bridge-utils, and links are identified by interface
+//! name.
 //!
-//! A reader fills a [`Draft`] and ends with [`Draft::finish`], which joins what the text says in different places.
+//! A reader fills a [`Draft`] and ends with [`Draft::finish`], which joins the parts from different places.
 
 mod bond;
 mod bridge;
@@ -27,7 +28,7 @@ pub(super) use subnet::{Method, either, metric, subnet};
 use vlans::VlanOptions;
 pub(super) use vlans::table as vlan_table;
 
-/// What is read of a text, before its parts are joined.
+/// A description before its parts are joined.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) desired: Desired,
@@ -55,13 +56,13 @@ impl Draft {
         self.desired.links.push(link);
     }
 
-    /// The link of this name.
+    /// The link with this name.
     pub(super) fn link(&mut self, name: &str) -> Option<&mut Link> {
         self.by_name.get(name).and_then(|index| self.desired.links.get_mut(*index))
     }
 
-    /// The loopback interface is the kernel's own, and so are its addresses: only others are set. Name servers written
-    /// there are meant for the machine, as it is the one interface that is always up.
+    /// The loopback interface and its addresses are the kernel's own: only additional addresses are set. Name servers
+    /// written there apply to the machine, as it is the one interface that is always up.
     pub(super) fn loopback(&mut self, mut link: Link, diags: &mut Vec<Diagnostic>) {
         self.desired.resolver.merge(&std::mem::take(&mut link.resolver));
         link.addresses.retain(|address| !address.net.addr().is_loopback());
@@ -75,18 +76,18 @@ impl Draft {
         self.add(link);
     }
 
-    /// Keeps what `bridge vlan add`, or `del`, says of a port or of the bridge itself.
+    /// Records the VLANs that `bridge vlan add` or `del` sets for a port or the bridge itself.
     pub(super) fn vlan_command(&mut self, link: &str, vlan: PortVlan, adds: bool, at: Place) {
         self.vlans.entry(link.to_owned()).or_default().command(vlan, adds, at);
     }
 
-    /// Keeps a route for the link that reaches its gateway.
+    /// Records a route for the link that reaches its gateway.
     pub(super) fn route(&mut self, route: Route) {
         self.routes.push(route);
     }
 
-    /// Links for members and parents that the text only names, ports' options, and routes without a link. `said_implied`
-    /// is false where names are all that a text ever has.
+    /// Adds links for members and parents that are only named, ports' options, and routes without a link.
+    /// `said_implied` is false if a format only ever has names.
     pub(super) fn finish(mut self, report_implied: bool, diags: &mut Vec<Diagnostic>) -> Desired {
         for link in &mut self.desired.links {
             let mut seen = HashSet::new();
@@ -133,7 +134,7 @@ impl Draft {
         self.desired
     }
 
-    /// A route that names no link goes to the one that reaches its gateway, else to the only one with addresses.
+    /// A route that names no link belongs to the one that reaches its gateway, else to the only one with addresses.
     fn place(&mut self, diags: &mut Vec<Diagnostic>) {
         if self.routes.is_empty() {
             return;
@@ -149,7 +150,7 @@ impl Draft {
                 link.routes.push(route);
                 continue;
             }
-            // A lease may bring the subnet; what is certain is only that nothing here does.
+            // A lease may bring the subnet; the only certainty is that nothing described does.
             let leased = |link: &Link| link.dynamic.iter().any(|d| d.value.family() == route.family());
             let (severity, unless) = match self.desired.links.iter().any(leased) {
                 true => (Severity::Warning, " unless DHCP brings its subnet: left out"),
@@ -214,7 +215,7 @@ impl Reach {
 }
 
 /// The VLAN of a name such as `eth0.100` that is a member or parent and has no description of its own: bridge-utils and
-/// ifupdown2 make it.
+/// ifupdown2 create it.
 fn implied_vlan(
     name: &LinkRef,
     of: &str,
@@ -242,8 +243,7 @@ pub(super) fn dotted(name: &str) -> Option<(&str, u16)> {
     Some((parent, id.parse().ok().filter(|id| *id <= 4094)?))
 }
 
-/// A NIC that is known by its interface name. `ethN` is the old kernel order: where no NIC has the name, the N-th is
-/// meant.
+/// A NIC identified by its interface name. `ethN` is the kernel's old order: if no NIC has the name, the N-th is meant.
 pub(super) fn nic(name: &str, at: Place) -> Link {
     let mut link = Link::new(name, Kind::Physical, at);
     link.select.name = Some(Located::new(NamePattern::Exact(name.to_owned()), at));
@@ -251,7 +251,7 @@ pub(super) fn nic(name: &str, at: Place) -> Link {
     link
 }
 
-/// A link that is made, with the name that it has in the text.
+/// A software link, with the name in the file.
 pub(super) fn made(name: &Node, kind: Kind, diags: &mut Vec<Diagnostic>) -> Link {
     let mut link = Link::new(name.text().unwrap_or_default().trim(), kind, name.at);
     if let Some(name) = interface_name(name, "name", diags) {
@@ -268,20 +268,20 @@ pub(super) fn vlan(link: &mut Link, parent: LinkRef, id: Located<u64>) {
     }
 }
 
-/// The MAC address that a made link gets.
+/// The MAC address to set on a software link.
 pub(super) fn desired_mac(node: &Node, key: &str, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     if let Some(mac) = super::value::mac_to_set(node, key, diags) {
         link.mac = Some(Located::new(DesiredMac::Is(mac.value), mac.at));
     }
 }
 
-/// A reference to a link that the text does not have.
+/// A reference to a link that is not in the file.
 pub(super) fn dangling(reference: &LinkRef, what: &str) -> Diagnostic {
     let message = format!("{what} \"{}\", and no link has this name", reference.value);
     Diagnostic::new(Code::DanglingReference, reference.at, message)
 }
 
-/// Decimal digits and nothing else.
+/// Decimal digits only.
 pub(super) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }

@@ -1,7 +1,7 @@
-//! Debian interfaces text, interfaces(5): [`tree`] makes a tree of values of it, [`read`] reads that.
+//! Debian interfaces files, interfaces(5): [`tree`] parses one into a tree of values, [`read`] reads that.
 //!
-//! What an interface is follows from the options of all its stanzas, and where it belongs from other interfaces'
-//! stanzas, so stanzas are collected first. What they share with cloud-init v1 is in `debian`.
+//! The kind of an interface follows from the options of all its stanzas, and its place from other interfaces' stanzas,
+//! so stanzas are collected first. What they share with cloud-init v1 is in `debian`.
 
 mod commands;
 mod dhcp;
@@ -30,24 +30,24 @@ use stanza::Stanza;
 pub(super) use table::OBJECTS;
 use table::{MEMBERS, TOP};
 
-/// The interface that is always up and that everybody has.
+/// The interface that always exists and is always up.
 const LOOPBACK: &str = "lo";
 
-/// Reads what [`tree`] made.
+/// Reads the result of [`tree`].
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let Some((resolved, templates)) = inherit::resolve(root, diags) else {
         return stanzas(root, &HashSet::new(), diags);
     };
     let before = diags.len();
     let desired = stanzas(&resolved, &templates, diags);
-    // What is wrong in a template is wrong in each that inherits it.
+    // An error in a template is an error in each stanza that inherits it.
     let mut seen = HashSet::new();
     let rest = diags.split_off(before);
     diags.extend(rest.into_iter().filter(|d| seen.insert((d.at, d.message.clone()))));
     desired
 }
 
-/// Reads stanzas that have all their options. Nothing is made of the `templates`, unless a line of `auto` names them.
+/// Reads stanzas with all their options. `templates` create nothing unless a line of `auto` names them.
 fn stanzas(root: &Node, templates: &HashSet<String>, diags: &mut Vec<Diagnostic>) -> Desired {
     let Value::Map(entries) = &root.value else { return Desired::default() };
     let mut wanted: Vec<LinkRef> = Vec::new();
@@ -60,7 +60,7 @@ fn stanzas(root: &Node, templates: &HashSet<String>, diags: &mut Vec<Diagnostic>
             "auto" | "allow-auto" | "allow-hotplug" => {
                 for name in words(&entry.value, word, diags) {
                     let located = |text: &str| Located::new(text.to_owned(), name.at);
-                    // `eth0=home`: the interface, and the stanza that it gets.
+                    // `eth0=home`: the interface, and the stanza to use for it.
                     if let Some((interface, stanza)) = name.value.split_once('=') {
                         mapped.push((located(interface), stanza.to_owned()));
                         wanted.push(located(stanza));
@@ -94,11 +94,11 @@ fn outside(word: &str, entry: &Entry) -> Option<Diagnostic> {
         return Some(Diagnostic::new(Code::NoEffect, entry.key_at, message));
     }
     let diags = report(&TOP, word, entry.key_at)?;
-    // What another file holds may be all there is, or nothing: netapply cannot know.
+    // The other file may contain everything, or nothing: netapply cannot know.
     Some(if word.starts_with("source") { diags.severity(Severity::Warning) } else { diags })
 }
 
-/// Executors of ifupdown-ng whose links netapply does not make, and why. Their options begin with their name.
+/// Executors of ifupdown-ng whose links netapply does not create, and why. Their options begin with their name.
 const EXECUTORS: &[(&str, &str)] = &[
     ("batman", "mesh networks are left to the image"),
     ("ppp", "PPP needs a daemon"),
@@ -106,19 +106,19 @@ const EXECUTORS: &[(&str, &str)] = &[
     ("wireguard-quick", "its keys and peers are in a file that is not read; netplan can describe them"),
 ];
 
-/// The stanzas of each interface, in the order of the text; where each is in that list; the interfaces of stanzas that
-/// were left out. `eth0:1` belongs to `eth0`.
+/// The stanzas of each interface, in file order; the index of each in that list; the interfaces of stanzas that were
+/// left out. `eth0:1` belongs to `eth0`.
 #[derive(Default)]
 struct Groups<'a>(Vec<(String, Vec<Stanza<'a>>)>, HashMap<String, usize>, HashSet<String>);
 
 impl<'a> Groups<'a> {
-    /// Notes the interface of a stanza that cannot be used, by its header: why has been reported.
+    /// Records the interface of an unusable stanza, by its header: the reason has been reported.
     fn left_out(&mut self, header: &str) {
         self.2.extend(header.split(' ').nth(1).map(|name| base(name).to_owned()));
     }
 
-    /// Leaves out what other programs make: what belongs to Open vSwitch, as netplan's reader does, and what ifupdown-ng's
-    /// executors make of files that are not read.
+    /// Leaves out what other programs create: Open vSwitch, as netplan's reader does, and what ifupdown-ng's executors
+    /// create from files that are not read.
     fn without_others(&mut self, diags: &mut Vec<Diagnostic>) {
         let Groups(groups, index, left_out) = self;
         groups.retain(|(name, stanzas)| {
@@ -162,23 +162,23 @@ impl<'a> Groups<'a> {
 #[derive(Default)]
 struct Reader {
     draft: Draft,
-    /// `bond-master`: the bond, the member, and bond options that are at the member.
+    /// `bond-master`: the bond, the member, and bond options given at the member.
     enslaved: Vec<(LinkRef, LinkRef, Settings)>,
-    /// What commands ask for on other interfaces than their stanza's.
+    /// What commands request for interfaces other than their stanza's.
     effects: Vec<(LinkRef, What)>,
     /// `vrf`: the VRF and its member.
     in_vrf: Vec<(LinkRef, LinkRef)>,
     roles: kinds::Roles,
     /// VRFs whose table is `auto`.
     tables: u32,
-    /// Links that commands make beside those of stanzas: whoever makes one wants it up.
+    /// Links that commands create besides those of stanzas: they are meant to be up.
     made: HashSet<String>,
-    /// What is brought up with a link although it is not on it: the link, and what it needs.
+    /// What is brought up with a link although it is not on top of it: the link, and what it needs.
     needs: Vec<(String, String)>,
 }
 
 impl Reader {
-    /// Makes the link of an interface from its stanzas.
+    /// Builds the link of an interface from its stanzas.
     fn link(&mut self, name: &str, stanzas: &[Stanza], diags: &mut Vec<Diagnostic>) {
         let Some(first) = stanzas.first() else { return };
         let node = Node::scalar(name, first.at);
@@ -241,8 +241,8 @@ impl Reader {
         }
     }
 
-    /// `requires eth0 eth1` of ifupdown-ng: the members of a bond or bridge that does not name them otherwise; whatever
-    /// else it is is brought up first.
+    /// `requires eth0 eth1` of ifupdown-ng: the members of a bond or bridge that does not name them otherwise; any
+    /// other link brings them up first.
     fn requires(&mut self, entry: &Entry, stanza: &Stanza, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let named = ["bond-members", "bond-slaves", "bond-ports", "bridge-ports"];
         if matches!(link.kind, Kind::Bond | Kind::Bridge) && named.iter().all(|key| stanza.get(key).is_none())
@@ -260,7 +260,7 @@ impl Reader {
         self.needs.extend(words.map(|word| (link.id.clone(), word.value.to_owned())));
     }
 
-    /// Understands a command, or says that it is not executed.
+    /// Interprets a command, or reports that it is not executed.
     fn command(&mut self, stanza: &Stanza, entry: &Entry, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let words = words_of(entry);
         let Some(effects) = commands::understand(&words, stanza.base(), entry.key_at) else {
@@ -278,7 +278,7 @@ impl Reader {
         };
         for Effect { dev, mut what } in effects {
             if let What::Route(route) = &mut what {
-                // Of a way that says nothing its subnet tells, see `format::check`.
+                // For a next hop without a link, its subnet decides: see `format::check`.
                 let own = dev.as_deref().unwrap_or(&link.id);
                 for way in route.more.iter_mut().filter(|way| way.link.as_deref() == Some(own)) {
                     way.link = None;
@@ -298,7 +298,7 @@ impl Reader {
         }
     }
 
-    /// Gives stanzas the interfaces that `auto` lines name for them: one, or by a pattern.
+    /// Assigns stanzas to the interfaces that `auto` lines name for them: one, or by a pattern.
     fn map(&mut self, mapped: Vec<(LinkRef, String)>, diags: &mut Vec<Diagnostic>) {
         let mut seen = HashSet::new();
         for (interface, stanza) in mapped {
@@ -320,7 +320,7 @@ impl Reader {
         }
     }
 
-    /// Joins what is in different stanzas.
+    /// Joins the parts from different stanzas.
     fn finish(mut self, wanted: &[LinkRef], groups: &Groups, diags: &mut Vec<Diagnostic>) -> Desired {
         shared_hwaddress(&mut self.draft.desired.links, diags);
         self.make(diags);
@@ -374,7 +374,7 @@ impl Reader {
         desired
     }
 
-    /// Makes what commands make beside the links of stanzas, so that other commands find it.
+    /// Adds the links that commands create besides those of stanzas, so that other commands find them.
     fn make(&mut self, diags: &mut Vec<Diagnostic>) {
         let (make, others) = std::mem::take(&mut self.effects)
             .into_iter()
@@ -393,7 +393,7 @@ impl Reader {
         }
     }
 
-    /// Both ends of a veth pair name each other; one that only the other names is made, too.
+    /// Both ends of a veth pair name each other; one that only the other names is created, too.
     fn pairs(&mut self, diags: &mut Vec<Diagnostic>) {
         let ends: Vec<(String, LinkRef)> = self
             .draft
@@ -422,7 +422,7 @@ impl Reader {
     }
 }
 
-/// One hwaddress of several stanzas does not tell which NIC is meant: their names do, and each gets the address, as ifupdown
+/// One hwaddress for several stanzas does not identify a NIC: their names do, and each gets the address, as ifupdown
 /// sets it.
 fn shared_hwaddress(links: &mut [Link], diags: &mut Vec<Diagnostic>) {
     let mut first: HashMap<MacAddr, usize> = HashMap::new();
@@ -450,7 +450,7 @@ fn shared_hwaddress(links: &mut [Link], diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Routes of a VRF and of its members are in its table, as ifupdown2 and ifupdown-ng put them.
+/// Routes of a VRF and of its members go into its table, as in ifupdown2 and ifupdown-ng.
 fn vrf_routes(links: &mut [Link]) {
     let table = |link: &Link| link.settings.number("table").and_then(|table| u32::try_from(table).ok());
     let tables: HashMap<String, u32> = links
@@ -495,7 +495,7 @@ fn members(entry: &Entry, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     link.members.extend(list(&entry.value, &entry.key, diags));
 }
 
-/// `use bond` of ifupdown-ng. Most of its words say what follows from the options anyway.
+/// `use bond` of ifupdown-ng. Most of its values follow from the options anyway.
 fn used(entry: &Entry, diags: &mut Vec<Diagnostic>) {
     const KNOWN: &[&str] = &[
         "bond",
@@ -523,7 +523,7 @@ fn used(entry: &Entry, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// What a command of `up` asks for.
+/// The effect of an `up` command.
 fn take_effect(link: &mut Link, what: What, at: Place, diags: &mut Vec<Diagnostic>) {
     match what {
         What::Route(route) => link.routes.push(route),
@@ -555,8 +555,8 @@ fn take_effect(link: &mut Link, what: What, at: Place, diags: &mut Vec<Diagnosti
     }
 }
 
-/// ifupdown brings up what `auto` and `allow-hotplug` name, and what those are on; ifupdown-ng and ifupdown2 whatever those
-/// need: what commands have `made`, and by `needs` their VRFs and what `requires` names.
+/// ifupdown brings up what `auto` and `allow-hotplug` name, and their parents; ifupdown-ng and ifupdown2 whatever those
+/// need: links that commands have `made`, and by `needs` their VRFs and what `requires` names.
 fn activate(
     desired: &mut Desired,
     wanted: &[LinkRef],
@@ -564,7 +564,7 @@ fn activate(
     groups: &Groups,
     diags: &mut Vec<Diagnostic>,
 ) {
-    // ifupdown takes `/eth*` as a pattern; a text with hundreds of them is no description.
+    // ifupdown accepts `/eth*` as a pattern; a file with hundreds of them is no description.
     let patterns: Vec<&str> = wanted.iter().filter_map(|w| w.value.strip_prefix('/')).take(100).collect();
     let mut up: HashSet<String> = wanted.iter().map(|w| base(&w.value).to_owned()).collect();
     for link in &desired.links {
@@ -599,7 +599,7 @@ fn activate(
             link.optional = true;
             let message =
                 format!("no auto or allow-hotplug line names \"{0}\": it is not brought up", link.id);
-            // Proxmox writes such a stanza for each NIC that is not used.
+            // Proxmox writes such a stanza for each unused NIC.
             let is_bare = link.kind == Kind::Physical
                 && (link.addresses.is_empty() && link.routes.is_empty() && link.dynamic.is_empty());
             let severity = if is_bare { Severity::Note } else { Severity::Warning };

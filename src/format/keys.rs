@@ -1,24 +1,24 @@
-//! What becomes of each key of each format: the one table behind unknown-key messages, the reference in docs/ and the
+//! The support of each key of each format: the one table behind unknown-key messages, the reference in docs/ and the
 //! test that every key has a case.
 //!
-//! A format declares an [`Object`] for each kind of mapping it reads. [`Fields`] walks such a mapping: it reports the
-//! keys that are unknown or have no effect at once, and hands out the others.
+//! A format declares an [`Object`] for each kind of mapping it reads. [`Fields`] walks such a mapping: it reports keys
+//! that are unknown or have no effect at once, and returns the others.
 
 use super::tree::{Entry, Node, Value};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::Place;
 
-/// Keys whose values are never shown, in lower case.
+/// Keys whose values are never shown, in lowercase.
 const SECRETS: &[&str] = &["key", "password", "preshared", "private", "psk", "shared"];
-/// A word of base64 letters of this length is a key whatever is before it (WireGuard's have 44).
+/// A word of base64 characters of this length is a key, whatever precedes it (WireGuard's have 44).
 const LONG: usize = 40;
 
-/// The line with secrets masked letter by letter, so that columns stay: what follows a secret key, and long
-/// words of base64.
+/// The line with secrets masked character by character, so that columns stay: the values of secret keys, and long words
+/// of base64.
 pub(super) fn without_secrets(line: &str) -> String {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
     let lower = line.to_ascii_lowercase();
-    // Interfaces text has a space behind its keys.
+    // In interfaces files a space follows the key.
     let interfaces = ["wpa-psk", "wpa-passphrase", "wireless-key"]
         .iter()
         .find_map(|key| Some(lower.find(key)? + key.len()));
@@ -52,7 +52,7 @@ pub(super) fn without_secrets(line: &str) -> String {
 /// A kind of mapping in a format.
 #[derive(Debug)]
 pub struct Object {
-    /// As the reference shows it: `links[] (bond)`.
+    /// Its name in the reference: `links[] (bond)`.
     pub name: &'static str,
     /// Its keys.
     pub keys: &'static [Key],
@@ -61,22 +61,22 @@ pub struct Object {
 /// A key of a mapping.
 #[derive(Copy, Clone, Debug)]
 pub struct Key {
-    /// As it is written.
+    /// As written.
     pub name: &'static str,
-    /// What becomes of it.
+    /// Its support.
     pub support: Support,
-    /// What it means here: the reference's text, and the reason in a message.
+    /// Its meaning here: the reference's text, and the reason in a message.
     pub what: &'static str,
 }
 
-/// What becomes of a key.
+/// The support of a key.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Support {
     /// It has an effect.
     Applied,
     /// It is accepted and has no effect here: a note.
     NoEffect,
-    /// The format has it and netapply cannot do it: an error with the reason.
+    /// The format has it but netapply does not support it: an error with the reason.
     Unsupported,
     /// It has an effect, and another key should be used instead: a warning with [`Key::what`].
     Deprecated,
@@ -89,8 +89,7 @@ pub const fn key(name: &'static str, support: Support, what: &'static str) -> Ke
     Key { name, support, what }
 }
 
-/// The keys of one mapping of the text. Keys that the table does not know, or that have no effect, are reported when it
-/// is made.
+/// The keys of one mapping. Keys that the table does not know, or that have no effect, are reported on creation.
 #[derive(Debug)]
 pub struct Fields<'a> {
     /// Where the mapping begins.
@@ -101,12 +100,12 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads `node` as the mapping `object`. `None`, with a diagnostic, where it is no mapping; null counts as empty.
+    /// Reads `node` as the mapping `object`. `None`, with a diagnostic, if it is no mapping; null counts as empty.
     pub fn new(node: &'a Node, object: &'static Object, diags: &mut Vec<Diagnostic>) -> Option<Self> {
         Self::with_others(node, object, |_| false, diags)
     }
 
-    /// As [`Fields::new`], for a mapping that takes other spellings of its keys: those for which `other` is true are
+    /// Like [`Fields::new`], for a mapping that allows other spellings of its keys: those for which `other` is true are
     /// not reported and are left to the caller.
     pub fn with_others(
         node: &'a Node,
@@ -115,7 +114,7 @@ impl<'a> Fields<'a> {
         diags: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
         let fields = Self::of(node, object, diags)?;
-        // The known key before, where nothing is in it.
+        // The preceding known key, if it is empty.
         let mut empty: Option<&Entry> = None;
         for entry in fields.entries {
             let known = object.keys.iter().any(|k| k.name == entry.key);
@@ -139,8 +138,7 @@ impl<'a> Fields<'a> {
         Some(fields)
     }
 
-    /// As [`Fields::new`], for a mapping of which has been reported what becomes of it as a whole: only unknown keys are
-    /// reported.
+    /// Like [`Fields::new`], for a mapping whose support as a whole has been reported: only unknown keys are reported.
     pub fn of_whole(node: &'a Node, object: &'static Object, diags: &mut Vec<Diagnostic>) -> Option<Self> {
         let fields = Self::of(node, object, diags)?;
         let reports = fields.entries.iter().filter_map(|entry| report(object, &entry.key, entry.key_at));
@@ -178,7 +176,7 @@ impl<'a> Fields<'a> {
         self.entry(name).map(|e| &e.value).filter(is_there)
     }
 
-    /// The entry of a key, even if its value is null. The last of several, as every reader of these formats takes it.
+    /// The entry of a key, even if its value is null. The last of several, as in every reader of these formats.
     pub fn entry(&self, name: &str) -> Option<&'a Entry> {
         self.entries.iter().rev().find(|e| e.key == name)
     }
@@ -189,13 +187,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether a mapping is below a key with nothing in it, as far to the right.
+/// Whether a mapping is below an empty key, with the same indentation.
 fn is_beside(empty: &Entry, entry: &Entry) -> bool {
     let is_map = matches!(entry.value.value, Value::Map(_));
     is_map && empty.key_at.column == entry.key_at.column && empty.key_at.line < entry.key_at.line
 }
 
-/// `dhcp4:true`, which YAML takes for one word.
+/// `dhcp4:true`, which is one word in YAML.
 fn without_a_blank(node: &Node) -> Option<(&str, &str)> {
     let (key, value) = node.text()?.split_once(':')?;
     let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -204,20 +202,20 @@ fn without_a_blank(node: &Node) -> Option<(&str, &str)> {
     fits.then_some((key, value))
 }
 
-/// The diagnostic for a key that is in a mapping; nothing where it has its effect.
+/// The diagnostic for a key in a mapping; none if it has its effect.
 pub(super) fn report(object: &Object, name: &str, at: Place) -> Option<Diagnostic> {
     report_as(object, name, name, at)
 }
 
-/// As [`report`], of a key that is written in another spelling.
+/// Like [`report`], for a key in another spelling.
 pub(super) fn report_as(object: &Object, name: &str, written: &str, at: Place) -> Option<Diagnostic> {
     report_entry(object, name, written, at, true)
 }
 
-/// What becomes of an option that is not supported, where that costs nothing else: a warning.
+/// The support of an option that is unsupported without further consequences: a warning.
 pub(super) const KERNEL: &str = "the kernel's default stays";
 
-/// What other formats and tools call a key, and what it may be called here.
+/// Names of a key in other formats and tools, and its names here.
 const ELSEWHERE: &[(&str, &[&str])] = &[
     ("gw", &["via", "gateway"]),
     ("gateway", &["via", "gateway4"]),
@@ -245,7 +243,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("vlan-raw-device", &["link", "vlan_link"]),
 ];
 
-/// The key that another name of it means here.
+/// The key here that has this other name.
 fn elsewhere(object: &Object, name: &str) -> Option<&'static str> {
     let (_, here) = ELSEWHERE.iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
     here.iter().copied().find(|here| object.keys.iter().any(|key| key.name == *here))
@@ -308,7 +306,7 @@ mod tests {
     }
 }
 
-/// Which keys of the tables the texts of a test have had, on this thread. A row that several tables share is one key.
+/// The table keys that a test's descriptions contained, on this thread. A row that several tables share is one key.
 #[cfg(test)]
 pub(super) mod seen {
     use std::cell::RefCell;
@@ -324,7 +322,7 @@ pub(super) mod seen {
         SEEN.with_borrow_mut(|seen| seen.insert((key.name, key.what)));
     }
 
-    /// Whether a text had this key.
+    /// Whether a description had this key.
     pub(in crate::format) fn has(key: &Key) -> bool {
         SEEN.with_borrow(|seen| seen.contains(&(key.name, key.what)))
     }

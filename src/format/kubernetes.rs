@@ -1,5 +1,5 @@
-//! Descriptions in manifests of Kubernetes: Secrets with `networkData`, as Metal3 and KubeVirt take them, and
-//! Metal3DataTemplates (<https://book.metal3.io/>, `Metal3DataTemplate` of cluster-api-provider-metal3), of which the literals
+//! Descriptions in Kubernetes manifests: Secrets with `networkData`, as Metal3 and KubeVirt use them, and
+//! Metal3DataTemplates (<https://book.metal3.io/>, `Metal3DataTemplate` of cluster-api-provider-metal3), whose literals
 //! are checked. Entry: [`descriptions`].
 
 use super::piece::{Body, Piece, is_description};
@@ -7,12 +7,12 @@ use super::tree::{Entry, Node, Scalar, Tree, Value};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Place, base64};
 
-/// Keys with a description, without `_`, `-`, `.json` and capitals.
+/// Keys of a description, without `_`, `-`, `.json` and capitals.
 const KEYS: [&str; 3] = ["networkdata", "networkconfig", "networkdatabase64"];
-/// Levels of an object that are looked through.
+/// How many levels of an object are searched.
 const LEVELS: usize = 16;
 
-/// Adds the descriptions of an object; most have none.
+/// Adds the descriptions in an object; most have none.
 pub(super) fn descriptions(object: &Node, text: &str, part: &dyn Fn(&Node) -> Tree, out: &mut Vec<Piece>) {
     let kind = object.get("kind").and_then(Node::text).unwrap_or_default();
     if kind.ends_with("List") {
@@ -68,7 +68,7 @@ fn search(
         let plain: String = key.trim_end_matches(".json").chars().filter(|c| !"_-".contains(*c)).collect();
         let plain = plain.to_ascii_lowercase();
         match &value.value {
-            // A rendered object has what was applied once more, in an annotation.
+            // A rendered object contains what was applied once more, in an annotation.
             Value::Scalar(_) if KEYS.contains(&plain.as_str()) => {
                 let encoded = plain.ends_with("base64") || (is_secret && level == 1);
                 found(value.at, if encoded { decoded(value) } else { Body::text(value, text) });
@@ -77,7 +77,7 @@ fn search(
                 found(value.at, Body::Tree(part(value)));
             }
             Value::Map(_) | Value::List(_) if level < LEVELS && (level > 0 || key != "metadata") => {
-                // `stringData` is as it is written.
+                // `stringData` is plain text.
                 let is_secret = is_secret && key == "data";
                 search(value, is_secret, text, part, level + 1, found);
             }
@@ -98,12 +98,13 @@ fn decoded(value: &Node) -> Body {
     }
 }
 
-/// Makes network_data of a template: literals stay, with their places; what each host fills in is named and left out.
+/// Converts a template to network_data: literals stay, with their places; values filled in per host are named and left
+/// out.
 struct Template<'d> {
     diags: &'d mut Vec<Diagnostic>,
 }
 
-/// The template's keys with those of network_data.
+/// The template's keys and those of network_data.
 const LINK_KEYS: [(&str, &str); 8] = [
     ("bondMode", "bond_mode"),
     ("bondLinks", "bond_links"),
@@ -114,7 +115,7 @@ const LINK_KEYS: [(&str, &str); 8] = [
     ("mtu", "mtu"),
     ("type", "type"),
 ];
-/// Its lists of links, with the type that they have in network_data; an Ethernet link names its own.
+/// Its lists of links, with their type in network_data; an Ethernet link names its own.
 const LINK_LISTS: [(&str, Option<&str>); 3] =
     [("ethernets", None), ("bonds", Some("bond")), ("vlans", Some("vlan"))];
 /// Its lists of networks, with their types. One whose addresses come from a pool has none to check.
@@ -164,7 +165,7 @@ impl Template<'_> {
                     let key = if kind == Some("vlan") { "vlan_mac_address" } else { "ethernet_mac_address" };
                     match self.literal(&from.value, "the MAC address") {
                         Some(value) => out.push(Entry { key: key.to_owned(), key_at: from.key_at, value }),
-                        // A NIC needs one to be told apart; none of a maker is like this.
+                        // A NIC needs one to be identified; no vendor's looks like this.
                         None if kind.is_none() => {
                             let mac = format!("02:00:00:00:{:02x}:{:02x}", number >> 8 & 0xff, number & 0xff);
                             out.push(Entry {
@@ -254,7 +255,7 @@ impl Template<'_> {
         Value::List(servers.map(server).collect())
     }
 
-    /// A value that is a literal or `{string: …}`; anything else comes from the host or a pool.
+    /// A value that is a literal or `{string: …}`; others come from the host or a pool.
     fn literal(&mut self, node: &Node, what: &str) -> Option<Node> {
         match (&node.value, node.get("string")) {
             (Value::Scalar(_), _) => Some(node.clone()),
@@ -272,7 +273,7 @@ impl Template<'_> {
     }
 }
 
-/// A mapping whose entries are in the order of the text, by which a place finds its path.
+/// A mapping whose entries are in file order, by which a place finds its path.
 fn mapping(at: Place, mut entries: Vec<Entry>) -> Node {
     entries.sort_by_key(|entry| entry.key_at);
     Node { at, value: Value::Map(entries) }

@@ -1,6 +1,6 @@
-//! Many descriptions in one text, as Terraform, Ansible and Kubernetes write them: a mapping from a node to its
-//! description, JSON lines, YAML documents, manifests. Only `netapply check` reads a text so; a boot reads one description.
-//! Entry: [`split`]; each part is then read by [`Description::read`].
+//! Many descriptions in one file, as Terraform, Ansible and Kubernetes write them: a mapping from a node to its
+//! description, JSON lines, YAML documents, manifests. Only `netapply check` reads a file this way; a boot reads one
+//! description. Entry: [`split`]; each part is then read by [`Description::read`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,24 +11,25 @@ use super::{Content, Parsed, Reading, Text, kubernetes, parse, recognise};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
 
-/// How many parts are looked at to see whether they are descriptions.
+/// How many parts are examined to see whether they are descriptions.
 const LOOK: usize = 32;
 /// Levels of lists and mappings around a description: Terraform's output of all values has two.
 const LEVELS: usize = 4;
 
-/// One node's description in a text with many.
+/// One node's description in a file with many.
 #[derive(Debug)]
 pub struct Description {
-    /// The node's name in the text: its key, the name beside it, or the line.
+    /// The node's name in the file: its key, the name next to it, or the line.
     pub node: String,
     /// Where it begins.
     at: Place,
     body: Body,
-    /// What the text around it says wrong.
+    /// Errors of the file around it.
     diags: Vec<Diagnostic>,
 }
 
-/// The descriptions of a text that has many, one after the other, to `found`. False where it is one description, or none.
+/// Passes the descriptions of a file with many, one after the other, to `found`. False if it is one description, or
+/// none.
 pub fn split(text: &str, found: &mut dyn FnMut(Description)) -> bool {
     let Some(entries) = shape(text) else { return false };
     let mut names: HashMap<String, Place> = HashMap::new();
@@ -73,8 +74,8 @@ pub fn split(text: &str, found: &mut dyn FnMut(Description)) -> bool {
     count > 0
 }
 
-/// Whether a text has many descriptions: in the entries of its first value (true), or one in each value. `None` for one
-/// description, and for a text that is nothing of it.
+/// Whether a file has many descriptions: in the entries of its first value (true), or one in each value. `None` for one
+/// description, and for other files.
 fn shape(text: &str) -> Option<bool> {
     let body = text.trim_start_matches('\u{feff}').trim_start();
     if tree::is_several(text) {
@@ -87,7 +88,7 @@ fn shape(text: &str) -> Option<bool> {
         });
         return is_any.then_some(false);
     }
-    // Most files are one description, whose first key says so.
+    // Most files are one description, recognised by its first key.
     if first_key(body).is_some_and(recognise::is_top_level)
         || (!body.starts_with(['{', '[']) && recognise::lines(text).is_some())
     {
@@ -110,7 +111,7 @@ fn shape(text: &str) -> Option<bool> {
     }
 }
 
-/// The first key of a text that is a mapping, without reading it.
+/// The first key of a file that is a mapping, without parsing it.
 fn first_key(body: &str) -> Option<&str> {
     if let Some(json) = body.strip_prefix('{') {
         return json.trim_start().strip_prefix('"')?.split('"').next();
@@ -119,7 +120,7 @@ fn first_key(body: &str) -> Option<&str> {
     lines.next()?.split(':').next()
 }
 
-/// Whether a value is a description, or holds some.
+/// Whether a value is a description, or contains some.
 fn holds_one(root: &Node, level: usize) -> bool {
     if is_description(root) || is_object(root) || inner(root).is_some() {
         return true;
@@ -140,7 +141,7 @@ fn is_object(root: &Node) -> bool {
     root.get("apiVersion").is_some() && root.get("kind").is_some()
 }
 
-/// A text in a text that is a description: what `jsonencode` and `yamlencode` write.
+/// An embedded description, as `jsonencode` and `yamlencode` write it.
 fn inner(root: &Node) -> Option<&str> {
     let text = root.text().filter(|text| text.contains(['\n', '{']))?;
     is_text(text).then_some(text)
@@ -157,16 +158,16 @@ fn terraform(root: &Node) -> Option<&Node> {
     root.get("value").filter(|_| entries.len() > 1 && entries.iter().all(|entry| known(&entry.key)))
 }
 
-/// The name that an object has beside its description.
+/// The name of an object, next to its description.
 fn name_in(root: &Node) -> Option<String> {
     let names = ["name", "node", "hostname", "host", "id", "uuid"];
-    // What has links of its own has no name for them; what wraps a description may have one.
+    // An object with links of its own has no name for them; one that wraps a description may have one.
     let is_wrapper = ["network", "network_data", "network_info"].iter().any(|key| root.get(key).is_some());
     let mut texts = names.iter().filter_map(|name| root.get(name)?.text().map(str::to_owned));
     texts.find(|name| is_wrapper && !name.is_empty())
 }
 
-/// Finds the descriptions of a value; `name` and `at` are its key's.
+/// Finds the descriptions in a value; `name` and `at` are its key's.
 fn collect(name: Option<String>, at: Place, tree: Tree, text: &str, level: usize, out: &mut Vec<Piece>) {
     let Tree { root, duplicates, tolerated } = tree;
     if root.value == Value::Null && name.is_none() {
@@ -187,7 +188,7 @@ fn collect(name: Option<String>, at: Place, tree: Tree, text: &str, level: usize
             out.push(Piece::new(name, at, body));
         }
         (Value::Map(_), Some(value)) if !is_leaf => {
-            // Other outputs are about something else.
+            // Other outputs are unrelated.
             if holds_one(value, 0) {
                 collect(name, at, part(value), text, level + 1, out);
             }
@@ -225,7 +226,7 @@ fn last(node: &Node) -> Place {
 }
 
 impl Description {
-    /// Reads it; `name` is the file's, and `content` what is in that.
+    /// Reads it; `name` is the file's, and `content` the file's content.
     pub fn read(self, name: &str, content: &Arc<Content>) -> Parsed {
         let Description { node, at, body, diags } = self;
         let mut reading = Reading { diags, ..Reading::default() };
@@ -255,7 +256,7 @@ impl Description {
                 (format, root)
             }
             Body::Text(text, None) => {
-                // Its places are its own: those of a text that is nowhere as such.
+                // Its places are its own: the embedded text is not in the file as such.
                 return parse(vec![(format!("{name} ({node})"), text)]);
             }
             Body::Wrong(wrong) => {
@@ -266,7 +267,7 @@ impl Description {
         let text = Text { name: name.to_owned(), root, content: Arc::clone(content) };
         reading.texts.push((format, text));
         let mut parsed = reading.finish();
-        // What has no place is about the whole node.
+        // Without a place, it concerns the whole node.
         parsed.diagnostics.iter_mut().filter(|d| !d.at.is_known()).for_each(|d| d.at = at);
         parsed
     }

@@ -1,8 +1,7 @@
-//! Text to [`Desired`]. Never sees the machine.
+//! Files to [`Desired`]. Never looks at the machine.
 //!
-//! [`parse`] recognises each text by its content, reads it with the format's own module and joins what several texts
-//! say. Whatever is wrong or assumed is a [`Diagnostic`]; a text of which nothing can be used has an error and leaves
-//! `Desired` empty.
+//! [`parse`] recognises each file by its content, reads it with the format's own module and joins what several files
+//! say. Every error or assumption is a [`Diagnostic`]; an unusable file has an error and leaves `Desired` empty.
 
 mod check;
 mod cloud_init_v1;
@@ -32,10 +31,10 @@ use tree::{Duplicate, Node, Tree};
 /// Messages about one description.
 const MAX_DIAGNOSTICS: usize = 1000;
 
-/// One text as it was read, with the tree of values that it holds, for messages about it.
+/// A document as read, with its tree of values, for messages about it.
 #[derive(Clone, Debug)]
 pub struct Text {
-    /// As the user knows it: a path, or `<stdin>`.
+    /// Its name for the user: a path, or `<stdin>`.
     pub name: String,
     /// Its values; `None` if it cannot be parsed.
     pub root: Option<Node>,
@@ -46,9 +45,9 @@ pub struct Text {
 #[derive(Debug)]
 pub struct Content {
     text: String,
-    /// Where each line begins, counted when the first is asked for.
+    /// Where each line begins, computed on first use.
     lines: OnceLock<Vec<u32>>,
-    /// Whether it has a place that a template engine would fill.
+    /// Whether it contains a template placeholder.
     has_markers: OnceLock<bool>,
 }
 
@@ -74,19 +73,19 @@ impl Content {
 }
 
 impl Text {
-    /// A text and its values.
+    /// A document and its values.
     pub fn new(name: String, text: String, root: Option<Node>) -> Self {
         Text { name, root, content: Content::new(text) }
     }
 
-    /// The path of the key or value at a place, such as `links[2].bond_mode`; empty without one. `of_value` is true where
+    /// The path of the key or value at a place, such as `links[2].bond_mode`; empty without one. `of_value` is true if
     /// a mapping is meant, and not the first key that begins at the same place.
     pub fn path(&self, at: Place, of_value: bool) -> String {
         self.root.as_ref().map_or_else(String::new, |root| printable(tree::path_of(root, at, of_value)))
     }
 
-    /// A line of the text, from 1, with the values of secret keys masked. `None` for one of more than 64 KiB: a thousand
-    /// messages may be about it, and each looks for its column.
+    /// A line of the document, from 1, with the values of secret keys masked. `None` for one of more than 64 KiB: a
+    /// thousand messages may be about it, and each looks for its column.
     pub fn line(&self, line: u32) -> Option<String> {
         const LONGEST: usize = 64 << 10;
         let Content { text, lines, .. } = &*self.content;
@@ -100,21 +99,21 @@ impl Text {
     }
 }
 
-/// What the texts say, and what is to be said about them.
+/// The result of parsing, with its diagnostics.
 #[derive(Clone, Debug, Default)]
 pub struct Parsed {
-    /// The network that they describe.
+    /// The described network.
     pub desired: Desired,
-    /// In the order of the text.
+    /// In file order.
     pub diagnostics: Vec<Diagnostic>,
-    /// The texts, by [`Place::file`].
+    /// The documents, by [`Place::file`].
     pub texts: Vec<Text>,
     /// The format's name for a person: `network_data.json`, `netplan`, …; empty if none was recognised.
     pub format: &'static str,
 }
 
-/// Reads texts, each given with its name for a person. Several netplan texts are merged in this order; texts of other
-/// formats are read one by one and joined.
+/// Reads documents, each given with its name for a person. Several netplan files are merged in this order; those of
+/// other formats are read one by one and joined.
 pub fn parse(texts: Vec<(String, String)>) -> Parsed {
     let mut reading = Reading::default();
     let several = texts.len() > 1;
@@ -135,13 +134,13 @@ pub fn parse(texts: Vec<(String, String)>) -> Parsed {
     reading.finish()
 }
 
-/// Texts whose format is known and that are not read yet.
+/// Documents whose format is known and that are not read yet.
 #[derive(Default)]
 struct Reading {
     texts: Vec<(Option<Format>, Text)>,
-    /// Duplicate keys of netplan: what they mean depends on where they are.
+    /// Duplicate keys of netplan: their meaning depends on where they are.
     duplicates: Vec<Duplicate>,
-    /// Values that a template engine would have filled.
+    /// Values with a template placeholder.
     unrendered: HashSet<Place>,
     diags: Vec<Diagnostic>,
 }
@@ -176,7 +175,7 @@ impl Reading {
             }
         }
         check::check(&mut desired, &mut diags);
-        // What else is wrong with such a value helps nobody.
+        // Other errors of such a value are irrelevant.
         diags.retain(|d| d.code == Code::UnrenderedTemplate || !unrendered.contains(&d.at));
         let formats = || read.iter().filter_map(|(format, _)| *format);
         if desired.links.is_empty() && formats().any(|format| format != Format::Disabled) {
@@ -193,7 +192,7 @@ impl Reading {
         }
     }
 
-    /// The format of a text and its tree of values.
+    /// The format of a document and its tree of values.
     fn understand(&mut self, text: &str, file: u16) -> (Option<Format>, Option<Node>) {
         let diags = &mut self.diags;
         let too_large = text.len() > tree::MAX_BYTES;
@@ -202,7 +201,7 @@ impl Reading {
                 Format::Eni => eni::tree(text, file, diags),
                 _ => open_nebula::tree(text, file, diags),
             };
-            // A shell's ${x} is for the commands in such a text, which are not run.
+            // A shell's ${x} belongs to the commands in such a file, which are not run.
             if let Some(root) = root.as_ref().filter(|_| text.contains("{{") || text.contains("{%")) {
                 template::values(root, &mut self.unrendered, diags);
             }
@@ -220,7 +219,7 @@ impl Reading {
             }
             Err(wrong) => {
                 let marker = || template::find(text).map(|marker| marker.diagnostic(file));
-                // Why a keyfile is not JSON helps nobody.
+                // Why a keyfile is not JSON is irrelevant.
                 let other = || recognise::other(text, None).map(|other| not_a_description(other, wrong.at));
                 let better = if wrong.code == Code::Syntax { marker().or_else(other) } else { None };
                 diags.push(better.unwrap_or(wrong));
@@ -229,7 +228,7 @@ impl Reading {
         }
     }
 
-    /// The format of a tree; `text` is what it was read from, where nothing else is in that.
+    /// The format of a tree; `text` is its source, if that contains nothing else.
     fn classify(&mut self, tree: Tree, text: &str, has_markers: bool) -> (Option<Format>, Option<Node>) {
         let Tree { root, duplicates, tolerated } = tree;
         self.diags.extend(tolerated);
@@ -254,14 +253,14 @@ impl Reading {
     }
 }
 
-/// Nothing but comments: beside others such a file says nothing, alone it is a mistake.
+/// Only comments: next to other files such a file is ignored, alone it is a mistake.
 fn is_blank(text: &str) -> bool {
     let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     text.len() <= tree::MAX_BYTES
         && lines.all(|line| line.is_empty() || line == "---" || line.starts_with('#'))
 }
 
-/// Keeps the first messages, and of the others how many there are and how bad: nobody reads more, and each costs time.
+/// Keeps the first messages, and of the others their number and severity: nobody reads more, and each costs time.
 fn cut(diags: &mut Vec<Diagnostic>) {
     let Some(last) = diags.get(MAX_DIAGNOSTICS..).filter(|rest| !rest.is_empty()) else { return };
     let message = format!("{} more messages are not shown", last.len());
@@ -274,7 +273,7 @@ fn cut(diags: &mut Vec<Diagnostic>) {
     );
 }
 
-/// Adds what Ironic's API would refuse, whether netapply can use it or not.
+/// Adds what Ironic's API would refuse, even if netapply can use it.
 pub fn for_ironic(parsed: &mut Parsed) {
     for root in parsed.texts.iter().filter_map(|text| text.root.as_ref()) {
         network_data::ironic_schema(root, &mut parsed.diagnostics);
@@ -282,12 +281,12 @@ pub fn for_ironic(parsed: &mut Parsed) {
     in_order(&mut parsed.diagnostics);
 }
 
-/// By place; what has none comes last.
+/// By place; those without one come last.
 fn in_order(diags: &mut [Diagnostic]) {
     diags.sort_by_key(|d| (!d.at.is_known(), d.at));
 }
 
-/// The diagnostic for a description without a link that can be used; `diags` tells whether it had any.
+/// The diagnostic for a description without a usable link; `diags` tells whether it had any.
 fn nothing(diags: &[Diagnostic]) -> Option<Diagnostic> {
     if diags.iter().any(|d| d.code == Code::NothingUsable) {
         return None;

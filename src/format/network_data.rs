@@ -1,8 +1,8 @@
 //! network_data.json of OpenStack (Nova, Ironic), Metal3 and CloudStack: `links`, `networks`, `services`.
 //!
-//! Writers deviate from the schema, and from each other, in many small ways; each that is known has a case in
-//! testdata/network_data. `read` takes all of them and says what it assumed; [`ironic_schema`] says what Ironic's API
-//! would refuse. Knows nothing of the machine.
+//! Writers deviate from the schema, and from each other, in many small ways; each known one has a case in
+//! testdata/network_data. `read` accepts all of them and reports what it assumed; [`ironic_schema`] reports what
+//! Ironic's API would refuse. Knows nothing of the machine.
 
 mod ironic;
 pub(super) mod keys;
@@ -23,7 +23,7 @@ use crate::model::{Desired, DesiredMac, Kind, Located, MacAddr, Place, Resolver}
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let mut desired = Desired::default();
     let Some(fields) = Fields::new(root, &keys::TOP, diags) else { return desired };
-    // Ids of links that cannot be made: what refers to them must not be taken for interfaces of the machine.
+    // Ids of links that cannot be created: references to them must not be taken for interfaces of the machine.
     let mut lost: HashSet<String> = HashSet::new();
     for node in items(fields.get("links"), "links", diags) {
         links::read(node, &mut desired, &mut lost, diags);
@@ -37,9 +37,9 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     desired
 }
 
-/// Leaves out what is above a lost link: its VLANs, and its place in a bond or bridge.
+/// Leaves out what depends on a lost link: its VLANs, and its membership in a bond or bridge.
 fn lose(desired: &mut Desired, lost: &mut HashSet<String>, diags: &mut Vec<Diagnostic>) {
-    // Links by what they are on, with the place that says so, and how many members each has left.
+    // Links by their parent, with the place that names it, and how many members each has left.
     let mut standing: HashMap<String, Vec<(usize, Place)>> = HashMap::new();
     let mut left: Vec<usize> = desired.links.iter().map(|link| link.members.len()).collect();
     for (i, link) in desired.links.iter().enumerate() {
@@ -70,8 +70,8 @@ fn lose(desired: &mut Desired, lost: &mut HashSet<String>, diags: &mut Vec<Diagn
     }
 }
 
-/// A bond with the MAC address of a NIC that is none of its members: Ironic numbers the members of the second and later
-/// port groups wrongly, so that one bond gets the NICs of another.
+/// A bond with the MAC address of a NIC that is not a member: Ironic numbers the members of the second and later port
+/// groups wrongly, so that one bond gets the NICs of another.
 fn foreign_macs(desired: &Desired, diags: &mut Vec<Diagnostic>) {
     let nics: HashMap<MacAddr, &str> =
         desired.links.iter().filter_map(|link| Some((link.select.mac?.value, link.id.as_str()))).collect();
@@ -89,7 +89,7 @@ fn foreign_macs(desired: &Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Services at the top, in a network or in a route: the name servers among them.
+/// Services at the top level, in a network or in a route: the name servers among them.
 fn services(node: Option<&Node>, resolver: &mut Resolver, diags: &mut Vec<Diagnostic>) {
     for service in items(node, "services", diags) {
         let Some(fields) = Fields::new(service, &keys::SERVICE, diags) else { continue };

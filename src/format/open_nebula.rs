@@ -1,7 +1,8 @@
-//! OpenNebula context.sh (`ETH0_IP=…`): [`tree`] makes a tree of values of it, [`read`] reads that. Nothing is executed.
+//! OpenNebula context.sh (`ETH0_IP=…`): [`tree`] parses it into a tree of values, [`read`] reads that. Nothing is
+//! executed.
 //!
-//! Proxmox VE writes the file, too, with variables of its own and an empty `ETHn_MAC`. Variables that do not speak of
-//! the network are passed over in one note, by name: some hold passwords.
+//! Proxmox VE writes the file, too, with variables of its own and an empty `ETHn_MAC`. Variables unrelated to
+//! networking are ignored with one note that names them: some hold passwords.
 
 mod assignments;
 mod table;
@@ -22,10 +23,10 @@ pub(super) use assignments::tree;
 pub(super) use table::OBJECTS;
 use table::{ALIAS, NIC};
 
-/// Variables by the number behind `ETH` or `ALIAS`, without what is before the name.
+/// Variables by the number after `ETH` or `ALIAS`, without that prefix.
 type Numbered = BTreeMap<u32, Vec<Entry>>;
 
-/// Reads what [`tree`] made.
+/// Reads the result of [`tree`].
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let Value::Map(variables) = &root.value else { return Desired::default() };
     duplicates(variables, diags);
@@ -49,7 +50,7 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
         }
         draft.add(link(nic(&format!("eth{number}"), at), Node { at, value: Value::Map(entries) }, diags));
     }
-    // NICs of the host that are passed through: nothing but their MAC address says which they are.
+    // NICs passed through from the host: only their MAC address identifies them.
     for (number, entries) in passed.into_iter().filter(|(_, entries)| !entries.is_empty()) {
         let at = entries.first().map_or(root.at, |e| e.key_at);
         let link = link(
@@ -73,7 +74,7 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     draft.finish(false, diags)
 }
 
-/// The place of `METHOD=skip`, which leaves a NIC alone unless `IP6_METHOD` wants something of it.
+/// The place of `METHOD=skip`, which leaves a NIC alone unless `IP6_METHOD` configures it.
 fn skipped(entries: &[Entry]) -> Option<Place> {
     let is_skip =
         |entry: &&Entry| entry.value.text().is_some_and(|word| word.trim().eq_ignore_ascii_case("skip"));
@@ -82,7 +83,7 @@ fn skipped(entries: &[Entry]) -> Option<Place> {
     last("IP6_METHOD").is_none_or(|entry| is_skip(&entry)).then_some(method.value.at)
 }
 
-/// The shell takes the last of two; two of one value are Proxmox VE's way to write `ETH1_MTU`.
+/// The shell uses the last of two; two with the same value are how Proxmox VE writes `ETH1_MTU`.
 fn duplicates(variables: &[Entry], diags: &mut Vec<Diagnostic>) {
     let mut seen: BTreeMap<&str, &Entry> = BTreeMap::new();
     for entry in variables.iter().filter(|e| e.key.starts_with("ETH")) {
@@ -100,7 +101,7 @@ fn duplicates(variables: &[Entry], diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Puts `ETH0_IP` in as `IP` of number 0. False for any other name.
+/// Adds `ETH0_IP` as `IP` of number 0. False for any other name.
 fn sort_in(numbered: &mut Numbered, prefix: &str, entry: &Entry) -> bool {
     let rest = entry.key.strip_prefix(prefix).and_then(|rest| rest.split_once('_'));
     let Some((number, name)) = rest.and_then(|(n, name)| Some((n.parse().ok()?, name))) else { return false };
@@ -127,7 +128,7 @@ fn passed_over(names: &[&str], diags: &mut Vec<Diagnostic>) {
     diags.push(Diagnostic::new(Code::NoEffect, Place::NONE, message));
 }
 
-/// `link`, with what its variables say.
+/// `link`, with the settings of its variables.
 fn link(mut link: Link, node: Node, diags: &mut Vec<Diagnostic>) -> Link {
     let mut aliases = Numbered::new();
     let Value::Map(entries) = &node.value else { return link };
@@ -155,7 +156,7 @@ fn link(mut link: Link, node: Node, diags: &mut Vec<Diagnostic>) -> Link {
     link
 }
 
-/// The way one family is configured, in OpenNebula's words.
+/// How one family is configured, in OpenNebula's words.
 fn method<'a>(
     fields: &Fields<'a>,
     key: &str,
@@ -236,7 +237,7 @@ fn is_empty(node: &Node) -> bool {
     node.text().is_none_or(|text| text.trim().is_empty())
 }
 
-/// Says that variables have no effect beside the method.
+/// Reports variables that have no effect with the method.
 fn not_static(fields: &Fields, keys: &[&str], diags: &mut Vec<Diagnostic>) {
     for key in keys {
         if let Some(node) = fields.get(key).filter(|n| !is_empty(n)) {
@@ -246,7 +247,7 @@ fn not_static(fields: &Fields, keys: &[&str], diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The first key of each list that is there.
+/// The first key of each list that is present.
 fn default_route(
     fields: &Fields,
     gateways: &[&str],
@@ -288,7 +289,7 @@ fn routes(node: &Node, diags: &mut Vec<Diagnostic>) -> Vec<Route> {
         let is_mask = |word: &str| word.contains(['.', ':']);
         let (to, mask, via, metric) = match words.as_slice() {
             [to, "via", via] => (scalar(to), None, scalar(via), None),
-            // With a mask, as older contexts and other readers have it.
+            // With a mask, as in older contexts and other readers.
             [to, mask, via] if is_mask(mask) => (scalar(to), Some(scalar(mask)), scalar(via), None),
             [to, mask, via, metric] if is_mask(mask) => {
                 (scalar(to), Some(scalar(mask)), scalar(via), Some(scalar(metric)))

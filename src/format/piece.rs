@@ -1,16 +1,17 @@
-//! A description that was found in a text with others, before it is read.
+//! A description found in a file with others, before it is read.
 
 use super::recognise;
 use super::tree::{Node, Tree, Value};
 use crate::diagnostic::Diagnostic;
 use crate::model::Place;
 
-/// What a description is before it is read.
+/// The unread description.
 #[derive(Debug)]
 pub(super) enum Body {
-    /// A part of the text.
+    /// A part of the file.
     Tree(Tree),
-    /// A text in the text, which begins after this many lines and columns of it; `None` if its lines are not the file's.
+    /// A text embedded in the file, which begins after this many lines and columns; `None` if its lines are not the
+    /// file's.
     Text(String, Option<(u32, u32)>),
     /// It cannot be read.
     Wrong(Diagnostic),
@@ -30,13 +31,13 @@ impl Piece {
     }
 }
 
-/// A mapping in one of the formats that says something.
+/// A non-empty mapping in one of the formats.
 pub(super) fn is_description(root: &Node) -> bool {
     matches!(&root.value, Value::Map(entries) if !entries.is_empty()) && recognise::tree(root).is_some()
 }
 
 impl Body {
-    /// The text that a scalar is, with where its lines are in the file if it is a block of them (`|`).
+    /// The text of a scalar, with where its lines are in the file if it is a block scalar (`|`).
     pub(super) fn text(scalar: &Node, file: &str) -> Body {
         let text = scalar.text().unwrap_or_default().to_owned();
         let block = || {
@@ -50,7 +51,7 @@ impl Body {
                 false => return None,
             };
             let indent = first.len() - first.trim_start_matches(' ').len();
-            // One that is quoted or folded has other lines.
+            // A quoted or folded one has other lines.
             (first.get(indent..) == text.lines().next()).then_some((skipped, indent as u32))
         };
         let at = block();

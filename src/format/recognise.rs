@@ -1,4 +1,4 @@
-//! Which format a text is in: by its content, never by its file's name.
+//! Which format a file has: by its content, never by its name.
 
 use super::nmstate;
 use super::tree::{Entry, Node, Value};
@@ -13,12 +13,12 @@ pub(super) enum Format {
     Eni,
     OpenNebula,
     Nmstate,
-    /// `network: {config: disabled}`, cloud-init's way to say that nothing is to be done.
+    /// `network: {config: disabled}`, with which cloud-init does nothing.
     Disabled,
 }
 
 impl Format {
-    /// What a person calls it.
+    /// Its name for a person.
     pub(super) fn name(self) -> &'static str {
         match self {
             Format::NetworkData => "network_data.json",
@@ -32,12 +32,12 @@ impl Format {
     }
 }
 
-/// What was looked for, for the message about a text that is nothing of it.
+/// The formats that were tried, for the message about an unrecognised file.
 pub(super) const LOOKED_FOR: &str = "looked for: links or networks (network_data.json), version: 2 or ethernets, bonds, … \
      (netplan), version: 1 with config (cloud-init), lines of auto or iface (Debian interfaces), ETH0_IP= (OpenNebula), interfaces with a \
      name each (nmstate)";
 
-/// What a text is that is none of the formats, where that can be told: for a message. `root` is its tree, where it has one.
+/// The kind of a file in none of the formats, if it can be told, for a message. `root` is its tree, if it has one.
 pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'static str)> {
     const KEYFILE: &str = "give netapply the description that the profile was made from";
     let body = text.trim_start_matches('\u{feff}').trim_start();
@@ -79,7 +79,7 @@ pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'
     None
 }
 
-/// netplan's keys that hold devices: one of them is enough to know a netplan text that lacks its version.
+/// netplan's keys that contain devices: one of them identifies a netplan file that lacks its version.
 const DEVICE_TYPES: &[&str] = &[
     "ethernets",
     "bonds",
@@ -94,7 +94,7 @@ const DEVICE_TYPES: &[&str] = &[
     "nm-devices",
 ];
 
-/// Whether a key at the top of a file is one of the formats', so that the file is one description.
+/// Whether a top-level key is one of the formats', so that the file is one description.
 pub(super) fn is_top_level(key: &str) -> bool {
     const OTHERS: [&str; 13] = [
         "interfaces",
@@ -114,7 +114,7 @@ pub(super) fn is_top_level(key: &str) -> bool {
     OTHERS.contains(&key) || DEVICE_TYPES.contains(&key)
 }
 
-/// The formats that are lines and no tree; `None` for anything that may be JSON or YAML.
+/// The line-based formats; `None` for anything that may be JSON or YAML.
 pub(super) fn lines(text: &str) -> Option<Format> {
     let body = text.trim_start_matches('\u{feff}').trim_start();
     if body.starts_with(['{', '[']) {
@@ -150,7 +150,7 @@ fn is_context(line: &str) -> bool {
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// The format of a tree, and the part of it that the format's own module reads.
+/// The format of a tree, and the part of it that the format's module reads.
 pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
     let Value::Map(entries) = &root.value else { return None };
     if nmstate::is_state(root) && mapping(root).is_none() {
@@ -159,9 +159,9 @@ pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
     if let Some(format) = mapping(root).filter(|format| *format != Format::Netplan || is_netplan(entries)) {
         return Some((format, root));
     }
-    // cloud-init's and netplan's own wrapper, and vendor_data.json's.
+    // The wrappers of cloud-init and netplan, and of vendor_data.json.
     let wrapper = ["network", "network_info", "network_data"].into_iter().find_map(|key| root.get(key));
-    // A file that is there to say who renders, or nothing yet.
+    // A file that only names the renderer, or contains nothing yet.
     let is_shell = |network: &Node| match &network.value {
         Value::Null => true,
         Value::Map(entries) => entries.iter().all(|e| e.key == "renderer"),
@@ -176,11 +176,11 @@ pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
             _ => (format, inner),
         });
     }
-    // CloudStack writes an empty object where a machine has no network.
+    // CloudStack writes an empty object if a machine has no network.
     entries.is_empty().then_some((Format::NetworkData, root))
 }
 
-/// Other programs have a version 2 at the top of their files, too: one of netplan's keys, or nearly one, must be there.
+/// Other programs have a version 2 at the top of their files, too: one of netplan's keys, or nearly one, is required.
 fn is_netplan(entries: &[Entry]) -> bool {
     let known = || DEVICE_TYPES.iter().copied().chain(["renderer", "openvswitch"]);
     let is_other = |entry: &&Entry| entry.key != "version";

@@ -1,4 +1,5 @@
-//! Templates that nobody rendered: places such as `{{ x }}`, `${x}` and `%{ if … }`. Entries: [`find`], [`values`].
+//! Templates that were not rendered: placeholders such as `{{ x }}`, `${x}` and `%{ if … }`. Entries: [`find`],
+//! [`values`].
 
 use std::collections::HashSet;
 
@@ -6,7 +7,7 @@ use super::tree::{Node, Value};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
 
-/// How a place of a template begins and ends, and what renders it.
+/// How a placeholder begins and ends, and what renders it.
 const MARKERS: [(&str, &str, &str); 6] = [
     ("{{", "}}", "render it first: Jinja, Ansible and Helm write {{ … }}"),
     ("{%", "%}", "render it first: Jinja and Ansible write {% … %}"),
@@ -15,13 +16,13 @@ const MARKERS: [(&str, &str, &str); 6] = [
     ("%{", "}", "render it first: Terraform's templatefile() writes %{…}"),
     ("<%", "%>", "render it first: ERB writes <% … %>"),
 ];
-/// Values that are named one by one.
+/// How many values are named one by one.
 const MOST: usize = 20;
 
-/// A place that a template engine would fill.
+/// A template placeholder.
 #[derive(Debug)]
 pub(super) struct Marker<'a> {
-    /// As it is written.
+    /// As written.
     text: &'a str,
     hint: &'static str,
     line: u32,
@@ -29,7 +30,7 @@ pub(super) struct Marker<'a> {
 }
 
 impl Marker<'_> {
-    /// For a text that cannot be parsed because of it.
+    /// For a file that cannot be parsed because of it.
     pub(super) fn diagnostic(&self, file: u16) -> Diagnostic {
         let at = Place { file, line: self.line, column: self.column };
         let message = format!("the file is a template that was not rendered: {}", self.text);
@@ -37,7 +38,7 @@ impl Marker<'_> {
     }
 }
 
-/// The first such place of a text, comments excepted: what a comment says is nobody's value.
+/// The first placeholder in a file, except in comments.
 pub(super) fn find(text: &str) -> Option<Marker<'_>> {
     if !MARKERS.iter().any(|(begin, ..)| text.contains(begin)) {
         return None;
@@ -54,14 +55,14 @@ pub(super) fn find(text: &str) -> Option<Marker<'_>> {
     )
 }
 
-/// The first place of a line: where, what and by whom it is rendered.
+/// The first placeholder on a line: where, what and by whom it is rendered.
 fn in_line(line: &str) -> Option<(usize, &str, &'static str)> {
     let places = MARKERS.iter().filter_map(|(begin, end, hint)| {
         let at = line.find(begin)?;
         let rest = line.get(at..)?;
         let inner = rest.get(begin.len()..)?;
         let length = inner.find(end).filter(|length| {
-            // Something is between the two: `{{}}` is an empty mapping twice. One bracket also ends a mapping of JSON.
+            // It is not empty: `{{}}` is an empty mapping twice. One brace also ends a JSON mapping.
             let inner = inner.get(..*length).unwrap_or_default();
             !inner.trim().is_empty() && (end.len() > 1 || !inner.contains(['"', '{']))
         })?;
@@ -70,7 +71,7 @@ fn in_line(line: &str) -> Option<(usize, &str, &'static str)> {
     places.min_by_key(|(at, ..)| *at)
 }
 
-/// Names each key and value of a tree that is such a place, and adds where it is to `found`.
+/// Reports each key and value of a tree that is a placeholder, and adds its place to `found`.
 pub(super) fn values(root: &Node, found: &mut HashSet<Place>, diags: &mut Vec<Diagnostic>) {
     match &root.value {
         Value::Scalar(scalar) => scalar_at(&scalar.text, root.at, found, diags),
@@ -126,7 +127,7 @@ mod tests {
         assert_eq!((marker.text, marker.line, marker.column), ("{{ c }}", 2, 6));
     }
 
-    /// Parsed or not, the template is what is wrong, and nothing else is said about its value.
+    /// Parsed or not, the template is the mistake, and nothing else is reported about its value.
     #[test]
     fn a_template_is_named_as_one_in_every_format() {
         for text in [
@@ -144,7 +145,7 @@ mod tests {
             let other = [Code::Syntax, Code::BadValue, Code::BadAddress, Code::BadName];
             assert!(!codes.iter().any(|code| other.contains(code)), "{text}: {:?}", parsed.diagnostics);
         }
-        // A text that is wrong elsewhere, with a template's comment, stays a syntax error.
+        // A file with another mistake, and a template's comment, stays a syntax error.
         let parsed = parse(vec![("net".into(), "# {{ ansible_managed }}\nversion: 2\n\tx: 1\n".into())]);
         assert_eq!(parsed.diagnostics[0].code, Code::Syntax);
     }

@@ -18,7 +18,7 @@ fn tables() -> [(&'static str, &'static [&'static Object]); 6] {
     ]
 }
 
-/// What docs/keys.md says before a format's tables.
+/// The introduction of docs/keys.md.
 const NOTES: &[(&str, &str)] = &[(
     "Debian interfaces",
     "ifupdown, ifupdown2 and ifupdown-ng read this file, and differ. Where they do, netapply follows ifupdown2: a stanza is \
@@ -64,7 +64,7 @@ fn every_key_of_every_format_has_a_golden_case() {
     assert!(missing.is_empty(), "no case in testdata has:\n{missing}");
 }
 
-/// docs/keys.md is made of the tables; `NETAPPLY_BLESS=1` writes it anew.
+/// docs/keys.md is generated from the tables; `NETAPPLY_BLESS=1` rewrites it.
 #[test]
 fn the_reference_lists_every_key() {
     let mut text = String::from(
@@ -117,11 +117,11 @@ fn messages_end_and_the_rest_is_counted() {
     let last = parsed.diagnostics.last().unwrap();
     assert_eq!((parsed.diagnostics.len(), last.code), (MAX_DIAGNOSTICS + 1, Code::TooMany));
     assert_eq!(last.message, "501 more messages are not shown");
-    // What is not shown counts for the exit code: the last key's value was an error.
+    // Messages that are not shown count for the exit status: the last key's value was an error.
     assert_eq!(last.severity, Severity::Error);
 }
 
-/// What `check` reads as many descriptions is none to a boot, which says so.
+/// Many descriptions, which `check` reads, are none for a boot, which reports that.
 #[test]
 fn several_nodes_in_one_file_are_named_as_such() {
     let parsed = parse(vec![("nodes".into(), r#"{"n1": {"links": []}, "n2": {"links": []}}"#.into())]);

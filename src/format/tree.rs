@@ -1,7 +1,7 @@
 //! One tree of values with line and column, from JSON and from YAML.
 //!
-//! Scalars keep their text: whether `1500`, `"1500"` or `yes` is a number, a text or a boolean is each format's own
-//! decision. [`parse`] is the entry; [`path_of`] finds the way back from a place to the keys that lead there.
+//! Scalars keep their text: each format decides whether `1500`, `"1500"` or `yes` is a number, a string or a boolean.
+//! [`parse`] is the entry; [`path_of`] finds the keys that lead to a place.
 
 mod json;
 mod yaml;
@@ -9,17 +9,17 @@ mod yaml;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
 
-/// Bytes of text that are read.
+/// How many bytes of a document are read.
 pub const MAX_BYTES: usize = 10 << 20;
-/// Values in one text. A machine with a thousand VLANs and as many networks and routes has twenty thousand; what is
-/// made of a hundred thousand fits in 128 MiB.
+/// How many values a document may have. A machine with a thousand VLANs and as many networks and routes has twenty
+/// thousand; the results of a hundred thousand fit in 128 MiB.
 pub(super) const MAX_NODES: usize = 100_000;
-/// Values in one list or mapping: links are many times larger than their text.
+/// How many values a list or mapping may have: links are many times larger than their text.
 pub(super) const MAX_ITEMS: usize = 20_000;
-/// Levels of lists and mappings.
+/// How deep lists and mappings may be nested.
 const MAX_DEPTH: usize = 100;
-/// Characters of YAML between one event and the next. The parser keeps the whole of a flow collection (`[…]`) until it
-/// knows whether that is a key, in sixty times the memory.
+/// How many characters of YAML may separate two events. The parser keeps a whole flow collection (`[…]`) until it knows
+/// whether that is a key, in sixty times the memory.
 const MAX_UNREAD: usize = 256 << 10;
 
 /// A value and where it begins.
@@ -27,20 +27,20 @@ const MAX_UNREAD: usize = 256 << 10;
 pub struct Node {
     /// Its first character.
     pub at: Place,
-    /// What it is.
+    /// Its content.
     pub value: Value,
 }
 
-/// What a value is.
+/// The content of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// JSON's `null`; in YAML nothing, `~` or `null`.
+    /// JSON's `null`; in YAML an empty value, `~` or `null`.
     Null,
-    /// Anything without parts.
+    /// A scalar.
     Scalar(Scalar),
     /// A list.
     List(Vec<Node>),
-    /// A mapping, in the order of the text; a key may occur twice.
+    /// A mapping, in file order; a key may occur twice.
     Map(Vec<Entry>),
 }
 
@@ -49,7 +49,7 @@ pub enum Value {
 pub struct Scalar {
     /// As written, without quotes and escapes.
     pub text: String,
-    /// Whether it was quoted: certainly meant as a text.
+    /// Whether it was quoted: certainly a string.
     pub quoted: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Entry {
 }
 
 impl Node {
-    /// A text as a value of its own: a key, or a part of a longer text.
+    /// A string as a value of its own: a key, or a part of a longer one.
     pub fn scalar(text: &str, at: Place) -> Node {
         Node { at, value: Value::Scalar(Scalar { text: text.to_owned(), quoted: true }) }
     }
@@ -78,7 +78,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none for anything else.
+    /// The items of a list; empty for anything else.
     pub fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,
@@ -86,7 +86,7 @@ impl Node {
         }
     }
 
-    /// The value of a key of a mapping, the last where it occurs twice.
+    /// The value of a key of a mapping, the last if it is repeated.
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries.iter().rev().find(|e| e.key == key).map(|e| &e.value),
@@ -94,7 +94,7 @@ impl Node {
         }
     }
 
-    /// What it is, for a message: `a list`.
+    /// Its type, for a message: `a list`.
     pub fn noun(&self) -> &'static str {
         match self.value {
             Value::Null => "null",
@@ -105,8 +105,7 @@ impl Node {
     }
 }
 
-/// A key that its mapping has already. Whether the last value counts, both do, or it is an error is for the format to
-/// say.
+/// A key that its mapping already has. The format decides whether the last value counts, both do, or it is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicate {
     /// The key.
@@ -118,39 +117,39 @@ pub struct Duplicate {
 }
 
 impl Duplicate {
-    /// The diagnostic where the last value is used, as most programs do.
+    /// The diagnostic if the last value is used, as in most programs.
     pub fn last_is_used(&self) -> Diagnostic {
         self.diagnostic("the last one is used", "remove one of the two")
     }
 
-    /// The diagnostic, with what was made of the two and what to do.
+    /// The diagnostic, with how the two are treated and what to do.
     pub fn diagnostic(&self, outcome: &str, hint: &str) -> Diagnostic {
         let message = format!("duplicate key \"{}\", first on line {}: {outcome}", self.key, self.first.line);
         Diagnostic::new(Code::DuplicateKey, self.at, message).hint(hint)
     }
 }
 
-/// A document's values, and what is to be said about it as a text.
+/// A document's values and syntax diagnostics.
 #[derive(Debug)]
 pub struct Tree {
     /// The values.
     pub root: Node,
     /// Keys that occur more than once in their mapping.
     pub duplicates: Vec<Duplicate>,
-    /// What was tolerated: JSON that only a YAML parser takes.
+    /// What was tolerated: JSON that only a YAML parser accepts.
     pub tolerated: Option<Diagnostic>,
 }
 
-/// A value of a text that has several: a document, a line, or an entry of its mapping.
+/// A value of a file that has several: a document, a line, or an entry of its mapping.
 #[derive(Debug)]
 pub struct TreePart {
     /// An entry's key, and where it is.
     pub key: Option<(String, Place)>,
-    /// What it is, or why it cannot be read.
+    /// The value, or why it cannot be read.
     pub value: Result<Tree, Diagnostic>,
 }
 
-/// Whether a text is several values: YAML documents or JSON lines.
+/// Whether a file is several values: YAML documents or JSON lines.
 pub fn is_several(text: &str) -> bool {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     if body.trim_start().starts_with(['{', '[']) {
@@ -161,14 +160,14 @@ pub fn is_several(text: &str) -> bool {
     lines.next().is_some() && lines.skip_while(|line| !begins_document(line)).nth(1).is_some()
 }
 
-/// `---`, with or without something behind it.
+/// `---`, with or without something after it.
 fn begins_document(line: &str) -> bool {
     line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r']))
 }
 
-/// Reads a text of any size value by value: its documents or lines, or with `entries` the entries or items of its first
-/// value. Each has the bounds of a text of its own. Ends where `found` returns false; what ends the text early is its last
-/// part.
+/// Reads a file of any size value by value: its documents or lines, or with `entries` the entries or items of its first
+/// value. Each has the limits of a file of its own. Ends when `found` returns false; an error that ends the file early
+/// is its last part.
 pub fn each(text: &str, entries: bool, found: &mut dyn FnMut(TreePart) -> bool) {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_json = body.trim_start().starts_with(['{', '[']);
@@ -185,8 +184,7 @@ pub fn each(text: &str, entries: bool, found: &mut dyn FnMut(TreePart) -> bool) 
     }
 }
 
-/// Reads JSON or YAML text, whichever it is, as [`read`] does, and reports everything. `None` with an error where it is
-/// neither.
+/// Reads JSON or YAML, whichever it is, like [`read`], and reports everything. `None` with an error if it is neither.
 pub fn parse(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node> {
     let tree = read(text, file).map_err(|wrong| diags.push(wrong)).ok()?;
     diags.extend(tree.tolerated);
@@ -194,8 +192,8 @@ pub fn parse(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node>
     Some(tree.root)
 }
 
-/// Reads JSON or YAML text, whichever it is; `file` is the index that the places get. A byte-order mark is ignored. The
-/// error is the one of the language that the text was meant to be.
+/// Reads JSON or YAML, whichever it is; `file` is the index that the places get. A byte-order mark is ignored. The
+/// error is the one for the language that was intended.
 pub fn read(text: &str, file: u16) -> Result<Tree, Diagnostic> {
     let start = Place { file, line: 1, column: 1 };
     if text.len() > MAX_BYTES {
@@ -216,11 +214,11 @@ pub fn read(text: &str, file: u16) -> Result<Tree, Diagnostic> {
         Err(wrong) if wrong.code != Code::Syntax => return Err(wrong),
         Err(wrong) => wrong,
     };
-    // YAML would take a comment into the next key.
+    // YAML would make a comment part of the next key.
     if json::is_comment(body, wrong.at) {
         return Err(json::comment(wrong.at));
     }
-    // YAML's flow style looks like JSON: `{version: 2}`. Where both refuse, JSON's message is the right one.
+    // YAML's flow style looks like JSON: `{version: 2}`. If both refuse, JSON's message is the right one.
     let mut duplicates = Vec::new();
     match yaml::parse(body, file, &mut duplicates) {
         Ok(root) => {
@@ -231,7 +229,8 @@ pub fn read(text: &str, file: u16) -> Result<Tree, Diagnostic> {
     }
 }
 
-/// A line that is indented with spaces that are not spaces to YAML, as copied from a web page: they would become part of a key.
+/// A line indented with characters that are not spaces to YAML, as copied from a web page: they would become part of a
+/// key.
 fn odd_space(text: &str, file: u16) -> Result<(), Diagnostic> {
     if text.is_ascii() {
         return Ok(());
@@ -251,9 +250,9 @@ fn odd_space(text: &str, file: u16) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// The keys and indexes that lead to the value (or key) at a place: `links[2].bond_mode`. Where nothing begins exactly
-/// there, the path of the last value that begins before it. Empty for the root. A mapping of YAML begins where its first
-/// key does: `of_value` tells that the mapping is meant, where it is the root or an item of a list.
+/// The keys and indexes that lead to the value (or key) at a place: `links[2].bond_mode`. If nothing begins exactly
+/// there, the path of the last value that begins before it. Empty for the root. A YAML mapping begins where its first
+/// key does: `of_value` selects the mapping, if it is the root or an item of a list.
 pub fn path_of(root: &Node, at: Place, of_value: bool) -> String {
     let mut path = String::new();
     let mut node = root;
@@ -289,9 +288,9 @@ pub fn path_of(root: &Node, at: Place, of_value: bool) -> String {
     }
 }
 
-/// A key that a mapping has already.
+/// A key that a mapping already has.
 fn duplicate(entries: &[Entry], key: &str, at: Place) -> Option<Duplicate> {
-    // Mappings are small, and those that are not would make this quadratic: they are checked near the end only.
+    // Large mappings are checked only near the end, because this would be quadratic.
     let near = entries.len().saturating_sub(64);
     let first = entries.iter().skip(near).find(|e| e.key == key)?;
     Some(Duplicate { key: key.to_owned(), at, first: first.key_at })
@@ -365,7 +364,7 @@ mod tests {
         let (root, diags) = read(text);
         assert!(root.is_none());
         assert_eq!((diags[0].at.line, diags[0].at.column), (1, 17));
-        // A comment is known as one behind such characters, too.
+        // A comment is recognised after such characters, too.
         let (_, diags) = read("{\"é\": \"ü\", // x\n}");
         assert_eq!((diags[0].at.column, diags[0].message.contains("comments")), (12, true), "{diags:?}");
     }

@@ -1,7 +1,7 @@
-//! The typed readers that all formats share: a value of the text becomes a checked one, or a diagnostic.
+//! The typed readers shared by all formats: a value of the document becomes a checked one, or a diagnostic.
 //!
-//! Null and an empty text count as absent everywhere, as every producer means them. Each reader is given the key's name
-//! for its message and returns `None` if nothing usable is there, after it has reported why.
+//! Null and an empty string count as absent everywhere, as every producer means them. Each reader is given the key's
+//! name for its message and returns `None` if nothing usable is there, after it has reported why.
 
 mod address;
 mod feature;
@@ -32,12 +32,12 @@ use crate::model::{Family, Located, MacAddr, Mtu, attribute};
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reported;
 
-/// A text without the spaces around it. `None` if it is absent or cannot be used; [`try_text`] tells the two apart.
+/// A string without surrounding spaces. `None` if it is absent or cannot be used; [`try_text`] distinguishes the two.
 pub(super) fn text<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<&'a str> {
     try_text(node, key, diags).ok().flatten()
 }
 
-/// A text without the spaces around it; `None` if it is absent.
+/// A string without surrounding spaces; `None` if it is absent.
 pub(super) fn try_text<'a>(
     node: &'a Node,
     key: &str,
@@ -53,7 +53,7 @@ pub(super) fn try_text<'a>(
     }
 }
 
-/// A name that a DHCP client can send: what no server would take for a name is not sent.
+/// A name that a DHCP client can send: one that no server would accept is not sent.
 pub(super) fn sent_name(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<String> {
     let name = text(node, key, diags)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -80,10 +80,10 @@ pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, diags: &mut Vec<Diagn
     }
 }
 
-/// Words in one text.
+/// Words in one string.
 const MAX_WORDS: usize = 10_000;
 
-/// Texts that are written as a list, or in one text with spaces or commas between them.
+/// Strings that are written as a list, or in one string with spaces or commas between them.
 pub(super) fn words<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Vec<Located<&'a str>> {
     let nodes = match &node.value {
         Value::List(items) => items.as_slice(),
@@ -119,11 +119,11 @@ pub(super) fn number(
     Some(number)
 }
 
-/// A whole number of any size; `wanted` says in a message what it should have been.
+/// An integer of any size; `wanted` is the expected type, for a message.
 fn whole(node: &Node, key: &str, wanted: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<u64>> {
     let text = text(node, key, diags)?;
     warn_if_octal(node, key, diags);
-    // JSON knows one kind of number: some writers print 1500.0.
+    // JSON has one kind of number: some writers print 1500.0.
     match text.strip_suffix(".0").unwrap_or(text).parse() {
         Ok(number) => Some(Located::new(number, node.at)),
         Err(_) => {
@@ -133,7 +133,7 @@ fn whole(node: &Node, key: &str, wanted: &str, diags: &mut Vec<Diagnostic>) -> O
     }
 }
 
-/// An MTU. 0 means that none is given, as several producers write it.
+/// An MTU. 0 means unset, as several producers write it.
 pub(super) fn mtu(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<Mtu>> {
     let bytes = whole(node, key, "a number of bytes from 68 to 65535", diags)?;
     if bytes.value == 0 {
@@ -182,8 +182,8 @@ pub(super) fn mac(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option
     }
 }
 
-/// A MAC address that says which NIC to match: as [`mac`], and zeroes, which some writers put where they know none, count
-/// as absent. An error, which has been reported, where it cannot be read.
+/// A MAC address that identifies a NIC: like [`mac`], but zeroes, which some writers use for an unknown one, count as
+/// absent. Fails, after reporting, if it cannot be read.
 pub(super) fn mac_of_nic(
     node: &Node,
     key: &str,
@@ -198,7 +198,7 @@ pub(super) fn mac_of_nic(
     mac(node, key, diags).map(Some).ok_or(Reported)
 }
 
-/// A MAC address that a link is to get: as [`mac`], and no group address, which the kernel refuses.
+/// A MAC address to set on a link: like [`mac`], but not a group address, which the kernel refuses.
 pub(super) fn mac_to_set(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<MacAddr>> {
     let mac = mac(node, key, diags)?;
     if mac.value.is_multicast() {
@@ -236,7 +236,7 @@ fn wrong_shape(node: &Node, key: &str, wanted: &str) -> Diagnostic {
     Diagnostic::new(Code::WrongShape, node.at, format!("{key} should be {wanted}, not {}", node.noun()))
 }
 
-/// PyYAML and other readers of YAML 1.1 see a number in base 60 here: `52:54:00:12:34:56`.
+/// PyYAML and other YAML 1.1 parsers see a number in base 60 here: `52:54:00:12:34:56`.
 fn is_base_60(scalar: &Scalar) -> bool {
     let mut parts = scalar.text.trim().split(':');
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -250,7 +250,7 @@ fn is_base_60(scalar: &Scalar) -> bool {
         && rest.iter().all(|p| digits(p) && matches!(p.parse(), Ok(0..=59)) && p.len() <= 2)
 }
 
-/// `mtu: 01500` is 832 for a reader of YAML 1.1.
+/// `mtu: 01500` is 832 to a YAML 1.1 parser.
 fn warn_if_octal(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) {
     let Value::Scalar(scalar) = &node.value else { return };
     let text = scalar.text.trim();
@@ -272,7 +272,7 @@ pub(super) mod tests {
     use super::*;
     use crate::format::tree;
 
-    /// A value of YAML text, and the reader's answer with the messages.
+    /// A value of YAML text, and the reader's result with the messages.
     pub(in crate::format) fn read<T>(
         yaml: &str,
         reader: impl FnOnce(&Node, &mut Vec<Diagnostic>) -> T,

@@ -1,5 +1,5 @@
-//! The plan while the hand-off is being added to it: files that are there already are no steps, files of an earlier
-//! description go, and every file needs the steps of the link that it speaks of.
+//! The plan while the hand-off is being added to it: files that already have their content need no step, files of an
+//! earlier description are removed, and every file depends on the steps of its link.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,14 +14,14 @@ use crate::resolve::ResolvedLink;
 pub(super) struct PlanDraft<'a> {
     pub(super) surroundings: &'a Surroundings,
     plan: &'a mut Plan,
-    /// Steps that come before the network's: a running tool lets a link go before the first change. They need each other
+    /// Steps before the network's: a running tool releases a link before the first change. They depend on each other
     /// only.
     first: Vec<Step>,
-    /// The steps that give a described link (by id) what is described.
+    /// The steps that configure a described link (by id).
     essential: HashMap<String, Vec<StepId>>,
-    /// Every file that the hand-off consists of, whether it is there or has to be written.
+    /// Every file of the hand-off, whether it exists or has to be written.
     files: BTreeSet<String>,
-    /// The same of records in resolvconf(8).
+    /// The same for records in resolvconf(8).
     records: BTreeSet<String>,
     record: Record,
     notes: Vec<String>,
@@ -30,11 +30,11 @@ pub(super) struct PlanDraft<'a> {
 /// What a step of the hand-off is for.
 #[derive(Clone, Copy)]
 pub(super) enum For<'a> {
-    /// This link: the step needs everything that the link gets.
+    /// This link: the step depends on everything that configures the link.
     Link(&'a ResolvedLink),
-    /// The resolver, for which this link leads to the servers. Where it fails, the link is no other tool's.
+    /// The resolver, whose servers this link leads to. If it fails, the link is still not another tool's.
     Resolver(&'a ResolvedLink),
-    /// All links: it needs everything that any of them gets.
+    /// All links: it depends on everything that configures any of them.
     All,
     /// Before the first change.
     First,
@@ -60,12 +60,12 @@ impl<'a> PlanDraft<'a> {
         }
     }
 
-    /// Adds a complete sentence for the person.
+    /// Adds a note, a complete sentence.
     pub(super) fn note(&mut self, sentence: impl Into<String>) {
         self.notes.push(sentence.into());
     }
 
-    /// Writes a file, unless it is there with this content.
+    /// Writes a file, unless it already has this content.
     pub(super) fn file(&mut self, whose: For, path: impl Into<String>, content: impl Into<String>) {
         let (path, content) = (path.into(), content.into());
         let there = self.surroundings.files.get(&path) == Some(&content);
@@ -74,7 +74,7 @@ impl<'a> PlanDraft<'a> {
         }
     }
 
-    /// Writes a file that is not netapply's alone: what it was before is recorded.
+    /// Writes a file that is not netapply's alone: its earlier content is recorded.
     pub(super) fn file_of_others(&mut self, whose: For, path: &str, content: String) {
         let before = self.surroundings.record.files.get(path).cloned();
         let present = || self.surroundings.files.get(path).filter(|text| !is_ours(text)).cloned();
@@ -82,7 +82,7 @@ impl<'a> PlanDraft<'a> {
         self.file(whose, path, content);
     }
 
-    /// Leaves a file of others as it is, and what was recorded of it.
+    /// Leaves another program's file unchanged, and keeps its record.
     pub(super) fn keep(&mut self, path: &str) {
         self.files.insert(path.to_owned());
         if let Some(before) = self.surroundings.record.files.get(path) {
@@ -90,7 +90,7 @@ impl<'a> PlanDraft<'a> {
         }
     }
 
-    /// Hands name servers to resolvconf(8), unless it has them.
+    /// Passes name servers to resolvconf(8), unless it has them.
     pub(super) fn resolvconf(&mut self, whose: For, program: &str, record: String, content: String) {
         // Debian's keeps its records in `interface`, openresolv in `interfaces`, since 3.14 in `keys`.
         let mut folders = ["interface", "interfaces", "keys"].iter();
@@ -105,7 +105,7 @@ impl<'a> PlanDraft<'a> {
         }
     }
 
-    /// Has NetworkManager let a link go before the first change, where it manages it now.
+    /// Makes NetworkManager release a link before the first change, if it manages it now.
     pub(super) fn release(&mut self, link: &ResolvedLink) {
         let surroundings = self.surroundings;
         let name = &link.name;
@@ -118,7 +118,7 @@ impl<'a> PlanDraft<'a> {
         }
     }
 
-    /// Leaves everything as it is that does not belong to these links alone.
+    /// Leaves everything unchanged that does not belong to these links alone.
     pub(super) fn keep_all_but(&mut self, links: &[String]) {
         let surroundings = self.surroundings;
         let file_names = |link: &String| {
@@ -141,7 +141,7 @@ impl<'a> PlanDraft<'a> {
         }
     }
 
-    /// Gives the machine a name.
+    /// Sets the machine's host name.
     pub(super) fn host_name(&mut self, name: &str) {
         let action = Action::Sysctl { key: "kernel/hostname".into(), value: name.to_owned() };
         self.plan.steps.push(Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
@@ -162,7 +162,7 @@ impl<'a> PlanDraft<'a> {
         };
         needs.sort_unstable();
         let number = StepId(self.plan.steps.len());
-        // A marker comes after what it stands for: it needs every file that was written for its link.
+        // A marker comes after what it stands for: it depends on every file that was written for its link.
         match whose {
             For::Resolver(_) => {}
             For::Link(_) => self.essential.entry(link.clone()).or_default().push(number),
@@ -171,7 +171,7 @@ impl<'a> PlanDraft<'a> {
         self.plan.steps.push(Step { action, at, link, needs });
     }
 
-    /// Takes back what an earlier description left, has running services read what there is now, and returns the notes.
+    /// Removes what an earlier description left, makes running services reload, and returns the notes.
     pub(super) fn finish(mut self) -> Vec<String> {
         self.take_back();
         self.keep_record();
@@ -193,7 +193,7 @@ impl<'a> PlanDraft<'a> {
             }
         }
         for service in self.refreshed(&paths(&self.plan.steps)) {
-            // Whichever of the files were written.
+            // Depends on those of the files that were written.
             let action = Action::Refresh(service);
             self.plan.steps.push(Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
         }
@@ -218,7 +218,7 @@ impl<'a> PlanDraft<'a> {
         self.notes
     }
 
-    /// Which running services have to read these paths again.
+    /// Which running services have to reread these paths.
     fn refreshed(&self, paths: &[String]) -> Vec<Service> {
         let Surroundings { networkd, network_manager, resolved, dhcpcd, connman, .. } = self.surroundings;
         let below = |folder: &str| paths.iter().any(|path| path.starts_with(folder));
@@ -245,7 +245,7 @@ impl<'a> PlanDraft<'a> {
         services
     }
 
-    /// Removes netapply's own files that are not part of the hand-off any more, and puts those of others back.
+    /// Removes netapply's own files that are no longer part of the hand-off, and restores those of others.
     fn take_back(&mut self) {
         let surroundings = self.surroundings;
         let mut actions: Vec<Action> = surroundings
@@ -260,7 +260,7 @@ impl<'a> PlanDraft<'a> {
         }
         for (path, before) in surroundings.record.files.iter().filter(|(path, _)| !self.files.contains(*path))
         {
-            // Somebody else has written it since: it is theirs.
+            // Another program has written it since: it is theirs.
             if !surroundings.files.get(path).is_some_and(|text| is_ours(text)) {
                 continue;
             }
@@ -275,7 +275,7 @@ impl<'a> PlanDraft<'a> {
         }
     }
 
-    /// Keeps the record before the first file of others is written, so that a run that is killed leaves it; drops it last.
+    /// Keeps the record before another program's first file is written, so that a killed run leaves it; drops it last.
     fn keep_record(&mut self) {
         let path = RECORD.to_owned();
         let there = self.surroundings.files.contains_key(RECORD);
@@ -292,7 +292,7 @@ impl<'a> PlanDraft<'a> {
         } else if self.record != self.surroundings.record {
             let action = Action::WriteFile { path, content: self.record.text() };
             self.first.insert(0, Step { action, at: Place::NONE, link: String::new(), needs: Vec::new() });
-            // Those behind it need each other, not the record.
+            // The steps after it depend on each other, not on the record.
             for step in self.first.iter_mut().skip(1) {
                 step.needs.iter_mut().for_each(|need| need.0 += 1);
             }
@@ -300,7 +300,7 @@ impl<'a> PlanDraft<'a> {
     }
 }
 
-/// A list of links that a tool leaves alone, without some of them. The first such line is netapply's.
+/// A list of links that a tool must not manage, without some of them. The first such line is netapply's.
 fn without(text: &str, links: &[String]) -> String {
     const LISTS: [(&str, char); 3] =
         [("denyinterfaces ", ' '), ("EXCLUDE_INTERFACES=\"", ' '), ("NetworkInterfaceBlacklist = ", ',')];
@@ -324,9 +324,9 @@ fn is_ours(text: &str) -> bool {
     text.starts_with(MADE) || text.contains(super::CLOUD_INIT_OFF)
 }
 
-/// Whether a link without this step did not get what is described. A further name, offloads and wake-on-LAN are no
-/// reason to give a working link to somebody else; and what waits for duplicate detection on a link without carrier is
-/// pending, not refused: nobody else could do more for it.
+/// Whether a link without this step lacks something described. An alternative name, offloads and wake-on-LAN are no
+/// reason to leave a working link to another tool; and what waits for duplicate detection on a link without carrier is
+/// pending, not refused: no other tool could do more for it.
 fn is_essential(plan: &Plan, step: &Step) -> bool {
     let waits =
         |step: &Step| matches!(step.action, Action::AwaitAddresses { .. } | Action::AwaitCarrier { .. });

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use crate::machine::Machine;
 
-/// No file that is read is longer; what is longer is not netapply's.
+/// The size limit of files that are read; a longer file is not netapply's.
 const LONGEST: u64 = 64 * 1024;
 
 /// The names in a folder; none if it cannot be read.
@@ -14,7 +14,7 @@ pub(super) fn names(machine: &Machine, folder: &str) -> impl Iterator<Item = Str
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
-/// A regular file's text; `None` for everything else, so that no pipe or device is ever opened.
+/// A regular file's text; `None` for anything else, so that no pipe or device is ever opened.
 pub(super) fn read(machine: &Machine, path: &str) -> Option<String> {
     let path = machine.at(path);
     if !fs::metadata(&path).ok()?.is_file() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::files::names;
 use crate::machine::Machine;
 
-/// What a service is to the image, from nothing to running.
+/// The state of a service in the image, from absent to running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
@@ -17,7 +17,7 @@ pub enum Presence {
     Absent,
     /// Its unit is a link to /dev/null or an empty file: it never starts.
     Masked,
-    /// It is there, and nothing starts it.
+    /// It exists, but nothing starts it.
     Disabled,
     /// It will be started, or was.
     Enabled,
@@ -25,7 +25,7 @@ pub enum Presence {
     Running,
 }
 
-/// Where systemd looks for units, those that take precedence first. NixOS has only the one in /etc.
+/// Where systemd looks for units, in order of precedence. NixOS has only the one in /etc.
 const UNITS: &[&str] = &[
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -34,7 +34,7 @@ const UNITS: &[&str] = &[
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
-/// Services that netapply has to do with.
+/// Services that concern netapply.
 const SERVICES: &[&str] = &[
     "systemd-resolved.service",
     "systemd-networkd.service",
@@ -52,11 +52,11 @@ const SERVICES: &[&str] = &[
 /// The service that renews leases.
 pub(super) const LEASE_SERVICE: &str = "netapply-lease.service";
 
-/// What each of the services is to this image.
+/// The state of each service in this image.
 pub(super) fn services(machine: &Machine) -> BTreeMap<&'static str, Presence> {
     let started = started(machine);
     let presence = |unit: &str| {
-        // systemd keeps a link there for each unit that runs (`unit_export_invocation_id`), for journald.
+        // systemd keeps a link there for each running unit (`unit_export_invocation_id`), for journald.
         if machine.at(&format!("/run/systemd/units/invocation:{unit}")).is_symlink() {
             return Presence::Running;
         }
@@ -78,7 +78,7 @@ pub(super) fn asks_on_every_nic(machine: &Machine) -> bool {
     UNITS.iter().any(|folder| machine.at(&format!("{folder}/dhcp-interface@.service")).exists())
 }
 
-/// Units that something asks for at boot: a target's folder, or the kernel command line.
+/// Units that are started at boot: by a target's folder, or the kernel command line.
 fn started(machine: &Machine) -> Vec<String> {
     let mut found = Vec::new();
     for folder in UNITS {

@@ -1,4 +1,4 @@
-//! What is told of each link, and of all together: networkd, NetworkManager, dhcpcd, ifupdown, connman, cloud-init,
+//! The hand-off of each link, and of all together: networkd, NetworkManager, dhcpcd, ifupdown, connman, cloud-init,
 //! dracut, markers.
 
 use std::collections::HashSet;
@@ -11,10 +11,10 @@ use crate::resolve::{Resolved, ResolvedLink};
 
 /// Written by cloud-init's generator before any unit starts.
 const CLOUD_INIT: &str = "/run/cloud-init/cloud.cfg";
-/// What connman leaves alone by itself (`NetworkInterfaceBlacklist` in its main.conf); a list of ours replaces it.
+/// Links that connman does not manage by default (`NetworkInterfaceBlacklist` in its main.conf); our list replaces it.
 const CONNMAN_DEFAULT: &str = "vmnet,vboxnet,virbr,ifb,ve-,vb-";
 
-/// Tells of one link.
+/// Hands off one link.
 pub(super) fn tell(draft: &mut PlanDraft, link: &ResolvedLink) {
     let surroundings = draft.surroundings;
     let name = &link.name;
@@ -31,11 +31,12 @@ pub(super) fn tell(draft: &mut PlanDraft, link: &ResolvedLink) {
         return;
     }
     let (networkd, network_manager) = (surroundings.networkd, surroundings.network_manager);
-    // A running tool is told before the first change: it may have the link, and takes its addresses along when it goes.
+    // A running tool is notified before the first change: it may manage the link, and removes its addresses when it
+    // releases it.
     let when = |presence: Presence| if presence == Presence::Running { For::First } else { whose };
     if network_manager > Presence::Masked {
         draft.release(link);
-        // The list is strict, and an image that sets one of its own in /etc replaces it: then the section holds.
+        // The list is strict, and an image's own setting in /etc replaces it: then the section applies.
         draft.file(
             when(network_manager),
             format!("/run/NetworkManager/conf.d/00-netapply-{name}.conf"),
@@ -46,7 +47,7 @@ pub(super) fn tell(draft: &mut PlanDraft, link: &ResolvedLink) {
         );
     }
     if networkd > Presence::Masked {
-        // The first file in the order of names that matches wins, over those in /etc and /usr too.
+        // The first matching file in order of names wins, over those in /etc and /usr too.
         draft.file(
             when(networkd),
             format!("/run/systemd/network/{}-netapply-{name}.network", first_rank(draft)),
@@ -54,7 +55,7 @@ pub(super) fn tell(draft: &mut PlanDraft, link: &ResolvedLink) {
         );
     }
     if surroundings.dracut && !link.desired.addresses.is_empty() {
-        // What dracut's own ifup.sh leaves, for its netroot and for modules that wait for a network.
+        // What dracut's own ifup.sh writes, for its netroot and for modules that wait for a network.
         for state in ["up", "did-setup"] {
             draft.file_of_others(whose, &format!("/tmp/net.{name}.{state}"), String::new());
         }
@@ -62,8 +63,8 @@ pub(super) fn tell(draft: &mut PlanDraft, link: &ResolvedLink) {
     draft.file(whose, format!("{MARKERS}/{name}"), format!("{}\n", link.desired.id));
 }
 
-/// A name that is a pattern, an option or a list to the tools: it is written nowhere, and whoever has it is named. No
-/// description gives such a name; a NIC may have it.
+/// A name that is a pattern, an option or a list to the tools: it is not written anywhere, and its link is reported. No
+/// description gives such a name, but a NIC may have it.
 fn cannot_tell(draft: &mut PlanDraft, name: &str) {
     let Surroundings { networkd, network_manager, dhcpcd, ifupdown, connman, .. } = draft.surroundings;
     let tools = [
@@ -84,14 +85,14 @@ fn cannot_tell(draft: &mut PlanDraft, name: &str) {
     }
 }
 
-/// The beginning of a .network file's name that sorts before all of the image.
+/// The prefix of a .network file's name that sorts before all of the image's.
 fn first_rank(draft: &PlanDraft) -> &'static str {
     let before = |name: &String| name.as_str() < "00-netapply-";
     if draft.surroundings.network_files.iter().any(before) { "!00" } else { "00" }
 }
 
-/// A link that asks for DHCP stays with the image. networkd takes a link only where a file says so, and images have files
-/// for NICs alone: a bond or VLAN gets one.
+/// A link that requests DHCP stays with the image. networkd manages a link only if a file says so, and images have
+/// files for NICs only: a bond or VLAN gets one.
 fn leave(draft: &mut PlanDraft, link: &ResolvedLink) {
     let Link { kind, addresses, routes, dynamic, .. } = &link.desired;
     let mixed = !addresses.is_empty() || !routes.is_empty();
@@ -115,7 +116,7 @@ fn leave(draft: &mut PlanDraft, link: &ResolvedLink) {
         _ => "ipv6",
     };
     let routers = if asks(Dynamic::RouterAdvertisements) || asks(Dynamic::Dhcp6) { "yes" } else { "no" };
-    // Where the link has something of ours, the image's own file must not drop it; else that file comes first.
+    // If netapply configured part of the link, the image's own file must not drop it; else that file comes first.
     let rank = if mixed { first_rank(draft) } else { "zz" };
     draft.file(
         For::Link(link),
@@ -126,7 +127,7 @@ fn leave(draft: &mut PlanDraft, link: &ResolvedLink) {
     );
 }
 
-/// Tells what holds for all links together.
+/// Hands off what concerns all links together.
 pub(super) fn tell_of_all(draft: &mut PlanDraft, desired: &Desired, resolved: &Resolved) {
     let surroundings = draft.surroundings;
     let uplink = super::uplink(resolved);
@@ -152,7 +153,7 @@ pub(super) fn tell_of_all(draft: &mut PlanDraft, desired: &Desired, resolved: &R
     }
     if surroundings.cloud_init && !surroundings.initramfs {
         let present = surroundings.files.get(CLOUD_INIT).map_or("", String::as_str);
-        // Somebody's own setting of the network is left alone; ours is there after a first run.
+        // An existing setting of the network by others is not touched; ours exists after a first run.
         let mut text = present.to_owned();
         if !present.lines().any(|line| line.starts_with("network:")) {
             if !text.is_empty() && !text.ends_with('\n') {
@@ -167,8 +168,8 @@ pub(super) fn tell_of_all(draft: &mut PlanDraft, desired: &Desired, resolved: &R
     draft.file(For::All, APPLIED, "");
 }
 
-/// networkd drops rules and routes that it did not make as soon as it manages any link, unless the last of its settings
-/// says otherwise. It reads them only when it starts.
+/// When networkd manages any link, it drops rules and routes that it did not add, unless the last of its settings says
+/// otherwise. It reads them only when it starts.
 fn foreign(draft: &mut PlanDraft, uplink: &ResolvedLink) {
     let surroundings = draft.surroundings;
     let own = ["50-netapply.conf", "zz-netapply.conf"];
@@ -192,7 +193,7 @@ fn foreign(draft: &mut PlanDraft, uplink: &ResolvedLink) {
     );
 }
 
-/// Tools that take all links, or what a list says, are given a list without ours. Drop-ins of their units read it.
+/// Tools that manage all links, or those in a list, are given a list without ours. Drop-ins of their units use it.
 fn tools_of_all(draft: &mut PlanDraft, resolved: &Resolved) {
     let surroundings = draft.surroundings;
     let told = resolved.links.iter().filter(|l| !is_left(l) && is_plain(&l.name));
@@ -203,7 +204,7 @@ fn tools_of_all(draft: &mut PlanDraft, resolved: &Resolved) {
     let when = |presence: Presence| if presence == Presence::Running { For::First } else { For::All };
     let text = |path: &str| surroundings.files.get(path).map_or("", String::as_str);
     if surroundings.dhcpcd > Presence::Masked {
-        // What follows an `interface` line holds for that interface alone, so that ours comes first.
+        // Everything after an `interface` line applies to that interface alone, so ours comes first.
         let conf = format!("{MADE}denyinterfaces {}\n{}", names.join(" "), text("/etc/dhcpcd.conf"));
         draft.file(when(surroundings.dhcpcd), DHCPCD, conf);
     }
@@ -240,8 +241,8 @@ fn tools_of_all(draft: &mut PlanDraft, resolved: &Resolved) {
     }
 }
 
-/// Whether a link that would have had a network of its own is not there: its NIC may be, under another MAC, and then the
-/// image's own tools are the way in. A bond's missing member is no such link.
+/// Whether a link that would have had a network of its own is missing: its NIC may exist under another MAC, and then
+/// the image's own tools are the way in. A bond's missing member is no such link.
 fn is_one_missing(desired: &Desired, resolved: &Resolved) -> bool {
     let there: HashSet<&str> = resolved.links.iter().map(|l| l.desired.id.as_str()).collect();
     let has_network = |l: &&Link| !l.addresses.is_empty() || !l.routes.is_empty() || !l.dynamic.is_empty();

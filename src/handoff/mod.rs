@@ -1,8 +1,8 @@
-//! What the rest of the image must be told once the network stands: resolver, networkd, NetworkManager, cloud-init,
-//! dracut, and markers for the conditions of everybody else's units.
+//! What the rest of the image must be told once the network is up: resolver, networkd, NetworkManager, cloud-init,
+//! dracut, and markers for the conditions of other units.
 //!
-//! [`Surroundings::observe`] looks at the image and decides nothing; [`add`] appends to the plan what has to be written,
-//! and touches nothing. Hand-off is per link: its files need the steps that give the link what is described, so that a
+//! [`Surroundings::observe`] looks at the image and decides nothing; [`add`] appends to the plan what has to be
+//! written, and touches nothing. Hand-off is per link: a link's files depend on the steps that configure it, so that a
 //! link whose step fails stays with the image's own tools.
 
 mod draft;
@@ -27,22 +27,23 @@ pub use surroundings::Surroundings;
 
 /// The first line of every file that is written.
 const MADE: &str = "# Made by netapply from the network description.\n";
-/// What cloud-init's own configuration is told. It is merged over the files in /etc/cloud (cloudinit/stages.py,
-/// `fetch_base_config`) and lets user-data and everything else of the drive be processed.
+/// Configuration for cloud-init. It is merged over the files in /etc/cloud (cloudinit/stages.py, `fetch_base_config`)
+/// and lets user-data and everything else on the drive be processed.
 const CLOUD_INIT_OFF: &str = "network: {config: disabled}\n";
-/// dhcpcd's configuration with the links that it leaves alone; a drop-in of dhcpcd.service mounts it over the image's.
+/// dhcpcd's configuration with the links that it must not manage; a drop-in of dhcpcd.service mounts it over the
+/// image's.
 const DHCPCD: &str = "/run/netapply/dhcpcd.conf";
-/// The same of connman.
+/// The same for connman.
 const CONNMAN: &str = "/run/netapply/connman.conf";
-/// Variables that ifup(8) and ifupdown2 read; a drop-in of networking.service has it read this file.
+/// Variables that ifup(8) and ifupdown2 read; a drop-in of networking.service makes it read this file.
 const IFUPDOWN: &str = "/run/netapply/ifupdown.env";
 
-/// A file in this folder, called as a link, says that the link got what is described.
+/// A file in this folder with a link's name says that the link is configured as described.
 pub const MARKERS: &str = "/run/netapply/links";
-/// This file says that no link of the description is left to others.
+/// This file says that no described link is left to others.
 pub const APPLIED: &str = "/run/netapply/applied";
 
-/// Observes the image, and asks its running tools which links they manage that are not left to them.
+/// Observes the image, and asks its running tools which links they manage although these are not left to them.
 pub async fn observe(machine: &Machine, resolved: &Resolved) -> Surroundings {
     let mut surroundings = Surroundings::observe(machine);
     let links: Vec<&str> = resolved.links.iter().filter(|l| !is_left(l)).map(|l| l.name.as_str()).collect();
@@ -50,10 +51,10 @@ pub async fn observe(machine: &Machine, resolved: &Resolved) -> Surroundings {
     surroundings
 }
 
-/// Appends the steps of the hand-off to `plan`, which is the difference between `resolved` and the machine. `hostname` is
-/// what the drive says. Where everything is told already, nothing is appended.
+/// Appends the steps of the hand-off to `plan`, which is the difference between `resolved` and the machine. `hostname`
+/// is the drive's. If everything is handed off already, nothing is appended.
 ///
-/// Returns complete sentences on what the image cannot be told.
+/// Returns complete sentences on what cannot be handed off.
 pub fn add(
     plan: &mut Plan,
     desired: &Desired,
@@ -62,7 +63,7 @@ pub fn add(
     surroundings: &Surroundings,
 ) -> Vec<String> {
     let mut draft = PlanDraft::new(plan, surroundings);
-    // Nothing usable: everything stays with the image's own tools, and what they were told before is taken back.
+    // Nothing usable: everything stays with the image's own tools, and an earlier hand-off is undone.
     if resolved.links.is_empty() {
         return draft.finish();
     }
@@ -75,10 +76,10 @@ pub fn add(
     draft.finish()
 }
 
-/// Appends the steps that take the whole hand-off back, or that of some links alone: the network stays, and the image's
-/// tools may take the links.
+/// Appends the steps that undo the whole hand-off, or that of some links: the network stays, and the image's tools may
+/// take the links.
 ///
-/// Returns complete sentences on what cannot be taken back.
+/// Returns complete sentences on what cannot be undone.
 pub fn take_back(plan: &mut Plan, links: &[String], surroundings: &Surroundings) -> Vec<String> {
     let mut draft = PlanDraft::new(plan, surroundings);
     if !links.is_empty() {
@@ -87,8 +88,8 @@ pub fn take_back(plan: &mut Plan, links: &[String], surroundings: &Surroundings)
     draft.finish()
 }
 
-/// Whether a DHCP client of the image is there that will ask on the links that are left to it. None is counted in an
-/// initramfs: what follows it starts too late for what needs the network.
+/// Whether the image has a DHCP client that will ask on the links left to it. In an initramfs none counts: the
+/// following system starts too late for what needs the network.
 pub fn has_client(machine: &Machine) -> bool {
     let surroundings = Surroundings::observe(machine);
     let Surroundings { networkd, network_manager, connman, dhcpcd, ifupdown, wicked, .. } = surroundings;
@@ -103,14 +104,14 @@ pub fn renewal(machine: &Machine) -> Presence {
     image::services(machine).get(image::LEASE_SERVICE).copied().unwrap_or_default()
 }
 
-/// Whether the image was told of any link.
+/// Whether any link was handed off.
 pub fn handed_off(machine: &Machine) -> bool {
     files::names(machine, MARKERS).next().is_some()
 }
 
-/// Whether a client of the image has to do something for the link. Router advertisements the kernel takes itself.
+/// Whether a client of the image has to configure the link. The kernel itself handles router advertisements.
 fn is_left(link: &ResolvedLink) -> bool {
-    // A link is never leased by two.
+    // A link is never leased by two clients.
     link.lease.is_none()
         && link.desired.dynamic.iter().any(|d| matches!(d.value, Dynamic::Dhcp4 | Dynamic::Dhcp6))
 }
@@ -132,14 +133,14 @@ fn uplink(resolved: &Resolved) -> Option<&ResolvedLink> {
     resolved.links.iter().min_by_key(rank)
 }
 
-/// Gives the machine the drive's name where it has none. Never the agent's ramdisk, whose name the image decides, and
-/// never an initramfs: the system that follows knows whether it has a name.
+/// Sets the host name from the drive if the machine has none. Never in the agent's ramdisk, whose name the image
+/// decides, and never in an initramfs: the following system knows whether it has a name.
 fn name_machine(draft: &mut PlanDraft, hostname: Option<&str>) {
     let surroundings = draft.surroundings;
     if surroundings.initramfs || surroundings.ipa || surroundings.hostname.is_some() {
         return;
     }
-    // The kernel's name is the first part; what follows is a matter of the resolver.
+    // The kernel's name is the first label; the domain is the resolver's concern.
     let Some(name) = hostname.and_then(|h| h.split('.').next()) else { return };
     let valid = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if !name.is_empty() && !is_host_name(name) {

@@ -1,4 +1,4 @@
-//! Name servers and search domains, where the image's programs look for them.
+//! Name servers and search domains, for the image's programs.
 
 use super::draft::{For, PlanDraft};
 use super::image::Presence;
@@ -7,15 +7,15 @@ use super::{MADE, Surroundings, uplink};
 use crate::model::{Resolver, is_plain};
 use crate::resolve::Resolved;
 
-/// glibc and musl ask no more (`MAXNS`, resolv.h).
+/// glibc and musl use at most this many (`MAXNS`, resolv.h).
 const SERVERS: usize = 3;
 
-/// Where name servers have to go so that the image's programs use them.
+/// Where name servers have to be written so that the image's programs use them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Destination<'a> {
     /// systemd-resolved, by a drop-in.
     Resolved,
-    /// NetworkManager writes this file of its own.
+    /// NetworkManager writes this file itself.
     NetworkManager(&'a str),
     /// resolvconf(8).
     Resolvconf(&'a Resolvconf),
@@ -25,7 +25,7 @@ pub(super) enum Destination<'a> {
     Nowhere(String),
 }
 
-/// Decides by what /etc/resolv.conf is and who is there to write it.
+/// Decides by the state of /etc/resolv.conf and the programs that write it.
 pub(super) fn destination<'a>(surroundings: &'a Surroundings, record: &str) -> Destination<'a> {
     let Surroundings { resolv_conf, resolvconf, resolved, network_manager, .. } = surroundings;
     if resolv_conf.is_of_resolved() && *resolved >= Presence::Enabled {
@@ -46,7 +46,7 @@ pub(super) fn destination<'a>(surroundings: &'a Surroundings, record: &str) -> D
     let writable = resolv_conf.access == Access::Writable;
     match resolv_conf.end {
         End::File | End::Missing if writable && !resolv_conf.is_of_package() => Destination::File(path),
-        // The link is replaced: it leads nowhere, or to a file of a package.
+        // The link is replaced: it dangles, or leads to a package's file.
         End::Missing | End::File | End::Circle
             if resolv_conf.etc == Access::Writable && !resolv_conf.links.is_empty() =>
         {
@@ -58,7 +58,7 @@ pub(super) fn destination<'a>(surroundings: &'a Surroundings, record: &str) -> D
     }
 }
 
-/// Tells the image the described name servers; nothing where the description has none.
+/// Configures the described name servers in the image; does nothing if the description has none.
 pub(super) fn tell(draft: &mut PlanDraft, resolved: &Resolved) {
     let mut resolver = resolved.resolver.clone();
     let described = !resolver.servers.is_empty() || !resolver.search.is_empty();
@@ -67,15 +67,15 @@ pub(super) fn tell(draft: &mut PlanDraft, resolved: &Resolved) {
     // Programs ask a link-local server through one link or not at all.
     resolver.stand_on(&uplink.name);
     let resolver = &resolver;
-    // A name in a command line and in the names of files.
+    // The name is used in a command line and in file names.
     let link = if is_plain(&uplink.name) { uplink.name.as_str() } else { "link" };
-    // Without the link that leads to them, the servers are of no use and the image's own take over.
+    // Without the link that leads to them, the servers are useless and the image's own are used.
     let whose = For::Resolver(uplink);
     if surroundings.dracut {
         draft.file_of_others(whose, &format!("/tmp/net.{link}.resolv.conf"), text(resolver, ""));
     }
-    // In an initramfs it is for the system that follows, which may have systemd-resolved; /run survives. A resolved that
-    // nobody starts may be started by hand.
+    // In an initramfs it is for the following system, which may have systemd-resolved; /run survives. A resolved that
+    // is not enabled may be started by hand.
     let may_be_resolved =
         surroundings.resolv_conf.is_of_resolved() && surroundings.resolved > Presence::Masked;
     if surroundings.initramfs || may_be_resolved {
@@ -97,9 +97,9 @@ pub(super) fn tell(draft: &mut PlanDraft, resolved: &Resolved) {
     match destination {
         Destination::Resolved => return,
         Destination::NetworkManager(path) => {
-            // It writes the file again with each lease: with these servers, because they are global ones.
+            // It rewrites the file with each lease: with these servers, because they are global ones.
             network_manager(draft, whose, resolver, "");
-            // It has written the same itself once it runs.
+            // Once it runs, it has written the same itself.
             match has_the_same(present(path), resolver) {
                 true => draft.keep(path),
                 false => draft.file_of_others(whose, path, text(resolver, present(path))),
@@ -126,8 +126,8 @@ pub(super) fn tell(draft: &mut PlanDraft, resolved: &Resolved) {
     }
 }
 
-/// Gives NetworkManager the servers as global ones: where a setting of the image takes precedence over `main`, it writes
-/// these into resolv.conf. Without any server it has to go on writing those of its leases.
+/// Configures the servers as global ones in NetworkManager: where a setting of the image takes precedence over `main`,
+/// it writes these into resolv.conf. Without any server it has to keep writing those of its leases.
 fn network_manager(draft: &mut PlanDraft, whose: For, resolver: &Resolver, main: &str) {
     if draft.surroundings.network_manager <= Presence::Masked || resolver.servers.is_empty() {
         return;
@@ -141,7 +141,7 @@ fn network_manager(draft: &mut PlanDraft, whose: For, resolver: &Resolver, main:
     draft.file(whose, "/run/NetworkManager/conf.d/00-netapply-dns.conf", text);
 }
 
-/// A resolv.conf(5). What the description does not speak of stays as it is in `present`.
+/// A resolv.conf(5). What is not described is kept from `present`.
 fn text(resolver: &Resolver, present: &str) -> String {
     let keep = |words: &'static [&'static str]| {
         let is = move |line: &&str| line.split_whitespace().next().is_some_and(|w| words.contains(&w));
@@ -164,7 +164,7 @@ fn text(resolver: &Resolver, present: &str) -> String {
     text
 }
 
-/// Whether programs that read this ask the described servers for the described domains, whoever has written it.
+/// Whether programs that read this use the described servers for the described domains, whatever wrote it.
 fn has_the_same(present: &str, resolver: &Resolver) -> bool {
     let of = |key: &str| -> Vec<&str> {
         let lines = present.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
@@ -176,7 +176,7 @@ fn has_the_same(present: &str, resolver: &Resolver) -> bool {
     (servers.is_empty() || of("nameserver") == servers) && (search.is_empty() || of("search") == search)
 }
 
-/// For systemd-resolved: servers that hold for every link.
+/// For systemd-resolved: servers for every link.
 fn resolved_conf(resolver: &Resolver) -> String {
     let mut text = format!("{MADE}[Resolve]\n");
     if !resolver.servers.is_empty() {

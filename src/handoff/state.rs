@@ -1,5 +1,5 @@
-//! Whether the hand-off holds: what the image's programs ask for names, and which of its tools manages a described link,
-//! by their own state. [`Image::observe`] asks; [`NameLookup::unused`] judges and is pure.
+//! Whether the hand-off is effective: which servers the image's programs use for names, and which of its tools manages
+//! a described link, by their own state. [`Image::observe`] asks; [`NameLookup::unused`] judges and is pure.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,12 +16,12 @@ use crate::machine::Machine;
 use crate::page::printable;
 use crate::plan::Manager;
 
-/// How long the tools may take to say how they stand.
+/// How long the tools may take to report their state.
 const BOUND: Duration = Duration::from_secs(5);
 const NETWORK_MANAGER: &str = "org.freedesktop.NetworkManager";
 const RESOLVED: &str = "org.freedesktop.resolve1";
 
-/// What the image's programs and tools make of the network.
+/// The state of the network in the image's programs and tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Image {
@@ -38,11 +38,11 @@ pub struct Managed {
     pub link: String,
     /// The tool's name.
     pub tool: String,
-    /// By what that was seen.
+    /// How that was seen.
     pub seen: String,
 }
 
-/// How the image's programs look names up.
+/// How the image's programs resolve names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NameLookup {
@@ -52,11 +52,11 @@ pub struct NameLookup {
     pub hosts: Option<String>,
     /// systemd-resolved's service.
     pub resolved: Presence,
-    /// What systemd-resolved says of itself; `None` if it does not run or could not be asked.
+    /// systemd-resolved's own state; `None` if it does not run or could not be asked.
     pub resolved_state: Option<ResolvedDaemon>,
-    /// Why a resolvconf(8) that the image has keeps servers out.
+    /// Why the image's resolvconf(8) does not use the servers.
     pub resolvconf: Option<String>,
-    /// NetworkManager's settings in its files that decide who writes resolv.conf: setting and file.
+    /// Settings in NetworkManager's files that decide what writes resolv.conf: setting and file.
     pub network_manager: Vec<(String, String)>,
     /// NetworkManager runs.
     pub network_manager_runs: bool,
@@ -72,14 +72,14 @@ pub struct ResolvedDaemon {
     pub dns_over_tls: String,
     /// `yes`, `no` or `allow-downgrade`.
     pub dnssec: String,
-    /// Why a query through it does not succeed; asked only where it is strict about servers.
+    /// Why a query through it fails; asked only if it is strict about servers.
     pub fails: Option<String>,
 }
 
 /// Why a described name server is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unused {
-    /// nsswitch.conf asks no name server: its `hosts` line.
+    /// nsswitch.conf uses no name server: its `hosts` line.
     Nsswitch(String),
     /// /etc/resolv.conf leads to systemd-resolved, which does not run.
     ResolvedDown(Presence),
@@ -87,7 +87,7 @@ pub enum Unused {
     NoFile(End, String),
     /// systemd-resolved has other servers.
     ResolvedOthers(Vec<IpAddr>),
-    /// systemd-resolved has the server and does not get an answer with this setting.
+    /// systemd-resolved has the server but gets no answer with this setting.
     ResolvedStrict {
         /// `DNSOverTLS=yes` or `DNSSEC=yes`.
         setting: &'static str,
@@ -100,16 +100,16 @@ pub enum Unused {
         path: String,
         /// Its servers.
         servers: Vec<IpAddr>,
-        /// Who writes it, where that is known.
+        /// What writes it, if known.
         writer: Option<String>,
-        /// The settings that take precedence, where they are known.
+        /// The settings that take precedence, if known.
         because: Option<String>,
     },
 }
 
 impl NameLookup {
-    /// Whether programs ask a described name server: `None` if they do; `Err` where a resolver on this machine stands
-    /// between, of which nothing is known.
+    /// Whether programs use a described name server: `None` if they do; `Err` if a resolver on this machine is in
+    /// between, about which nothing is known.
     pub fn unused(&self, server: &IpAddr) -> Result<Option<Unused>, IpAddr> {
         let words: Vec<&str> = self.hosts.as_deref().unwrap_or("files dns").split_whitespace().collect();
         let asks_resolved = words.contains(&"resolve") && self.resolved == Presence::Running;
@@ -152,7 +152,7 @@ impl NameLookup {
         if self.resolved != Presence::Running {
             return Some(Unused::ResolvedDown(self.resolved));
         }
-        // One that cannot be asked may have been told; there is nothing to say against it.
+        // One that cannot be asked may have been told; there is no evidence against it.
         let state = self.resolved_state.as_ref()?;
         if !state.servers.contains(server) {
             return Some(Unused::ResolvedOthers(state.servers.clone()));
@@ -163,7 +163,7 @@ impl NameLookup {
 }
 
 impl Unused {
-    /// What is wrong, as what follows the server's address, and what to do.
+    /// The problem, as a continuation of the server's address, and what to do.
     pub fn words(&self) -> (String, String) {
         let list = |servers: &[IpAddr]| match servers {
             [] => "no server".to_owned(),
@@ -216,7 +216,7 @@ impl Unused {
 }
 
 impl Image {
-    /// Observes the image. `links` are the described links that no other tool should have.
+    /// Observes the image. `links` are the described links that no other tool should manage.
     pub async fn observe(machine: &Machine, links: &[&str]) -> Image {
         let services = services(machine);
         let runs = |unit: &str| services.get(unit) == Some(&Presence::Running);
@@ -282,7 +282,7 @@ fn networkd(machine: &Machine, link: &str) -> Option<Managed> {
     let state =
         value("ADMIN_STATE").filter(|state| !["unmanaged", "pending", "initialized"].contains(state))?;
     let file = value("NETWORK_FILE").unwrap_or("no file");
-    // What is left to networkd with static addresses beside is told so in a file of netapply's.
+    // A link left to networkd that also has static addresses is announced to it in a file of netapply's.
     (!file.contains("netapply-")).then(|| Managed {
         link: link.to_owned(),
         tool: "systemd-networkd".to_owned(),
@@ -290,8 +290,8 @@ fn networkd(machine: &Machine, link: &str) -> Option<Managed> {
     })
 }
 
-/// A device that NetworkManager manages. Taken from outside as it is (`NM_ACTIVATION_STATE_FLAG_EXTERNAL`), it is only
-/// shown.
+/// A device that NetworkManager manages. If it was created externally (`NM_ACTIVATION_STATE_FLAG_EXTERNAL`), it is only
+/// displayed.
 async fn network_manager(bus: &mut Bus, link: &str) -> Option<Managed> {
     const DEVICE: &str = "org.freedesktop.NetworkManager.Device";
     const ACTIVE: &str = "org.freedesktop.NetworkManager.Connection.Active";
@@ -325,7 +325,7 @@ async fn network_manager(bus: &mut Bus, link: &str) -> Option<Managed> {
     Some(Managed { link: link.to_owned(), tool: "NetworkManager".to_owned(), seen })
 }
 
-/// connman has a service for each wired link that it takes.
+/// connman has a service for each wired link that it manages.
 async fn connman(bus: &mut Bus, links: &[&str]) -> Vec<Managed> {
     let services = BusMethod {
         destination: "net.connman",
@@ -349,7 +349,7 @@ async fn connman(bus: &mut Bus, links: &[&str]) -> Vec<Managed> {
     taken.collect()
 }
 
-/// DHCP clients by their packet sockets: how a client hears offers on a link without an address.
+/// DHCP clients by their packet sockets, with which a client hears offers on a link without an address.
 fn clients(machine: &Machine, links: &[&str]) -> Vec<Managed> {
     const CLIENTS: &[&str] =
         &["dhclient", "dhcpcd", "udhcpc", "wickedd-dhcp4", "wickedd-dhcp6", "pump", "busybox"];
@@ -400,7 +400,7 @@ fn hosts(machine: &Machine) -> Option<String> {
     Some(printable(&hosts.split_whitespace().collect::<Vec<_>>().join(" ")).into_owned())
 }
 
-/// NetworkManager's settings of who writes resolv.conf, in files that take precedence over those in /run.
+/// NetworkManager's settings of what writes resolv.conf, in files that take precedence over those in /run.
 fn settings(machine: &Machine) -> Vec<(String, String)> {
     const FOLDER: &str = "/etc/NetworkManager/conf.d";
     let mut files: Vec<String> = names(machine, FOLDER).map(|name| format!("{FOLDER}/{name}")).collect();
@@ -421,7 +421,7 @@ fn settings(machine: &Machine) -> Vec<(String, String)> {
     found
 }
 
-/// What systemd-resolved says of itself.
+/// systemd-resolved's own state.
 async fn resolved_state(bus: &mut Bus) -> Result<ResolvedDaemon, BusError> {
     const MANAGER: &str = "org.freedesktop.resolve1.Manager";
     const PATH: &str = "/org/freedesktop/resolve1";
@@ -433,7 +433,7 @@ async fn resolved_state(bus: &mut Bus) -> Result<ResolvedDaemon, BusError> {
         *field = value.as_ref().and_then(Returned::text).unwrap_or_default().to_owned();
     }
     if state.dns_over_tls == "yes" || state.dnssec == "yes" {
-        // A zone that public servers know and sign. The root is nothing to ask: systemd-resolved answers for it itself.
+        // A signed zone that public servers know. The root is unsuitable: systemd-resolved answers for it itself.
         let arguments = [
             Argument::Signed(0),
             Argument::Text("in-addr.arpa"),
@@ -448,7 +448,7 @@ async fn resolved_state(bus: &mut Bus) -> Result<ResolvedDaemon, BusError> {
             member: "ResolveRecord",
             arguments: &arguments,
         };
-        // That the server has no such record is an answer.
+        // "No such record" is an answer, too.
         state.fails = match bus.call(&resolve).await {
             Err(BusError::Refused { name, .. })
                 if name.contains("DnsError.NXDOMAIN") || name.ends_with("NoSuchRR") =>

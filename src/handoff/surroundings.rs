@@ -1,4 +1,4 @@
-//! What the image is made of, as far as it must be told something: observed, not judged.
+//! The parts of the image that the hand-off concerns: observed, not judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,19 +12,19 @@ use crate::machine::{Machine, is_host_name};
 /// The image, as far as the hand-off is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
-    /// What /etc/resolv.conf is.
+    /// The state of /etc/resolv.conf.
     pub resolv_conf: ResolvConf,
-    /// resolvconf(8), where the image has it.
+    /// resolvconf(8), if the image has it.
     pub resolvconf: Option<Resolvconf>,
     /// systemd-resolved.
     pub resolved: Presence,
-    /// systemd-networkd; in an initramfs, that of the system that follows.
+    /// systemd-networkd; in an initramfs, that of the following system.
     pub networkd: Presence,
-    /// NetworkManager; in an initramfs, that of the system that follows.
+    /// NetworkManager; in an initramfs, that of the following system.
     pub network_manager: Presence,
     /// connman.
     pub connman: Presence,
-    /// dhcpcd as a service that takes every NIC.
+    /// dhcpcd as a service that manages every NIC.
     pub dhcpcd: Presence,
     /// ifupdown's or ifupdown2's networking.service.
     pub ifupdown: Presence,
@@ -32,10 +32,10 @@ pub struct Surroundings {
     pub wicked: Presence,
     /// Described links that a running tool manages now: link and tool.
     pub managed: BTreeSet<(String, crate::plan::Manager)>,
-    /// Names of the image's own .network files, netapply's left out.
+    /// Names of the image's own .network files, without netapply's.
     pub network_files: BTreeSet<String>,
-    /// Settings that decide whether networkd keeps rules and routes of others, in the order in which they are read: the
-    /// file's name, and whether it has networkd remove them.
+    /// Settings that decide whether networkd keeps rules and routes of others, in reading order: the file's name, and
+    /// whether networkd removes them.
     pub foreign: Vec<(String, bool)>,
     /// cloud-init is in the image.
     pub cloud_init: bool,
@@ -45,9 +45,9 @@ pub struct Surroundings {
     pub dracut: bool,
     /// This is the ramdisk of Ironic's agent.
     pub ipa: bool,
-    /// The machine's name, where somebody gave it one.
+    /// The machine's name, if it has one.
     pub hostname: Option<String>,
-    /// What files of others were before netapply wrote them.
+    /// The earlier content of other programs' files that netapply wrote.
     pub record: Record,
     /// The content of the files that the hand-off writes, or has written before, by path.
     pub files: BTreeMap<String, String>,
@@ -67,8 +67,8 @@ const FILES: &[&str] = &[
     "/run/cloud-init/cloud.cfg",
     "/tmp/net.ifaces",
 ];
-/// Folders of which the files with this beginning are read, and whether all of them are netapply's alone: what an
-/// earlier description left in such a folder goes.
+/// Folders whose files with this prefix are read, and whether all of them are netapply's alone: leftovers of an earlier
+/// description in such a folder are removed.
 const FOLDERS: &[(&str, &str, bool)] = &[
     (MARKERS, "", true),
     ("/run/systemd/network", "00-netapply-", true),
@@ -133,12 +133,12 @@ impl Surroundings {
         }
     }
 
-    /// Files that netapply alone writes and that are not among those that the hand-off consists of now.
+    /// Files that netapply alone writes and that the current hand-off does not contain.
     pub(super) fn stale(&self, desired: &BTreeSet<String>) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str).filter(move |path| is_own(path) && !desired.contains(*path))
     }
 
-    /// Records of netapply in resolvconf(8) that are not among these.
+    /// Records of netapply in resolvconf(8) other than these.
     pub(super) fn stale_records(&self, desired: &BTreeSet<String>) -> BTreeSet<&str> {
         let paths = self.files.keys().filter(|path| path.starts_with("/run/resolvconf/"));
         let names = paths.filter_map(|path| path.rsplit('/').next());
@@ -191,8 +191,8 @@ fn foreign(machine: &Machine) -> Vec<(String, bool)> {
     main.into_iter().chain(drop_ins).collect()
 }
 
-/// The kernel's name, unless it is none: empty, `localhost`, or what the distribution gives where nobody gave one. A name
-/// in /etc/hostname counts too: systemd sets it.
+/// The kernel's name, unless it is unset: empty, `localhost`, or the distribution's fallback. A name in /etc/hostname
+/// counts too: systemd sets it.
 fn hostname(machine: &Machine) -> Option<String> {
     let text = |path: &str| read(machine, path).unwrap_or_default();
     let release = [text("/etc/os-release"), text("/usr/lib/os-release")].concat();

@@ -1,4 +1,4 @@
-//! Hand-offs on images built by hand: what is written, what each file needs, and that a second run writes nothing.
+//! Hand-offs on images built by hand: what is written, what each file depends on, and that a second run writes nothing.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -89,7 +89,7 @@ impl Told {
         found.unwrap_or_else(|| panic!("{wanted} is not written")).1
     }
 
-    /// The steps that this file needs.
+    /// The steps that this file depends on.
     fn needs(&self, wanted: &str) -> &[crate::plan::StepId] {
         let is = |step: &&crate::plan::Step| matches!(&step.action, Action::WriteFile { path, .. } if path == wanted);
         &self.plan.steps.iter().find(is).unwrap().needs
@@ -131,7 +131,7 @@ impl Told {
     }
 }
 
-/// Path and content of a file that is written.
+/// Path and content of a written file.
 fn written(action: &Action) -> Option<(&str, &str)> {
     match action {
         Action::WriteFile { path, content } => Some((path, content)),
@@ -139,7 +139,7 @@ fn written(action: &Action) -> Option<(&str, &str)> {
     }
 }
 
-/// A resolv.conf that is a link to this path, where nothing is yet.
+/// A resolv.conf that is a dangling link to this path.
 fn leads_to(path: &str) -> ResolvConf {
     ResolvConf { links: vec!["/etc/resolv.conf".into()], path: path.into(), ..ResolvConf::default() }
 }
@@ -182,7 +182,7 @@ fn a_static_nic_is_kept_from_everybody() {
     assert!(resolved.ends_with("[Resolve]\nDNS=192.0.2.53\nDomains=example.lan\n"), "{resolved}");
     let last = told.actions().last().unwrap();
     assert_eq!(*last, Action::Sysctl { key: "kernel/hostname".into(), value: "web1".into() });
-    // Address and route are what the marker needs, and it says which link it is for.
+    // The marker depends on address and route, and says which link it is for.
     assert!(told.needs("/run/netapply/links/eth0").len() >= 3);
     assert_eq!(told.content("/run/netapply/links/eth0"), "nic\n");
 }
@@ -226,7 +226,7 @@ fn a_link_left_to_dhcp_stays_with_the_image() {
     let told = Told::of(&[uplink_nic(), dynamic_nic()], None, &full());
     assert!(told.paths().contains(&"/run/netapply/links/eth0"));
     assert!(!told.paths().iter().any(|path| path.contains("eth1")), "{:?}", told.paths());
-    // Tools that take all links or none have to start.
+    // Tools that manage all links or none have to start.
     assert!(!told.paths().contains(&APPLIED) && !told.paths().contains(&"/run/cloud-init/cloud.cfg"));
 }
 
@@ -257,7 +257,7 @@ fn a_nic_that_is_not_there_leaves_the_old_path_open() {
     assert!(told.paths().contains(&"/run/netapply/links/eth0") && !told.paths().contains(&APPLIED));
     lost.optional = true;
     assert!(Told::of(&[uplink_nic(), lost.clone()], None, &full()).paths().contains(&APPLIED));
-    // Nothing usable at all: not a single file.
+    // Nothing usable: not a single file.
     assert_eq!(Told::of(&[lost], Some("web1"), &full()).plan.steps, []);
 }
 
@@ -278,7 +278,7 @@ fn what_an_earlier_description_left_goes() {
         "/run/systemd/network/00-netapply-eth7.network",
         "/run/NetworkManager/conf.d/00-netapply-dns.conf",
         APPLIED,
-        // Somebody else's.
+        // Another program's.
         "/tmp/net.eth7.up",
         "/run/resolvconf/interface/eth7.dhcp",
     ] {
@@ -363,7 +363,7 @@ fn dracut_is_told_in_its_own_files() {
     assert_eq!(told.content("/tmp/net.ifaces"), "eth0\n");
     assert_eq!(told.content("/tmp/net.eth0.did-setup"), "");
     assert!(told.content("/tmp/net.eth0.resolv.conf").contains("nameserver 192.0.2.53\n"));
-    // The system that follows may have systemd-resolved; the initramfs itself has a file.
+    // The following system may have systemd-resolved; the initramfs itself has a file.
     assert!(told.paths().contains(&"/run/systemd/resolved.conf.d/50-netapply.conf"));
     assert!(told.paths().contains(&"/etc/resolv.conf"));
 }
@@ -431,7 +431,7 @@ fn name_servers_go_where_resolv_conf_leads() {
     for image in [&absent, &masked, &disabled] {
         image.link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");
         assert_eq!(image.destination(), "File(\"/run/systemd/resolve/stub-resolv.conf\")");
-        // A file of a package is nobody's to write.
+        // Nobody may write a package's file.
         image.put("usr/lib/systemd/resolv.conf", "nameserver 127.0.0.53\n");
         image.link("etc/resolv.conf", "/usr/lib/systemd/resolv.conf");
         assert_eq!(image.destination(), "File(\"/etc/resolv.conf\")");
@@ -440,7 +440,7 @@ fn name_servers_go_where_resolv_conf_leads() {
     manager.link("etc/resolv.conf", "/run/NetworkManager/resolv.conf");
     assert_eq!(manager.destination(), "NetworkManager(\"/run/NetworkManager/resolv.conf\")");
 
-    // A place that the image chose, whether something is there yet or not.
+    // A location chosen by the image, whether it exists or not.
     let other = Image::new(&[]);
     other.link("var/run", "../run");
     other.link("etc/resolv.conf", "/var/run/other/resolv.conf");
@@ -471,7 +471,7 @@ fn a_resolv_conf_that_is_no_file_is_reported_as_it_is() {
     assert_eq!(circle.destination(), "File(\"/etc/resolv.conf\")");
 }
 
-/// A link-local server is none without its link: that of its zone, where it stands, or else the uplink.
+/// A link-local server requires its link: that of its zone, where it is listed, or else the uplink.
 #[test]
 fn a_link_local_server_keeps_its_link_in_every_file() {
     let server: std::net::IpAddr = "fe80::53".parse().unwrap();
@@ -539,7 +539,7 @@ fn resolvconf_is_used_where_programs_read_what_it_writes() {
         assert!(image.destination().starts_with("Resolvconf("), "{setting}");
     }
 
-    // Debian's writes a file of its own, to which the image may lead or not.
+    // Debian's writes its own file, which the image may use or not.
     let debian = Image::new(&[]);
     program(&debian, 0o755);
     fs::create_dir_all(debian.path("etc/resolvconf/update.d/x")).unwrap();
@@ -599,9 +599,9 @@ fn a_running_tool_lets_a_link_go_before_the_first_change() {
     ];
     let order = order.map(|action| position(&action));
     assert!(order.is_sorted() && order[3] < change, "{order:?} {change}");
-    // A reload before it has let the link go would take the addresses along.
+    // A reload before the release would remove the addresses.
     assert!(told.plan.steps[order[1]].needs.contains(&StepId(order[0])));
-    // What the network's steps need has moved with them.
+    // The dependencies of the network's steps have moved with them.
     for (number, step) in told.plan.steps.iter().enumerate() {
         assert!(step.needs.iter().all(|need| need.0 < number), "{step:?}");
     }
@@ -684,7 +684,7 @@ fn a_running_tool_starts_again_with_the_list_before_the_first_change_and_when_it
         take_back(&mut plan, links, &after);
         Told { plan, notes: Vec::new() }
     };
-    // One link alone, then both: the lists shrink, and go.
+    // One link, then both: the lists shrink, and are removed.
     let one = back(&["eth1".to_owned()]);
     assert!(one.content(DHCPCD).contains("\ndenyinterfaces eth0\n"), "{}", one.content(DHCPCD));
     assert!(one.content(CONNMAN).ends_with(",eth0\n"), "{}", one.content(CONNMAN));
@@ -716,7 +716,7 @@ fn what_is_no_longer_described_is_taken_back() {
     assert_eq!(second.record, Record::default());
     let none = Told::of(&[], None, &first).after(&first);
     assert_eq!(none, before);
-    // What somebody else wrote since is theirs.
+    // What another program wrote since is theirs.
     let mut theirs = first.clone();
     theirs.files.insert("/etc/resolv.conf".into(), "nameserver 203.0.113.1\n".into());
     let none = Told::of(&[], None, &theirs).after(&theirs);
@@ -814,7 +814,7 @@ fn a_name_server_is_used_or_not_for_one_reason() {
         ok("programs ask no name server: /etc/nsswitch.conf has `hosts: files mymachines`")
     );
 
-    // systemd-resolved, as the stub in the file, as the target of a link that dangles, or as a service of nsswitch.
+    // systemd-resolved, as the stub in the file, as the target of a dangling link, or as a service of nsswitch.
     let stub = || file(&["127.0.0.53"]);
     for (resolv_conf, hosts) in [
         (stub(), None),
@@ -869,7 +869,7 @@ fn a_name_server_is_used_or_not_for_one_reason() {
     assert!(matches!(unused, Unused::Others { ref servers, .. } if servers.len() == 1), "{unused:?}");
 }
 
-/// The kernel gives a NIC any name that somebody asks for; a description gives none of these (`IfName::to_give`).
+/// The kernel accepts any name for a NIC; a description gives none of these (`IfName::to_give`).
 #[test]
 fn a_name_that_is_a_pattern_or_an_option_gets_into_no_tools_file() {
     for name in ["!x", "*", "-a", "a,b", "x=\"1", "7", "[e]th0", "$(x)"] {

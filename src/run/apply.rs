@@ -27,11 +27,11 @@ use crate::source::{self, SearchOptions};
 use crate::verify::input::Input;
 use crate::verify::{self, Review};
 
-/// How a command ended.
+/// The result of a command.
 enum End<'a> {
     /// There was nothing to do.
     Nothing,
-    /// Another run applies, so this one's findings are out of date.
+    /// Another run is applying, so this one's findings are out of date.
     NotOurTurn(NotTaken),
     /// To be reported.
     Ran(Box<Ended>, Turn<'a>),
@@ -51,8 +51,8 @@ pub(super) fn verify(args: &Args) -> Exit {
     run(args, async |options, stop| verified(options, stop).await)
 }
 
-/// Runs a command until it is done or a signal ends it, and reports. A signal lets the kernel finish the step that it
-/// is at.
+/// Runs a command until it is done or a signal ends it, and reports. After a signal the kernel finishes the current
+/// step.
 fn run(
     args: &Args,
     command: impl for<'a> AsyncFnOnce(&'a Options, &mut Stop) -> Result<End<'a>, NotTaken>,
@@ -69,7 +69,7 @@ fn run(
         let mut end = command(&options, &mut stop).await.unwrap_or_else(End::NotOurTurn);
         if let End::Ran(ended, turn) = &mut end {
             if let Err(not_taken) = turn.ready_to_report().await {
-                // The report belongs to the other run; what this one did and found is still in the log.
+                // The report belongs to the other run; this one's results are still in the log.
                 tell::log(ended);
                 end = End::NotOurTurn(not_taken);
             }
@@ -111,9 +111,9 @@ async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, N
     let mut ended = Ended { ran: Ran::Apply, began, source, work: Work::NotTried, verified: None };
     let Source::Found(described) = &ended.source else { return Ok(End::Ran(Box::new(ended), turn)) };
     ended.work = settled(described, options, began, stop).await;
-    // After the network, which is what a boot waits for.
+    // After the network, which a boot waits for.
     if !described.parsed.desired.links.is_empty() {
-        // netapply-wait-online.service takes the file as the sign that there is something to wait for.
+        // For netapply-wait-online.service the file means that there is something to wait for.
         described.saved.keep(&options.machine);
     }
     if let Work::Settled(settled) = &ended.work {
@@ -132,7 +132,7 @@ async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, N
     Ok(End::Ran(Box::new(ended), turn))
 }
 
-/// Plans and applies what was found, unless there is nothing in it or `--strict` forbids it.
+/// Plans and applies the description, unless it is empty or `--strict` forbids it.
 async fn settled(described: &Described, options: &Options, began: Instant, stop: &mut Stop) -> Work {
     let parsed = &described.parsed;
     let errors = worst(&parsed.diagnostics) == Some(Severity::Error);
@@ -209,7 +209,7 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
             };
             let mut tell = |line: &str| progress(options, line);
             let found = tokio::select! {
-                // A signal that came together with the answer counts: what was asked for is an end.
+                // A signal that arrives together with the answer counts: the run was asked to end.
                 biased;
                 () = stop => return Source::Interrupted,
                 found = options.clock.during("drive", source::find(&request, &mut tell)) => found,
@@ -230,7 +230,7 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
     Source::Found(Box::new(Described { saved, parsed }))
 }
 
-/// The plan for the machine as it is now. What the image is told is left out: a verification does not judge it.
+/// The plan for the machine's current state. The hand-off is left out: a verification does not judge it.
 async fn planned(options: &Options, desired: &Desired) -> Result<Planned, Failure> {
     let request = pipeline::PlanRequest {
         machine: &options.machine,
@@ -244,12 +244,12 @@ async fn planned(options: &Options, desired: &Desired) -> Result<Planned, Failur
     pipeline::plan(&request, &mut Session::open(NetlinkFamily::Route)?).await
 }
 
-/// What is verified.
+/// The input of a verification.
 struct Look<'a> {
     options: &'a Options,
     desired: &'a Desired,
     resolved: &'a Resolved,
-    /// Whether the image's programs and tools are asked, too.
+    /// Whether the image's programs and tools are checked, too.
     image: bool,
 }
 
@@ -277,7 +277,7 @@ impl Look<'_> {
         };
         let mut tell = |line: &str| {
             progress(options, line);
-            // Shows on the console of a boot what is being waited for.
+            // Shown on the console during boot: what is being waited for.
             if options.boot {
                 let mut page = Page::new(Style::Plain);
                 let lines = wrapped(&format!("netapply: {line}"));
@@ -290,7 +290,7 @@ impl Look<'_> {
         Verified { input, verification, glance: false }
     }
 
-    /// Whether the machine is as described, by what was read a moment ago, after the last change.
+    /// Whether the machine is as described, from the state read just after the last change.
     fn glanced(&self, after: &Planned) -> Verified {
         let input = self.input();
         let review = Review::of(&input, &after.plan, &after.inventory);
@@ -299,7 +299,7 @@ impl Look<'_> {
     }
 }
 
-/// What is waited for goes to the log and to systemd's status line; the report follows at the end.
+/// Waiting is logged and shown in systemd's status line; the report follows at the end.
 fn progress(options: &Options, line: &str) {
     options.clock.waits_for(line);
     log::info!("{line}");

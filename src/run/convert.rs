@@ -1,4 +1,4 @@
-//! `netapply convert`: the same network, written for another tool.
+//! `netapply convert`: writes the same network for another tool.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -16,8 +16,8 @@ use crate::machine::{Machine, files};
 use crate::page::Page;
 use crate::resolve::{Missing, resolve};
 
-/// Exit code 3 on an error in the description, 4 without a description, else 0. With `--strict` what the format cannot
-/// express is an error, and nothing is written then.
+/// Exit status 3 on an error in the description, 4 without a description, else 0. With `--strict`, anything that the
+/// format cannot express is an error, and nothing is written.
 pub(super) fn convert(args: &Args, tool: cli::ConvertTo) -> Exit {
     let recorded = match args.inventory.as_deref().map(recorded).transpose() {
         Ok(recorded) => recorded,
@@ -37,7 +37,7 @@ pub(super) fn convert(args: &Args, tool: cli::ConvertTo) -> Exit {
     let machine = recorded.is_some();
     let (resolved, diagnostics) =
         resolve(&parsed.desired, &recorded.unwrap_or_else(Inventory::default), Missing::StandIn);
-    // Without a machine every NIC is made up, which nobody needs to be told.
+    // Without a machine every NIC is assumed, which need not be reported.
     parsed.diagnostics.extend(diagnostics.into_iter().filter(|_| machine));
     let Exported { files, losses } = export::export(of(tool), &parsed.desired, &resolved);
     parsed.diagnostics.extend(losses.into_iter().map(|loss| match loss.diagnostic {
@@ -74,8 +74,8 @@ fn of(tool: cli::ConvertTo) -> Tool {
     }
 }
 
-/// Prints the messages to standard error: the file may be on standard output. Of the notes those about the conversion,
-/// unless the others are asked for.
+/// Prints the messages to standard error, because the file may be on standard output. Notes only about the conversion,
+/// unless the others are requested.
 fn tell(args: &Args, parsed: &Parsed) {
     let all = args.log.is_some_and(|level| level >= log::LevelFilter::Info);
     let is_shown = |d: &&Diagnostic| all || d.severity > Severity::Note || d.code == Code::NotInFormat;
@@ -88,7 +88,7 @@ fn tell(args: &Args, parsed: &Parsed) {
     let _ = std::io::stderr().lock().write_all(page.as_str().as_bytes());
 }
 
-/// Writes each file whole or not at all; the first that cannot be written ends it.
+/// Writes each file atomically; stops at the first that cannot be written.
 fn write(folder: &Path, files: &[File], exit: Exit) -> Exit {
     for file in files {
         let path = folder.join(&file.name);
@@ -109,7 +109,7 @@ fn write(folder: &Path, files: &[File], exit: Exit) -> Exit {
     exit
 }
 
-/// The number of a group by /etc/group: the C library would load the image's modules for names.
+/// The number of a group from /etc/group: the C library would load the image's modules for names.
 fn group_id(name: &str) -> Option<u32> {
     let text = files::read(&Machine::default().at("/etc/group")).ok()?;
     let text = String::from_utf8_lossy(&text);

@@ -1,5 +1,5 @@
-//! The described network as a flowchart of Mermaid (<https://mermaid.js.org/syntax/flowchart.html>), for reviews and wikis: NICs on
-//! the left, what stands on them to the right, and the gateways behind. Entry: [`diagram`].
+//! The described network as a Mermaid flowchart (<https://mermaid.js.org/syntax/flowchart.html>), for reviews and
+//! wikis: NICs on the left, links on top of them to the right, and the gateways after them. Entry: [`diagram`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use crate::page::printable;
 use crate::plan::Plan;
 use crate::resolve::{Resolved, ResolvedLink};
 
-/// Draws the links. Those that the plan makes or changes are marked so.
+/// Draws the links, marking those that the plan creates or changes.
 pub(super) fn diagram(resolved: &Resolved, plan: &Plan) -> String {
     let mut out = String::from("flowchart LR\n");
     let numbers: HashMap<&str, usize> =
@@ -38,7 +38,7 @@ pub(super) fn diagram(resolved: &Resolved, plan: &Plan) -> String {
     out
 }
 
-/// What a link is: its name, kind, options that its peers have to know, and addresses.
+/// The label of a link: its name, kind, options that must match its peers, and addresses.
 fn label(link: &ResolvedLink) -> String {
     let desired = &link.desired;
     let mut lines = vec![link.name.clone()];
@@ -79,7 +79,7 @@ fn gateways(out: &mut String, resolved: &Resolved) {
         let _ = writeln!(out, "  g{number}((\"gateway<br/>{}\"))", text(&ip.to_string()));
     }
     for ((link, gateway), to) in edges {
-        /// Destinations that are named; a thousand routes make no picture.
+        /// How many destinations are named; a thousand routes are no readable picture.
         const MOST: usize = 4;
         let more = to.len().checked_sub(MOST).filter(|more| *more > 0);
         let mut words: Vec<String> = to.into_iter().take(MOST).collect();
@@ -88,7 +88,7 @@ fn gateways(out: &mut String, resolved: &Resolved) {
     }
 }
 
-/// Colours of what is made and of what is changed, as a plan's additions and changes are shown elsewhere.
+/// Colours of created and changed links, as for a plan's additions and changes elsewhere.
 fn marks(out: &mut String, resolved: &Resolved, plan: &Plan) {
     let of = |wanted: &dyn Fn(&ResolvedLink) -> bool| -> Vec<String> {
         let links = resolved.links.iter().enumerate().filter(|(_, link)| wanted(link));
@@ -107,7 +107,7 @@ fn marks(out: &mut String, resolved: &Resolved, plan: &Plan) {
     }
 }
 
-/// A text within quotes: what Mermaid, HTML and Markdown take for markup is written as its number.
+/// A quoted label: characters with a meaning in Mermaid, HTML or Markdown are written as numbers.
 fn text(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for c in printable(value).chars() {

@@ -1,4 +1,4 @@
-//! `netapply --dry-run`: the plan and every diagnostic, and nothing touched.
+//! `netapply --dry-run`: shows the plan and every diagnostic, and changes nothing.
 
 use serde::Serialize;
 
@@ -44,7 +44,7 @@ struct LinkOut<'a> {
     stand_in: bool,
 }
 
-/// What a client in the image is to do.
+/// What is left to a client in the image.
 #[derive(Serialize)]
 struct LeftOut<'a> {
     id: &'a str,
@@ -52,7 +52,7 @@ struct LeftOut<'a> {
     dynamic: Vec<Dynamic>,
 }
 
-/// What names are looked up with. The steps have it only where netapply tells the image, and in the image's own way.
+/// The resolver settings. The steps have them only if netapply hands them off, and in the image's own way.
 #[derive(Serialize)]
 struct ResolverOut<'a> {
     servers: Vec<String>,
@@ -76,7 +76,7 @@ struct StepOut {
     irreversible: Option<&'static str>,
 }
 
-/// Exit code 3 on any error, 4 without a description, else 0.
+/// Exit status 3 on any error, 4 without a description, else 0.
 pub(super) fn dry_run(args: &Args) -> Exit {
     let recorded = match args.inventory.as_deref().map(recorded).transpose() {
         Ok(recorded) => recorded,
@@ -98,13 +98,13 @@ pub(super) fn dry_run(args: &Args) -> Exit {
     let job = pipeline::PlanRequest {
         machine: &request.machine,
         desired: &parsed.desired,
-        // A SOURCE that is given may be another machine's; one that is searched for is this machine's.
+        // A given SOURCE may be another machine's; one that is searched for is this machine's.
         missing: match recorded.is_none() && !args.sources.is_empty() {
             true => Missing::StandIn,
             false => Missing::Report,
         },
         await_udev: false,
-        // The hand-off is part of a boot's plan, which is what is shown where no SOURCE is given.
+        // The hand-off is part of a boot's plan, which is shown if no SOURCE is given.
         handoff: (recorded.is_none() && args.sources.is_empty() && tells_the_image(args, &request.cmdline))
             .then_some(Handoff { hostname: found.metadata.hostname.as_deref() }),
         dhcp: Some(args.dhcp.or_else(|| dhcp_parameter(&request.cmdline, &mut Vec::new())).into()),
@@ -139,7 +139,7 @@ pub(super) fn recorded(file: &str) -> Result<Inventory, String> {
         .map_err(|e| format!("{file} is not an inventory: {e}; create one with netapply inventory"))
 }
 
-/// The plan for the machine that the user is on, as far as he may read it.
+/// The plan for the machine that the user is on, as far as they may read its state.
 fn of_this_machine(request: &pipeline::PlanRequest<'_>) -> Result<Planned, String> {
     let planned = block_on(async {
         pipeline::plan_unprivileged(request, &mut Session::open(NetlinkFamily::Route)?).await
@@ -156,7 +156,7 @@ fn origin(found: &crate::source::Found, parsed: &Parsed) -> String {
     format!("{format}, text {}", found.origin.hash)
 }
 
-/// Prints the plan in the form that was asked for.
+/// Prints the plan in the requested form.
 fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &Plan, exit: Exit) -> Exit {
     if args.json {
         return print_json(&output(source, parsed, resolved, plan), exit);
@@ -200,7 +200,8 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
     print(&page, exit)
 }
 
-/// The steps in order. Of a recorded machine it is known what is there: each step is marked, and the marks are counted.
+/// The steps in order. For a recorded machine the existing state is known: each step is marked, and the marks are
+/// counted.
 fn steps(page: &mut Page, plan: &Plan, args: &Args) {
     let width = plan.steps.len().to_string().len() + 2;
     for (number, step) in (1..).zip(&plan.steps) {
@@ -229,7 +230,7 @@ fn steps(page: &mut Page, plan: &Plan, args: &Args) {
     }
 }
 
-/// Which link is what: `  aggi  aggi  bond, to be made`.
+/// The names of the links: `  aggi  aggi  bond, to be made`.
 fn links(page: &mut Page, resolved: &Resolved) {
     let width = |text: fn(&ResolvedLink) -> &str| {
         resolved.links.iter().map(|l| text(l).chars().count()).max().unwrap_or(0)
@@ -248,7 +249,7 @@ fn links(page: &mut Page, resolved: &Resolved) {
     }
 }
 
-/// `Name servers: 192.0.2.53, 2001:db8::53; search example.com`; nothing where the description has neither.
+/// `Name servers: 192.0.2.53, 2001:db8::53; search example.com`; nothing if the description has neither.
 fn name_servers(page: &mut Page, resolver: &Resolver) {
     let servers: Vec<String> = resolver.servers.iter().map(|s| resolver.shown(&s.value)).collect();
     let search: Vec<&str> = resolver.search.iter().map(|s| s.value.as_str()).collect();
@@ -261,7 +262,7 @@ fn name_servers(page: &mut Page, resolver: &Resolver) {
     page.line(format_args!("Name servers: {servers}{search}"));
 }
 
-/// What needs a client in the image. Router advertisements are the kernel's own work.
+/// What needs a client in the image. The kernel itself handles router advertisements.
 fn clients(link: &ResolvedLink) -> impl Iterator<Item = Dynamic> {
     let dynamic = link.desired.dynamic.iter().map(|d| d.value);
     dynamic.filter(|d| *d != Dynamic::RouterAdvertisements && link.lease.is_none())

@@ -1,4 +1,4 @@
-//! Takes the hand-off back: the image's other tools are told that they may have the links again. The network stays.
+//! Undoes the hand-off: the image's other tools may manage the links again. The network stays.
 
 use super::lock::{NotTaken, Turn};
 use super::signals::Stop;
@@ -12,7 +12,7 @@ use crate::kernel::session::{NetlinkFamily, Session};
 use crate::machine::Machine;
 use crate::plan::{Plan, script};
 
-/// A description without links leaves every link to the image: what an earlier one handed off is taken back.
+/// A description without links leaves every link to the image: an earlier hand-off is undone.
 pub(super) async fn take_back_all(machine: &Machine, stop: impl Future<Output = ()>) {
     let mut plan = Plan::default();
     take_back(&mut plan, &[], &Surroundings::observe(machine));
@@ -34,8 +34,8 @@ pub(super) async fn take_back_all(machine: &Machine, stop: impl Future<Output = 
     }
 }
 
-/// `netapply handoff --undo`: takes back the hand-off of the links that are named, or all of it. With `--dry-run` the steps
-/// are printed only.
+/// `netapply handoff --undo`: undoes the hand-off of the named links, or all of it. With `--dry-run` the steps are only
+/// printed.
 pub(super) fn undo(args: &Args) -> Exit {
     let machine = Machine::default();
     let mut plan = Plan::default();

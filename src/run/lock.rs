@@ -1,8 +1,8 @@
 //! One `apply` at a time: a lock on a file in /run, held by the kernel, so that a killed run leaves none.
 //!
-//! A run of `apply` holds it exclusively and writes its process id into the file. A run of `verify` shares it briefly when
-//! it begins and when it reports: if the file has changed by then, another `apply` has begun
-//! since, and the findings are out of date.
+//! A run of `apply` holds it exclusively and writes its process id into the file. A run of `verify` shares it briefly
+//! when it begins and when it reports: if the file has changed by then, another `apply` has begun since, and the
+//! findings are out of date.
 
 use std::fmt;
 use std::fs::File;
@@ -19,10 +19,10 @@ use crate::report::places::utc;
 
 /// How long an `apply` waits for another.
 pub(super) const BOUND: Duration = Duration::from_secs(30);
-/// How long the report waits for somebody who holds the lock for a moment.
+/// How long the report waits for somebody who holds the lock briefly.
 pub(super) const MOMENT: Duration = Duration::from_secs(2);
 
-/// This run may change the machine, or could.
+/// This run may change the machine.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     machine: &'a Machine,
@@ -31,16 +31,16 @@ pub(super) struct Turn<'a> {
     held: Option<Flock<File>>,
 }
 
-/// Why it is not this run's turn.
+/// Why the lock could not be taken.
 #[derive(Debug)]
 pub(super) enum NotTaken {
-    /// Another run applies, and has not ended in time.
+    /// Another run is applying, and has not finished in time.
     Busy(LockHolder),
     /// A signal came first.
     Interrupted,
 }
 
-/// Who applies, or did last: `pid 123, since 2026-03-01T10:20:30Z`.
+/// Who is applying, or did last: `pid 123, since 2026-03-01T10:20:30Z`.
 #[derive(Debug)]
 pub(super) struct LockHolder(String);
 
@@ -55,7 +55,7 @@ impl fmt::Display for LockHolder {
 }
 
 impl<'a> Turn<'a> {
-    /// Takes the machine for an `apply`.
+    /// Takes the lock for an `apply`.
     pub(super) async fn to_apply(
         machine: &'a Machine,
         stop: &mut (impl Future<Output = ()> + Unpin),
@@ -64,7 +64,7 @@ impl<'a> Turn<'a> {
         let Some(lock) = take(machine, FlockArg::LockExclusive, BOUND, stop, progress).await? else {
             return Ok(Turn { machine, written: None, held: None });
         };
-        // The clock may stand still or jump this early, so the file could have the same content as before; the uptime differs.
+        // The clock may stand still or jump this early, so the file could have its earlier content; the uptime differs.
         let uptime = clock::uptime().as_nanos();
         let (pid, since) = (std::process::id(), utc(SystemTime::now()));
         let text = format!("pid {pid}, since {since}\n{uptime}\n");
@@ -86,8 +86,8 @@ impl<'a> Turn<'a> {
         Ok(Turn { machine, written: lock.map(|lock| content(&lock)), held: None })
     }
 
-    /// Takes the machine for a change that follows from what was applied, such as a lease's: what others verify meanwhile
-    /// still holds.
+    /// Takes the lock for a change that follows from what was applied, such as a lease's: concurrent verifications
+    /// remain valid.
     pub(super) async fn to_adjust(
         machine: &'a Machine,
         stop: &mut (impl Future<Output = ()> + Unpin),
@@ -96,12 +96,13 @@ impl<'a> Turn<'a> {
         Ok(Turn { machine, written: None, held })
     }
 
-    /// Lets others apply from now on.
+    /// Releases the lock: others may apply from now on.
     pub(super) fn release(&mut self) {
         self.held = None;
     }
 
-    /// Takes the lock for the report, unless another run has begun to apply since, which makes this one's findings outdated.
+    /// Takes the lock for the report, unless another run has begun to apply since, which makes this one's findings
+    /// outdated.
     pub(super) async fn ready_to_report(&mut self) -> Result<(), NotTaken> {
         let Some(written) = &self.written else { return Ok(()) };
         if self.held.is_some() {
@@ -119,8 +120,7 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Takes the lock within a bound. `None` if there cannot be one: a machine without /run gets its network all the
-/// same.
+/// Takes the lock within a bound. `None` if there cannot be one: a machine without /run still gets its network.
 async fn take(
     machine: &Machine,
     how: FlockArg,
@@ -131,7 +131,7 @@ async fn take(
     let path = machine.lock();
     let open = || match files::lockable(&path) {
         Ok(file) => Some(file),
-        // Whoever may not lock may not change anything, either.
+        // Somebody without the permission to lock may not change anything, either.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
         Err(error) => {
             log::warn!("another netapply may run at the same time: cannot open {}: {error}", path.display());

@@ -1,5 +1,4 @@
-//! What a run of `apply` or `verify` is to do: the options, which take precedence over the parameters of the kernel command
-//! line.
+//! The options of a run of `apply` or `verify`, which take precedence over the parameters of the kernel command line.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -16,14 +15,14 @@ use crate::report::timeline::Clock;
 use crate::source::Cmdline;
 use crate::verify::input::Target;
 
-/// How long a boot waits for NICs that are described and not there yet.
+/// How long a boot waits for described NICs that do not exist yet.
 pub(super) const BOOT_NICS: Duration = Duration::from_secs(30);
-/// How long verification waits for the network to work: LACP in its slow mode and classic STP's 30 s fit.
+/// How long verification waits for the network to work: long enough for LACP in its slow mode and classic STP's 30 s.
 pub(super) const WAIT: Duration = Duration::from_secs(60);
-/// How long verification that is not to wait gives each answer.
+/// How long verification without waiting gives each answer.
 const GLANCE: Duration = Duration::from_secs(10);
 
-/// What to do.
+/// The options of a run.
 #[derive(Debug)]
 pub(super) struct Options {
     pub(super) machine: Machine,
@@ -37,7 +36,7 @@ pub(super) struct Options {
     pub(super) follow_links: bool,
     pub(super) strict: bool,
     pub(super) verify: bool,
-    /// For the drive; `None` is what the source finds fit.
+    /// For the drive; `None` lets the source decide.
     pub(super) drive_wait: Option<Duration>,
     /// For NICs, from the beginning of the run: see [`Options::nics`].
     nic_wait: Duration,
@@ -56,8 +55,8 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Joins both and starts the log. An invalid option is an error; an invalid parameter of the kernel command line is
-    /// only logged, because nobody could fix it at this point.
+    /// Combines both and starts the log. An invalid option is an error; an invalid parameter of the kernel command line
+    /// is only logged, because nobody could fix it at this point.
     pub(super) fn new(args: &Args) -> Result<Options, cli::Complaint> {
         let machine = Machine::default();
         let cmdline = Cmdline::read(&machine);
@@ -138,7 +137,7 @@ impl Options {
         })
     }
 
-    /// How long NICs are waited for, when the run has taken so long.
+    /// How long to wait for NICs, this long after the start of the run.
     pub(super) fn nics(&self, elapsed: Duration) -> Duration {
         nics_after(self.nic_wait, elapsed)
     }
@@ -154,21 +153,21 @@ pub(super) fn dhcp_parameter(cmdline: &Cmdline, problems: &mut Vec<String>) -> O
     who
 }
 
-/// How netapply asks for DHCP leases, beside what the description says: a list with commas.
+/// How netapply requests DHCP leases, in addition to the description: a comma-separated list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DhcpWords {
     /// Whether an address is probed before it is used.
     pub(super) detection: Detection,
-    /// IPv4 is left off where the network asks for that (option 108, RFC 8925).
+    /// IPv4 stays off if the network requests that (option 108, RFC 8925).
     pub(super) ipv6_only: bool,
     /// Option 77.
     pub(super) user_class: Option<String>,
-    /// Option 60, where the description has none.
+    /// Option 60, if the description has none.
     pub(super) vendor_class: Option<String>,
 }
 
 impl DhcpWords {
-    /// Reads the list; an error says what is wrong with it.
+    /// Parses the list; an error describes the problem.
     fn parse(list: &str) -> Result<DhcpWords, String> {
         let mut words = DhcpWords::default();
         for word in list.split(',').filter(|word| !word.is_empty()) {
@@ -205,8 +204,9 @@ impl From<Option<Dhcp>> for Who {
     }
 }
 
-/// What Ironic's ramdisk boots for: its API, and in a boot for inspection the URL that takes the findings. Both are as
-/// the agent reads them: a list with commas, of which it takes the first that answers; or `mdns`, which is not an address.
+/// What Ironic's ramdisk boots for: its API, and in a boot for inspection the URL that receives the results. Both as
+/// the agent parses them: a comma-separated list, of which it uses the first that answers; or `mdns`, which is not an
+/// address.
 fn ironic_targets(cmdline: &Cmdline, problems: &mut Vec<String>) -> Vec<Target> {
     let api = ("ipa-api-url", cmdline.ipa_api_url.as_deref());
     let inspection = ("ipa-inspection-callback-url", cmdline.ipa_inspection_callback_url.as_deref());
@@ -217,7 +217,7 @@ fn ironic_targets(cmdline: &Cmdline, problems: &mut Vec<String>) -> Vec<Target> 
             match url.parse::<Target>() {
                 Ok(mut target) => {
                     target.alternative = parameter == "ipa-api-url" || list.contains(',');
-                    // That URL takes a POST; what is asked is whether its service answers.
+                    // That URL accepts a POST; the probe only asks whether its service answers.
                     if let Some(at) = target.path.find("/v1/continue_inspection") {
                         target.path.truncate(at.max(1));
                     }
@@ -230,8 +230,8 @@ fn ironic_targets(cmdline: &Cmdline, problems: &mut Vec<String>) -> Vec<Target> 
     targets
 }
 
-/// What is left of the wait for what has to appear, after so long: a boot that waited long for its drive gives NICs
-/// their usual time all the same, and no more, so that the unit's time-out holds.
+/// The remaining wait for devices, after this time: a boot that waited long for its drive still gives NICs their usual
+/// time, and no more, so that the unit's timeout holds.
 fn nics_after(wait: Duration, elapsed: Duration) -> Duration {
     wait.saturating_sub(elapsed).max(wait.min(BOOT_NICS))
 }

@@ -1,6 +1,6 @@
-//! From a description and the machine to a plan, for every command: observe, resolve, complete the details, plan, add the
-//! hand-off. A command is a choice of what to do with the result. Entries: [`plan`] for this machine, [`plan_recorded`]
-//! for one that was recorded.
+//! From a description and the machine to a plan, for every command: observe, resolve, complete the details, plan, add
+//! the hand-off. A command chooses what to do with the result. Entries: [`plan`] for this machine, [`plan_recorded`]
+//! for a recorded one.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -19,36 +19,36 @@ use crate::model::{Activation, Desired, Dynamic, Kind};
 use crate::plan::{self, Action, LinkChange, Plan, Step, StepId};
 use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
 
-/// What is planned, and for whom.
+/// The input of a plan.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct PlanRequest<'a> {
     /// The machine.
     pub(super) machine: &'a Machine,
-    /// What it is to be.
+    /// The description.
     pub(super) desired: &'a Desired,
-    /// What to do about a NIC that is not there.
+    /// What to do about a missing NIC.
     pub(super) missing: Missing,
     /// A NIC that udev has not finished with counts as absent.
     pub(super) await_udev: bool,
-    /// The rest of the image is told; absent where it is not.
+    /// The hand-off to the rest of the image; absent if there is none.
     pub(super) handoff: Option<Handoff<'a>>,
-    /// Who asks for leases; `None` keeps to what the last run decided.
+    /// Who requests leases; `None` keeps the last run's decision.
     pub(super) dhcp: Option<Who>,
-    /// Only what belongs to leased links is planned: whoever renews undoes nothing that was changed by hand elsewhere.
+    /// Plans only what belongs to leased links: renewal undoes no manual changes elsewhere.
     pub(super) leased_only: bool,
 }
 
-/// What the rest of the image is told beside the network.
+/// What the rest of the image is told besides the network.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Handoff<'a> {
-    /// The machine's name, as the drive has it.
+    /// The host name from the drive.
     pub(super) hostname: Option<&'a str>,
 }
 
-/// Who asks for DHCP leases.
+/// Who requests DHCP leases.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Who {
-    /// The image's client where one is enabled, else netapply.
+    /// The image's client if one is enabled, else netapply.
     #[default]
     Auto,
     /// netapply.
@@ -57,26 +57,26 @@ pub(super) enum Who {
     Image,
 }
 
-/// The plan, and what it rests on.
+/// The plan, and what it is based on.
 #[derive(Debug, Default)]
 pub(super) struct Planned {
-    /// The machine, with all that the description needs to be compared with it.
+    /// The machine, with everything needed to compare it with the description.
     pub(super) inventory: Inventory,
     /// What else was observed of its links and addresses.
     pub(super) moment: Snapshot,
-    /// The description on this machine.
+    /// The description resolved on this machine.
     pub(super) resolved: Resolved,
-    /// What joining the two found.
+    /// The diagnostics of resolving.
     pub(super) diagnostics: Vec<Diagnostic>,
     /// The difference; empty if the machine is as described.
     pub(super) plan: Plan,
-    /// NICs that are there and count as absent, because udev has not finished with them.
+    /// Existing NICs that count as absent, because udev has not finished with them.
     pub(super) unfinished: Vec<String>,
     /// What the rest of the image cannot be told: complete sentences.
     pub(super) handoff_warnings: Vec<String>,
-    /// What is known of the links that netapply leases, by name.
+    /// The state of the links that netapply leases, by name.
     pub(super) entries: BTreeMap<String, LeaseEntry>,
-    /// Links that have a lease file and are not leased by this plan.
+    /// Links that have a lease file but are not leased by this plan.
     pub(super) no_longer_leased: Vec<String>,
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn observe(
     Ok((Inventory { owed: saved::owed(machine), ..inventory }, moment))
 }
 
-/// Plans for this machine as it is now.
+/// Plans for this machine in its current state.
 ///
 /// # Errors
 /// The kernel's state cannot be read.
@@ -98,8 +98,8 @@ pub(super) async fn plan(request: &PlanRequest<'_>, session: &mut Session) -> Re
     unread.map_or(Ok(planned), Err)
 }
 
-/// As [`plan`], for a user who may lack the right to read every detail: what cannot be read is planned as if it were not
-/// there, and why it cannot be read is returned beside the plan.
+/// Like [`plan`], for a user who may lack permission to read every detail: what cannot be read counts as absent, and
+/// the reason is returned with the plan.
 pub(super) async fn plan_unprivileged(
     request: &PlanRequest<'_>,
     session: &mut Session,
@@ -128,7 +128,7 @@ pub(super) async fn plan_unprivileged(
     Ok((Planned { moment, unfinished, no_longer_leased, ..planned }, unread))
 }
 
-/// Plans for a machine that was recorded with `netapply inventory`.
+/// Plans for a machine recorded with `netapply inventory`.
 pub(super) fn plan_recorded(request: &PlanRequest<'_>, inventory: Inventory) -> Planned {
     let (resolved, diagnostics) = resolve(request.desired, &inventory, request.missing);
     planned(request, inventory, resolved, diagnostics, &Surroundings::default(), BTreeMap::new())
@@ -159,7 +159,7 @@ fn planned(
     Planned { inventory, resolved, diagnostics, plan, handoff_warnings, entries, ..Planned::default() }
 }
 
-/// The steps that a lease can be the reason of.
+/// The steps that a lease may cause.
 fn of_leases(plan: Plan) -> Plan {
     let mut kept = Plan::default();
     let mut ids: HashMap<StepId, StepId> = HashMap::new();
@@ -186,7 +186,7 @@ fn is_leasable(link: &ResolvedLink) -> bool {
     asks && alone && link.desired.activation == Activation::Up
 }
 
-/// Decides on which links netapply asks.
+/// Decides on which links netapply requests leases.
 fn choose(entries: &mut BTreeMap<String, LeaseEntry>, resolved: &Resolved, who: Who, machine: &Machine) {
     let links: Vec<&ResolvedLink> = resolved.links.iter().filter(|link| is_leasable(link)).collect();
     let ours = !links.is_empty()

@@ -1,4 +1,4 @@
-//! What a process is expected to have, whoever starts it.
+//! What a process needs at its start, whatever starts it.
 
 use std::os::fd::BorrowedFd;
 
@@ -11,9 +11,9 @@ use nix::unistd::dup;
 /// Sets it up, before anything else and before any other thread exists.
 pub fn prepare() {
     let missing = standard_files();
-    // The modes of files are what is written in the code, whoever starts the program.
+    // File modes are exactly those in the code, whatever the umask.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    // A reader that has gone away, and a file that may not grow (RLIMIT_FSIZE), are errors of the write instead.
+    // A closed pipe, and a file that may not grow (RLIMIT_FSIZE), are errors of the write instead.
     for number in [Signal::SIGPIPE, Signal::SIGXFSZ] {
         // SAFETY: ignoring a signal runs no code of ours.
         let _ = unsafe { signal(number, SigHandler::SigIgn) };
@@ -23,17 +23,17 @@ pub fn prepare() {
     }
 }
 
-/// Opens closed standard files, so that no other file gets their numbers and what is printed: from /dev/null, or where
-/// there is none, something that nothing can be written to. Returns which, and why.
+/// Opens closed standard files, so that no other file gets their numbers and the output: from /dev/null, or if there is
+/// none, something that cannot be written to. Returns which, and why.
 fn standard_files() -> Vec<(&'static str, Errno)> {
     let mut missing = Vec::new();
     for (number, name) in [(0, "standard input"), (1, "standard output"), (2, "standard error")] {
-        // SAFETY: the call only asks whether the number is that of an open file.
+        // SAFETY: the call only asks whether the number is an open descriptor.
         let file = unsafe { BorrowedFd::borrow_raw(number) };
         if fcntl(file, FcntlArg::F_GETFD) != Err(Errno::EBADF) {
             continue;
         }
-        // The lowest free number is taken, and those below are open.
+        // The lowest free number is used, and those below are open.
         let opened = open("/dev/null", OFlag::O_RDWR, Mode::empty()).or_else(|why| {
             missing.push((name, why));
             open("/", OFlag::O_PATH, Mode::empty())
@@ -46,7 +46,7 @@ fn standard_files() -> Vec<(&'static str, Errno)> {
     missing
 }
 
-/// Whether a few more files can be opened: the runtime needs some for itself, and panics where there are none.
+/// Whether a few more files can be opened: the runtime needs some for itself, and panics if it cannot open them.
 pub(super) fn has_spare_files() -> std::io::Result<()> {
     const SPARE: usize = 10;
     let spare: Result<Vec<_>, Errno> = (0..SPARE).map(|_| dup(std::io::stdin())).collect();

@@ -1,5 +1,5 @@
-//! What is kept from one run of a boot to the next: the description that was applied last, for `netapply verify`, as by
-//! then the drive may be gone; and what a run has still to put back, for the one after it if it is killed.
+//! What is kept from one run of a boot to the next: the description that was applied last, for `netapply verify`,
+//! because the drive may be gone by then; and what a killed run would have to restore, for the next run.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(super) struct Saved {
     pub(super) origin: Origin,
     /// Name and text of each document.
     pub(super) documents: Vec<(String, String)>,
-    /// The machine's name, as the drive has it.
+    /// The host name from the drive.
     #[serde(default)]
     pub(super) hostname: Option<String>,
 }
@@ -30,12 +30,12 @@ impl From<&Found> for Saved {
 }
 
 impl Saved {
-    /// Keeps it; a machine where that fails still has its network, so a failure is only logged.
+    /// Saves it; failure is only logged, because the network does not depend on it.
     pub(super) fn keep(&self, machine: &Machine) {
         write(&machine.description(), self);
     }
 
-    /// What was kept, if anything was.
+    /// The saved description, if any.
     pub(super) fn load(machine: &Machine) -> Option<Saved> {
         serde_json::from_slice(&files::read(&machine.description()).ok()?).ok()
     }
@@ -49,7 +49,7 @@ pub(super) fn owed(machine: &Machine) -> Owed {
         .unwrap_or_default()
 }
 
-/// Keeps what a run is about to take; nothing where that is nothing.
+/// Saves what a run is about to take; does nothing if that is empty.
 pub(super) fn keep_owed(machine: &Machine, owed: &Owed) {
     if *owed == Owed::default() {
         if let Err(error) = files::remove(&machine.owed()) {

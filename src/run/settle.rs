@@ -1,7 +1,8 @@
-//! Plan and apply, again for each NIC that comes late, until everything described is there or the deadline has passed.
+//! Plans and applies, again for each NIC that appears late, until everything described exists or the deadline has
+//! passed.
 //!
-//! A NIC counts as not there until udev has finished with it: one that is brought up before it is renamed keeps the
-//! name `eth0` for ever on older kernels. What is there is applied at once; the rest follows when it comes.
+//! A NIC counts as missing until udev has finished with it: one that is brought up before it is renamed keeps the name
+//! `eth0` forever on older kernels. What exists is applied at once; the rest follows when it appears.
 
 use std::fmt;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::report::timeline::Clock;
 use crate::resolve::{Missing, Resolved};
 use crate::source::Watch;
 
-/// One plan and what became of it.
+/// One plan and its outcome.
 #[derive(Debug)]
 pub(super) struct Round {
     pub(super) plan: Plan,
@@ -37,7 +38,7 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// Without the steps that were not done: another plan has what is left.
+    /// Without the steps that were not done: another plan contains those.
     fn of_done(plan: Plan, outcome: PlanOutcome) -> Self {
         let PlanOutcome { steps, unsure, inverses } = outcome;
         let is_done = |outcome: &StepOutcome| matches!(outcome, StepOutcome::Done { .. });
@@ -50,32 +51,32 @@ impl Round {
 /// What was done, and the machine after it.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// One round, and one more for each time that NICs came late.
+    /// One round, and one more for each time that NICs appeared late.
     pub(super) rounds: Vec<Round>,
-    /// The description on the machine as it was before the last round.
+    /// The description resolved on the machine as it was before the last round.
     pub(super) resolved: Resolved,
-    /// What joining the two found then.
+    /// The diagnostics of resolving then.
     pub(super) diagnostics: Vec<Diagnostic>,
-    /// The machine after the last round, and what is left to do.
+    /// The machine after the last round, and the remaining steps.
     pub(super) after: Planned,
     /// What the rest of the image cannot be told: complete sentences.
     pub(super) handoff_warnings: Vec<String>,
-    /// The run was ended by a signal.
+    /// The run was stopped by a signal.
     pub(super) interrupted: bool,
-    /// A step failed and what was done is undone; or why that could not be done in full.
+    /// A step failed and everything was undone; or why that could not be done in full.
     pub(super) undone: Option<Result<(), NotUndone>>,
 }
 
-/// Why what was done could not be undone in full.
+/// Why not everything could be undone.
 #[derive(Debug)]
 pub(super) enum NotUndone {
     /// The kernel's state could not be read.
     Unread(Failure),
-    /// A step back failed.
+    /// A step of the undo failed.
     Step {
-        /// The ip(8) line that does the same.
+        /// The equivalent ip(8) command.
         line: String,
-        /// What happened.
+        /// The error.
         trouble: Trouble,
     },
 }
@@ -89,35 +90,35 @@ impl fmt::Display for NotUndone {
     }
 }
 
-/// How to go about it.
+/// How to proceed.
 pub(super) struct SettleOptions<'a> {
     /// The machine.
     pub(super) machine: &'a Machine,
-    /// All or nothing: nothing is done while anything is missing, and a step that fails undoes those before it.
+    /// All or nothing: nothing is done while anything is missing, and a failed step undoes those before it.
     pub(super) strict: bool,
-    /// How long to wait for NICs that are described and not there.
+    /// How long to wait for described NICs that are missing.
     pub(super) nics: Duration,
-    /// Tell the rest of the image what was done.
+    /// Hand off to the rest of the image.
     pub(super) handoff: bool,
     /// Where the time goes.
     pub(super) clock: &'a Clock,
-    /// The machine's name, as the drive has it.
+    /// The host name from the drive.
     pub(super) hostname: Option<&'a str>,
-    /// Who asks for leases.
+    /// Who requests leases.
     pub(super) dhcp: Who,
-    /// How netapply asks for them.
+    /// How netapply requests them.
     pub(super) dhcp_options: &'a DhcpWords,
-    /// A service started later in this boot asks and waits.
+    /// A service started later in this boot requests them and waits.
     pub(super) boot: bool,
 }
 
-/// How often a new plan is made because an answer of the kernel was lost.
+/// How often a new plan is made because a reply of the kernel was lost.
 const PLANS_AGAIN: usize = 2;
 
-/// How long udev may take with a NIC that is there.
+/// How long udev may take with an existing NIC.
 pub(super) const UDEV_BOUND: Duration = Duration::from_secs(30);
 
-/// Brings the machine to what is described. `stop` ends it at the next step.
+/// Makes the machine as described. `stop` ends it at the next step.
 pub(super) async fn settle(
     session: &mut Session,
     desired: &Desired,
@@ -125,7 +126,7 @@ pub(super) async fn settle(
     stop: &mut (impl Future<Output = ()> + Unpin),
     progress: &mut dyn FnMut(&str),
 ) -> Result<Settled, Failure> {
-    // Before the first look: whatever comes after it is an event.
+    // Before the first look, so that later changes are events.
     let mut links = Monitor::open(&[Group::Link])?;
     let mut udev = Watch::kernel_and_udev().ok();
     let begin = Instant::now();
@@ -144,7 +145,7 @@ pub(super) async fn settle(
     };
     let mut leasing = Leasing::new(how.dhcp_options.clone());
     let unchanged = loop {
-        // Past the bound a NIC is taken as it is: a udev that hangs must not keep the machine off the network.
+        // After the bound a NIC is used as it is: a hanging udev must not keep the machine off the network.
         let late = begin.elapsed() >= UDEV_BOUND;
         let request = pipeline::PlanRequest { await_udev: !late, ..request };
         let mut planned = how.clock.during("plan", pipeline::plan(&request, session)).await?;
@@ -206,7 +207,7 @@ pub(super) async fn settle(
     settled.handoff_warnings.extend(leasing.unrenewed(how.machine, &settled.after));
     let Planned { resolved, diagnostics, .. } = &mut settled.after;
     settled.diagnostics = std::mem::take(diagnostics);
-    // What was not changed need not be read again: a machine may have ten thousand routes.
+    // Unchanged parts are not read again: a machine may have ten thousand routes.
     if unchanged {
         settled.resolved = resolved.clone();
     } else {
@@ -217,7 +218,7 @@ pub(super) async fn settle(
     Ok(settled)
 }
 
-/// How long to wait for the NICs that are not there, or that udev has not finished with; `None` if none is missing.
+/// How long to wait for NICs that are missing, or that udev has not finished with; `None` if there are none.
 fn bound_for_nics(planned: &Planned, how: &SettleOptions<'_>, late: bool) -> Option<Duration> {
     let for_udev = !planned.unfinished.is_empty() && !late;
     let bound = if for_udev { how.nics.max(UDEV_BOUND) } else { how.nics };
@@ -232,7 +233,7 @@ fn awaited(planned: &Planned, unleased: &[String]) -> String {
     nics.chain(leases).collect::<Vec<_>>().join(", ")
 }
 
-/// The next event of udev or the kernel; never where they cannot be heard.
+/// The next event of udev or the kernel; never if they are not available.
 async fn next_of(udev: &mut Option<Watch>) {
     match udev {
         Some(udev) => drop(udev.next().await),
@@ -240,8 +241,8 @@ async fn next_of(udev: &mut Option<Watch>) {
     }
 }
 
-/// Carries out one plan. Returns whether a new one has to show what is left, because an answer was lost or, `in_time`, a NIC
-/// was, and whether a step of the network failed.
+/// Executes one plan. Returns whether a new one is needed to find the remaining steps, because a reply was lost or,
+/// `in_time`, a NIC was, and whether a step of the network failed.
 async fn round(
     session: &mut Session,
     how: &SettleOptions<'_>,
@@ -253,7 +254,7 @@ async fn round(
     let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
     let mut plan = std::mem::take(&mut planned.plan);
     let restarts = end_at_restart(&mut plan);
-    // If this run is killed, the next one puts back what is listed here.
+    // If this run is killed, the next one restores what is listed here.
     saved::keep_owed(how.machine, &plan.owed());
     let names = Names::from(&planned.inventory);
     let mut effects = Real::on(how.machine);
@@ -285,8 +286,8 @@ async fn round(
     (again, failed)
 }
 
-/// The described NIC that steps failed for, since it is not there any more: its driver was loaded again, say. One of the same
-/// name that has another index is another.
+/// The described NIC that steps failed for because it no longer exists: its driver was reloaded, say. One with the same
+/// name and another index is another NIC.
 async fn lost_nic(
     session: &mut Session,
     planned: &Planned,
@@ -305,8 +306,8 @@ async fn lost_nic(
     then.filter(is_gone).map(|nic| nic.name.clone()).next()
 }
 
-/// A client that starts again takes along what it gave its links, and may set them down: what follows is planned on what
-/// it leaves. True where the plan was cut for that.
+/// A restarting client removes what it configured on its links, and may set them down: the following plan starts from
+/// the result. Returns whether the plan was cut short for that.
 fn end_at_restart(plan: &mut Plan) -> bool {
     let restarts = |step: &Step| matches!(step.action, Action::Refresh(Service::Dhcpcd | Service::Connman));
     let network = plan.steps.iter().position(|step| !step.action.is_handoff());
@@ -317,7 +318,7 @@ fn end_at_restart(plan: &mut Plan) -> bool {
     last.is_some()
 }
 
-/// Links that did not get what is described, although a running tool has let them go: they are its own again.
+/// Links that were not configured although a running tool has released them: they go back to it.
 fn without_marker(plan: &Plan, outcome: &PlanOutcome) -> Vec<String> {
     let steps = plan.steps.iter().zip(&outcome.steps);
     let skipped = steps.filter(|(_, outcome)| matches!(outcome, StepOutcome::Skipped { .. }));
@@ -328,7 +329,7 @@ fn without_marker(plan: &Plan, outcome: &PlanOutcome) -> Vec<String> {
     skipped.filter_map(marker).collect()
 }
 
-/// Takes back what the rounds did, so that the machine is as `before` says.
+/// Undoes the rounds, so that the machine is as in `before`.
 async fn undo(
     session: &mut Session,
     machine: &Machine,

@@ -80,7 +80,7 @@ impl From<Code> for Explained {
     }
 }
 
-/// `netapply explain`: every code, in the order of what they are about.
+/// `netapply explain`: every code, grouped by topic.
 pub(super) fn codes(args: &Args) -> Exit {
     if args.json {
         let all: Vec<Explained> = Code::ALL.iter().copied().map(Explained::from).collect();

@@ -1,4 +1,4 @@
-//! Signals: those that ask the program to end let it write its report first, the others do not end it.
+//! Signals: after a termination signal the program still writes its report; others do not end it.
 
 use std::fs;
 use std::pin::Pin;
@@ -6,26 +6,26 @@ use std::task::{Context, Poll};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ask the program to end. A terminal that closes (SIGHUP) means no other than `systemctl stop`.
+/// Termination signals. A closing terminal (SIGHUP) counts as `systemctl stop`.
 const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
-/// Would kill the program by default, and mean nothing to it.
+/// Signals that would kill the program by default, but mean nothing to it.
 const MEANINGLESS: [i32; 6] =
     [libc::SIGALRM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGVTALRM, libc::SIGPROF, libc::SIGIO];
 
-/// Ready once a signal has asked the program to end, and from then on: several stages look at it one after the other.
+/// Ready once a termination signal has arrived, and from then on: several stages look at it one after the other.
 pub(super) struct Stop {
     signals: Vec<Signal>,
     came: bool,
 }
 
 impl Stop {
-    /// Takes the signals from now on. Needs a tokio runtime.
+    /// Handles the signals from now on. Needs a tokio runtime.
     pub(super) fn new() -> Stop {
         // What the caller ignores stays ignored: nohup(1) does so with SIGHUP.
         let ignored = ignored();
         let taken = |number: &i32| ignored & (1 << (number - 1)) == 0;
         let take = |number: i32| signal(SignalKind::from_raw(number)).ok();
-        // A handler stays for the life of the process; programs that are run get the default back.
+        // A handler stays for the life of the process; programs that it runs get the default back.
         MEANINGLESS.into_iter().filter(taken).for_each(|number| drop(take(number)));
         Stop { signals: ENDING.into_iter().filter(taken).filter_map(take).collect(), came: false }
     }
@@ -41,7 +41,7 @@ impl Future for Stop {
     }
 }
 
-/// From now on the signals that ask the program to end do so at once: there is nothing left to report.
+/// From now on termination signals end the program at once: the report is done.
 pub(super) fn end_at_once() {
     let ignored = ignored();
     for number in ENDING.into_iter().filter(|number| ignored & (1 << (number - 1)) == 0) {
@@ -52,7 +52,7 @@ pub(super) fn end_at_once() {
     }
 }
 
-/// The signals that the program was started with ignored, as a mask (proc_pid_status(5)).
+/// The signals that were ignored when the program started, as a mask (proc_pid_status(5)).
 fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

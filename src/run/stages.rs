@@ -1,4 +1,4 @@
-//! What the stages of `apply` and `verify` return, each its own type, and the exit code that follows.
+//! The results of the stages of `apply` and `verify`, each its own type, and the exit status that follows.
 
 use std::time::Instant;
 
@@ -17,31 +17,31 @@ use crate::verify::input::Input;
 /// A run from its beginning to its end.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// Which command ran.
+    /// The command.
     pub(super) ran: Ran,
     /// When the run began.
     pub(super) began: Instant,
-    /// Where the description came from and what it says.
+    /// The origin of the description, and its content.
     pub(super) source: Source,
-    /// What became of the machine.
+    /// The state of the machine.
     pub(super) work: Work,
     /// Whether the network works; `None` if that was not checked.
     pub(super) verified: Option<Verified>,
 }
 
-/// Which command ran.
+/// The command.
 #[derive(Debug)]
 pub(super) enum Ran {
     /// `apply`.
     Apply,
     /// `verify`, which changes nothing.
     Verify {
-        /// What an earlier run of this boot did for the same text.
+        /// What an earlier run of this boot did with the same description.
         earlier: Option<Applied>,
     },
 }
 
-/// How the search for the description ended.
+/// The result of the search for the description.
 #[derive(Debug)]
 pub(super) enum Source {
     /// It was found.
@@ -55,29 +55,29 @@ pub(super) enum Source {
 /// A description that was found.
 #[derive(Debug)]
 pub(super) struct Described {
-    /// The texts and where they came from.
+    /// The documents and their origin.
     pub(super) saved: Saved,
-    /// What they say.
+    /// The parsed description.
     pub(super) parsed: Parsed,
 }
 
-/// What became of the machine.
+/// The state of the machine.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Nothing was tried: there is nothing usable, or `--strict` forbids it.
+    /// Nothing was tried: nothing is usable, or `--strict` forbids it.
     NotTried,
-    /// The machine was brought to what is described, as far as that went.
+    /// The machine was made as described, as far as possible.
     Settled(Box<Settled>),
     /// It was only observed, by `verify`.
     Observed {
-        /// What joining machine and description found.
+        /// The diagnostics of resolving.
         diagnostics: Vec<Diagnostic>,
     },
-    /// The kernel could not be talked to.
+    /// The kernel could not be reached.
     Failed(Failure),
 }
 
-/// How the network works.
+/// The state of the network.
 #[derive(Debug)]
 pub(super) struct Verified {
     /// What should be there.
@@ -105,7 +105,7 @@ impl Ended {
         }
     }
 
-    /// Everything that was found in the text and on the machine.
+    /// All diagnostics of the description and the machine.
     pub(super) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
         let of_machine = match &self.work {
             Work::Settled(settled) => settled.diagnostics.as_slice(),
@@ -122,7 +122,7 @@ impl Ended {
             || self.verified.as_ref().is_some_and(|v| v.verification.interrupted)
     }
 
-    /// The exit code. Where several hold: 3, 5, 1.
+    /// The exit status. If several apply: 3, 5, 1.
     pub(super) fn exit(&self, strict: bool) -> Exit {
         let described = match &self.source {
             Source::Found(described) => described,
@@ -144,9 +144,9 @@ impl Ended {
         if failed || rounds().any(|r| r.outcome.cost(&r.plan) == Some(Cost::Network)) {
             return Exit::Refused;
         }
-        // What the image's other tools could not be told is a warning, and the network as described.
+        // A failed hand-off is a warning, and the network is as described.
         let not_done = rounds().any(|r| !r.outcome.is_complete(&r.plan));
-        // A glance cannot tell a network that needs a moment from one that does not work.
+        // A single look cannot tell a network that needs a moment from one that does not work.
         let broken = self.verified.as_ref().is_some_and(|v| !v.glance && !v.verification.passed());
         if errors || not_done || broken || self.interrupted() { Exit::Incomplete } else { Exit::Success }
     }

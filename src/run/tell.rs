@@ -24,15 +24,14 @@ use crate::report::{Applied, Builder, FailedStep, Report, Verdict, systemd};
 use crate::source::NotFound;
 use crate::verify::cause::{Cause, Certainty};
 
-/// Reports how a run ended, everywhere. Returns the exit code, which is not success if the report cannot be
-/// written.
+/// Reports a run's result, everywhere. Returns the exit status, which is not success if the report cannot be written.
 pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) -> Exit {
     log(&ended);
     let mut report = report(ended, &options.clock, exit);
     let mut exit = exit;
     let mut unwritten = None;
     if let Err(trouble) = Places(&options.machine).write(&report) {
-        // A user without write permission sees it on the screen.
+        // Without write permission, the user sees it on the screen.
         if trouble.why.kind() == ErrorKind::PermissionDenied && !geteuid().is_root() {
             log::debug!("{trouble}");
         } else {
@@ -64,7 +63,7 @@ pub(super) fn tell(ended: Ended, options: &Options, exit: Exit) -> Exit {
 fn on_console(report: &Report, unwritten: Option<&NotWritten>) -> Page {
     let mut page = Page::new(Style::Plain);
     page.gap();
-    // A network that is verified next takes one line only.
+    // A network that is verified next takes only one line.
     let lines = if report.verdict == Verdict::Applied { 1 } else { usize::MAX };
     report.screen.iter().take(lines).for_each(|line| page.line(format_args!("{line}")));
     if let Some(trouble) = unwritten {
@@ -74,7 +73,7 @@ fn on_console(report: &Report, unwritten: Option<&NotWritten>) -> Page {
     page
 }
 
-/// What was found in the description, where a journal or a person behind a terminal reads it.
+/// The diagnostics of the description, for a journal or a person at a terminal.
 pub(super) fn log(ended: &Ended) {
     let texts = ended.described().map_or(&[][..], |d| &d.parsed.texts);
     let renderer = Renderer { texts, style: Style::Plain };
@@ -98,7 +97,7 @@ pub(super) fn log(ended: &Ended) {
     }
 }
 
-/// What became of each step. Those of one level that follow each other are one record: there may be thousands.
+/// The outcome of each step. Consecutive steps of one level are one record: there may be thousands.
 fn log_steps(round: &Round) {
     let mut record = (Level::Debug, Page::new(Style::Plain));
     for (step, outcome) in round.plan.steps.iter().zip(&round.outcome.steps) {
@@ -186,12 +185,12 @@ fn report(ended: Ended, clock: &Clock, exit: Exit) -> Report {
         timeline: clock.timeline(),
     };
     let report = builder.finish(exit as u8);
-    // The process ends here: what it has read need not be given back piece by piece.
+    // The process ends here: its memory need not be freed piece by piece.
     mem::forget((described, ended.work));
     report
 }
 
-/// Adds what became of one plan.
+/// Adds the outcome of one plan.
 fn add(mut sum: Applied, plan: &Plan, outcome: &PlanOutcome, renderer: &Renderer<'_>) -> Applied {
     sum.planned += plan.steps.len();
     sum.done += plan.numbered().filter(|(id, _)| outcome.is_done(*id)).count();
@@ -229,7 +228,7 @@ fn no_source(missing: &NotFound) -> Cause {
         diagnostic.map_or_else(String::new, |d| d.message.clone()),
         hint,
     );
-    // A boot that needs no description has no fault.
+    // A boot that needs no description has not failed.
     let severity = if missing.kind.is_by_design() { Severity::Note } else { cause.severity };
     Cause { severity, ..cause }
 }

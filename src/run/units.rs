@@ -22,12 +22,12 @@ const REPORT: Duration = lock::MOMENT
     .saturating_add(systemd::JOURNAL)
     .saturating_add(consoles::BOUND)
     .saturating_add(logging::FINISH);
-/// What the steps that are made outside of netlink may take: modules (of one kind of link; those of a second are seldom
-/// missing, too), a file or sysctl that hangs, and all of the hand-off.
+/// How long the steps outside of netlink may take: modules (of one kind of link; those of a second are seldom missing,
+/// too), a hanging file or sysctl, and the whole hand-off.
 const EFFECTS: Duration = MODULE_BOUND.saturating_add(FILE_BOUND).saturating_add(HANDOFF_BOUND);
-/// An answer of the kernel that is lost, and the list that is read anew after it.
+/// A lost reply of the kernel, and reading the list again after it.
 const LOST: Duration = session::BOUND.saturating_mul(7);
-/// What the machine's own slowness may take beside the bounds that are added up.
+/// Allowance for a slow machine, on top of the sum of the bounds.
 const SLACK: Duration = Duration::from_secs(30);
 
 fn folder() -> PathBuf {
@@ -57,7 +57,7 @@ fn unit_timeouts_exceed_the_sum_of_all_waits() {
     let verify = unit(&folder().join("netapply-wait-online.service"));
     // Once for another apply, once for the network.
     assert!(seconds(&verify, "TimeoutStartSec") >= search + 2 * WAIT + LOST + REPORT + SLACK);
-    // A signal takes effect at once; what is left is the report, and under --strict to undo what was done.
+    // A signal takes effect at once; only the report is left, and under --strict the undo.
     assert!(seconds(&apply, "TimeoutStopSec") > UNDO_BOUND + REPORT);
     assert!(seconds(&verify, "TimeoutStopSec") > REPORT);
     let early = unit(&folder().join("../dracut/50netapply/netapply-initrd.service"));

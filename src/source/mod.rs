@@ -183,7 +183,7 @@ impl NotFoundKind {
         matches!(self, NotFoundKind::NodeWithoutNetwork | NotFoundKind::PxeBoot)
     }
 
-    /// Whether a description may exist but cannot be read, as opposed to being absent: exit code 3, not 4.
+    /// Whether a description may exist but cannot be read, as opposed to being absent: exit status 3, not 4.
     pub fn is_unreadable(self) -> bool {
         match self {
             NotFoundKind::Unreadable

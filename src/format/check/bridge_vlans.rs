@@ -1,4 +1,4 @@
-//! The VLANs that a bridge itself has where it filters them.
+//! The VLANs of a bridge itself if it filters them.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,8 @@ use crate::model::{Desired, Kind, Located, PortVlan};
 /// The kernel's `vlan_default_pvid`.
 const DEFAULT: u16 = 1;
 
-/// A bridge that filters VLANs passes none to the VLANs on it unless it has them itself, as a port has: it gets theirs,
-/// beside the one that the kernel gives it (ifupdown2, `addons/vlan.py`).
+/// A bridge with VLAN filtering passes none to the VLANs on top of it unless it is in them itself, like a port: it is
+/// added to theirs, in addition to the kernel's default (ifupdown2, `addons/vlan.py`).
 pub(super) fn of_bridges(desired: &mut Desired) {
     let mut on: HashMap<String, Vec<Located<u16>>> = HashMap::new();
     for vlan in desired.links.iter().filter(|link| link.kind == Kind::Vlan) {
@@ -25,7 +25,7 @@ pub(super) fn of_bridges(desired: &mut Desired) {
         let default = bridge.settings.number("vlan_default_pvid").and_then(|id| u16::try_from(id).ok());
         let default = default.unwrap_or(DEFAULT);
         let tagged = on.remove(&bridge.id).unwrap_or_default();
-        // A VLAN of this id on the bridge takes it over: its frames have a tag.
+        // A VLAN link with this id on the bridge receives it: its frames are tagged.
         let is_free = default != 0 && tagged.iter().all(|vid| vid.value != default);
         let own = match bridge.vlans.take() {
             Some(described) => described,

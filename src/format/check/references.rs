@@ -1,4 +1,4 @@
-//! Ids and what refers to them.
+//! Ids and references to them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Place};
 
-/// Leaves out the second of two links with one id.
+/// Leaves out the second of two links with the same id.
 pub(super) fn unique_ids(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mut seen: HashMap<String, (Place, Option<MacAddr>)> = HashMap::new();
     desired.links.retain(|link| match seen.get(&link.id) {
@@ -33,13 +33,13 @@ pub(super) fn unique_ids(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     });
 }
 
-/// Two physical links with one MAC address are one NIC: what the second asks for goes to the first, and references to
-/// the second, too.
+/// Two physical links with one MAC address are the same NIC: the settings of the second are applied to the first, and
+/// so are references to it.
 pub(super) fn one_link_for_a_mac(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mut first: HashMap<MacAddr, usize> = HashMap::new();
     let mut twins: Vec<(usize, usize)> = Vec::new();
     for (i, link) in desired.links.iter().enumerate() {
-        // A name or driver beside the MAC tells two NICs of one address apart.
+        // A name or driver besides the MAC distinguishes two NICs with one address.
         let alone = link.select.name.is_none() && link.select.drivers.is_empty();
         if let (Kind::Physical, Some(mac), true) = (link.kind, link.select.mac, alone) {
             match first.get(&mac.value) {
@@ -85,7 +85,7 @@ fn references(link: &mut Link) -> impl Iterator<Item = &mut LinkRef> {
     link.parent.iter_mut().chain(link.peer.iter_mut()).chain(link.members.iter_mut())
 }
 
-/// Makes each reference the id of a link: found by id, by name, as an interface of the machine, or not at all.
+/// Resolves each reference to the id of a link: by id, by name, as an interface of the machine, or not at all.
 pub(super) fn resolve(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mut resolver = ReferenceResolver::new(&desired.links, desired.closed);
     for link in &mut desired.links {
@@ -93,7 +93,7 @@ pub(super) fn resolve(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
         resolver.taken = link.members.iter().map(|member| member.value.clone()).collect();
         link.members.retain_mut(|member| resolver.resolve(&id, "member", member, diags));
         resolver.taken.clear();
-        // A parent that is not there stays: `stacking` leaves the link out for it.
+        // A missing parent stays: `stacking` leaves the link out because of it.
         for (role, reference) in [("link", link.parent.as_mut()), ("peer", link.peer.as_mut())] {
             let _ = reference.is_some_and(|reference| resolver.resolve(&id, role, reference, diags));
         }
@@ -113,24 +113,24 @@ pub(super) fn resolve(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     desired.links.append(&mut resolver.implied);
 }
 
-/// Finds the links that references mean.
+/// Resolves references to links.
 pub(in crate::format) struct ReferenceResolver {
     closed: bool,
-    /// Ids in the text; slips of the pen are near these.
+    /// Ids in the description, for finding typing errors.
     described: Vec<String>,
     ids: HashSet<String>,
-    /// Interface names that the text gives or matches, and the ids of those links.
+    /// Interface names that the description gives or matches, and the ids of those links.
     names: HashMap<String, String>,
-    /// Links that no text describes: interfaces of the machine, by name.
+    /// Links that are not described: interfaces of the machine, by name.
     pub(in crate::format) implied: Vec<Link>,
-    /// How many ids may still be compared with one that leads nowhere.
+    /// How many more ids may be compared with a dangling one.
     comparisons: usize,
-    /// The members that the link has beside the one that is looked for: none of them is meant a second time.
+    /// The other members of the link: none of them is meant a second time.
     taken: HashSet<String>,
 }
 
 impl ReferenceResolver {
-    /// `closed`: only what the text describes may be named.
+    /// `closed`: only described links may be named.
     pub(in crate::format) fn new(links: &[Link], closed: bool) -> Self {
         let mut names = HashMap::new();
         for link in links {
@@ -156,7 +156,7 @@ impl ReferenceResolver {
         }
     }
 
-    /// Makes the reference that `id` has as its `role` the id of a link. False where it leads nowhere.
+    /// Resolves the reference `id`, which is the link's `role`. False if it is dangling.
     pub(in crate::format) fn resolve(
         &mut self,
         id: &str,
@@ -181,8 +181,8 @@ impl ReferenceResolver {
             return true;
         }
         let near = self.nearest(id, &reference.value);
-        // netplan gives up here, and cloud-init takes it for an interface: a bond of two NICs that are there is better
-        // than none. Whether it is there the machine says. What stands on a slip of the pen would stand on nothing.
+        // netplan gives up here, and cloud-init assumes an interface: a bond of two existing NICs is better than none.
+        // The machine shows whether it exists. A VLAN on a misspelt parent would have none.
         let is_slip = near.as_ref().is_some_and(|near| stem(near) != stem(&reference.value));
         let is_taken = match role {
             "member" => true,
@@ -230,8 +230,8 @@ impl ReferenceResolver {
         true
     }
 
-    /// The id that was most likely meant by one that leads nowhere; neither the link that names it, nor a member that it has
-    /// already. As long as looking for it is no work: a text may have ten thousand ids and as many that lead nowhere.
+    /// The likeliest intended id for a dangling one; neither the link that names it, nor a member that it has already.
+    /// Bounded: a description may have ten thousand ids and as many dangling references.
     pub(in crate::format) fn nearest(&mut self, of: &str, id: &str) -> Option<String> {
         self.comparisons = self.comparisons.checked_sub(self.described.len())?;
         let others = self.described.iter().filter(|other| *other != of && !self.taken.contains(*other));
@@ -248,7 +248,7 @@ impl ReferenceResolver {
     }
 }
 
-/// An id without its numbers: `eth0` and `eth1` are no slips of each other.
+/// An id without its numbers: `eth0` and `eth1` are not misspellings of each other.
 fn stem(id: &str) -> String {
     id.chars().filter(|c| !c.is_ascii_digit()).collect()
 }

@@ -1,4 +1,4 @@
-//! Addresses and routes: what occurs twice, gateways that no subnet reaches, routes that the kernel takes for one.
+//! Addresses and routes: duplicates, gateways outside every subnet, routes that are the same to the kernel.
 
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{Address, Desired, Family, Kind, Link, Place};
 
-/// One address is on one link, once. Link-local addresses may repeat, and so may the addresses of separate VRFs. The kernel
-/// takes one address on two links: that is described, if seldom meant.
+/// One address is on one link, once. Link-local addresses may repeat, and so may the addresses of separate VRFs. The
+/// kernel accepts one address on two links, so that is allowed, though it is seldom intended.
 pub(super) fn addresses(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let vrfs = vrf_of(desired);
     let mut seen: HashMap<(IpAddr, Option<String>), (String, Place)> = HashMap::new();
@@ -41,7 +41,7 @@ pub(super) fn addresses(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The kernel takes the two addresses of a subnet that no host should have; nobody answers to them.
+/// The kernel accepts the two addresses of a subnet that no host should have, but nobody answers to them.
 fn no_host(address: &Address) -> Option<Diagnostic> {
     let IpNet::V4(net) = address.net else { return None };
     let what = match net.addr() {
@@ -63,9 +63,9 @@ fn vrf_of(desired: &Desired) -> HashMap<String, String> {
     vrfs.flat_map(|vrf| vrf.members.iter().map(|m| (m.value.clone(), vrf.id.clone()))).collect()
 }
 
-/// The networks that links reach without a gateway, for quick look-up: thousands of routes may ask.
+/// The networks that links reach without a gateway, for quick lookup: there may be thousands of routes.
 struct Subnets {
-    /// With the number of the first link that has it.
+    /// With the index of the first link that has it.
     networks: HashMap<IpNet, usize>,
     lengths: HashSet<(Family, u8)>,
 }
@@ -84,7 +84,7 @@ impl Subnets {
         Subnets { networks, lengths }
     }
 
-    /// The number of a link that reaches an address.
+    /// The index of a link that reaches an address.
     fn reach(&self, ip: IpAddr) -> Option<usize> {
         let family = Family::of(&ip);
         let lengths = self.lengths.iter().filter(|(f, _)| *f == family);
@@ -118,7 +118,7 @@ pub(super) fn gateways(desired: &mut Desired, diags: &mut Vec<Diagnostic>) -> Ha
                 return false;
             }
             if addresses.contains(&via) {
-                // The kernel takes an IPv4 one, and sends on-link (fib_check_nh); it refuses an IPv6 one.
+                // The kernel accepts an IPv4 one, and sends on-link (fib_check_nh); it refuses an IPv6 one.
                 let message = format!("the gateway {via} is an address of \"{id}\" itself");
                 let itself = Diagnostic::new(Code::GatewayIsSelf, route.at, message).hint("write the router's address");
                 let taken = via.is_ipv4();
@@ -146,7 +146,7 @@ pub(super) fn gateways(desired: &mut Desired, diags: &mut Vec<Diagnostic>) -> Ha
                     Some(other) => {
                         format!("it is in a subnet of \"{other}\": does the route belong there?")
                     }
-                    // Of all formats only netplan can say it.
+                    // Only netplan can express it.
                     None if desired.closed => "check both, or say on-link: true".to_owned(),
                     None => "check the gateway and the prefix length".to_owned(),
                 }));
@@ -157,8 +157,8 @@ pub(super) fn gateways(desired: &mut Desired, diags: &mut Vec<Diagnostic>) -> Ha
     assumed
 }
 
-/// The further ways of routes that have several: which link each leads over, where only its gateway says so, and whether
-/// it has to be made on-link.
+/// The additional next hops of multipath routes: which link each uses, if only its gateway tells, and whether it has to
+/// be made on-link.
 fn ways(desired: &mut Desired, everywhere: &Subnets, diags: &mut Vec<Diagnostic>) {
     let own: Vec<(String, Subnets)> =
         desired.links.iter().map(|l| (l.id.clone(), Subnets::of(std::slice::from_ref(l)))).collect();
@@ -205,8 +205,8 @@ fn ways(desired: &mut Desired, everywhere: &Subnets, diags: &mut Vec<Diagnostic>
     }
 }
 
-/// The kernel refuses a route with a source that is no address of the machine (fib_create_info). What is not described may
-/// have it, and a lease may bring it.
+/// The kernel refuses a route whose source is not an address of the machine (fib_create_info). Something undescribed
+/// may have it, and a lease may bring it.
 pub(super) fn sources(desired: &Desired, diags: &mut Vec<Diagnostic>) {
     let own: HashSet<IpAddr> =
         desired.links.iter().flat_map(|link| &link.addresses).map(|address| address.net.addr()).collect();
@@ -229,9 +229,10 @@ pub(super) fn sources(desired: &Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The kernel tells routes apart by destination, table and metric: a second one gets a higher metric, an equal one goes.
+/// The kernel identifies routes by destination, table and metric: a second one gets a higher metric, an equal one is
+/// dropped.
 ///
-/// Of two default routes the one whose gateway is in a subnet of its link wins over one of the `assumed`, whose gateway is not.
+/// Of two default routes, the one whose gateway is in a subnet of its link wins over one of the `assumed`.
 pub(super) fn one_route_for_a_key(
     desired: &mut Desired,
     assumed: &HashSet<Place>,
@@ -239,7 +240,7 @@ pub(super) fn one_route_for_a_key(
 ) {
     /// The last is the VRF's id.
     type Key<'a> = ((IpNet, Option<u32>, u32), Option<&'a str>);
-    /// The number of the link, the gateway, the place.
+    /// The index of the link, the gateway, the place.
     type First = (usize, Option<IpAddr>, Place);
     let vrfs = vrf_of(desired);
     let mut seen: HashMap<Key<'_>, First> =

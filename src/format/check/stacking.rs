@@ -1,19 +1,19 @@
-//! Which link depends on which: members, parents, cycles, and what is left out with what.
+//! Which link depends on which: members, parents, cycles, and what is left out because of them.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{BondMode, Desired, Kind, Link, LinkRef, NamePattern};
 
-/// Bonds that are to have no members, which only netplan makes: elsewhere the key is required.
+/// Bonds that may have no members, which only netplan creates: elsewhere the key is required.
 pub(super) fn memberless(desired: &Desired) -> HashSet<String> {
     let bonds =
         desired.links.iter().filter(|l| desired.closed && l.kind == Kind::Bond && l.members.is_empty());
     bonds.map(|l| l.id.clone()).collect()
 }
 
-/// Leaves out wrong members, cycles, links without the link they depend on, and all links above those. `memberless` are
-/// bonds that never had a member.
+/// Leaves out wrong members, cycles, links whose parent is missing, and all links above those. `memberless` are bonds
+/// that never had a member.
 pub(super) fn check(desired: &mut Desired, memberless: &HashSet<String>, diags: &mut Vec<Diagnostic>) {
     one_controller(desired, diags);
     let ports: HashMap<String, Port> = desired.links.iter().map(|l| (l.id.clone(), Port::of(l))).collect();
@@ -63,7 +63,7 @@ fn one_controller(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// What a controller is asked to take.
+/// A prospective port of a controller.
 #[derive(Clone, Copy, PartialEq)]
 enum Port {
     Loopback,
@@ -87,7 +87,7 @@ impl Port {
     }
 }
 
-/// What to do instead where the kernel refuses a member; `None` if it takes it.
+/// What to do instead if the kernel refuses a member; `None` if it accepts it.
 fn refusal(controller: &Link, port: Port, ports: &[Port]) -> Option<&'static str> {
     let Port::Of(kind) = port else { return Some("remove it from there") };
     let any = controller.settings.bond_mode().unwrap_or_default() == BondMode::ActiveBackup
@@ -121,7 +121,7 @@ fn wrong_members(
         diags.push(Diagnostic::new(Code::BadMember, at, message).hint(hint));
         false
     });
-    // A bond needs a member; a bridge without ports is a fine thing for guests to come.
+    // A bond needs a member; a bridge without ports is valid, for guests to join later.
     if kind == Kind::Bond && link.members.is_empty() {
         if memberless.contains(&id) {
             let message =
@@ -139,7 +139,7 @@ fn wrong_members(
     }
 }
 
-/// A VLAN has a link below it.
+/// A VLAN requires a parent.
 fn missing_foundation(link: &Link) -> Option<Diagnostic> {
     let without = matches!(link.kind, Kind::Vlan | Kind::Macvlan) && link.parent.is_none();
     without.then(|| {
@@ -148,7 +148,7 @@ fn missing_foundation(link: &Link) -> Option<Diagnostic> {
     })
 }
 
-/// What a link cannot exist without.
+/// The link that a link cannot exist without.
 fn foundations(link: &Link) -> impl Iterator<Item = &LinkRef> {
     link.parent.iter().chain(&link.members)
 }
@@ -160,7 +160,7 @@ fn circles(desired: &Desired) -> Vec<(String, String)> {
     let mut named: HashSet<&str> = HashSet::new();
     let mut found = Vec::new();
     for start in desired.links.iter().filter(|l| !l.members.is_empty() || l.parent.is_some()) {
-        // Depth first without recursion: the way down, and the next foundation to look at on each level.
+        // Depth first without recursion: the current path, and the next dependency to visit on each level.
         let mut way: Vec<(&Link, Vec<&str>)> = vec![(start, below(start))];
         let mut on_way: HashSet<&str> = HashSet::from([start.id.as_str()]);
         while let Some((link, rest)) = way.last_mut() {
@@ -188,7 +188,7 @@ fn below(link: &Link) -> Vec<&str> {
     foundations(link).map(|r| r.value.as_str()).collect()
 }
 
-/// Removes what is out, and after it what stood on that: a VLAN without its link, a bond without any member.
+/// Removes what is left out, and then what depended on it: a VLAN without its parent, a bond without any member.
 fn fall(desired: &mut Desired, mut out: HashSet<String>, diags: &mut Vec<Diagnostic>) {
     let there: HashSet<&str> = desired.links.iter().map(|l| l.id.as_str()).collect();
     let mut standing: HashMap<String, Vec<usize>> = HashMap::new();
@@ -229,8 +229,8 @@ fn fall(desired: &mut Desired, mut out: HashSet<String>, diags: &mut Vec<Diagnos
     }
 }
 
-/// What arrives at a port of a bond or bridge belongs to the bond or bridge: an address on the port itself gets no
-/// answers (rx_handler in net/core/dev.c). Its addresses and routes move there.
+/// What arrives at a port of a bond or bridge belongs to the controller: an address on the port itself gets no answers
+/// (rx_handler in net/core/dev.c). Its addresses and routes move there.
 pub(super) fn networks_of_members(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let controllers =
         desired.links.iter().enumerate().filter(|(_, l)| matches!(l.kind, Kind::Bond | Kind::Bridge));

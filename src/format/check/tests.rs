@@ -1,4 +1,4 @@
-//! Each repair and each refusal once, on descriptions built by hand.
+//! Each repair and each error once, on descriptions built by hand.
 
 use super::*;
 use crate::model::{Address, Match, Route};
@@ -73,10 +73,10 @@ fn members_may_be_named_by_interface_name_and_slips_are_told() {
         nic("private-int1", "02:00:00:00:00:01"),
         over("b", Kind::Bond, &["private-int1", "private-int2"]),
     ]);
-    // The machine says whether it is there.
+    // The machine shows whether it exists.
     assert_eq!(ids(&desired), ["private-int1", "b", "private-int2"]);
     assert_eq!(diags, ["implied-link"]);
-    // What stands on a slip of the pen would stand on nothing.
+    // A VLAN on a misspelt parent would have none.
     let (desired, diags) = run(vec![nic("uplink", "02:00:00:00:00:01"), vlan("v", "uplnk")]);
     assert_eq!(ids(&desired), ["uplink"]);
     assert_eq!(diags, ["dangling-reference", "left-out"]);
@@ -108,9 +108,9 @@ fn gateways_off_every_subnet_are_made_on_link() {
     let (desired, diags) = run(vec![link]);
     assert_eq!(diags, ["gateway-off-subnet", "gateway-is-self", "two-default-routes"]);
     let routes = &desired.links[0].routes;
-    // The kernel takes the gateway that is the link's own address, but not on-link.
+    // The kernel accepts the link's own address as gateway, but not on-link.
     assert_eq!(routes.iter().map(|r| r.on_link).collect::<Vec<_>>(), [false, true, false, false]);
-    // The default route whose gateway is reached without an assumption is the one that counts.
+    // The default route whose gateway is reached without an assumption counts.
     assert_eq!((routes[1].metric, routes[2].metric), (Some(100), None));
 }
 

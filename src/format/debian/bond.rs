@@ -1,4 +1,4 @@
-//! Options of a bond, by the kernel's names, as ifenslave has them: `bond-mode`, `bond_mode` or `mode`.
+//! Options of a bond, by the kernel's names, as in ifenslave: `bond-mode`, `bond_mode` or `mode`.
 
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::format::keys::Support::Applied;
@@ -47,7 +47,7 @@ pub(in crate::format) static BOND: Object = Object {
     ],
 };
 
-/// An option of a bond, in any spelling. Of several primaries, which ifenslave takes, the first is meant first.
+/// An option of a bond, in any spelling. Of several primaries, which ifenslave accepts, the first is preferred.
 pub(in crate::format) fn bond_setting(entry: &Entry, settings: &mut Settings, diags: &mut Vec<Diagnostic>) {
     let name = |row: &str| format!("bond-{}", row.replace('_', "-"));
     let Some(row) = bond_option(&entry.key) else {

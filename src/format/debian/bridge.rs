@@ -1,4 +1,4 @@
-//! bridge-utils-interfaces(5)'s options, which v1 took over: `bridge_stp`, `bridge-fd`, …
+//! The options of bridge-utils-interfaces(5), which v1 adopted: `bridge_stp`, `bridge-fd`, …
 
 use super::{Draft, PortOption, VlanOptions, desired_mac};
 use crate::diagnostic::{Code, Diagnostic, Severity};
@@ -9,7 +9,7 @@ use crate::format::value::{bad, set_bridge_option, set_option, words};
 use crate::model::attribute;
 use crate::model::{Kind, Link, LinkRef, Located, Place};
 
-/// Every option. interfaces(5) folds `_` to `-`, and so is either taken in both formats.
+/// Every option. interfaces(5) folds `_` to `-`, so both formats accept either.
 pub(in crate::format) static BRIDGE: Object = Object {
     name: "the options of a bridge",
     keys: &[
@@ -74,13 +74,13 @@ pub(in crate::format) static BRIDGE: Object = Object {
 const PORT: &[(&str, &str)] =
     &[("bridge_learning", "learning"), ("bridge_arp_nd_suppress", "neigh_suppress")];
 
-/// An option's name with underscores and the prefix that bridge-utils give it.
+/// An option's name with underscores and the bridge-utils prefix.
 fn folded(key: &str) -> String {
     let folded = key.to_ascii_lowercase().replace('-', "_");
     if folded.starts_with("bridge_") { folded } else { format!("bridge_{folded}") }
 }
 
-/// The report of an option. One of a kernel option that stays as it is costs nothing else.
+/// Reports an option. Ignoring a kernel option that keeps its value costs nothing else.
 fn reported(name: &str, written: &str, at: Place) -> Option<Diagnostic> {
     let report = report_as(&BRIDGE, name, written, at)?;
     Some(if report.code == Code::Unsupported { report.severity(Severity::Warning) } else { report })
@@ -116,7 +116,7 @@ pub(in crate::format) fn bridge_option(
     }
 }
 
-/// An option of a bridge in the stanza of a link that is none: of a port, or without effect.
+/// An option of a bridge in the stanza of another link: of a port, or without effect.
 pub(in crate::format) fn port_option(
     entry: &Entry,
     link: &mut Link,
@@ -145,7 +145,8 @@ pub(in crate::format) fn port_option(
     });
 }
 
-/// `eth0 50`, a list of such texts, or ifupdown2's `eth0=50`. A list of two words is one option, as interfaces text has it.
+/// `eth0 50`, a list of such items, or ifupdown2's `eth0=50`. A list of two words is one option, as in interfaces
+/// files.
 fn port(key: &str, node: &Node, name: &str, draft: &mut Draft, diags: &mut Vec<Diagnostic>) {
     let Some(row) = attribute::find(attribute::of_port(Kind::Bridge), name) else { return };
     let mut all = words(node, key, diags).into_iter();
@@ -170,7 +171,7 @@ fn port(key: &str, node: &Node, name: &str, draft: &mut Draft, diags: &mut Vec<D
     }
 }
 
-/// An address, with or without `ether` before it, or the name of the port whose address it gets.
+/// An address, with or without `ether` before it, or the name of the port whose address to use.
 fn hardware_address(node: &Node, key: &str, bridge: &mut Link, diags: &mut Vec<Diagnostic>) {
     let last = match &node.value {
         Value::List(items) => items.last(),
@@ -188,8 +189,8 @@ fn hardware_address(node: &Node, key: &str, bridge: &mut Link, diags: &mut Vec<D
 /// Names that a `glob` may stand for.
 const MOST: u32 = 4096;
 
-/// Names of links: `eth0 eth1`, `none`, and ifupdown2's `glob swp1-4`. Which NICs `all` and `regex` mean only the machine
-/// knows.
+/// Names of links: `eth0 eth1`, `none`, and ifupdown2's `glob swp1-4`. Only the machine knows which NICs `all` and
+/// `regex` mean.
 pub(in crate::format) fn list(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Vec<LinkRef> {
     let mut names = Vec::new();
     let words = words(node, key, diags);
@@ -218,7 +219,7 @@ pub(in crate::format) fn list(node: &Node, key: &str, diags: &mut Vec<Diagnostic
     names
 }
 
-/// ifupdown2's globs: `swp1-4`, `swp1-4.100`, `swp[1-4]`, `swp[1-4]s[0-3].100`; a name is itself.
+/// ifupdown2's globs: `swp1-4`, `swp1-4.100`, `swp[1-4]`, `swp[1-4]s[0-3].100`; a plain name stands for itself.
 fn expand(pattern: &str) -> Option<Vec<String>> {
     let number = |text: &str| text.parse::<u32>().ok();
     if let Some((before, rest)) = pattern.split_once('[') {

@@ -16,13 +16,13 @@ use crate::model::{Dynamic, Family, Link, Located, Resolver, Route};
 /// How a subnet or stanza is configured.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(in crate::format) enum Method {
-    /// The addresses that are there.
+    /// The addresses in the stanza.
     Static,
     /// Default routes without addresses of its own: a stanza without a method.
     Routes,
     /// Up, without addresses.
     Manual,
-    /// What follows from the kind of the link: a 6to4 tunnel.
+    /// Derived from the kind of the link: a 6to4 tunnel.
     OfKind,
     /// The loopback interface's own.
     Loopback,
@@ -50,7 +50,7 @@ pub(in crate::format) fn either<'a>(fields: &Fields<'a>, name: &str) -> Option<&
     fields.get(name).or_else(|| fields.get(&name.replace('_', "-")))
 }
 
-/// Options that only mean something beside an address.
+/// Options that require an address.
 const STATIC_ONLY: &[&str] = &[
     "address",
     "ip_address",
@@ -62,7 +62,7 @@ const STATIC_ONLY: &[&str] = &[
     "preferred_lifetime",
 ];
 
-/// Reads what the two formats share of a subnet or stanza. `family` is that of a stanza; a subnet takes either.
+/// Reads the common part of a subnet or stanza. `family` is that of a stanza; a subnet accepts either.
 pub(in crate::format) fn subnet(
     fields: &Fields,
     method: Located<Method>,
@@ -104,7 +104,7 @@ pub(in crate::format) fn subnet(
     name_service(fields, &mut link.resolver, diags);
 }
 
-/// Name servers and search domains, under every name that they have.
+/// Name servers and search domains, under each of their names.
 pub(in crate::format) fn name_service(fields: &Fields, resolver: &mut Resolver, diags: &mut Vec<Diagnostic>) {
     for entry in fields.entries() {
         let key = entry.key.as_str();
@@ -116,9 +116,9 @@ pub(in crate::format) fn name_service(fields: &Fields, resolver: &mut Resolver, 
     }
 }
 
-/// Options that ifupdown-ng and ifupdown2 take once for each `address` of a stanza: those of each address. As many as there
-/// are addresses belong to them in their order (ifupdown2), other ones to the address above them (ifupdown-ng), and a
-/// single one to every address.
+/// Options that ifupdown-ng and ifupdown2 allow once for each `address` of a stanza. If there are as many as addresses
+/// they belong to them in order (ifupdown2), a single one to every address, and others to the address above them
+/// (ifupdown-ng).
 fn beside<'a>(
     entries: &'a [Entry],
     keys: &[&str],
@@ -157,7 +157,7 @@ fn duplicate(entry: &Entry, first: &Entry) -> Duplicate {
     Duplicate { key: entry.key.clone(), at: entry.key_at, first: first.key_at }
 }
 
-/// The addresses: ifupdown-ng and ifupdown2 take several `address` lines in one stanza.
+/// The addresses: ifupdown-ng and ifupdown2 allow several `address` lines in one stanza.
 fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let entries = fields.entries();
     let nodes: Vec<&Node> = entries
@@ -180,10 +180,10 @@ fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, diags: &m
     let options: Vec<_> = options.collect();
     for (node, (((netmask, peer), broadcast_node), lifetime_node)) in nodes.into_iter().zip(options) {
         let peer = peer.and_then(|n| ip(n, "pointopoint", diags));
-        // A point-to-point address without a mask is that of one host.
+        // A point-to-point address without a mask is a single host's.
         let host = Node::scalar("32", fields.at);
         let mask = netmask.or_else(|| peer.filter(|p| p.value.is_ipv4() && !has_prefix(node)).map(|_| &host));
-        // ifupdown goes by the netmask where both are there.
+        // ifupdown uses the netmask if both are given.
         let rules = AddressRules { netmask_first: family.is_some(), ..AddressRules::USUAL };
         let address = interface_address_by(rules, node, "address", mask, diags);
         let Some(mut address) = address else { continue };
@@ -214,11 +214,11 @@ fn has_prefix(node: &Node) -> bool {
 #[derive(Copy, Clone)]
 enum Broadcast {
     Is(Ipv4Addr),
-    /// `-`: the address of which the host's bits are zeroes.
+    /// `-`: the address with all host bits zero.
     Zeroes,
 }
 
-/// `+` is the address that follows from the prefix, which the kernel gets anyway.
+/// `+` is the broadcast address of the prefix, which is the default.
 fn broadcast(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Broadcast> {
     let text = text(node, "broadcast", diags).filter(|text| *text != "+")?;
     if text == "-" {
@@ -233,7 +233,7 @@ fn broadcast(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Broadcast> {
     }
 }
 
-/// 0 is a deprecated address, `forever` what every address is otherwise.
+/// 0 is a deprecated address, `forever` the default.
 fn lifetime(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<u32> {
     match text(node, "preferred-lifetime", diags)? {
         "0" => Some(0),
@@ -246,10 +246,10 @@ fn lifetime(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<u32> {
     }
 }
 
-/// The default routes through `gateway`, one a family, with `metric`.
+/// The default routes through `gateway`, one per family, with `metric`.
 pub(in crate::format) fn default_routes(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let written: Vec<&Entry> = fields.entries().iter().filter(|e| e.key == "gateway").collect();
-    // A key that occurs twice in a mapping has been reported as one whose last value is used.
+    // A key that occurs twice in a mapping has been reported, and its last value is used.
     let from = if fields.repeats { 0 } else { written.len().saturating_sub(1) };
     let mut of_family: BTreeMap<Family, (&Entry, Located<IpAddr>)> = BTreeMap::new();
     for entry in written.iter().skip(from).copied() {
@@ -269,7 +269,7 @@ pub(in crate::format) fn default_routes(fields: &Fields, link: &mut Link, diags:
     }
 }
 
-/// A metric; 0 is the kernel's own choice.
+/// A metric; 0 is the kernel's default.
 pub(in crate::format) fn metric(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<u32> {
     let metric = number(node, "metric", 0..=u64::from(u32::MAX), diags)?;
     u32::try_from(metric.value).ok().filter(|metric| *metric != 0)

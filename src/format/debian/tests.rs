@@ -1,9 +1,9 @@
-//! cloud-init v1, interfaces text and context.sh side by side, each link as one line. Plans are in testdata.
+//! cloud-init v1, interfaces files and context.sh side by side, each link as one line. Plans are in testdata.
 
 use crate::format::parse;
 use crate::model::{Activation, Desired, DesiredMac, DhcpOptions, Link, NamePattern, Naming};
 
-/// What a text asks for, and the diagnostics.
+/// The desired network, and the diagnostics.
 fn read(text: &str) -> (Vec<String>, Vec<String>) {
     let parsed = parse(vec![("text".into(), text.into())]);
     let diags = parsed.diagnostics.iter().map(|d| format!("{}: {} {}", d.at.line, d.code, d.message));
@@ -171,7 +171,7 @@ iface br0 inet static
 #[test]
 fn v1_takes_what_its_writers_mean() {
     for (items, expected, messages) in [
-        // PyYAML reads this address as a number in base 60.
+        // PyYAML parses this address as a number in base 60.
         (
             "- {type: physical, name: eth0, mac_address: 52:54:00:12:34:56}",
             vec!["eth0 NIC =52:54:00:12:34:56 altname=eth0"],

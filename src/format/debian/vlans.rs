@@ -1,6 +1,7 @@
-//! Bridges that filter VLANs, with the meaning that ifupdown2 gives their options (`addons/bridge.py`): `bridge-vids` and
-//! `bridge-pvid` of the bridge are for ports that have none of their own, `bridge-access` makes a port of one VLAN, and
-//! without `bridge-pvid` untagged frames belong to VLAN 1. What the bridge itself has, [`crate::format::check`] knows.
+//! Bridges with VLAN filtering, with ifupdown2's meaning of their options (`addons/bridge.py`): `bridge-vids` and
+//! `bridge-pvid` of the bridge apply to ports that have none of their own, `bridge-access` puts a port into one VLAN,
+//! and without `bridge-pvid` untagged frames belong to VLAN 1. The VLANs of the bridge itself are set in
+//! [`crate::format::check`].
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,10 +11,10 @@ use crate::format::value::{bad, boolean, words};
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Kind, Link, Located, Place, PortVlan};
 
-/// The VLAN that untagged frames belong to where nothing else is described.
+/// The VLAN of untagged frames by default.
 const DEFAULT: u16 = 1;
 
-/// What a bridge or port has of these options.
+/// The VLAN options of a bridge or port.
 #[derive(Debug, Default)]
 pub(super) struct VlanOptions {
     aware: Option<bool>,
@@ -21,7 +22,7 @@ pub(super) struct VlanOptions {
     pvid: Option<u16>,
     access: Option<u16>,
     untagged: Option<bool>,
-    /// What `bridge vlan add` and `del` change of it, in their order; whether they add.
+    /// What `bridge vlan add` and `del` change, in order; whether they add.
     commands: Vec<(Located<PortVlan>, bool)>,
     at: Option<Place>,
 }
@@ -34,7 +35,7 @@ impl VlanOptions {
             .any(|own| name.strip_prefix("bridge_") == Some(own))
     }
 
-    /// Takes a command that adds VLANs, or removes them.
+    /// Records a command that adds or removes VLANs.
     pub(super) fn command(&mut self, vlan: PortVlan, adds: bool, at: Place) {
         self.commands.push((Located::new(vlan, at), adds));
         self.at.get_or_insert(at);
@@ -54,7 +55,7 @@ impl VlanOptions {
         self.at.get_or_insert(at);
     }
 
-    /// The table of a port, with what its bridge has for ports.
+    /// The table of a port, with the bridge's options for ports.
     fn table(&self, bridge: &VlanOptions, at: Place) -> Vec<Located<PortVlan>> {
         let mut vids = BTreeMap::new();
         let untagged = match self.access {
@@ -71,7 +72,7 @@ impl VlanOptions {
     }
 }
 
-/// A table after commands: what is added replaces what has its id, and of all only one is the pvid (`__vlan_add_flags`).
+/// A table after commands: an added VLAN replaces one with the same id, and only one is the pvid (`__vlan_add_flags`).
 fn after(table: Vec<Located<PortVlan>>, commands: &[(Located<PortVlan>, bool)]) -> Vec<Located<PortVlan>> {
     if commands.is_empty() {
         return table;
@@ -153,7 +154,7 @@ fn ranges(key: &str, node: &Node, diags: &mut Vec<Diagnostic>) -> Vec<(u16, u16)
     ranges
 }
 
-/// Gives bridges that filter VLANs, and their ports, their tables; says what has no effect on the others.
+/// Sets the tables of bridges with VLAN filtering and of their ports; reports options that have no effect on others.
 pub(super) fn tables(
     links: &mut [Link],
     mut options: HashMap<String, VlanOptions>,
@@ -205,7 +206,7 @@ fn is_bridge(links: &[Link], index: usize) -> bool {
     links.get(index).is_some_and(|link| link.kind == Kind::Bridge)
 }
 
-/// A bridge that does not filter has the VLAN of untagged frames as an option of its own.
+/// A bridge without filtering has the VLAN of untagged frames as an option.
 fn default_pvid(bridge: Option<&mut Link>, options: &VlanOptions, at: Place) {
     if let (Some(bridge), Some(pvid)) = (bridge, options.pvid) {
         set(bridge, "vlan_default_pvid", OptionValue::Number(pvid.into()), at);

@@ -1,6 +1,6 @@
-//! `up`, `pre-up` and `post-up` commands: nothing is run; the usual ip(8) and route(8) lines are understood.
+//! `up`, `pre-up` and `post-up` commands: nothing is run; the usual ip(8) and route(8) commands are interpreted.
 //!
-//! [`understand`] is all or nothing for a statement: half of `test … && ip route add …` would be another meaning.
+//! [`understand`] is all or nothing per command line: half of `test … && ip route add …` would have another meaning.
 
 mod make;
 
@@ -12,7 +12,7 @@ use crate::model::{Family, Kind, MacAddr, Mtu, NextHop, Place, PortVlan, Route, 
 
 pub(super) use make::Made;
 
-/// What a command asks for, and of which interface where it names one.
+/// The effect of a command, and the interface that it names, if any.
 #[derive(Debug, PartialEq)]
 pub(super) struct Effect {
     /// `dev NAME`; `None` is the stanza's own interface.
@@ -29,11 +29,11 @@ pub(super) enum What {
     Rule(Rule),
     /// Members of the bond, bridge or VRF.
     Members(Vec<String>),
-    /// The link itself, which the command makes.
+    /// The link itself, which the command creates.
     Make(Made),
-    /// Options of a link that is there, and of which kind it is.
+    /// Options of an existing link, and its kind.
     Options(Made),
-    /// VLANs that a port of a bridge, or the bridge itself, has more or less.
+    /// VLANs that are added to or removed from a port of a bridge, or the bridge itself.
     Vlans {
         vlan: PortVlan,
         adds: bool,
@@ -42,14 +42,14 @@ pub(super) enum What {
     Nothing,
 }
 
-/// The effects of a command given as its words; `interface` is the value of `$IFACE`. `None` if a part of it is
-/// not understood.
+/// The effects of a command given as its words; `interface` is the value of `$IFACE`. `None` if any part is not
+/// supported.
 pub(super) fn understand(words: &[&str], interface: &str, at: Place) -> Option<Vec<Effect>> {
     let command = words.join(" ").replace("\"$IFACE\"", interface).replace("${IFACE}", interface);
     let command = command.replace("$IFACE", interface).replace("2>/dev/null", "");
     let mut effects = Vec::new();
     for statement in command.split([';', '\n']).filter(|s| !s.trim().is_empty()) {
-        // What follows `||` is done only where the rest fails.
+        // What follows `||` is run only if the rest fails.
         let statement = statement.split("||").next().unwrap_or_default();
         for part in statement.split("&&") {
             if part.contains(['$', '`', '\\', '|', '<', '>', '(', ')', '{', '}', '*', '?', '\'', '"', '&']) {
@@ -77,7 +77,7 @@ fn one(words: &[&str], at: Place) -> Option<Vec<Effect>> {
     }
 }
 
-/// `ifenslave BOND MEMBER…`, as glean writes it beside `bond-slaves none`.
+/// `ifenslave BOND MEMBER…`, as glean writes it next to `bond-slaves none`.
 fn enslave(words: &[&str]) -> Option<Effect> {
     let (bond, members) = words.split_first()?;
     let named = !members.is_empty() && words.iter().all(|word| !word.starts_with('-'));
@@ -118,7 +118,7 @@ fn ifconfig(words: &[&str]) -> Option<Vec<Effect>> {
         let net = match (text.parse::<IpNet>(), mask) {
             (Ok(net), None) => net,
             (Err(_), Some(mask)) => IpNet::with_netmask(text.parse().ok()?, mask).ok()?,
-            // Without either it has the prefix of the days before there were any.
+            // Without either it has its class's prefix, from before CIDR.
             _ => return None,
         };
         effects.push(own(What::Address(net)));
@@ -150,7 +150,7 @@ fn bridge_vlan(words: &[&str]) -> Option<Effect> {
             }
             "pvid" => vlan.pvid = true,
             "untagged" => vlan.untagged = true,
-            // Which of the two it is follows from the link.
+            // The link's role decides which of the two it is.
             "self" | "master" => {}
             _ => return None,
         }
@@ -159,7 +159,7 @@ fn bridge_vlan(words: &[&str]) -> Option<Effect> {
     is_range.then_some(Effect { dev: Some(dev?), what: What::Vlans { vlan, adds } })
 }
 
-/// The name of a routing table in a command that would be understood with its number.
+/// The name of a routing table in a command that would be supported with its number.
 pub(super) fn table_name<'a>(words: &[&'a str]) -> Option<&'a str> {
     let pairs = words.iter().zip(words.iter().skip(1));
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -177,7 +177,7 @@ fn vconfig(words: &[&str]) -> Option<Effect> {
     }
 }
 
-/// Whether `word` is `full` or an abbreviation of it that ip(8) takes.
+/// Whether `word` is `full` or an abbreviation of it that ip(8) accepts.
 fn is(word: &str, full: &str) -> bool {
     !word.is_empty() && full.starts_with(word)
 }
@@ -220,7 +220,7 @@ fn ip(words: &[&str], at: Place) -> Option<Vec<Effect>> {
     }
 }
 
-/// The words that are left of a command.
+/// The remaining words of a command.
 struct Words<'a> {
     rest: std::collections::VecDeque<&'a str>,
     at: Place,
@@ -270,7 +270,7 @@ impl<'a> Words<'a> {
                 "advmss" => route.advertised_mss = Some(self.number()?),
                 "initcwnd" => route.congestion_window = Some(self.number()?),
                 "initrwnd" => route.receive_window = Some(self.number()?),
-                // Whatever made the route, here netapply does.
+                // Whatever protocol the route names, netapply adds it.
                 "proto" | "protocol" => drop(self.next()?),
                 // The destination may come after its options.
                 _ if to.is_none() => to = Some(word),
@@ -283,7 +283,7 @@ impl<'a> Words<'a> {
             .then_some(Effect { dev, what: What::Route(route) })
     }
 
-    /// `[via GATEWAY] [dev NAME] [weight N] [onlink]`, once for each `nexthop`. The first way is the route's own.
+    /// `[via GATEWAY] [dev NAME] [weight N] [onlink]`, once for each `nexthop`. The first next hop is the route's own.
     fn ways(&mut self, route: &mut Route, dev: &mut Option<String>) -> Option<()> {
         let mut ways = Vec::new();
         let mut more = true;
@@ -306,7 +306,7 @@ impl<'a> Words<'a> {
                     _ => return None,
                 }
             }
-            // IPv6 has only gateways for this, and a family for all of them.
+            // IPv6 has only gateways for this, and one family for all of them.
             let family = |way: &NextHop| way.via.as_ref().map(Family::of);
             let same = ways.first().is_none_or(|first| family(first) == family(&way));
             if !same || way.via.is_none() || route.via.is_some() {
@@ -461,7 +461,7 @@ fn old_route(words: &[&str], at: Place) -> Option<Effect> {
     };
     route.to = net.trunc();
     let usable = added && (route.via.is_some() || dev.is_some());
-    // `metric 0`, as cloud-init writes it, is what a route has anyway.
+    // `metric 0`, as cloud-init writes it, is the default.
     route.metric = route.metric.filter(|metric| *metric != 0);
     usable.then_some(Effect { dev, what: What::Route(route) })
 }

@@ -1,4 +1,4 @@
-//! What an `inet dhcp` stanza says to the client (interfaces(5), "The dhcp Method").
+//! The DHCP client's options in an `inet dhcp` stanza (interfaces(5), "The dhcp Method").
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::keys::Fields;
@@ -6,12 +6,12 @@ use crate::format::tree::Node;
 use crate::format::value::{bad, number, sent_name, text};
 use crate::model::DhcpOptions;
 
-/// The keys that mean something to a client only.
+/// The keys that only concern a client.
 const KEYS: &[&str] = &["hostname", "dhcp-hostname", "leasehours", "leasetime", "vendor", "client"];
 /// The longest value of a DHCP option.
 const LONGEST: usize = 255;
 
-/// Reads them where the stanza asks for DHCP.
+/// Reads them if the stanza requests DHCP.
 pub(super) fn dhcp(fields: &Fields<'_>, asks: bool, options: &mut DhcpOptions, diags: &mut Vec<Diagnostic>) {
     if !asks {
         for (key, node) in KEYS.iter().filter_map(|key| Some((key, fields.get(key)?))) {
@@ -35,7 +35,7 @@ pub(super) fn dhcp(fields: &Fields<'_>, asks: bool, options: &mut DhcpOptions, d
     options.client_id = fields.get("client").and_then(|node| sent(node, "client", diags)).map(client_id);
 }
 
-/// A text that fits into an option.
+/// A value that fits into an option.
 fn sent<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<&'a str> {
     let text = text(node, key, diags)?;
     if text.len() >= LONGEST {
@@ -45,8 +45,7 @@ fn sent<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<&'
     Some(text)
 }
 
-/// Bytes in hex with colons are the client id as it is sent; another text comes behind a type of 0, as dhcpcd(8) has it
-/// with `-I`.
+/// Bytes in hex with colons are the client id as sent; other values are sent with type 0, as dhcpcd(8) does with `-I`.
 fn client_id(text: &str) -> Vec<u8> {
     let byte = |part: &str| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2);
     let bytes: Option<Vec<u8>> = text.split(':').map(byte).collect();

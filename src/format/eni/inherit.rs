@@ -1,7 +1,7 @@
-//! `iface eth0 inet static inherits ethernet`: a stanza takes the options of another, as interfaces(5) has it;
+//! `iface eth0 inet static inherits ethernet`: a stanza takes over the options of another, as in interfaces(5);
 //! ifupdown-ng writes `inherit` inside the stanza.
 //!
-//! [`resolve`] writes them into the tree, so that whoever reads a stanza finds all of its options in it.
+//! [`resolve`] copies them in the tree, so that readers of a stanza find all of its options there.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,13 +15,13 @@ const KEYWORD: &str = "inherits";
 /// ifupdown-ng's option.
 const OPTION: &str = "inherit";
 
-/// The tree without `inherits`, and the names of the stanzas that others inherit from. `None` if no stanza inherits,
-/// or where they would take over too much, which has been reported then.
+/// The tree without `inherits`, and the names of the stanzas that others inherit from. `None` if no stanza inherits, or
+/// if they would inherit too much, which has been reported then.
 pub(super) fn resolve(root: &Node, diags: &mut Vec<Diagnostic>) -> Option<(Node, HashSet<String>)> {
     let Value::Map(entries) = &root.value else { return None };
     let mut templates = HashSet::new();
     let mut resolved: Vec<Entry> = Vec::with_capacity(entries.len());
-    // Of each name its stanzas: those above, which have their own templates in them already, before those below.
+    // The stanzas of each name: earlier ones, with their own templates already resolved, before later ones.
     let mut above: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut below: HashMap<&str, Vec<usize>> = HashMap::new();
     for (i, entry) in entries.iter().enumerate() {
@@ -70,7 +70,7 @@ struct Header<'a> {
     name: &'a str,
     family: Option<&'a str>,
     method: Option<&'a str>,
-    /// The template of the header; empty if the word is there and no name behind it.
+    /// The template in the header; empty if the word has no name after it.
     inherits: Option<&'a str>,
     rest: Vec<&'a str>,
 }
@@ -107,13 +107,13 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Whether the stanza may inherit from `template`: of one family, where both name one.
+    /// Whether the stanza may inherit from `template`: both of one family, if they name one.
     fn fits(&self, template: &Entry) -> bool {
         let of = Header::of(template).and_then(|header| header.family.map(str::to_owned));
         self.family.is_none() || of.is_none() || of.as_deref() == self.family
     }
 
-    /// The stanza with what it inherits: family and method that it does not name, and the options that it does not have.
+    /// The stanza with what it inherits: family and method unless it names them, and the options it lacks.
     fn with(&self, entry: &Entry, template: Option<&Entry>) -> Entry {
         let of = template.and_then(Header::of);
         let family = self.family.or(of.as_ref().and_then(|of| of.family));
@@ -122,7 +122,7 @@ impl<'a> Header<'a> {
             ["iface", self.name].into_iter().chain(family).chain(method).chain(self.rest.iter().copied());
         let own = options(entry);
         let keys: HashSet<&str> = own.iter().map(|e| e.key.as_str()).collect();
-        // What may be repeated is taken from both: ifupdown-ng means the addresses of both.
+        // Repeatable options are taken from both: ifupdown-ng uses the addresses of both.
         let is_inherited = |e: &&Entry| {
             e.key != OPTION && (REPEATED.contains(&e.key.as_str()) || !keys.contains(e.key.as_str()))
         };

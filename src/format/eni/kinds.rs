@@ -1,7 +1,9 @@
-//! What an interface is, by the options of all its stanzas, and the options of VRFs, VXLANs, tunnels and veth pairs.
+//! The kind of an interface, from the options of all its stanzas, and the options of VRFs, VXLANs, tunnels and veth
+//! pairs.
 //!
 //! What makes a stanza a bridge differs: ifupdown has `bridge_ports`, ifupdown-ng `use bridge` or any bridge option,
-//! ifupdown2 `bridge-ports`, `bridge-vlan-aware` or its link type. netapply follows ifupdown2 and takes `use bridge`.
+//! ifupdown2 `bridge-ports`, `bridge-vlan-aware` or its link type. netapply follows ifupdown2 and also accepts `use
+//! bridge`.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -19,7 +21,7 @@ use crate::model::{Address, Family, Kind, Link, LinkRef, Located, Place, Route};
 
 /// ifupdown2's first table for `vrf-table auto`.
 const FIRST_TABLE: u32 = 1001;
-/// The UDP port of VXLANs that ifupdown2 and ifupdown-ng take; the kernel's own is older.
+/// The UDP port of VXLANs in ifupdown2 and ifupdown-ng; the kernel's own default is older.
 const VXLAN_PORT: i64 = 4789;
 
 /// Names of stanzas that are ports of a bridge or members of a bond.
@@ -45,7 +47,7 @@ impl Roles {
     }
 }
 
-/// What an interface is. A member may repeat its bond's options beside `bond-master`.
+/// The kind of an interface. A member may repeat its bond's options next to `bond-master`.
 pub(super) fn kind(name: &str, stanzas: &[Stanza], roles: &Roles) -> Kind {
     let has = |wanted: &dyn Fn(&str) -> bool| {
         stanzas.iter().any(|s| s.entries.iter().any(|entry| wanted(&entry.key)))
@@ -92,12 +94,12 @@ fn mode(stanzas: &[Stanza]) -> Option<&'static Mode> {
     }
 }
 
-/// The method that makes a tunnel.
+/// The method that creates a tunnel.
 fn method<'a>(stanzas: &[Stanza<'a>]) -> Option<&'a str> {
     stanzas.iter().find_map(|stanza| stanza.tunnel)
 }
 
-/// What a command of the stanzas makes of their own interface.
+/// The kind that a command of the stanzas creates for their own interface.
 fn made(name: &str, stanzas: &[Stanza]) -> Option<Made> {
     let commands =
         stanzas.iter().flat_map(|stanza| stanza.entries).filter(|entry| super::is_command(&entry.key));
@@ -109,12 +111,12 @@ fn made(name: &str, stanzas: &[Stanza]) -> Option<Made> {
     })
 }
 
-/// The first stanza that has one of these options, which are names for one.
+/// The first stanza that has one of these options, which are synonyms.
 fn option<'a>(stanzas: &[Stanza<'a>], keys: &[&'static str]) -> Option<(&'static str, &'a Node)> {
     keys.iter().find_map(|key| Some((*key, stanzas.iter().find_map(|stanza| stanza.get(key))?)))
 }
 
-/// Reads what makes the link of its kind. False, with a diagnostic, where it cannot be made.
+/// Reads the options that define the link's kind. False, with a diagnostic, if it cannot be created.
 pub(super) fn read(
     name: &str,
     stanzas: &[Stanza],
@@ -148,12 +150,12 @@ fn reference(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Link
     Some(Located::new(word.value.to_owned(), word.at))
 }
 
-/// `eth0.100`: parent and VLAN id, which may be none that a VLAN can have.
+/// `eth0.100`: parent and VLAN id, which may be out of range.
 fn dotted(name: &str) -> Option<(&str, &str)> {
     name.rsplit_once('.').filter(|(parent, id)| !parent.is_empty() && is_number(id))
 }
 
-/// Fills in parent and id of a VLAN. False, with a diagnostic, where one of them is nowhere.
+/// Fills in parent and id of a VLAN. False, with a diagnostic, if one of them is missing.
 fn vlan_of(name: &str, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bool {
     let at = stanzas.first().map_or(Place::NONE, |s| s.at);
     let raw = option(stanzas, &["vlan-raw-device"]).and_then(|(key, node)| reference(node, key, diags));
@@ -198,7 +200,7 @@ fn vrf(stanzas: &[Stanza], link: &mut Link, vrfs: &mut u32, diags: &mut Vec<Diag
     true
 }
 
-/// A VXLAN's options that are one row each.
+/// A VXLAN's options with one row each.
 const VXLAN: &[(&[&str], &str)] = &[
     (&["vxlan-learning"], "learning"),
     (&["vxlan-ageing"], "ageing"),
@@ -258,7 +260,7 @@ fn vxlan(stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bo
     true
 }
 
-/// Far ends of VXLANs, and groups of them.
+/// Remote ends of VXLANs, and their groups.
 const REMOTES: &[&str] = &[
     "vxlan-remoteip",
     "vxlan-peer-ips",
@@ -280,7 +282,7 @@ fn tunnel(mode: &Mode, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diag
         end(&["endpoint", "tunnel-endpoint", "tunnel-remote", "gre-remote"]),
     );
     let (local, remote) = (local.transpose().ok()?.flatten(), remote.transpose().ok()?.flatten());
-    // ifupdown's `local any` is no address at all.
+    // ifupdown's `local any` means no address.
     match method(stanzas) {
         Some("6to4") => six_to_four(local, stanzas, link, diags)?,
         _ => ends(link, local, remote, mode.family.unwrap_or(Family::V4), diags)?,
@@ -313,8 +315,8 @@ fn tunnel(mode: &Mode, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diag
     Some(())
 }
 
-/// A tunnel whose far ends are in the addresses of packets (RFC 3056): the address of its own subnet, and the route to all
-/// others by the relays' address, as ifupdown makes them.
+/// A tunnel whose remote ends are in the packets' addresses (RFC 3056): the address of its own subnet, and the route to
+/// all others through the relays' address, as ifupdown sets them.
 fn six_to_four(
     local: Option<Located<IpAddr>>,
     stanzas: &[Stanza],
@@ -335,7 +337,7 @@ fn six_to_four(
     let metric = option(stanzas, &["metric"]);
     let metric = metric.and_then(|(key, node)| number(node, key, 0..=u64::from(u32::MAX), diags));
     let mut route = Route::new(IpNet::new(GLOBAL.into(), 3).ok()?, Some(RELAYS.into()), at);
-    // A SIT link has the subnet of all addresses that hold an IPv4 one; `format::check` cannot know.
+    // A SIT link has the subnet of all addresses that embed an IPv4 one; `format::check` cannot know.
     route.on_link = true;
     route.metric = metric.and_then(|metric| u32::try_from(metric.value).ok());
     link.routes.push(route);

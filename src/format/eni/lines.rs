@@ -1,24 +1,24 @@
-//! Interfaces text to a tree of values: a stanza is a mapping, an option with several words a list.
+//! Interfaces files to a tree of values: a stanza is a mapping, an option with several words a list.
 //!
-//! The tree keeps the text's order and repetitions. Options that are known are spelled as ifupdown itself folds them: it
-//! makes `IF_BRIDGE_PORTS` of `bridge-ports` and of `bridge_ports`, so here both are `bridge-ports`.
+//! The tree keeps the file's order and repetitions. Known options are spelled as ifupdown itself folds them: it makes
+//! `IF_BRIDGE_PORTS` of `bridge-ports` and of `bridge_ports`, so here both are `bridge-ports`.
 
 use super::table;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::{Entry, MAX_ITEMS, MAX_NODES, Node, Value};
 use crate::model::Place;
 
-/// Words that end a stanza although they begin none.
+/// Words that end a stanza without beginning one.
 const ALONE: &[&str] = &["auto", "source", "source-directory", "no-auto-down", "no-scripts", "rename"];
 /// Words that begin a stanza.
 const STANZAS: &[&str] = &["iface", "mapping", "template"];
-/// Options whose value is a command, in which `#` is no comment.
+/// Options whose value is a command, in which `#` does not start a comment.
 pub(super) const COMMANDS: &[&str] = &["up", "post-up", "pre-up", "down", "pre-down", "post-down"];
 
 /// A word and where it begins.
 type Word<'a> = (Place, &'a str);
 
-/// The text as a tree of values. `None` with an error where it has too many words.
+/// The file as a tree of values. `None` with an error if it has too many words.
 pub(crate) fn tree(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = Place { file, line: 1, column: 1 };
     let mut entries: Vec<Entry> = Vec::new();
@@ -51,8 +51,8 @@ pub(crate) fn tree(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option
     Some(Node { at: start, value: Value::Map(entries) })
 }
 
-/// The words of one line with their columns, up to a comment. ifupdown knows no comments behind a value, and people
-/// write them all the same.
+/// The words of one line with their columns, up to a comment. ifupdown has no comments after a value, but people write
+/// them.
 fn add_words<'a>(line: &'a str, at: Place, command: bool, words: &mut Vec<Word<'a>>) {
     let mut column = 1;
     let mut rest = line;
@@ -62,7 +62,7 @@ fn add_words<'a>(line: &'a str, at: Place, command: bool, words: &mut Vec<Word<'
         column += rest.get(..blank).map_or(0, |b| b.chars().count()) as u32;
         rest = rest.get(blank..).unwrap_or_default();
         let word = rest.split(char::is_whitespace).next().unwrap_or_default();
-        // One word too many is enough to refuse the text.
+        // One word too many is enough to refuse the file.
         if word.is_empty() || (word.starts_with('#') && !command) || words.len() > MAX_ITEMS {
             return;
         }
@@ -73,7 +73,7 @@ fn add_words<'a>(line: &'a str, at: Place, command: bool, words: &mut Vec<Word<'
     }
 }
 
-/// Puts a line where it belongs; says whether a stanza is open after it.
+/// Adds a line to the right mapping; returns whether a stanza is open after it.
 fn add_line(entries: &mut Vec<Entry>, in_stanza: bool, words: &[Word]) -> bool {
     let Some(((at, first), values)) = words.split_first() else { return in_stanza };
     if STANZAS.contains(first) {
@@ -83,7 +83,7 @@ fn add_line(entries: &mut Vec<Entry>, in_stanza: bool, words: &[Word]) -> bool {
         return true;
     }
     let alone = ALONE.contains(first) || first.starts_with("allow-");
-    // Words outside a stanza are not folded, and neither is an option that nobody knows.
+    // Words outside a stanza are not folded, and neither is an unknown option.
     let folded = first.to_ascii_lowercase().replace('_', "-");
     let key = if in_stanza && !alone && table::is_option(&folded) { folded } else { (*first).to_owned() };
     let option = Entry { key, key_at: *at, value: node(*at, values) };

@@ -1,4 +1,4 @@
-//! One `iface` stanza: its header, and the options that concern its own link alone.
+//! One `iface` stanza: its header, and the options that concern only its own link.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Stanza<'a> {
     /// `None` if the header is `iface NAME` alone, as ifupdown-ng and ifupdown2 have it.
     family: Option<Family>,
     method: Option<Method>,
-    /// The method where it makes a tunnel: `tunnel`, `v4tunnel`.
+    /// The method if it creates a tunnel: `tunnel`, `v4tunnel`.
     pub(super) tunnel: Option<&'a str>,
     pub(super) entries: &'a [Entry],
     node: &'a Node,
@@ -38,14 +38,14 @@ const METHODS: &[(Option<Family>, &str, Method)] = &[
     (Some(Family::V6), "6to4", Method::OfKind),
 ];
 
-/// Methods that make a tunnel.
+/// Methods that create a tunnel.
 const TUNNELS: &[&str] = &["tunnel", "v4tunnel", "6to4"];
 
-/// Beginnings of options that `debian` and `eni` read, and `Fields` does not know.
+/// Prefixes of options that `debian` and `eni` read, and `Fields` does not know.
 const ELSEWHERE: &[&str] = &["bond-", "bridge-", "bond_", "bridge_", "slaves"];
 
 impl<'a> Stanza<'a> {
-    /// Reads the header, which is the entry's key. `None`, with a diagnostic, where netapply cannot do what it asks for.
+    /// Reads the header, which is the entry's key. `None`, with a diagnostic, if netapply does not support it.
     pub(super) fn read(entry: &'a Entry, diags: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut header = entry.key.split(' ').skip(1);
         let at = entry.key_at;
@@ -85,12 +85,12 @@ impl<'a> Stanza<'a> {
                         if stanza.tunnel.is_some() && is_static && stanza.get("address").is_none() {
                             stanza.method = Some(Method::Manual);
                         }
-                        // Of `inet6 tunnel` the outer packets have the family.
+                        // For `inet6 tunnel` the family is that of the outer packets.
                         if method == "tunnel" && stanza.family == Some(Family::V6) {
                             stanza.family = None;
                         }
                     }
-                    // ifupdown2 takes it, ifupdown does not.
+                    // ifupdown2 accepts it, ifupdown does not.
                     None => {
                         let message =
                             format!("\"{name}\" has a family but no method: assuming {}", stanza.implied().0);
@@ -132,13 +132,13 @@ impl<'a> Stanza<'a> {
         self.name.split(':').next().unwrap_or(self.name)
     }
 
-    /// The value of an option, the last where it occurs twice.
+    /// The value of an option, the last if it is repeated.
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
         let entry = self.entries.iter().rev().find(|e| e.key == key);
         entry.map(|e| &e.value).filter(|n| !matches!(n.value, Value::Null))
     }
 
-    /// Without a method it is static where it has an address.
+    /// The default method is static if the stanza has an address.
     fn implied(&self) -> (&'static str, Method) {
         match self.get("address") {
             Some(_) => ("static", Method::Static),
@@ -152,14 +152,14 @@ impl<'a> Stanza<'a> {
         self.method.unwrap_or(self.implied().1)
     }
 
-    /// `use bond`, as ifupdown-ng says what a stanza is for.
+    /// `use bond`, with which ifupdown-ng declares a stanza's kind.
     pub(super) fn uses(&self, what: &str) -> bool {
         let nodes = self.entries.iter().filter(|e| e.key == "use").map(|e| &e.value);
         let is_it = |node: &Node| node.text() == Some(what);
         nodes.into_iter().any(|node| is_it(node) || node.items().iter().any(is_it))
     }
 
-    /// Reads what concerns the stanza's link alone.
+    /// Reads the options that concern only the stanza's link.
     pub(super) fn apply(&self, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let elsewhere = |key: &str| ELSEWHERE.iter().any(|prefix| key.starts_with(prefix));
         let others = |key: &str| elsewhere(key) || top_word(key).is_some();
@@ -207,7 +207,7 @@ impl<'a> Stanza<'a> {
         link.ipv6.privacy = level("privext", diags).or(link.ipv6.privacy);
     }
 
-    /// ifupdown refuses an option that is repeated, the others take the last one.
+    /// ifupdown refuses a repeated option, the others use the last one.
     fn report_repeated(&self, diags: &mut Vec<Diagnostic>) {
         let mut seen: HashMap<&str, Place> = HashMap::new();
         for entry in self.entries.iter().filter(|e| !REPEATED.contains(&e.key.as_str())) {
@@ -218,7 +218,7 @@ impl<'a> Stanza<'a> {
         }
     }
 
-    /// ifupdown sets the link's MTU from either family's stanza. Where both name one, the second is that of IPv6.
+    /// ifupdown sets the link's MTU from either family's stanza. If both have one, the second is that of IPv6.
     fn mtu(&self, fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let Some(bytes) = fields.get("mtu").and_then(|n| mtu(n, "mtu", diags)) else { return };
         match link.mtu {
@@ -230,15 +230,15 @@ impl<'a> Stanza<'a> {
     }
 }
 
-/// The word outside a stanza that an option would be with a dash: `allow_hotplug`. ifupdown takes it for an option that
-/// nobody reads.
+/// A word outside a stanza that would be an option with a dash: `allow_hotplug`. ifupdown takes it for an option that
+/// nothing reads.
 fn top_word(key: &str) -> Option<String> {
     let dashed = key.to_ascii_lowercase().replace('_', "-");
     let known = dashed.starts_with("allow-") || TOP.keys.iter().any(|top| top.name == dashed);
     (key.contains('_') && known).then_some(dashed)
 }
 
-/// The options of Debian's ethtool package, in its words, and ethtool's features for them.
+/// The options of Debian's ethtool package, and ethtool's features for them.
 pub(crate) const OFFLOADS: &[(&str, &[&str])] = &[
     ("offload-rx", &["rx-checksum"]),
     ("offload-tx", &["tx-checksumming"]),
@@ -248,7 +248,7 @@ pub(crate) const OFFLOADS: &[(&str, &[&str])] = &[
     ("offload-lro", &["rx-lro"]),
 ];
 
-/// ethtool's letters for what wakes the machine up: `g` is the magic packet, `d` nothing.
+/// ethtool's letters for wake-up events: `g` is the magic packet, `d` nothing.
 fn wake_on_lan(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let Some(letters) = text(node, "ethernet-wol", diags) else { return };
     match letters {
@@ -260,8 +260,8 @@ fn wake_on_lan(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// `ether MAC`, `MAC` or `random`. Nova and people write the address that a NIC has there to say which one is meant, so
-/// that is what it is for a NIC. Where no NIC has it, the one of the stanza's name gets it, as ifupdown does.
+/// `ether MAC`, `MAC` or `random`. Nova and people write a NIC's existing address to identify it, so for a NIC that is
+/// its meaning. If no NIC has it, it is set on the one with the stanza's name, as ifupdown does.
 fn hwaddress(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let Some(word) = words(node, "hwaddress", diags).into_iter().next_back() else { return };
     if word.value == "random" {

@@ -1,5 +1,5 @@
-//! The keys of interfaces text. ifupdown folds `_` to `-` and case, so each is here once. Options of bonds and
-//! bridges (`bond-…`, `bridge-…`) have tables of their own: `model::attribute` and `debian::bridge`.
+//! The keys of interfaces files. ifupdown folds `_` to `-` and case, so each is here once. Options of bonds and bridges
+//! (`bond-…`, `bridge-…`) have tables of their own: `model::attribute` and `debian::bridge`.
 
 use crate::format::debian;
 use crate::format::keys::Support::{Applied, LeftToOthers, NoEffect, Unsupported};
@@ -186,7 +186,7 @@ pub(in crate::format) static IFACE: Object = Object {
     ],
 };
 
-/// How bonds and their members find each other.
+/// How bonds and their members refer to each other.
 pub(in crate::format) static MEMBERS: Object = Object {
     name: "members of a bond",
     keys: &[
@@ -198,7 +198,7 @@ pub(in crate::format) static MEMBERS: Object = Object {
     ],
 };
 
-/// True for an option that is known, in ifupdown's spelling.
+/// Whether an option is known, in ifupdown's spelling.
 pub(super) fn is_option(name: &str) -> bool {
     let known = |object: &Object| object.keys.iter().any(|key| key.name == name);
     let of_bond = || name.starts_with("bond-") && bond_option(name).is_some();

@@ -1,6 +1,6 @@
-//! What a description leaves to others for now, all of it: DHCP, what of router advertisements the kernel does not
-//! take, SR-IOV. A DHCP client of netapply's own would begin here: it needs [`Link::dynamic`], which stays as it is,
-//! and the values of the overrides, which are only checked here.
+//! The parts of a description that are left to others: DHCP, whatever the kernel does not handle of router
+//! advertisements, SR-IOV. A DHCP client of netapply's own would begin here: it needs [`Link::dynamic`], which stays as
+//! it is, and the values of the overrides, which are only checked here.
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::{Fields, Object};
@@ -10,7 +10,7 @@ use crate::model::{DhcpOptions, Dynamic, Link, Located};
 
 use super::{Renderer, keys};
 
-/// Keys of the overrides that are on or off, and what they are without being written.
+/// Boolean keys of the overrides, and their defaults.
 const SWITCHES: &[(&str, bool)] = &[
     ("send-hostname", true),
     ("use-dns", true),
@@ -20,10 +20,10 @@ const SWITCHES: &[(&str, bool)] = &[
     ("use-routes", true),
 ];
 
-/// Overrides that mean something to DHCPv6.
+/// Overrides that apply to DHCPv6.
 const OF_DHCP6: &[&str] = &["hostname", "send-hostname", "use-dns", "use-domains"];
 
-/// `dhcp4`, `dhcp6` and what belongs to them. Of the overrides the table of keys says that they are left to others.
+/// `dhcp4`, `dhcp6` and related keys. The table of keys says which overrides are left to others.
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, diags: &mut Vec<Diagnostic>) {
     for (key, dynamic) in [("dhcp4", Dynamic::Dhcp4), ("dhcp6", Dynamic::Dhcp6)] {
         let Some(on) = fields.get(key).and_then(|node| super::boolean(node, key, diags)) else { continue };
@@ -49,7 +49,7 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, dia
     let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, Fields::new, diags);
     let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
     let (four, six) = (on(Dynamic::Dhcp4), on(Dynamic::Dhcp6));
-    // networkd takes search domains only where it is told to.
+    // networkd uses search domains only if told to.
     link.dhcp4.use_domains &= !four && !six;
     // There is one set for both.
     let set = if six && !four { &dhcp6 } else { &dhcp4 };
@@ -87,7 +87,7 @@ fn overrides<'a>(
     Some(fields)
 }
 
-/// Takes the values of overrides; those that are wrong have been reported.
+/// Reads the values of overrides; wrong ones have been reported.
 fn apply(fields: &Fields<'_>, dhcp4: &mut DhcpOptions, diags: &mut Vec<Diagnostic>) {
     let switches: [(&str, &mut bool); 6] = [
         ("send-hostname", &mut dhcp4.send_host_name),
@@ -107,7 +107,7 @@ fn apply(fields: &Fields<'_>, dhcp4: &mut DhcpOptions, diags: &mut Vec<Diagnosti
     dhcp4.host_name = fields.get("hostname").and_then(|node| value::sent_name(node, "hostname", diags));
 }
 
-/// netplan refuses overrides that differ between IPv4 and IPv6 where both are on, because networkd has one set.
+/// netplan refuses overrides that differ between IPv4 and IPv6 if both are on, because networkd has one set.
 fn unequal(
     dhcp4: &Option<Fields<'_>>,
     dhcp6: &Option<Fields<'_>>,
@@ -118,14 +118,14 @@ fn unequal(
         let node = fields.as_ref()?.get(key)?;
         Some((node.text()?.to_ascii_lowercase(), node.at))
     };
-    // Elsewhere only what netapply takes of DHCPv6 matters.
+    // Elsewhere only what netapply uses of DHCPv6 matters.
     let matters = |key: &&str| severity == Severity::Error || OF_DHCP6.contains(key);
     for key in keys::DHCP_OVERRIDES.keys.iter().map(|key| key.name).filter(matters) {
         let (four, six) = (get(dhcp4, key), get(dhcp6, key));
         let default = SWITCHES.iter().find(|(name, _)| *name == key).map(|(_, on)| on.to_string());
         let text = |value: &Option<(String, _)>| {
             let text = value.as_ref().map(|(text, _)| text.clone()).or_else(|| default.clone());
-            // yes, on and true are one value.
+            // yes, on and true are the same.
             text.map(|t| crate::model::attribute::boolean(&t).map_or(t, |on| on.to_string()))
         };
         if let (true, Some((_, at))) = (text(&four) != text(&six), four.as_ref().or(six.as_ref())) {

@@ -1,5 +1,5 @@
-//! What can be said only when all links are read: ports of bridges, ends of veth pairs, what hangs on a link that was
-//! left out.
+//! What can be decided only when all links are read: ports of bridges, ends of veth pairs, what depends on a link that
+//! was left out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use crate::model::{Desired, Kind, Link, LinkRef, Place, Route};
 
 use super::{PortOption, Reader, link};
 
-/// The description, as far as this format alone can check it.
+/// Completes the description, as far as it concerns this format alone.
 pub(super) fn finish(reader: Reader<'_>) -> Desired {
     let Reader { diags, mut links, left_out, ports, .. } = reader;
     pairs(&mut links, diags);
@@ -45,8 +45,8 @@ pub(super) fn vrf_tables(vrf: &mut Link, table: u32, diags: &mut Vec<Diagnostic>
     }
 }
 
-/// The kernel finds the gateway of a VRF's route in the VRF's table and puts the route on the member that leads there:
-/// it is planned there at once. A route stays at the VRF where no member has the gateway's subnet.
+/// The kernel looks up the gateway of a VRF's route in the VRF's table and puts the route on the member that leads
+/// there: it is planned there directly. A route stays on the VRF if no member has the gateway's subnet.
 pub(in crate::format) fn vrf_gateways(links: &mut [Link]) {
     let mut moved: Vec<(String, Route)> = Vec::new();
     let subnets: HashMap<String, Vec<IpNet>> =
@@ -89,7 +89,7 @@ fn pairs(links: &mut [Link], diags: &mut Vec<Diagnostic>) {
             Some((Kind::Veth, back)) if back.as_ref() == Some(&link.id) => continue,
             Some((Kind::Veth, _)) => "names another peer",
             Some(_) => "is not a virtual-ethernet",
-            // Dangling: said with all the others.
+            // Dangling: reported with all the others.
             None => continue,
         };
         let message = format!("the peer \"{}\" of veth \"{}\" {why}", peer.value, link.id);
@@ -101,7 +101,7 @@ fn pairs(links: &mut [Link], diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Takes along what is above links that were left out, and tells it from what refers to nothing.
+/// Also leaves out the links above, and distinguishes them from dangling references.
 fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, diags: &mut Vec<Diagnostic>) {
     for link in links.iter().filter(|l| l.kind == Kind::Veth && l.peer.is_none()) {
         left_out.insert(link.id.clone());
@@ -135,7 +135,7 @@ fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, diags: &mut Vec<Di
     }
 }
 
-/// Gives ports what their bridge and they themselves say of them.
+/// Sets the options of ports from their bridge and from themselves.
 fn bridge_ports(links: &mut [Link], options: Vec<PortOption>, diags: &mut Vec<Diagnostic>) {
     let bridges: HashMap<String, String> = links
         .iter()

@@ -1,4 +1,4 @@
-//! What becomes of every key of netplan. A test holds that each has a golden case.
+//! The support of every key of netplan. A test checks that each has a golden case.
 //!
 //! Sections that netapply refuses as a whole (`wifis`, …) are one row each: their content is not checked.
 
@@ -34,7 +34,7 @@ pub(in crate::format) static OBJECTS: &[&Object] = &[
     &PEER_KEYS,
 ];
 
-/// VMware's metadata has the description beside what cloud-init is to know of the machine.
+/// VMware's metadata contains the description next to what cloud-init needs to know about the machine.
 pub(super) static ROOT: Object = Object {
     name: "the file",
     keys: &[
@@ -142,7 +142,7 @@ const PHYSICAL: &[Key] = &[
     key("wakeonwlan", NoEffect, "it is for Wi-Fi"),
 ];
 
-/// `a` and `b` in one list, for a table.
+/// Concatenates `a` and `b`, for a table.
 const fn joined<const N: usize>(a: &[Key], b: &[Key]) -> [Key; N] {
     let mut all = [key("", Applied, ""); N];
     let mut i = 0;
@@ -257,7 +257,7 @@ pub(super) static RULE: Object = Object {
     ],
 };
 
-/// What the mapping as a whole is left to has been reported when its keys are read.
+/// The support of the mapping as a whole is reported when its keys are read.
 pub(super) static DHCP_OVERRIDES: Object = Object {
     name: "DHCP overrides",
     keys: &[

@@ -1,5 +1,4 @@
-//! What every link may have: addresses, name servers, MAC address, MTU, IPv6, how it is brought up, what it is as a
-//! bridge's port.
+//! What every link may have: addresses, name servers, MAC address, MTU, IPv6, activation, bridge port options.
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::Fields;
@@ -43,8 +42,8 @@ fn addresses(list: Option<&Node>, diags: &mut Vec<Diagnostic>) -> Vec<Address> {
     addresses
 }
 
-/// netplan wants the prefix length and refuses 0. A length that is missing is assumed all the same, as for the other
-/// formats: a machine with a guessed length can mostly be reached, one without an address cannot.
+/// netplan requires the prefix length and refuses 0. A missing length is assumed nonetheless, as in the other formats:
+/// a machine with a guessed length can mostly be reached, one without an address cannot.
 fn address(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Address> {
     let rules = AddressRules { assumed: Severity::Error, refuse_zero: true, ..AddressRules::USUAL };
     value::interface_address_by(rules, node, "address", None, diags)
@@ -87,7 +86,7 @@ fn resolver(node: Option<&Node>, diags: &mut Vec<Diagnostic>) -> Resolver {
     resolver
 }
 
-/// An address, or one of the words for networkd (permanent, random) and for NetworkManager (the others).
+/// An address, or a keyword for networkd (permanent, random) or for NetworkManager (the others).
 fn mac(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<DesiredMac>> {
     let word = value::text(node, "macaddress", diags)?;
     let mac = match word {
@@ -136,7 +135,7 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// stable-privacy is RFC 7217, with a secret that outlives the boot, as networkd has it.
+/// stable-privacy is RFC 7217, with a secret that survives a reboot, as in networkd.
 fn generation(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<AddressGeneration>> {
     let generation = match value::text(node, "ipv6-address-generation", diags)? {
         "eui64" => AddressGeneration::Eui64,

@@ -1,4 +1,4 @@
-//! Several files as one: mappings are merged key by key, lists are joined, and what is neither is replaced by the later
+//! Several files as one: mappings are merged key by key, lists are joined, and anything else is replaced by the later
 //! file. A section that occurs twice in one file is merged the same way.
 
 use std::collections::{HashMap, HashSet};
@@ -6,12 +6,12 @@ use std::collections::{HashMap, HashSet};
 use crate::format::tree::{Entry, Node, Value};
 use crate::model::Place;
 
-/// Lists that a later file replaces, because netplan reads them as one value.
+/// Lists that a later file replaces, because netplan treats them as one value.
 const REPLACED: &[&str] = &["link-local", "driver", "port-range"];
-/// Lists over this length are joined without looking for what both have.
+/// Longer lists are joined without looking for common items.
 const SHORT: usize = 1000;
 
-/// The documents as one, in their order. Places stay those of the files.
+/// The documents as one, in their order. Places still refer to the files.
 pub(super) fn merge(documents: &[&Node]) -> Option<Node> {
     let (first, later) = documents.split_first()?;
     let mut merged = (*first).clone();
@@ -21,9 +21,9 @@ pub(super) fn merge(documents: &[&Node]) -> Option<Node> {
     Some(merged)
 }
 
-/// A document in which a section, or an id in a section, occurs twice, with the two as one: netplan reads them one after
-/// the other into the same links. `None` for a document without that, which is nearly every one. The places are those of
-/// the second keys.
+/// A document in which a section, or an id in a section, occurs twice, with the two merged: netplan reads them one
+/// after the other into the same links. `None` for any other document, which is nearly every one. The places are those
+/// of the second keys.
 pub(super) fn folded(document: &Node) -> Option<(Node, HashSet<Place>)> {
     let Value::Map(sections) = &document.value else { return None };
     let mut twice = second_keys(sections);
@@ -81,7 +81,7 @@ fn map(entries: &mut Vec<Entry>, more: &[Entry]) {
     }
 }
 
-/// Joins lists; netplan takes what is in both once.
+/// Joins lists; netplan uses common items once.
 fn list(items: &mut Vec<Node>, more: &[Node]) {
     let own = items.len();
     let short = own <= SHORT && more.len() <= SHORT;
@@ -92,7 +92,7 @@ fn list(items: &mut Vec<Node>, more: &[Node]) {
     }
 }
 
-/// Equal but for the place.
+/// Equal except for the place.
 fn same(a: &Node, b: &Node) -> bool {
     match (&a.value, &b.value) {
         (Value::Null, Value::Null) => true,

@@ -1,8 +1,8 @@
 //! netplan v2: `ethernets`, `bonds`, `vlans`, … Several files merge as netplan merges them.
 //!
-//! [`read`] walks the sections; [`keys`] says what becomes of every key. netplan gives up at the first mistake; here a
-//! mistake takes along the key or the link that it is in, and everything is reported. What can be checked whatever the
-//! format (references, stacking, routes that exclude each other) is not checked here.
+//! [`read`] walks the sections; [`keys`] has the support of every key. netplan gives up at the first mistake; here a
+//! mistake costs only its key or link, and everything is reported. Checks common to all formats (references, stacking,
+//! routes that exclude each other) are not done here.
 
 mod dynamic;
 mod finish;
@@ -47,21 +47,21 @@ const SECTIONS: &[Section] = &[
     ("tunnels", Kind::Gre, &keys::TUNNEL),
 ];
 
-/// The section that links of this kind are in.
+/// The section for links of this kind.
 pub(crate) fn section(kind: Kind) -> &'static str {
     let own = SECTIONS.iter().find(|(_, of, object)| *of == kind && !std::ptr::eq(*object, &keys::TUNNEL));
     own.map_or("tunnels", |(name, ..)| name)
 }
 
-/// Sections that are refused; their ids are known, so that what refers to them is not called dangling.
+/// Sections that are refused; their ids are known, so that references to them are not called dangling.
 const REFUSED: &[&str] = &["wifis", "modems", "nm-devices"];
 
-/// Says what becomes of the keys beside `network`, which cloud-init's version 1 has around it, too.
+/// Reports the support of keys next to `network`, which cloud-init's version 1 may have around it, too.
 pub(super) fn beside(root: &Node, diags: &mut Vec<Diagnostic>) {
     Fields::new(root, &keys::ROOT, diags);
 }
 
-/// Reads one or more texts, each with or without the surrounding `network` key; the later ones override the earlier.
+/// Reads one or more documents, each with or without the surrounding `network` key; later ones override earlier ones.
 /// `duplicates` are the keys that occur more than once.
 pub(crate) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Diagnostic>) -> Desired {
     let mut documents = Vec::with_capacity(roots.len());
@@ -112,7 +112,7 @@ pub(crate) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Di
     finish::finish(reader)
 }
 
-/// What is below `network`; where another `network` is all that is there, what is below that.
+/// The content of `network`; if that is only another `network`, the content of that.
 fn inner_network<'a>(network: &'a Node, diags: &mut Vec<Diagnostic>) -> &'a Node {
     let has_sections =
         entries(network).iter().any(|entry| SECTIONS.iter().any(|(name, ..)| *name == entry.key));
@@ -128,7 +128,7 @@ fn inner_network<'a>(network: &'a Node, diags: &mut Vec<Diagnostic>) -> &'a Node
     &inner.value
 }
 
-/// Mappings, others whose keys are written in them by mistake, and where those belong.
+/// Mappings, keys that are written in them by mistake, and where those belong.
 static HOMES: &[(&Object, &Object, &str)] = &[
     (&keys::NETWORK, &keys::ETHERNET, "it belongs to a link: ethernets: NAME:"),
     (&keys::BRIDGE_LINK, &keys::BRIDGE_PARAMETERS, "it belongs below \"parameters\""),
@@ -141,7 +141,7 @@ static HOMES: &[(&Object, &Object, &str)] = &[
     (&keys::RULE, &keys::ROUTE, "it belongs to an entry of routes"),
 ];
 
-/// As [`Fields::new`]; of keys that another mapping has it is said where they belong.
+/// Like [`Fields::new`]; for keys of another mapping, reports where they belong.
 fn fields_at_home<'a>(
     node: &'a Node,
     object: &'static Object,
@@ -162,8 +162,8 @@ fn fields_at_home<'a>(
     Some(fields)
 }
 
-/// The second places of keys that netplan refuses to see twice, where it takes the last one elsewhere: a bond's
-/// `primary`, and the ports in a bridge's `path-cost` and `port-priority`.
+/// The second places of keys that netplan refuses to see twice, where it otherwise uses the last: a bond's `primary`,
+/// and the ports in a bridge's `path-cost` and `port-priority`.
 fn refused_twice(document: &Node) -> HashSet<Place> {
     let parameters = |section: &str| {
         let links = document.get(section).map(entries).unwrap_or_default().iter();
@@ -193,16 +193,16 @@ fn entries(node: &Node) -> &[Entry] {
 /// What has been read so far.
 struct Reader<'d> {
     diags: &'d mut Vec<Diagnostic>,
-    /// What the whole text is for.
+    /// What the whole document is for.
     renderer: Renderer,
     links: Vec<Link>,
-    /// Ids that are in the text and become no link; why has been reported.
+    /// Ids in the document that become no link; the reason has been reported.
     left_out: HashSet<String>,
     /// Options that a bridge gives its ports, by the port's id.
     ports: Vec<PortOption>,
 }
 
-/// Which of netplan's renderers the text is written for: some mistakes are none for NetworkManager.
+/// The netplan renderer of the document: some mistakes are none for NetworkManager.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Renderer {
     Networkd,
@@ -286,7 +286,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A link; `None`, with the reason reported, where it cannot be made or is left to others.
+    /// A link; `None`, with the reason reported, if it cannot be created or is left to others.
     fn link(
         &mut self,
         entry: &Entry,
@@ -345,7 +345,7 @@ impl Reader<'_> {
             return Some(());
         };
         options::read(options::BRIDGE, &parameters, Kind::Bridge, &mut link.settings, self.diags);
-        // netplan turns the spanning tree on wherever there are parameters.
+        // netplan turns the spanning tree on if there are any parameters.
         let stp = parameters.get("stp").and_then(|node| boolean(node, "stp", self.diags));
         let stp = stp.unwrap_or(Located::new(true, node.at));
         if let Some(row) = attribute::of(Kind::Bridge, "stp_state") {
@@ -399,7 +399,7 @@ fn bond(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Op
     Some(())
 }
 
-/// `None` if the link is one of Open vSwitch, which the table of keys has refused already. `external-ids` and
+/// `None` if the link belongs to Open vSwitch, which the table of keys has refused already. `external-ids` and
 /// `other-config` alone leave it an ordinary link.
 fn virtual_switch(link: &Link, fields: &Fields<'_>) -> Option<()> {
     let settings = fields.entry("openvswitch").map(|entry| &entry.value.value);
@@ -455,7 +455,7 @@ fn members(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Vec<LinkRef> {
     members
 }
 
-/// A boolean. netplan refuses 1 and 0, which cloud-init takes.
+/// A boolean. netplan refuses 1 and 0, which cloud-init accepts.
 fn boolean(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
     if matches!(node.text(), Some("0" | "1")) {
         let why = "netplan accepts only true, on, yes and y, or false, off, no and n";
@@ -469,7 +469,7 @@ fn reference(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Link
     value::text(node, key, diags).map(|id| Located::new(id.to_owned(), node.at))
 }
 
-/// A link that netapply makes is called by its id.
+/// A software link is named by its id.
 fn naming(link: &Link, diags: &mut Vec<Diagnostic>) -> Naming {
     match IfName::to_give(&link.id) {
         Ok(name) => Naming::Set(Located::new(name, link.at)),
@@ -489,7 +489,7 @@ pub(crate) fn is_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic() && !b"*[]?".contains(&b))
 }
 
-/// The last entry of each key: an earlier one has been reported as a duplicate.
+/// The last entry of each key: earlier ones have been reported as duplicates.
 fn last_of_each(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
     let last: HashMap<&str, usize> = entries.iter().enumerate().map(|(i, e)| (e.key.as_str(), i)).collect();
     entries.iter().enumerate().filter(move |(i, e)| last.get(e.key.as_str()) == Some(i)).map(|(_, e)| e)

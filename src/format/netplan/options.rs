@@ -1,5 +1,5 @@
 //! netplan's parameters of bonds, bridges and VXLANs, each with the kernel's option that it sets: one table for the
-//! keys, their units and what an unset value is.
+//! keys, their units and their unset values.
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::{Fields, Key, Support, key};
@@ -19,27 +19,27 @@ pub(crate) struct Parameter {
     pub(crate) key: Key,
     /// [`Attribute::name`] in the kind's table.
     pub(crate) option: &'static str,
-    /// How its text becomes the option's value.
+    /// How its value is converted to the option's.
     pub(crate) how: How,
 }
 
-/// How the text becomes the option's value.
+/// How a value is converted to the option's.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum How {
-    /// By the option's row: a word, a boolean, a number, an address, the id of a link.
+    /// By the option's row: a keyword, a boolean, a number, an address, the id of a link.
     Row,
-    /// A whole number, of which 0 means that nothing is set: netplan writes no line for it.
+    /// A whole number, with 0 for unset: netplan writes no line for it.
     UnlessZero,
-    /// A time; a bare number is milliseconds. The kernel counts milliseconds, and 0 means that nothing is set.
+    /// A time; a bare number is milliseconds. The kernel's unit is milliseconds, and 0 means unset.
     Milliseconds,
-    /// A time; a bare number is seconds. The kernel counts seconds.
+    /// A time; a bare number is seconds. The kernel's unit is seconds.
     Seconds,
-    /// A time; a bare number is seconds. The kernel counts 1/100 s (USER_HZ). True where 0 is set as well: networkd
+    /// A time; a bare number is seconds. The kernel's unit is 1/100 s (USER_HZ). True if 0 is set as well: networkd
     /// passes 0 on for the ageing time only.
     Centiseconds(bool),
     /// On or off, as these words of the option.
     Words { on: &'static str, off: &'static str },
-    /// A list of words, each of which turns on the option that is beside it.
+    /// A list of words, each of which turns on the option next to it.
     Set(&'static [(&'static str, &'static str)]),
     /// A list of two ports.
     Range,
@@ -60,7 +60,7 @@ const fn row(name: &'static str, option: &'static str, how: How, what: &'static 
     Parameter { key: key(name, Applied, what), option, how }
 }
 
-/// Parameters of bonds. `primary` names a link by its id; the check of references turns it into one.
+/// Parameters of bonds. `primary` names a link by its id; the reference check resolves it.
 pub(crate) const BOND: &[Parameter] = &[
     row("ad-select", "ad_select", Row, "which aggregate 802.3ad uses: stable, bandwidth, count"),
     row("all-members-active", "all_slaves_active", Row, "accept packets on inactive members"),
@@ -91,7 +91,7 @@ pub(crate) const BOND: &[Parameter] = &[
     row("up-delay", "updelay", Milliseconds, "wait before a found link is used; a bare number is ms"),
 ];
 
-/// Parameters of bridges that are one option each.
+/// Parameters of bridges with one option each.
 pub(crate) const BRIDGE: &[Parameter] = &[
     row(
         "ageing-time",
@@ -106,7 +106,7 @@ pub(crate) const BRIDGE: &[Parameter] = &[
     row("priority", "priority", UnlessZero, "of the bridge in the spanning tree, 0 to 65535"),
 ];
 
-/// Keys of VXLANs that are one option each. `port` is WireGuard's, too.
+/// Keys of VXLANs with one option each. `port` is also WireGuard's.
 pub(crate) const VXLAN: &[Parameter] = &[
     row("ageing", "ageing", UnlessZero, "VXLAN: how long a MAC address is kept, seconds"),
     row("aging", "ageing", UnlessZero, "the same"),
@@ -162,7 +162,7 @@ impl Parameter {
         let name = self.key.name;
         let number = match self.how {
             UnlessZero if node.text() == Some("0") => return unset(name, node, diags),
-            // netplan hands the word on, and networkd leaves out what it does not know.
+            // netplan passes the word on, and networkd ignores unknown ones.
             Row if node.text() == Some("none") && has_no_none(row) => {
                 let default =
                     if row.name == "mode" { ": the kernel's default, balance-rr, is used" } else { "" };
@@ -200,13 +200,13 @@ impl Parameter {
     }
 }
 
-/// netplan writes no line for 0, whatever the kernel's own value is.
+/// netplan writes no line for 0, whatever the kernel's default.
 pub(super) fn unset(name: &str, node: &Node, diags: &mut Vec<Diagnostic>) {
     let message = format!("{name} 0 counts as not set, as in netplan: the kernel's default stays");
     diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
 }
 
-/// An option of words of which none is `none`.
+/// An option of words, none of which is `none`.
 fn has_no_none(row: &Attribute) -> bool {
     !row.words().is_empty() && row.words().iter().all(|(word, _)| *word != "none")
 }
@@ -230,7 +230,7 @@ fn set(
     }
 }
 
-/// Two ports, put into order where they are not.
+/// Two ports, in ascending order.
 fn range(
     row: &'static Attribute,
     node: &Node,
@@ -264,12 +264,12 @@ pub(super) fn keys(parameters: &'static [Parameter]) -> impl Iterator<Item = &'s
 }
 
 impl Parameter {
-    /// Whether a writer uses this key: of several for one option it is the first that is usual.
+    /// Whether a writer uses this key: of several for one option, the first is the usual one.
     pub(crate) fn is_usual(&self) -> bool {
         self.key.support == Applied
     }
 
-    /// 0 means that nothing is set.
+    /// 0 means unset.
     pub(crate) fn zero_is_unset(&self) -> bool {
         !matches!(self.how, Row | Seconds | Centiseconds(true))
     }

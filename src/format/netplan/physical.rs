@@ -1,4 +1,4 @@
-//! What only NICs have: which one is meant, its name, wake-on-LAN and offloads.
+//! What only NICs have: matching, name, wake-on-LAN and offloads.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::keys::Fields;
@@ -8,8 +8,8 @@ use crate::model::{Link, Located, Match, NamePattern, Naming};
 
 use super::keys;
 
-/// netplan's keys and the names that ethtool has for the features. `tx-checksumming` is for all of tx-checksum-*,
-/// of which a NIC has one or some.
+/// netplan's keys and ethtool's names of the features. `tx-checksumming` stands for all of tx-checksum-*, of which a
+/// NIC has one or some.
 pub(crate) const OFFLOADS: &[(&str, &str)] = &[
     ("receive-checksum-offload", "rx-checksum"),
     ("transmit-checksum-offload", "tx-checksumming"),
@@ -52,11 +52,11 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnos
     Some(())
 }
 
-/// Every part that is given must hold; without any part every NIC fits.
+/// All given parts must match; without any part every NIC matches.
 fn select(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Match> {
     let mut select = Match { many: true, ..Match::default() };
     let fields = super::fields_at_home(node, &keys::MATCH, diags)?;
-    // Without a part that is written and cannot be read, more NICs would fit than are meant: then none does.
+    // Ignoring an invalid part would match more NICs than intended: none matches instead.
     if let Some(node) = fields.get("macaddress") {
         select.mac = Some(value::mac(node, "macaddress", diags)?);
     }

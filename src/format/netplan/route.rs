@@ -12,9 +12,9 @@ use crate::model::{Family, Link, Place, Route, RouteKind, Rule, Scope};
 
 use super::keys;
 
-/// Kinds that netplan knows and the kernel no longer has.
+/// Types that netplan knows but the kernel no longer has.
 const GONE: &[&str] = &["nat", "xresolve"];
-/// The table of addresses that are the machine's own (`RT_TABLE_LOCAL`).
+/// The table of the machine's own addresses (`RT_TABLE_LOCAL`).
 const LOCAL_TABLE: u32 = 255;
 
 /// `routes`, `gateway4`, `gateway6` and `routing-policy`.
@@ -47,7 +47,7 @@ fn route(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Route> {
     let kind = kind(&fields, diags)?;
     let via = fields.get("via").map_or(Ok(None), |node| value::try_gateway(node, "via", diags));
     let source = fields.get("from").map_or(Ok(None), |node| value::try_ip(node, "from", diags));
-    // Another gateway than the one that is written, or none, would be another route.
+    // With another gateway, or none, it would be another route.
     let (via, source) = (via.ok()?, source.ok()?);
     let family = via.or(source).map_or(Family::V4, |ip| Family::of(&ip.value));
     let destination = value::prefix(to, "to", family, diags)?;
@@ -69,7 +69,7 @@ fn route(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Route> {
     needs_gateway(&mut route, diags)?;
     route.scope = route.scope.filter(|_| family == Family::V4);
     route.table = table(&fields, diags).or_else(|| {
-        // As ip(8) and networkd put them.
+        // As displayed by ip(8) and networkd.
         matches!(kind, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast).then_some(LOCAL_TABLE)
     });
     let mut number = |key: &'static str| {
@@ -84,8 +84,8 @@ fn route(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Route> {
     Some(route)
 }
 
-/// A unicast route without a gateway is to neighbours on the link: netplan refuses one of global scope, and a default
-/// route of it is almost never meant.
+/// A unicast route without a gateway is to neighbours on the link: netplan refuses one of global scope, and such a
+/// default route is almost never intended.
 fn needs_gateway(route: &mut Route, diags: &mut Vec<Diagnostic>) -> Option<()> {
     let alone = route.kind == RouteKind::Unicast && route.via.is_none();
     if alone && route.scope == Some(Scope::Global) {
@@ -103,7 +103,7 @@ fn needs_gateway(route: &mut Route, diags: &mut Vec<Diagnostic>) -> Option<()> {
     Some(())
 }
 
-/// `None` if the kind is none that the kernel has.
+/// `None` if the kernel has no such type.
 fn kind(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<RouteKind> {
     let Some(node) = fields.get("type") else { return Some(RouteKind::Unicast) };
     let text = value::text(node, "type", diags)?.to_ascii_lowercase();
@@ -138,7 +138,7 @@ fn scope(node: &Node, family: Family, diags: &mut Vec<Diagnostic>) -> Option<Sco
 
 fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
     let fields = super::fields_at_home(node, &keys::RULE, diags)?;
-    // `get` hands out nothing that is absent: a side without a prefix is one that cannot be read.
+    // `get` skips absent keys: a side without a prefix could not be read.
     let mut side = |key: &'static str| match fields.get(key) {
         Some(node) => value::prefix(node, key, Family::V4, diags).map(Some).ok_or(Reported),
         None => Ok(None),

@@ -1,4 +1,4 @@
-//! netplan's rules one by one. The keys as a whole are seen in testdata/netplan.
+//! netplan's rules one by one. testdata/netplan covers all keys.
 
 mod anything;
 
@@ -7,7 +7,7 @@ use crate::format::tree;
 use crate::model::attribute::OptionValue;
 use crate::model::{Activation, AddressGeneration, DhcpOptions, Dynamic, Match, NamePattern};
 
-/// Reads texts as files that are merged.
+/// Reads documents as files to be merged.
 fn files(texts: &[&str]) -> (Desired, Vec<String>) {
     let mut diags = Vec::new();
     let trees: Vec<tree::Tree> = texts

@@ -1,4 +1,4 @@
-//! Times as netplan hands them to systemd: a bare number in the key's own unit, else a time span of systemd.time(7).
+//! Times as netplan passes them to systemd: a bare number in the key's own unit, else a time span of systemd.time(7).
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
@@ -57,7 +57,7 @@ fn span(text: &str) -> Option<u64> {
     (!text.trim().is_empty()).then_some(sum)
 }
 
-/// One number with its unit, up to six digits behind the point.
+/// One number with its unit, up to six digits after the decimal point.
 fn part(number: &str, unit: &str) -> Option<u64> {
     let factor = match unit {
         "" => SECOND,

@@ -11,7 +11,7 @@ use crate::model::{Family, Kind, Link, Located};
 
 use super::{keys, options, wireguard};
 
-/// The kind of link that a tunnel is; `None`, with the reason reported, where it is none.
+/// The kind of link of a tunnel; `None`, with the reason reported, if there is none.
 pub(super) fn kind(id: &str, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<Kind> {
     Some(find(id, fields, diags)?.kind)
 }
@@ -37,7 +37,7 @@ fn find(id: &str, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<&'
     found
 }
 
-/// The keys of a tunnel. `None` if it cannot be made.
+/// The keys of a tunnel. `None` if it cannot be created.
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     let mode = find(&link.id, fields, &mut Vec::new())?;
     if mode.kind == Kind::Wireguard {
@@ -101,7 +101,7 @@ fn vxlan(
     Some(())
 }
 
-/// Takes back a number that the option's attribute could carry and the kernel would refuse.
+/// Removes a number that fits the option's attribute but that the kernel would refuse.
 fn within(link: &mut Link, option: &str, key: &str, low: i64, high: i64, diags: &mut Vec<Diagnostic>) {
     let Some(number) = link.settings.number(option).filter(|n| !(low..=high).contains(n)) else { return };
     let at = link.settings.0.remove(option).map_or(link.at, |setting| setting.at);
@@ -144,7 +144,7 @@ fn tunnel_keys(link: &mut Link, name: &str, node: &Node, diags: &mut Vec<Diagnos
     }
 }
 
-/// Keys of other tunnels. netplan takes them and does nothing.
+/// Keys of other tunnels. netplan accepts them and ignores them.
 fn no_effect(link: &Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     let others = options::keys(options::VXLAN).chain(["link", "mark", "peers"]);
     for entry in others.filter_map(|key| fields.entry(key)) {

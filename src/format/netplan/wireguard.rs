@@ -1,4 +1,4 @@
-//! WireGuard's keys and peers. No key is ever in a message.
+//! WireGuard's keys and peers. Messages never contain a key.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -61,7 +61,7 @@ fn peer(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Peer> {
         return None;
     };
     let shared_key = match own.as_ref().and_then(|keys| keys.get("shared")) {
-        // Without the shared key that the other end has, no packet would be understood.
+        // Without the preshared key that the peer has, no packet could be decrypted.
         Some(node) => Some(secret(node, "the shared key", diags)?),
         None => None,
     };
@@ -84,7 +84,7 @@ fn peer(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Peer> {
     Some(Peer { public_key, shared_key, endpoint, allowed, keepalive })
 }
 
-/// `192.0.2.1:51820` or `[2001:db8::1]:51820`. A host's name would need name servers before the network is up.
+/// `192.0.2.1:51820` or `[2001:db8::1]:51820`. A host name would need name servers before the network is up.
 fn endpoint(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<(IpAddr, u16)>> {
     let text = value::text(node, "endpoint", diags)?;
     if let Ok(address) = text.parse::<SocketAddr>() {
@@ -107,7 +107,7 @@ fn endpoint(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Located<(IpAddr,
     None
 }
 
-/// A key, or the path of a file that has it.
+/// A key, or the path of a file that contains it.
 fn secret(node: &Node, what: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<String>> {
     let text = value::text(node, what, diags)?;
     if !is_key(text) && !text.starts_with('/') {
@@ -121,7 +121,7 @@ fn not_a_key(node: &Node, what: &str) -> Diagnostic {
     Diagnostic::new(Code::BadValue, node.at, format!("{what} is not a WireGuard key"))
 }
 
-/// 32 bytes in base64: 43 letters and one `=`.
+/// 32 bytes in base64: 43 characters and one `=`.
 fn is_key(text: &str) -> bool {
     let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     text.len() == 44 && text.strip_suffix('=').is_some_and(|key| key.bytes().all(letter))

@@ -1,7 +1,7 @@
 //! What Ironic's API would refuse: the rules of ironic/api/controllers/v1/network-data-schema.json as a table.
 //!
 //! The schema demands more than a working description needs (a `network_id`, `services`), and half of what its own
-//! producers write fails it, so this is asked for only by `netapply check --for ironic`.
+//! producers write violates it, so it is checked only by `netapply check --for ironic`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use crate::format::recognise::{self, Format};
 use crate::format::tree::{Node, Value};
 use crate::model::Family;
 
-/// What a kind of object must have.
+/// The requirements of a kind of object.
 struct Shape {
     noun: &'static str,
     rules: &'static [Rule],
@@ -37,10 +37,10 @@ enum Takes {
     Network(Family),
     /// IPv6 with or without a prefix length of two digits.
     Ip6Prefix,
-    /// With a zone or without.
+    /// With or without a zone.
     Gateway6,
     Netmask(Family),
-    /// A list of objects, each of the shape that the function picks.
+    /// A list of objects, each with the shape that the function chooses.
     Objects(fn(&Node) -> &'static Shape),
 }
 
@@ -171,7 +171,7 @@ fn network_shape(network: &Node) -> &'static Shape {
     if v6 { &NETWORK6 } else { &NETWORK4 }
 }
 
-/// Adds what Ironic's API would refuse in a whole text.
+/// Adds what Ironic's API would refuse in a whole document.
 pub fn check(root: &Node, diags: &mut Vec<Diagnostic>) {
     match recognise::tree(root) {
         // A node may have none.
@@ -242,7 +242,7 @@ fn shown(node: &Node) -> String {
     }
 }
 
-/// What is wanted instead, where a value does not fit.
+/// The expected type, if a value does not match.
 fn unfit(node: &Node, takes: &Takes) -> Option<String> {
     let text = node.text().unwrap_or_default();
     let is_text = is_text(node);
@@ -251,7 +251,7 @@ fn unfit(node: &Node, takes: &Takes) -> Option<String> {
 
         Word(words) if is_text && words.contains(&text) => return None,
         Word(words) => return Some(format!("one of {}", words.join(", "))),
-        // JSON knows one kind of number: 100.0 is a whole one.
+        // JSON has one kind of number: 100.0 is an integer.
         Integer => {
             let whole = text.parse::<f64>().is_ok_and(|number| number.fract() == 0.0);
             (!is_text && whole, "a whole number without quotes")
@@ -287,19 +287,19 @@ fn is_list(node: &Node) -> bool {
     matches!(node.value, Value::List(_))
 }
 
-/// A JSON text. YAML's plain scalars are texts unless they are numbers or booleans.
+/// A JSON string. YAML's plain scalars are strings unless they are numbers or booleans.
 fn is_text(node: &Node) -> bool {
     let Value::Scalar(scalar) = &node.value else { return false };
     let plain = scalar.text.parse::<f64>().is_err() && !matches!(scalar.text.as_str(), "true" | "false");
     scalar.quoted || plain
 }
 
-/// The text that a pattern between `^` and `$` sees: Python's `$` matches before a line feed at the end, too.
+/// The part that a pattern between `^` and `$` matches: Python's `$` also matches before a trailing line feed.
 fn whole(text: &str) -> &str {
     text.strip_suffix('\n').unwrap_or(text)
 }
 
-/// Four numbers up to 255; the pattern takes leading zeroes where there are three digits.
+/// Four numbers up to 255; the pattern allows leading zeroes in three digits.
 fn is_ip4(text: &str) -> bool {
     let number = |part: &str| {
         let digits = (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
@@ -309,8 +309,8 @@ fn is_ip4(text: &str) -> bool {
     parts.len() == 4 && parts.into_iter().all(number)
 }
 
-/// `^A\.0\.0\.0|255\.A\.0\.0|255\.255\.A\.0|255\.255\.255\.A$`, of which only the first alternative begins where the
-/// text does and only the last one ends there.
+/// `^A\.0\.0\.0|255\.A\.0\.0|255\.255\.A\.0|255\.255\.255\.A$`, of which only the first alternative is anchored at the
+/// start and only the last one at the end.
 fn is_netmask(text: &str) -> bool {
     const PARTS: [&str; 8] = ["254", "252", "248", "240", "224", "192", "128", "0"];
     PARTS.iter().any(|part| {
@@ -371,7 +371,7 @@ mod tests {
         assert!(refused(text).is_empty(), "{:?}", refused(text));
     }
 
-    /// What the API of a real Ironic took, though it looks wrong: its patterns are Python's.
+    /// What a real Ironic's API accepted, though it looks wrong: its patterns are Python's.
     #[test]
     fn odd_values_that_the_api_takes_are_taken() {
         assert!(refused("{}").is_empty());

@@ -1,4 +1,4 @@
-//! Every key of network_data.json, and what becomes of it.
+//! Every key of network_data.json, and its support.
 
 use crate::format::keys::Support::{Applied, NoEffect};
 use crate::format::keys::{Key, Object, key};

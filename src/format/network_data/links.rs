@@ -12,8 +12,8 @@ use crate::format::value::{
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Desired, DesiredMac, IfName, Kind, Link, Located, NamePattern, Naming};
 
-/// Types that mean a NIC of the machine, whatever the cloud plugs it into on its side (Nova's VIF types, and those that
-/// other writers use).
+/// Types that mean a NIC of the machine, whatever the cloud connects it to (Nova's VIF types, and those that other
+/// writers use).
 const NIC_TYPES: &[&str] = &[
     "phy",
     "physical",
@@ -37,7 +37,7 @@ const BRIDGE_TYPES: &[&str] = &["linux_bridge", "linux-bridge", "bridge"];
 /// Keys that name the ports of a bridge.
 const BRIDGE_PORTS: [&str; 2] = ["bridge_links", "bridge_interfaces"];
 
-/// Reads one link into `desired`; the id of one that cannot be made goes to `lost`.
+/// Reads one link into `desired`; the id of one that cannot be created is added to `lost`.
 pub(super) fn read(
     node: &Node,
     desired: &mut Desired,
@@ -71,7 +71,7 @@ pub(super) fn read(
     }
 }
 
-/// What the type means. Only a bridge that names ports is one that we make; Nova's `bridge` is on the host's side.
+/// The meaning of the type. Only a bridge that names ports is created; Nova's `bridge` is on the host's side.
 fn kind(node: &Node, diags: &mut Vec<Diagnostic>) -> Kind {
     if !matches!(node.value, Value::Map(_)) {
         return Kind::Physical;
@@ -87,7 +87,7 @@ fn kind(node: &Node, diags: &mut Vec<Diagnostic>) -> Kind {
         other if NIC_TYPES.contains(&other) => return Kind::Physical,
         _ => {}
     }
-    // Without a type that is known, what the link is made of tells it.
+    // Without a known type, the link's other keys decide.
     let telling = [
         ("bond_links", Kind::Bond),
         ("vlan_link", Kind::Vlan),
@@ -119,7 +119,7 @@ fn kind(node: &Node, diags: &mut Vec<Diagnostic>) -> Kind {
     Kind::Physical
 }
 
-/// `bond-mode`, `miimon`, `bridge-stp`: spellings of other formats that are understood here, too.
+/// `bond-mode`, `miimon`, `bridge-stp`: spellings of other formats that are accepted here, too.
 fn is_other_spelling(kind: Kind, key: &str) -> bool {
     match kind {
         Kind::Bond => bond_option(key).is_some() || key == "bond-links" || key == "bond_interfaces",
@@ -127,7 +127,7 @@ fn is_other_spelling(kind: Kind, key: &str) -> bool {
     }
 }
 
-/// The id; without one the name or MAC address, as nothing can refer to the link anyway.
+/// The id; without one, the name or MAC address, as nothing can refer to the link anyway.
 fn id(fields: &Fields<'_>, kind: Kind, diags: &mut Vec<Diagnostic>) -> Option<Located<String>> {
     for key in ["id", "name", "ethernet_mac_address", "vlan_mac_address"] {
         let Some(node) = fields.get(key) else { continue };
@@ -146,13 +146,13 @@ fn id(fields: &Fields<'_>, kind: Kind, diags: &mut Vec<Diagnostic>) -> Option<Lo
 /// A NIC by its MAC address; without one the id is the name of an interface (Metal3: "nil MAC").
 fn nic(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     if let Some(node) = fields.get("ethernet_mac_address") {
-        // Where it cannot be read the NIC is not guessed, whatever its id is.
+        // An unreadable one is not guessed, whatever the id.
         link.select.mac = mac_of_nic(node, "ethernet_mac_address", diags).ok()?;
     }
     if link.select.mac.is_some() {
         return Some(());
     }
-    // By its name first, then by its id: a NIC that is found by the id gets the name.
+    // By its name first, then by its id: a NIC found by the id is renamed.
     let id = link.id.clone();
     if let Naming::Set(name) = &link.naming {
         let message = format!("link \"{id}\" has no MAC address: using the interface {}", name.value);
@@ -230,13 +230,13 @@ fn missing(link: &Link, key: &str, hint: &str, diags: &mut Vec<Diagnostic>) -> O
     None
 }
 
-/// The MAC address that a made link is to get; the first key that has one.
+/// The MAC address to set on a software link; the first key that has one.
 fn desired_mac(link: &mut Link, fields: &Fields<'_>, keys: &[&str], diags: &mut Vec<Diagnostic>) {
     let mac = keys.iter().find_map(|key| mac_to_set(fields.get(key)?, key, diags));
     link.mac = mac.map(|mac| Located::new(DesiredMac::Is(mac.value), mac.at));
 }
 
-/// Members by id. Ids are any text, so a single one is not split at its spaces.
+/// Members by id. An id may contain spaces, so a single one is not split.
 fn members(link: &mut Link, node: Option<&Node>, key: &str, diags: &mut Vec<Diagnostic>) {
     let nodes = match node {
         Some(single @ Node { value: Value::Scalar(_), .. }) => std::slice::from_ref(single),

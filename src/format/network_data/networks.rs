@@ -13,8 +13,8 @@ use crate::model::{Desired, Dynamic, Family, Link, Located, Place, Route};
 
 use Dynamic::{Dhcp4, Dhcp6, RouterAdvertisements};
 
-/// A network's type: its family, and the clients that it is left to. DHCPv6 gives no routes, so it needs router
-/// advertisements beside it.
+/// A network's type: its family, and the clients that it is left to. DHCPv6 provides no routes, so router
+/// advertisements are needed as well.
 struct Type {
     words: &'static [&'static str],
     family: Family,
@@ -62,7 +62,7 @@ pub(super) fn read(
     }
 }
 
-/// The one link that a network without `link` can mean: the only one that is no member of another. `Err` counts them.
+/// The only link that a network without `link` can mean: the one that is no member of another. `Err` is their number.
 fn only_link(desired: &Desired) -> Result<String, usize> {
     let members: HashSet<&str> =
         desired.links.iter().flat_map(|link| link.members.iter().map(|m| m.value.as_str())).collect();
@@ -75,7 +75,7 @@ fn only_link(desired: &Desired) -> Result<String, usize> {
 
 struct Network<'a> {
     fields: Fields<'a>,
-    /// `"private"`, or its substitute in a message.
+    /// `"private"`, or a substitute, for a message.
     name: String,
 }
 
@@ -125,7 +125,7 @@ impl<'a> Network<'a> {
         only.clone().ok()
     }
 
-    /// Puts what it says on its link.
+    /// Adds its settings to its link.
     fn read(&self, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         self.resolve_names(link, diags);
         let Some(dynamic) = self.dynamic(diags) else { return };
@@ -148,18 +148,18 @@ impl<'a> Network<'a> {
         link.routes.extend(routes.into_iter().chain(gateway));
     }
 
-    /// Where a key's value is, or that of the id, or the network itself.
+    /// The place of a key's value, else of the id, else of the network itself.
     fn at(&self, key: &str) -> Place {
         self.fields.get(key).or(self.fields.get("id")).map_or(self.fields.at, |node| node.at)
     }
 
-    /// Name servers are good whatever becomes of the addresses.
+    /// Name servers are used even if the addresses are not.
     fn resolve_names(&self, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         services(self.fields.get("services"), &mut link.resolver, diags);
         resolver(&self.fields, &mut link.resolver, diags);
     }
 
-    /// What its type leaves to others; empty for a static one. Without a type that is known, an address makes it static.
+    /// What its type leaves to others; empty for a static one. Without a known type, an address makes it static.
     fn dynamic(&self, diags: &mut Vec<Diagnostic>) -> Option<&'static [Dynamic]> {
         let node = self.fields.get("type");
         let word = node.and_then(|node| text(node, "type", diags)).unwrap_or_default().to_ascii_lowercase();
@@ -198,13 +198,13 @@ impl<'a> Network<'a> {
         is_static.then_some(&[])
     }
 
-    /// Adds its address. False where the address is needed and cannot be had: its routes would lead nowhere.
+    /// Adds its address. False if the address is needed but unusable: its routes would lead nowhere.
     fn address(&self, link: &mut Link, needed: bool, diags: &mut Vec<Diagnostic>) -> bool {
         let node = self.fields.get("ip_address");
         let address =
             node.and_then(|n| interface_address(n, "ip_address", self.fields.get("netmask"), diags));
         let Some(mut address) = address else {
-            // A value that cannot be read was reported.
+            // A value that cannot be read has been reported.
             if needed && node.is_none() {
                 let message = format!("network \"{}\" has no ip_address: it was left out", self.name);
                 diags.push(
@@ -223,7 +223,7 @@ impl<'a> Network<'a> {
                 None => {}
             }
         }
-        // `ipv6_slaac` would ask for addresses from advertisements.
+        // `ipv6_slaac` would request addresses from advertisements.
         link.ipv6.static_alone |= address.net.addr().is_ipv6();
         link.addresses.push(address);
         true
@@ -247,7 +247,7 @@ impl<'a> Network<'a> {
         Some(route)
     }
 
-    /// The default route of `gateway`, unless a route says the same already.
+    /// The default route of `gateway`, unless a route already says the same.
     fn gateway(&self, routes: &[Route], diags: &mut Vec<Diagnostic>) -> Option<Route> {
         let gateway = gateway(self.fields.get("gateway")?, "gateway", diags)?;
         let family = Family::of(&gateway.value);

@@ -1,4 +1,4 @@
-//! Whole documents. Plans of real ones are in testdata/network_data; here is what only [`Desired`] shows.
+//! Whole documents. Plans of real ones are in testdata/network_data; these tests cover what only [`Desired`] shows.
 
 use std::net::IpAddr;
 

@@ -11,7 +11,7 @@ use crate::format::value::{bad, one_of, set_option};
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Kind, Link, Located};
 
-/// Keys that are one option each; true if the text has seconds and the kernel 1/100 s.
+/// Keys with one option each; true if the key is in seconds and the kernel's unit is 1/100 s.
 pub(crate) const OPTIONS: &[(&str, &str, bool)] = &[
     ("group-forward-mask", "group_fwd_mask", false),
     ("group-fwd-mask", "group_fwd_mask", false),
@@ -64,7 +64,7 @@ fn set(link: &mut Link, table: &[(&str, &str, bool)], fields: &Fields<'_>, diags
     }
 }
 
-/// A port, with what the bridge says of it. True where it is in VLANs.
+/// A port, with its options from the bridge. True if it has VLANs.
 fn port(link: &mut Link, node: &Node, reader: &mut Reader, diags: &mut Vec<Diagnostic>) -> bool {
     let Some(fields) = Fields::new(node, &keys::BRIDGE_PORT, diags) else { return false };
     let Some(name) =
@@ -90,7 +90,7 @@ fn port(link: &mut Link, node: &Node, reader: &mut Reader, diags: &mut Vec<Diagn
     true
 }
 
-/// The VLANs of a port, each with whether it is the untagged one; `None` if nothing is written.
+/// The VLANs of a port, each with whether it is untagged; `None` if none are given.
 fn vlans(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<BTreeMap<u16, bool>> {
     let mode = fields.get("mode");
     let trunk = match mode.and_then(|node| text(node, "mode", diags)) {
@@ -115,7 +115,7 @@ fn vlans(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<BTreeMap<u1
             }
         }
     }
-    // The kernel's own VLAN of untagged frames stays where neither is written.
+    // The kernel's default VLAN of untagged frames stays if neither is given.
     if mode.is_none() && vids.is_empty() && tag.is_none() {
         return None;
     }

@@ -16,7 +16,7 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnos
     }
 }
 
-/// Whether the family is on: `enabled` may be left out.
+/// Whether the family is on: `enabled` may be omitted.
 fn enabled(fields: &Fields<'_>, family: Family, diags: &mut Vec<Diagnostic>) -> Option<bool> {
     let on = switch(fields, "enabled", diags)?;
     if !on.value {
@@ -61,7 +61,7 @@ fn ipv4(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// What DHCP sends, and what of its answer is taken.
+/// What DHCP sends, and which parts of its answer are used.
 fn dhcp_options(options: &mut DhcpOptions, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     let mut switch = |key: &'static str| switch(fields, key, diags).map(|on| on.value);
     options.send_host_name = switch("dhcp-send-hostname").unwrap_or(true);
@@ -87,7 +87,7 @@ fn dhcp_options(options: &mut DhcpOptions, fields: &Fields<'_>, diags: &mut Vec<
     }
 }
 
-/// Routes that come by themselves are in the main table.
+/// The routes learnt are in the main table.
 fn main_table(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     let is_main = |word: &str| matches!(word, "0" | "254");
     super::only(fields, "auto-route-table-id", is_main, "such routes are in the main table, 254", diags);
@@ -109,7 +109,7 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
         let message = format!("\"{}\" is brought up; DHCPv6 is left to a client of the image", link.id);
         diags.push(Diagnostic::new(Code::LeftToOthers, dhcp.at, message));
     }
-    // Without autoconf nmstate's NetworkManager ignores advertisements, whether it asks by DHCPv6 or not.
+    // Without autoconf nmstate's NetworkManager ignores advertisements, whether it uses DHCPv6 or not.
     let at = autoconf.or(dhcp).map_or(fields.at, |written| written.at);
     let takes = autoconf.is_some_and(|autoconf| autoconf.value);
     if takes {
@@ -134,7 +134,7 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// What of advertisements and DHCPv6 is taken is for the kernel and the image's client to say.
+/// The kernel and the image's client decide which parts of advertisements and DHCPv6 are used.
 fn automatic(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     main_table(fields, diags);
     for key in ["auto-dns", "auto-routes", "auto-gateway", "dhcp-send-hostname"] {
@@ -166,7 +166,7 @@ fn addresses(link: &mut Link, fields: &Fields<'_>, family: Family, diags: &mut V
     for item in items(fields.get("address"), "address", diags) {
         let Some(fields) = Fields::new(item, &keys::ADDRESS, diags) else { continue };
         let Some(address) = address(&fields, family, diags) else { continue };
-        // The kernel makes these itself, and nmstate leaves them out, too.
+        // The kernel adds these itself, and nmstate omits them, too.
         if family == Family::V6 && crate::model::needs_zone(&address.net.addr()) && is_shown(&fields) {
             continue;
         }
@@ -174,7 +174,7 @@ fn addresses(link: &mut Link, fields: &Fields<'_>, family: Family, diags: &mut V
     }
 }
 
-/// It was copied from what a machine has: with lifetimes.
+/// Copied from a machine's current state: with lifetimes.
 fn is_shown(fields: &Fields<'_>) -> bool {
     fields.get("valid-life-time").is_some()
 }

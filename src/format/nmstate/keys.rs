@@ -1,4 +1,4 @@
-//! Every key of nmstate 2, and what becomes of it. A test holds that each has a golden case.
+//! Every key of nmstate 2, and its support. A test checks that each has a golden case.
 
 use crate::format::keys::Support::{Applied, LeftToOthers, NoEffect, Unsupported};
 use crate::format::keys::{Key, Object, key};
@@ -113,7 +113,7 @@ pub(super) static ALT_NAME: Object = Object {
     keys: &[key("name", Applied, "the name"), key("state", Applied, "absent: not described")],
 };
 
-/// What both families have.
+/// The keys of both families.
 const IP: &[Key] = &[
     key("enabled", Applied, "false: no addresses of the family"),
     key("dhcp", Applied, "addresses by DHCP"),

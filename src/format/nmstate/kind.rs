@@ -15,7 +15,7 @@ use crate::model::{Family, Kind, Link, Located};
 /// Modes of tunnels that nmstate has.
 pub(crate) const MODES: &[&str] = &["ipip", "sit", "ip6ip6", "ipip6"];
 
-/// Reads the mapping `own` of a link. `None` if the link cannot be made.
+/// Reads the mapping `own` of a link. `None` if the link cannot be created.
 pub(super) fn read(
     link: &mut Link,
     own: &'static str,
@@ -176,10 +176,10 @@ fn vxlan(link: &mut Link, own: Option<Fields<'_>>, diags: &mut Vec<Diagnostic>) 
     Some(())
 }
 
-/// Keys of VXLANs that are one option each.
+/// Keys of VXLANs with one option each.
 pub(crate) const VXLAN: &[(&str, &str)] = &[("learning", "learning"), ("destination-port", "dstport")];
 
-/// An address of a tunnel's end; an error where it cannot be read, because without it the tunnel would be another one.
+/// An address of a tunnel's end; an error if it cannot be read, because it would be another tunnel without it.
 fn end(fields: &Fields<'_>, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Option<Located<IpAddr>>> {
     match fields.get(key) {
         Some(node) => try_ip(node, key, diags).ok(),
@@ -208,7 +208,7 @@ fn macvlan(link: &mut Link, own: Option<Fields<'_>>, diags: &mut Vec<Diagnostic>
     Some(())
 }
 
-/// A partition would be a link of its own.
+/// A partition is a link of its own.
 fn infiniband(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<()> {
     if let (Some(row), Some(node)) = (attribute::of(Kind::Physical, "mode"), fields.get("mode")) {
         set_option(&mut link.settings, row, node, "mode", diags);
@@ -219,7 +219,7 @@ fn infiniband(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>)
     (!pkey && fields.get("base-iface").is_none()).then_some(())
 }
 
-/// The kind of link that a tunnel's mode is.
+/// The kind of link of a tunnel's mode.
 pub(super) fn tunnel_kind(id: &str, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<Kind> {
     let node = fields.get("ip-tunnel").and_then(|own| own.get("mode"));
     let Some(node) = node else {
@@ -257,7 +257,7 @@ fn tunnel(link: &mut Link, own: Option<Fields<'_>>, diags: &mut Vec<Diagnostic>)
     only(&fields, "pmtu-disc", |word| attribute::boolean(word) == Some(true), usual, diags);
     if let Some(node) = fields.get("base-iface") {
         parent(link, &fields, diags);
-        // The tunnel works without it: its packets take the route that leads to the other end.
+        // The tunnel works without it: its packets take the route to the remote end.
         if link.parent.take().is_some() {
             let why = "the outer packets take the route to the other end";
             diags.push(bad(Code::Unsupported, node, "base-iface", why).severity(Severity::Warning));

@@ -1,4 +1,4 @@
-//! An interface: what all kinds have.
+//! An interface: what all kinds have in common.
 
 use super::{Reader, ip, items, keys, kind, select_by_name, text};
 use crate::diagnostic::{Code, Diagnostic, Severity};
@@ -7,7 +7,7 @@ use crate::format::tree::Node;
 use crate::format::value::{self, bad, mac, mac_to_set, one_of};
 use crate::model::{Activation, DesiredMac, IfName, Kind, Link, Located, Naming};
 
-/// A type, its kind, and the key with what only it has.
+/// A type, its kind, and the key of its own settings.
 pub(crate) struct Type {
     pub(crate) word: &'static str,
     pub(crate) kind: Kind,
@@ -25,7 +25,7 @@ pub(crate) const TYPES: &[Type] = &[
     kind_of("veth", Kind::Veth, "veth"),
     kind_of("mac-vlan", Kind::Macvlan, "mac-vlan"),
     kind_of("infiniband", Kind::Physical, "infiniband"),
-    // The mode says which kind it is.
+    // The mode decides the kind.
     kind_of("ip-tunnel", Kind::Ipip, "ip-tunnel"),
     kind_of("loopback", Kind::Physical, ""),
 ];
@@ -34,7 +34,7 @@ const fn kind_of(word: &'static str, kind: Kind, own: &'static str) -> Type {
     Type { word, kind, own }
 }
 
-/// Types that nmstate has and netapply does not make.
+/// Types that nmstate has but netapply does not support.
 const OTHERS: &[&str] = &[
     "hsr",
     "ipsec",
@@ -49,7 +49,7 @@ const OTHERS: &[&str] = &[
     "unknown",
 ];
 
-/// Reads an interface into the links; one that is not made is noted as lost.
+/// Reads an interface into the links; one that is not created is recorded as lost.
 pub(super) fn read(node: &Node, reader: &mut Reader, diags: &mut Vec<Diagnostic>) {
     let Some(fields) = Fields::new(node, &keys::INTERFACE, diags) else { return };
     let name = fields
@@ -71,7 +71,7 @@ pub(super) fn read(node: &Node, reader: &mut Reader, diags: &mut Vec<Diagnostic>
                 reader.lost.insert(name.value);
             }
         },
-        // What is not to be there is no link below another one; what is ignored may be.
+        // An absent interface is not the parent of another one; an ignored one may be.
         None if fields.get("state").and_then(Node::text) == Some("absent") => {
             reader.lost.insert(name.value);
         }
@@ -130,7 +130,7 @@ fn interface(
     Some(link)
 }
 
-/// The type, or what the keys say that only one type has; without either it is an Ethernet interface.
+/// The type, or the one implied by the keys; without either it is an Ethernet interface.
 fn find_type(
     name: &Located<String>,
     fields: &Fields<'_>,
@@ -167,7 +167,7 @@ fn find_type(
     found
 }
 
-/// Says which keys are for other types.
+/// Reports keys of other types.
 fn only_own(of: &Type, fields: &Fields<'_>, link: &Link, diags: &mut Vec<Diagnostic>) {
     let others = TYPES.iter().map(|other| other.own).filter(|own| !own.is_empty() && *own != of.own);
     // A veth pair is Ethernet, too.
@@ -244,7 +244,7 @@ fn made_name(link: &Link, diags: &mut Vec<Diagnostic>) -> Naming {
     }
 }
 
-/// Alternative names: of a NIC the first.
+/// Alternative names: for a NIC the first.
 fn alternative_names(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     for item in items(fields.get("alt-names"), "alt-names", diags) {
         let Some(fields) = Fields::new(item, &keys::ALT_NAME, diags) else { continue };
@@ -269,7 +269,7 @@ fn alternative_names(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagn
     }
 }
 
-/// The address that the link gets, unless its NIC is matched by it.
+/// The address to set on the link, unless its NIC is matched by it.
 fn mac_address(link: &mut Link, fields: &Fields<'_>, reader: &mut Reader, diags: &mut Vec<Diagnostic>) {
     let mac = match link.select.mac {
         Some(mac) => Some(mac),

@@ -1,8 +1,8 @@
-//! nmstate 2: `interfaces`, `routes`, `route-rules`, `dns-resolver`, `hostname`, all of which a state may lack.
+//! nmstate 2: `interfaces`, `routes`, `route-rules`, `dns-resolver`, `hostname`, each of which is optional.
 //!
-//! nmstate merges a state with what a machine has; here it is all there is. [`keys`] says what becomes of every key,
-//! `link` reads an interface, `kind` what only some kinds of links have, `ip` addresses, DHCP and advertisements,
-//! `route` what is written for the whole machine.
+//! nmstate merges a state with the machine's; here it is the complete description. [`keys`] has the support of every
+//! key, `link` reads an interface, `kind` what only some kinds of links have, `ip` addresses, DHCP and advertisements,
+//! `route` what is global.
 
 pub(crate) mod bridge;
 mod ip;
@@ -57,17 +57,17 @@ struct Reader {
     links: Vec<Link>,
     /// A link and the controller that it names.
     joins: Vec<(String, LinkRef)>,
-    /// A link and the one whose MAC address it is to get.
+    /// A link and the one whose MAC address it should have.
     copies: Vec<(String, LinkRef)>,
-    /// Interfaces that are written and not made; why has been reported.
+    /// Interfaces that are given but not created; the reason has been reported.
     lost: HashSet<String>,
-    /// The MAC addresses that the text has, by the interface's name.
+    /// The MAC addresses in the state, by the interface's name.
     macs: HashMap<String, MacAddr>,
-    /// What controllers say of their ports, by the port's name.
+    /// Controllers' settings of their ports, by the port's name.
     ports: HashMap<String, Vec<Port>>,
 }
 
-/// What a controller says of one of its ports.
+/// A controller's settings of one of its ports.
 enum Port {
     Setting(&'static crate::model::attribute::Attribute, Located<crate::model::attribute::OptionValue>),
     Vlans(Vec<Located<crate::model::PortVlan>>),
@@ -83,7 +83,7 @@ fn below<'a>(
     Fields::new(fields.get(key)?, object, diags)
 }
 
-/// The NIC of the name, which may be an alternative one.
+/// The NIC with the name, which may be an alternative one.
 fn select_by_name(link: &mut Link) {
     link.select.name = Some(Located::new(NamePattern::Exact(link.id.clone()), link.at));
 }
@@ -98,7 +98,7 @@ fn members(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Leaves the first of each member that is named more than once.
+/// Keeps the first of each member that is named more than once.
 fn unique_members(links: &mut [Link]) {
     for link in links {
         let mut seen = HashSet::new();
@@ -106,17 +106,17 @@ fn unique_members(links: &mut [Link]) {
     }
 }
 
-/// Where the links stand, by their ids; of two with one id the first.
+/// The index of links, by their ids; of two with one id the first.
 fn positions(links: &[Link]) -> HashMap<String, usize> {
     links.iter().enumerate().rev().map(|(at, link)| (link.id.clone(), at)).collect()
 }
 
-/// A switch of `fields` that is written.
+/// A boolean of `fields`, if given.
 fn switch(fields: &Fields<'_>, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
     boolean(fields.get(key)?, key, diags)
 }
 
-/// `controller: bond0` in a member: as if the controller named it. A controller that is not described has no use for it.
+/// `controller: bond0` in a member: as if the controller named it. Has no effect if the controller is not described.
 fn join(links: &mut [Link], joins: &[(String, LinkRef)], diags: &mut Vec<Diagnostic>) {
     let positions = positions(links);
     for (member, controller) in joins {
@@ -137,8 +137,8 @@ fn join(links: &mut [Link], joins: &[(String, LinkRef)], diags: &mut Vec<Diagnos
     }
 }
 
-/// Gives ports what their controllers say of them. A port that is no interface of the text becomes one: the check of
-/// references would take it for a NIC of its name, and lose what is said of it.
+/// Sets the options that controllers give their ports. A port that is not in the state is added: the reference check
+/// would take it for a NIC with its name, and lose the options.
 fn ports(links: &mut Vec<Link>, ports: &mut HashMap<String, Vec<Port>>) {
     let ids: HashSet<&str> = links.iter().map(|link| link.id.as_str()).collect();
     let members = links.iter().flat_map(|link| &link.members);
@@ -162,7 +162,7 @@ fn ports(links: &mut Vec<Link>, ports: &mut HashMap<String, Vec<Port>>) {
     }
 }
 
-/// Leaves out what stands on an interface that is not made, and takes such ones from their controllers.
+/// Leaves out what depends on an interface that is not created, and removes such interfaces from their controllers.
 fn leave_out(links: &mut Vec<Link>, mut lost: HashSet<String>, diags: &mut Vec<Diagnostic>) {
     loop {
         let before = lost.len();
@@ -192,7 +192,7 @@ fn leave_out(links: &mut Vec<Link>, mut lost: HashSet<String>, diags: &mut Vec<D
     }
 }
 
-/// `copy-mac-from`: where the text has that address, it is set. A bond has its first member's anyway.
+/// `copy-mac-from`: set if the state has that address. A bond has its first member's anyway.
 fn copy_macs(
     links: &mut [Link],
     copies: &[(String, LinkRef)],
@@ -214,7 +214,7 @@ fn copy_macs(
     }
 }
 
-/// The other end of a veth pair is made with it, whether it is described or not. Both name each other then.
+/// A veth's peer is created with it, whether it is described or not. Then both name each other.
 fn peers(links: &mut Vec<Link>) {
     let mut missing = Vec::new();
     let positions = positions(links);
@@ -259,7 +259,7 @@ fn host_name(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<Located
     Some(Located::new(name.to_owned(), node.at))
 }
 
-/// A number that may be written in hexadecimal, as nmstate takes marks.
+/// A number that may be hexadecimal, which nmstate accepts for marks.
 fn number(node: &Node, key: &str, most: u64, diags: &mut Vec<Diagnostic>) -> Option<Located<u64>> {
     let hexadecimal = node.text().and_then(|text| text.trim().strip_prefix("0x"));
     let Some(digits) = hexadecimal else { return value::number(node, key, 0..=most, diags) };
@@ -272,7 +272,7 @@ fn number(node: &Node, key: &str, most: u64, diags: &mut Vec<Diagnostic>) -> Opt
     }
 }
 
-/// Says that only one value of a key has an effect, where another one is written.
+/// Reports that only one value of a key has an effect, if another one is given.
 fn only(
     fields: &Fields<'_>,
     key: &str,
@@ -286,12 +286,12 @@ fn only(
     }
 }
 
-/// A mapping with something in it.
+/// A non-empty mapping.
 fn is_map(node: &Node) -> bool {
     matches!(&node.value, Value::Map(entries) if !entries.is_empty())
 }
 
-/// Whether a mapping is a state: by a list of interfaces with names, or by what only nmstate has.
+/// Whether a mapping is a state: by a list of interfaces with names, or by keys that only nmstate has.
 pub(super) fn is_state(root: &Node) -> bool {
     let interfaces = root.get("interfaces").is_some_and(|list| match &list.value {
         Value::List(items) => items.iter().all(|item| item.get("name").is_some()),

@@ -1,4 +1,4 @@
-//! `routes` and `route-rules`, which are written for the whole machine and name their links.
+//! `routes` and `route-rules`, which are global and name their links.
 
 use std::collections::HashMap;
 
@@ -14,14 +14,14 @@ use crate::model::{Family, IfName, Kind, Link, Located, Naming, NextHop, Route, 
 
 const MAIN_TABLE: u32 = 254;
 
-/// A route with its link, and its share of the traffic where it has one.
+/// A route with its link, and its weight if it has one.
 struct Entry {
     link: Option<Located<String>>,
     route: Route,
     weighted: bool,
 }
 
-/// Gives each route to its link. What leads nowhere (blackhole) is any link's.
+/// Assigns each route to its link. Routes without a link (blackhole) go to any link.
 pub(super) fn routes(node: &Node, links: &mut Vec<Link>, diags: &mut Vec<Diagnostic>) {
     let Some(fields) = Fields::new(node, &keys::ROUTES, diags) else { return };
     let mut entries: Vec<Entry> = Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn routes(node: &Node, links: &mut Vec<Link>, diags: &mut Vec<Diagnos
     }
 }
 
-/// A route through an interface that no text describes: one of the machine.
+/// A route through an interface that is not described: one of the machine.
 fn implied(
     name: Located<String>,
     route: Route,
@@ -78,7 +78,7 @@ fn implied(
     Some(link)
 }
 
-/// Where links stand, by their ids and by the names that they are given.
+/// The index of links, by their ids and by their desired names.
 fn places(links: &[Link]) -> HashMap<String, usize> {
     let ids = links.iter().enumerate().map(|(at, link)| (link.id.clone(), at));
     let mut places: HashMap<String, usize> = ids.rev().collect();
@@ -90,7 +90,7 @@ fn places(links: &[Link]) -> HashMap<String, usize> {
     places
 }
 
-/// Routes with a weight that are one but for the next hop share the traffic.
+/// Routes with a weight that differ only in the next hop share the traffic.
 fn shared(entries: Vec<Entry>) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
     let mut first: HashMap<(IpNet, Option<u32>, Option<u32>), usize> = HashMap::new();
@@ -129,12 +129,12 @@ fn entry(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Entry> {
     let via =
         fields.get("next-hop-address").map_or(Ok(None), |node| try_gateway(node, "next-hop-address", diags));
     let source = fields.get("source").map_or(Ok(None), |node| try_ip(node, "source", diags));
-    // Another gateway than the one that is written, or none, would be another route.
+    // With another gateway, or none, it would be another route.
     let (via, source) = (via.ok()?, source.ok()?);
     let family = via.or(source).map_or(Family::V4, |ip| Family::of(&ip.value));
     let net = prefix(to, "destination", family, diags)?;
     for ip in [via, source].into_iter().flatten() {
-        // An IPv4 route may have an IPv6 gateway, and no IPv6 route an IPv4 one.
+        // An IPv4 route may have an IPv6 gateway, but no IPv6 route an IPv4 one.
         let is_gateway = via.is_some_and(|via| via.at == ip.at) && ip.value.is_ipv6();
         if Family::of(&ip.value) != Family::of(&net.addr()) && !is_gateway {
             let message = format!(
@@ -166,7 +166,7 @@ fn entry(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Entry> {
     Some(Entry { link, route, weighted: weight.is_some() })
 }
 
-/// What is not to be there is not made.
+/// Absent items are not created.
 fn not_described(fields: &Fields<'_>, words: &[&str], what: &str, diags: &mut Vec<Diagnostic>) -> bool {
     let Some(node) = fields.get("state") else { return false };
     match text(node, "state", diags) {
@@ -183,7 +183,7 @@ fn not_described(fields: &Fields<'_>, words: &[&str], what: &str, diags: &mut Ve
     }
 }
 
-/// `None` if it is none that nmstate has.
+/// `None` if nmstate has no such type.
 fn kind(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<RouteKind> {
     const KINDS: [&str; 3] = ["blackhole", "unreachable", "prohibit"];
     let Some(node) = fields.get("route-type") else { return Some(RouteKind::Unicast) };
@@ -196,7 +196,7 @@ fn kind(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<RouteKind> {
 }
 
 fn numbers(route: &mut Route, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
-    // -1 is nmstate's word for the backend's own metric.
+    // -1 means the backend's default metric in nmstate.
     let metric = fields.get("metric").filter(|node| node.text() != Some("-1"));
     route.metric = metric
         .and_then(|node| value::number(node, "metric", 0..=u64::from(u32::MAX), diags))
@@ -229,7 +229,7 @@ fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
     if not_described(&fields, &["absent"], "rule", diags) {
         return None;
     }
-    // Without what it is to look at, a rule would take packets that are not meant.
+    // Without its selector, a rule would match packets that it should not.
     for key in ["action", "iif", "suppress-prefix-length", "suppress_prefixlength"] {
         if fields.get(key).is_some() {
             return None;

@@ -1,10 +1,10 @@
-//! Shell assignments to a tree of values, read as text: nothing is expanded and nothing is run.
+//! Shell assignments to a tree of values, without a shell: nothing is expanded and nothing is run.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::{Entry, MAX_ITEMS, Node, Value};
 use crate::model::Place;
 
-/// The text as a mapping of its variables, in the order of the text. `None` with an error where it has too many.
+/// The file as a mapping of its variables, in file order. `None` with an error if it has too many.
 pub(crate) fn tree(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = Place { file, line: 1, column: 1 };
     let mut scanner = Scanner { rest: text.trim_start_matches('\u{feff}'), at: start };
@@ -32,7 +32,7 @@ pub(crate) fn tree(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option
     Some(Node { at: start, value: Value::Map(entries) })
 }
 
-/// A line that sets no variable. `export NAME` only hands one on.
+/// A line that sets no variable. `export NAME` only exports one.
 fn not_executed(at: Place, line: &str) -> Option<Diagnostic> {
     let word = line.split(|c: char| c.is_whitespace() || c == '=').next().filter(|word| *word != "export")?;
     let word: String = word.chars().take(30).filter(|c| !c.is_control()).collect();
@@ -45,7 +45,7 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Takes `bytes` bytes, which end at a character's border.
+    /// Consumes `bytes` bytes, which end at a character boundary.
     fn take(&mut self, bytes: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         self.rest = rest;
@@ -69,8 +69,8 @@ impl<'a> Scanner<'a> {
         self.take_while(|c| c != '\n')
     }
 
-    /// `NAME=value` or `export NAME=value`; takes nothing where something else follows. `NAME = value`, which no shell
-    /// takes, is how a template is written.
+    /// `NAME=value` or `export NAME=value`; consumes nothing if something else follows. `NAME = value`, which is not
+    /// shell, is how a template is written.
     fn assignment(&mut self) -> Option<Entry> {
         let exported = self.rest.strip_prefix("export").filter(|r| r.starts_with([' ', '\t']));
         let body = exported.map_or(self.rest, |r| r.trim_start_matches([' ', '\t']));
@@ -91,7 +91,7 @@ impl<'a> Scanner<'a> {
         Some(Entry { key: name.to_owned(), key_at, value })
     }
 
-    /// A word of the shell: pieces without quotes, in '…' and in "…", one after the other.
+    /// A word of the shell: adjacent pieces, unquoted, in '…' or in "…".
     fn value(&mut self) -> String {
         let mut value = String::new();
         loop {
@@ -115,7 +115,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// `"…"`, in which a backslash is taken away before `"`, `\`, `$`, a back quote and the end of a line only.
+    /// `"…"`, in which a backslash is removed only before `"`, `\`, `$`, a back quote and the end of a line.
     fn double_quoted(&mut self, value: &mut String) {
         self.take(1);
         loop {

@@ -1,4 +1,4 @@
-//! The variables of context.sh that speak of the network. Variables that do not are passed over.
+//! The variables of context.sh about networking. Others are ignored.
 
 use crate::format::keys::Support::{Applied, NoEffect};
 use crate::format::keys::{Key, Object, key};

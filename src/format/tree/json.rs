@@ -1,4 +1,4 @@
-//! JSON: serde_json says whether the text is valid, a scanner then finds the places.
+//! JSON: serde_json decides whether the text is valid, a scanner then finds the places.
 
 use super::{
     Duplicate, Entry, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Node, Scalar, Tree, TreePart, Value, duplicate,
@@ -32,12 +32,12 @@ fn invalid(text: &str, file: u16, wrong: &serde_json::Error) -> Diagnostic {
     Diagnostic::new(Code::Syntax, at, format!("not valid JSON: {plain}")).hint(hint)
 }
 
-/// Whether more than one value is in the text, as in JSON lines.
+/// Whether the text contains more than one value, as in JSON lines.
 pub(super) fn is_several(text: &str) -> bool {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
     match values.next() {
         Some(Ok(_)) => text.get(values.byte_offset()..).is_some_and(|rest| !rest.trim_start().is_empty()),
-        // One line that is broken does not make the others no lines.
+        // One broken line does not make the others something else.
         _ => {
             let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
             let is_object = |line: &str| serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok();
@@ -46,7 +46,7 @@ pub(super) fn is_several(text: &str) -> bool {
     }
 }
 
-/// Reads the values of JSON lines one after the other, until `found` returns false. A line that is broken is a part, too.
+/// Reads the values of JSON lines one after the other, until `found` returns false. A broken line is a part, too.
 pub(super) fn lines(text: &str, file: u16, found: &mut dyn FnMut(TreePart) -> bool) {
     let mut duplicates = Vec::new();
     let mut scanner = Scanner::new(text, file, &mut duplicates);
@@ -59,7 +59,7 @@ pub(super) fn lines(text: &str, file: u16, found: &mut dyn FnMut(TreePart) -> bo
                 let begin = scanner.here();
                 let wrong = invalid(rest, file, &wrong);
                 scanner.take(rest.find('\n').unwrap_or(rest.len()));
-                // The text may go on as one value to serde_json; to whoever wrote lines it ends here.
+                // To serde_json the value may continue; in JSON lines it ends here.
                 let at = if wrong.at.line == 1 { wrong.at.within(begin) } else { begin };
                 Err(Diagnostic { at, ..wrong })
             }
@@ -105,7 +105,7 @@ pub(super) fn entries(
     Ok(())
 }
 
-/// Whether a text that is no JSON was meant to be: its first key is quoted. YAML's flow style mostly has none.
+/// Whether invalid JSON was meant to be JSON: its first key is quoted. YAML's flow style mostly has none.
 pub(super) fn is_meant(text: &str) -> bool {
     text.trim_start().trim_start_matches(['{', '[']).trim_start().starts_with(['"', '\'', '/', '#'])
 }
@@ -116,7 +116,7 @@ pub(super) fn is_comment(text: &str, at: Place) -> bool {
     rest.starts_with("//") || rest.starts_with("/*")
 }
 
-/// serde_json's place with its column in characters, as all other places have it: serde_json counts bytes.
+/// serde_json's place with its column in characters, like all other places: serde_json counts bytes.
 fn place(text: &str, file: u16, line: usize, column: usize) -> Place {
     let start = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     let before = start.as_bytes().get(..column.saturating_sub(1)).unwrap_or(start.as_bytes());
@@ -138,7 +138,7 @@ pub(super) fn comment(at: Place) -> Diagnostic {
         .hint("remove the comment; in YAML a comment begins with #")
 }
 
-/// The diagnostic where YAML takes what JSON does not: an extra comma, comments, single quotes.
+/// The diagnostic if YAML accepts what JSON does not: a trailing comma, comments, single quotes.
 pub(super) fn only_yaml(wrong: &Diagnostic) -> Diagnostic {
     let message = format!("{}; it was read as YAML", wrong.message);
     Diagnostic::new(wrong.code, wrong.at, message)
@@ -146,7 +146,7 @@ pub(super) fn only_yaml(wrong: &Diagnostic) -> Diagnostic {
         .hint("fix it: strict JSON parsers reject this")
 }
 
-/// Walks a text that is known to be valid JSON, so that it only has to find where things begin.
+/// Walks text that is known to be valid JSON, so that it only has to find where things begin.
 struct Scanner<'a, 'd> {
     rest: &'a str,
     file: u16,
@@ -165,7 +165,7 @@ impl<'a, 'd> Scanner<'a, 'd> {
         Place { file: self.file, line: self.line, column: self.column }
     }
 
-    /// Takes `bytes` bytes, which end at a character's border.
+    /// Consumes `bytes` bytes, which end at a character boundary.
     fn take(&mut self, bytes: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         self.rest = rest;

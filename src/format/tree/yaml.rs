@@ -12,7 +12,7 @@ use super::{
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
 
-/// Values that anchors and aliases may copy: a bomb of nested aliases ends here.
+/// How many values anchors and aliases may copy: the limit for a bomb of nested aliases.
 const MAX_COPIES: usize = 100_000;
 
 /// Reads YAML; the error has the parser's place.
@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str, file: u16, duplicates: &mut Vec<Duplicate>) -> R
     read(text, file, duplicates, None)
 }
 
-/// Reads a text part by part, its documents or the entries of its first one, until `found` returns false.
+/// Reads a file part by part, its documents or the entries of its first one, until `found` returns false.
 pub(super) fn each(
     text: &str,
     file: u16,
@@ -31,7 +31,7 @@ pub(super) fn each(
     read(text, file, &mut Vec::new(), Some(emit)).map(|_| ())
 }
 
-/// Who gets the parts of a text as they are read.
+/// The receiver of the parts as they are read.
 struct Emit<'d> {
     /// The entries or items of the first document, else whole documents.
     entries: bool,
@@ -56,7 +56,7 @@ fn read<'d>(
         duplicates,
         emit,
     };
-    // The text ends for the parser where it has read too far without an event.
+    // The parser sees the end of the text once it has read too far without an event.
     let unread = Cell::new(0_usize);
     let chars = text.chars().take_while(|_| {
         unread.set(unread.get() + 1);
@@ -84,7 +84,7 @@ fn read<'d>(
 
 const LOOK: &str = "check the indentation, quotes and brackets of this line and the one before";
 
-/// The parser's messages, which are its only form of an error, by what they contain: in plain words, and what to do.
+/// Fragments of the parser's messages, which are its only form of error: in plain words, and what to do.
 const PLAIN: &[(&str, &str, &str)] = &[
     ("tabs disallowed", "a tab in the indentation", LOOK),
     (
@@ -124,13 +124,13 @@ fn too_long(at: Place) -> Diagnostic {
         .hint("write lists and mappings on separate lines, or as JSON")
 }
 
-/// A list or mapping whose end has not come yet.
+/// A list or mapping that is still open.
 struct Open {
     node: Node,
     anchor: usize,
-    /// In a mapping: the key that waits for its value.
+    /// In a mapping: the key whose value is pending.
     key: Option<(String, Place)>,
-    /// In a mapping: what its merge keys bring.
+    /// In a mapping: the entries from its merge keys.
     merged: Vec<Entry>,
 }
 
@@ -160,7 +160,7 @@ impl Builder<'_> {
                 self.anchors.clear();
             }
             Event::DocumentEnd => {
-                // What follows the first document is not asked for.
+                // Anything after the first document is ignored.
                 self.emit.iter_mut().for_each(|emit| emit.stopped = true);
             }
             Event::DocumentStart(_) if self.root.is_some() => {
@@ -221,7 +221,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Puts a complete value of `size` values where it belongs.
+    /// Adds a complete value of `size` values to its parent.
     fn add(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Diagnostic> {
         self.nodes += size;
         if self.nodes > MAX_NODES {
@@ -258,7 +258,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Hands a part of the first document on instead of keeping it; each has the bounds of a text of its own.
+    /// Passes a part of the first document on instead of keeping it; each has the limits of a file of its own.
     fn add_to_root(&mut self, node: Node) -> Result<(), Diagnostic> {
         let Some(root) = self.open.last_mut() else { return Ok(()) };
         match (&root.node.value, root.key.take()) {

@@ -9,12 +9,12 @@ use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::tree::Node;
 use crate::model::{Address, Family, Located, ParseError, Place, Route};
 
-/// As [`try_ip`], where it does not matter why there is none.
+/// Like [`try_ip`], if the reason for `None` is irrelevant.
 pub(in crate::format) fn ip(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<IpAddr>> {
     try_ip(node, key, diags).ok().flatten()
 }
 
-/// An IP address; `None` if it is absent. A prefix length or a zone behind it (`fe80::1%eth0`) means nothing here and
+/// An IP address; `None` if it is absent. A prefix length or a zone after it (`fe80::1%eth0`) is meaningless here and
 /// is dropped with a note.
 pub(in crate::format) fn try_ip(
     node: &Node,
@@ -34,7 +34,7 @@ pub(in crate::format) fn try_ip(
     Ok(Some(Located::new(ip, node.at)))
 }
 
-/// As [`try_gateway`], where it does not matter why there is none.
+/// Like [`try_gateway`], if the reason for `None` is irrelevant.
 pub(in crate::format) fn gateway(
     node: &Node,
     key: &str,
@@ -43,7 +43,7 @@ pub(in crate::format) fn gateway(
     try_gateway(node, key, diags).ok().flatten()
 }
 
-/// A gateway. `0.0.0.0` and `::` mean that there is none, as Neutron's host routes have it.
+/// A gateway. `0.0.0.0` and `::` mean that there is none, as in Neutron's host routes.
 pub(in crate::format) fn try_gateway(
     node: &Node,
     key: &str,
@@ -62,7 +62,7 @@ pub(in crate::format) fn try_gateway(
     Ok(Some(gateway))
 }
 
-/// The prefix length that a netmask means: `24`, `/24`, `255.255.255.0`, `ffff:ffff::`, `::/0`.
+/// The prefix length of a netmask: `24`, `/24`, `255.255.255.0`, `ffff:ffff::`, `::/0`.
 pub(in crate::format) fn prefix_length(text: &str, family: Family) -> Result<u8, ParseError> {
     const NO_MASK: ParseError = ParseError("not a netmask or prefix length");
     const HOLES: ParseError = ParseError("not a netmask: the ones must come first and the zeroes last");
@@ -90,19 +90,19 @@ pub(in crate::format) fn prefix_length(text: &str, family: Family) -> Result<u8,
     if ones + zeroes >= u32::from(family.bits()) { Ok(ones as u8) } else { Err(HOLES) }
 }
 
-/// What a format makes of an address that is odd.
+/// How a format treats odd addresses.
 #[derive(Copy, Clone, Debug)]
 pub(in crate::format) struct AddressRules {
-    /// Severity of a prefix length that is missing and was assumed.
+    /// Severity of a missing prefix length, which is assumed.
     pub(in crate::format) assumed: Severity,
     /// Whether an address with the prefix length 0 is left out.
     pub(in crate::format) refuse_zero: bool,
-    /// Whether a netmask takes precedence over a prefix length behind the address.
+    /// Whether a netmask takes precedence over a prefix length after the address.
     pub(in crate::format) netmask_first: bool,
 }
 
 impl AddressRules {
-    /// What most formats do.
+    /// The rules of most formats.
     pub(in crate::format) const USUAL: AddressRules =
         AddressRules { assumed: Severity::Warning, refuse_zero: false, netmask_first: false };
 }
@@ -124,7 +124,7 @@ pub(in crate::format) fn token(
     }
 }
 
-/// As [`interface_address_by`], by the usual rules.
+/// Like [`interface_address_by`], by the usual rules.
 pub(in crate::format) fn interface_address(
     address: &Node,
     key: &str,
@@ -134,8 +134,8 @@ pub(in crate::format) fn interface_address(
     interface_address_by(AddressRules::USUAL, address, key, netmask, diags)
 }
 
-/// An address of an interface, with the prefix length that is behind it or in a netmask beside it. Without either
-/// it gets /24 or /64, as in cloud-init.
+/// An address of an interface, with the prefix length after it or in a separate netmask. Without either it gets /24 or
+/// /64, as in cloud-init.
 pub(in crate::format) fn interface_address_by(
     rules: AddressRules,
     address: &Node,
@@ -173,8 +173,8 @@ pub(in crate::format) fn interface_address_by(
     IpNet::new(ip, length).ok().map(|net| Address::new(net, address.at))
 }
 
-/// The destination of a route in all spellings: with the prefix behind it (number or netmask), in a netmask beside it,
-/// or both; `default`, `0.0.0.0`, `::`, `::0` and `::/0` for everything. `default` alone is of `other_family`.
+/// The destination of a route in all spellings: with the prefix after it (number or netmask), in a separate netmask, or
+/// both; `default`, `0.0.0.0`, `::`, `::0` and `::/0` for everything. `default` alone is of `other_family`.
 pub(in crate::format) fn destination(
     network: &Node,
     key: &str,
@@ -201,7 +201,7 @@ pub(in crate::format) fn destination(
     Some(net.trunc())
 }
 
-/// A prefix; an address alone is a host, as networkd and nmstate read it.
+/// A prefix; a bare address is a host, as in networkd and nmstate.
 pub(in crate::format) fn prefix(
     node: &Node,
     key: &str,
@@ -220,8 +220,8 @@ pub(in crate::format) fn prefix(
     }
 }
 
-/// A route as network_data.json and cloud-init v1 write it. Without a gateway the destination is on the link itself;
-/// a default route needs one.
+/// A route as network_data.json and cloud-init v1 write it. Without a gateway the destination is on-link; a default
+/// route needs one.
 pub(in crate::format) fn route(
     network: Located<&Node>,
     key: &str,
@@ -232,7 +232,7 @@ pub(in crate::format) fn route(
     let gateway = via.map_or(Ok(None), |node| try_gateway(node, "gateway", diags));
     let family = gateway.ok().flatten().map_or(Family::V4, |g| Family::of(&g.value));
     let to = destination(network.value, key, netmask, family, diags)?;
-    // Without the gateway that is written it would be another route.
+    // Without its gateway it would be another route.
     let gateway = gateway.ok()?;
     if gateway.is_none() {
         let message = match to.prefix_len() {
@@ -248,7 +248,7 @@ pub(in crate::format) fn route(
     Some(Route::new(to, gateway.map(|g| g.value), network.at))
 }
 
-/// Address and what follows its slash.
+/// The address and the part after the slash.
 fn split<'a>(
     node: &Node,
     key: &str,
@@ -268,7 +268,7 @@ fn split<'a>(
     }
 }
 
-/// Where the prefix length of an address may be: behind it, and in a netmask beside it.
+/// Where the prefix length of an address may be: after it, and in a separate netmask.
 struct Lengths<'a> {
     node: &'a Node,
     key: &'a str,
@@ -278,8 +278,8 @@ struct Lengths<'a> {
 }
 
 impl Lengths<'_> {
-    /// The one prefix length of the two; `None` if neither is there. Where they differ, the one behind the address
-    /// counts, or the netmask where `netmask_first`.
+    /// The prefix length from either place; `None` if both are absent. If they differ, the one after the address
+    /// counts, or the netmask if `netmask_first`.
     fn one(&self, netmask_first: bool, diags: &mut Vec<Diagnostic>) -> Result<Option<u8>, Reported> {
         let beside = match self.netmask {
             Some(node) => length(node, "netmask", self.family, diags)?,
@@ -332,7 +332,7 @@ fn assumed_length(family: Family) -> u8 {
     }
 }
 
-/// A network without a mask: /24 or /64 as in cloud-init, but a single host where bits beyond that are set.
+/// A network without a mask: /24 or /64 as in cloud-init, but a single host if host bits are set.
 fn assumed_destination(ip: IpAddr, at: Place, key: &str, diags: &mut Vec<Diagnostic>) -> u8 {
     let family = Family::of(&ip);
     let short = assumed_length(family);

@@ -1,6 +1,6 @@
-//! Features of NICs that can be turned on and off, by the kernel's names and by those that ethtool(8) has beside them.
+//! Features of NICs that can be turned on and off, by the kernel's names and by ethtool(8)'s additional ones.
 
-/// The kernel's names (net/ethtool/common.c, `netdev_features_strings`) without what no user may turn.
+/// The kernel's names (net/ethtool/common.c, `netdev_features_strings`), except those that users cannot change.
 const FEATURES: &[&str] = &[
     "esp-hw-offload",
     "esp-tx-csum-hw-offload",

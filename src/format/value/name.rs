@@ -1,11 +1,11 @@
-//! What a link is called in the kernel, from its id and its name in the text.
+//! The kernel name of a link, from its id and its name in the description.
 
 use super::{bad, text};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::tree::Node;
 use crate::model::{IfName, Kind, Located, Naming, Place};
 
-/// A name for an interface.
+/// A checked interface name.
 pub(in crate::format) fn interface_name(
     node: &Node,
     key: &str,
@@ -21,8 +21,8 @@ pub(in crate::format) fn interface_name(
     }
 }
 
-/// The name that a link gets: `name` where the text has one; a NIC keeps its own otherwise, and a link that we make is
-/// called by its id, unless that is no interface name or one that a program made up.
+/// The name to give a link: `name` if the description has one; a NIC keeps its own otherwise, and a software link is
+/// named by its id, unless that is no interface name or a generated one.
 pub(in crate::format) fn naming_for(
     id: &str,
     id_at: Place,
@@ -56,7 +56,7 @@ pub(in crate::format) fn naming_for(
     }
 }
 
-/// An id that a program made up: `tapX…`, `interfaceN`, `ifaceN`, a UUID, or `port-UUID` and the like.
+/// A generated id: `tapX…`, `interfaceN`, `ifaceN`, a UUID, or `port-UUID` and the like.
 fn is_generated(id: &str) -> bool {
     let numbered = |prefix: &str| {
         id.strip_prefix(prefix)
@@ -65,7 +65,7 @@ fn is_generated(id: &str) -> bool {
     id.starts_with("tap") || numbered("interface") || numbered("iface") || has_uuid(id)
 }
 
-/// Holds a UUID: 8-4-4-4-12 hex digits.
+/// Whether it contains a UUID: 8-4-4-4-12 hex digits.
 fn has_uuid(id: &str) -> bool {
     const LENGTH: usize = 36;
     id.as_bytes().windows(LENGTH).any(|window| {

@@ -1,4 +1,4 @@
-//! Options of links, by the one table in `model::attribute`, under every name that the formats give them.
+//! Options of links, by the one table in `model::attribute`, under every name that the formats use.
 
 use super::{bad, text, words};
 use crate::diagnostic::{Code, Diagnostic, nearest};
@@ -6,7 +6,7 @@ use crate::format::tree::{Node, Value};
 use crate::model::attribute::{self, Attribute};
 use crate::model::{Kind, Settings};
 
-/// Names of bond options that differ from ip(8)'s: the left one is what is found in texts.
+/// Names of bond options that differ from ip(8)'s: the left one is found in descriptions.
 const BOND_ALIASES: &[(&str, &str)] = &[
     ("num_unsol_na", "num_grat_arp"),
     ("arp_ip_targets", "arp_ip_target"),
@@ -25,10 +25,10 @@ const BOND_ALIASES: &[(&str, &str)] = &[
     ("gratuitous_arp", "num_grat_arp"),
 ];
 
-/// The mode of a bond whose mode nobody says, or nobody can read.
+/// The mode of a bond whose mode is missing or invalid.
 const DEFAULT_BOND_MODE: &str = "balance-rr";
 
-/// What people write for a word that the kernel has another one for.
+/// Common synonyms of the kernel's keywords.
 const OTHER_WORDS: &[(&str, &str)] = &[
     ("lacp", "802.3ad"),
     ("802.3.ad", "802.3ad"),
@@ -40,7 +40,7 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("layer23", "layer2+3"),
 ];
 
-/// The row of a bond option: `bond_miimon`, `bond-miimon`, `miimon`, in any case. `None` for what is none.
+/// The row of a bond option: `bond_miimon`, `bond-miimon`, `miimon`, in any case. `None` for other names.
 pub(crate) fn bond_option(name: &str) -> Option<&'static Attribute> {
     let folded = name.to_ascii_lowercase().replace('-', "_");
     let bare = folded.strip_prefix("bond_").unwrap_or(&folded);
@@ -48,8 +48,8 @@ pub(crate) fn bond_option(name: &str) -> Option<&'static Attribute> {
     attribute::of(Kind::Bond, name)
 }
 
-/// Reads a value by its row and sets it; null and an empty text set nothing. A list becomes one value where the row is
-/// one of a list of addresses.
+/// Reads a value by its row and sets it; null and an empty string set nothing. A list becomes one value if the row is a
+/// list of addresses.
 pub(in crate::format) fn set_option(
     settings: &mut Settings,
     row: &'static Attribute,
@@ -64,7 +64,7 @@ pub(in crate::format) fn set_option(
     if joined.is_empty() {
         return;
     }
-    // The kernel shows it so where none was set, and refuses it.
+    // The kernel shows this for an unset one, and refuses it.
     if row.name == "ad_actor_system" && joined.bytes().all(|b| matches!(b, b'0' | b':' | b'-')) {
         let message = format!("{key} {joined} counts as not set");
         diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
@@ -73,7 +73,7 @@ pub(in crate::format) fn set_option(
     match row.parse(&joined) {
         Ok(value) => settings.set(row, value, node.at),
         Err(why) => {
-            // Of a list, the first item that is wrong by itself.
+            // In a list, the first invalid item.
             let wrong_item =
                 node.items().iter().find(|item| item.text().is_some_and(|t| row.parse(t).is_err()));
             let at = wrong_item.unwrap_or(node).at;
@@ -110,8 +110,8 @@ fn number_with_unit(text: &str) -> Option<&str> {
     matches!(unit.trim(), "ms" | "s" | "sec" | "us").then_some(number)
 }
 
-/// Bridge options under the names of bridge-utils (interfaces(5), cloud-init v1): the row, and true where the text has
-/// seconds and the kernel 1/100 s.
+/// Bridge options by their bridge-utils names (interfaces(5), cloud-init v1): the row, and true if the value is in
+/// seconds and the kernel's unit is 1/100 s.
 pub(crate) const BRIDGE_NAMES: &[(&str, &str, bool)] = &[
     ("stp", "stp_state", false),
     ("fd", "forward_delay", true),
@@ -125,7 +125,7 @@ pub(crate) const BRIDGE_NAMES: &[(&str, &str, bool)] = &[
     ("pvid", "vlan_default_pvid", false),
 ];
 
-/// Sets a bridge option by the name that bridge-utils give it: `bridge_fd`, `bridge-fd`, `fd`. False for what is none.
+/// Sets a bridge option by its bridge-utils name: `bridge_fd`, `bridge-fd`, `fd`. False for other names.
 pub(in crate::format) fn set_bridge_option(
     settings: &mut Settings,
     node: &Node,
@@ -143,7 +143,7 @@ pub(in crate::format) fn set_bridge_option(
         return true;
     }
     let Some(text) = text(node, key, diags) else { return true };
-    // bridge-utils take fractions of a second.
+    // bridge-utils accepts fractions of a second.
     match text.parse::<f64>() {
         Ok(time) if (0.0..=1e7).contains(&time) => {
             settings.set(row, attribute::OptionValue::Number((time * 100.0).round() as i64), node.at);

@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
 use crate::model::{Located, Place, Resolver, is_plain, needs_zone};
 
-/// Adds name servers, written as a list or in one text.
+/// Adds name servers, from a list or one string.
 pub(in crate::format) fn name_servers(
     node: &Node,
     key: &str,
@@ -31,7 +31,7 @@ pub(in crate::format) fn name_servers(
     }
 }
 
-/// `fe80::53%eth0` in its two parts. Any other text, an address that needs no zone included, is left whole.
+/// `fe80::53%eth0` in its two parts. Anything else, including an address that needs no zone, is left whole.
 fn zoned(text: &str) -> (&str, Option<String>) {
     let parts = text.split_once('%');
     let is_local = |ip: &str| ip.parse().is_ok_and(|ip| needs_zone(&ip));
@@ -41,8 +41,8 @@ fn zoned(text: &str) -> (&str, Option<String>) {
     }
 }
 
-/// Adds search domains, written as a list or in one text. Only what a domain name may hold gets through: the list ends
-/// up in a file of lines.
+/// Adds search domains, from a list or one string. Only valid domain names are accepted, because they are written to
+/// line-based files.
 pub(in crate::format) fn search_domains(
     node: &Node,
     key: &str,

@@ -1,4 +1,4 @@
-//! Tunnels, as netplan and interfaces text have them: modes, ends, keys, hop limits.
+//! Tunnels, as in netplan and interfaces files: modes, ends, keys, hop limits.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::format::tree::Node;
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Family, Kind, Link, Located, Place};
 
-/// A mode of a tunnel, in the words of ip-tunnel(8).
+/// A mode of a tunnel, as in ip-tunnel(8).
 pub(crate) struct Mode {
     pub(crate) word: &'static str,
     pub(crate) kind: Kind,
@@ -38,12 +38,12 @@ pub(crate) const VIRTUAL: &[Mode] =
     &[mode("vxlan", Kind::Vxlan, None), mode("wireguard", Kind::Wireguard, None)];
 
 impl Mode {
-    /// The mode of a word.
+    /// The mode with this name.
     pub(in crate::format) fn of(word: &str) -> Option<&'static Mode> {
         MODES.iter().find(|mode| mode.word == word)
     }
 
-    /// The words of all modes.
+    /// The names of all modes.
     pub(in crate::format) fn words() -> impl Iterator<Item = &'static str> + Clone {
         MODES.iter().map(|mode| mode.word)
     }
@@ -53,7 +53,7 @@ impl Mode {
         MODES.iter()
     }
 
-    /// What is inside the tunnel, in ip(8)'s word: the mode's own but for sit.
+    /// What is inside the tunnel, as in ip(8): the mode's own name except for sit.
     pub(crate) fn inside(&self) -> &'static str {
         if self.kind == Kind::Sit { "ip6ip" } else { self.word }
     }
@@ -64,7 +64,7 @@ impl Mode {
     }
 }
 
-/// Both ends, of the family that the outer packets have. A tunnel needs the far end only.
+/// Both ends, of the outer packets' family. A tunnel requires only the remote end.
 pub(in crate::format) fn ends(
     link: &mut Link,
     local: Option<Located<IpAddr>>,
@@ -96,9 +96,9 @@ pub(in crate::format) fn ends(
     Some(())
 }
 
-/// The kernel's own value of 0 means "as the inner packet" with IPv4 outside. With IPv6 outside it would be a hop limit
-/// of 0 in older kernels and no room for nested tunnels, so what ip(8) sets is set here: 64 and 4. False where a limit is
-/// given and the kind has none.
+/// The kernel's default of 0 means "as in the inner packet" with IPv4 outside. With IPv6 outside it would be a hop
+/// limit of 0 in older kernels and leave no room for nested tunnels, so ip(8)'s values are set: 64 and 4. False if a
+/// limit is given and the kind has none.
 pub(in crate::format) fn hop_limits(link: &mut Link, given: Option<Located<u64>>) -> bool {
     let has = |name| attribute::of(link.kind, name).is_some();
     let (ttl, hoplimit) = (has("ttl"), has("hoplimit"));
@@ -118,7 +118,7 @@ pub(in crate::format) fn hop_limits(link: &mut Link, given: Option<Located<u64>>
     known
 }
 
-/// A number of 32 bits, or the same as a dotted quad.
+/// A number of 32 bits, also as a dotted quad.
 pub(in crate::format) fn tunnel_key(node: &Node, name: &str, diags: &mut Vec<Diagnostic>) -> Option<i64> {
     let text = text(node, name, diags)?;
     let key = key_of(text);
@@ -129,13 +129,13 @@ pub(in crate::format) fn tunnel_key(node: &Node, name: &str, diags: &mut Vec<Dia
     key
 }
 
-/// A number of 32 bits, or the same as a dotted quad.
+/// A number of 32 bits, also as a dotted quad.
 pub(in crate::format) fn key_of(text: &str) -> Option<i64> {
     let quad = || text.parse::<std::net::Ipv4Addr>().ok().map(u32::from);
     text.parse::<u32>().ok().or_else(quad).map(i64::from)
 }
 
-/// Sets an option where the kind has it.
+/// Sets an option if the kind has it.
 pub(in crate::format) fn set(link: &mut Link, name: &str, value: OptionValue, at: Place) {
     if let Some(row) = attribute::of(link.kind, name) {
         link.settings.set(row, value, at);

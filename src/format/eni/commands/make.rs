@@ -1,4 +1,4 @@
-//! `ip link add` and `ip tunnel add`: a link that a command makes. Its options are those of the table of attributes.
+//! `ip link add` and `ip tunnel add`: a link that a command creates. Its options are those of the table of attributes.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use crate::format::value::{Mode, key_of};
 use crate::model::attribute::{self, Attribute, Form, OptionValue, Print};
 use crate::model::{Kind, MacAddr, Mtu};
 
-/// A link that a command makes.
+/// A link that a command creates.
 #[derive(Debug, PartialEq)]
 pub(in crate::format::eni) struct Made {
     pub(in crate::format::eni) kind: Kind,
@@ -71,7 +71,7 @@ impl Made {
             "remote" | "local" => self.end(word, words.next()?),
             "key" => self.keys(&["ikey", "okey"], words.next()?),
             "ikey" | "okey" => self.keys(&[word], words.next()?),
-            // What the kernel has anyway, or has no row of its own.
+            // Kernel defaults, or options without a row.
             "pmtudisc" | "external" if self.kind != Kind::Vxlan => Some(()),
             _ => {
                 let flags = || self.kind.attributes().iter().filter(|row| row.print == Print::No);
@@ -86,7 +86,7 @@ impl Made {
                 }
                 let row = self.kind.attributes().iter().find(called)?;
                 let text = words.next()?;
-                // ip(8) reads a type of service in hexadecimal, and takes both ports of a range as words.
+                // ip(8) reads a type of service in hexadecimal, and expects both ports of a range as words.
                 if row.print == Print::Hex && text != "inherit" {
                     let tos = i64::from_str_radix(text.trim_start_matches("0x"), 16).ok()?;
                     self.set(row, row.parse(&tos.to_string()).ok()?);
@@ -142,7 +142,7 @@ pub(super) fn options(words: &[&str]) -> Option<Made> {
 }
 
 fn of_kind<'a>(kind: &str, mut words: impl Iterator<Item = &'a str>) -> Option<Made> {
-    // InfiniBand's interfaces are not made so.
+    // InfiniBand interfaces are not created this way.
     let kind = Kind::from_word(kind).filter(|kind| *kind != Kind::Physical)?;
     let mut made = Made::new(kind);
     while let Some(word) = words.next() {

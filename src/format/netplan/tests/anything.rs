@@ -1,4 +1,4 @@
-//! Any document of netplan's keys with any values leads to a description or a message, never to a panic.
+//! Any document of netplan's keys with any values results in a description or a message, never in a panic.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 
-/// Values that some key takes, and that most keys do not.
+/// Values that some key accepts, and most keys do not.
 const VALUES: &[&str] = &[
     "",
     "0",
