@@ -1,6 +1,6 @@
-//! Method calls on D-Bus, by hand: how a running systemd, NetworkManager, systemd-resolved or connman is asked and told
-//! something. Knows nothing of what a call is for. One deadline holds for a whole conversation, connecting included, and
-//! no answer is longer than 1 MiB. Entry: [`Bus::system`], then [`Bus::call`].
+//! Method calls on D-Bus, by hand, to a running systemd, NetworkManager, systemd-resolved or connman. Knows nothing of
+//! the purpose of a call. One deadline applies to a whole conversation, connecting included, and no answer may be
+//! longer than 1 MiB. Entry: [`Bus::system`], then [`Bus::call`].
 //!
 //! Only what these programs use is encoded: strings, booleans, unsigned integers, and variants of them. Every reply is
 //! decoded (D-Bus specification, "Marshaling"), except file descriptors.
@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
-/// No message that is waited for is longer.
+/// The size limit of a message that is waited for.
 const LONGEST: usize = 1024 * 1024;
-/// Containers of a reply are not nested deeper than the specification allows.
+/// How deep the containers of a reply may be nested, according to the specification.
 const DEEPEST: usize = 64;
 
 /// A method of an object.
@@ -46,7 +46,7 @@ pub enum Argument<'a> {
     Short(u16),
     /// `t`
     Long(u64),
-    /// `b` in a variant, as properties are set.
+    /// `b` in a variant, for setting properties.
     BooleanVariant(bool),
 }
 
@@ -66,22 +66,22 @@ pub enum Returned {
 }
 
 impl Returned {
-    /// The text, where it is one.
+    /// The string, if it is one.
     pub fn text(&self) -> Option<&str> {
         if let Returned::Text(text) = self { Some(text) } else { None }
     }
 
-    /// The number, where it is one.
+    /// The number, if it is one.
     pub fn number(&self) -> Option<i128> {
         if let Returned::Number(number) = self { Some(*number) } else { None }
     }
 
-    /// The boolean, where it is one.
+    /// The boolean, if it is one.
     pub fn boolean(&self) -> Option<bool> {
         if let Returned::Boolean(boolean) = self { Some(*boolean) } else { None }
     }
 
-    /// The parts of an array, structure or dictionary entry; none of anything else.
+    /// The parts of an array, structure or dictionary entry; none for other values.
     pub fn list(&self) -> &[Returned] {
         if let Returned::List(values) = self { values } else { &[] }
     }
@@ -94,21 +94,21 @@ impl Returned {
     }
 }
 
-/// Why a call did not succeed.
+/// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BusError {
     /// Nothing listens: the bus is not running.
     Absent(String),
     /// No answer came within the bound.
     Late(Duration),
-    /// The program answered with an error: its name and its sentence.
+    /// The program answered with an error: its name and message.
     Refused {
         /// Such as `org.freedesktop.DBus.Error.ServiceUnknown`.
         name: String,
         /// For a person.
         text: String,
     },
-    /// The connection broke, or what came was no D-Bus message.
+    /// The connection broke, or the data was not a D-Bus message.
     Broken(String),
 }
 
@@ -130,7 +130,7 @@ impl std::error::Error for BusError {}
 pub struct Bus {
     stream: UnixStream,
     serial: u32,
-    /// Signals that came while an answer was waited for, in order.
+    /// Signals that arrived while an answer was waited for, in order.
     signals: VecDeque<Message>,
     bound: Duration,
     deadline: Instant,
@@ -140,15 +140,15 @@ impl Bus {
     /// Connects to the system bus below `root` (specification, "Well-known Message Bus Instances").
     ///
     /// # Errors
-    /// Where nobody answers.
+    /// Nobody answers.
     pub async fn system(root: &Path, bound: Duration) -> Result<Bus, BusError> {
         Bus::connect(root.join("run/dbus/system_bus_socket"), bound, true).await
     }
 
-    /// Connects to systemd: on its private socket, which is there without any D-Bus daemon.
+    /// Connects to systemd: on its private socket, which exists without a D-Bus daemon.
     ///
     /// # Errors
-    /// Where systemd does not run or the caller is not root.
+    /// systemd does not run, or the caller is not root.
     pub async fn systemd(root: &Path, bound: Duration) -> Result<Bus, BusError> {
         Bus::connect(root.join("run/systemd/private"), bound, false).await
     }
@@ -169,14 +169,14 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Says who calls: the user's number in decimal digits that are written as hexadecimal ASCII.
+    /// Authenticates: the user id in decimal, each digit as hexadecimal ASCII.
     async fn authenticate(&mut self) -> io::Result<()> {
         let uid: String =
             nix::unistd::geteuid().to_string().bytes().map(|digit| format!("{digit:02x}")).collect();
-        // In one go: systemd would not look at a message that it has read together with `BEGIN` before more comes.
+        // In one write: systemd ignores a message that it has read together with `BEGIN` until more data arrives.
         self.send(format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").as_bytes()).await?;
         let mut line = Vec::new();
-        // Read byte by byte: what follows the line is binary.
+        // Read byte by byte: the data after the line is binary.
         while !line.ends_with(b"\r\n") && line.len() < 512 {
             let mut byte = [0];
             self.fill(&mut byte).await?;
@@ -188,10 +188,10 @@ impl Bus {
         Ok(())
     }
 
-    /// Calls a method and returns the values that it answers.
+    /// Calls a method and returns the values of its answer.
     ///
     /// # Errors
-    /// Where the program refuses, or no answer comes before the deadline of the connection.
+    /// The program refuses, or no answer arrives before the deadline of the connection.
     pub async fn call(&mut self, method: &BusMethod<'_>) -> Result<Vec<Returned>, BusError> {
         self.serial += 1;
         let message = message(self.serial, method);
@@ -247,7 +247,7 @@ impl Bus {
         }
     }
 
-    /// Whether a program that has this name runs. Starts nothing.
+    /// Whether a program owns this name. Starts nothing.
     ///
     /// # Errors
     /// As [`Bus::call`].
@@ -257,7 +257,7 @@ impl Bus {
         Ok(self.call(&method).await?.first().and_then(Returned::boolean) == Some(true))
     }
 
-    /// Has signals of an object, and of programs that come and go, sent here.
+    /// Subscribes to signals of an object, and of programs that start and stop.
     ///
     /// # Errors
     /// As [`Bus::call`].
@@ -270,10 +270,10 @@ impl Bus {
         self.call(&BusMethod { member: "AddMatch", arguments: &arguments, ..DAEMON }).await.map(drop)
     }
 
-    /// The values of the next signal of this name that is sent here.
+    /// The values of the next signal with this name.
     ///
     /// # Errors
-    /// Where none comes before the deadline of the connection.
+    /// None arrives before the deadline of the connection.
     pub async fn signal(&mut self, member: &str) -> Result<Vec<Returned>, BusError> {
         let (deadline, late) = (self.deadline, BusError::Late(self.bound));
         let wait = async {
@@ -290,10 +290,10 @@ impl Bus {
         timeout_at(deadline, wait).await.unwrap_or(Err(late))
     }
 
-    /// Waits until a program that has this name runs.
+    /// Waits until a program owns this name.
     ///
     /// # Errors
-    /// Where none does before the deadline of the connection.
+    /// None does before the deadline of the connection.
     pub async fn owned(&mut self, name: &str) -> Result<(), BusError> {
         self.subscribe(&format!("type='signal',member='NameOwnerChanged',arg0='{name}'")).await?;
         while !self.has_owner(name).await? {
@@ -350,9 +350,9 @@ impl Bus {
     }
 }
 
-/// The interface of properties.
+/// The properties interface.
 pub const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
-/// The daemon's own methods; the first call of a connection is this one.
+/// The daemon's own methods; `Hello` is the first call of a connection.
 const DAEMON: BusMethod = BusMethod {
     destination: "org.freedesktop.DBus",
     path: "/org/freedesktop/DBus",
@@ -363,7 +363,7 @@ const DAEMON: BusMethod = BusMethod {
 /// Types of messages.
 const ERROR: u8 = 3;
 const SIGNAL: u8 = 4;
-/// So many signals are kept while an answer is waited for.
+/// How many signals are kept while an answer is waited for.
 const MOST_SIGNALS: usize = 256;
 
 fn words(error: &io::Error) -> String {
@@ -373,7 +373,7 @@ fn words(error: &io::Error) -> String {
     }
 }
 
-/// A message that came.
+/// A received message.
 #[derive(Debug)]
 struct Message {
     kind: u8,
@@ -494,7 +494,7 @@ impl Reader<'_> {
         self.at = self.at.next_multiple_of(to);
     }
 
-    /// An integer of so many bytes.
+    /// An integer of this many bytes.
     fn number(&mut self, size: usize) -> Option<u64> {
         self.align(size);
         let bytes = self.bytes.get(self.at..self.at + size)?;
@@ -503,7 +503,7 @@ impl Reader<'_> {
         Some(if self.big { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
     }
 
-    /// Text of so many bytes, and the zero behind it.
+    /// Text of this many bytes, and the terminating zero.
     fn text(&mut self, length: usize) -> Option<String> {
         let bytes = self.bytes.get(self.at..self.at.checked_add(length)?)?;
         self.at += length + 1;
@@ -521,7 +521,7 @@ fn alignment(kind: &str) -> Option<usize> {
     })
 }
 
-/// A call as it is sent (specification, "Message Format"), little-endian.
+/// A call in its encoded form (specification, "Message Format"), little-endian.
 fn message(serial: u32, method: &BusMethod) -> Vec<u8> {
     let (mut body, mut signature) = (Vec::new(), String::new());
     for argument in method.arguments {
@@ -651,7 +651,7 @@ mod tests {
         bytes
     }
 
-    /// What a call of [`RESTART`] returns on a bus that answers so; `hold` keeps the connection open afterwards.
+    /// The result of a call of [`RESTART`] on a bus with these answers; `hold` keeps the connection open afterwards.
     fn asked(answers: &[Vec<u8>], hold: bool) -> Result<Vec<Returned>, BusError> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("run/dbus")).unwrap();
@@ -665,7 +665,7 @@ mod tests {
             assert!(line.starts_with("\0AUTH EXTERNAL 3"), "{line}");
             (&stream).write_all(b"OK 0123\r\n").unwrap();
             (&stream).write_all(&bytes).unwrap();
-            // Until the other side has had enough.
+            // Until the other side has given up.
             if hold {
                 let _ = reader.read_to_end(&mut Vec::new());
             }
@@ -722,7 +722,7 @@ mod tests {
         );
         assert_eq!(first_type("a{sv}b"), Some(("a{sv}", "b")));
         assert_eq!(first_type("a"), None);
-        // Nesting without an end.
+        // Endless nesting.
         let nested = [1, b'v', 0].repeat(100);
         assert_eq!(Reader { bytes: &nested, at: 0, big: false }.value("v", DEEPEST), None);
     }

@@ -1,4 +1,4 @@
-//! The arguments, and nothing of the machine. [`parse`] turns them into [`Args`] or into what is to be printed instead.
+//! The arguments, without the machine. [`parse`] turns them into [`Args`] or into what is to be printed instead.
 //! [`command`] is the same as data, for the completions and manual pages that tests/cli.rs writes.
 
 use std::ffi::OsString;
@@ -401,13 +401,13 @@ pub enum Command {
     Check,
     /// Write a description for another tool.
     Convert(ConvertTo),
-    /// See whether the network is as described and works.
+    /// Check whether the network is as described and works.
     Verify,
     /// Print the machine.
     Inventory,
     /// Print the last report.
     Report,
-    /// Let the image's other tools have the links again.
+    /// Undo the hand-off.
     Handoff,
     /// Print the leases.
     Leases,
@@ -421,7 +421,7 @@ pub enum Command {
     Codes,
 }
 
-/// How a plan or diagnostics are printed.
+/// The format of a plan or diagnostics.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum OutputFormat {
     /// For a person.
@@ -499,15 +499,15 @@ pub struct Args {
 /// What is printed instead of running a command.
 #[derive(Debug)]
 pub enum Instead {
-    /// Help or version: printed to standard output, and all is well.
+    /// Help or version: printed to standard output, exit status 0.
     Answer(Box<clap::Error>),
-    /// Arguments that make no sense: usage.
+    /// Invalid arguments: usage.
     Wrong(Box<clap::Error>),
     /// The same in one sentence, with what to do.
     Complaint(Complaint),
 }
 
-/// Why arguments make no sense, with what to do.
+/// Why arguments are invalid, with what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint(pub String);
 
@@ -522,7 +522,7 @@ pub fn command() -> clap::Command {
     Line::command()
 }
 
-/// Reads the arguments, the program's name excepted.
+/// Parses the arguments, without the program's name.
 ///
 /// # Errors
 /// What is printed instead of running a command.
@@ -532,8 +532,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Inst
     Ok(line.command.into())
 }
 
-/// Options may stand before the command, and no command means `apply`: brings the command to the front. `--wait` takes its
-/// seconds as the next argument, too, where that is a number.
+/// Options may precede the command, and no command means `apply`: moves the command to the front. The next argument of
+/// `--wait` is its seconds, too, if that is a number.
 fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
     const VALUED: &[&str] = &[
         "--inventory",
@@ -592,7 +592,7 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
             let command = out.remove(at);
             out.insert(0, command);
         }
-        // A path is SOURCE; a word alone is more likely a command that was misspelt.
+        // A path is SOURCE; a single word is more likely a misspelt command.
         (Some(_), Some(word)) if !is_path(&word) && !dry_run => {
             let hint = match nearest(&word, commands()) {
                 Some(near) => format!("did you mean netapply {near}?"),
@@ -744,7 +744,7 @@ impl Args {
     }
 }
 
-/// Certainly a SOURCE: standard input, or with a part that no command has.
+/// Certainly a SOURCE: standard input, or with a character that no command has.
 fn is_path(word: &str) -> bool {
     word == "-" || word.contains(['/', '.'])
 }
@@ -762,7 +762,7 @@ fn log_level(text: &str) -> Result<log::LevelFilter, String> {
     text.parse().map_err(|_| "expected error, warn, info, debug or trace".to_owned())
 }
 
-/// A level of the log by its word, for `netapply.log=`.
+/// The log level with this name, for `netapply.log=`.
 ///
 /// # Errors
 /// There is no such level.

@@ -16,7 +16,7 @@ use crate::page;
 pub use codes::Code;
 pub use render::{At, DiagnosticRecord, Renderer};
 
-/// How bad it is, from harmless to fatal.
+/// The severity, from harmless to fatal.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -43,18 +43,18 @@ impl fmt::Display for Severity {
 pub struct Diagnostic {
     /// The stable code.
     pub code: Code,
-    /// How bad.
+    /// The severity.
     pub severity: Severity,
-    /// What is wrong: one sentence without a full stop, names and values in it.
+    /// What is wrong: one sentence without a full stop, including names and values.
     pub message: String,
-    /// Where; [`Place::NONE`] where no place in the file is to blame.
+    /// Where; [`Place::NONE`] if it concerns no place in the file.
     pub at: Place,
-    /// What to do, where the message does not say it already.
+    /// What to do, if the message does not say it already.
     pub hint: Option<String>,
 }
 
 impl Diagnostic {
-    /// A diagnostic of the severity that the code's row has.
+    /// A diagnostic with the severity of the code's row.
     pub fn new(code: Code, at: Place, message: impl Into<String>) -> Self {
         Diagnostic { code, severity: code.severity(), message: printable(message.into()), at, hint: None }
     }
@@ -92,18 +92,19 @@ pub fn worst(diagnostics: &[Diagnostic]) -> Option<Severity> {
     diagnostics.iter().map(|d| d.severity).max()
 }
 
-/// The candidate that `wrong` was most likely meant to be: at most a third of its letters differ, of three one. Never itself.
+/// The likeliest candidate for a misspelt `wrong`: at most a third of its letters differ, of three one. Never `wrong`
+/// itself.
 pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = wrong.chars().count();
     let limit = length / 3;
-    // As many letters differ as one text is longer: most candidates need no closer look.
+    // At least the difference in length is the distance: most candidates need no closer look.
     let close = |candidate: &&str| candidate.chars().count().abs_diff(length) <= limit && *candidate != wrong;
     let near = candidates.into_iter().filter(close).map(|c| (distance(wrong, c), c));
     let near = near.filter(|(d, _)| *d <= limit);
     near.min_by_key(|(d, _)| *d).map(|(_, c)| c)
 }
 
-/// Levenshtein distance; `-` and `_` count as one letter, case does not count. Texts over 64 letters are far apart.
+/// Levenshtein distance; `-` and `_` are the same, and case is ignored. Texts over 64 letters are far apart.
 fn distance(a: &str, b: &str) -> usize {
     let fold = |t: &str| -> Vec<char> {
         t.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
@@ -140,7 +141,7 @@ mod tests {
         assert_eq!(nearest("bond_lnks", keys), Some("bond_links"));
         assert_eq!(nearest("MTU", keys), Some("mtu"));
         assert_eq!(nearest("gateway", keys), None);
-        // Of two letters one may be any other.
+        // With two letters, one may differ.
         assert_eq!(nearest("n1", ["n1", "n2", "b1"]), None);
         assert_eq!(nearest("ens3", ["ens3"]), None);
         assert_eq!(distance("kitten", "sitting"), 3);

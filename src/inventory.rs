@@ -1,5 +1,5 @@
-//! The machine as the kernel describes it: links, addresses, routes, rules. Serializable, so that a bug report becomes
-//! a test (`netapply inventory`, `--inventory FILE`). Knows nothing of netlink; `kernel` fills it.
+//! The machine's state in the kernel: links, addresses, routes, rules. Serializable, so that a bug report becomes a
+//! test (`netapply inventory`, `--inventory FILE`). Knows nothing of netlink; `kernel` fills it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,7 +17,7 @@ use crate::model::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Inventory {
-    /// Version of this form; 1.
+    /// Version of this format; 1.
     pub version: u32,
     /// Kernel release (`uname -r`).
     pub kernel: String,
@@ -25,33 +25,33 @@ pub struct Inventory {
     pub links: Vec<ObservedLink>,
     /// Addresses.
     pub addresses: Vec<AddressEntry>,
-    /// Routes, without cached ones and the kernel's own of the table `local`.
+    /// Routes, without cached ones and the kernel's own in the table `local`.
     pub routes: Vec<RouteEntry>,
-    /// Policy rules, without the three that the kernel makes.
+    /// Policy rules, without the kernel's own three.
     pub rules: Vec<RuleEntry>,
-    /// Families without a rule that leads all packets to the routing table main: somebody deleted that of the kernel.
+    /// Families without a rule that leads all packets to the main routing table: somebody deleted the kernel's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub no_main_rule: Vec<Family>,
-    /// Settings below /proc/sys that hold for every link, or for new ones: `net/ipv6/conf/all/disable_ipv6`,
-    /// `net/ipv4/conf/all/rp_filter`, … Those of IPv6 are missing where the kernel has none (`ipv6.disable=1`).
+    /// Settings below /proc/sys for every link, or for new ones: `net/ipv6/conf/all/disable_ipv6`,
+    /// `net/ipv4/conf/all/rp_filter`, … Those of IPv6 are missing if the kernel has none (`ipv6.disable=1`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, i64>,
     /// What could not be decoded, for a person. Normally empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undecoded: Vec<String>,
-    /// /etc/machine-id is there and lies on a drive, so that it outlives the boot.
+    /// /etc/machine-id exists and is on a drive, so that it survives a reboot.
     #[serde(skip_serializing_if = "is_false")]
     pub machine_id_lasts: bool,
-    /// Drawn at random where a description asks for a random MAC address; in memory only.
+    /// A random number, if a description asks for a random MAC address; in memory only.
     #[serde(skip)]
     pub random: u64,
-    /// What a run that was killed had not put back yet; not the kernel's, so no part of the form.
+    /// What a killed run had not restored yet; not kernel state, so not serialized.
     #[serde(skip)]
     pub owed: Owed,
 }
 
-/// Addresses and routes of links that are not described, which the kernel drops when a link under them is taken down: the
-/// plan puts them back.
+/// Addresses and routes of undescribed links, which the kernel drops when a link below them is taken down: the plan
+/// restores them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Owed {
     /// Addresses.
@@ -77,10 +77,10 @@ pub struct ObservedLink {
     /// Permanent hardware address (`IFLA_PERM_ADDRESS`, kernel 5.6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permanent_mac: Option<MacAddr>,
-    /// Where the current hardware address comes from; read only where the description asks for a random one.
+    /// The origin of the current hardware address; read only if the description asks for a random one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac_origin: Option<MacOrigin>,
-    /// What it is (`IFLA_INFO_KIND`).
+    /// Its kind (`IFLA_INFO_KIND`).
     #[serde(skip_serializing_if = "LinkKind::is_hardware")]
     pub kind: LinkKind,
     /// Link layer.
@@ -89,32 +89,32 @@ pub struct ObservedLink {
     pub up: bool,
     /// `IFF_LOWER_UP`.
     pub carrier: bool,
-    /// RFC 2863 state in lower case: `up`, `down`, `lowerlayerdown`, …
+    /// RFC 2863 state in lowercase: `up`, `down`, `lowerlayerdown`, …
     pub operstate: String,
     /// MTU in bytes.
     pub mtu: u32,
-    /// Smallest MTU that the driver takes; 0 is unknown.
+    /// Smallest MTU that the driver accepts; 0 is unknown.
     #[serde(skip_serializing_if = "is_zero")]
     pub min_mtu: u32,
-    /// Largest MTU that the driver takes; 0 is unknown.
+    /// Largest MTU that the driver accepts; 0 is unknown.
     #[serde(skip_serializing_if = "is_zero")]
     pub max_mtu: u32,
     /// Name of its bond, bridge or VRF.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controller: Option<String>,
-    /// Name of the link it is made on, where that is in this namespace (`IFLA_LINK`); a veth's peer.
+    /// Name of its parent, if that is in this namespace (`IFLA_LINK`); a veth's peer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     /// Driver, for hardware.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub driver: String,
-    /// Where the device sits: the target of /sys/class/net/X/device without its root, `pci0000:00/0000:00:03.0/virtio1`.
+    /// Where the device is: the target of /sys/class/net/X/device without its root, `pci0000:00/0000:00:03.0/virtio1`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub bus: String,
     /// Options of its kind, by the table's names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, OptionValue>,
-    /// Options it has as a port, by the table's names.
+    /// Options as a port, by the table's names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub port: BTreeMap<String, OptionValue>,
     /// The VLANs of a bridge or of a bridge's port, in order; `None` for others.
@@ -126,25 +126,25 @@ pub struct ObservedLink {
     /// Token for addresses from router advertisements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Ipv6Addr>,
-    /// It resolves no neighbours (`IFF_NOARP`): `arp off` on a NIC; natural for a tunnel, VXLAN, VRF or dummy link.
+    /// It does not resolve neighbours (`IFF_NOARP`): `arp off` on a NIC; normal for a tunnel, VXLAN, VRF or dummy link.
     #[serde(skip_serializing_if = "is_false")]
     pub no_arp: bool,
-    /// net.ipv6.conf.X settings that decide what the link does with IPv6: `disable_ipv6`, `accept_ra`, `autoconf`, `mtu`, …
+    /// net.ipv6.conf.X settings that affect IPv6 on the link: `disable_ipv6`, `accept_ra`, `autoconf`, `mtu`, …
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ipv6: BTreeMap<String, i64>,
-    /// net.ipv4.conf.X settings that decide what the link does with IPv4: `rp_filter`, `forwarding`, `arp_ignore`, …
+    /// net.ipv4.conf.X settings that affect IPv4 on the link: `rp_filter`, `forwarding`, `arp_ignore`, …
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ipv4: BTreeMap<String, i64>,
     /// Offload features that are on or off, by ethtool's name; read only for links whose description names one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub features: BTreeMap<String, bool>,
-    /// Wake-on-LAN by magic packet; read only where the description asks.
+    /// Wake-on-LAN by magic packet; read only if the description sets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_on_lan: Option<bool>,
-    /// Whether a WireGuard link has the described keys and peers; read only where a description has some.
+    /// Whether a WireGuard link has the described keys and peers; read only if a description has some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wireguard_as_described: Option<bool>,
-    /// Its keys and peers, to be put back under `--strict`; kept in memory only.
+    /// Its keys and peers, to be restored under `--strict`; kept in memory only.
     #[serde(skip)]
     pub wireguard: Option<Wireguard>,
     /// False while udev has not finished with a NIC (it runs, and has no entry for it yet).
@@ -153,34 +153,34 @@ pub struct ObservedLink {
 }
 
 impl ObservedLink {
-    /// Where a NIC is on the PCI bus: the last part of the path that is such an address.
+    /// The NIC's PCI address: the last part of the path that is one.
     pub fn pci_address(&self) -> Option<&str> {
         let is_address = |part: &&str| part.len() >= 12 && part.contains(':') && part.contains('.');
         self.bus.rsplit('/').find(is_address)
     }
 
-    /// A NIC: hardware, or a veth (which is what a container has), not made by netapply's own kinds.
+    /// Whether it is a NIC: hardware, or a veth (which is what a container has), not one of netapply's own kinds.
     pub fn is_nic(&self) -> bool {
         matches!(self.kind.known(), Some(Kind::Physical | Kind::Veth)) && self.layer != LinkLayer::Loopback
     }
 
-    /// Has this name or alternative name.
+    /// Whether it has this name or alternative name.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.altnames.iter().any(|a| a == name)
     }
 }
 
-/// Where a link's hardware address comes from (`addr_assign_type` in /sys/class/net; `NET_ADDR_…`, linux/netdevice.h).
+/// The origin of a link's hardware address (`addr_assign_type` in /sys/class/net; `NET_ADDR_…`, linux/netdevice.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MacOrigin {
-    /// The device has it.
+    /// The device's own.
     Permanent,
-    /// The kernel drew it.
+    /// Chosen at random by the kernel.
     Random,
-    /// Another link has it: a VLAN's parent, a bond's member.
+    /// Taken from another link: a VLAN's parent, a bond's member.
     Stolen,
-    /// A program set it.
+    /// Set by a program.
     Set,
 }
 
@@ -193,20 +193,20 @@ impl MacOrigin {
     }
 }
 
-/// An address in the kernel's form: observed, or to be there.
+/// An address in the kernel's form: observed or desired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AddressEntry {
     /// Name of its link.
     pub link: String,
     /// Address and prefix (`IFA_LOCAL` where there is one).
     pub net: IpNet,
-    /// Far end of a point-to-point address.
+    /// Peer of a point-to-point address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<IpNet>,
     /// IPv4 broadcast address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broadcast: Option<Ipv4Addr>,
-    /// IPv4 label, where it is not the link's name.
+    /// IPv4 label, if it is not the link's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Scope.
@@ -217,27 +217,27 @@ pub struct AddressEntry {
     /// Valid lifetime in seconds; `None` is forever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<u32>,
-    /// Duplicate detection has not ended.
+    /// Duplicate address detection has not finished.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tentative: bool,
-    /// Duplicate detection found another owner.
+    /// Duplicate address detection found another owner.
     #[serde(default, skip_serializing_if = "is_false")]
     pub duplicate: bool,
-    /// Put there for good, not by router advertisements or a lease (`IFA_F_PERMANENT`).
+    /// Permanent, not from router advertisements or a lease (`IFA_F_PERMANENT`).
     pub permanent: bool,
-    /// Who made it (`IFA_PROTO`, kernel 5.18).
+    /// What made it (`IFA_PROTO`, kernel 5.18).
     #[serde(default, skip_serializing_if = "AddressProtocol::is_unspecified")]
     pub protocol: AddressProtocol,
-    /// What it was made with, in ip(8)'s words: `ADDRESS_FLAGS`.
+    /// Flags it was created with, by ip(8)'s names: `ADDRESS_FLAGS`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<AddressFlag>,
-    /// Metric of the route to its subnet (`IFA_RT_PRIORITY`); 0 is the kernel's own.
+    /// Metric of its connected route (`IFA_RT_PRIORITY`); 0 is the kernel's default.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub metric: u32,
 }
 
 impl AddressEntry {
-    /// An address of global scope that is there for good, without peer, broadcast, label, lifetime or protocol.
+    /// A permanent address of global scope, without peer, broadcast, label, lifetime or protocol.
     pub fn new(link: impl Into<String>, net: IpNet) -> Self {
         Self {
             link: link.into(),
@@ -258,7 +258,7 @@ impl AddressEntry {
     }
 }
 
-/// A flag that an address is made with, numbered as the kernel does (`IFA_F_…`, linux/if_addr.h).
+/// A flag for creating an address, numbered as in the kernel (`IFA_F_…`, linux/if_addr.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressFlag {
@@ -268,14 +268,14 @@ pub enum AddressFlag {
     Home = 0x10,
     /// Temporary addresses are made from it.
     MngTmpAddr = 0x100,
-    /// No route to its subnet comes with it.
+    /// No connected route is created with it.
     NoPrefixRoute = 0x200,
     /// Multicast groups are joined with it.
     AutoJoin = 0x400,
 }
 
 impl AddressFlag {
-    /// Each with ip(8)'s word.
+    /// Each with ip(8)'s name.
     pub const WORDS: &'static [(AddressFlag, &'static str)] = &[
         (AddressFlag::NoDad, "nodad"),
         (AddressFlag::Home, "home"),
@@ -285,25 +285,25 @@ impl AddressFlag {
     ];
 }
 
-/// A route in the kernel's form: observed, or to be there.
+/// A route in the kernel's form: observed or desired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouteEntry {
     /// Destination.
     pub to: IpNet,
-    /// Name of the link; `None` for one that has none, or several.
+    /// Name of the link; `None` if it has none, or several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
     /// Gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<IpAddr>,
-    /// Made on-link (`RTNH_F_ONLINK`).
+    /// The gateway counts as on-link (`RTNH_F_ONLINK`).
     #[serde(default, skip_serializing_if = "is_false")]
     pub on_link: bool,
     /// Type.
     pub kind: RouteKind,
     /// Scope (IPv4).
     pub scope: Scope,
-    /// Who made it (`rtm_protocol`).
+    /// What made it (`rtm_protocol`).
     pub protocol: Protocol,
     /// Priority.
     pub metric: u32,
@@ -315,37 +315,38 @@ pub struct RouteEntry {
     /// Metrics (`RTAX_…`): `mtu`, `hoplimit`, `initcwnd`, …, by ip(8)'s names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, u32>,
-    /// The next hops of an IPv4 route that has several: `link`, `via` and `on_link` are empty then.
+    /// The next hops of a multipath IPv4 route: `link`, `via` and `on_link` are empty then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hops: Vec<NextHopEntry>,
-    /// One of several IPv6 routes of one destination, table and metric that the kernel uses together and shows as one:
-    /// its share of the traffic, 1 to 256. Protocol, source and metrics are those of the first; of the others the kernel
-    /// does not tell them.
+    /// One of several IPv6 routes with one destination, table and metric that the kernel uses together and shows as
+    /// one: its weight, 1 to 256. Protocol, source and metrics are those of the first; the kernel does not show the
+    /// others'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
     /// Source prefix that it is for (`RTA_SRC`; IPv6 only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<IpNet>,
-    /// Type of service that it is for; 0 is every.
+    /// Type of service that it is for; 0 is any.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tos: u8,
     /// Seconds until the kernel removes it; `None` is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u32>,
-    /// Id of the next-hop object that it uses (`RTA_NH_ID`, ip-nexthop(8)); link and gateway are that one's.
+    /// Id of the next-hop object that it uses (`RTA_NH_ID`, ip-nexthop(8)); link and gateway are the object's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_hop_id: Option<u32>,
     /// Router preference (`RTA_PREF`, RFC 4191): 1 high, 3 low; `None` is medium.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preference: Option<u8>,
-    /// Attributes (`RTA_…`) that netapply does not know, encapsulation among them: whatever they do, the route is another
-    /// than the same without them, and cannot be made again.
+    /// Attributes (`RTA_…`) that netapply does not know, encapsulation among them: whatever they mean, the route
+    /// differs from one without them, and cannot be recreated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<u16>,
 }
 
 impl RouteEntry {
-    /// A unicast route to `to` in the table `main`, of global scope and protocol static, without link, gateway or metric.
+    /// A unicast route to `to` in the table `main`, of global scope and protocol static, without link, gateway or
+    /// metric.
     pub fn new(to: IpNet) -> Self {
         Self {
             to,
@@ -370,31 +371,31 @@ impl RouteEntry {
         }
     }
 
-    /// Whether it leads through another machine: the kernel looks up how to reach that first.
+    /// Whether it leads through another host: the kernel looks up how to reach that first.
     pub fn has_gateway(&self) -> bool {
         self.via.is_some() || !self.hops.is_empty()
     }
 
-    /// The links that it leads to; none for a blackhole and the like.
+    /// Its links; none for a blackhole and the like.
     pub fn links(&self) -> impl Iterator<Item = &str> {
         self.link.as_deref().into_iter().chain(self.hops.iter().filter_map(|hop| hop.link.as_deref()))
     }
 
-    /// The slots of those names, for one who has to change them.
+    /// The names of its links, to be changed.
     pub fn links_mut(&mut self) -> impl Iterator<Item = &mut Option<String>> {
         std::iter::once(&mut self.link).chain(self.hops.iter_mut().map(|hop| &mut hop.link))
     }
 
-    /// The same destination, table, metric and next hops, whoever made it.
+    /// Whether destination, table, metric and next hops are the same, whoever added it.
     pub fn has_same_next_hop(&self, other: &RouteEntry) -> bool {
         let parts = |r: &RouteEntry| (r.to, r.table, r.metric, r.via);
         parts(self) == parts(other) && self.link == other.link && self.hops == other.hops
     }
 
-    /// This route, which is there, is `wanted` as far as the kernel tells: of one that it shows together with others
-    /// that is the next hop. The route that it makes by itself with an address is as good as the same one by hand.
+    /// Whether this existing route is `wanted`, as far as the kernel shows: of a route shown together with others, only
+    /// the next hop. The kernel's own connected route counts as the same one added by hand.
     pub fn serves_as(&self, wanted: &RouteEntry) -> bool {
-        // Of ten thousand routes nearly all are.
+        // With ten thousand routes, nearly all match.
         if self == wanted {
             return true;
         }
@@ -404,7 +405,7 @@ impl RouteEntry {
         }
         let mut alike = RouteEntry { weight: None, ..wanted.clone() };
         if self.to.addr().is_ipv6() {
-            // Only IPv4 keeps a scope.
+            // Only IPv4 has a scope.
             alike.scope = self.scope;
         }
         if self.kind.is_linkless() {
@@ -430,14 +431,14 @@ pub struct NextHopEntry {
     /// Gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<IpAddr>,
-    /// Made on-link (`RTNH_F_ONLINK`).
+    /// The gateway counts as on-link (`RTNH_F_ONLINK`).
     #[serde(default, skip_serializing_if = "is_false")]
     pub on_link: bool,
-    /// Its share of the traffic, 1 to 256.
+    /// Its weight, 1 to 256.
     pub weight: u16,
 }
 
-/// A policy rule in the kernel's form: observed, or to be there.
+/// A policy rule in the kernel's form: observed or desired.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RuleEntry {
     /// In JSON 4 or 6.
@@ -459,7 +460,7 @@ pub struct RuleEntry {
     /// Type of service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tos: Option<u8>,
-    /// Who made it (`FRA_PROTOCOL`).
+    /// What made it (`FRA_PROTOCOL`).
     #[serde(default)]
     pub protocol: Protocol,
     /// Has selectors that netapply does not know, so it is not netapply's.
@@ -484,7 +485,7 @@ mod family_number {
 }
 
 impl Inventory {
-    /// The kernel has IPv6; true if the inventory does not tell.
+    /// Whether the kernel has IPv6; true if the inventory does not tell.
     pub fn has_ipv6(&self) -> bool {
         self.sysctls.is_empty() || self.sysctls.keys().any(|key| key.starts_with("net/ipv6/"))
     }

@@ -1,8 +1,8 @@
-//! The log: to standard error, with journal priorities under systemd, and whole into files for those who collect a
+//! The log: to standard error, with journal priorities under systemd, and in full to files that are collected with a
 //! ramdisk's logs.
 //!
-//! Standard error may be a pipe or a socket that nobody reads, or a serial line that takes nothing. A thread of its own
-//! writes to it, so that the work never waits for the log; [`finish`] gives it a moment at the end.
+//! Standard error may be a pipe or a socket that nobody reads, or a serial line that accepts nothing. A thread writes
+//! to it, so that the work never waits for the log; [`finish`] gives it a moment at the end.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,7 +17,7 @@ use log::{Level, LevelFilter};
 use crate::machine::{clock, files};
 use crate::page::{Page, printable};
 
-/// Bytes that may wait to be written to standard error. Further lines are dropped and counted.
+/// Bytes that may be queued for standard error. Further lines are dropped and counted.
 const WAITING: usize = 8 << 20;
 /// At the end, standard error is given up after it has accepted nothing for this long.
 const STUCK: Duration = Duration::from_secs(2);
@@ -26,12 +26,12 @@ pub(crate) const FINISH: Duration = Duration::from_secs(8);
 /// Records for this target are pages, which may have several lines.
 const PAGE: &str = "netapply::page";
 
-/// How the lines on standard error begin.
+/// The prefix of lines on standard error.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Prefix {
     /// `netapply: `, for a person.
     Name,
-    /// `<4>netapply: `: the priority that the journal and /dev/kmsg take off (sd-daemon(3)).
+    /// `<4>netapply: `: the priority that the journal and /dev/kmsg strip (sd-daemon(3)).
     Priority,
 }
 
@@ -43,7 +43,7 @@ struct Tee {
     files: Vec<File>,
 }
 
-/// Lines that wait for standard error to take them.
+/// Lines queued for standard error.
 #[derive(Default)]
 struct Pending {
     queue: Mutex<Queue>,
@@ -55,7 +55,7 @@ struct Queue {
     lines: VecDeque<String>,
     bytes: usize,
     lost: usize,
-    /// Lines that were written.
+    /// Number of lines written.
     written: u64,
     /// A line is being written.
     busy: bool,
@@ -64,7 +64,7 @@ struct Queue {
 /// The log's own, for [`finish`].
 static STDERR: OnceLock<Arc<Pending>> = OnceLock::new();
 
-/// Starts the log. Everything down to `debug` goes to those of the files that can be written, whatever `level` is.
+/// Starts the log. Everything down to `debug` goes to the files that can be written, whatever `level` is.
 pub fn start(level: LevelFilter, prefix: Prefix, files: &[PathBuf]) {
     let files: Vec<File> = files.iter().filter_map(|path| files::append(path).ok()).collect();
     let most = if files.is_empty() { level } else { level.max(LevelFilter::Debug) };
@@ -74,11 +74,11 @@ pub fn start(level: LevelFilter, prefix: Prefix, files: &[PathBuf]) {
     let writes = thread.spawn(move || pending.write_all(|line| io::stderr().lock().write_all(line))).is_ok();
     let level = if writes { level } else { LevelFilter::Off };
     let tee = Tee { level, prefix, stderr, files };
-    // A second start changes nothing: the first log goes on.
+    // A second start changes nothing: the first log continues.
     let _ = Builder::new()
         .filter_module("netapply", most)
         .target(Target::Pipe(Box::new(tee)))
-        // The first byte carries the level to `Tee`, which takes it off.
+        // The first byte passes the level to `Tee`, which removes it.
         .format(|out, record| {
             let level = record.level() as u8;
             match record.target() {
@@ -96,7 +96,7 @@ pub fn page(level: Level, page: &Page) {
     }
 }
 
-/// Gives standard error the time that it needs to take what there is, as long as it takes anything.
+/// Waits for standard error to accept what is queued, as long as it accepts anything.
 pub fn finish() {
     // A boot calls it before its report goes to standard output, and every run at its end: one bound for both.
     static FINISHED: Once = Once::new();
@@ -119,7 +119,7 @@ impl Pending {
         self.changed.notify_all();
     }
 
-    /// The thread's work: writes what comes, for ever.
+    /// The thread's work: writes queued lines, forever.
     fn write_all(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -136,7 +136,7 @@ impl Pending {
             queue.bytes = queue.bytes.saturating_sub(line.len());
             queue.busy = true;
             drop(queue);
-            // A line that nobody reads is dropped.
+            // A line that cannot be written is dropped.
             let _ = write(line.as_bytes());
             queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.busy = false;
@@ -164,8 +164,8 @@ impl Pending {
 }
 
 impl Tee {
-    /// To standard error in a write for each line, which is a message of its own to /dev/kmsg (printk.c,
-    /// devkmsg_write); to a file in one write, since a record may have thousands of lines.
+    /// To standard error in a write per line, which is a message of its own to /dev/kmsg (printk.c, devkmsg_write); to
+    /// a file in one write, since a record may have thousands of lines.
     fn record(&mut self, level: Level, text: &str) {
         if level.to_level_filter() <= self.level {
             let priority = match self.prefix {

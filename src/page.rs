@@ -1,8 +1,8 @@
 //! Text for people: terminals, the log, consoles, a CI's annotations.
 //!
-//! Names and values come from media and networks that a stranger may have written. [`Page`] is made of lines, and whatever
-//! a line says is made [`printable`] on its way in, so that nothing in it can move a cursor, turn the reading direction or
-//! begin a line of its own. What prints takes a page, so that nothing can be printed around it. JSON has escapes of its own.
+//! Names and values come from media and networks that a stranger may control. [`Page`] consists of lines, and
+//! everything added to it is made [`printable`], so that it cannot move a cursor, turn the reading direction or begin a
+//! line of its own. Printing functions take a page, so that nothing bypasses it. JSON has its own escapes.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -17,10 +17,10 @@ pub enum Style {
     Colour,
 }
 
-/// How a part of a line looks, where the page has colours.
+/// The style of a part of a line, if the page has colours.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// As everything else.
+    /// The default style.
     Normal,
     /// Bold.
     Bold,
@@ -61,7 +61,7 @@ impl Page {
         Page { text: String::new(), style }
     }
 
-    /// Adds a line; whatever is in it, it stays one line.
+    /// Adds a line; whatever its content, it stays one line.
     pub fn line(&mut self, line: fmt::Arguments<'_>) {
         let begin = self.text.len();
         // Writing to a String does not fail.
@@ -110,8 +110,8 @@ impl fmt::Display for Page {
     }
 }
 
-/// A foreign text as it can be shown on one line: control characters, line breaks, and characters that are not seen or
-/// turn the reading direction stand as escapes, such as `\n` and `\u{202e}`.
+/// An untrusted text in a form that can be shown on one line: control characters, line breaks, and characters that are
+/// invisible or turn the reading direction are escaped, such as `\n` and `\u{202e}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || !text.chars().any(is_unprintable) {
         return Cow::Borrowed(text);
@@ -123,7 +123,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// A character of a foreign text that is shown with a caret below it: what cannot be shown takes one column, too.
+/// A character of an untrusted text that is shown with a caret below it: unprintable ones take one column, too.
 pub fn one_column(c: char) -> char {
     match c {
         c if c.is_control() => ' ',

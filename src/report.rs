@@ -1,7 +1,8 @@
-//! What happened, for a program and for a person: report.json, and at most 20 lines of 80 columns for a console.
+//! The result of a run, for programs and people: report.json, and at most 20 lines of 80 columns for a console.
 //!
-//! [`Report`] is filled by the stages as they end ([`Builder`]) and decides only its verdict. [`screen`] lays it out,
-//! [`places`] writes it to files, [`consoles`] shows it, [`systemd`] tells systemd. Knows nothing of how it came about.
+//! [`Report`] is filled by the stages as they finish ([`Builder`]) and decides only its verdict. [`screen`] lays it
+//! out, [`places`] writes it to files, [`consoles`] shows it, [`systemd`] notifies systemd. Knows nothing of the
+//! stages.
 
 pub mod consoles;
 mod picture;
@@ -26,7 +27,7 @@ use crate::verify::input::Input;
 pub use picture::{Row, RowState};
 pub use timeline::Timeline;
 
-/// Version of the form of report.json: docs/schema/report.v1.json.
+/// Version of the format of report.json: docs/schema/report.v1.json.
 const VERSION: u32 = 1;
 
 /// The verdict.
@@ -35,22 +36,22 @@ const VERSION: u32 = 1;
 pub enum Verdict {
     /// The network is as described and works.
     Works,
-    /// The network was made as described; whether it works was not asked.
+    /// The network was made as described; whether it works was not checked.
     Applied,
-    /// Nothing is known to fail, and something that should have been checked could not be.
+    /// Nothing is known to fail, but something that should have been checked could not be.
     Unverified,
     /// Something described is missing or does not work.
     Faults,
-    /// There was nothing to apply or verify, or nothing that could be.
+    /// There was nothing to apply or verify, or it could not be.
     Nothing,
     /// It was stopped before everything was known.
     Interrupted,
 }
 
-/// What happened.
+/// The result of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Version of this form.
+    /// Version of this format.
     pub version: u32,
     /// netapply's own version.
     pub netapply: &'static str,
@@ -64,7 +65,7 @@ pub struct Report {
     pub seconds: f64,
     /// Where the time went.
     pub timeline: Timeline,
-    /// Where the description came from.
+    /// The origin of the description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Origin>,
     /// The description's format.
@@ -72,16 +73,16 @@ pub struct Report {
     pub format: String,
     /// Diagnostics of the description and the machine.
     pub diagnostics: Vec<DiagnosticRecord>,
-    /// What was done to the machine; absent where nothing was tried.
+    /// What was done to the machine; absent if nothing was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applied: Option<Applied>,
-    /// The links, as a tree: what a person sees of them.
+    /// The links, as a tree for a person.
     pub picture: Vec<Row>,
     /// Every check; empty without verification.
     pub checks: Vec<Check>,
-    /// Why something does not work, the surest first.
+    /// Why something does not work, by certainty.
     pub causes: Vec<Cause>,
-    /// What was observed.
+    /// The evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
     /// The lines of the screen, without colour.
@@ -94,11 +95,11 @@ pub struct Report {
 /// What was done to the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// Steps that were planned.
+    /// Number of planned steps.
     pub planned: usize,
-    /// Steps that were done.
+    /// Number of steps done.
     pub done: usize,
-    /// Steps that failed; those that needed them were not tried.
+    /// Steps that failed; those that depended on them were not tried.
     pub failed: Vec<FailedStep>,
 }
 
@@ -109,20 +110,20 @@ pub struct FailedStep {
     pub code: String,
     /// The described link that it served.
     pub link: String,
-    /// The ip(8) line that does the same, or what it was in a few words.
+    /// The equivalent ip(8) command, or the step in a few words.
     pub step: String,
     /// Why, in the kernel's words.
     pub why: String,
     /// The place in the description that asked for it; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<At>,
-    /// What to do where something of the machine is in the way, and not the description.
+    /// What to do if the machine's state is in the way, and not the description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
 impl Report {
-    /// Whether nothing was applied and nothing is at fault: this boot was never meant to have a description.
+    /// Whether nothing was applied and nothing failed: this boot was never meant to have a description.
     fn is_by_design(&self) -> bool {
         let notes = self.causes.iter().all(|cause| cause.severity == Severity::Note);
         self.verdict == Verdict::Nothing && notes && !self.causes.is_empty()
@@ -130,7 +131,7 @@ impl Report {
 }
 
 impl Applied {
-    /// True for a cause that only repeats a failed step: its link is missing, steps remain.
+    /// Whether a cause only repeats a failed step: its link is missing, steps remain.
     fn explains(&self, cause: &Cause, checks: &[Check]) -> bool {
         let known = |at: &usize| {
             let check = checks.get(*at);
@@ -145,10 +146,10 @@ impl Applied {
     }
 }
 
-/// What the stages know. Everything is optional: a report is written at every exit, however early.
+/// The results of the stages. Everything is optional: a report is written at every exit, however early.
 #[derive(Debug, Default)]
 pub struct Builder<'a> {
-    /// Where the description came from.
+    /// The origin of the description.
     pub source: Option<Origin>,
     /// The description's format.
     pub format: &'a str,
@@ -156,13 +157,13 @@ pub struct Builder<'a> {
     pub diagnostics: Vec<DiagnosticRecord>,
     /// What was done.
     pub applied: Option<Applied>,
-    /// What was expected, for the picture.
+    /// The verified description, for the picture.
     pub input: Option<&'a Input>,
-    /// How the verification ended.
+    /// The result of the verification.
     pub verification: Option<Verification>,
-    /// Causes that the stages before verification know: no drive, an unreadable one.
+    /// Causes that are known before verification: no drive, an unreadable one.
     pub causes: Vec<Cause>,
-    /// The verification only glanced at the state: nothing was asked of the network.
+    /// The verification only looked at the state: the network was not probed.
     pub glance: bool,
     /// The command was `verify`, which applies nothing.
     pub only_verified: bool,
@@ -175,7 +176,7 @@ pub struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Makes the report.
+    /// Builds the report.
     pub fn finish(self, exit_code: u8) -> Report {
         let (checks, mut causes, evidence) = match self.verification {
             Some(v) => (v.checks, v.causes, Some(v.evidence)),
@@ -190,7 +191,7 @@ impl Builder<'_> {
         earlier.extend(self.diagnostics.iter().filter_map(from_diagnostic));
         earlier.retain(|cause| !causes.iter().any(|known| says_more(known.code, cause.code)));
         causes.retain(|cause| !self.applied.iter().any(|applied| applied.explains(cause, &checks)));
-        // A NIC of which there are two is there: that the link has none only repeats it.
+        // A NIC that matches twice does exist: that the link has none only repeats that.
         let described = self.input.map_or(&[][..], |input| &input.links);
         let is_ambiguous = |name: &str| described.iter().any(|link| link.ambiguous && link.name == name);
         causes.retain(|cause| cause.code != Code::NicMissing || !is_ambiguous(&cause.link));
@@ -237,7 +238,7 @@ fn says_more(found: Code, earlier: Code) -> bool {
     found == earlier || (nic && follows.contains(&earlier))
 }
 
-/// A refused step is its own cause: the kernel's words say why.
+/// A refused step is its own cause: the kernel's text is the reason.
 fn from_step(step: &FailedStep) -> Cause {
     let code = step.code.parse().unwrap_or(Code::KernelRefused);
     let at = step.at.as_ref().map_or_else(String::new, |at| format!(" ({at})"));
@@ -253,7 +254,7 @@ fn from_step(step: &FailedStep) -> Cause {
     Cause::new(code, Certainty::Proved, &step.link, message, action)
 }
 
-/// An error in the text is its own cause.
+/// An error in the description is its own cause.
 fn from_diagnostic(record: &DiagnosticRecord) -> Option<Cause> {
     if record.severity != Severity::Error {
         return None;

@@ -1,8 +1,8 @@
 //! Desired and Inventory to [`Resolved`]: the only place where a MAC meets a NIC.
 //!
-//! Every link gets the name that it will have, and the name it has now where it exists. A name is never guessed: a NIC
-//! that is not there is reported with those that are, and takes along what stands on it ([`Missing::Report`]), or a
-//! stand-in is shown for it ([`Missing::StandIn`], for a plan away from the machine). Entry: [`resolve`].
+//! Every link gets its desired name, and its current one if it exists. A name is never guessed: a missing NIC is
+//! reported with the existing ones, and the links on top of it are left out ([`Missing::Report`]), or a stand-in is
+//! shown for it ([`Missing::StandIn`], for a plan away from the machine). Entry: [`resolve`].
 
 mod names;
 mod nic;
@@ -15,32 +15,32 @@ use crate::model::{Activation, Desired, DesiredMac, Ipv6, Kind, Link, Located, R
 
 pub use nic::MatchedBy;
 
-/// What to do about a NIC that is not there.
+/// What to do about a missing NIC.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// An error; the links that need it are left out.
     Report,
-    /// A made-up NIC takes its place, with one note.
+    /// A placeholder NIC is used, with one note.
     StandIn,
 }
 
-/// The description on this machine.
+/// The description resolved on this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Resolved {
-    /// What a link stands on comes before it: NICs, then bonds, then their VLANs.
+    /// In dependency order: NICs, then bonds, then their VLANs.
     pub links: Vec<ResolvedLink>,
-    /// Ids of the links that are left out since more than one NIC fits each.
+    /// Ids of the links that are left out because several NICs match each.
     pub ambiguous: Vec<String>,
-    /// What no NIC matches yet, and one that appears later may: `the MAC address 52:54:00:00:00:01 (link "a")`.
+    /// What no NIC matches yet, but a later one may: `the MAC address 52:54:00:00:00:01 (link "a")`.
     pub unmatched: Vec<String>,
-    /// Rules, those written at links included.
+    /// Rules, including those given with links.
     pub rules: Vec<Rule>,
-    /// Name servers and search domains, those written at links included.
+    /// Name servers and search domains, including those given with links.
     pub resolver: Resolver,
 }
 
 impl Resolved {
-    /// The described links that are on the machine, by the names that they have now.
+    /// The described links that exist, by their current names.
     pub fn present(&self) -> impl Iterator<Item = (&str, &Link)> {
         self.links.iter().filter_map(|link| Some((link.current.as_deref()?, &link.desired)))
     }
@@ -49,36 +49,36 @@ impl Resolved {
 /// A link of the description on this machine. References are names in the kernel.
 #[derive(Clone, Debug)]
 pub struct ResolvedLink {
-    /// What is asked for. Its own references are still ids.
+    /// The description. Its own references are still ids.
     pub desired: Link,
-    /// The name that it will have.
+    /// Its desired name.
     pub name: String,
-    /// The name that it has now; `None` if it has to be made.
+    /// Its current name; `None` if it has to be created.
     pub current: Option<String>,
-    /// How its NIC was found; `None` for made links.
+    /// How its NIC was found; `None` for software links.
     pub matched: Option<MatchedBy>,
-    /// It is made up: this machine has no such NIC.
+    /// It is a placeholder: this machine has no such NIC.
     pub stand_in: bool,
-    /// Name of the link it is made on.
+    /// Name of its parent.
     pub parent: Option<String>,
     /// Name of the other end of a veth pair.
     pub peer: Option<String>,
     /// Name and kind of its bond, bridge or VRF.
     pub controller: Option<(String, Kind)>,
-    /// The table of its VRF, or its own where it is one.
+    /// The table of its VRF, or its own if it is one.
     pub vrf_table: Option<u32>,
     /// Names of its members.
     pub members: Vec<String>,
     /// An alternative name to add.
     pub altname: Option<String>,
-    /// netapply itself asks for its IPv4 lease.
+    /// netapply itself requests its IPv4 lease.
     pub lease: Option<Leased>,
 }
 
-/// How a lease of netapply's own stands.
+/// The state of a lease of netapply's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leased {
-    /// It is in force, and what it gives is among the described addresses and routes.
+    /// It is in force, and included in the described addresses and routes.
     InForce,
     /// There is none, for this reason: a clause.
     Missing(String),
@@ -91,7 +91,7 @@ impl Resolved {
     }
 }
 
-/// Joins a checked description with a machine.
+/// Resolves a checked description on a machine.
 pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (Resolved, Vec<Diagnostic>) {
     let mut diags = Vec::new();
     let nic::Matches { found, unmatched, ambiguous } = nic::find(desired, inventory, missing, &mut diags);
@@ -131,7 +131,7 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
     (Resolved { links, ambiguous, unmatched, rules, resolver }, diags)
 }
 
-/// A link of which only its names are known yet.
+/// A link with only its names so far.
 pub(crate) fn blank(link: &Link, name: String, current: Option<String>) -> ResolvedLink {
     ResolvedLink {
         desired: link.clone(),
@@ -152,7 +152,7 @@ pub(crate) fn blank(link: &Link, name: String, current: Option<String>) -> Resol
 fn resolved_nic(link: &Link, nic: &nic::FoundNic) -> ResolvedLink {
     let current = (!nic.stand_in).then(|| nic.name.clone());
     let mut resolved = blank(link, nic.name.clone(), current);
-    // It was looked for by its MAC address, and found by its name: it is to get that address.
+    // Looked for by MAC address and found by name: it gets that address.
     let by_name = matches!(nic.by, nic::MatchedBy::Name(_)) && !link.select.otherwise.is_empty();
     if let Some(mac) = link.select.mac.filter(|_| by_name && link.mac.is_none()) {
         resolved.desired.mac = Some(Located::new(DesiredMac::Is(mac.value), mac.at));
@@ -160,8 +160,8 @@ fn resolved_nic(link: &Link, nic: &nic::FoundNic) -> ResolvedLink {
     ResolvedLink { matched: Some(nic.by.clone()), stand_in: nic.stand_in, ..resolved }
 }
 
-/// The kernel takes no route through a link that is down, and netapply leaves some so: those come with the run after it
-/// was brought up.
+/// The kernel refuses routes through a link that is down, and netapply leaves some links down: their routes are added
+/// by the run after the link was brought up.
 fn leave_out_routes(link: &mut ResolvedLink, inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
     let is_up = || link.current.as_deref().and_then(|name| inventory.link(name)).is_some_and(|l| l.up);
     let down = match link.desired.activation {
@@ -230,7 +230,7 @@ fn leave_out_links(mut links: Vec<ResolvedLink>, diags: &mut Vec<Diagnostic>) ->
     }
 }
 
-/// Turns ids into names: parents, peers, members, and the controller that each member gets by being one.
+/// Turns ids into names: parents, peers, members, and the controllers of members.
 fn connect(links: &mut [ResolvedLink]) {
     let mut names: HashMap<String, Vec<String>> = HashMap::new();
     for link in links.iter() {
@@ -257,7 +257,7 @@ fn connect(links: &mut [ResolvedLink]) {
     }
 }
 
-/// Says which undescribed bonds and bridges of the machine lose their last port: the plan sets them down.
+/// Reports which undescribed bonds and bridges of the machine lose their last port: the plan sets them down.
 fn emptied_controllers(links: &[ResolvedLink], inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
     let current: HashMap<&str, &ResolvedLink> =
         links.iter().filter_map(|link| Some((link.current.as_deref()?, link))).collect();
@@ -290,7 +290,7 @@ fn vrf_table(link: &Link) -> Option<u32> {
     u32::try_from(table).ok()
 }
 
-/// Sorts so that what a link stands on comes before it, else in the order of the text.
+/// Sorts by dependency, otherwise in file order.
 pub(crate) fn foundations_first(links: Vec<ResolvedLink>) -> Vec<ResolvedLink> {
     let places: HashMap<&str, usize> =
         links.iter().enumerate().map(|(place, link)| (link.name.as_str(), place)).collect();
@@ -304,8 +304,8 @@ pub(crate) fn foundations_first(links: Vec<ResolvedLink>) -> Vec<ResolvedLink> {
             }
         }
     }
-    // A link whose foundation is written after it waits for another pass over the text. The passes are counted, not made:
-    // 10,000 VLANs, each on the next one, would be moved fifty million times.
+    // A link described before one that it depends on waits for another pass over the description. The passes are
+    // counted, not made: 10,000 VLANs, each on the next one, would be moved fifty million times.
     let mut passes = vec![0; links.len()];
     let mut ready: Vec<usize> = (0..links.len()).filter(|&place| lacking[place] == 0).collect();
     while let Some(below) = ready.pop() {
@@ -317,7 +317,7 @@ pub(crate) fn foundations_first(links: Vec<ResolvedLink>) -> Vec<ResolvedLink> {
             }
         }
     }
-    // The checks have removed cycles; if any is left, its links keep their order at the end and are not lost.
+    // The checks have removed cycles; if any is left, its links are kept at the end, in their order.
     let pass = |place: usize| if lacking[place] == 0 { passes[place] } else { usize::MAX };
     let mut order: Vec<_> = (0..links.len()).collect();
     order.sort_by_key(|&place| pass(place));

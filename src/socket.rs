@@ -13,13 +13,13 @@ use tokio::io::unix::AsyncFd;
 /// Every frame, whatever its EtherType (linux/if_ether.h).
 pub(crate) const ETH_P_ALL: u16 = 0x0003;
 
-/// An instruction of a classic BPF program (linux/filter.h): for a jump how many to skip where the comparison holds, and
-/// where it does not.
+/// An instruction of a classic BPF program (linux/filter.h): for a jump how many to skip if the comparison holds, and
+/// if it does not.
 pub(crate) const fn op(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt, jf, k }
 }
 
-/// The Internet checksum (RFC 1071); 0 over what holds its own.
+/// The Internet checksum (RFC 1071); 0 over data that includes its own.
 pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let word = |pair: &[u8]| match pair {
         [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
@@ -39,18 +39,18 @@ pub(crate) struct Socket {
     fd: AsyncFd<OwnedFd>,
 }
 
-/// Where a packet came from and what the kernel says of it.
+/// Where a packet came from and what the kernel reports about it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Received {
     /// Bytes in the buffer.
     pub(crate) length: usize,
     /// Sender, for IP sockets.
     pub(crate) from: Option<IpAddr>,
-    /// The frame is one that this machine sent.
+    /// The frame was sent by this machine.
     pub(crate) outgoing: bool,
-    /// The check sum of what the frame carries is left to hardware to fill in: a virtual NIC's sender does that.
+    /// The payload's checksum is left to hardware to fill in: the sender on a virtual NIC does that.
     pub(crate) unsummed: bool,
-    /// The VLAN tag that the NIC or the kernel took out of the frame.
+    /// The VLAN tag that the NIC or the kernel stripped from the frame.
     pub(crate) tag: Option<u16>,
 }
 
@@ -124,12 +124,12 @@ impl Socket {
         checked(fd as isize)?;
         // SAFETY: the descriptor is open and nobody else's.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: an OwnedFd gives out always the same descriptor, and closes it only when dropped.
+        // SAFETY: an OwnedFd always returns the same descriptor, and closes it only when dropped.
         let fd = unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)?;
         Ok(Socket { fd })
     }
 
-    /// A raw ICMP or ICMPv6 socket that sends only through the interface of that index, or through any for 0.
+    /// A raw ICMP or ICMPv6 socket that sends only through the interface with that index, or through any for 0.
     pub(crate) fn icmp(v4: bool, index: u32) -> io::Result<Self> {
         let (domain, protocol) =
             if v4 { (libc::AF_INET, libc::IPPROTO_ICMP) } else { (libc::AF_INET6, libc::IPPROTO_ICMPV6) };
@@ -140,7 +140,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Binds to an interface, whatever it is called by now.
+    /// Binds to an interface, whatever its current name.
     fn bind_link(&self, index: u32) -> io::Result<()> {
         const SO_BINDTOIFINDEX: i32 = 62;
         match self.set(libc::SOL_SOCKET, SO_BINDTOIFINDEX, i32::try_from(index).unwrap_or(0)) {
@@ -161,7 +161,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// The same for the frames that a classic BPF program lets through; an empty one lets all through.
+    /// The same for the frames that a classic BPF program passes; an empty one passes all.
     pub(crate) fn filtered(index: u32, protocol: u16, program: &[libc::sock_filter]) -> io::Result<Self> {
         let socket = Self::packet(index, protocol)?;
         if !program.is_empty() {
@@ -189,7 +189,7 @@ impl Socket {
         self.set_bytes(level, name, &value.to_ne_bytes())
     }
 
-    /// Lets the kernel drop frames for which this classic BPF program gives 0.
+    /// Makes the kernel drop frames for which this classic BPF program returns 0.
     fn filter(&self, program: &[libc::sock_filter]) -> io::Result<()> {
         let filter = libc::sock_fprog {
             len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
@@ -208,7 +208,7 @@ impl Socket {
         checked(result as isize).map(|_| ())
     }
 
-    /// Takes frames for a group address, or with none every frame (promiscuous mode), until the socket closes.
+    /// Receives frames for a group address, or with none every frame (promiscuous mode), until the socket closes.
     pub(crate) fn join(&self, index: u32, group: Option<[u8; 6]>) -> io::Result<()> {
         let kind = if group.is_some() { libc::PACKET_MR_MULTICAST } else { libc::PACKET_MR_PROMISC };
         let mut request = Vec::with_capacity(16);
@@ -231,7 +231,7 @@ impl Socket {
         self.bind(&Address::of_ip(ip, index))
     }
 
-    /// Takes packets from that address only.
+    /// Receives packets from that address only.
     pub(crate) fn connect(&self, ip: IpAddr, index: u32) -> io::Result<()> {
         let address = Address::of_ip(ip, index);
         // SAFETY: the storage is valid for the length given with it.
@@ -276,7 +276,7 @@ impl Socket {
     }
 }
 
-/// `struct tpacket_auxdata` of linux/if_packet.h: where a tag went that is no longer in the frame.
+/// `struct tpacket_auxdata` of linux/if_packet.h: holds the tag that was stripped from the frame.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Auxdata {
@@ -342,7 +342,7 @@ fn receive_now(fd: i32, buffer: &mut [u8]) -> io::Result<Received> {
     Ok(received)
 }
 
-/// Asks the kernel to say of each frame which VLAN tag was taken out of it, and whether its check sum stands.
+/// Asks the kernel to report for each frame the VLAN tag that was stripped, and whether its checksum is filled in.
 pub(crate) fn want_tags(socket: &Socket) -> io::Result<()> {
     socket.set(libc::SOL_PACKET, PACKET_AUXDATA, 1)
 }

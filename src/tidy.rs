@@ -1,4 +1,4 @@
-//! Rules of the house that no lint checks. Reads the sources; part of the unit tests.
+//! Project rules that no lint checks. Reads the sources; part of the unit tests.
 
 mod rooms;
 mod source;
@@ -25,7 +25,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Whether the condition that begins at `if let` or `while let` goes on with `&&` before its block.
+/// Whether the condition that begins at `if let` or `while let` continues with `&&` before its block.
 fn is_chain(rest: &str) -> bool {
     let mut depth = 0;
     let mut previous = ' ';
@@ -43,8 +43,8 @@ fn is_chain(rest: &str) -> bool {
     false
 }
 
-/// Let chains compile with the developers' compilers and not with Rust 1.85, which is `rust-version` and what Debian
-/// 13 has. No lint tells.
+/// Let chains compile with current compilers but not with Rust 1.85, which is `rust-version` and what Debian 13 has. No
+/// lint reports them.
 #[test]
 fn no_let_chains() {
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! A diagnostic as a person reads it: place, message, source line with a caret, hint.
+//! A diagnostic in the form for people: place, message, source line with a caret, hint.
 
 use std::fmt;
 
@@ -12,21 +12,20 @@ use crate::page::{Look, Page, Style, one_column};
 /// Prints diagnostics with their source lines.
 #[derive(Copy, Clone, Debug)]
 pub struct Renderer<'a> {
-    /// The texts, in the order of [`Place::file`].
+    /// The documents, in the order of [`Place::file`].
     pub texts: &'a [Text],
     /// How to print.
     pub style: Style,
 }
 
 impl Renderer<'_> {
-    /// `net.json:3:7` or, without a place, the name of the first text.
+    /// `net.json:3:7` or, without a place, the name of the first document.
     pub fn place(&self, at: Place) -> String {
         let name = self.texts.get(usize::from(at.file)).map_or("", |t| t.name.as_str());
         if at.is_known() { format!("{name}:{}:{}", at.line, at.column) } else { name.to_owned() }
     }
 
-    /// The path in the document, such as `links[2].bond_mode`, or empty. A missing key is missing in a
-    /// mapping: the path is the mapping's.
+    /// The path in the document, such as `links[2].bond_mode`, or empty. For a missing key it is the mapping's path.
     pub fn path(&self, at: Place, code: Option<Code>) -> String {
         let of_value = code == Some(Code::MissingKey);
         self.texts.get(usize::from(at.file)).map_or_else(String::new, |t| t.path(at, of_value))
@@ -70,25 +69,24 @@ impl Renderer<'_> {
         }
     }
 
-    /// A place as JSON has it; `None` without one.
+    /// A place in its JSON form; `None` without one.
     pub fn at(&self, at: Place, code: Option<Code>) -> Option<At> {
         let file = self.texts.get(usize::from(at.file)).map(|t| t.name.clone()).unwrap_or_default();
         at.is_known().then(|| At { file, line: at.line, column: at.column, path: self.path(at, code) })
     }
 
-    /// A diagnostic as JSON has it.
+    /// A diagnostic in its JSON form.
     pub fn record(&self, diagnostic: &Diagnostic) -> DiagnosticRecord {
         let Diagnostic { code, severity, message, at, hint } = diagnostic.clone();
         DiagnosticRecord { code, severity, message, at: self.at(at, Some(code)), hint, related: None }
     }
 
-    /// Diagnostics as JSON has them.
+    /// Diagnostics in their JSON form.
     pub fn records(&self, diagnostics: &[Diagnostic]) -> Vec<DiagnosticRecord> {
         diagnostics.iter().map(|diagnostic| self.record(diagnostic)).collect()
     }
 
-    /// The source line, cut around the column to fit a console, and the caret's offset in it. Lines of keys are
-    /// secrets.
+    /// The source line, cut around the column to fit a console, and the caret's offset in it. Secrets are masked.
     fn source_line(&self, at: Place) -> Option<(String, usize)> {
         const WIDTH: usize = 70;
         if !at.is_known() {
@@ -137,7 +135,7 @@ impl fmt::Display for At {
 pub struct DiagnosticRecord {
     /// What it is about.
     pub code: Code,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// What is wrong.
     pub message: String,
@@ -147,7 +145,7 @@ pub struct DiagnosticRecord {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The other side, where two descriptions do not go together.
+    /// The other place, if two descriptions conflict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub related: Option<At>,
 }

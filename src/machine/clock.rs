@@ -1,4 +1,4 @@
-//! The clock that goes on while the machine sleeps and that nobody sets: the time of day may be wrong this early.
+//! A clock that continues during suspend and cannot be set: the time of day may be wrong this early.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! netapply's own files: written whole or not at all, and never a pipe or device that somebody put in their place.
+//! netapply's own files: written atomically, and never to a pipe or device in their place.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 /// More than netapply ever writes; a longer file is not its own.
 const LONGEST: u64 = 256 << 20;
 
-/// Writes a file with these permissions beside its place and moves it there: a reader sees the old one or the new one. A
-/// run that is killed leaves at most one file beside it, always of the same name.
+/// Writes a file with these permissions under a temporary name and renames it: a reader sees the old one or the new
+/// one. A killed run leaves at most one temporary file, always with the same name.
 ///
 /// # Errors
-/// The place cannot be written. The old file is still there then.
+/// The file cannot be written. The old one still exists then.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
@@ -25,7 +25,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         fs::rename(&beside, path)
     });
     if moved.is_err() {
-        // Half a file is of no use to anybody, and there may be none.
+        // A partial file is useless, and there may be none.
         let _ = fs::remove_file(&beside);
     }
     moved
@@ -38,18 +38,18 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Makes a folder that everybody may read, and those above it.
+/// Creates a folder that everybody may read, and its parents.
 ///
 /// # Errors
-/// It cannot be made.
+/// It cannot be created.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
-/// Removes a file; none is fine.
+/// Removes a file, if it exists.
 ///
 /// # Errors
-/// It is still there.
+/// It still exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -60,7 +60,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 /// The content of a regular file.
 ///
 /// # Errors
-/// There is none, it cannot be read, or it is something else: a pipe would be waited for.
+/// It does not exist, cannot be read, or is something else: reading a pipe would block.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let mut content = Vec::new();
@@ -68,8 +68,8 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Opens a regular file to append to, and makes it where there is none. No symbolic link is followed: the folder may be
-/// the work of others.
+/// Opens a regular file for appending, and creates it if missing. No symbolic link is followed: others may be able to
+/// write to the folder.
 ///
 /// # Errors
 /// It cannot be opened, or is something else.
@@ -78,10 +78,10 @@ pub fn append(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path)?)
 }
 
-/// Opens a file to lock, readable by root only. Whatever else is in its place goes.
+/// Opens a file for locking, readable by root only. Anything else in its place is removed.
 ///
 /// # Errors
-/// It cannot be made.
+/// It cannot be created.
 pub fn lockable(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
@@ -110,7 +110,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/x.json");
         write(&path, b"one", 0o600).unwrap();
-        // What a killed run left, and what somebody else put there.
+        // Left by a killed run, and by somebody else.
         fs::write(folder.path().join("run/x.json.new"), "").unwrap();
         write(&path, b"two", 0o600).unwrap();
         assert_eq!(read(&path).unwrap(), b"two");

@@ -1,5 +1,5 @@
-//! Where everything of the machine is. One value owns every path, so that a test or a rehearsal can give another root;
-//! no other room spells a path of the running machine for the file system. [`clock`] is the machine's.
+//! The paths of the machine. One value owns every path, so that a test or a rehearsal can use another root; no other
+//! room spells a path of the running machine for the file system. [`clock`] is the machine's.
 
 pub mod clock;
 pub mod files;
@@ -19,7 +19,7 @@ impl Default for Machine {
 }
 
 impl Machine {
-    /// The machine whose root is this folder.
+    /// The machine with this root folder.
     pub fn below(root: impl Into<PathBuf>) -> Machine {
         Machine { root: root.into() }
     }
@@ -35,13 +35,13 @@ impl Machine {
         Some(name.trim().to_owned()).filter(|name| is_host_name(name))
     }
 
-    /// Where an absolute path of the machine is, such as `/etc/resolv.conf`.
+    /// The location of an absolute path of the machine, such as `/etc/resolv.conf`.
     pub fn at(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 }
 
-/// Whether somebody gave a machine this name: the kernel and distributions have others for one without.
+/// Whether it is a real host name: the kernel and distributions have defaults for a machine without one.
 pub fn is_host_name(name: &str) -> bool {
     !["", "localhost", "localhost.localdomain", "(none)"].contains(&name)
 }
@@ -62,15 +62,15 @@ paths! {
     report "/run/netapply/report.json";
     /// The description that was applied last. Only root may read it: it can hold keys.
     description "/run/netapply/description.json";
-    /// What a run takes and has not put back yet.
+    /// What a run takes away and has not put back yet.
     owed "/run/netapply/owed.json";
     /// The file that is locked while the machine is changed.
     lock "/run/netapply/lock";
-    /// What is known of each link that netapply leases.
+    /// The state of each link that netapply leases.
     leases "/run/netapply/leases";
-    /// Where whoever renews leases takes orders.
+    /// The socket for orders to whatever renews leases.
     leases_socket "/run/netapply/leases.socket";
-    /// Where a drive is mounted, in a mount namespace of its own.
+    /// The mount point of a drive, in a mount namespace of its own.
     drive "/run/netapply/drive";
     /// The log of this boot.
     log "/run/netapply/netapply.log";
@@ -82,7 +82,7 @@ paths! {
     // The kernel's
     /// sysfs.
     sys "/sys";
-    /// The machine's UUID, as the firmware has it; for root only.
+    /// The machine's UUID from the firmware; for root only.
     product_uuid "/sys/class/dmi/id/product_uuid";
     /// A folder for each link.
     sys_net "/sys/class/net";
@@ -102,17 +102,17 @@ paths! {
     // The image's
     /// Exists in an initramfs.
     initrd_release "/etc/initrd-release";
-    /// 32 hexadecimal digits that tell the machine from all others (machine-id(5)).
+    /// 32 hexadecimal digits that identify the machine (machine-id(5)).
     machine_id "/etc/machine-id";
     /// Host names and addresses.
     hosts "/etc/hosts";
     /// Name servers.
     resolv_conf "/etc/resolv.conf";
-    /// What udev knows of each device.
+    /// udev's database of devices.
     udev "/run/udev";
-    /// Where the journal takes entries (systemd.journal-fields(7), "Native Journal Protocol").
+    /// The journal's socket (systemd.journal-fields(7), "Native Journal Protocol").
     journal_socket "/run/systemd/journal/socket";
-    /// Where D-Bus takes connections.
+    /// The D-Bus socket.
     dbus_socket "/run/dbus/system_bus_socket";
 }
 

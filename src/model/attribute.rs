@@ -1,8 +1,8 @@
-//! One table for the options of bonds, bridges, VLANs and the other links that software makes.
+//! One table for the options of bonds, bridges, VLANs and the other software links.
 //!
-//! Each row says what an option is called by ip(8), which netlink attribute carries it and in which form, and when
-//! the kernel lets it change. Formats check values against a row, the kernel room encodes and decodes by it, the
-//! plan compares and prints by it: an option is added here and nowhere else.
+//! Each row has an option's name in ip(8), its netlink attribute and encoding, and when the kernel allows a change.
+//! Formats check values against a row, the kernel room encodes and decodes by it, the plan compares and prints by it:
+//! an option is added here and nowhere else.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,25 +20,25 @@ pub use tables::{of_kind, of_port};
 /// One option of a kind of link, or of a port of such a link.
 #[derive(Debug)]
 pub struct Attribute {
-    /// ip(8)'s word for it, which is the kernel's own name of the option.
+    /// Its name in ip(8), which is the kernel's own name of the option.
     pub name: &'static str,
     /// The netlink attribute inside `IFLA_INFO_DATA` (or `IFLA_INFO_SLAVE_DATA`), from linux/if_link.h.
     pub nla: u16,
-    /// How the value travels.
+    /// How the value is encoded.
     pub form: Form,
-    /// When an existing link takes a new value.
+    /// When the option of an existing link can be changed.
     pub change: Change,
     /// The bond modes that know the option; empty for all (`unsuppmodes` in drivers/net/bonding/bond_options.c).
     pub modes: &'static [BondMode],
-    /// First kernel that has it, where that is newer than 4.19; else empty.
+    /// First kernel that has it, if newer than 4.19; else empty.
     pub since: &'static str,
-    /// How ip(8) wants it written.
+    /// How ip(8) writes it.
     pub print: Print,
-    /// The numbers that the kernel takes, where that is less than the form holds.
+    /// The range that the kernel accepts, if narrower than the form's.
     pub range: Option<(i64, i64)>,
 }
 
-/// How a value travels in a netlink attribute. Numbers are in host order unless the name says otherwise.
+/// How a value is encoded in a netlink attribute. Numbers are in host order unless the name says otherwise.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub enum Form {
     /// Unsigned 8 bits.
@@ -57,13 +57,13 @@ pub enum Form {
     Bool,
     /// 0 or 1 in 32 bits.
     Bool32,
-    /// One of some words, as a number of 8 bits.
+    /// One of a list of words, as a number of 8 bits.
     Word8(&'static [(&'static str, u32)]),
-    /// One of some words, as a number of 16 bits.
+    /// One of a list of words, as a number of 16 bits.
     Word16(&'static [(&'static str, u32)]),
-    /// One of some words, as a number of 16 bits in network order.
+    /// One of a list of words, as a number of 16 bits in network order.
     Word16Be(&'static [(&'static str, u32)]),
-    /// One of some words, as a number of 32 bits.
+    /// One of a list of words, as a number of 32 bits.
     Word32(&'static [(&'static str, u32)]),
     /// Six bytes.
     Mac,
@@ -77,7 +77,7 @@ pub enum Form {
     Ip6List,
     /// Index of another link; the value is that link's name ([`OptionValue::Text`]).
     Link,
-    /// An attribute without content, there or not.
+    /// A flag: an attribute without content, present or absent.
     Flag,
     /// Two 16-bit port numbers in network order, low and high ([`OptionValue::Range`]).
     PortRange,
@@ -86,12 +86,12 @@ pub enum Form {
     GreKey,
 }
 
-/// `GRE_KEY` of linux/if_tunnel.h: the flag that says that packets carry a key.
+/// `GRE_KEY` of linux/if_tunnel.h: the flag for packets with a key.
 pub const GRE_KEY: u16 = 0x2000;
 /// From `IFLA_GRE_IKEY` back to `IFLA_GRE_IFLAGS`, and from `IFLA_GRE_OKEY` to `IFLA_GRE_OFLAGS`.
 pub const GRE_FLAGS_BEFORE: u16 = 2;
 
-/// When an existing link takes a new value.
+/// When the option of an existing link can be changed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// At any time.
@@ -102,14 +102,14 @@ pub enum Change {
     WithoutMembers,
     /// While it is down and has no members.
     DownWithoutMembers,
-    /// At any time, but all options of the link must be sent together: what is not sent goes back to zero (the tunnels'
+    /// At any time, but all options of the link must be sent together: missing ones are reset to zero (the tunnels'
     /// `…_netlink_parms` in net/ipv4 and net/ipv6 begin with an empty set).
     Together,
-    /// Never: the link must be made anew.
+    /// Never: the link must be recreated.
     Never,
 }
 
-/// How ip(8) wants an option written.
+/// How ip(8) writes an option.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Print {
     /// `name value`; booleans as 1 and 0.
@@ -118,9 +118,9 @@ pub enum Print {
     OnOff,
     /// `name` or `noname`.
     No,
-    /// As another word: `word value`.
+    /// As a different word: `word value`.
     As(&'static str),
-    /// `name value` in hexadecimal, which is how ip(8) reads a type of service.
+    /// `name value` in hexadecimal, which is how ip(8) parses a type of service.
     Hex,
     /// `group value` for a multicast address, else `remote value`.
     Group,
@@ -149,7 +149,7 @@ pub enum OptionValue {
 }
 
 impl fmt::Display for OptionValue {
-    /// As ip(8) reads it.
+    /// As accepted by ip(8).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OptionValue::Bool(on) => f.write_str(if *on { "1" } else { "0" }),
@@ -167,7 +167,7 @@ impl fmt::Display for OptionValue {
 }
 
 impl Attribute {
-    /// The value that `text` means for this option: a word or its number, a number in the kernel's range and unit, an
+    /// Parses `text` as a value of this option: a word or its number, a number in the kernel's range and unit, an
     /// address, on/off/yes/no/true/false/1/0. The error says what was expected.
     pub fn parse(&self, text: &str) -> Result<OptionValue, String> {
         let text = text.trim();
@@ -203,7 +203,7 @@ impl Attribute {
         }
     }
 
-    /// The numbers that the kernel takes for this option, lowest and highest.
+    /// The range that the kernel accepts for this option, lowest and highest.
     pub fn range(&self) -> (i64, i64) {
         self.range.unwrap_or(match self.form {
             Form::U8 => (0, u8::MAX.into()),
@@ -213,7 +213,7 @@ impl Attribute {
         })
     }
 
-    /// The words that the option takes, in the kernel's order; empty if it takes none.
+    /// The words that the option accepts, in the kernel's order; empty if it has none.
     pub fn words(&self) -> &'static [(&'static str, u32)] {
         match self.form {
             Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => words,
@@ -221,7 +221,7 @@ impl Attribute {
         }
     }
 
-    /// The option as ip(8) wants it: `miimon 100`, `nolearning`, `hairpin on`.
+    /// The option as ip(8) writes it: `miimon 100`, `nolearning`, `hairpin on`.
     pub fn ip_words(&self, value: &OptionValue) -> Vec<String> {
         match (self.print, value) {
             (Print::OnOff, OptionValue::Bool(on)) => {
@@ -246,13 +246,13 @@ impl Kind {
         of_kind(self)
     }
 
-    /// The options that a port of this controller has.
+    /// The options of a port of this controller.
     pub fn port_attributes(self) -> &'static [Attribute] {
         of_port(self)
     }
 }
 
-/// The row for an option by name.
+/// The row of an option by name.
 pub fn find(rows: &'static [Attribute], name: &str) -> Option<&'static Attribute> {
     rows.iter().find(|row| row.name == name)
 }
@@ -262,7 +262,7 @@ pub fn of(kind: Kind, name: &str) -> Option<&'static Attribute> {
     find(of_kind(kind), name)
 }
 
-/// The values that a new link of `kind` has where nothing is said, if they are not the kernel's own but ip(8)'s.
+/// ip(8)'s default values for a new link of `kind`, if they differ from the kernel's.
 pub fn defaults(kind: Kind) -> impl Iterator<Item = (&'static str, OptionValue)> {
     let defaults = tunnels::ip_defaults(kind).iter();
     defaults.filter_map(move |(name, text)| {

@@ -1,7 +1,6 @@
-//! Base64 (RFC 4648, section 4): keys of WireGuard, and what Kubernetes keeps in Secrets.
+//! Base64 (RFC 4648, section 4): WireGuard keys, and the values of Kubernetes Secrets.
 
-/// The bytes that `text` stands for; `None` if it is not base64, which the end of its last letter, and the `=` that fill it
-/// up, are part of.
+/// Decodes `text`; `None` if it is not base64, including the unused bits of its last character and the `=` padding.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     let fill = text.len() - digits.len();
@@ -27,7 +26,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
             held &= (1 << bits) - 1;
         }
     }
-    // The bits left over belong to no byte.
+    // The remaining bits must be zero.
     (held == 0).then_some(bytes)
 }
 

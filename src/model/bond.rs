@@ -4,20 +4,20 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A bond's mode, numbered as the kernel does (linux/if_bonding.h). In JSON it is ip(8)'s word.
+/// A bond's mode, numbered as in the kernel (linux/if_bonding.h). In JSON it is ip(8)'s name.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BondMode {
-    /// Packets in turn; the kernel's default.
+    /// Round-robin; the kernel's default.
     #[default]
     #[serde(rename = "balance-rr")]
     BalanceRr = 0,
-    /// One member, the others in reserve.
+    /// One active member, the others as backup.
     #[serde(rename = "active-backup")]
     ActiveBackup = 1,
     /// By a hash of the addresses.
     #[serde(rename = "balance-xor")]
     BalanceXor = 2,
-    /// Everything on all members.
+    /// Every packet on all members.
     #[serde(rename = "broadcast")]
     Broadcast = 3,
     /// LACP.
@@ -54,7 +54,7 @@ impl BondMode {
         (BondMode::BalanceAlb.word(), BondMode::BalanceAlb as u32),
     ];
 
-    /// ip(8)'s word.
+    /// ip(8)'s name.
     pub const fn word(self) -> &'static str {
         match self {
             BondMode::BalanceRr => "balance-rr",
@@ -67,12 +67,12 @@ impl BondMode {
         }
     }
 
-    /// The mode for ip(8)'s word.
+    /// The mode with ip(8)'s name.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().find(|mode| mode.word() == word).copied()
     }
 
-    /// The mode for the kernel's number.
+    /// The mode with the kernel's number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }

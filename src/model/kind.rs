@@ -1,8 +1,8 @@
-//! What a link is: to a description, and as the kernel tells it.
+//! The kind of a link: in a description, and in the kernel.
 
 use serde::{Deserialize, Serialize};
 
-/// What a link is. Everything but [`Kind::Physical`] is made by software, and made by us where it is missing.
+/// The kind of a link. All except [`Kind::Physical`] are software links, created by netapply if missing.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // the names are the kernel's, see KINDS
 pub enum Kind {
@@ -27,10 +27,10 @@ pub enum Kind {
     Vti6,
 }
 
-/// The kernel's word for InfiniBand's interfaces, which are hardware and have a kind all the same.
+/// The kernel's name for InfiniBand interfaces, which are hardware but have a kind.
 pub const IPOIB: &str = "ipoib";
 
-/// Each kind with the kernel's word for it (`IFLA_INFO_KIND`) and the words for a person.
+/// Each kind with the kernel's name for it (`IFLA_INFO_KIND`) and the name for a person.
 const KINDS: &[(Kind, &str, &str)] = &[
     (Kind::Physical, "", "NIC"),
     (Kind::Bond, "bond", "bond"),
@@ -59,22 +59,22 @@ impl Kind {
         KINDS.iter().map(|(kind, _, _)| *kind)
     }
 
-    /// The kernel's word, as in `ip link add … type WORD`; empty for a NIC.
+    /// The kernel's name, as in `ip link add … type WORD`; empty for a NIC.
     pub fn word(self) -> &'static str {
         KINDS.iter().find(|(kind, _, _)| *kind == self).map_or("", |(_, word, _)| word)
     }
 
-    /// The words for a person: `bond`, `VLAN`.
+    /// The name for a person: `bond`, `VLAN`.
     pub fn noun(self) -> &'static str {
         KINDS.iter().find(|(kind, _, _)| *kind == self).map_or("link", |(_, _, noun)| noun)
     }
 
-    /// The kernel's word with which options are read and set. The options that a NIC has are InfiniBand's.
+    /// The kernel's name with which options are read and set. A NIC's options are InfiniBand's.
     pub fn options_word(self) -> &'static str {
         if self == Kind::Physical { IPOIB } else { self.word() }
     }
 
-    /// The kind for the kernel's word; `None` for a kind that netapply does not know.
+    /// The kind for the kernel's name; `None` for a kind that netapply does not know.
     pub fn from_word(word: &str) -> Option<Self> {
         if word == IPOIB {
             return Some(Kind::Physical);
@@ -82,19 +82,19 @@ impl Kind {
         KINDS.iter().find(|(_, w, _)| *w == word && !w.is_empty()).map(|(kind, _, _)| *kind)
     }
 
-    /// Can have ports: bond, bridge, VRF.
+    /// Whether it can have ports: bond, bridge, VRF.
     pub fn is_controller(self) -> bool {
         matches!(self, Kind::Bond | Kind::Bridge | Kind::Vrf)
     }
 
-    /// Carries Ethernet frames; the others carry IP packets.
+    /// Whether it carries Ethernet frames; the others carry IP packets.
     pub fn is_ethernet(self) -> bool {
         use Kind::{Gre, Ip6gre, Ip6tnl, Ipip, Sit, Vti, Vti6, Wireguard};
         !matches!(self, Sit | Ipip | Ip6tnl | Gre | Ip6gre | Vti | Vti6 | Wireguard)
     }
 
-    /// Whether the kernel lets a controller of this kind have a member of that one. Of links without Ethernet only an
-    /// active-backup bond has `any`, and then of one kind only.
+    /// Whether the kernel accepts a member of that kind in a controller of this kind. Of links without Ethernet only an
+    /// active-backup bond accepts `any`, and then of one kind only.
     pub fn takes(self, member: Kind, any: bool) -> bool {
         match (self, member) {
             (Kind::Bond | Kind::Bridge | Kind::Vrf, Kind::Vrf) | (Kind::Bridge, Kind::Bridge) => false,
@@ -106,27 +106,27 @@ impl Kind {
     }
 }
 
-/// What an observed link is (`IFLA_INFO_KIND`). In JSON it is the kernel's word, empty for hardware.
+/// The kind of an observed link (`IFLA_INFO_KIND`). In JSON it is the kernel's name, empty for hardware.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LinkKind {
     /// Hardware.
     #[default]
     Hardware,
-    /// InfiniBand's interfaces: hardware, and a kind all the same.
+    /// An InfiniBand interface: hardware, but with a kind.
     Ipoib,
-    /// A kind that netapply makes; never [`Kind::Physical`].
+    /// A kind that netapply creates; never [`Kind::Physical`].
     Made(Kind),
-    /// Any other kind, by the kernel's word.
+    /// Any other kind, by the kernel's name.
     Other(String),
 }
 
 impl LinkKind {
-    /// The link is of this kind; every piece of hardware is [`Kind::Physical`].
+    /// Whether the link is of this kind; all hardware is [`Kind::Physical`].
     pub fn is(&self, kind: Kind) -> bool {
         self.known() == Some(kind)
     }
 
-    /// The kind by which a description knows it.
+    /// The corresponding kind in a description.
     pub fn known(&self) -> Option<Kind> {
         match self {
             LinkKind::Hardware | LinkKind::Ipoib => Some(Kind::Physical),
@@ -140,12 +140,12 @@ impl LinkKind {
         self.known().filter(|_| *self != LinkKind::Hardware)
     }
 
-    /// Hardware without a kind of its own.
+    /// Whether it is hardware without a kind of its own.
     pub fn is_hardware(&self) -> bool {
         *self == LinkKind::Hardware
     }
 
-    /// The kernel's word.
+    /// The kernel's name.
     pub fn word(&self) -> &str {
         match self {
             LinkKind::Hardware => "",
@@ -185,10 +185,10 @@ impl<'de> Deserialize<'de> for LinkKind {
     }
 }
 
-/// Link layer of an observed link (`ARPHRD_…`). In JSON it is ip(8)'s word.
+/// Link layer of an observed link (`ARPHRD_…`). In JSON it is ip(8)'s name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LinkLayer {
-    /// Not told.
+    /// Unknown.
     #[default]
     Unknown,
     /// Ethernet.
@@ -197,12 +197,12 @@ pub enum LinkLayer {
     Infiniband,
     /// The loopback interface.
     Loopback,
-    /// Any other, by ip(8)'s word.
+    /// Any other, by ip(8)'s name.
     Other(String),
 }
 
 impl LinkLayer {
-    /// ip(8)'s word.
+    /// ip(8)'s name.
     pub fn word(&self) -> &str {
         match self {
             LinkLayer::Unknown => "",

@@ -1,4 +1,4 @@
-//! A link as described, and how a description names the NIC that it means.
+//! A link of a description, and how a description identifies a NIC.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,11 +18,11 @@ pub type LinkRef = Located<String>;
 /// One link of the description.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// The name that the description gives it; unique in a [`super::Desired`].
+    /// Its id in the description; unique in a [`super::Desired`].
     pub id: String,
     /// Where it was written.
     pub at: Place,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// For a physical link: which NIC to match. Empty for others.
     pub select: Match,
@@ -30,36 +30,36 @@ pub struct Link {
     pub naming: Naming,
     /// The MAC address that it should have.
     pub mac: Option<Located<DesiredMac>>,
-    /// MTU; unset is what the kernel or the parent gives.
+    /// MTU; unset leaves the kernel's or the parent's default.
     pub mtu: Option<Located<Mtu>>,
-    /// The link it is made on: a VLAN's, macvlan's, VXLAN's or tunnel's.
+    /// The parent of a VLAN, macvlan, VXLAN or tunnel.
     pub parent: Option<LinkRef>,
     /// The other end of a veth pair.
     pub peer: Option<LinkRef>,
-    /// For a bond, bridge or VRF: the links that it controls, in the order of the text.
+    /// For a bond, bridge or VRF: its members, in file order.
     pub members: Vec<LinkRef>,
     /// Options of its kind, by [`Attribute::name`].
     pub settings: Settings,
-    /// Options that it has as a port of its bond or bridge, by [`Attribute::name`].
+    /// Options as a port of its bond or bridge, by [`Attribute::name`].
     pub port: Settings,
-    /// The VLANs that it passes as a port of a bridge that filters VLANs, or that such a bridge itself has: the whole table,
-    /// in order, without overlaps. `None` leaves what is there.
+    /// The VLANs of a port of a bridge with VLAN filtering, or of such a bridge itself: the whole table, in order,
+    /// without overlaps. `None` leaves the existing ones.
     pub vlans: Option<Vec<Located<PortVlan>>>,
     /// WireGuard keys and peers.
     pub wireguard: Option<Wireguard>,
     /// IPv6 behaviour.
     pub ipv6: Ipv6,
-    /// Addresses, in the order of the text (the first is the primary one).
+    /// Addresses, in file order (the first is the primary one).
     pub addresses: Vec<Address>,
     /// Routes through it.
     pub routes: Vec<Route>,
-    /// Rules written at it.
+    /// Rules given with it.
     pub rules: Vec<Rule>,
-    /// Name servers written at it.
+    /// Name servers given with it.
     pub resolver: Resolver,
     /// What is left to a client of the image: DHCP, router advertisements.
     pub dynamic: Vec<Located<Dynamic>>,
-    /// How IPv4 is asked for by DHCP, where it is.
+    /// How IPv4 is configured by DHCP, if it is.
     pub dhcp4: DhcpOptions,
     /// Offload features to turn on or off, by ethtool's feature name.
     pub features: BTreeMap<&'static str, Located<bool>>,
@@ -67,14 +67,14 @@ pub struct Link {
     pub wake_on_lan: Option<Located<bool>>,
     /// Bring it up, leave it, or take it down.
     pub activation: Activation,
-    /// The boot does not wait for it, and its absence is no fault.
+    /// The boot does not wait for it, and its absence is not a fault.
     pub optional: bool,
     /// Usable without carrier.
     pub ignore_carrier: bool,
 }
 
 impl Link {
-    /// A link of which nothing but kind and id is known.
+    /// A link with nothing but kind and id.
     pub fn new(id: impl Into<String>, kind: Kind, at: Place) -> Self {
         Link {
             id: id.into(),
@@ -107,24 +107,24 @@ impl Link {
     }
 }
 
-/// VLANs of a bridge's port, or of the bridge itself, that are treated alike (`bridge vlan add dev PORT vid FIRST-LAST
-/// [pvid] [untagged]`).
+/// A range of VLANs of a bridge's port, or of the bridge itself, with the same settings (`bridge vlan add dev PORT vid
+/// FIRST-LAST [pvid] [untagged]`).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortVlan {
     /// The lowest VLAN id.
     pub first: u16,
     /// The highest one.
     pub last: u16,
-    /// Untagged frames that come in belong to it; of one VLAN only.
+    /// Incoming untagged frames belong to it; true for one VLAN only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pvid: bool,
-    /// Its frames go out without a tag.
+    /// Its frames are sent untagged.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untagged: bool,
 }
 
 impl PortVlan {
-    /// The one that untagged frames belong to.
+    /// The VLAN of untagged frames.
     pub fn untagged(vid: u16) -> Self {
         PortVlan { first: vid, last: vid, pvid: true, untagged: true }
     }
@@ -153,7 +153,7 @@ impl Settings {
         }
     }
 
-    /// The mode of a bond, where one is set.
+    /// The mode of a bond, if set.
     pub fn bond_mode(&self) -> Option<BondMode> {
         self.word("mode").and_then(BondMode::from_word)
     }
@@ -167,32 +167,32 @@ impl Settings {
     }
 }
 
-/// Which NIC a physical link means. Every part that is given must hold.
+/// How to find the NIC of a physical link. All given parts must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Match {
-    /// Permanent MAC first, then the current one.
+    /// The permanent MAC address, else the current one.
     pub mac: Option<Located<MacAddr>>,
     /// Kernel or alternative name.
     pub name: Option<Located<NamePattern>>,
     /// PCI address (`0000:05:00.0`, lowercase).
     pub pci: Option<Located<String>>,
-    /// Names to look for, in this order, where nothing else fits. A NIC that is found so although `mac` is given gets that
-    /// address.
+    /// Names to look for, in this order, if nothing else matches. A NIC found this way although `mac` is given gets
+    /// that address.
     pub otherwise: Vec<Located<String>>,
-    /// Driver names, as shell patterns; one of them must fit.
+    /// Driver names, as shell patterns; one of them must match.
     pub drivers: Vec<Located<String>>,
-    /// Position among the machine's NICs in PCI order, from 0, where no NIC has the name (`ethN` without a MAC).
+    /// Index among the machine's NICs in PCI order, from 0, if no NIC has the name (`ethN` without a MAC).
     pub position: Option<usize>,
-    /// Whether the text means every NIC that fits (netplan's `match`); else more than one is an error.
+    /// Whether every matching NIC is meant (netplan's `match`); else more than one is an error.
     pub many: bool,
-    /// Whether the text wrote no link of its own for this NIC, only its name as a member.
+    /// Whether the NIC has no link of its own in the description, only its name as a member.
     pub implied: bool,
-    /// For an implied one: the id of the description that may have been meant.
+    /// For an implied one: the id of the link that may have been meant.
     pub similar: Option<String>,
 }
 
 impl Match {
-    /// What a NIC needs to fit, in words: `MAC 52:54:00:00:00:01`, `interface eth0`, `a NIC called en*`.
+    /// What a NIC must match, in words: `MAC 52:54:00:00:00:01`, `interface eth0`, `a NIC called en*`.
     pub fn what(&self) -> String {
         if let Some(pci) = &self.pci {
             return format!("PCI address {}", pci.value);
@@ -216,21 +216,21 @@ pub enum NamePattern {
     Glob(String),
 }
 
-/// `fnmatch(3)` without flags; a pattern that is none fits only itself.
+/// `fnmatch(3)` without flags; an invalid pattern matches only itself.
 pub fn fits(pattern: &str, name: &str) -> bool {
     glob::Pattern::new(pattern).map_or(pattern == name, |p| p.matches(name))
 }
 
-/// What a link is called in the kernel (design: a NIC keeps its name unless the text asks for another).
+/// The name of a link in the kernel (a NIC keeps its name unless the description asks for another).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Naming {
     /// A NIC keeps the name it has.
     Keep,
-    /// This name: a NIC is renamed, a made link is made with it.
+    /// This name: a NIC is renamed, a software link is created with it.
     Set(Located<IfName>),
-    /// A NIC gets it as an alternative name where no link has it yet.
+    /// A NIC gets it as an alternative name if no link has it yet.
     Alternative(Located<IfName>),
-    /// A made link is named by its kind: `bondN`, `brN`, `<parent>.<vid>`.
+    /// A software link is named by its kind: `bondN`, `brN`, `<parent>.<vid>`.
     Generate,
 }
 
@@ -245,32 +245,32 @@ pub enum DesiredMac {
     Random,
 }
 
-/// How DHCP asks, and what of its answer is taken; what DHCPv6 has too holds for both.
+/// How to request DHCP, and which parts of the answer to use; what DHCPv6 shares applies to both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DhcpOptions {
-    /// Ask as a DUID with an IAID (RFC 4361) instead of by the MAC address.
+    /// Identify as a DUID with an IAID (RFC 4361) instead of by the MAC address.
     pub duid: bool,
-    /// The name that is sent instead of the machine's.
+    /// The name to send instead of the machine's.
     pub host_name: Option<String>,
     /// Send a name.
     pub send_host_name: bool,
-    /// Take name servers.
+    /// Use name servers.
     pub use_name_servers: bool,
-    /// Take search domains.
+    /// Use search domains.
     pub use_domains: bool,
-    /// Take the MTU.
+    /// Use the MTU.
     pub use_mtu: bool,
-    /// Take routes.
+    /// Use routes.
     pub use_routes: bool,
-    /// Take the machine's name.
+    /// Use the host name.
     pub use_host_name: bool,
-    /// Metric of the routes that come with the lease.
+    /// Metric of the lease's routes.
     pub metric: Option<u32>,
-    /// Kind of the client that is sent (option 60).
+    /// Vendor class to send (option 60).
     pub vendor_class: Option<String>,
-    /// The lifetime that is asked for, seconds.
+    /// The requested lifetime, in seconds.
     pub lifetime: Option<u32>,
-    /// Who the link is to the server (option 61), instead of what follows from `duid`.
+    /// The client identifier (option 61), instead of the one derived according to `duid`.
     pub client_id: Option<Vec<u8>>,
 }
 
@@ -301,12 +301,12 @@ pub enum Dynamic {
     Dhcp4,
     /// IPv6 by DHCPv6.
     Dhcp6,
-    /// IPv6 by router advertisements, which the kernel itself can take.
+    /// IPv6 by router advertisements, which the kernel itself can handle.
     RouterAdvertisements,
 }
 
 impl Dynamic {
-    /// The family whose addresses it brings.
+    /// The family whose addresses it provides.
     pub fn family(self) -> Family {
         match self {
             Dynamic::Dhcp4 => Family::V4,
@@ -314,7 +314,7 @@ impl Dynamic {
         }
     }
 
-    /// The words for a person.
+    /// The name for a person.
     pub fn words(self) -> &'static str {
         match self {
             Dynamic::Dhcp4 => "DHCP",
@@ -324,23 +324,23 @@ impl Dynamic {
     }
 }
 
-/// IPv6 behaviour of a link. `None` leaves what the kernel has.
+/// IPv6 behaviour of a link. `None` leaves the kernel's value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ipv6 {
-    /// Take router advertisements.
+    /// Accept router advertisements.
     pub accept_ra: Option<Located<bool>>,
-    /// Take addresses from the prefixes that routers advertise; unset is what `accept_ra` and `static_alone` mean.
+    /// Use addresses from advertised prefixes; unset is derived from `accept_ra` and `static_alone`.
     pub autoconf: Option<Located<bool>>,
-    /// The format can only ask for addresses from advertisements by a network of its own (`ipv6_slaac`), and the text
-    /// names static IPv6 addresses without it: the link is to have these and no others.
+    /// The format requests addresses from advertisements only by a network of their own (`ipv6_slaac`), and the
+    /// description has static IPv6 addresses without it: the link should have these and no others.
     pub static_alone: bool,
-    /// How the link-local address is made; [`AddressGeneration::None`] for a link that should have none.
+    /// How the link-local address is generated; [`AddressGeneration::None`] for a link that should have none.
     pub generation: Option<Located<AddressGeneration>>,
     /// The lower half of addresses from router advertisements.
     pub token: Option<Located<Ipv6Addr>>,
     /// Prefer temporary addresses.
     pub privacy: Option<Located<bool>>,
-    /// MTU for IPv6 alone, bytes.
+    /// MTU for IPv6 alone, in bytes.
     pub mtu: Option<Located<u32>>,
 }
 
@@ -350,13 +350,13 @@ pub enum Activation {
     /// Up.
     #[default]
     Up,
-    /// As it is.
+    /// Unchanged.
     Manual,
     /// Down.
     Off,
 }
 
-/// WireGuard's own configuration. Keys are never printed: a plan shows where they stand.
+/// WireGuard's own configuration. Keys are never printed: a plan shows where they are.
 #[derive(Clone, Default, PartialEq)]
 pub struct Wireguard {
     /// The private key, base64 or an absolute path.
@@ -365,7 +365,7 @@ pub struct Wireguard {
     pub listen_port: Option<u16>,
     /// Firewall mark; `None` is none.
     pub mark: Option<u32>,
-    /// The peers, in the order of the text.
+    /// The peers, in file order.
     pub peers: Vec<Peer>,
 }
 
@@ -374,7 +374,7 @@ pub struct Wireguard {
 pub struct Peer {
     /// Its public key, base64.
     pub public_key: Located<String>,
-    /// The shared key, base64 or an absolute path.
+    /// The preshared key, base64 or an absolute path.
     pub shared_key: Option<Located<String>>,
     /// Address and port.
     pub endpoint: Option<Located<(IpAddr, u16)>>,

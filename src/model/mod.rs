@@ -1,7 +1,7 @@
-//! The vocabulary that every room shares: what a description asks for, in types that are checked once.
+//! The vocabulary of all rooms: the content of a description, in types that are checked once.
 //!
 //! Nothing here knows a format, a file or the kernel. `format` fills a [`Desired`], `resolve` joins it with the
-//! machine, `plan` compares. Link options live in one table, [`attribute`].
+//! machine, `plan` compares. Link options are in one table, [`attribute`].
 
 pub mod attribute;
 pub mod base64;
@@ -26,8 +26,8 @@ pub use rtnetlink::{AddressProtocol, Protocol, RouteKind, Scope};
 
 use std::collections::BTreeMap;
 
-/// A map of a few entries, the last of one key counting. `collect` sorts them all first, and brings 3 KB of sorting into
-/// the program for each place where it is called.
+/// A map of a few entries, in which the last of equal keys counts. `collect` sorts them all first, and adds 3 KB of
+/// sorting code for each call site.
 pub fn few<K: Ord, V>(entries: impl Iterator<Item = (K, V)>) -> BTreeMap<K, V> {
     let mut map = BTreeMap::new();
     map.extend(entries);

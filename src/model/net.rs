@@ -11,29 +11,29 @@ use super::{Located, Place, Protocol, RouteKind, Scope};
 /// An address on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Address and prefix length; host bits kept.
+    /// Address and prefix length; host bits are kept.
     pub net: IpNet,
-    /// The far end of a point-to-point address (`peer`), where it differs from `net`.
+    /// The peer of a point-to-point address (`peer`), if it differs from `net`.
     pub peer: Option<IpNet>,
     /// IPv4 label, at most 15 bytes and beginning with the interface's name (the kernel checks only the length).
     pub label: Option<String>,
-    /// Preferred lifetime in seconds; `None` is forever. Only 0 and forever come from a text.
+    /// Preferred lifetime in seconds; `None` is forever. A description has only 0 and forever.
     pub preferred: Option<u32>,
-    /// Valid lifetime in seconds; `None` is forever, as of every address that a text has. A lease's is what is left of it.
+    /// Valid lifetime in seconds; `None` is forever, as for every described address. A lease's is the remaining time.
     pub valid: Option<u32>,
-    /// IPv4 broadcast address where the text names one; else the plan derives it for prefixes up to /30.
+    /// IPv4 broadcast address if the description names one; else the plan derives it for prefixes up to /30.
     pub broadcast: Option<Ipv4Addr>,
     /// Where it was written.
     pub at: Place,
 }
 
 impl Address {
-    /// A plain address that lasts.
+    /// A plain address without lifetimes.
     pub fn new(net: IpNet, at: Place) -> Self {
         Address { net, peer: None, label: None, preferred: None, valid: None, broadcast: None, at }
     }
 
-    /// The broadcast address that the text names, where it is another than that of the subnet.
+    /// The described broadcast address, if it differs from the subnet's.
     pub fn unusual_broadcast(&self) -> Option<Ipv4Addr> {
         let usual = IpAddr::V4(self.broadcast?) == self.net.broadcast() && self.net.prefix_len() <= 30;
         self.broadcast.filter(|_| !usual)
@@ -86,13 +86,13 @@ impl Family {
 pub struct Route {
     /// Destination, host bits cleared; a prefix of length 0 is the default route.
     pub to: IpNet,
-    /// Gateway; may be of the other family only for an IPv6 gateway of an IPv4 route.
+    /// Gateway; only an IPv4 route may have one of the other family.
     pub via: Option<IpAddr>,
-    /// Do not ask whether the gateway is on a connected subnet (`onlink`).
+    /// Do not check that the gateway is on a connected subnet (`onlink`).
     pub on_link: bool,
     /// Kind of route.
     pub kind: RouteKind,
-    /// IPv4 scope; `None` is what ip(8) would choose.
+    /// IPv4 scope; `None` is ip(8)'s default.
     pub scope: Option<Scope>,
     /// Priority: lower wins. `None` is 0 for IPv4 and 1024 for IPv6 (net/ipv6/route.c, IP6_RT_PRIO_USER).
     pub metric: Option<u32>,
@@ -100,7 +100,7 @@ pub struct Route {
     pub table: Option<u32>,
     /// Preferred source address.
     pub source: Option<IpAddr>,
-    /// Its share of the traffic, 1 to 256, where there are `more` next hops.
+    /// Its weight, 1 to 256, if there are `more` next hops.
     pub weight: u16,
     /// Further next hops that share the traffic with `via`.
     pub more: Vec<NextHop>,
@@ -114,14 +114,14 @@ pub struct Route {
     pub receive_window: Option<u32>,
     /// Maximum segment size to advertise, bytes (`advmss`).
     pub advertised_mss: Option<u32>,
-    /// Who makes it: static for what is described, dhcp for what comes with a lease.
+    /// Its protocol: static if described, dhcp if it comes with a lease.
     pub protocol: Protocol,
     /// Where it was written.
     pub at: Place,
 }
 
 impl Route {
-    /// A unicast route to `to` through `via`, everything else as the kernel has it.
+    /// A unicast route to `to` through `via`, with defaults for everything else.
     pub fn new(to: IpNet, via: Option<IpAddr>, at: Place) -> Self {
         Route {
             to: to.trunc(),
@@ -149,7 +149,7 @@ impl Route {
         Family::of(&self.to.addr())
     }
 
-    /// True for `0.0.0.0/0` and `::/0`.
+    /// Whether it is `0.0.0.0/0` or `::/0`.
     pub fn is_default(&self) -> bool {
         self.to.prefix_len() == 0
     }
@@ -158,13 +158,13 @@ impl Route {
 /// One of several next hops of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextHop {
-    /// Id of its link, where that is another than the route's.
+    /// Id of its link, if that differs from the route's.
     pub link: Option<String>,
     /// Gateway.
     pub via: Option<IpAddr>,
-    /// Do not ask whether the gateway is on a connected subnet.
+    /// Do not check that the gateway is on a connected subnet.
     pub on_link: bool,
-    /// Its share of the traffic, 1 to 256.
+    /// Its weight, 1 to 256.
     pub weight: u16,
 }
 
@@ -179,7 +179,8 @@ pub struct Rule {
     pub to: Option<IpNet>,
     /// Table to look in.
     pub table: u32,
-    /// Priority: rules with lower values come first. `None` lets the plan number it, so that the script and the kernel agree.
+    /// Priority: rules with lower values come first. `None` lets the plan number it, so that the script and the kernel
+    /// agree.
     pub priority: Option<u32>,
     /// Firewall mark.
     pub mark: Option<u32>,
@@ -189,20 +190,19 @@ pub struct Rule {
     pub at: Place,
 }
 
-/// Name servers and search domains, in the order of the text.
+/// Name servers and search domains, in file order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolver {
     /// Addresses of name servers.
     pub servers: Vec<Located<IpAddr>>,
     /// Search domains.
     pub search: Vec<Located<String>>,
-    /// Which link a link-local server is asked through: a link's id or name, and after `resolve` its name.
+    /// The link that a link-local server is asked through: a link's id or name, and after `resolve` its name.
     pub zones: BTreeMap<IpAddr, String>,
 }
 
 impl Resolver {
-    /// Name servers, and search domains, that are kept. No resolver asks more than a few; a text of thousands is none
-    /// that anybody wrote.
+    /// The limit on name servers and on search domains. No resolver uses more than a few; nobody writes thousands.
     pub const MOST: usize = 64;
 
     /// Adds what `other` has and this has not, keeping the order, up to [`Resolver::MOST`].
@@ -222,14 +222,14 @@ impl Resolver {
         }
     }
 
-    /// Link-local servers without a zone get this one: that of the link which they were written with.
+    /// Sets the zone of link-local servers without one: the link that they were given with.
     pub fn stand_on(&mut self, link: &str) {
         for server in self.servers.iter().filter(|server| needs_zone(&server.value)) {
             self.zones.entry(server.value).or_insert_with(|| link.to_owned());
         }
     }
 
-    /// A server as programs take it: `192.0.2.53`, `fe80::53%eth0`.
+    /// A server in the form that programs accept: `192.0.2.53`, `fe80::53%eth0`.
     pub fn shown(&self, server: &IpAddr) -> String {
         match self.zones.get(server) {
             Some(zone) => format!("{server}%{zone}"),
@@ -238,7 +238,7 @@ impl Resolver {
     }
 }
 
-/// Whether an address means nothing to a socket without a link: IPv6's link-local ones.
+/// Whether a socket needs a link for this address: IPv6's link-local ones.
 pub fn needs_zone(ip: &IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
@@ -258,7 +258,7 @@ pub enum AddressGeneration {
 }
 
 impl AddressGeneration {
-    /// ip(8)'s word (`ip link set dev X addrgenmode WORD`).
+    /// ip(8)'s name (`ip link set dev X addrgenmode WORD`).
     pub fn word(self) -> &'static str {
         match self {
             AddressGeneration::Eui64 => "eui64",

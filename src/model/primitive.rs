@@ -1,12 +1,12 @@
-//! Small checked values: places in a text, MAC addresses, interface names, MTUs.
+//! Small checked values: places in a file, MAC addresses, interface names, MTUs.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A place in the user's text. `file` counts the documents that were read together; line and column start at 1,
-/// columns count characters. Line 0 means "no place": the value was not written by anybody.
+/// A place in the user's file. `file` is the index among the documents that were read together; line and column start
+/// at 1, columns count characters. Line 0 means "no place": the value was not written by anybody.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Index of the document.
@@ -26,7 +26,7 @@ impl Place {
         self.line != 0
     }
 
-    /// The place in a file of what is here in a part of it that begins at `begin`.
+    /// Converts a place in an embedded part that begins at `begin` to a place in the file.
     #[must_use]
     pub fn within(self, begin: Place) -> Place {
         let column = if self.line == 1 { begin.column - 1 } else { 0 };
@@ -39,7 +39,7 @@ impl Place {
 pub struct Located<T> {
     /// The value.
     pub value: T,
-    /// Where it stands.
+    /// Its place.
     pub at: Place,
 }
 
@@ -50,7 +50,7 @@ impl<T> Located<T> {
     }
 }
 
-/// Why a text is not the value that it should be: a clause that follows "…: ", such as `not six pairs of hex digits`.
+/// Why a string is not a valid value: a clause that follows "…: ", such as `not six pairs of hex digits`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError(pub &'static str);
 
@@ -68,7 +68,7 @@ pub struct MacAddr {
 }
 
 impl MacAddr {
-    /// From 6 or 20 bytes as the kernel gives them; anything else, and all zeroes, is no address.
+    /// From 6 or 20 bytes as the kernel reports them; anything else, and all zeroes, is no address.
     pub fn from_bytes(raw: &[u8]) -> Option<Self> {
         if !matches!(raw.len(), 6 | 20) || raw.iter().all(|b| *b == 0) {
             return None;
@@ -85,20 +85,20 @@ impl MacAddr {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    /// Whether `written` is this address, or the six bytes that stand for an InfiniBand address of twenty: OpenStack
-    /// writes bytes 13 to 15 and 18 to 20 of it, the GUID without its middle, as an Ethernet address.
+    /// Whether `written` is this address, or the six-byte form of a twenty-byte InfiniBand address: OpenStack writes
+    /// its bytes 13 to 15 and 18 to 20, the GUID without its middle, as an Ethernet address.
     pub fn means(&self, written: &MacAddr) -> bool {
         self == written || self.short().is_some_and(|short| short == *written)
     }
 
-    /// The six bytes that stand for an InfiniBand address.
+    /// The six-byte form of an InfiniBand address.
     pub fn short(&self) -> Option<MacAddr> {
         let b = &self.bytes;
         let short = [b[12], b[13], b[14], b[17], b[18], b[19]];
         (self.len == 20).then(|| MacAddr::from_bytes(&short)).flatten()
     }
 
-    /// True for a group address, which no NIC can have.
+    /// Whether it is a group address, which no NIC can have.
     pub fn is_multicast(&self) -> bool {
         self.len == 6 && self.bytes[0] & 1 == 1
     }
@@ -115,7 +115,7 @@ impl MacAddr {
 impl FromStr for MacAddr {
     type Err = ParseError;
 
-    /// Pairs of hex digits joined by `:` or `-`, in any case.
+    /// Pairs of hex digits separated by `:` or `-`, in any case.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         const WRONG: ParseError = ParseError("not a MAC address (six pairs of hex digits, joined by ':')");
         let separator = if text.contains('-') { '-' } else { ':' };
@@ -167,7 +167,7 @@ impl<'de> Deserialize<'de> for MacAddr {
 #[serde(transparent)]
 pub struct IfName(String);
 
-/// Why a text is no interface name.
+/// Why a string is not an interface name.
 pub type IfNameError = ParseError;
 
 impl IfName {
@@ -188,17 +188,18 @@ impl IfName {
         Err(ParseError(wrong))
     }
 
-    /// Checks a name that a link is to be given: one that the kernel and the programs of an image take for this link and
-    /// nothing else.
+    /// Checks a name to give to a link: one that the kernel and the programs of an image take for this link and nothing
+    /// else.
     ///
     /// # Errors
-    /// What else it would mean, and to whom.
+    /// What else it would mean, and to which program.
     pub fn to_give(text: &str) -> Result<Self, IfNameError> {
         let wrong = match text {
-            // /proc/sys/net has settings by these names; the kernel gives such a link none (sysctl_dev_name_is_allowed).
+            // /proc/sys/net has settings by these names; the kernel creates none for such a link
+            // (sysctl_dev_name_is_allowed).
             "all" | "default" => "reserved: kernel settings of all links have this name",
             "lo" => "reserved: it is the loopback's",
-            // A file of this name lies beside the links in /sys/class/net.
+            // There is a file with this name next to the links in /sys/class/net.
             "bonding_masters" => "reserved: a file of the kernel has this name",
             _ => {
                 let name = IfName::new(text)?;
@@ -216,9 +217,9 @@ impl IfName {
 
 const NOT_PLAIN: &str = "not a plain name: other programs take it for a pattern, an option or a number";
 
-/// Whether a link's name is neither a pattern nor an option, a list, a comment or an index to any program that is told
-/// of it: networkd, NetworkManager and ifupdown take patterns, dhcpcd, connman and shells lists, resolvconf(8) options,
-/// and what is a number to systemd and getaddrinfo(3) is an index.
+/// Whether a link's name is neither a pattern nor an option, a list, a comment or an index to any program that is given
+/// it: networkd, NetworkManager and ifupdown accept patterns, dhcpcd, connman and shells lists, resolvconf(8) options,
+/// and a number is an index to systemd and getaddrinfo(3).
 pub fn is_plain(name: &str) -> bool {
     let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     let made_of = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+@".contains(c));
@@ -311,7 +312,7 @@ mod tests {
         }
     }
 
-    /// The kernel takes each of these, and another program would take it for something else.
+    /// The kernel accepts each of these, but another program would misread it.
     #[test]
     fn a_link_is_given_no_name_that_means_something_else_to_a_program() {
         for good in ["eth0", "bond0.100", "_x", "0lan", "a@b+c-d"] {

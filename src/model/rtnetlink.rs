@@ -1,11 +1,11 @@
-//! The kernel's numbers for routes and addresses, each with ip(8)'s word, in one table a type. A number without a word
-//! is kept: what netapply does not know must not look like something else.
+//! The kernel's numbers for routes and addresses, each with ip(8)'s name, in one table per type. A number without a
+//! name is kept: unknown values must not look like something else.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Who made a route (`rtm_protocol`, linux/rtnetlink.h) or a rule (`FRA_PROTOCOL`). In JSON it is the number.
+/// What made a route (`rtm_protocol`, linux/rtnetlink.h) or a rule (`FRA_PROTOCOL`). In JSON it is the number.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // the names are RTPROT_…
 pub enum Protocol {
@@ -35,7 +35,7 @@ pub enum Protocol {
     Other(u8),
 }
 
-/// Numbers from linux/rtnetlink.h, words from iproute2's lib/rt_names.c, words for a person.
+/// Numbers from linux/rtnetlink.h, names from iproute2's lib/rt_names.c, names for a person.
 const PROTOCOLS: &[(Protocol, u8, &str, &str)] = &[
     (Protocol::Unspecified, 0, "unspec", ""),
     (Protocol::Redirect, 1, "redirect", "an ICMP redirect"),
@@ -61,7 +61,7 @@ const PROTOCOLS: &[(Protocol, u8, &str, &str)] = &[
 ];
 
 impl Protocol {
-    /// The protocol of this number.
+    /// The protocol with this number.
     pub fn from_number(number: u8) -> Self {
         let known = PROTOCOLS.iter().find(|(_, known, _, _)| *known == number);
         known.map_or(Protocol::Other(number), |(protocol, _, _, _)| *protocol)
@@ -79,14 +79,14 @@ impl Protocol {
         }
     }
 
-    /// Who it is, for a person: `a DHCP client`; `None` if the number does not tell.
+    /// Its name for a person: `a DHCP client`; `None` if the number does not tell.
     pub fn maker(self) -> Option<&'static str> {
         self.row().map(|(_, _, _, maker)| *maker).filter(|maker| !maker.is_empty())
     }
 }
 
 impl fmt::Display for Protocol {
-    /// As ip(8) reads it.
+    /// As accepted by ip(8).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.row() {
             Some((_, _, word, _)) => f.write_str(word),
@@ -107,10 +107,10 @@ impl<'de> Deserialize<'de> for Protocol {
     }
 }
 
-/// Who made an address (`IFA_PROTO`, linux/if_addr.h, kernel 5.18). In JSON it is the number.
+/// What made an address (`IFA_PROTO`, linux/if_addr.h, kernel 5.18). In JSON it is the number.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AddressProtocol {
-    /// Not told: an older kernel, or a program that does not say.
+    /// Unknown: an older kernel, or a program that does not set it.
     #[default]
     Unspecified,
     /// The kernel, for the loopback interface.
@@ -124,7 +124,7 @@ pub enum AddressProtocol {
 }
 
 impl AddressProtocol {
-    /// The protocol of this number.
+    /// The protocol with this number.
     pub fn from_number(number: u8) -> Self {
         match number {
             0 => AddressProtocol::Unspecified,
@@ -146,7 +146,7 @@ impl AddressProtocol {
         }
     }
 
-    /// Not told.
+    /// Unknown.
     pub fn is_unspecified(&self) -> bool {
         *self == AddressProtocol::Unspecified
     }
@@ -164,7 +164,7 @@ impl<'de> Deserialize<'de> for AddressProtocol {
     }
 }
 
-/// The type of a route (`rtm_type`), numbered as the kernel does (linux/rtnetlink.h).
+/// The type of a route (`rtm_type`), numbered as in the kernel (linux/rtnetlink.h).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)] // the words are rtnetlink(7)'s
@@ -181,7 +181,7 @@ pub enum RouteKind {
 }
 
 impl RouteKind {
-    /// Every kind with ip(8)'s word for it.
+    /// Every type with ip(8)'s name.
     pub const WORDS: &'static [(&'static str, RouteKind)] = &[
         ("unicast", RouteKind::Unicast),
         ("local", RouteKind::Local),
@@ -194,17 +194,17 @@ impl RouteKind {
         ("throw", RouteKind::Throw),
     ];
 
-    /// ip(8)'s word.
+    /// ip(8)'s name.
     pub fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(_, k)| *k == self).map_or("unicast", |(w, _)| w)
     }
 
-    /// The kind for a word.
+    /// The type with this name.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(w, _)| *w == word).map(|(_, k)| *k)
     }
 
-    /// The kind for `rtm_type`.
+    /// The type for `rtm_type`.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::WORDS.iter().find(|(_, k)| k.number() == number).map(|(_, k)| *k)
     }
@@ -214,18 +214,18 @@ impl RouteKind {
         self as u8
     }
 
-    /// The table that ip(8) puts a route of this kind into where none is named: `local` (255) or `main` (254).
+    /// The default table of ip(8) for a route of this type: `local` (255) or `main` (254).
     pub fn natural_table(self) -> u32 {
         if matches!(self, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast) { 255 } else { 254 }
     }
 
-    /// Whether the kernel drops or refuses packets and wants no link: blackhole, unreachable, prohibit, throw.
+    /// Whether the kernel drops or refuses packets and requires no link: blackhole, unreachable, prohibit, throw.
     pub fn is_linkless(self) -> bool {
         matches!(self, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw)
     }
 }
 
-/// The scope of an address or an IPv4 route (`rtm_scope`). In JSON it is ip(8)'s word, or the number of one without.
+/// The scope of an address or an IPv4 route (`rtm_scope`). In JSON it is ip(8)'s name, or the number if it has none.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // the words are rtnetlink(7)'s
 pub enum Scope {
@@ -234,7 +234,7 @@ pub enum Scope {
     Link,
     Host,
     Nowhere,
-    /// Any other number: 1 to 199 are the user's.
+    /// Any other number: 1 to 199 are user-defined.
     Other(u8),
 }
 
@@ -247,12 +247,12 @@ const SCOPES: &[(Scope, u8, &str)] = &[
 ];
 
 impl Scope {
-    /// The scope for ip(8)'s word.
+    /// The scope with ip(8)'s name.
     pub fn from_word(word: &str) -> Option<Self> {
         SCOPES.iter().find(|(_, _, known)| *known == word).map(|(scope, _, _)| *scope)
     }
 
-    /// The words that ip(8) knows.
+    /// The names that ip(8) knows.
     pub fn words() -> impl Iterator<Item = &'static str> {
         SCOPES.iter().map(|(_, _, word)| *word)
     }
@@ -273,7 +273,7 @@ impl Scope {
 }
 
 impl fmt::Display for Scope {
-    /// As ip(8) reads it.
+    /// As accepted by ip(8).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match SCOPES.iter().find(|(scope, _, _)| scope == self) {
             Some((_, _, word)) => f.write_str(word),

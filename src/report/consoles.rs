@@ -1,8 +1,8 @@
-//! The consoles of a boot: the last `console=` alone would miss the BMC or the screen.
+//! The consoles of a boot: writing only to the last `console=` would miss the BMC or the screen.
 //!
-//! A serial line with nothing connected may accept nothing, and closing it waits 30 s for what is left (`closing_wait`,
-//! setserial(8)). So a console is opened once, is written to without waiting, and is closed at the end, after its own
-//! queue has drained or, past a bound, was discarded.
+//! A serial line with nothing connected may accept nothing, and closing it waits 30 s for its queue (`closing_wait`,
+//! setserial(8)). So a console is opened once, is written to without waiting, and is closed at the end, after its queue
+//! has drained or, past a bound, was discarded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -18,11 +18,11 @@ use crate::page::Page;
 
 /// How long a console may take: a serial line of 9600 baud needs two seconds for a screen.
 pub(crate) const BOUND: Duration = Duration::from_secs(5);
-/// How often a queue that drains is looked at; there is no event for it.
+/// How often a draining queue is polled; there is no event for it.
 const LOOK: Duration = Duration::from_millis(20);
-/// How often a console that is hung up is opened again.
+/// How often a console that was hung up is reopened.
 const MOST_HANGUPS: u8 = 8;
-/// What waits for a console that takes nothing; a line beyond it is left out.
+/// How much is buffered for a console that accepts nothing; lines beyond it are dropped.
 const WAITING: usize = 16 * 1024;
 
 /// Every active console.
@@ -35,11 +35,11 @@ struct Console {
     state: ConsoleState,
     /// What it has not accepted yet.
     rest: Vec<u8>,
-    /// What was written since it last had shown everything.
+    /// What was written since its queue was last empty.
     written: Vec<u8>,
-    /// How often it was hung up, and opened again.
+    /// How often it was hung up and reopened.
     hangups: u8,
-    /// What was in its queue when that last became less, and when.
+    /// The length of its queue when it last shrank, and when.
     queue: (usize, Instant),
 }
 
@@ -49,12 +49,12 @@ enum ConsoleState {
     Open(File),
     /// It has shown everything.
     Done,
-    /// It is not there, or takes nothing.
+    /// It does not exist, or accepts nothing.
     Dead(io::Error),
 }
 
 impl Consoles {
-    /// Those that the kernel writes to. None is opened yet.
+    /// The kernel's active consoles. None is opened yet.
     pub fn of(machine: &Machine) -> Consoles {
         let active = std::fs::read_to_string(machine.consoles()).unwrap_or_default();
         let names = active.split_whitespace().filter(|name| !name.contains('/'));
@@ -70,15 +70,15 @@ impl Consoles {
         Consoles(names.map(|name| console(machine.dev().join(name))).collect())
     }
 
-    /// Shows lines where that needs no waiting.
+    /// Shows lines as far as that needs no waiting.
     pub fn show(&mut self, page: &Page) {
         for console in &mut self.0 {
             console.take(page);
         }
     }
 
-    /// Shows the last lines, and closes each console once it has shown everything, or its bound has passed. What could
-    /// not be shown is returned, each with the reason.
+    /// Shows the last lines, and closes each console once it has shown everything, or its bound has passed. Returns
+    /// what could not be shown, each with the reason.
     pub fn finish(mut self, page: &Page) -> Vec<(PathBuf, io::Error)> {
         for console in &mut self.0 {
             console.take(page);
@@ -115,13 +115,14 @@ impl Consoles {
 }
 
 impl Console {
-    /// Takes lines, and writes as much as the console takes at once.
+    /// Queues lines, and writes as much as the console accepts at once.
     fn take(&mut self, page: &Page) {
         if matches!(self.state, ConsoleState::Unopened | ConsoleState::Done) {
             self.open();
         }
         if matches!(self.state, ConsoleState::Open(_)) && self.rest.len() < WAITING {
-            // A console in raw mode (another program's) would go down without going back; what it was at stays on its line.
+            // In raw mode (another program's) a line feed does not return to column 0; the current line is left as it
+            // is.
             self.rest.push(b'\r');
             self.rest.extend(page.as_str().replace('\n', "\r\n").bytes());
         }
@@ -137,16 +138,16 @@ impl Console {
         };
     }
 
-    /// A getty that starts hangs its line up (vhangup(2)): the kernel discards what is in its queue, and whoever had it open
-    /// gets EIO from then on. It is opened again, and what may be lost is written again. systemd and the getty hang up one after
-    /// the other.
+    /// A starting getty hangs its line up (vhangup(2)): the kernel discards the queue, and open descriptors get EIO
+    /// from then on. The line is reopened, and what may be lost is written again. systemd and the getty hang up one
+    /// after the other.
     fn go_on_after_hangup(&mut self, error: io::Error) {
         if error.raw_os_error() != Some(libc::EIO) || self.hangups >= MOST_HANGUPS {
             self.state = ConsoleState::Dead(error);
             return;
         }
         self.hangups += 1;
-        // Closed first: closing what was hung up waits for nothing.
+        // Closed first: closing a hung-up line does not wait.
         self.state = ConsoleState::Unopened;
         self.open();
         let rest = std::mem::take(&mut self.rest);
@@ -171,7 +172,7 @@ impl Console {
             Ok(queued) => queued,
             Err(error) => return self.go_on_after_hangup(error),
         };
-        // Its queue shrank, or it was not full.
+        // Its queue shrank, or was not full.
         if queued == 0 || queued < self.queue.0 {
             self.queue = (queued, Instant::now());
         } else if self.rest.len() < before {
@@ -179,7 +180,7 @@ impl Console {
         }
     }
 
-    /// Goes on, and closes it where everything is shown, or will not be: past the bound, or after its queue has not
+    /// Continues, and closes it if everything is shown, or will not be: past the bound, or after its queue has not
     /// moved for as long.
     fn drain(&mut self, late: bool) {
         self.write();
@@ -188,7 +189,7 @@ impl Console {
             self.state = ConsoleState::Done;
             self.written.clear();
         } else if late || self.queue.1.elapsed() >= BOUND {
-            // Else closing it would wait for what is left.
+            // Otherwise closing would wait for the queue.
             // SAFETY: the descriptor is the file's, open until the state is replaced below.
             unsafe { libc::tcflush(file.as_raw_fd(), libc::TCOFLUSH) };
             self.state = ConsoleState::Dead(io::ErrorKind::TimedOut.into());
@@ -196,7 +197,7 @@ impl Console {
     }
 }
 
-/// Bytes that the device still has to send; none for what is no terminal. EIO: it was hung up.
+/// Bytes that the device still has to send; none if it is no terminal. EIO: it was hung up.
 fn queued(file: &File) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ (tty_ioctl(4)) writes one int, which outlives the call.
@@ -285,7 +286,7 @@ mod tests {
             }
             state => panic!("{state:?}"),
         }
-        // With nobody who has the line open the reader would see its end.
+        // If nobody had the line open, the reader would see its end.
         let again =
             OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&path).unwrap();
         let reading = std::thread::spawn(move || {
@@ -309,11 +310,11 @@ mod tests {
     fn a_dead_console_delays_by_its_bound_and_a_slow_one_loses_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let machine = machine(&folder, "ttyS0 ttyS3");
-        // Nobody reads from the first; from the second somebody does, slowly.
+        // Nobody reads from the first; the second is read slowly.
         let ((_dead, dead), (mut reader, slow)) = (terminal(), terminal());
         symlink(dead, machine.dev().join("ttyS3")).unwrap();
         symlink(slow, machine.dev().join("ttyS0")).unwrap();
-        // More than a pseudo-terminal holds that nobody reads: 8 KiB on its way (drivers/tty/pty.c) and 4 KiB that came.
+        // More than an unread pseudo-terminal holds: 8 KiB in transit (drivers/tty/pty.c) and 4 KiB received.
         let long = "x".repeat(60_000);
         let reading = std::thread::spawn(move || {
             let mut read = Vec::new();

@@ -1,5 +1,5 @@
-//! The links as a tree: bonds and bridges with their members, VLANs under their parents, gateways under the link
-//! that leads to them; then name servers and targets. One row each, with what was observed and its state.
+//! The links as a tree: bonds and bridges with their members, VLANs under their parents, gateways under their link;
+//! then name servers and targets. One row each, with what was observed and its state.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ pub enum RowState {
 pub struct Row {
     /// Depth in the tree, from 0.
     pub depth: usize,
-    /// True for the last of its siblings.
+    /// Whether it is the last of its siblings.
     pub last: bool,
     /// A link's name, `gateway ADDRESS`, `name server ADDRESS`, or a target.
     pub name: String,
@@ -44,7 +44,7 @@ pub struct Row {
     pub state: RowState,
 }
 
-/// Draws everything.
+/// Builds the whole picture.
 pub(super) fn draw(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<Row> {
     let mut drawing = Drawing::new(input, evidence, checks);
     for link in input.links.iter().filter(|link| drawing.is_root(link)).collect::<Vec<_>>() {
@@ -66,7 +66,7 @@ pub(super) fn draw(input: &Input, evidence: &Evidence, checks: &[Check]) -> Vec<
     rows
 }
 
-/// Indexed by the name of the link: there may be thousands.
+/// By name of the link: there may be thousands.
 struct Drawing<'a> {
     evidence: &'a Evidence,
     links: HashMap<&'a str, &'a DesiredLink>,
@@ -117,7 +117,7 @@ impl<'a> Drawing<'a> {
         self.rows.push(Row { depth, last: false, name, words, state });
     }
 
-    /// A row at the top: without a controller, and without a parent that is shown.
+    /// A top-level row: without a controller, and without a parent that is shown.
     fn is_root(&self, link: &DesiredLink) -> bool {
         let parent = link.parent.as_deref().and_then(|name| self.links.get(name));
         !self.ports.contains(link.name.as_str()) && parent.is_none()
@@ -183,7 +183,7 @@ impl<'a> Drawing<'a> {
                 parts.extend(state.speed.map(speed_words));
             }
             let partner = state.bond_port.as_ref().and_then(|p| p.partner).map(|mac| mac.to_string());
-            // A failed check may have named it.
+            // A failed check may have named it already.
             let told = |mac: &String| parts.iter().any(|part| part.contains(mac.as_str()));
             parts.extend(partner.filter(|mac| !told(mac)).map(|mac| format!("LACP {mac}")));
             if state.mtu != 1500 && state.mtu != 0 {
@@ -191,7 +191,7 @@ impl<'a> Drawing<'a> {
             }
         }
         parts.extend(self.switch_words(link));
-        // Addresses with a fault first; of the others as many as fit.
+        // Faulty addresses first; of the others as many as fit.
         let trouble =
             |net: &&IpNet| failing().filter(of_address).find(|c| c.subject == Subject::Address(net.addr()));
         let (bad, good): (Vec<&IpNet>, Vec<&IpNet>) =
@@ -265,7 +265,7 @@ fn words_of_gateway(gateway: &Check, full: Option<&Check>) -> String {
     }
 }
 
-/// The worst of the checks; those that were not done count only if none was.
+/// The worst of the checks; those that were not done count only if no other was.
 fn state<'c>(checks: impl Iterator<Item = &'c Check>) -> RowState {
     let one = |check: &Check| match check.outcome {
         Outcome::Passed => Some(RowState::Ok),

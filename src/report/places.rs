@@ -1,4 +1,4 @@
-//! The files of a report: report.json, and what the login prompt shows.
+//! The files of a report: report.json, and the login prompt's issue file.
 
 use std::fmt;
 use std::io;
@@ -18,14 +18,14 @@ use crate::page::Style;
 pub struct Places<'a>(pub &'a Machine);
 
 impl Places<'_> {
-    /// Writes report.json and the issue file. Where one cannot be written, that of an earlier run is removed, so that it is
-    /// not mistaken for this run's.
+    /// Writes report.json and the issue file. If one cannot be written, an earlier run's is removed, so that it is not
+    /// mistaken for this run's.
     ///
     /// # Errors
     /// report.json could not be written.
     pub fn write(&self, report: &Report) -> Result<(), NotWritten> {
         let plain = screen(report, Style::Plain);
-        // agetty reads backslashes as escapes.
+        // agetty interprets backslashes as escapes.
         let issue = format!("{}\n", plain.as_str().replace('\\', "\\\\"));
         if let Err(trouble) = replace(&self.0.issue(), issue.as_bytes()) {
             log::debug!("{trouble}");
@@ -34,7 +34,7 @@ impl Places<'_> {
         replace(&self.0.report(), json.as_bytes())
     }
 
-    /// What an earlier run of this boot did for the same text, for the report of one that only verifies.
+    /// What an earlier run of this boot did with the same description, for the report of one that only verifies.
     pub fn applied_before(&self, hash: &str) -> Option<Applied> {
         #[derive(Deserialize)]
         struct EarlierReport {
@@ -49,17 +49,17 @@ impl Places<'_> {
         (earlier.source.hash == hash).then_some(earlier.applied)
     }
 
-    /// The last report, or what `T` reads of it.
+    /// The last report, or the part that `T` reads.
     ///
     /// # Errors
-    /// It is not there, or not as `T` reads it ([`io::ErrorKind::InvalidData`]).
+    /// It does not exist, or does not match `T` ([`io::ErrorKind::InvalidData`]).
     pub fn last<T: DeserializeOwned>(&self) -> io::Result<T> {
         let text = files::read(&self.0.report())?;
         serde_json::from_slice(&text).map_err(io::Error::from)
     }
 }
 
-/// Why a file could not be written, and whether that of an earlier run is still there.
+/// Why a file could not be written, and whether an earlier run's still exists.
 #[derive(Debug)]
 pub struct NotWritten {
     /// The file.
@@ -145,7 +145,7 @@ mod tests {
         let machine = Machine::below(folder.path());
         let report = Builder::default().finish(0);
         Places(&machine).write(&report).unwrap();
-        // What is in the place of the new file cannot be replaced by it.
+        // A folder in the new file's place prevents the rename.
         std::fs::create_dir(machine.run().join("report.json.new")).unwrap();
         let trouble = Places(&machine).write(&report).unwrap_err();
         assert!(trouble.stale.is_none());

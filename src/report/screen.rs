@@ -1,4 +1,4 @@
-//! The report on one console screen: at most 20 lines of 80 columns, plain ASCII, colour only where asked for.
+//! The report on one console screen: at most 20 lines of 80 columns, plain ASCII, colour only on request.
 
 use super::{Report, Row, RowState, Verdict};
 use crate::diagnostic::Severity;
@@ -8,9 +8,9 @@ use crate::verify::cause::Cause;
 /// Lines of the screen, and their width.
 const LINES: usize = 20;
 const WIDTH: usize = 80;
-/// Lines that causes may take before the picture gets its share.
+/// How many lines causes may take before the picture gets its share.
 const CAUSE_LINES: usize = 11;
-/// Where a row's text begins: behind its mark.
+/// The column of a row's text, after its mark.
 const MARK: usize = 5;
 
 /// The report for a person.
@@ -59,7 +59,7 @@ fn fit(text: &str, width: usize) -> String {
     cut
 }
 
-/// The verdict and the source, in one line, or two.
+/// The verdict and the source, on one line, or two.
 fn head(report: &Report) -> Vec<String> {
     let errors = report.causes.iter().filter(|c| c.severity == Severity::Error).count();
     let verdict = match (report.verdict, errors) {
@@ -114,7 +114,7 @@ fn head(report: &Report) -> Vec<String> {
     lines
 }
 
-/// As many rows as there is room for: faults and what they stand in first, the rest counted.
+/// As many rows as there is room for: failures and the rows above them first, the rest counted.
 fn rows(picture: &[Row], room: usize) -> Vec<(String, Option<RowState>)> {
     let mut shown: Vec<bool> = vec![picture.len() <= room; picture.len()];
     if picture.len() > room {
@@ -160,7 +160,7 @@ fn rows(picture: &[Row], room: usize) -> Vec<(String, Option<RowState>)> {
     lines
 }
 
-/// A row's position and those of the rows that it hangs under, from the top.
+/// A row's index and those of its ancestors, from the top.
 fn with_ancestors(picture: &[Row], at: usize) -> Vec<usize> {
     let mut line = vec![at];
     let mut depth = picture.get(at).map_or(0, |r| r.depth);
@@ -186,7 +186,7 @@ fn row_line(rows: &[&Row], at: usize, row: &Row) -> String {
     };
     let mut tree = String::new();
     for depth in 1..=row.depth {
-        // Whether a sibling follows at this depth, among the rows that are shown.
+        // Whether another shown sibling follows at this depth.
         let next = rows.iter().skip(at + 1).find(|r| r.depth <= depth);
         let follows = next.is_some_and(|r| r.depth == depth);
         tree.push_str(match (depth == row.depth, follows) {
@@ -225,7 +225,7 @@ fn cause_lines(cause: &Cause) -> Vec<String> {
     let noun = if cause.severity == Severity::Warning { "warning: " } else { "" };
     let Cause { message, certainty, code, .. } = cause;
     let mut shown = message.clone();
-    // However long the message, the code is at its end.
+    // The code is at the end, however long the message.
     let mut lines = loop {
         let lines = wrap(&format!("{noun}{shown} ({certainty}) [{code}]"), "* ", "  ", usize::MAX);
         if lines.len() <= 3 || shown.chars().count() < 20 {
@@ -238,7 +238,7 @@ fn cause_lines(cause: &Cause) -> Vec<String> {
     lines
 }
 
-/// The lines of a text on a console, which has 80 columns.
+/// The lines of a text on a console with 80 columns.
 pub fn wrapped(text: &str) -> Vec<String> {
     wrap(text, "", "  ", usize::MAX)
 }
@@ -271,8 +271,8 @@ fn wrap(text: &str, first: &str, next: &str, most: usize) -> Vec<String> {
     lines.iter().map(|line| fit(line, WIDTH)).collect()
 }
 
-/// Warnings about the description, counted: the log and `netapply check` have them. And the first thing that could not
-/// be checked: without root, say.
+/// The number of warnings about the description, which the log and `netapply check` show. And the first thing that
+/// could not be checked: without root, say.
 fn warnings(report: &Report) -> Vec<String> {
     let unreadable = report.evidence.iter().flat_map(|e| &e.unreadable).take(1);
     let mut lines: Vec<String> = unreadable.map(|what| fit(&format!("not checked: {what}"), WIDTH)).collect();

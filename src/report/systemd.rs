@@ -1,5 +1,5 @@
-//! What systemd gets: a status line while waiting, and one structured journal entry at the end. Does nothing where there
-//! is no systemd.
+//! What is sent to systemd: a status line while waiting, and one structured journal entry at the end. Does nothing
+//! without systemd.
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -22,7 +22,7 @@ pub fn status(line: &str) {
     notify(&format!("STATUS={}", printable(line)));
 }
 
-/// Tells systemd something of sd_notify(3): `READY=1`, `WATCHDOG=1`.
+/// Sends systemd a message of sd_notify(3): `READY=1`, `WATCHDOG=1`.
 pub(crate) fn notify(text: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let address = match name.as_bytes() {
@@ -30,12 +30,12 @@ pub(crate) fn notify(text: &str) {
         _ => SocketAddr::from_pathname(&name),
     };
     if let (Ok(address), Ok(socket)) = (address, unblocking()) {
-        // A status line that nobody takes is dropped.
+        // A status line that cannot be sent at once is dropped.
         let _ = socket.send_to_addr(text.as_bytes(), &address);
     }
 }
 
-/// Writes the report's gist to the journal, with fields to search by: `NETAPPLY_VERDICT`, `NETAPPLY_EXIT`,
+/// Writes a summary of the report to the journal, with fields to search by: `NETAPPLY_VERDICT`, `NETAPPLY_EXIT`,
 /// `NETAPPLY_SOURCE`, `NETAPPLY_TEXT`, and one `NETAPPLY_CAUSE` and `NETAPPLY_LINK` for each cause.
 pub fn journal(machine: &Machine, report: &Report) {
     let journal = machine.journal_socket();
@@ -44,12 +44,12 @@ pub fn journal(machine: &Machine, report: &Report) {
     }
     let entry = entry(report);
     let Ok(socket) = unblocking() else { return };
-    // A socket that is not connected counts as ready, however full the other one is (af_unix.c, unix_dgram_poll).
+    // A socket that is not connected counts as ready, however full the receiver's is (af_unix.c, unix_dgram_poll).
     if socket.connect(&journal).is_err() {
         return;
     }
     let end = Instant::now() + JOURNAL;
-    // A journal that has much to do takes it a moment later.
+    // A busy journal accepts it a moment later.
     while socket.send(&entry).is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -67,7 +67,7 @@ fn unblocking() -> std::io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// The entry in the journal's own form: `NAME=value` lines; a value has no line break in it.
+/// The entry in the journal's native format: `NAME=value` lines; values contain no line breaks.
 fn entry(report: &Report) -> Vec<u8> {
     let verdict = match report.verdict {
         Verdict::Works => "works",

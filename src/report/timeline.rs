@@ -1,4 +1,4 @@
-//! Where a run's time goes: each phase with its begin, its length, and what was waited for.
+//! Where a run's time goes: each phase with its start, its length, and what was waited for.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::page::Page;
 /// The phases of a run, from the start of its process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
-    /// When the process started, in seconds since the kernel did.
+    /// When the process started, in seconds since the kernel's boot.
     pub uptime: f64,
     /// In the order in which they ended.
     pub phases: Vec<Phase>,
@@ -26,13 +26,13 @@ pub struct Phase {
     pub begin: f64,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// What was waited for, in the words of the last progress line; absent where none was due.
+    /// What was waited for, from the last progress line; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_for: Option<String>,
 }
 
 impl Timeline {
-    /// A line for each phase, a gap that no phase accounts for included.
+    /// A line for each phase, including gaps that belong to no phase.
     pub fn page(&self) -> Page {
         let mut page = Page::default();
         page.line(format_args!(
@@ -48,7 +48,7 @@ impl Timeline {
     }
 }
 
-/// Takes the times of a run.
+/// Measures the phases of a run.
 #[derive(Debug)]
 pub struct Clock {
     /// The process's start on this clock.
@@ -58,7 +58,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Begins with the phase `start`: what the kernel and the loader took.
+    /// Begins with the phase `start`: the time of the kernel and the loader.
     pub fn start() -> Clock {
         let now = Instant::now();
         let uptime = clock::uptime();
@@ -73,7 +73,7 @@ impl Clock {
         clock
     }
 
-    /// Takes the time of a phase.
+    /// Measures a phase.
     pub async fn during<T>(&self, name: &str, phase: impl Future<Output = T>) -> T {
         let begin = Instant::now();
         let result = phase.await;
@@ -94,19 +94,19 @@ impl Clock {
         self.timeline.borrow_mut().phases.push(phase);
     }
 
-    /// Notes what the current phase waits for.
+    /// Records what the current phase waits for.
     pub fn waits_for(&self, what: &str) {
         *self.waited_for.borrow_mut() = Some(what.to_owned());
     }
 
-    /// What was taken so far.
+    /// The phases so far.
     pub fn timeline(&self) -> Timeline {
         self.timeline.borrow().clone()
     }
 }
 
-/// When a process started, by its /proc/PID/stat (proc_pid_stat(5)): field 22, in clock ticks since the kernel started.
-/// The name, field 2, may hold spaces and parentheses.
+/// When a process started, from its /proc/PID/stat (proc_pid_stat(5)): field 22, in clock ticks since boot. The name,
+/// field 2, may contain spaces and parentheses.
 fn started(stat: &str) -> Option<Duration> {
     let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;

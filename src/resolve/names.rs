@@ -1,4 +1,4 @@
-//! Names of made links, renames, and which existing link a made one already is.
+//! Names of software links, renames, and which existing link a described one already is.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,7 +24,7 @@ pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mu
     existing(links, inventory);
 }
 
-/// Names what has none yet, foundations first: a VLAN's name has its parent's in it.
+/// Names the remaining links, parents first: a VLAN's name contains its parent's.
 fn generate_all(links: &mut [ResolvedLink], used: &mut HashSet<String>, inventory: &Inventory) {
     let mut names: HashMap<String, String> = HashMap::new();
     for link in links.iter().rev() {
@@ -60,7 +60,7 @@ fn alternative_names(links: &mut [ResolvedLink], inventory: &Inventory) {
     }
 }
 
-/// `<parent>.<vid>`, `bond0`, `br0`: the same at every run, whatever exists, unless something else has the name.
+/// `<parent>.<vid>`, `bond0`, `br0`: the same in every run, whatever exists, unless another link has the name.
 fn generate(link: &Link, parent: Option<&str>, used: &HashSet<String>, inventory: &Inventory) -> String {
     let free = |name: &String| {
         let foreign = inventory.link(name).is_some_and(|l| !l.kind.is(link.kind));
@@ -80,11 +80,11 @@ fn generate(link: &Link, parent: Option<&str>, used: &HashSet<String>, inventory
     (0..).map(|n: u32| format!("{stem}{n}")).find(free).unwrap_or_default()
 }
 
-/// The port of a VXLAN for which none is named (drivers/net/vxlan, `vxlan_port`).
+/// The default port of a VXLAN (drivers/net/vxlan, `vxlan_port`).
 const VXLAN_PORT: i64 = 8472;
 
-/// A made link that exists under its name, or a VLAN or VXLAN that exists under another: the kernel has one VLAN of an id
-/// and tag protocol on a link, and refuses a second VXLAN of an id and port.
+/// An existing software link with the name, or a VLAN or VXLAN under another name: the kernel has one VLAN per id and
+/// tag protocol on a link, and refuses a second VXLAN with the same id and port.
 fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
     let mut by_link: HashMap<&str, &ResolvedLink> = HashMap::new();
     for link in links.iter().rev() {
@@ -130,8 +130,8 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
     }
 }
 
-/// A name, or an alternative one, that a link of the machine keeps is not free: a NIC stays what it is called, a made link
-/// is called by its kind. A made link may take the place of another software link of its name.
+/// A name, or an alternative one, that a link of the machine keeps is not free: a NIC keeps its name, a software link
+/// is named by its kind. A software link may replace another with the same name.
 fn kept_by_others(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
     let leaving: HashSet<String> = links
         .iter()
@@ -149,10 +149,10 @@ fn kept_by_others(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut
         let Naming::Set(name) = &link.desired.naming else { continue };
         let physical = link.desired.kind == Kind::Physical;
         let Some(holder) = holders.get(link.name.as_str()) else { continue };
-        // A described veth is a NIC to `is_nic`, and on a second run it is there.
+        // A described veth is a NIC to `is_nic`, and exists on a second run.
         let own = holder.kind.is(link.desired.kind) || !holder.is_nic();
         let replaced = !physical && own && holder.name == link.name;
-        // A stand-in is a NIC of another machine: the names that NICs have here need not be taken there.
+        // A stand-in is a NIC of another machine: names of this machine's NICs may be free there.
         let elsewhere = link.stand_in && !described.contains(&holder.name);
         if link.current.as_ref() == Some(&holder.name) || replaced || elsewhere {
             continue;
@@ -173,7 +173,7 @@ fn kept_by_others(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut
     }
 }
 
-/// Options that are links get those links' names in place of their ids.
+/// Replaces ids by names in options that are links.
 pub(super) fn settings_by_name(link: &mut Link, name_of: &impl Fn(&str) -> Option<String>) {
     let kind = link.kind;
     for (option, setting) in &mut link.settings.0 {

@@ -12,7 +12,7 @@ use crate::model::{
 
 use super::Missing;
 
-/// A NIC that fits a link.
+/// A NIC that matches a link.
 #[derive(Clone, Debug)]
 pub(super) struct FoundNic {
     pub(super) name: String,
@@ -20,7 +20,7 @@ pub(super) struct FoundNic {
     pub(super) stand_in: bool,
 }
 
-/// By what a NIC was found.
+/// How a NIC was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MatchedBy {
     /// Its permanent MAC address.
@@ -35,9 +35,9 @@ pub enum MatchedBy {
     Pattern(String),
     /// Its position among the NICs in PCI order, from 0.
     Position(usize),
-    /// Every NIC fits.
+    /// Every NIC matches.
     Anything,
-    /// Nothing: it is a stand-in.
+    /// Not found: it is a stand-in.
     Nothing,
 }
 
@@ -56,19 +56,19 @@ impl fmt::Display for MatchedBy {
     }
 }
 
-/// What became of the physical links.
+/// The result of matching the physical links.
 #[derive(Default)]
 pub(super) struct Matches {
     /// The NICs of each link that has any, by the link's id.
     pub(super) found: HashMap<String, Vec<FoundNic>>,
-    /// What no NIC fits, in words.
+    /// What no NIC matches, in words.
     pub(super) unmatched: Vec<String>,
-    /// Ids of the links that mean one NIC, and fit several.
+    /// Ids of the links that mean one NIC, but match several.
     pub(super) ambiguous: Vec<String>,
 }
 
-/// Finds the NICs of each physical link. What has a MAC address or a whole name chooses first, so that `en*` does not take
-/// the NIC that another link names.
+/// Finds the NICs of each physical link. Links with a MAC address or a full name choose first, so that `en*` does not
+/// take the NIC that another link names.
 pub(super) fn find(
     desired: &Desired,
     inventory: &Inventory,
@@ -107,9 +107,9 @@ pub(super) fn find(
     Matches { found, unmatched, ambiguous }
 }
 
-/// Whether nothing is lost where no NIC fits a pattern: `en*` and `eth*` beside each other mean whichever there is. Nothing
-/// else needs the link, some NIC is described that is there, and it asks for nothing but a lease, or for the addresses that
-/// another link has.
+/// Whether it is harmless that no NIC matches a pattern: `en*` and `eth*` together mean whichever exists. Nothing else
+/// needs the link, another described NIC exists, and the link asks only for a lease, or for addresses that another link
+/// has.
 fn is_spare(link: &Link, desired: &Desired, found: &HashMap<String, Vec<FoundNic>>) -> bool {
     let is_needed = |other: &Link| {
         let names = |reference: &&LinkRef| reference.value == link.id;
@@ -135,8 +135,8 @@ fn exact_name(select: &Match) -> Option<&str> {
     }
 }
 
-/// The machine's links by what a description may know them by, each list in the inventory's order: of a thousand links
-/// each looks for its own.
+/// The machine's links by the properties that identify them, each list in the inventory's order: a thousand links each
+/// look up their own.
 struct Nics<'a> {
     all: Vec<&'a ObservedLink>,
     /// NICs by their permanent and their current address.
@@ -179,7 +179,7 @@ fn fitting<'a>(
     diags: &mut Vec<Diagnostic>,
 ) -> Vec<FoundNic> {
     let select = &link.select;
-    // The loopback interface is meant by its name alone.
+    // The loopback interface matches only by name.
     let loopback = exact_name(select) == Some("lo");
     let free = |l: &&&ObservedLink| !taken.contains(&l.name) && (l.layer != LinkLayer::Loopback || loopback);
     let found = |by: MatchedBy| {
@@ -231,7 +231,7 @@ fn fitting<'a>(
     }
 }
 
-/// Permanent MAC first, then current; of two, the one that no other link controls.
+/// Permanent MAC first, then current; of two, the one without a controller.
 fn with_mac<'a>(
     link: &Link,
     mac: MacAddr,
@@ -241,7 +241,7 @@ fn with_mac<'a>(
     let permanent: Vec<&ObservedLink> =
         nics.iter().filter(|l| l.permanent_mac.is_some_and(|own| own.means(&mac))).copied().collect();
     if !permanent.is_empty() {
-        // A virtual function that a paravirtual NIC of the same address controls (netvsc, virtio failover).
+        // A virtual function below a paravirtual NIC with the same address (netvsc, virtio failover).
         let single: Vec<&ObservedLink> =
             permanent.iter().filter(|l| l.controller.is_none()).copied().collect();
         if permanent.len() > 1 && single.len() == 1 {
@@ -255,7 +255,7 @@ fn with_mac<'a>(
         }
         return (MatchedBy::PermanentMac(mac), permanent);
     }
-    // Members of a bond share its address: theirs says nothing where they have a permanent one.
+    // Members of a bond share its address: it identifies none of them if they have a permanent one.
     let own = |l: &&&ObservedLink| {
         l.mac.is_some_and(|own| own.means(&mac)) && (l.controller.is_none() || l.permanent_mac.is_none())
     };
@@ -286,7 +286,7 @@ fn fits_drivers(select: &Match, nic: &ObservedLink) -> bool {
     select.drivers.is_empty() || select.drivers.iter().any(|d| fits(&d.value, &nic.driver))
 }
 
-/// The NICs in PCI order, for texts that say `ethN` and no MAC address.
+/// The NICs in PCI order, for descriptions with `ethN` and no MAC address.
 struct PciOrder {
     /// Each with whether a link of the description names it.
     nics: Vec<(String, bool)>,
@@ -295,7 +295,7 @@ struct PciOrder {
 }
 
 impl PciOrder {
-    /// Bus paths have fixed-width hex numbers, so they sort as texts.
+    /// Bus paths have fixed-width hex numbers, so they sort as strings.
     fn new(desired: &Desired, inventory: &Inventory) -> Self {
         let mut nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
         nics.sort_unstable_by_key(|l| (l.bus.is_empty(), &l.bus, l.index));
@@ -309,8 +309,8 @@ impl PciOrder {
         PciOrder { nics: nics.into_iter().map(|l| (l.name.clone(), is_named(l))).collect(), positions }
     }
 
-    /// The N-th NIC, unless it is another's by its name. Proxmox VE counts the NICs of a machine with gaps (eth0, eth1, eth10): where there are as many
-    /// NICs as names, and not enough to count to N, they belong together in their order.
+    /// The N-th NIC, unless it is another link's by its name. Proxmox VE numbers a machine's NICs with gaps (eth0,
+    /// eth1, eth10): if there are as many NICs as names, and too few to count to N, they are matched in order.
     fn nic(&self, position: usize) -> Option<(usize, &str)> {
         let gaps = self.positions.last().is_some_and(|last| *last >= self.nics.len());
         let in_order = gaps && self.positions.len() == self.nics.len();
@@ -334,7 +334,7 @@ fn at_position(
     FoundNic { name: nic.to_owned(), by: MatchedBy::Position(position), stand_in: false }
 }
 
-/// More than one NIC is an error where the link means one: an address cannot be on two.
+/// Several NICs are an error if the link means one: an address cannot be on two.
 fn too_many(link: &Link, nics: &[FoundNic], diags: &mut Vec<Diagnostic>) -> bool {
     let fixed =
         !link.addresses.is_empty() || !link.routes.is_empty() || matches!(link.naming, Naming::Set(_));
@@ -355,7 +355,7 @@ fn too_many(link: &Link, nics: &[FoundNic], diags: &mut Vec<Diagnostic>) -> bool
     true
 }
 
-/// What a NIC needs to fit the link.
+/// What a NIC must have to match the link.
 fn what_is_sought(link: &Link) -> String {
     let what = match (&link.select.mac, &link.select.name) {
         (None, None) if link.select.pci.is_some() => link.select.what(),
@@ -367,7 +367,7 @@ fn what_is_sought(link: &Link) -> String {
     if link.select.implied { what } else { format!("{what} (link \"{}\")", link.id) }
 }
 
-/// A property of a NIC that a link asks for: in words, where it is written, and which NICs have it.
+/// A property that a link requires of a NIC: in words, where it is written, and which NICs have it.
 struct Property<'a> {
     kind: PropertyKind<'a>,
     words: String,
@@ -379,7 +379,7 @@ struct Property<'a> {
 enum PropertyKind<'a> {
     Mac,
     Pci,
-    /// A whole name.
+    /// A full name.
     Name(&'a str),
     /// A pattern of names.
     Glob,
@@ -439,7 +439,7 @@ fn not_there(link: &Link, inventory: &Inventory, found: &HashMap<String, Vec<Fou
     Diagnostic::new(code, at, message).hint(hint).severity(severity)
 }
 
-/// What keeps a NIC from being the one although something of it fits: `eth0 has the MAC address X, but not the driver Y`.
+/// Why a partially matching NIC does not match: `eth0 has the MAC address X, but not the driver Y`.
 fn near_miss(
     nics: &[&ObservedLink],
     properties: &[Property<'_>],
@@ -467,7 +467,7 @@ fn near_miss(
     Some(format!("{name} {has}, but without {}{driver}; ", words(&lacks)))
 }
 
-/// The NICs that are there, and the one that was probably meant.
+/// The existing NICs, and the one that was probably meant.
 fn hint(
     link: &Link,
     nics: &[&ObservedLink],
@@ -506,7 +506,7 @@ fn hint(
     format!("{hint}NICs here: {}{and_more}", list.join(", "))
 }
 
-/// Makes up a NIC for each link that has none, and says so once.
+/// Creates a placeholder NIC for each link without one, and reports that once.
 fn stand_in(
     links: &[&Link],
     inventory: &Inventory,

@@ -165,14 +165,14 @@ fn a_stand_in_has_its_name_although_a_nic_here_has_it_too() {
     let (resolved, diags) = resolve(&desired(vec![link.clone()]), &inventory, Missing::StandIn);
     assert_eq!(diags.iter().map(|d| d.code).collect::<Vec<_>>(), [Code::NicStandIn]);
     assert_eq!(resolved.links[0].name, "eth0");
-    // What the NIC here has is none of its business.
+    // The settings of the NIC here do not matter.
     let lines: Vec<String> = crate::plan::plan(&resolved, &inventory)
         .steps
         .iter()
         .map(|step| crate::plan::script::line(&step.action))
         .collect();
     assert_eq!(lines, ["ip link set dev eth0 up"]);
-    // Beside a NIC that is described and keeps the name there is no room for another of it.
+    // If a described NIC keeps the name, another cannot get it.
     let both = vec![link, by_mac("b", "02:00:00:00:00:04")];
     let (resolved, diags) = resolve(&desired(both), &inventory, Missing::StandIn);
     assert_eq!(diags[1].code, Code::DuplicateName);
@@ -197,18 +197,18 @@ fn eth_n_is_the_nth_nic_on_the_bus_where_no_nic_has_the_name() {
         let (resolved, _) = run(links, &machine(nics));
         resolved.links.iter().map(|l| format!("{}={}", l.desired.id, l.name)).collect()
     };
-    // The order of the bus, not of the kernel's indexes.
+    // Bus order, not that of the kernel's indexes.
     let two = || vec![on_bus(2, "ens19", "13"), on_bus(3, "ens18", "12")];
     assert_eq!(names(vec![numbered("eth0", 0), numbered("eth1", 1)], two()), ["eth0=ens18", "eth1=ens19"]);
     assert_eq!(names(vec![numbered("eth1", 1)], two()), ["eth1=ens19"]);
-    // A machine with net0, net1 and net10: as many NICs as names, so they belong together in order.
+    // A machine with net0, net1 and net10: as many NICs as names, so they are matched in order.
     let gaps = || vec![numbered("eth0", 0), numbered("eth10", 10)];
     assert_eq!(names(gaps(), two()), ["eth0=ens18", "eth10=ens19"]);
-    // One NIC more, and nobody knows which one eth10 is.
+    // With one NIC more, it is unknown which one is eth10.
     let mut three = two();
     three.push(on_bus(4, "ens20", "14"));
     assert_eq!(names(gaps(), three), ["eth0=ens18"]);
-    // A NIC that has the name is never someone else's.
+    // A NIC that has the name is never matched to another link.
     let mixed = vec![on_bus(2, "eth0", "13"), on_bus(3, "ens18", "12")];
     assert_eq!(names(vec![numbered("eth1", 1), numbered("eth0", 0)], mixed), ["eth0=eth0"]);
 }

@@ -10,10 +10,10 @@ const ETHERNET: usize = 14;
 /// Ethernet, IPv4, of 6 and 4 bytes, and the first byte of the operation.
 const HEADER: [u8; 7] = [0, 1, 8, 0, 6, 4, 0];
 const LENGTH: usize = 28;
-/// The smallest Ethernet frame without its check sum (IEEE 802.3).
+/// The smallest Ethernet frame without its checksum (IEEE 802.3).
 const SHORTEST: usize = 60;
 
-/// What an ARP packet says.
+/// The content of an ARP packet.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Arp {
     /// A reply; else a request.
@@ -22,7 +22,7 @@ pub struct Arp {
     pub mac: MacAddr,
     /// The sender's address; 0.0.0.0 in a probe.
     pub sender: Ipv4Addr,
-    /// The address that it is about.
+    /// The address that it asks about.
     pub target: Ipv4Addr,
 }
 
@@ -32,7 +32,7 @@ impl Arp {
         Arp { reply: false, mac, sender: Ipv4Addr::UNSPECIFIED, target: address }
     }
 
-    /// Says that the address is the sender's from now on.
+    /// Announces that the address is the sender's.
     pub fn announcement(mac: MacAddr, address: Ipv4Addr) -> Arp {
         Arp { reply: false, mac, sender: address, target: address }
     }

@@ -1,5 +1,5 @@
-//! Who imports whom: the edges between rooms are those that ARCHITECTURE.md shows, and no two files import each other,
-//! directly or by way of others.
+//! Imports: the edges between rooms are those in ARCHITECTURE.md, and no two files import each other, directly or
+//! through others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,8 +8,8 @@ use super::source::{Module, modules, resolve};
 
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
-/// From each file to those whose names it uses. A module may use what the one above it defines, which is not counted; files
-/// of tests alone are left out.
+/// For each file, those whose names it uses. A module may use what its parent defines, which is not counted; files that
+/// contain only tests are left out.
 fn files() -> Edges {
     let modules = modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     let edges = |module: &Module| -> BTreeSet<String> {
@@ -25,7 +25,7 @@ fn room(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
-/// From each room to the others that it uses, without `run`, which leads through all of them.
+/// For each room, the others that it uses; without `run`, which uses all of them.
 fn rooms(files: &Edges) -> Edges {
     let mut rooms = Edges::new();
     for (file, used) in files.iter().filter(|(file, _)| !matches!(room(file), "run" | "lib")) {
@@ -67,7 +67,7 @@ fn rooms_import_only_what_architecture_shows() {
     assert!(wrong.is_empty(), "{wrong}The table is in ARCHITECTURE.md, Edges.");
 }
 
-/// A reader who meets a type's name knows which room it is of.
+/// The name of a type tells a reader which room it belongs to.
 #[test]
 fn types_of_different_rooms_have_different_names() {
     let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -81,7 +81,7 @@ fn types_of_different_rooms_have_different_names() {
     assert!(rooms.is_empty(), "one name for types of different rooms: {rooms:#?}");
 }
 
-/// The files that one uses, and those that they use, and so on.
+/// The files that one uses, directly or through others.
 fn reached<'f>(files: &'f Edges, from: &str) -> BTreeSet<&'f str> {
     let mut found = BTreeSet::new();
     let mut next: Vec<&str> = files[from].iter().map(String::as_str).collect();
@@ -93,7 +93,7 @@ fn reached<'f>(files: &'f Edges, from: &str) -> BTreeSet<&'f str> {
     found
 }
 
-/// Every file that imports itself by way of others, with those.
+/// Every file that imports itself through others, with those.
 fn circles(files: &Edges) -> BTreeSet<Vec<&str>> {
     let all: BTreeMap<&str, BTreeSet<&str>> = files.keys().map(|f| (f.as_str(), reached(files, f))).collect();
     let in_circle = all.iter().filter(|(file, others)| others.contains(*file));

@@ -1,5 +1,5 @@
-//! Reads the sources as far as imports need it: which names a file defines, which paths it uses, and the file that a path
-//! leads to. Comments, literals and what is compiled for tests alone are left out.
+//! Parses the sources as far as imports need it: which names a file defines, which paths it uses, and the file that a
+//! path leads to. Comments, literals and test-only code are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,9 +14,9 @@ pub(super) struct Module {
     defined: BTreeSet<String>,
     /// Names of the types and traits that other files may use.
     pub(super) types: BTreeSet<String>,
-    /// What `use` brings in: the name here, and the path. A glob's name is `*`.
+    /// What `use` imports: the name here, and the path. A glob's name is `*`.
     imports: Vec<(String, Vec<String>)>,
-    /// Of these the paths that are only handed on: those of `pub use`.
+    /// Those of the paths that are only re-exported: `pub use`.
     handed_on: Vec<Vec<String>>,
     /// Other paths with `::` in them.
     paths: Vec<Vec<String>>,
@@ -26,12 +26,12 @@ pub(super) struct Module {
 pub(super) type Modules = BTreeMap<Vec<String>, Module>;
 
 impl Module {
-    /// Whether this module lies below that one: `format::value` below `format`.
+    /// Whether this module is below that one: `format::value` below `format`.
     pub(super) fn is_below(&self, other: &Module) -> bool {
         self.name.len() > other.name.len() && self.name.starts_with(&other.name)
     }
 
-    /// Every path that is written in this file, without those that are only handed on.
+    /// Every path in this file, except re-exports.
     pub(super) fn paths(&self) -> impl Iterator<Item = &[String]> {
         let imports = self.imports.iter().filter(|(_, path)| !self.handed_on.contains(path));
         imports.map(|(_, path)| path.as_slice()).chain(self.paths.iter().map(Vec::as_slice))
@@ -73,8 +73,8 @@ fn read(src: &Path, file: &Path, name: Vec<String>, modules: &mut Modules) {
     }
 }
 
-/// The file that defines what this path, written in `module`, leads to. `None` for another crate's, for what the language
-/// has, and for a module as such.
+/// The file with the definition of this path, written in `module`. `None` for another crate's, for the language's own,
+/// and for a module as such.
 pub(super) fn resolve<'m>(modules: &'m Modules, module: &Module, path: &[String]) -> Option<&'m Module> {
     match find(modules, &module.name, path, 0)? {
         Found::Item(module) => Some(module),
@@ -88,7 +88,7 @@ enum Found<'m> {
     Item(&'m Module),
 }
 
-/// Imports lead to imports; none is followed further than this.
+/// Imports may lead to imports; this is how many are followed.
 const DEEPEST: usize = 20;
 
 fn find<'m>(modules: &'m Modules, from: &[String], path: &[String], depth: usize) -> Option<Found<'m>> {
@@ -116,7 +116,7 @@ fn find<'m>(modules: &'m Modules, from: &[String], path: &[String], depth: usize
         match named(modules, &here, word, depth) {
             Some(Found::Module(name)) => here = name,
             Some(item @ Found::Item(_)) => return Some(item),
-            // Made by a macro: of the file that is named.
+            // Made by a macro: counts as the named file's.
             None if position > 0 || first == "super" || first == "crate" => {
                 return modules.get(&here).map(Found::Item);
             }
@@ -126,7 +126,7 @@ fn find<'m>(modules: &'m Modules, from: &[String], path: &[String], depth: usize
     Some(Found::Module(here))
 }
 
-/// What a name is in a module.
+/// The meaning of a name in a module.
 fn named<'m>(modules: &'m Modules, within: &[String], name: &str, depth: usize) -> Option<Found<'m>> {
     let below = [within, &[name.to_owned()]].concat();
     if modules.contains_key(&below) {
@@ -266,7 +266,7 @@ fn uses(tokens: &[&str]) -> Vec<(usize, usize)> {
         .collect()
 }
 
-/// What each `use` brings in whose token before it is as asked: `)` ends `pub(crate)`.
+/// The imports of each `use` whose preceding token is as requested: `)` ends `pub(crate)`.
 fn imports(tokens: &[&str], wanted: impl Fn(&str) -> bool) -> Vec<(String, Vec<String>)> {
     let mut out = Vec::new();
     let before = |begin: usize| if begin < 2 { "" } else { tokens[begin - 2] };
@@ -276,7 +276,7 @@ fn imports(tokens: &[&str], wanted: impl Fn(&str) -> bool) -> Vec<(String, Vec<S
     out
 }
 
-/// One path of a `use`, with whatever its braces hold.
+/// One path of a `use`, with the content of its braces.
 fn tree(tokens: &[&str], before: &[String], out: &mut Vec<(String, Vec<String>)>) {
     if let Some(open) = tokens.iter().position(|token| *token == "{") {
         let path = [before, &words(&tokens[..open])].concat();

@@ -30,7 +30,7 @@ impl Attribute {
         self.since = kernel;
         self
     }
-    /// Numbers that the kernel takes, where that is less than the form holds.
+    /// The range that the kernel accepts, if narrower than the form's.
     pub(super) const fn within(mut self, low: i64, high: i64) -> Self {
         self.range = Some((low, high));
         self

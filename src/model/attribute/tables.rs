@@ -26,7 +26,7 @@ pub fn of_kind(kind: Kind) -> &'static [Attribute] {
     }
 }
 
-/// The options that a port of this kind of link has.
+/// The options of a port of this kind of link.
 pub fn of_port(controller: Kind) -> &'static [Attribute] {
     match controller {
         Kind::Bond => BOND_PORT,
@@ -40,7 +40,7 @@ const ONE_ACTIVE: &[BondMode] = &[BondMode::ActiveBackup, BondMode::BalanceTlb, 
 const ARP_MONITORED: &[BondMode] =
     &[BondMode::BalanceRr, BondMode::ActiveBackup, BondMode::BalanceXor, BondMode::Broadcast];
 
-/// The highest number that the bonding driver takes (`bond_intmax_tbl`).
+/// The highest number that the bonding driver accepts (`bond_intmax_tbl`).
 const INT_MAX: i64 = i32::MAX as i64;
 
 static BOND: &[Attribute] = &[
@@ -97,8 +97,8 @@ const ARP_VALIDATE: &[(&str, u32)] = &[
 static BOND_PORT: &[Attribute] =
     &[row("queue_id", 5, Form::U16), row("prio", 9, Form::I32).only(ONE_ACTIVE).since("6.0")];
 
-/// Times are in 1/100 s (USER_HZ), as ip(8) takes them. Ranges are those of net/bridge/br_stp.c; the forward delay has one
-/// (2 to 30 s) with the spanning tree on only.
+/// Times are in 1/100 s (USER_HZ), as in ip(8). Ranges are those of net/bridge/br_stp.c; the forward delay has one (2
+/// to 30 s) only with the spanning tree on.
 static BRIDGE: &[Attribute] = &[
     row("forward_delay", 1, Form::U32),
     row("hello_time", 2, Form::U32).within(100, 1000),
@@ -128,5 +128,5 @@ static VLAN: &[Attribute] = &[
 
 static VRF: &[Attribute] = &[row("table", 1, Form::U32).within(1, u32::MAX as i64).when(Never)];
 
-/// What a NIC has of its own: InfiniBand's mode (`IFLA_IPOIB_MODE`, drivers/infiniband/ulp/ipoib/ipoib_netlink.c).
+/// The options of a NIC: InfiniBand's mode (`IFLA_IPOIB_MODE`, drivers/infiniband/ulp/ipoib/ipoib_netlink.c).
 static IPOIB: &[Attribute] = &[row("mode", 2, Form::Word16(&[("datagram", 0), ("connected", 1)]))];

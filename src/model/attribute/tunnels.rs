@@ -1,6 +1,6 @@
 //! The rows of VXLAN, tunnels and macvlan. Numbers from linux/if_link.h and linux/if_tunnel.h, words from ip-link(8).
 //!
-//! The parent of a VXLAN or tunnel is an option of its own (`dev`), not `IFLA_LINK` as a VLAN's or macvlan's is.
+//! The parent of a VXLAN or tunnel is an option (`dev`), not `IFLA_LINK` as for a VLAN or macvlan.
 
 use super::row::row;
 use super::{Attribute, Change, Form, Print};
@@ -8,7 +8,7 @@ use crate::model::Kind;
 
 use Change::{Never, Together};
 
-/// What a change may touch is what `vxlan_nl2conf` in drivers/net/vxlan takes with `changelink`.
+/// What can be changed is what `vxlan_nl2conf` in drivers/net/vxlan accepts with `changelink`.
 pub(super) static VXLAN: &[Attribute] = &[
     row("id", 1, Form::U32).within(0, 0xff_ffff).when(Never),
     row("dev", 3, Form::Link),
@@ -39,8 +39,8 @@ pub(super) static VXLAN: &[Attribute] = &[
 ];
 
 /// sit and ipip: packets of one protocol in IPv4 (net/ipv4/ipip.c, net/ipv6/sit.c). The mode is the inner protocol's
-/// number; unset, the kernel takes the one the kind is named for, and ip(8) sends `any`. It does not change: the kernel
-/// takes another and stays with the first (ip_tunnel_update, ipip6_tunnel_update).
+/// number; if unset, the kernel uses the one the kind is named for, and ip(8) sends `any`. It cannot be changed: the
+/// kernel accepts another one and ignores it (ip_tunnel_update, ipip6_tunnel_update).
 pub(super) static IP_IN_IP4: &[Attribute] = &[
     row("mode", 9, Form::Word8(&[("any", 0), ("ipip", 4), ("ip6ip", 41), ("mplsip", 137)])).when(Never),
     row("dev", 1, Form::Link).when(Together),
@@ -104,8 +104,8 @@ pub(super) static MACVLAN: &[Attribute] = &[row(
     Form::Word32(&[("private", 1), ("vepa", 2), ("bridge", 4), ("passthru", 8), ("source", 16)]),
 )];
 
-/// What ip(8) says of its own accord when it makes a tunnel, where that is not what the kernel takes by itself: without it
-/// `ip link add` and a plan's step would make two different links (iproute2, ip/iplink_*.c and ip/link_*.c).
+/// ip(8)'s defaults for a new tunnel, if they differ from the kernel's: without them `ip link add` and a plan's step
+/// would create two different links (iproute2, ip/iplink_*.c and ip/link_*.c).
 pub(super) fn ip_defaults(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Sit => &[("mode", "ip6ip"), ("ttl", "64")],
