@@ -1,6 +1,6 @@
-//! Ten thousand descriptions of the size of a real one: how long reading them in memory takes, and how long and how much
-//! memory `netapply check` and `check --fleet` take for 1,000, 10,000 and 100,000 files. `cargo bench --bench check` prints the
-//! figures; nothing is judged by them.
+//! Ten thousand descriptions of realistic size: how long reading them in memory takes, and how much time and memory
+//! `netapply check` and `check --fleet` take for 1,000, 10,000 and 100,000 files. `cargo bench --bench check` prints
+//! the figures; nothing is judged by them.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -48,7 +48,7 @@ fn main() {
             std::fs::write(folder.path().join(format!("{number}.json")), description(number))
                 .expect("a file");
         }
-        // The first look warms the cache.
+        // The first run warms the cache.
         check(folder.path(), &[]);
         for (what, options) in [("check", &[][..]), ("check --fleet", &["--fleet"])] {
             let start = Instant::now();
@@ -63,14 +63,14 @@ fn main() {
     }
 }
 
-/// Checks a folder; the most memory that it took, in KiB.
+/// Checks a folder; returns its peak memory in KiB.
 fn check(folder: &Path, options: &[&str]) -> i64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
     command.arg("check").args(options).arg(".").current_dir(folder).stdout(Stdio::null());
     #[expect(clippy::zombie_processes, reason = "wait4 waits, and tells the memory")]
     let child = command.spawn().expect("netapply runs");
     let mut status = 0;
-    // SAFETY: plain numbers, of which any bits are a value.
+    // SAFETY: plain numbers, for which any bits are valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the child is ours, and both pointers are to values of this function.
     let waited = unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };

@@ -1,7 +1,7 @@
-//! How CPU time grows with each dimension of a description: links, addresses, routes, gateways, rules, name servers. Each is
-//! taken tenfold, planned (`--dry-run`), applied, and verified, on a machine of its own: a network namespace of the running
-//! kernel. `cargo bench --bench growth` prints the ratios (needs root); 10 is linear, and nothing is judged by them.
-//! `--profile dev` measures the debug build.
+//! How CPU time grows with each dimension of a description: links, addresses, routes, gateways, rules, name servers.
+//! Each is multiplied by ten, planned (`--dry-run`), applied, and verified, on a machine of its own: a network
+//! namespace of the running kernel. `cargo bench --bench growth` prints the ratios (needs root); 10 is linear, and
+//! nothing is judged by them. `--profile dev` measures the debug build.
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -10,10 +10,10 @@ use harness::disturb::alone;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-/// Writes a description with so many of something.
+/// Writes a description with this many of something.
 type Describe = fn(usize) -> String;
 
-/// What grows, from how many, and the description of so many.
+/// What grows, from how many, and the description with this many.
 const DIMENSIONS: &[(&str, usize, Describe)] = &[
     ("links", 30, links),
     ("addresses", 300, addresses),
@@ -24,7 +24,7 @@ const DIMENSIONS: &[(&str, usize, Describe)] = &[
     ("name servers", 6, name_servers),
 ];
 
-/// The link on which everything else is. Its peer is up, so that it has carrier, and answers nothing.
+/// The link below everything else. Its peer is up, so that it has carrier, and answers nothing.
 const NIC: &str = "network:
   version: 2
   ethernets:
@@ -99,7 +99,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("verify", &["verify", "--wait", "2"]),
 ];
 
-/// Beside them what ip(8) takes for the steps of the plan: how the kernel itself grows.
+/// For comparison, ip(8)'s time for the plan's steps: how the kernel itself grows.
 const BY_IP: &str = "ip -batch";
 
 fn main() {
@@ -114,7 +114,7 @@ fn main() {
     }
 }
 
-/// The CPU time of each command, and of ip(8): the least of three machines.
+/// The CPU time of each command, and of ip(8): the minimum of three machines.
 fn seconds(text: String) -> Vec<f64> {
     let rounds = (0..3).map(|_| {
         let (here, there) = (text.clone(), text.clone());
@@ -140,13 +140,13 @@ fn machine(text: &str) {
     std::fs::write(DESCRIPTION, text).expect("a description");
 }
 
-/// The steps of the plan, each of which is one for ip(8).
+/// The steps of the plan, each of which is one command of ip(8).
 fn by_ip(program: &str, text: &str) -> f64 {
     machine(text);
     let script = Command::new(program).args(["--dry-run", "--format", "sh", DESCRIPTION]).output();
     let script = String::from_utf8(script.expect("netapply runs").stdout).expect("a script");
     let lines = script.lines().filter_map(|line| line.strip_prefix("ip "));
-    // A batch finds out the family by itself.
+    // A batch determines the family by itself.
     let lines: Vec<&str> = lines.map(|line| line.trim_start_matches("-4 ")).collect();
     let before = of_children();
     harness::namespace::ip_batch(&lines).expect("ip(8) does the plan");
@@ -167,7 +167,7 @@ fn by_netapply(program: &str, text: &str) -> Vec<f64> {
     COMMANDS.iter().map(each).collect()
 }
 
-/// What all children so far have used, in user space and in the kernel.
+/// CPU time of all children so far, in user space and in the kernel.
 fn of_children() -> f64 {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage(2)");
     let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;

@@ -1,5 +1,5 @@
-//! Any text at all leads to a description or a diagnostic, never to a panic: a panic would end the boot. Every case in
-//! testdata is cut, joined, doubled and garbled, and then goes all the way to the steps and back.
+//! Any input leads to a description or a diagnostic, never to a panic, which would end the boot. Every case in testdata
+//! is cut, joined, doubled and garbled, and then goes all the way to the steps and back.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use netapply::{format, plan, resolve};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// From a text to printed steps; the diagnostics' places are checked on the way.
+/// From a file to printed steps; the diagnostics' places are checked on the way.
 fn whole(text: &str) {
     let parsed = format::parse(vec![("text".into(), text.into())]);
     assert!(!parsed.desired.links.is_empty() || !parsed.diagnostics.is_empty(), "nothing is reported");
@@ -31,7 +31,7 @@ fn whole(text: &str) {
     }
 }
 
-/// Words that the formats know, and values that are nearly right.
+/// Words that the formats know, and almost valid values.
 const WORDS: &[&str] = &[
     "links",
     "networks",
@@ -146,7 +146,7 @@ fn tree() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// A document with the right sections and anything in them.
+/// A document with valid sections and arbitrary content.
 fn document() -> impl Strategy<Value = serde_json::Value> {
     let list = || prop::collection::vec(tree(), 0..5);
     (list(), list(), tree()).prop_map(
@@ -154,7 +154,7 @@ fn document() -> impl Strategy<Value = serde_json::Value> {
     )
 }
 
-/// Lines that look like interfaces text, context.sh, YAML or nothing.
+/// Lines that look like interfaces files, context.sh, YAML or nothing.
 fn lines() -> impl Strategy<Value = String> {
     const STARTS: &[&str] = &[
         "auto ",
@@ -187,7 +187,7 @@ fn lines() -> impl Strategy<Value = String> {
     prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
 }
 
-/// Two NICs, as simple as can be.
+/// Two plain NICs.
 fn machine() -> &'static Inventory {
     static MACHINE: OnceLock<Inventory> = OnceLock::new();
     MACHINE.get_or_init(|| {
@@ -231,7 +231,7 @@ fn collect(folder: &Path, texts: &mut Vec<String>) {
     }
 }
 
-/// What is done to a text; the numbers choose places in it.
+/// How a file is garbled; the numbers choose places in it.
 #[derive(Clone, Debug)]
 enum Change {
     DropLine(Index),

@@ -1,7 +1,7 @@
-//! Ten megabytes of the worst text lead to a description or a diagnostic within 128 MiB and a bounded amount of work, in
-//! every format. Memory is what the allocator hands out at most at one time; work is how often and how much it is asked
-//! for, because a clock would judge the machine. The whole way is gone: recognise, read, render every message, join with
-//! a machine, plan, print.
+//! Ten megabytes of the worst input lead to a description or a diagnostic within 128 MiB and a bounded amount of work,
+//! in every format. Memory is the allocator's peak; work is how often and how much it is asked for, because a clock
+//! would measure the machine. The input takes the whole path: recognise, read, render every message, join with a
+//! machine, plan, print.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use netapply::page::Style;
 use netapply::resolve::Missing;
 use netapply::{format, plan, resolve};
 
-/// Counts what the system's allocator is asked for.
+/// Counts the requests to the system's allocator.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
@@ -28,11 +28,11 @@ fn grown(by: usize) {
     BYTES.fetch_add(by, Relaxed);
 }
 
-// SAFETY: every call is handed to the system's allocator as it came; counting allocates nothing.
+// SAFETY: every call is passed to the system's allocator unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grown(layout.size());
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: the caller upholds the system allocator's contract.
         unsafe { System.alloc(layout) }
     }
 
@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Old and new exist side by side for a while, where memory cannot grow in its place.
+        // Old and new coexist for a while, unless memory can grow in place.
         grown(size);
         NOW.fetch_sub(layout.size(), Relaxed);
         // SAFETY: as above.
@@ -56,7 +56,7 @@ static ALLOCATOR: Counting = Counting;
 
 const MEGABYTE: usize = 1_000_000;
 const MOST_MEMORY: usize = 128 << 20;
-/// A text of ten megabytes that is read to its end makes half a million values at most; the rest is copies and messages.
+/// Ten megabytes that are read to the end make half a million values at most; the rest is copies and messages.
 const MOST_CALLS: usize = 6_000_000;
 const MOST_BYTES: usize = 1 << 30;
 
@@ -132,7 +132,7 @@ fn merges() -> String {
     numbered("a0: &a0 {a: 1}\n", 5_000, merge, "")
 }
 
-/// Made one by one: together they would be half a gigabyte.
+/// Built one by one: together they would be half a gigabyte.
 type Text = (&'static str, fn() -> String);
 
 const TEXTS: &[Text] = &[
@@ -200,7 +200,7 @@ const TEXTS: &[Text] = &[
     ("more than ten megabytes", || "x".repeat(11 << 20)),
 ];
 
-/// The whole way of a text; what is printed about it, in bytes.
+/// The whole path of an input; returns the size of the output about it, in bytes.
 fn whole(text: String) -> usize {
     let mut parsed = format::parse(vec![("text".to_owned(), text)]);
     format::for_ironic(&mut parsed);

@@ -1,6 +1,6 @@
-//! What is made of the command line: a manual page for each command in docs/man, and completions in completions/.
-//! `NETAPPLY_BLESS=1 cargo test --test cli` writes them anew. And that what the commands print holds nothing that a
-//! terminal or a CI obeys, whatever is in a description or its name.
+//! Files generated from the command line: a manual page for each command in docs/man, and completions in completions/.
+//! `NETAPPLY_BLESS=1 cargo test --test cli` rewrites them. Also that the commands' output contains nothing that a
+//! terminal or a CI interprets, whatever is in a description or its name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
-/// What follows from the command line, by path.
+/// The generated files, by path.
 fn derived() -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut command = netapply::cli::command();
@@ -63,7 +63,7 @@ fn the_manual_has_every_command_and_names_its_page() {
         .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
         .chain(["--help", "--version"].map(str::to_owned))
         .collect();
-    // Behind the program's name are its own options, before it those of what runs it.
+    // The program's own options follow its name, those of its runner precede it.
     let commands = readme.lines().flat_map(|line| line.split("netapply ").skip(1));
     for word in commands.flat_map(str::split_whitespace).filter(|word| word.starts_with("--")) {
         let option = word.split(['=', '`', ',', ')', ';', ':', '.', '*']).next().unwrap_or_default();
@@ -132,7 +132,7 @@ fn check_counts_keys_without_effect_and_shows_them_if_asked() {
     assert!(check(&["--json"]).contains("\"no-effect\""));
 }
 
-/// A pipeline's folder of one file a node, beside a drive: each is read by itself, and the summary says so.
+/// A pipeline's folder with one file per node, next to a drive: each is read by itself, and the summary says so.
 #[test]
 fn check_reads_a_directory_as_many_descriptions() {
     let folder = tempfile::tempdir().unwrap();
@@ -196,7 +196,7 @@ fn convert_writes_files_as_their_tool_wants_them() {
     assert_eq!((code, file.as_str()), (Some(0), ""), "{messages}");
     let written = folder.path().join("etc/50-netapply.yaml");
     assert_eq!(std::fs::metadata(&written).unwrap().permissions().mode() & 0o777, 0o600);
-    // What is right of a description with errors is written all the same.
+    // The valid parts of a description with errors are written nonetheless.
     let (code, file, messages) = convert("netplan/error-vlan-id", &[]);
     assert_eq!(code, Some(3), "{messages}");
     assert!(messages.contains(" error: ") && file.contains("ethernets:"), "{file}");

@@ -1,5 +1,5 @@
-//! The commands and outputs that README.md and docs/ show are real: each `$ netapply …` of a console block is run in the
-//! root of the project and its output compared. `NETAPPLY_BLESS=1 cargo test --test docs` writes the outputs anew.
+//! The commands and outputs in README.md and docs/ are real: each `$ netapply …` in a console block is run in the
+//! project's root and its output compared. `NETAPPLY_BLESS=1 cargo test --test docs` rewrites the outputs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,7 +52,7 @@ fn run(root: &Path, block: &str) -> String {
     out
 }
 
-/// Lines that a console block cannot show, because they need a network, are quoted: their fixed words are the program's.
+/// Quoted lines that a console block cannot show, because they need a network: their fixed words are the program's.
 #[test]
 fn progress_lines_in_the_documents_are_worded_as_the_program_words_them() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -62,7 +62,7 @@ fn progress_lines_in_the_documents_are_worded_as_the_program_words_them() {
         let path = entry.unwrap().path();
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         for line in text.lines().filter_map(|line| line.strip_prefix("netapply: waiting for ")) {
-            // Between the fixed words stand an address and a link, neither of which is letters and spaces alone.
+            // Between the fixed words are an address and a link, neither of which consists of letters and spaces alone.
             let fixed: String = line.chars().take_while(|c| c.is_alphabetic() || *c == ' ').collect();
             assert!(words.contains(&format!("\"{fixed}{{object}}")), "{}: {fixed}", path.display());
             assert!(words.contains("at most {} s more") && line.ends_with(" s more"), "{line}");
@@ -72,7 +72,7 @@ fn progress_lines_in_the_documents_are_worded_as_the_program_words_them() {
     assert!(quoted > 0, "no document quotes a progress line");
 }
 
-/// Each row of the hand-off's matrix is printed by the test that has seen it.
+/// Each row of the hand-off's matrix is printed by the test that verified it.
 #[test]
 fn every_row_of_what_was_seen_has_a_test() {
     let (document, tests) = (include_str!("../docs/handoff.md"), include_str!("tools.rs"));

@@ -1,5 +1,5 @@
-//! `check --fleet` on fleets of ten thousand nodes with faults of every kind, each of which is to be found and nothing else; and
-//! on the shapes that real fleets have, which are without faults.
+//! `check --fleet` on fleets of ten thousand nodes with faults of every kind: each must be found and nothing else; and
+//! on realistic fleets without faults.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -22,7 +22,7 @@ fn json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|wrong| panic!("{wrong}: {output:?}"))
 }
 
-/// A node as it is before it is written: two NICs in a bond with a VLAN for storage, and what a fault may change.
+/// A node before it is written: two NICs in a bond with a VLAN for storage, and what a fault may change.
 #[derive(Clone)]
 struct Node {
     number: usize,
@@ -106,7 +106,7 @@ impl Node {
     }
 }
 
-/// A fault: the code that names it, and how it is made of a node and another of its rack.
+/// A fault: the code that reports it, and how it is introduced into a node and another of its rack.
 type Fault = (&'static str, fn(&mut Node, &Node));
 
 const FAULTS: &[Fault] = &[
@@ -131,7 +131,7 @@ const FAULTS: &[Fault] = &[
     }),
 ];
 
-/// Numbers that look random and are the same in every run (Knuth's linear congruential generator, MMIX).
+/// Pseudo-random numbers that are the same in every run (Knuth's linear congruential generator, MMIX).
 fn random(state: &mut u64) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) as usize
@@ -151,7 +151,7 @@ fn every_fault_among_ten_thousand_nodes_is_found_and_none_is_invented() {
             (rack * RACK + unit, rack * RACK + (unit + 1 + random(&mut state) % (RACK - 1)) % RACK);
         let other_node = nodes[other].clone();
         change(&mut nodes[at], &other_node);
-        // Of two equal ones the later node is told, with the other side.
+        // Of two equal ones the later node is reported, with the other one.
         let told = if matches!(code, "fleet-mac" | "fleet-address") { at.max(other) } else { at };
         expected.insert((code.to_owned(), format!("{told}.json")));
     }
@@ -194,7 +194,7 @@ fn every_fault_among_ten_thousand_nodes_is_found_and_none_is_invented() {
     assert!(missed.is_empty() && invented.is_empty(), "missed {missed:#?}\ninvented {invented:#?}");
 }
 
-/// The README's case for every node: a subnet of two addresses each, so that only the nodes' shape tells.
+/// The README's case for every node: a subnet of two addresses each, so that only the nodes' shape can differ.
 #[test]
 fn nodes_with_a_subnet_of_their_own_are_compared_by_their_shape() {
     let text = std::fs::read_to_string(
@@ -223,7 +223,7 @@ fn nodes_with_a_subnet_of_their_own_are_compared_by_their_shape() {
     assert_eq!((json["fleet"]["nodes"].as_u64(), codes), (Some(200), vec!["fleet-mtu"]), "{found:#?}");
 }
 
-/// Proxmox' drives name their machines: two with one name are told, with the lines that say so.
+/// Proxmox' drives name their machines: two with one name are reported, with their lines.
 #[test]
 fn drives_of_proxmox_and_their_host_names() {
     let folder = tempfile::tempdir().unwrap();
@@ -274,7 +274,7 @@ fn vrrp_is_no_fault_where_the_policy_names_it() {
     assert_eq!(with["fleet"]["diagnostics"], Value::Array(Vec::new()));
 }
 
-/// What machines printed that booted: a NIC that none has, and one that another has.
+/// Inventories of machines that booted: a NIC that none has, and one that another has.
 #[test]
 fn reports_of_booted_nodes_name_nics_that_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
@@ -320,7 +320,7 @@ fn reports_of_booted_nodes_name_nics_that_are_not_there() {
     assert_eq!(check(folder.path(), &["--fleet", "--reports", "reports", "nodes"]).status.code(), Some(2));
 }
 
-/// The policy that docs/fleet.md shows is one to the program and to the schema.
+/// The policy in docs/fleet.md is valid for the program and for the schema.
 #[test]
 fn the_documented_policy_is_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

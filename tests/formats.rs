@@ -26,7 +26,7 @@ fn validate(schema: &str, value: &Value, what: &str) {
     }
 }
 
-/// Three nodes: one is right, one wrong, one collides with the first; names that no format may take for its own.
+/// Three nodes: one is right, one is wrong, one collides with the first; with names that no format may interpret.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let node = |mac: &str, more: &str| {
@@ -75,7 +75,7 @@ struct Element {
     children: Vec<Element>,
 }
 
-/// Reads a text that is well-formed XML without namespaces, comments and entities of its own; panics at anything else.
+/// Parses well-formed XML without namespaces, comments and custom entities; panics on anything else.
 fn element(text: &mut &str) -> Element {
     let rest = text.trim_start().strip_prefix('<').unwrap_or_else(|| panic!("no element at {text:.60}"));
     let (tag, mut rest) = rest.split_once('>').unwrap();
@@ -110,7 +110,7 @@ fn element(text: &mut &str) -> Element {
     Element { name: name.to_owned(), attributes, children }
 }
 
-/// Characters that XML 1.0 has, with its five entities only.
+/// Valid XML 1.0 characters, with its five entities only.
 fn characters(text: &str) {
     assert!(!text.contains('<') && !text.contains("]]>"), "{text}");
     for (at, _) in text.match_indices('&') {
@@ -194,7 +194,7 @@ fn json_lines_and_json_are_what_their_schemas_take() {
     assert_eq!(json["files"][1]["node"], "n<1");
 }
 
-/// A gate: what was there is accepted, wherever it is in the file by now; what is new is an error.
+/// A gate: earlier diagnostics are accepted, wherever they are in the file by now; new ones are errors.
 #[test]
 fn a_baseline_accepts_what_was_there_and_nothing_else() {
     let folder = folder();
@@ -258,7 +258,7 @@ fn the_summary_of_ten_thousand_nodes_is_one_screen() {
     assert!(!summary.is_empty() && summary.len() < 24, "{summary:#?}");
     assert!(summary.iter().all(|line| line.chars().count() <= 100), "{summary:#?}");
     assert!(summary.last().unwrap().starts_with("10000 descriptions: 10000 errors, "), "{summary:#?}");
-    // In a pipe nothing tells how far it is.
+    // In a pipe there is no progress display.
     assert!(output.stderr.is_empty());
 }
 
@@ -268,7 +268,7 @@ fn on_a_terminal(command: &mut Command) -> String {
     use std::os::fd::{FromRawFd as _, OwnedFd};
     let (mut ours, mut theirs) = (0, 0);
     let none = std::ptr::null_mut();
-    // SAFETY: two numbers are written; no name, settings or size are asked for.
+    // SAFETY: two numbers are written; no name, settings or size are requested.
     let opened = unsafe { libc::openpty(&mut ours, &mut theirs, none, none.cast(), none.cast()) };
     assert_eq!(opened, 0);
     // SAFETY: both were opened just now and belong to nobody else.
@@ -277,13 +277,13 @@ fn on_a_terminal(command: &mut Command) -> String {
     // The command has a copy of the other side, without which this one ends.
     command.stderr(Stdio::null());
     let mut written = Vec::new();
-    // Linux ends a terminal without another side by an error (EIO).
+    // On Linux, reading a terminal whose other side is closed fails with EIO.
     let _ = std::fs::File::from(ours).read_to_end(&mut written);
     child.wait().unwrap();
     String::from_utf8(written).unwrap()
 }
 
-/// On a terminal, work that takes longer than a second shows how far it is, and leaves nothing behind.
+/// On a terminal, work that takes longer than a second shows its progress, and leaves nothing behind.
 #[test]
 fn long_work_shows_how_far_it_is_on_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
@@ -304,7 +304,7 @@ fn long_work_shows_how_far_it_is_on_a_terminal() {
         on_a_terminal(command.args(["check", "--json", name]).current_dir(folder.path()))
     };
     assert_eq!(run("short.jsonl"), "");
-    // However fast the machine is, so many take longer than a second.
+    // Enough to take longer than a second on any machine.
     let mut nodes = 4_000;
     let shown = loop {
         write("long.jsonl", nodes);

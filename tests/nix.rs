@@ -1,5 +1,5 @@
 //! flake.nix and nix/, evaluated by nix on a stand-in for nixpkgs (tests/nix/): option types, assertions, and the units
-//! that a system gets. Nothing is built here.
+//! of the resulting system. Nothing is built here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,10 +8,10 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// Where the stand-in's package would be.
+/// The path of the stand-in's package.
 const STORE: &str = "/nix/store/00000000000000000000000000000000-netapply-0.1.0";
 
-/// What nix says of one of the systems in tests/nix/systems.nix.
+/// nix's result for one of the systems in tests/nix/systems.nix.
 fn evaluate(system: &str) -> Result<Value, String> {
     // No store is written, so neither root nor /nix is needed.
     let output = Command::new("nix-instantiate")
@@ -57,7 +57,7 @@ fn a_system_gets_the_packages_own_units() {
         assert_eq!(system["packages"], json!([STORE]), "{name}");
         for each in UNITS {
             let ours = &system["units"][each];
-            // NixOS takes no [Install] section from a package, and everything else from it.
+            // NixOS ignores the [Install] sections of a package, and uses everything else.
             assert_eq!(ours["wantedBy"], json!([unit(&format!("{each}.service"))["WantedBy"]]), "{name}");
             assert_eq!(ours["serviceConfig"], json!({}), "{name}: {each} is as it is in systemd/");
             assert_eq!(ours["unitConfig"], json!({}));
@@ -66,7 +66,7 @@ fn a_system_gets_the_packages_own_units() {
             }
             assert_eq!((&ours["restartIfChanged"], &ours["stopIfChanged"]), (&json!(false), &json!(false)));
         }
-        // The others are held off by conditions in the package. A definition here would make a unit of a system that
+        // The others are prevented by conditions in the package. A definition here would create a unit on a system that
         // does not have it.
         let standing: Vec<&str> = match name {
             "plain" => vec!["dhcpcd"],
@@ -98,7 +98,7 @@ fn arguments_come_after_those_of_the_units() {
             unit(&format!("{each}.service"))["ExecStart"].replace("/usr/bin/", &format!("{STORE}/bin/"));
         let wanted = json!(["", format!("{own} {arguments}")]);
         assert_eq!(system["units"][each]["serviceConfig"], json!({"ExecStart": wanted}));
-        // And netapply takes them.
+        // And netapply accepts them.
         let words = wanted[1].as_str().unwrap().replace("%%", "%");
         let status = Command::new(env!("CARGO_BIN_EXE_netapply"))
             .args(words.split(' ').skip(1))
@@ -193,7 +193,7 @@ fn the_package_holds_the_units_with_its_own_program() {
     );
     assert_eq!(package["meta"]["mainProgram"], json!("netapply"));
 
-    // What nixpkgs' stdenv brings, as far as the package calls it.
+    // nixpkgs' stdenv, as far as the package uses it.
     let substitute = "substituteInPlace() { test \"$2\" = --replace-fail; grep -qF \"$3\" \"$1\"; sed -i \"s|$3|$4|g\" \"$1\"; }";
     let folder = tempfile::tempdir().unwrap();
     let status = Command::new("bash")

@@ -1,4 +1,4 @@
-//! What netapply is made of and what its package holds: licences, versions of one crate beside each other, files.
+//! The contents of netapply and of its package: licences, duplicate crate versions, files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,13 +21,13 @@ const LICENCES: &[&str] = &[
     "Unlicense",
 ];
 
-/// Crates that are there in two versions, and why.
+/// Crates that are present in two versions, and why.
 const TWICE: &[(&str, &str)] = &[
     ("getrandom", "proptest's rand and tempfile, in tests only"),
     ("syn", "at build time only: derives of the netlink crates, serde and tokio"),
 ];
 
-/// What cargo knows of every crate that this machine's build needs, from Cargo.lock and what is downloaded already.
+/// cargo's data on every crate that this machine's build needs, from Cargo.lock and the download cache.
 fn crates() -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -43,7 +43,7 @@ fn crates() -> Vec<Value> {
     packages.filter(|package| package["id"].as_str().is_some_and(|id| used.contains(id))).cloned().collect()
 }
 
-/// Whether one of the alternatives of an SPDX expression consists of licences that are allowed.
+/// Whether one of the alternatives of an SPDX expression consists of allowed licences.
 fn is_allowed(expression: &str) -> bool {
     if let Some((first, rest)) = expression.strip_prefix('(').and_then(|inner| inner.split_once(") AND ")) {
         return is_allowed(first) && is_allowed(rest);
@@ -108,8 +108,8 @@ fn the_package_holds_what_a_build_needs() {
     }
 }
 
-/// Below the folders where Debian's packages put them; nothing below /etc, where a package's links would be
-/// taken for the administrator's.
+/// In the folders that Debian's packages use; nothing below /etc, where a package's links would be taken for the
+/// administrator's.
 #[test]
 fn the_debian_package_holds_units_hooks_manuals_and_completions() {
     let out = tempfile::tempdir().expect("a folder");
@@ -147,7 +147,7 @@ fn the_debian_package_holds_units_hooks_manuals_and_completions() {
     assert!(about.contains("Maintainer: Somebody <somebody@example.com>"), "{about}");
 }
 
-/// The SBOM names what Cargo.lock has, with its checksums, and nothing that only tests or builds need.
+/// The SBOM lists the contents of Cargo.lock, with checksums, and nothing that only tests or builds need.
 #[test]
 fn the_sbom_lists_what_is_linked() {
     let output = Command::new(Path::new(ROOT).join("release/sbom"))

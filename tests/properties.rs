@@ -1,4 +1,4 @@
-//! What network_data can say is read back as it was. That any text is survived is tested in any_text.rs.
+//! What network_data can express is read back unchanged. Robustness against any input is tested in any_text.rs.
 
 use std::fmt::Write as _;
 
@@ -66,7 +66,7 @@ fn machine() -> impl Strategy<Value = Machine> {
     (prop::collection::vec(nic, 2..5), bond, vlans, networks, dns).prop_map(
         |(mut nics, bond, vlans, networks, dns)| {
             if bond.is_some() {
-                // Members take their bond's MTU, which would be said.
+                // Members get their bond's MTU, which would be reported.
                 nics.iter_mut().take(2).for_each(|nic| nic.mtu = None);
             }
             Machine { nics, bond, vlans, networks, dns }
@@ -87,7 +87,7 @@ impl Machine {
         nics.chain(bond).chain(self.vlans.iter().map(|id| format!("v{id}"))).collect()
     }
 
-    /// Each network with the id of its link and its number, which makes its addresses.
+    /// Each network with the id of its link and its number, from which its addresses are derived.
     fn with_links(&self) -> Vec<(String, u8, u8, u8, bool)> {
         let ids = self.ids();
         let networks = (1..).zip(&self.networks);
@@ -145,7 +145,7 @@ impl Machine {
         json!({"links": links, "networks": networks, "services": services}).to_string()
     }
 
-    /// As [`told`] tells it.
+    /// In the form of [`told`].
     fn told(&self) -> String {
         let mut out = String::new();
         let networks = |out: &mut String, id: &str| {
@@ -184,7 +184,7 @@ impl Machine {
     }
 }
 
-/// What a description says, in words without places.
+/// The content of a description, as text without places.
 fn told(desired: &Desired) -> String {
     let mut out = String::new();
     for link in &desired.links {
@@ -217,7 +217,7 @@ fn tell(link: &Link, out: &mut String) {
         };
         let _ = writeln!(out, " {name} {value}");
     }
-    // Networks come in the order of the text: an address of each family, then their routes.
+    // Networks come in file order: an address of each family, then their routes.
     for pair in link.addresses.chunks(2) {
         let n = match pair[0].net.addr() {
             std::net::IpAddr::V4(ip) => ip.octets()[1],

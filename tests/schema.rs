@@ -13,7 +13,7 @@ fn netapply(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_netapply")).current_dir(folder).args(arguments).output().unwrap()
 }
 
-/// Fails unless what was printed is JSON of the schema.
+/// Fails unless the output is JSON that matches the schema.
 fn fits(schema: &str, output: &Output, what: &str) -> Value {
     let path = root().join(format!("docs/schema/{schema}.v1.json"));
     let mut schemas = boon::Schemas::new();

@@ -1,4 +1,4 @@
-//! Drives as their makers make them, read back: ISO images of genisoimage and xorriso in every combination of name
+//! Drives as their producers make them, read back: ISO images of genisoimage and xorriso in every combination of name
 //! extensions, VFAT images, directories, pipes, and file system images that cannot be read without a mount. Needs
 //! genisoimage, xorriso, dosfstools, mtools and e2fsprogs; a missing one fails the test and is named.
 
@@ -55,7 +55,7 @@ impl Files {
         image
     }
 
-    /// A machine that has nothing but what is in this directory.
+    /// A machine that has nothing but the content of this directory.
     fn machine(&self) -> Machine {
         Machine::below(self.0.path())
     }
@@ -83,7 +83,7 @@ fn every_kind_of_names_that_an_iso_can_have() {
             &["-iso-level", "3", "-J", "-R"],
             &["-iso-level", "3"],
             &[],
-            // Bridges: another file system beside ISO 9660.
+            // Bridges: another file system next to ISO 9660.
             if tool[0] == "genisoimage" { &["-r", "-udf"] } else { &["-r", "-hfsplus"] },
             if tool[0] == "genisoimage" { &["-udf"] } else { &["-hfsplus"] },
             if tool[0] == "genisoimage" { &["-hfs", "-J"] } else { &["-hfsplus", "-J"] },
@@ -95,7 +95,7 @@ fn every_kind_of_names_that_an_iso_can_have() {
             assert_eq!(found.documents[0].name, "openstack/latest/network_data.json");
             assert_eq!(found.documents[0].text, NETWORK_DATA);
             assert_eq!(found.origin.kind, OriginKind::IsoImage);
-            // xorriso writes labels in upper case where no option allows more.
+            // xorriso writes labels in uppercase unless an option allows more.
             let label = found.origin.label.unwrap_or_default();
             assert!(label.eq_ignore_ascii_case("config-2"), "{label}");
             assert!(found.origin.created.is_some());
@@ -126,7 +126,7 @@ fn long_names_and_full_directories() {
     let others: Vec<String> = (0..300).map(|n| format!("openstack/latest/{n:04}-{long}")).collect();
     let mut all: Vec<(&str, &str)> = others.iter().map(|path| (path.as_str(), "x")).collect();
     all.push(("openstack/latest/network_data.json", NETWORK_DATA));
-    // Not xorriso: 1.5.4 of Debian 12 breaks down on such a tree itself.
+    // Not xorriso: Debian 12's 1.5.4 itself fails on such a tree.
     let files = Files::new(&all);
     assert_eq!(read(&files.image(GENISOIMAGE, &["-r"])).unwrap().documents[0].text, NETWORK_DATA);
 }
@@ -268,7 +268,7 @@ fn images_that_only_a_mount_could_read_say_so() {
     assert!(message(&image).ends_with("is the image of a disk with partitions."), "{}", message(&image));
 }
 
-/// Takes the ISO 9660 out of a bridge with UDF: what is left is what Windows' own tools write.
+/// Removes the ISO 9660 part of a bridge with UDF: what is left is what Windows' own tools write.
 fn pure_udf(image: &Path) {
     let mut bytes = fs::read(image).unwrap();
     let sector = |n: usize| 2048 * n..2048 * (n + 1);
@@ -372,12 +372,12 @@ fn links_out_of_a_directory_are_followed_only_if_asked() {
     let source = Some(text(&files.path("tree/netplan")).to_owned());
     let found = search(&SearchOptions { source, follow_links: true, ..SearchOptions::default() }).unwrap();
     assert_eq!(found.documents[1].text, "root:x\n");
-    // The directory itself may be a link, and so may what stays within it.
+    // The directory itself may be a link, and so may links that stay within it.
     fs::remove_file(files.path("tree/netplan/x.yaml")).unwrap();
     symlink("10-a.yaml", files.path("tree/netplan/20-b.yaml")).unwrap();
     symlink("tree/netplan", files.path("latest")).unwrap();
     assert_eq!(read(&files.path("latest")).unwrap().documents.len(), 2);
-    // A machine's own /etc may be linked: NixOS keeps it so.
+    // A machine's own /etc may consist of links, as on NixOS.
     symlink("../../secret", files.path("tree/netplan/x.yaml")).unwrap();
     files.write("machine/etc/keep", b"");
     symlink(files.path("tree/netplan"), files.path("machine/etc/netplan")).unwrap();

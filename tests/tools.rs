@@ -1,6 +1,6 @@
-//! netapply beside the image's real network tools, each in a whole system that systemd-nspawn boots: do names resolve, do
+//! netapply with the image's real network tools, each in a whole system booted by systemd-nspawn: do names resolve, do
 //! the tools leave a described link alone, before and after they are reloaded and restarted, and does a second
-//! description or `handoff --undo` take everything back. What was seen is in docs/handoff.md.
+//! description or `handoff --undo` remove everything. The results are in docs/handoff.md.
 
 #[path = "tools/machine.rs"]
 mod machine;
@@ -15,23 +15,23 @@ const STATIC: &str = "network:
       routes: [{to: default, via: 192.0.2.1}]
       nameservers: {addresses: [192.0.2.53], search: [example]}
 ";
-/// eth1 on DHCP beside it.
+/// eth1 on DHCP as well.
 fn mixed() -> String {
     format!("{STATIC}    eth1: {{dhcp4: true}}\n")
 }
 
-/// Whether the image's own programs find the name that the described server knows.
+/// Whether the image's own programs resolve the name that the described server knows.
 fn resolves(machine: &Machine) -> bool {
     machine.run("getent ahostsv4 api.example").1.contains("192.0.2.1 ")
 }
 
-/// The same, as often as a busy machine may lose a query.
+/// The same, with retries because a busy machine may lose a query.
 fn finds(machine: &Machine) -> bool {
     let find = "getent ahostsv4 api.example | grep -q '^192.0.2.1 '";
     machine.run(&format!("for i in $(seq 20); do {find} && exit 0; sleep 0.5; done; exit 1")).0 == 0
 }
 
-/// Prints the row of docs/handoff.md that a test has seen to be true.
+/// Prints the row of docs/handoff.md that a test has verified.
 #[track_caller]
 fn seen(state: &str) {
     let rows = include_str!("../docs/handoff.md").lines();
@@ -86,7 +86,7 @@ fn networkd_keeps_off_whatever_files_the_image_has() {
         "      routing-policy: [{from: 192.0.2.10, table: 100, priority: 1000}]\n      nameservers",
     );
     applied(&machine, &description);
-    // The rule belongs to no link: it goes when networkd takes the next one, unless it is told.
+    // The rule belongs to no link: networkd removes it when it takes the next one, unless configured otherwise.
     for change in [
         "true",
         "networkctl reload",
@@ -103,8 +103,8 @@ fn networkd_keeps_off_whatever_files_the_image_has() {
     seen("networkd has eth0 by `00-eth0.network`, `90-image.conf` has it remove rules");
 }
 
-/// As a unit of systemd's, which the tools are ordered after: a restart that waited for their order would wait for
-/// netapply's own start.
+/// As a systemd unit that the tools are ordered after: a restart that respected their order would wait for netapply's
+/// own start.
 #[test]
 fn a_unit_restarts_a_tool_that_is_ordered_after_it() {
     let description = STATIC.replace(
@@ -165,7 +165,7 @@ fn clients_that_take_every_link_take_the_one_that_is_left_to_them() {
     seen("the same with connman");
 }
 
-/// Started by hand, with a lease on the link, before netapply says anything.
+/// Started by hand, with a lease on the link, before netapply runs.
 #[test]
 fn a_client_that_has_the_link_already_lets_it_go() {
     for tool in ["dhcpcd", "connman"] {
@@ -216,7 +216,7 @@ fn a_server_that_programs_do_not_use_is_a_failed_check() {
     );
 }
 
-/// A link whose steps fail is its own again, however far its tool has let it go.
+/// A link whose steps fail goes back to its tool, however far that has released it.
 #[test]
 fn a_link_that_gets_no_network_goes_back_to_its_tool() {
     let machine = Machine::boot("full", "");
@@ -328,8 +328,8 @@ fn network_manager_writes_the_described_servers() {
     seen("NetworkManager with a plain resolv.conf, with its own, with `dns=default` and `rc-manager=file`");
 }
 
-/// A hand-off that fails costs nothing but itself: the network stands, the screen says which file and why, and no marker
-/// stands for what is not there.
+/// A failed hand-off costs nothing else: the network stays, the screen says which file and why, and there is no marker
+/// for something that is missing.
 #[test]
 fn what_cannot_be_written_is_named_and_has_no_marker() {
     let full = "mount -o remount,size=$(($(df --output=used -k /run | tail -n 1) + 8))k /run
@@ -388,8 +388,8 @@ fn what_cannot_be_written_is_named_and_has_no_marker() {
     seen("`/etc` read-only; resolv.conf a folder, immutable, or mounted from a full disk");
 }
 
-/// The .deb, installed by dpkg into the root with cloud-init: the next boot configures what a seed describes, both units
-/// succeed, and nothing is left enabled once the package is removed.
+/// The .deb, installed by dpkg into the root with cloud-init: the next boot configures what a seed describes, both
+/// units succeed, and nothing stays enabled once the package is removed.
 #[test]
 fn the_debian_package_installs_boots_and_is_removed() {
     let folder = tempfile::tempdir().unwrap();
@@ -407,7 +407,7 @@ fn the_debian_package_installs_boots_and_is_removed() {
         "networks": [{"id": "net", "link": "nic", "type": "ipv4", "ip_address": "192.0.2.10", "netmask": "255.255.255.0",
             "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "192.0.2.1"}]}],
         "services": [{"type": "dns", "address": "192.0.2.53"}]}"#;
-    // What systemd/install put there goes first, so that only the package's own files count.
+    // Files from systemd/install are removed first, so that only the package's own count.
     let machine = Machine::boot(
         "full",
         &format!(
@@ -429,7 +429,7 @@ fn the_debian_package_installs_boots_and_is_removed() {
     assert_eq!(machine.ok("find /etc/systemd /usr/lib/systemd /usr/bin -name '*netapply*'"), "");
 }
 
-/// What a namespace can have: no bond, no VLAN.
+/// What a namespace supports: no bond, no VLAN.
 const CONVERTED: &str = "network:
   version: 2
   ethernets:
@@ -463,7 +463,7 @@ const CONVERTED: &str = "network:
     vx0: {mode: vxlan, id: 7, link: eth0, remote: 192.0.2.20, port: 4790, mac-learning: false}
 ";
 
-/// What is described of the network, by ip(8): links with their options, addresses, routes and rules.
+/// The described parts of the network, from ip(8): links with their options, addresses, routes and rules.
 fn described(machine: &Machine) -> Vec<String> {
     let json = |command: &str| -> Vec<serde_json::Value> {
         serde_json::from_str(&machine.ok(&format!("ip -j -d {command}"))).unwrap()
@@ -517,7 +517,7 @@ fn described(machine: &Machine) -> Vec<String> {
     lines
 }
 
-/// What `convert --to networkd` writes makes the network that netapply itself makes, by the kernel's own word.
+/// The output of `convert --to networkd` creates the same network as netapply itself, according to the kernel.
 #[test]
 fn networkd_makes_of_what_was_converted_what_netapply_makes() {
     let own = Machine::boot("full", "true");

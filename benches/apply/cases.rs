@@ -1,4 +1,4 @@
-//! The networks that are made, each as a description, and how it goes away again.
+//! The benchmarked networks, each as a description, and how it is removed again.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// What it is.
     pub(crate) title: &'static str,
-    /// The description's file name: its ending says how it is read.
+    /// The description's file name: its extension says how it is read.
     pub(crate) file: &'static str,
     pub(crate) text: fn() -> String,
     /// Commands of ip(8) that undo it; some may find nothing to undo.
@@ -65,7 +65,7 @@ fn bond() -> String {
 
 fn vlans() -> String {
     let [first, second] = NICS;
-    // NICs of a guest: those made of software have no permanent MAC address to know them by in a bond.
+    // A guest's NICs: software ones have no permanent MAC address by which they could be found in a bond.
     let mut links = format!(
         r#"  {{"id": "nic0", "type": "phy", "ethernet_mac_address": "{first}"}},
   {{"id": "nic1", "type": "phy", "ethernet_mac_address": "{second}"}},

@@ -1,10 +1,10 @@
-//! netapply beside `ip -batch` with the same commands, and beside the kernel alone: the same netlink messages, made
-//! beforehand and written to one socket. All in one run, in turns, as medians.
+//! netapply compared with `ip -batch` with the same commands, and with the kernel alone: the same netlink messages,
+//! prepared beforehand and written to one socket. All in one run, interleaved, as medians.
 //!
-//! `cargo bench --bench apply` takes case c, in a network namespace of the running kernel (needs root).
-//! `cargo bench --bench apply -- --guest` takes cases a and b, in a guest with Debian's kernel, which is emulated in
-//! software and whose clock counts instructions, a nanosecond each: a clock on the wall would count how much code QEMU
-//! translates anew for each process, and that of ip(8) is small. `NETAPPLY_ROUNDS` is how often each is measured.
+//! `cargo bench --bench apply` runs case c, in a network namespace of the running kernel (needs root). `cargo bench
+//! --bench apply -- --guest` runs cases a and b, in a guest with Debian's kernel, which is emulated in software and
+//! whose clock counts instructions, a nanosecond each: a wall clock would measure how much code QEMU retranslates for
+//! each process, and ip(8) is small. `NETAPPLY_ROUNDS` is how often each is measured.
 //!
 //! "To the state" is from exec to the kernel's answer to the last message, by the log's time stamp; the whole process
 //! also reads the state again, checks it, and writes log and report. Nothing is judged here.

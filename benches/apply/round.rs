@@ -1,4 +1,4 @@
-//! Each way of making a network, from the same state, and what it took. Entry: [`once`].
+//! Each way to create a network, from the same state, and its cost. Entry: [`once`].
 
 use std::fs;
 use std::path::Path;
@@ -21,13 +21,13 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::cases::Case;
 
-/// Where the log of a run lies, in a file system of its own.
+/// Where the log of a run is, in a file system of its own.
 const LOG: &str = "/run/netapply/netapply.log";
 
 /// What netapply logs when the kernel has answered the last message of a plan.
 const STATE: &str = "the kernel has answered";
 
-/// What is measured, in turns: each round begins with another.
+/// What is measured, interleaved: each round begins with another.
 pub(crate) const WAYS: &[(&str, Way)] = &[
     ("ip", ip_batch),
     ("netapply", netapply),
@@ -38,10 +38,10 @@ pub(crate) const WAYS: &[(&str, Way)] = &[
     ("start", start),
 ];
 
-/// A way of making a network, or a part of it.
+/// A way to create a network, or a part of it.
 pub(crate) type Way = fn(&Setting<'_>, &mut dyn FnMut(&str, f64));
 
-/// A machine before the network is made.
+/// A machine before the network is created.
 pub(crate) struct Setting<'a> {
     case: &'a Case,
     program: &'a str,
@@ -49,8 +49,7 @@ pub(crate) struct Setting<'a> {
     inventory: Inventory,
 }
 
-/// Makes the case's network in one way, from the machine as it is and back to it. `tell` gets a name and milliseconds,
-/// or MiB.
+/// Creates the case's network in one way and removes it again. `tell` is called with a name and milliseconds, or MiB.
 pub(crate) fn once(case: &Case, way: Way, tell: &mut dyn FnMut(&str, f64)) {
     let path = folder().join(case.file);
     fs::create_dir_all(folder()).expect("a folder");
@@ -91,7 +90,7 @@ impl<'a> Setting<'a> {
         Setting { case, program, plan, inventory }
     }
 
-    /// Everything goes at once: what a namespace leaves behind would be cleared away during the next measurement.
+    /// Everything is removed at once: cleaning up a namespace would otherwise disturb the next measurement.
     fn undo(&self) {
         ip(self.case.undo, true);
     }
@@ -102,7 +101,7 @@ impl<'a> Setting<'a> {
         command
     }
 
-    /// Runs `netapply apply`; gives the whole time.
+    /// Runs `netapply apply`; returns the total time.
     fn apply(&self) -> Duration {
         let mut command = self.command(&["apply", "--no-verify", "--handoff", "none"]);
         let begin = Instant::now();
@@ -146,7 +145,7 @@ fn netapply(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
     tell("dump", milliseconds(dump.elapsed()));
 }
 
-/// When the log says that the kernel has answered, since boot.
+/// When the kernel has answered according to the log, since boot.
 fn stamp() -> Option<Duration> {
     let log = fs::read_to_string(LOG).expect("netapply writes its log");
     let line = log.lines().find(|line| line.contains(STATE))?;
@@ -154,7 +153,7 @@ fn stamp() -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds))
 }
 
-/// Carrying the plan out, without a process around it.
+/// Executing the plan, without a process around it.
 fn alone(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
     let names = Names::from(&setting.inventory);
     let took = wait(async {
@@ -176,9 +175,9 @@ fn alone(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
     tell("alone", milliseconds(took));
 }
 
-/// The same messages, made beforehand and written to one socket, of each 32 KiB the last acknowledged.
+/// The same messages, prepared beforehand and written to one socket, acknowledging the last of each 32 KiB.
 fn floor(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
-    // A link that is made and removed shows which index the next one gets.
+    // Creating and removing a link shows which index the next one gets.
     ip(&["link add probe0 type bridge"], false);
     let next = nix::net::if_::if_nametoindex("probe0").expect("the probe is there") + 1;
     ip(&["link del probe0"], false);
@@ -190,7 +189,7 @@ fn floor(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
     for datagram in &datagrams {
         socket.send(datagram, 0).expect("the kernel takes it");
         let length = socket.recv(&mut &mut answer[..], 0).expect("the last message is acknowledged");
-        // Behind the header of an NLMSG_ERROR stands the error number, 0 for an ack.
+        // The header of an NLMSG_ERROR is followed by the error number, 0 for an ack.
         assert!(length >= 20 && answer[16..20] == [0; 4], "the kernel refused a message of the floor");
     }
     tell("floor", milliseconds(begin.elapsed()));
@@ -205,7 +204,7 @@ fn parse(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
     drop(parsed);
 }
 
-/// Starting the program, which a second run cannot be without.
+/// Starting the program, which even a second run cannot avoid.
 fn start(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
     let mut command = Command::new(setting.program);
     command.arg("--version").stdout(Stdio::null());
@@ -223,7 +222,7 @@ fn memory(setting: &Setting<'_>, tell: &mut dyn FnMut(&str, f64)) {
     let output = command.arg(folder().join(setting.case.file)).output().expect("busybox is installed");
     let said = String::from_utf8_lossy(&output.stderr);
     let line = said.lines().find_map(|line| line.trim().strip_prefix("Maximum resident set size (kbytes): "));
-    // busybox takes what the kernel counts in KiB for pages of four.
+    // busybox takes the kernel's KiB for pages of four.
     let kib = line.and_then(|text| text.parse::<f64>().ok()).expect("busybox prints the peak") / 4.0;
     tell("memory", kib / 1024.0);
 }
@@ -249,7 +248,7 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// The program that is measured: the one of this build, or in a guest the one that was brought along.
+/// The measured program: this build's, or in a guest the copied one.
 fn program() -> &'static str {
     if Path::new("/agent").exists() { "/usr/bin/netapply" } else { env!("CARGO_BIN_EXE_netapply") }
 }

@@ -1,5 +1,5 @@
-//! A Debian with cloud-init and a NoCloud drive, alone and with each network manager: netapply is first, and what is
-//! described stays as it is.
+//! A Debian with cloud-init and a NoCloud drive, alone and with each network manager: netapply runs first, and the
+//! network stays as described.
 
 use crate::network::{Neighbour, addresses, name, nic};
 use crate::{booted, healthy, machine};
@@ -8,7 +8,7 @@ use harness::guest::{Builder, Cable, Guest};
 
 /// The NIC that the drive describes.
 const STATIC: &str = "52:54:00:12:34:01";
-/// A NIC that it does not speak of.
+/// A NIC that is not in the description.
 const OTHER: &str = "52:54:00:12:34:02";
 
 const DESCRIPTION: &str = r#"
@@ -33,7 +33,7 @@ const BY_HAND: &str = r#"
 /// Runs before cloud-init's first stage and writes down what it finds.
 const WITNESS: &str = "[Service]\nExecStartPre=/bin/sh -c 'ip -j address >/run/before-cloud-init'\n";
 
-/// The modules that a test looks at; others want locales and an SSH server.
+/// The modules that a test needs; others require locales and an SSH server.
 const CLOUD_CFG: &str = "cloud_init_modules: [write-files]\n\
     cloud_config_modules: []\ncloud_final_modules: []\n";
 
@@ -58,7 +58,7 @@ fn with_cloud_init(drive: &drive::Drive, cables: &[Cable; 2]) -> Builder {
     nic(nic(builder, STATIC, &cables[0]), OTHER, &cables[1])
 }
 
-/// What holds whoever else is in the image.
+/// What holds with any other tools in the image.
 fn check(guest: &mut Guest, neighbour: &mut Neighbour) {
     healthy(guest);
 
@@ -92,7 +92,7 @@ fn check(guest: &mut Guest, neighbour: &mut Neighbour) {
     assert!(again.contains("Steps: none"), "{again}");
 }
 
-/// Seconds from a unit's start to its end, by systemd's clock.
+/// Duration of a unit's start in seconds, by systemd's clock.
 fn took(guest: &mut Guest, unit: &str) -> f64 {
     let stamps = "-p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic";
     let show = guest.ok(&format!("systemctl show --value {stamps} {unit}"));
@@ -100,8 +100,8 @@ fn took(guest: &mut Guest, unit: &str) -> f64 {
     (stamps[1] - stamps[0]).abs() / 1e6
 }
 
-/// What the documents say of netapply beside cloud-init: `cargo build --release; NETAPPLY_BINARY=target/…/netapply
-/// cargo test --test boot figures -- --ignored --nocapture`, on a machine with nothing else to do.
+/// The figures in the docs about netapply next to cloud-init: `cargo build --release; NETAPPLY_BINARY=target/…/netapply
+/// cargo test --test boot figures -- --ignored --nocapture`, on an idle machine.
 #[test]
 #[ignore = "a measurement, no verdict"]
 fn figures() {
@@ -112,7 +112,7 @@ fn figures() {
     let ours = took(&mut guest, "netapply.service");
     let beside = took(&mut guest, "cloud-init-local.service");
     drop(guest);
-    // The same image and drive, and cloud-init's local stage writes the network's files for others to apply.
+    // The same image and drive, with cloud-init's local stage writing the network's files for others to apply.
     let mut guest = with_cloud_init(&drive, &cables).words("netapply=off").boot();
     booted(&mut guest);
     let alone = took(&mut guest, "cloud-init-local.service");
@@ -140,7 +140,7 @@ fn network_manager_leaves_the_described_nic_alone() {
         .words("systemd.wants=NetworkManager.service systemd.wants=NetworkManager-wait-online.service")
         .boot();
     check(&mut guest, &mut neighbour);
-    // It is at work: the NIC that nobody described is its own.
+    // It works: the undescribed NIC is its own.
     guest.until("ip -4 address | grep -q 'inet 192[.]0[.]3[.]1'");
     assert_ne!(neighbour.dhcp(1), "");
     let devices = guest.ok("nmcli -t -f DEVICE,STATE device");
@@ -156,7 +156,7 @@ fn networkd_leaves_the_described_nic_alone() {
     let (drive, cables) = (cidata(), [Cable::new(), Cable::new()]);
     let mut neighbour = Neighbour::on(&[&cables[0], &cables[1]]);
     let mut guest = with_cloud_init(&drive, &cables)
-        // As the agent's Debian ramdisk has it.
+        // As in the agent's Debian ramdisk.
         .file("/etc/systemd/network/99-dhcp.network", "[Match]\nName=en*\n\n[Network]\nDHCP=yes\n", 0o644)
         .words("systemd.wants=systemd-networkd.service systemd.wants=systemd-networkd-wait-online.service")
         .boot();
@@ -168,12 +168,13 @@ fn networkd_leaves_the_described_nic_alone() {
     let line = links.lines().find(|line| line.contains(&nic)).expect("networkd lists the NIC");
     assert!(line.contains("unmanaged"), "{links}");
     skipped(&mut guest, "systemd-networkd-wait-online.service");
-    // networkd has configured a link by now, which is when it drops rules and routes that are not its own.
+    // networkd has configured a link by now, which is when it drops others' rules and routes.
     assert!(guest.ok("ip rule").contains("from 198.51.100.0/24 lookup 100"));
     assert_eq!(addresses(&mut guest, STATIC), ["192.0.2.10"]);
     assert_eq!(neighbour.dhcp(0), "");
 
-    // By hand, where everything runs already: networkd gives the NIC up, and systemd-resolved has the further server.
+    // By hand, with everything running already: networkd releases the NIC, and systemd-resolved has the additional
+    // server.
     let other = name(&mut guest, OTHER);
     let both = format!("{DESCRIPTION}{BY_HAND}");
     guest.ok(&format!("cat >both.yaml <<'END'\n{both}END\nnetapply apply --no-verify both.yaml"));
@@ -186,7 +187,7 @@ fn networkd_leaves_the_described_nic_alone() {
     neighbour.guest.ok("ping -c 1 -W 30 192.0.3.20");
 }
 
-/// The unit was asked for and its condition did not hold.
+/// The unit was requested but its condition was not met.
 fn skipped(guest: &mut Guest, unit: &str) {
     let state = guest.ok(&format!("systemctl show -p ConditionResult -p ConditionTimestampMonotonic {unit}"));
     assert!(state.contains("ConditionResult=no"), "{unit}: {state}");

@@ -1,5 +1,5 @@
-//! An initramfs that dracut made with netapply's module: the network is up before the real root is, and still up after.
-//! Debian 12's dracut is the oldest that the module is written for; the root `newest` has the newest.
+//! An initramfs built by dracut with netapply's module: the network is up before the real root is, and still up after.
+//! Debian 12's dracut is the oldest that the module supports; the root `newest` has the newest.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub(crate) fn network_data() -> String {
     .to_string()
 }
 
-/// Makes the initramfs with what is in this root, with further options of dracut's.
+/// Builds the initramfs from the content of this root, with additional dracut options.
 pub(crate) fn initramfs(root: &str, folder: &tempfile::TempDir, options: &[&str]) -> PathBuf {
     let out = folder.path().join("initramfs");
     let mut arguments = [root, env!("CARGO_BIN_EXE_netapply")].map(Path::new).to_vec();
@@ -38,7 +38,7 @@ pub(crate) fn initramfs(root: &str, folder: &tempfile::TempDir, options: &[&str]
     out
 }
 
-/// Runs as the last thing in the initramfs, and writes down what it finds where it survives.
+/// Runs last in the initramfs, and writes down what it finds where it survives.
 const WITNESS: &str = "ip -j address >/run/before-switch-root 2>&1
 cp -a /tmp/net.* /run/ 2>/dev/null
 ";
@@ -79,7 +79,7 @@ fn boot(root: &str, options: &[&str], qemu: &[&str]) {
     assert!(guest.ok("resolvectl dns").contains("192.0.2.53"));
 }
 
-/// In the real root: the bond was neither made again nor handed to anybody.
+/// In the real root: the bond was neither recreated nor handed to another tool.
 pub(crate) fn still_up(guest: &mut Guest, neighbour: &mut Neighbour) {
     let links = guest.json("ip -j -d link show master bond0");
     assert!(links[0]["ifname"].as_str().unwrap().starts_with("en"), "{links}");
@@ -106,6 +106,6 @@ fn without_systemd_in_the_initramfs() {
 
 #[test]
 fn with_the_newest_dracut_and_systemd() {
-    // Two emulated processors of a busy machine have been seen to wait for each other for ever, under this udev.
+    // Two emulated processors on a busy machine have been seen to deadlock with this udev.
     boot("newest", &[], &["-smp", "1"]);
 }

@@ -1,4 +1,4 @@
-//! Boots without a usable description: nothing is worse than without netapply.
+//! Boots without a usable description: no worse than without netapply.
 
 use crate::network::{Neighbour, addresses, nic};
 use crate::{booted, machine};

@@ -1,4 +1,4 @@
-//! An initramfs that initramfs-tools made with netapply's hook: the network is up before the root file system is looked
+//! An initramfs built by initramfs-tools with netapply's hook: the network is up before the root file system is looked
 //! for, and still up after.
 
 use crate::dracut::{MAC, initramfs, network_data, still_up};
@@ -20,7 +20,7 @@ fn the_network_is_up_before_the_root_is() {
         .words(drive::EXPECTED)
         .cd(drive.path())
         .initramfs(&initramfs)
-        // There is no ip(8) in there.
+        // It contains no ip(8).
         .at_the_end_of_the_initramfs("cat /proc/net/fib_trie >/run/before-the-root");
     let mut guest = nic(builder, MAC, &cable).boot();
     healthy(&mut guest);

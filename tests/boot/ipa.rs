@@ -11,7 +11,7 @@ use harness::guest::{self, Builder, Cable, Guest, Kernel};
 
 const MACS: [&str; 2] = ["7c:c2:55:6e:90:44", "7c:c2:55:6e:90:45"];
 
-/// Where no API is.
+/// An address without an API.
 const NOWHERE: &str = "http://192.0.2.99:6385";
 
 /// Two ports in one LACP bond, and all traffic on a VLAN.
@@ -34,8 +34,8 @@ fn network_data(address: &str) -> String {
     .to_string()
 }
 
-/// A switch that bonds its two ports, the router on VLAN 100, and behind it Ironic; beside them a DHCP server on the
-/// bond and on the VLAN, which nobody should ask.
+/// A switch that bonds its two ports, the router on VLAN 100, and behind it Ironic; also a DHCP server on the bond and
+/// on the VLAN, which nobody should ask.
 fn neighbour(cables: &[Cable; 2]) -> Guest {
     let mut builder = Guest::builder().inside().words("net.ifnames=0");
     for (number, cable) in cables.iter().enumerate() {
@@ -66,7 +66,7 @@ fn neighbour(cables: &[Cable; 2]) -> Guest {
     guest
 }
 
-/// The ramdisk that tests/boot/ramdisk makes, with netapply appended by the scripts that people use.
+/// The ramdisk from tests/boot/ramdisk, with netapply appended by the scripts for users.
 fn baked(folder: &Path) -> PathBuf {
     let stock = script("tests/boot/ramdisk", &[]);
     let out = folder.join("initramfs");
@@ -104,12 +104,12 @@ fn the_agents_lookup_arrives_over_the_bond_and_the_vlan() {
     let cables = [Cable::new(), Cable::new()];
     let mut neighbour = neighbour(&cables);
     let cd = drive::ironic_iso(&network_data("192.0.2.10"));
-    // An earlier deployment's config drive lies on the disk.
+    // The disk has an earlier deployment's config drive.
     let old = drive::vfat("config-2", &[("openstack/latest/network_data.json", &network_data("192.0.2.66"))]);
     let begin = Instant::now();
     let mut guest = ramdisk(&initramfs, &cables)
         .words(&format!("boot_method=vmedia ir_pub_id={}", drive::PUBLISHER.to_uppercase()))
-        // The first of the two is nowhere; the agent takes the next one.
+        // The first of the two does not exist; the agent uses the next one.
         .words(&format!("ipa-api-url={NOWHERE},http://{}:{}", ironic::NAME, ironic::PORT))
         .cd(cd.path())
         .disk(old.path())
@@ -117,7 +117,7 @@ fn the_agents_lookup_arrives_over_the_bond_and_the_vlan() {
     let asked = wait_for_the_heartbeat(&mut neighbour, &mut guest);
     eprintln!("the agent's first heartbeat {:.0} s after power on", begin.elapsed().as_secs_f32());
 
-    // Everything that was asked, netapply's own question included, came from the described address, over the VLAN.
+    // Every request, netapply's own included, came from the described address, over the VLAN.
     assert!(asked.lines().all(|line| line.starts_with("192.0.2.10 ")), "{asked}");
     let lookup = asked.lines().find(|line| line.contains(" GET /v1/lookup?")).expect("the agent's lookup");
     assert!(MACS.iter().all(|mac| lookup.contains(&mac.replace(':', "%3A"))), "{lookup}");
@@ -143,7 +143,7 @@ fn the_agents_lookup_arrives_over_the_bond_and_the_vlan() {
     assert!(!heard.to_lowercase().contains("offer"), "nobody asked for a lease: {heard}");
 }
 
-/// Returns all that was asked of the API until then.
+/// Returns all requests to the API until then.
 fn wait_for_the_heartbeat(neighbour: &mut Guest, guest: &mut Guest) -> String {
     let asked = ironic::ASKED;
     // A script may run for two minutes, and an agent in an emulated machine takes longer.
@@ -170,7 +170,7 @@ fn the_network_is_as_described(guest: &mut Guest) {
     let vlan = guest.json("ip -j -d link show dev deploy");
     assert_eq!(vlan[0]["linkinfo"]["info_data"]["id"], 100, "{vlan}");
     assert_eq!(vlan[0]["link"], "bond0");
-    // The earlier deployment's drive would have given another one, DHCP a second one.
+    // The earlier deployment's drive would have configured another address, DHCP a second one.
     let addresses = guest.json("ip -j -4 address show scope global");
     let of = |entry: &serde_json::Value| entry["addr_info"][0]["local"].as_str().map(str::to_owned);
     let addresses: Vec<String> = addresses.as_array().unwrap().iter().filter_map(of).collect();
@@ -179,7 +179,7 @@ fn the_network_is_as_described(guest: &mut Guest) {
     assert!(guest.ok("netapply --dry-run").contains("Steps: none"));
 }
 
-/// glean, networkd and the image's finder of the drive had their turn, and kept away; nothing has failed.
+/// glean, networkd and the image's drive finder ran, and did nothing; nothing has failed.
 fn nobody_else_touched_it(guest: &mut Guest) {
     let failed = guest.ok("systemctl --failed --plain --no-legend");
     assert_eq!(failed, "", "{}", guest.ok("journalctl -b --no-pager | tail -n 80"));
@@ -199,7 +199,7 @@ fn nobody_else_touched_it(guest: &mut Guest) {
     assert_eq!(guest.run("findmnt -n -t iso9660").stdout, "", "the drive is free for the agent");
 }
 
-/// diskimage-builder's element puts the same files into a tree.
+/// diskimage-builder's element installs the same files.
 #[test]
 fn the_elements_hooks_install_the_overlay() {
     let folder = tempfile::tempdir().expect("a folder for the overlay");
@@ -207,7 +207,7 @@ fn the_elements_hooks_install_the_overlay() {
     assert!(said.ends_with("enabled\nenabled"), "{said}");
 }
 
-/// The initramfs of a small guest, compressed by each program that people use, in OpenStack's kind of tarball or alone.
+/// The initramfs of a small guest, compressed by each common program, in an OpenStack-style tarball or alone.
 #[test]
 fn the_kernel_unpacks_the_overlay_behind_any_compression() {
     let folder = tempfile::tempdir().expect("a folder for the archives");

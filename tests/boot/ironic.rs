@@ -1,17 +1,17 @@
-//! What an agent's ramdisk finds on the network of its Ironic: a name server and an API. They run in the neighbour, as
-//! this very test program.
+//! What an agent's ramdisk finds on Ironic's network: a name server and an API. They run in the neighbour, as this same
+//! test program.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
-/// Where both listen; the neighbour has the address.
+/// The address that both listen on; it is the neighbour's.
 pub(crate) const SERVER: &str = "198.51.100.5";
 /// The API's name and port.
 pub(crate) const NAME: &str = "ironic.example.net";
 pub(crate) const PORT: u16 = 6385;
-/// The node that the API knows every machine as.
+/// The node that the API reports for every machine.
 pub(crate) const NODE: &str = "3d1d8fd0-5c6a-4d0c-8a39-0b6f0c2b7a11";
-/// What was asked of the API: `ADDRESS METHOD PATH BODY`, a line each.
+/// The requests to the API: `ADDRESS METHOD PATH BODY`, one per line.
 pub(crate) const ASKED: &str = "/tmp/asked";
 
 /// A script that starts both, in a guest that was built with `inside()`.
@@ -54,12 +54,12 @@ fn answer(query: &[u8]) -> Vec<u8> {
 fn api() {
     let listener = TcpListener::bind((SERVER, PORT)).unwrap();
     for stream in listener.incoming() {
-        // A client that goes away in between has asked nothing.
+        // A client that disconnects early has asked nothing.
         let _ = serve(stream.unwrap());
     }
 }
 
-/// Answers one request as Ironic's API does, as far as its agent goes before it waits for orders.
+/// Answers one request like Ironic's API, as far as its agent goes before it waits for orders.
 fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut request = String::new();

@@ -1,4 +1,4 @@
-//! A drive and a NIC that come long after the boot has begun.
+//! A drive and a NIC that appear long after the boot has begun.
 
 use crate::network::{addresses, name};
 use crate::{healthy, machine};
@@ -15,7 +15,7 @@ fn a_late_drive_and_a_later_nic_are_waited_for() {
     guest.until("systemctl show -p ActiveState netapply.service | grep -q =activating");
     guest.ok("sleep 10");
     guest.plug_drive("scsi-cd", "late", drive.path());
-    // It has been read when it is the NIC that is waited for.
+    // The drive has been read when the run waits for the NIC.
     guest.until(&format!("journalctl -b -u netapply.service | grep -qi 'waiting.*{MAC}'"));
     guest.ok("sleep 10");
     assert_eq!(guest.ok("systemctl show --value -p ActiveState netapply.service").trim(), "activating");

@@ -1,5 +1,5 @@
-//! A machine whose description asks for DHCP and whose image has no client: netapply.service leaves the asking to
-//! netapply-lease.service, which goes on when it is started again or killed.
+//! A machine whose description asks for DHCP and whose image has no client: netapply.service leaves it to
+//! netapply-lease.service, which continues after a restart or a kill.
 
 use crate::network::{Neighbour, addresses, name, nic};
 use crate::{healthy, machine};
@@ -52,13 +52,13 @@ fn a_lease_outlives_the_service_that_renews_it() {
         first[0]
     ));
 
-    // What is its own: the pages of the program itself depend on how that was built.
+    // Its private memory: the pages of the program itself depend on how it was built.
     let memory =
         guest.ok("grep ^Pss /proc/$(systemctl show --value -p MainPID netapply-lease.service)/smaps_rollup");
     let own = memory.lines().find_map(|line| line.strip_prefix("Pss_Anon:")?.trim().split(' ').next());
     assert!(own.is_some_and(|kibibytes| kibibytes.parse::<u32>().is_ok_and(|k| k < 4096)), "{memory}");
 
-    // Stopped it leaves the address with its lifetime, and gives the lease up only when asked.
+    // When stopped, it leaves the address with its lifetime, and releases the lease only on request.
     guest.ok("systemctl stop netapply-lease.service");
     assert_eq!(addresses(&mut guest, MAC), first);
     guest.ok(&format!("systemctl start netapply-lease.service; netapply leases --release {link}"));

@@ -18,18 +18,18 @@ use harness::guest::{Builder, Guest};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A guest that boots this root (a name that tests/boot/image knows) with netapply, its units and what goes with them,
-/// as systemd/install puts them into an image.
+/// A guest that boots this root (a name that tests/boot/image knows) with netapply and its units, as systemd/install
+/// puts them into an image.
 fn machine(root: &str) -> Builder {
     let folder = tempfile::tempdir().expect("a folder for the units");
     let (binary, tree) = (stripped(folder.path()), folder.path().join("tree"));
     script("systemd/install", &[&binary, &tree]);
-    // Nothing in these roots asks for the network by itself.
+    // Nothing else in these roots requests the network.
     let online = "systemd.wants=network-online.target";
     Guest::builder().memory(1024).root(&image(root)).tree(&tree).words(online)
 }
 
-/// This build's netapply, or the one that `NETAPPLY_BINARY` names, made small in this folder.
+/// This build's netapply, or the one named by `NETAPPLY_BINARY`, stripped, in this folder.
 fn stripped(folder: &Path) -> PathBuf {
     let stripped = folder.join("netapply");
     let status = Command::new("strip").arg("-o").arg(&stripped).arg(harness::netapply()).status();
@@ -59,13 +59,13 @@ fn booted(guest: &mut Guest) -> String {
     guest.ok("systemctl --failed --plain --no-legend")
 }
 
-/// Waits for a boot in which everything works, and where therefore nobody is told of any trouble: no unit failed, and
-/// neither report, journal nor console has a warning. Both consoles and the login prompt have the report.
+/// Waits for a boot in which everything works and nothing is reported: no unit failed, and neither report, journal nor
+/// console has a warning. Both consoles and the login prompt have the report.
 fn healthy(guest: &mut Guest) {
     healthy_but(guest, &[]);
 }
 
-/// As [`healthy`], where the text itself leaves something open and warnings with these codes say so.
+/// Like [`healthy`], if the description itself causes warnings with these codes.
 fn healthy_but(guest: &mut Guest, open: &[&str]) {
     let failed = booted(guest);
     assert_eq!(failed, "", "{}", guest.ok("journalctl -b --no-pager | tail -n 80"));
@@ -97,8 +97,8 @@ fn image(root: &str) -> PathBuf {
     PathBuf::from(script("tests/boot/image", &[Path::new(root)]))
 }
 
-/// Runs a script in a booted root, for a look: `ROOT=full SCRIPT='systemctl' cargo test --test boot try_out -- --ignored
-/// --nocapture`.
+/// Runs a script in a booted root, for debugging: `ROOT=full SCRIPT='systemctl' cargo test --test boot try_out --
+/// --ignored --nocapture`.
 #[test]
 #[ignore = "for people"]
 fn try_out() {

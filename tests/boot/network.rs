@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use harness::guest::{Builder, Cable, Guest};
 
-/// Where the neighbour answers for names.
+/// Where the neighbour answers DNS queries.
 const NAME_SERVER: &str = "192.0.2.53";
 
 /// The neighbour on one or two cables. Wire N is 192.0.(N+2).0/24 and 2001:db8:(N+1)::/64, the neighbour is .1 and ::1,
@@ -45,13 +45,13 @@ EOF
         Neighbour { guest }
     }
 
-    /// What the DHCP server of this wire was asked for: a line for each offer and lease.
+    /// The DHCP server's log of this wire: a line for each offer and lease.
     pub(crate) fn dhcp(&mut self, wire: usize) -> String {
         self.guest.ok(&format!("grep -iE 'offer|ack' dhcp{wire} || true"))
     }
 }
 
-/// Answers for names inside the neighbour, until it ends.
+/// Answers DNS queries inside the neighbour, until it ends.
 #[test]
 #[ignore = "runs inside a guest"]
 fn name_server() {
@@ -64,14 +64,14 @@ pub(crate) fn nic(builder: Builder, mac: &str, cable: &Cable) -> Builder {
     builder.nic_on_cable(mac, cable.a())
 }
 
-/// The interface's name that has this MAC.
+/// The name of the interface with this MAC.
 pub(crate) fn name(guest: &mut Guest, mac: &str) -> String {
     let links = guest.json("ip -j link");
     let nic = links.as_array().unwrap().iter().find(|link| link["address"] == mac);
     nic.unwrap_or_else(|| panic!("no NIC {mac} in {links}"))["ifname"].as_str().unwrap().to_owned()
 }
 
-/// The IPv4 addresses of the interface that has this MAC.
+/// The IPv4 addresses of the interface with this MAC.
 pub(crate) fn addresses(guest: &mut Guest, mac: &str) -> Vec<String> {
     let name = name(guest, mac);
     let entries = guest.json(&format!("ip -j -4 address show dev {name}"));

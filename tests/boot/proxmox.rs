@@ -1,4 +1,4 @@
-//! Drives as Proxmox writes them, and names: udev's own stay, with what netapply adds beside them.
+//! Drives as Proxmox writes them, and names: udev's own stay, and netapply adds others.
 
 use crate::network::{Neighbour, addresses, name};
 use crate::{healthy, healthy_but, machine};
@@ -63,7 +63,7 @@ fn nocloud_and_the_names_of_nics() {
     assert_eq!(addresses(&mut guest, MACS[1]), ["192.0.3.10"]);
     let global = guest.json("ip -j -6 address show scope global");
     assert!(global.to_string().contains("2001:db8:1::10"), "{global}");
-    // udev named them beside us; the names in the text are theirs too, and udev's own alternative stays.
+    // udev named them concurrently; the names in the file are udev's too, and udev's own alternative stays.
     let names = [name(&mut guest, MACS[0]), name(&mut guest, MACS[1])];
     assert_eq!(names, ["enp0s18", "enp0s19"]);
     for (name, alternatives) in [(&names[0], &["front", "eth0"][..]), (&names[1], &["eth1"])] {
@@ -103,7 +103,7 @@ iface eth1 inet static
         netmask 255.255.255.0
 ";
 
-/// The text has no MAC address: net0 and net1 of the virtual machine are told by their slots.
+/// The file has no MAC address: net0 and net1 of the virtual machine are identified by their slots.
 #[test]
 fn configdrive2() {
     let cables = [Cable::new(), Cable::new()];
@@ -119,14 +119,14 @@ fn configdrive2() {
             ("openstack/latest/vendor_data.json", ""),
         ],
     );
-    // Given in the other order, so that only the slots tell.
+    // Attached in the other order, so that only the slots identify them.
     let mut guest = machine("base")
         .nic_in_slot(19, MACS[1], cables[1].a())
         .nic_in_slot(18, MACS[0], cables[0].a())
         .cd(drive.path())
         .words(drive::EXPECTED)
         .boot();
-    // That the order was taken for want of a MAC address is said, once for each NIC.
+    // The assumed order, for want of a MAC address, is reported once for each NIC.
     healthy_but(&mut guest, &["nic-by-position", "nic-by-position"]);
     assert_eq!(addresses(&mut guest, MACS[0]), ["192.0.2.10"]);
     assert_eq!(addresses(&mut guest, MACS[1]), ["192.0.3.10"]);

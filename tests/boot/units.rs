@@ -1,4 +1,4 @@
-//! netapply's two units on a plain Debian with udev, dhcpcd and resolvconf: what NixOS has, too.
+//! netapply's two units on a plain Debian with udev, dhcpcd and resolvconf, like those of NixOS.
 
 use crate::network::{Neighbour, addresses, name, nic};
 use crate::{booted, healthy, machine};
@@ -19,7 +19,7 @@ fn network_data() -> String {
     .to_string()
 }
 
-/// A machine with dhcpcd, which takes every NIC, and openresolv, which says what is in /etc/resolv.conf.
+/// A machine with dhcpcd, which manages every NIC, and openresolv, which writes /etc/resolv.conf.
 fn with_dhcpcd(cable: &Cable) -> Builder {
     nic(machine("base").words("systemd.wants=dhcpcd.service"), MAC, cable)
 }
@@ -42,7 +42,7 @@ fn the_network_is_up_and_dhcpcd_is_held_off() {
     let state = guest.ok("systemctl show -p ConditionResult -p ActiveState dhcpcd.service");
     assert!(state.contains("ConditionResult=no") && state.contains("ActiveState=inactive"), "{state}");
     assert_eq!(neighbour.dhcp(0), "", "nobody asked for a lease");
-    // openresolv has the name server in its records, and so keeps it when others hand in theirs.
+    // openresolv has the name server in its records, and so keeps it when others add theirs.
     let records = guest.ok("resolvconf -l");
     assert!(records.contains("192.0.2.53"), "{records}");
     let servers = guest.ok("grep ^nameserver /etc/resolv.conf");
@@ -66,12 +66,12 @@ fn without_a_drive_dhcpcd_takes_over_and_systemd_finds_no_fault_in_the_units() {
     check_units(&mut guest);
 }
 
-/// What systemd itself says of units and drop-ins.
+/// systemd's own verdict on units and drop-ins.
 fn check_units(guest: &mut Guest) {
     let units = "netapply.service netapply-wait-online.service netapply-initrd.service";
     let output = guest.exits(0, &format!("systemd-analyze --man=no verify {units}"));
     assert_eq!(output.stderr, "");
-    // In tenths: the exposure that systemd finds, of 10.
+    // In tenths: systemd's exposure level, of 10.
     let units = [
         ("netapply.service", 41),
         ("netapply-wait-online.service", 35),
@@ -81,7 +81,7 @@ fn check_units(guest: &mut Guest) {
     for (unit, most) in units {
         guest.ok(&format!("systemd-analyze --no-pager security --threshold={most} {unit}"));
     }
-    // A drop-in is read with the unit that it is for; those that are not in this root get a body.
+    // A drop-in is read with its unit; units missing from this root get a placeholder.
     let output = guest.exits(
         0,
         "cd /usr/lib/systemd/system; units=

@@ -1,7 +1,7 @@
-//! Each case of testdata/<format>/<case> is a test of that name: `cargo test --test golden netplan/` runs those of a
-//! format. A case runs the program on its file and compares what it prints with the expectation beside it: one with an
+//! Each case of testdata/<format>/<case> is a test with that name: `cargo test --test golden netplan/` runs those of a
+//! format. A case runs the program on its file and compares the output with the expectation next to it: one with an
 //! `inventory.json` is planned for that machine (`plan.txt`), one without is checked (`diagnostics.txt`).
-//! `NETAPPLY_BLESS=1 cargo test --test golden` writes the expectations anew.
+//! `NETAPPLY_BLESS=1 cargo test --test golden` rewrites the expectations.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -38,8 +38,8 @@ fn prints_what_is_expected(case: &Path) -> Result<(), Failed> {
     )))
 }
 
-/// Codes about the text or the plan that no case here can raise: from /dev, or only without an inventory, of a text too
-/// large to keep, or of a conversion.
+/// Codes about the description or the plan that no case here can raise: from /dev, or only without an inventory, of a
+/// file too large to keep, or of a conversion.
 const WITHOUT_CASE: &[&str] = &["nic-stand-in", "not-in-format", "too-many", "unreadable"];
 
 fn every_code_has_a_case_that_raises_it() -> Result<(), Failed> {
@@ -48,7 +48,7 @@ fn every_code_has_a_case_that_raises_it() -> Result<(), Failed> {
         .map(|case| std::fs::read_to_string(case.join(expectation(case))).unwrap_or_default())
         .collect();
     let raised = |code: &Code| all.contains(&format!(" [{code}]\n"));
-    // The codes of the kernel and of verification come last: a machine raises them.
+    // The codes of the kernel and of verification come last: they need a machine.
     let codes = Code::ALL.iter().take_while(|c| **c != Code::KernelRefused);
     let missing: Vec<&str> =
         codes.filter(|c| !raised(c) && !WITHOUT_CASE.contains(&c.text())).map(|c| c.text()).collect();
@@ -58,12 +58,12 @@ fn every_code_has_a_case_that_raises_it() -> Result<(), Failed> {
     }
 }
 
-/// The file with what a case is to print.
+/// The file with a case's expected output.
 fn expectation(case: &Path) -> &'static str {
     if case.join("inventory.json").exists() { "plan.txt" } else { "diagnostics.txt" }
 }
 
-/// What the program prints on both streams, with its exit code.
+/// The program's output on both streams, with its exit status.
 fn run(case: &Path) -> Result<String, Failed> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
     command.current_dir(case).env_remove("TERM");

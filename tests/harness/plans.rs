@@ -1,5 +1,5 @@
-//! Plans made by hand, and their execution: on the running kernel (tests/netns) and in a guest (tests/vm/inside). Not in the
-//! crate beside this file, which would then be built again with each change of netapply.
+//! Plans made by hand, and their execution: on the running kernel (tests/netns) and in a guest (tests/vm/inside). Not
+//! in the harness crate, which would then be rebuilt with each change of netapply.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use netapply::machine::Machine;
 use netapply::model::{Kind, Place};
 use netapply::plan::{Action, LinkChange, NewLink, Plan, Step, StepId};
 
-/// A plan whose steps need those at the positions beside them.
+/// A plan whose steps depend on those at the given indexes.
 pub(crate) fn plan(steps: Vec<(Action, &[usize])>) -> Plan {
     let step = |(action, needs): (Action, &[usize])| Step {
         action,

@@ -1,4 +1,4 @@
-//! Plans made by hand, executed in a namespace, and looked at with ip(8).
+//! Plans made by hand, executed in a namespace, and checked with ip(8).
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use netapply::plan::{Action, LinkChange, NewLink, Plan, StepId};
 use crate::plans::{address, all_done, apply, bridge, new_link, plan, route, rule, set, veth};
 use harness::namespace::{in_namespace, ip, ip_json};
 
-/// A kernel whose bridges do not filter VLANs refuses that with the error, and no words, of one that has no bridges.
+/// A kernel without bridge VLAN filtering refuses it with the error, and without the text, of one that has no bridges.
 #[test]
 fn an_option_that_the_kernel_lacks_is_no_kind_that_it_lacks() {
     in_namespace(async || {
@@ -59,7 +59,7 @@ fn network() -> Plan {
         (set("eth0", LinkChange::PortOptions { kind: Kind::Bridge, settings: port }), &[2]),
         (set("eth1", LinkChange::AddAltName("a-rather-long-name-for-it".to_owned())), &[1]),
         (set("br0", LinkChange::Generation(AddressGeneration::None)), &[0]),
-        // A bridge keeps an MTU only if it is set after it was made (br_mtu_auto_adjust).
+        // A bridge keeps an MTU only if it is set after creation (br_mtu_auto_adjust).
         (set("br0", LinkChange::Mtu(1400)), &[2]),
         (set("br0", LinkChange::Up), &[0]),
         (set("eth0", LinkChange::Up), &[1]),
@@ -251,7 +251,7 @@ fn a_route_from_a_tentative_address_waits_for_it() {
         ]);
         all_done(&apply(&steps).await);
         assert_eq!(ip_json("-6 route show 2001:db8:1::/48")[0]["prefsrc"], "2001:db8::1");
-        // Where another has the address, that is said.
+        // If another host has the address, that is reported.
         ip("-6 address del 2001:db8::1/64 dev eth0");
         ip("-6 address add 2001:db8::1/64 dev eth1 nodad");
         let steps = plan(vec![(Action::AddAddress(address("eth0", "2001:db8::1/64")), &[]), (wait(), &[0])]);
@@ -284,7 +284,7 @@ fn a_run_that_is_ended_sends_nothing_more() {
     });
 }
 
-/// `--strict` stops at the first step that fails, but not for a file that other tools would read.
+/// `--strict` stops at the first failed step, but not for a file for other tools.
 #[test]
 fn a_handoff_that_fails_stops_nothing() {
     in_namespace(async || {
@@ -316,7 +316,7 @@ fn a_handoff_that_fails_stops_nothing() {
     });
 }
 
-/// A signal that comes while a program hangs ends the run, and the program.
+/// A signal that arrives while a program hangs ends the run, and the program.
 #[test]
 fn a_stop_is_seen_while_a_program_hangs() {
     in_namespace(async || {

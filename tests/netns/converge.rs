@@ -1,4 +1,4 @@
-//! Descriptions applied to machines that are there already: the fewest changes, and none the second time. The oracle is
+//! Descriptions applied to machines with existing state: the fewest changes, and none the second time. The oracle is
 //! ip(8).
 
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use harness::namespace::{ip, ip_json};
 
 const NETAPPLY: &str = env!("CARGO_BIN_EXE_netapply");
 
-/// Makes the machine, applies the text, checks that nothing is left to do, and looks.
+/// Sets up the machine, applies the description, checks that no steps remain, and inspects the result.
 #[track_caller]
 fn converges(machine: &[&'static str], text: &'static str, look: fn()) {
     let machine = machine.to_vec();
@@ -38,7 +38,7 @@ pub(crate) fn left_to_do(program: &str, text: &str) -> Vec<String> {
     steps.iter().map(|step| step["command"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// One line a route: type, destination, gateway, link, metric, further next hops.
+/// One line per route: type, destination, gateway, link, metric, further next hops.
 fn routes(question: &str) -> Vec<String> {
     let shown = ip_json(question);
     let word = |route: &Value, key: &str| route[key].as_str().unwrap_or("-").to_owned();
@@ -59,7 +59,7 @@ const WIRE: &[&str] = &[
     "link set eth0 up",
 ];
 
-/// ip(8) and the kernel have local, broadcast and anycast routes in the table `local`.
+/// ip(8) and the kernel put local, broadcast and anycast routes into the table `local`.
 #[test]
 fn routes_of_every_type() {
     converges(
@@ -91,7 +91,7 @@ fn routes_of_every_type() {
     );
 }
 
-/// A default route that a router's advertisement brought has the metric that ours would get: ours takes precedence.
+/// An advertised default route has the metric that ours would get: ours takes precedence.
 #[test]
 fn a_route_beside_a_routers_own() {
     converges(
@@ -113,7 +113,7 @@ fn a_route_beside_a_routers_own() {
     );
 }
 
-/// What the kernel makes of an advertisement that comes after ours is behind it: nothing is left to do.
+/// The kernel's route from an advertisement that comes after ours is behind it: no steps remain.
 #[test]
 fn a_route_before_a_routers_own() {
     converges(
@@ -137,7 +137,7 @@ fn a_route_before_a_routers_own() {
     );
 }
 
-/// Beside a gateway of a router's advertisement, which a program put there: the kernel would make one route of the two.
+/// With a gateway from a router advertisement, added by a program: the kernel would merge the two routes.
 #[test]
 fn a_gateway_beside_a_routers_own() {
     const RA: &str = "-6 route add default via fe80::9 dev eth0 proto ra metric 1024";
@@ -170,7 +170,7 @@ fn a_gateway_beside_a_routers_own() {
     );
 }
 
-/// The described gateway is the one that a router announces: the route is to stay when the announcement expires.
+/// The described gateway is the advertised one: the route must stay when the advertisement expires.
 #[test]
 fn the_gateway_that_a_router_announces() {
     converges(
@@ -191,8 +191,8 @@ fn the_gateway_that_a_router_announces() {
     );
 }
 
-/// Routes of several next hops, of a metric or beside others of it: what is described takes their place, what is not
-/// goes, and what leads to links that nobody described stays.
+/// Multipath routes, with a metric or next to others with it: described ones replace them, undescribed ones are
+/// removed, and those on undescribed links stay.
 #[test]
 fn routes_of_several_next_hops() {
     converges(
@@ -240,7 +240,7 @@ fn routes_of_several_next_hops() {
     );
 }
 
-/// Only commands of Debian's interfaces can say it. Some of it is there already, and some leads elsewhere.
+/// Only commands in Debian's interfaces file can express it. Some of it exists already, and some differs.
 #[test]
 fn described_routes_of_several_next_hops() {
     converges(
@@ -283,7 +283,7 @@ fn described_routes_of_several_next_hops() {
     );
 }
 
-/// The route to its subnet comes with an address: to describe it as well asks for nothing more.
+/// An address brings its connected route: describing that as well changes nothing.
 #[test]
 fn the_route_that_comes_with_an_address() {
     converges(
@@ -295,7 +295,7 @@ fn the_route_that_comes_with_an_address() {
     );
 }
 
-/// With the last address of a link the kernel drops all its routes.
+/// When a link loses its last address the kernel drops all its routes.
 #[test]
 fn an_address_changes_its_prefix_and_a_route_its_metric() {
     converges(
@@ -334,7 +334,7 @@ fn an_address_changes_its_prefix_and_a_route_its_metric() {
     );
 }
 
-/// The kernel sets it back to the link's MTU when the link comes up, and when that MTU changes.
+/// The kernel resets it to the link's MTU when the link comes up, and when that MTU changes.
 #[test]
 fn the_mtu_of_ipv6() {
     converges(
@@ -361,7 +361,7 @@ fn the_mtu_of_ipv6_and_a_late_carrier() {
         assert!(output.status.success(), "{}", said(&output));
         assert!(said(&output).contains("eth0 has no carrier"), "{}", said(&output));
         assert_eq!(left_to_do(&program, text), Vec::<String>::new(), "the second run");
-        // It is as the program says.
+        // The program reports correctly.
         ip("link set peer0 up");
         while ip_json("link show eth0")[0]["operstate"] != "UP" {
             std::thread::sleep(Duration::from_millis(20));
@@ -375,7 +375,7 @@ fn the_mtu_of_ipv6_and_a_late_carrier() {
         let mut command = Command::new(program.clone());
         command.args(["apply", "--no-verify", "--handoff", "none", "/run/description"]).stderr(Stdio::null());
         let mut running = command.spawn().expect("netapply runs");
-        // Once the link is up the program waits for carrier, or has not come to that yet.
+        // Once the link is up the program waits for carrier, or is about to.
         while !ip_json("link show eth0")[0]["flags"].to_string().contains("\"UP\"") {
             assert!(running.try_wait().expect("it runs").is_none(), "it ended too soon");
             std::thread::sleep(Duration::from_millis(20));
@@ -396,8 +396,8 @@ fn a_nic_that_cannot_wake_the_machine_need_not_be_told_not_to() {
     );
 }
 
-/// A link that carries the root file system is described as it is: nothing is done to it, whatever else is there, and
-/// nothing while other links change.
+/// A link that carries the root file system is described in its current state: it is not changed, whatever else exists,
+/// not even while other links change.
 #[test]
 fn a_link_that_is_as_described_is_left_in_peace() {
     let machine: &[&str] = &[
@@ -408,7 +408,7 @@ fn a_link_that_is_as_described_is_left_in_peace() {
         "link set eth0 up",
         "address add 192.0.2.1/24 dev eth0",
         "route add default via 192.0.2.2 dev eth0 proto static",
-        // What nobody described.
+        // Not described.
         "route add 10.9.0.0/16 via 192.0.2.9 dev eth0 proto 99",
         "link add br9 type bridge",
         "address add 198.51.100.1/24 dev br9",
@@ -429,7 +429,8 @@ fn a_link_that_is_as_described_is_left_in_peace() {
     });
 }
 
-/// The link-local address and the MAC address of n0, once the text is applied to a new machine of one MAC address.
+/// The link-local address and the MAC address of n0, once the description is applied to a new machine with one MAC
+/// address.
 fn made_anew(text: &'static str) -> (String, String) {
     let (sender, receiver) = std::sync::mpsc::channel();
     alone(NETAPPLY.to_owned(), move |program| {

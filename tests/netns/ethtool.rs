@@ -1,4 +1,4 @@
-//! Offload features, beside what ethtool(8) says.
+//! Offload features, compared with ethtool(8).
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ const FEATURES: [&str; 6] = [
     "tx-generic-segmentation",
 ];
 
-/// Features that a veth does not have, so that nothing can be seen to change.
+/// Features that a veth does not have, so that no change can be seen.
 const UNTRIED: &[&str] = &["rx-lro"];
 
 /// Every key of a format has a case in testdata/, and so has every feature.
@@ -38,7 +38,7 @@ fn every_feature_that_a_description_can_name_is_tried() {
     assert!(untried.is_empty(), "{untried:?}");
 }
 
-/// What ethtool(8) calls the features, and whether they are on.
+/// ethtool(8)'s names of the features, and whether they are on.
 fn shown() -> Vec<(String, bool)> {
     let output =
         std::process::Command::new("ethtool").args(["-k", "eth0"]).output().expect("ethtool is installed");

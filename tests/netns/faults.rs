@@ -95,7 +95,7 @@ static BRIDGES: Case = Case {
 ",
 };
 
-/// What a machine was left with, all of which the description replaces.
+/// Leftovers on a machine, all of which the description replaces.
 static LEFTOVERS: Case = Case {
     machine: &[
         "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0 address 02:00:00:00:01:01",
@@ -133,7 +133,8 @@ static LEFTOVERS: Case = Case {
         "-6 route add default via fe80::8 dev eth0 proto zebra metric 99",
         "-6 route add 2001:db8:77::/64 dev eth0 proto kernel metric 256 expires 6000",
         "-6 route add default from 2001:db8:99::/64 via 2001:db8:1::1 dev eth0 proto static metric 1024",
-        // Another program's, by described addresses; what the kernel should have made with one, and somebody deleted.
+        // Another program's, with described addresses; what the kernel should have added with one, and somebody
+        // deleted.
         "address add 10.9.0.2/24 dev eth1",
         "route add 198.51.100.0/24 via 10.9.0.1 dev eth1 src 10.4.0.2 proto 77",
         "-6 address add 2001:db8:5::5/64 dev eth1 nodad",
@@ -196,7 +197,7 @@ fn an_answer_that_is_lost_is_asked_for_again() {
     assert!(!lost_at_every_step(&BRIDGES, &program(), ALL), "there are more steps");
 }
 
-/// The program that others get has none of it.
+/// The released program contains none of it.
 #[test]
 fn the_released_program_cannot_be_disturbed() {
     let has_it = |path: &str| {
@@ -208,7 +209,7 @@ fn the_released_program_cannot_be_disturbed() {
     assert!(!has_it(released), "the one that is released has not");
     let features = Command::new(released).arg("--version").env("NETAPPLY_FAULT", "die:0").output();
     assert!(features.expect("netapply runs").status.success());
-    // Each kill would be seen as such.
+    // Otherwise each kill would be detected.
     let result = std::panic::catch_unwind(|| killed_at_every_step(&BRIDGES, released, 0..1));
     assert_eq!(result.ok(), Some(false), "it takes no step for one to be killed at");
 }
@@ -235,7 +236,7 @@ ethernets:
 ",
 };
 
-/// The network's steps are undone with all that other tools were told; the hand-off's undo nothing.
+/// The network's steps are undone with everything that other tools were told; those of the hand-off undo nothing.
 #[test]
 fn under_strict_a_handoff_that_fails_undoes_nothing_and_an_undo_takes_back_the_handoff() {
     let statuses = handoff_disturbed_at_every_step(&HANDOFF, &program(), Disturbed::Refused);
@@ -260,8 +261,8 @@ enum Disturbed {
     Stopped,
 }
 
-/// Under `--strict` and with the hand-off, disturbs each step in turn: either all is undone, files included, or the network
-/// stands. Returns how often the program exited with each status, by status.
+/// Under `--strict` and with the hand-off, disturbs each step in turn: either everything is undone, files included, or
+/// the network stays. Returns how often the program exited with each status.
 fn handoff_disturbed_at_every_step(
     case: &'static Case,
     program: &str,
@@ -284,7 +285,7 @@ fn handoff_disturbed_at_every_step(
             let status = output.status.code().unwrap_or_else(|| panic!("{step}: {}", said(&output)));
             let report = fs::read_to_string("/run/netapply/report.json").expect("a report");
             let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
-            // A loaded machine may lose an answer, and plan again: what counts is this run.
+            // A busy machine may lose an answer and plan again: this run is what counts.
             if report["applied"]["planned"].as_u64().is_some_and(|planned| planned <= step) {
                 return None;
             }
@@ -344,8 +345,8 @@ fn files() -> String {
     out.join("\n")
 }
 
-/// The machine, in an image with files for the hand-off: an /etc of its own, the units of other tools, and what an
-/// earlier description left. The description is a seed that names the machine.
+/// The machine, in an image with files for the hand-off: an /etc of its own, the units of other tools, and an earlier
+/// description's leftovers. The description is a seed that names the machine.
 fn make_with_image(case: &Case) -> State {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS).expect("root may make namespaces");
     nix::unistd::sethostname("localhost").expect("the name of the namespace");
@@ -354,7 +355,7 @@ fn make_with_image(case: &Case) -> State {
     for unit in ["systemd-networkd.service", "NetworkManager.service", "cloud-init-local.service"] {
         fs::write(Path::new("/run/systemd/system").join(unit), "").unwrap();
     }
-    // What resolv.conf is, a link to nowhere, has to come back too.
+    // resolv.conf as a dangling link has to be restored, too.
     std::os::unix::fs::symlink("/nowhere/resolv.conf", "/etc/resolv.conf").unwrap();
     fs::create_dir_all("/run/netapply/links").unwrap();
     fs::write("/run/netapply/links/old0", "").unwrap();
@@ -412,7 +413,7 @@ fn what_a_refused_step_was_to_make_is_not_shown_as_made() {
     });
 }
 
-/// What is called otherwise is the NIC that is described, and it was there all the time.
+/// The NIC with another name is the described one, and existed all the time.
 #[test]
 fn a_refused_rename_is_named_as_such() {
     alone(String::new(), |_| {

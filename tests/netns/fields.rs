@@ -1,5 +1,5 @@
-//! Every field of an address, a route and a rule: made by us, looked at with ip(8), and made again by the line that a plan
-//! prints for it, which must give the same. A field without a sample fails the tests.
+//! Every field of an address, a route and a rule: created by netapply, checked with ip(8), and created again by the
+//! line that a plan prints for it, with the same result. A field without a sample fails the tests.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use crate::plans::{address, all_done, apply, plan, route, rule};
 use harness::namespace::{in_namespace, ip, ip_json};
 
-/// What is made, the fields that it is there for, and what ip(8) must show of it.
+/// What is created, the fields that it tests, and what ip(8) must show of it.
 struct Sample<Entry> {
     fields: &'static [&'static str],
     entry: Entry,
@@ -24,7 +24,7 @@ fn sample<Entry>(fields: &'static [&'static str], entry: Entry, shown: Json) -> 
     Sample { fields, entry, shown }
 }
 
-/// The names of a struct's fields; does not compile where one is missing.
+/// The names of a struct's fields; does not compile if one is missing.
 macro_rules! fields {
     ($type:ident { $($field:ident),+ }) => {{
         let _ = |entry: $type| { let $type { $($field: _),+ } = entry; };
@@ -40,7 +40,7 @@ fn every_field_has_a_sample<Entry>(fields: &[&str], samples: &[Sample<Entry>], o
     }
 }
 
-/// Makes and removes each, by us and by its line; `question` is what ip(8) is asked.
+/// Creates and removes each, by netapply and by its line; `question` is the query to ip(8).
 async fn each_is_as_shown<Entry>(
     samples: Vec<Sample<Entry>>,
     question: fn(&Entry) -> String,
@@ -54,7 +54,7 @@ async fn each_is_as_shown<Entry>(
         let look = || -> Option<Json> {
             let answer = ip_json(&question(&entry));
             let items = answer.as_array().cloned().unwrap_or_default();
-            // An address stands in a list of its link.
+            // An address is in a list of its link.
             let items = items.into_iter().flat_map(|item| match item.get("addr_info") {
                 Some(addresses) => addresses.as_array().cloned().unwrap_or_default(),
                 None => vec![item],
@@ -86,7 +86,7 @@ async fn each_is_as_shown<Entry>(
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Without what is so for a moment only.
+/// Without transient values.
 fn at_rest(mut item: Json) -> Json {
     if let Some(map) = item.as_object_mut() {
         map.remove("tentative");
@@ -94,7 +94,7 @@ fn at_rest(mut item: Json) -> Json {
     item
 }
 
-/// Whether it becomes so: the kernel puts the last hand to an IPv6 address later.
+/// Whether it gets there: the kernel finishes an IPv6 address later.
 fn soon(is_so: impl Fn() -> bool) -> bool {
     let begin = Instant::now();
     while !is_so() {
@@ -361,7 +361,7 @@ fn routes() -> Vec<Sample<RouteEntry>> {
             of_kind(entry);
             entry.scope = Scope::Global;
         };
-        // The kernel knows no broadcast in IPv6.
+        // IPv6 has no broadcast.
         if *kind != RouteKind::Broadcast {
             samples.push(sample(&["kind"], six(&of_kind_six), shown));
         }

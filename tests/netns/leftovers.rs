@@ -1,5 +1,5 @@
-//! What earlier tools, clients, routers and people left on the machine, beside a description: the kernel's own lookup
-//! must lead where the description says, and nothing may be left to do. The oracle is ip(8).
+//! Leftovers of earlier tools, clients, routers and people on the machine, next to a description: the kernel's own
+//! lookup must match the description, and no steps may remain. The oracle is ip(8).
 
 use std::time::{Duration, Instant};
 
@@ -35,13 +35,13 @@ fn set(line: &str) {
     }
 }
 
-/// Sets the leftovers, applies the text, holds the kernel against the description, and looks further.
+/// Sets the leftovers, applies the description, compares the kernel with it, and inspects further.
 #[track_caller]
 fn heals(left: &[&'static str], text: &'static str, look: fn()) {
     ends(0, left, text, look);
 }
 
-/// As [`heals`], with this exit code.
+/// Like [`heals`], with this exit status.
 #[track_caller]
 fn ends(code: i32, left: &[&'static str], text: &'static str, look: fn()) {
     let left = left.to_vec();
@@ -55,7 +55,7 @@ fn ends(code: i32, left: &[&'static str], text: &'static str, look: fn()) {
     });
 }
 
-/// Leftovers beside [`N0`], whose addresses are there already.
+/// Leftovers next to [`N0`], whose addresses exist already.
 #[track_caller]
 fn n0_leads(left: &[&'static str], look: fn()) {
     let left: Vec<&str> = ADDRESSES.iter().chain(left).copied().collect();
@@ -72,7 +72,7 @@ fn way_to(destination: &str) -> String {
 
 #[track_caller]
 fn leads_by_n0() {
-    // A new address is not used as a source before duplicate detection has ended, which takes a moment even when off.
+    // A new address is not used as a source until duplicate detection has finished, which takes a moment even when off.
     let tentative = || ip_json("-6 address show dev n0 tentative")[0]["addr_info"].is_array();
     let end = Instant::now() + Duration::from_secs(10);
     while tentative() {
@@ -85,7 +85,7 @@ fn leads_by_n0() {
     assert_eq!(way_to("2001:db8:1::9"), "n0 - 2001:db8:1::2");
 }
 
-/// The addresses of global scope of a link, those that run out with a star.
+/// The addresses of global scope of a link, those with a lifetime marked with a star.
 fn addresses(link: &str) -> Vec<String> {
     let shown = ip_json(&format!("address show dev {link} scope global"));
     let list = shown[0]["addr_info"].as_array().cloned().unwrap_or_default();
@@ -197,7 +197,7 @@ fn an_address_that_once_was_a_duplicate_is_added_again() {
             assert!(Instant::now() < end, "duplicate detection finds the other");
             std::thread::sleep(Duration::from_millis(50));
         }
-        // The other machine is gone.
+        // The other host is gone.
         ip("address del 2001:db8:1::2/64 dev p0");
         let output = described(&program, &["apply", "--no-verify", "--handoff", "none"], N0);
         assert!(output.status.success(), "{}", said(&output));
@@ -238,7 +238,7 @@ fn a_default_route_of_an_undescribed_link_does_not_take_precedence() {
         assert!(joined.as_array().unwrap().iter().all(|route| route.get("nexthops").is_none()));
     };
     n0_leads(N1, look);
-    // An earlier version put ours behind, or joined it.
+    // An earlier version added ours behind it, or merged it.
     let behind = [
         "route append default via 10.1.0.1 dev n0 proto static",
         "-6 route append default via 2001:db8:1::1 dev n0 proto static metric 1024",
@@ -270,7 +270,7 @@ fn what_routers_advertised_goes_with_accept_ra_false() {
     );
 }
 
-/// The kernel shows routes of one key as one, with the maker of the first.
+/// The kernel shows routes with one key as one, with the first one's protocol.
 #[test]
 fn a_routing_daemons_next_hop_stays_when_those_joined_to_it_go() {
     const TEXT: &str =
@@ -301,7 +301,7 @@ fn a_routing_daemons_next_hop_stays_when_those_joined_to_it_go() {
     }
 }
 
-/// A routing daemon's next hop by the described route's key: the described route gets the metric below.
+/// A routing daemon's next hop with the described route's key: the described route gets the metric below.
 #[test]
 fn a_routing_daemons_next_hop_that_joined_a_described_route_stays() {
     n0_leads(
@@ -323,7 +323,7 @@ fn a_routing_daemons_next_hop_that_joined_a_described_route_stays() {
     );
 }
 
-/// The text has a word for addresses from advertisements and does not use it.
+/// The format has a keyword for addresses from advertisements, but the description does not use it.
 #[test]
 fn static_ipv6_alone_takes_no_addresses_of_advertisements() {
     const TEXT: &str = r#"{"links": [{"id": "l", "type": "phy", "ethernet_mac_address": "02:00:00:00:00:01"}], "networks": [
@@ -418,7 +418,7 @@ fn another_programs_route_survives_an_address_that_is_made_anew() {
     );
 }
 
-/// Its route to the subnet would go on taking precedence.
+/// Otherwise its connected route would still take precedence.
 #[test]
 fn a_bridge_that_loses_its_last_port_is_set_down() {
     n0_leads(
@@ -433,7 +433,7 @@ fn a_bridge_that_loses_its_last_port_is_set_down() {
             assert!(!ip_json("link show br9")[0]["flags"].to_string().contains("\"UP\""));
         },
     );
-    // One that keeps another port is none of ours.
+    // One that keeps another port is not ours.
     n0_leads(
         &["link add br9 type bridge", "link set br9 up", "link set n0 master br9", "link set n1 master br9"],
         || {
@@ -460,7 +460,7 @@ fn a_nic_that_cannot_have_its_name_works_under_the_one_it_has() {
     });
 }
 
-/// What is in the way is named, and not the description.
+/// The message names what is in the way, not the description.
 #[test]
 fn a_vxlan_that_has_the_number_already_is_named() {
     alone(NETAPPLY.to_owned(), |program| {
@@ -485,7 +485,7 @@ fn a_nic_that_is_made_anew_meanwhile_is_set_up() {
     alone(NETAPPLY.to_owned(), |program| {
         const MAKE: &str = "link add n0 address 02:00:00:00:00:01 type veth peer name p0";
         ip(MAKE);
-        // As a driver that is loaded again and again.
+        // Like a driver that is reloaded again and again.
         let turmoil = std::thread::spawn(|| {
             let end = Instant::now() + Duration::from_secs(2);
             while Instant::now() < end {

@@ -1,4 +1,4 @@
-//! The kernel's own lookup beside `ip route get`.
+//! The kernel's own lookup, compared with `ip route get`.
 
 use netapply::inventory::RouteEntry;
 use netapply::kernel::lookup::{Decision, Egress, Query, lookup};
@@ -16,7 +16,7 @@ async fn ask(query: &Query<'_>) -> Decision {
     lookup(&mut session, &names, query).await.unwrap()
 }
 
-/// The same question to ip(8); what it says is compared with our answer.
+/// Asks ip(8) the same question and compares its output with our answer.
 async fn route(query: &Query<'_>) -> Egress {
     let Decision::Route(route) = ask(query).await else { panic!("{query:?}: {:?}", ask(query).await) };
     let route = *route;
@@ -64,7 +64,7 @@ fn a_lookup_answers_as_ip_route_get_does() {
         ip("address add 10.2.0.2/24 dev eth2");
         ip("-6 address add 2001:db8:1::2/64 dev eth0 nodad");
         ip("-6 address add 2001:db8:2::2/64 dev eth2 nodad");
-        // The kernel makes the local route of an IPv6 address in a job of its own (addrconf_dad_work).
+        // The kernel adds the local route of an IPv6 address in a work item (addrconf_dad_work).
         until(|| {
             let local = ip_json("-6 route show table local").to_string();
             let is_there = |own| local.contains(&format!("\"{own}\""));

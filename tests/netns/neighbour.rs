@@ -46,7 +46,7 @@ fn a_neighbour_that_is_there_is_reached_and_another_is_not() {
         assert_eq!(state_of("192.0.2.2").await, NeighbourState::Reachable);
         assert_eq!(state_of("2001:db8::2").await, NeighbourState::Reachable);
         assert_eq!(state_of("192.0.2.3").await, NeighbourState::Failed);
-        // One that is known from before is asked anew.
+        // A known one is asked again.
         ip("neighbour change 192.0.2.2 dev eth0 nud stale");
         assert_eq!(state_of("192.0.2.2").await, NeighbourState::Reachable);
     });

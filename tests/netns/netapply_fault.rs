@@ -1,6 +1,6 @@
-//! The whole program on one screen: arguments, command, exit code.
+//! src/main.rs again, built as a program with the feature `fault` for the tests.
 //!
-//! C's `main`, since Rust's ends the process by a signal where a standard file is closed and there is no /dev/null.
+//! C's `main`, because Rust's aborts the process if a standard file is closed and there is no /dev/null.
 #![no_main]
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
@@ -35,7 +35,7 @@ fn command(arguments: impl Iterator<Item = OsString>) -> Exit {
             Exit::Usage
         }
         Err(Instead::Answer(text)) => {
-            // A reader that has gone away is no failure.
+            // A closed pipe is not an error.
             let _ = text.print();
             Exit::Success
         }

@@ -1,4 +1,4 @@
-//! The inventory beside what ip(8) says of the same namespace.
+//! The inventory, compared with ip(8)'s view of the same namespace.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ async fn inventory() -> Inventory {
     inventory
 }
 
-/// The inventory, and what ip(8) says to these questions of the same moment: the kernel passes carrier on, and makes
-/// link-local addresses, a little after a link was brought up.
+/// The inventory, and ip(8)'s answers to these queries from the same moment: the kernel propagates carrier, and adds
+/// link-local addresses, shortly after a link was brought up.
 async fn inventory_beside<const N: usize>(questions: [&str; N]) -> (Inventory, [Json; N]) {
     for _ in 0..200 {
         let before = questions.map(ip_json);
@@ -96,7 +96,7 @@ fn comparable_json(link: &Json) -> Json {
 fn ipv6_settings_are_as_the_kernels_files_say() {
     in_namespace(async || {
         ip("link add eth0 type veth peer name eth1");
-        // Each setting has a value of its own, so that none is taken for its neighbour.
+        // Each setting has a different value, so that none is mistaken for its neighbour.
         for (number, key) in ["rp_filter", "arp_ignore", "arp_announce", "accept_local"].iter().enumerate() {
             let value = (number % 2 + 1).to_string();
             std::fs::write(format!("/proc/sys/net/ipv4/conf/eth0/{key}"), value).unwrap();
@@ -273,7 +273,7 @@ fn comparable_route(route: &netapply::inventory::RouteEntry) -> Json {
     })
 }
 
-/// What ip(8) shows as one IPv6 route of several next hops are several routes.
+/// What ip(8) shows as one multipath IPv6 route is several routes.
 fn apart(route: &Json, family: &str) -> Vec<Json> {
     let hops = route["nexthops"].as_array().filter(|_| family == "-6");
     let Some(hops) = hops else { return vec![route.clone()] };
@@ -295,7 +295,7 @@ fn comparable_route_json(route: &Json) -> Json {
     let host = if to.contains(':') { "/128" } else { "/32" };
     let to = if to.contains('/') || to == "default" { to.to_owned() } else { format!("{to}{host}") };
     let flags = route["flags"].as_array().cloned().unwrap_or_default();
-    // ip(8) shows no link for what the kernel drops; IPv6 keeps such routes on lo.
+    // ip(8) shows no link for routes that drop packets; IPv6 keeps such routes on lo.
     json!({
         "to": to, "link": route["dev"], "via": route.get("gateway").or(route["via"].get("host")).unwrap_or(&Json::Null),
         "kind": route["type"].as_str().unwrap_or("unicast"), "metric": route["metric"].as_u64().unwrap_or(0),

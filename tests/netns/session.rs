@@ -1,4 +1,4 @@
-//! The netlink session against a real kernel, with the privilege to change something.
+//! The netlink session with a real kernel, with the privilege to change something.
 
 use std::net::Ipv4Addr;
 
@@ -79,7 +79,7 @@ fn a_monitor_that_was_overrun_says_so() {
     });
 }
 
-/// A hand-off writes below /etc, and where a link of /etc/resolv.conf leads: never this machine's files.
+/// A hand-off writes below /etc, and to the target of /etc/resolv.conf: never to this machine's files.
 #[test]
 fn the_files_of_the_machine_are_out_of_reach_of_a_test() {
     in_namespace(async || {

@@ -2,7 +2,7 @@
 
 use harness::transition::{cases_of, name, pairs, run, wanted};
 
-/// The kinds of links that every kernel of these tests has. The others are tried in a guest (tests/vm/script.rs).
+/// The kinds of links that every kernel of these tests supports. The others are tried in a guest (tests/vm/script.rs).
 const KINDS: &[&str] = &["bridge", "veth", "vxlan", "macvlan"];
 
 /// What a kernel may have been built without: VLANs of bridges.

@@ -1,4 +1,4 @@
-//! Links that come and go while the kernel is read or changed.
+//! Links that come and go while the kernel's state is read or changed.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use crate::plans::{address, plan, route, set};
 use harness::namespace::{in_namespace, ip, ip_json};
 
-/// Another program that makes and removes links until it is dropped.
+/// Another program that creates and removes links until it is dropped.
 struct Turmoil(Child);
 
 impl Turmoil {
@@ -26,7 +26,7 @@ impl Turmoil {
             for i in 0 1 2 3 4 5 6 7; do echo link delete t$i; done
           done | ip -force -batch -";
         let mut command = Command::new("sh");
-        // A group of its own: the shell's children, too, end with it.
+        // A group of its own, so that the shell's children end with it.
         command.args(["-c", script]).process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().expect("sh runs"))
     }

@@ -1,6 +1,6 @@
 //! A whole system in a container: systemd, D-Bus and the network tools of a Debian root, booted by systemd-nspawn in
-//! namespaces of its own, with netapply in it as a package would install it. Two cables lead to a neighbour, which leases
-//! addresses and answers for names. It boots in two seconds; what needs udev or a kernel of its own is tests/boot's.
+//! namespaces of its own, with netapply installed as by a package. Two cables lead to a neighbour, which leases
+//! addresses and resolves names. It boots in two seconds; tests that need udev or their own kernel are in tests/boot.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -13,7 +13,7 @@ use harness::dns;
 
 /// The neighbour's name server.
 pub(crate) const NAME_SERVER: &str = "192.0.2.53";
-/// Nothing that a script waits for takes longer.
+/// The limit of any wait in a script.
 const BOUND: Duration = Duration::from_secs(60);
 
 /// A booted container.
@@ -26,8 +26,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Makes a machine of this tree (a name that tests/tools/tree knows); `prepare` is a script that runs in its file
-    /// tree before it boots.
+    /// Creates a machine from this tree (a name that tests/tools/tree knows); `prepare` is a script that runs in its
+    /// file tree before it boots.
     pub(crate) fn boot(tree_name: &str, prepare: &str) -> Machine {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -95,7 +95,7 @@ END
                 .spawn();
             self.servers.push(udhcpd.unwrap());
         }
-        // A socket belongs to the namespace that its thread was in.
+        // A socket belongs to the namespace of the thread that created it.
         let peer = format!("/run/netns/{name}p");
         std::thread::spawn(move || {
             let namespace = fs::File::open(peer).unwrap();
@@ -122,7 +122,7 @@ END
             let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
             if let Some(leader) = children.split_whitespace().next() {
                 self.leader = leader.parse().unwrap();
-                // Degraded is one where a unit failed: logind, in an image without D-Bus.
+                // A system with a failed unit is degraded: logind, in an image without D-Bus.
                 let state = self.run("systemctl is-system-running --wait").1;
                 if ["running", "degraded"].iter().any(|booted| state.contains(booted)) {
                     return;
@@ -145,7 +145,7 @@ END
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs a script that has to succeed.
+    /// Runs a script that must succeed.
     #[track_caller]
     pub(crate) fn ok(&self, script: &str) -> String {
         let (status, output) = self.run(script);
@@ -202,7 +202,7 @@ impl Drop for Machine {
     }
 }
 
-/// The folders that overlayfs makes the tree of.
+/// The folders of the overlayfs.
 fn lower(tree: &str) -> String {
     let made =
         Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/tree")).arg(tree).output();

@@ -1,4 +1,4 @@
-//! One network a test.
+//! One network per test.
 
 use netapply::diagnostic::Code;
 use netapply::verify::checks::Outcome;
@@ -8,8 +8,8 @@ use crate::servers;
 use crate::wires::{assert_cause, assert_healthy, in_machine, input, nic, outcome, run, sh, wire};
 use harness::namespace::ip;
 
-/// The deadline in seconds of a network with a fault, which is listened on until then. A fault is known much earlier,
-/// but on a machine that others keep busy seconds may be lost.
+/// The deadline in seconds for a network with a fault, which is listened on until then. The fault is known much
+/// earlier, but a busy machine may lose seconds.
 const FAULT: u64 = 12;
 
 /// A machine with 192.0.2.2/24 on eth0, and a router at 192.0.2.1 at the other end.
@@ -20,7 +20,7 @@ fn one_nic() {
     ip("route add default via 192.0.2.1");
 }
 
-/// `one_nic`, and behind the router a server at 198.51.100.5 with a way back.
+/// `one_nic`, and behind the router a server at 198.51.100.5 with a return route.
 fn with_server() {
     one_nic();
     sh("ip netns add server
@@ -286,7 +286,7 @@ fn success_does_not_wait_for_the_switch_and_a_fault_listens_until_the_deadline()
         assert_healthy(&healthy);
         assert!(healthy.evidence.heard["eth0"].lldp.is_none());
         assert!(healthy.evidence.heard["eth0"].listened_ms < 31_000, "{}", healthy.seconds);
-        // Nobody is 192.0.2.9: the fault is known after 10 s, and the switch may speak only every 30 s.
+        // Nobody has 192.0.2.9: the fault is known after 10 s, and the switch may send only every 30 s.
         ip("route replace default via 192.0.2.9");
         let faulty = run(&input_of("192.0.2.9"), 60).await;
         assert_cause(&faulty, Code::GatewayAbsent, &[]);
@@ -342,7 +342,7 @@ fn a_probe_of_a_switch_that_tracks_its_hosts_is_no_duplicate() {
 fn what_is_silent_behind_the_gateway_is_one_cause() {
     in_machine(async || {
         with_server();
-        // The way there is open and the way back is not.
+        // The path there works, the return path does not.
         ip("-n server route del default");
         let targets = ["tcp://198.51.100.5:80", "ping://198.51.100.5"];
         let input = input(vec![nic("eth0", "192.0.2.2/24", GATEWAY)], &["198.51.100.5"], &targets);

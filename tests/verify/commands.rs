@@ -1,4 +1,4 @@
-//! The commands one after the other, on a machine of their own: what one leaves, the next one finds.
+//! The commands one after the other, on a machine of their own: each finds what the previous one left.
 
 use std::process::{Command, Output};
 
@@ -14,7 +14,7 @@ pub(crate) fn netapply(arguments: &str) -> Output {
     command.args(arguments.split_whitespace()).output().unwrap()
 }
 
-/// Runs the program and expects this exit code.
+/// Runs the program and expects this exit status.
 #[track_caller]
 pub(crate) fn exits(code: i32, arguments: &str) {
     let output = netapply(arguments);

@@ -1,5 +1,5 @@
-//! The program among processes that do not keep to the rules: nobody reads what it writes, others apply at the same time,
-//! signals come, and little of what a process usually has is there.
+//! The program in a hostile environment: nobody reads its output, others apply at the same time, signals arrive, and
+//! little of a process's usual environment exists.
 
 use std::fs::File;
 use std::io::Write;
@@ -34,7 +34,7 @@ const HANG: Duration = Duration::from_secs(60);
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Whoever runs the tests by nohup(1) ignores it, and netapply would, too.
+    // If the tests are run by nohup(1) it is ignored, and netapply would ignore it, too.
     // SAFETY: signal(2) may be called between fork and exec.
     unsafe {
         command.pre_exec(|| {
@@ -49,7 +49,7 @@ fn start(arguments: &str) -> Child {
     program().args(arguments.split_whitespace()).spawn().unwrap()
 }
 
-/// The exit code; panics where the program hangs.
+/// The exit status; panics if the program hangs.
 #[track_caller]
 fn code(child: &mut Child) -> Option<i32> {
     let end = Instant::now() + HANG;
@@ -71,7 +71,7 @@ fn report() -> Value {
     serde_json::from_slice(&files::read(&Machine::default().report()).unwrap()).unwrap()
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 #[track_caller]
 fn until(mut so: impl FnMut() -> bool) {
     let end = Instant::now() + HANG;
@@ -81,7 +81,7 @@ fn until(mut so: impl FnMut() -> bool) {
     }
 }
 
-/// The end of a pipe that is full, and the one that nobody reads from.
+/// The end of a full pipe, and the one that nobody reads from.
 fn full_pipe() -> (OwnedFd, OwnedFd) {
     let (reader, writer) = pipe().unwrap();
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -198,7 +198,7 @@ fn signals_end_it_with_a_report_or_not_at_all() {
     });
 }
 
-/// Two threads that flood it leave netapply less than half of two processors.
+/// Two flooding threads leave netapply less than half of two processors.
 #[test]
 fn a_flood_of_arp_does_not_stretch_the_bound() {
     in_machine(async || {
@@ -251,7 +251,7 @@ fn little_of_what_a_process_has_is_enough_or_is_named() {
         assert!(said.contains("report.json: File too large"), "{said}");
         assert!(!machine.report().exists(), "the report of an earlier run is still there");
 
-        // Without /dev/null and with closed standard files the network is made all the same.
+        // Without /dev/null and with closed standard files the network is configured nonetheless.
         let hide = "mount -t tmpfs none /dev; exec <&- >&- 2>/run/said";
         let (exit, _) = run(hide);
         let said = std::fs::read_to_string("/run/said").unwrap();

@@ -1,4 +1,4 @@
-//! What a verification costs as it grows: `cargo test --release --test verify growth -- --ignored --nocapture`.
+//! How the cost of a verification grows: `cargo test --release --test verify growth -- --ignored --nocapture`.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn cpu() -> i64 {
     time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
 
-/// So many gateways, each with ten routes behind it.
+/// This many gateways, each with ten routes behind it.
 fn gateways(count: u32) {
     in_machine(async move || {
         wire("eth0", "router", "port0");
@@ -52,7 +52,7 @@ fn growth_of_gateways() {
     [10, 100, 1000].into_iter().for_each(gateways);
 }
 
-/// The echoes of so many are not lost to each other, and no check waits in vain.
+/// So many echoes do not make each other lose replies, and no check waits in vain.
 #[test]
 fn a_thousand_gateways_work() {
     gateways(1000);

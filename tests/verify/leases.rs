@@ -1,4 +1,4 @@
-//! Leases from a real server: busybox's udhcpd in a namespace beside the machine.
+//! Leases from a real server: busybox's udhcpd in a namespace next to the machine.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn start(command: &mut Command) -> Running {
     Running(command.spawn().unwrap())
 }
 
-/// A server behind `port0` that leases 192.0.2.50 alone, for so many seconds.
+/// A server behind `port0` that leases only 192.0.2.50, for this many seconds.
 fn server(seconds: u32) -> Running {
     wire("eth0", "other", "port0");
     ip("-n other address add 192.0.2.1/24 dev port0");
@@ -54,7 +54,7 @@ fn serve(seconds: u32) -> Running {
     start(command.args(["netns", "exec", "other", "busybox", "udhcpd", "-f", "-a", "1", "/run/udhcpd.conf"]))
 }
 
-/// The service that renews, once it takes orders.
+/// The service that renews, once it accepts orders.
 fn renewing() -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
     let running = start(command.args(["leases", "--renew"]));
@@ -62,7 +62,7 @@ fn renewing() -> Running {
     running
 }
 
-/// Waits for something that comes with certainty.
+/// Waits for something that is certain to happen.
 #[track_caller]
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(120);
@@ -125,7 +125,7 @@ fn a_lease_is_renewed_by_the_service_and_survives_its_end() {
         let service = renewing();
         until("the lease is renewed", || eth0().lease.is_some_and(|lease| lease.asked > first.asked));
         assert_eq!(eth0().lease.unwrap().terms.address, first.terms.address);
-        // SIGKILL: the file is all that is left of it.
+        // SIGKILL: only its file is left.
         drop(service);
         let second = eth0().lease.unwrap();
         let _service = renewing();
@@ -173,7 +173,7 @@ fn an_address_that_somebody_has_is_declined() {
         ip("-n other address add 192.0.2.1/24 dev br0");
         ip("-n squatter address add 192.0.2.50/24 dev port1");
         let conf = std::fs::read_to_string("/run/udhcpd.conf").unwrap().replace("port0", "br0");
-        // The server itself asks whether its address is free, unless it is told not to.
+        // The server itself checks that its address is free, unless told not to.
         std::fs::write("/run/udhcpd.conf", conf).unwrap();
         let mut command = Command::new("ip");
         let _server = start(command.args([
@@ -214,7 +214,7 @@ fn a_lease_is_given_up_when_asked() {
         );
         assert_eq!(address(), None);
         exits(2, "leases --release eth9");
-        // Whoever applies again asks again; with the service, too.
+        // Each apply requests again; with the service, too.
         exits(0, &format!("{APPLY} {path}"));
         assert!(address().is_some());
         let _service = renewing();
@@ -223,7 +223,7 @@ fn a_lease_is_given_up_when_asked() {
     });
 }
 
-/// The report says what holds now: the service has the network verified anew, where it was verified before.
+/// The report shows the current state: the service has the network verified again, if it was verified before.
 #[test]
 fn the_report_follows_a_lease() {
     in_machine(async || {
@@ -251,7 +251,7 @@ fn what_is_asked_for_is_sent() {
     });
 }
 
-/// A server of DHCPv6 behind `port0`, which gives 2001:db8::50 alone.
+/// A DHCPv6 server behind `port0` that leases only 2001:db8::50.
 fn server6() -> Running {
     wire("eth0", "other", "port0");
     ip("-n other address add 2001:db8::1/64 dev port0 nodad");
@@ -287,11 +287,11 @@ fn six() -> Entry6 {
     eth0().dhcp6.expect("netapply asks for DHCPv6 on eth0")
 }
 
-/// The IPv6 addresses of eth0 that are not of the link alone, as ip(8) shows them.
+/// The global IPv6 addresses of eth0, as ip(8) shows them.
 fn addresses6() -> Vec<Value> {
     let link = &ip_json("-6 address show dev eth0 scope global")[0];
     let addresses = link["addr_info"].as_array().cloned().unwrap_or_default();
-    // What is of another scope is an empty object.
+    // An address of another scope is an empty object.
     addresses.into_iter().filter(|address| !address["local"].is_null()).collect()
 }
 
@@ -319,7 +319,7 @@ fn a_dhcpv6_lease_is_applied_renewed_and_given_up() {
         assert_eq!(shown["leases"][0]["dhcp6"]["addresses"][0]["address"], "2001:db8::50");
         assert_eq!(shown["leases"][0]["dhcp6"]["search"][0], "example.org");
         crate::wires::assert_fits("leases", &shown);
-        // The service has the lease confirmed when it begins, and goes on with it after a SIGKILL.
+        // The service confirms the lease when it starts, and continues with it after a SIGKILL.
         for _ in 0..2 {
             let service = renewing();
             until("the lease is in force", || six().state == "BOUND");
@@ -333,7 +333,7 @@ fn a_dhcpv6_lease_is_applied_renewed_and_given_up() {
         until("the server knows", || {
             std::fs::read_to_string("/run/dnsmasq.log").unwrap().contains("DHCPRELEASE")
         });
-        // Whoever applies again asks again.
+        // Each apply requests again.
         exits(0, &format!("{APPLY} {path}"));
         assert_eq!(addresses6().len(), 1);
     });
@@ -343,7 +343,7 @@ fn a_dhcpv6_lease_is_applied_renewed_and_given_up() {
 fn a_leased_ipv6_address_that_somebody_has_is_declined() {
     in_machine(async || {
         let _server = server6();
-        // Another machine on the wire: the server's namespace has a second link into it.
+        // Another host on the wire: the server's namespace has a second link into it.
         wire("eth1", "squatter", "port1");
         ip("link set eth1 netns other");
         ip("-n other link add br0 type bridge");
@@ -369,7 +369,7 @@ fn a_leased_ipv6_address_that_somebody_has_is_declined() {
     });
 }
 
-/// A description for any network asks for both families.
+/// A description for any network requests both families.
 #[test]
 fn beside_an_ipv4_lease_a_dhcpv6_server_that_is_not_there_is_not_missing() {
     in_machine(async || {

@@ -1,9 +1,9 @@
-//! Whatever a machine has already: random leftovers beside one description, applied and verified by the program, and the
-//! verdict held against the kernel's own lookup (`ip route get`) and a ping with the described source.
+//! Any existing state: random leftovers next to one description, applied and verified by the program, and the verdict
+//! compared with the kernel's own lookup (`ip route get`) and a ping with the described source.
 //!
-//! `NETAPPLY_LEFTOVERS=10000` tries so many machines instead of the few of every run, from the seed of
-//! `NETAPPLY_LEFTOVERS_FROM`, so many at once as `NETAPPLY_LEFTOVERS_JOBS` says; each that is not as it should be is
-//! printed with its commands. `NETAPPLY_LEFTOVERS_PROGRAM` is another build of the program.
+//! `NETAPPLY_LEFTOVERS=10000` tries this many machines instead of the few of every run, from the seed of
+//! `NETAPPLY_LEFTOVERS_FROM`, in parallel according to `NETAPPLY_LEFTOVERS_JOBS`; each failure is printed with its
+//! commands. `NETAPPLY_LEFTOVERS_PROGRAM` is another build of the program.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -64,7 +64,7 @@ struct Chance(u64);
 impl Chance {
     fn new(seed: u64) -> Self {
         let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        // Seeds beside each other begin alike.
+        // Adjacent seeds begin alike.
         for _ in 0..8 {
             chance.number();
         }
@@ -307,12 +307,12 @@ fn filter(chance: &mut Chance) -> String {
     }
 }
 
-/// What became of one machine.
+/// The outcome for one machine.
 struct Result {
-    /// Nothing, or what is untrue.
+    /// Nothing, or what is wrong.
     wrong: Option<String>,
     works: bool,
-    /// A fault is told although everything works by the oracle; the codes of the causes.
+    /// A fault is reported although everything works by the oracle; the codes of the causes.
     alarm: Option<String>,
 }
 
@@ -342,7 +342,7 @@ fn answers(to: &str, source: &str) -> std::result::Result<(), String> {
     if ping.status.success() { Ok(()) } else { Err(format!("ping from {source} to {to} is not answered")) }
 }
 
-/// All that is not as described. Where a target was given, what lies behind the gateways counts, too.
+/// Everything that is not as described. If a target was given, what is beyond the gateways counts, too.
 fn oracle(with_target: bool) -> Vec<String> {
     let (four, six) = (("10.1.0.1", "10.1.0.2"), ("2001:db8:1::1", "2001:db8:1::2"));
     let mut found = Vec::new();
@@ -364,7 +364,7 @@ fn oracle(with_target: bool) -> Vec<String> {
     found.into_iter().filter_map(std::result::Result::err).collect()
 }
 
-/// Runs a shell script; what fails in it does not matter.
+/// Runs a shell script, ignoring failures in it.
 fn try_sh(script: &str) {
     let mut command = Command::new("sh");
     command.args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -407,7 +407,7 @@ fn machine(seed: u64) -> Result {
     };
     let wrong = match (exit, oracle.as_slice()) {
         (0, []) => None,
-        // That only this machine drops echo replies is a warning.
+        // If only this machine drops echo replies, that is a warning.
         (0, _) if warned && oracle.iter().all(|line| line.starts_with("ping ")) => None,
         (0, _) => Some(format!("OK is untrue: {}\n  {oracle:#?}", told())),
         (1 | 5, _) => None,

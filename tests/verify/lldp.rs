@@ -1,4 +1,4 @@
-//! Frames that a switch sends of itself: its announcements (IEEE 802.1AB), and what others flood the network with.
+//! Frames that a switch sends itself: its announcements (IEEE 802.1AB), and floods from other hosts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use nix::net::if_::if_nametoindex;
 
 use crate::wires::spawn_inside;
 
-/// Sends frames out of `port` of the namespace that the thread is in; tells whether the port took one.
+/// Sends frames out of `port` of the thread's namespace; returns whether the port accepted one.
 fn sender(port: &str) -> impl Fn(&[u8]) -> bool + use<> {
     // SAFETY: socket(2) takes three numbers.
     let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
@@ -27,7 +27,7 @@ fn sender(port: &str) -> impl Fn(&[u8]) -> bool + use<> {
     }
 }
 
-/// Sends `frame` out of `port` of namespace `at` every second, as long as the test program lasts.
+/// Sends `frame` out of `port` of namespace `at` every second, until the test program ends.
 pub(crate) fn announce(at: &str, port: &'static str, frame: Vec<u8>) {
     spawn_inside(at, move || {
         let send = sender(port);
@@ -38,8 +38,8 @@ pub(crate) fn announce(at: &str, port: &'static str, frame: Vec<u8>) {
     });
 }
 
-/// Sends ARP requests and replies of ever other hosts out of `port` of namespace `at` as fast as it can, until `stop`.
-/// The result is how many.
+/// Sends ARP requests and replies of ever different hosts out of `port` of namespace `at` as fast as it can, until
+/// `stop`. Returns how many.
 pub(crate) fn flood(at: &str, port: &'static str, stop: Arc<AtomicBool>) -> JoinHandle<u64> {
     spawn_inside(at, move || {
         let send = sender(port);

@@ -1,5 +1,5 @@
-//! What this machine itself does to packets, which looks like the network's silence: it must be named as this machine's.
-//! The state is made by nft(8), ip(8) and /proc; that a packet gets no answer is a ping's word with the described source.
+//! What this machine itself does to packets and looks like a silent network: it must be reported as this machine's. The
+//! state is set by nft(8), ip(8) and /proc; the oracle is a ping with the described source.
 
 use std::process::Command;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn rule(hook: &str, rule: &str) -> String {
     NFT.replace("HOOK", hook) + rule
 }
 
-/// A base chain at the link that drops everything.
+/// A base chain on the link that drops everything.
 fn at_link(hook: &str) -> String {
     format!(
         "nft add table netdev left
@@ -37,7 +37,7 @@ fn at_link(hook: &str) -> String {
     )
 }
 
-/// Makes two routers, spoils the machine, and expects this cause with these words, and no other error.
+/// Creates two routers, breaks the machine, and expects this cause with these words, and no other error.
 fn spoiled(spoil: String, target: Option<&'static str>, code: Code, words: &'static [&'static str]) {
     in_machine(async move || {
         two_routers();
@@ -80,7 +80,7 @@ fn questions_that_an_output_rule_drops() {
 
 #[test]
 fn connections_that_an_output_rule_drops() {
-    // The kernel tells no error of a connection's first packet.
+    // The kernel reports no error for a connection's first packet.
     let words = &["no packets to 198.51.100.5 leave n0", "table inet left, chain c"];
     spoiled(rule("output", "ip daddr 198.51.100.5 tcp dport 80 drop"), TCP, Code::DroppedHere, words);
 }
@@ -135,14 +135,14 @@ fn no_neighbour_is_asked_for() {
     spoiled(spoil.to_owned(), None, Code::LocalSetting, words);
 }
 
-/// Frames of the gateway arrive by n0, and the route to it leads by n1: with `rp_filter` 1 they are dropped.
+/// Frames of the gateway arrive on n0, and the route to it is through n1: with `rp_filter` 1 they are dropped.
 #[test]
 fn the_route_to_the_gateway_leads_elsewhere_and_rp_filter_is_strict() {
     let spoil = "echo 1 >/proc/sys/net/ipv4/conf/n0/rp_filter; ip route add 10.1.0.1/32 dev n1".to_owned();
     spoiled(spoil, None, Code::CompetingRoute, &["10.1.0.1/32 dev n1"]);
 }
 
-/// The gateway answers ARP, and this machine refuses to send it an echo: that is no word of the gateway.
+/// The gateway answers ARP, and this machine refuses to send it an echo: that says nothing about the gateway.
 #[test]
 fn a_gateway_that_may_not_be_sent_an_echo_does_not_ignore_it() {
     in_machine(async || {
@@ -171,7 +171,7 @@ fn a_neighbour_that_was_entered_as_reachable_is_asked_for() {
     });
 }
 
-/// A mark that the firewall gives sends what others send by another link, while the lookup without it says n0.
+/// A mark set by the firewall sends other programs' packets through another link, while the lookup without it shows n0.
 #[test]
 fn an_answer_that_came_another_way_by_a_mark_proves_nothing() {
     in_machine(async || {
@@ -186,7 +186,7 @@ fn an_answer_that_came_another_way_by_a_mark_proves_nothing() {
     });
 }
 
-/// A queue that holds nothing, as tc(8) makes it.
+/// A queue that holds nothing, made with tc(8).
 #[test]
 fn a_queue_of_the_link_drops_everything() {
     let spoil = "tc qdisc replace dev n0 root pfifo limit 0".to_owned();
@@ -294,7 +294,8 @@ fn a_name_server_that_answers_late_is_a_warning() {
     });
 }
 
-/// The program without leave to open raw sockets, and with hardly a descriptor left: what it could not ask is not OK.
+/// The program without permission to open raw sockets, and with hardly a descriptor left: what it could not ask is not
+/// OK.
 #[test]
 fn what_was_not_asked_is_not_ok() {
     in_machine(async || {
@@ -317,14 +318,15 @@ fn what_was_not_asked_is_not_ok() {
             let (exit, verdict) = tried(command);
             assert_eq!(exit, Some(1), "{command}: {verdict}");
         }
-        // The gateway is there, which the kernel's own question shows; whether another has the address is not known.
+        // The gateway exists, as the kernel's own neighbour resolution shows; whether another host has the address is
+        // not known.
         sh("ip -n router address add 192.0.2.1/24 dev port0");
         assert_eq!(tried(without_raw), (Some(1), "unverified".to_owned()));
         assert_eq!(tried("exec"), (Some(0), "works".to_owned()));
     });
 }
 
-/// The NIC is called otherwise for a while, and its name goes to another: it is still the one that was matched.
+/// The NIC has another name for a while, and its name goes to another: it is still the one that was matched.
 #[test]
 fn a_nic_that_others_rename_meanwhile_is_followed() {
     in_machine(async || {

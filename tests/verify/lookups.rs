@@ -1,5 +1,6 @@
-//! Where packets really go: the machine has more than what is described, and the kernel's own lookup and a ping with the
-//! described source say whether the verdict may be OK. One network a test; [`STATES`] is the table of competing states.
+//! Where packets really go: the machine has more than the description, and the kernel's own lookup and a ping with the
+//! described source decide whether the verdict may be OK. One network per test; [`STATES`] is the table of competing
+//! states.
 
 use std::process::Command;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use netapply::verify::{Review, Verification};
 use crate::wires::{in_machine, input, nic, outcome, reviewed, sh, wire};
 use harness::namespace::{ip, ip_json};
 
-/// n0 and n1, each to a router of its own; the description has n0 with a default route a family, n1 is another's. Behind both
-/// routers is a server at 198.51.100.5, which is the name server's address, too.
+/// n0 and n1, each to a router of its own; the description has n0 with a default route per family, n1 is another's.
+/// Behind both routers is a server at 198.51.100.5, which is the name server's address, too.
 pub(crate) fn two_routers() {
     wire("n0", "good", "port0");
     wire("n1", "other", "port0");
@@ -43,7 +44,7 @@ pub(crate) fn description() -> Input {
     input(vec![link], &[], &["ping://198.51.100.5"])
 }
 
-/// Nothing is left to do, and the machine is as it is.
+/// No steps remain.
 pub(crate) async fn review_now(input: &Input) -> Review {
     let mut session = Session::open(NetlinkFamily::Route).unwrap();
     let inventory = read::inventory(&mut session).await.unwrap();
@@ -54,8 +55,8 @@ pub(crate) async fn verified(input: &Input) -> Verification {
     reviewed(input, 9, async || review_now(input).await).await
 }
 
-/// By the oracle: `ip route get` says that packets to the server leave by n0 to 10.1.0.1 from 10.1.0.2, and a ping with the
-/// described source is answered by it.
+/// By the oracle: `ip route get` sends packets to the server through n0 via 10.1.0.1 from 10.1.0.2, and it answers a
+/// ping with the described source.
 fn is_as_described() -> bool {
     let get = Command::new("ip").args(["-j", "route", "get", "198.51.100.5"]).output().unwrap();
     let get: serde_json::Value = serde_json::from_slice(&get.stdout).unwrap_or_default();
@@ -63,7 +64,7 @@ fn is_as_described() -> bool {
     route["dev"] == "n0" && route["gateway"] == "10.1.0.1" && route["prefsrc"] == "10.1.0.2"
 }
 
-/// What competes, the word that the cause must have, and whether it is a warning only.
+/// What competes, the word that the cause must contain, and whether it is only a warning.
 const STATES: &[(&str, &str, &str)] = &[
     (
         "route-of-lower-metric",
@@ -320,7 +321,7 @@ fn a_gateway_that_is_this_machine_itself_by_anothers_address_is_not_ok() {
     });
 }
 
-/// The kernel does not ask whether another has the address, so netapply does.
+/// The kernel does not check whether another host has the address, so netapply does.
 #[test]
 fn another_machine_has_the_ipv6_address_that_the_kernel_did_not_check() {
     in_machine(async || {
@@ -335,7 +336,7 @@ fn another_machine_has_the_ipv6_address_that_the_kernel_did_not_check() {
     });
 }
 
-/// The gateway goes away while a silent target is waited for: the verdict is of the end.
+/// The gateway goes away while a silent target is waited for: the verdict is about the end.
 #[test]
 fn a_gateway_that_goes_away_meanwhile_is_not_ok() {
     in_machine(async || {
@@ -375,7 +376,7 @@ fn a_machine_that_cannot_be_read_is_not_ok() {
 fn what_this_machine_refuses_to_send_is_not_the_networks_fault() {
     in_machine(async || {
         two_routers();
-        // An xfrm policy that blocks sends nothing, and says so with EPERM.
+        // A blocking xfrm policy sends nothing, and fails with EPERM.
         sh("ip xfrm policy add src 10.1.0.2/32 dst 198.51.100.5/32 dir out action block");
         let verification = verified(&description()).await;
         let causes: Vec<_> = verification.causes.iter().map(|c| (c.code, c.message.clone())).collect();

@@ -1,4 +1,4 @@
-//! A gateway that limits how many echoes it answers, beside one to which packets are lost.
+//! A gateway that limits its echo replies, compared with one with packet loss.
 
 use netapply::diagnostic::{Code, Severity};
 use netapply::verify::Verification;
@@ -7,7 +7,7 @@ use netapply::verify::checks::Outcome;
 use crate::servers;
 use crate::wires::{assert_cause, assert_healthy, in_machine, input, nic, outcome, run, sh, wire};
 
-/// What a deadline may be that no test is to reach.
+/// A deadline that no test should reach.
 const ENOUGH: u64 = 120;
 
 fn one_nic() {
@@ -32,7 +32,7 @@ fn in_router(script: &str) {
     sh(&format!("ip netns exec router sh -euc '{script}'"));
 }
 
-/// The healthy ones: without a fault and without a warning, and the size of packets is known.
+/// The healthy ones: without a fault and without a warning, and the packet size is known.
 fn limits_echo(v6: bool, limit: &'static str) {
     in_machine(async move || {
         one_nic();
@@ -79,7 +79,7 @@ fn echoes_that_are_lost_one_by_one_while_arp_is_answered_are_a_warning() {
     });
 }
 
-/// The faults: so many of ten packets are lost on the wire.
+/// The faults: this many of ten packets are lost on the wire.
 fn loses(v6: bool, of_ten: u32, which: &'static str) {
     in_machine(async move || {
         one_nic();
@@ -102,7 +102,7 @@ fn seven_of_ten_packets_are_lost() {
 
 #[test]
 fn nine_of_ten_packets_are_lost() {
-    // By chance nothing may come through for long.
+    // By chance nothing may get through for long.
     loses(false, 9, "inc");
 }
 

@@ -1,5 +1,5 @@
-//! Verification against real networks: a namespace is the machine, others are what its wires lead to. Each test makes one
-//! network, healthy or with one fault, and looks at what is said about it.
+//! Verification on real networks: a namespace is the machine, others are at the ends of its wires. Each test creates
+//! one network, healthy or with one fault, and checks what is reported about it.
 
 mod cases;
 mod commands;

@@ -31,7 +31,7 @@ pub(crate) fn dns_of(at: &str, address: &'static str, ip: IpAddr) {
     spawn_inside(at, move || dns::serve(&socket, ip));
 }
 
-/// A name server that answers each query so late; all know the address.
+/// A name server that answers each query this late; all know the address.
 pub(crate) fn slow_dns(at: &str, address: &'static str, ip: [u8; 4], late: Duration) {
     let socket = inside(at, move || UdpSocket::bind(address).unwrap());
     std::thread::spawn(move || {
@@ -46,7 +46,7 @@ pub(crate) fn slow_dns(at: &str, address: &'static str, ip: [u8; 4], late: Durat
     });
 }
 
-/// Answers one in so many ICMP echoes, in the place of the kernel.
+/// Answers one in this many ICMP echoes, instead of the kernel.
 pub(crate) fn echo_every(at: &str, count: usize) {
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
     spawn_inside(at, move || {

@@ -1,5 +1,5 @@
-//! What a boot is told while it waits, and after: consoles, systemd's status line, the journal's fields. The program
-//! itself runs here, as systemd would start it, in front of sockets and a console that the test holds.
+//! What a boot reports while it waits, and after: consoles, systemd's status line, the journal's fields. The program
+//! itself runs here, as systemd would start it, with sockets and a console held by the test.
 
 use std::fs::File;
 use std::io::Read;
@@ -91,7 +91,7 @@ fn a_boot_is_told_what_is_waited_for_and_how_it_ended() {
         let length = console.read(&mut buffer).unwrap();
         let shown = String::from_utf8(buffer[..length].to_vec()).unwrap();
         assert!(shown.is_ascii(), "{shown}");
-        // A console has 80 columns: a long line goes on in the next.
+        // A console has 80 columns: a long line continues on the next.
         let joined = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         for line in &status {
             let text = line.strip_prefix("STATUS=").unwrap_or_else(|| panic!("{line}"));

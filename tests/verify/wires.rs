@@ -1,4 +1,4 @@
-//! The machine's wires: veth pairs into namespaces that stand for switches, routers and other machines.
+//! The machine's wires: veth pairs into namespaces that stand for switches, routers and other hosts.
 
 use std::fs::File;
 use std::future::pending;
@@ -15,10 +15,10 @@ use nix::sched::{CloneFlags, setns};
 
 use harness::namespace::{in_namespace, ip, private_folder};
 
-/// Runs `body` in a namespace of its own that can have named namespaces beside it.
+/// Runs `body` in a namespace of its own that can have named namespaces as well.
 pub(crate) fn in_machine(body: impl AsyncFnOnce() + Send + 'static) {
     in_namespace(async || {
-        // Named namespaces live below /run/netns: a private one leaves the machine's alone.
+        // Named namespaces are below /run/netns: a private one leaves the machine's alone.
         private_folder("/run");
         std::fs::create_dir("/run/netns").unwrap();
         body().await;
@@ -31,7 +31,7 @@ pub(crate) fn sh(script: &str) {
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A veth pair: `name` in the machine, `port` in namespace `at`, which is made where it is missing. Both ends are up.
+/// A veth pair: `name` in the machine, `port` in namespace `at`, which is created if missing. Both ends are up.
 pub(crate) fn wire(name: &str, at: &str, port: &str) {
     if !std::path::Path::new("/run/netns").join(at).exists() {
         ip(&format!("netns add {at}"));
@@ -42,7 +42,7 @@ pub(crate) fn wire(name: &str, at: &str, port: &str) {
     ip(&format!("link set {name} up"));
 }
 
-/// Runs `body` in a thread of the named namespace; gives back when it ends.
+/// Runs `body` in a thread of the named namespace; returns when it ends.
 pub(crate) fn inside<T: Send + 'static>(at: &str, body: impl FnOnce() -> T + Send + 'static) -> T {
     spawn_inside(at, body).join().unwrap()
 }
@@ -59,7 +59,7 @@ pub(crate) fn spawn_inside<T: Send + 'static>(
     })
 }
 
-/// A NIC with an address and, where given, a default route.
+/// A NIC with an address and, if given, a default route.
 pub(crate) fn nic(name: &str, address: &str, gateway: Option<&str>) -> DesiredLink {
     let mut link = DesiredLink::new(name, name, Kind::Physical);
     link.addresses = vec![address.parse().unwrap()];
@@ -71,14 +71,14 @@ pub(crate) fn nic(name: &str, address: &str, gateway: Option<&str>) -> DesiredLi
     link
 }
 
-/// The description of these links, with what should be reached.
+/// The description of these links, with the targets.
 pub(crate) fn input(links: Vec<DesiredLink>, resolvers: &[&str], targets: &[&str]) -> Input {
     let resolvers = resolvers.iter().map(|r| r.parse().unwrap()).collect();
     let targets = targets.iter().map(|t| t.parse().unwrap()).collect();
     Input { links, resolvers, targets, ..Input::default() }
 }
 
-/// Verifies with a deadline in seconds. Nothing counts as still to be done. The report of it keeps to its schema.
+/// Verifies with a deadline in seconds. No steps count as remaining. The report matches its schema.
 pub(crate) async fn run(input: &Input, seconds: u64) -> Verification {
     reviewed(input, seconds, async || Review::default()).await
 }
@@ -107,7 +107,7 @@ fn assert_schema(input: &Input, verification: Verification) {
     }
 }
 
-/// Fails unless the value is of that schema.
+/// Fails unless the value matches that schema.
 pub(crate) fn assert_fits(schema: &str, value: &serde_json::Value) {
     let path = format!("{}/docs/schema/{schema}.v1.json", env!("CARGO_MANIFEST_DIR"));
     let mut schemas = boon::Schemas::new();
@@ -122,17 +122,17 @@ pub(crate) fn causes(verification: &Verification) -> Vec<(Code, String)> {
     verification.causes.iter().map(|c| (c.code, c.message.clone())).collect()
 }
 
-/// How the check of this kind for this object stands.
+/// The outcome of the check of this kind for this object.
 pub(crate) fn outcome(verification: &Verification, code: Code, object: &str) -> Option<Outcome> {
     verification.checks.iter().find(|c| c.code == code && c.subject.to_string() == object).map(|c| c.outcome)
 }
 
-/// Nothing failed, nothing is said.
+/// Nothing failed, nothing is reported.
 pub(crate) fn assert_healthy(verification: &Verification) {
     assert!(verification.passed() && verification.causes.is_empty(), "{:#?}", verification);
 }
 
-/// The first cause is this one, and it is said with these words.
+/// The first cause is this one, with these words in its message.
 pub(crate) fn assert_cause(verification: &Verification, code: Code, words: &[&str]) {
     let causes = causes(verification);
     let Some((first, message)) = causes.first() else { panic!("no cause: {:#?}", verification.checks) };

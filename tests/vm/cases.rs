@@ -1,7 +1,7 @@
-//! Descriptions as they are found in the field, each from a drive to a network that works.
+//! Descriptions found in the field, each from a drive to a working network.
 //!
 //! The order of each test: the drive, the machine, the switch; `netapply`; what ip(8) and the other end of the wire
-//! say; a second `netapply`, which finds nothing to do.
+//! show; a second `netapply`, which finds nothing to do.
 
 use serde_json::json;
 
@@ -20,8 +20,8 @@ pub(crate) const LACP: &str = r#"{"links": [
    "routes": [{"network": "10.0.0.0", "netmask": "255.0.0.0", "gateway": "10.158.175.248"}]}]}
 "#;
 
-/// Runs netapply, which must end with this status and leave a report that says the same; then once more, which must
-/// find nothing to do.
+/// Runs netapply, which must exit with this status and leave a matching report; then once more, which must find nothing
+/// to do.
 #[track_caller]
 fn apply(guest: &mut Guest, status: i32) -> Output {
     let output = guest.exits(status, "netapply");
@@ -75,7 +75,7 @@ fn a_drive_in_pure_udf_is_found_by_its_label_and_mounted_by_the_kernel() {
     assert!(said.contains("Put the module udf into the image"), "{said}");
 }
 
-/// The bonding module brings a aggi of its own when the first bond is asked for, which is in the way of ours.
+/// The bonding module creates an aggi of its own when the first bond is requested, which conflicts with ours.
 #[test]
 fn a_bond_that_loads_the_module() {
     let text = LACP.replace("aggi", "bond0");
@@ -115,7 +115,7 @@ fn the_loose_form_of_the_readmes() {
     );
     let mut guest = switch::machine().netapply().cd(drive.path()).boot();
     guest.ok(&switch::lacp(1500, &["203.0.113.1/24"]));
-    // As udev leaves them: one by its kernel name, one by an alternative name.
+    // As named by udev: one by its kernel name, one by an alternative name.
     guest.ok("ip link set eth0 name eno1; ip link property add dev eth1 altname eno2");
     apply(&mut guest, 0);
 
@@ -193,7 +193,7 @@ fn netplan_with_a_name_that_two_nics_have() {
     assert_eq!(addresses(&mut guest, "enp2s0"), [""; 0]);
 }
 
-/// A virtual machine host: a bridge over one NIC, and one that its machines will be plugged into.
+/// A virtual machine host: a bridge over one NIC, and one that its machines will be attached to.
 #[test]
 fn bridges_with_and_without_ports() {
     let drive = drive::cidata_iso(

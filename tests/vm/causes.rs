@@ -1,10 +1,10 @@
-//! Why a network does not work, made for real: each case is a machine and a switch in namespaces of one guest, spoiled in
-//! one way. netapply runs as in a boot; what it writes on the console and into report.json must name what was spoiled.
-//! And the other way round: a healthy network is called healthy, without a warning.
+//! Why a network does not work, for real: each case is a machine and a switch in namespaces of one guest, with one
+//! fault. netapply runs as at boot; its console output and report.json must name the fault. Conversely, a healthy
+//! network is reported as healthy, without a warning.
 //!
-//! causes/world has the words that the cases are written in. Cases run side by side, a dozen at a time.
-//! `NETAPPLY_CASES=23 cargo test --test vm causes -- --nocapture` runs only those that have 23 in their name, and shows
-//! what stood on their consoles.
+//! causes/world has the words that the cases are written in. Cases run in parallel, a dozen at a time.
+//! `NETAPPLY_CASES=23 cargo test --test vm causes -- --nocapture` runs only those with 23 in their name, and shows
+//! their console output.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use serde_json::Value;
 
 use harness::guest::Guest;
 
-/// How many cases run at once: each waits more than it works.
+/// How many cases run at once: they mostly wait.
 const SIDE_BY_SIDE: usize = 12;
-/// How long a dozen may take: up to 90 s of waiting in each, on an emulated machine that others keep busy.
+/// How long a dozen may take: up to 90 s of waiting in each, on a busy, emulated machine.
 const LIMIT: Duration = Duration::from_secs(480);
 
-/// A network, and what must be said about it.
+/// A network, and what must be reported about it.
 struct Case {
     name: &'static str,
-    /// The shell script that makes it.
+    /// The shell script that sets it up.
     world: &'static str,
     /// The description, and the rest of netapply's arguments.
     text: &'static str,
     arguments: &'static str,
-    /// Exit code, and the code of the first cause; empty for a healthy network.
+    /// Exit status, and the code of the first cause; empty for a healthy network.
     exit: i64,
     cause: &'static str,
-    /// What the console must say, beside the code.
+    /// What the console must contain, besides the code.
     word: &'static str,
 }
 
@@ -106,7 +106,7 @@ const CASES: &[Case] = &[
           netmask 255.255.255.255
           pointopoint 192.0.2.1
           gateway 192.0.2.1"),
-    // The causes, numbered as they are asked for
+    // The causes, numbered in order
     case("1-cable", "wire 0 1; lag lag p0 p1; have lag 192.0.2.1/24; sw link set p1 down", LACP)
         .says(1, "no-cable", "eth1"),
     case("1-cables", "wire 0 1; sw link set p0 down; sw link set p1 down", LACP)
@@ -120,7 +120,7 @@ const CASES: &[Case] = &[
         .says(1, "lacp-partner-on-some", "no LACP partner on eth1"),
     case("5-two-partners", "wire 0 1; lag one p0; lag two p1; have one 192.0.2.1/24; have two 192.0.2.1/24", LACP)
         .says(1, "lacp-two-partners", "02:00:00:00:01:01"),
-    // The switch's ports are held back until somebody speaks LACP: its bond wants two of them.
+    // The switch's ports are blocked until somebody sends LACP: its bond requires two of them.
     case("6-backup-on-lag", "wire 0 1; lag lag p0 p1; sw link set lag down; sw link set lag type bond min_links 2
         sw link set lag up; have lag 192.0.2.1/24", BACKUP)
         .says(1, "switch-runs-lacp", "bond0 is active-backup"),
@@ -182,7 +182,7 @@ const CASES: &[Case] = &[
         .says(0, "stp-delay", "runs STP"),
 ];
 
-/// Cases that are the whole machine's: no drive, drives with nothing on them.
+/// Cases that concern the whole machine: no drive, drives with nothing on them.
 const SOURCES: &[(&str, &str, i64, &str)] = &[
     ("no drive", "netapply apply --wait=2", 4, "no-source"),
     ("an empty drive", "mkdir -p /tmp/empty; netapply apply /tmp/empty", 4, "no-description"),
@@ -199,7 +199,7 @@ fn guest() -> Guest {
 /// Starts a case's script, which ends with a file `done`.
 fn script(case: &Case) -> String {
     let run = if case.name == "21-dhcp" { "boot verify --wait=40" } else { APPLY };
-    // What works is done with earlier, and may take longer on a machine that others keep busy.
+    // Working networks finish earlier, and may take longer on a busy machine.
     let patience = if case.cause.is_empty() { "--wait=90" } else { "" };
     format!(
         ". /causes/world\nbegin {}\ncat >/tmp/$name/text <<'TEXT'\n{}\nTEXT\n{}\nbegin=$(date +%s)\n{run} {patience} {} /tmp/$name/text\necho $(($(date +%s) - begin)) >/tmp/$name/done",
@@ -207,7 +207,7 @@ fn script(case: &Case) -> String {
     )
 }
 
-/// The schema that every report keeps to.
+/// The schema that every report must match.
 fn check_schema(report: &Value) -> Result<(), String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/report.v1.json");
     let mut schemas = boon::Schemas::new();
@@ -215,7 +215,7 @@ fn check_schema(report: &Value) -> Result<(), String> {
     schemas.validate(report, index).map_err(|wrong| format!("{wrong:#}"))
 }
 
-/// What is wrong with what was said, if anything.
+/// What is wrong with the report, if anything.
 fn judge(case: &Case, report: &Value, console: &str, status: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut expect = |holds: bool, what: String| {
@@ -248,7 +248,7 @@ fn judge(case: &Case, report: &Value, console: &str, status: &str) -> Vec<String
     wrong
 }
 
-/// Runs the cases side by side, to their end.
+/// Runs the cases in parallel, to their end.
 fn run_all(guest: &mut Guest, cases: &[&Case]) {
     let start = |case: &&Case| {
         let name = case.name;
@@ -267,7 +267,7 @@ fn run_all(guest: &mut Guest, cases: &[&Case]) {
     }
 }
 
-/// report.json, console, exit code, seconds, log, and what the script printed.
+/// report.json, console, exit status, seconds, log, and the script's output.
 fn read_all(guest: &mut Guest, case: &Case) -> [String; 6] {
     let name = case.name;
     let files =
@@ -318,7 +318,7 @@ fn every_cause_is_named_and_health_is_not_doubted() {
     assert_eq!(failures, 0, "\n{table}");
 }
 
-/// NICs that tell different speeds: what a veth cannot do.
+/// NICs that report different speeds, which a veth cannot do.
 #[test]
 fn unequal_members_are_named() {
     let fast = [

@@ -1,20 +1,20 @@
-//! Bonds that are there already and are described otherwise: what can stay stays. The oracle is ip(8).
+//! Existing bonds that are described differently: what can stay stays. The oracle is ip(8).
 
 use serde_json::Value;
 
 use crate::{oracle, switch};
 use harness::guest::Guest;
 
-/// A machine with four NICs, of which nothing is described yet.
+/// A machine with four NICs, none of which is described yet.
 fn machine() -> Guest {
     let mut guest = switch::machine().netapply().boot();
-    // Duplicate detection takes seconds and is not what is looked at here.
+    // Duplicate detection takes seconds and is not tested here.
     guest.ok("modprobe bonding max_bonds=0; echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
         for nic in eth0 eth1 eth2 eth3; do echo 0 >/proc/sys/net/ipv6/conf/$nic/accept_dad; done");
     guest
 }
 
-/// Applies a description whose NICs are eth0 to eth3; the commands that the plan had. Nothing is left to do after it.
+/// Applies a description whose NICs are eth0 to eth3; returns the plan's commands. No steps remain after it.
 #[track_caller]
 fn applied(guest: &mut Guest, text: &str) -> Vec<String> {
     let nics = "eth0: {}, eth1: {}, eth2: {}, eth3: {}";
@@ -42,7 +42,7 @@ fn identities(guest: &mut Guest, names: &[&str]) -> Vec<String> {
     names.iter().map(&mut one).collect()
 }
 
-/// What stands on the bond, whoever described it.
+/// What is on top of the bond, described or not.
 fn addresses_and_routes(guest: &mut Guest) -> Value {
     let addresses: Vec<Vec<String>> =
         ["bond0", "bond0.50", "bond0.100"].iter().map(|name| oracle::addresses(guest, name)).collect();
@@ -68,7 +68,7 @@ const BOND: &str = "set -e
     ip route add 10.6.0.0/16 nexthop via 198.51.100.253 dev bond0.50 weight 2 nexthop via 198.51.100.254 dev bond0.50
     ip route add 2001:db8:55::/48 via 2001:db8:5::fe dev bond0.50 metric 7";
 
-/// VLAN 50 is nobody's: it keeps what it has, and so does all that is described.
+/// VLAN 50 is not described: it keeps its state, and so does everything described.
 #[test]
 fn a_bond_changes_its_mode_and_everything_on_it_stays() {
     let mut guest = machine();
@@ -102,7 +102,7 @@ fn a_bond_changes_its_mode_and_everything_on_it_stays() {
     assert_eq!((&vlan["mtu"], vlan["flags"].to_string().contains("\"UP\"")), (&1400.into(), true));
 }
 
-/// From each mode to each other, with options that only one of them knows.
+/// From each mode to each other, with options that only one of them supports.
 #[test]
 fn a_bond_goes_through_all_modes() {
     const MODES: &[(&str, &str)] = &[
@@ -117,7 +117,7 @@ fn a_bond_goes_through_all_modes() {
         ("802.3ad", "lacp-rate: slow, mii-monitor-interval: 50"),
         ("balance-rr", "arp-interval: 300, arp-ip-targets: [192.0.2.9]"),
         ("balance-alb", "mii-monitor-interval: 200, up-delay: 400"),
-        // The kernel keeps delays in multiples of the interval, rounded down.
+        // The kernel rounds delays down to multiples of the interval.
         ("balance-rr", "mii-monitor-interval: 100, up-delay: 250, down-delay: 199"),
         ("balance-rr", "mii-monitor-interval: 60, up-delay: 250, down-delay: 199"),
     ];
@@ -171,7 +171,7 @@ fn members_move_between_bonds() {
       addresses: [198.51.100.1/24]}}"
         )
     };
-    // One moves, then two change places; those that stay are left in peace.
+    // One moves, then two change places; the remaining ones are untouched.
     for (first, second) in
         [(&["eth0"][..], &["eth1", "eth2", "eth3"][..]), (&["eth0", "eth2"], &["eth1", "eth3"])]
     {
@@ -191,8 +191,9 @@ fn members_move_between_bonds() {
     assert_eq!(oracle::addresses(&mut guest, "bond1"), ["198.51.100.1/24"]);
 }
 
-/// The root file system comes over VLAN 100 of the bond, by a route; described is what is there, and much that is not.
-/// The kernel tells every change of a link, an address or a route: of these it tells none.
+/// The root file system comes over VLAN 100 of the bond, by a route; the description matches the existing state, with
+/// much else present. The kernel notifies every change of a link, an address or a route: there is no notification of
+/// these.
 #[test]
 fn what_carries_the_root_file_system_is_left_in_peace() {
     let mut guest = machine();
@@ -200,7 +201,7 @@ fn what_carries_the_root_file_system_is_left_in_peace() {
     guest.ok("ip route add 10.9.0.0/16 via 203.0.113.254 dev bond0.100 proto static
         ip link set bond0.100 up; ip link del bond0.50
         ip link set eth2 up; ip link set eth3 up");
-    // At rest: the bond tells once more when its members are.
+    // At rest: the bond notifies once more when its members are up.
     guest.until("[ \"$(cat /sys/class/net/bond0.100/operstate)\" = up ]");
     let root = "  bonds:
     bond0:
@@ -215,7 +216,7 @@ fn what_carries_the_root_file_system_is_left_in_peace() {
     assert_eq!(applied(&mut guest, root), Vec::<String>::new());
     let links = ["eth0", "eth1", "bond0", "bond0.100"];
     let before = identities(&mut guest, &links);
-    // A marker shows that the monitor listens, and another that it has heard all.
+    // A marker shows that the monitor listens, and another that it has received everything.
     guest.ok("ip -o monitor link address route rule >/tmp/heard 2>&1 & echo $! >/tmp/monitor
         for i in $(seq 300); do
             ip link add begin type dummy; ip link del begin
@@ -241,7 +242,7 @@ fn what_carries_the_root_file_system_is_left_in_peace() {
         let words: Vec<&str> = line.split([' ', ':', '@', '\\']).collect();
         links.iter().any(|link| words.contains(link)) && !words.contains(&"bond0.7")
     };
-    // The kernel tells of a link once more when something is put on it: it is as it was.
+    // The kernel notifies of a link again when something is added on top of it: it is unchanged.
     let is_as_it_was =
         |line: &&str| line.contains("bond0: <BROADCAST,MULTICAST,MASTER,UP,LOWER_UP> mtu 9000 ");
     let disturbed: Vec<&str> = first.lines().filter(is_about).filter(|line| !is_as_it_was(line)).collect();
@@ -251,7 +252,7 @@ fn what_carries_the_root_file_system_is_left_in_peace() {
     assert_eq!(changes, Vec::<&str>::new(), "{heard}");
 }
 
-/// As bridge(8) tells it: `eth0 1u 2-4`, with `u` for pvid and untagged.
+/// As shown by bridge(8): `eth0 1u 2-4`, with `u` for pvid and untagged.
 fn bridge_vlans(guest: &mut Guest) -> Vec<String> {
     let shown = guest.json("bridge -j -compressvlans vlan show");
     let entry = |vlan: &Value| {
@@ -272,8 +273,8 @@ fn bridge_vlans(guest: &mut Guest) -> Vec<String> {
     shown.as_array().into_iter().flatten().map(line).collect()
 }
 
-/// The tables are those that ifupdown2 gives its ports. A bridge that filters nothing yet gets its ports' VLANs first, and
-/// what somebody else put into it stays as it is.
+/// The tables are those that ifupdown2 gives its ports. A bridge without filtering yet gets its ports' VLANs first, and
+/// what somebody else added to it stays.
 #[test]
 fn a_bridge_gets_the_vlans_of_its_ports_in_place() {
     const BEFORE: &str = "set -e

@@ -1,4 +1,4 @@
-//! Descriptions that cannot be carried out, and being told to stop.
+//! Descriptions that cannot be applied, and termination signals.
 
 use crate::oracle::{addresses, names};
 use crate::{cases, oracle, switch};
@@ -13,7 +13,7 @@ fn machine(network_data: &str) -> Guest {
     guest
 }
 
-/// netapply ends with this status, says all of this, and changes nothing.
+/// netapply exits with this status, prints all of this, and changes nothing.
 #[track_caller]
 fn refused(network_data: &str, command: &str, status: i32, words: &[&str]) {
     let mut guest = machine(network_data);
@@ -54,12 +54,12 @@ fn a_drive_that_stops_answering_is_left_to_a_child() {
     let output = guest.exits(3, "netapply apply --wait=0");
     let said = output.stdout + &output.stderr;
     assert!(said.contains("/dev/sr0 (no answer within 10 s)"), "{said}");
-    // The child is killed and cannot be: it waits for the drive without a parent.
+    // The child is killed but cannot die: it waits for the drive without a parent.
     let state = guest.ok("grep -h -e ^State -e ^PPid $(grep -l '^Name:.netapply$' /proc/[0-9]*/status)");
     assert!(state.contains("D (disk sleep)") && state.contains("PPid:\t1\n"), "{state}");
 }
 
-/// Closing a serial port waits 30 s for what it has not sent, and a line at a time that is for ever.
+/// Closing a serial port waits 30 s for unsent data: line by line that would take forever.
 #[test]
 fn a_serial_port_that_sends_nothing_costs_five_seconds() {
     let folder = tempfile::tempdir().expect("a folder for pipes");
@@ -87,7 +87,7 @@ fn a_serial_port_that_sends_nothing_costs_five_seconds() {
     guest.shows(1, &["applied, not yet verified"]);
 }
 
-/// Several mistakes in one text: a VLAN id out of range, a cycle, a second link of one name, an address that is none.
+/// Several mistakes in one file: a VLAN id out of range, a cycle, a duplicate link name, an invalid address.
 const MISTAKES: &str = r#"{"links": [
   {"id": "good", "type": "phy", "ethernet_mac_address": "7c:c2:55:6e:90:44"},
   {"id": "v4095", "type": "vlan", "vlan_link": "good", "vlan_id": 4095},
@@ -116,13 +116,13 @@ fn strict_changes_nothing() {
     refused(MISTAKES, "netapply --strict", 3, &["4095"]);
 }
 
-/// Sent the signal while it waits, netapply ends soon, with a report and without a mount.
+/// On a signal while it waits, netapply exits soon, with a report and without a mount.
 #[track_caller]
 fn stops_by(signal: &str) {
     // The second NIC of the bond is not in this machine, so there is something to wait for.
     let text = cases::LACP.replace("7c:c2:55:6e:90:45", "7c:c2:55:6e:90:99");
     let mut guest = machine(&text);
-    // netapply in the foreground: a shell starts what it puts into the background with SIGINT ignored.
+    // netapply in the foreground: a shell starts background processes with SIGINT ignored.
     guest.ok(&format!(
         "{{
             for i in $(seq 300); do [ -e /sys/class/net/aggi ] && break; sleep 0.1; done

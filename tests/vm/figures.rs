@@ -1,7 +1,7 @@
-//! How long and how much: netapply beside `ip -batch` with the same commands, in one guest.
+//! Time and memory: netapply compared with `ip -batch` with the same commands, in one guest.
 //!
-//! Not a verdict, so not part of the tests. With the binary that `cargo build --release` made:
-//! `NETAPPLY_BINARY=… cargo test --test vm figures::beside_ip -- --ignored --nocapture`.
+//! A measurement, not a test. With the binary of `cargo build --release`: `NETAPPLY_BINARY=… cargo test --test vm
+//! figures::beside_ip -- --ignored --nocapture`.
 
 use std::process::Command;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! The guest itself, proved with ip(8) alone: what the other tests stand on.
+//! The guest itself, tested with ip(8) alone: the basis of the other tests.
 
 use crate::switch;
 use harness::drive;
@@ -55,7 +55,7 @@ fn a_nic_plugs_in() {
     guest.until("grep -q 52:54:00:00:00:09 /sys/class/net/*/address");
 }
 
-/// The wires carry LACP: a hub hands on what a real switch's port would keep to itself.
+/// The wires carry LACP: a hub forwards what a real switch's port would not.
 #[test]
 fn a_bond_finds_its_partner_over_the_wires() {
     let mut guest = switch::machine().boot();

@@ -1,7 +1,7 @@
 //! The kernel room on a whole kernel, with bonds, VLANs and modules.
 //!
-//! What runs inside a guest are this program's own tests of the modules `inside`, which a run outside passes over:
-//! the test program is static, so that it can be brought along.
+//! The tests that run inside a guest are this program's own, in the modules `inside`, and are skipped outside: the test
+//! program is static, so that it can be copied.
 
 use harness::guest::{Guest, Kernel};
 
@@ -82,7 +82,7 @@ fn strict_leaves_bonds_as_they_were_whichever_step_is_refused() {
     at_every_step("refused");
 }
 
-/// On bridges and addresses it is tried each time, see tests/netns.
+/// On bridges and addresses it runs each time, see tests/netns.
 #[test]
 #[ignore = "takes ten minutes: for changes of how steps are sent"]
 fn an_answer_that_is_lost_is_asked_for_again() {
@@ -128,8 +128,8 @@ fn a_compressed_module_that_the_kernel_cannot_load_is_named() {
     run(&mut guest, "inside::modules::compressed");
 }
 
-/// An image whose modprobe the kernel uses, and whose modules.dep is not where it should be: `bonding` comes with a
-/// bond0 of its own.
+/// An image whose modprobe the kernel uses, and whose modules.dep is not where it should be: `bonding` creates a bond0
+/// of its own.
 #[test]
 fn the_stray_bond_goes_again() {
     let mut guest = guest();

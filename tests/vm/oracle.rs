@@ -1,11 +1,11 @@
-//! What the kernel has, as ip(8) tells it: in the few words that a test compares.
+//! The kernel's state, as shown by ip(8): in the few words that a test compares.
 
 use serde_json::Value;
 
 use harness::guest::Guest;
 use harness::state::{QUESTIONS, comparable};
 
-/// One link as `ip -j -d link` shows it; fails where there is none of that name.
+/// One link as `ip -j -d link` shows it; fails if there is none with that name.
 #[track_caller]
 pub(crate) fn link(guest: &mut Guest, name: &str) -> Value {
     guest.json(&format!("ip -j -d link show dev {name}"))[0].take()
@@ -25,7 +25,7 @@ pub(crate) fn addresses(guest: &mut Guest, name: &str) -> Vec<String> {
     found
 }
 
-/// The routes of the main table that somebody configured, as `default via 192.0.2.1 dev eth0`, sorted.
+/// The configured routes of the main table, as `default via 192.0.2.1 dev eth0`, sorted.
 #[track_caller]
 pub(crate) fn routes(guest: &mut Guest) -> Vec<String> {
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! `--dry-run --format sh`: the script that a plan prints gives the same kernel state as applying the plan does.
+//! `--dry-run --format sh`: the script of a plan results in the same kernel state as applying the plan.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use harness::cases as golden;
 use harness::guest::{Builder, Guest, Output};
 use harness::transition;
 
-/// What each of two machines of the same kind comes to: one by netapply, one by the script it prints.
+/// The resulting state of two machines of the same kind: one by netapply, one by the script it prints.
 #[track_caller]
 fn same_by_script(lacp: bool, prepare: &str, name: &str, text: &str) {
     let machine = || {
@@ -35,7 +35,7 @@ fn same_by_script(lacp: bool, prepare: &str, name: &str, text: &str) {
     );
 }
 
-/// The state once no address is being checked for duplicates any more.
+/// The state once no address is tentative any more.
 fn settled(guest: &mut Guest) -> String {
     guest.until("[ -z \"$(ip -6 address show tentative)\" ]");
     oracle::state(guest)
@@ -98,7 +98,7 @@ const NOT_HERE: &[(&str, &str)] = &[
 ];
 const INFINIBAND: &str = "QEMU has no InfiniBand, and no other link has its addresses of 20 bytes";
 
-/// WireGuard keys that descriptions say stand in files.
+/// WireGuard keys that descriptions read from files.
 const KEY_FILES: &[(&str, &str)] = &[
     ("/etc/wireguard/private.key", "QO1hYkWLQ5yxTbs1P0bFUNYnMTbZ3aFQXvhxX6lPXEE=\n"),
     ("/etc/wireguard/shared.key", "FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=\n"),
@@ -138,8 +138,8 @@ fn of_every_golden_case() {
 /// How many pairs of cases are tried: each takes seconds. `NETAPPLY_TRANSITIONS=500` tries more.
 const TRANSITIONS: usize = 24;
 
-/// From any case to any other: bonds, VLANs and tunnels, which the kernels of tests/netns/transitions.rs need not have.
-/// `NETAPPLY_CASES='vrf eni/'` runs only those pairs whose names have all of the words.
+/// From any case to any other: bonds, VLANs and tunnels, which the kernels of tests/netns/transitions.rs need not
+/// support. `NETAPPLY_CASES='vrf eni/'` runs only those pairs whose names have all of the words.
 #[test]
 fn whatever_was_applied_before_a_description_gives_the_same() {
     let mut cases =
@@ -187,7 +187,7 @@ fn inside(guest: &mut Guest, prepare: &str, test: &str) -> Output {
     guest.run(&format!("{prepare}; exec {test} 2>&1"))
 }
 
-/// Whether a case's plan, as it is expected, has steps.
+/// Whether a case's expected plan has steps.
 fn has_steps(case: &Path) -> bool {
     let plan = std::fs::read_to_string(case.join("plan.txt")).unwrap_or_default();
     plan.lines().any(|line| line == "Steps:")

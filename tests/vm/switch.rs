@@ -13,7 +13,7 @@ pub(crate) fn machine() -> Builder {
     Guest::builder().nic(NICS[0], 1).nic(NICS[1], 2).nic("02:00:00:00:00:01", 1).nic("02:00:00:00:00:02", 2)
 }
 
-/// A script that takes the switch's two NICs out of the machine.
+/// A script that moves the switch's two NICs out of the machine.
 fn namespace() -> &'static str {
     "set -e
     ip netns add switch
@@ -24,7 +24,7 @@ fn namespace() -> &'static str {
 /// A script that makes the switch's two ports one LACP bond `lag` with these addresses.
 pub(crate) fn lacp(mtu: u32, addresses: &[&str]) -> String {
     let mut script = namespace().to_owned();
-    // Without max_bonds=0 the module puts a stray bond0 into the machine when the first bond is asked for.
+    // Without max_bonds=0 the module creates a stray bond0 in the machine when the first bond is requested.
     script += "modprobe bonding max_bonds=0
     in='ip -n switch'
     $in link set lo up
@@ -48,7 +48,7 @@ pub(crate) fn plain(addresses: &[&str]) -> String {
     script
 }
 
-/// Where [`START_NAME_SERVER`] listens; the switch must have the address.
+/// The address of [`START_NAME_SERVER`]; the switch must have it.
 pub(crate) const NAME_SERVER: &str = "192.0.2.53";
 
 /// A script that starts a name server on the switch, for a guest that was built with `inside()`. It knows no name, and
@@ -64,7 +64,7 @@ fn name_server() {
     let mut packet = [0; 512];
     loop {
         let (length, from) = socket.recv_from(&mut packet).unwrap();
-        // RFC 1035, 4.1.1: the third byte's highest bit makes an answer of it, code 3 is "no such name".
+        // RFC 1035, 4.1.1: the third byte's highest bit marks an answer, code 3 is "no such name".
         if let [_, _, flags, code, ..] = &mut packet[..length] {
             *flags |= 0x80;
             *code = 3;

@@ -1,4 +1,4 @@
-//! The cases of testdata/, and where in each of them its description is.
+//! The cases of testdata/, and where the description of each is.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ fn folders(of: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.is_dir()).collect()
 }
 
-/// The description of a case: its one other file, or the whole folder where there are several.
+/// The description of a case: its one other file, or the whole folder if there are several.
 pub fn source(case: &Path) -> String {
     let names = std::fs::read_dir(case).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let mut others: Vec<String> = names.filter(|name| !BESIDE.contains(&name.as_str())).collect();

@@ -1,5 +1,6 @@
-//! A run that is disturbed at each of its steps in turn, by netapply built with the feature `fault`: refused under
-//! `--strict` it leaves the machine as it was; killed and run again it ends where an undisturbed run ends.
+//! A run that is disturbed at each of its steps in turn, by netapply built with the feature `fault`: if a step is
+//! refused under `--strict`, the machine is left unchanged; if the run is killed and repeated, it ends where an
+//! undisturbed run ends.
 //!
 //! The machine is a namespace of its own for each step. Entry points: [`refused_at_every_step`] and
 //! [`killed_at_every_step`]; both are given the machine and the description, for the running kernel or a guest's.
@@ -16,11 +17,11 @@ use nix::sys::signal::Signal;
 use crate::namespace::{in_namespace, ip, ip_batch, ip_json, private_folder};
 use crate::state::{QUESTIONS, comparable};
 
-/// A machine and what is described for it.
+/// A machine and its description.
 pub struct Case {
-    /// Lines for ip(8) that make the machine as it is before.
+    /// Commands of ip(8) that set up the machine beforehand.
     pub machine: &'static [&'static str],
-    /// What ip(8) cannot make, for sh(1).
+    /// What ip(8) cannot set up, for sh(1).
     pub shell: &'static str,
     /// Settings of its links, below /proc/sys.
     pub sysctls: &'static [(&'static str, &'static str)],
@@ -28,17 +29,17 @@ pub struct Case {
     pub text: &'static str,
 }
 
-/// How long the kernel may take with what it does by itself. Only what fails takes as long.
+/// How long the kernel may take with its own asynchronous work. Only failures take as long.
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// After how many steps that went wrong the rest is not tried.
+/// After how many failed steps the rest is not tried.
 const ENOUGH: usize = 2;
 
 /// Settings that a description can change.
 const SYSCTLS: &[&str] =
     &["accept_ra", "accept_ra_defrtr", "autoconf", "use_tempaddr", "mtu", "addr_gen_mode", "disable_ipv6"];
 
-/// The program with the feature: this build's, or in a guest the one that lies there.
+/// The program with the feature: this build's, or in a guest the installed one.
 pub fn program() -> String {
     let in_guest = "/usr/bin/netapply-fault";
     if Path::new(in_guest).exists() {
@@ -112,7 +113,7 @@ pub fn lost_at_every_step(case: &'static Case, program: &str, steps: Range<usize
     })
 }
 
-/// What the machine comes to when nothing goes wrong.
+/// The machine's state when nothing goes wrong.
 fn undisturbed(case: &'static Case, program: &str) -> State {
     alone(program.to_owned(), |program| {
         case.make();
@@ -122,9 +123,9 @@ fn undisturbed(case: &'static Case, program: &str) -> State {
     })
 }
 
-/// What became of one step.
+/// The outcome of one step.
 enum Step {
-    /// The plan has no step of this number.
+    /// The plan has no step with this number.
     NoSuch,
     Right,
     Wrong(String),
@@ -136,7 +137,7 @@ impl From<Result<(), String>> for Step {
     }
 }
 
-/// Disturbs each step on a machine of its own, and says all that is wrong together.
+/// Disturbs each step on a machine of its own, and reports all failures together.
 fn each_step(
     steps: Range<usize>,
     program: &str,
@@ -154,7 +155,7 @@ fn each_step(
             Step::Right => {}
             Step::Wrong(what) => wrong.push(what),
         }
-        // Each takes its time, and the first few tell enough.
+        // Each takes its time, and the first few are enough.
         if wrong.len() == ENOUGH {
             break;
         }
@@ -167,7 +168,7 @@ fn each_step(
 pub fn alone<T: Send + 'static>(program: String, body: impl FnOnce(String) -> T + Send + 'static) -> T {
     let (sender, receiver) = std::sync::mpsc::channel();
     in_namespace(async move || {
-        // The report and the saved description go here, and no udev is asked.
+        // The report and the saved description are written here, and no udev is asked.
         private_folder("/run");
         let _ = sender.send(body(program));
     });
@@ -175,13 +176,13 @@ pub fn alone<T: Send + 'static>(program: String, body: impl FnOnce(String) -> T 
 }
 
 impl Case {
-    /// Makes the machine in this namespace; what it is like once it is at rest.
+    /// Sets up the machine in this namespace; returns its state once it is stable.
     pub fn make(&self) -> State {
-        // Duplicate detection takes seconds and is not what is looked at here.
+        // Duplicate detection takes seconds and is not tested here.
         for which in ["all", "default"] {
             fs::write(format!("/proc/sys/net/ipv6/conf/{which}/accept_dad"), "0").expect("a sysctl");
         }
-        // A batch has no way to say the family of a line.
+        // A batch cannot set the family per line.
         let (six, four): (Vec<&str>, Vec<&str>) =
             self.machine.iter().partition(|line| line.starts_with("-6"));
         ip_batch(&four).expect("the machine is made");
@@ -218,7 +219,7 @@ pub fn said(output: &Output) -> String {
     format!("{}: {}{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
-/// What ip(8) and /proc say, by question.
+/// The output of ip(8) and /proc, by query.
 pub type State = BTreeMap<String, String>;
 
 fn state() -> State {
@@ -236,13 +237,13 @@ fn state() -> State {
     state
 }
 
-/// The VLANs of bridges and their ports; nothing where the kernel's bridges know none.
+/// The VLANs of bridges and their ports; nothing if the kernel's bridges have none.
 fn bridge_vlans() -> String {
     let shown = Command::new("bridge").args(["vlan", "show"]).output();
     shown.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Keys and peers as wg(8) tells them; nothing where there is none.
+/// Keys and peers as shown by wg(8); nothing if it is missing.
 fn wireguard() -> String {
     let shown = Command::new("wg").args(["show", "all", "dump"]).output();
     let shown = shown.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
@@ -255,7 +256,7 @@ fn wireguard() -> String {
     lines.join("\n")
 }
 
-/// A hardware address that the kernel made up: in a [`Case`] all begin with `02:00:00:00`.
+/// Whether a hardware address was chosen by the kernel: in a [`Case`] all others begin with `02:00:00:00`.
 fn is_by_chance(line: &str) -> bool {
     let line = line.trim();
     line.starts_with("\"address\": ") && line.matches(':').count() == 6 && !line.contains("\"02:00:00:00:")
@@ -275,7 +276,7 @@ pub fn settled() -> State {
     }
 }
 
-/// Waits until the machine is as `wanted` says; where that does not happen, what differs.
+/// Waits until the machine is in the state `wanted`; returns the difference if that does not happen.
 pub fn until_same(wanted: &State) -> Result<(), String> {
     let begin = Instant::now();
     loop {
@@ -315,7 +316,7 @@ pub fn lines_of_difference(left: &str, right: &str) -> String {
     if !lines.is_empty() {
         return lines;
     }
-    // The same lines in another order, as where two links have each other's: from the first that is elsewhere.
+    // The same lines in another order, for example if two links have each other's: from the first difference.
     let same = left.lines().zip(right.lines()).take_while(|(a, b)| a == b).count();
     let part = |text: &str, sign: &str| -> String {
         let from = same.saturating_sub(12);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, UdpSocket};
 
-/// Answers on this socket, as long as it lasts: `api.example` has that address and none of the other family, and there
+/// Answers on this socket, as long as it exists: `api.example` has that address and none of the other family, and there
 /// is no other name.
 pub fn serve(socket: &UdpSocket, ip: IpAddr) {
     let mut query = [0; 512];
@@ -19,14 +19,14 @@ pub fn answer(query: &[u8], ip: IpAddr) -> Vec<u8> {
         IpAddr::V6(ip) => (28, ip.octets().to_vec()),
     };
     let length = query.len();
-    // Whatever follows the question, such as EDNS, is left out of the answer.
+    // Anything after the question, such as EDNS, is left out of the answer.
     let mut end = 12;
     while end < length && query[end] != 0 {
         end += 1 + usize::from(query[end]);
     }
     let query = &query[..length.min(end + 5)];
     let knows = query.windows(12).any(|w| w == b"\x03api\x07example");
-    // The question is for the root, which a name server always knows of.
+    // The question is for the root, which every name server knows.
     let root = length < 20;
     let mut answer = query.to_vec();
     answer[2] |= 0x80;

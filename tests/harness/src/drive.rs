@@ -5,8 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Words of the kernel command line for a boot with a drive: on a busy machine an emulated one may take longer than the
-/// five seconds of a boot that expects none.
+/// Kernel parameters for a boot with a drive: on a busy machine an emulated one may take longer than the five seconds
+/// of a boot that expects none.
 pub const EXPECTED: &str = "netapply.wait=60";
 
 /// An image on this machine; gone when dropped.
@@ -64,7 +64,7 @@ pub fn proxmox_iso(label: &str, files: &[(&str, &str)]) -> Drive {
     Drive { _folder: folder, image }
 }
 
-/// A drive in pure UDF: what genisoimage makes of both, with UDF's descriptors in the place of those of ISO 9660.
+/// A drive in pure UDF: genisoimage's output, with UDF's descriptors instead of those of ISO 9660.
 pub fn udf(label: &str, files: &[(&str, &str)]) -> Drive {
     const SECTOR: usize = 2048;
     let (folder, tree, image) = stage(files);
@@ -108,7 +108,7 @@ fn stage(files: &[(&str, &str)]) -> (TempDir, PathBuf, PathBuf) {
 }
 
 fn run(mut command: Command) {
-    // Debian keeps mkfs.vfat where an ordinary user does not look.
+    // Debian installs mkfs.vfat outside an ordinary user's PATH.
     command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}: run tests/setup"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,8 +1,8 @@
 //! A guest: a throwaway machine with Debian's kernel under QEMU's software emulation, driven from a test.
 //!
-//! `Guest::builder()…boot()` takes about three seconds; [`Guest::run`] then runs shell scripts in it as root, one
-//! after the other, and gives back what they printed. Nothing in a guest lasts: each test boots its own. Every wait
-//! has a bound, QEMU ends with the test that started it, and a failing test shows the end of the guest's console.
+//! `Guest::builder()…boot()` takes about three seconds; [`Guest::run`] then runs shell scripts in it as root, one after
+//! the other, and returns their output. Nothing in a guest persists: each test boots its own. Every wait has a bound,
+//! QEMU ends with the test that started it, and a failing test shows the end of the guest's console.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -15,8 +15,8 @@ use nix::sys::time::TimeVal;
 
 /// How long a guest may take to boot. Software emulation on a busy machine is slow; three seconds are usual.
 const BOOT_LIMIT: Duration = Duration::from_secs(420);
-/// How long one script may run, and how long a condition may take to come true. What a few seconds are usual for can
-/// take minutes on a machine that others keep busy; only what fails waits this long.
+/// How long one script may run, and how long a condition may take to become true. What usually takes a few seconds can
+/// take minutes on a busy machine; only failures wait this long.
 const RUN_LIMIT: Duration = Duration::from_secs(300);
 const UNTIL_LIMIT: Duration = Duration::from_secs(240);
 /// Slots for hot-plugged PCI devices, named `slot0` and so on in [`Guest::monitor`] commands.
@@ -24,7 +24,7 @@ const SLOTS: usize = 2;
 
 /// Run by dracut when the real root is mounted and before it is switched to.
 const PRE_PIVOT: &str = "/usr/lib/dracut/hooks/pre-pivot/90-files.sh";
-/// What initramfs-tools runs at that moment, in order: the same script, and its own that ends udev.
+/// What initramfs-tools runs at that moment, in order: the same script, and its own that stops udev.
 const INIT_BOTTOM: &str = "/scripts/init-bottom/ORDER";
 
 /// Which of Debian's kernels to boot.
@@ -37,7 +37,7 @@ pub enum Kernel {
     Full,
 }
 
-/// What a guest is made of. Methods add to it; [`Builder::boot`] starts it.
+/// The configuration of a guest. Methods add to it; [`Builder::boot`] starts it.
 #[derive(Default)]
 pub struct Builder {
     kernel: Kernel,
@@ -88,7 +88,7 @@ impl Cable {
     }
 }
 
-/// What a script in the guest printed, and how it ended.
+/// The output of a script in the guest, and its exit status.
 pub struct Output {
     pub status: i32,
     pub stdout: String,
@@ -102,8 +102,8 @@ impl Builder {
         self
     }
 
-    /// The guest's clock counts what it executes, a nanosecond an instruction, on one processor: the load of the machine is
-    /// not in it, nor that QEMU translates a program anew each time it is started.
+    /// The guest's clock counts executed instructions, a nanosecond each, on one processor: it is independent of the
+    /// machine's load, and of QEMU's retranslation of a program each time it is started.
     pub fn counted(mut self) -> Self {
         self.counted = true;
         self
@@ -132,7 +132,7 @@ impl Builder {
         ])
     }
 
-    /// Adds a SCSI CD-ROM drive with this image in it: `/dev/sr0`, then `/dev/sr1`.
+    /// Adds a SCSI CD-ROM drive with this image: `/dev/sr0`, then `/dev/sr1`.
     pub fn cd(self, image: &Path) -> Self {
         self.scsi("scsi-cd", image)
     }
@@ -176,21 +176,21 @@ impl Builder {
         self
     }
 
-    /// Installs the netapply of this build as `/usr/bin/netapply`, or the one that `NETAPPLY_BINARY` names.
+    /// Installs the netapply of this build as `/usr/bin/netapply`, or the one named by `NETAPPLY_BINARY`.
     pub fn netapply(self) -> Self {
         let path = crate::netapply();
         let binary = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         self.file("/usr/bin/netapply", binary, 0o755)
     }
 
-    /// Installs this very test program as `/usr/bin/inside`: it is static, and a guest runs its ignored tests with
-    /// `inside --ignored NAME`.
+    /// Installs this test program as `/usr/bin/inside`: it is static, and a guest runs its ignored tests with `inside
+    /// --ignored NAME`.
     pub fn inside(self) -> Self {
         let itself = std::env::current_exe().expect("this program has a path");
         self.program("/usr/bin/inside", &itself)
     }
 
-    /// Installs a static program of this machine, made small.
+    /// Installs a static program of this machine, stripped.
     pub fn program(self, path: &str, program: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the program");
         let stripped = folder.path().join("program");
@@ -229,7 +229,7 @@ impl Builder {
         self
     }
 
-    /// Boots from an initramfs that dracut or initramfs-tools made instead of the small one; it finds the root by itself.
+    /// Boots from an initramfs made by dracut or initramfs-tools instead of the small one; it finds the root by itself.
     pub fn initramfs(mut self, file: &Path) -> Self {
         self.initramfs = Some(file.to_owned());
         self.at_the_end_of_the_initramfs("")
@@ -237,7 +237,7 @@ impl Builder {
 
     /// Runs these lines of shell in that initramfs, just before the switch to the real root.
     pub fn at_the_end_of_the_initramfs(self, script: &str) -> Self {
-        // What the test brings along goes over the root, as in the small one.
+        // The test's files are copied over the root, as with the small one.
         let script = format!("cp -a /files/. \"${{NEWROOT:-$rootmnt}}\"/\n{script}");
         self.file(PRE_PIVOT, script, 0o755).file(
             INIT_BOTTOM,
@@ -246,7 +246,7 @@ impl Builder {
         )
     }
 
-    /// Boots a ramdisk that is a whole system by itself: no other root, nothing to switch to.
+    /// Boots a ramdisk that is a complete system: no other root, nothing to switch to.
     pub fn ramdisk(mut self, file: &Path) -> Self {
         self.initramfs = Some(file.to_owned());
         self.is_ramdisk = true;
@@ -265,7 +265,8 @@ impl Builder {
         self.qemu(&["-netdev", &backend, "-device", &device])
     }
 
-    /// As [`Builder::nic_on_cable`], in this slot of the machine's first PCI bus: Proxmox has its NICs from 18 on.
+    /// Like [`nic_on_cable`](Self::nic_on_cable), in this slot of the machine's first PCI bus: Proxmox has its NICs
+    /// from 18 on.
     pub fn nic_in_slot(self, slot: u8, mac: &str, end: (&Path, &Path)) -> Self {
         let mut builder = self.nic_on_cable(mac, end);
         let device = builder.devices.last_mut().expect("the NIC is the last device");
@@ -273,7 +274,7 @@ impl Builder {
         builder
     }
 
-    /// Adds anything else to QEMU's arguments.
+    /// Adds other QEMU arguments.
     pub fn qemu(mut self, arguments: &[&str]) -> Self {
         self.devices.extend(arguments.iter().map(|each| (*each).to_owned()));
         self
@@ -293,7 +294,7 @@ impl Builder {
         self.qemu(&["-device", &format!("{device},bus=scsi0.0,drive={id}")])
     }
 
-    /// Boots the guest and waits until it takes scripts.
+    /// Boots the guest and waits until it accepts scripts.
     pub fn boot(self) -> Guest {
         let image = image(self.kernel);
         let folder = tempfile::tempdir().expect("a folder for the guest");
@@ -345,10 +346,10 @@ impl Builder {
 
     fn command(&self, image: &Path, folder: &Path) -> Command {
         let path = |name: &str| folder.join(name).display().to_string();
-        // Without no_timer_check a guest that gets too little of a busy machine can panic in its first instants:
-        // the kernel counts the ticks of an emulated timer and takes too few for a broken IO-APIC.
-        // Programs that the image's units start get more than systemd's 90 s, for the same reason.
-        // Without norandmaps QEMU translates every program anew each time it starts, which takes three times as long.
+        // Without no_timer_check a guest that gets too little time on a busy machine can panic early: the kernel counts
+        // too few ticks of an emulated timer and takes the IO-APIC for broken. Programs started by the image's units
+        // get more than systemd's 90 s, for the same reason. Without norandmaps QEMU retranslates every program each
+        // time it starts, which takes three times as long.
         let mut words = "console=hvc0 console=ttyS0 panic=-1 quiet no_timer_check norandmaps".to_owned();
         words += " systemd.default_timeout_start_sec=300 ";
         words += &self.words.join(" ");
@@ -363,7 +364,7 @@ impl Builder {
             "none",
             "-no-reboot",
         ]);
-        // KVM is left alone: where it is offered to machines like CI's, guests hang on it.
+        // KVM is not used: on CI machines that offer it, guests hang.
         command.args(["-machine", "q35", "-cpu", "max"]);
         command.args(match self.counted {
             true => ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"].as_slice(),
@@ -372,7 +373,7 @@ impl Builder {
         command.args(["-m", &self.memory_mib.unwrap_or(768).to_string()]);
         command.args(["-serial", &format!("file:{}", path("console0"))]);
         command.args(["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
-        // A second console has to be another driver's: of several serial ports the kernel takes one.
+        // A second console needs another driver: of several serial ports the kernel uses one.
         command.args(["-chardev", &format!("file,id=console1,path={}", path("console1"))]);
         command.args(["-device", "virtconsole,chardev=console1"]);
         command.args(["-chardev", &format!("socket,id=agent,path={}", path("agent"))]);
@@ -426,13 +427,13 @@ impl Guest {
         }
     }
 
-    /// Runs a script that must succeed; returns what it printed.
+    /// Runs a script that must succeed; returns its output.
     #[track_caller]
     pub fn ok(&mut self, script: &str) -> String {
         self.exits(0, script).stdout
     }
 
-    /// Runs a script that must end with this status.
+    /// Runs a script that must exit with this status.
     #[track_caller]
     pub fn exits(&mut self, status: i32, script: &str) -> Output {
         let output = self.run(script);
@@ -450,7 +451,7 @@ impl Guest {
     #[track_caller]
     pub fn json(&mut self, script: &str) -> serde_json::Value {
         let text = self.ok(script);
-        // ip -j prints nothing at all where there is nothing to list.
+        // ip -j prints nothing at all if there is nothing to list.
         let text = if text.trim().is_empty() { "[]" } else { &text };
         serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in what {script} printed:\n{text}"))
     }
@@ -483,10 +484,10 @@ impl Guest {
         assert!(answer.is_empty(), "QEMU plugs the drive in: {answer}");
     }
 
-    /// Makes the first drive answer no read any more, as a BMC does whose virtual medium hangs.
+    /// Makes the first drive stop answering reads, like a BMC whose virtual medium hangs.
     #[track_caller]
     pub fn stall_drive(&mut self) {
-        // QEMU lets a request pass and then waits until its bytes are paid for: at one byte a second, for ever.
+        // QEMU passes a request and then waits until its bytes are paid for: at one byte a second, forever.
         let answer = self.monitor("block_set_io_throttle drive0 1 0 0 0 0 0");
         assert!(answer.is_empty(), "QEMU throttles the drive: {answer}");
         self.ok("dd if=/dev/sr0 of=/dev/null bs=2048 count=1 skip=150 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches");
@@ -502,14 +503,14 @@ impl Guest {
         assert!(answer.is_empty(), "QEMU plugs the NIC in: {answer}");
     }
 
-    /// Everything that was written to a console so far: 0 is the serial port ttyS0, 1 is hvc0.
+    /// Everything written to a console so far: 0 is the serial port ttyS0, 1 is hvc0.
     pub fn console(&self, number: usize) -> String {
         let path = self.folder.path().join(format!("console{number}"));
         String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).replace('\r', "")
     }
 
-    /// Waits until all these lines stand on a console: the last bytes may still be in the emulated port when the program
-    /// that wrote them has ended.
+    /// Waits until all these lines are on a console: the last bytes may still be in the emulated port when the program
+    /// that wrote them has exited.
     #[track_caller]
     pub fn shows(&self, number: usize, lines: &[&str]) {
         let end = Instant::now() + Duration::from_secs(60);
@@ -534,7 +535,7 @@ impl Guest {
             let mut line = String::new();
             self.monitor.read_line(&mut line).expect("QEMU's monitor answers");
             let answer: serde_json::Value = serde_json::from_str(&line).expect("QEMU's monitor speaks JSON");
-            // Lines with "event" come in between.
+            // Lines with "event" are interspersed.
             match (answer.get("return"), answer.get("error")) {
                 (Some(value), _) => return value.clone(),
                 (_, Some(error)) => panic!("QEMU refused {request}: {error}"),
@@ -559,13 +560,13 @@ impl Drop for Guest {
             let console = tail(&self.folder.path().join("console0"), 40);
             eprintln!("--- last script\n{}\n--- end of the guest's console\n{console}---", self.last_script);
         }
-        // It may be gone already, which is what is wanted.
+        // It may be gone already, which is the goal.
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
 }
 
-/// The folder with vmlinuz and initrd, made by the script beside this file where it is not there yet.
+/// The folder with vmlinuz and initrd, built by the script next to this file if missing.
 pub fn image(kernel: Kernel) -> PathBuf {
     let flavour = match kernel {
         Kernel::Cloud => "cloud",
@@ -578,7 +579,7 @@ pub fn image(kernel: Kernel) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
-/// Writes a file under a folder, making the folders on the way.
+/// Writes a file under a folder, creating parent folders.
 fn put(folder: &Path, path: &str, content: &[u8], mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.join(path.trim_start_matches('/'));

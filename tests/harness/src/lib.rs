@@ -1,4 +1,4 @@
-//! What the tests share: the cases of testdata/, network namespaces, guests, drives and the oracles.
+//! Shared by the tests: the cases of testdata/, network namespaces, guests, drives and the oracles.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,12 @@ pub mod world;
 
 /// The root of the project.
 pub fn root() -> &'static Path {
-    // The compiler names this folder.
+    // The compiler sets this folder.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     folder.ancestors().nth(2).expect("tests/harness lies two folders below the root")
 }
 
-/// A program of this build: cargo puts it two folders above the test that runs, and builds it first.
+/// A program of this build: cargo puts it two folders above the running test, and builds it first.
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this program has a path");
     let folder = test.ancestors().nth(2).expect("a test lies in target/…/deps");
@@ -29,7 +29,7 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// The netapply under test: the one of this build, or the one that `NETAPPLY_BINARY` names.
+/// The netapply under test: this build's, or the one named by `NETAPPLY_BINARY`.
 pub fn netapply() -> PathBuf {
     std::env::var_os("NETAPPLY_BINARY").map_or_else(|| program("netapply"), PathBuf::from)
 }

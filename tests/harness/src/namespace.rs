@@ -15,22 +15,22 @@ use serde_json::Value;
 /// Set in a test that runs itself again as root of a user namespace.
 const INSIDE: &str = "NETAPPLY_TEST_IN_USER_NAMESPACE";
 
-/// What a machine must allow for these tests to run at all.
+/// What a machine must allow for these tests to run.
 const NEEDED: &str = "These tests need root with CAP_SYS_ADMIN and CAP_NET_ADMIN, or user namespaces for everybody: see \
                       kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns in sysctl(8), and \
                       --privileged for a container";
 
-/// A test that names a protocol or service would fail where Debian's netbase is not installed.
+/// A test that names a protocol or service would fail without Debian's netbase.
 fn hide_what_a_minimal_machine_lacks() {
     for path in ["/etc/protocols", "/etc/services"].into_iter().filter(|path| Path::new(path).exists()) {
         mount(Some("/dev/null"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
     }
 }
 
-/// A folder that is the test's alone, empty and in memory.
+/// Checks that a folder is private to the test, empty and in memory.
 ///
 /// # Panics
-/// It is not: what the test starts would write into the machine's own folder.
+/// If it is not: programs of the test would write into the machine's own folder.
 pub fn private_folder(path: &str) {
     mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), None::<&str>)
         .unwrap_or_else(|error| panic!("a tmpfs cannot be mounted on {path}: {error}"));
@@ -38,8 +38,8 @@ pub fn private_folder(path: &str) {
     assert_eq!(kind, Ok(TMPFS_MAGIC), "{path} is still the machine's");
 }
 
-/// netapply is root here and writes below /etc, and wherever a link of /etc/resolv.conf leads: for this thread and for what
-/// it starts the machine's files are read-only, but for the folders that tests are made in.
+/// netapply is root here and writes below /etc, and wherever a link of /etc/resolv.conf leads: for this thread and its
+/// children the machine's files are read-only, except for the folders of tests.
 fn protect_the_machine() {
     let built = std::env::current_exe().expect("this program has a path");
     let built = built.ancestors().nth(2).expect("a test lies in target/…/deps");
@@ -52,7 +52,7 @@ fn protect_the_machine() {
     let etc = Path::new("/etc");
     mount(Some(etc), etc, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
     for path in [Path::new("/"), etc] {
-        // In a user namespace no flag of a mount may be lost.
+        // In a user namespace the flags of a mount must be kept.
         let flags = statvfs(path).expect("a file system").flags();
         let kept = [
             (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
@@ -69,9 +69,9 @@ fn protect_the_machine() {
     }
 }
 
-/// Runs `body` in a network namespace of its own, with `lo` up and /sys showing it; the machine's files are read-only, and
-/// a test that needs another /run or /etc takes a [`private_folder`]. Without root the test
-/// runs itself again under `unshare -r`. A machine that allows neither fails the test: nothing is skipped.
+/// Runs `body` in a network namespace of its own, with `lo` up and /sys showing it; the machine's files are read-only,
+/// and a test that needs another /run or /etc uses a [`private_folder`]. Without root the test runs itself again under
+/// `unshare -r`. A machine that allows neither fails the test: nothing is skipped.
 pub fn in_namespace(body: impl AsyncFnOnce() + Send + 'static) {
     if !nix::unistd::geteuid().is_root() && std::env::var_os(INSIDE).is_none() {
         let name = std::thread::current().name().expect("tests run in named threads").to_owned();
@@ -100,7 +100,7 @@ pub fn in_namespace(body: impl AsyncFnOnce() + Send + 'static) {
     }
 }
 
-/// Runs `body` in the namespace that is there.
+/// Runs `body` in the current namespace.
 pub fn here(body: impl AsyncFnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(body());
@@ -113,7 +113,7 @@ pub fn ip(line: &str) {
     assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Runs several lines with one ip(8); the first line of what it says where one fails.
+/// Runs several lines with one ip(8); returns the first line of its output if one fails.
 pub fn ip_batch(lines: &[&str]) -> Result<(), String> {
     let mut command = Command::new("ip");
     command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -124,7 +124,7 @@ pub fn ip_batch(lines: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(said.lines().next().unwrap_or_default().to_owned()) }
 }
 
-/// What `ip -j -d` says.
+/// The output of `ip -j -d`.
 #[track_caller]
 pub fn ip_json(line: &str) -> Value {
     let output = Command::new("ip").args(["-j", "-d"]).args(line.split_whitespace()).output().unwrap();
@@ -152,7 +152,7 @@ impl Drop for Other {
     }
 }
 
-/// Makes another machine.
+/// Creates another machine.
 pub fn neighbour_namespace() -> Other {
     let mut command = Command::new("unshare");
     // It says when it is there, and exits once nobody can tell it anything any more.

@@ -1,12 +1,12 @@
-//! Everything that a description can change, as ip(8) and /proc tell it, without what comes and goes by itself.
+//! Everything that a description can change, from ip(8) and /proc, without what comes and goes by itself.
 
 use serde_json::Value;
 
-/// What ip(8) is asked. Every answer is a list.
+/// The queries to ip(8). Every answer is a list.
 pub const QUESTIONS: &[&str] =
     &["link", "address", "-4 route show table all", "-6 route show table all", "-4 rule", "-6 rule"];
 
-/// The answer to one question: one item a paragraph, sorted, without the lines that are `left_out`.
+/// The answer to one query: one item per paragraph, sorted, without the lines that are `left_out`.
 pub fn comparable(mut shown: Value, left_out: impl Fn(&str) -> bool) -> String {
     if let Value::Array(items) = &mut shown {
         items.retain(|item| !comes_with_carrier(item));
@@ -22,9 +22,9 @@ pub fn comparable(mut shown: Value, left_out: impl Fn(&str) -> bool) -> String {
     items.join("\n")
 }
 
-/// What IPv6 adds by itself when a link gets its carrier: the link-local address, and routes to this machine's own and
-/// to multicast addresses. A bond's carrier comes with its first look at its members, that of a bridge with STP once a
-/// port forwards, so that a fast look misses what a slow one sees.
+/// What IPv6 adds by itself when a link gets carrier: the link-local address, and routes to local and multicast
+/// addresses. A bond gets carrier when it first checks its members, a bridge with STP once a port forwards, so an early
+/// query misses what a later one sees.
 pub(crate) fn comes_with_carrier(item: &Value) -> bool {
     let is = |key: &str, word: &str| item[key] == word;
     let to = item["dst"].as_str().unwrap_or_default();
@@ -47,7 +47,7 @@ pub(crate) fn strip(value: &mut Value) {
         "ad_actor_oper_port_state",
         "ad_partner_oper_port_state",
         "active_slave",
-        // Of a bond's members the active one has these.
+        // Only the active member of a bond has these.
         "allmulti",
         "promiscuity",
         "ad_actor_oper_port_state_str",
@@ -69,7 +69,7 @@ pub(crate) fn strip(value: &mut Value) {
     const FLAGS: &[&str] = &["LOWER_UP", "NO-CARRIER", "M-DOWN", "linkdown", "dead"];
     match value {
         Value::Object(map) => {
-            // A lifetime runs.
+            // A lifetime decreases.
             for key in ["expires", "valid_life_time", "preferred_life_time"] {
                 if let Some(time) =
                     map.get_mut(key).filter(|t| t.as_u64().is_some_and(|t| t != 0 && t < u32::MAX.into()))
@@ -77,13 +77,13 @@ pub(crate) fn strip(value: &mut Value) {
                     *time = "runs".into();
                 }
             }
-            // An index of another namespace, or a name here that has the same index.
+            // An index of another namespace, or the name of a link here with the same index.
             if map.remove("link_netnsid").is_some() {
                 map.remove("link");
             }
             map.retain(|key, _| !OWN.contains(&key.as_str()));
             map.values_mut().for_each(strip);
-            // Of IPv6 routes that are shown as one, one that went and came again is the last: the traffic is the same.
+            // Of IPv6 routes that are shown as one, a re-added one is last: the traffic is the same.
             if let Some(hops) = map.get_mut("nexthops").and_then(Value::as_array_mut) {
                 hops.sort_by_key(Value::to_string);
             }

@@ -1,8 +1,8 @@
-//! From one description to another: a machine that had the first must end where a fresh one ends.
+//! From one description to another: a machine that had the first must end in the same state as a fresh one.
 //!
-//! The kernel is the oracle, not the planner's own model of it: ip(8) and /proc/sys are asked about every link of the
-//! second description. Compared are its addresses and routes, its rules if it has any, and every attribute and setting
-//! that it changes on a fresh machine. The rest of what the first describes may stay.
+//! The oracle is the kernel, not the planner's own model of it: ip(8) and /proc/sys are queried about every link of the
+//! second description. The comparison covers its addresses and routes, its rules if it has any, and every attribute and
+//! setting that it changes on a fresh machine. Anything else from the first may stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use crate::cases;
 use crate::whole::{Lines, OnLinks, lines};
 use crate::world::{Description, LeftToOthers, World, make, nics, together, until};
 
-/// The cases that a machine of this kind can be given: those whose plan has steps, makes links of `kinds` only, says none
-/// of `lacking`, and is for NICs for which veths can stand in.
+/// The cases that suit a machine of this kind: those whose plan has steps, creates only links of `kinds`, mentions none
+/// of `lacking`, and is for NICs that veths can stand in for.
 pub fn cases_of(kinds: &[&str], lacking: &[&str]) -> Vec<PathBuf> {
     let mut found = cases::cases();
     found.retain(|case| {
@@ -26,16 +26,16 @@ pub fn cases_of(kinds: &[&str], lacking: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-/// The bridges that a case makes.
+/// The bridges that a case creates.
 fn bridges(case: &Path) -> BTreeSet<String> {
     let plan = std::fs::read_to_string(case.join("plan.txt")).unwrap_or_default();
     let made = plan.lines().filter(|line| line.contains("ip link add ") && line.contains(" type bridge"));
     made.filter_map(|line| line.split(" name ").nth(1)?.split(' ').next().map(str::to_owned)).collect()
 }
 
-/// So many pairs: each case comes first once and second once before any does so again, in an order that mixes formats and
-/// is always the same. Two that make the same bridge are left out: what only the first says of it stays, and its times,
-/// priority and ports are seen in a dozen attributes of it and of every port.
+/// This many pairs: each case is first once and second once before any is again, in a fixed order that mixes formats.
+/// Two that create the same bridge are left out: what only the first describes of it stays, and its times, priority and
+/// ports show in a dozen attributes of it and of every port.
 pub fn pairs(cases: &[PathBuf], count: usize) -> Vec<(PathBuf, PathBuf)> {
     // FNV-1a.
     let hash = |case: &PathBuf| {
@@ -55,7 +55,7 @@ pub fn pairs(cases: &[PathBuf], count: usize) -> Vec<(PathBuf, PathBuf)> {
     all.filter(|(from, to)| bridges(from).is_disjoint(&bridges(to))).take(count).collect()
 }
 
-/// How many pairs are tried: `NETAPPLY_TRANSITIONS`, or else so many.
+/// How many pairs are tried: `NETAPPLY_TRANSITIONS`, or this many.
 pub fn wanted(usual: usize) -> usize {
     let wanted = std::env::var("NETAPPLY_TRANSITIONS").ok();
     wanted.map_or(usual, |count| count.parse().expect("NETAPPLY_TRANSITIONS is a number"))
@@ -70,7 +70,7 @@ pub fn name((from, to): &(PathBuf, PathBuf)) -> String {
     format!("{} -> {}", short(from), short(to))
 }
 
-/// Applies both, and the second alone on another machine; what differs.
+/// Applies both, and the second alone on another machine; returns the differences.
 pub fn run(from: &Path, to: &Path, program: &Path) -> Result<(), String> {
     let all = together(&nics(to)?, &nics(from)?);
     let description = |case: &Path| Description { case: case.to_owned(), program: program.to_owned() };
@@ -79,7 +79,7 @@ pub fn run(from: &Path, to: &Path, program: &Path) -> Result<(), String> {
     let (here, nics) = (second.clone(), all.clone());
     let by_change = changed.start(move || {
         make(&nics)?;
-        // Whatever of it this machine can do.
+        // As far as this machine supports it.
         let _ = first.apply();
         here.apply()
     });
@@ -93,7 +93,8 @@ pub fn run(from: &Path, to: &Path, program: &Path) -> Result<(), String> {
     let (before, (links, left_to_others)) =
         before.recv().expect("the machine lives").map_err(|error: String| error)?;
     if let Err(error) = by_change.recv().expect("the machine lives") {
-        // What the first left on links that the second does not have stays, and the kernel takes no gateway that is its own.
+        // Links of the first that the second does not have keep their settings, and the kernel refuses a gateway that
+        // is its own.
         let own = error.contains("Nexthop has invalid gateway")
             && error.split_once(" via ").and_then(|(_, rest)| rest.split(' ').next()).is_some_and(
                 |gateway| {
@@ -123,7 +124,7 @@ pub fn run(from: &Path, to: &Path, program: &Path) -> Result<(), String> {
         .map_err(|differs| format!("only after the change -, only on the fresh machine +\n{differs}"))
 }
 
-/// The NICs that have another name than before, by both names: the hardware address tells.
+/// The NICs that were renamed, by both names: the hardware address identifies them.
 fn renamed(before: &Lines, after: &Lines) -> Vec<(String, String)> {
     let addresses = |lines: &Lines| -> BTreeMap<String, String> {
         let each = lines.links.iter().filter_map(|line| line.split_once(" address = "));
@@ -142,7 +143,7 @@ fn renamed(before: &Lines, after: &Lines) -> Vec<(String, String)> {
 
 /// What the second description decides.
 struct Judge {
-    /// The fresh machine before it. An attribute of a link that it does not change may be what it is.
+    /// The fresh machine before it. An attribute of a link that it does not change may have any value.
     before: Lines,
     links: BTreeSet<String>,
     left_to_others: LeftToOthers,
@@ -153,7 +154,7 @@ struct Judge {
 impl Judge {
     fn compare(&self, changed: &Lines, fresh: &Lines) -> Result<(), String> {
         let mut wrong = String::new();
-        // The usual MTU of a bridge or bond is that of its ports, which may be what it was.
+        // The default MTU of a bridge or bond is that of its ports, which may be unchanged.
         let is_usual = |line: &str| line.ends_with(" mtu = 1500") || line.ends_with("/mtu = 1500");
         let desired = fresh.links.iter().filter(|line| !self.was_so_before(line) && !is_usual(line));
         for line in desired.filter(|line| !changed.links.contains(*line)) {
@@ -163,7 +164,7 @@ impl Judge {
             }
         }
         let advertised = |link: &String| {
-            // Addresses and routes that a router announces stay.
+            // Addresses and routes from router advertisements stay.
             [1, 2].iter().any(|on| {
                 let line = format!("ipv6/{link}/accept_ra = {on}");
                 fresh.links.contains(&line) && !self.before.links.contains(&line)
@@ -186,7 +187,7 @@ impl Judge {
             }
         }
         missing.iter().for_each(|(_, _, what)| wrong += &format!("+ {what}\n"));
-        // A description without rules leaves those that are there.
+        // A description without rules leaves existing ones.
         if fresh.rules != self.before.rules {
             changed.rules.difference(&fresh.rules).for_each(|what| wrong += &format!("- {what}\n"));
             fresh.rules.difference(&changed.rules).for_each(|what| wrong += &format!("+ {what}\n"));
@@ -194,7 +195,8 @@ impl Judge {
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
-    /// Whether the fresh machine had this attribute before the second description, if under an earlier name of the NIC.
+    /// Whether the fresh machine had this attribute before the second description, possibly under an earlier name of
+    /// the NIC.
     fn was_so_before(&self, line: &str) -> bool {
         self.before.links.contains(line)
             || self.renamed.iter().any(|(from, to)| {
@@ -206,8 +208,8 @@ impl Judge {
             })
     }
 
-    /// An IPv6 route as it would be if it took precedence over no other: one on a link that the second description does not
-    /// have, to the same destination and of the metric behind, keeps its place.
+    /// An IPv6 route as if it took no precedence, which is one metric higher: one to the same destination with that
+    /// metric, on a link that the second description does not have, keeps its place.
     fn without_precedence(&self, line: &OnLinks, changed: &Lines) -> Option<OnLinks> {
         let mut route: serde_json::Value = serde_json::from_str(&line.2).ok()?;
         let metric = route.get("metric")?.as_u64()? + 1;

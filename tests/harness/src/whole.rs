@@ -1,5 +1,5 @@
-//! All that the kernel says of a network, as text for comparing two machines: ip(8), bridge(8), wg(8) and ethtool(8), and
-//! the settings of the links below /proc/sys.
+//! The complete network state of the kernel, as text for comparing two machines: ip(8), bridge(8), wg(8) and
+//! ethtool(8), and the settings of the links below /proc/sys.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -11,17 +11,17 @@ use serde_json::Value;
 
 use crate::state::{comes_with_carrier, comparable, strip};
 
-/// What ip(8) is asked in one go, by family.
+/// The queries to ip(8), made together, by family.
 const QUESTIONS: [(&str, &[&str]); 2] = [
     ("-4", &["link show", "address show", "route show table all", "rule show"]),
     ("-6", &["address show", "route show table all", "rule show"]),
 ];
 
-/// Settings that cannot be read before somebody has set them.
+/// Settings that cannot be read until they have been set.
 const UNREADABLE: &str = "stable_secret";
 
-/// The state of this namespace; what the kernel made up by chance is named by the link that has it. `features` asks for
-/// the NICs' offloads as well, which takes its time.
+/// The state of this namespace; random values are replaced by the name of their link. `features` includes the NICs'
+/// offloads, which takes longer.
 pub fn state(features: bool) -> String {
     let (links, told) = told();
     let mut state = String::new();
@@ -49,7 +49,7 @@ pub fn state(features: bool) -> String {
     state
 }
 
-/// The links as they are, and the answers to [`QUESTIONS`] without what is by chance.
+/// The links, and the answers to [`QUESTIONS`] without random values.
 fn told() -> (Vec<Value>, [Vec<Value>; 2]) {
     let asked = QUESTIONS.map(|(family, questions)| {
         run_with("ip", &[family, "-j", "-d", "-batch", "-"], &questions.join("\n"))
@@ -76,13 +76,13 @@ pub type OnLinks = (String, &'static str, String);
 pub struct Lines {
     /// `eth0 mtu = 1500`: the attributes of each link, and its settings below /proc/sys.
     pub links: BTreeSet<String>,
-    /// Addresses and routes, one for each next hop: the link, the family, and the whole of it.
+    /// Addresses and routes, one for each next hop: the link, the family, and the complete entry.
     pub on_links: BTreeSet<OnLinks>,
-    /// Policy rules, those that the kernel makes included.
+    /// Policy rules, including the kernel's own.
     pub rules: BTreeSet<String>,
 }
 
-/// Alternative names are given where no link has them. While a bridge's topology changes, its ageing time is twice its
+/// Alternative names are given if no link has them. While a bridge's topology changes, its ageing time is twice its
 /// forward delay (__br_set_topology_change).
 const NOT_COMPARED: &[&str] = &["altnames", "ageing_time"];
 
@@ -105,14 +105,14 @@ pub fn lines() -> Lines {
                     "link show" => flatten(&link, &item, &mut lines.links),
                     "address show" => {
                         for mut address in items(item["addr_info"].take()) {
-                            // One that nobody names may be what it was.
+                            // An unnamed one may be unchanged.
                             address.as_object_mut().map(|address| address.remove("broadcast"));
                             lines.on_links.insert((link.clone(), family, address.to_string()));
                         }
                     }
                     "rule show" => drop(lines.rules.insert(format!("{family} {item}"))),
                     _ if item["type"] == "broadcast" && item["protocol"] == "kernel" => {}
-                    // A link-local address that is by chance comes with carrier, too.
+                    // A random link-local address comes with carrier, too.
                     _ if item["dst"].as_str().is_some_and(|to| to.starts_with('(')) => {}
                     _ => lines
                         .on_links
@@ -124,7 +124,8 @@ pub fn lines() -> Lines {
     lines
 }
 
-/// A route, by its links. In IPv6 each of several next hops is a route of its own. What leads nowhere is on no link.
+/// A route, by its links. In IPv6 each of several next hops is a route of its own. A route without a link is on no
+/// link.
 fn routes(family: &str, mut route: Value) -> Vec<(String, String)> {
     let dev = |value: &Value| value["dev"].as_str().unwrap_or_default().to_owned();
     let one = |route: &Value| (dev(route), route.to_string());
@@ -141,7 +142,7 @@ fn routes(family: &str, mut route: Value) -> Vec<(String, String)> {
     let each = |hop: &Value| {
         let mut route = map.clone();
         route.extend(hop.as_object().cloned().unwrap_or_default());
-        // As the route alone has it.
+        // As in the single route.
         if route.get("weight") == Some(&1.into()) {
             route.remove("weight");
         }
@@ -161,7 +162,7 @@ fn flatten(path: &str, value: &Value, lines: &mut BTreeSet<String>) {
     }
 }
 
-/// The lines that one state has more often than the other, each below the question that it answers.
+/// The lines that one state has more often than the other, each below its query.
 pub fn difference(left: &str, right: &str) -> String {
     let only = |a: &str, b: &str, sign: &str| -> String {
         let mut others: HashMap<(&str, &str), usize> = HashMap::new();
@@ -186,7 +187,7 @@ fn by_question(state: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// What ip(8) answered, question by question.
+/// The answers of ip(8), query by query.
 fn answers(text: &str) -> Vec<Value> {
     let answers = serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>();
     answers.unwrap_or_else(|error| panic!("{error} in what ip(8) printed:\n{text}"))
@@ -219,8 +220,8 @@ fn settings(name: &str, state: &mut String) {
     }
 }
 
-/// What the kernel made up, and what to call it: hardware addresses (`NET_ADDR_RANDOM`, and a tunnel's permanent one)
-/// with the link-local addresses that come of them, and link-local addresses from a random secret.
+/// Random values of the kernel, and their names: hardware addresses (`NET_ADDR_RANDOM`, and a tunnel's permanent one)
+/// with the link-local addresses derived from them, and link-local addresses from a random secret.
 fn chances(links: &[Value], addresses: &Value) -> Vec<(String, String)> {
     let mut chances = Vec::new();
     for link in links {
@@ -243,8 +244,8 @@ fn chances(links: &[Value], addresses: &Value) -> Vec<(String, String)> {
     chances
 }
 
-/// A MAC address as it is, as in a bridge's id, and as in a link-local address. That of a tunnel in IPv6 has the length
-/// of an IPv6 address, and is written like one.
+/// A MAC address in its forms: plain, in a bridge's id, and in a link-local address. That of an IPv6 tunnel has the
+/// length of an IPv6 address, and is written like one.
 fn forms(mac: &str) -> Vec<String> {
     let bytes: Vec<u8> = match mac.parse::<Ipv6Addr>() {
         Ok(long) => long.octets()[..6].to_vec(),
@@ -265,7 +266,7 @@ fn run(program: &str, arguments: &[&str]) -> String {
     run_with(program, arguments, "")
 }
 
-/// Runs a program that must succeed; what it prints.
+/// Runs a program that must succeed; returns its output.
 pub fn run_with(program: &str, arguments: &[&str], input: &str) -> String {
     use std::io::Write as _;
     let mut command = Command::new(program);

@@ -1,7 +1,8 @@
-//! Machines with the NICs of a case of testdata/, each in a namespace of its own, and what a description makes of them.
+//! Machines with the NICs of a case of testdata/, each in a namespace of its own, and the result of applying a
+//! description.
 //!
 //! The NICs are veths with the names and MAC addresses of the case's inventory, whose other ends are elsewhere and up.
-//! [`World`] is where such a machine lives, [`make`] makes it, [`Description`] is applied to it.
+//! [`World`] is where such a machine lives, [`make`] creates it, [`Description`] is applied to it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,10 +19,10 @@ use crate::disturb::said;
 use crate::namespace::{Other, in_namespace, ip_batch, neighbour_namespace, private_folder};
 use crate::whole::{difference, run_with, state};
 
-/// How long two machines may take to come to the same state, which the kernel's own work on carrier and addresses delays.
+/// How long two machines may take to reach the same state, which the kernel's own work on carrier and addresses delays.
 const SETTLED: Duration = Duration::from_secs(30);
 
-/// A thread in a network namespace of its own that does what it is asked.
+/// A thread in a network namespace of its own that runs what it is given.
 pub struct World {
     jobs: mpsc::Sender<Box<dyn FnOnce() + Send>>,
 }
@@ -29,12 +30,12 @@ pub struct World {
 impl Default for World {
     fn default() -> Self {
         let (jobs, queue) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
-        // The name is that of the test, which runs itself again where it is not root.
+        // The name is that of the test, which runs itself again if it is not root.
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         let thread = std::thread::Builder::new().name(name);
         let body = move || {
             in_namespace(async move || {
-                // The report and the saved description go here, and no udev is asked.
+                // The report and the saved description are written here, and no udev is asked.
                 private_folder("/run");
                 queue.into_iter().for_each(|job| job());
             });
@@ -45,7 +46,7 @@ impl Default for World {
 }
 
 impl World {
-    /// Begins something there.
+    /// Starts something there.
     pub fn start<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> mpsc::Receiver<T> {
         let (sender, receiver) = mpsc::channel();
         let job = move || drop(sender.send(job()));
@@ -53,13 +54,13 @@ impl World {
         receiver
     }
 
-    /// Does something there.
+    /// Runs something there.
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         self.start(job).recv().expect("the machine lives")
     }
 }
 
-/// Asks both for their whole state, as often as it takes. `features` as for [`state`].
+/// Queries both for their whole state, as often as needed. `features` as for [`state`].
 pub fn until_same(one: &World, other: &World, features: bool) -> Result<(), String> {
     until(|| {
         let (left, right) = (one.start(move || state(features)), other.start(move || state(features)));
@@ -68,7 +69,7 @@ pub fn until_same(one: &World, other: &World, features: bool) -> Result<(), Stri
     })
 }
 
-/// Looks until it is right; the last that was wrong, where that does not happen.
+/// Polls until it is right; returns the last wrong result if that does not happen.
 pub fn until(mut look: impl FnMut() -> Result<(), String>) -> Result<(), String> {
     let begin = Instant::now();
     loop {
@@ -89,7 +90,7 @@ pub struct Nic {
     up: bool,
 }
 
-/// The NICs of a case. The error says for which of its links none can stand in.
+/// The NICs of a case. The error names a link that none can stand in for.
 pub fn nics(case: &Path) -> Result<Vec<Nic>, String> {
     let text = fs::read_to_string(case.join("inventory.json")).map_err(|e| e.to_string())?;
     let inventory: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
@@ -113,8 +114,8 @@ fn nic(link: &Value) -> Result<Nic, String> {
     })
 }
 
-/// The NICs of two cases in one machine: those of `other` come under another name where `one` has a NIC of theirs, and not
-/// at all where it has their address.
+/// The NICs of two cases in one machine: those of `other` get another name if `one` uses theirs, and are left out if it
+/// uses their address.
 pub fn together(one: &[Nic], other: &[Nic]) -> Vec<Nic> {
     let mut all = one.to_vec();
     for (number, nic) in other.iter().enumerate() {
@@ -129,7 +130,7 @@ pub fn together(one: &[Nic], other: &[Nic]) -> Vec<Nic> {
     all
 }
 
-/// Makes the machine that has these NICs, in this namespace.
+/// Creates these NICs in this namespace.
 pub fn make(nics: &[Nic]) -> Result<(), String> {
     static ELSEWHERE: OnceLock<Other> = OnceLock::new();
     static PEERS: AtomicU32 = AtomicU32::new(0);
@@ -138,7 +139,7 @@ pub fn make(nics: &[Nic]) -> Result<(), String> {
         // Duplicate detection as usual, but without probes and without the random delay before them.
         ("net/ipv6/conf/default/dad_transmits", "0"),
         ("net/ipv6/conf/default/router_solicitation_delay", "0"),
-        // WireGuard takes a port by chance where none is described.
+        // WireGuard chooses a random port if none is described.
         ("net/ipv4/ip_local_port_range", "61000 61000"),
     ] {
         fs::write(format!("/proc/sys/{key}"), value).map_err(|e| format!("{key}: {e}"))?;
@@ -154,19 +155,19 @@ pub fn make(nics: &[Nic]) -> Result<(), String> {
         there.push(format!("link set {peer} up"));
     }
     ip_batch(&here.iter().map(String::as_str).collect::<Vec<_>>())?;
-    // By its path: busybox would run the small ip that it has in itself.
+    // By its path: busybox would run its own small ip.
     let enter = format!("--net=/proc/{elsewhere}/ns/net");
     run_with("nsenter", &[&enter, "/usr/bin/ip", "-batch", "-"], &there.join("\n"));
     Ok(())
 }
 
-/// Where a machine is recorded that lacks NICs of the description.
+/// The inventory used if the machine lacks NICs of the description.
 const RECORDED: &str = "/run/inventory.json";
 
 /// Links, and the family (`-4`, `-6`) that a client of the image has on each.
 pub type LeftToOthers = BTreeSet<(String, &'static str)>;
 
-/// What a case describes, and the netapply that is asked to do it.
+/// The description of a case, and the netapply that applies it.
 #[derive(Clone, Debug)]
 pub struct Description {
     /// The folder of the case.
@@ -176,7 +177,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Applies it; how many steps were done.
+    /// Applies it; returns the number of steps done.
     pub fn apply(&self) -> Result<u64, String> {
         // No server answers here: a lease would only be waited for.
         let output =
@@ -192,18 +193,18 @@ impl Description {
         Ok(planned - failed.len() as u64)
     }
 
-    /// What a second run would do; empty if that is nothing.
+    /// The steps of a second run; empty if there are none.
     pub fn left_to_do(&self) -> Result<String, String> {
         let script = self.plan(&["--format", "sh"])?;
         let lines = script.lines().filter(|line| !line.starts_with('#') && !wakes(line));
         let lines: String = lines.map(|line| format!("{line}\n")).collect();
-        // A recorded machine lacks what is read for the links of a description only.
+        // An inventory lacks what is read only for described links.
         let recorded = Path::new(RECORDED).exists();
         Ok(if recorded && self.apply()? == 0 { String::new() } else { lines })
     }
 
-    /// The kernel names of the links that it is about, as they are once it is applied, and of those whose IPv4 or IPv6
-    /// addresses it leaves to a client of the image.
+    /// The kernel names of its links once it is applied, and of those whose IPv4 or IPv6 addresses it leaves to a
+    /// client of the image.
     pub fn links(&self) -> Result<(BTreeSet<String>, LeftToOthers), String> {
         let plan: Value = serde_json::from_str(&self.plan(&["--json"])?).map_err(|e| e.to_string())?;
         let each = |key: &str| plan[key].as_array().cloned().unwrap_or_default();
@@ -218,11 +219,11 @@ impl Description {
         Ok((each("links").iter().map(name).collect(), left))
     }
 
-    /// The script that does what netapply would do, or the plan in another form.
+    /// The equivalent script, or the plan in another form.
     fn plan(&self, form: &[&str]) -> Result<String, String> {
         let arguments = [&["--dry-run", "--dhcp", "image"], form].concat();
         let mut output = self.netapply(&arguments)?;
-        // A NIC that is not there is planned for by a stand-in, unless the machine is recorded.
+        // A missing NIC is planned for with a stand-in, unless the machine is recorded.
         if String::from_utf8_lossy(&output.stderr).contains("[nic-stand-in]")
             || String::from_utf8_lossy(&output.stdout).contains("\"nic-stand-in\"")
         {
@@ -234,7 +235,7 @@ impl Description {
         String::from_utf8(output.stdout).map_err(|e| e.to_string())
     }
 
-    /// Runs the script that does the same.
+    /// Runs the equivalent script.
     pub fn script(&self) -> Result<String, String> {
         let script = self.plan(&["--format", "sh"])?;
         let lines: Vec<&str> = script.lines().filter(|line| !wakes(line)).collect();

@@ -1,4 +1,4 @@
-//! A bond, its members, and what the kernel says of changes that come at the wrong time.
+//! A bond, its members, and the kernel's errors for changes at the wrong time.
 
 use std::collections::BTreeMap;
 

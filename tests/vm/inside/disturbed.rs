@@ -1,4 +1,4 @@
-//! Disturbed runs on a whole kernel: bonds, VLANs, a VRF, tunnels, and what stands on them. See harness::disturb.
+//! Disturbed runs on a whole kernel: bonds, VLANs, a VRF, tunnels, and links on top of them. See harness::disturb.
 
 use std::fs;
 use std::ops::Range;
@@ -15,7 +15,7 @@ static BONDS: Case = Case {
         "link set peer1 up",
         "link set peer2 up",
         "link set peer3 up",
-        // A bond of another mode, with a member that is to leave it, and what stands on it.
+        // A bond in another mode, with a member that should leave it, and links on top of it.
         "link add bond0 address 02:00:00:00:03:00 type bond mode active-backup miimon 200 fail_over_mac none",
         "link set eth0 master bond0",
         "link set eth1 master bond0",
@@ -25,7 +25,7 @@ static BONDS: Case = Case {
         "link set bond0.50 up",
         "link add link bond0 name bond0.100 type vlan id 100",
         "link set bond0.100 up",
-        // Another bond, with a member that is to come.
+        // Another bond, with a member that should join.
         "link add bond1 address 02:00:00:00:03:01 type bond mode balance-xor miimon 100",
         "link set eth2 master bond1",
         "link set bond1 up",
@@ -139,7 +139,7 @@ static WIREGUARD: Case = Case {
 ",
 };
 
-/// A bridge that filters VLANs: a port that stays, one that comes, and one that goes to another bridge.
+/// A bridge with VLAN filtering: a port that stays, one that joins, and one that moves to another bridge.
 static BRIDGES: Case = Case {
     machine: &[
         "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0 address 02:00:00:00:01:01",
@@ -185,7 +185,7 @@ iface br0.11 inet static
 ",
 };
 
-/// Which steps: FIRST and END stand in a file, and `no more` where the plan ends before.
+/// Which steps: FIRST and END are in a file, and `no more` if the plan ends before.
 fn some(disturb: impl Fn(Range<usize>) -> bool) {
     let steps = fs::read_to_string("/tmp/steps").expect("/tmp/steps");
     let numbers: Vec<usize> = steps.split_whitespace().filter_map(|n| n.parse().ok()).collect();

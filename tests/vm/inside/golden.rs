@@ -1,8 +1,8 @@
-//! Cases of testdata/ in a guest: what applying a description gives, and what the script that it prints gives; and what a
-//! machine comes to that had another description before.
+//! Cases of testdata/ in a guest: the result of applying a description, and of the script that it prints; and the
+//! result on a machine that had another description before.
 //!
-//! One machine is given to `netapply apply`, the other to `sh -e` with what `netapply --dry-run --format sh` prints there.
-//! The kernel's state must be the same, and netapply must find nothing left to do on either. Entry points:
+//! One machine runs `netapply apply`, the other `sh -e` with the output of `netapply --dry-run --format sh` there. The
+//! kernel's state must be the same, and netapply must find nothing left to do on either. Entry points:
 //! [`scripts_give_the_same`] and [`the_second_of_two_is_as_if_alone`].
 
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use harness::transition;
 use harness::world::{Description, World, make, nics, until_same};
 
-/// Runs the case whose folder /tmp/case names.
+/// Runs the case whose folder is named in /tmp/case.
 #[test]
 #[ignore = "runs inside a guest"]
 fn scripts_give_the_same() {
@@ -21,7 +21,7 @@ fn scripts_give_the_same() {
     }
 }
 
-/// Applies the two cases whose folders /tmp/cases names, line by line.
+/// Applies the two cases whose folders are named in /tmp/cases, one per line.
 #[test]
 #[ignore = "runs inside a guest"]
 fn the_second_of_two_is_as_if_alone() {

@@ -1,4 +1,4 @@
-//! Every option of every kind, set by us and set by ip(8): the two links must look alike to ip(8).
+//! Every option of every kind, set by netapply and set by ip(8): ip(8) must show the two links alike.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use crate::plans::{all_done, apply, new_link, plan, set};
 use harness::namespace::{in_namespace, ip, ip_json};
 
-/// An option, a value other than the kernel's own, and what else must be said for the kernel to take it.
+/// An option, a value other than the kernel's default, and what else the kernel requires with it.
 type Sample = (&'static str, &'static str, &'static str);
 
 const BOND: &[Sample] = &[
@@ -159,7 +159,7 @@ fn samples(kind: Kind) -> &'static [Sample] {
     }
 }
 
-/// What a NIC has of its own.
+/// A NIC's own options.
 const IPOIB_MODE: &str = "mode of a NIC";
 
 /// Options of the table that no sample sets, and why.
@@ -170,7 +170,7 @@ const UNTRIED: &[(&str, &str)] = &[
     ("gpe", "refused without the collection of metadata, which netapply does not set"),
 ];
 
-/// Options that ip(8) insists on, or sends unasked with a value other than the kernel's.
+/// Options that ip(8) requires, or sends by default with a value other than the kernel's.
 fn said_by_ip(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Vlan => &[("id", "7")],
@@ -183,7 +183,7 @@ fn said_by_ip(kind: Kind) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// One test a kind: a guest runs each on its own, within its bound.
+/// One test per kind: a guest runs each on its own, within its bound.
 macro_rules! options_of_new_links {
     ($($test:ident: $($kind:ident)+;)+) => {
         const TRIED: &[Kind] = &[$($(Kind::$kind),+),+];
@@ -237,15 +237,15 @@ async fn options_of(kinds: &[Kind]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Makes a link with a sample ourselves, by ip(8) with the plan's line, and, where the kernel lets an option change, by a
-/// change of ours and one of ip(8)'s at a link that is made without it; says where they differ.
+/// Creates a link with a sample by netapply, by ip(8) with the plan's line, and, if the kernel allows the option to
+/// change, by changing a link without it, with netapply and with ip(8); reports differences.
 async fn compare(kind: Kind, (name, text, with): &Sample) -> Result<(), String> {
     let row = |name: &str| attribute::of(kind, name).ok_or(format!("{name} is not in the table"));
     let mut before = BTreeMap::new();
     for (name, text) in with.split_whitespace().filter_map(|w| w.split_once('=')) {
         before.insert(row(name)?.name, row(name)?.parse(text)?);
     }
-    // What ip(8) says of its own accord.
+    // ip(8)'s defaults.
     for (name, text) in said_by_ip(kind) {
         before.entry(row(name)?.name).or_insert(row(name)?.parse(text)?);
     }
@@ -261,7 +261,7 @@ async fn compare(kind: Kind, (name, text, with): &Sample) -> Result<(), String> 
     read_back(&read, &settings)?;
     ip("link delete new0");
     same(&ours, &made_by_line(&new(&settings))?, "made by ip(8)")?;
-    // A VXLAN keeps the address family of its ends, a tunnel in IPv4 that it has a far end: the plan makes them anew.
+    // A VXLAN keeps the address family of its ends, an IPv4 tunnel keeps having a remote end: the plan recreates them.
     let other_ends = match (row(name)?.change, row(name)?.form) {
         (Change::Together, Form::Ip4) => *name == "remote",
         _ => kind == Kind::Vxlan && *name == "remote6",
@@ -271,7 +271,7 @@ async fn compare(kind: Kind, (name, text, with): &Sample) -> Result<(), String> 
     }
     let changed = match row(name)?.change {
         Change::Together => settings,
-        // ip(8) takes a group only together with the link.
+        // ip(8) accepts a group only together with the link.
         _ if *name == "remote" => {
             settings.into_iter().filter(|(n, _)| ["remote", "dev"].contains(n)).collect()
         }
@@ -332,7 +332,7 @@ fn options_shown(link: &str, which: &str) -> Json {
     shown
 }
 
-/// An option of a port, and a value other than the kernel's own.
+/// An option of a port, and a value other than the kernel's default.
 fn port_samples(controller: Kind) -> &'static [(&'static str, &'static str)] {
     match controller {
         Kind::Bond => &[("queue_id", "3"), ("prio", "-7")],
@@ -392,7 +392,7 @@ fn links_without_options() {
     });
 }
 
-/// What a link of a kind needs to be made.
+/// What a link of a kind requires.
 fn needed(kind: Kind) -> BTreeMap<&'static str, OptionValue> {
     let of = |name: &str| attribute::of(kind, name);
     let ends = ["192.0.2.9", "2001:db8::9"].into_iter().filter_map(|end| {
@@ -439,14 +439,14 @@ fn members_are_those_that_check_takes() {
     });
 }
 
-/// Options whose numbers the table's range does not tell, and why.
+/// Options whose range is not in the table, and why.
 const NO_RANGE: &[(&str, &str)] = &[
     ("group_fwd_mask", "a mask of bits, of which the kernel refuses some"),
     ("flowlabel", "the kernel takes more bits and drops them"),
     ("queue_id", "up to the module's parameter tx_queues"),
 ];
 
-/// The numbers just inside and just outside of a row's range, with whether the kernel is to take them.
+/// The numbers just inside and just outside of a row's range, with whether the kernel should accept them.
 fn bounds(row: &attribute::Attribute) -> Vec<(i64, bool)> {
     let numbers =
         matches!(row.form, Form::U8 | Form::U16 | Form::U16Be | Form::U32 | Form::U32Be | Form::I32);

@@ -1,4 +1,4 @@
-//! Kernel modules, in the guest's own namespace: that is where `bonding` makes its bond0.
+//! Kernel modules, in the guest's initial namespace: that is where `bonding` creates its bond0.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn loaded_by_the_kernel() {
     here(async || all_done(&apply(&plan(vec![(Action::AddLink(new_link("bond7", Kind::Bond)), &[])])).await));
 }
 
-/// This kernel knows no compressed modules: nothing is lost by telling so by the file's name alone.
+/// This kernel supports no compressed modules: detecting them by the file name alone loses nothing.
 #[test]
 #[ignore = "runs inside a guest"]
 fn compressed() {

@@ -1,4 +1,4 @@
-//! Wake-on-LAN on a NIC that can do it, in the guest's own namespace.
+//! Wake-on-LAN on a NIC that supports it, in the guest's initial namespace.
 
 use std::process::Command;
 

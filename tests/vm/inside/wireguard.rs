@@ -1,4 +1,4 @@
-//! WireGuard, beside what wg(8) says.
+//! WireGuard, compared with wg(8).
 
 use std::process::Command;
 
@@ -39,7 +39,7 @@ fn config() -> Wireguard {
         public_key: located(PEERS[1].to_owned()),
         shared_key: None,
         endpoint: Some(located(("2001:db8::7".parse().unwrap(), 7))),
-        // More than one of the kernel's replies holds.
+        // More than fits in one of the kernel's replies.
         allowed: prefixes(1),
         keepalive: None,
     };
@@ -84,7 +84,7 @@ fn keys_and_peers_are_as_wg_shows_them() {
         assert!(second.contains("[2001:db8::7]:7"));
         assert_eq!(second.matches("/24").count(), 256);
         assert!(is_as_described(&config).await);
-        // A change is seen, and what is not described goes.
+        // A change is detected, and what is not described is removed.
         let mut fewer = config.clone();
         fewer.peers.truncate(1);
         fewer.peers[0].allowed.truncate(1);
