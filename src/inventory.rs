@@ -463,9 +463,76 @@ pub struct RuleEntry {
     /// What made it (`FRA_PROTOCOL`).
     #[serde(default)]
     pub protocol: Protocol,
-    /// Has selectors that netapply does not know, so it is not netapply's.
+    /// Has selectors that netapply's rules never have, so it is not netapply's.
     #[serde(default, skip_serializing_if = "is_false")]
     pub foreign: bool,
+    /// Those of them that choose packets.
+    #[serde(default, skip_serializing_if = "Selectors::is_empty")]
+    pub selectors: Selectors,
+}
+
+/// What a rule looks at beyond what a description can say. Ranges include both ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Selectors {
+    /// It takes the packets that do *not* match.
+    #[serde(skip_serializing_if = "is_false")]
+    pub not: bool,
+    /// The link by which packets came in; `lo` for those of this machine itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iif: Option<String>,
+    /// The link that the socket is bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oif: Option<String>,
+    /// Users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uids: Option<(u32, u32)>,
+    /// IP protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipproto: Option<u8>,
+    /// Source ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sport: Option<(u16, u16)>,
+    /// Destination ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dport: Option<(u16, u16)>,
+}
+
+impl Selectors {
+    /// True for a rule without any.
+    pub fn is_empty(&self) -> bool {
+        *self == Selectors::default()
+    }
+}
+
+/// As ip(8) shows them behind source and destination, each with a blank before it; "not" is not among them.
+impl std::fmt::Display for Selectors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let range = |(first, last): (u32, u32)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        let ports = |(first, last): (u16, u16)| range((first.into(), last.into()));
+        let protocol = |number: u8| match number {
+            1 => "icmp".to_owned(),
+            6 => "tcp".to_owned(),
+            17 => "udp".to_owned(),
+            58 => "ipv6-icmp".to_owned(),
+            other => other.to_string(),
+        };
+        let words = [
+            ("iif", self.iif.clone()),
+            ("oif", self.oif.clone()),
+            ("uidrange", self.uids.map(|(first, last)| format!("{first}-{last}"))),
+            ("ipproto", self.ipproto.map(protocol)),
+            ("sport", self.sport.map(ports)),
+            ("dport", self.dport.map(ports)),
+        ];
+        words.iter().try_for_each(|(word, value)| match value {
+            Some(value) => write!(f, " {word} {value}"),
+            None => Ok(()),
+        })
+    }
 }
 
 mod family_number {

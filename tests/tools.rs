@@ -165,6 +165,26 @@ fn clients_that_take_every_link_take_the_one_that_is_left_to_them() {
     seen("the same with connman");
 }
 
+/// Its unit alone reads which links are excluded: `ifreload -a` by hand takes them.
+#[test]
+fn ifupdown2_takes_the_link_that_is_left_to_it() {
+    let machine = Machine::boot(
+        "ifupdown2",
+        "printf 'auto eth0\niface eth0 inet dhcp\nauto eth1\niface eth1 inet dhcp\n' >etc/network/interfaces",
+    );
+    applied(&machine, &mixed());
+    for change in ["start", "reload", "restart"] {
+        machine.ok(&format!("systemctl {change} networking"));
+        machine.until("ip -4 address show eth1 | grep -q 192.0.3.1");
+        assert_eq!(machine.addresses("eth0"), ["192.0.2.10"], "{change}");
+        let routes = machine.ok("ip route show default dev eth0");
+        assert_eq!(routes.trim(), "default via 192.0.2.1 proto static", "{change}");
+    }
+    machine.ok("systemctl stop networking; pkill dhclient || true");
+    assert_eq!(machine.addresses("eth0"), ["192.0.2.10"], "stop");
+    seen("the same with ifupdown2");
+}
+
 /// Started by hand, with a lease on the link, before netapply runs.
 #[test]
 fn a_client_that_has_the_link_already_lets_it_go() {

@@ -24,6 +24,10 @@ const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
 /// Return the table's entry instead of the route derived from it (kernel 4.13).
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
+/// linux/rtnetlink.h; newer than libc's list. The port is in network byte order.
+const RTA_IP_PROTO: u16 = 27;
+const RTA_DPORT: u16 = 29;
+
 /// A packet that the machine itself would send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query<'a> {
@@ -35,12 +39,14 @@ pub struct Query<'a> {
     pub link: Option<&'a str>,
     /// Its firewall mark.
     pub mark: Option<u32>,
+    /// Its IP protocol, and its destination port where it has one. Rules by them are followed by kernels from 4.18 on.
+    pub protocol: Option<(u8, Option<u16>)>,
 }
 
 impl Query<'_> {
     /// A packet to `to`, with everything else left to the kernel.
     pub fn new(to: IpAddr) -> Self {
-        Query { to, from: None, link: None, mark: None }
+        Query { to, from: None, link: None, mark: None, protocol: None }
     }
 }
 
@@ -164,6 +170,12 @@ fn request(query: &Query<'_>, oif: Option<u32>, flags: u32) -> Request {
     }
     if let Some(mark) = query.mark {
         attributes::put(&mut payload, libc::RTA_MARK, &mark.to_ne_bytes());
+    }
+    if let Some((protocol, port)) = query.protocol {
+        attributes::put(&mut payload, RTA_IP_PROTO, &[protocol]);
+        if let Some(port) = port {
+            attributes::put(&mut payload, RTA_DPORT, &port.to_be_bytes());
+        }
     }
     Request::new(RTM_GETROUTE, 0, &payload).question()
 }

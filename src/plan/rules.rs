@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Planner;
 use super::step::Action;
-use crate::inventory::RuleEntry;
+use crate::inventory::{RuleEntry, Selectors};
 use crate::model::{Place, Protocol, Rule};
 
 /// Rules without a priority are numbered from here, below the kernel's own at 32766.
@@ -58,5 +58,6 @@ fn entry(rule: &Rule, unnumbered: u32) -> RuleEntry {
         tos: rule.tos,
         protocol: Protocol::Static,
         foreign: false,
+        selectors: Selectors::default(),
     }
 }

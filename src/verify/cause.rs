@@ -215,8 +215,12 @@ pub fn explain(index: &View<'_>, evidence: &Evidence, checks: &[Check]) -> Vec<C
     let causes_of = |check: usize| causes.iter().filter(move |c| c.checks.contains(&check));
     let better = |cause: &Cause, check: usize| {
         causes_of(check).any(|other| {
-            let vague =
-                [Code::NothingAnswers, Code::NotApplied].contains(&cause.code) && other.code != cause.code;
+            let vague = match cause.code {
+                Code::NothingAnswers | Code::NotApplied => other.code != cause.code,
+                // In another VLAN of the port the router answers ARP requests as well.
+                Code::GatewayElsewhere => other.code == Code::VlanNotCarried,
+                _ => false,
+            };
             let surer = other.certainty < cause.certainty || (vague && other.certainty == cause.certainty);
             surer && other.severity == Severity::Error
         })

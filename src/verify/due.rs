@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::checks::{Check, Outcome, Subject};
-use super::evidence::{Answer, Evidence, Question, Routing};
+use super::evidence::{Answer, Evidence, Owner, Question, Routing};
 use super::input::{DesiredLink, Target};
 use super::lookups::View;
 use super::probe::Probe;
@@ -51,13 +51,13 @@ pub(super) fn probes(
                 }
                 if doubt {
                     due.extend(who_else(index, evidence, check));
+                    due.extend(elsewhere(index, evidence, check));
                 }
             }
             Code::CheckResolver if open => {
                 let doubt = age(check) >= DOUBT || evidence.redirects();
-                due.extend(
-                    check.subject.ip().filter(|_| doubt).and_then(|ip| watch_host(index, evidence, ip)),
-                );
+                let ip = check.subject.ip().filter(|_| doubt);
+                due.extend(ip.and_then(|ip| watch_host(index, evidence, check, ip)));
                 due.extend(resolver(index, evidence, check));
                 if age(check) >= DOUBT {
                     due.extend(check.subject.ip().map(|to| Probe::Trace { to }));
@@ -69,7 +69,7 @@ pub(super) fn probes(
                 let refused = known.is_some_and(|known| known.answer == Some(Answer::Refused));
                 if open && (age(check) >= DOUBT || refused) || evidence.redirects() {
                     let addresses = known.iter().flat_map(|known| &known.addresses).take(4);
-                    due.extend(addresses.filter_map(|ip| watch_host(index, evidence, *ip)));
+                    due.extend(addresses.filter_map(|ip| watch_host(index, evidence, check, *ip)));
                 }
                 due.extend(target(index, evidence, check));
                 if open && age(check) >= DOUBT {
@@ -162,6 +162,24 @@ fn who_else(index: &View<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> 
     near.into_iter().chain(others.filter_map(|l| ask(&l.name, vec![gateway]))).collect()
 }
 
+/// For a gateway that answers ARP requests on another link: does it answer echoes there, too? A router may answer ARP requests for
+/// each of its addresses on each of its interfaces (Linux does, unless `arp_ignore` says not to).
+fn elsewhere(index: &View<'_>, evidence: &Evidence, check: &Check) -> Vec<Probe> {
+    let Some(IpAddr::V4(ip)) = check.subject.ip() else { return Vec::new() };
+    let Some(Some(IpAddr::V4(source))) = index.gateway(&check.link, ip.into()).map(|g| g.source) else {
+        return Vec::new();
+    };
+    let others = evidence.others.iter().filter(|owner| owner.ip == ip && owner.link != check.link);
+    let ask = |owner: &Owner| {
+        let state = evidence.link(&owner.link)?;
+        let (link, index, from, to) =
+            (state.name.clone(), state.index, (state.mac?, source), (owner.mac, ip));
+        let watch = watch(evidence, &link, ip.into())?;
+        Some([watch, Probe::EchoHere { link, index, from, to }])
+    };
+    others.filter_map(ask).flatten().collect()
+}
+
 /// A few addresses of the gateway's subnet that are likely to be in use: both ends of the subnet, the neighbours of the
 /// gateway and of our own address, name servers. Not a sweep, which intrusion detection would notice.
 fn likely_hosts(link: &DesiredLink, gateway: Ipv4Addr, resolvers: &[IpAddr]) -> Vec<Ipv4Addr> {
@@ -206,13 +224,18 @@ fn ignores_echo(evidence: &Evidence, check: &Check) -> bool {
 }
 
 /// Watches the frames to and from a host, on the link that the kernel would send through.
-fn watch_host(index: &View<'_>, evidence: &Evidence, ip: IpAddr) -> Option<Probe> {
-    watch(evidence, &leaves_by(index, evidence, ip)?, ip)
+fn watch_host(index: &View<'_>, evidence: &Evidence, check: &Check, ip: IpAddr) -> Option<Probe> {
+    watch(evidence, &leaves_by(index, evidence, &check.subject, ip)?, ip)
 }
 
 /// The link that packets to a host leave by, according to the kernel's lookup, or else to the description.
-pub(super) fn leaves_by(index: &View<'_>, evidence: &Evidence, ip: IpAddr) -> Option<String> {
-    match evidence.lookup(&Question::to(ip)) {
+pub(super) fn leaves_by(
+    index: &View<'_>,
+    evidence: &Evidence,
+    subject: &Subject,
+    ip: IpAddr,
+) -> Option<String> {
+    match evidence.lookup(&Question { flow: index.flow_of(subject), ..Question::to(ip) }) {
         Some(Routing::Route(route)) => route.link.clone(),
         _ => Some(index.route_to(&ip)?.0.name.clone()),
     }

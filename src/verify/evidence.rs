@@ -90,16 +90,25 @@ pub struct Question {
     /// Its firewall mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<u32>,
+    /// Its protocol and port, for which there may be a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
 }
 
 impl Question {
     /// A packet to an address, everything else left to the kernel.
     pub fn to(to: IpAddr) -> Self {
-        Question { to, from: None, link: None, mark: None }
+        Question { to, from: None, link: None, mark: None, flow: None }
     }
 
     fn key(&self) -> ItemKey<'_> {
-        let (link, number) = (self.link.as_deref().unwrap_or_default(), self.mark.unwrap_or(0));
+        // None has both a mark and a flow.
+        let flow = self.flow.map(|flow| match flow {
+            Flow::Echo => 0x1_0000,
+            Flow::Tcp(port) => 0x2_0000 | u32::from(port),
+            Flow::Udp(port) => 0x3_0000 | u32::from(port),
+        });
+        let (link, number) = (self.link.as_deref().unwrap_or_default(), self.mark.or(flow).unwrap_or(0));
         ItemKey { link, number, ip: Some(self.to), source: self.from }
     }
 }
@@ -266,6 +275,17 @@ pub enum Flow {
     Udp(u16),
 }
 
+impl Flow {
+    /// The IP protocol's number, and the port.
+    pub fn protocol(self, v4: bool) -> (u8, Option<u16>) {
+        match self {
+            Flow::Echo => (if v4 { libc::IPPROTO_ICMP } else { libc::IPPROTO_ICMPV6 } as u8, None),
+            Flow::Tcp(port) => (libc::IPPROTO_TCP as u8, Some(port)),
+            Flow::Udp(port) => (libc::IPPROTO_UDP as u8, Some(port)),
+        }
+    }
+}
+
 /// Requests sent, and how many were answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -280,6 +300,11 @@ impl Tally {
     pub fn loss(&self) -> Option<u32> {
         let lost = self.sent.saturating_sub(self.received);
         (lost * 100).checked_div(self.sent)
+    }
+
+    /// True where nothing is lost.
+    pub fn is_whole(&self) -> bool {
+        self.received >= self.sent
     }
 
     /// Whether more is lost than a working network loses by chance.
@@ -319,7 +344,7 @@ pub enum Loss {
 impl Losses {
     /// The loss that they show.
     pub fn meaning(&self) -> Loss {
-        if !self.echoes.is_lossy() {
+        if self.echoes.is_whole() {
             return Loss::None;
         }
         let Some(lone) = self.lone.loss() else { return Loss::Unclear };
@@ -334,7 +359,8 @@ impl Losses {
             (0, _) if self.lone.is_lossy() => Loss::Packets(lone),
             (1.., true) => Loss::Packets(sum.loss().unwrap_or(0)),
             (1.., false) if self.lone.is_lossy() => Loss::Echoes(lone),
-            _ => Loss::Limited,
+            _ if self.echoes.is_lossy() => Loss::Limited,
+            _ => Loss::None,
         }
     }
 }
@@ -432,6 +458,9 @@ pub struct Way {
     pub to: IpAddr,
     /// Whether it answers an ICMP echo; `None` if that is not known yet.
     pub echo: Option<bool>,
+    /// In how many rounds of echoes it answers.
+    #[serde(skip)]
+    pub echoes: Tally,
     /// Routers on the path, by distance from 1; `None` for a silent one.
     pub hops: Vec<Option<IpAddr>>,
     /// The "unreachable" that a router sent, if any.
@@ -643,6 +672,11 @@ impl Evidence {
     /// What was seen of a flow to a host.
     pub fn traffic(&self, link: &str, ip: &IpAddr) -> Option<&Traffic> {
         self.traffic.find(at(link, *ip))
+    }
+
+    /// True where a host has answered echoes, and not only ARP requests, on a link.
+    pub fn echoes_on(&self, link: &str, ip: &IpAddr) -> bool {
+        self.traffic(link, ip).is_some_and(|traffic| traffic.received.contains(&Flow::Echo))
     }
 
     /// Whether this machine translates the destinations of what it sends: another host than the one asked may answer.

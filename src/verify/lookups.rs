@@ -9,8 +9,8 @@ use std::ops::Deref;
 
 use ipnet::IpNet;
 
-use super::evidence::{Evidence, FoundRoute, Question, Routing};
-use super::input::{DesiredLink, DesiredRoute, Index, Input};
+use super::evidence::{Evidence, Flow, FoundRoute, Question, Routing};
+use super::input::{DesiredLink, DesiredRoute, Index, Input, Target};
 use super::subject::Subject;
 use crate::model::{Kind, RouteKind};
 
@@ -33,8 +33,18 @@ impl<'a> View<'a> {
     /// Builds the tables; linear.
     pub fn new(input: &'a Input) -> Self {
         let index = Index::new(input);
-        let goals = goals(&index);
-        View { index, goals }
+        let mut view = View { index, goals: Vec::new() };
+        view.goals = goals(&view);
+        view
+    }
+
+    /// As what a name server or target is asked.
+    pub fn flow_of(&self, subject: &Subject) -> Option<Flow> {
+        match subject {
+            Subject::NameServer(_) => Some(Flow::Udp(53)),
+            Subject::Target(at, _) => self.index.targets.get(*at).map(Target::flow),
+            _ => None,
+        }
     }
 
     /// The expected answers of the kernel's lookup.
@@ -91,7 +101,7 @@ const FAR: [IpAddr; 4] = [
 ];
 
 /// The goals of the described links, and those of name servers and targets given by address.
-fn goals(index: &Index<'_>) -> Vec<Goal> {
+fn goals(index: &View<'_>) -> Vec<Goal> {
     let mut goals = Vec::new();
     for link in index.input().links.iter().filter(|link| !link.missing && link.up) {
         goals.extend(gateways(index, link));
@@ -107,13 +117,13 @@ fn goals(index: &Index<'_>) -> Vec<Goal> {
 }
 
 /// The goal of a name server or target at an address.
-pub(super) fn host(index: &Index<'_>, subject: Subject, ip: IpAddr) -> Option<Goal> {
+pub(super) fn host(index: &View<'_>, subject: Subject, ip: IpAddr) -> Option<Goal> {
     if is_link_local(&ip) {
         return None;
     }
     let hops = index.hops_to(&ip);
     let hops = hops.into_iter().map(|(link, via)| (link.name.clone(), via)).collect();
-    let question = Question { to: ip, ..Question::to(ip) };
+    let question = Question { flow: index.flow_of(&subject), ..Question::to(ip) };
     Some(Goal { hops, ..Goal::new("", subject, question) })
 }
 
@@ -229,7 +239,11 @@ fn of_route(index: &Index<'_>, link: &DesiredLink, route: &DesiredRoute) -> Vec<
         route: Some((route.to, route.priority())),
         source: route.source,
         metric_given: route.metric.is_some_and(|metric| metric != 0),
-        ..Goal::new(&link.name, Subject::Route(route.to), Question { to, from, link: vrf.clone(), mark })
+        ..Goal::new(
+            &link.name,
+            Subject::Route(route.to),
+            Question { to, from, link: vrf.clone(), mark, flow: None },
+        )
     };
     let mut goals: Vec<Goal> = addresses_in(index, route.to).into_iter().map(|to| goal(to, from)).collect();
     // A rule may send packets with the described source elsewhere.

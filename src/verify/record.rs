@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::evidence::{
-    Claim, Evidence, Owner, ResolverEvidence, TargetEvidence, Traffic, Undeliverable, Way, at,
+    Claim, Evidence, Owner, ResolverEvidence, Tally, TargetEvidence, Traffic, Undeliverable, Way, at,
 };
 use super::keyed::Keyed;
 use super::probe::{Fact, Frame};
@@ -80,7 +80,10 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
             }
             evidence.heard.insert(link, *heard);
         }
-        Fact::WayEcho(to, answered) => way(evidence, to).echo = Some(answered),
+        Fact::WayEcho(to, echoes) => {
+            let way = way(evidence, to);
+            (way.echo, way.echoes) = (Some(echoes.received > 0), echoes);
+        }
         Fact::Hop(to, hop, router) => {
             let hops = &mut way(evidence, to).hops;
             if hops.len() < hop {
@@ -141,7 +144,7 @@ fn resolver(evidence: &mut Evidence, server: IpAddr) -> &mut ResolverEvidence {
 }
 
 fn way(evidence: &mut Evidence, to: IpAddr) -> &mut Way {
-    let new = || Way { to, echo: None, hops: Vec::new(), refusal: None };
+    let new = || Way { to, echo: None, echoes: Tally::default(), hops: Vec::new(), refusal: None };
     evidence.ways.find_or_push(at("", to), new)
 }
 
@@ -157,9 +160,10 @@ mod tests {
         let to = ip("198.51.100.5");
         record(&mut evidence, 5, Fact::Hop(to, 3, Some(ip("10.0.0.3"))));
         record(&mut evidence, 6, Fact::Hop(to, 1, Some(ip("10.0.0.1"))));
-        record(&mut evidence, 7, Fact::WayEcho(to, false));
+        record(&mut evidence, 7, Fact::WayEcho(to, Tally { sent: 3, received: 0 }));
         let hops = vec![Some(ip("10.0.0.1")), None, Some(ip("10.0.0.3"))];
-        let way = Way { to, echo: Some(false), hops, refusal: None };
+        let echoes = Tally { sent: 3, received: 0 };
+        let way = Way { to, echo: Some(false), echoes, hops, refusal: None };
         assert_eq!(&evidence.ways[..], [way]);
     }
 

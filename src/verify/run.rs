@@ -358,8 +358,11 @@ impl<'a> Run<'a> {
 
     /// The lookups for targets that are given by name.
     fn questions_of_names(&self) -> Vec<Question> {
-        let addresses = self.evidence.targets.iter().flat_map(|target| &target.addresses);
-        addresses.filter(|ip| !lookups::is_link_local(ip)).map(|ip| Question::to(*ip)).collect()
+        let targets = self.index.targets.iter().zip(&self.evidence.targets);
+        let addresses =
+            targets.flat_map(|(target, known)| known.addresses.iter().map(|ip| (target.flow(), *ip)));
+        let far = addresses.filter(|(_, ip)| !lookups::is_link_local(ip));
+        far.map(|(flow, ip)| Question { flow: Some(flow), ..Question::to(ip) }).collect()
     }
 
     /// Looks up addresses of names that were not known at the last review; returns whether there were any.
@@ -377,8 +380,9 @@ impl<'a> Run<'a> {
     async fn look_up(&mut self, questions: impl IntoIterator<Item = Question>) {
         let Some(live) = &mut self.live else { return };
         for question in questions {
-            let Question { to, from, link, mark } = &question;
-            let query = Query { to: *to, from: *from, link: link.as_deref(), mark: *mark };
+            let Question { to, from, link, mark, flow } = &question;
+            let protocol = flow.map(|flow| flow.protocol(to.is_ipv4()));
+            let query = Query { to: *to, from: *from, link: link.as_deref(), mark: *mark, protocol };
             let found = match live.lookup(&self.names, &query).await {
                 Ok(Decision::Route(route)) => Routing::Route((*route).into()),
                 Ok(Decision::NoRoute) => Routing::NoRoute,
@@ -440,10 +444,10 @@ impl<'a> Run<'a> {
         let failed = checks.iter().filter(|check| check.is_fault());
         let links: HashSet<String> = failed
             .filter_map(|check| match check.subject {
-                Subject::NameServer(ip) => due::leaves_by(self.index, &self.evidence, ip),
+                Subject::NameServer(ip) => due::leaves_by(self.index, &self.evidence, &check.subject, ip),
                 Subject::Target(at, _) => {
                     let ip = self.evidence.targets.get(at)?.addresses.first()?;
-                    due::leaves_by(self.index, &self.evidence, *ip)
+                    due::leaves_by(self.index, &self.evidence, &check.subject, *ip)
                 }
                 _ => Some(check.link.clone()).filter(|link| !link.is_empty()),
             })

@@ -471,8 +471,10 @@ fn rules() -> Vec<Sample<RuleEntry>> {
 
 #[test]
 fn of_a_rule() {
-    let fields = fields!(RuleEntry { family, from, to, table, priority, mark, tos, protocol, foreign });
-    every_field_has_a_sample(&fields, &rules(), &[("foreign", "only read: another's selectors")]);
+    let fields =
+        fields!(RuleEntry { family, from, to, table, priority, mark, tos, protocol, foreign, selectors });
+    let read = "only read: another's selectors";
+    every_field_has_a_sample(&fields, &rules(), &[("foreign", read), ("selectors", read)]);
     in_namespace(async || {
         each_is_as_shown(
             rules(),

@@ -47,5 +47,6 @@ pub(crate) fn rule(from: &str) -> RuleEntry {
         tos: None,
         protocol: Protocol::Static,
         foreign: false,
+        selectors: Default::default(),
     }
 }

@@ -1,6 +1,7 @@
 //! One network per test.
 
 use netapply::diagnostic::Code;
+use netapply::verify::cause::Certainty;
 use netapply::verify::checks::Outcome;
 
 use crate::lldp;
@@ -130,11 +131,29 @@ fn a_gateway_on_the_other_wire() {
         ip("-n right address add 192.0.2.1/24 dev port0");
         ip("-n left address add 10.1.0.1/24 dev port0");
         let links = vec![nic("eth0", "192.0.2.2/24", GATEWAY), nic("eth1", "10.1.0.2/24", None)];
-        assert_cause(
-            &run(&input(links, &[], &[]), FAULT).await,
-            Code::GatewayElsewhere,
-            &["192.0.2.1", "eth1"],
-        );
+        let verification = run(&input(links, &[], &[]), FAULT).await;
+        assert_cause(&verification, Code::GatewayElsewhere, &["192.0.2.1", "answers on eth1"]);
+        assert_eq!(verification.causes[0].certainty, Certainty::Proved);
+    });
+}
+
+/// Linux answers ARP requests for each of its addresses on each of its interfaces, and echoes by the one that has the subnet.
+#[test]
+fn a_gateway_that_answers_arp_requests_on_another_wire_need_not_be_there() {
+    in_machine(async || {
+        wire("eth0", "left", "port0");
+        wire("eth1", "router", "port0");
+        ip("address add 192.0.2.2/24 dev eth0");
+        ip("address add 10.1.0.2/24 dev eth1");
+        ip("route add default via 192.0.2.1");
+        ip("-n router address add 10.1.0.1/24 dev port0");
+        ip("-n router link add lan type bridge");
+        ip("-n router link set lan up");
+        ip("-n router address add 192.0.2.1/24 dev lan");
+        let links = vec![nic("eth0", "192.0.2.2/24", GATEWAY), nic("eth1", "10.1.0.2/24", None)];
+        let verification = run(&input(links, &[], &[]), FAULT).await;
+        assert_cause(&verification, Code::GatewayElsewhere, &["answers ARP requests on eth1"]);
+        assert_eq!(verification.causes[0].certainty, Certainty::Likely);
     });
 }
 

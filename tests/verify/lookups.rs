@@ -116,6 +116,18 @@ const STATES: &[(&str, &str, &str)] = &[
     ("rule-that-forbids", "ip rule add pref 100 from 10.1.0.2 prohibit", "prohibit"),
     ("rule-that-forbids-the-target", "ip rule add pref 100 to 198.51.100.5 unreachable", "rule 100"),
     (
+        "rule-by-protocol",
+        "ip rule add pref 90 iif n1 to 198.51.100.5 lookup 200
+        ip route add default via 10.2.0.1 table 200; ip rule add pref 100 ipproto 1 lookup 200",
+        "rule 100 (from all ipproto icmp) leads to table 200",
+    ),
+    (
+        "rules-for-other-packets-do-not-matter",
+        "ip rule add pref 90 iif n1 unreachable; ip rule add pref 91 ipproto 6 dport 22-25 unreachable
+        ip rule add pref 92 uidrange 100000-200000 unreachable",
+        "",
+    ),
+    (
         "no-rule-to-the-main-table",
         "ip rule del pref 32766",
         "no rule leads IPv4 packets to the routing table main",
@@ -235,6 +247,8 @@ states! {
     rule_by_source "rule-by-source";
     rule_that_forbids "rule-that-forbids";
     rule_that_forbids_the_target "rule-that-forbids-the-target";
+    rule_by_protocol "rule-by-protocol";
+    rules_for_other_packets_do_not_matter "rules-for-other-packets-do-not-matter";
     no_rule_to_the_main_table "no-rule-to-the-main-table";
     address_on_another_link "address-on-another-link";
     longer_subnet_on_another_link "longer-subnet-on-another-link";

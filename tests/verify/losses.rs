@@ -79,20 +79,43 @@ fn echoes_that_are_lost_one_by_one_while_arp_is_answered_are_a_warning() {
     });
 }
 
+/// Lets the wire lose packets; `which` is an expression of nft(8).
+fn lose(which: &str) {
+    in_router(&format!(
+        "nft add table netdev f
+        nft \"add chain netdev f i {{ type filter hook ingress device port0 priority 0; }}\"
+        nft add rule netdev f i numgen {which} drop"
+    ));
+}
+
+#[test]
+fn one_of_seven_packets_that_is_lost_is_a_warning() {
+    in_machine(async || {
+        one_nic();
+        lose("inc mod 7 0");
+        let verification = verified(false).await;
+        assert!(verification.passed(), "{verification:#?}");
+        assert_cause(&verification, Code::PacketLoss, &["% of the"]);
+        assert_eq!(verification.causes[0].severity, Severity::Warning);
+    });
+}
+
 /// The faults: this many of ten packets are lost on the wire.
 fn loses(v6: bool, of_ten: u32, which: &'static str) {
     in_machine(async move || {
         one_nic();
-        in_router(&format!(
-            "nft add table netdev f
-            nft \"add chain netdev f i {{ type filter hook ingress device port0 priority 0; }}\"
-            nft add rule netdev f i numgen {which} mod 10 \"<\" {of_ten} drop"
-        ));
+        lose(&format!("{which} mod 10 \"<\" {of_ten}"));
         let verification = verified(v6).await;
         assert!(!verification.passed(), "{verification:#?}");
         assert_cause(&verification, Code::PacketLoss, &["% of the packets"]);
         assert_eq!(verification.causes.len(), 1, "sizes are not compared: {:#?}", verification.causes);
     });
+}
+
+#[test]
+fn three_of_ten_packets_are_lost() {
+    // By chance ten packets in succession may pass.
+    loses(false, 3, "inc");
 }
 
 #[test]

@@ -75,6 +75,41 @@ fn a_drive_in_pure_udf_is_found_by_its_label_and_mounted_by_the_kernel() {
     assert!(said.contains("Put the module udf into the image"), "{said}");
 }
 
+/// NixOS has no /lib/modules, and modprobe and resolvconf are in its store. What a real one is made of beyond that is not here.
+#[test]
+fn modules_that_are_only_where_nixos_has_them_are_loaded() {
+    let drive = drive::cidata_iso(
+        "version: 2
+ethernets:
+  a: {match: {macaddress: '7c:c2:55:6e:90:44'}}
+  b: {match: {macaddress: '7c:c2:55:6e:90:45'}}
+bonds:
+  bond0: {interfaces: [a, b], parameters: {mode: active-backup}, addresses: [192.0.2.10/24]}
+vlans:
+  bond0.100: {id: 100, link: bond0, addresses: [10.1.0.10/24]}
+tunnels:
+  vx42: {mode: vxlan, id: 42, local: 192.0.2.10, remote: 192.0.2.11, addresses: [10.2.0.10/24]}
+vrfs:
+  red: {table: 100, interfaces: [bond0.100]}
+",
+    );
+    let mut guest = Guest::builder().nic(NICS[0], 1).nic(NICS[1], 2).netapply().cd(drive.path()).boot();
+    guest.ok("store=/nix/store/00000000000000000000000000000000-kernel-modules
+        mkdir -p $store/lib /run/booted-system /nix/store/00000000000000000000000000000000-kmod/bin
+        mv /lib/modules $store/lib
+        ln -s $store /run/booted-system/kernel-modules
+        echo /nix/store/00000000000000000000000000000000-kmod/bin/modprobe >/proc/sys/kernel/modprobe
+        ! grep -qE '^(bonding|8021q|vxlan|vrf) ' /proc/modules");
+    guest.ok("netapply apply --no-verify");
+    assert_eq!(names(&mut guest), ["bond0", "bond0.100", "eth0", "eth1", "red", "vx42"]);
+    assert_eq!(ports(&mut guest, "bond0"), ["eth0", "eth1"]);
+    assert_eq!(link(&mut guest, "bond0.100")["master"], "red");
+    assert_eq!(link(&mut guest, "vx42")["linkinfo"]["info_data"]["id"], 42);
+    for module in ["bonding", "8021q", "vxlan", "vrf"] {
+        guest.ok(&format!("grep -q '^{module} ' /proc/modules"));
+    }
+}
+
 /// The bonding module creates an aggi of its own when the first bond is requested, which conflicts with ours.
 #[test]
 fn a_bond_that_loads_the_module() {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 use netlink_packet_core::NLA_ALIGNTO;
 
-use crate::inventory::{AddressEntry, AddressFlag, NextHopEntry, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, AddressFlag, NextHopEntry, RouteEntry, RuleEntry, Selectors};
 use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
 use crate::model::{AddressProtocol, Family, Protocol, RouteKind, Scope, few};
@@ -59,6 +59,12 @@ pub(in crate::kernel) mod fra {
     pub(in crate::kernel) const TABLE: u16 = 15;
     pub(in crate::kernel) const FWMASK: u16 = 16;
     pub(in crate::kernel) const PAD: u16 = 18;
+    pub(in crate::kernel) const IIFNAME: u16 = 3;
+    pub(in crate::kernel) const OIFNAME: u16 = 17;
+    pub(in crate::kernel) const UID_RANGE: u16 = 20;
+    pub(in crate::kernel) const IP_PROTO: u16 = 22;
+    pub(in crate::kernel) const SPORT_RANGE: u16 = 23;
+    pub(in crate::kernel) const DPORT_RANGE: u16 = 24;
     pub(in crate::kernel) const PROTOCOL: u16 = 21;
     /// `FIB_RULE_INVERT`.
     pub(in crate::kernel) const INVERT: u32 = 2;
@@ -242,11 +248,33 @@ pub(super) fn rule(payload: &[u8]) -> Option<(Option<RuleEntry>, bool)> {
         protocol: Protocol::from_number(attributes.u8(fra::PROTOCOL).unwrap_or(0)),
         // The only flag that changes what a rule selects.
         foreign: action != fra::TO_TABLE || flags & fra::INVERT != 0 || attributes.iter().any(is_foreign),
+        selectors: selectors(&attributes, flags),
     };
     let bare = entry.from.is_none() && entry.to.is_none() && entry.mark.is_none() && !entry.foreign;
     let kernels = entry.protocol == Protocol::Kernel && bare && matches!(entry.priority, 0 | 32766 | 32767);
     let leads_to_main = bare && entry.tos.is_none() && entry.table == RT_TABLE_MAIN;
     Some(((!kernels).then_some(entry), leads_to_main))
+}
+
+fn selectors(attributes: &Attributes<'_>, flags: u32) -> Selectors {
+    // `struct fib_rule_port_range`, `struct fib_rule_uid_range`.
+    let ports = |kind| {
+        let value = attributes.get(kind)?;
+        Some((field(value, 0, u16::from_ne_bytes)?, field(value, 2, u16::from_ne_bytes)?))
+    };
+    let uids = || {
+        let value = attributes.get(fra::UID_RANGE)?;
+        Some((field(value, 0, u32::from_ne_bytes)?, field(value, 4, u32::from_ne_bytes)?))
+    };
+    Selectors {
+        not: flags & fra::INVERT != 0,
+        iif: attributes.text(fra::IIFNAME),
+        oif: attributes.text(fra::OIFNAME),
+        uids: uids(),
+        ipproto: attributes.u8(fra::IP_PROTO),
+        sport: ports(fra::SPORT_RANGE),
+        dport: ports(fra::DPORT_RANGE),
+    }
 }
 
 /// `AF_INET`, `AF_INET6`.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Case, Cause, Certainty, here, list};
 use crate::diagnostic::{Code, Severity};
 use crate::verify::checks::{Check, Outcome};
-use crate::verify::evidence::{Loss, at};
+use crate::verify::evidence::{Loss, Owner, at};
 use crate::verify::input::DesiredLink;
 
 /// Another host has one of our addresses.
@@ -74,12 +74,27 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
         let answering =
             case.evidence.others.iter().find(|o| o.ip == ip && !below(&o.link) && o.link != link.name);
         if let Some(owner) = answering {
-            let message = format!("gateway {ip} of {} answers on {} ({})", link.name, owner.link, owner.mac);
-            let action = format!(
-                "Describe the route at {}, or swap the cables (or MAC addresses) of the two",
-                owner.link
-            );
-            let cause = Cause::new(Code::GatewayElsewhere, Certainty::Proved, &link.name, message, action);
+            let Owner { link: other, mac, .. } = owner;
+            // A router may answer ARP requests for each of its addresses on each of its interfaces.
+            let (certainty, answers) = match case.evidence.echoes_on(other, &ip) {
+                true => (Certainty::Proved, "answers"),
+                false => (Certainty::Likely, "answers ARP requests"),
+            };
+            let message = format!("gateway {ip} of {} {answers} on {other} ({mac})", link.name);
+            let action = match (certainty, share_nics(case, &link.name, other)) {
+                (Certainty::Proved, true) => {
+                    format!("Describe the route at {other}, or correct the VLAN ids")
+                }
+                (Certainty::Proved, false) => {
+                    format!("Describe the route at {other}, or swap the cables (or MAC addresses) of the two")
+                }
+                (_, true) => format!("Check the VLANs of the port, and whether the route belongs to {other}"),
+                (_, false) => format!(
+                    "Check the port and VLAN of {}, its cable, and whether the route belongs to {other}",
+                    link.name
+                ),
+            };
+            let cause = Cause::new(Code::GatewayElsewhere, certainty, &link.name, message, action);
             return Some(cause.explains([position]));
         }
         if link.has_subnet_of(&ip) {
@@ -100,6 +115,12 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
         kept || here::drops(case, check)
     };
     case.silent_gateways().filter(|(_, check)| !is_own(check)).filter_map(cause).collect()
+}
+
+/// True where two links send by the same NICs.
+fn share_nics(case: &Case<'_>, one: &str, other: &str) -> bool {
+    let nics = case.index.nics_under(other);
+    case.index.nics_under(one).iter().any(|nic| nics.iter().any(|other| other.name == nic.name))
 }
 
 /// Nobody answers for the gateway's address, but others in its subnet answer or are heard.
@@ -220,6 +241,12 @@ pub(super) fn lossy(case: &Case<'_>) -> Vec<Cause> {
                 let message = format!("{percent} % of the packets between gateway {ip} and {link} are lost");
                 let cause = Cause::new(Code::PacketLoss, Certainty::Proved, link, message, LOST);
                 Some(cause.explains([position]))
+            }
+            Loss::Packets(percent) if check.outcome == Outcome::Passed && !lacp_fails => {
+                let message = format!("{percent} % of the packets between gateway {ip} and {link} are lost");
+                let mut cause = Cause::new(Code::PacketLoss, Certainty::Proved, link, message, LOST);
+                cause.severity = Severity::Warning;
+                Some(cause)
             }
             Loss::Unclear if check.is_fault() && gateway.losses.echoes.received > 0 => {
                 let percent = gateway.losses.echoes.loss()?;

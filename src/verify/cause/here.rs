@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Severity};
 use crate::kernel::firewall::{Direction, Filter};
 use crate::verify::checks::{Check, Outcome, Subject};
 use crate::verify::due;
-use crate::verify::evidence::{Answer, Flow, Question, Routing, Traffic};
+use crate::verify::evidence::{Answer, Flow, Routing, Traffic};
 
 /// The machine itself refuses to send: its firewall, a policy, or its limits.
 pub(super) fn refused(case: &Case<'_>) -> Vec<Cause> {
@@ -78,7 +78,8 @@ pub(super) fn dropped(case: &Case<'_>) -> Vec<Cause> {
         let place = match check.subject {
             Subject::Gateway(ip) if check.code == Code::CheckGateway => Some((check.link.clone(), ip)),
             _ => {
-                host_of(case, check).and_then(|ip| Some((due::leaves_by(case.index, case.evidence, ip)?, ip)))
+                let leaves_by = |ip| due::leaves_by(case.index, case.evidence, &check.subject, ip);
+                host_of(case, check).and_then(|ip| Some((leaves_by(ip)?, ip)))
             }
         };
         let Some((link, ip)) = place else { continue };
@@ -197,7 +198,7 @@ fn of_host(case: &Case<'_>, check: &Check, traffic: &Traffic) -> Option<(Directi
 /// Whether a refusal did not come from the host: nothing was sent to it.
 pub(super) fn is_own_refusal(case: &Case<'_>, check: &Check) -> bool {
     let Some(ip) = host_of(case, check) else { return false };
-    let link = due::leaves_by(case.index, case.evidence, ip);
+    let link = due::leaves_by(case.index, case.evidence, &check.subject, ip);
     let traffic = link.and_then(|link| case.evidence.traffic(&link, &ip));
     traffic.is_some_and(|traffic| of_host(case, check, traffic).is_some_and(|(way, _)| way == Direction::Out))
 }
@@ -212,10 +213,11 @@ fn why_in(case: &Case<'_>, link: &str, ip: IpAddr) -> String {
     }
     let all = policy.sysctls.get("net/ipv4/conf/all/rp_filter").copied().unwrap_or(0);
     let own = setting(case, link, "ipv4/conf/*/rp_filter").unwrap_or(0);
-    let elsewhere = match case.evidence.lookup(&Question::to(ip)) {
-        Some(Routing::Route(route)) => route.link.as_deref().filter(|by| *by != link),
+    let answers = case.evidence.lookups.iter().filter(|known| known.question.to == ip);
+    let elsewhere = answers.map(|known| &known.found).find_map(|found| match found {
+        Routing::Route(route) => route.link.as_deref().filter(|by| *by != link),
         _ => None,
-    };
+    });
     if let Some(by) = elsewhere.filter(|_| ip.is_ipv4() && all.max(own) == 1) {
         return format!(
             "Correct the route to {ip}, which leads by {by}; rp_filter of {link} is 1, and takes packets of {ip} there only"

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::{Code, Severity};
-use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, RouteEntry, RuleEntry, Selectors};
 use crate::model::{Family, Protocol, RouteKind};
 use crate::plan::Step;
 use crate::verify::checks::{Check, Outcome, Subject};
@@ -125,7 +125,8 @@ fn other_route(case: &Case<'_>, goal: &Goal, route: &FoundRoute) -> (String, Str
     }
     let expected = expected_table(goal);
     if expected.is_some_and(|table| route.table != table) && route.table != 0 {
-        let rule = case.evidence.policy.rules.iter().find(|rule| rule.table == route.table);
+        let rules = || case.evidence.policy.rules.iter().filter(|rule| rule.table == route.table);
+        let rule = rules().find(|rule| concerns(rule, goal)).or_else(|| rules().next());
         let rule = rule.map_or_else(|| "a rule".to_owned(), rule_words);
         let action = format!("Remove it (`ip rule`), or describe what table {} should hold", route.table);
         return (format!("it {leaves}: {rule} leads to table {}", route.table), action);
@@ -206,18 +207,34 @@ fn forbidden(case: &Case<'_>, goal: &Goal, kind: RouteKind) -> (String, String) 
     (format!("{rule} forbids it ({})", kind.word()), action)
 }
 
-/// Whether a rule may match the packet of a goal.
+/// Whether a rule may match the packet of a goal, which the machine itself sends.
 fn concerns(rule: &RuleEntry, goal: &Goal) -> bool {
-    let to = rule.to.is_none_or(|net| net.contains(&goal.question.to));
-    let from = rule.from.is_none_or(|net| goal.question.from.is_some_and(|ip| net.contains(&ip)));
-    let family = rule.family == Family::of(&goal.question.to);
-    family && to && from
+    let question = &goal.question;
+    if rule.family != Family::of(&question.to) {
+        return false;
+    }
+    let protocol = question.flow.map(|flow| flow.protocol(question.to.is_ipv4()));
+    let Selectors { not, iif, oif, uids, ipproto, sport, dport } = &rule.selectors;
+    let within = |(first, last): (u16, u16), port: u16| (first..=last).contains(&port);
+    let matches = rule.to.is_none_or(|net| net.contains(&question.to))
+        && rule.from.is_none_or(|net| question.from.is_some_and(|ip| net.contains(&ip)))
+        && rule.mark.is_none_or(|mark| question.mark == Some(mark))
+        && iif.as_ref().is_none_or(|iif| iif == "lo")
+        && oif.as_ref().is_none_or(|oif| question.link.as_ref() == Some(oif))
+        // The kernel was asked as root.
+        && uids.is_none_or(|(first, _)| first == 0)
+        && ipproto.is_none_or(|number| protocol.is_some_and(|(known, _)| known == number))
+        && sport.is_none()
+        && dport.is_none_or(|ports| protocol.and_then(|(_, port)| port).is_some_and(|port| within(ports, port)));
+    matches != *not
 }
 
 fn rule_words(rule: &RuleEntry) -> String {
+    let not = if rule.selectors.not { "not " } else { "" };
     let from = rule.from.map_or_else(|| "all".to_owned(), |net| net.to_string());
     let to = rule.to.map_or_else(String::new, |net| format!(" to {net}"));
-    format!("rule {} (from {from}{to})", rule.priority)
+    let mark = rule.mark.map_or_else(String::new, |mark| format!(" fwmark {mark:#x}"));
+    format!("rule {} ({not}from {from}{to}{mark}{})", rule.priority, rule.selectors)
 }
 
 /// A route roughly as ip(8) shows it.

@@ -8,7 +8,7 @@ use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
 use crate::model::needs_zone;
 use crate::verify::checks::{Check, Outcome};
-use crate::verify::evidence::{Undeliverable, Way, at};
+use crate::verify::evidence::{Tally, Undeliverable, Way, at};
 
 /// A name server or target that does not answer.
 struct Silent<'a> {
@@ -89,6 +89,14 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
         return cause(host.code, Certainty::Proved, message, action);
     }
     if way.is_some_and(|way| way.echo == Some(true)) {
+        // Where packets are lost, the same may have become of what the port was asked.
+        let echoes = way.map(|way| way.echoes).filter(|echoes| !echoes.is_whole());
+        if let Some(Tally { sent, received }) = echoes {
+            let message =
+                format!("{text}: {ip} answers echo {received} of {sent} times, and not {}", host.port);
+            let action = "See whether packets are lost on the path; look at that service and at firewalls";
+            return cause(host.code, Certainty::Possible, message, action);
+        }
         let message = format!("{text}: {ip} answers echo, and not {}", host.port);
         let action = "Look at that service and at firewalls, or correct the address and port";
         return cause(host.code, Certainty::Likely, message, action);

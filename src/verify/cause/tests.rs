@@ -8,7 +8,8 @@ use crate::kernel::neighbour::{Neighbour, NeighbourState};
 use crate::model::{BondMode, Kind, Protocol};
 use crate::verify::checks::Subject;
 use crate::verify::evidence::{
-    Answer, Heard, Lacp, Lldp, Owner, ResolverEvidence, Stp, Stranger, TargetEvidence, Undeliverable, Way,
+    Answer, Flow, Heard, Lacp, Lldp, Owner, ResolverEvidence, Stp, Stranger, Tally, TargetEvidence, Traffic,
+    Undeliverable, Way,
 };
 use crate::verify::fixture::{
     add_route, default_via, ip, judged, lacp, mac, nic, one_nic, set_up, target, well,
@@ -31,6 +32,16 @@ fn without_gateway(evidence: &mut Evidence) {
     }
 }
 
+fn answers_arp(evidence: &mut Evidence, link: &str, host: &str) {
+    evidence.others.push(Owner { link: link.into(), ip: ip(host), mac: mac("02:00:00:00:00:09") });
+}
+
+fn answers_echo(evidence: &mut Evidence, link: &str, host: &str) {
+    let received = [Flow::Echo].into();
+    let (link, ip, sent) = (link.to_owned(), ip(host), Default::default());
+    evidence.traffic.push(Traffic { link, ip, since_ms: 0, asked: false, told: false, sent, received });
+}
+
 fn without_partner(evidence: &mut Evidence, name: &str) {
     let port = port(evidence, name).bond_port.as_mut().unwrap();
     (port.partner, port.actor_state) = (None, Some(0x45));
@@ -48,7 +59,8 @@ fn answering(input: &mut Input, evidence: &mut Evidence, answer: Answer) {
 
 /// A path that ends after these routers.
 fn way(to: IpAddr, hops: &[&str]) -> Way {
-    Way { to, echo: Some(false), hops: hops.iter().map(|hop| Some(ip(hop))).collect(), refusal: None }
+    let hops = hops.iter().map(|hop| Some(ip(hop))).collect();
+    Way { to, echo: Some(false), echoes: Tally { sent: 3, received: 0 }, hops, refusal: None }
 }
 
 /// The fault, and the first cause: code, certainty, a word of its message.
@@ -258,12 +270,57 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         one_nic,
         |_, e| {
             without_gateway(e);
-            let owner = Owner { link: "eth1".into(), ip: ip("192.0.2.1"), mac: mac("02:00:00:00:00:09") };
-            e.others.push(owner);
+            answers_arp(e, "eth1", "192.0.2.1");
+            answers_echo(e, "eth1", "192.0.2.1");
         },
         Code::GatewayElsewhere,
         Certainty::Proved,
         "gateway 192.0.2.1 of eth0 answers on eth1 (02:00:00:00:00:09)",
+    ),
+    (
+        one_nic,
+        |_, e| {
+            without_gateway(e);
+            answers_arp(e, "eth1", "192.0.2.1");
+        },
+        Code::GatewayElsewhere,
+        Certainty::Likely,
+        "gateway 192.0.2.1 of eth0 answers ARP requests on eth1 (02:00:00:00:00:09)",
+    ),
+    (
+        lacp,
+        |_, e| {
+            without_gateway(e);
+            e.heard.values_mut().for_each(|h| h.tags.clear());
+            answers_arp(e, "bond0", "10.0.0.1");
+        },
+        Code::VlanNotCarried,
+        Certainty::Likely,
+        "10.0.0.1 of its subnet is heard untagged",
+    ),
+    (
+        lacp,
+        |_, e| {
+            without_gateway(e);
+            e.heard.values_mut().for_each(|h| h.tags.clear());
+            answers_arp(e, "bond0", "10.0.0.1");
+            answers_echo(e, "bond0", "10.0.0.1");
+        },
+        Code::VlanNotCarried,
+        Certainty::Proved,
+        "gateway 10.0.0.1 answers untagged, and nothing in VLAN 100",
+    ),
+    (
+        // Another VLAN of the bond works, with the same router.
+        lacp,
+        |_, e| {
+            without_gateway(e);
+            e.heard.values_mut().for_each(|h| h.tags = [(200, 4)].into());
+            answers_arp(e, "bond0.200", "10.0.0.1");
+        },
+        Code::VlanNotCarried,
+        Certainty::Likely,
+        "the port carries VLAN 200",
     ),
     (
         one_nic,
@@ -366,7 +423,8 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         one_nic,
         |i, e| {
             i.resolvers.push(ip("198.51.100.53"));
-            e.ways.push(Way { echo: Some(true), ..way(ip("198.51.100.53"), &["192.0.2.1"]) });
+            let echoes = Tally { sent: 3, received: 3 };
+            e.ways.push(Way { echo: Some(true), echoes, ..way(ip("198.51.100.53"), &["192.0.2.1"]) });
         },
         Code::ResolverDead,
         Certainty::Likely,

@@ -7,7 +7,7 @@ use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
 use crate::model::Kind;
 use crate::verify::checks::Check;
-use crate::verify::evidence::{Heard, Lldp};
+use crate::verify::evidence::{Heard, Lldp, Owner};
 use crate::verify::input::DesiredLink;
 
 /// Nothing answers on a link, and what is heard on its NICs is in other VLANs or untagged.
@@ -73,7 +73,13 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
     // Heard, or found by asking on a link below.
     let lower = case.index.links_under(&link.name);
     let below = |name: &str| name != link.name && lower.iter().any(|lower| lower.name == name);
-    let answered = case.evidence.others.iter().filter(|o| below(&o.link)).map(|o| &o.ip);
+    let below = || case.evidence.others.iter().filter(|owner| below(&owner.link));
+    let echoes = |owner: &&Owner| case.evidence.echoes_on(&owner.link, &owner.ip);
+    if let Some(owner) = below().filter(echoes).find(|o| case.index.gateway(&link.name, o.ip).is_some()) {
+        let message = format!("gateway {} answers untagged, and nothing in VLAN {vlan}", owner.ip);
+        return Some((Certainty::Proved, message, tag(vlan)));
+    }
+    let answered = below().map(|owner| &owner.ip);
     let untagged = heard.untagged.iter().chain(answered);
     let native: Vec<_> = untagged.filter(|ip| link.has_subnet_of(ip) && !is_own(case, ip)).collect();
     let is_gateway = |ip: &&&IpAddr| case.index.gateway(&link.name, ***ip).is_some();
@@ -81,10 +87,7 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
         // A router may answer for each of its addresses on each of its interfaces (Linux does: arp_ignore), and a heard
         // frame may be another's: it is not certain that the subnet itself is untagged here.
         let message = format!("VLAN {vlan} is not heard, and {ip} of its subnet is heard untagged");
-        let action = format!(
-            "Allow VLAN {vlan} on the switch's port, or check whether the port's untagged VLAN is intended"
-        );
-        return Some((Certainty::Likely, message, action));
+        return Some((Certainty::Likely, message, tag(vlan)));
     }
     if !heard.tags.is_empty() {
         let message = format!("VLAN {vlan} is not heard; the port carries {}", vlans(&heard.tags));
@@ -92,6 +95,11 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
     }
     (heard.frames > 0)
         .then(|| (Certainty::Possible, format!("VLAN {vlan} is not heard, only untagged frames"), allow))
+}
+
+/// What to do where the subnet of a VLAN seems to come without a tag.
+fn tag(vlan: u16) -> String {
+    format!("Allow VLAN {vlan} on the switch's port, or check its untagged VLAN")
 }
 
 /// Why a link without a VLAN hears nothing of its own subnet.

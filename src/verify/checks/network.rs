@@ -6,14 +6,12 @@ use super::{Base, Check, ECHOES, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::model::{Kind, RouteKind};
 use crate::verify::due;
-use crate::verify::evidence::{
-    Answer, Claim, Flow, GatewayEvidence, Loss, Question, Routing, TargetEvidence,
-};
+use crate::verify::evidence::{Answer, Claim, GatewayEvidence, Loss, Question, Routing, TargetEvidence};
 use crate::verify::input::{DesiredGateway, DesiredLink, Target};
 use crate::verify::words::time_words;
 
 /// Packet loss from which a gateway fails its check, in percent.
-const LOSS: u32 = 30;
+const LOSS: u32 = 20;
 /// The finding for an answer that did not arrive through the link.
 const OWN_ANSWER: &str =
     "answered, but not by the link (this machine translates or reroutes it): proves nothing";
@@ -268,7 +266,7 @@ impl<'a> Judge<'a> {
         };
         let evidence = self.evidence.resolver(server);
         let rtt = evidence.and_then(|r| r.rtt_us);
-        if let Some(outcome) = self.own_answer(server, Flow::Udp(53), evidence.and_then(|r| r.answered_ms)) {
+        if let Some(outcome) = self.own_answer(&subject, *server, evidence.and_then(|r| r.answered_ms)) {
             self.add(Code::CheckResolver, "", subject, outcome, OWN_ANSWER.to_owned());
             return;
         }
@@ -299,8 +297,7 @@ impl<'a> Judge<'a> {
             return;
         };
         let good = evidence.answer.as_ref().is_some_and(Answer::is_good);
-        let own =
-            ip.filter(|_| good).and_then(|ip| self.own_answer(&ip, target.flow(), evidence.answered_ms));
+        let own = ip.filter(|_| good).and_then(|ip| self.own_answer(&subject, ip, evidence.answered_ms));
         if let Some(outcome) = own {
             self.add(Code::CheckTarget, "", subject, outcome, OWN_ANSWER.to_owned());
             return;
@@ -321,10 +318,11 @@ impl<'a> Judge<'a> {
 
     /// If this machine translates the addresses of what it sends, an answer that did not arrive through the link comes
     /// from this machine itself: its finding. `None` for an answer from another host.
-    fn own_answer(&self, ip: &IpAddr, flow: Flow, answered_ms: Option<u64>) -> Option<Outcome> {
+    fn own_answer(&self, subject: &Subject, ip: IpAddr, answered_ms: Option<u64>) -> Option<Outcome> {
         let answered_ms = answered_ms.filter(|_| self.evidence.redirects())?;
-        let link = due::leaves_by(self.index, self.evidence, *ip)?;
-        if self.evidence.traffic(&link, ip)?.received.contains(&flow) {
+        let (link, flow) =
+            (due::leaves_by(self.index, self.evidence, subject, ip)?, self.index.flow_of(subject)?);
+        if self.evidence.traffic(&link, &ip)?.received.contains(&flow) {
             return None;
         }
         // The frame may be reported slightly later than the answer.

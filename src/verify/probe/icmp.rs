@@ -1,12 +1,13 @@
 //! ICMP and ICMPv6 echo: the messages, and a socket that sends and receives them.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::model::MacAddr;
 use crate::socket::{Socket, checksum};
 
 /// Interval of echoes that a host limited to one reply a second still answers (Linux's `icmp_ratelimit`).
@@ -43,6 +44,21 @@ pub(super) fn request(v4: bool, identifier: u16, sequence: u16, size: u32) -> Ve
         message.iter_mut().skip(2).zip(sum).for_each(|(slot, byte)| *slot = byte);
     }
     message
+}
+
+/// An IPv4 echo request in a whole Ethernet frame, for a host whose hardware address is known.
+pub(super) fn frame(to: (&MacAddr, Ipv4Addr), from: (&MacAddr, Ipv4Addr), sequence: u16) -> Vec<u8> {
+    let message = request(true, identifier(), sequence, 64);
+    let length = (20 + message.len()) as u16;
+    let mut header = vec![0x45, 0];
+    header.extend(length.to_be_bytes());
+    // No identification, "don't fragment", TTL 64, ICMP, and the checksum to be filled in.
+    header.extend([0, 0, 0x40, 0, 64, 1, 0, 0]);
+    header.extend(from.1.octets());
+    header.extend(to.1.octets());
+    let sum = checksum(&header).to_be_bytes();
+    header.iter_mut().skip(10).zip(sum).for_each(|(slot, byte)| *slot = byte);
+    [to.0.as_bytes(), from.0.as_bytes(), &[8, 0], &header, &message].concat()
 }
 
 /// Which message a received packet answers: for IPv4 with its IP header, as raw sockets get it; for IPv6 without.
@@ -166,6 +182,15 @@ mod tests {
             assert_eq!(checksum(&message), 0, "{size}");
         }
         assert_eq!(request(false, 7, 9, 1280).len(), 1240);
+    }
+
+    #[test]
+    fn a_whole_frame_has_the_checksums_of_its_headers() {
+        let (host, ours) = ("02:00:00:00:00:01".parse().unwrap(), "02:00:00:00:00:02".parse().unwrap());
+        let frame = frame((&host, Ipv4Addr::new(192, 0, 2, 1)), (&ours, Ipv4Addr::new(192, 0, 2, 2)), 7);
+        assert_eq!(frame[..14], [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]);
+        assert_eq!((checksum(&frame[14..34]), checksum(&frame[34..])), (0, 0));
+        assert_eq!((frame.len(), &frame[16..18], &frame[30..34]), (78, &[0, 64][..], &[192, 0, 2, 1][..]));
     }
 
     #[test]

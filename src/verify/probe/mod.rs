@@ -22,10 +22,11 @@ use tokio::sync::mpsc::UnboundedSender;
 
 pub(super) use watch::Frame;
 
-use super::evidence::{Answer, Heard, Losses};
+use super::evidence::{Answer, Heard, Losses, Tally};
 use super::input::Target;
 use crate::machine::Machine;
 use crate::model::MacAddr;
+use crate::socket::Socket;
 
 pub(super) use gateway::MEASURED;
 
@@ -78,6 +79,18 @@ pub(super) enum Probe {
         mac: MacAddr,
         /// The addresses.
         ips: Vec<Ipv4Addr>,
+    },
+    /// Sends echoes to a host that has answered an ARP request on this link, whatever the routes say. [`Probe::Watch`] tells of
+    /// its answers.
+    EchoHere {
+        /// The link.
+        link: String,
+        /// Its index.
+        index: u32,
+        /// Its hardware address, and an address of ours.
+        from: (MacAddr, Ipv4Addr),
+        /// The host's.
+        to: (MacAddr, Ipv4Addr),
     },
     /// Checks whether another host has one of our IPv6 addresses.
     Owner {
@@ -167,8 +180,8 @@ pub(super) enum Fact {
     /// A router or the system says that a target cannot be reached, with the error number if the machine itself
     /// refuses.
     Unreachable(usize, String, Option<i32>),
-    /// Whether a name server or target answers an echo.
-    WayEcho(IpAddr, bool),
+    /// In so many of the rounds of echoes a name server or target answers.
+    WayEcho(IpAddr, Tally),
     /// The router on the path to the first address at this distance from 1, or nobody there.
     Hop(IpAddr, usize, Option<IpAddr>),
     /// The frames to and from a host are watched from now on.
@@ -190,6 +203,7 @@ pub(super) async fn run(probe: Probe, machine: Machine, facts: Facts) {
         }
         Probe::Claim { link, index, mac, ip } => claims(link, index, mac, vec![ip], facts).await,
         Probe::WhoHas { link, index, mac, ips } => arp::who_has(&link, index, mac, &ips, &facts).await,
+        Probe::EchoHere { link, index, from, to } => echo_here(&link, index, from, to).await,
         Probe::Owner { link, index, mac, ip } => owners(link, index, mac, vec![ip], facts).await,
         Probe::Resolver { server, index } => dns::server(server, index, &facts).await,
         Probe::Target { position, target, servers, search } => {
@@ -203,6 +217,23 @@ pub(super) async fn run(probe: Probe, machine: Machine, facts: Facts) {
 /// Checks whether other hosts have IPv4 addresses of a link, all with one socket.
 pub(super) async fn claims(link: String, index: u32, mac: MacAddr, ips: Vec<Ipv4Addr>, facts: Facts) {
     arp::claim(&link, index, mac, &ips, &facts).await;
+}
+
+/// Sends three echoes to a host of a link, a second apart.
+async fn echo_here(link: &str, index: u32, from: (MacAddr, Ipv4Addr), to: (MacAddr, Ipv4Addr)) {
+    // It receives nothing.
+    let sent = async {
+        let socket = Socket::packet(index, 0)?;
+        for sequence in 0..3 {
+            let frame = icmp::frame((&to.0, to.1), (&from.0, from.1), sequence);
+            socket.send_frame(&frame, index).await?;
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    if let Err(error) = sent.await {
+        log::debug!("echo to {} on {link}: {error}", to.1);
+    }
 }
 
 /// The same for IPv6 addresses.

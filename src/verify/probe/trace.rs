@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::super::evidence::Tally;
 use super::icmp::{self, Reply};
 use super::{Fact, Facts, tell};
 
@@ -21,8 +22,9 @@ pub(super) async fn trace(ip: IpAddr, facts: &Facts) {
     let Ok(socket) = icmp::open(ip, 0) else { return };
     let v4 = ip.is_ipv4();
     let (identifier, mut buffer) = (icmp::identifier(), [0; 1024]);
-    let mut answered = false;
+    let mut echoes = Tally::default();
     for round in 1..=ROUNDS {
+        let mut answered = false;
         for hop in (1..=HOPS).chain([WHOLE]) {
             let (level, option) = if v4 {
                 (libc::IPPROTO_IP, libc::IP_TTL)
@@ -51,8 +53,9 @@ pub(super) async fn trace(ip: IpAddr, facts: &Facts) {
                 _ => {}
             }
         }
+        (echoes.sent, echoes.received) = (echoes.sent + 1, echoes.received + u32::from(answered));
     }
-    tell(facts, Fact::WayEcho(ip, answered));
+    tell(facts, Fact::WayEcho(ip, echoes));
 }
 
 /// The meaning of the codes of ICMP's "destination unreachable" (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).

@@ -57,6 +57,16 @@ fn a_way_that_was_not_looked_for_proves_little() {
 }
 
 #[test]
+fn a_host_to_which_packets_are_lost_need_not_be_silent() {
+    let found = causes(one_nic, |input, evidence| {
+        silent_target(input, evidence);
+        let echoes = Tally { sent: 3, received: 2 };
+        evidence.ways.push(Way { echo: Some(true), echoes, ..way(ip("198.51.100.5"), &["192.0.2.1"]) });
+    });
+    assert_eq!((found[0].0, found[0].1), (Code::TargetSilent, Certainty::Possible), "{found:#?}");
+}
+
+#[test]
 fn two_causes_at_once_are_both_named() {
     let found = causes(lacp, |_, evidence| {
         without_partner(evidence, "eth1");
