@@ -22,14 +22,14 @@ pub use node::FleetNode;
 use node::{Domain, Spot};
 use policy::FleetPolicy;
 
-/// The nodes of a fleet, and what is found about them.
+/// The nodes of a fleet, and the findings.
 struct Fleet<'a> {
     nodes: &'a [FleetNode],
     policy: &'a FleetPolicy,
     found: Vec<Finding>,
 }
 
-/// One of a fleet's faults: where it is, and where the other side is.
+/// A fault of a fleet: its place, and the other place.
 struct Finding {
     code: Code,
     message: String,
@@ -39,7 +39,7 @@ struct Finding {
     other: Option<(usize, Spot)>,
 }
 
-/// An address's place in the fleet: node, link and which of the link's addresses.
+/// An address in the fleet: node, link and index among the link's addresses.
 #[derive(Copy, Clone, Debug)]
 struct Member {
     node: usize,
@@ -50,7 +50,7 @@ struct Member {
 /// The addresses of each subnet of each VRF, whatever VLAN they are in.
 type Subnets = HashMap<(Option<u32>, IpNet), Vec<Member>>;
 
-/// Compares the nodes. What is found is in the order of the nodes; each has file and line.
+/// Compares the nodes. Findings are in the order of the nodes; each has file and line.
 pub fn compare(nodes: &[FleetNode], policy: &FleetPolicy) -> Vec<DiagnosticRecord> {
     let mut fleet = Fleet { nodes, policy, found: Vec::new() };
     let subnets = fleet.subnets();
@@ -70,7 +70,7 @@ impl Fleet<'_> {
         self.found.push(Finding { code, message, hint: None, node, at, other });
     }
 
-    /// Adds what to do to the last one.
+    /// Adds a hint to the last finding.
     fn hint(&mut self, hint: &str) {
         if let Some(last) = self.found.last_mut() {
             last.hint = Some(hint.to_owned());
@@ -107,7 +107,7 @@ impl Fleet<'_> {
     }
 }
 
-/// An address that every machine may have: link-local, loopback.
+/// Whether every machine may have the address: link-local, loopback.
 fn is_local(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_loopback(),

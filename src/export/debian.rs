@@ -1,19 +1,19 @@
-//! What interfaces text and cloud-init v1 share, as in `format`: NICs are known by interface name, links by the name that
-//! they are made with.
+//! What interfaces files and cloud-init v1 share, as in `format`: NICs are identified by interface name, links by the
+//! name that they are created with.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Losses, Names, Part, lacking_match};
 use crate::model::{Address, IfName, Kind, Link, Located, NamePattern, Naming};
 
-/// What each link is called, by its id.
+/// The name of each link, by its id.
 pub(super) struct Called {
     names: HashMap<String, String>,
     taken: HashSet<String>,
 }
 
 impl Called {
-    /// The links that are made keep their names, so that no NIC is called the same.
+    /// Software links keep their names, so that no NIC gets the same one.
     pub(super) fn new<'a>(links: impl Iterator<Item = &'a Link>, names: &Names<'_>) -> Self {
         let made = links.filter(|link| link.kind != Kind::Physical);
         let names: HashMap<String, String> =
@@ -21,12 +21,12 @@ impl Called {
         Called { taken: names.values().cloned().collect(), names }
     }
 
-    /// The name of a link; of one that is not written its id.
+    /// The name of a link; its id if it is not written.
     pub(super) fn of<'a>(&'a self, id: &'a str) -> &'a str {
         self.names.get(id).map_or(id, String::as_str)
     }
 
-    /// Gives a NIC its name. False, with a diagnostic, where only the machine could tell it.
+    /// Names a NIC. False, with a diagnostic, if only the machine knows the name.
     pub(super) fn nic(&mut self, link: &Link, names: &Names<'_>, losses: &mut Losses) -> bool {
         let select = &link.select;
         let exact = match &select.name {
@@ -53,7 +53,7 @@ impl Called {
         let name = if is_taken { format!("nic{}", self.taken.len()) } else { name.to_owned() };
         match (by_name, by_mac) {
             (Some(_), _) => {
-                // So it is read back: as the kernel once named them.
+                // As it is read back: by the kernel's old naming.
                 if select.position != position(&name) {
                     let what = format!("{} takes {name} for a NIC by its position, too", losses.tool);
                     losses.differs(link, Part::Select, link.at, what);
@@ -81,7 +81,7 @@ impl Called {
     }
 }
 
-/// What is no name among the ports of a bridge (bridge-utils-interfaces(5)).
+/// Words that are not names among the ports of a bridge (bridge-utils-interfaces(5)).
 const WORDS: &[&str] = &["all", "none", "regex", "noregex", "glob", "noglob"];
 
 /// The N of `ethN`.
@@ -90,7 +90,7 @@ fn position(name: &str) -> Option<usize> {
     number.and_then(|number| number.parse().ok())
 }
 
-/// The names of the links that others are made on or of.
+/// The names of the links that others depend on.
 pub(super) fn referred(links: &[Link]) -> HashSet<String> {
     links
         .iter()
@@ -99,7 +99,7 @@ pub(super) fn referred(links: &[Link]) -> HashSet<String> {
         .collect()
 }
 
-/// The far end of an address, where it has the prefix length that both formats give it.
+/// The peer of an address, if it has the prefix length that both formats assume.
 pub(super) fn far_end(address: &Address) -> Option<String> {
     let peer = address.peer.filter(|peer| peer.prefix_len() == address.net.prefix_len());
     peer.map(|peer| peer.addr().to_string())

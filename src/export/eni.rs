@@ -1,6 +1,6 @@
-//! Debian interfaces text, interfaces(5). What ifupdown has an option for is written so; what only ip(8) can do is a
-//! command, which every ifupdown runs and netapply's reader understands; what only ifupdown2 has (VLANs of bridge ports,
-//! `link-down`, `accept-ra` without an IPv6 address) has its names.
+//! Debian interfaces files, interfaces(5). What ifupdown has an option for is written as that; what only ip(8) can do
+//! is a command, which every ifupdown runs and netapply's reader supports; what only ifupdown2 has (VLANs of bridge
+//! ports, `link-down`, `accept-ra` without an IPv6 address) uses its names.
 
 use std::collections::HashSet;
 use std::fmt::{Display, Write as _};
@@ -18,7 +18,7 @@ use crate::model::{
     Naming, PortVlan, Route, RouteKind, Rule,
 };
 
-/// The main table, by number: in a VRF a route without one is in the VRF's.
+/// The main table, by number: in a VRF a route without one goes to the VRF's.
 const MAIN: u32 = 254;
 
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
@@ -101,8 +101,7 @@ impl<'a> Writer<'a> {
         self.called.of(&link.id)
     }
 
-    /// ifupdown brings links up in the order of the text: each comes behind what it is made on or of, and a VRF before what
-    /// is in it.
+    /// ifupdown brings links up in file order: each comes after its parent and members, and a VRF before its members.
     fn order(&self) -> Vec<&'a Link> {
         let mut done: HashSet<&str> = HashSet::new();
         let mut order = Vec::new();
@@ -186,7 +185,7 @@ impl<'a> Writer<'a> {
         let accept = link.ipv6.accept_ra.map(|accept| accept.value);
         let accept = accept.or(asks(Dynamic::RouterAdvertisements).then_some(true));
         let has_six = own(Family::V6).next().is_some();
-        // What the method itself means.
+        // The options that the method implies.
         let mut implied = None;
         if asks(Dynamic::Dhcp6) {
             implied = Some(true);
@@ -250,9 +249,9 @@ impl<'a> Writer<'a> {
         Some(stanza)
     }
 
-    /// What makes the link of its kind.
+    /// The options that create the link.
     fn kind(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
-        // Beside a controller of its own kind it would be taken for a member that repeats its controller's options.
+        // With a controller of the same kind it would be taken for a member that repeats its controller's options.
         if self.links.controller(&link.id).is_some_and(|controller| controller.kind == link.kind) {
             out.put("link-type", link.kind.word());
         }
@@ -297,7 +296,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A link that ip(8) makes.
+    /// A link created with ip(8).
     fn made(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
         let name = self.name(link);
         let parent = link.parent.as_ref().map(|parent| self.called.of(&parent.value));
@@ -322,7 +321,7 @@ impl<'a> Writer<'a> {
         if let Some(peer) = &link.peer {
             let _ = write!(command, " peer name {}", self.called.of(&peer.value));
         }
-        // It may be there already: ifupdown asks nobody, and the other end of a pair comes with the first.
+        // It may exist already: ifupdown does not check, and a peer is created with its veth.
         out.put("pre-up", format!("{command} || true"));
         out.put("post-down", format!("ip link del dev {name} || true"));
     }
@@ -364,7 +363,7 @@ impl<'a> Writer<'a> {
         let filters = filters(link);
         for (option, setting) in &link.settings.0 {
             let row = BRIDGE_NAMES.iter().find(|(_, known, _)| known == option);
-            // With VLANs filtered it would be that of the ports.
+            // With VLAN filtering it would be that of the ports.
             let Some((name, _, seconds)) = row.filter(|(name, ..)| !(filters && *name == "pvid")) else {
                 losses.none(link, Part::Settings, setting.at, format_args!("bridge option {option}"));
                 continue;
@@ -390,14 +389,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What links of every kind have, and what they are as a port.
+    /// The options of links of every kind, and of ports.
     fn common(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
         match link.mac.map(|mac| (mac.value, mac.at)) {
             None => {}
             Some((_, at)) if link.select.mac.is_some() => {
                 losses.none(link, Part::Mac, at, "MAC address for a NIC that is matched by another");
             }
-            // hwaddress of a NIC would be what it is matched by.
+            // hwaddress of a NIC would be read as its match.
             Some((DesiredMac::Is(mac), _)) if link.kind == Kind::Physical => {
                 out.put("pre-up", format!("ip link set dev {} address {mac}", self.name(link)));
             }
@@ -460,7 +459,7 @@ fn filters(bridge: &Link) -> bool {
     bridge.settings.get("vlan_filtering") == Some(&OptionValue::Bool(true))
 }
 
-/// The VLANs of a port: options where ifupdown2 has them, commands for VLANs of which frames have no tag in one direction.
+/// The VLANs of a port: options if ifupdown2 has them, commands for VLANs that are untagged in one direction only.
 fn port_vlans(name: &str, vlans: Vec<PortVlan>, out: &mut Stanza) {
     let range = |vlan: &PortVlan| match vlan.first == vlan.last {
         true => vlan.first.to_string(),
@@ -495,7 +494,7 @@ fn dhcp(options: &DhcpOptions, out: &mut Stanza) {
     out.put_some("client", hex);
 }
 
-/// What IPv6 has beside addresses, in the first stanza of IPv6.
+/// IPv6 settings other than addresses, in the first IPv6 stanza.
 fn ipv6(link: &Link, accept: Option<bool>, name: &str, stanzas: &mut Vec<Stanza>, losses: &mut Losses) {
     lacking_ipv6(link, &["accept_ra", "autoconf", "privacy"], losses);
     let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
@@ -514,13 +513,13 @@ fn ipv6(link: &Link, accept: Option<bool>, name: &str, stanzas: &mut Vec<Stanza>
         stanzas.len() - 1
     });
     let Some(stanza) = stanzas.get_mut(at) else { return };
-    // 2 takes them on a machine that forwards packets, too.
+    // 2 accepts them on a machine that forwards packets, too.
     stanza.put_some("accept-ra", accept.map(|on| if on { 2 } else { 0 }));
     stanza.put_some("autoconf", autoconf.map(i32::from));
     stanza.put_some("privext", privacy.map(|on| if on { 2 } else { 0 }));
 }
 
-/// Routes: a default route as `gateway` where an address of its family is beside it, else by ip(8).
+/// Routes: a default route as `gateway` if there is an address of its family, else with ip(8).
 fn routes(link: &Link, in_vrf: bool, stanzas: &mut [Stanza], called: &Called, losses: &mut Losses) {
     let mut with_gateway: HashSet<Family> = HashSet::new();
     for route in &link.routes {

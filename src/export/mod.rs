@@ -1,7 +1,7 @@
-//! [`Desired`] to the text of another tool: the way back of `format`. Never sees the machine, and writes nothing.
+//! [`Desired`] to the files of another tool: the inverse of `format`. Never looks at the machine, and writes nothing.
 //!
-//! [`export`] hands the description to the tool's own module. What that tool cannot express is a [`ExportLoss`], at the line
-//! that asked for it, and never left out in silence. What `format` reads and this room writes uses one table of facts:
+//! [`export`] passes the description to the tool's own module. What that tool cannot express is an [`ExportLoss`], at
+//! the line that asks for it, and is never dropped silently. `format` and this room share one table of facts:
 //! `format`'s.
 
 mod debian;
@@ -52,7 +52,7 @@ impl Tool {
         ("eni", Tool::Eni),
     ];
 
-    /// The name for a person.
+    /// Its name for a person.
     fn name(self) -> &'static str {
         match self {
             Tool::Netplan => "netplan",
@@ -65,20 +65,20 @@ impl Tool {
     }
 }
 
-/// A file as its tool wants it.
+/// A file for its tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Its name below the tool's own folder.
     pub name: String,
     /// Permissions.
     pub mode: u32,
-    /// The group that may read it, where that is not root's.
+    /// The group that may read it, if not root's.
     pub group: Option<&'static str>,
-    /// What it says.
+    /// Its content.
     pub text: String,
 }
 
-/// A part of a link that a tool has no place for, named as in [`Link`].
+/// A part of a link that a tool cannot express, named as in [`Link`].
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // they are the fields of `Link`
 pub enum Part {
@@ -105,27 +105,27 @@ pub enum Part {
     HostName,
 }
 
-/// Something that is described and that the tool cannot express, or expresses elsewhere (a note).
+/// Something described that the tool cannot express, or expresses elsewhere (a note).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportLoss {
-    /// The id of the link; empty for what belongs to none.
+    /// The id of the link; empty if it belongs to none.
     pub link: String,
-    /// What of it.
+    /// Which part of it.
     pub part: Part,
     /// The message.
     pub diagnostic: Diagnostic,
 }
 
-/// What was made of a description.
+/// The result of a conversion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exported {
-    /// The files, none where no link can be expressed.
+    /// The files; none if no link can be expressed.
     pub files: Vec<File>,
     /// What is not in them.
     pub losses: Vec<ExportLoss>,
 }
 
-/// Writes a description for a tool. `resolved` is the same description joined with a machine, for the names of links.
+/// Writes a description for a tool. `resolved` is the same description resolved on a machine, for the names of links.
 pub fn export(tool: Tool, desired: &Desired, resolved: &Resolved) -> Exported {
     let mut losses = Losses { tool: tool.name(), list: Vec::new() };
     let names = Names::new(resolved);
@@ -157,7 +157,7 @@ impl Losses {
         self.push(&link.id, part, Diagnostic::new(Code::NotInFormat, at, message));
     }
 
-    /// The tool has no `what`, and the description did not ask for it in so many words: a note.
+    /// The tool has no `what`, and the description only implies it: a note.
     fn differs(&mut self, link: &Link, part: Part, at: Place, what: impl fmt::Display) {
         let message = format!("\"{}\": {what}", link.id);
         let note = Diagnostic::new(Code::NotInFormat, at, message).severity(Severity::Note);
@@ -169,7 +169,7 @@ impl Losses {
     }
 }
 
-/// Reports what a link has of parts that the tool knows nothing of.
+/// Reports the parts of a link that the tool does not support.
 fn lacking(link: &Link, parts: &[Part], losses: &mut Losses) {
     for part in parts {
         let found: Vec<(Place, String)> = match part {
@@ -195,7 +195,7 @@ fn lacking(link: &Link, parts: &[Part], losses: &mut Losses) {
                     .map(|(name, value)| (value.at, format!("{} option {name}", link.kind.noun())))
                     .collect()
             }
-            // What a bridge itself has follows from its ports and the VLANs on it.
+            // The VLANs of a bridge itself follow from its ports and the VLANs on it.
             Part::Vlans if link.kind != Kind::Bridge => {
                 let vlans = link.vlans.iter();
                 let at = |vlans: &Vec<_>| vlans.first().map_or(link.at, |vlan: &Located<_>| vlan.at);
@@ -214,7 +214,7 @@ fn lacking(link: &Link, parts: &[Part], losses: &mut Losses) {
     }
 }
 
-/// Reports what IPv6 has that the tool knows nothing of; `known` are the names of the others.
+/// Reports the IPv6 settings that the tool does not support; `known` are the names of the others.
 fn lacking_ipv6(link: &Link, known: &[&str], losses: &mut Losses) {
     let ipv6 = &link.ipv6;
     let all = [
@@ -232,8 +232,8 @@ fn lacking_ipv6(link: &Link, known: &[&str], losses: &mut Losses) {
     }
 }
 
-/// Reports what an address has beside itself that the tool knows nothing of; `known` are the names of the others. False
-/// for an address that it cannot have at all.
+/// Reports the properties of an address that the tool does not support; `known` are the names of the others. False for
+/// an address that it cannot have at all.
 fn lacking_address(link: &Link, address: &Address, known: &[&str], losses: &mut Losses) -> bool {
     if address.net.prefix_len() == 0 {
         let what = format!("address of prefix length 0 ({})", address.net);
@@ -254,7 +254,7 @@ fn lacking_address(link: &Link, address: &Address, known: &[&str], losses: &mut 
     true
 }
 
-/// The options of DHCP that netplan and networkd have both, by their names in [`crate::model::DhcpOptions`].
+/// The DHCP options that both netplan and networkd have, by their names in [`crate::model::DhcpOptions`].
 const DHCP_OPTIONS: &[&str] = &[
     "duid",
     "host_name",
@@ -267,7 +267,7 @@ const DHCP_OPTIONS: &[&str] = &[
     "metric",
 ];
 
-/// Reports what the DHCP of a link has that the tool knows nothing of; `known` are the names of the others.
+/// Reports the DHCP options of a link that the tool does not support; `known` are the names of the others.
 fn lacking_dhcp(link: &Link, known: &[&str], losses: &mut Losses) {
     let asks = |dynamic| link.dynamic.iter().find(|d| d.value == dynamic).map(|d| d.at);
     let Some(at) = asks(Dynamic::Dhcp4).or(asks(Dynamic::Dhcp6)) else { return };
@@ -294,7 +294,7 @@ fn lacking_dhcp(link: &Link, known: &[&str], losses: &mut Losses) {
     }
 }
 
-/// Notes what else a NIC is looked for by, which no tool knows.
+/// Notes the other match criteria of a NIC, which no tool supports.
 fn lacking_match(link: &Link, losses: &mut Losses) {
     let tool = losses.tool;
     if let Some(other) = link.select.otherwise.first() {
@@ -307,13 +307,13 @@ fn lacking_match(link: &Link, losses: &mut Losses) {
     }
 }
 
-/// A VLAN's protocol where that is not 802.1Q.
+/// A VLAN's protocol if it is not 802.1Q.
 fn other_protocol(link: &Link) -> Option<&Located<OptionValue>> {
     let protocol = link.settings.0.get("protocol").filter(|_| link.kind == Kind::Vlan);
     protocol.filter(|protocol| protocol.value != OptionValue::Text("802.1Q".into()))
 }
 
-/// Name servers as programs take them, a link-local one with its link as the tool calls it.
+/// Name servers as programs accept them, a link-local one with the tool's name of its link.
 fn servers<'a>(resolver: &'a Resolver, called: impl Fn(&'a str) -> &'a str) -> impl Iterator<Item = String> {
     resolver.servers.iter().map(move |server| match resolver.zones.get(&server.value) {
         Some(zone) => format!("{}%{}", server.value, called(zone)),
@@ -321,8 +321,8 @@ fn servers<'a>(resolver: &'a Resolver, called: impl Fn(&'a str) -> &'a str) -> i
     })
 }
 
-/// Reports what of a NIC's match and name the tool knows nothing of. `None` where it cannot say which NIC is meant at
-/// all; else the MAC address, or the name that the NIC has.
+/// Reports the parts of a NIC's match and name that the tool does not support. `None` if it cannot identify the NIC at
+/// all; else the MAC address, or the NIC's name.
 fn nic<'a>(link: &'a Link, names: &'a Names<'_>, losses: &mut Losses) -> Option<Nic<'a>> {
     let select = &link.select;
     let exact = match &select.name {
@@ -360,7 +360,7 @@ enum Nic<'a> {
     Name(&'a str),
 }
 
-/// Name servers and search domains of the machine and of its links, for a tool that has those of the machine only.
+/// Name servers and search domains of the machine and of its links, for a tool with global ones only.
 fn whole_resolver(desired: &Desired, links: &[Link]) -> Resolver {
     let mut resolver = desired.resolver.clone();
     for link in links {
@@ -371,8 +371,8 @@ fn whole_resolver(desired: &Desired, links: &[Link]) -> Resolver {
     resolver
 }
 
-/// Whether a tool that knows no more of a route than destination, gateway and metric has such a route at all, and a report of
-/// what else it has. `has_network` where the tool has a place for routes of its family.
+/// Whether a tool whose routes have only destination, gateway and metric can express such a route; reports the rest.
+/// `has_network` if the tool can have routes of its family.
 fn lacking_route(link: &Link, route: &Route, has_network: bool, losses: &mut Losses) -> bool {
     let whole = if route.kind != RouteKind::Unicast {
         Some(format!("of type {}", route.kind.word()))
@@ -415,7 +415,7 @@ fn lacking_route(link: &Link, route: &Route, has_network: bool, losses: &mut Los
     true
 }
 
-/// Reports rules of the machine, for a tool that has none.
+/// Reports rules of the machine, for a tool without rules.
 fn machine_rules(desired: &Desired, losses: &mut Losses) {
     if let Some(rule) = desired.rules.first() {
         let message = format!("{} has no rules, left out", losses.tool);
@@ -423,7 +423,7 @@ fn machine_rules(desired: &Desired, losses: &mut Losses) {
     }
 }
 
-/// Reports the machine's name, for a tool that has a place for it elsewhere.
+/// Reports the host name, for a tool that has it elsewhere.
 fn host_name(desired: &Desired, losses: &mut Losses) {
     if let Some(name) = &desired.host_name {
         let message = format!("{} has no host name ({}), left out", losses.tool, name.value);
@@ -431,7 +431,7 @@ fn host_name(desired: &Desired, losses: &mut Losses) {
     }
 }
 
-/// Puts name servers and rules of the machine at a link, for a tool that has them at links only.
+/// Moves name servers and rules of the machine to a link, for a tool that has them on links only.
 fn machine_wide(desired: &Desired, links: &mut [Link], losses: &mut Losses) {
     let Some(link) = main_link(links).and_then(|at| links.get_mut(at)) else { return };
     let at = desired.resolver.servers.first().map(|s| s.at).or(desired.resolver.search.first().map(|s| s.at));
@@ -450,7 +450,7 @@ fn machine_wide(desired: &Desired, links: &mut [Link], losses: &mut Losses) {
     }
 }
 
-/// The names that links have in the kernel, by their ids.
+/// The kernel names of links, by their ids.
 struct Names<'a> {
     by_id: HashMap<&'a str, &'a ResolvedLink>,
 }
@@ -461,22 +461,22 @@ impl<'a> Names<'a> {
         Names { by_id: links.map(|link| (link.desired.id.as_str(), link)).collect() }
     }
 
-    /// The name of a made link, which is its id where it has none.
+    /// The name of a software link, which is its id if it has none.
     fn of<'n>(&'n self, link: &'n Link) -> &'n str {
         self.by_id.get(link.id.as_str()).map_or(&link.id, |resolved| &resolved.name)
     }
 
-    /// The name that a NIC of the machine has; `None` where the description alone is known, or no such NIC is there.
+    /// The name of a NIC of the machine; `None` if only the description is known, or the NIC is missing.
     fn nic(&self, link: &Link) -> Option<&str> {
         self.by_id.get(link.id.as_str()).filter(|resolved| !resolved.stand_in)?.current.as_deref()
     }
 }
 
-/// The links to write, and what is asked about each: there may be thousands, so nothing is searched for.
+/// The links to write, with lookup tables, because there may be thousands.
 struct Links<'a> {
     list: &'a [Link],
     by_id: HashMap<&'a str, usize>,
-    /// Where the links are that have a link below them, by its id, in the order of the list.
+    /// The links on top of a link, by its id, in the order of the list.
     above: HashMap<&'a str, Vec<(usize, Above)>>,
 }
 
@@ -485,7 +485,7 @@ struct Links<'a> {
 enum Above {
     /// As its bond, bridge or VRF.
     Controller,
-    /// It is made on it.
+    /// As its child: it is created on top of it.
     Child,
 }
 
@@ -517,16 +517,16 @@ impl<'a> Links<'a> {
         self.above(id).find(|(_, how)| *how == Above::Controller).map(|(link, _)| link)
     }
 
-    /// The second end of a pair is made with the first.
+    /// The peer of a veth is created with it.
     fn is_second(&self, link: &Link) -> bool {
         let at = |id: &str| self.by_id.get(id);
         link.peer.as_ref().is_some_and(|peer| at(&peer.value).is_some_and(|peer| Some(peer) < at(&link.id)))
     }
 }
 
-/// The links that a tool can make: those that `can_make` takes, without what stands on the others. What is left out has
-/// been reported; members that are left out are taken from their controllers. Whether the tool makes a bond without members
-/// is `empty_bonds`.
+/// The links that a tool can create: those that `can_make` accepts, without those that depend on others. What is left
+/// out has been reported, and is removed from its controllers. `empty_bonds` says whether the tool supports bonds
+/// without members.
 fn expressible(
     desired: &Desired,
     mut can_make: impl FnMut(&Link, &mut Losses) -> bool,
@@ -573,7 +573,8 @@ fn expressible(
     links
 }
 
-/// Where to put what belongs to no link in a tool that has such things at links only: the link with a default route,
+/// Where to put global settings in a tool that has them on links only: the link with a default route, else the first
+/// that has an address, else the first.
 /// else the first that has an address, else the first.
 fn main_link(links: &[Link]) -> Option<usize> {
     let with = |what: fn(&Link) -> bool| links.iter().position(what);

@@ -1,4 +1,4 @@
-//! netplan v2, by the tables that its reader has.
+//! netplan v2, by its reader's tables.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,7 @@ use crate::model::{
     NamePattern, Naming, Peer, Resolver, Route, Rule, Scope, Wireguard,
 };
 
-/// The file that netplan reads, and others may not: it may have keys.
+/// netplan's file, which others may not read: it may contain keys.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
     let mut links = expressible(desired, |link, losses| can_make(link, names, losses), true, losses);
     machine_wide(desired, &mut links, losses);
@@ -43,7 +43,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     }]
 }
 
-/// Whether netplan has such links at all; says so where it has none.
+/// Whether netplan has such links; reports if not.
 fn can_make(link: &Link, names: &Names<'_>, losses: &mut Losses) -> bool {
     let lacks = match link.kind {
         Kind::Physical if link.select.pci.is_some() && names.nic(link).is_none() => {
@@ -77,7 +77,7 @@ fn tunnel_lacks(link: &Link) -> Option<String> {
     }
 }
 
-/// netplan's word for what a tunnel carries.
+/// netplan's name for a tunnel's inner protocol.
 fn tunnel_mode(link: &Link) -> Option<&'static Mode> {
     let inside = link.settings.word("mode");
     Mode::all()
@@ -85,7 +85,7 @@ fn tunnel_mode(link: &Link) -> Option<&'static Mode> {
         .find(|mode| inside.is_none_or(|word| word == mode.inside()))
 }
 
-/// netplan's id of each link: the name of a link that netplan makes, and the id of a NIC where it can be one.
+/// netplan's id of each link: the name of a software link, and the id of a NIC if it is valid.
 fn ids(links: &[Link], names: &Names<'_>) -> HashMap<String, String> {
     let mut ids: HashMap<String, String> = HashMap::new();
     let mut taken: HashSet<String> = HashSet::new();
@@ -153,7 +153,7 @@ impl Writer<'_> {
         out
     }
 
-    /// Which NIC is meant, and what only NICs have.
+    /// A NIC's match, and the settings that only NICs have.
     fn nic(&self, link: &Link, out: &mut Map, losses: &mut Losses) {
         let select = &link.select;
         let name = select.name.as_ref().map(|name| match &name.value {
@@ -200,7 +200,7 @@ impl Writer<'_> {
         out.put_some("infiniband-mode", link.settings.word("mode"));
     }
 
-    /// What is made of which others, and its options.
+    /// The parents and members of links, and their options.
     fn made(&self, link: &Link, out: &mut Map, losses: &mut Losses) {
         let parent = link.parent.as_ref().map(|parent| self.id(&parent.value));
         match link.kind {
@@ -264,14 +264,14 @@ impl Writer<'_> {
         }
         match link.settings.get("stp_state") {
             Some(OptionValue::Bool(on)) => out.put("stp", *on),
-            // netplan turns it on wherever there are parameters; the kernel has it off.
+            // netplan turns it on if there are any parameters; the kernel's default is off.
             _ if !out.0.is_empty() => out.put("stp", false),
             _ => {}
         }
         out
     }
 
-    /// Options as a port of a bridge or bond, apart from those that netplan has at the bridge.
+    /// Options as a port of a bridge or bond, apart from those that netplan has on the bridge.
     fn port(&self, link: &Link, out: &mut Map, losses: &mut Losses) {
         let controller = self.links.controller(&link.id);
         let is_bridge = controller.is_some_and(|controller| controller.kind == Kind::Bridge);
@@ -294,7 +294,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The options of a table; those that `others` names are written elsewhere.
+    /// The options of a table; those named in `others` are written elsewhere.
     fn parameters(
         &self,
         table: &'static [Parameter],
@@ -343,7 +343,7 @@ impl Writer<'_> {
         out
     }
 
-    /// The value of an option in netplan's unit; `None` for what netplan takes for unset, or has no word for.
+    /// The value of an option in netplan's unit; `None` if netplan treats it as unset, or has no word for it.
     fn parameter(&self, parameter: &Parameter, kind: Kind, value: &OptionValue) -> Option<OutputTree> {
         if *value == OptionValue::Number(0) && parameter.zero_is_unset() {
             return None;
@@ -376,7 +376,7 @@ impl Writer<'_> {
     }
 }
 
-/// What the kernel has anyway, so that nothing is lost where netplan cannot say it.
+/// Kernel defaults, so that nothing is lost if netplan cannot express them.
 fn is_default(option: &str, value: &OptionValue) -> bool {
     const ZERO: &[&str] = &["arp_interval", "downdelay", "maxaddress", "min_links", "tos", "updelay"];
     match value {
@@ -413,7 +413,7 @@ fn tunnel(link: &Link, out: &mut Map, losses: &mut Losses) {
             format_args!("link below a tunnel (\"{}\")", parent.value),
         );
     }
-    // 4 is what networkd and netapply give a tunnel.
+    // networkd and netapply give a tunnel 4.
     let limit = link.settings.0.get("encaplimit").filter(|limit| limit.value != OptionValue::Number(4));
     if let Some(limit) = limit {
         losses.none(link, Part::Settings, limit.at, format_args!("encaplimit {}", limit.value));
@@ -452,7 +452,7 @@ fn write_address(link: &Link, address: &Address, losses: &mut Losses) -> Option<
     Some(out.into())
 }
 
-/// The far ends of addresses, which netplan has no key for: a gateway among them is on the link all the same.
+/// The peers of addresses, for which netplan has no key: a gateway among them is on-link nonetheless.
 fn lost_far_ends(link: &Link) -> Vec<IpNet> {
     link.addresses.iter().filter_map(|address| address.peer).collect()
 }
@@ -506,7 +506,7 @@ fn write_route(link: &Link, route: &Route, far: &[IpNet], losses: &mut Losses) -
     Some(out.into())
 }
 
-/// netplan wants one of the sides.
+/// netplan requires one of the sides.
 fn write_rule(rule: &Rule) -> OutputTree {
     let mut out = Map::default();
     let from = rule.from.or(rule.to.is_none().then(|| rule.family.everything()));
@@ -519,7 +519,7 @@ fn write_rule(rule: &Rule) -> OutputTree {
     out.into()
 }
 
-/// DHCP, and what it sends and takes. networkd has one set of overrides for both families.
+/// DHCP, and what it sends and uses. networkd has one set of overrides for both families.
 fn dhcp(link: &Link, out: &mut Map, losses: &mut Losses) {
     let asks = |dynamic| link.dynamic.iter().find(|d| d.value == dynamic);
     let (four, six) = (asks(Dynamic::Dhcp4), asks(Dynamic::Dhcp6));
@@ -544,7 +544,7 @@ fn dhcp(link: &Link, out: &mut Map, losses: &mut Losses) {
 
 fn dhcp_overrides(options: &DhcpOptions) -> Map {
     let mut out = Map::default();
-    // With DHCP netplan takes search domains only where it is told to.
+    // With DHCP netplan uses search domains only if told to.
     let switches = [
         ("send-hostname", options.send_host_name, true),
         ("use-dns", options.use_name_servers, true),

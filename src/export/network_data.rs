@@ -108,7 +108,7 @@ fn can_make(link: &Link, names: &Names<'_>, nics: &mut HashMap<String, Map>, los
 struct Writer {
     /// The MAC addresses that NICs are matched by, by the link's id.
     macs: HashMap<String, MacAddr>,
-    /// What each link is called, by its id in the description.
+    /// The name of each link, by its id in the description.
     ids: HashMap<String, String>,
 }
 
@@ -180,7 +180,7 @@ impl Writer {
                 out.put(key, mac.to_string());
             }
             Some((_, at)) => losses.none(link, Part::Mac, at, "MAC address that a NIC gets"),
-            // Ironic's API wants one; a bond has its first member's.
+            // Ironic's API requires one; a bond has its first member's.
             None if link.kind == Kind::Bond => {
                 let first = link.members.first().and_then(|member| self.macs.get(&member.value));
                 if let Some(mac) = first {

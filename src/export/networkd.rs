@@ -1,5 +1,5 @@
-//! systemd-networkd's files: a `.netdev` for each link that is made, a `.network` for every link, a `.link` for what of a NIC
-//! udev sets. Keys from systemd.netdev(5), systemd.network(5) and systemd.link(5).
+//! systemd-networkd's files: a `.netdev` for each software link, a `.network` for every link, a `.link` for the
+//! settings of a NIC that udev applies. Keys from systemd.netdev(5), systemd.network(5) and systemd.link(5).
 
 use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::model::{
     Naming, Peer, Route, RouteKind, Rule, Wireguard,
 };
 
-/// Whatever may have keys in it is for networkd alone.
+/// Files that may contain keys are for networkd alone.
 const KEYS: u32 = 0o640;
 
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
@@ -87,7 +87,7 @@ fn yes(on: bool) -> &'static str {
     if on { "yes" } else { "no" }
 }
 
-/// How a number of the kernel is written.
+/// The form of a kernel number.
 #[derive(Copy, Clone, PartialEq)]
 enum Unit {
     Plain,
@@ -197,7 +197,7 @@ fn value(value: &OptionValue, unit: Unit) -> String {
         (OptionValue::Number(number), Unit::Hundredths) => format!("{}ms", number * 10),
         (OptionValue::Range(low, high), _) => format!("{low}-{high}"),
         (OptionValue::Ips(ips), _) => ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        // The kernel has it as a word of its own.
+        // The kernel has it as a keyword of its own.
         (OptionValue::Text(word), _) if matches!(word.as_str(), "set" | "unset") => {
             yes(word == "set").to_owned()
         }
@@ -211,7 +211,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// The name in the kernel; `None` of a NIC that is known by something else.
+    /// The name in the kernel; `None` for a NIC that is matched otherwise.
     fn name<'s>(&'s self, link: &'s Link) -> Option<&'s str> {
         match (&link.select.name, &link.naming) {
             _ if link.kind != Kind::Physical => Some(self.names.of(link)),
@@ -224,7 +224,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What udev does with a NIC.
+    /// The NIC's settings that udev applies.
     fn link_file(&self, link: &Link, stem: &str, losses: &mut Losses) -> Option<File> {
         let mut own = Ini::default();
         match &link.naming {
@@ -483,7 +483,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What a link is as a port of a bridge.
+    /// The settings of a link as a port of a bridge.
     fn port(&self, link: &Link, file: &mut Ini, losses: &mut Losses) {
         let controller = self.links.controller(&link.id);
         let is_port = controller.is_some_and(|controller| controller.kind == Kind::Bridge);
@@ -535,7 +535,7 @@ fn key_of(key: &str) -> String {
     key.split('-').map(word).collect()
 }
 
-/// Which NIC is meant: its permanent MAC address, since VLANs and bonds have the current one, too.
+/// A NIC's match: its permanent MAC address, since VLANs and bonds share the current one.
 fn matched(link: &Link, name_key: &str, file: &mut Ini) {
     let select = &link.select;
     file.section("Match");
@@ -555,7 +555,7 @@ fn matched(link: &Link, name_key: &str, file: &mut Ini) {
     }
 }
 
-/// networkd's word for the kind.
+/// networkd's name for the kind.
 fn kind(link: &Link) -> &'static str {
     match link.kind {
         Kind::Ip6tnl => "ip6tnl",
@@ -652,7 +652,7 @@ fn dhcp(link: &Link, file: &mut Ini, losses: &mut Losses) {
     file.put_some("VendorClassIdentifier", options.vendor_class.as_ref());
 }
 
-/// The static IPv6 addresses are to be the only ones.
+/// Whether the static IPv6 addresses should be the only ones.
 fn alone(link: &Link) -> bool {
     let has_address = link.addresses.iter().any(|address| address.net.addr().is_ipv6());
     link.ipv6.static_alone && has_address && link.ipv6.accept_ra.is_none()

@@ -1,4 +1,4 @@
-//! nmstate 2, by the tables that its reader has.
+//! nmstate 2, by its reader's tables.
 
 use std::collections::HashMap;
 
@@ -64,7 +64,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     }]
 }
 
-/// Whether nmstate has such links; of a NIC what it is matched by goes to `nics`.
+/// Whether nmstate has such links; a NIC's match is added to `nics`.
 fn can_make(link: &Link, names: &Names<'_>, nics: &mut HashMap<String, Map>, losses: &mut Losses) -> bool {
     let noun = link.kind.noun();
     let tunnel = Mode::all().find(|mode| mode.kind == link.kind);
@@ -91,7 +91,7 @@ fn mode(link: &Link) -> Option<&'static Mode> {
     of_kind.into_iter().find(|mode| inside.is_none_or(|word| word == mode.inside()))
 }
 
-/// How a NIC is told from the others.
+/// How a NIC is identified.
 fn matched(
     link: &Link,
     names: &Names<'_>,
@@ -127,7 +127,7 @@ fn matched(
 }
 
 struct Writer<'a> {
-    /// What each link is called, by its id.
+    /// The name of each link, by its id.
     names: HashMap<String, String>,
     links: Links<'a>,
 }
@@ -143,7 +143,7 @@ impl Writer<'_> {
         let mut out = nic.unwrap_or_default();
         if !is_nic {
             out.put("name", self.name(&link.id));
-            // Of tunnels the mode says which kind it is.
+            // The mode determines the kind of a tunnel.
             let of = TYPES
                 .iter()
                 .find(|of| of.kind == link.kind)
@@ -173,7 +173,7 @@ impl Writer<'_> {
         ipv4(link, &mut out, losses);
         ipv6(link, &mut out, losses);
         for (feature, on) in &link.features {
-            // ethtool's own word for a group of them is none of the kernel's features.
+            // ethtool's own name for a group of features is not a kernel feature.
             match *feature {
                 "tx-checksumming" => losses.none(link, Part::Features, on.at, "offload tx-checksumming"),
                 feature => out.below("ethtool").below("feature").put(feature, on.value),
@@ -327,7 +327,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Options as a port that nmstate has nowhere.
+    /// Options as a port that nmstate cannot express.
     fn port(&self, link: &Link, losses: &mut Losses) {
         let known: &[(&str, &str)] = match self.links.controller(&link.id).map(|controller| controller.kind) {
             Some(Kind::Bond) => BOND_PORT,
@@ -518,7 +518,7 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
     lacking_dhcp(link, &known, losses);
 }
 
-/// nmstate takes advertisements with `autoconf`, and only then.
+/// nmstate accepts advertisements only with `autoconf`.
 fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     let ipv6 = &link.ipv6;
     super::lacking_ipv6(link, &["accept_ra", "autoconf", "generation", "token"], losses);
@@ -544,7 +544,7 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     let is_static = !addresses.is_empty() || dhcp.is_some() || accept.is_some();
     let own = out.below("ipv6");
     if is_static {
-        // What routers advertise is taken where nothing else leads out.
+        // Routes from router advertisements are used if there is no other default route.
         let has_default =
             || link.routes.iter().any(|route| route.is_default() && route.family() == Family::V6);
         let autoconf = accept.unwrap_or(!ipv6.static_alone && !has_default());

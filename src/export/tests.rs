@@ -1,5 +1,5 @@
-//! Every case of testdata, written for each tool that netapply reads, is read back as it was, apart from what has been
-//! reported as lost. And what has been reported is lost.
+//! Every case of testdata, written for each tool that netapply can read, is read back unchanged, apart from the
+//! reported losses. And reported losses are real.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The texts of every case.
+/// The files of every case.
 fn cases() -> Vec<(String, Vec<(String, String)>)> {
     let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let folders = below(&testdata).into_iter().flat_map(|format| below(&format));
@@ -41,14 +41,14 @@ fn resolved(desired: &Desired) -> Resolved {
     resolve(desired, &Inventory::default(), Missing::StandIn).0
 }
 
-/// A description in a form that does not depend on the format: links by what they are called in the kernel, or by what
-/// their NIC is matched by; what a format adds of its own accord left out.
+/// A description in a form that does not depend on the format: links by their kernel names, or by what their NIC is
+/// matched by; a format's own additions left out.
 struct Plain {
     /// The fields of each link, as text without places.
     links: BTreeMap<String, BTreeMap<String, String>>,
     /// Rules and name servers of the machine and of links, in any order.
     machine: BTreeMap<&'static str, Vec<String>>,
-    /// What the ids of the description became.
+    /// The ids of the description and their new names.
     keys: HashMap<String, String>,
 }
 
@@ -100,7 +100,7 @@ fn key(link: &Link, names: &Names<'_>) -> String {
     format!("NIC {:?} {name:?} {pci:?} {drivers:?}", mac.map(|mac| mac.value))
 }
 
-/// Brings what means the same to one form.
+/// Normalises equivalent values.
 fn plain(link: &mut Link, keys: &HashMap<String, String>) {
     let key = |id: &mut String| {
         if let Some(key) = keys.get(id) {
@@ -151,13 +151,13 @@ fn plain(link: &mut Link, keys: &HashMap<String, String>) {
         link.ipv6.autoconf.filter(|auto| !auto.value || link.ipv6.accept_ra.is_none_or(|ra| !ra.value));
     link.ipv6.static_alone &=
         link.addresses.iter().any(|a| a.net.addr().is_ipv6()) && link.ipv6.accept_ra.is_none();
-    // Of two families the order means nothing.
+    // The order between two families is irrelevant.
     link.addresses.sort_by_key(|address| address.net.addr().is_ipv6());
     for route in &mut link.routes {
         route.more.iter_mut().for_each(|hop| hop.link = hop.link.take().filter(|other| *other != link.id));
         route.table = route.table.filter(|table| *table != 254);
     }
-    // Neither does that of routes, nor of what is in a VRF.
+    // So is that of routes, and of the members of a VRF.
     link.routes.sort_by_cached_key(|route| format!("{:?}", Route { at: Place::NONE, ..route.clone() }));
     if link.kind == Kind::Vrf {
         link.members.sort_by(|a, b| a.value.cmp(&b.value));
@@ -190,7 +190,7 @@ fn fields(link: &Link) -> BTreeMap<String, String> {
     fields
 }
 
-/// `{:#?}` of a value but for the places in it, which a written description has elsewhere.
+/// `{:#?}` of a value without places, which differ in a written description.
 pub(super) fn without_places(text: &str) -> String {
     let mut out = String::new();
     let mut depth = None;
@@ -223,7 +223,7 @@ impl Part {
     }
 }
 
-/// The lines of which only one text has so many.
+/// The lines that one text has more often.
 fn difference(was: &str, is: &str) -> String {
     let only = |a: &str, b: &str, sign: &str| -> String {
         let mut others: Vec<&str> = b.lines().collect();
@@ -241,7 +241,7 @@ fn difference(was: &str, is: &str) -> String {
     only(was, is, "-") + &only(is, was, "+")
 }
 
-/// Where a description and what was read back differ without a loss for it, and the losses that are none.
+/// Where a description and what was read back differ without a reported loss, and reported losses that are none.
 fn unreported(parsed: &Parsed, losses: &[ExportLoss], back: &Parsed) -> Vec<String> {
     let (was, is) = (Plain::new(&parsed.desired), Plain::new(&back.desired));
     let mut wrong: Vec<String> = Vec::new();
@@ -289,7 +289,7 @@ fn unreported(parsed: &Parsed, losses: &[ExportLoss], back: &Parsed) -> Vec<Stri
     wrong
 }
 
-/// The errors of what was written, apart from those that the description had.
+/// The errors of the output, apart from those that the description had.
 fn complaints<'a>(was: &'a Parsed, back: &'a Parsed) -> impl Iterator<Item = &'a Diagnostic> {
     let is_old = |d: &&Diagnostic| was.diagnostics.iter().any(|old| old.message == d.message);
     back.diagnostics.iter().filter(move |d| d.severity == Severity::Error && !is_old(d))

@@ -22,14 +22,14 @@ impl Map {
         self.0.push((key.to_owned(), value.into()));
     }
 
-    /// Adds an entry where there is a value.
+    /// Adds an entry if there is a value.
     pub(super) fn put_some<T: Into<OutputTree>>(&mut self, key: &str, value: Option<T>) {
         if let Some(value) = value {
             self.put(key, value);
         }
     }
 
-    /// Adds a mapping or list that has something in it.
+    /// Adds a non-empty mapping or list.
     pub(super) fn put_filled(&mut self, key: &str, value: impl Into<OutputTree>) {
         let value = value.into();
         if !value.is_empty() {
@@ -45,7 +45,7 @@ impl Map {
         })
     }
 
-    /// Adds an item to the list of a key, made where it is missing.
+    /// Adds an item to the list of a key, which is created if missing.
     pub(super) fn push(&mut self, key: &str, item: OutputTree) {
         for (known, value) in &mut self.0 {
             if let (true, OutputTree::List(items)) = (known == key, value) {
@@ -55,7 +55,7 @@ impl Map {
         self.put(key, vec![item]);
     }
 
-    /// The mapping below a key, made where it is missing.
+    /// The mapping below a key, created if missing.
     pub(super) fn below(&mut self, key: &str) -> &mut Map {
         let at = self.0.iter().position(|(k, v)| k == key && matches!(v, OutputTree::Map(_))).unwrap_or_else(
             || {
@@ -79,7 +79,7 @@ impl OutputTree {
         }
     }
 
-    /// A list of what can be shown as text.
+    /// A list of displayable values.
     pub(super) fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> OutputTree {
         OutputTree::List(items.into_iter().map(|item| OutputTree::Text(item.to_string())).collect())
     }
@@ -159,14 +159,14 @@ fn compact(value: &OutputTree) -> String {
     }
 }
 
-/// A mapping as a YAML document that readers of YAML 1.1 and of 1.2 take for the same.
+/// A mapping as a YAML document with the same meaning in YAML 1.1 and 1.2.
 pub(super) fn yaml(map: &Map) -> String {
     let mut out = String::new();
     block(map, 0, false, &mut out);
     out
 }
 
-/// The entries of a mapping; `begun` where the first one is behind the dash of a list.
+/// The entries of a mapping; `begun` if the first one follows the dash of a list.
 fn block(Map(entries): &Map, indent: usize, mut begun: bool, out: &mut String) {
     for (key, value) in entries {
         if !std::mem::take(&mut begun) {
@@ -222,7 +222,7 @@ fn flow(value: &OutputTree) -> String {
     }
 }
 
-/// A text, in quotes wherever a reader could take it for something else.
+/// A string, quoted wherever a parser could misread it.
 fn scalar(text: &str) -> String {
     const WORDS: &[&str] = &["true", "false", "yes", "no", "on", "off", "y", "n", "null", "~"];
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '@');

@@ -10,7 +10,7 @@ use crate::format::value::BRIDGE_NAMES;
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Activation, Desired, DesiredMac, Dynamic, Family, Kind, Link, Naming, Resolver, Route};
 
-/// The options of bridges that cloud-init knows.
+/// The options of bridges that cloud-init supports.
 const BRIDGE: &[&str] = &["stp", "fd", "hello", "maxage", "ageing", "bridgeprio"];
 
 /// The file as it is on a NoCloud drive.

@@ -64,8 +64,8 @@ impl Fleet<'_> {
         });
     }
 
-    /// Compares a value of all members. Where one value is clear, each that has another is told; else, if they `must` agree,
-    /// one of each other value.
+    /// Compares a value of all members. If one value clearly prevails, each node with another is reported; else, if
+    /// they `must` agree, one node of each other value.
     fn agree<V: Eq + Hash>(
         &mut self,
         code: Code,
@@ -102,7 +102,7 @@ impl Fleet<'_> {
     }
 }
 
-/// The first link of each node in a subnet: two NICs of one node are no two nodes.
+/// The first link of each node in a subnet: two NICs of one node count once.
 fn one_a_node(members: &[Member]) -> Vec<Member> {
     let mut seen = HashSet::new();
     members.iter().filter(|member| seen.insert(member.node)).copied().collect()

@@ -1,5 +1,5 @@
-//! What nodes that booted reported, beside their descriptions: NICs that are not there, or on another node's machine. Entry:
-//! [`compare`].
+//! Reports of booted nodes, compared with their descriptions: NICs that are missing, or on another node's machine.
+//! Entry: [`compare`].
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use crate::diagnostic::DiagnosticRecord;
 use crate::inventory::Inventory;
 use crate::model::MacAddr;
 
-/// The machine of a node, as `netapply inventory` printed it there.
+/// The machine of a node, from `netapply inventory` there.
 #[derive(Debug)]
 pub struct BootedNode {
     path: String,
@@ -30,7 +30,7 @@ impl BootedNode {
     /// Reads an inventory. `Ok(None)` for JSON of another kind, such as a report.
     ///
     /// # Errors
-    /// The text is no JSON, or no inventory that can be read: a clause.
+    /// The text is not JSON, or not a readable inventory: a clause.
     pub fn read(path: &str, text: &str) -> Result<Option<BootedNode>, String> {
         #[derive(Deserialize)]
         struct Marks {
@@ -51,8 +51,8 @@ impl BootedNode {
     }
 }
 
-/// The name of a node or of its report, without directories and extension: that of the directory where the file's name is one
-/// that every node has.
+/// The name of a node or of its report, without directories and extension: that of the directory if every node has the
+/// same file name.
 fn short(path: &str) -> &str {
     const COMMON: [&str; 5] = ["inventory", "report", "network_data", "network-config", "latest"];
     let path = Path::new(path);
@@ -61,7 +61,7 @@ fn short(path: &str) -> &str {
     if COMMON.contains(&stem) { above.unwrap_or_default() } else { stem }
 }
 
-/// Compares descriptions with the machines. What has no machine is not judged.
+/// Compares descriptions with the machines. Those without a machine are skipped.
 pub fn compare(nodes: &[FleetNode], booted: &[BootedNode], policy: &FleetPolicy) -> Vec<DiagnosticRecord> {
     let mut owners: HashMap<MacAddr, usize> = HashMap::new();
     for (machine, of) in booted.iter().enumerate() {
@@ -72,7 +72,7 @@ pub fn compare(nodes: &[FleetNode], booted: &[BootedNode], policy: &FleetPolicy)
     let mut found = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
         let nics: Vec<(MacAddr, Spot)> = node.nics().collect();
-        // The machine of that name, else the one that has most of the NICs.
+        // The machine with that name, else the one that has most of the NICs.
         let by_name = names.get(short(&node.name)).copied();
         let most = || {
             let mut counts: HashMap<usize, usize> = HashMap::new();
@@ -141,7 +141,7 @@ mod tests {
             ]
         );
         assert!(found.iter().all(|record| record.at.as_ref().is_some_and(|at| at.line > 0)));
-        // By its NICs, where it is called otherwise.
+        // By its NICs, if its name differs.
         let booted = [machine("serial-77.json", &[a])];
         assert_eq!(compare(&nodes[..1], &booted, &FleetPolicy::default()).len(), 1);
         assert!(matches!(BootedNode::read("report.json", "{\"verdict\": \"ok\"}"), Ok(None)));

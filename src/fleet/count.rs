@@ -3,24 +3,24 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// How many have each value.
+/// How often each value occurs.
 pub(super) struct Counted<T> {
-    /// All that have a value.
+    /// The number of values.
     pub(super) all: usize,
-    /// The value that most have, how many, and who is the first.
+    /// The most common value, its number, and its first owner.
     pub(super) most: (usize, T),
     /// Each other value's owners, in order.
     pub(super) others: Vec<Vec<T>>,
 }
 
 impl<T> Counted<T> {
-    /// Whether those with another value are few beside the others: each of them is odd.
+    /// Whether those with another value are few compared with the others: each of them is odd.
     pub(super) fn is_clear(&self, others: usize) -> bool {
         self.all >= 3 && self.most.0 * 2 > self.all && others <= 1.max(self.all / 10)
     }
 }
 
-/// Counts values; `None` where all have the same.
+/// Counts values; `None` if all are the same.
 pub(super) fn count<V: Eq + Hash, T: Copy>(values: impl Iterator<Item = (V, T)>) -> Option<Counted<T>> {
     let mut order: HashMap<V, usize> = HashMap::new();
     let mut owners: Vec<Vec<T>> = Vec::new();
@@ -37,7 +37,7 @@ pub(super) fn count<V: Eq + Hash, T: Copy>(values: impl Iterator<Item = (V, T)>)
     if owners.len() < 2 {
         return None;
     }
-    // Of equal numbers the first, so that the later one is told.
+    // Of equally common ones the first, so that the later one is reported.
     let index = (0..owners.len()).max_by_key(|index| (owners[*index].len(), usize::MAX - index))?;
     let most = owners.remove(index);
     Some(Counted { all, most: (most.len(), *most.first()?), others: owners })

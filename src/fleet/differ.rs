@@ -1,5 +1,4 @@
-//! What no two nodes may have in common: MAC and IP addresses, host names, WireGuard keys; and addresses that are no node's to
-//! have.
+//! What no two nodes may share: MAC and IP addresses, host names, WireGuard keys; and addresses that no node may have.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -48,7 +47,7 @@ impl Fleet<'_> {
                 Some((other, _)) if *other == node => {}
                 Some((other, there)) => {
                     let (other, there) = (*other, *there);
-                    // Once a node, however many of its links have it.
+                    // Once per node, however many of its links have it.
                     if told.insert((node, there, other)) {
                         let message = format!("{} is also that of {}", what(&value), self.name(other));
                         self.add(code, node, at, Some((other, there)), message);
@@ -61,7 +60,7 @@ impl Fleet<'_> {
         }
     }
 
-    /// Gateways that are an address of another node. Returns them, so that nothing else is told of them.
+    /// Gateways that are an address of another node. Returns them, so that nothing else is reported about them.
     pub(super) fn gateways_that_are_nodes(&mut self) -> HashSet<(usize, IpAddr)> {
         let nodes = self.nodes;
         let mut users: HashMap<(Option<u32>, IpAddr), (usize, usize, Spot)> = HashMap::new();
@@ -83,7 +82,7 @@ impl Fleet<'_> {
                     let Some((count, user, used)) = user.copied().filter(|(_, user, _)| *user != node) else {
                         continue;
                     };
-                    // One node's gateway may be a mistake there; that of many is the address which is wrong.
+                    // For one node the gateway may be the mistake; for many it is the address.
                     match count {
                         1 => {
                             let message =

@@ -1,4 +1,4 @@
-//! What is compared of one node: few facts, each with its place, so that a hundred thousand nodes fit in memory.
+//! The compared facts of one node: few, each with its place, so that a hundred thousand nodes fit in memory.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,12 +22,12 @@ impl From<Place> for Spot {
     }
 }
 
-/// Where an address is, so that the same one elsewhere is another: the VRF's table and the VLAN.
+/// The scope of an address, within which it must be unique: the VRF's table and the VLAN.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Domain {
     /// The table of its VRF.
     pub(super) vrf: Option<u32>,
-    /// The VLAN's id, with those around it above; a VXLAN's number with the highest bit.
+    /// The VLAN's id, with outer VLANs above it; a VXLAN's number with the highest bit.
     pub(super) vlan: Option<u64>,
 }
 
@@ -55,12 +55,12 @@ pub(super) struct FleetLink {
     /// Where its VLAN is written.
     pub(super) vlan_at: Spot,
     pub(super) mac: Option<(MacAddr, Spot)>,
-    /// That by which its NIC is found.
+    /// What identifies its NIC.
     pub(super) nic: Option<(MacAddr, Spot)>,
-    /// Bytes, and where they are written if anywhere.
+    /// MTU in bytes, and its place if it is written.
     pub(super) mtu: (u32, Option<Spot>),
     pub(super) members: u32,
-    /// The bond that it is or stands on.
+    /// The bond that it is or is on top of.
     pub(super) bond: Option<usize>,
     /// The bond, bridge or VRF that it is in.
     pub(super) member_of: Option<usize>,
@@ -70,11 +70,11 @@ pub(super) struct FleetLink {
     /// Next hops: whether of a default route, and where.
     pub(super) gateways: Vec<(IpAddr, bool, Spot)>,
     pub(super) dynamic: Vec<Dynamic>,
-    /// A WireGuard's private key, which is never shown.
+    /// A WireGuard private key, which is never shown.
     pub(super) key: Option<(u128, Spot)>,
 }
 
-/// What is compared of a node.
+/// The compared facts of a node.
 #[derive(Clone, Debug)]
 pub struct FleetNode {
     /// The file's path, and the name in a file with many.
@@ -89,8 +89,8 @@ pub struct FleetNode {
 const DEFAULT_MTU: u32 = 1500;
 
 impl FleetNode {
-    /// The facts of a description. `files` are the names of its texts, by [`Place::file`]; `host_name` is what the drive
-    /// says, with the file and line.
+    /// The facts of a description. `files` are the names of its documents, by [`Place::file`]; `host_name` is the
+    /// drive's, with the file and line.
     pub fn new(
         name: String,
         files: Vec<String>,
@@ -135,7 +135,7 @@ fn located<T: Copy>(located: &Located<T>) -> (T, Spot) {
     (located.value, located.at.into())
 }
 
-/// The links by what they stand on.
+/// The links in dependency order.
 struct Graph<'a> {
     links: &'a [model::Link],
     by_id: HashMap<&'a str, usize>,
@@ -202,20 +202,20 @@ impl<'a> Graph<'a> {
                 })
                 .collect(),
             dynamic: link.dynamic.iter().map(|dynamic| dynamic.value).collect(),
-            // A path is the same on every node, and what is there is not.
+            // A path is the same on every node, but the key in the file is not.
             key: key
                 .filter(|key| !key.value.starts_with('/'))
                 .map(|key| (fingerprint(&key.value), key.at.into())),
         }
     }
 
-    /// The VLAN that frames of a link are in, from those that it stands on.
+    /// The VLAN of a link's frames, from the links below it.
     fn vlan(&self, link: &'a model::Link, level: usize) -> (Option<u64>, Option<Place>) {
         let at = || link.settings.0.get("id").map(|id| id.at);
         let id = || link.settings.number("id").and_then(|id| u64::try_from(id).ok());
         match link.kind {
             Kind::Vxlan => return (id().map(|id| id | VXLAN), at()),
-            // A bond's members carry no VLAN of its own.
+            // A bond's members carry no VLAN of their own.
             _ if level > 16 || link.kind == Kind::Bond => return (None, None),
             _ => {}
         }
@@ -227,7 +227,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The MTU that a link gets: its own, else that of what is below, the smallest first.
+    /// The effective MTU of a link: its own, else that of the links below, the smallest first.
     fn mtu(&self, link: &'a model::Link, level: usize) -> (u32, Option<Spot>) {
         match &link.mtu {
             Some(mtu) => (mtu.value.get(), Some(mtu.at.into())),

@@ -13,26 +13,26 @@ use crate::format::tree::{self, Node, Value};
 /// A site's rules.
 #[derive(Clone, Debug, Default)]
 pub struct FleetPolicy {
-    /// Every address is in one of them, if there are any.
+    /// Every address must be in one of them, if there are any.
     pub(super) subnets: Vec<IpNet>,
     /// Addresses that several nodes may have: VRRP's, anycast.
     shared: Vec<IpNet>,
-    /// Nodes' addresses that are gateways of others.
+    /// Nodes' addresses that are gateways for others.
     routers: Vec<IpAddr>,
-    /// More than one gateway of a subnet.
+    /// The gateways of subnets with more than one.
     gateways: Vec<(IpNet, Vec<IpAddr>)>,
-    /// How bad a code is here; `None` ignores it.
+    /// The severity of a code; `None` ignores it.
     severities: HashMap<Code, Option<Severity>>,
 }
 
 const KEYS: [&str; 6] = ["version", "subnets", "shared", "routers", "gateways", "severity"];
 
 impl FleetPolicy {
-    /// Reads a policy, and says what is wrong with it.
+    /// Reads a policy, and reports its errors.
     pub fn read(name: &str, text: &str) -> (FleetPolicy, Vec<Diagnostic>, Text) {
         let mut policy = FleetPolicy::default();
         let mut diags = Vec::new();
-        // No rules are rules, too.
+        // An empty policy is valid.
         let root = if text.trim().is_empty() { None } else { tree::parse(text, 0, &mut diags) };
         if let Some(root) = &root {
             policy.fill(root, &mut diags);
@@ -92,7 +92,7 @@ impl FleetPolicy {
         of.flat_map(|(_, gateways)| gateways.iter().copied()).collect()
     }
 
-    /// How bad a code is; `None` for one that is ignored.
+    /// The severity of a code; `None` if it is ignored.
     pub(super) fn severity(&self, code: Code) -> Option<Severity> {
         self.severities.get(&code).copied().unwrap_or(Some(code.severity()))
     }
@@ -103,7 +103,7 @@ fn bad(node: &Node, what: &str, why: &str) -> Diagnostic {
     Diagnostic::new(Code::BadValue, node.at, format!("{value} is not valid for {what}: {why}"))
 }
 
-/// A list of prefixes; an address alone is one of its full length.
+/// A list of prefixes; a bare address is a host.
 fn list(node: &Node, what: &str, diags: &mut Vec<Diagnostic>) -> Vec<IpNet> {
     let Value::List(items) = &node.value else {
         if node.value != Value::Null {

@@ -1,5 +1,5 @@
-//! What must agree between nodes of one shape: the same links with the same addresses, whatever they are called. Where a subnet
-//! of several nodes tells already, that counts.
+//! What must agree between nodes of one shape: the same links with the same addresses, whatever their names. If a
+//! subnet of several nodes has been compared already, that counts.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -9,12 +9,13 @@ use super::node::{FleetLink, FleetNode, Spot};
 use super::{Code, Fleet, Subnets};
 use crate::model::{Dynamic, Family, Kind};
 
-/// A link as far as nodes of one shape have it alike: kind, members, IPv4 and IPv6 addresses, what is left to clients.
+/// The parts of a link that nodes of one shape have in common: kind, members, IPv4 and IPv6 addresses, what is left to
+/// clients.
 type Form = (Kind, u32, usize, usize, Vec<Dynamic>);
 
-/// So many nodes of a shape are a fleet.
+/// How many nodes of a shape are a fleet.
 const ENOUGH: usize = 5;
-/// One in so many may be odd.
+/// Of how many nodes one may be odd.
 const RARE: usize = 50;
 
 impl FleetLink {
@@ -23,14 +24,14 @@ impl FleetLink {
         (self.kind, self.members, v4, self.addresses.len() - v4, self.dynamic.clone())
     }
 
-    /// Carries addresses of the machine itself, which others reach by routes.
+    /// Has the machine's own addresses, which others reach by routes.
     pub(super) fn is_loopback(&self) -> bool {
         matches!(self.kind, Kind::Dummy | Kind::Vrf) || self.id == "lo"
     }
 }
 
 impl FleetNode {
-    /// The name servers as one value, where the first is, and in words.
+    /// The name servers as one value, the place of the first, and as text.
     pub(super) fn servers_told(&self) -> Option<(Vec<std::net::IpAddr>, Spot, String)> {
         let value: Vec<_> = self.servers.iter().map(|(ip, _)| *ip).collect();
         let at = self.servers.iter().map(|(_, at)| *at).min().or_else(|| self.links.first().map(|l| l.at))?;
@@ -43,7 +44,7 @@ impl FleetNode {
         Some((value, at, words))
     }
 
-    /// The link of the default route of a family, by its form and which of those: `None` without one.
+    /// The link of a family's default route, by its form and its index among those: `None` without one.
     fn default_route(&self, family: Family) -> Option<(usize, Spot)> {
         self.links.iter().enumerate().find_map(|(index, link)| {
             let is_default = |(via, is_default, _): &&(std::net::IpAddr, bool, Spot)| {
@@ -65,7 +66,7 @@ impl FleetNode {
 impl Fleet<'_> {
     pub(super) fn shapes(&mut self, subnets: &Subnets) {
         let nodes = self.nodes;
-        // Links that others in their subnet have been compared with.
+        // Links that have been compared with others in their subnet.
         let mut told: HashSet<(usize, usize)> = HashSet::new();
         for members in subnets.values() {
             if members.iter().any(|member| member.node != members[0].node) {
@@ -124,7 +125,7 @@ impl Fleet<'_> {
         }
     }
 
-    /// A default route that is missing, or on another link than that of the others.
+    /// A default route that is missing, or on another link than the others'.
     fn default_routes(&mut self, shape: &[(usize, Vec<usize>)], family: Family) {
         let nodes = self.nodes;
         self.alike(Code::FleetDefaultRoute, shape, |(node, order)| {
@@ -144,7 +145,7 @@ impl Fleet<'_> {
         });
     }
 
-    /// Compares a value of all nodes of a shape; only one that is rare is odd.
+    /// Compares a value of all nodes of a shape; only a rare one is odd.
     fn alike<V: Eq + Hash>(
         &mut self,
         code: Code,

@@ -1,4 +1,4 @@
-//! Subnets that are not what others take them for: prefix lengths that differ, and subnets that overlap.
+//! Subnets that conflict: prefix lengths that differ, and subnets that overlap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ type Pair = (Option<u32>, IpNet, IpNet);
 
 impl Fleet<'_> {
     pub(super) fn prefixes(&mut self, subnets: &Subnets) {
-        // Which addresses of the larger subnet are within the smaller one.
+        // The addresses of the larger subnet that are within the smaller one.
         let mut pairs: BTreeMap<Pair, Vec<Member>> = BTreeMap::new();
         for (vrf, net) in subnets.keys() {
             for length in 1..net.prefix_len() {
@@ -28,7 +28,7 @@ impl Fleet<'_> {
                 address.is_some_and(|(net, _)| inner.contains(&net.addr()))
             }));
         }
-        // Subnets that nobody has on purpose: what else they overlap is no second fault.
+        // Mistaken subnets: their other overlaps are not reported as well.
         let mut odd: BTreeSet<(Option<u32>, IpNet)> = BTreeSet::new();
         // One message for a subnet that overlaps many.
         let mut overlaps: BTreeMap<(Option<u32>, IpNet), Vec<IpNet>> = BTreeMap::new();
@@ -61,7 +61,7 @@ impl Fleet<'_> {
         self.single_hosts(subnets);
     }
 
-    /// Tells of the few that have another prefix length than the many.
+    /// Reports the few that have another prefix length than the majority.
     fn prefix(&mut self, few: &[Member], odd: &IpNet, many: &[Member], net: &IpNet) {
         let Some(first) = many.first().copied() else { return };
         let other = Some((first.node, self.at(&first)));

@@ -31,7 +31,7 @@ pub fn rows(node: &FleetNode) -> String {
     out
 }
 
-/// A value that is one cell, and no formula to a spreadsheet.
+/// A value as one cell that a spreadsheet does not take for a formula.
 fn cell(value: &str) -> String {
     let value = printable(value);
     let formula = if value.starts_with(['=', '+', '-', '@']) { "'" } else { "" };

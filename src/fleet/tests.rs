@@ -2,7 +2,7 @@ use super::*;
 use crate::diagnostic::Severity;
 use crate::format::parse;
 
-/// Code, file and line, and those of the other side.
+/// Code, file and line, and those of the other place.
 type Found = (String, String, u32, Option<(String, u32)>);
 
 fn found(texts: &[String], policy: &str) -> Vec<Found> {
@@ -36,7 +36,7 @@ fn codes(texts: &[String], policy: &str) -> Vec<String> {
     codes
 }
 
-/// A NIC with an address in 10.0.0.0/24, each value where it may be replaced.
+/// A NIC with an address in 10.0.0.0/24, each value of which can be replaced.
 fn node(number: usize) -> String {
     format!(
         "network:\n  version: 2\n  ethernets:\n    eth0:\n      match: {{macaddress: '52:54:00:00:00:{number:02x}'}}\n      \

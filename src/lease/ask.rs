@@ -1,5 +1,5 @@
-//! Asks for leases: the clients of [`super::dhcp4::machine`] and [`super::dhcp6::machine`] on real links, each a task with sockets and timers of its
-//! own. What they learn comes out of [`Clients::next`]; nothing here changes a link.
+//! Requests leases: the clients of [`super::dhcp4::machine`] and [`super::dhcp6::machine`] on real links, each a task
+//! with its own sockets and timers. [`Clients::next`] returns what they learn; nothing here changes a link.
 
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, setsockopt, socket, sockopt,
@@ -27,26 +27,26 @@ const ETH_P_IP: u16 = 0x0800;
 const CLIENT_PORT6: u16 = 546;
 const SERVER_PORT6: u16 = 547;
 const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
-/// Whole Ethernet frames with a tag fit.
+/// Large enough for whole Ethernet frames with a tag.
 const BUFFER: usize = 2048;
 
-/// The time since the machine was started; it goes on while the machine sleeps.
+/// The time since boot, including suspend.
 pub fn now() -> Moment {
     clock::uptime()
 }
 
-/// A link that is to get a lease.
+/// A link that should get a lease.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Its name.
     pub link: String,
     /// Its index.
     pub index: u32,
-    /// What is asked for.
+    /// What to request.
     pub asks: Asks,
 }
 
-/// What a client asks for: who asks, how, and an earlier lease.
+/// The request of a client: who asks, how, and an earlier lease.
 #[derive(Clone, Debug)]
 pub enum Asks {
     /// DHCPv4.
@@ -55,7 +55,7 @@ pub enum Asks {
         config: Config,
         /// An earlier lease.
         kept: Option<Lease>,
-        /// The earlier lease is known to hold.
+        /// The earlier lease is known to be valid.
         confirmed: bool,
     },
     /// DHCPv6.
@@ -85,7 +85,7 @@ pub enum ClientHas {
     Six(Option<Lease6>, Account6),
 }
 
-/// How a link's client stands.
+/// The state of a link's client.
 #[derive(Clone, Debug)]
 pub struct News {
     /// The link.
@@ -94,9 +94,9 @@ pub struct News {
     pub state: &'static str,
     /// The lease in force, and what was heard.
     pub heard: ClientHas,
-    /// Why the last one is gone, where it has gone now.
+    /// Why the last one ended, if it has just ended.
     pub lost: Option<LeaseEnd>,
-    /// The lease in force is another than before, or has another lifetime.
+    /// The lease in force is a different one, or has another lifetime.
     pub changed: bool,
 }
 
@@ -137,7 +137,7 @@ impl Drop for Clients {
 }
 
 impl Clients {
-    /// Begins to ask on a link that has none of these clients yet, or was made anew. Needs a tokio runtime.
+    /// Starts a client on a link that has none of this family yet, or was recreated. Needs a tokio runtime.
     pub fn start(&mut self, job: Job) {
         let key = (job.link.clone(), job.asks.family());
         if self.running.get(&key).is_some_and(|running| running.index == job.index) {
@@ -172,7 +172,7 @@ impl Clients {
         self.running.iter_mut().filter(move |((name, _), _)| name == link).map(|(_, running)| running)
     }
 
-    /// Whether a link carries packets now.
+    /// Sets whether a link carries packets now.
     pub fn carrier(&mut self, link: &str, carrier: bool) {
         for running in self.of_link(link).filter(|running| running.carrier != carrier) {
             running.carrier = carrier;
@@ -180,27 +180,27 @@ impl Clients {
         }
     }
 
-    /// Somebody else has an address of the link with this index.
+    /// Another host has an address of the link with this index.
     pub fn duplicate_at(&mut self, index: u32, address: Ipv6Addr) {
         let there = self.running.values().filter(|running| running.index == index);
         there.for_each(|running| drop(running.commands.send(Command::Duplicate(address))));
     }
 
-    /// Somebody else has an address of a link.
+    /// Another host has an address of a link.
     pub fn duplicate(&mut self, link: &str, address: Ipv6Addr) {
         self.of_link(link).for_each(|running| drop(running.commands.send(Command::Duplicate(address))));
     }
 
-    /// Gives the leases of a link up.
+    /// Releases the leases of a link.
     pub fn release(&mut self, link: &str) {
         self.of_link(link).for_each(|running| drop(running.commands.send(Command::Release)));
     }
 
-    /// What comes next, however long that takes: the caller sets the bound. Cancel safe.
+    /// The next event, however long that takes: the caller sets the bound. Cancel safe.
     pub async fn next(&mut self) -> News {
         match self.news.recv().await {
             Some(news) => news,
-            // A sender is held here.
+            // This struct holds a sender.
             None => std::future::pending().await,
         }
     }
@@ -257,7 +257,7 @@ async fn serve(
                 output => wire.send(&output).await,
             }
         }
-        // A flood of what cannot be read is no news.
+        // A flood of unreadable packets is not reported.
         let account = Account { malformed: client.account().malformed.min(1), ..client.account().clone() };
         let state = (client.state(), account);
         if changed || told.as_ref() != Some(&state) {
@@ -324,7 +324,7 @@ async fn serve6(
                 Output6::Bound(_) => changed = true,
                 Output6::Lost(why) => (changed, lost) = (true, Some(why)),
                 Output6::Send(payload) => {
-                    // The first message may be of a moment in which the socket is not open yet.
+                    // The first message may arrive before the socket is open.
                     if socket.is_none() {
                         socket = client_socket(&link).inspect_err(failed).ok();
                     }
@@ -346,7 +346,7 @@ async fn serve6(
     }
 }
 
-/// Takes what comes for the client's port of a link.
+/// Receives datagrams for the client's port of a link.
 fn client_socket(link: &str) -> io::Result<tokio::net::UdpSocket> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let fd = socket(AddressFamily::Inet6, SockType::Datagram, flags, None)?;
@@ -358,7 +358,7 @@ fn client_socket(link: &str) -> io::Result<tokio::net::UdpSocket> {
     tokio::net::UdpSocket::from_std(UdpSocket::from(fd))
 }
 
-/// Numbers that nobody can guess.
+/// Unpredictable random numbers.
 fn unguessable() -> impl FnMut() -> u32 {
     let (secret, mut count) = (RandomState::new(), 0_u64);
     move || {
@@ -374,7 +374,7 @@ async fn until(deadline: Option<Moment>) {
     }
 }
 
-/// The next frame of a socket, and whether its check sum stands; never without one.
+/// The next frame of a socket, and whether its checksum is filled in; never without a socket.
 async fn receive<'b>(socket: Option<&Socket>, buffer: &'b mut [u8]) -> io::Result<(&'b [u8], bool)> {
     let Some(socket) = socket else { return std::future::pending().await };
     loop {
@@ -392,7 +392,7 @@ struct Wire {
     config: Config,
     ip: Option<Socket>,
     arp: Option<Socket>,
-    /// Held while a renewal by unicast is under way, so that the kernel does not refuse the answer.
+    /// Open during a renewal by unicast, so that the kernel does not reject the answer.
     udp: Option<UdpSocket>,
 }
 
@@ -464,10 +464,10 @@ const FOR_CLIENTS: [libc::sock_filter; 9] = [
     // The IP protocol is UDP.
     op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 23, 0, 0),
     op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 17, 0, 6),
-    // No fragment but the first.
+    // Only the first fragment.
     op(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 20, 0, 0),
     op(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0x1fff, 4, 0),
-    // The port behind a header of any length.
+    // The port after a header of any length.
     op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 14, 0, 0),
     op(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 16, 0, 0),
     op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, CLIENT_PORT as u32, 0, 1),

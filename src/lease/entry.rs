@@ -1,6 +1,6 @@
-//! What is known of each link that netapply leases, in a file of its own below /run/netapply/leases: whoever applies,
-//! verifies or renews reads it, and a program that was killed goes on with it. Times in it count from the start of the
-//! machine, so that a file is of no use after the next one; /run is empty then.
+//! The state of each link that netapply leases, in a file of its own below /run/netapply/leases: applying, verifying
+//! and renewing read it, and a program that was killed continues with it. Its times count from boot, so that a file is
+//! useless after a reboot; /run is empty then.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,26 +18,26 @@ use crate::machine::{Machine, files};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LeaseEntry {
-    /// Version of this form; 1.
+    /// Version of this format; 1.
     pub version: u32,
     /// Name of the link.
     pub link: String,
-    /// Who asks, and how: whoever renews needs no more than this file.
+    /// Who asks, and how: renewal needs only this file.
     pub config: Config,
     /// State of the client, by RFC 2131's name.
     pub state: String,
     /// The lease, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
-    /// Why the last one is gone.
+    /// Why the last one ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<LeaseEnd>,
     /// What was heard.
     pub account: Account,
-    /// IPv4 is not asked for: what stands above is of no use.
+    /// IPv4 is not requested: the fields above are unused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub only_dhcp6: bool,
-    /// DHCPv6, where the link asks for it.
+    /// DHCPv6, if the link requests it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dhcp6: Option<Entry6>,
 }
@@ -53,23 +53,23 @@ pub struct Entry6 {
     /// The lease, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease6>,
-    /// Why the last one is gone.
+    /// Why the last one ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<LeaseEnd>,
     /// What was heard.
     pub account: Account6,
 }
 
-/// So many messages are sent before a link that has its IPv4 lease no longer waits for DHCPv6: 1, 2 and 4 s.
+/// How many messages are sent before a link that has its IPv4 lease no longer waits for DHCPv6: after 1, 2 and 4 s.
 const PATIENCE: u32 = 4;
 
 impl Entry6 {
-    /// The lease, as long as it may be used.
+    /// The lease, if it is still valid.
     pub fn in_force(&self, now: Moment) -> Option<&Lease6> {
         self.lease.as_ref().filter(|lease| lease.is_in_force(now))
     }
 
-    /// A server is there, or was.
+    /// A server exists, or did.
     fn was_answered(&self) -> bool {
         self.lost.is_some() || !self.account.without_address.is_empty()
     }
@@ -98,7 +98,7 @@ impl LeaseEntry {
         LeaseEntry { version: 1, link: link.to_owned(), state: "INIT".to_owned(), ..LeaseEntry::default() }
     }
 
-    /// The lease, as long as it may be used.
+    /// The lease, if it is still valid.
     pub fn in_force(&self, now: Moment) -> Option<&Lease> {
         self.lease.as_ref().filter(|lease| lease.is_in_force(now))
     }
@@ -108,14 +108,14 @@ impl LeaseEntry {
         !self.only_dhcp6 && !without && self.in_force(now).is_none()
     }
 
-    /// Whether a lease that is asked for is missing. A description for any network asks for both families, so that beside an
-    /// IPv4 lease a DHCPv6 server that is not there is not missing.
+    /// Whether a requested lease is missing. A description for any network requests both families, so with an IPv4
+    /// lease a missing DHCPv6 server does not count.
     pub fn lacks(&self, now: Moment) -> bool {
         let lacks = |six: &Entry6| six.in_force(now).is_none() && (self.only_dhcp6 || six.was_answered());
         self.lacks_dhcp4(now) || self.dhcp6.as_ref().is_some_and(lacks)
     }
 
-    /// Whether a lease may come that is worth a wait.
+    /// Whether a lease may arrive that is worth waiting for.
     pub fn is_awaited(&self, now: Moment) -> bool {
         let may_come = |six: &Entry6| {
             six.in_force(now).is_none() && six.state != "DOWN" && six.account.unanswered < PATIENCE
@@ -123,7 +123,7 @@ impl LeaseEntry {
         self.lacks(now) || self.dhcp6.as_ref().is_some_and(may_come)
     }
 
-    /// Every lease of the link was given up by hand.
+    /// Every lease of the link was released by hand.
     pub fn is_released(&self) -> bool {
         let released = Some(LeaseEnd::Released);
         (self.only_dhcp6 || self.lost == released)
@@ -131,7 +131,7 @@ impl LeaseEntry {
             && !(self.only_dhcp6 && self.dhcp6.is_none())
     }
 
-    /// Why a lease that is asked for is missing: a clause.
+    /// Why a requested lease is missing: a clause.
     pub fn why(&self, now: Moment) -> String {
         match &self.dhcp6 {
             Some(six) if !self.lacks_dhcp4(now) => six.why(),
@@ -184,7 +184,7 @@ impl LeaseEntry {
     }
 }
 
-/// The files of all links, by the link's name. What cannot be read is left out.
+/// The files of all links, by the link's name. Unreadable ones are left out.
 pub fn all(machine: &Machine) -> BTreeMap<String, LeaseEntry> {
     let names = std::fs::read_dir(machine.leases()).into_iter().flatten().flatten();
     let paths = names.map(|name| name.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
@@ -196,7 +196,7 @@ pub fn all(machine: &Machine) -> BTreeMap<String, LeaseEntry> {
     paths.filter_map(read).map(|entry| (entry.link.clone(), entry)).collect()
 }
 
-/// Removes the file of a link that is no longer netapply's to lease.
+/// Removes the file of a link that netapply no longer leases.
 ///
 /// # Errors
 /// It cannot be removed.

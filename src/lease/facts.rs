@@ -1,5 +1,5 @@
-//! Leases become a part of what is described, between resolve and plan: addresses with what is left of their lifetime,
-//! routes, name servers, MTU. The plan treats them like anything else that a description asks for.
+//! Adds leases to the description, between resolve and plan: addresses with their remaining lifetime, routes, name
+//! servers, MTU. The plan treats them like anything else described.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,16 +12,16 @@ use super::entry::LeaseEntry;
 use crate::model::{Address, Dynamic, Kind, Located, Mtu, Place, Protocol, Resolver, Route};
 use crate::resolve::{Leased, Resolved, ResolvedLink};
 
-/// Metric of the first link's routes where the description gives none, as netplan has it; each further link's is one more,
-/// so that of two default routes the first link's is used.
+/// Metric of the first link's routes if the description sets none, as in netplan; each further link's is one more, so
+/// that of two default routes the first link's is used.
 const METRIC: u32 = 100;
 
-/// Whether a link asks for this.
+/// Whether a link requests this.
 pub fn asks(link: &ResolvedLink, dynamic: Dynamic) -> bool {
     link.desired.dynamic.iter().any(|asked| asked.value == dynamic)
 }
 
-/// Adds what the leases of these links give. A link without an entry is left to the image.
+/// Adds the content of these links' leases. A link without an entry is left to the image.
 pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now: Moment) {
     let place = |link: &ResolvedLink, asked: Dynamic| {
         let place = link.desired.dynamic.iter().find(|dynamic| dynamic.value == asked);
@@ -41,7 +41,7 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now
     for link in resolved.links.iter_mut().filter(|link| asks(link, Dynamic::Dhcp6)) {
         let Some(six) = entries.get(&link.name).and_then(|entry| entry.dhcp6.as_ref()) else { continue };
         let at = place(link, Dynamic::Dhcp6);
-        // What routers advertise the kernel takes itself, and it stays.
+        // The kernel itself handles router advertisements, and what it configured stays.
         if six.lease.is_some() || six.lost.is_some() {
             let ours = [Dynamic::Dhcp6, Dynamic::RouterAdvertisements];
             link.desired.dynamic.retain(|dynamic| !ours.contains(&dynamic.value));
@@ -57,7 +57,7 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now
         let Some(entry) = entries.get(&link.name).filter(|entry| !entry.only_dhcp6) else { continue };
         let at = place(link, Dynamic::Dhcp4);
         let lease = entry.in_force(now);
-        // Before the first answer whatever an earlier client left stays: the root may be mounted over it.
+        // Before the first answer everything from an earlier client stays: the root may be mounted over it.
         if lease.is_some() || entry.lost.is_some() {
             link.desired.dynamic.retain(|dynamic| dynamic.value != Dynamic::Dhcp4);
         }
@@ -68,7 +68,7 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now
     }
 }
 
-/// The machine's name, as the first lease that has one gives it.
+/// The host name of the first lease that has one.
 pub fn host_name<'a>(
     resolved: &Resolved,
     entries: &'a BTreeMap<String, LeaseEntry>,
@@ -79,8 +79,8 @@ pub fn host_name<'a>(
     leases.find_map(|lease| lease.terms.host_name.as_deref())
 }
 
-/// Adds the addresses of DHCPv6, each alone: which prefixes are on the link, and the routers, are for advertisements to say.
-/// Returns the name servers and search domains.
+/// Adds the addresses of DHCPv6, each alone: on-link prefixes and routers come from router advertisements. Returns the
+/// name servers and search domains.
 fn add6(link: &mut ResolvedLink, lease: &Lease6, at: Place, now: Moment) -> Resolver {
     for leased in lease.addresses.iter().filter(|leased| leased.is_in_force(now)) {
         let address = IpAddr::V6(leased.address);
@@ -93,7 +93,7 @@ fn add6(link: &mut ResolvedLink, lease: &Lease6, at: Place, now: Moment) -> Reso
                 u32::try_from(left).unwrap_or(u32::MAX - 1)
             })
         };
-        // The kernel refuses an address that has no second left.
+        // The kernel refuses an address with less than a second left.
         let (preferred, valid) = (left(leased.preferred_until), left(leased.valid_until).map(|s| s.max(1)));
         link.desired.addresses.push(Address { preferred, valid, ..Address::new(address.into(), at) });
     }
@@ -112,7 +112,7 @@ fn add6(link: &mut ResolvedLink, lease: &Lease6, at: Place, now: Moment) -> Reso
 fn add(link: &mut ResolvedLink, lease: &Lease, metric: u32, at: Place, now: Moment) -> Resolver {
     let terms = &lease.terms;
     let address = IpAddr::V4(terms.address.addr());
-    // The kernel refuses an address that has no second left.
+    // The kernel refuses an address with less than a second left.
     let seconds =
         |end: Moment| u32::try_from(end.saturating_sub(now).as_secs().max(1)).unwrap_or(u32::MAX - 1);
     let left = lease.end().map(seconds);
@@ -138,7 +138,7 @@ fn add(link: &mut ResolvedLink, lease: &Lease, metric: u32, at: Place, now: Mome
         }
     }
     let mtu = terms.mtu.filter(|_| link.desired.dhcp4.use_mtu && link.desired.mtu.is_none());
-    // What stands on another link cannot exceed it; whether a NIC can is the driver's answer.
+    // A link on top of another cannot exceed its MTU; whether a NIC can is up to the driver.
     let mtu = mtu.filter(|mtu| *mtu <= 1500 || matches!(link.desired.kind, Kind::Physical | Kind::Bond));
     link.desired.mtu =
         link.desired.mtu.or(mtu.and_then(|mtu| Some(Located::new(Mtu::new(mtu.into()).ok()?, at))));
@@ -234,7 +234,7 @@ mod tests {
         for step in done.steps {
             match step.action {
                 Action::AddAddress(entry) => {
-                    // The kernel's own route to the subnet comes with it.
+                    // The kernel's own connected route comes with it.
                     let route = RouteEntry::new(entry.net.trunc());
                     let (link, source) = (Some(entry.link.clone()), Some(entry.net.addr()));
                     let (scope, protocol) = (Scope::Link, Protocol::Kernel);

@@ -1,8 +1,9 @@
-//! Who a link is to a DHCP server: the same in ramdisk, reboot and installed system, so that it gets the same address.
+//! A link's identity to a DHCP server: the same in ramdisk, reboot and installed system, so that it gets the same
+//! address.
 //!
-//! By default the client id is the hardware address, as most clients and firmware send it or servers fall back to it: the
-//! permanent one, a bond's or bridge's first described member's, a VLAN's the one below it. A DUID is that of the machine
-//! (RFC 6355) where its UUID is plausible, and the IAID comes from the link's name, so that two VLANs of a NIC differ.
+//! By default the client id is the hardware address, which most clients and firmware send or servers fall back to: the
+//! permanent one, a bond's or bridge's first described member's, a VLAN's parent's. A DUID is that of the machine (RFC
+//! 6355) if its UUID is plausible, and the IAID is derived from the link's name, so that two VLANs of a NIC differ.
 
 use crate::inventory::Inventory;
 use crate::model::{DesiredMac, MacAddr};
@@ -15,7 +16,7 @@ const DUID: u8 = 255;
 /// DUID-LL and DUID-UUID (RFC 9915, 11.4 and 11.5).
 const DUID_LL: [u8; 2] = [0, 3];
 const DUID_UUID: [u8; 2] = [0, 4];
-/// UUIDs that a vendor gave to more than one machine.
+/// UUIDs that vendors gave to more than one machine.
 const REPEATED: &[&str] = &[
     "03000200-0400-0500-0006-000700080009",
     "12345678-1234-5678-90ab-cddeefaabbcc",
@@ -23,13 +24,13 @@ const REPEATED: &[&str] = &[
     "fefefefe-fefe-fefe-fefe-fefefefefefe",
 ];
 
-/// The hardware address that a link is known by.
+/// The hardware address that identifies a link.
 pub fn mac(link: &ResolvedLink, resolved: &Resolved, inventory: &Inventory) -> Option<MacAddr> {
     mac_at(link, resolved, inventory, 0)
 }
 
 fn mac_at(link: &ResolvedLink, resolved: &Resolved, inventory: &Inventory, depth: u8) -> Option<MacAddr> {
-    // What a description names takes precedence.
+    // A described one takes precedence.
     if let Some(DesiredMac::Is(mac)) = link.desired.mac.map(|mac| mac.value) {
         return Some(mac);
     }
@@ -41,7 +42,7 @@ fn mac_at(link: &ResolvedLink, resolved: &Resolved, inventory: &Inventory, depth
     observed.and_then(|link| link.permanent_mac.or(link.mac))
 }
 
-/// Option 61 of a link; `uuid` is the machine's, as the firmware has it.
+/// Option 61 of a link; `uuid` is the machine's, from the firmware.
 pub fn client_id(link: &ResolvedLink, mac: MacAddr, uuid: Option<&str>) -> Vec<u8> {
     if let Some(id) = &link.desired.dhcp4.client_id {
         return id.clone();
@@ -60,13 +61,13 @@ pub fn duid(mac: MacAddr, uuid: Option<&str>) -> Vec<u8> {
     }
 }
 
-/// A link's identifier beside the machine's: the name's FNV-1a hash.
+/// A link's identifier besides the machine's: the name's FNV-1a hash.
 pub fn iaid(name: &str) -> [u8; 4] {
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193));
     hash.to_be_bytes()
 }
 
-/// The UUID's bytes, unless it cannot be this machine's alone.
+/// The UUID's bytes, unless it cannot be unique to this machine.
 fn plausible(text: &str) -> Option<[u8; 16]> {
     let text = text.trim().to_ascii_lowercase();
     let digits: String = text.chars().filter(|c| *c != '-').collect();

@@ -1,5 +1,5 @@
-//! `netapply check`: diagnostics only, for pipelines. Reads the descriptions one after the other, has them checked on all
-//! cores, and tells them in order.
+//! `netapply check`: diagnostics only, for pipelines. Reads the descriptions one after the other, checks them on all
+//! cores, and reports them in order.
 
 mod baseline;
 mod entry;
@@ -21,7 +21,7 @@ use baseline::Baseline;
 use output::CheckOutput;
 use work::{CheckJob, Pool};
 
-/// Exit code 3 on any error, 0 with warnings or notes only.
+/// Exit status 3 on any error, 0 with warnings or notes only.
 pub(super) fn check(args: &Args) -> Exit {
     let baseline = match args.baseline.as_deref().map(Baseline::read).transpose() {
         Ok(baseline) => baseline.unwrap_or_default(),
@@ -93,13 +93,13 @@ pub(super) fn check(args: &Args) -> Exit {
     output.end()
 }
 
-/// Hands over a description, or each of those that a file has.
+/// Submits a description, or each of those in a file.
 fn give(pool: &mut Pool, path: &str, found: Result<Found, NotFound>) {
     let mut found = match found {
         Ok(found) => found,
         Err(problem) => return pool.give(CheckJob::Missing(path.to_owned(), problem)),
     };
-    // What a file has is plain; a drive's description is one machine's.
+    // A file may contain several; a drive's description is one machine's.
     if let (Layout::Plain, [document]) = (found.layout, &mut found.documents[..]) {
         let content = Content::new(std::mem::take(&mut document.text));
         let name: Arc<str> = document.name.as_str().into();
@@ -115,9 +115,9 @@ fn give(pool: &mut Pool, path: &str, found: Result<Found, NotFound>) {
     pool.give(CheckJob::One(path.to_owned(), Box::new(found)));
 }
 
-/// The inventories in a directory and those below it.
+/// The inventories in a directory and its subdirectories.
 fn booted(directory: &str) -> Result<Vec<BootedNode>, String> {
-    /// Levels of subdirectories: one a node, one a rack.
+    /// How deep subdirectories are searched: one per node, one per rack.
     const DEPTH: usize = 4;
     let mut booted = Vec::new();
     let mut next = vec![(PathBuf::from(directory), 0)];

@@ -1,7 +1,7 @@
-//! Leases in a run of `apply`: who asks, and what is waited for; and the command that shows them.
+//! Leases in a run of `apply`: who requests them, and what is waited for; and the command that shows them.
 //!
-//! Where the service that renews runs, it asks; where it will run later in this boot, it is left to that; else this run
-//! asks itself. In each case the files below /run/netapply/leases say how a link stands.
+//! If the service that renews is running, it requests them; if it will start later in this boot, they are left to it;
+//! otherwise this run does. In each case the files below /run/netapply/leases have a link's state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,10 +29,10 @@ use crate::resolve::ResolvedLink;
 
 /// How long an `apply` waits for a server to answer on a link that carries packets: four messages.
 pub(super) const LEASE_BOUND: Duration = Duration::from_secs(30);
-/// How long it waits for a link to carry packets, where none of those that want a lease does.
+/// How long it waits for a link to carry packets, if none of those that need a lease does.
 const CARRIER_BOUND: Duration = Duration::from_secs(15);
 
-/// Who asks in this run.
+/// Who requests leases in this run.
 #[derive(Debug, Default)]
 enum Asking {
     /// Nobody yet.
@@ -40,7 +40,7 @@ enum Asking {
     Undecided,
     /// This run.
     Itself(Clients),
-    /// The service, which says so on each line when something has changed.
+    /// The service, which writes a line whenever something has changed.
     Service(BufReader<UnixStream>),
     /// The service, later in this boot.
     Later,
@@ -55,13 +55,13 @@ pub(super) struct Leasing {
 }
 
 impl Leasing {
-    /// Asks in this manner.
+    /// Requests leases in this way.
     pub(super) fn new(words: DhcpWords) -> Leasing {
         Leasing { words, ..Leasing::default() }
     }
 
-    /// Keeps the files of the leased links, has somebody ask, and tells the clients which links carry packets. Returns the
-    /// links that a lease is waited for, and how long.
+    /// Updates the files of the leased links, has leases requested, and tells the clients which links carry packets.
+    /// Returns the links whose lease is waited for, and how long.
     pub(super) async fn follow(
         &mut self,
         machine: &Machine,
@@ -78,7 +78,7 @@ impl Leasing {
             let Some(link) = planned.resolved.link(name) else { continue };
             let before = self.entries.get(name).unwrap_or(known);
             let mut entry = before.clone();
-            // Whoever applies again asks again.
+            // Each apply requests again.
             if known.is_released() && !self.entries.contains_key(name) {
                 let dhcp6 = known.dhcp6.as_ref().map(|_| Entry6::default());
                 entry = LeaseEntry { only_dhcp6: known.only_dhcp6, dhcp6, ..LeaseEntry::new(name) };
@@ -140,7 +140,7 @@ impl Leasing {
         }
     }
 
-    /// Waits until a link has another lease than before. Never where nobody asks; cancel safe.
+    /// Waits until a link's lease has changed. Never if nobody requests; cancel safe.
     pub(super) async fn changed(&mut self, machine: &Machine) {
         match &mut self.asking {
             Asking::Itself(clients) => loop {
@@ -157,7 +157,7 @@ impl Leasing {
                 let mut line = String::new();
                 match stream.read_line(&mut line).await {
                     Ok(1..) => self.entries = entry::all(machine),
-                    // The service has ended: what it knew is in the files.
+                    // The service has exited: its state is in the files.
                     _ => self.asking = Asking::Undecided,
                 }
             }
@@ -165,7 +165,7 @@ impl Leasing {
         }
     }
 
-    /// What is to be said where nobody renews what this run has leased: complete sentences.
+    /// The notes if nobody renews what this run has leased: complete sentences.
     pub(super) fn unrenewed(&self, machine: &Machine, planned: &Planned) -> Vec<String> {
         let Asking::Itself(_) = &self.asking else { return Vec::new() };
         let service = handoff::renewal(machine);
@@ -184,14 +184,14 @@ impl Leasing {
     }
 }
 
-/// Waits within a bound until every link that the service asks on has a lease.
+/// Waits within a bound until every link of the service has a lease.
 pub(super) async fn awaited(
     machine: &Machine,
     bound: Duration,
     stop: &mut (impl Future<Output = ()> + Unpin),
     progress: &mut dyn FnMut(&str),
 ) {
-    // Nobody asks where no service runs.
+    // Without a running service nobody requests.
     let Ok(stream) = UnixStream::connect(machine.leases_socket()).await else { return };
     let mut stream = BufReader::new(stream);
     let end = Instant::now() + bound;
@@ -221,8 +221,8 @@ pub(super) async fn awaited(
     }
 }
 
-/// Starts the clients of links that have none, ends those of links that are gone, and says which links carry packets and
-/// which leased addresses somebody else has.
+/// Starts the clients of links that have none, ends those of removed links, and tells them which links carry packets
+/// and which leased addresses another host has.
 pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntry>, inventory: &Inventory) {
     let asks = |link: &str, family: Family| {
         let entry = entries.get(link).filter(|_| inventory.link(link).is_some());
@@ -264,19 +264,19 @@ pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntr
     }
 }
 
-/// A lease whose address is on the link was confirmed in this boot.
+/// Whether a lease whose address is on the link was confirmed in this boot.
 fn has_address(inventory: &Inventory, name: &str, lease: Option<&Lease>) -> bool {
     let address = lease.map(|lease| std::net::IpAddr::V4(lease.terms.address.addr()));
     inventory.addresses.iter().any(|a| a.link == name && Some(a.net.addr()) == address)
 }
 
-/// A link that carries packets: it has carrier, and the kernel holds it for operational. A bond without an active member
-/// and a bridge without a forwarding port have none.
+/// Whether a link carries packets: it has carrier, and the kernel considers it operational. A bond without an active
+/// member and a bridge without a forwarding port are not.
 pub(super) fn is_ready(link: &ObservedLink) -> bool {
     link.up && link.carrier && matches!(link.operstate.as_str(), "up" | "unknown" | "")
 }
 
-/// Takes what a client has learnt into the link's file.
+/// Writes what a client has learnt to the link's file.
 pub(super) fn note(entry: &mut LeaseEntry, news: &News) {
     let given_up = (news.state == "RELEASED").then_some(LeaseEnd::Released);
     let lost = news.lost.clone().or(given_up);
@@ -305,14 +305,14 @@ pub(super) fn note(entry: &mut LeaseEntry, news: &News) {
     }
 }
 
-/// A machine on which the file cannot be written still has its network.
+/// If the file cannot be written, the machine still has its network.
 pub(super) fn keep(machine: &Machine, entry: &LeaseEntry) {
     if let Err(error) = entry.keep(machine) {
         log::warn!("the lease file of {} cannot be written: {error}", entry.link);
     }
 }
 
-/// Who asks on a link, and how; `None` if it is no Ethernet.
+/// Who asks on a link, and how; `None` if it is not Ethernet.
 fn config(link: &ResolvedLink, planned: &Planned, machine: &Machine, words: &DhcpWords) -> Option<Config> {
     let observed = planned.inventory.link(&link.name).filter(|link| link.layer == LinkLayer::Ether)?;
     let mac = observed.mac?.as_bytes().try_into().ok()?;

@@ -1,6 +1,6 @@
-//! The service that keeps leases (netapply-lease.service): one program for all links. It goes on with the files below
-//! /run/netapply/leases, so that being killed costs nothing; it takes the lock only while it changes something; it changes
-//! only what a lease is the reason of. It gives a lease up only when it is asked to, by `netapply leases --release`.
+//! The service that keeps leases (netapply-lease.service): one program for all links. It continues with the files below
+//! /run/netapply/leases, so that being killed costs nothing; it takes the lock only while it changes something; it
+//! changes only what a lease may cause. It releases a lease only on request, by `netapply leases --release`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -43,22 +43,22 @@ use crate::report::places::Places;
 use crate::report::systemd;
 use crate::resolve::Missing;
 
-/// How long giving a lease up may take.
+/// How long releasing a lease may take.
 const RELEASE_BOUND: Duration = Duration::from_secs(5);
-/// After a change that failed, the next try; each further one waits twice as long.
+/// When a failed change is tried again; each further attempt waits twice as long.
 const AGAIN: Duration = Duration::from_secs(30);
 /// The longest of these waits.
 const LONGEST_AGAIN: Duration = Duration::from_secs(1800);
 /// How long a verification after a change may wait for the network.
 const VERIFY_WAIT: &str = "--wait=30";
-/// Longest order that is read.
+/// The longest order that is read.
 const LONGEST_ORDER: usize = 64;
 
-/// What somebody wants of the service.
+/// An order for the service.
 enum Order {
     /// The files were changed: read them again.
     Take,
-    /// Give this link's lease up.
+    /// Release this link's lease.
     Release(String),
 }
 
@@ -90,10 +90,10 @@ struct Service<'a> {
     clients: Clients,
     entries: BTreeMap<String, LeaseEntry>,
     listener: UnixListener,
-    /// Those who want to hear of changes.
+    /// Clients that subscribed to changes.
     listeners: Vec<OwnedWriteHalf>,
     orders: (UnboundedSender<Order>, UnboundedReceiver<Order>),
-    /// A lease has other terms than the last report knows.
+    /// A lease's terms have changed since the last report.
     other_terms: bool,
 }
 
@@ -118,7 +118,7 @@ impl<'a> Service<'a> {
         self.follow().await.map_err(cannot)?;
         systemd::notify("READY=1");
         self.status();
-        // What the leases of an earlier service or of the initramfs ask for may have to be done still.
+        // What the leases of an earlier service or of the initramfs require may still have to be done.
         let mut due = true;
         let mut adjusting: Option<Adjusting<'_>> = None;
         let mut retry: Option<Instant> = None;
@@ -200,14 +200,14 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
-    /// Has a client on each link that is to be leased.
+    /// Has a client on each link that should be leased.
     async fn follow(&mut self) -> Result<(), Failure> {
         let inventory = observed().await?;
         follow(&mut self.clients, &self.entries, &inventory);
         Ok(())
     }
 
-    /// Tells everybody that something has changed.
+    /// Tells all subscribers that something has changed.
     async fn tell(&mut self) {
         let mut kept = Vec::new();
         for mut listener in std::mem::take(&mut self.listeners) {
@@ -233,7 +233,7 @@ impl<'a> Service<'a> {
     }
 }
 
-/// Reads orders, a line each, until whoever gives them goes away.
+/// Reads orders, one per line, until the connection is closed.
 async fn orders(read: OwnedReadHalf, tell: UnboundedSender<Order>) {
     let mut lines = BufReader::new(read).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -256,8 +256,8 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Has a report that says whether the network works follow a change: `netapply verify`, without an output of its own. Where
-/// nothing was verified before, nobody waits for it; an initramfs has the consoles to itself.
+/// Updates the report after a change: runs `netapply verify`, without its own output. Not if nothing was verified
+/// before; in an initramfs the consoles stay free.
 fn verified_again(machine: &Machine) -> Option<Child> {
     let last: serde_json::Value = Places(machine).last().ok()?;
     let verified = matches!(last["verdict"].as_str(), Some("works" | "unverified" | "faults"));
@@ -283,7 +283,7 @@ async fn ended(child: &mut Option<Child>) {
     }
 }
 
-/// Half of what systemd gives between two signs of life (sd_watchdog_enabled(3)).
+/// Half of systemd's watchdog interval (sd_watchdog_enabled(3)).
 fn watchdog() -> Option<Duration> {
     let microseconds = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
     Some(Duration::from_micros(microseconds) / 2)
@@ -293,7 +293,7 @@ async fn observed() -> Result<Inventory, Failure> {
     read::inventory(&mut Session::open(NetlinkFamily::Route)?).await
 }
 
-/// Brings the links to what their leases say. False where that has to be tried again.
+/// Applies the leases to the links. False if that has to be tried again.
 async fn adjust(machine: &Machine) -> bool {
     let Some(saved) = Saved::load(machine) else { return true };
     let never = &mut std::future::pending();
@@ -320,8 +320,8 @@ async fn adjust(machine: &Machine) -> bool {
             let step = plan.step(number).map_or_else(String::new, |step| script::brief(&step.action));
             log::warn!("{step}: {trouble}");
         }
-        // What was interrupted or lost is tried again; what other tools or the host name refuse is not, since it would be
-        // refused again.
+        // Interrupted or lost steps are tried again; those that other tools or the host name refused are not, since
+        // they would be refused again.
         let again = outcome.unsure || outcome.cost(&plan) == Some(apply::Cost::Network);
         Ok::<bool, Failure>(!again)
     };
@@ -331,7 +331,7 @@ async fn adjust(machine: &Machine) -> bool {
     })
 }
 
-/// Gives leases up where no service runs.
+/// Releases leases if the service does not run.
 async fn release_here(machine: &Machine, links: &[String]) -> bool {
     let Ok(inventory) = observed().await else { return false };
     let mut entries = entry::all(machine);
@@ -354,7 +354,7 @@ async fn release_here(machine: &Machine, links: &[String]) -> bool {
     adjust(machine).await
 }
 
-/// `netapply leases --release`: by the service where it runs, else here.
+/// `netapply leases --release`: by the service if it runs, else here.
 pub(super) fn release(args: &Args) -> Exit {
     let machine = Machine::default();
     let known = entry::all(&machine);

@@ -1,4 +1,4 @@
-//! Any description that netplan can express is read back as it was.
+//! Any description that netplan can express is read back unchanged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -87,7 +87,7 @@ fn rule() -> impl Strategy<Value = Rule> {
     )
 }
 
-/// A value that an option takes and netplan can say.
+/// A value that an option accepts and netplan can express.
 fn value(parameter: &options::Parameter, row: &'static Attribute) -> BoxedStrategy<OptionValue> {
     let least = i64::from(parameter.zero_is_unset());
     match row.form {
@@ -272,7 +272,7 @@ fn written(desired: &Desired) -> String {
     files.into_iter().next().map_or("network: {}\n".to_owned(), |file| file.text)
 }
 
-/// The whole of a description but for places, which a printed one does not have.
+/// A complete description without places, which a written one does not have.
 fn without_places(desired: &Desired) -> String {
     crate::export::tests::without_places(&format!("{desired:#?}"))
 }
@@ -282,7 +282,7 @@ proptest! {
 
     #[test]
     fn a_printed_description_reads_back_the_same(desired in description()) {
-        // The sections of the document put the links into another order.
+        // The sections of the document reorder the links.
         let mut desired = desired;
         let text = written(&desired);
         let mut diags = Vec::new();

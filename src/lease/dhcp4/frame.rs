@@ -1,4 +1,4 @@
-//! What carries messages on a link that has no address yet: Ethernet, IPv4 and UDP headers made and read by hand.
+//! The framing of messages on a link without an address: Ethernet, IPv4 and UDP headers by hand.
 
 use std::net::Ipv4Addr;
 
@@ -30,14 +30,14 @@ pub fn broadcast(payload: &[u8], mac: Mac, from: Ipv4Addr) -> Vec<u8> {
     udp.extend([0, 0]);
     udp.extend(payload);
     let sum = match udp_sum(from, to, &udp) {
-        // 0 is no sum (RFC 768).
+        // 0 means no checksum (RFC 768).
         0 => 0xffff,
         sum => sum,
     };
     udp[6..8].copy_from_slice(&sum.to_be_bytes());
     let mut ip = [0_u8; IP];
     ip[0] = 0x45;
-    // Precedence "internetwork control", as other clients mark it.
+    // Precedence "internetwork control", as set by other clients.
     ip[1] = 0xc0;
     ip[2..4].copy_from_slice(&(udp_length + IP as u16).to_be_bytes());
     ip[8] = 64;
@@ -52,18 +52,18 @@ pub fn broadcast(payload: &[u8], mac: Mac, from: Ipv4Addr) -> Vec<u8> {
     frame
 }
 
-/// The DHCP message for a client in a frame, and who sent it. `whole` is false where the kernel or a virtual NIC has left
-/// the UDP check sum for the hardware to fill in.
+/// The DHCP message for a client in a frame, and its sender. `whole` is false if the kernel or a virtual NIC has left
+/// the UDP checksum for the hardware to fill in.
 pub fn payload(frame: &[u8], whole: bool) -> Option<(Ipv4Addr, &[u8])> {
     let packet = frame.get(ETHERNET..).filter(|_| frame[12..14] == IPV4)?;
     let header_length = usize::from(packet.first()? & 0x0f) * 4;
     let version = packet.first()? >> 4;
     let header = packet.get(..header_length).filter(|h| version == 4 && h.len() >= IP)?;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    // No part of a packet: neither more fragments nor an offset.
+    // Not a fragment: neither more fragments nor an offset.
     let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
     (header[9] == UDP_PROTOCOL && fragment == 0 && checksum(header) == 0).then_some(())?;
-    // Behind the packet a frame may be padded.
+    // After the packet a frame may be padded.
     let datagram = packet.get(header_length..total)?;
     let &[_, _, high, low, long, short, sum_high, sum_low, ..] = datagram else { return None };
     let length = usize::from(u16::from_be_bytes([long, short]));
@@ -87,7 +87,7 @@ mod tests {
 
     const MAC: Mac = [2, 0, 0, 0, 0, 1];
 
-    /// As a server would answer: the same frame with the ports the other way round, which leaves the sums as they are.
+    /// A server's answer: the same frame with the ports swapped, which keeps the checksums.
     fn answer(payload: &[u8]) -> Vec<u8> {
         let mut frame = broadcast(payload, MAC, [192, 0, 2, 1].into());
         frame[34..38].copy_from_slice(&[0, 67, 0, 68]);
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_damaged_frame_is_dropped() {
         let frame = answer(b"text");
-        // Every byte from the IP header on: the sums cover all of it.
+        // Every byte from the IP header on: the checksums cover all of it.
         for at in 14..frame.len() {
             let mut damaged = frame.clone();
             damaged[at] ^= 0x10;

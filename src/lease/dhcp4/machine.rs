@@ -1,9 +1,9 @@
-//! The protocol's states (RFC 2131, figure 5) without sockets or a clock: an [`ClientEvent`] and the time come in, [`Output`]s
-//! and the next [`Client::deadline`] go out.
+//! The protocol's states (RFC 2131, figure 5) without sockets or a clock: an [`ClientEvent`] and the time come in,
+//! [`Output`]s and the next [`Client::deadline`] go out.
 //!
-//! Three things go beyond the figure. An address is probed before it is used (RFC 5227), and declined where somebody has
-//! it. A link that loses its carrier keeps its lease, and asks whether it still holds (INIT-REBOOT) when the carrier
-//! returns. A lease is in force until it ends, whatever the machine asks meanwhile.
+//! Three things go beyond the figure. An address is probed before it is used (RFC 5227), and declined if another host
+//! has it. A link that loses its carrier keeps its lease, and confirms it (INIT-REBOOT) when the carrier returns. A
+//! lease is in force until it expires, whatever is requested meanwhile.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -16,21 +16,21 @@ use super::terms::{OfferFault, Terms};
 use crate::model::MacAddr;
 pub use crate::socket::arp::Arp;
 
-/// A moment, as the time since the machine was started: it goes on while the machine sleeps (CLOCK_BOOTTIME).
+/// A moment, as the time since boot, including suspend (CLOCK_BOOTTIME).
 pub type Moment = Duration;
 
 /// The delay before the first retransmission; it doubles up to [`LONGEST_DELAY`] (RFC 2131, section 4.1).
 const FIRST_DELAY: Duration = Duration::from_secs(4);
 const LONGEST_DELAY: Duration = Duration::from_secs(64);
-/// Each of these delays is up to so much longer or shorter.
+/// Each of these delays varies by up to this much.
 const SPREAD: Duration = Duration::from_secs(1);
-/// How often an offer is asked for before another is sought: 4 + 8 + 16 + 32 s, the example of section 3.1.
+/// How often an offer is requested before another is sought: 4 + 8 + 16 + 32 s, the example of section 3.1.
 const REQUESTS: u32 = 4;
-/// How often a server is asked whether an earlier lease still holds: 4 + 8 s.
+/// How often an earlier lease is confirmed with a server: 4 + 8 s.
 const CONFIRMATIONS: u32 = 2;
-/// After so many messages without an answer the next ones ask for answers by broadcast.
+/// After this many messages without an answer the next ones request broadcast answers.
 const UNICAST_TRIES: u32 = 2;
-/// Between two requests for more time there is at least this much (section 4.4.5).
+/// The minimum time between two renewal requests (section 4.4.5).
 const LEAST_RENEWAL_DELAY: Duration = Duration::from_secs(60);
 /// How long a client that declined an address waits (section 3.1, step 5).
 const AFTER_DECLINE: Duration = Duration::from_secs(10);
@@ -42,14 +42,14 @@ const PROBES: u32 = 3;
 /// Announcements of an address, and the time between them (RFC 5227, section 1.1).
 const ANNOUNCEMENTS: u32 = 2;
 const BETWEEN_ANNOUNCEMENTS: Duration = Duration::from_secs(2);
-/// The shortest time for which IPv4 is off where a network asks for that (MIN_V6ONLY_WAIT of RFC 8925).
+/// The shortest time for which IPv4 is off if a network requests that (MIN_V6ONLY_WAIT of RFC 8925).
 const LEAST_IPV6_ONLY: Duration = Duration::from_secs(300);
-/// The longest message that is taken: what fits an Ethernet frame.
+/// The longest message that is accepted: what fits an Ethernet frame.
 const LONGEST_MESSAGE: [u8; 2] = 1472_u16.to_be_bytes();
-/// Servers that are remembered.
+/// How many servers are remembered.
 const MOST_SERVERS: usize = 8;
 
-/// What servers are asked to tell; 121 before 33 and 3 (RFC 3442).
+/// The parameter request list; 121 before 33 and 3 (RFC 3442).
 const PARAMETERS: [u8; 13] = [
     options::SUBNET_MASK,
     options::ROUTES,
@@ -87,15 +87,15 @@ pub struct Config {
     pub mac: Mac,
     /// Option 61.
     pub client_id: Vec<u8>,
-    /// The machine's name as it is sent.
+    /// The machine's name, as sent.
     pub host_name: Option<String>,
     /// Option 60.
     pub vendor_class: Option<String>,
     /// Option 77.
     pub user_class: Option<String>,
-    /// The lifetime that is asked for, in seconds.
+    /// The requested lifetime, in seconds.
     pub lifetime: Option<u32>,
-    /// The link can do without IPv4 where the network asks for that (RFC 8925).
+    /// The link can do without IPv4 if the network requests that (RFC 8925).
     pub ipv6_only: bool,
     /// Whether the address is probed.
     pub detection: Detection,
@@ -104,14 +104,13 @@ pub struct Config {
     pub others: Vec<Ipv4Addr>,
 }
 
-/// A lease, and since when.
+/// A lease, and when it began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// What was granted.
     #[serde(flatten)]
     pub terms: Terms,
-    /// When it was asked for, in milliseconds since the machine was started: lifetimes count from there (RFC 2131,
-    /// section 4.4.1).
+    /// When it was requested, in milliseconds since boot: lifetimes count from there (RFC 2131, section 4.4.1).
     pub asked: u64,
 }
 
@@ -121,39 +120,39 @@ impl Lease {
         self.terms.lifetime.map(|_| since + Duration::from_secs(seconds.into()))
     }
 
-    /// When it is to be renewed; `None` for one without end.
+    /// When to renew it; `None` if it does not expire.
     pub fn t1(&self) -> Option<Moment> {
         self.at(self.terms.t1)
     }
 
-    /// When any server is to be asked.
+    /// When to rebind, with any server.
     pub fn t2(&self) -> Option<Moment> {
         self.at(self.terms.t2)
     }
 
-    /// When it ends.
+    /// When it expires.
     pub fn end(&self) -> Option<Moment> {
         self.at(self.terms.lifetime?)
     }
 
-    /// Whether it may be used.
+    /// Whether it is still valid.
     pub fn is_in_force(&self, now: Moment) -> bool {
         self.end().is_none_or(|end| now < end)
     }
 }
 
-/// What happens to a client.
+/// An event for a client.
 #[derive(Copy, Clone, Debug)]
 pub enum ClientEvent<'a> {
     /// The link carries packets from now on, or no longer.
     Carrier(bool),
-    /// The deadline has come. A call before that does nothing.
+    /// The deadline has been reached. An earlier call does nothing.
     Timer,
     /// The payload of a datagram for the client's port.
     Message(&'a [u8]),
     /// ARP was heard.
     Arp(Arp),
-    /// The lease is to be given up.
+    /// The lease should be released.
     Release,
 }
 
@@ -178,7 +177,7 @@ pub enum Output {
     },
     /// Send an ARP packet.
     Arp(Arp),
-    /// This lease is in force from now on; another one is not.
+    /// This lease is in force from now on, and no other.
     Bound(Lease),
     /// The lease is no longer in force.
     Lost(LeaseEnd),
@@ -188,21 +187,21 @@ pub enum Output {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LeaseEnd {
-    /// It ended, and no server renewed it.
+    /// It expired, and no server renewed it.
     Expired,
-    /// A server said that it does not hold.
+    /// A server said that it is not valid.
     Refused,
-    /// The network asks to do without IPv4.
+    /// The network requests to do without IPv4.
     Ipv6Only,
-    /// It was given up.
+    /// It was released.
     Released,
 }
 
-/// What was heard since the client began to ask, for a person who wonders why no address comes.
+/// What was heard since the client started, for a person who wonders why no address is assigned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Account {
-    /// Messages sent without an answer since the last one that counted.
+    /// Messages sent without an answer since the last valid one.
     pub unanswered: u32,
     /// Servers that offered something, with the address.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -210,7 +209,7 @@ pub struct Account {
     /// The last refusal by a server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
-    /// The last address that somebody else had, and the hardware address of whoever has it.
+    /// The last address in use by another host, and that host's hardware address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Conflict>,
     /// Answers that could not be read.
@@ -220,14 +219,14 @@ pub struct Account {
 /// An offer that was heard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offered {
-    /// The server; 0.0.0.0 where it does not say.
+    /// The server; 0.0.0.0 if not given.
     pub server: Ipv4Addr,
     /// The address.
     pub address: Ipv4Addr,
-    /// Why it was not taken.
+    /// Why it was not accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_taken: Option<OfferFault>,
-    /// It was asked for, and the server kept silent.
+    /// It was requested, and the server did not answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,
 }
@@ -235,9 +234,9 @@ pub struct Offered {
 /// A refusal (DHCPNAK).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// The server; 0.0.0.0 where it does not say.
+    /// The server; 0.0.0.0 if not given.
     pub server: Ipv4Addr,
-    /// The address that was asked for.
+    /// The requested address.
     pub address: Ipv4Addr,
 }
 
@@ -246,20 +245,20 @@ pub struct Refused {
 pub struct Conflict {
     /// The address.
     pub address: Ipv4Addr,
-    /// Whose it is.
+    /// Its owner.
     pub mac: MacAddr,
 }
 
-/// An exchange: its number, and when it began.
+/// An exchange: its transaction id, and when it began.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 struct Exchange {
     xid: u32,
     began: Moment,
     /// Messages sent.
     sent: u32,
-    /// `secs`: of a request for an offer those of the message that the offer answers.
+    /// `secs`; a request has the value of the message that the offer answers.
     seconds: u16,
-    /// Answers are to come by broadcast.
+    /// Request broadcast answers.
     broadcast: bool,
     /// When the last one was sent.
     last: Moment,
@@ -269,9 +268,9 @@ struct Exchange {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// The link carries nothing.
+    /// The link carries no packets.
     Down,
-    /// Nothing is asked until then.
+    /// Nothing is requested until then.
     Init {
         at: Moment,
     },
@@ -290,11 +289,11 @@ enum State {
     },
     Renewing(Exchange),
     Rebinding(Exchange),
-    /// Given up: nothing more is asked.
+    /// Released: nothing more is requested.
     Released,
 }
 
-/// Numbers that nobody can guess.
+/// Unpredictable random numbers.
 pub type Random<'r> = &'r mut dyn FnMut() -> u32;
 
 /// A client of one link.
@@ -304,9 +303,9 @@ pub struct Client {
     state: State,
     /// What is in force.
     lease: Option<Lease>,
-    /// The lease has been confirmed since the link got its carrier, so that nobody need be asked.
+    /// The lease has been confirmed since the link got its carrier, so no server need be asked.
     confirmed: bool,
-    /// An address to ask for: the last one.
+    /// An address to request: the last one.
     wanted: Option<Ipv4Addr>,
     /// Refusals and conflicts in a row.
     refusals: u32,
@@ -315,8 +314,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of a link that carries nothing yet. A `kept` lease that is in force stays so; where it is `confirmed`, no
-    /// server is asked before it has to be renewed.
+    /// A client of a link that carries no packets yet. A `kept` lease that is in force stays so; if it is `confirmed`,
+    /// no server is asked before it has to be renewed.
     pub fn new(config: Config, kept: Option<Lease>, confirmed: bool, now: Moment) -> Client {
         let wanted = kept.as_ref().map(|lease| lease.terms.address.addr());
         let lease = kept.filter(|lease| lease.is_in_force(now));
@@ -358,7 +357,7 @@ impl Client {
         }
     }
 
-    /// Whether it waits for packets: in between nothing has to wake the machine.
+    /// Whether it waits for packets: otherwise nothing needs to wake the machine.
     pub fn listens(&self) -> bool {
         !matches!(self.state, State::Down | State::Init { .. } | State::Bound { .. } | State::Released)
     }
@@ -424,7 +423,7 @@ impl Client {
         }
     }
 
-    /// The lease that is in force holds.
+    /// The lease in force is valid.
     fn bind(&mut self, now: Moment) {
         self.confirmed = true;
         self.state = State::Bound { announced: ANNOUNCEMENTS, next: now };
@@ -454,7 +453,7 @@ impl Client {
                 });
                 self.discover(now, random, out);
             }
-            // The lease, if there is one, stays in force until it ends or another comes.
+            // The lease, if any, stays in force until it expires or is replaced.
             State::Rebooting(exchange) if exchange.sent >= CONFIRMATIONS => self.discover(now, random, out),
             State::Selecting(_) | State::Requesting(..) | State::Rebooting(_) => self.send(now, random, out),
             State::Probing { lease, sent, .. } => self.probe(now, lease, sent, random, out),
@@ -487,7 +486,7 @@ impl Client {
         self.send(now, random, out);
     }
 
-    /// Sends what the state asks for, and says when it is to be sent again.
+    /// Sends the message of the current state, and schedules the next one.
     fn send(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output>) {
         let lease = self.lease.clone();
         let held = lease.as_ref().map_or(Ipv4Addr::UNSPECIFIED, |lease| lease.terms.address.addr());
@@ -544,7 +543,7 @@ impl Client {
         self.account.unanswered = self.account.unanswered.saturating_add(1);
     }
 
-    /// A message with what every one has, and option 50 and 54 where they are given.
+    /// A message with the common options, and options 50 and 54 if given.
     fn query(
         &self,
         kind: MessageKind,
@@ -585,7 +584,7 @@ impl Client {
             kind,
             xid: exchange.xid,
             seconds: exchange.seconds,
-            // Whoever gets no answer to its hardware address may get one that is for everybody.
+            // A server that cannot answer to the hardware address may be able to broadcast.
             broadcast: exchange.broadcast && held.is_unspecified() && asks,
             address: held,
             mac: config.mac,
@@ -631,19 +630,19 @@ impl Client {
             silent: false,
         });
         if !matches!(self.state, State::Selecting(_)) {
-            // A second server: it is remembered.
+            // Another server: it is remembered.
             return;
         }
         if self.without_ipv4(now, reply, out) {
             return;
         }
         let Ok(terms) = terms else { return };
-        // The same number, and the same beginning for `secs` (RFC 2131, section 4.4.1).
+        // The same transaction id and start for `secs` (RFC 2131, section 4.4.1).
         self.state = State::Requesting(Exchange { sent: 0, ..exchange }, Box::new(terms));
         self.send(now, random, out);
     }
 
-    /// Whether the network asks to do without IPv4, and the link can (RFC 8925, section 3.2).
+    /// Whether the network requests to do without IPv4, and the link can (RFC 8925, section 3.2).
     fn without_ipv4(&mut self, now: Moment, reply: &ServerMessage, out: &mut Vec<Output>) -> bool {
         let wait = reply.options.long(options::IPV6_ONLY).filter(|_| self.config.ipv6_only);
         let Some(wait) = wait else { return false };
@@ -666,7 +665,7 @@ impl Client {
             State::Requesting(_, terms) => Some(terms.address.addr()),
             State::Rebooting(_) => self.wanted,
             State::Renewing(_) | State::Rebinding(_) => self.lease.as_ref().map(|l| l.terms.address.addr()),
-            // Nobody has asked (no rapid commit, RFC 4039).
+            // Unsolicited (no rapid commit, RFC 4039).
             _ => return,
         };
         let checked = Terms::of(reply, &self.config.others).and_then(|terms| match asked {
@@ -692,7 +691,7 @@ impl Client {
         let lease = Lease { terms, asked: exchange.last.as_millis().try_into().unwrap_or(u64::MAX) };
         self.account = Account { conflict: self.account.conflict.take(), ..Account::default() };
         let held = self.lease.as_ref().is_some_and(|held| held.terms.address == lease.terms.address);
-        // What is in use already is not probed: the answer would be our own.
+        // An address in use already is not probed: the answer would be our own.
         if held || self.config.detection == Detection::Off {
             self.take(now, lease, !held, out);
         } else {
@@ -753,7 +752,7 @@ impl Client {
         self.state = State::Probing { lease, sent: sent + 1, next: now + wait };
     }
 
-    /// Whoever speaks from the address, or probes for it too, has it (RFC 5227, section 2.1.1).
+    /// Another host that sends from the address, or probes for it too, has it (RFC 5227, section 2.1.1).
     fn arp(&mut self, now: Moment, arp: Arp, random: Random<'_>, out: &mut Vec<Output>) {
         let State::Probing { lease, .. } = &self.state else { return };
         let address = lease.terms.address.addr();
@@ -783,7 +782,7 @@ impl Client {
             State::Rebinding(_) => self.lease.as_ref().map(|l| (None, l.terms.address.addr())),
             _ => None,
         };
-        // Of a server that was asked by name only its own answer counts.
+        // If a specific server was asked, only its own answer counts.
         let Some((_, address)) = asked.filter(|(by, _)| by.is_none() || *by == server) else { return };
         self.account.unanswered = 0;
         self.account.refused = Some(Refused { server: server.unwrap_or(Ipv4Addr::UNSPECIFIED), address });
@@ -791,7 +790,7 @@ impl Client {
             self.lose(LeaseEnd::Refused, out);
         }
         self.wanted = None;
-        // A server that offers and refuses in turn is not asked at its own speed.
+        // A server that offers and refuses in turn must not set the pace.
         match self.refusals {
             0 => self.discover(now, random, out),
             refusals => self.state = State::Init { at: now + delay(refusals - 1, random) },
@@ -839,13 +838,13 @@ impl Exchange {
     }
 }
 
-/// The delay after so many messages: 4, 8, 16, 32 and then 64 s, each by up to a second longer or shorter.
+/// The delay after this many messages: 4, 8, 16, 32 and then 64 s, each by up to a second longer or shorter.
 fn delay(sent: u32, random: Random<'_>) -> Duration {
     let base = (FIRST_DELAY * (1 << sent.min(4))).min(LONGEST_DELAY);
     between(base - SPREAD, base + SPREAD, random)
 }
 
-/// Half of the time that is left, and at least a minute.
+/// Half of the remaining time, and at least a minute.
 fn renewal_delay(now: Moment, until: Option<Moment>) -> Duration {
     let left = until.map_or(Duration::ZERO, |until| until.saturating_sub(now));
     (left / 2).max(LEAST_RENEWAL_DELAY)

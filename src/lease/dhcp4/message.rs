@@ -1,4 +1,4 @@
-//! A message: the fixed header of BOOTP (RFC 951) and options behind a magic cookie (RFC 2131, section 2).
+//! A message: the fixed header of BOOTP (RFC 951) and options after a magic cookie (RFC 2131, section 2).
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ pub type Mac = [u8; 6];
 
 /// Length of the header, the magic cookie included.
 const HEADER: usize = 240;
-/// What stands before the options (RFC 2131, section 3).
+/// The magic cookie before the options (RFC 2131, section 3).
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 /// `op` of a client's message and of a server's.
 const REQUEST: u8 = 1;
@@ -17,12 +17,12 @@ const REPLY: u8 = 2;
 /// `htype` and `hlen` of Ethernet (RFC 1700).
 const ETHERNET: u8 = 1;
 const MAC_LENGTH: u8 = 6;
-/// BOOTP relays drop what is shorter (RFC 1542, section 2.1).
+/// BOOTP relays drop shorter messages (RFC 1542, section 2.1).
 const SHORTEST: usize = 300;
-/// The bit of `flags` that asks for answers by broadcast (RFC 2131, section 4.1).
+/// The bit of `flags` that requests broadcast answers (RFC 2131, section 4.1).
 const BROADCAST: u16 = 0x8000;
 
-/// What a message is for: option 53.
+/// The type of a message: option 53.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the RFC's
 pub enum MessageKind {
@@ -42,12 +42,12 @@ impl MessageKind {
     }
 }
 
-/// A server's answer, as far as its form goes: what it grants is not believed yet.
+/// A well-formed server's answer, whose terms are not checked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerMessage {
     /// Offer, ACK or NAK.
     pub kind: MessageKind,
-    /// The number of the exchange that it belongs to.
+    /// The transaction id.
     pub xid: u32,
     /// The address that it is about (`yiaddr`); 0.0.0.0 in a NAK.
     pub address: Ipv4Addr,
@@ -55,11 +55,11 @@ pub struct ServerMessage {
     pub relay: Ipv4Addr,
     /// The client's hardware address (`chaddr`).
     pub mac: Mac,
-    /// The options, of `file` and `sname` too where they are used for options.
+    /// The options, including those in `file` and `sname`.
     pub options: MessageOptions,
 }
 
-/// Why what came in is no answer that counts.
+/// Why a packet is not a valid answer.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// Shorter than the header.
@@ -68,7 +68,7 @@ pub enum Malformed {
     Foreign,
     /// No magic cookie: plain BOOTP.
     NoCookie,
-    /// An option is longer than what holds it.
+    /// An option extends beyond its field.
     Options,
     /// Without a type, or of a type that servers do not send.
     Type,
@@ -78,7 +78,7 @@ impl ServerMessage {
     /// Reads the UDP payload of a server's answer.
     ///
     /// # Errors
-    /// It is none, or its options do not fit into it.
+    /// It is not an answer, or its options are malformed.
     pub fn read(bytes: &[u8]) -> Result<ServerMessage, Malformed> {
         let header: &[u8; HEADER] = bytes.first_chunk().ok_or(Malformed::Short)?;
         if header[0] != REPLY || header[1] != ETHERNET || header[2] != MAC_LENGTH {
@@ -109,17 +109,17 @@ impl ServerMessage {
 pub struct ClientMessage<'a> {
     /// What it asks.
     pub kind: MessageKind,
-    /// The number of the exchange.
+    /// The transaction id.
     pub xid: u32,
     /// Seconds since the client began to ask.
     pub seconds: u16,
-    /// Answers are to come by broadcast.
+    /// Request broadcast answers.
     pub broadcast: bool,
     /// The address that the client has and answers ARP for (`ciaddr`), else 0.0.0.0.
     pub address: Ipv4Addr,
     /// The client's hardware address.
     pub mac: Mac,
-    /// Options in the order in which they are sent; each at most 255 bytes long.
+    /// Options in sending order; each at most 255 bytes long.
     pub options: Vec<(u8, &'a [u8])>,
 }
 

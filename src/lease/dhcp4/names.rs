@@ -1,14 +1,14 @@
-//! Domain names: as DNS packs several of them (RFC 1035, section 4.1.4, by RFC 3397), and which ones are believed.
+//! Domain names: in DNS encoding, several at once (RFC 1035, section 4.1.4, by RFC 3397), and which are accepted.
 
-/// Names that are kept of a list.
+/// How many names of a list are kept.
 pub const MOST: usize = 64;
-/// The longest name as it is written (RFC 1035, section 2.3.4).
+/// The longest name in text form (RFC 1035, section 2.3.4).
 const LONGEST: usize = 253;
 /// The two bits that make a length a pointer.
 const POINTER: u8 = 0b1100_0000;
 
-/// A name that may stand in a file, a shell or on a console: labels of letters, digits, `-` and `_`. In lowercase as it
-/// was written, without the dot at its end.
+/// A name that is safe in a file, a shell or on a console: labels of letters, digits, `-` and `_`. Its case is kept, a
+/// trailing dot is removed.
 pub fn checked(name: &str) -> Option<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let good = |label: &str| {
@@ -18,8 +18,8 @@ pub fn checked(name: &str) -> Option<String> {
     (name.len() <= LONGEST && name.split('.').all(good)).then(|| name.to_owned())
 }
 
-/// Names one after the other, each of which may end in a pointer to an earlier place. Those that are not [`checked`] are
-/// left out; `None` where the packing itself is broken.
+/// A sequence of names, each of which may end in a pointer to an earlier place. Those that are not [`checked`] are left
+/// out; `None` if the encoding itself is invalid.
 pub fn read(bytes: &[u8]) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut at = 0;
@@ -35,7 +35,7 @@ pub fn read(bytes: &[u8]) -> Option<Vec<String>> {
 fn one(bytes: &[u8], start: usize) -> Option<(String, usize)> {
     let mut name = String::new();
     let mut next = None;
-    // A pointer leads to an earlier place than the last one, so that none leads in a circle.
+    // A pointer must lead to an earlier place than the last one, so that there are no cycles.
     let (mut at, mut bound) = (start, start);
     loop {
         let length = *bytes.get(at)?;
@@ -53,7 +53,7 @@ fn one(bytes: &[u8], start: usize) -> Option<(String, usize)> {
             if !name.is_empty() {
                 name.push('.');
             }
-            // A byte that is no letter makes the name one that is not believed.
+            // A dot within a label makes the name invalid.
             name.extend(label.iter().map(|b| if *b == b'.' { '\0' } else { char::from(*b) }));
             (name.len() <= 4 * LONGEST).then_some(())?;
             at += 1 + usize::from(length);

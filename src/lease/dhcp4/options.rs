@@ -1,4 +1,4 @@
-//! Options of a message (RFC 2132), whose parts are put together (RFC 3396) before anybody reads them.
+//! Options of a message (RFC 2132), whose parts are concatenated (RFC 3396) before they are read.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -28,66 +28,66 @@ codes! {
     MTU 26;
     /// Broadcast address.
     BROADCAST 28;
-    /// Routes by class: displaced by option 121.
+    /// Routes by class: superseded by option 121.
     CLASSFUL_ROUTES 33;
     /// Time servers (NTP).
     TIME_SERVERS 42;
-    /// What a vendor has agreed with itself.
+    /// Vendor-specific information.
     VENDOR_SPECIFIC 43;
-    /// The address that the client would like to have.
+    /// The requested address.
     REQUESTED_ADDRESS 50;
     /// Lifetime of the lease in seconds.
     LEASE_TIME 51;
-    /// Whether `file` and `sname` hold options.
+    /// Whether `file` and `sname` contain options.
     OVERLOAD 52;
-    /// What the message is for.
+    /// The message type.
     MESSAGE_TYPE 53;
-    /// The server that the message is of, or for.
+    /// The server identifier.
     SERVER 54;
-    /// What the client would like to be told.
+    /// The parameter request list.
     PARAMETER_LIST 55;
-    /// What a server has to say, for a person.
+    /// An error message for a person.
     MESSAGE 56;
-    /// The longest message that the client takes.
+    /// The maximum message size.
     LONGEST_MESSAGE 57;
-    /// When to renew, in seconds.
+    /// When to renew, in seconds (T1).
     T1 58;
-    /// When to ask any server, in seconds.
+    /// When to rebind with any server, in seconds (T2).
     T2 59;
-    /// Kind of the client.
+    /// The vendor class.
     VENDOR_CLASS 60;
-    /// Who the client is.
+    /// The client identifier.
     CLIENT_ID 61;
-    /// Kind of the user (RFC 3004).
+    /// The user class (RFC 3004).
     USER_CLASS 77;
-    /// How long a client that can do without IPv4 is to do without (RFC 8925).
+    /// How long a client that can do without IPv4 should do without it (RFC 8925).
     IPV6_ONLY 108;
     /// Domains to search (RFC 3397).
     SEARCH 119;
     /// Routes (RFC 3442).
     ROUTES 121;
-    /// Nothing follows.
+    /// The end.
     END 255;
 }
 
-/// Fills space.
+/// Padding.
 const PAD: u8 = 0;
-/// Routes that are kept of a message.
+/// How many routes of a message are kept.
 const MOST_ROUTES: usize = 256;
-/// Addresses that are kept of a list.
+/// How many addresses of a list are kept.
 const MOST_ADDRESSES: usize = 64;
 
-/// The options of a message, the parts of each put together in the order of RFC 3396.
+/// The options of a message, the parts of each concatenated in the order of RFC 3396.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageOptions(BTreeMap<u8, Vec<u8>>);
 
 impl MessageOptions {
-    /// Reads the field of options, and `file` and `sname` where option 52 says that they hold some. `None`: an option is
-    /// longer than what is left of its field.
+    /// Reads the options field, and `file` and `sname` if option 52 says that they contain some. `None`: an option
+    /// extends beyond its field.
     pub fn read(field: &[u8], file: &[u8], server_name: &[u8]) -> Option<MessageOptions> {
         let mut options = MessageOptions::default();
         options.add(field)?;
-        // Only the field itself says so: in the others option 52 has no meaning (RFC 2131, section 4.1).
+        // Only the field itself counts: elsewhere option 52 has no meaning (RFC 2131, section 4.1).
         let overload = options.byte(OVERLOAD).unwrap_or(0);
         options.0.remove(&OVERLOAD);
         if overload & 1 != 0 {
@@ -112,7 +112,7 @@ impl MessageOptions {
                 }
             };
         }
-        // Servers leave the end out where a message is full.
+        // Servers omit the end if a message is full.
         Some(())
     }
 
@@ -141,37 +141,36 @@ impl MessageOptions {
         self.long(code).map(Ipv4Addr::from)
     }
 
-    /// Addresses; `None` where the length is wrong.
+    /// Addresses; `None` if the length is wrong.
     pub fn addresses(&self, code: u8) -> Option<Vec<Ipv4Addr>> {
         let (addresses, rest) = self.bytes(code)?.as_chunks_of_four();
         rest.is_empty().then(|| addresses.into_iter().take(MOST_ADDRESSES).map(Ipv4Addr::from).collect())
     }
 
-    /// A text without what servers put behind it: zeroes.
+    /// A text without trailing zeroes, which some servers add.
     pub fn text(&self, code: u8) -> Option<&str> {
         let text = std::str::from_utf8(self.bytes(code)?).ok()?;
         Some(text.trim_end_matches('\0')).filter(|text| !text.is_empty())
     }
 
-    /// One domain, or several with spaces between them, as many servers write option 15. Those that are no names are left
-    /// out.
+    /// One domain, or several with spaces between them, as many servers write option 15. Invalid names are left out.
     pub fn domains(&self) -> Vec<String> {
         let written = self.text(DOMAIN).unwrap_or_default().split(' ');
         written.filter_map(names::checked).take(names::MOST).collect()
     }
 
-    /// Domains to search (RFC 3397); `None` where they cannot be read.
+    /// Domains to search (RFC 3397); `None` if they are malformed.
     pub fn search(&self) -> Option<Vec<String>> {
         names::read(self.bytes(SEARCH)?)
     }
 
-    /// Routes with their gateways (RFC 3442); 0.0.0.0 is no gateway: the subnet is on the link. `None` where they cannot be
-    /// read.
+    /// Routes with their gateways (RFC 3442); 0.0.0.0 is no gateway: the subnet is on-link. `None` if they are
+    /// malformed.
     pub fn routes(&self) -> Option<Vec<(Ipv4Net, Ipv4Addr)>> {
         let mut bytes = self.bytes(ROUTES)?;
         let mut routes = Vec::new();
         while let Some((width, rest)) = bytes.split_first() {
-            // Of the destination only the bytes that matter are written.
+            // Only the significant bytes of the destination are sent.
             let (written, rest) = rest.split_at_checked(usize::from(width.div_ceil(8)))?;
             let mut destination = [0; 4];
             destination.get_mut(..written.len())?.copy_from_slice(written);
@@ -184,24 +183,24 @@ impl MessageOptions {
         Some(routes)
     }
 
-    /// Routes to hosts and to networks by their class (RFC 2132, section 5.8); `None` where the length is wrong.
+    /// Routes to hosts and to networks by their class (RFC 2132, section 5.8); `None` if the length is wrong.
     pub fn classful_routes(&self) -> Option<Vec<(Ipv4Net, Ipv4Addr)>> {
         let addresses = self.addresses(CLASSFUL_ROUTES)?;
         let pairs = addresses.chunks_exact(2);
         pairs.remainder().is_empty().then_some(())?;
-        // A default route is illegal there.
+        // A default route is illegal here.
         let pairs = pairs.filter(|pair| !pair[0].is_unspecified());
         pairs.map(|pair| Some((of_class(pair[0])?, pair[1]))).collect()
     }
 }
 
-/// The network of a destination: by its class (RFC 791) where the rest is zeroes, else the host.
+/// The network of a destination: by its class (RFC 791) if the rest is zeroes, else the host.
 fn of_class(destination: Ipv4Addr) -> Option<Ipv4Net> {
     let net = Ipv4Net::new(destination, natural_length(destination)).ok()?;
     if net.trunc() == net { Some(net) } else { Ipv4Net::new(destination, 32).ok() }
 }
 
-/// The prefix length of an address by its class: what holds where a server sends no mask.
+/// The prefix length of an address by its class: used if a server sends no mask.
 pub fn natural_length(address: Ipv4Addr) -> u8 {
     match address.octets()[0] {
         0..128 => 8,

@@ -1,4 +1,4 @@
-//! What a server grants, checked: the only form in which the rest of the program sees it.
+//! A server's grant, checked: the only form in which the rest of the program sees it.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::message::ServerMessage;
 use super::{names, options};
 
-/// A lifetime without end (RFC 2131, section 3.3).
+/// An infinite lifetime (RFC 2131, section 3.3).
 const INFINITE: u32 = u32::MAX;
-/// A lease that is shorter cannot be renewed in time: seconds.
+/// The shortest lease that can be renewed in time, in seconds.
 const SHORTEST: u32 = 4;
-/// The smallest MTU that is believed: every IPv4 host takes such packets (RFC 791), and IPv6 would go below 1280 in any case.
+/// The smallest accepted MTU: every IPv4 host accepts such packets (RFC 791), and IPv6 would go below 1280 in any case.
 const LEAST_MTU: u16 = 576;
 
 /// What a server grants a link.
@@ -23,10 +23,10 @@ pub struct Terms {
     pub address: Ipv4Net,
     /// The server that grants it.
     pub server: Ipv4Addr,
-    /// The subnet's broadcast address, where the server names one.
+    /// The subnet's broadcast address, if the server sends one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broadcast: Option<Ipv4Addr>,
-    /// Routes with their gateways; without one the destination is on the link.
+    /// Routes with their gateways; without one the destination is on-link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<LeasedRoute>,
     /// Name servers.
@@ -41,15 +41,15 @@ pub struct Terms {
     /// MTU of the link, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
-    /// A name for the machine.
+    /// A host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_name: Option<String>,
-    /// Seconds that the address may be used; `None` is for ever.
+    /// Lifetime of the address in seconds; `None` is forever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<u32>,
-    /// When to renew, in seconds; no meaning without a lifetime.
+    /// When to renew, in seconds; meaningless without a lifetime.
     pub t1: u32,
-    /// When to ask any server, in seconds; no meaning without a lifetime.
+    /// When to rebind with any server, in seconds; meaningless without a lifetime.
     pub t2: u32,
 }
 
@@ -63,25 +63,25 @@ pub struct LeasedRoute {
     pub via: Option<Ipv4Addr>,
 }
 
-/// Why an offer is not taken.
+/// Why an offer is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OfferFault {
-    /// It does not say which server it is of.
+    /// It lacks the server identifier.
     NoServer,
-    /// It does not say for how long.
+    /// It lacks a lifetime.
     NoLifetime,
-    /// It is for so few seconds that it cannot be renewed.
+    /// It is too short to be renewed.
     TooShort(u32),
-    /// The address cannot be a machine's in that subnet.
+    /// The address cannot be a host's in that subnet.
     Unusable(Ipv4Addr),
-    /// The mask has holes.
+    /// The mask is not contiguous.
     Mask(Ipv4Addr),
-    /// The address is its own gateway's.
+    /// The address is also the gateway.
     Gateway(Ipv4Addr),
     /// The address is another link's of this machine.
     OtherLink(Ipv4Addr),
-    /// The address is not the one that was asked for.
+    /// The address is not the requested one.
     OtherAddress(Ipv4Addr),
 }
 
@@ -161,8 +161,8 @@ impl Terms {
     }
 }
 
-/// Routes of option 121, which displaces those by class and the routers where it is there (RFC 3442); of several routers
-/// the first is the preferred one.
+/// Routes of option 121, which supersedes those by class and the routers if present (RFC 3442); of several routers the
+/// first is the preferred one.
 fn routes(reply: &ServerMessage) -> Vec<LeasedRoute> {
     let options = &reply.options;
     let classless = options.routes().filter(|routes| !routes.is_empty());
@@ -188,7 +188,7 @@ fn routes(reply: &ServerMessage) -> Vec<LeasedRoute> {
     seen
 }
 
-/// T1 and T2 in seconds: the server's where they are in order, else half of the lifetime and seven eighths (RFC 2131,
+/// T1 and T2 in seconds: the server's if they are in order, else half of the lifetime and seven eighths (RFC 2131,
 /// section 4.4.5).
 fn times(t1: Option<u32>, t2: Option<u32>, lifetime: u32) -> (u32, u32) {
     let seven_eighths = lifetime - (lifetime / 8).max(1);
@@ -197,13 +197,13 @@ fn times(t1: Option<u32>, t2: Option<u32>, lifetime: u32) -> (u32, u32) {
     (t1.unwrap_or((lifetime / 2).min(t2 - 1)), t2)
 }
 
-/// One machine's: not 0.0.0.0/8, loopback, multicast, reserved or broadcast.
+/// Whether a host can have the address: not 0.0.0.0/8, loopback, multicast, reserved or broadcast.
 fn is_host(address: &Ipv4Addr) -> bool {
     let first = address.octets()[0];
     first != 0 && first < 240 && !address.is_loopback() && !address.is_multicast()
 }
 
-/// The first or last address of a subnet that keeps them for itself.
+/// Whether it is the reserved first or last address of a subnet.
 fn is_end(net: &Ipv4Net) -> bool {
     net.prefix_len() < 31 && (net.addr() == net.network() || net.addr() == net.broadcast())
 }

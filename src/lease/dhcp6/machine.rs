@@ -1,9 +1,9 @@
 //! The protocol's states (RFC 9915, section 18.2) without sockets or a clock: a [`Event6`] and the time come in,
-//! [`Output6`]s and the next [`Client6::deadline`] go out. Every message goes to all servers of the link.
+//! [`Output6`]s and the next [`Client6::deadline`] go out. Every message is sent to all servers on the link.
 //!
-//! One association of addresses is asked for. Whether somebody has an address is found out by the kernel, which gives it
-//! to the link: [`Event6::Duplicate`] says so. A link that loses its carrier keeps its lease, and asks whether the
-//! addresses still belong there (CONFIRM) when the carrier returns.
+//! One association of addresses is requested. The kernel, which adds an address to the link, finds out whether another
+//! host has it: [`Event6::Duplicate`]. A link that loses its carrier keeps its lease, and confirms that the addresses
+//! still belong there (CONFIRM) when the carrier returns.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::super::dhcp4::machine::{LeaseEnd, Moment, Random};
 use super::message::{AnswerKind, Association, ClientQuestion, QueryKind, ServerAnswer, status};
 
-/// First delay, longest delay, and how often or how long at most (RFC 9915, section 7.6); 0 is without a bound.
+/// First delay, longest delay, and how often or how long at most (RFC 9915, section 7.6); 0 is unlimited.
 #[derive(Copy, Clone, Debug)]
 struct Pace {
     first: Duration,
@@ -34,43 +34,43 @@ const fn pace(first: u64, longest: u64, times: u32, whole: u64) -> Pace {
 const SOLICIT: Pace = pace(1, 3600, 0, 0);
 const REQUEST: Pace = pace(1, 30, 10, 0);
 const CONFIRM: Pace = pace(1, 4, 0, 10);
-/// Until T2, and until the last address ends.
+/// Until T2, and until the last address expires.
 const RENEW: Pace = pace(10, 600, 0, 0);
 const REBIND: Pace = RENEW;
 const RELEASE: Pace = pace(1, 0, 4, 0);
 const DECLINE: Pace = RELEASE;
-/// The first message of a link that has just got its carrier waits up to so long.
+/// How long the first message waits at most after a link got its carrier.
 const MOST_DELAY: Duration = Duration::from_secs(1);
-/// After a refusal a server is not asked at its own speed.
+/// A server that refuses must not set the pace.
 const AFTER_REFUSAL: Duration = Duration::from_secs(10);
-/// A server with this preference is taken at once.
+/// A server with this preference is chosen at once.
 const AT_ONCE: u8 = 255;
-/// A lifetime without end, and a T1 or T2 of never.
+/// An infinite lifetime, and a T1 or T2 of never.
 const INFINITE: u32 = u32::MAX;
-/// Servers that are remembered.
+/// How many servers are remembered.
 const MOST_SERVERS: usize = 8;
 
 /// Who asks, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config6 {
-    /// The machine's identifier.
+    /// The machine's identifier (DUID).
     pub duid: Vec<u8>,
-    /// The link's.
+    /// The link's identifier (IAID).
     pub iaid: [u8; 4],
-    /// The machine's name as it is sent.
+    /// The machine's name, as sent.
     pub host_name: Option<String>,
 }
 
-/// An address and when it ends, in milliseconds since the machine was started; `None` is never.
+/// An address and its lifetimes, in milliseconds since boot; `None` is forever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeasedAddress {
     /// The address.
     pub address: Ipv6Addr,
-    /// For new connections.
+    /// Preferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferred_until: Option<u64>,
-    /// At all.
+    /// Valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<u64>,
 }
@@ -82,7 +82,7 @@ pub struct Lease6 {
     pub server: Vec<u8>,
     /// At least one.
     pub addresses: Vec<LeasedAddress>,
-    /// When to renew, and when to ask any server, in milliseconds since the machine was started; `None` is never.
+    /// When to renew, and when to rebind with any server, in milliseconds since boot; `None` is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t1: Option<u64>,
     /// See `t1`.
@@ -100,24 +100,24 @@ pub struct Lease6 {
 }
 
 impl LeasedAddress {
-    /// Whether it may be used.
+    /// Whether it is valid.
     pub fn is_in_force(&self, now: Moment) -> bool {
         self.valid_until.is_none_or(|end| now < Duration::from_millis(end))
     }
 }
 
 impl Lease6 {
-    /// Whether any of its addresses may be used.
+    /// Whether any of its addresses is valid.
     pub fn is_in_force(&self, now: Moment) -> bool {
         self.addresses.iter().any(|address| address.is_in_force(now))
     }
 
-    /// The addresses alone.
+    /// Only the addresses.
     pub fn ips(&self) -> Vec<Ipv6Addr> {
         self.addresses.iter().map(|address| address.address).collect()
     }
 
-    /// What two leases that differ in their times alone have in common.
+    /// The part that two leases have in common if they differ only in their times.
     pub fn without_times(&self) -> Lease6 {
         let addresses = self.addresses.iter().map(|address| LeasedAddress {
             preferred_until: None,
@@ -127,53 +127,53 @@ impl Lease6 {
         Lease6 { addresses: addresses.collect(), t1: None, t2: None, ..self.clone() }
     }
 
-    /// When the first of its addresses ends.
+    /// When the first of its addresses expires.
     fn first_end(&self) -> Option<Moment> {
         self.addresses.iter().filter_map(|address| address.valid_until).min().map(Duration::from_millis)
     }
 }
 
-/// What happens to a client.
+/// An event for a client.
 #[derive(Copy, Clone, Debug)]
 pub enum Event6<'a> {
     /// The link carries packets from now on, or no longer.
     Carrier(bool),
-    /// The deadline has come. A call before that does nothing.
+    /// The deadline has been reached. An earlier call does nothing.
     Timer,
     /// The payload of a datagram for the client's port.
     Message(&'a [u8]),
-    /// Somebody else has this address.
+    /// Another host has this address.
     Duplicate(Ipv6Addr),
-    /// The lease is to be given up.
+    /// The lease should be released.
     Release,
 }
 
 /// What a client wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output6 {
-    /// Send to all servers of the link.
+    /// Send to all servers on the link.
     Send(Vec<u8>),
-    /// This lease is in force from now on; another one is not.
+    /// This lease is in force from now on, and no other.
     Bound(Lease6),
     /// No lease is in force any longer.
     Lost(LeaseEnd),
 }
 
-/// What was heard since the client began to ask, for a person who wonders why no address comes.
+/// What was heard since the client started, for a person who wonders why no address is assigned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Account6 {
-    /// Messages sent without an answer since the last one that counted.
+    /// Messages sent without an answer since the last valid one.
     pub unanswered: u32,
     /// Servers that answered without an address: their identifiers and status codes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub without_address: Vec<(Vec<u8>, u16)>,
-    /// The last address that somebody else had.
+    /// The last address in use by another host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duplicate: Option<Ipv6Addr>,
 }
 
-/// An exchange: its number, and when it began.
+/// An exchange: its transaction id, and when it began.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 struct Exchange6 {
     id: u32,
@@ -185,9 +185,9 @@ struct Exchange6 {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State6 {
-    /// The link carries nothing.
+    /// The link carries no packets.
     Down,
-    /// Nothing is asked until then.
+    /// Nothing is requested until then.
     Init {
         at: Moment,
     },
@@ -200,7 +200,7 @@ enum State6 {
     Rebinding(Exchange6),
     Declining(Exchange6, Ipv6Addr, Vec<u8>),
     Releasing(Exchange6, Vec<Ipv6Addr>, Vec<u8>),
-    /// Given up: nothing more is asked.
+    /// Released: nothing more is requested.
     Released,
 }
 
@@ -211,13 +211,13 @@ pub struct Client6 {
     state: State6,
     /// What is in force.
     lease: Option<Lease6>,
-    /// The longest delay of SOLICIT, where a server has said so.
+    /// The longest delay of SOLICIT, if a server has set it.
     longest_delay: Duration,
     account: Account6,
 }
 
 impl Client6 {
-    /// A client of a link that carries nothing yet. A `kept` lease that is in force stays so.
+    /// A client of a link that carries no packets yet. A `kept` lease that is in force stays so.
     pub fn new(config: Config6, kept: Option<Lease6>, now: Moment) -> Client6 {
         Client6 {
             config,
@@ -238,7 +238,7 @@ impl Client6 {
         &self.account
     }
 
-    /// The state, by the RFC's message.
+    /// The state, named by the RFC's message.
     pub fn state(&self) -> &'static str {
         match self.state {
             State6::Down => "DOWN",
@@ -338,7 +338,7 @@ impl Client6 {
                 self.state = State6::Requesting(Exchange6::new(now, random), best);
             }
             State6::Requesting(exchange, _) if exchange.is_over(REQUEST, now) => self.solicit(now, random),
-            // Nobody answers: the addresses are used on.
+            // Nobody answers: the addresses remain in use.
             State6::Confirming(exchange) if exchange.is_over(CONFIRM, now) => {
                 self.state = State6::Bound;
                 return self.timer(now, random, out);
@@ -359,7 +359,7 @@ impl Client6 {
         }
     }
 
-    /// Takes addresses away that have ended.
+    /// Removes expired addresses.
     fn expire(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
         let Some(lease) = &mut self.lease else { return };
         let before = lease.addresses.len();
@@ -377,7 +377,7 @@ impl Client6 {
         }
     }
 
-    /// After an address was declined: with what is left, or anew.
+    /// After an address was declined: continue with the rest, or start again.
     fn go_on(&mut self, now: Moment, random: Random<'_>) {
         match self.lease {
             Some(_) => self.state = State6::Bound,
@@ -385,7 +385,7 @@ impl Client6 {
         }
     }
 
-    /// Sends what the state asks for, and says when it is to be sent again.
+    /// Sends the message of the current state, and schedules the next one.
     fn send(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
         let held = self.lease.as_ref().map(Lease6::ips).unwrap_or_default();
         let lease_server = self.lease.as_ref().map(|lease| lease.server.clone());
@@ -429,7 +429,7 @@ impl Client6 {
 
     fn answer(&mut self, now: Moment, answer: ServerAnswer, random: Random<'_>, out: &mut Vec<Output6>) {
         let Some(exchange) = self.exchange().copied() else { return };
-        // Before the first message nobody can have answered it.
+        // Nobody can have answered before the first message.
         if answer.id != exchange.id || answer.client != self.config.duid || exchange.sent == 0 {
             return;
         }
@@ -466,7 +466,8 @@ impl Client6 {
         }
     }
 
-    /// Of several servers the one that wants it most is taken, of equals the first (RFC 9915, section 18.2.9).
+    /// Of several servers the one with the highest preference is chosen, of equals the first (RFC 9915, section
+    /// 18.2.9).
     fn advertised(
         &mut self,
         now: Moment,
@@ -483,7 +484,7 @@ impl Client6 {
         }
         self.account.unanswered = 0;
         let better = best.as_ref().is_none_or(|best| answer.preference > best.preference);
-        // After the first delay the first that comes is taken.
+        // After the first delay the first answer is accepted.
         let at_once = answer.preference == AT_ONCE || exchange.sent > 1;
         let best = if better { Box::new(answer) } else { best.unwrap_or_else(|| Box::new(answer)) };
         if at_once {
@@ -494,7 +495,7 @@ impl Client6 {
         }
     }
 
-    /// A server has granted something, or says why it has not.
+    /// A server's grant, or its reason for none.
     fn replied(&mut self, now: Moment, answer: &ServerAnswer, random: Random<'_>, out: &mut Vec<Output6>) {
         let empty = Association::default();
         let association = answer.association.as_ref().unwrap_or(&empty);
@@ -518,7 +519,7 @@ impl Client6 {
                 self.state = State6::Init { at: now + AFTER_REFUSAL };
                 return;
             }
-            // Another server may have more to say; until T2, or until the end.
+            // Another server may grant more; until T2, or until the end.
             _ => {
                 self.remember(answer);
                 return;
@@ -526,7 +527,7 @@ impl Client6 {
         }
         let Some(lease) = self.granted(now, answer, association) else {
             self.remember(answer);
-            // Every address is taken back.
+            // Every address is withdrawn.
             if association.addresses.iter().any(|granted| granted.valid == 0) && self.lease.is_some() {
                 self.lose(LeaseEnd::Refused, out);
                 self.solicit(now, random);
@@ -542,8 +543,8 @@ impl Client6 {
         out.push(Output6::Bound(lease));
     }
 
-    /// The lease that follows: what is granted, and earlier addresses that it does not mention. `None` where nothing is
-    /// left. Lifetimes count from the answer.
+    /// The resulting lease: the grant, and earlier addresses that it does not mention. `None` if nothing is left.
+    /// Lifetimes count from the answer.
     fn granted(&self, now: Moment, answer: &ServerAnswer, association: &Association) -> Option<Lease6> {
         let until =
             |seconds: u32| (seconds != INFINITE).then(|| millis(now + Duration::from_secs(seconds.into())));
@@ -561,7 +562,7 @@ impl Client6 {
         if granted.is_empty() {
             return None;
         }
-        // What the server leaves open is half of the shortest preferred lifetime, and four fifths (section 14.2).
+        // The defaults are half of the shortest preferred lifetime, and four fifths (section 14.2).
         let preferred = granted.iter().map(|granted| granted.preferred).filter(|p| *p > 0).min();
         let valid = granted.iter().map(|granted| granted.valid).min().unwrap_or(INFINITE);
         let shortest = preferred.unwrap_or(valid);
@@ -582,7 +583,7 @@ impl Client6 {
         })
     }
 
-    /// An address of the lease is another machine's: the server is told, and the address is not used.
+    /// Another host has an address of the lease: it is declined and not used.
     fn duplicate(&mut self, now: Moment, address: Ipv6Addr, random: Random<'_>, out: &mut Vec<Output6>) {
         let Some(lease) = &mut self.lease else { return };
         let before = lease.addresses.len();
@@ -637,8 +638,8 @@ impl Exchange6 {
         Exchange6 { id: random() & 0xff_ffff, began: now, sent: 0, delay: Duration::ZERO, next: now }
     }
 
-    /// Section 15: each delay is twice the one before, by up to a tenth longer or shorter. The first of a SOLICIT is not
-    /// shorter, so that all servers have their time.
+    /// Section 15: each delay is twice the one before, by up to a tenth longer or shorter. The first of a SOLICIT is
+    /// not shorter, so that all servers have their time.
     fn sent(&mut self, now: Moment, pace: Pace, solicit: bool, random: Random<'_>) {
         let tenth = |base: Duration, random: Random<'_>| part(base / 5, random);
         let first = self.sent == 0;
@@ -665,7 +666,7 @@ fn millis(time: Moment) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A part of this duration, by chance.
+/// A random part of this duration.
 fn part(whole: Duration, random: Random<'_>) -> Duration {
     Duration::from_millis(u64::from(random()) % (millis(whole) + 1))
 }

@@ -1,4 +1,4 @@
-//! Messages (RFC 9915, section 8) and their options, bounded and checked before anybody believes them.
+//! Messages (RFC 9915, section 8) and their options, bounded and checked.
 
 use std::net::Ipv6Addr;
 
@@ -11,23 +11,23 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Who the client is.
+    /// The client identifier.
     CLIENT_ID 1;
-    /// Who the server is.
+    /// The server identifier.
     SERVER_ID 2;
-    /// An association of addresses that are not temporary.
+    /// An association of non-temporary addresses (IA_NA).
     IA_NA 3;
     /// An address in an association.
     IA_ADDRESS 5;
-    /// What the client would like to be told.
+    /// The option request.
     OPTION_REQUEST 6;
-    /// How much the server wants to be chosen.
+    /// The server's preference.
     PREFERENCE 7;
-    /// Since when the client asks, in hundredths of a second.
+    /// The elapsed time, in hundredths of a second.
     ELAPSED_TIME 8;
-    /// How something ended.
+    /// The status code.
     STATUS 13;
-    /// Two messages instead of four.
+    /// Two messages instead of four (rapid commit).
     RAPID_COMMIT 14;
     /// Name servers (RFC 3646).
     NAME_SERVERS 23;
@@ -39,20 +39,20 @@ codes! {
     NAME 39;
     /// Time servers (RFC 5908).
     NTP 56;
-    /// The longest delay between two messages that look for a server, in seconds.
+    /// The longest delay between two SOLICIT messages, in seconds.
     SOL_MAX_RT 82;
 }
 
-/// What servers are asked to tell.
+/// The requested options.
 const REQUESTED: [u16; 5] = [NAME_SERVERS, SEARCH, SNTP_SERVERS, NTP, SOL_MAX_RT];
 /// The sub-option of [`NTP`] that is an address.
 const NTP_ADDRESS: u16 = 1;
-/// Addresses that are kept of an association, and of a list.
+/// How many addresses of an association, and of a list, are kept.
 const MOST_ADDRESSES: usize = 16;
 /// The longest DUID (RFC 9915, section 11.1), its type included.
 const LONGEST_DUID: usize = 130;
 
-/// What a client's message is for.
+/// The type of a client's message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the RFC's
 pub enum QueryKind {
@@ -65,69 +65,69 @@ pub enum QueryKind {
     Decline = 9,
 }
 
-/// What a server's message is.
+/// The type of a server's message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum AnswerKind {
-    /// It would serve.
+    /// An offer (ADVERTISE).
     Advertise,
-    /// It answers.
+    /// An answer (REPLY).
     Reply,
 }
 
-/// Status codes that a client tells apart (RFC 9915, section 21.13).
+/// Status codes that the client distinguishes (RFC 9915, section 21.13).
 pub mod status {
     /// All is well.
     pub const SUCCESS: u16 = 0;
     /// The server has no address left.
     pub const NO_ADDRESSES: u16 = 2;
-    /// The server does not know of the lease.
+    /// The server does not know the lease.
     pub const NO_BINDING: u16 = 3;
     /// The addresses do not belong to the link.
     pub const NOT_ON_LINK: u16 = 4;
 }
 
-/// An address as it is granted: lifetimes are seconds, `u32::MAX` has no end.
+/// A granted address: lifetimes are in seconds, `u32::MAX` is infinite.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
     /// The address.
     pub address: Ipv6Addr,
-    /// For new connections.
+    /// Preferred lifetime.
     pub preferred: u32,
-    /// At all; 0 takes it back.
+    /// Valid lifetime; 0 withdraws it.
     pub valid: u32,
 }
 
-/// The association that was asked for.
+/// The requested association.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Association {
     /// When to renew, in seconds; 0 leaves it to the client.
     pub t1: u32,
-    /// When to ask any server.
+    /// When to rebind with any server.
     pub t2: u32,
-    /// How it ended.
+    /// Its status.
     pub status: u16,
     /// Its addresses.
     pub addresses: Vec<Granted>,
 }
 
-/// A server's message, as far as its form goes.
+/// A well-formed server's message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerAnswer {
-    /// Which of the two.
+    /// Its type.
     pub kind: AnswerKind,
-    /// The number of the exchange that it belongs to.
+    /// The transaction id.
     pub id: u32,
-    /// For whom it is.
+    /// The client identifier.
     pub client: Vec<u8>,
-    /// Whose it is.
+    /// The server identifier.
     pub server: Vec<u8>,
-    /// How much the server wants to be chosen.
+    /// The server's preference.
     pub preference: u8,
-    /// It ends an exchange of two messages.
+    /// It ends an exchange of two messages (rapid commit).
     pub rapid: bool,
-    /// How the whole ended.
+    /// The overall status.
     pub status: u16,
-    /// What was asked for.
+    /// The association.
     pub association: Option<Association>,
     /// Name servers.
     pub name_servers: Vec<Ipv6Addr>,
@@ -135,11 +135,11 @@ pub struct ServerAnswer {
     pub search: Vec<String>,
     /// Time servers.
     pub time_servers: Vec<Ipv6Addr>,
-    /// The longest delay between two messages that look for a server, in seconds.
+    /// The longest delay between two SOLICIT messages, in seconds.
     pub longest_delay: Option<u32>,
 }
 
-/// The options one after the other; the last item is `None` where one does not fit.
+/// The options one after the other; the last item is `None` if one does not fit.
 fn options(mut field: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
     std::iter::from_fn(move || {
         if field.is_empty() {
@@ -174,7 +174,7 @@ fn addresses(value: &[u8]) -> impl Iterator<Item = Ipv6Addr> {
     chunks.map(Ipv6Addr::from).filter(is_host).take(MOST_ADDRESSES)
 }
 
-/// One machine's: neither a group's nor loopback, unspecified or an IPv4 address.
+/// Whether a host can have the address: not multicast, loopback, unspecified or an IPv4 address.
 fn is_host(address: &Ipv6Addr) -> bool {
     !address.is_multicast()
         && !address.is_loopback()
@@ -183,8 +183,8 @@ fn is_host(address: &Ipv6Addr) -> bool {
 }
 
 impl ServerAnswer {
-    /// Reads the UDP payload of a server's message for the association with this number; `None` where it is not one, or an
-    /// option does not fit. A server's RECONFIGURE is not one: no key was agreed on that would prove whose it is.
+    /// Reads the UDP payload of a server's message for the association with this number; `None` for other packets, or
+    /// if an option does not fit. A server's RECONFIGURE is ignored: there is no key that would authenticate it.
     pub fn read(bytes: &[u8], iaid: [u8; 4]) -> Option<ServerAnswer> {
         let (head, field) = bytes.split_first_chunk::<4>()?;
         let kind = match head[0] {
@@ -213,7 +213,7 @@ impl ServerAnswer {
         (is_duid(&answer.client) && is_duid(&answer.server)).then_some(answer)
     }
 
-    /// Of an option that may be there once the first one counts.
+    /// Of options that may occur once the first one counts.
     fn take(&mut self, (option, value): (u16, &[u8]), iaid: [u8; 4]) -> Option<()> {
         match option {
             CLIENT_ID if self.client.is_empty() => self.client = value.to_vec(),
@@ -249,8 +249,8 @@ impl ServerAnswer {
     }
 }
 
-/// An association that does not hold together (T1 after T2, an address that is preferred longer than it is valid) is
-/// treated as if its parts were not there (RFC 9915, sections 21.4 and 21.6).
+/// An inconsistent association (T1 after T2, a preferred lifetime longer than the valid one) is treated as if its parts
+/// were absent (RFC 9915, sections 21.4 and 21.6).
 fn association(value: &[u8]) -> Option<Association> {
     let (head, field) = value.split_first_chunk::<12>()?;
     let (t1, t2) = (long(&head[4..])?, long(&head[8..])?);
@@ -288,11 +288,11 @@ fn association(value: &[u8]) -> Option<Association> {
 pub struct ClientQuestion<'a> {
     /// What it asks.
     pub kind: QueryKind,
-    /// The number of the exchange; 24 bits.
+    /// The transaction id; 24 bits.
     pub id: u32,
     /// Who asks.
     pub client: &'a [u8],
-    /// Whom, where one server is meant.
+    /// The server identifier, if one server is meant.
     pub server: Option<&'a [u8]>,
     /// Hundredths of a second since the exchange began.
     pub elapsed: u16,
@@ -320,7 +320,7 @@ impl ClientQuestion<'_> {
             option(SERVER_ID, server);
         }
         option(ELAPSED_TIME, &self.elapsed.to_be_bytes());
-        // Times and lifetimes are the server's to say.
+        // Times and lifetimes are left to the server.
         let mut association = [&self.iaid[..], &[0; 8]].concat();
         for address in self.addresses {
             association.extend(IA_ADDRESS.to_be_bytes());
@@ -335,7 +335,7 @@ impl ClientQuestion<'_> {
             option(OPTION_REQUEST, &requested);
         }
         if let Some(name) = self.name.filter(|_| asks) {
-            // The server may enter it into its zone: no flag is set. Without the end of a whole name.
+            // The server may enter it into its zone: no flag is set. Without the terminating root label.
             let mut wire = vec![0];
             for label in name.split('.').filter(|label| (1..64).contains(&label.len())) {
                 wire.push(label.len() as u8);
@@ -429,7 +429,7 @@ pub(super) mod tests {
         let whole = answer(7, 1, &ia(10, 20, &address("2001:db8::7", 60, 90, &status_of(0))));
         assert!(ServerAnswer::read(&whole, IAID).is_some());
         for length in 0..whole.len() {
-            // Between two options a message may end: what is missing then is the association.
+            // A message may end between two options: then the association is missing.
             let cut = ServerAnswer::read(&whole[..length], IAID);
             assert!(cut.is_none_or(|answer| answer.association.is_none()), "{length}");
         }

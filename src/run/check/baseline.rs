@@ -1,4 +1,4 @@
-//! `--baseline`: what an earlier run's `--json` has already is known, and no error any more. Entry: [`Baseline::read`].
+//! `--baseline`: diagnostics in an earlier run's `--json` are known, and no longer errors. Entry: [`Baseline::read`].
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use crate::diagnostic::DiagnosticRecord;
 
-/// The most bytes that a baseline may have.
+/// The maximum size of a baseline, in bytes.
 const LIMIT: u64 = 1 << 30;
 
-/// How often each diagnostic was there. What is known is taken off, so that a second one of a kind is new.
+/// How often each diagnostic occurred. Each match is subtracted, so that an additional one is new.
 #[derive(Debug, Default)]
 pub(super) struct Baseline(HashMap<String, usize>);
 
@@ -73,7 +73,7 @@ impl Baseline {
         Ok(Baseline(known))
     }
 
-    /// Whether this one was there, and not found again yet.
+    /// Whether this one occurred, and has not been matched yet.
     pub(super) fn takes(&mut self, source: &str, node: Option<&str>, record: &DiagnosticRecord) -> bool {
         if self.0.is_empty() {
             return false;
@@ -89,7 +89,7 @@ impl Baseline {
     }
 }
 
-/// What stays the same where lines are added above.
+/// The parts that stay the same if lines are added above.
 pub(super) fn key(source: &str, node: Option<&str>, code: &str, message: &str, path: &str) -> String {
     let mut plain = String::with_capacity(message.len());
     let mut rest = message;

@@ -1,4 +1,4 @@
-//! Diagnostics as programs get them.
+//! Diagnostics in the form for programs.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub(super) struct CheckedSource {
     pub(super) diagnostics: Vec<ToldDiagnostic>,
 }
 
-/// A diagnostic, and whether the baseline has it.
+/// A diagnostic, and whether it is in the baseline.
 #[derive(Serialize)]
 pub(super) struct ToldDiagnostic {
     #[serde(flatten)]

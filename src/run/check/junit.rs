@@ -1,4 +1,4 @@
-//! JUnit's XML, in the form of Ant and Jenkins that CI servers show: a suite for each description, a case for each error.
+//! JUnit XML, in the form of Ant and Jenkins that CI servers show: a suite for each description, a case for each error.
 //! Entry: [`report`].
 
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::entry::{CheckedSource, ToldDiagnostic};
 use crate::diagnostic::{At, Severity};
 
-/// The whole report.
+/// The complete report.
 pub(super) fn report(files: &[CheckedSource]) -> String {
     let is_error = |entry: &&ToldDiagnostic| entry.record.severity == Severity::Error && !entry.known;
     let count = |file: &CheckedSource| file.diagnostics.iter().filter(is_error).count();
@@ -73,7 +73,7 @@ fn attribute(text: &str) -> String {
     text_of(text).replace('"', "&quot;").replace(['\n', '\t'], " ")
 }
 
-/// Text as XML 1.0 takes it; a character that it has not becomes U+FFFD.
+/// Text in XML 1.0; invalid characters become U+FFFD.
 fn text_of(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! What `check` prints: for a person as it comes, for programs in their formats. Entry: [`CheckOutput`].
+//! The output of `check`: for a person as results arrive, for programs in their formats. Entry: [`CheckOutput`].
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -20,27 +20,27 @@ use crate::fleet::{self, FleetNode, table};
 use crate::page::{Look, Page, Style};
 use crate::source::Directory;
 
-/// Work that takes longer shows on a terminal how far it is.
+/// A run that takes longer shows its progress on a terminal.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Lines of the summary about single codes.
 const CODES: usize = 12;
 
-/// What the run has found so far.
+/// The findings of the run so far.
 pub(super) struct CheckOutput<'a> {
     args: &'a Args,
     baseline: Baseline,
     json: Json,
-    /// Counted and not shown.
+    /// Counted but not shown.
     hidden: usize,
     known: usize,
     descriptions: usize,
     codes: BTreeMap<(Severity, Code), Kind>,
     progress: Progress,
-    /// What is compared of each node, and by which rules.
+    /// The compared facts of each node, and the rules.
     nodes: Vec<FleetNode>,
     policy: FleetPolicy,
     booted: Vec<BootedNode>,
-    /// The worst exit of what was printed.
+    /// The worst exit status of what was printed.
     exit: Exit,
 }
 
@@ -65,15 +65,15 @@ pub(super) struct Json {
     errors: usize,
     warnings: usize,
     notes: usize,
-    /// What the descriptions are beside each other.
+    /// The comparison of the descriptions.
     #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<Compared>,
-    /// Those that the baseline has, which are not counted otherwise.
+    /// Those in the baseline, which are not counted otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<usize>,
 }
 
-/// What was found in all descriptions together.
+/// The findings in all descriptions together.
 #[derive(Serialize)]
 struct Compared {
     nodes: usize,
@@ -107,13 +107,13 @@ impl<'a> CheckOutput<'a> {
         }
     }
 
-    /// How descriptions are to be checked for this output.
+    /// How descriptions are checked for this output.
     pub(super) fn way(&self) -> CheckOptions {
         let style = is_text(self.args).then(|| if self.args.table { Style::Plain } else { stdout_style() });
         CheckOptions { for_ironic: self.args.for_ironic, style, facts: self.args.fleet || self.args.table }
     }
 
-    /// Takes a site's rules, and says what is wrong with them.
+    /// Sets a site's rules, and reports their errors.
     pub(super) fn policy(&mut self, name: &str, text: &str) {
         let (policy, diagnostics, text) = FleetPolicy::read(name, text);
         let texts = [text];
@@ -127,12 +127,12 @@ impl<'a> CheckOutput<'a> {
         self.policy = policy;
     }
 
-    /// Takes what machines printed that booted.
+    /// Adds the reports of machines that booted.
     pub(super) fn booted(&mut self, booted: Vec<BootedNode>) {
         self.booted = booted;
     }
 
-    /// Notes how a directory is read.
+    /// Records how a directory is read.
     pub(super) fn directory(&mut self, path: &str, directory: &Directory) {
         self.json.directories.push(Reading {
             path: path.to_owned(),
@@ -142,7 +142,7 @@ impl<'a> CheckOutput<'a> {
         });
     }
 
-    /// So many sources will come.
+    /// Sets the number of sources.
     pub(super) fn expect(&mut self, sources: usize) {
         self.progress.all = sources;
         if self.args.table {
@@ -150,7 +150,7 @@ impl<'a> CheckOutput<'a> {
         }
     }
 
-    /// Takes the diagnostics of a description.
+    /// Adds the diagnostics of a description.
     pub(super) fn add(&mut self, checked: Checked) {
         let Checked { source, node, format, diagnostics, facts } = checked;
         self.descriptions += 1;
@@ -165,7 +165,7 @@ impl<'a> CheckOutput<'a> {
         }
     }
 
-    /// Counts diagnostics, and prints them unless they become part of something whole.
+    /// Counts diagnostics, and prints them unless they become part of a larger document.
     fn tell(
         &mut self,
         source: &str,
@@ -233,7 +233,7 @@ impl<'a> CheckOutput<'a> {
         } += 1;
         let kind = self.codes.entry((record.severity, record.code)).or_default();
         kind.count += 1;
-        // What is told of all descriptions together has the number of the last one, and its own source.
+        // Findings about all descriptions have the number of the last one, and their own source.
         if kind.last.0 != self.descriptions || kind.last.1 != source {
             kind.last = (self.descriptions, source.to_owned());
             kind.files += 1;
@@ -263,7 +263,7 @@ impl<'a> CheckOutput<'a> {
         }
     }
 
-    /// Prints what is left, and returns how the command ends.
+    /// Prints what remains, and returns the exit status.
     pub(super) fn end(mut self) -> Exit {
         if self.args.fleet {
             self.compare();
@@ -294,7 +294,7 @@ impl<'a> CheckOutput<'a> {
         }
     }
 
-    /// A screen at most, however many descriptions there are.
+    /// At most one screen, however many descriptions there are.
     fn summary(&self) -> Page {
         let mut page = Page::default();
         for directory in self.json.directories.iter().take(5) {
@@ -336,7 +336,7 @@ impl<'a> CheckOutput<'a> {
         page
     }
 
-    /// Where messages are too many for a screen: how many of each code, the worst first.
+    /// If there are too many messages for a screen: how many of each code, the worst first.
     fn table(&self, page: &mut Page) {
         let total = self.json.errors + self.json.warnings;
         if self.descriptions < 2 || total <= 20 {
@@ -421,7 +421,7 @@ fn github(page: &mut Page, source: &str, record: &DiagnosticRecord) {
     page.line(format_args!("::{command} file={}{place},title={}::{message}", property(file), record.code));
 }
 
-/// How far a long run is, on a terminal.
+/// The progress of a long run, on a terminal.
 struct Progress {
     begin: Instant,
     last: Option<Instant>,
@@ -445,7 +445,7 @@ impl Progress {
             return;
         }
         self.last = Some(Instant::now());
-        // A file may have many.
+        // One file may have many.
         let of = if done <= self.all { format!(" of {}", self.all) } else { String::new() };
         let _ = write!(std::io::stderr(), "\r\x1b[Knetapply: {done}{of} checked");
     }

@@ -1,4 +1,4 @@
-//! SARIF 2.1.0 (OASIS), as GitHub, GitLab and Azure take it. Entry: [`log`].
+//! SARIF 2.1.0 (OASIS), for GitHub, GitLab and Azure. Entry: [`log`].
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::baseline;
 use super::entry::{CheckedSource, ToldDiagnostic};
 use crate::diagnostic::{At, Code, Severity};
 
-/// The whole log of one run.
+/// The complete log of a run.
 pub(super) fn log(files: &[CheckedSource]) -> Value {
     let used: BTreeSet<Code> =
         files.iter().flat_map(|file| &file.diagnostics).map(|entry| entry.record.code).collect();
@@ -36,7 +36,7 @@ pub(super) fn log(files: &[CheckedSource]) -> Value {
 
 fn rule(code: Code) -> Value {
     let explanation = code.explanation();
-    // The first sentence; a full stop within it is followed by no space.
+    // The first sentence; a full stop within it is not followed by a space.
     let short = explanation.split_once(". ").map_or(explanation.trim_end_matches('.'), |(first, _)| first);
     json!({
         "id": code.text(),
@@ -111,7 +111,7 @@ fn uri(path: &str) -> String {
     if path.starts_with('/') { format!("file://{out}") } else { out }
 }
 
-/// FNV-1a: the same for the same diagnostic in every run, and nothing more.
+/// FNV-1a: a stable fingerprint of a diagnostic, not a security feature.
 fn fingerprint(key: &str) -> String {
     let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -1,4 +1,4 @@
-//! Descriptions are checked by as many threads as there are cores; the results come in the order of the descriptions.
+//! Descriptions are checked by as many threads as there are cores; results arrive in the order of the descriptions.
 //! Entry: [`Pool`].
 
 use std::collections::BTreeMap;
@@ -14,38 +14,38 @@ use crate::format::{self, Content, Parsed};
 use crate::page::{Page, Style};
 use crate::source::{Found, NotFound};
 
-/// Descriptions that wait for a thread, so that few are in memory.
+/// How many descriptions may wait for a thread, which limits memory.
 const WAITING: usize = 512;
 
-/// One description to be checked.
+/// A description to be checked.
 pub(super) enum CheckJob {
     /// It cannot be read.
     Missing(String, NotFound),
     /// A source with one description.
     One(String, Box<Found>),
-    /// One of many in a file of this name and content.
+    /// One of many in a file with this name and content.
     Part(Arc<str>, Arc<Content>, Box<Description>),
 }
 
 /// How descriptions are checked.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct CheckOptions {
-    /// Also what Ironic's API would reject.
+    /// Also report what Ironic's API would reject.
     pub(super) for_ironic: bool,
-    /// Diagnostics are shown to a person, so.
+    /// If diagnostics are shown to a person, how.
     pub(super) style: Option<Style>,
-    /// What is compared with other nodes is kept.
+    /// Keep the facts that are compared with other nodes.
     pub(super) facts: bool,
 }
 
-/// What is to be told of a description.
+/// The result for a description.
 pub(super) struct Checked {
     /// The path of the file or drive.
     pub(super) source: String,
     /// The node's name in a file with many.
     pub(super) node: Option<String>,
     pub(super) format: &'static str,
-    /// Each diagnostic, with its text for a person where one reads it.
+    /// Each diagnostic, with its text if a person reads it.
     pub(super) diagnostics: Vec<(DiagnosticRecord, Page)>,
     pub(super) facts: Option<FleetNode>,
 }
@@ -55,9 +55,9 @@ pub(super) struct Pool {
     jobs: Option<SyncSender<(usize, CheckJob)>>,
     results: Receiver<(usize, Checked)>,
     given: usize,
-    /// The next one to be told.
+    /// The number of the next one to report.
     next: usize,
-    /// Those that are done before it.
+    /// Finished ones that come after it.
     early: BTreeMap<usize, Checked>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -75,7 +75,7 @@ impl Pool {
         Pool { jobs: Some(jobs), results, given: 0, next: 0, early: BTreeMap::new(), threads }
     }
 
-    /// Hands one over; waits while too many are waiting.
+    /// Submits one; waits if too many are pending.
     pub(super) fn give(&mut self, job: CheckJob) {
         if let Some(jobs) = &self.jobs {
             // The threads end after this.
@@ -84,7 +84,7 @@ impl Pool {
         }
     }
 
-    /// Tells what is done already, in order.
+    /// Reports those that are finished, in order.
     pub(super) fn finished(&mut self, mut tell: impl FnMut(Checked)) {
         while let Ok((number, checked)) = self.results.try_recv() {
             self.early.insert(number, checked);
@@ -99,7 +99,7 @@ impl Pool {
         }
     }
 
-    /// Waits for all that is left and tells it.
+    /// Waits for the remaining ones and reports them.
     pub(super) fn end(mut self, mut tell: impl FnMut(Checked)) {
         self.jobs = None;
         while self.next < self.given {
@@ -160,11 +160,11 @@ fn checked(job: CheckJob, way: CheckOptions) -> Checked {
     Checked { source, node, format, diagnostics, facts }
 }
 
-/// What a drive calls its machine, and where.
+/// The host name on a drive, and its place.
 fn host_name_of(source: &str, found: &Found) -> Option<(String, String, u32)> {
     let name = found.metadata.hostname.clone()?;
     let (file, line) = found.metadata.hostname_at.clone()?;
-    // The files of a directory are files; those of an image are only in it.
+    // Files in a directory are real files; those of an image exist only in it.
     let file = std::path::Path::new(source).join(file).display().to_string();
     Some((name, file, line))
 }

@@ -1,4 +1,4 @@
-//! What the RFCs ask of a client, one test each, driven packet by packet with a clock that the test moves.
+//! The RFCs' requirements on a client, one test each, driven packet by packet with a simulated clock.
 
 use super::super::options::MessageOptions;
 use super::*;
@@ -18,7 +18,7 @@ struct Sent {
     broadcast_flag: bool,
     held: Ipv4Addr,
     options: MessageOptions,
-    /// From where, and to whom.
+    /// Source and destination.
     from: Ipv4Addr,
     to: Ipv4Addr,
 }
@@ -144,7 +144,7 @@ impl Link {
         self.event(ClientEvent::Message(&answer.bytes(to.xid, MAC)))
     }
 
-    /// Goes to the next deadline, which is how long away.
+    /// Advances to the next deadline; returns how far away it was.
     fn next(&mut self) -> (Duration, Vec<Output>) {
         let deadline = self.client.deadline().expect("there is something to wait for");
         let waited = deadline.saturating_sub(self.now);
@@ -152,7 +152,7 @@ impl Link {
         (waited, self.event(ClientEvent::Timer))
     }
 
-    /// Goes on to the next message, whatever else comes before it.
+    /// Advances to the next message, whatever comes before it.
     fn next_message(&mut self) -> (Duration, Sent) {
         let begin = self.now;
         loop {
@@ -683,8 +683,8 @@ requirements! {
     }
 }
 
-/// Whatever comes in whatever order: no panic, a deadline whenever something is left to do, never two leases, and time
-/// never stands still.
+/// Any events in any order: no panic, a deadline whenever something is left to do, never two leases, and time never
+/// stands still.
 #[test]
 fn any_order_of_events() {
     let mut seed = 1_u32;

@@ -1,4 +1,4 @@
-//! What RFC 9915 asks of a client, driven packet by packet with a clock that the test moves.
+//! The requirements of RFC 9915 on a client, driven packet by packet with a simulated clock.
 
 use super::super::message::tests::{CLIENT, IAID, SERVER, address, answer, ia, option, status_of};
 use super::*;
@@ -11,7 +11,7 @@ struct Link6 {
     random: u32,
 }
 
-/// A message of the client: its kind, its number, and its options.
+/// A message of the client: its type, its transaction id, and its options.
 struct Sent6 {
     kind: u8,
     id: u32,
@@ -57,13 +57,13 @@ impl Link6 {
         })
     }
 
-    /// Lets time pass until the next deadline.
+    /// Advances to the next deadline.
     fn next(&mut self) -> Vec<Output6> {
         self.now = self.client.deadline().expect("it waits for something").max(self.now);
         self.event(Event6::Timer)
     }
 
-    /// Until the next message; how long that took.
+    /// Advances to the next message; returns how long that took.
     fn message(&mut self) -> (Duration, Sent6) {
         let begin = self.now;
         loop {
@@ -105,7 +105,7 @@ impl Link6 {
 fn four_messages_make_a_lease() {
     let mut link = Link6::new(None);
     let solicit = link.up();
-    // Client id, the association, what is asked for, and the name (RFC 4704) without flags.
+    // Client id, the association, the option request, and the name (RFC 4704) without flags.
     assert_eq!(solicit.kind, 1);
     assert!(solicit.has(&option(1, CLIENT)) && solicit.has(&ia(0, 0, &[])) && !solicit.has(&[0, 2, 0, 10]));
     assert!(solicit.has(&option(39, b"\0\x05node1")) && solicit.has(&[0, 23, 0, 24]));
@@ -138,7 +138,7 @@ fn the_server_that_wants_it_most_is_taken() {
     }
     let request = only(&link.next());
     assert!(request.has(&address("2001:db8::9", 0, 0, &[])));
-    // One with 255 is not compared with others.
+    // One with 255 is chosen without comparison.
     let mut link = Link6::new(None);
     let solicit = link.up();
     assert_eq!(only(&link.answer(2, &solicit, &offer(255, ADDRESS))).kind, 3);
@@ -157,7 +157,7 @@ fn retransmissions_double_up_to_their_bound() {
         assert!((least - 0.01..=most + 0.01).contains(&waited), "{number}: {waited} of {base}");
         base = (waited * 2.0).min(3600.0);
     }
-    // A server may bound it, without an address to give.
+    // A server may limit it without having an address to give.
     let (_, solicit) = link.message();
     let refusal = [ia(0, 0, &status_of(2)), option(82, &[0, 0, 0, 90])].concat();
     assert!(link.answer(2, &solicit, &refusal).is_empty());
@@ -266,7 +266,7 @@ fn carrier_that_returns_has_the_addresses_confirmed() {
         link.answer(7, &confirm, &status_of(code));
         assert_eq!((link.client.state(), link.client.lease().is_some()), (state, kept));
     }
-    // Nobody answers: they are used on.
+    // Nobody answers: they remain in use.
     let mut link = Link6::bound(3000, 4000, 1000, 2000);
     link.event(Event6::Carrier(false));
     link.up();
@@ -291,7 +291,7 @@ fn an_address_that_somebody_has_is_declined() {
     assert_eq!(link.client.account().duplicate, Some(ip));
     let outputs = link.answer(7, &decline, &status_of(0));
     assert_eq!(only(&outputs).kind, 1);
-    // A server that does not answer is told four times.
+    // A server that does not answer is notified four times.
     let mut link = Link6::bound(300, 400, 100, 200);
     link.event(Event6::Duplicate(ip));
     let kinds: Vec<u8> = (0..4).map(|_| link.message().1.kind).collect();
@@ -339,7 +339,7 @@ fn times_that_the_server_leaves_open_are_parts_of_the_shortest_lifetime() {
 }
 
 proptest::proptest! {
-    /// In any order of events a deadline is not behind the clock for long, and a lease is never in force past its end.
+    /// In any order of events a deadline is never far in the past, and a lease is never in force after it expires.
     #[test]
     fn any_order_of_events(events in proptest::collection::vec((0_u8..8, 0_u32..500), 1..60)) {
         let mut link = Link6::new(None);
