@@ -40,6 +40,9 @@ _netapply() {
             netapply,leases)
                 cmd="netapply__subcmd__leases"
                 ;;
+            netapply,rehearse)
+                cmd="netapply__subcmd__rehearse"
+                ;;
             netapply,report)
                 cmd="netapply__subcmd__report"
                 ;;
@@ -70,6 +73,9 @@ _netapply() {
             netapply__subcmd__help,leases)
                 cmd="netapply__subcmd__help__subcmd__leases"
                 ;;
+            netapply__subcmd__help,rehearse)
+                cmd="netapply__subcmd__help__subcmd__rehearse"
+                ;;
             netapply__subcmd__help,report)
                 cmd="netapply__subcmd__help__subcmd__report"
                 ;;
@@ -83,7 +89,7 @@ _netapply() {
 
     case "${cmd}" in
         netapply)
-            opts="-h -V --help --version apply check convert verify inventory report handoff leases explain help"
+            opts="-h -V --help --version apply check convert verify rehearse inventory report handoff leases explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -251,7 +257,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__help)
-            opts="apply check convert verify inventory report handoff leases explain help"
+            opts="apply check convert verify rehearse inventory report handoff leases explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -376,6 +382,20 @@ _netapply() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        netapply__subcmd__help__subcmd__rehearse)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         netapply__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -427,6 +447,40 @@ _netapply() {
             case "${prev}" in
                 --release)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        netapply__subcmd__rehearse)
+            opts="-h --inventory --no-modules --strict --no-verify --wait --follow-links --probe --handoff --json --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --inventory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probe)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --handoff)
+                    COMPREPLY=($(compgen -W "auto none" -- "${cur}"))
                     return 0
                     ;;
                 --log)

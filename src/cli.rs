@@ -79,6 +79,15 @@ Example: netplan's file for a config drive's description
 Example: wait for at most two minutes until everything works
   netapply verify --wait=120")]
     Verify(VerifyOptions),
+    /// Apply and verify in namespaces of its own, as an ordinary user; changes nothing of the machine's
+    ///
+    /// The NICs are stand-ins with the names and MAC addresses of the inventory, or of the description. Every step of the
+    /// network is made by this machine's kernel; files and programs are only named. What the description needs at the
+    /// other ends answers: gateways, name servers, targets, LACP partners.
+    #[command(after_help = "\
+Example: see on a laptop what a server's console will show, and look around there
+  netapply rehearse --inventory node7.json net.yaml -- ip address")]
+    Rehearse(RehearseOptions),
     /// Print this machine's links, addresses, routes and rules as JSON
     #[command(after_help = "\
 Example: record a machine, and plan for it elsewhere
@@ -145,6 +154,36 @@ struct ApplyOptions {
     /// How netapply asks for DHCP leases: detect=off|fast|standard, ipv6-only, user-class=TEXT, vendor-class=TEXT
     #[arg(long, value_name = "LIST")]
     dhcp_options: Option<String>,
+    #[command(flatten)]
+    print: PrintOptions,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[derive(Debug, clap::Args)]
+struct RehearseOptions {
+    /// The description
+    source: String,
+    /// Rehearse on the NICs of a machine recorded with `netapply inventory`
+    #[arg(long, value_name = "FILE")]
+    inventory: Option<String>,
+    /// Make no link for which the kernel would load a module
+    #[arg(long)]
+    no_modules: bool,
+    /// All or nothing, as with `apply`
+    #[arg(long)]
+    strict: bool,
+    /// Do not test whether the network works
+    #[arg(long)]
+    no_verify: bool,
+    #[command(flatten)]
+    network: NetworkOptions,
+    /// Whether to name what the image's other network tools would be told
+    #[arg(long, value_enum, value_name = "WHAT")]
+    handoff: Option<Handoff>,
+    /// A command to run on the rehearsed machine before it is gone, such as a shell
+    #[arg(last = true, value_name = "COMMAND")]
+    program: Vec<String>,
     #[command(flatten)]
     print: PrintOptions,
     #[command(flatten)]
@@ -403,6 +442,8 @@ pub enum Command {
     Convert(ConvertTo),
     /// Check whether the network is as described and works.
     Verify,
+    /// Apply and verify on stand-ins.
+    Rehearse,
     /// Print the machine.
     Inventory,
     /// Print the last report.
@@ -474,6 +515,10 @@ pub struct Args {
     pub json: bool,
     /// `--timeline`.
     pub timeline: bool,
+    /// `--no-modules`.
+    pub no_modules: bool,
+    /// What is run on the rehearsed machine: a program and its arguments.
+    pub program: Vec<String>,
     /// `--strict`.
     pub strict: bool,
     /// Unless `--no-verify`.
@@ -552,6 +597,19 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
         "--fleet-policy",
         "--reports",
     ];
+    const COMMANDS: &[&str] = &[
+        "apply",
+        "check",
+        "convert",
+        "verify",
+        "rehearse",
+        "inventory",
+        "report",
+        "handoff",
+        "leases",
+        "explain",
+        "help",
+    ];
     let mut out: Vec<OsString> = Vec::new();
     let mut first = None;
     let mut dry_run = false;
@@ -583,10 +641,7 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
     }
     out.extend(rest);
     let word = first.and_then(|at| out.get(at)).and_then(|word| word.to_str()).map(str::to_owned);
-    let commands = || {
-        ["apply", "check", "convert", "verify", "inventory", "report", "handoff", "leases", "explain", "help"]
-            .into_iter()
-    };
+    let commands = || COMMANDS.iter().copied();
     match (first, word) {
         (Some(at), Some(word)) if commands().any(|command| command == word) => {
             let command = out.remove(at);
@@ -631,6 +686,8 @@ impl From<CommandLine> for Args {
             table: false,
             json: false,
             timeline: false,
+            no_modules: false,
+            program: Vec::new(),
             strict: false,
             verify: true,
             wait: false,
@@ -664,6 +721,21 @@ impl From<CommandLine> for Args {
             CommandLine::Verify(options) => {
                 args.command = Command::Verify;
                 args.sources.extend(options.source);
+                args.json = options.print.json;
+                args.log = options.log.log;
+                args.network(options.network);
+            }
+            CommandLine::Rehearse(options) => {
+                args.command = Command::Rehearse;
+                args.sources.push(options.source);
+                args.inventory = options.inventory;
+                args.no_modules = options.no_modules;
+                args.program = options.program;
+                args.strict = options.strict;
+                args.verify = !options.no_verify;
+                args.handoff = options.handoff.map(|handoff| matches!(handoff, Handoff::Auto));
+                // No server answers there.
+                args.dhcp = Some(Dhcp::Image);
                 args.json = options.print.json;
                 args.log = options.log.log;
                 args.network(options.network);

@@ -45,6 +45,7 @@ pub mod machine;
 pub mod model;
 pub mod page;
 pub mod plan;
+pub mod rehearse;
 pub mod report;
 pub mod resolve;
 pub mod run;

@@ -11,6 +11,7 @@ mod lock;
 mod options;
 mod pipeline;
 mod process;
+mod rehearse;
 mod renew;
 mod saved;
 mod settle;
@@ -57,6 +58,7 @@ pub fn run(args: &Args) -> Exit {
     match &args.command {
         Command::Apply => apply::apply(args),
         Command::Verify => apply::verify(args),
+        Command::Rehearse => rehearse::rehearse(args),
         Command::DryRun => dry_run::dry_run(args),
         Command::Check => check::check(args),
         Command::Convert(tool) => convert::convert(args, *tool),

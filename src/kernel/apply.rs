@@ -185,6 +185,7 @@ impl<E: Effects> Executor<'_, E> {
     /// The step's request. A link that is not known yet may be about to be created.
     async fn prepare(&mut self, action: &Action) -> Result<Option<Request>, Trouble> {
         if let Action::AddLink(new) = action {
+            self.effects.permit(new.kind)?;
             // Loaded here, `bonding` does not create the `bond0` that it creates if the kernel loads it.
             if new.kind == Kind::Bond {
                 self.stray_bond |= self.effects.load(new.kind).await.is_err();

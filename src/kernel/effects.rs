@@ -8,10 +8,12 @@ mod file;
 mod program;
 mod worker;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::machine::Machine;
@@ -43,6 +45,11 @@ pub trait Effects {
 
     /// The step that undoes `action`, determined before it is made; `None` if there is none.
     fn inverse(&mut self, action: &Action) -> impl Future<Output = Option<Action>>;
+
+    /// Whether a link of a kind may be made. The kernel loads what it needs for one by itself.
+    fn permit(&mut self, _: Kind) -> Result<(), KernelLacks> {
+        Ok(())
+    }
 
     /// Loads the modules of a kind of link; modules that are already loaded count as loaded.
     fn load(&mut self, kind: Kind) -> impl Future<Output = Result<(), KernelLacks>>;
@@ -170,14 +177,25 @@ fn machine_id(path: &Path) -> io::Result<Ipv6Addr> {
 #[derive(Debug)]
 pub struct Recorder<E> {
     inner: E,
-    /// The steps that were recorded instead of made, in order.
-    pub recorded: Vec<Action>,
+    /// No module is loaded on this machine.
+    unloaded: Option<Machine>,
+    recorded: Recorded,
 }
+
+/// The steps that a [`Recorder`] did not make, in order.
+pub type Recorded = Rc<RefCell<Vec<Action>>>;
 
 impl<E: Effects> Recorder<E> {
     /// Records what `inner` would do to the image; sysctls and modules are passed on to it.
-    pub fn before(inner: E) -> Self {
-        Self { inner, recorded: Vec::new() }
+    pub fn before(inner: E, recorded: Recorded) -> Self {
+        Self { inner, unloaded: None, recorded }
+    }
+
+    /// Makes no link for which this machine's kernel would load a module.
+    #[must_use]
+    pub fn without_modules(mut self, machine: &Machine) -> Self {
+        self.unloaded = Some(machine.clone());
+        self
     }
 }
 
@@ -187,7 +205,7 @@ impl<E: Effects> Effects for Recorder<E> {
             Action::Sysctl { key, .. } if key.starts_with("net/") => self.inner.make(action).await,
             Action::StableSecret { .. } => self.inner.make(action).await,
             _ => {
-                self.recorded.push(action.clone());
+                self.recorded.borrow_mut().push(action.clone());
                 Ok(())
             }
         }
@@ -197,8 +215,15 @@ impl<E: Effects> Effects for Recorder<E> {
         None
     }
 
+    fn permit(&mut self, kind: Kind) -> Result<(), KernelLacks> {
+        self.unloaded.as_ref().map_or(Ok(()), |machine| modules::loaded(machine, kind))
+    }
+
     async fn load(&mut self, kind: Kind) -> Result<(), KernelLacks> {
-        self.inner.load(kind).await
+        match &self.unloaded {
+            Some(machine) => modules::loaded(machine, kind),
+            None => self.inner.load(kind).await,
+        }
     }
 }
 

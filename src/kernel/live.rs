@@ -320,13 +320,16 @@ pub(super) fn decode_address(payload: &[u8]) -> Option<AddressState> {
     })
 }
 
-/// Adds what only /proc/net/bonding contains. The main thread's namespace is not always ours: hence `thread-self`.
+/// Adds the partners of bond members, which only /proc/net/bonding contains. The main thread's namespace is not always
+/// ours: hence `thread-self`. The kernel tells them to root of the initial user namespace alone
+/// (`bond_info_show_slave`): to others it tells that of the active aggregator, which is that of the ports in it.
 fn add_partners(links: &mut [LinkState], machine: &Machine) {
-    let lacp = |l: &&LinkState| l.bond.as_ref().is_some_and(|b| b.mode == Some(BondMode::Lacp));
-    let bonds: Vec<String> = links.iter().filter(lacp).map(|l| l.name.clone()).collect();
-    for bond in bonds {
-        let path = machine.proc().join("thread-self/net/bonding").join(bond);
-        let Ok(text) = std::fs::read_to_string(path) else { continue };
+    let bond =
+        |l: &LinkState| Some((l.name.clone(), l.bond.clone().filter(|b| b.mode == Some(BondMode::Lacp))?));
+    let bonds: Vec<(String, BondState)> = links.iter().filter_map(bond).collect();
+    for (name, bond) in bonds {
+        let path = machine.proc().join("thread-self/net/bonding").join(&name);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
         for (member, partner, key) in partners(&text) {
             let Some(port) = links.iter_mut().find(|l| l.name == member).and_then(|l| l.bond_port.as_mut())
             else {
@@ -335,7 +338,20 @@ fn add_partners(links: &mut [LinkState], machine: &Machine) {
             port.partner = partner;
             port.partner_key = key;
         }
+        let members = links.iter_mut().filter(|link| link.controller.as_ref() == Some(&name));
+        for port in members.filter_map(|link| link.bond_port.as_mut()) {
+            port.partner = port.partner.or_else(|| partner_of_active(&bond, port));
+        }
     }
+}
+
+/// The partner of a port in the active aggregator that has heard from its partner.
+fn partner_of_active(bond: &BondState, port: &BondPort) -> Option<MacAddr> {
+    /// Nothing has been heard: the partner is made up (IEEE 802.1AX, 6.4.2.3).
+    const DEFAULTED: u8 = 0b0100_0000;
+    let is_heard = port.actor_state.is_some_and(|state| state & DEFAULTED == 0);
+    let is_active = port.aggregator.is_some() && port.aggregator == bond.aggregator;
+    bond.partner.filter(|mac| is_heard && is_active && mac.as_bytes().iter().any(|byte| *byte != 0))
 }
 
 /// Member, partner's system address and key, from the text of /proc/net/bonding/X (`bond_info_show_slave`).
@@ -385,6 +401,20 @@ mod tests {
         let found = partners(text);
         assert_eq!(found[0], ("eth0".into(), "02:00:00:00:00:01".parse().ok(), Some(15)));
         assert_eq!(found[1], ("eth1".into(), None, Some(1)));
+    }
+
+    #[test]
+    fn a_port_in_the_active_aggregator_has_the_partner_of_the_bond() {
+        let mac: Option<MacAddr> = "02:00:00:00:00:01".parse().ok();
+        let bond = BondState { aggregator: Some(1), partner: mac, ..BondState::default() };
+        let port = BondPort { aggregator: Some(1), actor_state: Some(0x3d), ..BondPort::default() };
+        assert_eq!(partner_of_active(&bond, &port), mac);
+        let other = BondPort { aggregator: Some(2), ..port.clone() };
+        assert_eq!(partner_of_active(&bond, &other), None);
+        let silent = BondPort { actor_state: Some(0x45), ..port.clone() };
+        assert_eq!(partner_of_active(&bond, &silent), None);
+        let alone = BondState { partner: MacAddr::from_bytes(&[0; 6]), ..bond };
+        assert_eq!(partner_of_active(&alone, &port), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod session;
 mod tools;
 pub mod trouble;
 mod value;
+pub mod veth;
 pub mod wire;
 mod wireguard;
 mod write;

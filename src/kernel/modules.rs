@@ -62,13 +62,15 @@ enum Unloaded {
     Compressed(PathBuf),
     /// It did not end within this time.
     Late(Duration),
+    /// No module is to be loaded.
+    Forbidden,
 }
 
 impl std::error::Error for Unloaded {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Refused(_, errno) => Some(errno),
-            Self::Compressed(_) | Self::Late(_) => None,
+            Self::Compressed(_) | Self::Late(_) | Self::Forbidden => None,
         }
     }
 }
@@ -82,6 +84,7 @@ impl fmt::Display for Unloaded {
                 "{}: this kernel does not load compressed modules by itself; put it into the image uncompressed",
                 file.display()
             ),
+            Self::Forbidden => f.write_str("it is not loaded, and --no-modules is given"),
             Self::Late(bound) => write!(f, "it is still loading after {} s", bound.as_secs()),
         }
     }
@@ -133,6 +136,19 @@ pub(super) fn load(machine: &Machine, kind: Kind) -> Result<(), KernelLacks> {
             .map_err(|why| KernelLacks { why: Some(why), ..missing.clone() })?;
     }
     Ok(())
+}
+
+/// Whether a kind of link can be made without a module being loaded for it. A module that the machine does not have counts as
+/// loaded: it is built in, or there is nothing to load.
+pub(super) fn loaded(machine: &Machine, kind: Kind) -> Result<(), KernelLacks> {
+    let Some(missing) = KernelLacks::of(kind) else { return Ok(()) };
+    let list = fs::read_to_string(machine.proc().join("modules")).unwrap_or_default();
+    let listed = list.lines().any(|line| line.split(' ').next() == Some(missing.module));
+    let release = fs::read_to_string(machine.kernel_release()).unwrap_or_default();
+    match listed || files(machine, release.trim(), missing.module).is_none() {
+        true => Ok(()),
+        false => Err(KernelLacks { why: Some(Unloaded::Forbidden), ..missing }),
+    }
 }
 
 /// The files to load for a module, its own last, from the first of the machine's module folders that lists it.
@@ -217,6 +233,24 @@ mod tests {
         // If a folder does not list the module, the next is searched.
         fs::write(root.path().join("lib/modules/6.1.0/modules.dep"), "").unwrap();
         assert!(found().unwrap().starts_with(root.path().join("usr")));
+    }
+
+    #[test]
+    fn only_what_would_be_loaded_is_forbidden() {
+        let root = tempfile::tempdir().unwrap();
+        let machine = Machine::below(root.path());
+        let put = |path: PathBuf, text: &str| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        assert_eq!(loaded(&machine, Kind::Bond), Ok(()), "there is no module to load");
+        put(machine.kernel_release(), "6.1.0\n");
+        put(machine.at("/lib/modules/6.1.0/modules.dep"), DEP);
+        let sentence = loaded(&machine, Kind::Bond).unwrap_err().to_string();
+        assert!(sentence.ends_with("it is not loaded, and --no-modules is given"), "{sentence}");
+        assert_eq!(loaded(&machine, Kind::Bridge), Ok(()), "built in");
+        put(machine.proc().join("modules"), "bonding 200704 0 - Live 0x0000000000000000\n");
+        assert_eq!(loaded(&machine, Kind::Bond), Ok(()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use ipnet::IpNet;
 use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
@@ -102,6 +103,13 @@ fn add_link(new: &NewLink, names: &Names) -> Result<Request, Unencodable> {
         let peer = LinkUnspec::new_with_name(peer).build();
         link = link.set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
     }
+    Ok(Request::from_message(libc::RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link.build()))
+}
+
+/// Makes a veth whose other end is in another network namespace.
+pub(super) fn add_veth(new: &NewLink, peer: &str, namespace: BorrowedFd<'_>) -> Result<Request, Unencodable> {
+    let peer = LinkUnspec::new_with_name(peer).setns_by_fd(namespace.as_raw_fd()).build();
+    let link = described(new, &Names::default())?.set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
     Ok(Request::from_message(libc::RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link.build()))
 }
 

@@ -28,7 +28,7 @@ use crate::verify::input::Input;
 use crate::verify::{self, Review};
 
 /// The result of a command.
-enum End<'a> {
+pub(super) enum End<'a> {
     /// There was nothing to do.
     Nothing,
     /// Another run is applying, so this one's findings are out of date.
@@ -53,7 +53,7 @@ pub(super) fn verify(args: &Args) -> Exit {
 
 /// Runs a command until it is done or a signal ends it, and reports. After a signal the kernel finishes the current
 /// step.
-fn run(
+pub(super) fn run(
     args: &Args,
     command: impl for<'a> AsyncFnOnce(&'a Options, &mut Stop) -> Result<End<'a>, NotTaken>,
 ) -> Exit {
@@ -105,6 +105,15 @@ fn run(
 async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, NotTaken> {
     let began = Instant::now();
     let source = found(options, stop, None).await;
+    applied_source(options, stop, (began, source)).await
+}
+
+/// What follows once the description has been looked for.
+pub(super) async fn applied_source<'a>(
+    options: &'a Options,
+    stop: &mut Stop,
+    (began, source): (Instant, Source),
+) -> Result<End<'a>, NotTaken> {
     let clock = &options.clock;
     let mut tell = |line: &str| progress(options, line);
     let mut turn = clock.during("lock", Turn::to_apply(&options.machine, stop, &mut tell)).await?;
@@ -119,7 +128,9 @@ async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, N
     if let Work::Settled(settled) = &ended.work {
         if !settled.interrupted && settled.undone.is_none() {
             let desired = &described.parsed.desired;
-            let look = Look { options, desired, resolved: &settled.resolved, image: options.handoff };
+            // In a rehearsal what the image is told is only recorded.
+            let image = options.handoff && options.rehearsal.is_none();
+            let look = Look { options, desired, resolved: &settled.resolved, image };
             let verified = if options.verify {
                 turn.release();
                 look.verified(stop).await
@@ -152,6 +163,7 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
         dhcp: options.dhcp,
         dhcp_options: &options.dhcp_options,
         boot: options.boot,
+        rehearsal: options.rehearsal.as_ref(),
     };
     let settled = async {
         let mut session = Session::of(&options.machine, NetlinkFamily::Route)?;
@@ -240,6 +252,7 @@ async fn planned(options: &Options, desired: &Desired) -> Result<Planned, Failur
         handoff: None,
         dhcp: None,
         leased_only: false,
+        stand_ins: options.stand_ins(),
     };
     pipeline::plan(&request, &mut Session::open(NetlinkFamily::Route)?).await
 }

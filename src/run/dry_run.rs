@@ -109,6 +109,7 @@ pub(super) fn dry_run(args: &Args) -> Exit {
             .then_some(Handoff { hostname: found.metadata.hostname.as_deref() }),
         dhcp: Some(args.dhcp.or_else(|| dhcp_parameter(&request.cmdline, &mut Vec::new())).into()),
         leased_only: false,
+        stand_ins: &[],
     };
     let planned = match recorded {
         Some(inventory) => Ok(pipeline::plan_recorded(&job, inventory)),

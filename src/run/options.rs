@@ -6,10 +6,12 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 
 use super::pipeline::Who;
+use super::rehearse::Rehearsal;
 use crate::cli::{self, Args, Dhcp};
 use crate::lease::dhcp4::machine::Detection;
 use crate::logging::{self, Prefix};
 use crate::machine::{Machine, files};
+use crate::rehearse::nics::StandIn;
 use crate::report::consoles::Consoles;
 use crate::report::timeline::Clock;
 use crate::source::Cmdline;
@@ -52,6 +54,8 @@ pub(super) struct Options {
     /// No person waits for the output: the report goes to the consoles.
     pub(super) boot: bool,
     pub(super) json: bool,
+    /// A rehearsal, which leaves the machine's files alone.
+    pub(super) rehearsal: Option<Rehearsal>,
 }
 
 impl Options {
@@ -59,8 +63,10 @@ impl Options {
     /// is only logged, because nobody could fix it at this point.
     pub(super) fn new(args: &Args) -> Result<Options, cli::Complaint> {
         let machine = Machine::default();
-        let cmdline = Cmdline::read(&machine);
-        let boot = is_boot(&machine);
+        let rehearsal = Rehearsal::new(args);
+        // What this machine was booted with, and by whom netapply runs, says nothing of the one that is rehearsed.
+        let cmdline = if rehearsal.is_some() { Cmdline::default() } else { Cmdline::read(&machine) };
+        let boot = rehearsal.is_none() && is_boot(&machine);
         let mut problems = cmdline.problems.clone();
         let from_cmdline = cmdline.log.as_deref().map(cli::level).transpose();
         let level = args.log.or(from_cmdline.unwrap_or_else(|wrong| {
@@ -131,10 +137,16 @@ impl Options {
             boot,
             json: args.json,
             clock,
+            rehearsal,
             consoles: RefCell::new(if boot { Consoles::of(&machine) } else { Consoles::default() }),
             machine,
             cmdline,
         })
+    }
+
+    /// The NICs that stand in for others.
+    pub(super) fn stand_ins(&self) -> &[StandIn] {
+        self.rehearsal.as_ref().map_or(&[], Rehearsal::stand_ins)
     }
 
     /// How long to wait for NICs, this long after the start of the run.

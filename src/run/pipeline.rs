@@ -17,6 +17,7 @@ use crate::lease::{ask, entry, entry::LeaseEntry, facts};
 use crate::machine::Machine;
 use crate::model::{Activation, Desired, Dynamic, Kind};
 use crate::plan::{self, Action, LinkChange, Plan, Step, StepId};
+use crate::rehearse::nics::StandIn;
 use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
 
 /// The input of a plan.
@@ -36,6 +37,8 @@ pub(super) struct PlanRequest<'a> {
     pub(super) dhcp: Option<Who>,
     /// Plans only what belongs to leased links: renewal undoes no manual changes elsewhere.
     pub(super) leased_only: bool,
+    /// Links that stand in for NICs.
+    pub(super) stand_ins: &'a [StandIn],
 }
 
 /// What the rest of the image is told besides the network.
@@ -105,6 +108,10 @@ pub(super) async fn plan_unprivileged(
     session: &mut Session,
 ) -> Result<(Planned, Option<Failure>), Failure> {
     let (mut inventory, moment) = observe(request.machine, session).await?;
+    for stand_in in request.stand_ins {
+        let mut links = inventory.links.iter_mut();
+        links.find(|link| link.index == stand_in.index).into_iter().for_each(|link| stand_in.complete(link));
+    }
     let (ready, unfinished) = match request.await_udev {
         true => without_unfinished(&inventory),
         false => (Cow::Borrowed(&inventory), Vec::new()),

@@ -307,6 +307,7 @@ async fn adjust(machine: &Machine) -> bool {
         handoff: handed_off(machine).then_some(Handoff { hostname: saved.hostname.as_deref() }),
         dhcp: None,
         leased_only: true,
+        stand_ins: &[],
     };
     let adjusted = async {
         let mut session = Session::open(NetlinkFamily::Route)?;

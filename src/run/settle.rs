@@ -12,12 +12,14 @@ use tokio::time::{Instant, timeout_at};
 use super::leases::Leasing;
 use super::options::DhcpWords;
 use super::pipeline::{self, Handoff, Planned, Who};
+use super::rehearse::Rehearsal;
 use super::saved;
 use crate::diagnostic::{Diagnostic, Severity, worst};
 use crate::handoff::{MARKERS, Surroundings, take_back};
 use crate::inventory::{Inventory, ObservedLink, Owed};
 use crate::kernel::apply::{self, AfterFailure, Cost, PlanOutcome, StepOutcome, apply};
-use crate::kernel::effects::Real;
+use crate::kernel::effects::{Effects, Real, Recorder};
+use crate::kernel::modules::KernelLacks;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
@@ -26,6 +28,7 @@ use crate::kernel::trouble::Trouble;
 use crate::machine::Machine;
 use crate::model::{Desired, Kind};
 use crate::plan::{self, Action, Plan, Service, Step};
+use crate::rehearse::nics::StandIn;
 use crate::report::timeline::Clock;
 use crate::resolve::{Missing, Resolved};
 use crate::source::Watch;
@@ -110,6 +113,62 @@ pub(super) struct SettleOptions<'a> {
     pub(super) dhcp_options: &'a DhcpWords,
     /// A service started later in this boot requests them and waits.
     pub(super) boot: bool,
+    /// A rehearsal, which leaves the machine's files alone.
+    pub(super) rehearsal: Option<&'a Rehearsal>,
+}
+
+impl SettleOptions<'_> {
+    /// What makes the steps that are not netlink.
+    fn effects(&self) -> Means {
+        let real = Real::on(self.machine);
+        match self.rehearsal {
+            None => Means::Made(real),
+            Some(rehearsal) => Means::Recorded(rehearsal.recorder(real, self.machine)),
+        }
+    }
+
+    /// The NICs that stand in for others.
+    fn stand_ins(&self) -> &[StandIn] {
+        self.rehearsal.map_or(&[], |rehearsal| rehearsal.stand_ins())
+    }
+}
+
+/// How the steps that are not netlink are made.
+enum Means {
+    /// On this machine.
+    Made(Real),
+    /// As far as they belong to a namespace.
+    Recorded(Recorder<Real>),
+}
+
+impl Effects for Means {
+    async fn make(&mut self, action: &Action) -> Result<(), Trouble> {
+        match self {
+            Means::Made(effects) => effects.make(action).await,
+            Means::Recorded(effects) => effects.make(action).await,
+        }
+    }
+
+    async fn inverse(&mut self, action: &Action) -> Option<Action> {
+        match self {
+            Means::Made(effects) => effects.inverse(action).await,
+            Means::Recorded(effects) => effects.inverse(action).await,
+        }
+    }
+
+    fn permit(&mut self, kind: Kind) -> Result<(), KernelLacks> {
+        match self {
+            Means::Made(effects) => effects.permit(kind),
+            Means::Recorded(effects) => effects.permit(kind),
+        }
+    }
+
+    async fn load(&mut self, kind: Kind) -> Result<(), KernelLacks> {
+        match self {
+            Means::Made(effects) => effects.load(kind).await,
+            Means::Recorded(effects) => effects.load(kind).await,
+        }
+    }
 }
 
 /// How often a new plan is made because a reply of the kernel was lost.
@@ -142,6 +201,7 @@ pub(super) async fn settle(
         handoff: how.handoff.then_some(Handoff { hostname: how.hostname }),
         dhcp: Some(how.dhcp),
         leased_only: false,
+        stand_ins: how.stand_ins(),
     };
     let mut leasing = Leasing::new(how.dhcp_options.clone());
     let unchanged = loop {
@@ -157,7 +217,7 @@ pub(super) async fn settle(
             let (again, failed) = how.clock.during("apply", round).await;
             if how.strict && (failed || settled.interrupted) {
                 let before = earlier.as_ref().unwrap_or(&planned.inventory);
-                let undo = undo(session, how.machine, &settled.rounds, before);
+                let undo = undo(session, how, &settled.rounds, before);
                 settled.undone = Some(how.clock.during("undo", undo).await);
             } else if again && !settled.interrupted {
                 if how.strict {
@@ -257,7 +317,7 @@ async fn round(
     // If this run is killed, the next one restores what is listed here.
     saved::keep_owed(how.machine, &plan.owed());
     let names = Names::from(&planned.inventory);
-    let mut effects = Real::on(how.machine);
+    let mut effects = how.effects();
     let outcome = apply(session, &mut effects, &plan, names, after_failure, &mut *stop).await;
     log::debug!("the kernel has answered {} steps", plan.steps.len());
     let lost = if in_time { lost_nic(session, planned, &plan, &outcome).await } else { None };
@@ -332,7 +392,7 @@ fn without_marker(plan: &Plan, outcome: &PlanOutcome) -> Vec<String> {
 /// Undoes the rounds, so that the machine is as in `before`.
 async fn undo(
     session: &mut Session,
-    machine: &Machine,
+    how: &SettleOptions<'_>,
     rounds: &[Round],
     before: &Inventory,
 ) -> Result<(), NotUndone> {
@@ -342,7 +402,7 @@ async fn undo(
     let done = Plan { steps: tried.map(|(step, _)| step.clone()).collect() };
     let told: Vec<Action> = rounds.iter().flat_map(|round| round.outcome.inverses.iter().cloned()).collect();
     let plan = plan::restore(&done, &told, before, &now);
-    let outcome = apply::undo(session, &mut Real::on(machine), &plan, Names::from(&now)).await;
+    let outcome = apply::undo(session, &mut how.effects(), &plan, Names::from(&now)).await;
     match outcome.failures().next() {
         None => Ok(()),
         Some((number, trouble)) => {

@@ -10,6 +10,7 @@ mod lookup;
 mod neighbour;
 mod plans;
 mod read;
+mod rehearse;
 mod session;
 mod transitions;
 mod vanish;

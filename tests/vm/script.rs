@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::{cases, oracle, switch};
 use harness::cases as golden;
 use harness::guest::{Builder, Guest, Output};
+use harness::rehearsal;
 use harness::transition;
+use harness::world::nics;
 
 /// The resulting state of two machines of the same kind: one by netapply, one by the script it prints.
 #[track_caller]
@@ -132,7 +134,42 @@ fn of_every_golden_case() {
             wrong += &format!("=== {case}\n{}", output.stdout);
         }
     }
+    wrong += &rehearsed(&mut guest, &run);
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// How many cases are rehearsed; `NETAPPLY_REHEARSALS=500` rehearses all that there are.
+const REHEARSALS: usize = 8;
+
+/// Of the cases with a bond or a VLAN some, spread over all of them, rehearsed by an ordinary user; what went wrong.
+fn rehearsed(guest: &mut Guest, cases: &[String]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut able: Vec<&String> = cases
+        .iter()
+        .filter(|case| {
+            let plan = std::fs::read_to_string(root.join(case).join("plan.txt")).unwrap_or_default();
+            let has_kind = plan.contains(" type bond") || plan.contains(" type vlan");
+            has_kind && !rehearsal::needs_hardware(&root.join(case)) && nics(&root.join(case)).is_ok()
+        })
+        .collect();
+    let wanted = std::env::var("NETAPPLY_REHEARSALS").ok().and_then(|count| count.parse().ok());
+    let step = able.len().div_ceil(wanted.unwrap_or(REHEARSALS)).max(1);
+    able = able.into_iter().step_by(step).collect();
+    let mut wrong = String::new();
+    for test in ["a_rehearsal_names_modules_and_what_forbids_it", "a_rehearsed_bond_has_its_partner"] {
+        let output = inside(guest, "true", test);
+        if output.status != 0 {
+            wrong += &format!("=== {test}\n{}", output.stdout);
+        }
+    }
+    for case in able {
+        let output =
+            inside(guest, &format!("echo /testdata/{case} >/tmp/case"), "a_rehearsal_gives_the_same");
+        if output.status != 0 {
+            wrong += &format!("=== {case}, rehearsed\n{}", output.stdout);
+        }
+    }
+    wrong
 }
 
 /// How many pairs of cases are tried: each takes seconds. `NETAPPLY_TRANSITIONS=500` tries more.

@@ -209,12 +209,13 @@ fn a_recorder_makes_what_belongs_to_the_namespace_only() {
     fs::create_dir_all(root.path().join("proc/sys/net/ipv6/conf/eth0")).unwrap();
     let setting = root.path().join("proc/sys/net/ipv6/conf/eth0/accept_ra");
     fs::write(&setting, "1").unwrap();
-    let mut recorder = Recorder::before(Real::on(&Machine::below(root.path())));
+    let recorded = Recorded::default();
+    let mut recorder = Recorder::before(Real::on(&Machine::below(root.path())), recorded.clone());
     let sysctl = |key: &str| Action::Sysctl { key: key.to_owned(), value: "0".to_owned() };
     for action in [sysctl("net/ipv6/conf/eth0/accept_ra"), sysctl("kernel/hostname"), write("/marker", "")] {
         run(recorder.make(&action)).unwrap();
     }
     assert_eq!(fs::read_to_string(setting).unwrap(), "0");
-    assert_eq!(recorder.recorded, [sysctl("kernel/hostname"), write("/marker", "")]);
+    assert_eq!(*recorded.borrow(), [sysctl("kernel/hostname"), write("/marker", "")]);
     assert!(!root.path().join("marker").exists());
 }

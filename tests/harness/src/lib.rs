@@ -8,6 +8,7 @@ pub mod dns;
 pub mod drive;
 pub mod guest;
 pub mod namespace;
+pub mod rehearsal;
 pub mod state;
 pub mod transition;
 pub mod whole;

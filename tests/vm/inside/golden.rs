@@ -6,8 +6,12 @@
 //! [`scripts_give_the_same`] and [`the_second_of_two_is_as_if_alone`].
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use harness::disturb::said;
+use harness::rehearsal::same_as_applied;
 use harness::transition;
 use harness::world::{Description, World, make, nics, until_same};
 
@@ -18,6 +22,94 @@ fn scripts_give_the_same() {
     let case = fs::read_to_string("/tmp/case").expect("/tmp/case");
     if let Err(what) = run(Path::new(case.trim())) {
         panic!("{what}");
+    }
+}
+
+/// A `netapply rehearse` by an ordinary user.
+fn rehearse() -> Command {
+    let mut command = Command::new("netapply");
+    command.arg("rehearse").uid(65534).gid(65534);
+    command
+}
+
+/// Rehearses the case whose folder /tmp/case names.
+#[test]
+#[ignore = "runs inside a guest"]
+fn a_rehearsal_gives_the_same() {
+    let case = fs::read_to_string("/tmp/case").expect("/tmp/case");
+    if let Err(what) = same_as_applied(Path::new(case.trim()), Path::new("netapply"), rehearse()) {
+        panic!("{what}");
+    }
+}
+
+/// What a rehearsal says of modules, and of a kernel that forbids it.
+#[test]
+#[ignore = "runs inside a guest"]
+fn a_rehearsal_names_modules_and_what_forbids_it() {
+    let text = "network: {version: 2, ethernets: {a: {addresses: [192.0.2.2/24]}}, tunnels: {t: {mode: gre, local: 192.0.2.2, remote: 192.0.2.9}}}";
+    fs::write("/tmp/net.yaml", text).expect("a description");
+    let run = |arguments: &[&str]| {
+        let output = rehearse()
+            .args(arguments)
+            .args(["--no-verify", "/tmp/net.yaml"])
+            .output()
+            .expect("netapply runs");
+        (output.status.code(), said(&output))
+    };
+    let modules = || fs::read_to_string("/proc/modules").expect("modules");
+    assert!(!modules().contains("ip_gre"), "the test needs a module that is not loaded");
+    let (exit, text) = run(&["--no-modules"]);
+    assert!(
+        exit == Some(5) && text.contains("it is not loaded, and --no-modules is given"),
+        "{exit:?} {text}"
+    );
+    assert!(!modules().contains("ip_gre"), "{text}");
+    let (exit, text) = run(&[]);
+    assert!(
+        exit == Some(0) && text.contains("the kernel loaded modules: ") && text.contains("ip_gre"),
+        "{exit:?} {text}"
+    );
+    for (key, remedy) in [
+        ("kernel/unprivileged_userns_clone", "as root: sysctl -w kernel.unprivileged_userns_clone=1"),
+        ("user/max_user_namespaces", "as root: sysctl -w user.max_user_namespaces=10000"),
+    ] {
+        let path = format!("/proc/sys/{key}");
+        let usual = fs::read_to_string(&path).expect("Debian's kernel has it");
+        fs::write(&path, "0").expect("root may");
+        let (exit, text) = run(&[]);
+        fs::write(&path, usual).expect("root may");
+        assert!(exit == Some(5) && text.contains(remedy), "{exit:?} {text}");
+    }
+}
+
+/// A bond has its partner, and a VLAN of it answers.
+#[test]
+#[ignore = "runs inside a guest"]
+fn a_rehearsed_bond_has_its_partner() {
+    let text = "network:
+  version: 2
+  ethernets: {a: {}, b: {}, c: {}, d: {}}
+  bonds:
+    bond0: {interfaces: [a, b], mtu: 9000, parameters: {mode: 802.3ad, mii-monitor-interval: 100}}
+    bond1: {interfaces: [c, d], parameters: {mode: active-backup, mii-monitor-interval: 100}, addresses: [10.0.0.2/24],
+      routes: [{to: 10.1.0.0/16, via: 10.0.0.1}]}
+  vlans:
+    v100: {id: 100, link: bond0, addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}],
+      nameservers: {addresses: [192.0.2.53]}}
+    v7: {id: 7, link: bond1, addresses: [10.7.0.2/31], routes: [{to: 10.8.0.0/16, via: 10.7.0.3}]}
+";
+    fs::write("/tmp/net.yaml", text).expect("a description");
+    let output = rehearse().args(["--handoff", "none", "/tmp/net.yaml"]).output().expect("netapply runs");
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for words in [
+        "bond0",
+        "192.0.2.1  answers",
+        "packets of 9000 bytes pass",
+        "10.7.0.3  answers",
+        "192.0.2.53  answers",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
     }
 }
 

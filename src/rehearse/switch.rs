@@ -1,0 +1,316 @@
+//! What is at the other ends of the wires: ports, LAGs, and the hosts that answer in each segment. Pure. [`Switch::ideal`] is
+//! whatever a description needs in order to work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::model::{BondMode, Desired, Kind, Link, needs_zone};
+use crate::resolve::{Resolved, ResolvedLink};
+use crate::verify::input::Target;
+
+/// All that is on the other side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Switch {
+    /// A port for each NIC, by the name that it has when the rehearsal begins.
+    pub ports: BTreeMap<String, Port>,
+    /// Ports that are one link, by a name of ours.
+    pub lags: BTreeMap<String, Lag>,
+    /// Who answers where.
+    pub segments: Vec<Segment>,
+    /// Addresses behind the routers of all segments: name servers and targets that are in no described subnet.
+    pub beyond: BTreeSet<IpAddr>,
+    /// Addresses that answer questions for names.
+    pub name_servers: BTreeSet<IpAddr>,
+    /// TCP ports that answer, at any of the addresses.
+    pub services: BTreeSet<(u16, Service)>,
+}
+
+/// A port of the switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The largest packet that it passes, in bytes.
+    pub mtu: u32,
+    /// A cable leads to it.
+    pub up: bool,
+}
+
+impl Default for Port {
+    fn default() -> Self {
+        Port { mtu: LARGEST_MTU, up: true }
+    }
+}
+
+/// The largest MTU of a veth, in bytes (`ETH_MAX_MTU`).
+pub const LARGEST_MTU: u32 = 65535;
+
+/// A link aggregation group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// It speaks LACP; else it is static.
+    pub lacp: bool,
+    /// The NICs at its ports.
+    pub ports: Vec<String>,
+}
+
+/// Where frames come out of the switch: a port, by its NIC, or a LAG.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trunk {
+    /// A port.
+    Port(String),
+    /// A LAG.
+    Lag(String),
+}
+
+/// Frames of a trunk: those with these VLAN tags, the outermost first; untagged ones where there is none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attachment {
+    /// Where they come out.
+    pub trunk: Trunk,
+    /// Their tags.
+    pub tags: Vec<Tag>,
+}
+
+/// A VLAN tag.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tag {
+    /// The VLAN.
+    pub vid: u16,
+    /// It is a service tag (802.1ad); else a customer tag (802.1Q).
+    pub service: bool,
+}
+
+/// Hosts that share a broadcast domain with the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Where the machine is attached to it; several are joined.
+    pub attachments: BTreeSet<Attachment>,
+    /// The addresses that answer, each with its subnet's prefix length.
+    pub hosts: BTreeSet<IpNet>,
+    /// What can be reached through it and is in no host's subnet: addresses of the machine.
+    pub behind: BTreeSet<IpNet>,
+}
+
+/// How a TCP port answers.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// It accepts the connection.
+    Accept,
+    /// HTTP, status 200.
+    Http,
+    /// A TLS alert.
+    Tls,
+}
+
+impl Switch {
+    /// What makes a description work: each NIC is plugged in, bonds have partners, gateways, name servers and targets answer.
+    /// NICs that no bond joins share nothing.
+    pub fn ideal(nics: &[String], desired: &Desired, resolved: &Resolved, targets: &[Target]) -> Switch {
+        let mut switch = Switch {
+            ports: nics.iter().map(|nic| (nic.clone(), Port::default())).collect(),
+            ..Switch::default()
+        };
+        let grounds = Grounds::of(resolved);
+        for link in &resolved.links {
+            switch.lags.extend(grounds.lag(link).map(|lag| (link.name.clone(), lag)));
+        }
+        for link in &resolved.links {
+            let gateways = gateways(link, desired, resolved);
+            let subnets: Vec<IpNet> = link.desired.addresses.iter().map(|address| address.net).collect();
+            let attachments = grounds.under(link);
+            if attachments.is_empty() || subnets.is_empty() && gateways.is_empty() {
+                continue;
+            }
+            let segment = switch.segment(attachments);
+            segment
+                .hosts
+                .extend(gateways.iter().map(|ip| in_subnet(*ip, &subnets).unwrap_or(IpNet::from(*ip))));
+            segment.behind.extend(subnets.iter().map(IpNet::trunc));
+        }
+        switch.serve(resolved, targets);
+        switch
+    }
+
+    /// The segment of these attachments, made where there is none.
+    pub fn segment(&mut self, attachments: BTreeSet<Attachment>) -> &mut Segment {
+        let at = self.segments.iter().position(|segment| segment.attachments == attachments);
+        let at = at.unwrap_or_else(|| {
+            self.segments.push(Segment { attachments, ..Segment::default() });
+            self.segments.len() - 1
+        });
+        &mut self.segments[at]
+    }
+
+    /// Adds the name servers and targets: in the segment whose subnet they are in, or beyond its router.
+    pub fn serve(&mut self, resolved: &Resolved, targets: &[Target]) {
+        let own: BTreeSet<IpAddr> = resolved
+            .links
+            .iter()
+            .flat_map(|link| &link.desired.addresses)
+            .map(|address| address.net.addr())
+            .collect();
+        let servers = resolved.resolver.servers.iter().map(|server| server.value);
+        self.name_servers = servers.filter(|ip| !own.contains(ip)).collect();
+        let named: Vec<IpAddr> = self.name_servers.iter().copied().collect();
+        for ip in
+            named.into_iter().chain(targets.iter().filter_map(Target::ip)).filter(|ip| !own.contains(ip))
+        {
+            let near = |segment: &&mut Segment| in_subnet(ip, segment.behind.iter()).is_some();
+            match self.segments.iter_mut().find(near) {
+                Some(segment) => {
+                    let subnet = in_subnet(ip, segment.behind.iter());
+                    segment.hosts.extend(subnet);
+                }
+                // Which link a link-local server is on is the description's zone, or its only one.
+                None if needs_zone(&ip) => {
+                    let zone = resolved.resolver.zones.get(&ip);
+                    let link = resolved.links.iter().find(|link| zone.is_none_or(|zone| *zone == link.name));
+                    let attachments = link.map(|link| Grounds::of(resolved).under(link)).unwrap_or_default();
+                    if !attachments.is_empty() {
+                        self.segment(attachments).hosts.insert(subnet_of_link_local(ip));
+                    }
+                }
+                None => drop(self.beyond.insert(ip)),
+            }
+        }
+        use crate::verify::input::Scheme;
+        self.services = targets
+            .iter()
+            .filter_map(|target| match target.scheme {
+                Scheme::Tcp => Some((target.port, Service::Accept)),
+                Scheme::Http => Some((target.port, Service::Http)),
+                Scheme::Https => Some((target.port, Service::Tls)),
+                Scheme::Ping => None,
+            })
+            .collect();
+    }
+}
+
+/// An address with the prefix length of the first subnet that has it.
+fn in_subnet<'a>(ip: IpAddr, subnets: impl IntoIterator<Item = &'a IpNet>) -> Option<IpNet> {
+    if needs_zone(&ip) {
+        return Some(subnet_of_link_local(ip));
+    }
+    let subnet = subnets.into_iter().find(|net| net.contains(&ip))?;
+    IpNet::new(ip, subnet.prefix_len()).ok()
+}
+
+fn subnet_of_link_local(ip: IpAddr) -> IpNet {
+    let length = if ip.is_ipv4() { 16 } else { 64 };
+    IpNet::new(ip, length).unwrap_or_else(|_| IpNet::from(ip))
+}
+
+/// The gateways of a link's routes, and of those of others that have a next hop on it. None that is the machine's own.
+fn gateways(link: &ResolvedLink, desired: &Desired, resolved: &Resolved) -> BTreeSet<IpAddr> {
+    let of_route = |on: &Link| -> Vec<IpAddr> {
+        let routes = on.routes.iter();
+        let hops = routes.flat_map(|route| {
+            let own = route.via.filter(|_| on.id == link.desired.id);
+            let more = route.more.iter().filter(|hop| {
+                hop.link.as_ref().map_or(on.id == link.desired.id, |id| *id == link.desired.id)
+            });
+            own.into_iter().chain(more.filter_map(|hop| hop.via)).collect::<Vec<_>>()
+        });
+        hops.collect()
+    };
+    let own = |ip: &IpAddr| {
+        let mut addresses = resolved.links.iter().flat_map(|link| &link.desired.addresses);
+        addresses.any(|address| address.net.addr() == *ip)
+    };
+    let unusable = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let all = desired.links.iter().flat_map(of_route);
+    all.filter(|ip| !own(ip) && !unusable.contains(ip) && !ip.is_multicast()).collect()
+}
+
+/// Which frames of which ports reach a link.
+struct Grounds<'a>(BTreeMap<&'a str, &'a ResolvedLink>);
+
+impl<'a> Grounds<'a> {
+    fn of(resolved: &'a Resolved) -> Self {
+        Grounds(resolved.links.iter().map(|link| (link.name.as_str(), link)).collect())
+    }
+
+    /// The NICs among the members of a bond, by the names that they have now.
+    fn nics(&self, bond: &ResolvedLink) -> Vec<String> {
+        let members = bond.members.iter().filter_map(|name| self.0.get(name.as_str()));
+        members
+            .filter(|link| link.desired.kind == Kind::Physical)
+            .filter_map(|link| link.current.clone())
+            .collect()
+    }
+
+    /// The LAG at the other end of a bond whose mode needs one.
+    fn lag(&self, link: &ResolvedLink) -> Option<Lag> {
+        if link.desired.kind != Kind::Bond {
+            return None;
+        }
+        let lacp = match link.desired.settings.bond_mode().unwrap_or(BondMode::BalanceRr) {
+            BondMode::Lacp => true,
+            BondMode::BalanceRr | BondMode::BalanceXor | BondMode::Broadcast => false,
+            BondMode::ActiveBackup | BondMode::BalanceTlb | BondMode::BalanceAlb => return None,
+        };
+        let ports = self.nics(link);
+        (!ports.is_empty()).then_some(Lag { lacp, ports })
+    }
+
+    /// Empty for a link that no NIC is under, such as a tunnel.
+    fn under(&self, link: &ResolvedLink) -> BTreeSet<Attachment> {
+        self.below(link, 0)
+    }
+
+    fn below(&self, link: &ResolvedLink, depth: usize) -> BTreeSet<Attachment> {
+        /// Deeper than any stack that the kernel allows (`MAX_NEST_DEV`).
+        const DEEPEST: usize = 8;
+        let parent = || link.parent.as_ref().and_then(|name| self.0.get(name.as_str()));
+        let below = |link: &ResolvedLink| self.below(link, depth + 1);
+        let untagged = |trunk| BTreeSet::from([Attachment { trunk, tags: Vec::new() }]);
+        if depth > DEEPEST {
+            return BTreeSet::new();
+        }
+        match link.desired.kind {
+            Kind::Physical => link.current.clone().map(Trunk::Port).map(untagged).unwrap_or_default(),
+            Kind::Bond => match self.lag(link) {
+                Some(_) => untagged(Trunk::Lag(link.name.clone())),
+                None => self.nics(link).into_iter().flat_map(|nic| untagged(Trunk::Port(nic))).collect(),
+            },
+            Kind::Vlan => {
+                let Some(vid) = link.desired.settings.number("id").and_then(|id| u16::try_from(id).ok())
+                else {
+                    return BTreeSet::new();
+                };
+                let service = link.desired.settings.word("protocol").is_some_and(|p| p.contains("ad"));
+                let mut found = parent().map(|link| below(link)).unwrap_or_default();
+                if let Some(parent) = parent().filter(|parent| self.passes_untagged(parent, vid)) {
+                    return below(parent);
+                }
+                found = found
+                    .into_iter()
+                    .map(|Attachment { trunk, mut tags }| {
+                        tags.push(Tag { vid, service });
+                        Attachment { trunk, tags }
+                    })
+                    .collect();
+                found
+            }
+            Kind::Macvlan => parent().map(|link| below(link)).unwrap_or_default(),
+            // One port is enough, and more would be a loop.
+            Kind::Bridge => {
+                let ports = link.members.iter().filter_map(|name| self.0.get(name.as_str()));
+                ports.map(|port| below(port)).find(|found| !found.is_empty()).unwrap_or_default()
+            }
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// A bridge that filters VLANs, whose first port with a NIC has this one untagged.
+    fn passes_untagged(&self, link: &ResolvedLink, vid: u16) -> bool {
+        let mut ports = link.members.iter().filter_map(|name| self.0.get(name.as_str()));
+        let port = ports.find(|port| link.desired.kind == Kind::Bridge && !self.under(port).is_empty());
+        let vlans = port.and_then(|port| port.desired.vlans.as_ref());
+        vlans.into_iter().flatten().any(|vlan| {
+            let vlan = vlan.value;
+            vlan.untagged && (vlan.first..=vlan.last).contains(&vid)
+        })
+    }
+}
