@@ -4,7 +4,7 @@
 //! [`private`] leaves this machine alone: from there on the process has a network, files below /etc and /run, and a host
 //! name of its own. [`nics`] (pure) says which NICs stand in, [`switch`] (pure) what is on the other side: by default
 //! whatever the description needs. [`other_side`] makes it, in a network namespace beside ours, with a plan like any other;
-//! [`servers`] answers there.
+//! `servers` answers there.
 
 pub mod nics;
 pub mod other_side;
