@@ -11,6 +11,7 @@ mod lock;
 mod options;
 mod pipeline;
 mod process;
+mod rehearsal;
 mod rehearse;
 mod renew;
 mod saved;

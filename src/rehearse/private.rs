@@ -183,15 +183,15 @@ pub fn modules(machine: &Machine) -> Vec<String> {
 
 /// The links of the network that this was opened in, whatever network the process is in when they are read.
 #[derive(Debug)]
-pub struct Links(fs::File);
+pub struct LinkList(fs::File);
 
-impl Links {
+impl LinkList {
     /// Those of the calling thread's network.
     ///
     /// # Errors
     /// /proc is not there.
-    pub fn here(machine: &Machine) -> io::Result<Links> {
-        fs::File::open(machine.proc().join("thread-self/net/dev")).map(Links)
+    pub fn here(machine: &Machine) -> io::Result<LinkList> {
+        fs::File::open(machine.proc().join("thread-self/net/dev")).map(LinkList)
     }
 
     /// Their names now.

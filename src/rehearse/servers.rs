@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use super::switch::Service;
+use super::switch::PortService;
 use crate::socket::endpoint;
 
 /// A name server: every name has the server's own address. `index` is the link of a link-local one.
@@ -49,7 +49,7 @@ fn answer(query: &[u8], ip: IpAddr) -> Option<Vec<u8>> {
 }
 
 /// A TCP port at every address.
-pub(super) async fn service(port: u16, service: Service) -> io::Result<()> {
+pub(super) async fn service(port: u16, service: PortService) -> io::Result<()> {
     let anywhere = |ip: IpAddr| TcpListener::bind(SocketAddr::new(ip, port));
     let listener = match anywhere(Ipv6Addr::UNSPECIFIED.into()).await {
         Ok(listener) => listener,
@@ -66,12 +66,12 @@ pub(super) async fn service(port: u16, service: Service) -> io::Result<()> {
 }
 
 /// Reads what the client says first: closing with unread data would reset the connection.
-async fn converse(stream: &TcpStream, service: Service) -> io::Result<()> {
+async fn converse(stream: &TcpStream, service: PortService) -> io::Result<()> {
     let words: &[u8] = match service {
-        Service::Accept => b"",
-        Service::Http => b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        PortService::Accept => b"",
+        PortService::Http => b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         // A fatal alert, handshake_failure (RFC 8446, section 6).
-        Service::Tls => &[21, 3, 3, 0, 2, 2, 40],
+        PortService::Tls => &[21, 3, 3, 0, 2, 2, 40],
     };
     stream.readable().await?;
     let _ = stream.try_read(&mut [0; 4096]);

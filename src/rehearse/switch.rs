@@ -24,7 +24,7 @@ pub struct Switch {
     /// Addresses that answer questions for names.
     pub name_servers: BTreeSet<IpAddr>,
     /// TCP ports that answer, at any of the addresses.
-    pub services: BTreeSet<(u16, Service)>,
+    pub services: BTreeSet<(u16, PortService)>,
 }
 
 /// A port of the switch.
@@ -94,7 +94,7 @@ pub struct Segment {
 
 /// How a TCP port answers.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Service {
+pub enum PortService {
     /// It accepts the connection.
     Accept,
     /// HTTP, status 200.
@@ -178,9 +178,9 @@ impl Switch {
         self.services = targets
             .iter()
             .filter_map(|target| match target.scheme {
-                Scheme::Tcp => Some((target.port, Service::Accept)),
-                Scheme::Http => Some((target.port, Service::Http)),
-                Scheme::Https => Some((target.port, Service::Tls)),
+                Scheme::Tcp => Some((target.port, PortService::Accept)),
+                Scheme::Http => Some((target.port, PortService::Http)),
+                Scheme::Https => Some((target.port, PortService::Tls)),
                 Scheme::Ping => None,
             })
             .collect();

@@ -28,7 +28,7 @@ use crate::verify::input::Input;
 use crate::verify::{self, Review};
 
 /// The result of a command.
-pub(super) enum End<'a> {
+pub(super) enum CommandEnd<'a> {
     /// There was nothing to do.
     Nothing,
     /// Another run is applying, so this one's findings are out of date.
@@ -41,7 +41,7 @@ pub(super) fn apply(args: &Args) -> Exit {
     run(args, async |options, stop| {
         if options.cmdline.off && options.source.is_none() {
             log::info!("netapply=off on the kernel command line: nothing to do");
-            return Ok(End::Nothing);
+            return Ok(CommandEnd::Nothing);
         }
         applied(options, stop).await
     })
@@ -55,7 +55,7 @@ pub(super) fn verify(args: &Args) -> Exit {
 /// step.
 pub(super) fn run(
     args: &Args,
-    command: impl for<'a> AsyncFnOnce(&'a Options, &mut Stop) -> Result<End<'a>, NotTaken>,
+    command: impl for<'a> AsyncFnOnce(&'a Options, &mut Stop) -> Result<CommandEnd<'a>, NotTaken>,
 ) -> Exit {
     let options = match Options::new(args) {
         Ok(options) => options,
@@ -66,29 +66,29 @@ pub(super) fn run(
     };
     let end = block_on(async {
         let mut stop = Stop::new();
-        let mut end = command(&options, &mut stop).await.unwrap_or_else(End::NotOurTurn);
-        if let End::Ran(ended, turn) = &mut end {
+        let mut end = command(&options, &mut stop).await.unwrap_or_else(CommandEnd::NotOurTurn);
+        if let CommandEnd::Ran(ended, turn) = &mut end {
             if let Err(not_taken) = turn.ready_to_report().await {
                 // The report belongs to the other run; this one's results are still in the log.
                 tell::log(ended);
-                end = End::NotOurTurn(not_taken);
+                end = CommandEnd::NotOurTurn(not_taken);
             }
         }
         end
     });
     let exit = match end {
-        Ok(End::Ran(ended, turn)) => {
+        Ok(CommandEnd::Ran(ended, turn)) => {
             let exit = ended.exit(options.strict);
             let exit = tell::tell(*ended, &options, exit);
             drop(turn);
             exit
         }
-        Ok(End::Nothing) => Exit::Success,
-        Ok(End::NotOurTurn(NotTaken::Busy(holder))) => {
+        Ok(CommandEnd::Nothing) => Exit::Success,
+        Ok(CommandEnd::NotOurTurn(NotTaken::Busy(holder))) => {
             log::error!("{holder}; nothing is reported");
             Exit::Busy
         }
-        Ok(End::NotOurTurn(NotTaken::Interrupted)) => {
+        Ok(CommandEnd::NotOurTurn(NotTaken::Interrupted)) => {
             log::error!("interrupted while another netapply was applying; nothing was done");
             Exit::Incomplete
         }
@@ -102,7 +102,7 @@ pub(super) fn run(
 }
 
 /// `apply`: find, parse, settle, verify.
-async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, NotTaken> {
+async fn applied<'a>(options: &'a Options, stop: &mut Stop) -> Result<CommandEnd<'a>, NotTaken> {
     let began = Instant::now();
     let source = found(options, stop, None).await;
     applied_source(options, stop, (began, source)).await
@@ -113,12 +113,12 @@ pub(super) async fn applied_source<'a>(
     options: &'a Options,
     stop: &mut Stop,
     (began, source): (Instant, Source),
-) -> Result<End<'a>, NotTaken> {
+) -> Result<CommandEnd<'a>, NotTaken> {
     let clock = &options.clock;
     let mut tell = |line: &str| progress(options, line);
     let mut turn = clock.during("lock", Turn::to_apply(&options.machine, stop, &mut tell)).await?;
     let mut ended = Ended { ran: Ran::Apply, began, source, work: Work::NotTried, verified: None };
-    let Source::Found(described) = &ended.source else { return Ok(End::Ran(Box::new(ended), turn)) };
+    let Source::Found(described) = &ended.source else { return Ok(CommandEnd::Ran(Box::new(ended), turn)) };
     ended.work = settled(described, options, began, stop).await;
     // After the network, which a boot waits for.
     if !described.parsed.desired.links.is_empty() {
@@ -140,7 +140,7 @@ pub(super) async fn applied_source<'a>(
             ended.verified = Some(verified);
         }
     }
-    Ok(End::Ran(Box::new(ended), turn))
+    Ok(CommandEnd::Ran(Box::new(ended), turn))
 }
 
 /// Plans and applies the description, unless it is empty or `--strict` forbids it.
@@ -173,7 +173,7 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
 }
 
 /// `verify`: of SOURCE, else of what was applied last, else of what a boot would find.
-async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, NotTaken> {
+async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<CommandEnd<'a>, NotTaken> {
     let began = Instant::now();
     let clock = &options.clock;
     let mut tell = |line: &str| progress(options, line);
@@ -183,12 +183,12 @@ async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, 
     let source = found(options, stop, saved).await;
     let ran = Ran::Verify { earlier: None };
     let mut ended = Ended { ran, began, source, work: Work::NotTried, verified: None };
-    let Source::Found(described) = &ended.source else { return Ok(End::Ran(Box::new(ended), turn)) };
+    let Source::Found(described) = &ended.source else { return Ok(CommandEnd::Ran(Box::new(ended), turn)) };
     let desired = &described.parsed.desired;
     let earlier = Places(&options.machine).applied_before(&described.saved.origin.hash);
     ended.ran = Ran::Verify { earlier };
     if desired.links.is_empty() {
-        return Ok(End::Ran(Box::new(ended), turn));
+        return Ok(CommandEnd::Ran(Box::new(ended), turn));
     }
     let mut tell = |line: &str| progress(options, line);
     let leases = leases::awaited(&options.machine, options.verify_wait, stop, &mut tell);
@@ -203,7 +203,7 @@ async fn verified<'a>(options: &'a Options, stop: &mut Stop) -> Result<End<'a>, 
         }
         Err(failure) => ended.work = Work::Failed(failure),
     }
-    Ok(End::Ran(Box::new(ended), turn))
+    Ok(CommandEnd::Ran(Box::new(ended), turn))
 }
 
 /// Finds and parses the description, unless it is the one that was saved.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 
 use super::pipeline::Who;
-use super::rehearse::Rehearsal;
+use super::rehearsal::Rehearsal;
 use crate::cli::{self, Args, Dhcp};
 use crate::lease::dhcp4::machine::Detection;
 use crate::logging::{self, Prefix};

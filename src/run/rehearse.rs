@@ -3,7 +3,6 @@
 //! The plan is made by the same executor and verified as always. Files, programs and D-Bus calls are recorded; the kernel
 //! may load modules, which are named.
 
-use std::cell::OnceCell;
 use std::process::Command as Process;
 use std::time::Instant;
 
@@ -11,13 +10,14 @@ use super::apply::{self, applied_source};
 use super::dry_run::recorded;
 use super::options::Options;
 use super::pipeline::{self, Planned};
+use super::rehearsal::Rehearsal;
 use super::saved::Saved;
 use super::stages::{Described, Source};
 use super::{Exit, block_on, broken, complain, find, parse, request};
-use crate::cli::{Args, Command};
+use crate::cli::Args;
 use crate::inventory::{Inventory, ObservedLink};
 use crate::kernel::apply::{AfterFailure, apply as execute};
-use crate::kernel::effects::{Effects as _, Real, Recorded, Recorder};
+use crate::kernel::effects::{Effects as _, Real};
 use crate::kernel::names::Names;
 use crate::kernel::session::{NetlinkFamily, Session};
 use crate::kernel::trouble::Trouble;
@@ -27,51 +27,19 @@ use crate::model::{Desired, Kind, Place};
 use crate::plan::{Action, LinkChange, Plan, Step, script};
 use crate::rehearse::nics::{self, StandIn};
 use crate::rehearse::other_side::{OtherSide, far_end};
-use crate::rehearse::private::{self, Links};
+use crate::rehearse::private::{self, LinkList};
 use crate::rehearse::switch::Switch;
 use crate::resolve::Missing;
-
-/// What a run has to know that is a rehearsal.
-#[derive(Debug)]
-pub(super) struct Rehearsal {
-    /// The steps that were not made.
-    recorded: Recorded,
-    /// The kernel is to load no module.
-    no_modules: bool,
-    /// The links that stand in, once they are made.
-    stand_ins: OnceCell<Vec<StandIn>>,
-}
-
-impl Rehearsal {
-    /// `None` for any other command.
-    pub(super) fn new(args: &Args) -> Option<Rehearsal> {
-        (args.command == Command::Rehearse).then(|| Rehearsal {
-            recorded: Recorded::default(),
-            no_modules: args.no_modules,
-            stand_ins: OnceCell::new(),
-        })
-    }
-
-    /// Makes what belongs to the namespaces, and records the rest.
-    pub(super) fn recorder(&self, real: Real, machine: &Machine) -> Recorder<Real> {
-        let recorder = Recorder::before(real, self.recorded.clone());
-        if self.no_modules { recorder.without_modules(machine) } else { recorder }
-    }
-
-    pub(super) fn stand_ins(&self) -> &[StandIn] {
-        self.stand_ins.get().map_or(&[], Vec::as_slice)
-    }
-}
 
 /// What was on the machine before.
 struct Before {
     modules: Vec<String>,
-    links: Option<(Links, Vec<String>)>,
+    links: Option<(LinkList, Vec<String>)>,
 }
 
 impl Before {
     fn observe(machine: &Machine) -> Before {
-        let links = Links::here(machine).ok().map(|mut links| {
+        let links = LinkList::here(machine).ok().map(|mut links| {
             let names = links.names();
             (links, names)
         });

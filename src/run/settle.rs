@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::leases::Leasing;
 use super::options::DhcpWords;
 use super::pipeline::{self, Handoff, Planned, Who};
-use super::rehearse::Rehearsal;
+use super::rehearsal::Rehearsal;
 use super::saved;
 use crate::diagnostic::{Diagnostic, Severity, worst};
 use crate::handoff::{MARKERS, Surroundings, take_back};
@@ -119,11 +119,11 @@ pub(super) struct SettleOptions<'a> {
 
 impl SettleOptions<'_> {
     /// What makes the steps that are not netlink.
-    fn effects(&self) -> Means {
+    fn effects(&self) -> StepMaker {
         let real = Real::on(self.machine);
         match self.rehearsal {
-            None => Means::Made(real),
-            Some(rehearsal) => Means::Recorded(rehearsal.recorder(real, self.machine)),
+            None => StepMaker::Made(real),
+            Some(rehearsal) => StepMaker::Recorded(rehearsal.recorder(real, self.machine)),
         }
     }
 
@@ -134,39 +134,39 @@ impl SettleOptions<'_> {
 }
 
 /// How the steps that are not netlink are made.
-enum Means {
+enum StepMaker {
     /// On this machine.
     Made(Real),
     /// As far as they belong to a namespace.
     Recorded(Recorder<Real>),
 }
 
-impl Effects for Means {
+impl Effects for StepMaker {
     async fn make(&mut self, action: &Action) -> Result<(), Trouble> {
         match self {
-            Means::Made(effects) => effects.make(action).await,
-            Means::Recorded(effects) => effects.make(action).await,
+            StepMaker::Made(effects) => effects.make(action).await,
+            StepMaker::Recorded(effects) => effects.make(action).await,
         }
     }
 
     async fn inverse(&mut self, action: &Action) -> Option<Action> {
         match self {
-            Means::Made(effects) => effects.inverse(action).await,
-            Means::Recorded(effects) => effects.inverse(action).await,
+            StepMaker::Made(effects) => effects.inverse(action).await,
+            StepMaker::Recorded(effects) => effects.inverse(action).await,
         }
     }
 
     fn permit(&mut self, kind: Kind) -> Result<(), KernelLacks> {
         match self {
-            Means::Made(effects) => effects.permit(kind),
-            Means::Recorded(effects) => effects.permit(kind),
+            StepMaker::Made(effects) => effects.permit(kind),
+            StepMaker::Recorded(effects) => effects.permit(kind),
         }
     }
 
     async fn load(&mut self, kind: Kind) -> Result<(), KernelLacks> {
         match self {
-            Means::Made(effects) => effects.load(kind).await,
-            Means::Recorded(effects) => effects.load(kind).await,
+            StepMaker::Made(effects) => effects.load(kind).await,
+            StepMaker::Recorded(effects) => effects.load(kind).await,
         }
     }
 }
