@@ -317,32 +317,32 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         whole(&String::from_utf8_lossy(&bytes));
     }
 
     #[test]
-    fn any_text_is_survived(text in "\\PC*") {
+    fn any_text_is_handled(text in "\\PC*") {
         whole(&text);
     }
 
     #[test]
-    fn any_tree_is_survived(tree in tree()) {
+    fn any_tree_is_handled(tree in tree()) {
         whole(&tree.to_string());
     }
 
     #[test]
-    fn any_document_is_survived(tree in document()) {
+    fn any_document_is_handled(tree in document()) {
         whole(&tree.to_string());
     }
 
     #[test]
-    fn any_lines_are_survived(text in lines()) {
+    fn any_lines_are_handled(text in lines()) {
         whole(&text);
     }
 
     #[test]
-    fn any_change_of_a_real_text_is_survived(
+    fn any_change_of_a_real_description_is_handled(
         text in any::<Index>(),
         changes in proptest::collection::vec(change(), 1..6),
     ) {
@@ -352,6 +352,6 @@ proptest! {
 }
 
 #[test]
-fn every_text_of_the_corpus_is_survived() {
+fn every_text_of_the_corpus_is_handled() {
     corpus().iter().for_each(|text| whole(text));
 }

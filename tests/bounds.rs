@@ -216,7 +216,7 @@ fn whole(text: String) -> usize {
 }
 
 #[test]
-fn the_worst_texts_take_bounded_memory_and_work() {
+fn the_worst_inputs_take_bounded_memory_and_work() {
     let mut wrong = String::new();
     for (name, text) in TEXTS {
         let text = text();

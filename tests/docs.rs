@@ -54,7 +54,7 @@ fn run(root: &Path, block: &str) -> String {
 
 /// Quoted lines that a console block cannot show, because they need a network: their fixed words are the program's.
 #[test]
-fn progress_lines_in_the_documents_are_worded_as_the_program_words_them() {
+fn progress_lines_in_the_documents_match_the_program() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let words = std::fs::read_to_string(root.join("src/verify/words.rs")).unwrap();
     let mut quoted = 0;

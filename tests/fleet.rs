@@ -138,7 +138,7 @@ fn random(state: &mut u64) -> usize {
 }
 
 #[test]
-fn every_fault_among_ten_thousand_nodes_is_found_and_none_is_invented() {
+fn exactly_the_faults_among_ten_thousand_nodes_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let mut nodes: Vec<Node> = (0..NODES).map(Node::new).collect();
     let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
@@ -253,7 +253,7 @@ fn drives_of_proxmox_and_their_host_names() {
 
 /// Routers that share an address by VRRP, and hosts that use it.
 #[test]
-fn vrrp_is_no_fault_where_the_policy_names_it() {
+fn vrrp_is_no_fault_if_the_policy_lists_it() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..40 {
         let shared = if number < 2 { ", 198.51.100.1/32" } else { "" };
@@ -276,7 +276,7 @@ fn vrrp_is_no_fault_where_the_policy_names_it() {
 
 /// Inventories of machines that booted: a NIC that none has, and one that another has.
 #[test]
-fn reports_of_booted_nodes_name_nics_that_are_not_there() {
+fn reports_of_booted_nodes_reveal_missing_nics() {
     let folder = tempfile::tempdir().unwrap();
     let machine = |macs: &[&str]| {
         let links: Vec<Value> = macs

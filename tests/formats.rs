@@ -47,7 +47,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn sarif_is_what_its_schema_takes() {
+fn sarif_matches_its_schema() {
     let folder = folder();
     let output = check(folder.path(), &["--fleet", "--format", "sarif", "."]);
     assert_eq!(output.status.code(), Some(3));
@@ -151,7 +151,7 @@ fn obeys(element: &Element) {
 }
 
 #[test]
-fn junit_is_what_its_schema_takes() {
+fn junit_matches_its_schema() {
     let folder = folder();
     let output = check(folder.path(), &["--fleet", "--format", "junit", "."]);
     assert_eq!(output.status.code(), Some(3));
@@ -175,7 +175,7 @@ fn junit_is_what_its_schema_takes() {
 }
 
 #[test]
-fn json_lines_and_json_are_what_their_schemas_take() {
+fn json_lines_and_json_match_their_schemas() {
     let folder = folder();
     let output = check(folder.path(), &["--fleet", "--format", "json-lines", "."]);
     let text_of_lines = text(&output);
@@ -196,7 +196,7 @@ fn json_lines_and_json_are_what_their_schemas_take() {
 
 /// A gate: earlier diagnostics are accepted, wherever they are in the file by now; new ones are errors.
 #[test]
-fn a_baseline_accepts_what_was_there_and_nothing_else() {
+fn a_baseline_accepts_only_earlier_diagnostics() {
     let folder = folder();
     let path = folder.path();
     std::fs::write(path.join("../baseline.json"), check(path, &["--fleet", "--json", "."]).stdout).unwrap();
@@ -226,7 +226,7 @@ fn a_baseline_accepts_what_was_there_and_nothing_else() {
 }
 
 #[test]
-fn the_table_is_csv_and_the_rest_goes_to_standard_error() {
+fn the_table_is_csv_and_diagnostics_go_to_standard_error() {
     let folder = tempfile::tempdir().unwrap();
     let text_of_node = "network:\n  version: 2\n  ethernets:\n    a: {match: {macaddress: '52:54:00:00:00:01'}, mtu: 9000}\n    \
                 b: {match: {macaddress: '52:54:00:00:00:02'}}\n  bonds: {bond0: {interfaces: [a, b]}}\n  \
@@ -285,7 +285,7 @@ fn on_a_terminal(command: &mut Command) -> String {
 
 /// On a terminal, work that takes longer than a second shows its progress, and leaves nothing behind.
 #[test]
-fn long_work_shows_how_far_it_is_on_a_terminal() {
+fn long_work_shows_its_progress_on_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, nodes: usize| {
         let lines: String = (0..nodes)

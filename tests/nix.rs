@@ -129,7 +129,7 @@ fn without_a_fallback_no_client_is_on() {
 }
 
 #[test]
-fn an_installer_lets_somebody_in() {
+fn an_installer_requires_a_key_to_log_in() {
     let installer = system("installer");
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE admin@example.com";
     assert_eq!(installer["keys"], json!([key]), "as `readFile` gives it, without the end of the line");
@@ -152,7 +152,7 @@ fn an_installer_lets_somebody_in() {
 }
 
 #[test]
-fn an_option_takes_what_it_says() {
+fn an_option_accepts_exactly_its_values() {
     for (name, complaint) in [
         ("wrong-type", "`services.netapply.strict' is not of type `boolean'"),
         ("wrong-wait", "`services.netapply.wait' is not of type `null or integer between 0 and 300'"),
@@ -175,7 +175,7 @@ fn an_option_takes_what_it_says() {
 }
 
 #[test]
-fn a_system_without_it_is_as_it_was() {
+fn a_system_without_the_module_is_unchanged() {
     let system = system("disabled");
     assert_eq!(system["packages"], json!([]));
     assert_eq!(system["kernelModules"], json!([]));

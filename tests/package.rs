@@ -68,7 +68,7 @@ fn every_dependency_has_an_allowed_licence() {
 }
 
 #[test]
-fn no_crate_is_there_twice_without_a_reason() {
+fn no_crate_is_duplicated_without_a_reason() {
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in crates() {
         let word = |key: &str| package[key].as_str().expect("a word").to_owned();

@@ -16,7 +16,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn network_data_is_read_back_as_it_was(machine in machine()) {
+    fn network_data_round_trips(machine in machine()) {
         let text = machine.to_network_data();
         let parsed = read(text.clone());
         let errors: Vec<_> = parsed.diagnostics.iter().filter(|d| d.severity != Severity::Note).collect();

@@ -55,7 +55,7 @@ fn plans_and_checks_of_every_golden_case() {
 }
 
 #[test]
-fn what_cannot_be_read_is_json_too() {
+fn unreadable_descriptions_are_json_too() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = netapply(folder.path(), &["--dry-run", "--json", "nowhere.json"]);
     assert_eq!(nowhere.status.code(), Some(3));

@@ -184,7 +184,7 @@ fn an_iso_without_a_description_and_one_cut_short() {
 }
 
 #[test]
-fn every_place_where_an_image_may_be_cut_is_survived() {
+fn an_image_truncated_anywhere_is_handled() {
     let files = Files::new(&[("openstack/latest/network_data.json", NETWORK_DATA)]);
     for options in [&["-r"][..], &["-J"]] {
         let whole = fs::read(files.image(GENISOIMAGE, options)).unwrap();
@@ -233,7 +233,7 @@ fn vfat_images_are_read_without_a_mount() {
 }
 
 #[test]
-fn every_place_where_a_vfat_image_may_be_damaged_is_survived() {
+fn a_vfat_image_damaged_anywhere_is_handled() {
     let files = Files::new(&[
         ("network-config", "version: 2\n"),
         ("openstack/latest/network_data.json", NETWORK_DATA),
@@ -390,7 +390,7 @@ fn links_out_of_a_directory_are_followed_only_if_asked() {
 }
 
 #[test]
-fn files_pipes_and_what_is_not_there() {
+fn files_pipes_and_missing_sources() {
     let files = Files::new(&[("net.json", NETWORK_DATA), ("empty.json", "")]);
     let found = read(&files.path("tree/net.json")).unwrap();
     assert_eq!((found.layout, found.origin.kind), (Layout::Plain, OriginKind::File));

@@ -142,7 +142,7 @@ fn a_unit_restarts_a_tool_that_is_ordered_after_it() {
 }
 
 #[test]
-fn clients_that_take_every_link_take_the_one_that_is_left_to_them() {
+fn clients_of_all_links_keep_the_one_left_to_them() {
     let machine = Machine::boot(
         "clients",
         "printf 'auto eth0\\niface eth0 inet dhcp\\nauto eth1\\niface eth1 inet dhcp\\n' >etc/network/interfaces
@@ -167,7 +167,7 @@ fn clients_that_take_every_link_take_the_one_that_is_left_to_them() {
 
 /// Its unit alone reads which links are excluded: `ifreload -a` by hand takes them.
 #[test]
-fn ifupdown2_takes_the_link_that_is_left_to_it() {
+fn ifupdown2_keeps_the_link_left_to_it() {
     let machine = Machine::boot(
         "ifupdown2",
         "printf 'auto eth0\niface eth0 inet dhcp\nauto eth1\niface eth1 inet dhcp\n' >etc/network/interfaces",
@@ -238,7 +238,7 @@ fn a_server_that_programs_do_not_use_is_a_failed_check() {
 
 /// A link whose steps fail goes back to its tool, however far that has released it.
 #[test]
-fn a_link_that_gets_no_network_goes_back_to_its_tool() {
+fn a_link_that_cannot_be_configured_goes_back_to_its_tool() {
     let machine = Machine::boot("full", "");
     machine.ok("systemctl start NetworkManager");
     machine.until("nmcli -t -f DEVICE,STATE device | grep -q ^eth0:connected");
@@ -250,7 +250,7 @@ fn a_link_that_gets_no_network_goes_back_to_its_tool() {
 }
 
 #[test]
-fn names_resolve_wherever_resolv_conf_leads() {
+fn names_resolve_for_every_target_of_resolv_conf() {
     for (state, prepare) in [
         ("resolved's stub", ""),
         (
@@ -351,7 +351,7 @@ fn network_manager_writes_the_described_servers() {
 /// A failed hand-off costs nothing else: the network stays, the screen says which file and why, and there is no marker
 /// for something that is missing.
 #[test]
-fn what_cannot_be_written_is_named_and_has_no_marker() {
+fn unwritable_files_are_named_and_have_no_marker() {
     let full = "mount -o remount,size=$(($(df --output=used -k /run | tail -n 1) + 8))k /run
         while echo x >>/run/filler; do :; done 2>/dev/null";
     let small =

@@ -296,7 +296,7 @@ fn complaints<'a>(was: &'a Parsed, back: &'a Parsed) -> impl Iterator<Item = &'a
 }
 
 #[test]
-fn what_is_written_is_read_back_as_it_was_or_reported() {
+fn output_is_read_back_unchanged_or_reported() {
     let mut wrong = String::new();
     let mut written = 0;
     for (case, texts) in cases() {
@@ -323,7 +323,7 @@ fn what_is_written_is_read_back_as_it_was_or_reported() {
 }
 
 #[test]
-fn a_client_id_is_lost_by_every_tool_that_has_none() {
+fn a_client_id_is_reported_lost_for_tools_without_one() {
     let mut link = Link::new("eth0", Kind::Physical, Place::NONE);
     link.select.name = Some(Located::new(NamePattern::Exact("eth0".to_owned()), Place::NONE));
     link.dynamic = vec![Located::new(Dynamic::Dhcp4, Place::NONE)];

@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_that_look_like_something_else_are_quoted() {
+    fn ambiguous_strings_are_quoted() {
         for (text, written) in [
             ("eth0", "eth0"),
             ("bond0.100", "bond0.100"),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_read_back_as_it_was_made() {
+    fn a_document_round_trips() {
         let mut route = Map::default();
         route.put("to", "default");
         route.put("on-link", true);

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn nics_that_are_not_there_or_elsewhere_are_named() {
+    fn missing_and_misplaced_nics_are_reported() {
         let node = |name: &str, macs: [&str; 2]| {
             let links: Vec<_> = macs
                 .iter()

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_odd_one_is_the_one_that_few_have() {
+    fn a_rare_value_is_the_odd_one() {
         assert!(count([(1, 0), (1, 1)].into_iter()).is_none());
         let counted = count([(1, 0), (2, 1), (1, 2)].into_iter()).unwrap();
         assert_eq!((counted.all, counted.most, &counted.others), (3, (2, 0), &vec![vec![1]]));

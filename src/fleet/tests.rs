@@ -84,7 +84,7 @@ fn each_fault_is_found_once_with_both_sides() {
 }
 
 #[test]
-fn what_a_policy_names_is_no_fault_and_what_it_forbids_is_one() {
+fn a_policy_allows_and_forbids() {
     // VRRP: the gateway's address is on two nodes.
     let vrrp = fleet(|number, text| {
         if number < 2 {
@@ -156,7 +156,7 @@ fn vlans_bonds_vrfs_and_keys() {
 }
 
 #[test]
-fn subnets_overlap_and_two_nics_of_one_node_do_not_count() {
+fn overlapping_subnets_of_two_nics_of_one_node_do_not_count() {
     let net =
         |address: &str| format!("network:\n  version: 2\n  ethernets: {{a: {{addresses: [{address}]}}}}\n");
     assert_eq!(codes(&[net("10.0.0.5/16"), net("10.0.7.5/24")], ""), ["fleet-overlap n0"]);

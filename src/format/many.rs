@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_there_twice_is_reported() {
+    fn a_duplicate_node_is_reported() {
         let nodes = read(&format!("{{\"n1\": {BOND},\n\"n1\": {BOND}}}"));
         assert!(nodes[1].1.contains(&(Code::DuplicateKey, 2, 1)), "{nodes:?}");
     }

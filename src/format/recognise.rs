@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_description_is_told_apart() {
+    fn other_files_are_recognised() {
         for (text, expected) in [
             ("#cloud-config\nhostname: x\n", "cloud-init's user-data"),
             ("#!/bin/sh\nip link\n", "a script"),

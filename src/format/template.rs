@@ -129,7 +129,7 @@ mod tests {
 
     /// Parsed or not, the template is the mistake, and nothing else is reported about its value.
     #[test]
-    fn a_template_is_named_as_one_in_every_format() {
+    fn a_template_is_recognised_in_every_format() {
         for text in [
             "{\"links\": [{\"id\": \"a\", \"type\": \"phy\", \"mtu\": {{ mtu }}}]}",
             "{\"links\": [{\"id\": \"a\", \"type\": \"phy\", \"ethernet_mac_address\": \"${mac}\"}]}",

@@ -123,7 +123,7 @@ fn messages_end_and_the_rest_is_counted() {
 
 /// Many descriptions, which `check` reads, are none for a boot, which reports that.
 #[test]
-fn several_nodes_in_one_file_are_named_as_such() {
+fn several_nodes_in_one_file_are_reported() {
     let parsed = parse(vec![("nodes".into(), r#"{"n1": {"links": []}, "n2": {"links": []}}"#.into())]);
     let [only] = &parsed.diagnostics[..] else { panic!("{:?}", parsed.diagnostics) };
     assert_eq!(only.message, "the file has descriptions of several nodes");

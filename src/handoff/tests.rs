@@ -163,7 +163,7 @@ fn full() -> Surroundings {
 }
 
 #[test]
-fn a_static_nic_is_kept_from_everybody() {
+fn a_static_nic_is_left_alone_by_all_tools() {
     let told = Told::of(&[uplink_nic()], Some("web1.example.lan"), &full());
     assert_eq!(
         told.paths(),
@@ -249,7 +249,7 @@ fn a_bond_on_dhcp_gets_a_client() {
 }
 
 #[test]
-fn a_nic_that_is_not_there_leaves_the_old_path_open() {
+fn a_missing_nic_leaves_links_to_the_image() {
     let mut lost = uplink_nic();
     lost.id = "lost".into();
     lost.select.mac = Some(Located::new("02:00:00:00:00:ff".parse().unwrap(), at()));
@@ -262,7 +262,7 @@ fn a_nic_that_is_not_there_leaves_the_old_path_open() {
 }
 
 #[test]
-fn a_bond_with_a_missing_member_is_whole_enough() {
+fn a_bond_with_a_missing_member_is_created() {
     let mut bond = Link::new("bond0", Kind::Bond, at());
     bond.members = ["nic", "lost"].iter().map(|m| Located::new((*m).to_owned(), at())).collect();
     bond.addresses = uplink_nic().addresses;
@@ -271,7 +271,7 @@ fn a_bond_with_a_missing_member_is_whole_enough() {
 }
 
 #[test]
-fn what_an_earlier_description_left_goes() {
+fn leftovers_of_an_earlier_description_are_removed() {
     let mut before = full();
     for path in [
         "/run/netapply/links/eth7",
@@ -323,7 +323,7 @@ fn a_plain_resolv_conf_keeps_what_is_not_described() {
 }
 
 #[test]
-fn cloud_init_is_told_beside_what_its_generator_found() {
+fn cloud_init_is_configured_next_to_its_generators_result() {
     let mut before = full();
     let found = "datasource_list: [ NoCloud, None ]\n";
     before.files.insert("/run/cloud-init/cloud.cfg".into(), found.into());
@@ -337,7 +337,7 @@ fn cloud_init_is_told_beside_what_its_generator_found() {
 }
 
 #[test]
-fn a_name_is_given_only_to_a_nameless_machine() {
+fn a_host_name_is_set_only_if_there_is_none() {
     let steps = |hostname: &str, surroundings: &Surroundings| {
         let told = Told::of(&[uplink_nic()], Some(hostname), surroundings);
         let names =
@@ -352,7 +352,7 @@ fn a_name_is_given_only_to_a_nameless_machine() {
 }
 
 #[test]
-fn dracut_is_told_in_its_own_files() {
+fn dracuts_own_files_are_written() {
     let surroundings = Surroundings {
         initramfs: true,
         dracut: true,
@@ -408,7 +408,7 @@ impl Image {
 }
 
 #[test]
-fn name_servers_go_where_resolv_conf_leads() {
+fn name_servers_are_written_to_resolv_confs_target() {
     const RESOLVED: &str = "systemd-resolved.service";
     // The link dangles until the program has started; NixOS has two links more.
     let image = Image::new(&[RESOLVED]);
@@ -452,7 +452,7 @@ fn name_servers_go_where_resolv_conf_leads() {
 }
 
 #[test]
-fn a_resolv_conf_that_is_no_file_is_reported_as_it_is() {
+fn a_resolv_conf_that_is_no_file_is_reported_as_such() {
     let image = Image::new(&[]);
     assert_eq!(image.destination(), "File(\"/etc/resolv.conf\")");
     fs::create_dir(image.path("etc/resolv.conf")).unwrap();
@@ -550,7 +550,7 @@ fn resolvconf_is_used_where_programs_read_what_it_writes() {
 }
 
 #[test]
-fn network_manager_goes_on_with_its_leases_where_no_server_is_described() {
+fn network_manager_keeps_its_leases_servers_if_none_are_described() {
     let before = Surroundings { resolv_conf: ResolvConf::default(), ..full() };
     let dns = "/run/NetworkManager/conf.d/00-netapply-dns.conf";
     let told = Told::of(&[uplink_nic()], None, &before);
@@ -565,7 +565,7 @@ fn network_manager_goes_on_with_its_leases_where_no_server_is_described() {
 }
 
 #[test]
-fn a_name_is_one_that_somebody_gave() {
+fn default_host_names_count_as_none() {
     let image = Image::new(&[]);
     let name = || image.observe().hostname;
     image.put("etc/os-release", "ID=fedora\nDEFAULT_HOSTNAME=\"fedora\"\n");
@@ -634,7 +634,7 @@ fn files_sort_before_and_after_those_of_the_image() {
 }
 
 #[test]
-fn tools_that_take_every_link_get_a_list_of_those_that_they_do_not() {
+fn tools_of_all_links_get_a_list_of_ours() {
     let mut before = Surroundings {
         connman: Presence::Enabled,
         dhcpcd: Presence::Enabled,
@@ -698,7 +698,7 @@ fn a_running_tool_starts_again_with_the_list_before_the_first_change_and_when_it
 }
 
 #[test]
-fn what_is_no_longer_described_is_taken_back() {
+fn undescribed_parts_are_undone() {
     let mut before =
         Surroundings { resolvconf: openresolv(&[("resolvconf", "NO")]), ..Surroundings::default() };
     let present = "nameserver 198.51.100.1\n";
@@ -730,7 +730,7 @@ fn what_is_no_longer_described_is_taken_back() {
 }
 
 #[test]
-fn a_link_alone_can_be_given_back() {
+fn a_single_link_can_be_given_back() {
     let before = Surroundings { network_manager: Presence::Running, ..full() };
     let mut second = dynamic_nic();
     second.dynamic.clear();
@@ -787,7 +787,7 @@ fn the_presence_of_a_service_is_observed() {
 }
 
 #[test]
-fn a_name_server_is_used_or_not_for_one_reason() {
+fn name_server_use_has_one_reason() {
     use state::{NameLookup, ResolvedDaemon as Asked, Unused};
     let server = |text: &str| Server { ip: text.parse().unwrap(), zone: None };
     let described = "192.0.2.53".parse().unwrap();

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn unset_values_are_none() {
+    fn unset_values_are_omitted() {
         let names = Names::default();
         for (form, length) in [(Form::Link, 4), (Form::Mac, 6), (Form::Ip4, 4), (Form::Ip4List, 0)] {
             assert_eq!(value(form, &vec![0; length], &names), Some(None));

@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_datagram_cut_short_yields_what_is_whole() {
+    fn a_truncated_datagram_yields_its_complete_messages() {
         let mut datagram = Vec::new();
         Request::new(16, 0, &[1, 2, 3, 4, 5]).write(&mut datagram, 7, 0);
         Request::new(17, 0, &[9; 8]).write(&mut datagram, 8, NLM_F_ACK);

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_grows_older_is_no_difference_and_one_that_was_renewed_is() {
+    fn an_ageing_lease_is_no_difference_but_a_renewed_one_is() {
         let (desired, mut inventory) = machine();
         let mut resolved = resolve(&desired, &inventory, Missing::Report).0;
         join(&mut resolved, &[("eth0".to_owned(), bound())].into(), NOW);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_goes_with_its_lease_and_not_before_the_first_answer() {
+    fn an_address_is_removed_with_its_lease_but_not_before_the_first_answer() {
         let (_, mut inventory) = machine();
         let mut address = crate::inventory::AddressEntry::new("eth0", "192.0.2.7/24".parse().unwrap());
         (address.permanent, address.valid, address.preferred) = (false, Some(60), Some(60));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_second_of_a_lease_is_one_that_the_kernel_takes() {
+    fn the_kernel_accepts_the_last_second_of_a_lease() {
         let (desired, inventory) = machine();
         let mut resolved = resolve(&desired, &inventory, Missing::Report).0;
         let end = Duration::from_millis(900_000 + 600_000);

@@ -314,7 +314,7 @@ mod tests {
 
     /// The kernel accepts each of these, but another program would misread it.
     #[test]
-    fn a_link_is_given_no_name_that_means_something_else_to_a_program() {
+    fn link_names_with_a_special_meaning_are_rejected() {
         for good in ["eth0", "bond0.100", "_x", "0lan", "a@b+c-d"] {
             assert!(IfName::to_give(good).is_ok() && is_plain(good), "{good}");
         }

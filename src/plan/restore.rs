@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_goes_and_members_are_as_before() {
+    fn created_links_are_removed_and_members_restored() {
         let mut eth0 = link(2, "eth0", "");
         eth0.mac = "52:54:00:00:00:01".parse().ok();
         eth0.permanent_mac = eth0.mac;

@@ -99,7 +99,7 @@ fn a_bond_is_made_filled_brought_up_and_addressed() {
 }
 
 #[test]
-fn a_members_old_address_goes_and_it_is_taken_down_to_join() {
+fn a_members_old_address_is_removed_and_it_is_taken_down_to_join() {
     let mut inventory = two_nics();
     inventory.links[0].up = true;
     let entry = AddressEntry::new("eth0", "10.158.175.249/31".parse().unwrap());
@@ -111,7 +111,7 @@ fn a_members_old_address_goes_and_it_is_taken_down_to_join() {
 }
 
 #[test]
-fn a_bonds_mode_changes_without_making_it_anew() {
+fn a_bonds_mode_changes_without_recreating_it() {
     let mut inventory = two_nics();
     let mut there =
         ObservedLink { kind: "bond".into(), up: true, mtu: 9000, ..nic(4, "aggi", "7c:c2:55:6e:90:44") };
@@ -138,7 +138,7 @@ fn a_bonds_mode_changes_without_making_it_anew() {
 }
 
 #[test]
-fn names_that_swap_go_by_way_of_a_third() {
+fn swapped_names_use_a_third_one() {
     let mut a = by_mac("a", "7c:c2:55:6e:90:44");
     let mut b = by_mac("b", "7c:c2:55:6e:90:45");
     a.naming = Naming::Set(Located::new(IfName::new("eth1").unwrap(), at()));
@@ -204,7 +204,7 @@ fn connected(link: &str, to: &str) -> RouteEntry {
 /// A secondary address is removed alone, and so is a primary one if the next is promoted: routes stay, so that
 /// undescribed ones are removed by steps of their own.
 #[test]
-fn an_address_that_goes_takes_along_what_the_kernel_takes() {
+fn removing_an_address_removes_its_dependents() {
     let mut inventory = two_nics();
     inventory.links[0].up = true;
     let there = |net: &str| AddressEntry::new("eth0", net.parse().unwrap());
@@ -248,7 +248,7 @@ fn a_broadcast_address_that_is_named_replaces_another() {
 }
 
 #[test]
-fn a_vlan_of_another_tag_protocol_is_made_anew() {
+fn a_vlan_of_another_tag_protocol_is_recreated() {
     let mut inventory = two_nics();
     inventory.links[0].up = true;
     let settings = BTreeMap::from([
@@ -341,7 +341,7 @@ fn a_console_is_spared_what_a_step_writes() {
 }
 
 #[test]
-fn a_vxlan_gets_another_group_in_place_and_another_family_anew() {
+fn a_vxlan_changes_its_group_in_place_and_its_family_by_recreation() {
     let parent = nic(2, "eth0", "02:00:00:00:00:01");
     let settings = BTreeMap::from([
         ("id".to_owned(), OptionValue::Number(7)),

@@ -105,7 +105,7 @@ mod tests {
     use crate::report::Builder;
 
     #[test]
-    fn an_entry_has_one_field_a_line() {
+    fn an_entry_has_one_field_per_line() {
         let mut report = Builder::default().finish(4);
         report.screen = vec!["first\nPRIORITY=0".to_owned()];
         let entry = String::from_utf8(entry(&report)).unwrap();

@@ -77,7 +77,7 @@ ok      `- gateway 10.0.0.1  answers in 0.4 ms, packets of 1500 bytes pass
 }
 
 #[test]
-fn what_a_dhcp_client_has_brought_is_shown() {
+fn addresses_from_a_dhcp_client_are_shown() {
     let (mut input, mut evidence) = one_nic();
     input.links[0].dynamic = true;
     (input.links[0].addresses, input.links[0].routes) = (Vec::new(), Vec::new());
@@ -89,7 +89,7 @@ fn what_a_dhcp_client_has_brought_is_shown() {
 }
 
 #[test]
-fn however_much_there_is_to_say_it_fits() {
+fn the_screen_always_fits() {
     let (mut input, mut evidence) = one_nic();
     for number in 0..40 {
         input.resolvers.push(ip(&format!("192.0.2.{}", number + 100)));
@@ -133,7 +133,7 @@ netapply: NOTHING APPLIED
 }
 
 #[test]
-fn a_boot_that_was_never_meant_to_have_a_description_has_no_fault() {
+fn a_boot_without_a_description_by_design_has_no_fault() {
     let cause = Cause::new(
         Code::NoDescription,
         Certainty::Proved,

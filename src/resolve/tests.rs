@@ -66,7 +66,7 @@ fn a_vxlan_of_the_number_on_another_port_is_anothers() {
 }
 
 #[test]
-fn a_missing_nic_names_those_that_are_there_and_the_near_one() {
+fn a_missing_nic_is_reported_with_existing_and_similar_ones() {
     let inventory = machine(vec![nic(2, "eth0", "7c:c2:55:6e:90:44"), nic(3, "eth1", "52:54:00:00:00:01")]);
     let (resolved, diags) = run(vec![by_mac("a", "7c:c2:55:6e:90:45")], &inventory);
     assert!(resolved.links.is_empty());
@@ -192,7 +192,7 @@ fn numbered(id: &str, position: usize) -> Link {
 }
 
 #[test]
-fn eth_n_is_the_nth_nic_on_the_bus_where_no_nic_has_the_name() {
+fn eth_n_is_the_nth_nic_on_the_bus_if_no_nic_has_the_name() {
     let names = |links: Vec<Link>, nics: Vec<ObservedLink>| -> Vec<String> {
         let (resolved, _) = run(links, &machine(nics));
         resolved.links.iter().map(|l| format!("{}={}", l.desired.id, l.name)).collect()

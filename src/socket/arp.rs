@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_is_read_as_it_was_made() {
+    fn a_packet_round_trips() {
         let mac: MacAddr = "7c:c2:55:6e:90:44".parse().unwrap();
         let probe = Arp::probe(mac, Ipv4Addr::new(192, 0, 2, 7));
         let frame = probe.frame();

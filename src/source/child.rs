@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn each_loss_has_its_own_words() {
+    fn each_loss_has_its_own_message() {
         let lost = [
             (
                 Lost::NotStarted(io::Error::from_raw_os_error(libc::EAGAIN)),

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn own_parameters_with_quotes_where_the_last_one_counts() {
+    fn own_parameters_with_quotes_and_the_last_one_counts() {
         let c = Cmdline::parse(
             r#"netapply.source=/dev/sr0 "netapply.source=/mnt/my files" netapply.probe=tcp://192.0.2.1:22
                netapply.probe="ping://192.0.2.2" netapply.strict netapply.wait=7 netapply.log=debug netapply=off netapply=on"#,

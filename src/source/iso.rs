@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn links_stay_inside_and_circles_end() {
+    fn links_stay_inside_and_cycles_end() {
         let budget = Budget::new();
         let read =
             |target: &[u8]| Iso::open(image_with_link(target), &budget).unwrap().unwrap().read("LATEST", 9);

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_dated_directory_where_latest_is_missing() {
+    fn the_newest_dated_directory_if_latest_is_missing() {
         let files = [
             ("openstack/2012-08-10/network_data.json", "{}"),
             ("openstack/2018-08-27/network_data.json", "{}"),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_description_is_kept_only_where_nothing_else_is() {
+    fn an_empty_description_is_used_only_without_another() {
         let empty = ("openstack/latest/network_data.json", " \n");
         let eni = ("openstack/content/0000", "auto lo\n");
         let meta =

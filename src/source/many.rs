@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_counted_and_followed_only_where_asked() {
+    fn links_are_counted_and_followed_only_on_request() {
         let files = ["a.json", "sub/b.json", "sub/back->"];
         assert_eq!(read(&files, Links::Confined), (false, vec!["a.json".into(), "sub/b.json".into()], 1));
         assert_eq!(read(&files, Links::Followed), (false, vec!["a.json".into(), "sub/b.json".into()], 0));

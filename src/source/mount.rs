@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mountinfo_tells_where_a_device_is_mounted() {
+    fn mountinfo_has_the_mount_point_of_a_device() {
         let mountinfo = "24 1 0:22 / /proc rw - proc proc rw\n\
                          36 24 8:1 /sub /srv rw - vfat /dev/sda1 rw\n\
                          37 24 8:1 / /media/my\\040stick rw,nosuid shared:1 - vfat /dev/sda1 rw\n";
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn root_is_not_told_to_become_root() {
+    fn root_gets_no_hint_to_become_root() {
         let error = Refused::Namespace(io::Error::from_raw_os_error(libc::EPERM));
         let problem = refused(Path::new("/dev/sdb1"), "ext4", &error);
         let root = nix::unistd::geteuid().is_root();

@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_medium_put_into_a_known_drive_is_read_anew() {
+    fn a_medium_inserted_into_a_known_drive_is_read() {
         let fake = FakeMachine::new();
         fake.disk(CD, b"nothing yet");
         // Polled by the kernel, so that only the event can trigger it.
@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drive_denied_to_root_is_no_drive_and_nobody_is_told_to_become_root() {
+    fn a_drive_denied_to_root_counts_as_absent_without_a_hint_to_become_root() {
         let fake = FakeMachine::new();
         fake.disk("pci/nvme/block/sda", b"");
         let request = SearchOptions { machine: fake.machine(), ..SearchOptions::default() };

@@ -249,7 +249,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_bytes_panic(
+        fn any_bytes_do_not_panic(
             head in proptest::collection::vec(any::<u8>(), 0..2048),
             descriptors in proptest::collection::vec(any::<u8>(), 0..4096),
             valid in any::<bool>(),

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_is_taken() {
+    fn values_round_trip() {
         let volume = Volume {
             filesystem: FileSystem::Vfat,
             labels: vec!["a".into(), "ü".into()],
@@ -232,7 +232,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Inspected::take(&mut &bytes[..]);
             let _ = Result::<Option<Contents>, NotFound>::take(&mut &bytes[..]);
         }

@@ -332,7 +332,7 @@ fn paths(tokens: &[&str]) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn paths_lead_to_the_file_that_defines_a_name() {
+fn paths_resolve_to_the_file_that_defines_a_name() {
     let folder = tempfile::tempdir().unwrap();
     let put = |path: &str, text: &str| {
         let path = folder.path().join(path);

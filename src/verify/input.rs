@@ -592,7 +592,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_is_the_longest_prefix() {
+    fn the_longest_prefix_decides() {
         let mut one = DesiredLink::new("a", "eth0", Kind::Physical);
         one.addresses = vec!["10.0.0.2/24".parse().unwrap()];
         let hop = |to: &str, via: &str| DesiredRoute::new(to.parse().unwrap(), via.parse().ok());

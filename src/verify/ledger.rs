@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_optional_link_keeps_nobody_waiting() {
+    fn an_optional_link_is_not_waited_for() {
         let (input, evidence) = one_nic();
         let index = View::new(&input);
         for code in [Code::CheckCarrier, Code::CheckGateway, Code::CheckUp] {

@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn of_routes_with_one_destination_the_described_one_of_lowest_metric_is_asked_for() {
+    fn of_routes_with_one_destination_the_lowest_metric_is_looked_up() {
         let (mut input, _) = one_nic();
         let mut other = DesiredLink::new("b", "eth1", Kind::Physical);
         other.addresses = vec!["10.1.0.2/24".parse().unwrap()];

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nic_of_ours_is_no_other_owner() {
+    fn our_own_nic_is_not_another_owner() {
         let (_, mut evidence) = one_nic();
         let address = ip("192.0.2.2");
         record(&mut evidence, 1, Fact::Claimed("eth0".into(), address, mac("7c:c2:55:6e:90:44")));

@@ -25,7 +25,7 @@ fn with_dhcpcd(cable: &Cable) -> Builder {
 }
 
 #[test]
-fn the_network_is_up_and_dhcpcd_is_held_off() {
+fn the_network_is_up_and_dhcpcd_does_not_start() {
     let cable = Cable::new();
     let mut neighbour = Neighbour::on(&[&cable]);
     let drive = drive::ironic_iso(&network_data());

@@ -20,7 +20,7 @@ use harness::namespace::{in_namespace, ip, ip_json};
 
 /// A kernel without bridge VLAN filtering refuses it with the error, and without the text, of one that has no bridges.
 #[test]
-fn an_option_that_the_kernel_lacks_is_no_kind_that_it_lacks() {
+fn a_missing_option_is_not_reported_as_a_missing_kind() {
     in_namespace(async || {
         let settings = BTreeMap::from([("vlan_filtering", OptionValue::Bool(true))]);
         let outcome =
@@ -122,7 +122,7 @@ fn a_plan_becomes_what_ip_shows() {
 }
 
 #[test]
-fn what_is_so_already_is_done() {
+fn already_satisfied_steps_succeed() {
     in_namespace(async || {
         let network = network();
         all_done(&apply(&network).await);
@@ -153,7 +153,7 @@ fn what_is_so_already_is_done() {
 }
 
 #[test]
-fn a_refused_step_takes_along_what_needs_it_and_nothing_else() {
+fn a_refused_step_skips_only_its_dependents() {
     in_namespace(async || {
         ip("link add br9 type bridge");
         let steps = plan(vec![

@@ -93,7 +93,7 @@ fn routes_of_every_type() {
 
 /// An advertised default route has the metric that ours would get: ours takes precedence.
 #[test]
-fn a_route_beside_a_routers_own() {
+fn a_route_next_to_an_advertised_one() {
     converges(
         &[
             "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0",
@@ -139,7 +139,7 @@ fn a_route_before_a_routers_own() {
 
 /// With a gateway from a router advertisement, added by a program: the kernel would merge the two routes.
 #[test]
-fn a_gateway_beside_a_routers_own() {
+fn a_gateway_next_to_an_advertised_one() {
     const RA: &str = "-6 route add default via fe80::9 dev eth0 proto ra metric 1024";
     const OURS: &str = "-6 route append default via 2001:db8::fe dev eth0 proto static metric 1024";
     const TEXT: &str = "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'},
@@ -388,7 +388,7 @@ fn the_mtu_of_ipv6_and_a_late_carrier() {
 }
 
 #[test]
-fn a_nic_that_cannot_wake_the_machine_need_not_be_told_not_to() {
+fn turning_wake_on_lan_off_without_support_is_no_step() {
     converges(
         WIRE,
         "network: {version: 2, ethernets: {e: {match: {macaddress: '02:00:00:00:00:01'}, wakeonlan: false}}}",
@@ -399,7 +399,7 @@ fn a_nic_that_cannot_wake_the_machine_need_not_be_told_not_to() {
 /// A link that carries the root file system is described in its current state: it is not changed, whatever else exists,
 /// not even while other links change.
 #[test]
-fn a_link_that_is_as_described_is_left_in_peace() {
+fn a_link_that_is_as_described_is_untouched() {
     let machine: &[&str] = &[
         "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0",
         "link add eth1 address 02:00:00:00:00:02 type veth peer name peer1",

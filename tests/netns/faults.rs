@@ -173,7 +173,7 @@ static LEFTOVERS: Case = Case {
 };
 
 #[test]
-fn strict_leaves_the_machine_as_it_was_whichever_step_is_refused() {
+fn strict_restores_the_machine_whichever_step_is_refused() {
     assert!(!refused_at_every_step(&BRIDGES, &program(), ALL), "there are more steps");
 }
 
@@ -183,12 +183,12 @@ fn strict_puts_back_what_was_left_on_the_machine_whichever_step_is_refused() {
 }
 
 #[test]
-fn killed_among_leftovers_and_run_again_it_ends_as_undisturbed() {
+fn a_run_killed_among_leftovers_and_repeated_ends_as_undisturbed() {
     assert!(!killed_at_every_step(&LEFTOVERS, &program(), ALL), "there are more steps");
 }
 
 #[test]
-fn killed_at_any_step_and_run_again_it_ends_as_undisturbed() {
+fn a_run_killed_at_any_step_and_repeated_ends_as_undisturbed() {
     assert!(!killed_at_every_step(&BRIDGES, &program(), ALL), "there are more steps");
 }
 
@@ -247,7 +247,7 @@ fn under_strict_a_handoff_that_fails_undoes_nothing_and_an_undo_takes_back_the_h
 }
 
 #[test]
-fn a_signal_under_strict_undoes_the_network_and_what_other_tools_were_told() {
+fn a_signal_under_strict_undoes_the_network_and_the_handoff() {
     let statuses = handoff_disturbed_at_every_step(&HANDOFF, &program(), Disturbed::Stopped);
     assert!(statuses.keys().eq(&[1]), "{statuses:?}");
 }

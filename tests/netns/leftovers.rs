@@ -121,7 +121,7 @@ fn a_route_that_runs_out_is_another() {
 }
 
 #[test]
-fn a_route_with_a_metric_that_nobody_described_is_another() {
+fn a_route_with_an_undescribed_metric_is_a_different_route() {
     n0_leads(&["-6 route add default via 2001:db8:1::1 dev n0 proto static metric 1024 hoplimit 1"], || {
         leads_by_n0();
         assert!(ip_json("-6 route show default")[0].get("metrics").is_none());
@@ -149,7 +149,7 @@ fn a_route_by_a_next_hop_object_is_another() {
 }
 
 #[test]
-fn an_address_without_its_subnets_route_is_made_anew() {
+fn an_address_without_its_connected_route_is_recreated() {
     heals(
         &[
             "address add 10.1.0.2/24 dev n0 noprefixroute",
@@ -162,7 +162,7 @@ fn an_address_without_its_subnets_route_is_made_anew() {
 }
 
 #[test]
-fn an_address_of_another_scope_is_made_anew() {
+fn an_address_of_another_scope_is_recreated() {
     heals(&["address add 10.1.0.2/24 dev n0 scope link"], N0, leads_by_n0);
     heals(&["address add 10.1.0.2/24 dev n0 scope host"], N0, leads_by_n0);
     // The kernel refuses two scopes in one subnet.
@@ -247,7 +247,7 @@ fn a_default_route_of_an_undescribed_link_does_not_take_precedence() {
 }
 
 #[test]
-fn what_routers_advertised_goes_with_accept_ra_false() {
+fn advertised_state_is_removed_with_accept_ra_false() {
     heals(
         &[
             ADDRESSES[0],
@@ -272,7 +272,7 @@ fn what_routers_advertised_goes_with_accept_ra_false() {
 
 /// The kernel shows routes with one key as one, with the first one's protocol.
 #[test]
-fn a_routing_daemons_next_hop_stays_when_those_joined_to_it_go() {
+fn a_routing_daemons_next_hop_stays_when_merged_ones_are_removed() {
     const TEXT: &str =
         "network: {version: 2, ethernets: {n0: {match: {macaddress: '02:00:00:00:00:01'}, accept-ra: false,
       addresses: [10.1.0.2/24, '2001:db8:1::2/64'],
@@ -303,7 +303,7 @@ fn a_routing_daemons_next_hop_stays_when_those_joined_to_it_go() {
 
 /// A routing daemon's next hop with the described route's key: the described route gets the metric below.
 #[test]
-fn a_routing_daemons_next_hop_that_joined_a_described_route_stays() {
+fn a_routing_daemons_next_hop_merged_with_a_described_route_stays() {
     n0_leads(
         &[
             "-6 route add default via 2001:db8:1::1 dev n0 proto static metric 1024",
@@ -348,14 +348,14 @@ fn static_ipv6_alone_takes_no_addresses_of_advertisements() {
 }
 
 #[test]
-fn a_described_address_lasts_whatever_a_router_said_of_it() {
+fn a_described_address_is_permanent_despite_advertised_lifetimes() {
     heals(&["address add 2001:db8:1::2/64 dev n0 valid_lft 600 preferred_lft 300"], N0, || {
         assert_eq!(addresses("n0"), ["10.1.0.2/24", "2001:db8:1::2/64"]);
     });
 }
 
 #[test]
-fn an_earlier_clients_lease_goes() {
+fn an_earlier_clients_lease_is_removed() {
     heals(&["address add 10.1.0.77/24 dev n0 valid_lft 600 preferred_lft 300"], N0, || {
         leads_by_n0();
         assert_eq!(addresses("n0"), ["10.1.0.2/24", "2001:db8:1::2/64"]);
@@ -400,7 +400,7 @@ fn the_loopback_interface_is_brought_up() {
 
 /// The kernel drops it with the address that is its source.
 #[test]
-fn another_programs_route_survives_an_address_that_is_made_anew() {
+fn another_programs_route_survives_a_recreated_address() {
     heals(
         &[
             "address add 10.9.0.2/24 dev n1",
@@ -481,7 +481,7 @@ fn a_vxlan_that_has_the_number_already_is_named() {
 
 /// A NIC that goes away between plan and step, and comes back with another index, is waited for.
 #[test]
-fn a_nic_that_is_made_anew_meanwhile_is_set_up() {
+fn a_nic_recreated_meanwhile_is_configured() {
     alone(NETAPPLY.to_owned(), |program| {
         const MAKE: &str = "link add n0 address 02:00:00:00:00:01 type veth peer name p0";
         ip(MAKE);
@@ -508,7 +508,7 @@ fn a_nic_that_is_made_anew_meanwhile_is_set_up() {
 }
 
 #[test]
-fn a_broadcast_address_that_is_the_gateways_goes() {
+fn a_broadcast_address_that_is_the_gateway_is_removed() {
     heals(&["address add 10.1.0.2/24 broadcast 10.1.0.1 dev n0"], N0, || {
         leads_by_n0();
         assert_eq!(ip_json("-4 address show dev n0")[0]["addr_info"][0]["broadcast"], "10.1.0.255");

@@ -110,7 +110,7 @@ fn a_lookup_answers_as_ip_route_get_does() {
 }
 
 #[test]
-fn what_is_forbidden_or_has_no_route_is_told_apart() {
+fn forbidden_and_missing_routes_are_distinguished() {
     in_namespace(async || {
         ip("link add eth0 type veth peer name eth1");
         ip("link set eth0 up");

@@ -32,7 +32,7 @@ async fn state_of(address: &str) -> NeighbourState {
 }
 
 #[test]
-fn a_neighbour_that_is_there_is_reached_and_another_is_not() {
+fn an_existing_neighbour_is_reached_and_a_missing_one_is_not() {
     in_namespace(async || {
         let other = neighbour_namespace();
         ip("link add eth0 type veth peer name eth1");

@@ -51,7 +51,7 @@ fn a_refusal_comes_in_the_kernels_words() {
 }
 
 #[test]
-fn ten_thousand_routes_are_made_and_not_made_twice() {
+fn ten_thousand_routes_are_added_once() {
     in_namespace(async || {
         let mut session = Session::open(NetlinkFamily::Route).unwrap();
         let routes = routes(10_000, 1);

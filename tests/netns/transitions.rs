@@ -12,7 +12,7 @@ const LACKING: &[&str] = &[" vlan_"];
 const USUAL: usize = 120;
 
 #[test]
-fn whatever_was_applied_before_a_description_gives_the_same() {
+fn a_description_gives_the_same_after_any_other() {
     let words = std::env::var("NETAPPLY_CASES").unwrap_or_default();
     let cases = cases_of(KINDS, LACKING);
     let mut wrong = Vec::new();

@@ -60,7 +60,7 @@ fn what_stays_is_read_whatever_comes_and_goes() {
 }
 
 #[test]
-fn a_link_that_went_takes_along_its_own_steps_only() {
+fn a_removed_link_skips_only_its_own_steps() {
     in_namespace(async || {
         ip("link add eth0 type veth peer name eth1");
         ip("link add br0 type bridge");

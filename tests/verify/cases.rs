@@ -38,7 +38,7 @@ fn with_server() {
 const GATEWAY: Option<&str> = Some("192.0.2.1");
 
 #[test]
-fn a_healthy_network_gives_no_word() {
+fn a_healthy_network_has_no_causes() {
     in_machine(async || {
         with_server();
         servers::dns("server", "198.51.100.5:53", [198, 51, 100, 5]);
@@ -52,7 +52,7 @@ fn a_healthy_network_gives_no_word() {
 }
 
 #[test]
-fn a_healthy_ipv6_network_gives_no_word() {
+fn a_healthy_ipv6_network_has_no_causes() {
     in_machine(async || {
         wire("eth0", "router", "port0");
         ip("-n router address add 2001:db8::1/64 dev port0 nodad");
@@ -90,7 +90,7 @@ fn a_bridge_without_ports_is_no_fault() {
 }
 
 #[test]
-fn no_cable_leaves_no_word_about_the_gateway() {
+fn without_a_cable_nothing_is_reported_about_the_gateway() {
     in_machine(async || {
         one_nic();
         wire("eth1", "router", "port1");
@@ -139,7 +139,7 @@ fn a_gateway_on_the_other_wire() {
 
 /// Linux answers ARP requests for each of its addresses on each of its interfaces, and echoes by the one that has the subnet.
 #[test]
-fn a_gateway_that_answers_arp_requests_on_another_wire_need_not_be_there() {
+fn a_gateway_answering_arp_on_another_wire_may_be_proxied() {
     in_machine(async || {
         wire("eth0", "left", "port0");
         wire("eth1", "router", "port0");
@@ -238,7 +238,7 @@ fn the_target_times_out() {
 }
 
 #[test]
-fn the_target_is_not_well() {
+fn the_target_reports_an_error() {
     in_machine(async || {
         with_server();
         servers::tcp("server", "198.51.100.5:80", "HTTP/1.1 503 Service Unavailable\r\n\r\n");
@@ -343,7 +343,7 @@ fn both_ends_of_a_small_subnet_are_asked() {
 }
 
 #[test]
-fn a_probe_of_a_switch_that_tracks_its_hosts_is_no_duplicate() {
+fn an_arp_probe_of_a_host_tracking_switch_is_no_duplicate() {
     in_machine(async || {
         one_nic();
         // Sender 0.0.0.0, target our own address, as device tracking sends it.

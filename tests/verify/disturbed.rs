@@ -129,7 +129,7 @@ fn another_apply_is_waited_for_and_a_verification_is_overtaken() {
 }
 
 #[test]
-fn nobody_who_does_not_read_holds_up_the_work() {
+fn an_unread_output_never_blocks_the_work() {
     in_machine(async || {
         wire("eth0", "other", "port0");
         let path = description(STATIC);
@@ -180,7 +180,7 @@ fn nobody_who_does_not_read_holds_up_the_work() {
 }
 
 #[test]
-fn signals_end_it_with_a_report_or_not_at_all() {
+fn signals_end_a_run_with_a_report_or_not_at_all() {
     in_machine(async || {
         wire("eth0", "other", "port0");
         let path = description(WAITING);
@@ -222,7 +222,7 @@ fn a_flood_of_arp_does_not_stretch_the_bound() {
 }
 
 #[test]
-fn little_of_what_a_process_has_is_enough_or_is_named() {
+fn a_minimal_environment_suffices_or_is_reported() {
     in_machine(async || {
         wire("eth0", "other", "port0");
         let path = description(STATIC);

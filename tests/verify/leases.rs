@@ -137,7 +137,7 @@ fn a_lease_is_renewed_by_the_service_and_survives_its_end() {
 }
 
 #[test]
-fn a_lease_that_nobody_renews_ends_with_its_address_and_routes() {
+fn an_unrenewed_lease_expires_with_its_address_and_routes() {
     in_machine(async || {
         let server = server(8);
         let path = description("dhcp4: true");
@@ -156,7 +156,7 @@ fn a_lease_that_nobody_renews_ends_with_its_address_and_routes() {
 }
 
 #[test]
-fn an_address_that_somebody_has_is_declined() {
+fn an_address_of_another_host_is_declined() {
     in_machine(async || {
         let _server = server(600);
         wire("eth1", "squatter", "port1");
@@ -202,7 +202,7 @@ fn an_address_that_somebody_has_is_declined() {
 }
 
 #[test]
-fn a_lease_is_given_up_when_asked() {
+fn a_lease_is_released_on_request() {
     in_machine(async || {
         let _server = server(600);
         let path = description("dhcp4: true");
@@ -240,7 +240,7 @@ fn the_report_follows_a_lease() {
 }
 
 #[test]
-fn what_is_asked_for_is_sent() {
+fn requested_options_are_sent() {
     in_machine(async || {
         let _server = server(600);
         let path = description("dhcp4: true");
@@ -296,7 +296,7 @@ fn addresses6() -> Vec<Value> {
 }
 
 #[test]
-fn a_dhcpv6_lease_is_applied_renewed_and_given_up() {
+fn a_dhcpv6_lease_is_applied_renewed_and_released() {
     in_machine(async || {
         let _server = server6();
         let path = description("dhcp6: true, dhcp6-overrides: {use-domains: true}");
@@ -340,7 +340,7 @@ fn a_dhcpv6_lease_is_applied_renewed_and_given_up() {
 }
 
 #[test]
-fn a_leased_ipv6_address_that_somebody_has_is_declined() {
+fn a_leased_ipv6_address_in_use_is_declined() {
     in_machine(async || {
         let _server = server6();
         // Another host on the wire: the server's namespace has a second link into it.
@@ -371,7 +371,7 @@ fn a_leased_ipv6_address_that_somebody_has_is_declined() {
 
 /// A description for any network requests both families.
 #[test]
-fn beside_an_ipv4_lease_a_dhcpv6_server_that_is_not_there_is_not_missing() {
+fn with_an_ipv4_lease_a_missing_dhcpv6_server_does_not_count() {
     in_machine(async || {
         let _server = server(600);
         let path = description("dhcp4: true, dhcp6: true");
@@ -388,7 +388,7 @@ fn beside_an_ipv4_lease_a_dhcpv6_server_that_is_not_there_is_not_missing() {
 }
 
 #[test]
-fn where_nobody_answers_the_cause_says_so() {
+fn silence_is_reported_as_the_cause() {
     in_machine(async || {
         wire("eth0", "other", "port0");
         let path = description("dhcp4: true");

@@ -428,7 +428,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
-fn the_verdict_beside_random_leftovers_is_true() {
+fn the_verdict_is_true_with_random_leftovers() {
     let (from, count) = (number("NETAPPLY_LEFTOVERS_FROM", 1), number("NETAPPLY_LEFTOVERS", 40));
     let next = AtomicU64::new(from);
     let tally: Mutex<BTreeMap<&str, u64>> = Mutex::default();

@@ -137,7 +137,7 @@ fn no_neighbour_is_asked_for() {
 
 /// Frames of the gateway arrive on n0, and the route to it is through n1: with `rp_filter` 1 they are dropped.
 #[test]
-fn the_route_to_the_gateway_leads_elsewhere_and_rp_filter_is_strict() {
+fn the_route_to_the_gateway_is_elsewhere_and_rp_filter_is_strict() {
     let spoil = "echo 1 >/proc/sys/net/ipv4/conf/n0/rp_filter; ip route add 10.1.0.1/32 dev n1".to_owned();
     spoiled(spoil, None, Code::CompetingRoute, &["10.1.0.1/32 dev n1"]);
 }
@@ -173,7 +173,7 @@ fn a_neighbour_that_was_entered_as_reachable_is_asked_for() {
 
 /// A mark set by the firewall sends other programs' packets through another link, while the lookup without it shows n0.
 #[test]
-fn an_answer_that_came_another_way_by_a_mark_proves_nothing() {
+fn an_answer_rerouted_by_a_mark_proves_nothing() {
     in_machine(async || {
         two_routers();
         sh("ip rule add fwmark 7 lookup 77; ip route add default via 10.2.0.1 table 77; nft add table ip left
@@ -194,7 +194,7 @@ fn a_queue_of_the_link_drops_everything() {
 }
 
 #[test]
-fn ipv6_packets_that_may_make_one_hop_only() {
+fn ipv6_packets_limited_to_one_hop() {
     in_machine(async || {
         wire("eth0", "router", "port0");
         sh("ip address add 2001:db8:1::2/64 dev eth0 nodad
@@ -221,7 +221,7 @@ fn ipv6_packets_that_may_make_one_hop_only() {
 }
 
 #[test]
-fn packets_that_may_make_one_hop_only() {
+fn packets_limited_to_one_hop() {
     in_machine(async || {
         wire("eth0", "router", "port0");
         sh("ip address add 192.0.2.2/24 dev eth0

@@ -58,7 +58,7 @@ fn an_ipv6_gateway_that_answers_one_echo_a_second_is_healthy() {
 }
 
 #[test]
-fn a_gateway_whose_policy_takes_two_echoes_a_second_is_healthy() {
+fn a_gateway_that_allows_two_echoes_a_second_is_healthy() {
     limits_echo(
         false,
         "nft add table ip f; nft \"add chain ip f i { type filter hook input priority 0; }\"
@@ -67,7 +67,7 @@ fn a_gateway_whose_policy_takes_two_echoes_a_second_is_healthy() {
 }
 
 #[test]
-fn echoes_that_are_lost_one_by_one_while_arp_is_answered_are_a_warning() {
+fn echo_loss_with_answered_arp_is_a_warning() {
     in_machine(async || {
         one_nic();
         in_router("echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all");

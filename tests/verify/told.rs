@@ -26,7 +26,7 @@ fn datagrams(socket: &UnixDatagram) -> Vec<String> {
 }
 
 #[test]
-fn a_boot_is_told_what_is_waited_for_and_how_it_ended() {
+fn a_boot_reports_what_is_waited_for_and_the_result() {
     in_machine(async || {
         wire("eth0", "router", "port0");
         ip("link set eth0 down");

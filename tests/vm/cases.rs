@@ -77,7 +77,7 @@ fn a_drive_in_pure_udf_is_found_by_its_label_and_mounted_by_the_kernel() {
 
 /// NixOS has no /lib/modules, and modprobe and resolvconf are in its store. What a real one is made of beyond that is not here.
 #[test]
-fn modules_that_are_only_where_nixos_has_them_are_loaded() {
+fn modules_are_loaded_from_nixos_own_folder() {
     let drive = drive::cidata_iso(
         "version: 2
 ethernets:

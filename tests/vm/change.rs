@@ -195,7 +195,7 @@ fn members_move_between_bonds() {
 /// much else present. The kernel notifies every change of a link, an address or a route: there is no notification of
 /// these.
 #[test]
-fn what_carries_the_root_file_system_is_left_in_peace() {
+fn links_below_the_root_file_system_are_untouched() {
     let mut guest = machine();
     guest.ok(BOND);
     guest.ok("ip route add 10.9.0.0/16 via 203.0.113.254 dev bond0.100 proto static

@@ -99,7 +99,7 @@ const MISTAKES: &str = r#"{"links": [
 "#;
 
 #[test]
-fn mistakes_take_along_only_what_hangs_on_them() {
+fn mistakes_cost_only_their_dependents() {
     let mut guest = machine(MISTAKES);
     let output = guest.exits(1, "netapply");
     let said = output.stdout + &output.stderr;

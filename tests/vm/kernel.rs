@@ -28,7 +28,7 @@ fn every_option_is_as_ip_makes_it() {
 }
 
 #[test]
-fn members_and_numbers_that_the_kernel_takes_are_those_that_check_takes() {
+fn the_kernel_accepts_the_members_and_numbers_that_check_accepts() {
     let mut guest = guest();
     guest.ok("echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net");
     for test in ["members_are", "ranges_are"] {
@@ -47,7 +47,7 @@ fn wireguard_is_as_wg_shows_it() {
 }
 
 #[test]
-fn a_nic_is_told_to_wake_the_machine() {
+fn wake_on_lan_is_enabled_on_a_nic() {
     let nic = ["-netdev", "user,id=wake,restrict=on", "-device", "vmxnet3,netdev=wake,mac=52:54:00:12:34:77"];
     let mut guest = Guest::builder().kernel(Kernel::Full).qemu(&nic).inside().boot();
     guest.ok("modprobe vmxnet3; [ -e /sys/class/net/eth0 ]");
@@ -73,7 +73,7 @@ fn at_every_step(test: &str) {
 }
 
 #[test]
-fn killed_at_any_step_and_run_again_it_ends_as_undisturbed() {
+fn a_run_killed_at_any_step_and_repeated_ends_as_undisturbed() {
     at_every_step("killed");
 }
 
@@ -131,7 +131,7 @@ fn a_compressed_module_that_the_kernel_cannot_load_is_named() {
 /// An image whose modprobe the kernel uses, and whose modules.dep is not where it should be: `bonding` creates a bond0
 /// of its own.
 #[test]
-fn the_stray_bond_goes_again() {
+fn the_stray_bond_is_removed() {
     let mut guest = guest();
     guest.ok("rm /lib/modules/*/modules.dep");
     run(&mut guest, "inside::modules::loaded_by_the_kernel");

@@ -178,7 +178,7 @@ const TRANSITIONS: usize = 24;
 /// From any case to any other: bonds, VLANs and tunnels, which the kernels of tests/netns/transitions.rs need not
 /// support. `NETAPPLY_CASES='vrf eni/'` runs only those pairs whose names have all of the words.
 #[test]
-fn whatever_was_applied_before_a_description_gives_the_same() {
+fn a_description_gives_the_same_after_any_other() {
     let mut cases =
         transition::cases_of(&["bond", "bridge", "dummy", "veth", "vlan", "vrf", "vxlan", "wireguard"], &[]);
     cases.retain(|case| !NOT_HERE.iter().any(|(listed, _)| golden::name(case) == *listed));

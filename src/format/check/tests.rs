@@ -51,7 +51,7 @@ fn cyclic_links_are_left_out_with_all_links_above_them() {
 }
 
 #[test]
-fn a_bond_takes_a_bond_and_no_vrf() {
+fn a_bond_accepts_a_bond_but_no_vrf() {
     let (desired, diags) = run(vec![
         nic("n1", "02:00:00:00:00:01"),
         over("inner", Kind::Bond, &["n1"]),
@@ -65,7 +65,7 @@ fn a_bond_takes_a_bond_and_no_vrf() {
 }
 
 #[test]
-fn members_may_be_named_by_interface_name_and_slips_are_told() {
+fn members_may_be_interface_names_and_typing_errors_are_reported() {
     let (desired, diags) = run(vec![over("bond0", Kind::Bond, &["eno1", "eno2"])]);
     assert_eq!(ids(&desired), ["bond0", "eno1", "eno2"]);
     assert_eq!(diags, ["implied-link", "implied-link"]);
@@ -83,7 +83,7 @@ fn members_may_be_named_by_interface_name_and_slips_are_told() {
 }
 
 #[test]
-fn one_link_in_two_bonds_goes_to_the_first() {
+fn a_link_in_two_bonds_belongs_to_the_first() {
     let (desired, diags) = run(vec![
         nic("n1", "02:00:00:00:00:01"),
         nic("n2", "02:00:00:00:00:02"),
@@ -115,7 +115,7 @@ fn gateways_off_every_subnet_are_made_on_link() {
 }
 
 #[test]
-fn a_subnet_that_dhcp_brings_is_no_reason_to_warn() {
+fn a_subnet_that_dhcp_may_bring_causes_no_warning() {
     let mut link = nic("n", "02:00:00:00:00:01");
     link.dynamic = vec![Located::new(crate::model::Dynamic::Dhcp4, at(5))];
     link.routes = vec![Route::new("10.1.0.0/16".parse().unwrap(), Some("192.0.2.1".parse().unwrap()), at(6))];

@@ -169,7 +169,7 @@ iface br0 inet static
 }
 
 #[test]
-fn v1_takes_what_its_writers_mean() {
+fn v1_reads_what_its_writers_mean() {
     for (items, expected, messages) in [
         // PyYAML parses this address as a number in base 60.
         (

@@ -235,7 +235,7 @@ mod tests {
 
     /// The tables that ifupdown2's own tests expect of `bridge vlan show` (tests/eni/bridge2 to bridge4).
     #[test]
-    fn ports_have_the_vlans_that_ifupdown2_gives_them() {
+    fn ports_have_the_vlans_of_ifupdown2() {
         let bridge = |pvid, vids: &[(u16, u16)]| VlanOptions {
             aware: Some(true),
             pvid,

@@ -581,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn ifconfig_brings_up_and_gives_addresses() {
+    fn ifconfig_brings_up_and_sets_addresses() {
         let effects = |command| routes(command).map(|all| all.join(", "));
         for (command, expected) in [
             ("/sbin/ifconfig $IFACE up", "nothing dev eth0"),

@@ -136,7 +136,7 @@ network:
 }
 
 #[test]
-fn the_spanning_tree_is_on_only_where_there_are_parameters() {
+fn the_spanning_tree_is_on_only_with_parameters() {
     let (desired, _) = one("bridges: {br0: {}, br1: {parameters: {}}}");
     assert_eq!(setting(link(&desired, "br0"), "stp_state"), None);
     assert_eq!(setting(link(&desired, "br1"), "stp_state"), Some(&OptionValue::Bool(true)));
@@ -297,7 +297,7 @@ fn activation_and_dhcp() {
 }
 
 #[test]
-fn scalars_are_texts_and_truths_have_many_spellings() {
+fn scalars_are_strings_and_booleans_have_many_spellings() {
     let (link, diags) = nic("mtu: '1400', optional: YES, ignore-carrier: on, wakeonlan: 'true'");
     assert_eq!(link.mtu.unwrap().value.get(), 1400);
     assert!(link.optional && link.ignore_carrier && link.wake_on_lan.unwrap().value && diags.is_empty());
@@ -379,7 +379,7 @@ ethernets: {eth0: {}}
 }
 
 #[test]
-fn wireguard_keys_are_never_said() {
+fn wireguard_keys_are_never_printed() {
     const KEY: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
     let (desired, diags) = one(&format!("
 tunnels:
@@ -409,7 +409,7 @@ tunnels:
 }
 
 #[test]
-fn bridges_speak_for_their_ports() {
+fn bridges_report_for_their_ports() {
     let (desired, diags) = one("
 ethernets: {eth0: {hairpin: true, port-mac-learning: no}, eth1: {neigh-suppress: true}}
 bridges:
@@ -447,7 +447,7 @@ fn veth_pairs_name_each_other() {
 }
 
 #[test]
-fn refused_links_take_along_the_links_above_them() {
+fn refused_links_cost_the_links_above_them() {
     let (desired, diags) = one("
 wifis: {wlan0: {access-points: {x: {}}}}
 vlans: {v: {id: 5, link: wlan0}, w: {id: 6, link: v}, bad: {id: 4095, link: eth0}, s: {id: 3, link: eth0, renderer: sriov}}

@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_takes_is_taken() {
+    fn descriptions_that_match_the_schema_are_accepted() {
         let text = r#"{"links": [
             {"id": "a", "type": "phy", "ethernet_mac_address": "52-54-00-AA-00-01", "mtu": null, "name": "x"},
             {"id": "b", "type": "bond", "ethernet_mac_address": "52:54:00:aa:00:01", "bond_mode": "802.3ad",
@@ -373,7 +373,7 @@ mod tests {
 
     /// What a real Ironic's API accepted, though it looks wrong: its patterns are Python's.
     #[test]
-    fn odd_values_that_the_api_takes_are_taken() {
+    fn odd_values_that_the_api_accepts_are_accepted() {
         assert!(refused("{}").is_empty());
         let text = r#"{"links": [
             {"id": "a", "type": "phy", "ethernet_mac_address": "52-54:00-AA:00-01"},
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_refuses_is_said() {
+    fn refusals_are_reported() {
         let text = r#"{"links": [
             {"id": "a", "type": "ethernet", "ethernet_mac_address": "52:54:00:aa:00:01", "mtu": "1500", "vif_id": 1},
             {"id": "b", "type": "bond", "bond_links": ["a", 2]},

@@ -36,7 +36,7 @@ const BOND: &str = r#"{"links": [
  "services": [{"type": "dns", "address": "192.0.2.53"}]}"#;
 
 #[test]
-fn a_bond_with_a_vlan_is_read_whole() {
+fn a_bond_with_a_vlan_is_read_completely() {
     let parsed = read(BOND);
     assert_eq!(codes(&parsed), []);
     assert_eq!(parsed.format, "network_data.json");
@@ -149,7 +149,7 @@ fn networks_left_to_others_keep_their_addresses_and_routes() {
 }
 
 #[test]
-fn a_gateway_beside_a_default_route_makes_one_default_route() {
+fn a_gateway_and_a_default_route_become_one_route() {
     let read = |gateway: &str| {
         let parsed = read(&format!(
             r#"{{"links": [{{"id": "a", "type": "phy", "ethernet_mac_address": "52:54:00:00:0a:01"}}],

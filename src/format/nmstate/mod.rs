@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copied_address_is_one_that_the_text_has() {
+    fn a_copied_address_must_be_in_the_description() {
         let text = |nic: &str, from: &str| {
             format!(
                 "interfaces:\n- {{name: p0, type: ethernet{nic}}}\n- {{name: p1, type: ethernet}}\n\

@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_assumed_or_wrong_is_said() {
+    fn assumptions_and_errors_are_reported() {
         for (yaml, net, message) in [
             (
                 "{a: 192.0.2.1}",

@@ -87,7 +87,7 @@ fn a_fifo_in_the_place_of_a_file_holds_nothing_up() {
 }
 
 #[test]
-fn what_was_there_is_put_back() {
+fn earlier_state_is_restored() {
     let root = tempfile::tempdir().unwrap();
     let mut real = Real::on(&Machine::below(root.path()));
     let at = |name: &str| root.path().join(name);
@@ -111,7 +111,7 @@ fn what_was_there_is_put_back() {
 }
 
 #[test]
-fn a_record_of_resolvconf_is_taken_back_as_it_was() {
+fn a_resolvconf_record_is_restored() {
     let root = tempfile::tempdir().unwrap();
     let mut real = Real::on(&Machine::below(root.path()));
     let told = |content: Option<&str>| Action::Resolvconf {
@@ -166,7 +166,7 @@ fn a_program_that_hangs_or_trickles_is_killed_with_its_children() {
 }
 
 #[test]
-fn a_program_that_is_given_up_is_killed_with_its_children() {
+fn a_program_that_times_out_is_killed_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let child = folder.path().join("child");
     let program = script(&folder, &format!("sleep 1000 & echo $! > {}\nwait", child.display()));

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_id_lasts_unless_it_is_none_or_lies_in_memory() {
+    fn a_machine_id_survives_a_reboot_unless_missing_or_in_memory() {
         const ID: &str = "0123456789abcdef0123456789abcdef\n";
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("machine-id");

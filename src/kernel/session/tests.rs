@@ -94,7 +94,7 @@ fn each_message_of_a_batch_gets_its_own_answer() {
 }
 
 #[test]
-fn a_lost_ack_ends_at_the_bound_and_the_session_goes_on() {
+fn a_lost_ack_ends_at_the_bound_and_the_session_continues() {
     // The second message of each datagram is never answered.
     let kernel = |requests: &[NetlinkMessage<'_>]| {
         requests.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, r)| ack_of(r, 0, "")).collect()
@@ -129,7 +129,7 @@ fn a_reply_that_does_not_decode_is_handed_over_and_loses_nothing() {
 }
 
 #[test]
-fn a_garbled_answer_is_no_success_and_no_hang() {
+fn a_garbled_answer_neither_succeeds_nor_hangs() {
     let kernel = |requests: &[NetlinkMessage<'_>]| {
         let mut datagram = ack_of(&requests[0], 0, "");
         datagram[0] = 0xf0;
@@ -172,7 +172,7 @@ fn an_item_longer_than_the_buffer_is_read_on_the_next_attempt() {
 }
 
 #[test]
-fn the_running_kernel_says_in_words_what_it_refuses() {
+fn the_running_kernel_explains_refusals() {
     run(async {
         let mut session = Session::open(NetlinkFamily::Route).unwrap();
         // A route list filtered by a destination: strict checking refuses it.
@@ -189,7 +189,7 @@ fn the_running_kernel_says_in_words_what_it_refuses() {
 }
 
 #[test]
-fn an_overrun_is_noticed_and_the_session_goes_on() {
+fn an_overrun_is_detected_and_the_session_continues() {
     run(async {
         let mut session = Session::open(NetlinkFamily::Route).unwrap();
         // The kernel's minimum: room for a few answers, while the session assumes more.

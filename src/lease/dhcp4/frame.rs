@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_read_as_it_was_made() {
+    fn a_frame_round_trips() {
         for text in [&b""[..], b"odd", b"even"] {
             let mut frame = answer(text);
             assert_eq!(payload(&frame, true), Some(([192, 0, 2, 1].into(), text)));

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_to_an_ethernet_client_is_refused() {
+    fn answers_to_other_clients_are_rejected() {
         for (at, byte, why) in [
             (0, 1, Malformed::Foreign),
             (1, 32, Malformed::Foreign),

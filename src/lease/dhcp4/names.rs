@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_loops_or_ends_early_is_refused() {
+    fn loops_and_truncated_names_are_refused() {
         for bytes in [
             &b"\xc0\x00"[..],
             b"\x01a\xc0\x00",

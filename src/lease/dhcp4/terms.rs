@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn missing_parts_are_reported() {
         let terms = |field: &[u8]| {
             let options = MessageOptions::read(field, &[], &[]).unwrap();
             Terms::of(&ServerMessage { options, ..reply([192, 0, 2, 7], &[]) }, &[])
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn details_are_believed_where_they_can_be_true() {
+    fn plausible_details_are_accepted() {
         let terms =
             granted(&[6, 8, 0, 0, 0, 0, 192, 0, 2, 53, 26, 2, 5, 220, 28, 4, 192, 0, 2, 255]).unwrap();
         assert_eq!((terms.name_servers.len(), terms.mtu), (1, Some(1500)));

@@ -385,7 +385,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_was_granted_is_read() {
+    fn grants_are_read() {
         let inner =
             [address("2001:db8::7", 60, 90, &[]), address("2001:db8::8", 9, 9, &status_of(0))].concat();
         let more = [
@@ -408,7 +408,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_together_is_left_out() {
+    fn inconsistent_associations_are_ignored() {
         let addresses = |inner: &[u8]| read(&ia(0, 0, inner)).unwrap().association.unwrap().addresses.len();
         assert_eq!(addresses(&address("2001:db8::7", 91, 90, &[])), 0, "preferred longer than valid");
         for no_host in ["ff02::1", "::", "::1", "fe80::7", "::ffff:192.0.2.1"] {
@@ -425,7 +425,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_message_of_another_kind_or_shape_is_none() {
+    fn messages_of_other_types_or_shapes_are_rejected() {
         let whole = answer(7, 1, &ia(10, 20, &address("2001:db8::7", 60, 90, &status_of(0))));
         assert!(ServerAnswer::read(&whole, IAID).is_some());
         for length in 0..whole.len() {

@@ -536,7 +536,7 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
 ];
 
 #[test]
-fn what_was_spoiled_is_named() {
+fn every_spoiled_part_is_named() {
     for (network, spoil, code, certainty, word) in CASES {
         let (mut input, mut evidence) = network();
         spoil(&mut input, &mut evidence);
@@ -562,7 +562,7 @@ fn a_healthy_network_has_no_cause() {
 }
 
 #[test]
-fn every_failure_has_a_cause_and_what_hangs_on_it_has_none() {
+fn every_failure_has_a_cause_and_its_dependents_have_none() {
     let (input, mut evidence) = lacp();
     port(&mut evidence, "eth0").carrier = false;
     port(&mut evidence, "eth1").carrier = false;

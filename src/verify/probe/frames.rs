@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_switch_says_to_its_neighbour_is_no_forwarded_frame() {
+    fn link_local_frames_of_a_switch_are_not_forwarded_ones() {
         let lldp = "0180c200000e 525400aabb01 88cc 0204 07 6c3166 0403 05 7031 0602 0078 0000";
         assert_eq!(heard(&[(lldp, None)]).frames, 0);
     }

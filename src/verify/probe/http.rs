@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_read_as_soon_as_its_line_is_there() {
+    fn a_status_is_parsed_once_its_line_is_complete() {
         assert_eq!(status(b"HTTP/1.1 503 Service Unavailable\r\n"), Some(Answer::Status(503)));
         assert_eq!(status(b"HTTP/1.0 200\r\n"), Some(Answer::Status(200)));
         assert_eq!(status(b"HTTP/1.1 20"), None);

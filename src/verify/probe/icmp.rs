@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_and_errors_are_told_apart() {
+    fn replies_and_errors_are_distinguished() {
         let ip_header = [0x45_u8, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
         let with = |kind: u8, rest: &[u8]| [&ip_header[..], &[kind, 1, 0, 0], rest].concat();
         assert_eq!(reply(true, &with(0, &[0, 7, 0, 9])), Some(Reply::Echo(7, 9)));

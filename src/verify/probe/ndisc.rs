@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_solicitation_is_one_that_the_kernel_would_send() {
+    fn a_solicitation_equals_the_kernels() {
         let mac: MacAddr = "02:00:00:00:00:01".parse().unwrap();
         let frame = solicitation(mac.as_bytes(), "2001:db8::1:2".parse().unwrap());
         assert_eq!(frame.len(), 14 + 40 + 24);

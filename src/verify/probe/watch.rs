@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_from_other_traffic_of_the_host() {
+    fn an_answer_is_distinguished_from_other_traffic() {
         let (host, ours): (IpAddr, [u8; 4]) = ("192.0.2.1".parse().unwrap(), [192, 0, 2, 2]);
         let from = |protocol, message: &[u8]| kind(&v4(protocol, [192, 0, 2, 1], ours, message), false, host);
         assert_eq!(from(1, &[0, 0]), Some(Frame::Received(Flow::Echo)));

@@ -407,7 +407,7 @@ fn needed(kind: Kind) -> BTreeMap<&'static str, OptionValue> {
 
 #[test]
 #[ignore = "runs inside a guest"]
-fn members_are_those_that_check_takes() {
+fn the_kernel_accepts_the_members_that_check_accepts() {
     in_namespace(async || {
         ip("link add eth0 type dummy");
         ip("link set eth0 up");

@@ -126,7 +126,7 @@ fn four_messages_make_a_lease() {
 }
 
 #[test]
-fn the_server_that_wants_it_most_is_taken() {
+fn the_server_with_the_highest_preference_is_chosen() {
     let mut link = Link6::new(None);
     let solicit = link.up();
     let offer = |preference: u8, last: &str| {
@@ -238,7 +238,7 @@ fn a_server_without_records_is_asked_for_the_same_again() {
 }
 
 #[test]
-fn addresses_that_are_taken_back_go_and_those_not_mentioned_stay() {
+fn withdrawn_addresses_are_removed_and_unmentioned_ones_stay() {
     let mut link = Link6::bound(300, 400, 100, 200);
     let (_, renew) = link.message();
     link.answer(7, &renew, &ia(10, 20, &address("2001:db8::8", 300, 400, &[])));
@@ -279,7 +279,7 @@ fn carrier_that_returns_has_the_addresses_confirmed() {
 }
 
 #[test]
-fn an_address_that_somebody_has_is_declined() {
+fn an_address_of_another_host_is_declined() {
     let mut link = Link6::bound(300, 400, 100, 200);
     let ip = ADDRESS.parse().unwrap();
     assert!(link.event(Event6::Duplicate("2001:db8::99".parse().unwrap())).is_empty(), "not ours");
@@ -311,7 +311,7 @@ fn a_lease_is_released_when_asked() {
 }
 
 #[test]
-fn what_answers_another_question_is_not_heard() {
+fn answers_to_other_questions_are_ignored() {
     let mut link = Link6::new(None);
     let solicit = link.up();
     let granted = [ia(0, 0, &address(ADDRESS, 60, 60, &[])), option(7, &[255])].concat();

@@ -19,7 +19,7 @@ fn causes(network: Network, spoil: Spoil) -> Vec<(Code, Certainty, String)> {
 }
 
 #[test]
-fn what_is_silent_behind_one_gateway_is_one_cause() {
+fn silent_targets_behind_one_gateway_are_one_cause() {
     let found = causes(one_nic, |input, evidence| {
         input.resolvers.push(ip("198.51.100.53"));
         silent_target(input, evidence);
@@ -33,7 +33,7 @@ fn what_is_silent_behind_one_gateway_is_one_cause() {
 }
 
 #[test]
-fn a_way_back_is_not_missing_where_another_host_answers() {
+fn a_return_route_is_not_missing_if_another_host_answers() {
     let found = causes(one_nic, |input, evidence| {
         let server = ip("198.51.100.53");
         input.resolvers.push(server);
@@ -49,7 +49,7 @@ fn a_way_back_is_not_missing_where_another_host_answers() {
 }
 
 #[test]
-fn a_way_that_was_not_looked_for_proves_little() {
+fn a_path_that_was_not_probed_proves_little() {
     let found = causes(one_nic, |input, evidence| {
         silent_target(input, evidence);
     });
@@ -78,7 +78,7 @@ fn two_causes_at_once_are_both_named() {
 }
 
 #[test]
-fn a_duplicate_explains_a_gateway_only_where_that_is_seen_to_be_there() {
+fn a_duplicate_explains_a_gateway_only_if_the_gateway_exists() {
     let spoil = |evidence: &mut Evidence| {
         without_gateway(evidence);
         evidence.claims[0].owner = Some(mac("02:00:00:00:00:09"));
@@ -117,7 +117,7 @@ fn a_partner_that_may_be_slow_is_not_proved_to_be_missing() {
 }
 
 #[test]
-fn what_a_link_lost_when_it_went_down_is_no_second_cause() {
+fn losses_of_a_downed_link_are_no_second_cause() {
     let found = causes(one_nic, |_, evidence| {
         port(evidence, "eth0").up = false;
         evidence.remaining.push(set_up("eth0"));
@@ -188,7 +188,7 @@ fn a_dhcp_client_on_another_link_is_not_proved_to_have_done_it() {
 }
 
 #[test]
-fn a_port_that_speaks_lacp_to_nobody_leaves_no_vague_second_cause() {
+fn an_lacp_port_without_partner_has_no_vague_second_cause() {
     let found = causes(lacp, |input, evidence| {
         input.links[2].mode = Some(BondMode::ActiveBackup);
         port(evidence, "bond0").bond.as_mut().unwrap().mode = Some(BondMode::ActiveBackup);
@@ -200,7 +200,7 @@ fn a_port_that_speaks_lacp_to_nobody_leaves_no_vague_second_cause() {
 }
 
 #[test]
-fn two_gateways_of_one_link_that_are_silent_are_one_cause() {
+fn two_silent_gateways_of_one_link_are_one_cause() {
     let found = causes(one_nic, |input, evidence| {
         input.links[0].addresses.push("2001:db8::2/64".parse().unwrap());
         input.links[0].routes.push(default_via("2001:db8::1"));
