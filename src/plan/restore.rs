@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::Planner;
 use super::addresses::must_go;
-use super::state::{RouteKey, State, has_connected_route, is_connected_by, key};
+use super::state::{RouteKey, State, has_connected_route, key};
 use super::step::{Action, LinkChange, Means, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
 use crate::model::{
@@ -164,11 +164,9 @@ impl Planner<'_> {
     fn connected_anew(&self, before: &Inventory, earlier: &State) -> Vec<RouteEntry> {
         let is_up = |name: &str| before.link(name).is_some_and(|link| link.up);
         let addresses = before.addresses.iter().filter(|a| is_up(&a.link) && !earlier.is_connected(a));
-        let of_address = |address: &AddressEntry| {
-            let there = self.state.routes_of(&address.link).filter(|r| is_connected_by(r, address));
-            there.cloned().collect::<Vec<_>>()
-        };
-        addresses.filter(|a| has_connected_route(a)).flat_map(of_address).collect()
+        let of_addresses =
+            addresses.filter(|a| has_connected_route(a)).flat_map(|a| self.state.connected_routes(a));
+        of_addresses.cloned().collect()
     }
 
     /// The IPv4 addresses of links whose order would differ from before: the first is the default source. Among those

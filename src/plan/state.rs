@@ -322,12 +322,14 @@ impl State {
     fn connect(&mut self, name: &str, new: Option<IpNet>) {
         let Some(link) = self.links.get(name).filter(|link| link.up) else { return };
         let table = link.controller.as_ref().and_then(|vrf| self.links.get(vrf)).and_then(vrf_table);
-        let missing: Vec<RouteEntry> = self
-            .addresses
-            .get(name)
-            .into_iter()
-            .flatten()
-            .filter(|address| new.is_none_or(|new| new == address.net))
+        let all = self.addresses.get(name).map_or(&[][..], Vec::as_slice);
+        let concerned = match new {
+            // It was added at the end.
+            Some(new) => all.rchunks(1).find(|address| address[0].net == new).unwrap_or_default(),
+            None => all,
+        };
+        let missing: Vec<RouteEntry> = concerned
+            .iter()
             .filter(|address| has_connected_route(address) && !self.is_connected(address))
             .map(|address| connected_route(address, table))
             .collect();
@@ -341,7 +343,24 @@ impl State {
 
     /// Whether the address's connected route, which the kernel creates with it, exists.
     pub(super) fn is_connected(&self, address: &AddressEntry) -> bool {
-        self.routes_of(&address.link).any(|route| is_connected_by(route, address))
+        self.connected_routes(address).next().is_some()
+    }
+
+    /// The connected routes of the address's subnet on its link, in any table.
+    pub(super) fn connected_routes<'a>(
+        &'a self,
+        address: &'a AddressEntry,
+    ) -> impl Iterator<Item = &'a RouteEntry> {
+        let to = subnet(address);
+        // A key's order begins with its destination.
+        let first = RouteKey { to, table: 0, metric: 0, from: None, tos: 0 };
+        let keys = self.keys_of_link.get(&address.link).into_iter().flat_map(move |keys| keys.range(first..));
+        let routes =
+            keys.take_while(move |key| key.to == to).filter_map(|key| self.routes.get(key)).flatten();
+        routes.filter(|route| {
+            let is_connected = route.via.is_none() && route.protocol == Protocol::Kernel;
+            is_connected && route.links().any(|name| name == address.link)
+        })
     }
 
     fn changed(&mut self, name: &str, change: &LinkChange) {
@@ -639,22 +658,20 @@ pub(super) fn has_connected_route(address: &AddressEntry) -> bool {
         && !address.flags.contains(&AddressFlag::NoPrefixRoute)
 }
 
-/// Whether the route, which is on the address's link, is the connected route of its subnet.
-pub(super) fn is_connected_by(route: &RouteEntry, address: &AddressEntry) -> bool {
-    let subnet = address.peer.unwrap_or(address.net).trunc();
-    route.to == subnet && route.via.is_none() && route.protocol == Protocol::Kernel
+/// What an address connects its link with.
+fn subnet(address: &AddressEntry) -> IpNet {
+    address.peer.unwrap_or(address.net).trunc()
 }
 
 pub(super) fn connected_route(address: &AddressEntry, table: Option<u32>) -> RouteEntry {
     let ip = address.net.addr();
-    let subnet = address.peer.unwrap_or(address.net).trunc();
     let metric = match (address.metric, ip) {
         (0, IpAddr::V4(_)) => 0,
         // IP6_RT_PRIO_ADDRCONF.
         (0, IpAddr::V6(_)) => 256,
         (metric, _) => metric,
     };
-    let bare = RouteEntry::new(subnet);
+    let bare = RouteEntry::new(subnet(address));
     RouteEntry {
         link: Some(address.link.clone()),
         scope: if ip.is_ipv4() { Scope::Link } else { Scope::Global },
