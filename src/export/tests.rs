@@ -312,8 +312,8 @@ fn output_is_read_back_unchanged_or_reported() {
             written += 1;
             let back = parse(files);
             let found = unreported(&parsed, &exported.losses, &back);
-            let said = complaints(&parsed, &back).map(|d| format!("read back: {}", d.message));
-            for line in found.into_iter().chain(said) {
+            let messages = complaints(&parsed, &back).map(|d| format!("read back: {}", d.message));
+            for line in found.into_iter().chain(messages) {
                 wrong += &format!("{case} to {name}: {line}\n");
             }
         }
@@ -336,8 +336,8 @@ fn a_client_id_is_reported_lost_for_tools_without_one() {
         ("network_data", Tool::NetworkData),
     ] {
         let losses = export(tool, &desired, &resolved(&desired)).losses;
-        let is_told =
+        let is_reported =
             losses.iter().any(|l| l.part == Part::Dhcp4 && l.diagnostic.message.contains("client id"));
-        assert!(is_told, "{name}: {losses:?}");
+        assert!(is_reported, "{name}: {losses:?}");
     }
 }

@@ -280,8 +280,8 @@ impl Reader {
             if let What::Route(route) = &mut what {
                 // For a next hop without a link, its subnet decides: see `format::check`.
                 let own = dev.as_deref().unwrap_or(&link.id);
-                for way in route.more.iter_mut().filter(|way| way.link.as_deref() == Some(own)) {
-                    way.link = None;
+                for hop in route.more.iter_mut().filter(|hop| hop.link.as_deref() == Some(own)) {
+                    hop.link = None;
                 }
             }
             let dev = dev.filter(|dev| *dev != link.id);

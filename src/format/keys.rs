@@ -153,7 +153,7 @@ impl<'a> Fields<'a> {
             _ => {
                 let message = format!("{} should be a mapping, not {}", object.name, node.noun());
                 let wrong = Diagnostic::new(Code::WrongShape, node.at, message);
-                diags.push(match without_a_blank(node) {
+                diags.push(match without_a_space(node) {
                     Some((key, value)) => {
                         let line = without_secrets(&format!("{key}: {value}"));
                         wrong.hint(format!("a space is missing: write \"{line}\""))
@@ -194,7 +194,7 @@ fn is_beside(empty: &Entry, entry: &Entry) -> bool {
 }
 
 /// `dhcp4:true`, which is one word in YAML.
-fn without_a_blank(node: &Node) -> Option<(&str, &str)> {
+fn without_a_space(node: &Node) -> Option<(&str, &str)> {
     let (key, value) = node.text()?.split_once(':')?;
     let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let fits =

@@ -326,10 +326,10 @@ pub(super) mod tests {
         assert_eq!(mtu("01500").0, Some(1500));
         assert!(mtu("01500").1[0].starts_with("odd-number"));
         assert_eq!(mtu("-1").1, ["bad-value: mtu \"-1\": expected a number of bytes from 68 to 65535"]);
-        let truth = |yaml: &str| read(yaml, |n, s| boolean(n, "optional", s).map(|b| b.value));
-        assert_eq!(truth("Yes").0, Some(true));
-        assert_eq!(truth("off").0, Some(false));
-        assert_eq!(truth("maybe").1, ["bad-value: optional \"maybe\": expected true or false"]);
+        let parsed = |yaml: &str| read(yaml, |n, s| boolean(n, "optional", s).map(|b| b.value));
+        assert_eq!(parsed("Yes").0, Some(true));
+        assert_eq!(parsed("off").0, Some(false));
+        assert_eq!(parsed("maybe").1, ["bad-value: optional \"maybe\": expected true or false"]);
     }
 
     #[test]

@@ -220,7 +220,7 @@ async fn serve(
     let mut wire = Wire { link: link.clone(), index, config, ip: None, arp: None, udp: None };
     let mut random = unguessable();
     let (mut ip_frame, mut arp_frame) = ([0; BUFFER], [0; 128]);
-    let mut told = None;
+    let mut reported = None;
     loop {
         wire.follow(&client);
         let timer = until(client.deadline());
@@ -260,10 +260,10 @@ async fn serve(
         // A flood of unreadable packets is not reported.
         let account = Account { malformed: client.account().malformed.min(1), ..client.account().clone() };
         let state = (client.state(), account);
-        if changed || told.as_ref() != Some(&state) {
+        if changed || reported.as_ref() != Some(&state) {
             let heard = ClientHas::Four(client.lease().cloned(), client.account().clone());
             let _ = tell.send(News { link: link.clone(), state: state.0, heard, lost, changed });
-            told = Some(state);
+            reported = Some(state);
         }
     }
 }
@@ -281,7 +281,7 @@ async fn serve6(
     let mut random = unguessable();
     let mut socket: Option<tokio::net::UdpSocket> = None;
     let mut buffer = [0; BUFFER];
-    let mut told = None;
+    let mut reported = None;
     let failed = |error: &io::Error| log::debug!("DHCPv6 on {link}: {error}");
     loop {
         match (client.listens(), &socket) {
@@ -338,10 +338,10 @@ async fn serve6(
             }
         }
         let state = (client.state(), client.account().clone());
-        if changed || told.as_ref() != Some(&state) {
+        if changed || reported.as_ref() != Some(&state) {
             let heard = ClientHas::Six(client.lease().cloned(), client.account().clone());
             let _ = tell.send(News { link: link.clone(), state: state.0, heard, lost, changed });
-            told = Some(state);
+            reported = Some(state);
         }
     }
 }

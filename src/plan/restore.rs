@@ -22,14 +22,14 @@ use crate::resolve::{Resolved, ResolvedLink, blank};
 /// `rtm_protocol` of the routes created by the kernel and from router advertisements.
 const BY_THEMSELVES: &[Protocol] = &[Protocol::Kernel, Protocol::RouterAdvertisement];
 
-/// Undoes `done` on a machine whose state is now `now` and was `before`. `told` undoes the hand-off to the image's
+/// Undoes `done` on a machine whose state is now `now` and was `before`. `handed_off` undoes the hand-off to the image's
 /// other tools, in the order in which it was made. Files and records are restored first, the last change first; running
 /// tools are notified last of all, when the links match those files.
-pub fn restore(done: &Plan, told: &[Action], before: &Inventory, now: &Inventory) -> Plan {
+pub fn restore(done: &Plan, handed_off: &[Action], before: &Inventory, now: &Inventory) -> Plan {
     let resolved = described(before, now);
     let mut planner = Planner::new(&resolved, now);
     let is_call = |action: &&Action| action.means() == Means::Bus;
-    let (calls, files): (Vec<&Action>, Vec<&Action>) = told.iter().partition(is_call);
+    let (calls, files): (Vec<&Action>, Vec<&Action>) = handed_off.iter().partition(is_call);
     files.into_iter().rev().for_each(|action| planner.undo(action.clone()));
     planner.remove_new(done, before, now);
     planner.delete_made(before, now);

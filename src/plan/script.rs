@@ -155,7 +155,7 @@ impl Line {
     /// Words, quoted if the shell requires it.
     fn add(&mut self, words: &[&str]) {
         for word in words {
-            self.blank();
+            self.space();
             match is_plain(word) {
                 true => self.0.push_str(word),
                 false => self.0.push_str(&quote(word)),
@@ -170,11 +170,11 @@ impl Line {
     }
 
     fn plain(&mut self, value: &dyn fmt::Display) {
-        self.blank();
+        self.space();
         let _ = write!(self.0, "{value}");
     }
 
-    fn blank(&mut self) {
+    fn space(&mut self) {
         if !self.0.is_empty() {
             self.0.push(' ');
         }

@@ -333,8 +333,8 @@ fn each_step_has_one_means_and_hand_off_tuning_and_waits_undo_nothing() {
 fn a_console_is_spared_what_a_step_writes() {
     let content = "nameserver 192.0.2.53\n".to_owned();
     let [program, record, path] = ["/sbin/resolvconf", "eth0.netapply", "/run/x"].map(str::to_owned);
-    let told = Action::Resolvconf { program, record, content: Some(content.clone()) };
-    assert_eq!(script::brief(&told), "/sbin/resolvconf -a eth0.netapply");
+    let resolvconf = Action::Resolvconf { program, record, content: Some(content.clone()) };
+    assert_eq!(script::brief(&resolvconf), "/sbin/resolvconf -a eth0.netapply");
     assert_eq!(script::brief(&Action::WriteFile { path, content }), "write /run/x");
     let up = Action::SetLink { name: "eth0".to_owned(), change: LinkChange::Up };
     assert_eq!(script::brief(&up), script::line(&up));

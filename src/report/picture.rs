@@ -184,8 +184,8 @@ impl<'a> Drawing<'a> {
             }
             let partner = state.bond_port.as_ref().and_then(|p| p.partner).map(|mac| mac.to_string());
             // A failed check may have named it already.
-            let told = |mac: &String| parts.iter().any(|part| part.contains(mac.as_str()));
-            parts.extend(partner.filter(|mac| !told(mac)).map(|mac| format!("LACP {mac}")));
+            let is_shown = |mac: &String| parts.iter().any(|part| part.contains(mac.as_str()));
+            parts.extend(partner.filter(|mac| !is_shown(mac)).map(|mac| format!("LACP {mac}")));
             if state.mtu != 1500 && state.mtu != 0 {
                 parts.push(format!("MTU {}", state.mtu));
             }

@@ -602,12 +602,12 @@ mod tests {
         two.routes = vec![hop("10.2.0.0/16", "10.1.0.1")];
         let input = Input { links: vec![one, two], ..Input::default() };
         let index = Index::new(&input);
-        let way = |ip: &str| {
+        let route_to = |ip: &str| {
             let (link, via) = index.route_to(&ip.parse().unwrap()).unwrap();
             (link.name.clone(), via.map(|v| v.to_string()))
         };
-        assert_eq!(way("10.0.0.7"), ("eth0".into(), None));
-        assert_eq!(way("10.2.9.9"), ("eth1".into(), Some("10.1.0.1".into())));
-        assert_eq!(way("8.8.8.8"), ("eth0".into(), Some("10.0.0.1".into())));
+        assert_eq!(route_to("10.0.0.7"), ("eth0".into(), None));
+        assert_eq!(route_to("10.2.9.9"), ("eth1".into(), Some("10.1.0.1".into())));
+        assert_eq!(route_to("8.8.8.8"), ("eth0".into(), Some("10.0.0.1".into())));
     }
 }

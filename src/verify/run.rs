@@ -89,9 +89,9 @@ pub(super) async fn run(
             }
             continue;
         };
-        if !run.told && checks.iter().all(|check| check.outcome != Outcome::Waiting) {
+        if !run.reported && checks.iter().all(|check| check.outcome != Outcome::Waiting) {
             // Only the switch's announcement is still waited for: a person may act on the causes meanwhile.
-            run.told = true;
+            run.reported = true;
             run.read_settings(&checks);
             let causes = cause::explain(&index, &run.evidence, &checks);
             for cause in causes.iter().filter(|cause| cause.severity == Severity::Error) {
@@ -204,7 +204,7 @@ struct Run<'a> {
     /// Early answers have been asked for again.
     asked_again: bool,
     /// The causes were reported while the switch was still waited for.
-    told: bool,
+    reported: bool,
     /// The described NICs by their index: their names may change.
     followed: HashMap<u32, String>,
     /// The number of carrier changes that each link had when first seen, by index.
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
             changed: false,
             reviewed: Duration::ZERO,
             asked_again: false,
-            told: false,
+            reported: false,
             followed: HashMap::new(),
             carrier_changes: HashMap::new(),
         }

@@ -101,7 +101,7 @@ pub(super) fn gateways(desired: &mut Desired, diags: &mut Vec<Diagnostic>) -> Ha
     let mut assumed = HashSet::new();
     let everywhere = Subnets::of(&desired.links);
     if desired.links.iter().any(|link| link.routes.iter().any(|route| !route.more.is_empty())) {
-        ways(desired, &everywhere, diags);
+        next_hops(desired, &everywhere, diags);
     }
     let ids: Vec<String> = desired.links.iter().map(|l| l.id.clone()).collect();
     for link in &mut desired.links {
@@ -159,20 +159,20 @@ pub(super) fn gateways(desired: &mut Desired, diags: &mut Vec<Diagnostic>) -> Ha
 
 /// The additional next hops of multipath routes: which link each uses, if only its gateway tells, and whether it has to
 /// be made on-link.
-fn ways(desired: &mut Desired, everywhere: &Subnets, diags: &mut Vec<Diagnostic>) {
+fn next_hops(desired: &mut Desired, everywhere: &Subnets, diags: &mut Vec<Diagnostic>) {
     let own: Vec<(String, Subnets)> =
         desired.links.iter().map(|l| (l.id.clone(), Subnets::of(std::slice::from_ref(l)))).collect();
     for (i, link) in desired.links.iter_mut().enumerate() {
         for route in &mut link.routes {
             let at = route.at;
-            route.more.retain_mut(|way| {
-                let Some(via) = way.via else { return true };
+            route.more.retain_mut(|hop| {
+                let Some(via) = hop.via else { return true };
                 let local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
-                let named = way.link.as_ref().map(|name| own.iter().position(|(id, _)| id == name));
+                let named = hop.link.as_ref().map(|name| own.iter().position(|(id, _)| id == name));
                 let (over, id) = match named {
-                    Some(Some(over)) => (over, way.link.clone()),
+                    Some(Some(over)) => (over, hop.link.clone()),
                     Some(None) => {
-                        let link = way.link.as_deref().unwrap_or_default();
+                        let link = hop.link.as_deref().unwrap_or_default();
                         let message = format!(
                             "the route to {} leads over \"{link}\", which is not described: this next hop was left out",
                             route.to
@@ -188,10 +188,10 @@ fn ways(desired: &mut Desired, everywhere: &Subnets, diags: &mut Vec<Diagnostic>
                         _ => (i, None),
                     },
                 };
-                way.link = id;
+                hop.link = id;
                 let Some((id, nets)) = own.get(over) else { return true };
-                if !way.on_link && !local && nets.reach(via).is_none() {
-                    way.on_link = true;
+                if !hop.on_link && !local && nets.reach(via).is_none() {
+                    hop.on_link = true;
                     let message =
                         format!("the gateway {via} is in no subnet of \"{id}\": this next hop was made on-link");
                     diags.push(

@@ -161,23 +161,24 @@ fn circles(desired: &Desired) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for start in desired.links.iter().filter(|l| !l.members.is_empty() || l.parent.is_some()) {
         // Depth first without recursion: the current path, and the next dependency to visit on each level.
-        let mut way: Vec<(&Link, Vec<&str>)> = vec![(start, below(start))];
-        let mut on_way: HashSet<&str> = HashSet::from([start.id.as_str()]);
-        while let Some((link, rest)) = way.last_mut() {
+        let mut path: Vec<(&Link, Vec<&str>)> = vec![(start, below(start))];
+        let mut on_path: HashSet<&str> = HashSet::from([start.id.as_str()]);
+        while let Some((link, rest)) = path.last_mut() {
             let Some(next) = rest.pop() else {
                 done.insert(&link.id);
-                on_way.remove(link.id.as_str());
-                way.pop();
+                on_path.remove(link.id.as_str());
+                path.pop();
                 continue;
             };
-            if on_way.contains(next) {
-                let round = way.iter().map(|(l, _)| l.id.as_str()).skip_while(|id| *id != next).chain([next]);
+            if on_path.contains(next) {
+                let round =
+                    path.iter().map(|(l, _)| l.id.as_str()).skip_while(|id| *id != next).chain([next]);
                 if named.insert(next) {
                     found.push((next.to_owned(), round.collect::<Vec<_>>().join(" -> ")));
                 }
             } else if let Some(link) = by_id.get(next).filter(|_| !done.contains(next)) {
-                on_way.insert(&link.id);
-                way.push((link, below(link)));
+                on_path.insert(&link.id);
+                path.push((link, below(link)));
             }
         }
     }

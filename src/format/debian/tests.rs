@@ -369,10 +369,10 @@ fn what_an_interfaces_text_says_to_its_dhcp_client() {
     };
     assert_eq!(of(0), expected);
     assert_eq!(of(1), DhcpOptions { lifetime: Some(90), ..DhcpOptions::default() });
-    let said: Vec<&str> = parsed.diagnostics.iter().map(|d| d.message.as_str()).collect();
+    let messages: Vec<&str> = parsed.diagnostics.iter().map(|d| d.message.as_str()).collect();
     let wrong = "hostname \"no$name\": a name has at most 63 letters, digits, hyphens and dots";
     let useless = "\"vendor\" has no effect here: the stanza does not ask for DHCP";
-    assert!(said.contains(&wrong) && said.contains(&useless), "{said:?}");
+    assert!(messages.contains(&wrong) && messages.contains(&useless), "{messages:?}");
     let v1 = "version: 1\nconfig:\n- {type: physical, name: eth0, subnets: [{type: dhcp4, metric: 9}]}\n";
     let parsed = parse(vec![("network-config".into(), v1.into())]);
     assert_eq!(parsed.desired.links[0].dhcp4.metric, Some(9));

@@ -262,7 +262,7 @@ impl<'a> Words<'a> {
                 "scope" => route.scope = Some(self.scope()?),
                 "nexthop" => {
                     // Nothing else comes after the first.
-                    self.ways(&mut route, &mut dev)?;
+                    self.next_hops(&mut route, &mut dev)?;
                     break;
                 }
                 "mtu" => route.mtu = Some(self.number()?),
@@ -284,21 +284,21 @@ impl<'a> Words<'a> {
     }
 
     /// `[via GATEWAY] [dev NAME] [weight N] [onlink]`, once for each `nexthop`. The first next hop is the route's own.
-    fn ways(&mut self, route: &mut Route, dev: &mut Option<String>) -> Option<()> {
-        let mut ways = Vec::new();
+    fn next_hops(&mut self, route: &mut Route, dev: &mut Option<String>) -> Option<()> {
+        let mut hops = Vec::new();
         let mut more = true;
         while more {
-            let mut way = NextHop { link: None, via: None, on_link: false, weight: 1 };
+            let mut hop = NextHop { link: None, via: None, on_link: false, weight: 1 };
             more = false;
             while let Some(word) = self.next() {
                 match word {
-                    "via" => way.via = Some(self.gateway()?),
-                    "dev" => way.link = Some(self.next()?.to_owned()),
+                    "via" => hop.via = Some(self.gateway()?),
+                    "dev" => hop.link = Some(self.next()?.to_owned()),
                     "weight" => {
                         let weight = self.number().filter(|weight| (1..=256).contains(weight))?;
-                        way.weight = u16::try_from(weight).ok()?;
+                        hop.weight = u16::try_from(weight).ok()?;
                     }
-                    "onlink" => way.on_link = true,
+                    "onlink" => hop.on_link = true,
                     "nexthop" => {
                         more = true;
                         break;
@@ -307,18 +307,18 @@ impl<'a> Words<'a> {
                 }
             }
             // IPv6 has only gateways for this, and one family for all of them.
-            let family = |way: &NextHop| way.via.as_ref().map(Family::of);
-            let same = ways.first().is_none_or(|first| family(first) == family(&way));
-            if !same || way.via.is_none() || route.via.is_some() {
+            let family = |hop: &NextHop| hop.via.as_ref().map(Family::of);
+            let same = hops.first().is_none_or(|first| family(first) == family(&hop));
+            if !same || hop.via.is_none() || route.via.is_some() {
                 return None;
             }
-            ways.push(way);
+            hops.push(hop);
         }
-        let mut ways = ways.into_iter();
-        let first = ways.next()?;
+        let mut hops = hops.into_iter();
+        let first = hops.next()?;
         (route.via, route.on_link, route.weight) = (first.via, first.on_link, first.weight);
         *dev = first.link.or(dev.take());
-        route.more = ways.collect();
+        route.more = hops.collect();
         Some(())
     }
 

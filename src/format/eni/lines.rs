@@ -58,9 +58,9 @@ fn add_words<'a>(line: &'a str, at: Place, command: bool, words: &mut Vec<Word<'
     let mut rest = line;
     let mut command = command;
     loop {
-        let blank = rest.len() - rest.trim_start().len();
-        column += rest.get(..blank).map_or(0, |b| b.chars().count()) as u32;
-        rest = rest.get(blank..).unwrap_or_default();
+        let space = rest.len() - rest.trim_start().len();
+        column += rest.get(..space).map_or(0, |b| b.chars().count()) as u32;
+        rest = rest.get(space..).unwrap_or_default();
         let word = rest.split(char::is_whitespace).next().unwrap_or_default();
         // One word too many is enough to refuse the file.
         if word.is_empty() || (word.starts_with('#') && !command) || words.len() > MAX_ITEMS {

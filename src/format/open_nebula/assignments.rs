@@ -77,13 +77,13 @@ impl<'a> Scanner<'a> {
         let end = body.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(body.len());
         let name = body.get(..end).filter(|n| !n.is_empty() && !n.starts_with(|c: char| c.is_ascii_digit()));
         let behind = body.get(end..)?.trim_start_matches([' ', '\t']);
-        let blanks = body.len() - end - behind.len();
+        let spaces = body.len() - end - behind.len();
         let spaced = behind.starts_with("= ") || behind.starts_with("=\t");
-        let name = name.filter(|_| behind.starts_with('=') && (blanks == 0 || spaced))?;
+        let name = name.filter(|_| behind.starts_with('=') && (spaces == 0 || spaced))?;
         self.take(self.rest.len() - body.len());
         let key_at = self.at;
-        self.take(end + blanks + 1);
-        if blanks > 0 {
+        self.take(end + spaces + 1);
+        if spaces > 0 {
             self.take_while(|c| matches!(c, ' ' | '\t'));
         }
         let at = self.at;

@@ -182,8 +182,8 @@ impl<'a, 'd> Scanner<'a, 'd> {
 
     /// The next character that is not a space.
     fn peek(&mut self) -> u8 {
-        let blank = self.rest.len() - self.rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
-        self.take(blank);
+        let space = self.rest.len() - self.rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
+        self.take(space);
         self.rest.bytes().next().unwrap_or(0)
     }
 

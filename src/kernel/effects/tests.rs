@@ -114,16 +114,16 @@ fn earlier_state_is_restored() {
 fn a_resolvconf_record_is_restored() {
     let root = tempfile::tempdir().unwrap();
     let mut real = Real::on(&Machine::below(root.path()));
-    let told = |content: Option<&str>| Action::Resolvconf {
+    let resolvconf = |content: Option<&str>| Action::Resolvconf {
         program: "/sbin/resolvconf".to_owned(),
         record: "eth0.netapply".to_owned(),
         content: content.map(str::to_owned),
     };
-    assert_eq!(run(real.inverse(&told(Some("new")))), Some(told(None)));
+    assert_eq!(run(real.inverse(&resolvconf(Some("new")))), Some(resolvconf(None)));
     let folder = root.path().join("run/resolvconf/interfaces");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("eth0.netapply"), "nameserver 192.0.2.1\n").unwrap();
-    assert_eq!(run(real.inverse(&told(Some("new")))), Some(told(Some("nameserver 192.0.2.1\n"))));
+    assert_eq!(run(real.inverse(&resolvconf(Some("new")))), Some(resolvconf(Some("nameserver 192.0.2.1\n"))));
 }
 
 #[test]

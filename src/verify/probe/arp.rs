@@ -26,10 +26,10 @@ pub(super) const MOST: usize = 4096;
 pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr], facts: &Facts) {
     let frames: Vec<Vec<u8>> = ips.iter().map(|ip| Arp::probe(mac, *ip).frame()).collect();
     let ours: HashSet<Ipv4Addr> = ips.iter().copied().collect();
-    let mut told: HashSet<(Ipv4Addr, MacAddr)> = HashSet::new();
+    let mut reported: HashSet<(Ipv4Addr, MacAddr)> = HashSet::new();
     let heard = |arp: Arp| {
         let ip = arp.sender;
-        if ours.contains(&ip) && arp.mac != mac && told.len() < MOST && told.insert((ip, arp.mac)) {
+        if ours.contains(&ip) && arp.mac != mac && reported.len() < MOST && reported.insert((ip, arp.mac)) {
             tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V4(ip), arp.mac));
         }
     };

@@ -72,12 +72,12 @@ pub(super) fn advertisement(frame: &[u8]) -> Option<(Ipv6Addr, MacAddr)> {
 pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr], facts: &Facts) {
     let frames: Vec<Vec<u8>> = ips.iter().map(|ip| solicitation(mac.as_bytes(), *ip)).collect();
     let ours: HashSet<Ipv6Addr> = ips.iter().copied().collect();
-    let mut told: HashSet<(Ipv6Addr, MacAddr)> = HashSet::new();
+    let mut reported: HashSet<(Ipv6Addr, MacAddr)> = HashSet::new();
     let heard = |frame: &[u8]| {
         if let Some((ip, owner)) =
             advertisement(frame).filter(|(ip, owner)| ours.contains(ip) && *owner != mac)
         {
-            if told.len() < MOST && told.insert((ip, owner)) {
+            if reported.len() < MOST && reported.insert((ip, owner)) {
                 tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V6(ip), owner));
             }
         }
