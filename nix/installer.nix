@@ -44,7 +44,7 @@ in
         '';
       }
       {
-        # ssh-keygen writes both beside each other, and an ISO is copied around.
+        # ssh-keygen writes both into one folder, and an ISO is copied around.
         assertion = !(builtins.any (key: builtins.match ".*PRIVATE KEY.*" key != null) cfg.authorizedKeys);
         message = ''
           services.netapply.installer.authorizedKeys holds a private key, which everybody who has the ISO could read.

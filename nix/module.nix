@@ -1,5 +1,5 @@
-# The network from the config drive, on NixOS. The units are those of systemd/, out of the package: so are the conditions
-# that hold dhcpcd and the wait-online units off. A drop-in of a unit that this system does not have does nothing, which
+# The network from the config drive, on NixOS. The units are those of systemd/, from the package: so are the conditions
+# that keep dhcpcd and the wait-online units from starting. A drop-in of a unit that this system does not have does nothing, which
 # a definition in systemd.services would not: it would make an empty, broken unit.
 { config, lib, ... }:
 let
@@ -7,7 +7,7 @@ let
   cfg = config.services.netapply;
   inherit (config) networking;
 
-  # systemd reads % in a command line as a specifier; the option refuses whatever else it would read its own way.
+  # systemd reads % in a command line as a specifier; the option refuses anything else that it would interpret.
   common =
     lib.optional (cfg.wait != null) "--wait=${toString cfg.wait}"
     ++ lib.optional (cfg.logLevel != null) "--log=${cfg.logLevel}";
@@ -17,11 +17,11 @@ let
     ++ lib.optional (cfg.handoff != "auto") "--handoff=${cfg.handoff}";
   verifying = common ++ map (url: "--probe=${builtins.replaceStrings [ "%" ] [ "%%" ] url}") cfg.probes;
 
-  # A unit of the package with further arguments: an empty ExecStart takes the unit's own away.
+  # A unit of the package with further arguments: an empty ExecStart removes the unit's own.
   unit = target: command: arguments: {
     # NixOS takes no [Install] section from packages.
     wantedBy = [ target ];
-    # A new system is no reason to make the network again under whoever is logged in.
+    # Switching to a new system must not reconfigure the network under logged-in users.
     restartIfChanged = false;
     stopIfChanged = false;
     serviceConfig = lib.mkIf (arguments != [ ]) {
@@ -141,7 +141,7 @@ in
 
     networking.useDHCP = lib.mkIf (!cfg.dhcpFallback) (lib.mkForce false);
     networking.dhcpcd.enable = lib.mkIf (!cfg.dhcpFallback) (lib.mkForce false);
-    # NetworkManager makes itself a profile with DHCP for every NIC that has none.
+    # NetworkManager creates a DHCP profile for every NIC that has none.
     networking.networkmanager.settings = lib.mkIf (!cfg.dhcpFallback && networking.networkmanager.enable) {
       main.no-auto-default = "*";
     };

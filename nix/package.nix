@@ -9,7 +9,7 @@ rustPlatform.buildRustPackage {
   src = lib.cleanSource ../.;
   cargoLock.lockFile = ../Cargo.lock;
 
-  # The tests want namespaces, guests and Debian's packages: tests/all runs them, not a build's sandbox.
+  # The tests need namespaces, guests and Debian's packages: tests/all runs them, not a build's sandbox.
   doCheck = false;
 
   # The same files as everywhere else; only the program is in another place.

@@ -1,4 +1,4 @@
-# Sourced by the scripts that download: a mirror that fails once is asked again.
+# Sourced by the scripts that download: retries a mirror that fails once.
 tries() { # COMMAND…: runs it up to three times, a little later each time
   local pause
   for pause in 5 20 ""; do

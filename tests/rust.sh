@@ -1,7 +1,7 @@
-# Sourced by the scripts beside it: finds the Rust toolchain that builds netapply, 1.85 or newer.
+# Sourced by the scripts in this folder: finds the Rust toolchain that builds netapply, 1.85 or newer.
 rust_wanted=85
 
-rust_minor() { # PROGRAM: the NN of its version 1.NN, nothing where it is not there
+rust_minor() { # PROGRAM: the NN of its version 1.NN, nothing if it is missing
   "$1" --version 2>/dev/null | sed -n 's/^[a-z]* 1\.\([0-9]*\)\..*/\1/p'
 }
 
@@ -14,7 +14,7 @@ rust_found() {
 
 export PATH=$PATH:/usr/sbin:/sbin
 if ! rust_found && [[ -x ${HOME:-/root}/.cargo/bin/cargo ]]; then PATH=${HOME:-/root}/.cargo/bin:$PATH; fi
-# Ubuntu packages newer versions beside its own: cargo-1.85 lies in /usr/lib/rust-1.85/bin.
+# Ubuntu packages newer versions next to its own: cargo-1.85 is in /usr/lib/rust-1.85/bin.
 for rust_folder in /usr/lib/rust-1.*/bin; do
   if ! rust_found && [[ -x $rust_folder/cargo ]]; then PATH=$rust_folder:$PATH; fi
 done

@@ -2,7 +2,7 @@
 # netapply in the initramfs: `dracut --add netapply`, or add_dracutmodules+=" netapply " in /etc/dracut.conf.d.
 # For dracut 059 and newer, with systemd in the initramfs or without.
 
-# Only where it is asked for.
+# Opt-in.
 check() {
     require_binaries netapply || return 1
     return 255
@@ -20,7 +20,7 @@ depends() {
 }
 
 installkernel() {
-    # What makes the links, what reads the drive, and what the drive is behind: for any machine, not only this one.
+    # Drivers of software links, file systems and the drive's controllers: for any machine, not only this one.
     hostonly='' instmods bonding 8021q bridge vrf dummy macvlan vxlan wireguard \
         isofs vfat nls_cp437 nls_iso8859-1 nls_ascii nls_utf8 \
         sr_mod cdrom sd_mod usb_storage uas ahci virtio_scsi virtio_blk 9p 9pnet_virtio virtiofs
@@ -31,7 +31,7 @@ installkernel() {
 
 install() {
     inst_multiple netapply
-    # What names the NICs. One that comes up before it has its name keeps eth0 for ever on kernels before 6.2.
+    # What names the NICs. One that comes up before it is renamed keeps eth0 forever on kernels before 6.2.
     inst_multiple -o \
         "$udevrulesdir"/75-net-description.rules "$udevrulesdir"/80-net-setup-link.rules \
         "$systemdnetwork/*.link" "$systemdnetworkconfdir/*.link"

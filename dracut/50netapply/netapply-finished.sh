@@ -1,3 +1,3 @@
 #!/bin/sh
-# Without systemd: the main loop goes on until netapply has run.
+# Without systemd: the main loop continues until netapply has run.
 [ -e /tmp/netapply.done ]

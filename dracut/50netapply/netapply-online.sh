@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tells dracut's own hooks, and what mounts a root over the network, about each link that netapply brought up. The loop
+# Runs dracut's own hooks, and those that mount a root over the network, for each link that netapply brought up. The loop
 # of dracut sources this file again and again: once is enough.
 if [ -e /tmp/net.ifaces ] && [ ! -e /tmp/netapply.online ]; then
     : >/tmp/netapply.online

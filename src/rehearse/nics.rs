@@ -1,21 +1,21 @@
-//! Which NICs stand in: those of a recorded machine, or those that the description names. Pure.
+//! The stand-ins: for the NICs of a recorded machine, or those that the description names. Pure.
 
 use std::collections::HashSet;
 
 use crate::inventory::{Inventory, ObservedLink};
 use crate::model::{Desired, IfName, Kind, LinkKind, LinkLayer, MacAddr, NamePattern, fits};
 
-/// A link in the place of a NIC.
+/// A link that stands in for a NIC.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StandIn {
     /// Its index in the kernel.
     pub index: u32,
-    /// The NIC. The stand-in has its name, MTU and permanent MAC address, and is up where it is.
+    /// The NIC. The stand-in has its name, MTU and permanent MAC address, and is up if it is.
     pub nic: ObservedLink,
 }
 
 impl StandIn {
-    /// Gives an observed link what the kernel cannot tell of a stand-in: driver, bus and permanent address are those of
+    /// Adds to an observed link what the kernel does not have for a stand-in: the driver, bus and permanent address of
     /// hardware.
     pub fn complete(&self, link: &mut ObservedLink) {
         link.permanent_mac = self.nic.permanent_mac;
@@ -24,7 +24,7 @@ impl StandIn {
     }
 }
 
-/// The NICs of a recorded machine, and the names of those that no Ethernet link can stand in for.
+/// The NICs of a recorded machine, and the names of those without a possible Ethernet stand-in.
 pub fn of_inventory(inventory: &Inventory) -> (Vec<ObservedLink>, Vec<String>) {
     let nics = inventory.links.iter().filter(|link| link.is_nic());
     let (able, unable): (Vec<&ObservedLink>, Vec<&ObservedLink>) =
@@ -32,7 +32,7 @@ pub fn of_inventory(inventory: &Inventory) -> (Vec<ObservedLink>, Vec<String>) {
     (able.into_iter().cloned().collect(), unable.into_iter().map(|nic| nic.name.clone()).collect())
 }
 
-/// NICs that fit what the description says of them, with made-up addresses where it says none.
+/// NICs that match the description, with made-up addresses where it has none.
 pub fn of_description(desired: &Desired) -> Vec<ObservedLink> {
     let ids: HashSet<&str> = desired.links.iter().map(|link| link.id.as_str()).collect();
     let mut taken: HashSet<String> = HashSet::from(["lo".to_owned()]);
@@ -67,7 +67,7 @@ pub fn of_description(desired: &Desired) -> Vec<ObservedLink> {
     nics
 }
 
-/// A text that fits a shell pattern, where a simple one does.
+/// A string that matches a shell pattern, if there is a simple one.
 fn one_of(glob: &str) -> Option<String> {
     let mut text = String::new();
     let mut rest = glob.chars();
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::resolve::{Missing, resolve};
 
-    /// The description finds a NIC for each of its links among those that stand in.
+    /// Every link of the description matches one of the stand-ins.
     #[test]
     fn stand_ins_fit_what_the_description_says_of_its_nics() {
         let text = "network:\n  version: 2\n  ethernets:\n    a: {match: {macaddress: '52:54:00:00:00:01'}, set-name: lan0}\n    \

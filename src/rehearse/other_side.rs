@@ -1,5 +1,6 @@
-//! Makes the other side of a [`Switch`] in a network namespace of its own, in a thread that lives in it: the far ends of the
-//! stand-ins' wires, LAGs, VLANs, addresses and servers. Entry: [`OtherSide::begin`], then [`OtherSide::make`].
+//! Creates the other side of a [`Switch`] in a network namespace of its own, in a thread in that namespace: the other
+//! ends of the stand-ins' wires, LAGs, VLANs, addresses and servers. Entry: [`OtherSide::begin`], then
+//! [`OtherSide::make`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -27,7 +28,7 @@ use crate::model::attribute::OptionValue;
 use crate::model::{Kind, Place, Scope, needs_zone};
 use crate::plan::{Action, LinkChange, NewLink, Plan, Step, StepId, script};
 
-/// How long it may take to be made.
+/// How long creating it may take.
 const BOUND: Duration = Duration::from_secs(60);
 
 /// The other side, as long as the process lives.
@@ -38,13 +39,13 @@ pub struct OtherSide {
     made: Option<oneshot::Receiver<Vec<String>>>,
 }
 
-/// The name of the far end of a NIC's wire: short, and nobody's name here.
+/// The name of the other end of a NIC's wire: short, and not in use here.
 pub fn far_end(number: usize) -> String {
     format!("p{number}")
 }
 
 impl OtherSide {
-    /// Starts its thread. With `load`, making its links may load modules.
+    /// Starts its thread. With `load`, creating its links may load modules.
     ///
     /// # Errors
     /// There is no thread, or no namespace for it.
@@ -78,12 +79,13 @@ impl OtherSide {
         Ok(OtherSide { namespace, order: Some(order), made: Some(made) })
     }
 
-    /// Where the far ends of wires go.
+    /// The namespace of the other ends of wires.
     pub fn namespace(&self) -> BorrowedFd<'_> {
         self.namespace.as_fd()
     }
 
-    /// Makes it, once; the far ends of all its ports are there by now. Returns what could not be made, in words.
+    /// Creates it, once; the other ends of all its ports must exist by now. Returns what could not be created, in
+    /// words.
     pub async fn make(&mut self, switch: Switch) -> Vec<String> {
         let sent = self.order.take().map(|order| order.send(switch).is_ok());
         match (sent, self.made.take()) {
@@ -160,7 +162,7 @@ impl Drawn {
         self.step(Action::Sysctl { key: key.to_owned(), value: value.to_owned() }, &[]);
     }
 
-    /// A link that is made and up.
+    /// A link that is created and brought up.
     fn link(
         &mut self,
         name: &str,
@@ -190,7 +192,7 @@ fn word(text: &str) -> OptionValue {
 
 fn draw(switch: &Switch) -> Drawn {
     let mut drawn = Drawn::default();
-    // Each segment answers for itself alone, at once.
+    // Each segment answers only for itself, at once.
     for (key, value) in [
         ("net/ipv4/conf/all/arp_ignore", "1"),
         ("net/ipv4/conf/all/arp_announce", "2"),
@@ -250,12 +252,12 @@ fn draw(switch: &Switch) -> Drawn {
     drawn
 }
 
-/// An address that can be bound to at once.
+/// An address that can be bound at once.
 fn answering(link: &str, net: IpNet) -> AddressEntry {
     AddressEntry { flags: vec![AddressFlag::NoDad], ..AddressEntry::new(link, net) }
 }
 
-/// A bond over far ends. Its miimon and LACP rate are those of a switch that notices soon.
+/// A bond of wire ends. Its miimon and LACP rate are those of a switch that reacts quickly.
 fn aggregate(drawn: &mut Drawn, device: &str, lacp: bool, members: &[&String]) -> Vec<StepId> {
     let mut options = Options::from([("miimon", OptionValue::Number(100))]);
     if lacp {
@@ -266,7 +268,7 @@ fn aggregate(drawn: &mut Drawn, device: &str, lacp: bool, members: &[&String]) -
     }
     let made = drawn.link(device, Kind::Bond, None, options, &[]);
     for member in members {
-        // A port that is up is not taken; it comes up with the bond.
+        // A port that is up is refused; it comes up with the bond.
         drawn.set(member, LinkChange::Controller(device.to_owned()), &[made]);
     }
     drawn.set(device, LinkChange::Mtu(LARGEST_MTU), &[made]);
@@ -276,7 +278,7 @@ fn aggregate(drawn: &mut Drawn, device: &str, lacp: bool, members: &[&String]) -
 /// The device of each trunk and tag, with the steps that make it.
 type Tagged = BTreeMap<(String, Tag), (String, Vec<StepId>)>;
 
-/// The device that has the frames of these tags, made where it is missing.
+/// The device with the frames of these tags, created if missing.
 fn with_tags(
     drawn: &mut Drawn,
     tagged: &mut Tagged,
@@ -303,7 +305,7 @@ fn with_tags(
     (device, made)
 }
 
-/// Addresses that answer, and the way back to those of the machine that are in no subnet of theirs.
+/// Addresses that answer, and the return routes to addresses of the machine outside their subnets.
 fn inhabit(
     drawn: &mut Drawn,
     device: &str,

@@ -1,5 +1,5 @@
-//! Leaves this machine alone: user, network, mount and UTS namespaces, a file tree that can only be read, and an empty /etc
-//! and /run in memory. Entries: [`enter`] before any thread exists, [`seal`] once the description has been read.
+//! Isolates the process from this machine: user, network, mount and UTS namespaces, a read-only file tree, and an empty
+//! /etc and /run in memory. Entries: [`enter`] before any thread exists, [`seal`] once the description has been read.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +13,7 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::machine::Machine;
 
-/// Why there can be no private machine, with what to do.
+/// Why isolation is not possible, with what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotPrivate {
     what: String,
@@ -28,16 +28,16 @@ impl fmt::Display for NotPrivate {
 
 impl std::error::Error for NotPrivate {}
 
-/// What was asked for when the kernel refused.
+/// The request that the kernel refused.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Asked {
     /// A user namespace.
     User,
-    /// Something that root of a user namespace may do.
+    /// An operation that requires root in a user namespace.
     Capability,
 }
 
-/// Makes the calling process root of namespaces of its own. It must have one thread only.
+/// Makes the calling process root in namespaces of its own. It must have only one thread.
 ///
 /// # Errors
 /// The kernel, a sysctl or a security module forbids it.
@@ -46,7 +46,7 @@ pub fn enter(machine: &Machine) -> Result<(), NotPrivate> {
     let refused = |asked| move |errno| not_private(asked, errno, machine);
     unshare(CloneFlags::CLONE_NEWUSER).map_err(refused(Asked::User))?;
     let own = machine.proc().join("self");
-    // A group may be given up with setgroups(2) that a file denies something to (user_namespaces(7)).
+    // With setgroups(2) a process could drop a group that a file denies access to (user_namespaces(7)).
     let _ = fs::write(own.join("setgroups"), "deny");
     for (file, id) in [("uid_map", user.as_raw()), ("gid_map", group.as_raw())] {
         fs::write(own.join(file), format!("0 {id} 1")).map_err(|error| {
@@ -60,14 +60,14 @@ pub fn enter(machine: &Machine) -> Result<(), NotPrivate> {
         .map_err(refused(Asked::Capability))
 }
 
-/// Makes the file tree read-only, but for /proc, and puts empty folders in memory in the places that netapply writes to. /sys
+/// Makes the file tree read-only, except for /proc, and mounts empty folders in memory where netapply writes. /sys
 /// shows the links of the private network from now on.
 ///
 /// # Errors
 /// A file system cannot be mounted.
 pub fn seal(machine: &Machine) -> Result<(), NotPrivate> {
     if let Err(errno) = read_only(machine.root(), true) {
-        // Linux before 5.12: what is written is recorded all the same.
+        // Linux before 5.12: writes are still recorded.
         log::debug!("the file tree stays writable: {}", errno.desc());
     } else if let Err(errno) = read_only(&machine.proc(), false) {
         return Err(not_private(Asked::Capability, errno, machine));
@@ -82,7 +82,7 @@ pub fn seal(machine: &Machine) -> Result<(), NotPrivate> {
     }
     let sys = machine.sys();
     if mount(Some("sysfs"), &sys, Some("sysfs"), flags, None::<&str>).is_err() {
-        // A container that hides parts of /sys may not have another. An empty one shows no link of another network.
+        // A container that hides parts of /sys may not mount another. An empty one shows no links of another network.
         let _ = mount(Some("tmpfs"), &sys, Some("tmpfs"), flags, None::<&str>);
     }
     Ok(())
@@ -97,7 +97,7 @@ struct MountAttributes {
     user_namespace: u64,
 }
 
-/// Forbids writing to a mount and all below it, or allows it for the one mount.
+/// Forbids writing to a mount and everything below it, or allows it for that one mount.
 fn read_only(place: &Path, on: bool) -> Result<(), Errno> {
     const MOUNT_ATTR_RDONLY: u64 = 1;
     const AT_RECURSIVE: libc::c_uint = 0x8000;
@@ -119,7 +119,7 @@ fn read_only(place: &Path, on: bool) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// Limits and switches for namespaces, the value that forbids them, and what to do then.
+/// Sysctls that limit namespaces, the value that forbids them, and what to do then.
 const SWITCHES: &[(&str, &str, &str)] = &[
     (
         "kernel/unprivileged_userns_clone",
@@ -132,7 +132,7 @@ const SWITCHES: &[(&str, &str, &str)] = &[
     ("user/max_uts_namespaces", "0", "as root: sysctl -w user.max_uts_namespaces=10000"),
 ];
 
-/// AppArmor's: the namespace is made and its capabilities are taken away.
+/// AppArmor's: the namespace is created, but its capabilities are removed.
 const APPARMOR: (&str, &str, &str) = (
     "kernel/apparmor_restrict_unprivileged_userns",
     "1",
@@ -175,13 +175,13 @@ fn not_private(asked: Asked, errno: Errno, machine: &Machine) -> NotPrivate {
     NotPrivate { what, remedy: remedy.to_owned() }
 }
 
-/// The names of the kernel's modules that are loaded; empty for a kernel without modules.
+/// The names of the loaded kernel modules; empty for a kernel without modules.
 pub fn modules(machine: &Machine) -> Vec<String> {
     let text = fs::read_to_string(machine.proc().join("modules")).unwrap_or_default();
     text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// The links of the network that this was opened in, whatever network the process is in when they are read.
+/// The links of the network that this was opened in, whatever network the process is in when it is read.
 #[derive(Debug)]
 pub struct LinkList(fs::File);
 
@@ -189,12 +189,12 @@ impl LinkList {
     /// Those of the calling thread's network.
     ///
     /// # Errors
-    /// /proc is not there.
+    /// /proc is missing.
     pub fn here(machine: &Machine) -> io::Result<LinkList> {
         fs::File::open(machine.proc().join("thread-self/net/dev")).map(LinkList)
     }
 
-    /// Their names now.
+    /// Their current names.
     pub fn names(&mut self) -> Vec<String> {
         use std::io::{Read as _, Seek as _};
         let mut text = String::new();
@@ -226,7 +226,7 @@ mod tests {
         put("kernel/apparmor_restrict_unprivileged_userns", "1");
         let apparmor = why(Asked::Capability, Errno::EPERM);
         assert!(apparmor.contains("sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"), "{apparmor}");
-        // It lets the namespace itself be made.
+        // It allows creating the namespace itself.
         assert!(!why(Asked::User, Errno::EPERM).contains("apparmor"));
         put("user/max_user_namespaces", "0");
         assert!(why(Asked::User, Errno::ENOSPC).contains("sysctl -w user.max_user_namespaces=10000"));

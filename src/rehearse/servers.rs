@@ -1,4 +1,4 @@
-//! Answers on the other side: names by DNS, and TCP ports. What is asked comes from our own verification, and from nobody else.
+//! Servers on the other side: DNS, and TCP ports. Only our own verification asks them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,7 +21,7 @@ pub(super) async fn name_server(ip: IpAddr, index: u32) -> io::Result<()> {
     }
 }
 
-/// The answer to a question of one name (RFC 1035): `ip` for its family, and nothing for what else is asked of the name.
+/// The answer to a question for one name (RFC 1035): `ip` for its family, and no record for other types.
 fn answer(query: &[u8], ip: IpAddr) -> Option<Vec<u8>> {
     const HEADER: usize = 12;
     const RESPONSE_AND_RECURSION: [u8; 2] = [0x81, 0x80];
@@ -29,7 +29,7 @@ fn answer(query: &[u8], ip: IpAddr) -> Option<Vec<u8>> {
     while let length @ 1..=63 = *query.get(end)? {
         end += 1 + usize::from(length);
     }
-    // The name's end, type and class. What follows, such as EDNS, is left out.
+    // The name's end, type and class. Anything after it, such as EDNS, is left out.
     let question = query.get(HEADER..end + 5)?;
     let (kind, data) = match ip {
         IpAddr::V4(ip) => (1_u16, ip.octets().to_vec()),
@@ -48,7 +48,7 @@ fn answer(query: &[u8], ip: IpAddr) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// A TCP port at every address.
+/// A TCP port on every address.
 pub(super) async fn service(port: u16, service: PortService) -> io::Result<()> {
     let anywhere = |ip: IpAddr| TcpListener::bind(SocketAddr::new(ip, port));
     let listener = match anywhere(Ipv6Addr::UNSPECIFIED.into()).await {
@@ -59,13 +59,13 @@ pub(super) async fn service(port: u16, service: PortService) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
-            // Who asks may have gone.
+            // The client may be gone.
             let _ = converse(&stream, service).await;
         });
     }
 }
 
-/// Reads what the client says first: closing with unread data would reset the connection.
+/// Reads what the client sends first: closing with unread data would reset the connection.
 async fn converse(stream: &TcpStream, service: PortService) -> io::Result<()> {
     let words: &[u8] = match service {
         PortService::Accept => b"",

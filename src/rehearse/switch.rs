@@ -1,5 +1,5 @@
-//! What is at the other ends of the wires: ports, LAGs, and the hosts that answer in each segment. Pure. [`Switch::ideal`] is
-//! whatever a description needs in order to work.
+//! What is at the other ends of the wires: ports, LAGs, and the hosts that answer in each segment. Pure.
+//! [`Switch::ideal`] is whatever a description needs in order to work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,18 +10,18 @@ use crate::model::{BondMode, Desired, Kind, Link, needs_zone};
 use crate::resolve::{Resolved, ResolvedLink};
 use crate::verify::input::Target;
 
-/// All that is on the other side.
+/// The complete other side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Switch {
-    /// A port for each NIC, by the name that it has when the rehearsal begins.
+    /// A port for each NIC, by its name when the rehearsal begins.
     pub ports: BTreeMap<String, Port>,
-    /// Ports that are one link, by a name of ours.
+    /// Ports that form one link, by a name of ours.
     pub lags: BTreeMap<String, Lag>,
-    /// Who answers where.
+    /// Which hosts answer where.
     pub segments: Vec<Segment>,
     /// Addresses behind the routers of all segments: name servers and targets that are in no described subnet.
     pub beyond: BTreeSet<IpAddr>,
-    /// Addresses that answer questions for names.
+    /// Addresses that answer DNS queries.
     pub name_servers: BTreeSet<IpAddr>,
     /// TCP ports that answer, at any of the addresses.
     pub services: BTreeSet<(u16, PortService)>,
@@ -32,7 +32,7 @@ pub struct Switch {
 pub struct Port {
     /// The largest packet that it passes, in bytes.
     pub mtu: u32,
-    /// A cable leads to it.
+    /// It is connected.
     pub up: bool,
 }
 
@@ -50,11 +50,11 @@ pub const LARGEST_MTU: u32 = 65535;
 pub struct Lag {
     /// It speaks LACP; else it is static.
     pub lacp: bool,
-    /// The NICs at its ports.
+    /// The NICs on its ports.
     pub ports: Vec<String>,
 }
 
-/// Where frames come out of the switch: a port, by its NIC, or a LAG.
+/// Where frames leave the switch: a port, by its NIC, or a LAG.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trunk {
     /// A port.
@@ -63,10 +63,10 @@ pub enum Trunk {
     Lag(String),
 }
 
-/// Frames of a trunk: those with these VLAN tags, the outermost first; untagged ones where there is none.
+/// Frames of a trunk: those with these VLAN tags, the outermost first; untagged ones if there is none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attachment {
-    /// Where they come out.
+    /// Where they leave.
     pub trunk: Trunk,
     /// Their tags.
     pub tags: Vec<Tag>,
@@ -104,8 +104,8 @@ pub enum PortService {
 }
 
 impl Switch {
-    /// What makes a description work: each NIC is plugged in, bonds have partners, gateways, name servers and targets answer.
-    /// NICs that no bond joins share nothing.
+    /// What a description needs to work: each NIC is plugged in, bonds have partners, gateways, name servers and
+    /// targets answer. NICs that are not in one bond share no segment.
     pub fn ideal(nics: &[String], desired: &Desired, resolved: &Resolved, targets: &[Target]) -> Switch {
         let mut switch = Switch {
             ports: nics.iter().map(|nic| (nic.clone(), Port::default())).collect(),
@@ -132,7 +132,7 @@ impl Switch {
         switch
     }
 
-    /// The segment of these attachments, made where there is none.
+    /// The segment of these attachments, created if there is none.
     pub fn segment(&mut self, attachments: BTreeSet<Attachment>) -> &mut Segment {
         let at = self.segments.iter().position(|segment| segment.attachments == attachments);
         let at = at.unwrap_or_else(|| {
@@ -162,7 +162,7 @@ impl Switch {
                     let subnet = in_subnet(ip, segment.behind.iter());
                     segment.hosts.extend(subnet);
                 }
-                // Which link a link-local server is on is the description's zone, or its only one.
+                // A link-local server is on the link of its zone in the description, or on the only one.
                 None if needs_zone(&ip) => {
                     let zone = resolved.resolver.zones.get(&ip);
                     let link = resolved.links.iter().find(|link| zone.is_none_or(|zone| *zone == link.name));
@@ -201,7 +201,7 @@ fn subnet_of_link_local(ip: IpAddr) -> IpNet {
     IpNet::new(ip, length).unwrap_or_else(|_| IpNet::from(ip))
 }
 
-/// The gateways of a link's routes, and of those of others that have a next hop on it. None that is the machine's own.
+/// The gateways of a link's routes, and of others' routes with a next hop on it. None of the machine's own addresses.
 fn gateways(link: &ResolvedLink, desired: &Desired, resolved: &Resolved) -> BTreeSet<IpAddr> {
     let of_route = |on: &Link| -> Vec<IpAddr> {
         let routes = on.routes.iter();
@@ -231,7 +231,7 @@ impl<'a> Grounds<'a> {
         Grounds(resolved.links.iter().map(|link| (link.name.as_str(), link)).collect())
     }
 
-    /// The NICs among the members of a bond, by the names that they have now.
+    /// The NICs among the members of a bond, by their current names.
     fn nics(&self, bond: &ResolvedLink) -> Vec<String> {
         let members = bond.members.iter().filter_map(|name| self.0.get(name.as_str()));
         members
@@ -254,7 +254,7 @@ impl<'a> Grounds<'a> {
         (!ports.is_empty()).then_some(Lag { lacp, ports })
     }
 
-    /// Empty for a link that no NIC is under, such as a tunnel.
+    /// Empty for a link without a NIC below it, such as a tunnel.
     fn under(&self, link: &ResolvedLink) -> BTreeSet<Attachment> {
         self.below(link, 0)
     }
@@ -294,7 +294,7 @@ impl<'a> Grounds<'a> {
                 found
             }
             Kind::Macvlan => parent().map(|link| below(link)).unwrap_or_default(),
-            // One port is enough, and more would be a loop.
+            // One port is enough; several would be a loop.
             Kind::Bridge => {
                 let ports = link.members.iter().filter_map(|name| self.0.get(name.as_str()));
                 ports.map(|port| below(port)).find(|found| !found.is_empty()).unwrap_or_default()
@@ -303,7 +303,7 @@ impl<'a> Grounds<'a> {
         }
     }
 
-    /// A bridge that filters VLANs, whose first port with a NIC has this one untagged.
+    /// A bridge with VLAN filtering, whose first port with a NIC has this VLAN untagged.
     fn passes_untagged(&self, link: &ResolvedLink, vid: u16) -> bool {
         let mut ports = link.members.iter().filter_map(|name| self.0.get(name.as_str()));
         let port = ports.find(|port| link.desired.kind == Kind::Bridge && !self.under(port).is_empty());

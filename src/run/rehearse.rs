@@ -1,7 +1,7 @@
 //! `netapply rehearse`: the pipeline of `apply` on stand-ins for the NICs, in namespaces of its own.
 //!
-//! The plan is made by the same executor and verified as always. Files, programs and D-Bus calls are recorded; the kernel
-//! may load modules, which are named.
+//! The plan is made by the same executor and verified as usual. Files, programs and D-Bus calls are recorded; the
+//! kernel may load modules, which are reported.
 
 use std::process::Command as Process;
 use std::time::Instant;
@@ -31,7 +31,7 @@ use crate::rehearse::private::{self, LinkList};
 use crate::rehearse::switch::Switch;
 use crate::resolve::Missing;
 
-/// What was on the machine before.
+/// The earlier state of the machine.
 struct Before {
     modules: Vec<String>,
     links: Option<(LinkList, Vec<String>)>,
@@ -46,7 +46,7 @@ impl Before {
         Before { modules: private::modules(machine), links }
     }
 
-    /// What came since, in a sentence.
+    /// What was added since, in a sentence.
     fn changes(&mut self, machine: &Machine) -> Option<String> {
         let new = |now: Vec<String>, then: &[String]| -> Vec<String> {
             now.into_iter().filter(|name| !then.contains(name)).collect()
@@ -112,7 +112,7 @@ pub(super) fn rehearse(args: &Args) -> Exit {
     exit
 }
 
-/// Makes the stand-ins, and what is at the other ends of their wires.
+/// Creates the stand-ins, and the other ends of their wires.
 async fn build(
     options: &Options,
     rehearsal: &Rehearsal,
@@ -156,7 +156,7 @@ async fn build(
     Ok(())
 }
 
-/// Makes the stand-ins, with their wires, as the NICs are.
+/// Creates the stand-ins and their wires in the state of the NICs.
 async fn make(
     session: &mut Session,
     rehearsal: &Rehearsal,
@@ -187,7 +187,7 @@ async fn make(
     Ok(stand_ins)
 }
 
-/// Steps that give a stand-in alternative names, and bring it up where the NIC is.
+/// Steps that add alternative names to a stand-in, and bring it up if the NIC is.
 fn adjust(plan: &mut Plan, nic: &ObservedLink) {
     let changes = nic.altnames.iter().cloned().map(LinkChange::AddAltName);
     for change in changes.chain(nic.up.then_some(LinkChange::Up)) {

@@ -1,7 +1,7 @@
-# The systems that tests/nix.rs looks at, each by name: the real flake.nix and nix/ on a stand-in for nixpkgs.
+# The systems that tests/nix.rs checks, each by name: the real flake.nix and nix/ on a stand-in for nixpkgs.
 let
   lib = import ./nixpkgs/lib.nix;
-  # What buildRustPackage would get; nothing is built.
+  # The arguments of buildRustPackage; nothing is built.
   rustPlatform.buildRustPackage = attributes: attributes // {
     type = "derivation";
     outPath = "/nix/store/00000000000000000000000000000000-${attributes.pname}-${attributes.version}";
@@ -23,7 +23,7 @@ let
   };
   flake = (import ../../flake.nix).outputs { self = flake; inherit nixpkgs; };
 
-  # What a test wants to know of a system.
+  # The parts of a system that tests check.
   look = system:
     let inherit (system) config; in
     {
