@@ -1,6 +1,7 @@
 //! The only room that speaks netlink, sysctl and ethtool.
 //!
-//! [`read`] makes an inventory of what the kernel says, [`apply`] executes a plan; both stand on [`session`]. This room does what a plan says and decides nothing.
+//! [`read`] makes an inventory of the kernel's state, [`apply`] executes a plan; both use [`session`]. This room does
+//! what a plan says and decides nothing.
 
 pub mod apply;
 mod attributes;

@@ -1,4 +1,4 @@
-//! A veth with its ends in two network namespaces: what stands in for a NIC and its cable. Entry: [`add`].
+//! A veth with its ends in two network namespaces, for a stand-in of a NIC and its cable. Entry: [`add`].
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
@@ -10,7 +10,7 @@ use super::write;
 use crate::model::{Kind, MacAddr};
 use crate::plan::NewLink;
 
-/// Makes a veth in the session's namespace, down, and its other end in `namespace`; returns its index.
+/// Creates a veth in the session's namespace, down, and its other end in `namespace`; returns its index.
 ///
 /// # Errors
 /// The kernel refuses, or does not answer.

@@ -1,4 +1,4 @@
-//! What a run of the pipeline has to know if it is a rehearsal: what was recorded, and which links stand in for NICs.
+//! What a run of the pipeline needs to know in a rehearsal: what was recorded, and which links stand in for NICs.
 
 use std::cell::OnceCell;
 
@@ -7,14 +7,14 @@ use crate::kernel::effects::{Real, Recorded, Recorder};
 use crate::machine::Machine;
 use crate::rehearse::nics::StandIn;
 
-/// What a run has to know that is a rehearsal.
+/// The state of a run that is a rehearsal.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
-    /// The steps that were not made.
+    /// The steps that were recorded instead of made.
     pub(super) recorded: Recorded,
-    /// The kernel is to load no module.
+    /// The kernel should load no module.
     pub(super) no_modules: bool,
-    /// The links that stand in, once they are made.
+    /// The stand-ins, once they are created.
     pub(super) stand_ins: OnceCell<Vec<StandIn>>,
 }
 
@@ -28,7 +28,7 @@ impl Rehearsal {
         })
     }
 
-    /// Makes what belongs to the namespaces, and records the rest.
+    /// Makes steps inside the namespaces, and records the others.
     pub(super) fn recorder(&self, real: Real, machine: &Machine) -> Recorder<Real> {
         let recorder = Recorder::before(real, self.recorded.clone());
         if self.no_modules { recorder.without_modules(machine) } else { recorder }

@@ -1,5 +1,5 @@
-//! A case of testdata/ rehearsed by `netapply rehearse`, and applied to a machine with the same NICs: the kernel must have come to
-//! the same state. Entry: [`same_as_applied`].
+//! A case of testdata/ rehearsed by `netapply rehearse`, and applied to a machine with the same NICs: the kernel must
+//! reach the same state. Entry: [`same_as_applied`].
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -15,17 +15,17 @@ use crate::cases::source;
 use crate::whole::{Lines, lines};
 use crate::world::{Description, World, make, nics, until};
 
-/// A rehearsal that has come to its end, and waits.
+/// A rehearsal that has finished, and waits.
 pub struct Rehearsal {
     process: Child,
     /// A process in its namespaces.
     pid: String,
-    /// What it printed.
+    /// Its output.
     pub report: Value,
 }
 
 impl Rehearsal {
-    /// Runs `command`, a `netapply rehearse` without arguments yet, with `arguments` and for JSON.
+    /// Runs `command`, a `netapply rehearse` without arguments, with `arguments` and for JSON.
     pub fn run(mut command: Command, arguments: &[&str]) -> Result<Self, String> {
         command.args(arguments).args(["--json", "--", "sh", "-c", "echo PID $$; exec cat"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -50,7 +50,7 @@ impl Rehearsal {
         }
     }
 
-    /// Does something in its network, with a /sys that shows it.
+    /// Runs something in its network, with a /sys that shows it.
     pub fn inside<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let network = File::open(format!("/proc/{}/ns/net", self.pid)).expect("the rehearsal waits");
         let enter = move || {
@@ -68,16 +68,16 @@ impl Rehearsal {
 
 impl Drop for Rehearsal {
     fn drop(&mut self) {
-        // Its command ends with its input, and it with its command.
+        // Its command ends when its input does, and it ends with its command.
         drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
 }
 
-/// Settings that a [`World`] has to be fast.
+/// Settings that a [`World`] changes to be fast.
 const NOT_COMPARED: &[&str] = &["/dad_transmits =", "/router_solicitation_delay ="];
 
-/// What the kernel says, line by line.
+/// The kernel's state, line by line.
 fn comparable(lines: Lines) -> BTreeSet<String> {
     let Lines { mut links, on_links, rules } = lines;
     links.retain(|line| !NOT_COMPARED.iter().any(|word| line.contains(word)));
@@ -86,7 +86,7 @@ fn comparable(lines: Lines) -> BTreeSet<String> {
     links
 }
 
-/// Rehearses a case and applies it; what differs. `command` is a `netapply rehearse` without arguments.
+/// Rehearses a case and applies it; returns the differences. `command` is a `netapply rehearse` without arguments.
 pub fn same_as_applied(case: &Path, program: &Path, mut command: Command) -> Result<(), String> {
     let nics = nics(case)?;
     let description = Description { case: case.to_owned(), program: program.to_owned() };
@@ -115,8 +115,8 @@ pub fn same_as_applied(case: &Path, program: &Path, mut command: Command) -> Res
     .map_err(|differs| format!("only after apply -, only in the rehearsal +\n{differs}"))
 }
 
-/// Whether a case's NICs have permanent addresses that are not their current ones, a driver or a place on a bus by which the
-/// description knows them: a rehearsal shows those as they were recorded, which a veth cannot have.
+/// Whether a case's NICs have permanent addresses that differ from their current ones, or a driver or bus address by
+/// which the description matches them: a rehearsal shows those as recorded, which a veth cannot have.
 pub fn needs_hardware(case: &Path) -> bool {
     let text = fs::read_to_string(case.join("inventory.json")).unwrap_or_default();
     let inventory: Value = serde_json::from_str(&text).unwrap_or_default();
