@@ -103,12 +103,16 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__apply)
-            opts="-n -h --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --handoff --dhcp --dhcp-options --json --log --help"
+            opts="-n -h --source --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --handoff --dhcp --dhcp-options --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --source)
+                    COMPREPLY=($(compgen -W "drive cmdline ibft nbft" -- "${cur}"))
+                    return 0
+                    ;;
                 --inventory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -37,6 +37,10 @@ complete -c netapply -n "__fish_netapply_needs_command" -f -a "handoff" -d 'Give
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "leases" -d 'Print the DHCP leases that netapply holds, or give some up'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "explain" -d 'Explain the code of a diagnostic or cause; without CODE, list all codes'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l source -d 'Where to look instead, the preferred place first, with commas between' -r -f -a "drive\t'This machine\'s drives'
+cmdline\t'The kernel command line: ip=, bond=, vlan='
+ibft\t'The iSCSI boot firmware table'
+nbft\t'The NVMe boot firmware table'"
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l inventory -d 'Plan for a machine recorded with `netapply inventory`' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l format -d 'Output format of the plan' -r -f -a "text\t'For a person'
 sh\t'The steps as a shell script'

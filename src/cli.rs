@@ -128,6 +128,15 @@ Example:
 struct ApplyOptions {
     /// The description; by default this machine's drives are searched
     source: Option<String>,
+    /// Where to look instead, the preferred place first, with commas between
+    #[arg(
+        long = "source",
+        value_name = "LIST",
+        value_enum,
+        value_delimiter = ',',
+        conflicts_with = "source"
+    )]
+    boot_sources: Vec<BootPlace>,
     /// Print the plan; changes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -418,6 +427,19 @@ pub enum ConvertTo {
     Eni,
 }
 
+/// A place that a description of a boot may come from.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BootPlace {
+    /// This machine's drives
+    Drive,
+    /// The kernel command line: ip=, bond=, vlan=
+    Cmdline,
+    /// The iSCSI boot firmware table
+    Ibft,
+    /// The NVMe boot firmware table
+    Nbft,
+}
+
 /// Who asks for DHCP leases.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Dhcp {
@@ -489,6 +511,8 @@ pub struct Args {
     pub command: Command,
     /// SOURCE; several only for `check`.
     pub sources: Vec<String>,
+    /// `--source`.
+    pub boot_sources: Vec<BootPlace>,
     /// `--inventory`.
     pub inventory: Option<String>,
     /// `--output`.
@@ -581,6 +605,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Inst
 /// `--wait` is its seconds, too, if that is a number.
 fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
     const VALUED: &[&str] = &[
+        "--source",
         "--inventory",
         "--format",
         "--for",
@@ -673,6 +698,7 @@ impl From<CommandLine> for Args {
         let mut args = Args {
             command: Command::Apply,
             sources: Vec::new(),
+            boot_sources: Vec::new(),
             inventory: None,
             output: None,
             format: OutputFormat::Text,
@@ -703,6 +729,7 @@ impl From<CommandLine> for Args {
             CommandLine::Apply(options) => {
                 args.command = if options.dry_run { Command::DryRun } else { Command::Apply };
                 args.sources.extend(options.source);
+                args.boot_sources = options.boot_sources;
                 args.inventory = options.inventory;
                 args.format = match options.format {
                     PlanFormat::Text => OutputFormat::Text,

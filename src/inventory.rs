@@ -42,6 +42,9 @@ pub struct Inventory {
     /// /etc/machine-id exists and is on a drive, so that it survives a reboot.
     #[serde(skip_serializing_if = "is_false")]
     pub machine_id_lasts: bool,
+    /// The NICs by which the machine reaches its root, as firmware's tables have it (iBFT, nBFT).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub root_nics: Vec<RootNic>,
     /// A random number, if a description asks for a random MAC address; in memory only.
     #[serde(skip)]
     pub random: u64,
@@ -58,6 +61,21 @@ pub struct Owed {
     pub addresses: Vec<AddressEntry>,
     /// Routes.
     pub routes: Vec<RouteEntry>,
+}
+
+/// A NIC by which the machine reaches its root over the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootNic {
+    /// Its MAC address.
+    pub mac: MacAddr,
+    /// The address that firmware gave it, if the table has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// Where the root is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<IpAddr>,
+    /// The table: `iBFT` or `nBFT`.
+    pub table: String,
 }
 
 /// A link of the machine.

@@ -14,6 +14,7 @@ mod process;
 mod rehearsal;
 mod rehearse;
 mod renew;
+mod root;
 mod saved;
 mod settle;
 mod show;
@@ -25,13 +26,13 @@ mod units;
 
 use std::io::{IsTerminal, Write};
 
-use crate::cli::{Args, Command};
+use crate::cli::{Args, BootPlace, Command};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::{self, Parsed, Text};
 use crate::machine::Machine;
 use crate::model::Place;
 use crate::page::{Page, Style, printable};
-use crate::source::{self, Cmdline, Found, NotFoundKind, SearchOptions};
+use crate::source::{self, BootSource, Cmdline, Found, NotFoundKind, SearchOptions};
 pub use process::prepare as prepare_process;
 use serde::Serialize;
 
@@ -128,12 +129,26 @@ fn tells_the_image(args: &Args, cmdline: &Cmdline) -> bool {
     args.handoff.unwrap_or_else(|| cmdline.handoff.as_deref() != Some("none"))
 }
 
+/// The places of `--source`.
+fn boot_sources(args: &Args) -> Vec<BootSource> {
+    let places = args.boot_sources.iter();
+    places
+        .map(|place| match place {
+            BootPlace::Drive => BootSource::Drive,
+            BootPlace::Cmdline => BootSource::CommandLine,
+            BootPlace::Ibft => BootSource::Ibft,
+            BootPlace::Nbft => BootSource::Nbft,
+        })
+        .collect()
+}
+
 /// What to look for: the named description, or the one that a boot would find.
 fn request(args: &Args, source: Option<&String>) -> SearchOptions {
     let machine = Machine::default();
     let cmdline = Cmdline::read(&machine);
     SearchOptions {
         source: source.cloned(),
+        boot_sources: boot_sources(args),
         wait: args.wait_for,
         cmdline,
         machine,

@@ -15,8 +15,8 @@ use crate::format::nmstate::link::TYPES;
 use crate::format::value::{Mode, bond_option};
 use crate::model::attribute::OptionValue;
 use crate::model::{
-    Activation, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, Naming, PortVlan, Route,
-    RouteKind, Rule,
+    Activation, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern, Naming,
+    PortVlan, Route, RouteKind, Rule,
 };
 
 /// The state, as a file of its own.
@@ -158,7 +158,8 @@ impl Writer<'_> {
                 one.put("name", name.value.as_str());
                 out.put("alt-names", vec![OutputTree::Map(one)]);
             }
-            Naming::Set(name) if is_nic && out.text("name") != Some(name.value.as_str()) => {
+            // The name of a NIC that is found by its address renames nothing.
+            Naming::Set(name) if is_nic && !is_found_by(link, name.value.as_str()) => {
                 losses.none(link, Part::Naming, name.at, format_args!("name to give a NIC ({})", name.value));
             }
             _ => {}
@@ -589,4 +590,9 @@ fn write_rule(link: Option<&Link>, rule: &Rule, losses: &mut Losses) -> Option<O
     out.put_some("priority", rule.priority);
     out.put("route-table", rule.table);
     Some(out.into())
+}
+
+/// Whether a NIC is matched by this name.
+fn is_found_by(link: &Link, name: &str) -> bool {
+    matches!(link.select.name.as_ref().map(|known| &known.value), Some(NamePattern::Exact(known)) if known == name)
 }

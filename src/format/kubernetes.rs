@@ -2,13 +2,15 @@
 //! Metal3DataTemplates (<https://book.metal3.io/>, `Metal3DataTemplate` of cluster-api-provider-metal3), whose literals
 //! are checked. Entry: [`descriptions`].
 
+use std::collections::HashSet;
+
 use super::piece::{Body, Piece, is_description};
 use super::tree::{Entry, Node, Scalar, Tree, Value};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Place, base64};
 
 /// Keys of a description, without `_`, `-`, `.json` and capitals.
-const KEYS: [&str; 3] = ["networkdata", "networkconfig", "networkdatabase64"];
+const KEYS: [&str; 4] = ["networkdata", "networkconfig", "networkdatabase64", "nmstate"];
 /// How many levels of an object are searched.
 const LEVELS: usize = 16;
 
@@ -36,7 +38,12 @@ pub(super) fn descriptions(object: &Node, text: &str, part: &dyn Fn(&Node) -> Tr
         "NMStateConfig" | "NodeNetworkConfigurationPolicy" => {
             let state = |spec: &'_ Node| spec.get("config").or_else(|| spec.get("desiredState")).cloned();
             if let Some(config) = &spec.and_then(state) {
-                out.push(Piece::new(Some(name), config.at, Body::Tree(part(config))));
+                let mut tree = part(config);
+                let mut diags = Vec::new();
+                if let Some(names) = spec.and_then(|spec| spec.get("interfaces")) {
+                    map_interfaces(&mut tree.root, names, &mut diags);
+                }
+                out.push(Piece { diags, ..Piece::new(Some(name), config.at, Body::Tree(tree)) });
             }
         }
         _ => {
@@ -45,6 +52,64 @@ pub(super) fn descriptions(object: &Node, text: &str, part: &dyn Fn(&Node) -> Tr
                 out.push(Piece::new(Some(name.clone()), at, body));
             });
         }
+    }
+}
+
+/// OpenShift's mapping: the state's names are its own, and a list says which MAC address the NIC of each has. An interface that
+/// is only a port in the state becomes one of its own.
+fn map_interfaces(state: &mut Node, names: &Node, diags: &mut Vec<Diagnostic>) {
+    let ports: HashSet<String> = match state.get("interfaces") {
+        Some(interfaces) => interfaces.items().iter().flat_map(texts).collect(),
+        None => return,
+    };
+    let Value::Map(entries) = &mut state.value else { return };
+    let list = entries.iter_mut().find(|entry| entry.key == "interfaces").map(|entry| &mut entry.value.value);
+    let Some(Value::List(interfaces)) = list else { return };
+    for item in names.items() {
+        let (Some(name), Some(mac)) = (item.get("name").and_then(Node::text), item.get("macAddress")) else {
+            let message = "an interface of the mapping needs name and macAddress, left out";
+            diags.push(Diagnostic::new(Code::MissingKey, item.at, message));
+            continue;
+        };
+        let is_it = |interface: &&mut Node| interface.get("name").and_then(Node::text) == Some(name);
+        let by_mac = |at: Place| {
+            [
+                Entry {
+                    value: Node { at, value: scalar("mac-address") },
+                    ..entry("identifier", at, Value::Null)
+                },
+                Entry { value: mac.clone(), ..entry("mac-address", at, Value::Null) },
+            ]
+        };
+        match interfaces.iter_mut().find(is_it) {
+            Some(interface) => {
+                let at = interface.at;
+                if let Value::Map(entries) = &mut interface.value {
+                    entries.retain(|entry| !matches!(entry.key.as_str(), "identifier" | "mac-address"));
+                    entries.extend(by_mac(at));
+                }
+            }
+            None if ports.contains(name) => {
+                let at = item.at;
+                let own = [entry("name", at, scalar(name)), entry("type", at, scalar("ethernet"))];
+                interfaces.push(Node { at, value: Value::Map(own.into_iter().chain(by_mac(at)).collect()) });
+            }
+            None => {
+                let message =
+                    format!("no interface of the config is \"{name}\": its MAC address has no effect");
+                diags.push(Diagnostic::new(Code::NoEffect, item.at, message));
+            }
+        }
+    }
+}
+
+/// Every text of a value, of which some are names of interfaces.
+fn texts(node: &Node) -> Vec<String> {
+    match &node.value {
+        Value::Scalar(scalar) => vec![scalar.text.clone()],
+        Value::List(items) => items.iter().flat_map(texts).collect(),
+        Value::Map(entries) => entries.iter().flat_map(|entry| texts(&entry.value)).collect(),
+        Value::Null => Vec::new(),
     }
 }
 

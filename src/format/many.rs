@@ -74,6 +74,22 @@ pub fn split(text: &str, found: &mut dyn FnMut(Description)) -> bool {
     count > 0
 }
 
+/// The description in a manifest of Kubernetes that has only one; `None` for anything else.
+pub(super) fn only(name: &str, text: &str) -> Option<Parsed> {
+    // Most texts are none, and cost nothing.
+    if !text.contains("apiVersion") || text.len() > tree::MAX_BYTES || shape(text) != Some(false) {
+        return None;
+    }
+    let mut first = None;
+    let mut count = 0;
+    split(text, &mut |description| {
+        count += 1;
+        first.get_or_insert(description);
+    });
+    let description = first.filter(|_| count == 1)?;
+    Some(description.read(name, &Content::new(text.to_owned())))
+}
+
 /// Whether a file has many descriptions: in the entries of its first value (true), or one in each value. `None` for one
 /// description, and for other files.
 fn shape(text: &str) -> Option<bool> {
@@ -309,6 +325,59 @@ mod tests {
 
     fn names(text: &str) -> Vec<String> {
         read(text).into_iter().map(|(node, _)| node).collect()
+    }
+
+    #[test]
+    fn a_manifest_with_one_description_is_that_description() {
+        let secret = |name: &str| {
+            format!(
+                "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData:\n  nmstate: |\n    interfaces:\n    - {{name: eth0, type: ethernet, mtu: x}}\n"
+            )
+        };
+        let parsed = parse(vec![("f".into(), secret("a"))]);
+        assert_eq!((parsed.desired.links.len(), parsed.format), (1, "nmstate"));
+        let wrong = parsed.diagnostics.iter().find(|d| d.code == Code::BadValue).unwrap();
+        assert_eq!((wrong.at.line, wrong.at.column), (7, 41));
+        // Of two nobody can tell which is meant.
+        let two = format!("{}---\n{}", secret("a"), secret("b"));
+        assert!(parse(vec![("f".into(), two)]).desired.links.is_empty());
+        let encoded = base64_of(
+            "links: [{id: a, type: phy, ethernet_mac_address: '52:54:00:00:00:01'}]\nnetworks: []\n",
+        );
+        let secret = format!("apiVersion: v1\nkind: Secret\ndata:\n  networkData: {encoded}\n");
+        assert_eq!(parse(vec![("f".into(), secret)]).desired.links.len(), 1);
+    }
+
+    fn base64_of(text: &str) -> String {
+        const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut out = String::new();
+        for three in text.as_bytes().chunks(3) {
+            let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+                << (8 * (3 - three.len()));
+            for place in 0..=three.len() {
+                out.push(char::from(LETTERS[(bits >> (18 - 6 * place) & 63) as usize]));
+            }
+        }
+        out + &"=".repeat((3 - text.len() % 3) % 3)
+    }
+
+    #[test]
+    fn interfaces_of_an_nmstate_config_are_mapped_by_mac_address() {
+        let config = "apiVersion: agent-install.openshift.io/v1beta1\nkind: NMStateConfig\nmetadata: {name: n1}\nspec:\n  config:\n    \
+                      interfaces:\n    - name: nic0\n      type: ethernet\n    - {name: b, type: bond, link-aggregation: {mode: balance-rr, port: [nic0, nic1]}}\n  \
+                      interfaces:\n  - {name: nic0, macAddress: '52:54:00:00:00:01'}\n  - {name: nic1, macAddress: '52:54:00:00:00:02'}\n  - {name: nic2, macAddress: '52:54:00:00:00:03'}\n";
+        let parsed = parse(vec![("f".into(), config.into())]);
+        let mut links: Vec<(&str, Option<String>)> = parsed
+            .desired
+            .links
+            .iter()
+            .map(|l| (l.id.as_str(), l.select.mac.map(|mac| mac.value.to_string())))
+            .collect();
+        links.sort();
+        let mac = |last: u8| Some(format!("52:54:00:00:00:0{last}"));
+        assert_eq!(links, [("b", None), ("nic0", mac(1)), ("nic1", mac(2))], "{:?}", parsed.diagnostics);
+        let notes: Vec<&str> = parsed.diagnostics.iter().map(|d| d.message.as_str()).collect();
+        assert!(notes.iter().any(|note| note.contains("nic2")), "{notes:?}");
     }
 
     #[test]

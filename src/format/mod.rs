@@ -5,8 +5,10 @@
 
 mod check;
 mod cloud_init_v1;
+mod cmdline;
 mod debian;
 pub(crate) mod eni;
+mod firmware;
 pub mod keys;
 mod kubernetes;
 pub mod many;
@@ -16,6 +18,7 @@ pub(crate) mod nmstate;
 mod open_nebula;
 mod piece;
 mod recognise;
+mod sources;
 mod template;
 pub mod tree;
 pub(crate) mod value;
@@ -112,9 +115,15 @@ pub struct Parsed {
     pub format: &'static str,
 }
 
-/// Reads documents, each given with its name for a person. Several netplan files are merged in this order; those of
+/// Reads documents, each given with its name for a person. A Kubernetes manifest with one description is read as that.
+/// Several netplan files are merged in this order; those of
 /// other formats are read one by one and joined.
 pub fn parse(texts: Vec<(String, String)>) -> Parsed {
+    if let [(name, text)] = &texts[..] {
+        if let Some(parsed) = many::only(name, text) {
+            return parsed;
+        }
+    }
     let mut reading = Reading::default();
     let several = texts.len() > 1;
     for (index, (name, text)) in texts.into_iter().enumerate() {
@@ -154,25 +163,31 @@ impl Reading {
             .filter(|(format, _)| *format == Some(Format::Netplan))
             .filter_map(|(_, text)| text.root.as_ref())
             .collect();
-        if !merged.is_empty() {
-            join(&mut desired, netplan::read(&merged, &duplicates, &mut diags));
-        }
+        let mut merged = Some(merged);
         for (format, text) in &read {
             let Some(root) = &text.root else { continue };
             let body = recognise::tree(root).map_or(root, |(_, body)| body);
-            match format {
-                Some(Format::NetworkData) => join(&mut desired, network_data::read(body, &mut diags)),
+            let more = match format {
+                // All of its texts are read at the place of the first.
+                Some(Format::Netplan) => match merged.take() {
+                    Some(merged) => netplan::read(&merged, &duplicates, &mut diags),
+                    None => continue,
+                },
+                Some(Format::NetworkData) => network_data::read(body, &mut diags),
                 Some(Format::CloudInitV1) => {
                     if root.get("network").is_some_and(|network| std::ptr::eq(network, body)) {
                         netplan::beside(root, &mut diags);
                     }
-                    join(&mut desired, cloud_init_v1::read(body, &mut diags));
+                    cloud_init_v1::read(body, &mut diags)
                 }
-                Some(Format::Eni) => join(&mut desired, eni::read(root, &mut diags)),
-                Some(Format::Nmstate) => join(&mut desired, nmstate::read(body, &mut diags)),
-                Some(Format::OpenNebula) => join(&mut desired, open_nebula::read(root, &mut diags)),
-                Some(Format::Netplan | Format::Disabled) | None => {}
-            }
+                Some(Format::Eni) => eni::read(root, &mut diags),
+                Some(Format::Nmstate) => nmstate::read(body, &mut diags),
+                Some(Format::OpenNebula) => open_nebula::read(root, &mut diags),
+                Some(Format::CommandLine) => cmdline::read(root, &mut diags),
+                Some(Format::Firmware) => firmware::read(root, &mut diags),
+                Some(Format::Disabled) | None => continue,
+            };
+            sources::join(&mut desired, more, &read, *format, &mut diags);
         }
         check::check(&mut desired, &mut diags);
         // Other errors of such a value are irrelevant.
@@ -199,6 +214,8 @@ impl Reading {
         if let Some(format) = recognise::lines(text).filter(|_| !too_large) {
             let root = match format {
                 Format::Eni => eni::tree(text, file, diags),
+                Format::CommandLine => cmdline::tree(text, file, diags),
+                Format::Firmware => firmware::tree(text, file, diags),
                 _ => open_nebula::tree(text, file, diags),
             };
             // A shell's ${x} belongs to the commands in such a file, which are not run.
@@ -271,6 +288,23 @@ fn cut(diags: &mut Vec<Diagnostic>) {
             .severity(severity)
             .hint("correct the first ones first"),
     );
+}
+
+/// The MAC addresses by which the texts match NICs, in lower case.
+pub fn macs(texts: Vec<(String, String)>) -> Vec<String> {
+    let links = parse(texts).desired.links.into_iter();
+    links.filter_map(|link| link.select.mac).map(|mac| mac.value.to_string()).collect()
+}
+
+/// Whether a text is a state of nmstate.
+pub fn is_nmstate(text: &str) -> bool {
+    let root = tree::parse(text, 0, &mut Vec::new());
+    root.is_some_and(|root| recognise::tree(&root).is_some_and(|(format, _)| format == Format::Nmstate))
+}
+
+/// Whether a text is a kernel command line that says something of the network.
+pub fn is_command_line(text: &str) -> bool {
+    text.lines().any(cmdline::is_line)
 }
 
 /// Adds what Ironic's API would refuse, even if netapply can use it.
@@ -352,14 +386,6 @@ fn wrong_case(root: &Node) -> Option<&tree::Entry> {
     let is_known =
         |key: &str| matches!(key, "network" | "links" | "networks" | "ethernets" | "version" | "config");
     entries.iter().find(|e| !is_known(&e.key) && is_known(&e.key.to_ascii_lowercase()))
-}
-
-fn join(desired: &mut Desired, more: Desired) {
-    desired.links.extend(more.links);
-    desired.rules.extend(more.rules);
-    desired.closed |= more.closed;
-    desired.resolver.merge(&more.resolver);
-    desired.host_name = desired.host_name.take().or(more.host_name);
 }
 
 #[cfg(test)]

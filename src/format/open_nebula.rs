@@ -70,7 +70,7 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     if let Some(node) = root.get("ROUTES") {
         routes(node, diags).into_iter().for_each(|route| draft.route(route));
     }
-    passed_over(&others, diags);
+    value::unrelated(&others, "variables", diags);
     draft.finish(false, diags)
 }
 
@@ -111,21 +111,6 @@ fn sort_in(numbered: &mut Numbered, prefix: &str, entry: &Entry) -> bool {
         entries.push(Entry { key: name.to_owned(), ..entry.clone() });
     }
     true
-}
-
-fn passed_over(names: &[&str], diags: &mut Vec<Diagnostic>) {
-    const SHOWN: usize = 8;
-    if names.is_empty() {
-        return;
-    }
-    let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
-    let more = if names.len() > SHOWN { ", …" } else { "" };
-    let message = format!(
-        "passed over what does not speak of the network ({}): {}{more}",
-        names.len(),
-        shown.join(", ")
-    );
-    diags.push(Diagnostic::new(Code::NoEffect, Place::NONE, message));
 }
 
 /// `link`, with the settings of its variables.

@@ -1,7 +1,7 @@
 //! Which format a file has: by its content, never by its name.
 
-use super::nmstate;
 use super::tree::{Entry, Node, Value};
+use super::{cmdline, firmware, nmstate};
 use crate::diagnostic::nearest;
 
 /// The formats.
@@ -13,6 +13,10 @@ pub(super) enum Format {
     Eni,
     OpenNebula,
     Nmstate,
+    /// Of the kernel.
+    CommandLine,
+    /// iBFT, nBFT.
+    Firmware,
     /// `network: {config: disabled}`, with which cloud-init does nothing.
     Disabled,
 }
@@ -27,6 +31,8 @@ impl Format {
             Format::Eni => "Debian interfaces",
             Format::OpenNebula => "OpenNebula context.sh",
             Format::Nmstate => "nmstate",
+            Format::CommandLine => "kernel command line",
+            Format::Firmware => "firmware table",
             Format::Disabled => "cloud-init network-config",
         }
     }
@@ -35,7 +41,7 @@ impl Format {
 /// The formats that were tried, for the message about an unrecognised file.
 pub(super) const LOOKED_FOR: &str = "looked for: links or networks (network_data.json), version: 2 or ethernets, bonds, … \
      (netplan), version: 1 with config (cloud-init), lines of auto or iface (Debian interfaces), ETH0_IP= (OpenNebula), interfaces with a \
-     name each (nmstate)";
+     name each (nmstate), ip= or bond= (a kernel command line)";
 
 /// The kind of a file in none of the formats, if it can be told, for a message. `root` is its tree, if it has one.
 pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'static str)> {
@@ -71,7 +77,10 @@ pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'
     }
     let has = |key: &str| root.is_some_and(|root| root.get(key).is_some());
     if has("apiVersion") && has("kind") {
-        return Some(("a Kubernetes object", "pass the network data inside it to netapply"));
+        return Some((
+            "a Kubernetes object",
+            "a Secret with networkData or nmstate, and an NMStateConfig, are read if there is one of them",
+        ));
     }
     if has("uuid") || has("instance-id") || has("availability_zone") {
         return Some(("metadata", "the network stands in network_data.json or network-config, beside it"));
@@ -120,8 +129,15 @@ pub(super) fn lines(text: &str) -> Option<Format> {
     if body.starts_with(['{', '[']) {
         return None;
     }
-    body.lines().find_map(|line| {
-        if is_stanza(line) { Some(Format::Eni) } else { is_context(line).then_some(Format::OpenNebula) }
+    // In JSON, YAML and scripts a later line may look like one.
+    let first = body.lines().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    let is_command_line = !body.starts_with("#!") && first.is_some_and(cmdline::is_line);
+    body.lines().find_map(|line| match () {
+        () if is_stanza(line) => Some(Format::Eni),
+        () if is_context(line) => Some(Format::OpenNebula),
+        () if firmware::is_line(line) => Some(Format::Firmware),
+        () if is_command_line && cmdline::is_line(line) => Some(Format::CommandLine),
+        () => None,
     })
 }
 
@@ -271,6 +287,13 @@ mod tests {
             ("auto: true\n", None),
             ("#cloud-config\nhostname: x\n", None),
             ("ETHERNET_IP=1", None),
+            ("BOOT_IMAGE=/vmlinuz quiet ip=dhcp\n", Some(Format::CommandLine)),
+            ("# made\nvlan=eth0.5:eth0\nip=eth0.5:dhcp\n", Some(Format::CommandLine)),
+            ("kernelParams: ip=dhcp\n", None),
+            ("- ip=dhcp\n", None),
+            ("runcmd:\n- |\n  curl ip=1\n  ip=2\n", None),
+            ("rd.neednet=1\nip=dhcp\n", Some(Format::CommandLine)),
+            ("#!/bin/sh\nip=$(hostname -I)\n", None),
             ("[]", None),
         ] {
             assert_eq!(format(text), expected, "{text}");

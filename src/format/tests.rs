@@ -7,7 +7,7 @@ use super::keys::{Object, Support, seen};
 use super::*;
 
 /// Every format's tables.
-fn tables() -> [(&'static str, &'static [&'static Object]); 6] {
+fn tables() -> [(&'static str, &'static [&'static Object]); 8] {
     [
         ("network_data.json", network_data::keys::OBJECTS),
         ("netplan", netplan::OBJECTS),
@@ -15,19 +15,31 @@ fn tables() -> [(&'static str, &'static [&'static Object]); 6] {
         ("Debian interfaces", eni::OBJECTS),
         ("OpenNebula context.sh", open_nebula::OBJECTS),
         ("nmstate", nmstate::keys::OBJECTS),
+        ("kernel command line", cmdline::OBJECTS),
+        ("firmware table", firmware::OBJECTS),
     ]
 }
 
-/// The introduction of docs/keys.md.
-const NOTES: &[(&str, &str)] = &[(
-    "Debian interfaces",
-    "ifupdown, ifupdown2 and ifupdown-ng read this file, and differ. Where they do, netapply follows ifupdown2: a stanza is \
+/// What docs/keys.md says before a format's tables.
+const NOTES: &[(&str, &str)] = &[
+    (
+        "firmware table",
+        "What `netapply.source=ibft` and `nbft` read, as lines such as `ethernet0/ip-addr=192.0.2.10`.",
+    ),
+    (
+        "kernel command line",
+        "Each form of `ip=` and of the other parameters, and what becomes of it: [The kernel command line](cmdline.md).",
+    ),
+    (
+        "Debian interfaces",
+        "ifupdown, ifupdown2 and ifupdown-ng read this file, and differ. Where they do, netapply follows ifupdown2: a stanza is \
      a bridge if it has `bridge-ports`, `bridge-vlan-aware yes` or `link-type bridge` (ifupdown-ng's `use bridge` makes one, \
      too), and never where another bridge names it as its port; any other `bridge-…` option in it is one of a port. All \
      `address` lines count, each with the `netmask` behind it, and one `gateway` a family; an IPv6 address in an `inet` \
      stanza is taken with a warning. `inherit` of ifupdown-ng takes over the addresses, too. A `NIC.N` that is \
      named as a port or member only is made, as Debian's bridge-utils and ifenslave make it.",
-)];
+    ),
+];
 
 fn manifest() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

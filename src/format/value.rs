@@ -26,7 +26,7 @@ pub(super) use tunnel::{ends, hop_limits, key_of, set, tunnel_key};
 
 use super::tree::{Node, Scalar, Value};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
-use crate::model::{Family, Located, MacAddr, Mtu, attribute};
+use crate::model::{Family, Located, MacAddr, Mtu, Place, attribute};
 
 /// A value that cannot be used; a diagnostic with the reason has been added.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,30 @@ pub(super) fn sent_name(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> 
         return None;
     }
     Some(name.to_owned())
+}
+
+/// The name of a machine.
+pub(super) fn host_name(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<String>> {
+    let name = text(node, key, diags)?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if name.len() > 253 || name.starts_with(['-', '.']) || !name.bytes().all(allowed) {
+        diags.push(bad(Code::BadValue, node, key, "not a host name"));
+        return None;
+    }
+    Some(Located::new(name.to_owned(), node.at))
+}
+
+/// Says by name what in a text does not concern the network: values may be secret.
+pub(super) fn unrelated(names: &[&str], what: &str, diags: &mut Vec<Diagnostic>) {
+    const SHOWN: usize = 8;
+    if names.is_empty() {
+        return;
+    }
+    let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    let message =
+        format!("ignored {} {what} unrelated to networking: {}{more}", names.len(), shown.join(", "));
+    diags.push(Diagnostic::new(Code::NoEffect, Place::NONE, message));
 }
 
 /// The items of a list.

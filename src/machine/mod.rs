@@ -84,10 +84,16 @@ paths! {
     sys "/sys";
     /// The machine's UUID from the firmware; for root only.
     product_uuid "/sys/class/dmi/id/product_uuid";
+    /// The machine's serial number, as the firmware has it; for root only.
+    product_serial "/sys/class/dmi/id/product_serial";
     /// A folder for each link.
     sys_net "/sys/class/net";
     /// The names of the active consoles.
     consoles "/sys/class/tty/console/active";
+    /// The iSCSI boot firmware table, as the kernel shows it.
+    ibft "/sys/firmware/ibft";
+    /// ACPI's tables; for root only.
+    acpi_tables "/sys/firmware/acpi/tables";
     /// procfs.
     proc "/proc";
     /// A file for each sysctl.

@@ -71,6 +71,8 @@ pub struct Link {
     pub optional: bool,
     /// Usable without carrier.
     pub ignore_carrier: bool,
+    /// It comes from a source of lower preference: where its NIC is another link's, it is left out.
+    pub yields: bool,
 }
 
 impl Link {
@@ -103,6 +105,7 @@ impl Link {
             activation: Activation::Up,
             optional: false,
             ignore_carrier: false,
+            yields: false,
         }
     }
 }

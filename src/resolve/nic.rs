@@ -81,12 +81,16 @@ pub(super) fn find(
     let order = PciOrder::new(desired, inventory);
     let table = Nics::of(inventory);
     let physical = || desired.links.iter().filter(|l| l.kind == Kind::Physical);
-    let (exact, loose): (Vec<&Link>, Vec<&Link>) = physical().partition(|l| is_exact(&l.select));
-    for link in exact.into_iter().chain(loose) {
+    let mut links: Vec<&Link> = physical().collect();
+    links.sort_by_key(|link| (link.yields, !is_exact(&link.select)));
+    for link in links {
         let nics = fitting(link, &table, &taken, &order, diags);
         taken.extend(nics.iter().map(|n| n.name.clone()));
         if nics.is_empty() {
-            unmet.push(link);
+            match superseded(link, &table, &order) {
+                Some(superseded) => diags.push(superseded),
+                None => unmet.push(link),
+            }
         } else if too_many(link, &nics, diags) {
             ambiguous.push(link.id.clone());
         } else {
@@ -105,6 +109,19 @@ pub(super) fn find(
         diags.push(not_there(link, inventory, &found));
     }
     Matches { found, unmatched, ambiguous }
+}
+
+/// The note about a link whose NIC is another's, of a source that takes precedence.
+fn superseded(link: &Link, table: &Nics<'_>, order: &PciOrder) -> Option<Diagnostic> {
+    let nic = match link.yields {
+        true => fitting(link, table, &HashSet::new(), order, &mut Vec::new()).into_iter().next()?,
+        false => return None,
+    };
+    let message = format!(
+        "\"{}\" is {}, which a source of higher preference describes: what this one says of it is left out",
+        link.id, nic.name
+    );
+    Some(Diagnostic::new(Code::Superseded, link.at, message))
 }
 
 /// Whether it is harmless that no NIC matches a pattern: `en*` and `eth*` together mean whichever exists. Nothing else

@@ -39,7 +39,7 @@ pub(super) enum CommandEnd<'a> {
 
 pub(super) fn apply(args: &Args) -> Exit {
     run(args, async |options, stop| {
-        if options.cmdline.off && options.source.is_none() {
+        if options.cmdline.off && options.source.is_none() && options.boot_sources.is_empty() {
             log::info!("netapply=off on the kernel command line: nothing to do");
             return Ok(CommandEnd::Nothing);
         }
@@ -213,6 +213,7 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
         None => {
             let request = SearchOptions {
                 source: options.source.clone(),
+                boot_sources: options.boot_sources.clone(),
                 wait: options.drive_wait,
                 cmdline: options.cmdline.clone(),
                 machine: options.machine.clone(),

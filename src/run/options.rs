@@ -14,7 +14,7 @@ use crate::machine::{Machine, files};
 use crate::rehearse::nics::StandIn;
 use crate::report::consoles::Consoles;
 use crate::report::timeline::Clock;
-use crate::source::Cmdline;
+use crate::source::{BootSource, Cmdline};
 use crate::verify::input::Target;
 
 /// How long a boot waits for described NICs that do not exist yet.
@@ -34,6 +34,8 @@ pub(super) struct Options {
     pub(super) consoles: RefCell<Consoles>,
     pub(super) cmdline: Cmdline,
     pub(super) source: Option<String>,
+    /// Where to look, the preferred place first.
+    pub(super) boot_sources: Vec<BootSource>,
     /// Links in a directory that is SOURCE may lead out of it.
     pub(super) follow_links: bool,
     pub(super) strict: bool,
@@ -121,6 +123,7 @@ impl Options {
         let wait = args.wait_for.or(cmdline.wait);
         Ok(Options {
             source: args.sources.first().cloned(),
+            boot_sources: super::boot_sources(args),
             follow_links: args.follow_links,
             strict: args.strict || cmdline.strict,
             verify: args.verify,

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use super::saved;
+use super::{root, saved};
 use crate::diagnostic::Diagnostic;
 use crate::handoff::{self, Surroundings};
 use crate::inventory::{Inventory, ObservedLink};
@@ -89,7 +89,8 @@ pub(super) async fn observe(
     session: &mut Session,
 ) -> Result<(Inventory, Snapshot), Failure> {
     let (inventory, moment) = read::inventory_and_moment(session).await?;
-    Ok((Inventory { owed: saved::owed(machine), ..inventory }, moment))
+    let root_nics = root::root_nics(machine);
+    Ok((Inventory { owed: saved::owed(machine), root_nics, ..inventory }, moment))
 }
 
 /// Plans for this machine in its current state.
@@ -116,7 +117,10 @@ pub(super) async fn plan_unprivileged(
         true => without_unfinished(&inventory),
         false => (Cow::Borrowed(&inventory), Vec::new()),
     };
-    let (mut resolved, diagnostics) = resolve(request.desired, &ready, request.missing);
+    let mut diagnostics = Vec::new();
+    let desired = root::without_cuts(request.desired, &ready, request.missing, &mut diagnostics);
+    let (mut resolved, more) = resolve(&desired, &ready, request.missing);
+    diagnostics.extend(more);
     drop(ready);
     let mut entries = entry::all(request.machine);
     let mut no_longer_leased: Vec<String> = entries.keys().cloned().collect();
@@ -137,7 +141,10 @@ pub(super) async fn plan_unprivileged(
 
 /// Plans for a machine recorded with `netapply inventory`.
 pub(super) fn plan_recorded(request: &PlanRequest<'_>, inventory: Inventory) -> Planned {
-    let (resolved, diagnostics) = resolve(request.desired, &inventory, request.missing);
+    let mut diagnostics = Vec::new();
+    let desired = root::without_cuts(request.desired, &inventory, request.missing, &mut diagnostics);
+    let (resolved, more) = resolve(&desired, &inventory, request.missing);
+    diagnostics.extend(more);
     planned(request, inventory, resolved, diagnostics, &Surroundings::default(), BTreeMap::new())
 }
 

@@ -3,6 +3,7 @@
 
 use super::bytes::ReadAt;
 use super::choose::{described, layout_of};
+use super::hosts;
 use super::layout::{self, Contents, Layout};
 use super::mount::{cannot_open, read_volume};
 use super::tree::{self, DirTree, Links, ReadError};
@@ -159,7 +160,7 @@ fn read(path: &Path, links: Links, request: &SearchOptions) -> Result<Read, NotF
         _ => layout::unreadable(&name, &ReadError::Io(e)),
     })?;
     if kind.is_dir() {
-        return Ok((OriginKind::Directory, None, read_directory(path, &name, links)?));
+        return Ok((OriginKind::Directory, None, read_directory(path, &name, links, machine)?));
     }
     if kind.file_type().is_block_device() {
         return read_device(path, &name, machine);
@@ -235,10 +236,14 @@ fn read_device(path: &Path, name: &str, machine: &Machine) -> Result<Read, NotFo
     Ok((OriginKind::BlockDevice, Some(volume), contents))
 }
 
-fn read_directory(path: &Path, name: &str, links: Links) -> Result<Contents, NotFound> {
-    let found = match layout::read(&DirTree::new(path, links), None)? {
+fn read_directory(path: &Path, name: &str, links: Links, machine: &Machine) -> Result<Contents, NotFound> {
+    let tree = || DirTree::new(path, links);
+    let found = match hosts::read(&tree(), None, machine)? {
         Some(contents) => Some(contents),
-        None => layout::netplan(&DirTree::new(path, links))?,
+        None => match hosts::states(&tree(), machine)? {
+            Some(contents) => Some(contents),
+            None => layout::netplan(&tree())?,
+        },
     };
     let mut contents = found.ok_or_else(|| nothing_on(name))?;
     for document in &mut contents.documents {

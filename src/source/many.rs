@@ -35,6 +35,9 @@ pub(super) fn contents(directory: &Path, links: Links) -> Result<Directory, NotF
         return Ok(Directory { is_one: true, paths: vec![shown(directory)], links: 0 });
     }
     walk.directory(directory, 0)?;
+    // What says which host a description is for is none itself.
+    walk.paths
+        .retain(|path| !["hosts/index.yaml", "hosts/index.json"].iter().any(|index| path.ends_with(index)));
     if walk.paths.is_empty() {
         let mut problem = nothing_on(&shown(directory));
         problem.hint =

@@ -75,7 +75,7 @@ pub(super) fn user_data_hostname(text: &str) -> Option<String> {
 }
 
 /// The values of a JSON or YAML document, within the limits of every description; or the first error.
-fn parse(text: &str) -> Result<Node, String> {
+pub(super) fn parse(text: &str) -> Result<Node, String> {
     let mut diags = Vec::new();
     let root = tree::parse(text, 0, &mut diags);
     root.ok_or_else(|| {

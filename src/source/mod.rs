@@ -6,6 +6,7 @@
 //! mounted read-only in a private mount namespace. All of it happens in child processes, which are left behind if a
 //! drive does not answer. Nothing is mounted when [`find`] returns.
 
+mod boot;
 mod bytes;
 mod child;
 mod choose;
@@ -15,12 +16,15 @@ mod explicit;
 #[cfg(test)]
 mod fake;
 mod fat;
+mod firmware;
+mod hosts;
 mod iso;
 mod layout;
 mod look;
 mod many;
 mod metadata;
 mod mount;
+pub mod nbft;
 mod search;
 mod tree;
 mod udf;
@@ -28,7 +32,9 @@ mod volume;
 mod watch;
 mod wire;
 
+pub use boot::BootSource;
 pub use cmdline::{Cmdline, LONGEST_WAIT};
+pub use firmware::tables as firmware_tables;
 pub use layout::Layout;
 pub use metadata::Metadata;
 pub use watch::Watch;
@@ -85,6 +91,12 @@ pub enum OriginKind {
     SeedDirectory,
     /// A directory of the host, shared over 9p or virtiofs.
     HostShare,
+    /// The kernel command line.
+    KernelCommandLine,
+    /// The iSCSI boot firmware table.
+    Ibft,
+    /// The NVMe boot firmware table.
+    Nbft,
 }
 
 /// Where a description came from. A stale drive is the commonest cause of a network that "does not apply": this shows
@@ -134,6 +146,8 @@ impl std::fmt::Display for Origin {
 pub struct SearchOptions {
     /// SOURCE as given by the user. `None`: `netapply.source=` of the kernel command line, else a search as at boot.
     pub source: Option<String>,
+    /// Places of a boot to look in instead, the preferred one first.
+    pub boot_sources: Vec<BootSource>,
     /// How long to wait for a drive; `None`: not at all for a SOURCE, at boot as the kernel command line suggests.
     pub wait: Option<Duration>,
     /// The kernel command line, or an empty one if this is no boot.
@@ -268,7 +282,7 @@ const READ_BOUND: Duration = Duration::from_secs(20);
 /// How much later than its wait [`find`] ends at the latest, if drives hang. Standard input has no bound.
 pub const OVERRUN: Duration = Duration::from_secs(30);
 
-/// Finds and reads the description. Calls `progress` with a complete sentence whenever it begins to wait.
+/// Finds and reads the description: SOURCE, or what `netapply.source=` names, or whatever a boot's search finds. Calls `progress` with a complete sentence whenever it begins to wait.
 ///
 /// Needs a tokio runtime with I/O and time enabled, and forks. Dropping the future ends the search and kills the child
 /// process that reads.
@@ -277,6 +291,13 @@ pub const OVERRUN: Duration = Duration::from_secs(30);
 /// Why there is no usable description, as sentences for a console.
 pub async fn find(request: &SearchOptions, progress: &mut dyn FnMut(&str)) -> Result<Found, NotFound> {
     let cmdline = &request.cmdline;
+    if !request.boot_sources.is_empty() {
+        return boot::find(&request.boot_sources, "--source", request, progress).await;
+    }
+    let of_cmdline = cmdline.source.as_deref().filter(|_| request.source.is_none());
+    if let Some(list) = of_cmdline.and_then(BootSource::list) {
+        return boot::find(&list, "netapply.source=", request, progress).await;
+    }
     let named = match (&request.source, &cmdline.source) {
         (Some(source), _) => Some((source, "named on the command line", request.wait.unwrap_or_default())),
         (None, Some(source)) => {

@@ -6,6 +6,7 @@
 use super::bytes::ReadAt;
 use super::devices::Share;
 use super::fat::Fat;
+use super::hosts;
 use super::iso::Iso;
 use super::layout::{self, Contents, Layout};
 use super::tree::{Budget, DirTree, ReadError, plain};
@@ -33,23 +34,23 @@ pub(super) fn read_volume(
     let (filesystem, options) = match volume.filesystem {
         FileSystem::Iso9660 => {
             let iso = Iso::open(open()?, &budget).map_err(damaged)?;
-            return iso.map_or(Ok(None), |iso| layout::read(&iso, promised));
+            return iso.map_or(Ok(None), |iso| hosts::read(&iso, promised, machine));
         }
         FileSystem::Vfat => {
             // Writes to a mounted volume may not have reached the device.
             if let Some(root) = mounted_elsewhere(node, machine) {
-                return layout::read(&DirTree::confined(&root), promised);
+                return hosts::read(&DirTree::confined(&root), promised, machine);
             }
             let file = open()?;
             let head = file.read_at(0, 512).map_err(|e| damaged(e.into()))?;
             let fat = Fat::parse(&head);
-            return fat.map_or(Ok(None), |fat| layout::read(&fat.tree(file, &budget), promised));
+            return fat.map_or(Ok(None), |fat| hosts::read(&fat.tree(file, &budget), promised, machine));
         }
         // Without this even a read-only mount replays the journal, which writes to the drive.
         FileSystem::Ext4 => ("ext4", "noload"),
         FileSystem::Udf => ("udf", ""),
     };
-    let read = |root: &Path| layout::read(&DirTree::confined(root), promised);
+    let read = |root: &Path| hosts::read(&DirTree::confined(root), promised, machine);
     match mounted(machine, node, filesystem, options, &read) {
         Err(Refused::Mount(e)) if e.raw_os_error() == Some(libc::EBUSY) => {
             match mounted_elsewhere(node, machine) {
@@ -66,7 +67,7 @@ pub(super) fn read_volume(
 pub(super) fn read_share(share: &Share, machine: &Machine) -> Result<Option<Contents>, NotFound> {
     let options = if share.filesystem == "9p" { "trans=virtio,version=9p2000.L" } else { "" };
     let tag = Path::new(&share.tag);
-    let read = |root: &Path| layout::read(&DirTree::confined(root), Some(Layout::ConfigDrive));
+    let read = |root: &Path| hosts::read(&DirTree::confined(root), Some(Layout::ConfigDrive), machine);
     match mounted(machine, tag, share.filesystem, options, &read) {
         Err(Refused::Mount(_)) if share.supposed => Ok(None),
         Err(e) => Err(refused(tag, share.filesystem, &e)),

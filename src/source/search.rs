@@ -4,7 +4,8 @@
 use super::choose::{Candidate, Holder, SearchPhase, Tier, candidates, described, layout_of};
 use super::devices::{self, Device, Location};
 use super::explicit::nothing_on;
-use super::layout::{self, Contents, Layout};
+use super::hosts;
+use super::layout::{Contents, Layout};
 use super::look::{Inspected, look_at};
 use super::mount::{read_share, read_volume};
 use super::tree::{DirTree, plain};
@@ -345,7 +346,7 @@ async fn read(
     let read = child::run(bound, || match &candidate.holder {
         Holder::Volume(device, volume) => read_volume(&device.node, volume, layout_of(volume), machine),
         Holder::Share(share) => read_share(share, machine),
-        Holder::Seed(path, layout) => layout::read(&DirTree::confined(path), Some(*layout)),
+        Holder::Seed(path, layout) => hosts::read(&DirTree::confined(path), Some(*layout), machine),
     });
     read.await
         .unwrap_or_else(|lost| Err(lost.problem("it", "Check the medium, and the BMC that provides it.")))

@@ -173,7 +173,7 @@ structures! {
 enumerations! {
     Layout { ConfigDrive, NoCloud, OpenNebula, Netplan, Plain }
     FileSystem { Iso9660, Vfat, Ext4, Udf }
-    OriginKind { File, Stdin, Directory, IsoImage, FatImage, BlockDevice, SeedDirectory, HostShare }
+    OriginKind { File, Stdin, Directory, IsoImage, FatImage, BlockDevice, SeedDirectory, HostShare, KernelCommandLine, Ibft, Nbft }
     NotFoundKind { Unreadable, NotText, NeedsRoot, Forbidden, NoFileSystem, NoDescription, NodeWithoutNetwork, NoDrive, PxeBoot }
 }
 

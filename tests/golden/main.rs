@@ -38,9 +38,9 @@ fn prints_what_is_expected(case: &Path) -> Result<(), Failed> {
     )))
 }
 
-/// Codes about the description or the plan that no case here can raise: from /dev, or only without an inventory, of a
-/// file too large to keep, or of a conversion.
-const WITHOUT_CASE: &[&str] = &["nic-stand-in", "not-in-format", "too-many", "unreadable"];
+/// Codes about the text or the plan that no case here can raise: from /dev, or only without an inventory, of a text too
+/// large to keep, of a conversion, or of two sources.
+const WITHOUT_CASE: &[&str] = &["nic-stand-in", "not-in-format", "superseded", "too-many", "unreadable"];
 
 fn every_code_has_a_case_that_raises_it() -> Result<(), Failed> {
     let all: String = cases()

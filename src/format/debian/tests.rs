@@ -413,7 +413,7 @@ fn context_variables_in_every_spelling() {
                 "unknown-key unknown key \"FOO\" in ETHn_…, ignored",
                 "bad-value METHOD \"fixed\": expected one of static, dhcp, skip",
                 "command-ignored \"reboot\" sets no variable, not executed",
-                "no-effect passed over what does not speak of the network (1): ROOT_PASSWORD",
+                "no-effect ignored 1 variables unrelated to networking: ROOT_PASSWORD",
             ],
         ),
     ] {

@@ -250,13 +250,7 @@ fn resolver(fields: &Fields<'_>, resolver: &mut Resolver, diags: &mut Vec<Diagno
 
 fn host_name(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<Located<String>> {
     let (key, node) = ["config", "running"].into_iter().find_map(|key| Some((key, fields.get(key)?)))?;
-    let name = text(node, key, diags)?;
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if name.len() > 253 || name.starts_with(['-', '.']) || !name.bytes().all(allowed) {
-        diags.push(bad(Code::BadValue, node, key, "not a host name"));
-        return None;
-    }
-    Some(Located::new(name.to_owned(), node.at))
+    value::host_name(node, key, diags)
 }
 
 /// A number that may be hexadecimal, which nmstate accepts for marks.
