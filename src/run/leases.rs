@@ -264,7 +264,7 @@ pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntr
     }
 }
 
-/// Whether a lease whose address is on the link was confirmed in this boot.
+/// Whether the lease's address is on the link, which means that it was confirmed in this boot.
 fn has_address(inventory: &Inventory, name: &str, lease: Option<&Lease>) -> bool {
     let address = lease.map(|lease| std::net::IpAddr::V4(lease.terms.address.addr()));
     inventory.addresses.iter().any(|a| a.link == name && Some(a.net.addr()) == address)

@@ -256,8 +256,8 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Updates the report after a change: runs `netapply verify`, without its own output. Not if nothing was verified
-/// before; in an initramfs the consoles stay free.
+/// Updates the report after a change: runs `netapply verify` without output. Not if nothing was verified before, and
+/// not in an initramfs, where a verification writes to the consoles.
 fn verified_again(machine: &Machine) -> Option<Child> {
     let last: serde_json::Value = Places(machine).last().ok()?;
     let verified = matches!(last["verdict"].as_str(), Some("works" | "unverified" | "faults"));
@@ -270,7 +270,7 @@ fn verified_again(machine: &Machine) -> Option<Child> {
     command.spawn().map_err(|error| log::warn!("the report cannot be renewed: {error}")).ok()
 }
 
-/// What leases give, whenever they end.
+/// The terms of the leases without their times.
 fn terms(entry: &LeaseEntry) -> (Option<Terms>, Option<Lease6>) {
     let six = entry.dhcp6.as_ref().and_then(|six| six.lease.as_ref());
     (entry.lease.as_ref().map(|lease| lease.terms.clone()), six.map(Lease6::without_times))

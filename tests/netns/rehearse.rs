@@ -1,4 +1,4 @@
-//! `netapply rehearse` as an ordinary user: the state that it comes to is that of `apply`, and this machine stays as it is.
+//! `netapply rehearse` as an ordinary user: the resulting state is that of `apply`, and this machine is unchanged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,9 +17,9 @@ use nix::unistd::geteuid;
 /// The user and group `nobody` of every distribution.
 const NOBODY: u32 = 65534;
 
-/// The kinds of links that every kernel of these tests has. The others are tried in a guest.
+/// The kinds of links that every kernel of these tests supports. The others are tried in a guest.
 const KINDS: &[&str] = &["bridge", "veth", "vxlan", "macvlan"];
-/// What a kernel may have been built without, and what a veth cannot be.
+/// What a kernel may have been built without, and what a veth cannot do.
 const LACKING: &[&str] = &[" vlan_"];
 
 /// `netapply rehearse` by an ordinary user.
@@ -93,10 +93,10 @@ fn every_case_comes_to_the_same_in_a_rehearsal() {
     assert!(wrong.is_empty(), "{} of {} cases: {wrong:#?}", wrong.len(), cases.len());
 }
 
-/// Files, each with when it was changed, its length and its mode.
+/// Files, each with its modification time, length and mode.
 type Files = BTreeMap<PathBuf, (i64, i64, u64, u32)>;
 
-/// Every file below a folder with what a change of it changes.
+/// Every file below a folder with the properties that a change affects.
 fn files(folder: &Path, found: &mut Files) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -122,7 +122,7 @@ fn machine() -> (Files, Vec<String>) {
     (found, state)
 }
 
-/// It is rehearsed by an ordinary user and by root, who may write everywhere here.
+/// Rehearsed by an ordinary user and by root, who may write everywhere here.
 #[test]
 fn this_machine_is_afterwards_what_it_was() {
     in_namespace(async || {
@@ -149,7 +149,8 @@ fn this_machine_is_afterwards_what_it_was() {
 const WRITES: &str = "trace=open,openat,openat2,creat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,symlink,\
                       symlinkat,link,linkat,truncate,chmod,fchmodat,chown,lchown,fchownat,utimensat,mknod,mknodat,mount";
 
-/// Where strace(1) is installed: nothing is written but to /proc until /etc, /run and /var/log are private, and then only there.
+/// If strace(1) is installed: nothing is written except to /proc until /etc, /run and /var/log are private, and then
+/// only there.
 fn as_seen_by_strace(description: &Path) {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-e", WRITES]).arg(harness::netapply()).args(["rehearse", "--no-verify"]);
@@ -181,7 +182,7 @@ fn as_seen_by_strace(description: &Path) {
 fn a_kernel_that_forbids_namespaces_is_named_with_the_remedy() {
     let (_folder, path) = description(HEALTHY);
     let program = harness::netapply();
-    // A user namespace has limits of its own for those below it.
+    // A user namespace has its own limits for those below it.
     let script = format!(
         "echo 0 >/proc/sys/user/max_user_namespaces && exec {} rehearse {}",
         program.display(),
@@ -192,7 +193,7 @@ fn a_kernel_that_forbids_namespaces_is_named_with_the_remedy() {
     assert!(text(&output).contains("sysctl -w user.max_user_namespaces=10000"), "{}", text(&output));
 }
 
-/// AppArmor as Ubuntu has it: the user namespace is made, and whatever needs a capability in it is refused.
+/// AppArmor as on Ubuntu: the user namespace is created, and operations that need a capability in it are refused.
 #[test]
 fn capabilities_that_are_taken_away_are_named_with_the_remedy() {
     in_namespace(async || {
@@ -239,7 +240,7 @@ fn without_capabilities(mut command: Command) -> Command {
     command
 }
 
-/// What this kernel lacks is told once, and the rest is done.
+/// A missing kernel feature is reported once, and the rest is done.
 #[test]
 fn a_kernel_without_bonds_rehearses_the_rest() {
     let (_folder, path) = description(
