@@ -1,11 +1,11 @@
 #![no_main]
 
-//! The tables that firmware leaves: nBFT as bytes, and what is made of both as lines.
+//! The firmware's tables: the nBFT as bytes, and the lines derived from both.
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let lines = netapply::source::nbft::lines(bytes);
     netapply_fuzz::survive("", lines.unwrap_or_default().as_bytes());
-    // A table with a checksum that fits is read further.
+    // Only a table with a matching checksum is read further.
     let mut table = bytes.to_vec();
     if let Some(length) = u32::try_from(table.len()).ok().filter(|length| *length >= 16) {
         table[..4].copy_from_slice(b"NBFT");

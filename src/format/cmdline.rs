@@ -1,8 +1,8 @@
-//! The kernel command line: dracut.cmdline(7)'s `ip=`, `bond=`, `vlan=`, `bridge=`, `nameserver=`, `rd.route=`, `ifname=`
-//! and klibc's `ip=`. [`tree`] makes a tree of values of it, [`read`] reads that.
+//! The kernel command line: dracut.cmdline(7)'s `ip=`, `bond=`, `vlan=`, `bridge=`, `nameserver=`, `rd.route=`,
+//! `ifname=` and klibc's `ip=`. [`tree`] parses it into a tree of values, [`read`] reads that.
 //!
-//! What makes links is read first, then `ip=`, which may name them in any order. Where dracut's network-legacy, klibc's
-//! ipconfig and systemd-network-generator differ, docs/cmdline.md says which is followed.
+//! Parameters that create links are read first, then `ip=`, which may name them in any order. Where dracut's
+//! network-legacy, klibc's ipconfig and systemd-network-generator differ, docs/cmdline.md says which is followed.
 
 mod ip;
 mod table;
@@ -25,7 +25,7 @@ use table::TOP;
 pub(super) use words::tree;
 use words::{parts, split};
 
-/// Parameters of which one is enough to know a kernel command line by.
+/// Parameters that identify a kernel command line; one is enough.
 const MARKS: &[&str] = &[
     "ip=",
     "nfsaddrs=",
@@ -39,7 +39,7 @@ const MARKS: &[&str] = &[
     "ifname=",
 ];
 
-/// Whether a line is one of a kernel command line. `key: ip=dhcp` is YAML, and `export ip=…` a script's.
+/// Whether a line is from a kernel command line. `key: ip=dhcp` is YAML, and `export ip=…` a script's.
 pub(super) fn is_line(line: &str) -> bool {
     let mut words = line.split_ascii_whitespace();
     let first = words.clone().next().unwrap_or_default();
@@ -47,7 +47,7 @@ pub(super) fn is_line(line: &str) -> bool {
     !is_other && words.any(|word| MARKS.iter().any(|mark| word.starts_with(mark)))
 }
 
-/// Reads what [`tree`] made.
+/// Reads the result of [`tree`].
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let Value::Map(entries) = &root.value else { return Desired::default() };
     let mut reader = Reader::default();
@@ -93,7 +93,7 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     reader.draft.finish(false, diags)
 }
 
-/// The NIC that an `ip=` without an interface means.
+/// The NIC of an `ip=` without an interface.
 #[derive(Debug)]
 enum BootNic {
     Mac(Located<MacAddr>),
@@ -120,16 +120,16 @@ fn boot_nic(entries: &[Entry], diags: &mut Vec<Diagnostic>) -> Option<BootNic> {
 struct Reader {
     draft: Draft,
     boot: Option<BootNic>,
-    /// Links that are not made; why has been reported.
+    /// Links that are not created; the reason has been reported.
     lost: HashSet<String>,
-    /// What an `ip=` asks for that names no interface: it holds for every link that no other `ip=` names.
+    /// The settings of an `ip=` that names no interface: for every link that no other `ip=` names.
     everywhere: Vec<ip::Wanted>,
-    /// Links that an `ip=` names.
+    /// Links named in an `ip=`.
     addressed: HashSet<String>,
 }
 
 impl Reader {
-    /// The link of this name; a NIC where none is described.
+    /// The link with this name; a NIC if it is not described.
     fn link(&mut self, name: &str, at: Place) -> Option<&mut Link> {
         if self.draft.link(name).is_none() {
             self.draft.add(nic(name, at));
@@ -158,7 +158,7 @@ impl Reader {
         self.draft.add(link);
     }
 
-    /// `bond=NAME[:MEMBERS[:OPTIONS[:MTU]]]`. Without members dracut takes eth0 and eth1.
+    /// `bond=NAME[:MEMBERS[:OPTIONS[:MTU]]]`. Without members dracut uses eth0 and eth1.
     fn bond(&mut self, node: &Node, diags: &mut Vec<Diagnostic>) {
         let fields = split(node);
         let field = |index: usize| fields.get(index).filter(|n| !n.text().unwrap_or_default().is_empty());
@@ -186,7 +186,7 @@ impl Reader {
         self.draft.add(link);
     }
 
-    /// `bridge=NAME:PORTS`. Without either dracut makes br0 of eth0.
+    /// `bridge=NAME:PORTS`. Without either dracut creates br0 with eth0.
     fn bridge(&mut self, node: &Node, diags: &mut Vec<Diagnostic>) {
         let fields = split(node);
         let is_bare = fields.iter().all(|n| n.text().unwrap_or_default().is_empty());
@@ -233,7 +233,7 @@ impl Reader {
         self.draft.add(link);
     }
 
-    /// Members and parents that no parameter describes are NICs of the machine.
+    /// Members and parents without a parameter of their own are NICs of the machine.
     fn name_members(&mut self) {
         let links = &self.draft.desired.links;
         let named = links.iter().flat_map(|link| link.members.iter().chain(&link.parent));
@@ -282,7 +282,7 @@ impl Reader {
         }
     }
 
-    /// What holds for the leases of every link.
+    /// The settings of every link's lease.
     fn option_of_leases(&mut self, entry: &Entry, diags: &mut Vec<Diagnostic>) {
         let text = entry.value.text();
         match entry.key.as_str() {
@@ -304,7 +304,7 @@ impl Reader {
         }
     }
 
-    /// Whether the link is one that is not made, with a message about what it loses.
+    /// Whether the link is not created; reports what it loses.
     fn is_lost(&self, name: &str, at: Place, diags: &mut Vec<Diagnostic>) -> bool {
         let lost = self.lost.contains(name);
         if lost {
@@ -318,7 +318,7 @@ impl Reader {
 /// A NIC by its interface name.
 fn nic(name: &str, at: Place) -> Link {
     let mut link = Link::new(name, Kind::Physical, at);
-    // dracut writes ifname= for such a name (parse-ip-opts.sh), whether udev gives it or not.
+    // dracut writes ifname= for such a name (parse-ip-opts.sh), whether udev assigns it or not.
     let digits = name.strip_prefix("enx").filter(|digits| digits.len() == 12 && digits.is_ascii());
     let pairs = digits.map(|digits| {
         let pairs: Vec<&str> = (0..6).filter_map(|pair| digits.get(pair * 2..pair * 2 + 2)).collect();
@@ -332,7 +332,7 @@ fn nic(name: &str, at: Place) -> Link {
     link
 }
 
-/// What is written with commas between.
+/// Comma-separated values.
 fn items(node: &Node) -> Vec<Node> {
     words::by(node, ',')
 }
@@ -343,7 +343,7 @@ fn list(node: &Node) -> Vec<LinkRef> {
     names.filter(|name| !name.value.is_empty()).collect()
 }
 
-/// `mode=802.3ad`; of a list of addresses the items have `;` or, in initscripts, `+` between them.
+/// `mode=802.3ad`; items of a list of addresses are separated by `;` or, in initscripts, `+`.
 fn bond_setting(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let text = node.text().unwrap_or_default();
     let Some((name, value)) = text.split_once('=') else {

@@ -1,5 +1,6 @@
-//! What firmware left of the network that it booted by, iBFT and nBFT: lines such as `ethernet0/ip-addr=192.0.2.10`, as
-//! `source` writes them. [`tree`] makes a tree of values of it, [`read`] reads that.
+//! What firmware recorded about the network that it booted from, iBFT and nBFT: lines such as
+//! `ethernet0/ip-addr=192.0.2.10`, as `source` writes them. [`tree`] parses them into a tree of values, [`read`] reads
+//! that.
 
 use super::keys::Support::{Applied, NoEffect};
 use super::keys::{Fields, Object, key};
@@ -34,10 +35,10 @@ static NIC: Object = Object {
 #[allow(dead_code)] // docs and tests walk it
 pub(super) static OBJECTS: &[&Object] = &[&NIC];
 
-/// Lines that are read; a table has a few dozen.
+/// How many lines are read; a table has a few dozen.
 const MOST: usize = 4096;
 
-/// Whether a line is one of a table.
+/// Whether a line is from a table.
 pub(super) fn is_line(line: &str) -> bool {
     parts(line).is_some()
 }
@@ -52,7 +53,7 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
     (is_number && is_key).then_some((nic, key, value))
 }
 
-/// The text as a mapping of its NICs.
+/// The lines as a mapping of NICs.
 pub(super) fn tree(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = Place { file, line: 1, column: 1 };
     let mut nics: Vec<Entry> = Vec::new();
@@ -83,7 +84,7 @@ pub(super) fn tree(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option
     Some(Node { at: start, value: Value::Map(nics) })
 }
 
-/// Reads what [`tree`] made.
+/// Reads the result of [`tree`].
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let mut desired = Desired::default();
     let Value::Map(nics) = &root.value else { return desired };
@@ -97,7 +98,7 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     desired
 }
 
-/// Whether a value is not what firmware writes where it has none.
+/// Whether a value is not the firmware's placeholder for none.
 fn is_set(node: &&Node) -> bool {
     !matches!(node.text().map(str::trim), None | Some("" | "0.0.0.0" | "::" | "0"))
 }

@@ -1,4 +1,4 @@
-//! Several sources of one boot: a drive, the kernel command line, the firmware's tables. Where two describe one NIC, the
+//! Several sources of one boot: a drive, the kernel command line, the firmware's tables. If two describe one NIC, the
 //! first is used. Entry: [`join`].
 
 use super::Text;
@@ -6,12 +6,12 @@ use super::recognise::Format;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Desired, Kind, Link, LinkRef, NamePattern};
 
-/// Formats of a boot's own sources, each of which is a description by itself.
+/// Formats of a boot's own sources, each of which is a complete description.
 fn is_of_boot(format: Format) -> bool {
     matches!(format, Format::CommandLine | Format::Firmware)
 }
 
-/// Adds what a text describes. Texts of one source describe one network together: what they say twice is an error, which
+/// Adds the content of a document. Documents of one source describe one network together: duplicates are errors, which
 /// the check finds. Between sources the earlier one takes precedence.
 pub(super) fn join(
     desired: &mut Desired,
@@ -32,8 +32,7 @@ pub(super) fn join(
     desired.host_name = desired.host_name.take().or(more.host_name);
 }
 
-/// Leaves out of `more` what `desired` describes, and marks the rest: by which name a NIC is known here may not be the
-/// one by which it is known there.
+/// Removes from `more` what `desired` describes, and marks the rest: the two may identify a NIC by different names.
 fn supersede(
     desired: &Desired,
     more: &mut Desired,
@@ -48,7 +47,7 @@ fn supersede(
         let Some(other) = same_nic.or_else(same_id) else { return true };
         let both_nics = other.kind == Kind::Physical && link.kind == Kind::Physical;
         if same_nic.is_none() && both_nics && !link.select.implied {
-            // Two NICs by one name of the texts' own, which only a machine can tell apart.
+            // Two NICs by names from the documents, which only a machine can distinguish.
             let id = format!("{}@{}", link.id, link.at.file);
             renamed.push((std::mem::replace(&mut link.id, id.clone()), id));
             return true;
@@ -80,7 +79,7 @@ fn rename(id: &mut String, renamed: &[(String, String)]) {
     }
 }
 
-/// Whether the texts alone tell that two links are one NIC.
+/// Whether the documents alone show that two links are one NIC.
 fn is_same_nic(one: &Link, other: &Link) -> bool {
     fn name(link: &Link) -> Option<&str> {
         match link.select.name.as_ref().map(|name| &name.value) {
@@ -128,7 +127,7 @@ mod tests {
         let said = parsed.diagnostics.iter().find(|d| d.code == Code::Superseded).unwrap();
         let message = "\"boot\" is described by one already (line 3): what two says of it is left out";
         assert_eq!((said.message.as_str(), said.at.file), (message, 1));
-        // The other way round the drive's is left out.
+        // In the other order the drive's is left out.
         let parsed = both(cmdline, DRIVE);
         assert_eq!(parsed.desired.links.iter().filter(|link| link.id == "e").count(), 0);
     }

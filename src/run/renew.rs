@@ -270,7 +270,7 @@ fn verified_again(machine: &Machine) -> Option<Child> {
     command.spawn().map_err(|error| log::warn!("the report cannot be renewed: {error}")).ok()
 }
 
-/// The terms of the leases without their times.
+/// What the leases grant, regardless of when they expire.
 fn terms(entry: &LeaseEntry) -> (Option<Terms>, Option<Lease6>) {
     let six = entry.dhcp6.as_ref().and_then(|six| six.lease.as_ref());
     (entry.lease.as_ref().map(|lease| lease.terms.clone()), six.map(Lease6::without_times))

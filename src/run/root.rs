@@ -1,6 +1,6 @@
 //! The root over the network: a NIC by which the machine reaches its root is never taken down nor left without its
-//! address, whoever describes it. What firmware's tables say of it is in the inventory. Entries: [`root_nics`] reads
-//! them, [`without_cuts`] is pure.
+//! address, whatever describes it. The data from the firmware's tables is in the inventory. Entries: [`root_nics`]
+//! reads it, [`without_cuts`] is pure.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -15,7 +15,7 @@ use crate::plan::{Action, LinkChange, Plan, Step, plan};
 use crate::resolve::{Missing, Resolved, resolve};
 use crate::source;
 
-/// The NICs by which the machine reaches its root, as the firmware's tables have it.
+/// The NICs by which the machine reaches its root, according to the firmware's tables.
 pub(super) fn root_nics(machine: &Machine) -> Vec<RootNic> {
     source::firmware_tables(machine).iter().flat_map(|(table, text)| of_table(table, text)).collect()
 }
@@ -30,7 +30,7 @@ fn of_table(table: &str, text: &str) -> Vec<RootNic> {
     }
     let root_nic = |facts: Vec<(&str, &str)>| {
         let first = |key: &str| facts.iter().find(|(known, _)| *known == key).map(|(_, value)| *value);
-        // The iBFT says which NIC the machine booted by, the nBFT which one reaches a namespace.
+        // The iBFT says which NIC the machine booted from, the nBFT which one reaches a namespace.
         let booted = match first("flags") {
             Some(flags) => flags.parse::<u8>().is_ok_and(|flags| flags & 3 == 3),
             None => first("target").is_some(),
@@ -45,11 +45,11 @@ fn of_table(table: &str, text: &str) -> Vec<RootNic> {
     nics.into_values().filter_map(root_nic).collect()
 }
 
-/// Attempts at a description that leaves the root alone: each leaves a link out.
+/// How many descriptions are tried: each leaves out another link that would cut off the root.
 const ATTEMPTS: usize = 64;
 
-/// The description without what would cut the root off, and an error for each such part. An address of the root that a
-/// description does not have is kept, with a warning.
+/// The description without the parts that would cut the root off, and an error for each such part. An address of the
+/// root that the description lacks is kept, with a warning.
 pub(super) fn without_cuts<'a>(
     desired: &'a Desired,
     inventory: &Inventory,
@@ -78,11 +78,11 @@ pub(super) fn without_cuts<'a>(
 /// A NIC of the root that is in use: it is up and has the address.
 struct Guarded<'a> {
     nic: &'a RootNic,
-    /// The NIC's name, and that of the VLAN or bridge on it that has the address.
+    /// The NIC's name, or that of the VLAN or bridge above it that has the address.
     links: HashSet<&'a str>,
     /// The link with the address.
     carrier: &'a str,
-    /// The address: the table's, or where a lease gave another, the one that the link has.
+    /// The address: the table's, or the link's if a lease gave another one.
     address: Option<IpAddr>,
 }
 
@@ -108,7 +108,7 @@ impl<'a> Guarded<'a> {
         Some(Guarded { nic, links, carrier, address })
     }
 
-    /// The step of a plan that would cut the root off, the worst first: what a link loses by being taken down it loses
+    /// The step of a plan that would cut the root off, the worst first: a link that is taken down loses everything
     /// whatever else is kept.
     fn cut<'p>(&self, plan: &'p Plan) -> Option<&'p Step> {
         let first = |is: &dyn Fn(&Action) -> bool| plan.steps.iter().find(|step| is(&step.action));
@@ -117,7 +117,7 @@ impl<'a> Guarded<'a> {
             .or_else(|| first(&|action| self.loses_address(action, plan)))
     }
 
-    /// The link goes down or elsewhere, or another link takes the address.
+    /// The link goes down or moves to a controller, or another link gets the address.
     fn takes_away(&self, action: &Action) -> bool {
         match action {
             Action::DeleteLink { name } => self.links.contains(name.as_str()),
@@ -136,7 +136,7 @@ impl<'a> Guarded<'a> {
         }
     }
 
-    /// The route to the root goes, and no other comes.
+    /// The route to the root is removed and not replaced.
     fn loses_route(&self, action: &Action, plan: &Plan) -> bool {
         let Action::DeleteRoute(route) = action else { return false };
         let added = |target: &IpAddr| {
@@ -149,7 +149,7 @@ impl<'a> Guarded<'a> {
         is_its && self.nic.targets.iter().any(|target| route.to.contains(target) && !added(target))
     }
 
-    /// The address goes, and does not come again, as it does where its broadcast address changes.
+    /// The address is removed and not added again, as it is if its broadcast address changes.
     fn loses_address(&self, action: &Action, plan: &Plan) -> bool {
         let is_its =
             |entry: &AddressEntry| entry.link == self.carrier && Some(entry.net.addr()) == self.address;
@@ -157,7 +157,7 @@ impl<'a> Guarded<'a> {
         matches!(action, Action::DeleteAddress(entry) if is_its(entry)) && !plan.steps.iter().any(comes)
     }
 
-    /// Keeps an address that the description does not have. False where the step does something else.
+    /// Keeps an address that the description lacks. False if the step does something else.
     fn keep(
         &self,
         step: &Step,
@@ -188,7 +188,7 @@ impl<'a> Guarded<'a> {
         true
     }
 
-    /// Leaves out the link that asks for the step.
+    /// Leaves out the link that the step belongs to.
     fn leave_out(
         &self,
         step: &Step,
@@ -219,7 +219,7 @@ impl<'a> Guarded<'a> {
         diags.push(Diagnostic::new(Code::RootNic, at, message).hint(hint));
         match found {
             Some(id) => desired.links.retain(|link| link.id != id),
-            // Nothing says what asks for it.
+            // No part of the description asks for it.
             None => desired.links.clear(),
         }
     }

@@ -1,5 +1,5 @@
-//! The places of a boot that a description may come from, in the order of preference that the user names. Each is read;
-//! what two of them say of one NIC is for `format` to decide. Entry: [`find`].
+//! The places of a boot that a description may come from, in the user's order of preference. Each is read; `format`
+//! decides what to do if two describe one NIC. Entry: [`find`].
 
 use super::explicit::nothing_on;
 use super::layout::{Contents, Layout};
@@ -13,7 +13,7 @@ use crate::machine::Machine;
 /// A place of a boot.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum BootSource {
-    /// The drives that a boot searches.
+    /// The drives that are searched at boot.
     Drive,
     /// The kernel command line.
     CommandLine,
@@ -23,7 +23,7 @@ pub enum BootSource {
     Nbft,
 }
 
-/// The words for them.
+/// The names of the places.
 const WORDS: &[(&str, BootSource)] = &[
     ("drive", BootSource::Drive),
     ("cmdline", BootSource::CommandLine),
@@ -32,13 +32,13 @@ const WORDS: &[(&str, BootSource)] = &[
 ];
 
 impl BootSource {
-    /// The places that a list with commas names; `None` for a text that is no such list, but a path.
+    /// The places in a comma-separated list; `None` if the text is a path instead.
     pub fn list(text: &str) -> Option<Vec<BootSource>> {
         let find = |word: &str| WORDS.iter().find(|(name, _)| *name == word).map(|(_, source)| *source);
         text.split(',').map(|word| find(word.trim())).collect()
     }
 
-    /// Every word, for a message.
+    /// All names, for a message.
     pub fn words() -> String {
         WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
     }
@@ -48,7 +48,7 @@ impl BootSource {
     }
 }
 
-/// Reads each place of the list. One that holds nothing is passed by.
+/// Reads each place of the list. Empty ones are skipped.
 pub(super) async fn find(
     list: &[BootSource],
     named_by: &str,
@@ -78,7 +78,7 @@ pub(super) async fn find(
             }
             (Err(problem), _) => {
                 log::info!("{}: {}", source.word(), problem.message);
-                // What is there and cannot be read is worth more than what is absent.
+                // A place that exists but cannot be read is a more useful error than an absent one.
                 let keep = missing
                     .as_ref()
                     .is_some_and(|known| known.kind.is_unreadable() || !problem.kind.is_unreadable());
@@ -116,7 +116,7 @@ fn command_line(machine: &Machine) -> Result<Found, NotFound> {
     Ok(of(document, OriginKind::KernelCommandLine))
 }
 
-/// A description of one text.
+/// A description with one document.
 fn of(document: Document, kind: OriginKind) -> Found {
     let origin = Origin::of(kind, document.name.clone(), None, "");
     let documents = vec![document];
@@ -159,7 +159,7 @@ mod tests {
     fn each_place_is_read_in_the_order_of_preference() {
         let fake = FakeMachine::new();
         let line = "quiet ip=eth0:dhcp netapply.source=drive,cmdline\n";
-        // Without a drive the command line is all there is.
+        // Without a drive only the command line is left.
         let only = found(&fake, line, "").unwrap();
         assert_eq!((only.documents.len(), only.origin.kind), (1, OriginKind::KernelCommandLine));
         fake.disk("pci/ata1/block/sr0", &iso("cidata", "", "NETWORK_CONFIG", "version: 2\n"));
@@ -180,7 +180,7 @@ mod tests {
         let fake = FakeMachine::new();
         let problem = found(&fake, "quiet netapply.source=cmdline\n", "").unwrap_err();
         assert_eq!(problem.kind, NotFoundKind::NoDescription);
-        // Without being asked for, the command line is not read.
+        // The command line is not read unless requested.
         let problem = found(&fake, "ip=eth0:dhcp\n", "").unwrap_err();
         assert_eq!(problem.kind, NotFoundKind::NoDrive);
     }

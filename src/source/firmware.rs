@@ -1,6 +1,7 @@
-//! What firmware left of the network that it booted by: the iSCSI boot firmware table (iBFT), which the kernel shows below
-//! /sys/firmware/ibft, and the NVMe one (nBFT) in ACPI. Each becomes lines such as `ethernet0/ip-addr=192.0.2.10`, which
-//! `format` reads. Secrets of the tables are not read. Entries: [`ibft`], [`nbft`], [`tables`].
+//! What firmware recorded about the network that it booted from: the iSCSI boot firmware table (iBFT), which the kernel
+//! shows below /sys/firmware/ibft, and the NVMe one (nBFT) in ACPI. Each becomes lines such as
+//! `ethernet0/ip-addr=192.0.2.10`, which `format` reads. Secrets in the tables are not read. Entries: [`ibft`],
+//! [`nbft`], [`tables`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use super::tree::read_file;
 use super::{Document, NotFound, NotFoundKind, nbft as table};
 use crate::machine::Machine;
 
-/// What the kernel shows of a NIC, `drivers/firmware/iscsi_ibft.c`.
+/// The kernel's attributes of a NIC, `drivers/firmware/iscsi_ibft.c`.
 const NIC_FILES: &[&str] = &[
     "flags",
     "mac",
@@ -25,9 +26,9 @@ const NIC_FILES: &[&str] = &[
     "dhcp",
     "hostname",
 ];
-/// NICs and targets that are read: the table has room for two of each.
+/// How many NICs and targets are read: the table has room for two of each.
 const MOST_NICS: usize = 16;
-/// Bytes of one of those files.
+/// The maximum size of one of those files.
 const MOST_BYTES: usize = 4096;
 
 /// The iBFT.
@@ -95,7 +96,7 @@ fn document(folder: &Path, text: String, what: &str, hint: &str) -> Result<Docum
     Ok(Document { name: folder.display().to_string(), text })
 }
 
-/// The entries of a folder that begin so, in order of their number.
+/// The entries of a folder with this prefix, in order of their number.
 fn entries(folder: &Path, begins: &str) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -107,7 +108,7 @@ fn entries(folder: &Path, begins: &str) -> Vec<String> {
     names
 }
 
-/// A file's one line.
+/// The only line of a file.
 fn value(folder: &Path, name: &str) -> Option<String> {
     let bytes = read_file(&folder.join(name), MOST_BYTES).ok()?;
     let text = String::from_utf8_lossy(&bytes);
@@ -115,7 +116,7 @@ fn value(folder: &Path, name: &str) -> Option<String> {
     (!line.is_empty() && !line.chars().any(char::is_control)).then(|| line.to_owned())
 }
 
-/// The texts of both tables, where they are there: by which NICs the root is reached, whoever describes the network.
+/// The content of both tables, if they exist: the NICs by which the root is reached, whatever describes the network.
 pub fn tables(machine: &Machine) -> Vec<(&'static str, String)> {
     let found = [("iBFT", ibft(machine)), ("nBFT", nbft(machine))];
     found.into_iter().filter_map(|(name, table)| Some((name, table.ok()?.text))).collect()

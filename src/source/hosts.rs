@@ -1,6 +1,6 @@
-//! One image for many hosts: `hosts/NAME/` holds a description each, and `hosts/index.yaml` may say which host each is for.
-//! The one for this machine is chosen by the MAC addresses that the descriptions match NICs by, then by SMBIOS UUID or
-//! serial number, then by host name. Entry: [`read`]; [`pick`] is pure.
+//! One image for many hosts: `hosts/NAME/` has a description each, and `hosts/index.yaml` may say which host each is
+//! for. The one for this machine is chosen by the MAC addresses that the descriptions match NICs by, then by SMBIOS
+//! UUID or serial number, then by host name. Entry: [`read`]; [`pick`] is pure.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,21 +14,21 @@ use crate::machine::Machine;
 
 /// The folder of the hosts.
 const FOLDER: &str = "hosts";
-/// What may say which is which.
+/// The index of the hosts.
 const INDEXES: [&str; 2] = ["index.yaml", "index.json"];
-/// In SUSE Edge's folder for nm-configurator: the state that holds where no host's does.
+/// In SUSE Edge's folder for nm-configurator: the state that applies if no host's does.
 const FOR_ALL: &str = "_all.yaml";
-/// Hosts that a message names.
+/// How many hosts a message names.
 const SHOWN: usize = 8;
 
-/// What tells a host.
+/// What identifies a host.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Host {
     /// The folder's name, or the file's without `.yaml`.
     name: String,
-    /// In lower case, with colons.
+    /// In lowercase, with colons.
     macs: Vec<String>,
-    /// Of SMBIOS.
+    /// From SMBIOS.
     uuid: Option<String>,
     serial: Option<String>,
     host_name: Option<String>,
@@ -46,7 +46,7 @@ pub(super) fn read(
     }
 }
 
-/// Reads from `hosts/`. `None` where there is no such folder, or nothing in it.
+/// Reads from `hosts/`. `None` if there is no such folder, or nothing in it.
 fn of_folder(tree: &dyn FileTree, machine: &mut dyn FnMut() -> Host) -> Result<Option<Contents>, NotFound> {
     let index = match index(tree)? {
         Some(hosts) => hosts,
@@ -81,8 +81,8 @@ fn of_folder(tree: &dyn FileTree, machine: &mut dyn FnMut() -> Host) -> Result<O
     }
 }
 
-/// SUSE Edge's folder for nm-configurator: `HOSTNAME.yaml` with nmstate's state of each host, or `_all.yaml`. `None` where the
-/// folder's files are not all states, or are one alone.
+/// SUSE Edge's folder for nm-configurator: `HOSTNAME.yaml` with nmstate's state of each host, or `_all.yaml`. `None` if
+/// the folder's files are not all states, or there is only one.
 pub(super) fn states(tree: &dyn FileTree, machine: &Machine) -> Result<Option<Contents>, NotFound> {
     let mut names = tree.list("").map_err(|e| layout::unreadable("", &e))?;
     names.retain(|name| name.ends_with(".yaml") && !name.starts_with('.'));
@@ -120,7 +120,7 @@ pub(super) fn states(tree: &dyn FileTree, machine: &Machine) -> Result<Option<Co
     Ok(hosts.into_iter().find(|(host, _)| host.name == name).map(|(_, contents)| contents))
 }
 
-/// A plain name: what an index says never leads elsewhere.
+/// A plain name: an entry of an index never leads elsewhere.
 fn is_folder_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains('/') && !INDEXES.contains(&name)
 }
@@ -182,7 +182,7 @@ fn hosts(root: &Node) -> Result<Vec<Host>, String> {
     Ok(hosts)
 }
 
-/// What a description tells of its host.
+/// The identification of a host in its description.
 fn described(name: String, contents: &Contents) -> Host {
     let texts = contents.documents.iter().map(|document| (document.name.clone(), document.text.clone()));
     Host {
@@ -194,7 +194,7 @@ fn described(name: String, contents: &Contents) -> Host {
     }
 }
 
-/// What is in the folder of a host: a drive's files, or netplan's.
+/// The content of a host's folder: a drive's files, or netplan's.
 fn contents(tree: &dyn FileTree, name: &str) -> Result<Option<Contents>, NotFound> {
     let below = Below { tree, folder: format!("{FOLDER}/{name}") };
     let found = match layout::read(&below, None)? {
@@ -235,7 +235,7 @@ impl FileTree for Below<'_> {
     }
 }
 
-/// This machine, by what the kernel shows.
+/// This machine, from the kernel's files.
 fn this(machine: &Machine) -> Host {
     let text = |path: &Path| {
         let bytes = read_file(path, 4096).ok()?;
@@ -258,10 +258,10 @@ fn this(machine: &Machine) -> Host {
     }
 }
 
-/// Why none of several was taken.
+/// Why none of several was chosen.
 #[derive(Debug, PartialEq, Eq)]
 enum Unclear<'a> {
-    /// Nothing tells one of them from the others.
+    /// Nothing distinguishes one of them from the others.
     Several(Vec<&'a Host>),
     /// None is for this machine.
     None,
@@ -409,7 +409,7 @@ mod tests {
         assert!(problem.hint.contains(&mac(50)), "{}", problem.hint);
         let problem = found(&tree, &machine(&[0, 2])).unwrap_err();
         assert_eq!(problem.message, "Several descriptions in hosts are for this machine: n0, n2.");
-        // The host name decides between those that the MAC addresses leave.
+        // The host name decides among those left by the MAC addresses.
         let named = Host { host_name: Some("n2.example".to_owned()), ..machine(&[0, 2]) };
         assert_eq!(found(&tree, &named).unwrap().as_deref(), Some("hosts/n2/network-config"));
         assert_eq!(found(&Counted::default(), &machine(&[0])).unwrap(), None);

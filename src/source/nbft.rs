@@ -1,11 +1,11 @@
 //! The NVMe boot firmware table (NVM Express Boot Specification 1.0), which firmware leaves in ACPI for a root on NVMe
-//! over TCP. Decodes what it says of the network into lines, one a fact. Believes nothing: every offset is checked.
-//! Entry: [`lines`].
+//! over TCP. Decodes its network data into lines, one per fact. Trusts nothing: every offset is checked. Entry:
+//! [`lines`].
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Bytes of a table that are read; real ones have a few KiB.
+/// How many bytes of a table are read; real ones have a few KiB.
 pub const MOST: usize = 1 << 20;
 
 const HEADER: usize = 64;
@@ -41,7 +41,7 @@ impl<'a> Bytes<'a> {
         usize::try_from(u32::from_le_bytes(self.0.get(at..at + 4)?.try_into().ok()?)).ok()
     }
 
-    /// The object of the table's heap that a reference of six bytes leads to. `None` for an empty one.
+    /// The heap object of a six-byte reference. `None` for an empty one.
     fn object(self, reference: Bytes<'_>) -> Option<Bytes<'a>> {
         let (at, length) = (reference.u32(0)?, usize::from(reference.u16(4)?));
         let (heap, heap_length) = (self.u32(36)?, self.u32(40)?);
@@ -57,11 +57,11 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// What a table says of the network, as `hfi1/mac=52:54:00:00:00:01`; the interfaces that reach the root's namespaces have
+/// The network data of a table, as `hfi1/mac=52:54:00:00:00:01`; the interfaces that reach the root's namespaces have
 /// `hfi1/target=ADDRESS`.
 ///
 /// # Errors
-/// Why the table is none.
+/// Why the table is invalid.
 pub fn lines(table: &[u8]) -> Result<String, &'static str> {
     let all = Bytes(table);
     let length = all.u32(4).filter(|length| *length >= HEADER && *length <= table.len());
@@ -95,7 +95,7 @@ pub fn lines(table: &[u8]) -> Result<String, &'static str> {
     Ok(out)
 }
 
-/// The descriptors of a list that the control descriptor names: offset, length and, behind the version, the count.
+/// The descriptors of a list in the control descriptor: offset, length and, after the version, the count.
 fn list<'a>(all: Bytes<'a>, control: Bytes<'a>, at: usize) -> impl Iterator<Item = Bytes<'a>> {
     let place = || Some((control.u32(at)?, usize::from(control.u16(at + 4)?), control.u8(at + 7)?));
     let (offset, length, count) = place().unwrap_or_default();
@@ -158,7 +158,7 @@ fn interface(all: Bytes<'_>, index: u8, transport: Bytes<'_>, targets: &[(u8, Ip
     }
 }
 
-/// A table made by the specification, for the tests of this room and others.
+/// A table built according to the specification, for the tests of this room and others.
 #[cfg(test)]
 pub(crate) mod made {
     use super::*;

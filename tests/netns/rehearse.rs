@@ -58,7 +58,7 @@ const HEALTHY: &str = "network:
 ";
 
 #[test]
-fn what_a_description_needs_answers_in_a_rehearsal() {
+fn everything_a_description_needs_answers_in_a_rehearsal() {
     let (_folder, path) = description(HEALTHY);
     let probes =
         ["http://api.example/", "https://203.0.113.5", "tcp://[2001:db8:7::1]:22", "ping://10.0.0.7"];
@@ -79,7 +79,7 @@ fn what_a_description_needs_answers_in_a_rehearsal() {
 }
 
 #[test]
-fn every_case_comes_to_the_same_in_a_rehearsal() {
+fn every_case_gives_the_same_state_in_a_rehearsal() {
     let words = std::env::var("NETAPPLY_CASES").unwrap_or_default();
     let mut cases = cases_of(KINDS, LACKING);
     cases.retain(|case| !needs_hardware(case));
@@ -124,7 +124,7 @@ fn machine() -> (Files, Vec<String>) {
 
 /// Rehearsed by an ordinary user and by root, who may write everywhere here.
 #[test]
-fn this_machine_is_afterwards_what_it_was() {
+fn this_machine_is_unchanged_afterwards() {
     in_namespace(async || {
         for folder in ["/etc", "/run", "/var/log"] {
             private_folder(folder);
@@ -179,7 +179,7 @@ fn as_seen_by_strace(description: &Path) {
 }
 
 #[test]
-fn a_kernel_that_forbids_namespaces_is_named_with_the_remedy() {
+fn forbidden_namespaces_are_reported_with_the_remedy() {
     let (_folder, path) = description(HEALTHY);
     let program = harness::netapply();
     // A user namespace has its own limits for those below it.
@@ -195,7 +195,7 @@ fn a_kernel_that_forbids_namespaces_is_named_with_the_remedy() {
 
 /// AppArmor as on Ubuntu: the user namespace is created, and operations that need a capability in it are refused.
 #[test]
-fn capabilities_that_are_taken_away_are_named_with_the_remedy() {
+fn removed_capabilities_are_reported_with_the_remedy() {
     in_namespace(async || {
         let output = without_capabilities(rehearse(&["/dev/null"])).output().unwrap();
         assert_eq!(output.status.code(), Some(5), "{}", text(&output));

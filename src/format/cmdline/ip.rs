@@ -1,7 +1,7 @@
-//! `ip=`: an interface with what it asks for, or a static address with all that belongs to it.
+//! `ip=`: an interface with its method, or a static address with its settings.
 //!
-//! The fields are `CLIENT:PEER:GATEWAY:NETMASK:HOSTNAME:INTERFACE:METHOD`, and behind them an MTU and a MAC address, or
-//! name servers; klibc and the kernel call the second field the boot server and leave fields at the end out.
+//! The fields are `CLIENT:PEER:GATEWAY:NETMASK:HOSTNAME:INTERFACE:METHOD`, followed by an MTU and a MAC address, or
+//! name servers; klibc and the kernel call the second field the boot server and omit trailing fields.
 
 use std::net::IpAddr;
 
@@ -27,17 +27,17 @@ pub(super) enum Method {
     Auto6,
     /// Router advertisements, else DHCPv6.
     Either6,
-    /// A link-local IPv6 address alone.
+    /// Only a link-local IPv6 address.
     Link6,
-    /// iBFT's, which is another source.
+    /// iBFT's, which is a separate source.
     Ibft,
-    /// What netapply does not do, with the reason.
+    /// Not supported by netapply, with the reason.
     Unsupported(&'static str),
 }
 
 const NO_BOOTP: &str = "only DHCP is asked for, not BOOTP or RARP";
 
-/// The words of the seventh field.
+/// The values of the seventh field.
 const METHODS: &[(&str, Method)] = &[
     ("none", Method::Static),
     ("off", Method::Static),
@@ -62,7 +62,7 @@ fn method(word: &str) -> Option<Method> {
     METHODS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, method)| *method)
 }
 
-/// What an `ip=` asks for.
+/// The settings of an `ip=`.
 #[derive(Default)]
 pub(super) struct Wanted {
     at: Place,
@@ -142,7 +142,7 @@ impl Reader {
         }
         match field(fields, 6) {
             Some(node) => wanted.methods = methods(node, diags),
-            // klibc, the kernel and dracut ask for a lease where nothing else is said.
+            // klibc, the kernel and dracut request a lease by default.
             None if field(fields, 0).is_none() => {
                 let at = fields.first().map_or(Place::NONE, |node| node.at);
                 wanted.methods.push(Located::new(Method::Dhcp4, at));
@@ -161,7 +161,7 @@ impl Reader {
         wanted
     }
 
-    /// A static address without an interface: of the NIC that the machine booted from, else of the only link.
+    /// A static address without an interface: for the NIC that the machine booted from, else for the only link.
     fn without_device(&mut self, wanted: Wanted, diags: &mut Vec<Diagnostic>) {
         let at = wanted.at;
         let name = match &self.boot {
@@ -189,7 +189,7 @@ impl Reader {
                 match &links[..] {
                     [only] => only.clone(),
                     [] => {
-                        // The only NIC of the machine; where there are several, an error names them.
+                        // The only NIC of the machine; if there are several, an error names them.
                         let mut link = Link::new("boot-nic", Kind::Physical, at);
                         link.select.name = Some(Located::new(NamePattern::Glob("*".to_owned()), at));
                         link.select.many = true;
@@ -228,8 +228,8 @@ impl Reader {
             .collect()
     }
 
-    /// What an `ip=` without an interface asks for is meant for every link that the command line names, and for the NIC
-    /// that the machine booted from. Other NICs are left alone: `ip=dhcp` alone describes nothing.
+    /// An `ip=` without an interface applies to every link that the command line names, and to the NIC that the machine
+    /// booted from. Other NICs are left alone: `ip=dhcp` alone describes nothing.
     pub(super) fn everywhere(&mut self, diags: &mut Vec<Diagnostic>) {
         let everywhere = std::mem::take(&mut self.everywhere);
         let Some(first) = everywhere.first() else { return };
@@ -258,7 +258,7 @@ impl Reader {
     }
 }
 
-/// The words of a method, of which dracut takes several with commas between.
+/// The values of a method, of which dracut accepts several with commas between.
 fn methods(node: &Node, diags: &mut Vec<Diagnostic>) -> Vec<Located<Method>> {
     let mut methods = Vec::new();
     for word in super::items(node) {
@@ -279,8 +279,8 @@ fn methods(node: &Node, diags: &mut Vec<Diagnostic>) -> Vec<Located<Method>> {
     methods
 }
 
-/// The second field is the far end of a point-to-point address to dracut, and the boot server to klibc and the kernel. It
-/// is a far end with a prefix of its own, or beside an address that has no subnet.
+/// The second field is the peer of a point-to-point address to dracut, and the boot server to klibc and the kernel. It
+/// is taken for a peer if it has a prefix, or if the address has no subnet.
 fn peer(fields: &[Node], wanted: &mut Wanted, diags: &mut Vec<Diagnostic>) {
     let Some(node) = field(fields, 1) else { return };
     let text = node.text().unwrap_or_default();
@@ -305,7 +305,7 @@ fn peer(fields: &[Node], wanted: &mut Wanted, diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Behind the method: an MTU and a MAC address, or up to two name servers and a time server.
+/// After the method: an MTU and a MAC address, or up to two name servers and a time server.
 fn rest(fields: &[Node], wanted: &mut Wanted, diags: &mut Vec<Diagnostic>) {
     let is_ip =
         |index: usize| field(fields, index).and_then(Node::text).is_some_and(|t| t.parse::<IpAddr>().is_ok());
@@ -346,7 +346,7 @@ impl Wanted {
             match method.value {
                 Method::Dhcp4 => ask(Dynamic::Dhcp4),
                 Method::Dhcp6 => {
-                    // DHCPv6 gives no routes: they are the advertisements'.
+                    // DHCPv6 provides no routes: they come from router advertisements.
                     ask(Dynamic::Dhcp6);
                     ask(Dynamic::RouterAdvertisements);
                 }

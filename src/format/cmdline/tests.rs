@@ -67,7 +67,7 @@ fn an_mtu_and_a_mac_address_or_name_servers_follow_the_method() {
 #[test]
 fn a_far_end_is_told_from_a_boot_server() {
     let shown = |text: &str| addresses(&one(text));
-    // klibc and the kernel: the server that the root is mounted from.
+    // klibc and the kernel: the server with the root file system.
     assert_eq!(shown("ip=192.0.2.2:192.0.2.9:192.0.2.1:255.255.255.0:h:eth0:off"), ["192.0.2.2/24"]);
     assert_eq!(
         shown("ip=192.0.2.2:198.51.100.1::255.255.255.255::eth0:none"),

@@ -4,11 +4,12 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::{Entry, Node, Value};
 use crate::model::Place;
 
-/// Bytes of a command line; the kernel's own bound (COMMAND_LINE_SIZE) is at most 4096 on most machines.
+/// The maximum length of a command line in bytes; the kernel's own limit (COMMAND_LINE_SIZE) is at most 4096 on most
+/// machines.
 const LONGEST: usize = 64 << 10;
 
-/// The text as a mapping of its parameters, in the order of the text. Several lines are read as one, as dracut reads
-/// /etc/cmdline.d. `None` with an error where it is longer than any command line.
+/// The command line as a mapping of its parameters, in order. Several lines are read as one, as dracut reads
+/// /etc/cmdline.d. `None` with an error if it is longer than any command line.
 pub(crate) fn tree(text: &str, file: u16, diags: &mut Vec<Diagnostic>) -> Option<Node> {
     let start = Place { file, line: 1, column: 1 };
     if text.len() > LONGEST {
@@ -60,7 +61,7 @@ fn add_words(line: &str, at: Place, entries: &mut Vec<Entry>) {
     }
 }
 
-/// The fields between the colons. An IPv6 address stands in brackets, which are taken away.
+/// The fields between the colons. An IPv6 address is in brackets, which are removed.
 pub(super) fn split(node: &Node) -> Vec<Node> {
     let text = node.text().unwrap_or_default();
     let mut fields = vec![Node::scalar("", node.at)];
@@ -89,7 +90,7 @@ fn put(fields: &mut [Node], field: &mut String, at: Place) {
     }
 }
 
-/// The first `count` fields, and the rest with its colons where there is one. `None` for an empty value.
+/// The first `count` fields, and the rest with its colons if there is one. `None` for an empty value.
 pub(super) fn parts(node: &Node, count: usize) -> Option<(Vec<Node>, Option<Node>)> {
     let text = node.text().filter(|text| !text.is_empty())?;
     let fields = by(node, ':');
