@@ -484,19 +484,19 @@ pub struct RuleEntry {
     /// Has selectors that netapply's rules never have, so it is not netapply's.
     #[serde(default, skip_serializing_if = "is_false")]
     pub foreign: bool,
-    /// Those of them that choose packets.
+    /// Those of them that match packets.
     #[serde(default, skip_serializing_if = "Selectors::is_empty")]
     pub selectors: Selectors,
 }
 
-/// What a rule looks at beyond what a description can say. Ranges include both ends.
+/// A rule's selectors that a description cannot express. Ranges include both ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Selectors {
-    /// It takes the packets that do *not* match.
+    /// It applies to packets that do *not* match.
     #[serde(skip_serializing_if = "is_false")]
     pub not: bool,
-    /// The link by which packets came in; `lo` for those of this machine itself.
+    /// The link that packets arrived on; `lo` for those of this machine itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iif: Option<String>,
     /// The link that the socket is bound to.
@@ -517,13 +517,13 @@ pub struct Selectors {
 }
 
 impl Selectors {
-    /// True for a rule without any.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         *self == Selectors::default()
     }
 }
 
-/// As ip(8) shows them behind source and destination, each with a blank before it; "not" is not among them.
+/// As ip(8) shows them after source and destination, each preceded by a space; "not" is not included.
 impl std::fmt::Display for Selectors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let range = |(first, last): (u32, u32)| match first == last {

@@ -165,7 +165,7 @@ fn clients_of_all_links_keep_the_one_left_to_them() {
     seen("the same with connman");
 }
 
-/// Its unit alone reads which links are excluded: `ifreload -a` by hand takes them.
+/// Only its unit reads the excluded links: `ifreload -a` by hand configures them.
 #[test]
 fn ifupdown2_keeps_the_link_left_to_it() {
     let machine = Machine::boot(

@@ -24,7 +24,7 @@ const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
 /// Return the table's entry instead of the route derived from it (kernel 4.13).
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
-/// linux/rtnetlink.h; newer than libc's list. The port is in network byte order.
+/// linux/rtnetlink.h; missing from libc's list. The port is in network byte order.
 const RTA_IP_PROTO: u16 = 27;
 const RTA_DPORT: u16 = 29;
 
@@ -39,7 +39,7 @@ pub struct Query<'a> {
     pub link: Option<&'a str>,
     /// Its firewall mark.
     pub mark: Option<u32>,
-    /// Its IP protocol, and its destination port where it has one. Rules by them are followed by kernels from 4.18 on.
+    /// Its IP protocol, and its destination port if it has one. Kernels from 4.18 on support rules by them.
     pub protocol: Option<(u8, Option<u16>)>,
 }
 

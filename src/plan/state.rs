@@ -658,7 +658,7 @@ pub(super) fn has_connected_route(address: &AddressEntry) -> bool {
         && !address.flags.contains(&AddressFlag::NoPrefixRoute)
 }
 
-/// What an address connects its link with.
+/// The subnet that an address connects its link to.
 fn subnet(address: &AddressEntry) -> IpNet {
     address.peer.unwrap_or(address.net).trunc()
 }

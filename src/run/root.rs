@@ -78,7 +78,7 @@ pub(super) fn without_cuts<'a>(
 /// A NIC of the root that is in use: it is up and has the address.
 struct Guarded<'a> {
     nic: &'a RootNic,
-    /// The NIC's name, or that of the VLAN or bridge above it that has the address.
+    /// The names of the NIC and of the VLAN or bridge above it that has the address.
     links: HashSet<&'a str>,
     /// The link with the address.
     carrier: &'a str,

@@ -90,7 +90,7 @@ pub struct Question {
     /// Its firewall mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<u32>,
-    /// Its protocol and port, for which there may be a rule.
+    /// Its protocol and port, which a rule may match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
 }
@@ -302,7 +302,7 @@ impl Tally {
         (lost * 100).checked_div(self.sent)
     }
 
-    /// True where nothing is lost.
+    /// Whether nothing is lost.
     pub fn is_whole(&self) -> bool {
         self.received >= self.sent
     }
@@ -458,7 +458,7 @@ pub struct Way {
     pub to: IpAddr,
     /// Whether it answers an ICMP echo; `None` if that is not known yet.
     pub echo: Option<bool>,
-    /// In how many rounds of echoes it answers.
+    /// The number of rounds of echoes that it answers.
     #[serde(skip)]
     pub echoes: Tally,
     /// Routers on the path, by distance from 1; `None` for a silent one.
@@ -674,7 +674,7 @@ impl Evidence {
         self.traffic.find(at(link, *ip))
     }
 
-    /// True where a host has answered echoes, and not only ARP requests, on a link.
+    /// Whether a host has answered echoes, and not only ARP requests, on a link.
     pub fn echoes_on(&self, link: &str, ip: &IpAddr) -> bool {
         self.traffic(link, ip).is_some_and(|traffic| traffic.received.contains(&Flow::Echo))
     }

@@ -38,7 +38,7 @@ impl<'a> View<'a> {
         view
     }
 
-    /// As what a name server or target is asked.
+    /// The flow of a query to a name server or target.
     pub fn flow_of(&self, subject: &Subject) -> Option<Flow> {
         match subject {
             Subject::NameServer(_) => Some(Flow::Udp(53)),

@@ -114,7 +114,7 @@ fn loses(v6: bool, of_ten: u32, which: &'static str) {
 
 #[test]
 fn three_of_ten_packets_are_lost() {
-    // By chance ten packets in succession may pass.
+    // Ten packets in succession may pass by chance.
     loses(false, 3, "inc");
 }
 

@@ -117,7 +117,7 @@ pub(super) fn elsewhere(case: &Case<'_>) -> Vec<Cause> {
     case.silent_gateways().filter(|(_, check)| !is_own(check)).filter_map(cause).collect()
 }
 
-/// True where two links send by the same NICs.
+/// Whether two links send through the same NICs.
 fn share_nics(case: &Case<'_>, one: &str, other: &str) -> bool {
     let nics = case.index.nics_under(other);
     case.index.nics_under(one).iter().any(|nic| nics.iter().any(|other| other.name == nic.name))

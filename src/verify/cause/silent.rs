@@ -89,7 +89,7 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
         return cause(host.code, Certainty::Proved, message, action);
     }
     if way.is_some_and(|way| way.echo == Some(true)) {
-        // Where packets are lost, the same may have become of what the port was asked.
+        // If packets are lost, those to the port may be lost, too.
         let echoes = way.map(|way| way.echoes).filter(|echoes| !echoes.is_whole());
         if let Some(Tally { sent, received }) = echoes {
             let message =

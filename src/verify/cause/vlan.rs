@@ -97,7 +97,7 @@ fn tagged(case: &Case<'_>, link: &DesiredLink, vlan: u16, heard: &Heard) -> Opti
         .then(|| (Certainty::Possible, format!("VLAN {vlan} is not heard, only untagged frames"), allow))
 }
 
-/// What to do where the subnet of a VLAN seems to come without a tag.
+/// What to do if the subnet of a VLAN seems to be untagged.
 fn tag(vlan: u16) -> String {
     format!("Allow VLAN {vlan} on the switch's port, or check its untagged VLAN")
 }

@@ -107,7 +107,7 @@ pub(super) async fn ask(gateway: &Gateway, facts: &Facts) {
 
 /// Measures how much a gateway answers. If echoes in quick succession are lost, slower ones follow: it may limit its
 /// replies. Losses while a bond's partner or a switch still learns this machine's location do not count, but after a loss one
-/// round without any proves nothing: where three of ten packets are lost, ten pass in 3 of 100 cases.
+/// round without any proves nothing: if three of ten packets are lost, ten pass in 3 of 100 cases.
 async fn losses(echo: &mut Echo, gateway: &Gateway, facts: &Facts) -> Losses {
     let tell_of = |losses: Losses| tell(facts, Fact::Losses(gateway.link.clone(), gateway.ip, losses));
     let mut losses = Losses::default();

@@ -80,7 +80,7 @@ pub(super) enum Probe {
         /// The addresses.
         ips: Vec<Ipv4Addr>,
     },
-    /// Sends echoes to a host that has answered an ARP request on this link, whatever the routes say. [`Probe::Watch`] tells of
+    /// Sends echoes to a host that has answered an ARP request on this link, whatever the routes say. [`Probe::Watch`] reports
     /// its answers.
     EchoHere {
         /// The link.
@@ -180,7 +180,7 @@ pub(super) enum Fact {
     /// A router or the system says that a target cannot be reached, with the error number if the machine itself
     /// refuses.
     Unreachable(usize, String, Option<i32>),
-    /// In so many of the rounds of echoes a name server or target answers.
+    /// The number of rounds of echoes that a name server or target answers.
     WayEcho(IpAddr, Tally),
     /// The router on the path to the first address at this distance from 1, or nobody there.
     Hop(IpAddr, usize, Option<IpAddr>),
@@ -219,7 +219,7 @@ pub(super) async fn claims(link: String, index: u32, mac: MacAddr, ips: Vec<Ipv4
     arp::claim(&link, index, mac, &ips, &facts).await;
 }
 
-/// Sends three echoes to a host of a link, a second apart.
+/// Sends three echoes to a host on a link, a second apart.
 async fn echo_here(link: &str, index: u32, from: (MacAddr, Ipv4Addr), to: (MacAddr, Ipv4Addr)) {
     // It receives nothing.
     let sent = async {
