@@ -19,6 +19,9 @@ _netapply() {
             netapply,apply)
                 cmd="netapply__subcmd__apply"
                 ;;
+            netapply,capture)
+                cmd="netapply__subcmd__capture"
+                ;;
             netapply,check)
                 cmd="netapply__subcmd__check"
                 ;;
@@ -40,6 +43,9 @@ _netapply() {
             netapply,leases)
                 cmd="netapply__subcmd__leases"
                 ;;
+            netapply,persist)
+                cmd="netapply__subcmd__persist"
+                ;;
             netapply,rehearse)
                 cmd="netapply__subcmd__rehearse"
                 ;;
@@ -51,6 +57,9 @@ _netapply() {
                 ;;
             netapply__subcmd__help,apply)
                 cmd="netapply__subcmd__help__subcmd__apply"
+                ;;
+            netapply__subcmd__help,capture)
+                cmd="netapply__subcmd__help__subcmd__capture"
                 ;;
             netapply__subcmd__help,check)
                 cmd="netapply__subcmd__help__subcmd__check"
@@ -73,6 +82,9 @@ _netapply() {
             netapply__subcmd__help,leases)
                 cmd="netapply__subcmd__help__subcmd__leases"
                 ;;
+            netapply__subcmd__help,persist)
+                cmd="netapply__subcmd__help__subcmd__persist"
+                ;;
             netapply__subcmd__help,rehearse)
                 cmd="netapply__subcmd__help__subcmd__rehearse"
                 ;;
@@ -89,7 +101,7 @@ _netapply() {
 
     case "${cmd}" in
         netapply)
-            opts="-h -V --help --version apply check convert verify rehearse inventory report handoff leases explain help"
+            opts="-h -V --help --version apply check convert persist capture verify rehearse inventory report handoff leases explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -138,6 +150,40 @@ _netapply() {
                     return 0
                     ;;
                 --dhcp-options)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        netapply__subcmd__capture)
+            opts="-o -h --to --output --inventory --strict --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -W "netplan networkd nmstate network_data v1 eni keyfile nixos cmdline" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --inventory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -202,7 +248,7 @@ _netapply() {
             fi
             case "${prev}" in
                 --to)
-                    COMPREPLY=($(compgen -W "netplan networkd nmstate network_data v1 eni" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "netplan networkd nmstate network_data v1 eni keyfile nixos cmdline" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -261,7 +307,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__help)
-            opts="apply check convert verify rehearse inventory report handoff leases explain help"
+            opts="apply check convert persist capture verify rehearse inventory report handoff leases explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -275,6 +321,20 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__help__subcmd__apply)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        netapply__subcmd__help__subcmd__capture)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -386,6 +446,20 @@ _netapply() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        netapply__subcmd__help__subcmd__persist)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         netapply__subcmd__help__subcmd__rehearse)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -450,6 +524,28 @@ _netapply() {
             fi
             case "${prev}" in
                 --release)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        netapply__subcmd__persist)
+            opts="-h --inventory --strict --follow-links --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --inventory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

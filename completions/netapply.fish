@@ -29,6 +29,8 @@ complete -c netapply -n "__fish_netapply_needs_command" -s V -l version -d 'Prin
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "check" -d 'Report mistakes in descriptions; changes nothing'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "convert" -d 'Write the same network for another tool; changes nothing of the machine\'s'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "persist" -d 'Write the network into a mounted system, for the tool that it uses'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "capture" -d 'Describe the network of this machine as it runs; changes nothing'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "verify" -d 'Compare the machine with the description and test the network'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "rehearse" -d 'Apply and verify in namespaces of its own, as an ordinary user; changes nothing of the machine\'s'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
@@ -82,13 +84,35 @@ networkd\t'systemd-networkd: .network, .netdev and .link'
 nmstate\t'nmstate 2'
 network_data\t'OpenStack\'s network_data.json'
 v1\t'cloud-init\'s network-config, version 1'
-eni\t'Debian interfaces text: /etc/network/interfaces'"
+eni\t'Debian interfaces text: /etc/network/interfaces'
+keyfile\t'NetworkManager\'s keyfiles'
+nixos\t'A NixOS module with systemd.network'
+cmdline\t'Parameters of the kernel command line for dracut'"
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -s o -l output -d 'Write the files into this folder; by default a single file goes to standard output' -r
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l inventory -d 'Name NICs as on a machine recorded with `netapply inventory`' -r
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l log -d 'Log level: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l strict -d 'Write nothing if the description has an error or the format cannot express all of it'
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -l follow-links -d 'Follow symbolic links that lead out of a directory'
 complete -c netapply -n "__fish_netapply_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c netapply -n "__fish_netapply_using_subcommand persist" -l inventory -d 'Name NICs as on a machine recorded with `netapply inventory`' -r
+complete -c netapply -n "__fish_netapply_using_subcommand persist" -l log -d 'Log level: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand persist" -l strict -d 'Write nothing if the description has an error or the format cannot express all of it'
+complete -c netapply -n "__fish_netapply_using_subcommand persist" -l follow-links -d 'Follow symbolic links that lead out of a directory'
+complete -c netapply -n "__fish_netapply_using_subcommand persist" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c netapply -n "__fish_netapply_using_subcommand capture" -l to -d 'The tool to write for' -r -f -a "netplan\t'netplan, version 2'
+networkd\t'systemd-networkd: .network, .netdev and .link'
+nmstate\t'nmstate 2'
+network_data\t'OpenStack\'s network_data.json'
+v1\t'cloud-init\'s network-config, version 1'
+eni\t'Debian interfaces text: /etc/network/interfaces'
+keyfile\t'NetworkManager\'s keyfiles'
+nixos\t'A NixOS module with systemd.network'
+cmdline\t'Parameters of the kernel command line for dracut'"
+complete -c netapply -n "__fish_netapply_using_subcommand capture" -s o -l output -d 'Write the files into this folder; by default a single file goes to standard output' -r
+complete -c netapply -n "__fish_netapply_using_subcommand capture" -l inventory -d 'Describe a machine recorded with `netapply inventory` instead' -r
+complete -c netapply -n "__fish_netapply_using_subcommand capture" -l log -d 'Log level: error, warn, info, debug or trace' -r
+complete -c netapply -n "__fish_netapply_using_subcommand capture" -l strict -d 'Write nothing if the format cannot express all of it'
+complete -c netapply -n "__fish_netapply_using_subcommand capture" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l probe -d 'A target that must answer: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT or ping://HOST; can be repeated' -r
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l log -d 'Log level: error, warn, info, debug or trace' -r
@@ -123,14 +147,16 @@ complete -c netapply -n "__fish_netapply_using_subcommand leases" -l json -d 'Pr
 complete -c netapply -n "__fish_netapply_using_subcommand leases" -s h -l help -d 'Print help'
 complete -c netapply -n "__fish_netapply_using_subcommand explain" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand explain" -s h -l help -d 'Print help'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "check" -d 'Report mistakes in descriptions; changes nothing'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "convert" -d 'Write the same network for another tool; changes nothing of the machine\'s'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "verify" -d 'Compare the machine with the description and test the network'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "rehearse" -d 'Apply and verify in namespaces of its own, as an ordinary user; changes nothing of the machine\'s'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "report" -d 'Print the report of the last run'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "handoff" -d 'Give links back to the image\'s other network tools; the network stays'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "leases" -d 'Print the DHCP leases that netapply holds, or give some up'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "explain" -d 'Explain the code of a diagnostic or cause; without CODE, list all codes'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert verify rehearse inventory report handoff leases explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "check" -d 'Report mistakes in descriptions; changes nothing'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "convert" -d 'Write the same network for another tool; changes nothing of the machine\'s'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "persist" -d 'Write the network into a mounted system, for the tool that it uses'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "capture" -d 'Describe the network of this machine as it runs; changes nothing'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "verify" -d 'Compare the machine with the description and test the network'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "rehearse" -d 'Apply and verify in namespaces of its own, as an ordinary user; changes nothing of the machine\'s'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "inventory" -d 'Print this machine\'s links, addresses, routes and rules as JSON'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "report" -d 'Print the report of the last run'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "handoff" -d 'Give links back to the image\'s other network tools; the network stays'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "leases" -d 'Print the DHCP leases that netapply holds, or give some up'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "explain" -d 'Explain the code of a diagnostic or cause; without CODE, list all codes'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -72,6 +72,20 @@ Example: annotate a pull request
 Example: netplan's file for a config drive's description
   netapply convert --to netplan network_data.json > /etc/netplan/50-netapply.yaml")]
     Convert(ConvertOptions),
+    /// Write the network into a mounted system, for the tool that it uses
+    ///
+    /// Without SOURCE, finds the description as a boot would.
+    #[command(after_help = "\
+Example: after an installer, or as a deploy step
+  netapply persist /mnt/root")]
+    Persist(PersistOptions),
+    /// Describe the network of this machine as it runs; changes nothing
+    ///
+    /// Only what is configured: what the kernel made of it, or a lease or router brought, comes again by itself.
+    #[command(after_help = "\
+Example: take the network of an old system along
+  netapply capture > network.yaml")]
+    Capture(CaptureOptions),
     /// Compare the machine with the description and test the network
     ///
     /// Without SOURCE, uses the description that was applied last.
@@ -279,6 +293,44 @@ struct ConvertOptions {
 }
 
 #[derive(Debug, clap::Args)]
+struct PersistOptions {
+    /// Root of the system: a directory
+    #[arg(value_name = "ROOT")]
+    root: String,
+    /// Description to write: a file, a directory, a block device or a disk image
+    #[arg(value_name = "SOURCE")]
+    source: Option<String>,
+    /// Name NICs as on a machine recorded with `netapply inventory`
+    #[arg(long, value_name = "FILE")]
+    inventory: Option<String>,
+    /// Write nothing if the description has an error or the format cannot express all of it
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    links: LinkOptions,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[derive(Debug, clap::Args)]
+struct CaptureOptions {
+    /// The tool to write for
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "netplan")]
+    to: ConvertTo,
+    /// Write the files into this folder; by default a single file goes to standard output
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    output: Option<String>,
+    /// Describe a machine recorded with `netapply inventory` instead
+    #[arg(long, value_name = "FILE")]
+    inventory: Option<String>,
+    /// Write nothing if the format cannot express all of it
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[derive(Debug, clap::Args)]
 struct WaitOptions {
     /// How long to wait for the drive and the NICs, and then again for the network to work
     #[arg(
@@ -425,6 +477,12 @@ pub enum ConvertTo {
     CloudInitV1,
     /// Debian interfaces text: /etc/network/interfaces
     Eni,
+    /// NetworkManager's keyfiles
+    Keyfile,
+    /// A NixOS module with systemd.network
+    Nixos,
+    /// Parameters of the kernel command line for dracut
+    Cmdline,
 }
 
 /// A place that a description of a boot may come from.
@@ -462,6 +520,10 @@ pub enum Command {
     Check,
     /// Write a description for another tool.
     Convert(ConvertTo),
+    /// Write a description into a system below this root.
+    Persist(String),
+    /// Describe the machine.
+    Capture(ConvertTo),
     /// Check whether the network is as described and works.
     Verify,
     /// Apply and verify on stand-ins.
@@ -626,6 +688,8 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
         "apply",
         "check",
         "convert",
+        "persist",
+        "capture",
         "verify",
         "rehearse",
         "inventory",
@@ -796,6 +860,21 @@ impl From<CommandLine> for Args {
                 args.inventory = options.inventory;
                 args.strict = options.strict;
                 args.follow_links = options.links.follow_links;
+                args.log = options.log.log;
+            }
+            CommandLine::Persist(options) => {
+                args.command = Command::Persist(options.root);
+                args.sources.extend(options.source);
+                args.inventory = options.inventory;
+                args.strict = options.strict;
+                args.follow_links = options.links.follow_links;
+                args.log = options.log.log;
+            }
+            CommandLine::Capture(options) => {
+                args.command = Command::Capture(options.to);
+                args.output = options.output;
+                args.inventory = options.inventory;
+                args.strict = options.strict;
                 args.log = options.log.log;
             }
             CommandLine::Inventory(_) => args.command = Command::Inventory,

@@ -1,6 +1,7 @@
 //! The commands: each takes the arguments through the stages and exits with a status.
 
 mod apply;
+mod capture;
 mod check;
 mod convert;
 mod diagram;
@@ -9,6 +10,7 @@ mod handoff;
 mod leases;
 mod lock;
 mod options;
+mod persist;
 mod pipeline;
 mod process;
 mod rehearsal;
@@ -64,6 +66,8 @@ pub fn run(args: &Args) -> Exit {
         Command::DryRun => dry_run::dry_run(args),
         Command::Check => check::check(args),
         Command::Convert(tool) => convert::convert(args, *tool),
+        Command::Persist(root) => persist::persist(args, root),
+        Command::Capture(tool) => capture::capture(args, convert::tool_of(*tool)),
         Command::Inventory => show::inventory(),
         Command::Report => show::report(args),
         Command::Handoff => handoff::undo(args),

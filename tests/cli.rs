@@ -201,3 +201,107 @@ fn convert_writes_files_as_their_tool_wants_them() {
     assert_eq!(code, Some(3), "{messages}");
     assert!(messages.contains(" error: ") && file.contains("ethernets:"), "{file}");
 }
+
+/// Roots of systems that use each tool, made of the few files that tell.
+#[test]
+fn persist_writes_for_the_tool_of_the_system() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/network_data/two-nic-lacp-bond");
+    let persist = |files: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let (path, text) = file.split_once('=').unwrap_or((file, ""));
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match text.strip_prefix("->") {
+                Some(target) => std::os::unix::fs::symlink(target, path).unwrap(),
+                None => std::fs::write(path, text).unwrap(),
+            }
+        }
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_netapply"))
+            .args(["persist".as_ref(), folder.path(), &testdata])
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| {
+            String::from_utf8_lossy(bytes).replace(&folder.path().display().to_string(), "ROOT")
+        };
+        (output.status.code(), text(&output.stdout), text(&output.stderr), folder)
+    };
+    let networkd = [
+        "usr/lib/systemd/systemd-networkd",
+        "etc/systemd/system/multi-user.target.wants/systemd-networkd.service=->/usr/lib/systemd/system/systemd-networkd.service",
+        "etc/group=systemd-network:x:0:\n",
+    ];
+    let manager = [
+        "usr/sbin/NetworkManager",
+        "etc/systemd/system/multi-user.target.wants/NetworkManager.service=->/usr/lib/systemd/system/NetworkManager.service",
+        "etc/NetworkManager/system-connections/Wired.nmconnection=[connection]\n",
+    ];
+
+    let (code, out, err, root) = persist(&networkd);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(
+        out.contains("systemd-networkd: wrote ROOT/etc/systemd/network/10-netapply-aggi.netdev\n"),
+        "{out}"
+    );
+    assert!(!out.contains("may compete"), "{out}");
+    // What is described no longer goes, and what others wrote stays.
+    let below = root.path().join("etc/systemd/network");
+    let header = std::fs::read_to_string(below.join("10-netapply-aggi.network")).unwrap();
+    std::fs::write(below.join("10-netapply-old.network"), header).unwrap();
+    std::fs::write(below.join("05-mine.network"), "[Match]\n").unwrap();
+    let again = std::process::Command::new(env!("CARGO_BIN_EXE_netapply"))
+        .args(["persist".as_ref(), root.path(), &testdata])
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(
+        out.contains("removed") && out.contains("05-mine.network is read, too, and may compete"),
+        "{out}"
+    );
+    assert!(!below.join("10-netapply-old.network").exists() && below.join("05-mine.network").exists());
+
+    // netplan before NetworkManager, NetworkManager before networkd.
+    let all = [&networkd[..], &manager[..]].concat();
+    let (code, out, err, root) = persist(&all);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let connection = root.path().join("etc/NetworkManager/system-connections/netapply-aggi.nmconnection");
+    assert_eq!(std::fs::metadata(&connection).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(out.contains("system-connections/Wired.nmconnection is read, too, and may compete"), "{out}");
+    assert!(out.contains("systemd-networkd is enabled, too"), "{out}");
+    let (_, out, _, root) = persist(&[&all[..], &["usr/sbin/netplan", "usr/bin/cloud-init"]].concat());
+    assert!(root.path().join("etc/netplan/50-netapply.yaml").exists(), "{out}");
+    assert!(out.contains("cloud-init is enabled and may write the network anew"), "{out}");
+
+    // A unit that is masked is none.
+    let masked = [&all[..], &["etc/systemd/system/NetworkManager.service=->/dev/null"]].concat();
+    let (_, out, _, _) = persist(&masked);
+    assert!(out.starts_with("systemd-networkd: wrote"), "{out}");
+
+    let debian = ["sbin/ifup", "etc/systemd/system/multi-user.target.wants/networking.service=->/x"];
+    let (_, out, _, _) = persist(&debian);
+    assert_eq!(out, "ifupdown: wrote ROOT/etc/network/interfaces\n");
+    let usual =
+        "etc/network/interfaces=source /etc/network/interfaces.d/*\nauto lo\niface lo inet loopback\n";
+    let (_, out, _, _) = persist(&[&debian[..], &[usual]].concat());
+    assert_eq!(out, "ifupdown: wrote ROOT/etc/network/interfaces.d/netapply\n");
+    let own = "etc/network/interfaces=auto eth0\niface eth0 inet dhcp\n";
+    let (code, out, err, _) = persist(&[&debian[..], &[own]].concat());
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("reads no other file: add the line"), "{err}");
+
+    let (_, out, _, root) = persist(&["etc/NIXOS"]);
+    assert!(root.path().join("etc/nixos/netapply.nix").exists());
+    assert!(out.contains("a rebuild activates it"), "{out}");
+
+    let (code, out, err, _) = persist(&["etc/hostname"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("no tool is enabled below ROOT"), "{err}");
+    // A link in a foreign system leads into that, not into ours.
+    let outside = tempfile::tempdir().unwrap();
+    let link = format!("etc/systemd/network=->{}", outside.path().display());
+    let (code, _, err, _) = persist(&[&networkd[..], &[link.as_str()]].concat());
+    assert_eq!(code, Some(1));
+    assert!(err.contains("leads out of ROOT"), "{err}");
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}

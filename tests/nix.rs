@@ -238,3 +238,136 @@ fn the_package_holds_the_units_with_its_own_program() {
     }
     assert!(files >= 12, "{files}");
 }
+
+/// What `systemd.network` has of the sections of networkd's files (nixos/modules/system/boot/networkd.nix), and whether they
+/// may be repeated.
+const SECTIONS: &[(&str, &str, bool)] = &[
+    ("NetDev", "netdevConfig", false),
+    ("Bond", "bondConfig", false),
+    ("Bridge", "bridgeConfig", false),
+    ("VLAN", "vlanConfig", false),
+    ("VRF", "vrfConfig", false),
+    ("MACVLAN", "macvlanConfig", false),
+    ("VXLAN", "vxlanConfig", false),
+    ("Tunnel", "tunnelConfig", false),
+    ("Peer", "peerConfig", false),
+    ("WireGuard", "wireguardConfig", false),
+    ("WireGuardPeer", "wireguardPeers", true),
+    ("Match", "matchConfig", false),
+    ("Link", "linkConfig", false),
+    ("Network", "networkConfig", false),
+    ("Address", "addresses", true),
+    ("Route", "routes", true),
+    ("RoutingPolicyRule", "routingPolicyRules", true),
+    ("DHCPv4", "dhcpV4Config", false),
+    ("DHCPv6", "dhcpV6Config", false),
+    ("IPv6AcceptRA", "ipv6AcceptRAConfig", false),
+    ("BridgeVLAN", "bridgeVLANs", true),
+    ("IPoIB", "ipoIBConfig", false),
+];
+
+/// A file of networkd's as `systemd.network` has it.
+fn as_attributes(text: &str) -> Value {
+    let mut file = json!({});
+    for section in text.split("\n[").skip(1) {
+        let (name, lines) = section.split_once("]\n").expect("a section");
+        let mut keys = json!({});
+        for (key, value) in lines.lines().filter_map(|line| line.split_once('=')) {
+            let value = match value.parse::<i64>() {
+                Ok(number) if number.to_string() == value && !key.ends_with("MTUBytes") => json!(number),
+                _ => json!(value),
+            };
+            keys[key] = match keys[key].take() {
+                Value::Null => value,
+                Value::Array(mut all) => {
+                    all.push(value);
+                    Value::Array(all)
+                }
+                first => json!([first, value]),
+            };
+        }
+        let (_, attribute, several) = SECTIONS.iter().find(|(known, ..)| *known == name).expect(name);
+        match (several, file[attribute].take()) {
+            (false, before) => {
+                assert_eq!(before, Value::Null, "[{name}] is there twice");
+                file[attribute] = keys;
+            }
+            (true, Value::Array(mut all)) => {
+                all.push(keys);
+                file[attribute] = Value::Array(all);
+            }
+            (true, _) => file[attribute] = json!([keys]),
+        }
+    }
+    file
+}
+
+/// Every case of testdata as a module: its attributes are the sections that `--to networkd` writes, and nothing else of
+/// NixOS makes a network.
+#[test]
+fn a_module_has_what_networkd_gets() {
+    let folder = tempfile::tempdir().unwrap();
+    let convert = |case: &Path, to: &str, output: &Path| {
+        let run = Command::new(env!("CARGO_BIN_EXE_netapply"))
+            .args(["convert", "--to", to, "--output"])
+            .args([output, case])
+            .output()
+            .expect("netapply runs");
+        drop(run);
+    };
+    let mut modules = BTreeMap::new();
+    for format in std::fs::read_dir(Path::new(ROOT).join("testdata")).unwrap() {
+        for case in std::fs::read_dir(format.unwrap().path()).unwrap() {
+            let case = case.unwrap().path();
+            let own = folder.path().join(modules.len().to_string());
+            convert(&case, "nixos", &own);
+            // WireGuard's keys are not for the store: such a module has less.
+            if own.join("netapply.nix").exists() {
+                convert(&case, "networkd", &own.join("networkd"));
+                modules.insert(modules.len().to_string(), (case, own));
+            }
+        }
+    }
+    assert!(modules.len() > 100, "{}", modules.len());
+    let list = modules.iter().map(|(name, (_, own))| format!("\"{name}\" = {}/netapply.nix;", own.display()));
+    let expression = format!(
+        "let
+          lib = import {ROOT}/tests/nix/nixpkgs/lib.nix;
+          look = file: let
+            inherit (lib.evalModules {{ modules = [ {ROOT}/tests/nix/nixpkgs/nixos.nix file ]; specialArgs.pkgs = {{ }}; }}) config;
+          in {{
+            inherit (config.systemd) network;
+            units = builtins.attrNames config.systemd.services;
+            inherit (config.networking) useDHCP useNetworkd hostName;
+          }};
+        in builtins.mapAttrs (_: look) {{ {} }}",
+        list.collect::<String>()
+    );
+    let output = Command::new("nix-instantiate")
+        .args(["--store", "dummy://", "--eval", "--strict", "--json", "-E", &expression])
+        .output()
+        .unwrap_or_else(|error| panic!("nix-instantiate: {error}: run tests/setup"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let systems: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut files = 0;
+    for (name, (case, own)) in &modules {
+        let system = &systems[name];
+        assert_eq!((&system["useDHCP"], &system["useNetworkd"]), (&json!(false), &json!(true)));
+        assert_eq!(system["units"], json!(["systemd-networkd-wait-online"]), "{}", case.display());
+        let mut secret = false;
+        let mut network = json!({"enable": true, "links": {}, "netdevs": {}, "networks": {}});
+        for file in std::fs::read_dir(own.join("networkd")).unwrap() {
+            let path = file.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let kind = format!("{}s", path.extension().unwrap().to_str().unwrap());
+            secret |= text.contains("\nPrivateKey=") || text.contains("\nPresharedKey=");
+            network[kind][path.file_stem().unwrap().to_str().unwrap()] = as_attributes(&text);
+            files += 1;
+        }
+        if secret {
+            continue;
+        }
+        assert_eq!(system["network"], network, "{}", case.display());
+    }
+    assert!(files > 500, "{files}");
+}

@@ -26,7 +26,12 @@ impl Called {
         self.names.get(id).map_or(id, String::as_str)
     }
 
-    /// Names a NIC. False, with a diagnostic, if only the machine knows the name.
+    /// Gives a link that is made another name.
+    pub(super) fn rename(&mut self, id: &str, name: String) {
+        self.names.insert(id.to_owned(), name);
+    }
+
+    /// Gives a NIC its name. False, with a diagnostic, where only the machine could tell it.
     pub(super) fn nic(&mut self, link: &Link, names: &Names<'_>, losses: &mut Losses) -> bool {
         let select = &link.select;
         let exact = match &select.name {
@@ -41,7 +46,7 @@ impl Called {
             Naming::Keep | Naming::Generate => None,
         };
         let by_mac = select.mac.filter(|_| !beside);
-        let is_name = |id: &&str| IfName::new(id).is_ok() && !id.contains('.') && !WORDS.contains(id);
+        let is_name = |id: &&str| IfName::to_give(id).is_ok() && !id.contains('.') && !WORDS.contains(id);
         let id = Some(link.id.as_str()).filter(is_name);
         let guessed = by_mac.and_then(|_| given.or(exact).or(id));
         let Some(name) = by_name.or(names.nic(link)).or(guessed) else {

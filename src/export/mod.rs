@@ -4,12 +4,17 @@
 //! the line that asks for it, and is never dropped silently. `format` and this room share one table of facts:
 //! `format`'s.
 
+mod cmdline;
 mod debian;
 mod eni;
+mod ini;
+mod keyfile;
 mod netplan;
 mod network_data;
 mod networkd;
+mod nixos;
 mod nmstate;
+mod plain;
 mod tree;
 mod v1;
 
@@ -17,10 +22,11 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::model::attribute::OptionValue;
+use crate::format::value::Mode;
+use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
     Activation, Address, Desired, Dynamic, Family, Kind, Link, Located, NamePattern, Place, Resolver, Route,
-    RouteKind,
+    RouteKind, is_plain,
 };
 use crate::resolve::{Resolved, ResolvedLink};
 
@@ -39,6 +45,12 @@ pub enum Tool {
     CloudInitV1,
     /// Debian interfaces text.
     Eni,
+    /// NetworkManager's keyfiles.
+    Keyfile,
+    /// A module for NixOS, with `systemd.network`.
+    Nixos,
+    /// Parameters of the kernel command line, for dracut.
+    Cmdline,
 }
 
 impl Tool {
@@ -50,9 +62,17 @@ impl Tool {
         ("network_data", Tool::NetworkData),
         ("v1", Tool::CloudInitV1),
         ("eni", Tool::Eni),
+        ("keyfile", Tool::Keyfile),
+        ("nixos", Tool::Nixos),
+        ("cmdline", Tool::Cmdline),
     ];
 
-    /// Its name for a person.
+    /// Its files are YAML or JSON, in which any text is quoted.
+    fn quotes(self) -> bool {
+        matches!(self, Tool::Netplan | Tool::Nmstate | Tool::NetworkData | Tool::CloudInitV1)
+    }
+
+    /// The name for a person.
     fn name(self) -> &'static str {
         match self {
             Tool::Netplan => "netplan",
@@ -61,6 +81,9 @@ impl Tool {
             Tool::NetworkData => "network_data.json",
             Tool::CloudInitV1 => "cloud-init v1",
             Tool::Eni => "interfaces text",
+            Tool::Keyfile => "NetworkManager",
+            Tool::Nixos => "NixOS",
+            Tool::Cmdline => "the command line",
         }
     }
 }
@@ -86,6 +109,7 @@ pub enum Part {
     Select,
     Naming,
     Mac,
+    Mtu,
     Parent,
     Members,
     Settings,
@@ -127,15 +151,20 @@ pub struct Exported {
 
 /// Writes a description for a tool. `resolved` is the same description resolved on a machine, for the names of links.
 pub fn export(tool: Tool, desired: &Desired, resolved: &Resolved) -> Exported {
-    let mut losses = Losses { tool: tool.name(), list: Vec::new() };
+    let mut losses = Losses { tool: tool.name(), list: Vec::new(), unfit: HashMap::new() };
     let names = Names::new(resolved);
+    let plain = (!tool.quotes()).then(|| plain::plain(desired, &names, &mut losses));
+    let desired = plain.as_ref().unwrap_or(desired);
     let files = match tool {
         Tool::Netplan => netplan::write(desired, &names, &mut losses),
-        Tool::Networkd => networkd::write(desired, &names, &mut losses),
+        Tool::Networkd => networkd::write(desired, &names, networkd::can_make, &mut losses),
         Tool::Nmstate => nmstate::write(desired, &names, &mut losses),
         Tool::NetworkData => network_data::write(desired, &names, &mut losses),
         Tool::CloudInitV1 => v1::write(desired, &names, &mut losses),
         Tool::Eni => eni::write(desired, &names, &mut losses),
+        Tool::Keyfile => keyfile::write(desired, &names, &mut losses),
+        Tool::Nixos => nixos::write(desired, &names, &mut losses),
+        Tool::Cmdline => cmdline::write(desired, &names, &mut losses),
     };
     Exported { files, losses: losses.list }
 }
@@ -144,10 +173,17 @@ pub fn export(tool: Tool, desired: &Desired, resolved: &Resolved) -> Exported {
 const HEADER: &str =
     "# Written by netapply convert. Changes to this file are lost when it is written again.\n";
 
+/// Whether a file was written by an earlier run.
+pub fn is_ours(text: &str) -> bool {
+    text.starts_with(HEADER)
+}
+
 /// Collects what is lost.
 struct Losses {
     tool: &'static str,
     list: Vec<ExportLoss>,
+    /// Links whose name the tool takes for something else, and that name.
+    unfit: HashMap<String, String>,
 }
 
 impl Losses {
@@ -321,8 +357,26 @@ fn servers<'a>(resolver: &'a Resolver, called: impl Fn(&'a str) -> &'a str) -> i
     })
 }
 
-/// Reports the parts of a NIC's match and name that the tool does not support. `None` if it cannot identify the NIC at
-/// all; else the MAC address, or the NIC's name.
+/// A name as a part of a file's: letters, digits and a few signs.
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
+}
+
+/// The tunnels of ip-tunnel(8).
+fn is_tunnel(kind: Kind) -> bool {
+    Mode::all().any(|mode| mode.kind == kind)
+}
+
+/// What a tunnel carries, in netplan's words; `None` of anything else.
+fn tunnel_mode(link: &Link) -> Option<&'static Mode> {
+    let inside = link.settings.word("mode");
+    Mode::all()
+        .filter(|mode| mode.kind == link.kind)
+        .find(|mode| inside.is_none_or(|word| word == mode.inside()))
+}
+
+/// Reports what of a NIC's match and name the tool knows nothing of. `None` where it cannot say which NIC is meant at
+/// all; else the MAC address, or the name that the NIC has.
 fn nic<'a>(link: &'a Link, names: &'a Names<'_>, losses: &mut Losses) -> Option<Nic<'a>> {
     let select = &link.select;
     let exact = match &select.name {
@@ -468,7 +522,8 @@ impl<'a> Names<'a> {
 
     /// The name of a NIC of the machine; `None` if only the description is known, or the NIC is missing.
     fn nic(&self, link: &Link) -> Option<&str> {
-        self.by_id.get(link.id.as_str()).filter(|resolved| !resolved.stand_in)?.current.as_deref()
+        let resolved = self.by_id.get(link.id.as_str()).filter(|resolved| !resolved.stand_in)?;
+        resolved.current.as_deref().filter(|name| is_plain(name))
     }
 }
 
@@ -536,7 +591,11 @@ fn expressible(
     let mut links = desired.links.clone();
     let mut lost: HashSet<String> = HashSet::new();
     links.retain(|link| {
-        let can = can_make(link, losses);
+        let unfit = losses.unfit.get(&link.id).cloned();
+        if let Some(name) = &unfit {
+            losses.none(link, Part::Kind, link.at, format_args!("name as \"{}\"", name.escape_debug()));
+        }
+        let can = unfit.is_none() && can_make(link, losses);
         if !can {
             lost.insert(link.id.clone());
         }
@@ -569,12 +628,41 @@ fn expressible(
         for member in go {
             losses.none(link, Part::Members, member.at, format_args!("member \"{}\"", member.value));
         }
+        without_lost(link, &lost, losses);
     }
     links
 }
 
-/// Where to put global settings in a tool that has them on links only: the link with a default route, else the first
-/// that has an address, else the first.
+/// Takes away what else of a link names one that is left out: options, next hops, the link of a name server.
+fn without_lost(link: &mut Link, lost: &HashSet<String>, losses: &mut Losses) {
+    let is_gone = |option: &str, value: &OptionValue| {
+        let is_link = attribute::of(link.kind, option).is_some_and(|row| row.form == Form::Link);
+        matches!(value, OptionValue::Text(id) if is_link && lost.contains(id))
+    };
+    let gone: Vec<(&'static str, Place)> = link
+        .settings
+        .0
+        .iter()
+        .filter(|(option, setting)| is_gone(option, &setting.value))
+        .map(|(option, setting)| (*option, setting.at))
+        .collect();
+    for (option, at) in gone {
+        losses.none(link, Part::Settings, at, format_args!("{option}: that link is left out"));
+        link.settings.0.remove(option);
+    }
+    let (stay, go): (Vec<Route>, Vec<Route>) =
+        std::mem::take(&mut link.routes).into_iter().partition(|route| {
+            route.more.iter().all(|hop| hop.link.as_ref().is_none_or(|id| !lost.contains(id)))
+        });
+    link.routes = stay;
+    for route in go {
+        losses.none(link, Part::Routes, route.at, format_args!("route to {} by such a link", route.to));
+    }
+    let zones = std::mem::take(&mut link.resolver.zones);
+    link.resolver.zones = zones.into_iter().filter(|(_, zone)| !lost.contains(zone)).collect();
+}
+
+/// Where to put what belongs to no link in a tool that has such things at links only: the link with a default route,
 /// else the first that has an address, else the first.
 fn main_link(links: &[Link]) -> Option<usize> {
     let with = |what: fn(&Link) -> bool| links.iter().position(what);

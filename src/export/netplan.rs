@@ -1,21 +1,22 @@
 //! netplan v2, by its reader's tables.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::tree::{Map, OutputTree, yaml};
 use super::{
-    DHCP_OPTIONS, File, HEADER, Links, Losses, Names, Part, expressible, host_name, lacking_address,
-    lacking_dhcp, lacking_match, machine_wide, other_protocol, servers,
+    DHCP_OPTIONS, File, HEADER, Links, Losses, Names, Part, expressible, host_name, is_tunnel,
+    lacking_address, lacking_dhcp, lacking_match, machine_wide, other_protocol, tunnel_mode,
 };
 use crate::format::netplan::options::{BOND, BRIDGE, How, Parameter, VXLAN};
 use crate::format::netplan::{OFFLOADS, PORT, is_id, section};
-use crate::format::value::{Mode, VIRTUAL};
+use crate::format::value::VIRTUAL;
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, DhcpOptions, Dynamic, Family, Kind, Link,
-    NamePattern, Naming, Peer, Resolver, Route, Rule, Scope, Wireguard,
+    Located, NamePattern, Naming, Peer, Route, Rule, Scope, Wireguard,
 };
 
 /// netplan's file, which others may not read: it may contain keys.
@@ -63,11 +64,6 @@ fn can_make(link: &Link, names: &Names<'_>, losses: &mut Losses) -> bool {
     lacks.is_none()
 }
 
-/// The tunnels of ip-tunnel(8).
-fn is_tunnel(kind: Kind) -> bool {
-    Mode::all().any(|mode| mode.kind == kind)
-}
-
 fn tunnel_lacks(link: &Link) -> Option<String> {
     let noun = link.kind.noun();
     match tunnel_mode(link) {
@@ -77,15 +73,7 @@ fn tunnel_lacks(link: &Link) -> Option<String> {
     }
 }
 
-/// netplan's name for a tunnel's inner protocol.
-fn tunnel_mode(link: &Link) -> Option<&'static Mode> {
-    let inside = link.settings.word("mode");
-    Mode::all()
-        .filter(|mode| mode.kind == link.kind)
-        .find(|mode| inside.is_none_or(|word| word == mode.inside()))
-}
-
-/// netplan's id of each link: the name of a software link, and the id of a NIC if it is valid.
+/// netplan's id of each link: the name of a link that netplan makes, and the id of a NIC where it can be one.
 fn ids(links: &[Link], names: &Names<'_>) -> HashMap<String, String> {
     let mut ids: HashMap<String, String> = HashMap::new();
     let mut taken: HashSet<String> = HashSet::new();
@@ -146,7 +134,7 @@ impl Writer<'_> {
         let routes = link.routes.iter().filter_map(|route| write_route(link, route, &far, losses));
         out.put_filled("routes", routes.collect::<Vec<_>>());
         out.put_filled("routing-policy", link.rules.iter().map(write_rule).collect::<Vec<_>>());
-        out.put_filled("nameservers", self.resolver(&link.resolver));
+        out.put_filled("nameservers", name_servers(link, losses));
         ipv6(link, &mut out, losses);
         activation(link, &mut out, losses);
         self.port(link, &mut out, losses);
@@ -367,13 +355,26 @@ impl Writer<'_> {
             (_, other) => OutputTree::Text(other.to_string()),
         })
     }
+}
 
-    fn resolver(&self, resolver: &Resolver) -> Map {
-        let mut out = Map::default();
-        out.put_filled("addresses", OutputTree::texts(servers(resolver, |zone| self.id(zone))));
-        out.put_filled("search", OutputTree::texts(resolver.search.iter().map(|domain| &domain.value)));
-        out
+/// The name servers of a link. netplan takes addresses without a zone: a link-local one is asked through its own link.
+fn name_servers(link: &Link, losses: &mut Losses) -> Map {
+    let mut out = Map::default();
+    let resolver = &link.resolver;
+    let is_own = |server: &IpAddr| resolver.zones.get(server).is_none_or(|zone| *zone == link.id);
+    let (own, others): (Vec<Located<IpAddr>>, Vec<_>) =
+        resolver.servers.iter().copied().partition(|server| is_own(&server.value));
+    for server in others {
+        losses.none(
+            link,
+            Part::Resolver,
+            server.at,
+            format_args!("name server {} on another link", server.value),
+        );
     }
+    out.put_filled("addresses", OutputTree::texts(own.iter().map(|server| server.value)));
+    out.put_filled("search", OutputTree::texts(resolver.search.iter().map(|domain| &domain.value)));
+    out
 }
 
 /// Kernel defaults, so that nothing is lost if netplan cannot express them.

@@ -1,11 +1,11 @@
 //! systemd-networkd's files: a `.netdev` for each software link, a `.network` for every link, a `.link` for the
 //! settings of a NIC that udev applies. Keys from systemd.netdev(5), systemd.network(5) and systemd.link(5).
 
-use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 
+use super::ini::Ini;
 use super::{
-    Above, DHCP_OPTIONS, File, HEADER, Links, Losses, Names, Part, expressible, host_name, lacking_dhcp,
+    Above, DHCP_OPTIONS, File, Links, Losses, Names, Part, expressible, file_name, host_name, lacking_dhcp,
     lacking_match, machine_wide,
 };
 use crate::format::netplan::OFFLOADS;
@@ -18,7 +18,12 @@ use crate::model::{
 /// Files that may contain keys are for networkd alone.
 const KEYS: u32 = 0o640;
 
-pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
+pub(super) fn write(
+    desired: &Desired,
+    names: &Names<'_>,
+    can_make: fn(&Link, &mut Losses) -> bool,
+    losses: &mut Losses,
+) -> Vec<File> {
     let mut links = expressible(desired, can_make, true, losses);
     host_name(desired, losses);
     machine_wide(desired, &mut links, losses);
@@ -40,12 +45,8 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     files
 }
 
-/// Letters, digits and a few signs.
-fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
-}
-
-fn can_make(link: &Link, losses: &mut Losses) -> bool {
+/// Whether networkd has such links at all; says so where it has none.
+pub(super) fn can_make(link: &Link, losses: &mut Losses) -> bool {
     let no_key = link.wireguard.as_ref().is_none_or(|wireguard| wireguard.private_key.is_none());
     if link.kind == Kind::Wireguard && no_key {
         losses.none(link, Part::Kind, link.at, "WireGuard link without a private key");
@@ -54,32 +55,14 @@ fn can_make(link: &Link, losses: &mut Losses) -> bool {
     true
 }
 
-/// A file of sections.
-#[derive(Default)]
-struct Ini(String);
-
 impl Ini {
-    fn section(&mut self, name: &str) {
-        let _ = write!(self.0, "\n[{name}]\n");
-    }
-
-    fn put(&mut self, key: &str, value: impl Display) {
-        let _ = writeln!(self.0, "{key}={value}");
-    }
-
-    fn put_some(&mut self, key: &str, value: Option<impl Display>) {
-        if let Some(value) = value {
-            self.put(key, value);
-        }
-    }
-
     fn switch(&mut self, key: &str, on: bool) {
         self.put(key, yes(on));
     }
 
     fn file(self, name: String, mode: u32) -> File {
         let group = (mode == KEYS).then_some("systemd-network");
-        File { name, mode, group, text: format!("{HEADER}{}", self.0) }
+        File { name, mode, group, text: self.text() }
     }
 }
 
@@ -232,7 +215,7 @@ impl Writer<'_> {
             // Without a policy the NIC would keep the kernel's name.
             _ => own.put("NamePolicy", "keep kernel database onboard slot path"),
         }
-        let before = own.0.len();
+        let before = own.len();
         if let Naming::Alternative(name) = &link.naming {
             own.put("AlternativeName", &name.value);
         }
@@ -244,13 +227,13 @@ impl Writer<'_> {
                 None => losses.none(link, Part::Features, on.at, format_args!("offload {feature}")),
             }
         }
-        if own.0.len() == before && !matches!(link.naming, Naming::Set(_)) {
+        if own.len() == before && !matches!(link.naming, Naming::Set(_)) {
             return None;
         }
         let mut file = Ini::default();
         matched(link, "OriginalName", &mut file);
         file.section("Link");
-        file.0 += &own.0;
+        file.append(own);
         Some(file.file(format!("{stem}.link"), 0o644))
     }
 
@@ -674,6 +657,7 @@ fn advertisements(link: &Link, file: &mut Ini) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::HEADER;
     use super::*;
     use crate::format::parse;
     use crate::inventory::Inventory;

@@ -1,6 +1,7 @@
 //! The kernel room on the running kernel, in a private network namespace. The oracle is ip(8).
 
 mod apply;
+mod capture;
 mod converge;
 mod ethtool;
 mod faults;

@@ -134,6 +134,11 @@ END
         panic!("the container did not boot within {} s:\n{console}", BOUND.as_secs());
     }
 
+    /// Its file tree, as seen from outside.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
     /// Runs a script in it; status and output.
     pub(crate) fn run(&self, script: &str) -> (i32, String) {
         let leader = self.leader.to_string();

@@ -266,7 +266,7 @@ fn description() -> impl Strategy<Value = Desired> {
 }
 
 fn written(desired: &Desired) -> String {
-    let mut losses = Losses { tool: "netplan", list: Vec::new() };
+    let mut losses = Losses { tool: "netplan", list: Vec::new(), unfit: HashMap::new() };
     let files = write(desired, &Names::new(&Resolved::default()), &mut losses);
     assert!(losses.list.is_empty(), "{:?}", losses.list);
     files.into_iter().next().map_or("network: {}\n".to_owned(), |file| file.text)

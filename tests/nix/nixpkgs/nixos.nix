@@ -37,6 +37,10 @@ in
     systemd.packages = option (types.listOf types.package) [ ];
     systemd.services = option (types.attrsOf (types.submodule unit)) { };
     systemd.network.enable = option types.bool false;
+    systemd.network.links = option (types.attrsOf types.anything) { };
+    systemd.network.netdevs = option (types.attrsOf types.anything) { };
+    systemd.network.networks = option (types.attrsOf types.anything) { };
+    networking.hostName = option types.str "nixos";
     networking.useDHCP = option types.bool true;
     networking.useNetworkd = option types.bool false;
     networking.dhcpcd.enable = option types.bool true;
