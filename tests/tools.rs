@@ -586,10 +586,14 @@ fn made(description: &str) -> Machine {
 /// What `convert --to keyfile` writes makes the network that netapply itself makes, by the kernel's own word.
 #[test]
 fn network_manager_makes_of_what_was_converted_what_netapply_makes() {
-    let own = made(CONVERTED);
+    // NetworkManager has no lifetimes, and sets the cost of a port in /sys, which is read-only in a container.
+    let description = CONVERTED
+        .replace("        - '2001:db8::10/64': {lifetime: 0}\n", "")
+        .replace(", path-cost: {eth1: 77}", "");
+    let own = made(&description);
     let theirs = Machine::boot("full", "rm -f etc/systemd/network/*");
     theirs.ok("systemctl stop systemd-networkd.socket systemd-networkd 2>/dev/null; true");
-    theirs.ok(&format!("cat >/root/net.yaml <<'END'\n{CONVERTED}END"));
+    theirs.ok(&format!("cat >/root/net.yaml <<'END'\n{description}END"));
     let folder = "/etc/NetworkManager/system-connections";
     theirs.ok(&format!("netapply convert --to keyfile --output {folder} /root/net.yaml"));
     theirs.ok("systemctl start NetworkManager");

@@ -167,7 +167,7 @@ mod tests {
             "ethernets: {a: {match: {name: \"X*\"}, dhcp4: true}}",
             "ethernets: {a: {match: {driver: \"X\"}, dhcp4: true}}",
             "ethernets: {a: {match: {name: a, driver: \"X\"}, dhcp4: true}}",
-            "ethernets: {a: {addresses: [{192.0.2.2/24: {label: \"X\"}}], nameservers: {search: [\"X\"]}}}",
+            "ethernets: {a: {addresses: [{192.0.2.2/24: {label: \"X\"}}]}}",
             "ethernets: {a: {addresses: [192.0.2.2/24], nameservers: {addresses: ['fe80::53%X']}}}",
             "ethernets: {a: {dhcp4: true, dhcp4-overrides: {hostname: \"X\"}}}",
             "ethernets: {a: {}}\n  bonds: {\"X\": {interfaces: [a], parameters: {primary: a}, addresses: [192.0.2.2/24]}}",
