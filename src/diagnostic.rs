@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::model::Place;
 use crate::page;
 pub use codes::Code;
-pub use render::{At, DiagnosticRecord, Renderer};
+pub use render::{At, DiagnosticRecord, Renderer, headline};
 
 /// The severity, from harmless to fatal.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -41,15 +41,8 @@ impl Renderer<'_> {
     /// As [`Renderer::render`], onto a page.
     pub fn render_to(&self, page: &mut Page, diagnostic: &Diagnostic) {
         let place = self.place(diagnostic.at);
-        let colon = if place.is_empty() { "" } else { ": " };
         let Diagnostic { severity, message, code, .. } = diagnostic;
-        let look = look(*severity);
-        page.styled(&[
-            (Look::Bold, &format!("{place}{colon}")),
-            (look, &severity.to_string()),
-            (Look::Bold, &format!(": {message}")),
-            (Look::Normal, &format!(" [{code}]")),
-        ]);
+        headline(page, &place, *severity, message, code);
         // A note takes one line only.
         if *severity == Severity::Note {
             return;
@@ -62,7 +55,7 @@ impl Renderer<'_> {
             let number = diagnostic.at.line.to_string();
             page.line(format_args!("  {number} | {line}"));
             let caret = format!("  {:w$} | {:column$}", "", "", w = number.len());
-            page.styled(&[(Look::Normal, &caret), (look, "^")]);
+            page.styled(&[(Look::Normal, &caret), (look(diagnostic.severity), "^")]);
         }
         if let Some(hint) = &diagnostic.hint {
             page.line(format_args!("  hint: {hint}"));
@@ -107,6 +100,17 @@ fn look(severity: Severity) -> Look {
         Severity::Warning => Look::Yellow,
         Severity::Note => Look::Cyan,
     }
+}
+
+/// The first line of a diagnostic: `FILE:LINE:COLUMN: error: MESSAGE [CODE]`.
+pub fn headline(page: &mut Page, place: &str, severity: Severity, message: &str, code: &impl fmt::Display) {
+    let colon = if place.is_empty() { "" } else { ": " };
+    page.styled(&[
+        (Look::Bold, &format!("{place}{colon}")),
+        (look(severity), &severity.to_string()),
+        (Look::Bold, &format!(": {message}")),
+        (Look::Normal, &format!(" [{code}]")),
+    ]);
 }
 
 /// A place in JSON.

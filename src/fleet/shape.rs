@@ -80,13 +80,21 @@ impl Fleet<'_> {
         }
         let mut shapes: Vec<_> = shapes.into_values().filter(|nodes| nodes.len() >= ENOUGH).collect();
         shapes.sort_by_key(|nodes| nodes[0].0);
+        let bond = |(node, link): &(usize, usize)| Some((*node, nodes[*node].links[*link].bond?));
+        let bonds: HashSet<(usize, usize)> = told.iter().filter_map(bond).collect();
         for shape in shapes {
-            self.shape(&shape, &told);
+            self.shape(&shape, &told, &bonds);
         }
     }
 
-    /// Compares the nodes of one shape, each with its links in the shape's order.
-    fn shape(&mut self, shape: &[(usize, Vec<usize>)], told: &HashSet<(usize, usize)>) {
+    /// Compares the nodes of one shape, each with its links in the shape's order. `told` are links that have been
+    /// compared in their subnet, `bonds` those below such links.
+    fn shape(
+        &mut self,
+        shape: &[(usize, Vec<usize>)],
+        told: &HashSet<(usize, usize)>,
+        bonds: &HashSet<(usize, usize)>,
+    ) {
         let nodes = self.nodes;
         let places = shape[0].1.len();
         for place in 0..places {
@@ -94,10 +102,8 @@ impl Fleet<'_> {
                 let index = *order.get(place)?;
                 Some((*node, index, nodes[*node].links.get(index)?))
             };
-            let is_told = |node: usize, index: usize| {
-                let above = nodes[node].links.iter().enumerate().filter(|(_, link)| link.bond == Some(index));
-                told.contains(&(node, index)) || above.map(|(i, _)| (node, i)).any(|l| told.contains(&l))
-            };
+            let is_told =
+                |node: usize, index: usize| told.contains(&(node, index)) || bonds.contains(&(node, index));
             self.alike(Code::FleetMtu, shape, |of| {
                 let (node, index, link) = link(of)?;
                 let counts = !link.addresses.is_empty() && !is_told(node, index);

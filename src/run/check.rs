@@ -52,7 +52,7 @@ pub(super) fn check(args: &Args) -> Exit {
     let done = block_on(async {
         let mut request = request(args, None);
         request.many = true;
-        let mut pool = Pool::new(threads, output.way());
+        let mut pool = Pool::new(threads, output.options());
         let mut paths = Vec::new();
         let mut missing = HashMap::new();
         for source in &args.sources {

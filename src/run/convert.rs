@@ -69,12 +69,9 @@ impl Converted {
 /// # Errors
 /// There is no description: the exit status, after a message.
 pub(super) fn converted(args: &Args, source: Option<&String>, tool: Tool) -> Result<Converted, Exit> {
-    let recorded = match args.inventory.as_deref().map(recorded).transpose() {
+    let recorded = match recorded(args) {
         Ok(recorded) => recorded,
-        Err(why) => {
-            complain(&why);
-            return Err(Exit::Usage);
-        }
+        Err(exit) => return Err(exit),
     };
     let request = request(args, source);
     let mut parsed = match block_on(find(&request)).unwrap_or_else(|error| Err(broken(&error))) {

@@ -78,12 +78,9 @@ struct StepOut {
 
 /// Exit status 3 on any error, 4 without a description, else 0.
 pub(super) fn dry_run(args: &Args) -> Exit {
-    let recorded = match args.inventory.as_deref().map(recorded).transpose() {
+    let recorded = match recorded(args) {
         Ok(recorded) => recorded,
-        Err(why) => {
-            complain(&why);
-            return Exit::Usage;
-        }
+        Err(exit) => return exit,
     };
     let request = request(args, args.sources.first());
     let found = match block_on(find(&request)).unwrap_or_else(|error| Err(broken(&error))) {
@@ -133,11 +130,17 @@ pub(super) fn dry_run(args: &Args) -> Exit {
     show(args, &source, &parsed, &resolved, &plan, exit)
 }
 
-/// A machine that was recorded.
-pub(super) fn recorded(file: &str) -> Result<Inventory, String> {
-    let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
-    serde_json::from_str(&text)
-        .map_err(|e| format!("{file} is not an inventory: {e}; create one with netapply inventory"))
+/// The machine that `--inventory` names; the exit code if it cannot be read.
+pub(super) fn recorded(args: &Args) -> Result<Option<Inventory>, Exit> {
+    let read = |file: &String| -> Result<Inventory, String> {
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
+        serde_json::from_str(&text)
+            .map_err(|e| format!("{file} is not an inventory: {e}; create one with netapply inventory"))
+    };
+    args.inventory.as_ref().map(read).transpose().map_err(|why| {
+        complain(&why);
+        Exit::Usage
+    })
 }
 
 /// The plan for the machine that the user is on, as far as they may read its state.

@@ -63,12 +63,9 @@ impl Before {
 
 /// Exits as `apply` does.
 pub(super) fn rehearse(args: &Args) -> Exit {
-    let recorded = match args.inventory.as_deref().map(recorded).transpose() {
+    let recorded = match recorded(args) {
         Ok(recorded) => recorded,
-        Err(why) => {
-            complain(&why);
-            return Exit::Usage;
-        }
+        Err(exit) => return exit,
     };
     let machine = Machine::default();
     let mut before = Before::observe(&machine);

@@ -13,11 +13,11 @@ use super::entry::{CheckedSource, ToldDiagnostic};
 use super::work::{CheckOptions, Checked};
 use super::{is_text, junit, sarif};
 use crate::cli::{Args, OutputFormat};
-use crate::diagnostic::{At, Code, DiagnosticRecord, Renderer, Severity};
+use crate::diagnostic::{At, Code, DiagnosticRecord, Renderer, Severity, headline};
 use crate::fleet::booted::BootedNode;
 use crate::fleet::policy::FleetPolicy;
 use crate::fleet::{self, FleetNode, table};
-use crate::page::{Look, Page, Style};
+use crate::page::{Page, Style};
 use crate::source::Directory;
 
 /// A run that takes longer shows its progress on a terminal.
@@ -108,7 +108,7 @@ impl<'a> CheckOutput<'a> {
     }
 
     /// How descriptions are checked for this output.
-    pub(super) fn way(&self) -> CheckOptions {
+    pub(super) fn options(&self) -> CheckOptions {
         let style = is_text(self.args).then(|| if self.args.table { Style::Plain } else { stdout_style() });
         CheckOptions { for_ironic: self.args.for_ironic, style, facts: self.args.fleet || self.args.table }
     }
@@ -367,17 +367,7 @@ impl<'a> CheckOutput<'a> {
 fn beside(record: &DiagnosticRecord, style: Style) -> Page {
     let mut page = Page::new(style);
     let place = record.at.as_ref().map_or_else(String::new, At::to_string);
-    let look = match record.severity {
-        Severity::Error => Look::Red,
-        Severity::Warning => Look::Yellow,
-        Severity::Note => Look::Cyan,
-    };
-    page.styled(&[
-        (Look::Bold, &format!("{place}: ")),
-        (look, &record.severity.to_string()),
-        (Look::Bold, &format!(": {}", record.message)),
-        (Look::Normal, &format!(" [{}]", record.code)),
-    ]);
+    headline(&mut page, &place, record.severity, &record.message, &record.code);
     if let Some(related) = &record.related {
         page.line(format_args!("  the other is at {related}"));
     }

@@ -63,13 +63,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(threads: usize, way: CheckOptions) -> Pool {
+    pub(super) fn new(threads: usize, options: CheckOptions) -> Pool {
         let (jobs, queue) = sync_channel(WAITING);
         let (to, results) = channel();
         let queue = Arc::new(Mutex::new(queue));
         let start = |_| {
             let (queue, to) = (Arc::clone(&queue), to.clone());
-            std::thread::spawn(move || work(&queue, &to, way))
+            std::thread::spawn(move || work(&queue, &to, options))
         };
         let threads = (0..threads).map(start).collect();
         Pool { jobs: Some(jobs), results, given: 0, next: 0, early: BTreeMap::new(), threads }
@@ -113,18 +113,18 @@ impl Pool {
     }
 }
 
-fn work(queue: &Mutex<Receiver<(usize, CheckJob)>>, to: &Sender<(usize, Checked)>, way: CheckOptions) {
+fn work(queue: &Mutex<Receiver<(usize, CheckJob)>>, to: &Sender<(usize, Checked)>, options: CheckOptions) {
     loop {
         // Only the waiting is under the lock.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((number, job)) = job else { return };
-        if to.send((number, checked(job, way))).is_err() {
+        if to.send((number, checked(job, options))).is_err() {
             return;
         }
     }
 }
 
-fn checked(job: CheckJob, way: CheckOptions) -> Checked {
+fn checked(job: CheckJob, options: CheckOptions) -> Checked {
     let mut host_name = None;
     let (source, node, mut parsed) = match job {
         CheckJob::Missing(source, problem) => {
@@ -140,20 +140,20 @@ fn checked(job: CheckJob, way: CheckOptions) -> Checked {
             (name.to_string(), Some(node), description.read(&name, &content))
         }
     };
-    if way.for_ironic {
+    if options.for_ironic {
         format::for_ironic(&mut parsed);
     }
     let Parsed { desired, diagnostics, texts, format } = parsed;
-    let facts = way.facts.then(|| {
+    let facts = options.facts.then(|| {
         let name = node.clone().unwrap_or_else(|| source.clone());
         let files = texts.iter().map(|text| text.name.clone()).collect();
         FleetNode::new(name, files, &desired, host_name)
     });
-    let renderer = Renderer { texts: &texts, style: way.style.unwrap_or_default() };
+    let renderer = Renderer { texts: &texts, style: options.style.unwrap_or_default() };
     let diagnostics = diagnostics
         .iter()
         .map(|diagnostic| {
-            let shown = way.style.map(|_| renderer.render(diagnostic)).unwrap_or_default();
+            let shown = options.style.map(|_| renderer.render(diagnostic)).unwrap_or_default();
             (renderer.record(diagnostic), shown)
         })
         .collect();
