@@ -2,13 +2,13 @@
 //! with its own sockets and timers. [`Clients::next`] returns what they learn; nothing here changes a link.
 
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
 };
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -77,7 +77,7 @@ impl Asks {
 }
 
 /// What a client has and has heard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientHas {
     /// DHCPv4.
     Four(Option<Lease>, Account),
@@ -85,7 +85,19 @@ pub enum ClientHas {
     Six(Option<Lease6>, Account6),
 }
 
-/// The state of a link's client.
+impl ClientHas {
+    /// What is news when it changes, beside the lease. A flood of what cannot be read is none.
+    fn heard(&self) -> ClientHas {
+        match self {
+            ClientHas::Four(_, account) => {
+                ClientHas::Four(None, Account { malformed: account.malformed.min(1), ..account.clone() })
+            }
+            ClientHas::Six(_, account) => ClientHas::Six(None, account.clone()),
+        }
+    }
+}
+
+/// How a link's client stands.
 #[derive(Clone, Debug)]
 pub struct News {
     /// The link.
@@ -146,12 +158,12 @@ impl Clients {
         self.stop(&key.0, key.1);
         let (commands, inbox) = unbounded_channel();
         let Job { link, index, asks } = job;
-        let tell = self.tell.clone();
+        let told = Told::new(link, self.tell.clone());
         let task = match asks {
             Asks::Four { config, kept, confirmed } => {
-                tokio::spawn(serve(link, index, config, kept, confirmed, inbox, tell))
+                tokio::spawn(serve(index, config, kept, confirmed, inbox, told))
             }
-            Asks::Six { config, kept } => tokio::spawn(serve6(link, index, config, kept, inbox, tell)),
+            Asks::Six { config, kept } => tokio::spawn(serve6(index, config, kept, inbox, told)),
         };
         self.running.insert(key, Running { index, carrier: false, commands, task });
     }
@@ -206,21 +218,58 @@ impl Clients {
     }
 }
 
+/// What the owner of the clients was told of one.
+struct Told {
+    link: String,
+    tell: UnboundedSender<News>,
+    last: Option<(&'static str, ClientHas)>,
+}
+
+/// What events have made of the lease in force.
+#[derive(Default)]
+struct LeaseChange {
+    changed: bool,
+    lost: Option<LeaseEnd>,
+}
+
+impl LeaseChange {
+    fn bound(&mut self) {
+        *self = LeaseChange { changed: true, lost: None };
+    }
+
+    fn lost(&mut self, why: LeaseEnd) {
+        *self = LeaseChange { changed: true, lost: Some(why) };
+    }
+}
+
+impl Told {
+    fn new(link: String, tell: UnboundedSender<News>) -> Told {
+        Told { link, tell, last: None }
+    }
+
+    /// Tells it where something is new.
+    fn tell(&mut self, state: &'static str, heard: ClientHas, LeaseChange { changed, lost }: LeaseChange) {
+        let now = Some((state, heard.heard()));
+        if changed || self.last != now {
+            let _ = self.tell.send(News { link: self.link.clone(), state, heard, lost, changed });
+            self.last = now;
+        }
+    }
+}
+
 /// Runs a client until it is dropped.
 async fn serve(
-    link: String,
     index: u32,
     config: Config,
     kept: Option<Lease>,
     confirmed: bool,
     mut commands: UnboundedReceiver<Command>,
-    tell: UnboundedSender<News>,
+    mut told: Told,
 ) {
     let mut client = Client::new(config.clone(), kept, confirmed, now());
-    let mut wire = Wire { link: link.clone(), index, config, ip: None, arp: None, udp: None };
+    let mut wire = Wire { link: told.link.clone(), index, config, ip: None, arp: None, udp: None };
     let mut random = unguessable();
     let (mut ip_frame, mut arp_frame) = ([0; BUFFER], [0; 128]);
-    let mut reported = None;
     loop {
         wire.follow(&client);
         let timer = until(client.deadline());
@@ -248,40 +297,32 @@ async fn serve(
             },
         };
         wire.follow(&client);
-        let mut changed = false;
-        let mut lost = None;
+        let mut change = LeaseChange::default();
         for output in outputs {
             match output {
-                Output::Bound(_) => changed = true,
-                Output::Lost(why) => (changed, lost) = (true, Some(why)),
+                Output::Bound(_) => change.bound(),
+                Output::Lost(why) => change.lost(why),
                 output => wire.send(&output).await,
             }
         }
-        // A flood of unreadable packets is not reported.
-        let account = Account { malformed: client.account().malformed.min(1), ..client.account().clone() };
-        let state = (client.state(), account);
-        if changed || reported.as_ref() != Some(&state) {
-            let heard = ClientHas::Four(client.lease().cloned(), client.account().clone());
-            let _ = tell.send(News { link: link.clone(), state: state.0, heard, lost, changed });
-            reported = Some(state);
-        }
+        let heard = ClientHas::Four(client.lease().cloned(), client.account().clone());
+        told.tell(client.state(), heard, change);
     }
 }
 
 /// Runs a DHCPv6 client until it is dropped.
 async fn serve6(
-    link: String,
     index: u32,
     config: Config6,
     kept: Option<Lease6>,
     mut commands: UnboundedReceiver<Command>,
-    tell: UnboundedSender<News>,
+    mut told: Told,
 ) {
+    let link = told.link.clone();
     let mut client = Client6::new(config, kept, now());
     let mut random = unguessable();
     let mut socket: Option<tokio::net::UdpSocket> = None;
     let mut buffer = [0; BUFFER];
-    let mut reported = None;
     let failed = |error: &io::Error| log::debug!("DHCPv6 on {link}: {error}");
     loop {
         match (client.listens(), &socket) {
@@ -317,12 +358,11 @@ async fn serve6(
                 }
             },
         };
-        let mut changed = false;
-        let mut lost = None;
+        let mut change = LeaseChange::default();
         for output in outputs {
             match output {
-                Output6::Bound(_) => changed = true,
-                Output6::Lost(why) => (changed, lost) = (true, Some(why)),
+                Output6::Bound(_) => change.bound(),
+                Output6::Lost(why) => change.lost(why),
                 Output6::Send(payload) => {
                     // The first message may arrive before the socket is open.
                     if socket.is_none() {
@@ -337,25 +377,29 @@ async fn serve6(
                 }
             }
         }
-        let state = (client.state(), client.account().clone());
-        if changed || reported.as_ref() != Some(&state) {
-            let heard = ClientHas::Six(client.lease().cloned(), client.account().clone());
-            let _ = tell.send(News { link: link.clone(), state: state.0, heard, lost, changed });
-            reported = Some(state);
-        }
+        let heard = ClientHas::Six(client.lease().cloned(), client.account().clone());
+        told.tell(client.state(), heard, change);
     }
 }
 
 /// Receives datagrams for the client's port of a link.
 fn client_socket(link: &str) -> io::Result<tokio::net::UdpSocket> {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, CLIENT_PORT6));
+    tokio::net::UdpSocket::from_std(udp_socket(link, any)?)
+}
+
+/// A UDP socket of a link, with this source.
+fn udp_socket(link: &str, from: SocketAddr) -> io::Result<UdpSocket> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd = socket(AddressFamily::Inet6, SockType::Datagram, flags, None)?;
+    let family = if from.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket(family, SockType::Datagram, flags, None)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    if from.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
     setsockopt(&fd, sockopt::BindToDevice, &OsString::from(link))?;
-    let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, CLIENT_PORT6, 0, 0);
-    bind(fd.as_raw_fd(), &SockaddrIn6::from(any))?;
-    tokio::net::UdpSocket::from_std(UdpSocket::from(fd))
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(from))?;
+    Ok(UdpSocket::from(fd))
 }
 
 /// Unpredictable random numbers.
@@ -447,12 +491,7 @@ impl Wire {
     }
 
     fn unicast(&mut self, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> io::Result<()> {
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let fd = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
-        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-        setsockopt(&fd, sockopt::BindToDevice, &OsString::from(&self.link))?;
-        bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(from, CLIENT_PORT)))?;
-        let socket = UdpSocket::from(fd);
+        let socket = udp_socket(&self.link, SocketAddr::from((from, CLIENT_PORT)))?;
         socket.send_to(payload, (to, SERVER_PORT))?;
         self.udp = Some(socket);
         Ok(())

@@ -97,13 +97,20 @@ fn add6(link: &mut ResolvedLink, lease: &Lease6, at: Place, now: Moment) -> Reso
         let (preferred, valid) = (left(leased.preferred_until), left(leased.valid_until).map(|s| s.max(1)));
         link.desired.addresses.push(Address { preferred, valid, ..Address::new(address.into(), at) });
     }
-    let mut resolver = Resolver::default();
-    if link.desired.dhcp4.use_name_servers {
-        resolver.servers.extend(lease.name_servers.iter().map(|ip| Located::new(IpAddr::V6(*ip), at)));
-    }
-    if link.desired.dhcp4.use_domains {
-        resolver.search.extend(lease.search.iter().map(|domain| Located::new(domain.clone(), at)));
-    }
+    names(link, lease.name_servers.iter().map(|ip| IpAddr::V6(*ip)), &lease.search, at)
+}
+
+/// Gives the link the name servers and search domains of a lease that it takes, and returns them.
+fn names(
+    link: &mut ResolvedLink,
+    servers: impl Iterator<Item = IpAddr>,
+    search: &[String],
+    at: Place,
+) -> Resolver {
+    let options = &link.desired.dhcp4;
+    let servers = servers.filter(|_| options.use_name_servers).map(|ip| Located::new(ip, at));
+    let search = search.iter().filter(|_| options.use_domains).map(|domain| Located::new(domain.clone(), at));
+    let resolver = Resolver { servers: servers.collect(), search: search.collect(), ..Resolver::default() };
     link.desired.resolver.merge(&resolver);
     resolver
 }
@@ -142,15 +149,7 @@ fn add(link: &mut ResolvedLink, lease: &Lease, metric: u32, at: Place, now: Mome
     let mtu = mtu.filter(|mtu| *mtu <= 1500 || matches!(link.desired.kind, Kind::Physical | Kind::Bond));
     link.desired.mtu =
         link.desired.mtu.or(mtu.and_then(|mtu| Some(Located::new(Mtu::new(mtu.into()).ok()?, at))));
-    let mut resolver = Resolver::default();
-    if link.desired.dhcp4.use_name_servers {
-        resolver.servers.extend(terms.name_servers.iter().map(|ip| Located::new(IpAddr::V4(*ip), at)));
-    }
-    if link.desired.dhcp4.use_domains {
-        resolver.search.extend(terms.search.iter().map(|domain| Located::new(domain.clone(), at)));
-    }
-    link.desired.resolver.merge(&resolver);
-    resolver
+    names(link, terms.name_servers.iter().map(|ip| IpAddr::V4(*ip)), &terms.search, at)
 }
 
 #[cfg(test)]
