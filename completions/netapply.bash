@@ -115,7 +115,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__apply)
-            opts="-n -h --source --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --handoff --dhcp --dhcp-options --json --log --help"
+            opts="-n -h --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --no-discover --handoff --dhcp --dhcp-options --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -561,7 +561,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__rehearse)
-            opts="-h --inventory --no-modules --strict --no-verify --wait --follow-links --probe --handoff --json --log --help"
+            opts="-h --inventory --no-modules --strict --no-verify --wait --follow-links --probe --no-discover --handoff --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -609,7 +609,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__verify)
-            opts="-h --wait --follow-links --probe --json --log --help"
+            opts="-h --wait --follow-links --probe --no-discover --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

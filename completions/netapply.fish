@@ -54,12 +54,13 @@ none\t'Tell none'"
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l dhcp -d 'Who asks for DHCP leases' -r -f -a "auto\t'The image\'s client where one is enabled, else netapply'
 own\t'netapply'
 image\t'The image\'s client'"
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l dhcp-options -d 'How netapply asks for DHCP leases: detect=off|fast|standard, ipv6-only, user-class=TEXT, vendor-class=TEXT' -r
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l dhcp-options -d 'How netapply asks for DHCP leases: detect=off|fast|standard, ipv6-only, rapid-commit, user-class=TEXT, vendor-class=TEXT' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l log -d 'Log level: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s n -l dry-run -d 'Print the plan; changes nothing'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l strict -d 'All or nothing: an error in the description prevents any change, and a failed step undoes the steps before it'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l no-verify -d 'Do not test whether the network works'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l follow-links -d 'Follow symbolic links that lead out of a directory'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l no-discover -d 'Do not ask DHCP servers and routers which subnet a port is in when something fails there'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l format -d 'Output format of diagnostics' -r -f -a "text\t'For a person'
@@ -117,6 +118,7 @@ complete -c netapply -n "__fish_netapply_using_subcommand verify" -l wait -d 'Ho
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l probe -d 'A target that must answer: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT or ping://HOST; can be repeated' -r
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l log -d 'Log level: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l follow-links -d 'Follow symbolic links that lead out of a directory'
+complete -c netapply -n "__fish_netapply_using_subcommand verify" -l no-discover -d 'Do not ask DHCP servers and routers which subnet a port is in when something fails there'
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l inventory -d 'Rehearse on the NICs of a machine recorded with `netapply inventory`' -r
@@ -129,6 +131,7 @@ complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l no-module
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l strict -d 'All or nothing, as with `apply`'
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l no-verify -d 'Do not test whether the network works'
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l follow-links -d 'Follow symbolic links that lead out of a directory'
+complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l no-discover -d 'Do not ask DHCP servers and routers which subnet a port is in when something fails there'
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand inventory" -l json -d 'Print JSON; the schemas are in docs/schema'

@@ -174,7 +174,7 @@ struct ApplyOptions {
     /// Who asks for DHCP leases
     #[arg(long, value_enum, value_name = "WHO")]
     dhcp: Option<Dhcp>,
-    /// How netapply asks for DHCP leases: detect=off|fast|standard, ipv6-only, user-class=TEXT, vendor-class=TEXT
+    /// How netapply asks for DHCP leases: detect=off|fast|standard, ipv6-only, rapid-commit, user-class=TEXT, vendor-class=TEXT
     #[arg(long, value_name = "LIST")]
     dhcp_options: Option<String>,
     #[command(flatten)]
@@ -363,6 +363,9 @@ struct NetworkOptions {
     /// A target that must answer: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT or ping://HOST; can be repeated
     #[arg(long = "probe", value_name = "URL")]
     probes: Vec<String>,
+    /// Do not ask DHCP servers and routers which subnet a port is in when something fails there
+    #[arg(long)]
+    no_discover: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -613,6 +616,8 @@ pub struct Args {
     pub wait: bool,
     /// The seconds of `--wait`.
     pub wait_for: Option<Duration>,
+    /// Unless `--no-discover`.
+    pub discover: bool,
     /// `--probe`, each one.
     pub probes: Vec<String>,
     /// Unless `--handoff none`.
@@ -782,6 +787,7 @@ impl From<CommandLine> for Args {
             verify: true,
             wait: false,
             wait_for: None,
+            discover: true,
             probes: Vec::new(),
             handoff: None,
             dhcp: None,
@@ -919,6 +925,7 @@ impl Args {
         self.wait(options.wait);
         self.follow_links = options.links.follow_links;
         self.probes = options.probes;
+        self.discover = !options.no_discover;
     }
 }
 

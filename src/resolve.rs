@@ -8,6 +8,9 @@ mod names;
 mod nic;
 
 use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::inventory::Inventory;
@@ -78,10 +81,75 @@ pub struct ResolvedLink {
 /// The state of a lease of netapply's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leased {
-    /// It is in force, and included in the described addresses and routes.
-    InForce,
-    /// There is none, for this reason: a clause.
-    Missing(String),
+    /// It is in force, and what it gives is among the described addresses and routes.
+    InForce(Vec<LeaseNote>),
+    /// There is none.
+    Missing(NoLease),
+}
+
+/// What is odd about a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseNote {
+    /// Its server gives no default route.
+    WithoutRouter {
+        /// The server.
+        server: Ipv4Addr,
+    },
+    /// Another server gives out another subnet on the same link.
+    SecondServer {
+        /// The one that was taken.
+        server: Ipv4Addr,
+        /// The other.
+        other: Ipv4Addr,
+        /// What the other offers.
+        offers: Ipv4Net,
+    },
+}
+
+/// Why a link lacks what it is to be given for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoLease {
+    /// What is missing: `DHCP lease`.
+    pub what: &'static str,
+    /// The kind of reason.
+    pub reason: NoLeaseReason,
+    /// The reason in words: a clause.
+    pub why: String,
+}
+
+impl std::fmt::Display for NoLease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+/// Kinds of reasons why nothing was given.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum NoLeaseReason {
+    /// Nothing was asked yet.
+    Pending,
+    /// The link carries nothing.
+    NoCarrier,
+    /// No server answers.
+    Silence,
+    /// A server refuses an address.
+    Refused,
+    /// Another machine uses the address.
+    InUse,
+    /// A server has no address to give.
+    NoAddresses,
+    /// A server offers an address, and then does not grant it.
+    SilentAfterOffer,
+    /// What a server sends cannot be used.
+    Unusable,
+    /// There was a lease, and nobody has renewed it.
+    Expired,
+    /// It was given up by hand, or the network asks for that.
+    Released,
+    /// No router answers.
+    NoAdvertisement,
+    /// A router says that there is DHCPv6, and no server answers.
+    ManagedSilence,
 }
 
 impl Resolved {

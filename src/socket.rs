@@ -52,6 +52,8 @@ pub(crate) struct Received {
     pub(crate) unsummed: bool,
     /// The VLAN tag that the NIC or the kernel stripped from the frame.
     pub(crate) tag: Option<u16>,
+    /// The hop limit of an IPv6 packet, for sockets that want it.
+    pub(crate) hop_limit: Option<u8>,
 }
 
 /// A socket address of any family.
@@ -140,7 +142,24 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Binds to an interface, whatever its current name.
+    /// Takes ICMPv6 packets of this type alone, with their hop limit, and sends with a hop limit that no router lowers
+    /// (RFC 4861, section 6.1).
+    pub(crate) fn icmpv6_of_link(index: u32, kind: u8) -> io::Result<Self> {
+        // linux/icmpv6.h: a set bit keeps the packets of a type away.
+        const ICMP6_FILTER: i32 = 1;
+        let socket = Self::icmp(false, index)?;
+        let mut blocked = [u32::MAX; 8];
+        if let Some(word) = blocked.get_mut(usize::from(kind) / 32) {
+            *word &= !(1 << (kind % 32));
+        }
+        let filter: Vec<u8> = blocked.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        socket.set_bytes(libc::IPPROTO_ICMPV6, ICMP6_FILTER, &filter)?;
+        socket.set(libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
+        socket.set(libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, 255)?;
+        Ok(socket)
+    }
+
+    /// Binds to an interface, whatever it is called by now.
     fn bind_link(&self, index: u32) -> io::Result<()> {
         const SO_BINDTOIFINDEX: i32 = 62;
         match self.set(libc::SOL_SOCKET, SO_BINDTOIFINDEX, i32::try_from(index).unwrap_or(0)) {
@@ -335,6 +354,11 @@ fn receive_now(fd: i32, buffer: &mut [u8]) -> io::Result<Received> {
             let data: Auxdata = unsafe { std::ptr::read_unaligned(libc::CMSG_DATA(header).cast()) };
             received.unsummed = data.status & TP_STATUS_CSUMNOTREADY != 0;
             received.tag = (data.status & TP_STATUS_VLAN_VALID != 0).then_some(data.tag & 0x0fff);
+        }
+        if this.cmsg_level == libc::IPPROTO_IPV6 && this.cmsg_type == libc::IPV6_HOPLIMIT {
+            // SAFETY: the kernel puts an int into such a message.
+            let limit: i32 = unsafe { std::ptr::read_unaligned(libc::CMSG_DATA(header).cast()) };
+            received.hop_limit = u8::try_from(limit).ok();
         }
         // SAFETY: as above.
         header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };

@@ -258,6 +258,8 @@ fn lacking_ipv6(link: &Link, known: &[&str], losses: &mut Losses) {
         ("autoconf", ipv6.autoconf.map(|v| v.at), "switch for addresses from advertised prefixes"),
         ("generation", ipv6.generation.map(|v| v.at), "mode of IPv6 link-local addresses"),
         ("token", ipv6.token.map(|v| v.at), "IPv6 token"),
+        ("ra_name_servers", ipv6.ra_name_servers.map(|v| v.at), "switch for advertised name servers"),
+        ("ra_domains", ipv6.ra_domains.map(|v| v.at), "switch for advertised search domains"),
         ("privacy", ipv6.privacy.map(|v| v.at), "IPv6 privacy extensions"),
         ("mtu", ipv6.mtu.map(|v| v.at), "MTU for IPv6 alone"),
     ];

@@ -567,6 +567,10 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     let asked = link.dynamic.iter().find(|d| d.value == Dynamic::RouterAdvertisements);
     let accept = ipv6.accept_ra.map(|accept| accept.value).or(asked.map(|_| true));
     out.put_some("accept-ra", accept);
+    let mut overrides = Map::default();
+    overrides.put_some("use-dns", ipv6.ra_name_servers.map(|on| on.value));
+    overrides.put_some("use-domains", ipv6.ra_domains.map(|on| on.value));
+    out.put_filled("ra-overrides", overrides);
     if let Some(autoconf) = ipv6.autoconf.filter(|autoconf| accept != Some(true) || !autoconf.value) {
         let what = format!("switch for addresses from advertised prefixes (autoconf {})", autoconf.value);
         losses.none(link, Part::Ipv6, autoconf.at, what);

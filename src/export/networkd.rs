@@ -643,11 +643,15 @@ fn alone(link: &Link) -> bool {
 
 fn advertisements(link: &Link, file: &mut Ini) {
     let autoconf = link.ipv6.autoconf.map(|autoconf| autoconf.value).or(alone(link).then_some(false));
-    if autoconf.is_none() && link.ipv6.token.is_none() {
+    let names = [("UseDNS", link.ipv6.ra_name_servers), ("UseDomains", link.ipv6.ra_domains)];
+    if autoconf.is_none() && link.ipv6.token.is_none() && names.iter().all(|(_, on)| on.is_none()) {
         return;
     }
     file.section("IPv6AcceptRA");
     file.put_some("UseAutonomousPrefix", autoconf.map(yes));
+    for (key, on) in names {
+        file.put_some(key, on.map(|on| yes(on.value)));
+    }
     file.put_some("Token", link.ipv6.token.map(|token| format!("static:{}", token.value)));
     if alone(link) {
         let described = link.routes.iter().any(|route| route.is_default() && route.family() == Family::V6);

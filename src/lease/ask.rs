@@ -1,5 +1,5 @@
-//! Requests leases: the clients of [`super::dhcp4::machine`] and [`super::dhcp6::machine`] on real links, each a task
-//! with its own sockets and timers. [`Clients::next`] returns what they learn; nothing here changes a link.
+//! Asks for leases and router advertisements: the clients of [`super::dhcp4::machine`], [`super::dhcp6::machine`] and
+//! [`super::ra::machine`] on real links, each a task with sockets and timers of its own. What they learn comes out of [`Clients::next`]; nothing here changes a link.
 
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
@@ -8,26 +8,30 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::dhcp4::frame::{self, CLIENT_PORT, SERVER_PORT};
+use super::dhcp4::frame::{self, CLIENT_PORT, FOR_CLIENTS, SERVER_PORT};
 use super::dhcp4::machine::{Account, Arp, Client, ClientEvent, Config, Lease, LeaseEnd, Moment, Output};
 use super::dhcp6::machine::{Account6, Client6, Config6, Event6, Lease6, Output6};
+use super::ra::machine::{RaEvent, RaOutput, Router, Solicitor};
+use super::ra::message::{ADVERTISEMENT, Advertisement, solicitation};
 use crate::machine::clock;
-use crate::model::Family;
+use crate::model::{Dynamic, MacAddr};
 use crate::socket::arp::ETH_P_ARP;
-use crate::socket::{Socket, op, want_tags};
+use crate::socket::{Socket, want_tags};
 
 const ETH_P_IP: u16 = 0x0800;
 /// The ports of DHCPv6, and its servers and relays on a link (RFC 9915, section 7).
 const CLIENT_PORT6: u16 = 546;
 const SERVER_PORT6: u16 = 547;
 const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
-/// Large enough for whole Ethernet frames with a tag.
+/// All routers of a link (RFC 4291, section 2.7.1).
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+/// Whole Ethernet frames with a tag fit.
 const BUFFER: usize = 2048;
 
 /// The time since boot, including suspend.
@@ -65,14 +69,27 @@ pub enum Asks {
         /// An earlier lease.
         kept: Option<Lease6>,
     },
+    /// Routers.
+    Routers {
+        /// The link's address.
+        mac: Option<MacAddr>,
+        /// What they have advertised earlier.
+        kept: Vec<Router>,
+    },
 }
 
 impl Asks {
-    fn family(&self) -> Family {
+    fn what(&self) -> Dynamic {
         match self {
-            Asks::Four { .. } => Family::V4,
-            Asks::Six { .. } => Family::V6,
+            Asks::Four { .. } => Dynamic::Dhcp4,
+            Asks::Six { .. } => Dynamic::Dhcp6,
+            Asks::Routers { .. } => Dynamic::RouterAdvertisements,
         }
+    }
+
+    /// Asks for no address: a client that does is another one.
+    fn is_stateless(&self) -> bool {
+        matches!(self, Asks::Six { config, .. } if config.stateless)
     }
 }
 
@@ -83,6 +100,8 @@ pub enum ClientHas {
     Four(Option<Lease>, Account),
     /// DHCPv6.
     Six(Option<Lease6>, Account6),
+    /// What routers advertise, and how often they were asked in vain.
+    Routers(Vec<Router>, u32),
 }
 
 impl ClientHas {
@@ -93,6 +112,7 @@ impl ClientHas {
                 ClientHas::Four(None, Account { malformed: account.malformed.min(1), ..account.clone() })
             }
             ClientHas::Six(_, account) => ClientHas::Six(None, account.clone()),
+            ClientHas::Routers(_, unanswered) => ClientHas::Routers(Vec::new(), *unanswered),
         }
     }
 }
@@ -122,7 +142,7 @@ enum Command {
 /// The clients of all links.
 #[derive(Debug)]
 pub struct Clients {
-    running: BTreeMap<(String, Family), Running>,
+    running: BTreeMap<(String, Dynamic), Running>,
     tell: UnboundedSender<News>,
     news: UnboundedReceiver<News>,
 }
@@ -130,6 +150,7 @@ pub struct Clients {
 #[derive(Debug)]
 struct Running {
     index: u32,
+    stateless: bool,
     carrier: bool,
     commands: UnboundedSender<Command>,
     task: JoinHandle<()>,
@@ -151,8 +172,10 @@ impl Drop for Clients {
 impl Clients {
     /// Starts a client on a link that has none of this family yet, or was recreated. Needs a tokio runtime.
     pub fn start(&mut self, job: Job) {
-        let key = (job.link.clone(), job.asks.family());
-        if self.running.get(&key).is_some_and(|running| running.index == job.index) {
+        let key = (job.link.clone(), job.asks.what());
+        let stateless = job.asks.is_stateless();
+        let is_same = |running: &Running| running.index == job.index && running.stateless == stateless;
+        if self.running.get(&key).is_some_and(is_same) {
             return;
         }
         self.stop(&key.0, key.1);
@@ -164,20 +187,21 @@ impl Clients {
                 tokio::spawn(serve(index, config, kept, confirmed, inbox, told))
             }
             Asks::Six { config, kept } => tokio::spawn(serve6(index, config, kept, inbox, told)),
+            Asks::Routers { mac, kept } => tokio::spawn(solicit(index, mac, kept, inbox, told)),
         };
-        self.running.insert(key, Running { index, carrier: false, commands, task });
+        self.running.insert(key, Running { index, stateless, carrier: false, commands, task });
     }
 
     /// Ends a client of a link, which keeps its lease.
-    pub fn stop(&mut self, link: &str, family: Family) {
-        if let Some(running) = self.running.remove(&(link.to_owned(), family)) {
+    pub fn stop(&mut self, link: &str, what: Dynamic) {
+        if let Some(running) = self.running.remove(&(link.to_owned(), what)) {
             running.task.abort();
         }
     }
 
-    /// The links that have a client, and its family.
-    pub fn links(&self) -> impl Iterator<Item = (&str, Family)> {
-        self.running.keys().map(|(link, family)| (link.as_str(), *family))
+    /// The links that have a client, and what it asks for.
+    pub fn links(&self) -> impl Iterator<Item = (&str, Dynamic)> {
+        self.running.keys().map(|(link, what)| (link.as_str(), *what))
     }
 
     fn of_link(&mut self, link: &str) -> impl Iterator<Item = &mut Running> {
@@ -229,16 +253,18 @@ struct Told {
 #[derive(Default)]
 struct LeaseChange {
     changed: bool,
+    /// It is the same for longer.
+    prolonged: bool,
     lost: Option<LeaseEnd>,
 }
 
 impl LeaseChange {
     fn bound(&mut self) {
-        *self = LeaseChange { changed: true, lost: None };
+        *self = LeaseChange { changed: true, ..LeaseChange::default() };
     }
 
     fn lost(&mut self, why: LeaseEnd) {
-        *self = LeaseChange { changed: true, lost: Some(why) };
+        *self = LeaseChange { changed: true, lost: Some(why), ..LeaseChange::default() };
     }
 }
 
@@ -248,9 +274,10 @@ impl Told {
     }
 
     /// Tells it where something is new.
-    fn tell(&mut self, state: &'static str, heard: ClientHas, LeaseChange { changed, lost }: LeaseChange) {
+    fn tell(&mut self, state: &'static str, heard: ClientHas, change: LeaseChange) {
+        let LeaseChange { changed, prolonged, lost } = change;
         let now = Some((state, heard.heard()));
-        if changed || self.last != now {
+        if changed || prolonged || self.last != now {
             let _ = self.tell.send(News { link: self.link.clone(), state, heard, lost, changed });
             self.last = now;
         }
@@ -382,7 +409,75 @@ async fn serve6(
     }
 }
 
-/// Receives datagrams for the client's port of a link.
+/// Solicits router advertisements, and remembers them, until it is dropped.
+async fn solicit(
+    index: u32,
+    mac: Option<MacAddr>,
+    kept: Vec<Router>,
+    mut commands: UnboundedReceiver<Command>,
+    mut told: Told,
+) {
+    let mut solicitor = Solicitor::new(kept, now());
+    let mut random = unguessable();
+    let mut buffer = [0; BUFFER];
+    // Open while there is carrier: routers speak unasked, too.
+    let mut socket: Option<Socket> = None;
+    let failed = |link: &str, error: &io::Error| log::debug!("router advertisements on {link}: {error}");
+    loop {
+        let received = async {
+            match &socket {
+                Some(socket) => socket.receive(&mut buffer).await,
+                None => std::future::pending().await,
+            }
+        };
+        let outputs = tokio::select! {
+            command = commands.recv() => match command {
+                Some(Command::Carrier(up)) => {
+                    let open = || Socket::icmpv6_of_link(index, ADVERTISEMENT);
+                    let opened = up.then(open).transpose();
+                    socket = opened.inspect_err(|error| failed(&told.link, error)).ok().flatten();
+                    solicitor.handle(now(), RaEvent::Carrier(up), &mut random)
+                }
+                Some(Command::Release | Command::Duplicate(_)) => continue,
+                None => return,
+            },
+            () = until(solicitor.deadline()) => solicitor.handle(now(), RaEvent::Timer, &mut random),
+            received = received => match received {
+                Ok(received) => {
+                    let packet = buffer.get(..received.length).unwrap_or_default();
+                    let (Some(IpAddr::V6(from)), Some(hops)) = (received.from, received.hop_limit) else { continue };
+                    let Some(heard) = Advertisement::read(from, hops, packet) else { continue };
+                    solicitor.handle(now(), RaEvent::Advertised(from, &heard), &mut random)
+                }
+                Err(error) => {
+                    failed(&told.link, &error);
+                    continue;
+                }
+            },
+        };
+        let mut change = LeaseChange::default();
+        for output in outputs {
+            match output {
+                RaOutput::Changed => change.bound(),
+                RaOutput::Prolonged => change.prolonged = true,
+                RaOutput::Solicit => {
+                    let sent = match &socket {
+                        Some(socket) => socket.send_to(&solicitation(mac), ALL_ROUTERS.into(), index).await,
+                        None => Err(io::ErrorKind::NotConnected.into()),
+                    };
+                    if let Err(error) = sent {
+                        failed(&told.link, &error);
+                        solicitor.handle(now(), RaEvent::Unsent, &mut random);
+                    }
+                }
+            }
+        }
+        let heard = ClientHas::Routers(solicitor.routers().to_vec(), solicitor.unanswered());
+        told.tell(solicitor.state(), heard, change);
+    }
+}
+
+/// Takes what comes for the client's port of a link.
 fn client_socket(link: &str) -> io::Result<tokio::net::UdpSocket> {
     let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, CLIENT_PORT6));
     tokio::net::UdpSocket::from_std(udp_socket(link, any)?)
@@ -497,19 +592,3 @@ impl Wire {
         Ok(())
     }
 }
-
-/// Whole UDP datagrams for the client's port (linux/filter.h).
-const FOR_CLIENTS: [libc::sock_filter; 9] = [
-    // The IP protocol is UDP.
-    op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 23, 0, 0),
-    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 17, 0, 6),
-    // Only the first fragment.
-    op(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 20, 0, 0),
-    op(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0x1fff, 4, 0),
-    // The port after a header of any length.
-    op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 14, 0, 0),
-    op(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 16, 0, 0),
-    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, CLIENT_PORT as u32, 0, 1),
-    op(libc::BPF_RET | libc::BPF_K, BUFFER as u32, 0, 0),
-    op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
-];

@@ -1,5 +1,5 @@
-//! Adds leases to the description, between resolve and plan: addresses with their remaining lifetime, routes, name
-//! servers, MTU. The plan treats them like anything else described.
+//! Leases and what routers advertise become a part of what is described, between resolve and plan: addresses with what is
+//! left of their lifetime, routes, name servers, MTU. The plan treats them like anything else that a description asks for.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +21,16 @@ pub fn asks(link: &ResolvedLink, dynamic: Dynamic) -> bool {
     link.desired.dynamic.iter().any(|asked| asked.value == dynamic)
 }
 
-/// Adds the content of these links' leases. A link without an entry is left to the image.
+/// Whether router advertisements are read on a link: the description leaves it to them or takes them beside other things,
+/// or DHCPv6 needs them for its routes.
+pub fn hears_routers(link: &ResolvedLink) -> bool {
+    match link.desired.ipv6.accept_ra {
+        Some(accept) => accept.value,
+        None => asks(link, Dynamic::RouterAdvertisements) || asks(link, Dynamic::Dhcp6),
+    }
+}
+
+/// Adds what the leases of these links give. A link without an entry is left to the image.
 pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now: Moment) {
     let place = |link: &ResolvedLink, asked: Dynamic| {
         let place = link.desired.dynamic.iter().find(|dynamic| dynamic.value == asked);
@@ -30,19 +39,34 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now
     for link in &mut resolved.links {
         let Some(entry) = entries.get(&link.name) else { continue };
         let leases = !entry.only_dhcp6 && asks(link, Dynamic::Dhcp4)
-            || entry.dhcp6.is_some() && asks(link, Dynamic::Dhcp6);
+            || entry
+                .dhcp6
+                .as_ref()
+                .is_some_and(|six| !six.on_request || six.lease.is_some() || six.lost.is_some())
+            || entry.routers.is_some() && asks(link, Dynamic::RouterAdvertisements);
         if leases {
             link.lease = Some(match entry.lacks(now) {
                 true => Leased::Missing(entry.why(now)),
-                false => Leased::InForce,
+                false => Leased::InForce(entry.notes(now)),
             });
         }
     }
-    for link in resolved.links.iter_mut().filter(|link| asks(link, Dynamic::Dhcp6)) {
-        let Some(six) = entries.get(&link.name).and_then(|entry| entry.dhcp6.as_ref()) else { continue };
-        let at = place(link, Dynamic::Dhcp6);
-        // The kernel itself handles router advertisements, and what it configured stays.
-        if six.lease.is_some() || six.lost.is_some() {
+    for link in &mut resolved.links {
+        let Some(entry) = entries.get(&link.name) else { continue };
+        let advertised = place(link, Dynamic::RouterAdvertisements);
+        for router in entry.routers.iter().flat_map(|ra| ra.in_force(now)) {
+            let search: Vec<String> = router.search(now).map(str::to_owned).collect();
+            let ipv6 = &link.desired.ipv6;
+            let takes = |switch: Option<Located<bool>>| switch.is_none_or(|on| on.value);
+            let takes = (takes(ipv6.ra_name_servers), takes(ipv6.ra_domains));
+            let servers = router.name_servers(now).map(IpAddr::V6);
+            let resolver = names(link, takes, servers, &search, advertised);
+            resolved.resolver.merge(&resolver);
+        }
+        let Some(six) = &entry.dhcp6 else { continue };
+        let at = if six.on_request { advertised } else { place(link, Dynamic::Dhcp6) };
+        // What routers advertise the kernel takes itself, and it stays.
+        if six.lease.as_ref().is_some_and(|lease| !lease.addresses.is_empty()) || six.lost.is_some() {
             let ours = [Dynamic::Dhcp6, Dynamic::RouterAdvertisements];
             link.desired.dynamic.retain(|dynamic| !ours.contains(&dynamic.value));
         }
@@ -97,20 +121,23 @@ fn add6(link: &mut ResolvedLink, lease: &Lease6, at: Place, now: Moment) -> Reso
         let (preferred, valid) = (left(leased.preferred_until), left(leased.valid_until).map(|s| s.max(1)));
         link.desired.addresses.push(Address { preferred, valid, ..Address::new(address.into(), at) });
     }
-    names(link, lease.name_servers.iter().map(|ip| IpAddr::V6(*ip)), &lease.search, at)
+    let takes = (link.desired.dhcp4.use_name_servers, link.desired.dhcp4.use_domains);
+    names(link, takes, lease.name_servers.iter().map(|ip| IpAddr::V6(*ip)), &lease.search, at)
 }
 
-/// Gives the link the name servers and search domains of a lease that it takes, and returns them.
+/// Gives the link those name servers and search domains that it takes, and returns them.
 fn names(
     link: &mut ResolvedLink,
+    (takes_servers, takes_domains): (bool, bool),
     servers: impl Iterator<Item = IpAddr>,
     search: &[String],
     at: Place,
 ) -> Resolver {
-    let options = &link.desired.dhcp4;
-    let servers = servers.filter(|_| options.use_name_servers).map(|ip| Located::new(ip, at));
-    let search = search.iter().filter(|_| options.use_domains).map(|domain| Located::new(domain.clone(), at));
-    let resolver = Resolver { servers: servers.collect(), search: search.collect(), ..Resolver::default() };
+    let servers = servers.filter(|_| takes_servers).map(|ip| Located::new(ip, at));
+    let search = search.iter().filter(|_| takes_domains).map(|domain| Located::new(domain.clone(), at));
+    let mut resolver =
+        Resolver { servers: servers.collect(), search: search.collect(), ..Resolver::default() };
+    resolver.stand_on(&link.name);
     link.desired.resolver.merge(&resolver);
     resolver
 }
@@ -149,7 +176,8 @@ fn add(link: &mut ResolvedLink, lease: &Lease, metric: u32, at: Place, now: Mome
     let mtu = mtu.filter(|mtu| *mtu <= 1500 || matches!(link.desired.kind, Kind::Physical | Kind::Bond));
     link.desired.mtu =
         link.desired.mtu.or(mtu.and_then(|mtu| Some(Located::new(Mtu::new(mtu.into()).ok()?, at))));
-    names(link, terms.name_servers.iter().map(|ip| IpAddr::V4(*ip)), &terms.search, at)
+    let takes = (link.desired.dhcp4.use_name_servers, link.desired.dhcp4.use_domains);
+    names(link, takes, terms.name_servers.iter().map(|ip| IpAddr::V4(*ip)), &terms.search, at)
 }
 
 #[cfg(test)]
@@ -161,6 +189,8 @@ mod tests {
     use crate::inventory::{Inventory, ObservedLink, RouteEntry};
     use crate::lease::dhcp4::machine::LeaseEnd;
     use crate::lease::dhcp4::terms::{self, Terms};
+    use crate::lease::entry::{Entry6, RouterEntry};
+    use crate::lease::ra::machine::Router;
     use crate::model::{Desired, Link, NamePattern, Scope};
     use crate::plan::{Action, plan, script};
     use crate::resolve::{Missing, resolve};
@@ -285,6 +315,50 @@ mod tests {
         let end = Duration::from_millis(900_000 + 600_000);
         join(&mut resolved, &[("eth0".to_owned(), bound())].into(), end - Duration::from_millis(300));
         assert_eq!(resolved.links[0].desired.addresses[0].valid, Some(1));
+    }
+
+    fn routers() -> LeaseEntry {
+        let server = |text: &str, until| (text.parse().unwrap(), until);
+        let router = Router {
+            address: "fe80::1".parse().unwrap(),
+            managed: false,
+            other: false,
+            default_until: 2_000_000,
+            prefixes: Vec::new(),
+            name_servers: vec![server("2001:db8::53", Some(1_100_000)), server("fe80::53", None)],
+            search: vec![("example.org".to_owned(), Some(1_050_000))],
+            until: 2_800_000,
+        };
+        let routers = Some(RouterEntry { routers: vec![router], ..RouterEntry::default() });
+        let dhcp6 = Some(Entry6 { on_request: true, ..Entry6::default() });
+        LeaseEntry { only_dhcp6: true, routers, dhcp6, ..LeaseEntry::new("eth0") }
+    }
+
+    #[test]
+    fn name_servers_of_routers_last_as_long_as_they_say() {
+        let (mut desired, inventory) = machine();
+        desired.links[0].dynamic = vec![Located::new(Dynamic::RouterAdvertisements, Place::NONE)];
+        let of = |desired: &Desired, seconds| {
+            let mut resolved = resolve(desired, &inventory, Missing::Report).0;
+            join(&mut resolved, &[("eth0".to_owned(), routers())].into(), Duration::from_secs(seconds));
+            assert_eq!(resolved.links[0].lease, Some(Leased::InForce(Vec::new())));
+            assert!(
+                asks(&resolved.links[0], Dynamic::RouterAdvertisements),
+                "the kernel takes their addresses"
+            );
+            let resolver = &resolved.links[0].desired.resolver;
+            let servers = resolver.servers.iter().map(|server| resolver.shown(&server.value));
+            (servers.collect::<Vec<_>>(), resolver.search.len(), resolved.resolver.servers.len())
+        };
+        let both = vec!["2001:db8::53".to_owned(), "fe80::53%eth0".to_owned()];
+        assert_eq!(of(&desired, 1000), (both.clone(), 1, 2));
+        assert_eq!(of(&desired, 1060), (both, 0, 2));
+        assert_eq!(of(&desired, 1100), (vec!["fe80::53%eth0".to_owned()], 0, 1));
+        let off = Some(Located::new(false, Place::NONE));
+        desired.links[0].ipv6.ra_name_servers = off;
+        assert_eq!(of(&desired, 1000), (vec![], 1, 0));
+        (desired.links[0].ipv6.ra_name_servers, desired.links[0].ipv6.ra_domains) = (None, off);
+        assert_eq!((of(&desired, 1000).0.len(), of(&desired, 1000).1), (2, 0));
     }
 
     #[test]

@@ -343,7 +343,11 @@ pub struct Ipv6 {
     pub token: Option<Located<Ipv6Addr>>,
     /// Prefer temporary addresses.
     pub privacy: Option<Located<bool>>,
-    /// MTU for IPv6 alone, in bytes.
+    /// Take name servers from router advertisements; unset takes them.
+    pub ra_name_servers: Option<Located<bool>>,
+    /// Take search domains from router advertisements; unset takes them.
+    pub ra_domains: Option<Located<bool>>,
+    /// MTU for IPv6 alone, bytes.
     pub mtu: Option<Located<u32>>,
 }
 

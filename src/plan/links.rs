@@ -430,11 +430,14 @@ impl Planner<'_> {
         let policy = self.advertisements(link);
         // 2 accepts them even on a machine that forwards (Documentation/networking/ip-sysctl).
         let accept_ra = policy.accept.map(|accept| if accept { 2 } else { 0 });
+        let takes_routes = policy.accept == Some(true) && self.state.knows_route_information();
         let privacy = ipv6.privacy.map(|privacy| if privacy.value { 2 } else { 0 });
         let settings = [
             ("accept_ra", accept_ra),
             ("autoconf", policy.autoconf.map(i64::from)),
             ("accept_ra_defrtr", policy.default_route.map(i64::from)),
+            // Without it routes of advertisements are passed over (RFC 4191; rt6_route_rcv in net/ipv6/ndisc.c).
+            ("accept_ra_rt_info_max_plen", takes_routes.then_some(128)),
             ("use_tempaddr", privacy.or((policy.autoconf == Some(false)).then_some(0))),
         ];
         for (option, value) in settings {

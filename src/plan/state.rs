@@ -81,6 +81,11 @@ pub(super) fn key(route: &RouteEntry) -> RouteKey {
 }
 
 impl State {
+    /// The kernel has CONFIG_IPV6_ROUTE_INFO.
+    pub(super) fn knows_route_information(&self) -> bool {
+        self.new_links_ipv6.contains_key("accept_ra_rt_info_max_plen")
+    }
+
     pub(super) fn of(inventory: &Inventory) -> Self {
         let promote_secondaries = inventory.sysctls.get("net/ipv4/conf/all/promote_secondaries") == Some(&1);
         let Inventory { random, machine_id_lasts, .. } = *inventory;

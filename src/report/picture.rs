@@ -206,8 +206,8 @@ impl<'a> Drawing<'a> {
             3 => parts.push("1 more address".to_owned()),
             count => parts.push(format!("{} more addresses", count - 2)),
         }
-        if let Some(why) = &link.unleased {
-            parts.push(format!("no DHCP lease: {why}"));
+        if let Some(none) = &link.unleased {
+            parts.push(format!("no {}: {}", none.what, none.why));
         } else if link.dynamic {
             parts.push(self.dynamic_words(link, state));
         }

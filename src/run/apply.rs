@@ -270,7 +270,7 @@ struct Look<'a> {
 impl Look<'_> {
     fn input(&self) -> Input {
         let input = Input::new(self.desired, self.resolved, self.options.targets.clone());
-        Input { machine: self.options.machine.clone(), ..input }
+        Input { machine: self.options.machine.clone(), discover: self.options.discover, ..input }
     }
 
     /// Whether the network works; waits for it within the bound.

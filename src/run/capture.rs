@@ -25,13 +25,10 @@ use crate::resolve::{Missing, resolve};
 /// Exit code 4 where nothing is configured, 5 where the kernel cannot be read, else that of `convert`.
 pub(super) fn capture(args: &Args, tool: Tool) -> Exit {
     let machine = Machine::default();
-    let observed = match args.inventory.as_deref().map(recorded) {
-        Some(Ok(inventory)) => Ok(inventory),
-        Some(Err(why)) => {
-            complain(&why);
-            return Exit::Usage;
-        }
-        None => observe(&machine),
+    let observed = match recorded(args) {
+        Ok(Some(inventory)) => Ok(inventory),
+        Ok(None) => observe(&machine),
+        Err(exit) => return exit,
     };
     let inventory = match observed {
         Ok(inventory) => inventory,

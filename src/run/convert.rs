@@ -69,10 +69,7 @@ impl Converted {
 /// # Errors
 /// There is no description: the exit status, after a message.
 pub(super) fn converted(args: &Args, source: Option<&String>, tool: Tool) -> Result<Converted, Exit> {
-    let recorded = match recorded(args) {
-        Ok(recorded) => recorded,
-        Err(exit) => return Err(exit),
-    };
+    let recorded = recorded(args)?;
     let request = request(args, source);
     let mut parsed = match block_on(find(&request)).unwrap_or_else(|error| Err(broken(&error))) {
         Ok(found) => parse(&found),

@@ -275,7 +275,9 @@ fn clients(link: &ResolvedLink) -> impl Iterator<Item = Dynamic> {
 /// What a client in the image is to do on the link.
 fn left_to_others(link: &ResolvedLink) -> String {
     let words: Vec<&str> = clients(link).map(Dynamic::words).collect();
-    let own = if link.lease.is_some() { "; DHCP by netapply" } else { "" };
+    // What only hears routers asks for no lease.
+    let asks = link.desired.dynamic.iter().all(|d| d.value != Dynamic::RouterAdvertisements);
+    let own = if link.lease.is_some() && asks { "; DHCP by netapply" } else { "" };
     match words.is_empty() {
         true => own.to_owned(),
         false => format!("{own}; {} left to the image", words.join(" and ")),

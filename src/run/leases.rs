@@ -20,10 +20,11 @@ use crate::inventory::{Inventory, ObservedLink};
 use crate::lease::ask::{self, Asks, ClientHas, Clients, Job, News};
 use crate::lease::dhcp4::machine::{Config, Lease, LeaseEnd};
 use crate::lease::dhcp6::machine::{Config6, LeasedAddress};
-use crate::lease::entry::{self, Entry6, LeaseEntry};
+use crate::lease::entry::{self, Entry6, LeaseEntry, Mode6, RouterEntry};
 use crate::lease::identity;
+use crate::lease::ra::machine::Router;
 use crate::machine::Machine;
-use crate::model::{Family, LinkLayer};
+use crate::model::{Dynamic, LinkLayer};
 use crate::page::Page;
 use crate::resolve::ResolvedLink;
 
@@ -80,16 +81,24 @@ impl Leasing {
             let mut entry = before.clone();
             // Each apply requests again.
             if known.is_released() && !self.entries.contains_key(name) {
-                let dhcp6 = known.dhcp6.as_ref().map(|_| Entry6::default());
-                entry = LeaseEntry { only_dhcp6: known.only_dhcp6, dhcp6, ..LeaseEntry::new(name) };
+                let anew = |six: &Entry6| Entry6 { on_request: six.on_request, ..Entry6::default() };
+                let (dhcp6, routers) = (known.dhcp6.as_ref().map(anew), known.routers.clone());
+                entry = LeaseEntry { only_dhcp6: known.only_dhcp6, dhcp6, routers, ..LeaseEntry::new(name) };
             }
             match config(link, planned, machine, &self.words).filter(|_| !known.only_dhcp6) {
                 Some(config) => (entry.config, entry.only_dhcp6) = (config, false),
                 None => entry.only_dhcp6 = true,
             }
-            let config = config6(link, planned, machine).filter(|_| known.dhcp6.is_some());
-            entry.dhcp6 = config.map(|config| Entry6 { config, ..entry.dhcp6.take().unwrap_or_default() });
-            if entry.only_dhcp6 && entry.dhcp6.is_none() {
+            let config = config6(link, planned, machine, &self.words);
+            entry.dhcp6 = known.dhcp6.as_ref().zip(config).map(|(known, config)| {
+                let there = entry.dhcp6.take().unwrap_or_default();
+                Entry6 { config, on_request: known.on_request, ..there }
+            });
+            entry.routers = known.routers.as_ref().map(|known| {
+                let there = entry.routers.take().unwrap_or_default();
+                RouterEntry { required: known.required, ..there }
+            });
+            if entry.only_dhcp6 && entry.dhcp6.is_none() && entry.routers.is_none() {
                 continue;
             }
             if entry != *before {
@@ -224,19 +233,20 @@ pub(super) async fn awaited(
 /// Starts the clients of links that have none, ends those of removed links, and tells them which links carry packets
 /// and which leased addresses another host has.
 pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntry>, inventory: &Inventory) {
-    let asks = |link: &str, family: Family| {
+    let asks = |link: &str, what: Dynamic| {
         let entry = entries.get(link).filter(|_| inventory.link(link).is_some());
-        entry.is_some_and(|entry| match family {
-            Family::V4 => !entry.only_dhcp6,
-            Family::V6 => entry.dhcp6.is_some(),
+        entry.is_some_and(|entry| match what {
+            Dynamic::Dhcp4 => !entry.only_dhcp6,
+            Dynamic::Dhcp6 => entry.mode6().is_some(),
+            Dynamic::RouterAdvertisements => entry.routers.is_some(),
         })
     };
-    let gone: Vec<(String, Family)> = clients
+    let gone: Vec<(String, Dynamic)> = clients
         .links()
-        .filter(|(link, family)| !asks(link, *family))
-        .map(|(link, family)| (link.to_owned(), family))
+        .filter(|(link, what)| !asks(link, *what))
+        .map(|(link, what)| (link.to_owned(), what))
         .collect();
-    gone.iter().for_each(|(link, family)| clients.stop(link, *family));
+    gone.iter().for_each(|(link, what)| clients.stop(link, *what));
     for (name, entry) in entries.iter().filter(|(_, entry)| !entry.is_released()) {
         let Some(link) = inventory.link(name) else { continue };
         let index = link.index;
@@ -251,8 +261,13 @@ pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntr
             let (kept, confirmed) = (entry.lease.clone(), has_address(inventory, name, entry.lease.as_ref()));
             start(Asks::Four { config, kept, confirmed });
         }
-        if let Some(six) = &entry.dhcp6 {
-            start(Asks::Six { config: six.config.clone(), kept: six.lease.clone() });
+        if let Some((six, mode)) = entry.dhcp6.as_ref().zip(entry.mode6()) {
+            let config = Config6 { stateless: mode == Mode6::Information, ..six.config.clone() };
+            start(Asks::Six { config, kept: six.lease.clone() });
+        }
+        if let Some(ra) = &entry.routers {
+            let mac = link.mac.filter(|_| link.layer == LinkLayer::Ether);
+            start(Asks::Routers { mac, kept: ra.routers.clone() });
         }
         clients.carrier(name, is_ready(link));
         let duplicates = inventory.addresses.iter().filter(|a| a.link == *name && a.duplicate);
@@ -286,7 +301,7 @@ pub(super) fn note(entry: &mut LeaseEntry, news: &News) {
             entry.account = account.clone();
             entry.lease = lease.clone();
             entry.lost = if lease.is_some() { None } else { lost.or(entry.lost.take()) };
-            lease.as_ref().map(|lease| format!("{} by {}", lease.terms.address, lease.terms.server))
+            lease.as_ref().map(|lease| format!("leased {} by {}", lease.terms.address, lease.terms.server))
         }
         ClientHas::Six(lease, account) => {
             let six = entry.dhcp6.get_or_insert_default();
@@ -294,18 +309,48 @@ pub(super) fn note(entry: &mut LeaseEntry, news: &News) {
             six.account = account.clone();
             six.lease = lease.clone();
             six.lost = if lease.is_some() { None } else { lost.or(six.lost.take()) };
-            lease.as_ref().map(|lease| format!("{} by DHCPv6", join(&lease.ips())))
+            lease.as_ref().map(|lease| match lease.addresses.is_empty() {
+                true => "leased no address, and told the rest by DHCPv6".to_owned(),
+                false => format!("leased {} by DHCPv6", join(&lease.ips())),
+            })
+        }
+        ClientHas::Routers(routers, unanswered) => {
+            let ra = entry.routers.get_or_insert_default();
+            (ra.state, ra.unanswered) = (news.state.to_owned(), *unanswered);
+            ra.routers.clone_from(routers);
+            Some(match routers.as_slice() {
+                [] => "no router is left".to_owned(),
+                routers => routers.iter().map(router_words).collect::<Vec<_>>().join("; "),
+            })
         }
     };
     if news.changed {
         match leased {
-            Some(leased) => log::info!("{}: leased {leased}", news.link),
+            Some(leased) => log::info!("{}: {leased}", news.link),
             None => log::warn!("{}: {}", news.link, entry.why(ask::now())),
         }
     }
 }
 
-/// If the file cannot be written, the machine still has its network.
+/// `router fe80::1: 2001:db8::/64, DHCPv6 (M flag)`.
+fn router_words(router: &Router) -> String {
+    let mut words: Vec<String> = router.prefixes.iter().map(|(net, ..)| net.to_string()).collect();
+    match (router.managed, router.other) {
+        (true, _) => words.push("addresses by DHCPv6 (M flag)".to_owned()),
+        (false, true) => words.push("the rest by DHCPv6 (O flag)".to_owned()),
+        (false, false) => {}
+    }
+    if router.default_until == 0 {
+        words.push("no default route".to_owned());
+    }
+    format!(
+        "router {} advertises {}",
+        router.address,
+        if words.is_empty() { "itself".to_owned() } else { words.join(", ") }
+    )
+}
+
+/// A machine on which the file cannot be written still has its network.
 pub(super) fn keep(machine: &Machine, entry: &LeaseEntry) {
     if let Err(error) = entry.keep(machine) {
         log::warn!("the lease file of {} cannot be written: {error}", entry.link);
@@ -339,7 +384,7 @@ fn config(link: &ResolvedLink, planned: &Planned, machine: &Machine, words: &Dhc
 }
 
 /// Who asks by DHCPv6.
-fn config6(link: &ResolvedLink, planned: &Planned, machine: &Machine) -> Option<Config6> {
+fn config6(link: &ResolvedLink, planned: &Planned, machine: &Machine, words: &DhcpWords) -> Option<Config6> {
     let mac = identity::mac(link, &planned.resolved, &planned.inventory)?;
     let uuid = std::fs::read_to_string(machine.product_uuid()).ok();
     let dhcp4 = &link.desired.dhcp4;
@@ -348,6 +393,8 @@ fn config6(link: &ResolvedLink, planned: &Planned, machine: &Machine) -> Option<
         duid: identity::duid(mac, uuid.as_deref()),
         iaid: identity::iaid(&link.name),
         host_name: dhcp4.send_host_name.then(own_name).flatten(),
+        rapid_commit: words.rapid_commit,
+        stateless: false,
     })
 }
 
@@ -371,6 +418,36 @@ struct ShownLease {
     lease: Option<Lease>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dhcp6: Option<Shown6>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routers: Option<Vec<ShownRouter>>,
+}
+
+#[derive(Serialize)]
+struct ShownRouter {
+    address: std::net::Ipv6Addr,
+    managed: bool,
+    other: bool,
+    default: bool,
+    prefixes: Vec<ipnet::Ipv6Net>,
+    name_servers: Vec<std::net::Ipv6Addr>,
+    search: Vec<String>,
+    #[serde(skip)]
+    words: String,
+}
+
+impl ShownRouter {
+    fn of(router: &Router, now: Duration) -> ShownRouter {
+        ShownRouter {
+            address: router.address,
+            managed: router.managed,
+            other: router.other,
+            default: Duration::from_millis(router.default_until) > now,
+            prefixes: router.prefixes.iter().map(|(net, ..)| *net).collect(),
+            name_servers: router.name_servers(now).collect(),
+            search: router.search(now).map(str::to_owned).collect(),
+            words: router_words(router),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -382,6 +459,8 @@ struct Shown6 {
     name_servers: Vec<std::net::Ipv6Addr>,
     search: Vec<String>,
     time_servers: Vec<std::net::Ipv6Addr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    delegated: Vec<ipnet::Ipv6Net>,
 }
 
 #[derive(Serialize)]
@@ -404,8 +483,19 @@ impl Shown6 {
             name_servers: lease.map(|lease| lease.name_servers.clone()).unwrap_or_default(),
             search: lease.map(|lease| lease.search.clone()).unwrap_or_default(),
             time_servers: lease.map(|lease| lease.time_servers.clone()).unwrap_or_default(),
+            delegated: lease.map(|lease| lease.delegated.clone()).unwrap_or_default(),
             state: six.state,
         }
+    }
+
+    /// What it is made of, for a person.
+    fn lists(&self) -> [(&'static str, String); 4] {
+        [
+            ("name servers", join(&self.name_servers)),
+            ("search", self.search.join(" ")),
+            ("time servers", join(&self.time_servers)),
+            ("delegated, not used", join(&self.delegated)),
+        ]
     }
 }
 
@@ -415,13 +505,19 @@ impl From<LeaseEntry> for ShownLease {
         let lease = entry.in_force(now).cloned();
         let left = |end: Option<Duration>| end.map(|end| end.saturating_sub(now).as_secs());
         ShownLease {
-            why: entry.lacks(now).then(|| entry.why(now)),
+            why: entry.lacks(now).then(|| entry.why(now).why),
             ends_in: left(lease.as_ref().and_then(Lease::end)),
             renewed_in: left(lease.as_ref().and_then(Lease::t1)),
             link: entry.link,
             state: entry.state,
             lease,
-            dhcp6: entry.dhcp6.map(|six| Shown6::of(six, now)),
+            dhcp6: entry
+                .dhcp6
+                .filter(|six| !six.state.is_empty() || !six.on_request)
+                .map(|six| Shown6::of(six, now)),
+            routers: entry
+                .routers
+                .map(|ra| ra.in_force(now).map(|router| ShownRouter::of(router, now)).collect()),
         }
     }
 }
@@ -443,6 +539,13 @@ pub(super) fn show(args: &Args) -> Exit {
             page.line(format_args!("{link}: no lease: {why} ({state})"));
         }
         show6(&mut page, link, shown.dhcp6.as_ref());
+        for router in shown.routers.iter().flatten() {
+            page.line(format_args!("{link}: {}", router.words));
+            list(
+                &mut page,
+                &[("name servers", join(&router.name_servers)), ("search", router.search.join(" "))],
+            );
+        }
         let Some(lease) = &shown.lease else { continue };
         let terms = &lease.terms;
         let ends = match (shown.ends_in, shown.renewed_in) {
@@ -461,28 +564,28 @@ pub(super) fn show(args: &Args) -> Exit {
             ("MTU", terms.mtu.map_or_else(String::new, |mtu| mtu.to_string())),
             ("host name", terms.host_name.clone().unwrap_or_default()),
         ];
-        for (name, value) in lists.iter().filter(|(_, value)| !value.is_empty()) {
-            page.line(format_args!("  {name} {value}"));
-        }
+        list(&mut page, &lists);
     }
     print(&page, Exit::Success)
 }
 
+fn list(page: &mut Page, lists: &[(&str, String)]) {
+    for (name, value) in lists.iter().filter(|(_, value)| !value.is_empty()) {
+        page.line(format_args!("  {name} {value}"));
+    }
+}
+
 fn show6(page: &mut Page, link: &str, six: Option<&Shown6>) {
-    let Some(six) = six.filter(|six| !six.addresses.is_empty()) else { return };
+    let Some(six) = six else { return };
     let state = &six.state;
+    if state == "INFORMED" {
+        page.line(format_args!("{link}: told by DHCPv6 without an address ({state})"));
+    }
     for ShownAddress { address, ends_in } in &six.addresses {
         let ends = ends_in.map_or_else(|| "has no end".to_owned(), |end| format!("ends in {end} s"));
         page.line(format_args!("{link}: {address} by DHCPv6, {ends} ({state})"));
     }
-    let lists = [
-        ("name servers", join(&six.name_servers)),
-        ("search", six.search.join(" ")),
-        ("time servers", join(&six.time_servers)),
-    ];
-    for (name, value) in lists.iter().filter(|(_, value)| !value.is_empty()) {
-        page.line(format_args!("  {name} {value}"));
-    }
+    list(page, &six.lists());
 }
 
 fn join<T: ToString>(addresses: &[T]) -> String {

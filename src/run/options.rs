@@ -40,7 +40,9 @@ pub(super) struct Options {
     pub(super) follow_links: bool,
     pub(super) strict: bool,
     pub(super) verify: bool,
-    /// For the drive; `None` lets the source decide.
+    /// DHCP servers and routers may be asked which subnet a link is in, once something fails there.
+    pub(super) discover: bool,
+    /// For the drive; `None` is what the source finds fit.
     pub(super) drive_wait: Option<Duration>,
     /// For NICs, from the beginning of the run: see [`Options::nics`].
     nic_wait: Duration,
@@ -127,6 +129,7 @@ impl Options {
             follow_links: args.follow_links,
             strict: args.strict || cmdline.strict,
             verify: args.verify,
+            discover: args.discover && !cmdline.no_discover,
             drive_wait: args.wait_for,
             nic_wait: wait.unwrap_or(if boot { BOOT_NICS } else { Duration::ZERO }),
             verify_wait: match (args.command == cli::Command::Verify, args.wait) {
@@ -175,6 +178,8 @@ pub(super) struct DhcpWords {
     pub(super) detection: Detection,
     /// IPv4 stays off if the network requests that (option 108, RFC 8925).
     pub(super) ipv6_only: bool,
+    /// A DHCPv6 server may grant addresses with its first answer.
+    pub(super) rapid_commit: bool,
     /// Option 77.
     pub(super) user_class: Option<String>,
     /// Option 60, if the description has none.
@@ -192,6 +197,7 @@ impl DhcpWords {
             };
             match word.split_once('=') {
                 None if word == "ipv6-only" => words.ipv6_only = true,
+                None if word == "rapid-commit" => words.rapid_commit = true,
                 Some(("detect", "off")) => words.detection = Detection::Off,
                 Some(("detect", "fast")) => words.detection = Detection::Fast,
                 Some(("detect", "standard")) => words.detection = Detection::Standard,
@@ -199,8 +205,8 @@ impl DhcpWords {
                 Some(("vendor-class", text)) => words.vendor_class = class(text)?,
                 _ => {
                     return Err(format!(
-                        "{word} is unknown: there are detect=off|fast|standard, ipv6-only, user-class=TEXT and \
-                         vendor-class=TEXT"
+                        "{word} is unknown: there are detect=off|fast|standard, ipv6-only, rapid-commit, \
+                         user-class=TEXT and vendor-class=TEXT"
                     ));
                 }
             }
@@ -295,10 +301,13 @@ mod tests {
 
     #[test]
     fn how_leases_are_asked_for_is_a_list() {
-        let words = DhcpWords::parse("detect=standard,ipv6-only,user-class=ipa,,vendor-class=a=b").unwrap();
+        let words =
+            DhcpWords::parse("detect=standard,ipv6-only,rapid-commit,user-class=ipa,,vendor-class=a=b")
+                .unwrap();
         let expected = DhcpWords {
             detection: Detection::Standard,
             ipv6_only: true,
+            rapid_commit: true,
             user_class: Some("ipa".to_owned()),
             vendor_class: Some("a=b".to_owned()),
         };

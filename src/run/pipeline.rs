@@ -13,7 +13,8 @@ use crate::kernel::details;
 use crate::kernel::live::Snapshot;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, Session};
-use crate::lease::{ask, entry, entry::LeaseEntry, facts};
+use crate::lease::entry::{Entry6, LeaseEntry, RouterEntry};
+use crate::lease::{ask, entry, facts};
 use crate::machine::Machine;
 use crate::model::{Activation, Desired, Dynamic, Kind};
 use crate::plan::{self, Action, LinkChange, Plan, Step, StepId};
@@ -193,11 +194,11 @@ fn of_leases(plan: Plan) -> Plan {
     kept
 }
 
-/// Whether netapply can lease a link: a member of a bond or bridge has no address of its own.
+/// Whether netapply can lease a link, or hear its routers: a member of a bond or bridge has no address of its own.
 fn is_leasable(link: &ResolvedLink) -> bool {
     let alone = link.controller.as_ref().is_none_or(|(_, kind)| *kind == Kind::Vrf);
     let asks = facts::asks(link, Dynamic::Dhcp4) || facts::asks(link, Dynamic::Dhcp6);
-    asks && alone && link.desired.activation == Activation::Up
+    (asks || facts::hears_routers(link)) && alone && link.desired.activation == Activation::Up
 }
 
 /// Decides on which links netapply requests leases.
@@ -215,8 +216,15 @@ fn choose(entries: &mut BTreeMap<String, LeaseEntry>, resolved: &Resolved, who: 
             let new = || LeaseEntry::new(&link.name);
             let entry = entries.entry(link.name.clone()).or_insert_with(new);
             entry.only_dhcp6 = !facts::asks(link, Dynamic::Dhcp4);
-            let six = facts::asks(link, Dynamic::Dhcp6);
-            entry.dhcp6 = six.then(|| entry.dhcp6.take().unwrap_or_default());
+            let (asks, hears) = (facts::asks(link, Dynamic::Dhcp6), facts::hears_routers(link));
+            entry.dhcp6 = (asks || hears).then(|| {
+                let known = entry.dhcp6.take().unwrap_or_default();
+                Entry6 { on_request: !asks, ..known }
+            });
+            entry.routers = hears.then(|| {
+                let required = facts::asks(link, Dynamic::RouterAdvertisements);
+                RouterEntry { required, ..entry.routers.take().unwrap_or_default() }
+            });
         }),
     }
 }

@@ -32,10 +32,11 @@ use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, NetlinkFamily, Session};
-use crate::lease::ask::{self, Clients};
+use crate::lease::ask::{self, ClientHas, Clients};
 use crate::lease::dhcp4::terms::Terms;
 use crate::lease::dhcp6::machine::Lease6;
 use crate::lease::entry::{self, LeaseEntry};
+use crate::lease::ra::machine::Router;
 use crate::logging::{self, Prefix};
 use crate::machine::{Machine, files};
 use crate::plan::script;
@@ -164,6 +165,10 @@ impl<'a> Service<'a> {
                     }
                     if news.changed {
                         (due, retry, failures) = (true, None, 0);
+                        // Routers may say that there is DHCPv6.
+                        if matches!(news.heard, ClientHas::Routers(..)) {
+                            self.follow().await.map_err(cannot)?;
+                        }
                         self.tell().await;
                         self.status();
                     }
@@ -270,10 +275,11 @@ fn verified_again(machine: &Machine) -> Option<Child> {
     command.spawn().map_err(|error| log::warn!("the report cannot be renewed: {error}")).ok()
 }
 
-/// What the leases grant, regardless of when they expire.
-fn terms(entry: &LeaseEntry) -> (Option<Terms>, Option<Lease6>) {
+/// What leases and routers give, whenever they end.
+fn terms(entry: &LeaseEntry) -> (Option<Terms>, Option<Lease6>, Vec<Router>) {
     let six = entry.dhcp6.as_ref().and_then(|six| six.lease.as_ref());
-    (entry.lease.as_ref().map(|lease| lease.terms.clone()), six.map(Lease6::without_times))
+    let routers = entry.routers.iter().flat_map(|ra| &ra.routers).map(Router::without_times);
+    (entry.lease.as_ref().map(|lease| lease.terms.clone()), six.map(Lease6::without_times), routers.collect())
 }
 
 async fn ended(child: &mut Option<Child>) {

@@ -25,6 +25,7 @@ use crate::kernel::names::Names;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, Session};
 use crate::kernel::trouble::Trouble;
+use crate::lease::entry::LeaseEntry;
 use crate::machine::Machine;
 use crate::model::{Desired, Kind};
 use crate::plan::{self, Action, Plan, Service, Step};
@@ -289,7 +290,11 @@ fn bound_for_nics(planned: &Planned, how: &SettleOptions<'_>, late: bool) -> Opt
 fn awaited(planned: &Planned, unleased: &[String]) -> String {
     let why = if planned.unfinished.is_empty() { "" } else { " (udev has not finished)" };
     let nics = planned.resolved.unmatched.iter().map(|nic| format!("{nic}{why}"));
-    let leases = unleased.iter().map(|link| format!("a DHCP lease for {link}"));
+    let leases = unleased.iter().map(|link| {
+        let hears = planned.entries.get(link).is_some_and(LeaseEntry::only_hears_routers);
+        let what = if hears { "router advertisement" } else { "DHCP lease" };
+        format!("a {what} for {link}")
+    });
     nics.chain(leases).collect::<Vec<_>>().join(", ")
 }
 

@@ -18,6 +18,8 @@ pub struct Cmdline {
     pub probes: Vec<String>,
     /// `netapply.strict`, `netapply.strict=1`.
     pub strict: bool,
+    /// `netapply.no-discover`, `netapply.no-discover=1`.
+    pub no_discover: bool,
     /// `netapply.log=LEVEL`.
     pub log: Option<String>,
     /// `netapply.handoff=auto|none`.
@@ -97,11 +99,13 @@ impl Cmdline {
                 Some(Some(on)) => self.off = !on,
                 _ => self.problem(key, value, "netapply=off leaves this boot alone"),
             },
-            ("netapply.strict", None) => self.strict = true,
-            ("netapply.strict", Some(text)) => match switch(&text) {
-                Some(on) => self.strict = on,
-                None => self.problem(key, value, "it is on or off"),
-            },
+            ("netapply.strict" | "netapply.no-discover", text) => {
+                match text.map_or(Some(true), |text| switch(&text)) {
+                    Some(on) if key == "netapply.strict" => self.strict = on,
+                    Some(on) => self.no_discover = on,
+                    None => self.problem(key, value, "it is on or off"),
+                }
+            }
             ("netapply.wait", text) => match text.and_then(|t| t.trim_end_matches('s').parse::<u32>().ok()) {
                 Some(seconds) => self.wait = Some(Duration::from_secs(seconds.into()).min(LONGEST_WAIT)),
                 None => self.problem(key, value, "it is a number of seconds"),
@@ -114,7 +118,7 @@ impl Cmdline {
                 self.problem(
                     key,
                     value,
-                    "there are netapply.source, .wait, .probe, .strict, .log, .handoff, .dhcp and .dhcp-options",
+                    "there are netapply.source, .wait, .probe, .strict, .log, .handoff, .dhcp, .dhcp-options and .no-discover",
                 );
             }
             _ => {}
@@ -223,13 +227,14 @@ mod tests {
     fn own_parameters_with_quotes_and_the_last_one_counts() {
         let c = Cmdline::parse(
             r#"netapply.source=/dev/sr0 "netapply.source=/mnt/my files" netapply.probe=tcp://192.0.2.1:22
-               netapply.probe="ping://192.0.2.2" netapply.strict netapply.wait=7 netapply.log=debug netapply=off netapply=on"#,
+               netapply.probe="ping://192.0.2.2" netapply.strict netapply.no-discover=1 netapply.wait=7 netapply.log=debug netapply=off netapply=on"#,
         );
         assert_eq!(c.source.as_deref(), Some("/mnt/my files"));
         assert_eq!(c.probes, ["tcp://192.0.2.1:22", "ping://192.0.2.2"]);
         assert_eq!(c.wait_for_drive(), Duration::from_secs(7));
         assert_eq!(c.log.as_deref(), Some("debug"));
-        assert!(c.strict && !c.off);
+        assert!(c.strict && c.no_discover && !c.off);
+        assert!(!Cmdline::parse("netapply.no-discover netapply.no-discover=0").no_discover);
         assert_eq!(c.problems, Vec::<String>::new());
     }
 
@@ -248,7 +253,7 @@ mod tests {
             [
                 "The kernel command line's netapply.wait=soon is ignored: it is a number of seconds.",
                 "The kernel command line's netapply.sauce=/dev/sr0 is ignored: there are netapply.source, .wait, \
-                 .probe, .strict, .log, .handoff, .dhcp and .dhcp-options.",
+                 .probe, .strict, .log, .handoff, .dhcp, .dhcp-options and .no-discover.",
             ]
         );
         assert_eq!((c.source, c.wait), (None, None));

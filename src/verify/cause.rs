@@ -8,12 +8,14 @@ use super::evidence::{Evidence, GatewayEvidence};
 use super::lookups::View;
 use crate::diagnostic::{Code, Severity};
 use crate::model::Kind;
+use crate::resolve::NoLease;
 
 mod bond;
 mod described;
 mod gateway;
 mod here;
 mod image;
+mod lease;
 mod link;
 mod route;
 mod silent;
@@ -84,6 +86,10 @@ impl Cause {
         matches!(
             self.code,
             Code::NothingAnswers
+                | Code::PortInOtherSubnet
+                | Code::NoDhcpServer
+                | Code::DhcpOnOtherVlan
+                | Code::NoRouterAdvertisement
                 | Code::GatewayAbsent
                 | Code::GatewayElsewhere
                 | Code::GatewayIgnores
@@ -184,6 +190,9 @@ const RULES: &[Rule] = &[
     gateway::duplicate,
     gateway::elsewhere,
     gateway::ignores_us,
+    lease::port_elsewhere,
+    lease::missing,
+    lease::notes,
     gateway::absent,
     gateway::silent,
     gateway::stp_delay,
@@ -273,7 +282,7 @@ fn unexplained(case: &Case<'_>, check: &Check) -> Cause {
             "Compare `ip route get` with the description; see `ip route` and `ip rule`".to_owned(),
         ),
         Code::CheckLease => (
-            format!("no DHCP lease for {link}"),
+            format!("no {} for {link}", unleased(case, link).map_or("DHCP lease", |none| none.what)),
             "Check the DHCP server or relay, and the port's VLAN; see `netapply leases`".to_owned(),
         ),
         Code::CheckPresent => {
@@ -285,6 +294,11 @@ fn unexplained(case: &Case<'_>, check: &Check) -> Cause {
         ),
     };
     Cause::new(Code::CheckFailed, Certainty::Proved, link, format!("{what}: {finding}"), action)
+}
+
+/// Why a link has no lease.
+fn unleased<'a>(case: &Case<'a>, link: &str) -> Option<&'a NoLease> {
+    case.index.link(link)?.unleased.as_ref()
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -16,7 +16,9 @@ use crate::model::{Kind, MacAddr, needs_zone};
 
 /// How long a check goes unanswered before its reason is looked into.
 const DOUBT: Duration = Duration::from_secs(2);
-/// How many hosts have their frames watched.
+/// After so long DHCP servers and routers are asked what subnet this is.
+const GRAVE_DOUBT: Duration = Duration::from_secs(4);
+/// The frames of so many hosts are watched.
 const WATCHED: usize = 64;
 /// On how many other links a gateway is looked for.
 const OTHER_LINKS: usize = 32;
@@ -32,6 +34,14 @@ pub(super) fn probes(
     for check in checks {
         let open = matches!(check.outcome, Outcome::Waiting | Outcome::Failed);
         match check.code {
+            Code::CheckLease if check.outcome == Outcome::Failed => {
+                due.extend(
+                    index
+                        .relatives(&check.link)
+                        .iter()
+                        .filter_map(|link| discover(index, evidence, &link.name)),
+                );
+            }
             Code::CheckUnique if open => due.extend(claim(evidence, check)),
             Code::CheckAddress if open => {
                 if check.outcome == Outcome::Failed {
@@ -52,6 +62,9 @@ pub(super) fn probes(
                 if doubt {
                     due.extend(who_else(index, evidence, check));
                     due.extend(elsewhere(index, evidence, check));
+                }
+                if open && age(check) >= GRAVE_DOUBT {
+                    due.extend(discover(index, evidence, &check.link));
                 }
             }
             Code::CheckResolver if open => {
@@ -111,7 +124,16 @@ fn claim(evidence: &Evidence, check: &Check) -> Option<Probe> {
     }
 }
 
-/// The kernel reports that an IPv6 address is a duplicate, but not who else has it.
+/// Asks which subnet an Ethernet link is in, unless that is not to be asked. A member of a bond or bridge is in none.
+fn discover(index: &View<'_>, evidence: &Evidence, link: &str) -> Option<Probe> {
+    let state =
+        evidence.link(link).filter(|link| link.up && link.carrier && !link.no_arp && !link.loopback)?;
+    let mac = state.mac.filter(|mac| mac.as_bytes().len() == 6)?;
+    let asks = index.discover && state.controller.is_none();
+    asks.then(|| Probe::Discover { link: state.name.clone(), index: state.index, mac })
+}
+
+/// The kernel tells that an IPv6 address is a duplicate, and not whose.
 fn owner(evidence: &Evidence, check: &Check) -> Option<Probe> {
     let Some(IpAddr::V6(ip)) = check.subject.ip() else { return None };
     evidence.address(&check.link, &ip.into()).filter(|a| a.duplicate)?;

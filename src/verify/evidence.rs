@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::keyed::{ItemKey, Keyed, KeyedList};
@@ -62,6 +63,9 @@ pub struct Evidence {
     /// ([`crate::kernel::read::link_settings`]).
     #[serde(skip)]
     pub settings: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Subnets that servers and routers give out on links where something fails.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub subnets: BTreeMap<String, Vec<PortSubnet>>,
     /// What was heard on each NIC.
     pub heard: BTreeMap<String, Heard>,
     /// When each link was first seen with carrier, in milliseconds since the start.
@@ -74,6 +78,17 @@ pub struct Evidence {
     pub unreadable: Vec<String>,
     /// Milliseconds since the start.
     pub elapsed_ms: u64,
+}
+
+/// A subnet that a DHCP server offers an address of, or that a router advertises.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortSubnet {
+    /// The subnet.
+    pub net: IpNet,
+    /// Who says so.
+    pub by: IpAddr,
+    /// A router; else a DHCP server.
+    pub is_router: bool,
 }
 
 /// A packet that this machine would send.

@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::model::{
     Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, Rule, needs_zone,
 };
-use crate::resolve::{Leased, Resolved, ResolvedLink};
+use crate::resolve::{LeaseNote, Leased, NoLease, Resolved, ResolvedLink};
 
 /// Everything to be verified.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,8 @@ pub struct Input {
     pub targets: Vec<Target>,
     /// Rules that lead to other tables than the main one.
     pub rules: Vec<DesiredRule>,
+    /// DHCP servers and routers may be asked which subnet a link is in, once something fails there.
+    pub discover: bool,
 }
 
 /// A described rule, reduced to what verification needs.
@@ -80,9 +82,11 @@ pub struct DesiredLink {
     pub routes: Vec<DesiredRoute>,
     /// Part of its configuration is left to DHCP or router advertisements.
     pub dynamic: bool,
-    /// Why it has no lease, if netapply itself requests one: a clause.
-    pub unleased: Option<String>,
-    /// Its failure is not a fault.
+    /// Why it has no lease, where netapply itself asks for one.
+    pub unleased: Option<NoLease>,
+    /// What is odd about the lease that it has.
+    pub lease_notes: Vec<LeaseNote>,
+    /// Its failure is no fault.
     pub optional: bool,
     /// Usable without carrier.
     pub ignore_carrier: bool,
@@ -164,6 +168,7 @@ impl DesiredLink {
             routes: Vec::new(),
             dynamic: false,
             unleased: None,
+            lease_notes: Vec::new(),
             optional: false,
             ignore_carrier: false,
             up: true,
@@ -232,8 +237,12 @@ impl From<&ResolvedLink> for DesiredLink {
             members: link.members.clone(),
             parent: link.parent.clone(),
             unleased: match &link.lease {
-                Some(Leased::Missing(why)) => Some(why.clone()),
-                Some(Leased::InForce) | None => None,
+                Some(Leased::Missing(none)) => Some(none.clone()),
+                Some(Leased::InForce(_)) | None => None,
+            },
+            lease_notes: match &link.lease {
+                Some(Leased::InForce(notes)) => notes.clone(),
+                Some(Leased::Missing(_)) | None => Vec::new(),
             },
             ..DesiredLink::from(&link.desired)
         }
@@ -269,7 +278,7 @@ impl Input {
             |rule: &Rule| DesiredRule { from: rule.from, to: rule.to, mark: rule.mark, table: rule.table };
         let rules = desired.links.iter().flat_map(|link| &link.rules).map(rule).collect();
         let zones = resolved.resolver.zones.clone();
-        Input { links, resolvers, zones, search, targets, rules, machine: Machine::default() }
+        Input { links, resolvers, zones, search, targets, rules, ..Input::default() }
     }
 }
 
@@ -478,7 +487,17 @@ impl<'a> Index<'a> {
         links
     }
 
-    /// The links that a link is built on, itself included.
+    /// The other links that share a NIC or bond with a link: those that it stands on, and those that stand on the same.
+    pub fn relatives(&self, name: &str) -> Vec<&'a DesiredLink> {
+        const MOST: usize = 32;
+        let below: HashSet<&str> = self.links_under(name).iter().map(|link| link.name.as_str()).collect();
+        let stands_on =
+            |link: &DesiredLink| link.parent.as_deref().is_some_and(|parent| below.contains(parent));
+        let links = self.input.links.iter().filter(|link| link.name != name);
+        links.filter(|link| below.contains(link.name.as_str()) || stands_on(link)).take(MOST).collect()
+    }
+
+    /// The links that a link is made of or stands on, itself included.
     pub fn links_under(&self, name: &str) -> Vec<&'a DesiredLink> {
         let mut found = Vec::new();
         let mut seen = HashSet::new();

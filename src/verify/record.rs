@@ -9,8 +9,10 @@ use super::evidence::{
 use super::keyed::Keyed;
 use super::probe::{Fact, Frame};
 
-/// Records a fact that arrived `now` milliseconds after the start. Facts about the kernel's state are handled
-/// elsewhere.
+/// So many subnets of a link are kept.
+const MOST_SUBNETS: usize = 16;
+
+/// Takes note of a fact that came `now` milliseconds after the start. What tells of the kernel's state is not for here.
 pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
     match fact {
         Fact::Changed | Fact::Neighbour(..) => {}
@@ -110,6 +112,12 @@ pub(super) fn record(evidence: &mut Evidence, now: u64, fact: Fact) {
         Fact::Unreachable(target, words, here) => of_target(evidence, target, |target| {
             (target.unreachable, target.refused_here) = (Some(words), here.or(target.refused_here));
         }),
+        Fact::Subnet(link, subnet) => {
+            let known = evidence.subnets.entry(link).or_default();
+            if known.len() < MOST_SUBNETS && !known.contains(&subnet) {
+                known.push(subnet);
+            }
+        }
         Fact::Unreadable(what) => note(&mut evidence.unreadable, what),
     }
 }

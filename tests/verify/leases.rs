@@ -194,9 +194,9 @@ fn an_address_of_another_host_is_declined() {
         });
         assert_eq!(address(), None);
         assert!(
-            eth0().why(netapply::lease::ask::now()).contains("192.0.2.50 was offered, and "),
+            eth0().why(netapply::lease::ask::now()).why.contains("192.0.2.50 was offered, and "),
             "{}",
-            eth0().why(netapply::lease::ask::now())
+            eth0().why(netapply::lease::ask::now()).why
         );
     });
 }
@@ -209,7 +209,7 @@ fn a_lease_is_released_on_request() {
         exits(0, &format!("{APPLY} {path}"));
         exits(0, "leases --release eth0");
         assert_eq!(
-            (eth0().lease, eth0().why(netapply::lease::ask::now()).as_str()),
+            (eth0().lease, eth0().why(netapply::lease::ask::now()).why.as_str()),
             (None, "the lease was given up by hand")
         );
         assert_eq!(address(), None);
@@ -319,15 +319,16 @@ fn a_dhcpv6_lease_is_applied_renewed_and_released() {
         assert_eq!(shown["leases"][0]["dhcp6"]["addresses"][0]["address"], "2001:db8::50");
         assert_eq!(shown["leases"][0]["dhcp6"]["search"][0], "example.org");
         crate::wires::assert_fits("leases", &shown);
-        // The service confirms the lease when it starts, and continues with it after a SIGKILL.
+        // The service has the lease confirmed when it begins, and goes on with it after a SIGKILL.
+        let confirmed =
+            || std::fs::read_to_string("/run/dnsmasq.log").unwrap().matches("DHCPCONFIRM").count();
         for _ in 0..2 {
+            let before = confirmed();
             let service = renewing();
-            until("the lease is in force", || six().state == "BOUND");
+            until("the lease is confirmed", || confirmed() > before && six().state == "BOUND");
             assert_eq!(addresses6().len(), 1);
             drop(service);
         }
-        let log = std::fs::read_to_string("/run/dnsmasq.log").unwrap();
-        assert!(log.contains("DHCPCONFIRM"), "{log}");
         exits(0, "leases --release eth0");
         assert_eq!(addresses6(), Vec::<Value>::new());
         until("the server knows", || {
@@ -364,7 +365,7 @@ fn a_leased_ipv6_address_in_use_is_declined() {
         until("the server is told", || {
             std::fs::read_to_string("/run/dnsmasq.log").unwrap().contains("DHCPDECLINE")
         });
-        let why = eth0().why(netapply::lease::ask::now());
+        let why = eth0().why(netapply::lease::ask::now()).why;
         assert_eq!(why, "2001:db8::50 was leased, and another machine uses it");
     });
 }
@@ -387,6 +388,179 @@ fn with_an_ipv4_lease_a_missing_dhcpv6_server_does_not_count() {
     });
 }
 
+/// A router behind `port0`: radvd with these lines for the interface.
+fn router(lines: &str) -> Running {
+    if !Path::new("/run/netns/other").exists() {
+        wire("eth0", "other", "port0");
+    }
+    ip("netns exec other sysctl -qw net.ipv6.conf.all.forwarding=1");
+    let intervals = "AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;";
+    std::fs::write("/run/radvd.conf", format!("interface port0 {{ {intervals} {lines} }};\n")).unwrap();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", "other", "radvd", "-n", "-C", "/run/radvd.conf", "-p", "/run/radvd.pid"]);
+    start(command.args(["-u", "root", "-m", "stderr"]))
+}
+
+/// A description that leaves IPv6 to router advertisements.
+fn advertised() -> &'static str {
+    const PATH: &str = "/run/network_data.json";
+    let links = r#""links": [{"id": "eth0", "type": "phy", "name": "eth0"}]"#;
+    let networks = r#""networks": [{"id": "n", "type": "ipv6_slaac", "link": "eth0"}]"#;
+    std::fs::write(PATH, format!("{{{links}, {networks}, \"services\": []}}")).unwrap();
+    PATH
+}
+
+/// The name servers and search domains of a plan without steps.
+fn resolver(path: &str) -> (Value, Value) {
+    let plan = netapply(&format!("--dry-run --dhcp=own --json {path}"));
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(plan["steps"], Value::Array(Vec::new()), "{plan}");
+    (plan["resolver"]["servers"].clone(), plan["resolver"]["search"].clone())
+}
+
+fn routers() -> usize {
+    eth0().routers.map_or(0, |ra| ra.routers.len())
+}
+
+#[test]
+fn name_servers_and_domains_of_a_router_are_followed() {
+    in_machine(async || {
+        let router_ = router(
+            "prefix 2001:db8:1::/64 {}; route 2001:db8:f::/48 {}; RDNSS 2001:db8::53 { AdvRDNSSLifetime 8; }; \
+             DNSSL example.org { AdvDNSSLLifetime 8; };",
+        );
+        let path = advertised();
+        exits(0, &format!("{APPLY} {path}"));
+        assert_eq!(resolver(path), (serde_json::json!(["2001:db8::53"]), serde_json::json!(["example.org"])));
+        let shown = netapply("leases --json");
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(shown["leases"][0]["routers"][0]["prefixes"][0], "2001:db8:1::/64", "{shown}");
+        crate::wires::assert_fits("leases", &shown);
+        // Addresses and routes are the kernel's work, those of route information, too.
+        until("the kernel has an address", || !addresses6().is_empty());
+        until("the kernel has the route", || {
+            let routes = ip_json("-6 route show 2001:db8:f::/48");
+            routes[0]["dev"] == "eth0" && routes[0]["protocol"] == "ra"
+        });
+        let _service = renewing();
+        drop(router_);
+        until("the name server is over", || {
+            let routers = eth0().routers.unwrap().routers;
+            routers.iter().all(|router| router.name_servers.is_empty())
+        });
+        assert_eq!(resolver(path), (serde_json::json!([]), serde_json::json!([])));
+        assert_eq!(routers(), 1, "the router itself is remembered for longer");
+    });
+}
+
+#[test]
+fn a_router_says_whether_there_is_dhcpv6() {
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        ip("-n other address add 2001:db8::1/64 dev port0 nodad");
+        let _server = serve6("port0");
+        // O: what comes without addresses.
+        let first = router("AdvOtherConfigFlag on; prefix 2001:db8:1::/64 {};");
+        let path = advertised();
+        exits(0, &format!("{APPLY} {path}"));
+        assert_eq!(six().state, "INFORMED", "{:?}", eth0());
+        assert_eq!(resolver(path), (serde_json::json!(["2001:db8::53"]), serde_json::json!(["example.org"])));
+        assert!(addresses6().iter().all(|address| address["local"] != "2001:db8::50"));
+        crate::wires::assert_fits(
+            "leases",
+            &serde_json::from_slice(&netapply("leases --json").stdout).unwrap(),
+        );
+        // M: the service begins to ask for addresses.
+        let _service = renewing();
+        drop(first);
+        let _second = router("AdvManagedFlag on; AdvOtherConfigFlag on;");
+        until("there is a lease", || six().state == "BOUND");
+        until("its address is there", || addresses6().iter().any(|a| a["local"] == "2001:db8::50"));
+        exits(0, "leases --release eth0");
+        until("the address is gone", || addresses6().iter().all(|a| a["local"] != "2001:db8::50"));
+    });
+}
+
+#[test]
+fn why_no_router_has_given_an_address() {
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        let path = advertised();
+        let screen = || {
+            let output = netapply(&format!("apply --handoff=none --dhcp=own --wait=3 {path}"));
+            assert_eq!(output.status.code(), Some(1));
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+        };
+        let first = screen();
+        assert!(first.contains("no router advertisement for eth0: no router answers"), "{first}");
+        assert!(first.contains("[no-router-advertisement]"), "{first}");
+        let _router = router("AdvManagedFlag on;");
+        let second = screen();
+        assert!(second.contains("[dhcpv6-advertised-without-server]"), "{second}");
+    });
+}
+
+/// A DHCP server behind `port0` that gives out 198.51.100.0/24 and notes what it is asked.
+fn other_subnet(port: &str) -> Running {
+    ip(&format!("-n other address add 198.51.100.1/24 dev {port}"));
+    let mut command = Command::new("ip");
+    command.args([
+        "netns",
+        "exec",
+        "other",
+        "dnsmasq",
+        "-k",
+        "-p",
+        "0",
+        "-i",
+        port,
+        "-u",
+        "root",
+        "--no-ping",
+    ]);
+    command.args(["--dhcp-range=198.51.100.50,198.51.100.60,300", "--dhcp-leasefile=/run/dnsmasq4.leases"]);
+    command.args(["--conf-file=/dev/null", "--pid-file=/run/dnsmasq4.pid", "--log-dhcp"]);
+    start(command.args(["--log-facility=/run/dnsmasq4.log"]))
+}
+
+#[test]
+fn dhcp_tells_which_subnet_a_port_is_really_in() {
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        let _server = other_subnet("port0");
+        let path = description("addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]");
+        let screen = |options: &str| {
+            let output = netapply(&format!("apply --handoff=none --wait=12 {options} {path}"));
+            assert_eq!(output.status.code(), Some(1));
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+        };
+        let log = || std::fs::read_to_string("/run/dnsmasq4.log").unwrap_or_default();
+        let quiet = screen("--no-discover");
+        assert!(!quiet.contains("[port-in-other-subnet]") && !log().contains("DHCPDISCOVER"), "{quiet}");
+        let told = screen("");
+        assert!(told.contains("the port of eth0 is in 198.51.100.0/24 (DHCP server 198.51.100.1)"), "{told}");
+        assert!(log().contains("DHCPOFFER") && !log().contains("DHCPREQUEST"), "{}", log());
+        assert_eq!(address().unwrap()["local"], "192.0.2.2");
+    });
+}
+
+#[test]
+fn a_lease_without_a_router_is_a_warning() {
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        ip("-n other address add 192.0.2.1/24 dev port0");
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", "other", "dnsmasq", "-k", "-p", "0", "-i", "port0", "-u", "root"]);
+        command.args(["--no-ping", "--dhcp-range=192.0.2.50,192.0.2.60,300", "--dhcp-option=3"]);
+        command.args(["--dhcp-leasefile=/run/dnsmasq4.leases", "--conf-file=/dev/null", "--dhcp-option=6"]);
+        let _server = start(command.args(["--pid-file=/run/dnsmasq4.pid"]));
+        let path = description("dhcp4: true");
+        let output = netapply(&format!("apply --handoff=none --dhcp=own --wait=8 {path}"));
+        let screen = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(screen.contains("[lease-without-router]"), "{screen}");
+    });
+}
+
 #[test]
 fn silence_is_reported_as_the_cause() {
     in_machine(async || {
@@ -396,6 +570,6 @@ fn silence_is_reported_as_the_cause() {
         let screen =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{screen}");
-        assert!(screen.contains("no DHCP server answers"), "{screen}");
+        assert!(screen.contains("no DHCP server answers") && screen.contains("[no-dhcp-server]"), "{screen}");
     });
 }

@@ -1,6 +1,4 @@
-//! The parts of a description that are left to others: DHCP, whatever the kernel does not handle of router
-//! advertisements, SR-IOV. A DHCP client of netapply's own would begin here: it needs [`Link::dynamic`], which stays as
-//! it is, and the values of the overrides, which are only checked here.
+//! What a description leaves to DHCP and to router advertisements: which of them, and what of their answers is taken.
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::keys::{Fields, Object};
@@ -45,8 +43,8 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, dia
             None => {}
         }
     }
-    let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, Fields::new, diags);
-    let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, Fields::new, diags);
+    let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, diags);
+    let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, diags);
     let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
     let (four, six) = (on(Dynamic::Dhcp4), on(Dynamic::Dhcp6));
     // networkd uses search domains only if told to.
@@ -60,17 +58,27 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, dia
         let severity = if renderer == Renderer::Networkd { Severity::Error } else { Severity::Warning };
         unequal(&dhcp4, &dhcp6, severity, diags);
     }
-    overrides(fields.get("ra-overrides"), &keys::RA_OVERRIDES, Fields::of_whole, diags);
+    advertisements(link, fields.get("ra-overrides"), diags);
+}
+
+/// What of router advertisements is taken.
+fn advertisements(link: &mut Link, node: Option<&Node>, diags: &mut Vec<Diagnostic>) {
+    let Some(fields) = overrides(node, &keys::RA_OVERRIDES, diags) else { return };
+    let switch = |key: &str| {
+        let node = fields.get(key)?;
+        let on = crate::model::attribute::boolean(node.text()?)?;
+        Some(Located::new(on, node.at))
+    };
+    (link.ipv6.ra_name_servers, link.ipv6.ra_domains) = (switch("use-dns"), switch("use-domains"));
 }
 
 /// Checks the values of overrides.
 fn overrides<'a>(
     node: Option<&'a Node>,
     object: &'static Object,
-    read: fn(&'a Node, &'static Object, &mut Vec<Diagnostic>) -> Option<Fields<'a>>,
     diags: &mut Vec<Diagnostic>,
 ) -> Option<Fields<'a>> {
-    let fields = read(node?, object, diags)?;
+    let fields = Fields::new(node?, object, diags)?;
     for (key, _) in SWITCHES {
         if let Some(node) = fields.get(key) {
             super::boolean(node, key, diags);

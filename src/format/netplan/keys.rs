@@ -112,8 +112,8 @@ const COMMON: &[Key] = &[
     key("port-mac-learning", Applied, "as a bridge's port: learn MAC addresses"),
     key(
         "ra-overrides",
-        LeftToOthers,
-        "the kernel puts routes into the main table and ignores name servers and domains",
+        Applied,
+        "what of router advertisements is taken: name servers and domains by netapply, the rest by the kernel",
     ),
     key("renderer", NoEffect, "netapply configures the kernel itself"),
     key("routes", Applied, "routes through the link"),
@@ -276,9 +276,13 @@ pub(super) static DHCP_OVERRIDES: Object = Object {
 pub(super) static RA_OVERRIDES: Object = Object {
     name: "ra-overrides",
     keys: &[
-        key("table", LeftToOthers, "table of the routes"),
-        key("use-dns", LeftToOthers, "take name servers"),
-        key("use-domains", LeftToOthers, "take search domains"),
+        key(
+            "table",
+            LeftToOthers,
+            "the kernel puts the routes into the main table, or into that of the link's VRF",
+        ),
+        key("use-dns", Applied, "take name servers"),
+        key("use-domains", Applied, "take search domains"),
     ],
 };
 

@@ -30,6 +30,7 @@ const SYSCTLS: &[&str] = &[
     "net/ipv6/conf/all/use_tempaddr",
     "net/ipv6/conf/default/accept_dad",
     "net/ipv6/conf/default/accept_ra",
+    "net/ipv6/conf/default/accept_ra_rt_info_max_plen",
     "net/ipv6/conf/default/autoconf",
     "net/ipv6/conf/default/disable_ipv6",
     "net/ipv6/conf/default/mtu",

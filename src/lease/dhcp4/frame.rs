@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::message::Mac;
-use crate::socket::checksum;
+use crate::socket::{checksum, op};
 
 /// The ports of DHCP.
 pub const SERVER_PORT: u16 = 67;
@@ -18,6 +18,25 @@ const IP: usize = 20;
 const UDP: usize = 8;
 /// IP protocol number.
 const UDP_PROTOCOL: u8 = 17;
+
+/// Whole Ethernet frames with a tag fit.
+const LONGEST: u32 = 2048;
+
+/// Whole UDP datagrams for the client's port (linux/filter.h).
+pub(crate) const FOR_CLIENTS: [libc::sock_filter; 9] = [
+    // The IP protocol is UDP.
+    op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 23, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 17, 0, 6),
+    // No fragment but the first.
+    op(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 20, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0x1fff, 4, 0),
+    // The port behind a header of any length.
+    op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 14, 0, 0),
+    op(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 16, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, CLIENT_PORT as u32, 0, 1),
+    op(libc::BPF_RET | libc::BPF_K, LONGEST, 0, 0),
+    op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+];
 
 /// A message in a broadcast frame, from an address that may be 0.0.0.0.
 pub fn broadcast(payload: &[u8], mac: Mac, from: Ipv4Addr) -> Vec<u8> {

@@ -223,7 +223,10 @@ pub struct Offered {
     pub server: Ipv4Addr,
     /// The address.
     pub address: Ipv4Addr,
-    /// Why it was not accepted.
+    /// Length of its prefix, where the offer can be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
+    /// Why it was not taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_taken: Option<OfferFault>,
     /// It was requested, and the server did not answer.
@@ -448,6 +451,7 @@ impl Client {
                 self.remember(Offered {
                     server: terms.server,
                     address: terms.address.addr(),
+                    prefix: Some(terms.address.prefix_len()),
                     not_taken: None,
                     silent: true,
                 });
@@ -626,6 +630,7 @@ impl Client {
         self.remember(Offered {
             server,
             address: reply.address,
+            prefix: terms.as_ref().ok().map(|terms| terms.address.prefix_len()),
             not_taken: terms.as_ref().err().cloned(),
             silent: false,
         });
@@ -679,6 +684,7 @@ impl Client {
                 self.remember(Offered {
                     server,
                     address: reply.address,
+                    prefix: None,
                     not_taken: Some(why),
                     silent: false,
                 });
@@ -689,7 +695,11 @@ impl Client {
             return;
         }
         let lease = Lease { terms, asked: exchange.last.as_millis().try_into().unwrap_or(u64::MAX) };
-        self.account = Account { conflict: self.account.conflict.take(), ..Account::default() };
+        // Whoever else has offered something is worth a word as long as the lease is in force.
+        let (conflict, mut offers) = (self.account.conflict.take(), std::mem::take(&mut self.account.offers));
+        offers
+            .retain(|offer| offer.server != lease.terms.server && offer.not_taken.is_none() && !offer.silent);
+        self.account = Account { conflict, offers, ..Account::default() };
         let held = self.lease.as_ref().is_some_and(|held| held.terms.address == lease.terms.address);
         // An address in use already is not probed: the answer would be our own.
         if held || self.config.detection == Detection::Off {
@@ -813,6 +823,7 @@ impl Client {
     fn lose(&mut self, why: LeaseEnd, out: &mut Vec<Output>) {
         self.lease = None;
         self.confirmed = false;
+        self.account.offers.clear();
         out.push(Output::Lost(why));
     }
 

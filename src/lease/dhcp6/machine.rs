@@ -8,28 +8,12 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use super::super::dhcp4::machine::{LeaseEnd, Moment, Random};
+use super::super::exchange::{Exchange, Pace, millis, pace};
 use super::message::{AnswerKind, Association, ClientQuestion, QueryKind, ServerAnswer, status};
-
-/// First delay, longest delay, and how often or how long at most (RFC 9915, section 7.6); 0 is unlimited.
-#[derive(Copy, Clone, Debug)]
-struct Pace {
-    first: Duration,
-    longest: Duration,
-    times: u32,
-    whole: Duration,
-}
-
-const fn pace(first: u64, longest: u64, times: u32, whole: u64) -> Pace {
-    Pace {
-        first: Duration::from_secs(first),
-        longest: Duration::from_secs(longest),
-        times,
-        whole: Duration::from_secs(whole),
-    }
-}
 
 const SOLICIT: Pace = pace(1, 3600, 0, 0);
 const REQUEST: Pace = pace(1, 30, 10, 0);
@@ -37,6 +21,7 @@ const CONFIRM: Pace = pace(1, 4, 0, 10);
 /// Until T2, and until the last address expires.
 const RENEW: Pace = pace(10, 600, 0, 0);
 const REBIND: Pace = RENEW;
+const INFORM: Pace = pace(1, 3600, 0, 0);
 const RELEASE: Pace = pace(1, 0, 4, 0);
 const DECLINE: Pace = RELEASE;
 /// How long the first message waits at most after a link got its carrier.
@@ -47,7 +32,11 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(10);
 const AT_ONCE: u8 = 255;
 /// An infinite lifetime, and a T1 or T2 of never.
 const INFINITE: u32 = u32::MAX;
-/// How many servers are remembered.
+/// What was told without addresses is asked for again after a day where the server gives no time, and not sooner than
+/// after ten minutes (IRT_DEFAULT and IRT_MINIMUM).
+const REFRESH: u32 = 86_400;
+const SOONEST_REFRESH: u32 = 600;
+/// Servers that are remembered.
 const MOST_SERVERS: usize = 8;
 
 /// Who asks, and how.
@@ -60,6 +49,12 @@ pub struct Config6 {
     pub iaid: [u8; 4],
     /// The machine's name, as sent.
     pub host_name: Option<String>,
+    /// Addresses are not asked for, only what else a server tells (INFORMATION-REQUEST).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stateless: bool,
+    /// A server may grant addresses with its first answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rapid_commit: bool,
 }
 
 /// An address and its lifetimes, in milliseconds since boot; `None` is forever.
@@ -80,9 +75,10 @@ pub struct LeasedAddress {
 pub struct Lease6 {
     /// The server's identifier.
     pub server: Vec<u8>,
-    /// At least one.
+    /// None where only the rest was asked for.
     pub addresses: Vec<LeasedAddress>,
-    /// When to renew, and when to rebind with any server, in milliseconds since boot; `None` is never.
+    /// When to renew or to ask again, and when to ask any server, in milliseconds since the machine was started; `None` is
+    /// never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t1: Option<u64>,
     /// See `t1`.
@@ -97,6 +93,9 @@ pub struct Lease6 {
     /// Time servers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub time_servers: Vec<Ipv6Addr>,
+    /// Prefixes that the server delegates without having been asked for them; they are not used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delegated: Vec<Ipv6Net>,
 }
 
 impl LeasedAddress {
@@ -107,9 +106,9 @@ impl LeasedAddress {
 }
 
 impl Lease6 {
-    /// Whether any of its addresses is valid.
+    /// Whether any of its addresses may be used. What came without addresses holds until something else is told.
     pub fn is_in_force(&self, now: Moment) -> bool {
-        self.addresses.iter().any(|address| address.is_in_force(now))
+        self.addresses.is_empty() || self.addresses.iter().any(|address| address.is_in_force(now))
     }
 
     /// Only the addresses.
@@ -117,7 +116,21 @@ impl Lease6 {
         self.addresses.iter().map(|address| address.address).collect()
     }
 
-    /// The part that two leases have in common if they differ only in their times.
+    /// What a server tells beside addresses and times.
+    fn of(answer: &ServerAnswer) -> Lease6 {
+        Lease6 {
+            server: answer.server.clone(),
+            addresses: Vec::new(),
+            t1: None,
+            t2: None,
+            name_servers: answer.name_servers.clone(),
+            search: answer.search.clone(),
+            time_servers: answer.time_servers.clone(),
+            delegated: answer.delegated.clone(),
+        }
+    }
+
+    /// What two leases that differ in their times alone have in common.
     pub fn without_times(&self) -> Lease6 {
         let addresses = self.addresses.iter().map(|address| LeasedAddress {
             preferred_until: None,
@@ -173,16 +186,6 @@ pub struct Account6 {
     pub duplicate: Option<Ipv6Addr>,
 }
 
-/// An exchange: its transaction id, and when it began.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-struct Exchange6 {
-    id: u32,
-    began: Moment,
-    sent: u32,
-    delay: Duration,
-    next: Moment,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State6 {
     /// The link carries no packets.
@@ -192,15 +195,19 @@ enum State6 {
         at: Moment,
     },
     /// With the best answer so far.
-    Soliciting(Exchange6, Option<Box<ServerAnswer>>),
-    Requesting(Exchange6, Box<ServerAnswer>),
-    Confirming(Exchange6),
+    Soliciting(Exchange, Option<Box<ServerAnswer>>),
+    Requesting(Exchange, Box<ServerAnswer>),
+    Confirming(Exchange),
     Bound,
-    Renewing(Exchange6),
-    Rebinding(Exchange6),
-    Declining(Exchange6, Ipv6Addr, Vec<u8>),
-    Releasing(Exchange6, Vec<Ipv6Addr>, Vec<u8>),
-    /// Released: nothing more is requested.
+    /// Asks for what comes without addresses.
+    Informing(Exchange),
+    /// Has it.
+    Informed,
+    Renewing(Exchange),
+    Rebinding(Exchange),
+    Declining(Exchange, Ipv6Addr, Vec<u8>),
+    Releasing(Exchange, Vec<Ipv6Addr>, Vec<u8>),
+    /// Given up: nothing more is asked.
     Released,
 }
 
@@ -211,19 +218,22 @@ pub struct Client6 {
     state: State6,
     /// What is in force.
     lease: Option<Lease6>,
-    /// The longest delay of SOLICIT, if a server has set it.
+    /// The longest delays of SOLICIT and INFORMATION-REQUEST, where a server has said so.
     longest_delay: Duration,
+    longest_inform: Duration,
     account: Account6,
 }
 
 impl Client6 {
     /// A client of a link that carries no packets yet. A `kept` lease that is in force stays so.
     pub fn new(config: Config6, kept: Option<Lease6>, now: Moment) -> Client6 {
+        let is_alike = |lease: &Lease6| lease.addresses.is_empty() == config.stateless;
         Client6 {
-            config,
             state: State6::Down,
-            lease: kept.filter(|lease| lease.is_in_force(now)),
+            lease: kept.filter(|lease| lease.is_in_force(now) && is_alike(lease)),
+            config,
             longest_delay: SOLICIT.longest,
+            longest_inform: INFORM.longest,
             account: Account6::default(),
         }
     }
@@ -247,6 +257,8 @@ impl Client6 {
             State6::Requesting(..) => "REQUESTING",
             State6::Confirming(_) => "CONFIRMING",
             State6::Bound => "BOUND",
+            State6::Informing(_) => "INFORMING",
+            State6::Informed => "INFORMED",
             State6::Renewing(_) => "RENEWING",
             State6::Rebinding(_) => "REBINDING",
             State6::Declining(..) => "DECLINING",
@@ -259,16 +271,17 @@ impl Client6 {
         self.exchange().is_some()
     }
 
-    fn exchange(&self) -> Option<&Exchange6> {
+    fn exchange(&self) -> Option<&Exchange> {
         match &self.state {
             State6::Soliciting(exchange, _)
             | State6::Requesting(exchange, _)
             | State6::Confirming(exchange)
+            | State6::Informing(exchange)
             | State6::Renewing(exchange)
             | State6::Rebinding(exchange)
             | State6::Declining(exchange, ..)
             | State6::Releasing(exchange, ..) => Some(exchange),
-            State6::Down | State6::Init { .. } | State6::Bound | State6::Released => None,
+            State6::Down | State6::Init { .. } | State6::Bound | State6::Informed | State6::Released => None,
         }
     }
 
@@ -278,7 +291,7 @@ impl Client6 {
         let t = |time: Option<u64>| time.map(Duration::from_millis);
         let own = match &self.state {
             State6::Init { at } => Some(*at),
-            State6::Bound => lease.and_then(|lease| t(lease.t1)),
+            State6::Bound | State6::Informed => lease.and_then(|lease| t(lease.t1)),
             State6::Renewing(exchange) => {
                 Some(exchange.next).into_iter().chain(lease.and_then(|lease| t(lease.t2))).min()
             }
@@ -313,16 +326,16 @@ impl Client6 {
     fn up(&mut self, now: Moment, random: Random<'_>) {
         self.account = Account6::default();
         self.lease.take_if(|lease| !lease.is_in_force(now));
-        let mut exchange = Exchange6::new(now, random);
-        exchange.next = now + part(MOST_DELAY, random);
+        let exchange = Exchange::delayed(now, MOST_DELAY, random);
         self.state = match self.lease {
+            _ if self.config.stateless => State6::Informing(exchange),
             Some(_) => State6::Confirming(exchange),
             None => State6::Soliciting(exchange, None),
         };
     }
 
     fn solicit(&mut self, now: Moment, random: Random<'_>) {
-        self.state = State6::Soliciting(Exchange6::new(now, random), None);
+        self.state = State6::Soliciting(Exchange::new(now, random), None);
     }
 
     fn timer(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
@@ -335,7 +348,7 @@ impl Client6 {
             State6::Down | State6::Released => return,
             State6::Init { .. } => self.solicit(now, random),
             State6::Soliciting(exchange, Some(best)) if exchange.sent > 0 => {
-                self.state = State6::Requesting(Exchange6::new(now, random), best);
+                self.state = State6::Requesting(Exchange::new(now, random), best);
             }
             State6::Requesting(exchange, _) if exchange.is_over(REQUEST, now) => self.solicit(now, random),
             // Nobody answers: the addresses remain in use.
@@ -349,9 +362,10 @@ impl Client6 {
                 return;
             }
             State6::Bound | State6::Renewing(_) if t2.is_some_and(|t2| t2 <= now) => {
-                self.state = State6::Rebinding(Exchange6::new(now, random));
+                self.state = State6::Rebinding(Exchange::new(now, random));
             }
-            State6::Bound => self.state = State6::Renewing(Exchange6::new(now, random)),
+            State6::Bound => self.state = State6::Renewing(Exchange::new(now, random)),
+            State6::Informed => self.state = State6::Informing(Exchange::delayed(now, MOST_DELAY, random)),
             _ => {}
         }
         if self.exchange().is_some_and(|exchange| exchange.next <= now) {
@@ -361,7 +375,7 @@ impl Client6 {
 
     /// Removes expired addresses.
     fn expire(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
-        let Some(lease) = &mut self.lease else { return };
+        let Some(lease) = self.lease.as_mut().filter(|lease| !lease.addresses.is_empty()) else { return };
         let before = lease.addresses.len();
         lease.addresses.retain(|address| address.is_in_force(now));
         if lease.addresses.is_empty() {
@@ -390,6 +404,7 @@ impl Client6 {
         let held = self.lease.as_ref().map(Lease6::ips).unwrap_or_default();
         let lease_server = self.lease.as_ref().map(|lease| lease.server.clone());
         let solicit = Pace { longest: self.longest_delay, ..SOLICIT };
+        let inform = Pace { longest: self.longest_inform, ..INFORM };
         let (kind, pace, addresses, server, exchange) = match &mut self.state {
             State6::Soliciting(exchange, _) => (QueryKind::Solicit, solicit, Vec::new(), None, exchange),
             State6::Requesting(exchange, offer) => {
@@ -397,6 +412,9 @@ impl Client6 {
                 (QueryKind::Request, REQUEST, offered.collect(), Some(offer.server.clone()), exchange)
             }
             State6::Confirming(exchange) => (QueryKind::Confirm, CONFIRM, held, None, exchange),
+            State6::Informing(exchange) => {
+                (QueryKind::InformationRequest, inform, Vec::new(), None, exchange)
+            }
             State6::Renewing(exchange) => (QueryKind::Renew, RENEW, held, lease_server, exchange),
             State6::Rebinding(exchange) => (QueryKind::Rebind, REBIND, held, None, exchange),
             State6::Declining(exchange, address, server) => {
@@ -405,7 +423,9 @@ impl Client6 {
             State6::Releasing(exchange, addresses, server) => {
                 (QueryKind::Release, RELEASE, addresses.clone(), Some(server.clone()), exchange)
             }
-            State6::Down | State6::Init { .. } | State6::Bound | State6::Released => return,
+            State6::Down | State6::Init { .. } | State6::Bound | State6::Informed | State6::Released => {
+                return;
+            }
         };
         // Time counts from the first message.
         if exchange.sent == 0 {
@@ -422,6 +442,7 @@ impl Client6 {
             iaid: self.config.iaid,
             addresses: &addresses,
             name: self.config.host_name.as_deref(),
+            rapid: kind == QueryKind::Solicit && self.config.rapid_commit,
         };
         out.push(Output6::Send(question.write()));
         self.account.unanswered = self.account.unanswered.saturating_add(1);
@@ -433,12 +454,18 @@ impl Client6 {
         if answer.id != exchange.id || answer.client != self.config.duid || exchange.sent == 0 {
             return;
         }
-        self.longest_delay =
-            answer.longest_delay.map_or(self.longest_delay, |s| Duration::from_secs(s.into()));
+        let delay = |told: Option<u32>, before| told.map_or(before, |s| Duration::from_secs(s.into()));
+        self.longest_delay = delay(answer.longest_delay, self.longest_delay);
+        self.longest_inform = delay(answer.longest_inform, self.longest_inform);
         match (self.state.clone(), answer.kind) {
             (State6::Soliciting(exchange, best), AnswerKind::Advertise) => {
                 self.advertised(now, answer, exchange, best, random, out);
             }
+            // Whoever does not ask for a commit in two messages believes none.
+            (State6::Soliciting(..), AnswerKind::Reply) if answer.rapid && self.config.rapid_commit => {
+                self.replied(now, &answer, random, out);
+            }
+            (State6::Informing(_), AnswerKind::Reply) => self.informed(now, &answer, out),
             (State6::Requesting(_, offer), AnswerKind::Reply) if answer.server == offer.server => {
                 self.replied(now, &answer, random, out);
             }
@@ -472,7 +499,7 @@ impl Client6 {
         &mut self,
         now: Moment,
         answer: ServerAnswer,
-        exchange: Exchange6,
+        exchange: Exchange,
         best: Option<Box<ServerAnswer>>,
         random: Random<'_>,
         out: &mut Vec<Output6>,
@@ -488,7 +515,7 @@ impl Client6 {
         let at_once = answer.preference == AT_ONCE || exchange.sent > 1;
         let best = if better { Box::new(answer) } else { best.unwrap_or_else(|| Box::new(answer)) };
         if at_once {
-            self.state = State6::Requesting(Exchange6::new(now, random), best);
+            self.state = State6::Requesting(Exchange::new(now, random), best);
             self.send(now, random, out);
         } else {
             self.state = State6::Soliciting(exchange, Some(best));
@@ -510,7 +537,7 @@ impl Client6 {
                     addresses.map(|a| super::message::Granted { address: a.address, preferred: 0, valid: 0 });
                 let association = Association { addresses: again.collect(), ..Association::default() };
                 let offer = ServerAnswer { association: Some(association), ..answer.clone() };
-                self.state = State6::Requesting(Exchange6::new(now, random), Box::new(offer));
+                self.state = State6::Requesting(Exchange::new(now, random), Box::new(offer));
                 self.send(now, random, out);
                 return;
             }
@@ -543,8 +570,25 @@ impl Client6 {
         out.push(Output6::Bound(lease));
     }
 
-    /// The resulting lease: the grant, and earlier addresses that it does not mention. `None` if nothing is left.
-    /// Lifetimes count from the answer.
+    /// A server has told what comes without addresses.
+    fn informed(&mut self, now: Moment, answer: &ServerAnswer, out: &mut Vec<Output6>) {
+        if answer.status != status::SUCCESS {
+            return self.remember(answer);
+        }
+        let refresh = answer.refresh.unwrap_or(REFRESH).max(SOONEST_REFRESH);
+        let again = (refresh != INFINITE).then(|| millis(now + Duration::from_secs(refresh.into())));
+        let lease = Lease6 { t1: again, ..Lease6::of(answer) };
+        let is_new = self.lease.as_ref().map(Lease6::without_times) != Some(lease.without_times());
+        self.account = Account6::default();
+        self.state = State6::Informed;
+        self.lease = Some(lease.clone());
+        if is_new {
+            out.push(Output6::Bound(lease));
+        }
+    }
+
+    /// The lease that follows: what is granted, and earlier addresses that it does not mention. `None` where nothing is
+    /// left. Lifetimes count from the answer.
     fn granted(&self, now: Moment, answer: &ServerAnswer, association: &Association) -> Option<Lease6> {
         let until =
             |seconds: u32| (seconds != INFINITE).then(|| millis(now + Duration::from_secs(seconds.into())));
@@ -572,15 +616,7 @@ impl Client6 {
         };
         let t1 = if association.t1 > 0 { association.t1 } else { fifths(1, 2) };
         let t2 = if association.t2 > 0 { association.t2 } else { fifths(4, 5) };
-        Some(Lease6 {
-            server: answer.server.clone(),
-            addresses,
-            t1: until(t1.min(t2)),
-            t2: until(t2),
-            name_servers: answer.name_servers.clone(),
-            search: answer.search.clone(),
-            time_servers: answer.time_servers.clone(),
-        })
+        Some(Lease6 { addresses, t1: until(t1.min(t2)), t2: until(t2), ..Lease6::of(answer) })
     }
 
     /// Another host has an address of the lease: it is declined and not used.
@@ -598,7 +634,7 @@ impl Client6 {
             false => out.push(Output6::Bound(lease.clone())),
         }
         if self.state != State6::Down {
-            self.state = State6::Declining(Exchange6::new(now, random), address, server);
+            self.state = State6::Declining(Exchange::new(now, random), address, server);
             self.send(now, random, out);
         }
     }
@@ -609,7 +645,11 @@ impl Client6 {
             return;
         };
         out.push(Output6::Lost(LeaseEnd::Released));
-        self.state = State6::Releasing(Exchange6::new(now, random), lease.ips(), lease.server);
+        if lease.addresses.is_empty() {
+            self.state = State6::Released;
+            return;
+        }
+        self.state = State6::Releasing(Exchange::new(now, random), lease.ips(), lease.server);
         self.send(now, random, out);
     }
 
@@ -630,45 +670,6 @@ impl Client6 {
             None => {}
         }
     }
-}
-
-impl Exchange6 {
-    /// The first message is due at once.
-    fn new(now: Moment, random: Random<'_>) -> Exchange6 {
-        Exchange6 { id: random() & 0xff_ffff, began: now, sent: 0, delay: Duration::ZERO, next: now }
-    }
-
-    /// Section 15: each delay is twice the one before, by up to a tenth longer or shorter. The first of a SOLICIT is
-    /// not shorter, so that all servers have their time.
-    fn sent(&mut self, now: Moment, pace: Pace, solicit: bool, random: Random<'_>) {
-        let tenth = |base: Duration, random: Random<'_>| part(base / 5, random);
-        let first = self.sent == 0;
-        self.sent = self.sent.saturating_add(1);
-        let base = if first { pace.first } else { self.delay * 2 };
-        let base = if pace.longest > Duration::ZERO { base.min(pace.longest) } else { base };
-        self.delay = match first && solicit {
-            true => base + part(base / 10, random).max(Duration::from_millis(1)),
-            false => base - base / 10 + tenth(base, random),
-        };
-        self.next = now + self.delay;
-        if pace.whole > Duration::ZERO {
-            self.next = self.next.min(self.began + pace.whole);
-        }
-    }
-
-    fn is_over(&self, pace: Pace, now: Moment) -> bool {
-        pace.times > 0 && self.sent >= pace.times
-            || pace.whole > Duration::ZERO && self.sent > 0 && now >= self.began + pace.whole
-    }
-}
-
-fn millis(time: Moment) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A random part of this duration.
-fn part(whole: Duration, random: Random<'_>) -> Duration {
-    Duration::from_millis(u64::from(random()) % (millis(whole) + 1))
 }
 
 #[cfg(test)]

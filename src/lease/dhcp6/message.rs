@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use ipnet::Ipv6Net;
+
 use super::super::dhcp4::names;
 
 macro_rules! codes {
@@ -33,18 +35,28 @@ codes! {
     NAME_SERVERS 23;
     /// Domains to search (RFC 3646).
     SEARCH 24;
+    /// An association of prefixes, and a prefix in it.
+    IA_PD 25;
+    /// See `IA_PD`.
+    IA_PREFIX 26;
     /// Time servers (RFC 4075).
     SNTP_SERVERS 31;
+    /// When to ask again for what comes without addresses, in seconds.
+    REFRESH_TIME 32;
     /// The client's name (RFC 4704).
     NAME 39;
     /// Time servers (RFC 5908).
     NTP 56;
     /// The longest delay between two SOLICIT messages, in seconds.
     SOL_MAX_RT 82;
+    /// The same of those that ask for what comes without addresses.
+    INF_MAX_RT 83;
 }
 
 /// The requested options.
 const REQUESTED: [u16; 5] = [NAME_SERVERS, SEARCH, SNTP_SERVERS, NTP, SOL_MAX_RT];
+/// The same without addresses (RFC 9915, section 21.7).
+const REQUESTED_ALONE: [u16; 6] = [NAME_SERVERS, SEARCH, SNTP_SERVERS, NTP, REFRESH_TIME, INF_MAX_RT];
 /// The sub-option of [`NTP`] that is an address.
 const NTP_ADDRESS: u16 = 1;
 /// How many addresses of an association, and of a list, are kept.
@@ -63,6 +75,7 @@ pub enum QueryKind {
     Rebind = 6,
     Release = 8,
     Decline = 9,
+    InformationRequest = 11,
 }
 
 /// The type of a server's message.
@@ -137,6 +150,12 @@ pub struct ServerAnswer {
     pub time_servers: Vec<Ipv6Addr>,
     /// The longest delay between two SOLICIT messages, in seconds.
     pub longest_delay: Option<u32>,
+    /// The same of those that ask for what comes without addresses.
+    pub longest_inform: Option<u32>,
+    /// When to ask for that again, in seconds; `u32::MAX` is never.
+    pub refresh: Option<u32>,
+    /// Prefixes that are delegated: nobody has asked for them.
+    pub delegated: Vec<Ipv6Net>,
 }
 
 /// The options one after the other; the last item is `None` if one does not fit.
@@ -162,6 +181,11 @@ fn options(mut field: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
 
 fn long(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().copied().map(u32::from_be_bytes)
+}
+
+/// A longest delay, within what the RFC allows (section 21.24).
+fn longest(value: &[u8]) -> Option<u32> {
+    long(value).filter(|delay| (60..=86_400).contains(delay))
 }
 
 fn code(value: &[u8]) -> Option<u16> {
@@ -205,6 +229,9 @@ impl ServerAnswer {
             search: Vec::new(),
             time_servers: Vec::new(),
             longest_delay: None,
+            longest_inform: None,
+            refresh: None,
+            delegated: Vec::new(),
         };
         for option in options(field) {
             answer.take(option?, iaid)?;
@@ -234,7 +261,10 @@ impl ServerAnswer {
                     }
                 }
             }
-            SOL_MAX_RT => self.longest_delay = long(value).filter(|delay| (60..=86_400).contains(delay)),
+            SOL_MAX_RT => self.longest_delay = longest(value),
+            INF_MAX_RT => self.longest_inform = longest(value),
+            REFRESH_TIME => self.refresh = Some(long(value)?),
+            IA_PD => prefixes(value, &mut self.delegated)?,
             _ => {}
         }
         Some(())
@@ -283,6 +313,21 @@ fn association(value: &[u8]) -> Option<Association> {
     Some(association)
 }
 
+/// Adds the prefixes of an association (RFC 9915, section 21.21) that are valid at all.
+fn prefixes(value: &[u8], delegated: &mut Vec<Ipv6Net>) -> Option<()> {
+    let (_, field) = value.split_first_chunk::<12>()?;
+    for option in options(field) {
+        let (IA_PREFIX, value) = option? else { continue };
+        let (head, _) = value.split_first_chunk::<25>()?;
+        let address = Ipv6Addr::from(<[u8; 16]>::try_from(&head[9..]).ok()?);
+        let net = Ipv6Net::new(address, head[8]).ok()?.trunc();
+        if long(&head[4..])? > 0 && delegated.len() < MOST_ADDRESSES && !delegated.contains(&net) {
+            delegated.push(net);
+        }
+    }
+    Some(())
+}
+
 /// A client's message.
 #[derive(Clone, Debug)]
 pub struct ClientQuestion<'a> {
@@ -302,6 +347,8 @@ pub struct ClientQuestion<'a> {
     pub addresses: &'a [Ipv6Addr],
     /// The client's name.
     pub name: Option<&'a str>,
+    /// The server may grant at once.
+    pub rapid: bool,
 }
 
 impl ClientQuestion<'_> {
@@ -320,22 +367,29 @@ impl ClientQuestion<'_> {
             option(SERVER_ID, server);
         }
         option(ELAPSED_TIME, &self.elapsed.to_be_bytes());
-        // Times and lifetimes are left to the server.
-        let mut association = [&self.iaid[..], &[0; 8]].concat();
-        for address in self.addresses {
-            association.extend(IA_ADDRESS.to_be_bytes());
-            association.extend(24_u16.to_be_bytes());
-            association.extend(address.octets());
-            association.extend([0; 8]);
+        let alone = self.kind == QueryKind::InformationRequest;
+        if !alone {
+            // Times and lifetimes are the server's to say.
+            let mut association = [&self.iaid[..], &[0; 8]].concat();
+            for address in self.addresses {
+                association.extend(IA_ADDRESS.to_be_bytes());
+                association.extend(24_u16.to_be_bytes());
+                association.extend(address.octets());
+                association.extend([0; 8]);
+            }
+            option(IA_NA, &association);
         }
-        option(IA_NA, &association);
+        if self.rapid {
+            option(RAPID_COMMIT, &[]);
+        }
         let asks = !matches!(self.kind, QueryKind::Release | QueryKind::Decline | QueryKind::Confirm);
         if asks {
-            let requested: Vec<u8> = REQUESTED.iter().flat_map(|code| code.to_be_bytes()).collect();
+            let codes: &[u16] = if alone { &REQUESTED_ALONE } else { &REQUESTED };
+            let requested: Vec<u8> = codes.iter().flat_map(|code| code.to_be_bytes()).collect();
             option(OPTION_REQUEST, &requested);
         }
-        if let Some(name) = self.name.filter(|_| asks) {
-            // The server may enter it into its zone: no flag is set. Without the terminating root label.
+        if let Some(name) = self.name.filter(|_| asks && !alone) {
+            // The server may enter it into its zone: no flag is set. Without the end of a whole name.
             let mut wire = vec![0];
             for label in name.split('.').filter(|label| (1..64).contains(&label.len())) {
                 wire.push(label.len() as u8);

@@ -27,7 +27,7 @@ impl<'a> Judge<'a> {
         if let Some(why) = link.unleased.as_ref().filter(|_| !link.missing) {
             match base {
                 Base::Blocked(root) => self.blocked(Code::CheckLease, &link.name, Subject::Whole, root),
-                _ => self.add(Code::CheckLease, &link.name, Subject::Whole, Outcome::Failed, why.clone()),
+                _ => self.add(Code::CheckLease, &link.name, Subject::Whole, Outcome::Failed, why.why.clone()),
             };
         }
     }

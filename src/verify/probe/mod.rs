@@ -2,6 +2,7 @@
 //! nothing more can be learnt, and is dropped at the deadline.
 
 mod arp;
+mod discover;
 mod dns;
 mod frames;
 mod gateway;
@@ -22,7 +23,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 pub(super) use watch::Frame;
 
-use super::evidence::{Answer, Heard, Losses, Tally};
+use super::evidence::{Answer, Heard, Losses, PortSubnet, Tally};
 use super::input::Target;
 use crate::machine::Machine;
 use crate::model::MacAddr;
@@ -130,7 +131,16 @@ pub(super) enum Probe {
         /// The host.
         ip: IpAddr,
     },
-    /// Looks for the routers on the path to a name server or target.
+    /// Asks DHCP servers and routers which subnet a link is in.
+    Discover {
+        /// The link.
+        link: String,
+        /// Its index.
+        index: u32,
+        /// Its hardware address.
+        mac: MacAddr,
+    },
+    /// Asks the routers on the way to a name server or target.
     Trace {
         /// Its address.
         to: IpAddr,
@@ -190,7 +200,9 @@ pub(super) enum Fact {
     Seen(String, IpAddr, Frame),
     /// What was heard on a NIC so far.
     Heard(String, Box<Heard>),
-    /// Something cannot be observed, for a person.
+    /// A server or router gives out a subnet on a link.
+    Subnet(String, PortSubnet),
+    /// Something cannot be looked at, for a person.
     Unreadable(String),
 }
 
@@ -210,6 +222,7 @@ pub(super) async fn run(probe: Probe, machine: Machine, facts: Facts) {
             target::ask(position, &target, &servers, &search, (&machine, &facts)).await;
         }
         Probe::Watch { link, index, ip } => watch::watch(&link, index, ip, &facts).await,
+        Probe::Discover { link, index, mac } => discover::ask(&link, index, mac, &facts).await,
         Probe::Trace { to } => trace::trace(to, &facts).await,
     }
 }

@@ -44,7 +44,12 @@ fn only(outputs: &[Output6]) -> Sent6 {
 
 impl Link6 {
     fn new(kept: Option<Lease6>) -> Link6 {
-        let config = Config6 { duid: CLIENT.to_vec(), iaid: IAID, host_name: Some("node1".to_owned()) };
+        Link6::of(Config6::default(), kept)
+    }
+
+    fn of(config: Config6, kept: Option<Lease6>) -> Link6 {
+        let host_name = Some("node1".to_owned());
+        let config = Config6 { duid: CLIENT.to_vec(), iaid: IAID, host_name, ..config };
         let now = Duration::from_secs(1000);
         Link6 { client: Client6::new(config, kept, now), now, random: 0 }
     }
@@ -308,6 +313,91 @@ fn a_lease_is_released_when_asked() {
     assert_eq!(link.message().1.kind, 8, "until the server has heard it");
     link.answer(7, &release, &status_of(0));
     assert_eq!(link.client.deadline(), None);
+}
+
+fn name_server(refresh: Option<u32>) -> Vec<u8> {
+    let server = option(23, &"2001:db8::53".parse::<Ipv6Addr>().unwrap().octets());
+    let refresh = refresh.map(|seconds| option(32, &seconds.to_be_bytes()));
+    [server, refresh.unwrap_or_default()].concat()
+}
+
+#[test]
+fn what_comes_without_addresses_is_asked_for_alone_and_again() {
+    let mut link = Link6::of(Config6 { stateless: true, ..Config6::default() }, None);
+    let asked = link.up();
+    assert_eq!(asked.kind, 11);
+    assert!(!asked.has(&IAID) && !asked.has(&[0, 8, b'\x05', b'n']), "no association, no name");
+    assert!(asked.has(&[0, 32]), "when to ask again is asked for");
+    let outputs = link.answer(7, &asked, &name_server(Some(1200)));
+    let [Output6::Bound(lease)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert!(lease.addresses.is_empty() && lease.name_servers.len() == 1);
+    assert_eq!(link.client.state(), "INFORMED");
+    let (waited, again) = link.message();
+    assert_eq!(again.kind, 11);
+    assert!((1200..1202).contains(&waited.as_secs()), "{waited:?}");
+    // The same is nothing new; nobody answers: it is used on.
+    assert_eq!(link.answer(7, &again, &name_server(None)), []);
+    let (waited, again) = link.message();
+    assert!((86_400..86_402).contains(&waited.as_secs()), "{waited:?}");
+    let retried = link.message().1;
+    assert_eq!((retried.kind, retried.id), (11, again.id));
+    assert!(link.client.lease().is_some_and(|lease| lease.is_in_force(link.now)));
+    // A server that would be asked all the time is asked every ten minutes.
+    link.answer(7, &retried, &name_server(Some(1)));
+    assert_eq!(link.message().0.as_secs() / 10, 60);
+    let outputs = link.event(Event6::Release);
+    assert_eq!(outputs, [Output6::Lost(LeaseEnd::Released)]);
+    assert_eq!(link.client.state(), "RELEASED");
+}
+
+#[test]
+fn a_lease_without_addresses_is_none_for_a_client_that_wants_them() {
+    let mut link = Link6::of(Config6 { stateless: true, ..Config6::default() }, None);
+    let asked = link.up();
+    link.answer(7, &asked, &name_server(None));
+    let kept = link.client.lease().cloned();
+    assert_eq!(Link6::new(kept.clone()).client.lease(), None);
+    let config = Config6 { stateless: true, ..Config6::default() };
+    assert!(Link6::of(config, kept).client.lease().is_some());
+}
+
+#[test]
+fn two_messages_make_a_lease_where_that_is_asked_for() {
+    let grant = [ia(60, 90, &address(ADDRESS, 100, 200, &[])), option(14, &[])].concat();
+    let mut link = Link6::of(Config6 { rapid_commit: true, ..Config6::default() }, None);
+    let solicited = link.up();
+    assert!(solicited.has(&[0, 14, 0, 0]));
+    // A server that cannot commit in two messages advertises as usual; a reply that does not say so is none.
+    assert_eq!(link.answer(7, &solicited, &ia(60, 90, &address(ADDRESS, 100, 200, &[]))), []);
+    let outputs = link.answer(7, &solicited, &grant);
+    assert!(matches!(&outputs[..], [Output6::Bound(lease)] if lease.addresses.len() == 1), "{outputs:?}");
+    assert_eq!(link.client.state(), "BOUND");
+    let mut plain = Link6::new(None);
+    let solicited = plain.up();
+    assert!(!solicited.has(&[0, 14, 0, 0]));
+    assert_eq!(plain.answer(7, &solicited, &grant), [], "nobody has asked for that");
+}
+
+#[test]
+fn a_prefix_that_nobody_asked_for_is_told_and_not_used() {
+    let prefix = |net: &str, length: u8, valid: u32| {
+        let net: Ipv6Addr = net.parse().unwrap();
+        let head = [&1_u32.to_be_bytes()[..], &valid.to_be_bytes(), &[length]].concat();
+        option(26, &[&head[..], &net.octets()].concat())
+    };
+    let association = |inner: &[u8]| option(25, &[&[0; 12], inner].concat());
+    let mut link = Link6::new(None);
+    let solicited = link.up();
+    let offer = ia(60, 90, &address(ADDRESS, 100, 200, &[]));
+    let asked = only(&{ link.answer(2, &solicited, &[offer.clone(), option(7, &[255])].concat()) });
+    let inner = [prefix("2001:db8:7::", 56, 10), prefix("2001:db8:8::", 56, 0), prefix("::", 129, 9)];
+    link.answer(7, &asked, &[offer.clone(), association(&inner[..2].concat())].concat());
+    assert_eq!(link.client.lease().unwrap().delegated, ["2001:db8:7::/56".parse().unwrap()]);
+    // One that does not hold together spoils the message.
+    let mut link = Link6::new(None);
+    let solicited = link.up();
+    let broken = [offer, option(7, &[255]), association(&inner[2])].concat();
+    assert_eq!(link.answer(2, &solicited, &broken), []);
 }
 
 #[test]
