@@ -115,7 +115,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__apply)
-            opts="-n -h --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --no-discover --handoff --dhcp --dhcp-options --json --log --help"
+            opts="-n -h --source --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --no-discover --handoff --dhcp --dhcp-options --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
