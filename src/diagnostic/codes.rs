@@ -82,7 +82,7 @@ codes! {
     Superseded "superseded" Note "Two sources describe this NIC or link, such as a drive and the kernel command line. The one that is named first in netapply.source= or --source was used; what the other says of it was left out.";
     NicShared "nic-shared" Note "Two NICs have this permanent MAC address (such as a paravirtual NIC and its virtual function). The one without a controller was used.";
     NoIpv6 "no-ipv6" Error "The description has IPv6 addresses or routes, but the running kernel has no IPv6: it was built without it, or booted with ipv6.disable=1. They were left out.";
-    ControllerEmptied "controller-emptied" Warning "A bridge or bond of this machine that nobody described loses its last port to the description. It is set down: up, its addresses and routes would go on taking precedence over those of the NIC. Whoever made it can delete it.";
+    ControllerEmptied "controller-emptied" Warning "An undescribed bridge or bond of this machine loses its last port to the description. It is set down: up, its addresses and routes would go on taking precedence over those of the NIC. Delete it if it is not needed.";
     NicByCurrentMac "nic-by-current-mac" Note "No NIC has this permanent MAC address. One has it as its current address and was used.";
 
     // Bonds, VLANs, bridges

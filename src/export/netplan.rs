@@ -577,7 +577,7 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     }
     let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
     if let Some(address) = six.filter(|_| ipv6.static_alone && accept.is_none()) {
-        let what = "netplan takes addresses that routers advertise beside those that are described";
+        let what = "netplan accepts advertised addresses in addition to the described ones";
         losses.differs(link, Part::Ipv6, address.at, what);
     }
     match ipv6.generation.map(|generation| generation.value) {

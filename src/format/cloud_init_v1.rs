@@ -196,7 +196,7 @@ impl Reader {
     fn route(&mut self, item: &Node, diags: &mut Vec<Diagnostic>) {
         let Some(fields) = Fields::new(item, &GLOBAL_ROUTE, diags) else { return };
         if fields.get("gateway").is_none_or(|n| n.text().is_some_and(|t| t.trim().is_empty())) {
-            let message = "a route of no link needs a gateway, by which its link is found: left out";
+            let message = "a route without a link needs a gateway to find its link: left out";
             diags.push(Diagnostic::new(Code::MissingKey, item.at, message).hint("add \"gateway\""));
         } else if let Some(route) = route(&fields, diags) {
             self.draft.route(route);

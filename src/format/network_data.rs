@@ -56,7 +56,9 @@ fn lose(desired: &mut Desired, lost: &mut HashSet<String>, diags: &mut Vec<Diagn
             let falls = link.parent.is_some() || (link.kind == Kind::Bond && *left == 0);
             let (at, message) = match falls {
                 true => (link.at, format!("{noun} \"{}\" was left out with \"{id}\"", link.id)),
-                false => (at, format!("{noun} \"{}\" is made without \"{id}\", which was left out", link.id)),
+                false => {
+                    (at, format!("{noun} \"{}\" is created without \"{id}\", which was left out", link.id))
+                }
             };
             diags.push(Diagnostic::new(Code::LeftOut, at, message));
             if falls && lost.insert(link.id.clone()) {

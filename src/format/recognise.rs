@@ -50,7 +50,7 @@ pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'
     let first = body.lines().next().unwrap_or_default().trim_end();
     let begins = |word: &str| body.lines().take(100).any(|line| line.starts_with(word));
     if first == "#cloud-config" || first == "#cloud-init" {
-        return Some(("cloud-init's user-data", "the network stands in network-config, beside it"));
+        return Some(("cloud-init's user-data", "the network is in network-config, in the same folder"));
     }
     if first.starts_with("#!") {
         return Some(("a script", "netapply executes nothing: write the network down"));
@@ -83,7 +83,10 @@ pub(super) fn other(text: &str, root: Option<&Node>) -> Option<(&'static str, &'
         ));
     }
     if has("uuid") || has("instance-id") || has("availability_zone") {
-        return Some(("metadata", "the network stands in network_data.json or network-config, beside it"));
+        return Some((
+            "metadata",
+            "the network is in network_data.json or network-config, in the same folder",
+        ));
     }
     None
 }

@@ -159,7 +159,7 @@ impl Trouble {
                     "see `ip link show {name}`: another link has that name, or has it as an alternative one"
                 )
             }
-            (Errno::EEXIST, _) => "see `ip address` and `ip route` for what is there already".to_owned(),
+            (Errno::EEXIST, _) => "see `ip address` and `ip route` for what exists already".to_owned(),
             (Errno::EBUSY, _) => format!("see `ip -d link show {link}` for what holds it"),
             (Errno::ENETUNREACH | Errno::EHOSTUNREACH, _) if route.is_some() => {
                 let gateway = route.and_then(|route| route.via);

@@ -128,7 +128,7 @@ impl FromStr for MacAddr {
             }
         }
         match raw.len() {
-            6 | 20 => MacAddr::from_bytes(&raw).ok_or(ParseError("all zeroes, which is no MAC address")),
+            6 | 20 => MacAddr::from_bytes(&raw).ok_or(ParseError("all zeroes, which is not a MAC address")),
             _ => Err(WRONG),
         }
     }
@@ -174,14 +174,14 @@ impl IfName {
     /// Checks `text`.
     pub fn new(text: &str) -> Result<Self, IfNameError> {
         let wrong = match text {
-            "" => "empty, which is no interface name",
+            "" => "empty, which is not an interface name",
             "." | ".." => "not usable as an interface name",
             _ if text.len() > 15 => "longer than the 15 bytes that an interface name may have",
             _ if text
                 .chars()
                 .any(|c| c == '/' || c == ':' || c == '%' || c.is_whitespace() || c.is_control()) =>
             {
-                "not an interface name: '/', ':', '%' and blanks are not allowed"
+                "not an interface name: '/', ':', '%' and spaces are not allowed"
             }
             _ => return Ok(IfName(text.to_owned())),
         };

@@ -138,7 +138,7 @@ fn a_boot_without_a_description_by_design_has_no_fault() {
         Code::NoDescription,
         Certainty::Proved,
         "",
-        "this node has no network_data: the ISO in /dev/sr0 holds none. The image's own DHCP goes on",
+        "this node has no network_data: the ISO in /dev/sr0 holds none. The image's own DHCP is used",
         "For a network without DHCP set the node's network_data field in Ironic",
     );
     let cause = Cause { severity: Severity::Note, ..cause };
@@ -147,7 +147,7 @@ fn a_boot_without_a_description_by_design_has_no_fault() {
     let expected = "\
 netapply: nothing to apply
 * this node has no network_data: the ISO in /dev/sr0 holds none. The image's own
-  DHCP goes on (proved) [no-description]
+  DHCP is used (proved) [no-description]
   -> For a network without DHCP set the node's network_data field in Ironic";
     assert_eq!(report.screen.join("\n"), expected);
     assert!(!screen::screen(&report, Style::Colour).as_str().contains("\x1b[31m"), "nothing is red");

@@ -327,7 +327,7 @@ async fn round(
     log::debug!("the kernel has answered {} steps", plan.steps.len());
     let lost = if in_time { lost_nic(session, planned, &plan, &outcome).await } else { None };
     if let Some(nic) = lost {
-        log::warn!("{nic} went away, or was made anew, while it was set up: planning again");
+        log::warn!("{nic} disappeared, or was created again, while it was being configured: planning again");
         settled.rounds.push(Round::of_done(plan, outcome));
         return (true, false);
     }

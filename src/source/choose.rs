@@ -200,7 +200,7 @@ impl Candidate {
         let text = match (self.tier, next) {
             (Tier::Demanded, _) => "its publisher id is the kernel command line's ir_pub_id",
             (Tier::Share, _) => "the host shares it as config-2",
-            (Tier::Seed, _) => "no drive is there with a description",
+            (Tier::Seed, _) => "no drive has a description",
             (Tier::Unlabelled, _) => "no drive is labelled, and this one holds a description",
             (_, None) => "the only drive labelled config-2, cidata or CONTEXT",
             (tier, Some(next)) if tier < next.tier => match tier {

@@ -237,7 +237,7 @@ pub(super) fn unreadable(path: &str, error: &ReadError) -> NotFound {
         ),
         ReadError::TooLarge(_) | ReadError::TooMuch | ReadError::TooMany => (
             NotFoundKind::Unreadable,
-            "No network description is that large: check what is on the drive, and make it anew.",
+            "No network description is that large: check the drive's content, and create it again.",
         ),
     };
     let problem = NotFound::new(kind, message, hint);

@@ -52,7 +52,7 @@ pub(super) async fn find(
             NotFoundKind::PxeBoot,
             "This is a PXE boot (BOOTIF on the kernel command line, no ir_pub_id): there is no config drive, and one \
              that is found would be an earlier deployment's.",
-            "If there is a description all the same, name it: netapply.source= on the kernel command line.",
+            "To use a description anyway, name it: netapply.source= on the kernel command line.",
         ));
     }
     let wait = request.wait.unwrap_or_else(|| request.cmdline.wait_for_drive());
@@ -360,7 +360,7 @@ fn nothing_on_candidate(candidate: &Candidate) -> NotFound {
     NotFound::new(
         NotFoundKind::NodeWithoutNetwork,
         format!(
-            "This node has no network_data: the ISO in {} holds none. The image's own DHCP goes on.",
+            "This node has no network_data: the ISO in {} holds none. The image's own DHCP is used.",
             candidate.name()
         ),
         "For a network without DHCP set the node's network_data field in Ironic.",

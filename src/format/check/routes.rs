@@ -174,7 +174,7 @@ fn next_hops(desired: &mut Desired, everywhere: &Subnets, diags: &mut Vec<Diagno
                     Some(None) => {
                         let link = hop.link.as_deref().unwrap_or_default();
                         let message = format!(
-                            "the route to {} leads over \"{link}\", which is not described: this next hop was left out",
+                            "the route to {} goes through \"{link}\", which is not described: this next hop was left out",
                             route.to
                         );
                         diags.push(Diagnostic::new(Code::DanglingReference, at, message));

@@ -127,7 +127,7 @@ fn fall(links: &mut Vec<Link>, mut left_out: HashSet<String>, diags: &mut Vec<Di
             let lost = left_out.contains(&member.value);
             if lost {
                 let message =
-                    format!("{noun} \"{id}\" is made without \"{}\", which was left out", member.value);
+                    format!("{noun} \"{id}\" is created without \"{}\", which was left out", member.value);
                 diags.push(Diagnostic::new(Code::LeftOut, member.at, message));
             }
             !lost

@@ -133,10 +133,10 @@ static HOMES: &[(&Object, &Object, &str)] = &[
     (&keys::NETWORK, &keys::ETHERNET, "it belongs to a link: ethernets: NAME:"),
     (&keys::BRIDGE_LINK, &keys::BRIDGE_PARAMETERS, "it belongs below \"parameters\""),
     (&keys::BOND_LINK, &keys::BOND_PARAMETERS, "it belongs below \"parameters\""),
-    (&keys::BRIDGE_PARAMETERS, &keys::BRIDGE_LINK, "it belongs to the bridge, beside \"parameters\""),
-    (&keys::BOND_PARAMETERS, &keys::BOND_LINK, "it belongs to the bond, beside \"parameters\""),
+    (&keys::BRIDGE_PARAMETERS, &keys::BRIDGE_LINK, "it belongs to the bridge, next to \"parameters\""),
+    (&keys::BOND_PARAMETERS, &keys::BOND_LINK, "it belongs to the bond, next to \"parameters\""),
     (&keys::ETHERNET, &keys::MATCH, "it belongs below \"match\""),
-    (&keys::MATCH, &keys::ETHERNET, "it belongs to the link, beside \"match\""),
+    (&keys::MATCH, &keys::ETHERNET, "it belongs to the link, next to \"match\""),
     (&keys::ROUTE, &keys::RULE, "it belongs to an entry of routing-policy"),
     (&keys::RULE, &keys::ROUTE, "it belongs to an entry of routes"),
 ];

@@ -467,7 +467,7 @@ ethernets: {eth0: {}, eth1: {}, 'a b': {}, 'x*': {}}
             "error bad-name: \"x*\" is not an id",
             "error left-out: \"v\" is left out: its link \"wlan0\" is",
             "error left-out: \"w\" is left out: its link \"v\" is",
-            "error left-out: bond \"b\" is made without \"wlan0\", which was left out",
+            "error left-out: bond \"b\" is created without \"wlan0\", which was left out",
         ]
     );
 }

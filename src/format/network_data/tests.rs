@@ -220,7 +220,7 @@ fn links_above_a_lost_link_are_lost_too() {
         messages,
         [
             "ethernet_mac_address \"52:54:00:00:0a:0x\": not a MAC address (six pairs of hex digits, joined by ':')",
-            "bond \"bond0\" is made without \"a\", which was left out",
+            "bond \"bond0\" is created without \"a\", which was left out",
             "vlan_id \"4095\": expected a number from 0 to 4094",
             "VLAN \"v2\" was left out with \"v1\"",
             "network \"n\" was left out with its link \"v2\""

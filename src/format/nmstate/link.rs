@@ -91,7 +91,7 @@ fn state(fields: &Fields<'_>, name: &str, diags: &mut Vec<Diagnostic>) -> Option
             None
         }
         Some("absent") => {
-            let message = format!("\"{name}\" is not made (state: absent); if it is there, it stays");
+            let message = format!("\"{name}\" is not created (state: absent); an existing link stays");
             diags.push(Diagnostic::new(Code::NoEffect, node.at, message).severity(Severity::Warning));
             None
         }
@@ -158,7 +158,7 @@ fn find_type(
     let found = by_key
         .or(TYPES.iter().find(|of| of.word == if name.value == "lo" { "loopback" } else { "ethernet" }));
     if let Some(of) = found {
-        let message = format!("\"{}\" has no type: taken for {}", name.value, of.word);
+        let message = format!("\"{}\" has no type: treated as {}", name.value, of.word);
         let hint = format!("write type: {}", of.word);
         diags.push(
             Diagnostic::new(Code::UnknownLinkType, name.at, message).severity(Severity::Warning).hint(hint),
@@ -185,7 +185,7 @@ fn nic(link: &mut Link, loopback: bool, fields: &Fields<'_>, diags: &mut Vec<Dia
     let key = match identifier.and_then(|node| text(node, "identifier", diags)) {
         None | Some("name") => {
             if loopback && link.id != "lo" {
-                let message = format!("\"{}\" is no loopback interface: only lo is", link.id);
+                let message = format!("\"{}\" is not a loopback interface: only lo is", link.id);
                 diags.push(Diagnostic::new(Code::BadName, link.at, message));
                 return None;
             }

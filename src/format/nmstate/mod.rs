@@ -184,7 +184,7 @@ fn leave_out(links: &mut Vec<Link>, mut lost: HashSet<String>, diags: &mut Vec<D
             let is_lost = lost.contains(&member.value);
             if is_lost {
                 let message =
-                    format!("{noun} \"{id}\" is made without \"{}\", which is left out", member.value);
+                    format!("{noun} \"{id}\" is created without \"{}\", which is left out", member.value);
                 diags.push(Diagnostic::new(Code::LeftOut, member.at, message));
             }
             !is_lost

@@ -268,7 +268,12 @@ fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
     let wide = |word: &str| matches!(word, "0xffffffff" | "4294967295");
     let mask = fields.get("fwmask").filter(|node| !node.text().is_some_and(wide));
     if let Some(node) = mask {
-        diags.push(bad(Code::Unsupported, node, "fwmask", "marks are compared whole: the rule is left out"));
+        diags.push(bad(
+            Code::Unsupported,
+            node,
+            "fwmask",
+            "mark masks are not supported: the rule is left out",
+        ));
         return None;
     }
     let mark = match fields.get("fwmark") {

@@ -281,10 +281,10 @@ pub(super) fn fixed(case: &Case<'_>) -> Vec<Cause> {
         let mac = case.evidence.gateway(&check.link, &ip)?.fixed?;
         let real = case.evidence.others.find(at(&check.link, ip)).map(|owner| owner.mac);
         let (certainty, real) = match real {
-            Some(real) if real != mac => (Certainty::Proved, format!(", and {real} answers for it")),
+            Some(real) if real != mac => (Certainty::Proved, format!(", but {real} answers for it")),
             _ => (Certainty::Likely, ", so the kernel asks nobody".to_owned()),
         };
-        let message = format!("gateway {ip} on {} is entered by hand as {mac}{real}", check.link);
+        let message = format!("gateway {ip} on {} has the static neighbour entry {mac}{real}", check.link);
         let action = format!("Delete the entry: `ip neighbour del {ip} dev {}`", check.link);
         let cause = Cause::new(Code::NeighbourFixed, certainty, &check.link, message, action);
         Some(cause.explains([position]))

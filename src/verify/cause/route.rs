@@ -187,8 +187,7 @@ fn no_route(case: &Case<'_>, goal: &Goal) -> (String, String) {
     let rule = case.evidence.policy.rules.iter().find(|rule| concerns(rule, goal));
     let rules = rule.map_or_else(String::new, |rule| format!("; {} concerns it", rule_words(rule)));
     let message = format!("the kernel has no route to {to}{rules}");
-    let action =
-        "See `ip route` whether the route is there, and `ip rule` for a rule that leads to its table";
+    let action = "Check with `ip route` whether the route exists, and with `ip rule` for a rule that leads to its table";
     (message, action.to_owned())
 }
 
