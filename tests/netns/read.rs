@@ -124,7 +124,7 @@ fn ipv6_settings_are_as_the_kernels_files_say() {
                 assert_eq!(file.trim(), value.to_string(), "{key}");
             }
         }
-        assert_eq!(inventory.sysctls.len(), 19);
+        assert_eq!(inventory.sysctls.len(), 20);
         for (key, value) in &inventory.sysctls {
             let file = std::fs::read_to_string(format!("/proc/sys/{key}")).unwrap();
             assert_eq!(file.trim(), value.to_string(), "{key}");

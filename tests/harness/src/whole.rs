@@ -37,9 +37,11 @@ pub fn state(features: bool) -> String {
     }
     for link in &links {
         let name = link["ifname"].as_str().unwrap_or_default();
+        // Told only by a kernel whose bridges have VLANs (br_fill_info).
+        let has_vlans = link["linkinfo"]["info_data"]["vlan_protocol"].is_string();
         let (program, text) = match link["linkinfo"]["info_kind"].as_str() {
             Some("wireguard") => ("wg", wireguard(name)),
-            Some("bridge") => ("bridge vlan", run("bridge", &["-d", "vlan", "show"])),
+            Some("bridge") if has_vlans => ("bridge vlan", run("bridge", &["-d", "vlan", "show"])),
             Some("veth") if features => ("ethtool", run("ethtool", &["-k", name])),
             _ => ("", String::new()),
         };
