@@ -39,8 +39,16 @@ struct Console {
     written: Vec<u8>,
     /// How often it was hung up and reopened.
     hangups: u8,
-    /// The length of its queue when it last shrank, and when.
-    queue: (usize, Instant),
+    queue: Queue,
+}
+
+/// What a device still has to send.
+#[derive(Debug)]
+struct Queue {
+    /// In bytes.
+    length: usize,
+    /// Since when it has sent nothing of it.
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -65,7 +73,7 @@ impl Consoles {
             rest: Vec::new(),
             written: Vec::new(),
             hangups: 0,
-            queue: (0, now),
+            queue: Queue { length: 0, since: now },
         };
         Consoles(names.map(|name| console(machine.dev().join(name))).collect())
     }
@@ -153,13 +161,17 @@ impl Console {
         let rest = std::mem::take(&mut self.rest);
         self.rest = std::mem::take(&mut self.written);
         self.rest.extend(rest);
-        self.queue = (0, Instant::now());
+        self.queue = Queue { length: 0, since: Instant::now() };
         self.write();
     }
 
     fn write(&mut self) {
         let ConsoleState::Open(file) = &mut self.state else { return };
-        let before = self.rest.len();
+        // Before anything is added: it may have sent for seconds what it was given last.
+        match queued(file) {
+            Ok(length) => self.queue.shrinks_to(length, Instant::now()),
+            Err(error) => return self.go_on_after_hangup(error),
+        }
         while !self.rest.is_empty() {
             match file.write(&self.rest) {
                 Ok(written) => self.written.extend(self.rest.drain(..written)),
@@ -168,15 +180,9 @@ impl Console {
                 Err(error) => return self.go_on_after_hangup(error),
             }
         }
-        let queued = match queued(file) {
-            Ok(queued) => queued,
-            Err(error) => return self.go_on_after_hangup(error),
-        };
-        // Its queue shrank, or was not full.
-        if queued == 0 || queued < self.queue.0 {
-            self.queue = (queued, Instant::now());
-        } else if self.rest.len() < before {
-            self.queue.0 = queued;
+        match queued(file) {
+            Ok(length) => self.queue.length = length,
+            Err(error) => self.go_on_after_hangup(error),
         }
     }
 
@@ -185,15 +191,28 @@ impl Console {
     fn drain(&mut self, late: bool) {
         self.write();
         let ConsoleState::Open(file) = &self.state else { return };
-        if self.rest.is_empty() && self.queue.0 == 0 {
+        if self.rest.is_empty() && self.queue.length == 0 {
             self.state = ConsoleState::Done;
             self.written.clear();
-        } else if late || self.queue.1.elapsed() >= BOUND {
+        } else if late || self.queue.is_stuck(Instant::now()) {
             // Otherwise closing would wait for the queue.
             // SAFETY: the descriptor is the file's, open until the state is replaced below.
             unsafe { libc::tcflush(file.as_raw_fd(), libc::TCOFLUSH) };
             self.state = ConsoleState::Dead(io::ErrorKind::TimedOut.into());
         }
+    }
+}
+
+impl Queue {
+    fn shrinks_to(&mut self, length: usize, now: Instant) {
+        if length == 0 || length < self.length {
+            self.since = now;
+        }
+        self.length = length;
+    }
+
+    fn is_stuck(&self, now: Instant) -> bool {
+        now.duration_since(self.since) >= BOUND
     }
 }
 
@@ -304,6 +323,24 @@ mod tests {
         drop(again);
         assert!(troubles.is_empty(), "{troubles:?}");
         assert!(read.matches("first").count() >= 1 && read.contains("last"), "{read:?}");
+    }
+
+    #[test]
+    fn a_queue_is_stuck_from_when_it_last_sent_something() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut queue = Queue { length: 0, since: begin };
+        // Empty for longer than the bound, then the last page is written.
+        queue.shrinks_to(0, at(20));
+        queue.length = 400;
+        queue.shrinks_to(400, at(21));
+        assert!(!queue.is_stuck(at(21)));
+        queue.shrinks_to(300, at(24));
+        assert!(!queue.is_stuck(at(28)));
+        // What is added to a queue that does not move is no progress.
+        queue.length = 700;
+        queue.shrinks_to(700, at(29));
+        assert!(queue.is_stuck(at(29)));
     }
 
     #[test]
