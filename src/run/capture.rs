@@ -315,7 +315,11 @@ impl Look<'_> {
         if routes().any(|route| route.protocol == Protocol::RouterAdvertisement) {
             dynamic.insert(Dynamic::RouterAdvertisements);
         }
-        // Of secondary addresses the kernel shows the first one first.
+        // The kernel shows IPv4 addresses as they were added, IPv6 ones the newest first (ipv6_link_dev_addr).
+        let (four, mut six): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut out.addresses).into_iter().partition(|address| address.net.addr().is_ipv4());
+        six.reverse();
+        out.addresses = four.into_iter().chain(six).collect();
         let mut dynamic: Vec<Dynamic> = dynamic.into_iter().collect();
         dynamic.sort();
         out.dynamic = dynamic.into_iter().map(located).collect();
@@ -332,6 +336,10 @@ impl Look<'_> {
             Some(2) => Some(located(true)),
             _ => None,
         };
+        let usual = self.inventory.sysctls.get("net/ipv6/conf/default/autoconf").copied().unwrap_or(1);
+        if set("autoconf") == Some(0) && usual != 0 && set("accept_ra") != Some(0) {
+            out.ipv6.autoconf = Some(located(false));
+        }
         if set("use_tempaddr") == Some(2) {
             out.ipv6.privacy = Some(located(true));
         }
