@@ -217,15 +217,14 @@ impl Writer<'_> {
 
     /// The `ip=` parameters of a link, and its routes. False where there is none that could carry an MTU.
     fn addresses(&mut self, link: &Link, name: &str, tail: &str, losses: &mut Losses) -> bool {
-        let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
-        let accept =
-            link.ipv6.accept_ra.is_some_and(|accept| accept.value) || asks(Dynamic::RouterAdvertisements);
+        let accept = link.ipv6.accept_ra.is_some_and(|accept| accept.value)
+            || link.asks(Dynamic::RouterAdvertisements);
         let mut tail = Some(tail);
         let mut words: Vec<String> = Vec::new();
         for (is_asked, word) in [
-            (asks(Dynamic::Dhcp4), "dhcp"),
-            (asks(Dynamic::Dhcp6), "dhcp6"),
-            (accept && !asks(Dynamic::Dhcp6), "auto6"),
+            (link.asks(Dynamic::Dhcp4), "dhcp"),
+            (link.asks(Dynamic::Dhcp6), "dhcp6"),
+            (accept && !link.asks(Dynamic::Dhcp6), "auto6"),
         ] {
             if is_asked {
                 words.push(format!("ip={name}:{word}{}", tail.take().unwrap_or_default()));

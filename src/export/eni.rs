@@ -8,14 +8,14 @@ use std::fmt::{Display, Write as _};
 use super::debian::{Called, far_end, referred};
 use super::{
     File, HEADER, Links, Losses, Names, Part, expressible, host_name, lacking, lacking_address, lacking_dhcp,
-    lacking_ipv6, machine_wide, servers,
+    lacking_ipv6, lacking_naming, machine_wide, servers,
 };
 use crate::format::eni::OFFLOADS;
 use crate::format::value::BRIDGE_NAMES;
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
     Activation, Address, Desired, DesiredMac, DhcpOptions, Dynamic, Family, IfName, Kind, Link, NamePattern,
-    Naming, PortVlan, Route, RouteKind, Rule,
+    PortVlan, Route, RouteKind, Rule,
 };
 
 /// The main table, by number: in a VRF a route without one goes to the VRF's.
@@ -171,9 +171,8 @@ impl<'a> Writer<'a> {
     /// The stanzas of a link with their addresses; the first is that of the link itself.
     fn stanzas(&self, link: &Link, losses: &mut Losses) -> Vec<Stanza> {
         let name = self.name(link);
-        let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
         let mut stanzas = Vec::new();
-        if asks(Dynamic::Dhcp4) {
+        if link.asks(Dynamic::Dhcp4) {
             let mut stanza = Stanza::new(name, Family::V4, "dhcp");
             dhcp(&link.dhcp4, &mut stanza);
             stanzas.push(stanza);
@@ -183,11 +182,11 @@ impl<'a> Writer<'a> {
             stanzas.extend(self.address(link, address, losses));
         }
         let accept = link.ipv6.accept_ra.map(|accept| accept.value);
-        let accept = accept.or(asks(Dynamic::RouterAdvertisements).then_some(true));
+        let accept = accept.or(link.asks(Dynamic::RouterAdvertisements).then_some(true));
         let has_six = own(Family::V6).next().is_some();
         // The options that the method implies.
         let mut implied = None;
-        if asks(Dynamic::Dhcp6) {
+        if link.asks(Dynamic::Dhcp6) {
             implied = Some(true);
             stanzas.push(Stanza::new(name, Family::V6, "dhcp"));
             if accept.is_none() {
@@ -210,7 +209,7 @@ impl<'a> Writer<'a> {
         }
         ipv6(link, accept.filter(|accept| Some(*accept) != implied), name, &mut stanzas, losses);
         let known = ["metric", "host_name", "vendor_class", "lifetime", "client_id"];
-        lacking_dhcp(link, if asks(Dynamic::Dhcp4) { &known } else { &[] }, losses);
+        lacking_dhcp(link, if link.asks(Dynamic::Dhcp4) { &known } else { &[] }, losses);
         if let Some([_]) = link.dhcp4.client_id.as_deref() {
             losses.none(link, Part::Dhcp4, link.at, "DHCP client id of one byte");
         }
@@ -331,17 +330,7 @@ impl<'a> Writer<'a> {
         if let Some(mac) = link.select.mac.filter(|_| IfName::new(self.name(link)).is_ok()) {
             out.put("hwaddress", mac.value);
         }
-        match &link.naming {
-            Naming::Set(name) if name.value.as_str() != self.name(link) || link.select.name.is_none() => {
-                losses.none(link, Part::Naming, name.at, format_args!("name to give a NIC ({})", name.value));
-            }
-            Naming::Alternative(name) => {
-                let what =
-                    format!("interfaces text has no alternative names: {} is none of the NIC", name.value);
-                losses.differs(link, Part::Naming, name.at, what);
-            }
-            _ => {}
-        }
+        lacking_naming(link, link.select.name.as_ref().map(|_| self.name(link)), losses);
         out.put_some("ethernet-wol", link.wake_on_lan.map(|on| if on.value { "g" } else { "d" }));
         let mut written: HashSet<&str> = HashSet::new();
         for (key, features) in OFFLOADS {

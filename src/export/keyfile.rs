@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use super::ini::Ini;
 use super::{
     DHCP_OPTIONS, File, Links, Losses, Names, Part, expressible, host_name, is_tunnel, lacking,
-    lacking_address, lacking_dhcp, lacking_ipv6, lacking_match, machine_wide, tunnel_mode,
+    lacking_address, lacking_dhcp, lacking_ipv6, lacking_match, lacking_naming, machine_wide, tunnel_mode,
 };
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern,
-    Naming, Peer, Place, Route, RouteKind, Rule, Wireguard,
+    Peer, Place, Route, RouteKind, Rule, Wireguard,
 };
 
 /// Priority of the first rule that has none: NetworkManager wants one of each. The kernel puts new rules before 32766.
@@ -284,17 +284,7 @@ impl Writer<'_> {
             file.section("match");
             file.append(matched);
         }
-        match &link.naming {
-            Naming::Set(name) if self.name(link) != Some(name.value.as_str()) => {
-                losses.none(link, Part::Naming, name.at, format_args!("name to give a NIC ({})", name.value));
-            }
-            Naming::Alternative(name) => {
-                let what =
-                    format!("NetworkManager has no alternative names: {} is none of the NIC", name.value);
-                losses.differs(link, Part::Naming, name.at, what);
-            }
-            _ => {}
-        }
+        lacking_naming(link, self.name(link), losses);
         let mut ethtool = Ini::default();
         for (feature, on) in &link.features {
             match FEATURES.iter().find(|(known, _)| known == feature) {
@@ -571,11 +561,10 @@ fn servers(link: &Link, family: Family) -> Vec<IpAddr> {
 }
 
 fn ipv4(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini, losses: &mut Losses) {
-    let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
     let has = |family| link.addresses.iter().any(|address| Family::of(&address.net.addr()) == family);
     file.section("ipv4");
-    let is_used = asks(Dynamic::Dhcp4) || has(Family::V4);
-    let method = match (asks(Dynamic::Dhcp4), has(Family::V4)) {
+    let is_used = link.asks(Dynamic::Dhcp4) || has(Family::V4);
+    let method = match (link.asks(Dynamic::Dhcp4), has(Family::V4)) {
         (true, _) => "auto",
         (false, true) => "manual",
         (false, false) => "disabled",
@@ -595,7 +584,7 @@ fn ipv4(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
             let what = format!("IPv4 name server ({}) at a link without IPv4 addresses", server.value);
             losses.none(link, Part::Resolver, server.at, what);
         }
-        lacking_dhcp(link, if asks(Dynamic::Dhcp6) { &SIX } else { &[] }, losses);
+        lacking_dhcp(link, if link.asks(Dynamic::Dhcp6) { &SIX } else { &[] }, losses);
         return;
     }
     family(link, Family::V4, priorities, file, losses);
@@ -603,8 +592,8 @@ fn ipv4(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
     file.list("dns-search", link.resolver.search.iter().map(|domain| &domain.value));
     let options = &link.dhcp4;
     // The routes of addresses have the kernel's metric.
-    file.put_some("route-metric", options.metric.or((!asks(Dynamic::Dhcp4)).then_some(0)));
-    if asks(Dynamic::Dhcp4) {
+    file.put_some("route-metric", options.metric.or((!link.asks(Dynamic::Dhcp4)).then_some(0)));
+    if link.asks(Dynamic::Dhcp4) {
         let id = options.client_id.as_ref().map(|id| {
             let bytes: Vec<String> = id.iter().map(|byte| format!("{byte:02x}")).collect();
             bytes.join(":")
@@ -613,7 +602,7 @@ fn ipv4(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
             "dhcp-client-id",
             id.unwrap_or_else(|| if options.duid { "duid" } else { "mac" }.to_owned()),
         );
-        shared_dhcp(link, "dhcp-hostname", file);
+        shared_dhcp(link, file);
         if let Some(class) = &options.vendor_class {
             file.text_of("dhcp-vendor-class-identifier", class);
         }
@@ -628,10 +617,10 @@ const LACKS: &[&str] = &["use_mtu", "use_host_name", "use_domains"];
 const SIX: [&str; 4] = ["host_name", "send_host_name", "use_name_servers", "use_routes"];
 
 /// What NetworkManager has of DHCP in both families.
-fn shared_dhcp(link: &Link, host_name: &str, file: &mut Ini) {
+fn shared_dhcp(link: &Link, file: &mut Ini) {
     let options = &link.dhcp4;
     if let Some(name) = &options.host_name {
-        file.text_of(host_name, name);
+        file.text_of("dhcp-hostname", name);
     }
     for (key, is_set) in [
         ("dhcp-send-hostname", options.send_host_name),
@@ -647,9 +636,8 @@ fn shared_dhcp(link: &Link, host_name: &str, file: &mut Ini) {
 fn ipv6(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini, losses: &mut Losses) {
     let ipv6 = &link.ipv6;
     lacking_ipv6(link, &["accept_ra", "autoconf", "generation", "token", "privacy", "mtu"], losses);
-    let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
     let accept = ipv6.accept_ra.map(|accept| accept.value);
-    let accept = accept.or(asks(Dynamic::RouterAdvertisements).then_some(true));
+    let accept = accept.or(link.asks(Dynamic::RouterAdvertisements).then_some(true));
     let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
     let none = ipv6.generation.filter(|generation| generation.value == AddressGeneration::None);
     let has_more = link.routes.iter().any(|route| route.family() == Family::V6)
@@ -660,7 +648,7 @@ fn ipv6(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
         || ipv6.mtu.is_some()
         || ipv6.generation.is_some();
     file.section("ipv6");
-    let method = match (accept, asks(Dynamic::Dhcp6)) {
+    let method = match (accept, link.asks(Dynamic::Dhcp6)) {
         (Some(false), true) => "dhcp",
         (Some(true), _) | (None, true) => "auto",
         _ if six.is_some() => "manual",
@@ -692,7 +680,8 @@ fn ipv6(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
     }
     family(link, Family::V6, priorities, file, losses);
     file.list("dns", servers(link, Family::V6).into_iter().filter(|_| !is_local));
-    let has_four = asks(Dynamic::Dhcp4) || link.addresses.iter().any(|address| address.net.addr().is_ipv4());
+    let has_four =
+        link.asks(Dynamic::Dhcp4) || link.addresses.iter().any(|address| address.net.addr().is_ipv4());
     if !has_four {
         file.list("dns-search", link.resolver.search.iter().map(|domain| &domain.value));
     }
@@ -700,8 +689,8 @@ fn ipv6(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
         // What the kernel gives the routes of addresses.
         file.put("route-metric", 256);
     }
-    if asks(Dynamic::Dhcp6) {
-        shared_dhcp(link, "dhcp-hostname", file);
+    if link.asks(Dynamic::Dhcp6) {
+        shared_dhcp(link, file);
     }
     let generation = match ipv6.generation.map(|generation| generation.value) {
         Some(AddressGeneration::StableSecret | AddressGeneration::Random) => "stable-privacy",

@@ -25,8 +25,8 @@ use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::value::Mode;
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
-    Activation, Address, Desired, Dynamic, Family, Kind, Link, Located, NamePattern, Place, Resolver, Route,
-    RouteKind, is_plain,
+    Activation, Address, Desired, Dynamic, Family, Kind, Link, Located, NamePattern, Naming, Place, Resolver,
+    Route, RouteKind, is_plain,
 };
 use crate::resolve::{Resolved, ResolvedLink};
 
@@ -342,6 +342,38 @@ fn lacking_match(link: &Link, losses: &mut Losses) {
     if let Some(position) = link.select.position {
         let what = format!("{tool} matches no NIC by its position ({position})");
         losses.differs(link, Part::Select, link.at, what);
+    }
+}
+
+/// Reports the name to give a NIC, for a tool that gives none. `called` is the name by which it matches the NIC, if by a name.
+fn lacking_naming(link: &Link, called: Option<&str>, losses: &mut Losses) {
+    match &link.naming {
+        Naming::Set(name) if called != Some(name.value.as_str()) => {
+            losses.none(link, Part::Naming, name.at, format_args!("name to give a NIC ({})", name.value));
+        }
+        Naming::Alternative(name) => {
+            let what = format!("{} has no alternative names: {} is none of the NIC", losses.tool, name.value);
+            losses.differs(link, Part::Naming, name.at, what);
+        }
+        _ => {}
+    }
+}
+
+/// Whether a tool can have a link that is created, if it knows bonds, bridges and VLANs of 802.1Q only; reports the others.
+fn is_bond_bridge_or_vlan(link: &Link, losses: &mut Losses) -> bool {
+    match link.kind {
+        Kind::Bond | Kind::Bridge => true,
+        Kind::Vlan => {
+            let tag = other_protocol(link);
+            if let Some(tag) = tag {
+                losses.none(link, Part::Kind, tag.at, format_args!("VLAN of protocol {}", tag.value));
+            }
+            tag.is_none()
+        }
+        kind => {
+            losses.none(link, Part::Kind, link.at, kind.noun());
+            false
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::tree::{Map, OutputTree, json};
 use super::{
-    File, Losses, Names, Nic, Part, expressible, lacking, lacking_address, lacking_dhcp, lacking_route,
-    machine_rules, nic, other_protocol, servers, whole_resolver,
+    File, Losses, Names, Nic, Part, expressible, is_bond_bridge_or_vlan, lacking, lacking_address,
+    lacking_dhcp, lacking_route, machine_rules, nic, servers, whole_resolver,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::value::BRIDGE_NAMES;
@@ -90,18 +90,7 @@ fn can_make(link: &Link, names: &Names<'_>, nics: &mut HashMap<String, Map>, los
             nics.insert(link.id.clone(), out);
             true
         }
-        Kind::Bond | Kind::Bridge => true,
-        Kind::Vlan => {
-            let tag = other_protocol(link);
-            if let Some(tag) = tag {
-                losses.none(link, Part::Kind, tag.at, format_args!("VLAN of protocol {}", tag.value));
-            }
-            tag.is_none()
-        }
-        kind => {
-            losses.none(link, Part::Kind, link.at, format_args!("{}", kind.noun()));
-            false
-        }
+        _ => is_bond_bridge_or_vlan(link, losses),
     }
 }
 
@@ -234,13 +223,12 @@ impl Writer {
                 one.put_some("broadcast", address.unusual_broadcast().map(|ip| ip.to_string()));
             }
         }
-        let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
         let accept = link.ipv6.accept_ra.map(|accept| accept.value);
-        let advertised = accept == Some(true) || asks(Dynamic::RouterAdvertisements);
+        let advertised = accept == Some(true) || link.asks(Dynamic::RouterAdvertisements);
         for (is_asked, family, kind) in [
-            (asks(Dynamic::Dhcp4), Family::V4, "ipv4_dhcp"),
-            (asks(Dynamic::Dhcp6), Family::V6, "ipv6_dhcp"),
-            (advertised && !asks(Dynamic::Dhcp6), Family::V6, "ipv6_slaac"),
+            (link.asks(Dynamic::Dhcp4), Family::V4, "ipv4_dhcp"),
+            (link.asks(Dynamic::Dhcp6), Family::V6, "ipv6_dhcp"),
+            (advertised && !link.asks(Dynamic::Dhcp6), Family::V6, "ipv6_slaac"),
         ] {
             if is_asked {
                 add(family, kind, &mut own);

@@ -357,8 +357,7 @@ impl Writer<'_> {
 
     fn network_section(&self, link: &Link, file: &mut Ini, losses: &mut Losses) {
         file.section("Network");
-        let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
-        let dhcp = match (asks(Dynamic::Dhcp4), asks(Dynamic::Dhcp6)) {
+        let dhcp = match (link.asks(Dynamic::Dhcp4), link.asks(Dynamic::Dhcp6)) {
             (true, true) => "yes",
             (true, false) => "ipv4",
             (false, true) => "ipv6",
@@ -367,7 +366,7 @@ impl Writer<'_> {
         file.put("DHCP", dhcp);
         let ipv6 = &link.ipv6;
         let accept = ipv6.accept_ra.map(|accept| accept.value);
-        let accept = accept.or((asks(Dynamic::RouterAdvertisements) || alone(link)).then_some(true));
+        let accept = accept.or((link.asks(Dynamic::RouterAdvertisements) || alone(link)).then_some(true));
         file.put_some("IPv6AcceptRA", accept.map(yes));
         match ipv6.generation.map(|generation| generation.value) {
             Some(AddressGeneration::None) => file.put("LinkLocalAddressing", "no"),
@@ -608,14 +607,13 @@ fn write_rule(rule: &Rule, file: &mut Ini) {
 fn dhcp(link: &Link, file: &mut Ini, losses: &mut Losses) {
     let options = &link.dhcp4;
     lacking_dhcp(link, &[DHCP_OPTIONS, &["vendor_class"]].concat(), losses);
-    let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
-    if asks(Dynamic::Dhcp6) {
+    if link.asks(Dynamic::Dhcp6) {
         file.section("DHCPv6");
         file.switch("UseDNS", options.use_name_servers);
         file.switch("UseDomains", options.use_domains);
         file.switch("UseHostname", options.use_host_name);
     }
-    if !asks(Dynamic::Dhcp4) {
+    if !link.asks(Dynamic::Dhcp4) {
         return;
     }
     file.section("DHCPv4");

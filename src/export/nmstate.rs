@@ -489,7 +489,7 @@ fn addresses(link: &Link, family: Family, losses: &mut Losses) -> Vec<OutputTree
 }
 
 fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
-    let dhcp = link.dynamic.iter().any(|d| d.value == Dynamic::Dhcp4);
+    let dhcp = link.asks(Dynamic::Dhcp4);
     let addresses = addresses(link, Family::V4, losses);
     let own = out.below("ipv4");
     own.put("enabled", dhcp || !addresses.is_empty());
@@ -524,7 +524,7 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     let ipv6 = &link.ipv6;
     super::lacking_ipv6(link, &["accept_ra", "autoconf", "generation", "token"], losses);
     let dhcp = link.dynamic.iter().find(|d| d.value == Dynamic::Dhcp6);
-    let asked = link.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements);
+    let asked = link.asks(Dynamic::RouterAdvertisements);
     let accept = ipv6.accept_ra.map(|accept| accept.value).or(asked.then_some(true));
     if let Some(autoconf) = ipv6.autoconf.filter(|autoconf| accept != Some(true) || !autoconf.value) {
         losses.none(link, Part::Ipv6, autoconf.at, "switch for addresses from advertised prefixes");

@@ -143,7 +143,7 @@ fn plain(link: &mut Link, keys: &HashMap<String, String>) {
         _ => true,
     });
     link.port.0.retain(|_, setting| setting.value != OptionValue::Number(0));
-    if link.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements) {
+    if link.asks(Dynamic::RouterAdvertisements) {
         link.ipv6.accept_ra.get_or_insert(Located::new(true, Place::NONE));
         link.dynamic.retain(|d| d.value != Dynamic::RouterAdvertisements);
     }

@@ -3,8 +3,8 @@
 use super::debian::{Called, far_end};
 use super::tree::{Map, OutputTree, yaml};
 use super::{
-    File, HEADER, Links, Losses, Names, Part, expressible, host_name, lacking, lacking_address, lacking_dhcp,
-    lacking_ipv6, lacking_route, machine_rules, other_protocol, servers,
+    File, HEADER, Links, Losses, Names, Part, expressible, host_name, is_bond_bridge_or_vlan, lacking,
+    lacking_address, lacking_dhcp, lacking_ipv6, lacking_route, machine_rules, servers,
 };
 use crate::format::value::BRIDGE_NAMES;
 use crate::model::attribute::{self, Form, OptionValue};
@@ -39,18 +39,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
 fn can_make(link: &Link, names: &Names<'_>, called: &mut Called, losses: &mut Losses) -> bool {
     match link.kind {
         Kind::Physical => called.nic(link, names, losses),
-        Kind::Bond | Kind::Bridge => true,
-        Kind::Vlan => {
-            let tag = other_protocol(link);
-            if let Some(tag) = tag {
-                losses.none(link, Part::Kind, tag.at, format_args!("VLAN of protocol {}", tag.value));
-            }
-            tag.is_none()
-        }
-        kind => {
-            losses.none(link, Part::Kind, link.at, kind.noun());
-            false
-        }
+        _ => is_bond_bridge_or_vlan(link, losses),
     }
 }
 
@@ -197,8 +186,7 @@ impl Writer<'_> {
             one.put("type", kind);
             subnets.push((family, one));
         };
-        let asks = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
-        if asks(Dynamic::Dhcp4) {
+        if link.asks(Dynamic::Dhcp4) {
             add(Family::V4, "dhcp4", &mut subnets);
         }
         for address in &link.addresses {
@@ -216,7 +204,7 @@ impl Writer<'_> {
             }
         }
         let accept = link.ipv6.accept_ra.map(|accept| accept.value);
-        if asks(Dynamic::Dhcp6) {
+        if link.asks(Dynamic::Dhcp6) {
             add(Family::V6, "ipv6_dhcpv6-stateful", &mut subnets);
             if accept.is_none() {
                 losses.differs(
@@ -226,7 +214,7 @@ impl Writer<'_> {
                     "DHCPv6 of cloud-init comes with router advertisements",
                 );
             }
-        } else if accept == Some(true) || asks(Dynamic::RouterAdvertisements) {
+        } else if accept == Some(true) || link.asks(Dynamic::RouterAdvertisements) {
             add(Family::V6, "ipv6_slaac", &mut subnets);
         }
         lacking_dhcp(link, &[], losses);

@@ -16,17 +16,12 @@ use crate::resolve::{Leased, Resolved, ResolvedLink};
 /// that of two default routes the first link's is used.
 const METRIC: u32 = 100;
 
-/// Whether a link requests this.
-pub fn asks(link: &ResolvedLink, dynamic: Dynamic) -> bool {
-    link.desired.dynamic.iter().any(|asked| asked.value == dynamic)
-}
-
 /// Whether router advertisements are read on a link: the description leaves it to them or takes them beside other things,
 /// or DHCPv6 needs them for its routes.
 pub fn hears_routers(link: &ResolvedLink) -> bool {
     match link.desired.ipv6.accept_ra {
         Some(accept) => accept.value,
-        None => asks(link, Dynamic::RouterAdvertisements) || asks(link, Dynamic::Dhcp6),
+        None => link.desired.asks(Dynamic::RouterAdvertisements) || link.desired.asks(Dynamic::Dhcp6),
     }
 }
 
@@ -38,12 +33,12 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now
     };
     for link in &mut resolved.links {
         let Some(entry) = entries.get(&link.name) else { continue };
-        let leases = !entry.only_dhcp6 && asks(link, Dynamic::Dhcp4)
+        let leases = !entry.only_dhcp6 && link.desired.asks(Dynamic::Dhcp4)
             || entry
                 .dhcp6
                 .as_ref()
                 .is_some_and(|six| !six.on_request || six.lease.is_some() || six.lost.is_some())
-            || entry.routers.is_some() && asks(link, Dynamic::RouterAdvertisements);
+            || entry.routers.is_some() && link.desired.asks(Dynamic::RouterAdvertisements);
         if leases {
             link.lease = Some(match entry.lacks(now) {
                 true => Leased::Missing(entry.why(now)),
@@ -75,7 +70,7 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now
             resolved.resolver.merge(&resolver);
         }
     }
-    let asking = resolved.links.iter_mut().filter(|link| asks(link, Dynamic::Dhcp4));
+    let asking = resolved.links.iter_mut().filter(|link| link.desired.asks(Dynamic::Dhcp4));
     for (metric, link) in (METRIC..).zip(asking) {
         let metric = link.desired.dhcp4.metric.unwrap_or(metric);
         let Some(entry) = entries.get(&link.name).filter(|entry| !entry.only_dhcp6) else { continue };
@@ -343,7 +338,7 @@ mod tests {
             join(&mut resolved, &[("eth0".to_owned(), routers())].into(), Duration::from_secs(seconds));
             assert_eq!(resolved.links[0].lease, Some(Leased::InForce(Vec::new())));
             assert!(
-                asks(&resolved.links[0], Dynamic::RouterAdvertisements),
+                resolved.links[0].desired.asks(Dynamic::RouterAdvertisements),
                 "the kernel takes their addresses"
             );
             let resolver = &resolved.links[0].desired.resolver;

@@ -76,6 +76,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Whether the link's addresses are to come from this.
+    pub fn asks(&self, dynamic: Dynamic) -> bool {
+        self.dynamic.iter().any(|asked| asked.value == dynamic)
+    }
+
     /// A link with nothing but kind and id.
     pub fn new(id: impl Into<String>, kind: Kind, at: Place) -> Self {
         Link {

@@ -480,7 +480,7 @@ impl Planner<'_> {
     /// The description's settings for router advertisements on a link.
     pub(super) fn advertisements(&self, link: &ResolvedLink) -> Advertisements {
         let ipv6 = &link.desired.ipv6;
-        let asked = link.desired.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements);
+        let asked = link.desired.asks(Dynamic::RouterAdvertisements);
         let accept = ipv6.accept_ra.map(|accept| accept.value).or(asked.then_some(true));
         let has_address = link.desired.addresses.iter().any(|a| a.net.addr().is_ipv6());
         let alone = ipv6.static_alone && has_address && accept.is_none();

@@ -6,13 +6,12 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::convert::{Converted, give_out};
 use super::dry_run::recorded;
-use super::show::cannot_read;
-use super::{Exit, block_on, complain, pipeline};
+use super::show::observed;
+use super::{Exit, complain};
 use crate::cli::Args;
 use crate::export::{self, Tool};
 use crate::format::Parsed;
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
-use crate::kernel::session::{NetlinkFamily, Session};
 use crate::machine::Machine;
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{
@@ -27,7 +26,7 @@ pub(super) fn capture(args: &Args, tool: Tool) -> Exit {
     let machine = Machine::default();
     let observed = match recorded(args) {
         Ok(Some(inventory)) => Ok(inventory),
-        Ok(None) => observe(&machine),
+        Ok(None) => observed(&machine),
         Err(exit) => return exit,
     };
     let inventory = match observed {
@@ -53,18 +52,6 @@ pub(super) fn capture(args: &Args, tool: Tool) -> Exit {
     let exported = export::export(tool, &captured.desired, &resolved);
     let parsed = Parsed { desired: captured.desired, ..Parsed::default() };
     give_out(args, &Converted::new(args, parsed, exported))
-}
-
-fn observe(machine: &Machine) -> Result<Inventory, String> {
-    let reading = async {
-        let mut session = Session::open(NetlinkFamily::Route)?;
-        pipeline::observe(machine, &mut session).await
-    };
-    match block_on(reading) {
-        Ok(Ok((inventory, _))) => Ok(inventory),
-        Ok(Err(failure)) => Err(cannot_read(&failure)),
-        Err(error) => Err(cannot_read(&error)),
-    }
 }
 
 /// A description of a machine, and what is no part of it although somebody may have configured it.
@@ -327,7 +314,7 @@ impl Look<'_> {
 
     fn ipv6(&self, link: &ObservedLink, out: &mut Link) {
         let set = |key: &str| link.ipv6.get(key).copied();
-        let advertised = out.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements);
+        let advertised = out.asks(Dynamic::RouterAdvertisements);
         // networkd and NetworkManager take advertisements themselves, and turn the kernel's part off.
         let usual = self.inventory.sysctls.get("net/ipv6/conf/default/accept_ra").copied().unwrap_or(1);
         out.ipv6.accept_ra = match set("accept_ra") {
@@ -382,7 +369,7 @@ impl Look<'_> {
             };
             let Some(owner) = owner else { continue };
             let Some(link) = links.get_mut(owner) else { continue };
-            let is_lease = link.dynamic.iter().any(|d| d.value == Dynamic::Dhcp4)
+            let is_lease = link.asks(Dynamic::Dhcp4)
                 && link.addresses.iter().all(|address| address.net.addr().is_ipv6());
             // dhclient and udhcpc make theirs as ip(8) does.
             if is_lease && route.protocol == Protocol::Boot && route.to.addr().is_ipv4() {

@@ -59,7 +59,7 @@ const NETWORKS: &[Network] = &[
     },
 ];
 
-const NIXOS: Network =
+static NIXOS: Network =
     Network { tool: Tool::Nixos, name: "NixOS", folder: "/etc/nixos", programs: &["/etc/NIXOS"], units: &[] };
 
 /// Exit code 1 where no tool is enabled or a file cannot be written, else that of `convert`.
@@ -117,11 +117,10 @@ pub(super) fn persist(args: &Args, root: &str) -> Exit {
 
 /// The tools that are installed and enabled.
 fn enabled(machine: &Machine) -> Vec<&'static Network> {
-    static OF_NIXOS: Network = NIXOS;
     let is_installed =
         |network: &&'static Network| network.programs.iter().any(|path| exists(&machine.at(path)));
-    if is_installed(&&OF_NIXOS) {
-        return vec![&OF_NIXOS];
+    if is_installed(&&NIXOS) {
+        return vec![&NIXOS];
     }
     let is_on = |network: &&'static Network| {
         network.units.is_empty() || network.units.iter().any(|unit| is_enabled(machine, unit))

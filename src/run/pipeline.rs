@@ -118,10 +118,7 @@ pub(super) async fn plan_unprivileged(
         true => without_unfinished(&inventory),
         false => (Cow::Borrowed(&inventory), Vec::new()),
     };
-    let mut diagnostics = Vec::new();
-    let desired = root::without_cuts(request.desired, &ready, request.missing, &mut diagnostics);
-    let (mut resolved, more) = resolve(&desired, &ready, request.missing);
-    diagnostics.extend(more);
+    let (mut resolved, diagnostics) = resolved(request, &ready);
     drop(ready);
     let mut entries = entry::all(request.machine);
     let mut no_longer_leased: Vec<String> = entries.keys().cloned().collect();
@@ -140,12 +137,18 @@ pub(super) async fn plan_unprivileged(
     Ok((Planned { moment, unfinished, no_longer_leased, ..planned }, unread))
 }
 
+/// The description on a machine, without what would cut it off from its root.
+fn resolved(request: &PlanRequest<'_>, inventory: &Inventory) -> (Resolved, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let desired = root::without_cuts(request.desired, inventory, request.missing, &mut diagnostics);
+    let (resolved, more) = resolve(&desired, inventory, request.missing);
+    diagnostics.extend(more);
+    (resolved, diagnostics)
+}
+
 /// Plans for a machine recorded with `netapply inventory`.
 pub(super) fn plan_recorded(request: &PlanRequest<'_>, inventory: Inventory) -> Planned {
-    let mut diagnostics = Vec::new();
-    let desired = root::without_cuts(request.desired, &inventory, request.missing, &mut diagnostics);
-    let (resolved, more) = resolve(&desired, &inventory, request.missing);
-    diagnostics.extend(more);
+    let (resolved, diagnostics) = resolved(request, &inventory);
     planned(request, inventory, resolved, diagnostics, &Surroundings::default(), BTreeMap::new())
 }
 
@@ -197,7 +200,7 @@ fn of_leases(plan: Plan) -> Plan {
 /// Whether netapply can lease a link, or hear its routers: a member of a bond or bridge has no address of its own.
 fn is_leasable(link: &ResolvedLink) -> bool {
     let alone = link.controller.as_ref().is_none_or(|(_, kind)| *kind == Kind::Vrf);
-    let asks = facts::asks(link, Dynamic::Dhcp4) || facts::asks(link, Dynamic::Dhcp6);
+    let asks = link.desired.asks(Dynamic::Dhcp4) || link.desired.asks(Dynamic::Dhcp6);
     (asks || facts::hears_routers(link)) && alone && link.desired.activation == Activation::Up
 }
 
@@ -215,14 +218,14 @@ fn choose(entries: &mut BTreeMap<String, LeaseEntry>, resolved: &Resolved, who: 
         true => links.iter().for_each(|link| {
             let new = || LeaseEntry::new(&link.name);
             let entry = entries.entry(link.name.clone()).or_insert_with(new);
-            entry.only_dhcp6 = !facts::asks(link, Dynamic::Dhcp4);
-            let (asks, hears) = (facts::asks(link, Dynamic::Dhcp6), facts::hears_routers(link));
+            entry.only_dhcp6 = !link.desired.asks(Dynamic::Dhcp4);
+            let (asks, hears) = (link.desired.asks(Dynamic::Dhcp6), facts::hears_routers(link));
             entry.dhcp6 = (asks || hears).then(|| {
                 let known = entry.dhcp6.take().unwrap_or_default();
                 Entry6 { on_request: !asks, ..known }
             });
             entry.routers = hears.then(|| {
-                let required = facts::asks(link, Dynamic::RouterAdvertisements);
+                let required = link.desired.asks(Dynamic::RouterAdvertisements);
                 RouterEntry { required, ..entry.routers.take().unwrap_or_default() }
             });
         }),

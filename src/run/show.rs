@@ -3,6 +3,7 @@
 use super::{Exit, block_on, complain, pipeline, print, print_json};
 use crate::cli::Args;
 use crate::diagnostic::{Code, Severity, nearest};
+use crate::inventory::Inventory;
 use crate::kernel::session::{NetlinkFamily, Session};
 use crate::machine::Machine;
 use crate::page::Page;
@@ -12,17 +13,29 @@ use serde::{Deserialize, Serialize};
 
 /// `netapply inventory`.
 pub(super) fn inventory() -> Exit {
+    match observed(&Machine::default()) {
+        Ok(inventory) => print_json(&inventory, Exit::Success),
+        Err(why) => {
+            complain(&why);
+            Exit::Refused
+        }
+    }
+}
+
+/// The machine in its current state.
+///
+/// # Errors
+/// Why it cannot be read, as a sentence.
+pub(super) fn observed(machine: &Machine) -> Result<Inventory, String> {
     let reading = async {
         let mut session = Session::open(NetlinkFamily::Route)?;
-        pipeline::observe(&Machine::default(), &mut session).await
+        pipeline::observe(machine, &mut session).await
     };
-    let why = match block_on(reading) {
-        Ok(Ok((inventory, _))) => return print_json(&inventory, Exit::Success),
-        Ok(Err(failure)) => cannot_read(&failure),
-        Err(error) => cannot_read(&error),
-    };
-    complain(&why);
-    Exit::Refused
+    match block_on(reading) {
+        Ok(Ok((inventory, _))) => Ok(inventory),
+        Ok(Err(failure)) => Err(cannot_read(&failure)),
+        Err(error) => Err(cannot_read(&error)),
+    }
 }
 
 /// Why the machine cannot be read.

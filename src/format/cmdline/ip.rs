@@ -339,7 +339,7 @@ impl Wanted {
         for method in &self.methods {
             let at = method.at;
             let mut ask = |dynamic: Dynamic| {
-                if !link.dynamic.iter().any(|d| d.value == dynamic) {
+                if !link.asks(dynamic) {
                     link.dynamic.push(Located::new(dynamic, at));
                 }
             };
@@ -361,7 +361,7 @@ impl Wanted {
                 }
                 Method::Static | Method::Ibft | Method::Unsupported(_) => {}
             }
-            if link.dynamic.iter().any(|d| d.value == Dynamic::RouterAdvertisements) {
+            if link.asks(Dynamic::RouterAdvertisements) {
                 link.ipv6.accept_ra = Some(Located::new(true, at));
             }
         }

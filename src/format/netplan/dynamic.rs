@@ -45,8 +45,7 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, dia
     }
     let dhcp4 = overrides(fields.get("dhcp4-overrides"), &keys::DHCP_OVERRIDES, diags);
     let dhcp6 = overrides(fields.get("dhcp6-overrides"), &keys::DHCP_OVERRIDES, diags);
-    let on = |dynamic| link.dynamic.iter().any(|d| d.value == dynamic);
-    let (four, six) = (on(Dynamic::Dhcp4), on(Dynamic::Dhcp6));
+    let (four, six) = (link.asks(Dynamic::Dhcp4), link.asks(Dynamic::Dhcp6));
     // networkd uses search domains only if told to.
     link.dhcp4.use_domains &= !four && !six;
     // There is one set for both.
