@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use harness::cases as golden;
 use harness::guest::Guest;
 
 /// How many cases run at once: they mostly wait.
@@ -208,14 +209,14 @@ fn guest() -> Guest {
     guest.file("/causes/machine", include_bytes!("causes/machine"), 0o644).boot()
 }
 
-/// Starts a case's script, which ends with a file `done`.
-fn script(case: &Case) -> String {
+/// A case's script, which ends with a file `done`; everything of it has this name.
+fn script(case: &Case, name: &str) -> String {
     let run = if case.name == "21-dhcp" { "boot verify --wait=40" } else { APPLY };
     // Working networks finish earlier, and may take longer on a busy machine.
     let patience = if case.cause.is_empty() { "--wait=90" } else { "" };
     format!(
         ". /causes/world\nbegin {}\ncat >/tmp/$name/text <<'TEXT'\n{}\nTEXT\n{}\nbegin=$(date +%s)\n{run} {patience} {} /tmp/$name/text\necho $(($(date +%s) - begin)) >/tmp/$name/done",
-        case.name, case.text, case.world, case.arguments
+        name, case.text, case.world, case.arguments
     )
 }
 
@@ -263,17 +264,18 @@ fn judge(case: &Case, report: &Value, console: &str, status: &str) -> Vec<String
     wrong
 }
 
-/// Runs the cases in parallel, to their end.
-fn run_all(guest: &mut Guest, cases: &[&Case]) {
+/// Runs the cases in parallel, to their end; the names of their runs begin with `prefix`.
+fn run_all(guest: &mut Guest, cases: &[&Case], prefix: &str) {
     let start = |case: &&Case| {
-        let name = case.name;
+        let name = format!("{prefix}{}", case.name);
         format!(
             "cat >/causes/{name} <<'CASE'\n{}\nCASE\nsetsid dash /causes/{name} >/causes/{name}.log 2>&1 &\n",
-            script(case)
+            script(case, &name)
         )
     };
     guest.ok(&cases.iter().map(start).collect::<String>());
-    let done: Vec<String> = cases.iter().map(|case| format!("[ -e /tmp/{}/done ]", case.name)).collect();
+    let done: Vec<String> =
+        cases.iter().map(|case| format!("[ -e /tmp/{prefix}{}/done ]", case.name)).collect();
     let poll =
         format!("for i in $(seq 20); do if {}; then exit 0; fi; sleep 1; done; exit 1", done.join(" && "));
     let end = std::time::Instant::now() + LIMIT;
@@ -283,8 +285,7 @@ fn run_all(guest: &mut Guest, cases: &[&Case]) {
 }
 
 /// report.json, console, exit status, seconds, log, and the script's output.
-fn read_all(guest: &mut Guest, case: &Case) -> [String; 6] {
-    let name = case.name;
+fn read_all(guest: &mut Guest, name: &str) -> [String; 6] {
     let files =
         format!("/tmp/{name}/run/report.json /tmp/{name}/console /tmp/{name}/status /tmp/{name}/done");
     let script =
@@ -294,43 +295,57 @@ fn read_all(guest: &mut Guest, case: &Case) -> [String; 6] {
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 
+/// What is wrong with the outcome of a case; adds its line to the table.
+fn outcome(guest: &mut Guest, case: &Case, prefix: &str, table: &mut String) -> Result<(), String> {
+    let [report, console, status, seconds, log, script] = read_all(guest, &format!("{prefix}{}", case.name));
+    let report: Value = serde_json::from_str(&report).unwrap_or_default();
+    let console = console.replace('\r', "");
+    let wrong = judge(case, &report, &console, &status);
+    let right = if wrong.is_empty() { "ok" } else { "WRONG" };
+    println!("--- {}\n{}", case.name, console.trim());
+    let sure = report["causes"][0]["certainty"].as_str().unwrap_or_default();
+    let (name, cause, seconds) = (case.name, case.cause, seconds.trim());
+    *table += &format!("{name:<18} {cause:<22} {sure:<9} {seconds:>3} s  {right}\n");
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{}\n{console}\n{script}{log}", wrong.join("\n")))
+}
+
 #[test]
 fn every_cause_is_named_and_health_is_not_doubted() {
     let mut guest = guest();
     guest.ok("modprobe bonding max_bonds=0; modprobe 8021q; modprobe veth; modprobe bridge");
     let mut table = String::new();
-    let mut failures = 0;
+    let mut wrong = Vec::new();
     let wanted = std::env::var("NETAPPLY_CASES").unwrap_or_default();
     let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(&wanted)).collect();
     for cases in cases.chunks(SIDE_BY_SIDE) {
-        run_all(&mut guest, cases);
+        run_all(&mut guest, cases, "");
         for case in cases {
-            let [report, console, status, seconds, log, script] = read_all(&mut guest, case);
-            let report: Value = serde_json::from_str(&report).unwrap_or_default();
-            let wrong = judge(case, &report, &console.replace('\r', ""), &status);
-            let right = if wrong.is_empty() { "ok" } else { "WRONG" };
-            println!("--- {}\n{}", case.name, console.replace('\r', "").trim());
-            let sure = report["causes"][0]["certainty"].as_str().unwrap_or_default();
-            let (name, cause, seconds) = (case.name, case.cause, seconds.trim());
-            table += &format!("{name:<18} {cause:<22} {sure:<9} {seconds:>3} s  {right}\n");
-            if !wrong.is_empty() {
-                failures += 1;
-                eprintln!("--- {}: {}\n{console}\n{script}{log}", case.name, wrong.join("\n"));
+            if let Err(what) = outcome(&mut guest, case, "", &mut table) {
+                wrong.push((case.name.to_owned(), what));
             }
         }
     }
+    let mut wrong = golden::second_try(wrong, |name| {
+        let case = CASES.iter().find(|case| case.name == name).expect("a case");
+        run_all(&mut guest, &[case], "again-");
+        outcome(&mut guest, case, "again-", &mut table)
+    });
     for (name, command, status, cause) in SOURCES {
         let output = guest.run(command);
         let report = guest.json("cat /run/netapply/report.json");
         let right = output.status == *status as i32 && report["causes"][0]["code"] == *cause;
         table += &format!("{name:<18} {cause:<22}         {}\n", if right { "ok" } else { "WRONG" });
         if !right {
-            failures += 1;
-            eprintln!("--- {name}: exit {}\n{}{}\n{report:#}", output.status, output.stdout, output.stderr);
+            let what = format!("exit {}\n{}{}\n{report:#}", output.status, output.stdout, output.stderr);
+            wrong.push(((*name).to_owned(), what));
         }
     }
     println!("{table}");
-    assert_eq!(failures, 0, "\n{table}");
+    let wrong: String = wrong.iter().map(|(name, what)| format!("--- {name}: {what}\n")).collect();
+    assert!(wrong.is_empty(), "{wrong}\n{table}");
 }
 
 /// NICs that report different speeds, which a veth cannot do.

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
@@ -95,6 +96,15 @@ pub struct Output {
     pub stderr: String,
 }
 
+/// A program without its symbols: a guest's memory holds every byte of it, and its emulated processor unpacks them.
+fn stripped(program: &Path) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder for the program");
+    let small = folder.path().join("program");
+    let status = Command::new("strip").arg("-o").arg(&small).arg(program).status();
+    assert!(status.expect("strip runs: run tests/setup").success(), "strip reads {}", program.display());
+    std::fs::read(small).expect("the small program")
+}
+
 impl Builder {
     /// Boots that kernel instead of the small one.
     pub fn kernel(mut self, kernel: Kernel) -> Self {
@@ -176,27 +186,25 @@ impl Builder {
         self
     }
 
-    /// Installs the netapply of this build as `/usr/bin/netapply`, or the one named by `NETAPPLY_BINARY`.
+    /// Installs the netapply of this build as `/usr/bin/netapply`, or the one named by `NETAPPLY_BINARY`, stripped.
     pub fn netapply(self) -> Self {
-        let path = crate::netapply();
-        let binary = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        self.file("/usr/bin/netapply", binary, 0o755)
+        static NETAPPLY: OnceLock<Vec<u8>> = OnceLock::new();
+        let program = NETAPPLY.get_or_init(|| stripped(&crate::netapply()));
+        self.file("/usr/bin/netapply", program.as_slice(), 0o755)
     }
 
     /// Installs this test program as `/usr/bin/inside`: it is static, and a guest runs its ignored tests with `inside
     /// --ignored NAME`.
     pub fn inside(self) -> Self {
-        let itself = std::env::current_exe().expect("this program has a path");
-        self.program("/usr/bin/inside", &itself)
+        static ITSELF: OnceLock<Vec<u8>> = OnceLock::new();
+        let program =
+            ITSELF.get_or_init(|| stripped(&std::env::current_exe().expect("this program has a path")));
+        self.file("/usr/bin/inside", program.as_slice(), 0o755)
     }
 
     /// Installs a static program of this machine, stripped.
     pub fn program(self, path: &str, program: &Path) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the program");
-        let stripped = folder.path().join("program");
-        let status = Command::new("strip").arg("-o").arg(&stripped).arg(program).status();
-        assert!(status.expect("strip runs: run tests/setup").success(), "strip makes the program small");
-        self.file(path, std::fs::read(stripped).expect("the small program"), 0o755)
+        self.file(path, stripped(program), 0o755)
     }
 
     /// Puts all files and links below a folder of this machine into the guest.
