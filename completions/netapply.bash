@@ -115,7 +115,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__apply)
-            opts="-n -h --source --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --no-discover --handoff --dhcp --dhcp-options --json --log --help"
+            opts="-n -h --source --dry-run --inventory --format --strict --no-verify --wait --follow-links --probe --no-discover --handoff --dhcp --fallback --dhcp-options --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -147,6 +147,10 @@ _netapply() {
                     ;;
                 --dhcp)
                     COMPREPLY=($(compgen -W "auto own image" -- "${cur}"))
+                    return 0
+                    ;;
+                --fallback)
+                    COMPREPLY=($(compgen -W "dhcp none" -- "${cur}"))
                     return 0
                     ;;
                 --dhcp-options)

@@ -54,6 +54,8 @@ none\t'Tell none'"
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l dhcp -d 'Who asks for DHCP leases' -r -f -a "auto\t'The image\'s client where one is enabled, else netapply'
 own\t'netapply'
 image\t'The image\'s client'"
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l fallback -d 'What to do if there is no description' -r -f -a "dhcp\t'Ask for DHCP on all NICs and use the first with a route to the target of --probe, or with a router'
+none\t'Nothing'"
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l dhcp-options -d 'How netapply asks for DHCP leases: detect=off|fast|standard, ipv6-only, rapid-commit, user-class=TEXT, vendor-class=TEXT' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l log -d 'Log level: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s n -l dry-run -d 'Print the plan; changes nothing'

@@ -14,7 +14,8 @@ let
   applying =
     common
     ++ lib.optional cfg.strict "--strict"
-    ++ lib.optional (cfg.handoff != "auto") "--handoff=${cfg.handoff}";
+    ++ lib.optional (cfg.handoff != "auto") "--handoff=${cfg.handoff}"
+    ++ lib.optional (cfg.fallback != null) "--fallback=${cfg.fallback}";
   verifying = common ++ map (url: "--probe=${builtins.replaceStrings [ "%" ] [ "%%" ] url}") cfg.probes;
 
   # A unit of the package with further arguments: an empty ExecStart removes the unit's own.
@@ -86,6 +87,15 @@ in
       ];
       default = "auto";
       description = "Whether this system's other network tools are told to leave the described links alone.";
+    };
+
+    fallback = mkOption {
+      type = types.nullOr (types.enum [ "dhcp" ]);
+      default = null;
+      description = ''
+        What netapply itself does without a drive: `dhcp` asks on all NICs at once and uses the first that gets a lease with
+        a route to a target of `netapply.probe=`, or with a router. Set dhcpFallback to false beside it.
+      '';
     };
 
     logLevel = mkOption {

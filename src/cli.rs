@@ -174,6 +174,9 @@ struct ApplyOptions {
     /// Who asks for DHCP leases
     #[arg(long, value_enum, value_name = "WHO")]
     dhcp: Option<Dhcp>,
+    /// What to do if there is no description
+    #[arg(long, value_enum, value_name = "WHAT")]
+    fallback: Option<Fallback>,
     /// How netapply asks for DHCP leases: detect=off|fast|standard, ipv6-only, rapid-commit, user-class=TEXT, vendor-class=TEXT
     #[arg(long, value_name = "LIST")]
     dhcp_options: Option<String>,
@@ -501,6 +504,15 @@ pub enum BootPlace {
     Nbft,
 }
 
+/// `--fallback`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fallback {
+    /// Ask for DHCP on all NICs and use the first with a route to the target of --probe, or with a router
+    Dhcp,
+    /// Nothing
+    None,
+}
+
 /// Who asks for DHCP leases.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Dhcp {
@@ -616,6 +628,8 @@ pub struct Args {
     pub wait: bool,
     /// The seconds of `--wait`.
     pub wait_for: Option<Duration>,
+    /// `--fallback`.
+    pub fallback: Option<Fallback>,
     /// Unless `--no-discover`.
     pub discover: bool,
     /// `--probe`, each one.
@@ -787,6 +801,7 @@ impl From<CommandLine> for Args {
             verify: true,
             wait: false,
             wait_for: None,
+            fallback: None,
             discover: true,
             probes: Vec::new(),
             handoff: None,
@@ -811,6 +826,7 @@ impl From<CommandLine> for Args {
                 args.handoff = options.handoff.map(|handoff| matches!(handoff, Handoff::Auto));
                 args.dhcp = options.dhcp;
                 args.dhcp_options = options.dhcp_options;
+                args.fallback = options.fallback;
                 args.json = options.print.json;
                 args.log = options.log.log;
                 args.network(options.network);

@@ -6,6 +6,7 @@ mod check;
 mod convert;
 mod diagram;
 mod dry_run;
+mod fallback;
 mod handoff;
 mod leases;
 mod lock;

@@ -88,7 +88,7 @@ fn a_system_gets_the_packages_own_units() {
 fn arguments_come_after_those_of_the_units() {
     let system = system("full");
     for (each, arguments) in [
-        ("netapply", "--wait=60 --log=debug --strict --handoff=none"),
+        ("netapply", "--wait=60 --log=debug --strict --handoff=none --fallback=dhcp"),
         (
             "netapply-wait-online",
             "--wait=60 --log=debug --probe=tcp://[2001:db8::80]:443 --probe=ping://fe80::1%%eth0",
@@ -171,7 +171,7 @@ fn an_option_accepts_exactly_its_values() {
         assert!(guide.contains(&format!("\n| `{name}` |")), "docs/nixos.md lacks {name}");
         assert!(option["description"].as_str().unwrap().len() > 15, "{name} says what it is for");
     }
-    assert_eq!(options.as_object().unwrap().len(), 8);
+    assert_eq!(options.as_object().unwrap().len(), 9);
 }
 
 #[test]

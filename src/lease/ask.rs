@@ -569,7 +569,13 @@ impl Wire {
                 self.frame(&frame::broadcast(payload, self.config.mac, *from)).await
             }
             Output::Arp(arp) => self.frame(&arp.frame()).await,
-            Output::Unicast { from, to, payload } => self.unicast(*from, *to, payload),
+            Output::Unicast { from, to, payload } => match self.unicast(*from, *to, payload) {
+                // A lease that is released before its address was on the link.
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                    self.frame(&frame::broadcast(payload, self.config.mac, *from)).await
+                }
+                sent => sent,
+            },
             Output::Bound(_) | Output::Lost(_) => Ok(()),
         };
         if let Err(error) = sent {

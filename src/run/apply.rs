@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use super::lock::{NotTaken, Turn};
 use super::options::Options;
-use super::pipeline::{self, Planned};
+use super::pipeline::{self, Planned, Who};
 use super::saved::Saved;
 use super::settle::{SettleOptions, Settled, settle};
 use super::signals::Stop;
 use super::stages::{Described, Ended, Ran, Source, Verified, Work};
-use super::{Exit, block_on, complain, handoff, leases, tell};
+use super::{Exit, block_on, complain, fallback, handoff, leases, tell};
 use crate::cli::Args;
 use crate::diagnostic::{Severity, worst};
 use crate::format;
@@ -23,7 +23,7 @@ use crate::report::places::Places;
 use crate::report::screen::wrapped;
 use crate::report::systemd;
 use crate::resolve::{Missing, Resolved};
-use crate::source::{self, SearchOptions};
+use crate::source::{self, NotFound, SearchOptions};
 use crate::verify::input::Input;
 use crate::verify::{self, Review};
 
@@ -117,6 +117,10 @@ pub(super) async fn applied_source<'a>(
     let clock = &options.clock;
     let mut tell = |line: &str| progress(options, line);
     let mut turn = clock.during("lock", Turn::to_apply(&options.machine, stop, &mut tell)).await?;
+    let source = match options.fallback && options.source.is_none() && is_absent(&source) {
+        true => fallen_back(options, stop, source).await,
+        false => source,
+    };
     let mut ended = Ended { ran: Ran::Apply, began, source, work: Work::NotTried, verified: None };
     let Source::Found(described) = &ended.source else { return Ok(CommandEnd::Ran(Box::new(ended), turn)) };
     ended.work = settled(described, options, began, stop).await;
@@ -160,7 +164,7 @@ async fn settled(described: &Described, options: &Options, began: Instant, stop:
         handoff: options.handoff,
         hostname: described.saved.hostname.as_deref(),
         clock: &options.clock,
-        dhcp: options.dhcp,
+        dhcp: if fallback::is_fallback(&described.saved) { Who::Own } else { options.dhcp },
         dhcp_options: &options.dhcp_options,
         boot: options.boot,
         rehearsal: options.rehearsal.as_ref(),
@@ -237,10 +241,46 @@ async fn found(options: &Options, stop: &mut Stop, saved: Option<Saved>) -> Sour
             }
         }
     };
+    parsed(options, saved)
+}
+
+fn parsed(options: &Options, saved: Saved) -> Source {
     let begin = Instant::now();
     let parsed = format::parse(saved.documents.clone());
     options.clock.end("parse", begin);
     Source::Found(Box::new(Described { saved, parsed }))
+}
+
+/// The network of the first NIC with a lease, in place of a description that is absent.
+async fn fallen_back(options: &Options, stop: &mut Stop, source: Source) -> Source {
+    let hostname = match &source {
+        Source::Found(described) => described.saved.hostname.clone(),
+        _ => None,
+    };
+    let mut tell = |line: &str| progress(options, line);
+    let made = fallback::description(options, hostname, stop, &mut tell);
+    match (options.clock.during("fallback", made).await, source) {
+        (Ok(saved), _) => parsed(options, saved),
+        (Err(why), Source::NotFound(missing)) => {
+            Source::NotFound(NotFound { message: format!("{} {why}", missing.message), ..missing })
+        }
+        (Err(why), source) => {
+            log::warn!("{why}");
+            source
+        }
+    }
+}
+
+/// There is no description, or one without links; as opposed to one that cannot be read.
+fn is_absent(source: &Source) -> bool {
+    match source {
+        Source::NotFound(missing) => !missing.kind.is_unreadable(),
+        Source::Found(described) => {
+            let parsed = &described.parsed;
+            parsed.desired.links.is_empty() && worst(&parsed.diagnostics) != Some(Severity::Error)
+        }
+        Source::Interrupted => false,
+    }
 }
 
 /// The plan for the machine's current state. The hand-off is left out: a verification does not judge it.

@@ -7,7 +7,7 @@ use clap::ValueEnum as _;
 
 use super::pipeline::Who;
 use super::rehearsal::Rehearsal;
-use crate::cli::{self, Args, Dhcp};
+use crate::cli::{self, Args, Dhcp, Fallback};
 use crate::lease::dhcp4::machine::Detection;
 use crate::logging::{self, Prefix};
 use crate::machine::{Machine, files};
@@ -55,6 +55,8 @@ pub(super) struct Options {
     pub(super) dhcp: Who,
     /// How netapply asks for them.
     pub(super) dhcp_options: DhcpWords,
+    /// Without a description, DHCP is asked for on all NICs.
+    pub(super) fallback: bool,
     /// No person waits for the output: the report goes to the consoles.
     pub(super) boot: bool,
     pub(super) json: bool,
@@ -119,6 +121,7 @@ impl Options {
                 })
             }
         };
+        let fallback = args.fallback.or_else(|| fallback_parameter(&cmdline, &mut problems));
         // The log is there by now.
         let clock = Clock::start();
         problems.iter().for_each(|problem| log::warn!("kernel command line: {problem}"));
@@ -140,6 +143,7 @@ impl Options {
             handoff: super::tells_the_image(args, &cmdline),
             dhcp,
             dhcp_options,
+            fallback: fallback == Some(Fallback::Dhcp),
             boot,
             json: args.json,
             clock,
@@ -169,6 +173,16 @@ pub(super) fn dhcp_parameter(cmdline: &Cmdline, problems: &mut Vec<String>) -> O
         problems.push(format!("netapply.dhcp={text}: it is auto, own or image"));
     }
     who
+}
+
+/// `netapply.fallback=`.
+fn fallback_parameter(cmdline: &Cmdline, problems: &mut Vec<String>) -> Option<Fallback> {
+    let text = cmdline.fallback.as_deref()?;
+    let what = Fallback::from_str(text, false).ok();
+    if what.is_none() {
+        problems.push(format!("netapply.fallback={text}: it is dhcp or none"));
+    }
+    what
 }
 
 /// How netapply requests DHCP leases, in addition to the description: a comma-separated list.
@@ -318,6 +332,18 @@ mod tests {
         {
             assert!(DhcpWords::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_fallback_is_a_word() {
+        let of = |text: &str| {
+            let mut problems = Vec::new();
+            (fallback_parameter(&Cmdline::parse(text), &mut problems), problems.len())
+        };
+        assert_eq!(of("quiet"), (None, 0));
+        assert_eq!(of("netapply.fallback=dhcp"), (Some(Fallback::Dhcp), 0));
+        assert_eq!(of("netapply.fallback=none"), (Some(Fallback::None), 0));
+        assert_eq!(of("netapply.fallback=static"), (None, 1));
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn choose(entries: &mut BTreeMap<String, LeaseEntry>, resolved: &Resolved, who: 
 }
 
 /// The machine without the NICs that udev has not finished with, and their names.
-fn without_unfinished(inventory: &Inventory) -> (Cow<'_, Inventory>, Vec<String>) {
+pub(super) fn without_unfinished(inventory: &Inventory) -> (Cow<'_, Inventory>, Vec<String>) {
     let is_unfinished = |l: &ObservedLink| l.is_nic() && l.udev_done == Some(false);
     let names: Vec<String> =
         inventory.links.iter().filter(|l| is_unfinished(l)).map(|l| l.name.clone()).collect();

@@ -299,7 +299,7 @@ fn awaited(planned: &Planned, unleased: &[String]) -> String {
 }
 
 /// The next event of udev or the kernel; never if they are not available.
-async fn next_of(udev: &mut Option<Watch>) {
+pub(super) async fn next_of(udev: &mut Option<Watch>) {
     match udev {
         Some(udev) => drop(udev.next().await),
         None => std::future::pending().await,

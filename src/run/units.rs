@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::fallback;
 use super::leases::LEASE_BOUND;
 use super::lock;
 use super::options::{BOOT_NICS, WAIT};
@@ -52,7 +53,7 @@ fn seconds(unit: &BTreeMap<String, Vec<String>>, key: &str) -> Duration {
 fn unit_timeouts_exceed_the_sum_of_all_waits() {
     let search = LONGEST_WAIT + OVERRUN;
     let apply = unit(&folder().join("netapply.service"));
-    let work = BOOT_NICS.max(UDEV_BOUND).max(LEASE_BOUND) + WAIT_BOUND + EFFECTS + LOST;
+    let work = fallback::BOUND + BOOT_NICS.max(UDEV_BOUND).max(LEASE_BOUND) + WAIT_BOUND + EFFECTS + LOST;
     assert!(seconds(&apply, "TimeoutStartSec") >= search + lock::BOUND + work + REPORT + SLACK);
     let verify = unit(&folder().join("netapply-wait-online.service"));
     // Once for another apply, once for the network.

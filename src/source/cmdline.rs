@@ -26,6 +26,8 @@ pub struct Cmdline {
     pub handoff: Option<String>,
     /// `netapply.dhcp=auto|own|image`.
     pub dhcp: Option<String>,
+    /// `netapply.fallback=dhcp|none`.
+    pub fallback: Option<String>,
     /// `netapply.dhcp-options=LIST`.
     pub dhcp_options: Option<String>,
     /// `ir_pub_id=`: the publisher id of the one ISO that Ironic made for this boot.
@@ -59,6 +61,7 @@ const TEXTS: &[(&str, Field)] = &[
     ("netapply.handoff", |c| &mut c.handoff),
     ("netapply.dhcp", |c| &mut c.dhcp),
     ("netapply.dhcp-options", |c| &mut c.dhcp_options),
+    ("netapply.fallback", |c| &mut c.fallback),
     ("ir_pub_id", |c| &mut c.ir_pub_id),
     ("BOOTIF", |c| &mut c.bootif),
     ("boot_method", |c| &mut c.boot_method),
@@ -118,7 +121,7 @@ impl Cmdline {
                 self.problem(
                     key,
                     value,
-                    "there are netapply.source, .wait, .probe, .strict, .log, .handoff, .dhcp, .dhcp-options and .no-discover",
+                    "there are netapply.source, .wait, .probe, .strict, .log, .handoff, .dhcp, .dhcp-options, .fallback and .no-discover",
                 );
             }
             _ => {}
@@ -253,7 +256,7 @@ mod tests {
             [
                 "The kernel command line's netapply.wait=soon is ignored: it is a number of seconds.",
                 "The kernel command line's netapply.sauce=/dev/sr0 is ignored: there are netapply.source, .wait, \
-                 .probe, .strict, .log, .handoff, .dhcp, .dhcp-options and .no-discover.",
+                 .probe, .strict, .log, .handoff, .dhcp, .dhcp-options, .fallback and .no-discover.",
             ]
         );
         assert_eq!((c.source, c.wait), (None, None));

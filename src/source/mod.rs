@@ -123,6 +123,23 @@ pub struct Origin {
     pub others: Vec<String>,
 }
 
+impl Origin {
+    /// Of documents that are neither on a drive nor in a file.
+    pub(crate) fn generated(path: &str, why: String, documents: &[Document]) -> Origin {
+        Origin {
+            kind: OriginKind::File,
+            path: path.to_owned(),
+            label: None,
+            filesystem: None,
+            created: None,
+            instance_id: None,
+            hash: hash(documents),
+            why,
+            others: Vec::new(),
+        }
+    }
+}
+
 impl std::fmt::Display for Origin {
     /// The place in one line: `/dev/sr0 (ISO 9660 "config-2", made 2026-03-01 10:20:30 UTC, instance i-1, text 0badcafe)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

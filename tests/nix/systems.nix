@@ -57,6 +57,7 @@ in
     wait = 60;
     probes = [ "tcp://[2001:db8::80]:443" "ping://fe80::1%eth0" ];
     handoff = "none";
+    fallback = "dhcp";
     logLevel = "debug";
   };
   networkd = with' { networking.useNetworkd = true; };

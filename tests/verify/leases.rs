@@ -561,6 +561,107 @@ fn a_lease_without_a_router_is_a_warning() {
     });
 }
 
+/// A DHCP server behind a wire `LINK` into a namespace of its own, for this network and with this option.
+fn network(link: &str, net: &str, option: &str) -> Running {
+    let at = format!("at-{link}");
+    ip(&format!("-n {at} address add {net}.1/24 dev port"));
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &at, "dnsmasq", "-k", "-p", "0", "-i", "port", "-u", "root", "--no-ping"]);
+    command.args(["--log-dhcp", "--conf-file=/dev/null"]);
+    command.args([format!("--dhcp-range={net}.50,{net}.60,300"), format!("--dhcp-option={option}")]);
+    for (name, suffix) in [("dhcp-leasefile", "leases"), ("pid-file", "pid"), ("log-facility", "log")] {
+        command.arg(format!("--{name}=/run/{link}.{suffix}"));
+    }
+    start(&mut command)
+}
+
+/// How often a server of [`network`] has logged something.
+fn logged(link: &str, what: &str) -> usize {
+    std::fs::read_to_string(format!("/run/{link}.log")).unwrap_or_default().matches(what).count()
+}
+
+/// Four NICs, of which only the first two are up.
+fn four_nics() {
+    for number in 0..4 {
+        wire(&format!("eth{number}"), &format!("at-eth{number}"), "port");
+    }
+    ip("link set eth2 down");
+    ip("link set eth3 down");
+}
+
+/// The links with an IPv4 address, and those that are up.
+fn used() -> (Vec<String>, Vec<String>) {
+    let links = ip_json("-4 address show");
+    let of = |wanted: &dyn Fn(&Value) -> bool| {
+        let links = links.as_array().unwrap().iter().filter(|link| wanted(link));
+        links.filter_map(|link| link["ifname"].as_str().filter(|n| *n != "lo")).map(str::to_owned).collect()
+    };
+    let has_address = |link: &Value| link["addr_info"].as_array().is_some_and(|list| !list.is_empty());
+    let all = ip_json("link show up");
+    let up = all.as_array().unwrap().iter().filter_map(|link| link["ifname"].as_str());
+    (of(&has_address), up.filter(|name| *name != "lo").map(str::to_owned).collect())
+}
+
+const WITHOUT: &str = "apply --handoff=none --no-verify --wait=0";
+
+#[test]
+fn without_a_description_the_only_nic_with_a_network_is_used() {
+    in_machine(async || {
+        four_nics();
+        exits(4, WITHOUT);
+        let _server = network("eth2", "192.0.2", "3,192.0.2.1");
+        exits(0, &format!("{WITHOUT} --fallback=dhcp"));
+        let route = &ip_json("-4 route show default")[0];
+        assert_eq!((&route["gateway"], &route["dev"]), (&"192.0.2.1".into(), &"eth2".into()));
+        let (addressed, up) = used();
+        assert_eq!(
+            (addressed, up),
+            (vec!["eth2".to_owned()], ["eth0", "eth1", "eth2"].map(str::to_owned).to_vec())
+        );
+        let leased: Vec<String> = entry::all(&Machine::default()).into_keys().collect();
+        assert_eq!(leased, ["eth2"]);
+        // A second run of the same boot keeps to it, and finds nothing to do.
+        let asked = logged("eth2", "DHCPDISCOVER");
+        exits(0, &format!("{WITHOUT} --fallback=dhcp"));
+        assert_eq!(logged("eth2", "DHCPDISCOVER"), asked);
+        // The service goes on with it.
+        let _service = renewing();
+        until("it is bound", || entry::all(&Machine::default())["eth2"].state == "BOUND");
+        exits(0, "leases --release eth2");
+        until("the server knows", || logged("eth2", "DHCPRELEASE") == 1);
+    });
+}
+
+/// As in a boot: Ironic's ISO for a node without network_data, and everything else on the kernel command line.
+#[test]
+fn without_network_data_the_nic_that_leads_to_the_target_is_used() {
+    in_machine(async || {
+        four_nics();
+        let drive =
+            harness::drive::iso(&["-r", "-V", "config-2"], &[("openstack/latest/meta_data.json", "{}")]);
+        let cmdline = |words: &str| {
+            let text = format!("quiet netapply.source={} netapply.wait=0 {words}\n", drive.path().display());
+            std::fs::write("/run/cmdline", text).unwrap();
+        };
+        cmdline("");
+        crate::wires::sh("mount --bind /run/cmdline /proc/cmdline");
+        let apply = "apply --handoff=none --no-verify";
+        exits(4, apply);
+        cmdline("netapply.fallback=dhcp netapply.probe=ping://198.51.100.9");
+        let run = std::thread::spawn(move || exits(0, apply));
+        // A lease that does not lead there, and then one that does.
+        let _first = network("eth1", "192.0.2", "3");
+        until("the first server has granted a lease", || logged("eth1", "DHCPACK") > 0);
+        let _second = network("eth3", "198.51.100", "3");
+        run.join().unwrap();
+        let (addressed, up) = used();
+        assert_eq!(addressed, ["eth3"]);
+        assert_eq!(up, ["eth0", "eth1", "eth3"]);
+        until("the first lease is released", || logged("eth1", "DHCPRELEASE") == 1);
+        assert_eq!(logged("eth3", "DHCPRELEASE"), 0);
+    });
+}
+
 #[test]
 fn silence_is_reported_as_the_cause() {
     in_machine(async || {

@@ -809,7 +809,11 @@ impl Client {
     }
 
     fn release(&mut self, random: Random<'_>, out: &mut Vec<Output>) {
-        if let Some(lease) = self.lease.take() {
+        let probed = match &self.state {
+            State::Probing { lease, .. } => Some((**lease).clone()),
+            _ => None,
+        };
+        if let Some(lease) = self.lease.take().or(probed) {
             let address = lease.terms.address.addr();
             let exchange = self.exchange(Moment::ZERO, random);
             let payload =

@@ -516,6 +516,15 @@ requirements! {
         assert_eq!((link.up(), link.client.deadline()), (Vec::new(), None), "and nothing more is asked");
     }
 
+    "RFC 2131, 3.1 (6)" "a lease that was granted and is still being probed is released, too"
+    a_lease_is_released_before_it_is_used {
+        let (mut link, request) = Link::requested(Config { detection: Detection::Fast, ..config() });
+        link.answer(&request, &answer(MessageKind::Ack));
+        assert_eq!(link.client.state(), "PROBING");
+        let sent = only(&link.event(ClientEvent::Release));
+        assert_eq!((sent.kind, sent.to, sent.held), (MessageKind::Release, SERVER, ADDRESS));
+    }
+
     "RFC 5227, 2.1.1" "an address is probed three times before it is used"
     an_address_is_probed_before_it_is_used {
         for (detection, least, most) in [
