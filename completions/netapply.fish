@@ -26,7 +26,7 @@ end
 
 complete -c netapply -n "__fish_netapply_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_needs_command" -s V -l version -d 'Print version'
-complete -c netapply -n "__fish_netapply_needs_command" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
+complete -c netapply -n "__fish_netapply_needs_command" -f -a "apply" -d 'Find the description or use SOURCE, plan, apply, verify, report'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "check" -d 'Report mistakes in descriptions; changes nothing'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "convert" -d 'Write the same network for another tool; changes nothing of the machine\'s'
 complete -c netapply -n "__fish_netapply_needs_command" -f -a "persist" -d 'Write the network into a mounted system, for the tool that it uses'
@@ -44,7 +44,7 @@ cmdline\t'The kernel command line: ip=, bond=, vlan='
 ibft\t'The iSCSI boot firmware table'
 nbft\t'The NVMe boot firmware table'"
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l inventory -d 'Plan for a machine recorded with `netapply inventory`' -r
-complete -c netapply -n "__fish_netapply_using_subcommand apply" -l format -d 'Output format of the plan' -r -f -a "text\t'For a person'
+complete -c netapply -n "__fish_netapply_using_subcommand apply" -l format -d 'Output format of the plan' -r -f -a "text\t'Text for people'
 sh\t'The steps as a shell script'
 mermaid\t'The links, addresses and gateways as a Mermaid flowchart'"
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
@@ -65,7 +65,7 @@ complete -c netapply -n "__fish_netapply_using_subcommand apply" -l follow-links
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l no-discover -d 'Do not ask DHCP servers and routers which subnet a port is in when something fails there'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c netapply -n "__fish_netapply_using_subcommand check" -l format -d 'Output format of diagnostics' -r -f -a "text\t'For a person'
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l format -d 'Output format of diagnostics' -r -f -a "text\t'Text for people'
 github\t'Annotations of a GitHub workflow'
 sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML: a suite for each description'
@@ -152,7 +152,7 @@ complete -c netapply -n "__fish_netapply_using_subcommand leases" -l json -d 'Pr
 complete -c netapply -n "__fish_netapply_using_subcommand leases" -s h -l help -d 'Print help'
 complete -c netapply -n "__fish_netapply_using_subcommand explain" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand explain" -s h -l help -d 'Print help'
-complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "apply" -d 'Find the description or take SOURCE, plan, apply, verify, report'
+complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "apply" -d 'Find the description or use SOURCE, plan, apply, verify, report'
 complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "check" -d 'Report mistakes in descriptions; changes nothing'
 complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "convert" -d 'Write the same network for another tool; changes nothing of the machine\'s'
 complete -c netapply -n "__fish_netapply_using_subcommand help; and not __fish_seen_subcommand_from apply check convert persist capture verify rehearse inventory report handoff leases explain help" -f -a "persist" -d 'Write the network into a mounted system, for the tool that it uses'

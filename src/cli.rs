@@ -57,7 +57,7 @@ Examples:
 /// The commands, each with its own options.
 #[derive(Debug, Subcommand)]
 enum CommandLine {
-    /// Find the description or take SOURCE, plan, apply, verify, report
+    /// Find the description or use SOURCE, plan, apply, verify, report
     #[command(after_help = "\
 Example: apply a description, all of it or nothing, and ask for a service behind it
   netapply apply --strict --probe https://ironic.example.org:6385 net.yaml")]
@@ -428,7 +428,7 @@ struct Wait(Option<Duration>);
 
 #[derive(Copy, Clone, Debug, Default, ValueEnum)]
 enum PlanFormat {
-    /// For a person
+    /// Text for people
     #[default]
     Text,
     /// The steps as a shell script
@@ -439,7 +439,7 @@ enum PlanFormat {
 
 #[derive(Copy, Clone, Debug, Default, ValueEnum)]
 enum CheckFormat {
-    /// For a person
+    /// Text for people
     #[default]
     Text,
     /// Annotations of a GitHub workflow
@@ -564,7 +564,7 @@ pub enum Command {
 /// The format of a plan or diagnostics.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum OutputFormat {
-    /// For a person.
+    /// Text for people.
     #[default]
     Text,
     /// The steps as a shell script.

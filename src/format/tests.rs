@@ -28,7 +28,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "kernel command line",
-        "Each form of `ip=` and of the other parameters, and what becomes of it: [The kernel command line](cmdline.md).",
+        "Each form of `ip=` and of the other parameters, and its support: [The kernel command line](cmdline.md).",
     ),
     (
         "Debian interfaces",
@@ -80,7 +80,7 @@ fn every_key_of_every_format_has_a_golden_case() {
 #[test]
 fn the_reference_lists_every_key() {
     let mut text = String::from(
-        "# Every key of every format, and what becomes of it\n\n\
+        "# Every key of every format, and its support\n\n\
          This page is made of the tables that the program reads with. A key that is in none of them is reported as unknown \
          and ignored. *Applied* keys have an effect; *no effect* ones are accepted and noted; *unsupported* ones are errors \
          with the reason; *left to the image* ones are for a client in the image, such as a DHCP client.\n",

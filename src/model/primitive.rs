@@ -128,7 +128,7 @@ impl FromStr for MacAddr {
             }
         }
         match raw.len() {
-            6 | 20 => MacAddr::from_bytes(&raw).ok_or(ParseError("all zeroes, which is not a MAC address")),
+            6 | 20 => MacAddr::from_bytes(&raw).ok_or(ParseError("all zeroes")),
             _ => Err(WRONG),
         }
     }
@@ -174,7 +174,7 @@ impl IfName {
     /// Checks `text`.
     pub fn new(text: &str) -> Result<Self, IfNameError> {
         let wrong = match text {
-            "" => "empty, which is not an interface name",
+            "" => "empty",
             "." | ".." => "not usable as an interface name",
             _ if text.len() > 15 => "longer than the 15 bytes that an interface name may have",
             _ if text

@@ -7,20 +7,20 @@ use crate::format::keys::{Key, Object, key};
 
 const TYPE: Key = key("type", Applied, "what the item is");
 const NAME: Key = key("name", Applied, "name of the interface, by which other items refer to it");
-const MAC: Key = key("mac_address", Applied, "MAC address that the link gets");
-const MTU: Key = key("mtu", Applied, "MTU in bytes; null is none");
-const ACCEPT_RA: Key = key("accept-ra", Applied, "take router advertisements");
+const MAC: Key = key("mac_address", Applied, "MAC address of the link");
+const MTU: Key = key("mtu", Applied, "MTU in bytes; null: not set");
+const ACCEPT_RA: Key = key("accept-ra", Applied, "accept router advertisements");
 const KEEP: Key = key("keep_configuration", NoEffect, "it is for systemd-networkd");
 const ID: Key = key("id", NoEffect, "it is MAAS's and curtin's name for the item");
 const SYSCTLS: &str = "cloud-init sets no sysctls of it either";
-const SUBNETS: Key = key("subnets", Applied, "addresses and how the link gets them; null is none");
+const SUBNETS: Key = key("subnets", Applied, "addresses, and how the link gets them; null: none");
 const GATEWAY: Key = key("gateway", Applied, "address of the router");
 const METRIC: Key = key("metric", Applied, "priority of the route, the lowest takes precedence");
-const NETMASK: Key = key("netmask", Applied, "netmask or prefix length; /24 or /64 where none is given");
+const NETMASK: Key = key("netmask", Applied, "netmask or prefix length; /24 or /64 by default");
 const ROUTE_NETMASK: Key = key(
     "netmask",
     Applied,
-    "netmask or prefix length; where none is given /24 or /64, and the host alone where bits beyond that are set",
+    "netmask or prefix length; by default /24 or /64, or the host alone if bits beyond that are set",
 );
 const PREFIX: Key = key("prefix", Applied, "prefix length, as netmask");
 
@@ -111,7 +111,7 @@ pub(in crate::format) static GLOBAL_ROUTE: Object = Object {
     keys: &[
         TYPE,
         ID,
-        key("destination", Applied, "destination with prefix length, or with a netmask beside it"),
+        key("destination", Applied, "destination with prefix length, or or with a separate netmask"),
         key("network", Applied, "as destination"),
         ROUTE_NETMASK,
         PREFIX,
@@ -152,7 +152,7 @@ pub(in crate::format) static ROUTE: Object = Object {
     keys: &[
         ID,
         key("type", NoEffect, "it is for curtin"),
-        key("network", Applied, "destination, with prefix length or with a netmask beside it"),
+        key("network", Applied, "destination, with prefix length or or with a separate netmask"),
         key("destination", Applied, "as network"),
         ROUTE_NETMASK,
         PREFIX,

@@ -27,7 +27,7 @@ pub(in crate::format) static BRIDGE: Object = Object {
         key("bridge_vlan_aware", Applied, "filter VLANs, by ifupdown2's meaning of the options below"),
         key("bridge_vids", Applied, "VLANs that ports pass with a tag: `2 10-20`; at a port, its own"),
         key("bridge_trunk", Applied, "as bridge_vids"),
-        key("bridge_pvid", Applied, "VLAN of untagged frames; 1 where none is given"),
+        key("bridge_pvid", Applied, "VLAN of untagged frames; 1 by default"),
         key("bridge_access", Applied, "at a port: its only VLAN, untagged"),
         key("bridge_allow_untagged", Applied, "at a port: `no` drops untagged frames"),
         key("bridge_learning", Applied, "at a port: learn MAC addresses"),

@@ -196,7 +196,7 @@ pub(super) fn tables(
     left.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (id, option) in left {
         let message = format!(
-            "the VLANs of \"{id}\" have no effect: it is no port of a bridge that filters VLANs (bridge-vlan-aware)"
+            "the VLANs of \"{id}\" have no effect: it is not a port of a bridge that filters VLANs (bridge-vlan-aware)"
         );
         diags.push(Diagnostic::new(Code::OptionIgnored, option.at.unwrap_or(Place::NONE), message));
     }

@@ -31,7 +31,7 @@ pub(in crate::format) static IFACE: Object = Object {
     name: "an iface stanza",
     keys: &[
         key("address", Applied, "address, with or without prefix length; may be repeated"),
-        key("netmask", Applied, "netmask or prefix length; /24 or /64 where none is given"),
+        key("netmask", Applied, "netmask or prefix length; /24 or /64 by default"),
         key("broadcast", Applied, "IPv4 broadcast address"),
         key("network", NoEffect, "it follows from address and netmask"),
         key("gateway", Applied, "default route through this address"),
@@ -128,7 +128,7 @@ pub(in crate::format) static IFACE: Object = Object {
         key("address-purge", NoEffect, "addresses that are not described go"),
         key("hwaddr", Applied, "as hwaddress, as Nova's older templates have it"),
         key("hw-mac-address", NoEffect, "it is glean's note on the NIC: the stanza goes by the name"),
-        key("accept-ra", Applied, "take router advertisements: 0, 1 or 2"),
+        key("accept-ra", Applied, "accept router advertisements: 0, 1 or 2"),
         key("autoconf", Applied, "take addresses from the prefixes that routers advertise: 0 or 1"),
         key("privext", Applied, "prefer temporary addresses: 0, 1 or 2"),
         key("dhcp", LeftToOthers, "DHCPv6 for what router advertisements do not say"),

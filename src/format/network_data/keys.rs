@@ -13,7 +13,7 @@ pub(super) static TOP: Object = Object {
         key("links", Applied, "NICs, bonds, VLANs and bridges"),
         key("networks", Applied, "addresses and routes"),
         key("services", Applied, "name servers of the machine"),
-        key("dns_nameservers", Applied, "name servers of the machine, as a list or in one text"),
+        key("dns_nameservers", Applied, "name servers of the machine, as a list or one string"),
         key("dns_search", Applied, "search domains of the machine"),
     ],
 };
@@ -21,11 +21,12 @@ pub(super) static TOP: Object = Object {
 const ID: Key = key(
     "id",
     Applied,
-    "what networks, bonds and VLANs call the link; a made link's name where it can be one",
+    "the link's name in networks, bonds and VLANs; also the interface name of a link that netapply makes, if it can be one",
 );
 const TYPE: Key = key("type", Applied, "bond, vlan, linux_bridge; everything else is a NIC");
-const NAME: Key = key("name", Applied, "interface name: a NIC is renamed, a made link is called so");
-const MTU: Key = key("mtu", Applied, "MTU in bytes; null and 0 are absent");
+const NAME: Key =
+    key("name", Applied, "interface name: a NIC is renamed, a link that netapply makes gets this name");
+const MTU: Key = key("mtu", Applied, "MTU in bytes; null and 0: not set");
 const VIF_ID: Key = key("vif_id", NoEffect, "it is the cloud's own name of the port");
 
 pub(super) static NIC: Object = Object {
@@ -151,7 +152,7 @@ pub(super) static NETWORK: Object = Object {
         key("metric", Applied, "metric of that default route"),
         key("routes", Applied, "routes through the link"),
         key("services", Applied, "name servers of the link"),
-        key("dns_nameservers", Applied, "name servers of the link, as a list or in one text"),
+        key("dns_nameservers", Applied, "name servers of the link, as a list or one string"),
         key("dns_search", Applied, "search domains of the link"),
     ],
 };

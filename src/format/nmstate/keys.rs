@@ -48,7 +48,7 @@ pub(super) static TOP: Object = Object {
     keys: &[
         key("interfaces", Applied, "the links"),
         key("routes", Applied, "routes of all links"),
-        key("route-rules", Applied, "rules that choose a routing table"),
+        key("route-rules", Applied, "rules that select a routing table"),
         key("dns-resolver", Applied, "name servers and search domains of the machine"),
         key("hostname", Applied, "the machine's name"),
         key("description", NoEffect, "it is for people"),
@@ -73,7 +73,7 @@ pub(super) static INTERFACE: Object = Object {
         ),
         key("state", Applied, "up, down (not brought up); absent and ignore: not described"),
         key("identifier", Applied, "what the NIC is matched by: name, mac-address or pci-address"),
-        key("mac-address", Applied, "the MAC address that the link gets, or by which its NIC is matched"),
+        key("mac-address", Applied, "the MAC address of the link, or by which its NIC is matched"),
         key("pci-address", Applied, "PCI address by which the NIC is matched"),
         key("alt-names", Applied, "alternative names to add; of a NIC the first"),
         key("mtu", Applied, "MTU in bytes"),
@@ -81,19 +81,19 @@ pub(super) static INTERFACE: Object = Object {
         key("max-mtu", NoEffect, QUERY),
         key("ipv4", Applied, "IPv4 addresses and DHCP"),
         key("ipv6", Applied, "IPv6 addresses, DHCPv6 and router advertisements"),
-        key("wait-ip", NoEffect, "the boot waits for links, not for kinds of addresses"),
+        key("wait-ip", NoEffect, "netapply waits for links, not for families of addresses"),
         key("controller", Applied, "the bond, bridge or VRF that the link is a member of"),
-        key("copy-mac-from", Applied, "the link whose MAC address this one gets"),
-        key("link-aggregation", Applied, "what a bond has"),
-        key("bridge", Applied, "what a bridge has"),
-        key("vlan", Applied, "what a VLAN has"),
-        key("vrf", Applied, "what a VRF has"),
-        key("vxlan", Applied, "what a VXLAN has"),
-        key("veth", Applied, "what a veth pair has"),
-        key("mac-vlan", Applied, "what a macvlan has"),
-        key("infiniband", Applied, "what an InfiniBand interface has"),
-        key("ip-tunnel", Applied, "what a tunnel has"),
-        key("ethernet", Applied, "what an Ethernet interface has"),
+        key("copy-mac-from", Applied, "the link whose MAC address it takes"),
+        key("link-aggregation", Applied, "settings of a bond"),
+        key("bridge", Applied, "settings of a bridge"),
+        key("vlan", Applied, "settings of a VLAN"),
+        key("vrf", Applied, "settings of a VRF"),
+        key("vxlan", Applied, "settings of a VXLAN"),
+        key("veth", Applied, "settings of a veth pair"),
+        key("mac-vlan", Applied, "settings of a macvlan"),
+        key("infiniband", Applied, "InfiniBand settings"),
+        key("ip-tunnel", Applied, "settings of a tunnel"),
+        key("ethernet", Applied, "Ethernet settings"),
         key("ethtool", Applied, "offloads"),
         key("lldp", NoEffect, "LLDP needs a daemon"),
         key("profile-name", NoEffect, "it is NetworkManager's name of the profile"),
@@ -230,7 +230,7 @@ pub(super) static BRIDGE: Object = Object {
     ],
 };
 
-const MULTICAST: &str = "of multicast only snooping is switched";
+const MULTICAST: &str = "the only multicast setting is snooping";
 
 pub(super) static BRIDGE_OPTIONS: Object = Object {
     name: "bridge.options",
@@ -275,7 +275,7 @@ pub(super) static BRIDGE_PORT: Object = Object {
     name: "bridge.port[]",
     keys: &[
         key("name", Applied, "the port"),
-        key("stp-hairpin-mode", Applied, "send packets back where they came from"),
+        key("stp-hairpin-mode", Applied, "send packets back through the port that they came in by"),
         key("stp-path-cost", Applied, "its cost in the spanning tree"),
         key("stp-priority", Applied, "its priority in the spanning tree, 0 to 63"),
         key("vlan", Applied, "the VLANs that it passes; with one such port the bridge filters VLANs"),
@@ -300,7 +300,7 @@ pub(super) static TRUNK_TAG: Object = Object {
 pub(super) static RANGE: Object =
     Object { name: "id-range", keys: &[key("min", Applied, "the first"), key("max", Applied, "the last")] };
 
-const BASE: Key = key("base-iface", Applied, "the link that it is made on");
+const BASE: Key = key("base-iface", Applied, "the link below it");
 
 pub(super) static VLAN: Object = Object {
     name: "vlan",
@@ -336,7 +336,7 @@ pub(super) static VXLAN: Object = Object {
 };
 
 pub(super) static VETH: Object =
-    Object { name: "veth", keys: &[key("peer", Applied, "the other end, made where it is not described")] };
+    Object { name: "veth", keys: &[key("peer", Applied, "the other end, made if it is not described")] };
 
 pub(super) static MACVLAN: Object = Object {
     name: "mac-vlan",
@@ -379,7 +379,7 @@ const SPEED: &str = "the NIC negotiates";
 pub(super) static ETHERNET: Object = Object {
     name: "ethernet",
     keys: &[
-        key("sr-iov", Unsupported, "virtual functions are made by other tools"),
+        key("sr-iov", Unsupported, "other tools create virtual functions"),
         key("auto-negotiation", Applied, "true, the drivers' default: false is unsupported"),
         key("speed", LeftToOthers, SPEED),
         key("duplex", LeftToOthers, SPEED),
@@ -463,6 +463,6 @@ pub(super) static HOST_NAME: Object = Object {
     name: "hostname",
     keys: &[
         key("config", Applied, "the machine's name"),
-        key("running", Applied, "the same, where config is missing"),
+        key("running", Applied, "the same, if config is missing"),
     ],
 };

@@ -4,12 +4,11 @@ use crate::format::keys::Support::{Applied, NoEffect};
 use crate::format::keys::{Key, Object, key};
 
 const IP: Key = key("IP", Applied, "IPv4 address");
-const MASK: Key = key("MASK", Applied, "its netmask; /24 where none is given");
+const MASK: Key = key("MASK", Applied, "its netmask; /24 by default");
 const IP6: Key = key("IP6", Applied, "IPv6 address");
 const IPV6: Key = key("IPV6", Applied, "as IP6, in older contexts");
 const IP6_ULA: Key = key("IP6_ULA", Applied, "unique local IPv6 address, /64");
-const IP6_PREFIX_LENGTH: Key =
-    key("IP6_PREFIX_LENGTH", Applied, "prefix length of IP6; /64 where none is given");
+const IP6_PREFIX_LENGTH: Key = key("IP6_PREFIX_LENGTH", Applied, "prefix length of IP6; /64 by default");
 const NETWORK: Key = key("NETWORK", NoEffect, "it follows from address and mask");
 const ROUTER: &str = "it concerns OpenNebula's virtual routers";
 
@@ -17,7 +16,7 @@ pub(in crate::format) static TOP: Object = Object {
     name: "context.sh",
     keys: &[
         key("ETHn_…", Applied, "variables of the n-th NIC"),
-        key("PCIn_…", Applied, "the same of a NIC that is passed through to the machine, found by its MAC"),
+        key("PCIn_…", Applied, "the same for a NIC that is passed through to the machine, found by its MAC"),
         key("DNS", Applied, "name servers of the machine"),
         key("SEARCH_DOMAIN", Applied, "search domains of the machine"),
         key(
@@ -82,7 +81,7 @@ pub(in crate::format) static ALIAS: Object = Object {
         IP6_ULA,
         IP6_PREFIX_LENGTH,
         key("EXTERNAL", Applied, "YES: the address is not set in the machine"),
-        key("DETACH", Applied, "where it is not empty, the address is not set"),
+        key("DETACH", Applied, "if it is not empty, the address is not set"),
         key("MAC", NoEffect, "it is that of its NIC"),
         key("GATEWAY", NoEffect, "the NIC has its own"),
         key("DNS", NoEffect, "the NIC has its own"),

@@ -167,9 +167,9 @@ impl<'a> Judge<'a> {
         let finding = match (rtt, answers, evidence.and_then(|g| g.heard_ms)) {
             (Some(rtt), true, _) => format!("answers in {}{lost}", time_words(rtt)),
             (None, true, _) if evidence.is_some_and(|g| g.refused_here.is_some()) => {
-                "is there; this machine refuses to send it echo".to_owned()
+                "exists, but this machine refuses to send it an echo request".to_owned()
             }
-            (None, true, _) => "is there, and ignores echo".to_owned(),
+            (None, true, _) => "exists, and ignores echo requests".to_owned(),
             (_, false, Some(_)) => "answered at first, but no longer does".to_owned(),
             (_, false, None) => "does not answer".to_owned(),
         };
