@@ -76,6 +76,19 @@ pub struct ResolvedLink {
     pub altname: Option<String>,
     /// netapply itself requests its IPv4 lease.
     pub lease: Option<Leased>,
+    /// Who it is to DHCP servers, if a client of the image requests its lease and is told.
+    pub identity: Option<DhcpIdentity>,
+}
+
+/// Who a link is to a DHCP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DhcpIdentity {
+    /// Option 61 of DHCPv4.
+    pub client_id: Vec<u8>,
+    /// The DUID, with its type.
+    pub duid: Vec<u8>,
+    /// The IAID.
+    pub iaid: u32,
 }
 
 /// The state of a lease of netapply's own.
@@ -214,6 +227,7 @@ pub(crate) fn blank(link: &Link, name: String, current: Option<String>) -> Resol
         members: Vec::new(),
         altname: None,
         lease: None,
+        identity: None,
     }
 }
 

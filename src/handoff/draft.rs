@@ -65,6 +65,12 @@ impl<'a> PlanDraft<'a> {
         self.notes.push(sentence.into());
     }
 
+    /// Whether a tool of this state reads such a file before it manages the link for the first time: one that runs is not
+    /// made to begin anew.
+    pub(super) fn learns(&self, tool: Presence, path: &str) -> bool {
+        tool > Presence::Masked && (tool != Presence::Running || self.surroundings.files.contains_key(path))
+    }
+
     /// Writes a file, unless it already has this content.
     pub(super) fn file(&mut self, whose: For, path: impl Into<String>, content: impl Into<String>) {
         let (path, content) = (path.into(), content.into());

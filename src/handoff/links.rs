@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use super::draft::{For, PlanDraft};
 use super::image::Presence;
 use super::{APPLIED, CLOUD_INIT_OFF, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings, is_left};
-use crate::model::{Desired, Dynamic, Kind, Link, is_plain};
-use crate::resolve::{Resolved, ResolvedLink};
+use crate::model::{Desired, Dynamic, Kind, Link, fits, is_plain};
+use crate::resolve::{DhcpIdentity, Resolved, ResolvedLink};
 
 /// Written by cloud-init's generator before any unit starts.
 const CLOUD_INIT: &str = "/run/cloud-init/cloud.cfg";
@@ -88,7 +88,7 @@ fn cannot_tell(draft: &mut PlanDraft, name: &str) {
 /// The prefix of a .network file's name that sorts before all of the image's.
 fn first_rank(draft: &PlanDraft) -> &'static str {
     let before = |name: &String| name.as_str() < "00-netapply-";
-    if draft.surroundings.network_files.iter().any(before) { "!00" } else { "00" }
+    if draft.surroundings.network_files.keys().any(before) { "!00" } else { "00" }
 }
 
 /// A link that requests DHCP stays with the image. networkd manages a link only if a file says so, and images have
@@ -97,9 +97,17 @@ fn leave(draft: &mut PlanDraft, link: &ResolvedLink) {
     let Link { kind, addresses, routes, dynamic, .. } = &link.desired;
     let mixed = !addresses.is_empty() || !routes.is_empty();
     let name = &link.name;
+    let identity = link.identity.as_ref().map(|identity| identify(draft, link, identity));
     if *kind == Kind::Physical && !mixed {
+        let path = format!("/run/systemd/network/{}-netapply-{name}.network", first_rank(draft));
+        let text = network_file(draft.surroundings, name).zip(identity);
+        if let Some((text, identity)) = text.filter(|_| draft.learns(draft.surroundings.networkd, &path)) {
+            let text = format!("{MADE}[Match]\nName={name}\n{}{identity}", without_match(text));
+            draft.file(For::Link(link), path, text);
+        }
         return;
     }
+    let identity = identity.unwrap_or_default();
     if draft.surroundings.networkd <= Presence::Masked {
         if *kind != Kind::Physical {
             let noun = kind.noun();
@@ -122,9 +130,99 @@ fn leave(draft: &mut PlanDraft, link: &ResolvedLink) {
         For::Link(link),
         format!("/run/systemd/network/{rank}-netapply-{name}.network"),
         format!(
-            "{MADE}[Match]\nName={name}\n\n[Network]\nDHCP={dhcp}\nIPv6AcceptRA={routers}\nKeepConfiguration=static\n"
+            "{MADE}[Match]\nName={name}\n\n[Network]\nDHCP={dhcp}\nIPv6AcceptRA={routers}\nKeepConfiguration=static\n\
+             {identity}"
         ),
     );
+}
+
+/// Tells NetworkManager who a link is to DHCP servers, and returns the sections that tell networkd: the next client gets
+/// the lease of the one before, instead of a second one. A client that runs already has its own.
+fn identify(draft: &mut PlanDraft, link: &ResolvedLink, identity: &DhcpIdentity) -> String {
+    let DhcpIdentity { client_id, duid, iaid } = identity;
+    let name = &link.name;
+    let path = format!("/run/NetworkManager/conf.d/00-netapply-{name}.conf");
+    if draft.learns(draft.surroundings.network_manager, &path) {
+        // Defaults, which a connection's own settings replace (NetworkManager.conf(5)).
+        let text = format!(
+            "{MADE}[connection-netapply-{name}]\nmatch-device=interface-name:{name}\nipv4.dhcp-client-id={}\n\
+             ipv4.dhcp-iaid={iaid}\nipv6.dhcp-duid={}\nipv6.dhcp-iaid={iaid}\n",
+            hex(client_id),
+            hex(duid)
+        );
+        draft.file(For::Link(link), path, text);
+    }
+    let (kind, data) = duid.split_at_checked(2).unwrap_or_default();
+    let kind = if kind == [0, 4] { "uuid" } else { "link-layer" };
+    let duid = format!("DUIDType={kind}\nDUIDRawData={}\nIAID={iaid}\n", hex(data));
+    // By their first byte: an IAID and a DUID (RFC 4361), or a hardware address.
+    let four = match client_id.first() {
+        Some(255) => format!("ClientIdentifier=duid\n{duid}"),
+        Some(1) => "ClientIdentifier=mac\n".to_owned(),
+        _ => String::new(),
+    };
+    format!("\n[DHCPv4]\n{four}\n[DHCPv6]\n{duid}")
+}
+
+/// `01:02:00`.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
+/// The image's file that networkd takes for a NIC: the first that matches. `None` if that cannot be told from the name.
+fn network_file<'s>(surroundings: &'s Surroundings, name: &str) -> Option<&'s str> {
+    for (file, text) in &surroundings.network_files {
+        // An empty file, or a link to /dev/null, hides another's.
+        if text.is_empty() || !applies(text, name)? {
+            continue;
+        }
+        let has_more = surroundings.network_files.contains_key(&format!("{file}.d"));
+        return (!has_more).then_some(text);
+    }
+    None
+}
+
+/// Whether the conditions of a .network file are true for a NIC of this name; `None` if others decide, too.
+fn applies(text: &str, name: &str) -> Option<bool> {
+    let mut is_match = false;
+    let mut named = None;
+    for line in text.lines().map(str::trim) {
+        match line.split_once('=') {
+            _ if line.starts_with('[') => is_match = line == "[Match]",
+            Some((key, values)) if is_match && !line.starts_with(['#', ';']) => {
+                let values = values.trim();
+                match key.trim() {
+                    // A list that begins with `!` is of the names that do not match (systemd.network(5)).
+                    "Name" if named.is_none() => {
+                        let (inverted, values) =
+                            values.strip_prefix('!').map_or((false, values), |v| (true, v));
+                        named =
+                            Some(values.split_whitespace().any(|pattern| fits(pattern, name)) != inverted);
+                    }
+                    "Type" if values == "ether" => {}
+                    _ => return None,
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(named.unwrap_or(true))
+}
+
+/// A .network file without its conditions.
+fn without_match(text: &str) -> String {
+    let mut is_match = false;
+    let mut kept = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with('[') {
+            is_match = line.trim() == "[Match]";
+        }
+        if !is_match {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
 }
 
 /// Hands off what concerns all links together.
@@ -193,21 +291,50 @@ fn foreign(draft: &mut PlanDraft, uplink: &ResolvedLink) {
     );
 }
 
+/// dhcpcd's configuration: the links that are not its own, and who the others are to DHCP servers.
+fn tell_dhcpcd(draft: &mut PlanDraft, names: &[&str], identities: Vec<(&str, &DhcpIdentity)>) {
+    let Surroundings { dhcpcd, files, .. } = draft.surroundings;
+    let text = |path: &str| files.get(path).map_or("", String::as_str);
+    let block = |(name, identity): &(&str, &DhcpIdentity)| {
+        format!("interface {name}\nclientid {}\niaid {}\n", hex(&identity.client_id), identity.iaid)
+    };
+    let mut blocks: String = identities.iter().map(block).collect();
+    // One that runs has a lease already.
+    if *dhcpcd == Presence::Running && !text(DHCPCD).contains(&blocks) {
+        blocks.clear();
+    }
+    if *dhcpcd <= Presence::Masked || (names.is_empty() && blocks.is_empty()) {
+        return;
+    }
+    // Everything after an `interface` line applies to that interface alone: what concerns all comes first.
+    let mut conf = String::from(MADE);
+    if !names.is_empty() {
+        conf.push_str(&format!("denyinterfaces {}\n", names.join(" ")));
+    }
+    if let Some((_, identity)) = identities.first().filter(|_| !blocks.is_empty()) {
+        conf.push_str(&format!("duid {}\n", hex(&identity.duid)));
+    }
+    conf.push_str(text("/etc/dhcpcd.conf"));
+    if !conf.ends_with('\n') && !blocks.is_empty() {
+        conf.push('\n');
+    }
+    conf.push_str(&blocks);
+    let whose = if *dhcpcd == Presence::Running { For::First } else { For::All };
+    draft.file(whose, DHCPCD, conf);
+}
+
 /// Tools that manage all links, or those in a list, are given a list without ours. Drop-ins of their units use it.
 fn tools_of_all(draft: &mut PlanDraft, resolved: &Resolved) {
     let surroundings = draft.surroundings;
     let told = resolved.links.iter().filter(|l| !is_left(l) && is_plain(&l.name));
     let names: Vec<&str> = told.map(|l| l.name.as_str()).collect();
+    let left = resolved.links.iter().filter(|l| is_left(l) && is_plain(&l.name));
+    tell_dhcpcd(draft, &names, left.filter_map(|l| Some((l.name.as_str(), l.identity.as_ref()?))).collect());
     if names.is_empty() {
         return;
     }
     let when = |presence: Presence| if presence == Presence::Running { For::First } else { For::All };
     let text = |path: &str| surroundings.files.get(path).map_or("", String::as_str);
-    if surroundings.dhcpcd > Presence::Masked {
-        // Everything after an `interface` line applies to that interface alone, so ours comes first.
-        let conf = format!("{MADE}denyinterfaces {}\n{}", names.join(" "), text("/etc/dhcpcd.conf"));
-        draft.file(when(surroundings.dhcpcd), DHCPCD, conf);
-    }
     if surroundings.ifupdown > Presence::Masked {
         draft.file(For::All, IFUPDOWN, format!("{MADE}EXCLUDE_INTERFACES=\"{}\"\n", names.join(" ")));
     }

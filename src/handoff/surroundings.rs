@@ -32,8 +32,8 @@ pub struct Surroundings {
     pub wicked: Presence,
     /// Described links that a running tool manages now: link and tool.
     pub managed: BTreeSet<(String, crate::plan::Manager)>,
-    /// Names of the image's own .network files, without netapply's.
-    pub network_files: BTreeSet<String>,
+    /// The image's own .network files, without netapply's, by name, and the folders of their drop-ins.
+    pub network_files: BTreeMap<String, String>,
     /// Settings that decide whether networkd keeps rules and routes of others, in reading order: the file's name, and
     /// whether networkd removes them.
     pub foreign: Vec<(String, bool)>,
@@ -164,10 +164,17 @@ fn files(machine: &Machine) -> BTreeMap<String, String> {
     paths.into_iter().filter_map(|path| read(machine, &path).map(|text| (path, text))).collect()
 }
 
-fn network_files(machine: &Machine) -> BTreeSet<String> {
-    let folders = NETWORKD.iter().map(|folder| format!("{folder}/network"));
-    let names = folders.flat_map(|folder| names(machine, &folder));
-    names.filter(|name| name.ends_with(".network") && !name.contains("netapply-")).collect()
+/// One in a folder that comes first replaces others of its name.
+fn network_files(machine: &Machine) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for folder in NETWORKD.iter().rev().map(|folder| format!("{folder}/network")) {
+        let is_network = |name: &String| name.ends_with(".network") || name.ends_with(".network.d");
+        for name in names(machine, &folder).filter(|name| is_network(name) && !name.contains("netapply-")) {
+            let text = read(machine, &format!("{folder}/{name}")).unwrap_or_default();
+            files.insert(name, text);
+        }
+    }
+    files
 }
 
 /// networkd.conf itself comes first, then the drop-ins of all folders by name.

@@ -8,7 +8,7 @@ use crate::inventory::{Inventory, ObservedLink};
 use crate::machine::Machine;
 use crate::model::{Address, Dynamic, Link, Located, Match, Place, Route};
 use crate::plan::{Action, Manager, Service, StepId, plan};
-use crate::resolve::{Missing, resolve};
+use crate::resolve::{DhcpIdentity, Missing, resolve};
 
 fn at() -> Place {
     Place { file: 0, line: 1, column: 1 }
@@ -228,6 +228,66 @@ fn a_link_left_to_dhcp_stays_with_the_image() {
     assert!(!told.paths().iter().any(|path| path.contains("eth1")), "{:?}", told.paths());
     // Tools that manage all links or none have to start.
     assert!(!told.paths().contains(&APPLIED) && !told.paths().contains(&"/run/cloud-init/cloud.cfg"));
+}
+
+/// The next client asks as netapply did, so that it gets the same lease.
+#[test]
+fn the_image_s_client_is_told_who_the_link_is() {
+    const ETHER: &str = "[Match]\nType=ether\nName=!lo*\n[Network]\nDHCP=yes\n";
+    let told = |surroundings: &Surroundings| {
+        let desired = Desired { links: vec![dynamic_nic()], ..Desired::default() };
+        let (mut resolved, _) = resolve(&desired, &machine(), Missing::Report);
+        let mac = vec![1, 2, 0, 0, 0, 0, 0xb];
+        resolved.links[0].identity =
+            Some(DhcpIdentity { client_id: mac, duid: vec![0, 4, 7, 0xff], iaid: 9 });
+        let mut plan = plan(&resolved, &machine());
+        let notes = add(&mut plan, &desired, &resolved, None, surroundings);
+        Told { plan, notes }
+    };
+    let files =
+        |files: &[(&str, &str)]| files.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
+    let own = files(&[
+        ("10-masked.network", ""),
+        ("20-eth0.network", "[Match]\nName=eth0 wl*\n"),
+        ("80-e.network", ETHER),
+    ]);
+    let before = Surroundings { dhcpcd: Presence::Enabled, network_files: own, ..full() };
+    let first = told(&before);
+    let manager = first.content("/run/NetworkManager/conf.d/00-netapply-eth1.conf");
+    assert!(
+        manager.ends_with(
+            "\n[connection-netapply-eth1]\nmatch-device=interface-name:eth1\nipv4.dhcp-client-id=01:02:00:00:00:00:0b\n\
+             ipv4.dhcp-iaid=9\nipv6.dhcp-duid=00:04:07:ff\nipv6.dhcp-iaid=9\n"
+        ),
+        "{manager}"
+    );
+    let networkd = first.content("/run/systemd/network/00-netapply-eth1.network");
+    assert!(
+        networkd.ends_with(
+            "\n[Match]\nName=eth1\n[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=mac\n\n[DHCPv6]\nDUIDType=uuid\n\
+             DUIDRawData=07:ff\nIAID=9\n"
+        ),
+        "{networkd}"
+    );
+    let dhcpcd = first.content(DHCPCD);
+    let block = "interface eth1\nclientid 01:02:00:00:00:00:0b\niaid 9\n";
+    assert!(dhcpcd.ends_with(&format!("\nduid 00:04:07:ff\n{block}")), "{dhcpcd}");
+    // A second run, once they run, changes nothing; one that ran before is left alone.
+    let running = |surroundings: Surroundings| Surroundings {
+        networkd: Presence::Running,
+        network_manager: Presence::Running,
+        dhcpcd: Presence::Running,
+        ..surroundings
+    };
+    assert_eq!(told(&running(first.after(&before))).actions().count(), 0);
+    let late = told(&running(before.clone()));
+    assert!(late.paths().iter().all(|path| !path.contains("eth1") && *path != DHCPCD), "{:?}", late.paths());
+    // What else decides which file networkd takes is not guessed at.
+    for (name, text) in [("15-x.network", "[Match]\nDriver=virtio_net\n"), ("80-e.network.d", "")] {
+        let mut other = before.clone();
+        other.network_files.insert(name.into(), text.into());
+        assert!(!told(&other).paths().iter().any(|path| path.ends_with("eth1.network")), "{name}");
+    }
 }
 
 #[test]
@@ -613,7 +673,7 @@ fn a_running_tool_lets_a_link_go_before_the_first_change() {
 #[test]
 fn files_sort_before_and_after_those_of_the_image() {
     let network = |name: &str| {
-        let before = Surroundings { network_files: [name.to_owned()].into(), ..full() };
+        let before = Surroundings { network_files: [(name.to_owned(), String::new())].into(), ..full() };
         let told = Told::of(&[uplink_nic()], None, &before);
         told.paths().iter().find(|path| path.ends_with("eth0.network")).unwrap().to_string()
     };

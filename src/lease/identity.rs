@@ -7,7 +7,7 @@
 
 use crate::inventory::Inventory;
 use crate::model::{DesiredMac, MacAddr};
-use crate::resolve::{Resolved, ResolvedLink};
+use crate::resolve::{DhcpIdentity, Resolved, ResolvedLink};
 
 /// Hardware type of Ethernet.
 const ETHERNET: u8 = 1;
@@ -40,6 +40,18 @@ fn mac_at(link: &ResolvedLink, resolved: &Resolved, inventory: &Inventory, depth
     }
     let observed = inventory.link(below.unwrap_or(&link.name));
     observed.and_then(|link| link.permanent_mac.or(link.mac))
+}
+
+/// Everything that identifies a link; `uuid` is the machine's, from the firmware.
+pub fn of(
+    link: &ResolvedLink,
+    resolved: &Resolved,
+    inventory: &Inventory,
+    uuid: Option<&str>,
+) -> Option<DhcpIdentity> {
+    let mac = mac(link, resolved, inventory)?;
+    let (client_id, duid) = (client_id(link, mac, uuid), duid(mac, uuid));
+    Some(DhcpIdentity { client_id, duid, iaid: u32::from_be_bytes(iaid(&link.name)) })
 }
 
 /// Option 61 of a link; `uuid` is the machine's, from the firmware.

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
 
 use super::{root, saved};
 use crate::diagnostic::Diagnostic;
@@ -14,7 +15,7 @@ use crate::kernel::live::Snapshot;
 use crate::kernel::read;
 use crate::kernel::session::{Failure, Session};
 use crate::lease::entry::{Entry6, LeaseEntry, RouterEntry};
-use crate::lease::{ask, entry, facts};
+use crate::lease::{ask, entry, facts, identity};
 use crate::machine::Machine;
 use crate::model::{Activation, Desired, Dynamic, Kind};
 use crate::plan::{self, Action, LinkChange, Plan, Step, StepId};
@@ -128,6 +129,9 @@ pub(super) async fn plan_unprivileged(
     }
     no_longer_leased.retain(|name| !entries.contains_key(name));
     facts::join(&mut resolved, &entries, ask::now());
+    if request.dhcp == Some(Who::Auto) && request.handoff.is_some() {
+        identify(&mut resolved, &inventory, request.machine);
+    }
     let unread = details::complete(&mut inventory, resolved.present(), request.machine).await.err();
     let surroundings = match request.handoff {
         Some(_) => handoff::observe(request.machine, &resolved).await,
@@ -229,6 +233,17 @@ fn choose(entries: &mut BTreeMap<String, LeaseEntry>, resolved: &Resolved, who: 
                 RouterEntry { required, ..entry.routers.take().unwrap_or_default() }
             });
         }),
+    }
+}
+
+/// Who the links are to a DHCP server that a client of the image will ask.
+fn identify(resolved: &mut Resolved, inventory: &Inventory, machine: &Machine) {
+    let is_left = |link: &ResolvedLink| link.lease.is_none() && is_leasable(link);
+    let uuid = fs::read_to_string(machine.product_uuid()).ok();
+    let of = |link| identity::of(link, resolved, inventory, uuid.as_deref()).filter(|_| is_left(link));
+    let identities: Vec<_> = resolved.links.iter().map(of).collect();
+    for (link, identity) in resolved.links.iter_mut().zip(identities) {
+        link.identity = identity;
     }
 }
 
