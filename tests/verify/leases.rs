@@ -1,39 +1,17 @@
 //! Leases from a real server: busybox's udhcpd in a namespace next to the machine.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::namespace::{ip, ip_json};
+use harness::wire::{Running, start};
 use netapply::lease::entry::{self, Entry6, LeaseEntry};
 use netapply::machine::Machine;
 use serde_json::Value;
 
 use crate::commands::{description, exits, netapply};
 use crate::wires::{in_machine, wire};
-
-/// A program that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Ends with its parent thread, too: a test that fails leaves nothing behind.
-fn start(command: &mut Command) -> Running {
-    // SAFETY: prctl(2) is safe between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
-    }
-    Running(command.spawn().unwrap())
-}
 
 /// A server behind `port0` that leases only 192.0.2.50, for this many seconds.
 fn server(seconds: u32) -> Running {
@@ -147,7 +125,9 @@ fn an_unrenewed_lease_expires_with_its_address_and_routes() {
         until("the lease is lost", || eth0().lease.is_none());
         until("its address is gone", || address().is_none());
         assert_eq!(ip_json("-4 route show default"), Value::Array(Vec::new()));
-        exits(1, "verify");
+        let shown = netapply("verify");
+        let shown = String::from_utf8_lossy(&[shown.stdout, shown.stderr].concat()).into_owned();
+        assert!(shown.contains("[lease-expired]"), "{shown}");
         // Another server in its place.
         let _server = serve(600);
         until("there is another lease", || eth0().lease.is_some());
@@ -659,6 +639,75 @@ fn without_network_data_the_nic_that_leads_to_the_target_is_used() {
         assert_eq!(up, ["eth0", "eth1", "eth3"]);
         until("the first lease is released", || logged("eth1", "DHCPRELEASE") == 1);
         assert_eq!(logged("eth3", "DHCPRELEASE"), 0);
+    });
+}
+
+/// What `apply` shows after waiting for six seconds.
+fn screen(path: &str) -> String {
+    let output = netapply(&format!("apply --handoff=none --dhcp=own --wait=6 {path}"));
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// A server that knows nobody refuses what another had leased, and offers nothing.
+#[test]
+fn a_server_that_refuses_is_the_cause() {
+    in_machine(async || {
+        let first = server(600);
+        let path = description("dhcp4: true");
+        exits(0, &format!("{APPLY} {path}"));
+        drop(first);
+        ip("-n other address flush dev port0");
+        ip("-n other address add 198.51.100.1/24 dev port0");
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", "other", "dnsmasq", "-k", "-p", "0", "-i", "port0", "-u", "root"]);
+        command.args([
+            "--dhcp-range=198.51.100.0,static,300",
+            "--dhcp-authoritative",
+            "--conf-file=/dev/null",
+        ]);
+        command.args(["--dhcp-leasefile=/run/dnsmasq4.leases", "--pid-file=/run/dnsmasq4.pid"]);
+        let _server = start(&mut command);
+        until("the server has started", || Path::new("/run/dnsmasq4.pid").exists());
+        // What is on the link counts as confirmed.
+        ip("address flush dev eth0");
+        let shown = screen(path);
+        assert!(shown.contains("[dhcp-refuses]") && shown.contains("192.0.2.50"), "{shown}");
+    });
+}
+
+#[test]
+fn a_dhcpv6_server_without_addresses_is_the_cause() {
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        ip("-n other address add 2001:db8::1/64 dev port0 nodad");
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", "other", "dnsmasq", "-k", "-p", "0", "-i", "port0", "-u", "root"]);
+        command.args(["--dhcp-range=2001:db8::,static,64,300", "--conf-file=/dev/null"]);
+        let _server = start(command.args(["--dhcp-leasefile=/run/six.leases", "--pid-file=/run/six.pid"]));
+        let shown = screen(description("dhcp6: true"));
+        assert!(shown.contains("[dhcp-exhausted]"), "{shown}");
+    });
+}
+
+#[test]
+fn a_second_server_with_another_subnet_is_a_warning() {
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        ip("-n other link add br0 type bridge");
+        ip("-n other link set br0 up");
+        ip("-n other link set port0 master br0");
+        let mut servers = Vec::new();
+        for (at, net) in [("one", "192.0.2"), ("two", "198.51.100")] {
+            wire("up0", &format!("at-{at}"), "port");
+            ip(&format!("link set up0 name {at} netns other"));
+            ip(&format!("-n other link set {at} master br0 up"));
+            servers.push(network(at, net, &format!("3,{net}.1")));
+        }
+        for at in ["one", "two"] {
+            until("both servers have started", || Path::new(&format!("/run/{at}.pid")).exists());
+        }
+        let shown = screen(description("dhcp4: true"));
+        assert!(shown.contains("[second-dhcp-server]"), "{shown}");
     });
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::future::pending;
-use std::process::Command;
 use std::time::Duration;
 
 use netapply::diagnostic::Code;
@@ -13,34 +12,7 @@ use netapply::verify::input::{DesiredLink, DesiredRoute, Input};
 use netapply::verify::{Review, Verification, verify};
 use nix::sched::{CloneFlags, setns};
 
-use harness::namespace::{in_namespace, ip, private_folder};
-
-/// Runs `body` in a namespace of its own that can have named namespaces as well.
-pub(crate) fn in_machine(body: impl AsyncFnOnce() + Send + 'static) {
-    in_namespace(async || {
-        // Named namespaces are below /run/netns: a private one leaves the machine's alone.
-        private_folder("/run");
-        std::fs::create_dir("/run/netns").unwrap();
-        body().await;
-    });
-}
-
-/// Runs a shell script; it must succeed.
-pub(crate) fn sh(script: &str) {
-    let output = Command::new("sh").args(["-euc", script]).output().unwrap();
-    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A veth pair: `name` in the machine, `port` in namespace `at`, which is created if missing. Both ends are up.
-pub(crate) fn wire(name: &str, at: &str, port: &str) {
-    if !std::path::Path::new("/run/netns").join(at).exists() {
-        ip(&format!("netns add {at}"));
-        ip(&format!("-n {at} link set lo up"));
-    }
-    ip(&format!("link add {name} type veth peer name {port} netns {at}"));
-    ip(&format!("-n {at} link set {port} up"));
-    ip(&format!("link set {name} up"));
-}
+pub(crate) use harness::wire::{in_machine, sh, wire};
 
 /// Runs `body` in a thread of the named namespace; returns when it ends.
 pub(crate) fn inside<T: Send + 'static>(at: &str, body: impl FnOnce() -> T + Send + 'static) -> T {

@@ -12,6 +12,7 @@ pub mod rehearsal;
 pub mod state;
 pub mod transition;
 pub mod whole;
+pub mod wire;
 pub mod world;
 
 /// The root of the project.
