@@ -4,6 +4,8 @@
 
 #[path = "tools/machine.rs"]
 mod machine;
+#[path = "tools/servers.rs"]
+mod servers;
 
 use machine::Machine;
 

@@ -208,7 +208,7 @@ impl Drop for Machine {
 }
 
 /// The folders of the overlayfs.
-fn lower(tree: &str) -> String {
+pub(crate) fn lower(tree: &str) -> String {
     let made =
         Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/tree")).arg(tree).output();
     let made = made.expect("tests/tools/tree runs");
