@@ -27,7 +27,9 @@ pub struct Rehearsal {
 impl Rehearsal {
     /// Runs `command`, a `netapply rehearse` without arguments, with `arguments` and for JSON.
     pub fn run(mut command: Command, arguments: &[&str]) -> Result<Self, String> {
-        command.args(arguments).args(["--json", "--", "sh", "-c", "echo PID $$; exec cat"]);
+        // A builtin waits: busybox's cat copies with sendfile(2), and a pipe that nobody reads any more ends that with
+        // SIGPIPE before there is anything to copy.
+        command.args(arguments).args(["--json", "--", "sh", "-c", "echo PID $$; read -r line"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().map_err(|error| error.to_string())?;
         let mut out = BufReader::new(process.stdout.take().expect("a pipe"));
