@@ -51,11 +51,17 @@ fn lowest<'a>(case: &Case<'a>, down: &BTreeMap<&'a str, usize>, mut name: &'a st
 }
 
 /// Whether a link is otherwise as described. A link that goes down keeps its IPv4 addresses and loses its IPv6 ones: if
-/// the IPv4 addresses are missing, it was more likely never set up.
+/// the IPv4 addresses are missing, it was more likely never set up. A member of a missing bond was not either: it comes
+/// up with the bond.
 fn is_set_up(case: &Case<'_>, check: &Check) -> bool {
     let missing =
         |address: &Check| address.link == check.link && address.subject.ip().is_some_and(|ip| ip.is_ipv4());
+    let has_member = |(_, above): (usize, &Check)| {
+        let above = case.index.link(&above.link);
+        above.is_some_and(|above| above.members.contains(&check.link))
+    };
     !case.failed(Code::CheckAddress).any(|(_, address)| missing(address))
+        && !case.failed(Code::CheckPresent).any(has_member)
 }
 
 /// Whether an address is missing from its link.

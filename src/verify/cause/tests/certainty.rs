@@ -126,6 +126,18 @@ fn losses_of_a_downed_link_are_no_second_cause() {
     assert_eq!((found.len(), found[0].0), (1, Code::LinkTakenDown), "{found:#?}");
 }
 
+/// A member comes up with its bond, and this kernel cannot make one.
+#[test]
+fn members_of_a_missing_bond_were_not_taken_down() {
+    let found = causes(lacp, |_, evidence| {
+        port(evidence, "eth0").up = false;
+        port(evidence, "eth1").up = false;
+        let nics = evidence.links.iter().filter(|link| link.name.starts_with("eth")).cloned();
+        evidence.links = nics.collect::<Vec<_>>().into();
+    });
+    assert!(found.iter().all(|cause| cause.0 != Code::LinkTakenDown), "{found:#?}");
+}
+
 /// The kernel drops IPv6 addresses when a link goes down; what can be reapplied is no separate cause.
 #[test]
 fn a_link_with_ipv6_that_was_set_down_is_one_cause() {
