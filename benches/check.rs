@@ -12,17 +12,19 @@ const FILES: usize = 10_000;
 
 /// Two NICs in an LACP bond with a /31 and a route, as a pipeline for Metal3 writes it; no two alike.
 fn description(number: usize) -> String {
-    let (high, low) = (number / 250, number % 250 + 2);
+    let [_, high, mid, low] = (number as u32).to_be_bytes();
+    let pair = u32::from(std::net::Ipv4Addr::new(10, 0, 0, 0)) + 2 * number as u32;
+    let [gateway, own] = [pair, pair + 1].map(std::net::Ipv4Addr::from);
     let mut text = String::new();
     let _ = write!(
         text,
         r#"{{"links": [
-  {{"id": "private-int1", "type": "phy", "ethernet_mac_address": "7c:c2:55:{high:02x}:{low:02x}:44", "mtu": 9000}},
-  {{"id": "private-int2", "type": "phy", "ethernet_mac_address": "7c:c2:55:{high:02x}:{low:02x}:45", "mtu": 9000}},
+  {{"id": "private-int1", "type": "phy", "ethernet_mac_address": "7c:c2:{high:02x}:{mid:02x}:{low:02x}:44", "mtu": 9000}},
+  {{"id": "private-int2", "type": "phy", "ethernet_mac_address": "7c:c2:{high:02x}:{mid:02x}:{low:02x}:45", "mtu": 9000}},
   {{"id": "aggi", "type": "bond", "bond_links": ["private-int1", "private-int2"], "bond_mode": "802.3ad", "mtu": 9000}}],
  "networks": [
-  {{"id": "private_network", "link": "aggi", "type": "ipv4", "ip_address": "10.{high}.{low}.249", "netmask": "255.255.255.254",
-   "routes": [{{"network": "10.0.0.0", "netmask": "255.0.0.0", "gateway": "10.{high}.{low}.248"}}]}}]}}
+  {{"id": "private_network", "link": "aggi", "type": "ipv4", "ip_address": "{own}", "netmask": "255.255.255.254",
+   "routes": [{{"network": "10.0.0.0", "netmask": "255.0.0.0", "gateway": "{gateway}"}}]}}]}}
 "#
     );
     text
