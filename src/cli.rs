@@ -100,14 +100,15 @@ Example: wait for at most two minutes until everything works
     /// other ends answers: gateways, name servers, targets, LACP partners.
     #[command(after_help = "\
 Example: see on a laptop what a server's console will show, and look around there
-  netapply rehearse --inventory node7.json net.yaml -- ip address")]
+  netapply rehearse --inventory node7.json net.yaml -- ip address
+  netapply rehearse --inventory node7.json --switch leaf1.yaml net.yaml")]
     Rehearse(RehearseOptions),
     /// Print this machine's links, addresses, routes and rules as JSON
     #[command(after_help = "\
 Example: record a machine, and plan for it elsewhere
   netapply inventory > node7.json
   netapply --dry-run --inventory node7.json net.yaml")]
-    Inventory(PrintOptions),
+    Inventory(InventoryOptions),
     /// Print the report of the last run
     #[command(after_help = "\
 Example: everything that was observed
@@ -193,6 +194,9 @@ struct RehearseOptions {
     /// Rehearse on the NICs of a machine recorded with `netapply inventory`
     #[arg(long, value_name = "FILE")]
     inventory: Option<String>,
+    /// What is at the other ends of the NICs' cables, instead of what the description needs: ports, VLANs, LAGs, hosts
+    #[arg(long, value_name = "FILE")]
+    switch: Option<String>,
     /// Make no link for which the kernel would load a module
     #[arg(long)]
     no_modules: bool,
@@ -408,6 +412,15 @@ struct ReportOptions {
     print: PrintOptions,
 }
 
+#[derive(Debug, clap::Args)]
+struct InventoryOptions {
+    /// Listen for up to 31 s for what the switches announce (LLDP), and record the switch port of each NIC; needs root
+    #[arg(long)]
+    lldp: bool,
+    #[command(flatten)]
+    print: PrintOptions,
+}
+
 #[derive(Debug, Default, clap::Args)]
 struct PrintOptions {
     /// Print JSON; the schemas are in docs/schema
@@ -616,6 +629,10 @@ pub struct Args {
     pub json: bool,
     /// `--timeline`.
     pub timeline: bool,
+    /// `--lldp`.
+    pub lldp: bool,
+    /// `--switch`.
+    pub switch: Option<String>,
     /// `--no-modules`.
     pub no_modules: bool,
     /// What is run on the rehearsed machine: a program and its arguments.
@@ -702,6 +719,7 @@ fn command_first(arguments: Vec<OsString>) -> Result<Vec<OsString>, Instead> {
         "--baseline",
         "--fleet-policy",
         "--reports",
+        "--switch",
     ];
     const COMMANDS: &[&str] = &[
         "apply",
@@ -795,6 +813,8 @@ impl From<CommandLine> for Args {
             table: false,
             json: false,
             timeline: false,
+            lldp: false,
+            switch: None,
             no_modules: false,
             program: Vec::new(),
             strict: false,
@@ -847,8 +867,9 @@ impl From<CommandLine> for Args {
                 args.strict = options.strict;
                 args.verify = !options.no_verify;
                 args.handoff = options.handoff.map(|handoff| matches!(handoff, Handoff::Auto));
-                // No server answers there.
-                args.dhcp = Some(Dhcp::Image);
+                // Without a described other side no server answers there.
+                args.dhcp = Some(if options.switch.is_some() { Dhcp::Own } else { Dhcp::Image });
+                args.switch = options.switch;
                 args.json = options.print.json;
                 args.log = options.log.log;
                 args.network(options.network);
@@ -899,7 +920,10 @@ impl From<CommandLine> for Args {
                 args.strict = options.strict;
                 args.log = options.log.log;
             }
-            CommandLine::Inventory(_) => args.command = Command::Inventory,
+            CommandLine::Inventory(options) => {
+                args.command = Command::Inventory;
+                args.lldp = options.lldp;
+            }
             CommandLine::Report(options) => {
                 args.command = Command::Report;
                 args.timeline = options.timeline;

@@ -4,6 +4,7 @@
 
 mod agree;
 pub mod booted;
+mod cables;
 mod count;
 mod differ;
 mod node;

@@ -78,6 +78,20 @@ pub struct RootNic {
     pub table: String,
 }
 
+/// A switch port, from LLDP (IEEE 802.1AB).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lldp {
+    /// System name, else chassis id.
+    pub switch: String,
+    /// Port id, else port description.
+    pub port: String,
+    /// The port's own VLAN (PVID), if announced.
+    pub pvid: Option<u16>,
+    /// VLANs on the port, if announced.
+    pub vlans: Vec<u16>,
+}
+
 /// A link of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -129,6 +143,9 @@ pub struct ObservedLink {
     /// Where the device is: the target of /sys/class/net/X/device without its root, `pci0000:00/0000:00:03.0/virtio1`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub bus: String,
+    /// The switch port at the other end of its cable, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lldp: Option<Lldp>,
     /// Options of its kind, by the table's names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, OptionValue>,

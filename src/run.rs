@@ -30,7 +30,7 @@ mod units;
 use std::io::{IsTerminal, Write};
 
 use crate::cli::{Args, BootPlace, Command};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Renderer};
 use crate::format::{self, Parsed, Text};
 use crate::machine::Machine;
 use crate::model::Place;
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Exit {
         Command::Convert(tool) => convert::convert(args, *tool),
         Command::Persist(root) => persist::persist(args, root),
         Command::Capture(tool) => capture::capture(args, convert::tool_of(*tool)),
-        Command::Inventory => show::inventory(),
+        Command::Inventory => show::inventory(args),
         Command::Report => show::report(args),
         Command::Handoff => handoff::undo(args),
         Command::Leases => leases::show(args),
@@ -117,6 +117,15 @@ fn print_raw(text: &str, exit: Exit) -> Exit {
 /// Prints a sentence to standard error, prefixed with the program's name.
 pub fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "netapply: {}", printable(text));
+}
+
+/// Prints diagnostics to standard error, for commands whose result is on standard output.
+fn complain_of<'a>(texts: &[Text], diagnostics: impl IntoIterator<Item = &'a Diagnostic>) {
+    let style = style(std::io::stderr().is_terminal());
+    let renderer = Renderer { texts, style };
+    let mut page = Page::new(style);
+    diagnostics.into_iter().for_each(|diagnostic| renderer.render_to(&mut page, diagnostic));
+    let _ = std::io::stderr().lock().write_all(page.as_str().as_bytes());
 }
 
 /// Colour on a terminal, unless disabled (no-color.org).

@@ -50,7 +50,7 @@ impl Node {
             prefix: 24,
             gateway: format!("10.{rack}.0.1"),
             mtu: 9000,
-            storage: format!("10.{rack}.1.{unit}"),
+            storage: format!("10.{rack}.1.{unit}/24"),
             vlan: 1000 + rack as u32,
             mode: "802.3ad",
             hash: "layer3+4",
@@ -94,7 +94,7 @@ impl Node {
  {{"id": "storage", "type": "vlan", "vlan_link": "bond", "vlan_id": {vlan}, "vlan_mac_address": "{}"}}],
  "networks": [
  {{"id": "a", "link": "bond", "type": "ipv4", "ip_address": "{address}/{prefix}"{}}},
- {{"id": "b", "link": "storage", "type": "ipv4", "ip_address": "{storage}/24"{}}}],
+ {{"id": "b", "link": "storage", "type": "ipv4", "ip_address": "{storage}"{}}}],
  "services": [{servers}]}}
 "#,
             macs[0],
@@ -128,7 +128,9 @@ const FAULTS: &[Fault] = &[
     ("fleet-outside", |node, _| {
         node.storage = node.storage.replace("10.", "172.16.");
         node.storage.truncate(node.storage.rfind('.').unwrap());
+        node.storage += "/24";
     }),
+    ("fleet-overlap", |node, _| node.storage = format!("10.{}.0.230/25", node.number / RACK)),
 ];
 
 /// Pseudo-random numbers that are the same in every run (Knuth's linear congruential generator, MMIX).
@@ -137,13 +139,32 @@ fn random(state: &mut u64) -> usize {
     (*state >> 33) as usize
 }
 
+/// A public key of WireGuard.
+const PEER: &str = "ZAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/// Writes a node as a drive with a host name and a WireGuard key.
+fn drive(folder: &Path, node: &Node, name: usize, key: usize) {
+    std::fs::create_dir(folder).unwrap();
+    let Node { macs, address, prefix, gateway, number, .. } = node;
+    let config = format!(
+        "network:\n  version: 2\n  ethernets:\n    nic:\n      match: {{macaddress: '{}'}}\n      addresses: [{address}/{prefix}]\n      \
+         routes: [{{to: default, via: {gateway}}}]\n  tunnels:\n    wg0:\n      mode: wireguard\n      key: {key:A>42}A=\n      \
+         addresses: [172.20.0.{}/32]\n      peers: [{{keys: {{public: {PEER}}}, allowed-ips: [172.20.1.0/24]}}]\n",
+        macs[0],
+        number % RACK + 1
+    );
+    std::fs::write(folder.join("network-config"), config).unwrap();
+    std::fs::write(folder.join("meta-data"), format!("instance-id: {number}\n")).unwrap();
+    std::fs::write(folder.join("user-data"), format!("#cloud-config\nhostname: n{name}\n")).unwrap();
+}
+
 #[test]
 fn exactly_the_faults_among_ten_thousand_nodes_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let mut nodes: Vec<Node> = (0..NODES).map(Node::new).collect();
     let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
     let mut state = 19;
-    // One fault in a rack, each kind several times.
+    // One fault in a rack, each kind several times. The last rack has drives.
     for rack in 0..NODES / RACK - 1 {
         let (code, change) = FAULTS[rack % FAULTS.len()];
         let unit = random(&mut state) % RACK;
@@ -152,13 +173,29 @@ fn exactly_the_faults_among_ten_thousand_nodes_are_found() {
         let other_node = nodes[other].clone();
         change(&mut nodes[at], &other_node);
         // Of two equal ones the later node is reported, with the other one.
-        let told = if matches!(code, "fleet-mac" | "fleet-address") { at.max(other) } else { at };
+        let told = match code {
+            "fleet-mac" | "fleet-address" => at.max(other),
+            // The subnet that another overlaps, at its first node.
+            "fleet-overlap" => rack * RACK,
+            _ => at,
+        };
         expected.insert((code.to_owned(), format!("{told}.json")));
     }
-    for node in &nodes {
+    for (number, node) in nodes.iter().enumerate().skip(NODES - RACK) {
+        let (mut name, mut key) = (number, number);
+        match number % RACK {
+            40 => name -= 7,
+            60 => key -= 13,
+            _ => {}
+        }
+        drive(&folder.path().join(number.to_string()), node, name, key);
+    }
+    expected.insert(("fleet-host-name".to_owned(), format!("{}/user-data", NODES - RACK + 40)));
+    expected.insert(("fleet-wireguard-key".to_owned(), format!("{}/network-config", NODES - RACK + 60)));
+    for node in &nodes[..NODES - RACK] {
         std::fs::write(folder.path().join(format!("{}.json", node.number)), node.text()).unwrap();
     }
-    let policy = "version: 1\nsubnets: [10.0.0.0/8]\n";
+    let policy = "version: 1\nsubnets: [10.0.0.0/8, 172.20.0.0/16]\n";
     std::fs::write(folder.path().join("policy"), policy).unwrap();
     let json = json(folder.path(), &["--fleet-policy", "policy", "."]);
     let alone: Vec<&Value> = json["files"]
@@ -318,42 +355,4 @@ fn reports_of_booted_nodes_reveal_missing_nics() {
     );
     write("reports/n3.json", "{\"links\"".to_owned());
     assert_eq!(check(folder.path(), &["--fleet", "--reports", "reports", "nodes"]).status.code(), Some(2));
-}
-
-/// The policy in docs/fleet.md is valid for the program and for the schema.
-#[test]
-fn the_documented_policy_is_valid() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let document = std::fs::read_to_string(root.join("docs/fleet.md")).unwrap();
-    let (_, rest) = document.split_once("```yaml\n").unwrap();
-    let (text, _) = rest.split_once("```").unwrap();
-    let (_, wrong, _) = netapply::fleet::policy::FleetPolicy::read("policy", text);
-    assert!(wrong.is_empty(), "{wrong:?}");
-    let value = as_json(text);
-    let mut schemas = boon::Schemas::new();
-    let mut compiler = boon::Compiler::new();
-    let path = root.join("docs/schema/fleet-policy.v1.json");
-    let index = compiler.compile(path.to_str().unwrap(), &mut schemas).unwrap();
-    schemas.validate(&value, index).unwrap_or_else(|wrong| panic!("{wrong:#}"));
-    let wrong = serde_json::json!({"share": []});
-    assert!(schemas.validate(&wrong, index).is_err());
-}
-
-/// YAML as JSON, by the program's own reader.
-fn as_json(text: &str) -> Value {
-    use netapply::format::tree::{self, Node, Value as Of};
-    fn value(node: &Node) -> Value {
-        match &node.value {
-            Of::Null => Value::Null,
-            Of::Scalar(scalar) => match scalar.text.parse::<u64>() {
-                Ok(number) if !scalar.quoted => number.into(),
-                _ => scalar.text.clone().into(),
-            },
-            Of::List(items) => items.iter().map(value).collect(),
-            Of::Map(entries) => {
-                entries.iter().map(|entry| (entry.key.clone(), value(&entry.value))).collect()
-            }
-        }
-    }
-    value(&tree::parse(text, 0, &mut Vec::new()).unwrap())
 }

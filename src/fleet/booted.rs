@@ -1,4 +1,5 @@
-//! Reports of booted nodes, compared with their descriptions: NICs that are missing, or on another node's machine.
+//! Reports of booted nodes, compared with their descriptions: NICs that are missing, or on another node's machine; and
+//! with each other: cables.
 //! Entry: [`compare`].
 
 use std::collections::{HashMap, HashSet};
@@ -8,10 +9,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::cables::{Cable, cables};
 use super::node::Spot;
 use super::{Code, Finding, FleetNode, FleetPolicy};
 use crate::diagnostic::DiagnosticRecord;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Lldp, ObservedLink};
 use crate::model::MacAddr;
 
 /// The machine of a node, from `netapply inventory` there.
@@ -19,6 +21,8 @@ use crate::model::MacAddr;
 pub struct BootedNode {
     path: String,
     macs: HashSet<MacAddr>,
+    /// NICs with the switch port at the other end of their cable.
+    cables: Vec<(String, Option<MacAddr>, Lldp)>,
 }
 
 impl BootedNode {
@@ -47,7 +51,12 @@ impl BootedNode {
         let macs = hardware.flat_map(|link| [link.permanent_mac, link.mac]).flatten();
         // OpenStack writes six bytes of an InfiniBand address.
         let macs = macs.flat_map(|mac| [Some(mac), mac.short()]).flatten().collect();
-        Ok(Some(BootedNode { path: path.to_owned(), macs }))
+        let plugged = |link: ObservedLink| {
+            let mac = link.permanent_mac.or(link.mac);
+            Some((link.name, mac.map(|mac| mac.short().unwrap_or(mac)), link.lldp?))
+        };
+        let cables = inventory.links.into_iter().filter_map(plugged).collect();
+        Ok(Some(BootedNode { path: path.to_owned(), macs, cables }))
     }
 }
 
@@ -70,6 +79,7 @@ pub fn compare(nodes: &[FleetNode], booted: &[BootedNode], policy: &FleetPolicy)
     let names: HashMap<&str, usize> =
         booted.iter().enumerate().map(|(machine, of)| (short(&of.path), machine)).collect();
     let mut found = Vec::new();
+    let (mut plugged, mut spots) = (Vec::new(), Vec::new());
     for (index, node) in nodes.iter().enumerate() {
         let nics: Vec<(MacAddr, Spot)> = node.nics().collect();
         // The machine with that name, else the one that has most of the NICs.
@@ -81,6 +91,14 @@ pub fn compare(nodes: &[FleetNode], booted: &[BootedNode], policy: &FleetPolicy)
             counts.into_iter().max_by_key(|(machine, count)| (*count, usize::MAX - machine)).map(|(m, _)| m)
         };
         let Some(machine) = by_name.or_else(most) else { continue };
+        for (nic, mac, port) in &booted[machine].cables {
+            plugged.push(Cable { node: (index, short(&node.name)), nic, port });
+            let described =
+                nics.iter().find(|(of, _)| mac.is_some_and(|mac| of.short().unwrap_or(*of) == mac));
+            spots.push(
+                described.map(|(_, at)| *at).or(node.links.first().map(|link| link.at)).unwrap_or_default(),
+            );
+        }
         for (mac, at) in nics.iter().filter(|(mac, _)| !booted[machine].macs.contains(mac)) {
             let elsewhere = match owners.get(mac) {
                 Some(other) => format!("; {} has it", booted[*other].path),
@@ -96,6 +114,15 @@ pub fn compare(nodes: &[FleetNode], booted: &[BootedNode], policy: &FleetPolicy)
             });
         }
     }
+    let odd = cables(&plugged).into_iter().map(|odd| Finding {
+        code: odd.code,
+        message: odd.message,
+        hint: None,
+        node: plugged[odd.cable].node.0,
+        at: spots[odd.cable],
+        other: Some((plugged[odd.other].node.0, spots[odd.other])),
+    });
+    found.extend(odd);
     found.iter().filter_map(|finding| finding.record(nodes, policy)).collect()
 }
 

@@ -1,19 +1,17 @@
 //! `netapply convert`: writes the same network for another tool.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use super::dry_run::recorded;
 use super::{
-    Exit, block_on, broken, complain, find, not_found, parse, print_raw, request, style, unreadable,
+    Exit, block_on, broken, complain, complain_of, find, not_found, parse, print_raw, request, unreadable,
 };
 use crate::cli::{self, Args};
-use crate::diagnostic::{Code, Diagnostic, Renderer, Severity, worst};
+use crate::diagnostic::{Code, Diagnostic, Severity, worst};
 use crate::export::{self, Exported, File, Tool};
 use crate::format::Parsed;
 use crate::inventory::Inventory;
 use crate::machine::{Machine, files};
-use crate::page::Page;
 use crate::resolve::{Missing, resolve};
 
 /// Exit status 3 on an error in the description, 4 without a description, else 0. With `--strict`, anything that the
@@ -122,13 +120,7 @@ pub(super) fn tool_of(tool: cli::ConvertTo) -> Tool {
 fn tell(args: &Args, parsed: &Parsed) {
     let all = args.log.is_some_and(|level| level >= log::LevelFilter::Info);
     let is_shown = |d: &&Diagnostic| all || d.severity > Severity::Note || d.code == Code::NotInFormat;
-    let style = style(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    let renderer = Renderer { texts: &parsed.texts, style };
-    let mut page = Page::new(style);
-    for diagnostic in parsed.diagnostics.iter().filter(is_shown) {
-        renderer.render_to(&mut page, diagnostic);
-    }
-    let _ = std::io::stderr().lock().write_all(page.as_str().as_bytes());
+    complain_of(&parsed.texts, parsed.diagnostics.iter().filter(is_shown));
 }
 
 /// Writes each file atomically; stops at the first that cannot be written.

@@ -7,8 +7,8 @@ use super::options::dhcp_parameter;
 use super::pipeline::{self, Handoff, Planned};
 use super::show::cannot_read;
 use super::{
-    Exit, block_on, broken, complain, find, not_found, parse, print, print_json, print_raw, request,
-    stdout_style, style, tells_the_image, unreadable,
+    Exit, block_on, broken, complain, complain_of, find, not_found, parse, print, print_json, print_raw,
+    request, stdout_style, tells_the_image, unreadable,
 };
 use crate::cli::{Args, OutputFormat};
 use crate::diagnostic::{At, DiagnosticRecord, Renderer, Severity, worst};
@@ -166,11 +166,7 @@ fn show(args: &Args, source: &str, parsed: &Parsed, resolved: &Resolved, plan: &
         return print_json(&output(source, parsed, resolved, plan), exit);
     }
     if matches!(args.format, OutputFormat::Sh | OutputFormat::Mermaid) {
-        let style = style(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-        let renderer = Renderer { texts: &parsed.texts, style };
-        for diagnostic in &parsed.diagnostics {
-            eprint!("{}", renderer.render(diagnostic));
-        }
+        complain_of(&parsed.texts, &parsed.diagnostics);
         if args.format == OutputFormat::Mermaid {
             return print_raw(&diagram(resolved, plan), exit);
         }

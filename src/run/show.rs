@@ -3,23 +3,70 @@
 use super::{Exit, block_on, complain, pipeline, print, print_json};
 use crate::cli::Args;
 use crate::diagnostic::{Code, Severity, nearest};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, ObservedLink};
 use crate::kernel::session::{NetlinkFamily, Session};
 use crate::machine::Machine;
+use crate::model::LinkLayer;
 use crate::page::Page;
 use crate::report::Timeline;
 use crate::report::places::Places;
+use crate::verify::{LISTEN, announcement};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 /// `netapply inventory`.
-pub(super) fn inventory() -> Exit {
+pub(super) fn inventory(args: &Args) -> Exit {
     match observed(&Machine::default()) {
-        Ok(inventory) => print_json(&inventory, Exit::Success),
+        Ok(mut inventory) => {
+            let heard = if args.lldp { block_on(announced(&mut inventory)) } else { Ok(Exit::Success) };
+            print_json(&inventory, heard.unwrap_or(Exit::Refused))
+        }
         Err(why) => {
             complain(&why);
             Exit::Refused
         }
     }
+}
+
+/// Records the switch port of each NIC that hears an announcement within the bound.
+async fn announced(inventory: &mut Inventory) -> Exit {
+    let able = |link: &&mut ObservedLink| link.is_nic() && link.layer == LinkLayer::Ether;
+    let (mut awaited, down): (Vec<&mut ObservedLink>, Vec<&mut ObservedLink>) =
+        inventory.links.iter_mut().filter(able).partition(|link| link.up && link.carrier);
+    let names = |links: &[&mut ObservedLink]| {
+        let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+        names.join(", ")
+    };
+    if !down.is_empty() {
+        complain(&format!("not listening on {}: down, or without carrier", names(&down)));
+    }
+    if awaited.is_empty() {
+        return Exit::Success;
+    }
+    let seconds = LISTEN.as_secs();
+    complain(&format!("waiting up to {seconds} s for announcements of the switch on {}", names(&awaited)));
+    let mut listeners = JoinSet::new();
+    for index in awaited.iter().map(|link| link.index) {
+        listeners.spawn(async move { (index, announcement(index).await) });
+    }
+    let mut exit = Exit::Success;
+    let end = Instant::now() + LISTEN;
+    while let Ok(Some(Ok((index, heard)))) = timeout_at(end, listeners.join_next()).await {
+        let Some(at) = awaited.iter().position(|link| link.index == index) else { continue };
+        let link = awaited.remove(at);
+        match heard {
+            Ok(port) => link.lldp = Some(port),
+            Err(error) => {
+                complain(&format!("cannot listen on {}: {error}", link.name));
+                exit = Exit::Incomplete;
+            }
+        }
+    }
+    if !awaited.is_empty() {
+        complain(&format!("no announcement on {} in {seconds} s", names(&awaited)));
+    }
+    exit
 }
 
 /// The machine in its current state.

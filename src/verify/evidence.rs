@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::keyed::{ItemKey, Keyed, KeyedList};
-use crate::inventory::{AddressEntry, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, Lldp, RouteEntry, RuleEntry};
 use crate::kernel::firewall::{Direction, Filter};
 use crate::kernel::live::{AddressState, LinkState};
 use crate::kernel::lookup;
@@ -536,20 +536,6 @@ pub struct Heard {
     pub frames: u32,
     /// How long the listener has listened, in milliseconds.
     pub listened_ms: u64,
-}
-
-/// A switch port, from LLDP (IEEE 802.1AB).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Lldp {
-    /// System name, else chassis id.
-    pub switch: String,
-    /// Port id, else port description.
-    pub port: String,
-    /// The port's own VLAN (PVID), if announced.
-    pub pvid: Option<u16>,
-    /// VLANs on the port, if announced.
-    pub vlans: Vec<u16>,
 }
 
 /// A LACP partner (IEEE 802.1AX).

@@ -4,11 +4,11 @@
 use std::net::IpAddr;
 
 use super::checks::{Check, judge};
-use super::evidence::{Claim, Evidence, GatewayEvidence, Heard, Lldp, Losses, Tally, TargetEvidence};
+use super::evidence::{Claim, Evidence, GatewayEvidence, Heard, Losses, Tally, TargetEvidence};
 use super::input::{DesiredLink, DesiredRoute, Input};
 use super::ledger::Ledger;
 use super::lookups::View;
-use crate::inventory::RouteEntry;
+use crate::inventory::{Lldp, RouteEntry};
 use crate::kernel::live::{AddressState, BondPort, BondState, LinkState};
 use crate::model::{BondMode, Kind, MacAddr, Place, Protocol};
 use crate::plan::{Action, LinkChange, Step};

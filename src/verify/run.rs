@@ -18,7 +18,7 @@ use super::input::Input;
 use super::ledger::Ledger;
 use super::lookups::View;
 use super::lookups::{self, Goal, Standing};
-use super::probe::{self, Fact, Facts, Probe};
+use super::probe::{self, Fact, Facts, LISTEN, Probe};
 use super::record::{note, record};
 use super::subject::Subject;
 use super::{Review, Verification, due, follow, words};
@@ -32,8 +32,6 @@ use crate::kernel::neighbour::{self, Neighbour, NeighbourState};
 use crate::kernel::read::link_settings;
 use crate::model::MacAddr;
 
-/// LLDP is sent every 30 s: once something has failed, a NIC is listened on for this long.
-const LISTEN: Duration = Duration::from_secs(31);
 /// When the first line about waiting is due, and how often another. A working network needs three seconds.
 const FIRST_PROGRESS: Duration = Duration::from_secs(4);
 const PROGRESS: Duration = Duration::from_secs(5);

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::inventory::Lldp;
 use crate::kernel::live::LinkState;
 use crate::kernel::neighbour::{Neighbour, NeighbourState};
 use crate::model::{BondMode, Kind, Protocol};
 use crate::verify::checks::Subject;
 use crate::verify::evidence::{
-    Answer, Flow, Heard, Lacp, Lldp, Owner, ResolverEvidence, Stp, Stranger, Tally, TargetEvidence, Traffic,
+    Answer, Flow, Heard, Lacp, Owner, ResolverEvidence, Stp, Stranger, Tally, TargetEvidence, Traffic,
     Undeliverable, Way,
 };
 use crate::verify::fixture::{

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
+use crate::inventory::Lldp;
 use crate::model::Kind;
 use crate::verify::checks::Check;
-use crate::verify::evidence::{Heard, Lldp, Owner};
+use crate::verify::evidence::{Heard, Owner};
 use crate::verify::input::DesiredLink;
 
 /// Nothing answers on a link, and what is heard on its NICs is in other VLANs or untagged.

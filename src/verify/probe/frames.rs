@@ -3,12 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::super::evidence::{Heard, Lacp, Lldp, Stp};
+use super::super::evidence::{Heard, Lacp, Stp};
+use crate::inventory::Lldp;
 use crate::model::MacAddr;
 use crate::page;
 use crate::socket::arp::Arp;
 
-const LLDP: u16 = 0x88cc;
+/// The length of an Ethernet header.
+pub(super) const HEADER: usize = 14;
+pub(super) const LLDP: u16 = 0x88cc;
 const SLOW_PROTOCOLS: u16 = 0x8809;
 const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
@@ -22,7 +25,7 @@ const MOST: usize = 32;
 /// Records a frame, its header included. `tag` is the VLAN id that was stripped from it. Returns whether it contained
 /// anything new.
 pub(super) fn note(heard: &mut Heard, frame: &[u8], tag: Option<u16>) -> bool {
-    let (Some(kind), Some(body)) = (number(frame, 12), frame.get(14..)) else { return false };
+    let (Some(kind), Some(body)) = (number(frame, 12), frame.get(HEADER..)) else { return false };
     // Link-local frames of a switch may also come from a port that does not forward yet.
     match kind {
         LLDP => return replace(&mut heard.lldp, lldp(body)),
@@ -84,7 +87,7 @@ fn sender(kind: u16, body: &[u8]) -> Option<IpAddr> {
 }
 
 /// An LLDP data unit (IEEE 802.1AB 8): a list of TLVs with a type of 7 and a length of 9 bits.
-fn lldp(mut unit: &[u8]) -> Option<Lldp> {
+pub(super) fn lldp(mut unit: &[u8]) -> Option<Lldp> {
     let mut found = Lldp::default();
     let (mut chassis, mut description) = (String::new(), String::new());
     while let Some(head) = number(unit, 0) {

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::super::evidence::Heard;
 use super::icmp::words;
 use super::{Fact, Facts, frames, tell};
+use crate::inventory::Lldp;
 use crate::socket::{ETH_P_ALL, Socket, op, want_tags};
 
 const PACKET_IGNORE_OUTGOING: i32 = 23;
@@ -23,6 +24,29 @@ const GROUPS: [[u8; 6]; 5] = [
 ];
 /// When something is late, after this time the NIC is made promiscuous: NICs filter VLANs that are not configured.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// LLDP is sent every 30 s: a NIC is listened on for this long.
+pub const LISTEN: Duration = Duration::from_secs(31);
+
+/// The first announcement of the switch at the other end of a NIC's cable, however long that takes: the caller sets the
+/// bound.
+///
+/// # Errors
+/// The kernel refuses the socket, or the NIC is gone.
+pub async fn announcement(index: u32) -> io::Result<Lldp> {
+    let socket = Socket::packet(index, frames::LLDP)?;
+    for group in GROUPS {
+        socket.join(index, Some(group))?;
+    }
+    let mut buffer = [0; 1600];
+    loop {
+        let received = socket.receive(&mut buffer).await?;
+        let body = buffer.get(frames::HEADER..received.length).filter(|_| !received.outgoing);
+        if let Some(lldp) = body.and_then(frames::lldp) {
+            return Ok(lldp);
+        }
+    }
+}
 
 /// Listens until it is dropped.
 pub(super) async fn listen(link: &str, index: u32, facts: &Facts) {

@@ -30,6 +30,7 @@ use crate::model::MacAddr;
 use crate::socket::Socket;
 
 pub(super) use gateway::MEASURED;
+pub use listen::{LISTEN, announcement};
 
 /// Where probes send what they learn.
 pub(super) type Facts = UnboundedSender<Fact>;
