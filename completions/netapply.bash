@@ -507,7 +507,7 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__inventory)
-            opts="-h --json --help"
+            opts="-h --lldp --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -565,13 +565,17 @@ _netapply() {
             return 0
             ;;
         netapply__subcmd__rehearse)
-            opts="-h --inventory --no-modules --strict --no-verify --wait --follow-links --probe --no-discover --handoff --json --log --help"
+            opts="-h --inventory --switch --no-modules --strict --no-verify --wait --follow-links --probe --no-discover --handoff --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --inventory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --switch)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -124,6 +124,7 @@ complete -c netapply -n "__fish_netapply_using_subcommand verify" -l no-discover
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l inventory -d 'Rehearse on the NICs of a machine recorded with `netapply inventory`' -r
+complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l switch -d 'What is at the other ends of the NICs\' cables, instead of what the description needs: ports, VLANs, LAGs, hosts' -r
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l probe -d 'A target that must answer: tcp://HOST:PORT, http://HOST:PORT/PATH, https://HOST:PORT or ping://HOST; can be repeated' -r
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l handoff -d 'Whether to name what the image\'s other network tools would be told' -r -f -a "auto\t'Tell the tools that the image has'
@@ -136,6 +137,7 @@ complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l follow-li
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l no-discover -d 'Do not ask DHCP servers and routers which subnet a port is in when something fails there'
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand rehearse" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c netapply -n "__fish_netapply_using_subcommand inventory" -l lldp -d 'Listen for up to 31 s for what the switches announce (LLDP), and record the switch port of each NIC; needs root'
 complete -c netapply -n "__fish_netapply_using_subcommand inventory" -l json -d 'Print JSON; the schemas are in docs/schema'
 complete -c netapply -n "__fish_netapply_using_subcommand inventory" -s h -l help -d 'Print help'
 complete -c netapply -n "__fish_netapply_using_subcommand report" -l timeline -d 'Print how long each phase took and what it waited for'

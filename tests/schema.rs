@@ -1,4 +1,4 @@
-//! Every `--json` output against its schema in docs/schema.
+//! Every `--json` output against its schema in docs/schema, and the files in the documents that have one.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -15,14 +15,10 @@ fn netapply(folder: &Path, arguments: &[&str]) -> Output {
 
 /// Fails unless the output is JSON that matches the schema.
 fn fits(schema: &str, output: &Output, what: &str) -> Value {
-    let path = root().join(format!("docs/schema/{schema}.v1.json"));
-    let mut schemas = boon::Schemas::new();
-    let mut compiler = boon::Compiler::new();
-    let index = compiler.compile(path.to_str().unwrap(), &mut schemas).unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{what}: {e}: {text}"));
-    if let Err(wrong) = schemas.validate(&value, index) {
-        panic!("{what}: {wrong:#}\n{text}");
+    if let Err(wrong) = against(schema, &value) {
+        panic!("{what}: {wrong}\n{text}");
     }
     value
 }
@@ -84,4 +80,62 @@ fn the_machine_and_the_codes() {
     }
     fits("code", &netapply(&folder, &["explain", "--json", "nic-missing"]), "explain");
     fits("code", &netapply(&folder, &["explain", "--json"]), "explain without a code");
+}
+
+/// The policy in docs/fleet.md is valid for the program and for the schema.
+#[test]
+fn the_documented_policy_is_valid() {
+    let document = std::fs::read_to_string(root().join("docs/fleet.md")).unwrap();
+    let (_, rest) = document.split_once("```yaml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let (_, wrong, _) = netapply::fleet::policy::FleetPolicy::read("policy", text);
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let value = as_json(text);
+    assert_eq!(against("fleet-policy", &value), Ok(()));
+    assert!(against("fleet-policy", &serde_json::json!({"share": []})).is_err());
+}
+
+/// The switches in docs/rehearse.md are valid for the program and for the schema.
+#[test]
+fn the_documented_switches_are_valid() {
+    let document = std::fs::read_to_string(root().join("docs/rehearse.md")).unwrap();
+    let all = harness::faults::documented(&document);
+    assert!(all.len() > 10, "{} switches", all.len());
+    for documented in all {
+        let text = documented.switch;
+        let (_, wrong, _) = netapply::rehearse::file::SwitchFile::read("switch", &text);
+        assert!(wrong.is_empty(), "{wrong:?}\n{text}");
+        assert_eq!(against("switch", &as_json(&text)), Ok(()), "{text}");
+    }
+    assert!(against("switch", &serde_json::json!({"ports": {"a": {"vlan": 1}}})).is_err());
+}
+
+/// Compares a value with a schema.
+fn against(schema: &str, value: &Value) -> Result<(), String> {
+    let mut schemas = boon::Schemas::new();
+    let path = root().join(format!("docs/schema/{schema}.v1.json"));
+    let index = boon::Compiler::new().compile(path.to_str().unwrap(), &mut schemas).unwrap();
+    schemas.validate(value, index).map_err(|wrong| format!("{wrong:#}"))
+}
+
+/// YAML as JSON, by the program's own reader.
+fn as_json(text: &str) -> Value {
+    use netapply::format::tree::{self, Node, Value as Of};
+    fn value(node: &Node) -> Value {
+        match &node.value {
+            Of::Null => Value::Null,
+            Of::Scalar(scalar) => match scalar.text.parse::<u64>() {
+                Ok(number) if !scalar.quoted => number.into(),
+                _ if matches!(&scalar.text[..], "true" | "false") && !scalar.quoted => {
+                    (scalar.text == "true").into()
+                }
+                _ => scalar.text.clone().into(),
+            },
+            Of::List(items) => items.iter().map(value).collect(),
+            Of::Map(entries) => {
+                entries.iter().map(|entry| (entry.key.clone(), value(&entry.value))).collect()
+            }
+        }
+    }
+    value(&tree::parse(text, 0, &mut Vec::new()).unwrap())
 }

@@ -13,9 +13,9 @@ mod tunnel;
 use std::ops::RangeInclusive;
 
 pub(super) use address::{
-    AddressRules, destination, gateway, interface_address, interface_address_by, ip, prefix, route, token,
-    try_gateway, try_ip,
+    AddressRules, destination, gateway, interface_address_by, prefix, route, token, try_gateway, try_ip,
 };
+pub(crate) use address::{interface_address, ip};
 pub(super) use feature::{feature, features};
 pub(super) use name::{interface_name, naming_for};
 pub(crate) use option::{BRIDGE_NAMES, bond_option};
@@ -33,7 +33,7 @@ use crate::model::{Family, Located, MacAddr, Mtu, Place, attribute};
 pub(super) struct Reported;
 
 /// A string without surrounding spaces. `None` if it is absent or cannot be used; [`try_text`] distinguishes the two.
-pub(super) fn text<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<&'a str> {
+pub(crate) fn text<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<&'a str> {
     try_text(node, key, diags).ok().flatten()
 }
 
@@ -89,7 +89,7 @@ pub(super) fn unrelated(names: &[&str], what: &str, diags: &mut Vec<Diagnostic>)
 }
 
 /// The items of a list.
-pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, diags: &mut Vec<Diagnostic>) -> &'a [Node] {
+pub(crate) fn items<'a>(node: Option<&'a Node>, key: &str, diags: &mut Vec<Diagnostic>) -> &'a [Node] {
     match node.map(|n| (n, &n.value)) {
         None | Some((_, Value::Null)) => &[],
         Some((_, Value::List(items))) => items,
@@ -108,7 +108,7 @@ pub(super) fn items<'a>(node: Option<&'a Node>, key: &str, diags: &mut Vec<Diagn
 const MAX_WORDS: usize = 10_000;
 
 /// Strings that are written as a list, or in one string with spaces or commas between them.
-pub(super) fn words<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Vec<Located<&'a str>> {
+pub(crate) fn words<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) -> Vec<Located<&'a str>> {
     let nodes = match &node.value {
         Value::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),
@@ -128,7 +128,7 @@ pub(super) fn words<'a>(node: &'a Node, key: &str, diags: &mut Vec<Diagnostic>) 
 }
 
 /// A whole number within a range.
-pub(super) fn number(
+pub(crate) fn number(
     node: &Node,
     key: &str,
     range: RangeInclusive<u64>,
@@ -158,7 +158,7 @@ fn whole(node: &Node, key: &str, wanted: &str, diags: &mut Vec<Diagnostic>) -> O
 }
 
 /// An MTU. 0 means unset, as several producers write it.
-pub(super) fn mtu(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<Mtu>> {
+pub(crate) fn mtu(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<Mtu>> {
     let bytes = whole(node, key, "a number of bytes from 68 to 65535", diags)?;
     if bytes.value == 0 {
         diags.push(Diagnostic::new(Code::NoEffect, node.at, format!("{key} 0 counts as not set")));
@@ -174,7 +174,7 @@ pub(super) fn mtu(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option
 }
 
 /// on, yes, true, y, 1 and their opposites, in any case.
-pub(super) fn boolean(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
+pub(crate) fn boolean(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<bool>> {
     let text = text(node, key, diags)?;
     let value = attribute::boolean(text);
     if value.is_none() {
@@ -242,12 +242,12 @@ pub(super) fn family_word(family: Family) -> &'static str {
 }
 
 /// `KEY "VALUE": WHY`.
-pub(super) fn bad(code: Code, node: &Node, key: &str, why: &str) -> Diagnostic {
+pub(crate) fn bad(code: Code, node: &Node, key: &str, why: &str) -> Diagnostic {
     Diagnostic::new(code, node.at, format!("{key} \"{}\": {why}", node.text().unwrap_or_default()))
 }
 
 /// `KEY "VALUE": expected one of …`, with the nearest of them.
-pub(super) fn one_of<'a>(node: &Node, key: &str, words: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
+pub(crate) fn one_of<'a>(node: &Node, key: &str, words: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
     let all: Vec<&str> = words.clone().collect();
     let diags = bad(Code::BadValue, node, key, &format!("expected one of {}", all.join(", ")));
     match nearest(node.text().unwrap_or_default(), words) {

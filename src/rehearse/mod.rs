@@ -3,9 +3,10 @@
 //!
 //! [`private`] isolates the process from this machine: it then has a network, files below /etc and /run, and a host
 //! name of its own. [`nics`] (pure) decides which NICs have stand-ins, [`switch`] (pure) what is on the other side: by
-//! default whatever the description needs. [`other_side`] creates it, in another network namespace, with a plan like
+//! default whatever the description needs, or what a [file](mod@file) says. [`other_side`] creates it, in another network namespace, with a plan like
 //! any other; `servers` answers there.
 
+pub mod file;
 pub mod nics;
 pub mod other_side;
 pub mod private;

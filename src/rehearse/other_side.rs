@@ -108,7 +108,7 @@ async fn make(switch: &Switch, machine: &Machine, load: bool) -> Vec<String> {
         Ok(inventory) => Names::from(&inventory),
         Err(failure) => return vec![failure.to_string()],
     };
-    let Drawn { plan, addresses } = draw(switch);
+    let Drawn { plan, addresses, devices } = draw(switch);
     let mut effects = Recorder::before(Real::on(machine), Recorded::default());
     if !load {
         effects = effects.without_modules(machine);
@@ -120,6 +120,24 @@ async fn make(switch: &Switch, machine: &Machine, load: bool) -> Vec<String> {
         format!("{line}: {trouble}")
     };
     let names = read::inventory(&mut session).await.map(|now| Names::from(&now)).unwrap_or_default();
+    for (segment, device) in
+        devices.iter().filter_map(|(at, device)| Some((switch.segments.get(*at)?, device)))
+    {
+        if let Some(dhcp) = &segment.dhcp {
+            serve(format!("DHCP server {}", dhcp.server), servers::dhcp(dhcp.clone(), device.clone()));
+        }
+        let speakers =
+            [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|is| segment.hosts.iter().map(IpNet::addr).find(is));
+        for ip in speakers.into_iter().flatten().filter(|_| segment.chatter) {
+            let index = names.index(device).unwrap_or(0);
+            serve(format!("host {ip}"), servers::chatter(ip, device.clone(), index));
+        }
+    }
+    for (number, port) in switch.ports.values().enumerate() {
+        if let (Some(lldp), Some(index)) = (&port.lldp, names.index(&far_end(number))) {
+            serve(format!("port {}", lldp.port), servers::announce(lldp.clone(), index));
+        }
+    }
     for ip in switch.name_servers.iter().copied() {
         let zone = addresses.get(&ip).and_then(|link| names.index(link)).unwrap_or(0);
         serve(format!("name server {ip}"), servers::name_server(ip, zone));
@@ -139,11 +157,12 @@ fn serve(what: String, server: impl Future<Output = io::Result<()>> + Send + 'st
     });
 }
 
-/// The other side as steps, and the link of each address.
+/// The other side as steps, the link of each address, and that of each segment.
 #[derive(Debug, Default)]
 struct Drawn {
     plan: Plan,
     addresses: HashMap<IpAddr, String>,
+    devices: Vec<(usize, String)>,
 }
 
 impl Drawn {
@@ -232,10 +251,11 @@ fn draw(switch: &Switch) -> Drawn {
         }
         let (device, made) = match devices.as_slice() {
             [] => continue,
-            [only] => only.clone(),
+            [only] if !segment.stp => only.clone(),
             several => {
                 let bridge = format!("seg{number}");
-                let made = drawn.link(&bridge, Kind::Bridge, None, Options::new(), &[]);
+                let stp = OptionValue::Number(segment.stp.into());
+                let made = drawn.link(&bridge, Kind::Bridge, None, Options::from([("stp_state", stp)]), &[]);
                 for (port, of_port) in several {
                     let needs: Vec<StepId> = of_port.iter().copied().chain([made]).collect();
                     drawn.set(port, LinkChange::Controller(bridge.clone()), &needs);
@@ -245,6 +265,7 @@ fn draw(switch: &Switch) -> Drawn {
             }
         };
         inhabit(&mut drawn, &device, &made, &segment.hosts, &segment.behind);
+        drawn.devices.push((number, device));
     }
     for ip in &switch.beyond {
         drawn.step(Action::AddAddress(answering("lo", IpNet::from(*ip))), &[]);

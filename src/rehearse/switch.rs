@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
+use crate::inventory::Lldp;
 use crate::model::{BondMode, Desired, Kind, Link, needs_zone};
 use crate::resolve::{Resolved, ResolvedLink};
 use crate::verify::input::Target;
@@ -34,11 +35,13 @@ pub struct Port {
     pub mtu: u32,
     /// It is connected.
     pub up: bool,
+    /// What it announces by LLDP.
+    pub lldp: Option<Lldp>,
 }
 
 impl Default for Port {
     fn default() -> Self {
-        Port { mtu: LARGEST_MTU, up: true }
+        Port { mtu: LARGEST_MTU, up: true, lldp: None }
     }
 }
 
@@ -90,6 +93,27 @@ pub struct Segment {
     pub hosts: BTreeSet<IpNet>,
     /// What can be reached through it and is in no host's subnet: addresses of the machine.
     pub behind: BTreeSet<IpNet>,
+    /// Its DHCP server.
+    pub dhcp: Option<DhcpServer>,
+    /// The switch runs STP, so that a port forwards only after some time.
+    pub stp: bool,
+    /// Its hosts send broadcasts now and then, as those of a real one do.
+    pub chatter: bool,
+}
+
+/// A DHCPv4 server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DhcpServer {
+    /// Its own address, with the subnet's prefix length.
+    pub server: Ipv4Net,
+    /// The first address that it gives out; each further client gets the next one.
+    pub first: Ipv4Addr,
+    /// The router that it names.
+    pub router: Option<Ipv4Addr>,
+    /// The name servers that it names.
+    pub name_servers: Vec<Ipv4Addr>,
+    /// How long a lease lasts, in seconds.
+    pub lifetime: u32,
 }
 
 /// How a TCP port answers.

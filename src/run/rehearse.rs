@@ -13,8 +13,10 @@ use super::pipeline::{self, Planned};
 use super::rehearsal::Rehearsal;
 use super::saved::Saved;
 use super::stages::{Described, Source};
-use super::{Exit, block_on, broken, complain, find, parse, request};
+use super::{Exit, block_on, broken, complain, complain_of, find, parse, request};
 use crate::cli::Args;
+use crate::diagnostic::{Severity, worst};
+use crate::format::Text;
 use crate::inventory::{Inventory, ObservedLink};
 use crate::kernel::apply::{AfterFailure, apply as execute};
 use crate::kernel::effects::{Effects as _, Real};
@@ -25,6 +27,7 @@ use crate::kernel::veth;
 use crate::machine::Machine;
 use crate::model::{Desired, Kind, Place};
 use crate::plan::{Action, LinkChange, Plan, Step, script};
+use crate::rehearse::file::SwitchFile;
 use crate::rehearse::nics::{self, StandIn};
 use crate::rehearse::other_side::{OtherSide, far_end};
 use crate::rehearse::private::{self, LinkList};
@@ -61,10 +64,36 @@ impl Before {
     }
 }
 
+/// What is not taken from the description.
+struct Given {
+    /// The NICs.
+    recorded: Option<Inventory>,
+    /// The other side, with its text.
+    switch: Option<(SwitchFile, [Text; 1])>,
+}
+
+impl Given {
+    fn read(args: &Args) -> Result<Given, Exit> {
+        let recorded = recorded(args)?;
+        let Some(path) = &args.switch else { return Ok(Given { recorded, switch: None }) };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            complain(&format!("--switch {path}: {error}"));
+            Exit::Usage
+        })?;
+        let (switch, diagnostics, text) = SwitchFile::read(path, &text);
+        let texts = [text];
+        complain_of(&texts, &diagnostics);
+        match worst(&diagnostics) {
+            Some(Severity::Error) => Err(Exit::BadText),
+            _ => Ok(Given { recorded, switch: Some((switch, texts)) }),
+        }
+    }
+}
+
 /// Exits as `apply` does.
 pub(super) fn rehearse(args: &Args) -> Exit {
-    let recorded = match recorded(args) {
-        Ok(recorded) => recorded,
+    let given = match Given::read(args) {
+        Ok(given) => given,
         Err(exit) => return exit,
     };
     let machine = Machine::default();
@@ -88,7 +117,7 @@ pub(super) fn rehearse(args: &Args) -> Exit {
     }
     let exit = apply::run(args, async |options, stop| {
         if let (Source::Found(described), Some(rehearsal)) = (&source, &options.rehearsal) {
-            if let Err(why) = build(options, rehearsal, recorded.as_ref(), &described.parsed.desired).await {
+            if let Err(why) = build(options, rehearsal, &given, &described.parsed.desired).await {
                 log::error!("the rehearsal has no NICs: {why}");
             }
         }
@@ -113,13 +142,15 @@ pub(super) fn rehearse(args: &Args) -> Exit {
 async fn build(
     options: &Options,
     rehearsal: &Rehearsal,
-    recorded: Option<&Inventory>,
+    given: &Given,
     desired: &Desired,
 ) -> Result<(), Trouble> {
     let machine = &options.machine;
     rehearsal.recorder(Real::on(machine), machine).permit(Kind::Veth)?;
-    let (nics, unable) =
-        recorded.map_or_else(|| (nics::of_description(desired), Vec::new()), nics::of_inventory);
+    let (nics, unable) = given
+        .recorded
+        .as_ref()
+        .map_or_else(|| (nics::of_description(desired), Vec::new()), nics::of_inventory);
     if !unable.is_empty() {
         log::warn!("no stand-in for {}: not Ethernet", unable.join(", "));
     }
@@ -134,23 +165,40 @@ async fn build(
     let mut session = Session::of(machine, NetlinkFamily::Route)?;
     let stand_ins = make(&mut session, rehearsal, machine, nics, &other_side).await?;
     let stand_ins = rehearsal.stand_ins.get_or_init(|| stand_ins);
-    let request = pipeline::PlanRequest {
-        machine,
-        desired,
-        missing: Missing::Report,
-        await_udev: false,
-        handoff: None,
-        dhcp: None,
-        leased_only: false,
-        stand_ins,
+    let switch = match &given.switch {
+        Some((file, texts)) => described(file, texts, stand_ins),
+        None => {
+            let request = pipeline::PlanRequest {
+                machine,
+                desired,
+                missing: Missing::Report,
+                await_udev: false,
+                handoff: None,
+                dhcp: None,
+                leased_only: false,
+                stand_ins,
+            };
+            let Planned { resolved, .. } = pipeline::plan(&request, &mut session).await?;
+            let names: Vec<String> = stand_ins.iter().map(|stand_in| stand_in.nic.name.clone()).collect();
+            Switch::ideal(&names, desired, &resolved, &options.targets)
+        }
     };
-    let Planned { resolved, .. } = pipeline::plan(&request, &mut session).await?;
-    let names: Vec<String> = stand_ins.iter().map(|stand_in| stand_in.nic.name.clone()).collect();
-    let switch = Switch::ideal(&names, desired, &resolved, &options.targets);
     for trouble in other_side.make(switch).await {
         log::debug!("the other side: {trouble}");
     }
     Ok(())
+}
+
+/// The other side as described.
+fn described(file: &SwitchFile, texts: &[Text], stand_ins: &[StandIn]) -> Switch {
+    let nics: Vec<&ObservedLink> = stand_ins.iter().map(|stand_in| &stand_in.nic).collect();
+    let mut diagnostics = Vec::new();
+    let (switch, bare) = file.switch(&nics, &mut diagnostics);
+    complain_of(texts, &diagnostics);
+    if !bare.is_empty() {
+        log::warn!("no port of the switch is for {}: it has no cable", bare.join(", "));
+    }
+    switch
 }
 
 /// Creates the stand-ins and their wires in the state of the NICs.

@@ -265,7 +265,10 @@ pub(super) async fn settle(
             _ = how.clock.during(phase, timeout_at(deadline, events)) => {}
         }
     };
-    settled.handoff_warnings.extend(leasing.unrenewed(how.machine, &settled.after));
+    // A rehearsal ends before its leases do.
+    if how.rehearsal.is_none() {
+        settled.handoff_warnings.extend(leasing.unrenewed(how.machine, &settled.after));
+    }
     let Planned { resolved, diagnostics, .. } = &mut settled.after;
     settled.diagnostics = std::mem::take(diagnostics);
     // Unchanged parts are not read again: a machine may have ten thousand routes.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use harness::cases::name;
+use harness::faults;
 use harness::namespace::{in_namespace, ip_json, private_folder};
 use harness::rehearsal::{needs_hardware, same_as_applied};
 use harness::transition::cases_of;
@@ -240,6 +241,36 @@ fn without_capabilities(mut command: Command) -> Command {
     command
 }
 
+/// Those of docs/rehearse.md that need no bond and no VLAN; the others are tried in a guest.
+#[test]
+fn the_documented_faults_of_a_switch_are_found() {
+    let document = fs::read_to_string(harness::root().join("docs/rehearse.md")).unwrap();
+    let mut all = faults::documented(&document);
+    all.retain(|documented| !documented.description.contains("bonds:"));
+    assert!(all.len() > 5, "{} switches", all.len());
+    let wrong = faults::rehearse(all, || rehearse(&[]));
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// A mistake in the switch ends it before anything is made; a NIC that it has no port for is named.
+#[test]
+fn mistakes_in_a_switch_are_reported_with_their_place() {
+    let (folder, path) = description("network: {version: 2, ethernets: {a: {addresses: [192.0.2.2/24]}}}\n");
+    let switch = folder.path().join("switch.yaml");
+    fs::write(&switch, "ports:\n  a: {untaged: 10}\n  z: {}\nlags: {po1: {mode: lcap}}\n").unwrap();
+    let run = || {
+        let mut command = rehearse(&["--no-verify", "--switch", "switch.yaml"]);
+        text(&command.arg(&path).current_dir(folder.path()).output().unwrap())
+    };
+    let all = run();
+    assert!(all.contains("switch.yaml:2:7: ") && all.contains("did you mean \"untagged\"?"), "{all}");
+    assert!(all.contains("switch.yaml:4:20: error: mode \"lcap\"") && !all.contains("192.0.2.2/24"), "{all}");
+    fs::write(&switch, "ports:\n  z: {}\n").unwrap();
+    let all = run();
+    assert!(all.contains("switch.yaml:2:3: warning: no NIC is named \"z\""), "{all}");
+    assert!(all.contains("no port of the switch is for a"), "{all}");
+}
+
 /// A missing kernel feature is reported once, and the rest is done.
 #[test]
 fn a_kernel_without_bonds_rehearses_the_rest() {
@@ -253,5 +284,7 @@ fn a_kernel_without_bonds_rehearses_the_rest() {
     }
     assert_eq!(output.status.code(), Some(5), "{text}");
     assert_eq!(text.matches("[kernel-lacks]").count(), 1, "{text}");
+    // Its members are down because there is no bond to bring them up.
+    assert!(!text.contains("link-taken-down"), "{text}");
     assert!(text.contains("192.0.2.2/24"), "{text}");
 }

@@ -10,7 +10,7 @@ use crate::format::tree::Node;
 use crate::model::{Address, Family, Located, ParseError, Place, Route};
 
 /// Like [`try_ip`], if the reason for `None` is irrelevant.
-pub(in crate::format) fn ip(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<IpAddr>> {
+pub(crate) fn ip(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Located<IpAddr>> {
     try_ip(node, key, diags).ok().flatten()
 }
 
@@ -125,7 +125,7 @@ pub(in crate::format) fn token(
 }
 
 /// Like [`interface_address_by`], by the usual rules.
-pub(in crate::format) fn interface_address(
+pub(crate) fn interface_address(
     address: &Node,
     key: &str,
     netmask: Option<&Node>,

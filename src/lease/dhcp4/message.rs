@@ -136,14 +136,60 @@ impl ClientMessage<'_> {
         bytes[12..16].copy_from_slice(&self.address.octets());
         bytes[28..34].copy_from_slice(&self.mac);
         bytes[236..].copy_from_slice(&COOKIE);
-        bytes.extend([options::MESSAGE_TYPE, 1, self.kind as u8]);
-        for (code, value) in &self.options {
-            let value = value.get(..255).unwrap_or(value);
-            bytes.extend([*code, value.len() as u8]);
-            bytes.extend(value);
+        write_options(&mut bytes, self.kind, &self.options);
+        bytes
+    }
+}
+
+/// Adds the options after the header, the type first.
+fn write_options(bytes: &mut Vec<u8>, kind: MessageKind, values: &[(u8, &[u8])]) {
+    bytes.extend([options::MESSAGE_TYPE, 1, kind as u8]);
+    for (code, value) in values {
+        let value = value.get(..255).unwrap_or(value);
+        bytes.extend([*code, value.len() as u8]);
+        bytes.extend(value);
+    }
+    bytes.push(options::END);
+    bytes.resize(bytes.len().max(SHORTEST), 0);
+}
+
+/// A client's message as a server reads it.
+#[derive(Debug)]
+pub struct ClientQuery<'a> {
+    header: &'a [u8; HEADER],
+    /// What it asks.
+    pub kind: MessageKind,
+    /// The address that the client has (`ciaddr`), else 0.0.0.0.
+    pub address: Ipv4Addr,
+    /// The client's hardware address.
+    pub mac: Mac,
+    /// The options.
+    pub options: MessageOptions,
+}
+
+impl ClientQuery<'_> {
+    /// Reads the UDP payload of a client's message; `None` if it is none.
+    pub fn read(bytes: &[u8]) -> Option<ClientQuery<'_>> {
+        let header: &[u8; HEADER] = bytes.first_chunk()?;
+        if header[..3] != [REQUEST, ETHERNET, MAC_LENGTH] || header[236..] != COOKIE {
+            return None;
         }
-        bytes.push(options::END);
-        bytes.resize(bytes.len().max(SHORTEST), 0);
+        let options = MessageOptions::read(&bytes[HEADER..], &[], &[])?;
+        Some(ClientQuery {
+            header,
+            kind: MessageKind::from_number(options.byte(options::MESSAGE_TYPE)?)?,
+            address: Ipv4Addr::new(header[12], header[13], header[14], header[15]),
+            mac: *header[28..].first_chunk()?,
+            options,
+        })
+    }
+
+    /// The UDP payload of an answer that gives this address.
+    pub fn answer(&self, kind: MessageKind, address: Ipv4Addr, values: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut bytes = self.header.to_vec();
+        bytes[0] = REPLY;
+        bytes[16..20].copy_from_slice(&address.octets());
+        write_options(&mut bytes, kind, values);
         bytes
     }
 }

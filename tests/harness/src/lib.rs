@@ -6,6 +6,7 @@ pub mod cases;
 pub mod disturb;
 pub mod dns;
 pub mod drive;
+pub mod faults;
 pub mod guest;
 pub mod namespace;
 pub mod rehearsal;

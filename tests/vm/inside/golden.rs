@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use harness::disturb::said;
+use harness::faults;
 use harness::rehearsal::same_as_applied;
 use harness::transition;
 use harness::world::{Description, World, make, nics, until_same};
@@ -64,6 +65,16 @@ fn a_rehearsal_names_modules_and_what_forbids_it() {
         "{exit:?} {text}"
     );
     assert!(!modules().contains("ip_gre"), "{text}");
+    // Nor does verification load one.
+    let before = modules();
+    let names = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    };
+    let plain = "network: {version: 2, ethernets: {a: {addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]}}}";
+    fs::write("/tmp/plain.yaml", plain).expect("a description");
+    let output =
+        rehearse().args(["--no-modules", "--wait=10", "/tmp/plain.yaml"]).output().expect("netapply runs");
+    assert_eq!(names(&modules()), names(&before), "{}", said(&output));
     let (exit, text) = run(&[]);
     assert!(
         exit == Some(0) && text.contains("the kernel loaded modules: ") && text.contains("ip_gre"),
@@ -113,6 +124,17 @@ fn a_rehearsed_bond_has_its_partner() {
     ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
+}
+
+/// The switches of docs/rehearse.md that need a bond or a VLAN.
+#[test]
+#[ignore = "runs inside a guest"]
+fn the_documented_faults_of_a_lag_are_found() {
+    let mut all = faults::documented(include_str!("../../../docs/rehearse.md"));
+    all.retain(|documented| documented.description.contains("bonds:"));
+    assert!(all.len() > 4, "{} switches", all.len());
+    let wrong = faults::rehearse(all, rehearse);
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 /// Applies the two cases whose folders are named in /tmp/cases, one per line.
