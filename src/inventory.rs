@@ -164,6 +164,9 @@ pub struct ObservedLink {
     /// It does not resolve neighbours (`IFF_NOARP`): `arp off` on a NIC; normal for a tunnel, VXLAN, VRF or dummy link.
     #[serde(skip_serializing_if = "is_false")]
     pub no_arp: bool,
+    /// The MTU of the last router advertisement, in bytes (kernel 5.15).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertised_mtu: Option<u32>,
     /// net.ipv6.conf.X settings that affect IPv6 on the link: `disable_ipv6`, `accept_ra`, `autoconf`, `mtu`, …
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ipv6: BTreeMap<String, i64>,

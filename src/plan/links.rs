@@ -112,6 +112,7 @@ impl Planner<'_> {
         }
         self.late_options(link);
         self.ipv6(link);
+        self.answer_arp(link);
         self.ethtool(link);
         self.activate(link);
     }
@@ -123,8 +124,12 @@ impl Planner<'_> {
         for link in &resolved.links {
             let Some(there) = self.state.link(&link.name) else { continue };
             let described = link.desired.ipv6.mtu.map(|mtu| i64::from(mtu.value));
-            // A smaller one left over would limit IPv6 below the described MTU.
-            let left = there.ipv6.get("mtu").is_some_and(|mtu| *mtu < i64::from(there.mtu));
+            // A smaller one left over would limit IPv6 below the described MTU. A router's comes back with its next
+            // advertisement.
+            let takes = self.advertisements(link).accept != Some(false);
+            let routers = there.advertised_mtu.filter(|_| takes).map(i64::from);
+            let left =
+                there.ipv6.get("mtu").is_some_and(|mtu| *mtu < i64::from(there.mtu) && Some(*mtu) != routers);
             let of_link = (left && describes_ipv6(link) && link.desired.mtu.is_some()).then_some(there.mtu);
             let Some(desired) = described.or(of_link.map(i64::from)) else { continue };
             let is_left_alone = !there.up || there.carrier || i64::from(there.mtu) == desired;
@@ -496,6 +501,17 @@ impl Planner<'_> {
             _ => None,
         };
         Advertisements { accept, autoconf, default_route }
+    }
+
+    /// `arp_ignore` 8 that was left on a link: ARP requests for a described address are not answered, and after a while nobody
+    /// reaches it.
+    fn answer_arp(&mut self, link: &ResolvedLink) {
+        let has_ipv4 = link.desired.addresses.iter().any(|address| address.net.addr().is_ipv4());
+        let there = self.state.link(&link.name).filter(|_| has_ipv4);
+        if there.is_some_and(|there| there.ipv4.get("arp_ignore") == Some(&8)) {
+            let key = format!("net/ipv4/conf/{}/arp_ignore", link.name);
+            self.push_for(link, Action::Sysctl { key, value: "0".to_owned() });
+        }
     }
 
     fn sysctl(&mut self, link: &ResolvedLink, option: &str, value: Option<i64>) {

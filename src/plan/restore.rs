@@ -120,7 +120,7 @@ impl Planner<'_> {
     /// Restores sysctls, and ethtool and WireGuard settings as far as their earlier values are known.
     fn settings(&mut self, done: &Plan, before: &Inventory, now: &Inventory) {
         for link in &before.links {
-            let Some(there) = self.state.link(&link.name) else { continue };
+            let Some(there) = self.state.link(&link.name).cloned() else { continue };
             let differing: Vec<(String, i64)> = link
                 .ipv6
                 .iter()
@@ -130,6 +130,11 @@ impl Planner<'_> {
                 .map(|(option, was)| (format!("net/ipv6/conf/{}/{option}", link.name), *was))
                 .collect();
             for (key, was) in differing {
+                self.undo(Action::Sysctl { key, value: was.to_string() });
+            }
+            let was = link.ipv4.get("arp_ignore").filter(|was| there.ipv4.get("arp_ignore") != Some(was));
+            if let Some(was) = was {
+                let key = format!("net/ipv4/conf/{}/arp_ignore", link.name);
                 self.undo(Action::Sysctl { key, value: was.to_string() });
             }
         }

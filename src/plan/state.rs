@@ -635,7 +635,9 @@ impl State {
         let mut parts = key.rsplitn(3, '/');
         let (Some(option), Some(name)) = (parts.next(), parts.next()) else { return };
         let (Some(link), Ok(number)) = (self.links.get_mut(name), value.parse()) else { return };
-        if option == "addr_gen_mode" {
+        if parts.next() == Some("net/ipv4/conf") {
+            link.ipv4.insert(option.to_owned(), number);
+        } else if option == "addr_gen_mode" {
             link.generation = u8::try_from(number).ok().and_then(AddressGeneration::from_number);
         } else {
             link.ipv6.insert(option.to_owned(), number);

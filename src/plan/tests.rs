@@ -277,6 +277,24 @@ fn a_vlan_of_another_tag_protocol_is_recreated() {
 }
 
 #[test]
+fn a_smaller_mtu_of_ipv6_is_a_leftover_unless_a_router_advertises_it() {
+    let mut link = by_mac("n", "7c:c2:55:6e:90:44");
+    link.mtu = Some(Located::new(Mtu::new(1500).unwrap(), at()));
+    link.addresses = vec![address("2001:db8::2/64")];
+    let mut inventory = two_nics();
+    (inventory.links[0].up, inventory.links[0].carrier) = (true, true);
+    inventory.links[0].ipv6 = BTreeMap::from([("mtu".to_owned(), 1400)]);
+    let sets_mtu = |inventory: &Inventory| {
+        lines(std::slice::from_ref(&link), inventory)
+            .iter()
+            .any(|line| line.contains("ipv6.conf.eth0.mtu=1500"))
+    };
+    assert!(sets_mtu(&inventory));
+    inventory.links[0].advertised_mtu = Some(1400);
+    assert!(!sets_mtu(&inventory));
+}
+
+#[test]
 fn a_nic_gets_the_mtu_that_its_described_vlan_needs() {
     let mut inventory = two_nics();
     (inventory.links[0].up, inventory.links[0].mtu) = (true, 1400);

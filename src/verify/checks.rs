@@ -25,6 +25,7 @@ mod route;
 pub use super::subject::Subject;
 
 pub(super) use link::FLAPS;
+pub(super) use network::is_deaf;
 pub(super) use route::route_words;
 
 /// The outcome of a check.

@@ -192,6 +192,8 @@ pub struct Policy {
     pub strange_addresses: Vec<AddressEntry>,
     /// net.ipv6.conf.X settings of the described links, by name.
     pub settings: BTreeMap<String, BTreeMap<String, i64>>,
+    /// MTUs that routers advertise, by the name of the described link.
+    pub advertised_mtus: BTreeMap<String, u32>,
     /// Settings of the whole machine, by their path below /proc/sys.
     pub sysctls: BTreeMap<String, i64>,
     /// Links that take every frame of their parent (a macvlan in mode passthru), by the parent's name.

@@ -77,14 +77,16 @@ fn policy(input: &Input, inventory: &Inventory) -> Policy {
         .collect();
     let strange = |a: &&AddressEntry| !own.contains(&(a.link.as_str(), a.net.addr()));
     let described: HashSet<&str> = input.links.iter().map(|link| link.name.as_str()).collect();
-    let settings = inventory.links.iter().filter(|link| described.contains(link.name.as_str()));
+    let of_described = || inventory.links.iter().filter(|link| described.contains(link.name.as_str()));
+    let advertised = of_described().filter_map(|link| Some((link.name.clone(), link.advertised_mtu?)));
     let is_taker = |link: &&ObservedLink| {
         matches!(link.kind.word(), "macvlan" | "macvtap")
             && link.settings.get("mode") == Some(&OptionValue::Text("passthru".into()))
     };
     let taker = |link: &ObservedLink| Some((link.parent.clone()?, link.name.clone()));
     Policy {
-        settings: settings.map(|link| (link.name.clone(), link.ipv6.clone())).collect(),
+        settings: of_described().map(|link| (link.name.clone(), link.ipv6.clone())).collect(),
+        advertised_mtus: advertised.collect(),
         sysctls: inventory.sysctls.clone(),
         takers: inventory.links.iter().filter(is_taker).filter_map(taker).collect(),
         rules: inventory.rules.clone(),

@@ -373,6 +373,14 @@ fn ipv6_that_was_turned_off_is_turned_on_for_the_link() {
 }
 
 #[test]
+fn a_link_that_answers_no_arp_request_answers_again() {
+    heals(&["ipv4/conf/n0/arp_ignore=8"], N0, || {
+        leads_by_n0();
+        assert_eq!(sysctl("ipv4/conf/n0/arp_ignore"), "0");
+    });
+}
+
+#[test]
 fn the_mtu_of_ipv6_follows_a_described_one() {
     heals(
         &["link set p0 mtu 9000", "link set n0 mtu 9000", "ipv6/conf/n0/mtu=1280"],

@@ -61,6 +61,7 @@ const IFLA_INET_CONF: u16 = 1;
 const IFLA_INET6_CONF: u16 = 2;
 const IFLA_INET6_TOKEN: u16 = 7;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+const IFLA_INET6_RA_MTU: u16 = 9;
 
 const IFLA_BOND_SLAVE_PERM_HWADDR: u16 = 4;
 
@@ -118,6 +119,7 @@ fn ip_settings(link: &mut ObservedLink, attributes: Attributes<'_>) {
     let families = attributes.nest(libc::IFLA_AF_SPEC);
     let inet6 = families.nest(libc::AF_INET6 as u16);
     link.generation = inet6.u8(IFLA_INET6_ADDR_GEN_MODE).and_then(AddressGeneration::from_number);
+    link.advertised_mtu = inet6.u32(IFLA_INET6_RA_MTU).filter(|mtu| *mtu != 0);
     link.token = inet6.ip6(IFLA_INET6_TOKEN).filter(|token| !token.is_unspecified());
     let settings = |conf: Option<&[u8]>, table: &[(usize, &str)]| {
         let conf = conf.unwrap_or_default();

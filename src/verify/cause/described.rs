@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Case, Cause, Certainty};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Severity};
 use crate::model::{Kind, Protocol};
 use crate::plan::{Step, script};
 use crate::verify::checks::Check;
+use crate::verify::input::DesiredLink;
 
 /// The link is down, although netapply brings every link up.
 pub(super) fn taken_down<'a>(case: &Case<'a>) -> Vec<Cause> {
@@ -84,6 +85,29 @@ pub(super) fn wrong_mtu(case: &Case<'_>) -> Vec<Cause> {
         Cause::new(Code::WrongMtu, Certainty::Proved, &check.link, message, action).explains([position])
     };
     case.failed(Code::CheckMtu).map(cause).collect()
+}
+
+/// A router advertises an MTU below the described one: IPv6 packets, unlike echoes that test the path, have its size.
+pub(super) fn advertised_mtu(case: &Case<'_>) -> Vec<Cause> {
+    let policy = &case.evidence.policy;
+    let cause = |link: &DesiredLink| {
+        let (described, advertised) = (link.mtu?, *policy.advertised_mtus.get(&link.name)?);
+        let in_force = *policy.settings.get(&link.name)?.get("mtu")?;
+        let has_ipv6 = link.addresses.iter().any(|net| net.addr().is_ipv6());
+        if !has_ipv6 || advertised >= described || in_force != i64::from(advertised) {
+            return None;
+        }
+        let name = &link.name;
+        let message = format!(
+            "a router advertises MTU {advertised} on {name}: IPv6 sends no packets of {described} bytes"
+        );
+        let action =
+            format!("Raise the MTU in the router's advertisements, or describe ipv6-mtu {advertised}");
+        let mut cause = Cause::new(Code::WrongMtu, Certainty::Proved, name, message, action);
+        cause.severity = Severity::Warning;
+        Some(cause)
+    };
+    case.index.links.iter().filter_map(cause).collect()
 }
 
 /// Steps remain, or links or addresses are missing: who changed them, if the kernel knows.

@@ -7,7 +7,7 @@ use super::described::about;
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::firewall::{Direction, Filter};
-use crate::verify::checks::{Check, Outcome, Subject};
+use crate::verify::checks::{self, Check, Outcome, Subject};
 use crate::verify::due;
 use crate::verify::evidence::{Answer, Flow, Routing, Traffic};
 
@@ -279,6 +279,20 @@ fn setting_of(case: &Case<'_>, link: &str, ip: &IpAddr) -> Option<(Certainty, St
     let taker = policy.takers.get(link)?;
     let message = format!("{taker} on {link} takes every frame (macvlan in mode passthru)");
     Some((Certainty::Proved, message, format!("Remove {taker}, or put the address on it")))
+}
+
+/// No link answers ARP requests.
+pub(super) fn deaf(case: &Case<'_>) -> Vec<Cause> {
+    let is_deaf = |check: &Check| check.subject.ip().is_some_and(|ip| checks::is_deaf(case.evidence, &ip));
+    let failed: Vec<usize> = case
+        .failed(Code::CheckAddress)
+        .filter(|(_, check)| is_deaf(check))
+        .map(|(position, _)| position)
+        .collect();
+    let message = "this machine answers no ARP request (net.ipv4.conf.all.arp_ignore is 8)";
+    let action = "Set it to 0: without answers others lose the way to this machine after a minute";
+    let cause = Cause::new(Code::LocalSetting, Certainty::Proved, "", message, action);
+    if failed.is_empty() { Vec::new() } else { vec![cause.explains(failed)] }
 }
 
 /// IPv6 is off on a link that should have IPv6 addresses: turned off by the kernel, whose duplicate address detection

@@ -325,6 +325,13 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
     ),
     (
         one_nic,
+        |_, e| e.policy.sysctls.extend([("net/ipv4/conf/all/arp_ignore".into(), 8)]),
+        Code::LocalSetting,
+        Certainty::Proved,
+        "answers no ARP request",
+    ),
+    (
+        one_nic,
         |_, e| {
             without_gateway(e);
             e.heard.entry("eth0".into()).or_default().untagged = vec![ip("172.16.0.9")];

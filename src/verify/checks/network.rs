@@ -6,7 +6,9 @@ use super::{Base, Check, ECHOES, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::model::{Kind, RouteKind};
 use crate::verify::due;
-use crate::verify::evidence::{Answer, Claim, GatewayEvidence, Loss, Question, Routing, TargetEvidence};
+use crate::verify::evidence::{
+    Answer, Claim, Evidence, GatewayEvidence, Loss, Question, Routing, TargetEvidence,
+};
 use crate::verify::input::{DesiredGateway, DesiredLink, Target};
 use crate::verify::words::time_words;
 
@@ -17,6 +19,11 @@ const OWN_ANSWER: &str =
     "answered, but not by the link (this machine translates or reroutes it): proves nothing";
 /// How long the kernel's own neighbour resolution of a gateway may take if no echo can be sent, in milliseconds.
 const KERNEL_ASKS_MS: u64 = 4_000;
+
+/// Whether no link of this machine answers ARP requests: an IPv4 address that works now will not for long.
+pub(in crate::verify) fn is_deaf(evidence: &Evidence, ip: &IpAddr) -> bool {
+    ip.is_ipv4() && evidence.policy.sysctls.get("net/ipv4/conf/all/arp_ignore") == Some(&8)
+}
 
 impl<'a> Judge<'a> {
     pub(super) fn addresses(&mut self, link: &'a DesiredLink) {
@@ -69,6 +76,11 @@ impl<'a> Judge<'a> {
             let owner = self.evidence.claim(name, &ip).and_then(|claim| claim.owner);
             let who = owner.map_or_else(|| "another machine".to_owned(), |mac| mac.to_string());
             let finding = format!("not used, {who} has it");
+            self.add(Code::CheckAddress, name, subject, Outcome::Failed, finding);
+            return;
+        }
+        if is_deaf(self.evidence, &ip) {
+            let finding = "is set, but this machine answers no ARP request (arp_ignore is 8)".to_owned();
             self.add(Code::CheckAddress, name, subject, Outcome::Failed, finding);
             return;
         }

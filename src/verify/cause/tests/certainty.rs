@@ -67,6 +67,23 @@ fn a_host_to_which_packets_are_lost_need_not_be_silent() {
 }
 
 #[test]
+fn a_routers_mtu_below_the_described_one_is_a_warning() {
+    fn advertise(input: &mut Input, evidence: &mut Evidence, in_force: i64) {
+        let six = "2001:db8::2/64";
+        input.links[0].mtu = Some(1500);
+        input.links[0].addresses.push(six.parse().unwrap());
+        let ip = ip("2001:db8::2");
+        evidence.addresses.push(AddressState { ip, ..evidence.addresses[0].clone() });
+        evidence.claims.push(Claim { ip, ..evidence.claims[0].clone() });
+        evidence.policy.advertised_mtus.insert("eth0".into(), 1400);
+        evidence.policy.settings.insert("eth0".into(), [("mtu".into(), in_force)].into());
+    }
+    assert_eq!(causes(one_nic, |input, evidence| advertise(input, evidence, 1500)), []);
+    let found = causes(one_nic, |input, evidence| advertise(input, evidence, 1400));
+    assert_eq!((found.len(), found[0].0), (1, Code::WrongMtu), "{found:#?}");
+}
+
+#[test]
 fn two_causes_at_once_are_both_named() {
     let found = causes(lacp, |_, evidence| {
         without_partner(evidence, "eth1");
