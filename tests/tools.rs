@@ -64,6 +64,14 @@ fn network_manager_lets_a_link_with_a_lease_go() {
     }
     let (_, output) = machine.apply(STATIC);
     assert!(output.contains("nothing to change"), "{output}");
+    let steps = machine.ok("netapply handoff --undo --dry-run");
+    assert!(steps.contains("/run/NetworkManager/conf.d/00-netapply-eth0.conf"), "{steps}");
+    assert!(state().contains("eth0:unmanaged\n"), "--dry-run: {}", state());
+    // The link alone: the network and the name servers stay.
+    machine.ok("netapply handoff --undo eth0");
+    assert!(!state().contains("eth0:unmanaged\n"), "{}", state());
+    assert!(machine.addresses("eth0").contains(&"192.0.2.10".to_owned()));
+    assert!(finds(&machine), "undone for eth0");
     machine.ok("netapply handoff --undo");
     machine.until("nmcli -t -f DEVICE,STATE device | grep -q ^eth0:connected");
     assert_eq!(
@@ -71,6 +79,63 @@ fn network_manager_lets_a_link_with_a_lease_go() {
         "/run/issue.d/50-netapply.issue\n"
     );
     seen("NetworkManager has eth0 with a lease");
+}
+
+/// As dracut's module network-manager starts it in an initramfs, by connections of nm-initrd-generator; then the system
+/// that follows. netapply runs before it, beside it, or not before the system that follows.
+#[test]
+fn network_manager_of_an_initramfs_keeps_off() {
+    for (begin, parameters) in
+        [("before", "ip=eth0:dhcp ip=eth1:dhcp"), ("beside", "ip=dhcp"), ("after", "ip=dhcp")]
+    {
+        let machine = Machine::boot(
+            "full",
+            &format!(
+                "printf '[Service]\\nType=dbus\\nBusName=org.freedesktop.NetworkManager\\nKillMode=process\\n\\
+                ExecStart=/usr/sbin/NetworkManager --debug\\nStandardOutput=null\\n\\
+                Environment=NM_CONFIG_ENABLE_TAG=initrd\\n' >etc/systemd/system/nm-initrd.service
+                printf '[.config]\\nenable=env:initrd\\n\\n[main]\\nno-auto-default=*\\n' >usr/lib/NetworkManager/conf.d/initrd.conf
+                cat >root/net.yaml <<'END'\n{}END\n",
+                mixed()
+            ),
+        );
+        let apply = || machine.ok("netapply apply --no-verify --dhcp image /root/net.yaml");
+        machine.ok(&format!(
+            "touch /etc/initrd-release
+            /usr/lib/NetworkManager/nm-initrd-generator -- rd.neednet=1 {parameters}
+            ls /run/NetworkManager/system-connections/*.nmconnection"
+        ));
+        if begin == "before" {
+            apply();
+        }
+        machine.ok("systemctl start nm-initrd");
+        machine.until("ip -4 address show eth1 | grep -q 192.0.3.1");
+        if begin != "before" {
+            machine.until("ip -4 address show eth0 | grep -q 192.0.2.1");
+        }
+        if begin == "beside" {
+            apply();
+        }
+        let keeps_off = |change: &str| {
+            machine.ok("nmcli -t -f DEVICE,STATE device | grep -q '^eth0:unmanaged$'");
+            assert_eq!(machine.addresses("eth0"), ["192.0.2.10"], "{begin}, {change}");
+            let routes = machine.ok("ip route show default dev eth0");
+            assert_eq!(routes.trim(), "default via 192.0.2.1 proto static", "{begin}, {change}");
+        };
+        if begin != "after" {
+            keeps_off("in the initramfs");
+        }
+        machine.ok("systemctl stop nm-initrd; rm /etc/initrd-release");
+        if begin == "after" {
+            apply();
+        }
+        for change in ["systemctl start NetworkManager", "systemctl restart NetworkManager"] {
+            machine.ok(&format!("{change}; nm-online -q -t 20"));
+            machine.until("ip -4 address show eth1 | grep -q 192.0.3.1");
+            keeps_off(change);
+        }
+    }
+    seen("NetworkManager of an initramfs, with connections of nm-initrd-generator");
 }
 
 #[test]
@@ -190,6 +255,111 @@ fn ifupdown2_keeps_the_link_left_to_it() {
     machine.ok("systemctl stop networking; pkill dhclient || true");
     assert_eq!(machine.addresses("eth0"), ["192.0.2.10"], "stop");
     seen("the same with ifupdown2");
+}
+
+/// It brings up what its own files say: netapply names the file before, and the check `other-tools` afterwards.
+#[test]
+fn wicked_is_named_unless_its_file_of_the_link_is_off() {
+    let machine = Machine::boot(
+        "wicked",
+        "for link in eth0 eth1; do
+            printf 'BOOTPROTO=dhcp\nSTARTMODE=auto\n' >etc/sysconfig/network/ifcfg-$link
+        done
+        mkdir -p etc/systemd/system/network-online.target.wants
+        ln -s /lib/systemd/system/wicked.service etc/systemd/system/network-online.target.wants/",
+    );
+    let verified = || machine.run("netapply verify --wait=20 --json").1;
+    let (status, output) = machine.apply(&mixed());
+    assert_eq!(status, 0, "{output}");
+    assert!(output.contains("/etc/sysconfig/network/ifcfg-eth0: remove"), "{output}");
+    machine.ok("systemctl start wicked");
+    machine.until("ip -4 address show eth0 | grep -q 192.0.2.10[0-9]");
+    let report = verified();
+    assert!(report.contains("\"tool-manages\"") && report.contains("wicked"), "{report}");
+
+    machine.ok("systemctl stop wicked wickedd; sed -i s/auto/off/ /etc/sysconfig/network/ifcfg-eth0");
+    let (_, output) = machine.apply(&mixed());
+    assert!(!output.contains("wicked"), "{output}");
+    for change in ["start", "reload", "restart"] {
+        machine.ok(&format!("systemctl {change} wicked"));
+        machine.until("ip -4 address show eth1 | grep -q 192.0.3.1");
+        assert_eq!(machine.addresses("eth0"), ["192.0.2.10"], "{change}");
+        let routes = machine.ok("ip route show default dev eth0");
+        assert_eq!(routes.trim(), "default via 192.0.2.1 proto static", "{change}");
+        let report = verified();
+        assert!(!report.contains("tool-manages"), "{change}: {report}");
+    }
+    seen("wicked has a file of eth0 with STARTMODE=auto; with STARTMODE=off");
+}
+
+/// By its own state, at once.
+#[test]
+fn a_tool_that_takes_a_link_later_is_a_failed_check() {
+    let takes = [
+        ("NetworkManager", "full", "nmcli device set eth0 managed yes; nmcli device connect eth0"),
+        (
+            "systemd-networkd",
+            "full",
+            "rm /run/systemd/network/*netapply-eth0.network; networkctl reload; networkctl reconfigure eth0",
+        ),
+        ("dhclient", "clients", "dhclient -nw eth0"),
+    ];
+    for (tool, tree, take) in takes {
+        let machine = Machine::boot(
+            tree,
+            "printf '[Match]\\nName=eth*\\n[Network]\\nDHCP=yes\\n' >etc/systemd/network/00-eth0.network",
+        );
+        if tool != "dhclient" {
+            machine.ok(&format!("systemctl start {tool}"));
+        }
+        applied(&machine, STATIC);
+        let verified = || machine.run("netapply verify --wait=20 --json");
+        let (_, report) = verified();
+        assert!(!report.contains("tool-manages"), "{tool}: {report}");
+        machine.ok(take);
+        machine.until("ip -4 address show eth0 | grep -q 192.0.2.10[0-9]");
+        let (status, report) = verified();
+        assert_eq!(status, 1, "{tool}: {report}");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
+        let causes = report["causes"].as_array().expect("causes");
+        let named = causes.iter().any(|cause| {
+            cause["code"] == "tool-manages"
+                && cause["message"].as_str().is_some_and(|words| words.contains(tool))
+        });
+        assert!(named, "{tool}: {causes:#?}");
+    }
+    seen("a tool takes eth0 later, told by hand");
+}
+
+/// Its reload is refused as long as it has no name on the bus.
+#[test]
+fn a_networkd_that_is_starting_is_waited_for() {
+    let machine = Machine::boot(
+        "full",
+        "printf '[Match]\\nName=eth*\\n[Network]\\nDHCP=yes\\n' >etc/systemd/network/00-eth0.network",
+    );
+    for _ in 0..5 {
+        machine.run("systemctl stop systemd-networkd.socket systemd-networkd; ip address flush eth0");
+        machine.ok("netapply handoff --undo; systemctl start --no-block systemd-networkd");
+        applied(&machine, STATIC);
+        machine.until("networkctl --no-legend list eth0 | grep -q unmanaged");
+        assert_eq!(machine.addresses("eth0"), ["192.0.2.10"]);
+    }
+    seen("networkd is starting while netapply runs");
+}
+
+#[test]
+fn a_link_local_name_server_keeps_its_link() {
+    let description = STATIC.replace("192.0.2.53", "'fe80::53'");
+    let machine = Machine::boot("full", "");
+    applied(&machine, &description);
+    machine
+        .until("resolvectl dns | grep -Eq \"^Global: fe80::53%($(cat /sys/class/net/eth0/ifindex)|eth0)\"");
+    let plain = "rm etc/resolv.conf; echo nameserver 192.0.2.99 >etc/resolv.conf";
+    let machine = Machine::boot("full", plain);
+    applied(&machine, &description);
+    machine.ok("grep -qx 'nameserver fe80::53%eth0' /etc/resolv.conf");
+    seen("a link-local name server");
 }
 
 /// Started by hand, with a lease on the link, before netapply runs.

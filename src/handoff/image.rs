@@ -39,6 +39,7 @@ const SERVICES: &[&str] = &[
     "systemd-resolved.service",
     "systemd-networkd.service",
     "NetworkManager.service",
+    "nm-initrd.service",
     "connman.service",
     "dhcpcd.service",
     "networking.service",
@@ -71,6 +72,12 @@ pub(super) fn services(machine: &Machine) -> BTreeMap<&'static str, Presence> {
         if started.iter().any(|name| name == unit) { Presence::Enabled } else { Presence::Disabled }
     };
     SERVICES.iter().map(|unit| (*unit, presence(unit))).collect()
+}
+
+/// NetworkManager, which dracut's module starts by a unit of its own.
+pub(super) fn network_manager(services: &BTreeMap<&'static str, Presence>) -> Presence {
+    let of = |unit: &str| services.get(unit).copied().unwrap_or_default();
+    of("NetworkManager.service").max(of("nm-initrd.service"))
 }
 
 /// diskimage-builder's dhcp-all-interfaces: a udev rule starts a client for each NIC.

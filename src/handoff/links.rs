@@ -11,6 +11,8 @@ use crate::resolve::{DhcpIdentity, Resolved, ResolvedLink};
 
 /// Written by cloud-init's generator before any unit starts.
 const CLOUD_INIT: &str = "/run/cloud-init/cloud.cfg";
+/// The beginning of the path of wicked's file of a link.
+const IFCFG: &str = "/etc/sysconfig/network/ifcfg-";
 /// Links that connman does not manage by default (`NetworkInterfaceBlacklist` in its main.conf); our list replaces it.
 const CONNMAN_DEFAULT: &str = "vmnet,vboxnet,virbr,ifb,ve-,vb-";
 
@@ -360,12 +362,23 @@ fn tools_of_all(draft: &mut PlanDraft, resolved: &Resolved) {
         );
     }
     if surroundings.wicked >= Presence::Enabled {
-        draft.note(format!(
-            "wicked is started on this machine and cannot be told to leave {} alone: remove its ifcfg files of them, or \
-             disable wicked.service.",
-            names.join(", ")
-        ));
+        for path in names.iter().map(|name| format!("{IFCFG}{name}")) {
+            if surroundings.files.get(&path).is_some_and(|text| is_started(text)) {
+                draft.note(format!(
+                    "wicked is started on this machine and takes a link by {path}: remove that file, or set \
+                     STARTMODE=off in it."
+                ));
+            }
+        }
     }
+}
+
+/// Whether wicked brings a link up at boot, by its ifcfg file (ifcfg(5)): with any other STARTMODE, or none, it does not.
+fn is_started(ifcfg: &str) -> bool {
+    const MODES: [&str; 7] = ["auto", "boot", "onboot", "on", "nfsroot", "hotplug", "ifplugd"];
+    let lines = ifcfg.lines().filter_map(|line| line.trim().strip_prefix("STARTMODE="));
+    let mode = lines.map(|mode| mode.trim_matches(['"', '\''])).next_back();
+    mode.is_some_and(|mode| MODES.contains(&mode))
 }
 
 /// Whether a link that would have had a network of its own is missing: its NIC may exist under another MAC, and then

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::files::{names, read};
-use super::image::{Presence, services};
+use super::image::{self, Presence, services};
 use super::resolv_conf::{ETC, End, ResolvConf, Resolvconf};
 use super::surroundings::Surroundings;
 use crate::bus::{Argument, Bus, BusError, BusMethod, Returned};
@@ -220,13 +220,17 @@ impl Image {
     pub async fn observe(machine: &Machine, links: &[&str]) -> Image {
         let services = services(machine);
         let runs = |unit: &str| services.get(unit) == Some(&Presence::Running);
+        let network_manager_runs = image::network_manager(&services) == Presence::Running;
         let mut bus = Bus::system(machine.root(), BOUND).await.ok();
         let mut managed: Vec<Managed> = Vec::new();
         if runs("systemd-networkd.service") {
             managed.extend(links.iter().filter_map(|link| networkd(machine, link)));
         }
+        if runs("wickedd.service") {
+            managed.extend(links.iter().filter_map(|link| wicked(machine, link)));
+        }
         if let Some(bus) = &mut bus {
-            if runs("NetworkManager.service") {
+            if network_manager_runs {
                 for link in links {
                     managed.extend(network_manager(bus, link).await);
                 }
@@ -249,7 +253,7 @@ impl Image {
             resolved_state,
             resolvconf: resolvconf.and_then(|program| program.obstacle("netapply", &resolv_conf)),
             network_manager: settings(machine),
-            network_manager_runs: runs("NetworkManager.service"),
+            network_manager_runs,
             resolv_conf,
         };
         Image { names: Some(names), managed }
@@ -274,10 +278,15 @@ impl Surroundings {
     }
 }
 
+/// The kernel's number of a link, as in the names of other tools' files.
+fn index(machine: &Machine, link: &str) -> Option<String> {
+    let text = fs::read_to_string(machine.sys_net().join(link).join("ifindex")).ok()?;
+    Some(text.trim().to_owned())
+}
+
 /// networkd keeps a file for each link; `networkctl` and its wait-online read the same.
 fn networkd(machine: &Machine, link: &str) -> Option<Managed> {
-    let index = fs::read_to_string(machine.sys_net().join(link).join("ifindex")).ok()?;
-    let text = read(machine, &format!("/run/systemd/netif/links/{}", index.trim()))?;
+    let text = read(machine, &format!("/run/systemd/netif/links/{}", index(machine, link)?))?;
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let state =
         value("ADMIN_STATE").filter(|state| !["unmanaged", "pending", "initialized"].contains(state))?;
@@ -287,6 +296,19 @@ fn networkd(machine: &Machine, link: &str) -> Option<Managed> {
         link: link.to_owned(),
         tool: "systemd-networkd".to_owned(),
         seen: printable(&format!("its state is {state}, by {file}")).into_owned(),
+    })
+}
+
+/// wicked keeps a file for each link (`ni_client_state_save`), with the source of the configuration by which it has
+/// brought the link up; empty once it has taken it down.
+fn wicked(machine: &Machine, link: &str) -> Option<Managed> {
+    let text = read(machine, &format!("/run/wicked/state-{}.xml", index(machine, link)?))?;
+    let (_, origin) = text.split_once("<origin>")?;
+    let (origin, _) = origin.split_once("</origin>")?;
+    (!origin.trim().is_empty()).then(|| Managed {
+        link: link.to_owned(),
+        tool: "wicked".to_owned(),
+        seen: printable(&format!("it has brought it up by {}", origin.trim())).into_owned(),
     })
 }
 
@@ -354,9 +376,8 @@ fn clients(machine: &Machine, links: &[&str]) -> Vec<Managed> {
     const CLIENTS: &[&str] =
         &["dhclient", "dhcpcd", "udhcpc", "wickedd-dhcp4", "wickedd-dhcp6", "pump", "busybox"];
     let sockets = fs::read_to_string(machine.at("/proc/net/packet")).unwrap_or_default();
-    let index = |link: &&str| fs::read_to_string(machine.sys_net().join(link).join("ifindex")).ok();
     let of: Vec<(&str, String)> =
-        links.iter().filter_map(|link| Some((*link, index(link)?.trim().to_owned()))).collect();
+        links.iter().filter_map(|link| Some((*link, index(machine, link)?))).collect();
     // The columns: sk, RefCnt, Type, Proto, Iface (index), R, Rmem, User, Inode.
     let on_link = sockets.lines().skip(1).filter_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();

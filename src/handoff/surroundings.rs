@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::files::{names, read};
-use super::image::{Presence, services};
+use super::image::{Presence, network_manager, services};
 use super::record::{RECORD, Record};
 use super::resolv_conf::{ResolvConf, Resolvconf};
 use super::{APPLIED, CONNMAN, DHCPCD, IFUPDOWN, MARKERS};
@@ -77,6 +77,7 @@ const FOLDERS: &[(&str, &str, bool)] = &[
     ("/run/systemd/networkd.conf.d", "50-netapply.conf", true),
     ("/run/systemd/networkd.conf.d", "zz-netapply.conf", true),
     ("/run/NetworkManager/conf.d", "00-netapply-", true),
+    ("/etc/sysconfig/network", "ifcfg-", false),
     ("/run/resolvconf/interface", "", false),
     ("/run/resolvconf/interfaces", "", false),
     ("/run/resolvconf/keys", "", false),
@@ -114,7 +115,7 @@ impl Surroundings {
             resolvconf: Resolvconf::observe(machine),
             resolved: of("systemd-resolved.service"),
             networkd: follows(of("systemd-networkd.service")),
-            network_manager: follows(of("NetworkManager.service")),
+            network_manager: follows(network_manager(&services)),
             connman: of("connman.service"),
             dhcpcd: of("dhcpcd.service"),
             ifupdown: of("networking.service"),

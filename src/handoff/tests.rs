@@ -711,7 +711,26 @@ fn tools_of_all_links_get_a_list_of_ours() {
     assert!(dhcpcd.ends_with("\ndenyinterfaces eth0\nduid\ninterface eth9\nnogateway\n"), "{dhcpcd}");
     assert!(told.content(IFUPDOWN).ends_with("\nEXCLUDE_INTERFACES=\"eth0\"\n"));
     assert!(told.content(CONNMAN).ends_with("\n[General]\nNetworkInterfaceBlacklist = virbr,eth0\n"));
-    assert_eq!(told.notes.len(), 1, "{:?}", told.notes);
+    assert_eq!(told.notes, <[&str; 0]>::default());
+}
+
+/// wicked brings up what its own files say, and cannot be told otherwise.
+#[test]
+fn a_link_that_wicked_starts_is_named_with_its_file() {
+    let notes = |name: &str, ifcfg: &str| {
+        let mut before = Surroundings { wicked: Presence::Enabled, ..Surroundings::default() };
+        before.files.insert(format!("/etc/sysconfig/network/ifcfg-{name}"), ifcfg.to_owned());
+        Told::of(&[uplink_nic(), dynamic_nic()], None, &before).notes
+    };
+    let named = notes("eth0", "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n");
+    assert!(named.len() == 1 && named[0].contains("/etc/sysconfig/network/ifcfg-eth0:"), "{named:?}");
+    for (name, ifcfg) in [
+        ("eth0", "STARTMODE=auto\nSTARTMODE=off\n"),
+        ("eth0", "BOOTPROTO=dhcp\n"),
+        ("eth1", "STARTMODE=hotplug\n"),
+    ] {
+        assert_eq!(notes(name, ifcfg), <[&str; 0]>::default(), "{name} {ifcfg}");
+    }
 }
 
 /// One that was started by hand has read its configuration before netapply wrote it.

@@ -28,7 +28,7 @@ use crate::kernel::trouble::Trouble;
 use crate::lease::entry::LeaseEntry;
 use crate::machine::Machine;
 use crate::model::{Desired, Kind};
-use crate::plan::{self, Action, Plan, Service, Step};
+use crate::plan::{self, Action, Plan, Step};
 use crate::rehearse::nics::StandIn;
 use crate::report::timeline::Clock;
 use crate::resolve::{Missing, Resolved};
@@ -172,7 +172,7 @@ impl Effects for StepMaker {
     }
 }
 
-/// How often a new plan is made because a reply of the kernel was lost.
+/// How often a new plan is made because a reply of the kernel was lost, or a tool has let a link go.
 const PLANS_AGAIN: usize = 2;
 
 /// How long udev may take with an existing NIC.
@@ -321,7 +321,8 @@ async fn round(
 ) -> (bool, bool) {
     let after_failure = if how.strict { AfterFailure::Stop } else { AfterFailure::GoOn };
     let mut plan = std::mem::take(&mut planned.plan);
-    let restarts = end_at_restart(&mut plan);
+    let may_again = settled.rounds.len() < PLANS_AGAIN;
+    let released = may_again && end_at_release(&mut plan, &settled.rounds);
     // If this run is killed, the next one restores what is listed here.
     saved::keep_owed(how.machine, &plan.owed());
     let names = Names::from(&planned.inventory);
@@ -335,7 +336,7 @@ async fn round(
         return (true, false);
     }
     let failed = outcome.cost(&plan) == Some(Cost::Network);
-    let again = (outcome.unsure || restarts) && settled.rounds.len() < PLANS_AGAIN;
+    let again = may_again && (outcome.unsure || released);
     settled.interrupted = !failed && outcome.is_interrupted();
     if !settled.interrupted || how.strict {
         saved::keep_owed(how.machine, &Owed::default());
@@ -374,12 +375,17 @@ async fn lost_nic(
     then.filter(is_gone).map(|nic| nic.name.clone()).next()
 }
 
-/// A restarting client removes what it configured on its links, and may set them down: the following plan starts from
-/// the result. Returns whether the plan was cut short for that.
-fn end_at_restart(plan: &mut Plan) -> bool {
-    let restarts = |step: &Step| matches!(step.action, Action::Refresh(Service::Dhcpcd | Service::Connman));
+/// A client that restarts removes what it configured on its links, and may set them down; any tool may have configured
+/// something after the observation and before it let go. The following plan starts from the result, unless an earlier
+/// round did the same. Returns whether the plan was cut short for that.
+fn end_at_release(plan: &mut Plan, earlier: &[Round]) -> bool {
+    let is_new = |step: &Step| {
+        earlier.iter().all(|round| round.plan.steps.iter().all(|old| old.action != step.action))
+    };
+    let releases =
+        |step: &Step| matches!(step.action, Action::Refresh(_) | Action::Manage { .. }) && is_new(step);
     let network = plan.steps.iter().position(|step| !step.action.is_handoff());
-    let last = plan.steps.iter().take(network.unwrap_or(0)).rposition(restarts);
+    let last = plan.steps.iter().take(network.unwrap_or(0)).rposition(releases);
     if let Some(last) = last {
         plan.steps.truncate(last + 1);
     }
