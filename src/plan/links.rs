@@ -276,14 +276,28 @@ impl Planner<'_> {
             return Some(mtu.value.get());
         }
         let there = self.state.link(&link.name).map(|l| l.mtu).filter(|mtu| *mtu > 0)?;
-        let above = self.described_above.get(link.name.as_str()).into_iter().flatten();
-        let needs_parents = |l: &&&ResolvedLink| matches!(l.desired.kind, Kind::Vlan | Kind::Macvlan);
-        let larger =
-            above.clone().filter(needs_parents).filter_map(|l| l.desired.mtu).map(|m| m.value.get()).max();
+        let above = self.stacked_on(link);
+        let larger = above.iter().filter_map(|above| above.desired.mtu).map(|mtu| mtu.value.get()).max();
         const IPV6_LEAST: u32 = 1280;
-        let has_ipv6 = describes_ipv6(link) || above.clone().any(|above| describes_ipv6(above));
+        let direct = self.described_above.get(link.name.as_str()).into_iter().flatten();
+        let has_ipv6 = describes_ipv6(link) || direct.chain(&above).any(|above| describes_ipv6(above));
         let usual = (has_ipv6 && there < IPV6_LEAST).then_some(1500);
         larger.into_iter().chain(usual).max().filter(|mtu| *mtu > there)
+    }
+
+    /// The described links above one, over VLANs and macvlans only: none can have a larger MTU than its parent.
+    fn stacked_on(&self, link: &ResolvedLink) -> Vec<&ResolvedLink> {
+        let children = |link: &ResolvedLink| {
+            let above = self.described_above.get(link.name.as_str()).into_iter().flatten();
+            above.copied().filter(|above| matches!(above.desired.kind, Kind::Vlan | Kind::Macvlan))
+        };
+        let mut found: Vec<&ResolvedLink> = children(link).collect();
+        let mut at = 0;
+        while let Some(above) = found.get(at).copied() {
+            found.extend(children(above));
+            at += 1;
+        }
+        found
     }
 
     /// Options that differ, changed in place: at once if the kernel allows it, else with the link down, and a bond's

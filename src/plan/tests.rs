@@ -287,7 +287,7 @@ fn a_smaller_mtu_of_ipv6_is_a_leftover_unless_a_router_advertises_it() {
     let sets_mtu = |inventory: &Inventory| {
         lines(std::slice::from_ref(&link), inventory)
             .iter()
-            .any(|line| line.contains("ipv6.conf.eth0.mtu=1500"))
+            .any(|line| line == "echo 1500 >/proc/sys/net/ipv6/conf/eth0/mtu")
     };
     assert!(sets_mtu(&inventory));
     inventory.links[0].advertised_mtu = Some(1400);
@@ -304,6 +304,27 @@ fn a_nic_gets_the_mtu_that_its_described_vlan_needs() {
     vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), OptionValue::Number(100), at());
     let lines = lines(&[vlan, by_mac("n", "7c:c2:55:6e:90:44")], &inventory);
     assert_eq!(lines[0], "ip link set dev eth0 mtu 1500");
+}
+
+/// Through any number of VLANs, down to a bond, whose members follow it (bond_change_mtu).
+#[test]
+fn every_parent_gets_the_mtu_that_a_described_vlan_needs() {
+    let mut bond = ObservedLink { kind: "bond".into(), up: true, ..nic(4, "bond0", "02:00:00:00:00:0b") };
+    bond.mtu = 1400;
+    let inventory = Inventory { links: vec![bond], ..Inventory::default() };
+    let vlan = |id: &str, parent: &str, number: i64| {
+        let mut vlan = Link::new(id, Kind::Vlan, at());
+        vlan.naming = Naming::Set(Located::new(IfName::new(id).unwrap(), at()));
+        vlan.parent = Some(Located::new(parent.into(), at()));
+        vlan.settings.set(attribute::of(Kind::Vlan, "id").unwrap(), OptionValue::Number(number), at());
+        vlan
+    };
+    let mut upper = vlan("upper", "lower", 200);
+    upper.mtu = Some(Located::new(Mtu::new(1500).unwrap(), at()));
+    let mut below = Link::new("bond0", Kind::Bond, at());
+    below.naming = Naming::Set(Located::new(IfName::new("bond0").unwrap(), at()));
+    let lines = lines(&[upper, vlan("lower", "bond0", 100), below], &inventory);
+    assert!(lines.contains(&"ip link set dev bond0 mtu 1500".to_owned()), "{lines:#?}");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use ipnet::IpNet;
 use super::evidence::{Evidence, Flow, FoundRoute, Question, Routing};
 use super::input::{DesiredLink, DesiredRoute, Index, Input, Target};
 use super::subject::Subject;
-use crate::model::{Kind, RouteKind};
+use crate::inventory::RouteEntry;
+use crate::model::{Kind, Protocol, RouteKind};
 
 /// A description with its tables and the expected answers of the kernel's lookup. Built once per verification.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ impl Goal {
         if matches!(route.kind, RouteKind::Local | RouteKind::Broadcast) {
             // A next hop that is this machine itself sends nothing anywhere, unless described so.
             let meant = !self.is_next_hop || index.is_own(&self.question.to);
-            return if meant { Standing::Local } else { Standing::Differs(found) };
+            return if meant && !is_swallowed(route) { Standing::Local } else { Standing::Differs(found) };
         }
         let leaves_so = |(link, via): &(String, Option<IpAddr>)| {
             let own = self.is_next_hop && route.via == Some(self.question.to);
@@ -188,6 +189,17 @@ impl Goal {
         let numbered = own.next().is_some();
         link.dynamic || !numbered || is_link_local(&source) || index.is_own(&source)
     }
+}
+
+/// Whether this machine itself gets packets for a whole subnet only because an address of lo has that subnet
+/// (fib_add_ifaddr): the others in it are hosts elsewhere.
+fn is_swallowed(route: &FoundRoute) -> bool {
+    let is_subnet = |entry: &RouteEntry| {
+        entry.protocol == Protocol::Kernel
+            && entry.to.prefix_len() < entry.to.max_prefix_len()
+            && !entry.to.addr().is_loopback()
+    };
+    route.kind == RouteKind::Local && route.entry.as_deref().is_some_and(is_subnet)
 }
 
 fn gateways<'a>(index: &'a Index<'_>, link: &'a DesiredLink) -> impl Iterator<Item = Goal> + 'a {

@@ -426,6 +426,48 @@ fn another_programs_route_survives_a_recreated_address() {
     );
 }
 
+/// Each of two described links has routes whose source is an address of the other, and both addresses are made anew.
+#[test]
+fn routes_with_a_source_on_another_link_survive_its_recreated_address() {
+    const BOTH: &str = "network: {version: 2, ethernets: {
+        n0: {match: {macaddress: '02:00:00:00:00:01'}, addresses: [10.1.0.2/24, '2001:db8:1::2/64'],
+          routes: [{to: 0.0.0.0/0, via: 10.1.0.1}, {to: '::/0', via: '2001:db8:1::1'},
+            {to: 192.0.2.0/24, via: 10.1.0.1, from: 10.2.0.2},
+            {to: '2001:db8:7::/64', via: '2001:db8:1::1', from: '2001:db8:2::2'}]},
+        n1: {match: {macaddress: '02:00:00:00:00:02'}, addresses: [10.2.0.2/24, '2001:db8:2::2/64'],
+          routes: [{to: 203.0.113.0/24, via: 10.2.0.1, from: 10.1.0.2},
+            {to: '2001:db8:8::/64', via: '2001:db8:2::1', from: '2001:db8:1::2'}]}}}";
+    heals(
+        &[
+            "address add 10.1.0.2/24 dev n0 noprefixroute",
+            "address add 10.2.0.2/24 dev n1 noprefixroute",
+            "address add 2001:db8:1::2/64 dev n0 metric 99 nodad",
+            "address add 2001:db8:2::2/64 dev n1 metric 99 nodad",
+            "route add 192.0.2.0/24 via 10.1.0.1 dev n0 onlink src 10.2.0.2 proto static",
+            "route add 203.0.113.0/24 via 10.2.0.1 dev n1 onlink src 10.1.0.2 proto static",
+            "route add 198.18.0.0/24 dev n0 src 10.2.0.2 proto 77",
+            "route add 198.18.1.0/24 dev n1 src 10.1.0.2 proto 77 table 200",
+            "-6 route add 2001:db8:7::/64 via 2001:db8:1::1 dev n0 src 2001:db8:2::2 proto static",
+            "-6 route add 2001:db8:9::/64 dev n0 src 2001:db8:2::2 proto 77",
+        ],
+        BOTH,
+        || {
+            leads_by_n0();
+            assert_eq!(way_to("192.0.2.9"), "n0 10.1.0.1 10.2.0.2");
+            assert_eq!(way_to("203.0.113.9"), "n1 10.2.0.1 10.1.0.2");
+            assert_eq!(way_to("198.18.0.9"), "n0 - 10.2.0.2");
+            assert_eq!(ip_json("route show table 200")[0]["prefsrc"], "10.1.0.2");
+            for (to, source) in [
+                ("2001:db8:7::/64", "2001:db8:2::2"),
+                ("2001:db8:8::/64", "2001:db8:1::2"),
+                ("2001:db8:9::/64", "2001:db8:2::2"),
+            ] {
+                assert_eq!(ip_json(&format!("-6 route show {to}"))[0]["prefsrc"], source, "{to}");
+            }
+        },
+    );
+}
+
 /// Otherwise its connected route would still take precedence.
 #[test]
 fn a_bridge_that_loses_its_last_port_is_set_down() {

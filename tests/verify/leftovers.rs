@@ -434,7 +434,7 @@ fn the_verdict_is_true_with_random_leftovers() {
     let tally: Mutex<BTreeMap<&str, u64>> = Mutex::default();
     let wrong: Mutex<Vec<String>> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..number("NETAPPLY_LEFTOVERS_JOBS", 4) {
+        for _ in 0..number("NETAPPLY_LEFTOVERS_JOBS", 8) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! What this machine itself does to packets and looks like a silent network: it must be reported as this machine's. The
 //! state is set by nft(8), ip(8) and /proc; the oracle is a ping with the described source.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -291,6 +292,98 @@ fn a_name_server_that_answers_late_is_a_warning() {
         assert!(verification.passed(), "{:#?}", verification.checks);
         assert_cause(&verification, Code::ResolverSlow, &["198.51.100.5", " s to answer"]);
         assert_eq!(verification.causes[0].severity, Severity::Warning);
+    });
+}
+
+/// The program, for which a system call fails with this error if an argument (by its position) is this one (seccomp(2)).
+fn failing(call: libc::c_long, (at, value): (u32, u32), error: libc::c_int, arguments: &str) -> Command {
+    let step = |code: u32, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let (load, equal) =
+        (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
+    // struct seccomp_data: the number at 0, the arguments from 16 on.
+    let mut filter = vec![
+        step(load, 0, 0),
+        step(equal, 3, u32::try_from(call).unwrap()),
+        step(load, 0, 16 + 8 * at),
+        step(equal, 1, value),
+        step(libc::BPF_RET, 0, libc::SECCOMP_RET_ERRNO | error as u32),
+        step(libc::BPF_RET, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
+    command.args(arguments.split_whitespace());
+    let install = move || {
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: the program's filter outlives the call, which copies it.
+        let result = unsafe {
+            libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::c_ulong::from(libc::SECCOMP_MODE_FILTER),
+                std::ptr::from_ref(&program),
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: the closure makes one system call.
+    unsafe { command.pre_exec(install) };
+    command
+}
+
+/// Everything answers, and whether another machine has the address could not be asked.
+#[test]
+fn without_packet_sockets_the_verdict_is_unverified() {
+    in_machine(async || {
+        wire("eth0", "router", "port0");
+        sh("ip -n router address add 192.0.2.1/24 dev port0");
+        let path = text("addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]");
+        exits(0, &format!("apply --no-verify --handoff=none {path}"));
+        let mut verify =
+            failing(libc::SYS_socket, (0, libc::AF_PACKET as u32), libc::EAFNOSUPPORT, "verify --wait=12");
+        let output = verify.output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&netapply("report --json").stdout).unwrap();
+        assert_eq!((output.status.code(), &report["verdict"]), (Some(1), &"unverified".into()), "{report:#}");
+        let checks = report["checks"].as_array().unwrap().iter();
+        let not_known: Vec<&str> = checks
+            .filter(|check| check["outcome"] == "unknown")
+            .filter_map(|check| check["code"].as_str())
+            .collect();
+        assert_eq!(not_known, ["address-unique"], "{report:#}");
+        exits(0, "verify --wait=12");
+    });
+}
+
+/// Errors that only this machine gives: they are no word of the network.
+#[test]
+fn an_error_of_sending_is_this_machines() {
+    in_machine(async || {
+        wire("eth0", "router", "port0");
+        sh("ip -n router address add 192.0.2.1/24 dev port0");
+        let path = text("addresses: [192.0.2.2/24], routes: [{to: default, via: 192.0.2.1}]");
+        exits(0, &format!("apply --no-verify --handoff=none {path}"));
+        // The length of a sockaddr_in: netlink sockets are connected, too.
+        const IPV4: u32 = 16;
+        for (error, words) in [
+            (libc::EMSGSIZE, "message too long"),
+            (libc::EMFILE, "too many open files"),
+            (libc::EINVAL, "invalid argument"),
+        ] {
+            let mut verify =
+                failing(libc::SYS_connect, (2, IPV4), error, "verify --wait=6 --probe tcp://192.0.2.1:80");
+            let output = verify.output().unwrap();
+            let report: serde_json::Value =
+                serde_json::from_slice(&netapply("report --json").stdout).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{report:#}");
+            let causes: Vec<(&str, &str)> = report["causes"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|cause| (cause["code"].as_str().unwrap(), cause["message"].as_str().unwrap()))
+                .collect();
+            assert!(
+                causes.iter().all(|(code, _)| *code == "refused-here") && !causes.is_empty(),
+                "{causes:#?}"
+            );
+            assert!(causes.iter().any(|(_, message)| message.contains(words)), "{words}: {causes:#?}");
+        }
     });
 }
 

@@ -97,6 +97,7 @@ const STATES: &[(&str, &str, &str)] = &[
         "ip route add 198.51.100.0/24 via 10.2.0.1",
         "198.51.100.0/24 via 10.2.0.1",
     ),
+    ("subnet-on-lo", "ip address add 198.51.100.9/24 dev lo", "198.51.100.9/24 on lo"),
     (
         "two-halves",
         "ip route add 0.0.0.0/1 via 10.2.0.1; ip route add 128.0.0.0/1 via 10.2.0.1",

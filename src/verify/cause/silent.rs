@@ -6,9 +6,11 @@ use super::here::is_own_refusal;
 use super::target::targets;
 use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::Code;
-use crate::model::needs_zone;
+use crate::model::{Kind, needs_zone};
 use crate::verify::checks::{Check, Outcome};
 use crate::verify::evidence::{Tally, Undeliverable, Way, at};
+use crate::verify::input::DesiredLink;
+use crate::verify::lookups::View;
 
 /// A name server or target that does not answer.
 struct Silent<'a> {
@@ -80,6 +82,11 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
     if described.is_none() && !needs_zone(ip) && !case.index.links.iter().any(|l| l.dynamic) {
         // Router advertisements may have provided a route anyway.
         let certainty = if host.error.is_some() { Certainty::Proved } else { Certainty::Likely };
+        if let Some(place) = elsewhere(case.index, ip) {
+            let message = format!("{text}: the description has a route to {ip} in {place} only");
+            let action = "Describe one outside of it: programs that are not told otherwise ask there";
+            return cause(Code::NoRoute, certainty, message, action);
+        }
         let message = format!("{text}: the description has no route to {ip}");
         return cause(Code::NoRoute, certainty, message, "Describe a default route");
     }
@@ -148,6 +155,20 @@ fn by_way(case: &Case<'_>, host: &Silent<'_>) -> Result<Cause, IpAddr> {
     }
 }
 
+/// Where else the description has a route to an address: in a VRF, or in a table that only rules lead to.
+fn elsewhere(index: &View<'_>, ip: &IpAddr) -> Option<String> {
+    let of_link = |link: &DesiredLink| {
+        let vrf = index.controller_of(&link.name).filter(|controller| controller.kind == Kind::Vrf);
+        let in_subnet = vrf.is_some() && link.addresses.iter().any(|net| net.contains(ip));
+        let route = link.routes.iter().find(|route| route.to.contains(ip));
+        match (vrf, route.and_then(|route| route.table)) {
+            (Some(vrf), None) if in_subnet || route.is_some() => Some(format!("VRF {}", vrf.name)),
+            (_, table) => table.map(|table| format!("table {table}")),
+        }
+    };
+    index.links.iter().find_map(of_link)
+}
+
 /// The last router seen beyond the gateway. The first hop is the gateway, whatever address it answers from.
 fn last_router(way: &Option<&Way>, via: &IpAddr, to: &IpAddr) -> Option<IpAddr> {
     let hops = way.map(|way| way.hops.as_slice()).unwrap_or_default();
@@ -176,4 +197,25 @@ fn nothing_behind(case: &Case<'_>, via: &IpAddr, hosts: &[Silent<'_>]) -> Cause 
     let message = format!("gateway {via} answers, and nothing behind it does: {who}");
     let action = format!("Give the routers behind {via} a route back to {subnet}; check firewalls there");
     Cause::new(Code::NoWayBack, certainty, "", message, action).explains(hosts.iter().map(|h| h.position))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::fixture::{ip, one_nic};
+    use crate::verify::input::Input;
+
+    #[test]
+    fn a_vrf_and_a_table_are_named_where_they_alone_have_a_route() {
+        let (mut input, _) = one_nic();
+        let place = |input: &Input, to: &str| elsewhere(&View::new(input), &ip(to));
+        assert_eq!(place(&input, "198.51.100.5"), None);
+        let vrf = DesiredLink::new("v", "vrf0", Kind::Vrf);
+        input.links.push(DesiredLink { members: vec!["eth0".into()], ..vrf });
+        for to in ["198.51.100.5", "192.0.2.53"] {
+            assert_eq!(place(&input, to).as_deref(), Some("VRF vrf0"), "{to}");
+        }
+        input.links[0].routes[0].table = Some(100);
+        assert_eq!(place(&input, "198.51.100.5").as_deref(), Some("table 100"));
+    }
 }

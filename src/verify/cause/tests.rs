@@ -58,6 +58,12 @@ fn answering(input: &mut Input, evidence: &mut Evidence, answer: Answer) {
     (evidence.targets[at].answer, evidence.targets[at].finished) = (Some(answer), true);
 }
 
+/// Nothing could be sent, by this error.
+fn not_sent(input: &mut Input, evidence: &mut Evidence, error: i32) {
+    let at = silent_target(input, evidence);
+    (evidence.targets[at].refused_here, evidence.targets[at].finished) = (Some(error), true);
+}
+
 /// A path that ends after these routers.
 fn way(to: IpAddr, hops: &[&str]) -> Way {
     let hops = hops.iter().map(|hop| Some(ip(hop))).collect();
@@ -398,6 +404,30 @@ const CASES: &[(Network, Spoil, Code, Certainty, &str)] = &[
         Code::NoRoute,
         Certainty::Likely,
         "no route to 198.51.100.5",
+    ),
+    (
+        one_nic,
+        |i, e| {
+            i.links[0].routes[0].table = Some(100);
+            silent_target(i, e);
+        },
+        Code::NoRoute,
+        Certainty::Likely,
+        "a route to 198.51.100.5 in table 100 only",
+    ),
+    (
+        one_nic,
+        |i, e| not_sent(i, e, libc::EMSGSIZE),
+        Code::RefusedHere,
+        Certainty::Proved,
+        "tcp://198.51.100.5:80: message too long",
+    ),
+    (
+        one_nic,
+        |i, e| not_sent(i, e, libc::EMFILE),
+        Code::RefusedHere,
+        Certainty::Proved,
+        "too many open files",
     ),
     (one_nic, |i, e| answering(i, e, Answer::Refused), Code::TargetRefuses, Certainty::Proved, "is refused"),
     (one_nic, |i, e| answering(i, e, Answer::Status(503)), Code::TargetStatus, Certainty::Proved, "HTTP 503"),
