@@ -302,6 +302,24 @@ impl Bus {
         Ok(())
     }
 
+    /// Calls a method of a program that may be starting: its name is on the bus before its objects.
+    ///
+    /// # Errors
+    /// Those of [`Bus::call`].
+    pub async fn call_once_ready(&mut self, method: &BusMethod<'_>) -> Result<Vec<Returned>, BusError> {
+        const AGAIN: Duration = Duration::from_millis(50);
+        loop {
+            match self.call(method).await {
+                Err(BusError::Refused { name, .. })
+                    if name.ends_with(".UnknownMethod") || name.ends_with(".UnknownObject") =>
+                {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
     async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.stream.writable().await?;

@@ -326,7 +326,7 @@ async fn network_manager(bus: &mut Bus, link: &str) -> Option<Managed> {
         member: "GetDeviceByIpIface",
         arguments: &arguments,
     };
-    let device = bus.call(&method).await.ok()?;
+    let device = bus.call_once_ready(&method).await.ok()?;
     let path = device.first()?.text()?.to_owned();
     let managed = bus.property(NETWORK_MANAGER, &path, DEVICE, "Managed").await.ok()??;
     if managed.boolean() != Some(true) {

@@ -58,7 +58,7 @@ fn trouble(program: &str, error: BusError) -> Trouble {
 
 async fn called(machine: &Machine, method: &BusMethod<'_>) -> Result<(), BusError> {
     let mut bus = Bus::system(machine.root(), BUS_BOUND).await?;
-    bus.call(method).await.map(drop)
+    bus.call_once_ready(method).await.map(drop)
 }
 
 /// A networkd that is still starting has no name on the bus yet: wait for it. Without a bus, systemd reloads it.
