@@ -138,6 +138,55 @@ fn network_manager_of_an_initramfs_keeps_off() {
     seen("NetworkManager of an initramfs, with connections of nm-initrd-generator");
 }
 
+/// netapply leases the link as in an initramfs; then the image's client has it, with the same lease in both families: the
+/// server has seen one client.
+#[test]
+fn the_image_s_client_goes_on_with_the_lease_of_the_ramdisk() {
+    for (tree, client, prepare) in [
+        ("full", "NetworkManager", ""),
+        (
+            "full",
+            "systemd-networkd",
+            "printf '[Match]\\nName=eth0\\n[Network]\\nDHCP=yes\\n' >etc/systemd/network/20-wired.network",
+        ),
+        // Without udev in the container it would wait for it.
+        ("base", "dhcpcd", "echo nodev >>etc/dhcpcd.conf"),
+    ] {
+        let wants = "etc/systemd/system/multi-user.target.wants";
+        let mut machine = Machine::boot(tree, prepare);
+        let log = machine.serve_both_families();
+        let description = "network: {version: 2, ethernets: {eth0: {dhcp4: true, dhcp6: true}}}\n";
+        std::fs::write(machine.root().join("root/net.yaml"), description).unwrap();
+        machine.ok("netapply apply --dhcp own --handoff none --no-verify /root/net.yaml");
+        let global = || machine.ok("ip -o address show eth0 scope global | awk '{print $4}' | sort -u");
+        let leased = global();
+        assert_eq!(leased.lines().count(), 2, "{client}: {leased}");
+        // The client is enabled, and starts after netapply.
+        machine.ok(&format!("mkdir -p /{wants}; ln -s /usr/lib/systemd/system/{client}.service /{wants}/"));
+        applied(&machine, description);
+        let text = || std::fs::read_to_string(&log).unwrap_or_default();
+        let (four, six) = (text().matches("DHCPACK").count(), text().matches("DHCPREPLY").count());
+        machine.ok(&format!("systemctl start {client}"));
+        machine.until("test $(ip -o address show eth0 scope global | wc -l) -ge 2");
+        let answered =
+            || text().matches("DHCPACK").count() > four && text().matches("DHCPREPLY").count() > six;
+        let begin = std::time::Instant::now();
+        while !answered() {
+            assert!(begin.elapsed().as_secs() < 60, "{client} has not asked: {}", text());
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        machine.ok("sleep 2");
+        assert_eq!(global(), leased, "{client}: {}", text());
+        let leases = std::fs::read_to_string(log.with_file_name("leases6")).unwrap();
+        let granted: Vec<&str> = leases.lines().filter(|line| !line.starts_with("duid")).collect();
+        assert_eq!(granted.len(), 2, "{client}: {leases}");
+        // netapply does not ask any more, and a second run changes nothing.
+        machine.ok("! ls /run/netapply/leases/*.json");
+        let (_, output) = machine.apply(description);
+        assert!(output.contains("nothing to change"), "{client}: {output}");
+    }
+}
+
 #[test]
 fn networkd_keeps_off_whatever_files_the_image_has() {
     let machine = Machine::boot(

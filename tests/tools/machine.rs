@@ -174,6 +174,43 @@ END
         infos.iter().map(|info| info["local"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Replaces the servers by dnsmasq on the first cable, which leases IPv6 addresses, too, and has a log.
+    pub(crate) fn serve_both_families(&mut self) -> PathBuf {
+        for mut server in self.servers.drain(..) {
+            let _ = server.kill().and_then(|()| server.wait());
+        }
+        let (peer, folder) = (format!("{}p", self.name), self.folder.clone());
+        self.host(&format!("ip -n {peer} address add 2001:db8::1/64 dev p0 nodad"));
+        let log = folder.join("dnsmasq.log");
+        let mut dnsmasq = Command::new("ip");
+        dnsmasq.args([
+            "netns",
+            "exec",
+            &peer,
+            "dnsmasq",
+            "-k",
+            "-p",
+            "0",
+            "-i",
+            "p0",
+            "-u",
+            "root",
+            "--no-ping",
+        ]);
+        dnsmasq.args([
+            "--dhcp-range=192.0.2.100,192.0.2.110,300",
+            "--dhcp-range=2001:db8::50,2001:db8::60,64,300",
+        ]);
+        dnsmasq.args(["--enable-ra", "--log-dhcp", "--conf-file=/dev/null"]);
+        for (name, file) in
+            [("dhcp-leasefile", "leases6"), ("pid-file", "dnsmasq.pid"), ("log-facility", "dnsmasq.log")]
+        {
+            dnsmasq.arg(format!("--{name}={}", folder.join(file).display()));
+        }
+        self.servers.push(dnsmasq.spawn().expect("dnsmasq runs: run tests/setup"));
+        log
+    }
+
     /// Applies a description and returns the exit status and all output.
     pub(crate) fn apply(&self, description: &str) -> (i32, String) {
         fs::write(self.folder.join("root/root/net.yaml"), description).unwrap();
