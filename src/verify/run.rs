@@ -504,6 +504,8 @@ impl<'a> Run<'a> {
                 ask.push(place);
             }
         }
+        // The claims listen first: a gateway's answer tells them that the port carries frames.
+        tokio::task::yield_now().await;
         self.ask_neighbours(&ask).await;
     }
 

@@ -2,7 +2,7 @@
 //! network stays as described.
 
 use crate::network::{Neighbour, addresses, name, nic};
-use crate::{booted, healthy, machine};
+use crate::{healthy, machine};
 use harness::drive;
 use harness::guest::{Builder, Cable, Guest};
 
@@ -90,38 +90,6 @@ fn check(guest: &mut Guest, neighbour: &mut Neighbour) {
     assert_eq!(neighbour.dhcp(0), "", "nobody asked for a lease on the described NIC");
     let again = guest.ok("netapply --dry-run");
     assert!(again.contains("Steps: none"), "{again}");
-}
-
-/// Duration of a unit's start in seconds, by systemd's clock.
-fn took(guest: &mut Guest, unit: &str) -> f64 {
-    let stamps = "-p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic";
-    let show = guest.ok(&format!("systemctl show --value {stamps} {unit}"));
-    let stamps: Vec<f64> = show.lines().filter_map(|line| line.parse().ok()).collect();
-    (stamps[1] - stamps[0]).abs() / 1e6
-}
-
-/// The figures in the docs about netapply next to cloud-init: `cargo build --release; NETAPPLY_BINARY=target/…/netapply
-/// cargo test --test boot figures -- --ignored --nocapture`, on an idle machine.
-#[test]
-#[ignore = "a measurement, no verdict"]
-fn figures() {
-    let (drive, cables) = (cidata(), [Cable::new(), Cable::new()]);
-    let _neighbour = Neighbour::on(&[&cables[0], &cables[1]]);
-    let mut guest = with_cloud_init(&drive, &cables).boot();
-    booted(&mut guest);
-    let ours = took(&mut guest, "netapply.service");
-    let beside = took(&mut guest, "cloud-init-local.service");
-    drop(guest);
-    // The same image and drive, with cloud-init's local stage writing the network's files for others to apply.
-    let mut guest = with_cloud_init(&drive, &cables).words("netapply=off").boot();
-    booted(&mut guest);
-    let alone = took(&mut guest, "cloud-init-local.service");
-    let wrote = guest.ok(
-        "grep -rl 192.0.2.10 /etc /run --include=*.nmconnection --include=*.network --include=*.yaml || true",
-    );
-    println!("netapply.service: {ours:.2} s from its start to the network made");
-    println!("cloud-init-local.service after it: {beside:.2} s, with the network left alone");
-    println!("cloud-init-local.service without it: {alone:.2} s, and wrote {}", wrote.trim());
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Ironic's agent in a ramdisk without DHCP: from the virtual CD over an LACP bond and a VLAN to the agent's own first
 //! request to its API.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{ironic, script, stripped};
+use crate::{baked, ironic, overlay, script};
 use harness::drive;
 use harness::guest::{self, Builder, Cable, Guest, Kernel};
 
@@ -64,28 +64,6 @@ fn neighbour(cables: &[Cable; 2]) -> Guest {
     guest.ok(ironic::START);
     guest.until(&format!("ss -lnt 2>/dev/null | grep -q :{0} || netstat -lnt | grep -q :{0}", ironic::PORT));
     guest
-}
-
-/// The ramdisk from tests/boot/ramdisk, with netapply appended by the scripts for users.
-fn baked(folder: &Path) -> PathBuf {
-    let stock = script("tests/boot/ramdisk", &[]);
-    let out = folder.join("initramfs");
-    eprintln!("{}", script("ipa/bake", &[&overlay(folder), Path::new(&stock), &out]));
-    out
-}
-
-/// This build's netapply.cpio.gz.
-fn overlay(folder: &Path) -> PathBuf {
-    let stripped = stripped(folder);
-    let overlay = folder.join("netapply.cpio.gz");
-    script("ipa/overlay", &[&stripped, &overlay]);
-    let again = folder.join("again.cpio.gz");
-    script("ipa/overlay", &[&stripped, &again]);
-    assert!(
-        std::fs::read(&overlay).unwrap() == std::fs::read(&again).unwrap(),
-        "the same input, the same bytes"
-    );
-    overlay
 }
 
 fn ramdisk(initramfs: &Path, cables: &[Cable; 2]) -> Builder {

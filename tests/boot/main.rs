@@ -14,39 +14,8 @@ mod network;
 mod proxmox;
 mod units;
 
-use harness::guest::{Builder, Guest};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// A guest that boots this root (a name that tests/boot/image knows) with netapply and its units, as systemd/install
-/// puts them into an image.
-fn machine(root: &str) -> Builder {
-    let folder = tempfile::tempdir().expect("a folder for the units");
-    let (binary, tree) = (stripped(folder.path()), folder.path().join("tree"));
-    script("systemd/install", &[&binary, &tree]);
-    // Nothing else in these roots requests the network.
-    let online = "systemd.wants=network-online.target";
-    Guest::builder().memory(1024).root(&image(root)).tree(&tree).words(online)
-}
-
-/// This build's netapply, or the one named by `NETAPPLY_BINARY`, stripped, in this folder.
-fn stripped(folder: &Path) -> PathBuf {
-    let stripped = folder.join("netapply");
-    let status = Command::new("strip").arg("-o").arg(&stripped).arg(harness::netapply()).status();
-    assert!(status.expect("strip runs: run tests/setup").success(), "strip makes the program small");
-    stripped
-}
-
-/// Runs a script of this project and returns what it printed.
-#[track_caller]
-fn script(path: &str, arguments: &[&Path]) -> String {
-    let program = harness::root().join(path);
-    let output =
-        Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{path}: {error}"));
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{path} failed:\n{messages}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
+pub(crate) use harness::boot::{baked, machine, overlay, script};
+use harness::guest::Guest;
 
 /// Waits until systemd has nothing more to start; returns the units that failed.
 fn booted(guest: &mut Guest) -> String {
@@ -91,10 +60,6 @@ fn healthy_but(guest: &mut Guest, open: &[&str]) {
     }
     let issue = guest.ok("cat /run/issue.d/50-netapply.issue");
     assert!(screen.iter().all(|line| issue.contains(line)), "{issue}");
-}
-
-fn image(root: &str) -> PathBuf {
-    PathBuf::from(script("tests/boot/image", &[Path::new(root)]))
 }
 
 /// Runs a script in a booted root, for debugging: `ROOT=full SCRIPT='systemctl' cargo test --test boot try_out --

@@ -15,12 +15,15 @@ use crate::socket::arp::{Arp, ETH_P_ARP};
 
 /// RFC 5227 1.1: PROBE_NUM, and PROBE_MIN between two. The random wait before the first is left out, because the
 /// address is in use already.
-const PROBES: u32 = 3;
+pub(super) const PROBES: u32 = 3;
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two once another host was heard: the port carries frames, and an owner of the address would have received the
+/// first. As often as a lease asks for an address (docs/leases.md).
+pub(super) const SOON: Duration = Duration::from_millis(300);
 /// How many claims are reported: a host may send any number.
 pub(super) const MOST: usize = 4096;
 
-/// Sends three probes for each of our addresses, a second apart, and reports everybody who claims one. A mere probe
+/// Sends three probes for each of our addresses, a second apart or less, and reports everybody who claims one. A mere probe
 /// (sender 0.0.0.0) is no conflict: the address is in use already, and switches that track their hosts probe for
 /// existing addresses. The caller decides whether the hardware address is one of our own.
 pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr], facts: &Facts) {
@@ -33,7 +36,7 @@ pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr]
             tell(facts, Fact::Claimed(link.to_owned(), IpAddr::V4(ip), arp.mac));
         }
     };
-    let error = ask(index, PROBES, &frames, heard).await.err().map(|error| words(&error));
+    let error = ask(index, PROBES, SOON, &frames, heard).await.err().map(|error| words(&error));
     for ip in ips {
         tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V4(*ip), error.clone()));
     }
@@ -47,20 +50,25 @@ pub(super) async fn who_has(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Add
             tell(facts, Fact::Has(link.to_owned(), IpAddr::V4(arp.sender), arp.mac));
         }
     };
-    if let Err(error) = ask(index, 2, &frames, heard).await {
+    if let Err(error) = ask(index, 2, INTERVAL, &frames, heard).await {
         log::debug!("ARP on {link}: {error}");
     }
 }
 
-/// Sends the frames `rounds` times, a second apart, and passes on every ARP packet of others until a second after the
-/// last.
-async fn ask(index: u32, rounds: u32, frames: &[Vec<u8>], mut heard: impl FnMut(Arp)) -> std::io::Result<()> {
+/// As [`rounds_of`], with every ARP packet of others.
+async fn ask(
+    index: u32,
+    rounds: u32,
+    soon: Duration,
+    frames: &[Vec<u8>],
+    mut heard: impl FnMut(Arp),
+) -> std::io::Result<()> {
     let hear = |frame: &[u8]| {
         if let Some(arp) = Arp::of_frame(frame) {
             heard(arp);
         }
     };
-    rounds_of(index, ETH_P_ARP, &[], rounds, frames, hear).await
+    rounds_of(index, (ETH_P_ARP, &[]), (rounds, soon), frames, hear).await
 }
 
 /// Measures how many requests for a hardware address are answered.
@@ -94,28 +102,28 @@ pub(super) async fn tally_of(
     Ok(tally)
 }
 
-/// Sends whole frames `rounds` times, a second apart, and passes on every frame of that EtherType that others send
-/// until a second after the last.
+/// Sends whole frames so many times, a second apart, or `soon` once another host was heard, and passes on every frame of
+/// that EtherType that others send until as long after the last.
 pub(super) async fn rounds_of(
     index: u32,
-    ethertype: u16,
-    filter: &[libc::sock_filter],
-    rounds: u32,
+    (ethertype, filter): (u16, &[libc::sock_filter]),
+    (rounds, soon): (u32, Duration),
     frames: &[Vec<u8>],
     mut heard: impl FnMut(&[u8]),
 ) -> std::io::Result<()> {
     let socket = Socket::filtered(index, ethertype, filter)?;
-    let mut buffer = [0; 128];
+    let (mut buffer, mut pause) = ([0; 128], INTERVAL);
     for _ in 0..rounds {
         for frame in frames {
             socket.send_frame(frame, index).await?;
         }
-        let until = Instant::now() + INTERVAL;
+        let sent = Instant::now();
         // In a flood there is always a frame to read, and the timer would starve.
-        while Instant::now() < until {
-            let Ok(received) = timeout_at(until, socket.receive(&mut buffer)).await else { break };
+        while Instant::now() < sent + pause {
+            let Ok(received) = timeout_at(sent + pause, socket.receive(&mut buffer)).await else { break };
             let received = received?;
             if !received.outgoing {
+                pause = soon;
                 heard(buffer.get(..received.length).unwrap_or_default());
             }
         }

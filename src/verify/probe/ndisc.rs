@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::evidence::Tally;
-use super::arp::{MOST, rounds_of, tally_of};
+use super::arp::{MOST, PROBES, SOON, rounds_of, tally_of};
 use super::icmp::words;
 use super::{Fact, Facts, tell};
 use crate::model::MacAddr;
@@ -68,7 +68,7 @@ pub(super) fn advertisement(frame: &[u8]) -> Option<(Ipv6Addr, MacAddr)> {
     Some((Ipv6Addr::from(target), MacAddr::from_bytes(frame.get(6..12)?)?))
 }
 
-/// Asks three times for each of our addresses, a second apart, and reports everybody who answers.
+/// Asks three times for each of our addresses, a second apart or less, and reports everybody who answers.
 pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr], facts: &Facts) {
     let frames: Vec<Vec<u8>> = ips.iter().map(|ip| solicitation(mac.as_bytes(), *ip)).collect();
     let ours: HashSet<Ipv6Addr> = ips.iter().copied().collect();
@@ -82,8 +82,10 @@ pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr]
             }
         }
     };
-    let error =
-        rounds_of(index, ETHERTYPE, &FILTER, 3, &frames, heard).await.err().map(|error| words(&error));
+    let error = rounds_of(index, (ETHERTYPE, &FILTER), (PROBES, SOON), &frames, heard)
+        .await
+        .err()
+        .map(|error| words(&error));
     for ip in ips {
         tell(facts, Fact::Unclaimed(link.to_owned(), IpAddr::V6(*ip), error.clone()));
     }

@@ -97,7 +97,7 @@ pub struct Output {
 }
 
 /// A program without its symbols: a guest's memory holds every byte of it, and its emulated processor unpacks them.
-fn stripped(program: &Path) -> Vec<u8> {
+pub fn stripped(program: &Path) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder for the program");
     let small = folder.path().join("program");
     let status = Command::new("strip").arg("-o").arg(&small).arg(program).status();

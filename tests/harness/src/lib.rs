@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod boot;
 pub mod cases;
 pub mod disturb;
 pub mod dns;
