@@ -604,6 +604,13 @@ impl Client {
             | State::Rebooting(e)
             | State::Renewing(e)
             | State::Rebinding(e) => *e,
+            // A slower server has offered something, too.
+            State::Probing { .. } if reply.kind == MessageKind::Offer && reply.mac == self.config.mac => {
+                if self.offered(reply).is_err() {
+                    self.account.offers.retain(|offer| offer.not_taken.is_none());
+                }
+                return;
+            }
             _ => return,
         };
         if reply.xid != exchange.xid || reply.mac != self.config.mac {
@@ -625,15 +632,7 @@ impl Client {
         random: Random<'_>,
         out: &mut Vec<Output>,
     ) {
-        let server = reply.options.address(options::SERVER).unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let terms = Terms::of(reply, &self.config.others);
-        self.remember(Offered {
-            server,
-            address: reply.address,
-            prefix: terms.as_ref().ok().map(|terms| terms.address.prefix_len()),
-            not_taken: terms.as_ref().err().cloned(),
-            silent: false,
-        });
+        let terms = self.offered(reply);
         if !matches!(self.state, State::Selecting(_)) {
             // Another server: it is remembered.
             return;
@@ -645,6 +644,19 @@ impl Client {
         // The same transaction id and start for `secs` (RFC 2131, section 4.4.1).
         self.state = State::Requesting(Exchange { sent: 0, ..exchange }, Box::new(terms));
         self.send(now, random, out);
+    }
+
+    /// Remembers an offer, and returns its terms.
+    fn offered(&mut self, reply: &ServerMessage) -> Result<Terms, OfferFault> {
+        let terms = Terms::of(reply, &self.config.others);
+        self.remember(Offered {
+            server: reply.options.address(options::SERVER).unwrap_or(Ipv4Addr::UNSPECIFIED),
+            address: reply.address,
+            prefix: terms.as_ref().ok().map(|terms| terms.address.prefix_len()),
+            not_taken: terms.as_ref().err().cloned(),
+            silent: false,
+        });
+        terms
     }
 
     /// Whether the network requests to do without IPv4, and the link can (RFC 8925, section 3.2).

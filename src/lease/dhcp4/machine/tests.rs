@@ -656,6 +656,16 @@ requirements! {
         assert_eq!(link.answer(&request, &rogue), []);
         let servers: Vec<Ipv4Addr> = link.client.account().offers.iter().map(|o| o.server).collect();
         assert_eq!(servers, [SERVER, [198, 51, 100, 1].into()]);
+        // It may come as late as while the address is probed.
+        let (mut link, request) = Link::requested(Config { detection: Detection::Fast, ..config() });
+        link.answer(&request, &answer(MessageKind::Ack));
+        assert_eq!((link.answer(&request, &rogue), link.client.state()), (Vec::new(), "PROBING"));
+        assert_eq!(link.answer(&request, &rogue.without(options::SUBNET_MASK).address(NONE)), []);
+        while link.client.lease().is_none() {
+            link.next();
+        }
+        let servers: Vec<Ipv4Addr> = link.client.account().offers.iter().map(|o| o.server).collect();
+        assert_eq!(servers, [Ipv4Addr::from([198, 51, 100, 1])]);
     }
 
     "netapply" "ten thousand offers cost a bounded amount of memory"
