@@ -133,3 +133,16 @@ fn nine_of_ten_packets_are_lost() {
 fn seven_of_ten_ipv6_packets_are_lost() {
     loses(true, 7, "random");
 }
+
+/// As on a VLAN whose bond still negotiates LACP: the address is probed all the same.
+#[test]
+fn a_link_that_drops_frames_at_first_is_probed_afterwards() {
+    in_machine(async || {
+        one_nic();
+        sh("tc qdisc replace dev eth0 root pfifo limit 0
+            (sleep 2; tc qdisc del dev eth0 root) >/dev/null 2>&1 &");
+        let verification = verified(false).await;
+        assert_eq!(outcome(&verification, Code::CheckUnique, "192.0.2.2"), Some(Outcome::Passed));
+        assert_healthy(&verification);
+    });
+}

@@ -20,6 +20,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two once another host was heard: the port carries frames, and an owner of the address would have received the
 /// first. As often as a lease asks for an address (docs/leases.md).
 pub(super) const SOON: Duration = Duration::from_millis(300);
+/// How many rounds are repeated because a frame was dropped: LACP negotiates in three seconds.
+const REPEATS: u32 = 5;
 /// How many claims are reported: a host may send any number.
 pub(super) const MOST: usize = 4096;
 
@@ -103,7 +105,8 @@ pub(super) async fn tally_of(
 }
 
 /// Sends whole frames so many times, a second apart, or `soon` once another host was heard, and passes on every frame of
-/// that EtherType that others send until as long after the last.
+/// that EtherType that others send until as long after the last. A round in which a device below drops a frame does not
+/// count, within a bound: a bond does that while LACP negotiates, and a VLAN on it has carrier already.
 pub(super) async fn rounds_of(
     index: u32,
     (ethertype, filter): (u16, &[libc::sock_filter]),
@@ -113,14 +116,26 @@ pub(super) async fn rounds_of(
 ) -> std::io::Result<()> {
     let socket = Socket::filtered(index, ethertype, filter)?;
     let (mut buffer, mut pause) = ([0; 128], INTERVAL);
-    for _ in 0..rounds {
+    let (mut left, mut repeats) = (rounds, REPEATS);
+    while left > 0 {
+        let mut dropped = false;
         for frame in frames {
-            socket.send_frame(frame, index).await?;
+            match socket.send_frame(frame, index).await {
+                // The kernel's word for a dropped frame (`net_xmit_errno`).
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) && repeats > 0 => dropped = true,
+                sent => sent?,
+            }
+        }
+        if dropped {
+            repeats -= 1;
+        } else {
+            left -= 1;
         }
         let sent = Instant::now();
         // In a flood there is always a frame to read, and the timer would starve.
-        while Instant::now() < sent + pause {
-            let Ok(received) = timeout_at(sent + pause, socket.receive(&mut buffer)).await else { break };
+        let until = |pause: Duration| sent + if dropped { INTERVAL } else { pause };
+        while Instant::now() < until(pause) {
+            let Ok(received) = timeout_at(until(pause), socket.receive(&mut buffer)).await else { break };
             let received = received?;
             if !received.outgoing {
                 pause = soon;
