@@ -350,8 +350,10 @@ fn a_tool_that_takes_a_link_later_is_a_failed_check() {
         (
             "NetworkManager",
             "full",
-            "nmcli connection add type ethernet ifname eth0 con-name own autoconnect no
-            nmcli device set eth0 managed yes; nmcli connection up own",
+            "rm /run/NetworkManager/conf.d/00-netapply-eth0.conf; nmcli general reload
+            nmcli device set eth0 managed yes
+            nmcli connection add type ethernet ifname eth0 con-name own autoconnect no
+            for i in $(seq 20); do nmcli connection up own && exit 0; sleep 0.5; done; exit 1",
         ),
         (
             "systemd-networkd",
@@ -376,7 +378,9 @@ fn a_tool_that_takes_a_link_later_is_a_failed_check() {
         machine.until("ip -4 address show eth0 | grep -q 192.0.2.10[0-9]");
         let (status, report) = verified();
         assert_eq!(status, 1, "{tool}: {report}");
-        let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
+        // What is waited for is printed before.
+        let (_, report) = report.split_once("\n{").expect("a report");
+        let report: serde_json::Value = serde_json::from_str(&format!("{{{report}")).expect("a report");
         let causes = report["causes"].as_array().expect("causes");
         let named = causes.iter().any(|cause| {
             cause["code"] == "tool-manages"

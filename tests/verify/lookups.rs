@@ -242,6 +242,7 @@ states! {
     prohibit_to_the_target "prohibit-to-the-target";
     host_route_to_the_gateway "host-route-to-the-gateway";
     more_specific_route_to_the_target "more-specific-route-to-the-target";
+    subnet_on_lo "subnet-on-lo";
     two_halves "two-halves";
     lower_half_only "lower-half-only";
     rule_to_another_table "rule-to-another-table";
