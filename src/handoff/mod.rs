@@ -10,7 +10,7 @@ mod files;
 mod image;
 mod links;
 mod record;
-mod resolv_conf;
+pub(crate) mod resolv_conf;
 mod resolver;
 pub mod state;
 mod surroundings;

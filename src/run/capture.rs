@@ -11,6 +11,7 @@ use super::{Exit, complain};
 use crate::cli::Args;
 use crate::export::{self, Tool};
 use crate::format::Parsed;
+use crate::handoff::resolv_conf;
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
 use crate::machine::Machine;
 use crate::model::attribute::{self, OptionValue};
@@ -558,27 +559,15 @@ impl Captured {
     }
 }
 
-/// `nameserver` and `search` of resolv.conf(5).
+/// The resolver that a resolv.conf(5) describes.
 fn read_resolv_conf(text: &str) -> Resolver {
+    let (servers, search) = resolv_conf::parse(text);
     let mut resolver = Resolver::default();
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        match words.next() {
-            Some("nameserver") => {
-                let word = words.next().unwrap_or_default();
-                let (ip, zone) = word.split_once('%').map_or((word, None), |(ip, zone)| (ip, Some(zone)));
-                if let Ok(ip) = ip.parse() {
-                    resolver.servers.push(located(ip));
-                    resolver.zones.extend(zone.map(|zone| (ip, zone.to_owned())));
-                }
-            }
-            Some("search" | "domain") => {
-                resolver.search =
-                    words.map(|domain| located(domain.to_owned())).filter(|d| d.value != ".").collect();
-            }
-            _ => {}
-        }
+    for server in servers {
+        resolver.servers.push(located(server.ip));
+        resolver.zones.extend(server.zone.map(|zone| (server.ip, zone)));
     }
+    resolver.search = search.into_iter().filter(|domain| domain != ".").map(located).collect();
     resolver
 }
 

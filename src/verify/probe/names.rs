@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
 
+use crate::handoff::resolv_conf;
 use crate::machine::Machine;
 
 use super::dns::{self, Lookup};
@@ -46,14 +47,9 @@ pub(super) async fn resolve(
 
 /// The name servers of resolv.conf(5), at most three, with the index of the link of a link-local one.
 fn in_resolv_conf(text: &str) -> Vec<(IpAddr, u32)> {
-    let server = |line: &str| {
-        let mut words = line.split_whitespace();
-        let word = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
-        let (ip, zone) = word.split_once('%').map_or((word, None), |(ip, zone)| (ip, Some(zone)));
-        let index = zone.and_then(|zone| if_nametoindex(zone).ok().or_else(|| zone.parse().ok()));
-        Some((ip.parse().ok()?, index.unwrap_or(0)))
-    };
-    text.lines().filter_map(server).take(3).collect()
+    let index = |zone: String| if_nametoindex(zone.as_str()).ok().or_else(|| zone.parse().ok());
+    let servers = resolv_conf::parse(text).0.into_iter().take(3);
+    servers.map(|server| (server.ip, server.zone.and_then(index).unwrap_or(0))).collect()
 }
 
 /// The names to query, as in resolv.conf(5) with `ndots:1`.
