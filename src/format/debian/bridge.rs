@@ -39,8 +39,8 @@ pub(in crate::format) static BRIDGE: Object = Object {
         key("bridge_always_up", NoEffect, "netapply leaves the carrier of a bridge to its ports"),
         key("bridge_pathcosts", Applied, "as bridge_pathcost, of several ports: `PORT=NUMBER`"),
         key("bridge_portprios", Applied, "as bridge_portprio, of several ports: `PORT=NUMBER`"),
-        key("bridge_port_vids", Unsupported, "write bridge-vids in the stanza of the port"),
-        key("bridge_port_pvids", Unsupported, "write bridge-pvid in the stanza of the port"),
+        key("bridge_port_vids", Applied, "as bridge_vids of ports, at the bridge: `PORT=2,10-20 PORT=30`"),
+        key("bridge_port_pvids", Applied, "as bridge_pvid of ports, at the bridge: `PORT=2 PORT=30`"),
         key("bridge_vlan_protocol", Unsupported, KERNEL),
         key("bridge_vlan_stats", Unsupported, KERNEL),
         key("bridge_vlan_vni_map", Unsupported, KERNEL),
@@ -102,6 +102,8 @@ pub(in crate::format) fn bridge_option(
         "bridge_ports" => bridge.members.extend(list(node, key, diags)),
         "bridge_pathcost" | "bridge_pathcosts" => port(key, node, "cost", draft, diags),
         "bridge_portprio" | "bridge_portprios" => port(key, node, "priority", draft, diags),
+        "bridge_port_vids" => port_vlans(key, node, "bridge_vids", draft, diags),
+        "bridge_port_pvids" => port_vlans(key, node, "bridge_pvid", draft, diags),
         "bridge_hw" => hardware_address(node, key, bridge, diags),
         _ if VlanOptions::knows(&name) => {
             draft.vlans.entry(bridge.id.clone()).or_default().read(&name, key, node, diags);
@@ -112,6 +114,33 @@ pub(in crate::format) fn bridge_option(
         }
         _ => {
             set_bridge_option(&mut bridge.settings, node, key, diags);
+        }
+    }
+}
+
+/// VLANs of ports at the bridge, ifupdown2's older form: `bond0=1-1000,1010 bond1=20`.
+fn port_vlans(key: &str, node: &Node, option: &str, draft: &mut Draft, diags: &mut Vec<Diagnostic>) {
+    let nodes = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    let words = |node: &Node| {
+        let words: Vec<String> =
+            node.text().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        (node.at, words)
+    };
+    for (at, words) in nodes.iter().map(words) {
+        for word in words {
+            match word.split_once('=').filter(|(port, vlans)| !port.is_empty() && !vlans.is_empty()) {
+                Some((port, vlans)) => {
+                    let of_port = draft.vlans.entry(port.to_owned()).or_default();
+                    of_port.read(option, key, &Node::scalar(vlans, at), diags);
+                }
+                None => {
+                    let wrong = bad(Code::BadValue, &Node::scalar(&word, at), key, "expected PORT=VLANS");
+                    diags.push(wrong.hint(format!("write {key} eth0=10-20,30")));
+                }
+            }
         }
     }
 }
@@ -266,7 +295,9 @@ mod tests {
             let value = match key.name {
                 "bridge_hw" => "'52:54:00:00:00:01'",
                 "bridge_ports" | "bridge_pathcost" | "bridge_portprio" => "eth0 1",
-                "bridge_pathcosts" | "bridge_portprios" => "eth0=1",
+                "bridge_pathcosts" | "bridge_portprios" | "bridge_port_vids" | "bridge_port_pvids" => {
+                    "eth0=1"
+                }
                 _ => "1",
             };
             let (bridge, draft, diags) = read(key.name, value);
