@@ -11,6 +11,7 @@ mod ironic;
 mod late;
 mod leases;
 mod network;
+mod nixos;
 mod proxmox;
 mod units;
 
