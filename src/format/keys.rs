@@ -243,6 +243,72 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("vlan-raw-device", &["link", "vlan_link"]),
 ];
 
+/// Names of mappings, keys that are written in them by mistake, and where those belong. netplan's are beside its reader.
+pub(super) const MISPLACED: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["links[] (NIC)", "links[] (bond)", "links[] (vlan)", "links[] (bridge)"],
+        &["ip_address", "netmask", "gateway", "routes", "dns_nameservers", "dns_search"],
+        "it belongs to an entry of networks, with this link's id as its link",
+    ),
+    (
+        &["networks[]"],
+        &["mtu", "ethernet_mac_address", "vlan_id", "vlan_link", "bond_mode", "bond_links"],
+        "it belongs to an entry of links",
+    ),
+    (
+        &["network_data.json"],
+        &["ip_address", "netmask", "gateway", "routes"],
+        "it belongs to an entry of networks",
+    ),
+    (
+        &[
+            "config[] (physical, infiniband, loopback)",
+            "config[] (bond)",
+            "config[] (bridge)",
+            "config[] (vlan)",
+        ],
+        &["address", "netmask", "gateway", "routes", "dns_nameservers", "dns_search", "pointopoint"],
+        "it belongs to an entry of subnets",
+    ),
+    (
+        &["subnets[]"],
+        &["mac_address", "name", "vlan_id", "vlan_link", "bond_interfaces", "bridge_interfaces", "params"],
+        "it belongs to the item, next to subnets",
+    ),
+    (
+        &["interfaces[]"],
+        &["address", "dhcp", "autoconf", "auto-dns", "addr-gen-mode", "token"],
+        "it belongs below ipv4 or ipv6",
+    ),
+    (&["interfaces[]"], &["speed", "duplex", "auto-negotiation"], "it belongs below ethernet"),
+    (&["interfaces[]"], &["ring", "coalesce", "pause", "feature"], "it belongs below ethtool"),
+    (
+        &["interfaces[]"],
+        &["mode", "port", "options", "base-iface", "id", "peer", "remote", "local", "route-table-id"],
+        "it belongs below the key of the type: link-aggregation, bridge, vlan, …",
+    ),
+    (&["bridge"], &["stp", "group-forward-mask"], "it belongs below options"),
+    (
+        &["link-aggregation"],
+        &["miimon", "primary", "lacp_rate", "xmit_hash_policy"],
+        "it belongs below options",
+    ),
+    (
+        &["routes"],
+        &["destination", "next-hop-address", "next-hop-interface"],
+        "it belongs to an entry of config",
+    ),
+    (&["dns-resolver"], &["server", "search"], "it belongs below config"),
+];
+
+/// Where a key that is unknown here belongs.
+fn home(object: &Object, name: &str) -> Option<&'static str> {
+    let is_it = |(objects, keys, _): &&(&[&str], &[&str], &str)| {
+        objects.contains(&object.name) && keys.contains(&name)
+    };
+    MISPLACED.iter().find(is_it).map(|(.., hint)| *hint)
+}
+
 /// The key here that has this other name.
 fn elsewhere(object: &Object, name: &str) -> Option<&'static str> {
     let (_, here) = ELSEWHERE.iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
@@ -252,6 +318,10 @@ fn elsewhere(object: &Object, name: &str) -> Option<&'static str> {
 /// `near`: with the nearest key as a hint. That takes time, and messages beyond the limit are not shown.
 fn report_entry(object: &Object, name: &str, written: &str, at: Place, near: bool) -> Option<Diagnostic> {
     let Some(key) = object.keys.iter().find(|k| k.name == name) else {
+        if let Some(home) = home(object, name) {
+            let message = format!("unknown key \"{written}\" in {}, ignored", object.name);
+            return Some(Diagnostic::new(Code::UnknownKey, at, message).hint(home));
+        }
         let near = near.then(|| nearest(name, object.keys.iter().map(|k| k.name))).flatten();
         let near = near.or_else(|| elsewhere(object, name));
         let message = format!("unknown key \"{written}\" in {}, ignored", object.name);

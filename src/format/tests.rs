@@ -76,6 +76,24 @@ fn every_key_of_every_format_has_a_golden_case() {
     assert!(missing.is_empty(), "no case in testdata has:\n{missing}");
 }
 
+/// A hint to another place is true: the mapping is one, lacks the key, and another of the format has it.
+#[test]
+fn misplaced_keys_have_another_place() {
+    for (names, keys, _) in super::keys::MISPLACED {
+        let formats = tables();
+        for name in *names {
+            let of_format = formats.iter().find(|(_, objects)| objects.iter().any(|o| o.name == *name));
+            let (_, objects) = of_format.unwrap_or_else(|| panic!("no mapping is called {name}"));
+            let has = |object: &Object, key: &str| object.keys.iter().any(|known| known.name == key);
+            let (here, others): (Vec<&&Object>, Vec<&&Object>) =
+                objects.iter().partition(|object| object.name == *name);
+            let lacking = keys.iter().filter(|key| here.iter().all(|object| !has(object, key)));
+            let lost: Vec<_> = lacking.filter(|key| !others.iter().any(|object| has(object, key))).collect();
+            assert!(lost.is_empty(), "{name}: {lost:?}");
+        }
+    }
+}
+
 /// docs/keys.md is generated from the tables; `NETAPPLY_BLESS=1` rewrites it.
 #[test]
 fn the_reference_lists_every_key() {
