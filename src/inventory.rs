@@ -155,6 +155,9 @@ pub struct ObservedLink {
     /// The VLANs of a bridge or of a bridge's port, in order; `None` for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vlans: Option<Vec<PortVlan>>,
+    /// The far ends of a VXLAN: where it sends what has no entry of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remotes: Vec<IpAddr>,
     /// How IPv6 addresses are generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<AddressGeneration>,
@@ -176,6 +179,9 @@ pub struct ObservedLink {
     /// Offload features that are on or off, by ethtool's name; read only for links whose description names one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub features: BTreeMap<String, bool>,
+    /// Parameters that ethtool sets, by the table's names; read only for links whose description names one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tuning: BTreeMap<String, OptionValue>,
     /// Wake-on-LAN by magic packet; read only if the description sets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_on_lan: Option<bool>,

@@ -149,6 +149,9 @@ impl Writer<'_> {
         }
         let parts = [
             Part::Features,
+            Part::Tuning,
+            Part::Remotes,
+            Part::Forwarding,
             Part::WakeOnLan,
             Part::IgnoreCarrier,
             Part::Activation,

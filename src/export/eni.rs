@@ -10,8 +10,8 @@ use super::{
     File, HEADER, Links, Losses, Names, Part, expressible, host_name, lacking, lacking_address, lacking_dhcp,
     lacking_ipv6, lacking_naming, machine_wide, servers,
 };
-use crate::format::eni::OFFLOADS;
-use crate::format::value::BRIDGE_NAMES;
+use crate::format::eni::{OFFLOADS, PARAMETERS};
+use crate::format::value::{BRIDGE_NAMES, hex};
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
     Activation, Address, Desired, DesiredMac, DhcpOptions, Dynamic, Family, IfName, Kind, Link, NamePattern,
@@ -131,6 +131,10 @@ impl<'a> Writer<'a> {
         if let Some(first) = stanzas.first_mut() {
             self.kind(link, first, losses);
             self.common(link, first, losses);
+            let forwarding = [("ip-forward", link.forwarding), ("ip6-forward", link.ipv6.forwarding)];
+            for (key, on) in forwarding {
+                first.put_some(key, on.map(|on| if on.value { "yes" } else { "no" }));
+            }
         }
         routes(link, self.vrf_table(link).is_some(), &mut stanzas, &self.called, losses);
         if let Some(first) = stanzas.first_mut() {
@@ -322,6 +326,12 @@ impl<'a> Writer<'a> {
         }
         // It may exist already: ifupdown does not check, and a peer is created with its veth.
         out.put("pre-up", format!("{command} || true"));
+        for end in &link.remotes {
+            out.put(
+                "pre-up",
+                format!("bridge fdb append 00:00:00:00:00:00 dev {name} dst {} || true", end.value),
+            );
+        }
         out.put("post-down", format!("ip link del dev {name} || true"));
     }
 
@@ -332,6 +342,13 @@ impl<'a> Writer<'a> {
         }
         lacking_naming(link, link.select.name.as_ref().map(|_| self.name(link)), losses);
         out.put_some("ethernet-wol", link.wake_on_lan.map(|on| if on.value { "g" } else { "d" }));
+        for (name, setting) in &link.tuning.0 {
+            let key = PARAMETERS.iter().find(|(_, known)| known == name).map_or("", |(key, _)| *key);
+            match &setting.value {
+                OptionValue::Bool(on) => out.put(key, if *on { "on" } else { "off" }),
+                value => out.put(key, value),
+            }
+        }
         let mut written: HashSet<&str> = HashSet::new();
         for (key, features) in OFFLOADS {
             let set: Vec<Option<bool>> =
@@ -479,13 +496,12 @@ fn dhcp(options: &DhcpOptions, out: &mut Stanza) {
     out.put_some("vendor", options.vendor_class.as_ref());
     out.put_some("leasetime", options.lifetime);
     let id = options.client_id.as_ref().filter(|id| id.len() > 1);
-    let hex = id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"));
-    out.put_some("client", hex);
+    out.put_some("client", id.map(|id| hex(id)));
 }
 
 /// IPv6 settings other than addresses, in the first IPv6 stanza.
 fn ipv6(link: &Link, accept: Option<bool>, name: &str, stanzas: &mut Vec<Stanza>, losses: &mut Losses) {
-    lacking_ipv6(link, &["accept_ra", "autoconf", "privacy"], losses);
+    lacking_ipv6(link, &["accept_ra", "autoconf", "privacy", "forwarding"], losses);
     let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
     let alone = six.filter(|_| link.ipv6.static_alone && link.ipv6.accept_ra.is_none());
     let autoconf = link.ipv6.autoconf.map(|autoconf| autoconf.value).or(alone.map(|_| false));

@@ -7,7 +7,8 @@ use super::{
     DHCP_OPTIONS, File, Links, Losses, Names, Part, expressible, host_name, is_tunnel, lacking,
     lacking_address, lacking_dhcp, lacking_ipv6, lacking_match, lacking_naming, machine_wide, tunnel_mode,
 };
-use crate::model::attribute::{self, Form, OptionValue};
+use crate::format::value::hex;
+use crate::model::attribute::{self, Form, NIC, OptionValue};
 use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern,
     Peer, Place, Route, RouteKind, Rule, Wireguard,
@@ -237,7 +238,7 @@ impl Writer<'_> {
         if let Some((server, _)) = other {
             losses.none(link, Part::Resolver, link.at, format_args!("name server {server} on another link"));
         }
-        lacking(link, &[Part::IgnoreCarrier, Part::Optional], losses);
+        lacking(link, &[Part::IgnoreCarrier, Part::Optional, Part::Remotes, Part::Forwarding], losses);
         file
     }
 
@@ -254,6 +255,12 @@ impl Writer<'_> {
         }
         let is_ether = !is_tunnel(link.kind) && link.kind != Kind::Wireguard;
         own.put_some("mtu", link.mtu.filter(|_| is_ether).map(|mtu| mtu.value));
+        for (name, key) in [("autoneg", "auto-negotiate"), ("speed", "speed"), ("duplex", "duplex")] {
+            match link.tuning.get(name) {
+                Some(OptionValue::Bool(on)) => own.put(key, on),
+                value => own.put_some(key, value),
+            }
+        }
         // The magic packet of `NMSettingWiredWakeOnLan`, or none.
         own.put_some("wake-on-lan", link.wake_on_lan.map(|on| if on.value { 64 } else { 0 }));
         if !own.is_empty() {
@@ -286,6 +293,17 @@ impl Writer<'_> {
         }
         lacking_naming(link, self.name(link), losses);
         let mut ethtool = Ini::default();
+        for group in NIC.iter().filter(|group| !group.prefix.is_empty()) {
+            for (name, value) in
+                group.rows.iter().filter_map(|row| Some((row.name, link.tuning.get(row.name)?)))
+            {
+                match value {
+                    // A number among the others of coalescing.
+                    OptionValue::Bool(on) if group.prefix == "pause-" => ethtool.put(name, on),
+                    value => ethtool.put(name, value),
+                }
+            }
+        }
         for (feature, on) in &link.features {
             match FEATURES.iter().find(|(known, _)| known == feature) {
                 Some((_, name)) => ethtool.put(&format!("feature-{name}"), on.value),
@@ -594,10 +612,7 @@ fn ipv4(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
     // The routes of addresses have the kernel's metric.
     file.put_some("route-metric", options.metric.or((!link.asks(Dynamic::Dhcp4)).then_some(0)));
     if link.asks(Dynamic::Dhcp4) {
-        let id = options.client_id.as_ref().map(|id| {
-            let bytes: Vec<String> = id.iter().map(|byte| format!("{byte:02x}")).collect();
-            bytes.join(":")
-        });
+        let id = options.client_id.as_deref().map(hex);
         file.put(
             "dhcp-client-id",
             id.unwrap_or_else(|| if options.duid { "duid" } else { "mac" }.to_owned()),

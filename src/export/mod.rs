@@ -122,6 +122,9 @@ pub enum Part {
     Resolver,
     Dhcp4,
     Features,
+    Tuning,
+    Remotes,
+    Forwarding,
     WakeOnLan,
     Activation,
     Optional,
@@ -212,6 +215,17 @@ fn lacking(link: &Link, parts: &[Part], losses: &mut Losses) {
             Part::Features => {
                 link.features.iter().map(|(name, on)| (on.at, format!("offload {name}"))).collect()
             }
+            Part::Tuning => {
+                let parameters = link.tuning.0.iter();
+                parameters.map(|(name, value)| (value.at, format!("parameter {name} of a NIC"))).collect()
+            }
+            Part::Remotes => {
+                let ends = link.remotes.iter();
+                ends.map(|end| (end.at, format!("further far end of a VXLAN ({})", end.value))).collect()
+            }
+            Part::Forwarding => {
+                link.forwarding.iter().map(|on| (on.at, "switch for forwarding IPv4".to_owned())).collect()
+            }
             Part::WakeOnLan => link.wake_on_lan.iter().map(|on| (on.at, "Wake-on-LAN".to_owned())).collect(),
             Part::IgnoreCarrier if link.ignore_carrier => {
                 vec![(link.at, "switch to ignore the carrier".to_owned())]
@@ -262,6 +276,7 @@ fn lacking_ipv6(link: &Link, known: &[&str], losses: &mut Losses) {
         ("ra_domains", ipv6.ra_domains.map(|v| v.at), "switch for advertised search domains"),
         ("privacy", ipv6.privacy.map(|v| v.at), "IPv6 privacy extensions"),
         ("mtu", ipv6.mtu.map(|v| v.at), "MTU for IPv6 alone"),
+        ("forwarding", ipv6.forwarding.map(|v| v.at), "switch for forwarding IPv6"),
     ];
     for (name, at, what) in all {
         if let Some(at) = at.filter(|_| !known.contains(&name)) {

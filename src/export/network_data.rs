@@ -149,6 +149,9 @@ impl Writer {
         out.put_some("mtu", link.mtu.map(|mtu| mtu.value.get()));
         let parts = [
             Part::Features,
+            Part::Tuning,
+            Part::Remotes,
+            Part::Forwarding,
             Part::WakeOnLan,
             Part::IgnoreCarrier,
             Part::Activation,

@@ -123,6 +123,42 @@ const BRIDGE: &[Row] = &[
     ("vlan_default_pvid", "DefaultPVID", Unit::Plain),
 ];
 
+/// Parameters of a NIC in a .link file: key and unit.
+const PARAMETERS: &[(&str, &str, &str)] = &[
+    ("autoneg", "AutoNegotiation", ""),
+    ("speed", "BitsPerSecond", "M"),
+    ("duplex", "Duplex", ""),
+    ("ring-rx", "RxBufferSize", ""),
+    ("ring-rx-mini", "RxMiniBufferSize", ""),
+    ("ring-rx-jumbo", "RxJumboBufferSize", ""),
+    ("ring-tx", "TxBufferSize", ""),
+    ("pause-autoneg", "AutoNegotiationFlowControl", ""),
+    ("pause-rx", "RxFlowControl", ""),
+    ("pause-tx", "TxFlowControl", ""),
+    ("coalesce-adaptive-rx", "UseAdaptiveRxCoalesce", ""),
+    ("coalesce-adaptive-tx", "UseAdaptiveTxCoalesce", ""),
+    ("coalesce-rx-usecs", "RxCoalesceSec", "us"),
+    ("coalesce-rx-usecs-irq", "RxCoalesceIrqSec", "us"),
+    ("coalesce-rx-usecs-low", "RxCoalesceLowSec", "us"),
+    ("coalesce-rx-usecs-high", "RxCoalesceHighSec", "us"),
+    ("coalesce-tx-usecs", "TxCoalesceSec", "us"),
+    ("coalesce-tx-usecs-irq", "TxCoalesceIrqSec", "us"),
+    ("coalesce-tx-usecs-low", "TxCoalesceLowSec", "us"),
+    ("coalesce-tx-usecs-high", "TxCoalesceHighSec", "us"),
+    ("coalesce-rx-frames", "RxMaxCoalescedFrames", ""),
+    ("coalesce-rx-frames-irq", "RxMaxCoalescedIrqFrames", ""),
+    ("coalesce-rx-frames-low", "RxMaxCoalescedLowFrames", ""),
+    ("coalesce-rx-frames-high", "RxMaxCoalescedHighFrames", ""),
+    ("coalesce-tx-frames", "TxMaxCoalescedFrames", ""),
+    ("coalesce-tx-frames-irq", "TxMaxCoalescedIrqFrames", ""),
+    ("coalesce-tx-frames-low", "TxMaxCoalescedLowFrames", ""),
+    ("coalesce-tx-frames-high", "TxMaxCoalescedHighFrames", ""),
+    ("coalesce-pkt-rate-low", "CoalescePacketRateLow", ""),
+    ("coalesce-pkt-rate-high", "CoalescePacketRateHigh", ""),
+    ("coalesce-sample-interval", "CoalescePacketRateSampleIntervalSec", "s"),
+    ("coalesce-stats-block-usecs", "StatisticsBlockCoalesceSec", "us"),
+];
+
 const VLAN: &[Row] = &[("id", "Id", Unit::Plain), ("protocol", "Protocol", Unit::Plain)];
 
 const VXLAN: &[Row] = &[
@@ -220,6 +256,12 @@ impl Writer<'_> {
             own.put("AlternativeName", &name.value);
         }
         own.put_some("WakeOnLan", link.wake_on_lan.map(|on| if on.value { "magic" } else { "off" }));
+        for (name, key, unit) in PARAMETERS {
+            match link.tuning.get(name) {
+                Some(OptionValue::Bool(on)) => own.switch(key, *on),
+                value => own.put_some(key, value.map(|value| format!("{value}{unit}"))),
+            }
+        }
         for (feature, on) in &link.features {
             let key = OFFLOADS.iter().find(|(_, known)| known == feature).map(|(key, _)| key_of(key));
             match key {
@@ -378,6 +420,8 @@ impl Writer<'_> {
         }
         file.put_some("IPv6PrivacyExtensions", ipv6.privacy.map(|privacy| yes(privacy.value)));
         file.put_some("IPv6MTUBytes", ipv6.mtu.map(|mtu| mtu.value));
+        file.put_some("IPv4Forwarding", link.forwarding.map(|on| yes(on.value)));
+        file.put_some("IPv6Forwarding", ipv6.forwarding.map(|on| yes(on.value)));
         for address in link.addresses.iter().filter(|address| is_plain(address)) {
             file.put("Address", address.net);
         }
@@ -481,6 +525,11 @@ impl Writer<'_> {
         for (option, setting) in link.port.0.iter().filter(|(option, _)| known(option).is_none()) {
             let what = format!("port option {option} {}", setting.value);
             losses.none(link, Part::Port, setting.at, what);
+        }
+        for end in &link.remotes {
+            file.section("BridgeFDB");
+            file.put("MACAddress", "00:00:00:00:00:00");
+            file.put("Destination", end.value);
         }
         for vlan in link.vlans.iter().flatten().map(|vlan| vlan.value) {
             file.section("BridgeVLAN");

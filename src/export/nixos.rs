@@ -35,6 +35,7 @@ const NETWORK: &[Row] = &[
     ("DHCPv6", "dhcpV6Config", false),
     ("IPv6AcceptRA", "ipv6AcceptRAConfig", false),
     ("Bridge", "bridgeConfig", false),
+    ("BridgeFDB", "bridgeFDBs", true),
     ("BridgeVLAN", "bridgeVLANs", true),
     ("IPoIB", "ipoIBConfig", false),
 ];

@@ -13,7 +13,7 @@ use crate::format::nmstate::keys::BOND_OPTIONS;
 use crate::format::nmstate::kind::{BOND_PORT, MODES, VXLAN};
 use crate::format::nmstate::link::TYPES;
 use crate::format::value::{Mode, bond_option};
-use crate::model::attribute::OptionValue;
+use crate::model::attribute::{NIC, OptionValue};
 use crate::model::{
     Activation, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern, Naming,
     PortVlan, Route, RouteKind, Rule,
@@ -173,6 +173,24 @@ impl Writer<'_> {
         self.kind(link, &mut out, losses);
         ipv4(link, &mut out, losses);
         ipv6(link, &mut out, losses);
+        for group in NIC {
+            for row in group.rows {
+                let Some(value) = link.tuning.get(row.name) else { continue };
+                let (own, key) = match group.prefix.strip_suffix('-') {
+                    Some(part) => (out.below("ethtool").below(part), row.name.strip_prefix(group.prefix)),
+                    None => (
+                        out.below("ethernet"),
+                        Some(if row.name == "autoneg" { "auto-negotiation" } else { row.name }),
+                    ),
+                };
+                let key = key.unwrap_or(row.name);
+                match value {
+                    OptionValue::Bool(on) => own.put(key, *on),
+                    OptionValue::Number(number) => own.put(key, *number),
+                    other => own.put(key, other.to_string()),
+                }
+            }
+        }
         for (feature, on) in &link.features {
             // ethtool's own name for a group of features is not a kernel feature.
             match *feature {
@@ -180,7 +198,7 @@ impl Writer<'_> {
                 feature => out.below("ethtool").below("feature").put(feature, on.value),
             }
         }
-        let parts: &[Part] = &[Part::WakeOnLan, Part::IgnoreCarrier];
+        let parts: &[Part] = &[Part::WakeOnLan, Part::Remotes, Part::IgnoreCarrier];
         lacking(link, parts, losses);
         if link.activation == Activation::Manual {
             losses.none(link, Part::Activation, link.at, "link that is left as it is");
@@ -496,13 +514,17 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
     if dhcp || !addresses.is_empty() {
         own.put("dhcp", dhcp);
     }
+    own.put_some("forwarding", link.forwarding.map(|on| on.value));
     own.put_filled("address", addresses);
     if !dhcp {
         return lacking_dhcp(link, &[], losses);
     }
     let options = &link.dhcp4;
-    if options.duid {
-        own.put("dhcp-client-id", "iaid+duid");
+    let hex = options.client_id.as_deref().filter(|id| id.len() > 1).map(crate::format::value::hex);
+    match hex {
+        Some(id) => own.put("dhcp-client-id", id),
+        None if options.duid => own.put("dhcp-client-id", "iaid+duid"),
+        None => {}
     }
     let switches = [
         ("dhcp-send-hostname", options.send_host_name),
@@ -515,14 +537,15 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
     }
     own.put_some("dhcp-custom-hostname", options.host_name.as_deref());
     own.put_some("auto-route-metric", options.metric);
-    let known = ["duid", "send_host_name", "host_name", "use_name_servers", "use_routes", "metric"];
+    let id = if options.client_id.as_ref().is_some_and(|id| id.len() > 1) { "client_id" } else { "" };
+    let known = [id, "duid", "send_host_name", "host_name", "use_name_servers", "use_routes", "metric"];
     lacking_dhcp(link, &known, losses);
 }
 
 /// nmstate accepts advertisements only with `autoconf`.
 fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     let ipv6 = &link.ipv6;
-    super::lacking_ipv6(link, &["accept_ra", "autoconf", "generation", "token"], losses);
+    super::lacking_ipv6(link, &["accept_ra", "autoconf", "generation", "token", "forwarding"], losses);
     let dhcp = link.dynamic.iter().find(|d| d.value == Dynamic::Dhcp6);
     let asked = link.asks(Dynamic::RouterAdvertisements);
     let accept = ipv6.accept_ra.map(|accept| accept.value).or(asked.then_some(true));
@@ -534,6 +557,9 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     if let Some(none) = none {
         if addresses.is_empty() && dhcp.is_none() && accept != Some(true) {
             out.below("ipv6").put("enabled", false);
+            if let Some(on) = ipv6.forwarding {
+                losses.none(link, Part::Ipv6, on.at, "switch for forwarding IPv6 that is off");
+            }
             if accept.is_none() {
                 let what = "nmstate turns router advertisements off with the link-local address";
                 losses.differs(link, Part::Ipv6, none.at, what);
@@ -544,6 +570,7 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     }
     let is_static = !addresses.is_empty() || dhcp.is_some() || accept.is_some();
     let own = out.below("ipv6");
+    own.put_some("forwarding", ipv6.forwarding.map(|on| on.value));
     if is_static {
         // Routes from router advertisements are used if there is no other default route.
         let has_default =

@@ -335,7 +335,6 @@ fn a_client_id_is_reported_lost_for_tools_without_one() {
     for (name, tool) in [
         ("netplan", Tool::Netplan),
         ("networkd", Tool::Networkd),
-        ("nmstate", Tool::Nmstate),
         ("network_data", Tool::NetworkData),
         ("v1", Tool::CloudInitV1),
         ("nixos", Tool::Nixos),

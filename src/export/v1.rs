@@ -95,7 +95,16 @@ impl Writer<'_> {
         out.put_some("mtu", link.mtu.map(|mtu| mtu.value.get()));
         out.put_some("accept-ra", link.ipv6.accept_ra.map(|accept| accept.value));
         out.put_filled("subnets", self.subnets(link, losses));
-        let parts = [Part::Features, Part::IgnoreCarrier, Part::Rules, Part::Vlans, Part::Optional];
+        let parts = [
+            Part::Features,
+            Part::Tuning,
+            Part::Remotes,
+            Part::Forwarding,
+            Part::IgnoreCarrier,
+            Part::Rules,
+            Part::Vlans,
+            Part::Optional,
+        ];
         lacking(link, &parts, losses);
         if link.kind == Kind::Bridge {
             if let Some(first) = link.vlans.as_ref().and_then(|vlans| vlans.first()) {

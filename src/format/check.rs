@@ -31,6 +31,7 @@ pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     unique_names(desired, diags);
     for link in &mut desired.links {
         numbers(link, diags);
+        parameters_of_nics(link, diags);
     }
     for link in desired.links.iter_mut().filter(|l| l.kind == Kind::Bond) {
         bond_options(link, desired.closed, diags);
@@ -73,6 +74,17 @@ fn unique_names(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
             Diagnostic::new(Code::DuplicateName, name.at, message).hint("give each link a name of its own"),
         );
         link.naming = if link.kind == Kind::Physical { Naming::Keep } else { Naming::Generate };
+    }
+}
+
+/// Only NICs have a speed, rings and flow control.
+fn parameters_of_nics(link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    if link.kind == Kind::Physical {
+        return;
+    }
+    for (name, setting) in std::mem::take(&mut link.tuning).0 {
+        let message = format!("\"{}\": {name} has no effect: only NICs have it", link.id);
+        diags.push(Diagnostic::new(Code::OptionIgnored, setting.at, message));
     }
 }
 

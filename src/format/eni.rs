@@ -24,8 +24,8 @@ use crate::model::{
 };
 use commands::{Effect, What};
 pub(super) use lines::tree;
-pub(crate) use stanza::OFFLOADS;
 use stanza::Stanza;
+pub(crate) use stanza::{OFFLOADS, PARAMETERS};
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use table::OBJECTS;
 use table::{MEMBERS, TOP};
@@ -528,6 +528,7 @@ fn take_effect(link: &mut Link, what: What, at: Place, diags: &mut Vec<Diagnosti
     match what {
         What::Route(route) => link.routes.push(route),
         What::Address(net) => link.addresses.push(Address::new(net, at)),
+        What::Remote(ip) => link.remotes.push(Located::new(ip, at)),
         What::Mtu(mtu) => link.mtu = Some(Located::new(mtu, at)),
         What::Mac(mac) => link.mac = Some(Located::new(DesiredMac::Is(mac), at)),
         What::Members(members) => {

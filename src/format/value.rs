@@ -4,6 +4,7 @@
 //! name for its message and returns `None` if nothing usable is there, after it has reported why.
 
 mod address;
+mod dhcp;
 mod feature;
 mod name;
 mod option;
@@ -16,6 +17,8 @@ pub(super) use address::{
     AddressRules, destination, gateway, interface_address_by, prefix, route, token, try_gateway, try_ip,
 };
 pub(crate) use address::{interface_address, ip};
+pub(crate) use dhcp::hex;
+pub(super) use dhcp::{client_id, sent};
 pub(super) use feature::{feature, features};
 pub(super) use name::{interface_name, naming_for};
 pub(crate) use option::{BRIDGE_NAMES, bond_option};

@@ -414,6 +414,7 @@ impl<E: Effects> Executor<'_, E> {
             Action::Feature { name, feature, on } => {
                 return Ok(ethtool::set_feature(name, feature, *on).await?);
             }
+            Action::Tune { name, settings } => ethtool::set_parameters(name, settings).await?,
             Action::WakeOnLan { name, on } => ethtool::set_wake_on_lan(name, *on).await?,
             _ if action.means() == Means::Netlink => {}
             _ => self.effect(action).await?,
@@ -447,9 +448,10 @@ fn is_so_already(action: &Action, errno: Errno) -> bool {
         Action::DeleteAddress(_) => matches!(errno, Errno::EADDRNOTAVAIL | Errno::ENODEV),
         Action::DeleteRoute(_) => matches!(errno, Errno::ESRCH | Errno::ENODEV),
         Action::DeleteRule(_)
-        | Action::SetLink { change: LinkChange::DeleteAltName(_) | LinkChange::DeleteVlan { .. }, .. } => {
-            errno == Errno::ENOENT
-        }
+        | Action::SetLink {
+            change: LinkChange::DeleteAltName(_) | LinkChange::DeleteVlan { .. } | LinkChange::DeleteRemote(_),
+            ..
+        } => errno == Errno::ENOENT,
         _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! What is read only if a description asks for it: offload features, wake-on-LAN, WireGuard's configuration, the origin
+//! What is read only if a description asks for it: offload features and other parameters of NICs, wake-on-LAN, WireGuard's configuration, the origin
 //! of a MAC address.
 
 use std::fs;
@@ -20,7 +20,11 @@ pub async fn complete<'a>(
 ) -> Result<(), Failure> {
     let is_random = |link: &Link| link.mac.is_some_and(|mac| mac.value == DesiredMac::Random);
     let asks = |link: &Link| {
-        !link.features.is_empty() || link.wake_on_lan.is_some() || link.wireguard.is_some() || is_random(link)
+        !link.features.is_empty()
+            || !link.tuning.0.is_empty()
+            || link.wake_on_lan.is_some()
+            || link.wireguard.is_some()
+            || is_random(link)
     };
     for (name, desired) in described.filter(|(_, desired)| asks(desired)) {
         if is_random(desired) {
@@ -34,6 +38,9 @@ pub async fn complete<'a>(
         if !desired.features.is_empty() {
             link.features =
                 refused_is_nothing(ethtool::features(name, desired.features.keys().copied()).await)?;
+        }
+        if !desired.tuning.0.is_empty() {
+            link.tuning = ethtool::parameters(name, &desired.tuning).await?;
         }
         if desired.wake_on_lan.is_some() {
             link.wake_on_lan = ethtool::wake_on_lan(name).await?;

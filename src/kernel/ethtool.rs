@@ -1,12 +1,18 @@
-//! Offload features and wake-on-LAN, over ethtool's netlink family (linux/ethtool_netlink.h, kernel 5.8).
+//! Offload features, parameters such as speed and ring sizes, and wake-on-LAN, over ethtool's netlink family (linux/ethtool_netlink.h, kernel 5.8).
 
 use std::collections::BTreeMap;
 
-use crate::model::few;
+use nix::errno::Errno;
+
+use crate::model::attribute::{NIC, OptionValue};
+use crate::model::{Settings, few};
 
 use super::attributes::{self, Attributes, NESTED};
 use super::generic::{Generic, answer};
+use super::names::Names;
 use super::session::Failure;
+use super::value;
+use super::wire::Refusal;
 
 const FAMILY: &str = "ethtool";
 
@@ -72,6 +78,54 @@ pub(super) async fn set_feature(link: &str, feature: &str, on: bool) -> Result<O
         let state = if on { "off" } else { "on" };
         format!("the driver keeps {feature} {state}")
     }))
+}
+
+/// The current values of the named parameters; those that the driver lacks are missing.
+pub(super) async fn parameters(
+    link: &str,
+    named: &Settings,
+) -> Result<BTreeMap<String, OptionValue>, Failure> {
+    let mut values = BTreeMap::new();
+    let Some(mut ethtool) = Generic::open(FAMILY).await? else { return Ok(values) };
+    for group in NIC {
+        let rows = || group.rows.iter().filter(|row| named.get(row.name).is_some());
+        if rows().next().is_none() {
+            continue;
+        }
+        let reply = match ethtool.command(group.get, &header(link)).await {
+            Ok(reply) => reply,
+            Err(Failure::Refused(_)) => continue,
+            Err(failure) => return Err(failure),
+        };
+        for row in rows() {
+            if let Some(Some(value)) = value::decode(row, answer(&reply), &Names::default()) {
+                values.insert(row.name.to_owned(), value);
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// Sets parameters; the others of a group stay.
+pub(super) async fn set_parameters(
+    link: &str,
+    settings: &BTreeMap<&'static str, OptionValue>,
+) -> Result<(), Failure> {
+    let mut ethtool = Generic::open_or_refuse(FAMILY).await?;
+    for group in NIC {
+        let mut message = header(link);
+        let bare = message.len();
+        for row in group.rows {
+            if let Some(value) = settings.get(row.name) {
+                value::encode(&mut message, row, value, &Names::default())
+                    .map_err(|_| Failure::Refused(Refusal::bare(Errno::EINVAL)))?;
+            }
+        }
+        if message.len() > bare {
+            ethtool.command(group.get + 1, &message).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a magic packet wakes the machine through this link; `None` if it cannot.

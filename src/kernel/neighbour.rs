@@ -1,9 +1,10 @@
-//! Neighbour entries: whether a gateway answers on its link, by ARP or neighbour discovery.
+//! Neighbour entries: whether a gateway answers on its link, by ARP or neighbour discovery; and the far ends of a VXLAN,
+//! which are entries of its forwarding table for the address of zeroes.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE};
 use serde::{Deserialize, Serialize};
 
 use crate::model::MacAddr;
@@ -14,6 +15,7 @@ use super::session::{Failure, Session};
 use super::wire::Request;
 
 const RTM_NEWNEIGH: u16 = 28;
+const RTM_DELNEIGH: u16 = 29;
 const RTM_GETNEIGH: u16 = 30;
 /// Length of `struct ndmsg` in bytes.
 const HEADER: usize = 12;
@@ -111,6 +113,50 @@ pub async fn ask(
     Ok(known)
 }
 
+/// `NTF_SELF`: the link's own table, not that of its bridge.
+const NTF_SELF: u8 = 2;
+/// The index of the link whose forwarding table is listed.
+const NDA_IFINDEX: u16 = 8;
+const NO_MAC: [u8; 6] = [0; 6];
+
+/// The request that adds a far end to a VXLAN beside the others, or removes it.
+pub(super) fn far_end(index: u32, ip: IpAddr, add: bool) -> Request {
+    let mut payload = vec![0; HEADER];
+    payload[0] = libc::AF_BRIDGE as u8;
+    payload.splice(4..8, index.to_ne_bytes());
+    payload.splice(8..10, libc::NUD_PERMANENT.to_ne_bytes());
+    payload[10] = NTF_SELF;
+    attributes::put(&mut payload, libc::NDA_LLADDR, &NO_MAC);
+    destination(&mut payload, ip);
+    match add {
+        true => Request::new(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_APPEND, &payload),
+        false => Request::new(RTM_DELNEIGH, 0, &payload),
+    }
+}
+
+/// The far ends of a VXLAN.
+pub(super) async fn far_ends(session: &mut Session, index: u32) -> Result<Vec<IpAddr>, Failure> {
+    let mut payload = vec![0; HEADER];
+    payload[0] = libc::AF_BRIDGE as u8;
+    attributes::put(&mut payload, NDA_IFINDEX, &index.to_ne_bytes());
+    let far_end = |payload: &[u8]| {
+        let attributes = Attributes::new(payload.get(HEADER..)?);
+        // Kernels before 4.20 list the tables of all links.
+        let is_it = field(payload, 4, u32::from_ne_bytes)? == index;
+        let of_all = attributes.get(libc::NDA_LLADDR)? == NO_MAC;
+        attributes.ip(libc::NDA_DST).filter(|ip| is_it && of_all && !ip.is_multicast())
+    };
+    let dump = session.dump(&Request::new(RTM_GETNEIGH, 0, &payload), |f| far_end(f.payload)).await?;
+    Ok(dump.items)
+}
+
+fn destination(payload: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => attributes::put(payload, libc::NDA_DST, &ip.octets()),
+        IpAddr::V6(ip) => attributes::put(payload, libc::NDA_DST, &ip.octets()),
+    }
+}
+
 /// The request that makes the kernel resolve an address; `None` if it already does, or need not.
 fn question(index: u32, ip: IpAddr, known: Option<&Neighbour>) -> Option<Request> {
     let (state, flags, mac) = match known {
@@ -126,10 +172,7 @@ fn question(index: u32, ip: IpAddr, known: Option<&Neighbour>) -> Option<Request
     payload.splice(4..8, index.to_ne_bytes());
     payload.splice(8..10, state.to_ne_bytes());
     payload[10] = flags;
-    match ip {
-        IpAddr::V4(ip) => attributes::put(&mut payload, libc::NDA_DST, &ip.octets()),
-        IpAddr::V6(ip) => attributes::put(&mut payload, libc::NDA_DST, &ip.octets()),
-    }
+    destination(&mut payload, ip);
     if let Some(mac) = mac {
         attributes::put(&mut payload, libc::NDA_LLADDR, mac.as_bytes());
     }

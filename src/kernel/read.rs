@@ -18,6 +18,7 @@ use crate::model::Kind;
 use super::attributes;
 use super::live::{self, Snapshot};
 use super::names::Names;
+use super::neighbour;
 use super::newlink::{self, LinkMessage};
 use super::session::{Failure, Session};
 use super::wire::{NetlinkMessage, Request};
@@ -29,8 +30,8 @@ const RTM_GETADDR: u16 = 22;
 const RTM_GETROUTE: u16 = 26;
 const RTM_GETRULE: u16 = 34;
 
-/// Reads everything that a description is compared with, except offload features and wake-on-LAN, which are read if a
-/// description names them.
+/// Reads everything that a description is compared with, except offload features and what else ethtool sets, which is
+/// read if a description names it.
 pub async fn inventory(session: &mut Session) -> Result<Inventory, Failure> {
     Ok(inventory_and_moment(session).await?.0)
 }
@@ -112,6 +113,9 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Name
     inventory.links.dedup_by_key(|link| link.index);
     if inventory.links.iter().any(|link| link.kind.is(Kind::Bridge)) {
         bridge_vlans(session, &mut inventory.links).await?;
+    }
+    for link in inventory.links.iter_mut().filter(|link| link.kind.is(Kind::Vxlan)) {
+        link.remotes = neighbour::far_ends(session, link.index).await?;
     }
     Ok((names, payloads))
 }

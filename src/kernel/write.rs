@@ -28,6 +28,7 @@ use crate::plan::{Action, LinkChange, NewLink};
 
 use super::attributes::Attributes;
 use super::names::Names;
+use super::neighbour;
 use super::newlink::HEADER;
 use super::read::{IFA_RT_PRIORITY, ROUTE_METRICS, RTA_EXPIRES, RTA_NH_ID, RTA_PREF};
 use super::value::{self, Unencodable};
@@ -85,6 +86,7 @@ pub(super) fn request(action: &Action, names: &Names) -> Result<Option<Request>,
         | Action::StableSecret { .. }
         | Action::Wireguard { .. }
         | Action::Feature { .. }
+        | Action::Tune { .. }
         | Action::WakeOnLan { .. }
         | Action::WriteFile { .. }
         | Action::RemoveFile { .. }
@@ -187,6 +189,12 @@ fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, U
         }
         LinkChange::DeleteVlan { vlan, own } => {
             return Ok(Request::from_message(libc::RTM_DELLINK, 0, &bridge_vlan(index, *vlan, *own)));
+        }
+        LinkChange::AddRemote(ip) => {
+            return Ok(neighbour::far_end(index, *ip, true));
+        }
+        LinkChange::DeleteRemote(ip) => {
+            return Ok(neighbour::far_end(index, *ip, false));
         }
         LinkChange::Generation(generation) => {
             link.append_extra_attribute(inet6(AfSpecInet6::AddrGenMode((*generation as u8).into())))

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{BondMode, Kind, MacAddr};
 
+mod nic;
 mod row;
 mod tables;
 mod tunnels;
 
+pub use nic::{NIC, NicGroup, parameter};
 pub use tables::{of_kind, of_port};
 
 /// One option of a kind of link, or of a port of such a link.
@@ -328,7 +330,8 @@ mod tests {
 
     #[test]
     fn names_and_netlink_numbers_are_unique_in_every_table() {
-        for rows in Kind::all().flat_map(|k| [of_kind(k), of_port(k)]) {
+        let of_nics = NIC.iter().map(|group| group.rows);
+        for rows in Kind::all().flat_map(|k| [of_kind(k), of_port(k)]).chain(of_nics) {
             for (i, row) in rows.iter().enumerate() {
                 assert!(rows[..i].iter().all(|r| r.name != row.name && r.nla != row.nla), "{}", row.name);
             }

@@ -45,8 +45,12 @@ pub struct Link {
     /// The VLANs of a port of a bridge with VLAN filtering, or of such a bridge itself: the whole table, in order,
     /// without overlaps. `None` leaves the existing ones.
     pub vlans: Option<Vec<Located<PortVlan>>>,
+    /// The far ends of a VXLAN beside its option `remote`.
+    pub remotes: Vec<Located<IpAddr>>,
     /// WireGuard keys and peers.
     pub wireguard: Option<Wireguard>,
+    /// Forward IPv4 packets that come in by it.
+    pub forwarding: Option<Located<bool>>,
     /// IPv6 behaviour.
     pub ipv6: Ipv6,
     /// Addresses, in file order (the first is the primary one).
@@ -63,6 +67,8 @@ pub struct Link {
     pub dhcp4: DhcpOptions,
     /// Offload features to turn on or off, by ethtool's feature name.
     pub features: BTreeMap<&'static str, Located<bool>>,
+    /// Parameters of a NIC that ethtool sets, by the names of [`super::attribute::NIC`].
+    pub tuning: Settings,
     /// Wake-on-LAN by magic packet.
     pub wake_on_lan: Option<Located<bool>>,
     /// Bring it up, leave it, or take it down.
@@ -97,7 +103,9 @@ impl Link {
             settings: Settings::default(),
             port: Settings::default(),
             vlans: None,
+            remotes: Vec::new(),
             wireguard: None,
+            forwarding: None,
             ipv6: Ipv6::default(),
             addresses: Vec::new(),
             routes: Vec::new(),
@@ -106,6 +114,7 @@ impl Link {
             dynamic: Vec::new(),
             dhcp4: DhcpOptions::default(),
             features: BTreeMap::new(),
+            tuning: Settings::default(),
             wake_on_lan: None,
             activation: Activation::Up,
             optional: false,
@@ -352,6 +361,8 @@ pub struct Ipv6 {
     pub ra_name_servers: Option<Located<bool>>,
     /// Take search domains from router advertisements; unset takes them.
     pub ra_domains: Option<Located<bool>>,
+    /// Forward packets that come in by it.
+    pub forwarding: Option<Located<bool>>,
     /// MTU for IPv6 alone, bytes.
     pub mtu: Option<Located<u32>>,
 }

@@ -1,11 +1,13 @@
 //! Links: names, creation, options, members, MTU, IPv6 behaviour, up and down.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::Planner;
+use super::state::far_ends;
 use super::step::{Action, LinkChange, NewLink, Secret};
 use crate::inventory::{MacOrigin, ObservedLink};
-use crate::model::attribute::{self, Attribute, Change, Form, OptionValue};
+use crate::model::attribute::{self, Attribute, Change, Form, NIC, OptionValue};
 use crate::model::{
     Activation, AddressGeneration, BondMode, DesiredMac, Dynamic, Family, Kind, Link, LinkLayer, MacAddr,
     Naming, Place, few,
@@ -110,6 +112,8 @@ impl Planner<'_> {
             self.mtu(link);
             self.vlans(link, true);
         }
+        self.remotes(link);
+        self.forwarding(link);
         self.late_options(link);
         self.ipv6(link);
         self.answer_arp(link);
@@ -403,6 +407,44 @@ impl Planner<'_> {
         }
     }
 
+    /// The far ends of a VXLAN. Without a described one they are left alone: a routing daemon sets them.
+    fn remotes(&mut self, link: &ResolvedLink) {
+        if link.desired.kind != Kind::Vxlan {
+            return;
+        }
+        let several = &link.desired.remotes;
+        let alone = far_ends(|name| link.desired.settings.get(name));
+        let is_undo = !link.desired.at.is_known();
+        if several.is_empty() && alone.is_empty() && !is_undo {
+            return;
+        }
+        let there = self.state.link(&link.name).map_or(Vec::new(), |there| there.remotes.clone());
+        let missing = several.iter().filter(|ip| !there.contains(&ip.value));
+        let changes = missing.map(|ip| (ip.at, LinkChange::AddRemote(ip.value)));
+        let is_desired = |ip: &IpAddr| alone.contains(ip) || several.iter().any(|one| one.value == *ip);
+        let surplus = there.iter().filter(|ip| !is_desired(ip));
+        let surplus = surplus.map(|ip| (link.desired.at, LinkChange::DeleteRemote(*ip)));
+        let changes: Vec<(Place, LinkChange)> = changes.chain(surplus).collect();
+        for (at, change) in changes {
+            self.push(&link.desired.id, at, Action::SetLink { name: link.name.clone(), change });
+        }
+    }
+
+    /// Whether packets that come in by the link are forwarded.
+    fn forwarding(&mut self, link: &ResolvedLink) {
+        if let Some(on) = link.desired.forwarding {
+            let now = self.state.link(&link.name).and_then(|there| there.ipv4.get("forwarding"));
+            if *now.unwrap_or(&0) != i64::from(on.value) {
+                self.write_sysctl(
+                    link,
+                    format!("net/ipv4/conf/{}/forwarding", link.name),
+                    i64::from(on.value),
+                );
+            }
+        }
+        self.sysctl(link, "forwarding", link.desired.ipv6.forwarding.map(|on| i64::from(on.value)));
+    }
+
     fn port_options(&mut self, link: &ResolvedLink, member: &str, kind: Kind) {
         let Some(there) = self.state.link(member) else { return };
         let differing = kind
@@ -532,13 +574,16 @@ impl Planner<'_> {
         let Some(there) = self.state.link(&link.name).filter(|_| self.has_ipv6) else { return };
         // A value missing from the inventory is the kernel's default (ipv6_devconf_dflt).
         let usual = match option {
-            "disable_ipv6" | "use_tempaddr" => Some(&0),
+            "disable_ipv6" | "use_tempaddr" | "forwarding" => Some(&0),
             "autoconf" | "accept_ra_defrtr" => Some(&1),
             _ => None,
         };
         let now = there.ipv6.get(option).or(usual);
         let Some(value) = value.filter(|value| now != Some(value)) else { return };
-        let key = format!("net/ipv6/conf/{}/{option}", link.name);
+        self.write_sysctl(link, format!("net/ipv6/conf/{}/{option}", link.name), value);
+    }
+
+    fn write_sysctl(&mut self, link: &ResolvedLink, key: String, value: i64) {
         let step = self.push_for(link, Action::Sysctl { key, value: value.to_string() });
         // A sysctl names no link for `push`.
         if let (Some(made), Some(step)) = (self.made.get(&link.name), self.steps.get_mut(step.0)) {
@@ -552,6 +597,16 @@ impl Planner<'_> {
             if there.features.get(*feature) != Some(&on.value) {
                 let name = link.name.clone();
                 self.push(&link.desired.id, on.at, Action::Feature { name, feature, on: on.value });
+            }
+        }
+        for group in NIC {
+            let differing =
+                group.rows.iter().filter_map(|row| Some((row.name, link.desired.tuning.0.get(row.name)?)));
+            let differing = differing.filter(|(name, value)| there.tuning.get(*name) != Some(&value.value));
+            let at = differing.clone().map(|(_, value)| value.at).next();
+            let settings = few(differing.map(|(name, value)| (name, value.value.clone())));
+            if let Some(at) = at {
+                self.push(&link.desired.id, at, Action::Tune { name: link.name.clone(), settings });
             }
         }
         // A NIC without Wake-on-LAN counts as off.

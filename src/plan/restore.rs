@@ -13,9 +13,10 @@ use super::addresses::must_go;
 use super::state::{RouteKey, State, has_connected_route, key};
 use super::step::{Action, LinkChange, Means, Plan};
 use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
+use crate::model::attribute::NIC;
 use crate::model::{
     Activation, AddressProtocol, DesiredMac, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place,
-    PortVlan, Protocol, Scope,
+    PortVlan, Protocol, Scope, few,
 };
 use crate::resolve::{Resolved, ResolvedLink, blank};
 
@@ -132,10 +133,12 @@ impl Planner<'_> {
             for (key, was) in differing {
                 self.undo(Action::Sysctl { key, value: was.to_string() });
             }
-            let was = link.ipv4.get("arp_ignore").filter(|was| there.ipv4.get("arp_ignore") != Some(was));
-            if let Some(was) = was {
-                let key = format!("net/ipv4/conf/{}/arp_ignore", link.name);
-                self.undo(Action::Sysctl { key, value: was.to_string() });
+            for option in ["arp_ignore", "forwarding"] {
+                let was = link.ipv4.get(option).filter(|was| there.ipv4.get(option) != Some(was));
+                if let Some(was) = was {
+                    let key = format!("net/ipv4/conf/{}/{option}", link.name);
+                    self.undo(Action::Sysctl { key, value: was.to_string() });
+                }
             }
         }
         let names = earlier_names(before, now);
@@ -147,6 +150,16 @@ impl Planner<'_> {
                         earlier(name).and_then(|l| Some((l, *l.features.get(*feature)?)))
                     {
                         self.undo(Action::Feature { name: link.name.clone(), feature, on });
+                    }
+                }
+                Action::Tune { name, settings } => {
+                    let Some(link) = earlier(name) else { continue };
+                    let rows =
+                        NIC.iter().flat_map(|group| group.rows).filter(|row| settings.contains_key(row.name));
+                    let was = rows.filter_map(|row| Some((row.name, link.tuning.get(row.name)?.clone())));
+                    let settings = few(was);
+                    if !settings.is_empty() {
+                        self.undo(Action::Tune { name: link.name.clone(), settings });
                     }
                 }
                 Action::WakeOnLan { name, .. } => {
@@ -370,6 +383,7 @@ fn is_as_it_was(before: &ObservedLink, now: &ObservedLink) -> bool {
         && settings(before) == settings(now)
         && (before.port == now.port || before.controller.is_none())
         && (before.vlans == now.vlans || before.vlans.is_none())
+        && before.remotes == now.remotes
         && before.generation == now.generation
         && before.token == now.token
 }
@@ -405,6 +419,7 @@ fn as_described(before: &ObservedLink, now: Option<&ObservedLink>, all: &Invento
     }
     let vlans = |vlans: &Vec<PortVlan>| vlans.iter().map(|vlan| Located::new(*vlan, at)).collect();
     link.vlans = before.vlans.as_ref().map(vlans);
+    link.remotes = before.remotes.iter().map(|ip| Located::new(*ip, at)).collect();
     let controller = before.controller.as_ref().and_then(|name| all.link(name));
     let controller_kind = controller.and_then(|c| c.kind.with_options());
     for row in controller_kind.map(Kind::port_attributes).unwrap_or_default() {

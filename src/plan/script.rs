@@ -8,11 +8,13 @@ use std::net::IpAddr;
 
 use super::step::{Action, Former, LinkChange, Manager, NewLink, Plan, Secret};
 use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry};
-use crate::model::attribute::{self, Attribute, OptionValue};
+use crate::model::attribute::{self, Attribute, NIC, OptionValue};
 use crate::model::{Family, Kind, Located, Protocol, RouteKind, Scope, Wireguard};
 
 /// How long the script waits for duplicate address detection, in seconds.
 const DAD_SECONDS: u32 = 10;
+
+const NO_MAC: &str = "00:00:00:00:00:00";
 
 /// How long the script waits for carrier, in seconds.
 const CARRIER_SECONDS: u32 = 10;
@@ -81,6 +83,7 @@ pub fn line(action: &Action) -> String {
         Action::Feature { name, feature, on } => {
             Line::of(&["ethtool", "-K", name, feature, if *on { "on" } else { "off" }])
         }
+        Action::Tune { name, settings } => tune(name, settings),
         Action::WakeOnLan { name, on } => {
             Line::of(&["ethtool", "-s", name, "wol", if *on { "g" } else { "d" }])
         }
@@ -128,6 +131,25 @@ fn stable_secret(link: &str, secret: &Secret) -> String {
         Secret::MachineId => format!("sed 's/..../&:/g; s/:$//' /etc/machine-id >{path}"),
         Secret::Of(bytes) => format!("echo {} >{path}", Secret::address(bytes)),
     }
+}
+
+/// Without its group's prefix, a parameter has ethtool(8)'s name.
+fn tune(name: &str, settings: &BTreeMap<&'static str, OptionValue>) -> Line {
+    let mut line = Line::of(&["ethtool"]);
+    for group in NIC {
+        let rows = group.rows.iter().filter_map(|row| Some((row, settings.get(row.name)?)));
+        for (number, (row, value)) in rows.enumerate() {
+            if number == 0 {
+                line.add(&[group.flag, name]);
+            }
+            line.add(&[row.name.strip_prefix(group.prefix).unwrap_or(row.name)]);
+            match value {
+                OptionValue::Bool(on) => line.add(&[if *on { "on" } else { "off" }]),
+                value => line.plain(value),
+            }
+        }
+    }
+    line
 }
 
 /// A step in few words for a person at a console: like [`line()`], but without the content it writes and what it does
@@ -217,6 +239,9 @@ fn set_link(name: &str, change: &LinkChange) -> Line {
         LinkChange::AddAltName(_) => Line::of(&["ip", "link", "property", "add", "dev", name]),
         LinkChange::DeleteAltName(_) => Line::of(&["ip", "link", "property", "del", "dev", name]),
         LinkChange::Token(_) => Line::of(&["ip", "token", "set"]),
+        // Where frames go whose address has no entry: the address of zeroes.
+        LinkChange::AddRemote(_) => Line::of(&["bridge", "fdb", "append", NO_MAC, "dev", name]),
+        LinkChange::DeleteRemote(_) => Line::of(&["bridge", "fdb", "del", NO_MAC, "dev", name]),
         LinkChange::AddVlan { .. } => Line::of(&["bridge", "vlan", "add", "dev", name]),
         LinkChange::DeleteVlan { .. } => Line::of(&["bridge", "vlan", "del", "dev", name]),
         _ => Line::of(&["ip", "link", "set", "dev", name]),
@@ -238,6 +263,7 @@ fn set_link(name: &str, change: &LinkChange) -> Line {
             let words = [(vlan.pvid, "pvid"), (vlan.untagged, "untagged"), (*own, "self")];
             words.iter().filter(|(on, _)| *on).for_each(|(_, word)| line.add(&[word]));
         }
+        LinkChange::AddRemote(ip) | LinkChange::DeleteRemote(ip) => line.value("dst", ip),
         LinkChange::Up => line.add(&["up"]),
         LinkChange::Down => line.add(&["down"]),
         LinkChange::Rename(new) => line.add(&["name", new]),

@@ -237,6 +237,11 @@ impl State {
                     link.features.insert((*feature).to_owned(), *on);
                 }
             }
+            Action::Tune { name, settings } => {
+                if let Some(link) = self.links.get_mut(name) {
+                    extend(&mut link.tuning, settings);
+                }
+            }
             Action::WakeOnLan { name, on } => {
                 if let Some(link) = self.links.get_mut(name) {
                     link.wake_on_lan = Some(*on);
@@ -261,8 +266,8 @@ impl State {
 
     fn made(&mut self, new: &NewLink) {
         let parent_mtu = new.parent.as_ref().and_then(|p| self.links.get(p)).map(|p| p.mtu);
-        let settings = new.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let mut settings = few(settings);
+        let mut settings = BTreeMap::new();
+        extend(&mut settings, &new.settings);
         if new.kind == Kind::Bridge {
             settings.entry("vlan_filtering".to_owned()).or_insert(OptionValue::Bool(false));
         }
@@ -274,6 +279,7 @@ impl State {
             mac_origin: new.mac.map(|_| MacOrigin::Set),
             mtu: new.mtu.or(parent_mtu).unwrap_or(1500),
             parent: new.parent.clone(),
+            remotes: if new.kind == Kind::Vxlan { far_ends(|end| settings.get(end)) } else { Vec::new() },
             settings,
             vlans: (new.kind == Kind::Bridge).then(|| default_vlans(new.settings.get(DEFAULT_PVID))),
             ipv6: self.new_links_ipv6.clone(),
@@ -399,12 +405,17 @@ impl State {
                 link.mac_origin = Some(MacOrigin::Set);
             }
             LinkChange::Options { settings, .. } => {
-                link.settings
-                    .extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+                // The kernel puts the new far end in the place of the former one (vxlan_changelink).
+                let former = far_ends(|end| link.settings.get(end));
+                extend(&mut link.settings, settings);
+                if link.kind.is(Kind::Vxlan) && END_NAMES.iter().any(|end| settings.contains_key(end)) {
+                    link.remotes.retain(|ip| !former.contains(ip));
+                    link.remotes.extend(far_ends(|end| link.settings.get(end)));
+                }
             }
-            LinkChange::PortOptions { settings, .. } => {
-                link.port.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-            }
+            LinkChange::PortOptions { settings, .. } => extend(&mut link.port, settings),
+            LinkChange::AddRemote(ip) => link.remotes.push(*ip),
+            LinkChange::DeleteRemote(ip) => link.remotes.retain(|there| there != ip),
             LinkChange::Generation(generation) => link.generation = Some(*generation),
             LinkChange::Token(token) => link.token = Some(*token),
             LinkChange::AddVlan { vlan, .. } => link.vlans = Some(Table::of(link).with(*vlan).entries()),
@@ -643,6 +654,22 @@ impl State {
             link.ipv6.insert(option.to_owned(), number);
         }
     }
+}
+
+/// The options of a VXLAN for the far end that is not one of several.
+const END_NAMES: [&str; 2] = ["remote", "remote6"];
+
+/// The far ends in the options of a VXLAN: a group or zero is none.
+pub(super) fn far_ends<'a>(option: impl Fn(&str) -> Option<&'a OptionValue>) -> Vec<IpAddr> {
+    let far_end = |name: &&str| match option(name) {
+        Some(OptionValue::Ip(ip)) if !ip.is_unspecified() && !ip.is_multicast() => Some(*ip),
+        _ => None,
+    };
+    END_NAMES.iter().filter_map(far_end).collect()
+}
+
+fn extend(settings: &mut BTreeMap<String, OptionValue>, others: &BTreeMap<&'static str, OptionValue>) {
+    settings.extend(others.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
 }
 
 /// The table of a VRF.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use crate::inventory::{AddressEntry, Owed, RouteEntry, RuleEntry};
@@ -146,6 +146,13 @@ pub enum Action {
         feature: &'static str,
         /// On or off.
         on: bool,
+    },
+    /// Sets parameters of a NIC that one command of ethtool sets.
+    Tune {
+        /// The link.
+        name: String,
+        /// By the names of [`crate::model::attribute::NIC`].
+        settings: BTreeMap<&'static str, OptionValue>,
     },
     /// Turns wake-on-LAN by magic packet on or off (ethtool).
     WakeOnLan {
@@ -340,6 +347,10 @@ pub enum LinkChange {
     Generation(AddressGeneration),
     /// Token for addresses from router advertisements.
     Token(Ipv6Addr),
+    /// Adds a far end of a VXLAN.
+    AddRemote(IpAddr),
+    /// Removes a far end of a VXLAN.
+    DeleteRemote(IpAddr),
     /// Adds VLANs to a port of a bridge, or, with `own`, to the bridge itself.
     AddVlan {
         /// The VLANs.
@@ -425,6 +436,7 @@ impl Action {
             | Action::StableSecret { .. }
             | Action::Wireguard { .. }
             | Action::Feature { .. }
+            | Action::Tune { .. }
             | Action::WakeOnLan { .. }
             | Action::PutBack { .. }
             | Action::Refresh(_)
@@ -455,9 +467,10 @@ impl Action {
             | Action::DeleteRoute(_)
             | Action::AddRule(_)
             | Action::DeleteRule(_) => Means::Netlink,
-            Action::Wireguard { .. } | Action::Feature { .. } | Action::WakeOnLan { .. } => {
-                Means::GenericNetlink
-            }
+            Action::Wireguard { .. }
+            | Action::Feature { .. }
+            | Action::Tune { .. }
+            | Action::WakeOnLan { .. } => Means::GenericNetlink,
             Action::Sysctl { .. } | Action::StableSecret { .. } => Means::Sysctl,
             Action::WriteFile { .. } | Action::RemoveFile { .. } | Action::PutBack { .. } => Means::File,
             Action::Resolvconf { .. } => Means::Program,
@@ -477,10 +490,10 @@ impl Action {
         matches!(self, Action::Sysctl { key, .. } if key == "kernel/hostname")
     }
 
-    /// The step tunes a NIC but is not part of the network: offloads, wake-on-LAN. A driver that lacks them is no
+    /// The step tunes a NIC but is not part of the network: offloads, ring sizes, wake-on-LAN. A driver that lacks them is no
     /// reason to undo a network under `--strict`.
     pub fn is_tuning(&self) -> bool {
-        matches!(self, Action::Feature { .. } | Action::WakeOnLan { .. })
+        matches!(self, Action::Feature { .. } | Action::Tune { .. } | Action::WakeOnLan { .. })
     }
 
     /// The step only waits.
@@ -506,6 +519,7 @@ impl Action {
             | Action::SetLink { name, .. }
             | Action::Wireguard { name, .. }
             | Action::Feature { name, .. }
+            | Action::Tune { name, .. }
             | Action::WakeOnLan { name, .. } => Some(name),
             Action::AddAddress(entry) | Action::ReplaceAddress(entry) | Action::DeleteAddress(entry) => {
                 Some(&entry.link)

@@ -396,6 +396,78 @@ fn turning_wake_on_lan_off_without_support_is_no_step() {
     );
 }
 
+/// The addresses of a VXLAN's forwarding table for frames without an entry of their own, by bridge(8).
+fn far_ends(vxlan: &str) -> Vec<String> {
+    let output =
+        Command::new("bridge").args(["-j", "fdb", "show", "dev", vxlan]).output().expect("bridge(8)");
+    let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let of_all = |entry: &&Value| entry["mac"] == "00:00:00:00:00:00";
+    let entries = shown.as_array().into_iter().flatten().filter(of_all);
+    let mut ends: Vec<String> =
+        entries.map(|entry| entry["dst"].as_str().unwrap_or("-").to_owned()).collect();
+    ends.sort();
+    ends
+}
+
+/// As ifupdown2 has them. Whoever was a far end before is none any more.
+#[test]
+fn a_vxlan_with_several_far_ends() {
+    converges(
+        &[WIRE, &["link add vx8 type vxlan id 8 local 10.9.0.1 dstport 4789 remote 10.9.0.99"]].concat(),
+        "auto eth0
+iface eth0
+    address 10.9.0.1/24
+    ip-forward yes
+    ip6-forward on
+auto vx7
+iface vx7
+    vxlan-id 7
+    vxlan-remoteip 2001:db8::2 2001:db8::3 2001:db8::4
+auto vx8
+iface vx8
+    vxlan-id 8
+    vxlan-local-tunnelip 10.9.0.1
+    vxlan-remoteip 10.9.0.2 10.9.0.3
+auto vx9
+iface vx9 inet manual
+    pre-up ip link add vx9 type vxlan id 9 dstport 4789
+    up bridge fdb append 00:00:00:00:00:00 dev vx9 dst 10.9.0.2
+    up bridge fdb append 00:00:00:00:00:00 dev vx9 dst 10.9.0.3
+",
+        || {
+            assert_eq!(far_ends("vx7"), ["2001:db8::2", "2001:db8::3", "2001:db8::4"]);
+            assert_eq!(far_ends("vx8"), ["10.9.0.2", "10.9.0.3"]);
+            assert_eq!(far_ends("vx9"), ["10.9.0.2", "10.9.0.3"]);
+            for (family, of) in [("ipv4", "eth0"), ("ipv6", "eth0")] {
+                let path = format!("/proc/sys/net/{family}/conf/{of}/forwarding");
+                assert_eq!(std::fs::read_to_string(path).expect("a sysctl").trim(), "1", "{family}");
+            }
+        },
+    );
+}
+
+/// A driver that lacks a parameter is reported, and costs nothing else.
+#[test]
+fn parameters_that_a_driver_lacks_are_reported() {
+    alone(NETAPPLY.to_owned(), |program| {
+        make(WIRE);
+        let text = "auto eth0
+iface eth0
+    address 10.9.0.1/24
+    hardware-dma-ring-rx 512
+    ethernet-pause-rx on
+";
+        let output = described(&program, &["apply", "--no-verify", "--handoff", "none"], text);
+        let shown = said(&output);
+        assert!(
+            shown.contains("ethtool -G eth0 rx 512") || shown.contains("Operation not supported"),
+            "{shown}"
+        );
+        let addresses = ip_json("-4 address show dev eth0");
+        assert_eq!(addresses[0]["addr_info"][0]["local"], "10.9.0.1", "{shown}");
+    });
+}
+
 /// A link that carries the root file system is described in its current state: it is not changed, whatever else exists,
 /// not even while other links change.
 #[test]

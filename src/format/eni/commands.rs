@@ -33,6 +33,8 @@ pub(super) enum What {
     Make(Made),
     /// Options of an existing link, and its kind.
     Options(Made),
+    /// A far end of a VXLAN.
+    Remote(IpAddr),
     /// VLANs that are added to or removed from a port of a bridge, or the bridge itself.
     Vlans {
         vlan: PortVlan,
@@ -69,7 +71,7 @@ fn one(words: &[&str], at: Place) -> Option<Vec<Effect>> {
         "ip" => ip(arguments, at),
         "route" => old_route(arguments, at).map(alone),
         "ifconfig" => ifconfig(arguments),
-        "bridge" => bridge_vlan(arguments).map(alone),
+        "bridge" => bridge_vlan(arguments).or_else(|| far_end(arguments)).map(alone),
         "ifenslave" => enslave(arguments).map(alone),
         "brctl" => brctl(arguments).map(alone),
         "vconfig" => vconfig(arguments).map(alone),
@@ -157,6 +159,26 @@ fn bridge_vlan(words: &[&str]) -> Option<Effect> {
     }
     let is_range = vlan.first > 0 && vlan.first <= vlan.last && !(vlan.pvid && vlan.first < vlan.last);
     is_range.then_some(Effect { dev: Some(dev?), what: What::Vlans { vlan, adds } })
+}
+
+/// `bridge fdb append|add 00:00:00:00:00:00 dev NAME dst ADDRESS [self] [permanent]`, bridge(8): a far end of a VXLAN.
+fn far_end(words: &[&str]) -> Option<Effect> {
+    let (verb, words) = match words {
+        ["fdb", verb, "00:00:00:00:00:00", rest @ ..] => (*verb, rest),
+        _ => return None,
+    };
+    let (mut dev, mut end) = (None, None);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "dev" => dev = Some((*words.next()?).to_owned()),
+            "dst" => end = Some(words.next()?.parse().ok()?),
+            "self" | "permanent" => {}
+            _ => return None,
+        }
+    }
+    let adds = is(verb, "append") || is(verb, "add");
+    adds.then_some(Effect { dev: Some(dev?), what: What::Remote(end?) })
 }
 
 /// The name of a routing table in a command that would be supported with its number.
@@ -500,6 +522,7 @@ mod tests {
                     let PortVlan { first, last, pvid, untagged } = vlan;
                     format!("vlans{dev} {first}-{last} {adds} {pvid} {untagged}")
                 }
+                What::Remote(ip) => format!("far end {ip}{dev}"),
                 What::Nothing => format!("nothing{dev}"),
             }
         };
@@ -558,6 +581,10 @@ mod tests {
             (
                 "ip link add vx type vxlan id 5 remote 2001:db8::1 nolearning dstport 4789",
                 "make vxlan dev vx None {\"dstport\": Number(4789), \"id\": Number(5), \"learning\": Bool(false), \"remote6\": Ip(2001:db8::1)}",
+            ),
+            (
+                "bridge fdb append 00:00:00:00:00:00 dev vx dst 192.0.2.9 self permanent",
+                "far end 192.0.2.9 dev vx",
             ),
             (
                 "ip link add vy type vxlan id 6 tos 10 srcport 4000 5000",
@@ -619,6 +646,8 @@ mod tests {
             "bridge vlan add dev eth0",
             "bridge vlan show",
             "bridge fdb add 02:00:00:00:00:01 dev eth0",
+            "bridge fdb append 02:00:00:00:00:01 dev vx dst 192.0.2.9",
+            "bridge fdb del 00:00:00:00:00:00 dev vx dst 192.0.2.9",
             "ifconfig eth0 192.0.2.9/24 promisc",
             "ifconfig",
             "ip route add $NET via 192.0.2.1",

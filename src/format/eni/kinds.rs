@@ -244,19 +244,16 @@ fn vxlan(stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diagnostic>) -> bo
             words(&entry.value, &entry.key, diags).into_iter().map(|word| (entry.key.as_str(), word))
         })
         .collect();
-    if let [_, (key, second), ..] = all.as_slice() {
-        let message = format!(
-            "{key} {}: a VXLAN with several far ends needs forwarding entries, which are not set up",
-            second.value
-        );
-        let several = Diagnostic::new(Code::Unsupported, second.at, message);
-        diags.push(several.hint("only the first one is used"));
+    let mut ends: Vec<Located<IpAddr>> =
+        all.iter().filter_map(|(key, word)| ip(&Node::scalar(word.value, word.at), key, diags)).collect();
+    ends.dedup_by_key(|end| end.value);
+    // A group, else the first one, is an option of the link, which decides the family.
+    let first = ends.iter().position(|end| end.value.is_multicast()).unwrap_or(0);
+    if first < ends.len() {
+        let remote = ends.remove(first);
+        set(link, &end("remote", remote.value), OptionValue::Ip(remote.value), remote.at);
     }
-    if let Some((key, word)) = all.first() {
-        if let Some(remote) = ip(&Node::scalar(word.value, word.at), key, diags) {
-            set(link, &end("remote", remote.value), OptionValue::Ip(remote.value), remote.at);
-        }
-    }
+    link.remotes = ends;
     true
 }
 

@@ -8,7 +8,8 @@ use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::debian::{Method, desired_mac, subnet};
 use crate::format::keys::Fields;
 use crate::format::tree::{Duplicate, Entry, Node, Value};
-use crate::format::value::{bad, boolean, mac, mtu, number, text, words};
+use crate::format::value::{bad, boolean, mac, mtu, number, set_option, text, words};
+use crate::model::attribute;
 use crate::model::{Activation, DesiredMac, Dynamic, Family, Kind, Link, Located, Place};
 
 /// A stanza.
@@ -191,10 +192,18 @@ impl<'a> Stanza<'a> {
         if let Some(node) = fields.get("hwaddress").or(fields.get("hwaddr")) {
             hwaddress(node, link, diags);
         }
-        for (key, feature) in OFFLOADS {
+        for (key, feature) in OFFLOADS.iter().chain(OFFLOADS_OF_IFUPDOWN2) {
             let Some(on) = fields.get(key).and_then(|node| boolean(node, key, diags)) else { continue };
             link.features.extend(feature.iter().map(|feature| (*feature, on)));
         }
+        for (key, name) in PARAMETERS {
+            if let (Some(node), Some(row)) = (fields.get(key), attribute::parameter(name)) {
+                set_option(&mut link.tuning, row, node, key, diags);
+            }
+        }
+        let mut forward = |key| fields.get(key).and_then(|node| boolean(node, key, diags));
+        link.forwarding = forward("ip-forward").or(link.forwarding);
+        link.ipv6.forwarding = forward("ip6-forward").or(link.ipv6.forwarding);
         if let Some(node) = fields.get("ethernet-wol") {
             wake_on_lan(node, link, diags);
         }
@@ -246,6 +255,53 @@ pub(crate) const OFFLOADS: &[(&str, &[&str])] = &[
     ("offload-gso", &["tx-generic-segmentation"]),
     ("offload-gro", &["rx-gro"]),
     ("offload-lro", &["rx-lro"]),
+];
+
+/// ifupdown2's names for the same.
+const OFFLOADS_OF_IFUPDOWN2: &[(&str, &[&str])] = &[
+    ("rx-offload", &["rx-checksum"]),
+    ("tx-offload", &["tx-checksumming"]),
+    ("tso-offload", &["tx-tcp-segmentation", "tx-tcp6-segmentation"]),
+    ("gso-offload", &["tx-generic-segmentation"]),
+    ("gro-offload", &["rx-gro"]),
+    ("lro-offload", &["rx-lro"]),
+];
+
+/// The options of Debian's ethtool package and of ifupdown2, and the parameters of [`attribute::NIC`] for them.
+pub(crate) const PARAMETERS: &[(&str, &str)] = &[
+    ("link-autoneg", "autoneg"),
+    ("ethernet-autoneg", "autoneg"),
+    ("link-speed", "speed"),
+    ("link-duplex", "duplex"),
+    ("ethernet-pause-autoneg", "pause-autoneg"),
+    ("ethernet-pause-rx", "pause-rx"),
+    ("ethernet-pause-tx", "pause-tx"),
+    ("hardware-dma-ring-rx", "ring-rx"),
+    ("hardware-dma-ring-rx-mini", "ring-rx-mini"),
+    ("hardware-dma-ring-rx-jumbo", "ring-rx-jumbo"),
+    ("hardware-dma-ring-tx", "ring-tx"),
+    ("hardware-irq-coalesce-adaptive-rx", "coalesce-adaptive-rx"),
+    ("hardware-irq-coalesce-adaptive-tx", "coalesce-adaptive-tx"),
+    ("hardware-irq-coalesce-pkt-rate-high", "coalesce-pkt-rate-high"),
+    ("hardware-irq-coalesce-pkt-rate-low", "coalesce-pkt-rate-low"),
+    ("hardware-irq-coalesce-rx-frames", "coalesce-rx-frames"),
+    ("hardware-irq-coalesce-rx-frames-high", "coalesce-rx-frames-high"),
+    ("hardware-irq-coalesce-rx-frames-irq", "coalesce-rx-frames-irq"),
+    ("hardware-irq-coalesce-rx-frames-low", "coalesce-rx-frames-low"),
+    ("hardware-irq-coalesce-rx-usecs", "coalesce-rx-usecs"),
+    ("hardware-irq-coalesce-rx-usecs-high", "coalesce-rx-usecs-high"),
+    ("hardware-irq-coalesce-rx-usecs-irq", "coalesce-rx-usecs-irq"),
+    ("hardware-irq-coalesce-rx-usecs-low", "coalesce-rx-usecs-low"),
+    ("hardware-irq-coalesce-sample-interval", "coalesce-sample-interval"),
+    ("hardware-irq-coalesce-stats-block-usecs", "coalesce-stats-block-usecs"),
+    ("hardware-irq-coalesce-tx-frames", "coalesce-tx-frames"),
+    ("hardware-irq-coalesce-tx-frames-high", "coalesce-tx-frames-high"),
+    ("hardware-irq-coalesce-tx-frames-irq", "coalesce-tx-frames-irq"),
+    ("hardware-irq-coalesce-tx-frames-low", "coalesce-tx-frames-low"),
+    ("hardware-irq-coalesce-tx-usecs", "coalesce-tx-usecs"),
+    ("hardware-irq-coalesce-tx-usecs-high", "coalesce-tx-usecs-high"),
+    ("hardware-irq-coalesce-tx-usecs-irq", "coalesce-tx-usecs-irq"),
+    ("hardware-irq-coalesce-tx-usecs-low", "coalesce-tx-usecs-low"),
 ];
 
 /// ethtool's letters for wake-up events: `g` is the magic packet, `d` nothing.

@@ -40,6 +40,7 @@ fn ipv4(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
         return;
     }
     addresses(link, fields, Family::V4, diags);
+    link.forwarding = switch(fields, "forwarding", diags);
     let Some(dhcp) = switch(fields, "dhcp", diags).filter(|dhcp| dhcp.value) else { return };
     link.dynamic.push(Located::new(Dynamic::Dhcp4, dhcp.at));
     let message = format!(
@@ -49,14 +50,11 @@ fn ipv4(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     diags.push(Diagnostic::new(Code::LeftToOthers, dhcp.at, message));
     dhcp_options(&mut link.dhcp4, fields, diags);
     if let Some(node) = fields.get("dhcp-client-id") {
-        match text(node, "dhcp-client-id", diags).map(str::to_ascii_lowercase).as_deref() {
+        let id = value::sent(node, "dhcp-client-id", diags);
+        match id.map(str::to_ascii_lowercase).as_deref() {
             Some("ll") | None => {}
             Some("iaid+duid") => link.dhcp4.duid = true,
-            Some(_) => diags.push(
-                bad(Code::Unsupported, node, "dhcp-client-id", "only ll and iaid+duid are sent")
-                    .severity(Severity::Warning)
-                    .hint("the server sees 01 and the MAC address"),
-            ),
+            Some(_) => link.dhcp4.client_id = id.map(value::client_id),
         }
     }
 }
@@ -102,6 +100,7 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
         return;
     }
     addresses(link, fields, Family::V6, diags);
+    link.ipv6.forwarding = switch(fields, "forwarding", diags);
     let dhcp = switch(fields, "dhcp", diags);
     let autoconf = switch(fields, "autoconf", diags);
     if let Some(dhcp) = dhcp.filter(|dhcp| dhcp.value) {
@@ -115,7 +114,8 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     if takes {
         link.dynamic.push(Located::new(Dynamic::RouterAdvertisements, at));
     }
-    if takes || on.is_some() || autoconf.is_some() || !link.addresses.is_empty() {
+    let is_static = link.addresses.iter().any(|address| address.net.addr().is_ipv6());
+    if takes || on.is_some() || autoconf.is_some() || is_static {
         link.ipv6.accept_ra = Some(Located::new(takes, at));
     }
     link.ipv6.generation = fields.get("addr-gen-mode").and_then(|node| generation(node, diags));

@@ -30,6 +30,9 @@ pub(in crate::format) const OBJECTS: &[&Object] = &[
     &TUNNEL,
     &ETHERNET,
     &ETHTOOL,
+    &RING,
+    &COALESCE,
+    &PAUSE,
     &ROUTES,
     &ROUTE,
     &RULES,
@@ -94,7 +97,7 @@ pub(super) static INTERFACE: Object = Object {
         key("infiniband", Applied, "InfiniBand settings"),
         key("ip-tunnel", Applied, "settings of a tunnel"),
         key("ethernet", Applied, "Ethernet settings"),
-        key("ethtool", Applied, "offloads"),
+        key("ethtool", Applied, "offloads, ring sizes, interrupt coalescing, flow control"),
         key("lldp", NoEffect, "LLDP needs a daemon"),
         key("profile-name", NoEffect, "it is NetworkManager's name of the profile"),
         key("description", NoEffect, "it is for people"),
@@ -126,10 +129,14 @@ const IP: &[Key] = &[
     key("auto-route-metric", Applied, "metric of the routes that it gets"),
     key("auto-route-table-id", Applied, "254 or 0, the main table: no other one"),
     key("allow-extra-address", NoEffect, "it is for nmstate's own verification"),
-    key("forwarding", Unsupported, "forwarding is not switched per link: set the sysctl in the image"),
+    key("forwarding", Applied, "packets that come in by it are forwarded"),
 ];
 
-const IPV4_ONLY: &[Key] = &[key("dhcp-client-id", Applied, "ll (by the MAC address) or iaid+duid")];
+const IPV4_ONLY: &[Key] = &[key(
+    "dhcp-client-id",
+    Applied,
+    "ll (by the MAC address), iaid+duid, bytes in hex with colons, or text",
+)];
 const IPV6_ONLY: &[Key] = &[
     key("autoconf", Applied, "addresses and routes by router advertisements"),
     key("addr-gen-mode", Applied, "eui64 or stable-privacy"),
@@ -374,25 +381,72 @@ pub(super) static TUNNEL: Object = Object {
     ],
 };
 
-const SPEED: &str = "the NIC negotiates";
-
 pub(super) static ETHERNET: Object = Object {
     name: "ethernet",
     keys: &[
         key("sr-iov", Unsupported, "other tools create virtual functions"),
-        key("auto-negotiation", Applied, "true, the drivers' default: false is unsupported"),
-        key("speed", LeftToOthers, SPEED),
-        key("duplex", LeftToOthers, SPEED),
+        key("auto-negotiation", Applied, "false: the speed and duplex given are forced"),
+        key("speed", Applied, "Mb/s; with auto-negotiation what is offered"),
+        key("duplex", Applied, "full or half"),
     ],
+};
+
+const TUNED: &str = "as ethtool sets it";
+
+pub(super) static RING: Object = Object {
+    name: "ring",
+    keys: &[
+        key("rx", Applied, TUNED),
+        key("rx-max", NoEffect, QUERY),
+        key("rx-jumbo", Applied, TUNED),
+        key("rx-jumbo-max", NoEffect, QUERY),
+        key("rx-mini", Applied, TUNED),
+        key("rx-mini-max", NoEffect, QUERY),
+        key("tx", Applied, TUNED),
+        key("tx-max", NoEffect, QUERY),
+    ],
+};
+
+pub(super) static COALESCE: Object = Object {
+    name: "coalesce",
+    keys: &[
+        key("adaptive-rx", Applied, TUNED),
+        key("adaptive-tx", Applied, TUNED),
+        key("pkt-rate-high", Applied, TUNED),
+        key("pkt-rate-low", Applied, TUNED),
+        key("rx-frames", Applied, TUNED),
+        key("rx-frames-high", Applied, TUNED),
+        key("rx-frames-irq", Applied, TUNED),
+        key("rx-frames-low", Applied, TUNED),
+        key("rx-usecs", Applied, TUNED),
+        key("rx-usecs-high", Applied, TUNED),
+        key("rx-usecs-irq", Applied, TUNED),
+        key("rx-usecs-low", Applied, TUNED),
+        key("sample-interval", Applied, TUNED),
+        key("stats-block-usecs", Applied, TUNED),
+        key("tx-frames", Applied, TUNED),
+        key("tx-frames-high", Applied, TUNED),
+        key("tx-frames-irq", Applied, TUNED),
+        key("tx-frames-low", Applied, TUNED),
+        key("tx-usecs", Applied, TUNED),
+        key("tx-usecs-high", Applied, TUNED),
+        key("tx-usecs-irq", Applied, TUNED),
+        key("tx-usecs-low", Applied, TUNED),
+    ],
+};
+
+pub(super) static PAUSE: Object = Object {
+    name: "pause",
+    keys: &[key("autoneg", Applied, TUNED), key("rx", Applied, TUNED), key("tx", Applied, TUNED)],
 };
 
 pub(super) static ETHTOOL: Object = Object {
     name: "ethtool",
     keys: &[
         key("feature", Applied, "offloads, by the kernel's or ethtool's names"),
-        key("pause", Unsupported, "flow control stays as it is"),
-        key("coalesce", Unsupported, "interrupt coalescing stays as it is"),
-        key("ring", Unsupported, "ring sizes stay as they are"),
+        key("pause", Applied, "flow control"),
+        key("coalesce", Applied, "interrupt coalescing"),
+        key("ring", Applied, "ring sizes"),
         key("fec", Unsupported, "forward error correction stays as it is"),
     ],
 };

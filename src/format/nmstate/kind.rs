@@ -9,7 +9,7 @@ use crate::format::tree::{Node, Value as Tree};
 use crate::format::value::{
     self, Mode, bad, bond_option, boolean, ends, feature, hop_limits, one_of, set, set_option, try_ip,
 };
-use crate::model::attribute::{self, OptionValue};
+use crate::model::attribute::{self, NIC, OptionValue};
 use crate::model::{Family, Kind, Link, Located};
 
 /// Modes of tunnels that nmstate has.
@@ -52,7 +52,7 @@ pub(super) fn read(
             let node = own.as_ref().and_then(|own| own.get("peer"));
             let Some(node) = node else { return missing(link, "veth.peer", diags) };
             link.peer = text(node, "peer", diags).map(|id| Located::new(id.to_owned(), node.at));
-            ethernet(fields, diags);
+            ethernet(link, fields, diags);
         }
         Kind::Macvlan => {
             let own = mapping(&keys::MACVLAN);
@@ -63,7 +63,7 @@ pub(super) fn read(
                 infiniband(link, &own, diags)?;
             }
         }
-        Kind::Physical => ethernet(fields, diags),
+        Kind::Physical => ethernet(link, fields, diags),
         Kind::Dummy => {}
         _ => {
             let own = mapping(&keys::TUNNEL);
@@ -266,15 +266,28 @@ fn tunnel(link: &mut Link, own: Option<Fields<'_>>, diags: &mut Vec<Diagnostic>)
     Some(())
 }
 
-fn ethernet(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
+fn ethernet(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     let Some(own) = below(fields, "ethernet", &keys::ETHERNET, diags) else { return };
-    let why = "the NIC negotiates: a fixed speed is not set";
-    only(&own, "auto-negotiation", |word| attribute::boolean(word) == Some(true), why, diags);
+    for (key, name) in [("auto-negotiation", "autoneg"), ("speed", "speed"), ("duplex", "duplex")] {
+        if let (Some(node), Some(row)) = (own.get(key), attribute::parameter(name)) {
+            set_option(&mut link.tuning, row, node, key, diags);
+        }
+    }
 }
 
-/// Offloads.
+/// Offloads, ring sizes, interrupt coalescing and flow control.
 pub(super) fn ethtool(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     let Some(own) = below(fields, "ethtool", &keys::ETHTOOL, diags) else { return };
+    let groups = [("ring", &keys::RING), ("coalesce", &keys::COALESCE), ("pause", &keys::PAUSE)];
+    for (group, object) in groups {
+        let Some(fields) = below(&own, group, object, diags) else { continue };
+        for row in NIC.iter().flat_map(|group| group.rows) {
+            let key = row.name.strip_prefix(group).and_then(|rest| rest.strip_prefix('-'));
+            if let Some((key, node)) = key.and_then(|key| Some((key, fields.get(key)?))) {
+                set_option(&mut link.tuning, row, node, key, diags);
+            }
+        }
+    }
     let Some(node) = own.get("feature") else { return };
     let Tree::Map(entries) = &node.value else {
         let message =

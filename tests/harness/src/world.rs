@@ -185,7 +185,7 @@ impl Description {
         let report: Value = serde_json::from_slice(&output.stdout).map_err(|_| said(&output))?;
         let applied = &report["applied"];
         let failed = applied["failed"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let refused = failed.iter().filter(|step| !wakes(step["step"].as_str().unwrap_or_default()));
+        let refused = failed.iter().filter(|step| !needs_hardware(step["step"].as_str().unwrap_or_default()));
         if refused.count() > 0 || !matches!(output.status.code(), Some(0 | 1 | 5)) {
             return Err(format!("netapply apply: {} {applied:#}", output.status));
         }
@@ -196,7 +196,7 @@ impl Description {
     /// The steps of a second run; empty if there are none.
     pub fn left_to_do(&self) -> Result<String, String> {
         let script = self.plan(&["--format", "sh"])?;
-        let lines = script.lines().filter(|line| !line.starts_with('#') && !wakes(line));
+        let lines = script.lines().filter(|line| !line.starts_with('#') && !needs_hardware(line));
         let lines: String = lines.map(|line| format!("{line}\n")).collect();
         // An inventory lacks what is read only for described links.
         let recorded = Path::new(RECORDED).exists();
@@ -238,7 +238,7 @@ impl Description {
     /// Runs the equivalent script.
     pub fn script(&self) -> Result<String, String> {
         let script = self.plan(&["--format", "sh"])?;
-        let lines: Vec<&str> = script.lines().filter(|line| !wakes(line)).collect();
+        let lines: Vec<&str> = script.lines().filter(|line| !needs_hardware(line)).collect();
         fs::write("/run/script", lines.join("\n")).map_err(|e| e.to_string())?;
         let mut shell = Command::new("sh");
         let output = shell.args(["-e", "/run/script"]).current_dir(&self.case).output();
@@ -256,7 +256,8 @@ impl Description {
     }
 }
 
-/// A step that no stand-in can do: a veth cannot wake a machine. The line for ethtool(8) is run in wake.rs.
-fn wakes(line: &str) -> bool {
-    line.starts_with("ethtool -s ")
+/// A step that no stand-in can do: a veth cannot wake a machine, and has no rings. The lines for ethtool(8) are run in
+/// wake.rs.
+fn needs_hardware(line: &str) -> bool {
+    ["-s", "-G", "-C", "-A"].iter().any(|flag| line.starts_with(&format!("ethtool {flag} ")))
 }
