@@ -1,13 +1,14 @@
 //! Parameters of the kernel command line for dracut, dracut.cmdline(7): an address of each family, routes, name servers,
 //! bonds, VLANs and bridges.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::debian::Called;
 use super::{
     File, Losses, Names, Part, expressible, lacking, lacking_address, lacking_dhcp, lacking_ipv6,
-    lacking_route, machine_rules, other_protocol, whole_resolver,
+    lacking_match, lacking_route, machine_rules, other_protocol, whole_resolver,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::{self, Form, OptionValue};
@@ -28,12 +29,23 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
         host_name: desired.host_name.as_ref().map(|name| name.value.as_str()),
         words: vec!["rd.neednet=1".to_owned()],
     };
+    let named: HashSet<&str> = links
+        .iter()
+        .flat_map(|link| link.members.iter().chain(&link.parent))
+        .map(|other| other.value.as_str())
+        .collect();
     for link in &links {
+        let before = writer.words.len();
         writer.link(link, losses);
+        if writer.words.len() == before && !named.contains(link.id.as_str()) {
+            let what = "no parameter brings up a link without an address: it is not named";
+            losses.differs(link, Part::Kind, link.at, what);
+        }
     }
     let resolver = whole_resolver(desired, &links);
     for server in &resolver.servers {
-        writer.words.push(format!("nameserver={}", bracketed(server.value)));
+        // It has no other part, so dracut takes it as it is.
+        writer.words.push(format!("nameserver={}", server.value));
     }
     if let Some(domain) = resolver.search.first() {
         let message = "the command line has no search domains, left out";
@@ -170,6 +182,7 @@ impl Writer<'_> {
 
     fn nic(&mut self, link: &Link, name: &str, losses: &mut Losses) {
         lacking(link, &[Part::Settings], losses);
+        lacking_match(link, losses);
         if let Some(mac) = link.select.mac {
             self.words.push(format!("ifname={name}:{}", mac.value));
             if !matches!(&link.naming, Naming::Set(own) if own.value.as_str() == name) {

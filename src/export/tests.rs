@@ -325,6 +325,27 @@ fn output_is_read_back_unchanged_or_reported() {
     assert!(written > 100, "{written}");
 }
 
+/// dracut writes it to resolv.conf as it is.
+#[test]
+fn a_name_server_on_the_command_line_has_no_brackets() {
+    let text = "network: {version: 2, ethernets: {eth0: {addresses: ['2001:db8::2/64'],
+        nameservers: {addresses: ['2001:db8::53']}}}}";
+    let parsed = parse(vec![("x".to_owned(), text.to_owned())]);
+    let written = export(Tool::Cmdline, &parsed.desired, &resolved(&parsed.desired)).files.remove(0).text;
+    assert!(written.contains("ip=[2001:db8::2]") && written.contains("nameserver=2001:db8::53"), "{written}");
+}
+
+#[test]
+fn a_link_that_no_parameter_names_is_reported() {
+    let text = "network: {version: 2, ethernets: {eth0: {}, eth1: {}},
+        bonds: {bond0: {interfaces: [eth1], dhcp4: true, parameters: {mode: active-backup}}}}";
+    let parsed = parse(vec![("x".to_owned(), text.to_owned())]);
+    let exported = export(Tool::Cmdline, &parsed.desired, &resolved(&parsed.desired));
+    let unnamed: Vec<&str> =
+        exported.losses.iter().filter(|l| l.part == Part::Kind).map(|l| l.link.as_str()).collect();
+    assert_eq!(unnamed, ["eth0"], "{:?}", exported.losses);
+}
+
 #[test]
 fn a_client_id_is_reported_lost_for_tools_without_one() {
     let mut link = Link::new("eth0", Kind::Physical, Place::NONE);
