@@ -16,11 +16,12 @@ use std::collections::{HashMap, HashSet};
 use super::debian::{Draft, bond_setting, bridge_option, list, made, nic, port_option};
 use super::keys::report;
 use super::tree::{Entry, Node, Value};
-use super::value::words;
+use super::value::{interface_address, words};
 use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::model::attribute::OptionValue;
 use crate::model::{
-    Activation, Address, Desired, DesiredMac, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Place,
-    Settings, attribute, fits,
+    Activation, Address, AddressGeneration, Desired, DesiredMac, Kind, Link, LinkRef, Located, MacAddr,
+    NamePattern, Place, Settings, attribute, fits,
 };
 use commands::{Effect, What};
 pub(super) use lines::tree;
@@ -234,11 +235,46 @@ impl Reader {
                 key if is_bridge(key) => port_option(entry, link, &mut self.draft, diags),
                 "requires" => self.requires(entry, stanza, link, diags),
                 "gre-dev" => self.needs(entry, link, diags),
+                "address-virtual" => self.virtual_addresses(stanza, entry, link, diags),
                 "use" => used(entry, diags),
                 "up" | "post-up" | "pre-up" => self.command(stanza, entry, link, diags),
                 _ => {}
             }
         }
+    }
+
+    /// `address-virtual [MAC] ADDRESS…` of ifupdown2: a macvlan with the addresses that several routers share.
+    fn virtual_addresses(
+        &mut self,
+        stanza: &Stanza,
+        entry: &Entry,
+        link: &Link,
+        diags: &mut Vec<Diagnostic>,
+    ) {
+        let all = words(&entry.value, &entry.key, diags);
+        let name = (0..).map(|n| format!("{}-v{n}", link.id)).find(|name| !self.made.contains(name));
+        let Some(name) = name.filter(|_| !all.is_empty()) else { return };
+        let mut made = made(&Node::scalar(&name, entry.key_at), Kind::Macvlan, diags);
+        made.parent = Some(Located::new(link.id.clone(), entry.key_at));
+        if let Some(row) = attribute::of(Kind::Macvlan, "mode") {
+            made.settings.set(row, OptionValue::Text("private".to_owned()), entry.key_at);
+        }
+        for word in all {
+            let node = Node::scalar(word.value, word.at);
+            match word.value.parse() {
+                Ok(mac) => made.mac = Some(Located::new(DesiredMac::Is(mac), word.at)),
+                Err(_) => made.addresses.extend(interface_address(&node, &entry.key, None, diags)),
+            }
+        }
+        let addrgen = stanza.get("address-virtual-ipv6-addrgen");
+        if let Some(off) = addrgen.filter(|node| node.text().and_then(attribute::boolean) == Some(false)) {
+            made.ipv6.generation = Some(Located::new(AddressGeneration::None, off.at));
+        }
+        let vrf = stanza.get("vrf").and_then(|node| words(node, "vrf", diags).into_iter().next());
+        let member = Located::new(name.clone(), entry.key_at);
+        self.in_vrf.extend(vrf.map(|vrf| (Located::new(vrf.value.to_owned(), vrf.at), member)));
+        self.made.insert(name);
+        self.draft.add(made);
     }
 
     /// `requires eth0 eth1` of ifupdown-ng: the members of a bond or bridge that does not name them otherwise; any
