@@ -596,7 +596,8 @@ impl State {
 
     /// An address takes its connected route with it, and the secondary addresses of its subnet unless the kernel
     /// promotes them. An IPv4 route is removed if the machine no longer has its preferred source, whatever link it is
-    /// on (fib_sync_down_addr); an IPv6 route of the link loses the source (fib6_remove_prefsrc).
+    /// on (fib_sync_down_addr); an IPv6 route loses the source (fib6_remove_prefsrc: seen on 6.18 on any link; where the
+    /// kernel keeps it, it is set to what it is).
     fn address_deleted(&mut self, entry: &AddressEntry) {
         let subnet = entry.net.trunc();
         let ip = entry.net.addr();
@@ -617,7 +618,7 @@ impl State {
         for key in keys {
             let Some(routes) = self.routes.get_mut(&key) else { continue };
             for route in routes.iter_mut().filter(|r| ip.is_ipv6() && r.source == Some(ip)) {
-                if route.links().any(|link| link == entry.link) {
+                if !is_elsewhere || route.links().any(|link| link == entry.link) {
                     self.lost_routes.push(route.clone());
                     route.source = None;
                 }

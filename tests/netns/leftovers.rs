@@ -447,6 +447,8 @@ fn routes_with_a_source_on_another_link_survive_its_recreated_address() {
             "route add 203.0.113.0/24 via 10.2.0.1 dev n1 onlink src 10.1.0.2 proto static",
             "route add 198.18.0.0/24 dev n0 src 10.2.0.2 proto 77",
             "route add 198.18.1.0/24 dev n1 src 10.1.0.2 proto 77 table 200",
+            "-6 route add 2001:db8:7::/64 via 2001:db8:1::1 dev n0 src 2001:db8:2::2 proto static",
+            "-6 route add 2001:db8:9::/64 dev n0 src 2001:db8:2::2 proto 77",
         ],
         BOTH,
         || {
@@ -455,7 +457,11 @@ fn routes_with_a_source_on_another_link_survive_its_recreated_address() {
             assert_eq!(way_to("203.0.113.9"), "n1 10.2.0.1 10.1.0.2");
             assert_eq!(way_to("198.18.0.9"), "n0 - 10.2.0.2");
             assert_eq!(ip_json("route show table 200")[0]["prefsrc"], "10.1.0.2");
-            for (to, source) in [("2001:db8:7::/64", "2001:db8:2::2"), ("2001:db8:8::/64", "2001:db8:1::2")] {
+            for (to, source) in [
+                ("2001:db8:7::/64", "2001:db8:2::2"),
+                ("2001:db8:8::/64", "2001:db8:1::2"),
+                ("2001:db8:9::/64", "2001:db8:2::2"),
+            ] {
                 assert_eq!(ip_json(&format!("-6 route show {to}"))[0]["prefsrc"], source, "{to}");
             }
         },
