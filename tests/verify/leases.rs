@@ -655,6 +655,8 @@ fn a_server_that_refuses_is_the_cause() {
         let first = server(600);
         let path = description("dhcp4: true");
         exits(0, &format!("{APPLY} {path}"));
+        let _service = renewing();
+        until("the service has the lease", || eth0().state == "BOUND");
         drop(first);
         ip("-n other address flush dev port0");
         ip("-n other address add 198.51.100.1/24 dev port0");
@@ -668,10 +670,15 @@ fn a_server_that_refuses_is_the_cause() {
         command.args(["--dhcp-leasefile=/run/dnsmasq4.leases", "--pid-file=/run/dnsmasq4.pid"]);
         let _server = start(&mut command);
         until("the server has started", || Path::new("/run/dnsmasq4.pid").exists());
-        // What is on the link counts as confirmed.
-        ip("address flush dev eth0");
-        let shown = screen(path);
-        assert!(shown.contains("[dhcp-refuses]") && shown.contains("192.0.2.50"), "{shown}");
+        // After the carrier was gone the lease has to be confirmed.
+        ip("link set eth0 down");
+        until("the service notices", || eth0().state == "DOWN");
+        ip("link set eth0 up");
+        until("the server refuses", || eth0().account.refused.is_some());
+        let shown = netapply("verify");
+        let shown = String::from_utf8_lossy(&[shown.stdout, shown.stderr].concat()).into_owned();
+        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("server 198.51.100.1 refuses 192.0.2.50 (proved) [lease-expired]"), "{shown}");
     });
 }
 
