@@ -99,6 +99,8 @@ fn the_package_holds_what_a_build_needs() {
         "LICENSE-APACHE",
         "LICENSE-MIT",
         "README.md",
+        "build.rs",
+        "linker.ld",
     ];
     let needless: Vec<&&str> =
         listed.iter().filter(|path| !path.starts_with("src/") && !BESIDE.contains(path)).collect();

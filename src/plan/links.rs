@@ -289,17 +289,19 @@ impl Planner<'_> {
         larger.into_iter().chain(usual).max().filter(|mtu| *mtu > there)
     }
 
-    /// The described links above one, over VLANs and macvlans only: none can have a larger MTU than its parent.
+    /// The described links above one, over VLANs and macvlans only: none can have a larger MTU than its parent. The kernel
+    /// stacks eight at most (`MAX_NEST_DEV`, netdevice.h).
     fn stacked_on(&self, link: &ResolvedLink) -> Vec<&ResolvedLink> {
+        const LEVELS: usize = 8;
         let children = |link: &ResolvedLink| {
             let above = self.described_above.get(link.name.as_str()).into_iter().flatten();
             above.copied().filter(|above| matches!(above.desired.kind, Kind::Vlan | Kind::Macvlan))
         };
-        let mut found: Vec<&ResolvedLink> = children(link).collect();
-        let mut at = 0;
-        while let Some(above) = found.get(at).copied() {
-            found.extend(children(above));
-            at += 1;
+        let mut level: Vec<&ResolvedLink> = children(link).collect();
+        let mut found = Vec::new();
+        for _ in 0..LEVELS {
+            found.extend_from_slice(&level);
+            level = level.into_iter().flat_map(children).collect();
         }
         found
     }

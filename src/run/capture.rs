@@ -210,7 +210,13 @@ impl Look<'_> {
         } else {
             out.naming = IfName::new(&link.name).map_or(Naming::Generate, |name| Naming::Set(located(name)));
             out.settings = settings(kind, &link.settings);
+            let is_option = |ip: &&IpAddr| {
+                ["remote", "remote6"].iter().any(|name| link.settings.get(*name) == Some(&OptionValue::Ip(**ip)))
+            };
+            out.remotes = link.remotes.iter().filter(|ip| !is_option(ip)).copied().map(located).collect();
         }
+        out.forwarding = self.forwards("ipv4", &link.ipv4);
+        out.ipv6.forwarding = self.forwards("ipv6", &link.ipv6);
         let controller = link.controller.as_deref().and_then(|name| self.by_name.get(name));
         let of = controller.and_then(|controller| controller.kind.known());
         out.port = of.map(|of| port(of, &link.port)).unwrap_or_default();
@@ -264,6 +270,13 @@ impl Look<'_> {
         };
         let other = Some(link.mtu).filter(|mtu| Some(*mtu) != usual);
         other.and_then(|mtu| Mtu::new(mtu.into()).ok()).map(located)
+    }
+
+    /// Whether packets that come in by a link are forwarded, if that is not so for the whole machine.
+    fn forwards(&self, family: &str, link: &BTreeMap<String, i64>) -> Option<Located<bool>> {
+        let all = self.inventory.sysctls.get(&format!("net/{family}/conf/all/forwarding"));
+        let own = *link.get("forwarding")?;
+        (own != 0 && *all.unwrap_or(&0) == 0).then(|| located(true))
     }
 
     /// The addresses that somebody configured, and what brings the others.
