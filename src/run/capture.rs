@@ -211,7 +211,9 @@ impl Look<'_> {
             out.naming = IfName::new(&link.name).map_or(Naming::Generate, |name| Naming::Set(located(name)));
             out.settings = settings(kind, &link.settings);
             let is_option = |ip: &&IpAddr| {
-                ["remote", "remote6"].iter().any(|name| link.settings.get(*name) == Some(&OptionValue::Ip(**ip)))
+                ["remote", "remote6"]
+                    .iter()
+                    .any(|name| link.settings.get(*name) == Some(&OptionValue::Ip(**ip)))
             };
             out.remotes = link.remotes.iter().filter(|ip| !is_option(ip)).copied().map(located).collect();
         }

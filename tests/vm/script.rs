@@ -88,6 +88,7 @@ const NOT_HERE: &[(&str, &str)] = &[
         "eni/links-made-by-commands",
         "its bridge has the lowest address of its ports, and one of them is random",
     ),
+    ("eni/vxlan-with-several-far-ends", "what stands in for its NICs is no VXLAN"),
     ("netplan/error-keys-in-another-place", "the kernel refuses its route: no link has the source address"),
     ("netplan/infiniband", INFINIBAND),
     ("netplan/nic-leaves-an-undescribed-bridge", "what stands in for its NICs is in no bridge"),
