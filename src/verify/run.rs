@@ -47,6 +47,9 @@ const READ: Duration = Duration::from_millis(50);
 const OWNER: Duration = Duration::from_secs(5);
 /// After how long an observation is repeated before the verdict.
 const FRESH: Duration = Duration::from_secs(3);
+/// How old the last comparison of machine and description may be at the end. Name servers of a lease are written after its
+/// address is there, and nothing announces that.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 /// Facts that come within this time are judged together.
 const COALESCE: Duration = Duration::from_millis(5);
 /// How many facts are taken before the clock is read again.
@@ -126,7 +129,7 @@ pub(super) async fn run(
             }
         }
     }
-    if end == End::Known && (run.changed || run.start.elapsed().saturating_sub(run.reviewed) >= FRESH) {
+    if end == End::Known && (run.changed || run.start.elapsed().saturating_sub(run.reviewed) >= LAST_LOOK) {
         run.read().await;
         run.review(&mut review).await;
     }
@@ -396,7 +399,7 @@ impl<'a> Run<'a> {
     /// ago. Returns whether nothing is open after it.
     async fn confirm(&mut self, review: &mut impl AsyncFnMut() -> Review, deadline: Duration) -> bool {
         let now = self.start.elapsed();
-        if self.changed || now.saturating_sub(self.reviewed) >= FRESH {
+        if self.changed || now.saturating_sub(self.reviewed) >= LAST_LOOK {
             self.read().await;
             self.review(review).await;
         }
