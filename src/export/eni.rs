@@ -11,11 +11,11 @@ use super::{
     lacking_ipv6, lacking_naming, machine_wide, servers,
 };
 use crate::format::eni::{OFFLOADS, PARAMETERS};
-use crate::format::value::{BRIDGE_NAMES, hex};
+use crate::format::value::BRIDGE_NAMES;
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
     Activation, Address, Desired, DesiredMac, DhcpOptions, Dynamic, Family, IfName, Kind, Link, NamePattern,
-    PortVlan, Route, RouteKind, Rule,
+    PortVlan, Route, RouteKind, Rule, hex,
 };
 
 /// The main table, by number: in a VRF a route without one goes to the VRF's.

@@ -7,11 +7,10 @@ use super::{
     DHCP_OPTIONS, File, Links, Losses, Names, Part, expressible, host_name, is_tunnel, lacking,
     lacking_address, lacking_dhcp, lacking_ipv6, lacking_match, lacking_naming, machine_wide, tunnel_mode,
 };
-use crate::format::value::hex;
 use crate::model::attribute::{self, Form, NIC, OptionValue};
 use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern,
-    Peer, Place, Route, RouteKind, Rule, Wireguard,
+    Peer, Place, Route, RouteKind, Rule, Wireguard, hex,
 };
 
 /// Priority of the first rule that has none: NetworkManager wants one of each. The kernel puts new rules before 32766.

@@ -16,7 +16,7 @@ use crate::format::value::{Mode, bond_option};
 use crate::model::attribute::{NIC, OptionValue};
 use crate::model::{
     Activation, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern, Naming,
-    PortVlan, Route, RouteKind, Rule,
+    PortVlan, Route, RouteKind, Rule, hex,
 };
 
 /// The state, as a file of its own.
@@ -520,9 +520,10 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
         return lacking_dhcp(link, &[], losses);
     }
     let options = &link.dhcp4;
-    let hex = options.client_id.as_deref().filter(|id| id.len() > 1).map(crate::format::value::hex);
-    match hex {
-        Some(id) => own.put("dhcp-client-id", id),
+    // nmstate reads one byte as text.
+    let id = options.client_id.as_deref().filter(|id| id.len() > 1);
+    match id {
+        Some(id) => own.put("dhcp-client-id", hex(id)),
         None if options.duid => own.put("dhcp-client-id", "iaid+duid"),
         None => {}
     }
@@ -537,8 +538,15 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
     }
     own.put_some("dhcp-custom-hostname", options.host_name.as_deref());
     own.put_some("auto-route-metric", options.metric);
-    let id = if options.client_id.as_ref().is_some_and(|id| id.len() > 1) { "client_id" } else { "" };
-    let known = [id, "duid", "send_host_name", "host_name", "use_name_servers", "use_routes", "metric"];
+    let known = [
+        id.map_or("", |_| "client_id"),
+        "duid",
+        "send_host_name",
+        "host_name",
+        "use_name_servers",
+        "use_routes",
+        "metric",
+    ];
     lacking_dhcp(link, &known, losses);
 }
 

@@ -17,7 +17,6 @@ pub(super) use address::{
     AddressRules, destination, gateway, interface_address_by, prefix, route, token, try_gateway, try_ip,
 };
 pub(crate) use address::{interface_address, ip};
-pub(crate) use dhcp::hex;
 pub(super) use dhcp::{client_id, sent};
 pub(super) use feature::{feature, features};
 pub(super) use name::{interface_name, naming_for};

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::draft::{For, PlanDraft};
 use super::image::Presence;
 use super::{APPLIED, CLOUD_INIT_OFF, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings, is_left};
-use crate::model::{Desired, Dynamic, Kind, Link, fits, is_plain};
+use crate::model::{Desired, Dynamic, Kind, Link, fits, hex, is_plain};
 use crate::resolve::{DhcpIdentity, Resolved, ResolvedLink};
 
 /// Written by cloud-init's generator before any unit starts.
@@ -166,11 +166,6 @@ fn identify(draft: &mut PlanDraft, link: &ResolvedLink, identity: &DhcpIdentity)
     format!("\n[DHCPv4]\n{four}\n[DHCPv6]\n{duid}")
 }
 
-/// `01:02:00`.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
-}
-
 /// The image's file that networkd takes for a NIC: the first that matches. `None` if that cannot be told from the name.
 fn network_file<'s>(surroundings: &'s Surroundings, name: &str) -> Option<&'s str> {
     for (file, text) in &surroundings.network_files {
@@ -186,26 +181,19 @@ fn network_file<'s>(surroundings: &'s Surroundings, name: &str) -> Option<&'s st
 
 /// Whether the conditions of a .network file are true for a NIC of this name; `None` if others decide, too.
 fn applies(text: &str, name: &str) -> Option<bool> {
-    let mut is_match = false;
     let mut named = None;
-    for line in text.lines().map(str::trim) {
-        match line.split_once('=') {
-            _ if line.starts_with('[') => is_match = line == "[Match]",
-            Some((key, values)) if is_match && !line.starts_with(['#', ';']) => {
-                let values = values.trim();
-                match key.trim() {
-                    // A list that begins with `!` is of the names that do not match (systemd.network(5)).
-                    "Name" if named.is_none() => {
-                        let (inverted, values) =
-                            values.strip_prefix('!').map_or((false, values), |v| (true, v));
-                        named =
-                            Some(values.split_whitespace().any(|pattern| fits(pattern, name)) != inverted);
-                    }
-                    "Type" if values == "ether" => {}
-                    _ => return None,
-                }
+    let conditions = lines(text).filter(|(is_match, _)| *is_match).map(|(_, line)| line.trim());
+    for line in conditions.filter(|line| !line.starts_with(['[', '#', ';'])) {
+        let Some((key, values)) = line.split_once('=') else { continue };
+        let values = values.trim();
+        match key.trim() {
+            // A list that begins with `!` is of the names that do not match (systemd.network(5)).
+            "Name" if named.is_none() => {
+                let (inverted, values) = values.strip_prefix('!').map_or((false, values), |v| (true, v));
+                named = Some(values.split_whitespace().any(|pattern| fits(pattern, name)) != inverted);
             }
-            _ => {}
+            "Type" if values == "ether" => {}
+            _ => return None,
         }
     }
     Some(named.unwrap_or(true))
@@ -213,18 +201,17 @@ fn applies(text: &str, name: &str) -> Option<bool> {
 
 /// A .network file without its conditions.
 fn without_match(text: &str) -> String {
-    let mut is_match = false;
-    let mut kept = String::new();
-    for line in text.lines() {
+    lines(text).filter(|(is_match, _)| !is_match).map(|(_, line)| format!("{line}\n")).collect()
+}
+
+/// The lines of a .network file, and whether each belongs to a section `[Match]`, its heading included.
+fn lines(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    text.lines().scan(false, |is_match, line| {
         if line.trim_start().starts_with('[') {
-            is_match = line.trim() == "[Match]";
+            *is_match = line.trim() == "[Match]";
         }
-        if !is_match {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-    }
-    kept
+        Some((*is_match, line))
+    })
 }
 
 /// Hands off what concerns all links together.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::files::read;
 use crate::machine::Machine;
 
+/// glibc and musl use at most this many name servers (`MAXNS`, resolv.h).
+pub(crate) const SERVERS: usize = 3;
 /// Where programs look.
 pub(super) const ETC: &str = "/etc/resolv.conf";
 /// The kernel follows no more links (`MAXSYMLINKS`).
@@ -95,7 +97,7 @@ impl ResolvConf {
         };
         let access = if writable { Access::Writable } else { Access::ReadOnly };
         let mut servers = parse(&text).0;
-        servers.truncate(3);
+        servers.truncate(SERVERS);
         ResolvConf { links, path, end, access, etc, servers, writer: writer(&text) }
     }
 
@@ -155,8 +157,8 @@ fn can_write(path: &Path) -> bool {
     access(path, AccessFlags::W_OK).is_ok()
 }
 
-/// The name servers and the search domains of a resolv.conf(5). Programs use three of the servers (`MAXNS` of glibc and
-/// musl, resolv.h), and the last line of domains.
+/// The name servers and the search domains of a resolv.conf(5). Programs use [`SERVERS`] of the servers, and the last line
+/// of domains.
 pub(crate) fn parse(text: &str) -> (Vec<Server>, Vec<String>) {
     let (mut servers, mut search) = (Vec::new(), Vec::new());
     for line in text.lines() {

@@ -2,13 +2,10 @@
 
 use super::draft::{For, PlanDraft};
 use super::image::Presence;
-use super::resolv_conf::{Access, ETC, End, Resolvconf};
+use super::resolv_conf::{Access, ETC, End, Resolvconf, SERVERS};
 use super::{MADE, Surroundings, uplink};
 use crate::model::{Resolver, is_plain};
 use crate::resolve::Resolved;
-
-/// glibc and musl use at most this many (`MAXNS`, resolv.h).
-const SERVERS: usize = 3;
 
 /// Where name servers have to be written so that the image's programs use them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -464,20 +464,7 @@ mod tests {
         let of = |via: Option<[u8; 4]>, offers: Vec<Offered>| {
             let routes =
                 via.map(|via| LeasedRoute { to: "0.0.0.0/0".parse().unwrap(), via: Some(via.into()) });
-            let terms = Terms {
-                address: "192.0.2.7/24".parse().unwrap(),
-                server: [192, 0, 2, 1].into(),
-                broadcast: None,
-                routes: routes.into_iter().collect(),
-                name_servers: Vec::new(),
-                search: Vec::new(),
-                time_servers: Vec::new(),
-                mtu: None,
-                host_name: None,
-                lifetime: None,
-                t1: u32::MAX,
-                t2: u32::MAX,
-            };
+            let terms = Terms { routes: routes.into_iter().collect(), ..Terms::sample("192.0.2.7/24") };
             let account = Account { offers, ..Account::default() };
             let lease = Some(Lease { terms, asked: 0 });
             LeaseEntry { lease, account, ..LeaseEntry::new("eth0") }.notes(Moment::ZERO)

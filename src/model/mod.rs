@@ -21,7 +21,7 @@ pub use link::{
     PortVlan, Settings, Wireguard, fits,
 };
 pub use net::{Address, AddressGeneration, Family, NextHop, Resolver, Route, Rule, needs_zone};
-pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place, is_plain};
+pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place, hex, is_plain};
 pub use rtnetlink::{AddressProtocol, Protocol, RouteKind, Scope};
 
 use std::collections::BTreeMap;

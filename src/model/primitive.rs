@@ -112,6 +112,11 @@ impl MacAddr {
     }
 }
 
+/// Bytes in hex with colons: `01:02:00`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
 impl FromStr for MacAddr {
     type Err = ParseError;
 

@@ -437,11 +437,7 @@ impl Planner<'_> {
         if let Some(on) = link.desired.forwarding {
             let now = self.state.link(&link.name).and_then(|there| there.ipv4.get("forwarding"));
             if *now.unwrap_or(&0) != i64::from(on.value) {
-                self.write_sysctl(
-                    link,
-                    format!("net/ipv4/conf/{}/forwarding", link.name),
-                    i64::from(on.value),
-                );
+                self.write_sysctl(link, "ipv4", "forwarding", i64::from(on.value));
             }
         }
         self.sysctl(link, "forwarding", link.desired.ipv6.forwarding.map(|on| i64::from(on.value)));
@@ -567,8 +563,7 @@ impl Planner<'_> {
         let has_ipv4 = link.desired.addresses.iter().any(|address| address.net.addr().is_ipv4());
         let there = self.state.link(&link.name).filter(|_| has_ipv4);
         if there.is_some_and(|there| there.ipv4.get("arp_ignore") == Some(&8)) {
-            let key = format!("net/ipv4/conf/{}/arp_ignore", link.name);
-            self.push_for(link, Action::Sysctl { key, value: "0".to_owned() });
+            self.write_sysctl(link, "ipv4", "arp_ignore", 0);
         }
     }
 
@@ -582,10 +577,11 @@ impl Planner<'_> {
         };
         let now = there.ipv6.get(option).or(usual);
         let Some(value) = value.filter(|value| now != Some(value)) else { return };
-        self.write_sysctl(link, format!("net/ipv6/conf/{}/{option}", link.name), value);
+        self.write_sysctl(link, "ipv6", option, value);
     }
 
-    fn write_sysctl(&mut self, link: &ResolvedLink, key: String, value: i64) {
+    fn write_sysctl(&mut self, link: &ResolvedLink, family: &str, option: &str, value: i64) {
+        let key = format!("net/{family}/conf/{}/{option}", link.name);
         let step = self.push_for(link, Action::Sysctl { key, value: value.to_string() });
         // A sysctl names no link for `push`.
         if let (Some(made), Some(step)) = (self.made.get(&link.name), self.steps.get_mut(step.0)) {

@@ -22,6 +22,7 @@ use crate::inventory::Inventory;
 use crate::model::{Dynamic, Place, Route};
 use crate::resolve::{Resolved, ResolvedLink};
 pub use restore::restore;
+pub(crate) use state::far_ends;
 use state::{RouteKey, State};
 pub use step::{
     Action, Former, LinkChange, Manager, Mark, Means, NewLink, Plan, Secret, Service, Step, StepId,

@@ -121,24 +121,21 @@ impl Planner<'_> {
     /// Restores sysctls, and ethtool and WireGuard settings as far as their earlier values are known.
     fn settings(&mut self, done: &Plan, before: &Inventory, now: &Inventory) {
         for link in &before.links {
-            let Some(there) = self.state.link(&link.name).cloned() else { continue };
-            let differing: Vec<(String, i64)> = link
+            let Some(there) = self.state.link(&link.name) else { continue };
+            let six = link
                 .ipv6
                 .iter()
                 // A router advertisement sets the hop limit.
                 .filter(|(option, _)| *option != "hop_limit")
                 .filter(|(option, was)| there.ipv6.get(*option).is_some_and(|is| is != *was))
-                .map(|(option, was)| (format!("net/ipv6/conf/{}/{option}", link.name), *was))
-                .collect();
+                .map(|(option, was)| (format!("net/ipv6/conf/{}/{option}", link.name), *was));
+            let four = ["arp_ignore", "forwarding"].into_iter().filter_map(|option| {
+                let was = link.ipv4.get(option).filter(|was| there.ipv4.get(option) != Some(was))?;
+                Some((format!("net/ipv4/conf/{}/{option}", link.name), *was))
+            });
+            let differing: Vec<(String, i64)> = six.chain(four).collect();
             for (key, was) in differing {
                 self.undo(Action::Sysctl { key, value: was.to_string() });
-            }
-            for option in ["arp_ignore", "forwarding"] {
-                let was = link.ipv4.get(option).filter(|was| there.ipv4.get(option) != Some(was));
-                if let Some(was) = was {
-                    let key = format!("net/ipv4/conf/{}/{option}", link.name);
-                    self.undo(Action::Sysctl { key, value: was.to_string() });
-                }
             }
         }
         let names = earlier_names(before, now);

@@ -661,7 +661,7 @@ impl State {
 const END_NAMES: [&str; 2] = ["remote", "remote6"];
 
 /// The far ends in the options of a VXLAN: a group or zero is none.
-pub(super) fn far_ends<'a>(option: impl Fn(&str) -> Option<&'a OptionValue>) -> Vec<IpAddr> {
+pub(crate) fn far_ends<'a>(option: impl Fn(&str) -> Option<&'a OptionValue>) -> Vec<IpAddr> {
     let far_end = |name: &&str| match option(name) {
         Some(OptionValue::Ip(ip)) if !ip.is_unspecified() && !ip.is_multicast() => Some(*ip),
         _ => None,

@@ -22,7 +22,7 @@ use crate::page::{Page, Style};
 use crate::report::places::Places;
 use crate::report::screen::wrapped;
 use crate::report::systemd;
-use crate::resolve::{Missing, Resolved};
+use crate::resolve::Resolved;
 use crate::source::{self, NotFound, SearchOptions};
 use crate::verify::input::Input;
 use crate::verify::{self, Review};
@@ -285,16 +285,7 @@ fn is_absent(source: &Source) -> bool {
 
 /// The plan for the machine's current state. The hand-off is left out: a verification does not judge it.
 async fn planned(options: &Options, desired: &Desired) -> Result<Planned, Failure> {
-    let request = pipeline::PlanRequest {
-        machine: &options.machine,
-        desired,
-        missing: Missing::Report,
-        await_udev: false,
-        handoff: None,
-        dhcp: None,
-        leased_only: false,
-        stand_ins: options.stand_ins(),
-    };
+    let request = pipeline::PlanRequest::of_network(&options.machine, desired, options.stand_ins());
     pipeline::plan(&request, &mut Session::open(NetlinkFamily::Route)?).await
 }
 

@@ -20,6 +20,7 @@ use crate::model::{
     Kind, Link, LinkLayer, Located, Mtu, NamePattern, Naming, NextHop, Place, Protocol, Resolver, Route,
     RouteKind, Rule, Scope, Settings,
 };
+use crate::plan::far_ends;
 use crate::resolve::{Missing, resolve};
 
 /// Exit code 4 where nothing is configured, 5 where the kernel cannot be read, else that of `convert`.
@@ -210,12 +211,9 @@ impl Look<'_> {
         } else {
             out.naming = IfName::new(&link.name).map_or(Naming::Generate, |name| Naming::Set(located(name)));
             out.settings = settings(kind, &link.settings);
-            let is_option = |ip: &&IpAddr| {
-                ["remote", "remote6"]
-                    .iter()
-                    .any(|name| link.settings.get(*name) == Some(&OptionValue::Ip(**ip)))
-            };
-            out.remotes = link.remotes.iter().filter(|ip| !is_option(ip)).copied().map(located).collect();
+            let alone = far_ends(|name| link.settings.get(name));
+            let several = link.remotes.iter().filter(|ip| !alone.contains(ip));
+            out.remotes = several.copied().map(located).collect();
         }
         out.forwarding = self.forwards("ipv4", &link.ipv4);
         out.ipv6.forwarding = self.forwards("ipv6", &link.ipv6);

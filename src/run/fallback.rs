@@ -240,20 +240,8 @@ mod tests {
     fn leased(address: &str, router: bool) -> LeaseEntry {
         let net: ipnet::Ipv4Net = address.parse().unwrap();
         let route = LeasedRoute { to: "0.0.0.0/0".parse().unwrap(), via: net.hosts().next() };
-        let terms = Terms {
-            address: net,
-            server: net.hosts().next().unwrap(),
-            broadcast: None,
-            routes: router.then_some(route).into_iter().collect(),
-            name_servers: Vec::new(),
-            search: Vec::new(),
-            time_servers: Vec::new(),
-            mtu: None,
-            host_name: None,
-            lifetime: None,
-            t1: u32::MAX,
-            t2: u32::MAX,
-        };
+        let routes = router.then_some(route).into_iter().collect();
+        let terms = Terms { routes, ..Terms::sample(address) };
         LeaseEntry { lease: Some(Lease { terms, asked: 0 }), ..LeaseEntry::new("x") }
     }
 
@@ -286,6 +274,6 @@ mod tests {
         assert_eq!(parsed.desired.links.len(), 1);
         let link = &parsed.desired.links[0];
         assert_eq!(link.select.mac.unwrap().value.to_string(), "02:00:00:00:00:07");
-        assert!(link.dynamic.iter().any(|dynamic| dynamic.value == Dynamic::Dhcp4));
+        assert!(link.asks(Dynamic::Dhcp4));
     }
 }

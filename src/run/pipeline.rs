@@ -43,6 +43,26 @@ pub(super) struct PlanRequest<'a> {
     pub(super) stand_ins: &'a [StandIn],
 }
 
+impl<'a> PlanRequest<'a> {
+    /// For the network alone: without the hand-off, and with the last run's leases.
+    pub(super) fn of_network(
+        machine: &'a Machine,
+        desired: &'a Desired,
+        stand_ins: &'a [StandIn],
+    ) -> PlanRequest<'a> {
+        PlanRequest {
+            machine,
+            desired,
+            missing: Missing::Report,
+            await_udev: false,
+            handoff: None,
+            dhcp: None,
+            leased_only: false,
+            stand_ins,
+        }
+    }
+}
+
 /// What the rest of the image is told besides the network.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Handoff<'a> {

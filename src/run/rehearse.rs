@@ -32,7 +32,6 @@ use crate::rehearse::nics::{self, StandIn};
 use crate::rehearse::other_side::{OtherSide, far_end};
 use crate::rehearse::private::{self, LinkList};
 use crate::rehearse::switch::Switch;
-use crate::resolve::Missing;
 
 /// The earlier state of the machine.
 struct Before {
@@ -168,16 +167,7 @@ async fn build(
     let switch = match &given.switch {
         Some((file, texts)) => described(file, texts, stand_ins),
         None => {
-            let request = pipeline::PlanRequest {
-                machine,
-                desired,
-                missing: Missing::Report,
-                await_udev: false,
-                handoff: None,
-                dhcp: None,
-                leased_only: false,
-                stand_ins,
-            };
+            let request = pipeline::PlanRequest::of_network(machine, desired, stand_ins);
             let Planned { resolved, .. } = pipeline::plan(&request, &mut session).await?;
             let names: Vec<String> = stand_ins.iter().map(|stand_in| stand_in.nic.name.clone()).collect();
             Switch::ideal(&names, desired, &resolved, &options.targets)

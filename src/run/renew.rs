@@ -42,7 +42,6 @@ use crate::machine::{Machine, files};
 use crate::plan::script;
 use crate::report::places::Places;
 use crate::report::systemd;
-use crate::resolve::Missing;
 
 /// How long releasing a lease may take.
 const RELEASE_BOUND: Duration = Duration::from_secs(5);
@@ -306,14 +305,9 @@ async fn adjust(machine: &Machine) -> bool {
     let Ok(_turn) = Turn::to_adjust(machine, never).await else { return false };
     let parsed = format::parse(saved.documents);
     let request = pipeline::PlanRequest {
-        machine,
-        desired: &parsed.desired,
-        missing: Missing::Report,
-        await_udev: false,
         handoff: handed_off(machine).then_some(Handoff { hostname: saved.hostname.as_deref() }),
-        dhcp: None,
         leased_only: true,
-        stand_ins: &[],
+        ..pipeline::PlanRequest::of_network(machine, &parsed.desired, &[])
     };
     let adjusted = async {
         let mut session = Session::open(NetlinkFamily::Route)?;

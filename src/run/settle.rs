@@ -31,7 +31,7 @@ use crate::model::{Desired, Kind};
 use crate::plan::{self, Action, Plan, Step};
 use crate::rehearse::nics::StandIn;
 use crate::report::timeline::Clock;
-use crate::resolve::{Missing, Resolved};
+use crate::resolve::Resolved;
 use crate::source::Watch;
 
 /// One plan and its outcome.
@@ -195,14 +195,10 @@ pub(super) async fn settle(
     // The machine before the first of several plans under `--strict`.
     let mut earlier: Option<Inventory> = None;
     let request = pipeline::PlanRequest {
-        machine: how.machine,
-        desired,
-        missing: Missing::Report,
         await_udev: true,
         handoff: how.handoff.then_some(Handoff { hostname: how.hostname }),
         dhcp: Some(how.dhcp),
-        leased_only: false,
-        stand_ins: how.stand_ins(),
+        ..pipeline::PlanRequest::of_network(how.machine, desired, how.stand_ins())
     };
     let mut leasing = Leasing::new(how.dhcp_options.clone());
     let unchanged = loop {

@@ -111,7 +111,7 @@ pub(in crate::format) static GLOBAL_ROUTE: Object = Object {
     keys: &[
         TYPE,
         ID,
-        key("destination", Applied, "destination with prefix length, or or with a separate netmask"),
+        key("destination", Applied, "destination with prefix length, or with a separate netmask"),
         key("network", Applied, "as destination"),
         ROUTE_NETMASK,
         PREFIX,
@@ -152,7 +152,7 @@ pub(in crate::format) static ROUTE: Object = Object {
     keys: &[
         ID,
         key("type", NoEffect, "it is for curtin"),
-        key("network", Applied, "destination, with prefix length or or with a separate netmask"),
+        key("network", Applied, "destination, with prefix length or with a separate netmask"),
         key("destination", Applied, "as network"),
         ROUTE_NETMASK,
         PREFIX,

@@ -192,9 +192,13 @@ impl<'a> Stanza<'a> {
         if let Some(node) = fields.get("hwaddress").or(fields.get("hwaddr")) {
             hwaddress(node, link, diags);
         }
-        for (key, feature) in OFFLOADS.iter().chain(OFFLOADS_OF_IFUPDOWN2) {
-            let Some(on) = fields.get(key).and_then(|node| boolean(node, key, diags)) else { continue };
-            link.features.extend(feature.iter().map(|feature| (*feature, on)));
+        for (key, feature) in OFFLOADS {
+            // ifupdown2 has the words in the other order: rx-offload.
+            let other = key.split('-').rev().collect::<Vec<_>>().join("-");
+            for key in [*key, other.as_str()] {
+                let Some(on) = fields.get(key).and_then(|node| boolean(node, key, diags)) else { continue };
+                link.features.extend(feature.iter().map(|feature| (*feature, on)));
+            }
         }
         for (key, name) in PARAMETERS {
             if let (Some(node), Some(row)) = (fields.get(key), attribute::parameter(name)) {
@@ -255,16 +259,6 @@ pub(crate) const OFFLOADS: &[(&str, &[&str])] = &[
     ("offload-gso", &["tx-generic-segmentation"]),
     ("offload-gro", &["rx-gro"]),
     ("offload-lro", &["rx-lro"]),
-];
-
-/// ifupdown2's names for the same.
-const OFFLOADS_OF_IFUPDOWN2: &[(&str, &[&str])] = &[
-    ("rx-offload", &["rx-checksum"]),
-    ("tx-offload", &["tx-checksumming"]),
-    ("tso-offload", &["tx-tcp-segmentation", "tx-tcp6-segmentation"]),
-    ("gso-offload", &["tx-generic-segmentation"]),
-    ("gro-offload", &["rx-gro"]),
-    ("lro-offload", &["rx-lro"]),
 ];
 
 /// The options of Debian's ethtool package and of ifupdown2, and the parameters of [`attribute::NIC`] for them.

@@ -27,11 +27,6 @@ pub(in crate::format) fn client_id(text: &str) -> Vec<u8> {
     }
 }
 
-/// Bytes in hex with colons.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

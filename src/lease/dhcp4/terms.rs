@@ -104,6 +104,28 @@ impl fmt::Display for OfferFault {
     }
 }
 
+#[cfg(test)]
+impl Terms {
+    /// An address by the first one of its subnet, for ever, and nothing else.
+    pub(crate) fn sample(address: &str) -> Terms {
+        let address: Ipv4Net = address.parse().unwrap();
+        Terms {
+            address,
+            server: address.hosts().next().unwrap(),
+            broadcast: None,
+            routes: Vec::new(),
+            name_servers: Vec::new(),
+            search: Vec::new(),
+            time_servers: Vec::new(),
+            mtu: None,
+            host_name: None,
+            lifetime: None,
+            t1: u32::MAX,
+            t2: u32::MAX,
+        }
+    }
+}
+
 impl Terms {
     /// Checks an offer or an ACK. `others` are the addresses of this machine's other links.
     ///

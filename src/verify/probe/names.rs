@@ -48,7 +48,7 @@ pub(super) async fn resolve(
 /// The name servers of resolv.conf(5), at most three, with the index of the link of a link-local one.
 fn in_resolv_conf(text: &str) -> Vec<(IpAddr, u32)> {
     let index = |zone: String| if_nametoindex(zone.as_str()).ok().or_else(|| zone.parse().ok());
-    let servers = resolv_conf::parse(text).0.into_iter().take(3);
+    let servers = resolv_conf::parse(text).0.into_iter().take(resolv_conf::SERVERS);
     servers.map(|server| (server.ip, server.zone.and_then(index).unwrap_or(0))).collect()
 }
 

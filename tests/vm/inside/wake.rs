@@ -2,9 +2,11 @@
 
 use std::process::Command;
 
+use netapply::inventory::ObservedLink;
 use netapply::kernel::details;
 use netapply::kernel::read;
 use netapply::kernel::session::{NetlinkFamily, Session};
+use netapply::machine::Machine;
 use netapply::model::attribute::{OptionValue, parameter};
 use netapply::model::{Kind, Link, Located, Place};
 use netapply::plan::{Action, script};
@@ -29,6 +31,13 @@ fn rings() -> Vec<String> {
     ["RX:", "TX:"].map(|name| size(name).unwrap_or_else(|| panic!("{text}")).trim().to_owned()).to_vec()
 }
 
+/// The NIC as netapply reads it, with what this description asks for.
+async fn observed(link: &Link) -> ObservedLink {
+    let mut inventory = read::inventory(&mut Session::open(NetlinkFamily::Route).unwrap()).await.unwrap();
+    details::complete(&mut inventory, [("eth0", link)].into_iter(), &Machine::default()).await.unwrap();
+    inventory.link("eth0").unwrap().clone()
+}
+
 #[test]
 #[ignore = "runs inside a guest"]
 fn rings_get_their_sizes() {
@@ -43,15 +52,7 @@ fn rings_get_their_sizes() {
         for name in ["ring-rx", "ring-tx", "speed", "pause-rx"] {
             link.tuning.set(parameter(name).unwrap(), OptionValue::Number(1), Place::NONE);
         }
-        let mut inventory = read::inventory(&mut Session::open(NetlinkFamily::Route).unwrap()).await.unwrap();
-        details::complete(
-            &mut inventory,
-            [("eth0", &link)].into_iter(),
-            &netapply::machine::Machine::default(),
-        )
-        .await
-        .unwrap();
-        let tuning = &inventory.link("eth0").unwrap().tuning;
+        let tuning = observed(&link).await.tuning;
         let value = |name: &str| tuning.get(name).map(ToString::to_string);
         assert_eq!(value("ring-rx").as_deref(), Some("512"));
         assert_eq!(value("ring-tx").as_deref(), Some("1024"));
@@ -72,16 +73,7 @@ fn a_magic_packet_wakes() {
         for (on, letters) in [(true, "g"), (false, "d"), (true, "g")] {
             all_done(&apply(&plan(vec![(Action::WakeOnLan { name: "eth0".to_owned(), on }, &[])])).await);
             assert_eq!(shown(), letters);
-            let mut inventory =
-                read::inventory(&mut Session::open(NetlinkFamily::Route).unwrap()).await.unwrap();
-            details::complete(
-                &mut inventory,
-                [("eth0", &link)].into_iter(),
-                &netapply::machine::Machine::default(),
-            )
-            .await
-            .unwrap();
-            assert_eq!(inventory.link("eth0").unwrap().wake_on_lan, Some(on));
+            assert_eq!(observed(&link).await.wake_on_lan, Some(on));
         }
         for (on, letters) in [(false, "d"), (true, "g")] {
             let line = script::line(&Action::WakeOnLan { name: "eth0".to_owned(), on });
