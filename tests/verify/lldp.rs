@@ -27,13 +27,14 @@ fn sender(port: &str) -> impl Fn(&[u8]) -> bool + use<> {
     }
 }
 
-/// Sends `frame` out of `port` of namespace `at` every second, until the test program ends.
+/// Sends `frame` out of `port` of namespace `at` ten times a second, until the test program ends: a network that works
+/// is verified in about a second, and nobody waits for a switch then.
 pub(crate) fn announce(at: &str, port: &'static str, frame: Vec<u8>) {
     spawn_inside(at, move || {
         let send = sender(port);
         loop {
             assert!(send(&frame), "{}", std::io::Error::last_os_error());
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_millis(100));
         }
     });
 }
