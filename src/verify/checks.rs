@@ -64,12 +64,8 @@ pub struct Check {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<usize>,
     /// Its failure is not a fault: the description says so for the link.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "crate::inventory::is_false")]
     pub optional: bool,
-}
-
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 impl Check {

@@ -170,12 +170,15 @@ pub struct FoundRoute {
     /// The route in that table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Box<RouteEntry>>,
+    /// The kernel would send so, but passes over the route while its router does not answer.
+    #[serde(default, skip_serializing_if = "crate::inventory::is_false")]
+    pub passed_over: bool,
 }
 
 impl From<lookup::Egress> for FoundRoute {
     fn from(route: lookup::Egress) -> Self {
         let lookup::Egress { kind, link, via, source, table, entry } = route;
-        FoundRoute { kind, link, via, source, table, entry: entry.map(Box::new) }
+        FoundRoute { kind, link, via, source, table, entry: entry.map(Box::new), passed_over: false }
     }
 }
 
@@ -188,6 +191,9 @@ pub struct Policy {
     pub no_main_rule: Vec<Family>,
     /// Routes of type unreachable, prohibit, blackhole and throw.
     pub barriers: Vec<RouteEntry>,
+    /// IPv6 routes over a router that are not described. The kernel passes over one whose router did not answer lately
+    /// (`rt6_check_neigh`), and tries it again once it has forgotten that.
+    pub rivals: Vec<RouteEntry>,
     /// Addresses that are not described.
     pub strange_addresses: Vec<AddressEntry>,
     /// net.ipv6.conf.X settings of the described links, by name.

@@ -4,6 +4,7 @@
 //! gateway, described route, name server and target has a [`Goal`]: a question, and the next hops and source addresses
 //! that are as described.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 
@@ -191,6 +192,32 @@ impl Goal {
     }
 }
 
+/// The kernel's answer, as it will be once the kernel has forgotten which IPv6 routers did not answer. Until then it passes
+/// over a better route (a longer prefix, or a lower metric) whose router is silent (`rt6_check_neigh`), which no flag of a
+/// lookup prevents.
+pub(super) fn lasting(found: FoundRoute, question: &Question, evidence: &Evidence) -> FoundRoute {
+    let Some(taken) = found.entry.as_deref() else { return found };
+    let rank = |route: &RouteEntry| (route.to.prefix_len(), Reverse(route.metric));
+    let is_up = |name: &str| evidence.link(name).is_some_and(|link| link.up && link.carrier);
+    let better = |rival: &&RouteEntry| {
+        rival.table == found.table
+            && rival.to.contains(&question.to)
+            && rank(rival) > rank(taken)
+            && rival.link.as_deref().is_some_and(is_up)
+    };
+    match evidence.policy.rivals.iter().filter(better).max_by_key(|rival| rank(rival)) {
+        Some(rival) => FoundRoute {
+            link: rival.link.clone(),
+            via: rival.via,
+            source: None,
+            entry: Some(Box::new(rival.clone())),
+            passed_over: true,
+            ..found
+        },
+        None => found,
+    }
+}
+
 /// Whether this machine itself gets packets for a whole subnet only because an address of lo has that subnet
 /// (fib_add_ifaddr): the others in it are hosts elsewhere.
 fn is_swallowed(route: &FoundRoute) -> bool {
@@ -303,7 +330,7 @@ pub(super) fn is_link_local(ip: &IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::fixture::{ip, one_nic};
+    use crate::verify::fixture::{self, ip, one_nic};
 
     fn found(link: &str, via: Option<&str>, source: &str) -> Routing {
         Routing::Route(FoundRoute {
@@ -313,6 +340,7 @@ mod tests {
             source: Some(ip(source)),
             table: 254,
             entry: None,
+            passed_over: false,
         })
     }
 
@@ -345,6 +373,42 @@ mod tests {
         ];
         for (subject, answer, expected) in cases {
             assert_eq!(standing(&input, subject, answer.clone()), expected, "{subject:?} {answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_better_route_whose_router_is_silent_is_the_lasting_answer() {
+        let route = |to: &str, link: &str, metric| RouteEntry {
+            metric,
+            ..fixture::route(link, to, "fe80::99", Protocol::Boot)
+        };
+        let taken = |to: &str, metric| {
+            let Routing::Route(found) = found("eth0", Some("2001:db8::1"), "2001:db8::2") else {
+                unreachable!()
+            };
+            FoundRoute { entry: Some(Box::new(route(to, "eth0", metric))), ..found }
+        };
+        let mut evidence = Evidence::default();
+        let mut down = fixture::nic(4, "eth2", "02:00:00:00:00:04");
+        down.carrier = false;
+        evidence.links = vec![fixture::nic(3, "eth1", "02:00:00:00:00:03"), down].into();
+        let question = Question::to(ip("2001:db8:ff::5"));
+        let cases = [
+            (route("2000::/3", "eth1", 1024), true),
+            (route("::/0", "eth1", 100), true),
+            (route("::/0", "eth1", 1024), false),
+            (route("2000::/3", "eth2", 1024), false),
+            (route("fd00::/8", "eth1", 1024), false),
+            (RouteEntry { table: 100, ..route("2000::/3", "eth1", 1024) }, false),
+        ];
+        for (rival, expected) in cases {
+            evidence.policy.rivals = vec![rival.clone()];
+            let lasting = lasting(taken("::/0", 1024), &question, &evidence);
+            assert_eq!(
+                (lasting.passed_over, lasting.link.as_deref() == Some("eth1")),
+                (expected, expected),
+                "{rival:?}"
+            );
         }
     }
 

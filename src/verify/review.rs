@@ -10,7 +10,7 @@ use super::input::{DesiredLink, Input};
 use crate::handoff::state::Image;
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry};
 use crate::model::attribute::OptionValue;
-use crate::model::{Protocol, Scope};
+use crate::model::{Protocol, RouteKind, Scope};
 use crate::plan::{Plan, Step};
 
 /// How the machine compares with the description at a moment.
@@ -84,6 +84,17 @@ fn policy(input: &Input, inventory: &Inventory) -> Policy {
             && link.settings.get("mode") == Some(&OptionValue::Text("passthru".into()))
     };
     let taker = |link: &ObservedLink| Some((link.parent.clone()?, link.name.clone()));
+    let routes = input
+        .links
+        .iter()
+        .flat_map(|link| link.routes.iter().map(move |r| (link.name.as_str(), r.to, r.via)));
+    let routes: HashSet<_> = routes.filter(|(_, to, _)| !to.addr().is_ipv4()).collect();
+    let rival = |r: &&RouteEntry| {
+        let link = r.link.as_deref().unwrap_or_default();
+        let is_routed =
+            r.kind == RouteKind::Unicast && r.from.is_none() && r.via.is_some_and(|via| via.is_ipv6());
+        is_routed && !routes.contains(&(link, r.to, r.via))
+    };
     Policy {
         settings: of_described().map(|link| (link.name.clone(), link.ipv6.clone())).collect(),
         advertised_mtus: advertised.collect(),
@@ -91,6 +102,7 @@ fn policy(input: &Input, inventory: &Inventory) -> Policy {
         takers: inventory.links.iter().filter(is_taker).filter_map(taker).collect(),
         rules: inventory.rules.clone(),
         no_main_rule: inventory.no_main_rule.clone(),
+        rivals: inventory.routes.iter().filter(rival).cloned().collect(),
         barriers: inventory.routes.iter().filter(|route| route.kind.is_linkless()).cloned().collect(),
         strange_addresses: inventory.addresses.iter().filter(strange).cloned().collect(),
     }

@@ -385,7 +385,9 @@ impl<'a> Run<'a> {
             let protocol = flow.map(|flow| flow.protocol(to.is_ipv4()));
             let query = Query { to: *to, from: *from, link: link.as_deref(), mark: *mark, protocol };
             let found = match live.lookup(&self.names, &query).await {
-                Ok(Decision::Route(route)) => Routing::Route((*route).into()),
+                Ok(Decision::Route(route)) => {
+                    Routing::Route(lookups::lasting((*route).into(), &question, &self.evidence))
+                }
                 Ok(Decision::NoRoute) => Routing::NoRoute,
                 Ok(Decision::Forbidden(kind)) => Routing::Forbidden(kind),
                 Ok(Decision::NotOurSource) => Routing::NotOurSource,

@@ -161,6 +161,14 @@ const STATES: &[(&str, &str, &str)] = &[
         "2001:db8:2::1 dev n1",
     ),
     (
+        // The kernel passes over it until it has forgotten that the router did not answer: how soon depends on the other
+        // namespaces' neighbours (gc_thresh1).
+        "ipv6-route-over-a-router-that-did-not-answer",
+        "ip -6 route add 2000::/3 via fe80::99 dev n1 metric 100
+        ip -6 neighbour replace fe80::99 dev n1 nud failed",
+        "2000::/3 via fe80::99 dev n1 proto boot metric 100 takes precedence",
+    ),
+    (
         "ipv6-rule",
         "ip -6 route add unreachable default table 200; ip -6 rule add pref 100 lookup 200",
         "unreachable",
@@ -257,6 +265,7 @@ states! {
     source_of_another "source-of-another";
     multipath "multipath";
     ipv6_route_of_lower_metric "ipv6-route-of-lower-metric";
+    ipv6_route_over_a_router_that_did_not_answer "ipv6-route-over-a-router-that-did-not-answer";
     ipv6_rule "ipv6-rule";
     ipv6_blackhole_to_the_gateway "ipv6-blackhole-to-the-gateway";
     ipv6_subnet_on_another_link "ipv6-subnet-on-another-link";

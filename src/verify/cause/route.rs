@@ -164,7 +164,11 @@ fn other_route(case: &Case<'_>, goal: &Goal, route: &FoundRoute) -> (String, Str
         Some(maker) => format!("Keep {maker} from adding it, or {describe}"),
         None => format!("Delete that route, or {describe}"),
     };
-    (format!("it {leaves}: {} takes precedence{maker}", entry_words(entry)), keep)
+    let until = match (route.passed_over, route.via) {
+        (true, Some(via)) => format!("; the kernel passes over it only while {via} does not answer"),
+        _ => String::new(),
+    };
+    (format!("it {leaves}: {} takes precedence{maker}{until}", entry_words(entry)), keep)
 }
 
 /// The table of the description's route; `None` for a VRF, whose number only the kernel knows.

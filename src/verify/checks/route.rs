@@ -123,5 +123,6 @@ pub(in crate::verify) fn route_words(route: &FoundRoute) -> String {
     let link = part("by", route.link.clone());
     let via = part("via", route.via.map(|via| via.to_string()));
     let from = part("from", route.source.map(|source| source.to_string()));
-    format!("leaves{link}{via}{from}")
+    let leaves = if route.passed_over { "would leave" } else { "leaves" };
+    format!("{leaves}{link}{via}{from}")
 }
