@@ -4,7 +4,6 @@
 //! of the machine (`state::State`) on which each step has the effect that it will have on the real one, so that side
 //! effects of a step (taking a link down drops its IPv6 addresses and routes) are repaired by later steps. Entry:
 //! [`plan`].
-//! step costs (taking a link down drops its IPv6 addresses and routes) is made good by later steps. Entry: [`plan`].
 
 mod addresses;
 mod links;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 
+use ipnet::IpNet;
+
 use super::addresses::is_advertised;
 use super::links::Advertisements;
 use super::state::{RouteKey, key};
@@ -84,7 +86,7 @@ impl<'a> Planner<'a> {
         // The kernel checks that a gateway is reachable: routes without one come first. Those that have to wait come
         // last.
         let mut desired = self.desired_routes();
-        desired.extend(self.lost_routes());
+        desired.extend(self.lost_routes(&desired));
         let mut anew = self.groups_to_make_anew(&desired);
         let mut groups: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::new();
         for (_, _, route) in desired.iter().filter(|(_, _, route)| route.weight.is_some()) {
@@ -112,8 +114,8 @@ impl<'a> Planner<'a> {
     }
 
     /// What the kernel drops because of the plan's steps and does not restore by itself, whoever added it, except for
-    /// our own: the description decides about those.
-    fn lost_routes(&mut self) -> Vec<DesiredRoute<'a>> {
+    /// our own: the description decides about those; and for those over a gateway whose subnet is gone with an address.
+    fn lost_routes(&mut self, desired: &[DesiredRoute<'a>]) -> Vec<DesiredRoute<'a>> {
         let mut lost = std::mem::take(&mut self.state.lost_routes);
         lost.sort_unstable_by_key(|r| (r.has_gateway(), key(r), r.via));
         lost.dedup();
@@ -128,7 +130,30 @@ impl<'a> Planner<'a> {
                 && route.links().all(is_up)
                 && route.source.is_none_or(|source| addresses.contains(&source))
         });
-        lost.into_iter().map(|route| ("", Place::NONE, route)).collect()
+        let (through, mut kept): (Vec<_>, Vec<_>) = lost.into_iter().partition(RouteEntry::has_gateway);
+        let direct =
+            kept.iter().chain(desired.iter().map(|(_, _, route)| route)).filter(|r| !r.has_gateway());
+        let direct: Vec<(&str, IpNet)> = direct.filter_map(|r| Some((r.link.as_deref()?, r.to))).collect();
+        let reached: Vec<RouteEntry> =
+            through.into_iter().filter(|route| self.reaches_gateways(route, &direct)).collect();
+        kept.extend(reached);
+        kept.into_iter().map(|route| ("", Place::NONE, route)).collect()
+    }
+
+    /// Whether every gateway of a route is in a subnet of its link, by an address or a route without a gateway, those of
+    /// `direct` included: the kernel refuses others (`fib_check_nh`, `ip6_route_check_nh`).
+    fn reaches_gateways(&self, route: &RouteEntry, direct: &[(&str, IpNet)]) -> bool {
+        let single = (route.link.as_deref(), route.via, route.on_link);
+        let several = route.hops.iter().map(|hop| (hop.link.as_deref(), hop.via, hop.on_link));
+        std::iter::once(single).chain(several).all(|(link, via, on_link)| {
+            let (Some(link), Some(via)) = (link, via) else { return true };
+            let mut addresses = self.state.addresses.get(link).into_iter().flatten();
+            on_link
+                || matches!(via, IpAddr::V6(via) if via.is_unicast_link_local())
+                || addresses.any(|address| address.net.contains(&via))
+                || direct.iter().any(|(name, to)| *name == link && to.contains(&via))
+                || self.state.routes_of(link).any(|r| !r.has_gateway() && r.to.contains(&via))
+        })
     }
 
     /// Whether a route exists; for a described IPv4 one also whether it precedes others' with its key, since the first

@@ -285,13 +285,15 @@ fn of_route(index: &Index<'_>, link: &DesiredLink, route: &DesiredRoute) -> Vec<
         )
     };
     let mut goals: Vec<Goal> = addresses_in(index, route.to).into_iter().map(|to| goal(to, from)).collect();
-    // A rule may send packets with the described source elsewhere.
+    // A rule may send packets with the described source elsewhere, even to a table that has one half of a default route.
     let default = route.to.prefix_len() == 0 && from.is_none();
     let source = route.source.or_else(|| route.via.and_then(|via| index.gateway(&link.name, via)?.source));
     let source = source.filter(|source| default && source.is_ipv4() == route.to.addr().is_ipv4());
-    if let (Some(first), Some(source)) = (goals.first().map(|goal| goal.question.to), source) {
-        goals.push(goal(first, Some(source)));
-    }
+    let sourced: Vec<Goal> = match source {
+        Some(source) => goals.iter().map(|known| goal(known.question.to, Some(source))).collect(),
+        None => Vec::new(),
+    };
+    goals.extend(sourced);
     goals
 }
 
@@ -427,7 +429,7 @@ mod tests {
             .filter(|goal| matches!(goal.subject, Subject::Route(_)))
             .map(|goal| goal.link.as_str())
             .collect();
-        assert_eq!(routes, ["eth0", "eth0", "eth0"], "two far addresses, and one with the described source");
+        assert_eq!(routes, ["eth0"; 4], "two far addresses, and both with the described source");
     }
 
     #[test]

@@ -426,6 +426,23 @@ fn another_programs_route_survives_a_recreated_address() {
     );
 }
 
+/// Its gateway's subnet goes with an address that is not described: the kernel would refuse the route.
+#[test]
+fn another_programs_route_goes_with_the_subnet_of_its_gateway() {
+    heals(
+        &[
+            "address add 10.2.0.9/24 dev n0",
+            "route add 10.0.0.0/8 via 10.2.0.1 dev n0 proto zebra",
+            "route add 10.3.0.0/16 via 10.1.0.9 dev n0 onlink proto zebra",
+        ],
+        N0,
+        || {
+            leads_by_n0();
+            assert_eq!(ip_json("route show proto zebra")[0]["dst"], "10.3.0.0/16");
+        },
+    );
+}
+
 /// Each of two described links has routes whose source is an address of the other, and both addresses are made anew.
 #[test]
 fn routes_with_a_source_on_another_link_survive_its_recreated_address() {

@@ -114,6 +114,11 @@ const STATES: &[(&str, &str, &str)] = &[
         "ip route add default via 10.2.0.1 table 200; ip rule add pref 100 from 10.1.0.2 lookup 200",
         "rule 100",
     ),
+    (
+        "rule-by-source-to-one-half",
+        "ip route add prohibit 64.0.0.0/2 table 200; ip rule add pref 100 from 10.1.0.2 lookup 200",
+        "prohibit 64.0.0.0/2",
+    ),
     ("rule-that-forbids", "ip rule add pref 100 from 10.1.0.2 prohibit", "prohibit"),
     ("rule-that-forbids-the-target", "ip rule add pref 100 to 198.51.100.5 unreachable", "rule 100"),
     (
@@ -255,6 +260,7 @@ states! {
     lower_half_only "lower-half-only";
     rule_to_another_table "rule-to-another-table";
     rule_by_source "rule-by-source";
+    rule_by_source_to_one_half "rule-by-source-to-one-half";
     rule_that_forbids "rule-that-forbids";
     rule_that_forbids_the_target "rule-that-forbids-the-target";
     rule_by_protocol "rule-by-protocol";
