@@ -1,6 +1,6 @@
 # netapply for NixOS: the static program, a module, and an installer ISO. docs/nixos.md is the guide.
 {
-  description = "Brings up the network that a config drive describes, checks that it works, and says why when it does not";
+  description = "Configures the network that a config drive describes, checks that it works, and says why if it does not";
 
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
 

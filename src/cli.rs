@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::diagnostic::nearest;
 
-/// Brings up the network that a config drive describes, checks that it works, and says why when it does not.
+/// Configures the network that a config drive describes, checks that it works, and says why if it does not.
 ///
 /// Without a command, the network is applied: `netapply` alone is what a boot does.
 #[derive(Debug, Parser)]
@@ -44,7 +44,7 @@ Exit status:
   0   as described and working
   1   something described is missing or does not work
   2   usage
-  3   the description cannot be used (with check, convert and --dry-run: it has errors)
+  3   the description cannot be used, or (check, convert, --dry-run) has errors
   4   no description, or one without links
   5   the kernel refused a step
   75  another netapply is applying

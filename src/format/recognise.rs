@@ -134,6 +134,9 @@ pub(super) fn lines(text: &str) -> Option<Format> {
     }
     // In JSON, YAML and scripts a later line may look like one.
     let first = body.lines().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    if first.and_then(|line| line.split_once(':')).is_some_and(|(key, _)| is_top_level(key.trim_start())) {
+        return None;
+    }
     let is_command_line = !body.starts_with("#!") && first.is_some_and(cmdline::is_line);
     body.lines().find_map(|line| match () {
         () if is_stanza(line) => Some(Format::Eni),

@@ -167,6 +167,9 @@ impl<'a> Planner<'a> {
 
     /// IPv6: our next hop in another's route, which the kernel merged, is removed once it has a route of its own.
     fn remove_joined(&mut self) {
+        if self.shifted.is_empty() {
+            return;
+        }
         let shifted: Vec<DesiredRoute<'a>> = self
             .desired_routes()
             .into_iter()

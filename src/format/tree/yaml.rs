@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use saphyr_parser::input::{Input, is_breakz};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::{
@@ -56,14 +57,9 @@ fn read<'d>(
         duplicates,
         emit,
     };
-    // The parser sees the end of the text once it has read too far without an event.
     let unread = Cell::new(0_usize);
-    let chars = text.chars().take_while(|_| {
-        unread.set(unread.get() + 1);
-        unread.get() <= MAX_UNREAD
-    });
     let mut at = builder.place(&Marker::default());
-    for next in Parser::new_from_iter(chars) {
+    for next in Parser::new(Characters { left: text, looked: 0, unread: &unread }) {
         if unread.replace(0) > MAX_UNREAD {
             return Err(too_long(at));
         }
@@ -80,6 +76,85 @@ fn read<'d>(
     }
     let nothing = Node { at: Place { file, line: 1, column: 1 }, value: Value::Null };
     Ok(builder.root.unwrap_or(nothing))
+}
+
+/// The text for the parser, which sees its end once it has read too far without an event. saphyr-parser's own input with such
+/// a bound (an iterator) copies each character into a buffer first.
+struct Characters<'t> {
+    left: &'t str,
+    /// How many characters the parser has asked to look ahead for.
+    looked: usize,
+    /// How many it has taken since the last event.
+    unread: &'t Cell<usize>,
+}
+
+impl Input for Characters<'_> {
+    #[inline]
+    fn lookahead(&mut self, count: usize) {
+        self.looked = self.looked.max(count);
+    }
+
+    #[inline]
+    fn buflen(&self) -> usize {
+        self.looked
+    }
+
+    // There is no buffer: as much as the parser ever asks for at once.
+    #[inline]
+    fn bufmaxlen(&self) -> usize {
+        128
+    }
+
+    #[inline]
+    fn raw_read_ch(&mut self) -> char {
+        let next = self.peek();
+        self.skip();
+        next
+    }
+
+    #[inline]
+    fn raw_read_non_breakz_ch(&mut self) -> Option<char> {
+        let next = self.peek_opt().filter(|c| !is_breakz(*c) && *c != '\u{feff}')?;
+        self.skip();
+        Some(next)
+    }
+
+    #[inline]
+    fn skip(&mut self) {
+        let width = match self.left.as_bytes() {
+            [] => return,
+            [byte, ..] if byte.is_ascii() => 1,
+            _ => self.left.chars().next().map_or(0, char::len_utf8),
+        };
+        self.left = self.left.get(width..).unwrap_or_default();
+        self.unread.set(self.unread.get() + 1);
+        if self.unread.get() > MAX_UNREAD {
+            self.left = "";
+        }
+    }
+
+    #[inline]
+    fn skip_n(&mut self, count: usize) {
+        (0..count).for_each(|_| self.skip());
+    }
+
+    #[inline]
+    fn peek(&self) -> char {
+        match self.left.as_bytes() {
+            [byte, ..] if byte.is_ascii() => char::from(*byte),
+            _ => self.left.chars().next().unwrap_or('\0'),
+        }
+    }
+
+    #[inline]
+    fn peek_nth(&self, n: usize) -> char {
+        self.left.chars().nth(n).unwrap_or('\0')
+    }
+
+    #[inline]
+    fn peek_opt(&self) -> Option<char> {
+        self.left.chars().next()
+    }
 }
 
 const LOOK: &str = "check the indentation, quotes and brackets of this line and the one before";
@@ -318,5 +393,38 @@ fn count(node: &Node) -> usize {
         Value::List(items) => 1 + items.iter().map(count).sum::<usize>(),
         Value::Map(entries) => 1 + entries.iter().map(|e| 1 + count(&e.value)).sum::<usize>(),
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_reads_the_same_from_a_text_as_from_an_iterator() {
+        let texts = [
+            "network: {version: 2, ethernets: {eth0: {dhcp4: true}}}\n",
+            "\u{feff}a: 1\r\nb:\r\n  - x\r\n  - 'it''s'\r\n",
+            "# Straße\nname: \"\\u00e9\\x41 ü\" # ä\nlist: [a, \"b\", é]\n",
+            "text: |\n  one\n   two\n\n  three\nfolded: >-\n  a\n  b\n",
+            "a: &x {b: c}\nd: *x\n<<: *x\n--- # another\n- \t1\n...\n",
+            "key:\n    deep:\n                                        deeper: value\n",
+            "plain: several words: no\n",
+            "a:\n\tb: 1\n",
+            "\"open: [1, 2\n",
+            "nul: a\0b\n",
+            "",
+        ];
+        for text in texts {
+            let unread = Cell::new(0);
+            let mut ours = Parser::new(Characters { left: text, looked: 0, unread: &unread });
+            // Behind an error the parser goes on for ever.
+            for theirs in Parser::new_from_iter(text.chars()) {
+                assert_eq!(ours.next().as_ref(), Some(&theirs), "{text:?}");
+                if theirs.is_err() {
+                    break;
+                }
+            }
+        }
     }
 }
