@@ -285,8 +285,8 @@ impl LeaseEntry {
         let Account { offers, refused, conflict, unanswered, malformed } = &self.account;
         let of = |reason, why: String| NoLease { what: "DHCP lease", reason, why };
         let ended = match self.lost {
-            Some(LeaseEnd::Expired) => Some("the lease ran out"),
-            Some(LeaseEnd::Refused) => Some("the server took the lease back"),
+            Some(LeaseEnd::Expired) => Some((Some(Reason::Expired), "the lease ran out")),
+            Some(LeaseEnd::Refused) => Some((None, "the lease is no longer valid")),
             Some(LeaseEnd::Ipv6Only) => {
                 return of(Reason::Released, "the network asks to do without IPv4 (option 108)".to_owned());
             }
@@ -319,7 +319,7 @@ impl LeaseEntry {
             (Reason::Pending, "no answer yet".to_owned())
         };
         match ended {
-            Some(ended) => of(Reason::Expired, format!("{ended}; {why}")),
+            Some((ended, what)) => of(ended.unwrap_or(reason), format!("{what}; {why}")),
             None => of(reason, why),
         }
     }
@@ -398,6 +398,11 @@ mod tests {
         );
         let lost = LeaseEntry { lost: Some(LeaseEnd::Expired), ..LeaseEntry::new("eth0") };
         assert_eq!(lost.why(Moment::ZERO).why, "the lease ran out; no answer yet");
+        let refused = Account { refused: Some(Refused { server, address }), ..none() };
+        let lost = LeaseEntry { lost: Some(LeaseEnd::Refused), account: refused, ..LeaseEntry::new("eth0") };
+        let NoLease { reason, why, .. } = lost.why(Moment::ZERO);
+        let words = "the lease is no longer valid; server 192.0.2.1 refuses 192.0.2.7";
+        assert_eq!((reason, why.as_str()), (NoLeaseReason::Refused, words));
         let down = LeaseEntry { state: "DOWN".to_owned(), ..LeaseEntry::new("eth0") };
         assert_eq!(down.why(Moment::ZERO).why, "the link has no carrier");
     }
