@@ -206,6 +206,7 @@ mod tests {
             time_servers: Vec::new(),
             mtu: Some(1400),
             host_name: Some("node1".to_owned()),
+            vendor_specific: None,
             lifetime: Some(600),
             t1: 300,
             t2: 525,

@@ -563,6 +563,7 @@ pub(super) fn show(args: &Args) -> Exit {
             ("time servers", join(&terms.time_servers)),
             ("MTU", terms.mtu.map_or_else(String::new, |mtu| mtu.to_string())),
             ("host name", terms.host_name.clone().unwrap_or_default()),
+            ("vendor-specific information", terms.vendor_specific.clone().unwrap_or_default()),
         ];
         list(&mut page, &lists);
     }

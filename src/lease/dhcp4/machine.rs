@@ -50,7 +50,7 @@ const LONGEST_MESSAGE: [u8; 2] = 1472_u16.to_be_bytes();
 const MOST_SERVERS: usize = 8;
 
 /// The parameter request list; 121 before 33 and 3 (RFC 3442).
-const PARAMETERS: [u8; 13] = [
+const PARAMETERS: [u8; 14] = [
     options::SUBNET_MASK,
     options::ROUTES,
     options::CLASSFUL_ROUTES,
@@ -61,6 +61,7 @@ const PARAMETERS: [u8; 13] = [
     options::MTU,
     options::BROADCAST,
     options::TIME_SERVERS,
+    options::VENDOR_SPECIFIC,
     options::T1,
     options::T2,
     options::SEARCH,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::ServerMessage;
 use super::{names, options};
+use crate::model::hex;
 
 /// An infinite lifetime (RFC 2131, section 3.3).
 const INFINITE: u32 = u32::MAX;
@@ -44,6 +45,9 @@ pub struct Terms {
     /// A host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_name: Option<String>,
+    /// Vendor-specific information (option 43), which only the vendor's programs understand: `01:04:c0:00:02:01`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor_specific: Option<String>,
     /// Lifetime of the address in seconds; `None` is forever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<u32>,
@@ -119,6 +123,7 @@ impl Terms {
             time_servers: Vec::new(),
             mtu: None,
             host_name: None,
+            vendor_specific: None,
             lifetime: None,
             t1: u32::MAX,
             t2: u32::MAX,
@@ -176,6 +181,7 @@ impl Terms {
             time_servers: list(options::TIME_SERVERS),
             mtu: options.short(options::MTU).filter(|mtu| *mtu >= LEAST_MTU),
             host_name: options.text(options::HOST_NAME).and_then(names::checked),
+            vendor_specific: options.bytes(options::VENDOR_SPECIFIC).map(hex),
             lifetime: (lifetime != INFINITE).then_some(lifetime),
             t1,
             t2,
@@ -359,12 +365,13 @@ mod tests {
             (0, None, None, None)
         );
         let terms = granted(&[
-            12, 2, b'n', b'1', 15, 5, b'a', b'.', b'e', b'x', 0, 119, 6, 1, b'b', 2, b'e', b'x', 0,
+            12, 2, b'n', b'1', 15, 5, b'a', b'.', b'e', b'x', 0, 43, 2, 1, 0, 119, 6, 1, b'b', 2, b'e', b'x',
+            0,
         ]);
         let terms = terms.unwrap();
         assert_eq!(
-            (terms.host_name.as_deref(), terms.search),
-            (Some("n1"), vec!["b.ex".to_owned(), "a.ex".to_owned()])
+            (terms.host_name.as_deref(), terms.vendor_specific.as_deref(), terms.search),
+            (Some("n1"), Some("01:00"), vec!["b.ex".to_owned(), "a.ex".to_owned()])
         );
     }
 }
