@@ -89,6 +89,8 @@ pub struct DhcpIdentity {
     pub duid: Vec<u8>,
     /// The IAID.
     pub iaid: u32,
+    /// netapply had a lease with it, so that a client with another one gets a second address.
+    pub leased: bool,
 }
 
 /// The state of a lease of netapply's own.

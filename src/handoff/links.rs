@@ -99,11 +99,16 @@ fn leave(draft: &mut PlanDraft, link: &ResolvedLink) {
     let Link { kind, addresses, routes, dynamic, .. } = &link.desired;
     let mixed = !addresses.is_empty() || !routes.is_empty();
     let name = &link.name;
+    let path = format!("/run/systemd/network/{}-netapply-{name}.network", first_rank(draft));
+    let own = *kind == Kind::Physical && !mixed;
+    let file = if own { network_file(draft.surroundings, name) } else { Ok(None) };
+    let learns = draft.learns(draft.surroundings.networkd, &path);
+    if let Some(identity) = link.identity.as_ref().filter(|identity| identity.leased) {
+        untold(draft, name, identity, file.err().filter(|_| learns));
+    }
     let identity = link.identity.as_ref().map(|identity| identify(draft, link, identity));
-    if *kind == Kind::Physical && !mixed {
-        let path = format!("/run/systemd/network/{}-netapply-{name}.network", first_rank(draft));
-        let text = network_file(draft.surroundings, name).zip(identity);
-        if let Some((text, identity)) = text.filter(|_| draft.learns(draft.surroundings.networkd, &path)) {
+    if own {
+        if let (Ok(Some(text)), Some(identity), true) = (file, identity, learns) {
             let text = format!("{MADE}[Match]\nName={name}\n{}{identity}", without_match(text));
             draft.file(For::Link(link), path, text);
         }
@@ -141,7 +146,7 @@ fn leave(draft: &mut PlanDraft, link: &ResolvedLink) {
 /// Tells NetworkManager who a link is to DHCP servers, and returns the sections that tell networkd: the next client gets
 /// the lease of the one before, instead of a second one. A client that runs already has its own.
 fn identify(draft: &mut PlanDraft, link: &ResolvedLink, identity: &DhcpIdentity) -> String {
-    let DhcpIdentity { client_id, duid, iaid } = identity;
+    let DhcpIdentity { client_id, duid, iaid, .. } = identity;
     let name = &link.name;
     let path = format!("/run/NetworkManager/conf.d/00-netapply-{name}.conf");
     if draft.learns(draft.surroundings.network_manager, &path) {
@@ -166,17 +171,42 @@ fn identify(draft: &mut PlanDraft, link: &ResolvedLink, identity: &DhcpIdentity)
     format!("\n[DHCPv4]\n{four}\n[DHCPv6]\n{duid}")
 }
 
-/// The image's file that networkd takes for a NIC: the first that matches. `None` if that cannot be told from the name.
-fn network_file<'s>(surroundings: &'s Surroundings, name: &str) -> Option<&'s str> {
+/// Says which client may get a second address beside that of netapply's lease, because it is not told who the link is.
+/// `networkd` is the file that keeps networkd from being told.
+fn untold(draft: &mut PlanDraft, name: &str, identity: &DhcpIdentity, networkd: Option<&str>) {
+    let tools = draft.surroundings;
+    let nobody =
+        [tools.networkd, tools.network_manager, tools.dhcpcd].iter().all(|tool| *tool <= Presence::Masked);
+    let is_known = matches!(identity.client_id.first(), Some(1 | 255));
+    let why = match networkd {
+        Some(file) => {
+            format!("{file} has drop-ins, or conditions besides Name= and Type=, so systemd-networkd")
+        }
+        None if tools.networkd > Presence::Masked && !is_known => {
+            "systemd-networkd cannot send the described client ID, and".to_owned()
+        }
+        None if nobody => "the image's DHCP client".to_owned(),
+        None => return,
+    };
+    draft.note(format!(
+        "{why} is not told who {name} is to DHCP servers: it may get a second address beside netapply's lease."
+    ));
+}
+
+/// The image's file that networkd takes for a NIC: the first that matches, if one does.
+///
+/// # Errors
+/// The file with which that cannot be told from the name.
+fn network_file<'s>(surroundings: &'s Surroundings, name: &str) -> Result<Option<&'s str>, &'s str> {
     for (file, text) in &surroundings.network_files {
         // An empty file, or a link to /dev/null, hides another's.
-        if text.is_empty() || !applies(text, name)? {
+        if text.is_empty() || !applies(text, name).ok_or(file.as_str())? {
             continue;
         }
         let has_more = surroundings.network_files.contains_key(&format!("{file}.d"));
-        return (!has_more).then_some(text);
+        return if has_more { Err(file) } else { Ok(Some(text)) };
     }
-    None
+    Ok(None)
 }
 
 /// Whether the conditions of a .network file are true for a NIC of this name; `None` if others decide, too.

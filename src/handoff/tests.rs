@@ -234,16 +234,17 @@ fn a_link_left_to_dhcp_stays_with_the_image() {
 #[test]
 fn the_image_s_client_is_told_who_the_link_is() {
     const ETHER: &str = "[Match]\nType=ether\nName=!lo*\n[Network]\nDHCP=yes\n";
-    let told = |surroundings: &Surroundings| {
+    let with = |client_id: &[u8], surroundings: &Surroundings| {
         let desired = Desired { links: vec![dynamic_nic()], ..Desired::default() };
         let (mut resolved, _) = resolve(&desired, &machine(), Missing::Report);
-        let mac = vec![1, 2, 0, 0, 0, 0, 0xb];
+        let client_id = client_id.to_vec();
         resolved.links[0].identity =
-            Some(DhcpIdentity { client_id: mac, duid: vec![0, 4, 7, 0xff], iaid: 9 });
+            Some(DhcpIdentity { client_id, duid: vec![0, 4, 7, 0xff], iaid: 9, leased: true });
         let mut plan = plan(&resolved, &machine());
         let notes = add(&mut plan, &desired, &resolved, None, surroundings);
         Told { plan, notes }
     };
+    let told = |surroundings: &Surroundings| with(&[1, 2, 0, 0, 0, 0, 0xb], surroundings);
     let files =
         |files: &[(&str, &str)]| files.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
     let own = files(&[
@@ -282,12 +283,25 @@ fn the_image_s_client_is_told_who_the_link_is() {
     assert_eq!(told(&running(first.after(&before))).actions().count(), 0);
     let late = told(&running(before.clone()));
     assert!(late.paths().iter().all(|path| !path.contains("eth1") && *path != DHCPCD), "{:?}", late.paths());
-    // What else decides which file networkd takes is not guessed at.
-    for (name, text) in [("15-x.network", "[Match]\nDriver=virtio_net\n"), ("80-e.network.d", "")] {
+    assert_eq!(first.notes, Vec::<String>::new());
+    // What else decides which file networkd takes is not guessed at, but said.
+    let second =
+        "is not told who eth1 is to DHCP servers: it may get a second address beside netapply's lease.";
+    for (name, text, file) in [
+        ("15-x.network", "[Match]\nDriver=virtio_net\n", "15-x.network"),
+        ("80-e.network.d", "", "80-e.network"),
+    ] {
         let mut other = before.clone();
         other.network_files.insert(name.into(), text.into());
-        assert!(!told(&other).paths().iter().any(|path| path.ends_with("eth1.network")), "{name}");
+        let told = told(&other);
+        assert!(!told.paths().iter().any(|path| path.ends_with("eth1.network")), "{name}");
+        let why = "has drop-ins, or conditions besides Name= and Type=, so systemd-networkd";
+        assert_eq!(told.notes, [format!("{file} {why} {second}")]);
     }
+    let described = with(b"\0node-7", &before).notes;
+    assert_eq!(described, [format!("systemd-networkd cannot send the described client ID, and {second}")]);
+    let none = Surroundings { networkd: Presence::Absent, network_manager: Presence::Masked, ..full() };
+    assert_eq!(told(&none).notes, [format!("the image's DHCP client {second}")]);
 }
 
 #[test]

@@ -42,16 +42,17 @@ fn mac_at(link: &ResolvedLink, resolved: &Resolved, inventory: &Inventory, depth
     observed.and_then(|link| link.permanent_mac.or(link.mac))
 }
 
-/// Everything that identifies a link; `uuid` is the machine's, from the firmware.
+/// Everything that identifies a link; `uuid` is the machine's, from the firmware; `leased`: netapply had a lease.
 pub fn of(
     link: &ResolvedLink,
     resolved: &Resolved,
     inventory: &Inventory,
     uuid: Option<&str>,
+    leased: bool,
 ) -> Option<DhcpIdentity> {
     let mac = mac(link, resolved, inventory)?;
     let (client_id, duid) = (client_id(link, mac, uuid), duid(mac, uuid));
-    Some(DhcpIdentity { client_id, duid, iaid: u32::from_be_bytes(iaid(&link.name)) })
+    Some(DhcpIdentity { client_id, duid, iaid: u32::from_be_bytes(iaid(&link.name)), leased })
 }
 
 /// Option 61 of a link; `uuid` is the machine's, from the firmware.

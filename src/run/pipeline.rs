@@ -150,7 +150,7 @@ pub(super) async fn plan_unprivileged(
     no_longer_leased.retain(|name| !entries.contains_key(name));
     facts::join(&mut resolved, &entries, ask::now());
     if request.dhcp == Some(Who::Auto) && request.handoff.is_some() {
-        identify(&mut resolved, &inventory, request.machine);
+        identify(&mut resolved, &inventory, request.machine, &no_longer_leased);
     }
     let unread = details::complete(&mut inventory, resolved.present(), request.machine).await.err();
     let surroundings = match request.handoff {
@@ -256,11 +256,14 @@ fn choose(entries: &mut BTreeMap<String, LeaseEntry>, resolved: &Resolved, who: 
     }
 }
 
-/// Who the links are to a DHCP server that a client of the image will ask.
-fn identify(resolved: &mut Resolved, inventory: &Inventory, machine: &Machine) {
+/// Who the links are to a DHCP server that a client of the image will ask; netapply had leases of those in `leased`.
+fn identify(resolved: &mut Resolved, inventory: &Inventory, machine: &Machine, leased: &[String]) {
     let is_left = |link: &ResolvedLink| link.lease.is_none() && is_leasable(link);
     let uuid = fs::read_to_string(machine.product_uuid()).ok();
-    let of = |link| identity::of(link, resolved, inventory, uuid.as_deref()).filter(|_| is_left(link));
+    let of = |link: &ResolvedLink| {
+        let leased = leased.contains(&link.name);
+        identity::of(link, resolved, inventory, uuid.as_deref(), leased).filter(|_| is_left(link))
+    };
     let identities: Vec<_> = resolved.links.iter().map(of).collect();
     for (link, identity) in resolved.links.iter_mut().zip(identities) {
         link.identity = identity;
