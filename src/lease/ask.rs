@@ -12,14 +12,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
 use super::dhcp4::frame::{self, CLIENT_PORT, FOR_CLIENTS, SERVER_PORT};
 use super::dhcp4::machine::{Account, Arp, Client, ClientEvent, Config, Lease, LeaseEnd, Moment, Output};
 use super::dhcp6::machine::{Account6, Client6, Config6, Event6, Lease6, Output6};
 use super::ra::machine::{RaEvent, RaOutput, Router, Solicitor};
 use super::ra::message::{ADVERTISEMENT, Advertisement, solicitation};
-use crate::machine::clock;
+use crate::machine::clock::{Alarm, uptime};
 use crate::model::{Dynamic, MacAddr};
 use crate::socket::arp::ETH_P_ARP;
 use crate::socket::{Socket, want_tags};
@@ -36,7 +35,7 @@ const BUFFER: usize = 2048;
 
 /// The time since boot, including suspend.
 pub fn now() -> Moment {
-    clock::uptime()
+    uptime()
 }
 
 /// A link that should get a lease.
@@ -295,11 +294,10 @@ async fn serve(
 ) {
     let mut client = Client::new(config.clone(), kept, confirmed, now());
     let mut wire = Wire { link: told.link.clone(), index, config, ip: None, arp: None, udp: None };
-    let mut random = unguessable();
+    let (mut random, mut alarm) = (unguessable(), Alarm::default());
     let (mut ip_frame, mut arp_frame) = ([0; BUFFER], [0; 128]);
     loop {
         wire.follow(&client);
-        let timer = until(client.deadline());
         let outputs = tokio::select! {
             command = commands.recv() => match command {
                 Some(Command::Carrier(up)) => client.handle(now(), ClientEvent::Carrier(up), &mut random),
@@ -307,7 +305,7 @@ async fn serve(
                 Some(Command::Duplicate(_)) => continue,
                 None => return,
             },
-            () = timer => client.handle(now(), ClientEvent::Timer, &mut random),
+            () = alarm.at(client.deadline()) => client.handle(now(), ClientEvent::Timer, &mut random),
             received = receive(wire.ip.as_ref(), &mut ip_frame) => match received {
                 Ok((frame, whole)) => match frame::payload(frame, whole) {
                     Some((_, payload)) => client.handle(now(), ClientEvent::Message(payload), &mut random),
@@ -347,7 +345,7 @@ async fn serve6(
 ) {
     let link = told.link.clone();
     let mut client = Client6::new(config, kept, now());
-    let mut random = unguessable();
+    let (mut random, mut alarm) = (unguessable(), Alarm::default());
     let mut socket: Option<tokio::net::UdpSocket> = None;
     let mut buffer = [0; BUFFER];
     let failed = |error: &io::Error| log::debug!("DHCPv6 on {link}: {error}");
@@ -373,7 +371,7 @@ async fn serve6(
                 };
                 client.handle(now(), event, &mut random)
             }
-            () = until(client.deadline()) => client.handle(now(), Event6::Timer, &mut random),
+            () = alarm.at(client.deadline()) => client.handle(now(), Event6::Timer, &mut random),
             received = received => match received {
                 Ok(length) => {
                     let payload = buffer.get(..length).unwrap_or_default();
@@ -418,7 +416,7 @@ async fn solicit(
     mut told: Told,
 ) {
     let mut solicitor = Solicitor::new(kept, now());
-    let mut random = unguessable();
+    let (mut random, mut alarm) = (unguessable(), Alarm::default());
     let mut buffer = [0; BUFFER];
     // Open while there is carrier: routers speak unasked, too.
     let mut socket: Option<Socket> = None;
@@ -441,7 +439,7 @@ async fn solicit(
                 Some(Command::Release | Command::Duplicate(_)) => continue,
                 None => return,
             },
-            () = until(solicitor.deadline()) => solicitor.handle(now(), RaEvent::Timer, &mut random),
+            () = alarm.at(solicitor.deadline()) => solicitor.handle(now(), RaEvent::Timer, &mut random),
             received = received => match received {
                 Ok(received) => {
                     let packet = buffer.get(..received.length).unwrap_or_default();
@@ -503,13 +501,6 @@ fn unguessable() -> impl FnMut() -> u32 {
     move || {
         count += 1;
         secret.hash_one(count) as u32
-    }
-}
-
-async fn until(deadline: Option<Moment>) {
-    match deadline {
-        Some(deadline) => sleep(deadline.saturating_sub(now())).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::dup;
+use nix::unistd::{SysconfVar, dup, sysconf};
 
 /// Sets it up, before anything else and before any other thread exists.
 pub fn prepare() {
@@ -51,4 +51,34 @@ pub(super) fn has_spare_files() -> std::io::Result<()> {
     const SPARE: usize = 10;
     let spare: Result<Vec<_>, Errno> = (0..SPARE).map(|_| dup(std::io::stdin())).collect();
     spare.map(drop).map_err(std::io::Error::from)
+}
+
+/// Takes the pages of the program's code and constants out of this process's memory, for a program that has done its work and
+/// will be idle for long. Nothing is lost or written: they stay in the page cache, and what is used again is mapped again.
+pub(super) fn unmap_code() {
+    // SAFETY: the kernel passes every program its own program headers, which stay (getauxval(3), execve(2)).
+    let headers: &[libc::Elf64_Phdr] = unsafe {
+        let table = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
+        if table.is_null() {
+            return;
+        }
+        std::slice::from_raw_parts(table, libc::getauxval(libc::AT_PHNUM) as usize)
+    };
+    let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| usize::try_from(size).ok());
+    let (Some(own), Some(page)) = (own, page) else { return };
+    let base = (headers.as_ptr() as usize).wrapping_sub(own.p_vaddr as usize);
+    // What can be written, or could while the program was relocated, differs from the file.
+    let unchanged =
+        |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0;
+    for header in headers.iter().filter(unchanged) {
+        let begin = base.wrapping_add(header.p_vaddr as usize);
+        // Whole pages: the first and the last may have something else, too.
+        let (first, end) = (begin.next_multiple_of(page), (begin + header.p_memsz as usize) / page * page);
+        if first < end {
+            // SAFETY: these pages are mapped from the file and were never written: the kernel reads them from there
+            // again (madvise(2)).
+            unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
+        }
+    }
 }

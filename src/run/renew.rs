@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::leases::{follow, keep, note};
 use super::lock::Turn;
 use super::pipeline::{self, Handoff};
+use super::process::unmap_code;
 use super::saved::Saved;
 use super::signals::Stop;
 use super::{Exit, block_on, complain};
@@ -38,6 +39,7 @@ use crate::lease::dhcp6::machine::Lease6;
 use crate::lease::entry::{self, LeaseEntry};
 use crate::lease::ra::machine::Router;
 use crate::logging::{self, Prefix};
+use crate::machine::clock::Alarm;
 use crate::machine::{Machine, files};
 use crate::plan::script;
 use crate::report::places::Places;
@@ -121,16 +123,20 @@ impl<'a> Service<'a> {
         // What the leases of an earlier service or of the initramfs require may still have to be done.
         let mut due = true;
         let mut adjusting: Option<Adjusting<'_>> = None;
-        let mut retry: Option<Instant> = None;
+        let mut retry: Option<Duration> = None;
         let mut failures = 0_u32;
         // The verification of the last change.
         let mut verifying: Option<Child> = None;
         let watchdog = watchdog();
-        let mut alive = Instant::now();
+        let (mut alive, mut alarm) = (ask::now(), Alarm::default());
         loop {
-            if due && adjusting.is_none() && retry.is_none_or(|at| at <= Instant::now()) {
+            if due && adjusting.is_none() && retry.is_none_or(|at| at <= ask::now()) {
                 (due, retry) = (false, None);
                 adjusting = Some(Box::pin(adjust(self.machine)));
+            }
+            if adjusting.is_none() {
+                // The next event may be hours away, and most of the code is for reading, planning and applying.
+                unmap_code();
             }
             let adjusted = async {
                 match &mut adjusting {
@@ -148,7 +154,7 @@ impl<'a> Service<'a> {
                         }
                     } else {
                         let wait = (AGAIN * (1 << failures.min(6))).min(LONGEST_AGAIN);
-                        (due, retry) = (true, Some(Instant::now() + wait));
+                        (due, retry) = (true, Some(ask::now() + wait));
                         failures += 1;
                     }
                 }
@@ -191,11 +197,12 @@ impl<'a> Service<'a> {
                     Some(Order::Release(link)) => self.clients.release(&link),
                     None => {}
                 },
-                () = until(retry) => {}
                 () = ended(&mut verifying) => verifying = None,
-                () = until(watchdog.map(|interval| alive + interval)) => {
-                    alive = Instant::now();
-                    systemd::notify("WATCHDOG=1");
+                () = alarm.at([retry, watchdog.map(|interval| alive + interval)].into_iter().flatten().min()) => {
+                    if watchdog.is_some_and(|interval| alive + interval <= ask::now()) {
+                        alive = ask::now();
+                        systemd::notify("WATCHDOG=1");
+                    }
                 }
                 () = &mut *stop => break,
             }
@@ -250,13 +257,6 @@ async fn orders(read: OwnedReadHalf, tell: UnboundedSender<Order>) {
         if tell.send(order).is_err() {
             return;
         }
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 
