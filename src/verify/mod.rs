@@ -31,7 +31,7 @@ use cause::Cause;
 use checks::Check;
 use evidence::Evidence;
 use input::Input;
-pub use probe::{LISTEN, announcement};
+pub use probe::{LISTEN, announcement, partner};
 pub use review::Review;
 
 /// The result of a verification.

@@ -12,7 +12,7 @@ use crate::socket::arp::Arp;
 /// The length of an Ethernet header.
 pub(super) const HEADER: usize = 14;
 pub(super) const LLDP: u16 = 0x88cc;
-const SLOW_PROTOCOLS: u16 = 0x8809;
+pub(super) const SLOW_PROTOCOLS: u16 = 0x8809;
 const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -142,7 +142,7 @@ fn printable(bytes: &[u8]) -> String {
 }
 
 /// A LACPDU (IEEE 802.1AX 6.4.2.3): subtype 1, version, then the actor's TLV.
-fn lacp(unit: &[u8]) -> Option<Lacp> {
+pub(super) fn lacp(unit: &[u8]) -> Option<Lacp> {
     if !matches!(unit, [1, _, 1, 20, ..]) {
         return None;
     }

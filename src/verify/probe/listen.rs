@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::super::evidence::Heard;
+use super::super::evidence::{Heard, Lacp};
 use super::icmp::words;
 use super::{Fact, Facts, frames, tell};
 use crate::inventory::Lldp;
@@ -34,7 +34,20 @@ pub const LISTEN: Duration = Duration::from_secs(31);
 /// # Errors
 /// The kernel refuses the socket, or the NIC is gone.
 pub async fn announcement(index: u32) -> io::Result<Lldp> {
-    let socket = Socket::packet(index, frames::LLDP)?;
+    first(index, frames::LLDP, frames::lldp).await
+}
+
+/// The first LACP partner at the other end of a NIC's cable, however long that takes: the caller sets the bound.
+///
+/// # Errors
+/// The kernel refuses the socket, or the NIC is gone.
+pub async fn partner(index: u32) -> io::Result<Lacp> {
+    first(index, frames::SLOW_PROTOCOLS, frames::lacp).await
+}
+
+/// The first frame of a protocol that can be read.
+async fn first<T>(index: u32, protocol: u16, read: fn(&[u8]) -> Option<T>) -> io::Result<T> {
+    let socket = Socket::packet(index, protocol)?;
     for group in GROUPS {
         socket.join(index, Some(group))?;
     }
@@ -42,8 +55,8 @@ pub async fn announcement(index: u32) -> io::Result<Lldp> {
     loop {
         let received = socket.receive(&mut buffer).await?;
         let body = buffer.get(frames::HEADER..received.length).filter(|_| !received.outgoing);
-        if let Some(lldp) = body.and_then(frames::lldp) {
-            return Ok(lldp);
+        if let Some(read) = body.and_then(read) {
+            return Ok(read);
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::model::MacAddr;
 use crate::socket::Socket;
 
 pub(super) use gateway::MEASURED;
-pub use listen::{LISTEN, announcement};
+pub use listen::{LISTEN, announcement, partner};
 
 /// Where probes send what they learn.
 pub(super) type Facts = UnboundedSender<Fact>;
