@@ -14,9 +14,19 @@ const MACS: [&str; 2] = ["7c:c2:55:6e:90:44", "7c:c2:55:6e:90:45"];
 /// An address without an API.
 const NOWHERE: &str = "http://192.0.2.99:6385";
 
-/// Two ports in one LACP bond, and all traffic on a VLAN.
-fn network_data(address: &str) -> String {
+/// Two ports in one LACP bond, and all traffic on a VLAN; without an address, by DHCP.
+fn network_data(address: Option<&str>) -> String {
     let nic = |id: &str, mac: &str| serde_json::json!({"id": id, "type": "phy", "ethernet_mac_address": mac, "mtu": 1500, "vif_id": null});
+    let id = "6f4b1f0a-0f1e-4a1e-9d55-2a3c2b1d7e01";
+    let network = match address {
+        Some(address) => serde_json::json!({
+            "id": "deploy-net", "link": "deploy", "type": "ipv4", "network_id": id,
+            "ip_address": address, "netmask": "255.255.255.0",
+            "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "192.0.2.1"}]}),
+        None => {
+            serde_json::json!({"id": "deploy-net", "link": "deploy", "type": "ipv4_dhcp", "network_id": id})
+        }
+    };
     serde_json::json!({
         "links": [
             nic("nic0", MACS[0]),
@@ -25,10 +35,7 @@ fn network_data(address: &str) -> String {
              "bond_mode": "802.3ad", "bond_miimon": 100, "bond_lacp_rate": "fast", "mtu": 1500},
             {"id": "deploy", "type": "vlan", "vlan_link": "bond0", "vlan_id": 100, "vlan_mac_address": MACS[0]},
         ],
-        "networks": [{
-            "id": "deploy-net", "link": "deploy", "type": "ipv4", "network_id": "6f4b1f0a-0f1e-4a1e-9d55-2a3c2b1d7e01",
-            "ip_address": address, "netmask": "255.255.255.0",
-            "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "192.0.2.1"}]}],
+        "networks": [network],
         "services": [{"type": "dns", "address": ironic::SERVER}]
     })
     .to_string()
@@ -55,8 +62,8 @@ fn neighbour(cables: &[Cable; 2]) -> Guest {
         ip address add {server}/32 dev lo
         for server in lag:203.0.113 lag.100:192.0.2; do
             link=${{server%%:*}} net=${{server#*:}}
-            printf 'interface %s\nstart %s.100\nend %s.110\nlease_file /tmp/leases-%s\npidfile /tmp/pid-%s\n' \
-                $link $net $net $link $link >udhcpd-$link
+            printf 'interface %s\nstart %s.100\nend %s.110\nopt router %s.1\nlease_file /tmp/leases-%s\npidfile /tmp/pid-%s\n' \
+                $link $net $net $net $link $link >udhcpd-$link
             touch leases-$link
             udhcpd -f udhcpd-$link >dhcp-$link 2>&1 &
         done"
@@ -81,9 +88,10 @@ fn the_agents_lookup_arrives_over_the_bond_and_the_vlan() {
     let initramfs = baked(folder.path());
     let cables = [Cable::new(), Cable::new()];
     let mut neighbour = neighbour(&cables);
-    let cd = drive::ironic_iso(&network_data("192.0.2.10"));
+    let cd = drive::ironic_iso(&network_data(Some("192.0.2.10")));
     // The disk has an earlier deployment's config drive.
-    let old = drive::vfat("config-2", &[("openstack/latest/network_data.json", &network_data("192.0.2.66"))]);
+    let old =
+        drive::vfat("config-2", &[("openstack/latest/network_data.json", &network_data(Some("192.0.2.66")))]);
     let begin = Instant::now();
     let mut guest = ramdisk(&initramfs, &cables)
         .words(&format!("boot_method=vmedia ir_pub_id={}", drive::PUBLISHER.to_uppercase()))
@@ -119,6 +127,39 @@ fn the_agents_lookup_arrives_over_the_bond_and_the_vlan() {
     assert!(report["checks"].as_array().unwrap().iter().all(passed), "{report:#}");
     let heard = neighbour.ok("cat dhcp-*");
     assert!(!heard.to_lowercase().contains("offer"), "nobody asked for a lease: {heard}");
+}
+
+/// netapply leases the VLAN's address itself; nightly.
+#[test]
+#[ignore = "nightly"]
+fn the_agents_lookup_arrives_with_a_lease_on_the_vlan() {
+    let folder = tempfile::tempdir().expect("a folder for the ramdisk");
+    let initramfs = baked(folder.path());
+    let cables = [Cable::new(), Cable::new()];
+    let mut neighbour = neighbour(&cables);
+    let cd = drive::ironic_iso(&network_data(None));
+    let mut guest = ramdisk(&initramfs, &cables)
+        .words(&format!("boot_method=vmedia ir_pub_id={} netapply.dhcp=own", drive::PUBLISHER.to_uppercase()))
+        .words(&format!("ipa-api-url=http://{}:{}", ironic::NAME, ironic::PORT))
+        .cd(cd.path())
+        .boot();
+    let asked = wait_for_the_heartbeat(&mut neighbour, &mut guest);
+    assert!(asked.lines().all(|line| line.starts_with("192.0.2.1")), "{asked}");
+    assert!(asked.contains(" GET /v1/lookup?"), "{asked}");
+    guest.ok("systemctl is-active netapply-lease.service");
+    let leases = guest.json("netapply leases --json");
+    assert_eq!(
+        (&leases["leases"][0]["link"], &leases["leases"][0]["state"]),
+        (&"deploy".into(), &"BOUND".into())
+    );
+    let report = guest.json("cat /run/netapply/report.json");
+    assert_eq!((&report["exit"], &report["verdict"]), (&0.into(), &"works".into()), "{report:#}");
+    // On the VLAN alone, and one server's address alone.
+    let untagged = neighbour.ok("cat dhcp-lag");
+    assert!(!untagged.to_lowercase().contains("offer"), "{untagged}");
+    let offers = neighbour.ok("cat dhcp-lag.100").to_lowercase().matches("sending ack").count();
+    assert!(offers >= 1, "{}", neighbour.ok("cat dhcp-lag.100"));
+    nobody_else_touched_it(&mut guest);
 }
 
 /// Returns all requests to the API until then.

@@ -38,6 +38,9 @@ fn a_lease_outlives_the_service_that_renews_it() {
     guest.ok("systemctl kill -s KILL netapply-lease.service");
     guest.until("[ \"$(systemctl show --value -p NRestarts netapply-lease.service)\" = 1 ]");
     guest.until("systemctl is-active netapply-lease.service");
+    // Another name server from the next renewal on.
+    neighbour.guest.ok("pid=$(cat /tmp/pid0); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.1; done
+        sed -i s/192.0.2.53/192.0.2.54/ udhcpd0; udhcpd -f udhcpd0 >>dhcp0 2>&1 &");
     let asked = neighbour.dhcp(0).matches("ACK").count();
     // Half of the lifetime passes until then.
     neighbour.guest.ok(&format!(
@@ -45,6 +48,7 @@ fn a_lease_outlives_the_service_that_renews_it() {
     ));
     // The kernel has the new lifetime, too.
     guest.until(&format!("ip address show dev {link} | grep -Eq 'valid_lft (5[0-9]|60)sec'"));
+    guest.until("grep -qx 'nameserver 192.0.2.54' /etc/resolv.conf");
     assert_eq!(addresses(&mut guest, MAC), first);
     assert_eq!(guest.ok("grep Deleted /monitor || true"), "");
     guest.ok(&format!(

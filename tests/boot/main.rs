@@ -4,6 +4,7 @@
 
 mod cloud_init;
 mod dracut;
+mod dynamic;
 mod fallback;
 mod initramfs_tools;
 mod ipa;

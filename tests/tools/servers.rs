@@ -2,16 +2,23 @@
 //! beside netapply's, from the tree `servers`; their logs are the oracle of what was sent.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::namespace::{ip, ip_json};
 use harness::wire::{Running, in_machine, sh, start, wire};
+use netapply::lease::dhcp4::machine::{Config, Detection};
 use netapply::lease::entry::{self, LeaseEntry};
 use netapply::machine::Machine;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Pid;
 
 /// The file tree with the servers' programs.
@@ -117,7 +124,7 @@ const KEA4: &str = r#"{"Dhcp4": {
       {"code": 121, "name": "rfc3442", "csv-format": false, "data": "18cb0071c0000202", "always-send": true}],
     "option-def": [{"name": "rfc3442", "code": 121, "type": "binary"}],
     "subnet4": [{"subnet": "NET.0/24", "pools": [{"pool": "NET.50 - NET.60"}]}],
-    "loggers": [{"name": "kea-dhcp4", "severity": "INFO", "output_options": [{"output": "stdout"}]}]}}"#;
+    "loggers": [{"name": "kea-dhcp4", "severity": "DEBUG", "debuglevel": 50, "output_options": [{"output": "stdout"}]}]}}"#;
 
 fn kea4(net: &str) -> Running {
     file("/etc/kea4.json", &KEA4.replace("NET", net));
@@ -151,6 +158,11 @@ fn kea_leases_renews_and_refuses_after_a_move() {
         ip("-n other address add 198.51.100.1/24 dev port0");
         fs::write("/run/kea.log", "").unwrap();
         let _server = kea4("198.51.100");
+        // After the carrier was gone the lease has to be confirmed.
+        ip("link set eth0 down");
+        until("the carrier is gone", || eth0().state == "DOWN");
+        ip("link set eth0 up");
+        until("Kea refuses", || log("kea").contains("DHCPNAK"));
         until("the other server's lease is used", || {
             addresses().iter().any(|a| a.starts_with("198.51.100."))
         });
@@ -337,5 +349,65 @@ fn the_service_is_killed_in_every_state_and_goes_on_with_the_lease() {
         until("the lease is in force", || eth0().state == "BOUND");
         until("its address is there", || addresses() == address);
         assert_eq!(seen.len(), 4, "{seen:?}");
+    });
+}
+
+/// A server for `port0` that answers with one address what it is told to answer: no message; DISCOVER; every one.
+fn obedient(answered: Arc<AtomicU8>) {
+    let at = fs::File::open("/run/netns/other").unwrap();
+    std::thread::spawn(move || {
+        setns(at, CloneFlags::CLONE_NEWNET).unwrap();
+        let socket = UdpSocket::bind("0.0.0.0:67").unwrap();
+        setsockopt(&socket, sockopt::BindToDevice, &OsString::from("port0")).unwrap();
+        socket.set_broadcast(true).unwrap();
+        let mut buffer = [0; 1500];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            // The kind is netapply's first option.
+            let Some(message) = buffer.get(..length).filter(|m| m.len() > 243 && m[240] == 53) else {
+                continue;
+            };
+            let kind = match (message[242], answered.load(Ordering::SeqCst)) {
+                (1, 1..) => 2,
+                (3, 2..) => 5,
+                _ => continue,
+            };
+            let mut reply = message[..240].to_vec();
+            reply[0] = 2;
+            reply[12..20].copy_from_slice(&[0, 0, 0, 0, 192, 0, 2, 50]);
+            reply
+                .extend([53, 1, kind, 54, 4, 192, 0, 2, 1, 51, 4, 0, 0, 14, 16, 1, 4, 255, 255, 255, 0, 255]);
+            socket.send_to(&reply, "255.255.255.255:68").unwrap();
+        }
+    });
+}
+
+/// And in the states that last only as long as an answer takes.
+#[test]
+fn the_service_is_killed_while_it_gets_a_lease_and_gets_the_same() {
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        ip("-n other address add 192.0.2.1/24 dev port0");
+        let answered = Arc::new(AtomicU8::new(2));
+        obedient(Arc::clone(&answered));
+        describe("dhcp4: true");
+        exits(0, APPLY);
+        assert_eq!(addresses(), ["192.0.2.50"]);
+        for (state, before) in [("REQUESTING", 1), ("PROBING", 2)] {
+            // As a boot leaves a link: described, and nothing heard yet.
+            ip("address flush dev eth0");
+            let entry = LeaseEntry { config: eth0().config, ..LeaseEntry::new("eth0") };
+            let config = Config { detection: Detection::Standard, ..entry.config.clone() };
+            LeaseEntry { config, ..entry }.keep(&Machine::default()).unwrap();
+            answered.store(before, Ordering::SeqCst);
+            let service = renewing();
+            until(state, || eth0().state == state);
+            // SIGKILL.
+            drop(service);
+            assert!(eth0().lease.is_none() && addresses().is_empty(), "{:?}", eth0());
+            answered.store(2, Ordering::SeqCst);
+            let _service = renewing();
+            until("the lease is in force", || eth0().state == "BOUND");
+            until("its address is there", || addresses() == ["192.0.2.50"]);
+        }
     });
 }

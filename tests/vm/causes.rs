@@ -348,6 +348,29 @@ fn every_cause_is_named_and_health_is_not_doubted() {
     assert!(wrong.is_empty(), "{wrong}\n{table}");
 }
 
+/// A VLAN on DHCP, and the server is in the port's own network.
+#[test]
+#[ignore = "nightly, `tests/all dynamic`: each push runs enough causes"]
+fn another_vlan_s_server_is_named() {
+    const TEXT: &str = "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}}},
+      vlans: {v: {id: 100, link: a, dhcp4: true}}}";
+    let world = "wire 0; have p0 198.51.100.1/24
+        printf 'interface p0\nstart 198.51.100.50\nend 198.51.100.60\nlease_file /tmp/leases\npidfile /tmp/pid\n' >/tmp/udhcpd
+        touch /tmp/leases; on $s udhcpd -f /tmp/udhcpd >/dev/null 2>&1 &";
+    let case = case("dhcp-elsewhere", world, TEXT).says(
+        1,
+        "dhcp-on-other-vlan",
+        "198.51.100.1 on eth0 gives out 198.51.100.0/24",
+    );
+    let mut guest = guest();
+    guest.ok("modprobe 8021q; modprobe veth");
+    run_all(&mut guest, &[&case], "");
+    let mut table = String::new();
+    if let Err(wrong) = outcome(&mut guest, &case, "", &mut table) {
+        panic!("{wrong}");
+    }
+}
+
 /// NICs that report different speeds, which a veth cannot do.
 #[test]
 fn unequal_members_are_named() {
