@@ -2,7 +2,7 @@
 //! `ethernet0/ip-addr=192.0.2.10`, as `source` writes them. [`tree`] parses them into a tree of values, [`read`] reads
 //! that.
 
-use super::keys::Support::{Applied, NoEffect};
+use super::keys::Support::Applied;
 use super::keys::{Fields, Object, key};
 use super::tree::{Entry, Node, Value};
 use super::value::{self, gateway, host_name, interface_address, mac_of_nic, name_servers};
@@ -27,7 +27,11 @@ static NIC: Object = Object {
         key("primary-dns", Applied, "name server of this link"),
         key("secondary-dns", Applied, "name server of this link"),
         key("hostname", Applied, "the machine's name"),
-        key("target", NoEffect, "it is where the root is"),
+        key(
+            "target",
+            Applied,
+            "where the root is: a lease of its family is asked for, if there is no address",
+        ),
     ],
 };
 
@@ -140,7 +144,9 @@ fn read_nic(name: &str, fields: &Fields<'_>, links: &mut Vec<Link>, diags: &mut 
 fn addresses(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
     let get = |key: &str| fields.get(key).filter(is_set);
     let written = get("ip-addr");
-    let is_v6 = written.and_then(Node::text).is_some_and(|text| text.contains(':'));
+    // Of a lease that it used without having written its address only the target tells the family.
+    let told = written.or_else(|| get("target"));
+    let is_v6 = told.and_then(Node::text).is_some_and(|text| text.contains(':'));
     let by_dhcp = get("dhcp").or_else(|| get("origin").filter(|node| node.text() == Some("3")));
     for key in ["primary-dns", "secondary-dns"] {
         if let Some(node) = get(key).filter(|_| by_dhcp.is_none()) {

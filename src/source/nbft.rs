@@ -153,8 +153,13 @@ fn interface(all: Bytes<'_>, index: u8, transport: Bytes<'_>, targets: &[(u8, Ip
             line("hostname", name.to_owned());
         }
     }
+    // Several namespaces of one subsystem have one address.
+    let mut written: Vec<&IpAddr> = Vec::new();
     for (_, target) in targets.iter().filter(|(interface, _)| *interface == index) {
-        line("target", target.to_string());
+        if !written.contains(&target) {
+            line("target", target.to_string());
+            written.push(target);
+        }
     }
 }
 
