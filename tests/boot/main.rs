@@ -3,6 +3,8 @@
 //! tests/boot/image makes the roots; the guests and drives are those of tests/vm.
 
 mod cloud_init;
+mod cmdline;
+mod daemons;
 mod dracut;
 mod dynamic;
 mod fallback;

@@ -143,8 +143,9 @@ END
     pub(crate) fn run(&self, script: &str) -> (i32, String) {
         let leader = self.leader.to_string();
         let output = Command::new("nsenter")
-            .args(["--target", &leader, "--all", "--wd=/root", "timeout", "60", "bash", "-c"])
-            .arg(format!("exec 2>&1; {script}"))
+            .args(["--target", &leader, "--all", "timeout", "60", "bash", "-c"])
+            // nsenter's own --wd is opened before it enters the container.
+            .arg(format!("exec 2>&1; cd /root; {script}"))
             .output()
             .expect("nsenter runs");
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())

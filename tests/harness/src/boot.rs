@@ -37,7 +37,7 @@ pub fn script(path: &str, arguments: &[&Path]) -> String {
 }
 
 /// The image of this root: built once.
-fn image(root: &str) -> PathBuf {
+pub fn image(root: &str) -> PathBuf {
     PathBuf::from(script("tests/boot/image", &[Path::new(root)]))
 }
 

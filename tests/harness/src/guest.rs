@@ -530,6 +530,13 @@ impl Guest {
         }
     }
 
+    /// Waits until another system, which was started from within the guest, accepts scripts.
+    #[track_caller]
+    pub fn boots_again(&mut self) {
+        limit(self.agent.get_ref(), BOOT_LIMIT);
+        assert_eq!(self.read_line(), "ready", "the other system's agent says so once it takes scripts");
+    }
+
     fn monitor_hello(&mut self) {
         limit(self.monitor.get_ref(), RUN_LIMIT);
         let mut greeting = String::new();
