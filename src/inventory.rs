@@ -167,6 +167,9 @@ pub struct ObservedLink {
     /// It does not resolve neighbours (`IFF_NOARP`): `arp off` on a NIC; normal for a tunnel, VXLAN, VRF or dummy link.
     #[serde(skip_serializing_if = "is_false")]
     pub no_arp: bool,
+    /// It was told to take every frame (`IFF_PROMISC`).
+    #[serde(skip_serializing_if = "is_false")]
+    pub promiscuous: bool,
     /// The MTU of the last router advertisement, in bytes (kernel 5.15).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advertised_mtu: Option<u32>,
@@ -496,11 +499,20 @@ pub struct RuleEntry {
     pub to: Option<IpNet>,
     /// Table.
     pub table: u32,
+    /// What happens to packets: `Unicast` looks in the table.
+    #[serde(default = "unicast", skip_serializing_if = "is_unicast")]
+    pub action: RouteKind,
     /// Priority.
     pub priority: u32,
     /// Firewall mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<u32>,
+    /// The bits of the mark that are compared, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<u32>,
+    /// Routes of this prefix length or shorter ones are not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppress: Option<u32>,
     /// Type of service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tos: Option<u8>,
@@ -510,12 +522,12 @@ pub struct RuleEntry {
     /// Has selectors that netapply's rules never have, so it is not netapply's.
     #[serde(default, skip_serializing_if = "is_false")]
     pub foreign: bool,
-    /// Those of them that match packets.
+    /// Those that match packets.
     #[serde(default, skip_serializing_if = "Selectors::is_empty")]
     pub selectors: Selectors,
 }
 
-/// A rule's selectors that a description cannot express. Ranges include both ends.
+/// A rule's selectors of which a description can only express `iif`. Ranges include both ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Selectors {
@@ -610,6 +622,14 @@ impl Inventory {
     pub fn called(&self, name: &str) -> Option<&ObservedLink> {
         self.link(name).or_else(|| self.links.iter().find(|l| l.is_called(name)))
     }
+}
+
+fn unicast() -> RouteKind {
+    RouteKind::Unicast
+}
+
+fn is_unicast(kind: &RouteKind) -> bool {
+    *kind == RouteKind::Unicast
 }
 
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {

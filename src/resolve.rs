@@ -203,12 +203,13 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
         resolver.merge(&own);
         rules.extend(link.desired.rules.iter().cloned());
     }
-    for zone in resolver.zones.values_mut() {
+    let incoming = rules.iter_mut().filter_map(|rule| rule.iif.as_mut());
+    for named in resolver.zones.values_mut().chain(incoming) {
         let is = |link: &&ResolvedLink| {
-            [Some(&link.desired.id), link.current.as_ref(), Some(&link.name)].contains(&Some(&*zone))
+            [Some(&link.desired.id), link.current.as_ref(), Some(&link.name)].contains(&Some(&*named))
         };
         if let Some(name) = links.iter().find(is).map(|link| link.name.clone()) {
-            *zone = name;
+            *named = name;
         }
     }
     (Resolved { links, ambiguous, unmatched, rules, resolver }, diags)

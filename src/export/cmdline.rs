@@ -26,6 +26,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     vlan_names(&links, &mut called, losses);
     let mut writer = Writer {
         called,
+        bonds: links.iter().filter(|link| link.kind == Kind::Bond).collect(),
         host_name: desired.host_name.as_ref().map(|name| name.value.as_str()),
         words: vec!["rd.neednet=1".to_owned()],
     };
@@ -96,6 +97,7 @@ fn vlan_names(links: &[Link], called: &mut Called, losses: &mut Losses) {
 
 struct Writer<'a> {
     called: Called,
+    bonds: Vec<&'a Link>,
     /// The name of the machine, until it is written.
     host_name: Option<&'a str>,
     words: Vec<String>,
@@ -126,7 +128,7 @@ impl Writer<'_> {
             }
             Kind::Bridge => {
                 self.words.push(format!("bridge={name}:{members}"));
-                lacking(link, &[Part::Settings], losses);
+                self.bridge(link, losses);
                 if let Some(first) = link.vlans.as_ref().and_then(|vlans| vlans.first()) {
                     losses.none(link, Part::Vlans, first.at, "VLANs of a bridge");
                 }
@@ -152,7 +154,11 @@ impl Writer<'_> {
             }
         };
         if !self.addresses(link, &name, &tail, losses) && !tail.is_empty() {
-            if let Some(mtu) = link.mtu.filter(|_| !mtu_is_written) {
+            // The kernel gives a bond's MTU to its members.
+            let of_bond = self.bonds.iter().find(|bond| bond.members.iter().any(|m| m.value == link.id));
+            let follows =
+                of_bond.is_some_and(|bond| bond.mtu.map(|mtu| mtu.value) == link.mtu.map(|mtu| mtu.value));
+            if let Some(mtu) = link.mtu.filter(|_| !mtu_is_written && !follows) {
                 losses.none(link, Part::Mtu, mtu.at, "MTU of a link without an address");
             }
             if let Some(mac) = link.mac {
@@ -164,6 +170,7 @@ impl Writer<'_> {
             Part::Tuning,
             Part::Remotes,
             Part::Forwarding,
+            Part::Promiscuous,
             Part::WakeOnLan,
             Part::IgnoreCarrier,
             Part::Activation,
@@ -177,6 +184,16 @@ impl Writer<'_> {
         }
         if link.activation == Activation::Manual {
             losses.differs(link, Part::Activation, link.at, "dracut brings up every link that it is told of");
+        }
+    }
+
+    /// What the kernel has off anyway is not lost.
+    fn bridge(&self, link: &Link, losses: &mut Losses) {
+        let is_off = |option: &str, value: &OptionValue| {
+            matches!(option, "stp_state" | "vlan_filtering") && *value == OptionValue::Bool(false)
+        };
+        for (option, setting) in link.settings.0.iter().filter(|(name, set)| !is_off(name, &set.value)) {
+            losses.none(link, Part::Settings, setting.at, format_args!("bridge option {option}"));
         }
     }
 
@@ -245,6 +262,14 @@ impl Writer<'_> {
             if is_asked {
                 words.push(format!("ip={name}:{word}{}", tail.take().unwrap_or_default()));
             }
+        }
+        let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
+        if link.ipv6.accept_ra.is_none() && link.asks(Dynamic::Dhcp6) {
+            losses.differs(link, Part::Ipv6, link.at, "DHCPv6 of dracut comes with router advertisements");
+        } else if let Some(address) = six.filter(|_| link.ipv6.static_alone && link.ipv6.accept_ra.is_none())
+        {
+            let what = "the described IPv6 addresses are to be the only ones: dracut takes those that routers advertise, too";
+            losses.differs(link, Part::Ipv6, address.at, what);
         }
         lacking_dhcp(link, &[], losses);
         lacking_ipv6(link, if accept { &["accept_ra"] } else { &[] }, losses);

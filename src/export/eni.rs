@@ -139,7 +139,7 @@ impl<'a> Writer<'a> {
         routes(link, self.vrf_table(link).is_some(), &mut stanzas, &self.called, losses);
         if let Some(first) = stanzas.first_mut() {
             for rule in &link.rules {
-                first.put("up", rule_command(rule));
+                first.put("up", rule_command(rule, &self.called));
             }
         }
         lacking(link, &[Part::IgnoreCarrier, Part::Optional], losses);
@@ -410,6 +410,10 @@ impl<'a> Writer<'a> {
             Some((DesiredMac::Random, _)) => out.put("hwaddress", "random"),
             Some((DesiredMac::Permanent, at)) => losses.none(link, Part::Mac, at, "permanent MAC address"),
         }
+        if let Some(on) = link.promiscuous {
+            let word = if on.value { "on" } else { "off" };
+            out.put("pre-up", format!("ip link set dev {} promisc {word}", self.name(link)));
+        }
         out.put_some("mtu", link.mtu.map(|mtu| mtu.value.get()));
         if link.activation == Activation::Off {
             out.put("link-down", "yes");
@@ -623,22 +627,27 @@ fn route_command(
     Some(out)
 }
 
-fn rule_command(rule: &Rule) -> String {
+fn rule_command(rule: &Rule, called: &Called) -> String {
     let version = if rule.family == Family::V4 { 4 } else { 6 };
     let mut out = format!("ip -{version} rule add");
     let from = rule.from.map_or("all".to_owned(), |net| net.to_string());
     let _ = write!(out, " from {from}");
     let words = [
         ("to", rule.to.map(|net| net.to_string())),
-        ("fwmark", rule.mark.map(|mark| format!("{mark:#x}"))),
+        ("iif", rule.iif.as_deref().map(|id| called.of(id).to_owned())),
+        ("fwmark", super::mark_words(rule)),
         ("tos", rule.tos.map(|tos| format!("{tos:#x}"))),
         ("priority", rule.priority.map(|priority| priority.to_string())),
+        ("suppress_prefixlength", rule.suppress.map(|length| length.to_string())),
     ];
     for (word, value) in words {
         if let Some(value) = value {
             let _ = write!(out, " {word} {value}");
         }
     }
-    let _ = write!(out, " lookup {}", rule.table);
+    let _ = match rule.action {
+        RouteKind::Unicast => write!(out, " lookup {}", rule.table),
+        kind => write!(out, " {}", kind.word()),
+    };
     out
 }

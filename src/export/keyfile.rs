@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use super::ini::Ini;
 use super::{
-    DHCP_OPTIONS, File, Links, Losses, Names, Part, expressible, host_name, is_tunnel, lacking,
-    lacking_address, lacking_dhcp, lacking_ipv6, lacking_match, lacking_naming, machine_wide, tunnel_mode,
+    DHCP_OPTIONS, File, Links, Losses, Names, Part, duid_words, expressible, host_name, is_tunnel, lacking,
+    lacking_address, lacking_dhcp, lacking_ipv6, lacking_match, lacking_naming, machine_wide, name_incoming,
+    tunnel_mode,
 };
+use crate::format::nmstate::bridge::router_word;
 use crate::model::attribute::{self, Form, NIC, OptionValue};
 use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern,
@@ -25,6 +27,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
         link.addresses.splice(0..0, own.map(|net| Address::new(net, Place::NONE)));
     }
     host_name(desired, losses);
+    name_incoming(&mut links, |link| name(link, names).map(str::to_owned), losses);
     let writer = Writer { names, links: Links::new(&links) };
     let mut priorities = FIRST_PRIORITY..;
     let mut file = |link: &Link| File {
@@ -135,7 +138,22 @@ const BRIDGE_TIMES: &[(&str, &str, std::ops::RangeInclusive<i64>)] = &[
 const BRIDGE: &[(&str, &str)] = &[
     ("priority", "priority"),
     ("group_fwd_mask", "group-forward-mask"),
+    ("group_address", "group-address"),
+    ("mcast_hash_max", "multicast-hash-max"),
+    ("mcast_last_member_count", "multicast-last-member-count"),
+    ("mcast_last_member_interval", "multicast-last-member-interval"),
+    ("mcast_membership_interval", "multicast-membership-interval"),
+    ("mcast_querier", "multicast-querier"),
+    ("mcast_querier_interval", "multicast-querier-interval"),
+    ("mcast_query_interval", "multicast-query-interval"),
+    ("mcast_query_response_interval", "multicast-query-response-interval"),
+    ("mcast_query_use_ifaddr", "multicast-query-use-ifaddr"),
+    ("mcast_router", "multicast-router"),
     ("mcast_snooping", "multicast-snooping"),
+    ("mcast_startup_query_count", "multicast-startup-query-count"),
+    ("mcast_startup_query_interval", "multicast-startup-query-interval"),
+    ("vlan_protocol", "vlan-protocol"),
+    ("vlan_stats_enabled", "vlan-stats-enabled"),
     ("vlan_filtering", "vlan-filtering"),
     ("vlan_default_pvid", "vlan-default-pvid"),
 ];
@@ -168,28 +186,41 @@ const TUNNEL: &[(&str, &str)] = &[
     ("encaplimit", "encapsulation-limit"),
 ];
 
+/// The interface name; `None` of a NIC that is known by something else.
+fn name<'s>(link: &'s Link, names: &'s Names<'_>) -> Option<&'s str> {
+    match &link.select.name {
+        _ if link.kind != Kind::Physical => Some(names.of(link)),
+        Some(name) => match &name.value {
+            NamePattern::Exact(name) => Some(name),
+            NamePattern::Glob(_) => None,
+        },
+        None => None,
+    }
+}
+
 struct Writer<'a> {
     names: &'a Names<'a>,
     links: Links<'a>,
 }
 
 impl Writer<'_> {
-    /// The interface name; `None` of a NIC that is known by something else.
     fn name<'s>(&'s self, link: &'s Link) -> Option<&'s str> {
-        match &link.select.name {
-            _ if link.kind != Kind::Physical => Some(self.names.of(link)),
-            Some(name) => match &name.value {
-                NamePattern::Exact(name) => Some(name),
-                NamePattern::Glob(_) => None,
-            },
-            None => None,
-        }
+        name(link, self.names)
     }
 
     /// How one connection names another: by the interface's name, else by the connection's own id.
     fn reference(&self, id: &str) -> String {
         let name = self.links.get(id).and_then(|link| self.name(link));
         name.map_or_else(|| uuid(id), str::to_owned)
+    }
+
+    /// The MTU that the kernel gives to a new VXLAN (`vxlan_headroom`): NetworkManager creates it before it sets the MTU of
+    /// the link below.
+    fn vxlan_mtu(&self, link: &Link) -> Option<u32> {
+        let below = link.parent.as_ref().filter(|_| link.kind == Kind::Vxlan)?;
+        let mtu = self.links.get(&below.value)?.mtu?.value.get();
+        let is_six = ["local6", "remote6"].iter().any(|end| link.settings.get(end).is_some());
+        mtu.checked_sub(if is_six { 70 } else { 50 })
     }
 
     fn connection(
@@ -253,13 +284,15 @@ impl Writer<'_> {
             None => {}
         }
         let is_ether = !is_tunnel(link.kind) && link.kind != Kind::Wireguard;
-        own.put_some("mtu", link.mtu.filter(|_| is_ether).map(|mtu| mtu.value));
+        let mtu = link.mtu.map(|mtu| mtu.value.get()).or_else(|| self.vxlan_mtu(link));
+        own.put_some("mtu", mtu.filter(|_| is_ether));
         for (name, key) in [("autoneg", "auto-negotiate"), ("speed", "speed"), ("duplex", "duplex")] {
             match link.tuning.get(name) {
                 Some(OptionValue::Bool(on)) => own.put(key, on),
                 value => own.put_some(key, value),
             }
         }
+        own.put_some("accept-all-mac-addresses", link.promiscuous.map(|on| i32::from(on.value)));
         // The magic packet of `NMSettingWiredWakeOnLan`, or none.
         own.put_some("wake-on-lan", link.wake_on_lan.map(|on| if on.value { 64 } else { 0 }));
         if !own.is_empty() {
@@ -492,6 +525,9 @@ fn bridge(link: &Link, file: &mut Ini, losses: &mut Losses) {
             {
                 file.put(key, number / 100);
             }
+            (None, Some((_, key)), OptionValue::Number(number)) if *option == "mcast_router" => {
+                file.put_some(key, router_word(*number));
+            }
             (None, Some((_, key)), set) => file.put(key, value(set)),
             (_, _, set) => {
                 let what = format!("bridge option {option} of {set}");
@@ -610,6 +646,7 @@ fn ipv4(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
     let options = &link.dhcp4;
     // The routes of addresses have the kernel's metric.
     file.put_some("route-metric", options.metric.or((!link.asks(Dynamic::Dhcp4)).then_some(0)));
+    file.put_some("route-table", options.table.filter(|_| link.asks(Dynamic::Dhcp4)));
     if link.asks(Dynamic::Dhcp4) {
         let id = options.client_id.as_deref().map(hex);
         file.put(
@@ -622,13 +659,13 @@ fn ipv4(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
         }
     }
     let known: Vec<&str> = DHCP_OPTIONS.iter().copied().filter(|option| !LACKS.contains(option)).collect();
-    lacking_dhcp(link, &[&known[..], &["vendor_class", "client_id"]].concat(), losses);
+    lacking_dhcp(link, &[&known[..], &["vendor_class", "client_id", "table", "duid6"]].concat(), losses);
 }
 
 /// What netplan and networkd take of DHCP, and NetworkManager does not.
 const LACKS: &[&str] = &["use_mtu", "use_host_name", "use_domains"];
 /// What NetworkManager has of DHCPv6.
-const SIX: [&str; 4] = ["host_name", "send_host_name", "use_name_servers", "use_routes"];
+const SIX: [&str; 5] = ["duid6", "host_name", "send_host_name", "use_name_servers", "use_routes"];
 
 /// What NetworkManager has of DHCP in both families.
 fn shared_dhcp(link: &Link, file: &mut Ini) {
@@ -704,6 +741,7 @@ fn ipv6(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
         file.put("route-metric", 256);
     }
     if link.asks(Dynamic::Dhcp6) {
+        file.put_some("dhcp-duid", link.dhcp4.duid6.as_deref().map(duid_words));
         shared_dhcp(link, file);
     }
     let generation = match ipv6.generation.map(|generation| generation.value) {
@@ -746,9 +784,12 @@ fn write_route(link: &Link, route: &Route, number: usize, file: &mut Ini, losses
     // Without a metric NetworkManager gives that of the connection, the kernel one of its own.
     let metric = route.metric.unwrap_or(if route.family() == Family::V4 { 0 } else { 1024 });
     let via = route.via.map_or_else(|| route.family().everything().addr().to_string(), |via| via.to_string());
+    // Else they are in the table of the lease's.
+    let is_leased = link.asks(Dynamic::Dhcp4) && route.family() == Family::V4;
+    let beside = link.dhcp4.table.filter(|_| is_leased).map(|_| 254);
     file.put(&format!("route{number}"), format_args!("{},{via},{metric}", route.to));
     let options: Vec<String> = [
-        ("table", route.table.map(|n| n.to_string())),
+        ("table", route.table.or(beside).map(|n| n.to_string())),
         ("src", route.source.map(|ip| ip.to_string())),
         ("mtu", route.mtu.map(|n| n.to_string())),
         ("initcwnd", route.congestion_window.map(|n| n.to_string())),
@@ -775,12 +816,18 @@ fn rule_text(rule: &Rule, priority: u32) -> String {
     let everything = rule.family.everything();
     let words = [
         ("to", rule.to.map(|net| net.to_string())),
-        ("fwmark", rule.mark.map(|mark| format!("{mark:#x}"))),
+        ("iif", rule.iif.clone()),
+        ("fwmark", super::mark_words(rule)),
         ("tos", rule.tos.map(|tos| format!("{tos:#x}"))),
+        ("suppress_prefixlength", rule.suppress.map(|length| length.to_string())),
     ];
     let words = words.into_iter().filter_map(|(word, value)| Some(format!(" {word} {}", value?)));
     let words: String = words.collect();
-    format!("priority {priority} from {}{words} table {}", rule.from.unwrap_or(everything), rule.table)
+    let action = match rule.action {
+        RouteKind::Unicast => format!("table {}", rule.table),
+        kind => format!("type {}", kind.word()),
+    };
+    format!("priority {priority} from {}{words} {action}", rule.from.unwrap_or(everything))
 }
 
 #[cfg(test)]

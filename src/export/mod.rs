@@ -26,7 +26,7 @@ use crate::format::value::Mode;
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
     Activation, Address, Desired, Dynamic, Family, Kind, Link, Located, NamePattern, Naming, Place, Resolver,
-    Route, RouteKind, is_plain,
+    Route, RouteKind, Rule, hex, is_plain,
 };
 use crate::resolve::{Resolved, ResolvedLink};
 
@@ -125,6 +125,7 @@ pub enum Part {
     Tuning,
     Remotes,
     Forwarding,
+    Promiscuous,
     WakeOnLan,
     Activation,
     Optional,
@@ -225,6 +226,9 @@ fn lacking(link: &Link, parts: &[Part], losses: &mut Losses) {
             }
             Part::Forwarding => {
                 link.forwarding.iter().map(|on| (on.at, "switch for forwarding IPv4".to_owned())).collect()
+            }
+            Part::Promiscuous => {
+                link.promiscuous.iter().map(|on| (on.at, "switch to take every frame".to_owned())).collect()
             }
             Part::WakeOnLan => link.wake_on_lan.iter().map(|on| (on.at, "Wake-on-LAN".to_owned())).collect(),
             Part::IgnoreCarrier if link.ignore_carrier => {
@@ -335,6 +339,8 @@ fn lacking_dhcp(link: &Link, known: &[&str], losses: &mut Losses) {
         ("use_routes", !options.use_routes, "switch for DHCP's routes"),
         ("use_host_name", !options.use_host_name, "switch for DHCP's host name"),
         ("metric", options.metric.is_some(), "metric of DHCP's routes"),
+        ("table", options.table.is_some(), "table of DHCP's routes"),
+        ("duid6", options.duid6.is_some(), "identifier of DHCPv6"),
         ("vendor_class", options.vendor_class.is_some(), "DHCP vendor class"),
         ("lifetime", options.lifetime.is_some(), "lifetime that DHCP asks for"),
     ];
@@ -345,6 +351,11 @@ fn lacking_dhcp(link: &Link, known: &[&str], losses: &mut Losses) {
         let what = format!("{} takes search domains of DHCP together with its name servers", losses.tool);
         losses.differs(link, Part::Dhcp4, at, what);
     }
+}
+
+/// The identifier of DHCPv6 as NetworkManager takes it.
+fn duid_words(duid: &[u8]) -> String {
+    if duid.is_empty() { "ll".to_owned() } else { hex(duid) }
 }
 
 /// Notes the other match criteria of a NIC, which no tool supports.
@@ -516,6 +527,48 @@ fn lacking_route(link: &Link, route: &Route, has_network: bool, losses: &mut Los
         losses.differs(link, Part::Routes, route.at, what);
     }
     true
+}
+
+/// Reports what of a rule a tool lacks that knows source, destination, mark, type of service and table. False where it
+/// would be another rule.
+fn lacking_rule(link: &Link, rule: &Rule, losses: &mut Losses) -> bool {
+    let lacks = [
+        (rule.action != RouteKind::Unicast, "rules that drop packets"),
+        (rule.iif.is_some(), "incoming interface of a rule"),
+        (rule.mask.is_some(), "mask of a rule's mark"),
+        (rule.suppress.is_some(), "prefix length that a rule suppresses"),
+    ];
+    let lost = lacks.into_iter().find(|(is_set, _)| *is_set);
+    if let Some((_, what)) = lost {
+        losses.none(link, Part::Rules, rule.at, what);
+    }
+    lost.is_none()
+}
+
+/// Puts the tool's names of links into rules; a rule whose incoming link has none is lost.
+fn name_incoming(links: &mut [Link], name: impl Fn(&Link) -> Option<String>, losses: &mut Losses) {
+    for at in 0..links.len() {
+        let mut rules = links.get_mut(at).map(|link| std::mem::take(&mut link.rules)).unwrap_or_default();
+        let described = |id: &String| links.iter().find(|link| link.id == *id);
+        rules.retain_mut(|rule| {
+            let Some(incoming) = rule.iif.as_ref().and_then(described) else { return true };
+            rule.iif = name(incoming);
+            if let (None, Some(link)) = (&rule.iif, links.get(at)) {
+                let what = format!("incoming interface {} by anything but its name", incoming.id);
+                losses.none(link, Part::Rules, rule.at, what);
+            }
+            rule.iif.is_some()
+        });
+        if let Some(link) = links.get_mut(at) {
+            link.rules = rules;
+        }
+    }
+}
+
+/// The mark of a rule with its mask, as ip-rule(8) has it.
+fn mark_words(rule: &Rule) -> Option<String> {
+    let mask = rule.mask.map(|mask| format!("/{mask:#x}")).unwrap_or_default();
+    rule.mark.map(|mark| format!("{mark:#x}{mask}"))
 }
 
 /// Reports rules of the machine, for a tool without rules.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::tree::{Map, OutputTree, yaml};
 use super::{
     DHCP_OPTIONS, File, HEADER, Links, Losses, Names, Part, expressible, host_name, is_tunnel, lacking,
-    lacking_address, lacking_dhcp, lacking_match, machine_wide, other_protocol, tunnel_mode,
+    lacking_address, lacking_dhcp, lacking_match, lacking_rule, machine_wide, other_protocol, tunnel_mode,
 };
 use crate::format::netplan::options::{BOND, BRIDGE, How, Parameter, VXLAN};
 use crate::format::netplan::{OFFLOADS, PORT, is_id, section};
@@ -126,7 +126,7 @@ impl Writer<'_> {
             };
             out.put("macaddress", text);
         }
-        lacking(link, &[Part::Tuning, Part::Remotes, Part::Forwarding], losses);
+        lacking(link, &[Part::Tuning, Part::Remotes, Part::Forwarding, Part::Promiscuous], losses);
         out.put_some("mtu", link.mtu.map(|mtu| mtu.value.get()));
         dhcp(link, &mut out, losses);
         let addresses = link.addresses.iter().filter_map(|address| write_address(link, address, losses));
@@ -134,7 +134,8 @@ impl Writer<'_> {
         let far = lost_far_ends(link);
         let routes = link.routes.iter().filter_map(|route| write_route(link, route, &far, losses));
         out.put_filled("routes", routes.collect::<Vec<_>>());
-        out.put_filled("routing-policy", link.rules.iter().map(write_rule).collect::<Vec<_>>());
+        let rules = link.rules.iter().filter(|rule| lacking_rule(link, rule, losses));
+        out.put_filled("routing-policy", rules.map(write_rule).collect::<Vec<_>>());
         out.put_filled("nameservers", name_servers(link, losses));
         if let Some(on) = link.ipv6.forwarding {
             losses.none(link, Part::Ipv6, on.at, "switch for forwarding IPv6");

@@ -152,6 +152,7 @@ impl Writer {
             Part::Tuning,
             Part::Remotes,
             Part::Forwarding,
+            Part::Promiscuous,
             Part::WakeOnLan,
             Part::IgnoreCarrier,
             Part::Activation,

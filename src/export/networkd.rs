@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use super::ini::Ini;
 use super::{
     Above, DHCP_OPTIONS, File, Links, Losses, Names, Part, expressible, file_name, host_name, lacking_dhcp,
-    lacking_match, machine_wide,
+    lacking_match, machine_wide, mark_words, name_incoming,
 };
 use crate::format::netplan::OFFLOADS;
 use crate::model::attribute::OptionValue;
 use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern,
-    Naming, Peer, Route, RouteKind, Rule, Wireguard,
+    Naming, Peer, Route, RouteKind, Rule, Wireguard, hex,
 };
 
 /// Files that may contain keys are for networkd alone.
@@ -27,6 +27,7 @@ pub(super) fn write(
     let mut links = expressible(desired, can_make, true, losses);
     host_name(desired, losses);
     machine_wide(desired, &mut links, losses);
+    name_incoming(&mut links, |link| name(link, names).map(str::to_owned), losses);
     let writer = Writer { names, links: Links::new(&links) };
     let mut files = Vec::new();
     for link in &links {
@@ -119,6 +120,9 @@ const BRIDGE: &[Row] = &[
     ("priority", "Priority", Unit::Plain),
     ("group_fwd_mask", "GroupForwardMask", Unit::Plain),
     ("mcast_snooping", "MulticastSnooping", Unit::Plain),
+    ("mcast_querier", "MulticastQuerier", Unit::Plain),
+    ("mcast_igmp_version", "MulticastIGMPVersion", Unit::Plain),
+    ("vlan_protocol", "VLANProtocol", Unit::Plain),
     ("vlan_filtering", "VLANFiltering", Unit::Plain),
     ("vlan_default_pvid", "DefaultPVID", Unit::Plain),
 ];
@@ -224,23 +228,27 @@ fn value(value: &OptionValue, unit: Unit) -> String {
     }
 }
 
+/// The name in the kernel; `None` for a NIC that is matched otherwise.
+fn name<'s>(link: &'s Link, names: &'s Names<'_>) -> Option<&'s str> {
+    match (&link.select.name, &link.naming) {
+        _ if link.kind != Kind::Physical => Some(names.of(link)),
+        (_, Naming::Set(name)) => Some(name.value.as_str()),
+        (Some(name), _) => match &name.value {
+            NamePattern::Exact(name) => Some(name),
+            NamePattern::Glob(_) => names.nic(link),
+        },
+        _ => names.nic(link),
+    }
+}
+
 struct Writer<'a> {
     names: &'a Names<'a>,
     links: Links<'a>,
 }
 
 impl Writer<'_> {
-    /// The name in the kernel; `None` for a NIC that is matched otherwise.
     fn name<'s>(&'s self, link: &'s Link) -> Option<&'s str> {
-        match (&link.select.name, &link.naming) {
-            _ if link.kind != Kind::Physical => Some(self.names.of(link)),
-            (_, Naming::Set(name)) => Some(name.value.as_str()),
-            (Some(name), _) => match &name.value {
-                NamePattern::Exact(name) => Some(name),
-                NamePattern::Glob(_) => self.names.nic(link),
-            },
-            _ => self.names.nic(link),
-        }
+        name(link, self.names)
     }
 
     /// The NIC's settings that udev applies.
@@ -356,8 +364,9 @@ impl Writer<'_> {
         let is_nic = link.kind == Kind::Physical;
         let mtu = link.mtu.map(|mtu| mtu.value).filter(|_| is_nic);
         let mac = link.mac.filter(|_| is_nic);
-        if mtu.is_some() || policy.is_some() || link.optional || mac.is_some() {
+        if mtu.is_some() || policy.is_some() || link.optional || mac.is_some() || link.promiscuous.is_some() {
             file.section("Link");
+            file.put_some("Promiscuous", link.promiscuous.map(|on| yes(on.value)));
             file.put_some("MTUBytes", mtu);
             file.put_some("ActivationPolicy", policy);
             if link.optional {
@@ -647,17 +656,30 @@ fn write_rule(rule: &Rule, file: &mut Ini) {
     }
     file.put_some("From", rule.from);
     file.put_some("To", rule.to);
-    file.put("Table", rule.table);
+    match rule.action {
+        RouteKind::Unicast => file.put("Table", rule.table),
+        kind => file.put("Type", kind.word()),
+    }
     file.put_some("Priority", rule.priority);
-    file.put_some("FirewallMark", rule.mark);
+    file.put_some("FirewallMark", rule.mask.map_or(rule.mark.map(|n| n.to_string()), |_| mark_words(rule)));
     file.put_some("TypeOfService", rule.tos);
+    file.put_some("IncomingInterface", rule.iif.as_ref());
+    file.put_some("SuppressPrefixLength", rule.suppress);
 }
 
 fn dhcp(link: &Link, file: &mut Ini, losses: &mut Losses) {
     let options = &link.dhcp4;
-    lacking_dhcp(link, &[DHCP_OPTIONS, &["vendor_class"]].concat(), losses);
+    lacking_dhcp(link, &[DHCP_OPTIONS, &["vendor_class", "table", "duid6"]].concat(), losses);
     if link.asks(Dynamic::Dhcp6) {
         file.section("DHCPv6");
+        match options.duid6.as_deref() {
+            Some([high, low, rest @ ..]) => {
+                file.put("DUIDType", u16::from_be_bytes([*high, *low]));
+                file.put("DUIDRawData", hex(rest));
+            }
+            Some(_) => file.put("DUIDType", "link-layer"),
+            None => {}
+        }
         file.switch("UseDNS", options.use_name_servers);
         file.switch("UseDomains", options.use_domains);
         file.switch("UseHostname", options.use_host_name);
@@ -679,6 +701,7 @@ fn dhcp(link: &Link, file: &mut Ini, losses: &mut Losses) {
     }
     file.put_some("Hostname", options.host_name.as_ref());
     file.put_some("RouteMetric", options.metric);
+    file.put_some("RouteTable", options.table);
     file.put_some("VendorClassIdentifier", options.vendor_class.as_ref());
 }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::tree::{Map, OutputTree, yaml};
 use super::{
-    File, HEADER, Links, Losses, Names, Nic, Part, expressible, lacking, lacking_address, lacking_dhcp, nic,
-    servers, whole_resolver,
+    File, HEADER, Links, Losses, Names, Nic, Part, duid_words, expressible, lacking, lacking_address,
+    lacking_dhcp, nic, servers, whole_resolver,
 };
 use crate::format::keys::Support;
-use crate::format::nmstate::bridge::{OPTIONS, PORT, STP};
+use crate::format::nmstate::bridge::{OPTIONS, PORT, STP, router_word};
 use crate::format::nmstate::keys::BOND_OPTIONS;
 use crate::format::nmstate::kind::{BOND_PORT, MODES, VXLAN};
 use crate::format::nmstate::link::TYPES;
@@ -45,7 +45,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     }
     let of_links = links.iter().flat_map(|link| link.rules.iter().map(move |rule| (Some(link), rule)));
     let rules = desired.rules.iter().map(|rule| (None, rule)).chain(of_links);
-    let rules: Vec<OutputTree> = rules.filter_map(|(link, rule)| write_rule(link, rule, losses)).collect();
+    let rules: Vec<OutputTree> = rules.filter_map(|(link, rule)| writer.rule(link, rule, losses)).collect();
     if !rules.is_empty() {
         root.below("route-rules").put("config", rules);
     }
@@ -169,6 +169,7 @@ impl Writer<'_> {
             Some((_, at)) => losses.none(link, Part::Mac, at, "such a MAC address here"),
             None => {}
         }
+        out.put_some("accept-all-mac-addresses", link.promiscuous.map(|on| on.value));
         out.put_some("mtu", link.mtu.map(|mtu| mtu.value.get()));
         self.kind(link, &mut out, losses);
         ipv4(link, &mut out, losses);
@@ -323,7 +324,13 @@ impl Writer<'_> {
             };
             match (&setting.value, row.2) {
                 (OptionValue::Bool(on), _) => into.put(row.0, *on),
+                (OptionValue::Number(number), false) if *option == "mcast_router" => {
+                    into.put_some(row.0, router_word(*number));
+                }
                 (OptionValue::Number(number), false) => into.put(row.0, *number),
+                (OptionValue::Text(_) | OptionValue::Mac(_), false) => {
+                    into.put(row.0, setting.value.to_string().to_ascii_lowercase());
+                }
                 (OptionValue::Number(number), true) if number % 100 == 0 => into.put(row.0, number / 100),
                 (value, _) => {
                     losses.none(
@@ -357,6 +364,33 @@ impl Writer<'_> {
         for (option, setting) in lost {
             losses.none(link, Part::Port, setting.at, format_args!("port option {option} {}", setting.value));
         }
+    }
+
+    fn rule(&self, link: Option<&Link>, rule: &Rule, losses: &mut Losses) -> Option<OutputTree> {
+        if rule.tos.is_some() {
+            let message = format!(
+                "nmstate has no type of service in rules: the rule for table {} is left out",
+                rule.table
+            );
+            let code = crate::diagnostic::Code::NotInFormat;
+            let id = link.map_or("", |link| &link.id);
+            losses.push(id, Part::Rules, crate::diagnostic::Diagnostic::new(code, rule.at, message));
+            return None;
+        }
+        let mut out = Map::default();
+        out.put("family", if rule.family == Family::V4 { "ipv4" } else { "ipv6" });
+        out.put_some("ip-from", rule.from.map(|net| net.to_string()));
+        out.put_some("ip-to", rule.to.map(|net| net.to_string()));
+        out.put_some("iif", rule.iif.as_ref().map(|id| self.name(id)));
+        out.put_some("fwmark", rule.mark);
+        out.put_some("fwmask", rule.mask);
+        out.put_some("priority", rule.priority);
+        out.put_some("suppress-prefix-length", rule.suppress);
+        match rule.action {
+            RouteKind::Unicast => out.put("route-table", rule.table),
+            kind => out.put("action", kind.word()),
+        }
+        Some(out.into())
     }
 
     fn routes(&self, link: &Link, losses: &mut Losses) -> Vec<OutputTree> {
@@ -517,7 +551,7 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
     own.put_some("forwarding", link.forwarding.map(|on| on.value));
     own.put_filled("address", addresses);
     if !dhcp {
-        return lacking_dhcp(link, &[], losses);
+        return lacking_dhcp(link, &["duid6"], losses);
     }
     let options = &link.dhcp4;
     // nmstate reads one byte as text.
@@ -538,6 +572,7 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
     }
     own.put_some("dhcp-custom-hostname", options.host_name.as_deref());
     own.put_some("auto-route-metric", options.metric);
+    own.put_some("auto-route-table-id", options.table);
     let known = [
         id.map_or("", |_| "client_id"),
         "duid",
@@ -546,6 +581,8 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
         "use_name_servers",
         "use_routes",
         "metric",
+        "table",
+        "duid6",
     ];
     lacking_dhcp(link, &known, losses);
 }
@@ -602,29 +639,13 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
         Some(AddressGeneration::None) | None => None,
     };
     own.put_some("addr-gen-mode", mode);
+    if let Some(duid) = link.dhcp4.duid6.as_deref().filter(|_| dhcp.is_some()) {
+        own.put("dhcp-duid", duid_words(duid));
+    }
     own.put_some("token", ipv6.token.map(|token| token.value.to_string()));
     if own.0.is_empty() {
         out.0.retain(|(key, _)| key != "ipv6");
     }
-}
-
-fn write_rule(link: Option<&Link>, rule: &Rule, losses: &mut Losses) -> Option<OutputTree> {
-    if rule.tos.is_some() {
-        let message =
-            format!("nmstate has no type of service in rules: the rule for table {} is left out", rule.table);
-        let code = crate::diagnostic::Code::NotInFormat;
-        let id = link.map_or("", |link| &link.id);
-        losses.push(id, Part::Rules, crate::diagnostic::Diagnostic::new(code, rule.at, message));
-        return None;
-    }
-    let mut out = Map::default();
-    out.put("family", if rule.family == Family::V4 { "ipv4" } else { "ipv6" });
-    out.put_some("ip-from", rule.from.map(|net| net.to_string()));
-    out.put_some("ip-to", rule.to.map(|net| net.to_string()));
-    out.put_some("fwmark", rule.mark);
-    out.put_some("priority", rule.priority);
-    out.put("route-table", rule.table);
-    Some(out.into())
 }
 
 /// Whether a NIC is matched by this name.

@@ -100,6 +100,7 @@ impl Writer<'_> {
             Part::Tuning,
             Part::Remotes,
             Part::Forwarding,
+            Part::Promiscuous,
             Part::IgnoreCarrier,
             Part::Rules,
             Part::Vlans,

@@ -566,6 +566,7 @@ fn take_effect(link: &mut Link, what: What, at: Place, diags: &mut Vec<Diagnosti
         What::Address(net) => link.addresses.push(Address::new(net, at)),
         What::Remote(ip) => link.remotes.push(Located::new(ip, at)),
         What::Mtu(mtu) => link.mtu = Some(Located::new(mtu, at)),
+        What::Promiscuous(on) => link.promiscuous = Some(Located::new(on, at)),
         What::Mac(mac) => link.mac = Some(Located::new(DesiredMac::Is(mac), at)),
         What::Members(members) => {
             let named: HashSet<String> = link.members.iter().map(|member| member.value.clone()).collect();

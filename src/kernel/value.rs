@@ -53,6 +53,7 @@ fn bytes(form: Form, value: &OptionValue, names: &Names) -> Result<Vec<u8>, Unen
             number(|n| Some(u32::try_from(n).ok()?.to_ne_bytes().to_vec()))
         }
         (Form::U32Be | Form::GreKey, _) => number(|n| Some(u32::try_from(n).ok()?.to_be_bytes().to_vec())),
+        (Form::U64, _) => number(|n| Some(u64::try_from(n).ok()?.to_ne_bytes().to_vec())),
         (Form::I32, _) => number(|n| Some(i32::try_from(n).ok()?.to_ne_bytes().to_vec())),
         (Form::Mac, OptionValue::Mac(mac)) => Some(mac.as_bytes().to_vec()),
         (Form::Ip4 | Form::Ip6, OptionValue::Ip(ip)) => Some(ip_bytes(ip)),
@@ -105,6 +106,7 @@ fn value(form: Form, bytes: &[u8], names: &Names) -> Option<Option<OptionValue>>
         Form::U32 => unsigned(number(bytes, u32::from_ne_bytes)?),
         Form::U32Be | Form::GreKey => unsigned(number(bytes, u32::from_be_bytes)?),
         Form::I32 => OptionValue::Number(number(bytes, i32::from_ne_bytes)?.into()),
+        Form::U64 => OptionValue::Number(i64::try_from(number(bytes, u64::from_ne_bytes)?).ok()?),
         Form::Bool => OptionValue::Bool(number(bytes, u8::from_ne_bytes)? != 0),
         Form::Bool32 => OptionValue::Bool(number(bytes, u32::from_ne_bytes)? != 0),
         Form::Word8(words) => word(words, number(bytes, u8::from_ne_bytes)?.into()),
@@ -165,9 +167,14 @@ mod tests {
     /// A value of each row's form, different from the default.
     fn sample(form: Form) -> OptionValue {
         match form {
-            Form::U8 | Form::U16 | Form::U32 | Form::I32 | Form::U16Be | Form::U32Be | Form::GreKey => {
-                OptionValue::Number(77)
-            }
+            Form::U8
+            | Form::U16
+            | Form::U32
+            | Form::U64
+            | Form::I32
+            | Form::U16Be
+            | Form::U32Be
+            | Form::GreKey => OptionValue::Number(77),
             Form::Bool | Form::Bool32 | Form::Flag => OptionValue::Bool(true),
             Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => {
                 OptionValue::Text(words.last().unwrap().0.to_owned())

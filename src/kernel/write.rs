@@ -199,6 +199,7 @@ fn set_link(index: u32, change: &LinkChange, names: &Names) -> Result<Request, U
         LinkChange::Generation(generation) => {
             link.append_extra_attribute(inet6(AfSpecInet6::AddrGenMode((*generation as u8).into())))
         }
+        LinkChange::Promiscuous(on) => link.promiscuous(*on),
         LinkChange::Token(token) => link.append_extra_attribute(inet6(AfSpecInet6::Token(*token))),
     };
     // RTM_NEWLINK without NLM_F_CREATE: RTM_SETLINK would ignore the options of a kind (rtnl_setlink).
@@ -377,7 +378,7 @@ fn rule(entry: &RuleEntry) -> RuleMessage {
     header.dst_len = entry.to.map_or(0, |to| to.prefix_len());
     header.tos = entry.tos.unwrap_or(0);
     header.table = u8::try_from(entry.table).unwrap_or(TABLE_IN_ATTRIBUTE);
-    header.action = RuleAction::ToTable;
+    header.action = RuleAction::from(entry.action.number());
     let mut put = |attribute| message.attributes.push(attribute);
     let prefix = |net: Option<IpNet>| net.filter(|net| net.prefix_len() > 0).map(|net| net.addr());
     if let Some(from) = prefix(entry.from) {
@@ -387,9 +388,20 @@ fn rule(entry: &RuleEntry) -> RuleMessage {
         put(RuleAttribute::Destination(to));
     }
     put(RuleAttribute::Priority(entry.priority));
-    put(RuleAttribute::Table(entry.table));
+    if entry.table > 0 {
+        put(RuleAttribute::Table(entry.table));
+    }
     if let Some(mark) = entry.mark {
         put(RuleAttribute::FwMark(mark));
+    }
+    if let Some(mask) = entry.mask {
+        put(RuleAttribute::FwMask(mask));
+    }
+    if let Some(length) = entry.suppress {
+        put(RuleAttribute::SuppressPrefixLen(length));
+    }
+    if let Some(iif) = &entry.selectors.iif {
+        put(RuleAttribute::Iifname(iif.clone()));
     }
     if entry.protocol != Protocol::Unspecified {
         put(RuleAttribute::Protocol(entry.protocol.number().into()));

@@ -160,6 +160,7 @@ fn add(link: &mut ResolvedLink, lease: &Lease, metric: u32, at: Place, now: Mome
             link.desired.routes.push(Route {
                 on_link,
                 metric: Some(metric),
+                table: link.desired.dhcp4.table,
                 source: Some(address),
                 protocol: Protocol::Dhcp,
                 ..Route::new(to, route.via.map(IpAddr::V4), at)

@@ -51,7 +51,11 @@ pub fn of(
     leased: bool,
 ) -> Option<DhcpIdentity> {
     let mac = mac(link, resolved, inventory)?;
-    let (client_id, duid) = (client_id(link, mac, uuid), duid(mac, uuid));
+    let duid = match &link.desired.dhcp4.duid6 {
+        Some(duid) if !duid.is_empty() => duid.clone(),
+        asked => duid(mac, uuid.filter(|_| asked.is_none())),
+    };
+    let client_id = client_id(link, mac, uuid);
     Some(DhcpIdentity { client_id, duid, iaid: u32::from_be_bytes(iaid(&link.name)), leased })
 }
 

@@ -51,6 +51,8 @@ pub enum Form {
     U32,
     /// Signed 32 bits.
     I32,
+    /// Unsigned 64 bits.
+    U64,
     /// Unsigned 16 bits in network order.
     U16Be,
     /// Unsigned 32 bits in network order.
@@ -174,7 +176,14 @@ impl Attribute {
     pub fn parse(&self, text: &str) -> Result<OptionValue, String> {
         let text = text.trim();
         match self.form {
-            Form::U8 | Form::U16 | Form::U16Be | Form::U32 | Form::U32Be | Form::GreKey | Form::I32 => {
+            Form::U8
+            | Form::U16
+            | Form::U16Be
+            | Form::U32
+            | Form::U32Be
+            | Form::GreKey
+            | Form::I32
+            | Form::U64 => {
                 let (low, high) = self.range();
                 number(text, low, high)
             }

@@ -51,6 +51,8 @@ pub struct Link {
     pub wireguard: Option<Wireguard>,
     /// Forward IPv4 packets that come in by it.
     pub forwarding: Option<Located<bool>>,
+    /// Take every frame, whatever its MAC address (`IFF_PROMISC`).
+    pub promiscuous: Option<Located<bool>>,
     /// IPv6 behaviour.
     pub ipv6: Ipv6,
     /// Addresses, in file order (the first is the primary one).
@@ -106,6 +108,7 @@ impl Link {
             remotes: Vec::new(),
             wireguard: None,
             forwarding: None,
+            promiscuous: None,
             ipv6: Ipv6::default(),
             addresses: Vec::new(),
             routes: Vec::new(),
@@ -283,12 +286,16 @@ pub struct DhcpOptions {
     pub use_host_name: bool,
     /// Metric of the lease's routes.
     pub metric: Option<u32>,
+    /// Their routing table, if not the main one.
+    pub table: Option<u32>,
     /// Vendor class to send (option 60).
     pub vendor_class: Option<String>,
     /// The requested lifetime, in seconds.
     pub lifetime: Option<u32>,
     /// The client identifier (option 61), instead of the one derived according to `duid`.
     pub client_id: Option<Vec<u8>>,
+    /// The identifier for DHCPv6 (RFC 8415, 11), instead of the machine's: empty for the one of the link's hardware address.
+    pub duid6: Option<Vec<u8>>,
 }
 
 impl Default for DhcpOptions {
@@ -303,9 +310,11 @@ impl Default for DhcpOptions {
             use_routes: true,
             use_host_name: true,
             metric: None,
+            table: None,
             vendor_class: None,
             lifetime: None,
             client_id: None,
+            duid6: None,
         }
     }
 }

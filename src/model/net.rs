@@ -177,17 +177,45 @@ pub struct Rule {
     pub from: Option<IpNet>,
     /// Destination prefix.
     pub to: Option<IpNet>,
-    /// Table to look in.
+    /// Table to look in; 0 if `action` looks in none.
     pub table: u32,
+    /// What happens to the packets: `Unicast` looks in the table, the others drop or refuse them.
+    pub action: RouteKind,
     /// Priority: rules with lower values come first. `None` lets the plan number it, so that the script and the kernel
     /// agree.
     pub priority: Option<u32>,
     /// Firewall mark.
     pub mark: Option<u32>,
+    /// The bits of the mark that are compared, if not all.
+    pub mask: Option<u32>,
     /// Type of service, 0 to 255.
     pub tos: Option<u8>,
+    /// The link that packets arrive on: its id, or the name of a link that is not described.
+    pub iif: Option<String>,
+    /// Routes of this prefix length or shorter ones are not used.
+    pub suppress: Option<u32>,
     /// Where it was written.
     pub at: Place,
+}
+
+impl Rule {
+    /// A rule for all packets of a family.
+    pub fn new(family: Family, table: u32, at: Place) -> Self {
+        Rule {
+            family,
+            from: None,
+            to: None,
+            table,
+            action: RouteKind::Unicast,
+            priority: None,
+            mark: None,
+            mask: None,
+            tos: None,
+            iif: None,
+            suppress: None,
+            at,
+        }
+    }
 }
 
 /// Name servers and search domains, in file order.

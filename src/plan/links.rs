@@ -114,6 +114,11 @@ impl Planner<'_> {
         }
         self.remotes(link);
         self.forwarding(link);
+        if let Some(on) = link.desired.promiscuous {
+            if self.state.link(&link.name).is_some_and(|there| there.promiscuous != on.value) {
+                self.change(link, &link.name, LinkChange::Promiscuous(on.value));
+            }
+        }
         self.late_options(link);
         self.ipv6(link);
         self.answer_arp(link);
@@ -725,6 +730,10 @@ fn same(there: &ObservedLink, kind: Kind, name: &str, now: &OptionValue, all: &O
         {
             true
         }
+        // Times are rounded to the kernel's ticks, of which there may be 250 a second.
+        (Kind::Bridge, _, OptionValue::Number(now), OptionValue::Number(desired)) if is_time(name) => {
+            (*desired - 1..=*desired).contains(now)
+        }
         // 0 becomes 100 in the modes that require miimon (bond_option_mode_set).
         (Kind::Bond, "miimon", OptionValue::Number(100), OptionValue::Number(0)) => true,
         // Delays are multiples of miimon, rounded down, and change with it (bond_option_updelay_set).
@@ -741,6 +750,11 @@ fn same(there: &ObservedLink, kind: Kind, name: &str, now: &OptionValue, all: &O
         }
         _ => now == desired,
     }
+}
+
+/// Whether an option of a bridge is a time, in 1/100 s.
+fn is_time(name: &str) -> bool {
+    name.ends_with("_interval") || matches!(name, "forward_delay" | "hello_time" | "max_age" | "ageing_time")
 }
 
 /// A locally administered address derived from a random number and the link: without a number, for a recorded machine,

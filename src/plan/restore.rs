@@ -134,6 +134,10 @@ impl Planner<'_> {
                 Some((format!("net/ipv4/conf/{}/{option}", link.name), *was))
             });
             let differing: Vec<(String, i64)> = six.chain(four).collect();
+            if there.promiscuous != link.promiscuous {
+                let change = LinkChange::Promiscuous(link.promiscuous);
+                self.undo(Action::SetLink { name: link.name.clone(), change });
+            }
             for (key, was) in differing {
                 self.undo(Action::Sysctl { key, value: was.to_string() });
             }

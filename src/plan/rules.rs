@@ -53,11 +53,14 @@ fn entry(rule: &Rule, unnumbered: u32) -> RuleEntry {
         from: rule.from,
         to: rule.to,
         table: rule.table,
+        action: rule.action,
         priority: rule.priority.unwrap_or(unnumbered),
         mark: rule.mark,
+        mask: rule.mask,
+        suppress: rule.suppress,
         tos: rule.tos,
         protocol: Protocol::Static,
         foreign: false,
-        selectors: Selectors::default(),
+        selectors: Selectors { iif: rule.iif.clone(), ..Selectors::default() },
     }
 }

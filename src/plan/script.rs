@@ -265,6 +265,7 @@ fn set_link(name: &str, change: &LinkChange) -> Line {
         }
         LinkChange::AddRemote(ip) | LinkChange::DeleteRemote(ip) => line.value("dst", ip),
         LinkChange::Up => line.add(&["up"]),
+        LinkChange::Promiscuous(on) => line.add(&["promisc", if *on { "on" } else { "off" }]),
         LinkChange::Down => line.add(&["down"]),
         LinkChange::Rename(new) => line.add(&["name", new]),
         LinkChange::Mac(mac) => line.value("address", mac),
@@ -431,13 +432,24 @@ fn rule(verb: &str, entry: &RuleEntry) -> Line {
             line.value(word, &prefix);
         }
     }
-    if let Some(mark) = entry.mark {
-        line.value("fwmark", &mark);
+    if let Some(iif) = &entry.selectors.iif {
+        line.value("iif", iif);
+    }
+    match (entry.mark, entry.mask) {
+        (Some(mark), Some(mask)) => line.value("fwmark", &format_args!("{mark:#x}/{mask:#x}")),
+        (Some(mark), None) => line.value("fwmark", &mark),
+        (None, _) => {}
     }
     if let Some(tos) = entry.tos {
         line.value("tos", &format_args!("{tos:#x}"));
     }
-    line.value("table", &entry.table);
+    match entry.action {
+        RouteKind::Unicast => line.value("table", &entry.table),
+        kind => line.add(&[kind.word()]),
+    }
+    if let Some(length) = entry.suppress {
+        line.value("suppress_prefixlength", &length);
+    }
     line.value("priority", &entry.priority);
     if entry.protocol != Protocol::Unspecified {
         line.value("protocol", &entry.protocol);

@@ -418,6 +418,7 @@ impl State {
             LinkChange::DeleteRemote(ip) => link.remotes.retain(|there| there != ip),
             LinkChange::Generation(generation) => link.generation = Some(*generation),
             LinkChange::Token(token) => link.token = Some(*token),
+            LinkChange::Promiscuous(on) => link.promiscuous = *on,
             LinkChange::AddVlan { vlan, .. } => link.vlans = Some(Table::of(link).with(*vlan).entries()),
             LinkChange::DeleteVlan { vlan, .. } => {
                 link.vlans = Some(Table::of(link).without(*vlan).entries())

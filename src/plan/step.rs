@@ -347,6 +347,8 @@ pub enum LinkChange {
     Generation(AddressGeneration),
     /// Token for addresses from router advertisements.
     Token(Ipv6Addr),
+    /// Whether it takes every frame.
+    Promiscuous(bool),
     /// Adds a far end of a VXLAN.
     AddRemote(IpAddr),
     /// Removes a far end of a VXLAN.

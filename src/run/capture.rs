@@ -93,7 +93,23 @@ const USUAL: &[(Kind, &str, &str)] = &[
     (Kind::Bridge, "max_age", "2000"),
     (Kind::Bridge, "ageing_time", "30000"),
     (Kind::Bridge, "priority", "32768"),
+    (Kind::Bridge, "vlan_protocol", "802.1Q"),
+    (Kind::Bridge, "group_address", "01:80:c2:00:00:00"),
+    (Kind::Bridge, "mcast_router", "1"),
     (Kind::Bridge, "mcast_snooping", "1"),
+    (Kind::Bridge, "mcast_hash_max", "4096"),
+    (Kind::Bridge, "mcast_hash_max", "512"),
+    (Kind::Bridge, "mcast_last_member_count", "2"),
+    (Kind::Bridge, "mcast_startup_query_count", "2"),
+    (Kind::Bridge, "mcast_last_member_interval", "100"),
+    (Kind::Bridge, "mcast_membership_interval", "26000"),
+    (Kind::Bridge, "mcast_querier_interval", "25500"),
+    (Kind::Bridge, "mcast_query_interval", "12500"),
+    (Kind::Bridge, "mcast_query_response_interval", "1000"),
+    (Kind::Bridge, "mcast_startup_query_interval", "3125"),
+    (Kind::Bridge, "mcast_startup_query_interval", "3124"),
+    (Kind::Bridge, "mcast_igmp_version", "2"),
+    (Kind::Bridge, "mcast_mld_version", "1"),
     (Kind::Bridge, "vlan_default_pvid", "1"),
     (Kind::Vlan, "protocol", "802.1Q"),
     (Kind::Vxlan, "learning", "1"),
@@ -136,14 +152,16 @@ fn describe(inventory: &Inventory) -> Captured {
             continue;
         }
         desired.rules.push(Rule {
-            family: rule.family,
             from: rule.from,
             to: rule.to,
-            table: rule.table,
+            action: rule.action,
             priority: Some(rule.priority),
             mark: rule.mark,
+            mask: rule.mask,
             tos: rule.tos,
-            at: Place::NONE,
+            iif: rule.selectors.iif.clone(),
+            suppress: rule.suppress,
+            ..Rule::new(rule.family, rule.table, Place::NONE)
         });
     }
     captured.desired = desired;
@@ -216,6 +234,7 @@ impl Look<'_> {
             out.remotes = several.copied().map(located).collect();
         }
         out.forwarding = self.forwards("ipv4", &link.ipv4);
+        out.promiscuous = link.promiscuous.then_some(located(true));
         out.ipv6.forwarding = self.forwards("ipv6", &link.ipv6);
         let controller = link.controller.as_deref().and_then(|name| self.by_name.get(name));
         let of = controller.and_then(|controller| controller.kind.known());

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::evidence::Flow;
 use crate::machine::Machine;
 use crate::model::{
-    Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, Rule, needs_zone,
+    Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, RouteKind, Rule, needs_zone,
 };
 use crate::resolve::{LeaseNote, Leased, NoLease, Resolved, ResolvedLink};
 
@@ -276,7 +276,9 @@ impl Input {
         let search = resolved.resolver.search.iter().map(|s| s.value.clone()).collect();
         let rule =
             |rule: &Rule| DesiredRule { from: rule.from, to: rule.to, mark: rule.mark, table: rule.table };
-        let rules = desired.links.iter().flat_map(|link| &link.rules).map(rule).collect();
+        // The machine's own packets arrive on no link, and those of the others are not asked for.
+        let leads = |rule: &&Rule| rule.iif.is_none() && rule.action == RouteKind::Unicast;
+        let rules = desired.links.iter().flat_map(|link| &link.rules).filter(leads).map(rule).collect();
         let zones = resolved.resolver.zones.clone();
         Input { links, resolvers, zones, search, targets, rules, ..Input::default() }
     }

@@ -459,6 +459,26 @@ fn rules() -> Vec<Sample<RuleEntry>> {
         ),
         sample(&["mark"], with(Family::V4, |entry| entry.mark = Some(0x2a)), json!({"fwmark": "0x2a"})),
         sample(&["mark"], with(Family::V6, |entry| entry.mark = Some(0x2a)), json!({"fwmark": "0x2a"})),
+        sample(
+            &["mask"],
+            with(Family::V4, |entry| (entry.mark, entry.mask) = (Some(0x2a), Some(0xff))),
+            json!({"fwmark": "0x2a", "fwmask": "0xff"}),
+        ),
+        sample(
+            &["suppress"],
+            with(Family::V6, |entry| entry.suppress = Some(0)),
+            json!({"table": "1000", "suppress_prefixlen": 0}),
+        ),
+        sample(
+            &["action"],
+            with(Family::V4, |entry| (entry.table, entry.action) = (0, RouteKind::Blackhole)),
+            json!({"action": "blackhole"}),
+        ),
+        sample(
+            &["selectors"],
+            with(Family::V6, |entry| entry.selectors.iif = Some("eth0".to_owned())),
+            json!({"iif": "eth0"}),
+        ),
         sample(&["tos"], with(Family::V4, |entry| entry.tos = Some(0x10)), json!({"tos": "0x10"})),
         sample(&["tos"], with(Family::V6, |entry| entry.tos = Some(0x10)), json!({"tos": "0x10"})),
         sample(
@@ -471,10 +491,22 @@ fn rules() -> Vec<Sample<RuleEntry>> {
 
 #[test]
 fn of_a_rule() {
-    let fields =
-        fields!(RuleEntry { family, from, to, table, priority, mark, tos, protocol, foreign, selectors });
-    let read = "only read: another's selectors";
-    every_field_has_a_sample(&fields, &rules(), &[("foreign", read), ("selectors", read)]);
+    let fields = fields!(RuleEntry {
+        family,
+        from,
+        to,
+        table,
+        action,
+        priority,
+        mark,
+        mask,
+        suppress,
+        tos,
+        protocol,
+        foreign,
+        selectors
+    });
+    every_field_has_a_sample(&fields, &rules(), &[("foreign", "only read: another's selectors")]);
     in_namespace(async || {
         each_is_as_shown(
             rules(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use netapply::inventory::{AddressEntry, RouteEntry, RuleEntry};
 use netapply::model::attribute::OptionValue;
-use netapply::model::{Family, Kind, Protocol};
+use netapply::model::{Family, Kind, Protocol, RouteKind};
 use netapply::plan::{Action, NewLink};
 
 #[path = "../harness/plans.rs"]
@@ -42,8 +42,11 @@ pub(crate) fn rule(from: &str) -> RuleEntry {
         from: Some(from.parse().unwrap()),
         to: None,
         table: 1000,
+        action: RouteKind::Unicast,
         priority: 99,
         mark: Some(7),
+        mask: None,
+        suppress: None,
         tos: None,
         protocol: Protocol::Static,
         foreign: false,

@@ -75,14 +75,12 @@ fn rule() -> impl Strategy<Value = Rule> {
     let sides = family().prop_flat_map(|f| (ip(f), of(ip(f))));
     (sides, 1u32.., of(any::<u32>()), of(any::<u32>()), of(any::<u8>())).prop_map(
         |((from, to), table, priority, mark, tos)| Rule {
-            family: Family::of(&from),
             from: Some(IpNet::from(from)),
             to: to.map(IpNet::from),
-            table,
             priority,
             mark,
             tos,
-            at: Place::NONE,
+            ..Rule::new(Family::of(&from), table, Place::NONE)
         },
     )
 }

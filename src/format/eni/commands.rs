@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::model::attribute;
 use crate::model::{Family, Kind, MacAddr, Mtu, NextHop, Place, PortVlan, Route, RouteKind, Rule, Scope};
 
 pub(super) use make::Made;
@@ -26,6 +27,8 @@ pub(super) enum What {
     Address(IpNet),
     Mtu(Mtu),
     Mac(MacAddr),
+    /// Whether it takes every frame.
+    Promiscuous(bool),
     Rule(Rule),
     /// Members of the bond, bridge or VRF.
     Members(Vec<String>),
@@ -111,6 +114,7 @@ fn ifconfig(words: &[&str]) -> Option<Vec<Effect>> {
             "up" | "inet" => {}
             "netmask" => mask = Some(words.next()?.parse::<IpAddr>().ok()?),
             "broadcast" => drop(words.next()?),
+            "promisc" | "-promisc" => effects.push(own(What::Promiscuous(*word == "promisc"))),
             "mtu" => effects.push(own(What::Mtu(Mtu::new(words.next()?.parse().ok()?).ok()?))),
             text if address.is_none() => address = Some(text),
             _ => return None,
@@ -254,8 +258,7 @@ impl<'a> Words<'a> {
     }
 
     fn number(&mut self) -> Option<u32> {
-        let text = self.next()?;
-        text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+        number(self.next()?)
     }
 
     fn ip(&mut self) -> Option<IpAddr> {
@@ -395,6 +398,7 @@ impl<'a> Words<'a> {
                 "up" => {}
                 "mtu" => effects.push(own(What::Mtu(Mtu::new(self.number()?.into()).ok()?))),
                 "address" => effects.push(own(What::Mac(self.next()?.parse().ok()?))),
+                "promisc" => effects.push(own(What::Promiscuous(attribute::boolean(self.next()?)?))),
                 "master" => {
                     let controller = self.next()?.to_owned();
                     let what = What::Members(vec![dev.to_owned()]);
@@ -417,15 +421,24 @@ impl<'a> Words<'a> {
     /// `[from PREFIX] [to PREFIX] table N …`, ip-rule(8).
     fn rule(&mut self, family: Option<Family>) -> Option<Effect> {
         let (mut from, mut to, mut table) = (None, None, None);
-        let (mut priority, mut mark, mut tos) = (None, None, None);
+        let mut rule = Rule::new(Family::V4, 0, self.at);
         while let Some(word) = self.next() {
             match word {
                 "from" => from = Some(self.next()?),
                 "to" => to = Some(self.next()?),
                 "table" | "lookup" => table = Some(self.table()?),
-                "priority" | "preference" | "prio" | "pref" | "order" => priority = Some(self.number()?),
-                "fwmark" => mark = Some(self.number()?),
-                "tos" | "dsfield" => tos = Some(u8::try_from(self.number()?).ok()?),
+                "priority" | "preference" | "prio" | "pref" | "order" => rule.priority = Some(self.number()?),
+                "fwmark" => {
+                    let word = self.next()?;
+                    let (mark, mask) = word.split_once('/').unwrap_or((word, "0xffffffff"));
+                    rule.mark = Some(number(mark)?);
+                    rule.mask = Some(number(mask)?).filter(|mask| *mask != u32::MAX);
+                }
+                "tos" | "dsfield" => rule.tos = Some(u8::try_from(self.number()?).ok()?),
+                "iif" | "dev" => rule.iif = Some(self.next()?.to_owned()),
+                "suppress_prefixlength" | "sup_pl" => rule.suppress = Some(self.number()?),
+                "type" => {}
+                "blackhole" | "unreachable" | "prohibit" => rule.action = RouteKind::from_word(word)?,
                 _ => return None,
             }
         }
@@ -436,9 +449,14 @@ impl<'a> Words<'a> {
             Some(text) => prefix(text, family).map(Some),
         };
         let (from, to) = (net(from)?, net(to)?);
-        let rule = Rule { family, from, to, table: table?, priority, mark, tos, at: self.at };
+        let table = if rule.action == RouteKind::Unicast { table? } else { 0 };
+        let rule = Rule { family, from, to, table, ..rule };
         Some(Effect { dev: None, what: What::Rule(rule) })
     }
+}
+
+fn number(text: &str) -> Option<u32> {
+    text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
 }
 
 /// `default`, a prefix, or an address, which is a host.
@@ -512,6 +530,7 @@ mod tests {
                 What::Address(net) => format!("address {net}{dev}"),
                 What::Mtu(mtu) => format!("mtu {mtu}{dev}"),
                 What::Mac(mac) => format!("mac {mac}{dev}"),
+                What::Promiscuous(on) => format!("promiscuous {on}{dev}"),
                 What::Rule(r) => format!("rule from {:?} table {}", r.from.map(|n| n.to_string()), r.table),
                 What::Members(members) => format!("members {}{dev}", members.join(" ")),
                 What::Make(made) => {
@@ -598,6 +617,8 @@ mod tests {
                 "options of bridge dev br0 {\"vlan_filtering\": Bool(true)}",
             ),
             ("ip rule add from 192.0.2.9 table 100", "rule from Some(\"192.0.2.9/32\") table 100"),
+            ("ip rule add iif eth1 fwmark 0x1/0xf blackhole", "rule from None table 0"),
+            ("ip link set dev eth1 promisc off", "promiscuous false dev eth1"),
         ] {
             assert_eq!(routes(command), Some(vec![expected.to_owned()]), "{command}");
         }
@@ -612,6 +633,7 @@ mod tests {
         let effects = |command| routes(command).map(|all| all.join(", "));
         for (command, expected) in [
             ("/sbin/ifconfig $IFACE up", "nothing dev eth0"),
+            ("ifconfig $IFACE promisc up", "nothing dev eth0, promiscuous true dev eth0"),
             ("ifconfig $IFACE 0.0.0.0 up", "nothing dev eth0"),
             ("ifconfig $IFACE 192.0.2.9/29", "nothing dev eth0, address 192.0.2.9/29 dev eth0"),
             (
@@ -648,7 +670,6 @@ mod tests {
             "bridge fdb add 02:00:00:00:00:01 dev eth0",
             "bridge fdb append 02:00:00:00:00:01 dev vx dst 192.0.2.9",
             "bridge fdb del 00:00:00:00:00:00 dev vx dst 192.0.2.9",
-            "ifconfig eth0 192.0.2.9/24 promisc",
             "ifconfig",
             "ip route add $NET via 192.0.2.1",
             "ip route add 10.0.0.0/8 nexthop dev eth0 nexthop via 192.0.2.1",
@@ -660,7 +681,7 @@ mod tests {
             "ip link add x type vlan id 5000",
             "ip link add x type vlan colour 7",
             "brctl delbr br0",
-            "ip rule add from 192.0.2.9 iif eth0 table 100",
+            "ip rule add from 192.0.2.9 oif eth0 table 100",
             "route del default",
             "route",
             "ifenslave -d bond0 eth1",

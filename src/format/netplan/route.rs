@@ -165,7 +165,7 @@ fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
     };
     let (priority, mark) = (number("priority", u32::MAX), number("mark", u32::MAX));
     let tos = number("type-of-service", 255).and_then(|n| u8::try_from(n).ok());
-    Some(Rule { family, from, to, table, priority, mark, tos, at: node.at })
+    Some(Rule { from, to, priority, mark, tos, ..Rule::new(family, table, node.at) })
 }
 
 fn table(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<u32> {

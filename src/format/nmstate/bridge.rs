@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Port, Reader, below, items, keys, number, only, switch, text};
+use super::{Port, Reader, below, items, keys, number, switch, text};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::debian::vlan_table;
 use crate::format::keys::Fields;
@@ -15,9 +15,24 @@ use crate::model::{Kind, Link, Located};
 pub(crate) const OPTIONS: &[(&str, &str, bool)] = &[
     ("group-forward-mask", "group_fwd_mask", false),
     ("group-fwd-mask", "group_fwd_mask", false),
+    ("group-addr", "group_address", false),
+    ("hash-max", "mcast_hash_max", false),
     ("mac-ageing-time", "ageing_time", true),
+    ("multicast-last-member-count", "mcast_last_member_count", false),
+    // Those of multicast are in the kernel's unit, as nmstate shows its defaults.
+    ("multicast-last-member-interval", "mcast_last_member_interval", false),
+    ("multicast-membership-interval", "mcast_membership_interval", false),
+    ("multicast-querier", "mcast_querier", false),
+    ("multicast-querier-interval", "mcast_querier_interval", false),
+    ("multicast-query-interval", "mcast_query_interval", false),
+    ("multicast-query-response-interval", "mcast_query_response_interval", false),
+    ("multicast-query-use-ifaddr", "mcast_query_use_ifaddr", false),
+    ("multicast-router", "mcast_router", false),
     ("multicast-snooping", "mcast_snooping", false),
+    ("multicast-startup-query-count", "mcast_startup_query_count", false),
+    ("multicast-startup-query-interval", "mcast_startup_query_interval", false),
     ("vlan-default-pvid", "vlan_default_pvid", false),
+    ("vlan-protocol", "vlan_protocol", false),
 ];
 
 pub(crate) const STP: &[(&str, &str, bool)] = &[
@@ -34,7 +49,6 @@ pub(crate) const PORT: &[(&str, &str)] =
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, reader: &mut Reader, diags: &mut Vec<Diagnostic>) {
     if let Some(options) = below(fields, "options", &keys::BRIDGE_OPTIONS, diags) {
         set(link, OPTIONS, &options, diags);
-        only(&options, "vlan-protocol", |word| word == "802.1q", "bridges filter VLANs of 802.1q", diags);
         if let Some(stp) = below(&options, "stp", &keys::STP, diags) {
             set(link, STP, &stp, diags);
         }
@@ -58,10 +72,25 @@ fn set(link: &mut Link, table: &[(&str, &str, bool)], fields: &Fields<'_>, diags
             if let Some(time) = number(node, key, 1_000_000, diags) {
                 link.settings.set(row, OptionValue::Number(time.value as i64 * 100), node.at);
             }
+        } else if let Some(number) = router(key, node) {
+            link.settings.set(row, OptionValue::Number(number), node.at);
         } else {
             set_option(&mut link.settings, row, node, key, diags);
         }
     }
+}
+
+/// nmstate's words for `mcast_router`, whose numbers it takes, too.
+const ROUTER: &[&str] = &["disabled", "auto", "enabled"];
+
+/// The word for one of its numbers, which is NetworkManager's, too.
+pub(crate) fn router_word(number: i64) -> Option<&'static str> {
+    ROUTER.get(usize::try_from(number).ok()?).copied()
+}
+
+fn router(key: &str, node: &Node) -> Option<i64> {
+    let word = node.text().filter(|_| key == "multicast-router")?;
+    (0..).zip(ROUTER).find(|(_, known)| **known == word).map(|(number, _)| number)
 }
 
 /// A port, with its options from the bridge. True if it has VLANs.

@@ -75,12 +75,46 @@ fn dhcp_options(options: &mut DhcpOptions, fields: &Fields<'_>, diags: &mut Vec<
         options.metric = value::number(node, "auto-route-metric", 0..=u64::from(u32::MAX), diags)
             .and_then(|metric| u32::try_from(metric.value).ok());
     }
-    main_table(fields, diags);
+    options.table = fields.get("auto-route-table-id").and_then(|node| {
+        let table = value::number(node, "auto-route-table-id", 0..=u64::from(u32::MAX), diags)?;
+        u32::try_from(table.value).ok().filter(|table| !matches!(table, 0 | 254))
+    });
     if let Some(node) = fields.get("dhcp-custom-hostname") {
         let name = text(node, "dhcp-custom-hostname", diags);
         options.host_name = name.filter(|name| name.is_ascii() && name.len() <= 63).map(str::to_owned);
         if name.is_some() && options.host_name.is_none() {
             diags.push(bad(Code::BadValue, node, "dhcp-custom-hostname", "not a name of at most 63 letters"));
+        }
+    }
+}
+
+/// The identifier for DHCPv6 as nmstate takes it.
+fn duid(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Vec<u8>> {
+    match text(node, "dhcp-duid", diags)?.to_ascii_lowercase().as_str() {
+        "ll" => Some(Vec::new()),
+        // It is the usual one.
+        "uuid" => None,
+        "llt" => {
+            let why = "the time in it would be another at each boot";
+            diags.push(bad(Code::Unsupported, node, "dhcp-duid", why).hint("write ll, uuid or the bytes"));
+            None
+        }
+        word => {
+            let bytes: Option<Vec<u8>> = word
+                .split(':')
+                .map(|byte| u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() < 3))
+                .collect();
+            // RFC 8415, 11.1.
+            let bytes = bytes.filter(|bytes| (3..=130).contains(&bytes.len()));
+            if bytes.is_none() {
+                diags.push(bad(
+                    Code::BadValue,
+                    node,
+                    "dhcp-duid",
+                    "expected ll, uuid or 3 to 130 bytes in hex",
+                ));
+            }
+            bytes
         }
     }
 }
@@ -107,6 +141,7 @@ fn ipv6(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
         link.dynamic.push(Located::new(Dynamic::Dhcp6, dhcp.at));
         let message = format!("\"{}\" is brought up; DHCPv6 is left to a client of the image", link.id);
         diags.push(Diagnostic::new(Code::LeftToOthers, dhcp.at, message));
+        link.dhcp4.duid6 = fields.get("dhcp-duid").and_then(|node| duid(node, diags));
     }
     // Without autoconf nmstate's NetworkManager ignores advertisements, whether it uses DHCPv6 or not.
     let at = autoconf.or(dhcp).map_or(fields.at, |written| written.at);

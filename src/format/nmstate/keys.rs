@@ -1,6 +1,6 @@
 //! Every key of nmstate 2, and its support. A test checks that each has a golden case.
 
-use crate::format::keys::Support::{Applied, LeftToOthers, NoEffect, Unsupported};
+use crate::format::keys::Support::{Applied, NoEffect, Unsupported};
 use crate::format::keys::{Key, Object, key};
 
 #[cfg(test)] // the reference and a test walk it
@@ -103,7 +103,7 @@ pub(super) static INTERFACE: Object = Object {
         key("description", NoEffect, "it is for people"),
         key("driver", NoEffect, QUERY),
         key("permanent-mac-address", NoEffect, QUERY),
-        key("accept-all-mac-addresses", Unsupported, "promiscuous mode is not set"),
+        key("accept-all-mac-addresses", Applied, "take every frame (promiscuous mode)"),
         key("mptcp", Unsupported, "MPTCP end points are not set up"),
         key("802.1x", Unsupported, "802.1X needs a supplicant, which an early boot does not have"),
         key("ovs-db", Unsupported, OVS),
@@ -127,7 +127,11 @@ const IP: &[Key] = &[
     key("auto-routes", Applied, "take routes; of IPv6 left to the image"),
     key("auto-gateway", Applied, "take the default route: only together with auto-routes"),
     key("auto-route-metric", Applied, "metric of the routes that it gets"),
-    key("auto-route-table-id", Applied, "254 or 0, the main table: no other one"),
+    key(
+        "auto-route-table-id",
+        Applied,
+        "table of the routes of a DHCPv4 lease; those of IPv6 are in the main one",
+    ),
     key("allow-extra-address", NoEffect, "it is for nmstate's own verification"),
     key("forwarding", Applied, "packets that come in by it are forwarded"),
 ];
@@ -141,7 +145,7 @@ const IPV6_ONLY: &[Key] = &[
     key("autoconf", Applied, "addresses and routes by router advertisements"),
     key("addr-gen-mode", Applied, "eui64 or stable-privacy"),
     key("token", Applied, "lower half of addresses from router advertisements"),
-    key("dhcp-duid", LeftToOthers, "it is for the DHCPv6 client"),
+    key("dhcp-duid", Applied, "ll, uuid or bytes in hex with colons; llt is not supported"),
 ];
 
 const fn joined<const N: usize>(a: &[Key], b: &[Key]) -> [Key; N] {
@@ -237,7 +241,7 @@ pub(super) static BRIDGE: Object = Object {
     ],
 };
 
-const MULTICAST: &str = "the only multicast setting is snooping";
+const MULTICAST: &str = "as in ip-link(8): times in 1/100 s";
 
 pub(super) static BRIDGE_OPTIONS: Object = Object {
     name: "bridge.options",
@@ -250,20 +254,20 @@ pub(super) static BRIDGE_OPTIONS: Object = Object {
         key("vlan-default-pvid", Applied, "VLAN of untagged frames where a port has none of its own"),
         key("gc-timer", NoEffect, QUERY),
         key("hello-timer", NoEffect, QUERY),
-        key("group-addr", Unsupported, "the spanning tree's own group address stays"),
-        key("hash-max", Unsupported, MULTICAST),
-        key("multicast-last-member-count", Unsupported, MULTICAST),
-        key("multicast-last-member-interval", Unsupported, MULTICAST),
-        key("multicast-membership-interval", Unsupported, MULTICAST),
-        key("multicast-querier", Unsupported, MULTICAST),
-        key("multicast-querier-interval", Unsupported, MULTICAST),
-        key("multicast-query-interval", Unsupported, MULTICAST),
-        key("multicast-query-response-interval", Unsupported, MULTICAST),
-        key("multicast-query-use-ifaddr", Unsupported, MULTICAST),
-        key("multicast-router", Unsupported, MULTICAST),
-        key("multicast-startup-query-count", Unsupported, MULTICAST),
-        key("multicast-startup-query-interval", Unsupported, MULTICAST),
-        key("vlan-protocol", Applied, "802.1q: no other one"),
+        key("group-addr", Applied, "the group that the spanning tree sends to"),
+        key("hash-max", Applied, "most multicast groups"),
+        key("multicast-last-member-count", Applied, MULTICAST),
+        key("multicast-last-member-interval", Applied, MULTICAST),
+        key("multicast-membership-interval", Applied, MULTICAST),
+        key("multicast-querier", Applied, MULTICAST),
+        key("multicast-querier-interval", Applied, MULTICAST),
+        key("multicast-query-interval", Applied, MULTICAST),
+        key("multicast-query-response-interval", Applied, MULTICAST),
+        key("multicast-query-use-ifaddr", Applied, MULTICAST),
+        key("multicast-router", Applied, MULTICAST),
+        key("multicast-startup-query-count", Applied, MULTICAST),
+        key("multicast-startup-query-interval", Applied, MULTICAST),
+        key("vlan-protocol", Applied, "802.1q or 802.1ad"),
     ],
 };
 
@@ -491,11 +495,11 @@ pub(super) static RULE: Object = Object {
         key("priority", Applied, "rules with lower values come first"),
         key("route-table", Applied, "the table to look up"),
         key("fwmark", Applied, "firewall mark"),
-        key("fwmask", Applied, "0xffffffff: no other mask"),
-        key("action", Unsupported, "rules only look tables up"),
-        key("iif", Unsupported, "rules have no incoming interface"),
-        key("suppress-prefix-length", Unsupported, "rules suppress no routes"),
-        key("suppress_prefixlength", Unsupported, "rules suppress no routes"),
+        key("fwmask", Applied, "the bits of the mark that are compared"),
+        key("action", Applied, "blackhole, unreachable or prohibit instead of a table"),
+        key("iif", Applied, "the interface that packets arrive on"),
+        key("suppress-prefix-length", Applied, "routes of this prefix length or shorter ones are not used"),
+        key("suppress_prefixlength", Applied, "the same"),
     ],
 };
 

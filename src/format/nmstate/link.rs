@@ -118,6 +118,7 @@ fn interface(
         alternative_names(&mut link, fields, diags);
     }
     mac_address(&mut link, fields, reader, diags);
+    link.promiscuous = super::switch(fields, "accept-all-mac-addresses", diags);
     link.mtu = fields.get("mtu").and_then(|node| value::mtu(node, "mtu", diags));
     only_own(of, fields, &link, diags);
     kind::read(&mut link, of.own, fields, reader, diags)?;

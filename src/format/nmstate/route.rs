@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::format::check::references::ReferenceResolver;
 use crate::format::keys::Fields;
 use crate::format::tree::Node;
-use crate::format::value::{self, bad, family_word, one_of, prefix, try_gateway, try_ip};
+use crate::format::value::{self, family_word, one_of, prefix, try_gateway, try_ip};
 use crate::model::{Family, IfName, Kind, Link, Located, Naming, NextHop, Route, RouteKind, Rule};
 
 const MAIN_TABLE: u32 = 254;
@@ -125,7 +125,7 @@ fn entry(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Entry> {
         diags.push(Diagnostic::new(Code::MissingKey, node.at, message).hint("add destination"));
         return None;
     };
-    let kind = kind(&fields, diags)?;
+    let kind = kind(fields.get("route-type"), "route-type", diags)?;
     let via =
         fields.get("next-hop-address").map_or(Ok(None), |node| try_gateway(node, "next-hop-address", diags));
     let source = fields.get("source").map_or(Ok(None), |node| try_ip(node, "source", diags));
@@ -184,13 +184,13 @@ fn not_described(fields: &Fields<'_>, words: &[&str], what: &str, diags: &mut Ve
 }
 
 /// `None` if nmstate has no such type.
-fn kind(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<RouteKind> {
+fn kind(node: Option<&Node>, key: &str, diags: &mut Vec<Diagnostic>) -> Option<RouteKind> {
     const KINDS: [&str; 3] = ["blackhole", "unreachable", "prohibit"];
-    let Some(node) = fields.get("route-type") else { return Some(RouteKind::Unicast) };
-    let word = text(node, "route-type", diags)?.to_ascii_lowercase();
+    let Some(node) = node else { return Some(RouteKind::Unicast) };
+    let word = text(node, key, diags)?.to_ascii_lowercase();
     let kind = KINDS.contains(&word.as_str()).then(|| RouteKind::from_word(&word)).flatten();
     if kind.is_none() {
-        diags.push(one_of(node, "route-type", KINDS.into_iter()));
+        diags.push(one_of(node, key, KINDS.into_iter()));
     }
     kind
 }
@@ -229,12 +229,6 @@ fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
     if not_described(&fields, &["absent"], "rule", diags) {
         return None;
     }
-    // Without its selector, a rule would match packets that it should not.
-    for key in ["action", "iif", "suppress-prefix-length", "suppress_prefixlength"] {
-        if fields.get(key).is_some() {
-            return None;
-        }
-    }
     let mut side = |key: &'static str| match fields.get(key) {
         Some(node) => prefix(node, key, Family::V4, diags).map(Some).ok_or(()),
         None => Ok(None),
@@ -265,31 +259,40 @@ fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
         diags.push(Diagnostic::new(Code::MixedFamilies, node.at, message).hint("use one family in it"));
         return None;
     }
-    let wide = |word: &str| matches!(word, "0xffffffff" | "4294967295");
-    let mask = fields.get("fwmask").filter(|node| !node.text().is_some_and(wide));
-    if let Some(node) = mask {
-        diags.push(bad(
-            Code::Unsupported,
-            node,
-            "fwmask",
-            "mark masks are not supported: the rule is left out",
-        ));
-        return None;
-    }
-    let mark = match fields.get("fwmark") {
-        Some(node) => Some(u32::try_from(number(node, "fwmark", u32::MAX.into(), diags)?.value).ok()?),
+    // Without its selector, a rule would match packets that it should not.
+    let mut selector = |key: &'static str| match fields.get(key) {
+        Some(node) => number(node, key, u32::MAX.into(), diags)
+            .and_then(|number| u32::try_from(number.value).ok())
+            .map(Some)
+            .ok_or(()),
+        None => Ok(None),
+    };
+    let (mark, mask) = (selector("fwmark").ok()?, selector("fwmask").ok()?);
+    let length = match fields.get("suppress-prefix-length") {
+        Some(_) => "suppress-prefix-length",
+        None => "suppress_prefixlength",
+    };
+    let suppress = selector(length).ok()?;
+    let iif = match fields.get("iif") {
+        Some(node) => Some(text(node, "iif", diags)?.to_owned()),
         None => None,
+    };
+    let action = kind(fields.get("action"), "action", diags)?;
+    let table = match action {
+        RouteKind::Unicast => table(&fields, "route-table", diags).unwrap_or(MAIN_TABLE),
+        _ => 0,
     };
     let priority = fields.get("priority").filter(|node| node.text() != Some("-1"));
     let priority = priority.and_then(|node| value::number(node, "priority", 0..=u64::from(u32::MAX), diags));
     Some(Rule {
-        family,
         from: from.filter(|net| net.prefix_len() > 0),
         to: to.filter(|net| net.prefix_len() > 0),
-        table: table(&fields, "route-table", diags).unwrap_or(MAIN_TABLE),
+        action,
         priority: priority.and_then(|priority| u32::try_from(priority.value).ok()),
         mark,
-        tos: None,
-        at: node.at,
+        mask: mask.filter(|mask| *mask != u32::MAX),
+        iif,
+        suppress,
+        ..Rule::new(family, table, node.at)
     })
 }

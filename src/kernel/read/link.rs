@@ -80,6 +80,7 @@ pub(super) fn decode(message: &LinkMessage<'_>, names: &Names, undecoded: &mut V
         up: message.has(libc::IFF_UP),
         carrier: message.has(libc::IFF_LOWER_UP),
         no_arp: message.has(libc::IFF_NOARP),
+        promiscuous: message.has(libc::IFF_PROMISC),
         operstate: attributes.u8(libc::IFLA_OPERSTATE).map_or("unknown", operstate_word).to_owned(),
         mtu: message.mtu(),
         min_mtu: attributes.u32(libc::IFLA_MIN_MTU).unwrap_or(0),

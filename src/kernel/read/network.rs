@@ -68,8 +68,6 @@ pub(in crate::kernel) mod fra {
     pub(in crate::kernel) const PROTOCOL: u16 = 21;
     /// `FIB_RULE_INVERT`.
     pub(in crate::kernel) const INVERT: u32 = 2;
-    /// `FR_ACT_TO_TBL`.
-    pub(in crate::kernel) const TO_TABLE: u8 = 1;
 }
 
 /// `struct ifaddrmsg` and `IFA_…`; `None` for an address of an unknown family or link.
@@ -231,12 +229,18 @@ fn metrics(route: &mut RouteEntry, given: Attributes<'_>) {
     }
 }
 
+/// What netapply's rules do with packets; the others are goto and nop.
+const RULE_ACTIONS: &[RouteKind] =
+    &[RouteKind::Unicast, RouteKind::Blackhole, RouteKind::Unreachable, RouteKind::Prohibit];
+
 /// `struct fib_rule_hdr` and `FRA_…`, unless it is one of the kernel's own rules; whether it leads all packets to the
 /// main table; `None` if it cannot be decoded.
 pub(super) fn rule(payload: &[u8]) -> Option<(Option<RuleEntry>, bool)> {
     let [family, to, from, tos, table, _, _, action] = field(payload, 0, |bytes: [u8; 8]| bytes)?;
     let flags = field(payload, 8, u32::from_ne_bytes)?;
     let attributes = Attributes::new(payload.get(12..)?);
+    // Their numbers are those of routes.
+    let known = RouteKind::from_number(action).filter(|kind| RULE_ACTIONS.contains(kind));
     let entry = RuleEntry {
         family: self::family(family.into()),
         from: attributes.ip(fra::SRC).and_then(|ip| prefix_of(family, Some(ip), from)),
@@ -244,13 +248,18 @@ pub(super) fn rule(payload: &[u8]) -> Option<(Option<RuleEntry>, bool)> {
         table: attributes.u32(fra::TABLE).unwrap_or_else(|| table.into()),
         priority: attributes.u32(fra::PRIORITY).unwrap_or(0),
         mark: attributes.u32(fra::FWMARK).filter(|mark| *mark != 0),
+        mask: attributes.u32(fra::FWMASK).filter(|mask| *mask != u32::MAX),
+        suppress: attributes.u32(fra::SUPPRESS_PREFIXLEN).filter(|length| *length != u32::MAX),
         tos: Some(tos).filter(|tos| *tos != 0),
         protocol: Protocol::from_number(attributes.u8(fra::PROTOCOL).unwrap_or(0)),
         // The only flag that changes what a rule selects.
-        foreign: action != fra::TO_TABLE || flags & fra::INVERT != 0 || attributes.iter().any(is_foreign),
+        foreign: known.is_none() || flags & fra::INVERT != 0 || attributes.iter().any(is_foreign),
+        action: known.unwrap_or(RouteKind::Unicast),
         selectors: selectors(&attributes, flags),
     };
-    let bare = entry.from.is_none() && entry.to.is_none() && entry.mark.is_none() && !entry.foreign;
+    let is_all = entry.mark.is_none() && entry.suppress.is_none() && entry.selectors.is_empty();
+    let is_table = entry.action == RouteKind::Unicast && !entry.foreign;
+    let bare = entry.from.is_none() && entry.to.is_none() && is_all && is_table;
     let kernels = entry.protocol == Protocol::Kernel && bare && matches!(entry.priority, 0 | 32766 | 32767);
     let leads_to_main = bare && entry.tos.is_none() && entry.table == RT_TABLE_MAIN;
     Some(((!kernels).then_some(entry), leads_to_main))
@@ -285,9 +294,10 @@ pub(super) fn family(number: i32) -> Family {
 /// A selector or limit that netapply's rules never have.
 fn is_foreign((kind, value): (u16, &[u8])) -> bool {
     match kind {
-        fra::DST | fra::SRC | fra::PRIORITY | fra::FWMARK | fra::TABLE | fra::PAD | fra::PROTOCOL => false,
-        // All ones: no limit, the whole mark.
-        fra::SUPPRESS_IFGROUP | fra::SUPPRESS_PREFIXLEN | fra::FWMASK => value.iter().any(|b| *b != 0xff),
+        fra::DST | fra::SRC | fra::PRIORITY | fra::FWMARK | fra::FWMASK | fra::IIFNAME => false,
+        fra::TABLE | fra::PAD | fra::PROTOCOL | fra::SUPPRESS_PREFIXLEN => false,
+        // All ones: no limit.
+        fra::SUPPRESS_IFGROUP => value.iter().any(|b| *b != 0xff),
         _ => true,
     }
 }

@@ -107,9 +107,27 @@ static BRIDGE: &[Attribute] = &[
     row("stp_state", 5, Form::Bool32),
     row("priority", 6, Form::U16),
     row("vlan_filtering", 7, Form::Bool),
+    row("vlan_protocol", 8, Form::Word16Be(VLAN_PROTOCOLS)),
     row("group_fwd_mask", 9, Form::U16),
+    row("group_address", 20, Form::Mac),
+    row("mcast_router", 22, Form::U8).within(0, 2),
     row("mcast_snooping", 23, Form::Bool),
+    row("mcast_query_use_ifaddr", 24, Form::Bool),
+    row("mcast_querier", 25, Form::Bool),
+    row("mcast_hash_max", 27, Form::U32),
+    row("mcast_last_member_count", 28, Form::U32),
+    row("mcast_startup_query_count", 29, Form::U32),
+    row("mcast_last_member_interval", 30, Form::U64),
+    row("mcast_membership_interval", 31, Form::U64),
+    row("mcast_querier_interval", 32, Form::U64),
+    row("mcast_query_interval", 33, Form::U64),
+    row("mcast_query_response_interval", 34, Form::U64),
+    row("mcast_startup_query_interval", 35, Form::U64),
     row("vlan_default_pvid", 39, Form::U16).within(0, 4094),
+    row("vlan_stats_enabled", 41, Form::Bool),
+    row("mcast_stats_enabled", 42, Form::Bool),
+    row("mcast_igmp_version", 43, Form::U8).within(2, 3),
+    row("mcast_mld_version", 44, Form::U8).within(1, 2),
 ];
 
 static BRIDGE_PORT: &[Attribute] = &[
@@ -121,8 +139,10 @@ static BRIDGE_PORT: &[Attribute] = &[
     row("neigh_suppress", 32, Form::Bool).print(Print::OnOff),
 ];
 
+const VLAN_PROTOCOLS: &[(&str, u32)] = &[("802.1Q", 0x8100), ("802.1ad", 0x88a8)];
+
 static VLAN: &[Attribute] = &[
-    row("protocol", 5, Form::Word16Be(&[("802.1Q", 0x8100), ("802.1ad", 0x88a8)])).when(Never),
+    row("protocol", 5, Form::Word16Be(VLAN_PROTOCOLS)).when(Never),
     row("id", 1, Form::U16).within(0, 4094).when(Never),
 ];
 

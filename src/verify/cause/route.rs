@@ -221,7 +221,9 @@ fn concerns(rule: &RuleEntry, goal: &Goal) -> bool {
     let within = |(first, last): (u16, u16), port: u16| (first..=last).contains(&port);
     let matches = rule.to.is_none_or(|net| net.contains(&question.to))
         && rule.from.is_none_or(|net| question.from.is_some_and(|ip| net.contains(&ip)))
-        && rule.mark.is_none_or(|mark| question.mark == Some(mark))
+        && rule.mark.is_none_or(|mark| {
+            question.mark.is_some_and(|own| own & rule.mask.unwrap_or(u32::MAX) == mark)
+        })
         && iif.as_ref().is_none_or(|iif| iif == "lo")
         && oif.as_ref().is_none_or(|oif| question.link.as_ref() == Some(oif))
         // The kernel was asked as root.
