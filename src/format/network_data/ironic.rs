@@ -273,7 +273,7 @@ fn unfit(node: &Node, takes: &Takes) -> Option<String> {
         Ip6Prefix => {
             (is_ip6_prefix(whole(text)), "an IPv6 address, with a prefix length below 100 or without")
         }
-        Gateway6 => (is_ip6(whole(text).split('%').next().unwrap_or_default()), "an IPv6 address"),
+        Gateway6 => (is_ip6_host(whole(text)), "an IPv6 address"),
         Netmask(V4) => {
             (is_netmask(text), "a netmask such as 255.255.255.0 (255.255.255.255 is refused, too)")
         }
@@ -328,10 +328,22 @@ fn is_ip6(text: &str) -> bool {
 fn is_ip6_prefix(text: &str) -> bool {
     match text.split_once('/') {
         Some((ip, length)) => {
-            is_ip6(ip) && matches!(length.len(), 1 | 2) && length.bytes().all(|b| b.is_ascii_digit())
+            is_ip6_host(ip) && matches!(length.len(), 1 | 2) && length.bytes().all(|b| b.is_ascii_digit())
         }
-        None => is_ip6(text),
+        None => is_ip6_host(text),
     }
+}
+
+/// An address, or a link-local one with a zone as the pattern has it: `fe80:`, at most four groups, `%eth0`.
+fn is_ip6_host(text: &str) -> bool {
+    let with_zone = || {
+        let (ip, zone) = text.split_once('%')?;
+        let mut groups = ip.strip_prefix("fe80:")?.split(':');
+        let fits = |group: &str| group.len() <= 4 && group.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_zone = !zone.is_empty() && zone.bytes().all(|b| b.is_ascii_alphanumeric());
+        Some(is_zone && groups.next() == Some("") && groups.clone().count() <= 4 && groups.all(fits))
+    };
+    is_ip6(text) || with_zone() == Some(true)
 }
 
 fn refuse(node: &Node, what: String, hint: &str, diags: &mut Vec<Diagnostic>) {
@@ -386,6 +398,12 @@ mod tests {
         assert_eq!(refused(text), [""; 0]);
         for netmask in ["255.255.255.255", "254.0.0", "255.0.255.0", "24", ""] {
             assert!(!is_netmask(netmask), "{netmask}");
+        }
+        for zoned in ["fe80::1%eth0", "fe80::%1", "fe80::1:2:3:4%x", "fe80::1%eth0/64"] {
+            assert!(is_ip6_prefix(zoned), "{zoned}");
+        }
+        for wrong in ["FE80::1%eth0", "2001:db8::1%eth0", "fe80:1::1%eth0", "fe80::1%", "fe80::1%eth-0"] {
+            assert!(!is_ip6_prefix(wrong), "{wrong}");
         }
         assert!(!is_ip4("192.0.2.1/32") && !is_ip4("0192.0.2.1") && !is_ip4("192.0.2.256"));
     }
