@@ -36,6 +36,9 @@ pub struct Inventory {
     /// `net/ipv4/conf/all/rp_filter`, … Those of IPv6 are missing if the kernel has none (`ipv6.disable=1`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, i64>,
+    /// Numbers of routing tables by the names in rt_tables of iproute2, without the kernel's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub routing_tables: BTreeMap<String, i64>,
     /// What could not be decoded, for a person. Normally empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undecoded: Vec<String>,

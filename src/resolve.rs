@@ -6,6 +6,7 @@
 
 mod names;
 mod nic;
+mod tables;
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -17,6 +18,7 @@ use crate::inventory::Inventory;
 use crate::model::{Activation, Desired, DesiredMac, Ipv6, Kind, Link, Located, Resolver, Rule};
 
 pub use nic::MatchedBy;
+pub use tables::numbered;
 
 /// What to do about a missing NIC.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -177,6 +179,7 @@ impl Resolved {
 /// Resolves a checked description on a machine.
 pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (Resolved, Vec<Diagnostic>) {
     let mut diags = Vec::new();
+    let desired = &*numbered(desired, inventory, &mut diags);
     let nic::Matches { found, unmatched, ambiguous } = nic::find(desired, inventory, missing, &mut diags);
     let mut links = Vec::new();
     for link in &desired.links {

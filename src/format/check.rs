@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::{self, Attribute, OptionValue};
-use crate::model::{BondMode, Desired, Kind, Link, Located, Mtu, Naming, Place, Settings};
+use crate::model::{BondMode, Desired, Family, Kind, Link, Located, Mtu, Naming, Place, Settings};
 
 /// The maximum number of links. A link takes a hundred times the memory of the few bytes that request one, and a
 /// machine with every VLAN has four thousand.
@@ -31,6 +31,7 @@ pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     unique_names(desired, diags);
     for link in &mut desired.links {
         numbers(link, diags);
+        mtu_of_ipv6(link, diags);
         parameters_of_nics(link, diags);
     }
     for link in desired.links.iter_mut().filter(|l| l.kind == Kind::Bond) {
@@ -44,6 +45,7 @@ pub(super) fn check(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     routes::addresses(desired, diags);
     let assumed = routes::gateways(desired, diags);
     routes::sources(desired, diags);
+    routes::numbers(desired, diags);
     routes::one_route_for_a_key(desired, &assumed, diags);
     if had_links && desired.links.is_empty() {
         let message = "nothing in the description can be used: every link of it was left out";
@@ -120,6 +122,20 @@ fn numbers(link: &mut Link, diags: &mut Vec<Diagnostic>) {
         diags.push(Diagnostic::new(Code::BadValue, setting.at, message).hint(hint));
         false
     });
+}
+
+/// Leaves out an MTU with which the kernel refuses the link's IPv6 addresses (ipv6_add_dev).
+fn mtu_of_ipv6(link: &mut Link, diags: &mut Vec<Diagnostic>) {
+    const LEAST: u32 = 1280;
+    let is_v6 = |family: Family| family == Family::V6;
+    let has_v6 = link.addresses.iter().any(|address| is_v6(Family::of(&address.net.addr())))
+        || link.dynamic.iter().any(|dynamic| is_v6(dynamic.value.family()))
+        || link.routes.iter().any(|route| is_v6(route.family()));
+    if let Some(mtu) = link.mtu.take_if(|mtu| has_v6 && mtu.value.get() < LEAST) {
+        let message = format!("MTU {} of \"{}\" is too small for its IPv6, left out", mtu.value, link.id);
+        let hint = format!("IPv6 needs {LEAST} bytes: raise the MTU, or remove what is IPv6");
+        diags.push(Diagnostic::new(Code::BadValue, mtu.at, message).hint(hint));
+    }
 }
 
 /// Leaves out the options that a bond of this mode does not have.

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 use super::tree::Node;
 use super::value::interface_name;
-use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{
     Desired, DesiredMac, IfName, Kind, Link, LinkRef, Located, NamePattern, Naming, Place, PortVlan, Route,
@@ -24,7 +24,7 @@ use crate::model::{
 
 pub(super) use bond::{BOND, bond_setting};
 pub(super) use bridge::{BRIDGE, bridge_option, list, port_option};
-pub(super) use subnet::{Method, either, metric, subnet};
+pub(super) use subnet::{Method, either, metric, metric_alone, subnet};
 use vlans::VlanOptions;
 pub(super) use vlans::table as vlan_table;
 
@@ -99,6 +99,8 @@ impl Draft {
             .iter()
             .flat_map(|l| l.members.iter().chain(&l.parent).map(|r| (l.id.clone(), r.clone())))
             .collect();
+        // As in `check::references`: thousands of links may name as many that are missing.
+        let mut comparisons = 200_000_usize;
         while let Some((id, reference)) = references.pop_front() {
             if self.by_name.contains_key(&reference.value) || IfName::new(&reference.value).is_err() {
                 continue;
@@ -121,6 +123,7 @@ impl Draft {
             }
             let mut link = nic(&reference.value, reference.at);
             link.select.implied = true;
+            link.select.similar = self.similar(&id, &reference.value, &mut comparisons);
             self.add(link);
         }
         for option in std::mem::take(&mut self.ports) {
@@ -132,6 +135,17 @@ impl Draft {
         vlans::tables(&mut self.desired.links, std::mem::take(&mut self.vlans), diags);
         self.place(diags);
         self.desired
+    }
+
+    /// The described link, other than the one that names it and its members, that a missing one's name resembles.
+    fn similar(&self, of: &str, name: &str, comparisons: &mut usize) -> Option<String> {
+        let links = &self.desired.links;
+        *comparisons = comparisons.checked_sub(links.len())?;
+        let members = links.iter().find(|link| link.id == of).map_or(&[][..], |link| &link.members);
+        let others = links.iter().filter(|link| {
+            link.id != of && !link.select.implied && !members.iter().any(|member| member.value == link.id)
+        });
+        nearest(name, others.map(|link| link.id.as_str())).map(str::to_owned)
     }
 
     /// A route that names no link belongs to the one that reaches its gateway, else to the only one with addresses.

@@ -170,8 +170,6 @@ struct Reader {
     /// `vrf`: the VRF and its member.
     in_vrf: Vec<(LinkRef, LinkRef)>,
     roles: kinds::Roles,
-    /// VRFs whose table is `auto`.
-    tables: u32,
     /// Links that commands create besides those of stanzas: they are meant to be up.
     made: HashSet<String>,
     /// What is brought up with a link although it is not on top of it: the link, and what it needs.
@@ -187,7 +185,7 @@ impl Reader {
             Kind::Physical => nic(name, first.at),
             kind => made(&node, kind, diags),
         };
-        if !kinds::read(name, stanzas, &mut link, &mut self.tables, diags) {
+        if !kinds::read(name, stanzas, &mut link, &mut self.roles, diags) {
             return;
         }
         let mut at_member = Settings::default();
@@ -299,17 +297,20 @@ impl Reader {
     /// Interprets a command, or reports that it is not executed.
     fn command(&mut self, stanza: &Stanza, entry: &Entry, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         let words = words_of(entry);
-        let Some(effects) = commands::understand(&words, stanza.base(), entry.key_at) else {
+        if let Some((name, number)) = commands::tables::added(&words) {
+            let message =
+                format!("the routing table {name} has the number {number} here: no file is written");
+            diags.push(Diagnostic::new(Code::NoEffect, entry.key_at, message));
+            return;
+        }
+        let tables = &self.roles.tables;
+        let Some(effects) = commands::understand(&words, stanza.base(), tables, entry.key_at) else {
             let program = words.first().copied().unwrap_or_default();
             let message = format!("the command \"{program} …\" of \"{}\" is not executed", stanza.name);
-            let ignored = Diagnostic::new(Code::CommandIgnored, entry.key_at, message);
-            diags.push(match commands::table_name(&words) {
-                Some(name) => ignored.hint(format!(
-                    "write the number of the routing table {name}: /etc/iproute2/rt_tables is not read"
-                )),
-                None => ignored
+            diags.push(
+                Diagnostic::new(Code::CommandIgnored, entry.key_at, message)
                     .hint("netapply understands ip route add, route add and the like; see netapply explain"),
-            });
+            );
             return;
         };
         for Effect { dev, mut what } in effects {
@@ -405,6 +406,7 @@ impl Reader {
             }
         }
         let mut desired = self.draft.finish(false, diags);
+        desired.tables = self.roles.tables.names;
         vrf_routes(&mut desired.links);
         activate(&mut desired, wanted, (&made, &needs), groups, diags);
         desired
@@ -565,6 +567,16 @@ fn take_effect(link: &mut Link, what: What, at: Place, diags: &mut Vec<Diagnosti
         What::Route(route) => link.routes.push(route),
         What::Address(net) => link.addresses.push(Address::new(net, at)),
         What::Remote(ip) => link.remotes.push(Located::new(ip, at)),
+        What::Tuned(tuned) => {
+            let features = tuned.features.into_iter();
+            link.features.extend(features.map(|(feature, on)| (feature, Located::new(on, at))));
+            link.wake_on_lan = tuned.wake_on_lan.map(|on| Located::new(on, at)).or(link.wake_on_lan);
+            for (name, value) in tuned.parameters {
+                if let Some(row) = attribute::parameter(name) {
+                    link.tuning.set(row, value, at);
+                }
+            }
+        }
         What::Mtu(mtu) => link.mtu = Some(Located::new(mtu, at)),
         What::Promiscuous(on) => link.promiscuous = Some(Located::new(on, at)),
         What::Mac(mac) => link.mac = Some(Located::new(DesiredMac::Is(mac), at)),

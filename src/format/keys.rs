@@ -19,9 +19,16 @@ pub(super) fn without_secrets(line: &str) -> String {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
     let lower = line.to_ascii_lowercase();
     // In interfaces files a space follows the key.
-    let interfaces = ["wpa-psk", "wpa-passphrase", "wireless-key"]
-        .iter()
-        .find_map(|key| Some(lower.find(key)? + key.len()));
+    const INTERFACES: &[&str] = &[
+        "wpa-psk",
+        "wpa-passphrase",
+        "wpa-password",
+        "wpa-wep-key",
+        "wpa-private-key",
+        "wifi-psk",
+        "wireless-key",
+    ];
+    let interfaces = INTERFACES.iter().find_map(|key| Some(lower.find(key)? + key.len()));
     let secret_from = SECRETS
         .iter()
         .flat_map(|key| lower.match_indices(key).map(|(at, _)| at + key.len()))
@@ -67,6 +74,13 @@ pub struct Key {
     pub support: Support,
     /// Its meaning here: the reference's text, and the reason in a message.
     pub what: &'static str,
+}
+
+impl Key {
+    /// Whether this is the row of a key; that of `ovs-…` is the row of all that begin like it.
+    pub fn is(&self, name: &str) -> bool {
+        self.name == name || self.name.strip_suffix('…').is_some_and(|prefix| name.starts_with(prefix))
+    }
 }
 
 /// The support of a key.
@@ -117,7 +131,7 @@ impl<'a> Fields<'a> {
         // The preceding known key, if it is empty.
         let mut empty: Option<&Entry> = None;
         for entry in fields.entries {
-            let known = object.keys.iter().any(|k| k.name == entry.key);
+            let known = object.keys.iter().any(|k| k.is(&entry.key));
             if known {
                 empty = Some(entry).filter(|entry| entry.value.value == Value::Null);
             } else if other(&entry.key) {
@@ -317,12 +331,13 @@ fn elsewhere(object: &Object, name: &str) -> Option<&'static str> {
 
 /// `near`: with the nearest key as a hint. That takes time, and messages beyond the limit are not shown.
 fn report_entry(object: &Object, name: &str, written: &str, at: Place, near: bool) -> Option<Diagnostic> {
-    let Some(key) = object.keys.iter().find(|k| k.name == name) else {
+    let Some(key) = object.keys.iter().find(|k| k.is(name)) else {
         if let Some(home) = home(object, name) {
             let message = format!("unknown key \"{written}\" in {}, ignored", object.name);
             return Some(Diagnostic::new(Code::UnknownKey, at, message).hint(home));
         }
-        let near = near.then(|| nearest(name, object.keys.iter().map(|k| k.name))).flatten();
+        let names = || object.keys.iter().map(|k| k.name).filter(|name| !name.ends_with('…'));
+        let near = near.then(|| nearest(name, names())).flatten();
         let near = near.or_else(|| elsewhere(object, name));
         let message = format!("unknown key \"{written}\" in {}, ignored", object.name);
         let diags = Diagnostic::new(Code::UnknownKey, at, message);
@@ -366,6 +381,9 @@ mod tests {
             ("  keyboard: us", "  keyboard: us"),
             ("ROOT_PASSWORD='x'", "ROOT_PASSWORD=***"),
             ("\twpa-psk abc", "\twpa-psk ***"),
+            ("\twifi-psk abc", "\twifi-psk ***"),
+            ("\twpa-password abc", "\twpa-password ***"),
+            ("\twpa-wep-key0 abc", "\twpa-wep-key* ***"),
             (
                 "  yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk= # x",
                 "  ******************************************** # x",

@@ -253,6 +253,15 @@ impl Reading {
             template::values(&root, &mut self.unrendered, &mut self.diags);
         }
         let format = recognise::tree(&root).map(|(format, _)| format);
+        let repeated = format.and_then(|_| recognise::repeated(root.get("network")?));
+        self.diags.extend(repeated.map(|inner| {
+            Diagnostic::new(
+                Code::UnknownKey,
+                inner.key_at,
+                "\"network\" is repeated inside \"network\": the inner one was read",
+            )
+            .hint("remove the outer one: other programs take none of the text with both")
+        }));
         match format {
             Some(Format::Netplan) => self.duplicates.extend(duplicates),
             _ => self.diags.extend(duplicates.iter().map(Duplicate::last_is_used)),

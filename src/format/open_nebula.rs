@@ -9,7 +9,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use super::debian::{Draft, metric, nic};
+use super::debian::{Draft, metric, metric_alone, nic};
 use super::keys::{Fields, report};
 use super::tree::{Entry, MAX_ITEMS, Node, Value};
 use super::value::{self, bad, gateway, interface_address, mac, mtu, name_servers, search_domains, text};
@@ -128,8 +128,19 @@ fn link(mut link: Link, node: Node, diags: &mut Vec<Diagnostic>) -> Link {
         link.select.mac = Some(mac);
     }
     link.mtu = fields.get("MTU").and_then(|n| mtu(n, "MTU", diags));
-    v4(&fields, &mut link, diags);
-    v6(&fields, &mut link, diags);
+    let mut priority = |key| fields.get(key).filter(|n| !is_empty(n)).and_then(|n| metric(n, diags));
+    let (of_v4, of_v6) = (priority("METRIC"), priority("IP6_METRIC"));
+    v4(&fields, of_v4, &mut link, diags);
+    v6(&fields, of_v6.or(of_v4), &mut link, diags);
+    let has_route = |family: Option<Family>| {
+        let mut gateways = link.routes.iter().filter(|route| route.is_default());
+        gateways.any(|route| family.is_none_or(|family| route.family() == family))
+    };
+    for (key, family) in [("METRIC", None), ("IP6_METRIC", Some(Family::V6))] {
+        let is_used = has_route(family) || (family.is_none() && link.asks(Dynamic::Dhcp4));
+        let unused = fields.get(key).filter(|node| !is_empty(node) && !is_used);
+        diags.extend(unused.map(|node| metric_alone(node, key)));
+    }
     name_service(&node, &mut link.resolver, diags);
     if let Some(node) = fields.get("ROUTES") {
         link.routes.extend(routes(node, diags));
@@ -163,11 +174,12 @@ fn yes(fields: &Fields, key: &str) -> Option<Place> {
     (boolean(node.text()?.trim()) == Some(true)).then_some(node.at)
 }
 
-fn v4(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+fn v4(fields: &Fields, metric: Option<u32>, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let method = method(fields, "METHOD", &["static", "dhcp", "skip"], diags);
     let dhcp = yes(fields, "DHCP").or(method.filter(|m| m.value == "dhcp").map(|m| m.at));
     if let Some(at) = dhcp {
         link.dynamic.push(Located::new(Dynamic::Dhcp4, at));
+        link.dhcp4.metric = metric;
     }
     if dhcp.is_some() || method.is_some_and(|m| m.value == "skip") {
         return not_static(fields, &["IP", "MASK", "GATEWAY"], diags);
@@ -175,10 +187,10 @@ fn v4(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     if let Some(node) = fields.get("IP") {
         link.addresses.extend(interface_address(node, "IP", fields.get("MASK"), diags));
     }
-    default_route(fields, &["GATEWAY"], &["METRIC"], link, diags);
+    default_route(fields, &["GATEWAY"], metric, link, diags);
 }
 
-fn v6(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
+fn v6(fields: &Fields, metric: Option<u32>, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let words = &["static", "auto", "dhcp", "disable", "skip"];
     let method = method(fields, "IP6_METHOD", words, diags)
         .or_else(|| method(fields, "METHOD", words, &mut Vec::new()));
@@ -201,7 +213,7 @@ fn v6(fields: &Fields, link: &mut Link, diags: &mut Vec<Diagnostic>) {
         return not_static(fields, V6_STATIC, diags);
     }
     v6_addresses(fields, link, diags);
-    default_route(fields, &["IP6_GATEWAY", "GATEWAY6"], &["IP6_METRIC", "METRIC"], link, diags);
+    default_route(fields, &["IP6_GATEWAY", "GATEWAY6"], metric, link, diags);
 }
 
 const V6_STATIC: &[&str] =
@@ -232,18 +244,16 @@ fn not_static(fields: &Fields, keys: &[&str], diags: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The first key of each list that is present.
+/// Through the first of the variables that is present.
 fn default_route(
     fields: &Fields,
     gateways: &[&str],
-    metrics: &[&str],
+    metric: Option<u32>,
     link: &mut Link,
     diags: &mut Vec<Diagnostic>,
 ) {
-    let first = |keys: &[&str]| keys.iter().find_map(|key| fields.get(key).filter(|n| !is_empty(n)));
-    let (via, priority) = (first(gateways), first(metrics));
+    let via = gateways.iter().find_map(|key| fields.get(key).filter(|n| !is_empty(n)));
     let Some(via) = via.and_then(|n| gateway(n, "GATEWAY", diags)) else { return };
-    let metric = priority.and_then(|n| metric(n, diags));
     let to = Family::of(&via.value).everything();
     link.routes.push(Route { metric, ..Route::new(to, Some(via.value), via.at) });
 }

@@ -193,6 +193,7 @@ pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
         return Some((Format::Netplan, root));
     }
     if let Some(inner) = wrapper.filter(|n| matches!(n.value, Value::Map(_))) {
+        let inner = repeated(inner).map_or(inner, |entry| &entry.value);
         return mapping(inner).map(|format| match format {
             Format::Netplan => (format, root),
             _ => (format, inner),
@@ -200,6 +201,16 @@ pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
     }
     // CloudStack writes an empty object if a machine has no network.
     entries.is_empty().then_some((Format::NetworkData, root))
+}
+
+/// The `network` in a `network` that has nothing else to say.
+pub(super) fn repeated(network: &Node) -> Option<&Entry> {
+    let Value::Map(entries) = &network.value else { return None };
+    let says_nothing = |key: &str| matches!(key, "network" | "version" | "renderer") || !is_top_level(key);
+    let is_outer = entries.iter().all(|entry| says_nothing(&entry.key));
+    entries
+        .iter()
+        .find(|entry| is_outer && entry.key == "network" && matches!(entry.value.value, Value::Map(_)))
 }
 
 /// Other programs have a version 2 at the top of their files, too: one of netplan's keys, or nearly one, is required.

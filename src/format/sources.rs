@@ -4,7 +4,7 @@
 use super::Text;
 use super::recognise::Format;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Desired, Kind, Link, LinkRef, NamePattern};
+use crate::model::{Desired, Kind, Link, LinkRef, NAMED_TABLES, NamePattern};
 
 /// Formats of a boot's own sources, each of which is a complete description.
 fn is_of_boot(format: Format) -> bool {
@@ -25,6 +25,14 @@ pub(super) fn join(
     if differs {
         supersede(desired, &mut more, texts, diags);
     }
+    // Their stand-ins begin anew in each document.
+    let named = u32::try_from(desired.tables.len()).unwrap_or_default();
+    if named > 0 && !more.tables.is_empty() {
+        more.renumber_tables(&mut |table| {
+            Some(if table < NAMED_TABLES { table } else { table.saturating_add(named) })
+        });
+    }
+    desired.tables.append(&mut more.tables);
     desired.links.extend(more.links);
     desired.rules.extend(more.rules);
     desired.closed |= more.closed && !differs;

@@ -37,7 +37,9 @@ const NOTES: &[(&str, &str)] = &[
      too), and never where another bridge names it as its port; any other `bridge-…` option in it is one of a port. All \
      `address` lines count, each with the `netmask` behind it, and one `gateway` a family; an IPv6 address in an `inet` \
      stanza is taken with a warning. `inherit` of ifupdown-ng takes over the addresses, too. A `NIC.N` that is \
-     named as a port or member only is made, as Debian's bridge-utils and ifenslave make it.",
+     named as a port or member only is made, as Debian's bridge-utils and ifenslave make it. A routing table that a \
+     command names has the number that a command in the file adds to /etc/iproute2/rt_tables (which is not written), or the \
+     machine's number: that of rt_tables in /etc/iproute2, /usr/share/iproute2 or /usr/lib/iproute2, or rt_tables.d/*.conf there.",
     ),
 ];
 

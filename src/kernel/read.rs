@@ -59,6 +59,7 @@ pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, S
         inventory.rules.extend(read.into_iter().filter_map(|(rule, _)| rule));
     }
     inventory.sysctls = files::sysctls(&machine);
+    inventory.routing_tables = files::routing_tables(&machine);
     inventory.machine_id_lasts = files::machine_id_lasts(&machine.machine_id());
     Ok((inventory, moment))
 }

@@ -123,6 +123,11 @@ paths! {
 }
 
 impl Machine {
+    /// Folders of iproute2's tables of names; those in later ones take precedence.
+    pub fn iproute2_folders(&self) -> [PathBuf; 3] {
+        ["/usr/lib/iproute2", "/usr/share/iproute2", "/etc/iproute2"].map(|folder| self.at(folder))
+    }
+
     /// Folders that may hold this kernel's modules, the likeliest first. `/lib` is a link to `/usr/lib` on most systems
     /// and missing on others; NixOS has its own place.
     pub fn module_folders(&self, release: &str) -> [PathBuf; 3] {

@@ -193,7 +193,14 @@ impl Attribute {
             Form::Word8(words) | Form::Word16(words) | Form::Word16Be(words) | Form::Word32(words) => {
                 word(words, text)
             }
-            Form::Mac => text.parse().map(OptionValue::Mac).map_err(|e| e.to_string()),
+            Form::Mac => match text.parse::<MacAddr>() {
+                // A bridge has a group address of its own.
+                Ok(mac) if self.name == "ad_actor_system" && mac.is_multicast() => {
+                    Err("a group address (the first byte is odd), which the kernel refuses".into())
+                }
+                Ok(mac) => Ok(OptionValue::Mac(mac)),
+                Err(wrong) => Err(wrong.to_string()),
+            },
             Form::Ip4 => text
                 .parse::<Ipv4Addr>()
                 .map(|ip| OptionValue::Ip(ip.into()))

@@ -14,7 +14,7 @@ mod primitive;
 mod rtnetlink;
 
 pub use bond::BondMode;
-pub use desired::Desired;
+pub use desired::{Desired, NAMED_TABLES};
 pub use kind::{IPOIB, Kind, LinkKind, LinkLayer};
 pub use link::{
     Activation, DesiredMac, DhcpOptions, Dynamic, Ipv6, Link, LinkRef, Match, NamePattern, Naming, Peer,

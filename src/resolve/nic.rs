@@ -462,7 +462,12 @@ fn near_miss(
     properties: &[Property<'_>],
     found: &HashMap<String, Vec<FoundNic>>,
 ) -> Option<String> {
-    let nic = nics.iter().find(|nic| properties.iter().any(|property| (property.has)(nic)))?;
+    // The one with the most of them; of those the first that has the MAC address.
+    let fits = |nic: &&&ObservedLink| {
+        let has: Vec<bool> = properties.iter().map(|property| (property.has)(nic)).collect();
+        (has.iter().filter(|has| **has).count(), has)
+    };
+    let nic = nics.iter().rev().max_by_key(fits).filter(|nic| fits(nic).0 > 0)?;
     let (has, lacks): (Vec<_>, Vec<_>) = properties.iter().partition(|property| (property.has)(nic));
     let words = |part: &[&Property<'_>]| {
         part.iter().map(|property| property.words.as_str()).collect::<Vec<_>>().join(" and ")

@@ -3,7 +3,9 @@
 use super::*;
 use crate::inventory::ObservedLink;
 use crate::model::attribute::{self, OptionValue};
-use crate::model::{Address, IfName, Located, Match, NamePattern, Naming, Place};
+use crate::model::{
+    Address, Family, IfName, Located, Match, NAMED_TABLES, NamePattern, Naming, Place, Route,
+};
 
 fn nic(index: u32, name: &str, mac: &str) -> ObservedLink {
     let mac = mac.parse().ok();
@@ -75,6 +77,41 @@ fn a_missing_nic_is_reported_with_existing_and_similar_ones() {
         diags[0].hint.as_deref(),
         Some("eth0's differs in one digit; NICs here: eth0 7c:c2:55:6e:90:44, eth1 52:54:00:00:00:01")
     );
+}
+
+#[test]
+fn of_several_near_misses_the_nearest_is_named() {
+    let with_driver = |nic| ObservedLink { driver: "virtio_net".to_owned(), ..nic };
+    let nics = vec![nic(2, "eth0", "02:00:00:00:00:01"), nic(3, "eth1", "02:00:00:00:00:02")];
+    let inventory = machine(nics.into_iter().map(with_driver).collect());
+    let mut link = by_mac("a", "02:00:00:00:00:02");
+    link.select.name = Some(Located::new(NamePattern::Exact("eth0".into()), at()));
+    let hint = |link: &Link| run(vec![link.clone()], &inventory).1.remove(0).hint.unwrap();
+    assert!(
+        hint(&link).starts_with("eth1 has the MAC address 02:00:00:00:00:02, but without the name eth0;")
+    );
+    link.select.name = Some(Located::new(NamePattern::Glob("en*".into()), at()));
+    link.select.drivers = vec![Located::new("virtio_net".to_owned(), at())];
+    let near =
+        "eth1 has the MAC address 02:00:00:00:00:02 and the driver virtio_net, but without a name like en*;";
+    assert!(hint(&link).starts_with(near), "{}", hint(&link));
+}
+
+#[test]
+fn tables_are_numbered_by_the_machine() {
+    let mut desired = Desired { links: vec![by_mac("a", "02:00:00:00:00:01")], ..Desired::default() };
+    desired.tables = ["isp", "backup"].map(|name| Located::new(name.to_owned(), at())).to_vec();
+    let everything = Family::V4.everything();
+    let route = |table| Route { table, ..Route::new(everything, Some("192.0.2.1".parse().unwrap()), at()) };
+    let numbers = [None, Some(7), Some(NAMED_TABLES), Some(NAMED_TABLES + 1)];
+    desired.links[0].routes = numbers.map(route).to_vec();
+    let mut inventory = machine(vec![nic(2, "eth0", "02:00:00:00:00:01")]);
+    inventory.routing_tables.insert("isp".to_owned(), 200);
+    let (resolved, diags) = resolve(&desired, &inventory, Missing::Report);
+    let tables: Vec<_> = resolved.links[0].desired.routes.iter().map(|route| route.table).collect();
+    assert_eq!(tables, [None, Some(7), Some(200)]);
+    let messages: Vec<_> = diags.iter().map(|diag| diag.message.as_str()).collect();
+    assert_eq!(messages, ["this machine has no routing table called backup: what is in it is left out"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `netapply convert`: writes the same network for another tool.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::dry_run::recorded;
@@ -10,9 +11,8 @@ use crate::cli::{self, Args};
 use crate::diagnostic::{Code, Diagnostic, Severity, worst};
 use crate::export::{self, Exported, File, Tool};
 use crate::format::Parsed;
-use crate::inventory::Inventory;
 use crate::machine::{Machine, files};
-use crate::resolve::{Missing, resolve};
+use crate::resolve::{Missing, numbered, resolve};
 
 /// Exit status 3 on an error in the description, 4 without a description, else 0. With `--strict`, anything that the
 /// format cannot express is an error, and nothing is written.
@@ -77,8 +77,11 @@ pub(super) fn converted(args: &Args, source: Option<&String>, tool: Tool) -> Res
         }
     };
     let machine = recorded.is_some();
-    let (resolved, diagnostics) =
-        resolve(&parsed.desired, &recorded.unwrap_or_else(Inventory::default), Missing::StandIn);
+    let inventory = recorded.unwrap_or_default();
+    if let Cow::Owned(own) = numbered(&parsed.desired, &inventory, &mut parsed.diagnostics) {
+        parsed.desired = own;
+    }
+    let (resolved, diagnostics) = resolve(&parsed.desired, &inventory, Missing::StandIn);
     // Without a machine every NIC is assumed, which need not be reported.
     parsed.diagnostics.extend(diagnostics.into_iter().filter(|_| machine));
     let exported = export::export(tool, &parsed.desired, &resolved);

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::model::{Address, Desired, Family, Kind, Link, Place};
+use crate::format::value::family_word;
+use crate::model::{Address, Desired, Family, Kind, Link, Place, Rule};
 
 /// One address is on one link, once. Link-local addresses may repeat, and so may the addresses of separate VRFs. The
 /// kernel accepts one address on two links, so that is allowed, though it is seldom intended.
@@ -17,8 +18,15 @@ pub(super) fn addresses(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     for link in &mut desired.links {
         let (id, vrf) = (link.id.clone(), vrfs.get(&link.id).cloned());
         diags.extend(link.addresses.iter().filter_map(no_host));
+        // The kernel has ::1 on lo and on VRFs only (ipv6_add_addr).
+        let has_loopback = id == "lo" || link.kind == Kind::Vrf;
         link.addresses.retain(|address| {
             let ip = address.net.addr();
+            if ip == IpAddr::V6(Ipv6Addr::LOCALHOST) && !has_loopback {
+                let message = format!("{ip} cannot be an address of \"{id}\": only lo has it");
+                diags.push(Diagnostic::new(Code::BadAddress, address.at, message));
+                return false;
+            }
             let local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
             let key = (ip, if local { Some(id.clone()) } else { vrf.clone() });
             let Some((other, first)) = seen.get(&key) else {
@@ -68,6 +76,8 @@ struct Subnets {
     /// With the index of the first link that has it.
     networks: HashMap<IpNet, usize>,
     lengths: HashSet<(Family, u8)>,
+    /// The broadcast addresses of its links' IPv4 subnets.
+    broadcasts: HashSet<IpAddr>,
 }
 
 impl Subnets {
@@ -81,7 +91,20 @@ impl Subnets {
             }
         }
         let lengths = networks.keys().map(|n| (Family::of(&n.addr()), n.prefix_len())).collect();
-        Subnets { networks, lengths }
+        let of_addresses = links.iter().flat_map(|link| &link.addresses).map(|a| a.peer.unwrap_or(a.net));
+        let has_broadcast = |net: &IpNet| net.addr().is_ipv4() && net.prefix_len() <= 30;
+        let broadcasts = of_addresses.filter(has_broadcast).map(|net| net.broadcast()).collect();
+        Subnets { networks, lengths, broadcasts }
+    }
+
+    /// Reports a gateway that is a broadcast address, which the kernel refuses (fib_check_nh).
+    fn is_broadcast(&self, via: IpAddr, id: &str, at: Place, diags: &mut Vec<Diagnostic>) -> bool {
+        let is_one = self.broadcasts.contains(&via);
+        if is_one {
+            let message = format!("the gateway {via} is the broadcast address of a subnet of \"{id}\"");
+            diags.push(Diagnostic::new(Code::BadGateway, at, message).hint("write the router's address"));
+        }
+        is_one
     }
 
     /// The index of a link that reaches an address.
@@ -125,6 +148,9 @@ pub(super) fn gateways(desired: &mut Desired, diags: &mut Vec<Diagnostic>) -> Ha
                 route.on_link &= !taken;
                 diags.push(if taken { itself.severity(Severity::Warning) } else { itself });
                 return taken;
+            }
+            if own.is_broadcast(via, &id, route.at, diags) {
+                return false;
             }
             let local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
             if !route.on_link && !local && own.reach(via).is_none() {
@@ -190,6 +216,9 @@ fn next_hops(desired: &mut Desired, everywhere: &Subnets, diags: &mut Vec<Diagno
                 };
                 hop.link = id;
                 let Some((id, nets)) = own.get(over) else { return true };
+                if nets.is_broadcast(via, id, at, diags) {
+                    return false;
+                }
                 if !hop.on_link && !local && nets.reach(via).is_none() {
                     hop.on_link = true;
                     let message =
@@ -226,6 +255,40 @@ pub(super) fn sources(desired: &Desired, diags: &mut Vec<Diagnostic>) {
             .push(foreign.hint(
                 "the kernel refuses it unless the machine has the address otherwise: add it to a link",
             ));
+    }
+}
+
+/// The largest values that the kernel keeps for a route (ip_metrics_convert): it cuts larger ones without a word, and
+/// they would differ at each run.
+const ROUTE_MTU: u32 = 65_535 - 15;
+const ROUTE_MSS: u32 = 65_535 - 40;
+
+/// Numbers of routes and rules that the kernel cuts or refuses.
+pub(super) fn numbers(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
+    for route in desired.links.iter_mut().flat_map(|link| &mut link.routes) {
+        let cut = [("mtu", &mut route.mtu, ROUTE_MTU), ("advmss", &mut route.advertised_mss, ROUTE_MSS)];
+        for (name, value, most) in cut {
+            if let Some(larger) = value.filter(|value| *value > most) {
+                *value = Some(most);
+                let message = format!("{name} {larger} of the route to {}: the kernel uses {most}", route.to);
+                let cut = Diagnostic::new(Code::BadValue, route.at, message);
+                diags.push(cut.severity(Severity::Warning));
+            }
+        }
+    }
+    // The lowest two bits are those of congestion notification; IPv4 takes three of the others (fib4_rule_configure).
+    let mut is_taken = |rule: &Rule| {
+        let most = if rule.family == Family::V4 { 28 } else { 252 };
+        let Some(tos) = rule.tos.filter(|tos| tos % 4 != 0 || *tos > most) else { return true };
+        let message =
+            format!("the kernel refuses the type of service {tos} in an {} rule", family_word(rule.family));
+        let hint = format!("it accepts multiples of 4 up to {most}; a firewall's mark can select others");
+        diags.push(Diagnostic::new(Code::BadValue, rule.at, message).hint(hint));
+        false
+    };
+    desired.rules.retain(&mut is_taken);
+    for link in &mut desired.links {
+        link.rules.retain(&mut is_taken);
     }
 }
 

@@ -117,6 +117,8 @@ fn wrong_members(
     link.members.retain(|member| {
         let Some(hint) = refusals.next().flatten() else { return true };
         let (noun, member, at) = (port(member).noun(), &member.value, member.at);
+        let itself = *member == id;
+        let hint = if itself { "remove it from its own list" } else { hint };
         let message = format!("{} \"{id}\" cannot have the {noun} \"{member}\" as a member", kind.noun());
         diags.push(Diagnostic::new(Code::BadMember, at, message).hint(hint));
         false

@@ -11,7 +11,7 @@ use super::words::split;
 use super::{BootNic, Reader, nic};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
-use crate::format::value::{self, bad, gateway, host_name, interface_address, mac, mtu, name_servers};
+use crate::format::value::{self, bad, gateway, host_name, interface_address, mac_to_set, mtu, name_servers};
 use crate::model::{
     Address, AddressGeneration, DesiredMac, Dynamic, Family, Kind, Link, Located, NamePattern, Place, Route,
 };
@@ -331,7 +331,7 @@ fn mac_of(
 ) -> Option<Located<crate::model::MacAddr>> {
     let begin = field(fields, first)?;
     let parts: Vec<&str> = fields.get(first..)?.iter().filter_map(Node::text).collect();
-    mac(&Node::scalar(&parts.join(":"), begin.at), "ip", diags)
+    mac_to_set(&Node::scalar(&parts.join(":"), begin.at), "ip", diags)
 }
 
 impl Wanted {

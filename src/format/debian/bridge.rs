@@ -2,7 +2,7 @@
 
 use super::{Draft, PortOption, VlanOptions, desired_mac};
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::format::keys::Support::{Applied, NoEffect, Unsupported};
+use crate::format::keys::Support::{Applied, LeftToOthers, NoEffect, Unsupported};
 use crate::format::keys::{KERNEL, Object, key, report_as};
 use crate::format::tree::{Entry, Node, Value};
 use crate::format::value::{bad, set_bridge_option, set_option, words};
@@ -65,8 +65,10 @@ pub(in crate::format) static BRIDGE: Object = Object {
         key("bridge_mcsqi", Applied, "time between queries when the bridge starts, in seconds"),
         key("bridge_mcqv4src", Unsupported, KERNEL),
         key("bridge_mcstats", Applied, "count multicast packets"),
+        key("bridge_igmp_querier_src", Unsupported, KERNEL),
         key("bridge_igmp_version", Applied, "IGMP version, 2 or 3"),
         key("bridge_mld_version", Applied, "MLD version, 1 or 2"),
+        key("bridge_stp_vlan_…", LeftToOthers, "it is for mstpd"),
     ],
 };
 

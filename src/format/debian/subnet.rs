@@ -174,7 +174,7 @@ fn addresses(fields: &Fields, family: Option<Family>, link: &mut Link, diags: &m
     }
     let mut of_each = |keys: &[&str]| beside(entries, keys, nodes.len(), diags).into_iter();
     let options = of_each(&["netmask", "prefix"])
-        .zip(of_each(&["pointopoint", "dstaddr"]))
+        .zip(of_each(&["pointopoint", "dstaddr", "point-to-point"]))
         .zip(of_each(&["broadcast"]))
         .zip(of_each(&["preferred-lifetime", "preferred_lifetime"]));
     let options: Vec<_> = options.collect();
@@ -260,13 +260,18 @@ pub(in crate::format) fn default_routes(fields: &Fields, link: &mut Link, diags:
     }
     let of_routes = either(fields, "metric");
     if let (Some(node), true) = (of_routes, written.is_empty()) {
-        let message = "\"metric\" has no effect: there is no gateway";
-        diags.push(Diagnostic::new(Code::OptionIgnored, node.at, message));
+        diags.push(metric_alone(node, "metric"));
     }
     let metric = of_routes.and_then(|n| metric(n, diags));
     for (family, (_, via)) in of_family {
         link.routes.push(Route { metric, ..Route::new(family.everything(), Some(via.value), via.at) });
     }
+}
+
+/// The diagnostic for a metric of no route.
+pub(in crate::format) fn metric_alone(node: &Node, key: &str) -> Diagnostic {
+    let message = format!("\"{key}\" has no effect: there is no gateway");
+    Diagnostic::new(Code::OptionIgnored, node.at, message)
 }
 
 /// A metric; 0 is the kernel's default.

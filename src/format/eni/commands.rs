@@ -3,6 +3,8 @@
 //! [`understand`] is all or nothing per command line: half of `test … && ip route add …` would have another meaning.
 
 mod make;
+mod nic;
+pub(super) mod tables;
 
 use std::net::IpAddr;
 
@@ -12,6 +14,7 @@ use crate::model::attribute;
 use crate::model::{Family, Kind, MacAddr, Mtu, NextHop, Place, PortVlan, Route, RouteKind, Rule, Scope};
 
 pub(super) use make::Made;
+pub(super) use tables::Tables;
 
 /// The effect of a command, and the interface that it names, if any.
 #[derive(Debug, PartialEq)]
@@ -38,6 +41,8 @@ pub(super) enum What {
     Options(Made),
     /// A far end of a VXLAN.
     Remote(IpAddr),
+    /// Features and parameters of a NIC.
+    Tuned(nic::Tuned),
     /// VLANs that are added to or removed from a port of a bridge, or the bridge itself.
     Vlans {
         vlan: PortVlan,
@@ -49,37 +54,71 @@ pub(super) enum What {
 
 /// The effects of a command given as its words; `interface` is the value of `$IFACE`. `None` if any part is not
 /// supported.
-pub(super) fn understand(words: &[&str], interface: &str, at: Place) -> Option<Vec<Effect>> {
+pub(super) fn understand(words: &[&str], interface: &str, tables: &Tables, at: Place) -> Option<Vec<Effect>> {
     let command = words.join(" ").replace("\"$IFACE\"", interface).replace("${IFACE}", interface);
     let command = command.replace("$IFACE", interface).replace("2>/dev/null", "");
     let mut effects = Vec::new();
     for statement in command.split([';', '\n']).filter(|s| !s.trim().is_empty()) {
-        // What follows `||` is run only if the rest fails.
-        let statement = statement.split("||").next().unwrap_or_default();
-        for part in statement.split("&&") {
-            if part.contains(['$', '`', '\\', '|', '<', '>', '(', ')', '{', '}', '*', '?', '\'', '"', '&']) {
-                return None;
+        // What follows `||` is run only if the rest fails: usually it makes a link whose absence was tested.
+        let (first, otherwise) = statement.split_once("||").unwrap_or((statement, ""));
+        match all(first, tables, at) {
+            Some(own) => effects.extend(own),
+            None => {
+                let made = all(otherwise, tables, at)?;
+                let only_makes = made.iter().all(|effect| matches!(effect.what, What::Make(_)));
+                effects.extend(Some(made).filter(|made| only_makes && !made.is_empty())?);
             }
-            let words: Vec<&str> = part.split_whitespace().filter(|word| *word != "--").collect();
-            effects.extend(one(&words, at)?);
         }
     }
     Some(effects)
 }
 
-fn one(words: &[&str], at: Place) -> Option<Vec<Effect>> {
+/// Those of `… && …`.
+fn all(commands: &str, tables: &Tables, at: Place) -> Option<Vec<Effect>> {
+    let mut effects = Vec::new();
+    for part in commands.split("&&") {
+        if part.contains(['$', '`', '\\', '|', '<', '>', '(', ')', '{', '}', '*', '?', '\'', '"', '&']) {
+            return None;
+        }
+        let words: Vec<&str> = part.split_whitespace().filter(|word| *word != "--").collect();
+        effects.extend(one(&words, tables, at)?);
+    }
+    Some(effects)
+}
+
+fn one(words: &[&str], tables: &Tables, at: Place) -> Option<Vec<Effect>> {
     let (program, arguments) = words.split_first()?;
     let alone = |effect: Effect| vec![effect];
     match program.rsplit('/').next()? {
-        "ip" => ip(arguments, at),
-        "route" => old_route(arguments, at).map(alone),
+        "ip" => ip(arguments, tables, at),
+        "route" => old_route(arguments, tables, at).map(alone),
         "ifconfig" => ifconfig(arguments),
         "bridge" => bridge_vlan(arguments).or_else(|| far_end(arguments)).map(alone),
         "ifenslave" => enslave(arguments).map(alone),
         "brctl" => brctl(arguments).map(alone),
         "vconfig" => vconfig(arguments).map(alone),
+        "ethtool" => nic::ethtool(arguments).map(alone),
+        "modprobe" => modprobe(arguments),
+        // What they wait for is waited for anyway.
+        "sleep" | "true" | ":" => Some(Vec::new()),
         _ => None,
     }
+}
+
+/// Modules that are loaded with the first link of their kind.
+const MODULES: &[&str] =
+    &["8021q", "bonding", "bridge", "dummy", "veth", "vrf", "vxlan", "ip_gre", "ipip", "sit"];
+
+/// `modprobe MODULE`. That of dummy links makes the first of them, or as many as its parameter says.
+fn modprobe(words: &[&str]) -> Option<Vec<Effect>> {
+    let (module, parameters) = words.split_first().filter(|(name, _)| MODULES.contains(name))?;
+    let count = match parameters {
+        [] => 1,
+        [only] => only.strip_prefix("numdummies=").filter(|_| *module == "dummy")?.parse::<u8>().ok()?,
+        _ => return None,
+    };
+    let dummies = if *module == "dummy" { count } else { 0 };
+    (0..dummies).map(|number| make::of(&format!("dummy{number}"), Kind::Dummy)).collect()
 }
 
 /// `ifenslave BOND MEMBER…`, as glean writes it next to `bond-slaves none`.
@@ -185,14 +224,6 @@ fn far_end(words: &[&str]) -> Option<Effect> {
     adds.then_some(Effect { dev: Some(dev?), what: What::Remote(end?) })
 }
 
-/// The name of a routing table in a command that would be supported with its number.
-pub(super) fn table_name<'a>(words: &[&'a str]) -> Option<&'a str> {
-    let pairs = words.iter().zip(words.iter().skip(1));
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let mut names = pairs.filter(|(word, _)| matches!(**word, "table" | "lookup")).map(|(_, name)| *name);
-    names.find(|name| !is_number(name) && !matches!(*name, "main" | "default" | "local"))
-}
-
 /// `vconfig add LINK ID`, which makes `LINK.ID`.
 fn vconfig(words: &[&str]) -> Option<Effect> {
     match words {
@@ -209,7 +240,7 @@ fn is(word: &str, full: &str) -> bool {
 }
 
 /// `ip [-4|-6] route|address|link|rule …`.
-fn ip(words: &[&str], at: Place) -> Option<Vec<Effect>> {
+fn ip(words: &[&str], tables: &Tables, at: Place) -> Option<Vec<Effect>> {
     let mut words = words.iter().copied().peekable();
     let mut family = None;
     while let Some(option) = words.next_if(|w| w.starts_with('-')) {
@@ -225,7 +256,7 @@ fn ip(words: &[&str], at: Place) -> Option<Vec<Effect>> {
         });
     }
     let object = words.next()?;
-    let mut words = Words { rest: words.collect(), at };
+    let mut words = Words { rest: words.collect(), tables, at };
     let verb = words.next()?;
     let adds = ["add", "replace", "append", "change", "prepend"].iter().any(|full| is(verb, full));
     let alone = |effect: Effect| vec![effect];
@@ -246,9 +277,15 @@ fn ip(words: &[&str], at: Place) -> Option<Vec<Effect>> {
     }
 }
 
+/// A number, decimal or with `0x`.
+fn number(text: &str) -> Option<u32> {
+    text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+}
+
 /// The remaining words of a command.
 struct Words<'a> {
     rest: std::collections::VecDeque<&'a str>,
+    tables: &'a Tables,
     at: Place,
 }
 
@@ -258,7 +295,7 @@ impl<'a> Words<'a> {
     }
 
     fn number(&mut self) -> Option<u32> {
-        number(self.next()?)
+        self.next().and_then(number)
     }
 
     fn ip(&mut self) -> Option<IpAddr> {
@@ -356,12 +393,7 @@ impl<'a> Words<'a> {
     }
 
     fn table(&mut self) -> Option<u32> {
-        match self.rest.front().copied()? {
-            "main" => self.next().map(|_| 254),
-            "default" => self.next().map(|_| 253),
-            "local" => self.next().map(|_| 255),
-            _ => self.number(),
-        }
+        self.next().and_then(|word| self.tables.number(word))
     }
 
     fn scope(&mut self) -> Option<Scope> {
@@ -371,9 +403,7 @@ impl<'a> Words<'a> {
 
     /// `ADDRESS/PREFIX dev NAME`, ip-address(8); the broadcast address is derived anyway.
     fn address(&mut self) -> Option<Effect> {
-        let text = self.next()?;
-        let host = || text.parse::<IpAddr>().ok().map(IpNet::from);
-        let net = text.parse().ok().or_else(host)?;
+        let net = prefix(self.next()?, Family::V4)?;
         let mut dev = None;
         while let Some(word) = self.next() {
             match word {
@@ -385,37 +415,39 @@ impl<'a> Words<'a> {
         Some(Effect { dev, what: What::Address(net) })
     }
 
-    /// `[dev] NAME [up] [mtu BYTES] [master NAME]`, ip-link(8).
+    /// `[dev] NAME [up] [mtu BYTES] [master NAME]` in any order, ip-link(8).
     fn link(&mut self) -> Option<Vec<Effect>> {
-        let mut dev = self.next()?;
-        if dev == "dev" {
-            dev = self.next()?;
-        }
-        let own = |what| Effect { dev: Some(dev.to_owned()), what };
-        let mut effects = Vec::new();
+        let (mut dev, mut controller, mut own) = (None, None, Vec::new());
         while let Some(word) = self.next() {
             match word {
+                "dev" => dev = Some(self.next()?),
                 "up" => {}
-                "mtu" => effects.push(own(What::Mtu(Mtu::new(self.number()?.into()).ok()?))),
-                "address" => effects.push(own(What::Mac(self.next()?.parse().ok()?))),
-                "promisc" => effects.push(own(What::Promiscuous(attribute::boolean(self.next()?)?))),
-                "master" => {
-                    let controller = self.next()?.to_owned();
-                    let what = What::Members(vec![dev.to_owned()]);
-                    effects.push(Effect { dev: Some(controller), what });
+                "mtu" => own.push(What::Mtu(Mtu::new(self.number()?.into()).ok()?)),
+                "address" => {
+                    let mac = self.next()?.parse().ok().filter(|mac: &MacAddr| !mac.is_multicast());
+                    own.push(What::Mac(mac?));
                 }
+                "promisc" => {
+                    let on = attribute::boolean(self.next()?)?;
+                    own.push(What::Promiscuous(on));
+                }
+                "master" => controller = Some(self.next()?.to_owned()),
                 "type" => {
                     let options = make::options(self.rest.make_contiguous())?;
                     self.rest.clear();
-                    effects.push(own(What::Options(options)));
+                    own.push(What::Options(options));
                 }
+                name if dev.is_none() => dev = Some(name),
                 _ => return None,
             }
         }
-        if effects.is_empty() {
-            effects.push(own(What::Nothing));
+        let dev = dev?.to_owned();
+        let joins = controller.map(|name| Effect { dev: Some(name), what: What::Members(vec![dev.clone()]) });
+        if own.is_empty() && joins.is_none() {
+            own.push(What::Nothing);
         }
-        Some(effects)
+        let own = own.into_iter().map(|what| Effect { dev: Some(dev.clone()), what });
+        Some(own.chain(joins).collect())
     }
 
     /// `[from PREFIX] [to PREFIX] table N …`, ip-rule(8).
@@ -455,21 +487,21 @@ impl<'a> Words<'a> {
     }
 }
 
-fn number(text: &str) -> Option<u32> {
-    text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
-}
-
-/// `default`, a prefix, or an address, which is a host.
+/// `default`, a prefix, an address with a netmask after the slash, or an address, which is a host.
 fn prefix(text: &str, family: Family) -> Option<IpNet> {
     if matches!(text, "default" | "any" | "all") {
         return Some(family.everything());
     }
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    let masked = || {
+        let (address, mask) = text.split_once('/')?;
+        IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()
+    };
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).or_else(masked)
 }
 
 /// `route [-A inet6] add [-net|-host] TARGET [netmask M] [gw G] [metric N] [[dev] NAME]`, route(8).
-fn old_route(words: &[&str], at: Place) -> Option<Effect> {
-    let mut words = Words { rest: words.iter().copied().collect(), at };
+fn old_route(words: &[&str], tables: &Tables, at: Place) -> Option<Effect> {
+    let mut words = Words { rest: words.iter().copied().collect(), tables, at };
     let (mut family, mut target, mut mask, mut dev, mut added) = (Family::V4, None, None, None, false);
     let mut route = Route::new(family.everything(), None, at);
     while let Some(word) = words.next() {
@@ -512,7 +544,7 @@ mod tests {
 
     fn routes(command: &str) -> Option<Vec<String>> {
         let words: Vec<&str> = command.split(' ').collect();
-        let effects = understand(&words, "eth0", Place::NONE)?;
+        let effects = understand(&words, "eth0", &Tables::default(), Place::NONE)?;
         let text = |effect: Effect| {
             let dev = effect.dev.map_or(String::new(), |d| format!(" dev {d}"));
             match effect.what {
@@ -542,6 +574,11 @@ mod tests {
                     format!("vlans{dev} {first}-{last} {adds} {pvid} {untagged}")
                 }
                 What::Remote(ip) => format!("far end {ip}{dev}"),
+                What::Tuned(tuned) => {
+                    let parameters = tuned.parameters.iter().map(|(name, value)| format!("{name} {value}"));
+                    let parameters = parameters.collect::<Vec<_>>().join(" ");
+                    format!("tuned{dev} {:?} {parameters} {:?}", tuned.features, tuned.wake_on_lan)
+                }
                 What::Nothing => format!("nothing{dev}"),
             }
         };
@@ -583,6 +620,17 @@ mod tests {
             ("ip addr add 192.0.2.9/24 dev eth0", "address 192.0.2.9/24 dev eth0"),
             ("ip link set dev $IFACE mtu 9000", "mtu 9000 dev eth0"),
             ("ip link set eth1 up", "nothing dev eth1"),
+            ("ip link set up dev eth1", "nothing dev eth1"),
+            ("[ -d /sys/class/net/br0 ] || brctl addbr br0", "make bridge dev br0 None {}"),
+            (
+                "(ip link show | grep dummy7) || ip link add dummy7 type dummy",
+                "make dummy dev dummy7 None {}",
+            ),
+            ("modprobe dummy", "make dummy dev dummy0 None {}"),
+            (
+                "ip route add 192.0.2.8/255.255.255.248 dev eth1 table 7",
+                "unicast 192.0.2.8/29 dev eth1 table 7",
+            ),
             ("ip link set dev $IFACE address 02:00:5e:10:00:01", "mac 02:00:5e:10:00:01 dev eth0"),
             ("ifenslave bond0 eth1 eth2", "members eth1 eth2 dev bond0"),
             ("brctl addif br0 eth1", "members eth1 dev br0"),
@@ -616,11 +664,23 @@ mod tests {
                 "ip link set dev br0 type bridge vlan_filtering 1",
                 "options of bridge dev br0 {\"vlan_filtering\": Bool(true)}",
             ),
+            (
+                "/sbin/ethtool -K $IFACE tso off gro on",
+                "tuned dev eth0 [(\"tx-tcp-segmentation\", false), (\"tx-tcp6-segmentation\", false), (\"rx-gro\", true)]  None",
+            ),
+            ("ethtool --set-ring eth1 rx 4096 tx 512", "tuned dev eth1 [] ring-rx 4096 ring-tx 512 None"),
+            (
+                "ethtool -s $IFACE speed 1000 duplex full autoneg off wol g",
+                "tuned dev eth0 [] speed 1000 duplex full autoneg 0 Some(true)",
+            ),
             ("ip rule add from 192.0.2.9 table 100", "rule from Some(\"192.0.2.9/32\") table 100"),
             ("ip rule add iif eth1 fwmark 0x1/0xf blackhole", "rule from None table 0"),
             ("ip link set dev eth1 promisc off", "promiscuous false dev eth1"),
         ] {
             assert_eq!(routes(command), Some(vec![expected.to_owned()]), "{command}");
+        }
+        for command in ["sleep 2", "true", "modprobe 8021q", "modprobe dummy numdummies=0 || true"] {
+            assert_eq!(routes(command), Some(Vec::new()), "{command}");
         }
         assert_eq!(
             routes("ip route add 10.0.0.0/8 via 192.0.2.1; ip route add 10.0.0.0/9 via 192.0.2.2"),
@@ -643,13 +703,6 @@ mod tests {
         ] {
             assert_eq!(effects(command).as_deref(), Some(expected), "{command}");
         }
-    }
-
-    #[test]
-    fn a_table_of_a_name_is_found() {
-        assert_eq!(table_name(&["ip", "rule", "add", "from", "192.0.2.9", "lookup", "isp"]), Some("isp"));
-        assert_eq!(table_name(&["ip", "route", "add", "default", "table", "7"]), None);
-        assert_eq!(table_name(&["ip", "route", "add", "default", "table", "main"]), None);
     }
 
     #[test]
@@ -681,10 +734,20 @@ mod tests {
             "ip link add x type vlan id 5000",
             "ip link add x type vlan colour 7",
             "brctl delbr br0",
+            "modprobe bonding mode=1",
+            "modprobe nf_conntrack",
+            "test -e /etc/site || ip route add 10.0.0.0/8 via 192.0.2.1",
             "ip rule add from 192.0.2.9 oif eth0 table 100",
             "route del default",
             "route",
             "ifenslave -d bond0 eth1",
+            "ethtool -K eth0",
+            "ethtool -K eth0 tso",
+            "ethtool -K eth0 nonsense off",
+            "ethtool -s eth0 wol p",
+            "ethtool -s eth0 speed fast",
+            "ethtool -i eth0",
+            "ip link set eth0 address 01:00:5e:00:00:01",
         ] {
             assert!(routes(command).is_none_or(|r| r.is_empty()), "{command}");
         }

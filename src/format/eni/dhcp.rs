@@ -6,7 +6,16 @@ use crate::format::value::{client_id, number, sent, sent_name};
 use crate::model::DhcpOptions;
 
 /// The keys that only concern a client.
-const KEYS: &[&str] = &["hostname", "dhcp-hostname", "leasehours", "leasetime", "vendor", "client"];
+const KEYS: &[&str] = &[
+    "hostname",
+    "dhcp-hostname",
+    "leasehours",
+    "leasetime",
+    "dhcp-leasetime",
+    "vendor",
+    "dhcp-vendor",
+    "client",
+];
 
 /// Reads them if the stanza requests DHCP.
 pub(super) fn dhcp(fields: &Fields<'_>, asks: bool, options: &mut DhcpOptions, diags: &mut Vec<Diagnostic>) {
@@ -26,8 +35,9 @@ pub(super) fn dhcp(fields: &Fields<'_>, asks: bool, options: &mut DhcpOptions, d
         u32::try_from(number.value * of).ok()
     };
     let hours = seconds("leasehours", 3600, diags);
-    options.lifetime = seconds("leasetime", 1, diags).or(hours);
-    options.vendor_class =
-        fields.get("vendor").and_then(|node| sent(node, "vendor", diags)).map(str::to_owned);
+    let of_ng = seconds("dhcp-leasetime", 1, diags);
+    options.lifetime = seconds("leasetime", 1, diags).or(of_ng).or(hours);
+    let vendor = fields.get("vendor").or_else(|| fields.get("dhcp-vendor"));
+    options.vendor_class = vendor.and_then(|node| sent(node, "vendor", diags)).map(str::to_owned);
     options.client_id = fields.get("client").and_then(|node| sent(node, "client", diags)).map(client_id);
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::commands::{self, Made, What};
+use super::commands::{self, Made, Tables, What};
 use super::stanza::Stanza;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::debian::{is_number, vlan};
@@ -24,16 +24,26 @@ const FIRST_TABLE: u32 = 1001;
 /// The UDP port of VXLANs in ifupdown2 and ifupdown-ng; the kernel's own default is older.
 const VXLAN_PORT: i64 = 4789;
 
-/// Names of stanzas that are ports of a bridge or members of a bond.
+/// What stanzas say about others: which are ports of a bridge or members of a bond, and which routing tables there are.
 #[derive(Default)]
 pub(super) struct Roles {
     ports: HashSet<String>,
     members: HashSet<String>,
+    /// The tables that VRFs number themselves, sorted.
+    vrf_tables: Vec<u32>,
+    /// How many were looked at for `vrf-table auto`.
+    looked_at: u32,
+    /// The tables that commands name.
+    pub(super) tables: Tables,
 }
 
 impl Roles {
-    pub(super) fn of<'a>(stanzas: impl Iterator<Item = &'a Stanza<'a>>) -> Self {
-        let mut roles = Roles::default();
+    pub(super) fn of<'a>(stanzas: impl Iterator<Item = &'a Stanza<'a>> + Clone) -> Self {
+        let of_vrf = |stanza: &Stanza| stanza.get("vrf-table")?.text()?.parse().ok();
+        let mut vrf_tables: Vec<u32> = stanzas.clone().filter_map(of_vrf).collect();
+        vrf_tables.sort_unstable();
+        let tables = Tables::of(commands(stanzas.clone()));
+        let mut roles = Roles { vrf_tables, tables, ..Roles::default() };
         for entry in stanzas.flat_map(|stanza| stanza.entries) {
             let names = match entry.key.as_str() {
                 "bridge-ports" => &mut roles.ports,
@@ -72,7 +82,7 @@ pub(super) fn kind(name: &str, stanzas: &[Stanza], roles: &Roles) -> Kind {
         Kind::Veth
     } else if let Some(mode) = mode(stanzas) {
         mode.kind
-    } else if let Some(made) = made(name, stanzas) {
+    } else if let Some(made) = made(name, stanzas, roles) {
         made.kind
     } else if has(&|key| key == "vlan-raw-device" || key == "vlan-id") || dotted(name).is_some() {
         Kind::Vlan
@@ -100,15 +110,20 @@ fn method<'a>(stanzas: &[Stanza<'a>]) -> Option<&'a str> {
 }
 
 /// The kind that a command of the stanzas creates for their own interface.
-fn made(name: &str, stanzas: &[Stanza]) -> Option<Made> {
-    let commands =
-        stanzas.iter().flat_map(|stanza| stanza.entries).filter(|entry| super::is_command(&entry.key));
-    let effects =
-        commands.filter_map(|entry| commands::understand(&super::words_of(entry), name, entry.key_at));
+fn made(name: &str, stanzas: &[Stanza], roles: &Roles) -> Option<Made> {
+    let effects = commands(stanzas.iter())
+        .filter_map(|entry| commands::understand(&super::words_of(entry), name, &roles.tables, entry.key_at));
     effects.flatten().find_map(|effect| match effect.what {
         What::Make(made) if effect.dev.as_deref() == Some(name) => Some(made),
         _ => None,
     })
+}
+
+/// The commands of stanzas.
+fn commands<'a>(
+    stanzas: impl Iterator<Item = &'a Stanza<'a>> + Clone,
+) -> impl Iterator<Item = &'a Entry> + Clone {
+    stanzas.flat_map(|stanza| stanza.entries).filter(|entry| super::is_command(&entry.key))
 }
 
 /// The first stanza that has one of these options, which are synonyms.
@@ -121,14 +136,14 @@ pub(super) fn read(
     name: &str,
     stanzas: &[Stanza],
     link: &mut Link,
-    vrfs: &mut u32,
+    roles: &mut Roles,
     diags: &mut Vec<Diagnostic>,
 ) -> bool {
     match link.kind {
-        Kind::Vlan if made(name, stanzas).is_none() => vlan_of(name, stanzas, link, diags),
+        Kind::Vlan if made(name, stanzas, roles).is_none() => vlan_of(name, stanzas, link, diags),
         Kind::Vxlan if option(stanzas, &["vxlan-id"]).is_some() => vxlan(stanzas, link, diags),
-        Kind::Vrf if option(stanzas, &["vrf-table"]).is_some() => vrf(stanzas, link, vrfs, diags),
-        Kind::Veth if made(name, stanzas).is_none() => {
+        Kind::Vrf if option(stanzas, &["vrf-table"]).is_some() => vrf(stanzas, link, roles, diags),
+        Kind::Veth if made(name, stanzas, roles).is_none() => {
             let peer = option(stanzas, &["veth-peer-name"]);
             link.peer = peer.and_then(|(key, node)| reference(node, key, diags));
             if link.peer.is_none() {
@@ -186,11 +201,14 @@ fn vlan_of(name: &str, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diag
     true
 }
 
-fn vrf(stanzas: &[Stanza], link: &mut Link, vrfs: &mut u32, diags: &mut Vec<Diagnostic>) -> bool {
+fn vrf(stanzas: &[Stanza], link: &mut Link, roles: &mut Roles, diags: &mut Vec<Diagnostic>) -> bool {
     let Some((key, node)) = option(stanzas, &["vrf-table"]) else { return false };
     let table = if node.text() == Some("auto") {
-        let table = FIRST_TABLE + *vrfs;
-        *vrfs += 1;
+        let mut table = FIRST_TABLE + roles.looked_at;
+        while roles.vrf_tables.binary_search(&table).is_ok() {
+            table += 1;
+        }
+        roles.looked_at = table + 1 - FIRST_TABLE;
         Located::new(u64::from(table), node.at)
     } else {
         let Some(table) = number(node, key, 1..=u64::from(u32::MAX), diags) else { return false };
@@ -284,8 +302,8 @@ fn tunnel(mode: &Mode, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diag
         Some("6to4") => six_to_four(local, stanzas, link, diags)?,
         _ => ends(link, local, remote, mode.family.unwrap_or(Family::V4), diags)?,
     }
-    let ttl =
-        option(stanzas, &["ttl", "tunnel-ttl", "gre-ttl"]).filter(|(_, node)| node.text() != Some("inherit"));
+    let ttl = option(stanzas, &["ttl", "tunnel-ttl", "tunnel-hoplimit", "gre-ttl"])
+        .filter(|(_, node)| node.text() != Some("inherit"));
     let ttl = ttl.and_then(|(key, node)| number(node, key, 0..=255, diags)).filter(|ttl| ttl.value > 0);
     value::hop_limits(link, ttl);
     if let (Some((key, node)), Some(row)) =
@@ -299,12 +317,17 @@ fn tunnel(mode: &Mode, stanzas: &[Stanza], link: &mut Link, diags: &mut Vec<Diag
             _ => set_option(&mut link.settings, row, node, key, diags),
         }
     }
-    if let Some((key, node)) = option(stanzas, &["tunnel-key", "gre-key"]) {
+    const KEYS: &[(&[&str], &[&str])] = &[
+        (&["tunnel-key", "gre-key"], &["ikey", "okey"]),
+        (&["tunnel-ikey"], &["ikey"]),
+        (&["tunnel-okey"], &["okey"]),
+    ];
+    for (keys, rows) in KEYS {
+        let Some((key, node)) = option(stanzas, keys) else { continue };
         if attribute::of(link.kind, "ikey").is_none() {
             diags.push(bad(Code::OptionIgnored, node, key, "this kind of tunnel has no key"));
         } else if let Some(number) = value::tunnel_key(node, key, diags) {
-            set(link, "ikey", OptionValue::Number(number), node.at);
-            set(link, "okey", OptionValue::Number(number), node.at);
+            rows.iter().for_each(|row| set(link, row, OptionValue::Number(number), node.at));
         }
     }
     let parent = option(stanzas, &["tunnel-dev", "tunnel-physdev"]);

@@ -8,9 +8,9 @@ use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::debian::{Method, desired_mac, subnet};
 use crate::format::keys::Fields;
 use crate::format::tree::{Duplicate, Entry, Node, Value};
-use crate::format::value::{bad, boolean, mac, mtu, number, set_option, text, words};
+use crate::format::value::{bad, boolean, mac_to_set, mtu, number, set_option, text, words};
 use crate::model::attribute;
-use crate::model::{Activation, DesiredMac, Dynamic, Family, Kind, Link, Located, Place};
+use crate::model::{Activation, AddressGeneration, DesiredMac, Dynamic, Family, Kind, Link, Located, Place};
 
 /// A stanza.
 pub(super) struct Stanza<'a> {
@@ -205,9 +205,14 @@ impl<'a> Stanza<'a> {
                 set_option(&mut link.tuning, row, node, key, diags);
             }
         }
-        let mut forward = |key| fields.get(key).and_then(|node| boolean(node, key, diags));
-        link.forwarding = forward("ip-forward").or(link.forwarding);
-        link.ipv6.forwarding = forward("ip6-forward").or(link.ipv6.forwarding);
+        let mut flag = |key| fields.get(key).and_then(|node| boolean(node, key, diags));
+        link.forwarding = flag("ip-forward").or_else(|| flag("forward-ipv4")).or(link.forwarding);
+        let of_v6 = flag("ip6-forward").or_else(|| flag("forward-ipv6"));
+        link.ipv6.forwarding = of_v6.or(link.ipv6.forwarding);
+        if let Some(on) = flag("ipv6-addrgen") {
+            let generation = if on.value { AddressGeneration::Eui64 } else { AddressGeneration::None };
+            link.ipv6.generation = Some(Located::new(generation, on.at));
+        }
         if let Some(node) = fields.get("ethernet-wol") {
             wake_on_lan(node, link, diags);
         }
@@ -215,8 +220,12 @@ impl<'a> Stanza<'a> {
             let level = fields.get(key).and_then(|n| number(n, key, 0..=2, diags));
             level.map(|l| Located::new(l.value > 0, l.at))
         };
-        link.ipv6.accept_ra = level("accept-ra", diags).or(link.ipv6.accept_ra);
-        link.ipv6.autoconf = level("autoconf", diags).or(link.ipv6.autoconf);
+        for key in ["accept-ra", "ipv6-accept-ra"] {
+            link.ipv6.accept_ra = level(key, diags).or(link.ipv6.accept_ra);
+        }
+        for key in ["autoconf", "ipv6-autoconf"] {
+            link.ipv6.autoconf = level(key, diags).or(link.ipv6.autoconf);
+        }
         link.ipv6.privacy = level("privext", diags).or(link.ipv6.privacy);
     }
 
@@ -259,6 +268,7 @@ pub(crate) const OFFLOADS: &[(&str, &[&str])] = &[
     ("offload-gso", &["tx-generic-segmentation"]),
     ("offload-gro", &["rx-gro"]),
     ("offload-lro", &["rx-lro"]),
+    ("rx-vlan-filter", &["rx-vlan-filter"]),
 ];
 
 /// The options of Debian's ethtool package and of ifupdown2, and the parameters of [`attribute::NIC`] for them.
@@ -274,6 +284,8 @@ pub(crate) const PARAMETERS: &[(&str, &str)] = &[
     ("hardware-dma-ring-rx-mini", "ring-rx-mini"),
     ("hardware-dma-ring-rx-jumbo", "ring-rx-jumbo"),
     ("hardware-dma-ring-tx", "ring-tx"),
+    ("ring-rx", "ring-rx"),
+    ("ring-tx", "ring-tx"),
     ("hardware-irq-coalesce-adaptive-rx", "coalesce-adaptive-rx"),
     ("hardware-irq-coalesce-adaptive-tx", "coalesce-adaptive-tx"),
     ("hardware-irq-coalesce-pkt-rate-high", "coalesce-pkt-rate-high"),
@@ -321,7 +333,7 @@ fn hwaddress(node: &Node, link: &mut Link, diags: &mut Vec<Diagnostic>) {
     let one = Node::scalar(word.value, word.at);
     if link.kind != Kind::Physical {
         desired_mac(&one, "hwaddress", link, diags);
-    } else if let Some(mac) = mac(&one, "hwaddress", diags) {
+    } else if let Some(mac) = mac_to_set(&one, "hwaddress", diags) {
         link.select.mac = Some(mac);
         link.select.name = None;
         link.select.otherwise = vec![Located::new(link.id.clone(), link.at)];

@@ -6,6 +6,8 @@ use crate::format::keys::Support::{Applied, LeftToOthers, NoEffect, Unsupported}
 use crate::format::keys::{KERNEL, Object, key};
 use crate::format::value::bond_option;
 
+const DAEMON: &str = "PPP needs a daemon";
+const WIFI: &str = "Wi-Fi needs a supplicant, which an early boot does not have";
 const OVS: &str = "Open vSwitch needs its daemons and database";
 const SINGLE: &str = "VXLANs of many networks are not supported";
 const DRIVERS: &str = "it is left as the driver has it";
@@ -47,6 +49,7 @@ pub(in crate::format) static IFACE: Object = Object {
         ),
         key("address-virtual-ipv6-addrgen", Applied, "off: those macvlans have no link-local address"),
         key("pointopoint", Applied, "address of the far end"),
+        key("point-to-point", Applied, "as pointopoint"),
         key("description", NoEffect, "it is only a comment"),
         key("scope", NoEffect, "the kernel derives the scope from the address"),
         key("preferred-lifetime", Applied, "0 or forever"),
@@ -108,7 +111,12 @@ pub(in crate::format) static IFACE: Object = Object {
         key("tunnel-dev", Applied, "of a tunnel: the link below it"),
         key("tunnel-physdev", Applied, "as tunnel-dev"),
         key("tunnel-key", Applied, "of a GRE or VTI tunnel: its key"),
+        key("tunnel-hoplimit", Applied, "as ttl"),
+        key("tunnel-ikey", Applied, "as tunnel-key, of packets that come in"),
+        key("tunnel-okey", Applied, "as tunnel-key, of packets that go out"),
+        key("tunnel-encap", Unsupported, KERNEL),
         key("tunnel-tos", Unsupported, KERNEL),
+        key("tos", Unsupported, KERNEL),
         key("tunnel-local-dev", Unsupported, "write tunnel-local, with the address"),
         key("tunnel-ignore-df", Unsupported, KERNEL),
         key("tunnel-pmtudisc", Unsupported, KERNEL),
@@ -120,16 +128,7 @@ pub(in crate::format) static IFACE: Object = Object {
         key("gre-key", Applied, "as tunnel-key"),
         key("gre-dev", Applied, "the link that the tunnel needs: it is brought up, too"),
         key("gre-flags", Unsupported, KERNEL),
-        key("ovs-type", Unsupported, OVS),
-        key("ovs-bridge", Unsupported, OVS),
-        key("ovs-ports", Unsupported, OVS),
-        key("ovs-bonds", Unsupported, OVS),
-        key("ovs-options", Unsupported, OVS),
-        key("ovs-extra", Unsupported, OVS),
-        key("ovs-mtu", Unsupported, OVS),
-        key("ovs-tunnel-type", Unsupported, OVS),
-        key("ovs-tunnel-options", Unsupported, OVS),
-        key("ovs-patch-peer", Unsupported, OVS),
+        key("ovs-…", Unsupported, OVS),
         key("alias", NoEffect, "it is only a comment"),
         key("address-purge", NoEffect, "addresses that are not described go"),
         key("hwaddr", Applied, "as hwaddress, as Nova's older templates have it"),
@@ -140,6 +139,16 @@ pub(in crate::format) static IFACE: Object = Object {
         key("dhcp", LeftToOthers, "DHCPv6 for what router advertisements do not say"),
         key("dad-attempts", NoEffect, "netapply waits for duplicate address detection, within its own bound"),
         key("dad-interval", NoEffect, "netapply waits for duplicate address detection, within its own bound"),
+        key("ipv6-accept-ra", Applied, "as accept-ra"),
+        key("ipv6-autoconf", Applied, "as autoconf"),
+        key("ipv6-addrgen", Applied, "off: no link-local address"),
+        key(
+            "ipv6-dad-transmits",
+            NoEffect,
+            "netapply waits for duplicate address detection, within its own bound",
+        ),
+        key("ll-attempts", NoEffect, "netapply waits for duplicate address detection, within its own bound"),
+        key("ll-interval", NoEffect, "netapply waits for duplicate address detection, within its own bound"),
         key("dns-nameservers", Applied, "name servers; those at lo are the machine's"),
         key("dns-nameserver", Applied, "as dns-nameservers, may be repeated"),
         key("dns-search", Applied, "search domains"),
@@ -163,6 +172,10 @@ pub(in crate::format) static IFACE: Object = Object {
         key("leasetime", Applied, "DHCP: the lifetime to ask for, in seconds"),
         key("vendor", Applied, "DHCP: the vendor class to send"),
         key("client", Applied, "DHCP: the client id to send, as text or as bytes in hex with colons"),
+        key("dhcp-leasetime", Applied, "as leasetime"),
+        key("dhcp-vendor", Applied, "as vendor"),
+        key("dhcp-config", LeftToOthers, "it is for the image's DHCP client"),
+        key("dhcp-script", LeftToOthers, "it is for the image's DHCP client"),
         key("request-prefix", LeftToOthers, "it is for the image's DHCP client"),
         key("media", NoEffect, "current drivers have no media type"),
         key("offload-rx", Applied, "ethtool's rx-checksum"),
@@ -187,6 +200,8 @@ pub(in crate::format) static IFACE: Object = Object {
         key("hardware-dma-ring-rx-mini", Applied, "ethtool -G"),
         key("hardware-dma-ring-rx-jumbo", Applied, "ethtool -G"),
         key("hardware-dma-ring-tx", Applied, "ethtool -G"),
+        key("ring-rx", Applied, "as hardware-dma-ring-rx"),
+        key("ring-tx", Applied, "as hardware-dma-ring-tx"),
         key("hardware-irq-coalesce-adaptive-rx", Applied, "ethtool -C"),
         key("hardware-irq-coalesce-adaptive-tx", Applied, "ethtool -C"),
         key("hardware-irq-coalesce-pkt-rate-high", Applied, "ethtool -C"),
@@ -216,15 +231,36 @@ pub(in crate::format) static IFACE: Object = Object {
         key("gro-offload", Applied, "as offload-gro"),
         key("lro-offload", Applied, "as offload-lro"),
         key("ufo-offload", NoEffect, "kernels since 4.14 have no such offload"),
+        key("rx-vlan-filter", Applied, "ethtool's rx-vlan-filter"),
+        key("forward-ipv4", Applied, "as ip-forward"),
+        key("forward-ipv6", Applied, "as ip6-forward"),
         key("ip-forward", Applied, "IPv4 packets that come in by it are forwarded"),
         key("ip6-forward", Applied, "IPv6 packets that come in by it are forwarded"),
         key("driver-message-level", NoEffect, DRIVERS),
-        key("wpa-ssid", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
-        key("wpa-psk", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
-        key("wpa-conf", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
-        key("wpa-passphrase", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
-        key("wireless-key", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
-        key("wireless-essid", Unsupported, "Wi-Fi needs a supplicant, which an early boot does not have"),
+        key("provider", Unsupported, DAEMON),
+        key("vrrp…", Unsupported, "VRRP needs a daemon, which decides who has the address"),
+        key("wifi-…", Unsupported, WIFI),
+        key("wpa-…", Unsupported, WIFI),
+        key("wireless-…", Unsupported, WIFI),
+        key("xfrm-…", Unsupported, "links for IPsec are left to its daemon"),
+        key("clag…", LeftToOthers, "it is for a daemon of switches"),
+        key("es-…", LeftToOthers, "it is for a daemon of switches"),
+        key("evpn-…", LeftToOthers, "it is for a daemon of switches"),
+        key("mstpctl-…", LeftToOthers, "it is for mstpd"),
+        key("ptm-…", LeftToOthers, "it is for a daemon of switches"),
+        key("arp-accept", Unsupported, KERNEL),
+        key("cake-…", Unsupported, KERNEL),
+        key("disable-ipv6", Unsupported, KERNEL),
+        key("disable-ip6", Unsupported, KERNEL),
+        key("forward-ipv4-mc", Unsupported, KERNEL),
+        key("forward-ipv6-mc", Unsupported, KERNEL),
+        key("link-lanes", Unsupported, KERNEL),
+        key("mpls-enable", Unsupported, KERNEL),
+        key("vlan-bridge-binding", Unsupported, KERNEL),
+        key("vlan-gvrp", Unsupported, KERNEL),
+        key("vlan-loose-binding", Unsupported, KERNEL),
+        key("vlan-mvrp", Unsupported, KERNEL),
+        key("vlan-reorder-hdr", Unsupported, KERNEL),
     ],
 };
 
@@ -242,9 +278,9 @@ pub(in crate::format) static MEMBERS: Object = Object {
 
 /// Whether an option is known, in ifupdown's spelling.
 pub(super) fn is_option(name: &str) -> bool {
-    let known = |object: &Object| object.keys.iter().any(|key| key.name == name);
+    let known = |object: &Object| object.keys.iter().any(|key| key.is(name));
     let of_bond = || name.starts_with("bond-") && bond_option(name).is_some();
-    let of_bridge = || debian::BRIDGE.keys.iter().any(|key| key.name == name.replace('-', "_"));
+    let of_bridge = || debian::BRIDGE.keys.iter().any(|key| key.is(&name.replace('-', "_")));
     known(&IFACE) || known(&MEMBERS) || of_bond() || of_bridge()
 }
 
@@ -256,6 +292,7 @@ pub(super) const REPEATED: &[&str] = &[
     "broadcast",
     "pointopoint",
     "dstaddr",
+    "point-to-point",
     "preferred-lifetime",
     "scope",
     "gateway",
@@ -279,6 +316,7 @@ pub(super) const REPEATED: &[&str] = &[
     "slaves",
     "bridge-ports",
     "address-virtual",
+    "vrrp",
     "bridge-pathcost",
     "bridge-portprio",
     "vxlan-remoteip",

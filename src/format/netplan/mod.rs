@@ -19,6 +19,7 @@ mod wireguard;
 use std::collections::{HashMap, HashSet};
 
 use super::keys::{Fields, Object};
+use super::recognise;
 use super::tree::{Duplicate, Entry, Node, Value};
 use super::value;
 use crate::diagnostic::{Code, Diagnostic, Severity};
@@ -69,7 +70,7 @@ pub(crate) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Di
         match root.get("network").filter(|node| matches!(node.value, Value::Map(_) | Value::Null)) {
             Some(network) => {
                 beside(root, diags);
-                documents.push(inner_network(network, diags));
+                documents.push(recognise::repeated(network).map_or(network, |inner| &inner.value));
             }
             None => documents.push(root),
         }
@@ -110,22 +111,6 @@ pub(crate) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Di
     };
     reader.document(document);
     finish::finish(reader)
-}
-
-/// The content of `network`; if that is only another `network`, the content of that.
-fn inner_network<'a>(network: &'a Node, diags: &mut Vec<Diagnostic>) -> &'a Node {
-    let has_sections =
-        entries(network).iter().any(|entry| SECTIONS.iter().any(|(name, ..)| *name == entry.key));
-    let inner = entries(network).iter().find(|entry| entry.key == "network" && !has_sections);
-    let Some(inner) = inner.filter(|inner| matches!(inner.value.value, Value::Map(_))) else {
-        return network;
-    };
-    let message = "\"network\" is repeated inside \"network\": the inner one was read";
-    diags.push(
-        Diagnostic::new(Code::UnknownKey, inner.key_at, message)
-            .hint("remove the outer one: netplan takes none of the text with both"),
-    );
-    &inner.value
 }
 
 /// Mappings, keys that are written in them by mistake, and where those belong.

@@ -68,10 +68,7 @@ fn route(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Route> {
     route.scope = fields.get("scope").and_then(|node| scope(node, family, diags));
     needs_gateway(&mut route, diags)?;
     route.scope = route.scope.filter(|_| family == Family::V4);
-    route.table = table(&fields, diags).or_else(|| {
-        // As displayed by ip(8) and networkd.
-        matches!(kind, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast).then_some(LOCAL_TABLE)
-    });
+    let table = table(&fields, diags);
     let mut number = |key: &'static str| {
         fields.get(key).and_then(|node| value::number(node, key, 0..=u64::from(u32::MAX), diags))
     };
@@ -81,6 +78,11 @@ fn route(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Route> {
     route.congestion_window = unless_zero("congestion-window");
     route.receive_window = unless_zero("advertised-receive-window");
     route.advertised_mss = unless_zero("advertised-mss");
+    // In the main table it would be another route.
+    route.table = table.ok()?.or_else(|| {
+        // As displayed by ip(8) and networkd.
+        matches!(kind, RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast).then_some(LOCAL_TABLE)
+    });
     Some(route)
 }
 
@@ -158,19 +160,26 @@ fn rule(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Rule> {
         diags.push(mixed("rule", "from", from, "to", to.addr(), node.at));
         return None;
     }
-    let table = table(&fields, diags).unwrap_or(super::MAIN_TABLE);
-    let mut number = |key: &'static str, most: u32| {
-        let number = value::number(fields.get(key)?, key, 0..=u64::from(most), diags)?;
-        u32::try_from(number.value).ok()
+    let table = table(&fields, diags);
+    let mut number = |key: &'static str, most: u32| match fields.get(key) {
+        Some(node) => match value::number(node, key, 0..=u64::from(most), diags) {
+            Some(number) => Ok(u32::try_from(number.value).ok()),
+            None => Err(Reported),
+        },
+        None => Ok(None),
     };
-    let (priority, mark) = (number("priority", u32::MAX), number("mark", u32::MAX));
-    let tos = number("type-of-service", 255).and_then(|n| u8::try_from(n).ok());
+    let priority = number("priority", u32::MAX).ok().flatten();
+    let (mark, tos) = (number("mark", u32::MAX), number("type-of-service", 255));
+    // Without what selects its packets, or with another table, it would be another rule.
+    let (table, mark, tos) = (table.ok()?.unwrap_or(super::MAIN_TABLE), mark.ok()?, tos.ok()?);
+    let tos = tos.and_then(|n| u8::try_from(n).ok());
     Some(Rule { from, to, priority, mark, tos, ..Rule::new(family, table, node.at) })
 }
 
-fn table(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<u32> {
-    let number = value::number(fields.get("table")?, "table", 1..=u64::from(u32::MAX), diags)?;
-    u32::try_from(number.value).ok()
+fn table(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Result<Option<u32>, Reported> {
+    let Some(node) = fields.get("table") else { return Ok(None) };
+    let number = value::number(node, "table", 1..=u64::from(u32::MAX), diags).ok_or(Reported)?;
+    Ok(u32::try_from(number.value).ok())
 }
 
 fn mixed(what: &str, one: &str, net: IpNet, other: &str, ip: IpAddr, at: Place) -> Diagnostic {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::{keys, resolver, services};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::check::references::ReferenceResolver;
+use crate::format::debian::metric_alone;
 use crate::format::keys::Fields;
 use crate::format::tree::Node;
 use crate::format::value::{bad, gateway, interface_address, ip, items, number, route, text};
@@ -145,6 +146,9 @@ impl<'a> Network<'a> {
             .filter_map(|node| self.route(node, link, diags))
             .collect();
         let gateway = self.gateway(&routes, diags);
+        if let (Some(node), None) = (self.fields.get("metric"), self.fields.get("gateway")) {
+            diags.push(metric_alone(node, "metric"));
+        }
         link.routes.extend(routes.into_iter().chain(gateway));
     }
 

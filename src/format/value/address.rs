@@ -1,6 +1,6 @@
 //! Addresses with their prefix, destinations of routes, gateways: in every spelling that producers use.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -55,7 +55,8 @@ pub(in crate::format) fn try_gateway(
         diags.push(Diagnostic::new(Code::NoEffect, node.at, message));
         return Ok(None);
     }
-    if gateway.value.is_multicast() || gateway.value.is_loopback() {
+    let is_broadcast = gateway.value == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if gateway.value.is_multicast() || gateway.value.is_loopback() || is_broadcast {
         diags.push(bad(Code::BadGateway, node, key, "cannot be a gateway"));
         return Err(Reported);
     }

@@ -23,6 +23,10 @@ const BOND_ALIASES: &[(&str, &str)] = &[
     ("fail_over_mac_policy", "fail_over_mac"),
     ("primary_reselect_policy", "primary_reselect"),
     ("gratuitous_arp", "num_grat_arp"),
+    // ifupdown2 and ifupdown-ng.
+    ("ad_sys_priority", "ad_actor_sys_prio"),
+    ("ad_sys_mac_addr", "ad_actor_system"),
+    ("peer_notif_delay", "peer_notify_delay"),
 ];
 
 /// The mode of a bond whose mode is missing or invalid.
@@ -36,6 +40,7 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("failover", "active-backup"),
     ("round-robin", "balance-rr"),
     ("layer4", "layer3+4"),
+    ("layer3", "layer3+4"),
     ("layer34", "layer3+4"),
     ("layer23", "layer2+3"),
 ];

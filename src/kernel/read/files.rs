@@ -43,6 +43,40 @@ pub(super) fn sysctls(machine: &Machine) -> BTreeMap<String, i64> {
     SYSCTLS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
 }
 
+/// The most lines that are read of one file.
+const MOST_TABLES: usize = 10_000;
+/// The kernel's own, which ip(8) knows without a file.
+const KERNELS_TABLES: [&str; 4] = ["unspec", "default", "main", "local"];
+
+/// Numbers of routing tables by their names, from the files of iproute2 (rtnl_rttable_initialize): a line is a number
+/// and a name. The administrator's files come after the distribution's.
+pub(super) fn routing_tables(machine: &Machine) -> BTreeMap<String, i64> {
+    let mut tables = BTreeMap::new();
+    for folder in machine.iproute2_folders() {
+        let mut paths = vec![folder.join("rt_tables")];
+        let entries = fs::read_dir(folder.join("rt_tables.d")).into_iter().flatten().flatten();
+        let mut more: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        more.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
+        more.sort();
+        paths.append(&mut more);
+        for text in paths.iter().filter_map(|path| crate::machine::files::read(path).ok()) {
+            let text = String::from_utf8_lossy(&text);
+            for line in text.lines().take(MOST_TABLES) {
+                let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+                let (Some(number), Some(name)) = (words.next(), words.next()) else { continue };
+                let number = match number.strip_prefix("0x") {
+                    Some(hex) => u32::from_str_radix(hex, 16).ok(),
+                    None => number.parse().ok(),
+                };
+                if let Some(number) = number.filter(|_| !KERNELS_TABLES.contains(&name)) {
+                    tables.insert(name.to_owned(), number.into());
+                }
+            }
+        }
+    }
+    tables
+}
+
 /// Whether there is a machine id that survives a reboot. An initramfs has none, or a new one each time, and so has a
 /// live image, whose root is an overlay in memory; systemd mounts one from /run over a file that it cannot write.
 pub(super) fn machine_id_lasts(path: &Path) -> bool {
@@ -127,6 +161,27 @@ mod tests {
         assert_eq!(bus(&format!("../../devices/{there}/net/eth0")).as_deref(), Some(there));
         assert_eq!(bus("../../devices/virtual/net/veth0"), None);
         assert_eq!(bus("eth0"), None);
+    }
+
+    #[test]
+    fn names_of_routing_tables_are_read_from_every_file_of_iproute2() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("usr/share/iproute2/rt_tables", "255 local\n254\tmain\n7 isp\n");
+        write(
+            "etc/iproute2/rt_tables",
+            "# reserved\n#1 inr.ruhep\n8 isp # the provider\n0x64\tmgmt\nten ten\n",
+        );
+        write("etc/iproute2/rt_tables.d/lab.conf", "9 lab\n");
+        write("etc/iproute2/rt_tables.d/lab.conf.dpkg-old", "10 lab\n");
+        let tables = routing_tables(&Machine::below(folder.path()));
+        let expected =
+            [("isp", 8), ("lab", 9), ("mgmt", 100)].map(|(name, number)| (name.to_owned(), number));
+        assert_eq!(tables, BTreeMap::from(expected));
     }
 
     #[test]
