@@ -1,6 +1,6 @@
 //! Addresses: undescribed ones are removed, missing ones added.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
@@ -22,9 +22,10 @@ impl Planner<'_> {
             let pairs = desired.iter().zip(&link.desired.addresses);
             let by_net: HashMap<IpNet, (&AddressEntry, &Address)> =
                 pairs.map(|(entry, address)| (entry.net, (entry, address))).collect();
+            let gateways: HashSet<IpAddr> = link.desired.routes.iter().filter_map(|route| route.via).collect();
             let stays = |a: &&AddressEntry| {
                 by_net.get(&a.net).is_some_and(|(entry, address)| {
-                    !must_go(a, entry) && !has_another_broadcast(link, a, address)
+                    !must_go(a, entry) && !has_another_broadcast(&gateways, a, address)
                 })
             };
             let subnets = Subnets::of(&desired);
@@ -165,9 +166,8 @@ pub(super) fn is_advertised(link: &ResolvedLink, address: &AddressEntry) -> bool
 /// A broadcast address cannot be changed in place either. It counts if the description names it, or if it is a
 /// described gateway, to which the kernel then sends nothing else; an address that carries the root file system is not
 /// removed for any other.
-fn has_another_broadcast(link: &ResolvedLink, there: &AddressEntry, described: &Address) -> bool {
-    let gateways = link.desired.routes.iter().filter_map(|route| route.via);
-    let is_gateway = |b: Ipv4Addr| gateways.clone().any(|via| via == IpAddr::V4(b));
+fn has_another_broadcast(gateways: &HashSet<IpAddr>, there: &AddressEntry, described: &Address) -> bool {
+    let is_gateway = |b: Ipv4Addr| gateways.contains(&IpAddr::V4(b));
     if described.broadcast.is_none() && there.broadcast.is_some_and(is_gateway) {
         return true;
     }
