@@ -277,16 +277,9 @@ struct CheckOptions {
     log: LogOptions,
 }
 
+/// What writing a description's network needs, wherever it is written.
 #[derive(Debug, clap::Args)]
-struct ConvertOptions {
-    /// The description
-    source: String,
-    /// The tool to write for
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    to: ConvertTo,
-    /// Write the files into this folder; by default a single file goes to standard output
-    #[arg(short = 'o', long = "output", value_name = "DIR")]
-    output: Option<String>,
+struct WriteOptions {
     /// Name NICs as on a machine recorded with `netapply inventory`
     #[arg(long, value_name = "FILE")]
     inventory: Option<String>,
@@ -300,6 +293,20 @@ struct ConvertOptions {
 }
 
 #[derive(Debug, clap::Args)]
+struct ConvertOptions {
+    /// The description
+    source: String,
+    /// The tool to write for
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    to: ConvertTo,
+    /// Write the files into this folder; by default a single file goes to standard output
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    output: Option<String>,
+    #[command(flatten)]
+    write: WriteOptions,
+}
+
+#[derive(Debug, clap::Args)]
 struct PersistOptions {
     /// Root of the system: a directory
     #[arg(value_name = "ROOT")]
@@ -307,16 +314,8 @@ struct PersistOptions {
     /// Description to write: a file, a directory, a block device or a disk image
     #[arg(value_name = "SOURCE")]
     source: Option<String>,
-    /// Name NICs as on a machine recorded with `netapply inventory`
-    #[arg(long, value_name = "FILE")]
-    inventory: Option<String>,
-    /// Write nothing if the description has an error or the format cannot express all of it
-    #[arg(long)]
-    strict: bool,
     #[command(flatten)]
-    links: LinkOptions,
-    #[command(flatten)]
-    log: LogOptions,
+    write: WriteOptions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -900,18 +899,12 @@ impl From<CommandLine> for Args {
                 args.command = Command::Convert(options.to);
                 args.sources.push(options.source);
                 args.output = options.output;
-                args.inventory = options.inventory;
-                args.strict = options.strict;
-                args.follow_links = options.links.follow_links;
-                args.log = options.log.log;
+                args.write(options.write);
             }
             CommandLine::Persist(options) => {
                 args.command = Command::Persist(options.root);
                 args.sources.extend(options.source);
-                args.inventory = options.inventory;
-                args.strict = options.strict;
-                args.follow_links = options.links.follow_links;
-                args.log = options.log.log;
+                args.write(options.write);
             }
             CommandLine::Capture(options) => {
                 args.command = Command::Capture(options.to);
@@ -959,6 +952,13 @@ impl Args {
     fn wait(&mut self, options: WaitOptions) {
         self.wait = options.wait.is_some();
         self.wait_for = options.wait.and_then(|Wait(seconds)| seconds);
+    }
+
+    fn write(&mut self, options: WriteOptions) {
+        self.inventory = options.inventory;
+        self.strict = options.strict;
+        self.follow_links = options.links.follow_links;
+        self.log = options.log.log;
     }
 
     fn network(&mut self, options: NetworkOptions) {

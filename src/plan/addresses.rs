@@ -22,7 +22,8 @@ impl Planner<'_> {
             let pairs = desired.iter().zip(&link.desired.addresses);
             let by_net: HashMap<IpNet, (&AddressEntry, &Address)> =
                 pairs.map(|(entry, address)| (entry.net, (entry, address))).collect();
-            let gateways: HashSet<IpAddr> = link.desired.routes.iter().filter_map(|route| route.via).collect();
+            let gateways: HashSet<IpAddr> =
+                link.desired.routes.iter().filter_map(|route| route.via).collect();
             let stays = |a: &&AddressEntry| {
                 by_net.get(&a.net).is_some_and(|(entry, address)| {
                     !must_go(a, entry) && !has_another_broadcast(&gateways, a, address)
