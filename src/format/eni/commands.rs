@@ -57,6 +57,7 @@ pub(super) enum What {
 pub(super) fn understand(words: &[&str], interface: &str, tables: &Tables, at: Place) -> Option<Vec<Effect>> {
     let command = words.join(" ").replace("\"$IFACE\"", interface).replace("${IFACE}", interface);
     let command = command.replace("$IFACE", interface).replace("2>/dev/null", "");
+    let command = command.split(" #").next().unwrap_or_default();
     let mut effects = Vec::new();
     for statement in command.split([';', '\n']).filter(|s| !s.trim().is_empty()) {
         // What follows `||` is run only if the rest fails: usually it makes a link whose absence was tested.
@@ -621,6 +622,7 @@ mod tests {
             ("ip link set dev $IFACE mtu 9000", "mtu 9000 dev eth0"),
             ("ip link set eth1 up", "nothing dev eth1"),
             ("ip link set up dev eth1", "nothing dev eth1"),
+            ("ip link set eth1 up   # the uplink; really", "nothing dev eth1"),
             ("[ -d /sys/class/net/br0 ] || brctl addbr br0", "make bridge dev br0 None {}"),
             (
                 "(ip link show | grep dummy7) || ip link add dummy7 type dummy",
