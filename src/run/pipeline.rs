@@ -115,6 +115,19 @@ pub(super) async fn observe(
     Ok((Inventory { owed: saved::owed(machine), root_nics, ..inventory }, moment))
 }
 
+/// The same, with what the links that stand in for NICs lack.
+pub(super) async fn observe_for(
+    request: &PlanRequest<'_>,
+    session: &mut Session,
+) -> Result<(Inventory, Snapshot), Failure> {
+    let (mut inventory, moment) = observe(request.machine, session).await?;
+    for stand_in in request.stand_ins {
+        let mut links = inventory.links.iter_mut();
+        links.find(|link| link.index == stand_in.index).into_iter().for_each(|link| stand_in.complete(link));
+    }
+    Ok((inventory, moment))
+}
+
 /// Plans for this machine in its current state.
 ///
 /// # Errors
@@ -130,11 +143,7 @@ pub(super) async fn plan_unprivileged(
     request: &PlanRequest<'_>,
     session: &mut Session,
 ) -> Result<(Planned, Option<Failure>), Failure> {
-    let (mut inventory, moment) = observe(request.machine, session).await?;
-    for stand_in in request.stand_ins {
-        let mut links = inventory.links.iter_mut();
-        links.find(|link| link.index == stand_in.index).into_iter().for_each(|link| stand_in.complete(link));
-    }
+    let (mut inventory, moment) = observe_for(request, session).await?;
     let (ready, unfinished) = match request.await_udev {
         true => without_unfinished(&inventory),
         false => (Cow::Borrowed(&inventory), Vec::new()),

@@ -223,6 +223,10 @@ pub(super) async fn settle(
                 continue;
             }
         }
+        // A link that this round has made, or renamed, is leased like those that were there before.
+        if !unchanged && planned.entries.keys().any(|name| planned.inventory.link(name).is_none()) {
+            planned.inventory = pipeline::observe_for(&request, session).await?.0;
+        }
         settled.after = planned;
         if settled.interrupted || settled.undone.is_some() {
             break unchanged;
