@@ -83,7 +83,8 @@ pub fn run(args: &Args) -> Exit {
 /// One runtime on the calling thread; everything asynchronous in the program runs in it.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, std::io::Error> {
     process::has_spare_files()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().on_thread_park(process::before_waiting).build()?;
     let result = runtime.block_on(future);
     // A thread that hangs on a dead drive is not waited for.
     runtime.shutdown_background();

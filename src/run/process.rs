@@ -1,6 +1,7 @@
 //! What a process needs at its start, whatever starts it.
 
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -53,9 +54,24 @@ pub(super) fn has_spare_files() -> std::io::Result<()> {
     spare.map(drop).map_err(std::io::Error::from)
 }
 
+/// The program may be idle for long when it waits the next time.
+static RESTS: AtomicBool = AtomicBool::new(false);
+
+/// Unmaps the program's code when it waits the next time, and not before: what runs until then would map it again.
+pub(super) fn rest() {
+    RESTS.store(true, Ordering::Relaxed);
+}
+
+/// Called by the runtime before the program waits.
+pub(super) fn before_waiting() {
+    if RESTS.swap(false, Ordering::Relaxed) {
+        unmap_code();
+    }
+}
+
 /// Takes the pages of the program's code and constants out of this process's memory, for a program that has done its work and
 /// will be idle for long. Nothing is lost or written: they stay in the page cache, and what is used again is mapped again.
-pub(super) fn unmap_code() {
+fn unmap_code() {
     // SAFETY: the kernel passes every program its own program headers, which stay (getauxval(3), execve(2)).
     let headers: &[libc::Elf64_Phdr] = unsafe {
         let table = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;

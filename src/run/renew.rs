@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::leases::{follow, keep, note};
 use super::lock::Turn;
 use super::pipeline::{self, Handoff};
-use super::process::unmap_code;
+use super::process::rest;
 use super::saved::Saved;
 use super::signals::Stop;
 use super::{Exit, block_on, complain};
@@ -136,7 +136,7 @@ impl<'a> Service<'a> {
             }
             if adjusting.is_none() {
                 // The next event may be hours away, and most of the code is for reading, planning and applying.
-                unmap_code();
+                rest();
             }
             let adjusted = async {
                 match &mut adjusting {

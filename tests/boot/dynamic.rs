@@ -222,5 +222,4 @@ fn without_a_drive_a_lag_is_used_as_a_bond() {
     let report = guest.json("cat /run/netapply/report.json");
     assert_eq!((&report["verdict"], &report["exit"]), (&"works".into(), &0.into()), "{:#}", report["screen"]);
     guest.ok("systemctl is-active netapply-lease.service; ping -c 1 -W 30 192.0.2.1");
-    assert!(guest.ok("netapply --dry-run").contains("Steps: none"));
 }
