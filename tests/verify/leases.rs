@@ -800,9 +800,9 @@ fn the_service_sleeps_between_its_timers_and_is_small() {
         });
         std::thread::sleep(Duration::from_secs(5));
         assert_eq!(woken(), last, "it was woken");
-        // Pages that it shares with others count as well.
-        let size = of_process(&service, "smaps_rollup", "Rss:");
-        assert!(size < 4096, "{size} KiB");
+        // Beside the pages of the program itself, which depend on how it was built (benches/leases has them).
+        let size = of_process(&service, "smaps_rollup", "Pss_Anon:");
+        assert!(size < 3072, "{size} KiB");
     });
 }
 
