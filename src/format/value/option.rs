@@ -161,7 +161,12 @@ pub(in crate::format) fn set_bridge_option(
     };
     let Some(row) = attribute::of(Kind::Bridge, row) else { return false };
     if !seconds {
-        set_option(settings, row, node, key, diags);
+        // ifupdown2 takes yes and no beside the kernel's numbers.
+        let of_router = Some(node).filter(|_| row.name == "mcast_router").and_then(Node::text);
+        match of_router.and_then(attribute::boolean) {
+            Some(on) => settings.set(row, attribute::OptionValue::Number(on.into()), node.at),
+            None => set_option(settings, row, node, key, diags),
+        }
         return true;
     }
     let Some(text) = text(node, key, diags) else { return true };
