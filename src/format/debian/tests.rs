@@ -379,6 +379,20 @@ fn what_an_interfaces_text_says_to_its_dhcp_client() {
 }
 
 #[test]
+fn a_missing_parent_or_member_remembers_the_link_that_its_name_resembles() {
+    let v1 = "version: 1\nconfig:\n- {type: physical, name: eth0, mac_address: '02:00:00:00:00:01'}\n\
+              - {type: bond, name: bond0, bond_interfaces: [eth0], params: {bond-mode: 1, bond-miimon: 100}}\n\
+              - {type: vlan, name: v5, vlan_link: bond1, vlan_id: 5}\n";
+    let eni = "auto uplink0\niface uplink0 inet manual\n bond-slaves eth0\n bond-mode 4\n\
+               auto br0\niface br0 inet dhcp\n bridge_ports uplink1\n";
+    for (text, missing, similar) in [(v1, "bond1", "bond0"), (eni, "uplink1", "uplink0")] {
+        let parsed = parse(vec![("text".into(), text.into())]);
+        let link = parsed.desired.links.iter().find(|link| link.id == missing).unwrap();
+        assert_eq!((link.select.implied, link.select.similar.as_deref()), (true, Some(similar)));
+    }
+}
+
+#[test]
 fn context_variables_in_every_spelling() {
     for (text, expected, messages) in [
         (
