@@ -13,20 +13,27 @@ impl Fleet<'_> {
     pub(super) fn prefixes(&mut self, subnets: &Subnets) {
         // The addresses of the larger subnet that are within the smaller one.
         let mut pairs: BTreeMap<Pair, Vec<Member>> = BTreeMap::new();
+        // The prefix lengths within each larger subnet: however many smaller ones it has, they are few.
+        let mut lengths: BTreeMap<(Option<u32>, IpNet), BTreeSet<u8>> = BTreeMap::new();
         for (vrf, net) in subnets.keys() {
             for length in 1..net.prefix_len() {
                 let outer = IpNet::new_assert(net.addr(), length).trunc();
                 if subnets.contains_key(&(*vrf, outer)) {
                     pairs.entry((*vrf, outer, *net)).or_default();
+                    lengths.entry((*vrf, outer)).or_default().insert(net.prefix_len());
                 }
             }
         }
-        for ((vrf, outer, inner), within) in &mut pairs {
-            let members = subnets.get(&(*vrf, *outer)).map_or(&[][..], Vec::as_slice);
-            within.extend(members.iter().filter(|member| {
-                let address = self.link(member).addresses.get(member.address);
-                address.is_some_and(|(net, _)| inner.contains(&net.addr()))
-            }));
+        for ((vrf, outer), lengths) in lengths {
+            for member in subnets.get(&(vrf, outer)).into_iter().flatten() {
+                let Some((net, _)) = self.link(member).addresses.get(member.address) else { continue };
+                for length in &lengths {
+                    let inner = IpNet::new_assert(net.addr(), *length).trunc();
+                    if let Some(within) = pairs.get_mut(&(vrf, outer, inner)) {
+                        within.push(*member);
+                    }
+                }
+            }
         }
         // Mistaken subnets: their other overlaps are not reported as well.
         let mut odd: BTreeSet<(Option<u32>, IpNet)> = BTreeSet::new();
