@@ -73,7 +73,7 @@ json-lines\t'One JSON object a line'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l for -d 'Also report what this service would reject' -r -f -a "ironic\t'Ironic\'s API'"
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l baseline -d 'Accept what an earlier run printed with --json: only what is new since counts' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l fleet-policy -d 'What the site allows or forbids, as YAML (docs/fleet.md)' -r
-complete -c netapply -n "__fish_netapply_using_subcommand check" -l reports -d 'Compare with machines that booted: inventories, NODE.json or NODE/inventory.json each' -r
+complete -c netapply -n "__fish_netapply_using_subcommand check" -l reports -d 'Compare with machines that booted: inventories and reports, NODE.json, NODE/inventory.json or NODE/report.json each' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l wait -d 'How long to wait for the drive and the NICs, and then again for the network to work' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l log -d 'Log level: error, warn, info, debug or trace' -r
 complete -c netapply -n "__fish_netapply_using_subcommand check" -l merge -d 'Read each directory as one description, as apply does'

@@ -261,7 +261,7 @@ struct CheckOptions {
     /// What the site allows or forbids, as YAML (docs/fleet.md)
     #[arg(long, value_name = "FILE", requires = "fleet")]
     fleet_policy: Option<String>,
-    /// Compare with machines that booted: inventories, NODE.json or NODE/inventory.json each
+    /// Compare with machines that booted: inventories and reports, NODE.json, NODE/inventory.json or NODE/report.json each
     #[arg(long, value_name = "DIR", requires = "fleet")]
     reports: Option<String>,
     /// Print the links of all descriptions as CSV instead; diagnostics go to standard error

@@ -228,7 +228,9 @@ codes! {
     FleetOutside "fleet-outside" Error "The address is in none of the subnets that the policy lists.";
     FleetOverlap "fleet-overlap" Warning "Two subnets overlap: nodes of the larger one look for those of the smaller one on their own link, and do not reach them. Subnets in different VRFs are not compared.";
     FleetDefaultRoute "fleet-default-route" Warning "A node has no default route, or has it on another link than the nodes of the same shape (the same links with as many addresses).";
-    FleetNicMissing "fleet-nic-missing" Error "The machine that booted as this node has no NIC with the described MAC address, by the inventory that it printed (check --fleet --reports). Either a card was replaced, or the address is another machine's: the message says whose.";
+    FleetNicMissing "fleet-nic-missing" Error "The machine that booted as this node has no NIC with the described MAC address, by its inventory or the report of its boot (check --fleet --reports). Either a card was replaced, or the address is another machine's: the message says whose.";
+    FleetBootFault "fleet-boot-fault" Error "The node's last boot ended with a fault, by its report.json (check --fleet --reports). The message has the first cause; `netapply explain` describes its code.";
+    FleetBootUnverified "fleet-boot-unverified" Warning "The node's last boot ended before everything was known to work, by its report.json (check --fleet --reports): it was not verified, or interrupted.";
     FleetCablesSwapped "fleet-cables-swapped" Error "Two nodes are on each other's switch ports, by what the switches announced when the nodes booted (netapply inventory --lldp). Nearly all nodes there have the same port number on each of their switches, or port numbers in the order of their names, and these two would have them with their cables exchanged.";
     FleetSwitchPort "fleet-switch-port" Warning "A switch port, or the switch that a NIC is plugged into, differs from those of the other nodes on the same switches, by what the switches announced (netapply inventory --lldp): it has other VLANs, or the cables of the node's own NICs are crossed.";
 }

@@ -115,7 +115,7 @@ fn give(pool: &mut Pool, path: &str, found: Result<Found, NotFound>) {
     pool.give(CheckJob::One(path.to_owned(), Box::new(found)));
 }
 
-/// The inventories in a directory and its subdirectories.
+/// The inventories and reports in a directory and its subdirectories.
 fn booted(directory: &str) -> Result<Vec<BootedNode>, String> {
     /// How deep subdirectories are searched: one per node, one per rack.
     const DEPTH: usize = 4;
@@ -134,7 +134,9 @@ fn booted(directory: &str) -> Result<Vec<BootedNode>, String> {
                 let text =
                     std::fs::read_to_string(&path).map_err(|error| format!("--reports {name}: {error}"))?;
                 let read = BootedNode::read(&name, &text);
-                booted.extend(read.map_err(|wrong| format!("--reports {name}: not an inventory: {wrong}"))?);
+                booted.extend(
+                    read.map_err(|wrong| format!("--reports {name}: not an inventory or report: {wrong}"))?,
+                );
             }
         }
     }
