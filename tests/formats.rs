@@ -194,6 +194,39 @@ fn json_lines_and_json_match_their_schemas() {
     assert_eq!(json["files"][1]["node"], "n<1");
 }
 
+/// Commands of a workflow on GitHub: values without line ends, those of properties without colons and commas, and each `%`
+/// begins an escape.
+#[test]
+fn annotations_are_commands_of_a_workflow() {
+    let folder = folder();
+    let output = check(folder.path(), &["--fleet", "--format", "github", "."]);
+    assert_eq!(output.status.code(), Some(3));
+    let text = text(&output);
+    let is_escaped = |value: &str| {
+        value
+            .split('%')
+            .skip(1)
+            .all(|after| ["25", "0D", "0A", "3A", "2C"].iter().any(|code| after.starts_with(code)))
+    };
+    let mut files = Vec::new();
+    for line in text.lines() {
+        let (command, message) = line.strip_prefix("::").unwrap().split_once("::").unwrap();
+        let (level, properties) = command.split_once(' ').unwrap();
+        assert!(["error", "warning", "notice"].contains(&level), "{line}");
+        let properties: Vec<(&str, &str)> =
+            properties.split(',').map(|property| property.split_once('=').unwrap()).collect();
+        let keys: Vec<&str> = properties.iter().map(|(key, _)| *key).collect();
+        assert!(keys == ["file", "line", "col", "title"] || keys == ["file", "title"], "{line}");
+        assert!(is_escaped(message) && properties.iter().all(|(_, value)| is_escaped(value)), "{line}");
+        assert!(!message.is_empty() && !properties.iter().any(|(_, value)| value.contains(':')), "{line}");
+        files.push(properties[0].1);
+    }
+    // As the repository has them.
+    for file in ["rack 1%25/a&<\".json", "b.json", "c.json"] {
+        assert!(files.contains(&file), "{file}\n{text}");
+    }
+}
+
 /// A gate: earlier diagnostics are accepted, wherever they are in the file by now; new ones are errors.
 #[test]
 fn a_baseline_accepts_only_earlier_diagnostics() {

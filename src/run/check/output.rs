@@ -403,7 +403,9 @@ fn github(page: &mut Page, source: &str, record: &DiagnosticRecord) {
     };
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    // By its path in the repository.
     let file = record.at.as_ref().map_or(source, |at| &at.file);
+    let file = file.strip_prefix("./").unwrap_or(file);
     let place = record.at.as_ref().map_or(String::new(), |at| format!(",line={},col={}", at.line, at.column));
     let also = record.related.as_ref().map_or(String::new(), |at| format!(" (also at {at})"));
     let hint = record.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
