@@ -2,11 +2,14 @@
 //! [`SwitchFile::read`], then [`SwitchFile::switch`] once the NICs are known.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
-use super::switch::{Attachment, DhcpServer, LARGEST_MTU, Lag, Port, PortService, Switch, Tag, Trunk};
+use super::switch::{
+    Attachment, Dhcp6Server, DhcpServer, LARGEST_MTU, Lag, Port, PortService, Range, Requests, Segment,
+    Switch, Tag, Trunk,
+};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::Text;
 use crate::format::keys::{Fields, Key, Object, Support, key};
@@ -15,6 +18,7 @@ use crate::format::value::{
     bad, boolean, interface_address, ip, items, mtu, number, one_of, text as text_of,
 };
 use crate::inventory::{Lldp, ObservedLink};
+use crate::lease::ra::message::{AdvertisedPrefix, Advertisement};
 use crate::model::{Located, Place};
 
 /// The VLAN of a port without any, as on most switches.
@@ -24,6 +28,8 @@ const LARGEST_VLAN: u64 = 4094;
 /// The lifetime of a lease in seconds if the file has none, and the shortest one.
 const LEASE: u32 = 3600;
 const SHORTEST_LEASE: u64 = 60;
+/// For how long a router is a default router if the file has no lifetime, in seconds (RFC 4861, section 6.2.1).
+const ROUTER_LIFETIME: u16 = 1800;
 
 const fn row(name: &'static str) -> Key {
     key(name, Support::Applied, "")
@@ -39,6 +45,7 @@ const FILE: Object = Object {
         row("vlans"),
         row("beyond"),
         row("name-servers"),
+        row("names"),
         row("services"),
     ],
 };
@@ -48,13 +55,40 @@ const PORT: Object = Object {
 };
 const LAG: Object =
     Object { name: "lags.NAME", keys: &[row("mode"), row("untagged"), row("tagged"), row("mtu")] };
-const VLAN: Object = Object { name: "vlans.ID", keys: &[row("addresses"), row("dhcp"), row("stp")] };
-const DHCP: Object =
-    Object { name: "dhcp", keys: &[row("first"), row("router"), row("name-servers"), row("lease-time")] };
+const VLAN: Object = Object {
+    name: "vlans.ID",
+    keys: &[row("addresses"), row("dhcp"), row("dhcp6"), row("advertise"), row("way-back"), row("stp")],
+};
+const DHCP: Object = Object {
+    name: "dhcp",
+    keys: &[
+        row("first"),
+        row("last"),
+        row("router"),
+        row("name-servers"),
+        row("lease-time"),
+        row("requests"),
+    ],
+};
+const DHCP6: Object = Object {
+    name: "dhcp6",
+    keys: &[row("first"), row("last"), row("name-servers"), row("lease-time"), row("requests")],
+};
+const ADVERTISE: Object = Object {
+    name: "advertise",
+    keys: &[row("prefixes"), row("managed"), row("other"), row("name-servers"), row("mtu"), row("lifetime")],
+};
 
-/// The words for how a TCP port answers.
-const SERVICES: [(&str, PortService); 3] =
-    [("accept", PortService::Accept), ("http", PortService::Http), ("tls", PortService::Tls)];
+/// The words for how a TCP port answers; a number is an HTTP status.
+const SERVICES: [(&str, PortService); 4] = [
+    ("accept", PortService::Accept),
+    ("http", PortService::Http(200)),
+    ("tls", PortService::Tls),
+    ("silent", PortService::Silent),
+];
+/// The words for how requests are answered.
+const REQUESTS: [(&str, Requests); 3] =
+    [("grant", Requests::Grant), ("refuse", Requests::Refuse), ("ignore", Requests::Ignore)];
 
 /// The VLANs of a port or LAG.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,10 +124,13 @@ struct FileLag {
     mtu: Option<u32>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct FileVlan {
     hosts: BTreeSet<IpNet>,
-    dhcp: Option<DhcpServer>,
+    dhcp: Vec<DhcpServer>,
+    dhcp6: Option<Dhcp6Server>,
+    advertised: Option<Advertisement>,
+    no_way_back: bool,
     stp: bool,
 }
 
@@ -106,6 +143,7 @@ pub struct SwitchFile {
     vlans: BTreeMap<u16, FileVlan>,
     beyond: BTreeSet<IpAddr>,
     name_servers: BTreeSet<IpAddr>,
+    names: Option<BTreeMap<String, BTreeSet<IpAddr>>>,
     services: BTreeSet<(u16, PortService)>,
 }
 
@@ -162,7 +200,7 @@ impl SwitchFile {
                 carried: if lag.is_some() { Carried::default() } else { carried(&port, at, diags) },
                 lag: lag.map(|lag| lag.value.to_owned()),
                 mtu: largest(&port, diags),
-                up: port.get("up").and_then(|up| boolean(up, "up", diags)).is_none_or(|up| up.value),
+                up: flag(&port, "up", true, diags),
             });
         }
         for (name, at, vlan) in objects(fields.get("vlans"), "vlans", &VLAN, diags) {
@@ -173,20 +211,40 @@ impl SwitchFile {
             for node in items(vlan.get("addresses"), "addresses", diags) {
                 hosts.extend(interface_address(node, "addresses", None, diags).map(|address| address.net));
             }
-            let dhcp = vlan.get("dhcp").and_then(|node| dhcp(node, &hosts, diags));
-            let stp = vlan.get("stp").and_then(|stp| boolean(stp, "stp", diags)).is_some_and(|stp| stp.value);
-            self.vlans.insert(id.value as u16, FileVlan { hosts, dhcp, stp });
+            let servers = match vlan.get("dhcp") {
+                Some(Node { value: tree::Value::List(servers), .. }) => servers.as_slice(),
+                one => one.map_or(&[][..], std::slice::from_ref),
+            };
+            let dhcp = servers.iter().filter_map(|node| dhcp(node, &hosts, diags)).collect();
+            let dhcp6 = vlan.get("dhcp6").and_then(|node| dhcp6(node, &hosts, diags));
+            let advertised = vlan.get("advertise").and_then(|node| advertised(node, diags));
+            let no_way_back = !flag(&vlan, "way-back", true, diags);
+            let stp = flag(&vlan, "stp", false, diags);
+            let vlan = FileVlan { hosts, dhcp, dhcp6, advertised, no_way_back, stp };
+            self.vlans.insert(id.value as u16, vlan);
         }
         self.beyond = addresses(fields, "beyond", diags);
         self.name_servers = addresses(fields, "name-servers", diags);
+        if let Some(names) = fields.get("names").and_then(|node| map(node, "names", diags)) {
+            let known = names.iter().map(|entry| {
+                let nodes = match &entry.value.value {
+                    tree::Value::List(nodes) => nodes.as_slice(),
+                    _ => std::slice::from_ref(&entry.value),
+                };
+                let ips = nodes.iter().filter_map(|node| ip(node, "names", diags)).map(|ip| ip.value);
+                (entry.key.trim_end_matches('.').to_ascii_lowercase(), ips.collect())
+            });
+            self.names = Some(known.collect());
+        }
         for entry in fields.get("services").and_then(|node| map(node, "services", diags)).unwrap_or_default()
         {
             let port = number(&Node::scalar(&entry.key, entry.key_at), "services", 1..=65535, diags);
-            let word = entry.value.text().unwrap_or_default();
-            let service = SERVICES.iter().find(|(name, _)| *name == word).map(|(_, service)| *service);
-            if service.is_none() {
-                diags.push(one_of(&entry.value, "services", SERVICES.iter().map(|(name, _)| *name)));
-            }
+            let is_status = entry.value.text().is_some_and(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let service = match is_status {
+                true => number(&entry.value, "services", 100..=599, diags)
+                    .map(|status| PortService::Http(status.value as u16)),
+                false => word(&entry.value, "services", &SERVICES, diags),
+            };
             self.services.extend(port.map(|port| port.value as u16).zip(service));
         }
     }
@@ -199,6 +257,7 @@ impl SwitchFile {
             ports: nics.iter().map(|nic| (nic.name.clone(), unplugged.clone())).collect(),
             beyond: self.beyond.clone(),
             name_servers: self.name_servers.clone(),
+            names: self.names.clone(),
             services: self.services.clone(),
             ..Switch::default()
         };
@@ -246,8 +305,19 @@ impl SwitchFile {
             }
             if !attachments.is_empty() {
                 let segment = switch.segment(attachments);
-                segment.hosts.clone_from(&vlan.hosts);
-                (segment.dhcp, segment.stp, segment.chatter) = (vlan.dhcp.clone(), vlan.stp, true);
+                let FileVlan { hosts, dhcp, dhcp6, advertised, no_way_back, stp } = vlan.clone();
+                let attachments = std::mem::take(&mut segment.attachments);
+                *segment = Segment {
+                    attachments,
+                    hosts,
+                    dhcp,
+                    dhcp6,
+                    advertised,
+                    no_way_back,
+                    stp,
+                    chatter: true,
+                    ..Segment::default()
+                };
             }
         }
         let bare = nics.iter().filter(|nic| !plugged.contains(&nic.name)).map(|nic| nic.name.clone());
@@ -321,46 +391,150 @@ fn addresses(fields: &Fields<'_>, key: &'static str, diags: &mut Vec<Diagnostic>
     nodes.iter().filter_map(|node| ip(node, key, diags)).map(|ip| ip.value).collect()
 }
 
-/// An IPv4 address.
-fn ipv4(node: &Node, key: &str, diags: &mut Vec<Diagnostic>) -> Option<Ipv4Addr> {
-    match ip(node, key, diags)?.value {
-        IpAddr::V4(ip) => Some(ip),
-        IpAddr::V6(_) => {
-            diags.push(bad(Code::BadAddress, node, key, "the DHCP server is one for IPv4"));
-            None
-        }
+fn flag(fields: &Fields<'_>, key: &'static str, default: bool, diags: &mut Vec<Diagnostic>) -> bool {
+    fields.get(key).and_then(|node| boolean(node, key, diags)).map_or(default, |flag| flag.value)
+}
+
+/// One of these words.
+fn word<T: Copy>(
+    node: &Node,
+    key: &'static str,
+    words: &'static [(&'static str, T)],
+    diags: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    let text = node.text().unwrap_or_default();
+    let known = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    if known.is_none() {
+        diags.push(one_of(node, key, words.iter().map(|(word, _)| *word)));
     }
+    known
+}
+
+/// An address of one family.
+fn of_family<T>(
+    node: &Node,
+    key: &'static str,
+    take: fn(IpAddr) -> Option<T>,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    let ip = ip(node, key, diags)?.value;
+    let taken = take(ip);
+    if taken.is_none() {
+        let other = if ip.is_ipv4() { "IPv6" } else { "IPv4" };
+        diags.push(bad(Code::BadAddress, node, key, &format!("expected an {other} address")));
+    }
+    taken
+}
+
+fn four(ip: IpAddr) -> Option<Ipv4Addr> {
+    if let IpAddr::V4(ip) = ip { Some(ip) } else { None }
+}
+
+fn six(ip: IpAddr) -> Option<Ipv6Addr> {
+    if let IpAddr::V6(ip) = ip { Some(ip) } else { None }
+}
+
+/// All addresses of a list, of one family.
+fn all_of_family<T>(
+    fields: &Fields<'_>,
+    key: &'static str,
+    take: fn(IpAddr) -> Option<T>,
+    diags: &mut Vec<Diagnostic>,
+) -> Vec<T> {
+    let nodes = items(fields.get(key), key, diags);
+    nodes.iter().filter_map(|node| of_family(node, key, take, diags)).collect()
+}
+
+/// What a server gives out, and the subnet that it is in: that of one of these hosts.
+fn range<T: Copy + Ord>(
+    at: Place,
+    fields: &Fields<'_>,
+    hosts: &BTreeSet<IpNet>,
+    take: fn(IpAddr) -> Option<T>,
+    diags: &mut Vec<Diagnostic>,
+) -> Option<(Range<T>, IpNet)> {
+    let Some(node) = fields.get("first") else {
+        let missing = Diagnostic::new(Code::MissingKey, at, "the server has no \"first\"");
+        diags.push(missing.hint("add the first address that it gives out"));
+        return None;
+    };
+    let first = of_family(node, "first", take, diags)?;
+    let subnet = hosts
+        .iter()
+        .find(|host| ip(node, "first", &mut Vec::new()).is_some_and(|ip| host.contains(&ip.value)));
+    let Some(subnet) = subnet else {
+        let why = "no address of the VLAN, which the server would have, is in its subnet";
+        diags.push(bad(Code::BadValue, node, "first", why));
+        return None;
+    };
+    let last = match fields.get("last") {
+        Some(node) => {
+            let last = of_family(node, "last", take, diags)?;
+            let is_after = last >= first;
+            if !is_after || !ip(node, "last", diags).is_some_and(|ip| subnet.contains(&ip.value)) {
+                diags.push(bad(Code::BadValue, node, "last", "it is not after the first one in its subnet"));
+                return None;
+            }
+            last
+        }
+        // The broadcast address of IPv4 is no machine's.
+        None => take(subnet.hosts().next_back().unwrap_or(subnet.addr()))?,
+    };
+    let time = fields.get("lease-time");
+    let time = time.and_then(|node| number(node, "lease-time", SHORTEST_LEASE..=u32::MAX.into(), diags));
+    let requests = fields.get("requests").and_then(|node| word(node, "requests", &REQUESTS, diags));
+    let (lifetime, requests) =
+        (time.map_or(LEASE, |time| time.value as u32), requests.unwrap_or(Requests::Grant));
+    Some((Range { first, last, lifetime, requests }, *subnet))
 }
 
 fn dhcp(node: &Node, hosts: &BTreeSet<IpNet>, diags: &mut Vec<Diagnostic>) -> Option<DhcpServer> {
     let fields = Fields::new(node, &DHCP, diags)?;
-    let Some(first) = fields.get("first") else {
-        let missing = Diagnostic::new(Code::MissingKey, node.at, "the DHCP server has no \"first\"");
-        diags.push(missing.hint("add the first address that it gives out, such as first: 192.0.2.100"));
-        return None;
-    };
-    let first_ip = ipv4(first, "first", diags)?;
-    let server = hosts.iter().find_map(|host| match host {
-        IpNet::V4(net) => Some(*net).filter(|net: &Ipv4Net| net.contains(&first_ip)),
-        IpNet::V6(_) => None,
-    });
-    let Some(server) = server else {
-        let why = "no address of the VLAN, which the server would have, is in its subnet";
-        diags.push(bad(Code::BadValue, first, "first", why));
-        return None;
-    };
-    let mut name_servers = Vec::new();
-    for node in items(fields.get("name-servers"), "name-servers", diags) {
-        name_servers.extend(ipv4(node, "name-servers", diags));
-    }
-    let time = fields.get("lease-time");
-    let time = time.and_then(|node| number(node, "lease-time", SHORTEST_LEASE..=u32::MAX.into(), diags));
+    let (range, IpNet::V4(server)) = range(node.at, &fields, hosts, four, diags)? else { return None };
+    let router = fields.get("router").and_then(|node| of_family(node, "router", four, diags));
     Some(DhcpServer {
         server,
-        first: first_ip,
-        router: fields.get("router").and_then(|node| ipv4(node, "router", diags)),
-        name_servers,
-        lifetime: time.map_or(LEASE, |time| time.value as u32),
+        range,
+        router,
+        name_servers: all_of_family(&fields, "name-servers", four, diags),
+    })
+}
+
+fn dhcp6(node: &Node, hosts: &BTreeSet<IpNet>, diags: &mut Vec<Diagnostic>) -> Option<Dhcp6Server> {
+    let fields = Fields::new(node, &DHCP6, diags)?;
+    let (range, _) = range(node.at, &fields, hosts, six, diags)?;
+    Some(Dhcp6Server { range, name_servers: all_of_family(&fields, "name-servers", six, diags) })
+}
+
+/// What a router advertises. Machines make addresses of its prefixes unless they are to ask for them by DHCPv6.
+fn advertised(node: &Node, diags: &mut Vec<Diagnostic>) -> Option<Advertisement> {
+    let fields = Fields::new(node, &ADVERTISE, diags)?;
+    let managed = flag(&fields, "managed", false, diags);
+    let mut prefixes = Vec::new();
+    for node in items(fields.get("prefixes"), "prefixes", diags) {
+        match interface_address(node, "prefixes", None, diags).map(|address| address.net) {
+            Some(IpNet::V6(net)) => prefixes.push(AdvertisedPrefix {
+                net: net.trunc(),
+                on_link: true,
+                autonomous: !managed,
+                valid: u32::MAX,
+            }),
+            Some(IpNet::V4(_)) => {
+                diags.push(bad(Code::BadAddress, node, "prefixes", "expected an IPv6 prefix"));
+            }
+            None => {}
+        }
+    }
+    let lifetime = fields.get("lifetime").and_then(|node| number(node, "lifetime", 0..=9000, diags));
+    let name_servers = all_of_family(&fields, "name-servers", six, diags);
+    Some(Advertisement {
+        managed,
+        other: flag(&fields, "other", false, diags),
+        lifetime: lifetime.map_or(ROUTER_LIFETIME, |lifetime| lifetime.value as u16),
+        mtu: largest(&fields, diags),
+        prefixes,
+        name_servers: name_servers.into_iter().map(|server| (server, u32::MAX)).collect(),
+        ..Advertisement::default()
     })
 }
 
@@ -377,12 +551,17 @@ ports:
 lags:
   po1: {mode: static, untagged: none, tagged: [10, 20], mtu: 9216}
 vlans:
-  10: {addresses: [192.0.2.1/24, '2001:db8::1/64'], dhcp: {first: 192.0.2.100, router: 192.0.2.1}}
-  20: {addresses: [10.0.0.1/24], stp: true}
+  10:
+    addresses: [192.0.2.1/24, '2001:db8::1/64']
+    dhcp: {first: 192.0.2.100, router: 192.0.2.1}
+    dhcp6: {first: '2001:db8::100', last: '2001:db8::1ff', requests: refuse}
+    advertise: {prefixes: ['2001:db8::/64'], managed: true, mtu: 1500}
+  20: {addresses: [10.0.0.1/24], way-back: false, stp: true}
   30: {addresses: [10.3.0.1/24]}
 beyond: [198.51.100.53]
 name-servers: [198.51.100.53]
-services: {80: http}
+names: {API.example.: 198.51.100.7}
+services: {80: http, 81: 503}
 ";
 
     fn nic(name: &str, mac: &str) -> ObservedLink {
@@ -409,8 +588,22 @@ services: {80: http}
         // VLAN 10 on the LAG tagged and on eno3 untagged; VLAN 20 on the LAG; VLAN 30 nowhere.
         let of = |id: usize| &switch.segments[id];
         assert_eq!((switch.segments.len(), of(0).attachments.len(), of(1).attachments.len()), (2, 2, 1));
-        assert_eq!(of(0).dhcp.as_ref().map(|dhcp| dhcp.server.addr()), "192.0.2.1".parse().ok());
-        assert!(of(1).stp && of(0).attachments.iter().any(|attachment| attachment.tags.is_empty()));
+        let range = &of(0).dhcp[0].range;
+        assert_eq!(
+            (of(0).dhcp[0].server.addr().octets(), range.last.octets()),
+            ([192, 0, 2, 1], [192, 0, 2, 254])
+        );
+        let range = &of(0).dhcp6.as_ref().unwrap().range;
+        assert_eq!((range.last.segments()[7], range.requests), (0x1ff, Requests::Refuse));
+        let advertised = of(0).advertised.as_ref().unwrap();
+        assert!(advertised.managed && !advertised.prefixes[0].autonomous && advertised.mtu == Some(1500));
+        assert!(switch.names.unwrap().contains_key("api.example"));
+        assert_eq!(switch.services, [(80, PortService::Http(200)), (81, PortService::Http(503))].into());
+        assert!(
+            of(1).stp
+                && of(1).no_way_back
+                && of(0).attachments.iter().any(|attachment| attachment.tags.is_empty())
+        );
     }
 
     #[test]
@@ -427,7 +620,11 @@ vlans:
   7: {addresses: [192.0.2.300/24]}
   8: {addresses: [10.0.0.1/24], dhcp: {first: 10.1.0.5}}
   9: {dhcp: {router: 10.0.0.1}}
-services: {80: https, 0: http}
+  10: {addresses: [10.0.0.1/24], dhcp: [{first: 10.0.0.5}, {first: '2001:db8::5'}]}
+  11: {addresses: ['2001:db8::1/64'], dhcp6: {first: '2001:db8::5', last: '2001:db8::4', requests: never}}
+  12: {advertise: {prefixes: [10.0.0.0/24], manged: true}}
+names: {api.example: nowhere}
+services: {80: https, 0: http, 81: 700}
 port: {}
 ";
         let (_, diags, _) = SwitchFile::read("switch.yaml", text);
@@ -445,8 +642,13 @@ port: {}
             (10, Code::BadAddress),
             (11, Code::BadValue),
             (12, Code::MissingKey),
-            (13, Code::BadValue),
-            (14, Code::UnknownKey),
+            (13, Code::BadAddress),
+            (14, Code::BadValue),
+            (15, Code::BadAddress),
+            (15, Code::UnknownKey),
+            (16, Code::BadAddress),
+            (17, Code::BadValue),
+            (18, Code::UnknownKey),
         ];
         assert_eq!(found, expected.into(), "{diags:#?}");
     }

@@ -15,17 +15,19 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::servers;
-use super::switch::{Attachment, LARGEST_MTU, Switch, Tag, Trunk};
-use crate::inventory::{AddressEntry, AddressFlag, RouteEntry};
+use super::switch::{Attachment, LARGEST_MTU, Segment, Switch, Tag, Trunk};
+use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry, Selectors};
 use crate::kernel::apply::{AfterFailure, apply};
 use crate::kernel::effects::{Real, Recorded, Recorder};
+use crate::kernel::live::Live;
 use crate::kernel::names::Names;
 use crate::kernel::read;
-use crate::kernel::session::{NetlinkFamily, Session};
+use crate::kernel::session::{Failure, NetlinkFamily, Session};
 use crate::kernel::trouble::Trouble;
+use crate::kernel::veth;
 use crate::machine::Machine;
 use crate::model::attribute::OptionValue;
-use crate::model::{Kind, Place, Scope, needs_zone};
+use crate::model::{Family, Kind, Place, Protocol, RouteKind, Scope, needs_zone};
 use crate::plan::{Action, LinkChange, NewLink, Plan, Step, StepId, script};
 
 /// How long creating it may take.
@@ -67,8 +69,15 @@ impl OtherSide {
             };
             runtime.block_on(async {
                 let Ok(switch) = orders.await else { return };
-                let troubles = make(&switch, &machine, load).await;
+                let (troubles, lags) = match make(switch, &machine, load).await {
+                    Ok((troubles, lags)) => (troubles, Some(lags)),
+                    Err(failure) => (vec![failure.to_string()], None),
+                };
                 let _ = report.send(troubles);
+                if let Some(lags) = lags {
+                    let failure = lags.await_partners().await;
+                    log::debug!("the other side: LAGs: {failure}");
+                }
                 // The servers run in this runtime.
                 std::future::pending::<()>().await;
             });
@@ -99,16 +108,14 @@ impl OtherSide {
 }
 
 /// In the thread of the other side.
-async fn make(switch: &Switch, machine: &Machine, load: bool) -> Vec<String> {
-    let mut session = match Session::of(machine, NetlinkFamily::Route) {
-        Ok(session) => session,
-        Err(failure) => return vec![failure.to_string()],
-    };
-    let names = match read::inventory(&mut session).await {
-        Ok(inventory) => Names::from(&inventory),
-        Err(failure) => return vec![failure.to_string()],
-    };
-    let Drawn { plan, addresses, devices } = draw(switch);
+async fn make(mut switch: Switch, machine: &Machine, load: bool) -> Result<(Vec<String>, Lags), Failure> {
+    let mut session = Session::of(machine, NetlinkFamily::Route)?;
+    let mut troubles = Vec::new();
+    for router in switch.take_routers() {
+        troubles.extend(connect(&mut session, router, machine, load).await);
+    }
+    let names = Names::from(&read::inventory(&mut session).await?);
+    let Drawn { plan, addresses, devices, lags } = draw(&switch);
     let mut effects = Recorder::before(Real::on(machine), Recorded::default());
     if !load {
         effects = effects.without_modules(machine);
@@ -119,19 +126,12 @@ async fn make(switch: &Switch, machine: &Machine, load: bool) -> Vec<String> {
         let line = plan.step(number).map_or_else(String::new, |step| script::line(&step.action));
         format!("{line}: {trouble}")
     };
+    troubles.extend(outcome.failures().map(trouble));
     let names = read::inventory(&mut session).await.map(|now| Names::from(&now)).unwrap_or_default();
     for (segment, device) in
         devices.iter().filter_map(|(at, device)| Some((switch.segments.get(*at)?, device)))
     {
-        if let Some(dhcp) = &segment.dhcp {
-            serve(format!("DHCP server {}", dhcp.server), servers::dhcp(dhcp.clone(), device.clone()));
-        }
-        let speakers =
-            [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|is| segment.hosts.iter().map(IpNet::addr).find(is));
-        for ip in speakers.into_iter().flatten().filter(|_| segment.chatter) {
-            let index = names.index(device).unwrap_or(0);
-            serve(format!("host {ip}"), servers::chatter(ip, device.clone(), index));
-        }
+        serve_segment(segment, device, names.index(device).unwrap_or(0));
     }
     for (number, port) in switch.ports.values().enumerate() {
         if let (Some(lldp), Some(index)) = (&port.lldp, names.index(&far_end(number))) {
@@ -140,12 +140,98 @@ async fn make(switch: &Switch, machine: &Machine, load: bool) -> Vec<String> {
     }
     for ip in switch.name_servers.iter().copied() {
         let zone = addresses.get(&ip).and_then(|link| names.index(link)).unwrap_or(0);
-        serve(format!("name server {ip}"), servers::name_server(ip, zone));
+        serve(format!("name server {ip}"), servers::name_server(ip, zone, switch.names.clone()));
     }
     for (port, service) in switch.services.iter().copied() {
         serve(format!("port {port}"), servers::service(port, service));
     }
-    outcome.failures().map(trouble).collect()
+    Ok((troubles, Lags { partners: lags, session, effects }))
+}
+
+/// Makes another router, in a namespace of its own, with a wire for each of its ports.
+async fn connect(session: &mut Session, router: Switch, machine: &Machine, load: bool) -> Vec<String> {
+    let mut other = match OtherSide::begin(machine, load).await {
+        Ok(other) => other,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut troubles = Vec::new();
+    for (number, uplink) in router.ports.keys().enumerate() {
+        let far = far_end(number);
+        let made = veth::add(session, uplink, None, LARGEST_MTU, (&far, other.namespace())).await;
+        troubles.extend(made.err().map(|trouble| format!("{uplink}: {trouble}")));
+    }
+    troubles.extend(Box::pin(other.make(router)).await);
+    troubles
+}
+
+/// What a segment's hosts do by themselves. `index` is that of its device.
+fn serve_segment(segment: &Segment, device: &str, index: u32) {
+    if let [first, ..] = segment.dhcp.as_slice() {
+        let what = format!("DHCP server {}", first.server);
+        serve(what, servers::dhcp(segment.dhcp.clone(), device.to_owned()));
+    }
+    if let Some(dhcp6) = &segment.dhcp6 {
+        let what = format!("DHCPv6 server of {device}");
+        serve(what, servers::dhcp6(dhcp6.clone(), device.to_owned(), index));
+    }
+    if let Some(advertised) = &segment.advertised {
+        serve(format!("router of {device}"), servers::advertise(advertised.clone(), index));
+    }
+    let speakers =
+        [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|is| segment.hosts.iter().map(IpNet::addr).find(is));
+    for ip in speakers.into_iter().flatten().filter(|_| segment.chatter) {
+        serve(format!("host {ip}"), servers::chatter(ip, device.to_owned(), index));
+    }
+}
+
+/// The option that keeps a bond from carrying frames while it has fewer active ports.
+const LEAST_PORTS: &str = "min_links";
+/// More ports than a LAG has.
+const NEVER: i64 = 255;
+
+/// LAGs that speak LACP, and whether they have a partner.
+struct Lags {
+    partners: BTreeMap<String, bool>,
+    session: Session,
+    effects: Recorder<Real>,
+}
+
+impl Lags {
+    /// Lets them carry frames only while they have a partner, which Linux' bond does not require. Returns if the kernel
+    /// cannot be asked.
+    async fn await_partners(mut self) -> Failure {
+        /// How often the kernel is asked.
+        const OFTEN: Duration = Duration::from_millis(200);
+        let mut live = match Live::open(self.session.machine()) {
+            Ok(live) => live,
+            Err(failure) => return failure,
+        };
+        while !self.partners.is_empty() {
+            let links = match live.links().await {
+                Ok(links) => links,
+                Err(failure) => return failure,
+            };
+            let (mut drawn, mut names) = (Drawn::default(), Names::default());
+            for link in &links {
+                names.insert(link.index, &link.name);
+                let partner = link.bond.as_ref().and_then(|bond| bond.partner);
+                let has_partner = partner.is_some_and(|mac| mac.as_bytes().iter().any(|byte| *byte != 0));
+                let known = self.partners.get_mut(&link.name);
+                let Some(known) = known.filter(|known| **known != has_partner) else { continue };
+                *known = has_partner;
+                let least = OptionValue::Number(if has_partner { 0 } else { NEVER });
+                let settings = Options::from([(LEAST_PORTS, least)]);
+                drawn.set(&link.name, LinkChange::Options { kind: Kind::Bond, settings }, &[]);
+            }
+            if !drawn.plan.steps.is_empty() {
+                let (session, effects) = (&mut self.session, &mut self.effects);
+                let never = std::future::pending();
+                apply(session, effects, &drawn.plan, names, AfterFailure::GoOn, never).await;
+            }
+            tokio::time::sleep(OFTEN).await;
+        }
+        std::future::pending().await
+    }
 }
 
 /// Runs a server until the process ends.
@@ -157,12 +243,14 @@ fn serve(what: String, server: impl Future<Output = io::Result<()>> + Send + 'st
     });
 }
 
-/// The other side as steps, the link of each address, and that of each segment.
+/// The other side as steps, the link of each address, that of each segment, and LAGs that speak LACP, none of which has a
+/// partner yet.
 #[derive(Debug, Default)]
 struct Drawn {
     plan: Plan,
     addresses: HashMap<IpAddr, String>,
     devices: Vec<(usize, String)>,
+    lags: BTreeMap<String, bool>,
 }
 
 impl Drawn {
@@ -249,6 +337,10 @@ fn draw(switch: &Switch) -> Drawn {
             let Some((device, made)) = trunks.get(trunk).cloned() else { continue };
             devices.push(with_tags(&mut drawn, &mut tagged, device, made, tags));
         }
+        if let Some(uplink) = &segment.uplink {
+            let up = drawn.set(uplink, LinkChange::Up, &[]);
+            devices.push((uplink.clone(), vec![up]));
+        }
         let (device, made) = match devices.as_slice() {
             [] => continue,
             [only] if !segment.stp => only.clone(),
@@ -270,7 +362,42 @@ fn draw(switch: &Switch) -> Drawn {
     for ip in &switch.beyond {
         drawn.step(Action::AddAddress(answering("lo", IpNet::from(*ip))), &[]);
     }
+    lose_ways_back(&mut drawn, switch);
     drawn
+}
+
+/// The table in which those beyond find no route back.
+const NO_WAY_BACK: u32 = 100;
+
+/// Rules for what those beyond answer to subnets that they have no route to.
+fn lose_ways_back(drawn: &mut Drawn, switch: &Switch) {
+    let segments = switch.segments.iter().filter(|segment| segment.no_way_back);
+    let subnets: BTreeSet<IpNet> =
+        segments.flat_map(|segment| segment.hosts.iter().map(IpNet::trunc)).collect();
+    for to in subnets.iter().filter(|_| !switch.beyond.is_empty()) {
+        let route = RouteEntry { kind: RouteKind::Blackhole, table: NO_WAY_BACK, ..RouteEntry::new(*to) };
+        drawn.step(Action::AddRoute(route), &[]);
+        for ip in switch.beyond.iter().filter(|ip| ip.is_ipv4() == to.addr().is_ipv4()) {
+            drawn.step(
+                Action::AddRule(RuleEntry {
+                    family: Family::of(ip),
+                    from: Some(IpNet::from(*ip)),
+                    to: Some(*to),
+                    table: NO_WAY_BACK,
+                    action: RouteKind::Unicast,
+                    priority: NO_WAY_BACK,
+                    mark: None,
+                    mask: None,
+                    suppress: None,
+                    tos: None,
+                    protocol: Protocol::Static,
+                    foreign: false,
+                    selectors: Selectors::default(),
+                }),
+                &[],
+            );
+        }
+    }
 }
 
 /// An address that can be bound at once.
@@ -284,6 +411,8 @@ fn aggregate(drawn: &mut Drawn, device: &str, lacp: bool, members: &[&String]) -
     if lacp {
         options.insert("mode", word("802.3ad"));
         options.insert("lacp_rate", word("fast"));
+        options.insert(LEAST_PORTS, OptionValue::Number(NEVER));
+        drawn.lags.insert(device.to_owned(), false);
     } else {
         options.insert("mode", word("balance-xor"));
     }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::inventory::Lldp;
+use crate::lease::ra::message::Advertisement;
 use crate::model::{BondMode, Desired, Kind, Link, needs_zone};
 use crate::resolve::{Resolved, ResolvedLink};
 use crate::verify::input::Target;
@@ -24,6 +25,8 @@ pub struct Switch {
     pub beyond: BTreeSet<IpAddr>,
     /// Addresses that answer DNS queries.
     pub name_servers: BTreeSet<IpAddr>,
+    /// The only names that the name servers know, with their addresses; without it every name has the server's own.
+    pub names: Option<BTreeMap<String, BTreeSet<IpAddr>>>,
     /// TCP ports that answer, at any of the addresses.
     pub services: BTreeSet<(u16, PortService)>,
 }
@@ -51,7 +54,7 @@ pub const LARGEST_MTU: u32 = 65535;
 /// A link aggregation group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lag {
-    /// It speaks LACP; else it is static.
+    /// It speaks LACP; else it is static. Without a partner it carries no frames, as most switches do.
     pub lacp: bool,
     /// The NICs on its ports.
     pub ports: Vec<String>,
@@ -93,12 +96,20 @@ pub struct Segment {
     pub hosts: BTreeSet<IpNet>,
     /// What can be reached through it and is in no host's subnet: addresses of the machine.
     pub behind: BTreeSet<IpNet>,
-    /// Its DHCP server.
-    pub dhcp: Option<DhcpServer>,
+    /// Its DHCP servers.
+    pub dhcp: Vec<DhcpServer>,
+    /// Its DHCPv6 server.
+    pub dhcp6: Option<Dhcp6Server>,
+    /// What its router advertises.
+    pub advertised: Option<Advertisement>,
+    /// What is behind the routers has no route back to its subnets.
+    pub no_way_back: bool,
     /// The switch runs STP, so that a port forwards only after some time.
     pub stp: bool,
     /// Its hosts send broadcasts now and then, as those of a real one do.
     pub chatter: bool,
+    /// A link to another router, whose hosts these are.
+    pub uplink: Option<String>,
 }
 
 /// A DHCPv4 server.
@@ -106,14 +117,45 @@ pub struct Segment {
 pub struct DhcpServer {
     /// Its own address, with the subnet's prefix length.
     pub server: Ipv4Net,
-    /// The first address that it gives out; each further client gets the next one.
-    pub first: Ipv4Addr,
+    /// The addresses that it gives out.
+    pub range: Range<Ipv4Addr>,
     /// The router that it names.
     pub router: Option<Ipv4Addr>,
     /// The name servers that it names.
     pub name_servers: Vec<Ipv4Addr>,
+}
+
+/// A DHCPv6 server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dhcp6Server {
+    /// The addresses that it gives out.
+    pub range: Range<Ipv6Addr>,
+    /// The name servers that it names.
+    pub name_servers: Vec<Ipv6Addr>,
+}
+
+/// The addresses that a server gives out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range<A> {
+    /// The first one; each further client gets the next one.
+    pub first: A,
+    /// The last one.
+    pub last: A,
     /// How long a lease lasts, in seconds.
     pub lifetime: u32,
+    /// How requests are answered.
+    pub requests: Requests,
+}
+
+/// How a server answers requests.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Requests {
+    /// It grants them.
+    Grant,
+    /// It refuses them.
+    Refuse,
+    /// It offers addresses, and then keeps silent.
+    Ignore,
 }
 
 /// How a TCP port answers.
@@ -121,10 +163,12 @@ pub struct DhcpServer {
 pub enum PortService {
     /// It accepts the connection.
     Accept,
-    /// HTTP, status 200.
-    Http,
+    /// HTTP with this status.
+    Http(u16),
     /// A TLS alert.
     Tls,
+    /// Not at all, as if a firewall dropped the packets.
+    Silent,
 }
 
 impl Switch {
@@ -166,6 +210,41 @@ impl Switch {
         &mut self.segments[at]
     }
 
+    /// Takes out the segments whose subnets overlap those of others, as in VRFs: no router can have both. Returns the
+    /// routers that have them: each port of these is the other end of an `uplink` with that name.
+    pub fn take_routers(&mut self) -> Vec<Switch> {
+        let overlap = |one: &IpNet, other: &IpNet| one.contains(&other.addr()) || other.contains(&one.addr());
+        let mut taken: Vec<BTreeSet<IpNet>> = vec![BTreeSet::new()];
+        let mut routers: Vec<Switch> = Vec::new();
+        let mut segments = std::mem::take(&mut self.segments);
+        for (number, segment) in segments.iter_mut().enumerate() {
+            let subnets = segment.hosts.iter().chain(&segment.behind).map(IpNet::trunc);
+            let subnets: BTreeSet<IpNet> = subnets.filter(|net| !needs_zone(&net.addr())).collect();
+            let is_free =
+                |known: &BTreeSet<IpNet>| !subnets.iter().any(|net| known.iter().any(|k| overlap(net, k)));
+            let at = taken.iter().position(is_free).unwrap_or(taken.len());
+            taken.resize_with(taken.len().max(at + 1), BTreeSet::new);
+            taken[at].extend(subnets);
+            let Some(at) = at.checked_sub(1) else { continue };
+            let alike = || Switch { ports: BTreeMap::new(), lags: BTreeMap::new(), ..self.clone() };
+            routers.resize_with(routers.len().max(at + 1), alike);
+            let uplink = format!("up{number}");
+            let own = Segment {
+                attachments: segment.attachments.clone(),
+                stp: segment.stp,
+                uplink: Some(uplink.clone()),
+                ..Segment::default()
+            };
+            let trunk = Trunk::Port(uplink.clone());
+            let attachments = BTreeSet::from([Attachment { trunk, tags: Vec::new() }]);
+            let moved = Segment { attachments, stp: false, ..std::mem::replace(segment, own) };
+            routers[at].ports.insert(uplink, Port::default());
+            routers[at].segments.push(moved);
+        }
+        self.segments = segments;
+        routers
+    }
+
     /// Adds the name servers and targets: in the segment whose subnet they are in, or beyond its router.
     pub fn serve(&mut self, resolved: &Resolved, targets: &[Target]) {
         let own: BTreeSet<IpAddr> = resolved
@@ -180,22 +259,26 @@ impl Switch {
         for ip in
             named.into_iter().chain(targets.iter().filter_map(Target::ip)).filter(|ip| !own.contains(ip))
         {
-            let near = |segment: &&mut Segment| in_subnet(ip, segment.behind.iter()).is_some();
-            match self.segments.iter_mut().find(near) {
-                Some(segment) => {
-                    let subnet = in_subnet(ip, segment.behind.iter());
-                    segment.hosts.extend(subnet);
+            // A link-local server is on the link of its zone in the description, or on the first one.
+            if needs_zone(&ip) {
+                let zone = resolved.resolver.zones.get(&ip);
+                let links = resolved.links.iter().filter(|link| zone.is_none_or(|zone| *zone == link.name));
+                let grounds = Grounds::of(resolved);
+                let mut under = links.map(|link| grounds.under(link)).filter(|under| !under.is_empty());
+                if let Some(attachments) = under.next() {
+                    self.segment(attachments).hosts.insert(subnet_of_link_local(ip));
                 }
-                // A link-local server is on the link of its zone in the description, or on the only one.
-                None if needs_zone(&ip) => {
-                    let zone = resolved.resolver.zones.get(&ip);
-                    let link = resolved.links.iter().find(|link| zone.is_none_or(|zone| *zone == link.name));
-                    let attachments = link.map(|link| Grounds::of(resolved).under(link)).unwrap_or_default();
-                    if !attachments.is_empty() {
-                        self.segment(attachments).hosts.insert(subnet_of_link_local(ip));
-                    }
-                }
-                None => drop(self.beyond.insert(ip)),
+                continue;
+            }
+            // Several NICs can be in its subnet.
+            let mut is_near = false;
+            for segment in &mut self.segments {
+                let subnet = in_subnet(ip, segment.behind.iter());
+                is_near |= subnet.is_some();
+                segment.hosts.extend(subnet);
+            }
+            if !is_near {
+                self.beyond.insert(ip);
             }
         }
         use crate::verify::input::Scheme;
@@ -203,7 +286,7 @@ impl Switch {
             .iter()
             .filter_map(|target| match target.scheme {
                 Scheme::Tcp => Some((target.port, PortService::Accept)),
-                Scheme::Http => Some((target.port, PortService::Http)),
+                Scheme::Http => Some((target.port, PortService::Http(200))),
                 Scheme::Https => Some((target.port, PortService::Tls)),
                 Scheme::Ping => None,
             })
@@ -336,5 +419,49 @@ impl<'a> Grounds<'a> {
             let vlan = vlan.value;
             vlan.untagged && (vlan.first..=vlan.last).contains(&vid)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment of a port, with these subnets.
+    fn segment(port: &str, subnets: &[&str]) -> Segment {
+        let attachments = [Attachment { trunk: Trunk::Port(port.to_owned()), tags: Vec::new() }].into();
+        let hosts = subnets.iter().map(|net| net.parse().unwrap()).collect();
+        Segment { attachments, hosts, stp: true, ..Segment::default() }
+    }
+
+    #[test]
+    fn overlapping_subnets_have_a_router_each() {
+        let segments = [
+            segment("a", &["10.0.0.1/24", "fe80::1/64"]),
+            segment("b", &["10.0.0.1/16"]),
+            segment("c", &["192.0.2.1/24", "fe80::1/64"]),
+            segment("d", &["192.0.2.254/24"]),
+            segment("e", &["10.0.0.9/32"]),
+        ];
+        let beyond = BTreeSet::from(["198.51.100.53".parse().unwrap()]);
+        let mut switch = Switch { segments: segments.into(), beyond, ..Switch::default() };
+        let before = switch.segments.clone();
+        let routers = switch.take_routers();
+        let hosts = |switch: &Switch| -> Vec<String> {
+            let hosts = switch.segments.iter().flat_map(|segment| &segment.hosts);
+            hosts.map(ToString::to_string).filter(|host| !host.contains(':')).collect()
+        };
+        assert_eq!(hosts(&switch), ["10.0.0.1/24", "192.0.2.1/24"]);
+        let of_routers: Vec<_> = routers.iter().map(hosts).collect();
+        assert_eq!(of_routers, [vec!["10.0.0.1/16", "192.0.2.254/24"], vec!["10.0.0.9/32"]]);
+        // A wire leads from where the segment is to the router that has it, which lacks the switch's own ports.
+        let uplinks: Vec<_> =
+            switch.segments.iter().filter_map(|segment| segment.uplink.as_deref()).collect();
+        assert_eq!(uplinks, ["up1", "up3", "up4"]);
+        assert_eq!(routers[0].ports.keys().collect::<Vec<_>>(), ["up1", "up3"]);
+        assert!(routers.iter().all(|router| router.beyond.len() == 1));
+        for (segment, before) in switch.segments.iter().zip(&before) {
+            assert_eq!((&segment.attachments, segment.stp), (&before.attachments, true));
+        }
+        assert!(routers.iter().flat_map(|router| &router.segments).all(|segment| !segment.stp));
     }
 }

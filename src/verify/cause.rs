@@ -201,10 +201,10 @@ const RULES: &[Rule] = &[
     gateway::mtu_black_hole,
     image::names,
     image::tools,
+    silent::silent,
     target::slow_servers,
     target::name,
     target::answers_badly,
-    silent::silent,
     described::changed,
 ];
 

@@ -78,6 +78,10 @@ pub enum QueryKind {
     InformationRequest = 11,
 }
 
+/// The numbers of a server's messages.
+const ADVERTISE: u8 = 2;
+const REPLY: u8 = 7;
+
 /// The type of a server's message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum AnswerKind {
@@ -212,8 +216,8 @@ impl ServerAnswer {
     pub fn read(bytes: &[u8], iaid: [u8; 4]) -> Option<ServerAnswer> {
         let (head, field) = bytes.split_first_chunk::<4>()?;
         let kind = match head[0] {
-            2 => AnswerKind::Advertise,
-            7 => AnswerKind::Reply,
+            ADVERTISE => AnswerKind::Advertise,
+            REPLY => AnswerKind::Reply,
             _ => return None,
         };
         let mut answer = ServerAnswer {
@@ -328,6 +332,85 @@ fn prefixes(value: &[u8], delegated: &mut Vec<Ipv6Net>) -> Option<()> {
     Some(())
 }
 
+/// Adds an option.
+fn add(bytes: &mut Vec<u8>, code: u16, value: &[u8]) {
+    let value = value.get(..value.len().min(usize::from(u16::MAX))).unwrap_or_default();
+    bytes.extend(code.to_be_bytes());
+    bytes.extend((value.len() as u16).to_be_bytes());
+    bytes.extend(value);
+}
+
+/// A client's message as a server reads it.
+#[derive(Debug)]
+pub struct ServerQuestion<'a> {
+    /// What it asks.
+    pub kind: QueryKind,
+    id: &'a [u8],
+    /// Who asks.
+    pub client: &'a [u8],
+    /// The server identifier, if one server is meant.
+    pub server: Option<&'a [u8]>,
+    iaid: Option<&'a [u8]>,
+    /// The server may grant at once.
+    pub rapid: bool,
+}
+
+impl ServerQuestion<'_> {
+    /// Reads the UDP payload of a client's message; `None` if it is none.
+    pub fn read(bytes: &[u8]) -> Option<ServerQuestion<'_>> {
+        use QueryKind::{Confirm, Decline, InformationRequest, Rebind, Release, Renew, Request, Solicit};
+        let (kind, rest) = bytes.split_first()?;
+        let (id, field) = rest.split_at_checked(3)?;
+        let kinds = [Solicit, Request, Confirm, Renew, Rebind, Release, Decline, InformationRequest];
+        let kind = kinds.into_iter().find(|known| *known as u8 == *kind)?;
+        let mut question = ServerQuestion { kind, id, client: &[], server: None, iaid: None, rapid: false };
+        for option in options(field) {
+            match option? {
+                (CLIENT_ID, value) => question.client = value,
+                (SERVER_ID, value) => question.server = Some(value),
+                (IA_NA, value) => question.iaid = value.get(..4),
+                (RAPID_COMMIT, _) => question.rapid = true,
+                _ => {}
+            }
+        }
+        Some(question)
+    }
+
+    /// The UDP payload of an answer: if an association is asked for, with this address or status.
+    pub fn answer(
+        &self,
+        kind: AnswerKind,
+        server: &[u8],
+        granted: Result<Granted, u16>,
+        name_servers: &[Ipv6Addr],
+    ) -> Vec<u8> {
+        let kind = if kind == AnswerKind::Advertise { ADVERTISE } else { REPLY };
+        let mut bytes = [&[kind][..], self.id].concat();
+        add(&mut bytes, CLIENT_ID, self.client);
+        add(&mut bytes, SERVER_ID, server);
+        if let Some(iaid) = self.iaid {
+            // When to renew is left to the client.
+            let mut association = [iaid, &[0; 8]].concat();
+            match granted {
+                Ok(Granted { address, preferred, valid }) => {
+                    let times = [preferred.to_be_bytes(), valid.to_be_bytes()].concat();
+                    add(&mut association, IA_ADDRESS, &[&address.octets()[..], &times].concat());
+                }
+                Err(status) => add(&mut association, STATUS, &status.to_be_bytes()),
+            }
+            add(&mut bytes, IA_NA, &association);
+        }
+        if self.rapid && kind == REPLY {
+            add(&mut bytes, RAPID_COMMIT, &[]);
+        }
+        if !name_servers.is_empty() {
+            let all: Vec<u8> = name_servers.iter().flat_map(Ipv6Addr::octets).collect();
+            add(&mut bytes, NAME_SERVERS, &all);
+        }
+        bytes
+    }
+}
+
 /// A client's message.
 #[derive(Clone, Debug)]
 pub struct ClientQuestion<'a> {
@@ -356,12 +439,7 @@ impl ClientQuestion<'_> {
     pub fn write(&self) -> Vec<u8> {
         let id = self.id.to_be_bytes();
         let mut bytes = vec![self.kind as u8, id[1], id[2], id[3]];
-        let mut option = |code: u16, value: &[u8]| {
-            let value = value.get(..value.len().min(usize::from(u16::MAX))).unwrap_or_default();
-            bytes.extend(code.to_be_bytes());
-            bytes.extend((value.len() as u16).to_be_bytes());
-            bytes.extend(value);
-        };
+        let mut option = |code: u16, value: &[u8]| add(&mut bytes, code, value);
         option(CLIENT_ID, self.client);
         if let Some(server) = self.server {
             option(SERVER_ID, server);
@@ -372,10 +450,7 @@ impl ClientQuestion<'_> {
             // Times and lifetimes are the server's to say.
             let mut association = [&self.iaid[..], &[0; 8]].concat();
             for address in self.addresses {
-                association.extend(IA_ADDRESS.to_be_bytes());
-                association.extend(24_u16.to_be_bytes());
-                association.extend(address.octets());
-                association.extend([0; 8]);
+                add(&mut association, IA_ADDRESS, &[&address.octets()[..], &[0; 8]].concat());
             }
             option(IA_NA, &association);
         }

@@ -123,6 +123,37 @@ impl Advertisement {
         Some(advertisement)
     }
 
+    /// The ICMPv6 packet; the kernel fills in the checksum. Prefixes are preferred as long as they are valid. Search domains
+    /// and routes are left out.
+    pub fn write(&self) -> Vec<u8> {
+        let flags = if self.managed { 0x80 } else { 0 } | if self.other { 0x40 } else { 0 };
+        // The hop limit of packets is left to the machine, as are the times of neighbour discovery.
+        let mut packet = vec![ADVERTISEMENT, 0, 0, 0, 0, flags];
+        packet.extend(self.lifetime.to_be_bytes());
+        packet.extend([0; 8]);
+        let mut add = |kind: u8, parts: &[&[u8]]| {
+            let value = parts.concat();
+            // Of whole units of eight bytes, the type and the length included.
+            packet.extend([kind, ((value.len() + 2) / 8) as u8]);
+            packet.extend(value);
+        };
+        if let Some(mac) = self.mac.filter(|mac| mac.as_bytes().len() == 6) {
+            add(SOURCE_LINK_LAYER, &[mac.as_bytes()]);
+        }
+        if let Some(mtu) = self.mtu {
+            add(MTU, &[&[0; 2], &mtu.to_be_bytes()]);
+        }
+        for AdvertisedPrefix { net, on_link, autonomous, valid } in self.prefixes.iter().take(MOST) {
+            let flags = if *on_link { 0x80 } else { 0 } | if *autonomous { 0x40 } else { 0 };
+            let valid = valid.to_be_bytes();
+            add(PREFIX, &[&[net.prefix_len(), flags], &valid, &valid, &[0; 4], &net.addr().octets()]);
+        }
+        for (server, lifetime) in self.name_servers.iter().take(MOST) {
+            add(NAME_SERVERS, &[&[0; 2], &lifetime.to_be_bytes(), &server.octets()]);
+        }
+        packet
+    }
+
     fn take(&mut self, kind: u8, option: &[u8]) -> Option<()> {
         match kind {
             SOURCE_LINK_LAYER => self.mac = MacAddr::from_bytes(option.get(2..8)?),
@@ -235,6 +266,29 @@ pub(super) mod tests {
         let servers = ["2001:db8::53", "fe80::53"].map(|ip| (ip.parse().unwrap(), 600));
         assert_eq!(read.name_servers, servers, "a group is no server");
         assert_eq!(read.search, [("example.org".to_owned(), 601), ("x".to_owned(), 601)]);
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        let prefix = |net: &str, autonomous| AdvertisedPrefix {
+            net: net.parse().unwrap(),
+            on_link: true,
+            autonomous,
+            valid: 3600,
+        };
+        let advertisement = Advertisement {
+            managed: true,
+            other: false,
+            lifetime: 1800,
+            mac: "02:00:00:00:00:01".parse().ok(),
+            mtu: Some(1500),
+            prefixes: vec![prefix("2001:db8:1::/64", true), prefix("2001:db8:2::/56", false)],
+            name_servers: vec![("2001:db8::53".parse().unwrap(), 600), ("fe80::53".parse().unwrap(), 1)],
+            ..Advertisement::default()
+        };
+        assert_eq!(Advertisement::read(ROUTER, 255, &advertisement.write()), Some(advertisement));
+        let nothing = Advertisement { other: true, ..Advertisement::default() };
+        assert_eq!(Advertisement::read(ROUTER, 255, &nothing.write()), Some(nothing));
     }
 
     #[test]
