@@ -3,6 +3,7 @@
 //! The plan is made by the same executor and verified as usual. Files, programs and D-Bus calls are recorded; the
 //! kernel may load modules, which are reported.
 
+use std::collections::BTreeSet;
 use std::process::Command as Process;
 use std::time::Instant;
 
@@ -121,8 +122,14 @@ pub(super) fn rehearse(args: &Args) -> Exit {
             }
         }
         let end = applied_source(options, stop, (began, source)).await;
+        // What a lease changes is planned anew, with all that was not done.
+        let mut told = BTreeSet::new();
         for action in options.rehearsal.iter().flat_map(|rehearsal| rehearsal.recorded.take()) {
-            log::info!("not done in a rehearsal: {}", script::brief(&action));
+            let step = script::brief(&action);
+            if !told.contains(&step) {
+                log::info!("not done in a rehearsal: {step}");
+                told.insert(step);
+            }
         }
         if let Some(sentence) = before.changes(&options.machine) {
             log::warn!("{sentence}");
