@@ -98,7 +98,8 @@ fn a_lease_is_applied_and_a_second_run_finds_nothing_to_do() {
 fn a_link_that_the_run_itself_makes_or_renames_is_leased() {
     in_machine(async || {
         let server = server(600);
-        let path = description("match: {name: eth0}, set-name: lan0, dhcp4: true");
+        let mac = ip_json("link show dev eth0")[0]["address"].as_str().unwrap().to_owned();
+        let path = description(&format!("match: {{macaddress: '{mac}'}}, set-name: lan0, dhcp4: true"));
         exits(0, &format!("{APPLY} {path}"));
         let of =
             |link: &str| ip_json(&format!("-4 address show dev {link}"))[0]["addr_info"][0]["local"].clone();
