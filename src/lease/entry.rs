@@ -299,11 +299,14 @@ impl LeaseEntry {
             true => "a server".to_owned(),
             false => format!("server {server}"),
         };
+        // A request is repeated, with less and less haste, before it counts as unanswered for good.
+        let requesting = self.state == "REQUESTING" && *unanswered > 1;
+        let is_silent = |offer: &&Offered| offer.silent || (requesting && offer.not_taken.is_none());
         let (reason, why) = if let Some(conflict) = conflict {
             (Reason::InUse, format!("{} was offered, and {} uses it", conflict.address, conflict.mac))
         } else if let Some(refused) = refused {
             (Reason::Refused, format!("{} refuses {}", server(refused.server), refused.address))
-        } else if let Some(offer) = offers.iter().find(|offer| offer.silent) {
+        } else if let Some(offer) = offers.iter().find(is_silent) {
             let Offered { address, .. } = offer;
             let why = format!("{} offers {address} and then keeps silent", server(offer.server));
             (Reason::SilentAfterOffer, why)
@@ -386,6 +389,10 @@ mod tests {
         let silent = Offered { silent: true, ..offer.clone() };
         let silent = Account { offers: vec![silent], unanswered: 2, ..none() };
         assert_eq!(of(silent), "server 192.0.2.1 offers 192.0.2.7 and then keeps silent");
+        // Before it counts as unanswered for good.
+        let account = Account { offers: vec![offer.clone()], unanswered: 3, ..none() };
+        let asked = LeaseEntry { account, state: "REQUESTING".to_owned(), ..LeaseEntry::new("eth0") };
+        assert_eq!(asked.why(Moment::ZERO).reason, NoLeaseReason::SilentAfterOffer);
         let bad = Offered { not_taken: Some(OfferFault::NoLifetime), ..offer };
         let bad = of(Account { offers: vec![bad], ..none() });
         assert_eq!(bad, "the offer of server 192.0.2.1 cannot be used: it has no lifetime");

@@ -269,6 +269,11 @@ impl Drawn {
         self.step(Action::Sysctl { key: key.to_owned(), value: value.to_owned() }, &[]);
     }
 
+    /// Whether a link speaks IPv6 of its own: a switch's port does not, its hosts do.
+    fn speaks_ipv6(&mut self, link: &str, speaks: bool) {
+        self.sysctl(&format!("net/ipv6/conf/{link}/disable_ipv6"), if speaks { "0" } else { "1" });
+    }
+
     /// A link that is created and brought up.
     fn link(
         &mut self,
@@ -325,6 +330,7 @@ fn draw(switch: &Switch) -> Drawn {
     for (nic, far) in &ports {
         trunks.insert(Trunk::Port((*nic).to_owned()), (far.clone(), Vec::new()));
         let port = &switch.ports[*nic];
+        drawn.speaks_ipv6(far, false);
         let sized = drawn.set(far, LinkChange::Mtu(port.mtu), &[]);
         if port.up {
             drawn.set(far, LinkChange::Up, &[sized]);
@@ -343,12 +349,16 @@ fn draw(switch: &Switch) -> Drawn {
         }
         let (device, made) = match devices.as_slice() {
             [] => continue,
-            [only] if !segment.stp => only.clone(),
+            [only] if !segment.stp => {
+                drawn.speaks_ipv6(&only.0, true);
+                only.clone()
+            }
             several => {
                 let bridge = format!("seg{number}");
                 let stp = OptionValue::Number(segment.stp.into());
                 let made = drawn.link(&bridge, Kind::Bridge, None, Options::from([("stp_state", stp)]), &[]);
                 for (port, of_port) in several {
+                    drawn.speaks_ipv6(port, false);
                     let needs: Vec<StepId> = of_port.iter().copied().chain([made]).collect();
                     drawn.set(port, LinkChange::Controller(bridge.clone()), &needs);
                 }
@@ -421,6 +431,7 @@ fn aggregate(drawn: &mut Drawn, device: &str, lacp: bool, members: &[&String]) -
         // A port that is up is refused; it comes up with the bond.
         drawn.set(member, LinkChange::Controller(device.to_owned()), &[made]);
     }
+    drawn.speaks_ipv6(device, false);
     drawn.set(device, LinkChange::Mtu(LARGEST_MTU), &[made]);
     vec![made, drawn.set(device, LinkChange::Up, &[made])]
 }

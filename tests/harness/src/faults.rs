@@ -45,7 +45,7 @@ pub fn documented(document: &str) -> Vec<Documented> {
         if line == "```yaml" {
             let block: Vec<&str> = rest.by_ref().take_while(|line| *line != "```").collect();
             let block = block.join("\n") + "\n";
-            if block.contains("network:") {
+            if block.contains("network:") || block.starts_with('{') {
                 description = block;
             } else {
                 switch = block;
