@@ -13,17 +13,18 @@ use crate::plans::{all_done, apply, plan};
 use harness::cases::cases;
 use harness::namespace::{in_namespace, ip};
 
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 7] = [
     "rx-checksum",
     "tx-checksumming",
+    "tx-scatter-gather",
     "tx-tcp-segmentation",
     "tx-tcp6-segmentation",
     "rx-gro",
     "tx-generic-segmentation",
 ];
 
-/// Features that a veth does not have, so that no change can be seen.
-const UNTRIED: &[&str] = &["rx-lro"];
+/// Features that a veth does not have, or cannot change, so that no change can be seen.
+const UNTRIED: &[&str] = &["rx-lro", "rx-vlan-filter"];
 
 /// Every key of a format has a case in testdata/, and so has every feature.
 #[test]

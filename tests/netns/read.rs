@@ -235,7 +235,7 @@ fn routes_and_rules_are_as_ip_shows_them() {
         ip("-6 route append 2001:db8:3::/48 via 2001:db8::4 dev eth0 proto 99");
         ip("-6 route add default via fe80::1 dev eth0");
         ip("rule add from 192.0.2.0/24 fwmark 7 table 1000 priority 99");
-        ip("rule add to 10.0.0.0/8 iif eth0 table 1000 priority 98");
+        ip("rule add to 10.0.0.0/8 oif eth0 table 1000 priority 98");
         ip("-6 rule add to 2001:db8::/32 tos 0x10 table 1000 priority 97");
         let (inventory, shown) =
             inventory_beside(["-4 route show table all", "-6 route show table all"]).await;
