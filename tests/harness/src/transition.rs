@@ -162,6 +162,9 @@ impl Judge {
         for line in desired.filter(|line| !changed.links.contains(*line)) {
             let name = line.split(['/', ' ']).find(|word| !matches!(*word, "ipv4" | "ipv6"));
             if name.is_some_and(|name| self.links.contains(name)) {
+                let attribute = line.split_inclusive(" = ").next().unwrap_or(line);
+                let now = changed.links.iter().find(|other| other.starts_with(attribute));
+                now.iter().for_each(|now| wrong += &format!("- {now}\n"));
                 wrong += &format!("+ {line}\n");
             }
         }

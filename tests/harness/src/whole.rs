@@ -104,7 +104,16 @@ pub fn lines() -> Lines {
                 strip(&mut item);
                 let link = item["ifname"].as_str().unwrap_or_default().to_owned();
                 match *question {
-                    "link show" => flatten(&link, &item, &mut lines.links),
+                    "link show" => {
+                        // One attribute by itself: what a description does not say of it stays.
+                        if let Some(flags) = item["flags"].as_array_mut() {
+                            let count = flags.len();
+                            flags.retain(|flag| flag != "PROMISC");
+                            let takes_all = flags.len() < count;
+                            item["promiscuous"] = takes_all.into();
+                        }
+                        flatten(&link, &item, &mut lines.links);
+                    }
                     "address show" => {
                         for mut address in items(item["addr_info"].take()) {
                             // An unnamed one may be unchanged.
@@ -229,7 +238,8 @@ fn chances(links: &[Value], addresses: &Value) -> Vec<(String, String)> {
     for link in links {
         let name = link["ifname"].as_str().unwrap_or_default();
         let kind = fs::read_to_string(format!("/sys/class/net/{name}/addr_assign_type")).unwrap_or_default();
-        let random = link["address"].as_str().filter(|_| kind.trim() == "1");
+        // A bridge that lost its ports has none.
+        let random = link["address"].as_str().filter(|mac| kind.trim() == "1" && *mac != "00:00:00:00:00:00");
         let permanent = link["permaddr"].as_str().filter(|_| link["linkinfo"]["info_kind"].is_string());
         for (what, mac) in [("random", random), ("permanent", permanent)] {
             let forms = mac.map(forms).unwrap_or_default();
