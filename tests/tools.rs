@@ -921,6 +921,8 @@ fn network_manager_reads_every_case() {
         done"#,
     );
     let usual = [
+        "[ethernet] auto-negotiate=false",
+        "[ip-tunnel] encapsulation-limit=0",
         "[bridge] stp=true",
         "[bridge] forward-delay=15",
         "[bridge] hello-time=2",

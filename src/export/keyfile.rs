@@ -11,8 +11,8 @@ use super::{
 use crate::format::nmstate::bridge::router_word;
 use crate::model::attribute::{self, Form, NIC, OptionValue};
 use crate::model::{
-    Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern,
-    Peer, Place, Route, RouteKind, Rule, Wireguard, hex,
+    Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, Located,
+    MacAddr, NamePattern, Peer, Place, Route, RouteKind, Rule, Wireguard, hex,
 };
 
 /// Priority of the first rule that has none: NetworkManager wants one of each. The kernel puts new rules before 32766.
@@ -296,21 +296,18 @@ impl Writer<'_> {
         // The magic packet of `NMSettingWiredWakeOnLan`, or none.
         own.put_some("wake-on-lan", link.wake_on_lan.map(|on| if on.value { 64 } else { 0 }));
         if !own.is_empty() {
-            file.section(if link.settings.get("mode").is_some() && link.kind == Kind::Physical {
-                "infiniband"
-            } else {
-                "ethernet"
-            });
+            file.section(if is_infiniband(link) { "infiniband" } else { "ethernet" });
             file.append(own);
         }
         if link.kind != Kind::Physical {
             return;
         }
-        if let Some(mode) = link.settings.word("mode") {
+        if is_infiniband(link) {
             if !file.has("infiniband") {
                 file.section("infiniband");
             }
-            file.put("transport-mode", mode);
+            // NetworkManager demands a mode; the kernel's own is this one.
+            file.put("transport-mode", link.settings.word("mode").unwrap_or("datagram"));
         }
         lacking_match(link, losses);
         let mut matched = Ini::default();
@@ -467,10 +464,17 @@ impl Writer<'_> {
     }
 }
 
+/// A NIC is one of InfiniBand by its options or its long address.
+fn is_infiniband(link: &Link) -> bool {
+    let is_long = |mac: &Located<MacAddr>| mac.value.as_bytes().len() > 6;
+    link.kind == Kind::Physical
+        && (link.settings.get("mode").is_some() || link.select.mac.as_ref().is_some_and(is_long))
+}
+
 /// NetworkManager's word for the kind.
 fn kind(link: &Link) -> &'static str {
     match link.kind {
-        Kind::Physical if link.settings.get("mode").is_some() => "infiniband",
+        Kind::Physical if is_infiniband(link) => "infiniband",
         Kind::Physical => match &link.select.name {
             Some(name) if name.value == NamePattern::Exact("lo".to_owned()) => "loopback",
             _ => "ethernet",
