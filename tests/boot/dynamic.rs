@@ -34,24 +34,34 @@ fn lists(neighbour: &mut Neighbour, wire: usize) -> BTreeSet<String> {
     asked.map(|(_, list)| list).collect()
 }
 
+/// networkd's file for every NIC.
+const NETWORKD: (&str, &str) =
+    ("/etc/systemd/network/99-dhcp.network", "[Match]\nName=en*\n\n[Network]\nDHCP=yes\n");
+
+/// Boots with these files and a NIC on each cable; no unit may fail.
+fn boot(mut builder: Builder, files: &[(&str, &str)], cables: &[Cable]) -> Guest {
+    for (path, text) in files {
+        builder = builder.file(path, *text, 0o644);
+    }
+    for (mac, cable) in MACS.iter().zip(cables) {
+        builder = nic(builder, mac, cable);
+    }
+    let mut guest = builder.boot();
+    let failed = booted(&mut guest);
+    assert_eq!(failed, "", "{}", guest.ok("journalctl -b --no-pager | tail -n 80"));
+    guest
+}
+
 /// The image's client is enabled and udev runs: it alone asks, and on the one link that the description leaves to DHCP.
 fn the_image_s_client_alone_asks(root: &str, client: &str, files: &[(&str, &str)]) {
     let cables = [Cable::new(), Cable::new()];
     let mut neighbour = Neighbour::on(&[&cables[0], &cables[1]]);
     neighbour.watch();
     let drive = drive::cidata_iso(&description());
-    let mut builder = enabled(machine(root), client)
+    let builder = enabled(machine(root), client)
         .words(&format!("cloud-init=disabled {}", drive::EXPECTED))
         .cd(drive.path());
-    for (path, text) in files {
-        builder = builder.file(path, *text, 0o644);
-    }
-    for (mac, cable) in MACS.iter().zip(&cables) {
-        builder = nic(builder, mac, cable);
-    }
-    let mut guest = builder.boot();
-    let failed = booted(&mut guest);
-    assert_eq!(failed, "", "{}", guest.ok("journalctl -b --no-pager | tail -n 80"));
+    let mut guest = boot(builder, files, &cables);
     let link = name(&mut guest, MACS[0]);
     guest.until(&format!("ip -4 -o address show dev {link} | grep -q 'inet 192[.]0[.]2[.]1'"));
     // Whoever else is there has begun to ask by now.
@@ -79,8 +89,7 @@ fn network_manager_alone_asks() {
 #[test]
 #[ignore = "nightly"]
 fn networkd_alone_asks() {
-    let file = ("/etc/systemd/network/99-dhcp.network", "[Match]\nName=en*\n\n[Network]\nDHCP=yes\n");
-    the_image_s_client_alone_asks("full", "systemd-networkd", &[file]);
+    the_image_s_client_alone_asks("full", "systemd-networkd", &[NETWORKD]);
 }
 
 /// A lease that an initramfs of this root has taken; `at_the_end` of it writes the addresses to /run/before-the-root.
@@ -106,15 +115,7 @@ fn leased_in_the_initramfs(
     if !client.is_empty() {
         builder = enabled(builder, client);
     }
-    for (path, text) in files {
-        builder = builder.file(path, *text, 0o644);
-    }
-    for (mac, cable) in MACS.iter().zip(&cables) {
-        builder = nic(builder, mac, cable);
-    }
-    let mut guest = builder.boot();
-    let failed = booted(&mut guest);
-    assert_eq!(failed, "", "{}", guest.ok("journalctl -b --no-pager | tail -n 80"));
+    let mut guest = boot(builder, files, &cables);
     let before = guest.ok("cat /run/before-the-root");
     let leased = before.split(['"', ' ', '\n']).find(|word| word.starts_with("192.0.2.1"));
     let leased = leased.unwrap_or_else(|| panic!("no lease before the root: {before}")).to_owned();
@@ -144,12 +145,11 @@ fn the_lease_of_the_initramfs_is_kept() {
 #[test]
 #[ignore = "nightly"]
 fn networkd_goes_on_with_the_lease_of_the_initramfs() {
-    let file = ("/etc/systemd/network/99-dhcp.network", "[Match]\nName=en*\n\n[Network]\nDHCP=yes\n");
     let (mut neighbour, mut guest, leased) = leased_in_the_initramfs(
         "full",
         "ip -j address >/run/before-the-root 2>&1",
         "systemd-networkd",
-        &[file],
+        &[NETWORKD],
     );
     let link = name(&mut guest, MACS[0]);
     guest.until(&format!("networkctl --no-legend --no-pager list {link} | grep -q configured"));

@@ -262,22 +262,16 @@ fn server6() -> Running {
     serve6("port0")
 }
 
-fn serve6(link: &str) -> Running {
+/// dnsmasq on a link of a namespace, for DHCP alone.
+fn dnsmasq(at: &str, link: &str) -> Command {
     let mut command = Command::new("ip");
-    command.args([
-        "netns",
-        "exec",
-        "other",
-        "dnsmasq",
-        "-k",
-        "-p",
-        "0",
-        "-i",
-        link,
-        "-u",
-        "root",
-        "--log-dhcp",
-    ]);
+    command.args(["netns", "exec", at, "dnsmasq", "-k", "-p", "0", "-i", link, "-u", "root"]);
+    command
+}
+
+fn serve6(link: &str) -> Running {
+    let mut command = dnsmasq("other", link);
+    command.arg("--log-dhcp");
     command.args(["--dhcp-range=2001:db8::50,2001:db8::50,64,300", "--dhcp-leasefile=/run/dnsmasq.leases"]);
     command.args([
         "--dhcp-option=option6:dns-server,[2001:db8::53]",
@@ -507,21 +501,8 @@ fn why_no_router_has_given_an_address() {
 /// A DHCP server behind `port0` that gives out 198.51.100.0/24 and notes what it is asked.
 fn other_subnet(port: &str) -> Running {
     ip(&format!("-n other address add 198.51.100.1/24 dev {port}"));
-    let mut command = Command::new("ip");
-    command.args([
-        "netns",
-        "exec",
-        "other",
-        "dnsmasq",
-        "-k",
-        "-p",
-        "0",
-        "-i",
-        port,
-        "-u",
-        "root",
-        "--no-ping",
-    ]);
+    let mut command = dnsmasq("other", port);
+    command.arg("--no-ping");
     command.args(["--dhcp-range=198.51.100.50,198.51.100.60,300", "--dhcp-leasefile=/run/dnsmasq4.leases"]);
     command.args(["--conf-file=/dev/null", "--pid-file=/run/dnsmasq4.pid", "--log-dhcp"]);
     start(command.args(["--log-facility=/run/dnsmasq4.log"]))
@@ -553,8 +534,7 @@ fn a_lease_without_a_router_is_a_warning() {
     in_machine(async || {
         wire("eth0", "other", "port0");
         ip("-n other address add 192.0.2.1/24 dev port0");
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", "other", "dnsmasq", "-k", "-p", "0", "-i", "port0", "-u", "root"]);
+        let mut command = dnsmasq("other", "port0");
         command.args(["--no-ping", "--dhcp-range=192.0.2.50,192.0.2.60,300", "--dhcp-option=3"]);
         command.args(["--dhcp-leasefile=/run/dnsmasq4.leases", "--conf-file=/dev/null", "--dhcp-option=6"]);
         let _server = start(command.args(["--pid-file=/run/dnsmasq4.pid"]));
@@ -569,8 +549,8 @@ fn a_lease_without_a_router_is_a_warning() {
 fn network(link: &str, net: &str, option: &str) -> Running {
     let at = format!("at-{link}");
     ip(&format!("-n {at} address add {net}.1/24 dev port"));
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", &at, "dnsmasq", "-k", "-p", "0", "-i", "port", "-u", "root", "--no-ping"]);
+    let mut command = dnsmasq(&at, "port");
+    command.arg("--no-ping");
     command.args(["--log-dhcp", "--conf-file=/dev/null"]);
     command.args([format!("--dhcp-range={net}.50,{net}.60,300"), format!("--dhcp-option={option}")]);
     for (name, suffix) in [("dhcp-leasefile", "leases"), ("pid-file", "pid"), ("log-facility", "log")] {
@@ -684,8 +664,7 @@ fn a_server_that_refuses_is_the_cause() {
         drop(first);
         ip("-n other address flush dev port0");
         ip("-n other address add 198.51.100.1/24 dev port0");
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", "other", "dnsmasq", "-k", "-p", "0", "-i", "port0", "-u", "root"]);
+        let mut command = dnsmasq("other", "port0");
         command.args([
             "--dhcp-range=198.51.100.0,static,300",
             "--dhcp-authoritative",
@@ -711,8 +690,7 @@ fn a_dhcpv6_server_without_addresses_is_the_cause() {
     in_machine(async || {
         wire("eth0", "other", "port0");
         ip("-n other address add 2001:db8::1/64 dev port0 nodad");
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", "other", "dnsmasq", "-k", "-p", "0", "-i", "port0", "-u", "root"]);
+        let mut command = dnsmasq("other", "port0");
         command.args(["--dhcp-range=2001:db8::,static,64,300", "--conf-file=/dev/null"]);
         let _server = start(command.args(["--dhcp-leasefile=/run/six.leases", "--pid-file=/run/six.pid"]));
         let shown = screen(description("dhcp6: true"));
@@ -757,21 +735,8 @@ fn the_service_sleeps_between_its_timers_and_is_small() {
         let links = || {
             (0..10).map(|number| (format!("eth{number}"), format!("port{number}"), format!("10.0.{number}")))
         };
-        let mut command = Command::new("ip");
-        command.args([
-            "netns",
-            "exec",
-            "other",
-            "dnsmasq",
-            "-k",
-            "-p",
-            "0",
-            "-i",
-            "port*",
-            "-u",
-            "root",
-            "--no-ping",
-        ]);
+        let mut command = dnsmasq("other", "port*");
+        command.arg("--no-ping");
         command.args([
             "--conf-file=/dev/null",
             "--pid-file=/run/dnsmasq.pid",
