@@ -629,25 +629,11 @@ fn route_command(
 
 fn rule_command(rule: &Rule, called: &Called) -> String {
     let version = if rule.family == Family::V4 { 4 } else { 6 };
-    let mut out = format!("ip -{version} rule add");
     let from = rule.from.map_or("all".to_owned(), |net| net.to_string());
-    let _ = write!(out, " from {from}");
-    let words = [
-        ("to", rule.to.map(|net| net.to_string())),
-        ("iif", rule.iif.as_deref().map(|id| called.of(id).to_owned())),
-        ("fwmark", super::mark_words(rule)),
-        ("tos", rule.tos.map(|tos| format!("{tos:#x}"))),
-        ("priority", rule.priority.map(|priority| priority.to_string())),
-        ("suppress_prefixlength", rule.suppress.map(|length| length.to_string())),
-    ];
-    for (word, value) in words {
-        if let Some(value) = value {
-            let _ = write!(out, " {word} {value}");
-        }
-    }
-    let _ = match rule.action {
-        RouteKind::Unicast => write!(out, " lookup {}", rule.table),
-        kind => write!(out, " {}", kind.word()),
+    let words = super::rule_words(rule, rule.iif.as_deref().map(|id| called.of(id)), rule.priority);
+    let action = match rule.action {
+        RouteKind::Unicast => format!("lookup {}", rule.table),
+        kind => kind.word().to_owned(),
     };
-    out
+    format!("ip -{version} rule add from {from}{words} {action}")
 }

@@ -818,15 +818,7 @@ fn write_route(link: &Link, route: &Route, number: usize, file: &mut Ini, losses
 /// `priority 100 from 192.0.2.0/24 table 7`, as ip-rule(8) has it.
 fn rule_text(rule: &Rule, priority: u32) -> String {
     let everything = rule.family.everything();
-    let words = [
-        ("to", rule.to.map(|net| net.to_string())),
-        ("iif", rule.iif.clone()),
-        ("fwmark", super::mark_words(rule)),
-        ("tos", rule.tos.map(|tos| format!("{tos:#x}"))),
-        ("suppress_prefixlength", rule.suppress.map(|length| length.to_string())),
-    ];
-    let words = words.into_iter().filter_map(|(word, value)| Some(format!(" {word} {}", value?)));
-    let words: String = words.collect();
+    let words = super::rule_words(rule, rule.iif.as_deref(), None);
     let action = match rule.action {
         RouteKind::Unicast => format!("table {}", rule.table),
         kind => format!("type {}", kind.word()),

@@ -571,6 +571,19 @@ fn mark_words(rule: &Rule) -> Option<String> {
     rule.mark.map(|mark| format!("{mark:#x}{mask}"))
 }
 
+/// What else a rule selects behind its source, and its priority, as ip-rule(8) has it.
+fn rule_words(rule: &Rule, incoming: Option<&str>, priority: Option<u32>) -> String {
+    let words = [
+        ("to", rule.to.map(|net| net.to_string())),
+        ("iif", incoming.map(str::to_owned)),
+        ("fwmark", mark_words(rule)),
+        ("tos", rule.tos.map(|tos| format!("{tos:#x}"))),
+        ("priority", priority.map(|priority| priority.to_string())),
+        ("suppress_prefixlength", rule.suppress.map(|length| length.to_string())),
+    ];
+    words.into_iter().filter_map(|(word, value)| Some(format!(" {word} {}", value?))).collect()
+}
+
 /// Reports rules of the machine, for a tool without rules.
 fn machine_rules(desired: &Desired, losses: &mut Losses) {
     if let Some(rule) = desired.rules.first() {

@@ -194,8 +194,8 @@ impl<'a> Stanza<'a> {
         }
         for (key, feature) in OFFLOADS {
             // ifupdown2 has the words in the other order: rx-offload.
-            let other = key.split('-').rev().collect::<Vec<_>>().join("-");
-            for key in [*key, other.as_str()] {
+            let other = key.strip_prefix("offload-").map(|what| format!("{what}-offload"));
+            for key in [Some(*key), other.as_deref()].into_iter().flatten() {
                 let Some(on) = fields.get(key).and_then(|node| boolean(node, key, diags)) else { continue };
                 link.features.extend(feature.iter().map(|feature| (*feature, on)));
             }

@@ -280,7 +280,10 @@ pub(in crate::format) static MEMBERS: Object = Object {
 pub(super) fn is_option(name: &str) -> bool {
     let known = |object: &Object| object.keys.iter().any(|key| key.is(name));
     let of_bond = || name.starts_with("bond-") && bond_option(name).is_some();
-    let of_bridge = || debian::BRIDGE.keys.iter().any(|key| key.is(&name.replace('-', "_")));
+    let of_bridge = || {
+        let name = name.replace('-', "_");
+        debian::BRIDGE.keys.iter().any(|key| key.is(&name))
+    };
     known(&IFACE) || known(&MEMBERS) || of_bond() || of_bridge()
 }
 
