@@ -24,3 +24,9 @@ if rust_found; then
   CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
   export CARGO_BUILD_TARGET
 fi
+
+built() { # builds netapply and prints where it is
+  cargo build --quiet --bin netapply &&
+    cargo metadata --no-deps --format-version 1 |
+    sed 's|.*"target_directory":"\([^"]*\)".*|\1/'"$CARGO_BUILD_TARGET"'/debug/netapply|'
+}
