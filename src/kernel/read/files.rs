@@ -80,11 +80,11 @@ pub(super) fn routing_tables(machine: &Machine) -> BTreeMap<String, i64> {
 /// Whether there is a machine id that survives a reboot. An initramfs has none, or a new one each time, and so has a
 /// live image, whose root is an overlay in memory; systemd mounts one from /run over a file that it cannot write.
 pub(super) fn machine_id_lasts(path: &Path) -> bool {
-    use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
+    use nix::sys::statfs::{FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
     // linux/magic.h; nix has no constant for it.
-    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
     let Ok(place) = statfs(path).map(|stat| stat.filesystem_type()) else { return false };
-    let in_memory = [TMPFS_MAGIC, OVERLAYFS_SUPER_MAGIC].contains(&place) || place.0 == RAMFS_MAGIC;
+    let in_memory = [TMPFS_MAGIC, OVERLAYFS_SUPER_MAGIC, RAMFS_MAGIC].contains(&place);
     let id = fs::read_to_string(path).unwrap_or_default();
     !in_memory && id.trim().len() == 32 && id.trim().bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -38,7 +38,8 @@ pub(in crate::kernel) const ROUTE_METRICS: &[(u16, &str)] = &[
     (15, "quickack"),
 ];
 
-/// linux/rtnetlink.h; missing from libc's list.
+/// linux/rtnetlink.h; missing from libc's list (RTA_VIA for musl).
+const RTA_VIA: u16 = 18;
 pub(in crate::kernel) const RTA_PREF: u16 = 20;
 pub(in crate::kernel) const RTA_EXPIRES: u16 = 23;
 const RTA_PAD: u16 = 24;
@@ -132,7 +133,7 @@ pub(in crate::kernel) fn any_route(payload: &[u8], names: &Names) -> Option<Rout
             libc::RTA_DST => route.to = prefix_of(family, ip(value), prefix)?,
             libc::RTA_OIF => route.link = number().and_then(|index| names.name(index)).map(str::to_owned),
             libc::RTA_GATEWAY => route.via = ip(value),
-            libc::RTA_VIA => route.via = via(value),
+            RTA_VIA => route.via = via(value),
             libc::RTA_PRIORITY => route.metric = number().unwrap_or(0),
             libc::RTA_TABLE => route.table = number().unwrap_or(route.table),
             libc::RTA_PREFSRC => route.source = ip(value),
@@ -169,12 +170,12 @@ fn hops(route: &mut RouteEntry, mut bytes: &[u8], names: &Names) {
         let length = usize::from(u16::from_ne_bytes([low, high]));
         let Some(given) = bytes.get(8..length) else { break };
         let given = Attributes::new(given);
-        let known = [libc::RTA_GATEWAY, libc::RTA_VIA, RTA_PAD];
+        let known = [libc::RTA_GATEWAY, RTA_VIA, RTA_PAD];
         given.iter().filter(|(kind, _)| !known.contains(kind)).for_each(|(kind, _)| note(route, kind));
         let index = field(bytes, 4, u32::from_ne_bytes);
         route.hops.push(NextHopEntry {
             link: index.and_then(|index| names.name(index)).map(str::to_owned),
-            via: given.ip(libc::RTA_GATEWAY).or_else(|| given.get(libc::RTA_VIA).and_then(via)),
+            via: given.ip(libc::RTA_GATEWAY).or_else(|| given.get(RTA_VIA).and_then(via)),
             on_link: u32::from(flags) & RTNH_F_ONLINK != 0,
             weight: u16::from(share) + 1,
         });
