@@ -59,6 +59,11 @@ impl<'a> Planner<'a> {
             for address in addresses {
                 self.push_for(link, Action::DeleteAddress(address));
             }
+            // Every link may have a route with one key (fe80::/64): what is the case for none is not looked for on a
+            // thousand.
+            if policy.accept != Some(false) && policy.default_route != Some(false) {
+                continue;
+            }
             let routes: Vec<RouteEntry> = self
                 .state
                 .routes_of(&link.name)

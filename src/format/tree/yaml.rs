@@ -119,7 +119,7 @@ impl Input for Characters<'_> {
         Some(next)
     }
 
-    #[inline]
+    #[inline(always)]
     fn skip(&mut self) {
         let width = match self.left.as_bytes() {
             [] => return,
@@ -138,7 +138,7 @@ impl Input for Characters<'_> {
         (0..count).for_each(|_| self.skip());
     }
 
-    #[inline]
+    #[inline(always)]
     fn peek(&self) -> char {
         match self.left.as_bytes() {
             [byte, ..] if byte.is_ascii() => char::from(*byte),
