@@ -87,6 +87,15 @@ pub(super) fn asks_on_every_nic(machine: &Machine) -> bool {
 
 /// Units that are started at boot: by a target's folder, or the kernel command line.
 fn started(machine: &Machine) -> Vec<String> {
+    let mut found = wanted(machine);
+    let cmdline = fs::read_to_string(machine.cmdline()).unwrap_or_default();
+    let words = cmdline.split_whitespace().filter_map(|word| word.strip_prefix("systemd.wants="));
+    found.extend(words.map(str::to_owned));
+    found
+}
+
+/// The units in the folders of targets, masked ones among them.
+pub fn wanted(machine: &Machine) -> Vec<String> {
     let mut found = Vec::new();
     for folder in UNITS {
         for name in names(machine, folder) {
@@ -95,8 +104,5 @@ fn started(machine: &Machine) -> Vec<String> {
             }
         }
     }
-    let cmdline = fs::read_to_string(machine.cmdline()).unwrap_or_default();
-    let words = cmdline.split_whitespace().filter_map(|word| word.strip_prefix("systemd.wants="));
-    found.extend(words.map(str::to_owned));
     found
 }

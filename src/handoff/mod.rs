@@ -20,7 +20,7 @@ use crate::model::{Desired, Dynamic, Kind};
 use crate::plan::Plan;
 use crate::resolve::{Resolved, ResolvedLink};
 use draft::PlanDraft;
-pub use image::Presence;
+pub use image::{Presence, wanted};
 pub use record::Record;
 pub use resolv_conf::{Access, End, ResolvConf, Resolvconf, Server};
 pub use surroundings::Surroundings;

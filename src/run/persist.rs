@@ -8,6 +8,7 @@ use super::convert::{converted, give, write_file};
 use super::{Exit, complain, print_raw};
 use crate::cli::Args;
 use crate::export::{File, Tool, is_ours};
+use crate::handoff::wanted;
 use crate::machine::Machine;
 use crate::page::printable;
 
@@ -139,14 +140,8 @@ fn is_enabled(machine: &Machine, unit: &str) -> bool {
     if fs::read_link(own.join(unit)).is_ok_and(|target| target == Path::new("/dev/null")) {
         return false;
     }
-    let wanted = |folder: PathBuf| {
-        let is_list = |path: &Path| path.extension().is_some_and(|end| end == "wants" || end == "requires");
-        below(&folder).iter().any(|path| is_list(path) && exists(&path.join(unit)))
-    };
     let service = unit.trim_end_matches(".service");
-    ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"]
-        .iter()
-        .any(|folder| wanted(machine.at(folder)))
+    wanted(machine).iter().any(|name| name == unit)
         || below(&machine.at("/etc/runlevels")).iter().any(|level| exists(&level.join(service)))
 }
 
