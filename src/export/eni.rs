@@ -14,8 +14,8 @@ use crate::format::eni::{OFFLOADS, PARAMETERS};
 use crate::format::value::BRIDGE_NAMES;
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{
-    Activation, Address, Desired, DesiredMac, DhcpOptions, Dynamic, Family, IfName, Kind, Link, NamePattern,
-    PortVlan, Route, RouteKind, Rule, hex,
+    Activation, Address, AddressGeneration, Desired, DesiredMac, DhcpOptions, Dynamic, Family, IfName, Kind,
+    Link, NamePattern, PortVlan, Route, RouteKind, Rule, hex,
 };
 
 /// The main table, by number: in a VRF a route without one goes to the VRF's.
@@ -87,6 +87,24 @@ impl Stanza {
             self.put(key, value);
         }
     }
+
+    /// A command `ip … add …` whose effect outlives the link, and would be there already at the next ifup.
+    fn put_with_undo(&mut self, command: &str) {
+        self.put("up", command);
+        self.put("post-down", format_args!("{} || true", command.replacen(" add ", " del ", 1)));
+    }
+
+    /// Whether the method has this option of ifupdown's own: it ignores those of others. `mtu` beside `inet6 static` is
+    /// IPv6's alone. Only `bond-…` and the like, which are for scripts, may have a dash for the underscore.
+    fn has(&self, key: &str) -> bool {
+        match (self.family, self.method) {
+            (Family::V4, "static" | "manual") => key == "mtu",
+            (Family::V6, "static") => matches!(key, "accept_ra" | "autoconf" | "privext"),
+            (Family::V6, "auto") => matches!(key, "accept_ra" | "privext"),
+            (Family::V6, "dhcp") => matches!(key, "accept_ra" | "autoconf"),
+            _ => false,
+        }
+    }
 }
 
 struct Writer<'a> {
@@ -131,19 +149,23 @@ impl<'a> Writer<'a> {
         if let Some(first) = stanzas.first_mut() {
             self.kind(link, first, losses);
             self.common(link, first, losses);
-            let forwarding = [("ip-forward", link.forwarding), ("ip6-forward", link.ipv6.forwarding)];
-            for (key, on) in forwarding {
-                first.put_some(key, on.map(|on| if on.value { "yes" } else { "no" }));
+            for (family, on) in [("ipv4", link.forwarding), ("ipv6", link.ipv6.forwarding)] {
+                let command = on.map(|on| sysctl(self.name(link), family, "forwarding", u32::from(on.value)));
+                first.put_some("pre-up", command);
             }
         }
         routes(link, self.vrf_table(link).is_some(), &mut stanzas, &self.called, losses);
         if let Some(first) = stanzas.first_mut() {
+            self.make_early(link, first, losses);
             for rule in &link.rules {
-                first.put("up", rule_command(rule, &self.called));
+                first.put_with_undo(&rule_command(rule, &self.called));
             }
         }
         lacking(link, &[Part::IgnoreCarrier, Part::Optional], losses);
-        let verb = if link.optional && link.activation == Activation::Up { "allow-hotplug" } else { "auto" };
+        // udev reports a NIC; what ifupdown makes is never reported before, and members are brought up before their bond.
+        let by_udev = link.kind == Kind::Physical && self.links.above(&link.id).next().is_none();
+        let waits_not = link.optional && link.activation == Activation::Up;
+        let verb = if waits_not && by_udev { "allow-hotplug" } else { "auto" };
         out.push('\n');
         if link.activation != Activation::Manual {
             let mut names: Vec<String> = match glob(link).filter(|_| self.globs.contains(&link.id)) {
@@ -208,17 +230,19 @@ impl<'a> Writer<'a> {
         for address in own(Family::V6) {
             stanzas.extend(self.address(link, address, losses));
         }
-        if stanzas.first().is_none_or(|first| first.name != name) && name != "lo" {
+        // The first is that of the link itself.
+        let has_options = |first: &Stanza| (link.mtu.is_none() && link.mac.is_none()) || first.has("mtu");
+        if stanzas.first().is_none_or(|first| first.name != name || !has_options(first)) && name != "lo" {
             stanzas.insert(0, Stanza::new(name, Family::V4, "manual"));
+        }
+        if stanzas.is_empty() {
+            stanzas.push(Stanza::new(name, Family::V4, "manual"));
         }
         ipv6(link, accept.filter(|accept| Some(*accept) != implied), name, &mut stanzas, losses);
         let known = ["metric", "host_name", "vendor_class", "lifetime", "client_id"];
         lacking_dhcp(link, if link.asks(Dynamic::Dhcp4) { &known } else { &[] }, losses);
         if let Some([_]) = link.dhcp4.client_id.as_deref() {
             losses.none(link, Part::Dhcp4, link.at, "DHCP client id of one byte");
-        }
-        if stanzas.is_empty() {
-            stanzas.push(Stanza::new(name, Family::V4, "manual"));
         }
         stanzas
     }
@@ -266,17 +290,7 @@ impl<'a> Writer<'a> {
             Kind::Physical => self.nic(link, out, losses),
             Kind::Bond => {
                 out.put("bond-slaves", members());
-                for (option, setting) in &link.settings.0 {
-                    let is_link = attribute::of(Kind::Bond, option).is_some_and(|row| row.form == Form::Link);
-                    let value = match &setting.value {
-                        OptionValue::Text(id) if is_link => self.called.of(id).to_owned(),
-                        OptionValue::Ips(ips) => {
-                            ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-                        }
-                        other => other.to_string(),
-                    };
-                    out.put(&format!("bond-{}", option.replace('_', "-")), value);
-                }
+                self.bond(link, out, losses);
             }
             Kind::Bridge => {
                 out.put("bridge-ports", members());
@@ -286,9 +300,11 @@ impl<'a> Writer<'a> {
                 let parent = link.parent.as_ref().map(|parent| self.called.of(&parent.value));
                 let id = link.settings.number("id");
                 let says_it = format!("{}.{}", parent.unwrap_or_default(), id.unwrap_or_default());
+                // By these ifupdown2 and ifupdown-ng order and make it; ifupdown itself makes what is called `bond0.7` only.
                 if self.name(link) != says_it {
                     out.put_some("vlan-raw-device", parent);
                     out.put_some("vlan-id", id);
+                    self.made(link, out, losses);
                 }
                 out.put_some("vlan-protocol", super::other_protocol(link).map(|protocol| &protocol.value));
             }
@@ -308,16 +324,7 @@ impl<'a> Writer<'a> {
         if let Some(parent) = parent.filter(|_| !has_dev) {
             let _ = write!(command, " link {parent}");
         }
-        let _ = write!(command, " type {}", link.kind.word());
-        for row in link.kind.attributes() {
-            let Some(setting) = link.settings.0.get(row.name) else { continue };
-            let words = row.ip_words(&setting.value);
-            if words.is_empty() {
-                let what = format!("{} option {}", link.kind.noun(), row.name);
-                losses.none(link, Part::Settings, setting.at, what);
-            }
-            words.iter().for_each(|word| command.extend([" ", word]));
-        }
+        let _ = write!(command, " type {}{}", link.kind.word(), options(link, |_| true, losses));
         if let Some(parent) = parent.filter(|_| has_dev) {
             let _ = write!(command, " dev {parent}");
         }
@@ -333,6 +340,28 @@ impl<'a> Writer<'a> {
             );
         }
         out.put("post-down", format!("ip link del dev {name} || true"));
+    }
+
+    /// The options of a bond: those that ifenslave sets, and with ip(8) the others, before it has members.
+    fn bond(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
+        for (option, setting) in link.settings.0.iter().filter(|(option, _)| IFENSLAVE.contains(option)) {
+            let is_link = attribute::of(Kind::Bond, option).is_some_and(|row| row.form == Form::Link);
+            let value = match &setting.value {
+                OptionValue::Text(id) if is_link => self.called.of(id).to_owned(),
+                OptionValue::Ips(ips) => ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                other => other.to_string(),
+            };
+            out.put(&format!("bond-{}", option.replace('_', "-")), value);
+        }
+        let others = options(link, |option| !IFENSLAVE.contains(&option), losses);
+        if !others.is_empty() {
+            // Some are for one mode only.
+            let mode = link.settings.word("mode").unwrap_or("balance-rr");
+            out.put(
+                "pre-up",
+                format_args!("ip link set dev {} type bond mode {mode}{others}", self.name(link)),
+            );
+        }
     }
 
     fn nic(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
@@ -365,18 +394,14 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// The options of a bridge that bridge-utils set, and those of its ports.
     fn bridge(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
-        let filters = filters(link);
-        for (option, setting) in &link.settings.0 {
-            let row = BRIDGE_NAMES.iter().find(|(_, known, _)| known == option);
-            // With VLAN filtering it would be that of the ports.
-            let Some((name, _, seconds)) = row.filter(|(name, ..)| !(filters && *name == "pvid")) else {
-                losses.none(link, Part::Settings, setting.at, format_args!("bridge option {option}"));
-                continue;
-            };
+        for (name, option, seconds) in BRIDGE_NAMES.iter().filter(|(name, ..)| BRIDGE_UTILS.contains(name)) {
+            let Some(setting) = link.settings.0.get(option) else { continue };
             let key = format!("bridge-{}", name.replace('_', "-"));
             match &setting.value {
-                OptionValue::Bool(on) => out.put(&key, if *on { "on" } else { "off" }),
+                // bridge-utils compare with this word.
+                OptionValue::Bool(on) => out.put(&key, if *on { "yes" } else { "no" }),
                 OptionValue::Number(number) if *seconds => out.put(&key, *number as f64 / 100.0),
                 other => out.put(&key, other),
             }
@@ -392,6 +417,26 @@ impl<'a> Writer<'a> {
         if let Some(first) = link.vlans.as_ref().and_then(|vlans| vlans.first()) {
             let what = "the VLANs of the bridge itself follow from those on it";
             losses.differs(link, Part::Vlans, first.at, what);
+        }
+    }
+
+    /// The scripts of ifenslave and bridge-utils make what is not there yet, but behind these commands, and they do not know
+    /// every option of a bridge.
+    fn make_early(&self, link: &Link, out: &mut Stanza, losses: &mut Losses) {
+        let (others, filtering) = match link.kind {
+            Kind::Bond => (String::new(), ""),
+            // They turn it on only of a bridge that they make.
+            Kind::Bridge => (
+                options(link, |option| !is_of_bridge_utils(option), losses),
+                if filters(link) { " vlan_filtering 1" } else { "" },
+            ),
+            _ => return,
+        };
+        if !others.is_empty() || out.options.contains("    pre-up ") {
+            let (name, kind) = (self.name(link), link.kind.word());
+            let command =
+                format!("    pre-up ip link add name {name} type {kind}{filtering}{others} || true\n");
+            out.options.insert_str(0, &command);
         }
     }
 
@@ -503,30 +548,111 @@ fn dhcp(options: &DhcpOptions, out: &mut Stanza) {
     out.put_some("client", id.map(|id| hex(id)));
 }
 
-/// IPv6 settings other than addresses, in the first IPv6 stanza.
-fn ipv6(link: &Link, accept: Option<bool>, name: &str, stanzas: &mut Vec<Stanza>, losses: &mut Losses) {
-    lacking_ipv6(link, &["accept_ra", "autoconf", "privacy", "forwarding"], losses);
+/// IPv6 settings other than addresses: options of an IPv6 stanza if its method has them, else commands.
+fn ipv6(link: &Link, accept: Option<bool>, name: &str, stanzas: &mut [Stanza], losses: &mut Losses) {
+    // The kernel wants a secret beforehand.
+    let generation = link.ipv6.generation.and_then(|generation| match generation.value {
+        AddressGeneration::Eui64 => Some(0),
+        AddressGeneration::None => Some(1),
+        AddressGeneration::Random => Some(3),
+        AddressGeneration::StableSecret => None,
+    });
+    let known = ["accept_ra", "autoconf", "privacy", "forwarding", "mtu", "generation"];
+    let known = if generation.is_some() { &known[..] } else { &known[..known.len() - 1] };
+    lacking_ipv6(link, known, losses);
     let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
-    let alone = six.filter(|_| link.ipv6.static_alone && link.ipv6.accept_ra.is_none());
-    let autoconf = link.ipv6.autoconf.map(|autoconf| autoconf.value).or(alone.map(|_| false));
-    let privacy = link.ipv6.privacy.map(|privacy| privacy.value);
+    let alone = six.filter(|_| leaves_advertisements(link)).filter(|_| link.ipv6.static_alone);
+    let mut autoconf = link.ipv6.autoconf.map(|autoconf| autoconf.value).or(alone.map(|_| false));
+    // The last address turns autoconf off once more.
+    let last = stanzas.iter().rposition(|stanza| stanza.family == Family::V6 && stanza.method == "static");
+    let at = last.or(stanzas.iter().position(|stanza| stanza.family == Family::V6));
     if let Some(address) = alone {
         let what = "the described IPv6 addresses are to be the only ones: autoconf is turned off";
         losses.differs(link, Part::Ipv6, address.at, what);
+    } else if let Some(address) = six.filter(|_| autoconf.is_none() && accept != Some(false)) {
+        autoconf = Some(true);
+        if leaves_advertisements(link) {
+            let what = "ifupdown turns autoconf off beside an IPv6 address: it is written as on";
+            losses.differs(link, Part::Ipv6, address.at, what);
+        }
     }
-    if accept.is_none() && autoconf.is_none() && privacy.is_none() {
-        return;
-    }
-    let at = stanzas.iter().position(|stanza| stanza.family == Family::V6).unwrap_or_else(|| {
-        stanzas.push(Stanza::new(name, Family::V6, "manual"));
-        stanzas.len() - 1
-    });
-    let Some(stanza) = stanzas.get_mut(at) else { return };
     // 2 accepts them on a machine that forwards packets, too.
-    stanza.put_some("accept-ra", accept.map(|on| if on { 2 } else { 0 }));
-    stanza.put_some("autoconf", autoconf.map(i32::from));
-    stanza.put_some("privext", privacy.map(|on| if on { 2 } else { 0 }));
+    let options = [
+        ("accept_ra", "accept_ra", accept.map(|on| if on { 2 } else { 0 })),
+        ("autoconf", "autoconf", autoconf.map(u32::from)),
+        ("privext", "use_tempaddr", link.ipv6.privacy.map(|on| if on.value { 2 } else { 0 })),
+        ("", "addr_gen_mode", generation),
+        ("", "mtu", link.ipv6.mtu.map(|mtu| mtu.value)),
+    ];
+    for (key, option, value) in options {
+        // The link-local address comes with the link; the method has its own values for the others.
+        let (at, verb) = match (option, at) {
+            ("addr_gen_mode", _) => (0, "pre-up"),
+            ("mtu", at) => (at.unwrap_or_default(), "up"),
+            (_, Some(at)) => (at, "up"),
+            (_, None) => (0, "pre-up"),
+        };
+        match (value, stanzas.get_mut(at)) {
+            (Some(value), Some(stanza)) if stanza.has(key) => stanza.put(key, value),
+            (Some(value), Some(stanza)) => stanza.put(verb, sysctl(name, "ipv6", option, value)),
+            _ => {}
+        }
+    }
 }
+
+/// Whether the description leaves it to the kernel if router advertisements are accepted.
+fn leaves_advertisements(link: &Link) -> bool {
+    link.ipv6.accept_ra.is_none() && !link.asks(Dynamic::RouterAdvertisements)
+}
+
+/// Writes a file of a link below /proc/sys/net. sysctl(8) takes a slash for a dot behind the first one.
+fn sysctl(name: &str, family: &str, option: &str, value: u32) -> String {
+    format!("sysctl -q -e -w net.{family}.conf.{}.{option}={value}", name.replace('.', "/"))
+}
+
+/// The options of a link for which `wanted` holds, as ip-link(8) has them behind its kind.
+fn options(link: &Link, wanted: impl Fn(&str) -> bool, losses: &mut Losses) -> String {
+    let mut out = String::new();
+    for row in link.kind.attributes().iter().filter(|row| wanted(row.name)) {
+        let Some(setting) = link.settings.0.get(row.name) else { continue };
+        let words = row.ip_words(&setting.value);
+        if words.is_empty() {
+            let what = format!("{} option {}", link.kind.noun(), row.name);
+            losses.none(link, Part::Settings, setting.at, what);
+        }
+        words.iter().for_each(|word| out.extend([" ", word]));
+    }
+    out
+}
+
+/// The options of bridges that the scripts of bridge-utils set, by the names that they have for them.
+const BRIDGE_UTILS: &[&str] = &["ageing", "bridgeprio", "fd", "hello", "maxage", "stp", "vlan_aware"];
+
+fn is_of_bridge_utils(option: &str) -> bool {
+    BRIDGE_NAMES.iter().any(|(name, known, _)| *known == option && BRIDGE_UTILS.contains(name))
+}
+
+/// The options of bonds that ifenslave's script for ifupdown sets.
+const IFENSLAVE: &[&str] = &[
+    "active_slave",
+    "ad_select",
+    "arp_interval",
+    "arp_ip_target",
+    "arp_validate",
+    "downdelay",
+    "fail_over_mac",
+    "lacp_rate",
+    "miimon",
+    "mode",
+    "num_grat_arp",
+    "packets_per_slave",
+    "primary",
+    "primary_reselect",
+    "tlb_dynamic_lb",
+    "updelay",
+    "use_carrier",
+    "xmit_hash_policy",
+];
 
 /// Routes: a default route as `gateway` if there is an address of its family, else with ip(8).
 fn routes(link: &Link, in_vrf: bool, stanzas: &mut [Stanza], called: &Called, losses: &mut Losses) {
@@ -534,7 +660,11 @@ fn routes(link: &Link, in_vrf: bool, stanzas: &mut [Stanza], called: &Called, lo
     for route in &link.routes {
         let family = route.family();
         let own = stanzas.iter_mut().find(|stanza| stanza.family == family && stanza.method == "static");
-        match (own, route.via.filter(|_| is_plain(route) && !in_vrf)) {
+        // Beside an IPv6 gateway ifupdown turns router advertisements off.
+        let is_gateway = is_plain(route)
+            && !in_vrf
+            && (family == Family::V4 || link.ipv6.static_alone || !leaves_advertisements(link));
+        match (own, route.via.filter(|_| is_gateway)) {
             (Some(stanza), Some(via)) if with_gateway.insert(family) => {
                 stanza.put("gateway", via);
                 stanza.put_some("metric", route.metric);
@@ -542,8 +672,10 @@ fn routes(link: &Link, in_vrf: bool, stanzas: &mut [Stanza], called: &Called, lo
             _ => {
                 let Some(command) = route_command(link, route, in_vrf, called, losses) else { continue };
                 let of_family = stanzas.iter().position(|stanza| stanza.family == family).unwrap_or_default();
-                if let Some(stanza) = stanzas.get_mut(of_family) {
-                    stanza.put("up", command);
+                let Some(stanza) = stanzas.get_mut(of_family) else { continue };
+                match route.kind.is_linkless() {
+                    true => stanza.put_with_undo(&command),
+                    false => stanza.put("up", command),
                 }
             }
         }

@@ -601,6 +601,25 @@ fn take_effect(link: &mut Link, what: What, at: Place, diags: &mut Vec<Diagnosti
                 }
             }
         }
+        What::Sysctl(key, value) => {
+            let on = Some(Located::new(value > 0, at));
+            match key {
+                "ipv4/forwarding" => link.forwarding = on,
+                "ipv6/forwarding" => link.ipv6.forwarding = on,
+                "ipv6/accept_ra" => link.ipv6.accept_ra = on,
+                "ipv6/autoconf" => link.ipv6.autoconf = on,
+                "ipv6/use_tempaddr" => link.ipv6.privacy = on,
+                "ipv6/mtu" => link.ipv6.mtu = Some(Located::new(value, at)),
+                _ => {
+                    let generation = match value {
+                        0 => AddressGeneration::Eui64,
+                        1 => AddressGeneration::None,
+                        _ => AddressGeneration::Random,
+                    };
+                    link.ipv6.generation = Some(Located::new(generation, at));
+                }
+            }
+        }
         What::Vlans { .. } | What::Rule(_) | What::Nothing => {}
     }
 }

@@ -48,6 +48,8 @@ pub(super) enum What {
         vlan: PortVlan,
         adds: bool,
     },
+    /// A file below /proc/sys/net of the link ([`SYSCTLS`]), and what is written to it.
+    Sysctl(&'static str, u32),
     /// `ip link set X up`: done anyway.
     Nothing,
 }
@@ -100,6 +102,7 @@ fn one(words: &[&str], tables: &Tables, at: Place) -> Option<Vec<Effect>> {
         "vconfig" => vconfig(arguments).map(alone),
         "ethtool" => nic::ethtool(arguments).map(alone),
         "modprobe" => modprobe(arguments),
+        "sysctl" => sysctl(arguments),
         // What they wait for is waited for anyway.
         "sleep" | "true" | ":" => Some(Vec::new()),
         _ => None,
@@ -120,6 +123,44 @@ fn modprobe(words: &[&str]) -> Option<Vec<Effect>> {
     };
     let dummies = if *module == "dummy" { count } else { 0 };
     (0..dummies).map(|number| make::of(&format!("dummy{number}"), Kind::Dummy)).collect()
+}
+
+/// What sysctl(8) may set of a link: family and name, the smallest and the largest value.
+const SYSCTLS: &[(&str, u32, u32)] = &[
+    ("ipv4/forwarding", 0, 1),
+    ("ipv6/accept_ra", 0, 2),
+    // 2 needs a secret.
+    ("ipv6/addr_gen_mode", 0, 1),
+    ("ipv6/addr_gen_mode", 3, 3),
+    ("ipv6/autoconf", 0, 1),
+    ("ipv6/forwarding", 0, 1),
+    ("ipv6/mtu", 1280, 65_535),
+    ("ipv6/use_tempaddr", 0, 2),
+];
+
+/// `sysctl [-q] [-e] [-w] net.FAMILY.conf.LINK.NAME=VALUE…`, sysctl(8): the first separator tells whether the others are dots
+/// or slashes, and what the other sign is in a link's name.
+fn sysctl(words: &[&str]) -> Option<Vec<Effect>> {
+    let mut effects = Vec::new();
+    for word in words {
+        if let Some(options) = word.strip_prefix('-') {
+            if options.is_empty() || !options.chars().all(|option| "eqw".contains(option)) {
+                return None;
+            }
+            continue;
+        }
+        let (key, value) = word.split_once('=')?;
+        let separator = key.chars().find(|sign| "./".contains(*sign))?;
+        let other = if separator == '.' { "/" } else { "." };
+        let (family, rest) = key.strip_prefix("net")?.strip_prefix(separator)?.split_once(separator)?;
+        let (link, name) = rest.strip_prefix("conf")?.strip_prefix(separator)?.split_once(separator)?;
+        let (link, name) = (link.replace(other, "."), format!("{family}/{name}"));
+        let value: u32 = value.parse().ok()?;
+        let fits = |(known, low, high): &&(&str, u32, u32)| *known == name && (*low..=*high).contains(&value);
+        let (known, ..) = SYSCTLS.iter().find(fits).filter(|_| link != "all" && link != "default")?;
+        effects.push(Effect { dev: Some(link), what: What::Sysctl(known, value) });
+    }
+    (!effects.is_empty()).then_some(effects)
 }
 
 /// `ifenslave BOND MEMBER…`, as glean writes it next to `bond-slaves none`.
@@ -580,6 +621,7 @@ mod tests {
                     let parameters = parameters.collect::<Vec<_>>().join(" ");
                     format!("tuned{dev} {:?} {parameters} {:?}", tuned.features, tuned.wake_on_lan)
                 }
+                What::Sysctl(key, value) => format!("{key} {value}{dev}"),
                 What::Nothing => format!("nothing{dev}"),
             }
         };
@@ -678,6 +720,13 @@ mod tests {
             ("ip rule add from 192.0.2.9 table 100", "rule from Some(\"192.0.2.9/32\") table 100"),
             ("ip rule add iif eth1 fwmark 0x1/0xf blackhole", "rule from None table 0"),
             ("ip link set dev eth1 promisc off", "promiscuous false dev eth1"),
+            ("sysctl -qw net.ipv6.conf.$IFACE.accept_ra=0", "ipv6/accept_ra 0 dev eth0"),
+            ("/sbin/sysctl net.ipv6.conf.eth0/7.mtu=1400", "ipv6/mtu 1400 dev eth0.7"),
+            ("sysctl -e -w net/ipv4/conf/eth0.7/forwarding=1", "ipv4/forwarding 1 dev eth0.7"),
+            (
+                "ip link set dev b0 type bond mode active-backup arp_missed_max 3 ns_ip6_target 2001:db8::1,2001:db8::2",
+                "options of bond dev b0 {\"missed_max\": Number(3), \"mode\": Text(\"active-backup\"), \"ns_ip6_target\": Ips([2001:db8::1, 2001:db8::2])}",
+            ),
         ] {
             assert_eq!(routes(command), Some(vec![expected.to_owned()]), "{command}");
         }
@@ -750,6 +799,11 @@ mod tests {
             "ethtool -s eth0 speed fast",
             "ethtool -i eth0",
             "ip link set eth0 address 01:00:5e:00:00:01",
+            "sysctl -p",
+            "sysctl -w net.ipv6.conf.all.forwarding=1",
+            "sysctl -w net.ipv6.conf.eth0.addr_gen_mode=2",
+            "sysctl -w net.ipv6.conf.eth0.disable_ipv6",
+            "sysctl -w net.ipv4.tcp_syncookies=1",
         ] {
             assert!(routes(command).is_none_or(|r| r.is_empty()), "{command}");
         }

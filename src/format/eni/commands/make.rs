@@ -55,7 +55,7 @@ impl Made {
     /// One option with its value, of any kind of link.
     fn option<'a>(&mut self, word: &'a str, words: &mut impl Iterator<Item = &'a str>) -> Option<()> {
         let called =
-            |row: &&Attribute| row.name == word || row.print == Print::As("local") && word == "local";
+            |row: &&Attribute| row.name == word || matches!(row.print, Print::As(printed) if printed == word);
         match word {
             "dev" => {
                 self.parent = Some(words.next()?.to_owned());
