@@ -42,7 +42,7 @@ codes! {
     TooLarge "too-large" Error "The file is larger or more deeply nested than any real description: over 10 MiB, 100,000 values (after YAML aliases are expanded), 20,000 values in one list or mapping, 10,000 links, 256 KiB of YAML in one value, or 100 levels. It is rejected so that it cannot exhaust the machine's memory.";
     TooMany "too-many" Note "There are too many messages to show them all. The rest are counted, and still decide the exit code.";
     DuplicateKey "duplicate-key" Warning "A mapping has the same key twice. Most programs silently use the last one, and so does netapply: the other value is lost. Remove one of them.";
-    NoLinks "no-links" Warning "The description has no links, so there is nothing to configure. This is how a drive is written for a machine without a network; more often, the program that wrote it had no data.";
+    NoLinks "no-links" Warning "The description has no links, so there is nothing to configure: not even rules, name servers or a host name. This is how a drive is written for a machine without a network; more often, the program that wrote it had no data.";
     NothingUsable "nothing-usable" Error "The description was read, but no link in it can be configured.";
 
     // Keys and values

@@ -27,7 +27,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use crate::diagnostic::{Code, Diagnostic, Severity, printable, worst};
-use crate::model::{Desired, Place};
+use crate::model::{Desired, Place, Resolver};
 use recognise::Format;
 use tree::{Duplicate, Node, Tree};
 
@@ -194,7 +194,7 @@ impl Reading {
         diags.retain(|d| d.code == Code::UnrenderedTemplate || !unrendered.contains(&d.at));
         let formats = || read.iter().filter_map(|(format, _)| *format);
         if desired.links.is_empty() && formats().any(|format| format != Format::Disabled) {
-            diags.extend(nothing(&diags));
+            diags.extend(nothing(&desired, &diags));
         }
         in_order(&mut diags);
         cut(&mut diags);
@@ -330,7 +330,7 @@ fn in_order(diags: &mut [Diagnostic]) {
 }
 
 /// The diagnostic for a description without a usable link; `diags` tells whether it had any.
-fn nothing(diags: &[Diagnostic]) -> Option<Diagnostic> {
+fn nothing(desired: &Desired, diags: &[Diagnostic]) -> Option<Diagnostic> {
     if diags.iter().any(|d| d.code == Code::NothingUsable) {
         return None;
     }
@@ -340,8 +340,14 @@ fn nothing(diags: &[Diagnostic]) -> Option<Diagnostic> {
             Place::NONE,
             "nothing in the description can be used: see the errors",
         ),
-        _ => Diagnostic::new(Code::NoLinks, Place::NONE, "the description has no link")
-            .hint("nothing will be configured; if that is not intended, check the program that wrote it"),
+        _ => {
+            let Desired { rules, resolver, host_name, .. } = desired;
+            let has_others = !rules.is_empty() || host_name.is_some() || *resolver != Resolver::default();
+            Diagnostic::new(Code::NoLinks, Place::NONE, "the description has no link").hint(match has_others {
+                true => "nothing will be configured: rules, name servers and a host name are set together with a link",
+                false => "nothing will be configured; if that is not intended, check the program that wrote it",
+            })
+        }
     })
 }
 

@@ -106,11 +106,17 @@ const DEVICE_TYPES: &[&str] = &[
     "nm-devices",
 ];
 
+/// netplan's keys beside those.
+const GLOBAL: [&str; 2] = ["renderer", "openvswitch"];
+
 /// Whether a top-level key is one of the formats', so that the file is one description.
 pub(super) fn is_top_level(key: &str) -> bool {
-    const OTHERS: [&str; 13] = [
+    const OTHERS: [&str; 16] = [
         "interfaces",
+        "capture",
         "routes",
+        "route-rules",
+        "ovs-db",
         "dns-resolver",
         "network",
         "network_info",
@@ -183,13 +189,13 @@ pub(super) fn tree(root: &Node) -> Option<(Format, &Node)> {
     }
     // The wrappers of cloud-init and netplan, and of vendor_data.json.
     let wrapper = ["network", "network_info", "network_data"].into_iter().find_map(|key| root.get(key));
-    // A file that only names the renderer, or contains nothing yet.
+    // A file that has settings for all of netplan only, or contains nothing yet.
     let is_shell = |network: &Node| match &network.value {
         Value::Null => true,
-        Value::Map(entries) => entries.iter().all(|e| e.key == "renderer"),
+        Value::Map(entries) => entries.iter().all(|e| GLOBAL.contains(&e.key.as_str())),
         _ => false,
     };
-    if root.get("network").is_some_and(is_shell) {
+    if root.get("network").is_some_and(is_shell) || (!entries.is_empty() && is_shell(root)) {
         return Some((Format::Netplan, root));
     }
     if let Some(inner) = wrapper.filter(|n| matches!(n.value, Value::Map(_))) {
@@ -215,7 +221,7 @@ pub(super) fn repeated(network: &Node) -> Option<&Entry> {
 
 /// Other programs have a version 2 at the top of their files, too: one of netplan's keys, or nearly one, is required.
 fn is_netplan(entries: &[Entry]) -> bool {
-    let known = || DEVICE_TYPES.iter().copied().chain(["renderer", "openvswitch"]);
+    let known = || DEVICE_TYPES.iter().copied().chain(GLOBAL);
     let is_other = |entry: &&Entry| entry.key != "version";
     let mut others = entries.iter().filter(is_other).take(100).peekable();
     others.peek().is_none()
@@ -282,6 +288,16 @@ mod tests {
             ("interfaces: []\n", Some(Format::Nmstate)),
             ("interfaces: [eth0]\n", None),
             ("routes: {config: []}\n", Some(Format::Nmstate)),
+            ("hostname: {config: box}\n", Some(Format::Nmstate)),
+            ("hostname: {running: box}\n", Some(Format::Nmstate)),
+            ("hostname: box\n", None),
+            ("route-rules: {config: []}\n", Some(Format::Nmstate)),
+            ("dns-resolver: {config: {}}\n", Some(Format::Nmstate)),
+            ("ovs-db: {external_ids: {}}\n", Some(Format::Nmstate)),
+            ("capture: {a: interfaces}\ndesired: {interfaces: []}\n", Some(Format::Nmstate)),
+            ("renderer: networkd\n", Some(Format::Netplan)),
+            ("renderer: networkd\ncolour: red\n", None),
+            ("network: {renderer: networkd, openvswitch: {}}\n", Some(Format::Netplan)),
             ("links: []\nnetworks: []\n", Some(Format::NetworkData)),
             ("{\"network_info\": {\"links\": []}}", Some(Format::NetworkData)),
             ("network:\n  version: 2\n", Some(Format::Netplan)),

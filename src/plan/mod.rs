@@ -33,6 +33,10 @@ pub use step::{
 /// below first, each with its members and brought up; then addresses; then routes, those without a gateway first; then
 /// rules; then what has to wait for carrier.
 pub fn plan(resolved: &Resolved, inventory: &Inventory) -> Plan {
+    // Nothing usable: `apply` does nothing.
+    if resolved.links.is_empty() {
+        return Plan::default();
+    }
     let mut planner = Planner::new(resolved, inventory);
     planner.bring_up_loopback();
     planner.rename_nics();

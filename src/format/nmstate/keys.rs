@@ -60,6 +60,8 @@ pub(super) static TOP: Object = Object {
             Unsupported,
             "policies are evaluated by nmstate alone: write the state that they give",
         ),
+        key("desired", Unsupported, "of a policy: write this state by itself"),
+        key("desiredState", Unsupported, "of a policy: write this state by itself"),
         key("ovs-db", Unsupported, OVS),
         key("ovn", Unsupported, OVS),
     ],

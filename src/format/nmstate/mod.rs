@@ -285,14 +285,20 @@ fn is_map(node: &Node) -> bool {
     matches!(&node.value, Value::Map(entries) if !entries.is_empty())
 }
 
-/// Whether a mapping is a state: by a list of interfaces with names, or by keys that only nmstate has.
+/// Whether a mapping is a state or a policy: by a list of interfaces with names, or by keys that only nmstate has.
 pub(super) fn is_state(root: &Node) -> bool {
     let interfaces = root.get("interfaces").is_some_and(|list| match &list.value {
         Value::List(items) => items.iter().all(|item| item.get("name").is_some()),
         _ => false,
     });
-    let config = |key: &str| root.get(key).is_some_and(|node| node.get("config").is_some());
-    interfaces || ["dns-resolver", "route-rules", "routes"].into_iter().any(config)
+    let within = |key: &str, inner: &str| root.get(key).is_some_and(|node| node.get(inner).is_some());
+    let is_policy = root.get("capture").is_some()
+        && ["desired", "desiredState"].iter().any(|key| root.get(key).is_some());
+    interfaces
+        || is_policy
+        || ["dns-resolver", "hostname", "route-rules", "routes"].iter().any(|key| within(key, "config"))
+        || within("hostname", "running")
+        || root.get("ovs-db").is_some()
 }
 
 #[cfg(test)]
