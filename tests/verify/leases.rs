@@ -338,6 +338,49 @@ fn a_dhcpv6_lease_is_applied_renewed_and_released() {
     });
 }
 
+/// A state of nmstate with these keys of eth0.
+fn state(keys: &str) -> &'static str {
+    let text = format!("interfaces: [{{name: eth0, type: ethernet, state: up, {keys}}}]\n");
+    std::fs::write("/run/nmstate.yaml", text).unwrap();
+    "/run/nmstate.yaml"
+}
+
+#[test]
+fn the_routes_of_a_lease_go_to_the_described_table() {
+    in_machine(async || {
+        let _server = server(600);
+        let path = state("ipv4: {enabled: true, dhcp: true, auto-route-table-id: 77, auto-route-metric: 7}");
+        exits(0, &format!("{APPLY} {path}"));
+        let route = &ip_json("-4 route show table 77")[0];
+        assert_eq!((&route["dst"], &route["gateway"]), (&"default".into(), &"192.0.2.1".into()), "{route}");
+        assert_eq!((&route["metric"], &route["protocol"]), (&7.into(), &"dhcp".into()), "{route}");
+        assert_eq!(ip_json("-4 route show default"), Value::Array(Vec::new()));
+        let plan = netapply(&format!("--dry-run --dhcp=own --json {path}"));
+        let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+        assert_eq!(plan["steps"], Value::Array(Vec::new()), "{plan}");
+    });
+}
+
+#[test]
+fn the_server_is_shown_the_described_identifier() {
+    in_machine(async || {
+        let _server = server6();
+        let mac = ip_json("link show dev eth0")[0]["address"].as_str().unwrap().to_owned();
+        for (duid, shown) in [
+            ("ll", format!("00:03:00:01:{mac}")),
+            ("00:02:00:00:ab:11:0c:7d", "00:02:00:00:ab:11:0c:7d".to_owned()),
+        ] {
+            let path =
+                state(&format!("ipv6: {{enabled: true, dhcp: true, autoconf: true, dhcp-duid: '{duid}'}}"));
+            exits(0, &format!("{APPLY} {path}"));
+            let leases = std::fs::read_to_string("/run/dnsmasq.leases").unwrap();
+            let lease = leases.lines().find(|line| line.contains(" 2001:db8::50 ")).expect("a lease");
+            assert!(lease.ends_with(&format!(" {shown}")), "{duid}: {leases}");
+            exits(0, "leases --release eth0");
+        }
+    });
+}
+
 #[test]
 fn a_leased_ipv6_address_in_use_is_declined() {
     in_machine(async || {
