@@ -51,10 +51,7 @@ pub fn of(
     leased: bool,
 ) -> Option<DhcpIdentity> {
     let mac = mac(link, resolved, inventory)?;
-    let duid = match &link.desired.dhcp4.duid6 {
-        Some(duid) if !duid.is_empty() => duid.clone(),
-        asked => duid(mac, uuid.filter(|_| asked.is_none())),
-    };
+    let duid = duid6(link, mac, uuid);
     let client_id = client_id(link, mac, uuid);
     Some(DhcpIdentity { client_id, duid, iaid: u32::from_be_bytes(iaid(&link.name)), leased })
 }
@@ -68,6 +65,14 @@ pub fn client_id(link: &ResolvedLink, mac: MacAddr, uuid: Option<&str>) -> Vec<u
         return [&[ETHERNET], mac.as_bytes()].concat();
     }
     [&[DUID][..], &iaid(&link.name), &duid(mac, uuid)].concat()
+}
+
+/// A link's identifier for DHCPv6: the described one, else the machine's.
+pub fn duid6(link: &ResolvedLink, mac: MacAddr, uuid: Option<&str>) -> Vec<u8> {
+    match &link.desired.dhcp4.duid6 {
+        Some(duid) if !duid.is_empty() => duid.clone(),
+        asked => duid(mac, uuid.filter(|_| asked.is_none())),
+    }
 }
 
 /// The machine's identifier: the same for all of its links.

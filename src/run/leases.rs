@@ -390,7 +390,7 @@ fn config6(link: &ResolvedLink, planned: &Planned, machine: &Machine, words: &Dh
     let dhcp4 = &link.desired.dhcp4;
     let own_name = || dhcp4.host_name.clone().or_else(|| machine.host_name());
     Some(Config6 {
-        duid: identity::duid(mac, uuid.as_deref()),
+        duid: identity::duid6(link, mac, uuid.as_deref()),
         iaid: identity::iaid(&link.name),
         host_name: dhcp4.send_host_name.then(own_name).flatten(),
         rapid_commit: words.rapid_commit,
