@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::AsRawFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -136,6 +136,8 @@ enum Command {
     Carrier(bool),
     Duplicate(Ipv6Addr),
     Release,
+    Removed,
+    OtherPrefixes,
 }
 
 /// The clients of all links.
@@ -231,6 +233,16 @@ impl Clients {
         self.of_link(link).for_each(|running| drop(running.commands.send(Command::Release)));
     }
 
+    /// The addresses of leases that were released are no longer on their links.
+    pub fn removed(&mut self) {
+        self.running.values().for_each(|running| drop(running.commands.send(Command::Removed)));
+    }
+
+    /// Routers advertise other prefixes on a link than before.
+    pub fn other_prefixes(&mut self, link: &str) {
+        self.of_link(link).for_each(|running| drop(running.commands.send(Command::OtherPrefixes)));
+    }
+
     /// The next event, however long that takes: the caller sets the bound. Cancel safe.
     pub async fn next(&mut self) -> News {
         match self.news.recv().await {
@@ -302,7 +314,7 @@ async fn serve(
             command = commands.recv() => match command {
                 Some(Command::Carrier(up)) => client.handle(now(), ClientEvent::Carrier(up), &mut random),
                 Some(Command::Release) => client.handle(now(), ClientEvent::Release, &mut random),
-                Some(Command::Duplicate(_)) => continue,
+                Some(Command::Duplicate(_) | Command::Removed | Command::OtherPrefixes) => continue,
                 None => return,
             },
             () = alarm.at(client.deadline()) => client.handle(now(), ClientEvent::Timer, &mut random),
@@ -367,6 +379,8 @@ async fn serve6(
                     Some(Command::Carrier(up)) => Event6::Carrier(up),
                     Some(Command::Duplicate(address)) => Event6::Duplicate(address),
                     Some(Command::Release) => Event6::Release,
+                    Some(Command::Removed) => Event6::Removed,
+                    Some(Command::OtherPrefixes) => Event6::OtherPrefixes,
                     None => return,
                 };
                 client.handle(now(), event, &mut random)
@@ -436,7 +450,7 @@ async fn solicit(
                     socket = opened.inspect_err(|error| failed(&told.link, error)).ok().flatten();
                     solicitor.handle(now(), RaEvent::Carrier(up), &mut random)
                 }
-                Some(Command::Release | Command::Duplicate(_)) => continue,
+                Some(_) => continue,
                 None => return,
             },
             () = alarm.at(solicitor.deadline()) => solicitor.handle(now(), RaEvent::Timer, &mut random),
@@ -489,10 +503,29 @@ fn udp_socket(link: &str, from: SocketAddr) -> io::Result<UdpSocket> {
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
     if from.is_ipv6() {
         setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+        without_groups(&fd);
     }
     setsockopt(&fd, sockopt::BindToDevice, &OsString::from(link))?;
     bind(fd.as_raw_fd(), &SockaddrStorage::from(from))?;
     Ok(UdpSocket::from(fd))
+}
+
+/// Servers answer a client alone (RFC 9915, section 16): what is sent to a group that the machine is in, such as all of the
+/// link's nodes, is not received. Kernels before Linux 4.20 cannot do that; the transaction id still has to match there.
+fn without_groups(socket: &impl AsRawFd) {
+    // linux/in6.h.
+    const IPV6_MULTICAST_ALL: i32 = 29;
+    let (off, length) = (0_i32, size_of::<i32>() as libc::socklen_t);
+    // SAFETY: the pointer is to an integer of the length given with it, which the kernel only reads.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IPV6,
+            IPV6_MULTICAST_ALL,
+            (&raw const off).cast(),
+            length,
+        )
+    };
 }
 
 /// Unpredictable random numbers.

@@ -81,6 +81,9 @@ pub struct Entry6 {
     /// It is asked for only where a router says so (the M and O flags of its advertisements).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub on_request: bool,
+    /// What comes without addresses is asked for even where no router says so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub information: bool,
     /// State of the client.
     pub state: String,
     /// The lease, if there is one.
@@ -190,7 +193,9 @@ impl LeaseEntry {
             () if !six.on_request || six.has_addresses() || says(|router| router.managed) => {
                 Some(Mode6::Addresses)
             }
-            () if six.lease.is_some() || says(|router| router.other) => Some(Mode6::Information),
+            () if six.lease.is_some() || six.information || says(|router| router.other) => {
+                Some(Mode6::Information)
+            }
             () => None,
         }
     }
@@ -243,6 +248,11 @@ impl LeaseEntry {
             ra.required && ra.state != "DOWN" && ra.routers.is_empty() && ra.unanswered < PATIENCE_ROUTERS
         });
         self.lacks(now) || may_come || solicited
+    }
+
+    /// The server has not been told yet that the DHCPv6 lease is released.
+    pub fn releases6(&self) -> bool {
+        self.dhcp6.as_ref().is_some_and(|six| six.state == "RELEASING")
     }
 
     /// Every lease of the link was released by hand.
@@ -446,6 +456,9 @@ mod tests {
         assert_eq!(mode(false, vec![slaac.clone(), router(false, true, net)]), Some(Mode6::Information));
         assert_eq!(mode(false, vec![slaac, router(true, true, net)]), Some(Mode6::Addresses));
         assert_eq!(mode(true, vec![]), Some(Mode6::Addresses), "the description asks for it");
+        let mut entry = advertised(false, vec![]);
+        entry.dhcp6.iter_mut().for_each(|six| six.information = true);
+        assert_eq!(entry.mode6(), Some(Mode6::Information), "whatever routers say");
     }
 
     #[test]

@@ -49,17 +49,20 @@ impl Exchange {
         exchange
     }
 
-    /// Each delay is twice the one before, by up to a tenth longer or shorter. `longer` has the first one not shorter, so
-    /// that all servers have their time.
+    /// Each delay is twice the one before; up to a tenth of the first delay, of the one before or of the longest is added
+    /// or taken away. `longer` has the first one longer than its base, so that all servers have their time.
     pub(super) fn sent(&mut self, now: Moment, pace: Pace, longer: bool, random: Random<'_>) {
-        let tenth = |base: Duration, random: Random<'_>| part(base / 5, random);
         let first = self.sent == 0;
         self.sent = self.sent.saturating_add(1);
-        let base = if first { pace.first } else { self.delay * 2 };
-        let base = if pace.longest > Duration::ZERO { base.min(pace.longest) } else { base };
+        let (base, tenth) = match first {
+            true => (pace.first, pace.first / 10),
+            false => (self.delay * 2, self.delay / 10),
+        };
+        let is_capped = pace.longest > Duration::ZERO && base > pace.longest;
+        let (base, tenth) = if is_capped { (pace.longest, pace.longest / 10) } else { (base, tenth) };
         self.delay = match first && longer {
-            true => base + part(base / 10, random).max(Duration::from_millis(1)),
-            false => base - base / 10 + tenth(base, random),
+            true => base + part(tenth, random).max(Duration::from_millis(1)),
+            false => base - tenth + part(tenth * 2, random),
         };
         self.next = now + self.delay;
         if pace.whole > Duration::ZERO {

@@ -162,4 +162,16 @@ mod tests {
         }
         assert_eq!(plausible("ffffffff-ffff-ffff-ffff-ffffffffffff"), None);
     }
+
+    #[test]
+    fn dhcpv6_sends_the_machine_s_identifier_or_the_described_one() {
+        let mac: MacAddr = "52:54:00:00:00:01".parse().unwrap();
+        let mut eth0 = link("eth0", Kind::Physical);
+        assert_eq!(duid6(&eth0, mac, Some(UUID))[..4], [0, 4, 0x0f, 0x1e]);
+        // "LL" of nmstate.
+        eth0.desired.dhcp4.duid6 = Some(Vec::new());
+        assert_eq!(duid6(&eth0, mac, Some(UUID)), [0, 3, 0, 1, 0x52, 0x54, 0, 0, 0, 1]);
+        eth0.desired.dhcp4.duid6 = Some(vec![0, 2, 0, 0, 0, 9, 1]);
+        assert_eq!(duid6(&eth0, mac, Some(UUID)), [0, 2, 0, 0, 0, 9, 1]);
+    }
 }

@@ -6,6 +6,18 @@
 //! files ([`entry`]), and becomes a part of what is described ([`facts`], pure) before anything is planned. [`identity`]
 //! (pure) is who a link is to a server. Changes no link, and does not decide which ones are asked on.
 
+/// Each requirement with its place in the RFCs is a test.
+#[cfg(test)]
+macro_rules! requirements {
+    ($($place:literal $words:literal $name:ident $body:block)*) => {
+        $(
+            #[doc = concat!($place, ": ", $words)]
+            #[test]
+            fn $name() $body
+        )*
+    };
+}
+
 pub mod ask;
 pub mod dhcp4;
 pub mod dhcp6;

@@ -81,7 +81,10 @@ impl Leasing {
             let mut entry = before.clone();
             // Each apply requests again.
             if known.is_released() && !self.entries.contains_key(name) {
-                let anew = |six: &Entry6| Entry6 { on_request: six.on_request, ..Entry6::default() };
+                let anew = |six: &Entry6| {
+                    let Entry6 { on_request, information, .. } = *six;
+                    Entry6 { on_request, information, ..Entry6::default() }
+                };
                 let (dhcp6, routers) = (known.dhcp6.as_ref().map(anew), known.routers.clone());
                 entry = LeaseEntry { only_dhcp6: known.only_dhcp6, dhcp6, routers, ..LeaseEntry::new(name) };
             }
@@ -92,7 +95,7 @@ impl Leasing {
             let config = config6(link, planned, machine, &self.words);
             entry.dhcp6 = known.dhcp6.as_ref().zip(config).map(|(known, config)| {
                 let there = entry.dhcp6.take().unwrap_or_default();
-                Entry6 { config, on_request: known.on_request, ..there }
+                Entry6 { config, on_request: known.on_request, information: known.information, ..there }
             });
             entry.routers = known.routers.as_ref().map(|known| {
                 let there = entry.routers.take().unwrap_or_default();
@@ -237,7 +240,8 @@ pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntr
         let entry = entries.get(link).filter(|_| inventory.link(link).is_some());
         entry.is_some_and(|entry| match what {
             Dynamic::Dhcp4 => !entry.only_dhcp6,
-            Dynamic::Dhcp6 => entry.mode6().is_some(),
+            // A client that still has to tell its server stays.
+            Dynamic::Dhcp6 => entry.mode6().is_some() || entry.releases6(),
             Dynamic::RouterAdvertisements => entry.routers.is_some(),
         })
     };

@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process::Stdio;
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::leases::{follow, keep, note};
 use super::lock::Turn;
@@ -149,6 +150,7 @@ impl<'a> Service<'a> {
                     adjusting = None;
                     if done {
                         failures = 0;
+                        self.clients.removed();
                         if std::mem::take(&mut self.other_terms) {
                             verifying = verified_again(self.machine);
                         }
@@ -161,6 +163,7 @@ impl<'a> Service<'a> {
                 news = self.clients.next() => {
                     let Some(entry) = self.entries.get_mut(&news.link) else { continue };
                     let (before, awaited) = (terms(entry), entry.is_awaited(ask::now()));
+                    let prefixes = prefixes(entry);
                     note(entry, &news);
                     keep(self.machine, entry);
                     self.other_terms |= before != terms(entry);
@@ -172,6 +175,9 @@ impl<'a> Service<'a> {
                         (due, retry, failures) = (true, None, 0);
                         // Routers may say that there is DHCPv6.
                         if matches!(news.heard, ClientHas::Routers(..)) {
+                            if !prefixes.is_empty() && prefixes != self::prefixes(entry) {
+                                self.clients.other_prefixes(&news.link);
+                            }
                             self.follow().await.map_err(cannot)?;
                         }
                         self.tell().await;
@@ -281,6 +287,16 @@ fn terms(entry: &LeaseEntry) -> (Option<Terms>, Option<Lease6>, Vec<Router>) {
     (entry.lease.as_ref().map(|lease| lease.terms.clone()), six.map(Lease6::without_times), routers.collect())
 }
 
+/// The prefixes that routers advertise on a link.
+fn prefixes(entry: &LeaseEntry) -> Vec<Ipv6Net> {
+    let routers = entry.routers.iter().flat_map(|ra| &ra.routers);
+    let mut prefixes: Vec<Ipv6Net> =
+        routers.flat_map(|router| router.prefixes.iter().map(|(net, ..)| *net)).collect();
+    prefixes.sort();
+    prefixes.dedup();
+    prefixes
+}
+
 async fn ended(child: &mut Option<Child>) {
     match child {
         Some(child) => drop(child.wait().await),
@@ -340,9 +356,27 @@ async fn release_here(machine: &Machine, links: &[String]) -> bool {
     let mut clients = Clients::default();
     follow(&mut clients, &entries, &inventory);
     links.iter().for_each(|link| clients.release(link));
-    let end = sleep(RELEASE_BOUND);
-    tokio::pin!(end);
-    while entries.values().any(|entry| !entry.is_released()) {
+    let mut end = pin!(sleep(RELEASE_BOUND));
+    let is_released = LeaseEntry::is_released;
+    if !follow_until(&mut clients, &mut entries, machine, end.as_mut(), is_released).await {
+        return false;
+    }
+    let adjusted = adjust(machine).await;
+    // A DHCPv6 server is told when the address has gone from the link.
+    clients.removed();
+    let is_told = |entry: &LeaseEntry| !entry.releases6();
+    follow_until(&mut clients, &mut entries, machine, end.as_mut(), is_told).await && adjusted
+}
+
+/// Writes what the clients learn, until all links are in that state. False if the end comes first.
+async fn follow_until(
+    clients: &mut Clients,
+    entries: &mut BTreeMap<String, LeaseEntry>,
+    machine: &Machine,
+    mut end: Pin<&mut Sleep>,
+    is_there: fn(&LeaseEntry) -> bool,
+) -> bool {
+    while !entries.values().all(is_there) {
         tokio::select! {
             news = clients.next() => {
                 let Some(entry) = entries.get_mut(&news.link) else { continue };
@@ -352,7 +386,7 @@ async fn release_here(machine: &Machine, links: &[String]) -> bool {
             () = &mut end => return false,
         }
     }
-    adjust(machine).await
+    true
 }
 
 /// `netapply leases --release`: by the service if it runs, else here.

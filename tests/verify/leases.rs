@@ -1,17 +1,19 @@
 //! Leases from a real server: busybox's udhcpd in a namespace next to the machine.
 
+use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::namespace::{ip, ip_json};
 use harness::wire::{Running, start};
+use netapply::lease::dhcp6::message::{AnswerKind, Granted, QueryKind, ServerQuestion};
 use netapply::lease::entry::{self, Entry6, LeaseEntry};
 use netapply::machine::Machine;
 use serde_json::Value;
 
 use crate::commands::{description, exits, netapply};
-use crate::wires::{in_machine, wire};
+use crate::wires::{in_machine, spawn_inside, wire};
 
 /// A server behind `port0` that leases only 192.0.2.50, for this many seconds.
 fn server(seconds: u32) -> Running {
@@ -114,6 +116,25 @@ fn a_link_that_the_run_itself_makes_or_renames_is_leased() {
         std::fs::write("/run/bridge.yaml", text).unwrap();
         exits(0, &format!("{APPLY} /run/bridge.yaml"));
         assert_eq!(of("br0"), "192.0.2.50");
+    });
+}
+
+/// One answers: the others have been asked by then, and none of them is waited for.
+#[test]
+fn sixteen_nics_are_asked_at_once() {
+    in_machine(async || {
+        let _server = server(600);
+        let mut yaml = String::from("network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true}\n");
+        for number in 1..16 {
+            wire(&format!("eth{number}"), "other", &format!("port{number}"));
+            yaml.push_str(&format!("    eth{number}: {{dhcp4: true, optional: true}}\n"));
+        }
+        std::fs::write("/run/net.yaml", yaml).unwrap();
+        exits(0, &format!("{APPLY} /run/net.yaml"));
+        let entries = entry::all(&Machine::default());
+        let asked = entries.values().filter(|entry| entry.lease.is_some() || entry.account.unanswered > 0);
+        assert_eq!((asked.count(), entries["eth0"].lease.is_some()), (16, true), "{entries:#?}");
+        assert_eq!(entries["eth0"].account.unanswered, 0);
     });
 }
 
@@ -329,12 +350,17 @@ fn a_dhcpv6_lease_is_applied_renewed_and_released() {
         }
         exits(0, "leases --release eth0");
         assert_eq!(addresses6(), Vec::<Value>::new());
-        until("the server knows", || {
-            std::fs::read_to_string("/run/dnsmasq.log").unwrap().contains("DHCPRELEASE")
-        });
+        let released = || std::fs::read_to_string("/run/dnsmasq.log").unwrap().matches("DHCPRELEASE").count();
+        until("the server knows", || released() > 0);
         // Each apply requests again.
         exits(0, &format!("{APPLY} {path}"));
         assert_eq!(addresses6().len(), 1);
+        let before = released();
+        let _service = renewing();
+        until("the lease is confirmed", || six().state == "BOUND");
+        exits(0, "leases --release eth0");
+        until("the service has told the server", || released() > before);
+        assert_eq!(addresses6(), Vec::<Value>::new(), "the address has gone first");
     });
 }
 
@@ -412,6 +438,42 @@ fn a_leased_ipv6_address_in_use_is_declined() {
 }
 
 /// A description for any network requests both families.
+/// Servers answer a client alone (RFC 9915, section 16): what one sends to all nodes of the link is not taken.
+#[test]
+fn a_dhcpv6_answer_to_everybody_is_not_taken() {
+    const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    in_machine(async || {
+        wire("eth0", "other", "port0");
+        let server = spawn_inside("other", || {
+            let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 547)).unwrap();
+            let index = nix::net::if_::if_nametoindex("port0").unwrap();
+            socket.join_multicast_v6(&Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2), index).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            let address = "2001:db8::7".parse().unwrap();
+            let (mut heard, mut buffer) = (Vec::new(), [0; 1500]);
+            while heard.last() != Some(&QueryKind::Request) {
+                let (length, from) = socket.recv_from(&mut buffer).unwrap();
+                let question = ServerQuestion::read(&buffer[..length]).unwrap();
+                heard.push(question.kind);
+                let to = match heard.len() {
+                    ..3 => SocketAddrV6::new(ALL_NODES, 546, 0, index).into(),
+                    _ => from,
+                };
+                let kind = match question.kind {
+                    QueryKind::Solicit => AnswerKind::Advertise,
+                    _ => AnswerKind::Reply,
+                };
+                let granted = Granted { address, preferred: 600, valid: 600 };
+                socket.send_to(&question.answer(kind, &[0, 3, 0, 1, 9], Ok(granted), &[]), to).unwrap();
+            }
+            heard
+        });
+        exits(0, &format!("{APPLY} {}", description("dhcp6: true")));
+        let solicited = [QueryKind::Solicit; 3];
+        assert_eq!(server.join().unwrap(), [&solicited[..], &[QueryKind::Request]].concat());
+    });
+}
+
 #[test]
 fn with_an_ipv4_lease_a_missing_dhcpv6_server_does_not_count() {
     in_machine(async || {

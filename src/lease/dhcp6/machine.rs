@@ -26,8 +26,15 @@ const RELEASE: Pace = pace(1, 0, 4, 0);
 const DECLINE: Pace = RELEASE;
 /// How long the first message waits at most after a link got its carrier.
 const MOST_DELAY: Duration = Duration::from_secs(1);
-/// A server that refuses must not set the pace.
+/// A server that refuses must not set the pace: each further refusal doubles the wait, up to 32 times this.
 const AFTER_REFUSAL: Duration = Duration::from_secs(10);
+/// A link sends 20 messages at once at most, and then one each second (section 14.1).
+const COST: Duration = Duration::from_secs(1);
+const CREDIT: Duration = Duration::from_secs(19);
+/// How long addresses that are released may take to go from the link before the server is told.
+const REMOVAL: Duration = Duration::from_secs(2);
+/// The least time between two exchanges that changes of the link's prefixes cause (section 18.2.12).
+const BETWEEN_CHECKS: Duration = Duration::from_secs(30);
 /// A server with this preference is chosen at once.
 const AT_ONCE: u8 = 255;
 /// An infinite lifetime, and a T1 or T2 of never.
@@ -159,6 +166,10 @@ pub enum Event6<'a> {
     Duplicate(Ipv6Addr),
     /// The lease should be released.
     Release,
+    /// The addresses of a lease that is being released are no longer on the link.
+    Removed,
+    /// Routers advertise other prefixes than before: the lease may not belong there any more.
+    OtherPrefixes,
 }
 
 /// What a client wants done.
@@ -197,7 +208,8 @@ enum State6 {
     /// With the best answer so far.
     Soliciting(Exchange, Option<Box<ServerAnswer>>),
     Requesting(Exchange, Box<ServerAnswer>),
-    Confirming(Exchange),
+    /// Whether a server has said that the addresses do not belong to the link.
+    Confirming(Exchange, bool),
     Bound,
     /// Asks for what comes without addresses.
     Informing(Exchange),
@@ -205,10 +217,36 @@ enum State6 {
     Informed,
     Renewing(Exchange),
     Rebinding(Exchange),
-    Declining(Exchange, Ipv6Addr, Vec<u8>),
+    Declining(Exchange, Vec<Ipv6Addr>, Vec<u8>),
     Releasing(Exchange, Vec<Ipv6Addr>, Vec<u8>),
     /// Given up: nothing more is asked.
     Released,
+}
+
+/// The longest delay between two messages, which servers may set (SOL_MAX_RT, INF_MAX_RT).
+#[derive(Copy, Clone, Debug)]
+struct LongestDelay {
+    value: Duration,
+    default: Duration,
+    /// What advertisements of this exchange say; zero where they differ.
+    advertised: Option<Duration>,
+}
+
+impl LongestDelay {
+    fn new(pace: Pace) -> LongestDelay {
+        LongestDelay { value: pace.longest, default: pace.longest, advertised: None }
+    }
+
+    /// Advertisements that differ leave the default (section 18.2.9).
+    fn take(&mut self, told: Option<u32>, kind: AnswerKind) {
+        let Some(told) = told.map(|seconds| Duration::from_secs(seconds.into())) else { return };
+        let others = self.advertised.filter(|_| kind == AnswerKind::Advertise);
+        let agrees = others.is_none_or(|others| others == told);
+        self.value = if agrees { told } else { self.default };
+        if kind == AnswerKind::Advertise {
+            self.advertised = Some(if agrees { told } else { Duration::ZERO });
+        }
+    }
 }
 
 /// A client of one link.
@@ -218,9 +256,16 @@ pub struct Client6 {
     state: State6,
     /// What is in force.
     lease: Option<Lease6>,
-    /// The longest delays of SOLICIT and INFORMATION-REQUEST, where a server has said so.
-    longest_delay: Duration,
-    longest_inform: Duration,
+    /// Of SOLICIT and INFORMATION-REQUEST.
+    longest_delay: LongestDelay,
+    longest_inform: LongestDelay,
+    /// The last server that did not grant what it had offered (empty: none), and how often servers have not.
+    avoided: Vec<u8>,
+    refusals: u32,
+    /// Each message costs a second: until when those sent so far are paid for.
+    paid_until: Moment,
+    /// When a change of the link's prefixes was last looked into.
+    checked: Option<Moment>,
     account: Account6,
 }
 
@@ -232,8 +277,12 @@ impl Client6 {
             state: State6::Down,
             lease: kept.filter(|lease| lease.is_in_force(now) && is_alike(lease)),
             config,
-            longest_delay: SOLICIT.longest,
-            longest_inform: INFORM.longest,
+            longest_delay: LongestDelay::new(SOLICIT),
+            longest_inform: LongestDelay::new(INFORM),
+            avoided: Vec::new(),
+            refusals: 0,
+            paid_until: now,
+            checked: None,
             account: Account6::default(),
         }
     }
@@ -255,13 +304,14 @@ impl Client6 {
             State6::Init { .. } => "INIT",
             State6::Soliciting(..) => "SOLICITING",
             State6::Requesting(..) => "REQUESTING",
-            State6::Confirming(_) => "CONFIRMING",
+            State6::Confirming(..) => "CONFIRMING",
             State6::Bound => "BOUND",
             State6::Informing(_) => "INFORMING",
             State6::Informed => "INFORMED",
             State6::Renewing(_) => "RENEWING",
             State6::Rebinding(_) => "REBINDING",
             State6::Declining(..) => "DECLINING",
+            State6::Releasing(exchange, ..) if exchange.sent == 0 => "RELEASING",
             State6::Releasing(..) | State6::Released => "RELEASED",
         }
     }
@@ -275,7 +325,7 @@ impl Client6 {
         match &self.state {
             State6::Soliciting(exchange, _)
             | State6::Requesting(exchange, _)
-            | State6::Confirming(exchange)
+            | State6::Confirming(exchange, _)
             | State6::Informing(exchange)
             | State6::Renewing(exchange)
             | State6::Rebinding(exchange)
@@ -319,23 +369,73 @@ impl Client6 {
             }
             Event6::Duplicate(address) => self.duplicate(now, address, random, &mut out),
             Event6::Release => self.release(now, random, &mut out),
+            Event6::Removed => {
+                if matches!(&self.state, State6::Releasing(exchange, ..) if exchange.sent == 0) {
+                    self.send(now, random, &mut out);
+                }
+            }
+            Event6::OtherPrefixes => self.other_prefixes(now, random),
         }
         out
     }
 
     fn up(&mut self, now: Moment, random: Random<'_>) {
-        self.account = Account6::default();
+        (self.account, self.avoided, self.refusals) = (Account6::default(), Vec::new(), 0);
         self.lease.take_if(|lease| !lease.is_in_force(now));
         let exchange = Exchange::delayed(now, MOST_DELAY, random);
-        self.state = match self.lease {
-            _ if self.config.stateless => State6::Informing(exchange),
-            Some(_) => State6::Confirming(exchange),
-            None => State6::Soliciting(exchange, None),
+        match self.lease {
+            _ if self.config.stateless => self.state = State6::Informing(exchange),
+            Some(_) => self.state = State6::Confirming(exchange, false),
+            None => self.solicit(exchange),
+        }
+    }
+
+    /// Looks for servers. No address may be in force (section 18).
+    fn solicit(&mut self, exchange: Exchange) {
+        (self.longest_delay.advertised, self.longest_inform.advertised) = (None, None);
+        self.state = State6::Soliciting(exchange, None);
+    }
+
+    /// The network may have been renumbered.
+    fn other_prefixes(&mut self, now: Moment, random: Random<'_>) {
+        if self.checked.is_some_and(|at| now < at + BETWEEN_CHECKS) {
+            return;
+        }
+        let exchange = Exchange::delayed(now, MOST_DELAY, random);
+        self.state = match self.state {
+            State6::Bound => State6::Confirming(exchange, false),
+            State6::Informed => State6::Informing(exchange),
+            _ => return,
+        };
+        self.checked = Some(now);
+    }
+
+    /// A server has not granted what was requested. Addresses that are in force are kept up later; without any, other
+    /// servers are looked for.
+    fn not_granted(&mut self, now: Moment, wait: Duration, random: Random<'_>) {
+        if let State6::Requesting(_, offer) = &self.state {
+            self.avoided.clone_from(&offer.server);
+        }
+        let mut later = Exchange::new(now, random);
+        later.next = now + RENEW.longest;
+        self.state = match self.lease.as_ref().map(|lease| lease.t2) {
+            None => State6::Init { at: now + wait },
+            Some(Some(t2)) if t2 <= millis(now) => State6::Rebinding(later),
+            Some(_) => State6::Renewing(later),
         };
     }
 
-    fn solicit(&mut self, now: Moment, random: Random<'_>) {
-        self.state = State6::Soliciting(Exchange::new(now, random), None);
+    /// The same, said by the server itself.
+    fn refused(&mut self, now: Moment, random: Random<'_>) {
+        let wait = AFTER_REFUSAL * (1 << self.refusals.min(5));
+        self.refusals += 1;
+        self.not_granted(now, wait, random);
+    }
+
+    /// Addresses that do not belong to the link, or that the server has withdrawn, are not used any more.
+    fn start_again(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
+        self.lose(LeaseEnd::Refused, out);
+        self.solicit(Exchange::new(now, random));
     }
 
     fn timer(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
@@ -346,13 +446,17 @@ impl Client6 {
         let t2 = self.lease.as_ref().and_then(|lease| lease.t2).map(Duration::from_millis);
         match self.state.clone() {
             State6::Down | State6::Released => return,
-            State6::Init { .. } => self.solicit(now, random),
+            State6::Init { .. } => self.solicit(Exchange::new(now, random)),
             State6::Soliciting(exchange, Some(best)) if exchange.sent > 0 => {
                 self.state = State6::Requesting(Exchange::new(now, random), best);
             }
-            State6::Requesting(exchange, _) if exchange.is_over(REQUEST, now) => self.solicit(now, random),
+            State6::Requesting(exchange, _) if exchange.is_over(REQUEST, now) => {
+                self.not_granted(now, Duration::ZERO, random);
+            }
+            // No server has said meanwhile that they belong to it.
+            State6::Confirming(_, true) => self.start_again(now, random, out),
             // Nobody answers: the addresses remain in use.
-            State6::Confirming(exchange) if exchange.is_over(CONFIRM, now) => {
+            State6::Confirming(exchange, _) if exchange.is_over(CONFIRM, now) => {
                 self.state = State6::Bound;
                 return self.timer(now, random, out);
             }
@@ -382,9 +486,9 @@ impl Client6 {
             self.lose(LeaseEnd::Expired, out);
             if matches!(
                 self.state,
-                State6::Bound | State6::Renewing(_) | State6::Rebinding(_) | State6::Confirming(_)
+                State6::Bound | State6::Renewing(_) | State6::Rebinding(_) | State6::Confirming(..)
             ) {
-                self.solicit(now, random);
+                self.solicit(Exchange::new(now, random));
             }
         } else if lease.addresses.len() < before {
             out.push(Output6::Bound(lease.clone()));
@@ -395,30 +499,30 @@ impl Client6 {
     fn go_on(&mut self, now: Moment, random: Random<'_>) {
         match self.lease {
             Some(_) => self.state = State6::Bound,
-            None => self.solicit(now, random),
+            None => self.solicit(Exchange::new(now, random)),
         }
     }
 
-    /// Sends the message of the current state, and schedules the next one.
+    /// Sends the message of the current state, and schedules the next one; later, if too many were sent.
     fn send(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
         let held = self.lease.as_ref().map(Lease6::ips).unwrap_or_default();
         let lease_server = self.lease.as_ref().map(|lease| lease.server.clone());
-        let solicit = Pace { longest: self.longest_delay, ..SOLICIT };
-        let inform = Pace { longest: self.longest_inform, ..INFORM };
+        let solicit = Pace { longest: self.longest_delay.value, ..SOLICIT };
+        let inform = Pace { longest: self.longest_inform.value, ..INFORM };
         let (kind, pace, addresses, server, exchange) = match &mut self.state {
             State6::Soliciting(exchange, _) => (QueryKind::Solicit, solicit, Vec::new(), None, exchange),
             State6::Requesting(exchange, offer) => {
                 let offered = offer.association.iter().flat_map(|ia| ia.addresses.iter().map(|a| a.address));
                 (QueryKind::Request, REQUEST, offered.collect(), Some(offer.server.clone()), exchange)
             }
-            State6::Confirming(exchange) => (QueryKind::Confirm, CONFIRM, held, None, exchange),
+            State6::Confirming(exchange, _) => (QueryKind::Confirm, CONFIRM, held, None, exchange),
             State6::Informing(exchange) => {
                 (QueryKind::InformationRequest, inform, Vec::new(), None, exchange)
             }
             State6::Renewing(exchange) => (QueryKind::Renew, RENEW, held, lease_server, exchange),
             State6::Rebinding(exchange) => (QueryKind::Rebind, REBIND, held, None, exchange),
-            State6::Declining(exchange, address, server) => {
-                (QueryKind::Decline, DECLINE, vec![*address], Some(server.clone()), exchange)
+            State6::Declining(exchange, addresses, server) => {
+                (QueryKind::Decline, DECLINE, addresses.clone(), Some(server.clone()), exchange)
             }
             State6::Releasing(exchange, addresses, server) => {
                 (QueryKind::Release, RELEASE, addresses.clone(), Some(server.clone()), exchange)
@@ -427,6 +531,11 @@ impl Client6 {
                 return;
             }
         };
+        if self.paid_until > now + CREDIT {
+            exchange.next = self.paid_until - CREDIT;
+            return;
+        }
+        self.paid_until = self.paid_until.max(now) + COST;
         // Time counts from the first message.
         if exchange.sent == 0 {
             exchange.began = now;
@@ -454,9 +563,8 @@ impl Client6 {
         if answer.id != exchange.id || answer.client != self.config.duid || exchange.sent == 0 {
             return;
         }
-        let delay = |told: Option<u32>, before| told.map_or(before, |s| Duration::from_secs(s.into()));
-        self.longest_delay = delay(answer.longest_delay, self.longest_delay);
-        self.longest_inform = delay(answer.longest_inform, self.longest_inform);
+        self.longest_delay.take(answer.longest_delay, answer.kind);
+        self.longest_inform.take(answer.longest_inform, answer.kind);
         match (self.state.clone(), answer.kind) {
             (State6::Soliciting(exchange, best), AnswerKind::Advertise) => {
                 self.advertised(now, answer, exchange, best, random, out);
@@ -469,13 +577,10 @@ impl Client6 {
             (State6::Requesting(_, offer), AnswerKind::Reply) if answer.server == offer.server => {
                 self.replied(now, &answer, random, out);
             }
-            (State6::Confirming(_), AnswerKind::Reply) => match answer.status {
+            // One server that knows the addresses is enough, whatever others say (section 18.2.10.3).
+            (State6::Confirming(exchange, _), AnswerKind::Reply) => match answer.status {
                 status::SUCCESS => self.state = State6::Bound,
-                status::NOT_ON_LINK => {
-                    self.lose(LeaseEnd::Refused, out);
-                    self.solicit(now, random);
-                    self.timer(now, random, out);
-                }
+                status::NOT_ON_LINK => self.state = State6::Confirming(exchange, true),
                 _ => {}
             },
             (State6::Renewing(_), AnswerKind::Reply)
@@ -494,7 +599,7 @@ impl Client6 {
     }
 
     /// Of several servers the one with the highest preference is chosen, of equals the first (RFC 9915, section
-    /// 18.2.9).
+    /// 18.2.9); one that has just refused only if no other answers.
     fn advertised(
         &mut self,
         now: Moment,
@@ -510,9 +615,10 @@ impl Client6 {
             return;
         }
         self.account.unanswered = 0;
-        let better = best.as_ref().is_none_or(|best| answer.preference > best.preference);
+        let rank = |answer: &ServerAnswer| (answer.server != self.avoided, answer.preference);
+        let better = best.as_ref().is_none_or(|best| rank(&answer) > rank(best));
         // After the first delay the first answer is accepted.
-        let at_once = answer.preference == AT_ONCE || exchange.sent > 1;
+        let at_once = rank(&answer) == (true, AT_ONCE) || exchange.sent > 1;
         let best = if better { Box::new(answer) } else { best.unwrap_or_else(|| Box::new(answer)) };
         if at_once {
             self.state = State6::Requesting(Exchange::new(now, random), best);
@@ -531,7 +637,7 @@ impl Client6 {
         match code {
             status::SUCCESS if answer.association.is_some() => {}
             // The server has lost its records: it may grant the same again.
-            status::NO_BINDING if !requesting => {
+            status::NO_BINDING if !requesting && self.lease.is_some() => {
                 let addresses = self.lease.iter().flat_map(|lease| &lease.addresses);
                 let again =
                     addresses.map(|a| super::message::Granted { address: a.address, preferred: 0, valid: 0 });
@@ -543,8 +649,7 @@ impl Client6 {
             }
             _ if requesting => {
                 self.remember(answer);
-                self.state = State6::Init { at: now + AFTER_REFUSAL };
-                return;
+                return self.refused(now, random);
             }
             // Another server may grant more; until T2, or until the end.
             _ => {
@@ -556,15 +661,15 @@ impl Client6 {
             self.remember(answer);
             // Every address is withdrawn.
             if association.addresses.iter().any(|granted| granted.valid == 0) && self.lease.is_some() {
-                self.lose(LeaseEnd::Refused, out);
-                self.solicit(now, random);
+                self.start_again(now, random, out);
                 self.timer(now, random, out);
             } else if requesting {
-                self.state = State6::Init { at: now + AFTER_REFUSAL };
+                self.refused(now, random);
             }
             return;
         };
         self.account = Account6 { duplicate: self.account.duplicate, ..Account6::default() };
+        (self.avoided, self.refusals) = (Vec::new(), 0);
         self.lease = Some(lease.clone());
         self.state = State6::Bound;
         out.push(Output6::Bound(lease));
@@ -594,8 +699,7 @@ impl Client6 {
             |seconds: u32| (seconds != INFINITE).then(|| millis(now + Duration::from_secs(seconds.into())));
         let known =
             |address: &LeasedAddress| association.addresses.iter().any(|a| a.address == address.address);
-        let earlier =
-            self.lease.iter().filter(|lease| lease.server == answer.server).flat_map(|l| &l.addresses);
+        let earlier = self.lease.iter().flat_map(|lease| &lease.addresses);
         let mut addresses: Vec<LeasedAddress> = earlier.filter(|address| !known(address)).cloned().collect();
         let granted: Vec<_> = association.addresses.iter().filter(|granted| granted.valid > 0).collect();
         addresses.extend(granted.iter().map(|granted| LeasedAddress {
@@ -614,8 +718,13 @@ impl Client6 {
             INFINITE => INFINITE,
             shortest => u32::try_from((u64::from(shortest) * n / of).max(1)).unwrap_or(INFINITE),
         };
-        let t1 = if association.t1 > 0 { association.t1 } else { fifths(1, 2) };
         let t2 = if association.t2 > 0 { association.t2 } else { fifths(4, 5) };
+        let t1 = match association.t1 {
+            0 if matches!(association.t2, 0 | INFINITE) => fifths(1, 2),
+            // Before the server's own T2.
+            0 => fifths(1, 2).min(t2 / 2),
+            t1 => t1,
+        };
         Some(Lease6 { addresses, t1: until(t1.min(t2)), t2: until(t2), ..Lease6::of(answer) })
     }
 
@@ -633,12 +742,17 @@ impl Client6 {
             true => self.lose(LeaseEnd::Refused, out),
             false => out.push(Output6::Bound(lease.clone())),
         }
-        if self.state != State6::Down {
-            self.state = State6::Declining(Exchange::new(now, random), address, server);
-            self.send(now, random, out);
-        }
+        let mut declined = match &self.state {
+            State6::Down => return,
+            State6::Declining(_, before, _) => before.clone(),
+            _ => Vec::new(),
+        };
+        declined.push(address);
+        self.state = State6::Declining(Exchange::new(now, random), declined, server);
+        self.send(now, random, out);
     }
 
+    /// An address is not used any more when the server is told so (section 18.2.7): it goes from the link first.
     fn release(&mut self, now: Moment, random: Random<'_>, out: &mut Vec<Output6>) {
         let Some(lease) = self.lease.take() else {
             self.state = State6::Released;
@@ -649,8 +763,9 @@ impl Client6 {
             self.state = State6::Released;
             return;
         }
-        self.state = State6::Releasing(Exchange::new(now, random), lease.ips(), lease.server);
-        self.send(now, random, out);
+        let mut exchange = Exchange::new(now, random);
+        exchange.next = now + REMOVAL;
+        self.state = State6::Releasing(exchange, lease.ips(), lease.server);
     }
 
     fn lose(&mut self, why: LeaseEnd, out: &mut Vec<Output6>) {

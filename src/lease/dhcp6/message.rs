@@ -237,26 +237,33 @@ impl ServerAnswer {
             refresh: None,
             delegated: Vec::new(),
         };
+        let mut seen = 0_u128;
         for option in options(field) {
-            answer.take(option?, iaid)?;
+            let (code, value) = option?;
+            // Of an option that may occur once the first one counts (RFC 9915, section 21); of those with greater numbers
+            // none is known.
+            let bit = 1_u128.checked_shl(code.into()).unwrap_or(0);
+            if seen & bit == 0 || [IA_NA, IA_PD, NTP].contains(&code) {
+                answer.take(code, value, iaid)?;
+            }
+            seen |= bit;
         }
         let is_duid = |duid: &Vec<u8>| (3..=LONGEST_DUID).contains(&duid.len());
         (is_duid(&answer.client) && is_duid(&answer.server)).then_some(answer)
     }
 
-    /// Of options that may occur once the first one counts.
-    fn take(&mut self, (option, value): (u16, &[u8]), iaid: [u8; 4]) -> Option<()> {
+    fn take(&mut self, option: u16, value: &[u8], iaid: [u8; 4]) -> Option<()> {
         match option {
-            CLIENT_ID if self.client.is_empty() => self.client = value.to_vec(),
-            SERVER_ID if self.server.is_empty() => self.server = value.to_vec(),
+            CLIENT_ID => self.client = value.to_vec(),
+            SERVER_ID => self.server = value.to_vec(),
             PREFERENCE => self.preference = *value.first()?,
             STATUS => self.status = code(value)?,
             RAPID_COMMIT => self.rapid = true,
             IA_NA if self.association.is_none() && value.starts_with(&iaid) => {
-                self.association = Some(association(value)?);
+                self.association = association(value)?;
             }
-            NAME_SERVERS if self.name_servers.is_empty() => self.name_servers.extend(addresses(value)),
-            SEARCH if self.search.is_empty() => self.search = names::read(value).unwrap_or_default(),
+            NAME_SERVERS => self.name_servers.extend(addresses(value)),
+            SEARCH => self.search = names::read(value).unwrap_or_default(),
             SNTP_SERVERS => self.add_time_servers(value),
             NTP => {
                 for (kind, value) in options(value).map_while(|option| option) {
@@ -283,9 +290,9 @@ impl ServerAnswer {
     }
 }
 
-/// An inconsistent association (T1 after T2, a preferred lifetime longer than the valid one) is treated as if its parts
-/// were absent (RFC 9915, sections 21.4 and 21.6).
-fn association(value: &[u8]) -> Option<Association> {
+/// Without addresses whose preferred lifetime is longer than the valid one; `Some(None)` if T1 is after T2, which makes the
+/// whole association as good as absent (RFC 9915, sections 21.4 and 21.6). `None` if an option does not fit.
+fn association(value: &[u8]) -> Option<Option<Association>> {
     let (head, field) = value.split_first_chunk::<12>()?;
     let (t1, t2) = (long(&head[4..])?, long(&head[8..])?);
     let mut association = Association { t1, t2, ..Association::default() };
@@ -311,10 +318,7 @@ fn association(value: &[u8]) -> Option<Association> {
             _ => {}
         }
     }
-    if t1 > t2 && t2 > 0 {
-        association.addresses.clear();
-    }
-    Some(association)
+    Some(Some(association).filter(|_| t1 <= t2 || t2 == 0))
 }
 
 /// Adds the prefixes of an association (RFC 9915, section 21.21) that are valid at all.
@@ -504,9 +508,14 @@ pub(super) mod tests {
 
     /// A server's message with both identifiers and these options.
     pub(in super::super) fn answer(kind: u8, id: u32, more: &[u8]) -> Vec<u8> {
+        answer_of(SERVER, kind, id, more)
+    }
+
+    /// The same of this server.
+    pub(in super::super) fn answer_of(server: &[u8], kind: u8, id: u32, more: &[u8]) -> Vec<u8> {
         let id = id.to_be_bytes();
-        [&[kind, id[1], id[2], id[3]], &option(CLIENT_ID, CLIENT)[..], &option(SERVER_ID, SERVER), more]
-            .concat()
+        let head = [kind, id[1], id[2], id[3]];
+        [&head, &option(CLIENT_ID, CLIENT)[..], &option(SERVER_ID, server), more].concat()
     }
 
     fn read(more: &[u8]) -> Option<ServerAnswer> {
@@ -549,8 +558,8 @@ pub(super) mod tests {
         let many: Vec<u8> =
             (1..100_u16).flat_map(|n| address(&format!("2001:db8::{n:x}"), 1, 1, &[])).collect();
         assert_eq!(addresses(&many), MOST_ADDRESSES);
-        let late = read(&ia(20, 10, &address("2001:db8::7", 1, 1, &[]))).unwrap().association.unwrap();
-        assert!(late.addresses.is_empty(), "T1 comes before T2");
+        let late = read(&ia(20, 10, &address("2001:db8::7", 1, 1, &[]))).unwrap();
+        assert_eq!(late.association, None, "T1 comes before T2");
     }
 
     #[test]

@@ -160,19 +160,24 @@ impl Advertisement {
             MTU => self.mtu = Some(long(option.get(4..)?)?).filter(|mtu| *mtu >= 1280),
             PREFIX if self.prefixes.len() < MOST => {
                 let net = net(option.get(16..32)?, option[2])?;
-                let (on_link, autonomous) = (option[3] & 0x80 != 0, option[3] & 0x40 != 0);
-                let valid = long(option.get(4..)?)?;
+                let (valid, preferred) = (long(option.get(4..)?)?, long(option.get(8..)?)?);
+                // Others give no address (RFC 4862, section 5.5.3).
+                let usable = net.prefix_len() == 64 && preferred <= valid;
+                let (on_link, autonomous) = (option[3] & 0x80 != 0, option[3] & 0x40 != 0 && usable);
                 if !net.addr().is_unicast_link_local() && !net.addr().is_multicast() {
                     self.prefixes.push(AdvertisedPrefix { net, on_link, autonomous, valid });
                 }
             }
-            ROUTE if self.routes.len() < MOST => {
+            // Of a preference that is reserved the whole option is ignored (RFC 4191, section 2.3).
+            ROUTE if self.routes.len() < MOST && option[3] & 0x18 != 0x10 => {
                 let lifetime = long(option.get(4..)?)?;
                 self.routes.push((net(option.get(8..)?, option[2])?, lifetime));
             }
             NAME_SERVERS => {
                 let lifetime = long(option.get(4..)?)?;
-                for chunk in option.get(8..)?.chunks_exact(16) {
+                // Whole addresses, or the option is invalid (RFC 8106, section 5.3.1).
+                let addresses = option.get(8..).filter(|addresses| addresses.len() % 16 == 0)?;
+                for chunk in addresses.chunks_exact(16) {
                     let address = Ipv6Addr::from(<[u8; 16]>::try_from(chunk).ok()?);
                     if is_server(&address) && self.name_servers.len() < MOST {
                         self.name_servers.push((address, lifetime));
@@ -224,13 +229,27 @@ pub(super) mod tests {
         option(NAME_SERVERS, &value)
     }
 
+    pub(in super::super) fn route(net: &str, preference: u8, lifetime: u32) -> Vec<u8> {
+        let net: Ipv6Net = net.parse().unwrap();
+        let head = [&[net.prefix_len(), preference], &lifetime.to_be_bytes()[..]].concat();
+        option(
+            ROUTE,
+            &[&head[..], &net.addr().octets()[..net.prefix_len().div_ceil(64) as usize * 8]].concat(),
+        )
+    }
+
     pub(in super::super) fn dnssl(lifetime: u32, names: &[u8]) -> Vec<u8> {
         option(SEARCH, &[&[0, 0], &lifetime.to_be_bytes()[..], names].concat())
     }
 
     pub(in super::super) fn prefix(net: &str, flags: u8, valid: u32) -> Vec<u8> {
+        prefix_for(net, flags, valid, valid)
+    }
+
+    pub(in super::super) fn prefix_for(net: &str, flags: u8, valid: u32, preferred: u32) -> Vec<u8> {
         let net: Ipv6Net = net.parse().unwrap();
-        let head = [&[net.prefix_len(), flags], &valid.to_be_bytes()[..], &[0, 0, 0, 60], &[0; 4]].concat();
+        let times = [valid.to_be_bytes(), preferred.to_be_bytes()].concat();
+        let head = [&[net.prefix_len(), flags], &times[..], &[0; 4]].concat();
         option(PREFIX, &[&head[..], &net.addr().octets()].concat())
     }
 
@@ -246,12 +265,11 @@ pub(super) mod tests {
 
     #[test]
     fn an_advertisement_is_read() {
-        let route = option(ROUTE, &[&[32, 8, 0, 0, 2, 88], &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0][..]].concat());
         let parts = [
             option(SOURCE_LINK_LAYER, &[2, 0, 0, 0, 0, 1]),
             option(MTU, &[0, 0, 0, 0, 5, 220]),
             prefix("2001:db8:1::/64", 0xc0, 3600),
-            route,
+            route("2001:db8::/32", 8, 600),
             rdnss(600, &["2001:db8::53", "fe80::53", "ff02::1"]),
             dnssl(601, b"\x07example\x03org\0\x01x\0"),
             // Of a type that nobody knows.
@@ -329,12 +347,5 @@ pub(super) mod tests {
         assert_eq!(read(&wrong.concat()), Some(empty));
         let many = rdnss(60, &["2001:db8::53"; 60]).repeat(4);
         assert_eq!(read(&many).unwrap().name_servers.len(), MOST);
-    }
-
-    #[test]
-    fn a_solicitation_says_where_to_answer() {
-        let mac: MacAddr = "02:00:00:00:00:07".parse().unwrap();
-        assert_eq!(solicitation(Some(mac)), [133, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 7]);
-        assert_eq!(solicitation(None).len(), 8);
     }
 }

@@ -178,17 +178,6 @@ impl Link {
     }
 }
 
-/// Each requirement with its place in the RFCs is a test.
-macro_rules! requirements {
-    ($($place:literal $words:literal $name:ident $body:block)*) => {
-        $(
-            #[doc = concat!($place, ": ", $words)]
-            #[test]
-            fn $name() $body
-        )*
-    };
-}
-
 requirements! {
     "RFC 2131, 4.4.1" "DISCOVER is broadcast from 0.0.0.0 with ciaddr 0"
     discover_is_broadcast {
