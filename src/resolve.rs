@@ -9,7 +9,7 @@ mod nic;
 mod tables;
 
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
@@ -42,6 +42,8 @@ pub struct Resolved {
     pub rules: Vec<Rule>,
     /// Name servers and search domains, including those given with links.
     pub resolver: Resolver,
+    /// Time servers of leases.
+    pub time_servers: Vec<IpAddr>,
 }
 
 impl Resolved {
@@ -215,7 +217,7 @@ pub fn resolve(desired: &Desired, inventory: &Inventory, missing: Missing) -> (R
             *named = name;
         }
     }
-    (Resolved { links, ambiguous, unmatched, rules, resolver }, diags)
+    (Resolved { links, ambiguous, unmatched, rules, resolver, time_servers: Vec::new() }, diags)
 }
 
 /// A link with only its names so far.

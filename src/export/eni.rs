@@ -557,7 +557,7 @@ fn ipv6(link: &Link, accept: Option<bool>, name: &str, stanzas: &mut [Stanza], l
         AddressGeneration::Random => Some(3),
         AddressGeneration::StableSecret => None,
     });
-    let known = ["accept_ra", "autoconf", "privacy", "forwarding", "mtu", "generation"];
+    let known = ["accept_ra", "autoconf", "privacy", "forwarding", "mtu", "information", "generation"];
     let known = if generation.is_some() { &known[..] } else { &known[..known.len() - 1] };
     lacking_ipv6(link, known, losses);
     let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
@@ -597,6 +597,12 @@ fn ipv6(link: &Link, accept: Option<bool>, name: &str, stanzas: &mut [Stanza], l
             (Some(value), Some(stanza)) => stanza.put(verb, sysctl(name, "ipv6", option, value)),
             _ => {}
         }
+    }
+    let auto = stanzas.iter_mut().find(|stanza| stanza.family == Family::V6 && stanza.method == "auto");
+    match (link.ipv6.information.filter(|on| on.value), auto) {
+        (Some(_), Some(stanza)) => stanza.put("dhcp", 1),
+        (Some(on), None) => losses.none(link, Part::Ipv6, on.at, "DHCPv6 without addresses"),
+        (None, _) => {}
     }
 }
 

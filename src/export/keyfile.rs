@@ -667,7 +667,7 @@ fn ipv4(link: &Link, priorities: &mut impl Iterator<Item = u32>, file: &mut Ini,
 }
 
 /// What netplan and networkd take of DHCP, and NetworkManager does not.
-const LACKS: &[&str] = &["use_mtu", "use_host_name", "use_domains"];
+const LACKS: &[&str] = &["use_mtu", "use_host_name", "use_time_servers", "use_domains"];
 /// What NetworkManager has of DHCPv6.
 const SIX: [&str; 5] = ["duid6", "host_name", "send_host_name", "use_name_servers", "use_routes"];
 

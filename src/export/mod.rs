@@ -278,6 +278,7 @@ fn lacking_ipv6(link: &Link, known: &[&str], losses: &mut Losses) {
         ("token", ipv6.token.map(|v| v.at), "IPv6 token"),
         ("ra_name_servers", ipv6.ra_name_servers.map(|v| v.at), "switch for advertised name servers"),
         ("ra_domains", ipv6.ra_domains.map(|v| v.at), "switch for advertised search domains"),
+        ("information", ipv6.information.map(|v| v.at), "DHCPv6 without addresses"),
         ("privacy", ipv6.privacy.map(|v| v.at), "IPv6 privacy extensions"),
         ("mtu", ipv6.mtu.map(|v| v.at), "MTU for IPv6 alone"),
         ("forwarding", ipv6.forwarding.map(|v| v.at), "switch for forwarding IPv6"),
@@ -321,6 +322,7 @@ const DHCP_OPTIONS: &[&str] = &[
     "use_mtu",
     "use_routes",
     "use_host_name",
+    "use_time_servers",
     "metric",
 ];
 
@@ -338,6 +340,7 @@ fn lacking_dhcp(link: &Link, known: &[&str], losses: &mut Losses) {
         ("use_mtu", !options.use_mtu, "switch for DHCP's MTU"),
         ("use_routes", !options.use_routes, "switch for DHCP's routes"),
         ("use_host_name", !options.use_host_name, "switch for DHCP's host name"),
+        ("use_time_servers", !options.use_time_servers, "switch for DHCP's time servers"),
         ("metric", options.metric.is_some(), "metric of DHCP's routes"),
         ("table", options.table.is_some(), "table of DHCP's routes"),
         ("duid6", options.duid6.is_some(), "identifier of DHCPv6"),

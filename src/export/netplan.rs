@@ -557,6 +557,7 @@ fn dhcp_overrides(options: &DhcpOptions) -> Map {
         ("use-domains", options.use_domains, false),
         ("use-hostname", options.use_host_name, true),
         ("use-mtu", options.use_mtu, true),
+        ("use-ntp", options.use_time_servers, true),
         ("use-routes", options.use_routes, true),
     ];
     for (key, on, _) in switches.into_iter().filter(|(_, on, usual)| on != usual) {
@@ -579,6 +580,9 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     if let Some(autoconf) = ipv6.autoconf.filter(|autoconf| accept != Some(true) || !autoconf.value) {
         let what = format!("switch for addresses from advertised prefixes (autoconf {})", autoconf.value);
         losses.none(link, Part::Ipv6, autoconf.at, what);
+    }
+    if let Some(information) = ipv6.information {
+        losses.none(link, Part::Ipv6, information.at, "DHCPv6 without addresses");
     }
     let six = link.addresses.iter().find(|address| address.net.addr().is_ipv6());
     if let Some(address) = six.filter(|_| ipv6.static_alone && accept.is_none()) {

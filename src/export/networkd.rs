@@ -683,6 +683,7 @@ fn dhcp(link: &Link, file: &mut Ini, losses: &mut Losses) {
         file.switch("UseDNS", options.use_name_servers);
         file.switch("UseDomains", options.use_domains);
         file.switch("UseHostname", options.use_host_name);
+        file.put_some("UseNTP", (!options.use_time_servers).then_some("no"));
     }
     if !link.asks(Dynamic::Dhcp4) {
         return;
@@ -699,6 +700,7 @@ fn dhcp(link: &Link, file: &mut Ini, losses: &mut Losses) {
     ] {
         file.switch(key, on);
     }
+    file.put_some("UseNTP", (!options.use_time_servers).then_some("no"));
     file.put_some("Hostname", options.host_name.as_ref());
     file.put_some("RouteMetric", options.metric);
     file.put_some("RouteTable", options.table);
@@ -714,10 +716,13 @@ fn alone(link: &Link) -> bool {
 fn advertisements(link: &Link, file: &mut Ini) {
     let autoconf = link.ipv6.autoconf.map(|autoconf| autoconf.value).or(alone(link).then_some(false));
     let names = [("UseDNS", link.ipv6.ra_name_servers), ("UseDomains", link.ipv6.ra_domains)];
-    if autoconf.is_none() && link.ipv6.token.is_none() && names.iter().all(|(_, on)| on.is_none()) {
+    let information = link.ipv6.information.filter(|on| on.value);
+    let has_none = names.iter().all(|(_, on)| on.is_none()) && information.is_none();
+    if autoconf.is_none() && link.ipv6.token.is_none() && has_none {
         return;
     }
     file.section("IPv6AcceptRA");
+    file.put_some("DHCPv6Client", information.map(|_| "always"));
     file.put_some("UseAutonomousPrefix", autoconf.map(yes));
     for (key, on) in names {
         file.put_some(key, on.map(|on| yes(on.value)));

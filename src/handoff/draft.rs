@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::image::Presence;
 use super::record::{RECORD, Record};
-use super::{APPLIED, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings};
+use super::{APPLIED, CHRONY, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings, TIMESYNCD};
 use crate::model::Place;
 use crate::plan::{Action, LinkChange, Manager, Plan, Service, Step, StepId};
 use crate::resolve::ResolvedLink;
@@ -227,6 +227,7 @@ impl<'a> PlanDraft<'a> {
     /// Which running services have to reread these paths.
     fn refreshed(&self, paths: &[String]) -> Vec<Service> {
         let Surroundings { networkd, network_manager, resolved, dhcpcd, connman, .. } = self.surroundings;
+        let Surroundings { timesyncd, chrony, chronyd, .. } = self.surroundings;
         let below = |folder: &str| paths.iter().any(|path| path.starts_with(folder));
         let mut services = Vec::new();
         if *network_manager == Presence::Running && below("/run/NetworkManager/conf.d/") {
@@ -242,7 +243,13 @@ impl<'a> PlanDraft<'a> {
         if *resolved == Presence::Running && below("/run/systemd/resolved.conf.d/") {
             services.push(Service::Resolved);
         }
-        let restarts = [(dhcpcd, DHCPCD, Service::Dhcpcd), (connman, CONNMAN, Service::Connman)];
+        let restarts = [
+            (dhcpcd, DHCPCD, Service::Dhcpcd),
+            (connman, CONNMAN, Service::Connman),
+            (timesyncd, TIMESYNCD, Service::Timesyncd),
+            (chrony, CHRONY, Service::Chrony),
+            (chronyd, CHRONY, Service::Chronyd),
+        ];
         for (presence, list, service) in restarts {
             if *presence == Presence::Running && paths.iter().any(|path| path == list) {
                 services.push(service);

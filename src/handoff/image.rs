@@ -47,6 +47,9 @@ const SERVICES: &[&str] = &[
     "wickedd.service",
     "cloud-init-local.service",
     "ironic-python-agent.service",
+    "systemd-timesyncd.service",
+    "chrony.service",
+    "chronyd.service",
     LEASE_SERVICE,
 ];
 

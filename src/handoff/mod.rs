@@ -1,4 +1,4 @@
-//! What the rest of the image must be told once the network is up: resolver, networkd, NetworkManager, cloud-init,
+//! What the rest of the image must be told once the network is up: resolver, time daemons, networkd, NetworkManager, cloud-init,
 //! dracut, and markers for the conditions of other units.
 //!
 //! [`Surroundings::observe`] looks at the image and decides nothing; [`add`] appends to the plan what has to be
@@ -14,6 +14,7 @@ pub(crate) mod resolv_conf;
 mod resolver;
 pub mod state;
 mod surroundings;
+mod time;
 
 use crate::machine::{Machine, is_host_name};
 use crate::model::{Desired, Dynamic, Kind};
@@ -35,6 +36,10 @@ const CLOUD_INIT_OFF: &str = "network: {config: disabled}\n";
 const DHCPCD: &str = "/run/netapply/dhcpcd.conf";
 /// The same for connman.
 const CONNMAN: &str = "/run/netapply/connman.conf";
+/// A drop-in of timesyncd.conf(5): its servers are asked beside those of the image's own files.
+const TIMESYNCD: &str = "/run/systemd/timesyncd.conf.d/50-netapply.conf";
+/// chrony's servers by DHCP, in the folder that its packages configure for them (`sourcedir`, chrony.conf(5)).
+const CHRONY: &str = "/run/chrony-dhcp/netapply.sources";
 /// Variables that ifup(8) and ifupdown2 read; a drop-in of networking.service makes it read this file.
 const IFUPDOWN: &str = "/run/netapply/ifupdown.env";
 
@@ -68,6 +73,7 @@ pub fn add(
         return draft.finish();
     }
     resolver::tell(&mut draft, resolved);
+    time::tell(&mut draft, resolved);
     for link in &resolved.links {
         links::tell(&mut draft, link);
     }

@@ -6,7 +6,7 @@ use super::files::{names, read};
 use super::image::{Presence, network_manager, services};
 use super::record::{RECORD, Record};
 use super::resolv_conf::{ResolvConf, Resolvconf};
-use super::{APPLIED, CONNMAN, DHCPCD, IFUPDOWN, MARKERS};
+use super::{APPLIED, CHRONY, CONNMAN, DHCPCD, IFUPDOWN, MARKERS, TIMESYNCD};
 use crate::machine::{Machine, is_host_name};
 
 /// The image, as far as the hand-off is concerned.
@@ -30,6 +30,12 @@ pub struct Surroundings {
     pub ifupdown: Presence,
     /// wicked.
     pub wicked: Presence,
+    /// systemd-timesyncd.
+    pub timesyncd: Presence,
+    /// chrony by Debian's unit.
+    pub chrony: Presence,
+    /// chrony by the unit of others.
+    pub chronyd: Presence,
     /// Described links that a running tool manages now: link and tool.
     pub managed: BTreeSet<(String, crate::plan::Manager)>,
     /// The image's own .network files, without netapply's, by name, and the folders of their drop-ins.
@@ -64,6 +70,8 @@ const FILES: &[&str] = &[
     "/etc/connman/main.conf",
     "/run/netapply/resolv.conf",
     "/run/systemd/resolved.conf.d/50-netapply.conf",
+    TIMESYNCD,
+    CHRONY,
     "/run/cloud-init/cloud.cfg",
     "/tmp/net.ifaces",
 ];
@@ -91,6 +99,8 @@ const OWN: &[&str] = &[
     IFUPDOWN,
     "/run/netapply/resolv.conf",
     "/run/systemd/resolved.conf.d/50-netapply.conf",
+    TIMESYNCD,
+    CHRONY,
 ];
 /// Where networkd reads .network files and networkd.conf.d (systemd.network(5)).
 const NETWORKD: &[&str] = &["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"];
@@ -120,6 +130,9 @@ impl Surroundings {
             dhcpcd: of("dhcpcd.service"),
             ifupdown: of("networking.service"),
             wicked: of("wicked.service").max(of("wickedd.service")),
+            timesyncd: of("systemd-timesyncd.service"),
+            chrony: of("chrony.service"),
+            chronyd: of("chronyd.service"),
             managed: BTreeSet::new(),
             network_files: network_files(machine),
             foreign: foreign(machine),

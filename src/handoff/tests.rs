@@ -999,3 +999,59 @@ fn a_name_that_is_a_pattern_or_an_option_gets_into_no_tools_file() {
         assert!(told.notes.iter().any(|n| n.starts_with(&note)), "{:?}", told.notes);
     }
 }
+
+#[test]
+fn time_servers_of_leases_are_told_to_the_daemon_that_sets_the_clock() {
+    let desired = Desired { links: vec![uplink_nic()], ..Desired::default() };
+    let told = |servers: &[&str], surroundings: &Surroundings| {
+        let (mut resolved, _) = resolve(&desired, &machine(), Missing::Report);
+        resolved.time_servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+        let mut plan = plan(&resolved, &machine());
+        let notes = add(&mut plan, &desired, &resolved, None, surroundings);
+        Told { plan, notes }
+    };
+    let servers = ["192.0.2.123", "2001:db8::123"];
+    let refreshed = |told: &Told| {
+        let services = told.actions().filter_map(|action| match action {
+            Action::Refresh(service) => Some(*service),
+            _ => None,
+        });
+        services.collect::<Vec<_>>()
+    };
+    for (surroundings, path, text, service) in [
+        (
+            Surroundings { timesyncd: Presence::Running, ..Surroundings::default() },
+            "/run/systemd/timesyncd.conf.d/50-netapply.conf",
+            "[Time]\nNTP=192.0.2.123 2001:db8::123\n",
+            Some(Service::Timesyncd),
+        ),
+        (
+            Surroundings { chrony: Presence::Running, ..Surroundings::default() },
+            "/run/chrony-dhcp/netapply.sources",
+            "server 192.0.2.123 iburst\nserver 2001:db8::123 iburst\n",
+            Some(Service::Chrony),
+        ),
+        (
+            Surroundings { chronyd: Presence::Enabled, ..Surroundings::default() },
+            "/run/chrony-dhcp/netapply.sources",
+            "server 192.0.2.123 iburst\nserver 2001:db8::123 iburst\n",
+            None,
+        ),
+    ] {
+        let first = told(&servers, &surroundings);
+        assert_eq!(first.content(path), format!("{MADE}{text}"));
+        assert_eq!(refreshed(&first), service.into_iter().collect::<Vec<_>>());
+        let after = first.after(&surroundings);
+        assert_eq!(told(&servers, &after).actions().count(), 0, "{path}");
+        // The lease has ended.
+        let last = told(&[], &after);
+        assert!(last.actions().any(|action| *action == Action::RemoveFile { path: path.to_owned() }));
+        assert_eq!(refreshed(&last), service.into_iter().collect::<Vec<_>>());
+    }
+    let is_of_time = |path: &&str| path.contains("timesyncd") || path.contains("chrony");
+    let absent = told(&servers, &Surroundings { timesyncd: Presence::Masked, ..Surroundings::default() });
+    assert!(!absent.paths().iter().any(is_of_time));
+    // The system that follows an initramfs may have either.
+    let initramfs = told(&servers, &Surroundings { initramfs: true, ..Surroundings::default() });
+    assert_eq!(initramfs.paths().iter().filter(|path| is_of_time(path)).count(), 2);
+}

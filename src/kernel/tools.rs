@@ -27,6 +27,9 @@ pub(super) async fn refresh(machine: &Machine, service: Service) -> Result<(), T
         Service::Resolved => restart(machine, "systemd-resolved.service").await,
         Service::Dhcpcd => restart(machine, "dhcpcd.service").await,
         Service::Connman => restart(machine, "connman.service").await,
+        Service::Timesyncd => restart(machine, "systemd-timesyncd.service").await,
+        Service::Chrony => restart(machine, "chrony.service").await,
+        Service::Chronyd => restart(machine, "chronyd.service").await,
         Service::NetworkManager => {
             // Configuration, then what it writes for the resolver (NM_MANAGER_RELOAD_FLAG_CONF and _DNS_FULL).
             let arguments = [Argument::Number(1 | 4)];

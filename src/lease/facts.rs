@@ -16,6 +16,9 @@ use crate::resolve::{Leased, Resolved, ResolvedLink};
 /// that of two default routes the first link's is used.
 const METRIC: u32 = 100;
 
+/// How many time servers are used.
+const MOST_TIME_SERVERS: usize = 8;
+
 /// Whether router advertisements are read on a link: the description leaves it to them or takes them beside other things,
 /// or DHCPv6 needs them for its routes.
 pub fn hears_routers(link: &ResolvedLink) -> bool {
@@ -46,6 +49,7 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now
             });
         }
     }
+    let mut times = Vec::new();
     for link in &mut resolved.links {
         let Some(entry) = entries.get(&link.name) else { continue };
         let advertised = place(link, Dynamic::RouterAdvertisements);
@@ -68,6 +72,9 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now
         if let Some(lease) = six.in_force(now) {
             let resolver = add6(link, lease, at, now);
             resolved.resolver.merge(&resolver);
+            if link.desired.dhcp4.use_time_servers {
+                times.extend(lease.time_servers.iter().copied().map(IpAddr::V6));
+            }
         }
     }
     let asking = resolved.links.iter_mut().filter(|link| link.desired.asks(Dynamic::Dhcp4));
@@ -83,8 +90,14 @@ pub fn join(resolved: &mut Resolved, entries: &BTreeMap<String, LeaseEntry>, now
         if let Some(lease) = lease {
             let resolver = add(link, lease, metric, at, now);
             resolved.resolver.merge(&resolver);
+            if link.desired.dhcp4.use_time_servers {
+                times.extend(lease.terms.time_servers.iter().copied().map(IpAddr::V4));
+            }
         }
     }
+    let is_first = |(number, server): &(usize, &IpAddr)| !times[..*number].contains(server);
+    let different = times.iter().enumerate().filter(is_first).map(|(_, server)| *server);
+    resolved.time_servers = different.take(MOST_TIME_SERVERS).collect();
 }
 
 /// The host name of the first lease that has one.
@@ -383,5 +396,32 @@ mod tests {
         assert_eq!(of(&desired), (Some(7), 0, 0, false, false));
         desired.links[0].dhcp4.use_routes = false;
         assert_eq!(of(&desired).0, None);
+    }
+
+    #[test]
+    fn time_servers_of_both_families_are_taken_once() {
+        let (mut desired, inventory) = machine();
+        let mut entry = bound();
+        let four = ["192.0.2.123", "192.0.2.124", "192.0.2.123"].map(|ip| ip.parse().unwrap());
+        entry.lease.as_mut().unwrap().terms.time_servers = four.to_vec();
+        let six = Lease6 {
+            server: vec![0, 3, 0, 1],
+            addresses: Vec::new(),
+            t1: None,
+            t2: None,
+            name_servers: Vec::new(),
+            search: Vec::new(),
+            time_servers: vec!["2001:db8::123".parse().unwrap()],
+            delegated: Vec::new(),
+        };
+        entry.dhcp6 = Some(Entry6 { on_request: true, lease: Some(six), ..Entry6::default() });
+        let of = |desired: &Desired| {
+            let mut resolved = resolve(desired, &inventory, Missing::Report).0;
+            join(&mut resolved, &[("eth0".to_owned(), entry.clone())].into(), NOW);
+            resolved.time_servers.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&desired), ["2001:db8::123", "192.0.2.123", "192.0.2.124"]);
+        desired.links[0].dhcp4.use_time_servers = false;
+        assert_eq!(of(&desired), [""; 0]);
     }
 }

@@ -284,6 +284,8 @@ pub struct DhcpOptions {
     pub use_routes: bool,
     /// Use the host name.
     pub use_host_name: bool,
+    /// Use time servers.
+    pub use_time_servers: bool,
     /// Metric of the lease's routes.
     pub metric: Option<u32>,
     /// Their routing table, if not the main one.
@@ -309,6 +311,7 @@ impl Default for DhcpOptions {
             use_mtu: true,
             use_routes: true,
             use_host_name: true,
+            use_time_servers: true,
             metric: None,
             table: None,
             vendor_class: None,
@@ -370,6 +373,8 @@ pub struct Ipv6 {
     pub ra_name_servers: Option<Located<bool>>,
     /// Take search domains from router advertisements; unset takes them.
     pub ra_domains: Option<Located<bool>>,
+    /// Ask DHCPv6 for what comes without addresses, whether routers say that there is some or not.
+    pub information: Option<Located<bool>>,
     /// Forward packets that come in by it.
     pub forwarding: Option<Located<bool>>,
     /// MTU for IPv6 alone, bytes.

@@ -273,6 +273,12 @@ pub enum Service {
     Dhcpcd,
     /// connman restarts, for the same reason.
     Connman,
+    /// systemd-timesyncd restarts: it reads its servers only then.
+    Timesyncd,
+    /// chrony restarts, for the same reason: Debian's unit.
+    Chrony,
+    /// The unit of others.
+    Chronyd,
 }
 
 impl Service {
@@ -285,6 +291,9 @@ impl Service {
             Service::Resolved => "systemctl try-restart systemd-resolved.service",
             Service::Dhcpcd => "systemctl try-restart dhcpcd.service",
             Service::Connman => "systemctl try-restart connman.service",
+            Service::Timesyncd => "systemctl try-restart systemd-timesyncd.service",
+            Service::Chrony => "systemctl try-restart chrony.service",
+            Service::Chronyd => "systemctl try-restart chronyd.service",
         }
     }
 }

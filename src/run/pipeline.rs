@@ -255,7 +255,8 @@ fn choose(entries: &mut BTreeMap<String, LeaseEntry>, resolved: &Resolved, who: 
             let (asks, hears) = (link.desired.asks(Dynamic::Dhcp6), facts::hears_routers(link));
             entry.dhcp6 = (asks || hears).then(|| {
                 let known = entry.dhcp6.take().unwrap_or_default();
-                Entry6 { on_request: !asks, ..known }
+                let information = link.desired.ipv6.information.is_some_and(|on| on.value);
+                Entry6 { on_request: !asks, information, ..known }
             });
             entry.routers = hears.then(|| {
                 let required = link.desired.asks(Dynamic::RouterAdvertisements);

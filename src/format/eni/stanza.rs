@@ -227,6 +227,10 @@ impl<'a> Stanza<'a> {
             link.ipv6.autoconf = level(key, diags).or(link.ipv6.autoconf);
         }
         link.ipv6.privacy = level("privext", diags).or(link.ipv6.privacy);
+        if self.family == Some(Family::V6) {
+            let asks = level("dhcp", diags).filter(|asks| asks.value);
+            link.ipv6.information = asks.or(link.ipv6.information);
+        }
     }
 
     /// ifupdown refuses a repeated option, the others use the last one.

@@ -136,7 +136,7 @@ pub(in crate::format) static IFACE: Object = Object {
         key("accept-ra", Applied, "accept router advertisements: 0, 1 or 2"),
         key("autoconf", Applied, "take addresses from the prefixes that routers advertise: 0 or 1"),
         key("privext", Applied, "prefer temporary addresses: 0, 1 or 2"),
-        key("dhcp", LeftToOthers, "DHCPv6 for what router advertisements do not say"),
+        key("dhcp", Applied, "of inet6 auto: 1 asks DHCPv6 for what router advertisements do not say"),
         key("dad-attempts", NoEffect, "netapply waits for duplicate address detection, within its own bound"),
         key("dad-interval", NoEffect, "netapply waits for duplicate address detection, within its own bound"),
         key("ipv6-accept-ra", Applied, "as accept-ra"),

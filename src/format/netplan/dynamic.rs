@@ -19,7 +19,7 @@ const SWITCHES: &[(&str, bool)] = &[
 ];
 
 /// Overrides that apply to DHCPv6.
-const OF_DHCP6: &[&str] = &["hostname", "send-hostname", "use-dns", "use-domains"];
+const OF_DHCP6: &[&str] = &["hostname", "send-hostname", "use-dns", "use-domains", "use-ntp"];
 
 /// `dhcp4`, `dhcp6` and related keys. The table of keys says which overrides are left to others.
 pub(super) fn read(link: &mut Link, fields: &Fields<'_>, renderer: Renderer, diags: &mut Vec<Diagnostic>) {
@@ -96,12 +96,13 @@ fn overrides<'a>(
 
 /// Reads the values of overrides; wrong ones have been reported.
 fn apply(fields: &Fields<'_>, dhcp4: &mut DhcpOptions, diags: &mut Vec<Diagnostic>) {
-    let switches: [(&str, &mut bool); 6] = [
+    let switches: [(&str, &mut bool); 7] = [
         ("send-hostname", &mut dhcp4.send_host_name),
         ("use-dns", &mut dhcp4.use_name_servers),
         ("use-domains", &mut dhcp4.use_domains),
         ("use-hostname", &mut dhcp4.use_host_name),
         ("use-mtu", &mut dhcp4.use_mtu),
+        ("use-ntp", &mut dhcp4.use_time_servers),
         ("use-routes", &mut dhcp4.use_routes),
     ];
     for (key, switch) in switches {

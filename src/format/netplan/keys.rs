@@ -264,11 +264,7 @@ pub(super) static DHCP_OVERRIDES: Object = Object {
         key("use-domains", Applied, "take search domains"),
         key("use-hostname", Applied, "take the host's name"),
         key("use-mtu", Applied, "take the MTU"),
-        key(
-            "use-ntp",
-            LeftToOthers,
-            "netapply leases lists time servers; they are not configured in any daemon",
-        ),
+        key("use-ntp", Applied, "take time servers, for systemd-timesyncd or chrony"),
         key("use-routes", Applied, "take routes"),
     ],
 };
@@ -278,7 +274,7 @@ pub(super) static RA_OVERRIDES: Object = Object {
     keys: &[
         key(
             "table",
-            LeftToOthers,
+            NoEffect,
             "the kernel puts the routes into the main table, or into that of the link's VRF",
         ),
         key("use-dns", Applied, "take name servers"),

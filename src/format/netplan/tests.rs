@@ -274,7 +274,7 @@ fn activation_and_dhcp() {
     assert_eq!(link.dhcp4, DhcpOptions { use_domains: false, ..DhcpOptions::default() }, "as networkd");
     let (link, diags) = nic(
         "dhcp4: true, dhcp-identifier: DUID, dhcp4-overrides: {use-dns: no, use-mtu: off, use-routes: false, \
-         use-domains: yes, use-hostname: no, send-hostname: no, hostname: n1, route-metric: 50}",
+         use-domains: yes, use-hostname: no, use-ntp: no, send-hostname: no, hostname: n1, route-metric: 50}",
     );
     let all_but = DhcpOptions {
         duid: true,
@@ -284,6 +284,7 @@ fn activation_and_dhcp() {
         use_mtu: false,
         use_routes: false,
         use_host_name: false,
+        use_time_servers: false,
         metric: Some(50),
         ..DhcpOptions::default()
     };
