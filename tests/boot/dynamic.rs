@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::dracut::initramfs;
-use crate::network::{Neighbour, addresses, name, nic};
+use crate::network::{Neighbour, addresses, addresses6, name, nic};
 use crate::{booted, healthy, machine};
 use harness::drive;
 use harness::guest::{Builder, Cable, Guest};
@@ -12,6 +12,9 @@ const MACS: [&str; 4] = ["52:54:00:12:34:21", "52:54:00:12:34:22", "52:54:00:12:
 
 /// The beginning of the list of options that netapply asks for.
 const NETAPPLY: &str = "01792103";
+
+/// The options that it asks for by DHCPv6.
+const NETAPPLY6: &str = "00170018001f00380052";
 
 /// A unit is enabled in the image.
 fn enabled(builder: Builder, unit: &str) -> Builder {
@@ -92,44 +95,57 @@ fn networkd_alone_asks() {
     the_image_s_client_alone_asks("full", "systemd-networkd", &[NETWORKD]);
 }
 
-/// A lease that an initramfs of this root has taken; `at_the_end` of it writes the addresses to /run/before-the-root.
-/// The image has this client, if any.
+/// Leases in both families that an initramfs of this root has taken. The image has this client, if any.
 fn leased_in_the_initramfs(
     root: &str,
-    at_the_end: &str,
     client: &str,
     files: &[(&str, &str)],
-) -> (Neighbour, Guest, String) {
+) -> (Neighbour, Guest, [String; 2]) {
     let folder = tempfile::tempdir().expect("a folder for the initramfs");
     let initramfs = initramfs(root, &folder, &[]);
     let cables = [Cable::new(), Cable::new()];
     let mut neighbour = Neighbour::on(&[&cables[0], &cables[1]]);
     neighbour.watch();
-    let drive = drive::cidata_iso(&description());
+    neighbour.lease_ipv6();
+    let drive = drive::cidata_iso(&description().replace("dhcp4: true", "dhcp4: true, dhcp6: true"));
     let mut builder = machine(root)
         .memory(1536)
         .words(&format!("cloud-init=disabled {}", drive::EXPECTED))
         .cd(drive.path())
         .initramfs(&initramfs)
-        .at_the_end_of_the_initramfs(at_the_end);
+        .at_the_end_of_the_initramfs("cat /proc/net/fib_trie /proc/net/if_inet6 >/run/before-the-root");
     if !client.is_empty() {
         builder = enabled(builder, client);
     }
     let mut guest = boot(builder, files, &cables);
     let before = guest.ok("cat /run/before-the-root");
-    let leased = before.split(['"', ' ', '\n']).find(|word| word.starts_with("192.0.2.1"));
-    let leased = leased.unwrap_or_else(|| panic!("no lease before the root: {before}")).to_owned();
+    let with = |begin: &str| {
+        let word = before.split([' ', '\n']).find(|word| word.starts_with(begin));
+        word.unwrap_or_else(|| panic!("no lease before the root: {before}")).to_owned()
+    };
+    let digits = u128::from_str_radix(&with("20010db8000100000000000000000"), 16).unwrap();
+    let leased = [with("192.0.2.1"), std::net::Ipv6Addr::from(digits).to_string()];
     (neighbour, guest, leased)
 }
 
-/// No client in the image: netapply-lease.service goes on with the lease.
+/// One identity alone has asked for IPv6 addresses. Returns the lists of those that asked, oldest first.
+fn lists6(neighbour: &mut Neighbour) -> Vec<String> {
+    let heard = neighbour.clients6();
+    let identities: BTreeSet<&str> = heard.iter().map(|heard| heard.identity.as_str()).collect();
+    assert_eq!(identities.len(), 1, "{heard:?}");
+    assert!(heard.iter().all(|heard| ![8, 9].contains(&heard.kind)), "nothing is given up: {heard:?}");
+    // CONFIRM has none.
+    heard.into_iter().map(|heard| heard.list).filter(|list| !list.is_empty()).collect()
+}
+
+/// No client in the image: netapply-lease.service goes on with the leases.
 #[test]
 #[ignore = "nightly"]
 fn the_lease_of_the_initramfs_is_kept() {
-    let (mut neighbour, mut guest, leased) =
-        leased_in_the_initramfs("base", "cat /proc/net/fib_trie >/run/before-the-root", "", &[]);
+    let (mut neighbour, mut guest, leased) = leased_in_the_initramfs("base", "", &[]);
     healthy(&mut guest);
-    assert_eq!(addresses(&mut guest, MACS[0]), [leased]);
+    assert_eq!(addresses(&mut guest, MACS[0]), [leased[0].as_str()]);
+    assert_eq!(addresses6(&mut guest, MACS[0]), [leased[1].as_str()]);
     guest.ok("systemctl is-active netapply-lease.service");
     assert!(guest.ok("netapply leases").contains("(BOUND)"));
     let heard = neighbour.clients(0);
@@ -139,28 +155,51 @@ fn the_lease_of_the_initramfs_is_kept() {
         "asked once for an address: {heard:?}"
     );
     assert!(heard.iter().all(|(_, list)| list.starts_with(NETAPPLY)), "{heard:?}");
+    assert!(lists6(&mut neighbour).iter().all(|list| list == NETAPPLY6));
+    let solicits = neighbour.clients6().iter().filter(|heard| heard.kind == 1).count();
+    assert_eq!(solicits, 1, "the addresses are confirmed: {:?}", neighbour.clients6());
 }
 
-/// networkd is enabled in the image: it takes the link over, and gets the same address.
+/// The image's client is enabled: it takes the link over, and gets the same addresses by the same identity.
+fn the_image_s_client_goes_on(root: &str, client: &str, files: &[(&str, &str)]) {
+    let (mut neighbour, mut guest, leased) = leased_in_the_initramfs(root, client, files);
+    for (file, message, netapply) in [("heard", "eth0 [13]", NETAPPLY), ("heard6", "[1356]", NETAPPLY6)] {
+        let asks = format!("grep -E '^{message} .' /tmp/{file} | grep -vq ' {netapply}'");
+        neighbour.guest.until(&asks);
+    }
+    // Whoever else is there has begun to ask by now.
+    guest.ok("sleep 20");
+    let state =
+        guest.ok("ip address; journalctl -b --no-pager -t netapply; ls /run/netapply/leases 2>&1 || true");
+    assert_eq!(addresses(&mut guest, MACS[0]), [leased[0].as_str()], "{client}: {state}");
+    assert_eq!(addresses6(&mut guest, MACS[0]), [leased[1].as_str()], "{client}: {state}");
+    let four = neighbour.clients(0).into_iter().map(|(_, list)| list).collect();
+    for (mut lists, netapply) in [(four, NETAPPLY), (lists6(&mut neighbour), NETAPPLY6)] {
+        // One after the other, never in turn.
+        lists.dedup();
+        assert!(lists.len() == 2 && lists[0].starts_with(netapply), "{client}: {lists:?}");
+        assert!(!lists[1].starts_with(netapply), "{client}: {lists:?}");
+    }
+    assert_eq!(neighbour.clients(1), [], "{client} asks on the static link");
+    assert_eq!(addresses(&mut guest, MACS[1]), ["192.0.3.20"]);
+}
+
 #[test]
 #[ignore = "nightly"]
 fn networkd_goes_on_with_the_lease_of_the_initramfs() {
-    let (mut neighbour, mut guest, leased) = leased_in_the_initramfs(
-        "full",
-        "ip -j address >/run/before-the-root 2>&1",
-        "systemd-networkd",
-        &[NETWORKD],
-    );
-    let link = name(&mut guest, MACS[0]);
-    guest.until(&format!("networkctl --no-legend --no-pager list {link} | grep -q configured"));
-    guest.ok("sleep 20");
-    assert_eq!(addresses(&mut guest, MACS[0]), [leased]);
-    let mut lists: Vec<String> = neighbour.clients(0).into_iter().map(|(_, list)| list).collect();
-    // One after the other, never in turn.
-    lists.dedup();
-    assert_eq!(lists.len(), 2, "{lists:?}");
-    assert!(lists[0].starts_with(NETAPPLY) && !lists[1].starts_with(NETAPPLY), "{lists:?}");
-    assert_eq!(neighbour.clients(1), []);
+    the_image_s_client_goes_on("full", "systemd-networkd", &[NETWORKD]);
+}
+
+#[test]
+#[ignore = "nightly"]
+fn network_manager_goes_on_with_the_lease_of_the_initramfs() {
+    the_image_s_client_goes_on("full", "NetworkManager", &[]);
+}
+
+#[test]
+#[ignore = "nightly"]
+fn dhcpcd_goes_on_with_the_lease_of_the_initramfs() {
+    the_image_s_client_goes_on("base", "dhcpcd", &[]);
 }
 
 /// No drive, and of four NICs one leads somewhere.

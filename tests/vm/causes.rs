@@ -348,27 +348,48 @@ fn every_cause_is_named_and_health_is_not_doubted() {
     assert!(wrong.is_empty(), "{wrong}\n{table}");
 }
 
-/// A VLAN on DHCP, and the server is in the port's own network.
+/// A VLAN on DHCP whose server is in the port's own network; and one on a bond, in a VRF, that has a static address as well.
 #[test]
 #[ignore = "nightly, `tests/all dynamic`: each push runs enough causes"]
-fn another_vlan_s_server_is_named() {
-    const TEXT: &str = "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}}},
+fn dhcp_on_vlans() {
+    const ELSEWHERE: &str =
+        "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}}},
       vlans: {v: {id: 100, link: a, dhcp4: true}}}";
-    let world = "wire 0; have p0 198.51.100.1/24
-        printf 'interface p0\nstart 198.51.100.50\nend 198.51.100.60\nlease_file /tmp/leases\npidfile /tmp/pid\n' >/tmp/udhcpd
-        touch /tmp/leases; on $s udhcpd -f /tmp/udhcpd >/dev/null 2>&1 &";
-    let case = case("dhcp-elsewhere", world, TEXT).says(
-        1,
-        "dhcp-on-other-vlan",
-        "198.51.100.1 on eth0 gives out 198.51.100.0/24",
-    );
+    const IN_A_VRF: &str = "network: {version: 2, ethernets: {a: {match: {macaddress: '02:00:00:00:00:00'}},
+      b: {match: {macaddress: '02:00:00:00:00:01'}}}, bonds: {bond0: {interfaces: [a, b],
+      parameters: {mode: active-backup, mii-monitor-interval: 100}}},
+      vlans: {v: {id: 100, link: bond0, dhcp4: true, addresses: [10.9.0.2/24]}},
+      vrfs: {red: {table: 10, interfaces: [v]}}}";
+    let cases = [
+        case("dhcp-elsewhere", "wire 0; have p0 198.51.100.1/24; lease p0", ELSEWHERE).says(
+            1,
+            "dhcp-on-other-vlan",
+            "198.51.100.1 on eth0 gives out 198.51.100.0/24",
+        ),
+        case(
+            "dhcp-in-a-vrf",
+            "wire 0 1; sw link add lan type bridge; sw link set lan up
+            for p in p0 p1; do sw link set $p master lan; done
+            sw link add lan.100 link lan type vlan id 100; sw link set lan.100 up
+            have lan.100 198.51.100.1/24; lease lan.100",
+            IN_A_VRF,
+        ),
+    ];
     let mut guest = guest();
-    guest.ok("modprobe 8021q; modprobe veth");
-    run_all(&mut guest, &[&case], "");
+    guest.ok("for m in 8021q veth bridge vrf; do modprobe $m; done; modprobe bonding max_bonds=0");
+    let cases: Vec<&Case> = cases.iter().collect();
+    run_all(&mut guest, &cases, "");
     let mut table = String::new();
-    if let Err(wrong) = outcome(&mut guest, &case, "", &mut table) {
-        panic!("{wrong}");
+    for case in cases {
+        if let Err(wrong) = outcome(&mut guest, case, "", &mut table) {
+            panic!("{wrong}");
+        }
     }
+    guest.ok("in='ip -n m-dhcp-in-a-vrf -4'
+        $in address show dev v | grep -q 'inet 198.51.100.50/24 .*dynamic'
+        $in address show dev v | grep -q 'inet 10.9.0.2/24'
+        $in route show table 10 | grep -q 'default via 198.51.100.1 dev v proto dhcp src 198.51.100.50'
+        ! $in route show table main | grep -q default");
 }
 
 /// NICs that report different speeds, which a veth cannot do.
