@@ -13,9 +13,9 @@ use nix::sys::signal::{
 };
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdout, fork, getpid, getppid, pipe2};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
@@ -219,7 +219,7 @@ fn detach(parent: Pid, to_parent: &OwnedFd, mask: &SigSet) -> io::Result<()> {
     }
     let null = File::options().read(true).write(true).open("/dev/null");
     // Descriptors that an executed program would inherit stay open: `netapply /dev/fd/63` reads the shell's <(command).
-    for fd in 3..1024 {
+    for fd in descriptors() {
         // SAFETY: the call only asks whether the number is an open descriptor.
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
         let keep = fd == to_parent.as_raw_fd() || null.as_ref().is_ok_and(|null| null.as_raw_fd() == fd);
@@ -234,6 +234,16 @@ fn detach(parent: Pid, to_parent: &OwnedFd, mask: &SigSet) -> io::Result<()> {
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None)?;
     Ok(())
+}
+
+/// The open descriptors but the standard ones, and possibly others; without /proc the usual range. A thousand questions
+/// about closed ones are a noticeable part of a short run.
+fn descriptors() -> Vec<RawFd> {
+    let numbers = fs::read_dir("/proc/self/fd").map(|entries| {
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter_map(|name| name.parse().ok()).filter(|fd| *fd > 2).collect()
+    });
+    numbers.unwrap_or_else(|_| (3..1024).collect())
 }
 
 #[cfg(test)]
