@@ -209,9 +209,10 @@ fn network_file<'s>(surroundings: &'s Surroundings, name: &str) -> Result<Option
     Ok(None)
 }
 
-/// Whether the conditions of a .network file are true for a NIC of this name; `None` if others decide, too.
+/// Whether the conditions of a .network file are true for a wired NIC of this name: all have to be, so that one that is not
+/// decides, as in the files that systemd has for tunnels and containers. `None` if others decide.
 fn applies(text: &str, name: &str) -> Option<bool> {
-    let mut named = None;
+    let (mut named, mut typed, mut has_others) = (None, None, false);
     let conditions = lines(text).filter(|(is_match, _)| *is_match).map(|(_, line)| line.trim());
     for line in conditions.filter(|line| !line.starts_with(['[', '#', ';'])) {
         let Some((key, values)) = line.split_once('=') else { continue };
@@ -222,11 +223,18 @@ fn applies(text: &str, name: &str) -> Option<bool> {
                 let (inverted, values) = values.strip_prefix('!').map_or((false, values), |v| (true, v));
                 named = Some(values.split_whitespace().any(|pattern| fits(pattern, name)) != inverted);
             }
-            "Type" if values == "ether" => {}
-            _ => return None,
+            "Type" if typed.is_none() && !values.starts_with('!') => {
+                typed = Some(values.split_whitespace().any(|kind| kind == "ether"));
+            }
+            // A second list adds to the first one.
+            "Name" | "Type" => return None,
+            _ => has_others = true,
         }
     }
-    Some(named.unwrap_or(true))
+    match named != Some(false) && typed != Some(false) {
+        true if has_others => None,
+        is_true => Some(is_true),
+    }
 }
 
 /// A .network file without its conditions.

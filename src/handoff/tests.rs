@@ -250,6 +250,11 @@ fn the_image_s_client_is_told_who_the_link_is() {
     let own = files(&[
         ("10-masked.network", ""),
         ("20-eth0.network", "[Match]\nName=eth0 wl*\n"),
+        // As systemd has them for others: one false condition is enough.
+        ("30-6rd-tunnel.network", "[Match]\nName=6rd-*\nType=sit\n"),
+        ("30-container-host0.network", "[Match]\nVirtualization=container\nName=host0\n"),
+        ("30-container-vz.network", "[Match]\nKind=bridge\nName=vz-*\n"),
+        ("30-wifi-adhoc.network", "[Match]\nType=wlan\nWLANInterfaceType=ad-hoc\n"),
         ("80-e.network", ETHER),
     ]);
     let before = Surroundings { dhcpcd: Presence::Enabled, network_files: own, ..full() };
@@ -289,6 +294,8 @@ fn the_image_s_client_is_told_who_the_link_is() {
         "is not told who eth1 is to DHCP servers: it may get a second address beside netapply's lease.";
     for (name, text, file) in [
         ("15-x.network", "[Match]\nDriver=virtio_net\n", "15-x.network"),
+        ("15-x.network", "[Match]\nName=eth0\nName=eth1\n", "15-x.network"),
+        ("15-x.network", "[Match]\nType=!loopback\n", "15-x.network"),
         ("80-e.network.d", "", "80-e.network"),
     ] {
         let mut other = before.clone();
