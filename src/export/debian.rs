@@ -50,8 +50,7 @@ impl Called {
         let id = Some(link.id.as_str()).filter(is_name);
         let guessed = by_mac.and_then(|_| given.or(exact).or(id));
         let Some(name) = by_name.or(names.nic(link)).or(guessed) else {
-            let what = format!("match for {} (--inventory gives its name)", select.what());
-            losses.none(link, Part::Kind, link.at, what);
+            losses.none(link, Part::Kind, link.at, names.unnamed(link));
             return false;
         };
         let is_taken = by_name.is_none() && self.taken.contains(name);

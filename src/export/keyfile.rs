@@ -214,15 +214,6 @@ impl Writer<'_> {
         name.map_or_else(|| uuid(id), str::to_owned)
     }
 
-    /// The MTU that the kernel gives to a new VXLAN (`vxlan_headroom`): NetworkManager creates it before it sets the MTU of
-    /// the link below.
-    fn vxlan_mtu(&self, link: &Link) -> Option<u32> {
-        let below = link.parent.as_ref().filter(|_| link.kind == Kind::Vxlan)?;
-        let mtu = self.links.get(&below.value)?.mtu?.value.get();
-        let is_six = ["local6", "remote6"].iter().any(|end| link.settings.get(end).is_some());
-        mtu.checked_sub(if is_six { 70 } else { 50 })
-    }
-
     fn connection(
         &self,
         link: &Link,
@@ -284,7 +275,7 @@ impl Writer<'_> {
             None => {}
         }
         let is_ether = !is_tunnel(link.kind) && link.kind != Kind::Wireguard;
-        let mtu = link.mtu.map(|mtu| mtu.value.get()).or_else(|| self.vxlan_mtu(link));
+        let mtu = link.mtu.map(|mtu| mtu.value.get()).or_else(|| self.links.vxlan_mtu(link));
         own.put_some("mtu", mtu.filter(|_| is_ether));
         for (name, key) in [("autoneg", "auto-negotiate"), ("speed", "speed"), ("duplex", "duplex")] {
             match link.tuning.get(name) {

@@ -120,6 +120,7 @@ pub enum Part {
     Routes,
     Rules,
     Resolver,
+    Dynamic,
     Dhcp4,
     Features,
     Tuning,
@@ -462,12 +463,7 @@ fn nic<'a>(link: &'a Link, names: &'a Names<'_>, losses: &mut Losses) -> Option<
         losses.differs(link, Part::Select, link.at, what);
         return Some(Nic::Name(name));
     }
-    losses.none(
-        link,
-        Part::Kind,
-        link.at,
-        format_args!("match for {} (--inventory gives its name)", select.what()),
-    );
+    losses.none(link, Part::Kind, link.at, names.unnamed(link));
     None
 }
 
@@ -624,13 +620,14 @@ fn machine_wide(desired: &Desired, links: &mut [Link], losses: &mut Losses) {
 
 /// The kernel names of links, by their ids.
 struct Names<'a> {
+    resolved: &'a Resolved,
     by_id: HashMap<&'a str, &'a ResolvedLink>,
 }
 
 impl<'a> Names<'a> {
     fn new(resolved: &'a Resolved) -> Self {
         let links = resolved.links.iter().rev();
-        Names { by_id: links.map(|link| (link.desired.id.as_str(), link)).collect() }
+        Names { resolved, by_id: links.map(|link| (link.desired.id.as_str(), link)).collect() }
     }
 
     /// The name of a software link, which is its id if it has none.
@@ -638,9 +635,26 @@ impl<'a> Names<'a> {
         self.by_id.get(link.id.as_str()).map_or(&link.id, |resolved| &resolved.name)
     }
 
-    /// The name of a NIC of the machine; `None` if only the description is known, or the NIC is missing.
+    /// Whether a description is of several NICs of the machine.
+    fn is_of_several(&self, link: &Link) -> bool {
+        let is_own = |resolved: &&ResolvedLink| resolved.desired.id == link.id && !resolved.stand_in;
+        link.select.many && self.resolved.links.iter().filter(is_own).nth(1).is_some()
+    }
+
+    /// The match of a NIC that only the machine tells the name of, and how it is told.
+    fn unnamed(&self, link: &Link) -> String {
+        match self.is_of_several(link) {
+            true => format!("match for several NICs ({})", link.select.what()),
+            false => format!("match for {} (--inventory gives its name)", link.select.what()),
+        }
+    }
+
+    /// The name of a NIC of the machine; `None` if only the description is known, or the NIC is missing or one of several.
     fn nic(&self, link: &Link) -> Option<&str> {
         let resolved = self.by_id.get(link.id.as_str()).filter(|resolved| !resolved.stand_in)?;
+        if self.is_of_several(link) {
+            return None;
+        }
         resolved.current.as_deref().filter(|name| is_plain(name))
     }
 }
@@ -663,6 +677,15 @@ enum Above {
 }
 
 impl<'a> Links<'a> {
+    /// The MTU that the kernel gives to a new VXLAN (`vxlan_headroom`): NetworkManager creates it before it sets the MTU of
+    /// the link below.
+    fn vxlan_mtu(&self, link: &Link) -> Option<u32> {
+        let below = link.parent.as_ref().filter(|_| link.kind == Kind::Vxlan)?;
+        let mtu = self.get(&below.value)?.mtu?.value.get();
+        let is_six = ["local6", "remote6"].iter().any(|end| link.settings.get(end).is_some());
+        mtu.checked_sub(if is_six { 70 } else { 50 })
+    }
+
     fn new(list: &'a [Link]) -> Self {
         let mut above: HashMap<&str, Vec<(usize, Above)>> = HashMap::new();
         for (at, link) in list.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! nmstate 2, by its reader's tables.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::tree::{Map, OutputTree, yaml};
 use super::{
@@ -15,8 +16,8 @@ use crate::format::nmstate::link::TYPES;
 use crate::format::value::{Mode, bond_option};
 use crate::model::attribute::{NIC, OptionValue};
 use crate::model::{
-    Activation, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Kind, Link, NamePattern, Naming,
-    PortVlan, Route, RouteKind, Rule, hex,
+    Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Ipv6, Kind, Link,
+    NamePattern, Naming, PortVlan, Resolver, Route, RouteKind, Rule, hex,
 };
 
 /// The state, as a file of its own.
@@ -49,7 +50,7 @@ pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -
     if !rules.is_empty() {
         root.below("route-rules").put("config", rules);
     }
-    let resolver = whole_resolver(desired, &links);
+    let resolver = kept(whole_resolver(desired, &links), &links, losses);
     if !resolver.servers.is_empty() || !resolver.search.is_empty() {
         let shown = servers(&resolver, |zone| writer.name(zone));
         let config = root.below("dns-resolver").below("config");
@@ -99,15 +100,18 @@ fn matched(
     losses: &mut Losses,
 ) -> Option<()> {
     let mut out = Map::default();
+    // The alternative name must not be that of another NIC, as which nmstate takes the one that it finds no NIC for.
+    let is_other = matches!(&link.naming, Naming::Alternative(name) if name.value.as_str() == link.id);
+    let id = if is_other { format!("{}-nic", link.id) } else { link.id.clone() };
     if let Some(pci) = &link.select.pci {
-        out.put("name", link.id.as_str());
+        out.put("name", id);
         out.put("type", "ethernet");
         out.put("identifier", "pci-address");
         out.put("pci-address", pci.value.as_str());
     } else {
         match nic(link, names, losses)? {
             Nic::Mac(mac) => {
-                out.put("name", link.id.as_str());
+                out.put("name", id);
                 out.put("type", "ethernet");
                 out.put("identifier", "mac-address");
                 out.put("mac-address", mac.value.to_string());
@@ -132,6 +136,32 @@ struct Writer<'a> {
     links: Links<'a>,
 }
 
+/// Whether nmstate has a family of a link turned on: by an address, or by what brings one.
+fn has_family(link: &Link, family: Family) -> bool {
+    let is_own =
+        |address: &Address| Family::of(&address.net.addr()) == family && address.net.prefix_len() > 0;
+    let listens = || family == Family::V6 && link.ipv6.accept_ra.is_some_and(|accept| accept.value);
+    let asks = || link.dynamic.iter().any(|dynamic| dynamic.value.family() == family);
+    link.addresses.iter().any(is_own) || asks() || listens()
+}
+
+/// Leaves out the servers that nmstate finds no link for.
+fn kept(mut resolver: Resolver, links: &[Link], losses: &mut Losses) -> Resolver {
+    let Some(first) = links.first() else { return resolver };
+    resolver.servers.retain(|server| {
+        let family = Family::of(&server.value);
+        let zone = resolver.zones.get(&server.value);
+        let is_kept =
+            links.iter().any(|link| zone.is_none_or(|zone| *zone == link.id) && has_family(link, family));
+        if !is_kept {
+            let what = format!("name server ({}) where no link has an address of its family", server.value);
+            losses.none(first, Part::Resolver, server.at, what);
+        }
+        is_kept
+    });
+    resolver
+}
+
 impl Writer<'_> {
     fn name<'s>(&'s self, id: &'s str) -> &'s str {
         self.names.get(id).map_or(id, String::as_str)
@@ -153,7 +183,7 @@ impl Writer<'_> {
         let down = link.activation == Activation::Off;
         out.put("state", if down { "down" } else { "up" });
         match &link.naming {
-            Naming::Alternative(name) => {
+            Naming::Alternative(name) if out.text("name") != Some(name.value.as_str()) => {
                 let mut one = Map::default();
                 one.put("name", name.value.as_str());
                 out.put("alt-names", vec![OutputTree::Map(one)]);
@@ -170,10 +200,31 @@ impl Writer<'_> {
             None => {}
         }
         out.put_some("accept-all-mac-addresses", link.promiscuous.map(|on| on.value));
-        out.put_some("mtu", link.mtu.map(|mtu| mtu.value.get()));
+        let of_vxlan = self.links.vxlan_mtu(link).filter(|_| link.mtu.is_none());
+        if of_vxlan.is_some() {
+            let what = "NetworkManager makes a VXLAN before it sets the MTU of the link below: it gets the one that follows";
+            losses.differs(link, Part::Mtu, link.at, what);
+        }
+        out.put_some("mtu", of_vxlan.or(link.mtu.map(|mtu| mtu.value.get())));
         self.kind(link, &mut out, losses);
-        ipv4(link, &mut out, losses);
-        ipv6(link, &mut out, losses);
+        let controller = self.links.controller(&link.id).map(|controller| controller.kind);
+        let is_port = matches!(controller, Some(Kind::Bond | Kind::Bridge));
+        let is_off = link.ipv6.generation.is_some_and(|mode| mode.value == AddressGeneration::None);
+        let settings = Ipv6 { static_alone: false, ..link.ipv6.clone() };
+        let has_ipv6 = has_family(link, Family::V6) || (settings != Ipv6::default() && !is_off);
+        if is_port && (has_family(link, Family::V4) || has_ipv6) {
+            let all = [
+                (Part::Addresses, !link.addresses.is_empty(), "address"),
+                (Part::Dynamic, !link.dynamic.is_empty(), "lease"),
+                (Part::Ipv6, settings != Ipv6::default(), "IPv6 setting"),
+            ];
+            for (part, _, what) in all.into_iter().filter(|(_, is_set, _)| *is_set) {
+                losses.none(link, part, link.at, format_args!("{what} of a port of a bond or bridge"));
+            }
+        } else {
+            ipv4(link, &mut out, losses);
+            ipv6(link, &mut out, losses);
+        }
         for group in NIC {
             for row in group.rows {
                 let Some(value) = link.tuning.get(row.name) else { continue };
@@ -218,6 +269,8 @@ impl Writer<'_> {
             Kind::Physical => {
                 if let Some(mode) = link.settings.word("mode") {
                     out.below("infiniband").put("mode", mode);
+                    // No partition, which it wants to be told.
+                    out.below("infiniband").put("pkey", "0xffff");
                 }
             }
             Kind::Bond => {
@@ -268,23 +321,26 @@ impl Writer<'_> {
                 (OptionValue::Bool(on), _) => (*on).into(),
                 (OptionValue::Number(number), _) => (*number).into(),
                 (OptionValue::Text(id), "primary") => self.name(id).into(),
+                (OptionValue::Ips(ips), "ns_ip6_target") => OutputTree::texts(ips),
                 (other, _) => other.to_string().into(),
             };
             own.below("options").put(key.name, value);
         }
-        let mut ports = Vec::new();
+        let (mut ports, mut is_configured) = (Vec::new(), false);
         for member in &link.members {
             let Some(port) = self.links.get(&member.value) else { continue };
             let mut one = Map::default();
             for (key, option) in BOND_PORT {
                 one.put_some(key, port.port.number(option));
             }
-            if !one.0.is_empty() {
-                one.0.insert(0, ("name".to_owned(), self.name(&port.id).into()));
-                ports.push(OutputTree::Map(one));
-            }
+            is_configured |= !one.0.is_empty();
+            one.0.insert(0, ("name".to_owned(), self.name(&port.id).into()));
+            ports.push(OutputTree::Map(one));
         }
-        own.put_filled("ports-config", ports);
+        // All of them, or none.
+        if is_configured {
+            own.put("ports-config", ports);
+        }
     }
 
     fn bridge(&self, link: &Link, own: &mut Map, losses: &mut Losses) {
@@ -311,7 +367,20 @@ impl Writer<'_> {
         for (option, setting) in &link.settings.0 {
             let find =
                 |table: &'static [(&str, &str, bool)]| table.iter().find(|(_, known, _)| known == option);
-            let (into, row) = match (find(OPTIONS), find(STP)) {
+            // It is the VLAN of frames without a tag, which nmstate wants to be 1 where there are no VLANs.
+            if *option == "vlan_default_pvid" && !filters && setting.value != OptionValue::Number(1) {
+                losses.none(
+                    link,
+                    Part::Settings,
+                    setting.at,
+                    format_args!("bridge option {option} without VLANs"),
+                );
+                continue;
+            }
+            // nmstate has the range of a bridge with STP.
+            let is_short = *option == "forward_delay"
+                && !matches!(setting.value, OptionValue::Number(hundredths) if (200..=3000).contains(&hundredths));
+            let (into, row) = match (find(OPTIONS), find(STP).filter(|_| !is_short)) {
                 (Some(row), _) => (own.below("options"), row),
                 (None, Some(row)) => (own.below("options").below("stp"), row),
                 (None, None) => {
@@ -420,9 +489,24 @@ impl Writer<'_> {
             losses.none(link, Part::Routes, route.at, format_args!("route of type {}", route.kind.word()));
             return None;
         }
+        let family = route.family();
+        let is_zero = route.to.addr() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) && route.to.prefix_len() >= 8;
+        let lacks = match () {
+            () if kind.is_some() => None,
+            () if family == Family::V4 && !has_family(link, family) => {
+                Some("on a link without an IPv4 address")
+            }
+            () if is_zero => Some("in the network of no address"),
+            () => None,
+        };
+        if let Some(what) = lacks {
+            losses.none(link, Part::Routes, route.at, format_args!("route to {} {what}", route.to));
+            return None;
+        }
         let mut out = Map::default();
         out.put("destination", route.to.to_string());
-        out.put("next-hop-interface", self.name(&link.id));
+        // Those that drop packets are on no link.
+        out.put_some("next-hop-interface", kind.is_none().then(|| self.name(&link.id)));
         out.put_some("next-hop-address", route.via.map(|via| via.to_string()));
         out.put_some("route-type", kind);
         out.put_some("metric", route.metric);
@@ -587,10 +671,10 @@ fn ipv4(link: &Link, out: &mut Map, losses: &mut Losses) {
     lacking_dhcp(link, &known, losses);
 }
 
-/// nmstate accepts advertisements only with `autoconf`.
+/// nmstate accepts advertisements only with `autoconf`, which comes with DHCPv6.
 fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     let ipv6 = &link.ipv6;
-    super::lacking_ipv6(link, &["accept_ra", "autoconf", "generation", "token", "forwarding"], losses);
+    super::lacking_ipv6(link, &["accept_ra", "autoconf", "generation", "token"], losses);
     let dhcp = link.dynamic.iter().find(|d| d.value == Dynamic::Dhcp6);
     let asked = link.asks(Dynamic::RouterAdvertisements);
     let accept = ipv6.accept_ra.map(|accept| accept.value).or(asked.then_some(true));
@@ -602,9 +686,6 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
     if let Some(none) = none {
         if addresses.is_empty() && dhcp.is_none() && accept != Some(true) {
             out.below("ipv6").put("enabled", false);
-            if let Some(on) = ipv6.forwarding {
-                losses.none(link, Part::Ipv6, on.at, "switch for forwarding IPv6 that is off");
-            }
             if accept.is_none() {
                 let what = "nmstate turns router advertisements off with the link-local address";
                 losses.differs(link, Part::Ipv6, none.at, what);
@@ -613,17 +694,22 @@ fn ipv6(link: &Link, out: &mut Map, losses: &mut Losses) {
         }
         losses.none(link, Part::Ipv6, none.at, "link with IPv6 and no link-local address");
     }
-    let is_static = !addresses.is_empty() || dhcp.is_some() || accept.is_some();
+    let is_gateway = |route: &Route| route.family() == Family::V6 && route.kind == RouteKind::Unicast;
+    let is_needed = link.routes.iter().any(is_gateway);
+    let is_on = !addresses.is_empty() || dhcp.is_some() || accept.is_some() || is_needed;
     let own = out.below("ipv6");
-    own.put_some("forwarding", ipv6.forwarding.map(|on| on.value));
-    if is_static {
+    if is_on {
         // Routes from router advertisements are used if there is no other default route.
         let has_default =
             || link.routes.iter().any(|route| route.is_default() && route.family() == Family::V6);
-        let autoconf = accept.unwrap_or(!ipv6.static_alone && !has_default());
+        let autoconf = accept.unwrap_or(dhcp.is_some() && !ipv6.static_alone && !has_default());
         own.put("enabled", true);
         own.put("autoconf", autoconf);
-        own.put("dhcp", dhcp.is_some());
+        own.put("dhcp", dhcp.is_some() || autoconf);
+        if autoconf && dhcp.is_none() {
+            let what = "nmstate has router advertisements with DHCPv6 only, where they ask for it";
+            losses.differs(link, Part::Dynamic, link.at, what);
+        }
         if accept.is_none() {
             let word = if autoconf { "takes" } else { "ignores" };
             let what = format!("nmstate says whether router advertisements are taken: it {word} them here");

@@ -61,11 +61,17 @@ impl Plain {
         let mut rules = desired.rules.clone();
         let mut resolver = desired.resolver.clone();
         let mut links = BTreeMap::new();
+        let mut dropping = Vec::new();
         for link in &desired.links {
             let mut link = link.clone();
             rules.append(&mut link.rules);
             resolver.merge(&std::mem::take(&mut link.resolver));
             plain(&mut link, &keys);
+            // Which link they are written with is irrelevant.
+            let is_route = |route: &Route| !route.kind.is_linkless();
+            let others = link.routes.iter().filter(|route| !is_route(route));
+            dropping.extend(others.map(|route| without_places(&format!("{route:#?}"))));
+            link.routes.retain(is_route);
             links.insert(link.id.clone(), fields(&link));
         }
         for rule in &mut rules {
@@ -84,6 +90,7 @@ impl Plain {
         let search = resolver.search.iter().map(|domain| domain.value.clone());
         let machine = BTreeMap::from([
             ("host_name", host_name),
+            ("routes", sorted(dropping)),
             ("rules", sorted(rules)),
             ("resolver", sorted(servers.chain(search).collect())),
         ]);
@@ -292,7 +299,8 @@ fn unreported(parsed: &Parsed, losses: &[ExportLoss], back: &Parsed) -> Vec<Stri
     }
     for loss in losses.iter().filter(|loss| loss.diagnostic.severity > Severity::Note) {
         let link = was.keys.get(&loss.link).unwrap_or(&loss.link);
-        let is_machine = matches!(loss.part, Part::Rules | Part::Resolver | Part::HostName);
+        let is_dropping = loss.part == Part::Routes && was.machine["routes"] != is.machine["routes"];
+        let is_machine = is_dropping || matches!(loss.part, Part::Rules | Part::Resolver | Part::HostName);
         let is_gone = differ.contains(&(link.clone(), "kind".to_owned()));
         // The reader gives metrics to routes that would conflict.
         let gives = |d: &Diagnostic| matches!(d.code, Code::TwoDefaultRoutes | Code::ConflictingRoute);
@@ -389,4 +397,23 @@ fn a_client_id_is_reported_lost_for_tools_without_one() {
             losses.iter().any(|l| l.part == Part::Dhcp4 && l.diagnostic.message.contains("client id"));
         assert!(is_reported, "{name}: {losses:?}");
     }
+}
+
+#[test]
+fn several_nics_of_one_description_are_none_that_has_a_name() {
+    use crate::inventory::ObservedLink;
+    use crate::model::LinkLayer;
+    let text = "network: {version: 2, ethernets: {nics: {match: {name: 'eth*'}, dhcp4: true}}}";
+    let parsed = parse(vec![("x".to_owned(), text.to_owned())]);
+    let nic = |name: &str| ObservedLink {
+        name: name.to_owned(),
+        layer: LinkLayer::Ether,
+        ..ObservedLink::default()
+    };
+    let inventory = Inventory { links: vec![nic("eth0"), nic("eth1")], ..Inventory::default() };
+    let resolved = resolve(&parsed.desired, &inventory, Missing::Report).0;
+    let written = export(Tool::Eni, &parsed.desired, &resolved).files.remove(0).text;
+    assert!(written.contains("auto /eth*="), "{written}");
+    let lost = export(Tool::Nmstate, &parsed.desired, &resolved).losses;
+    assert!(lost.iter().any(|loss| loss.diagnostic.message.contains("match for several NICs")), "{lost:?}");
 }
