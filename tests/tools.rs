@@ -4,6 +4,8 @@
 
 #[path = "tools/machine.rs"]
 mod machine;
+#[path = "tools/nmstate.rs"]
+mod nmstate;
 #[path = "tools/servers.rs"]
 mod servers;
 

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::{cases, oracle, switch};
+use harness::boot;
 use harness::cases as golden;
 use harness::guest::{Builder, Guest, Output};
+use harness::nmstate;
 use harness::rehearsal;
 use harness::transition;
 use harness::world::nics;
@@ -127,7 +129,7 @@ fn of_every_kind_of_step() {
         }
         Err(_) => golden::covering(able).iter().map(|case| golden::name(case)).collect(),
     };
-    let mut guest = guest_with(&run);
+    let mut guest = guest_with(Guest::builder(), &run);
     let wrong = wrong(&run, |case| {
         passes(inside(&mut guest, &format!("echo /testdata/{case} >/tmp/case"), "scripts_give_the_same"))
     });
@@ -144,7 +146,7 @@ fn rehearsals_of_bonds_and_vlans() {
     let is_wanted = |case: &String| wanted.split_whitespace().any(|word| case.contains(word));
     let cases: Vec<String> =
         cases.filter(|case| is_wanted(case) && NOT_HERE.iter().all(|(listed, _)| case != listed)).collect();
-    let mut guest = guest_with(&cases);
+    let mut guest = guest_with(Guest::builder(), &cases);
     let wrong = rehearsed(&mut guest, &cases);
     assert!(wrong.is_empty(), "{wrong}");
 }
@@ -204,7 +206,7 @@ fn a_description_gives_the_same_after_any_other() {
         pairs.iter().flat_map(|(from, to)| [from, to]).map(|case| golden::name(case)).collect();
     run.sort();
     run.dedup();
-    let mut guest = guest_with(&run);
+    let mut guest = guest_with(Guest::builder(), &run);
     let pairs: Vec<String> = pairs.iter().map(transition::name).collect();
     let wrong = wrong(&pairs, |pair| {
         let (first, second) = pair.split_once(" -> ").expect("a pair");
@@ -212,6 +214,32 @@ fn a_description_gives_the_same_after_any_other() {
         passes(inside(&mut guest, &prepare, "the_second_of_two_is_as_if_alone"))
     });
     assert!(wrong.is_empty(), "{} pairs: {wrong}", pairs.len());
+}
+
+/// Every night: bonds and VLANs as nmstate's own library makes them without NetworkManager; tests/tools/nmstate.rs has the cases that
+/// need neither.
+#[test]
+#[ignore = "builds nmstate; run every night"]
+fn nmstate_makes_the_bonds_and_vlans_that_netapply_makes() {
+    let has_kind = |case: &PathBuf| {
+        let plan = std::fs::read_to_string(case.join("plan.txt")).unwrap_or_default();
+        plan.contains(" type bond") || plan.contains(" type vlan")
+    };
+    let mut cases = transition::cases_of(nmstate::KINDS, &[]);
+    cases.retain(|case| has_kind(case) && !NOT_HERE.iter().any(|(listed, _)| golden::name(case) == *listed));
+    let cases: Vec<String> = cases.iter().map(|case| golden::name(case)).collect();
+    let oracle = PathBuf::from(boot::script("tests/nmstate/build", &[]));
+    let mut guest = guest_with(Guest::builder().program("/usr/bin/nmstate-oracle", &oracle), &cases);
+    let mut same = 0;
+    let wrong = wrong(&cases, |case| {
+        let output =
+            inside(&mut guest, &format!("echo /testdata/{case} >/tmp/case"), "nmstate_gives_the_same");
+        same += usize::from(output.stdout.contains("outcome: Same"));
+        passes(output)
+    });
+    assert!(wrong.is_empty(), "{wrong}");
+    println!("the same: {same} of {}", cases.len());
+    assert!(same > 10, "{same}");
 }
 
 /// What is wrong with those of these cases that fail.
@@ -226,8 +254,8 @@ fn passes(output: Output) -> Result<(), String> {
 }
 
 /// A guest with these cases below /testdata.
-fn guest_with(cases: &[String]) -> Guest {
-    let mut guest = Guest::builder().netapply().inside();
+fn guest_with(builder: Builder, cases: &[String]) -> Guest {
+    let mut guest = builder.netapply().inside();
     for (path, key) in KEY_FILES {
         guest = guest.file(path, *key, 0o600);
     }

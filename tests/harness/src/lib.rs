@@ -10,6 +10,7 @@ pub mod drive;
 pub mod faults;
 pub mod guest;
 pub mod namespace;
+pub mod nmstate;
 pub mod rehearsal;
 pub mod state;
 pub mod transition;

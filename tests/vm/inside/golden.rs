@@ -12,6 +12,7 @@ use std::process::Command;
 
 use harness::disturb::said;
 use harness::faults;
+use harness::nmstate;
 use harness::rehearsal::same_as_applied;
 use harness::transition;
 use harness::world::{Description, World, make, nics, until_same};
@@ -40,6 +41,17 @@ fn a_rehearsal_gives_the_same() {
     let case = fs::read_to_string("/tmp/case").expect("/tmp/case");
     if let Err(what) = same_as_applied(Path::new(case.trim()), Path::new("netapply"), rehearse()) {
         panic!("{what}");
+    }
+}
+
+/// Applies the case whose folder /tmp/case names, and with nmstate what it is converted to.
+#[test]
+#[ignore = "runs inside a guest"]
+fn nmstate_gives_the_same() {
+    let case = fs::read_to_string("/tmp/case").expect("/tmp/case");
+    match nmstate::same(Path::new(case.trim()), Path::new("netapply"), Path::new("nmstate-oracle")) {
+        Ok(outcome) => println!("outcome: {outcome:?}"),
+        Err(what) => panic!("{what}"),
     }
 }
 
