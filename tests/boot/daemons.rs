@@ -113,7 +113,7 @@ fn sh(script: &str) {
 }
 
 /// Unpacks packages of Debian 12 into a folder.
-fn unpack(packages: &[&str], folder: &Path) {
+pub(crate) fn unpack(packages: &[&str], folder: &Path) {
     sh(&format!(
         "work=$(mktemp -d); cd $work; apt-get -o APT::Sandbox::User=root download -qq {}
         for each in *.deb; do dpkg -x $each {folder}; done; rm -r $work; cd {folder}

@@ -8,6 +8,7 @@ mod daemons;
 mod dracut;
 mod dynamic;
 mod fallback;
+mod firmware;
 mod initramfs_tools;
 mod ipa;
 mod ironic;

@@ -52,6 +52,7 @@ pub struct Builder {
     links: Vec<(String, String)>,
     root: Option<PathBuf>,
     initramfs: Option<PathBuf>,
+    ipxe: Option<(String, String)>,
     is_ramdisk: bool,
 }
 
@@ -282,6 +283,13 @@ impl Builder {
         builder
     }
 
+    /// Lets a NIC's own iPXE boot the guest, on a network that QEMU emulates: 10.0.2.0/24, with this machine as 10.0.2.2. It runs
+    /// this script, and then loads the kernel.
+    pub fn ipxe(mut self, mac: &str, script: &str) -> Self {
+        self.ipxe = Some((mac.to_owned(), script.to_owned()));
+        self
+    }
+
     /// Adds other QEMU arguments.
     pub fn qemu(mut self, arguments: &[&str]) -> Self {
         self.devices.extend(arguments.iter().map(|each| (*each).to_owned()));
@@ -397,12 +405,22 @@ impl Builder {
             words.push_str(if self.initramfs.is_some() { " root=/dev/vda rw" } else { " lab.root=/dev/vda" });
         }
         command.args(&self.devices);
-        command.arg("-kernel").arg(image.join("vmlinuz")).args([
-            "-initrd",
-            &path("initrd"),
-            "-append",
-            &words,
-        ]);
+        let kernel = image.join("vmlinuz");
+        match &self.ipxe {
+            None => {
+                command.arg("-kernel").arg(kernel).args(["-initrd", &path("initrd"), "-append", &words]);
+            }
+            Some((mac, script)) => {
+                std::fs::copy(kernel, path("vmlinuz")).expect("a kernel for iPXE");
+                let files = "kernel tftp://10.0.2.2/vmlinuz initrd=initrd";
+                let script =
+                    format!("#!ipxe\n{script}\n{files} {words}\ninitrd tftp://10.0.2.2/initrd\nboot\n");
+                std::fs::write(path("boot.ipxe"), script).expect("a script for iPXE");
+                let backend = format!("user,id=ipxe,bootfile=boot.ipxe,tftp={}", folder.display());
+                let device = format!("virtio-net-pci,netdev=ipxe,mac={mac},bootindex=0");
+                command.args(["-netdev", &backend, "-device", &device]);
+            }
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
