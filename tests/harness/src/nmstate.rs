@@ -71,12 +71,11 @@ pub fn same(case: &Path, netapply: &Path, nmstate: &Path) -> Result<Outcome, Str
         let output = output.map_err(|error| error.to_string())?;
         Ok::<_, String>((!output.status.success()).then(|| said(&output)))
     })?;
-    match refused {
-        Some(error) => match REFUSED.iter().find(|(word, _)| error.contains(word)) {
-            Some((_, what)) => return Ok(Outcome::Not((*what).to_owned())),
-            None => return Err(format!("{error}\n{state}")),
-        },
-        None => {}
+    if let Some(error) = refused {
+        let known = REFUSED.iter().find(|(word, _)| error.contains(word));
+        return known
+            .map(|(_, what)| Outcome::Not((*what).to_owned()))
+            .ok_or_else(|| format!("{error}\n{state}"));
     }
     until(|| {
         let (ours, theirs) = (ours.start(made), theirs.start(made));
