@@ -26,6 +26,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("not support", "it says that it does not support something of it"),
     ("does not exists", "it refuses a state with a NIC that is missing"),
     ("no interface is holding", "it refuses a state with a NIC that is missing"),
+    ("already an interface name of other NIC", "it gives no NIC the name that another has"),
 ];
 
 /// How a case came out.
