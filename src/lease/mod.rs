@@ -18,6 +18,13 @@ macro_rules! requirements {
     };
 }
 
+/// The next of a sequence of numbers that look random and are the same in each run. The lower bits look least so.
+#[cfg(test)]
+fn pseudorandom(state: &mut u32) -> u32 {
+    *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    *state
+}
+
 pub mod ask;
 pub mod dhcp4;
 pub mod dhcp6;

@@ -2,6 +2,7 @@
 
 use super::super::options::MessageOptions;
 use super::*;
+use crate::lease::pseudorandom;
 
 const MAC: Mac = [2, 0, 0, 0, 0, 7];
 const OTHER: Mac = [2, 0, 0, 0, 0, 99];
@@ -129,11 +130,7 @@ impl Link {
 
     fn event(&mut self, event: ClientEvent<'_>) -> Vec<Output> {
         let random = &mut self.random;
-        let mut next = || {
-            *random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *random
-        };
-        self.client.handle(self.now, event, &mut next)
+        self.client.handle(self.now, event, &mut || pseudorandom(random))
     }
 
     fn up(&mut self) -> Vec<Output> {
@@ -696,10 +693,7 @@ requirements! {
 #[test]
 fn any_order_of_events() {
     let mut seed = 1_u32;
-    let mut random = || {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        seed >> 8
-    };
+    let mut random = || pseudorandom(&mut seed) >> 8;
     for round in 0..300 {
         let detection = [Detection::Off, Detection::Fast, Detection::Standard][round % 3];
         let mut link = Link::new(Config { detection, ipv6_only: round % 5 == 0, ..config() });

@@ -7,6 +7,7 @@
 
 use super::super::message::tests::{CLIENT, IAID, SERVER, address, answer, answer_of, ia, option, status_of};
 use super::*;
+use crate::lease::pseudorandom;
 
 const ADDRESS: &str = "2001:db8::7";
 const SECOND: &str = "2001:db8::8";
@@ -129,10 +130,7 @@ impl Link6 {
 
     fn event(&mut self, event: Event6<'_>) -> Vec<Output6> {
         let random = &mut self.random;
-        self.client.handle(self.now, event, &mut || {
-            *random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *random >> 8
-        })
+        self.client.handle(self.now, event, &mut || pseudorandom(random) >> 8)
     }
 
     /// Advances to the next deadline.

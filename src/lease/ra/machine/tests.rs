@@ -7,6 +7,7 @@
 use super::super::message::tests::{ROUTER, dnssl, option, packet, prefix, prefix_for, rdnss, route};
 use super::super::message::{HOP_LIMIT, solicitation};
 use super::*;
+use crate::lease::pseudorandom;
 use crate::model::MacAddr;
 
 const OTHER_ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
@@ -37,10 +38,7 @@ impl Bench {
 
     fn event(&mut self, event: RaEvent<'_>) -> Vec<RaOutput> {
         let random = &mut self.random;
-        self.solicitor.handle(self.now, event, &mut || {
-            *random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *random >> 8
-        })
+        self.solicitor.handle(self.now, event, &mut || pseudorandom(random) >> 8)
     }
 
     /// Advances to the next deadline.
