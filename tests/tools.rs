@@ -856,6 +856,23 @@ fn made(description: &str) -> Machine {
     own
 }
 
+/// NetworkManager's folder of connections.
+const CONNECTIONS: &str = "/etc/NetworkManager/system-connections";
+
+/// The machine that NetworkManager makes of a description, which is in /root/net.yaml where `write` makes connections of it.
+fn made_by_network_manager(description: &str, write: impl FnOnce(&Machine)) -> Machine {
+    let machine = Machine::boot("full", "rm -f etc/systemd/network/*");
+    machine.ok("systemctl stop systemd-networkd.socket systemd-networkd 2>/dev/null; true");
+    machine.ok(&format!("cat >/root/net.yaml <<'END'\n{description}END"));
+    write(&machine);
+    machine.ok("systemctl start NetworkManager");
+    for link in ["eth0", "eth1", "br0", "v0", "v1", "vx0"] {
+        machine.until(&format!("nmcli -t -f DEVICE,STATE device | grep -q '^{link}:connected'"));
+    }
+    machine.until("[ -z \"$(ip -6 address show tentative)\" ]");
+    machine
+}
+
 /// What `convert --to keyfile` writes makes the network that netapply itself makes, by the kernel's own word.
 #[test]
 fn network_manager_makes_of_what_was_converted_what_netapply_makes() {
@@ -864,16 +881,9 @@ fn network_manager_makes_of_what_was_converted_what_netapply_makes() {
         .replace("        - '2001:db8::10/64': {lifetime: 0}\n", "")
         .replace(", path-cost: {eth1: 77}", "");
     let own = made(&description);
-    let theirs = Machine::boot("full", "rm -f etc/systemd/network/*");
-    theirs.ok("systemctl stop systemd-networkd.socket systemd-networkd 2>/dev/null; true");
-    theirs.ok(&format!("cat >/root/net.yaml <<'END'\n{description}END"));
-    let folder = "/etc/NetworkManager/system-connections";
-    theirs.ok(&format!("netapply convert --to keyfile --output {folder} /root/net.yaml"));
-    theirs.ok("systemctl start NetworkManager");
-    for link in ["eth0", "eth1", "br0", "v0", "v1", "vx0"] {
-        theirs.until(&format!("nmcli -t -f DEVICE,STATE device | grep -q '^{link}:connected'"));
-    }
-    theirs.until("[ -z \"$(ip -6 address show tentative)\" ]");
+    let theirs = made_by_network_manager(&description, |machine| {
+        machine.ok(&format!("netapply convert --to keyfile --output {CONNECTIONS} /root/net.yaml"));
+    });
     let unknown = theirs.ok(
         "journalctl -u NetworkManager -o cat | grep -i 'keyfile.*\\(invalid\\|ignor\\|unknown\\)' || true",
     );

@@ -9,8 +9,7 @@ use harness::boot::script;
 use harness::cases;
 use harness::nmstate::{KINDS, Outcome, same};
 
-use super::{CONVERTED, described, made};
-use crate::machine::Machine;
+use super::{CONNECTIONS, CONVERTED, described, made, made_by_network_manager};
 
 /// The program of tests/nmstate.
 fn oracle() -> PathBuf {
@@ -75,19 +74,13 @@ fn nmstate_and_network_manager_make_of_what_was_converted_what_netapply_makes() 
         .replace("via: 198.18.0.1, on-link: true", "via: 192.0.2.1")
         .replace(", type-of-service: 16", "");
     let own = made(&description);
-    let theirs = Machine::boot("full", "rm -f etc/systemd/network/*");
-    theirs.ok("systemctl stop systemd-networkd.socket systemd-networkd 2>/dev/null; true");
-    theirs.ok(&format!("cat >/root/net.yaml <<'END'\n{description}END"));
-    theirs.ok("netapply convert --to nmstate --output /root /root/net.yaml");
-    let root = theirs.root();
-    let mut keyfiles = Command::new(oracle());
-    keyfiles.arg("keyfiles").arg(root.join("root/nmstate.yaml"));
-    let output = keyfiles.arg(root.join("etc/NetworkManager/system-connections")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    theirs.ok("systemctl start NetworkManager");
-    for link in ["eth0", "eth1", "br0", "v0", "v1", "vx0"] {
-        theirs.until(&format!("nmcli -t -f DEVICE,STATE device | grep -q '^{link}:connected'"));
-    }
-    theirs.until("[ -z \"$(ip -6 address show tentative)\" ]");
+    let theirs = made_by_network_manager(&description, |machine| {
+        machine.ok("netapply convert --to nmstate --output /root /root/net.yaml");
+        let root = machine.root();
+        let mut keyfiles = Command::new(oracle());
+        keyfiles.arg("keyfiles").arg(root.join("root/nmstate.yaml"));
+        let output = keyfiles.arg(root.join(CONNECTIONS.trim_start_matches('/'))).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    });
     super::same("nmstate", &described(&own), &described(&theirs));
 }
