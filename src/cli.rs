@@ -54,8 +54,9 @@ Examples:
   netapply check DIR              say what is wrong with a description
   netapply verify --wait          wait until the network works";
 
-/// The commands, each with its own options.
+/// The commands, each with its own options: those of the others are not built.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum CommandLine {
     /// Find the description or use SOURCE, plan, apply, verify, report
     #[command(after_help = "\
@@ -277,7 +278,8 @@ struct CheckOptions {
     log: LogOptions,
 }
 
-/// What writing a description's network needs, wherever it is written.
+// No doc comment: it would become the text of the command that has them.
+// What writing a description's network needs, wherever it is written.
 #[derive(Debug, clap::Args)]
 struct WriteOptions {
     /// Name NICs as on a machine recorded with `netapply inventory`
@@ -685,7 +687,9 @@ impl From<clap::Error> for Instead {
 
 /// The command line as data.
 pub fn command() -> clap::Command {
-    Line::command()
+    let mut command = Line::command();
+    command.build();
+    command
 }
 
 /// Parses the arguments, without the program's name.

@@ -11,8 +11,7 @@ use clap_mangen::Man;
 /// The generated files, by path.
 fn derived() -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
-    let mut command = netapply::cli::command();
-    command.build();
+    let command = netapply::cli::command();
     for (shell, name) in
         [(Shell::Bash, "netapply.bash"), (Shell::Zsh, "_netapply"), (Shell::Fish, "netapply.fish")]
     {
