@@ -3,6 +3,7 @@
 //! Scalars keep their text: each format decides whether `1500`, `"1500"` or `yes` is a number, a string or a boolean.
 //! [`parse`] is the entry; [`path_of`] finds the keys that lead to a place.
 
+mod block;
 mod json;
 mod yaml;
 
@@ -154,6 +155,9 @@ pub fn is_several(text: &str) -> bool {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     if body.trim_start().starts_with(['{', '[']) {
         return json::is_several(body);
+    }
+    if !body.contains("\n---") {
+        return false;
     }
     let says_something = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
     let mut lines = body.lines().filter(says_something).skip_while(|line| begins_document(line));
