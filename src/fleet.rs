@@ -13,9 +13,9 @@ mod shape;
 mod subnets;
 pub mod table;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 
 use crate::diagnostic::{At, Code, DiagnosticRecord, Severity};
@@ -80,7 +80,7 @@ impl Fleet<'_> {
 
     /// All addresses by subnet; those of a single host have none.
     fn subnets(&self) -> Subnets {
-        let mut subnets = Subnets::new();
+        let mut subnets = Subnets::default();
         for (node, facts) in self.nodes.iter().enumerate() {
             for (link, of) in facts.links.iter().enumerate() {
                 for (address, (net, _)) in of.addresses.iter().enumerate() {

@@ -8,9 +8,9 @@ mod names;
 mod nic;
 mod tables;
 
-use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
+use foldhash::{HashMap, HashSet};
 use ipnet::Ipv4Net;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
@@ -322,13 +322,13 @@ fn leave_out_links(mut links: Vec<ResolvedLink>, diags: &mut Vec<Diagnostic>) ->
 
 /// Turns ids into names: parents, peers, members, and the controllers of members.
 fn connect(links: &mut [ResolvedLink]) {
-    let mut names: HashMap<String, Vec<String>> = HashMap::new();
+    let mut names: HashMap<String, Vec<String>> = HashMap::default();
     for link in links.iter() {
         names.entry(link.desired.id.clone()).or_default().push(link.name.clone());
     }
     let first = |id: &str| names.get(id).and_then(|n| n.first()).cloned();
-    let mut controllers: HashMap<String, (String, Kind)> = HashMap::new();
-    let mut tables: HashMap<String, u32> = HashMap::new();
+    let mut controllers: HashMap<String, (String, Kind)> = HashMap::default();
+    let mut tables: HashMap<String, u32> = HashMap::default();
     for link in links.iter_mut() {
         link.parent = link.desired.parent.as_ref().and_then(|p| first(&p.value));
         link.peer = link.desired.peer.as_ref().and_then(|p| first(&p.value));
@@ -356,7 +356,7 @@ fn emptied_controllers(links: &[ResolvedLink], inventory: &Inventory, diags: &mu
             .get(port)
             .is_some_and(|link| link.controller.as_ref().is_none_or(|(name, _)| name != controller))
     };
-    let mut ports: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut ports: HashMap<&str, Vec<&str>> = HashMap::default();
     for link in &inventory.links {
         if let Some(controller) = &link.controller {
             ports.entry(controller).or_default().push(&link.name);

@@ -1,7 +1,6 @@
 //! Parameters of the kernel command line for dracut, dracut.cmdline(7): an address of each family, routes, name servers,
 //! bonds, VLANs and bridges.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -13,6 +12,7 @@ use super::{
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Activation, Desired, DesiredMac, Dynamic, Family, IfName, Kind, Link, Naming, Route};
+use foldhash::HashSet;
 
 /// The file as dracut reads it in /etc/cmdline.d of an initramfs: it has no comments.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {

@@ -2,7 +2,6 @@
 //! is a command, which every ifupdown runs and netapply's reader supports; what only ifupdown2 has (VLANs of bridge
 //! ports, `link-down`, `accept-ra` without an IPv6 address) uses its names.
 
-use std::collections::HashSet;
 use std::fmt::{Display, Write as _};
 
 use super::debian::{Called, far_end, referred};
@@ -17,6 +16,7 @@ use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, DhcpOptions, Dynamic, Family, IfName, Kind,
     Link, NamePattern, PortVlan, Route, RouteKind, Rule, hex,
 };
+use foldhash::HashSet;
 
 /// The main table, by number: in a VRF a route without one goes to the VRF's.
 const MAIN: u32 = 254;
@@ -24,7 +24,7 @@ const MAIN: u32 = 254;
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
     let mut called = Called::new(desired.links.iter(), names);
     let below = referred(&desired.links);
-    let mut globs: HashSet<String> = HashSet::new();
+    let mut globs: HashSet<String> = HashSet::default();
     let can_make = |link: &Link, losses: &mut Losses| match link.kind {
         Kind::Physical if glob(link).is_some() && !below.contains(&link.id) && names.nic(link).is_none() => {
             globs.insert(link.id.clone());
@@ -121,7 +121,7 @@ impl<'a> Writer<'a> {
 
     /// ifupdown brings links up in file order: each comes after its parent and members, and a VRF before its members.
     fn order(&self) -> Vec<&'a Link> {
-        let mut done: HashSet<&str> = HashSet::new();
+        let mut done: HashSet<&str> = HashSet::default();
         let mut order = Vec::new();
         for first in self.links.list {
             let mut stack = vec![(first, false)];
@@ -378,7 +378,7 @@ impl<'a> Writer<'a> {
                 value => out.put(key, value),
             }
         }
-        let mut written: HashSet<&str> = HashSet::new();
+        let mut written: HashSet<&str> = HashSet::default();
         for (key, features) in OFFLOADS {
             let set: Vec<Option<bool>> =
                 features.iter().map(|feature| link.features.get(feature).map(|on| on.value)).collect();
@@ -662,7 +662,7 @@ const IFENSLAVE: &[&str] = &[
 
 /// Routes: a default route as `gateway` if there is an address of its family, else with ip(8).
 fn routes(link: &Link, in_vrf: bool, stanzas: &mut [Stanza], called: &Called, losses: &mut Losses) {
-    let mut with_gateway: HashSet<Family> = HashSet::new();
+    let mut with_gateway: HashSet<Family> = HashSet::default();
     for route in &link.routes {
         let family = route.family();
         let own = stanzas.iter_mut().find(|stanza| stanza.family == family && stanza.method == "static");

@@ -18,7 +18,6 @@ mod plain;
 mod tree;
 mod v1;
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
@@ -29,6 +28,7 @@ use crate::model::{
     Route, RouteKind, Rule, hex, is_plain,
 };
 use crate::resolve::{Resolved, ResolvedLink};
+use foldhash::{HashMap, HashSet};
 
 /// A tool that a description can be written for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ pub struct Exported {
 
 /// Writes a description for a tool. `resolved` is the same description resolved on a machine, for the names of links.
 pub fn export(tool: Tool, desired: &Desired, resolved: &Resolved) -> Exported {
-    let mut losses = Losses { tool: tool.name(), list: Vec::new(), unfit: HashMap::new() };
+    let mut losses = Losses { tool: tool.name(), list: Vec::new(), unfit: HashMap::default() };
     let names = Names::new(resolved);
     let plain = (!tool.quotes()).then(|| plain::plain(desired, &names, &mut losses));
     let desired = plain.as_ref().unwrap_or(desired);
@@ -687,7 +687,7 @@ impl<'a> Links<'a> {
     }
 
     fn new(list: &'a [Link]) -> Self {
-        let mut above: HashMap<&str, Vec<(usize, Above)>> = HashMap::new();
+        let mut above: HashMap<&str, Vec<(usize, Above)>> = HashMap::default();
         for (at, link) in list.iter().enumerate() {
             let members = link.members.iter().map(|member| (member, Above::Controller));
             for (below, how) in members.chain(link.parent.iter().map(|parent| (parent, Above::Child))) {
@@ -730,7 +730,7 @@ fn expressible(
     losses: &mut Losses,
 ) -> Vec<Link> {
     let mut links = desired.links.clone();
-    let mut lost: HashSet<String> = HashSet::new();
+    let mut lost: HashSet<String> = HashSet::default();
     links.retain(|link| {
         let unfit = losses.unfit.get(&link.id).cloned();
         if let Some(name) = &unfit {

@@ -1,8 +1,8 @@
 //! netplan v2, by its reader's tables.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::tree::{Map, OutputTree, yaml};
@@ -75,8 +75,8 @@ fn tunnel_lacks(link: &Link) -> Option<String> {
 
 /// netplan's id of each link: the name of a link that netplan makes, and the id of a NIC where it can be one.
 fn ids(links: &[Link], names: &Names<'_>) -> HashMap<String, String> {
-    let mut ids: HashMap<String, String> = HashMap::new();
-    let mut taken: HashSet<String> = HashSet::new();
+    let mut ids: HashMap<String, String> = HashMap::default();
+    let mut taken: HashSet<String> = HashSet::default();
     let (nics, made): (Vec<&Link>, Vec<&Link>) = links.iter().partition(|link| link.kind == Kind::Physical);
     for link in made {
         taken.insert(names.of(link).to_owned());

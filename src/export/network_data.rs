@@ -1,6 +1,5 @@
 //! network_data.json of OpenStack, as Nova and Ironic write it.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::tree::{Map, OutputTree, json};
@@ -12,10 +11,11 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::format::value::BRIDGE_NAMES;
 use crate::model::attribute::OptionValue;
 use crate::model::{Desired, DesiredMac, Dynamic, Family, Kind, Link, MacAddr, Naming, Route};
+use foldhash::HashMap;
 
 /// The file as it is on a config drive.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
-    let mut nics: HashMap<String, Map> = HashMap::new();
+    let mut nics: HashMap<String, Map> = HashMap::default();
     let can_make = |link: &Link, losses: &mut Losses| can_make(link, names, &mut nics, losses);
     let links = expressible(desired, can_make, false, losses);
     if links.is_empty() {

@@ -1,6 +1,5 @@
 //! nmstate 2, by its reader's tables.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::tree::{Map, OutputTree, yaml};
@@ -19,10 +18,11 @@ use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Ipv6, Kind, Link,
     NamePattern, Naming, PortVlan, Resolver, Route, RouteKind, Rule, hex,
 };
+use foldhash::HashMap;
 
 /// The state, as a file of its own.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {
-    let mut nics: HashMap<String, Map> = HashMap::new();
+    let mut nics: HashMap<String, Map> = HashMap::default();
     let can_make = |link: &Link, losses: &mut Losses| can_make(link, names, &mut nics, losses);
     let links = expressible(desired, can_make, false, losses);
     if links.is_empty() {

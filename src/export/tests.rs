@@ -264,7 +264,7 @@ fn unreported(parsed: &Parsed, losses: &[ExportLoss], back: &Parsed) -> Vec<Stri
         is.links.extend(renamed.map(|fields| (old.clone(), fields)));
     }
     let mut wrong: Vec<String> = Vec::new();
-    let mut differ: HashSet<(String, String)> = HashSet::new();
+    let mut differ: HashSet<(String, String)> = HashSet::default();
     let lost = |link: &str, field: &str| {
         losses.iter().any(|loss| {
             was.keys.get(&loss.link).map_or(loss.link.as_str(), String::as_str) == link

@@ -1,9 +1,9 @@
 //! What must agree within one subnet: VLAN, MTU, gateway, the bond below, name servers.
 
-use std::collections::HashSet;
 use std::hash::Hash;
 use std::net::IpAddr;
 
+use foldhash::HashSet;
 use ipnet::IpNet;
 
 use super::count::count;
@@ -104,6 +104,6 @@ impl Fleet<'_> {
 
 /// The first link of each node in a subnet: two NICs of one node count once.
 fn one_a_node(members: &[Member]) -> Vec<Member> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     members.iter().filter(|member| seen.insert(member.node)).copied().collect()
 }

@@ -2,10 +2,10 @@
 //! node's machine; and with each other: cables.
 //! Entry: [`compare`].
 
-use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::Path;
 
+use foldhash::{HashMap, HashSet};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -160,7 +160,7 @@ struct Machines<'a> {
 
 impl<'a> Machines<'a> {
     fn new(all: &'a [BootedNode]) -> Machines<'a> {
-        let (mut owners, mut names) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
+        let (mut owners, mut names) = (HashMap::default(), HashMap::<&str, Vec<usize>>::default());
         for (machine, of) in all.iter().enumerate() {
             for mac in of.macs.iter().flatten() {
                 owners.entry(*mac).or_insert(machine);
@@ -174,7 +174,7 @@ impl<'a> Machines<'a> {
     fn of(&self, node: &FleetNode, nics: &[(MacAddr, Spot)]) -> Vec<usize> {
         let mut found = self.names.get(short(&node.name)).cloned().unwrap_or_default();
         if found.iter().all(|machine| self.all[*machine].macs.is_none()) {
-            let mut counts: HashMap<usize, usize> = HashMap::new();
+            let mut counts: HashMap<usize, usize> = HashMap::default();
             let machines = nics.iter().filter_map(|(mac, _)| self.owners.get(mac));
             machines.for_each(|machine| *counts.entry(*machine).or_default() += 1);
             let most = counts.into_iter().max_by_key(|(machine, count)| (*count, usize::MAX - machine));

@@ -1,7 +1,8 @@
 //! Which of many values is the odd one. Entry: [`count`].
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use foldhash::HashMap;
 
 /// How often each value occurs.
 pub(super) struct Counted<T> {
@@ -22,7 +23,7 @@ impl<T> Counted<T> {
 
 /// Counts values; `None` if all are the same.
 pub(super) fn count<V: Eq + Hash, T: Copy>(values: impl Iterator<Item = (V, T)>) -> Option<Counted<T>> {
-    let mut order: HashMap<V, usize> = HashMap::new();
+    let mut order: HashMap<V, usize> = HashMap::default();
     let mut owners: Vec<Vec<T>> = Vec::new();
     let mut all = 0;
     for (value, owner) in values {

@@ -1,11 +1,11 @@
 //! What no two nodes may share: MAC and IP addresses, host names, WireGuard keys; and addresses that no node may have.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::net::IpAddr;
 
 use super::node::Spot;
 use super::{Code, Domain, Fleet, is_local};
+use foldhash::{HashMap, HashSet};
 
 impl Fleet<'_> {
     pub(super) fn duplicates(&mut self) {
@@ -40,8 +40,8 @@ impl Fleet<'_> {
         code: Code,
         what: impl Fn(&V) -> String,
     ) {
-        let mut first: HashMap<V, (usize, Spot)> = HashMap::new();
-        let mut told = HashSet::new();
+        let mut first: HashMap<V, (usize, Spot)> = HashMap::default();
+        let mut told = HashSet::default();
         for (value, node, at) in values {
             match first.get(&value) {
                 Some((other, _)) if *other == node => {}
@@ -63,7 +63,7 @@ impl Fleet<'_> {
     /// Gateways that are an address of another node. Returns them, so that nothing else is reported about them.
     pub(super) fn gateways_that_are_nodes(&mut self) -> HashSet<(usize, IpAddr)> {
         let nodes = self.nodes;
-        let mut users: HashMap<(Option<u32>, IpAddr), (usize, usize, Spot)> = HashMap::new();
+        let mut users: HashMap<(Option<u32>, IpAddr), (usize, usize, Spot)> = HashMap::default();
         for (node, of) in nodes.iter().enumerate() {
             for link in &of.links {
                 for (via, _, at) in &link.gateways {
@@ -72,7 +72,7 @@ impl Fleet<'_> {
                 }
             }
         }
-        let mut taken = HashSet::new();
+        let mut taken = HashSet::default();
         for (node, of) in nodes.iter().enumerate() {
             for link in &of.links {
                 for (net, at) in &link.addresses {

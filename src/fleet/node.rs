@@ -1,8 +1,8 @@
 //! The compared facts of one node: few, each with its place, so that a hundred thousand nodes fit in memory.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 
 use crate::diagnostic::At;
@@ -147,7 +147,7 @@ impl<'a> Graph<'a> {
     fn new(desired: &'a Desired) -> Graph<'a> {
         let links = &desired.links[..];
         let by_id = links.iter().enumerate().map(|(index, link)| (link.id.as_str(), index)).collect();
-        let mut above = HashMap::new();
+        let mut above = HashMap::default();
         for (index, link) in links.iter().enumerate() {
             above.extend(link.members.iter().map(|member| (member.value.as_str(), index)));
         }

@@ -1,9 +1,9 @@
 //! `--fleet-policy`: what a site allows that looks like a fault, and what it forbids. The schema is
 //! docs/schema/fleet-policy.v1.json. Entry: [`FleetPolicy::read`].
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
@@ -150,7 +150,7 @@ fn gateways(node: &Node, diags: &mut Vec<Diagnostic>) -> Vec<(IpNet, Vec<IpAddr>
 }
 
 fn severities(node: &Node, diags: &mut Vec<Diagnostic>) -> HashMap<Code, Option<Severity>> {
-    let mut all = HashMap::new();
+    let mut all = HashMap::default();
     let Value::Map(entries) = &node.value else {
         diags.push(Diagnostic::new(
             Code::WrongShape,

@@ -1,13 +1,13 @@
 //! What must agree between nodes of one shape: the same links with the same addresses, whatever their names. If a
 //! subnet of several nodes has been compared already, that counts.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use super::count::count;
 use super::node::{FleetLink, FleetNode, Spot};
 use super::{Code, Fleet, Subnets};
 use crate::model::{Dynamic, Family, Kind};
+use foldhash::{HashMap, HashSet};
 
 /// The parts of a link that nodes of one shape have in common: kind, members, IPv4 and IPv6 addresses, what is left to
 /// clients.
@@ -67,13 +67,13 @@ impl Fleet<'_> {
     pub(super) fn shapes(&mut self, subnets: &Subnets) {
         let nodes = self.nodes;
         // Links that have been compared with others in their subnet.
-        let mut told: HashSet<(usize, usize)> = HashSet::new();
+        let mut told: HashSet<(usize, usize)> = HashSet::default();
         for members in subnets.values() {
             if members.iter().any(|member| member.node != members[0].node) {
                 told.extend(members.iter().map(|member| (member.node, member.link)));
             }
         }
-        let mut shapes: HashMap<Vec<Form>, Vec<(usize, Vec<usize>)>> = HashMap::new();
+        let mut shapes: HashMap<Vec<Form>, Vec<(usize, Vec<usize>)>> = HashMap::default();
         for (node, of) in nodes.iter().enumerate() {
             let (forms, order): (Vec<_>, Vec<_>) = of.sorted().into_iter().unzip();
             shapes.entry(forms).or_default().push((node, order));

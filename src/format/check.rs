@@ -8,11 +8,12 @@ pub(super) mod references;
 mod routes;
 mod stacking;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{BondMode, Desired, Family, Kind, Link, Located, Mtu, Naming, Place, Settings};
+use foldhash::HashMap;
 
 /// The maximum number of links. A link takes a hundred times the memory of the few bytes that request one, and a
 /// machine with every VLAN has four thousand.
@@ -63,7 +64,7 @@ fn limit(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
 
 /// No two links may have the same interface name.
 fn unique_names(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
-    let mut seen: HashMap<String, Place> = HashMap::new();
+    let mut seen: HashMap<String, Place> = HashMap::default();
     for link in &mut desired.links {
         let (Naming::Set(name) | Naming::Alternative(name)) = &link.naming else { continue };
         let Some(first) = seen.get(name.value.as_str()) else {
@@ -232,7 +233,7 @@ fn monitoring(bond: &mut Link, mode: BondMode, diags: &mut Vec<Diagnostic>) {
 fn bond_mtus(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let mtus: HashMap<String, (Mtu, Place)> =
         desired.links.iter().filter_map(|l| l.mtu.map(|m| (l.id.clone(), (m.value, m.at)))).collect();
-    let mut joined: HashMap<String, (Mtu, String)> = HashMap::new();
+    let mut joined: HashMap<String, (Mtu, String)> = HashMap::default();
     for bond in desired.links.iter_mut().filter(|l| l.kind == Kind::Bond) {
         let smallest = bond.members.iter().filter_map(|m| mtus.get(&m.value)).min_by_key(|(mtu, _)| *mtu);
         if let (None, Some((mtu, at))) = (bond.mtu, smallest) {

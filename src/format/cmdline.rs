@@ -8,8 +8,6 @@ mod ip;
 mod table;
 mod words;
 
-use std::collections::HashSet;
-
 use super::debian::{Draft, dotted, made, vlan};
 use super::keys::report;
 use super::tree::{Entry, Node, Value};
@@ -19,6 +17,7 @@ use crate::model::attribute::boolean;
 use crate::model::{
     Desired, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Place, Route, attribute,
 };
+use foldhash::HashSet;
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use table::OBJECTS;
 use table::TOP;

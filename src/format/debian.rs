@@ -9,9 +9,10 @@ mod bridge;
 mod subnet;
 mod vlans;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::tree::Node;
@@ -90,7 +91,7 @@ impl Draft {
     /// `said_implied` is false if a format only ever has names.
     pub(super) fn finish(mut self, report_implied: bool, diags: &mut Vec<Diagnostic>) -> Desired {
         for link in &mut self.desired.links {
-            let mut seen = HashSet::new();
+            let mut seen = HashSet::default();
             link.members.retain(|member| seen.insert(member.value.clone()));
         }
         let mut references: VecDeque<(String, LinkRef)> = self
@@ -198,8 +199,8 @@ impl Reach {
     fn of(links: &[Link]) -> Self {
         let only = if links.len() == 1 { Some(0) } else { None };
         let mut reach = Reach {
-            subnets: HashMap::new(),
-            lengths: HashSet::new(),
+            subnets: HashMap::default(),
+            lengths: HashSet::default(),
             with_address: Default::default(),
             only,
         };

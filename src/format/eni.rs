@@ -11,8 +11,6 @@ mod lines;
 mod stanza;
 mod table;
 
-use std::collections::{HashMap, HashSet};
-
 use super::debian::{Draft, bond_setting, bridge_option, list, made, nic, port_option};
 use super::keys::report;
 use super::tree::{Entry, Node, Value};
@@ -24,6 +22,7 @@ use crate::model::{
     NamePattern, Place, Settings, attribute, fits,
 };
 use commands::{Effect, What};
+use foldhash::{HashMap, HashSet};
 pub(super) use lines::tree;
 use stanza::Stanza;
 pub(crate) use stanza::{OFFLOADS, PARAMETERS};
@@ -37,12 +36,12 @@ const LOOPBACK: &str = "lo";
 /// Reads the result of [`tree`].
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let Some((resolved, templates)) = inherit::resolve(root, diags) else {
-        return stanzas(root, &HashSet::new(), diags);
+        return stanzas(root, &HashSet::default(), diags);
     };
     let before = diags.len();
     let desired = stanzas(&resolved, &templates, diags);
     // An error in a template is an error in each stanza that inherits it.
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     let rest = diags.split_off(before);
     diags.extend(rest.into_iter().filter(|d| seen.insert((d.at, d.message.clone()))));
     desired
@@ -337,7 +336,7 @@ impl Reader {
 
     /// Assigns stanzas to the interfaces that `auto` lines name for them: one, or by a pattern.
     fn map(&mut self, mapped: Vec<(LinkRef, String)>, diags: &mut Vec<Diagnostic>) {
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         for (interface, stanza) in mapped {
             let Some(link) = self.draft.link(&stanza).filter(|link| link.kind == Kind::Physical) else {
                 continue;
@@ -463,7 +462,7 @@ impl Reader {
 /// One hwaddress for several stanzas does not identify a NIC: their names do, and each gets the address, as ifupdown
 /// sets it.
 fn shared_hwaddress(links: &mut [Link], diags: &mut Vec<Diagnostic>) {
-    let mut first: HashMap<MacAddr, usize> = HashMap::new();
+    let mut first: HashMap<MacAddr, usize> = HashMap::default();
     for index in 0..links.len() {
         let Some(mac) = links.get(index).and_then(|link| link.select.mac) else { continue };
         let Some(earlier) = first.get(&mac.value).copied() else {
@@ -642,7 +641,7 @@ fn activate(
     up.extend(made.iter().cloned());
     let by_pattern = |link: &&Link| patterns.iter().any(|pattern| fits(pattern, &link.id));
     up.extend(desired.links.iter().filter(by_pattern).map(|link| link.id.clone()));
-    let mut needed: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut needed: HashMap<&str, Vec<&str>> = HashMap::default();
     for (link, other) in needs {
         needed.entry(link).or_default().push(other);
     }

@@ -65,6 +65,13 @@ pub struct Object {
     pub keys: &'static [Key],
 }
 
+impl Object {
+    /// The row of a key.
+    fn row(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.is(name))
+    }
+}
+
 /// A key of a mapping.
 #[derive(Copy, Clone, Debug)]
 pub struct Key {
@@ -135,14 +142,15 @@ impl<'a> Fields<'a> {
         // The preceding known key, if it is empty.
         let mut empty: Option<&Entry> = None;
         for entry in fields.entries {
-            let known = object.keys.iter().any(|k| k.is(&entry.key));
+            let row = object.row(&entry.key);
+            let known = row.is_some();
             if known {
                 empty = Some(entry).filter(|entry| entry.value.value == Value::Null);
             } else if other(&entry.key) {
                 continue;
             }
             let near = diags.len() < super::MAX_DIAGNOSTICS;
-            let report = report_entry(object, &entry.key, &entry.key, entry.key_at, near);
+            let report = report_entry(object, row, &entry.key, &entry.key, entry.key_at, near);
             diags.extend(report.map(
                 |report| match empty.filter(|empty| !known && is_beside(empty, entry)) {
                     Some(empty) => report.hint(format!(
@@ -227,7 +235,7 @@ pub(super) fn report(object: &Object, name: &str, at: Place) -> Option<Diagnosti
 
 /// Like [`report`], for a key in another spelling.
 pub(super) fn report_as(object: &Object, name: &str, written: &str, at: Place) -> Option<Diagnostic> {
-    report_entry(object, name, written, at, true)
+    report_entry(object, object.row(name), name, written, at, true)
 }
 
 /// The support of an option that is unsupported without further consequences: a warning.
@@ -333,9 +341,16 @@ fn elsewhere(object: &Object, name: &str) -> Option<&'static str> {
     here.iter().copied().find(|here| object.keys.iter().any(|key| key.name == *here))
 }
 
-/// `near`: with the nearest key as a hint. That takes time, and messages beyond the limit are not shown.
-fn report_entry(object: &Object, name: &str, written: &str, at: Place, near: bool) -> Option<Diagnostic> {
-    let Some(key) = object.keys.iter().find(|k| k.is(name)) else {
+/// `row`: the key's. `near`: with the nearest key as a hint. That takes time, and messages beyond the limit are not shown.
+fn report_entry(
+    object: &Object,
+    row: Option<&Key>,
+    name: &str,
+    written: &str,
+    at: Place,
+    near: bool,
+) -> Option<Diagnostic> {
+    let Some(key) = row else {
         if let Some(home) = home(object, name) {
             let message = format!("unknown key \"{written}\" in {}, ignored", object.name);
             return Some(Diagnostic::new(Code::UnknownKey, at, message).hint(home));
@@ -402,7 +417,8 @@ mod tests {
 #[cfg(test)]
 pub(super) mod seen {
     use std::cell::RefCell;
-    use std::collections::HashSet;
+
+    use foldhash::HashSet;
 
     use super::Key;
 

@@ -2,7 +2,6 @@
 //! description, JSON lines, YAML documents, manifests. Only `netapply check` reads a file this way; a boot reads one
 //! description. Entry: [`split`]; each part is then read by [`Description::read`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::piece::{Body, Piece, is_description};
@@ -10,6 +9,7 @@ use super::tree::{self, Node, Tree, TreePart, Value};
 use super::{Content, Parsed, Reading, Text, kubernetes, parse, recognise};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
+use foldhash::HashMap;
 
 /// How many parts are examined to see whether they are descriptions.
 const LOOK: usize = 32;
@@ -32,7 +32,7 @@ pub struct Description {
 /// none.
 pub fn split(text: &str, found: &mut dyn FnMut(Description)) -> bool {
     let Some(entries) = shape(text) else { return false };
-    let mut names: HashMap<String, Place> = HashMap::new();
+    let mut names: HashMap<String, Place> = HashMap::default();
     let mut count = 0_usize;
     tree::each(text, entries, &mut |part| {
         let TreePart { key, value } = part;

@@ -23,11 +23,11 @@ mod template;
 pub mod tree;
 pub(crate) mod value;
 
-use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use crate::diagnostic::{Code, Diagnostic, Severity, printable, worst};
 use crate::model::{Desired, Place, Resolver};
+use foldhash::HashSet;
 use recognise::Format;
 use tree::{Duplicate, Node, Tree};
 

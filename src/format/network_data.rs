@@ -9,8 +9,6 @@ pub(super) mod keys;
 mod links;
 mod networks;
 
-use std::collections::{HashMap, HashSet};
-
 pub use ironic::check as ironic_schema;
 
 use super::keys::Fields;
@@ -18,13 +16,14 @@ use super::tree::Node;
 use super::value::{items, name_servers, search_domains, text};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Desired, DesiredMac, Kind, Located, MacAddr, Place, Resolver};
+use foldhash::{HashMap, HashSet};
 
 /// Reads the mapping that has `links` and `networks`. Either may be absent or null.
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
     let mut desired = Desired::default();
     let Some(fields) = Fields::new(root, &keys::TOP, diags) else { return desired };
     // Ids of links that cannot be created: references to them must not be taken for interfaces of the machine.
-    let mut lost: HashSet<String> = HashSet::new();
+    let mut lost: HashSet<String> = HashSet::default();
     for node in items(fields.get("links"), "links", diags) {
         links::read(node, &mut desired, &mut lost, diags);
     }
@@ -40,7 +39,7 @@ pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
 /// Leaves out what depends on a lost link: its VLANs, and its membership in a bond or bridge.
 fn lose(desired: &mut Desired, lost: &mut HashSet<String>, diags: &mut Vec<Diagnostic>) {
     // Links by their parent, with the place that names it, and how many members each has left.
-    let mut standing: HashMap<String, Vec<(usize, Place)>> = HashMap::new();
+    let mut standing: HashMap<String, Vec<(usize, Place)>> = HashMap::default();
     let mut left: Vec<usize> = desired.links.iter().map(|link| link.members.len()).collect();
     for (i, link) in desired.links.iter().enumerate() {
         for below in link.members.iter().chain(&link.parent) {

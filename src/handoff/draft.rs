@@ -1,7 +1,7 @@
 //! The plan while the hand-off is being added to it: files that already have their content need no step, files of an
 //! earlier description are removed, and every file depends on the steps of its link.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::image::Presence;
 use super::record::{RECORD, Record};
@@ -9,6 +9,7 @@ use super::{APPLIED, CHRONY, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundi
 use crate::model::Place;
 use crate::plan::{Action, LinkChange, Manager, Plan, Service, Step, StepId};
 use crate::resolve::ResolvedLink;
+use foldhash::HashMap;
 
 /// The plan, and what the hand-off adds to it.
 pub(super) struct PlanDraft<'a> {
@@ -42,7 +43,7 @@ pub(super) enum For<'a> {
 
 impl<'a> PlanDraft<'a> {
     pub(super) fn new(plan: &'a mut Plan, surroundings: &'a Surroundings) -> Self {
-        let mut essential: HashMap<String, Vec<StepId>> = HashMap::new();
+        let mut essential: HashMap<String, Vec<StepId>> = HashMap::default();
         for (id, step) in plan.numbered() {
             if is_essential(plan, step) {
                 essential.entry(step.link.clone()).or_default().push(id);

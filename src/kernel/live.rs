@@ -3,9 +3,9 @@
 //!
 //! For verification. [`Live`] reads; changes in between come from a [`super::monitor::Monitor`].
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::{Attributes, field, number};

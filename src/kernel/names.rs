@@ -1,8 +1,7 @@
 //! The names and indexes of links. The kernel uses indexes; everything outside this room uses names.
 
-use std::collections::HashMap;
-
 use crate::inventory::Inventory;
+use foldhash::HashMap;
 
 /// Names and indexes of the links of a namespace.
 #[derive(Clone, Debug, Default)]

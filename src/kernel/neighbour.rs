@@ -1,9 +1,9 @@
 //! Neighbour entries: whether a gateway answers on its link, by ARP or neighbour discovery; and the far ends of a VXLAN,
 //! which are entries of its forwarding table for the address of zeroes.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE};
 use serde::{Deserialize, Serialize};
 

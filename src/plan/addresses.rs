@@ -1,8 +1,8 @@
 //! Addresses: undescribed ones are removed, missing ones added.
 
-use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::state::has_connected_route;
@@ -44,7 +44,7 @@ impl Planner<'_> {
 
     pub(super) fn add_addresses(&mut self) {
         for link in &self.resolved.links {
-            let mut there: HashMap<IpNet, AddressEntry> = HashMap::new();
+            let mut there: HashMap<IpNet, AddressEntry> = HashMap::default();
             for address in self.state.addresses.get(&link.name).into_iter().flatten() {
                 there.entry(address.net).or_insert_with(|| address.clone());
             }
@@ -107,7 +107,7 @@ struct Order {
 
 impl Order {
     fn new<'a>(kept: impl Iterator<Item = &'a AddressEntry>, desired: &[AddressEntry]) -> Self {
-        let mut subnets: HashMap<IpNet, (Vec<IpNet>, Vec<IpNet>)> = HashMap::new();
+        let mut subnets: HashMap<IpNet, (Vec<IpNet>, Vec<IpNet>)> = HashMap::default();
         for address in kept.filter(|a| a.net.addr().is_ipv4()) {
             subnets.entry(address.net.trunc()).or_default().0.push(address.net);
         }

@@ -15,11 +15,10 @@ mod state;
 mod step;
 mod vlans;
 
-use std::collections::{HashMap, HashSet};
-
 use crate::inventory::Inventory;
 use crate::model::{Dynamic, Place, Route};
 use crate::resolve::{Resolved, ResolvedLink};
+use foldhash::{HashMap, HashSet};
 pub use restore::restore;
 pub(crate) use state::far_ends;
 use state::{RouteKey, State};
@@ -85,7 +84,7 @@ impl<'a> Planner<'a> {
         }
         let described = resolved.links.iter().map(|link| (link.name.as_str(), link)).collect();
         let by_id = resolved.links.iter().rev().map(|link| (link.desired.id.as_str(), link)).collect();
-        let mut described_above: HashMap<&str, Vec<&ResolvedLink>> = HashMap::new();
+        let mut described_above: HashMap<&str, Vec<&ResolvedLink>> = HashMap::default();
         for link in &resolved.links {
             if let Some(parent) = &link.parent {
                 described_above.entry(parent).or_default().push(link);
@@ -103,9 +102,9 @@ impl<'a> Planner<'a> {
             by_id,
             state,
             steps: Vec::new(),
-            shifted: HashSet::new(),
-            filled: HashSet::new(),
-            made: HashMap::new(),
+            shifted: HashSet::default(),
+            filled: HashSet::default(),
+            made: HashMap::default(),
         }
     }
 

@@ -4,8 +4,9 @@
 //! routes and rules are restored as they were. What comes and goes by itself is not: carrier, leases, what router
 //! advertisements and the kernel added. Entry: [`restore`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::Planner;
@@ -192,7 +193,7 @@ impl Planner<'_> {
     /// of one scope the kernel appends a new one, and secondary ones of a subnet go behind all (__inet_insert_ifa).
     fn out_of_order(&self, before: &Inventory) -> Vec<AddressEntry> {
         let is_v4 = |a: &&AddressEntry| a.net.addr().is_ipv4();
-        let mut earlier: HashMap<Rank, Vec<&AddressEntry>> = HashMap::new();
+        let mut earlier: HashMap<Rank, Vec<&AddressEntry>> = HashMap::default();
         for (rank, address) in ranked(before.addresses.iter().filter(is_v4)) {
             earlier.entry(rank).or_default().push(address);
         }
@@ -201,7 +202,7 @@ impl Planner<'_> {
             there.insert(link, addresses.iter().filter(is_v4).collect());
         }
         let mut wrong = Vec::new();
-        let mut seen: HashMap<Rank, usize> = HashMap::new();
+        let mut seen: HashMap<Rank, usize> = HashMap::default();
         for (rank, address) in there.into_values().flat_map(|addresses| ranked(addresses.into_iter())) {
             let position = seen.entry(rank.clone()).or_default();
             let was = earlier.get(&rank).and_then(|was| was.get(*position));
@@ -286,7 +287,7 @@ type Rank = (String, Scope, bool);
 fn ranked<'a>(
     addresses: impl Iterator<Item = &'a AddressEntry>,
 ) -> impl Iterator<Item = (Rank, &'a AddressEntry)> {
-    let mut subnets: HashSet<(&str, IpNet)> = HashSet::new();
+    let mut subnets: HashSet<(&str, IpNet)> = HashSet::default();
     addresses.map(move |address| {
         let is_first = subnets.insert((&address.link, address.peer.unwrap_or(address.net).trunc()));
         let scope = if is_first { address.scope } else { Scope::Global };
@@ -309,7 +310,7 @@ struct Removed {
 
 impl Removed {
     fn by(done: &Plan) -> Self {
-        let (mut addresses, mut routes) = (HashSet::new(), HashSet::new());
+        let (mut addresses, mut routes) = (HashSet::default(), HashSet::default());
         for step in &done.steps {
             match &step.action {
                 Action::DeleteAddress(address) | Action::ReplaceAddress(address) => {

@@ -1,8 +1,9 @@
 //! Routes: undescribed ones are removed from managed links, missing ones added, on-link ones first.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::addresses::is_advertised;
@@ -93,7 +94,7 @@ impl<'a> Planner<'a> {
         let mut desired = self.desired_routes();
         desired.extend(self.lost_routes(&desired));
         let mut anew = self.groups_to_make_anew(&desired);
-        let mut groups: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::new();
+        let mut groups: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::default();
         for (_, _, route) in desired.iter().filter(|(_, _, route)| route.weight.is_some()) {
             groups.entry(key(route)).or_default().push(route.clone());
         }
@@ -203,7 +204,7 @@ impl<'a> Planner<'a> {
             .map(|(_, _, route)| (key(&route), route))
             .filter(|(key, route)| route.to.addr().is_ipv6() && route.via.is_some() && key.metric > 1)
             .collect();
-        let mut described: HashMap<RouteKey, Vec<&RouteEntry>> = HashMap::new();
+        let mut described: HashMap<RouteKey, Vec<&RouteEntry>> = HashMap::default();
         for (key, route) in &keys {
             described.entry(*key).or_default().push(route);
         }
@@ -282,7 +283,7 @@ impl<'a> Planner<'a> {
         if !self.state.routes.values().any(|routes| several(&routes)) {
             return;
         }
-        let mut desired: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::new();
+        let mut desired: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::default();
         for (_, _, route) in self.desired_routes() {
             desired.entry(key(&route)).or_default().push(route);
         }
@@ -301,7 +302,8 @@ impl<'a> Planner<'a> {
     fn desired_routes(&self) -> Vec<DesiredRoute<'a>> {
         let routes =
             self.resolved.links.iter().flat_map(|link| link.desired.routes.iter().map(move |r| (link, r)));
-        let mut desired: Vec<DesiredRoute<'a>> = Vec::new();
+        let count = self.resolved.links.iter().map(|link| link.desired.routes.len()).sum();
+        let mut desired: Vec<DesiredRoute<'a>> = Vec::with_capacity(count);
         for (link, route) in routes {
             let single = entry(link, route);
             let mut add = |mut entry: RouteEntry| {
@@ -340,7 +342,10 @@ impl<'a> Planner<'a> {
             let (to, table, metric) = (r.to, table(link, r), metric(r));
             RouteKey { to, table, metric, from: None, tos: 0 }
         };
-        let mut keys = HashSet::with_capacity(links().map(|link| link.desired.routes.len()).sum());
+        let mut keys = HashSet::with_capacity_and_hasher(
+            links().map(|link| link.desired.routes.len()).sum(),
+            Default::default(),
+        );
         keys.extend(links().flat_map(|link| link.desired.routes.iter().map(move |r| key(link, r))));
         keys.extend(self.shifted.iter().map(|key| RouteKey { metric: key.metric - 1, ..*key }));
         keys

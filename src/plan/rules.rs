@@ -1,11 +1,10 @@
 //! Policy rules.
 
-use std::collections::HashMap;
-
 use super::Planner;
 use super::step::Action;
 use crate::inventory::{RuleEntry, Selectors};
 use crate::model::{Place, Protocol, Rule};
+use foldhash::HashMap;
 
 /// Rules without a priority are numbered from here, below the kernel's own at 32766.
 const FIRST: u32 = 30_000;
@@ -18,7 +17,7 @@ impl Planner<'_> {
             return;
         }
         // The priorities of the existing rules, by everything else in them: there may be thousands.
-        let mut there: HashMap<RuleEntry, Vec<u32>> = HashMap::new();
+        let mut there: HashMap<RuleEntry, Vec<u32>> = HashMap::default();
         for rule in &self.state.rules {
             there.entry(unnumbered(rule)).or_default().push(rule.priority);
         }

@@ -1,10 +1,11 @@
 //! A copy of the machine on which planned steps have the effect that the kernel will give them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::mem;
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::step::{Action, LinkChange, NewLink};
@@ -55,10 +56,11 @@ pub(super) struct State {
     pub(super) addresses: HashMap<String, Vec<AddressEntry>>,
     /// In the kernel's order: of IPv4 routes with one key the first counts.
     pub(super) routes: HashMap<RouteKey, Vec<RouteEntry>>,
-    /// The keys of the routes through a link, and possibly of earlier ones.
-    keys_of_link: HashMap<String, BTreeSet<RouteKey>>,
+    /// The keys of the routes through a link, and possibly of earlier ones, by their destination: a link may have ten
+    /// thousand.
+    keys_of_link: HashMap<String, HashMap<IpNet, Vec<RouteKey>>>,
     /// The keys of the routes with this preferred source, and possibly of earlier ones.
-    keys_of_source: HashMap<IpAddr, BTreeSet<RouteKey>>,
+    keys_of_source: HashMap<IpAddr, HashSet<RouteKey>>,
     pub(super) rules: Vec<RuleEntry>,
     /// On every link, the next IPv4 address of a subnet is promoted when the first one is removed.
     promote_secondaries: bool,
@@ -142,9 +144,13 @@ impl State {
     fn index_route(&mut self, route: &RouteEntry) {
         let key = key(route);
         for link in route.links() {
-            match self.keys_of_link.get_mut(link) {
-                Some(keys) => drop(keys.insert(key)),
-                None => drop(self.keys_of_link.insert(link.to_owned(), BTreeSet::from([key]))),
+            let keys = match self.keys_of_link.get_mut(link) {
+                Some(keys) => keys,
+                None => self.keys_of_link.entry(link.to_owned()).or_default(),
+            };
+            let keys = keys.entry(key.to).or_insert_with(|| Vec::with_capacity(1));
+            if !keys.contains(&key) {
+                keys.push(key);
             }
         }
         if let Some(source) = route.source {
@@ -152,14 +158,18 @@ impl State {
         }
     }
 
+    /// The keys of the routes through a link, sorted.
     fn keys_of_link(&self, link: &str) -> Vec<RouteKey> {
-        self.keys_of_link.get(link).into_iter().flatten().copied().collect()
+        let keys = self.keys_of_link.get(link).into_iter().flat_map(HashMap::values).flatten();
+        let mut keys: Vec<RouteKey> = keys.copied().collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// The routes through a link.
     pub(super) fn routes_of<'a>(&'a self, link: &'a str) -> impl Iterator<Item = &'a RouteEntry> {
-        let keys = self.keys_of_link.get(link).into_iter().flatten();
-        let routes = keys.filter_map(|key| self.routes.get(key)).flatten();
+        let keys = self.keys_of_link(link).into_iter();
+        let routes = keys.filter_map(|key| self.routes.get(&key)).flatten();
         routes.filter(move |route| route.links().any(|name| name == link))
     }
 
@@ -362,12 +372,8 @@ impl State {
         &'a self,
         address: &'a AddressEntry,
     ) -> impl Iterator<Item = &'a RouteEntry> {
-        let to = subnet(address);
-        // A key's order begins with its destination.
-        let first = RouteKey { to, table: 0, metric: 0, from: None, tos: 0 };
-        let keys = self.keys_of_link.get(&address.link).into_iter().flat_map(move |keys| keys.range(first..));
-        let routes =
-            keys.take_while(move |key| key.to == to).filter_map(|key| self.routes.get(key)).flatten();
+        let keys = self.keys_of_link.get(&address.link).and_then(|keys| keys.get(&subnet(address)));
+        let routes = keys.into_iter().flatten().filter_map(|key| self.routes.get(key)).flatten();
         routes.filter(|route| {
             let is_connected = route.via.is_none() && route.protocol == Protocol::Kernel;
             is_connected && route.links().any(|name| name == address.link)
@@ -489,10 +495,12 @@ impl State {
         }
         self.ports.insert(new.to_owned(), ports);
         self.above.insert(new.to_owned(), above);
-        for key in self.keys_of_link.remove(name).into_iter().flatten() {
+        for key in self.keys_of_link(name) {
             self.routes.get_mut(&key).into_iter().flatten().for_each(|r| r.links_mut().for_each(replace));
-            self.keys_of_link.entry(new.to_owned()).or_default().insert(key);
         }
+        // A link that had the name has been removed, with its routes.
+        let keys = self.keys_of_link.remove(name).unwrap_or_default();
+        self.keys_of_link.insert(new.to_owned(), keys);
         self.lost_routes.iter_mut().for_each(|r| r.links_mut().for_each(replace));
         self.lost_addresses.iter_mut().filter(|a| a.link == name).for_each(|a| new.clone_into(&mut a.link));
         if let Some(mut addresses) = self.addresses.remove(name) {
@@ -614,8 +622,10 @@ impl State {
         let goes_along = ip.is_ipv4() || entry.permanent;
         let shares_subnet = addresses.iter().any(|a| a.net.trunc() == subnet);
         let is_elsewhere = self.addresses.values().flatten().any(|a| a.net.addr() == ip);
-        let mut keys = self.keys_of_link.get(&entry.link).cloned().unwrap_or_default();
+        let mut keys = self.keys_of_link(&entry.link);
         keys.extend(self.keys_of_source.get(&ip).into_iter().flatten());
+        keys.sort_unstable();
+        keys.dedup();
         for key in keys {
             let Some(routes) = self.routes.get_mut(&key) else { continue };
             for route in routes.iter_mut().filter(|r| ip.is_ipv6() && r.source == Some(ip)) {

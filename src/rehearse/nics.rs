@@ -1,9 +1,8 @@
 //! The stand-ins: for the NICs of a recorded machine, or those that the description names. Pure.
 
-use std::collections::HashSet;
-
 use crate::inventory::{Inventory, ObservedLink};
 use crate::model::{Desired, IfName, Kind, LinkKind, LinkLayer, MacAddr, NamePattern, fits};
+use foldhash::HashSet;
 
 /// A link that stands in for a NIC.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +34,7 @@ pub fn of_inventory(inventory: &Inventory) -> (Vec<ObservedLink>, Vec<String>) {
 /// NICs that match the description, with made-up addresses where it has none.
 pub fn of_description(desired: &Desired) -> Vec<ObservedLink> {
     let ids: HashSet<&str> = desired.links.iter().map(|link| link.id.as_str()).collect();
-    let mut taken: HashSet<String> = HashSet::from(["lo".to_owned()]);
+    let mut taken: HashSet<String> = HashSet::from_iter(["lo".to_owned()]);
     let mut nics = Vec::new();
     for link in desired.links.iter().filter(|link| link.kind == Kind::Physical) {
         let number = nics.len();

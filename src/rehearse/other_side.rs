@@ -2,13 +2,14 @@
 //! ends of the stand-ins' wires, LAGs, VLANs, addresses and servers. Entry: [`OtherSide::begin`], then
 //! [`OtherSide::make`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 use tokio::sync::oneshot;

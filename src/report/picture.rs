@@ -1,9 +1,9 @@
 //! The links as a tree: bonds and bridges with their members, VLANs under their parents, gateways under their link;
 //! then name servers and targets. One row each, with what was observed and its state.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -88,9 +88,9 @@ impl<'a> Drawing<'a> {
             evidence,
             links: input.links.iter().map(|link| (link.name.as_str(), link)).collect(),
             ports: members.map(String::as_str).collect(),
-            upper: HashMap::new(),
+            upper: HashMap::default(),
             states: evidence.links.iter().map(|state| (state.name.as_str(), state)).collect(),
-            checks: HashMap::new(),
+            checks: HashMap::default(),
             routes: checks
                 .iter()
                 .filter(|check| check.code == Code::CheckRoute && check.link.is_empty())

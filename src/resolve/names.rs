@@ -1,17 +1,16 @@
 //! Names of software links, renames, and which existing link a described one already is.
 
-use std::collections::{HashMap, HashSet};
-
 use crate::diagnostic::{Code, Diagnostic};
 use crate::inventory::{Inventory, ObservedLink};
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Kind, Link, Naming};
+use foldhash::{HashMap, HashSet};
 
 use super::ResolvedLink;
 
 /// Gives each link its name, and finds what already exists.
 pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut Vec<Diagnostic>) {
-    let mut used: HashSet<String> = HashSet::new();
+    let mut used: HashSet<String> = HashSet::default();
     for link in links.iter_mut() {
         if let Naming::Set(name) = &link.desired.naming {
             link.name = name.value.to_string();
@@ -26,7 +25,7 @@ pub(super) fn give(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mu
 
 /// Names the remaining links, parents first: a VLAN's name contains its parent's.
 fn generate_all(links: &mut [ResolvedLink], used: &mut HashSet<String>, inventory: &Inventory) {
-    let mut names: HashMap<String, String> = HashMap::new();
+    let mut names: HashMap<String, String> = HashMap::default();
     for link in links.iter().rev() {
         names.insert(link.desired.id.clone(), link.name.clone());
     }
@@ -86,7 +85,7 @@ const VXLAN_PORT: i64 = 8472;
 /// An existing software link with the name, or a VLAN or VXLAN under another name: the kernel has one VLAN per id and
 /// tag protocol on a link, and refuses a second VXLAN with the same id and port.
 fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
-    let mut by_link: HashMap<&str, &ResolvedLink> = HashMap::new();
+    let mut by_link: HashMap<&str, &ResolvedLink> = HashMap::default();
     for link in links.iter().rev() {
         by_link.insert(&link.desired.id, link);
     }
@@ -98,7 +97,7 @@ fn existing(links: &mut [ResolvedLink], inventory: &Inventory) {
         })
         .collect();
     let there: HashMap<&str, &ObservedLink> = inventory.links.iter().map(|l| (l.name.as_str(), l)).collect();
-    let mut by_id: HashMap<(Option<&str>, i64), Vec<&ObservedLink>> = HashMap::new();
+    let mut by_id: HashMap<(Option<&str>, i64), Vec<&ObservedLink>> = HashMap::default();
     for link in &inventory.links {
         if let Some(OptionValue::Number(id)) = link.settings.get("id") {
             by_id.entry((link.parent.as_deref(), *id)).or_default().push(link);
@@ -138,7 +137,7 @@ fn kept_by_others(links: &mut [ResolvedLink], inventory: &Inventory, diags: &mut
         .filter(|l| l.current.as_ref() != Some(&l.name))
         .filter_map(|l| l.current.clone())
         .collect();
-    let mut holders: HashMap<&str, &ObservedLink> = HashMap::new();
+    let mut holders: HashMap<&str, &ObservedLink> = HashMap::default();
     for link in &inventory.links {
         let names = link.altnames.iter().chain(Some(&link.name).filter(|name| !leaving.contains(*name)));
         holders.extend(names.map(|name| (name.as_str(), link)));

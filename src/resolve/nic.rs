@@ -1,6 +1,5 @@
 //! Matches physical links with NICs.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
@@ -9,6 +8,7 @@ use crate::model::{
     Desired, IfName, Kind, Link, LinkLayer, LinkRef, Located, MacAddr, Match, NamePattern, Naming, Place,
     fits,
 };
+use foldhash::{HashMap, HashSet};
 
 use super::Missing;
 
@@ -76,7 +76,7 @@ pub(super) fn find(
     diags: &mut Vec<Diagnostic>,
 ) -> Matches {
     let Matches { mut found, mut unmatched, mut ambiguous } = Matches::default();
-    let mut taken: HashSet<String> = HashSet::new();
+    let mut taken: HashSet<String> = HashSet::default();
     let mut unmet: Vec<&Link> = Vec::new();
     let order = PciOrder::new(desired, inventory);
     let table = Nics::of(inventory);
@@ -114,7 +114,7 @@ pub(super) fn find(
 /// The note about a link whose NIC is another's, of a source that takes precedence.
 fn superseded(link: &Link, table: &Nics<'_>, order: &PciOrder) -> Option<Diagnostic> {
     let nic = match link.yields {
-        true => fitting(link, table, &HashSet::new(), order, &mut Vec::new()).into_iter().next()?,
+        true => fitting(link, table, &HashSet::default(), order, &mut Vec::new()).into_iter().next()?,
         false => return None,
     };
     let message = format!(
@@ -164,7 +164,7 @@ struct Nics<'a> {
 
 impl<'a> Nics<'a> {
     fn of(inventory: &'a Inventory) -> Self {
-        let mut nics = Nics { all: Vec::new(), by_mac: HashMap::new(), by_name: HashMap::new() };
+        let mut nics = Nics { all: Vec::new(), by_mac: HashMap::default(), by_name: HashMap::default() };
         for link in &inventory.links {
             let names: HashSet<&str> = link.altnames.iter().chain([&link.name]).map(String::as_str).collect();
             names.into_iter().for_each(|name| nics.by_name.entry(name).or_default().push(link));

@@ -1,7 +1,7 @@
 //! `netapply capture`: a description of the network that a machine has. Only what somebody configured: what the kernel made
 //! of it, or a lease or router brought, comes again by itself.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::convert::{Converted, give_out};
@@ -22,6 +22,7 @@ use crate::model::{
 };
 use crate::plan::far_ends;
 use crate::resolve::{Missing, resolve};
+use foldhash::{HashMap, HashSet};
 
 /// Exit code 4 where nothing is configured, 5 where the kernel cannot be read, else that of `convert`.
 pub(super) fn capture(args: &Args, tool: Tool) -> Exit {
@@ -128,7 +129,7 @@ fn describe(inventory: &Inventory) -> Captured {
     let mut desired = Desired { closed: true, ..Desired::default() };
     let by_name: HashMap<&str, &ObservedLink> =
         inventory.links.iter().map(|link| (link.name.as_str(), link)).collect();
-    let mut members: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut members: HashMap<&str, Vec<&str>> = HashMap::default();
     for link in &inventory.links {
         if let Some(controller) = &link.controller {
             members.entry(controller).or_default().push(&link.name);
@@ -308,7 +309,7 @@ impl Look<'_> {
             .filter_map(|route| route.source)
             .collect();
         let tells = self.inventory.addresses.iter().any(|a| a.protocol == AddressProtocol::LinkLocal);
-        let mut dynamic: HashSet<Dynamic> = HashSet::new();
+        let mut dynamic: HashSet<Dynamic> = HashSet::default();
         for address in own() {
             let ip = address.net.addr();
             match ip {

@@ -8,7 +8,6 @@ mod output;
 mod sarif;
 mod work;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use crate::fleet::booted::BootedNode;
 use crate::format::{Content, many};
 use crate::source::{self, Found, Layout, NotFound};
 use baseline::Baseline;
+use foldhash::HashMap;
 use output::CheckOutput;
 use work::{CheckJob, Pool};
 
@@ -54,7 +54,7 @@ pub(super) fn check(args: &Args) -> Exit {
         request.many = true;
         let mut pool = Pool::new(threads, output.options());
         let mut paths = Vec::new();
-        let mut missing = HashMap::new();
+        let mut missing = HashMap::default();
         for source in &args.sources {
             let directory = if args.merge { Ok(None) } else { source::directory(source, &request).await };
             match directory {

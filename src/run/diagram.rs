@@ -1,7 +1,7 @@
 //! The described network as a Mermaid flowchart (<https://mermaid.js.org/syntax/flowchart.html>), for reviews and
 //! wikis: NICs on the left, links on top of them to the right, and the gateways after them. Entry: [`diagram`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -9,6 +9,7 @@ use crate::model::Kind;
 use crate::page::printable;
 use crate::plan::Plan;
 use crate::resolve::{Resolved, ResolvedLink};
+use foldhash::{HashMap, HashSet};
 
 /// Draws the links, marking those that the plan creates or changes.
 pub(super) fn diagram(resolved: &Resolved, plan: &Plan) -> String {

@@ -3,7 +3,7 @@
 //! for a recorded one.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 
 use super::{root, saved};
@@ -21,6 +21,7 @@ use crate::model::{Activation, Desired, Dynamic, Kind};
 use crate::plan::{self, Action, LinkChange, Plan, Step, StepId};
 use crate::rehearse::nics::StandIn;
 use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
+use foldhash::HashMap;
 
 /// The input of a plan.
 #[derive(Copy, Clone, Debug)]
@@ -213,7 +214,7 @@ fn planned(
 /// The steps that a lease may cause.
 fn of_leases(plan: Plan) -> Plan {
     let mut kept = Plan::default();
-    let mut ids: HashMap<StepId, StepId> = HashMap::new();
+    let mut ids: HashMap<StepId, StepId> = HashMap::default();
     for (id, step) in plan.numbered() {
         let of_lease = match &step.action {
             Action::SetLink { change, .. } => matches!(change, LinkChange::Mtu(_)),

@@ -3,7 +3,7 @@
 //! reads it, [`without_cuts`] is pure.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
@@ -14,6 +14,7 @@ use crate::plan::script::line;
 use crate::plan::{Action, LinkChange, Plan, Step, plan};
 use crate::resolve::{Missing, Resolved, resolve};
 use crate::source;
+use foldhash::HashSet;
 
 /// The NICs by which the machine reaches its root, according to the firmware's tables.
 pub(super) fn root_nics(machine: &Machine) -> Vec<RootNic> {
@@ -93,7 +94,7 @@ impl<'a> Guarded<'a> {
             .links
             .iter()
             .find(|link| link.is_nic() && link.up && (is_it(link.permanent_mac) || is_it(link.mac)))?;
-        let mut links = HashSet::from([link.name.as_str()]);
+        let mut links = HashSet::from_iter([link.name.as_str()]);
         let of_table = inventory.addresses.iter().find(|entry| Some(entry.net.addr()) == nic.address);
         let is_own = |entry: &&AddressEntry| entry.link == link.name && !needs_zone(&entry.net.addr());
         let entry = of_table.or_else(|| inventory.addresses.iter().find(is_own))?;

@@ -5,8 +5,8 @@
 
 use super::bytes::{ReadAt, le16, le32, printable};
 use super::tree::{Budget, FileTree, ReadError, names};
+use foldhash::HashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 
@@ -212,7 +212,7 @@ impl<R: ReadAt> FatTree<'_, R> {
         };
         let entries = entries(&bytes);
         self.budget.spend_entries(bytes.len() / ENTRY)?;
-        let mut index = HashMap::with_capacity(entries.len());
+        let mut index = HashMap::with_capacity_and_hasher(entries.len(), Default::default());
         for (number, entry) in entries.iter().enumerate() {
             index.entry(entry.name.to_lowercase()).or_insert(number);
         }

@@ -2,7 +2,6 @@
 //! for. The one for this machine is chosen by the MAC addresses that the descriptions match NICs by, then by SMBIOS
 //! UUID or serial number, then by host name. Entry: [`read`]; [`pick`] is pure.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use super::layout::{self, Contents, Layout};
@@ -11,6 +10,7 @@ use super::tree::{FileTree, ReadError, TEXT_LIMIT, read_file};
 use super::{Document, NotFound, NotFoundKind};
 use crate::format::tree::{Node, Value};
 use crate::machine::Machine;
+use foldhash::HashSet;
 
 /// The folder of the hosts.
 const FOLDER: &str = "hosts";

@@ -6,8 +6,8 @@
 use super::bytes::{ReadAt, le32, utf16_be};
 use super::tree::{Budget, FileTree, ReadError, names};
 use super::volume::{ISO_DESCRIPTOR_COUNT, ISO_DESCRIPTORS, is_joliet};
+use foldhash::HashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The maximum size of a directory, in bytes: some 100,000 files.
@@ -174,7 +174,7 @@ impl<'a, R: ReadAt> Iso<'a, R> {
             return Ok(known.clone());
         }
         let entries = self.entries(entry)?;
-        let mut index = HashMap::with_capacity(entries.len());
+        let mut index = HashMap::with_capacity_and_hasher(entries.len(), Default::default());
         for (number, entry) in entries.iter().enumerate() {
             for form in self.names.entry_forms(&entry.name) {
                 index.entry(form).or_insert(number);

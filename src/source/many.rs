@@ -6,7 +6,7 @@ use super::explicit::nothing_on;
 use super::layout;
 use super::tree::{DirTree, Links};
 use super::{Directory, NotFound, NotFoundKind};
-use std::collections::HashSet;
+use foldhash::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ const BESIDE: [&str; 6] = [
 
 /// The contents of a directory.
 pub(super) fn contents(directory: &Path, links: Links) -> Result<Directory, NotFound> {
-    let mut walk = Walk { links, paths: Vec::new(), skipped: 0, entries: 0, seen: HashSet::new() };
+    let mut walk = Walk { links, paths: Vec::new(), skipped: 0, entries: 0, seen: HashSet::default() };
     if is_one(directory, links) {
         return Ok(Directory { is_one: true, paths: vec![shown(directory)], links: 0 });
     }

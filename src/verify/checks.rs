@@ -3,10 +3,11 @@
 //! [`judge`] goes through the links from the wire upwards. Where one cannot work, everything above it is
 //! [`Outcome::Blocked`] and names its root: without carrier nothing is known about the gateway behind it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::evidence::Evidence;
@@ -187,7 +188,7 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn new(index: &'a View<'a>, evidence: &'a Evidence) -> Self {
         let with_members = |l: &'a DesiredLink| l.members.iter().map(String::as_str).chain([l.name.as_str()]);
-        let mut ports: HashMap<&str, Vec<&LinkState>> = HashMap::new();
+        let mut ports: HashMap<&str, Vec<&LinkState>> = HashMap::default();
         for port in &evidence.links {
             if let Some(controller) = &port.controller {
                 ports.entry(controller).or_default().push(port);
@@ -200,10 +201,10 @@ impl<'a> Judge<'a> {
             bases: BTreeMap::new(),
             optional: index.input().links.iter().filter(|l| l.optional).flat_map(with_members).collect(),
             ports,
-            unusable: HashMap::new(),
-            obstacles: HashMap::new(),
-            gateways: HashMap::new(),
-            subnets: HashMap::new(),
+            unusable: HashMap::default(),
+            obstacles: HashMap::default(),
+            gateways: HashMap::default(),
+            subnets: HashMap::default(),
         }
     }
 

@@ -1,12 +1,11 @@
 //! Links whose names change during verification: a NIC is the one that was matched, by its index and MAC address,
 //! whatever its name. Pure.
 
-use std::collections::{HashMap, HashSet};
-
 use super::input::DesiredLink;
 use super::lookups::View;
 use crate::kernel::live::LinkState;
 use crate::model::Kind;
+use foldhash::{HashMap, HashSet};
 
 /// Gives NICs their described names, in `links` and wherever others refer to them. `followed` keeps the index that each
 /// had when first seen.
@@ -23,7 +22,7 @@ pub(super) fn names(index: &View<'_>, followed: &mut HashMap<u32, String>, links
         }
     }
     let described: HashSet<&String> = followed.values().collect();
-    let mut renamed: HashMap<String, String> = HashMap::new();
+    let mut renamed: HashMap<String, String> = HashMap::default();
     for link in links.iter_mut() {
         let name = match followed.get(&link.index) {
             Some(name) if *name != link.name => name.clone(),
@@ -76,7 +75,7 @@ mod tests {
     #[test]
     fn names_that_are_swapped_or_taken_change_nothing() {
         let input = two_links();
-        let (index, mut followed) = (View::new(&input), HashMap::new());
+        let (index, mut followed) = (View::new(&input), HashMap::default());
         let link = |index, name| {
             nic(index, name, if index == 2 { "02:00:00:00:00:02" } else { "02:00:00:00:00:03" })
         };
@@ -94,7 +93,7 @@ mod tests {
         assert_eq!(links[1].controller.as_deref(), Some("eth0"));
         // It has another name when first seen: the rename was refused.
         let mut links = [link(2, "enp1s0"), link(3, "eth1")];
-        names(&index, &mut HashMap::new(), &mut links);
+        names(&index, &mut HashMap::default(), &mut links);
         assert_eq!(called(&links), [(2, "eth0", Some("enp1s0")), (3, "eth1", None)]);
     }
 }

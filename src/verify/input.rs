@@ -1,11 +1,12 @@
 //! What verification needs from the description: the links with their final names, what should be on them, and the
 //! targets. Built from the resolved description; contains no machine state.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::str::FromStr;
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::evidence::Flow;
@@ -183,7 +184,7 @@ impl DesiredLink {
         }
         let first = |v4: bool| self.addresses.iter().map(IpNet::addr).find(|ip| ip.is_ipv4() == v4);
         let first = [first(false), first(true)];
-        let mut known = HashSet::new();
+        let mut known = HashSet::default();
         let mut found = Vec::new();
         for route in &self.routes {
             let Some(ip) = route.via.filter(|via| known.insert(*via)) else { continue };
@@ -294,7 +295,7 @@ struct PrefixTable<T> {
 
 impl<T> Default for PrefixTable<T> {
     fn default() -> Self {
-        PrefixTable { by_prefix: HashMap::new(), lengths: Default::default() }
+        PrefixTable { by_prefix: HashMap::default(), lengths: Default::default() }
     }
 }
 
@@ -359,11 +360,11 @@ impl<'a> Index<'a> {
     pub fn new(input: &'a Input) -> Self {
         let mut index = Index {
             input,
-            by_name: HashMap::new(),
-            by_id: HashMap::new(),
-            controllers: HashMap::new(),
+            by_name: HashMap::default(),
+            by_id: HashMap::default(),
+            controllers: HashMap::default(),
             gateways: input.links.iter().map(DesiredLink::gateways).collect(),
-            sources: HashMap::new(),
+            sources: HashMap::default(),
             destinations: PrefixTable::default(),
             own: input.links.iter().flat_map(|link| &link.addresses).map(IpNet::addr).collect(),
         };
@@ -502,7 +503,7 @@ impl<'a> Index<'a> {
     /// The links that a link is made of or stands on, itself included.
     pub fn links_under(&self, name: &str) -> Vec<&'a DesiredLink> {
         let mut found = Vec::new();
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         let mut todo = vec![name];
         while let Some(name) = todo.pop() {
             let Some(link) = self.link(name).filter(|link| seen.insert(link.name.as_str())) else { continue };

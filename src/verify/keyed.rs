@@ -1,11 +1,11 @@
 //! A list in which each item is found by its key: there may be a thousand links, gateways and name servers, and each
 //! event looks some up. Serialised as a plain list.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 
+use foldhash::HashMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What identifies an item of a list; each kind of item uses the parts it has.
@@ -38,7 +38,7 @@ pub struct KeyedList<T> {
 
 impl<T> Default for KeyedList<T> {
     fn default() -> Self {
-        KeyedList { items: Vec::new(), positions: HashMap::new(), hasher: RandomState::new() }
+        KeyedList { items: Vec::new(), positions: HashMap::default(), hasher: RandomState::new() }
     }
 }
 

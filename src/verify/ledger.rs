@@ -1,13 +1,13 @@
 //! How long each check has been waiting: turns waiting into failure when its bound is over. Pure; time is passed as a
 //! number.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::checks::{self, Check, Outcome, Subject};
 use super::evidence::Evidence;
 use super::lookups::View;
 use crate::diagnostic::Code;
+use foldhash::HashMap;
 
 /// Since when each check has been waiting, by code, link and subject.
 #[derive(Debug, Default)]

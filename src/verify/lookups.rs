@@ -4,6 +4,7 @@
 //! gateway, described route, name server and target has a [`Goal`]: a question, and the next hops and source addresses
 //! that are as described.
 
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
@@ -20,7 +21,8 @@ use crate::model::{Kind, Protocol, RouteKind};
 #[derive(Debug)]
 pub struct View<'a> {
     index: Index<'a>,
-    goals: Vec<Goal>,
+    /// Empty until they are asked for: a glance asks the kernel nothing.
+    goals: OnceCell<Vec<Goal>>,
 }
 
 impl<'a> Deref for View<'a> {
@@ -34,10 +36,7 @@ impl<'a> Deref for View<'a> {
 impl<'a> View<'a> {
     /// Builds the tables; linear.
     pub fn new(input: &'a Input) -> Self {
-        let index = Index::new(input);
-        let mut view = View { index, goals: Vec::new() };
-        view.goals = goals(&view);
-        view
+        View { index: Index::new(input), goals: OnceCell::new() }
     }
 
     /// The flow of a query to a name server or target.
@@ -51,7 +50,7 @@ impl<'a> View<'a> {
 
     /// The expected answers of the kernel's lookup.
     pub fn goals(&self) -> &[Goal] {
-        &self.goals
+        self.goals.get_or_init(|| goals(self))
     }
 }
 

@@ -1,8 +1,8 @@
 //! What remains to be done of the description, and who else has configured something on its links. Pure.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::evidence::{Policy, Stranger};
@@ -38,8 +38,8 @@ impl Review {
     pub fn of(input: &Input, plan: &Plan, inventory: &Inventory) -> Self {
         let remaining = plan.steps.iter().filter(|step| !step.action.is_handoff()).cloned().collect();
         // By link: there may be thousands of each.
-        let mut addresses: HashMap<&str, Vec<&AddressEntry>> = HashMap::new();
-        let mut routes: HashMap<&str, Vec<&RouteEntry>> = HashMap::new();
+        let mut addresses: HashMap<&str, Vec<&AddressEntry>> = HashMap::default();
+        let mut routes: HashMap<&str, Vec<&RouteEntry>> = HashMap::default();
         for address in &inventory.addresses {
             addresses.entry(&address.link).or_default().push(address);
         }

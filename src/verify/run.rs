@@ -1,12 +1,13 @@
 //! The loop of a verification: handles events and answers, judges the checks anew, starts the probes that are called
 //! for, and ends as soon as nothing is open. Decides nothing itself: see `checks`, `due` and `cause`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::pin;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashSet};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -228,9 +229,9 @@ impl<'a> Run<'a> {
             start: Instant::now(),
             facts,
             probes: JoinSet::new(),
-            started: HashSet::new(),
+            started: HashSet::default(),
             listening: Vec::new(),
-            asked: HashMap::new(),
+            asked: HashMap::default(),
             names: Names::default(),
             live: None,
             read_at: None,
@@ -238,8 +239,8 @@ impl<'a> Run<'a> {
             reviewed: Duration::ZERO,
             asked_again: false,
             reported: false,
-            followed: HashMap::new(),
-            carrier_changes: HashMap::new(),
+            followed: HashMap::default(),
+            carrier_changes: HashMap::default(),
         }
     }
 

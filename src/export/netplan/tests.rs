@@ -112,7 +112,7 @@ fn value(parameter: &options::Parameter, row: &'static Attribute) -> BoxedStrate
 
 /// Some options of a table.
 fn settings(parameters: &'static [options::Parameter], kind: Kind) -> impl Strategy<Value = Settings> {
-    let mut known = HashSet::new();
+    let mut known = HashSet::default();
     let rows: Vec<_> = parameters
         .iter()
         .filter(|p| p.is_usual() && known.insert(p.option))
@@ -264,7 +264,7 @@ fn description() -> impl Strategy<Value = Desired> {
 }
 
 fn written(desired: &Desired) -> String {
-    let mut losses = Losses { tool: "netplan", list: Vec::new(), unfit: HashMap::new() };
+    let mut losses = Losses { tool: "netplan", list: Vec::new(), unfit: HashMap::default() };
     let files = write(desired, &Names::new(&Resolved::default()), &mut losses);
     assert!(losses.list.is_empty(), "{:?}", losses.list);
     files.into_iter().next().map_or("network: {}\n".to_owned(), |file| file.text)

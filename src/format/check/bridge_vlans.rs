@@ -1,9 +1,8 @@
 //! The VLANs of a bridge itself if it filters them.
 
-use std::collections::HashMap;
-
 use crate::model::attribute::OptionValue;
 use crate::model::{Desired, Kind, Located, PortVlan};
+use foldhash::HashMap;
 
 /// The kernel's `vlan_default_pvid`.
 const DEFAULT: u16 = 1;
@@ -11,7 +10,7 @@ const DEFAULT: u16 = 1;
 /// A bridge with VLAN filtering passes none to the VLANs on top of it unless it is in them itself, like a port: it is
 /// added to theirs, in addition to the kernel's default (ifupdown2, `addons/vlan.py`).
 pub(super) fn of_bridges(desired: &mut Desired) {
-    let mut on: HashMap<String, Vec<Located<u16>>> = HashMap::new();
+    let mut on: HashMap<String, Vec<Located<u16>>> = HashMap::default();
     for vlan in desired.links.iter().filter(|link| link.kind == Kind::Vlan) {
         let id = vlan.settings.number("id").and_then(|id| u16::try_from(id).ok());
         if let (Some(parent), Some(id)) = (&vlan.parent, id) {

@@ -1,14 +1,13 @@
 //! Ids and references to them.
 
-use std::collections::{HashMap, HashSet};
-
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Place};
+use foldhash::{HashMap, HashSet};
 
 /// Leaves out the second of two links with the same id.
 pub(super) fn unique_ids(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
-    let mut seen: HashMap<String, (Place, Option<MacAddr>)> = HashMap::new();
+    let mut seen: HashMap<String, (Place, Option<MacAddr>)> = HashMap::default();
     desired.links.retain(|link| match seen.get(&link.id) {
         None => {
             seen.insert(link.id.clone(), (link.at, link.select.mac.map(|mac| mac.value)));
@@ -36,7 +35,7 @@ pub(super) fn unique_ids(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
 /// Two physical links with one MAC address are the same NIC: the settings of the second are applied to the first, and
 /// so are references to it.
 pub(super) fn one_link_for_a_mac(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
-    let mut first: HashMap<MacAddr, usize> = HashMap::new();
+    let mut first: HashMap<MacAddr, usize> = HashMap::default();
     let mut twins: Vec<(usize, usize)> = Vec::new();
     for (i, link) in desired.links.iter().enumerate() {
         // A name or driver besides the MAC distinguishes two NICs with one address.
@@ -50,7 +49,7 @@ pub(super) fn one_link_for_a_mac(desired: &mut Desired, diags: &mut Vec<Diagnost
             }
         }
     }
-    let mut renamed: HashMap<String, String> = HashMap::new();
+    let mut renamed: HashMap<String, String> = HashMap::default();
     for (keep, drop) in &twins {
         let Some(twin) = desired.links.get(*drop).cloned() else { continue };
         let Some(link) = desired.links.get_mut(*keep) else { continue };
@@ -132,7 +131,7 @@ pub(in crate::format) struct ReferenceResolver {
 impl ReferenceResolver {
     /// `closed`: only described links may be named.
     pub(in crate::format) fn new(links: &[Link], closed: bool) -> Self {
-        let mut names = HashMap::new();
+        let mut names = HashMap::default();
         for link in links {
             if let Naming::Set(name) | Naming::Alternative(name) = &link.naming {
                 names.entry(name.value.to_string()).or_insert(link.id.clone());
@@ -152,7 +151,7 @@ impl ReferenceResolver {
             names,
             implied: Vec::new(),
             comparisons: 200_000,
-            taken: HashSet::new(),
+            taken: HashSet::default(),
         }
     }
 

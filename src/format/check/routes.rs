@@ -1,9 +1,10 @@
 //! Addresses and routes: duplicates, gateways outside every subnet, routes that are the same to the kernel.
 
-use std::collections::HashSet;
-use std::collections::hash_map::{Entry, HashMap};
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 
+use foldhash::HashMap;
+use foldhash::HashSet;
 use ipnet::IpNet;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
@@ -14,7 +15,7 @@ use crate::model::{Address, Desired, Family, Kind, Link, Place, Rule};
 /// kernel accepts one address on two links, so that is allowed, though it is seldom intended.
 pub(super) fn addresses(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
     let vrfs = vrf_of(desired);
-    let mut seen: HashMap<(IpAddr, Option<String>), (String, Place)> = HashMap::new();
+    let mut seen: HashMap<(IpAddr, Option<String>), (String, Place)> = HashMap::default();
     for link in &mut desired.links {
         let (id, vrf) = (link.id.clone(), vrfs.get(&link.id).cloned());
         diags.extend(link.addresses.iter().filter_map(no_host));
@@ -82,7 +83,7 @@ struct Subnets {
 
 impl Subnets {
     fn of(links: &[Link]) -> Self {
-        let mut networks = HashMap::new();
+        let mut networks = HashMap::default();
         for (i, link) in links.iter().enumerate() {
             let on_link =
                 link.routes.iter().filter(|r| r.via.is_none() && !r.kind.is_linkless()).map(|r| r.to);
@@ -121,7 +122,7 @@ impl Subnets {
 ///
 /// Returns the places of the routes that were made on-link.
 pub(super) fn gateways(desired: &mut Desired, diags: &mut Vec<Diagnostic>) -> HashSet<Place> {
-    let mut assumed = HashSet::new();
+    let mut assumed = HashSet::default();
     let everywhere = Subnets::of(&desired.links);
     if desired.links.iter().any(|link| link.routes.iter().any(|route| !route.more.is_empty())) {
         next_hops(desired, &everywhere, diags);
@@ -306,10 +307,10 @@ pub(super) fn one_route_for_a_key(
     /// The index of the link, the gateway, the place.
     type First = (usize, Option<IpAddr>, Place);
     let vrfs = vrf_of(desired);
-    let mut seen: HashMap<Key<'_>, First> =
-        HashMap::with_capacity(desired.links.iter().map(|link| link.routes.len()).sum());
+    let mut seen: HashMap<Key<'_>, First> = HashMap::default();
+    seen.reserve(desired.links.iter().map(|link| link.routes.len()).sum());
     // The metric that the last of several routes got: thousands may share one.
-    let mut given: HashMap<Key<'_>, u32> = HashMap::new();
+    let mut given: HashMap<Key<'_>, u32> = HashMap::default();
     let links = desired.links.len();
     let passes = [false, true].into_iter().flat_map(|doubtful| (0..links).map(move |i| (doubtful, i)));
     for (doubtful, i) in passes {

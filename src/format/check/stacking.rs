@@ -1,9 +1,8 @@
 //! Which link depends on which: members, parents, cycles, and what is left out because of them.
 
-use std::collections::{HashMap, HashSet};
-
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{BondMode, Desired, Kind, Link, LinkRef, NamePattern};
+use foldhash::{HashMap, HashSet};
 
 /// Bonds that may have no members, which only netplan creates: elsewhere the key is required.
 pub(super) fn memberless(desired: &Desired) -> HashSet<String> {
@@ -17,7 +16,7 @@ pub(super) fn memberless(desired: &Desired) -> HashSet<String> {
 pub(super) fn check(desired: &mut Desired, memberless: &HashSet<String>, diags: &mut Vec<Diagnostic>) {
     one_controller(desired, diags);
     let ports: HashMap<String, Port> = desired.links.iter().map(|l| (l.id.clone(), Port::of(l))).collect();
-    let mut out: HashSet<String> = HashSet::new();
+    let mut out: HashSet<String> = HashSet::default();
     for link in &mut desired.links {
         wrong_members(link, &ports, memberless, &mut out, diags);
         if let Some(wrong) = missing_foundation(link) {
@@ -39,7 +38,7 @@ pub(super) fn check(desired: &mut Desired, memberless: &HashSet<String>, diags: 
 
 /// A link is a member of one bond, bridge or VRF at most: the first that lists it.
 fn one_controller(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {
-    let mut taken: HashMap<String, String> = HashMap::new();
+    let mut taken: HashMap<String, String> = HashMap::default();
     for controller in &mut desired.links {
         let id = controller.id.clone();
         controller.members.retain(|member| match taken.get(&member.value) {
@@ -158,13 +157,13 @@ fn foundations(link: &Link) -> impl Iterator<Item = &LinkRef> {
 /// The links that depend on themselves, each with its cycle.
 fn circles(desired: &Desired) -> Vec<(String, String)> {
     let by_id: HashMap<&str, &Link> = desired.links.iter().map(|l| (l.id.as_str(), l)).collect();
-    let mut done: HashSet<&str> = HashSet::new();
-    let mut named: HashSet<&str> = HashSet::new();
+    let mut done: HashSet<&str> = HashSet::default();
+    let mut named: HashSet<&str> = HashSet::default();
     let mut found = Vec::new();
     for start in desired.links.iter().filter(|l| !l.members.is_empty() || l.parent.is_some()) {
         // Depth first without recursion: the current path, and the next dependency to visit on each level.
         let mut path: Vec<(&Link, Vec<&str>)> = vec![(start, below(start))];
-        let mut on_path: HashSet<&str> = HashSet::from([start.id.as_str()]);
+        let mut on_path: HashSet<&str> = HashSet::from_iter([start.id.as_str()]);
         while let Some((link, rest)) = path.last_mut() {
             let Some(next) = rest.pop() else {
                 done.insert(&link.id);
@@ -194,7 +193,7 @@ fn below(link: &Link) -> Vec<&str> {
 /// Removes what is left out, and then what depended on it: a VLAN without its parent, a bond without any member.
 fn fall(desired: &mut Desired, mut out: HashSet<String>, diags: &mut Vec<Diagnostic>) {
     let there: HashSet<&str> = desired.links.iter().map(|l| l.id.as_str()).collect();
-    let mut standing: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut standing: HashMap<String, Vec<usize>> = HashMap::default();
     let mut left: Vec<usize> = desired.links.iter().map(|l| l.members.len()).collect();
     let mut next: Vec<String> = out.iter().cloned().collect();
     for (i, link) in desired.links.iter().enumerate() {

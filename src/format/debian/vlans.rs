@@ -3,13 +3,14 @@
 //! and without `bridge-pvid` untagged frames belong to VLAN 1. The VLANs of the bridge itself are set in
 //! [`crate::format::check`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
 use crate::format::value::{bad, boolean, words};
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Kind, Link, Located, Place, PortVlan};
+use foldhash::HashMap;
 
 /// The VLAN of untagged frames by default.
 const DEFAULT: u16 = 1;

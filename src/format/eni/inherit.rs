@@ -3,13 +3,12 @@
 //!
 //! [`resolve`] copies them in the tree, so that readers of a stanza find all of its options there.
 
-use std::collections::{HashMap, HashSet};
-
 use super::table::REPEATED;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::{Entry, MAX_NODES, Node, Value};
 use crate::format::value::words;
 use crate::model::Place;
+use foldhash::{HashMap, HashSet};
 
 const KEYWORD: &str = "inherits";
 /// ifupdown-ng's option.
@@ -19,11 +18,11 @@ const OPTION: &str = "inherit";
 /// if they would inherit too much, which has been reported then.
 pub(super) fn resolve(root: &Node, diags: &mut Vec<Diagnostic>) -> Option<(Node, HashSet<String>)> {
     let Value::Map(entries) = &root.value else { return None };
-    let mut templates = HashSet::new();
+    let mut templates = HashSet::default();
     let mut resolved: Vec<Entry> = Vec::with_capacity(entries.len());
     // The stanzas of each name: earlier ones, with their own templates already resolved, before later ones.
-    let mut above: HashMap<&str, Vec<usize>> = HashMap::new();
-    let mut below: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut above: HashMap<&str, Vec<usize>> = HashMap::default();
+    let mut below: HashMap<&str, Vec<usize>> = HashMap::default();
     for (i, entry) in entries.iter().enumerate() {
         if let Some(header) = Header::of(entry) {
             below.entry(header.name).or_default().push(i);

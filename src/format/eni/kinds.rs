@@ -5,9 +5,9 @@
 //! ifupdown2 `bridge-ports`, `bridge-vlan-aware` or its link type. netapply follows ifupdown2 and also accepts `use
 //! bridge`.
 
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
+use foldhash::HashSet;
 use ipnet::IpNet;
 
 use super::commands::{self, Made, Tables, What};

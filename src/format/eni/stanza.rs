@@ -1,7 +1,5 @@
 //! One `iface` stanza: its header, and the options that concern only its own link.
 
-use std::collections::HashMap;
-
 use super::dhcp::dhcp;
 use super::table::{IFACE, REPEATED, TOP};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
@@ -11,6 +9,7 @@ use crate::format::tree::{Duplicate, Entry, Node, Value};
 use crate::format::value::{bad, boolean, mac_to_set, mtu, number, set_option, text, words};
 use crate::model::attribute;
 use crate::model::{Activation, AddressGeneration, DesiredMac, Dynamic, Family, Kind, Link, Located, Place};
+use foldhash::HashMap;
 
 /// A stanza.
 pub(super) struct Stanza<'a> {
@@ -235,7 +234,7 @@ impl<'a> Stanza<'a> {
 
     /// ifupdown refuses a repeated option, the others use the last one.
     fn report_repeated(&self, diags: &mut Vec<Diagnostic>) {
-        let mut seen: HashMap<&str, Place> = HashMap::new();
+        let mut seen: HashMap<&str, Place> = HashMap::default();
         for entry in self.entries.iter().filter(|e| !REPEATED.contains(&e.key.as_str())) {
             if let Some(first) = seen.insert(&entry.key, entry.key_at) {
                 let duplicate = Duplicate { key: entry.key.clone(), at: entry.key_at, first };

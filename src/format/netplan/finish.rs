@@ -1,8 +1,7 @@
 //! What can be decided only when all links are read: ports of bridges, ends of veth pairs, what depends on a link that
 //! was left out.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};

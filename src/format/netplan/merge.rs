@@ -1,10 +1,9 @@
 //! Several files as one: mappings are merged key by key, lists are joined, and anything else is replaced by the later
 //! file. A section that occurs twice in one file is merged the same way.
 
-use std::collections::{HashMap, HashSet};
-
 use crate::format::tree::{Entry, Node, Value};
 use crate::model::Place;
+use foldhash::{HashMap, HashSet};
 
 /// Lists that a later file replaces, because netplan treats them as one value.
 const REPLACED: &[&str] = &["link-local", "driver", "port-range"];
@@ -52,7 +51,7 @@ fn entries(node: &Node) -> Option<&[Entry]> {
 }
 
 fn second_keys(entries: &[Entry]) -> HashSet<Place> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     entries.iter().filter(|e| !seen.insert(e.key.as_str())).map(|e| e.key_at).collect()
 }
 

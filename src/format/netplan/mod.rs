@@ -16,14 +16,13 @@ mod time;
 mod tunnel;
 mod wireguard;
 
-use std::collections::{HashMap, HashSet};
-
 use super::keys::{Fields, Object};
 use super::recognise;
 use super::tree::{Duplicate, Entry, Node, Value};
 use super::value;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, Naming, Place, attribute};
+use foldhash::{HashMap, HashSet};
 
 pub(super) use finish::vrf_gateways;
 #[allow(unused_imports)] // docs and tests walk it
@@ -106,7 +105,7 @@ pub(crate) fn read(roots: &[&Node], duplicates: &[Duplicate], diags: &mut Vec<Di
         diags,
         renderer: Renderer::Networkd,
         links: Vec::new(),
-        left_out: HashSet::new(),
+        left_out: HashSet::default(),
         ports: Vec::new(),
     };
     reader.document(document);
@@ -154,13 +153,13 @@ fn refused_twice(document: &Node) -> HashSet<Place> {
         let links = document.get(section).map(entries).unwrap_or_default().iter();
         links.filter_map(|link| link.value.get("parameters"))
     };
-    let mut refused = HashSet::new();
+    let mut refused = HashSet::default();
     for bond in parameters("bonds") {
         refused.extend(entries(bond).iter().filter(|entry| entry.key == "primary").skip(1).map(|e| e.key_at));
     }
     for bridge in parameters("bridges") {
         for ports in ["path-cost", "port-priority"].iter().filter_map(|key| bridge.get(key)) {
-            let mut seen = HashSet::new();
+            let mut seen = HashSet::default();
             let again = entries(ports).iter().filter(|e| !seen.insert(e.key.as_str()));
             refused.extend(again.map(|e| e.key_at));
         }
@@ -432,7 +431,7 @@ fn vrf(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Opt
 
 /// Ids of members.
 fn members(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Vec<LinkRef> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     let mut members = Vec::new();
     for item in value::items(fields.get("interfaces"), "interfaces", diags) {
         members.extend(reference(item, "interfaces", diags).filter(|id| seen.insert(id.value.clone())));

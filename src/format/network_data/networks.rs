@@ -1,6 +1,5 @@
 //! `networks`: addresses, routes and name servers of the links, and what is left to DHCP or router advertisements.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::{keys, resolver, services};
@@ -11,6 +10,7 @@ use crate::format::keys::Fields;
 use crate::format::tree::Node;
 use crate::format::value::{bad, gateway, interface_address, ip, items, number, route, text};
 use crate::model::{Desired, Dynamic, Family, Link, Located, Place, Route};
+use foldhash::{HashMap, HashSet};
 
 use Dynamic::{Dhcp4, Dhcp6, RouterAdvertisements};
 

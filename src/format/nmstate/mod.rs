@@ -11,13 +11,14 @@ pub(crate) mod kind;
 pub(crate) mod link;
 mod route;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::keys::{Fields, Object};
 use super::tree::{Node, Value};
 use super::value::{self, bad, boolean, items, name_servers, search_domains, text};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Resolver};
+use foldhash::{HashMap, HashSet};
 
 /// Reads the mapping of a state.
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {
@@ -101,7 +102,7 @@ fn members(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) {
 /// Keeps the first of each member that is named more than once.
 fn unique_members(links: &mut [Link]) {
     for link in links {
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         link.members.retain(|member| seen.insert(member.value.clone()));
     }
 }

@@ -1,7 +1,6 @@
 //! `routes` and `route-rules`, which are global and name their links.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use ipnet::IpNet;
 
 use super::{items, keys, number, text};
@@ -93,7 +92,7 @@ fn places(links: &[Link]) -> HashMap<String, usize> {
 /// Routes with a weight that differ only in the next hop share the traffic.
 fn shared(entries: Vec<Entry>) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
-    let mut first: HashMap<(IpNet, Option<u32>, Option<u32>), usize> = HashMap::new();
+    let mut first: HashMap<(IpNet, Option<u32>, Option<u32>), usize> = HashMap::default();
     for entry in entries {
         let key = (entry.route.to, entry.route.metric, entry.route.table);
         let known = first.get(&key).and_then(|at| out.get_mut(*at)).filter(|_| entry.weighted);

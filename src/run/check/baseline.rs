@@ -1,7 +1,6 @@
 //! `--baseline`: diagnostics in an earlier run's `--json` are known, and no longer errors. Entry: [`Baseline::read`].
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use serde::Deserialize;
 
 use crate::diagnostic::DiagnosticRecord;
@@ -59,7 +58,7 @@ impl Baseline {
         let output: CheckOutput = serde_json::from_str(&text).map_err(|error| {
             format!("--baseline {path}: not the output of netapply check --json: {error}")
         })?;
-        let mut known = HashMap::new();
+        let mut known = HashMap::default();
         for CheckedSource { source, node, diagnostics } in &output.files {
             for Known { code, message, at } in diagnostics {
                 let path = at.as_ref().map_or("", |at| &at.path);

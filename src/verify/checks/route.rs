@@ -1,12 +1,11 @@
 //! The checks of where packets go: the kernel's own lookup against the description.
 
-use std::collections::HashSet;
-
 use super::{Base, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::plan::Action;
 use crate::verify::evidence::{FoundRoute, Routing};
 use crate::verify::lookups::{self, Goal, Standing};
+use foldhash::HashSet;
 
 impl<'a> Judge<'a> {
     /// The lookups of gateways and described routes; those that are as described are only counted.
@@ -16,7 +15,7 @@ impl<'a> Judge<'a> {
         }
         let undone = self.undone();
         let mut fine: Vec<(&'a str, usize)> = Vec::new();
-        let mut failed: HashSet<(&str, &Subject)> = HashSet::new();
+        let mut failed: HashSet<(&str, &Subject)> = HashSet::default();
         for goal in self.index.goals().iter().filter(|goal| !goal.link.is_empty()) {
             let name = goal.link.as_str();
             let usable = matches!(self.bases.get(name), Some(Base::Usable)) && !undone.contains(name);

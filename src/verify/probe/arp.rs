@@ -1,9 +1,9 @@
 //! ARP by hand: whether others have one of our addresses (RFC 5227), and which hosts have given addresses in a subnet.
 
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use foldhash::HashSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::evidence::Tally;
@@ -31,7 +31,7 @@ pub(super) const MOST: usize = 4096;
 pub(super) async fn claim(link: &str, index: u32, mac: MacAddr, ips: &[Ipv4Addr], facts: &Facts) {
     let frames: Vec<Vec<u8>> = ips.iter().map(|ip| Arp::probe(mac, *ip).frame()).collect();
     let ours: HashSet<Ipv4Addr> = ips.iter().copied().collect();
-    let mut reported: HashSet<(Ipv4Addr, MacAddr)> = HashSet::new();
+    let mut reported: HashSet<(Ipv4Addr, MacAddr)> = HashSet::default();
     let heard = |arp: Arp| {
         let ip = arp.sender;
         if ours.contains(&ip) && arp.mac != mac && reported.len() < MOST && reported.insert((ip, arp.mac)) {

@@ -172,7 +172,7 @@ async fn quick(echo: &mut Echo, round: u16) -> Tally {
     // A reply that arrives in the next round is late, not a reply to that round.
     let first = (QUICK << 8) + round * ECHOES;
     let is_ours = |sequence: u16| (first..first + ECHOES).contains(&sequence);
-    let mut answered = std::collections::HashSet::new();
+    let mut answered = foldhash::HashSet::default();
     let start = Instant::now();
     for number in 0..ECHOES {
         // An error counts as a lost echo.

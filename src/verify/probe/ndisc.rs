@@ -1,7 +1,6 @@
 //! Neighbour discovery by hand (RFC 4861, RFC 4862): which other host has one of our IPv6 addresses. The kernel only
 //! reports that there is one, and drops its answers.
 
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::evidence::Tally;
@@ -10,6 +9,7 @@ use super::icmp::words;
 use super::{Fact, Facts, tell};
 use crate::model::MacAddr;
 use crate::socket::{checksum, op};
+use foldhash::HashSet;
 
 const ETHERTYPE: u16 = 0x86dd;
 const ICMPV6: u8 = 58;
@@ -72,7 +72,7 @@ pub(super) fn advertisement(frame: &[u8]) -> Option<(Ipv6Addr, MacAddr)> {
 pub(super) async fn owner(link: &str, index: u32, mac: MacAddr, ips: &[Ipv6Addr], facts: &Facts) {
     let frames: Vec<Vec<u8>> = ips.iter().map(|ip| solicitation(mac.as_bytes(), *ip)).collect();
     let ours: HashSet<Ipv6Addr> = ips.iter().copied().collect();
-    let mut reported: HashSet<(Ipv6Addr, MacAddr)> = HashSet::new();
+    let mut reported: HashSet<(Ipv6Addr, MacAddr)> = HashSet::default();
     let heard = |frame: &[u8]| {
         if let Some((ip, owner)) =
             advertisement(frame).filter(|(ip, owner)| ours.contains(ip) && *owner != mac)
