@@ -1,6 +1,7 @@
 //! The machine's state in the kernel: links, addresses, routes, rules. Serializable, so that a bug report becomes a
 //! test (`netapply inventory`, `--inventory FILE`). Knows nothing of netlink; `kernel` fills it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,6 +13,10 @@ use crate::model::{
     AddressGeneration, AddressProtocol, Family, Kind, LinkKind, LinkLayer, MacAddr, PortVlan, Protocol,
     RouteKind, Scope, Wireguard,
 };
+
+/// The name of a setting of a link or route. Names of netapply's own tables are not copied: a thousand bridges have fifty
+/// thousand.
+pub type SettingName = Cow<'static, str>;
 
 /// Everything that netapply compares with a description.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -151,10 +156,10 @@ pub struct ObservedLink {
     pub lldp: Option<Lldp>,
     /// Options of its kind, by the table's names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub settings: BTreeMap<String, OptionValue>,
+    pub settings: BTreeMap<SettingName, OptionValue>,
     /// Options as a port, by the table's names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub port: BTreeMap<String, OptionValue>,
+    pub port: BTreeMap<SettingName, OptionValue>,
     /// The VLANs of a bridge or of a bridge's port, in order; `None` for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vlans: Option<Vec<PortVlan>>,
@@ -178,16 +183,16 @@ pub struct ObservedLink {
     pub advertised_mtu: Option<u32>,
     /// net.ipv6.conf.X settings that affect IPv6 on the link: `disable_ipv6`, `accept_ra`, `autoconf`, `mtu`, …
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub ipv6: BTreeMap<String, i64>,
+    pub ipv6: BTreeMap<SettingName, i64>,
     /// net.ipv4.conf.X settings that affect IPv4 on the link: `rp_filter`, `forwarding`, `arp_ignore`, …
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub ipv4: BTreeMap<String, i64>,
+    pub ipv4: BTreeMap<SettingName, i64>,
     /// Offload features that are on or off, by ethtool's name; read only for links whose description names one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub features: BTreeMap<String, bool>,
+    pub features: BTreeMap<SettingName, bool>,
     /// Parameters that ethtool sets, by the table's names; read only for links whose description names one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub tuning: BTreeMap<String, OptionValue>,
+    pub tuning: BTreeMap<SettingName, OptionValue>,
     /// Wake-on-LAN by magic packet; read only if the description sets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_on_lan: Option<bool>,
@@ -364,7 +369,7 @@ pub struct RouteEntry {
     pub source: Option<IpAddr>,
     /// Metrics (`RTAX_…`): `mtu`, `hoplimit`, `initcwnd`, …, by ip(8)'s names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metrics: BTreeMap<String, u32>,
+    pub metrics: BTreeMap<SettingName, u32>,
     /// The next hops of a multipath IPv4 route: `link`, `via` and `on_link` are empty then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hops: Vec<NextHopEntry>,

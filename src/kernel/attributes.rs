@@ -37,6 +37,22 @@ impl<'a> Attributes<'a> {
         self.iter().find(|(k, _)| *k == kind).map(|(_, value)| value)
     }
 
+    /// The attributes in a form in which each is found at once: a table asks for fifty of as many.
+    pub(crate) fn indexed(self) -> Indexed<'a> {
+        let mut places: Vec<Option<&[u8]>> = Vec::with_capacity(64);
+        for (kind, value) in self.iter() {
+            // Types are small numbers, whatever a message says.
+            let place = usize::from(kind);
+            if place >= places.len() && place < 256 {
+                places.resize(place + 1, None);
+            }
+            if let Some(first @ None) = places.get_mut(place) {
+                *first = Some(value);
+            }
+        }
+        Indexed(places)
+    }
+
     /// The attributes nested in that one; none if it is missing.
     pub(crate) fn nest(self, kind: u16) -> Self {
         Self(self.get(kind).unwrap_or_default())
@@ -69,6 +85,17 @@ impl<'a> Attributes<'a> {
 
     pub(crate) fn ip4(self, kind: u16) -> Option<Ipv4Addr> {
         number(self.get(kind)?, Ipv4Addr::from)
+    }
+}
+
+/// The first attribute of each type, by number.
+#[derive(Debug)]
+pub(crate) struct Indexed<'a>(Vec<Option<&'a [u8]>>);
+
+impl<'a> Indexed<'a> {
+    /// The first attribute of that type.
+    pub(crate) fn get(&self, kind: u16) -> Option<&'a [u8]> {
+        *self.0.get(usize::from(kind))?
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 
+use crate::inventory::SettingName;
 use crate::model::attribute::{NIC, OptionValue};
 use crate::model::{Settings, few};
 
@@ -46,7 +47,7 @@ const MAGIC: &str = "magic";
 pub(super) async fn features<'a>(
     link: &str,
     wanted: impl Iterator<Item = &'a str>,
-) -> Result<BTreeMap<String, bool>, Failure> {
+) -> Result<BTreeMap<SettingName, bool>, Failure> {
     let Some(mut ethtool) = Generic::open(FAMILY).await? else { return Ok(BTreeMap::new()) };
     let reply = ethtool.command(FEATURES_GET, &header(link)).await?;
     let active: Vec<String> = bits(answer(&reply).nest(FEATURES_ACTIVE)).map(|(name, _)| name).collect();
@@ -54,7 +55,7 @@ pub(super) async fn features<'a>(
         CHECKSUMMING => active.iter().any(|name| name.starts_with(CHECKSUM)),
         _ => active.iter().any(|name| name == wanted),
     };
-    Ok(few(wanted.map(|name| (name.to_owned(), is_on(name)))))
+    Ok(few(wanted.map(|name| (name.to_owned().into(), is_on(name)))))
 }
 
 /// Turns a feature on or off. Returns a sentence if the driver ignores it, which is not an error.
@@ -84,7 +85,7 @@ pub(super) async fn set_feature(link: &str, feature: &str, on: bool) -> Result<O
 pub(super) async fn parameters(
     link: &str,
     named: &Settings,
-) -> Result<BTreeMap<String, OptionValue>, Failure> {
+) -> Result<BTreeMap<SettingName, OptionValue>, Failure> {
     let mut values = BTreeMap::new();
     let Some(mut ethtool) = Generic::open(FAMILY).await? else { return Ok(values) };
     for group in NIC {
@@ -97,9 +98,10 @@ pub(super) async fn parameters(
             Err(Failure::Refused(_)) => continue,
             Err(failure) => return Err(failure),
         };
+        let there = answer(&reply).indexed();
         for row in rows() {
-            if let Some(Some(value)) = value::decode(row, answer(&reply), &Names::default()) {
-                values.insert(row.name.to_owned(), value);
+            if let Some(Some(value)) = value::decode(row, &there, &Names::default()) {
+                values.insert(row.name.into(), value);
             }
         }
     }

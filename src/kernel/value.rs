@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::model::MacAddr;
 use crate::model::attribute::{Attribute, Form, GRE_FLAGS_BEFORE, GRE_KEY, OptionValue};
 
-use super::attributes::{self, Attributes, number};
+use super::attributes::{self, Attributes, Indexed, number};
 use super::names::Names;
 
 /// Why a value cannot be encoded.
@@ -79,7 +79,7 @@ fn bytes(form: Form, value: &OptionValue, names: &Names) -> Result<Vec<u8>, Unen
 
 /// The value of an option among the options of a link: `None` if it does not decode, `None` inside where
 /// nothing is set.
-pub(crate) fn decode(row: &Attribute, options: Attributes<'_>, names: &Names) -> Option<Option<OptionValue>> {
+pub(crate) fn decode(row: &Attribute, options: &Indexed<'_>, names: &Names) -> Option<Option<OptionValue>> {
     let Some(bytes) = options.get(row.nla) else {
         return Some((row.form == Form::Flag).then_some(OptionValue::Bool(false)));
     };
@@ -199,7 +199,12 @@ mod tests {
             let value = sample(row.form);
             let mut options = Vec::new();
             encode(&mut options, row, &value, &names).unwrap();
-            assert_eq!(decode(row, Attributes::new(&options), &names), Some(Some(value)), "{}", row.name);
+            assert_eq!(
+                decode(row, &Attributes::new(&options).indexed(), &names),
+                Some(Some(value)),
+                "{}",
+                row.name
+            );
             // A value too long for the form is refused, not truncated. A list, a flag and a range take more.
             if !matches!(row.form, Form::Ip4List | Form::Ip6List | Form::Flag | Form::PortRange) {
                 let long = [Attributes::new(&options).get(row.nla).unwrap(), &[1]].concat();

@@ -100,23 +100,34 @@ impl<'a> Planner<'a> {
         }
         desired.retain(|(id, _, route)| anew.contains(&key(route)) || !self.is_in_force(id, route));
         desired.sort_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
-        let mut awaited: Option<Vec<StepId>> = None;
-        for (index, (id, at, route)) in desired.iter().enumerate() {
-            let wait = waits(route).then(|| {
-                let rest = desired.get(index..).unwrap_or_default();
-                awaited.get_or_insert_with(|| self.await_sources(rest, &fresh)).clone()
-            });
-            let number = match anew.remove(&key(route)) {
-                true => self.push(id, *at, Action::ReplaceRoute(route.clone())),
-                false if self.is_in_force(id, route) => continue,
-                false => self.bring(id, *at, route, groups.get(&key(route)).map_or(&[], Vec::as_slice)),
-            };
-            if let (Some(wait), Some(step)) = (wait, self.steps.get_mut(number.0)) {
-                step.needs.extend(wait);
+        let late = desired.split_off(desired.partition_point(|(_, _, route)| !waits(route)));
+        for route in desired {
+            self.bring_desired(route, &mut anew, &groups);
+        }
+        let sources = self.await_sources(&late, &fresh);
+        for route in late {
+            let step = self.bring_desired(route, &mut anew, &groups);
+            if let Some(step) = step.and_then(|step| self.steps.get_mut(step.0)) {
+                step.needs.extend(&sources);
             }
         }
         self.remove_joined();
         self.remove_leftovers();
+    }
+
+    /// Makes a route that an earlier step has not already brought about.
+    fn bring_desired(
+        &mut self,
+        (id, at, route): DesiredRoute<'a>,
+        anew: &mut HashSet<RouteKey>,
+        groups: &HashMap<RouteKey, Vec<RouteEntry>>,
+    ) -> Option<StepId> {
+        let key = key(&route);
+        match anew.remove(&key) {
+            true => Some(self.push(id, at, Action::ReplaceRoute(route))),
+            false if self.is_in_force(id, &route) => None,
+            false => Some(self.bring(id, at, route, groups.get(&key).map_or(&[], Vec::as_slice))),
+        }
     }
 
     /// What the kernel drops because of the plan's steps and does not restore by itself, whoever added it, except for
@@ -233,23 +244,23 @@ impl<'a> Planner<'a> {
 
     /// Replaces the only route with its key if that is ours and not in its `group`, or has the same next hop; else adds
     /// the route.
-    fn bring(&mut self, id: &str, at: Place, route: &RouteEntry, group: &[RouteEntry]) -> StepId {
+    fn bring(&mut self, id: &str, at: Place, route: RouteEntry, group: &[RouteEntry]) -> StepId {
         let ours = |t: &RouteEntry| {
             let ours = self.is_ours(t) || (t.kind.is_linkless() && REMOVABLE.contains(&t.protocol));
             ours && !group.iter().any(|desired| t.serves_as(desired))
         };
-        let action = match self.state.of_key(route) {
+        let action = match self.state.of_key(&route) {
             [] => Action::AddRoute,
             // A step of its own, which is marked as not undoable.
-            [only] if (ours(only) || only.has_same_next_hop(route)) && !only.unknown.is_empty() => {
+            [only] if (ours(only) || only.has_same_next_hop(&route)) && !only.unknown.is_empty() => {
                 self.push(id, at, Action::DeleteRoute(only.clone()));
                 Action::AddRoute
             }
             // A router's own may have the same next hop: it would expire.
-            [only] if ours(only) || only.has_same_next_hop(route) => Action::ReplaceRoute,
+            [only] if ours(only) || only.has_same_next_hop(&route) => Action::ReplaceRoute,
             several => {
                 // The kernel replaces the first one, whichever it is.
-                if let Some(twin) = several.iter().find(|t| t.has_same_next_hop(route)).cloned() {
+                if let Some(twin) = several.iter().find(|t| t.has_same_next_hop(&route)).cloned() {
                     self.push(id, at, Action::DeleteRoute(twin));
                 }
                 // A described route takes precedence over one that another program added.
@@ -257,7 +268,7 @@ impl<'a> Planner<'a> {
                 if precedes { Action::PrependRoute } else { Action::AppendRoute }
             }
         };
-        self.push(id, at, action(route.clone()))
+        self.push(id, at, action(route))
     }
 
     /// Keys of the IPv6 routes that the kernel shows as one, if all are ours and some are not described: the kernel
@@ -450,7 +461,7 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         metric: metric(route),
         table: table(link, route),
         source: route.source,
-        metrics: few(metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))),
+        metrics: few(metrics.into_iter().filter_map(|(name, value)| Some((name.into(), value?)))),
         ..RouteEntry::new(route.to)
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::step::{Action, Former, LinkChange, Manager, NewLink, Plan, Secret};
 use crate::inventory::{AddressEntry, AddressFlag, RouteEntry, RuleEntry};
 use crate::model::attribute::{self, Attribute, NIC, OptionValue};
@@ -164,12 +166,11 @@ pub fn brief(action: &Action) -> String {
 }
 
 /// Joins words with spaces. There may be ten thousand lines, so each is written in one piece.
-#[derive(Default)]
 struct Line(String);
 
 impl Line {
     fn of(words: &[&str]) -> Self {
-        let mut line = Line::default();
+        let mut line = Line(String::with_capacity(96));
         line.add(words);
         line
     }
@@ -181,6 +182,29 @@ impl Line {
             match is_plain(word) {
                 true => self.0.push_str(word),
                 false => self.0.push_str(&quote(word)),
+            }
+        }
+    }
+
+    /// An address. Twenty thousand lines may have one, and `Display` asks for padding at each octet.
+    fn ip(&mut self, ip: IpAddr) {
+        let IpAddr::V4(v4) = ip else { return self.plain(&ip) };
+        for (place, octet) in v4.octets().into_iter().enumerate() {
+            self.0.push(if place == 0 { ' ' } else { '.' });
+            self.number(octet);
+        }
+    }
+
+    fn net(&mut self, net: IpNet) {
+        self.ip(net.addr());
+        self.0.push('/');
+        self.number(net.prefix_len());
+    }
+
+    fn number(&mut self, number: u8) {
+        for (least, power) in [(100, 100), (10, 10), (0, 1)] {
+            if number >= least {
+                self.0.push(char::from(b'0' + number / power % 10));
             }
         }
     }
@@ -321,7 +345,7 @@ fn local_and_peer(line: &mut Line, entry: &AddressEntry) {
             line.value("local", &entry.net.addr());
             line.value("peer", &peer);
         }
-        None => line.plain(&entry.net),
+        None => line.net(entry.net),
     }
 }
 
@@ -340,7 +364,7 @@ fn route(verb: &str, entry: &RouteEntry) -> Line {
     }
     match entry.to.prefix_len() {
         0 => line.add(&["default"]),
-        _ => line.plain(&entry.to),
+        _ => line.net(entry.to),
     }
     let deleted = verb == "delete";
     // Only a next hop can have a weight.
@@ -401,7 +425,10 @@ fn next_hop(line: &mut Line, entry: &RouteEntry, link: Option<&str>, via: Option
             line.add(&["via"]);
             line.value("inet6", &via);
         }
-        Some(via) => line.value("via", &via),
+        Some(via) => {
+            line.add(&["via"]);
+            line.ip(via);
+        }
         None => {}
     }
     if let Some(link) = link {

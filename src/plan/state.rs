@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::step::{Action, LinkChange, NewLink};
 use super::vlans::{DEFAULT_PVID, Table, default_vlans};
 use crate::inventory::{
-    AddressEntry, AddressFlag, Inventory, MacOrigin, ObservedLink, RouteEntry, RuleEntry,
+    AddressEntry, AddressFlag, Inventory, MacOrigin, ObservedLink, RouteEntry, RuleEntry, SettingName,
 };
 use crate::model::attribute::{Attribute, OptionValue};
 use crate::model::{AddressGeneration, Family, Kind, LinkLayer, Protocol, Scope, few};
@@ -73,7 +73,7 @@ pub(super) struct State {
     /// See [`Inventory::machine_id_lasts`].
     pub(super) machine_id_lasts: bool,
     /// The initial values of a new link below net.ipv6.conf.
-    new_links_ipv6: BTreeMap<String, i64>,
+    new_links_ipv6: BTreeMap<SettingName, i64>,
 }
 
 /// The key by which the kernel identifies a route.
@@ -98,7 +98,7 @@ impl State {
             state.index_link(link);
         }
         state.new_links_ipv6 = few(inventory.sysctls.iter().filter_map(|(key, value)| {
-            Some((key.strip_prefix("net/ipv6/conf/default/")?.to_owned(), *value))
+            Some((key.strip_prefix("net/ipv6/conf/default/")?.to_owned().into(), *value))
         }));
         for address in &inventory.addresses {
             state.addresses.entry(address.link.clone()).or_default().push(address.clone());
@@ -114,6 +114,14 @@ impl State {
         state.lost_addresses = lost;
         state.lost_routes = inventory.owed.routes.clone();
         state
+    }
+
+    /// Makes room for the described routes of a link.
+    pub(super) fn expect_routes(&mut self, link: &str, count: usize) {
+        if count > 0 {
+            self.routes.reserve(count);
+            self.keys_of_link.entry(link.to_owned()).or_default().reserve(count);
+        }
     }
 
     /// Adds a link to the lookup tables.
@@ -244,7 +252,7 @@ impl State {
             Action::Sysctl { key, value } => self.sysctl(key, value),
             Action::Feature { name, feature, on } => {
                 if let Some(link) = self.links.get_mut(name) {
-                    link.features.insert((*feature).to_owned(), *on);
+                    link.features.insert(SettingName::Borrowed(feature), *on);
                 }
             }
             Action::Tune { name, settings } => {
@@ -279,7 +287,7 @@ impl State {
         let mut settings = BTreeMap::new();
         extend(&mut settings, &new.settings);
         if new.kind == Kind::Bridge {
-            settings.entry("vlan_filtering".to_owned()).or_insert(OptionValue::Bool(false));
+            settings.entry("vlan_filtering".into()).or_insert(OptionValue::Bool(false));
         }
         let link = ObservedLink {
             name: new.name.clone(),
@@ -394,7 +402,7 @@ impl State {
             LinkChange::Up => {
                 link.up = true;
                 // IPv6 follows the link's MTU again (addrconf_notify, NETDEV_UP).
-                link.ipv6.insert("mtu".to_owned(), link.mtu.into());
+                link.ipv6.insert("mtu".into(), link.mtu.into());
                 // Bringing a link up brings up the VLANs on it (vlan_device_event, NETDEV_UP).
                 for vlan in self.above(name) {
                     if let Some(link) = self.links.get_mut(&vlan).filter(|l| l.kind.is(Kind::Vlan)) {
@@ -520,7 +528,7 @@ impl State {
     fn mtu(&mut self, name: &str, mtu: u32) {
         let Some(link) = self.links.get_mut(name) else { return };
         link.mtu = mtu;
-        link.ipv6.insert("mtu".to_owned(), mtu.into());
+        link.ipv6.insert("mtu".into(), mtu.into());
         if link.kind.is(Kind::Bond) {
             for port in self.ports(name) {
                 if let Some(port) = self.links.get_mut(&port) {
@@ -555,8 +563,8 @@ impl State {
             link.port.clear();
             link.vlans = vlans;
             if kind == Some(Kind::Bond) {
-                let nothing = |row: &Attribute| (row.name.to_owned(), OptionValue::Number(0));
-                link.port = Kind::Bond.port_attributes().iter().map(nothing).collect();
+                let nothing = |row: &Attribute| (SettingName::Borrowed(row.name), OptionValue::Number(0));
+                link.port = few(Kind::Bond.port_attributes().iter().map(nothing));
                 link.mtu = mtu;
                 link.up = true;
             }
@@ -659,11 +667,11 @@ impl State {
         let (Some(option), Some(name)) = (parts.next(), parts.next()) else { return };
         let (Some(link), Ok(number)) = (self.links.get_mut(name), value.parse()) else { return };
         if parts.next() == Some("net/ipv4/conf") {
-            link.ipv4.insert(option.to_owned(), number);
+            link.ipv4.insert(option.to_owned().into(), number);
         } else if option == "addr_gen_mode" {
             link.generation = u8::try_from(number).ok().and_then(AddressGeneration::from_number);
         } else {
-            link.ipv6.insert(option.to_owned(), number);
+            link.ipv6.insert(option.to_owned().into(), number);
         }
     }
 }
@@ -680,8 +688,8 @@ pub(crate) fn far_ends<'a>(option: impl Fn(&str) -> Option<&'a OptionValue>) -> 
     END_NAMES.iter().filter_map(far_end).collect()
 }
 
-fn extend(settings: &mut BTreeMap<String, OptionValue>, others: &BTreeMap<&'static str, OptionValue>) {
-    settings.extend(others.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+fn extend(settings: &mut BTreeMap<SettingName, OptionValue>, others: &BTreeMap<&'static str, OptionValue>) {
+    settings.extend(others.iter().map(|(name, value)| (SettingName::Borrowed(name), value.clone())));
 }
 
 /// The table of a VRF.

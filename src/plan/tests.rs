@@ -223,7 +223,7 @@ fn removing_an_address_removes_its_dependents() {
     let first = "ip address delete 10.0.0.2/24 dev eth0";
     let again = "ip address add 10.0.0.3/24 broadcast 10.0.0.255 dev eth0";
     assert_eq!(lines(&with("10.0.0.3/24"), &inventory), [first, again]);
-    inventory.links[0].ipv4.insert("promote_secondaries".to_owned(), 1);
+    inventory.links[0].ipv4.insert("promote_secondaries".into(), 1);
     assert_eq!(lines(&with("10.0.0.3/24"), &inventory), [first, route]);
     inventory.links[0].ipv4.clear();
     inventory.sysctls.insert("net/ipv4/conf/all/promote_secondaries".to_owned(), 1);
@@ -252,8 +252,8 @@ fn a_vlan_of_another_tag_protocol_is_recreated() {
     let mut inventory = two_nics();
     inventory.links[0].up = true;
     let settings = BTreeMap::from([
-        ("id".to_owned(), OptionValue::Number(100)),
-        ("protocol".to_owned(), OptionValue::Text("802.1ad".into())),
+        ("id".into(), OptionValue::Number(100)),
+        ("protocol".into(), OptionValue::Text("802.1ad".into())),
     ]);
     let (parent, up) = (Some("eth0".into()), true);
     let there =
@@ -283,7 +283,7 @@ fn a_smaller_mtu_of_ipv6_is_a_leftover_unless_a_router_advertises_it() {
     link.addresses = vec![address("2001:db8::2/64")];
     let mut inventory = two_nics();
     (inventory.links[0].up, inventory.links[0].carrier) = (true, true);
-    inventory.links[0].ipv6 = BTreeMap::from([("mtu".to_owned(), 1400)]);
+    inventory.links[0].ipv6 = BTreeMap::from([("mtu".into(), 1400)]);
     let sets_mtu = |inventory: &Inventory| {
         lines(std::slice::from_ref(&link), inventory)
             .iter()
@@ -333,7 +333,7 @@ fn a_vxlan_of_the_id_under_another_name_is_renamed() {
     let there = ObservedLink {
         kind: "vxlan".into(),
         parent: Some("eth0".into()),
-        settings: BTreeMap::from([("id".to_owned(), OptionValue::Number(7))]),
+        settings: BTreeMap::from([("id".into(), OptionValue::Number(7))]),
         ..nic(3, "old", "02:00:00:00:00:02")
     };
     let inventory = Inventory { links: vec![parent, there], ..Inventory::default() };
@@ -383,8 +383,8 @@ fn a_console_is_spared_what_a_step_writes() {
 fn a_vxlan_changes_its_group_in_place_and_its_family_by_recreation() {
     let parent = nic(2, "eth0", "02:00:00:00:00:01");
     let settings = BTreeMap::from([
-        ("id".to_owned(), OptionValue::Number(7)),
-        ("remote".to_owned(), OptionValue::Ip("239.1.1.1".parse().unwrap())),
+        ("id".into(), OptionValue::Number(7)),
+        ("remote".into(), OptionValue::Ip("239.1.1.1".parse().unwrap())),
     ]);
     let there = ObservedLink {
         kind: "vxlan".into(),

@@ -8,10 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::screen::screen;
 use super::{Applied, Report};
 use crate::machine::{Machine, files};
-use crate::page::Style;
 
 /// Where the report of a machine goes.
 #[derive(Copy, Clone, Debug)]
@@ -24,9 +22,8 @@ impl Places<'_> {
     /// # Errors
     /// report.json could not be written.
     pub fn write(&self, report: &Report) -> Result<(), NotWritten> {
-        let plain = screen(report, Style::Plain);
         // agetty interprets backslashes as escapes.
-        let issue = format!("{}\n", plain.as_str().replace('\\', "\\\\"));
+        let issue = format!("{}\n\n", report.screen.join("\n").replace('\\', "\\\\"));
         if let Err(trouble) = replace(&self.0.issue(), issue.as_bytes()) {
             log::debug!("{trouble}");
         }
@@ -129,8 +126,8 @@ mod tests {
         let machine = Machine::below(folder.path());
         let places = Places(&machine);
         let applied = Applied { planned: 3, done: 2, failed: Vec::new() };
-        let mut report = Builder { applied: Some(applied.clone()), ..Builder::default() }.finish(1);
-        report.source = Some(crate::report::tests::origin());
+        let source = Some(crate::report::tests::origin());
+        let report = Builder { source, applied: Some(applied.clone()), ..Builder::default() }.finish(1);
         places.write(&report).unwrap();
         assert_eq!(places.applied_before("0badcafe"), Some(applied));
         assert_eq!(places.applied_before("another"), None);

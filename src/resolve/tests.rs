@@ -54,8 +54,8 @@ fn a_vxlan_of_the_number_on_another_port_is_anothers() {
     for (port, current) in [(8472, None), (4789, Some("flannel.1"))] {
         let mut other = ObservedLink { index: 3, name: "flannel.1".into(), ..ObservedLink::default() };
         other.kind = Kind::Vxlan.into();
-        other.settings.insert("id".to_owned(), OptionValue::Number(1));
-        other.settings.insert("dstport".to_owned(), OptionValue::Number(port));
+        other.settings.insert("id".into(), OptionValue::Number(1));
+        other.settings.insert("dstport".into(), OptionValue::Number(port));
         let mut vxlan = Link::new("vx1", Kind::Vxlan, at());
         vxlan.naming = Naming::Set(Located::new(IfName::new("vx1").unwrap(), at()));
         for (option, value) in [("id", 1), ("dstport", 4789)] {

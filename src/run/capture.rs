@@ -12,7 +12,7 @@ use crate::cli::Args;
 use crate::export::{self, Tool};
 use crate::format::Parsed;
 use crate::handoff::resolv_conf;
-use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry};
+use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, RouteEntry, SettingName};
 use crate::machine::Machine;
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{
@@ -293,7 +293,7 @@ impl Look<'_> {
     }
 
     /// Whether packets that come in by a link are forwarded, if that is not so for the whole machine.
-    fn forwards(&self, family: &str, link: &BTreeMap<String, i64>) -> Option<Located<bool>> {
+    fn forwards(&self, family: &str, link: &BTreeMap<SettingName, i64>) -> Option<Located<bool>> {
         let all = self.inventory.sysctls.get(&format!("net/{family}/conf/all/forwarding"));
         let own = *link.get("forwarding")?;
         (own != 0 && *all.unwrap_or(&0) == 0).then(|| located(true))
@@ -485,7 +485,7 @@ fn described_route(route: &RouteEntry, left_out: &mut Vec<String>) -> Route {
     };
     out.scope = Some(route.scope).filter(|scope| family == Family::V4 && *scope != natural);
     for (metric, value) in &route.metrics {
-        let slot = match metric.as_str() {
+        let slot = match &**metric {
             "mtu" => &mut out.mtu,
             "window" => &mut out.window,
             "initcwnd" => &mut out.congestion_window,
@@ -520,7 +520,7 @@ fn is_usual(value: &OptionValue, usual: impl Iterator<Item = &'static str>) -> b
 }
 
 /// The options that are not as a new link of the kind has them.
-fn settings(kind: Kind, observed: &BTreeMap<String, OptionValue>) -> Settings {
+fn settings(kind: Kind, observed: &BTreeMap<SettingName, OptionValue>) -> Settings {
     // What decides on the kind of link is always there; what the kernel chose is no configuration.
     const ALWAYS: &[&str] = &["mode", "id", "table", "dstport"];
     const NEVER: &[&str] = &["active_slave", "dev"];
@@ -542,7 +542,7 @@ fn settings(kind: Kind, observed: &BTreeMap<String, OptionValue>) -> Settings {
     out
 }
 
-fn port(controller: Kind, observed: &BTreeMap<String, OptionValue>) -> Settings {
+fn port(controller: Kind, observed: &BTreeMap<SettingName, OptionValue>) -> Settings {
     let mut out = Settings::default();
     for (name, value) in observed {
         let Some(row) = attribute::find(controller.port_attributes(), name) else { continue };
@@ -611,12 +611,12 @@ mod tests {
     #[test]
     fn what_a_new_link_has_anyway_is_not_described() {
         let observed = BTreeMap::from([
-            ("mode".to_owned(), OptionValue::Text("802.3ad".into())),
-            ("miimon".to_owned(), OptionValue::Number(100)),
-            ("updelay".to_owned(), OptionValue::Number(0)),
-            ("xmit_hash_policy".to_owned(), OptionValue::Text("layer2".into())),
-            ("lacp_rate".to_owned(), OptionValue::Text("fast".into())),
-            ("packets_per_slave".to_owned(), OptionValue::Number(7)),
+            ("mode".into(), OptionValue::Text("802.3ad".into())),
+            ("miimon".into(), OptionValue::Number(100)),
+            ("updelay".into(), OptionValue::Number(0)),
+            ("xmit_hash_policy".into(), OptionValue::Text("layer2".into())),
+            ("lacp_rate".into(), OptionValue::Text("fast".into())),
+            ("packets_per_slave".into(), OptionValue::Number(7)),
         ]);
         let settings = settings(Kind::Bond, &observed);
         assert_eq!(settings.0.keys().copied().collect::<Vec<_>>(), ["lacp_rate", "miimon", "mode"]);

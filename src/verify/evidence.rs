@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::keyed::{ItemKey, Keyed, KeyedList};
-use crate::inventory::{AddressEntry, Lldp, RouteEntry, RuleEntry};
+use crate::inventory::{AddressEntry, Lldp, RouteEntry, RuleEntry, SettingName};
 use crate::kernel::firewall::{Direction, Filter};
 use crate::kernel::live::{AddressState, LinkState};
 use crate::kernel::lookup;
@@ -62,7 +62,7 @@ pub struct Evidence {
     /// Settings of links on which something fails, by their path below net/ with `*` for the link
     /// ([`crate::kernel::read::link_settings`]).
     #[serde(skip)]
-    pub settings: BTreeMap<String, BTreeMap<String, i64>>,
+    pub settings: BTreeMap<String, BTreeMap<SettingName, i64>>,
     /// Subnets that servers and routers give out on links where something fails.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub subnets: BTreeMap<String, Vec<PortSubnet>>,
@@ -197,7 +197,7 @@ pub struct Policy {
     /// Addresses that are not described.
     pub strange_addresses: Vec<AddressEntry>,
     /// net.ipv6.conf.X settings of the described links, by name.
-    pub settings: BTreeMap<String, BTreeMap<String, i64>>,
+    pub settings: BTreeMap<String, BTreeMap<SettingName, i64>>,
     /// MTUs that routers advertise, by the name of the described link.
     pub advertised_mtus: BTreeMap<String, u32>,
     /// Settings of the whole machine, by their path below /proc/sys.

@@ -41,7 +41,7 @@ fn network() -> Plan {
     far.on_link = true;
     far.table = 1000;
     far.source = Some("192.0.2.1".parse().unwrap());
-    far.metrics.insert("mtu".to_owned(), 1300);
+    far.metrics.insert("mtu".into(), 1300);
     let mut blackhole = route("br0", "10.9.0.0/16", "192.0.2.254");
     (blackhole.link, blackhole.via, blackhole.kind) = (None, None, RouteKind::Blackhole);
     let mut over_v6 = route("br0", "10.8.0.0/16", "fe80::1");

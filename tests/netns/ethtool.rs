@@ -66,7 +66,14 @@ async fn read_features() -> Vec<(String, bool)> {
     link.features = FEATURES.iter().map(|name| (*name, Located::new(true, Place::NONE))).collect();
     let mut inventory = read::inventory(&mut Session::open(NetlinkFamily::Route).unwrap()).await.unwrap();
     details::complete(&mut inventory, [("eth0", &link)].into_iter(), &Machine::default()).await.unwrap();
-    inventory.link("eth0").unwrap().features.clone().into_iter().collect()
+    inventory
+        .link("eth0")
+        .unwrap()
+        .features
+        .clone()
+        .into_iter()
+        .map(|(name, on)| (name.into_owned(), on))
+        .collect()
 }
 
 #[test]

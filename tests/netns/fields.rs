@@ -338,7 +338,7 @@ fn routes() -> Vec<Sample<RouteEntry>> {
     ] {
         let mut shown = serde_json::Map::new();
         shown.insert(metric.to_owned(), value.into());
-        let set = |entry: &mut RouteEntry| entry.metrics = BTreeMap::from([(metric.to_owned(), value)]);
+        let set = |entry: &mut RouteEntry| entry.metrics = BTreeMap::from([(metric.into(), value)]);
         let shown = json!({"metrics": [shown]});
         samples.push(sample(&["metrics"], four(&set), shown.clone()));
         samples.push(sample(&["metrics"], six(&set), shown));

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::inventory::ObservedLink;
+use crate::inventory::{ObservedLink, SettingName};
 use crate::machine::Machine;
+use crate::model::few;
 
 /// `uname -r`.
 pub(super) fn kernel_release(machine: &Machine) -> String {
@@ -102,13 +103,13 @@ const LINK_SETTINGS: &[&str] = &[
 
 /// Reads how a link handles packets of neighbours and others: `ipv4/conf/*/rp_filter` and the like, by their path below
 /// /proc/sys/net with `*` for the link. Settings that this kernel lacks are left out.
-pub fn link_settings(machine: &Machine, link: &str) -> BTreeMap<String, i64> {
+pub fn link_settings(machine: &Machine, link: &str) -> BTreeMap<SettingName, i64> {
     let net = machine.proc_sys().join("net");
     // A link name may contain a dot or a star, but no slash.
     let path =
         |key: &str| key.split('/').map(|part| if part == "*" { link } else { part }).collect::<PathBuf>();
     let value = |key: &str| fs::read_to_string(net.join(path(key))).ok()?.trim().parse().ok();
-    LINK_SETTINGS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
+    few(LINK_SETTINGS.iter().filter_map(|key| Some((SettingName::Borrowed(key), value(key)?))))
 }
 
 /// The links in /sys; empty if it is not mounted.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::inventory::ObservedLink;
+use crate::inventory::{ObservedLink, SettingName};
 use crate::kernel::attributes::{Attributes, field, text};
 use crate::kernel::names::Names;
 use crate::kernel::newlink::LinkMessage;
@@ -122,10 +122,12 @@ fn ip_settings(link: &mut ObservedLink, attributes: Attributes<'_>) {
     link.generation = inet6.u8(IFLA_INET6_ADDR_GEN_MODE).and_then(AddressGeneration::from_number);
     link.advertised_mtu = inet6.u32(IFLA_INET6_RA_MTU).filter(|mtu| *mtu != 0);
     link.token = inet6.ip6(IFLA_INET6_TOKEN).filter(|token| !token.is_unspecified());
-    let settings = |conf: Option<&[u8]>, table: &[(usize, &str)]| {
+    let settings = |conf: Option<&[u8]>, table: &[(usize, &'static str)]| {
         let conf = conf.unwrap_or_default();
         let value = |place: usize| field(conf, place * 4, i32::from_ne_bytes);
-        few(table.iter().filter_map(|(place, name)| Some(((*name).to_owned(), value(*place)?.into()))))
+        few(table
+            .iter()
+            .filter_map(|(place, name)| Some((SettingName::Borrowed(name), value(*place)?.into()))))
     };
     link.ipv6 = settings(inet6.get(IFLA_INET6_CONF), IPV6_SETTINGS);
     let inet = families.nest(libc::AF_INET as u16);
@@ -147,11 +149,12 @@ fn by_table(
     names: &Names,
     link: &str,
     undecoded: &mut Vec<String>,
-) -> BTreeMap<String, OptionValue> {
+) -> BTreeMap<SettingName, OptionValue> {
     let mut settings = BTreeMap::new();
+    let there = data.indexed();
     for row in rows {
-        match value::decode(row, data, names) {
-            Some(Some(value)) => drop(settings.insert(row.name.to_owned(), value)),
+        match value::decode(row, &there, names) {
+            Some(Some(value)) => drop(settings.insert(row.name.into(), value)),
             Some(None) => {}
             None => undecoded.push(format!("{link}: option {}", row.name)),
         }

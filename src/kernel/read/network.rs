@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 use netlink_packet_core::NLA_ALIGNTO;
 
-use crate::inventory::{AddressEntry, AddressFlag, NextHopEntry, RouteEntry, RuleEntry, Selectors};
+use crate::inventory::{
+    AddressEntry, AddressFlag, NextHopEntry, RouteEntry, RuleEntry, Selectors, SettingName,
+};
 use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
 use crate::model::{AddressProtocol, Family, Protocol, RouteKind, Scope, few};
@@ -222,7 +224,7 @@ pub(super) fn one_of(prefix: Ipv6Net, number: u32) -> Ipv6Addr {
 }
 
 fn metrics(route: &mut RouteEntry, given: Attributes<'_>) {
-    let metric = |(kind, name): &(u16, &str)| Some(((*name).to_owned(), given.u32(*kind)?));
+    let metric = |(kind, name): &(u16, &'static str)| Some((SettingName::Borrowed(name), given.u32(*kind)?));
     route.metrics = few(ROUTE_METRICS.iter().filter_map(metric));
     // A locked metric, or a congestion control of its own.
     if given.iter().any(|(kind, _)| !ROUTE_METRICS.iter().any(|(known, _)| *known == kind)) {
