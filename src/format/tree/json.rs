@@ -120,9 +120,13 @@ pub(super) fn is_comment(text: &str, at: Place) -> bool {
 fn place(text: &str, file: u16, line: usize, column: usize) -> Place {
     let start = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     let before = start.as_bytes().get(..column.saturating_sub(1)).unwrap_or(start.as_bytes());
-    // Every byte but a continuation byte of UTF-8 begins a character.
-    let characters = before.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+    let characters = before.iter().filter(|byte| begins_character(**byte)).count();
     Place { file, line: line.max(1) as u32, column: characters as u32 + 1 }
+}
+
+/// Every byte but a continuation byte of UTF-8.
+fn begins_character(byte: u8) -> bool {
+    byte & 0xc0 != 0x80
 }
 
 /// The line from a place on.
@@ -169,11 +173,11 @@ impl<'a, 'd> Scanner<'a, 'd> {
     fn take(&mut self, bytes: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         self.rest = rest;
-        for c in taken.chars() {
-            if c == '\n' {
+        for byte in taken.bytes() {
+            if byte == b'\n' {
                 self.line += 1;
                 self.column = 1;
-            } else {
+            } else if begins_character(byte) {
                 self.column += 1;
             }
         }
@@ -182,8 +186,8 @@ impl<'a, 'd> Scanner<'a, 'd> {
 
     /// The next character that is not a space.
     fn peek(&mut self) -> u8 {
-        let space = self.rest.len() - self.rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
-        self.take(space);
+        let space = self.rest.bytes().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+        self.take(space.unwrap_or(self.rest.len()));
         self.rest.bytes().next().unwrap_or(0)
     }
 

@@ -1,7 +1,8 @@
 //! What only files contain about a link: driver and bus in /sys, and udev's state.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::inventory::{ObservedLink, SettingName};
@@ -40,8 +41,15 @@ const SYSCTLS: &[&str] = &[
 
 /// Reads [`SYSCTLS`]; those that this kernel lacks are left out.
 pub(super) fn sysctls(machine: &Machine) -> BTreeMap<String, i64> {
-    let value = |key: &str| fs::read_to_string(machine.proc_sys().join(key)).ok()?.trim().parse().ok();
+    let value = |key: &str| number(&machine.proc_sys().join(key));
     SYSCTLS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
+}
+
+/// The number that is all of a file of the kernel's, which gives it in one read.
+fn number(path: &Path) -> Option<i64> {
+    let mut text = [0; 32];
+    let length = File::open(path).ok()?.read(&mut text).ok()?;
+    std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()
 }
 
 /// The most lines that are read of one file.
@@ -108,7 +116,7 @@ pub fn link_settings(machine: &Machine, link: &str) -> BTreeMap<SettingName, i64
     // A link name may contain a dot or a star, but no slash.
     let path =
         |key: &str| key.split('/').map(|part| if part == "*" { link } else { part }).collect::<PathBuf>();
-    let value = |key: &str| fs::read_to_string(net.join(path(key))).ok()?.trim().parse().ok();
+    let value = |key: &str| number(&net.join(path(key)));
     few(LINK_SETTINGS.iter().filter_map(|key| Some((SettingName::Borrowed(key), value(key)?))))
 }
 
