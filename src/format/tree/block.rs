@@ -1,6 +1,6 @@
 //! The YAML of most files, read line by line: block mappings and lists, and values that end on their line. Whatever else a
 //! text has, from an anchor to a wrong indentation, is left to the complete parser in `yaml`, which also words the errors:
-//! [`parse`] gives its very tree, or nothing. A tenth of the complete parser's time, which for a large file would be half
+//! [`parse`] gives its very tree, or nothing. A sixth of the complete parser's time, which for a large file would be half
 //! of all.
 
 use std::borrow::Cow;
