@@ -398,9 +398,15 @@ pub(super) fn release(args: &Args) -> Exit {
         return Exit::Usage;
     }
     let released = block_on(async {
-        match UnixStream::connect(machine.leases_socket()).await {
+        let service = || UnixStream::connect(machine.leases_socket());
+        if let Ok(stream) = service().await {
+            return by_service(stream, &args.sources, &machine).await;
+        }
+        let released = release_here(&machine, &args.sources).await;
+        // A service that has begun meanwhile goes on with the leases that it found.
+        match service().await {
             Ok(stream) => by_service(stream, &args.sources, &machine).await,
-            Err(_) => release_here(&machine, &args.sources).await,
+            Err(_) => released,
         }
     });
     match released {

@@ -1,6 +1,7 @@
 //! Leases from a real server: busybox's udhcpd in a namespace next to the machine.
 
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -38,7 +39,8 @@ fn serve(seconds: u32) -> Running {
 fn renewing() -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netapply"));
     let running = start(command.args(["leases", "--renew"]));
-    until("the service takes orders", || Machine::default().leases_socket().exists());
+    // An earlier one that was killed has left its socket.
+    until("the service takes orders", || UnixStream::connect(Machine::default().leases_socket()).is_ok());
     running
 }
 
