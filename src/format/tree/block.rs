@@ -161,8 +161,7 @@ impl<'t> Reader<'t, '_> {
     fn value(&mut self, line: Line<'t>, column: usize) -> Option<Node> {
         let at = self.at(line.column);
         let (value, behind) = match line.rest.as_bytes().first()? {
-            b'[' | b'{' => self.flow(line, line.rest, 0)?,
-            b'"' | b'\'' => quoted(line.rest).map(|(text, behind)| (scalar(text.into(), true), behind))?,
+            b'[' | b'{' | b'"' | b'\'' => self.flow(line, line.rest, 0)?,
             _ => plain(line.rest).map(|(text, behind)| (scalar(text.into(), false), behind))?,
         };
         let comment = unindented(behind);
@@ -175,7 +174,7 @@ impl<'t> Reader<'t, '_> {
         is_whole.then_some(Node { at, value })
     }
 
-    /// A value within brackets, or the brackets themselves, `[a, {b: "c"}]`, where `rest` of the line begins; and what follows.
+    /// Brackets, `[a, {b: "c"}]`, a quoted value, or a word within brackets, where `rest` of the line begins; and what follows.
     fn flow(&mut self, line: Line<'t>, rest: &'t str, depth: usize) -> Option<(Value, &'t str)> {
         let (open, inner) = rest.split_at_checked(1).filter(|_| depth < MAX_DEPTH)?;
         let (is_map, close) = match open {
@@ -233,20 +232,19 @@ fn item(line: Line<'_>) -> Option<Line<'_>> {
 /// The key that the line begins with, and what is behind its colon. None if that cannot be read here; none within if it
 /// begins with a value.
 fn key(rest: &str) -> Option<Option<(&str, &str)>> {
-    let (colon, is_plain) = match rest.as_bytes().first()? {
+    let (key, behind) = match rest.as_bytes().first()? {
         b'[' | b'{' => return Some(None),
-        b'"' | b'\'' => (rest.len() - quoted(rest)?.1.len(), false),
-        _ => (colon(rest).unwrap_or(rest.len()), true),
+        b'"' | b'\'' => quoted(rest)?,
+        _ => match colon(rest) {
+            Some(colon) => rest.split_at_checked(colon)?,
+            None => return Some(None),
+        },
     };
-    let (key, behind) = rest.split_at_checked(colon)?;
-    if !behind.starts_with(':') || !ends(behind, 1) {
+    let Some(behind) = behind.strip_prefix(':').filter(|behind| ends(behind, 0)) else {
         return Some(None);
-    }
-    let key = match is_plain {
-        true => Some(key).filter(|key| begins_plain(key) && !key.contains(' ') && !is_null(key))?,
-        false => quoted(rest)?.0,
     };
-    Some(Some((key, behind.get(1..)?)))
+    let is_key = rest.starts_with(['"', '\'']) || begins_plain(key) && !key.contains(' ') && !is_null(key);
+    is_key.then_some(Some((key, behind)))
 }
 
 // Bytes, not characters and patterns: half of the time is spent here.
